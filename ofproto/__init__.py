@@ -1,0 +1,1 @@
+"""The OpenFlow switch: codecs, tables, connections, and translation to datapath actions."""

@@ -1,0 +1,1 @@
+"""What every pyvs process shares: the version, where its files are, how a daemon starts."""

@@ -1,0 +1,153 @@
+"""Build of pyvs: Cython extensions, the packages and the commands.
+
+`pip install .` uses it as any project's.  `make build` runs it in the work tree:
+`setup.py build_ext --inplace` leaves the extensions beside their sources, and
+`setup.py inplace` makes the tree importable in this interpreter and its commands
+runnable, without a copy.
+
+Environment:
+    PYVS_DEBUG=1   bounds checks, assertions (PYVS_DEBUG defined in C), no optimisation
+    PYVS_ONLY=a,b  build only the extensions of these packages
+    PYVS_MARCH=x   value of -march (default: the compiler's own, so that a build runs anywhere)
+"""
+
+import os
+import sys
+import sysconfig
+from glob import glob
+from pathlib import Path
+
+from setuptools import Command, Extension, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+DEBUG = os.environ.get("PYVS_DEBUG") == "1"
+ONLY = [name for name in os.environ.get("PYVS_ONLY", "").split(",") if name]
+
+# import name -> folder
+PACKAGES = {
+    "pyvs": "pyvs",
+    "datapath": "datapath",
+    "ofproto": "ofproto",
+    "ovsdb": "ovsdb",
+    "vswitchd": "vswitchd",
+    "pyvs_tools": "tools",
+}
+COMPILED = ("datapath", "ofproto")
+
+# command -> module:function
+COMMANDS = {
+    "pyvs-ovsdb-server": "ovsdb.main:main",
+    "pyvs-datapath": "datapath.main:main",
+    "pyvs-vswitchd": "vswitchd.main:main",
+    "pyvs-vsctl": "pyvs_tools.vsctl:main",
+    "pyvs-ofctl": "pyvs_tools.ofctl:main",
+    "pyvs-dpctl": "pyvs_tools.dpctl:main",
+    "pyvs-appctl": "pyvs_tools.appctl:main",
+    "pyvs-ovsdb-client": "pyvs_tools.ovsdb_client:main",
+    "pyvs-ctl": "pyvs_tools.ctl:main",
+}
+
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "overflowcheck": False,
+    "embedsignature": True,
+    "binding": True,
+}
+
+
+def version():
+    scope = {}
+    exec((ROOT / "pyvs" / "version.py").read_text(), scope)
+    return scope["VERSION"]
+
+
+def extensions():
+    flags = ["-O0", "-g", "-DPYVS_DEBUG=1"] if DEBUG else ["-O2", "-g0"]
+    if os.environ.get("PYVS_MARCH"):
+        flags.append("-march=" + os.environ["PYVS_MARCH"])
+    found = []
+    for package in COMPILED:
+        if ONLY and package not in ONLY:
+            continue
+        for source in sorted(glob(f"{package}/*.pyx")):
+            name = f"{package}.{Path(source).stem}"
+            found.append(
+                Extension(
+                    name,
+                    [source],
+                    extra_compile_args=[*flags, "-fno-strict-aliasing", "-Wno-unreachable-code"],
+                    depends=glob("datapath/*.h"),
+                    include_dirs=["."],
+                )
+            )
+    if not found:
+        return []
+    from Cython.Build import cythonize
+
+    return cythonize(
+        found,
+        compiler_directives=DIRECTIVES,
+        build_dir="build/debug" if DEBUG else "build/cython",
+        nthreads=0,
+    )
+
+
+class Inplace(Command):
+    """Make this work tree importable and its commands runnable in the running interpreter."""
+
+    description = "link the work tree and its commands into this interpreter"
+    user_options = []
+
+    def initialize_options(self):
+        pass
+
+    def finalize_options(self):
+        pass
+
+    def run(self):
+        site = Path(sysconfig.get_path("purelib"))
+        (site / "pyvs-inplace.pth").write_text(f"{ROOT.resolve()}\n")
+        link = site / "pyvs_tools"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to((ROOT / "tools").resolve())
+        for command, target in COMMANDS.items():
+            module, function = target.split(":")
+            script = Path(sysconfig.get_path("scripts")) / command
+            script.write_text(
+                f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\n"
+                f"sys.exit({function}())\n"
+            )
+            script.chmod(0o755)
+
+
+class BuildPy(build_py):
+    """Declarations (.pxd, .pyi), the C header and data files go with their packages."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.package_data = {"": ["*.pxd", "*.pyi", "*.h", "*.ovsschema", "*.json"]}
+
+
+setup(
+    name="pyvs",
+    version=version(),
+    description="A userspace OpenFlow virtual switch for Linux, in Python and Cython",
+    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=list(PACKAGES),
+    package_dir=PACKAGES,
+    ext_modules=extensions(),
+    install_requires=["ovs>=3.1", "pyroute2>=0.7", "orjson>=3.8"],
+    entry_points={
+        "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]
+    },
+    cmdclass={"inplace": Inplace, "build_py": BuildPy},
+)

@@ -1,0 +1,1 @@
+"""The commands; installed as pyvs_tools.  Each speaks one protocol."""

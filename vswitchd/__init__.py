@@ -1,0 +1,1 @@
+"""The switch daemon: makes bridges, ports and controllers what the database says."""
