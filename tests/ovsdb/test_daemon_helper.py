@@ -1,0 +1,228 @@
+"""pyvs.daemon: options, start, pid files, crash and restart under --monitor."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pyvs import coverage, daemon
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+PROGRAM = """
+import os, sys
+import ovs.vlog
+from pyvs import daemon
+vlog = ovs.vlog.Vlog("crash")
+
+def crash(_args):
+    raise SystemError("asked to crash")
+
+def run(argv):
+    options, args = daemon.parse("pyvs-crash", argv, {"fail": daemon.NONE})
+    daemon.start()
+    control = daemon.unixctl_server("pyvs-crash")
+    if "fail" in options:
+        daemon.fatal("told to fail")
+    daemon.command("crash", "", 0, 0, crash)
+    daemon.command("abort", "", 0, 0, lambda _args: os.abort())
+    daemon.ready()
+    daemon.main_loop(control, [])
+
+sys.exit(daemon.guard(lambda: run(sys.argv[1:])))
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A function that runs the little daemon with options, in a run directory of its own."""
+    script = tmp_path / "crash.py"
+    script.write_text(PROGRAM)
+    rundir = tmp_path / "run"
+    started = []
+
+    def run(*options, check=True):
+        done = subprocess.run(
+            [sys.executable, str(script), f"--rundir={rundir}", *options],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={**os.environ, "PYTHONPATH": ROOT, "OVS_SYSLOG_METHOD": "null"},
+        )
+        assert not check or done.returncode == 0, done.stderr
+        if done.returncode == 0 and "--detach" in options:
+            started.append(pid_of(rundir))
+        return done
+
+    run.rundir = rundir
+    yield run
+    for pid in {*started, pid_of(rundir)}:
+        if pid and b"crash.py" in cmdline(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def pid_of(rundir):
+    try:
+        return int((rundir / "pyvs-crash.pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def call(rundir, command, *args):
+    """Send a unixctl command; returns (error, result)."""
+    import ovs.unixctl.client
+
+    path = rundir / f"pyvs-crash.{pid_of(rundir)}.ctl"
+    code, client = ovs.unixctl.client.UnixctlClient.create(str(path))
+    if code:
+        return f"connect: {os.strerror(code)}", None
+    code, error, result = client.transact(command, list(args))
+    client.close()
+    return error or (errno.errorcode.get(code, str(code)) if code else None), result
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+def test_options_in_both_gnu_forms():
+    known = {"unixctl": daemon.REQUIRED, "pidfile": daemon.OPTIONAL, "detach": daemon.NONE}
+    known["verbose"] = daemon.OPTIONAL
+    parsed = daemon.split_options(
+        ["db", "--unixctl", "a", "--unixctl=b", "--pid", "x", "-vinfo", "-v", "--", "--detach"],
+        known,
+        {"v": "verbose"},
+    )
+    assert parsed == (
+        {"unixctl": ["a", "b"], "pidfile": [None], "verbose": ["info", None]},
+        ["db", "x", "--detach"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--nonsense"], "unrecognized option '--nonsense'"),
+        (["-z"], "invalid option -- 'z'"),
+        (["--unixctl"], "option '--unixctl' requires an argument"),
+        (["--detach=1"], "option '--detach' doesn't allow an argument"),
+        (["--no"], "option '--no' is ambiguous"),
+    ],
+)
+def test_wrong_options_exit_1(argv, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        daemon.parse("pyvs-x", argv)
+    assert error.value.code == 1
+    assert message in capsys.readouterr().err
+
+
+def test_detached_start_control_and_exit(program):
+    program("--detach", "--pidfile", "--log-file")
+    pid = pid_of(program.rundir)
+    control = program.rundir / f"pyvs-crash.{pid}.ctl"
+    assert control.stat().st_mode & 0o077 == 0
+    error, version = call(program.rundir, "version")
+    assert not error and "2.17" in version
+    error, commands = call(program.rundir, "list-commands")
+    for name in ("exit", "vlog/set", "vlog/list", "vlog/reopen", "vlog/close", "memory/show"):
+        assert name in commands
+    assert call(program.rundir, "coverage/read-counter", "nonesuch")[0]
+    call(program.rundir, "exit")
+    wait_for(lambda: not cmdline(pid))
+    assert not control.exists()
+    assert not (program.rundir / "pyvs-crash.pid").exists()
+
+
+def test_second_start_is_refused_and_stale_pid_file_replaced(program):
+    program("--detach", "--pidfile")
+    pid = pid_of(program.rundir)
+    second = program("--detach", "--pidfile", check=False)
+    assert second.returncode == 1
+    assert f"already running as pid {pid}" in second.stderr
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not cmdline(pid))
+    program("--detach", "--pidfile")
+    assert pid_of(program.rundir) != pid
+
+
+def test_failure_before_ready_reaches_the_caller(program):
+    done = program("--detach", "--pidfile", "--monitor", "--fail", check=False)
+    assert done.returncode == 1
+    assert "told to fail" in done.stderr
+    assert not (program.rundir / "pyvs-crash.pid").exists()
+
+
+@pytest.mark.parametrize("how", ["crash", "abort"])
+def test_monitor_restarts_a_crashed_child(program, how):
+    program("--detach", "--pidfile", "--monitor", "--log-file")
+    first = pid_of(program.rundir)
+    call(program.rundir, how)
+    wait_for(lambda: pid_of(program.rundir) not in (0, first))
+    wait_for(lambda: call(program.rundir, "version")[0] is None)
+    log = (program.rundir / "pyvs-crash.log").read_text()
+    assert "restarting" in log
+    if how == "crash":
+        assert "asked to crash" in log
+
+
+def test_kill_of_monitor_and_child_leaves_no_trouble(program):
+    program("--detach", "--pidfile", "--monitor")
+    child = pid_of(program.rundir)
+    monitor = parent_of(child)
+    assert b"crash.py" in cmdline(monitor)
+    os.kill(monitor, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    wait_for(lambda: not cmdline(child))
+    program("--detach", "--pidfile", "--monitor")
+    assert call(program.rundir, "version")[0] is None
+
+
+def test_poller_has_no_descriptor_limit():
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("the limit of open files is too low")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    reader, writer = os.pipe()
+    high = os.dup2(reader, 1100)
+    try:
+        os.write(writer, b"x")
+        poller = daemon.Poller()
+        poller.fd_wait(high, 1)
+        assert poller.block() == [(high, 1)]
+    finally:
+        for fd in (reader, writer, high):
+            os.close(fd)
+
+
+def test_coverage_rates_and_memory():
+    counter = coverage.counter("test_event")
+    coverage.tick(now=1e9)
+    counter.count += 10
+    coverage.tick(now=1e9 + 5)
+    assert counter.rate(1) == 2.0
+    assert "test_event" in coverage.show()
+    coverage.memory_reporter(lambda: {"zebras": 2})
+    coverage.memory_reporter(lambda: {"zebras": 1, "ants": 5})
+    assert "ants:5" in coverage.memory() and "zebras:3" in coverage.memory()
