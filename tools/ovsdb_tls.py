@@ -1,0 +1,67 @@
+"""TLS for the OVSDB clients; apart, because importing `ssl` is slow."""
+
+import os
+import ssl
+
+from .ovsdb_rpc import ConnectError
+
+_VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+def _context(tls, server_side):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # certificates name switches, not hosts
+    context.verify_mode = ssl.CERT_REQUIRED
+    if tls.protocols:
+        names = tls.protocols.replace(",", " ").split()
+        wanted = sorted(_VERSIONS[name] for name in names if name in _VERSIONS)
+        if not wanted or len(wanted) != len(names):
+            raise ValueError(f"{tls.protocols}: unknown TLS protocol")
+        context.minimum_version, context.maximum_version = wanted[0], wanted[-1]
+    if tls.ciphers:
+        context.set_ciphers(tls.ciphers)
+    return context
+
+
+def _bootstrap(sock, path):
+    """Takes the last certificate that the peer sends as the CA's, and saves it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(sock) as wrapped:
+        chain = getattr(wrapped, "get_unverified_chain", None)
+        certificates = chain() if chain else [wrapped.getpeercert(binary_form=True)]
+    if not certificates or certificates[-1] is None:
+        raise ConnectError(path, "server sent no certificate to bootstrap from")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(fd, "w") as file:
+        file.write(ssl.DER_cert_to_PEM_cert(certificates[-1]))
+
+
+def wrap(sock, remote, tls, server_side):
+    """`sock` inside TLS.  Raises ConnectError."""
+    if not (tls.private_key and tls.certificate and tls.ca_cert):
+        raise ConnectError(remote, "SSL needs --private-key, --certificate and --ca-cert")
+    try:
+        if tls.bootstrap and not os.path.exists(tls.ca_cert):
+            # One connection fetches the certificate; the verified one is a second.
+            address = sock.getpeername()
+            _bootstrap(sock, tls.ca_cert)
+            import socket
+
+            sock = socket.create_connection(address[:2])
+        context = _context(tls, server_side)
+        context.load_cert_chain(tls.certificate, tls.private_key)
+        if tls.ca_cert == "none":
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context.load_verify_locations(tls.ca_cert)
+        return context.wrap_socket(sock, server_side=server_side)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        sock.close()
+        raise ConnectError(remote, str(error)) from None

@@ -1,0 +1,219 @@
+"""Tables on standard output: the formats of ovs-vsctl(8) and ovsdb-client(1).
+
+A cell is text, or (column type, datum) for a value of a database.
+"""
+
+import json
+
+from . import ovsdb_types as types
+
+FORMATS = ("table", "list", "html", "csv", "json")
+CELLS = {"string": types.to_text, "bare": types.to_bare, "json": types.to_json_text}
+
+
+class StyleError(Exception):
+    """An unknown format was asked for; str() is for the user."""
+
+
+class Style:
+    """How to print; the attributes are the options of the same names."""
+
+    __slots__ = ("cells", "format", "headings", "max_column_width", "pretty")
+
+    def __init__(self, format="table"):
+        self.format = format
+        self.cells = "string"
+        self.headings = True
+        self.pretty = False
+        self.max_column_width = 0
+
+    def set_option(self, name, value):
+        """Takes a command line option; False when it is none of ours."""
+        if name == "format":
+            if value not in FORMATS:
+                raise StyleError(f'unknown output format "{value}"')
+            self.format = value
+        elif name == "data":
+            if value not in CELLS:
+                raise StyleError(f'unknown data format "{value}"')
+            self.cells = value
+        elif name == "no-headings":
+            self.headings = False
+        elif name == "pretty":
+            self.pretty = True
+        elif name == "bare":
+            self.format, self.cells, self.headings = "list", "bare", False
+        elif name == "max-column-width":
+            if not value.isdigit():
+                raise StyleError(f'--max-column-width: "{value}" is not a number')
+            self.max_column_width = int(value)
+        else:
+            return False
+        return True
+
+
+# Rows for ovsdb_options.parse(): name, short letter, takes an argument
+OPTIONS = (
+    ("format", "f", True),
+    ("data", "d", True),
+    ("no-headings", "", False),
+    ("pretty", "", False),
+    ("bare", "", False),
+    ("max-column-width", "", True),
+)
+
+
+def dump_json(value, pretty=False):
+    """JSON text with members in order of their names, laid out as OVS' tools do."""
+    if not pretty:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return _pretty(value, 0)
+
+
+def _pretty(value, depth):
+    pad = "  " * (depth + 1)
+    if isinstance(value, dict) and value:
+        items = [
+            f"{json.dumps(key, ensure_ascii=False)}: {_pretty(value[key], depth + 1)}"
+            for key in sorted(value)
+        ]
+        return "{\n" + pad + (",\n" + pad).join(items) + "}"
+    if isinstance(value, list) and value:
+        return "[\n" + pad + (",\n" + pad).join(_pretty(v, depth + 1) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+class Table:
+    """A table to print: headings, rows of cells, perhaps a caption and a time stamp (text)."""
+
+    def __init__(self, headings, caption=None, timestamp=None):
+        self.headings = headings
+        self.rows = []
+        self.caption = caption
+        self.timestamp = timestamp
+
+    def add(self, cells):
+        self.rows.append(cells)
+
+    def _texts(self, style):
+        show = CELLS[style.cells]
+        return [
+            [cell if isinstance(cell, str) else show(*cell) for cell in row] for row in self.rows
+        ]
+
+    def format(self, style):
+        """The text of the table, with a newline at its end unless it is empty."""
+        return _FORMATTERS[style.format](self, style)
+
+    def _preamble(self):
+        lines = []
+        if self.timestamp:
+            lines.append(self.timestamp)
+        if self.caption:
+            lines.append(self.caption)
+        return lines
+
+
+def _as_table(table, style):
+    rows = table._texts(style)
+    limit = style.max_column_width
+    widths = [len(heading) if style.headings else 0 for heading in table.headings]
+    for row in rows:
+        for index, text in enumerate(row):
+            width = min(len(text), limit) if limit else len(text)
+            widths[index] = max(widths[index], width)
+    lines = table._preamble()
+
+    def line(cells):
+        text = " ".join(
+            cell[:width].ljust(width) for cell, width in zip(cells, widths, strict=True)
+        )
+        lines.append(text.rstrip(" "))
+
+    if style.headings:
+        line(table.headings)
+        line(["-" * width for width in widths])
+    for row in rows:
+        line(row)
+    return "".join(text + "\n" for text in lines)
+
+
+def _as_list(table, style):
+    blocks = []
+    for row in table._texts(style):
+        if style.headings:
+            row = [
+                f"{head:<20}: {text}" for head, text in zip(table.headings, row, strict=True)
+            ]
+        blocks.append("".join(text + "\n" for text in row))
+    head = "".join(text + "\n" for text in table._preamble())
+    return head + "\n".join(blocks)
+
+
+def _escape_html(text):
+    return (
+        text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace('"', "&quot;")
+    )
+
+
+def _as_html(table, style):
+    lines = []
+    if table.timestamp:
+        lines.append(f"<p>{_escape_html(table.timestamp)}</p>")
+    lines.append("<table border=1>")
+    if table.caption:
+        lines.append(f"  <caption>{_escape_html(table.caption)}</caption>")
+
+    def row(cells, tag):
+        lines.append("  <tr>")
+        lines.extend(f"    <{tag}>{_escape_html(cell)}</{tag}>" for cell in cells)
+        lines.append("  </tr>")
+
+    if style.headings:
+        row(table.headings, "th")
+    for cells in table._texts(style):
+        row(cells, "td")
+    lines.append("</table>")
+    return "\n".join(lines) + "\n"
+
+
+def _quote_csv(text):
+    if any(char in text for char in '"\n\r,'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _as_csv(table, style):
+    lines = table._preamble()
+    if style.headings:
+        lines.append(",".join(map(_quote_csv, table.headings)))
+    for row in table._texts(style):
+        lines.append(",".join(map(_quote_csv, row)))
+    return "".join(line + "\n" for line in lines)
+
+
+def _as_json(table, style):
+    value = {
+        "headings": list(table.headings),
+        "data": [
+            [cell if isinstance(cell, str) else types.to_wire(*cell) for cell in row]
+            for row in table.rows
+        ],
+    }
+    if table.caption:
+        value["caption"] = table.caption
+    if table.timestamp:
+        value["time"] = table.timestamp
+    return dump_json(value, style.pretty) + "\n"
+
+
+_FORMATTERS = {
+    "table": _as_table,
+    "list": _as_list,
+    "html": _as_html,
+    "csv": _as_csv,
+    "json": _as_json,
+}
