@@ -131,7 +131,7 @@ class BuildPy(build_py):
 
     def finalize_options(self):
         super().finalize_options()
-        self.package_data = {"": ["*.pxd", "*.pyi", "*.h", "*.ovsschema", "*.json"]}
+        self.package_data = {"": ["*.pxd", "*.pyi", "*.h", "*.ovsschema"]}
 
 
 setup(
@@ -145,7 +145,7 @@ setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     ext_modules=extensions(),
-    install_requires=["ovs>=3.1", "pyroute2>=0.7", "orjson>=3.8"],
+    install_requires=(ROOT / "requirements.txt").read_text().split(),
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]
     },
