@@ -4,6 +4,7 @@ transaction that these amount to.
 A Snapshot is read in one `transact` of selects, so it is consistent.  Rows are changed in
 place; operations() then gives the operations, led by a `wait` on every column that a
 decision was based on (Row.verify), so that the server refuses what was decided on stale data.
+Additions to and removals from sets and maps are sent as mutations, which need no such care.
 """
 
 from . import ovsdb_types as types
@@ -12,7 +13,18 @@ from . import ovsdb_types as types
 class Row:
     """A row.  Values are datums (see ovsdb_types); do not change one in place, set a new one."""
 
-    __slots__ = ("_changes", "_data", "_verified", "deleted", "is_new", "snapshot", "table", "uuid")
+    __slots__ = (
+        "_changes",
+        "_data",
+        "_mutated",
+        "_mutations",
+        "_verified",
+        "deleted",
+        "is_new",
+        "snapshot",
+        "table",
+        "uuid",
+    )
 
     def __init__(self, snapshot, table, uuid, data, is_new=False):
         self.snapshot = snapshot
@@ -20,6 +32,8 @@ class Row:
         self.uuid = uuid
         self._data = data
         self._changes = {}
+        self._mutations = []  # (column, "insert" or "delete", datum)
+        self._mutated = {}  # {column: datum} after the mutations
         self._verified = set()
         self.is_new = is_new
         self.deleted = False
@@ -28,13 +42,18 @@ class Row:
         """The datum of a column as changed so far."""
         if column == "_uuid":
             return [self.uuid]
-        if column in self._changes:
-            return self._changes[column]
+        for changes in (self._changes, self._mutated):
+            if column in changes:
+                return changes[column]
         if column not in self._data:
             if not self.is_new:
                 raise KeyError(f"{self.table.name}.{column} was not read")
             return self.table.columns[column].type.default()
         return self._data[column]
+
+    def knows(self, column):
+        """True if get() has an answer."""
+        return column in self.table.columns and (self.is_new or column in self._data)
 
     def one(self, column, default=None):
         """The only atom of a column, or `default` when it is empty."""
@@ -42,7 +61,37 @@ class Row:
         return datum[0] if datum else default
 
     def set(self, column, datum):
+        self._mutated.pop(column, None)
         self._changes[column] = datum if isinstance(datum, dict) else sorted(datum)
+
+    def _mutate(self, column, mutator, argument, result):
+        if self.is_new or column in self._changes:
+            self.set(column, result)
+            return
+        self._mutated[column] = result if isinstance(result, dict) else sorted(result)
+        self._mutations.append((column, mutator, argument))
+
+    def insert_into(self, column, datum):
+        """Adds atoms to a set, or pairs to a map, replacing the values of keys in there."""
+        old = self.get(column)
+        if isinstance(datum, dict):
+            taken = sorted(key for key in datum if key in old and old[key] != datum[key])
+            if taken:
+                self._mutate(column, "delete", taken, old)
+            self._mutate(column, "insert", datum, {**old, **datum})
+        else:
+            self._mutate(column, "insert", sorted(datum), {*old, *datum})
+
+    def remove_from(self, column, datum):
+        """Removes atoms from a set; from a map keys (a list) or pairs (a dict)."""
+        old = self.get(column)
+        if not isinstance(old, dict):
+            result = [atom for atom in old if atom not in datum]
+        elif isinstance(datum, dict):
+            result = {k: v for k, v in old.items() if k not in datum or datum[k] != v}
+        else:
+            result = {k: v for k, v in old.items() if k not in datum}
+        self._mutate(column, "delete", datum, result)
 
     def verify(self, column):
         """The transaction will fail, and be tried anew, when the column has changed meanwhile."""
@@ -54,14 +103,6 @@ class Row:
         self.verify(column)
         datum = self.get(column)
         self.set(column, change(dict(datum) if isinstance(datum, dict) else list(datum)))
-
-    def insert_into(self, column, atom):
-        """Adds an atom to a set."""
-        self.update(column, lambda datum: [*datum, atom] if atom not in datum else datum)
-
-    def remove_from(self, column, atom):
-        """Removes an atom from a set."""
-        self.update(column, lambda datum: [item for item in datum if item != atom])
 
     def delete(self):
         self.deleted = True
@@ -96,25 +137,43 @@ class Row:
             "rows": [{c: types.to_wire(kinds[c].type, self._data[c], named) for c in columns}],
         }
 
-    def operation(self, named):
-        """The insert, update or delete that brings the row about, or None."""
-        if self.deleted:
-            if self.is_new:
-                return None
-            return {"op": "delete", "table": self.table.name, "where": self._where()}
-        values = self.changed()
-        if not values and not self.is_new:
+    def _mutation_operation(self, named):
+        """The mutate, or None if the mutations change nothing."""
+        mutations = []
+        for column, mutator, datum in self._mutations:
+            if self._mutated.get(column, self._data[column]) == self._data[column]:
+                continue
+            kind = self.table.columns[column].type
+            if isinstance(datum, dict):
+                wire = types.to_wire(kind, datum, named)
+            else:
+                wire = types.set_to_wire(kind.key.type, datum, named)
+            mutations.append([column, mutator, wire])
+        if not mutations:
             return None
-        kinds = self.table.columns
+        where = self._where()
+        return {"op": "mutate", "table": self.table.name, "where": where, "mutations": mutations}
+
+    def operations(self, named):
+        """The insert, delete, or update and mutate that bring the row about."""
+        name = self.table.name
+        if self.deleted:
+            # Other tables' rows go when nothing refers to them any more; asking for it would be
+            # an error while something does.
+            delete = {"op": "delete", "table": name, "where": self._where()}
+            return [delete] if self.table.is_root else []
+        kinds, values = self.table.columns, self.changed()
         wire = {name: types.to_wire(kinds[name].type, values[name], named) for name in values}
-        if not self.is_new:
-            return {"op": "update", "table": self.table.name, "where": self._where(), "row": wire}
-        insert = {"op": "insert", "table": self.table.name, "row": wire}
-        if self.uuid in self.snapshot.chosen:
-            insert["uuid"] = self.uuid
-        else:
-            insert["uuid-name"] = named[self.uuid][1]
-        return insert
+        if self.is_new:
+            insert = {"op": "insert", "table": name, "row": wire}
+            if self.uuid in self.snapshot.chosen:
+                insert["uuid"] = self.uuid
+            else:
+                insert["uuid-name"] = named[self.uuid][1]
+            return [insert]
+        mutate = self._mutation_operation(named)
+        update = {"op": "update", "table": name, "where": self._where(), "row": wire}
+        return [operation for operation in (wire and update, mutate) if operation]
 
 
 class Snapshot:
@@ -177,7 +236,8 @@ class Snapshot:
     def operations(self, aliases=()):
         """(operations, {index of insert: row}); no operations when nothing changed.
         `aliases` maps made-up UUIDs to those of the rows that they stand for."""
-        gone = [row for row in self.touched if row.deleted and not row.is_new]
+        deleted = [row for row in self.touched if row.deleted and not row.is_new]
+        gone = [row for row in deleted if row.table.is_root]
         new = [row for row in self.touched if row.is_new and not row.deleted]
         named = {
             row.uuid: ["named-uuid", "row" + row.uuid.replace("-", "_")]
@@ -186,14 +246,14 @@ class Snapshot:
         }
         named.update((old, ["uuid", uuid]) for old, uuid in dict(aliases).items())
         old = [row for rows in self.rows.values() for row in rows.values() if not row.is_new]
-        changes = [row.operation(named) for row in [*gone, *new, *old]]
-        if not any(changes):
+        changes = [operation for row in [*gone, *new, *old] for operation in row.operations(named)]
+        if not changes:
             return [], {}
         waits = [row.wait_operation(named) for row in [*gone, *old]]
-        operations = [wait for wait in waits if wait]
-        base = len(operations) + len(gone)
+        waits = [wait for wait in waits if wait]
+        base = len(waits) + len(gone)
         inserts = {base + offset: row for offset, row in enumerate(new)}
-        return operations + [change for change in changes if change], inserts
+        return waits + changes, inserts
 
 
 class TransactionError(Exception):

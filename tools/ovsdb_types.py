@@ -33,7 +33,7 @@ _ENGLISH = {
 }
 
 
-class ValueError_(Exception):
+class BadValue(Exception):
     """A value that does not fit its column; str() is for the user."""
 
 
@@ -60,10 +60,10 @@ class BaseType:
         self.ref_type = spec.get("refType", "strong")
 
     def check(self, atom):
-        """Raises ValueError_ when `atom` breaks a constraint."""
+        """Raises BadValue when `atom` breaks a constraint."""
         if self.enum is not None and atom not in self.enum:
             allowed = ", ".join(atom_to_text(self.type, item) for item in self.enum)
-            raise ValueError_(
+            raise BadValue(
                 f"constraint violation: {atom_to_text(self.type, atom)} is not one of the "
                 f"allowed values ([{allowed}])"
             )
@@ -78,7 +78,7 @@ class BaseType:
                 reason = f"is less than minimum allowed value {low}"
             else:
                 reason = f"is greater than maximum allowed value {high}"
-            raise ValueError_(f"constraint violation: {shown} {reason}")
+            raise BadValue(f"constraint violation: {shown} {reason}")
 
     def _check_length(self, text):
         for bound, wrong, word in (
@@ -86,7 +86,7 @@ class BaseType:
             (self.maximum, lambda n, b: n > b, "greater than maximum"),
         ):
             if bound is not None and wrong(len(text), bound):
-                raise ValueError_(
+                raise BadValue(
                     f'constraint violation: "{text}" length {len(text)} is {word} allowed '
                     f"length {bound}"
                 )
@@ -118,20 +118,33 @@ class ColumnType:
             return []
         return [self.key.enum[0] if self.key.enum else _DEFAULTS[self.key.type]]
 
+    def at_least_one(self):
+        """The same without limit on the number of elements, but not empty."""
+        other = ColumnType.__new__(ColumnType)
+        other.key, other.value, other.min, other.max = self.key, self.value, 1, UNLIMITED
+        return other
+
     def english(self):
         """For messages: "set of 0 or more integers"."""
-        plural = _ENGLISH[self.key.type]
         if self.min == self.max == 1 and not self.is_map:
             return self.key.type
-        if self.max == UNLIMITED:
-            amount = f"{self.min} or more"
-        elif self.min == 0:
-            amount = f"up to {self.max}"
-        else:
-            amount = f"{self.min} to {self.max}"
+        what = _ENGLISH[self.key.type]
         if self.is_map:
-            return f"map of {amount} {self.key.type}-{self.value.type} pairs"
-        return f"set of {amount} {plural}"
+            what = f"({self.key.type}, {self.value.type}) pairs"
+        if self.max == UNLIMITED:
+            amount = f"{self.min} or more " if self.min else ""
+        elif self.min == 0:
+            amount = f"up to {self.max} "
+        else:
+            amount = f"{self.min} to {self.max} "
+        return f"{'map' if self.is_map else 'set'} of {amount}{what}"
+
+
+def set_of(base, least=0):
+    """The type of sets of any size from `least` of a BaseType."""
+    kind = ColumnType({"key": "string", "min": least, "max": "unlimited"})
+    kind.key = base
+    return kind
 
 
 class Column:
@@ -186,6 +199,8 @@ UUID_COLUMN = Column("_uuid", {"type": "uuid", "mutable": False})
 
 # Wire form
 
+_NO_NAMES = {}
+
 
 def _wire_set(value):
     return value[1] if isinstance(value, list) and value and value[0] == "set" else [value]
@@ -209,10 +224,10 @@ def from_wire(column_type, value):
 def _atom_to_wire(kind, atom, named):
     if kind != "uuid":
         return atom
-    return named[atom] if atom in named else ["uuid", atom]
+    return named.get(atom) or ["uuid", atom]
 
 
-def to_wire(column_type, datum, named=()):
+def to_wire(column_type, datum, named=_NO_NAMES):
     """The JSON form.  `named` maps UUIDs that are only placeholders to their wire form."""
     kind = column_type.key.type
     if column_type.is_map:
@@ -224,8 +239,13 @@ def to_wire(column_type, datum, named=()):
                 for key in sorted(datum)
             ],
         ]
-    atoms = [_atom_to_wire(kind, atom, named) for atom in datum]
-    return atoms[0] if len(atoms) == 1 else ["set", atoms]
+    return set_to_wire(kind, datum, named)
+
+
+def set_to_wire(kind, atoms, named=_NO_NAMES):
+    """The JSON form of a set of atoms of a type."""
+    wire = [_atom_to_wire(kind, atom, named) for atom in atoms]
+    return wire[0] if len(wire) == 1 else ["set", wire]
 
 
 # Text form
@@ -310,13 +330,13 @@ def new_uuid():
 
 def token(text, position):
     """(token, position behind it): up to a delimiter outside of quotes.  Quotes and
-    backslashes stay in the token.  Raises ValueError_."""
+    backslashes stay in the token.  Raises BadValue."""
     begin, quoted = position, False
     while position < len(text):
         char = text[position]
         if char == "\\":
             if position + 1 == len(text):
-                raise ValueError_(f"{text[begin:]}: backslash at end of argument")
+                raise BadValue(f"{text[begin:]}: backslash at end of argument")
             position += 2
             continue
         if not quoted and char in _DELIMITERS:
@@ -325,23 +345,25 @@ def token(text, position):
             quoted = not quoted
         position += 1
     if quoted:
-        raise ValueError_(f"{text[begin:]}: quoted string extends past end of argument")
+        raise BadValue(f"{text[begin:]}: quoted string extends past end of argument")
     return text[begin:position], position
 
 
 def _parse_string(text):
     if not text:
-        raise ValueError_('An empty string is not valid as input; use "" to represent the empty string')
+        raise BadValue(
+            'An empty string is not valid as input; use "" to represent the empty string'
+        )
     if text[0] != '"':
         return text
     if len(text) < 2 or text[-1] != '"':
-        raise ValueError_(f"{text}: missing quote at end of quoted string")
+        raise BadValue(f"{text}: missing quote at end of quoted string")
     try:
         value = json.loads(text, strict=False)
     except ValueError:
-        raise ValueError_(f"{text}: bad escape or stray quote in quoted string") from None
+        raise BadValue(f"{text}: bad escape or stray quote in quoted string") from None
     if not isinstance(value, str) or "\0" in value:
-        raise ValueError_(f"{text}: null bytes are not allowed in strings")
+        raise BadValue(f"{text}: null bytes are not allowed in strings")
     return value
 
 
@@ -351,14 +373,14 @@ def _parse_uuid(text, base, symbols):
             (symbols.strong if base.ref_type == "strong" else symbols.weak).add(text)
         return symbols.lookup(text)
     if not is_uuid(text):
-        raise ValueError_(f'"{text}" is not a valid UUID')
+        raise BadValue(f'"{text}" is not a valid UUID')
     return text.lower()
 
 
 def _parse_integer(text):
     number = int(text) if _INTEGER.match(text) else None
     if number is None or not -(1 << 63) <= number < 1 << 63:
-        raise ValueError_(f'"{text}" is not a valid integer or range')
+        raise BadValue(f'"{text}" is not a valid integer or range')
     return number
 
 
@@ -368,7 +390,7 @@ def _parse_real(text):
     except ValueError:
         number = None
     if number is None or "_" in text or number != number or number in (float("inf"), -float("inf")):
-        raise ValueError_(f'"{text}" is not a valid real number')
+        raise BadValue(f'"{text}" is not a valid real number')
     return number
 
 
@@ -377,7 +399,7 @@ def _parse_boolean(text):
         return True
     if text in FALSE_WORDS:
         return False
-    raise ValueError_(f'"{text}" is not a valid boolean (use "true" or "false")')
+    raise BadValue(f'"{text}" is not a valid boolean (use "true" or "false")')
 
 
 _PARSERS = {
@@ -389,7 +411,7 @@ _PARSERS = {
 
 
 def parse_atom(base, text, symbols=None):
-    """One atom, checked against the constraints of its type.  Raises ValueError_."""
+    """One atom, checked against the constraints of its type.  Raises BadValue."""
     if base.type == "uuid":
         atom = _parse_uuid(text, base, symbols)
     else:
@@ -405,11 +427,11 @@ def _parse_range(base, text):
         return None
     first, last = _parse_integer(found[1]), _parse_integer(found[2])
     if last < first:
-        raise ValueError_(f'"{text}" is not a valid range. Range end cannot be before start.')
+        raise BadValue(f'"{text}" is not a valid range. Range end cannot be before start.')
     base.check(first)
     base.check(last)
     if last - first >= _MAX_RANGE:
-        raise ValueError_(
+        raise BadValue(
             f'"{text}" is not a valid range. Number of elements in range exceeds {_MAX_RANGE}.'
         )
     return range(first, last + 1)
@@ -423,9 +445,7 @@ def _skip(text, position):
 
 def _atom_token(column_type, text, position):
     if position < len(text) and text[position] in _DELIMITERS:
-        raise ValueError_(
-            f'{text}: unexpected "{text[position]}" parsing {column_type.english()}'
-        )
+        raise BadValue(f'{text}: unexpected "{text[position]}" parsing {column_type.english()}')
     return token(text, position)
 
 
@@ -435,7 +455,7 @@ def _parse_pair(column_type, text, position, symbols, items):
     position = _skip(text, position)
     if text[position : position + 1] != "=":
         where = f'"{text[position]}"' if position < len(text) else "end of input"
-        raise ValueError_(f'{text}: syntax error at {where} expecting "="')
+        raise BadValue(f'{text}: syntax error at {where} expecting "="')
     word, position = _atom_token(column_type, text, _skip(text, position + 1))
     items.append((key, parse_atom(column_type.value, word, symbols)))
     return position
@@ -457,7 +477,7 @@ def _parse_items(column_type, text, symbols):
     position = _skip(text, 0)
     if position == len(text):
         kind = "map" if column_type.is_map else "set"
-        raise ValueError_(f'use "{opening}{closing}" to specify the empty {kind}')
+        raise BadValue(f'use "{opening}{closing}" to specify the empty {kind}')
     bracketed = text[position] == opening
     if bracketed:
         position = _skip(text, position + 1)
@@ -468,33 +488,30 @@ def _parse_items(column_type, text, symbols):
             position = _skip(text, position + 1)
     if bracketed:
         if position == len(text):
-            raise ValueError_(f'{text}: missing "{closing}" at end of data')
+            raise BadValue(f'{text}: missing "{closing}" at end of data')
         position = _skip(text, position + 1)
         if position < len(text):
-            raise ValueError_(f'{text}: trailing garbage after "{closing}"')
+            raise BadValue(f'{text}: trailing garbage after "{closing}"')
     return items
 
 
-def parse(column_type, text, symbols=None, least=None, most=None):
-    """The datum that `text` means.  `least` and `most` replace the column's limits on the
-    number of elements.  Raises ValueError_."""
+def parse(column_type, text, symbols=None):
+    """The datum that `text` means.  Raises BadValue."""
     items = _parse_items(column_type, text, symbols)
-    least = column_type.min if least is None else least
-    most = column_type.max if most is None else most
     what = "pair(s)" if column_type.is_map else "value(s)"
-    if len(items) < least:
-        raise ValueError_(
-            f"{text}: {len(items)} {what} specified but the minimum number is {least}"
-        )
-    if len(items) > most:
-        raise ValueError_(
-            f"{text}: {len(items)} {what} specified but the maximum number is {most}"
-        )
+    for wrong, word, limit in (
+        (len(items) < column_type.min, "minimum", column_type.min),
+        (len(items) > column_type.max, "maximum", column_type.max),
+    ):
+        if wrong:
+            raise BadValue(
+                f"{text}: {len(items)} {what} specified but the {word} number is {limit}"
+            )
     if column_type.is_map:
         datum = dict(items)
         if len(datum) < len(items):
-            raise ValueError_(f"{text}: map contains duplicate key")
+            raise BadValue(f"{text}: map contains duplicate key")
         return datum
     if len(set(items)) < len(items):
-        raise ValueError_(f"{text}: set contains duplicate value")
+        raise BadValue(f"{text}: set contains duplicate value")
     return sorted(items)

@@ -142,9 +142,7 @@ def _as_list(table, style):
     blocks = []
     for row in table._texts(style):
         if style.headings:
-            row = [
-                f"{head:<20}: {text}" for head, text in zip(table.headings, row, strict=True)
-            ]
+            row = [f"{head:<20}: {text}" for head, text in zip(table.headings, row, strict=True)]
         blocks.append("".join(text + "\n" for text in row))
     head = "".join(text + "\n" for text in table._preamble())
     return head + "\n".join(blocks)
@@ -152,10 +150,7 @@ def _as_list(table, style):
 
 def _escape_html(text):
     return (
-        text.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-        .replace('"', "&quot;")
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     )
 
 

@@ -76,8 +76,7 @@ def _local_options():
     """Options that commands have, for parsing those before the first command."""
     names = {}
     for spec in COMMANDS.values():
-        for option in spec[6].split():
-            names[option.rstrip("=")] = option.endswith("=")
+        names.update(spec.options)
     return [(name, "", takes) for name, takes in names.items()]
 
 
@@ -162,8 +161,10 @@ def _version(settings, value):
 
 def _print_commands(settings, value):
     for name, spec in COMMANDS.items():
-        options = "".join(f"[--{option}] " for option in spec[6].split())
-        print(f"{options},{name},{spec[2]}")
+        options = "".join(
+            f"[--{option}{'=' if takes else ''}] " for option, takes in spec.options.items()
+        )
+        print(f"{options},{name},{spec.syntax}")
     sys.exit(0)
 
 
@@ -235,16 +236,15 @@ def _parse_command(words, options):
     if spec is None:
         raise Fatal(f"unknown command '{name}'; use --help for help")
     _check_options(name, spec, options)
-    least, most = spec[0], spec[1]
-    if len(args) < least:
-        raise Fatal(f"'{name}' command requires at least {least} arguments")
-    if most is not None and len(args) > most:
-        raise Fatal(f"'{name}' command takes at most {most} arguments")
+    if len(args) < spec.least:
+        raise Fatal(f"'{name}' command requires at least {spec.least} arguments")
+    if spec.most is not None and len(args) > spec.most:
+        raise Fatal(f"'{name}' command takes at most {spec.most} arguments")
     return Command(name, spec, options, args)
 
 
 def _check_options(name, spec, options):
-    known = {option.rstrip("="): option.endswith("=") for option in spec[6].split()}
+    known = spec.options
     for option, value in options.items():
         if option not in known:
             raise Fatal(f"'{name}' command has no '--{option}' option")
@@ -281,7 +281,7 @@ def _plan(context, commands):
     """Collects in `context` which columns are to be read."""
     context.want("Open_vSwitch", ())
     for command in commands:
-        reads = command.spec[3]
+        reads = command.spec.reads
         if callable(reads):
             reads(context, command)
         elif reads:
@@ -302,7 +302,11 @@ def _check_symbols(context):
             (row for row in context.snapshot.touched if row.uuid == symbols.uuids[name]), None
         )
         if row is not None and not row.table.is_root:
-            only = "but only a weak reference to it" if name in symbols.weak else "but no reference to it"
+            only = (
+                "but only a weak reference to it"
+                if name in symbols.weak
+                else "but no reference to it"
+            )
             context.warn(
                 f'row id "{name}" was created {only} was inserted, so it will not actually '
                 "appear in the database"
@@ -353,7 +357,7 @@ def _attempt(client, context, commands):
         command.reset()
     _ = context.root
     for command in commands:
-        command.spec[4](context, command)
+        command.spec.run(context, command)
     _check_symbols(context)
 
 
@@ -484,7 +488,7 @@ def run(args):
         import signal
 
         signal.alarm(settings.timeout)
-    if any(command.spec[7] for command in commands):
+    if any(command.spec.writes for command in commands):
         _log(settings, args)
     client = _connect(settings)
     schema = types.Schema(client.request("get_schema", [DATABASE]))
@@ -493,8 +497,8 @@ def run(args):
     comment = " ".join(map(_quote, [PROGRAM, *args]))
     next_cfg = _run(client, context, commands, settings, comment)
     for command in commands:
-        if command.spec[5] is not None:
-            command.spec[5](context, command)
+        if command.spec.after is not None:
+            command.spec.after(context, command)
     _print_outputs(commands, settings)
     if next_cfg is not None:
         _wait_for_vswitchd(client, next_cfg)
@@ -508,7 +512,7 @@ def main(argv=None):
     args = sys.argv[1:] if argv is None else argv
     try:
         return run(args)
-    except (Fatal, ovsdb_options.UsageError, table.StyleError, types.ValueError_) as error:
+    except (Fatal, ovsdb_options.UsageError, table.StyleError, types.BadValue) as error:
         message, status = str(error), getattr(error, "status", 1)
     except TransactionError as error:
         message, status = f"transaction error: {error}", 1

@@ -17,6 +17,21 @@ class TryAgain(Exception):
     """The database is not yet as a command wants it."""
 
 
+class Spec:
+    """What a command is: the number of its arguments (`most` None: any), their syntax for bash
+    completion, what it reads ({table: columns} or a function of context and command), the
+    function that runs it, its options ("=" behind those with a value), whether it may change
+    the database, and what remains to be done after the commit."""
+
+    __slots__ = ("after", "least", "most", "options", "reads", "run", "syntax", "writes")
+
+    def __init__(self, least, most, syntax, reads, run, options="", writes=False, after=None):
+        self.least, self.most, self.syntax = least, most, syntax
+        self.reads, self.run, self.after = reads, run, after
+        self.options = {name.rstrip("="): name.endswith("=") for name in options.split()}
+        self.writes = writes
+
+
 class Command:
     """One command of the command line and its output."""
 
@@ -48,16 +63,13 @@ def _folded(name):
 
 
 def prefix_match(text, names):
-    """(name, ambiguous): the one of `names` that `text` abbreviates best, ignoring case and
-    the difference of - and _; name is None when there is none."""
+    """The `names` that `text` abbreviates, ignoring case and the difference of - and _; only
+    one if it is spelled out."""
     if text in names:
-        return text, False
+        return [text]
     wanted = _folded(text)
-    if not wanted:
-        return None, False
     exact = [name for name in names if _folded(name) == wanted]
-    found = exact or [name for name in names if _folded(name).startswith(wanted)]
-    return (found[0], len(found) > 1) if found else (None, False)
+    return exact or [name for name in names if wanted and _folded(name).startswith(wanted)]
 
 
 class Interface:

@@ -6,13 +6,12 @@ import re
 
 from . import ovsdb_types as types
 from .table import Table
-from .vsctl_context import Fatal, TryAgain, prefix_match
+from .vsctl_context import Fatal, Spec, TryAgain, prefix_match
 
 _HEX = re.compile(r"[0-9a-f]{4}[0-9a-f-]*\Z")
 
 # How a record may be named besides by its UUID, as (table, column that has the name, column
-# that leads to the record).  No name column: "." names the only row.  No leading column: the
-# row itself.
+# that leads to the record, None if it is the record itself).
 RECORD_NAMES = {
     "AutoAttach": [("Bridge", "name", "auto_attach")],
     "Bridge": [("Bridge", "name", None)],
@@ -24,20 +23,29 @@ RECORD_NAMES = {
     "Manager": [("Manager", "target", None)],
     "Mirror": [("Mirror", "name", None)],
     "NetFlow": [("Bridge", "name", "netflow")],
-    "Open_vSwitch": [("Open_vSwitch", None, None)],
     "Port": [("Port", "name", None)],
     "QoS": [("Port", "name", "qos")],
-    "SSL": [("SSL", None, None)],
     "sFlow": [("Bridge", "name", "sflow")],
 }
 
-# Looking for the longest operator first
-OPERATORS = sorted(
-    ("=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}"),
-    key=len,
-    reverse=True,
-)
-_LISTED = '"=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", or "{not-in}"'
+_OPERATORS = [
+    "=",
+    "!=",
+    "<",
+    ">",
+    "<=",
+    ">=",
+    "{=}",
+    "{!=}",
+    "{<}",
+    "{>}",
+    "{<=}",
+    "{>=}",
+    "{in}",
+    "{not-in}",
+]
+OPERATORS = sorted(_OPERATORS, key=len, reverse=True)  # "<=" must be tried before "<"
+_LISTED = ", ".join(f'"{name}"' for name in _OPERATORS[:-1]) + f', or "{_OPERATORS[-1]}"'
 
 
 # Names
@@ -45,22 +53,25 @@ _LISTED = '"=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}",
 
 def find_table(context, name):
     """The types.Table that `name` or its beginning names."""
-    found, ambiguous = prefix_match(name, context.schema.table_names)
-    if ambiguous:
-        raise Fatal(f'multiple table names match "{name}"')
-    if found is None:
+    found = prefix_match(name, context.schema.table_names)
+    if len(found) > 1:
+        raise Fatal(f'"{name}" matches multiple table names: {", ".join(found)}')
+    if not found:
         raise Fatal(f'unknown table "{name}"')
-    return context.schema.table(found)
+    return context.schema.table(found[0])
 
 
 def find_column(table, name):
     """The types.Column that `name` or its beginning names; _uuid too."""
-    found, ambiguous = prefix_match(name, ["_uuid", *table.columns])
-    if ambiguous:
-        raise Fatal(f'{table.name} contains more than one column whose name matches "{name}"')
-    if found is None:
+    found = prefix_match(name, ["_uuid", *table.columns])
+    if len(found) > 1:
+        raise Fatal(
+            f'{table.name} contains more than one column whose name matches "{name}": '
+            f"{', '.join(found)}"
+        )
+    if not found:
         raise Fatal(f'{table.name} does not contain a column whose name matches "{name}"')
-    return types.UUID_COLUMN if found == "_uuid" else table.columns[found]
+    return types.UUID_COLUMN if found == ["_uuid"] else table.columns[found[0]]
 
 
 def writable_column(table, name):
@@ -120,17 +131,15 @@ def record_columns(context, table):
     wanted = {table.name: set()}
     for source, name_column, leads in RECORD_NAMES.get(table.name, ()):
         columns = wanted.setdefault(source, set())
-        columns.update(column for column in (name_column, leads) if column)
+        columns.update([name_column, leads] if leads else [name_column])
     return wanted
 
 
 def _by_name(context, table, rule, name):
     source, name_column, leads = rule
-    if not context.snapshot.has(source, name_column) or not context.snapshot.has(source, leads):
+    if not all(context.snapshot.has(source, column) for column in (name_column, leads)):
         return None
     rows = context.snapshot.table(source)
-    if name_column is None:
-        return rows[0] if name == "." and len(rows) == 1 else None
     kind = context.schema.table(source).columns[name_column].type.key.type
     found = [
         row
@@ -149,11 +158,14 @@ def _by_name(context, table, rule, name):
 
 
 def find_record(context, table, name, must_exist):
-    """The Row, or None.  `name` is a UUID, its beginning, @symbol or a name."""
+    """The Row, or None.  `name` is a UUID, its beginning, @symbol, a name, or "." for the only
+    row of a table."""
     rows = context.snapshot.rows.get(table.name, {})
     row = rows.get(name.lower()) if types.is_uuid(name) else None
     if row is None and name in context.symbols.created:
         row = rows.get(context.symbols.lookup(name))
+    if name == "." and len(rows) == 1:
+        row = next(iter(rows.values()))
     for rule in RECORD_NAMES.get(table.name, ()):
         row = row or _by_name(context, table, rule, name)
     if row is None and _HEX.match(name.lower()):
@@ -263,11 +275,10 @@ def _make_table(columns, rows):
     return table
 
 
-def _in_order(context, table, rows):
+def _in_order(rows):
     """Rows in a fixed order: by name where there is one, else by UUID."""
-    key = "name" if "name" in table.columns else None
-    if key and all(key in row._data or row.is_new for row in rows):
-        return sorted(rows, key=lambda row: (row.get(key), row.uuid))
+    if all(row.knows("name") for row in rows):
+        return sorted(rows, key=lambda row: (row.get("name"), row.uuid))
     return sorted(rows, key=lambda row: row.uuid)
 
 
@@ -275,7 +286,7 @@ def run_list(context, command):
     table = find_table(context, command.args[0])
     columns = _columns_option(table, command.options.get("columns"))
     if len(command.args) == 1:
-        rows = _in_order(context, table, context.snapshot.table(table.name))
+        rows = _in_order(context.snapshot.table(table.name))
     else:
         must_exist = "if-exists" not in command.options
         found = [find_record(context, table, name, must_exist) for name in command.args[1:]]
@@ -292,7 +303,7 @@ def run_find(context, command):
         for row in context.snapshot.table(table.name)
         if all(condition(row) for condition in conditions)
     ]
-    command.table = _make_table(columns, _in_order(context, table, rows))
+    command.table = _make_table(columns, _in_order(rows))
 
 
 def run_get(context, command):
@@ -364,16 +375,6 @@ _SET_TESTS = {
 }
 
 
-class _ValueSet:
-    """The type of what a key of a map leads to: a set of at most one value, which may be
-    compared with any number of them."""
-
-    def __init__(self, base):
-        self.type = types.ColumnType("string")
-        self.type.key = base
-        self.type.min, self.type.max = 0, types.UNLIMITED
-
-
 def _condition(context, table, text):
     """The predicate on rows that COLUMN[:KEY]OPERATOR VALUE means."""
     column, key, operator, value = split_argument(table, text, OPERATORS)
@@ -401,7 +402,7 @@ def _key_condition(context, column, key, operator, value):
             return test((datum[atom] > wanted) - (datum[atom] < wanted))
 
         return check
-    wanted = set(types.parse(_ValueSet(base).type, value, context.symbols))
+    wanted = set(types.parse(types.set_of(base), value, context.symbols))
     compare = _SET_TESTS[operator]
 
     def check_set(row):
@@ -432,7 +433,7 @@ def set_column(context, row, argument):
         return
     atom = _key_atom(context, column, key, "set")
     parsed = types.parse_atom(column.type.value, value, context.symbols)
-    row.update(column.name, lambda datum: {**datum, atom: parsed})
+    row.insert_into(column.name, {atom: parsed})
 
 
 def _row_to_change(context, command):
@@ -454,31 +455,20 @@ def run_add(context, command):
     if row is None:
         return
     column = modifiable_column(row.table, command.args[2])
-    datum = row.get(column.name)
     for text in command.args[3:]:
-        more = types.parse(column.type, text, context.symbols, least=1, most=types.UNLIMITED)
-        if column.type.is_map:
-            datum = {**datum, **more}
-        else:
-            datum = sorted({*datum, *more})
-    row.verify(column.name)
-    row.set(column.name, datum)
+        more = types.parse(column.type.at_least_one(), text, context.symbols)
+        row.insert_into(column.name, more)
     context.invalidate(row)
 
 
-def _without(context, column, datum, text):
-    """`datum` without what `text` names: a value, a pair, or for maps only a key."""
-    if not column.type.is_map:
-        gone = types.parse(column.type, text, context.symbols, least=1, most=types.UNLIMITED)
-        return [atom for atom in datum if atom not in gone]
+def _to_remove(context, column, text):
+    """The datum that `text` names: values, pairs, or for maps a list of keys."""
     try:
-        pairs = types.parse(column.type, text, context.symbols, least=1, most=types.UNLIMITED)
-    except types.ValueError_:
-        keys_type = types.ColumnType("string")
-        keys_type.key = column.type.key
-        keys = types.parse(keys_type, text, context.symbols, least=1, most=types.UNLIMITED)
-        return {key: value for key, value in datum.items() if key not in keys}
-    return {k: v for k, v in datum.items() if k not in pairs or pairs[k] != v}
+        return types.parse(column.type.at_least_one(), text, context.symbols)
+    except types.BadValue:
+        if not column.type.is_map:
+            raise
+    return types.parse(types.set_of(column.type.key, 1), text, context.symbols)
 
 
 def run_remove(context, command):
@@ -486,16 +476,8 @@ def run_remove(context, command):
     if row is None:
         return
     column = modifiable_column(row.table, command.args[2])
-    datum = row.get(column.name)
     for text in command.args[3:]:
-        datum = _without(context, column, datum, text)
-    if len(datum) < column.type.min:
-        raise Fatal(
-            f'"remove" operation would put {len(datum)} values in column {column.name} of table '
-            f"{row.table.name} but the minimum number is {column.type.min}"
-        )
-    row.verify(column.name)
-    row.set(column.name, datum)
+        row.remove_from(column.name, _to_remove(context, column, text))
     context.invalidate(row)
 
 
@@ -568,35 +550,53 @@ def run_comment(context, command):
     """Has no effect: the arguments are in the transaction's comment anyway."""
 
 
-# name: (least arguments, most or None, syntax, what to read, run, afterwards, options, writes)
 COMMANDS = {
-    "comment": (0, None, "*ARG", None, run_comment, None, "", True),
-    "get": (2, None, "!TABLE !RECORD *COLUMN?:KEY", read_get, run_get, None, "if-exists id=", False),
-    "list": (1, None, "!TABLE *RECORD", read_list, run_list, None, "if-exists columns=", False),
-    "find": (1, None, "!TABLE *COLUMN?:KEY=VALUE", read_find, run_find, None, "columns=", False),
-    "set": (3, None, "!TABLE !RECORD +COLUMN?:KEY=VALUE", read_set, run_set, None, "if-exists", True),
-    "add": (4, None, "!TABLE !RECORD !COLUMN +?KEY=VALUE", read_add, run_add, None, "if-exists", True),
-    "remove": (
+    "comment": Spec(0, None, "*ARG", None, run_comment, writes=True),
+    "get": Spec(2, None, "!TABLE !RECORD *COLUMN?:KEY", read_get, run_get, options="if-exists id="),
+    "list": Spec(1, None, "!TABLE *RECORD", read_list, run_list, options="if-exists columns="),
+    "find": Spec(1, None, "!TABLE *COLUMN?:KEY=VALUE", read_find, run_find, options="columns="),
+    "set": Spec(
+        3,
+        None,
+        "!TABLE !RECORD +COLUMN?:KEY=VALUE",
+        read_set,
+        run_set,
+        options="if-exists",
+        writes=True,
+    ),
+    "add": Spec(
+        4,
+        None,
+        "!TABLE !RECORD !COLUMN +?KEY=VALUE",
+        read_add,
+        run_add,
+        options="if-exists",
+        writes=True,
+    ),
+    "remove": Spec(
         4,
         None,
         "!TABLE !RECORD !COLUMN +KEY|VALUE|KEY=VALUE",
         read_add,
         run_remove,
-        None,
-        "if-exists",
-        True,
+        options="if-exists",
+        writes=True,
     ),
-    "clear": (3, None, "!TABLE !RECORD +COLUMN", read_clear, run_clear, None, "if-exists", True),
-    "create": (2, None, "!TABLE +COLUMN?:KEY=VALUE", read_create, run_create, after_create, "id=", True),
-    "destroy": (1, None, "!TABLE *RECORD", read_destroy, run_destroy, None, "if-exists all", True),
-    "wait-until": (
+    "clear": Spec(
+        3, None, "!TABLE !RECORD +COLUMN", read_clear, run_clear, options="if-exists", writes=True
+    ),
+    "create": Spec(
         2,
         None,
-        "!TABLE !RECORD *COLUMN?:KEY=VALUE",
-        read_wait,
-        run_wait_until,
-        None,
-        "",
-        False,
+        "!TABLE +COLUMN?:KEY=VALUE",
+        read_create,
+        run_create,
+        options="id=",
+        writes=True,
+        after=after_create,
     ),
+    "destroy": Spec(
+        1, None, "!TABLE *RECORD", read_destroy, run_destroy, options="if-exists all", writes=True
+    ),
+    "wait-until": Spec(2, None, "!TABLE !RECORD *COLUMN?:KEY=VALUE", read_wait, run_wait_until),
 }

@@ -3,7 +3,7 @@ messages: ovs-vsctl(8).
 """
 
 from . import ovsdb_types as types
-from .vsctl_context import Fatal
+from .vsctl_context import Fatal, Spec
 from .vsctl_db import set_column
 
 # Looking things up
@@ -81,7 +81,8 @@ def _new_port(context, bridge, name, iface_names, settings=(), kind="", columns=
     row.set("interfaces", [iface.uuid for iface in ifaces])
     for setting in settings:
         set_column(context, row, setting)
-    bridge.row.insert_into("ports", row.uuid)
+    bridge.row.verify("name")  # that is, the row is still there
+    bridge.row.insert_into("ports", [row.uuid])
     port = context.switch.add_port(bridge.parent or bridge, row)
     for iface in ifaces:
         context.switch.add_iface(port, iface)
@@ -89,7 +90,7 @@ def _new_port(context, bridge, name, iface_names, settings=(), kind="", columns=
 
 
 def _delete_port(context, port):
-    port.bridge.row.remove_from("ports", port.row.uuid)
+    port.bridge.row.remove_from("ports", [port.row.uuid])
     context.switch.remove_port(port)
 
 
@@ -99,7 +100,7 @@ def _delete_bridge(context, bridge):
     for port in list(bridge.ports):
         _delete_port(context, port)
     if bridge.parent is None:
-        context.root.remove_from("bridges", bridge.row.uuid)
+        context.root.remove_from("bridges", [bridge.row.uuid])
     context.switch.remove_bridge(bridge)
 
 
@@ -115,12 +116,20 @@ def run_emer_reset(context, command):
     root.set("manager_options", [])
     root.set("ssl", [])
     for bridge in context.snapshot.table("Bridge"):
-        for column in ("controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix", "flood_vlans"):
+        for column in (
+            "controller",
+            "fail_mode",
+            "mirrors",
+            "netflow",
+            "sflow",
+            "ipfix",
+            "flood_vlans",
+        ):
             if context.snapshot.has("Bridge", column):
                 bridge.set(column, [])
-        bridge.update(
-            "other_config", lambda old: {key: old[key] for key in ("hwaddr",) if key in old}
-        )
+        other = bridge.get("other_config")
+        bridge.verify("other_config")
+        bridge.set("other_config", {key: other[key] for key in ("hwaddr",) if key in other})
     for port in context.snapshot.table("Port"):
         port.set("other_config", {})
     for iface in context.snapshot.table("Interface"):
@@ -131,6 +140,7 @@ def run_emer_reset(context, command):
             context.snapshot.delete(row)
 
 
+_RESET_BRIDGE = ("controller", "fail_mode", "flood_vlans", "ipfix", "mirrors", "netflow", "sflow")
 _RESET_TABLES = ("Mirror", "Controller", "Manager", "NetFlow", "SSL", "sFlow", "IPFIX")
 
 # What `show` prints: table: (column of the name or None, columns)
@@ -215,7 +225,7 @@ def _check_same_bridge(bridge, name, parent_name, vlan):
 def _add_real_bridge(context, name):
     row = context.snapshot.insert("Bridge")
     row.set("name", [name])
-    context.root.insert_into("bridges", row.uuid)
+    context.root.insert_into("bridges", [row.uuid])
     bridge = context.switch.add_bridge(name, row)
     _new_port(context, bridge, name, [name], kind="internal")
 
@@ -228,9 +238,7 @@ def _add_fake_bridge(context, name, parent_name, vlan):
         raise Fatal("cannot create bridge with fake bridge as parent")
     if vlan in parent.children:
         other = parent.children[vlan].name
-        raise Fatal(
-            f"bridge {parent_name} already has a child VLAN bridge {other} on VLAN {vlan}"
-        )
+        raise Fatal(f"bridge {parent_name} already has a child VLAN bridge {other} on VLAN {vlan}")
     bridge = context.switch.add_bridge(name, parent.row, parent, vlan)
     _new_port(context, bridge, name, [name], kind="internal", columns=[("fake_bridge", [True])])
 
@@ -276,14 +284,10 @@ def _external_ids(bridge):
 def run_br_set_external_id(context, command):
     row, prefix = _external_ids(find_bridge(context, command.args[0]))
     key, *value = command.args[1:]
-
-    def change(ids):
-        ids.pop(prefix + key, None)
-        if value:
-            ids[prefix + key] = value[0]
-        return ids
-
-    row.update("external_ids", change)
+    if value:
+        row.insert_into("external_ids", {prefix + key: value[0]})
+    else:
+        row.remove_from("external_ids", [prefix + key])
 
 
 def run_br_get_external_id(context, command):
@@ -322,8 +326,6 @@ def _add_port(context, command, bridge_name, name, iface_names, settings, fake_i
     for iface in iface_names:
         if iface != name:
             check_conflicts(context, iface, f"cannot create an interface named {iface}")
-    if len(set(iface_names)) < len(iface_names):
-        raise Fatal(f"{command}: the interfaces must differ")
     bridge = find_bridge(context, bridge_name)
     columns = [("bond_fake_iface", [True])] if fake_iface else []
     _new_port(context, bridge, name, iface_names, settings, columns=columns)
@@ -352,7 +354,9 @@ def run_add_bond(context, command):
     while rest and "=" not in rest[0]:
         ifaces.append(rest.pop(0))
     if len(ifaces) < 2:
-        raise Fatal(f"add-bond requires at least 2 interfaces, but only {len(ifaces)} were specified")
+        raise Fatal(
+            f"add-bond requires at least 2 interfaces, but only {len(ifaces)} were specified"
+        )
     _add_port(context, command, bridge, name, ifaces, rest, "fake-iface" in command.options)
 
 
@@ -423,7 +427,8 @@ def run_add_bond_iface(context, command):
         return
     check_conflicts(context, name, f"cannot create an interface named {name}")
     row = _new_iface(context, port, name)
-    port.row.insert_into("interfaces", row.uuid)
+    port.row.verify("name")
+    port.row.insert_into("interfaces", [row.uuid])
 
 
 def run_del_bond_iface(context, command):
@@ -434,13 +439,11 @@ def run_del_bond_iface(context, command):
     if len(command.args) == 2:
         port = find_port(context, command.args[0])
         if iface.port is not port:
-            raise Fatal(
-                f"port {port.name} does not have an interface {name} (it is in port "
-                f"{iface.port.name})"
-            )
+            raise Fatal(f"port {port.name} does not have an interface {name}")
     if len(iface.port.ifaces) == 1:
         raise Fatal(f"cannot delete last interface from port {iface.port.name}")
-    iface.port.row.remove_from("interfaces", iface.row.uuid)
+    iface.port.row.verify("interfaces")  # that another one is left
+    iface.port.row.remove_from("interfaces", [iface.row.uuid])
     context.switch.remove_iface(iface)
 
 
@@ -458,8 +461,8 @@ def _datapath(context, name, message):
 
 def _zone_id(text):
     word, _, value = text.rpartition("=")
-    if word not in ("", "zone") or not value.isdigit() or int(value) > 65535:
-        raise Fatal(f'"{text}" is not "zone=ID" with an ID from 0 to 65535')
+    if word not in ("", "zone") or not value.isdigit():
+        raise Fatal(f'"{text}" is not "zone=ID"')
     return int(value)
 
 
@@ -467,22 +470,26 @@ def run_add_zone_tp(context, command):
     name, zone_text, *policies = command.args
     row = _datapath(context, name, f"datapath {name} does not exist")
     zone = _zone_id(zone_text)
-    if zone in row.get("ct_zones"):
-        if "may-exist" not in command.options:
-            raise Fatal(f"zone id {zone} already exists")
-        row.verify("ct_zones")
-        return
+    zone_row = context.snapshot.rows["CT_Zone"].get(row.get("ct_zones").get(zone))
+    if zone_row is not None and "may-exist" not in command.options:
+        raise Fatal(f"zone id {zone} already exists")
+    policy_row = context.snapshot.insert("CT_Timeout_Policy")
+    policy_row.set("timeouts", _timeouts(policies))
+    if zone_row is None:
+        zone_row = context.snapshot.insert("CT_Zone")
+        row.insert_into("ct_zones", {zone: zone_row.uuid})
+    zone_row.set("timeout_policy", [policy_row.uuid])
+
+
+def _timeouts(policies):
+    """{name: seconds} of KEY=SECONDS words."""
     timeouts = {}
     for policy in policies:
         key, _, value = policy.partition("=")
         if not key or not value.isdigit():
             raise Fatal(f'"{policy}" is not a timeout policy (KEY=SECONDS)')
         timeouts[key] = int(value)
-    policy_row = context.snapshot.insert("CT_Timeout_Policy")
-    policy_row.set("timeouts", timeouts)
-    zone_row = context.snapshot.insert("CT_Zone")
-    zone_row.set("timeout_policy", [policy_row.uuid])
-    row.update("ct_zones", lambda zones: {**zones, zone: zone_row.uuid})
+    return timeouts
 
 
 def run_del_zone_tp(context, command):
@@ -493,7 +500,7 @@ def run_del_zone_tp(context, command):
         if "if-exists" not in command.options:
             raise Fatal(f"zone id {zone} does not exist")
         return
-    row.update("ct_zones", lambda zones: {key: zones[key] for key in zones if key != zone})
+    row.remove_from("ct_zones", [zone])
 
 
 def run_list_zone_tp(context, command):
@@ -538,8 +545,6 @@ def _set_targets(context, command, holder, column, table, targets):
     """Makes rows for targets, and `holder`'s column refer to them; the rows of targets that
     stay are replaced too, as their settings would be."""
     _warn_of_targets(context, targets)
-    if len(set(targets)) < len(targets):
-        raise Fatal(f"{command.name}: a target is given twice")
     rows = context.snapshot.rows[table]
     for uuid in holder.get(column):
         if uuid in rows and table == "Manager":
@@ -649,10 +654,6 @@ def _aa_numbers(command):
         isid, vlan = (int(word) for word in command.args[1:])
     except ValueError:
         raise Fatal(f"{command.name}: I-SID and VLAN must be numbers") from None
-    if not 0 <= isid <= 0xFFFFFF:
-        raise Fatal(f"I-SID {isid} is not between 0 and 16777215")
-    if not 0 <= vlan <= 4095:
-        raise Fatal(f"VLAN {vlan} is not between 0 and 4095")
     return isid, vlan
 
 
@@ -670,14 +671,14 @@ def _auto_attach(context, command, create=False):
 def run_add_aa_mapping(context, command):
     isid, vlan = _aa_numbers(command)
     row = _auto_attach(context, command, create=True)
-    row.update("mappings", lambda mappings: {**mappings, isid: vlan})
+    row.insert_into("mappings", {isid: vlan})
 
 
 def run_del_aa_mapping(context, command):
     isid, vlan = _aa_numbers(command)
     row = _auto_attach(context, command)
-    if row is not None and row.get("mappings").get(isid) == vlan:
-        row.update("mappings", lambda old: {key: old[key] for key in old if key != isid})
+    if row is not None:
+        row.remove_from("mappings", {isid: vlan})
 
 
 def run_get_aa_mapping(context, command):
@@ -719,16 +720,7 @@ _DATAPATH = {
 _RESET = {
     **dict.fromkeys(_RESET_TABLES, ()),
     "Open_vSwitch": ("manager_options", "ssl"),
-    "Bridge": (
-        "controller",
-        "fail_mode",
-        "flood_vlans",
-        "ipfix",
-        "mirrors",
-        "netflow",
-        "other_config",
-        "sflow",
-    ),
+    "Bridge": ("other_config", *_RESET_BRIDGE),
     "Port": ("other_config",),
     "Interface": ("ingress_policing_rate", "ingress_policing_burst"),
 }
@@ -737,108 +729,98 @@ _SHOW_COLUMNS = {
     for table, (head, columns) in _SHOW.items()
 }
 
-# name: (least arguments, most or None, syntax, what to read, run, afterwards, options, writes)
 COMMANDS = {
-    "init": (0, 0, "", {}, run_init, None, "", True),
-    "show": (0, 0, "", _SHOW_COLUMNS, run_show, None, "", False),
-    "emer-reset": (0, 0, "", _RESET, run_emer_reset, None, "", True),
-    "add-br": (1, 3, "!NEW-BRIDGE ?PARENT ?NEW-VLAN", _GRAPH, run_add_br, None, "may-exist", True),
-    "del-br": (1, 1, "!BRIDGE", _GRAPH, run_del_br, None, "if-exists", True),
-    "list-br": (0, 0, "", _GRAPH, run_list_br, None, "real fake", False),
-    "br-exists": (1, 1, "!BRIDGE", _GRAPH, run_br_exists, None, "", False),
-    "br-to-vlan": (1, 1, "!BRIDGE", _GRAPH, run_br_to_vlan, None, "", False),
-    "br-to-parent": (1, 1, "!BRIDGE", _GRAPH, run_br_to_parent, None, "", False),
-    "br-set-external-id": (
-        2,
-        3,
-        "!BRIDGE !KEY ?VALUE",
-        _EXTERNAL_IDS,
-        run_br_set_external_id,
-        None,
-        "",
-        True,
+    "init": Spec(0, 0, "", {}, run_init, writes=True),
+    "show": Spec(0, 0, "", _SHOW_COLUMNS, run_show),
+    "emer-reset": Spec(0, 0, "", _RESET, run_emer_reset, writes=True),
+    "add-br": Spec(
+        1, 3, "!NEW-BRIDGE ?PARENT ?NEW-VLAN", _GRAPH, run_add_br, options="may-exist", writes=True
     ),
-    "br-get-external-id": (
-        1,
-        2,
-        "!BRIDGE ?KEY",
-        _EXTERNAL_IDS,
-        run_br_get_external_id,
-        None,
-        "",
-        False,
+    "del-br": Spec(1, 1, "!BRIDGE", _GRAPH, run_del_br, options="if-exists", writes=True),
+    "list-br": Spec(0, 0, "", _GRAPH, run_list_br, options="real fake"),
+    "br-exists": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_exists),
+    "br-to-vlan": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_to_vlan),
+    "br-to-parent": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_to_parent),
+    "br-set-external-id": Spec(
+        2, 3, "!BRIDGE !KEY ?VALUE", _EXTERNAL_IDS, run_br_set_external_id, writes=True
     ),
-    "list-ports": (1, 1, "!BRIDGE", _GRAPH, run_list_ports, None, "", False),
-    "add-port": (
+    "br-get-external-id": Spec(1, 2, "!BRIDGE ?KEY", _EXTERNAL_IDS, run_br_get_external_id),
+    "list-ports": Spec(1, 1, "!BRIDGE", _GRAPH, run_list_ports),
+    "add-port": Spec(
         2,
         None,
         "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE",
         _GRAPH,
         run_add_port,
-        None,
-        "may-exist",
-        True,
+        options="may-exist",
+        writes=True,
     ),
-    "add-bond": (
+    "add-bond": Spec(
         4,
         None,
         "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE",
         _GRAPH,
         run_add_bond,
-        None,
-        "may-exist fake-iface",
-        True,
+        options="may-exist fake-iface",
+        writes=True,
     ),
-    "add-bond-iface": (2, 2, "!BOND !IFACE", _GRAPH, run_add_bond_iface, None, "may-exist", True),
-    "del-bond-iface": (1, 2, "?BOND !IFACE", _GRAPH, run_del_bond_iface, None, "if-exists", True),
-    "del-port": (
+    "add-bond-iface": Spec(
+        2, 2, "!BOND !IFACE", _GRAPH, run_add_bond_iface, options="may-exist", writes=True
+    ),
+    "del-bond-iface": Spec(
+        1, 2, "?BOND !IFACE", _GRAPH, run_del_bond_iface, options="if-exists", writes=True
+    ),
+    "del-port": Spec(
         1,
         2,
         "?BRIDGE !PORT|IFACE",
         _GRAPH,
         run_del_port,
-        None,
-        "if-exists with-iface",
-        True,
+        options="if-exists with-iface",
+        writes=True,
     ),
-    "port-to-br": (1, 1, "!PORT", _GRAPH, run_port_to_br, None, "", False),
-    "list-ifaces": (1, 1, "!BRIDGE", _GRAPH, run_list_ifaces, None, "", False),
-    "iface-to-br": (1, 1, "!IFACE", _GRAPH, run_iface_to_br, None, "", False),
-    "add-zone-tp": (3, None, "", _DATAPATH, run_add_zone_tp, None, "may-exist", True),
-    "del-zone-tp": (2, 2, "", _DATAPATH, run_del_zone_tp, None, "if-exists", True),
-    "list-zone-tp": (1, 1, "", _DATAPATH, run_list_zone_tp, None, "", False),
-    "list-dp-cap": (1, 1, "", _DATAPATH, run_list_dp_cap, None, "", False),
-    "get-controller": (1, 1, "!BRIDGE", _CONTROLLER, run_get_controller, None, "", False),
-    "del-controller": (1, 1, "!BRIDGE", _CONTROLLER, run_del_controller, None, "", True),
-    "set-controller": (
+    "port-to-br": Spec(1, 1, "!PORT", _GRAPH, run_port_to_br),
+    "list-ifaces": Spec(1, 1, "!BRIDGE", _GRAPH, run_list_ifaces),
+    "iface-to-br": Spec(1, 1, "!IFACE", _GRAPH, run_iface_to_br),
+    "add-zone-tp": Spec(3, None, "", _DATAPATH, run_add_zone_tp, options="may-exist", writes=True),
+    "del-zone-tp": Spec(2, 2, "", _DATAPATH, run_del_zone_tp, options="if-exists", writes=True),
+    "list-zone-tp": Spec(1, 1, "", _DATAPATH, run_list_zone_tp),
+    "list-dp-cap": Spec(1, 1, "", _DATAPATH, run_list_dp_cap),
+    "get-controller": Spec(1, 1, "!BRIDGE", _CONTROLLER, run_get_controller),
+    "del-controller": Spec(1, 1, "!BRIDGE", _CONTROLLER, run_del_controller, writes=True),
+    "set-controller": Spec(
         1,
         None,
         "!BRIDGE +TARGET",
         _CONTROLLER,
         run_set_controller,
-        None,
-        "inactivity-probe=",
-        True,
+        options="inactivity-probe=",
+        writes=True,
     ),
-    "get-fail-mode": (1, 1, "!BRIDGE", _FAIL_MODE, run_get_fail_mode, None, "", False),
-    "del-fail-mode": (1, 1, "!BRIDGE", _FAIL_MODE, run_del_fail_mode, None, "", True),
-    "set-fail-mode": (2, 2, "!BRIDGE !MODE", _FAIL_MODE, run_set_fail_mode, None, "", True),
-    "get-manager": (0, 0, "", _MANAGER, run_get_manager, None, "", False),
-    "del-manager": (0, 0, "", _MANAGER, run_del_manager, None, "", True),
-    "set-manager": (1, None, "+TARGET", _MANAGER, run_set_manager, None, "inactivity-probe=", True),
-    "get-ssl": (0, 0, "", _SSL, run_get_ssl, None, "", False),
-    "del-ssl": (0, 0, "", _SSL, run_del_ssl, None, "", True),
-    "set-ssl": (
+    "get-fail-mode": Spec(1, 1, "!BRIDGE", _FAIL_MODE, run_get_fail_mode),
+    "del-fail-mode": Spec(1, 1, "!BRIDGE", _FAIL_MODE, run_del_fail_mode, writes=True),
+    "set-fail-mode": Spec(2, 2, "!BRIDGE !MODE", _FAIL_MODE, run_set_fail_mode, writes=True),
+    "get-manager": Spec(0, 0, "", _MANAGER, run_get_manager),
+    "del-manager": Spec(0, 0, "", _MANAGER, run_del_manager, writes=True),
+    "set-manager": Spec(
+        1, None, "+TARGET", _MANAGER, run_set_manager, options="inactivity-probe=", writes=True
+    ),
+    "get-ssl": Spec(0, 0, "", _SSL, run_get_ssl),
+    "del-ssl": Spec(0, 0, "", _SSL, run_del_ssl, writes=True),
+    "set-ssl": Spec(
         3,
         3,
         "!PRIVATE-KEY !CERTIFICATE !CA-CERT",
         _SSL,
         run_set_ssl,
-        None,
-        "bootstrap",
-        True,
+        options="bootstrap",
+        writes=True,
     ),
-    "add-aa-mapping": (3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_add_aa_mapping, None, "", True),
-    "del-aa-mapping": (3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_del_aa_mapping, None, "", True),
-    "get-aa-mapping": (1, 1, "!BRIDGE", _AUTO_ATTACH, run_get_aa_mapping, None, "", False),
+    "add-aa-mapping": Spec(
+        3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_add_aa_mapping, writes=True
+    ),
+    "del-aa-mapping": Spec(
+        3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_del_aa_mapping, writes=True
+    ),
+    "get-aa-mapping": Spec(1, 1, "!BRIDGE", _AUTO_ATTACH, run_get_aa_mapping),
 }
