@@ -9,7 +9,7 @@ all: build
 build:
 	@.ci/build "$(PY)" "$(VENV)"
 demo: build
-	@$(BIN)/python -m tests.demo $(if $(SHELL_AFTER),--shell-after)
+	@$(BIN)/python -m demo $(if $(SHELL_AFTER),--shell-after)
 test: build
 	@$(BIN)/python -m pytest $(TESTS)
 bench: build

@@ -1,0 +1,1 @@
+"""`make demo`: the switch at work between containers, in private namespaces."""
