@@ -1,0 +1,188 @@
+"""A port of a bridge as OpenFlow shows it: number, name, address, config and state bits, speeds.
+
+The numbers are those of the port's whole life: vswitchd asks for the last one that the
+database remembers (`ofport_request`, or the `ofport` column), and `PortNumbers` gives out the
+rest so that a number that was just freed is the last to be used again.
+"""
+
+from collections.abc import Iterable
+
+# Reserved port numbers, in Open vSwitch's 16-bit form; the 1.1+ codec widens them.
+OFPP_MAX = 0xFF00
+OFPP_IN_PORT = 0xFFF8
+OFPP_TABLE = 0xFFF9
+OFPP_NORMAL = 0xFFFA
+OFPP_FLOOD = 0xFFFB
+OFPP_ALL = 0xFFFC
+OFPP_CONTROLLER = 0xFFFD
+OFPP_LOCAL = 0xFFFE
+OFPP_NONE = 0xFFFF
+
+# Config bits, as in OpenFlow 1.0 (1.1+ has PORT_DOWN, NO_RECV, NO_FWD, NO_PACKET_IN of these).
+PC_PORT_DOWN = 1 << 0
+PC_NO_STP = 1 << 1
+PC_NO_RECV = 1 << 2
+PC_NO_RECV_STP = 1 << 3
+PC_NO_FLOOD = 1 << 4
+PC_NO_FWD = 1 << 5
+PC_NO_PACKET_IN = 1 << 6
+
+# State bits: LINK_DOWN has the same value in each version, LIVE is 1.1+.
+PS_LINK_DOWN = 1 << 0
+PS_BLOCKED = 1 << 1
+PS_LIVE = 1 << 2
+
+# Feature bits of 1.1+ (1.0 has no 40, 100 Gb, 1 Tb and OTHER, and shifts the ones behind).
+PF_10MB_HD = 1 << 0
+PF_10MB_FD = 1 << 1
+PF_100MB_HD = 1 << 2
+PF_100MB_FD = 1 << 3
+PF_1GB_HD = 1 << 4
+PF_1GB_FD = 1 << 5
+PF_10GB_FD = 1 << 6
+PF_40GB_FD = 1 << 7
+PF_100GB_FD = 1 << 8
+PF_1TB_FD = 1 << 9
+PF_OTHER = 1 << 10
+PF_COPPER = 1 << 11
+PF_FIBER = 1 << 12
+PF_AUTONEG = 1 << 13
+
+_SPEED_FEATURES = {
+    (10, False): PF_10MB_HD,
+    (10, True): PF_10MB_FD,
+    (100, False): PF_100MB_HD,
+    (100, True): PF_100MB_FD,
+    (1000, False): PF_1GB_HD,
+    (1000, True): PF_1GB_FD,
+    (10000, True): PF_10GB_FD,
+    (40000, True): PF_40GB_FD,
+    (100000, True): PF_100GB_FD,
+    (1000000, True): PF_1TB_FD,
+}
+
+
+def speed_features(mbps: int, full_duplex: bool = True) -> int:
+    """The feature bits of a link speed in Mbit/s; OTHER for one that OpenFlow has no bit for."""
+    if mbps <= 0:
+        return 0
+    return _SPEED_FEATURES.get((mbps, full_duplex), PF_OTHER)
+
+
+class OfPort:
+    """One port.  `odp_port` is None for a patch port, `peer` is its other end's name."""
+
+    __slots__ = (
+        "advertised",
+        "config",
+        "created",
+        "curr",
+        "curr_speed",
+        "hw_addr",
+        "max_speed",
+        "mtu",
+        "name",
+        "number",
+        "odp_port",
+        "options",
+        "peer_features",
+        "state",
+        "supported",
+        "type",
+        "xport",
+    )
+
+    def __init__(self, number: int, name: str, type_: str, options: dict[str, str], now: int):
+        self.number = number
+        self.name = name
+        self.type = type_
+        self.options = options
+        self.created = now
+        self.odp_port: int | None = None
+        self.xport = None
+        self.hw_addr = bytes(6)
+        self.mtu = 0
+        self.config = 0
+        self.state = 0
+        self.curr = self.advertised = self.supported = self.peer_features = 0
+        self.curr_speed = self.max_speed = 0  # kbit/s
+
+    @property
+    def is_patch(self) -> bool:
+        return self.type == "patch"
+
+    @property
+    def peer(self) -> str | None:
+        """The name of the patch port at the other end."""
+        return self.options.get("peer") if self.is_patch else None
+
+    @property
+    def may_forward(self) -> bool:
+        return not self.config & PC_PORT_DOWN and not self.state & PS_LINK_DOWN
+
+    def description(self) -> tuple:
+        """What a PORT_STATUS tells: two equal ones need no message."""
+        return (
+            self.number,
+            self.name,
+            self.hw_addr,
+            self.config,
+            self.state,
+            self.curr,
+            self.advertised,
+            self.supported,
+            self.peer_features,
+            self.curr_speed,
+            self.max_speed,
+        )
+
+    def set_link(self, up: bool, speed_mbps: int = 0, full_duplex: bool = True) -> None:
+        """Take over link state and speed of the network device."""
+        if up:
+            self.state &= ~PS_LINK_DOWN
+            self.state |= PS_LIVE
+        else:
+            self.state |= PS_LINK_DOWN
+            self.state &= ~PS_LIVE
+        self.curr = speed_features(speed_mbps, full_duplex)
+        self.curr_speed = max(0, speed_mbps) * 1000
+        self.max_speed = self.curr_speed
+
+    def set_admin(self, up: bool) -> None:
+        """Take over whether the network device is up."""
+        if up:
+            self.config &= ~PC_PORT_DOWN
+        else:
+            self.config |= PC_PORT_DOWN
+
+
+class PortNumbers:
+    """Gives out port numbers 1 .. 0xfeff; freed numbers are used again last."""
+
+    def __init__(self, maximum: int = OFPP_MAX):
+        self._maximum = maximum
+        self._used: set[int] = set()
+        self._next = 1
+
+    def take(self, requested: int | None, reserved: Iterable[int] = ()) -> int:
+        """A free number: the requested one when it is free and valid, else the next.
+
+        `reserved` are numbers asked for by ports that are still to come.  Raises ValueError
+        when none is free.
+        """
+        if requested and 0 < requested < self._maximum and requested not in self._used:
+            self._used.add(requested)
+            return requested
+        avoid = self._used.union(reserved)
+        for candidate in (*range(self._next, self._maximum), *range(1, self._next)):
+            if candidate not in avoid:
+                break
+        else:
+            raise ValueError("no free OpenFlow port number")
+        self._next = candidate + 1
+        self._used.add(candidate)
+        return candidate
+
+    def free(self, number: int) -> None:
+        """Give a number back."""
+        self._used.discard(number)
