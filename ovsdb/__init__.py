@@ -1,1 +1,22 @@
-"""An OVSDB server (RFC 7047): data model, transactions, monitors, log file, sessions."""
+"""An OVSDB server (RFC 7047 and ovsdb-server(7)), from the values up to the daemon.
+
+    errors        error objects with OVSDB's names
+    schema        types, columns, tables of a schema; parsing and writing of values
+    datum         set and map arithmetic on values: differences, canonical order
+    condition     "where" clauses
+    mutation      the mutators
+    database      rows, references and indexes of one database, its commit listeners
+    transaction   one atomic change: what changed, constraints, garbage collection, undo
+    operations    the ten operations of a "transact" request
+    monitor       monitors of all kinds and their update notifications
+    log, files    the file format; opening, locking, compaction of database files
+    framing       JSON texts out of a byte stream
+    session       the JSON-RPC protocol of one client, without sockets
+    remotes       the addresses that the server listens on or connects to
+    server, main  sockets and the daemon
+
+A value ("datum") of a column is a tuple of distinct atoms in ascending order, of one element
+for a scalar; for a map, it is a dict with ascending keys.  Values are never changed in
+place.  Atoms are int, float, bool, str; a UUID is a lower-case str, told apart by its type
+in the schema.
+"""

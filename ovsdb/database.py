@@ -1,0 +1,176 @@
+"""A database in memory: tables, rows, and what is kept to check commits in O(change).
+
+A row is a dict of column name to value, `_uuid` and `_version` among them.  Rows in a table
+are never changed in place once their transaction is committed, so that old and new versions
+can be compared, and kept in the history, without copies.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ovsdb.condition import Condition, Row
+from ovsdb.datum import Datum, as_key, new_uuid
+from ovsdb.schema import DatabaseSchema, TableSchema
+
+if TYPE_CHECKING:
+    from ovsdb.files import DatabaseFile
+
+# How many transactions a monitor_cond_since can go back.
+HISTORY_TRANSACTIONS = 100
+
+# table name -> uuid -> (old row or None, new row or None)
+Changes = dict[str, dict[str, tuple[Row | None, Row | None]]]
+
+
+class RefColumn:
+    """A column that holds references: where in its values they are, and where they lead."""
+
+    __slots__ = ("in_key", "name", "strong", "target")
+
+    def __init__(self, name: str, in_key: bool, target: str, strong: bool):
+        self.name = name
+        self.in_key = in_key
+        self.target = target
+        self.strong = strong
+
+    def uuids(self, datum: Datum) -> list[str]:
+        """The references in a value, each as often as it is there."""
+        if self.in_key:
+            return list(datum)
+        return list(datum.values())  # type: ignore[union-attr]
+
+
+class Table:
+    """The rows of a table, its indexes, and the references to its rows."""
+
+    def __init__(self, schema: TableSchema):
+        self.schema = schema
+        self.name = schema.name
+        self.rows: dict[str, Row] = {}
+        # For each index of the schema: key -> uuid, of the committed rows.
+        self.indexes: list[dict[Any, str]] = [{} for _ in schema.indexes]
+        # uuid -> number of strong references from other rows, where it is not 0.
+        self.strong: dict[str, int] = {}
+        # uuid -> the (table, uuid) of the rows that refer to it weakly.
+        self.weak: dict[str, set[tuple[str, str]]] = {}
+        self.defaults: Row = {c.name: c.type.default for c in schema.columns.values()}
+        refs = [
+            RefColumn(column.name, in_key, base.ref_table, base.strong)
+            for column in schema.columns.values()
+            for in_key, base in column.refs
+        ]
+        self.strong_columns = [ref for ref in refs if ref.strong]
+        self.weak_columns = [ref for ref in refs if not ref.strong]
+        # Writers of the columns that monitors and select show: name -> encode
+        self.encoders: dict[str, Callable[[Any], Any]] = {
+            name: column.type.encode for name, column in schema.all_columns.items()
+        }
+
+    def index_key(self, index: int, row: Row) -> Any:
+        """The key of a row in one of the indexes."""
+        return tuple([as_key(row[name]) for name in self.schema.indexes[index]])
+
+    def weak_targets(self, row: Row) -> set[tuple[str, str]]:
+        """The (table, uuid) pairs that a row refers to weakly."""
+        return {
+            (ref.target, uuid) for ref in self.weak_columns for uuid in ref.uuids(row[ref.name])
+        }
+
+    def find(self, condition: Condition, use_indexes: bool) -> list[Row]:
+        """The rows that match; `use_indexes` when no row was touched since the last commit."""
+        if condition.clauses:
+            candidates = self._candidates(condition.equalities(), use_indexes)
+            matches = condition.all
+            return [row for row in candidates if matches(row)]
+        return list(self.rows.values())
+
+    def _candidates(self, equalities: dict[str, Datum], use_indexes: bool) -> Any:
+        """As few rows as can be told quickly, among them all that match."""
+        if "_uuid" in equalities:
+            row = self.rows.get(equalities["_uuid"][0])
+            return () if row is None else (row,)
+        if use_indexes and equalities:
+            for number, names in enumerate(self.schema.indexes):
+                if all(name in equalities for name in names):
+                    key = tuple([as_key(equalities[name]) for name in names])
+                    uuid = self.indexes[number].get(key)
+                    return () if uuid is None else (self.rows[uuid],)
+        return self.rows.values()
+
+
+class Database:
+    """One database: its tables, its file if it has one, and who follows its commits.
+
+    `listeners` are called with (database, changes, txn_id) after each commit that changed
+    something, before its reply goes out.
+    """
+
+    def __init__(self, schema: DatabaseSchema, file: "DatabaseFile | None" = None):
+        self.file = file
+        self.read_only = False  # for clients; the server itself may write
+        self.listeners: list[Callable[[Database, Changes, str], None]] = []
+        # (transaction id, changes), oldest first.
+        self.history: deque[tuple[str, Changes]] = deque(maxlen=HISTORY_TRANSACTIONS)
+        self.set_schema(schema)
+
+    def set_schema(self, schema: DatabaseSchema) -> None:
+        """Make the database an empty one of that schema."""
+        self.schema = schema
+        self.name = schema.name
+        self.tables = {name: Table(table) for name, table in schema.tables.items()}
+        self.history.clear()
+        self.last_txn_id = new_uuid()
+
+    def take(self, other: "Database") -> None:
+        """Become what `other`, of the same name, is: schema and rows.  The file stays."""
+        self.schema = other.schema
+        self.tables = other.tables
+        self.history.clear()
+        self.last_txn_id = new_uuid()
+
+    def rebuild(self) -> None:
+        """Make indexes and reference counts anew from the rows, after a file was read."""
+        for table in self.tables.values():
+            table.strong.clear()
+            table.weak.clear()
+        for table in self.tables.values():
+            for number, index in enumerate(table.indexes):
+                index.clear()
+                for uuid, row in table.rows.items():
+                    index[table.index_key(number, row)] = uuid
+            for uuid, row in table.rows.items():
+                self._count_references(table, uuid, row)
+
+    def _count_references(self, table: Table, uuid: str, row: Row) -> None:
+        for ref in table.strong_columns:
+            strong = self.tables[ref.target].strong
+            for target in ref.uuids(row[ref.name]):
+                if target != uuid:
+                    strong[target] = strong.get(target, 0) + 1
+        for target_table, target in table.weak_targets(row):
+            weak = self.tables[target_table].weak
+            weak.setdefault(target, set()).add((table.name, uuid))
+
+    def publish(self, changes: Changes) -> None:
+        """Tell everyone who follows the database of a commit."""
+        self.last_txn_id = new_uuid()
+        self.history.append((self.last_txn_id, changes))
+        for listener in list(self.listeners):
+            listener(self, changes, self.last_txn_id)
+
+    def changes_since(self, txn_id: str) -> list[Changes] | None:
+        """What was committed after that transaction; None when it is not in the history."""
+        if txn_id == self.last_txn_id:
+            return []
+        later: list[Changes] = []
+        for known, changes in reversed(self.history):
+            if known == txn_id:
+                later.reverse()
+                return later
+            later.append(changes)
+        return None
+
+    def cells(self) -> int:
+        """The number of values in the database, for memory/show."""
+        return sum(len(t.rows) * len(t.schema.all_columns) for t in self.tables.values())

@@ -1,0 +1,89 @@
+"""Errors as OVSDB reports them: a fixed name, details for a person, the offending JSON."""
+
+from typing import Any, NoReturn
+
+import orjson
+
+
+class OvsdbError(Exception):
+    """An <error> of RFC 7047 section 3.1; `tag` is its "error" member."""
+
+    def __init__(self, tag: str, details: str = "", syntax: Any = None, **extra: Any):
+        super().__init__(f"{tag}: {details}" if details else tag)
+        self.tag = tag
+        self.details = details
+        self.syntax = None if syntax is None else compact(syntax)
+        self.extra = extra
+
+    def to_json(self) -> dict:
+        """The JSON error object."""
+        json: dict[str, Any] = {"error": self.tag}
+        if self.details:
+            json["details"] = self.details
+        if self.syntax is not None:
+            json["syntax"] = self.syntax
+        json.update(self.extra)
+        return json
+
+
+def compact(json: Any) -> str:
+    """`json` as a short text for the "syntax" member."""
+    try:
+        text = orjson.dumps(json, option=orjson.OPT_SORT_KEYS).decode()
+    except (TypeError, ValueError):
+        text = repr(json)
+    return text if len(text) <= 4096 else text[:4093] + "..."
+
+
+def syntax_error(details: str, json: Any = None) -> OvsdbError:
+    """The request does not follow the protocol's syntax or the column's type."""
+    return OvsdbError("syntax error", details, json)
+
+
+def constraint_violation(details: str, json: Any = None) -> OvsdbError:
+    """A constraint of the schema forbids the value or the transaction."""
+    return OvsdbError("constraint violation", details, json)
+
+
+def fail(details: str, json: Any = None) -> NoReturn:
+    """Raise a syntax error."""
+    raise syntax_error(details, json)
+
+
+class Members:
+    """Takes the members of a JSON object one by one, and complains of what is left over."""
+
+    __slots__ = ("json", "taken", "what")
+
+    def __init__(self, json: Any, what: str):
+        if type(json) is not dict:
+            fail(f"Parsing {what} failed: Object expected.", json)
+        self.json = json
+        self.what = what
+        self.taken: list[str] = []
+
+    def get(self, name: str, kinds: tuple[type, ...], default: Any = None) -> Any:
+        """The member's value, or `default` when it is missing; of exactly one of `kinds`."""
+        value = self.json.get(name, self)
+        if value is self:
+            return default
+        self.taken.append(name)
+        if type(value) not in kinds:
+            self.fail(f"Type mismatch for member '{name}'.")
+        return value
+
+    def need(self, name: str, kinds: tuple[type, ...]) -> Any:
+        """As get(), for a member that must be there."""
+        if name not in self.json:
+            self.fail(f"Required '{name}' member is missing.")
+        return self.get(name, kinds)
+
+    def fail(self, details: str) -> NoReturn:
+        """Raise a syntax error about the object."""
+        fail(f"Parsing {self.what} failed: {details}", self.json)
+
+    def finish(self) -> None:
+        """Fail when there are members that nobody took."""
+        if len(self.taken) != len(self.json):
+            extra = next(name for name in self.json if name not in self.taken)
+            self.fail(f"Member '{extra}' is present but not allowed.")

@@ -1,0 +1,484 @@
+"""Database files: making, locking, reading, appending, compacting.
+
+A file has the schema as its first record, and transactions after it.  Changes of columns
+with room for several elements are written as differences ("_is_diff"), as ovsdb-server
+does since 2.14.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import ovs.vlog
+
+from ovsdb.condition import Row
+from ovsdb.database import Changes, Database, Table
+from ovsdb.datum import apply_diff, diff, is_uuid, new_uuid
+from ovsdb.errors import OvsdbError
+from ovsdb.log import LogWriter, TornRecord, encode_record, io_error, read_records
+from ovsdb.schema import UNLIMITED, ColumnType, DatabaseSchema
+from ovsdb.transaction import Transaction
+
+vlog = ovs.vlog.Vlog("ovsdb_file")
+
+# The schema of the switch's database.
+SWITCH_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vswitch.ovsschema")
+
+# When a file is compacted by itself: ovsdb-server(1), ovsdb-server/compact.
+COMPACT_MIN_SIZE = 10 * 1024 * 1024
+COMPACT_GROWTH = 2
+COMPACT_MIN_COMMITS = 100
+COMPACT_MIN_SECONDS = 10 * 60
+COMPACT_MAX_SECONDS = 24 * 60 * 60
+
+
+def load_schema(path: str) -> dict:
+    """The JSON of a schema file; OvsdbError when it cannot be read or is not a schema."""
+    try:
+        with open(path, "rb") as file:
+            json = orjson.loads(file.read())
+    except OSError as error:
+        raise io_error(f"{path}: cannot read the schema", error) from error
+    except ValueError as error:
+        raise OvsdbError("syntax error", f"{path}: {error}") from error
+    DatabaseSchema.from_json(json)
+    return json
+
+
+def create(path: str, schema: dict) -> None:
+    """Make a database file with `schema` (JSON) and no rows, durably.
+
+    The file must not exist.  Raises OvsdbError.
+    """
+    record = encode_record(DatabaseSchema.from_json(schema).to_json())
+    with FileLock(path):
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise io_error(f"{path}: create failed", error) from error
+        log = LogWriter(fd, path, 0)
+        try:
+            log.append(record, durable=True)
+            sync_directory(path)
+        except OvsdbError:
+            os.unlink(path)
+            raise
+        finally:
+            log.close()
+
+
+def sync_directory(path: str) -> None:
+    """Make the name of a new or renamed file durable."""
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class FileLock:
+    """The lock file .NAME.~lock~ beside a database, held by its server or by ovsdb-tool."""
+
+    def __init__(self, path: str):
+        directory, name = os.path.split(os.path.realpath(path))
+        self.path = os.path.join(directory, f".{name}.~lock~")
+        try:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise io_error(f"{self.path}: failed to open lock file", error) from error
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self.fd)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise OvsdbError(
+                    "I/O error", f"{path}: failed to lock lockfile: another process has it"
+                ) from None
+            raise io_error(f"{self.path}: cannot lock", error) from error
+
+    def __enter__(self) -> "FileLock":
+        return self
+
+    def __exit__(self, *_exc: Any) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give up the lock."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+# --- records of transactions
+
+
+def _row_json(table: Table, old: Row | None, new: Row) -> dict:
+    """The persistent columns of `new` that differ from `old`, or from the defaults."""
+    json = {}
+    base = table.defaults if old is None else old
+    for name, column in table.schema.columns.items():
+        value, before = new[name], base[name]
+        if not column.persistent or value is before or value == before:
+            continue
+        if old is not None and column.type.is_composite:
+            value = diff(before, value)
+        json[name] = column.type.encode(value)
+    return json
+
+
+def transaction_json(database: Database, changes: Changes, comment: str) -> dict | None:
+    """The record of a commit; None when nothing persistent changed."""
+    json: dict[str, Any] = {}
+    for name, rows in changes.items():
+        table = database.tables[name]
+        of_table = {}
+        for uuid, (old, new) in rows.items():
+            if new is None:
+                of_table[uuid] = None
+                continue
+            row = _row_json(table, old, new)
+            if row or old is None:
+                of_table[uuid] = row
+        if of_table:
+            json[name] = of_table
+    if not json:
+        return None
+    json["_date"] = int(time.time() * 1000)
+    json["_is_diff"] = True
+    if comment:
+        json["_comment"] = comment
+    return json
+
+
+def snapshot_json(database: Database, comment: str) -> dict:
+    """One record with all rows of the database."""
+    everything: Changes = {
+        name: {uuid: (None, row) for uuid, row in table.rows.items()}
+        for name, table in database.tables.items()
+    }
+    json = transaction_json(database, everything, comment)
+    return json or {"_date": int(time.time() * 1000), "_comment": comment}
+
+
+def converted(database: Database, schema: DatabaseSchema) -> Database:
+    """A new database of `schema`, without a file, with the rows of `database` that it has.
+
+    Tables and columns that `schema` does not have are left out, new columns get their
+    defaults.  Raises OvsdbError when the rows do not fit the schema's types or constraints.
+    """
+    new = Database(schema)
+    transaction = Transaction(new)
+    for name, table in database.tables.items():
+        target = new.tables.get(name)
+        if target is None:
+            continue
+        for uuid, row in table.rows.items():
+            values = {
+                column.name: column.type.parse(table.encoders[column.name](row[column.name]))
+                for column in target.schema.columns.values()
+                if column.name in table.schema.columns
+            }
+            for column in target.schema.columns.values():
+                if column.bad_default is not None and column.name not in values:
+                    raise column.bad_default
+            transaction.insert(target, uuid, values)
+    transaction.commit()
+    return new
+
+
+class _Reader:
+    """Applies the records of a file to the rows of a database."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        # How differences are parsed: they may have more elements than the column.
+        self._diff_types: dict[tuple[str, str], ColumnType] = {}
+
+    def apply(self, json: Any) -> None:
+        """Apply one record; raises OvsdbError when it does not fit the schema."""
+        if type(json) is not dict:
+            raise OvsdbError("syntax error", "transaction record is not an object")
+        is_diff = json.get("_is_diff") is True
+        for name, rows in json.items():
+            if name.startswith("_"):
+                continue
+            table = self.database.tables.get(name)
+            if table is None:
+                raise OvsdbError("unknown table", f"No table named {name}.")
+            if type(rows) is not dict:
+                raise OvsdbError("syntax error", "<table-txn> must be an object", rows)
+            for uuid, row in rows.items():
+                if row is None:
+                    table.rows.pop(uuid.lower(), None)
+                elif type(row) is dict and is_uuid(uuid):
+                    self._apply_row(table, uuid.lower(), row, is_diff)
+                else:
+                    raise OvsdbError("syntax error", "<row-txn> must be an object or null", row)
+
+    def _apply_row(self, table: Table, uuid: str, json: dict, is_diff: bool) -> None:
+        old = table.rows.get(uuid)
+        if old is None:
+            old = {**table.defaults, "_uuid": (uuid,), "_version": (new_uuid(),)}
+            is_diff = False
+            table.rows[uuid] = old
+        for name, value in json.items():
+            column = table.schema.columns.get(name)
+            if column is None:
+                raise OvsdbError("unknown column", f"No column {name} in table {table.name}.", json)
+            if is_diff and column.type.is_composite:
+                change = self._diff_type(table.name, name, column.type).unchecked_parse(value)
+                old[name] = apply_diff(old[name], change)
+            else:
+                old[name] = column.type.unchecked_parse(value)
+
+    def _diff_type(self, table: str, column: str, type_: ColumnType) -> ColumnType:
+        key = (table, column)
+        found = self._diff_types.get(key)
+        if found is None:
+            found = self._diff_types[key] = type_.resized(0, UNLIMITED)
+        return found
+
+
+# --- an open file
+
+
+class DatabaseFile:
+    """The file of an open database.  Made by open_database()."""
+
+    def __init__(self, path: str, lock: FileLock, log: LogWriter):
+        self.path = path
+        self.lock = lock
+        self.log = log
+        self.commits_since_compaction = 0
+        self.compacted_size = log.size
+        self.compacted_at = time.monotonic()
+        self._child: _Compaction | None = None
+
+    def commit(self, database: Database, changes: Changes, comment: str, durable: bool) -> None:
+        """Append a transaction; OvsdbError when it cannot be stored."""
+        json = transaction_json(database, changes, comment)
+        if json is None:
+            return
+        record = encode_record(json)
+        self.log.append(record, durable)
+        self.commits_since_compaction += 1
+        if self._child is not None:
+            self._child.tail.append(record)
+
+    def wants_compaction(self, now: float) -> bool:
+        """Whether it is time to compact, by ovsdb-server's rules; `now` monotonic seconds."""
+        if self._child is not None or self.commits_since_compaction < COMPACT_MIN_COMMITS:
+            return False
+        age = now - self.compacted_at
+        if age >= COMPACT_MAX_SECONDS:
+            return True
+        grown = self.log.size >= max(COMPACT_MIN_SIZE, COMPACT_GROWTH * self.compacted_size)
+        return grown and age >= COMPACT_MIN_SECONDS
+
+    def start_compaction(
+        self, database: Database, comment: str, done: Callable[[OvsdbError | None], None]
+    ) -> None:
+        """Have a forked child write the snapshot while this process goes on serving.
+
+        `done(error or None)` is called from run_compaction() when the new file is in place.
+        """
+        if self._child is not None:
+            self._child.done.append(done)
+            return
+        self._child = _Compaction(self.path, database, comment, done)
+
+    @property
+    def compaction_fd(self) -> int:
+        """Becomes readable when the child is through; -1 while there is none."""
+        return -1 if self._child is None else self._child.fd
+
+    def run_compaction(self, now: float, wait: bool = False) -> None:
+        """Put the child's file in place if it is through (or wait until it is)."""
+        child = self._child
+        if child is None or not child.finished(wait):
+            return
+        self._child = None
+        try:
+            self.log = child.install(self.log)
+        except OvsdbError as failed:
+            vlog.warn(f"{self.path}: compaction failed: {failed}")
+            error: OvsdbError | None = failed
+        else:
+            error = None
+            self.commits_since_compaction = len(child.tail)
+            self.compacted_size = child.snapshot_size
+        # After a failure, too, the next attempt waits.
+        self.compacted_at = now
+        for done in child.done:
+            done(error)
+
+    def replace(self, database: Database) -> None:
+        """Write the file anew, with the schema and rows of `database`, durably."""
+        if self._child is not None:
+            for done in self._child.done:
+                done(OvsdbError("canceled", "the database was converted"))
+            self._child.abandon()
+        child = _Compaction(self.path, database, "converted", lambda _error: None)
+        child.finished(wait=True)
+        self._child = None
+        self.log = child.install(self.log)
+        self.compacted_size = child.snapshot_size
+        self.commits_since_compaction = 0
+
+    def close(self) -> None:
+        """Close the file and give up its lock."""
+        if self._child is not None:
+            self._child.abandon()
+            self._child = None
+        self.log.close()
+        self.lock.release()
+
+
+class _Compaction:
+    """A child process that writes a snapshot to PATH.tmp, and the records that came since."""
+
+    def __init__(
+        self,
+        path: str,
+        database: Database,
+        comment: str,
+        done: Callable[[OvsdbError | None], None],
+    ):
+        self.path = path
+        self.temporary = path + ".tmp"
+        self.tail: list[bytes] = []
+        self.done = [done]
+        self.snapshot_size = 0
+        self.fd, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self.fd)
+                message = self._write_snapshot(database, comment)
+                os.write(writer, message.encode())
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(writer)
+
+    def _write_snapshot(self, database: Database, comment: str) -> str:
+        """In the child.  Returns "" or what went wrong."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.temporary)
+            mode = os.stat(self.path).st_mode & 0o777
+            fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            log = LogWriter(fd, self.temporary, 0)
+            log.append(encode_record(database.schema.to_json()), durable=False)
+            log.append(encode_record(snapshot_json(database, comment)), durable=True)
+        except OSError as error:
+            return f"{self.temporary}: {error.strerror}"
+        except OvsdbError as error:
+            return str(error)
+        return ""
+
+    def finished(self, wait: bool) -> bool:
+        """Whether the child ended."""
+        pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        if pid == 0:
+            return False
+        message = os.read(self.fd, 4096).decode()
+        os.close(self.fd)
+        self.message = message or ("" if status == 0 else f"child ended with status {status}")
+        return True
+
+    def install(self, old: LogWriter) -> LogWriter:
+        """Add the records since the snapshot, and take the place of the old file."""
+        try:
+            if self.message:
+                raise OvsdbError("I/O error", self.message)
+            fd = os.open(self.temporary, os.O_RDWR | os.O_CLOEXEC)
+            log = LogWriter(fd, self.path, os.fstat(fd).st_size)
+            self.snapshot_size = log.size
+            try:
+                if self.tail:
+                    log.append(b"".join(self.tail), durable=True)
+                os.rename(self.temporary, self.path)
+                sync_directory(self.path)
+            except BaseException:
+                log.close()
+                raise
+        except OSError as error:
+            self._remove()
+            raise io_error(f"{self.temporary}: cannot replace {self.path}", error) from error
+        except OvsdbError:
+            self._remove()
+            raise
+        old.close()
+        return log
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self.temporary)
+
+    def abandon(self) -> None:
+        """Let the server end: nobody waits for the child's file any more."""
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        self._remove()
+
+
+def open_database(path: str) -> Database:
+    """Lock and read a database file; raises OvsdbError.
+
+    An incomplete last record is cut off, with a warning in the log.
+    """
+    path = os.path.realpath(path)
+    if not os.path.exists(path):
+        raise io_error(f"{path}: open failed", OSError(errno.ENOENT, ""))
+    lock = FileLock(path)
+    try:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise io_error(f"{path}: open failed", error) from error
+        try:
+            return _read_database(path, fd, lock)
+        except BaseException:
+            os.close(fd)
+            raise
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _read_database(path: str, fd: int, lock: FileLock) -> Database:
+    with open(fd, "rb", closefd=False) as file:
+        data = file.read()
+    size = len(data)
+    records = read_records(data, path)
+    database: Database | None = None
+    try:
+        for offset, json in records:
+            try:
+                if database is None:
+                    database = Database(DatabaseSchema.from_json(json))
+                    reader = _Reader(database)
+                else:
+                    reader.apply(json)
+            except OvsdbError as error:
+                raise OvsdbError(
+                    error.tag, f"{path}: record at offset {offset}: {error.details}", error.syntax
+                ) from error
+    except TornRecord as torn:
+        size = torn.offset
+        vlog.warn(f"{path}: {torn}: cutting off the last {len(data) - size} bytes")
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+    if database is None:
+        raise OvsdbError("ovsdb error", f"{path}: empty file, not a database")
+    database.rebuild()
+    database.file = DatabaseFile(path, lock, LogWriter(fd, path, size))
+    return database

@@ -1,0 +1,144 @@
+"""Splits a byte stream into JSON texts that follow each other with or without white space.
+
+OVSDB's JSON-RPC has no other framing (RFC 7047 section 4).  Most messages are found and
+parsed in one step; a scanner, which remembers how far it came, finds the ends of the rest.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 1000
+MAX_MESSAGE = 256 * 1024 * 1024
+
+_OUTSIDE_STRING = re.compile(rb'["{}\[\]]')
+_INSIDE_STRING = re.compile(rb'["\\]')
+_NOT_SPACE = re.compile(rb"[^ \t\r\n]")
+# How many times to guess the end of a message by "}{" before scanning for it.
+_GUESSES = 2
+
+
+class FramingError(Exception):
+    """The stream cannot be read on: it is not JSON, too deep or too long."""
+
+
+class JsonStream:
+    """feed() bytes as they come, then take the messages with next()."""
+
+    __slots__ = ("_buffer", "_depth", "_in_string", "_scanned", "_tried")
+
+    def __init__(self):
+        self._buffer = bytearray()
+        self._restart()
+
+    def _restart(self) -> None:
+        """Forget what was learnt about the message at the start of the buffer."""
+        self._scanned = 0
+        self._depth = 0
+        self._in_string = False
+        self._tried = False
+
+    @property
+    def pending(self) -> int:
+        """The number of bytes that are not taken yet."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Add received bytes."""
+        self._buffer += data
+
+    def next(self) -> Any:
+        """The next JSON object, or None when it is not whole yet.  Raises FramingError."""
+        buffer = self._buffer
+        if not buffer:
+            return None
+        if not self._tried:
+            self._tried = True
+            message = self._guess()
+            if message is not None:
+                return message
+        end = self._scan()
+        if end is None:
+            if len(buffer) > MAX_MESSAGE:
+                raise FramingError(f"message exceeds the limit of {MAX_MESSAGE} bytes")
+            return None
+        try:
+            message = orjson.loads(memoryview(buffer)[:end])
+        except orjson.JSONDecodeError as error:
+            raise FramingError(f"error parsing stream: {error}") from None
+        self._consume(end)
+        return message
+
+    def _guess(self) -> Any:
+        """Try whether the buffer, or what is before a "}{" in it, is one whole message."""
+        buffer = self._buffer
+        at = 0
+        for _ in range(_GUESSES):
+            at = buffer.find(b"}{", at) + 1
+            if at == 0:
+                break
+            message = _loads(memoryview(buffer)[:at])
+            if message is not None:
+                self._consume(at)
+                return message
+        if at == 0 and buffer[-1] in b"}\n":
+            message = _loads(buffer)
+            if message is not None:
+                self._consume(len(buffer))
+                return message
+        return None
+
+    def _consume(self, end: int) -> None:
+        del self._buffer[:end]
+        self._restart()
+
+    def _scan(self) -> int | None:
+        """Go on looking for the end of the first message; its offset, or None."""
+        buffer = self._buffer
+        at = self._scanned
+        if self._depth == 0:
+            start = _NOT_SPACE.search(buffer, at)
+            if start is None:
+                buffer.clear()
+                self._restart()
+                return None
+            at = start.start()
+            if buffer[at] != 0x7B:
+                raise FramingError("message is not a JSON object")
+        depth = self._depth
+        in_string = self._in_string
+        size = len(buffer)
+        while at < size:
+            token = (_INSIDE_STRING if in_string else _OUTSIDE_STRING).search(buffer, at)
+            if token is None:
+                at = size
+                break
+            at = token.end()
+            byte = buffer[at - 1]
+            if byte == 0x22:  # "
+                in_string = not in_string
+            elif byte == 0x5C:  # \
+                if at == size:  # what it escapes is yet to come
+                    at -= 1
+                    break
+                at += 1
+            elif byte in b"{[":
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise FramingError(f"input exceeds maximum nesting depth {MAX_DEPTH}")
+            else:
+                depth -= 1
+                if depth == 0:
+                    return at
+        self._scanned, self._depth, self._in_string = at, depth, in_string
+        return None
+
+
+def _loads(data: Any) -> dict | None:
+    """The JSON object that `data` is, or None."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return message if type(message) is dict else None

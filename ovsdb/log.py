@@ -1,0 +1,152 @@
+"""OVSDB's log format (ovsdb(5)): records of JSON with their length and SHA-1, appended.
+
+    OVSDB JSON <length> <sha1>\\n
+    <json>\\n
+
+Length and hash count the final line feed.  A record that is not whole at the end of a file
+is what a crash in the middle of a write leaves, and is cut off; one that is followed by a
+good record is damage, and is refused.
+"""
+
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from ovsdb.errors import OvsdbError
+
+HEADER = re.compile(rb"OVSDB ([A-Z]{1,16}) (\d{1,12}) ([0-9a-f]{40})\n")
+NEXT_HEADER = re.compile(rb"OVSDB [A-Z]{1,16} \d{1,12} [0-9a-f]{40}\n")
+MAGIC = b"JSON"
+
+
+def io_error(details: str, error: OSError) -> OvsdbError:
+    """A failed system call as an OVSDB error."""
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return OvsdbError("I/O error", f"{details} ({text})", **{"io-error": text})
+
+
+def encode_record(json: Any) -> bytes:
+    """The bytes of one record."""
+    data = orjson.dumps(json) + b"\n"
+    return b"OVSDB JSON %d %s\n" % (len(data), hashlib.sha1(data).hexdigest().encode()) + data
+
+
+class TornRecord(Exception):
+    """What follows `offset` is not a whole record, and no good record follows it."""
+
+    def __init__(self, offset: int, reason: str):
+        super().__init__(f"{reason} at offset {offset}")
+        self.offset = offset
+
+
+def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
+    """The JSON text of the record at `offset` and where the next begins; ValueError."""
+    header = HEADER.match(data, offset)
+    if header is None:
+        raise ValueError("no record header")
+    magic, length, sha1 = header.groups()
+    if magic != MAGIC:
+        raise OvsdbError(
+            "ovsdb error",
+            f"{path}: cannot open log file of type {magic.decode()}: only standalone databases"
+            f" (type {MAGIC.decode()}) are supported",
+        )
+    end = header.end() + int(length)
+    if end > len(data):
+        raise ValueError(f"record of {end - offset} bytes is cut off after {len(data) - offset}")
+    text = data[header.end() : end]
+    if hashlib.sha1(text).hexdigest().encode() != sha1:
+        raise ValueError("SHA-1 of the record does not match")
+    return text, end
+
+
+def _good_record_after(data: bytes, offset: int, path: str) -> int | None:
+    """The offset of a good record somewhere after `offset`."""
+    for header in NEXT_HEADER.finditer(data, offset + 1):
+        try:
+            _one_record(data, header.start(), path)
+        except (ValueError, OvsdbError):
+            continue
+        return header.start()
+    return None
+
+
+def read_records(data: bytes, path: str) -> Iterator[tuple[int, Any]]:
+    """The (offset, JSON value) of each record of a file.
+
+    Raises TornRecord at an incomplete end, OvsdbError when there is damage before the end.
+    """
+    offset = 0
+    while offset < len(data):
+        try:
+            text, end = _one_record(data, offset, path)
+            json = orjson.loads(text)
+        except ValueError as error:  # orjson's is one, too
+            good = _good_record_after(data, offset, path)
+            if good is None and offset > 0:
+                raise TornRecord(offset, str(error)) from None
+            more = f", but a good record follows at offset {good}" if good is not None else ""
+            raise OvsdbError(
+                "ovsdb error", f"{path}: {error} at offset {offset}{more}: the file is damaged"
+            ) from None
+        yield offset, json
+        offset = end
+
+
+class LogWriter:
+    """Appends records to a file; a record is whole in the file, or not there at all.
+
+    `size` is the length of the good records.  The descriptor belongs to this object.
+    """
+
+    def __init__(self, fd: int, path: str, size: int):
+        self.fd = fd
+        self.path = path
+        self.size = size
+        self._dirty = False  # bytes of a failed write may follow `size`
+
+    def append(self, record: bytes, durable: bool) -> None:
+        """Write a record; returns once the kernel has it, or the disk when `durable`.
+
+        Raises OvsdbError ("I/O error"), and the record does not count, when that fails.
+        """
+        try:
+            if self._dirty:
+                os.ftruncate(self.fd, self.size)
+                self._dirty = False
+            self._dirty = True
+            os.lseek(self.fd, self.size, os.SEEK_SET)
+            self._write(record)
+            if durable:
+                os.fdatasync(self.fd)
+        except OSError as error:
+            self._cut()
+            raise io_error(f"{self.path}: write failed", error) from error
+        self._dirty = False
+        self.size += len(record)
+
+    def _write(self, record: bytes) -> None:
+        left = memoryview(record)
+        while left:
+            written = os.write(self.fd, left)
+            if written == 0:
+                raise OSError(errno.ENOSPC, "short write")
+            left = left[written:]
+
+    def _cut(self) -> None:
+        try:
+            os.ftruncate(self.fd, self.size)
+        except OSError:
+            return  # tried again before the next record
+        self._dirty = False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

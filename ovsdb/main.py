@@ -1,0 +1,255 @@
+"""pyvs-ovsdb-server: the command line and the control commands of ovsdb-server(1)."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ovs.unixctl
+import ovs.vlog
+
+from ovsdb import files
+from ovsdb.database import Database
+from ovsdb.errors import OvsdbError
+from ovsdb.remotes import Remotes
+from ovsdb.server import Loop
+from ovsdb.service import SERVER_DATABASE, Service
+from pyvs import coverage, daemon, rundir
+
+vlog = ovs.vlog.Vlog("ovsdb_main")
+
+PROGRAM = "pyvs-ovsdb-server"
+
+USAGE = """{program}: database server of RFC 7047 (OVSDB)
+usage: {program} [OPTIONS] [DATABASE...]
+where each DATABASE is a database file, made with ovsdb-tool or pyvs-ctl
+(default: {dbdir}/conf.db)
+
+Connections:
+  --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:[PORT][:HOST],
+                          unix:FILE, tcp:HOST:PORT, or db:DB,TABLE,COLUMN
+  --run=COMMAND           run COMMAND in a shell, and exit when it ends
+"""
+
+OPTIONS = {"remote": daemon.REQUIRED, "run": daemon.REQUIRED}
+# Options of ovsdb-server that pyvs knows but does not have.
+UNSUPPORTED = dict.fromkeys(
+    (
+        "sync-from",
+        "sync-exclude-tables",
+        "private-key",
+        "certificate",
+        "ca-cert",
+        "bootstrap-ca-cert",
+        "peer-ca-cert",
+        "ssl-protocols",
+        "ssl-ciphers",
+        "user",
+        "syslog-target",
+        "syslog-method",
+    ),
+    daemon.REQUIRED,
+)
+
+
+class Control:
+    """Serves ovs.unixctl's connections, which want poll(2), inside the epoll loop.
+
+    Their descriptors are in an epoll of their own, which is one descriptor of the loop.
+    """
+
+    def __init__(self, loop: Loop, server: Any):
+        self.loop = loop
+        self.server = server
+        self._inner: select.epoll | None = None
+        self._watch()
+
+    def _watch(self) -> None:
+        self._inner = select.epoll()
+        self.server.wait(self)
+        self.loop.register(self._inner.fileno(), select.EPOLLIN, self.run)
+
+    def run(self, _events: int = 0) -> None:
+        """Serve the control connections."""
+        assert self._inner is not None
+        self.loop.unregister(self._inner.fileno())
+        self._inner.close()
+        self.server.run()
+        self._watch()
+
+    # what server.wait() calls on a poller
+
+    def fd_wait(self, fd: Any, events: int) -> None:
+        """Wake up for a descriptor."""
+        assert self._inner is not None
+        number = fd if isinstance(fd, int) else fd.fileno()
+        try:
+            self._inner.register(number, events)
+        except FileExistsError:
+            self._inner.modify(number, select.EPOLLIN | select.EPOLLOUT)
+
+    def immediate_wake(self) -> None:
+        """Only streams that are closed ask for this; the next round finds them."""
+
+
+class Program:
+    """The running server."""
+
+    def __init__(self, names: list[str]):
+        self.service = Service()
+        self.loop = Loop(self.service)
+        self.remotes = Remotes(self.loop)
+        for name in names:
+            self.service.add_database(self.open(name))
+        coverage.memory_reporter(self.service.memory)
+
+    @staticmethod
+    def open(name: str) -> Database:
+        """Open a database named on the command line or by add-db."""
+        if name.startswith("relay:"):
+            raise OvsdbError("not supported", f"{name}: relay databases are not supported")
+        return files.open_database(os.path.abspath(name))
+
+    def run(self, process: subprocess.Popen | None) -> int:
+        """Serve until told to exit, or until `process` ends; the exit status."""
+        while not daemon.exiting():
+            self.loop.run(100 if process is not None else None)
+            self.remotes.run()
+            if process is not None and process.poll() is not None:
+                return 0 if process.returncode == 0 else 1
+        return 0
+
+    def close(self) -> None:
+        """Close sockets and files."""
+        self.remotes.close()
+        self.loop.close()
+        self.service.close()
+
+    # --- control commands
+
+    def register_commands(self) -> None:
+        """Make the ovsdb-server/* commands known."""
+        commands: list[tuple[str, str, int, int, Callable[[list[str]], str | None]]] = [
+            ("ovsdb-server/list-dbs", "", 0, 0, self._list_dbs),
+            ("ovsdb-server/add-db", "DB", 1, 1, self._add_db),
+            ("ovsdb-server/remove-db", "DB", 1, 1, self._remove_db),
+            ("ovsdb-server/add-remote", "REMOTE", 1, 1, self._add_remote),
+            ("ovsdb-server/remove-remote", "REMOTE", 1, 1, self._remove_remote),
+            ("ovsdb-server/list-remotes", "", 0, 0, self._list_remotes),
+            ("ovsdb-server/reconnect", "", 0, 0, self._reconnect),
+            ("ovsdb-server/sync-status", "", 0, 0, lambda _args: "state: active\n"),
+        ]
+        for command in commands:
+            daemon.command(*command)
+        ovs.unixctl.command_register("ovsdb-server/compact", "[DB]", 0, 1, self._compact, None)
+
+    def _list_dbs(self, _args: list[str]) -> str:
+        return "".join(f"{name}\n" for name in sorted(self.service.databases))
+
+    def _add_db(self, args: list[str]) -> None:
+        try:
+            database = self.open(args[0])
+            try:
+                self.service.add_database(database)
+            except OvsdbError:
+                if database.file is not None:
+                    database.file.close()
+                raise
+        except OvsdbError as error:
+            raise daemon.CommandError(str(error)) from error
+        self.remotes.reconfigure()
+
+    def _remove_db(self, args: list[str]) -> None:
+        try:
+            self.service.remove_database(args[0])
+        except OvsdbError as error:
+            raise daemon.CommandError(error.details) from error
+        self.remotes.reconfigure()
+
+    def _add_remote(self, args: list[str]) -> None:
+        try:
+            self.remotes.add(args[0])
+        except ValueError as error:
+            raise daemon.CommandError(str(error)) from error
+
+    def _remove_remote(self, args: list[str]) -> None:
+        try:
+            self.remotes.remove(args[0])
+        except KeyError:
+            raise daemon.CommandError("no such remote") from None
+
+    def _list_remotes(self, _args: list[str]) -> str:
+        return "".join(f"{name}\n" for name in sorted(self.remotes.configured))
+
+    def _reconnect(self, _args: list[str]) -> None:
+        self.remotes.reconnect()
+
+    def _compact(self, connection: Any, args: list[str], _aux: Any) -> None:
+        """Replies when the last file is in place."""
+        if args and args[0] not in self.service.databases:
+            connection.reply_error("no database by that name")
+            return
+        names = args or [name for name in self.service.databases if name != SERVER_DATABASE]
+        left = len(names)
+        failures: list[str] = []
+
+        def done(error: OvsdbError | None) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None:
+                failures.append(f"{error}\n")
+            if left == 0:
+                if failures:
+                    connection.reply_error("".join(failures))
+                else:
+                    connection.reply("")
+
+        if not names:
+            connection.reply("")
+        for name in names:
+            self.service.compact(self.service.databases[name], done, time.monotonic())
+
+
+def _main(argv: list[str] | None) -> int:
+    options, names = daemon.parse(PROGRAM, argv, {**OPTIONS, **UNSUPPORTED}, USAGE)
+    for name in UNSUPPORTED:
+        if name in options:
+            daemon.fatal(f"option '--{name}' is not supported")
+    names = [os.path.abspath(n) if ":" not in n else n for n in names]
+    daemon.start()
+    try:
+        program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")])
+        for remote in options.get("remote", []):
+            program.remotes.add(str(remote))
+    except (OvsdbError, ValueError) as error:
+        daemon.fatal(str(error))
+    errors = program.remotes.errors()
+    if errors:
+        daemon.fatal(errors[0])
+    program.register_commands()
+    control = daemon.unixctl_server(PROGRAM)
+    if control is not None:
+        Control(program.loop, control)
+    process = None
+    command = daemon.last(options, "run")
+    if command is not None:
+        process = subprocess.Popen(command, shell=True)
+    vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
+    daemon.ready()
+    status = program.run(process)
+    if control is not None:
+        control.close()
+    program.close()
+    return status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the server with `argv` (without the program's name); returns the exit status."""
+    return daemon.guard(lambda: _main(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

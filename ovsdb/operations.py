@@ -1,0 +1,306 @@
+"""The operations of a "transact" request (RFC 7047 section 5.2)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ovsdb.condition import Condition, Row
+from ovsdb.database import Database, Table
+from ovsdb.datum import as_key, is_id, is_uuid, new_uuid
+from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
+from ovsdb.mutation import Mutation
+from ovsdb.schema import Column
+from ovsdb.transaction import Transaction
+
+
+class Blocked(Exception):
+    """A "wait" that does not hold yet; the transaction is to be tried again.
+
+    `timeout` is in milliseconds after the request came, None for ever.
+    """
+
+    def __init__(self, timeout: int | None):
+        super().__init__("wait")
+        self.timeout = timeout
+
+
+class Context:
+    """What an operation works on: the transaction, and the session that asked for it."""
+
+    __slots__ = ("database", "elapsed", "owns_lock", "read_only", "transaction")
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        elapsed: float,
+        owns_lock: Callable[[str], bool],
+        read_only: bool,
+    ):
+        self.transaction = transaction
+        self.database = transaction.database
+        self.elapsed = elapsed
+        self.owns_lock = owns_lock
+        self.read_only = read_only
+
+
+def execute(
+    database: Database,
+    operations: list,
+    elapsed: float = 0,
+    owns_lock: Callable[[str], bool] = lambda name: False,
+    read_only: bool = False,
+) -> list:
+    """Run a transaction and commit it; returns the result array of the reply.
+
+    `elapsed` is how many milliseconds ago the request came (for "wait").  Raises Blocked,
+    with nothing changed, when a "wait" has to wait.
+    """
+    transaction = Transaction(database)
+    context = Context(transaction, elapsed, owns_lock, read_only)
+    results: list[Any] = []
+    try:
+        for number, operation in enumerate(operations, 1):
+            what = f"ovsdb operation {number} of {len(operations)}"
+            results.append(_run(context, operation, what))
+    except OvsdbError as error:
+        transaction.abort()
+        results.append(error.to_json())
+        results += [None] * (len(operations) - len(results))
+        return results
+    except BaseException:
+        transaction.abort()
+        raise
+    try:
+        transaction.commit()
+    except OvsdbError as error:
+        results.append(error.to_json())
+    return results
+
+
+def _run(context: Context, operation: Any, what: str) -> dict:
+    members = Members(operation, what)
+    name = members.need("op", (str,))
+    function = OPERATIONS.get(name)
+    if function is None:
+        members.fail(f'No operation "{name}"')
+    if context.read_only and name in WRITERS:
+        raise OvsdbError(
+            "not allowed",
+            f"{name} operation not allowed when database server is in read only mode",
+            operation,
+        )
+    return function(context, members)
+
+
+def _table(context: Context, members: Members) -> Table:
+    name = members.need("table", (str,))
+    table = context.database.tables.get(name)
+    if table is None:
+        members.fail(f"No table named {name}.")
+    return table
+
+
+def _where(context: Context, members: Members, table: Table, json: list) -> list[Row]:
+    condition = Condition.from_json(table.schema, json, context.transaction.symbols)
+    return context.transaction.find(table, condition)
+
+
+def _parse_row(context: Context, table: Table, json: dict) -> Row:
+    """The values of a <row>, checked."""
+    schema = table.schema
+    symbols = context.transaction.symbols
+    return {name: schema.column(name, json).type.parse(json[name], symbols) for name in json}
+
+
+# --- insert, select, update, mutate, delete
+
+
+def _insert(context: Context, members: Members) -> dict:
+    table = _table(context, members)
+    json = members.need("row", (dict,))
+    name = members.get("uuid-name", (str,))
+    given = members.get("uuid", (str,))
+    if name is not None and not is_id(name):
+        members.fail("Type mismatch for member 'uuid-name'.")
+    members.finish()
+    uuid = _uuid_of_insert(context, table, name, given)
+    values = _parse_row(context, table, json)
+    for column in table.schema.columns.values():
+        if column.bad_default is not None and column.name not in values:
+            raise column.bad_default
+    context.transaction.insert(table, uuid, values)
+    return {"uuid": ["uuid", uuid]}
+
+
+def _uuid_of_insert(context: Context, table: Table, name: str | None, given: str | None) -> str:
+    transaction = context.transaction
+    symbols = transaction.symbols
+    if given is not None:
+        if not is_uuid(given):
+            fail("bad uuid", given)
+        given = given.lower()
+        if transaction.knows(table, given):
+            raise OvsdbError(
+                "duplicate uuid",
+                "This UUID is that of a row in the table, or of one deleted in this transaction.",
+                given,
+            )
+    if name is None:
+        return given or new_uuid()
+    if name in symbols.created:
+        raise OvsdbError(
+            "duplicate uuid-name", 'An earlier "insert" operation has this "uuid-name".', name
+        )
+    symbols.created.add(name)
+    if given is not None:
+        # References before this insert went to another UUID, as in ovsdb-server.
+        symbols.uuids[name] = given
+        return given
+    return symbols.uuids.setdefault(name, new_uuid())
+
+
+def _select(context: Context, members: Members) -> dict:
+    table = _table(context, members)
+    where = members.need("where", (list,))
+    columns = _columns(members, table)
+    members.finish()
+    encoders = [(column.name, column.type.encode) for column in columns]
+    rows = _where(context, members, table, where)
+    if not any(column.name in ("_uuid", "_version") for column in columns):
+        # Like ovsdb-server: rows that look the same are given once.
+        rows = list(
+            {tuple([as_key(row[name]) for name, _ in encoders]): row for row in rows}.values()
+        )
+    return {"rows": [{name: encode(row[name]) for name, encode in encoders} for row in rows]}
+
+
+def _columns(members: Members, table: Table) -> list[Column]:
+    json = members.get("columns", (list,))
+    if json is None:
+        return list(table.schema.all_columns.values())
+    return table.schema.parse_columns(json)
+
+
+def _update(context: Context, members: Members) -> dict:
+    table = _table(context, members)
+    where = members.need("where", (list,))
+    json = members.need("row", (dict,))
+    members.finish()
+    values = _parse_row(context, table, json)
+    for name in values:
+        if not table.schema.all_columns[name].mutable:
+            raise constraint_violation(
+                f"Cannot update immutable column {name} in table {table.name}.", members.json
+            )
+    rows = _where(context, members, table, where)
+    if values:
+        for row in rows:
+            context.transaction.writable(table, row).update(values)
+    return {"count": len(rows)}
+
+
+def _mutate(context: Context, members: Members) -> dict:
+    table = _table(context, members)
+    where = members.need("where", (list,))
+    json = members.need("mutations", (list,))
+    members.finish()
+    symbols = context.transaction.symbols
+    mutations = [Mutation.from_json(table.schema, each, symbols) for each in json]
+    rows = _where(context, members, table, where)
+    for row in rows:
+        new = context.transaction.writable(table, row)
+        for mutation in mutations:
+            name = mutation.column.name
+            new[name] = mutation.apply(new[name])
+    return {"count": len(rows)}
+
+
+def _delete(context: Context, members: Members) -> dict:
+    table = _table(context, members)
+    where = members.need("where", (list,))
+    members.finish()
+    rows = _where(context, members, table, where)
+    for row in rows:
+        context.transaction.delete(table, row)
+    return {"count": len(rows)}
+
+
+# --- wait, commit, abort, comment, assert
+
+
+def _wait(context: Context, members: Members) -> dict:
+    timeout = members.get("timeout", (int, float))
+    table = _table(context, members)
+    where = members.need("where", (list,))
+    columns = _columns(members, table)
+    until = members.need("until", (str,))
+    json = members.need("rows", (list,))
+    members.finish()
+    if until not in ("==", "!="):
+        fail('"until" must be "==" or "!="', until)
+    rows = _where(context, members, table, where)
+    names = [column.name for column in columns]
+    found = {tuple([as_key(row[name]) for name in names]) for row in rows}
+    if (found == _wanted(context, table, names, json)) == (until == "=="):
+        return {}
+    if timeout is None:
+        raise Blocked(None)
+    if context.elapsed < timeout:
+        raise Blocked(int(timeout))
+    if timeout == 0:
+        raise OvsdbError("timed out", '"where" clause test failed')
+    raise OvsdbError("timed out", f'"wait" timed out after {int(timeout)} ms')
+
+
+def _wanted(context: Context, table: Table, names: list[str], json: list) -> set[tuple]:
+    """The rows that "wait" compares with; columns left out have their defaults."""
+    wanted = set()
+    for row in json:
+        if type(row) is not dict:
+            raise syntax_error("<row> must be an object", row)
+        values = _parse_row(context, table, row)
+        defaults = {n: table.schema.all_columns[n].type.default for n in names}
+        wanted.add(tuple([as_key(values.get(n, defaults[n])) for n in names]))
+    return wanted
+
+
+def _commit(context: Context, members: Members) -> dict:
+    durable = members.need("durable", (bool,))
+    members.finish()
+    context.transaction.durable |= durable
+    return {}
+
+
+def _abort(context: Context, members: Members) -> dict:
+    members.finish()
+    raise OvsdbError("aborted", "aborted by request")
+
+
+def _comment(context: Context, members: Members) -> dict:
+    context.transaction.comments.append(members.need("comment", (str,)))
+    members.finish()
+    return {}
+
+
+def _assert(context: Context, members: Members) -> dict:
+    lock = members.need("lock", (str,))
+    if not is_id(lock):
+        members.fail("Type mismatch for member 'lock'.")
+    members.finish()
+    if not context.owns_lock(lock):
+        raise OvsdbError("not owner", f"Asserted lock {lock} not held.")
+    return {}
+
+
+OPERATIONS: dict[str, Callable[[Context, Members], dict]] = {
+    "insert": _insert,
+    "select": _select,
+    "update": _update,
+    "mutate": _mutate,
+    "delete": _delete,
+    "wait": _wait,
+    "commit": _commit,
+    "abort": _abort,
+    "comment": _comment,
+    "assert": _assert,
+}
+WRITERS = frozenset(("insert", "update", "mutate", "delete"))

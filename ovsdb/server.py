@@ -1,0 +1,307 @@
+"""The sockets of the server: one epoll loop for all clients.
+
+A client is not read from while it has not taken what it was sent, and is disconnected when
+updates for it pile up (ovsdb.session.MAX_BACKLOG), so that memory stays bounded.
+"""
+
+import errno
+import os
+import select
+import socket
+import time
+from typing import Any
+
+import ovs.vlog
+
+from ovsdb.service import Service
+from ovsdb.session import Session
+from pyvs import coverage
+
+vlog = ovs.vlog.Vlog("ovsdb_server")
+
+RECEIVE_SIZE = 256 * 1024
+# Messages of one client before the others have their turn.
+MESSAGES_PER_TURN = 50
+BUFFERS_PER_WRITE = 256
+SCAN_MSEC = 1000
+WAKEUPS = coverage.counter("poll_wakeup")
+ACCEPTED = coverage.counter("pstream_open")
+
+
+def msec() -> float:
+    """Monotonic milliseconds."""
+    return time.monotonic() * 1000
+
+
+class Connection:
+    """A connected socket and its session.  The socket belongs to this object."""
+
+    def __init__(self, loop: "Loop", sock: socket.socket, name: str, read_only: bool, probe: int):
+        self.loop = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.name = name
+        self.probe_interval = probe  # ms; 0: none
+        self.last_heard = loop.now
+        self.probed = False
+        self.connected_at = loop.now
+        self.session = Session(loop.service, name, read_only)
+        self.session.on_output = lambda: loop.dirty.add(self)
+        self._mask = select.EPOLLIN
+        sock.setblocking(False)
+        loop.register(self.fd, self._mask, self.ready)
+        loop.connections.add(self)
+
+    def ready(self, events: int) -> None:
+        """The socket can be read or written, or is broken."""
+        if events & select.EPOLLOUT:
+            self.loop.dirty.add(self)
+        if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._receive()
+
+    def _receive(self) -> None:
+        if self.session.backlog:
+            # It has to read first; only look whether it is still there.
+            self.loop.dirty.add(self)
+            return
+        try:
+            data = self.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(error.strerror or str(error))
+            return
+        if not data:
+            self.close("connection closed by peer")
+            return
+        self.last_heard = self.loop.now
+        self.probed = False
+        self.session.receive(data)
+        self.process()
+
+    def process(self) -> None:
+        """Handle some of the received messages."""
+        if self.session.process(self.loop.now, MESSAGES_PER_TURN):
+            self.loop.busy.add(self)
+
+    def flush(self) -> None:
+        """Write as much of the session's output as the socket takes."""
+        session = self.session
+        output = session.output
+        try:
+            while output:
+                if len(output) == 1:
+                    count = self.sock.send(output[0])
+                else:
+                    count = self.sock.sendmsg(output[:BUFFERS_PER_WRITE])
+                session.written(count)
+                _drop(output, count)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.close(error.strerror or str(error))
+            return
+        if session.closed:
+            self.close(session.closed)
+            return
+        self._set_mask(select.EPOLLOUT if output else select.EPOLLIN)
+
+    def _set_mask(self, mask: int) -> None:
+        if mask != self._mask:
+            self._mask = mask
+            self.loop.epoll.modify(self.fd, mask)
+
+    def run_timer(self, now: float) -> None:
+        """Probe a silent client; give up one that does not answer."""
+        if not self.probe_interval:
+            return
+        silent = now - self.last_heard
+        if silent >= 2 * self.probe_interval and self.probed:
+            self.close(f"no response to inactivity probe after {silent / 1000:.3g} seconds")
+        elif silent >= self.probe_interval and not self.probed:
+            self.probed = True
+            self.session.probe()
+
+    def close(self, reason: str) -> None:
+        """End the connection.  Does nothing the second time."""
+        if self.fd < 0:
+            return
+        vlog.dbg(f"{self.name}: {reason}")
+        self.loop.unregister(self.fd)
+        self.fd = -1
+        self.sock.close()
+        self.loop.forget(self)
+        self.session.ended()
+
+
+def _drop(output: list, count: int) -> None:
+    """Remove the first `count` bytes."""
+    done = 0
+    for data in output:
+        if count < len(data):
+            break
+        count -= len(data)
+        done += 1
+    del output[:done]
+    if count:
+        output[0] = memoryview(output[0])[count:]
+
+
+class Loop:
+    """The epoll loop; `register` gives it other descriptors to call back for."""
+
+    def __init__(self, service: Service):
+        self.service = service
+        self.epoll = select.epoll()
+        self.handlers: dict[int, Any] = {}
+        self.connections: set[Connection] = set()
+        self.dirty: set[Connection] = set()  # may have output, or are to be closed
+        self.busy: set[Connection] = set()  # have messages left to handle
+        self.now = msec()
+        self._next_scan = self.now + SCAN_MSEC
+        # Called about once a second with the time in ms.
+        self.timers: list[Any] = []
+
+    def register(self, fd: int, events: int, handler: Any) -> None:
+        """Call handler(events) when `fd` is ready."""
+        self.handlers[fd] = handler
+        self.epoll.register(fd, events)
+
+    def unregister(self, fd: int) -> None:
+        """Forget a descriptor, before it is closed."""
+        if self.handlers.pop(fd, None) is not None:
+            self.epoll.unregister(fd)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection was closed."""
+        self.connections.discard(connection)
+        self.dirty.discard(connection)
+        self.busy.discard(connection)
+
+    def run(self, wait_ms: float | None) -> None:
+        """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
+        for fd, events in self.epoll.poll(self._timeout(wait_ms)):
+            if not WAKEUPS.count & 0xFF:
+                coverage.tick()
+            WAKEUPS.count += 1
+            self.now = msec()
+            handler = self.handlers.get(fd)  # None: closed in this round
+            if handler is not None:
+                handler(events)
+        self.now = msec()
+        for connection in list(self.busy):
+            self.busy.discard(connection)
+            if connection.session.backlog:
+                self.busy.add(connection)  # until it has read the answers
+            else:
+                connection.process()
+        self.service.run(self.now)
+        self.flush()
+        if self.now >= self._next_scan:
+            self._scan()
+
+    def _timeout(self, wait_ms: float | None) -> float:
+        if any(not connection.session.backlog for connection in self.busy):
+            return 0
+        waits = [self._next_scan - self.now]
+        if wait_ms is not None:
+            waits.append(wait_ms)
+        deadlines = [w.deadline for w in self.service.waiting if w.deadline is not None]
+        if deadlines:
+            waits.append(min(deadlines) - self.now)
+        # Rounded up: a millisecond early would be a round for nothing.
+        return max(0.0, min(waits) + 1) / 1000
+
+    def flush(self) -> None:
+        """Write out what the sessions have for their clients."""
+        while self.dirty:
+            self.dirty.pop().flush()
+
+    def _scan(self) -> None:
+        self._next_scan = self.now + SCAN_MSEC
+        coverage.tick()
+        for connection in list(self.connections):
+            connection.run_timer(self.now)
+        for timer in self.timers:
+            timer(self.now)
+        self.service.run_files(self.now / 1000)
+        self.flush()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self.connections):
+            connection.close("server is exiting")
+        self.epoll.close()
+
+
+class Listener:
+    """A listening socket; makes a Connection of each client."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, name: str):
+        self.loop = loop
+        self.sock = sock
+        self.name = name
+        self.read_only = False
+        self.probe_interval = 0
+        self.connections: set[Connection] = set()
+        self._count = 0
+        self._paused = False
+        sock.setblocking(False)
+        loop.register(sock.fileno(), select.EPOLLIN, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        for _ in range(64):
+            try:
+                sock, address = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                vlog.warn(f"{self.name}: accept: {error.strerror}")
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                    self._pause()
+                return
+            ACCEPTED.count += 1
+            self._count += 1
+            if sock.family == socket.AF_UNIX:
+                name = f"unix#{self._count}"
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                name = f"tcp:{address[0]}:{address[1]}"
+            made = Connection(self.loop, sock, name, self.read_only, self.probe_interval)
+            self.connections.add(made)
+            if len(self.connections) > 2 * len(self.loop.connections):
+                self.connections &= self.loop.connections
+
+    def _pause(self) -> None:
+        """No descriptors left: do not spin on the waiting client, try again later."""
+        if not self._paused:
+            self._paused = True
+            self.loop.unregister(self.sock.fileno())
+
+    def run_timer(self, _now: float) -> None:
+        """Resume after a pause."""
+        if self._paused:
+            self._paused = False
+            self.loop.register(self.sock.fileno(), select.EPOLLIN, self._accept)
+
+    def live_connections(self) -> list[Connection]:
+        """The clients that are connected now."""
+        self.connections &= self.loop.connections
+        return list(self.connections)
+
+    def close(self, reason: str) -> None:
+        """Stop listening, and end the clients' connections."""
+        if not self._paused:
+            self.loop.unregister(self.sock.fileno())
+        if self.sock.family == socket.AF_UNIX:
+            _unlink(self.sock.getsockname())
+        self.sock.close()
+        for connection in self.live_connections():
+            connection.close(reason)
+
+
+def _unlink(path: str) -> None:
+    import ovs.fatal_signal
+
+    if path and os.path.exists(path):
+        ovs.fatal_signal.unlink_file_now(path)

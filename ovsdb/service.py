@@ -1,0 +1,317 @@
+"""What the sessions share: databases, `_Server`, locks, transactions that wait.
+
+Knows nothing of sockets; times are monotonic milliseconds that the caller gives.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ovsdb import files
+from ovsdb.database import Changes, Database
+from ovsdb.datum import new_uuid
+from ovsdb.errors import OvsdbError
+from ovsdb.monitor import Fanout
+from ovsdb.operations import Blocked, execute
+from ovsdb.schema import DatabaseSchema
+from pyvs import coverage
+
+if TYPE_CHECKING:
+    from ovsdb.session import Session
+
+SERVER_DATABASE = "_Server"
+MODELS = ["set", ["clustered", "relay", "standalone"]]
+# The schema of ovsdb-server(5).
+SERVER_SCHEMA = {
+    "name": SERVER_DATABASE,
+    "version": "1.2.0",
+    "tables": {
+        "Database": {
+            "columns": {
+                "name": {"type": "string"},
+                "model": {"type": {"key": {"type": "string", "enum": MODELS}}},
+                "connected": {"type": "boolean"},
+                "leader": {"type": "boolean"},
+                "schema": {"type": {"key": "string", "min": 0}},
+                "cid": {"type": {"key": "uuid", "min": 0}},
+                "sid": {"type": {"key": "uuid", "min": 0}},
+                "index": {"type": {"key": "integer", "min": 0}},
+            }
+        }
+    },
+}
+
+COMMITS = coverage.counter("ovsdb_commit")
+TRANSACTIONS = coverage.counter("ovsdb_transact")
+
+
+class Waiting:
+    """A "transact" request whose "wait" does not hold yet."""
+
+    __slots__ = ("created", "database", "deadline", "id_json", "operations", "session")
+
+    def __init__(
+        self, session: "Session", id_json: Any, database: Database, operations: list, now: float
+    ):
+        self.session = session
+        self.id_json = id_json
+        self.database = database
+        self.operations = operations
+        self.created = now
+        self.deadline: float | None = None
+
+
+class Lock:
+    """A lock's owner and, after it, the sessions that wait for it."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self):
+        self.queue: list[Session] = []
+
+
+class Service:
+    """The databases and everything that one session can notice of another."""
+
+    def __init__(self):
+        self.server_id = new_uuid()
+        self.sessions: set[Session] = set()
+        self.databases: dict[str, Database] = {}
+        self.fanouts: dict[str, Fanout] = {}
+        self.locks: dict[str, Lock] = {}
+        self.waiting: list[Waiting] = []
+        self._changed: set[str] = set()
+        self.read_only = False
+        self.add_database(Database(DatabaseSchema.from_json(SERVER_SCHEMA)))
+        self.databases[SERVER_DATABASE].read_only = True
+
+    # --- databases
+
+    def add_database(self, database: Database) -> None:
+        """Serve a database; OvsdbError when there is one of that name."""
+        if database.name in self.databases:
+            raise OvsdbError("ovsdb error", f"{database.name}: duplicate database name")
+        self.databases[database.name] = database
+        self.fanouts[database.name] = Fanout(database)
+        database.listeners.append(self._committed)
+        self._insert_server_row(database)
+        self.notify_sessions(except_for=None)
+
+    def remove_database(self, name: str) -> None:
+        """Stop serving a database, and close its file."""
+        database = self.databases.get(name)
+        if database is None or name == SERVER_DATABASE:
+            raise OvsdbError("unknown database", "Failed to find the database.")
+        self.cancel_database(database)
+        del self.databases[name], self.fanouts[name]
+        self._update_server({"op": "delete", "table": "Database", "where": _named(name)})
+        if database.file is not None:
+            database.file.close()
+        self.notify_sessions(except_for=None)
+
+    def cancel_database(self, database: Database) -> None:
+        """Answer the waiting transactions of a database, and end its monitors."""
+        for waiting in [w for w in self.waiting if w.database is database]:
+            self.waiting.remove(waiting)
+            waiting.session.reply_error(waiting.id_json, "canceled")
+        for session in list(self.sessions):
+            session.cancel_monitors(database)
+
+    def notify_sessions(self, except_for: "Session | None") -> None:
+        """Close the sessions that do not follow `_Server`: they look anew on reconnect."""
+        for session in list(self.sessions):
+            if session is not except_for and not session.change_aware:
+                session.close("the set of databases changed")
+
+    def _insert_server_row(self, database: Database) -> None:
+        row = {
+            "name": database.name,
+            "model": "standalone",
+            "connected": True,
+            "leader": True,
+            "schema": _schema_text(database),
+        }
+        self._update_server({"op": "insert", "table": "Database", "row": row})
+
+    def schema_changed(self, database: Database) -> None:
+        """Show a database's new schema in `_Server`."""
+        row = {"schema": _schema_text(database)}
+        self._update_server(
+            {"op": "update", "table": "Database", "where": _named(database.name), "row": row}
+        )
+
+    def _update_server(self, operation: dict) -> None:
+        results = execute(self.databases[SERVER_DATABASE], [operation])
+        assert "error" not in results[-1], results
+
+    def convert(self, database: Database, schema_json: Any, by: "Session") -> None:
+        """Give a database another schema, keeping what fits; OvsdbError if it cannot be."""
+        schema = DatabaseSchema.from_json(schema_json)
+        if schema.name != database.name:
+            raise OvsdbError(
+                "invalid parameters",
+                f"new schema name ({schema.name}) does not match database name ({database.name})",
+            )
+        converted = files.converted(database, schema)
+        if database.file is not None:
+            database.file.replace(converted)
+        self.cancel_database(database)
+        database.take(converted)
+        self.schema_changed(database)
+        self.notify_sessions(except_for=by)
+
+    # --- transactions
+
+    def _committed(self, database: Database, _changes: Changes, _txn_id: str) -> None:
+        self._changed.add(database.name)
+        COMMITS.count += 1
+
+    def transact(self, waiting: Waiting, now: float) -> list | None:
+        """Execute a request; its result, or None when it waits and is kept in `waiting`."""
+        session = waiting.session
+        database = waiting.database
+        TRANSACTIONS.count += 1
+        try:
+            return execute(
+                database,
+                waiting.operations,
+                now - waiting.created,
+                session.owns_lock,
+                database.read_only or session.read_only or self.read_only,
+            )
+        except Blocked as blocked:
+            waiting.deadline = None
+            if blocked.timeout is not None:
+                waiting.deadline = waiting.created + blocked.timeout
+            if waiting not in self.waiting:
+                self.waiting.append(waiting)
+            return None
+
+    def run(self, now: float) -> float | None:
+        """Try waiting transactions again where something changed or time is up.
+
+        Returns when to call again at the latest, None for no deadline.
+        """
+        while self.waiting:
+            changed, self._changed = self._changed, set()
+            due = [
+                each
+                for each in self.waiting
+                if each.database.name in changed
+                or (each.deadline is not None and each.deadline <= now)
+            ]
+            if not due:
+                break
+            for each in due:
+                if each not in self.waiting:
+                    continue
+                result = self.transact(each, now)
+                if result is not None:
+                    self.waiting.remove(each)
+                    each.session.reply(each.id_json, result)
+        self._changed.clear()
+        deadlines = [each.deadline for each in self.waiting if each.deadline is not None]
+        return min(deadlines, default=None)
+
+    def cancel(self, session: "Session", id_json: Any) -> None:
+        """Give up a session's waiting transaction."""
+        for waiting in self.waiting:
+            if waiting.session is session and waiting.id_json == id_json:
+                self.waiting.remove(waiting)
+                session.reply_error(id_json, "canceled")
+                return
+
+    def forget(self, session: "Session") -> None:
+        """A session ended: its waiting transactions and locks go."""
+        self.sessions.discard(session)
+        self.waiting = [each for each in self.waiting if each.session is not session]
+        for name in [n for n, lock in self.locks.items() if session in lock.queue]:
+            self.unlock(session, name)
+
+    # --- locks
+
+    def lock(self, session: "Session", name: str, steal: bool) -> bool:
+        """Queue for a lock, or take it from its owner; whether the session has it now."""
+        lock = self.locks.setdefault(name, Lock())
+        if session in lock.queue:
+            raise OvsdbError(
+                "syntax error",
+                f'must issue "unlock" before new "{"steal" if steal else "lock"}"',
+                [name],
+            )
+        if steal and lock.queue:
+            lock.queue[0].notify("stolen", [name])
+            lock.queue.insert(0, session)
+        else:
+            lock.queue.append(session)
+        return lock.queue[0] is session
+
+    def unlock(self, session: "Session", name: str) -> None:
+        """Give up a lock or the wait for it; the next in the queue is told."""
+        lock = self.locks.get(name)
+        if lock is None or session not in lock.queue:
+            raise OvsdbError("syntax error", '"unlock" without "lock" or "steal"', [name])
+        owned = lock.queue[0] is session
+        lock.queue.remove(session)
+        if not lock.queue:
+            del self.locks[name]
+        elif owned:
+            lock.queue[0].notify("locked", [name])
+
+    def owns(self, session: "Session", name: str) -> bool:
+        """Whether the session holds the lock."""
+        lock = self.locks.get(name)
+        return lock is not None and lock.queue[0] is session
+
+    # --- files
+
+    def run_files(self, now: float) -> None:
+        """Start compactions that are due and finish those that are through.
+
+        `now` in monotonic seconds.
+        """
+        for database in self.databases.values():
+            file = database.file
+            if file is None:
+                continue
+            file.run_compaction(now)
+            if file.wants_compaction(now):
+                file.start_compaction(database, "compacting database online", _ignore)
+
+    def compact(
+        self, database: Database, done: Callable[[OvsdbError | None], None], now: float
+    ) -> None:
+        """Compact a database's file and call `done(error or None)` then."""
+        if database.file is None:
+            done(None)
+        else:
+            database.file.start_compaction(database, "compacting database online", done)
+
+    def close(self) -> None:
+        """Close all files."""
+        for database in self.databases.values():
+            if database.file is not None:
+                database.file.close()
+
+    def memory(self) -> dict[str, int]:
+        """Figures for memory/show."""
+        return {
+            "cells": sum(database.cells() for database in self.databases.values()),
+            "monitors": sum(len(fanout.monitors) for fanout in self.fanouts.values()),
+            "sessions": len(self.sessions),
+            "triggers": len(self.waiting),
+            "backlog": sum(session.backlog for session in self.sessions),
+        }
+
+
+def _schema_text(database: Database) -> str:
+    return orjson.dumps(database.schema.to_json(), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _named(name: str) -> list:
+    return [["name", "==", name]]
+
+
+def _ignore(_error: OvsdbError | None) -> None:
+    """The end of a compaction that nobody waits for; failures are in the log."""

@@ -1,0 +1,355 @@
+"""One atomic change of a database: reads its own writes, commits or leaves no trace.
+
+The rows of the tables are replaced at once, and what they were before is kept; abort() puts
+it back.  So a transaction costs what it touches, whatever the size of the database.
+commit() follows RFC 7047 section 5.2 and the order of checks of ovsdb-server: references,
+garbage collection, maxRows, weak references, indexes, and last the file.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from ovsdb.condition import Condition, Row
+from ovsdb.database import Changes, Database, RefColumn, Table
+from ovsdb.datum import ZERO_UUID, Datum, make_map, new_uuid
+from ovsdb.errors import OvsdbError, constraint_violation
+from ovsdb.schema import Symbols
+
+
+class Transaction:
+    """A change under way.  End it with commit() or abort()."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        self.symbols = Symbols()
+        self.comments: list[str] = []
+        self.durable = False
+        # table name -> uuid -> the row before this transaction, None for a new one.
+        self.before: dict[str, dict[str, Row | None]] = {}
+        # Strong references gained and lost: (table, uuid) -> difference.
+        self._delta: dict[tuple[str, str], int] = {}
+
+    # --- reading and writing rows
+
+    def find(self, table: Table, condition: Condition) -> list[Row]:
+        """The rows that match, as this transaction sees them."""
+        return table.find(condition, table.name not in self.before)
+
+    def insert(self, table: Table, uuid: str, values: Row) -> None:
+        """Add a row; columns that `values` leaves out get their defaults."""
+        table.rows[uuid] = {
+            **table.defaults,
+            **values,
+            "_uuid": (uuid,),
+            "_version": (ZERO_UUID,),
+        }
+        self.before.setdefault(table.name, {}).setdefault(uuid, None)
+
+    def knows(self, table: Table, uuid: str) -> bool:
+        """Whether there is such a row, or was one before this transaction."""
+        return uuid in table.rows or uuid in self.before.get(table.name, ())
+
+    def delete(self, table: Table, row: Row) -> None:
+        """Remove a row."""
+        uuid = row["_uuid"][0]
+        self.before.setdefault(table.name, {}).setdefault(uuid, row)
+        del table.rows[uuid]
+
+    def writable(self, table: Table, row: Row) -> Row:
+        """The row as one that this transaction may change in place."""
+        uuid = row["_uuid"][0]
+        before = self.before.setdefault(table.name, {})
+        if uuid in before:
+            return row
+        before[uuid] = row
+        copy = table.rows[uuid] = dict(row)
+        return copy
+
+    # --- ending
+
+    def abort(self) -> None:
+        """Put back everything."""
+        tables = self.database.tables
+        for name, rows in self.before.items():
+            current = tables[name].rows
+            for uuid, row in rows.items():
+                if row is not None:
+                    current[uuid] = row
+                else:
+                    current.pop(uuid, None)
+        self.before = {}
+
+    def commit(self) -> Changes:
+        """Check and store everything, and tell the followers of the database.
+
+        Returns what changed.  Raises OvsdbError, with nothing changed.
+        """
+        try:
+            self._drop_unchanged()
+            if not self.before:
+                return {}
+            self._count_references()
+            self._collect_garbage()
+            self._check_max_rows()
+            self._prune_weak_references()
+            self._check_indexes()
+            changes = self._changes()
+            if self.database.file is not None:
+                self.database.file.commit(
+                    self.database, changes, "\n".join(self.comments), self.durable
+                )
+        except BaseException:
+            self.abort()
+            raise
+        self._update_references(changes)
+        self._update_indexes(changes)
+        self.database.publish(changes)
+        return changes
+
+    def _drop_unchanged(self) -> None:
+        tables = self.database.tables
+        for name, rows in list(self.before.items()):
+            current = tables[name].rows
+            same = [uuid for uuid, row in rows.items() if current.get(uuid) == row]
+            for uuid in same:
+                row = rows.pop(uuid)
+                if row is not None:
+                    current[uuid] = row
+            if not rows:
+                del self.before[name]
+
+    def _changes(self) -> Changes:
+        """What changed; gives the rows their new versions."""
+        changes: Changes = {}
+        for name, rows in self.before.items():
+            current = self.database.tables[name].rows
+            of_table = {}
+            for uuid, old in rows.items():
+                new = current.get(uuid)
+                if new is not None:
+                    new["_version"] = (new_uuid(),)
+                elif old is None:  # inserted, and garbage at once
+                    continue
+                of_table[uuid] = (old, new)
+            if of_table:
+                changes[name] = of_table
+        return changes
+
+    # --- strong references
+
+    def _count_references(self) -> None:
+        tables = self.database.tables
+        for name, rows in self.before.items():
+            table = tables[name]
+            if not table.strong_columns:
+                continue
+            for uuid, old in rows.items():
+                self._count_row(table, uuid, old, table.rows.get(uuid))
+        for (target, uuid), delta in self._delta.items():
+            if uuid not in tables[target].rows:
+                self._check_dangling(tables[target], uuid, delta)
+        for name, rows in self.before.items():
+            table = tables[name]
+            if table.strong:
+                for uuid in rows:
+                    if uuid in table.strong and uuid not in table.rows:
+                        self._check_dangling(table, uuid, self._delta.get((name, uuid), 0))
+
+    def _count_row(self, table: Table, uuid: str, old: Row | None, new: Row | None) -> None:
+        """Note the references that a row gained and lost; those to itself do not count."""
+        delta = self._delta
+        for ref in table.strong_columns:
+            before = () if old is None else old[ref.name]
+            after = () if new is None else new[ref.name]
+            if before is after or before == after:
+                continue
+            lost, gained = _reference_changes(ref, before, after)
+            for target in lost:
+                if target != uuid:
+                    key = (ref.target, target)
+                    delta[key] = delta.get(key, 0) - 1
+            rows = self.database.tables[ref.target].rows
+            for target in gained:
+                if target == uuid:
+                    continue
+                if target not in rows:
+                    raise OvsdbError(
+                        "referential integrity violation",
+                        f"Table {table.name} column {ref.name} row {uuid} references nonexistent"
+                        f" row {target} in table {ref.target}.",
+                    )
+                key = (ref.target, target)
+                delta[key] = delta.get(key, 0) + 1
+
+    def _check_dangling(self, table: Table, uuid: str, delta: int) -> None:
+        count = table.strong.get(uuid, 0) + delta
+        if count > 0:
+            raise OvsdbError(
+                "referential integrity violation",
+                f"cannot delete {table.name} row {uuid} because of {count} remaining reference(s)",
+            )
+
+    def _collect_garbage(self) -> None:
+        """Delete the rows of non-root tables that nothing refers to any more."""
+        tables = self.database.tables
+        delta = self._delta
+        waiting = [
+            (name, uuid)
+            for name, rows in self.before.items()
+            if not tables[name].schema.is_root
+            for uuid in rows
+        ]
+        waiting += [
+            key for key, change in delta.items() if change < 0 and not tables[key[0]].schema.is_root
+        ]
+        while waiting:
+            name, uuid = key = waiting.pop()
+            table = tables[name]
+            row = table.rows.get(uuid)
+            if row is None or table.strong.get(uuid, 0) + delta.get(key, 0) > 0:
+                continue
+            self.delete(table, row)
+            for ref in table.strong_columns:
+                for target in ref.uuids(row[ref.name]):
+                    if target == uuid:
+                        continue
+                    lost = (ref.target, target)
+                    delta[lost] = delta.get(lost, 0) - 1
+                    if not tables[ref.target].schema.is_root:
+                        waiting.append(lost)
+
+    def _update_references(self, changes: Changes) -> None:
+        """Make the kept reference counts those after the commit."""
+        tables = self.database.tables
+        for (name, uuid), change in self._delta.items():
+            strong = tables[name].strong
+            count = strong.get(uuid, 0) + change
+            if count > 0:
+                strong[uuid] = count
+            else:
+                strong.pop(uuid, None)
+        for name, rows in changes.items():
+            table = tables[name]
+            if not table.weak_columns:
+                continue
+            for uuid, (old, new) in rows.items():
+                before = table.weak_targets(old) if old is not None else set()
+                after = table.weak_targets(new) if new is not None else set()
+                for target_table, target in before - after:
+                    sources = tables[target_table].weak.get(target)
+                    if sources is not None:
+                        sources.discard((name, uuid))
+                        if not sources:
+                            del tables[target_table].weak[target]
+                for target_table, target in after - before:
+                    tables[target_table].weak.setdefault(target, set()).add((name, uuid))
+
+    # --- the other constraints
+
+    def _check_max_rows(self) -> None:
+        for name in self.before:
+            table = self.database.tables[name]
+            limit = table.schema.max_rows
+            if len(table.rows) > limit:
+                raise constraint_violation(
+                    f'transaction causes "{name}" table to contain {len(table.rows)} rows,'
+                    f" greater than the schema-defined limit of {limit} row(s)"
+                )
+
+    def _prune_weak_references(self) -> None:
+        """Remove weak references to rows that are not there (any more)."""
+        tables = self.database.tables
+        suspects: set[tuple[str, str]] = set()
+        for name, rows in self.before.items():
+            table = tables[name]
+            if table.weak:
+                for uuid in rows:
+                    if uuid in table.weak and uuid not in table.rows:
+                        suspects |= table.weak[uuid]
+            if table.weak_columns:
+                suspects |= {(name, uuid) for uuid in rows}
+        for name, uuid in suspects:
+            table = tables[name]
+            row = table.rows.get(uuid)
+            if row is not None:
+                for ref in table.weak_columns:
+                    self._prune_column(table, table.rows[uuid], ref)
+
+    def _prune_column(self, table: Table, row: Row, ref: RefColumn) -> None:
+        datum = row[ref.name]
+        rows = self.database.tables[ref.target].rows
+        if all(uuid in rows for uuid in ref.uuids(datum)):
+            return
+        pruned: Any
+        if type(datum) is dict:
+            pruned = {k: v for k, v in datum.items() if (k if ref.in_key else v) in rows}
+            pruned = make_map(pruned)
+        else:
+            pruned = tuple([uuid for uuid in datum if uuid in rows])
+        least = table.schema.columns[ref.name].type.min
+        if len(pruned) < least:
+            uuid = row["_uuid"][0]
+            raise constraint_violation(
+                f"Weak references to rows that are not there leave column {ref.name} of"
+                f" {table.name} row {uuid} with {len(pruned)} values, but {least} are required."
+            )
+        self.writable(table, row)[ref.name] = pruned
+
+    def _check_indexes(self) -> None:
+        for name, rows in self.before.items():
+            table = self.database.tables[name]
+            for number, index in enumerate(table.indexes):
+                added: dict[Any, str] = {}
+                for uuid in rows:
+                    row = table.rows.get(uuid)
+                    if row is None:
+                        continue
+                    key = table.index_key(number, row)
+                    other = added.get(key)
+                    if other is None:
+                        other = index.get(key)
+                        if other in rows:
+                            # The old key of a row that this transaction changes, too.
+                            other = None
+                    if other is not None:
+                        raise _duplicate(table, number, key, other, uuid)
+                    added[key] = uuid
+
+    def _update_indexes(self, changes: Changes) -> None:
+        for name, rows in changes.items():
+            table = self.database.tables[name]
+            for number, index in enumerate(table.indexes):
+                for uuid, (old, _new) in rows.items():
+                    if old is not None:
+                        key = table.index_key(number, old)
+                        if index.get(key) == uuid:
+                            del index[key]
+                for uuid, (_old, new) in rows.items():
+                    if new is not None:
+                        index[table.index_key(number, new)] = uuid
+
+
+def _reference_changes(
+    ref: RefColumn, before: Datum | tuple, after: Datum | tuple
+) -> tuple[Collection[str], Collection[str]]:
+    """The references lost and gained between two values; for maps, kept ones may be in both."""
+    if type(before) is dict or type(after) is dict:
+        return _references(ref, before), _references(ref, after)
+    old, new = set(before), set(after)
+    return old - new, new - old
+
+
+def _references(ref: RefColumn, datum: Datum | tuple) -> list[str]:
+    return ref.uuids(datum) if datum else []
+
+
+def _duplicate(table: Table, number: int, key: tuple, first: str, second: str) -> OvsdbError:
+    columns = ", ".join(f'"{name}"' for name in table.schema.indexes[number])
+    values = ", ".join(
+        str(value[0] if type(value) is tuple and len(value) == 1 else value) for value in key
+    )
+    plural = "columns" if len(table.schema.indexes[number]) > 1 else "column"
+    return constraint_violation(
+        f'Transaction causes multiple rows in "{table.name}" table to have identical values'
+        f" ({values}) for index on {plural} {columns}: rows {first} and {second}."
+    )
