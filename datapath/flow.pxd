@@ -111,3 +111,62 @@ cdef extern from "datapath/flow_key.h":
         KEY_WORDS
         FRAG_ANY                # nw_frag: a fragment
         FRAG_LATER              # nw_frag: not the first fragment
+
+    # A member's position in the struct, counting those that have a meaning: its id in ACT_SET.
+    enum:
+        MEMBER_recirc_id, MEMBER_in_port, MEMBER_skb_priority, MEMBER_pkt_mark, MEMBER_dp_hash,
+        MEMBER_ct_state, MEMBER_ct_mark, MEMBER_ct_zone, MEMBER_ct_nw_proto, MEMBER_ct_label,
+        MEMBER_packet_type, MEMBER_ct_nw_src, MEMBER_ct_nw_dst, MEMBER_ct_tp_src,
+        MEMBER_ct_tp_dst, MEMBER_eth_dst, MEMBER_eth_src, MEMBER_eth_type, MEMBER_vlan0_tpid,
+        MEMBER_vlan0_tci, MEMBER_vlan1_tpid, MEMBER_vlan1_tci, MEMBER_mpls_lse0,
+        MEMBER_mpls_lse1, MEMBER_mpls_lse2, MEMBER_nw_src, MEMBER_nw_dst, MEMBER_ipv6_src,
+        MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_nw_frag, MEMBER_nw_tos, MEMBER_nw_ttl,
+        MEMBER_nw_proto, MEMBER_tp_src, MEMBER_tp_dst, MEMBER_tcp_flags, MEMBER_igmp_group_ip4,
+        MEMBER_nd_reserved, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_nd_options_type,
+        MEMBER_nd_target, MEMBER_ct_ipv6_src, MEMBER_ct_ipv6_dst, MEMBER_nsh_flags,
+        MEMBER_nsh_ttl, MEMBER_nsh_mdtype, MEMBER_nsh_np, MEMBER_nsh_path_hdr,
+        MEMBER_nsh_context0, MEMBER_nsh_context1, MEMBER_nsh_context2, MEMBER_nsh_context3,
+        MEMBER_tun_id, MEMBER_tun_src, MEMBER_tun_dst, MEMBER_tun_ipv6_src, MEMBER_tun_ipv6_dst,
+        MEMBER_tun_flags, MEMBER_tun_tos, MEMBER_tun_ttl, MEMBER_tun_tp_src, MEMBER_tun_tp_dst,
+        MEMBER_tun_gbp_id, MEMBER_tun_gbp_flags, MEMBER_tun_erspan_ver, MEMBER_tun_erspan_idx,
+        MEMBER_tun_erspan_dir, MEMBER_tun_erspan_hwid, MEMBER_tun_gtpu_flags,
+        MEMBER_tun_gtpu_msgtype, MEMBER_tun_metadata, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
+        MEMBER_reg2, MEMBER_reg3, MEMBER_reg4, MEMBER_reg5, MEMBER_reg6, MEMBER_reg7,
+        MEMBER_reg8, MEMBER_reg9, MEMBER_reg10, MEMBER_reg11, MEMBER_reg12, MEMBER_reg13,
+        MEMBER_reg14, MEMBER_reg15, MEMBER_actset_output, MEMBER_conj_id
+        N_MEMBERS
+
+    ctypedef struct key_member:
+        const char *name
+        uint16_t offset
+        uint16_t size
+
+    const key_member key_members[]
+
+from datapath.packet cimport packet
+
+# Fills the packet part of the key and the offsets of p; the metadata comes from p.  The tunnel
+# and pipeline parts are not touched: zero them once, or fill them when a tunnel port gives them.
+# A layer that is truncated or contradicts itself leaves its members 0.  Returns the map of key
+# words that may be nonzero (bit 63 stands for all words from 63 on), for emc_prepare.
+cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil
+# The same map for any key, found by looking at each datapath word.
+cdef uint64_t key_map(const flow_key *key) noexcept nogil
+# 128 bits that name a megaflow.  Covers the datapath part; the same in every process.
+cdef void flow_ufid(const flow_key *masked, const flow_key *mask, uint8_t *out) noexcept nogil
+# Hash of the L4 flow, as HASH_L4 and HASH_SYM_L4 define it; host order.
+cdef uint32_t flow_hash_5tuple(const flow_key *key, uint32_t basis) noexcept nogil
+cdef uint32_t flow_hash_symmetric(const flow_key *key, uint32_t basis) noexcept nogil
+# Mask of the members that mean something for a packet with this key (prerequisites hold).
+cdef void flow_wildcards_for(const flow_key *key, flow_key *mask) noexcept nogil
+
+cdef inline bint key_equal_masked(const flow_key *a, const flow_key *b,
+                                  const flow_key *mask) noexcept nogil:
+    cdef const uint64_t *x = <const uint64_t *> a
+    cdef const uint64_t *y = <const uint64_t *> b
+    cdef const uint64_t *m = <const uint64_t *> mask
+    cdef uint64_t differ = 0
+    cdef int i
+    for i in range(KEY_DP_WORDS):
+        differ |= (x[i] ^ y[i]) & m[i]
+    return differ == 0

@@ -66,6 +66,56 @@ enum {
     FRAG_LATER = 2,
 };
 
+/* Every member that has a meaning, in the order of the struct: M(name, C expression).  The
+ * position is the member's id in ACT_SET, so it is part of the datapath's protocol. */
+#define KEY_MEMBERS(M) \
+    M(recirc_id, recirc_id) M(in_port, in_port) M(skb_priority, skb_priority) \
+    M(pkt_mark, pkt_mark) M(dp_hash, dp_hash) M(ct_state, ct_state) M(ct_mark, ct_mark) \
+    M(ct_zone, ct_zone) M(ct_nw_proto, ct_nw_proto) M(ct_label, ct_label) \
+    M(packet_type, packet_type) M(ct_nw_src, ct_nw_src) M(ct_nw_dst, ct_nw_dst) \
+    M(ct_tp_src, ct_tp_src) M(ct_tp_dst, ct_tp_dst) M(eth_dst, eth_dst) M(eth_src, eth_src) \
+    M(eth_type, eth_type) M(vlan0_tpid, vlan[0].tpid) M(vlan0_tci, vlan[0].tci) \
+    M(vlan1_tpid, vlan[1].tpid) M(vlan1_tci, vlan[1].tci) M(mpls_lse0, mpls_lse[0]) \
+    M(mpls_lse1, mpls_lse[1]) M(mpls_lse2, mpls_lse[2]) M(nw_src, nw_src) M(nw_dst, nw_dst) \
+    M(ipv6_src, ipv6_src) M(ipv6_dst, ipv6_dst) M(ipv6_label, ipv6_label) M(nw_frag, nw_frag) \
+    M(nw_tos, nw_tos) M(nw_ttl, nw_ttl) M(nw_proto, nw_proto) M(tp_src, tp_src) \
+    M(tp_dst, tp_dst) M(tcp_flags, tcp_flags) M(igmp_group_ip4, igmp_group_ip4) \
+    M(nd_reserved, nd_reserved) M(arp_sha, arp_sha) M(arp_tha, arp_tha) \
+    M(nd_options_type, nd_options_type) M(nd_target, nd_target) M(ct_ipv6_src, ct_ipv6_src) \
+    M(ct_ipv6_dst, ct_ipv6_dst) M(nsh_flags, nsh_flags) M(nsh_ttl, nsh_ttl) \
+    M(nsh_mdtype, nsh_mdtype) M(nsh_np, nsh_np) M(nsh_path_hdr, nsh_path_hdr) \
+    M(nsh_context0, nsh_context[0]) M(nsh_context1, nsh_context[1]) \
+    M(nsh_context2, nsh_context[2]) M(nsh_context3, nsh_context[3]) M(tun_id, tun_id) \
+    M(tun_src, tun_src) M(tun_dst, tun_dst) M(tun_ipv6_src, tun_ipv6_src) \
+    M(tun_ipv6_dst, tun_ipv6_dst) M(tun_flags, tun_flags) M(tun_tos, tun_tos) \
+    M(tun_ttl, tun_ttl) M(tun_tp_src, tun_tp_src) M(tun_tp_dst, tun_tp_dst) \
+    M(tun_gbp_id, tun_gbp_id) M(tun_gbp_flags, tun_gbp_flags) M(tun_erspan_ver, tun_erspan_ver) \
+    M(tun_erspan_idx, tun_erspan_idx) M(tun_erspan_dir, tun_erspan_dir) \
+    M(tun_erspan_hwid, tun_erspan_hwid) M(tun_gtpu_flags, tun_gtpu_flags) \
+    M(tun_gtpu_msgtype, tun_gtpu_msgtype) M(tun_metadata, tun_metadata) M(metadata, metadata) \
+    M(reg0, regs[0]) M(reg1, regs[1]) M(reg2, regs[2]) M(reg3, regs[3]) M(reg4, regs[4]) \
+    M(reg5, regs[5]) M(reg6, regs[6]) M(reg7, regs[7]) M(reg8, regs[8]) M(reg9, regs[9]) \
+    M(reg10, regs[10]) M(reg11, regs[11]) M(reg12, regs[12]) M(reg13, regs[13]) \
+    M(reg14, regs[14]) M(reg15, regs[15]) M(actset_output, actset_output) M(conj_id, conj_id)
+
+enum {
+#define M(name, member) MEMBER_##name,
+    KEY_MEMBERS(M)
+#undef M
+    N_MEMBERS
+};
+
+typedef struct key_member {
+    const char *name;
+    uint16_t offset, size;
+} key_member;
+
+static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
+#define M(name, member) { #name, offsetof(flow_key, member), sizeof(((flow_key *) 0)->member) },
+    KEY_MEMBERS(M)
+#undef M
+};
+
 #define KEY_END(member) (offsetof(flow_key, member) + sizeof(((flow_key *) 0)->member))
 _Static_assert(KEY_PACKET_SIZE % 8 == 0 && KEY_DP_SIZE % 8 == 0 && KEY_SIZE % 8 == 0,
                "each part of the key is whole words");

@@ -1,0 +1,20 @@
+# Why a packet was discarded.  Every discard counts under one of these; drops.py has their names.
+
+cdef enum:
+    # not from OpenFlow tables: the datapath itself
+    DROP_RX_INVALID = 0         # a frame without a whole Ethernet header
+    DROP_RX_OVERSIZE            # larger than any buffer
+    DROP_ACTION                 # the flow says drop: no actions, or DROP
+    DROP_NO_SUCH_PORT           # output to a port that is not there
+    DROP_TX_QUEUE_FULL
+    DROP_TX_ERROR
+    DROP_PORT_DOWN
+    DROP_MTU_EXCEEDED
+    DROP_UPCALL_QUEUE_FULL      # a miss or slow-path packet that vswitchd did not take in time
+    DROP_UPCALL_NO_HANDLER      # the same, when no vswitchd is there
+    DROP_RECIRC_TOO_DEEP        # recirculations and clones nested too deep
+    DROP_BAD_ACTION             # an action that this datapath does not know
+    DROP_NO_HEADROOM            # no room to push a header
+    DROP_BAD_OFFLOAD            # offload state that contradicts the frame (checksum, segmentation)
+    DROP_NO_MEMORY
+    DROP_REASONS                # how many

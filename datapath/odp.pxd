@@ -1,0 +1,68 @@
+# Datapath actions as bytes: a run of attributes, each
+#     u16 type, u16 length (header and payload, no padding), payload, padded with zeros to 4
+# in host byte order where nothing else is said.  Nested actions are such a run as payload.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    ACT_OUTPUT = 1              # u32 port
+    ACT_PUSH_VLAN = 2           # be16 tpid, be16 tci
+    ACT_POP_VLAN = 3
+    ACT_SET = 4                 # u16 member, u16 size, value[size], mask[size]; of flow_key, as there
+    ACT_PUSH_MPLS = 5           # be32 lse, be16 ethertype
+    ACT_POP_MPLS = 6            # be16 ethertype
+    ACT_RECIRC = 7              # u32 recirc_id
+    ACT_HASH = 8                # u32 algorithm, u32 basis; the result is the key's dp_hash
+    ACT_SAMPLE = 9              # u32 probability (of 2**32 - 1), actions
+    ACT_CLONE = 10              # actions
+    ACT_USERSPACE = 11          # u32 reason, u32 0, userdata
+    ACT_DROP = 12               # u32 reason: 0 explicit
+    ACT_TRUNC = 13              # u32 max_len, for the next output
+    # reserved: check_actions refuses these until they are there
+    ACT_CT = 14
+    ACT_METER = 15
+    ACT_TUNNEL_PUSH = 16
+    ACT_TUNNEL_POP = 17
+    ACT_CHECK_PKT_LEN = 18
+
+    HASH_L4 = 0                 # addresses and ports, 5-tuple
+    HASH_SYM_L4 = 1             # the same for both directions
+
+    USERSPACE_ACTION = 1        # reasons: vswitchd translates the packet anew, with side effects
+
+    MAX_NESTING = 8
+    MAX_ACTIONS = 65532         # bytes; one attribute's length is a u16
+
+cdef struct attr:
+    uint16_t type
+    uint16_t length
+
+# Checks a run of attributes; NULL when good, else what is wrong (a static text).
+cdef const char *check_run(const uint8_t *at, uint32_t length, int depth) noexcept nogil
+
+cdef class ActionBuffer:
+    # A growing action list.  Without memory, `failed` is set and what follows is ignored.
+    cdef uint8_t *data
+    cdef uint32_t length
+    cdef uint32_t capacity
+    cdef bint failed
+
+    cdef void clear(self) noexcept nogil
+    cdef void truncate(self, uint32_t length) noexcept nogil      # back to an earlier length
+    cdef void output(self, uint32_t port) noexcept nogil
+    cdef void push_vlan(self, uint16_t tpid, uint16_t tci) noexcept nogil     # network order
+    cdef void pop_vlan(self) noexcept nogil
+    # member: MEMBER_*; value and mask are the member's bytes as in flow_key
+    cdef void set(self, uint16_t member, const void *value, const void *mask) noexcept nogil
+    cdef void push_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil     # network order
+    cdef void pop_mpls(self, uint16_t ethertype) noexcept nogil                    # network order
+    cdef void recirc(self, uint32_t recirc_id) noexcept nogil                      # host order
+    cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil
+    cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil
+    cdef void drop(self, uint32_t reason) noexcept nogil
+    cdef void trunc(self, uint32_t max_len) noexcept nogil
+    # Nested: ACT_CLONE, or ACT_SAMPLE with its probability; returns what end_nested wants.
+    cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=*) noexcept nogil
+    cdef void end_nested(self, uint32_t offset) noexcept nogil
+    cdef void append(self, const uint8_t *actions, uint32_t length) noexcept nogil    # a whole run
+    cdef uint8_t *room(self, uint16_t kind, uint32_t payload) noexcept nogil
