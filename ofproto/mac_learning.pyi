@@ -1,0 +1,34 @@
+"""The MAC table of a bridge."""
+
+from typing import Any
+
+class MacEntry:
+    key: int  # VLAN << 48 | MAC
+    bundle: Any
+    expires: int
+    @property
+    def vlan(self) -> int: ...
+    @property
+    def mac(self) -> bytes: ...
+
+class MacLearning:
+    aging: int  # ms
+    max_entries: int
+    entries: dict[int, MacEntry]
+    total_learned: int
+    total_expired: int
+    total_evicted: int
+    total_moved: int
+    def set_aging(self, seconds: int) -> None: ...
+    def set_max_entries(self, n: int) -> None: ...
+    def set_flood_vlans(self, vlans: set[int]) -> None: ...
+    def run(self, now: int) -> None:
+        """Expires entries; `now` in ms."""
+
+    def next_expiry(self) -> int | None: ...
+    def flush(self) -> None: ...
+    def flush_bundle(self, bundle: Any) -> None: ...
+    def rows(self, now: int) -> list[tuple[str, int, str, int]]:
+        """For fdb/show: (bundle name, vlan, "aa:bb:…", age in seconds), least recently used first."""
+
+    def __len__(self) -> int: ...

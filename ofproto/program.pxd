@@ -1,0 +1,74 @@
+# Compiled actions: an OpenFlow action list as a flat array of C ops that translation runs.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum op_code:
+    OP_OUTPUT           # port = OpenFlow port, arg = max_len for CONTROLLER
+    OP_OUTPUT_REG       # src slot; arg = max_len
+    OP_CONTROLLER       # port = controller id, arg = max_len, aux = reason
+    OP_SET              # dst slot (whole bytes of the key), data = value then mask
+    OP_MOVE             # src slot -> dst slot
+    OP_PUSH_VLAN        # aux = TPID, host order
+    OP_POP_VLAN
+    OP_PUSH_MPLS        # aux = Ethertype, host order
+    OP_POP_MPLS         # aux = Ethertype, host order
+    OP_SET_MPLS_TTL     # arg
+    OP_DEC_MPLS_TTL
+    OP_SET_NW_TTL       # arg
+    OP_DEC_NW_TTL       # data = controller ids (u16 each), data_len bytes; none: id 0
+    OP_COPY_TTL_IN
+    OP_COPY_TTL_OUT
+    OP_SET_QUEUE        # arg = queue
+    OP_POP_QUEUE
+    OP_ENQUEUE          # port, arg = queue
+    OP_GROUP            # arg = group
+    OP_METER            # arg = meter
+    OP_RESUBMIT         # port = in_port or OFPP_IN_PORT (0xfff8), aux = table, 255 = same
+    OP_GOTO_TABLE       # aux = table
+    OP_WRITE_METADATA   # data = value, mask (8 bytes each)
+    OP_WRITE_ACTIONS    # arg = index of the sub-program
+    OP_CLEAR_ACTIONS
+    OP_CLONE            # arg = index of the sub-program
+    OP_STACK_PUSH       # src slot
+    OP_STACK_POP        # dst slot
+    OP_STRIP_ALL        # OF1.0 set_vlan on an untagged packet: see SET_VLAN_*
+    OP_SET_VLAN_VID     # arg = VID, aux: 1 = push a tag when there is none
+    OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
+    OP_EXIT
+    OP_NOP              # note
+
+# A run of bits in the flow key: `n_bits` bits that end `shift` bits above the least significant bit
+# of the member at byte `offset`, `size` bytes long (big endian).
+ctypedef struct slot:
+    uint16_t offset
+    uint16_t size
+    uint16_t shift
+    uint16_t n_bits
+
+ctypedef struct op:
+    uint8_t code
+    uint8_t prereq          # PRE_* the packet must meet, else the op does nothing
+    uint16_t aux
+    uint32_t port
+    uint32_t arg
+    uint16_t action         # index of the action in Program.actions that it came from (for trace)
+    uint16_t data_len
+    uint32_t data           # offset in Program.pool
+    uint8_t src_prereq
+    uint8_t set_kind        # place in the action set's order (SET_*)
+    slot src
+    slot dst
+
+
+cdef class Program:
+    cdef op *ops
+    cdef uint32_t n_ops
+    cdef uint32_t capacity
+    cdef uint8_t *pool
+    cdef uint32_t pool_size
+    cdef readonly list actions      # objects that the ops came from, in order; for text
+    cdef readonly list subs         # sub-programs (write_actions, clone)
+    cdef bytes _signature
+    cdef op *add(self, op_code code) except NULL
+    cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff
+    cpdef bytes signature(self)
