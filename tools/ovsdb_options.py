@@ -1,6 +1,5 @@
-"""Command line options as getopt_long() reads them with "+": long options by any unique
-beginning, options end at the first word that is none.  (Python's own getopt reports neither
-which option was abbreviated nor which ones are possible.)
+"""Command line options as getopt_long() reads them: long options by any unique beginning.
+(Python's own getopt reports neither which option was abbreviated nor which ones are possible.)
 """
 
 
@@ -19,26 +18,31 @@ def _find_long(name, known):
     return found[0] if found else None
 
 
-def parse(args, rows):
+def parse(args, rows, permute=False):
     """([(name, value or None)], remaining words).  `rows` of (long name, short letter or "",
-    takes an argument: True, False or "optional").  A "--" that ends the options is dropped.
+    takes an argument: True, False or "optional").  Options end at the first word that is none,
+    or with `permute` may stand anywhere; they end at a "--", which is dropped.
     Raises UsageError."""
     known = {row[0]: row[2] for row in rows}
     letters = {row[1]: row[0] for row in rows if row[1]}
-    found, index = [], 0
+    found, rest, index = [], [], 0
     while index < len(args):
         word = args[index]
         if word == "--":
             index += 1
             break
         if len(word) < 2 or word[0] != "-":
-            break
+            if not permute:
+                break
+            rest.append(word)
+            index += 1
+            continue
         index += 1
         if word.startswith("--"):
             index = _long(args, index, word, known, found)
         else:
             index = _short(args, index, word, known, letters, found)
-    return found, args[index:]
+    return found, rest + args[index:]
 
 
 def _long(args, index, word, known, found):

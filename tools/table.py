@@ -1,14 +1,26 @@
 """Tables on standard output: the formats of ovs-vsctl(8) and ovsdb-client(1).
 
-A cell is text, or (column type, datum) for a value of a database.
+A cell is text, None for nothing, or (column type, datum) for a value of a database; Json for
+any other JSON value.
 """
 
 import json
+import re
+import sys
 
 from . import ovsdb_types as types
 
 FORMATS = ("table", "list", "html", "csv", "json")
 CELLS = {"string": types.to_text, "bare": types.to_bare, "json": types.to_json_text}
+
+
+class Json:
+    """A cell that is a JSON value."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
 
 
 class StyleError(Exception):
@@ -83,6 +95,26 @@ def _pretty(value, depth):
     return json.dumps(value, ensure_ascii=False)
 
 
+class Printer:
+    """Writes tables to standard output, with blank lines between them where that is usual."""
+
+    def __init__(self, style):
+        self.style = style
+        self._any = False
+
+    def separate(self):
+        """Writes the blank line now; print() will not do it again."""
+        if self._any and self.style.format not in ("html", "json"):
+            sys.stdout.write("\n")
+        self._any = False
+
+    def print(self, table):
+        self.separate()
+        self._any = True
+        sys.stdout.write(table.format(self.style))
+        sys.stdout.flush()
+
+
 class Table:
     """A table to print: headings, rows of cells, perhaps a caption and a time stamp (text)."""
 
@@ -97,9 +129,13 @@ class Table:
 
     def _texts(self, style):
         show = CELLS[style.cells]
-        return [
-            [cell if isinstance(cell, str) else show(*cell) for cell in row] for row in self.rows
-        ]
+
+        def text(cell):
+            if isinstance(cell, tuple):
+                return show(*cell)
+            return dump_json(cell.value) if isinstance(cell, Json) else cell or ""
+
+        return [[text(cell) for cell in row] for row in self.rows]
 
     def format(self, style):
         """The text of the table, with a newline at its end unless it is empty."""
@@ -148,6 +184,15 @@ def _as_list(table, style):
     return head + "\n".join(blocks)
 
 
+_UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def _html_cell(text, heading):
+    """References to rows become links to where their table has them."""
+    attribute = 'name="' if heading == "_uuid" else 'href="#'
+    return _UUID.sub(rf'<a {attribute}\g<0>">\1</a>', _escape_html(text))
+
+
 def _escape_html(text):
     return (
         text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
@@ -160,17 +205,17 @@ def _as_html(table, style):
         lines.append(f"<p>{_escape_html(table.timestamp)}</p>")
     lines.append("<table border=1>")
     if table.caption:
-        lines.append(f"  <caption>{_escape_html(table.caption)}</caption>")
+        lines.append(f"    <caption>{_escape_html(table.caption)}</caption>")
 
     def row(cells, tag):
         lines.append("  <tr>")
-        lines.extend(f"    <{tag}>{_escape_html(cell)}</{tag}>" for cell in cells)
+        lines.extend(f"    <{tag}>{cell}</{tag}>" for cell in cells)
         lines.append("  </tr>")
 
     if style.headings:
-        row(table.headings, "th")
+        row(map(_escape_html, table.headings), "th")
     for cells in table._texts(style):
-        row(cells, "td")
+        row(map(_html_cell, cells, table.headings), "td")
     lines.append("</table>")
     return "\n".join(lines) + "\n"
 
@@ -190,13 +235,16 @@ def _as_csv(table, style):
     return "".join(line + "\n" for line in lines)
 
 
+def _json_cell(cell):
+    if isinstance(cell, tuple):
+        return types.to_wire(*cell)
+    return cell.value if isinstance(cell, Json) else cell
+
+
 def _as_json(table, style):
     value = {
         "headings": list(table.headings),
-        "data": [
-            [cell if isinstance(cell, str) else types.to_wire(*cell) for cell in row]
-            for row in table.rows
-        ],
+        "data": [[_json_cell(cell) for cell in row] for row in table.rows],
     }
     if table.caption:
         value["caption"] = table.caption

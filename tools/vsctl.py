@@ -439,22 +439,15 @@ def _report_interface_errors(client, context):
         print(f'{PROGRAM}: The default log directory is "{rundir.logdir()}".', file=sys.stderr)
 
 
-def _output(command, settings):
-    if command.table is not None:
-        return command.table.format(settings.style)
-    text = "".join(line + "\n" for line in command.lines)
-    if settings.oneline:
-        return text.removesuffix("\n").replace("\\", "\\\\").replace("\n", "\\n") + "\n"
-    return text
-
-
 def _print_outputs(commands, settings):
-    tables = 0
+    printer = table.Printer(settings.style)
     for command in commands:
-        text = _output(command, settings)
         if command.table is not None:
-            text = "\n" + text if tables else text
-            tables += 1
+            printer.print(command.table)
+            continue
+        text = "".join(line + "\n" for line in command.lines)
+        if settings.oneline:
+            text = text.removesuffix("\n").replace("\\", "\\\\").replace("\n", "\\n") + "\n"
         sys.stdout.write(text)
     sys.stdout.flush()
 
