@@ -79,11 +79,13 @@ cdef class Classifier:
     cdef public uint8_t table_id
     cdef public uint64_t n_lookup       # as in OpenFlow table statistics
     cdef public uint64_t n_matched
-    cdef dict _rules                    # id -> Rule: the references
+    cdef dict _rules                    # Rule -> None, in order of insertion: the references
     cdef dict _subtables                # Shape -> SubtableObject
     cdef subtable **order               # by max_priority, highest first
     cdef uint32_t n_order
     cdef bint dirty                     # `order` must be rebuilt before a lookup
+    cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node)
+    cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1
     cdef int rebuild(self) except -1
     cdef Rule find(self, const flow_key *key, flow_key *wc)
     cpdef Rule insert(self, Rule rule)

@@ -1,0 +1,61 @@
+"""Compiled actions: an OpenFlow action list as a flat array of C ops.
+
+compile_actions (ofproto.compile) fills it; ofproto.xlate runs it.
+"""
+
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+
+
+cdef class Program:
+    """Ops, the bytes they refer to, and the actions they came from."""
+
+    def __cinit__(self):
+        self.actions = []
+        self.subs = []
+
+    def __dealloc__(self):
+        free(self.ops)
+        free(self.pool)
+
+    cdef op *add(self, op_code code) except NULL:
+        """A new op, all zero but its code; valid until the next add."""
+        cdef op *grown
+        cdef op *fresh
+        if self.n_ops == self.capacity:
+            grown = <op *> realloc(self.ops, (self.capacity + 4) * 2 * sizeof(op))
+            if grown is NULL:
+                raise MemoryError
+            self.ops = grown
+            self.capacity = (self.capacity + 4) * 2
+        fresh = &self.ops[self.n_ops]
+        memset(fresh, 0, sizeof(op))
+        fresh.code = code
+        self.n_ops += 1
+        self._signature = None
+        return fresh
+
+    cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff:
+        """Copies bytes to the pool; their offset."""
+        cdef uint32_t at = self.pool_size
+        cdef uint8_t *grown = <uint8_t *> realloc(self.pool, at + size + 1)
+        if grown is NULL:
+            raise MemoryError
+        self.pool = grown
+        memcpy(&self.pool[at], data, size)
+        self.pool_size = at + size
+        self._signature = None
+        return at
+
+    cpdef bytes signature(self):
+        cdef Program sub
+        if self._signature is None:
+            parts = [(<char *> self.ops)[:self.n_ops * sizeof(op)],
+                     (<char *> self.pool)[:self.pool_size]]
+            for sub in self.subs:
+                parts.append(sub.signature())
+            self._signature = b"".join([len(part).to_bytes(4, "little") + part for part in parts])
+        return self._signature
+
+    def __len__(self):
+        return self.n_ops

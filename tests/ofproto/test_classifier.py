@@ -1,0 +1,155 @@
+"""The classifier against a naive linear scan, and its masks against the megaflow invariant."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofproto.classifier import Classifier, Rule
+
+SIZE = 664
+# Bytes in each of the lookup stages: metadata, L2, L3, L4, tunnel, pipeline.
+BYTES = (4, 7, 65, 77, 84, 105, 110, 153, 157, 260, 600)
+MASKS = (0x00, 0x01, 0x02, 0x03)
+
+
+def sparse(values):
+    """KEY_SIZE bytes that hold `values` at BYTES."""
+    data = bytearray(SIZE)
+    for at, value in zip(BYTES, values, strict=True):
+        data[at] = value
+    return bytes(data)
+
+
+def masked(key, mask):
+    return bytes(a & b for a, b in zip(key, mask, strict=True))
+
+
+byte_values = st.lists(st.integers(0, 3), min_size=len(BYTES), max_size=len(BYTES)).map(sparse)
+# Few different masks, so that subtables have several rules.
+mask_pool = [
+    sparse([random.Random(seed * 100 + i).choice(MASKS) if seed else 0 for i in range(len(BYTES))])
+    for seed in range(8)
+]
+masks = st.sampled_from(mask_pool)
+rules = st.tuples(byte_values, masks, st.integers(0, 5))
+steps = st.lists(st.tuples(st.sampled_from(["insert", "remove", "lookup"]), rules), max_size=60)
+
+
+class Naive:
+    """A dict from (key, mask, priority) to rule, searched from end to end."""
+
+    def __init__(self):
+        self.rules = {}
+
+    def insert(self, rule):
+        name = (rule.key, rule.mask, rule.priority)
+        old = self.rules.get(name)
+        self.rules[name] = rule
+        return old
+
+    def best_priority(self, key):
+        hits = [p for (k, m, p) in self.rules if masked(key, m) == k]
+        return max(hits, default=None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps)
+def test_against_naive(history):
+    classifier, naive = Classifier(), Naive()
+    for step, (key, mask, priority) in history:
+        if step == "insert":
+            rule = Rule((key, mask), priority)
+            assert classifier.insert(rule) is naive.insert(rule)
+        elif step == "remove":
+            rule = naive.rules.pop((masked(key, mask), mask, priority), None)
+            assert classifier.find_exactly((key, mask), priority) is rule
+            if rule is not None:
+                assert classifier.remove(rule)
+                assert not classifier.remove(rule)
+        else:
+            found = classifier.lookup(key)
+            assert (found.priority if found else None) == naive.best_priority(key)
+            assert found is None or masked(key, found.mask) == found.key
+    assert len(classifier) == len(naive.rules)
+    assert set(classifier) == set(naive.rules.values())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(rules, max_size=20), byte_values, st.data())
+def test_wildcarded_bits_do_not_matter(table, key, data):
+    classifier = Classifier()
+    for rule_key, mask, priority in table:
+        # Distinct priorities: among equal ones that overlap, which rule wins is undefined.
+        classifier.insert(Rule((rule_key, mask), priority * 100 + len(classifier)))
+    wc = bytearray(SIZE)
+    found = classifier.lookup(key, wc)
+    for _ in range(20):
+        other = data.draw(byte_values)
+        flipped = bytes((k & m) | (o & ~m & 0xFF) for k, o, m in zip(key, other, wc, strict=True))
+        assert classifier.lookup(flipped) is found
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(rules, max_size=20), rules)
+def test_loose_and_overlaps(table, probe):
+    classifier = Classifier()
+    for rule_key, mask, priority in table:
+        classifier.insert(Rule((rule_key, mask), priority))
+    key, mask, priority = probe
+    key = masked(key, mask)
+    loose = {r for r in classifier if masked(r.mask, mask) == mask and masked(r.key, mask) == key}
+    assert set(classifier.loose((key, mask))) == loose
+    sharing = [
+        r
+        for r in classifier
+        if r.priority == priority
+        and not any((a ^ b) & c & d for a, b, c, d in zip(r.key, key, r.mask, mask, strict=True))
+    ]
+    found = classifier.overlaps((key, mask), priority)
+    assert (found in sharing) if sharing else found is None
+
+
+def test_stages_keep_later_bits_out_of_the_mask():
+    classifier = Classifier()
+    mask = bytearray(SIZE)
+    mask[65] = mask[105] = mask[153] = 0xFF
+    key = bytearray(SIZE)
+    key[65], key[105], key[153] = 1, 2, 3
+    classifier.insert(Rule((bytes(key), bytes(mask)), 7))
+    wc = bytearray(SIZE)
+    assert classifier.lookup(bytes(SIZE), wc) is None
+    assert wc[65] == 0xFF and not wc[105] and not wc[153]
+    wc = bytearray(SIZE)
+    key[105] = 9
+    assert classifier.lookup(bytes(key), wc) is None
+    assert wc[65] == wc[105] == 0xFF and not wc[153]
+
+
+def test_early_stop_leaves_lower_subtables_out():
+    classifier = Classifier()
+    low = bytearray(SIZE)
+    low[153] = 0xFF
+    high = bytearray(SIZE)
+    high[65] = 0xFF
+    classifier.insert(Rule((bytes(SIZE), bytes(low)), 1))
+    winner = Rule((bytes(SIZE), bytes(high)), 2)
+    classifier.insert(winner)
+    wc = bytearray(SIZE)
+    assert classifier.lookup(bytes(SIZE), wc) is winner
+    assert bytes(wc) == bytes(high)
+
+
+def test_a_rule_is_in_one_classifier():
+    rule = Rule((bytes(SIZE), bytes(SIZE)), 1)
+    Classifier().insert(rule)
+    with pytest.raises(ValueError, match="already"):
+        Classifier().insert(rule)
+
+
+def test_bad_lengths():
+    with pytest.raises(ValueError, match="664"):
+        Rule((b"", b""), 1)
+    with pytest.raises(ValueError, match="664"):
+        Classifier().lookup(b"x")
