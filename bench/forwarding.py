@@ -33,7 +33,8 @@ def tcp(peer: Peer) -> float | None:
         output = quiet(
             f"timeout 12 ip netns exec {peer.a} iperf3 -c 10.0.0.2 -t 3 -J --connect-timeout 3000"
         )
-        return json.loads(output)["end"]["sum_received"]["bits_per_second"] / 1e9 if output else None
+        end = json.loads(output)["end"] if output else {}
+        return end["sum_received"]["bits_per_second"] / 1e9 if "sum_received" in end else None
     finally:
         server.kill()
         server.wait()

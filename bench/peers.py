@@ -5,6 +5,7 @@ of them live in the private namespaces of demo.lab, which end them with the prog
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 
@@ -20,24 +21,33 @@ def sh(command: str) -> str:
 
 
 class Peer:
-    """A switch named `name` with two containers, `a` 10.0.0.1 and `b` 10.0.0.2."""
+    """A switch named `name` with two containers, `a` 10.0.0.1 and `b` 10.0.0.2.
+
+    The switch has a network namespace of its own: two of Open vSwitch in one would share their
+    TAP `ovs-netdev`.
+    """
 
     name = ""
 
     def __init__(self, tag: str) -> None:
-        self.a, self.b = f"{tag}a", f"{tag}b"
+        self.a, self.b, self.host = f"{tag}a", f"{tag}b", f"{tag}s"
         self.ports = [f"{tag}pa", f"{tag}pb"]
 
     def available(self) -> bool:
         return True
 
+    def sh(self, command: str) -> str:
+        """Run a shell command in the switch's network namespace."""
+        return sh(f"ip netns exec {self.host} sh -c {shlex.quote(command)}")
+
     def start(self) -> None:
+        sh(f"ip netns add {self.host} && ip -n {self.host} link set lo up")
         for number, (container, port) in enumerate(
             zip((self.a, self.b), self.ports, strict=True), 1
         ):
             sh(f"ip netns add {container}")
-            sh(f"ip link add {port} type veth peer name eth0 netns {container}")
-            sh(f"ip link set {port} up && ip -n {container} link set lo up")
+            sh(f"ip -n {self.host} link add {port} type veth peer name eth0 netns {container}")
+            sh(f"ip -n {self.host} link set {port} up && ip -n {container} link set lo up")
             sh(f"ip -n {container} addr add 10.0.0.{number}/24 dev eth0")
             sh(f"ip -n {container} link set eth0 up")
         self.start_switch()
@@ -54,9 +64,9 @@ class Pyvs(Peer):
     name = "pyvs"
 
     def start_switch(self) -> None:
-        sh("pyvs-ctl start && pyvs-vsctl add-br br0")
+        self.sh("pyvs-ctl start && pyvs-vsctl add-br br0")
         for port in self.ports:
-            sh(f"pyvs-vsctl add-port br0 {port}")
+            self.sh(f"pyvs-vsctl add-port br0 {port}")
 
 
 class OpenVSwitch(Peer):
@@ -72,27 +82,24 @@ class OpenVSwitch(Peer):
         run = f"/run/{self.name}"
         os.makedirs(run)
         environment = f"OVS_RUNDIR={run} OVS_LOGDIR={run} OVS_DBDIR={run}"
-        sh(f"{environment} ovsdb-tool create {run}/conf.db")
-        sh(
+        self.sh(f"{environment} ovsdb-tool create {run}/conf.db")
+        self.sh(
             f"{environment} ovsdb-server {run}/conf.db --remote=punix:{run}/db.sock"
             " --detach --no-chdir --pidfile --log-file"
         )
         self.vsctl = f"{environment} ovs-vsctl --db=unix:{run}/db.sock"
-        sh(f"{self.vsctl} --no-wait init")
+        self.sh(f"{self.vsctl} --no-wait init")
         if self.tso:
-            sh(
-                f"{self.vsctl} --no-wait set Open_vSwitch ."
-                " other_config:userspace-tso-enable=true"
+            self.sh(
+                f"{self.vsctl} --no-wait set Open_vSwitch . other_config:userspace-tso-enable=true"
             )
-        sh(
+        self.sh(
             f"{environment} ovs-vswitchd unix:{run}/db.sock --detach --no-chdir --pidfile"
             " --log-file"
         )
-        # The bridge's name must not be that of another peer's TAP.
-        sh(f"{self.vsctl} add-br o{self.name[-3:]} -- set bridge o{self.name[-3:]}"
-           " datapath_type=netdev")
+        self.sh(f"{self.vsctl} add-br br0 -- set bridge br0 datapath_type=netdev")
         for port in self.ports:
-            sh(f"{self.vsctl} add-port o{self.name[-3:]} {port}")
+            self.sh(f"{self.vsctl} add-port br0 {port}")
 
 
 class OpenVSwitchTso(OpenVSwitch):
@@ -106,9 +113,9 @@ class LinuxBridge(Peer):
     name = "bridge"
 
     def start_switch(self) -> None:
-        sh("ip link add lb0 type bridge && ip link set lb0 up")
+        self.sh("ip link add lb0 type bridge && ip link set lb0 up")
         for port in self.ports:
-            sh(f"ip link set {port} master lb0")
+            self.sh(f"ip link set {port} master lb0")
 
 
 ALL = {peer.name: peer for peer in (Pyvs, OpenVSwitch, OpenVSwitchTso, LinuxBridge)}
