@@ -19,10 +19,20 @@ cdef class MacLearning:
     cdef readonly set flood_vlans
     cdef readonly uint64_t total_learned, total_expired, total_evicted, total_moved
     cdef dict watchers                  # key -> set of objects to tell of a change
-    cdef list changed                   # watchers whose entry changed, with the reason
+    cdef list changed                   # (watcher, key, moved), until take_changed
     cdef MacEntry lookup(self, uint64_t key)
     cdef bint learn(self, uint64_t key, object bundle, int64_t now)
     cdef void touch_newest(self, MacEntry e)
     cdef void unlink(self, MacEntry e)
-    cdef void drop(self, MacEntry e)
-    cdef void notify(self, uint64_t key)
+    cdef drop(self, MacEntry e)
+    cdef notify(self, object key, bint moved)
+    cdef watch(self, uint64_t key, watcher)
+    cdef unwatch(self, uint64_t key, watcher)
+
+
+cdef inline uint64_t mac_key(uint16_t vlan, const uint8_t *mac) noexcept nogil:
+    cdef uint64_t key = vlan
+    cdef int i
+    for i in range(6):
+        key = key << 8 | mac[i]
+    return key

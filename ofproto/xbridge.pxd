@@ -38,14 +38,15 @@ cdef enum priority_tags_t:
     PRIORITY_TAGS_IF_NONZERO
     PRIORITY_TAGS_ALWAYS
 
-cdef enum miss_t:
+cpdef enum:
     MISS_DEFAULT                # controller or drop: XBridge.miss_to_controller
     MISS_CONTROLLER
     MISS_CONTINUE
     MISS_DROP
 
-cdef enum:
+cpdef enum:
     NO_ODP_PORT = 0xffffffff
+cdef enum:
     N_TABLES = 255
 
 
@@ -96,3 +97,8 @@ cdef class XBridge:
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object data
     cdef Classifier classifier(self, uint8_t table_id)
+
+
+cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept
+cdef bint bundle_includes_vlan(XBundle bundle, int vlan) noexcept
+cdef bint bundle_allows_cvlan(XBundle bundle, int vlan) noexcept

@@ -1,0 +1,186 @@
+"""The MAC table of a bridge: (VLAN, MAC) -> bundle, with ageing, a size limit and moves.
+
+Flows that depend on an entry watch its key, whether the entry is there or not; when it comes,
+moves or goes, only these are checked again.
+"""
+
+cdef enum:
+    DEFAULT_AGING = 300000      # ms
+    DEFAULT_ENTRIES = 8192      # as ovs-vswitchd.conf.db(5) says
+    MIN_ENTRIES = 10
+    MAX_ENTRIES = 1000000
+
+
+cdef class MacEntry:
+    """Where a station was heard last."""
+
+    @property
+    def vlan(self):
+        """VLAN the station is in; 0 untagged."""
+        return self.key >> 48
+
+    @property
+    def mac(self):
+        """The address, 6 bytes."""
+        return (self.key & 0xffffffffffff).to_bytes(6, "big")
+
+
+cdef class MacLearning:
+    def __cinit__(self):
+        self.entries = {}
+        self.watchers = {}
+        self.changed = []
+        self.flood_vlans = set()
+        self.aging = DEFAULT_AGING
+        self.max_entries = DEFAULT_ENTRIES
+
+    def __len__(self):
+        return len(self.entries)
+
+    # --- for translation
+
+    cdef MacEntry lookup(self, uint64_t key):
+        return <MacEntry> self.entries.get(key)
+
+    cdef bint learn(self, uint64_t key, object bundle, int64_t now):
+        """Heard `key` on `bundle`; True when that is new."""
+        cdef MacEntry e = self.entries.get(key)
+        if e is None:
+            if len(self.entries) >= self.max_entries:
+                self.total_evicted += 1
+                self.drop(self.oldest)
+            e = MacEntry()
+            e.key = key
+            self.entries[key] = e
+            self.total_learned += 1
+        else:
+            self.unlink(e)
+        e.expires = now + self.aging
+        self.touch_newest(e)
+        if e.bundle is bundle:
+            return False
+        moved = e.bundle is not None
+        self.total_moved += moved
+        e.bundle = bundle
+        e.moved = now
+        self.notify(key, moved)
+        return True
+
+    cdef watch(self, uint64_t key, watcher):
+        """Tell `watcher` of each change of this key's entry."""
+        found = self.watchers.get(key)
+        if found is None:
+            self.watchers[key] = {watcher}
+        else:
+            found.add(watcher)
+
+    cdef unwatch(self, uint64_t key, watcher):
+        found = self.watchers.get(key)
+        if found is not None:
+            found.discard(watcher)
+            if not found:
+                del self.watchers[key]
+
+    def take_changed(self):
+        """The (watcher, key, moved) of all changes since the last call."""
+        if not self.changed:
+            return ()
+        taken, self.changed = self.changed, []
+        return taken
+
+    # --- the list by last use
+
+    cdef void touch_newest(self, MacEntry e):
+        e.older = self.newest
+        e.newer = None
+        if self.newest is not None:
+            self.newest.newer = e
+        else:
+            self.oldest = e
+        self.newest = e
+
+    cdef void unlink(self, MacEntry e):
+        if e.older is not None:
+            e.older.newer = e.newer
+        else:
+            self.oldest = e.newer
+        if e.newer is not None:
+            e.newer.older = e.older
+        else:
+            self.newest = e.older
+        e.older = e.newer = None
+
+    cdef drop(self, MacEntry e):
+        self.unlink(e)
+        del self.entries[e.key]
+        self.notify(e.key, False)
+
+    cdef notify(self, object key, bint moved):
+        for watcher in self.watchers.get(key, ()):
+            self.changed.append((watcher, key, moved))
+
+    # --- for the switch
+
+    def set_aging(self, int seconds):
+        """Idle time in seconds after which an entry goes (15 at least, as Open vSwitch)."""
+        cdef MacEntry e = self.oldest
+        cdef int64_t aging = max(15, min(seconds, 3600)) * 1000
+        while e is not None:
+            e.expires += aging - self.aging
+            e = e.newer
+        self.aging = aging
+
+    def set_max_entries(self, int n):
+        """Limit of the table's size; the least recently used go first."""
+        self.max_entries = max(MIN_ENTRIES, min(n, MAX_ENTRIES))
+        while len(self.entries) > self.max_entries:
+            self.total_evicted += 1
+            self.drop(self.oldest)
+
+    def set_flood_vlans(self, vlans):
+        """VLANs in which nothing is learned, so that everything floods."""
+        cdef MacEntry e
+        self.flood_vlans = set(vlans)
+        for e in list(self.entries.values()):
+            if e.vlan in self.flood_vlans:
+                self.drop(e)
+
+    def run(self, int64_t now):
+        """Takes out what has aged."""
+        while self.oldest is not None and self.oldest.expires <= now:
+            self.total_expired += 1
+            self.drop(self.oldest)
+
+    def next_expiry(self):
+        """When run() has something to do, ms; None: never."""
+        return None if self.oldest is None else self.oldest.expires
+
+    def flush(self):
+        """Forgets everything."""
+        while self.oldest is not None:
+            self.drop(self.oldest)
+
+    def flush_bundle(self, bundle):
+        """Forgets what was learned on a bundle."""
+        cdef MacEntry e
+        for e in list(self.entries.values()):
+            if e.bundle is bundle:
+                self.drop(e)
+
+    def add(self, uint64_t vlan, bytes mac, bundle, int64_t now):
+        """Learns an address as if it had been heard just now."""
+        return self.learn(vlan << 48 | int.from_bytes(mac, "big"), bundle, now)
+
+    def find(self, uint64_t vlan, bytes mac):
+        """The entry, or None."""
+        return self.entries.get(vlan << 48 | int.from_bytes(mac, "big"))
+
+    def rows(self, int64_t now):
+        """(bundle name, VLAN, MAC text, age in s), least recently used first."""
+        cdef MacEntry e = self.oldest
+        rows = []
+        while e is not None:
+            age = (self.aging - (e.expires - now)) // 1000
+            rows.append((e.bundle.name, e.vlan, e.mac.hex(":"), age))
+            e = e.newer
+        return rows
