@@ -153,9 +153,9 @@ def _help(settings, value):
 
 
 def _version(settings, value):
-    from .vsctl_help import version
+    from .vsctl_help import version_text
 
-    print(version(), end="")
+    print(version_text(), end="")
     sys.exit(0)
 
 

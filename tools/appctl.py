@@ -1,0 +1,200 @@
+"""pyvs-appctl: sends a command to a running daemon and prints its answer; see ovs-appctl(8)."""
+
+import os
+import sys
+
+from . import ovsdb_options, ovsdb_rpc
+
+PROGRAM = "pyvs-appctl"
+DEFAULT_TARGET = "pyvs-vswitchd"
+# So that scripts for Open vSwitch find our daemons
+ALIASES = {
+    "ovs-vswitchd": "pyvs-vswitchd",
+    "vswitchd": "pyvs-vswitchd",
+    "ovsdb-server": "pyvs-ovsdb-server",
+    "datapath": "pyvs-datapath",
+}
+
+OPTIONS = (
+    ("target", "t", True),
+    ("execute", "e", False),  # of long ago: it has no effect
+    ("timeout", "T", True),
+    ("format", "f", True),
+    ("pretty", "", False),
+    ("rundir", "", True),
+    ("verbose", "v", "optional"),
+    ("help", "h", False),
+    ("version", "V", False),
+)
+
+USAGE = f"""{PROGRAM}: send commands to running pyvs daemons
+usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
+
+Options:
+  -t, --target=TARGET   the daemon's name, or the path of its control socket
+                        (default: {DEFAULT_TARGET})
+  -T, --timeout=SECS    end with SIGALRM after SECS seconds
+  -f, --format=FORMAT   text (default), or json where the daemon can do it
+      --pretty          with -f json: one member a line
+      --rundir=DIR      run directory
+  -h, --help            this text
+  -V, --version         version
+
+Commands of every daemon:
+  list-commands         all commands of the daemon
+  version               its version
+  vlog/list             log levels; vlog/set [SPEC] changes them, vlog/reopen opens the
+                        log file anew
+  exit                  ends the daemon
+"""
+
+
+class Fatal(Exception):
+    """The run ends with this message and exit status 1."""
+
+
+class ServerError(Exception):
+    """The daemon refused the command."""
+
+
+def _running_pid(path):
+    """The process id in a pid file.  Raises OSError."""
+    with open(path) as file:
+        text = file.read().strip()
+    if not text.isdigit() or not int(text):
+        raise ProcessLookupError(3, os.strerror(3))
+    os.kill(int(text), 0)
+    return int(text)
+
+
+def find_socket(target):
+    """The path of the control socket of a daemon: `target` is its name or that path."""
+    from pyvs import rundir
+
+    if "/" in target:
+        return os.path.abspath(target)
+    failure = None
+    # A name that an alias stands for is tried as it is, too: it may be somebody's own daemon.
+    for name in dict.fromkeys((ALIASES.get(target, target), target)):
+        path = rundir.path(f"{name}.pid")
+        try:
+            pid = _running_pid(path)
+        except PermissionError:  # it runs, as another user
+            with open(path) as file:
+                pid = int(file.read())
+        except OSError as error:
+            failure = failure or (path, error.strerror)
+            continue
+        return rundir.path(f"{name}.{pid}.ctl")
+    raise Fatal(f'cannot read pidfile "{failure[0]}" ({failure[1]})')
+
+
+def connect(path):
+    """A ovsdb_rpc.Client for a control socket."""
+    try:
+        return ovsdb_rpc.Client(ovsdb_rpc.open_socket("unix:" + path), path)
+    except ovsdb_rpc.ConnectError as error:
+        raise Fatal(f'cannot connect to "{path}" ({error})') from None
+
+
+def transact(client, command, args):
+    """The daemon's answer to a command: text, or any JSON value after --format=json."""
+    try:
+        return client.request(command, list(args))
+    except ovsdb_rpc.RpcError as error:
+        text = error.error if isinstance(error.error, str) else str(error)
+        raise ServerError(text) from None
+    except ovsdb_rpc.Disconnected as error:
+        raise Fatal(f"{client.remote}: transaction error ({error})") from None
+
+
+def call(target, command, *args):
+    """Runs a command; returns the answer.  Raises Fatal, ServerError."""
+    client = connect(find_socket(target))
+    try:
+        return transact(client, command, args)
+    finally:
+        client.close()
+
+
+def _set_format(client, name):
+    if name not in ("text", "json"):
+        raise Fatal(f"invalid output format '{name}': it must be 'text' or 'json'")
+    if name == "json":
+        try:
+            transact(client, "set-options", ["--format=json"])
+        except ServerError:
+            raise Fatal(f"{client.remote}: the daemon cannot answer in JSON") from None
+
+
+def _print_answer(answer, pretty):
+    if not isinstance(answer, str):
+        from .table import dump_json
+
+        answer = dump_json(answer, pretty)
+    sys.stdout.write(answer if answer.endswith("\n") or not answer else answer + "\n")
+    sys.stdout.flush()
+
+
+def run(args):
+    """Runs a command line; returns the exit status."""
+    found, words = ovsdb_options.parse(args, OPTIONS)
+    options = dict(found)
+    if "rundir" in options:
+        from pyvs import rundir
+
+        rundir.use(options["rundir"])
+    if "help" in options:
+        print(USAGE, end="")
+        return 0
+    if "version" in options:
+        from pyvs import version
+
+        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
+        print(f"pyvs {version.VERSION}")
+        return 0
+    if not words:
+        raise Fatal("at least one non-option argument is required (use --help for help)")
+    _set_alarm(options.get("timeout"))
+    return _send(options, words)
+
+
+def _set_alarm(text):
+    if text is None:
+        return
+    if not text.isdigit():
+        raise Fatal(f"value {text} on -T or --timeout is invalid")
+    if int(text):
+        import signal
+
+        signal.alarm(int(text))
+
+
+def _send(options, words):
+    target = options.get("target") or DEFAULT_TARGET
+    client = connect(find_socket(target))
+    try:
+        _set_format(client, options.get("format", "text"))
+        _print_answer(transact(client, words[0], words[1:]), "pretty" in options)
+        return 0
+    except ServerError as error:
+        text = str(error)
+        sys.stderr.write(text if text.endswith("\n") else text + "\n")
+        print(f"{PROGRAM}: {target}: server returned an error", file=sys.stderr)
+        return 2
+    finally:
+        client.close()
+
+
+def main(argv=None):
+    """The command; returns the exit status."""
+    try:
+        return run(sys.argv[1:] if argv is None else argv)
+    except (Fatal, ovsdb_options.UsageError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130

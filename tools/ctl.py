@@ -1,0 +1,513 @@
+"""pyvs-ctl: starts and stops the daemons, and says which of them run; the work of ovs-ctl(8)."""
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+from pyvs import rundir, version
+
+from . import appctl, ovsdb_options, ovsdb_rpc, vsctl
+
+PROGRAM = "pyvs-ctl"
+OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
+_STOP_SECONDS = 5  # for each of: the exit command, SIGTERM, SIGKILL
+
+OPTIONS = (
+    ("rundir", "", True),
+    ("dbdir", "", True),
+    ("logdir", "", True),
+    ("db-file", "", True),
+    ("db-schema", "", True),
+    ("system-id", "", True),
+    ("system-type", "", True),
+    ("system-version", "", True),
+    ("external-id", "", True),
+    ("remote", "", True),
+    ("delete-bridges", "", False),
+    ("delete-transient-ports", "", False),
+    ("no-ovsdb-server", "", False),
+    ("no-datapath", "", False),
+    ("no-vswitchd", "", False),
+    ("no-ovs-vswitchd", "", False),
+    ("datapath", "", False),
+    ("no-monitor", "", False),
+    ("help", "h", False),
+    ("version", "V", False),
+)
+
+USAGE = """{program}: start and stop the switch
+usage: {program} [OPTIONS] start|stop|restart|status|version
+
+Commands:
+  start      make the database if there is none, start what does not run yet
+  stop       end the daemons
+  restart    stop and start; the datapath goes on meanwhile, and with it the traffic
+  status     say which daemons run; exit with 1 unless all do
+  version    versions of the daemons
+
+Options:
+  --rundir=DIR          sockets and pid files (default: {rundir})
+  --dbdir=DIR           the database (default: {dbdir})
+  --logdir=DIR          log files (default: {logdir})
+  --db-file=FILE        database file (default: conf.db in the database directory)
+  --db-schema=FILE      another schema for a new database
+  --system-id=ID        external_ids:system-id; "random" (default) makes one up once
+  --system-type=TYPE, --system-version=VERSION
+                        what the host is (default: from os-release)
+  --external-id=K=V     another external id; may be repeated
+  --remote=REMOTE       another connection of the database server, e.g. ptcp:6640
+  --delete-bridges      start with no bridges
+  --delete-transient-ports
+                        start without ports that have other_config:transient=true
+  --no-ovsdb-server, --no-datapath, --no-vswitchd
+                        leave this daemon alone
+  --datapath            restart the datapath as well
+  --no-monitor          do not restart daemons that crash
+  -h, --help  -V, --version
+"""
+
+
+class Fatal(Exception):
+    """The run ends with this message and exit status 1."""
+
+
+class Options:
+    """The command line; `all(name)` gives the values of an option that may be repeated."""
+
+    def __init__(self, found):
+        self._found = found
+        names = {name for name, _ in found}
+        self.skip = {
+            daemon
+            for daemon, options in (
+                (OVSDB_SERVER, {"no-ovsdb-server"}),
+                (DATAPATH, {"no-datapath"}),
+                (VSWITCHD, {"no-vswitchd", "no-ovs-vswitchd"}),
+            )
+            if options & names
+        }
+
+    def __contains__(self, name):
+        return any(found == name for found, _ in self._found)
+
+    def get(self, name, default=None):
+        return self.all(name)[-1] if name in self else default
+
+    def all(self, name):
+        return [value for found, value in self._found if found == name]
+
+    def db_file(self):
+        return self.get("db-file") or os.path.join(rundir.dbdir(), "conf.db")
+
+
+# Daemons that run
+
+
+def _locker(path):
+    """The process that holds the lock of a pid file, or None.  The kernel knows it, so that a
+    process that merely got the same id later is not taken for the daemon."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        query = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(fd, fcntl.F_GETLK, query))
+        return pid if kind != fcntl.F_UNLCK and pid > 0 else None
+    finally:
+        os.close(fd)
+
+
+def running(name):
+    """The process id of a daemon of this run directory, or None."""
+    path = rundir.path(f"{name}.pid")
+    locker = _locker(path)
+    if locker is None:
+        return None
+    try:
+        with open(path) as file:
+            written = int(file.read())
+    except (OSError, ValueError):
+        return None
+    return written if written == locker else None
+
+
+def _program(name):
+    """The path of another of our commands."""
+    places = [os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)]
+    for place in places:
+        path = os.path.join(place, name)
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which(name)
+    if found is None:
+        raise Fatal(f"cannot find the command {name}")
+    return found
+
+
+# Starting
+
+
+def _make_directory(path):
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Fatal(f"cannot make directory {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Fatal(f"directory {path} is not writable (try --rundir=DIR)")
+
+
+def schema_path():
+    """The file of the switch's schema."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    return os.path.join(os.path.dirname(here), "ovsdb", "vswitch.ovsschema")
+
+
+def create_database(path, schema=None):
+    """Makes a database file for the switch.  Raises ovsdb.errors.OvsdbError."""
+    from ovsdb import files
+
+    files.create(path, files.load_schema(schema or schema_path()))
+
+
+def _first_record(path):
+    """The schema (JSON) at the beginning of a database file; {} when it cannot be read."""
+    import json
+
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+        words = file.readline().split()
+        if words[:2] == [b"OVSDB", b"JSON"]:
+            return json.loads(file.read(int(words[2])))
+    return {}
+
+
+def _prepare_database(options):
+    """Creates the database, or converts it to the present schema if it is of another version."""
+    from ovsdb import files
+    from ovsdb.errors import OvsdbError
+    from ovsdb.schema import DatabaseSchema
+
+    path = options.db_file()
+    schema = files.load_schema(options.get("db-schema") or schema_path())
+    try:
+        if not os.path.exists(path):
+            files.create(path, schema)
+            return
+        if _first_record(path).get("version") == schema.get("version"):
+            return
+        old = files.open_database(path)
+        new = files.converted(old, DatabaseSchema.from_json(schema))
+        saved = f"{path}.backup{old.schema.version}"
+        shutil.copyfile(path, saved)
+        old.file.replace(new)
+        old.file.close()
+        print(f"converted {path} to schema version {schema['version']} (old one: {saved})")
+    except OvsdbError as error:
+        raise Fatal(f"database {path}: {error}") from None
+
+
+class _Start:
+    """A daemon that is being started; --detach makes its command end when it is ready."""
+
+    def __init__(self, name, options, *arguments):
+        self.name = name
+        self.log = os.path.join(rundir.logdir(), name + ".log")
+        command = [
+            _program(name),
+            f"--rundir={rundir.rundir()}",
+            "--detach",
+            "--no-chdir",
+            "--pidfile",
+            f"--log-file={self.log}",
+            "-vconsole:off",
+            *([] if "no-monitor" in options else ["--monitor"]),
+            *arguments,
+        ]
+        environment = {
+            **os.environ,
+            "PYVS_RUNDIR": rundir.rundir(),
+            "PYVS_DBDIR": rundir.dbdir(),
+            "PYVS_LOGDIR": rundir.logdir(),
+        }
+        # Its messages must not keep our own pipe open when it has gone to the background.
+        self._errors = open(self.log + ".start", "w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            env=environment,
+            close_fds=True,
+        )
+
+    def finish(self):
+        """Waits until the daemon is ready.  Raises Fatal if it failed."""
+        status = self._process.wait()
+        self._errors.seek(0)
+        text = self._errors.read().strip()
+        self._errors.close()
+        os.unlink(self.log + ".start")
+        if status or not running(self.name):
+            reason = text or f"exit status {status}"
+            raise Fatal(f"{self.name} did not start: {reason} (log: {self.log})")
+
+
+def _host_name():
+    return os.uname().nodename
+
+
+def _os_release():
+    """(type, version) of the host."""
+    values = {}
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        with contextlib.suppress(OSError), open(path) as file:
+            for line in file:
+                key, _, value = line.strip().partition("=")
+                values.setdefault(key, value.strip("\"'"))
+    return values.get("ID", "unknown"), values.get("VERSION_ID", "unknown")
+
+
+def _system_id(options):
+    """external_ids:system-id: given, or random but the same for ever."""
+    given = options.get("system-id", "random")
+    if given != "random":
+        return given
+    path = os.path.join(rundir.dbdir(), "system-id.conf")
+    with contextlib.suppress(OSError), open(path) as file:
+        saved = file.read().strip()
+        if saved:
+            return saved
+    from .ovsdb_types import new_uuid
+
+    made = new_uuid()
+    with open(path, "w") as file:
+        file.write(made + "\n")
+    return made
+
+
+def _quoted(text):
+    import json
+
+    return json.dumps(text)
+
+
+def _initialize(options):
+    """Writes into the database what this switch is."""
+    kind, release = _os_release()
+    schema_version = _first_record(options.db_file()).get("version", "")
+    settings = [
+        f"db_version={_quoted(schema_version)}",
+        f"ovs_version={_quoted(version.OVS_COMPATIBLE)}",
+        f"system_type={_quoted(options.get('system-type', kind))}",
+        f"system_version={_quoted(options.get('system-version', release))}",
+        f"external_ids:rundir={_quoted(rundir.rundir())}",
+        f"external_ids:system-id={_quoted(_system_id(options))}",
+    ]
+    for pair in options.all("external-id"):
+        key, _, value = pair.partition("=")
+        settings.append(f"external_ids:{_quoted(key)}={_quoted(value)}")
+    _vsctl("init", "--", "set", "Open_vSwitch", ".", *settings)
+    client = ovsdb_rpc.connect("unix:" + rundir.db_sock())
+    # An administrator's host name stays.
+    pair = ["map", [["hostname", _host_name()]]]
+    mutation = [["external_ids", "insert", pair]]
+    mutate = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutation}
+    client.request("transact", ["Open_vSwitch", mutate])
+    if "delete-bridges" in options:
+        _vsctl("clear", "Open_vSwitch", ".", "bridges")
+    if "delete-transient-ports" in options:
+        _delete_transient_ports(client)
+    client.close()
+
+
+def _vsctl(*words):
+    base = [f"--db=unix:{rundir.db_sock()}", "--no-wait", "--no-syslog"]
+    if vsctl.main([*base, "--", *words]):
+        raise Fatal("the database could not be initialized")
+
+
+def _delete_transient_ports(client):
+    condition = ["other_config", "includes", ["map", [["transient", "true"]]]]
+    select = {"op": "select", "table": "Port", "where": [condition], "columns": ["name"]}
+    rows = client.request("transact", ["Open_vSwitch", select])[0]["rows"]
+    for row in rows:
+        _vsctl("--if-exists", "del-port", row["name"])
+
+
+def run_start(options):
+    for path in (rundir.rundir(), rundir.dbdir(), rundir.logdir()):
+        _make_directory(path)
+    starts = []
+    server_was_up = running(OVSDB_SERVER)
+    if OVSDB_SERVER not in options.skip and not server_was_up:
+        _prepare_database(options)
+        remotes = [f"--remote={remote}" for remote in options.all("remote")]
+        starts.append(
+            _Start(
+                OVSDB_SERVER,
+                options,
+                options.db_file(),
+                f"--remote=punix:{rundir.db_sock()}",
+                "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+                *remotes,
+            )
+        )
+    if DATAPATH not in options.skip and not running(DATAPATH):
+        starts.append(_Start(DATAPATH, options))
+    for start in starts:
+        start.finish()
+    if OVSDB_SERVER not in options.skip and not server_was_up:
+        _initialize(options)
+    if VSWITCHD not in options.skip and not running(VSWITCHD):
+        _Start(VSWITCHD, options, f"unix:{rundir.db_sock()}").finish()
+    _print_where(options)
+    return 0
+
+
+def _print_where(options):
+    for name in (OVSDB_SERVER, DATAPATH, VSWITCHD):
+        pid = running(name)
+        if pid:
+            print(f"{name} is running with pid {pid}")
+    print(f"run directory: {rundir.rundir()}")
+    print(f"database: {options.db_file()} (unix:{rundir.db_sock()})")
+    print(f"logs: {rundir.logdir()}")
+
+
+# Stopping
+
+
+def _wait_for_end(pid, seconds):
+    """True when the process has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # no pidfd in this kernel or sandbox
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(0.02)
+        return False
+    try:
+        return bool(select.select([fd], [], [], seconds)[0])
+    finally:
+        os.close(fd)
+
+
+def _ask_to_exit(name):
+    with contextlib.suppress(appctl.Fatal, appctl.ServerError, OSError):
+        # The alarm guards against a daemon that hangs: it neither answers nor closes.
+        client = appctl.connect(appctl.find_socket(name))
+        client.sock.settimeout(_STOP_SECONDS)
+        appctl.transact(client, "exit", [])
+        client.close()
+
+
+def _stop(name):
+    """Ends a daemon: by its exit command, else by signals.  Its monitor ends with it."""
+    pid = running(name)
+    if pid is None:
+        return
+    _ask_to_exit(name)
+    for number in (0, signal.SIGTERM, signal.SIGKILL):
+        if number and running(name) == pid:
+            os.kill(pid, number)
+        if _wait_for_end(pid, _STOP_SECONDS):
+            print(f"{name} (pid {pid}) has ended")
+            return
+    raise Fatal(f"{name} (pid {pid}) cannot be stopped")
+
+
+def run_stop(options):
+    for name in (VSWITCHD, DATAPATH, OVSDB_SERVER):
+        if name not in options.skip:
+            _stop(name)
+    return 0
+
+
+def run_restart(options):
+    stopping = [VSWITCHD, *([DATAPATH] if "datapath" in options else []), OVSDB_SERVER]
+    for name in stopping:
+        if name not in options.skip:
+            _stop(name)
+    return run_start(options)
+
+
+# Reporting
+
+
+def run_status(options):
+    status = 0
+    for name in (OVSDB_SERVER, DATAPATH, VSWITCHD):
+        if name in options.skip:
+            continue
+        pid = running(name)
+        print(f"{name} is running with pid {pid}" if pid else f"{name} is not running")
+        status = status if pid else 1
+    return status
+
+
+def run_version(options):
+    for name in (OVSDB_SERVER, DATAPATH, VSWITCHD):
+        if name not in options.skip:
+            subprocess.run([_program(name), "--version"], check=False)
+    return 0
+
+
+COMMANDS = {
+    "start": run_start,
+    "stop": run_stop,
+    "restart": run_restart,
+    "status": run_status,
+    "version": run_version,
+}
+
+
+def run(args):
+    """Runs a command line; returns the exit status."""
+    found, words = ovsdb_options.parse(args, OPTIONS, permute=True)
+    options = Options(found)
+    for name, variable in (("dbdir", "PYVS_DBDIR"), ("logdir", "PYVS_LOGDIR")):
+        if name in options:
+            os.environ[variable] = os.path.abspath(options.get(name))
+    rundir.use(options.get("rundir"))
+    if "help" in options or words == ["help"]:
+        places = {"rundir": rundir.rundir(), "dbdir": rundir.dbdir(), "logdir": rundir.logdir()}
+        print(USAGE.format(program=PROGRAM, **places), end="")
+        return 0
+    if "version" in options:
+        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
+        print(f"pyvs {version.VERSION}")
+        return 0
+    if len(words) != 1:
+        raise Fatal("exactly one command is required (use --help for help)")
+    command = COMMANDS.get(words[0])
+    if command is None:
+        raise Fatal(f"unknown command '{words[0]}'; use --help for help")
+    return command(options)
+
+
+def main(argv=None):
+    """The command; returns the exit status."""
+    try:
+        return run(sys.argv[1:] if argv is None else argv)
+    except (Fatal, ovsdb_options.UsageError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+    except (ovsdb_rpc.ConnectError, ovsdb_rpc.Disconnected, ovsdb_rpc.RpcError) as error:
+        print(f"{PROGRAM}: database server: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
