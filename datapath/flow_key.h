@@ -116,6 +116,23 @@ static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
 #undef M
 };
 
+/* The map of the 8-byte words from one member to another; word 63 stands for all behind it. */
+#define KEY_MAP(first, last) \
+    ((~(uint64_t) 0 << (offsetof(flow_key, first) / 8)) & \
+     (~(uint64_t) 0 >> (63 - (KEY_END(last) - 1) / 8)))
+#define MAP_METADATA KEY_MAP(recirc_id, dp_hash)
+#define MAP_ETHERNET KEY_MAP(eth_dst, pad_l2)
+#define MAP_VLAN KEY_MAP(vlan, vlan)
+#define MAP_MPLS KEY_MAP(mpls_lse, pad_mpls)
+#define MAP_IPV4 KEY_MAP(nw_src, nw_dst)
+#define MAP_IPV6 KEY_MAP(ipv6_src, ipv6_dst)
+#define MAP_IP KEY_MAP(ipv6_label, nw_proto)
+#define MAP_L4 KEY_MAP(tp_src, pad_l4)
+#define MAP_IGMP KEY_MAP(igmp_group_ip4, nd_reserved)
+#define MAP_ARP KEY_MAP(arp_sha, pad_nd)
+#define MAP_ND KEY_MAP(nd_target, nd_target)
+#define MAP_TUNNEL (~(uint64_t) 0 << (KEY_PACKET_SIZE / 8))
+
 #define KEY_END(member) (offsetof(flow_key, member) + sizeof(((flow_key *) 0)->member))
 _Static_assert(KEY_PACKET_SIZE % 8 == 0 && KEY_DP_SIZE % 8 == 0 && KEY_SIZE % 8 == 0,
                "each part of the key is whole words");
