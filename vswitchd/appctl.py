@@ -1,0 +1,90 @@
+"""vswitchd's commands on the control socket, as ovs-vswitchd(8) has them.
+
+COMMANDS is the table of all; each function takes (switch, args) and gives the reply, or raises
+CommandError.  A command that OVS has and pyvs does not is not registered, so that a script gets
+a clear error.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pyvs import daemon
+from pyvs.daemon import CommandError
+from vswitchd import appctl_dpif, appctl_fdb, appctl_trace
+from vswitchd.bridge import Bridge
+from vswitchd.switch import Switch
+
+
+class Ending:
+    """What `exit` was asked to do."""
+
+    cleanup = False
+
+
+class Command(NamedTuple):
+    name: str
+    usage: str
+    min_args: int
+    max_args: int
+    function: Callable[[Switch, list[str]], str | None]
+
+
+def find_bridge(switch: Switch, name: str) -> Bridge:
+    if name not in switch.bridges:
+        raise CommandError("Unknown bridge")
+    return switch.bridges[name]
+
+
+def dump_flows(switch: Switch, args: list[str]) -> str:
+    """bridge/dump-flows: every flow, the hidden ones too."""
+    options = [arg for arg in args if arg.startswith("-")]
+    names = [arg for arg in args if not arg.startswith("-")]
+    if len(names) != 1 or set(options) - {"--offload-stats"}:
+        raise CommandError("usage: bridge/dump-flows BRIDGE")
+    lines = find_bridge(switch, names[0]).ofproto.dump_flows(hidden=True)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def reconnect(switch: Switch, args: list[str]) -> None:
+    bridges = [find_bridge(switch, args[0])] if args else switch.bridges.values()
+    for bridge in bridges:
+        bridge.ofproto.reconnect_controllers()
+
+
+def list_ofprotos(switch: Switch, _args: list[str]) -> str:
+    return "".join(f"{name}\n" for name in sorted(switch.bridges))
+
+
+COMMANDS = [
+    Command("bridge/dump-flows", "BRIDGE", 1, 2, dump_flows),
+    Command("bridge/reconnect", "[BRIDGE]", 0, 1, reconnect),
+    Command("ofproto/list", "", 0, 0, list_ofprotos),
+    *(Command(*row) for row in appctl_fdb.COMMANDS),
+    *(Command(*row) for row in appctl_dpif.COMMANDS),
+    *(Command(*row) for row in appctl_trace.COMMANDS),
+]
+
+
+def register_exit(ending: Ending) -> None:
+    """Has `exit --cleanup` noted in `ending`; before daemon.unixctl_server()."""
+
+    def leave(args: list[str]) -> None:
+        if args and args[0] != "--cleanup":
+            raise CommandError(f"unknown option {args[0]}")
+        ending.cleanup = bool(args)
+        daemon.exit_now()
+
+    daemon.command("exit", "[--cleanup]", 0, 1, leave)
+
+
+def register(switch: Switch) -> None:
+    """Make all COMMANDS available, for `switch`."""
+    for each in COMMANDS:
+        _register(switch, each)
+
+
+def _register(switch: Switch, command: Command) -> None:
+    def function(args: list[str]) -> str | None:
+        return command.function(switch, args)
+
+    daemon.command(command.name, command.usage, command.min_args, command.max_args, function)

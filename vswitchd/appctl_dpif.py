@@ -1,0 +1,194 @@
+"""dpif/*, dpctl/*, upcall/* and revalidator/*: the datapath as vswitchd sees it.
+
+A datapath flow's line is `KEY, packets:N, bytes:N, used:S, actions:A`, as ovs-dpctl(8) shows it.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import ovs.timeval
+
+from datapath import flow, odp
+from pyvs.daemon import CommandError
+from vswitchd.bridge import LOCAL
+
+if TYPE_CHECKING:
+    from vswitchd.switch import Switch
+
+DATAPATH = "netdev@pyvs"
+
+IN_PORT_OFFSET, IN_PORT_SIZE = flow.MEMBERS["in_port"]
+
+TCP_FLAGS = "FSRP.UEC"
+
+
+def _dpif(switch: "Switch") -> Any:
+    dpif = switch.backer.dpif if switch.backer is not None else None
+    if dpif is None:
+        raise CommandError("no datapath process")
+    return dpif
+
+
+def split_options(args: list[str], known: tuple[str, ...]) -> tuple[set[str], list[str]]:
+    """Options and other arguments, as many commands take them.  Raises CommandError."""
+    options = {arg for arg in args if arg.startswith("-")}
+    unknown = options - set(known)
+    if unknown:
+        raise CommandError(f"unrecognized option '{min(unknown)}'")
+    return options, [arg for arg in args if not arg.startswith("-")]
+
+
+# --- flows
+
+
+def _tcp_flags(flags: int) -> str:
+    return "".join(letter for bit, letter in enumerate(TCP_FLAGS) if flags >> bit & 1)
+
+
+def _used(used: int) -> str:
+    if not used:
+        return "never"
+    return f"{max(0, time.monotonic_ns() // 1_000_000 - used) / 1000:.3f}s"
+
+
+def format_flow(info: Any, more: bool = False) -> str:
+    """One line for a dpif FlowInfo; `more`: with its ufid."""
+    parts = [f"ufid:{info.ufid.hex()}"] if more else []
+    parts.append(flow.format_key(info.key, info.mask))
+    parts.append(f"packets:{info.packets}, bytes:{info.bytes}, used:{_used(info.used)}")
+    if info.tcp_flags:
+        parts.append(f"flags:{_tcp_flags(info.tcp_flags)}")
+    parts.append(f"actions:{odp.format_actions(info.actions)}")
+    return ", ".join(parts)
+
+
+def _in_port(info: Any) -> int:
+    return int.from_bytes(info.key[IN_PORT_OFFSET : IN_PORT_OFFSET + IN_PORT_SIZE], "big")
+
+
+def _ports(switch: "Switch", bridge: str) -> Iterator[Any]:
+    """The OfPorts of a bridge, the local one first, then by number."""
+    found = switch.bridges[bridge]
+    ports = [found.ofproto.port_by_name(name) for name in found.ifaces]
+    present = [port for port in ports if port is not None]
+    return iter(sorted(present, key=lambda port: (port.number != LOCAL, port.number)))
+
+
+def bridge_flows(switch: "Switch", args: list[str]) -> str:
+    """dpif/dump-flows: the datapath flows of packets that come in by the bridge's ports."""
+    options, names = split_options(args, ("-m", "--names", "--no-names"))
+    if len(names) != 1:
+        raise CommandError("usage: dpif/dump-flows [-m] [--names | --no-names] BRIDGE")
+    if names[0] not in switch.bridges:
+        raise CommandError("no such bridge")
+    dpif = _dpif(switch)
+    inside = {port.odp_port for port in _ports(switch, names[0])}
+    lines = [
+        format_flow(info, "-m" in options) for info in dpif.flow_dump() if _in_port(info) in inside
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def dump_flows(switch: "Switch", args: list[str]) -> str:
+    """dpctl/dump-flows: all of them."""
+    options, names = split_options(args, ("-m", "--more", "--names", "--no-names"))
+    _check_datapath(names)
+    more = bool(options & {"-m", "--more"})
+    return "".join(f"{format_flow(info, more)}\n" for info in _dpif(switch).flow_dump())
+
+
+def delete_flows(switch: "Switch", args: list[str]) -> None:
+    _check_datapath(args)
+    _dpif(switch).flow_flush()
+
+
+def _check_datapath(names: list[str]) -> None:
+    for name in names:
+        if name not in (DATAPATH, "pyvs"):
+            raise CommandError(f"{name}: no such datapath")
+
+
+# --- ports
+
+
+def _shown_type(port: Any) -> str:
+    if port.is_patch:
+        return f"patch: peer={port.peer}"
+    return "tap" if port.type == "internal" else port.type
+
+
+def show(switch: "Switch", _args: list[str]) -> str:
+    """dpif/show: each bridge's ports with OpenFlow and datapath numbers."""
+    counted = _dpif(switch).stats()
+    lines = [f"{DATAPATH}: hit:{counted['hits']} missed:{counted['misses']}"]
+    for name in sorted(switch.bridges):
+        lines.append(f"  {name}:")
+        for port in _ports(switch, name):
+            odp_port = "none" if port.odp_port is None else port.odp_port
+            number = 65534 if port.number == LOCAL else port.number
+            lines.append(f"    {port.name} {number}/{odp_port}: ({_shown_type(port)})")
+    return "\n".join(lines) + "\n"
+
+
+def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
+    return f"{DATAPATH}\n"
+
+
+def show_datapath(switch: "Switch", args: list[str]) -> str:
+    """dpctl/show: counters and ports of the datapath."""
+    _options, names = split_options(args, ("-s", "--statistics"))
+    _check_datapath(names)
+    dpif = _dpif(switch)
+    counted = dpif.stats()
+    lines = [
+        f"{DATAPATH}:",
+        f"  lookups: hit:{counted['hits']} missed:{counted['misses']} lost:{counted['lost']}",
+        f"  flows: {counted['n_flows']}",
+    ]
+    for port in sorted(dpif.port_dump(), key=lambda each: each.port_no):
+        type_ = "tap" if port.type == "internal" else port.type
+        shown = "" if type_ == "system" else f" ({type_})"
+        lines.append(f"  port {port.port_no}: {port.name}{shown}")
+    return "\n".join(lines) + "\n"
+
+
+# --- upcalls
+
+
+def upcall_show(switch: "Switch", _args: list[str]) -> str:
+    counted = _dpif(switch).stats()
+    handler = switch.backer.handler
+    return (
+        f"{DATAPATH}:\n"
+        f"  flows         : (current {counted['n_flows']}) (limit {handler.flow_limit})\n"
+        f"  ufid enabled : true\n\n"
+        f"  0: (keys {len(handler.ukeys())})\n"
+        + "".join(f"  {name}: {value}\n" for name, value in sorted(handler.stats().items()))
+    )
+
+
+def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
+    _dpif(switch)
+    switch.backer.revalidator.sync(ovs.timeval.msec())
+
+
+def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
+    _dpif(switch)
+    switch.backer.revalidator.sync(ovs.timeval.msec())
+    switch.backer.handler.flush()
+
+
+# name, usage, least and most arguments, function
+COMMANDS = [
+    ("dpif/dump-dps", "", 0, 0, dump_datapaths),
+    ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, bridge_flows),
+    ("dpif/show", "", 0, 0, show),
+    ("dpctl/del-flows", "[DP]", 0, 1, delete_flows),
+    ("dpctl/dump-dps", "", 0, 0, dump_datapaths),
+    ("dpctl/dump-flows", "[-m] [DP]", 0, 3, dump_flows),
+    ("dpctl/show", "[-s] [DP]", 0, 3, show_datapath),
+    ("revalidator/purge", "", 0, 0, revalidator_purge),
+    ("revalidator/wait", "", 0, 0, revalidator_wait),
+    ("upcall/show", "", 0, 0, upcall_show),
+]

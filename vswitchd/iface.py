@@ -1,0 +1,113 @@
+"""One interface as the running switch has it: its port number, its device, what went wrong."""
+
+import errno
+import os
+from typing import NamedTuple
+
+from vswitchd.config import InterfaceConfig
+from vswitchd.links import Link
+
+
+class IfaceType(NamedTuple):
+    """How vswitchd treats an interface type."""
+
+    needs_device: bool  # a network device that somebody else makes must be there first
+    is_device: bool  # it is (or becomes) a network device of this namespace
+    is_ours: bool  # the datapath makes the device: we choose its MAC and MTU
+
+
+# Interface type -> treatment.  The keys are also what iface_types tells.
+TYPES = {
+    "system": IfaceType(needs_device=True, is_device=True, is_ours=False),
+    "internal": IfaceType(needs_device=False, is_device=True, is_ours=True),
+    "tap": IfaceType(needs_device=False, is_device=True, is_ours=True),
+    "patch": IfaceType(needs_device=False, is_device=False, is_ours=False),
+    "dummy": IfaceType(needs_device=False, is_device=False, is_ours=False),
+}
+
+
+def effective_type(config: InterfaceConfig, bridge: str) -> str:
+    """The type that counts: "" is system, and a bridge's own port is internal."""
+    if config.name == bridge:
+        return "internal"
+    return config.type or "system"
+
+
+def open_error(name: str, code: int) -> str:
+    """The text of the error column when the device cannot be had."""
+    reason = f"({os.strerror(code)})"
+    if code in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
+        return f"could not open network device {name} ({os.strerror(errno.ENODEV)})"
+    return f"could not add network device {name} to ofproto {reason}"
+
+
+class Iface:
+    """The state of an interface that the configuration wants.
+
+    `ofp_port` None means that it is not a port now, and `error` says why.  `link` is the device
+    as last seen; after a failed attempt it is the device of that attempt, so that a device
+    that cannot be used is not tried again and again.
+    """
+
+    __slots__ = (
+        "config",
+        "error",
+        "last_ofport",
+        "link",
+        "link_mode",
+        "ofp_port",
+        "resets_base",
+        "type",
+    )
+
+    def __init__(self, config: InterfaceConfig, type_: str, last_ofport: int | None):
+        self.config = config
+        self.type = type_
+        self.ofp_port: int | None = None
+        self.error: str | None = None
+        self.link: Link | None = None
+        self.link_mode = None
+        self.resets_base = 0
+        self.last_ofport = last_ofport
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def kind(self) -> IfaceType | None:
+        """None for a type that is not supported."""
+        return TYPES.get(self.type)
+
+    @property
+    def link_resets(self) -> int:
+        """How often the carrier changed since the port was made."""
+        return max(0, self.link.carrier_changes - self.resets_base) if self.link else 0
+
+    def is_up(self) -> bool:
+        """Whether frames can leave through it."""
+        if self.ofp_port is None:
+            return False
+        return self.link is None or (self.link.is_up and self.link.has_carrier)
+
+    def wanted_ofport(self) -> int | None:
+        """The number to ask for: the user's, else the one it had."""
+        return self.config.ofport_request or self.last_ofport
+
+    def attached(self, ofp_port: int, link: Link | None) -> None:
+        self.ofp_port = self.last_ofport = ofp_port
+        self.error = None
+        self.link = link
+        self.link_mode = None
+        self.resets_base = link.carrier_changes if link else 0
+
+    def failed(self, error: str, link: Link | None) -> None:
+        self.ofp_port = None
+        self.error = error
+        self.link = link
+        self.link_mode = None
+
+    def detached(self) -> None:
+        self.ofp_port = None
+        self.link = None
+        self.link_mode = None

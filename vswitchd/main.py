@@ -1,0 +1,76 @@
+"""pyvs-vswitchd: the command line of ovs-vswitchd(8), and how the parts are put together."""
+
+import sys
+from typing import Any
+
+import ovs.vlog
+
+from pyvs import daemon, rundir
+from vswitchd import appctl, columns
+from vswitchd.links import Links
+from vswitchd.process import DatapathProcess
+from vswitchd.switch import Switch
+
+vlog = ovs.vlog.Vlog("vswitchd")
+
+PROGRAM = "pyvs-vswitchd"
+
+USAGE = """{program}: the switch daemon of pyvs
+usage: {program} [OPTIONS] [DATABASE]
+where DATABASE is a connection method of the database server
+(default: unix:{rundir}/db.sock)
+
+It starts a datapath process if none runs in the run directory.
+"""
+
+# Options of ovs-vswitchd without a meaning here: taken, so that scripts work.
+IGNORED = {"mlockall": daemon.NONE, "disable-system": daemon.NONE}
+
+
+class Readiness:
+    """Lets the command line return when the first configuration works."""
+
+    def __init__(self, switch: Switch):
+        self._switch = switch
+        self._told = False
+
+    def run(self) -> None:
+        if not self._told and self._switch.is_ready:
+            self._told = True
+            daemon.ready()
+
+    def wait(self, poller: Any) -> None:
+        if not self._told and self._switch.is_ready:
+            poller.immediate_wake()
+
+
+def run(argv: list[str] | None) -> int:
+    options, args = daemon.parse(PROGRAM, argv, {**daemon.SSL_OPTIONS, **IGNORED}, USAGE)
+    if len(args) > 1:
+        daemon.fatal("at most one non-option argument accepted; use --help for usage")
+    remote = args[0] if args else f"unix:{rundir.db_sock()}"
+    daemon.use_ssl(options)
+    # Imported before the fork, so that their Vlogs exist when logging starts.
+    from datapath.dpif import Dpif
+
+    from ofproto.backer import Backer
+    from ofproto.ofproto import Ofproto
+
+    daemon.start()
+    ending = appctl.Ending()
+    appctl.register_exit(ending)
+    control = daemon.unixctl_server(PROGRAM)
+    process = DatapathProcess(Dpif, log="log-file" in options)
+    switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto)
+    appctl.register(switch)
+    daemon.main_loop(control, [switch, Readiness(switch)])
+    switch.close(delete=ending.cleanup)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    return daemon.guard(lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

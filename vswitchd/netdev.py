@@ -1,0 +1,96 @@
+"""What the switch asks of and sets on one network device by name, through ioctls.
+
+netdevice(7) and <linux/ethtool.h> define requests and layouts.  Everything here concerns the
+network namespace of this process.  Queries answer None where a device cannot say; setters
+raise OSError.
+"""
+
+import fcntl
+import socket
+import struct
+from typing import NamedTuple
+
+# <linux/sockios.h>
+SIOCSIFMTU = 0x8922
+SIOCSIFHWADDR = 0x8924
+SIOCETHTOOL = 0x8946
+
+# <linux/ethtool.h>
+ETHTOOL_GSET = 0x1
+ETHTOOL_GDRVINFO = 0x3
+SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
+DUPLEX = {0: "half", 1: "full"}
+
+ARPHRD_ETHER = 1
+IFNAMSIZ = 16
+
+_socket: socket.socket | None = None
+
+
+class DriverInfo(NamedTuple):
+    driver: str
+    version: str
+    firmware: str
+
+
+class LinkMode(NamedTuple):
+    speed: int | None  # bits per second
+    duplex: str | None  # "half" or "full"
+
+
+def _control() -> socket.socket:
+    global _socket
+    if _socket is None:
+        _socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    return _socket
+
+
+def _name(name: str) -> bytes:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) >= IFNAMSIZ:
+        raise OSError(19, "No such device")
+    return encoded
+
+
+def set_mtu(name: str, mtu: int) -> None:
+    request = struct.pack("16si20x", _name(name), mtu)
+    fcntl.ioctl(_control(), SIOCSIFMTU, request)
+
+
+def set_mac(name: str, mac: str) -> None:
+    """`mac` as "aa:bb:cc:dd:ee:ff"."""
+    address = bytes.fromhex(mac.replace(":", ""))
+    request = struct.pack("16sH6s16x", _name(name), ARPHRD_ETHER, address)
+    fcntl.ioctl(_control(), SIOCSIFHWADDR, request)
+
+
+def _ethtool(name: str, command: bytes) -> bytes | None:
+    """Run an ethtool request; the kernel writes its answer over `command`."""
+    import ctypes  # only daemons that meet devices pay for it
+
+    buffer = ctypes.create_string_buffer(command, len(command))
+    try:
+        request = struct.pack("16sP16x", _name(name), ctypes.addressof(buffer))
+        fcntl.ioctl(_control(), SIOCETHTOOL, request)
+    except OSError:
+        return None
+    return buffer.raw
+
+
+def driver_info(name: str) -> DriverInfo | None:
+    answer = _ethtool(name, struct.pack("=I192x", ETHTOOL_GDRVINFO))
+    if answer is None:
+        return None
+    fields = struct.unpack_from("=4x32s32s32s", answer)
+    return DriverInfo(*(field.partition(b"\0")[0].decode("ascii", "replace") for field in fields))
+
+
+def link_mode(name: str) -> LinkMode | None:
+    answer = _ethtool(name, struct.pack("=I40x", ETHTOOL_GSET))
+    if answer is None:
+        return None
+    speed_low, duplex = struct.unpack_from("=12xHB", answer)
+    (speed_high,) = struct.unpack_from("=28xH", answer)
+    megabits = speed_high << 16 | speed_low
+    speed = None if megabits in SPEED_UNKNOWN else megabits * 1_000_000
+    return LinkMode(speed, DUPLEX.get(duplex))

@@ -1,0 +1,72 @@
+"""The datapath process: finds the one of this run directory, or starts one.
+
+It is started detached and outlives vswitchd.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import ovs.timeval
+import ovs.vlog
+
+from pyvs import rundir
+
+vlog = ovs.vlog.Vlog("datapath_process")
+
+PROGRAM = "pyvs-datapath"
+RESTART_MS = 1000  # between two attempts to start it
+
+
+def command(log: bool) -> list[str]:
+    """The command line that starts a datapath process in our run directory."""
+    script = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), PROGRAM)
+    if os.access(script, os.X_OK):
+        program = [script]
+    else:
+        code = "import sys; from datapath.main import main; sys.exit(main())"
+        program = [sys.executable, "-c", code]
+    options = [f"--rundir={rundir.rundir()}", "--detach", "--no-chdir", "--pidfile"]
+    if log:
+        options.append(f"--log-file={os.path.join(rundir.logdir(), PROGRAM + '.log')}")
+    return program + options
+
+
+class DatapathProcess:
+    """Gives connections to the datapath process; `open` suits Backer's `reopen`."""
+
+    def __init__(self, make_dpif: Callable[[str], Any], log: bool = False):
+        """`make_dpif(path)` connects, or raises OSError.  `log`: have it write a log file."""
+        self._make_dpif = make_dpif
+        self._log = log
+        self._child: subprocess.Popen | None = None
+        self._next_start = 0
+
+    def open(self) -> Any:
+        """A new connection.  Raises ConnectionError while there is no process to connect to.
+
+        Starts one then; it is there a little later.
+        """
+        self._reap()
+        try:
+            return self._make_dpif(rundir.datapath_sock())
+        except OSError as error:
+            self._start(ovs.timeval.msec())
+            raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error
+
+    def _reap(self) -> None:
+        if self._child is not None and self._child.poll() is not None:
+            if self._child.returncode:
+                vlog.err(f"starting {PROGRAM} failed with status {self._child.returncode}")
+            self._child = None
+
+    def _start(self, now: int) -> None:
+        if self._child is not None or now < self._next_start:
+            return
+        self._next_start = now + RESTART_MS
+        vlog.info(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
+        self._child = subprocess.Popen(
+            command(self._log), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )

@@ -1,0 +1,207 @@
+"""What the running switch says of itself in the database.
+
+Each function gives {column: value} for one row, values in the form the `ovs` IDL takes (lists
+for columns with at most one or any number of elements).  StatusWriter compares them with the
+replica and sends the differences in one transaction at a time.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import ovs.db.idl
+import ovs.vlog
+
+from pyvs.version import OVS_COMPATIBLE, VERSION
+from vswitchd import netdev
+from vswitchd.bridge import NO_UUID, Bridge
+from vswitchd.iface import TYPES, Iface
+
+vlog = ovs.vlog.Vlog("status")
+
+DATAPATH_TYPES = ["netdev", "system"]
+
+# OpenFlow's counter names -> those of Interface.statistics, where they differ.
+STATISTICS = {
+    "rx_packets": "rx_packets",
+    "tx_packets": "tx_packets",
+    "rx_bytes": "rx_bytes",
+    "tx_bytes": "tx_bytes",
+    "rx_dropped": "rx_dropped",
+    "tx_dropped": "tx_dropped",
+    "rx_errors": "rx_errors",
+    "tx_errors": "tx_errors",
+    "rx_frame_err": "rx_frame_err",
+    "rx_over_err": "rx_over_err",
+    "rx_crc_err": "rx_crc_err",
+    "collisions": "collisions",
+}
+
+Rows = dict[tuple[str, UUID], dict[str, Any]]
+
+_UP = {True: ["up"], False: ["down"]}
+
+NO_INTERFACE = {
+    "mac_in_use": [],
+    "ifindex": [],
+    "mtu": [],
+    "admin_state": [],
+    "link_state": [],
+    "link_speed": [],
+    "link_resets": [],
+    "duplex": [],
+    "status": {},
+}
+
+
+def switch_row(cur_cfg: int, db_version: str) -> dict[str, Any]:
+    return {
+        "cur_cfg": cur_cfg,
+        "ovs_version": [OVS_COMPATIBLE],
+        "db_version": [db_version],
+        "datapath_types": DATAPATH_TYPES,
+        "iface_types": sorted(TYPES),
+        "dpdk_initialized": False,
+    }
+
+
+def bridge_row(bridge: Bridge) -> dict[str, Any]:
+    return {
+        "datapath_id": [f"{bridge.ofproto.datapath_id:016x}"],
+        "datapath_version": VERSION,
+        "status": {},
+    }
+
+
+def _device_status(iface: Iface) -> dict[str, str]:
+    if iface.type == "patch":
+        return {}
+    if iface.link is None:
+        return {"driver_name": iface.type}
+    info = netdev.driver_info(iface.name)
+    if info is None:
+        return {"driver_name": iface.link.kind} if iface.link.kind else {}
+    found = {
+        "driver_name": info.driver,
+        "driver_version": info.version,
+        "firmware_version": info.firmware,
+    }
+    return found
+
+
+def interface_row(iface: Iface, ofproto: Any) -> dict[str, Any]:
+    """All but the statistics."""
+    if iface.ofp_port is None:
+        return {
+            **NO_INTERFACE,
+            "ofport": [-1],
+            "error": [iface.error] if iface.error else [],
+            "statistics": {},
+        }
+    row = {**NO_INTERFACE, "ofport": [iface.ofp_port], "error": []}
+    row["status"] = _device_status(iface)
+    link, mode = iface.link, iface.link_mode
+    if link is None:
+        port = ofproto.port_by_name(iface.name)
+        row["admin_state"] = row["link_state"] = ["up"]
+        row["ifindex"] = [0]
+        row["link_resets"] = [0]
+        if port is not None and any(port.hw_addr):
+            row["mac_in_use"] = [port.hw_addr.hex(":")]
+        return row
+    row["mac_in_use"] = [link.mac] if link.mac else []
+    row["ifindex"] = [link.ifindex]
+    row["mtu"] = [link.mtu]
+    row["admin_state"] = _UP[link.is_up]
+    row["link_state"] = _UP[link.has_carrier]
+    row["link_resets"] = [iface.link_resets]
+    if mode is not None:
+        row["link_speed"] = [mode.speed] if mode.speed else []
+        row["duplex"] = [mode.duplex] if mode.duplex else []
+    return row
+
+
+def interface_statistics(iface: Iface, ofproto: Any) -> dict[str, int]:
+    if iface.ofp_port is None:
+        return {}
+    counted = ofproto.port_stats(iface.ofp_port)
+    return {STATISTICS[name]: value for name, value in counted.items() if name in STATISTICS}
+
+
+def controller_rows(bridge: Bridge) -> Rows:
+    uuids = {row.target: row.uuid for row in bridge.config.controllers}
+    rows: Rows = {}
+    for status in bridge.ofproto.controller_status():
+        if status.target in uuids:
+            rows["Controller", uuids[status.target]] = {
+                "is_connected": status.is_connected,
+                "role": [status.role] if status.role else [],
+                "status": status.status,
+            }
+    return rows
+
+
+def bridge_rows(bridge: Bridge, statistics: bool) -> Rows:
+    """The rows of a bridge, its interfaces and controllers."""
+    rows = controller_rows(bridge)
+    rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
+    for iface in bridge.ifaces.values():
+        uuid = iface.config.uuid
+        if uuid == NO_UUID:
+            continue
+        row = rows["Interface", uuid] = interface_row(iface, bridge.ofproto)
+        if statistics and iface.ofp_port is not None:
+            row["statistics"] = interface_statistics(iface, bridge.ofproto)
+    return rows
+
+
+class StatusWriter:
+    """Brings rows into the database: write() when idle, run() until then."""
+
+    def __init__(self, idl: ovs.db.idl.Idl):
+        self._idl = idl
+        self._transaction: ovs.db.idl.Transaction | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is on its way."""
+        return self._transaction is not None
+
+    def run(self) -> bool:
+        """Look after the transaction.  Returns False when one came to nothing: write again."""
+        if self._transaction is None:
+            return True
+        status = self._transaction.commit()
+        return self._take(status)
+
+    def _take(self, status: str) -> bool:
+        transaction = ovs.db.idl.Transaction
+        if status == transaction.INCOMPLETE:
+            return True
+        finished, self._transaction = self._transaction, None
+        if status == transaction.ERROR:
+            vlog.warn(f"writing status failed: {finished.get_error()}")
+            return True  # the same again would fail again
+        return status in (transaction.SUCCESS, transaction.UNCHANGED)
+
+    def write(self, rows: Rows) -> bool:
+        """Start a transaction that makes `rows` so, where they differ; see run()."""
+        changes = list(self._changes(rows))
+        if not changes:
+            return True
+        self._transaction = ovs.db.idl.Transaction(self._idl)
+        for row, column, value in changes:
+            setattr(row, column, value)
+        return self._take(self._transaction.commit())
+
+    def _changes(self, rows: Rows) -> Any:
+        for (table, uuid), columns in rows.items():
+            row = self._idl.tables[table].rows.get(uuid)
+            if row is None:  # deleted meanwhile
+                continue
+            for column, value in columns.items():
+                old = getattr(row, column)
+                if isinstance(value, list) and len(value) > 1:
+                    if sorted(old) != sorted(value):
+                        yield row, column, value
+                elif old != value:
+                    yield row, column, value
