@@ -72,3 +72,41 @@ cdef class Program:
     cdef op *add(self, op_code code) except NULL
     cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff
     cpdef bytes signature(self)
+
+cdef enum prereq_t:         # what a header field wants the packet to be
+    PRE_NONE
+    PRE_VLAN
+    PRE_ARP
+    PRE_IPV4
+    PRE_IPV6
+    PRE_IP_ANY
+    PRE_MPLS
+    PRE_TCP
+    PRE_UDP
+    PRE_SCTP
+    PRE_ICMPV4
+    PRE_ICMPV6
+    PRE_ND
+    PRE_ND_SOLICIT
+    PRE_ND_ADVERT
+    PRE_NEVER               # not in this switch: NSH, conntrack
+
+cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
+    SET_NONE                # not in an action set
+    SET_COPY_TTL_IN
+    SET_POP_VLAN
+    SET_POP_MPLS
+    SET_PUSH_MPLS
+    SET_PUSH_VLAN
+    SET_COPY_TTL_OUT
+    SET_DEC_MPLS_TTL
+    SET_DEC_NW_TTL
+    SET_FIELD               # all of them, in the order written
+    SET_QUEUE
+    SET_GROUP               # with one, output is ignored
+    SET_OUTPUT
+    N_SET_KINDS
+
+# A slot's value as a number of 16 bytes, big endian (slots of more than 128 bits are never moved).
+cdef void read_slot(const uint8_t *key, const slot *s, uint8_t *out) noexcept nogil
+cdef void write_slot(uint8_t *key, const slot *s, const uint8_t *value) noexcept nogil

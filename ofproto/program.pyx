@@ -59,3 +59,29 @@ cdef class Program:
 
     def __len__(self):
         return self.n_ops
+
+
+cdef inline int get_bit(const uint8_t *key, const slot *s, int bit) noexcept nogil:
+    """Bit number `bit` of a slot, 0 the least significant."""
+    bit += s.shift
+    return key[s.offset + s.size - 1 - (bit >> 3)] >> (bit & 7) & 1
+
+
+cdef inline void put_bit(uint8_t *key, const slot *s, int bit, int value) noexcept nogil:
+    cdef uint8_t *at
+    bit += s.shift
+    at = &key[s.offset + s.size - 1 - (bit >> 3)]
+    at[0] = <uint8_t> ((at[0] & ~(1 << (bit & 7))) | (value << (bit & 7)))
+
+
+cdef void read_slot(const uint8_t *key, const slot *s, uint8_t *out) noexcept nogil:
+    cdef int bit
+    memset(out, 0, 16)
+    for bit in range(s.n_bits):
+        out[15 - (bit >> 3)] |= <uint8_t> (get_bit(key, s, bit) << (bit & 7))
+
+
+cdef void write_slot(uint8_t *key, const slot *s, const uint8_t *value) noexcept nogil:
+    cdef int bit
+    for bit in range(s.n_bits):
+        put_bit(key, s, bit, value[15 - (bit >> 3)] >> (bit & 7) & 1)

@@ -44,7 +44,7 @@ cpdef enum:
     MISS_CONTINUE
     MISS_DROP
 
-cpdef enum:
+cdef enum:
     NO_ODP_PORT = 0xffffffff
 cdef enum:
     N_TABLES = 255

@@ -3,6 +3,8 @@
 from libc.string cimport memset
 
 
+globals()["NO_ODP_PORT"] = 0xffffffff    # the C name is taken
+
 MODES = {
     "access": VLAN_ACCESS,
     "trunk": VLAN_TRUNK,

@@ -1,0 +1,24 @@
+# What translation knew when it sent a packet back to be parsed again.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef class FrozenState:
+    cdef readonly uint32_t id
+    cdef readonly object bridge         # XBridge
+    cdef readonly bytes pipeline        # the key's part behind KEY_DP_SIZE
+    cdef readonly uint16_t in_port      # OpenFlow port
+    cdef readonly list stack            # of (bytes, n_bits)
+    cdef readonly list todo             # (Program, pc, table_id, rule or None), innermost first
+    cdef readonly list action_set       # of Program
+    cdef readonly tuple name            # all of it, comparable
+    cdef uint32_t references
+    cdef int64_t released               # ms, when the last reference went
+
+
+cdef class RecircTable:
+    cdef readonly dict states           # id -> FrozenState
+    cdef FrozenState get(self, uint32_t id)
+    cdef FrozenState intern(self, FrozenState state, int64_t now)
+    cdef void reference(self, FrozenState state)
+    cdef void release(self, FrozenState state, int64_t now)
