@@ -47,6 +47,9 @@ cdef class ActionBuffer:
     cdef uint32_t capacity
     cdef bint failed
 
+    cdef bint _reserve(self, uint32_t more) noexcept nogil
+    cdef void _put32(self, uint16_t kind, uint32_t value) noexcept nogil
+    cdef void _put32x2(self, uint16_t kind, uint32_t first, uint32_t second) noexcept nogil
     cdef void clear(self) noexcept nogil
     cdef void truncate(self, uint32_t length) noexcept nogil      # back to an earlier length
     cdef void output(self, uint32_t port) noexcept nogil
