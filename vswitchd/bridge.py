@@ -393,10 +393,10 @@ class Bridge:
         for iface in self.ifaces.values():
             if iface.ofp_port is None or not iface.kind.is_device:
                 continue
-            link = links.get(iface.name)
-            if link is None or link == iface.link:
+            before = iface.link
+            self._take_link(iface, links)
+            if iface.link == before:
                 continue
-            iface.link = link
             self._tell_link(iface)
             changed = True
         if changed:

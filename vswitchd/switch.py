@@ -197,6 +197,7 @@ class Switch:
             self.backer.first_reconcile_done()
         self._links_seqno = self.links.change_seqno
         self._status_due = True
+        self._statistics_at = 0  # new ports show theirs at once
 
     def _make_bridge(self, wanted: BridgeConfig) -> None:
         if wanted.datapath_type not in ("", *status.DATAPATH_TYPES):

@@ -1,0 +1,38 @@
+"""Fixtures for tests with real daemons."""
+
+import pytest
+
+from tests import daemons
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Lets the fixture see whether the test itself failed."""
+    outcome = yield
+    if call.when == "call":
+        item.call_failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def switch_daemons(request):
+    """A daemons.Switch that is not started; what it logs is checked at the end."""
+    reason = daemons.missing()
+    if reason:
+        pytest.skip(reason)
+    made = daemons.Switch()
+    try:
+        yield made
+        trouble = made.trouble()
+        if getattr(request.node, "call_failed", False):
+            print("\n".join(f"{name}: {line}" for name, line in made.logs()))
+        else:
+            assert not trouble, "\n".join(trouble)
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def switch(switch_daemons):
+    """The running switch."""
+    switch_daemons.start()
+    return switch_daemons

@@ -1,0 +1,287 @@
+"""The real daemons in a private run directory and private network namespaces, for tests.
+
+`Switch` starts pyvs-ovsdb-server, pyvs-datapath and pyvs-vswitchd and runs the commands against
+them.  Its namespaces are those of `sleep` processes that end with it: nothing has a name on the
+host, and nothing stays behind.  It works as root, and as an ordinary user where user namespaces
+are allowed.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
+DAEMONS = (OVSDB_SERVER, DATAPATH, VSWITCHD)
+
+ROOTLESS = os.geteuid() != 0
+LOG_TROUBLE = re.compile(r"\|(WARN|ERR|EMER)\||Traceback|Segmentation|assert", re.IGNORECASE)
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def missing():
+    """Why the daemons cannot be tested here, or None."""
+    for program in ("ip", "unshare", "nsenter"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    with tempfile.TemporaryFile() as errors:
+        options = ["--user", "--map-root-user"] if ROOTLESS else []
+        done = subprocess.run(["unshare", *options, "--net", "true"], stderr=errors)
+        if done.returncode:
+            errors.seek(0)
+            return "no network namespaces: " + errors.read().decode().strip()
+    return None
+
+
+def wait_until(condition, seconds=10.0, what="condition"):
+    """Wait for `condition()` to be true and return its value; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.02)
+
+
+class CommandFailed(AssertionError):
+    """A command ended with another status than the test expects."""
+
+
+class Namespace:
+    """A network namespace (of a user namespace of its own when rootless), until close()."""
+
+    def __init__(self, outer=None):
+        self.outer = outer
+        prefix = outer.prefix if outer else []
+        user = ["--user", "--map-root-user"] if ROOTLESS and outer is None else []
+        # Each of these replaces itself by the next: the process id stays.
+        command = [*prefix, "unshare", *user, "--net", "sleep", "infinity"]
+        self._holder = subprocess.Popen(command, preexec_fn=_die_with_parent)
+        self.pid = self._holder.pid
+        wait_until(lambda: self._comm() == "sleep", what="a namespace")
+        self.run("ip", "link", "set", "lo", "up")
+
+    def _comm(self):
+        return Path(f"/proc/{self.pid}/comm").read_text().strip()
+
+    @property
+    def prefix(self):
+        """What to put before a command to run it inside."""
+        user = ["--user", "--preserve-credentials"] if ROOTLESS else []
+        return ["nsenter", f"--target={self.pid}", *user, "--net"]
+
+    def popen(self, *command, **options):
+        return subprocess.Popen([*self.prefix, *command], preexec_fn=_die_with_parent, **options)
+
+    def run(self, *command, check=True, timeout=30, **options):
+        """Run a command inside; returns its standard output."""
+        done = subprocess.run(
+            [*self.prefix, *command], capture_output=True, text=True, timeout=timeout, **options
+        )
+        if check and done.returncode:
+            raise CommandFailed(
+                f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def ping(self, address, count=3, interval=0.2, wait=1):
+        """Ping; returns how many answers came."""
+        out = self.run(
+            *("ping", "-n", "-q", f"-c{count}", f"-i{interval}", f"-W{wait}", address), check=False
+        )
+        found = re.search(r"(\d+) received", out)
+        assert found, out
+        return int(found[1])
+
+    def close(self):
+        self._holder.kill()
+        self._holder.wait()
+
+
+class Container(Namespace):
+    """A namespace with `eth0`, whose other end is the host device `port`."""
+
+    def __init__(self, switch, name, address=None):
+        super().__init__(switch.host)
+        self.name = self.port = name
+        self.address = address
+        self.switch = switch
+        self.connect()
+
+    def connect(self):
+        """Make the veth pair."""
+        host = self.switch.host
+        host.run("ip", "link", "add", self.port, "type", "veth", "peer", "name", f"{self.port}-c")
+        host.run("ip", "link", "set", f"{self.port}-c", "netns", str(self.pid))
+        self.run("ip", "link", "set", f"{self.port}-c", "name", "eth0")
+        self.run("ip", "link", "set", "eth0", "up")
+        if self.address:
+            self.run("ip", "address", "add", self.address, "dev", "eth0", "nodad")
+        host.run("ip", "link", "set", self.port, "up")
+
+    def disconnect(self):
+        """Delete the veth pair."""
+        self.switch.host.run("ip", "link", "delete", self.port)
+
+
+class Switch:
+    """The three daemons.  `start()` them; `close()` ends them whatever happened."""
+
+    def __init__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="pyvs-test-"))
+        self.host = None
+        self._containers = []
+        self._allowed = []
+        self._pids = {}
+        self.environment = {**os.environ, "PYVS_RUNDIR": str(self.directory)}
+        for name in ("PYVS_DBDIR", "PYVS_LOGDIR"):
+            self.environment.pop(name, None)
+
+    # --- daemons
+
+    def start(self, datapath=True):
+        """Start everything; `datapath` False leaves that process to vswitchd."""
+        self.host = Namespace()
+        self.start_ovsdb_server()
+        if datapath:
+            self.start_daemon(DATAPATH)
+        self.vsctl("--no-wait", "init")
+        self.start_daemon(VSWITCHD)
+
+    def start_ovsdb_server(self):
+        from ovsdb import files
+
+        database = self.directory / "conf.db"
+        if not database.exists():
+            files.create(str(database), files.load_schema(files.SWITCH_SCHEMA))
+        self.start_daemon(
+            OVSDB_SERVER, str(database), f"--remote=punix:{self.directory / 'db.sock'}"
+        )
+
+    def start_daemon(self, name, *arguments):
+        """Start one, as a user would; returns when it is ready."""
+        command = [
+            *(str(BIN / name), "--detach", "--no-chdir", "--pidfile", "-vconsole:off"),
+            *(f"--log-file={self.directory / (name + '.log')}", *arguments),
+        ]
+        self.host.run(*command, env=self.environment, timeout=20)
+        self.pid(name)
+
+    def pid(self, name):
+        """The process id of a daemon."""
+        self._pids[name] = int((self.directory / f"{name}.pid").read_text())
+        return self._pids[name]
+
+    def kill(self, name):
+        """kill -9, and wait until it is gone."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not _alive(pid), what=f"the end of {name}")
+
+    def restart(self, *names):
+        """kill -9 these daemons, all of them first, and start them again."""
+        for name in names:
+            self.kill(name)
+        for name in names:
+            if name == OVSDB_SERVER:
+                self.start_ovsdb_server()
+            else:
+                self.start_daemon(name)
+
+    # --- commands
+
+    def command(self, program, *arguments, check=True, timeout=20, **options):
+        """Run one of our commands in the switch's namespace; returns its output."""
+        return self.host.run(
+            str(BIN / program), *arguments, env=self.environment, check=check, timeout=timeout
+        )
+
+    def vsctl(self, *arguments, **options):
+        return self.command("pyvs-vsctl", "--timeout=10", *arguments, **options)
+
+    def ofctl(self, *arguments, **options):
+        return self.command("pyvs-ofctl", *arguments, **options)
+
+    def appctl(self, *arguments, **options):
+        return self.command("pyvs-appctl", "--timeout=10", *arguments, **options)
+
+    def dpctl(self, *arguments, **options):
+        return self.command("pyvs-dpctl", *arguments, **options)
+
+    def get(self, table, record, column):
+        """A column's value as vsctl prints it, without quotes."""
+        return self.vsctl("get", table, record, column).strip().strip('"')
+
+    # --- containers
+
+    def container(self, name, address=None, bridge=None, *settings):
+        """A container; with `bridge` its port is added there, with vsctl's column settings."""
+        made = Container(self, name, address)
+        self._containers.append(made)
+        if bridge:
+            self.vsctl("add-port", bridge, name, *settings)
+        return made
+
+    # --- end
+
+    def allow(self, pattern):
+        """Expect log lines that match this regular expression."""
+        self._allowed.append(re.compile(pattern))
+
+    def logs(self):
+        """(file name, line) of all log files."""
+        for path in sorted(self.directory.glob("*.log")):
+            for line in path.read_text(errors="replace").splitlines():
+                yield path.name, line
+
+    def trouble(self):
+        """Log lines of trouble that no test allowed."""
+        return [
+            f"{name}: {line}"
+            for name, line in self.logs()
+            if LOG_TROUBLE.search(line) and not any(each.search(line) for each in self._allowed)
+        ]
+
+    def close(self):
+        """End daemons and namespaces, delete the run directory."""
+        for path in self.directory.glob("*.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                self._pids[path.stem] = int(path.read_text())
+        for pid in self._pids.values():
+            if self._is_ours(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for container in self._containers:
+            container.close()
+        if self.host:
+            self.host.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _is_ours(self, pid):
+        """Whether the process (the id may be another's by now) has our run directory."""
+        with contextlib.suppress(OSError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            return f"PYVS_RUNDIR={self.directory}".encode() in environment.split(b"\0")
+        return False
+
+
+def _alive(pid):
+    """Whether a process exists and is more than a zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False

@@ -1,0 +1,151 @@
+"""Stand-ins for datapath, OpenFlow switch and kernel that record what vswitchd asks of them."""
+
+import errno
+from types import SimpleNamespace
+
+from ofproto.ofproto import ControllerStatus
+from ofproto.port import PortNumbers
+from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
+
+
+class FakeDpif:
+    pass
+
+
+class FakeBacker:
+    def __init__(self, dpif, reopen):
+        self.dpif = dpif
+        self.reopen = reopen
+        self.calls = []
+
+    def first_reconcile_done(self):
+        self.calls.append("first_reconcile_done")
+
+    def run(self, now):
+        pass
+
+    def wait(self, poller):
+        pass
+
+    def close(self, keep=True):
+        self.calls.append(("close", keep))
+
+
+class FakeOfproto:
+    """Gives numbers as ofproto does; `refuse` maps names to what port_add raises."""
+
+    def __init__(self, name, backer, datapath_id, refuse):
+        self.name = name
+        self.datapath_id = datapath_id
+        self.calls = []
+        self.ports = {}
+        self.bundles = {}
+        self.controllers = []
+        self.connected = set()
+        self._numbers = PortNumbers()
+        self._refuse = refuse
+
+    def port_add(self, name, type_, request=None, options=None, avoid=()):
+        self.calls.append(("port_add", name, type_))
+        if name in self._refuse:
+            raise self._refuse[name]
+        number = 0xFFFE if name == self.name else self._numbers.take(request, avoid)
+        self.ports[name] = SimpleNamespace(number=number, type=type_, hw_addr=bytes(6), state=None)
+        return number
+
+    def port_del(self, number):
+        for name, port in list(self.ports.items()):
+            if port.number == number:
+                self.calls.append(("port_del", name))
+                del self.ports[name]
+                self._numbers.free(number)
+
+    def port_update(self, name, **state):
+        self.ports[name].state = state
+
+    def port_by_name(self, name):
+        return self.ports.get(name)
+
+    def port_stats(self, number):
+        return {"rx_packets": number, "tx_packets": 0, "duration_sec": 1}
+
+    def bundle_set(self, key, name, ofp_ports, *settings, **more):
+        self.calls.append(("bundle_set", key))
+        self.bundles[key] = (ofp_ports, *settings)
+
+    def bundle_del(self, key):
+        self.calls.append(("bundle_del", key))
+        del self.bundles[key]
+
+    def set_datapath_id(self, value):
+        self.datapath_id = value
+
+    def set_controllers(self, controllers):
+        self.calls.append(("set_controllers", len(controllers)))
+        self.controllers = controllers
+
+    def controller_status(self):
+        return [
+            ControllerStatus(
+                each.target,
+                each.target in self.connected,
+                "other" if each.target in self.connected else None,
+                {"state": "ACTIVE" if each.target in self.connected else "BACKOFF"},
+            )
+            for each in self.controllers
+        ]
+
+    def __getattr__(self, name):
+        if name not in ("set_fail_mode", "set_protocols", "set_mac_table", "set_desc"):
+            raise AttributeError(name)
+        return lambda *values: self.calls.append((name, *values))
+
+    def run(self, now):
+        pass
+
+    def wait(self, poller):
+        pass
+
+    def destroy(self, delete=True):
+        self.calls.append(("destroy", delete))
+
+
+class FakeLinks:
+    """A kernel without devices, until the test adds some."""
+
+    def __init__(self):
+        self.by_name = {}
+        self.change_seqno = 0
+        self._next = 10
+
+    def get(self, name):
+        return self.by_name.get(name)
+
+    def run(self):
+        return False
+
+    def wait(self, poller):
+        pass
+
+    def close(self):
+        pass
+
+    def add(self, name, mtu=1500, up=True):
+        """A new device of this name: its ifindex is new, too."""
+        self._next += 1
+        flags = IFF_UP | IFF_LOWER_UP if up else 0
+        mac = f"02:00:00:00:00:{self._next:02x}"
+        self.by_name[name] = Link(self._next, name, mac, mtu, flags, "veth", 1)
+        self.change_seqno += 1
+
+    def change(self, name, **values):
+        self.by_name[name] = self.by_name[name]._replace(**values)
+        self.change_seqno += 1
+
+    def remove(self, name):
+        del self.by_name[name]
+        self.change_seqno += 1
+
+
+def no_device(name):
+    return OSError(errno.EBUSY, f"{name}: Device or resource busy")

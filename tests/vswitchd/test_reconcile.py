@@ -1,0 +1,343 @@
+"""The reconciliation of the database, on the real database server and recording fakes."""
+
+import select
+import subprocess
+import time
+
+import ovs.poller
+import pytest
+
+from ovsdb import files
+from tests.daemons import BIN, OVSDB_SERVER, wait_until
+from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
+from vswitchd import bridge as bridge_module
+from vswitchd import columns
+from vswitchd.switch import Switch
+
+
+class Bench:
+    """A Switch in this process with fake lower floors, and vsctl beside it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.links = FakeLinks()
+        self.refuse = {}
+        self.dpif = FakeDpif()
+        self.server = None
+        self.start_server()
+        self.switch = self.make_switch()
+
+    def start_server(self):
+        database = self.directory / "conf.db"
+        if not database.exists():
+            files.create(str(database), files.load_schema(files.SWITCH_SCHEMA))
+        socket = self.directory / "db.sock"
+        self.server = subprocess.Popen(
+            [
+                BIN / OVSDB_SERVER,
+                database,
+                f"--remote=punix:{socket}",
+                f"--rundir={self.directory}",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(socket.exists, what="the database server")
+
+    def stop_server(self):
+        self.server.kill()
+        self.server.wait()
+        (self.directory / "db.sock").unlink(missing_ok=True)
+
+    def make_switch(self):
+        return Switch(
+            columns.make_idl(f"unix:{self.directory / 'db.sock'}"),
+            self.links,
+            lambda: self.dpif,
+            FakeBacker,
+            lambda name, backer, dpid: FakeOfproto(name, backer, dpid, self.refuse),
+        )
+
+    def run_until(self, condition, seconds=10):
+        """Rounds of the daemon's loop until `condition()`."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "nothing more happens"
+            self.switch.run()
+            poller = ovs.poller.Poller()
+            self.switch.wait(poller)
+            poller.timer_wait(10)
+            poller.block()
+
+    def rounds(self, n=20):
+        for _ in range(n):
+            self.switch.run()
+            time.sleep(0.002)
+
+    def vsctl(self, *words, wait=True):
+        """pyvs-vsctl while the switch runs; returns its output.  Fails when it does."""
+        command = [BIN / "pyvs-vsctl", f"--db=unix:{self.directory / 'db.sock'}", "--timeout=10"]
+        command += [] if wait else ["--no-wait"]
+        child = subprocess.Popen(
+            [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.run_until(lambda: child.poll() is not None)
+        out, err = child.communicate()
+        self.errors = err
+        if child.returncode:
+            raise AssertionError(f"{words}: {child.returncode} {err}")
+        return out.strip()
+
+    def ofproto(self, name="br0"):
+        return self.switch.bridges[name].ofproto
+
+    def close(self):
+        self.switch.close()
+        self.server.kill()
+        self.server.wait()
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.setattr(bridge_module.netdev, "set_mac", lambda name, mac: None)
+    monkeypatch.setattr(bridge_module.netdev, "set_mtu", lambda name, mtu: None)
+    made = Bench(tmp_path)
+    try:
+        made.vsctl("init", wait=False)
+        yield made
+    finally:
+        made.close()
+
+
+def test_bridge_and_ports(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "br0")
+    bench.vsctl("add-port", "br0", "p1", "tag=7")
+    ofproto = bench.ofproto()
+    assert ofproto.ports["br0"].type == "internal"
+    assert ofproto.ports["p1"].type == "system"
+    assert ofproto.bundles["p1"][:3] == ([1], None, 7)
+    assert bench.vsctl("get", "Interface", "p1", "ofport", "link_state") == "1\nup"
+    assert bench.vsctl("get", "Interface", "br0", "ofport") == "65534"
+    assert ofproto.ports["p1"].state["admin_up"]
+    assert bench.switch.backer.calls == ["first_reconcile_done"]
+
+
+def test_nothing_is_done_twice(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    before = list(bench.ofproto().calls)
+    bench.vsctl("set", "Bridge", "br0", "external_ids:a=b")
+    bench.vsctl("set", "Open_vSwitch", ".", "external_ids:a=b")
+    assert bench.ofproto().calls == before
+
+
+def test_changes_are_differences(bench):
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "d0", "--", "set", "interface", "d0",
+                "type=dummy")  # fmt: skip
+    before = len(bench.ofproto().calls)
+    bench.vsctl("set", "port", "d0", "vlan_mode=native-tagged", "tag=3", "trunks=4,5")
+    assert bench.ofproto().calls[before:] == [("bundle_set", "d0")]
+    assert bench.ofproto().bundles["d0"] == ([1], "native-tagged", 3, [4, 5], None)
+    before = len(bench.ofproto().calls)
+    bench.vsctl("set", "bridge", "br0", "fail_mode=secure", "other_config:mac-aging-time=20")
+    assert bench.ofproto().calls[before:] == [
+        ("set_fail_mode", "secure"),
+        ("set_mac_table", 20, 8192),
+    ]
+    bench.vsctl("del-port", "d0")
+    assert bench.ofproto().calls[-2:] == [("bundle_del", "d0"), ("port_del", "d0")]
+    ofproto = bench.ofproto()
+    bench.vsctl("del-br", "br0")
+    assert ofproto.calls[-1] == ("destroy", True)
+    assert not bench.switch.bridges
+
+
+def test_missing_device_is_an_error_until_it_comes(bench):
+    bench.vsctl("add-br", "br0")
+    bench.vsctl("add-port", "br0", "p1")
+    assert "could not open network device p1 (No such device)" in bench.errors
+    assert bench.vsctl("get", "Interface", "p1", "ofport") == "-1"
+    assert "No such device" in bench.vsctl("get", "Interface", "p1", "error")
+    bench.links.add("p1")
+    bench.run_until(lambda: "p1" in bench.ofproto().ports)
+    bench.run_until(lambda: bench.switch.is_ready)
+    assert bench.vsctl("get", "Interface", "p1", "ofport", "error") == "1\n[]"
+
+
+def test_device_goes_and_comes_back_with_its_number(bench):
+    for name in ("p1", "p2"):
+        bench.links.add(name)
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    bench.vsctl("add-port", "br0", "p2")
+    bench.links.remove("p1")
+    bench.run_until(lambda: "p1" not in bench.ofproto().ports)
+    bench.links.add("p3")
+    bench.vsctl("add-port", "br0", "p3")
+    assert bench.ofproto().ports["p3"].number == 3
+    assert bench.vsctl("get", "Interface", "p1", "ofport") == "-1"
+    bench.links.add("p1")
+    bench.run_until(lambda: "p1" in bench.ofproto().ports)
+    assert bench.ofproto().ports["p1"].number == 1
+    # Deleted and made anew between two looks of ours: another device of the same name.
+    before = len(bench.ofproto().calls)
+    bench.links.remove("p1")
+    bench.links.add("p1")
+    bench.rounds()
+    calls = bench.ofproto().calls[before:]
+    assert ("port_del", "p1") in calls and ("port_add", "p1", "system") in calls
+    assert bench.ofproto().ports["p1"].number == 1
+
+
+def test_ofport_request(bench):
+    for name in ("p1", "p2"):
+        bench.links.add(name)
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    bench.vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "ofport_request=40")
+    assert bench.vsctl("get", "interface", "p2", "ofport") == "40"
+    bench.vsctl("set", "interface", "p1", "ofport_request=41")
+    assert bench.vsctl("get", "interface", "p1", "ofport") == "41"
+
+
+def test_numbers_and_ids_survive_a_restart(bench):
+    for name in ("p1", "p2", "p3"):
+        bench.links.add(name)
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p3")
+    bench.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    numbers = {name: port.number for name, port in bench.ofproto().ports.items()}
+    dpid = bench.vsctl("get", "bridge", "br0", "datapath_id")
+    assert dpid.startswith('"0000')
+    bench.switch.close()
+    bench.switch = bench.make_switch()
+    bench.run_until(lambda: bench.switch.is_ready)
+    assert {name: port.number for name, port in bench.ofproto().ports.items()} == numbers
+    assert bench.vsctl("get", "bridge", "br0", "datapath_id") == dpid
+
+
+def test_database_server_killed(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    ofproto, before = bench.ofproto(), len(bench.ofproto().calls)
+    bench.stop_server()
+    bench.rounds()
+    bench.start_server()
+    # Ephemeral columns, gone with the server, are written again.
+    bench.run_until(lambda: bench.switch.idl.has_lock)
+    bench.run_until(lambda: bench.vsctl("get", "interface", "p1", "link_state") == "up")
+    bench.vsctl("add-br", "br1")
+    assert bench.ofproto() is ofproto
+    assert ofproto.calls[before:] == []
+
+
+def test_bad_interfaces_report_errors(bench):
+    bench.links.add("p1")
+    bench.refuse["p1"] = no_device("p1")
+    bench.vsctl("add-br", "br0")
+    bench.vsctl("add-port", "br0", "p1")
+    assert "could not add network device p1 to ofproto" in bench.errors
+    bench.vsctl("add-port", "br0", "vx", "--", "set", "interface", "vx", "type=vxlan")
+    assert "unsupported" in bench.vsctl("get", "interface", "vx", "error")
+    bench.vsctl("add-port", "br0", "pp", "--", "set", "interface", "pp", "type=patch")
+    assert "requires valid 'peer'" in bench.vsctl("get", "interface", "pp", "error")
+    bench.vsctl("set", "interface", "pp", "options:peer=qq")
+    assert bench.vsctl("get", "interface", "pp", "error") == "[]"
+
+
+def test_interface_moves_to_another_bridge(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "a", "--", "add-br", "b", "--", "add-port", "a", "p1")
+    bench.vsctl("del-port", "p1", "--", "add-port", "b", "p1")
+    assert "p1" not in bench.ofproto("a").ports
+    assert bench.ofproto("b").ports["p1"].number == 1
+
+
+def test_bond_uses_an_interface_that_is_up(bench):
+    bench.links.add("p1")
+    bench.links.add("p2")
+    bench.vsctl("add-br", "br0", "--", "add-bond", "br0", "bond0", "p1", "p2")
+    numbers = {name: bench.ofproto().ports[name].number for name in ("p1", "p2")}
+    assert bench.ofproto().bundles["bond0"][0] == [numbers["p1"]]
+    bench.links.change("p1", flags=0)
+    bench.rounds()
+    assert bench.ofproto().bundles["bond0"][0] == [numbers["p2"]]
+
+
+def test_controllers_and_their_status(bench):
+    bench.vsctl("add-br", "br0", "--", "set-controller", "br0", "tcp:127.0.0.1:1")
+    (controller,) = bench.ofproto().controllers
+    assert controller.target == "tcp:127.0.0.1:1" and controller.max_backoff == 8000
+    bench.vsctl("set", "controller", "br0", "inactivity_probe=0", "connection_mode=out-of-band")
+    (controller,) = bench.ofproto().controllers
+    assert controller.inactivity_probe == 0 and controller.connection_mode == "out-of-band"
+    assert bench.vsctl("get", "controller", "br0", "is_connected") == "false"
+    bench.ofproto().connected.add("tcp:127.0.0.1:1")
+    bench.rounds(5)
+    assert bench.vsctl("get", "controller", "br0", "is_connected", "role") == "true\nother"
+
+
+def test_new_datapath_process_keeps_ports(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    before = len(bench.ofproto().calls)
+    bench.switch.backer.dpif = None
+    bench.vsctl("--timeout=10", "set", "bridge", "br0", "fail_mode=secure", wait=False)
+    bench.rounds()
+    assert bench.ofproto().calls[before:] == []
+    bench.switch.backer.dpif = FakeDpif()
+    bench.rounds()
+    assert bench.ofproto().calls[before:] == [("set_fail_mode", "secure")]
+
+
+def test_status_columns(bench):
+    bench.links.add("p1", mtu=1400)
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    link = bench.links.get("p1")
+    words = ["get", "interface", "p1", "mac_in_use", "mtu", "ifindex", "admin_state"]
+    expected = [f'"{link.mac}"', "1400", str(link.ifindex), "up"]
+    assert bench.vsctl(*words).split("\n") == expected
+    bench.links.change("p1", mtu=1300, flags=0)
+    bench.rounds(5)
+    expected[1], expected[3] = "1300", "down"
+    assert bench.vsctl(*words).split("\n") == expected
+    get = ("get", "interface", "p1", "statistics:rx_packets")
+    assert bench.vsctl(*get) == "1"
+    types = bench.vsctl("get", "Open_vSwitch", ".", "iface_types", "datapath_types")
+    assert types == "[dummy, internal, patch, system, tap]\n[netdev, system]"
+
+
+def test_second_vswitchd_waits_for_the_lock(bench):
+    bench.vsctl("add-br", "br0")
+    first = bench.switch
+    bench.switch = bench.make_switch()
+    bench.run_until(lambda: bench.switch.idl.is_lock_contended)
+    bench.rounds()
+    assert not bench.switch.bridges
+    first.close()
+    bench.run_until(lambda: "br0" in bench.switch.bridges)
+
+
+def test_poll_does_not_spin(bench):
+    """Idle, the loop sleeps until the next statistics."""
+    bench.vsctl("add-br", "br0")
+    bench.run_until(lambda: bench.switch.is_ready)
+    bench.rounds(5)
+
+    class Recorder:
+        timeout = 1_000_000
+
+        def fd_wait(self, fd, events):
+            assert events & (select.POLLIN | select.POLLOUT)
+
+        def timer_wait(self, msec):
+            self.timeout = min(self.timeout, msec)
+
+        def timer_wait_until(self, msec):
+            import ovs.timeval
+
+            self.timer_wait(msec - ovs.timeval.msec())
+
+        def immediate_wake(self):
+            self.timeout = 0
+
+    poller = Recorder()
+    bench.switch.wait(poller)
+    assert poller.timeout > 100
