@@ -210,7 +210,9 @@ cdef class Xlate(XlateBase):
         return 0
 
     cdef int trace_rule(self, Rule rule, uint8_t table_id) except -1:
-        match = rule.match.format()
+        from ofproto.match_text import format_match
+
+        match = format_match(rule.match)
         text = "%2d. " % table_id
         if match:
             text += match + ", "
@@ -432,7 +434,7 @@ cdef class Xlate(XlateBase):
         cdef uint32_t where = 0
         cdef int kind, last_kind = SET_OUTPUT
         self.action_set = None
-        for kind in range(1, N_SET_KINDS):
+        for kind in range(1, <int> N_SET_KINDS):
             source = None
             if kind == SET_OUTPUT and last_kind == SET_GROUP:
                 break
@@ -597,7 +599,8 @@ cdef class Xlate(XlateBase):
         cdef flow_key *flow = &self.flow
         cdef int n = count_mpls(flow)
         cdef uint32_t label = 0, tc = 0, ttl = 64
-        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
+        if n:
+            memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if n >= MAX_MPLS:
             return self.fail("dropping packet because of too many MPLS labels")
         if n:
@@ -622,9 +625,9 @@ cdef class Xlate(XlateBase):
     cdef int pop_mpls(self, uint16_t eth_type) except -1:
         cdef flow_key *flow = &self.flow
         cdef int n = count_mpls(flow), i
-        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if not n:
             return 0
+        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
             return self.fail("dropping packet because of too many MPLS labels")
         for i in range(1, n):
