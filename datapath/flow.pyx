@@ -428,7 +428,7 @@ cdef void _cover_l4(const flow_key *key, flow_key *mask, bint v6) noexcept nogil
         _cover(mask, MEMBER_tp_src)
         _cover(mask, MEMBER_tp_dst)
     if proto == PROTO_TCP:
-        _cover(mask, MEMBER_tcp_flags)
+        mask.tcp_flags = htons(0x0fff)
     if proto == PROTO_IGMP and not v6:
         _cover(mask, MEMBER_igmp_group_ip4)
     if (v6 and proto == PROTO_ICMPV6 and key.tp_dst == 0
@@ -449,7 +449,7 @@ cdef void _cover_l3(const flow_key *key, flow_key *mask) noexcept nogil:
     else:
         _cover(mask, MEMBER_nw_src)
         _cover(mask, MEMBER_nw_dst)
-    _cover(mask, MEMBER_nw_frag)
+    mask.nw_frag = FRAG_ANY | FRAG_LATER
     _cover(mask, MEMBER_nw_tos)
     _cover(mask, MEMBER_nw_ttl)
     _cover(mask, MEMBER_nw_proto)

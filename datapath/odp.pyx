@@ -266,10 +266,10 @@ def check_actions(actions):
         raise ValueError((<bytes> wrong).decode())
 
 
-def format_actions(actions):
+def format_actions(actions, key=None):
     from datapath import odp_text       # imports this module
 
-    return odp_text.format_actions(actions)
+    return odp_text.format_actions(actions, key)
 
 
 def parse_actions(text):

@@ -1,0 +1,34 @@
+"""Datapath actions for Python: bytes as odp.pxd lays them out."""
+
+OUTPUT: int
+PUSH_VLAN: int
+POP_VLAN: int
+SET: int
+PUSH_MPLS: int
+POP_MPLS: int
+RECIRC: int
+HASH: int
+SAMPLE: int
+CLONE: int
+USERSPACE: int
+DROP: int
+TRUNC: int
+ALG_L4: int  # hash algorithms
+ALG_SYM_L4: int
+SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew
+NESTING: int
+ACTIONS_SIZE: int  # bytes of the longest list
+
+class ActionBuffer:
+    """A growing list of actions, filled from C; bytes(buffer) raises MemoryError when it failed."""
+
+    def __bytes__(self) -> bytes: ...
+
+def check_actions(actions: bytes) -> None:
+    """ValueError where the datapath would not take the list."""
+
+def format_actions(actions: bytes, key: bytes | None = None) -> str:
+    """Text as ovs-dpctl prints it; key, the flow's, tells which protocol a set is for."""
+
+def parse_actions(text: str) -> bytes:
+    """ValueError says what is wrong."""
