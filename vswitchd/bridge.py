@@ -114,8 +114,17 @@ def _local_port(name: str) -> PortConfig:
 class Bridge:
     """A bridge and its interfaces: `ifaces` by name, `config` as last realised."""
 
-    def __init__(self, config: BridgeConfig, make_ofproto: Callable[[str, int], Any]):
-        """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's."""
+    def __init__(
+        self,
+        config: BridgeConfig,
+        make_ofproto: Callable[[str, int], Any],
+        known_ofport: Callable[[UUID], int | None],
+    ):
+        """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's.
+
+        `known_ofport(uuid)` is the number that an interface had before this process, or None.
+        """
+        self._known_ofport = known_ofport
         self.config = config
         self.name = config.name
         self.mac = bridge_mac(config)
@@ -130,13 +139,8 @@ class Bridge:
 
     # --- reconciliation
 
-    def remove_unwanted(
-        self, config: BridgeConfig, links: Links, known_ofports: dict[str, int]
-    ) -> None:
-        """Take over `config`, and drop the ports that it does not want as they are.
-
-        `known_ofports`: the numbers to ask for, if they are free, for interfaces that are new.
-        """
+    def remove_unwanted(self, config: BridgeConfig, links: Links) -> None:
+        """Take over `config`, and drop the ports that it does not want as they are."""
         self.config = config
         self.mac = bridge_mac(config)
         self._ports = {port.name: port for port in config.ports}
@@ -152,7 +156,7 @@ class Bridge:
         for iface in list(self.ifaces.values()):
             self._keep_or_remove(iface, wanted.get(iface.name), links)
         for interface in wanted.values():
-            self._take_interface(interface, known_ofports.get(interface.name))
+            self._take_interface(interface)
 
     def _keep_or_remove(self, iface: Iface, config: InterfaceConfig | None, links: Links) -> None:
         if config is None:
@@ -173,11 +177,12 @@ class Bridge:
         if changed or self._replaced(iface, links):
             self._detach(iface)
 
-    def _take_interface(self, config: InterfaceConfig, last_ofport: int | None) -> None:
+    def _take_interface(self, config: InterfaceConfig) -> None:
         type_ = effective_type(config, self.name)
         iface = self.ifaces.get(config.name)
         if iface is None:
-            iface = self.ifaces[config.name] = Iface(config, type_, last_ofport)
+            known = self._known_ofport(config.uuid)
+            iface = self.ifaces[config.name] = Iface(config, type_, known)
         iface.config = config
         iface.type = type_
         number = iface.wanted_ofport()
@@ -364,6 +369,7 @@ class Bridge:
             )
             return
         iface.link_mode = netdev.link_mode(iface.name)
+        iface.driver = netdev.driver_info(iface.name)
         mode = iface.link_mode
         self.ofproto.port_update(
             iface.name,

@@ -1,12 +1,14 @@
-"""The columns of the database that vswitchd follows and writes.
+"""The columns of the database that vswitchd follows and writes, and the replica of them.
 
 READ columns are configuration: a change in one means to reconcile.  WRITTEN columns are
-vswitchd's own: it writes them, reads them only to see whether they need writing, and is not
-woken by their changes.  ovs-vswitchd.conf.db(5) describes each.
+vswitchd's own: it writes them, and reads them only to see whether they need writing.
+ovs-vswitchd.conf.db(5) describes each.
 """
 
 import json
 import os
+from typing import Any
+from uuid import UUID
 
 import ovs.db.idl
 
@@ -119,12 +121,37 @@ with open(os.path.join(os.path.dirname(ovsdb.__file__), "vswitch.ovsschema")) as
 SCHEMA_VERSION: str = _SCHEMA["version"]
 
 
-def make_idl(remote: str) -> ovs.db.idl.Idl:
+class Replica(ovs.db.idl.Idl):
+    """The IDL, which also says which rows changed, so that nobody has to read all of them.
+
+    `config_seqno` grows with every change of READ columns.  `config_changed` and
+    `status_changed` hold the UUIDs of rows whose READ or WRITTEN columns changed; who has
+    looked at them clears the set.
+    """
+
+    def __init__(self, remote: str, helper: ovs.db.idl.SchemaHelper):
+        self.config_seqno = 0
+        self.config_changed: set[UUID] = set()
+        self.status_changed: set[UUID] = set()
+        super().__init__(remote, helper)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """Called by the IDL for each row; `updates` has the old values of what changed."""
+        table = row._table.name
+        changed = None if updates is None else updates._data
+        if changed is None or any(name in changed for name in READ[table]):
+            self.config_seqno += 1
+            self.config_changed.add(row.uuid)
+        if changed is None or any(name in changed for name in WRITTEN.get(table, ())):
+            self.status_changed.add(row.uuid)
+
+
+def make_idl(remote: str) -> Replica:
     """A replica of the configuration at `remote`, that asks for vswitchd's lock."""
     helper = ovs.db.idl.SchemaHelper(schema_json=_SCHEMA)
     for table in READ:
         helper.register_columns(table, READ[table] + WRITTEN.get(table, []))
-    idl = ovs.db.idl.Idl(remote, helper)
+    idl = Replica(remote, helper)
     for table, names in WRITTEN.items():
         for name in names:
             idl.tables[table].columns[name].alert = False

@@ -8,7 +8,7 @@ Sets of at most one element become the value or None.
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import ovs.db.idl
+from vswitchd.columns import Replica
 
 
 class InterfaceConfig(NamedTuple):
@@ -105,11 +105,11 @@ def _interface(row: Any) -> InterfaceConfig:
     )
 
 
-def _port(row: Any) -> PortConfig:
+def _port(row: Any, interfaces: tuple[InterfaceConfig, ...]) -> PortConfig:
     return PortConfig(
         uuid=row.uuid,
         name=row.name,
-        interfaces=tuple(_interface(each) for each in _by_name(row.interfaces)),
+        interfaces=interfaces,
         vlan_mode=_one(row.vlan_mode),
         tag=_one(row.tag),
         trunks=tuple(row.trunks),
@@ -136,37 +136,64 @@ def _controller(row: Any) -> ControllerRow:
     )
 
 
-def _bridge(row: Any) -> BridgeConfig:
-    return BridgeConfig(
-        uuid=row.uuid,
-        name=row.name,
-        datapath_type=row.datapath_type,
-        ports=tuple(_port(each) for each in _by_name(row.ports)),
-        controllers=tuple(
-            _controller(each) for each in sorted(row.controller, key=lambda each: each.target)
-        ),
-        fail_mode=_one(row.fail_mode),
-        protocols=tuple(row.protocols),
-        other_config=row.other_config,
-        flood_vlans=tuple(row.flood_vlans),
-        unsupported=tuple(name for name in UNSUPPORTED_COLUMNS if getattr(row, name)),
-    )
+class Reader:
+    """Reads the configuration, of rows that did not change only once."""
 
+    def __init__(self, idl: Replica):
+        self._idl = idl
+        self._ports: dict[UUID, PortConfig] = {}
 
-def read(idl: ovs.db.idl.Idl) -> SwitchConfig | None:
-    """The whole configuration; None when the database has no Open_vSwitch row."""
-    for row in idl.tables["Open_vSwitch"].rows.values():
-        return SwitchConfig(
+    def read(self) -> SwitchConfig | None:
+        """The whole configuration; None when the database has no Open_vSwitch row."""
+        self._forget_changed()
+        for row in self._idl.tables["Open_vSwitch"].rows.values():
+            return SwitchConfig(
+                uuid=row.uuid,
+                next_cfg=row.next_cfg,
+                other_config=row.other_config,
+                external_ids=row.external_ids,
+                bridges=tuple(self._bridge(each) for each in _by_name(row.bridges)),
+            )
+        return None
+
+    def _forget_changed(self) -> None:
+        changed = self._idl.config_changed
+        if not changed:
+            return
+        self._ports = {
+            uuid: port
+            for uuid, port in self._ports.items()
+            if uuid not in changed
+            and not any(interface.uuid in changed for interface in port.interfaces)
+        }
+        changed.clear()
+
+    def _port(self, row: Any) -> PortConfig:
+        known = self._ports.get(row.uuid)
+        if known is None:
+            interfaces = tuple(_interface(each) for each in _by_name(row.interfaces))
+            known = self._ports[row.uuid] = _port(row, interfaces)
+        return known
+
+    def _bridge(self, row: Any) -> BridgeConfig:
+        ports = sorted((self._port(each) for each in row.ports), key=lambda port: port.name)
+        controllers = sorted(row.controller, key=lambda each: each.target)
+        return BridgeConfig(
             uuid=row.uuid,
-            next_cfg=row.next_cfg,
+            name=row.name,
+            datapath_type=row.datapath_type,
+            ports=tuple(ports),
+            controllers=tuple(_controller(each) for each in controllers),
+            fail_mode=_one(row.fail_mode),
+            protocols=tuple(row.protocols),
             other_config=row.other_config,
-            external_ids=row.external_ids,
-            bridges=tuple(_bridge(each) for each in _by_name(row.bridges)),
+            flood_vlans=tuple(row.flood_vlans),
+            unsupported=tuple(name for name in UNSUPPORTED_COLUMNS if getattr(row, name)),
         )
-    return None
 
 
-def known_ofports(idl: ovs.db.idl.Idl) -> dict[str, int]:
-    """Interface name -> the port number that it had when a vswitchd last wrote its status."""
-    rows = idl.tables["Interface"].rows.values()
-    return {row.name: row.ofport[0] for row in rows if row.ofport and row.ofport[0] > 0}
+def known_ofport(idl: Replica, interface: UUID) -> int | None:
+    """The port number of an interface when a vswitchd last wrote its status."""
+    row = idl.tables["Interface"].rows.get(interface)
+    number = _one(row.ofport) if row is not None else None
+    return number if number and number > 0 else None

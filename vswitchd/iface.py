@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from vswitchd.config import InterfaceConfig
 from vswitchd.links import Link
+from vswitchd.netdev import DriverInfo, LinkMode
 
 
 class IfaceType(NamedTuple):
@@ -51,6 +52,7 @@ class Iface:
 
     __slots__ = (
         "config",
+        "driver",
         "error",
         "last_ofport",
         "link",
@@ -66,7 +68,8 @@ class Iface:
         self.ofp_port: int | None = None
         self.error: str | None = None
         self.link: Link | None = None
-        self.link_mode = None
+        self.link_mode: LinkMode | None = None
+        self.driver: DriverInfo | None = None
         self.resets_base = 0
         self.last_ofport = last_ofport
 

@@ -12,8 +12,8 @@ import ovs.db.idl
 import ovs.vlog
 
 from pyvs.version import OVS_COMPATIBLE, VERSION
-from vswitchd import netdev
 from vswitchd.bridge import NO_UUID, Bridge
+from vswitchd.columns import Replica
 from vswitchd.iface import TYPES, Iface
 
 vlog = ovs.vlog.Vlog("status")
@@ -77,15 +77,14 @@ def _device_status(iface: Iface) -> dict[str, str]:
         return {}
     if iface.link is None:
         return {"driver_name": iface.type}
-    info = netdev.driver_info(iface.name)
+    info = iface.driver
     if info is None:
         return {"driver_name": iface.link.kind} if iface.link.kind else {}
-    found = {
+    return {
         "driver_name": info.driver,
         "driver_version": info.version,
         "firmware_version": info.firmware,
     }
-    return found
 
 
 def interface_row(iface: Iface, ofproto: Any) -> dict[str, Any]:
@@ -157,9 +156,12 @@ def bridge_rows(bridge: Bridge, statistics: bool) -> Rows:
 class StatusWriter:
     """Brings rows into the database: write() when idle, run() until then."""
 
-    def __init__(self, idl: ovs.db.idl.Idl):
+    def __init__(self, idl: Replica):
         self._idl = idl
         self._transaction: ovs.db.idl.Transaction | None = None
+        # What the database has, of rows that nobody else changed since.
+        self._written: Rows = {}
+        self._writing: Rows = {}
 
     @property
     def busy(self) -> bool:
@@ -170,8 +172,30 @@ class StatusWriter:
         """Look after the transaction.  Returns False when one came to nothing: write again."""
         if self._transaction is None:
             return True
-        status = self._transaction.commit()
-        return self._take(status)
+        return self._take(self._transaction.commit())
+
+    def write(self, rows: Rows) -> bool:
+        """Start a transaction that makes `rows` so, where they differ; see run()."""
+        changed = self._idl.status_changed
+        if changed:
+            self._written = {
+                key: columns for key, columns in self._written.items() if key[1] not in changed
+            }
+            changed.clear()
+        news = {key: columns for key, columns in rows.items() if self._is_news(key, columns)}
+        if not news:
+            return True
+        transaction = self._transaction = ovs.db.idl.Transaction(self._idl)
+        for key, columns in news.items():
+            row = self._idl.tables[key[0]].rows.get(key[1])
+            if row is not None:  # not deleted meanwhile
+                _set_columns(row, columns)
+        self._writing = news
+        return self._take(transaction.commit())
+
+    def _is_news(self, key: tuple[str, UUID], columns: dict[str, Any]) -> bool:
+        written = self._written.get(key)
+        return written is None or any(written.get(c) != value for c, value in columns.items())
 
     def _take(self, status: str) -> bool:
         transaction = ovs.db.idl.Transaction
@@ -181,27 +205,19 @@ class StatusWriter:
         if status == transaction.ERROR:
             vlog.warn(f"writing status failed: {finished.get_error()}")
             return True  # the same again would fail again
-        return status in (transaction.SUCCESS, transaction.UNCHANGED)
+        if status not in (transaction.SUCCESS, transaction.UNCHANGED):
+            return False
+        # Our own changes came back by the replica, and are no reason to look again.
+        for key, columns in self._writing.items():
+            self._written[key] = {**self._written.get(key, {}), **columns}
+            self._idl.status_changed.discard(key[1])
+        return True
 
-    def write(self, rows: Rows) -> bool:
-        """Start a transaction that makes `rows` so, where they differ; see run()."""
-        changes = list(self._changes(rows))
-        if not changes:
-            return True
-        self._transaction = ovs.db.idl.Transaction(self._idl)
-        for row, column, value in changes:
+
+def _set_columns(row: Any, columns: dict[str, Any]) -> None:
+    """Set what differs."""
+    for column, value in columns.items():
+        old = getattr(row, column)
+        same = sorted(old) == sorted(value) if isinstance(value, list) else old == value
+        if not same:
             setattr(row, column, value)
-        return self._take(self._transaction.commit())
-
-    def _changes(self, rows: Rows) -> Any:
-        for (table, uuid), columns in rows.items():
-            row = self._idl.tables[table].rows.get(uuid)
-            if row is None:  # deleted meanwhile
-                continue
-            for column, value in columns.items():
-                old = getattr(row, column)
-                if isinstance(value, list) and len(value) > 1:
-                    if sorted(old) != sorted(value):
-                        yield row, column, value
-                elif old != value:
-                    yield row, column, value

@@ -13,7 +13,6 @@ configuration as last known.
 from collections.abc import Callable
 from typing import Any
 
-import ovs.db.idl
 import ovs.timeval
 import ovs.vlog
 
@@ -37,7 +36,7 @@ class Switch:
 
     def __init__(
         self,
-        idl: ovs.db.idl.Idl,
+        idl: columns.Replica,
         links: Links,
         open_datapath: Callable[[], Any],
         make_backer: Callable[..., Any],
@@ -51,6 +50,7 @@ class Switch:
         self._open_datapath = open_datapath
         self._make_backer = make_backer
         self._make_ofproto = make_ofproto
+        self._reader = config.Reader(idl)
         self._writer = status.StatusWriter(idl)
         self._dpif: Any = None  # the connection that the present ports were made on
         self._config_seqno: int | None = None
@@ -157,10 +157,10 @@ class Switch:
         idl = self.idl
         if not idl.has_lock or not idl.has_ever_connected():
             return False
-        if idl.change_seqno == self._config_seqno:
+        if idl.config_seqno == self._config_seqno:
             return False
-        self._config_seqno = idl.change_seqno
-        read = config.read(idl)
+        self._config_seqno = idl.config_seqno
+        read = self._reader.read()
         if read is None:
             if self.config is None:
                 vlog.info("the database has no Open_vSwitch row yet")
@@ -184,9 +184,8 @@ class Switch:
         for name, each in configs.items():
             if name not in self.bridges:
                 self._make_bridge(each)
-        known = config.known_ofports(self.idl)
         for name, bridge in self.bridges.items():
-            bridge.remove_unwanted(configs[name], self.links, known)
+            bridge.remove_unwanted(configs[name], self.links)
         for bridge in self.bridges.values():
             bridge.add_wanted(self.links)
         for bridge in self.bridges.values():
@@ -205,7 +204,11 @@ class Switch:
                 f"bridge {wanted.name}: datapath type {wanted.datapath_type} is not known,"
                 " using the one there is"
             )
-        bridge = Bridge(wanted, lambda name, dpid: self._make_ofproto(name, self.backer, dpid))
+        bridge = Bridge(
+            wanted,
+            make_ofproto=lambda name, dpid: self._make_ofproto(name, self.backer, dpid),
+            known_ofport=lambda interface: config.known_ofport(self.idl, interface),
+        )
         self.bridges[wanted.name] = bridge
         vlog.info(f"bridge {wanted.name}: added, datapath id {bridge.ofproto.datapath_id:016x}")
 

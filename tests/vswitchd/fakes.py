@@ -134,7 +134,7 @@ class FakeLinks:
         """A new device of this name: its ifindex is new, too."""
         self._next += 1
         flags = IFF_UP | IFF_LOWER_UP if up else 0
-        mac = f"02:00:00:00:00:{self._next:02x}"
+        mac = f"02:00:00:00:{self._next >> 8:02x}:{self._next & 255:02x}"
         self.by_name[name] = Link(self._next, name, mac, mtu, flags, "veth", 1)
         self.change_seqno += 1
 

@@ -1,0 +1,219 @@
+"""The whole switch with real daemons: containers talk, things die and come back."""
+
+import json
+import re
+import time
+
+import pytest
+
+from tests.daemons import DATAPATH, OVSDB_SERVER, VSWITCHD, Container, wait_until
+
+pytestmark = pytest.mark.system
+
+
+def ofports(switch):
+    """Interface name -> ofport."""
+    table = json.loads(switch.vsctl("-f", "json", "--columns=name,ofport", "list", "Interface"))
+    return dict(table["data"])
+
+
+def two_containers(switch, *settings):
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0", *settings)
+    two = switch.container("c2", "10.0.0.2/24", "br0", *settings)
+    return one, two
+
+
+class Pinger:
+    """ping in the background; stop() gives (sent, longest run of lost ones)."""
+
+    def __init__(self, container, address, interval=0.05):
+        self._child = container.popen(
+            *("ping", "-n", "-D", f"-i{interval}", "-W1", address), stdout=-1, text=True
+        )
+
+    def stop(self):
+        self._child.send_signal(2)
+        out, _ = self._child.communicate(timeout=10)
+        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", out)}
+        sent = int(re.search(r"(\d+) packets transmitted", out)[1])
+        longest = run = 0
+        for number in range(1, sent):  # the last may have been on its way
+            run = 0 if number in answered else run + 1
+            longest = max(longest, run)
+        return sent, longest
+
+
+def test_ping_through_normal(switch):
+    one, two = two_containers(switch)
+    assert one.ping("10.0.0.2") == 3
+    assert two.ping("10.0.0.1") == 3
+    assert ofports(switch) == {"br0": 65534, "c1": 1, "c2": 2}
+    table = switch.appctl("fdb/show", "br0").splitlines()
+    assert table[0] == " port  VLAN  MAC                Age"
+    assert {line.split()[0] for line in table[1:]} >= {"1", "2"}
+    assert "actions=NORMAL" in switch.ofctl("dump-flows", "br0")
+    assert re.search(r"in_port\(\d+\).*actions:\d+", switch.appctl("dpctl/dump-flows"))
+    assert int(switch.get("Interface", "c1", "statistics:rx_packets")) >= 0
+
+
+def test_host_has_an_address_on_the_bridge(switch):
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    switch.host.run("ip", "address", "add", "10.0.0.9/24", "dev", "br0")
+    switch.host.run("ip", "link", "set", "br0", "up")
+    assert one.ping("10.0.0.9") == 3
+    assert switch.host.ping("10.0.0.1") == 3
+    mac = json.loads(switch.host.run("ip", "-j", "link", "show", "br0"))[0]["address"]
+    assert switch.get("Bridge", "br0", "datapath_id") == "0000" + mac.replace(":", "")
+
+
+def test_vlans_isolate(switch):
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0", "tag=10")
+    two = switch.container("c2", "10.0.0.2/24", "br0", "tag=10")
+    other = switch.container("c3", "10.0.0.3/24", "br0", "tag=20")
+    assert one.ping("10.0.0.2") == 3
+    assert other.ping("10.0.0.1", count=2, wait=0.3) == 0
+    switch.vsctl("set", "Port", "c3", "tag=10")
+    assert other.ping("10.0.0.1") == 3
+    # c2 becomes a trunk: it sees VLAN 10 tagged.
+    switch.vsctl("clear", "Port", "c2", "tag")
+    two.run("ip", "address", "flush", "dev", "eth0")
+    two.run("ip", "link", "add", "link", "eth0", "name", "v10", "type", "vlan", "id", "10")
+    two.run("ip", "address", "add", "10.0.0.2/24", "dev", "v10")
+    two.run("ip", "link", "set", "v10", "up")
+    assert one.ping("10.0.0.2") == 3
+
+
+def test_native_vlan_modes(switch):
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0", "tag=10")
+    two = switch.container("c2", "10.0.0.2/24", "br0", "vlan_mode=native-untagged", "tag=10")
+    assert one.ping("10.0.0.2") == 3
+    switch.vsctl("set", "Port", "c2", "vlan_mode=native-tagged")
+    assert one.ping("10.0.0.2", count=2, wait=0.3) == 0
+    two.run("ip", "address", "flush", "dev", "eth0")
+    two.run("ip", "link", "add", "link", "eth0", "name", "v10", "type", "vlan", "id", "10")
+    two.run("ip", "address", "add", "10.0.0.2/24", "dev", "v10")
+    two.run("ip", "link", "set", "v10", "up")
+    assert one.ping("10.0.0.2") == 3
+
+
+def test_patch_ports(switch):
+    switch.vsctl("add-br", "br0", "--", "add-br", "br1")
+    switch.vsctl(
+        *("add-port", "br0", "p0", "--", "set", "Interface", "p0", "type=patch"),
+        *("options:peer=p1", "--", "add-port", "br1", "p1", "--", "set", "Interface", "p1"),
+        *("type=patch", "options:peer=p0"),
+    )
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    switch.container("c2", "10.0.0.2/24", "br1")
+    assert one.ping("10.0.0.2") == 3
+    assert "p0 1/none: (patch: peer=p1)" in switch.appctl("dpif/show")
+
+
+def test_port_comes_later_goes_and_comes_back(switch):
+    switch.allow("could not open network device c2")
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    switch.vsctl("add-port", "br0", "c2")
+    assert switch.get("Interface", "c2", "ofport") == "-1"
+    error = switch.get("Interface", "c2", "error")
+    assert error == "could not open network device c2 (No such device)"
+    two = switch.container("c2", "10.0.0.2/24")
+    wait_until(lambda: switch.get("Interface", "c2", "ofport") == "2", what="port c2")
+    assert switch.get("Interface", "c2", "error") == "[]"
+    assert one.ping("10.0.0.2") == 3
+    two.disconnect()
+    wait_until(lambda: switch.get("Interface", "c2", "ofport") == "-1", what="no port c2")
+    two.connect()
+    wait_until(lambda: switch.get("Interface", "c2", "ofport") == "2", what="port c2")
+    assert one.ping("10.0.0.2") == 3
+
+
+def test_device_that_moves_to_another_namespace_is_gone(switch):
+    switch.allow("could not open network device c1")
+    one, two = two_containers(switch)
+    switch.host.run("ip", "link", "set", "c1", "netns", str(two.pid))
+    wait_until(lambda: switch.get("Interface", "c1", "ofport") == "-1", what="no port c1")
+    assert switch.get("Interface", "c1", "error") != "[]"
+    assert isinstance(one, Container)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(VSWITCHD,), (OVSDB_SERVER,), (OVSDB_SERVER, VSWITCHD)],
+    ids=lambda names: "+".join(names),
+)
+def test_kill_under_traffic(switch, names):
+    """Known flows never stop, the configuration is whole, numbers stay."""
+    switch.allow("connection (attempt )?(failed|dropped)|db.sock")
+    one, _two = two_containers(switch)
+    switch.vsctl("add-port", "br0", "d9", "--", "set", "Interface", "d9", "type=dummy",
+                 "ofport_request=9")  # fmt: skip
+    switch.ofctl("add-flow", "br0", "priority=7,tcp,tp_dst=81,actions=drop")
+    switch.ofctl("-OOpenFlow13", "add-flow", "br0", "table=3,priority=9,actions=output:1")
+    numbers = ofports(switch)
+    dpid = switch.get("Bridge", "br0", "datapath_id")
+    assert one.ping("10.0.0.2") == 3
+    pinger = Pinger(one, "10.0.0.2")
+    time.sleep(0.5)
+    switch.restart(*names)
+    time.sleep(1)
+    sent, lost = pinger.stop()
+    assert sent > 20 and lost == 0
+    wait_until(lambda: switch.get("Interface", "c1", "link_state") == "up", what="status")
+    assert ofports(switch) == numbers
+    assert switch.get("Bridge", "br0", "datapath_id") == dpid
+    flows = switch.ofctl("dump-flows", "br0")
+    assert "tp_dst=81" in flows and "table=3" in flows and "actions=NORMAL" in flows
+    third = switch.container("c3", "10.0.0.3/24", "br0")
+    assert third.ping("10.0.0.1") == 3
+
+
+def test_vswitchd_starts_a_datapath_and_a_new_one(switch_daemons):
+    switch = switch_daemons
+    switch.start(datapath=False)
+    switch.allow("datapath")
+    one, _two = two_containers(switch)
+    assert one.ping("10.0.0.2") == 3
+    numbers = ofports(switch)
+    switch.kill(DATAPATH)
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, seconds=15, what="traffic")
+    assert ofports(switch) == numbers
+
+
+def test_bridges_go(switch):
+    two_containers(switch)
+    switch.vsctl("del-br", "br0")
+    assert switch.vsctl("show").count("Bridge") == 0
+    names = {link["ifname"] for link in json.loads(switch.host.run("ip", "-j", "link"))}
+    assert "br0" not in names and "c1" in names
+    assert switch.appctl("dpctl/show").count("port ") == 0
+
+
+def test_control_commands(switch):
+    one, _two = two_containers(switch)
+    assert one.ping("10.0.0.2") == 3
+    commands = switch.appctl("list-commands")
+    for name in ("fdb/show", "dpif/show", "ofproto/trace", "vlog/set", "upcall/show", "exit"):
+        assert re.search(rf"^  {name}\b", commands, re.MULTILINE), name
+    shown = switch.appctl("dpif/show")
+    assert re.search(r"^netdev@pyvs: hit:\d+ missed:\d+$", shown.splitlines()[0])
+    assert "  br0:" in shown and re.search(r"    c1 1/\d+: \(system\)", shown)
+    assert "lookups: hit:" in switch.appctl("dpctl/show")
+    assert switch.appctl("ofproto/list") == "br0\n"
+    assert "NORMAL" in switch.appctl("bridge/dump-flows", "br0")
+    assert "Current/maximum MAC entries" in switch.appctl("fdb/stats-show", "br0")
+    assert switch.appctl("fdb/flush", "br0") == "table successfully flushed\n"
+    assert len(switch.appctl("fdb/show", "br0").splitlines()) == 1
+    assert "flows         : (current" in switch.appctl("upcall/show")
+    switch.appctl("revalidator/wait")
+    switch.appctl("revalidator/purge")
+    assert "packets" not in switch.appctl("dpif/dump-flows", "br0")
+    trace = switch.appctl("ofproto/trace", "br0", "in_port=1,dl_dst=ff:ff:ff:ff:ff:ff")
+    assert "NORMAL" in trace and "Datapath actions:" in trace
+    for words in (["fdb/show", "nothing"], ["time/warp", "1"], ["dpif/dump-flows", "nothing"]):
+        with pytest.raises(AssertionError):
+            switch.appctl(*words)
