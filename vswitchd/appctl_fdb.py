@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import ovs.timeval
 
 from pyvs.daemon import CommandError
-from vswitchd.bridge import LOCAL, parse_mac
+from vswitchd.bridge import LOCAL
+from vswitchd.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -35,7 +36,7 @@ def show(switch: "Switch", args: list[str]) -> str:
     bridge = switch.bridges[args[0]]
     lines = [" port  VLAN  MAC                Age"]
     for bundle, vlan, mac, age in table.rows(ovs.timeval.msec()):
-        number = bridge.bundle_port(bundle)
+        number = bridge.bundles.port(bundle)
         port = "LOCAL" if number == LOCAL else "?" if number is None else str(number)
         lines.append(f"{port:>5}  {vlan:4d}  {mac}  {age:3d}")
     return "\n".join(lines) + "\n"

@@ -11,104 +11,17 @@ from uuid import UUID
 
 import ovs.vlog
 
-from ofproto.ofproto import ControllerConfig
-from vswitchd import netdev
-from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
+from vswitchd import netdev, settings
+from vswitchd.bundles import Bundles
+from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.iface import Iface, effective_type, open_error
 from vswitchd.links import Link, Links
 
 vlog = ovs.vlog.Vlog("bridge")
 
 LOCAL = 0xFFFE
-NO_UUID = UUID(int=0)
-
-DEFAULT_MAC_AGING = 300  # s
-DEFAULT_MAC_ENTRIES = 8192
-
-# Names in the protocols column -> version byte on the wire.
-OPENFLOW_VERSIONS = {
-    "OpenFlow10": 1,
-    "OpenFlow11": 2,
-    "OpenFlow12": 3,
-    "OpenFlow13": 4,
-    "OpenFlow14": 5,
-    "OpenFlow15": 6,
-}
 
 BOND_MODES = (None, "active-backup")
-
-
-def parse_mac(text: str | None) -> str | None:
-    """ "aa:bb:cc:dd:ee:ff" in lower case, None unless it is a usable unicast address."""
-    if not text:
-        return None
-    parts = text.strip().split(":")
-    try:
-        octets = bytes(int(part, 16) for part in parts)
-    except ValueError:
-        return None
-    if len(octets) != 6 or octets[0] & 1 or not any(octets):
-        return None
-    return octets.hex(":")
-
-
-def bridge_mac(config: BridgeConfig) -> str:
-    """The address of the bridge and its local port.
-
-    other_config:hwaddr, else one made of the row's UUID: locally administered, unique, and
-    the same after every restart, whatever ports come and go.
-    """
-    given = parse_mac(config.other_config.get("hwaddr"))
-    if given:
-        return given
-    octets = bytearray(config.uuid.bytes[-6:])
-    octets[0] = octets[0] & 0xFC | 0x02
-    return octets.hex(":")
-
-
-def datapath_id(config: BridgeConfig, mac: str) -> int:
-    """other_config:datapath-id (16 hex digits, or 0x...), else 16 zero bits and the MAC."""
-    text = config.other_config.get("datapath-id")
-    if text:
-        digits = text[2:] if text.lower().startswith("0x") else text
-        try:
-            value = int(digits, 16)
-        except ValueError:
-            value = 0
-        complete = len(digits) == 16 or (digits is not text and len(digits) <= 16)
-        if value and complete:
-            return value
-    return int(mac.replace(":", ""), 16)
-
-
-def _integer(options: dict[str, str], key: str, default: int, low: int, high: int) -> int:
-    try:
-        value = int(options.get(key, default))
-    except ValueError:
-        return default
-    return min(max(value, low), high)
-
-
-def _controller(row: ControllerRow) -> ControllerConfig:
-    """The ofproto's form of a Controller row; None there means ofproto's default."""
-    given = {
-        "max_backoff": row.max_backoff,
-        "inactivity_probe": row.inactivity_probe,
-        "connection_mode": row.connection_mode,
-        "enable_async_messages": row.enable_async_messages,
-        "controller_rate_limit": row.rate_limit,
-        "controller_burst_limit": row.burst_limit,
-        "controller_queue_size": row.queue_size,
-    }
-    return ControllerConfig(
-        target=row.target, **{name: value for name, value in given.items() if value is not None}
-    )
-
-
-def _local_port(name: str) -> PortConfig:
-    """The bridge's own port, for a configuration that leaves it out."""
-    interface = InterfaceConfig(NO_UUID, name, "internal", {}, None, None, None, False, {})
-    return PortConfig(NO_UUID, name, (interface,), None, None, (), (), None, None, False, False, {})
 
 
 class Bridge:
@@ -127,11 +40,11 @@ class Bridge:
         self._known_ofport = known_ofport
         self.config = config
         self.name = config.name
-        self.mac = bridge_mac(config)
-        self.ofproto = make_ofproto(self.name, datapath_id(config, self.mac))
+        self.mac = settings.bridge_mac(config)
+        self.ofproto = make_ofproto(self.name, settings.datapath_id(config, self.mac))
         self.ifaces: dict[str, Iface] = {}
         self._ports: dict[str, PortConfig] = {}
-        self._bundles: dict[str, tuple] = {}  # port name -> what bundle_set was given
+        self.bundles = Bundles(self.ofproto)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Numbers of interfaces that are gone or not back yet: nobody else gets them.
@@ -142,17 +55,16 @@ class Bridge:
     def remove_unwanted(self, config: BridgeConfig, links: Links) -> None:
         """Take over `config`, and drop the ports that it does not want as they are."""
         self.config = config
-        self.mac = bridge_mac(config)
+        self.mac = settings.bridge_mac(config)
         self._ports = {port.name: port for port in config.ports}
         if self.name not in self._ports:
-            self._ports[self.name] = _local_port(self.name)
+            self._ports[self.name] = settings.local_port(self.name)
         wanted = {
             interface.name: interface
             for port in self._ports.values()
             for interface in port.interfaces
         }
-        for name in [name for name in self._bundles if name not in self._ports]:
-            self._drop_bundle(name)
+        self.bundles.keep_only(self._ports)
         for iface in list(self.ifaces.values()):
             self._keep_or_remove(iface, wanted.get(iface.name), links)
         for interface in wanted.values():
@@ -204,21 +116,24 @@ class Bridge:
             self._set_bundle(port)
         config = self.config
         other = config.other_config
-        self._set("set_datapath_id", datapath_id(config, self.mac))
+        self._set("set_datapath_id", settings.datapath_id(config, self.mac))
         self._set("set_fail_mode", config.fail_mode or "standalone")
         self._set("set_protocols", self._versions())
         self._set(
             "set_mac_table",
-            _integer(other, "mac-aging-time", DEFAULT_MAC_AGING, 15, 3600),
-            _integer(other, "mac-table-size", DEFAULT_MAC_ENTRIES, 10, 1_000_000),
+            settings.integer(other, "mac-aging-time", settings.DEFAULT_MAC_AGING, 15, 3600),
+            settings.integer(other, "mac-table-size", settings.DEFAULT_MAC_ENTRIES, 10, 1_000_000),
         )
         self._set("set_desc", None, None, None, other.get("dp-sn"), other.get("dp-desc"))
         if hasattr(self.ofproto, "set_forward_bpdu"):
             self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
-        self._set("set_controllers", [_controller(row) for row in config.controllers])
+        self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _versions(self) -> set[int]:
-        return {OPENFLOW_VERSIONS[name] for name in self.config.protocols}
+        return {settings.OPENFLOW_VERSIONS[name] for name in self.config.protocols}
+
+    def _set_bundle(self, port: PortConfig) -> None:
+        self.bundles.set(port, [self.ifaces[interface.name] for interface in port.interfaces])
 
     def _set(self, setter: str, *values: Any) -> None:
         if self._settings.get(setter) != values:
@@ -296,9 +211,7 @@ class Bridge:
         if iface.ofp_port is None:
             return
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
-        for name, given in list(self._bundles.items()):
-            if iface.ofp_port in given[1]:
-                self._drop_bundle(name)
+        self.bundles.drop_with(iface.ofp_port)
         self.ofproto.port_del(iface.ofp_port)
         iface.detached()
 
@@ -308,7 +221,7 @@ class Bridge:
         """Give a device the address and MTU that the configuration has for it."""
         if iface.link is None:
             return
-        mac = parse_mac(iface.config.mac)
+        mac = settings.parse_mac(iface.config.mac)
         if iface.name == self.name:
             mac = self.mac
         elif not iface.kind.is_ours:
@@ -360,7 +273,7 @@ class Bridge:
         link = iface.link
         if link is None:
             # No device behind it: always up.
-            mac = parse_mac(iface.config.mac)
+            mac = settings.parse_mac(iface.config.mac)
             self.ofproto.port_update(
                 iface.name,
                 mac=bytes.fromhex(mac.replace(":", "")) if mac else None,
@@ -417,56 +330,6 @@ class Bridge:
         for iface in self.ifaces.values():
             if iface.kind and iface.kind.is_ours:
                 iface.link = None
-
-    # --- bundles
-
-    def _set_bundle(self, port: PortConfig) -> None:
-        ofp_ports = self._bundle_members(port)
-        if not ofp_ports:
-            self._drop_bundle(port.name)
-            return
-        other = port.other_config
-        given = (
-            port.name,
-            ofp_ports,
-            port.vlan_mode,
-            port.tag,
-            list(port.trunks) or None,
-            other.get("priority-tags"),
-        )
-        more = {}
-        if port.vlan_mode == "dot1q-tunnel":
-            more["cvlans"] = list(port.cvlans) or None
-            if other.get("qinq-ethtype"):
-                more["qinq_ethtype"] = other["qinq-ethtype"]
-        if self._bundles.get(port.name) != (*given, more):
-            self.ofproto.bundle_set(port.name, *given, **more)
-            self._bundles[port.name] = (*given, more)
-
-    def _bundle_members(self, port: PortConfig) -> list[int]:
-        """The port numbers that make the bundle; of a bond, that of the active member.
-
-        The active member stays so while it is up; else the first that is up takes over.
-        """
-        members = [self.ifaces[interface.name] for interface in port.interfaces]
-        attached = [iface for iface in members if iface.ofp_port is not None]
-        if len(attached) < 2:
-            return [iface.ofp_port for iface in attached]
-        active = self._bundles[port.name][1] if port.name in self._bundles else []
-        usable = [iface for iface in attached if iface.is_up()] or attached
-        for iface in usable:
-            if [iface.ofp_port] == active:
-                return active
-        vlog.info(f"bond {port.name}: active interface is now {usable[0].name}")
-        return [usable[0].ofp_port]
-
-    def bundle_port(self, name: str) -> int | None:
-        """The OpenFlow number of a bundle's (first) port; None when there is no such bundle."""
-        return self._bundles[name][1][0] if name in self._bundles else None
-
-    def _drop_bundle(self, name: str) -> None:
-        if self._bundles.pop(name, None) is not None:
-            self.ofproto.bundle_del(name)
 
     # --- what is not there
 

@@ -12,9 +12,10 @@ import ovs.db.idl
 import ovs.vlog
 
 from pyvs.version import OVS_COMPATIBLE, VERSION
-from vswitchd.bridge import NO_UUID, Bridge
+from vswitchd.bridge import Bridge
 from vswitchd.columns import Replica
 from vswitchd.iface import TYPES, Iface
+from vswitchd.settings import NO_UUID
 
 vlog = ovs.vlog.Vlog("status")
 

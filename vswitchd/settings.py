@@ -1,0 +1,94 @@
+"""What the columns of a bridge mean, as values for its Ofproto: pure functions."""
+
+from uuid import UUID
+
+from ofproto.ofproto import ControllerConfig
+from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
+
+NO_UUID = UUID(int=0)
+
+DEFAULT_MAC_AGING = 300  # s
+DEFAULT_MAC_ENTRIES = 8192
+
+# Names in the protocols column -> version byte on the wire.
+OPENFLOW_VERSIONS = {
+    "OpenFlow10": 1,
+    "OpenFlow11": 2,
+    "OpenFlow12": 3,
+    "OpenFlow13": 4,
+    "OpenFlow14": 5,
+    "OpenFlow15": 6,
+}
+
+
+def parse_mac(text: str | None) -> str | None:
+    """ "aa:bb:cc:dd:ee:ff" in lower case, None unless it is a usable unicast address."""
+    if not text:
+        return None
+    parts = text.strip().split(":")
+    try:
+        octets = bytes(int(part, 16) for part in parts)
+    except ValueError:
+        return None
+    if len(octets) != 6 or octets[0] & 1 or not any(octets):
+        return None
+    return octets.hex(":")
+
+
+def bridge_mac(config: BridgeConfig) -> str:
+    """The address of the bridge and its local port.
+
+    other_config:hwaddr, else one made of the row's UUID: locally administered, unique, and
+    the same after every restart, whatever ports come and go.
+    """
+    given = parse_mac(config.other_config.get("hwaddr"))
+    if given:
+        return given
+    octets = bytearray(config.uuid.bytes[-6:])
+    octets[0] = octets[0] & 0xFC | 0x02
+    return octets.hex(":")
+
+
+def datapath_id(config: BridgeConfig, mac: str) -> int:
+    """other_config:datapath-id (16 hex digits, or 0x...), else 16 zero bits and the MAC."""
+    text = config.other_config.get("datapath-id")
+    if text:
+        digits = text[2:] if text.lower().startswith("0x") else text
+        try:
+            value = int(digits, 16)
+        except ValueError:
+            value = 0
+        complete = len(digits) == 16 or (digits is not text and len(digits) <= 16)
+        if value and complete:
+            return value
+    return int(mac.replace(":", ""), 16)
+
+
+def integer(options: dict[str, str], key: str, default: int, low: int, high: int) -> int:
+    try:
+        value = int(options.get(key, default))
+    except ValueError:
+        return default
+    return min(max(value, low), high)
+
+
+def controller(row: ControllerRow) -> ControllerConfig:
+    """The ofproto's form of a Controller row; None there means ofproto's default."""
+    given = {
+        "max_backoff": row.max_backoff,
+        "inactivity_probe": row.inactivity_probe,
+        "connection_mode": row.connection_mode,
+        "enable_async_messages": row.enable_async_messages,
+        "controller_rate_limit": row.rate_limit,
+        "controller_burst_limit": row.burst_limit,
+        "controller_queue_size": row.queue_size,
+    }
+    return ControllerConfig(
+        target=row.target, **{name: value for name, value in given.items() if value is not None}
+    )
+
+
+def local_port(name: str) -> PortConfig:
+    """The bridge's own port, for a configuration that leaves it out."""
+    interface = InterfaceConfig(NO_UUID, name, "internal", {}, None, None, None, False, {})
+    return PortConfig(NO_UUID, name, (interface,), None, None, (), (), None, None, False, False, {})
