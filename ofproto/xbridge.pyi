@@ -99,7 +99,8 @@ class PacketInEvent:
     metadata, registers and tunnel as they were when the action ran."""
 
     packet: bytes
-    reason: int  # OFPR_*: 0 no match, 1 action, 2 invalid TTL
+    reason: int  # OFPR_* of OpenFlow 1.4: 0 no match, 1 action, 2 invalid TTL, 3 action set, 4 group, 5 packet out
+    table_miss_flow: bool  # reason 0 by a flow of priority 0 that matches all: ACTION to OpenFlow 1.0-1.2
     table_id: int
     cookie: int
     max_len: int

@@ -275,9 +275,10 @@ class PacketInEvent:
     """A packet for the controllers: see xbridge.pyi."""
 
     __slots__ = ("packet", "reason", "table_id", "cookie", "max_len", "controller_id", "in_port",
-                 "key")
+                 "key", "table_miss_flow")
 
-    def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key):
+    def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key,
+                 table_miss_flow=False):
         self.packet = packet
         self.reason = reason
         self.table_id = table_id
@@ -286,6 +287,7 @@ class PacketInEvent:
         self.controller_id = controller_id
         self.in_port = in_port
         self.key = key
+        self.table_miss_flow = table_miss_flow
 
     def __repr__(self):
         return (f"<PacketInEvent port {self.in_port} reason {self.reason} table {self.table_id}"

@@ -44,6 +44,7 @@ cdef class XCache:
     cdef list watches           # (MacLearning, key)
     cdef list states            # FrozenState that the actions refer to
     cdef credit(self, uint64_t packets, uint64_t n_bytes, int64_t used, int64_t now)
+    cdef learn(self, int64_t used)
 
 
 cdef class XlateBase:

@@ -26,9 +26,6 @@ cdef class XCache:
         cdef Rule rule
         cdef Classifier table
         cdef XPort port
-        cdef XBridge bridge
-        cdef MacEntry entry
-        cdef uint64_t key
         cdef Py_ssize_t i
         if not packets:
             return
@@ -50,12 +47,19 @@ cdef class XCache:
                 else:
                     port.tx_packets += packets
                     port.tx_bytes += n_bytes
+        self.learn(used)
+
+    cdef learn(self, int64_t used):
+        """Packets came at `used`: their sources are where the flow says."""
+        cdef XBridge bridge
+        cdef MacEntry entry
+        cdef uint64_t key
         for bridge, key, bundle in self.learns or ():
             entry = bridge.mac.lookup(key)
             # Packets counted late say nothing about a station that moved meanwhile.
-            if entry is None or entry.bundle is bundle or used > entry.moved:
-                if bundle.bridge is bridge:
-                    bridge.mac.learn(key, bundle, used)
+            if bundle.bridge is bridge and (
+                    entry is None or entry.bundle is bundle or used > entry.moved):
+                bridge.mac.learn(key, bundle, used)
 
 
 cdef class XlateBase:
