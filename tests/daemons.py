@@ -25,7 +25,7 @@ DAEMONS = (OVSDB_SERVER, DATAPATH, VSWITCHD)
 ROOTLESS = os.geteuid() != 0
 LOG_TROUBLE = re.compile(r"\|(WARN|ERR|EMER)\||Traceback|Segmentation|assert", re.IGNORECASE)
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None)
 
 
@@ -144,6 +144,8 @@ class Switch:
 
     def __init__(self):
         self.directory = Path(tempfile.mkdtemp(prefix="pyvs-test-"))
+        # Daemons become our children, so that they can be reaped.
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.host = None
         self._containers = []
         self._allowed = []
@@ -192,6 +194,7 @@ class Switch:
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not _alive(pid), what=f"the end of {name}")
+        _reap(pid)
 
     def restart(self, *names):
         """kill -9 these daemons, all of them first, and start them again."""
@@ -266,6 +269,7 @@ class Switch:
             if self._is_ours(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                _reap(pid)
         for container in self._containers:
             container.close()
         if self.host:
@@ -278,6 +282,12 @@ class Switch:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             return f"PYVS_RUNDIR={self.directory}".encode() in environment.split(b"\0")
         return False
+
+
+def _reap(pid):
+    """Take away what is left of a dead child."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _alive(pid):
