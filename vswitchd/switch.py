@@ -52,11 +52,14 @@ class Switch:
         self._make_ofproto = make_ofproto
         self._reader = config.Reader(idl)
         self._writer = status.StatusWriter(idl)
-        self._dpif: Any = None  # the connection that the present ports were made on
+        # The connection that the present ports were made on; before there is a Backer, the
+        # one that waits for it: packets are not answered before there is a configuration.
+        self._dpif: Any = None
         self._config_seqno: int | None = None
         self._links_seqno = links.change_seqno
         self._must_reconcile = False
         self._reconciled = False  # at least once
+        self._realised_cfg = 0
         self._status_due = False
         self._statistics_at = 0  # ms; 0: at once
         self._controllers: Any = None  # what was last written of their states
@@ -85,54 +88,73 @@ class Switch:
     def wait(self, poller: Any) -> None:
         self.idl.wait(poller)
         self.links.wait(poller)
-        if self.backer is None:
-            poller.timer_wait_until(self._next_open)
-        else:
+        if self.backer is not None:
             self.backer.wait(poller)
+        elif self._dpif is None:
+            poller.timer_wait_until(self._next_open)
         for bridge in self.bridges.values():
             bridge.ofproto.wait(poller)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 
-    def close(self, delete: bool = False) -> None:
-        """End.  `delete` takes bridges and ports away, else the datapath keeps forwarding."""
+    def _release(self, delete: bool = False) -> None:
+        """Leave the datapath to another vswitchd; `delete`: empty."""
         for bridge in self.bridges.values():
             bridge.destroy(delete)
         self.bridges.clear()
         if self.backer is not None:
             self.backer.close(keep=not delete)
-            self.backer = None
+        elif self._dpif is not None:
+            self._dpif.close()
+        self.backer = self._dpif = self.config = None
+        self._config_seqno = None
+        self._reconciled = False
+
+    def close(self, delete: bool = False) -> None:
+        """End.  `delete` takes bridges and ports away, else the datapath keeps forwarding."""
+        self._release(delete)
         self.idl.close()
         self.links.close()
 
     # --- what happens outside
 
     def _connect_datapath(self, now: int) -> None:
-        if self.backer is None:
-            if now < self._next_open:
-                return
+        if self.backer is not None:
+            self._follow_datapath()
+        elif self._dpif is None and now >= self._next_open:
             self._next_open = now + RETRY_MS
             try:
-                dpif = self._open_datapath()
+                self._dpif = self._open_datapath()
             except ConnectionError as error:
                 vlog.dbg(f"waiting for the datapath process ({error})")
-                return
-            self.backer = self._make_backer(dpif, self._open_datapath)
-            self._dpif = self.backer.dpif
+
+    def _follow_datapath(self) -> None:
+        """Notice that the Backer has a new datapath process."""
+        if self.backer.dpif is None or self.backer.dpif is self._dpif:
             return
-        if self.backer.dpif is not None and self.backer.dpif is not self._dpif:
-            self._dpif = self.backer.dpif
-            self.links.run()
-            for bridge in self.bridges.values():
-                bridge.devices_renewed()
-            self._must_reconcile = True
+        self._dpif = self.backer.dpif
+        self.links.run()
+        for bridge in self.bridges.values():
+            bridge.devices_renewed()
+        self._must_reconcile = True
+
+    def _datapath_ready(self) -> bool:
+        """Whether ports can be made; makes the Backer when it is time."""
+        if self.backer is None and self._dpif is not None and self.config is not None:
+            try:
+                self.backer = self._make_backer(self._dpif, self._open_datapath)
+            except OSError as error:  # it died meanwhile
+                vlog.warn(f"lost the datapath process ({error})")
+                self._dpif = None
+        return self.backer is not None and self.backer.dpif is not None
 
     def _follow(self) -> None:
         """Reconcile if the configuration or the devices ask for it."""
-        if self._is_contended() or self.backer is None or self.backer.dpif is None:
+        if self._is_contended():
             return
-        read = self._read_config()
-        if self.config is None:
+        if self._read_config():
+            self._must_reconcile = True
+        if not self._datapath_ready():
             return
         if self.links.change_seqno != self._links_seqno:
             self._links_seqno = self.links.change_seqno
@@ -141,7 +163,7 @@ class Switch:
             for bridge in self.bridges.values():
                 if bridge.links_changed(self.links):
                     self._status_due = True
-        if read or self._must_reconcile:
+        if self._must_reconcile:
             self._must_reconcile = False
             self._reconcile(self.config)
 
@@ -149,6 +171,7 @@ class Switch:
         contended = self.idl.is_lock_contended
         if contended and not self._contended:
             vlog.err("another vswitchd has the lock of this database; waiting until it goes away")
+            self._release()
         self._contended = contended
         return contended
 
@@ -195,6 +218,7 @@ class Switch:
             self._reconciled = True
             self.backer.first_reconcile_done()
         self._links_seqno = self.links.change_seqno
+        self._realised_cfg = wanted.next_cfg
         self._status_due = True
         self._statistics_at = 0  # new ports show theirs at once
 
@@ -253,6 +277,6 @@ class Switch:
         for bridge in self.bridges.values():
             rows.update(status.bridge_rows(bridge, statistics))
         rows["Open_vSwitch", self.config.uuid] = status.switch_row(
-            self.config.next_cfg, columns.SCHEMA_VERSION
+            self._realised_cfg, columns.SCHEMA_VERSION
         )
         return rows

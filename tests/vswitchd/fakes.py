@@ -9,7 +9,8 @@ from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
 
 
 class FakeDpif:
-    pass
+    def close(self):
+        pass
 
 
 class FakeBacker:
