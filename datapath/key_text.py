@@ -18,6 +18,8 @@ CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 FRAGMENTS = ("no", "0x2", "first", "later")
 VLAN_TPIDS = (0x8100, 0x88A8, 0x9100)
 CFI = 0x1000
+# Members with fewer bits than their bytes have.
+USED_BITS = {"tcp_flags": 0x0FFF, "ipv6_label": 0xFFFFF, "nw_frag": 3}
 
 
 class Field:
@@ -324,7 +326,7 @@ class _Writer:
     def rest(self) -> list[str]:
         found = []
         for name, size in SIZES.items():
-            mask = number(self.mask, name)
+            mask = number(self.mask, name) & USED_BITS.get(name, -1)
             if mask and name not in self.shown and flow.MEMBERS[name][0] < flow.KEY_DP_SIZE:
                 digits = 2 * size
                 value = number(self.key, name) & mask
