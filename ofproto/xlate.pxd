@@ -37,6 +37,7 @@ cdef class Xlate(XlateBase):
     cdef int dec_mpls_ttl(self) except -1
     cdef int freeze(self) except -1
     cdef int fix_vlan(self) except -1
+    cdef int trace_drop(self) except -1
     cdef report_bridge(self)
     cdef int end_bridge(self) except -1
     cdef int enqueue(self, uint16_t port, uint32_t queue) except -1

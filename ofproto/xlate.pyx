@@ -110,9 +110,6 @@ cdef class Xlate(XlateBase):
         if port is not None and not self.may_receive(port):
             self.report("detail", "port configuration refuses the packet, dropping")
             return 0
-        if port is None and in_port < 0xff00:
-            self.report("detail", "no such port, dropping")
-            return 0
         self.flow.actset_output = htonl(OFPP_UNSET)
         self.run_table(in_port, 0, True, True)
         return self.end_bridge()
@@ -133,9 +130,10 @@ cdef class Xlate(XlateBase):
         cdef Rule old_rule = self.rule, rule
         cdef bint deeper = table_id <= old_table
         if self.resubmits >= MAX_RESUBMITS:
-            return self.fail("over %d resubmit actions" % MAX_RESUBMITS)
+            self.report("error", "over %d resubmit actions" % MAX_RESUBMITS)
+            return self.fail("Too many resubmits")
         if self.depth >= MAX_DEPTH:
-            return self.fail("over max translation depth %d" % MAX_DEPTH)
+            return self.fail_depth()
         self.resubmits += 1
         self.table_id = table_id
         rule = self.lookup(in_port, table_id)
@@ -181,7 +179,7 @@ cdef class Xlate(XlateBase):
         if self.trace is not None:
             self.report("table", "%2d. No match." % table_id)
         if not honor_miss:
-            return 0
+            return self.trace_drop()
         if what == MISS_CONTINUE:
             if table_id + 1 < N_TABLES:
                 return self.run_table(flow_in_port(&self.flow), table_id + 1, may_packet_in, True)
@@ -189,7 +187,18 @@ cdef class Xlate(XlateBase):
         if what == MISS_CONTROLLER or (what == MISS_DEFAULT and self.bridge.miss_to_controller):
             port = self.bridge.ports.get(flow_in_port(&self.flow))
             if may_packet_in and not (port is not None and port.config & PC_NO_PACKET_IN):
-                self.controller(0xffff, OFPR_NO_MATCH, 0)
+                if self.trace is not None:
+                    self.level += 1
+                    self.report("action", "CONTROLLER:65535")
+                    self.level -= 1
+                return self.controller(0xffff, OFPR_NO_MATCH, 0)
+        return self.trace_drop()
+
+    cdef int trace_drop(self) except -1:
+        if self.trace is not None:
+            self.level += 1
+            self.report("action", "drop")
+            self.level -= 1
         return 0
 
     cdef int run_rule(self, Rule rule, bint deeper) except -1:
@@ -202,10 +211,8 @@ cdef class Xlate(XlateBase):
         self.depth += deeper
         if rule.program is not None and rule.program.n_ops:
             self.run_ops(rule.program, 0)
-        elif self.trace is not None:
-            self.level += 1
-            self.report("action", "drop")
-            self.level -= 1
+        else:
+            self.trace_drop()
         self.depth -= deeper
         return 0
 
@@ -352,7 +359,7 @@ cdef class Xlate(XlateBase):
                 reason = OFPR_TABLE_MISS_FLOW
             self.controller(<uint16_t> min(max_len, 0xffff), reason, 0)
         elif port == flow_in_port(&self.flow) and port != OFPP_NONE:
-            self.report("detail", "skipping output to input port")
+            self.report("warn", "skipping output to input port")
         elif port != OFPP_NONE:
             self.output_port(port)
         return 0
@@ -393,7 +400,7 @@ cdef class Xlate(XlateBase):
         cdef bint was_mpls = self.was_mpls
         cdef uint32_t begin
         if self.depth >= MAX_DEPTH:
-            return self.fail("over max translation depth %d" % MAX_DEPTH)
+            return self.fail_depth()
         self.commit()
         base = self.base
         begin = self.out.length
@@ -602,7 +609,8 @@ cdef class Xlate(XlateBase):
         if n:
             memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if n >= MAX_MPLS:
-            return self.fail("dropping packet because of too many MPLS labels")
+            self.report("error", "too many MPLS labels")
+            return self.fail("Too many MPLS labels")
         if n:
             flow.mpls_lse[2] = flow.mpls_lse[1]
             flow.mpls_lse[1] = flow.mpls_lse[0]
@@ -629,7 +637,8 @@ cdef class Xlate(XlateBase):
             return 0
         memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
-            return self.fail("dropping packet because of too many MPLS labels")
+            self.report("error", "too many MPLS labels")
+            return self.fail("Too many MPLS labels")
         for i in range(1, n):
             flow.mpls_lse[i - 1] = flow.mpls_lse[i]
         flow.mpls_lse[n - 1] = 0
@@ -644,6 +653,7 @@ cdef class Xlate(XlateBase):
         if lse & 0xff > 1:
             flow.mpls_lse[0] = htonl(lse - 1)
             return 0
+        self.report("warn", "MPLS decrement TTL exception")
         self.controller(0xffff, OFPR_INVALID_TTL, 0)
         return 1
 
@@ -654,6 +664,7 @@ cdef class Xlate(XlateBase):
         if self.flow.nw_ttl > 1:
             self.flow.nw_ttl -= 1
             return 0
+        self.report("warn", "IPv4 decrement TTL exception")
         for i in range(o.data_len // 2):
             self.controller(0xffff, OFPR_INVALID_TTL, <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1]))
         return 1

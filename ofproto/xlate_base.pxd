@@ -77,6 +77,7 @@ cdef class XlateBase:
     cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1
     cdef int report(self, str kind, str text) except -1
     cdef int fail(self, str error) except -1
+    cdef int fail_depth(self) except -1
     cdef int commit(self) except -1
     cdef int output_port(self, uint16_t ofp_port) except -1
     cdef int output_xport(self, XPort port) except -1

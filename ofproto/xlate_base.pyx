@@ -101,9 +101,13 @@ cdef class XlateBase:
         """Drop the packet, whatever was done already."""
         if self.error is None:
             self.error = error
-            self.report("error", error)
         self.stop = True
         return 0
+
+    cdef int fail_depth(self) except -1:
+        if self.error is None:
+            self.report("error", "over max translation depth %d" % MAX_DEPTH)
+        return self.fail("Recursion too deep")
 
     cdef int commit(self) except -1:
         commit_actions(&self.flow, &self.base, &self.wc, self.out)
@@ -157,7 +161,7 @@ cdef class XlateBase:
             self.report("detail", "Nonexistent patch port peer")
             return 0
         if self.depth >= MAX_DEPTH:
-            return self.fail("over max translation depth %d" % MAX_DEPTH)
+            return self.fail_depth()
         self.add_patch(port, peer)
         self.commit()
         flow = self.flow

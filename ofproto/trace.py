@@ -1,0 +1,163 @@
+"""`ofproto/trace`: what happens to a packet, step by step, in Open vSwitch's layout.
+
+The same translation as for upcalls, with a list to note the steps in.
+"""
+
+from datapath import flow, odp
+from ofproto import xlate
+from ofproto.match import Match
+from ofproto.match_text import format_match, parse_match
+
+IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
+_PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
+_SUFFIX = {"error": " <<<<"}
+
+
+class TraceError(Exception):
+    """The request makes no sense; its text is for the user."""
+
+
+def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, names=None):
+    """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge.
+
+    `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
+    the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
+    the RecircTable to look up recirc_id in.  Raises TraceError.
+    """
+    try:
+        match = parse_match(text, names)
+    except ValueError as error:
+        raise TraceError(f"{text}: {error}") from None
+    key = bytes(match.key)
+    if packet is not None:
+        key = _with_packet(key, packet)
+    try:
+        result = xlate.translate(
+            bridge,
+            key,
+            recirc=recirc,
+            side_effects=learn,
+            packet_size=len(packet or b""),
+            now=now,
+            trace=True,
+        )
+    except LookupError as error:
+        raise TraceError(str(error)) from None
+    return report(key, result, names)
+
+
+def report(key, result, names=None):
+    """The whole text for a translated key."""
+    final = result.final_key
+    unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
+    lines = [
+        "Flow: " + format_flow(key, names),
+        *render(result.trace),
+        "",
+        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
+        "Megaflow: " + format_megaflow(key, result.mask, names),
+        "Datapath actions: " + odp.format_actions(result.actions),
+    ]
+    if result.error:
+        lines.append(f"Translation failed ({result.error}), packet is dropped.")
+    return "\n".join(lines) + "\n"
+
+
+def _has_metadata(key):
+    offset, size = flow.MEMBERS["metadata"]
+    registers = flow.MEMBERS["reg0"][0]
+    return any(key[offset : offset + size]) or any(key[registers : registers + 64])
+
+
+def _with_packet(key, packet):
+    """The packet's own key, with the pipeline's and the input port's values of `key`."""
+    parsed = bytearray(flow.extract(packet))
+    for start, size in (
+        flow.MEMBERS["in_port"],
+        (flow.KEY_PACKET_SIZE, flow.KEY_SIZE - flow.KEY_PACKET_SIZE),
+    ):
+        parsed[start : start + size] = key[start : start + size]
+    return bytes(parsed)
+
+
+def format_flow(key, names=None):
+    """A key as a match on all that its packet has."""
+    mask = bytearray(flow.wildcards_for(key[: flow.KEY_SIZE]))
+    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark"):
+        _only_if_set(key, mask, name)
+    for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
+        _only_if_set(key, mask, name)
+    _set(mask, "actset_output", 0)
+    _set(mask, "conj_id", 0)
+    _set(mask, "in_port", 0xFF)
+    return format_match(_match(key, mask), names)
+
+
+def format_megaflow(key, mask, names=None):
+    """What the datapath flow would match, as an OpenFlow match."""
+    shown = bytearray(mask)
+    for name in [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]:
+        _set(shown, name, 0)
+    for name in ("recirc_id", "packet_type"):
+        _set(shown, name, 0)
+    offset, size = flow.MEMBERS["recirc_id"]
+    recirc_id = int.from_bytes(key[offset : offset + size], "big")
+    text = format_match(_match(key, shown), names)
+    return f"recirc_id={recirc_id:#x}" * bool(recirc_id) + "recirc_id=0" * (not recirc_id) + (
+        ",eth," + text if text else ",eth"
+    )
+
+
+def _match(key, mask):
+    return Match(bytes(a & b for a, b in zip(key, mask, strict=True)), bytes(mask))
+
+
+def _set(mask, name, value):
+    offset, size = flow.MEMBERS[name]
+    mask[offset : offset + size] = bytes([value]) * size
+
+
+def _only_if_set(key, mask, name):
+    """Shows a member that is 0 in most packets only where it is not."""
+    offset, size = flow.MEMBERS[name]
+    _set(mask, name, 0xFF if any(key[offset : offset + size]) else 0)
+
+
+def render(steps):
+    """The lines for translation's steps.
+
+    What an action leads to stands under it, one level deeper unless it is the last of its list,
+    where nothing follows that it could be taken for.
+    """
+    lines = []
+    base = {1: 0}  # level of a list of actions -> its indentation
+    child = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
+    for at, (level, kind, text) in enumerate(steps):
+        if kind == "bridge":
+            own, inner = child[level]
+            child[level] = (inner, inner)
+            lines += ["", "    " * own + text, "    " * own + "-" * len(text)]
+        elif kind in ("table", "thaw"):
+            own, inner = child[level]
+            base[level + 1] = inner
+            lines.append("    " * own + text)
+        elif kind == "action":
+            indent = base.setdefault(level, base.get(level - 1, 0))
+            last = _is_last(steps, at)
+            child[level] = (indent, indent) if last else (indent + 1, indent + 2)
+            lines.append("    " * (indent + 1) + text)
+        else:
+            indent = base.get(level, 0) + (level > 0)
+            lines.append("    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
+    return lines
+
+
+def _is_last(steps, at):
+    """No action of the same list follows."""
+    level = steps[at][0]
+    for other, kind, _text in steps[at + 1 :]:
+        if other < level:
+            return True
+        if other == level and kind == "action":
+            return False
+    return True
