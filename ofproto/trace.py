@@ -103,8 +103,10 @@ def format_megaflow(key, mask, names=None):
     offset, size = flow.MEMBERS["recirc_id"]
     recirc_id = int.from_bytes(key[offset : offset + size], "big")
     text = format_match(_match(key, shown), names)
-    return f"recirc_id={recirc_id:#x}" * bool(recirc_id) + "recirc_id=0" * (not recirc_id) + (
-        ",eth," + text if text else ",eth"
+    return (
+        f"recirc_id={recirc_id:#x}" * bool(recirc_id)
+        + "recirc_id=0" * (not recirc_id)
+        + (",eth," + text if text else ",eth")
     )
 
 
