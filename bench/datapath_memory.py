@@ -16,7 +16,7 @@ PACKETS = 2_000_000
 
 
 def frames(count: int) -> list[bytes]:
-    """UDP frames of that many flows; they differ in their source address."""
+    """UDP frames of that many flows; they differ in their destination address."""
     made = []
     for i in range(count):
         ethernet = bytes.fromhex("020000000002020000000001 0800")
@@ -27,17 +27,24 @@ def frames(count: int) -> list[bytes]:
     return made
 
 
+def mask_of(number: int) -> bytes:
+    """A mask as a rule on the destination address makes it, the same flows with another bit each."""
+    text = (
+        "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth(src=0:0:0:0:0:0,dst=0:0:0:0:0:0),"
+        "eth_type(0x0800),ipv4(dst=0.0.0.0,frag=no)"
+    )
+    mask = bytearray(flow.parse_key(text)[1])
+    offset, _ = flow.MEMBERS["tp_src"]
+    mask[offset : offset + 2] = (number << 1).to_bytes(2, "big")
+    return bytes(mask)
+
+
 def classifier(found: list[bytes], subtables: int) -> Classifier:
-    """All flows installed; the masks differ in a bit that is zero in every frame."""
+    """All flows installed, spread evenly over subtables."""
     made = Classifier()
+    masks = [mask_of(number) for number in range(subtables)]
     for i, frame in enumerate(found):
-        key = flow.extract(frame, in_port=1)
-        mask = bytearray(flow.wildcards_for(key))
-        offset, _ = flow.MEMBERS["nd_target"]
-        bit = i % subtables
-        if bit:
-            mask[offset + bit // 8] |= 1 << bit % 8
-        made.insert(key, bytes(mask))
+        made.insert(flow.extract(frame, in_port=1), masks[i % subtables])
     return made
 
 

@@ -15,6 +15,7 @@ from datapath.packet cimport NO_OFFSET, get16, get32, packet, packet_init
 cdef extern from "datapath/flow_key.h":
     const uint64_t MAP_METADATA, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_IPV4, MAP_IPV6
     const uint64_t MAP_IP, MAP_L4, MAP_IGMP, MAP_ARP, MAP_ND, MAP_TUNNEL
+    void key_clear_packet(flow_key *) noexcept nogil
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -283,7 +284,7 @@ cdef inline uint64_t _ipv6(packet *p, cursor *c, flow_key *key) noexcept nogil:
     take(c, 40)
     memcpy(key.ipv6_src, ip + 8, 32)    # ipv6_src and ipv6_dst
     proto = ip[6]
-    if not _extensions(c, &proto, &frag):
+    if not _extensions(c, &proto, &frag) or c.at - p.data >= NO_OFFSET:
         return map
     p.l4 = <uint16_t> (c.at - p.data)
     key.ipv6_label = htonl(get32(ip) & 0xfffff)
@@ -307,7 +308,7 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     cdef cursor c
     cdef uint16_t ethertype
     cdef uint64_t map = MAP_METADATA | _tunnel_map(key)
-    memset(key, 0, KEY_PACKET_SIZE)
+    key_clear_packet(key)
     key.recirc_id = p.recirc_id
     key.in_port = p.in_port
     key.skb_priority = p.skb_priority

@@ -37,7 +37,8 @@ cdef struct subtable:
     uint64_t hits               # since the ranking was last halved
     uint64_t matches            # since the subtable was made
     uint8_t index[KEY_DP_WORDS]             # which words,
-    uint64_t mask[KEY_DP_WORDS]             # and their masks, packed
+    uint64_t mask[KEY_DP_WORDS]             # their masks,
+    uint64_t salt[KEY_DP_WORDS]             # and hash_salt of each, packed
 
 cdef struct megaflow_table:
     subtable **subs             # best first

@@ -8,8 +8,8 @@ from libc.errno cimport EEXIST, ENOMEM
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from datapath.flow cimport KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid
-from datapath.hashing cimport hash_finish, hash_word
+from datapath.flow cimport KEY_DP_WORDS, KEY_SIZE, flow_key
+from datapath.hashing cimport hash_finish, hash_salt, hash_salted, hash_word
 from datapath.megaflow cimport *
 
 cdef extern from *:
@@ -66,16 +66,17 @@ cdef slot *_slots_grown(slot *old, uint32_t old_mask) noexcept nogil:
 
 cdef subtable *_subtable_find(const megaflow_table *t, const flow_key *mask) noexcept nogil:
     cdef const uint64_t *words = <const uint64_t *> mask
-    cdef uint32_t n = 0, s, i
+    cdef uint32_t n = 0, s, w
     cdef subtable *sub
+    cdef int i
     for i in range(KEY_DP_WORDS):
         n += words[i] != 0
     for s in range(t.n_subs):
         sub = t.subs[s]
         if sub.n_words != n:
             continue
-        for i in range(n):
-            if words[sub.index[i]] != sub.mask[i]:
+        for w in range(n):
+            if words[sub.index[w]] != sub.mask[w]:
                 break
         else:
             return sub
@@ -86,7 +87,7 @@ cdef subtable *_subtable_new(megaflow_table *t, const flow_key *mask) noexcept n
     cdef const uint64_t *words = <const uint64_t *> mask
     cdef subtable **subs
     cdef subtable *sub
-    cdef uint32_t i
+    cdef int i
     if t.n_subs == t.room_subs:
         subs = <subtable **> realloc(t.subs, (t.room_subs * 2 + 8) * sizeof(subtable *))
         if subs == NULL:
@@ -105,6 +106,7 @@ cdef subtable *_subtable_new(megaflow_table *t, const flow_key *mask) noexcept n
         if words[i]:
             sub.index[sub.n_words] = <uint8_t> i
             sub.mask[sub.n_words] = words[i]
+            sub.salt[sub.n_words] = hash_salt(i)
             sub.n_words += 1
     t.subs[t.n_subs] = sub
     t.n_subs += 1
@@ -143,7 +145,7 @@ cdef inline uint64_t _hash(const subtable *sub, const flow_key *key) noexcept no
     cdef uint64_t sum = 0
     cdef uint32_t i
     for i in range(sub.n_words):
-        sum += hash_word(words[sub.index[i]] & sub.mask[i], sub.index[i])
+        sum += hash_salted(words[sub.index[i]] & sub.mask[i], sub.salt[i])
     return hash_finish(sum)
 
 

@@ -23,6 +23,9 @@ class ActionBuffer:
     """A growing list of actions, filled from C; bytes(buffer) raises MemoryError when it failed."""
 
     def __bytes__(self) -> bytes: ...
+    def __len__(self) -> int: ...
+    def add(self, name: str, *values: int | bytes) -> int | None:
+        """One action by the name of its C method, numbers in host order; for tests."""
 
 def check_actions(actions: bytes) -> None:
     """ValueError where the datapath would not take the list."""

@@ -166,3 +166,47 @@ def test_nesting_is_limited():
     odp.check_actions(actions)
     with pytest.raises(ValueError, match="deep"):
         odp.check_actions(attribute(odp.CLONE, actions))
+
+
+def test_buffer_builds_what_the_text_says():
+    buffer = odp.ActionBuffer()
+    member = list(flow.MEMBERS).index("nw_ttl")
+    buffer.add("push_vlan", 0x88A8, 0x1005)
+    buffer.add("set", member, b"\x3f", b"\xff")
+    buffer.add("pop_vlan")
+    sample = buffer.add("start_nested", odp.SAMPLE, 0xFFFFFFFF)
+    buffer.add("output", 1)
+    clone = buffer.add("start_nested", odp.CLONE, 0)
+    buffer.add("output", 2)
+    buffer.add("trunc", 100)
+    buffer.add("end_nested", clone)
+    buffer.add("end_nested", sample)
+    buffer.add("push_mpls", 0x5140, 0x8847)
+    buffer.add("pop_mpls", 0x800)
+    buffer.add("hash", odp.ALG_SYM_L4, 3)
+    buffer.add("userspace", 1, b"abc")
+    buffer.add("append", odp.parse_actions("7,8"))
+    kept = len(buffer)
+    buffer.add("output", 99)
+    buffer.add("truncate", kept)
+    buffer.add("drop", 3)
+    buffer.add("recirc", 0x11)
+    text = (
+        "push_vlan(tpid=0x88a8,vid=5,pcp=0),set(ipv4(ttl=63)),pop_vlan,"
+        "sample(sample=100.0%,actions(1,clone(2,trunc(100)))),"
+        "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847),pop_mpls(eth_type=0x800),"
+        "hash(sym_l4(3)),userspace(pid=0,slow_path(action),userdata(616263)),7,8,drop(3),"
+        "recirc(0x11)"
+    )
+    assert odp.format_actions(bytes(buffer)) == text
+    assert odp.parse_actions(text) == bytes(buffer)
+
+
+def test_buffer_has_an_end():
+    buffer = odp.ActionBuffer()
+    for _ in range(odp.ACTIONS_SIZE // 8):
+        buffer.add("output", 1)
+    odp.check_actions(bytes(buffer))
+    buffer.add("output", 1)
+    with pytest.raises(MemoryError):
+        bytes(buffer)
