@@ -49,7 +49,7 @@ cdef slot slot_of(field, int start, int n_bits):
     s.offset = offset
     s.size = max(size, (shift + bits + 7) // 8)
     s.shift = shift + start
-    s.n_bits = n_bits
+    s.n_bits = min(n_bits, bits - start)
     return s
 
 
@@ -70,6 +70,7 @@ cdef int emit_set(Program p, field, value, mask) except -1:
     if field is VLAN_VID:
         mask &= 0xfff
     s = slot_of(field, 0, field.n_bits)
+    mask &= (1 << field.slot[2]) - 1        # arp_op: the key has its low byte
     data = ((value & mask) << s.shift).to_bytes(s.size, "big")
     data += (mask << s.shift).to_bytes(s.size, "big")
     o = emit(p, OP_SET, SET_FIELD)

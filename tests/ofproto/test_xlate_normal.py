@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 from scapy.all import ARP, IP, Dot1Q, Ether, Raw
+from xlate_world import NORMAL, World, key_of, output
 
 from datapath import odp
 from ofproto.xbridge import connect_patch
 from ofproto.xlate import translate
-from xlate_world import NORMAL, World, key_of, output
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
