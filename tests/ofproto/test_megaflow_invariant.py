@@ -9,7 +9,6 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ofproto.recirc import RecircTable
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6
 from scapy.contrib.mpls import MPLS
 from xlate_world import (
@@ -29,6 +28,7 @@ from xlate_world import (
 )
 
 from datapath import flow, odp
+from ofproto.recirc import RecircTable
 from ofproto.xbridge import connect_patch
 from ofproto.xlate import translate
 

@@ -6,7 +6,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ofproto.recirc import RecircTable
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw
 from scapy.contrib.mpls import MPLS
 from xlate_world import (
@@ -26,6 +25,7 @@ from xlate_world import (
 
 from datapath import odp
 from datapath.execute import Recorder
+from ofproto.recirc import RecircTable
 from ofproto.xlate import translate
 
 A, B = "00:00:00:00:00:0a", "00:00:00:00:00:0b"

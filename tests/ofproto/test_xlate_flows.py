@@ -3,14 +3,14 @@
 from types import SimpleNamespace
 
 import pytest
-from ofproto.compile import compile_actions
-from ofproto.flows import Flows
-from ofproto.revalidator import Revalidator
 from scapy.all import ARP, IP, TCP, Ether
 from xlate_world import CONTROLLER, NORMAL, World, key_of, match, output, resubmit
 
 from datapath import flow, odp
 from datapath.execute import Recorder
+from ofproto.compile import compile_actions
+from ofproto.flows import Flows
+from ofproto.revalidator import Revalidator
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
 BROADCAST = "ff:ff:ff:ff:ff:ff"

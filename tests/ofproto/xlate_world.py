@@ -1,9 +1,8 @@
 """A bridge to translate on, and packets, for the tests of translation."""
 
-from ofproto.compile import compile_actions
-
 from datapath import flow
 from ofproto.classifier import Rule
+from ofproto.compile import compile_actions
 from ofproto.fields import BY_NAME
 from ofproto.match import Match
 from ofproto.xbridge import Generation, XBridge, XBundle, XPort
