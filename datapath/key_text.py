@@ -406,7 +406,7 @@ def name_and_body(item: str) -> tuple[str, str]:
 
 def fields_of(name: str, body: str) -> list[Field]:
     """The fields of the group NAME, for L2 to L4 and metadata; ValueError."""
-    if name == "mpls" and "label0" in body:
+    if name == "mpls" and any(f"{field.label}=" in body for field in L3["mpls3"]):
         return L3["mpls3"]
     for groups in (METADATA, L3, L4):
         if name in groups:

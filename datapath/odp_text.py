@@ -171,13 +171,20 @@ def _format_group(name: str, fields: list[key_text.Field], sets: list[tuple[str,
     return f"set({name}({','.join(parts)}))"
 
 
+def _reads_as(text: str, actions: bytes) -> bool:
+    try:
+        return parse_actions(text) == actions
+    except ValueError:
+        return False
+
+
 def _format_sets(run: list[tuple[str, int, int]], key: bytes | None) -> list[str]:
     texts = []
     while run:
         name, fields, count = _choose(run, key)
         text = _format_group(name, fields, run[:count]) if count else ""
         wanted = b"".join(set_attribute(*one) for one in run[:count])
-        if not count or parse_actions(text) != wanted:
+        if not count or not _reads_as(text, wanted):
             # No notation keeps this: by the member's own name.
             member, value, mask = run[0]
             text, count = f"set({member}({value:#x}/{mask:#x}))", 1

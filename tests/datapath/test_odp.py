@@ -99,6 +99,13 @@ TEXTS = [
 ]
 
 
+def test_inner_labels():
+    frame = frames()["mpls2"]
+    actions = set_attribute("mpls_lse1", 5 << 12, 0xFFFFF000)
+    text = odp.format_actions(actions, flow.extract(frame))
+    assert text == "set(mpls(label1=5))" and odp.parse_actions(text) == actions
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_forms(text):
     assert odp.format_actions(odp.parse_actions(text)) == text
