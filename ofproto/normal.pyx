@@ -70,15 +70,14 @@ cdef void extract_tags(const flow_key *flow, xtag *tags) noexcept nogil:
 
 
 cdef void put_tags(flow_key *flow, const xtag *tags, int priority_tags) noexcept nogil:
-    """Tags of VID 0 and priority 0 are there only as priority_tags says."""
+    """A tag with VID and priority 0 is there only where priority_tags wants it, or inside another."""
     cdef uint16_t tci
     cdef int i, n = 0
     cdef vlan_tag fresh[2]
     memset(fresh, 0, sizeof(fresh))
     for i in range(2):
         tci = tags[i].vid | tags[i].pcp
-        if (tags[i].vid or (i == 0 and priority_tags == PRIORITY_TAGS_ALWAYS)
-                or (tags[i].pcp and priority_tags != PRIORITY_TAGS_NEVER)
+        if (tci or (i == 0 and priority_tags == PRIORITY_TAGS_ALWAYS)
                 or (tags[i].tpid and i == 1)):
             fresh[n].tpid = htons(tags[i].tpid if tags[i].tpid else 0x8100)
             fresh[n].tci = htons(tci | 0x1000)
@@ -115,7 +114,7 @@ cdef void tags_in(XBundle bundle, const xtag *packet, xtag *tags) noexcept:
         tags[1] = packet[0]
         tags[0].tpid = bundle.qinq_tpid
         tags[0].vid = bundle.vlan
-        tags[0].pcp = packet[0].pcp
+        tags[0].pcp = 0
     elif bundle.mode == VLAN_ACCESS or (not packet[0].vid and bundle.mode != VLAN_TRUNK):
         tags[0].vid = bundle.vlan
 
@@ -131,6 +130,8 @@ cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
             packet[0].pcp = tags[0].pcp if bundle.priority_tags_ != PRIORITY_TAGS_NEVER else 0
     elif bundle.mode == VLAN_NATIVE_UNTAGGED and tags[0].vid == bundle.vlan:
         packet[0].vid = 0
+        if bundle.priority_tags_ == PRIORITY_TAGS_NEVER:
+            packet[0].pcp = 0
 
 
 cdef int output_bundle(XlateBase x, XBundle bundle, const xtag *tags) except -1:
@@ -163,7 +164,10 @@ cdef int flood(XlateBase x, XBundle in_bundle, const xtag *tags) except -1:
     for bundle in list(x.bridge.bundles):
         if x.stop:
             break
-        if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid)
+        if bundle.has_cvlans and tags[0].tpid:
+            x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
+            x.wc.vlan[1].tci |= htons(0x1fff)
+        if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
                 and bundle_floods(bundle)
                 and not (in_bundle is not None and in_bundle.protected and bundle.protected)):
             output_bundle(x, bundle, tags)

@@ -28,7 +28,7 @@ def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, na
         match = parse_match(text, names)
     except ValueError as error:
         raise TraceError(f"{text}: {error}") from None
-    key = bytes(match.key)
+    key = _with_tpid(match.key)
     if packet is not None:
         key = _with_packet(key, packet)
     try:
@@ -61,6 +61,17 @@ def report(key, result, names=None):
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
     return "\n".join(lines) + "\n"
+
+
+def _with_tpid(key):
+    """Flow text says nothing of a tag's TPID."""
+    made = bytearray(key)
+    for number in (0, 1):
+        tci = flow.MEMBERS[f"vlan{number}_tci"][0]
+        tpid = flow.MEMBERS[f"vlan{number}_tpid"][0]
+        if made[tci] & 0x10 and not any(made[tpid : tpid + 2]):
+            made[tpid : tpid + 2] = b"\x81\x00"
+    return bytes(made)
 
 
 def _has_metadata(key):

@@ -100,5 +100,5 @@ cdef class XBridge:
 
 
 cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept
-cdef bint bundle_includes_vlan(XBundle bundle, int vlan) noexcept
+cdef bint bundle_includes_vlan(XBundle bundle, int vlan, int inner) noexcept
 cdef bint bundle_allows_cvlan(XBundle bundle, int vlan) noexcept

@@ -111,9 +111,11 @@ cdef class XBundle:
         elif tag is None:
             tag = 0
         self.has_trunks = bool(trunks) and kind != VLAN_ACCESS and kind != VLAN_DOT1Q_TUNNEL
+        if tag > 0 and (kind == VLAN_NATIVE_TAGGED or kind == VLAN_NATIVE_UNTAGGED):
+            # The native VLAN is one of them, and stands for VLAN 0, which is not.
+            trunks = set(trunks or range(1, 4096)) - {0} | {tag}
+            self.has_trunks = True
         set_bits(self.trunk_bits, trunks if self.has_trunks else ())
-        if self.has_trunks and kind != VLAN_TRUNK:
-            self.trunk_bits[tag >> 3] |= 1 << (tag & 7)     # the native VLAN is one of them
         self.has_cvlans = bool(cvlans) and kind == VLAN_DOT1Q_TUNNEL
         set_bits(self.cvlan_bits, cvlans if self.has_cvlans else ())
         self.mode = kind
@@ -147,9 +149,9 @@ cdef class XBundle:
         """Customer VLANs of a tunnel port; None: all."""
         return get_bits(self.cvlan_bits) if self.has_cvlans else None
 
-    def includes_vlan(self, int vlan):
-        """Whether frames of this VLAN come in or go out here."""
-        return bundle_includes_vlan(self, vlan)
+    def includes_vlan(self, int vlan, int inner=0):
+        """Whether frames of this VLAN (and inner tag) go out here."""
+        return bundle_includes_vlan(self, vlan, inner)
 
     def __repr__(self):
         return f"<XBundle {self.name}>"
@@ -159,9 +161,11 @@ cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept:
     return not bundle.has_trunks or has_bit(bundle.trunk_bits, vlan)
 
 
-cdef bint bundle_includes_vlan(XBundle bundle, int vlan) noexcept:
-    if bundle.mode == VLAN_ACCESS or bundle.mode == VLAN_DOT1Q_TUNNEL:
+cdef bint bundle_includes_vlan(XBundle bundle, int vlan, int inner) noexcept:
+    if bundle.mode == VLAN_ACCESS:
         return vlan == bundle.vlan
+    if bundle.mode == VLAN_DOT1Q_TUNNEL:
+        return vlan == bundle.vlan and bundle_allows_cvlan(bundle, inner)
     return bundle_trunks_vlan(bundle, vlan)
 
 

@@ -140,8 +140,8 @@ OUTSIDE = {
     "trunk": {0: 0, 10: 10, 20: 20},
     "trunk 10,20": {0: None, 10: 10, 20: 20},
     "trunk 20": {0: None, 10: None, 20: 20},
-    "native-tagged": {0: 0, 10: 10, 20: 20},
-    "native-untagged": {0: 0, 10: 0, 20: 20},
+    "native-tagged": {0: None, 10: 10, 20: 20},
+    "native-untagged": {0: None, 10: 0, 20: 20},
     "native-untagged 20": {0: None, 10: 0, 20: 20},
     "access 20": {0: None, 10: None, 20: 0},
 }
