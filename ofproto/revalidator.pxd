@@ -17,6 +17,7 @@ cdef class Revalidator:
     cdef list orphans                   # FlowInfo without a ukey, until the round ends
     cdef uint64_t checked               # generation that the queue is for
     cdef bint check(self, Ukey ukey, int64_t now) except -1
+    cdef bint put(self, Ukey ukey, bytes actions, int64_t now) except -1
     cdef int delete(self, Ukey ukey, int64_t now) except -1
     cdef int credit(self, Ukey ukey, info, int64_t now) except -1
     cdef int see(self, info, int64_t now) except -1

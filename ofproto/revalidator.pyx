@@ -116,6 +116,9 @@ cdef class Revalidator:
         self.credit(ukey, info, now)
         if len(self.flows.by_ufid) > self.flows.flow_limit:
             idle = CROWDED_IDLE
+        if info.actions != ukey.actions:
+            # An installation on its way overtook a change, or somebody else made one.
+            self.put(ukey, ukey.actions, now)
         if now - max(ukey.used, ukey.created) >= idle:
             self.counts["idle"] += 1
             self.delete(ukey, now)
@@ -190,16 +193,20 @@ cdef class Revalidator:
             return False
         if same_actions(ukey, self.flows.xlate):
             self.counts["kept"] += 1
-        else:
-            self.counts["modified"] += 1
-            try:
-                self.flows.dpif.flow_put(ukey.key, ukey.mask, self.flows.xlate_actions(),
-                                         ufid=ukey.ufid)
-            except OSError:
-                self.counts["dpif_errors"] += 1
-                self.flows.remove_ukey(ukey, now)
-                return False
+        elif not self.put(ukey, self.flows.xlate_actions(), now):
+            return False
         self.flows.take_translation(ukey, now)
+        return True
+
+    cdef bint put(self, Ukey ukey, bytes actions, int64_t now) except -1:
+        """Gives a flow other actions; False when the datapath refuses, then it is forgotten."""
+        self.counts["modified"] += 1
+        try:
+            self.flows.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
+        except OSError:
+            self.counts["dpif_errors"] += 1
+            self.flows.remove_ukey(ukey, now)
+            return False
         return True
 
     cdef int delete(self, Ukey ukey, int64_t now) except -1:

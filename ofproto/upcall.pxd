@@ -1,0 +1,16 @@
+# The packets that come up from the datapath.
+
+from libc.stdint cimport int64_t, uint32_t
+
+from datapath.dpif cimport Dpif, upcall
+from datapath.flow cimport flow_key
+from ofproto.flows cimport Flows, Ukey
+
+
+cdef class UpcallHandler(Flows):
+    cdef Dpif rings                     # the dpif, typed
+    cdef int handle(self, upcall *u, int64_t now) except -1
+    cdef int answer(self, upcall *u, int64_t now) except -1
+    cdef int execute(self, upcall *u) except -1
+    cdef int install(self, upcall *u, int64_t now) except -1
+    cdef int packet_in(self, const upcall *u) except -1
