@@ -17,4 +17,5 @@ cdef enum:
     DROP_NO_HEADROOM            # no room to push a header
     DROP_BAD_OFFLOAD            # offload state that contradicts the frame (checksum, segmentation)
     DROP_NO_MEMORY
+    DROP_RX_QUEUE_FULL          # came faster than the worker took them; counted by the kernel
     DROP_REASONS                # how many

@@ -16,4 +16,5 @@ NAMES = (
     "no_headroom",
     "bad_offload",
     "no_memory",
+    "rx_queue_full",
 )

@@ -1,0 +1,52 @@
+"""Messages on datapath.sock: how vswitchd and pyvs-dpctl ask the datapath process.
+
+A message is HEADER, `text_size` bytes of JSON (an object), then the rest as bytes.  A request
+carries an operation's name in "op", and is answered in order by one message with the same
+sequence number: its JSON has "error" (an errno) and "text" when it failed.  Host byte order.
+
+A flow's bytes, in requests and replies: FLOW, then where keys are given KEY_DP_SIZE bytes of
+masked key, as many of mask, and the actions, padded to 8.
+"""
+
+import struct
+
+import orjson
+
+HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, sequence number
+FLOW = struct.Struct("=16sQQQHHI")  # ufid, packets, bytes, used (ms), TCP flags, 0, actions' size
+VNET = struct.Struct("=BBHHHH")
+MAX_MESSAGE = 4 << 20
+MAX_FDS = 253  # SCM_MAX_FD
+
+
+class ProtocolError(ValueError):
+    """The bytes are no message of ours; the connection is of no more use."""
+
+
+def encode(body: dict, data: bytes = b"", seq: int = 0) -> bytes:
+    """One message."""
+    text = orjson.dumps(body)
+    return HEADER.pack(HEADER.size + len(text) + len(data), len(text), seq) + text + data
+
+
+def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
+    """Take the first message out of `buffer`: (body, data, seq), or None while it is incomplete.
+
+    Raises ProtocolError.
+    """
+    if len(buffer) < HEADER.size:
+        return None
+    size, text_size, seq = HEADER.unpack_from(buffer)
+    if not HEADER.size + text_size <= size <= MAX_MESSAGE:
+        raise ProtocolError(f"a message of {size} bytes, {text_size} of JSON")
+    if len(buffer) < size:
+        return None
+    try:
+        body = orjson.loads(bytes(buffer[HEADER.size : HEADER.size + text_size]))
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"bad JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ProtocolError("the JSON is no object")
+    data = bytes(buffer[HEADER.size + text_size : size])
+    del buffer[:size]
+    return body, data, seq

@@ -1,0 +1,118 @@
+# A worker: one thread that receives from its ports, looks up, acts and sends, without the GIL.
+#
+# Everything in struct worker belongs to that thread.  The control thread speaks to it by one
+# command at a time (run_command), and reads counters, each a whole aligned word, as it likes.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from datapath.drops cimport DROP_REASONS
+from datapath.emc cimport emc, emc_key
+from datapath.execute cimport executor
+from datapath.flow cimport flow_key
+from datapath.megaflow cimport megaflow, megaflow_table
+from datapath.netdev cimport BURST, iovec, mmsghdr, netdev, netdev_side, rx_burst
+from datapath.packet cimport packet
+from datapath.ring cimport ring
+
+cdef enum:
+    FRAMES = 256                # frames that wait to be sent, at most
+    ARENA = 256 * 1024          # bytes for copies of such frames
+    COPY_LIMIT = 2048           # larger frames are sent at once instead of copied
+    DOWN_BATCH = 64             # records of the down ring in one round
+    EVENTS = 64
+    NO_FRAME = 0xffffffff
+
+cdef enum command_kind:
+    COMMAND_STOP
+    COMMAND_PORT_ADD
+    COMMAND_PORT_DEL
+    COMMAND_FLOW_PUT
+    COMMAND_FLOW_DEL
+    COMMAND_FLOW_GET
+    COMMAND_FLOW_FLUSH
+    COMMAND_FLOW_DUMP
+    COMMAND_EXECUTE
+    COMMAND_INJECT
+    COMMAND_RINGS
+
+# One flow as commands give it out.
+cdef struct flow_record:
+    uint8_t ufid[16]
+    uint64_t n_packets
+    uint64_t n_bytes
+    uint64_t used               # ms of CLOCK_MONOTONIC; 0: never
+    uint16_t tcp_flags          # host order
+    uint16_t pad
+    uint32_t actions_size       # the actions follow key and mask, padded to 8
+
+cdef struct command:
+    command_kind kind
+    int error                   # result: 0 or an errno
+    netdev *dev                 # PORT_ADD, PORT_DEL, INJECT
+    const uint8_t *ufid
+    const flow_key *key
+    const flow_key *mask
+    const uint8_t *actions
+    uint32_t actions_size
+    packet *p                   # EXECUTE, INJECT
+    bint keys                   # FLOW_DUMP: with keys, masks and actions
+    uint8_t *buffer             # FLOW_GET, FLOW_DEL, FLOW_DUMP: flow_records go here
+    uint32_t room
+    uint32_t used               # result: bytes in the buffer
+    uint32_t cursor             # FLOW_DUMP: 0 at first, NO_FRAME at the end
+    int up_fd                   # RINGS: memfds, -1: none; taken over (mapped), not closed
+    int down_fd
+    int up_event                # an eventfd, which the worker closes with the rings
+
+cdef struct frame:
+    iovec vector                # a virtio-net header, then the frame
+    uint32_t next
+
+cdef struct worker:
+    uint32_t id
+    int epoll_fd
+    int wake_fd                 # eventfd: a command, or a record in the down ring
+    int done_fd                 # eventfd: the command is done
+    bint running
+    command *mailbox            # written by the control thread, emptied by the worker
+    netdev **ports              # MAX_PORTS pointers
+    netdev **hot                # ports that may have frames
+    uint32_t n_hot
+    megaflow_table flows
+    emc cache
+    executor x
+    rx_burst burst
+    flow_key keys[BURST]
+    emc_key prepared[BURST]
+    uint64_t now                # ns, taken once for each burst
+    netdev_side *side           # that what happens now is counted for
+    netdev_side nowhere         # for packets of no port
+    # transmission
+    frame frames[FRAMES]
+    mmsghdr messages[FRAMES]
+    uint32_t n_frames
+    netdev **sending            # ports with frames waiting
+    uint32_t n_sending
+    uint8_t *arena
+    uint32_t arena_used
+    uint8_t *segment_buffer
+    netdev *segmenting
+    bint keep                   # the packet in hand may be sent from where it lies
+    # rings to vswitchd
+    ring up
+    ring down
+    int up_event
+    uint8_t *down_packet        # a private copy of what is executed
+    uint8_t *down_actions
+    # counters
+    uint64_t n_packets
+    uint64_t n_bursts
+    uint64_t n_upcalls
+    uint64_t n_lost
+    uint64_t n_sleeps
+    uint64_t n_recirculations
+
+cdef class Worker:
+    cdef worker w
+    cdef object thread
+    cdef int run_command(self, command *c) except -1
