@@ -26,13 +26,13 @@ from datapath.upcall cimport (
 from collections import namedtuple
 
 from datapath import flow, protocol
+from datapath.protocol import FlowInfo
 
 TIMEOUT = 10.0                  # seconds to wait for an answer
 
 PortInfo = namedtuple(
     "PortInfo", "port_no name type ifindex dead stats drops options"
 )
-FlowInfo = namedtuple("FlowInfo", "ufid key mask actions packets bytes used tcp_flags")
 
 
 class DpifError(OSError):
@@ -177,26 +177,13 @@ cdef class Dpif:
         self._request("flow_put", record + key + mask + actions)
         return ufid
 
-    def _flows(self, data):
-        cdef uint32_t at = 0, size
-        while at + protocol.FLOW.size <= len(data):
-            ufid, packets, n_bytes, used, flags, _, size = protocol.FLOW.unpack_from(data, at)
-            at += protocol.FLOW.size
-            key = data[at : at + KEY_DP_SIZE]
-            at += KEY_DP_SIZE
-            mask = data[at : at + KEY_DP_SIZE]
-            at += KEY_DP_SIZE
-            actions = data[at : at + size]
-            at += padded(size)
-            yield FlowInfo(ufid, key, mask, actions, packets, n_bytes, used, flags)
-
     def flow_get(self, ufid):
         """FlowInfo; DpifError ENOENT when there is none."""
-        return next(self._flows(self._request("flow_get", bytes(ufid))[1]))
+        return next(protocol.flows(self._request("flow_get", bytes(ufid))[1]))
 
     def flow_del(self, ufid):
         """Returns the flow as it was at its end, or None when there was none."""
-        return next(self._flows(self._request("flow_del", bytes(ufid))[1]), None)
+        return next(protocol.flows(self._request("flow_del", bytes(ufid))[1]), None)
 
     def flow_flush(self):
         """Delete all flows."""
@@ -207,7 +194,7 @@ cdef class Dpif:
         cursor = None
         while True:
             body, data = self._request("flow_dump", cursor=cursor)
-            yield from self._flows(data)
+            yield from protocol.flows(data)
             cursor = body["cursor"]
             if cursor is None:
                 return

@@ -9,14 +9,22 @@ masked key, as many of mask, and the actions, padded to 8.
 """
 
 import struct
+from collections import namedtuple
+from collections.abc import Iterator
 
 import orjson
+
+from datapath.flow import KEY_DP_SIZE
 
 HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, sequence number
 FLOW = struct.Struct("=16sQQQHHI")  # ufid, packets, bytes, used (ms), TCP flags, 0, actions' size
 VNET = struct.Struct("=BBHHHH")
 MAX_MESSAGE = 4 << 20
 MAX_FDS = 253  # SCM_MAX_FD
+
+# One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
+# packet, 0 for never; tcp_flags: OR of all packets, host order.
+FlowInfo = namedtuple("FlowInfo", "ufid key mask actions packets bytes used tcp_flags")
 
 
 class ProtocolError(ValueError):
@@ -50,3 +58,23 @@ def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
     data = bytes(buffer[HEADER.size + text_size : size])
     del buffer[:size]
     return body, data, seq
+
+
+def flows(data: bytes) -> Iterator[FlowInfo]:
+    """The flows, with keys, in a reply's bytes."""
+    at = 0
+    while at + FLOW.size <= len(data):
+        ufid, packets, n_bytes, used, flags, _, size = FLOW.unpack_from(data, at)
+        mask = at + FLOW.size + KEY_DP_SIZE
+        actions = mask + KEY_DP_SIZE
+        yield FlowInfo(
+            ufid,
+            data[at + FLOW.size : mask],
+            data[mask:actions],
+            data[actions : actions + size],
+            packets,
+            n_bytes,
+            used,
+            flags,
+        )
+        at = actions + (size + 7 & ~7)

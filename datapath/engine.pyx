@@ -1,0 +1,424 @@
+"""Ports and workers of one datapath process, as its control thread manages them.
+
+Every method runs in the control thread.  A change goes to the workers as commands, one worker
+after the other; what a method returns has happened in all of them.
+"""
+
+import errno as error_numbers
+import os
+
+from libc.errno cimport ENOENT
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, malloc
+
+from datapath.flow cimport KEY_DP_SIZE, flow_key
+from datapath.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
+from datapath.packet cimport PACKET_HEADROOM, packet, packet_init
+from datapath.upcall cimport padded
+from datapath.worker cimport *
+
+from datapath import odp, protocol
+from datapath.netdev_dummy import DummyNetdev
+from datapath.netdev_packet import PacketNetdev
+from datapath.netdev_tap import open_internal
+from datapath.ring import create_memory
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t htonl(uint32_t)
+
+UP_RING = 8 << 20               # a GSO frame takes 64 KiB of it
+DOWN_RING = 8 << 20
+DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
+
+TYPES = {
+    "system": PacketNetdev,
+    "internal": open_internal,
+    "tap": open_internal,
+    "dummy": DummyNetdev,
+}
+
+
+class EngineError(Exception):
+    """A request that cannot be done: errno, text."""
+
+    def __init__(self, number, text=None):
+        super().__init__(number, text or os.strerror(number))
+        self.errno = number
+        self.text = text or os.strerror(number)
+
+
+cdef class Engine:
+    """The datapath.  start() after the last fork; close() ends workers and ports."""
+
+    cdef readonly list workers
+    cdef readonly dict ports            # number -> Netdev
+    cdef uint8_t *piece
+
+    def __cinit__(self, n_workers=1):
+        self.piece = <uint8_t *> malloc(DUMP_PIECE)
+        if self.piece == NULL:
+            raise MemoryError()
+
+    def __init__(self, n_workers=1):
+        self.workers = [Worker(i) for i in range(n_workers)]
+        self.ports = {}
+
+    def __dealloc__(self):
+        free(self.piece)
+
+    def start(self):
+        for worker in self.workers:
+            worker.start()
+
+    def close(self):
+        """Stop the workers, then close the ports.  Idempotent."""
+        for worker in self.workers:
+            worker.stop()
+        for port in self.ports.values():
+            port.close()
+        self.ports = {}
+
+    cdef int all_workers(self, command *c) except -1:
+        """The command in each worker; the first error, or 0."""
+        cdef Worker worker
+        cdef int error = 0
+        for worker in self.workers:
+            worker.run_command(c)
+            error = error or c.error
+        return error
+
+    # --- ports
+
+    def _free_number(self, wanted):
+        if wanted is not None:
+            if not 0 < wanted < MAX_PORTS:
+                raise EngineError(error_numbers.EINVAL, f"{wanted}: not a port number")
+            if wanted in self.ports:
+                raise EngineError(error_numbers.EBUSY, f"port {wanted} is in use")
+            return wanted
+        number = 1
+        while number in self.ports:
+            number += 1
+        if number >= MAX_PORTS:
+            raise EngineError(error_numbers.EFBIG, "too many ports")
+        return number
+
+    def port_add(self, name, type, port_no=None, options=None):
+        """Open a device and give it to the workers; returns its number."""
+        cdef Netdev dev
+        cdef command c
+        if type not in TYPES:
+            raise EngineError(error_numbers.EAFNOSUPPORT, f"{type}: unknown port type")
+        if any(port.name == name for port in self.ports.values()):
+            raise EngineError(error_numbers.EEXIST, f"{name} is a port already")
+        number = self._free_number(port_no)
+        words = (type,) if type in ("internal", "tap") else ()
+        try:
+            dev = TYPES[type](name, options or {}, len(self.workers), *words)
+        except OSError as error:
+            raise EngineError(error.errno or error_numbers.EIO, f"{name}: {error.strerror}") from error
+        except ValueError as error:
+            raise EngineError(error_numbers.EINVAL, str(error)) from error
+        dev.dev.port_no = number
+        dev.dev.port_be = htonl(number)
+        dev.dev.owner = self._least_busy()
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_PORT_ADD
+        c.dev = &dev.dev
+        self.ports[number] = dev
+        error = self.all_workers(&c)
+        if error:
+            self.port_del(number)
+            raise EngineError(error)
+        return number
+
+    def _least_busy(self):
+        owned = [0] * len(self.workers)
+        for port in self.ports.values():
+            owned[port.owner] += 1
+        return owned.index(min(owned))
+
+    def port(self, number):
+        """The Netdev of a number."""
+        if number not in self.ports:
+            raise EngineError(error_numbers.ENODEV, f"no port {number}")
+        return self.ports[number]
+
+    def port_del(self, number):
+        """Take a port from the workers, then close it."""
+        cdef Netdev dev = self.port(number)
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_PORT_DEL
+        c.dev = &dev.dev
+        self.all_workers(&c)
+        del self.ports[number]
+        dev.close()
+
+    def port_dump(self):
+        """What PortInfo tells, as dictionaries."""
+        rows = []
+        for number in sorted(self.ports):
+            port = self.ports[number]
+            port.refresh()
+            rows.append({
+                "port_no": number, "name": port.name, "type": port.type,
+                "ifindex": port.ifindex, "dead": port.dead, "stats": port.stats(),
+                "drops": port.drops(), "options": port.options,
+            })
+        return rows
+
+    def port_inject(self, number, bytes frame):
+        cdef Netdev dev = self.port(number)
+        cdef Worker worker = self.workers[dev.dev.owner]
+        cdef command c
+        cdef packet p
+        cdef uint8_t *buffer
+        if dev.type != "dummy":
+            raise EngineError(error_numbers.EOPNOTSUPP, f"{dev.name} is no dummy port")
+        if not 14 <= len(frame) <= 65535:
+            raise EngineError(error_numbers.EINVAL, f"a frame of {len(frame)} bytes")
+        memset(&c, 0, sizeof(c))
+        buffer = take_packet(&p, frame)
+        c.kind = COMMAND_INJECT
+        c.dev = &dev.dev
+        c.p = &p
+        try:
+            worker.run_command(&c)
+        finally:
+            free(buffer)
+
+    def port_drain(self, number):
+        port = self.port(number)
+        if port.type != "dummy":
+            raise EngineError(error_numbers.EOPNOTSUPP, f"{port.name} is no dummy port")
+        return port.drain()
+
+    # --- flows
+
+    def flow_put(self, bytes data):
+        """`data`: a flow as in protocol.py."""
+        cdef command c
+        cdef flow_key key, mask
+        cdef bytes ufid, actions
+        if len(data) < protocol.FLOW.size + 2 * KEY_DP_SIZE:
+            raise EngineError(error_numbers.EINVAL, "a flow has ufid, key, mask and actions")
+        head = protocol.FLOW.unpack_from(data)
+        ufid, size = head[0], head[6]
+        start = protocol.FLOW.size + 2 * KEY_DP_SIZE
+        actions = data[start : start + size]
+        if len(actions) != size:
+            raise EngineError(error_numbers.EINVAL, "the actions are cut off")
+        check(actions)
+        memset(&key, 0, sizeof(key))
+        memset(&mask, 0, sizeof(mask))
+        memcpy(&key, <const char *> data + protocol.FLOW.size, KEY_DP_SIZE)
+        memcpy(&mask, <const char *> data + protocol.FLOW.size + KEY_DP_SIZE, KEY_DP_SIZE)
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_FLOW_PUT
+        c.ufid = <const uint8_t *> <const char *> ufid
+        c.key = &key
+        c.mask = &mask
+        c.actions = <const uint8_t *> <const char *> actions
+        c.actions_size = <uint32_t> len(actions)
+        error = self.all_workers(&c)
+        if error:
+            raise EngineError(error)
+
+    cdef bytes flow_command(self, command_kind kind, bytes ufid):
+        """The flow of each worker that has it, one record with the counters of all."""
+        cdef command c
+        cdef Worker worker
+        if len(ufid) != 16:
+            raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
+        found = []
+        for worker in self.workers:
+            memset(&c, 0, sizeof(c))
+            c.kind = kind
+            c.ufid = <const uint8_t *> <const char *> ufid
+            c.keys = True
+            c.buffer = self.piece
+            c.room = DUMP_PIECE
+            worker.run_command(&c)
+            if c.error == 0:
+                found.append((<char *> self.piece)[: c.used])
+            elif c.error != ENOENT:
+                raise EngineError(c.error)
+        return merge(found) if found else b""
+
+    def flow_get(self, bytes ufid):
+        """The flow's bytes, as in protocol.py."""
+        found = self.flow_command(COMMAND_FLOW_GET, ufid)
+        if not found:
+            raise EngineError(error_numbers.ENOENT, "no such flow")
+        return found
+
+    def flow_del(self, bytes ufid):
+        """The same, or b"" when there was none."""
+        return self.flow_command(COMMAND_FLOW_DEL, ufid)
+
+    def flow_flush(self):
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_FLOW_FLUSH
+        self.all_workers(&c)
+
+    def flow_dump(self, cursor):
+        """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
+
+        With several workers all of it comes at once, as their counters are added up.
+        """
+        if len(self.workers) == 1:
+            data, position = self._dump_piece(0, cursor or 0)
+            return data, position
+        flows = {}
+        for index in range(len(self.workers)):
+            position = 0
+            while position is not None:
+                data, position = self._dump_piece(index, position)
+                for record in split(data):
+                    flows.setdefault(record[:16], []).append(record)
+        return b"".join(merge(records) for records in flows.values()), None
+
+    def _dump_piece(self, index, cursor):
+        cdef Worker worker = self.workers[index]
+        cdef command c
+        if not 0 <= cursor < NO_FRAME:
+            raise EngineError(error_numbers.EINVAL, "bad cursor")
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_FLOW_DUMP
+        c.keys = True
+        c.buffer = self.piece
+        c.room = DUMP_PIECE
+        c.cursor = <uint32_t> cursor
+        worker.run_command(&c)
+        return (<char *> self.piece)[: c.used], None if c.cursor == NO_FRAME else c.cursor
+
+    # --- packets
+
+    def execute(self, bytes data, packet_size, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
+        """`data`: a frame of packet_size bytes, then actions."""
+        cdef Worker worker = self.workers[0]
+        cdef command c
+        cdef packet p
+        cdef uint8_t *buffer
+        cdef bytes actions
+        if not 14 <= packet_size <= min(len(data), 65535):
+            raise EngineError(error_numbers.EINVAL, f"a frame of {packet_size} bytes")
+        actions = data[packet_size:]
+        check(actions)
+        memset(&c, 0, sizeof(c))
+        buffer = take_packet(&p, data[:packet_size])
+        p.in_port = htonl(in_port)
+        p.recirc_id = htonl(recirc_id)
+        p.skb_priority = htonl(skb_priority)
+        p.pkt_mark = htonl(pkt_mark)
+        c.kind = COMMAND_EXECUTE
+        c.p = &p
+        c.actions = <const uint8_t *> <const char *> actions
+        c.actions_size = <uint32_t> len(actions)
+        try:
+            worker.run_command(&c)
+        finally:
+            free(buffer)
+
+    # --- the handler
+
+    def attach(self):
+        """Fresh rings for a handler: its descriptors, to be closed by the caller once sent.
+
+        One eventfd, then for each worker the up ring, the down ring and its wake eventfd.
+        """
+        cdef Worker worker
+        cdef command c
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        fds = [event]
+        for worker in self.workers:
+            up, down = create_memory(UP_RING), create_memory(DOWN_RING)
+            fds += [up, down, os.dup(worker.w.wake_fd)]
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_RINGS
+            c.up_fd = up
+            c.down_fd = down
+            # Each worker closes its copy when the next rings come.
+            c.up_event = os.dup(event)
+            worker.run_command(&c)
+            if c.error:
+                for fd in fds:
+                    os.close(fd)
+                raise EngineError(c.error)
+        return fds
+
+    def detach(self):
+        """There is no handler any more: packets that would go up are counted and dropped."""
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_RINGS
+        c.up_fd = c.down_fd = c.up_event = -1
+        self.all_workers(&c)
+
+    # --- counters
+
+    def stats(self):
+        """What Dpif.stats() gives."""
+        workers = [worker.stats() for worker in self.workers]
+
+        def total(name):
+            return sum(each[name] for each in workers)
+
+        drops = {}
+        for source in (*self.workers, *self.ports.values()):
+            for name, count in source.drops().items():
+                drops[name] = drops.get(name, 0) + count
+        return {
+            "hits": total("emc_hits") + total("megaflow_hits"),
+            "misses": total("misses"),
+            "lost": total("lost"),
+            "n_flows": max(each["flows"] for each in workers),
+            "masks": max(each["masks"] for each in workers),
+            "mask_hits": total("masks_probed"),
+            "drops": drops,
+            "workers": workers,
+        }
+
+
+def check(actions):
+    try:
+        odp.check_actions(actions)
+    except ValueError as error:
+        raise EngineError(error_numbers.EINVAL, f"actions: {error}") from None
+
+
+cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:
+    """A packet on a copy of the frame, which the caller frees."""
+    cdef uint8_t *buffer = <uint8_t *> malloc(BIG_SIZE)
+    if buffer == NULL:
+        raise MemoryError()
+    packet_init(p, buffer, BIG_SIZE, PACKET_HEADROOM, <uint32_t> len(frame))
+    memcpy(p.data, <const char *> frame, len(frame))
+    return buffer
+
+
+def split(data):
+    """The single records in a run of flows with keys."""
+    at = 0
+    while at < len(data):
+        size = protocol.FLOW.unpack_from(data, at)[6]
+        end = at + protocol.FLOW.size + 2 * KEY_DP_SIZE + padded(size)
+        yield data[at:end]
+        at = end
+
+
+def merge(records):
+    """One flow's records of several workers, with counters added up."""
+    if len(records) == 1:
+        return records[0]
+    heads = [protocol.FLOW.unpack_from(record) for record in records]
+    flags = 0
+    for head in heads:
+        flags |= head[4]
+    packets, n_bytes = sum(head[1] for head in heads), sum(head[2] for head in heads)
+    used = max(head[3] for head in heads)
+    total = (heads[0][0], packets, n_bytes, used, flags, 0, heads[0][6])
+    return protocol.FLOW.pack(*total) + records[0][protocol.FLOW.size :]

@@ -1,0 +1,225 @@
+"""The control socket: requests of protocol.py, done by the engine, answered in order.
+
+A client that does not read its answers is not read from either; one that sends nonsense is told
+so and disconnected.  The connection that registered for upcalls is the handler until it ends.
+"""
+
+import array
+import contextlib
+import errno
+import os
+import socket
+
+import ovs.vlog
+from ovs.poller import POLLIN, POLLOUT
+
+from datapath import protocol
+from datapath.engine import Engine, EngineError
+from pyvs.version import VERSION
+
+vlog = ovs.vlog.Vlog("datapath_server")
+
+RECEIVE = 1 << 16
+OUTPUT_LIMIT = 1 << 20  # bytes of answers that may wait before requests do
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, sock: socket.socket):
+        self.sock = sock
+        self.input = bytearray()
+        self.output = bytearray()
+        self.fds: list[int] = []  # to go with the first byte of the output
+
+    def flush(self) -> None:
+        """Send what the socket takes.  Raises OSError when the connection is over."""
+        while self.output:
+            ancillary = (
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", self.fds))]
+                if self.fds
+                else []
+            )
+            try:
+                sent = self.sock.sendmsg([self.output], ancillary)
+            except BlockingIOError:
+                return
+            self.drop_fds()
+            del self.output[:sent]
+
+    def drop_fds(self) -> None:
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = []
+
+    def close(self) -> None:
+        self.drop_fds()
+        self.sock.close()
+
+
+class Server:
+    """Listens on `path`, which only its owner may use."""
+
+    def __init__(self, engine: Engine, path: str):
+        self.engine = engine
+        self.path = path
+        self.clients: list[Client] = []
+        self.handler: Client | None = None
+        self.n_requests = 0
+        self.n_bad_requests = 0
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.listener.bind(path)
+        os.chmod(path, 0o600)
+        self.listener.listen(16)
+
+    def close(self) -> None:
+        """End all connections and remove the socket."""
+        for client in list(self.clients):
+            self._drop(client)
+        self.listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    # --- the daemon's rhythm
+
+    def run(self) -> None:
+        self._accept()
+        for client in list(self.clients):
+            try:
+                self._serve(client)
+            except protocol.ProtocolError as error:
+                self.n_bad_requests += 1
+                vlog.info(f"disconnecting a client: {error}")
+                self._drop(client)
+            except OSError:
+                self._drop(client)
+
+    def wait(self, poller) -> None:
+        poller.fd_wait(self.listener.fileno(), POLLIN)
+        for client in self.clients:
+            events = POLLOUT if client.output else 0
+            if len(client.output) < OUTPUT_LIMIT:
+                events |= POLLIN
+            poller.fd_wait(client.sock.fileno(), events)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _address = self.listener.accept()
+                sock.setblocking(False)
+                self.clients.append(Client(sock))
+
+    def _serve(self, client: Client) -> None:
+        """Read, answer, send.  Raises OSError at the end of the connection."""
+        client.flush()
+        while len(client.output) < OUTPUT_LIMIT:
+            while (message := protocol.decode(client.input)) is not None:
+                self._answer(client, *message)
+                if len(client.output) >= OUTPUT_LIMIT:
+                    break
+            else:
+                try:
+                    data = client.sock.recv(RECEIVE)
+                except BlockingIOError:
+                    break
+                if not data:
+                    raise ConnectionResetError
+                client.input += data
+        client.flush()
+
+    def _drop(self, client: Client) -> None:
+        client.close()
+        self.clients.remove(client)
+        if client is self.handler:
+            self.handler = None
+            self.engine.detach()
+            vlog.info("the upcall handler is gone; known flows go on")
+
+    # --- requests
+
+    def _answer(self, client: Client, body: dict, data: bytes, seq: int) -> None:
+        self.n_requests += 1
+        op = body.pop("op", None)
+        try:
+            if not isinstance(op, str) or op not in OPERATIONS:
+                raise EngineError(errno.EOPNOTSUPP, f"{op}: unknown operation")
+            reply, rest = OPERATIONS[op](self, client, data, **body)
+        except EngineError as error:
+            self.n_bad_requests += 1
+            reply, rest = {"error": error.errno, "text": error.text}, b""
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            # A request's words are not what the operation takes.
+            self.n_bad_requests += 1
+            reply, rest = {"error": errno.EINVAL, "text": f"{op}: {error}"}, b""
+        client.output += protocol.encode(reply, rest, seq)
+
+    def _version(self, _client, _data):
+        workers = len(self.engine.workers)
+        return {"version": VERSION, "pid": os.getpid(), "workers": workers}, b""
+
+    def _port_add(self, _client, _data, name, type, port_no=None, options=None):
+        number = self.engine.port_add(name, type, port_no, options)
+        vlog.info(f"port {number}: {name} ({type})")
+        return {"port_no": number}, b""
+
+    def _port_del(self, _client, _data, port_no):
+        name = self.engine.port(port_no).name
+        self.engine.port_del(port_no)
+        vlog.info(f"port {port_no}: {name} removed")
+        return {}, b""
+
+    def _port_dump(self, _client, _data):
+        return {"ports": self.engine.port_dump()}, b""
+
+    def _port_inject(self, _client, data, port_no):
+        self.engine.port_inject(port_no, data)
+        return {}, b""
+
+    def _port_drain(self, _client, _data, port_no):
+        frames = self.engine.port_drain(port_no)
+        return {"sizes": [len(frame) for frame in frames]}, b"".join(frames)
+
+    def _flow_put(self, _client, data):
+        self.engine.flow_put(data)
+        return {}, b""
+
+    def _flow_get(self, _client, data):
+        return {}, self.engine.flow_get(data)
+
+    def _flow_del(self, _client, data):
+        return {}, self.engine.flow_del(data)
+
+    def _flow_flush(self, _client, _data):
+        self.engine.flow_flush()
+        return {}, b""
+
+    def _flow_dump(self, _client, _data, cursor=None):
+        flows, cursor = self.engine.flow_dump(cursor)
+        return {"cursor": cursor}, flows
+
+    def _execute(self, _client, data, packet_size, **metadata):
+        self.engine.execute(data, packet_size, **metadata)
+        return {}, b""
+
+    def _stats(self, _client, _data):
+        return {"stats": self.engine.stats()}, b""
+
+    def _upcall_register(self, client, _data):
+        if client.output:
+            raise EngineError(errno.EBUSY, "earlier answers have not been read")
+        client.fds = self.engine.attach()
+        self.handler = client
+        vlog.info("a new upcall handler")
+        return {"workers": len(self.engine.workers)}, b""
+
+
+OPERATIONS = {
+    name: getattr(Server, f"_{name}")
+    for name in (
+        *("version", "port_add", "port_del", "port_dump", "port_inject", "port_drain"),
+        *("flow_put", "flow_get", "flow_del", "flow_flush", "flow_dump", "execute", "stats"),
+        "upcall_register",
+    )
+}
