@@ -105,20 +105,26 @@ def format_flow(key, names=None):
 
 
 def format_megaflow(key, mask, names=None):
-    """What the datapath flow would match, as an OpenFlow match."""
+    """What the datapath flow would match, as an OpenFlow match.
+
+    That there is no VLAN tag goes without saying, as in Open vSwitch.
+    """
     shown = bytearray(mask)
-    for name in [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]:
+    hidden = [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]
+    hidden += ["recirc_id", "packet_type"]
+    for number in (0, 1):
+        if not any(_member(key, f"vlan{number}_tci")):
+            hidden.append(f"vlan{number}_tci")
+    for name in hidden:
         _set(shown, name, 0)
-    for name in ("recirc_id", "packet_type"):
-        _set(shown, name, 0)
-    offset, size = flow.MEMBERS["recirc_id"]
-    recirc_id = int.from_bytes(key[offset : offset + size], "big")
+    recirc_id = int.from_bytes(_member(key, "recirc_id"), "big")
     text = format_match(_match(key, shown), names)
-    return (
-        f"recirc_id={recirc_id:#x}" * bool(recirc_id)
-        + "recirc_id=0" * (not recirc_id)
-        + (",eth," + text if text else ",eth")
-    )
+    return f"recirc_id={recirc_id:#x}".replace("0x0", "0") + ",eth" + ("," + text if text else "")
+
+
+def _member(key, name):
+    offset, size = flow.MEMBERS[name]
+    return key[offset : offset + size]
 
 
 def _match(key, mask):

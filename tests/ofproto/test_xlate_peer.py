@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from xlate_world import NORMAL, World, match, output
+from xlate_world import NORMAL, World, output
 
-from datapath import odp
 from ofproto.trace import trace_flow
-from ofproto.xlate import translate
 
 PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-appctl")
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -76,9 +74,7 @@ class Ovs:
 
     def spawn(self, *command):
         with open(self.directory / "log", "a") as log:
-            self.processes.append(
-                subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
-            )
+            self.processes.append(subprocess.Popen(command, env=self.env, stdout=log, stderr=log))
 
     def wait_for(self, path):
         deadline = time.monotonic() + 10
@@ -110,8 +106,8 @@ def ovs():
         try:
             peer.start()
             peer.vsctl(
-                *"-- set Open_vSwitch . other_config:vlan-limit=2".split(),
-                *"-- add-br br0 -- set bridge br0 datapath_type=dummy".split(),
+                *["--", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"],
+                *["--", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy"],
             )
             for number, (columns, _) in PORTS.items():
                 peer.vsctl(

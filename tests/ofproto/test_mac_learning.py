@@ -1,0 +1,111 @@
+"""The MAC table against a plain model, and its limits."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofproto.mac_learning import MacLearning
+
+PORTS = [SimpleNamespace(name=f"p{i}") for i in range(3)]
+
+
+def mac(number):
+    return number.to_bytes(6, "big")
+
+
+def names(table, now=0):
+    return [(vlan, text, port) for port, vlan, text, _ in table.rows(now)]
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "add", "add", "run", "flush_bundle", "flush"]),
+        st.integers(0, 2),  # VLAN
+        st.integers(0, 14),  # MAC
+        st.integers(0, 2),  # port
+        st.integers(0, 20_000),  # ms that pass before
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps)
+def test_against_a_model(history):
+    table = MacLearning()
+    table.set_aging(30)
+    table.set_max_entries(12)
+    model, now = {}, 0  # (vlan, mac) -> (port, expires), least recently used first
+    for step, vlan, address, port, passed in history:
+        now += passed
+        if step == "add":
+            table.add(vlan, mac(address), PORTS[port], now)
+            if (vlan, address) not in model and len(model) == 12:
+                del model[next(iter(model))]
+            model.pop((vlan, address), None)
+            model[vlan, address] = (port, now + 30_000)
+        elif step == "run":
+            table.run(now)
+            model = {k: v for k, v in model.items() if v[1] > now}
+        elif step == "flush_bundle":
+            table.flush_bundle(PORTS[port])
+            model = {k: v for k, v in model.items() if v[0] != port}
+        else:
+            table.flush()
+            model = {}
+        expected = [(v, mac(m).hex(":"), f"p{p}") for (v, m), (p, _) in model.items()]
+        assert names(table) == expected
+        assert len(table) == len(model)
+        first = next(iter(model.values()), None)
+        assert table.next_expiry() == (first and first[1])
+
+
+def test_ages():
+    table = MacLearning()
+    table.add(0, mac(1), PORTS[0], 1000)
+    table.run(300_999)
+    assert len(table) == 1
+    table.run(301_000)
+    assert len(table) == 0 and table.total_expired == 1
+
+
+def test_a_shorter_aging_reaches_old_entries():
+    table = MacLearning()
+    table.add(0, mac(1), PORTS[0], 0)
+    table.set_aging(20)
+    table.run(20_000)
+    assert len(table) == 0
+
+
+@pytest.mark.parametrize(("wanted", "got"), [(1, 15_000), (100, 100_000), (9999, 3_600_000)])
+def test_aging_has_limits(wanted, got):
+    table = MacLearning()
+    table.set_aging(wanted)
+    assert table.aging == got
+
+
+def test_a_smaller_table_loses_the_oldest():
+    table = MacLearning()
+    for i in range(20):
+        table.add(0, mac(i), PORTS[0], i)
+    table.set_max_entries(15)
+    assert [text for _, text, _ in names(table)] == [mac(i).hex(":") for i in range(5, 20)]
+    assert table.total_evicted == 5
+
+
+def test_flood_vlans_forget():
+    table = MacLearning()
+    table.add(5, mac(1), PORTS[0], 0)
+    table.add(6, mac(1), PORTS[0], 0)
+    table.set_flood_vlans({5})
+    assert [vlan for vlan, _, _ in names(table)] == [6]
+
+
+def test_rows_tell_the_age():
+    table = MacLearning()
+    table.add(7, mac(0xAB), PORTS[1], 10_000)
+    assert table.rows(14_400) == [("p1", 7, "00:00:00:00:00:ab", 4)]
+    assert table.find(7, mac(0xAB)).bundle is PORTS[1]
+    assert table.find(8, mac(0xAB)) is None
