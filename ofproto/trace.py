@@ -119,7 +119,8 @@ def format_megaflow(key, mask, names=None):
         _set(shown, name, 0)
     recirc_id = int.from_bytes(_member(key, "recirc_id"), "big")
     text = format_match(_match(key, shown), names)
-    return f"recirc_id={recirc_id:#x}".replace("0x0", "0") + ",eth" + ("," + text if text else "")
+    shown_id = f"{recirc_id:#x}" if recirc_id else "0"
+    return f"recirc_id={shown_id},eth" + ("," + text if text else "")
 
 
 def _member(key, name):

@@ -131,8 +131,8 @@ def world():
 def flows():
     """Flows that meet each mode with each tag; some teach, some are to known stations."""
     rng = random.Random(4)
-    tags = ("", "dl_vlan=10,", "dl_vlan=20,", "dl_vlan=30,", "dl_vlan=5,", "dl_vlan=10,dl_vlan_pcp=3,",
-            "dl_vlan=0,", "dl_vlan=0,dl_vlan_pcp=5,")  # fmt: skip
+    tags = ["", "dl_vlan=10,dl_vlan_pcp=3,", "dl_vlan=0,dl_vlan_pcp=5,"]
+    tags += [f"dl_vlan={vid}," for vid in (0, 5, 10, 20, 30)]
     station = "00:00:00:00:01:{:02x}".format
     for port in PORTS:
         for tag in tags:
