@@ -202,6 +202,7 @@ cdef class Engine:
         cdef command c
         cdef flow_key key, mask
         cdef bytes ufid, actions
+        cdef const uint8_t *at
         if len(data) < protocol.FLOW.size + 2 * KEY_DP_SIZE:
             raise EngineError(error_numbers.EINVAL, "a flow has ufid, key, mask and actions")
         head = protocol.FLOW.unpack_from(data)
@@ -213,8 +214,9 @@ cdef class Engine:
         check(actions)
         memset(&key, 0, sizeof(key))
         memset(&mask, 0, sizeof(mask))
-        memcpy(&key, <const char *> data + protocol.FLOW.size, KEY_DP_SIZE)
-        memcpy(&mask, <const char *> data + protocol.FLOW.size + KEY_DP_SIZE, KEY_DP_SIZE)
+        at = <const uint8_t *> <const char *> data + sizeof(flow_record)
+        memcpy(&key, at, KEY_DP_SIZE)
+        memcpy(&mask, at + KEY_DP_SIZE, KEY_DP_SIZE)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_PUT
         c.ufid = <const uint8_t *> <const char *> ufid
@@ -284,7 +286,7 @@ cdef class Engine:
     def _dump_piece(self, index, cursor):
         cdef Worker worker = self.workers[index]
         cdef command c
-        if not 0 <= cursor < NO_FRAME:
+        if not 0 <= cursor < 0xffffffff:
             raise EngineError(error_numbers.EINVAL, "bad cursor")
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_DUMP

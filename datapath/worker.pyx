@@ -47,9 +47,10 @@ cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_event:
         uint32_t events
         epoll_data data
+    int epoll_create1(int flags)
     int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
-    int EPOLL_CTL_ADD, EPOLL_CTL_DEL
+    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
     uint32_t EPOLLIN, EPOLLERR, EPOLLHUP
 
 cdef enum:
@@ -608,11 +609,11 @@ cdef class Worker:
 
     def __init__(self, id):
         cdef epoll_event event
-        import select
-
         self.w.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.w.done_fd = os.eventfd(0, os.EFD_CLOEXEC)
-        self.w.epoll_fd = os.dup(select.epoll().fileno())
+        self.w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.w.epoll_fd < 0:
+            raise OSError(errno, os.strerror(errno))
         event.events = EPOLLIN
         event.data.ptr = NULL
         if epoll_ctl(self.w.epoll_fd, EPOLL_CTL_ADD, self.w.wake_fd, &event) < 0:
