@@ -3,10 +3,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.flow cimport KEY_WORDS, flow_key
+from ofproto.prefix cimport prefix_answer, prefix_trie
 from ofproto.program cimport Program
 
 cdef enum:
     N_STAGES = 4
+    N_TRIES = 4             # IPv4 source, destination, IPv6 source, destination
 
 # Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
 # share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
@@ -46,6 +48,13 @@ ctypedef struct subtable:
     uint32_t bucket_mask
     uint32_t n_keys
     int32_t max_priority
+    uint8_t prefix[N_TRIES]         # bits of each address that the mask has as a prefix, or 0
+
+# What one lookup has asked the tries so far.
+ctypedef struct prefix_state:
+    const prefix_trie *tries
+    prefix_answer answers[N_TRIES]
+    bint asked[N_TRIES]
 
 
 cdef class Rule:
@@ -83,8 +92,10 @@ cdef class Classifier:
     cdef dict _subtables                # Shape -> SubtableObject
     cdef subtable **order               # by max_priority, highest first
     cdef uint32_t n_order
+    cdef prefix_trie tries[N_TRIES]
     cdef bint dirty                     # `order` must be rebuilt before a lookup
     cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node)
+    cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1
     cdef int rebuild(self) except -1
     cdef Rule find(self, const flow_key *key, flow_key *wc)

@@ -5,6 +5,8 @@ lookup asks the subtables in order of their highest priority and stops where non
 beat what was found.  In each subtable it goes through the words in four stages (metadata, L2, L3,
 L4); where no rule has the words up to a stage, it stops there, and only the bits up to that stage
 enter the megaflow's mask: a packet that differs in the other bits misses this subtable, too.
+Before L3, tries of the rules' address prefixes may say, with a few bits of the address, that no
+rule of the subtable can match.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -15,6 +17,10 @@ from weakref import WeakValueDictionary
 
 from datapath.flow cimport KEY_SIZE, KEY_WORDS, flow_key
 from datapath.hashing cimport hash_finish, hash_word
+from ofproto.prefix cimport (
+    prefix_add, prefix_answer, prefix_free, prefix_length, prefix_lookup, prefix_mask,
+    prefix_remove, prefix_trie,
+)
 
 cdef object _shapes = WeakValueDictionary()     # mask bytes -> Shape
 
@@ -42,6 +48,16 @@ cdef void _init_stages():
             _stage_of[word] = 3
 
 _init_stages()
+
+# The members that have tries: byte offset and bits.
+cdef flow_key *_no_key = NULL
+cdef size_t TRIE_AT[N_TRIES]
+TRIE_AT[:] = [<size_t> &_no_key.nw_src, <size_t> &_no_key.nw_dst,
+              <size_t> &_no_key.ipv6_src[0], <size_t> &_no_key.ipv6_dst[0]]
+cdef uint32_t TRIE_BITS[N_TRIES]
+TRIE_BITS[:] = [32, 32, 128, 128]
+cdef enum:
+    L3_STAGE = 2
 
 
 cdef class Shape:
@@ -238,12 +254,38 @@ cdef rule_node **subtable_place(subtable *t, const rule_node *node) noexcept nog
     return link
 
 
-cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *wc) noexcept nogil:
-    cdef uint64_t sum = 0, values[KEY_WORDS]
+cdef bint prefixes_exclude(const subtable *t, const uint64_t *key, uint64_t *wc,
+                           prefix_state *state) noexcept nogil:
+    """No rule of the subtable has a prefix of the packet's addresses; the bits that show it are
+    set in `wc`."""
+    cdef uint32_t i, n
+    cdef prefix_answer *answer
+    for i in range(N_TRIES):
+        n = t.prefix[i]
+        if not n:
+            continue
+        answer = &state.answers[i]
+        if not state.asked[i]:
+            state.asked[i] = True
+            prefix_lookup(&state.tries[i], <const uint8_t *> key + TRIE_AT[i], TRIE_BITS[i],
+                          answer)
+        if not answer.lengths[n >> 6] >> (n & 63) & 1:
+            if wc is not NULL:
+                prefix_mask(<uint8_t *> wc + TRIE_AT[i], min(n, answer.n_bits))
+            return True
+    return False
+
+
+cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *wc,
+                              prefix_state *state) noexcept nogil:
+    cdef uint64_t sum = 0
+    cdef uint64_t values[KEY_WORDS]
     cdef uint32_t i = 0, j, hash
     cdef int stage
     cdef rule_node *node = NULL
     for stage in range(N_STAGES):
+        if stage == L3_STAGE and prefixes_exclude(t, key, wc, state):
+            break
         while i < t.stage_end[stage]:
             values[i] = key[t.index[i]] & t.mask[i]
             sum += hash_word(values[i], i)
@@ -305,12 +347,16 @@ cdef class SubtableObject:
     """Owner of a subtable's memory, and what its highest priority is."""
 
     def __cinit__(self, Shape shape):
+        cdef uint32_t i
         self.shape = shape
         self.priorities = {}
         self.t.n = shape.n
         self.t.index = shape.index
         self.t.mask = shape.mask
         memcpy(self.t.stage_end, shape.stage_end, sizeof(shape.stage_end))
+        for i in range(N_TRIES):
+            self.t.prefix[i] = <uint8_t> prefix_length(
+                <const uint8_t *> <const char *> shape.mask_bytes + TRIE_AT[i], TRIE_BITS[i])
         self.t.bucket_mask = 3
         self.t.buckets = <rule_node **> calloc(4, sizeof(rule_node *))
         self.t.max_priority = -1
@@ -331,6 +377,9 @@ cdef class Classifier:
         self._subtables = {}
 
     def __dealloc__(self):
+        cdef int i
+        for i in range(N_TRIES):
+            prefix_free(&self.tries[i])
         free(self.order)
 
     @property
@@ -371,11 +420,33 @@ cdef class Classifier:
         rule._owner = sub
         self._rules[rule] = None
         self.count_priority(sub, rule.priority, 1)
+        self.count_prefixes(sub, rule, True)
         if old is not None:
             old._owner = None
             del self._rules[old]
             self.count_priority(sub, old.priority, -1)
+            self.count_prefixes(sub, old, False)
         return old
+
+    cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1:
+        """Enters a rule's address prefixes in the tries, or takes them out."""
+        cdef uint64_t words[KEY_WORDS]
+        cdef const uint8_t *address
+        cdef uint32_t i, j
+        cdef bint spread = False
+        for i in range(N_TRIES):
+            if not sub.t.prefix[i]:
+                continue
+            if not spread:
+                spread = True
+                for j in range(sub.t.n):
+                    words[sub.t.index[j]] = rule.node.values[j]
+            address = <const uint8_t *> words + TRIE_AT[i]
+            if add:
+                prefix_add(&self.tries[i], address, sub.t.prefix[i])
+            else:
+                prefix_remove(&self.tries[i], address, sub.t.prefix[i])
+        return 0
 
     cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node):
         """Puts `node` in the list at `link`, highest priority first; returns whom it replaces."""
@@ -442,6 +513,7 @@ cdef class Classifier:
         node.next = node.lower = NULL
         del self._rules[rule]
         self.count_priority(sub, rule.priority, -1)
+        self.count_prefixes(sub, rule, False)
         if not sub.priorities:
             del self._subtables[rule.shape]
             self.dirty = True
@@ -471,7 +543,8 @@ cdef class Classifier:
         cdef rule_node *node
         if self.dirty:
             self.rebuild()
-        node = search(self.order, self.n_order, <const uint64_t *> key, <uint64_t *> wc)
+        node = search(self.order, self.n_order, self.tries, <const uint64_t *> key,
+                      <uint64_t *> wc)
         return <Rule> node.rule if node is not NULL else None
 
     def lookup(self, const uint8_t[::1] key, wc=None):
@@ -575,16 +648,19 @@ cdef bint agrees(Shape shape, const uint64_t *values, const uint64_t *key,
     return True
 
 
-cdef rule_node *search(subtable **order, uint32_t n, const uint64_t *key,
-                       uint64_t *wc) noexcept nogil:
+cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
+                       const uint64_t *key, uint64_t *wc) noexcept nogil:
     """The rule of highest priority; ors the bits that decided it into `wc` (may be NULL)."""
     cdef rule_node *best = NULL
     cdef rule_node *node
+    cdef prefix_state state
     cdef uint32_t i
+    state.tries = tries
+    memset(state.asked, 0, sizeof(state.asked))
     for i in range(n):
         if best is not NULL and best.priority >= order[i].max_priority:
             break
-        node = subtable_find(order[i], key, wc)
+        node = subtable_find(order[i], key, wc, &state)
         if node is not NULL and (best is NULL or node.priority > best.priority):
             best = node
     return best

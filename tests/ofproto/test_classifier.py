@@ -153,3 +153,57 @@ def test_bad_lengths():
         Rule((b"", b""), 1)
     with pytest.raises(ValueError, match="664"):
         Classifier().lookup(b"x")
+
+
+NW_DST, IPV6_SRC = 108, 112
+addresses = st.lists(st.sampled_from([0, 1, 0x80, 0xFF]), min_size=4, max_size=4).map(bytes)
+prefixes = st.tuples(st.sampled_from([NW_DST, IPV6_SRC]), addresses, st.integers(0, 32))
+
+
+def prefix_rule(at, address, length, priority):
+    mask = bytearray(SIZE)
+    mask[at : at + 4] = ((0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF).to_bytes(4, "big")
+    key = bytearray(SIZE)
+    key[at : at + 4] = address
+    return Rule((bytes(key), bytes(mask)), priority)
+
+
+def packet_to(ipv4, ipv6):
+    key = bytearray(SIZE)
+    key[NW_DST : NW_DST + 4], key[IPV6_SRC : IPV6_SRC + 4] = ipv4, ipv6
+    return bytes(key)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(prefixes, max_size=12), st.lists(st.integers(0, 11), max_size=6), st.data())
+def test_prefixes(table, removed, data):
+    """Routes come and go; the longest or highest one wins, and the mask tells all that counted."""
+    classifier = Classifier()
+    rules = [prefix_rule(*row, priority) for priority, row in enumerate(table)]
+    for rule in rules:
+        classifier.insert(rule)
+    for i in removed:
+        if i < len(rules):
+            classifier.remove(rules[i])
+    for _ in range(5):
+        key = packet_to(data.draw(addresses), data.draw(addresses))
+        wc = bytearray(SIZE)
+        found = classifier.lookup(key, wc)
+        hits = [rule.priority for rule in classifier if masked(key, rule.mask) == rule.key]
+        assert (found.priority if found else None) == max(hits, default=None)
+        other = packet_to(data.draw(addresses), data.draw(addresses))
+        flipped = bytes((k & m) | (o & ~m & 0xFF) for k, o, m in zip(key, other, wc, strict=True))
+        assert classifier.lookup(flipped) is found
+
+
+def test_a_host_route_does_not_make_masks_narrow():
+    classifier = Classifier()
+    classifier.insert(prefix_rule(NW_DST, bytes([10, 1, 2, 3]), 32, 9))
+    default = prefix_rule(NW_DST, bytes(4), 0, 1)
+    classifier.insert(default)
+    wc = bytearray(SIZE)
+    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3]), bytes(4)), wc) is default
+    assert wc[NW_DST : NW_DST + 4] == b"\xff\0\0\0", "bit 8 tells 10 from 11"
+    wc = bytearray(SIZE)
+    assert classifier.lookup(packet_to(bytes([192, 1, 2, 3]), bytes(4)), wc) is default
+    assert wc[NW_DST : NW_DST + 4] == b"\x80\0\0\0"
