@@ -31,4 +31,8 @@ class MacLearning:
     def rows(self, now: int) -> list[tuple[str, int, str, int]]:
         """For fdb/show: (bundle name, vlan, "aa:bb:…", age in seconds), least recently used first."""
 
+    def add(self, vlan: int, mac: bytes, bundle: Any, now: int) -> bool:
+        """Learns an address as if it had been heard just now; True when that is new."""
+
+    def find(self, vlan: int, mac: bytes) -> MacEntry | None: ...
     def __len__(self) -> int: ...

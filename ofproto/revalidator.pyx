@@ -98,7 +98,11 @@ cdef class Revalidator:
     cdef int run_dump(self, int64_t now, int budget) except -1:
         cdef int i
         for i in range(budget):
-            info = next(self.dump, None)
+            try:
+                info = next(self.dump, None)
+            except BaseException:
+                self.dump = None        # a round that broke off says nothing of flows not seen
+                raise
             if info is None:
                 self.dump = None
                 return self.end_round(now)

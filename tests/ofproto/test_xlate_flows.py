@@ -230,6 +230,32 @@ def test_flows_that_the_datapath_lost_are_forgotten(switch):
     assert len(switch.flows) == 0
 
 
+def test_a_dump_that_breaks_off_loses_nothing(switch):
+    switch.packet(A, B, 1)
+    switch.settle(1000)
+
+    def broken():
+        yield from ()
+        raise ConnectionError
+
+    whole, switch.dpif.flow_dump = switch.dpif.flow_dump, broken
+    with pytest.raises(ConnectionError):
+        switch.revalidator.run(8000)
+    switch.dpif.flow_dump = whole
+    assert len(switch.flows) == 1
+    switch.settle(8500)
+    assert len(switch.flows) == 1 and switch.revalidator.counts["lost"] == 0
+
+
+def test_a_datapath_that_refuses_a_change(switch):
+    switch.packet(A, B, 1)
+    switch.dpif.fail = OSError(5, "no")
+    switch.world.rule([output(3)], match(in_port=1), priority=5)
+    switch.bridge.touch()
+    switch.settle(1001)
+    assert switch.revalidator.counts["dpif_errors"] == 1 and len(switch.flows) == 0
+
+
 def test_packets_of_unknown_ports_are_counted(switch):
     packet = bytes(Ether() / ARP())
     assert switch.flows.miss(key_of(packet, 99), len(packet), 0) is None
