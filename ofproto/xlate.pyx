@@ -344,7 +344,7 @@ cdef class Xlate(XlateBase):
         elif port == OFPP_IN_PORT:
             self.output_port(flow_in_port(&self.flow))
         elif port == OFPP_TABLE:
-            self.run_table(flow_in_port(&self.flow), 0, False, True)
+            self.run_table(flow_in_port(&self.flow), 0, may_packet_in, True)
         elif port == OFPP_FLOOD or port == OFPP_ALL:
             self.flood(port == OFPP_ALL)
         elif port == OFPP_CONTROLLER:
@@ -457,7 +457,7 @@ cdef class Xlate(XlateBase):
                 copy_op(ordered, source, where)
                 last_kind = kind
         if self.trace is not None:
-            self.report("action", "--. Executing action set:")
+            self.report("table", "--. Executing action set:")
         self.in_action_set = True
         self.run_ops(ordered, 0)
         self.in_action_set = False

@@ -82,6 +82,19 @@ def test_indentation_of_what_an_action_leads_to(world):
     ]
 
 
+def test_action_set(world):
+    late = [act("WriteActions", actions=[output(2), act("DecTtl")])]
+    world.rule([], match(in_port=1), 9, instructions=late)
+    report = trace_flow(world.bridge, "in_port=1,ip,nw_ttl=4")
+    assert report.splitlines()[4:9] == [
+        " 0. in_port=1, priority 9",
+        "    WriteActions",
+        "--. Executing action set:",
+        "    DecTtl",
+        "    Output",
+    ]
+
+
 def test_error(world):
     world.rule([resubmit(0)], priority=9)
     report = trace_flow(world.bridge, "in_port=1")
