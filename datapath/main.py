@@ -1,7 +1,11 @@
-"""pyvs-datapath: the process that forwards packets."""
+"""pyvs-datapath: the process that forwards packets, and outlives pyvs-vswitchd."""
 
+import contextlib
 import os
+import select
+import signal
 import sys
+from typing import Any
 
 import ovs.vlog
 
@@ -16,6 +20,7 @@ PROGRAM = "pyvs-datapath"
 
 USAGE = """{program}: forwards packets as pyvs-vswitchd tells it
 usage: {program} [OPTIONS]
+Controlled through {rundir}/datapath.sock.
 
 Options:
   --workers=N             forwarding threads (default: one for each four processors)
@@ -27,10 +32,32 @@ MAX_WORKERS = 64
 def n_workers(text: str | None) -> int:
     """The number of --workers; raises SystemExit with a message when it makes no sense."""
     if text is None:
-        return max(1, (os.cpu_count() or 1) // 4)
+        return max(1, len(os.sched_getaffinity(0)) // 4)
     if not text.isdigit() or not 1 <= int(text) <= MAX_WORKERS:
         daemon.fatal(f"--workers: {text} is not a number from 1 to {MAX_WORKERS}")
     return int(text)
+
+
+class Termination:
+    """Makes the signals that end a process end the main loop, so that the end is an orderly one."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # The handler alone would not interrupt poll(2), which Python calls again.
+        signal.set_wakeup_fd(self.writing)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, _frame: Any) -> None:
+        vlog.info(f"ending on signal {number} ({signal.Signals(number).name})")
+        daemon.exit_now()
+
+    def run(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.reading, 64)
+
+    def wait(self, poller: Any) -> None:
+        poller.fd_wait(self.reading, select.POLLIN)
 
 
 def run(argv: list[str] | None) -> int:
@@ -44,14 +71,17 @@ def run(argv: list[str] | None) -> int:
         server = Server(engine, rundir.datapath_sock())
     except OSError as error:
         daemon.fatal(f"{rundir.datapath_sock()}: {error.strerror}")
-    control = daemon.unixctl_server(PROGRAM)
     report.register(engine)
+    control = daemon.unixctl_server(PROGRAM)
     engine.start()
+    termination = Termination()
     vlog.info(f"{workers} worker{'s' if workers > 1 else ''}")
     daemon.ready()
-    daemon.main_loop(control, [server])
-    server.close()
-    engine.close()
+    try:
+        daemon.main_loop(control, [termination, server])
+    finally:
+        server.close()
+        engine.close()
     return 0
 
 

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from datapath import protocol, text
 from datapath.engine import Engine
-from pyvs import daemon
+from pyvs import coverage, daemon
 
 _Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options")
 
@@ -30,8 +30,21 @@ def _only(args: list[str], known: tuple[str, ...]) -> bool:
     return any(arg in known for arg in args)
 
 
+def _coverage(engine: Engine) -> str:
+    """coverage/show, with reasons of discards and the workers' counters among the events."""
+    stats = engine.stats()
+    counts = {f"drop_{name}": count for name, count in stats["drops"].items()}
+    for worker in stats["workers"]:
+        for name, count in worker.items():
+            if name not in ("flows", "masks"):
+                counts[f"worker_{name}"] = counts.get(f"worker_{name}", 0) + count
+    for name, count in counts.items():
+        coverage.counter(name).count = count
+    return coverage.show()
+
+
 def register(engine: Engine) -> None:
-    """Register the commands, to be answered from `engine`."""
+    """Register the commands: before daemon.unixctl_server(), whose coverage/show they replace."""
 
     def show(args):
         statistics = _only(args, ("-s", "--statistics"))
@@ -49,11 +62,26 @@ def register(engine: Engine) -> None:
             lines += [f"  port: {port.name}  queue-id: 0" for port in owned]
         return "\n".join(lines) + "\n"
 
+    def drops(_args):
+        lines = [f"{text.DATAPATH}:\n", text.format_drops(engine.stats())]
+        for port in _ports(engine):
+            if port.drops:
+                lines.append(f"port {port.port_no}: {port.name}\n")
+                lines += [f"  {line}\n" for line in text.format_counts(port.drops)]
+        return "".join(lines)
+
+    def workers(_args):
+        return text.format_workers(engine.stats())
+
     for name, usage, arguments, function in (
-        ("dpctl/show", "[-s] [DP]", 2, show),
+        ("coverage/show", "", 0, lambda _args: _coverage(engine)),
+        ("dpctl/dump-dps", "", 0, lambda _args: f"{text.DATAPATH}\n"),
         ("dpctl/dump-flows", "[-m] [DP]", 2, dump_flows),
-        ("drops/show", "", 0, lambda _args: text.format_drops(engine.stats())),
-        ("worker/stats-show", "", 0, lambda _args: text.format_workers(engine.stats())),
+        ("dpctl/show", "[-s] [DP]", 2, show),
+        ("drops/show", "", 0, drops),
+        ("dpif-netdev/pmd-rxq-show", "", 0, rxqs),
+        ("dpif-netdev/pmd-stats-show", "", 0, workers),
         ("worker/rxq-show", "", 0, rxqs),
+        ("worker/stats-show", "", 0, workers),
     ):
         daemon.command(name, usage, 0, arguments, function)

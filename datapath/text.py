@@ -4,31 +4,68 @@ For pyvs-dpctl and for the dpctl/* commands of both daemons.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from datapath import flow, odp
 
 DATAPATH = "netdev@pyvs"
 TCP_FLAGS = "FSRP.UEC"
 
+PortNames = Mapping[int, str] | None  # by number
 
-def _tcp_flags(flags: int) -> str:
-    return "".join(letter for bit, letter in enumerate(TCP_FLAGS) if flags >> bit & 1)
+
+def format_flags(flags: int) -> str:
+    """TCP flags as letters, "." for ACK; those without a letter as a number behind them."""
+    named = "".join(letter for bit, letter in enumerate(TCP_FLAGS) if flags >> bit & 1)
+    return named + (f"0x{flags & 0xF00:x}" if flags & 0xF00 else "")
 
 
 def _used(used: int, now: int) -> str:
     return f"{max(0, now - used) / 1000:.3f}s" if used else "never"
 
 
-def format_flow(info, more: bool = False, now: int | None = None) -> str:
-    """One line for a FlowInfo; `more`: with its ufid.  `now`: ms of CLOCK_MONOTONIC."""
+def format_counters(info, now: int | None = None) -> str:
+    """`packets:1, bytes:42, used:0.500s, flags:S`; `now`: ms of CLOCK_MONOTONIC."""
     now = time.monotonic_ns() // 1_000_000 if now is None else now
+    text = f"packets:{info.packets}, bytes:{info.bytes}, used:{_used(info.used, now)}"
+    return text + (f", flags:{format_flags(info.tcp_flags)}" if info.tcp_flags else "")
+
+
+def map_words(text: str, change: Callable[[str], str]) -> str:
+    """`text` with each word between commas that stands in no parentheses changed."""
+    words, depth, start = [], 0, 0
+    for at, char in enumerate(text + ","):
+        if char == "," and depth <= 0:
+            words.append(change(text[start:at].strip()))
+            start = at + 1
+        depth += (char == "(") - (char == ")")
+    return ",".join(words)
+
+
+def format_match(info, names: PortNames = None) -> str:
+    """A flow's match; in_port by name where `names` has it."""
+    text = flow.format_key(info.key, info.mask)
+    before, found, rest = text.partition("in_port(")
+    number, _, rest = rest.partition(")")
+    if not names or not found or not number.isdigit() or int(number) not in names:
+        return text
+    return f"{before}in_port({names[int(number)]}){rest}"
+
+
+def format_actions(info, names: PortNames = None) -> str:
+    """A flow's actions; outputs by name where `names` has them."""
+    text = odp.format_actions(info.actions, info.key)
+    if not names:
+        return text
+    return map_words(text, lambda word: names.get(int(word), word) if word.isdigit() else word)
+
+
+def format_flow(info, more: bool = False, now: int | None = None, names: PortNames = None) -> str:
+    """One line for a FlowInfo; `more`: with its ufid.  `now`: ms of CLOCK_MONOTONIC."""
     parts = [f"ufid:{format_ufid(info.ufid)}"] if more else []
-    parts.append(flow.format_key(info.key, info.mask))
-    parts.append(f"packets:{info.packets}, bytes:{info.bytes}, used:{_used(info.used, now)}")
-    if info.tcp_flags:
-        parts.append(f"flags:{_tcp_flags(info.tcp_flags)}")
-    parts.append(f"actions:{odp.format_actions(info.actions, info.key)}")
+    parts += [format_match(info, names), format_counters(info, now)]
+    parts += ["dp:ovs"] if more else []
+    parts.append(f"actions:{format_actions(info, names)}")
     return ", ".join(parts)
 
 
@@ -38,14 +75,22 @@ def format_ufid(ufid: bytes) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+def parse_ufid(text: str) -> bytes:
+    """The 16 bytes of what format_ufid() gives, behind "ufid:" or not; ValueError."""
+    ufid = bytes.fromhex(text.removeprefix("ufid:").removeprefix("0x").replace("-", ""))
+    if len(ufid) != 16:
+        raise ValueError(f"{text} has not 32 hexadecimal digits")
+    return ufid
+
+
 def _port_type(port) -> str:
     shown = "tap" if port.type == "internal" else port.type
     return "" if shown == "system" else f" ({shown})"
 
 
 _STATISTICS = (
-    ("RX packets", ("rx_packets", "rx_errors", "rx_dropped", "rx_over_err", "rx_frame_err")),
-    ("TX packets", ("tx_packets", "tx_errors", "tx_dropped")),
+    ("RX packets", ("rx_packets", "rx_errors", "rx_dropped", "rx_over_err", "rx_frame_err"), ""),
+    ("TX packets", ("tx_packets", "tx_errors", "tx_dropped"), " aborted:0 carrier:0"),
 )
 _SHORT = {
     "rx_errors": "errors",
@@ -57,13 +102,26 @@ _SHORT = {
 }
 
 
+def _bytes(count: int) -> str:
+    """A number of bytes, large ones also in KiB and so on."""
+    value, unit = float(count), ""
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
+    return f"{count} ({value:.1f} {unit})" if unit else str(count)
+
+
 def _port_statistics(port) -> list[str]:
     lines = []
-    for title, (first, *others) in _STATISTICS:
+    for title, (first, *others), rest in _STATISTICS:
         counts = " ".join(f"{_SHORT[name]}:{port.stats[name]}" for name in others)
-        lines.append(f"    {title}:{port.stats[first]} {counts}")
-    lines.append(f"    RX bytes:{port.stats['rx_bytes']}  TX bytes:{port.stats['tx_bytes']}")
-    lines += [f"    drop {name}:{count}" for name, count in sorted(port.drops.items())]
+        lines.append(f"    {title}:{port.stats[first]} {counts}{rest}")
+    lines.append(f"    collisions:{port.stats['collisions']}")
+    rx, tx = _bytes(port.stats["rx_bytes"]), _bytes(port.stats["tx_bytes"])
+    lines.append(f"    RX bytes:{rx}  TX bytes:{tx}")
+    if port.drops:
+        drops = " ".join(f"{name}:{count}" for name, count in sorted(port.drops.items()))
+        lines.append(f"    drops: {drops}")
     return lines
 
 
@@ -85,9 +143,14 @@ def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def format_counts(counts: Mapping[str, int]) -> list[str]:
+    """A line for each reason of discarding packets."""
+    return [f"{name:<24}{count}" for name, count in sorted(counts.items())]
+
+
 def format_drops(stats: dict) -> str:
     """Every reason for which packets were discarded, with its count."""
-    return "".join(f"{name:<24}{count}\n" for name, count in sorted(stats["drops"].items()))
+    return "".join(f"{line}\n" for line in format_counts(stats["drops"]))
 
 
 def format_workers(stats: dict) -> str:

@@ -1,0 +1,199 @@
+"""pyvs-dpctl against a datapath process with dummy ports."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ARP = "in_port(1),eth_type(0x0806)"
+UDP_FRAME = (
+    bytes.fromhex("02000000000202000000000108004500001c00000000401100000a0000010a000002")
+    + bytes.fromhex("0001000200080000")
+    + bytes(18)
+)
+
+
+def program(module):
+    return [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
+
+
+@pytest.fixture(scope="module")
+def rundir(tmp_path_factory):
+    """The run directory of a datapath process."""
+    directory = tmp_path_factory.mktemp("dp")
+    process = subprocess.Popen(
+        [*program("datapath.main"), f"--rundir={directory}"], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not (directory / "datapath.sock").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        yield directory
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+    assert not (directory / "datapath.sock").exists()
+
+
+@pytest.fixture
+def dpctl(rundir):
+    """A function that runs pyvs-dpctl; afterwards no port or flow is left."""
+    environment = {**os.environ, "PYVS_RUNDIR": str(rundir)}
+
+    def run(*args, status=0, stdin=""):
+        done = subprocess.run(
+            [*program("pyvs_tools.dpctl"), *args],
+            **{"env": environment, "cwd": ROOT, "input": stdin, "text": True},
+            capture_output=True,
+            timeout=30,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    yield run
+    run("del-flows")
+    for port in json.loads(run("-f", "json", "show"))["netdev@pyvs"]["ports"]:
+        run("del-if", str(port["port_no"]))
+
+
+def test_no_process(tmp_path, dpctl):
+    text = dpctl(f"--rundir={tmp_path}", "show", status=1)
+    assert text.startswith("pyvs-dpctl: ") and "No such file or directory" in text
+
+
+def test_ports(dpctl):
+    dpctl("add-if", "netdev@pyvs", "d1,type=dummy", "d2,type=dummy,port_no=7")
+    shown = dpctl("show").splitlines()
+    assert shown[0] == "netdev@pyvs:"
+    assert shown[1] == "  lookups: hit:0 missed:0 lost:0"
+    assert shown[-2:] == ["  port 1: d1 (dummy)", "  port 7: d2 (dummy)"]
+    assert dpctl("dump-dps") == "netdev@pyvs\n"
+    dpctl("del-if", "d1")
+    assert "d1" not in dpctl("show")
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("nosuchdev", "nosuchdev: No such device"),
+        ("d1,type=dummy", "d1 is a port already"),
+        ("d9,type=nonsense", "nonsense: unknown port type"),
+        ("d9,type=dummy,port_no=1", "port 1 is in use"),
+        ("d9,type=dummy,port_no=x", "d9: port_no=x: not a number"),
+        ("d9,type", "d9: type: option has no value"),
+    ],
+)
+def test_bad_port(dpctl, word, text):
+    dpctl("add-if", "d1,type=dummy")
+    assert dpctl("add-if", word, status=1) == f"pyvs-dpctl: {text}\n"
+
+
+def test_del_unknown_port(dpctl):
+    assert dpctl("del-if", "gone", status=1) == "pyvs-dpctl: no port named gone\n"
+
+
+def test_flow_life(dpctl):
+    dpctl("add-flow", ARP, "2")
+    error = dpctl("add-flow", ARP, "3", status=1)
+    assert error == "pyvs-dpctl: updating flow table (File exists)\n"
+    dpctl("mod-flow", ARP, "3")
+    line = f"{ARP}, packets:0, bytes:0, used:never, actions:3\n"
+    assert dpctl("dump-flows") == line
+    detailed = dpctl("-m", "dump-flows")
+    assert "dp:ovs, actions:3" in detailed
+    ufid = detailed.partition(",")[0]
+    assert dpctl("get-flow", ufid) == line
+    assert dpctl("-s", "del-flow", ARP) == "packets:0, bytes:0, used:never\n"
+    error = dpctl("del-flow", ARP, status=1)
+    assert error.startswith("pyvs-dpctl: deleting flow (No such file or directory)\n")
+    assert "getting flow" in dpctl("get-flow", ufid, status=1)
+
+
+def test_mod_flow_creates_only_when_told(dpctl):
+    error = dpctl("mod-flow", ARP, "2", status=1)
+    assert error == "pyvs-dpctl: updating flow table (No such file or directory)\n"
+    dpctl("--may-create", "mod-flow", ARP, "2")
+    assert "actions:2" in dpctl("dump-flows")
+
+
+def test_counters_and_clear(dpctl, rundir):
+    from datapath.dpif import Dpif
+
+    dpctl("add-if", "d1,type=dummy", "d2,type=dummy")
+    dpctl("add-flow", "in_port(d1)", "d2")
+    dpif = Dpif(rundir / "datapath.sock")
+    dpif.port_inject(1, UDP_FRAME)
+    assert dpif.port_drain(2) == [UDP_FRAME]
+    dpif.close()
+    size = len(UDP_FRAME)
+    assert f"packets:1, bytes:{size}, used:0." in dpctl("dump-flows")
+    assert dpctl("dump-flows", "--names").endswith("actions:d2\n")
+    assert f"RX bytes:{size}  TX bytes:0" in dpctl("show", "-s")
+    [flow] = json.loads(dpctl("-f", "json", "dump-flows"))
+    assert (flow["packets"], flow["bytes"], flow["actions"]) == (1, size, "2")
+    before = dpctl("-s", "--clear", "mod-flow", "in_port(1)", "1")
+    assert before.startswith("packets:1, ")
+    assert "packets:0, bytes:0, used:never, actions:1" in dpctl("dump-flows")
+
+
+def test_drops_are_named(dpctl, rundir):
+    from datapath.dpif import Dpif
+
+    dpctl("add-if", "d1,type=dummy")
+    dpif = Dpif(rundir / "datapath.sock")
+    dpif.port_inject(1, UDP_FRAME)
+    dpif.close()
+    shown = dpctl("drops")
+    assert "upcall_no_handler" in shown and "port 1: d1" in shown
+    assert json.loads(dpctl("-f", "json", "drops"))["ports"]["d1"] == {"upcall_no_handler": 1}
+
+
+def test_filter(dpctl):
+    dpctl("add-flow", "in_port(1),eth_type(0x0800),ipv4(proto=6,frag=no),tcp(dst=80)", "2")
+    dpctl("add-flow", ARP, "2")
+    assert dpctl("dump-flows", "filter=tcp,tp_dst=80").count("\n") == 1
+    assert dpctl("dump-flows", "filter=tcp,tp_dst=81") == ""
+    assert dpctl("dump-flows", "filter=in_port=1").count("\n") == 2
+    assert "Failed to parse filter" in dpctl("dump-flows", "filter=nonsense", status=1)
+
+
+def test_flows_from_file(dpctl):
+    lines = f"# a comment\n{ARP} 2\nadd in_port(2) 1\nmodify in_port(2) 3\n"
+    dpctl("add-flows", "-", stdin=lines)
+    assert dpctl("dump-flows").count("\n") == 2
+    error = dpctl("add-flows", "-", stdin=f"\n{ARP} 2\n", status=1)
+    assert error == "pyvs-dpctl: -:2: updating flow table (File exists)\n"
+    dpctl("del-flows", "-", stdin="in_port(2)\n")
+    assert dpctl("dump-flows").startswith(ARP)
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ((), "missing command name; use --help for help"),
+        (("bad",), "unknown command 'bad'; use --help for help"),
+        (("add-flow",), "'add-flow' command requires at least 2 arguments"),
+        (("get-flow", "a", "b"), "'get-flow' command takes at most 1 arguments"),
+        (("--read-only", "del-flows"), "'del-flows' command does not work in read only mode"),
+        (("--nonsense",), "unrecognized option '--nonsense'"),
+        (("add-flow", "foo()", "1"), "parsing flow key (foo: unknown field) (Invalid argument)"),
+        (("show", "system@other"), "opening datapath system@other (No such file or directory)"),
+    ],
+)
+def test_usage_errors(dpctl, args, text):
+    assert dpctl(*args, status=1) == f"pyvs-dpctl: {text}\n"
+
+
+def test_unsupported_says_so(dpctl):
+    assert "add-dp: not supported" in dpctl("add-dp", "dp0", status=1)
+
+
+def test_help_and_version(dpctl):
+    assert "dump-flows" in dpctl("--help")
+    assert dpctl("--version").startswith("pyvs-dpctl (Open vSwitch compatible) ")
