@@ -346,7 +346,7 @@ FIELDS = (
           aliases=("nsp",), n_bytes=4, **_EXACT),
     Field("nsh_si", 8, "decimal", _member("nsh_path_hdr", 8), NSH, (_nsh("SI", 5),),
           aliases=("nsi",), **_EXACT),
-    *(Field(f"nsh_c{i}", 32, "hex", ("nsh_context", 32 * (4 - i), 32), NSH,
+    *(Field(f"nsh_c{i}", 32, "hex", _member(f"nsh_context{i - 1}", 32), NSH,
             (_nsh(f"C{i}", 5 + i),), aliases=(f"nshc{i}",)) for i in (1, 2, 3, 4)),
     Field("tun_id", 64, "hex", _member("tun_id", 64), NONE,
           (_oxm("TUNNEL_ID", 38, 4), _nx("TUN_ID", 16)), aliases=("tunnel_id",)),

@@ -1,0 +1,315 @@
+"""Instructions: what a flow does.  Encode, decode, parse, print and check, as in action_base.
+
+OpenFlow 1.0 has actions only: a list of them is one ApplyActions here.
+Sources: OpenFlow 1.3.5 7.2.4; ovs-actions(7) for the text.
+"""
+
+from struct import Struct
+
+from .action_base import (
+    NX,
+    OF10,
+    OF13,
+    CheckContext,
+    decode_actions,
+    encode_actions,
+    format_actions,
+    nicira,
+    number,
+    parse_action,
+    parse_actions,
+    unsupported,
+)
+from .errors import OFError
+from .match_text import TextError, parse_int, split_terms
+
+_HEAD = Struct("!HH")
+_METADATA = Struct("!4xQQ")
+_U64 = (1 << 64) - 1
+
+
+class Instruction:
+    """Values with equality by value; TYPE is the number on the wire, RANK the order of printing."""
+
+    FIELDS: tuple[str, ...] = ()
+    TYPE = 0
+    RANK = 0
+
+    def __init__(self, *values):
+        for name, value in zip(self.FIELDS, values, strict=True):
+            setattr(self, name, value)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self):
+        return hash((type(self), *(str(value) for value in self.__dict__.values())))
+
+    def __repr__(self):
+        values = ", ".join(repr(getattr(self, name)) for name in self.FIELDS)
+        return f"{type(self).__name__}({values})"
+
+    def encode(self, version: int, has_vlan: bool = False) -> bytes:
+        raise NotImplementedError
+
+    def format(self, names=None) -> str:
+        raise NotImplementedError
+
+    def check(self, context: CheckContext) -> None:
+        """Raises OFError OFPBIC_* or OFPBAC_*."""
+
+
+class GotoTable(Instruction):
+    """On to a later table."""
+
+    FIELDS, TYPE, RANK = ("table",), 1, 6
+
+    def encode(self, version, has_vlan=False):
+        return _HEAD.pack(1, 8) + bytes((self.table, 0, 0, 0))
+
+    def decode(body, _version):
+        return GotoTable(body[0])
+
+    def format(self, names=None):
+        return f"goto_table:{self.table}"
+
+    def check(self, context):
+        if self.table <= context.table or self.table >= context.n_tables:
+            raise OFError("OFPBIC_BAD_TABLE_ID", f"goto_table:{self.table}")
+
+
+class WriteMetadata(Instruction):
+    """Sets bits of the metadata field."""
+
+    FIELDS, TYPE, RANK = ("value", "mask"), 2, 5
+
+    def encode(self, version, has_vlan=False):
+        return _HEAD.pack(2, 24) + _METADATA.pack(self.value, self.mask)
+
+    def decode(body, _version):
+        return WriteMetadata(*_METADATA.unpack(body))
+
+    def format(self, names=None):
+        mask = "" if self.mask == _U64 else f"/{self.mask:#x}"
+        return f"write_metadata:{self.value:#x}{mask}"
+
+
+class _Actions(Instruction):
+    FIELDS = ("actions",)
+
+    def __init__(self, actions):
+        self.actions = list(actions)
+
+    def encode(self, version, has_vlan=False):
+        data = encode_actions(self.actions, version, has_vlan)
+        return _HEAD.pack(self.TYPE, 8 + len(data)) + bytes(4) + data
+
+
+class WriteActions(_Actions):
+    """Puts actions into the action set."""
+
+    TYPE, RANK = 3, 4
+
+    def decode(body, version):
+        return WriteActions(decode_actions(body[4:], version))
+
+    def format(self, names=None):
+        return f"write_actions({format_actions(self.actions, names)})"
+
+    def check(self, context):
+        for action in self.actions:
+            action.check(context)
+
+
+class ApplyActions(_Actions):
+    """Runs actions at once."""
+
+    TYPE, RANK = 4, 2
+
+    def decode(body, version):
+        return ApplyActions(decode_actions(body[4:], version))
+
+    def format(self, names=None):
+        return format_actions(self.actions, names) if self.actions else ""
+
+    def check(self, context):
+        for action in self.actions:
+            action.check(context)
+
+
+class ClearActions(Instruction):
+    """Empties the action set."""
+
+    TYPE, RANK = 5, 3
+
+    def encode(self, version, has_vlan=False):
+        return _HEAD.pack(5, 8) + bytes(4)
+
+    def decode(_body, _version):
+        return ClearActions()
+
+    def format(self, names=None):
+        return "clear_actions"
+
+
+class Meter(Instruction):
+    """Through a meter, before anything else."""
+
+    FIELDS, TYPE, RANK = ("meter",), 6, 1
+
+    def encode(self, version, has_vlan=False):
+        if version < OF13:
+            raise unsupported(self, version)
+        return _HEAD.pack(6, 8) + self.meter.to_bytes(4, "big")
+
+    def decode(body, _version):
+        return Meter(int.from_bytes(body, "big"))
+
+    def format(self, names=None):
+        return f"meter:{self.meter}"
+
+    def check(self, context):
+        if self.meter not in context.meters:
+            raise OFError("OFPMMFC_INVALID_METER", f"meter {self.meter}")
+
+
+# type -> (class, body size or None, decode)
+_TYPES = {
+    cls.TYPE: (cls, size, cls.decode)
+    for cls, size in (
+        (GotoTable, 4),
+        (WriteMetadata, 20),
+        (WriteActions, None),
+        (ApplyActions, None),
+        (ClearActions, 4),
+        (Meter, 4),
+    )
+}
+
+
+def decode_instructions(data: bytes, version: int) -> list[Instruction]:
+    """A run of instructions, in the order they run.  Raises OFError OFPBIC_*, OFPBAC_*.
+
+    OpenFlow 1.0: `data` is a list of actions.
+    """
+    if version == OF10:
+        return _from_actions(data)
+    found, at, size = [], 0, len(data)
+    while at < size:
+        if size - at < 8:
+            raise OFError("OFPBIC_BAD_LEN", "truncated instruction")
+        kind, length = _HEAD.unpack_from(data, at)
+        if length < 8 or length % 8 or at + length > size:
+            raise OFError("OFPBIC_BAD_LEN", f"instruction of {length} bytes")
+        if kind == 0xFFFF:
+            raise OFError("OFPBIC_BAD_EXPERIMENTER")
+        row = _TYPES.get(kind)
+        if row is None or (kind == Meter.TYPE and version < OF13):
+            raise OFError("OFPBIC_UNKNOWN_INST", f"instruction {kind}")
+        _cls, wanted, decode = row
+        if wanted is not None and length - 4 != wanted:
+            raise OFError("OFPBIC_BAD_LEN", f"{_cls.__name__} of {length} bytes")
+        found.append(decode(data[at + 4 : at + length], version))
+        at += length
+    kinds = [each.TYPE for each in found]
+    if len(set(kinds)) != len(kinds):
+        raise OFError("OFPBIC_DUP_INST")
+    return sorted(found, key=lambda each: each.RANK)
+
+
+_NX_WRITE_METADATA = 22
+
+
+def _from_actions(data):
+    found = decode_actions(data, OF10)
+    actions = [each for each in found if not isinstance(each, WriteMetadata)]
+    rest = [each for each in found if isinstance(each, WriteMetadata)]
+    if len(rest) > 1:
+        raise OFError("OFPBIC_DUP_INST")
+    return [ApplyActions(actions), *rest] if actions else rest
+
+
+def _decode_nx_metadata(body, _version):
+    if any(body[:6]):
+        raise OFError("NXBRC_MUST_BE_ZERO")
+    return WriteMetadata(int.from_bytes(body[6:14], "big"), int.from_bytes(body[14:], "big"))
+
+
+NX[_NX_WRITE_METADATA] = (WriteMetadata, 22, _decode_nx_metadata)
+
+
+def encode_instructions(instructions, version: int, has_vlan: bool = False) -> bytes:
+    """The bytes; in OpenFlow 1.0 the actions alone, with Nicira's form of write_metadata and
+    goto_table as a resubmit to that table."""
+    if version != OF10:
+        return b"".join(each.encode(version, has_vlan) for each in instructions)
+    parts = []
+    for each in instructions:
+        if isinstance(each, ApplyActions):
+            parts.append(encode_actions(each.actions, OF10, has_vlan))
+        elif isinstance(each, WriteMetadata):
+            value = each.value.to_bytes(8, "big") + each.mask.to_bytes(8, "big")
+            parts.append(nicira(_NX_WRITE_METADATA, bytes(6) + value))
+        elif isinstance(each, GotoTable):
+            from .actions_nx import Resubmit
+
+            parts.append(Resubmit(None, each.table).encode(OF10))
+        # What else a later version wrote cannot be said in 1.0, as in Open vSwitch.
+    return b"".join(parts)
+
+
+# Text
+
+_RANKED = {
+    "meter": lambda a, n: Meter(number(a, "meter", 32)),
+    "clear_actions": lambda a, n: ClearActions(),
+    "write_actions": lambda a, n: WriteActions(parse_actions(a or "", n)),
+    "write_metadata": lambda a, n: _parse_metadata(a),
+    "goto_table": lambda a, n: GotoTable(number(a, "goto_table", 8)),
+}
+
+
+def _parse_metadata(argument):
+    value, slash, mask = (argument or "").partition("/")
+    value = parse_int(value, "write_metadata", 64)
+    mask = parse_int(mask, "write_metadata", 64) if slash else _U64
+    return WriteMetadata(value & mask, mask)
+
+
+def parse_instructions(text: str, names=None) -> list[Instruction]:
+    """What follows `actions=`.  Raises TextError."""
+    terms = split_terms(text)
+    if ("drop", None) in terms:
+        if len(terms) > 1:
+            raise TextError('"drop" must not be accompanied by any other action or instruction')
+        return []
+    found, actions, rank = [], [], 0
+    for name, argument in terms:
+        if name == "apply_actions":
+            actions += parse_actions(argument or "", names)
+            continue
+        if name not in _RANKED:
+            actions.append(parse_action(name, argument, names))
+            continue
+        each = _RANKED[name](argument, names)
+        if any(type(other) is type(each) for other in found):
+            raise TextError(f"duplicate {name} instruction not allowed")
+        if rank > each.RANK or (each.RANK < ApplyActions.RANK and actions):
+            raise TextError(f"{name} instruction must come in another place")
+        rank = each.RANK
+        found.append(each)
+    if actions:
+        found.append(ApplyActions(actions))
+    return sorted(found, key=lambda each: each.RANK)
+
+
+def format_instructions(instructions, names=None) -> str:
+    """What follows `actions=`."""
+    texts = [each.format(names) for each in instructions]
+    return ",".join(text for text in texts if text) or "drop"
+
+
+def check_instructions(instructions, context: CheckContext) -> None:
+    """Check a flow's instructions in their order."""
+    for each in instructions:
+        each.check(context)
