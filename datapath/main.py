@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import sys
@@ -38,6 +39,13 @@ def n_workers(text: str | None) -> int:
     return int(text)
 
 
+def raise_file_limit() -> None:
+    """Each port has two sockets: ask for as many files as we may have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Termination:
     """Makes the signals that end a process end the main loop, so that the end is an orderly one."""
 
@@ -66,6 +74,7 @@ def run(argv: list[str] | None) -> int:
         daemon.fatal("no arguments accepted; use --help for usage")
     workers = n_workers(daemon.last(options, "workers"))
     daemon.start()
+    raise_file_limit()
     engine = Engine(workers)
     try:
         server = Server(engine, rundir.datapath_sock())

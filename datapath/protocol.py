@@ -60,6 +60,14 @@ def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
     return body, data, seq
 
 
+def complete(buffer: bytearray) -> bool:
+    """Whether decode() has something to say: a message, or that there will be none."""
+    if len(buffer) < HEADER.size:
+        return False
+    size, text_size, _seq = HEADER.unpack_from(buffer)
+    return len(buffer) >= size or not HEADER.size + text_size <= size <= MAX_MESSAGE
+
+
 def flows(data: bytes) -> Iterator[FlowInfo]:
     """The flows, with keys, in a reply's bytes."""
     at = 0

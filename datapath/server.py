@@ -19,8 +19,9 @@ from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("datapath_server")
 
-RECEIVE = 1 << 16
-OUTPUT_LIMIT = 1 << 20  # bytes of answers that may wait before requests do
+RECEIVE = 1 << 18
+MAX_CLIENTS = 128
+ROUND = 64  # requests of one client before the others have their turn
 
 
 class Client:
@@ -57,6 +58,35 @@ class Client:
         self.sock.close()
 
 
+def listen(path: str) -> socket.socket:
+    """A listening socket that only its owner may use, in the place of one that is dead.
+
+    Raises OSError, EADDRINUSE where another process listens.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                pass
+            else:
+                raise OSError(errno.EADDRINUSE, "another datapath process serves there")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        old = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(old)
+        listener.listen(64)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 class Server:
     """Listens on `path`, which only its owner may use."""
 
@@ -67,12 +97,7 @@ class Server:
         self.handler: Client | None = None
         self.n_requests = 0
         self.n_bad_requests = 0
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self.listener.bind(path)
-        os.chmod(path, 0o600)
-        self.listener.listen(16)
+        self.listener = listen(path)
 
     def close(self) -> None:
         """End all connections and remove the socket."""
@@ -92,6 +117,10 @@ class Server:
             except protocol.ProtocolError as error:
                 self.n_bad_requests += 1
                 vlog.info(f"disconnecting a client: {error}")
+                refusal = {"error": errno.EPROTO, "text": str(error)}
+                client.output += protocol.encode(refusal)
+                with contextlib.suppress(OSError):
+                    client.flush()
                 self._drop(client)
             except OSError:
                 self._drop(client)
@@ -99,35 +128,47 @@ class Server:
     def wait(self, poller) -> None:
         poller.fd_wait(self.listener.fileno(), POLLIN)
         for client in self.clients:
-            events = POLLOUT if client.output else 0
-            if len(client.output) < OUTPUT_LIMIT:
-                events |= POLLIN
-            poller.fd_wait(client.sock.fileno(), events)
+            poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
+            if not client.output and protocol.complete(client.input):
+                poller.immediate_wake()
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
+        while True:
+            try:
                 sock, _address = self.listener.accept()
-                sock.setblocking(False)
-                self.clients.append(Client(sock))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                vlog.warn(f"accepting a connection failed: {error.strerror}")
+                return
+            if len(self.clients) >= MAX_CLIENTS:
+                vlog.warn(f"a connection is refused: there are {MAX_CLIENTS}")
+                sock.close()
+                continue
+            sock.setblocking(False)
+            self.clients.append(Client(sock))
 
     def _serve(self, client: Client) -> None:
-        """Read, answer, send.  Raises OSError at the end of the connection."""
+        """Send, read once, answer.  Raises OSError at the end of the connection.
+
+        While answers wait to be taken, nothing is read: a slow client slows itself only.
+        """
         client.flush()
-        while len(client.output) < OUTPUT_LIMIT:
-            while (message := protocol.decode(client.input)) is not None:
-                self._answer(client, *message)
-                if len(client.output) >= OUTPUT_LIMIT:
-                    break
-            else:
-                try:
-                    data = client.sock.recv(RECEIVE)
-                except BlockingIOError:
-                    break
-                if not data:
-                    raise ConnectionResetError
-                client.input += data
-        client.flush()
+        if client.output:
+            return
+        with contextlib.suppress(BlockingIOError):
+            data = client.sock.recv(RECEIVE)
+            if not data:
+                raise ConnectionResetError
+            client.input += data
+        for _ in range(ROUND):
+            message = protocol.decode(client.input)
+            if message is None:
+                return
+            self._answer(client, *message)
+            client.flush()
+            if client.output:
+                return
 
     def _drop(self, client: Client) -> None:
         client.close()
@@ -149,6 +190,8 @@ class Server:
         except EngineError as error:
             self.n_bad_requests += 1
             reply, rest = {"error": error.errno, "text": error.text}, b""
+        except OSError as error:
+            reply, rest = {"error": error.errno or errno.EIO, "text": str(error)}, b""
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             # A request's words are not what the operation takes.
             self.n_bad_requests += 1

@@ -102,6 +102,7 @@ cdef struct worker:
     ring up
     ring down
     int up_event
+    uint32_t burst_upcalls      # packets of this burst that went up, or should have
     uint8_t *down_packet        # a private copy of what is executed
     uint8_t *down_actions
     # counters

@@ -32,7 +32,7 @@ from datapath.packet cimport (
 )
 from datapath.ring cimport (
     ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release, ring_reserve,
-    ring_sleep, ring_unmap,
+    ring_sleep, ring_unmap, ring_used,
 )
 from datapath.upcall cimport *
 
@@ -55,7 +55,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef enum:
     SPIN_NS = 50000             # before sleeping: answers often follow within such a time
-    LOOK_ROUND = 8              # busy rounds between two looks at the ports that were quiet
+    LOOK_ROUND = 8              # rounds between two looks at the ports that were quiet
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
 
 
@@ -75,6 +75,7 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     cdef uint32_t i
     w.now = clock_ns()
     w.n_bursts += 1
+    w.burst_upcalls = 0
     w.n_packets += burst.n
     for i in range(burst.n):
         p = &burst.packets[i]
@@ -136,14 +137,18 @@ cdef void send_up(worker *w, packet *p, const flow_key *key, uint8_t type, uint3
                   const uint8_t *userdata, uint32_t length) noexcept nogil:
     """Gives a packet to vswitchd; counts it as lost where there is none, or it is too slow."""
     cdef upcall_record *record
-    cdef uint8_t *at
+    cdef uint8_t *at = NULL
     w.n_upcalls += 1
     if w.up.memory == NULL:
         w.n_lost += 1
         w.side.drops[DROP_UPCALL_NO_HANDLER] += 1
         return
-    at = ring_reserve(&w.up, <uint32_t> sizeof(upcall_record) + KEY_DP_SIZE + padded(length)
-                      + padded(p.size))
+    # A ring that fills up is for everybody: one packet of each burst, so that a port that floods
+    # does not keep the others' few packets out.
+    if w.burst_upcalls == 0 or ring_used(&w.up) < w.up.size // 2:
+        at = ring_reserve(&w.up, <uint32_t> sizeof(upcall_record) + KEY_DP_SIZE + padded(length)
+                          + padded(p.size))
+    w.burst_upcalls += 1
     if at == NULL:
         w.n_lost += 1
         w.side.drops[DROP_UPCALL_QUEUE_FULL] += 1
@@ -415,14 +420,12 @@ cdef void run_worker(worker *w) noexcept nogil:
         if poll_hot(w, rounds % PRUNE_ROUND == 0):
             busy = True
         rounds += 1
+        if rounds % LOOK_ROUND == 0:
+            look(w, 0)
         if busy:
             idle_since = 0
-            if rounds % LOOK_ROUND == 0:
-                look(w, 0)
-            continue
-        if idle_since == 0:
+        elif idle_since == 0:
             idle_since = clock_ns()
-            look(w, 0)
         elif clock_ns() - idle_since > SPIN_NS:
             cool(w)
             if ring_sleep(&w.down) and not load64(&w.mailbox):
