@@ -190,7 +190,7 @@ class Program:
     def _compact(self, connection: Any, args: list[str], _aux: Any) -> None:
         """Replies when the last file is in place."""
         if args and args[0] not in self.service.databases:
-            connection.reply_error("no database by that name")
+            connection.reply_error("no database by that name\n")
             return
         names = args or [name for name in self.service.databases if name != SERVER_DATABASE]
         left = len(names)

@@ -22,6 +22,7 @@ under --monitor the process is started anew.
 """
 
 import os
+import re
 import select
 import sys
 import time
@@ -240,20 +241,40 @@ def use_ssl(options: Options) -> None:
 # --- start
 
 
+def set_verbosity(spec: str) -> None:
+    """Set logging levels or patterns as -v and vlog/set do; ValueError.
+
+    The `ovs` library does not know all spellings of ovs-appctl(8).
+    """
+    head = spec.partition(":")[0].upper()
+    if head == "PATTERN":
+        spec = "pattern" + spec[len(head) :]
+    elif head == "FACILITY":
+        spec = head + spec[len(head) :]
+    else:
+        spec = re.sub(r"[:,\s]+", ":", spec)
+    error = ovs.vlog.Vlog.set_levels_from_string(spec)
+    if error:
+        raise ValueError(f'processing "{spec}": {error}')
+
+
+def _vlog_set(args: list[str]) -> None:
+    try:
+        for spec in args:
+            set_verbosity(spec)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
 def _start_logging(options: Options) -> None:
     """Set levels from -v, open the log file.  No Vlog may be made after this."""
     for spec in options.get("verbose", []):
-        spec = spec or "any:any:dbg"
-        head = spec.partition(":")[0].upper()
-        if head == "PATTERN":
-            spec = "pattern" + spec[len(head) :]
-        elif head == "FACILITY":
-            spec = head + spec[len(head) :]
-        else:
-            spec = spec.replace(",", ":")
-        error = ovs.vlog.Vlog.set_levels_from_string(spec)
-        if error:
-            fatal(f'processing "{spec}": {error}')
+        try:
+            set_verbosity(spec or "any:any:dbg")
+        except ValueError as error:
+            fatal(str(error))
+    # Before the library's own is registered, which ignores errors.
+    command("vlog/set", "{spec | PATTERN:destination:pattern}", 1, sys.maxsize, _vlog_set)
     log_file = None
     if "log-file" in options:
         default = os.path.join(rundir.logdir(), f"{_State.program}.log")
@@ -340,11 +361,16 @@ def command(
         try:
             reply = function(args)
         except CommandError as error:
-            connection.reply_error(str(error))
+            connection.reply_error(_line(str(error)))
         else:
-            connection.reply(reply or "")
+            connection.reply(_line(reply or ""))
 
     ovs.unixctl.command_register(name, usage, min_args, max_args, callback, None)
+
+
+def _line(text: str) -> str:
+    """`text` with a line feed at its end, as ovs-appctl prints replies as they are."""
+    return text + "\n" if text and not text.endswith("\n") else text
 
 
 def exit_now() -> None:
@@ -361,7 +387,7 @@ def _list_commands(_args: list[str]) -> str:
     lines = ["The available commands are:"]
     for name in sorted(ovs.unixctl.commands):
         usage = ovs.unixctl.commands[name].usage
-        lines.append(f"  {name:<23} {usage}" if usage else f"  {name}")
+        lines.append(f"  {name:<23} {usage}")
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import pytest
+
 from pyvs_tools import ovsdb_rpc
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

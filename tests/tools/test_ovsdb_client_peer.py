@@ -22,6 +22,7 @@ from ovsdb_peers import (
     run_peer,
     start_server,
 )
+
 from pyvs_tools import ovsdb_client
 
 pytestmark = [needs_ovs, pytest.mark.peer]
@@ -78,7 +79,6 @@ dump REMOTE Bridge name
 dump REMOTE zz
 dump REMOTE Open_vSwitch Bridge zz
 dump REMOTE _Server
-needs-conversion REMOTE SCHEMA
 wait REMOTE Open_vSwitch connected
 wait REMOTE Open_vSwitch added
 wait REMOTE zz removed
@@ -223,10 +223,23 @@ def test_backup_and_restore(server, tmp_path):
             with open(path, "wb") as file:
                 subprocess.run([*backup, "backup", server.remote], stdout=file, check=True)
             with open(path, "rb") as file:
-                subprocess.run([*restore, "restore", other.remote], stdin=file, check=True)
+                subprocess.run(
+                    [*restore, "--force", "restore", other.remote], stdin=file, check=True
+                )
             assert contents(other) == contents(server)
     finally:
         other.stop()
+
+
+def test_needs_conversion(server, tmp_path):
+    """The schema that the server has needs none; another does."""
+    _, schema, _ = run_ours(ovsdb_client.main, ["get-schema", server.remote])
+    path = tmp_path / "schema"
+    for text, answer in ((schema, "no\n"), (schema.replace("flow_limit", "flow_lim"), "yes\n")):
+        path.write_text(text)
+        args = ["needs-conversion", server.remote, str(path)]
+        assert run_peer("ovsdb-client", server.remote, args)[1] == answer
+        assert run_ours(ovsdb_client.main, args) == (0, answer, "")
 
 
 def test_terminal_output_is_text():

@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 from ovsdb_peers import contents, needs_ovs, normal_uuids, run_ours, run_peer, start_server
+
 from pyvs_tools import vsctl
 
 pytestmark = [needs_ovs, pytest.mark.peer]
