@@ -221,6 +221,10 @@ cdef int xlate_normal(XlateBase x) except -1:
         why = refusal(in_bundle, packet[0].vid)
         if why is not None:
             return x.report("detail", why)
+        if in_bundle.mode == VLAN_DOT1Q_TUNNEL and packet[0].tpid:
+            x.wc.vlan[1].tci |= htons(0x1000)
+            if packet[1].tpid:      # the key has room for two: a third would be lost
+                return x.report("detail", "no room for another VLAN tag, dropping")
         tags_in(in_bundle, packet, tags)
         if not x.bridge.forward_bpdu and is_reserved(flow.eth_dst):
             return x.report("detail", "packet has reserved destination MAC, dropping")

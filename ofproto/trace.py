@@ -173,11 +173,11 @@ def render(steps):
 
 
 def _is_last(steps, at):
-    """No action of the same list follows."""
+    """Neither an action of the same list follows nor, behind the list, the action set."""
     level = steps[at][0]
-    for other, kind, _text in steps[at + 1 :]:
+    for other, kind, text in steps[at + 1 :]:
         if other < level:
-            return True
+            return not (other == level - 1 and text.startswith("--."))
         if other == level and kind == "action":
             return False
     return True

@@ -426,6 +426,9 @@ cdef class Xlate(XlateBase):
         if self.action_set is None:
             self.action_set = []
         self.action_set.append(program)
+        if self.trace is not None:
+            texts = [action_text(action) for action in order_action_set(self.action_set).actions]
+            self.report("detail", "action set is: " + ",".join(texts))
         for i in range(program.n_ops):
             if program.ops[i].set_kind == SET_GROUP:
                 self.flow.actset_output = htonl(OFPP_UNSET)
@@ -434,30 +437,9 @@ cdef class Xlate(XlateBase):
         return 0
 
     cdef int run_action_set(self) except -1:
-        """The last action of each kind, in the order of the kinds."""
-        cdef list programs = self.action_set
-        cdef Program ordered = Program(), program, source
-        cdef uint32_t i
-        cdef uint32_t where = 0
-        cdef int kind, last_kind = SET_OUTPUT
+        cdef Program ordered = order_action_set(self.action_set)
         self.action_set = None
-        for kind in range(1, <int> N_SET_KINDS):
-            source = None
-            if kind == SET_OUTPUT and last_kind == SET_GROUP:
-                break
-            for program in programs:
-                for i in range(program.n_ops):
-                    if program.ops[i].set_kind == kind:
-                        if kind == SET_FIELD:
-                            copy_op(ordered, program, i)
-                        else:
-                            source = program
-                            where = i
-            if source is not None:
-                copy_op(ordered, source, where)
-                last_kind = kind
-        if self.trace is not None:
-            self.report("table", "--. Executing action set:")
+        self.report("table", "--. Executing action set:")
         self.in_action_set = True
         self.run_ops(ordered, 0)
         self.in_action_set = False
@@ -575,6 +557,9 @@ cdef class Xlate(XlateBase):
         """The new tag is outermost, with VID and priority 0."""
         cdef flow_key *flow = &self.flow
         memset(self.wc.vlan, 0xff, sizeof(flow.vlan))
+        if count_vlans(flow) == 2:      # the key has room for two: the inner one would be lost
+            self.report("error", "too many VLAN tags")
+            return self.fail("Too many VLAN tags")
         flow.vlan[1] = flow.vlan[0]
         flow.vlan[0].tpid = htons(tpid)
         flow.vlan[0].tci = htons(VLAN_CFI)
@@ -714,6 +699,31 @@ cdef bint changes(const flow_key *a, const flow_key *b) noexcept nogil:
         if x[i] != y[i]:
             return True
     return False
+
+
+cdef Program order_action_set(list programs):
+    """The last action of each kind, in the order of the kinds."""
+    cdef Program ordered = Program(), program, source
+    cdef uint32_t i, where = 0
+    cdef int kind
+    cdef bint has_group = False
+    for kind in range(1, <int> N_SET_KINDS):
+        source = None
+        if kind == SET_OUTPUT and has_group:
+            break
+        for program in programs:
+            for i in range(program.n_ops):
+                if program.ops[i].set_kind != kind:
+                    continue
+                if kind == SET_FIELD:
+                    copy_op(ordered, program, i)
+                else:
+                    source = program
+                    where = i
+        if source is not None:
+            copy_op(ordered, source, where)
+            has_group = kind == SET_GROUP
+    return ordered
 
 
 cdef int copy_op(Program to, Program source, uint32_t i) except -1:

@@ -25,7 +25,7 @@ def members():
                 found[f"vlan{i}_tpid"] = (offset, 2)
                 found[f"vlan{i}_tci"] = (offset + 2, 2)
                 offset += 4
-        elif name in ("regs", "mpls_lse"):
+        elif name in ("regs", "mpls_lse", "nsh_context"):
             short = "reg" if name == "regs" else name
             for i in range(count):
                 found[f"{short}{i}"] = (offset, 4)

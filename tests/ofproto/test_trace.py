@@ -84,11 +84,17 @@ def test_indentation_of_what_an_action_leads_to(world):
 
 def test_action_set(world):
     late = [act("WriteActions", actions=[output(2), act("DecTtl")])]
+    late.append(act("GotoTable", table=1))
     world.rule([], match(in_port=1), 9, instructions=late)
+    world.rule([act("Note")], table=1)
     report = trace_flow(world.bridge, "in_port=1,ip,nw_ttl=4")
-    assert report.splitlines()[4:9] == [
+    assert report.splitlines()[4:13] == [
         " 0. in_port=1, priority 9",
         "    WriteActions",
+        "     -> action set is: DecTtl,Output",
+        "    GotoTable",
+        "     1. priority 32768",
+        "            Note",
         "--. Executing action set:",
         "    DecTtl",
         "    Output",

@@ -377,3 +377,11 @@ def test_unknown_recirculation_id():
 def test_unsupported_action_is_refused():
     with pytest.raises(ValueError, match="not supported"):
         World(1).rule([act("Teleport")])
+
+
+def test_a_third_tag_is_refused():
+    world = World(2)
+    world.rule([act("PushVlan", ethertype=0x8100), output(2)])
+    packet = Ether(src=A, dst=B) / Dot1Q(vlan=1) / Dot1Q(vlan=2) / IP() / UDP()
+    result = translate(world.bridge, key_of(packet, 1))
+    assert result.error == "Too many VLAN tags" and result.actions == b""

@@ -202,6 +202,7 @@ def test_dot1q_tunnel():
     world.rule([output(NORMAL)])
     assert run(world, frame(vid=5), 1) == "push_vlan(tpid=0x88a8,vid=100,pcp=0),12"
     assert run(world, frame(vid=6), 1) == "drop"
+    assert run(world, frame(vid=5, inner=7), 1) == "drop", "a third tag has no room"
     assert run(world, frame(vid=100, inner=5), 2) == "pop_vlan,11"
 
 
