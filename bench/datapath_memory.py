@@ -28,7 +28,7 @@ def frames(count: int) -> list[bytes]:
 
 
 def mask_of(number: int) -> bytes:
-    """A mask as a rule on the destination address makes it, the same flows with another bit each."""
+    """A mask as a rule on the destination address makes it, each with another bit."""
     text = (
         "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth(src=0:0:0:0:0:0,dst=0:0:0:0:0:0),"
         "eth_type(0x0800),ipv4(dst=0.0.0.0,frag=no)"

@@ -29,7 +29,7 @@ class MacLearning:
     def flush(self) -> None: ...
     def flush_bundle(self, bundle: Any) -> None: ...
     def rows(self, now: int) -> list[tuple[str, int, str, int]]:
-        """For fdb/show: (bundle name, vlan, "aa:bb:…", age in seconds), least recently used first."""
+        """For fdb/show: (bundle name, vlan, "aa:bb:…", age in s), least recently used first."""
 
     def add(self, vlan: int, mac: bytes, bundle: Any, now: int) -> bool:
         """Learns an address as if it had been heard just now; True when that is new."""

@@ -21,7 +21,8 @@ class ControllerConfig:
     controller_burst_limit: int = 0
     controller_queue_size: int = 100
     dscp: int | None = None
-    type: str = "primary"  # or service: does not count for fail-mode
+    # primary (default of active targets), or service, which does not count for fail-mode
+    type: str | None = None
 
 
 @dataclass(frozen=True)

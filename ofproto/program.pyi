@@ -8,6 +8,6 @@ class Program:
     actions: list[Any]  # what the ops came from, in order
     subs: list[Program]  # of write_actions and clone
     def signature(self) -> bytes:
-        """Bytes that are equal for programs that do the same; the same in each run of the daemon."""
+        """Bytes equal for programs that do the same; the same in each run of the daemon."""
 
     def __len__(self) -> int: ...

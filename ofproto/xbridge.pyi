@@ -1,4 +1,4 @@
-"""Bridges, bundles (a port of the database: one interface or a bond) and ports, as translation sees them.
+"""Bridges, bundles (a port of the database: one interface or a bond) and ports for translation.
 
 The OpenFlow side makes these objects, changes them by their methods and attributes, and calls
 `XBridge.touch()` after each change that can alter what happens to a packet; methods here do so
@@ -8,7 +8,7 @@ themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ofproto.classifier import Classifier, Rule
+from ofproto.classifier import Classifier
 from ofproto.mac_learning import MacLearning
 
 NO_ODP_PORT: int
@@ -18,7 +18,7 @@ MISS_CONTINUE: int
 MISS_DROP: int
 
 class Generation:
-    """A counter shared by all bridges of a datapath: flows translated under an older value are checked again."""
+    """A counter shared by a datapath's bridges: flows translated under an older value are checked."""
 
     value: int
     def touch(self) -> None: ...
@@ -63,7 +63,7 @@ class XBundle:
         priority_tags: str = "never",
         qinq_tpid: int = 0x88A8,
     ) -> None:
-        """Mode None: access with a tag, else trunk, as ovs-vswitchd.conf.db(5) says of vlan_mode."""
+        """Mode None: access with a tag, else trunk, as ovs-vswitchd.conf.db(5) says."""
 
 class XBridge:
     name: str
@@ -100,8 +100,8 @@ class PacketInEvent:
     metadata, registers and tunnel as they were when the action ran."""
 
     packet: bytes
-    reason: int  # OFPR_* of OpenFlow 1.4: 0 no match, 1 action, 2 invalid TTL, 3 action set, 4 group, 5 packet out
-    table_miss_flow: bool  # reason 0 by a flow of priority 0 that matches all: ACTION to OpenFlow 1.0-1.2
+    reason: int  # OFPR_* of OpenFlow 1.4, 0 (no match) to 5 (packet out)
+    table_miss_flow: bool  # reason 0 by a flow of priority 0 that matches all: 1.0-1.2's ACTION
     table_id: int
     cookie: int
     max_len: int

@@ -52,7 +52,6 @@ def run(argv: list[str] | None) -> int:
     daemon.use_ssl(options)
     # Imported before the fork, so that their Vlogs exist when logging starts.
     from datapath.dpif import Dpif
-
     from ofproto.backer import Backer
     from ofproto.ofproto import Ofproto
 

@@ -1,0 +1,319 @@
+"""One OpenFlow connection without its socket: bytes in, messages out, bytes out.
+
+`receive()` cuts the input into messages, does the version handshake, answers echo requests, and
+hands on what the switch has to look at.  `send()` queues output; `pull()` fetches it for the
+socket.  Long replies are iterators of byte strings that are only advanced while the peer reads,
+and while one is under way no later message of this connection is handled, so that replies and
+barriers keep their order.
+
+The handshake is a table of transitions: (state, event) -> (method, new state).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from struct import Struct
+
+HEADER = Struct("!BBHI")  # version, type, length, xid
+HEADER_SIZE = 8
+BITMAP = Struct("!HH")  # HELLO element: type, length
+
+OFPT_HELLO, OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY, OFPT_EXPERIMENTER = range(5)
+OFPHET_VERSIONBITMAP = 1
+
+# Bytes.  Packet-ins are dropped (and counted) above the first, replies wait above the second;
+# a peer that makes us queue the third is cut off.
+PACKET_IN_BACKLOG = 512 << 10
+REPLY_BACKLOG = 256 << 10
+OUTPUT_LIMIT = 64 << 20
+# The most input that is kept unhandled: one largest message and what recv() adds to it.
+INPUT_LIMIT = 256 << 10
+
+HELLO_WAIT, RUNNING, CLOSED = "HELLO_WAIT", "RUNNING", "CLOSED"
+
+VERSION_NAMES = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3", 5: "1.4", 6: "1.5"}
+# What a bridge with an empty `protocols` column allows.
+DEFAULT_VERSIONS = frozenset({1, 4})
+
+
+def encode_hello(versions: Iterable[int], xid: int = 0) -> bytes:
+    """HELLO of the highest version; with a bitmap unless that says the same as the header."""
+    versions = set(versions)
+    top = max(versions)
+    body = b""
+    if versions != set(range(1, top + 1)):
+        bits = sum(1 << version for version in versions)
+        body = BITMAP.pack(OFPHET_VERSIONBITMAP, 8) + bits.to_bytes(4, "big")
+    return HEADER.pack(top, OFPT_HELLO, HEADER_SIZE + len(body), xid) + body
+
+
+def decode_hello(message: bytes) -> set[int]:
+    """The versions that a HELLO offers: those of its bitmap, else all up to the header's.
+
+    Elements that are unknown or broken are passed over, as the specification wants.
+    """
+    at = HEADER_SIZE
+    while at + 4 <= len(message):
+        kind, length = BITMAP.unpack_from(message, at)
+        if length < 4 or at + length > len(message):
+            break
+        if kind == OFPHET_VERSIONBITMAP and length >= 8:
+            words = message[at + 4 : at + 4 + (length - 4) // 4 * 4]
+            return {
+                32 * (i // 4) + bit
+                for i in range(0, len(words), 4)
+                for bit in range(32)
+                if int.from_bytes(words[i : i + 4], "big") >> bit & 1
+            }
+        at += (length + 7) // 8 * 8
+    return set(range(1, message[0] + 1))
+
+
+def encode_error(version: int, kind: int, code: int, data: bytes, xid: int) -> bytes:
+    """An ERROR message of the types that are the same in all versions."""
+    return (
+        HEADER.pack(version, OFPT_ERROR, 12 + len(data), xid)
+        + kind.to_bytes(2, "big")
+        + code.to_bytes(2, "big")
+        + data
+    )
+
+
+class OFConnection:
+    """One connection.  `allowed` are wire versions; `version` is None until negotiated.
+
+    `error` says why the state is CLOSED.  `n_packet_in_dropped` counts packet-ins that the peer
+    was too slow for.  `snoop`, when set, is called with each whole message in either direction.
+    """
+
+    def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS):
+        self.allowed = frozenset(allowed) or DEFAULT_VERSIONS
+        self.state = HELLO_WAIT
+        self.version: int | None = None
+        self.error: str | None = None
+        self.snoop = None
+        self.n_packet_in_dropped = 0
+        self.n_received = 0
+        self.n_sent = 0
+        self._input = bytearray()
+        self._output: deque[bytes] = deque()
+        self._backlog = 0
+        self._replies: deque[Iterator[bytes]] = deque()
+        self._only_hellos = True
+        self._queue(encode_hello(self.allowed))
+
+    # --- input
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes of the peer; next_message() gives what came of them."""
+        if self.state is not CLOSED:
+            self._input += data
+
+    def next_message(self) -> bytes | None:
+        """The next message for the switch, or None when there is none (yet).
+
+        Handshake and echo are done here.  None too while a long reply is under way.
+        """
+        while self.state is not CLOSED and not self._replies:
+            raw = self._cut()
+            if raw is None:
+                return None
+            self.n_received += 1
+            if self.snoop:
+                self.snoop(raw)
+            event = _EVENTS.get(raw[1], "message")
+            handle, self.state = _TRANSITIONS[self.state, event]
+            if handle(self, raw):
+                return raw
+        return None
+
+    @property
+    def wants_input(self) -> bool:
+        """Whether the socket should be read: False while input waits behind a long reply."""
+        return self.state is not CLOSED and len(self._input) < INPUT_LIMIT and not self._replies
+
+    @property
+    def has_input(self) -> bool:
+        """Whether next_message() might return something without more bytes."""
+        if self._replies or self.state is CLOSED or len(self._input) < HEADER_SIZE:
+            return False
+        return len(self._input) >= int.from_bytes(self._input[2:4], "big")
+
+    def _cut(self) -> bytes | None:
+        """Take one whole message off the input."""
+        if len(self._input) < HEADER_SIZE:
+            return None
+        length = int.from_bytes(self._input[2:4], "big")
+        if length < HEADER_SIZE:
+            self._fail(f"message of impossible length {length}")
+            return None
+        if len(self._input) < length:
+            return None
+        raw = bytes(self._input[:length])
+        del self._input[:length]
+        return raw
+
+    # --- transitions; each returns whether the switch has to see the message
+
+    def _first_hello(self, raw: bytes) -> bool:
+        offered = decode_hello(raw)
+        common = self.allowed & offered
+        if not common:
+            self._incompatible(
+                raw,
+                f"We support version {_versions(self.allowed)}, "
+                f"you support version {_versions(offered)}, no common versions.",
+            )
+            return False
+        self.version = max(common)
+        return False
+
+    def _another_hello(self, raw: bytes) -> bool:
+        """Before anything else, a second HELLO may lower the version; later ones mean nothing."""
+        common = self.allowed & decode_hello(raw)
+        if self._only_hellos and common and max(common) < self.version:
+            self.version = max(common)
+        return False
+
+    def _not_hello(self, raw: bytes) -> bool:
+        self._incompatible(raw, "the first message must be HELLO")
+        return False
+
+    def _echo(self, raw: bytes) -> bool:
+        self._only_hellos = False
+        if raw[0] == self.version:
+            reply = bytearray(raw)
+            reply[1] = OFPT_ECHO_REPLY
+            self._queue(bytes(reply))
+            return False
+        return self._message(raw)
+
+    def _peer_error(self, raw: bytes) -> bool:
+        return self.version is not None
+
+    def _peer_refused(self, raw: bytes) -> bool:
+        text = raw[12:].decode("utf-8", "replace").rstrip("\0")
+        self._fail(f"peer refused the version: {text}" if text else "peer refused the version")
+        return False
+
+    def _message(self, raw: bytes) -> bool:
+        self._only_hellos = False
+        if raw[0] != self.version:
+            xid = int.from_bytes(raw[4:8], "big")
+            self._queue(encode_error(self.version, 1, 0, raw[:64], xid))
+            return False
+        return True
+
+    def _ignore(self, raw: bytes) -> bool:
+        return False
+
+    def _incompatible(self, raw: bytes, text: str) -> None:
+        """HELLO_FAILED, INCOMPATIBLE; what is queued still goes out before the socket closes."""
+        version = max(self.allowed)
+        xid = int.from_bytes(raw[4:8], "big")
+        self._queue(encode_error(version, 0, 0, text.encode(), xid))
+        self._fail(text)
+
+    def _fail(self, error: str) -> None:
+        self.state = CLOSED
+        self.error = self.error or error
+
+    # --- output
+
+    def send(self, data: bytes) -> None:
+        """Queue a whole message, or several."""
+        if self.state is CLOSED:
+            return
+        if self._backlog + len(data) > OUTPUT_LIMIT:
+            self._output.clear()
+            self._backlog = 0
+            self._fail("peer does not read")
+            return
+        self._queue(data)
+
+    def send_packet_in(self, data: bytes) -> bool:
+        """Queue a message that may be lost; False when the peer is too slow for it."""
+        if self.state is not RUNNING or self._backlog > PACKET_IN_BACKLOG:
+            self.n_packet_in_dropped += 1
+            return False
+        self._queue(data)
+        return True
+
+    def send_long(self, parts: Iterator[bytes]) -> None:
+        """Queue a reply of many messages, made as the peer reads."""
+        if self.state is not CLOSED:
+            self._replies.append(iter(parts))
+            self._advance()
+
+    def _queue(self, data: bytes) -> None:
+        self._output.append(data)
+        self._backlog += len(data)
+        self.n_sent += 1
+        if self.snoop:
+            self.snoop(data)
+
+    def _advance(self) -> None:
+        while self._replies and self._backlog < REPLY_BACKLOG:
+            part = next(self._replies[0], None)
+            if part is None:
+                self._replies.popleft()
+            else:
+                self._queue(part)
+
+    def pull(self, limit: int = 256 << 10) -> bytes:
+        """About `limit` bytes to write now; b"" when there are none."""
+        self._advance()
+        if not self._output:
+            return b""
+        parts, size = [], 0
+        while self._output and size < limit:
+            part = self._output.popleft()
+            parts.append(part)
+            size += len(part)
+        self._backlog -= size
+        return b"".join(parts)
+
+    def unpull(self, rest: bytes) -> None:
+        """Give back what the socket did not take of pull()."""
+        if rest:
+            self._output.appendleft(rest)
+            self._backlog += len(rest)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes queued for output."""
+        return self._backlog
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._output or self._replies)
+
+    def probe(self) -> None:
+        """Queue an ECHO_REQUEST, of the highest version while none is negotiated."""
+        version = self.version or max(self.allowed)
+        self.send(HEADER.pack(version, OFPT_ECHO_REQUEST, HEADER_SIZE, 0))
+
+
+def _versions(versions: Iterable[int]) -> str:
+    return ", ".join(VERSION_NAMES.get(v, f"0x{v:02x}") for v in sorted(versions)) or "none"
+
+
+_EVENTS = {
+    OFPT_HELLO: "hello",
+    OFPT_ERROR: "error",
+    OFPT_ECHO_REQUEST: "echo",
+    OFPT_ECHO_REPLY: "echo reply",
+}
+
+_C = OFConnection
+_TRANSITIONS = {
+    (HELLO_WAIT, "hello"): (_C._first_hello, RUNNING),
+    (HELLO_WAIT, "error"): (_C._peer_refused, CLOSED),
+    (HELLO_WAIT, "echo"): (_C._not_hello, CLOSED),
+    (HELLO_WAIT, "echo reply"): (_C._ignore, HELLO_WAIT),  # to a probe sent too early
+    (HELLO_WAIT, "message"): (_C._not_hello, CLOSED),
+    (RUNNING, "hello"): (_C._another_hello, RUNNING),
+    (RUNNING, "error"): (_C._peer_error, RUNNING),
+    (RUNNING, "echo"): (_C._echo, RUNNING),
+    (RUNNING, "echo reply"): (_C._ignore, RUNNING),
+    (RUNNING, "message"): (_C._message, RUNNING),
+}

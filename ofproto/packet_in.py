@@ -1,0 +1,78 @@
+"""Packet-ins: which connections get one, cut to which length, at which rate."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+NO_BUFFER = 0xFFFFFFFF
+MAX_LEN_WHOLE = 0xFFFF  # OFPCML_NO_BUFFER
+
+
+class RateLimiter:
+    """A token bucket, and a queue per input port served in turn, as Open vSwitch has per controller.
+
+    `rate` packets per second, `burst` packets, at most `queue_size` packets waiting; when they are
+    more, the longest port's queue loses one.  Times in milliseconds.
+    """
+
+    def __init__(self, rate: int, burst: int, queue_size: int = 100):
+        self.rate = max(1, rate)
+        self.burst = max(burst, 1)
+        self.queue_size = max(1, queue_size)
+        self.n_dropped = 0
+        self._tokens = self.burst * 1000
+        self._last: int | None = None
+        self._queues: OrderedDict[int, deque[bytes]] = OrderedDict()
+        self._waiting = 0
+
+    def _refill(self, now: int) -> None:
+        if self._last is not None:
+            self._tokens = min(
+                self.burst * 1000, self._tokens + max(0, now - self._last) * self.rate
+            )
+        self._last = now
+
+    def _take(self) -> bool:
+        if self._tokens < 1000:
+            return False
+        self._tokens -= 1000
+        return True
+
+    def put(self, now: int, port: int, message: bytes, send: Callable[[bytes], object]) -> None:
+        """Send `message` now, or keep it for run()."""
+        self._refill(now)
+        if not self._waiting and self._take():
+            send(message)
+            return
+        if self._waiting >= self.queue_size:
+            longest = max(self._queues.values(), key=len)
+            longest.popleft()
+            self._waiting -= 1
+            self.n_dropped += 1
+        self._queues.setdefault(port, deque()).append(message)
+        self._waiting += 1
+
+    def run(self, now: int, send: Callable[[bytes], object]) -> None:
+        """Send what the rate allows by now."""
+        self._refill(now)
+        while self._waiting and self._take():
+            port, queue = next(iter(self._queues.items()))
+            if queue:
+                send(queue.popleft())
+                self._waiting -= 1
+            else:
+                self._tokens += 1000
+            if queue:
+                self._queues.move_to_end(port)
+            else:
+                del self._queues[port]
+
+    def wait(self, poller, now: int) -> None:
+        """Wake up when the next one may go."""
+        if self._waiting:
+            missing = max(0, 1000 - self._tokens)
+            poller.timer_wait(-(-missing // self.rate))
+
+
+def cut(packet: bytes, max_len: int) -> bytes:
+    """What of `packet` goes to the controller; total_len stays that of the whole packet."""
+    return packet if max_len >= MAX_LEN_WHOLE else packet[:max_len]
