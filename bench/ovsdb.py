@@ -205,9 +205,8 @@ def main() -> int:
         name = "pyvs" if "ovsdb.main" in command else os.path.basename(command[0])
         server = Server(command)
         try:
-            print(
-                f"{name:14} transactions one at a time: {one_at_a_time(server, args.seconds):8.0f}/s"
-            )
+            single = one_at_a_time(server, args.seconds)
+            print(f"{name:14} transactions one at a time: {single:8.0f}/s")
             print(f"{name:14} transactions pipelined:     {pipelined(server, args.seconds):8.0f}/s")
             first, fanout, memory = monitors(server, args.rows)
             print(f"{name:14} first reply, {args.rows} rows:    {first * 1000:8.0f} ms")

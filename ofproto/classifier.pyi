@@ -68,7 +68,7 @@ class Classifier:
 
     def find_exactly(self, match: Match, priority: int) -> Rule | None: ...
     def lookup(self, key: bytes, wc: bytearray | None = None) -> Rule | None:
-        """The rule of highest priority for `key` (KEY_SIZE bytes); `wc` gains the bits looked at."""
+        """The rule of highest priority for `key` (KEY_SIZE bytes); `wc` gains bits looked at."""
 
     def loose(self, match: Match) -> list[Rule]:
         """Rules as specific as `match` or more (non-strict modify, delete, statistics)."""

@@ -8,7 +8,7 @@ MAX_LEN_WHOLE = 0xFFFF  # OFPCML_NO_BUFFER
 
 
 class RateLimiter:
-    """A token bucket, and a queue per input port served in turn, as Open vSwitch has per controller.
+    """A token bucket, and a queue per input port served in turn; one per controller.
 
     `rate` packets per second, `burst` packets, at most `queue_size` packets waiting; when they are
     more, the longest port's queue loses one.  Times in milliseconds.

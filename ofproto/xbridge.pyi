@@ -18,7 +18,7 @@ MISS_CONTINUE: int
 MISS_DROP: int
 
 class Generation:
-    """A counter shared by a datapath's bridges: flows translated under an older value are checked."""
+    """A counter shared by a datapath's bridges: older flows are checked."""
 
     value: int
     def touch(self) -> None: ...
