@@ -121,6 +121,11 @@ def normal_uuids(text):
     return UUID.sub("<uuid>", text)
 
 
+def ordered(value):
+    """What to sort JSON values by: servers write the members of objects in any order."""
+    return json.dumps(value, sort_keys=True)
+
+
 def contents(server):
     """The database as nested values without UUIDs: what a row refers to stands in its place.
     Root rows only, in a fixed order."""
@@ -141,7 +146,7 @@ def contents(server):
             return row_value(value[1], path)
         if isinstance(value, list):
             items = [expand(item, path) for item in value]
-            return items if value[:1] in (["map"], ["set"]) else sorted(items, key=json.dumps)
+            return items if value[:1] in (["map"], ["set"]) else sorted(items, key=ordered)
         return value
 
     def row_value(uuid, path):
@@ -156,4 +161,4 @@ def contents(server):
         for uuid, (name, _) in rows.items()
         if schema["tables"][name].get("isRoot")
     ]
-    return sorted(roots, key=lambda value: json.dumps(value, sort_keys=True))
+    return sorted(roots, key=ordered)

@@ -12,7 +12,7 @@ from pyvs_tools.table import FORMATS, Style, Table
 
 ATOMS = {
     "integer": st.integers(-(2**63), 2**63 - 1),
-    "real": st.floats(allow_nan=False, allow_infinity=False).map(lambda x: float(f"{x:.15g}")),
+    "real": st.floats(-1e308, 1e308).map(lambda x: float(f"{x:.15g}")),
     "boolean": st.booleans(),
     "string": st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")),
     "uuid": st.uuids().map(str),
