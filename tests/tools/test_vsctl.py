@@ -238,7 +238,9 @@ def test_long_socket_path(server, tmp_path):
     directory = tmp_path / ("d" * 60) / ("e" * 60)
     directory.mkdir(parents=True)
     os.symlink(server.socket, directory / "db.sock")
-    status, _, err = run_ours(vsctl.main, ["--no-wait", f"--db=unix:{directory}/db.sock", "list-br"])
+    status, _, err = run_ours(
+        vsctl.main, ["--no-wait", f"--db=unix:{directory}/db.sock", "list-br"]
+    )
     assert (status, err) == (0, "")
 
 
