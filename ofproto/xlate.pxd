@@ -33,6 +33,8 @@ cdef class Xlate(XlateBase):
     cdef int move_field(self, const op *o) except -1
     cdef int push_mpls(self, uint16_t eth_type) except -1
     cdef int pop_mpls(self, uint16_t eth_type) except -1
+    cdef int unpush_mpls(self) except -1
+    cdef int pop_to(self, uint16_t eth_type) except -1
     cdef int dec_ttl(self, Program program, const op *o) except -1
     cdef int dec_mpls_ttl(self) except -1
     cdef int freeze(self) except -1

@@ -241,7 +241,7 @@ cdef class Xlate(XlateBase):
                 last_action = program.ops[i].action
                 if last_action < len(program.actions):
                     self.report("action", action_text(program.actions[last_action]))
-            if self.was_mpls and needs_headers(&program.ops[i]):
+            if self.was_mpls and needs_headers(&program.ops[i], self.flow.eth_type):
                 self.freeze()
                 self.todo.append((program, i, self.table_id, self.rule))
                 break
@@ -618,17 +618,41 @@ cdef class Xlate(XlateBase):
     cdef int pop_mpls(self, uint16_t eth_type) except -1:
         cdef flow_key *flow = &self.flow
         cdef int n = count_mpls(flow), i
+        cdef bint odd = is_mpls(eth_type) != (n > 1)
         if not n:
             return 0
         memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
         if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
             self.report("error", "too many MPLS labels")
             return self.fail("Too many MPLS labels")
+        if n == 1 and eth_type == self.base.eth_type and not is_mpls(eth_type):
+            return self.unpush_mpls()
+        if odd or (n == 1 and not is_mpls(self.base.eth_type)):
+            self.commit()
+        if odd:
+            return self.pop_to(eth_type)
         for i in range(1, n):
             flow.mpls_lse[i - 1] = flow.mpls_lse[i]
         flow.mpls_lse[n - 1] = 0
         flow.eth_type = eth_type
         self.was_mpls = not is_mpls(eth_type)
+        return 0
+
+    cdef int unpush_mpls(self) except -1:
+        """The label was pushed just now and not written out: its packet is as it was, and known."""
+        self.flow.eth_type = self.base.eth_type
+        memset(self.flow.mpls_lse, 0, sizeof(self.flow.mpls_lse))
+        memcpy(<uint8_t *> &self.flow + AT_L3, <uint8_t *> &self.base + AT_L3,
+               KEY_PACKET_SIZE - AT_L3)
+        return 0
+
+    cdef int pop_to(self, uint16_t eth_type) except -1:
+        """One label goes, though the Ethertype says that none follows, or one where none does."""
+        self.out.pop_mpls(eth_type)
+        self.flow.eth_type = eth_type
+        memset(self.flow.mpls_lse, 0, sizeof(self.flow.mpls_lse))
+        self.base = self.flow
+        self.was_mpls = True
         return 0
 
     cdef int dec_mpls_ttl(self) except -1:
@@ -672,11 +696,13 @@ cdef str action_text(action):
     return action.format()
 
 
-cdef bint needs_headers(const op *o) noexcept nogil:
+cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
     """The action looks at headers that a popped MPLS label hid."""
     cdef int code = o.code
+    if o.prereq == PRE_MPLS or o.src_prereq == PRE_MPLS:
+        return is_mpls(eth_type)
     if code == OP_SET:
-        return o.prereq != PRE_NONE and o.prereq != PRE_VLAN and o.prereq != PRE_MPLS
+        return o.prereq != PRE_NONE and o.prereq != PRE_VLAN
     if code == OP_MOVE:
         return is_header(o.src.offset) or is_header(o.dst.offset)
     if code == OP_OUTPUT:
@@ -684,7 +710,7 @@ cdef bint needs_headers(const op *o) noexcept nogil:
     return (code == OP_RESUBMIT or code == OP_GOTO_TABLE or code == OP_DEC_NW_TTL
             or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
             or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
-            or code == OP_STACK_POP or code == OP_COPY_TTL_IN or code == OP_COPY_TTL_OUT)
+            or code == OP_STACK_POP or code == OP_OUTPUT_REG)
 
 
 cdef bint is_header(size_t offset) noexcept nogil:

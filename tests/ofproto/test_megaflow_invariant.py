@@ -183,12 +183,12 @@ def random_world(rng):
 
 
 def mixed(key, other, mask):
-    """`key` with the bits outside `mask` of `other`, or None where that is no packet's key: CFI
-    and TPID of a VLAN tag go together."""
+    """`key` with the bits outside `mask` of `other`, or None where that is no packet's key: TCI,
+    CFI and TPID of a VLAN tag go together."""
     made = bytearray((k & m) | (o & ~m & 0xFF) for k, o, m in zip(key, other, mask, strict=True))
     for tpid in (VLAN0_TPID, VLAN1):
-        present = made[tpid + 2] & 0x10
-        if bool(present) != bool(made[tpid] or made[tpid + 1]):
+        present = bool(made[tpid + 2] & 0x10)
+        if any(bool(made[at] or made[at + 1]) != present for at in (tpid, tpid + 2)):
             return None
     if made[VLAN1] and not made[VLAN0_TPID]:
         return None
