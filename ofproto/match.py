@@ -428,7 +428,7 @@ OFP10_MATCH_LEN = _OFP10.size
 ) = (1 << i for i in range(8))
 _W_NW_SRC_SHIFT, _W_NW_DST_SHIFT = 8, 14
 _W_PCP, _W_TOS = 1 << 20, 1 << 21
-_W_ALL = (1 << 22) - 1
+OFP10_WILDCARDS = _W_ALL = (1 << 22) - 1
 
 
 def of10_decode(data: bytes, position: int = 0) -> Match:

@@ -1,0 +1,188 @@
+"""OpenFlow messages: bytes to objects and back.
+
+One class per message, with one meaning for all versions; versions (wire numbers: 1 is OpenFlow
+1.0, 4 is 1.3) differ in the codec only.  Port numbers are 16-bit inside.  The classes are in the
+msg_* modules, which register their rows (see msg_base) on import.
+
+Sources: OpenFlow Switch Specification 1.0.1 and 1.3.5; Nicira's extensions as ovs-ofctl(8),
+ovs-fields(7) and ovs-actions(7) tell of them and Open vSwitch 3.1 sends them.
+"""
+# ruff: noqa: F401 - the names that this module is imported for
+
+from . import errors, msg_base
+from .errors import OFError
+from .msg_base import HEADER, HEADER_SIZE, MAX_SIZE, NO_BUFFER, OFPT_VENDOR, Message, multipart
+from .msg_core import (
+    ASYNC_KINDS,
+    PACKET_IN_FORMATS,
+    BarrierReply,
+    BarrierRequest,
+    EchoReply,
+    EchoRequest,
+    Error,
+    Experimenter,
+    FeaturesRequest,
+    GetAsyncReply,
+    GetAsyncRequest,
+    GetConfigReply,
+    GetConfigRequest,
+    Hello,
+    NxFlowAge,
+    NxFlowModTableId,
+    NxSetControllerId,
+    NxSetFlowFormat,
+    NxSetPacketInFormat,
+    RoleReply,
+    RoleRequest,
+    SetAsync,
+    SetConfig,
+)
+from .msg_flow import (
+    ADD,
+    ALL_ONES,
+    ALL_TABLES,
+    CHECK_OVERLAP,
+    DELETE,
+    DELETE_STRICT,
+    MODIFY,
+    MODIFY_STRICT,
+    NO_BYT_COUNTS,
+    NO_GROUP,
+    NO_PKT_COUNTS,
+    RESET_COUNTS,
+    RR_DELETE,
+    RR_GROUP_DELETE,
+    RR_HARD_TIMEOUT,
+    RR_IDLE_TIMEOUT,
+    SEND_FLOW_REM,
+    AggregateReply,
+    AggregateRequest,
+    FlowMod,
+    FlowRemoved,
+    FlowStats,
+    FlowStatsReply,
+    FlowStatsRequest,
+)
+from .msg_group import (
+    BAND_DROP,
+    BAND_DSCP_REMARK,
+    BAND_EXPERIMENTER,
+    GROUP_ADD,
+    GROUP_ALL,
+    GROUP_DELETE,
+    GROUP_FAST_FAILOVER,
+    GROUP_INDIRECT,
+    GROUP_MODIFY,
+    GROUP_SELECT,
+    METER_ADD,
+    METER_DELETE,
+    METER_MODIFY,
+    OFPG_ALL,
+    OFPG_ANY,
+    OFPM_ALL,
+    Band,
+    Bucket,
+    GroupDesc,
+    GroupDescReply,
+    GroupDescRequest,
+    GroupFeaturesReply,
+    GroupFeaturesRequest,
+    GroupMod,
+    GroupStats,
+    GroupStatsReply,
+    GroupStatsRequest,
+    MeterConfig,
+    MeterConfigReply,
+    MeterConfigRequest,
+    MeterFeaturesReply,
+    MeterFeaturesRequest,
+    MeterMod,
+    MeterStats,
+    MeterStatsReply,
+    MeterStatsRequest,
+)
+from .msg_packet import (
+    NO_COOKIE,
+    R_ACTION,
+    R_ACTION_SET,
+    R_GROUP,
+    R_INVALID_TTL,
+    R_NO_MATCH,
+    R_PACKET_OUT,
+    PacketIn,
+    PacketOut,
+)
+from .msg_port import (
+    C_ARP_MATCH_IP,
+    C_FLOW_STATS,
+    C_GROUP_STATS,
+    C_IP_REASM,
+    C_PORT_BLOCKED,
+    C_PORT_STATS,
+    C_QUEUE_STATS,
+    C_STP,
+    C_TABLE_STATS,
+    OFPPR_ADD,
+    OFPPR_DELETE,
+    OFPPR_MODIFY,
+    FeaturesReply,
+    PortDesc,
+    PortDescReply,
+    PortDescRequest,
+    PortMod,
+    PortStats,
+    PortStatsReply,
+    PortStatsRequest,
+    PortStatus,
+    QueueGetConfigReply,
+    QueueGetConfigRequest,
+    QueueStats,
+    QueueStatsReply,
+    QueueStatsRequest,
+)
+from .msg_table import (
+    PROPERTIES,
+    DescReply,
+    DescRequest,
+    TableFeatures,
+    TableFeaturesReply,
+    TableFeaturesRequest,
+    TableMod,
+    TableStats,
+    TableStatsReply,
+    TableStatsRequest,
+)
+
+
+def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
+    """The message of whole bytes, from either side.  Raises OFError.
+
+    `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0).
+    """
+    message = msg_base.read(raw)
+    if type(message) is FlowMod:
+        message.split_command(flow_mod_table_id)
+    return message
+
+
+def decode_any(raw: bytes, flow_mod_table_id: bool = False) -> Message:
+    """decode(), but an unknown vendor's message, or an unknown one of Nicira's, is an
+    Experimenter."""
+    try:
+        return decode(raw, flow_mod_table_id)
+    except OFError as e:
+        if e.name not in ("OFPBRC_BAD_VENDOR", "OFPBRC_BAD_SUBTYPE") or raw[1] != OFPT_VENDOR:
+            raise
+        if len(raw) < HEADER_SIZE + 8:
+            raise
+    vendor, subtype = (int.from_bytes(raw[at : at + 4], "big") for at in (8, 12))
+    version, _kind, _length, xid = HEADER.unpack_from(raw)
+    return Experimenter(vendor, subtype, raw[16:], version=version, xid=xid)
+
+
+def error(exc: OFError, raw: bytes, version: int) -> bytes:
+    """The ERROR that answers `raw`: its xid, and as much of it as fits (or `exc.data`)."""
+    body = errors.encode_code(exc.name, version)
+    data = (exc.data or raw)[: MAX_SIZE - HEADER_SIZE - len(body)]
+    xid = int.from_bytes(raw[4:8], "big")
+    return HEADER.pack(version, 1, HEADER_SIZE + len(body) + len(data), xid) + body + data

@@ -1,0 +1,431 @@
+"""What all OpenFlow messages share: rows that say where a message stands in which versions, the
+layouts of bodies, and the envelopes around them.
+
+A class of message is a dataclass with one meaning for all versions.  `wire` gives it rows:
+
+    row(versions, place, number, body, form="")
+
+`place` is MSG (the header's type is `number`), REQUEST or REPLY (a multipart message, or "stats"
+as 1.0 calls them, of type `number`), or NX, NX_REQUEST, NX_REPLY (Nicira's vendor message or
+multipart message, of subtype `number`).  A body has
+
+    size, step            its bytes: `size`, and multiples of `step` behind them (0: nothing)
+    read(cls, data, version)
+    write(message, version)
+
+and is a Layout, Items, or a Body of functions.  `form` tells apart rows of one version between
+which the message chooses (`Message.form`).  Numbers are big-endian on the wire.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import ClassVar
+
+from .errors import NX_VENDOR_ID, OFError
+from .fields import OFPP_NONE, port_from_32, port_to_32
+
+OF10, OF11, OF12, OF13, OF14, OF15 = range(1, 7)
+# Runs of wire versions
+ANY, ONLY10, ONLY13 = (OF10, OF15), (OF10, OF10), (OF13, OF13)
+FROM11, FROM12, FROM13, UP_TO_13 = (OF11, OF15), (OF12, OF15), (OF13, OF15), (OF11, OF13)
+
+HEADER = Struct("!BBHI")  # version, type, length, xid
+HEADER_SIZE = 8
+MAX_SIZE = 0xFFFF
+OFPT_VENDOR = 4
+OFPMP_VENDOR = 0xFFFF
+NO_BUFFER = 0xFFFFFFFF
+MORE = 1  # flag of multipart messages
+
+MSG, REQUEST, REPLY = "msg", "request", "reply"
+NX, NX_REQUEST, NX_REPLY = "nx", "nx_request", "nx_reply"
+_MULTIPART = {OF10: {REQUEST: 16, REPLY: 17}}
+_MULTIPART_11 = {REQUEST: 18, REPLY: 19}
+_VENDOR = Struct("!II")
+_STATS = Struct("!HH")
+_NX_STATS = {OF10: Struct("!HHII4x")}
+_NX_STATS_11 = Struct("!HH4xII")
+
+# (version, place, number) -> Form
+FORMS: dict[tuple, "Form"] = {}
+
+
+@dataclass(slots=True)
+class Message:
+    """A message.  `version` and `xid` are those of a decoded one, and not part of its value."""
+
+    FORMS: ClassVar[dict] = {}  # (version, form) -> Form
+
+    version: int = field(default=0, compare=False, repr=False, kw_only=True)
+    xid: int = field(default=0, compare=False, repr=False, kw_only=True)
+
+    def form(self, version: int) -> str:
+        """Which of the rows of a version this message takes."""
+        return ""
+
+    def encode(self, version: int, xid: int = 0) -> bytes:
+        """The message's bytes.  Raises ValueError or OFError when `version` cannot say it."""
+        return encode(self, version, xid, self.form(version))
+
+
+class Form:
+    """One row in one version."""
+
+    __slots__ = ("body", "cls", "head", "head_size", "multipart", "version", "wire_type")
+
+    def __init__(self, cls, version: int, place: str, number: int, body):
+        self.cls = cls
+        self.version = version
+        self.body = body
+        self.multipart = place not in (MSG, NX)
+        self.wire_type, self.head = _envelope(version, place, number)
+        self.head_size = HEADER_SIZE + len(self.head)
+
+    def pack(self, xid: int, body: bytes, more: bool = False) -> bytes:
+        """Header and body in one."""
+        size = self.head_size + len(body)
+        if size > MAX_SIZE:
+            raise ValueError(f"{self.cls.__name__} of {size} bytes")
+        head = self.head
+        if more:
+            head = head[:2] + b"\0\1" + head[4:]
+        return HEADER.pack(self.version, self.wire_type, size, xid) + head + body
+
+
+def _envelope(version, place, number):
+    """The header's type, and what stands between header and body."""
+    if place == MSG:
+        return number, b""
+    if place == NX:
+        return OFPT_VENDOR, _VENDOR.pack(NX_VENDOR_ID, number)
+    kind = _MULTIPART.get(version, _MULTIPART_11)[place.removeprefix("nx_")]
+    if place in (REQUEST, REPLY):
+        return kind, _STATS.pack(number, 0) + (b"" if version == OF10 else bytes(4))
+    head = _NX_STATS.get(version, _NX_STATS_11)
+    return kind, head.pack(OFPMP_VENDOR, 0, NX_VENDOR_ID, number)
+
+
+def row(versions: tuple[int, int], place: str, number: int, body, form: str = "") -> tuple:
+    """One row of a message, for `wire`."""
+    return versions, place, number, body, form
+
+
+def wire(*rows: tuple) -> Callable:
+    """Decorator: gives a class of message its rows."""
+
+    def register(cls):
+        cls.FORMS = {}
+        for (first, last), place, number, body, form in rows:
+            for version in range(first, last + 1):
+                made = Form(cls, version, place, number, body)
+                cls.FORMS[version, form] = FORMS[version, place, number] = made
+        return cls
+
+    return register
+
+
+def form_of(cls, version: int, form: str = "") -> Form:
+    found = cls.FORMS.get((version, form)) or cls.FORMS.get((version, ""))
+    if found is None:
+        raise ValueError(f"{cls.__name__} cannot be said in OpenFlow version {version}")
+    return found
+
+
+def encode(message: Message, version: int, xid: int, form: str) -> bytes:
+    """A message in one of its forms."""
+    found = form_of(type(message), version, form)
+    try:
+        body = found.body.write(message, version)
+        return found.pack(xid, body, found.multipart and getattr(message, "more", False))
+    except (struct.error, OverflowError) as e:
+        raise ValueError(f"{type(message).__name__}: {e}") from None
+
+
+def multipart(reply_class, items: Iterable, version: int, xid: int, **form) -> Iterator[bytes]:
+    """A list reply as messages below 64 KB, made as they are asked for; at least one.
+
+    `form` are those attributes of the reply that choose its form (nxm=True).
+    """
+    found = form_of(reply_class, version, reply_class(**form).form(version))
+    write = found.body.write_item
+    room = MAX_SIZE - found.head_size
+    parts, size = [], 0
+    for item in items:
+        data = write(item, version)
+        if size + len(data) > room:
+            yield found.pack(xid, b"".join(parts), True)
+            parts, size = [], 0
+        parts.append(data)
+        size += len(data)
+    yield found.pack(xid, b"".join(parts))
+
+
+# Finding a message's row
+
+
+def find(raw: bytes) -> tuple[Form, int]:
+    """The form of a whole message and where its body starts.  Raises OFError OFPBRC_*."""
+    size = len(raw)
+    if size < HEADER_SIZE:
+        raise OFError("OFPBRC_BAD_LEN", f"message of {size} bytes")
+    version, kind, length, _xid = HEADER.unpack_from(raw)
+    if length != size:
+        raise OFError("OFPBRC_BAD_LEN", f"length {length} in {size} bytes")
+    if not OF10 <= version <= OF15:
+        if kind:
+            raise OFError("OFPBRC_BAD_VERSION", f"version {version}")
+        version = OF15 if version else OF10  # HELLO of a version yet unknown
+    place = _places(version).get(kind)
+    if place is None:
+        found = FORMS.get((version, MSG, kind))
+        if found is None:
+            raise OFError("OFPBRC_BAD_TYPE", f"type {kind}")
+    else:
+        found = _find_inner(raw, version, place)
+    if size < found.head_size:
+        raise OFError("OFPBRC_BAD_LEN", f"{found.cls.__name__} of {size} bytes")
+    return found, found.head_size
+
+
+def _places(version):
+    return _PLACES_10 if version == OF10 else _PLACES_11
+
+
+_PLACES_10 = {OFPT_VENDOR: NX, 16: REQUEST, 17: REPLY}
+_PLACES_11 = {OFPT_VENDOR: NX, 18: REQUEST, 19: REPLY}
+
+
+def _find_inner(raw, version, place):
+    """The form of a vendor or multipart message."""
+    if place == NX:
+        return _find_vendor(raw, version, NX, HEADER_SIZE)
+    at = HEADER_SIZE + (4 if version == OF10 else 8)
+    if len(raw) < at:
+        raise OFError("OFPBRC_BAD_LEN", "truncated multipart message")
+    number, flags = _STATS.unpack_from(raw, HEADER_SIZE)
+    if number == OFPMP_VENDOR:
+        found = _find_vendor(raw, version, f"nx_{place}", at)
+    else:
+        found = FORMS.get((version, place, number))
+    if found is None:
+        raise OFError("OFPBRC_BAD_STAT", f"multipart type {number}")
+    if flags & MORE and place == REQUEST and not hasattr(found.cls, "more"):
+        raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
+    return found
+
+
+def _find_vendor(raw, version, place, at):
+    if len(raw) < at + 4:
+        raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
+    vendor = int.from_bytes(raw[at : at + 4], "big")
+    if vendor != NX_VENDOR_ID:
+        raise OFError("OFPBRC_BAD_VENDOR", f"vendor {vendor:#x}")
+    if len(raw) < at + 8:
+        raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
+    subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
+    found = FORMS.get((version, place, subtype))
+    if found is None:
+        raise OFError("OFPBRC_BAD_SUBTYPE", f"subtype {subtype}")
+    return found
+
+
+def read(raw: bytes) -> Message:
+    """The message of whole bytes, either direction.  Raises OFError."""
+    found, at = find(raw)
+    body = found.body
+    size = len(raw) - at - body.size
+    if size < 0 or (size % body.step if body.step else size):
+        raise OFError("OFPBRC_BAD_LEN", f"{found.cls.__name__} of {len(raw)} bytes")
+    message = body.read(found.cls, raw[at:], found.version)
+    message.version, message.xid = raw[0], int.from_bytes(raw[4:8], "big")
+    if found.multipart and hasattr(found.cls, "more"):
+        message.more = bool(raw[HEADER_SIZE + 3] & MORE)
+    return message
+
+
+# Bodies
+
+
+class Body:
+    """A body that functions read and write."""
+
+    __slots__ = ("read", "size", "step", "write")
+
+    def __init__(self, size: int, step: int, read: Callable, write: Callable):
+        self.size = size
+        self.step = step
+        self.read = read
+        self.write = write
+
+
+def _cut_string(data):
+    return data.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _string_writer(size):
+    return lambda text: text.encode()[: size - 1]
+
+
+def read_port32(number: int) -> int:
+    """A 32-bit port number as a 16-bit one."""
+    port = port_from_32(number)
+    if port is None:
+        raise OFError("OFPBRC_BAD_PORT", f"port {number:#x}")
+    return port
+
+
+# type -> (struct code, reader, writer)
+_TYPES = {
+    "u8": ("B", None, None),
+    "u16": ("H", None, None),
+    "u32": ("I", None, None),
+    "u64": ("Q", None, None),
+    "mac": ("6s", None, None),
+    "port16": ("H", None, None),
+    "port32": ("I", read_port32, port_to_32),
+    "flag8": ("B", bool, int),
+}
+_ONES = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF, "Q": (1 << 64) - 1}
+
+
+def _column(kind):
+    """(struct code, reader or None, writer or None) of a column's type."""
+    if kind.startswith("str"):
+        size = int(kind[3:])
+        return f"{size}s", _cut_string, _string_writer(size)
+    code, read_, write_ = _TYPES[kind.rstrip("?")]
+    if not kind.endswith("?"):
+        return code, read_, write_
+    none = OFPP_NONE if kind.startswith("port") else _ONES[code]
+    read_, write_ = read_ or int, write_ or int
+    return (
+        code,
+        lambda value: None if (found := read_(value)) == none else found,
+        lambda value: write_(none if value is None else value),
+    )
+
+
+class Layout:
+    """A fixed run of columns, `name:type` each: u8, u16, u32, u64, mac, str16 (NUL-padded text),
+    port16 and port32 (16-bit numbers inside), flag8; pad:4 are 4 bytes of nothing.  With a `?`
+    all ones are None.  `constants` are attributes that reading sets."""
+
+    step = 0
+
+    def __init__(self, columns: str, **constants):
+        self.constants = constants
+        codes, self.names, self._readers, self._writers = ["!"], [], [], []
+        for column in columns.split():
+            name, _, kind = column.partition(":")
+            if name == "pad":
+                codes.append(f"{kind}x")
+                continue
+            code, read_, write_ = _column(kind)
+            codes.append(code)
+            self.names.append(name)
+            self._readers.append(read_)
+            self._writers.append(write_)
+        self.struct = Struct("".join(codes))
+        self.size = self.struct.size
+
+    def unpack(self, data: bytes, at: int = 0) -> dict:
+        """name -> value of the columns at `at`."""
+        values = self.struct.unpack_from(data, at)
+        found = {
+            name: read_(value) if read_ else value
+            for name, read_, value in zip(self.names, self._readers, values, strict=True)
+        }
+        found.update(self.constants)
+        return found
+
+    def pack(self, source) -> bytes:
+        """The columns from an object's attributes of the same names."""
+        return self.struct.pack(
+            *(
+                write_(getattr(source, name)) if write_ else getattr(source, name)
+                for name, write_ in zip(self.names, self._writers, strict=True)
+            )
+        )
+
+    def read(self, cls, data: bytes, version: int):
+        return cls(**self.unpack(data))
+
+    def write(self, message, version: int) -> bytes:
+        return self.pack(message)
+
+
+EMPTY = Layout("")
+
+
+class Items:
+    """A list of fixed items, in the message's attribute `name`, behind an optional `head`."""
+
+    def __init__(self, name: str, item_class, item: Layout, head: Layout = EMPTY):
+        self.name = name
+        self.item_class = item_class
+        self.item = item
+        self.head = head
+        self.size = head.size
+        self.step = item.size
+
+    def read(self, cls, data: bytes, version: int):
+        item, make = self.item, self.item_class
+        found = [
+            item.read(make, data[at : at + item.size], version)
+            for at in range(self.size, len(data), item.size)
+        ]
+        return cls(**self.head.unpack(data), **{self.name: found})
+
+    def write_item(self, item, version: int) -> bytes:
+        return self.item.write(item, version)
+
+    def write(self, message, version: int) -> bytes:
+        parts = [self.item.write(each, version) for each in getattr(message, self.name)]
+        return self.head.pack(message) + b"".join(parts)
+
+
+class Runs:
+    """A list of items that say their own length, a number of `length_code` at `length_at` in each.
+
+    read_item(data, version) gets one item's bytes; `least` is the fewest that it takes.
+    """
+
+    step = 1
+
+    def __init__(self, name, least, read_item, write_item, head=EMPTY, length_at=0):
+        self.name = name
+        self.least = least
+        self.read_item = read_item
+        self.write_item = write_item
+        self.head = head
+        self.size = head.size
+        self.length_at = length_at
+
+    def read(self, cls, data: bytes, version: int):
+        found = self.read_items(data, self.size, version)
+        return cls(**self.head.unpack(data), **{self.name: found})
+
+    def read_items(self, data: bytes, at: int, version: int) -> list:
+        """The items from `at` to the end."""
+        found, size = [], len(data)
+        while at < size:
+            start = at + self.length_at
+            length = int.from_bytes(data[start : start + 2], "big")
+            if length < self.least or at + length > size:
+                raise OFError("OFPBRC_BAD_LEN", f"{self.name}: item of {length} bytes")
+            found.append(self.read_item(data[at : at + length], version))
+            at += length
+        return found
+
+    def write(self, message, version: int) -> bytes:
+        return self.head.pack(message) + self.write_items(getattr(message, self.name), version)
+
+    def write_items(self, items, version: int) -> bytes:
+        return b"".join([self.write_item(item, version) for item in items])
+
+
+def aligned(data: bytes) -> bytes:
+    """`data` with zeros to a multiple of 8."""
+    return data + bytes(-len(data) % 8)

@@ -1,0 +1,378 @@
+"""Groups and meters: GROUP_MOD, METER_MOD, and their multipart messages."""
+
+from dataclasses import dataclass, field
+from struct import Struct
+
+from .actions import decode_actions, encode_actions
+from .errors import OFError
+from .fields import OFPP_NONE, port_to_32
+from .msg_base import (
+    EMPTY,
+    FROM11,
+    FROM12,
+    FROM13,
+    MSG,
+    OF11,
+    OF12,
+    OF13,
+    REPLY,
+    REQUEST,
+    UP_TO_13,
+    Body,
+    Layout,
+    Message,
+    Runs,
+    read_port32,
+    row,
+    wire,
+)
+
+GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
+GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
+OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
+METER_ADD, METER_MODIFY, METER_DELETE = range(3)
+BAND_DROP, BAND_DSCP_REMARK, BAND_EXPERIMENTER = 1, 2, 0xFFFF
+OFPM_ALL = 0xFFFFFFFF
+
+
+# Groups
+
+
+@dataclass(slots=True)
+class Bucket:
+    """`watch_group` None: watches none."""
+
+    weight: int = 0
+    watch_port: int = OFPP_NONE
+    watch_group: int | None = None
+    actions: list = field(default_factory=list)
+
+
+_BUCKET = Struct("!HHII4x")
+
+
+def _read_bucket(data, version):
+    _length, weight, port, group = _BUCKET.unpack_from(data)
+    actions = decode_actions(data[_BUCKET.size :], version)
+    return Bucket(weight, read_port32(port), None if group == OFPG_ANY else group, actions)
+
+
+def _write_bucket(bucket, version):
+    actions = encode_actions(bucket.actions, version)
+    group = OFPG_ANY if bucket.watch_group is None else bucket.watch_group
+    port = port_to_32(bucket.watch_port)
+    return _BUCKET.pack(_BUCKET.size + len(actions), bucket.weight, port, group) + actions
+
+
+class _Buckets(Runs):
+    """Of a GROUP_MOD, whose errors are its own."""
+
+    def read(self, cls, data, version):
+        try:
+            return Runs.read(self, cls, data, version)
+        except OFError as e:
+            if e.name == "OFPBRC_BAD_LEN":
+                raise OFError("OFPGMFC_BAD_BUCKET", e.detail) from None
+            raise
+
+
+_GROUP_MOD = Layout("command:u16 type:u8 pad:1 group_id:u32")
+
+
+_MOD = _Buckets("buckets", _BUCKET.size, _read_bucket, _write_bucket, _GROUP_MOD)
+
+
+@wire(row(UP_TO_13, MSG, 15, _MOD))
+@dataclass(slots=True)
+class GroupMod(Message):
+    """`command`: GROUP_ADD ...; `type`: GROUP_ALL ... ."""
+
+    command: int
+    type: int = GROUP_ALL
+    group_id: int = 0
+    buckets: list[Bucket] = field(default_factory=list)
+
+
+_GROUP_REQUEST = Layout("group_id:u32 pad:4")
+
+
+@wire(row(FROM11, REQUEST, 6, _GROUP_REQUEST))
+@dataclass(slots=True)
+class GroupStatsRequest(Message):
+    """`group_id` OFPG_ALL: all."""
+
+    group_id: int = OFPG_ALL
+
+
+@dataclass(slots=True)
+class GroupStats:
+    """`buckets`: (packets, bytes) of each.  Durations are of 1.3."""
+
+    group_id: int
+    ref_count: int = 0
+    n_packets: int = 0
+    n_bytes: int = 0
+    duration_sec: int = 0
+    duration_nsec: int = 0
+    buckets: list[tuple[int, int]] = field(default_factory=list)
+
+
+_GROUP_STATS_11, _GROUP_STATS_13 = Struct("!H2xII4xQQ"), Struct("!H2xII4xQQII")
+_COUNTER = Struct("!QQ")
+
+
+def _read_group_stats(data, version):
+    head = _GROUP_STATS_11 if version < OF13 else _GROUP_STATS_13
+    _length, *values = head.unpack_from(data)
+    if (len(data) - head.size) % _COUNTER.size:
+        raise OFError("OFPBRC_BAD_LEN", f"group of {len(data)} bytes")
+    if version < OF13:
+        values += (0, 0)
+    return GroupStats(*values, list(_COUNTER.iter_unpack(data[head.size :])))
+
+
+def _write_group_stats(g, version):
+    head = _GROUP_STATS_11 if version < OF13 else _GROUP_STATS_13
+    times = () if version < OF13 else (g.duration_sec, g.duration_nsec)
+    size = head.size + _COUNTER.size * len(g.buckets)
+    counters = b"".join([_COUNTER.pack(*pair) for pair in g.buckets])
+    return head.pack(size, g.group_id, g.ref_count, g.n_packets, g.n_bytes, *times) + counters
+
+
+def _stats(head):
+    return Runs("groups", head.size, _read_group_stats, _write_group_stats)
+
+
+@wire(
+    row((OF11, OF12), REPLY, 6, _stats(_GROUP_STATS_11)),
+    row(FROM13, REPLY, 6, _stats(_GROUP_STATS_13)),
+)
+@dataclass(slots=True)
+class GroupStatsReply(Message):
+    groups: list[GroupStats] = field(default_factory=list)
+    more: bool = False
+
+
+@wire(row((OF11, 5), REQUEST, 7, EMPTY))
+@dataclass(slots=True)
+class GroupDescRequest(Message):
+    pass
+
+
+@dataclass(slots=True)
+class GroupDesc:
+    group_id: int
+    type: int = GROUP_ALL
+    buckets: list[Bucket] = field(default_factory=list)
+
+
+_GROUP_DESC = Struct("!HBxI")
+_BUCKETS = Runs("buckets", _BUCKET.size, _read_bucket, _write_bucket)
+
+
+def _read_group_desc(data, version):
+    _length, kind, group = _GROUP_DESC.unpack_from(data)
+    return GroupDesc(group, kind, _BUCKETS.read_items(data, _GROUP_DESC.size, version))
+
+
+def _write_group_desc(g, version):
+    buckets = _BUCKETS.write_items(g.buckets, version)
+    return _GROUP_DESC.pack(_GROUP_DESC.size + len(buckets), g.type, g.group_id) + buckets
+
+
+_DESCS = Runs("groups", _GROUP_DESC.size, _read_group_desc, _write_group_desc)
+
+
+@wire(row(UP_TO_13, REPLY, 7, _DESCS))
+@dataclass(slots=True)
+class GroupDescReply(Message):
+    groups: list[GroupDesc] = field(default_factory=list)
+    more: bool = False
+
+
+@wire(row(FROM12, REQUEST, 8, EMPTY))
+@dataclass(slots=True)
+class GroupFeaturesRequest(Message):
+    pass
+
+
+_GROUP_FEATURES = Struct("!II4I4I")
+
+
+def _read_group_features(cls, data, version):
+    types, capabilities, *rest = _GROUP_FEATURES.unpack(data)
+    return cls(types, capabilities, tuple(rest[:4]), tuple(rest[4:]))
+
+
+def _write_group_features(m, version):
+    return _GROUP_FEATURES.pack(m.types, m.capabilities, *m.max_groups, *m.actions)
+
+
+_FEATURES = Body(_GROUP_FEATURES.size, 0, _read_group_features, _write_group_features)
+
+
+@wire(row(FROM12, REPLY, 8, _FEATURES))
+@dataclass(slots=True)
+class GroupFeaturesReply(Message):
+    """`types`: a bit per group type; most groups, and bits of action types, for each type."""
+
+    types: int = 0
+    capabilities: int = 0
+    max_groups: tuple[int, ...] = (0, 0, 0, 0)
+    actions: tuple[int, ...] = (0, 0, 0, 0)
+
+
+# Meters
+
+
+@dataclass(slots=True)
+class Band:
+    """`type`: BAND_*; `rate` and `burst` in the meter's units; `prec_level` of DSCP_REMARK."""
+
+    type: int
+    rate: int = 0
+    burst: int = 0
+    prec_level: int = 0
+
+
+_BAND = Struct("!HHIIB3x")
+
+
+def _read_band(data, version):
+    kind, length, rate, burst, level = _BAND.unpack_from(data)
+    if kind not in (BAND_DROP, BAND_DSCP_REMARK):
+        raise OFError("OFPMMFC_BAD_BAND", f"band type {kind}")
+    if length != _BAND.size:
+        raise OFError("OFPBRC_BAD_LEN", f"band of {length} bytes")
+    return Band(kind, rate, burst, level if kind == BAND_DSCP_REMARK else 0)
+
+
+def _write_band(b, version):
+    return _BAND.pack(b.type, _BAND.size, b.rate, b.burst, b.prec_level)
+
+
+def _bands(head):
+    return Runs("bands", _BAND.size, _read_band, _write_band, head, 2)
+
+
+@wire(row(FROM13, MSG, 29, _bands(Layout("command:u16 flags:u16 meter_id:u32"))))
+@dataclass(slots=True)
+class MeterMod(Message):
+    """`command`: METER_ADD ... ."""
+
+    command: int
+    flags: int = 0
+    meter_id: int = 0
+    bands: list[Band] = field(default_factory=list)
+
+
+_METER_REQUEST = Layout("meter_id:u32 pad:4")
+
+
+@wire(row(FROM13, REQUEST, 9, _METER_REQUEST))
+@dataclass(slots=True)
+class MeterStatsRequest(Message):
+    """`meter_id` OFPM_ALL: all."""
+
+    meter_id: int = OFPM_ALL
+
+
+@dataclass(slots=True)
+class MeterStats:
+    """`bands`: (packets, bytes) of each."""
+
+    meter_id: int
+    flow_count: int = 0
+    n_packets: int = 0
+    n_bytes: int = 0
+    duration_sec: int = 0
+    duration_nsec: int = 0
+    bands: list[tuple[int, int]] = field(default_factory=list)
+
+
+_METER_STATS = Struct("!IH6xIQQII")
+
+
+def _read_meter_stats(data, version):
+    meter, _length, *values = _METER_STATS.unpack_from(data)
+    if (len(data) - _METER_STATS.size) % _COUNTER.size:
+        raise OFError("OFPBRC_BAD_LEN", f"meter of {len(data)} bytes")
+    return MeterStats(meter, *values, list(_COUNTER.iter_unpack(data[_METER_STATS.size :])))
+
+
+def _write_meter_stats(m, version):
+    size = _METER_STATS.size + _COUNTER.size * len(m.bands)
+    head = _METER_STATS.pack(
+        m.meter_id, size, m.flow_count, m.n_packets, m.n_bytes, m.duration_sec, m.duration_nsec
+    )
+    return head + b"".join([_COUNTER.pack(*pair) for pair in m.bands])
+
+
+_METERS = Runs("meters", _METER_STATS.size, _read_meter_stats, _write_meter_stats, length_at=4)
+
+
+@wire(row(FROM13, REPLY, 9, _METERS))
+@dataclass(slots=True)
+class MeterStatsReply(Message):
+    meters: list[MeterStats] = field(default_factory=list)
+    more: bool = False
+
+
+@wire(row(FROM13, REQUEST, 10, _METER_REQUEST))
+@dataclass(slots=True)
+class MeterConfigRequest(Message):
+    """`meter_id` OFPM_ALL: all."""
+
+    meter_id: int = OFPM_ALL
+
+
+@dataclass(slots=True)
+class MeterConfig:
+    meter_id: int
+    flags: int = 0
+    bands: list[Band] = field(default_factory=list)
+
+
+_METER_CONFIG = Struct("!HHI")
+_BANDS = _bands(EMPTY)
+
+
+def _read_meter_config(data, version):
+    _length, flags, meter = _METER_CONFIG.unpack_from(data)
+    return MeterConfig(meter, flags, _BANDS.read_items(data, _METER_CONFIG.size, version))
+
+
+def _write_meter_config(m, version):
+    bands = _BANDS.write_items(m.bands, version)
+    return _METER_CONFIG.pack(_METER_CONFIG.size + len(bands), m.flags, m.meter_id) + bands
+
+
+_CONFIGS = Runs("meters", _METER_CONFIG.size, _read_meter_config, _write_meter_config)
+
+
+@wire(row(FROM13, REPLY, 10, _CONFIGS))
+@dataclass(slots=True)
+class MeterConfigReply(Message):
+    meters: list[MeterConfig] = field(default_factory=list)
+    more: bool = False
+
+
+@wire(row(FROM13, REQUEST, 11, EMPTY))
+@dataclass(slots=True)
+class MeterFeaturesRequest(Message):
+    pass
+
+
+_METER_FEATURES = Layout(
+    "max_meter:u32 band_types:u32 capabilities:u32 max_bands:u8 max_color:u8 pad:2"
+)
+
+
+@wire(row(FROM13, REPLY, 11, _METER_FEATURES))
+@dataclass(slots=True)
+class MeterFeaturesReply(Message):
+    max_meter: int = 0
+    band_types: int = 0
+    capabilities: int = 0
+    max_bands: int = 0
+    max_color: int = 0

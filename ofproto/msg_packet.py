@@ -1,0 +1,263 @@
+"""PACKET_IN in its standard and Nicira's forms, and PACKET_OUT."""
+
+from dataclasses import dataclass, field
+from struct import Struct
+
+from .actions import decode_actions, encode_actions
+from .errors import OFError
+from .fields import OFPP_NONE, port_to_32
+from .match import Match, decode_match, encode_match, oxm_decode, oxm_encode
+from .msg_base import (
+    ANY,
+    FROM13,
+    MSG,
+    NO_BUFFER,
+    NX,
+    OF10,
+    OF11,
+    OF13,
+    OF14,
+    ONLY10,
+    Body,
+    Message,
+    aligned,
+    read_port32,
+    row,
+    wire,
+)
+
+NO_COOKIE = (1 << 64) - 1
+R_NO_MATCH, R_ACTION, R_INVALID_TTL, R_ACTION_SET, R_GROUP, R_PACKET_OUT = range(6)
+
+_PACKET_IN_10 = Struct("!IHHBx")
+_PACKET_IN_13 = Struct("!IHBBQ")
+_PACKET_IN_NX = Struct("!IHBBQH6x")
+
+
+def _buffer(number):
+    return None if number == NO_BUFFER else number
+
+
+def _unbuffer(buffer_id):
+    return NO_BUFFER if buffer_id is None else buffer_id
+
+
+@dataclass(slots=True)
+class PacketIn(Message):
+    """A packet for a controller, cut to what it gets; `total_len` is the length of the whole.
+
+    `reason`: R_*, numbers of 1.4, which the older versions send as ACTION where they lack them.
+    `table_miss`: by the flow that a table has for all else, NO_MATCH from 1.3 on, ACTION before.
+    `match`: the pipeline fields that are not zero, in_port among them.  `format`: standard,
+    nxt_packet_in or nxt_packet_in2; `userdata` and `continuation` are of the last.
+    """
+
+    packet: bytes
+    total_len: int
+    reason: int = R_NO_MATCH
+    table_miss: bool = False
+    table_id: int = 0
+    cookie: int = NO_COOKIE
+    in_port: int = OFPP_NONE
+    match: Match = field(default_factory=Match)
+    buffer_id: int | None = None
+    format: str = "standard"
+    userdata: bytes = b""
+    continuation: bytes | None = None
+
+    def form(self, version: int) -> str:
+        return "" if self.format == "standard" else self.format
+
+    def wire_reason(self, version: int) -> int:
+        """The reason's number in a version."""
+        if self.table_miss and self.reason == R_NO_MATCH:
+            return R_NO_MATCH if version >= OF13 else R_ACTION
+        return R_ACTION if self.reason > R_INVALID_TTL and version < OF14 else self.reason
+
+    def full_match(self) -> Match:
+        """The match, with in_port."""
+        if not self.match.get("in_port")[1]:
+            match = self.match.copy()
+            match.set("in_port", self.in_port)
+            return match
+        return self.match
+
+
+def _in_port(match):
+    port, mask = match.get("in_port")
+    return port & 0xFFFF if mask else OFPP_NONE
+
+
+def _read_in_10(cls, data, version):
+    buffer_id, total, port, reason = _PACKET_IN_10.unpack_from(data)
+    match = Match()
+    match.set("in_port", port)
+    return cls(
+        data[_PACKET_IN_10.size :], total, reason, in_port=port, match=match,
+        buffer_id=_buffer(buffer_id),
+    )  # fmt: skip
+
+
+def _write_in_10(m, version):
+    head = _PACKET_IN_10.pack(
+        _unbuffer(m.buffer_id), m.total_len, m.in_port, m.wire_reason(version)
+    )
+    return head + m.packet
+
+
+def _read_in_13(cls, data, version):
+    buffer_id, total, reason, table, cookie = _PACKET_IN_13.unpack_from(data)
+    match, at = decode_match(data, _PACKET_IN_13.size, strict=False)
+    if len(data) < at + 2:
+        raise OFError("OFPBRC_BAD_LEN", "truncated PACKET_IN")
+    return cls(
+        data[at + 2 :], total, reason, False, table, cookie, _in_port(match), match,
+        _buffer(buffer_id),
+    )  # fmt: skip
+
+
+def _write_in_13(m, version):
+    head = _PACKET_IN_13.pack(
+        _unbuffer(m.buffer_id), m.total_len, m.wire_reason(version), m.table_id, m.cookie
+    )
+    return b"".join((head, encode_match(m.full_match(), version), b"\0\0", m.packet))
+
+
+def _read_in_nx(cls, data, version):
+    buffer_id, total, reason, table, cookie, length = _PACKET_IN_NX.unpack_from(data)
+    at = _PACKET_IN_NX.size
+    start = at + (length + 7) // 8 * 8 + 2
+    if len(data) < start:
+        raise OFError("OFPBRC_BAD_LEN", "truncated NXT_PACKET_IN")
+    match = oxm_decode(data[at : at + length], strict=False)
+    return cls(
+        data[start:], total, reason, False, table, cookie, _in_port(match), match,
+        _buffer(buffer_id), "nxt_packet_in",
+    )  # fmt: skip
+
+
+def _write_in_nx(m, version):
+    match = oxm_encode(m.full_match(), OF10)
+    head = _PACKET_IN_NX.pack(
+        _unbuffer(m.buffer_id), m.total_len, m.wire_reason(version), m.table_id, m.cookie,
+        len(match),
+    )  # fmt: skip
+    return b"".join((head, aligned(match), b"\0\0", m.packet))
+
+
+# NXT_PACKET_IN2: properties of type, length, value, padded to 8
+(_PACKET, _FULL_LEN, _BUFFER_ID, _TABLE_ID, _COOKIE, _REASON, _METADATA, _USERDATA,
+ _CONTINUATION) = range(9)  # fmt: skip
+_FIXED = {_FULL_LEN: 4, _BUFFER_ID: 4, _TABLE_ID: 1, _COOKIE: 12, _REASON: 1}
+
+
+def properties(data: bytes):
+    """Yields (type, value) of 1.4-style properties.  Raises OFError OFPBPC_BAD_LEN."""
+    at = 0
+    while at < len(data):
+        kind, length = int.from_bytes(data[at : at + 2], "big"), 0
+        if len(data) - at >= 4:
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + (length + 7) // 8 * 8
+        if length < 4 or end > len(data):
+            raise OFError("OFPBPC_BAD_LEN", f"property of {length} bytes")
+        yield kind, data[at + 4 : at + length]
+        at = end
+
+
+def property_bytes(kind: int, value: bytes) -> bytes:
+    return aligned(kind.to_bytes(2, "big") + (4 + len(value)).to_bytes(2, "big") + value)
+
+
+def _read_in_nx2(cls, data, version):
+    found = {}
+    for kind, value in properties(data):
+        if kind not in range(9):
+            if kind & 1:  # as ofp-prop has it: odd experimenter types would be critical
+                raise OFError("OFPBPC_BAD_TYPE", f"property {kind}")
+            continue
+        if _FIXED.get(kind, len(value)) != len(value):
+            raise OFError("OFPBPC_BAD_LEN", f"property {kind} of {len(value)} bytes")
+        found[kind] = value
+    if _PACKET not in found:
+        raise OFError("OFPBRC_BAD_LEN", "NXT_PACKET_IN2 without a packet")
+    numbers = {k: int.from_bytes(v, "big") for k, v in found.items() if k in _FIXED}
+    match = oxm_decode(found.get(_METADATA, b""), strict=False)
+    packet = found[_PACKET]
+    return cls(
+        packet,
+        numbers.get(_FULL_LEN, len(packet)),
+        numbers.get(_REASON, R_NO_MATCH),
+        False,
+        numbers.get(_TABLE_ID, 0),
+        numbers.get(_COOKIE, NO_COOKIE) & NO_COOKIE,
+        _in_port(match),
+        match,
+        numbers.get(_BUFFER_ID),
+        "nxt_packet_in2",
+        found.get(_USERDATA, b""),
+        found.get(_CONTINUATION),
+    )
+
+
+def _write_in_nx2(m, version):
+    rows = [(_PACKET, m.packet)]
+    if m.total_len != len(m.packet):
+        rows.append((_FULL_LEN, m.total_len.to_bytes(4, "big")))
+    if m.buffer_id is not None:
+        rows.append((_BUFFER_ID, m.buffer_id.to_bytes(4, "big")))
+    rows.append((_TABLE_ID, bytes((m.table_id,))))
+    if m.cookie != NO_COOKIE:
+        rows.append((_COOKIE, bytes(4) + m.cookie.to_bytes(8, "big")))
+    rows.append((_REASON, bytes((m.wire_reason(version),))))
+    rows.append((_METADATA, oxm_encode(m.full_match(), version)))
+    if m.userdata:
+        rows.append((_USERDATA, m.userdata))
+    if m.continuation is not None:
+        rows.append((_CONTINUATION, m.continuation))
+    return b"".join([property_bytes(kind, value) for kind, value in rows])
+
+
+wire(
+    row(ONLY10, MSG, 10, Body(_PACKET_IN_10.size, 1, _read_in_10, _write_in_10)),
+    row(FROM13, MSG, 10, Body(_PACKET_IN_13.size + 8, 1, _read_in_13, _write_in_13)),
+    row(ANY, NX, 17, Body(_PACKET_IN_NX.size, 1, _read_in_nx, _write_in_nx), "nxt_packet_in"),
+    row(ANY, NX, 30, Body(0, 1, _read_in_nx2, _write_in_nx2), "nxt_packet_in2"),
+)(PacketIn)
+
+
+# PACKET_OUT
+
+_PACKET_OUT_10 = Struct("!IHH")
+_PACKET_OUT_11 = Struct("!IIH6x")
+
+
+def _packet_out(head, read_port, write_port):
+    def read(cls, data, version):
+        buffer_id, port, length = head.unpack_from(data)
+        end = head.size + length
+        if end > len(data):
+            raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
+        actions = decode_actions(data[head.size : end], version)
+        return cls(data[end:], read_port(port), actions, _buffer(buffer_id))
+
+    def write(m, version):
+        actions = encode_actions(m.actions, version)
+        head_ = head.pack(_unbuffer(m.buffer_id), write_port(m.in_port), len(actions))
+        return head_ + actions + m.packet
+
+    return Body(head.size, 1, read, write)
+
+
+@wire(
+    row(ONLY10, MSG, 13, _packet_out(_PACKET_OUT_10, int, int)),
+    row((OF11, OF14), MSG, 13, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
+)
+@dataclass(slots=True)
+class PacketOut(Message):
+    """`buffer_id` None: the packet is `packet`."""
+
+    packet: bytes = b""
+    in_port: int = OFPP_NONE
+    actions: list = field(default_factory=list)
+    buffer_id: int | None = None

@@ -1,0 +1,193 @@
+"""A message of each class, for the codec's tests: SAMPLES are (message, wire versions, keywords
+of encode())."""
+
+from ofproto import messages as m
+from ofproto.actions import Controller, Output, PopVlan, Resubmit, SetField
+from ofproto.fields import BY_NAME, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
+from ofproto.instructions import ApplyActions, GotoTable, WriteMetadata
+from ofproto.match_text import parse_match
+
+BOTH, OF10, OF13 = (1, 4), (1,), (4,)
+TCP = "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,tp_dst=80"
+NXM = "tcp6,in_port=3,ipv6_src=2001:db8::/32,tp_dst=0x50/0xfff0,reg1=7/0xff,tun_id=9"
+OUTPUT = [ApplyActions([Output(4), Output(OFPP_CONTROLLER, 100)])]
+SET_10 = [ApplyActions([SetField(BY_NAME["eth_dst"], 0x020000000007, None, True), Output(2)])]
+SET_13 = [ApplyActions([SetField(BY_NAME["eth_dst"], 0x020000000007), Output(2)])]
+TO_CONTROLLER = [ApplyActions([PopVlan(), Output(OFPP_CONTROLLER, 128)])]
+PIPELINE = [ApplyActions([Output(1)]), WriteMetadata(5, 0xFF), GotoTable(7)]
+NX_ACTIONS = [ApplyActions([Resubmit(None, 4), Controller(100, 1, 7)])]
+
+
+def match(text):
+    return parse_match(text)
+
+
+PORT = m.PortDesc(
+    5, b"\x02\0\0\0\0\x05", "eth5", 0x21, 1, 0x0840, 0x20, 0x2840, 1, 10_000_000, 10_000_000
+)
+LOCAL = m.PortDesc(OFPP_LOCAL, b"\x02\0\0\0\0\xfe", "br0", 1, 1)
+COUNTERS = dict(zip(m.PortStats.__slots__[1:13], range(1, 13), strict=True))
+FLOW = {"priority": 7, "table_id": 3, "cookie": 0x1234, "duration_sec": 9, "duration_nsec": 8,
+        "idle_timeout": 5, "hard_timeout": 6, "n_packets": 1, "n_bytes": 60}  # fmt: skip
+MASKS = {"packet_in": (0x3F, 1), "port_status": (7, 0), "flow_removed": (15, 4)}
+FEATURES = {
+    "instructions": [1, 3, 4],
+    "next_tables": [1, 2, 3],
+    "apply_actions": [0, 25],
+    "match": [(BY_NAME["ip_src"], True), (BY_NAME["in_port_oxm"], False), (0x80000200, False)],
+    "wildcards": [],
+    "write_setfield": [(BY_NAME["dp_hash"], False)],
+}
+BAND = m.Band(m.BAND_DSCP_REMARK, 1000, 100, 2)
+BUCKET = m.Bucket(3, 7, None, [Output(7)])
+
+
+def flow_mods():
+    yield m.FlowMod(match=match(TCP), instructions=OUTPUT, cookie=1, flags=7), BOTH, {}
+    yield m.FlowMod(match=match(TCP), instructions=SET_10, flags=4), OF10, {}
+    yield m.FlowMod(match=match(TCP), instructions=SET_13), OF13, {}
+    yield m.FlowMod(m.ADD, match("arp,arp_op=1"), 1, 2, table_id=9, idle_timeout=3, flags=4,
+                    hard_timeout=4, buffer_id=5, instructions=TO_CONTROLLER), OF13, {}  # fmt: skip
+    yield m.FlowMod(m.ADD, match(NXM), flags=4, instructions=NX_ACTIONS), OF10, {"nxm": True}
+    for command in (m.MODIFY, m.MODIFY_STRICT, m.DELETE, m.DELETE_STRICT):
+        yield m.FlowMod(command, match(TCP), out_port=4, instructions=OUTPUT), BOTH, {}
+        yield m.FlowMod(command, match(TCP), cookie=1, cookie_mask=3), OF13, {}
+        yield m.FlowMod(command, match(TCP), cookie=1, cookie_mask=3), OF10, {"nxm": True}
+    yield m.FlowMod(m.MODIFY, match(TCP), new_cookie=9), OF10, {}
+    yield m.FlowMod(m.MODIFY, match(TCP), 5, 1, 1, new_cookie=9), OF10, {"nxm": True}
+    yield m.FlowMod(m.DELETE, match(TCP), out_group=4, flags=0x1F), OF13, {}
+    yield m.FlowMod(match=match(TCP), instructions=PIPELINE, flags=0x1F), OF13, {}
+
+
+def packets():
+    data = bytes(range(60))
+    yield m.PacketOut(data, OFPP_CONTROLLER, [Output(3)]), BOTH, {}
+    yield m.PacketOut(b"", 3, [Output(1), Output(2)], 77), BOTH, {}
+    port = match("in_port=3")
+    yield m.PacketIn(data, 99, m.R_ACTION, in_port=3, match=port, buffer_id=8), OF10, {}
+    pipeline = match("in_port=3,reg1=4,metadata=9,tun_id=2")
+    more = {"table_id": 4, "cookie": 6, "in_port": 3, "match": pipeline}
+    yield m.PacketIn(data, 60, m.R_NO_MATCH, **more), OF13, {}
+    yield m.PacketIn(data, 60, m.R_INVALID_TTL, **more, format="nxt_packet_in"), BOTH, {}
+    yield m.PacketIn(data, 60, **more, format="nxt_packet_in2"), BOTH, {}
+    yield m.PacketIn(data, 61, **more, buffer_id=1, format="nxt_packet_in2", userdata=b"\1\2",
+                     continuation=bytes(9)), BOTH, {}  # fmt: skip
+
+
+def flows():
+    for nxm in (False, True):
+        yield m.FlowStatsRequest(match(TCP), 3, 4, nxm=nxm), OF10, {}
+        yield m.AggregateRequest(match(""), nxm=nxm), OF10, {}
+        yield m.AggregateReply(1, 2, 3, nxm=nxm), OF10, {}
+    yield m.FlowStatsRequest(match(NXM), 3, 4, None, 5, 7, nxm=True), OF10, {}
+    yield m.FlowStatsRequest(match(TCP), None, 4, 5, 6, 7), OF13, {}
+    yield m.AggregateRequest(match(TCP), 5, cookie=1, cookie_mask=m.ALL_ONES), OF13, {}
+    yield m.AggregateReply(None, 2, 3), OF13, {}
+    stats = m.FlowStats(match(TCP), **FLOW, instructions=OUTPUT)
+    yield m.FlowStatsReply([stats, m.FlowStats(match(""))], True), BOTH, {}
+    stats = m.FlowStats(match(NXM), **FLOW, idle_age=0, hard_age=4, instructions=NX_ACTIONS)
+    yield m.FlowStatsReply([stats], nxm=True), OF10, {}
+    stats = m.FlowStats(match(NXM), **FLOW, flags=3, instructions=PIPELINE)
+    yield m.FlowStatsReply([stats]), OF13, {}
+    yield m.FlowRemoved(match(TCP), 5, 6, m.RR_DELETE, None, 1, 2, 3, 0, 4, 5), OF10, {}
+    yield m.FlowRemoved(match(NXM), 5, 6, m.RR_DELETE, 8, 1, 2, 3, 0, 4, 5, True), OF10, {}
+    yield m.FlowRemoved(match(NXM), 5, 6, m.RR_HARD_TIMEOUT, 8, 1, 2, 3, 9, 4, 5), OF13, {}
+
+
+def ports():
+    fast = m.PortDesc(6, bytes(6), "eth6", curr=0x2840, supported=0x2820,
+                      curr_speed=10_000_000, max_speed=1_000_000)  # fmt: skip
+    yield m.FeaturesReply(0x123, 256, 254, 0, 0xC7, 0xFFF, [fast, LOCAL]), OF10, {}
+    yield m.FeaturesReply(0x123, 256, 254, 3, 0x6F), OF13, {}
+    yield m.PortStatus(m.OFPPR_MODIFY, PORT), OF13, {}
+    yield m.PortStatus(m.OFPPR_ADD, fast), BOTH, {}
+    yield m.PortMod(5, b"\x02\0\0\0\0\x05", 0x20, 0x21, 0x2840), BOTH, {}
+    yield m.PortMod(5, b"\x02\0\0\0\0\x05", 0x10, 0x10), OF10, {}
+    yield m.PortDescRequest(), BOTH, {}
+    yield m.PortDescReply([fast, LOCAL], True), BOTH, {}
+    yield m.PortStatsRequest(4), BOTH, {}
+    yield m.PortStatsRequest(), BOTH, {}
+    yield m.PortStatsReply([m.PortStats(1), m.PortStats(OFPP_LOCAL, **COUNTERS)]), BOTH, {}
+    stats = m.PortStats(1, **COUNTERS, duration_sec=4, duration_nsec=5)
+    yield m.PortStatsReply([stats]), OF13, {}
+    yield m.QueueStatsRequest(), BOTH, {}
+    yield m.QueueStatsRequest(4, 5), BOTH, {}
+    yield m.QueueStatsReply([m.QueueStats(1, 2, 3, 4, 5), m.QueueStats(1, 2)]), BOTH, {}
+    yield m.QueueStatsReply([m.QueueStats(1, 2, 3, 4, 5, 6, 7)]), OF13, {}
+    yield m.QueueGetConfigRequest(4), BOTH, {}
+    yield m.QueueGetConfigRequest(OFPP_NONE), OF13, {}
+    yield m.QueueGetConfigReply(4, [(1, 100, None), (2, None, None), (3, 5, 900)]), BOTH, {}
+
+
+def groups():
+    yield m.GroupMod(m.GROUP_ADD, m.GROUP_SELECT, 9, [BUCKET, m.Bucket(0, 4, 8)]), OF13, {}
+    yield m.GroupStatsRequest(), OF13, {}
+    stats = m.GroupStats(9, 1, 2, 3, 4, 5, [(1, 2), (3, 4)])
+    yield m.GroupStatsReply([stats, m.GroupStats(1)], True), OF13, {}
+    yield m.GroupDescRequest(), OF13, {}
+    yield m.GroupDescReply([m.GroupDesc(9, 1, [BUCKET, BUCKET]), m.GroupDesc(4)]), OF13, {}
+    yield m.GroupFeaturesRequest(), OF13, {}
+    yield m.GroupFeaturesReply(15, 3, (1, 2, 3, 4), (5, 6, 7, 8)), OF13, {}
+    yield m.MeterMod(m.METER_ADD, 5, 7, [BAND, m.Band(m.BAND_DROP, 8, 9)]), OF13, {}
+    yield m.MeterStatsRequest(4), OF13, {}
+    yield m.MeterStatsReply([m.MeterStats(7, 1, 2, 3, 4, 5, [(1, 2)])]), OF13, {}
+    yield m.MeterConfigRequest(), OF13, {}
+    yield m.MeterConfigReply([m.MeterConfig(7, 5, [BAND]), m.MeterConfig(8)]), OF13, {}
+    yield m.MeterFeaturesRequest(), OF13, {}
+    yield m.MeterFeaturesReply(1, 6, 15, 4, 3), OF13, {}
+
+
+def tables():
+    yield m.DescRequest(), BOTH, {}
+    yield m.DescReply("a", "b", "c", "d", "e"), BOTH, {}
+    yield m.TableMod(None, 3), OF13, {}
+    yield m.TableMod(4), OF13, {}
+    yield m.TableStatsRequest(), BOTH, {}
+    yield m.TableStatsReply([m.TableStats(0, "classifier", 0x3FFFFF, 9, 1, 2, 3)]), OF10, {}
+    yield m.TableStatsReply([m.TableStats(0, active=1, lookups=2, matched=3)]), OF13, {}
+    yield m.TableFeaturesRequest(), OF13, {}
+    features = m.TableFeatures(3, "table3", 1, 2, 3, 4, FEATURES)
+    yield m.TableFeaturesRequest([features], True), OF13, {}
+    yield m.TableFeaturesReply([features, m.TableFeatures(4)], True), OF13, {}
+
+
+def core():
+    yield m.Hello(frozenset({1, 4})), BOTH, {}
+    yield m.Error("OFPFMFC_OVERLAP", b"abc"), BOTH, {}
+    yield m.Error("NXBRC_MUST_BE_ZERO", b"abc"), BOTH, {}
+    yield m.EchoRequest(b"x"), BOTH, {}
+    yield m.EchoReply(b"xy"), BOTH, {}
+    for cls in (m.FeaturesRequest, m.GetConfigRequest, m.BarrierRequest, m.BarrierReply,
+                m.NxFlowAge):  # fmt: skip
+        yield cls(), BOTH, {}
+    yield m.GetConfigReply(1, 0xFFFF), BOTH, {}
+    yield m.SetConfig(2, 128), BOTH, {}
+    yield m.RoleRequest("other"), BOTH, {}
+    yield m.RoleRequest("nochange"), OF13, {}
+    yield m.RoleRequest("master"), OF10, {}
+    yield m.RoleRequest("slave", 1 << 63), OF13, {}
+    yield m.RoleReply("slave"), BOTH, {}
+    yield m.RoleReply("master", 5), OF13, {}
+    yield m.GetAsyncRequest(), OF13, {}
+    yield m.GetAsyncReply(MASKS), OF13, {}
+    yield m.SetAsync(MASKS), BOTH, {}
+    yield m.SetAsync({"packet_in": (0x3F, 8), "role_status": (0, 1)}, nx2=True), BOTH, {}
+    for name in ("openflow10", "nxm"):
+        yield m.NxSetFlowFormat(name), BOTH, {}
+    for name in ("standard", "nxt_packet_in", "nxt_packet_in2"):
+        yield m.NxSetPacketInFormat(name), BOTH, {}
+    for enable in (True, False):
+        yield m.NxFlowModTableId(enable), BOTH, {}
+    yield m.NxSetControllerId(77), BOTH, {}
+
+
+SAMPLES = [
+    *core(), *ports(), *packets(), *flow_mods(), *flows(), *tables(), *groups(),
+]  # fmt: skip
+CASES = [
+    (message, version, keywords) for message, versions, keywords in SAMPLES for version in versions
+]
+
+
+def case_id(value):
+    return type(value).__name__ if isinstance(value, m.Message) else str(value)
