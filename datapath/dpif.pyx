@@ -6,6 +6,7 @@ sides are awake.
 """
 
 import os
+import select
 import socket
 
 from libc.errno cimport errno
@@ -68,12 +69,15 @@ cdef class Dpif:
 
     def alive(self):
         """Whether the process is still there."""
+        if self.sock.fileno() < 0:
+            return False
         try:
-            return self.sock.fileno() >= 0 and bool(
-                self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            )
-        except BlockingIOError:
-            return True
+            # The socket has a timeout, which recv() would wait for whatever its flags are.
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            if not poll.poll(0):
+                return True
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
 
