@@ -1,0 +1,163 @@
+"""A bridge's flows on disk, so that they outlive vswitchd.
+
+The file is a log of FLOW_MODs as they came, and of what else changed the tables; replaying it
+makes the tables what they were.  It protects against the end of the process, not of the machine:
+nothing is synced, and a log of another boot is ignored, as a switch starts empty then.
+
+Format: the line `pyvs-flows 1 BOOT_ID`, then records of HEADER (size and CRC-32 of what follows
+the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and the payload:
+
+    F  an OpenFlow FLOW_MOD, with its version in its header
+    T  the same, of a peer that puts the table's number into 1.0's command (NXT_FLOW_MOD_TABLE_ID)
+    C  nothing: all flows were deleted
+    S  a byte that the owner keeps here
+
+What the records mean to the tables is in flow_log.
+"""
+
+import contextlib
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import ovs.vlog
+
+vlog = ovs.vlog.Vlog("journal")
+
+HEADER = struct.Struct("!IIQ")
+FLOW_MOD, FLOW_MOD_TABLE_ID, CLEAR, STATE = b"F", b"T", b"C", b"S"
+MAX_RECORD = 1 << 17
+COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
+COMPACT_GROWTH = 4  # times the size after the last compaction
+
+
+def _boot_id() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return "unknown"
+
+
+def _first_line() -> bytes:
+    return f"pyvs-flows 1 {_boot_id()}\n".encode()
+
+
+class Journal:
+    """The log at `path`, for its owner only.  Without a path nothing is kept."""
+
+    def __init__(self, path: str | None):
+        self.path = path
+        self.size = 0
+        self._fd = -1
+        self._compacted = 0
+        self._broken = False
+
+    def replay(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """(kind, ms, payload) of each record; cuts off a torn tail, and opens for appending."""
+        if self.path is None:
+            return
+        try:
+            data = Path(self.path).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            vlog.warn(f"{self.path}: {error.strerror}; flows start empty")
+            data = b""
+        first = _first_line()
+        good = len(first) if data.startswith(first) else 0
+        if good:
+            for kind, when, payload, end in _records(data, good):
+                good = end
+                yield kind, when, payload
+        if good < len(data):
+            vlog.info(f"{self.path}: {len(data) - good} bytes of another boot, or torn, cut off")
+        self._open(good, first)
+
+    def _open(self, size: int, first: bytes) -> None:
+        """Open for appending behind `size` bytes that are good."""
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.ftruncate(self._fd, size)
+            os.lseek(self._fd, size, os.SEEK_SET)
+            if not size:
+                os.write(self._fd, first)
+        except OSError as error:
+            self._fail(error)
+        self.size = self._compacted = size or len(first)
+
+    def append(self, kind: bytes, payload: bytes, now: int) -> None:
+        """Add a record.  A disk that takes no more ends the journal, not the switch."""
+        if self._fd < 0:
+            return
+        record = _record(kind, payload, now)
+        try:
+            if os.write(self._fd, record) != len(record):
+                raise OSError(28, "No space left on device")
+        except OSError as error:
+            self._fail(error)
+            return
+        self.size += len(record)
+
+    def _fail(self, error: OSError) -> None:
+        """A log that lacks something is worse than none."""
+        if not self._broken:
+            self._broken = True
+            vlog.warn(f"{self.path}: {error.strerror}; flows are not kept over a restart")
+        self.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether most of the log is likely to be of no more use."""
+        return self._fd >= 0 and self.size > max(COMPACT_SIZE, self._compacted * COMPACT_GROWTH)
+
+    def rewrite(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Put a log of these (kind, ms, payload) in the place of the present one, at once."""
+        if self._fd < 0:
+            return
+        scratch = f"{self.path}.new"
+        try:
+            with open(scratch, "wb", opener=_private) as file:
+                file.write(_first_line())
+                for kind, when, payload in records:
+                    file.write(_record(kind, payload, when))
+                size = file.tell()
+            os.rename(scratch, self.path)
+            os.close(self._fd)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            self._fail(error)
+            return
+        self.size = self._compacted = size
+
+    def close(self, delete: bool = False) -> None:
+        """Stop; `delete`: the bridge is gone, and the flows with it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if delete and self.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _record(kind: bytes, payload: bytes, when: int) -> bytes:
+    body = kind + payload
+    return HEADER.pack(len(body), zlib.crc32(body), when) + body
+
+
+def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
+    """(kind, ms, payload, where it ends) of the records that are whole."""
+    while at + HEADER.size <= len(data):
+        size, crc, when = HEADER.unpack_from(data, at)
+        end = at + HEADER.size + size
+        body = data[at + HEADER.size : end]
+        if not 0 < size <= MAX_RECORD or end > len(data) or zlib.crc32(body) != crc:
+            return
+        yield body[:1], when, body[1:], end
+        at = end
