@@ -229,6 +229,10 @@ class ConnMgr:
         """Configured targets that count for fail-mode."""
         return [each for each in self.controllers.values() if rconn.is_primary(each.config)]
 
+    def longest_probe(self) -> int:
+        """The longest inactivity probe of these, in ms."""
+        return max((rconn.probe_interval(each.config) for each in self.primaries()), default=0)
+
     def any_connected(self) -> bool:
         """Whether a primary controller is connected now."""
         return any(each.is_connected for each in self.primaries())

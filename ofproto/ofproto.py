@@ -1,11 +1,54 @@
 """The OpenFlow switch of one bridge.
 
 vswitchd makes one Ofproto per bridge, tells it ports, bundles and controllers, and calls run()
-and wait().  Everything an OpenFlow peer can ask goes through connmgr (connections) and the
-handlers_* modules (one function per message) to the tables here.
+and wait().  Everything an OpenFlow peer can ask goes through connmgr (connections) and handlers
+(one function per message) to the parts that are put together here:
+
+    tables     flow_table   what FLOW_MODs do; translation reads the same tables
+    ports      ports        OpenFlow ports, bundles, the datapath's ports
+    connmgr    connmgr      connections, roles
+    fail_mode  fail_mode    what happens without a controller
+    log        flow_log     flows on disk, so that they outlive vswitchd
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+import ovs.vlog
+
+from ofproto import async_messages, handlers
+from ofproto.connmgr import ConnMgr
+from ofproto.fail_mode import FailMode
+from ofproto.flow_log import FlowLog
+from ofproto.flow_table import (
+    DELETED,
+    HARD_TIMEOUT,
+    IDLE_TIMEOUT,
+    SEND_FLOW_REM,
+    FlowTables,
+)
+from ofproto.instructions import format_instructions
+from ofproto.match_text import format_match
+from ofproto.messages import PortDesc, PortStatus
+from ofproto.port import OfPort
+from ofproto.ports import Ports
+from ofproto.rconn import R_NO_MATCH
+from ofproto.xbridge import XBridge
+from pyvs import clock, rundir
+from pyvs.version import OVS_COMPATIBLE, VERSION
+
+vlog = ovs.vlog.Vlog("ofproto")
+
+OF13 = 4
+# Controllers choose drivers by manufacturer, hardware and a software version of 2.x.
+DEFAULT_DESC = {
+    "mfr": "Nicira, Inc.",
+    "hw": "Open vSwitch",
+    "sw": f"{OVS_COMPATIBLE} (pyvs {VERSION})",
+    "serial": "None",
+    "dp": "None",
+}
 
 
 @dataclass(frozen=True)
@@ -38,12 +81,39 @@ class ControllerStatus:
 class Ofproto:
     """One bridge's switch.
 
-    `backer` is the shared Backer.  `datapath_id` None: derived from machine and bridge name, the
-    same after each restart.  `journal` False: flows are not kept over a crash.
+    `backer` is the shared Backer.  `journal` False: flows are not kept over a crash.
+    `set_device_up(name, up)`, when given, sets whether a network device is up (PORT_MOD); it
+    raises OSError.
     """
 
-    def __init__(self, name: str, backer, datapath_id: int | None = None, *, journal: bool = True):
-        raise NotImplementedError
+    def __init__(self, name: str, backer: Any, datapath_id: int = 0, *, journal: bool = True):
+        now = clock.msec()
+        self.name = name
+        self.backer = backer
+        self.desc = dict(DEFAULT_DESC)
+        self.set_device_up: Callable[[str, bool], None] | None = None
+        self.xbridge = XBridge(name, backer.handler.generation)
+        self.xbridge.packet_in = self._packet_in
+        self.tables = FlowTables(self.xbridge, self._flow_removed)
+        self.log = FlowLog(rundir.path(f"{name}.flows") if journal else None, self.tables)
+        self.fail_mode = FailMode(name, self.tables, self.log)
+        self.port_set = Ports(self.xbridge, backer, self._port_status)
+        self.connmgr = ConnMgr(name, self._handle)
+        self._datapath_id = datapath_id
+        self._now = now
+        backer.handler.add_bridge(self.xbridge)
+        backer.bridges[name] = self
+        self._restore(now)
+        self.connmgr.set_management([f"punix:{rundir.mgmt_sock(name)}"], now)
+        self.connmgr.set_snoops([f"punix:{rundir.path(f'{name}.snoop')}"], now)
+
+    def _restore(self, now: int) -> None:
+        """Take over the flows that an earlier process left, else start with the default."""
+        state = self.log.restore(now)
+        if state is None:
+            self.fail_mode.flush(now)
+        else:
+            self.fail_mode.restored(state)
 
     # --- ports
 
@@ -61,11 +131,12 @@ class Ofproto:
         honoured when free; pass the last known number to keep it.  `avoid`: numbers that ports
         still to come ask for.  Raises DpifError, or ValueError with a text for the error column.
         """
-        raise NotImplementedError
+        now = clock.msec()
+        return self.port_set.add(name, type_, ofport_request, options or {}, avoid, now).number
 
     def port_del(self, ofp_port: int) -> None:
         """Remove a port and its datapath port; no error when there is none."""
-        raise NotImplementedError
+        self.port_set.delete(ofp_port)
 
     def port_update(
         self,
@@ -82,94 +153,199 @@ class Ofproto:
 
         `speed` in Mbit/s.  None leaves a value as it is.
         """
-        raise NotImplementedError
+        port = self.port_by_name(name)
+        if port is not None:
+            self.port_set.update(port, mac, admin_up, link_up, speed, full_duplex, mtu)
 
-    def port_by_name(self, name: str):
+    @property
+    def ports(self) -> dict[int, OfPort]:
+        """The ports by OpenFlow number."""
+        return self.port_set.by_number
+
+    def ports_in_order(self) -> list[OfPort]:
+        """By number, LOCAL last."""
+        return self.port_set.in_order()
+
+    def port_by_name(self, name: str) -> OfPort | None:
         """The OfPort of that name, or None."""
-        raise NotImplementedError
+        return self.port_set.by_name.get(name)
 
     def port_stats(self, ofp_port: int) -> dict[str, int]:
         """Counters under the OpenFlow names; {} when there is no such port."""
-        raise NotImplementedError
+        return self.all_port_stats().get(ofp_port, {})
+
+    def all_port_stats(self) -> dict[int, dict[str, int]]:
+        """The same for all ports at once, by number."""
+        return self.port_set.stats()
+
+    def port_config(self, port: OfPort, config: int) -> None:
+        """Give a port other config bits (PC_*)."""
+        self.port_set.configure(port, config)
+
+    def turn_device(self, port: OfPort, up: bool) -> None:
+        """Set the network device of a port up or down, where it has one."""
+        if self.set_device_up is None:
+            return
+        try:
+            self.set_device_up(port.name, up)
+        except OSError as error:
+            vlog.warn(f"{port.name}: could not be set {'up' if up else 'down'} ({error.strerror})")
 
     # --- bundles (a Port of the database: one or more interfaces)
 
     def bundle_set(
-        self,
-        key,
-        name: str,
-        ofp_ports: list[int],
-        vlan_mode: str | None = None,
-        tag: int | None = None,
-        trunks: list[int] | None = None,
-        priority_tags: str | None = None,
-        **more,
+        self, key: Any, name: str, ofp_ports: list[int], *vlan: Any, **more: Any
     ) -> None:
-        """Make or change the bundle `key` (any hashable, the caller's)."""
-        raise NotImplementedError
+        """Make or change the bundle `key` (any hashable, the caller's): see Ports.bundle_set."""
+        self.port_set.bundle_set(key, name, ofp_ports, *vlan, **more)
 
-    def bundle_del(self, key) -> None:
+    def bundle_del(self, key: Any) -> None:
         """Remove a bundle; no error when there is none."""
-        raise NotImplementedError
+        self.port_set.bundle_del(key)
 
     # --- configuration
 
     def set_controllers(self, controllers: list[ControllerConfig]) -> None:
-        """Make these the controllers; unchanged ones keep their connections."""
-        raise NotImplementedError
+        """Make these the controllers; unchanged ones keep their connections.
+
+        With the first one, and with the last one's end, the flows are deleted, as in Open
+        vSwitch: others rule now.
+        """
+        now = clock.msec()
+        self.connmgr.set_controllers(controllers, now)
+        rulers = bool(self.connmgr.primaries())
+        if rulers != self.fail_mode.has_controllers:
+            self.fail_mode.has_controllers = rulers
+            self.fail_mode.since = None
+            self.fail_mode.flush(now)
 
     def controller_status(self) -> list[ControllerStatus]:
         """One entry per configured target, in the order of set_controllers."""
-        raise NotImplementedError
+        now = clock.msec()
+        return [
+            ControllerStatus(target, each.is_connected, each.role, each.status(now))
+            for target, each in self.connmgr.controllers.items()
+        ]
 
     def set_fail_mode(self, mode: str | None) -> None:
         """ "standalone" (also None) or "secure"."""
-        raise NotImplementedError
+        mode = mode or "standalone"
+        if mode == self.fail_mode.mode:
+            return
+        now = clock.msec()
+        self.fail_mode.mode = mode
+        if self.fail_mode.has_controllers:
+            self.log.note(self.fail_mode.state, now)
+        else:
+            self.fail_mode.flush(now)
 
     def set_protocols(self, versions: set[int]) -> None:
         """Allowed OpenFlow wire versions (1: 1.0, 4: 1.3 ...); empty: the default set."""
-        raise NotImplementedError
+        self.connmgr.set_versions(versions, clock.msec())
 
     def set_mac_table(self, aging_time: int = 300, size: int = 8192) -> None:
         """Ageing time in seconds, entries at most."""
-        raise NotImplementedError
+        self.xbridge.mac.set_aging(aging_time)
+        self.xbridge.mac.set_max_entries(size)
 
-    def set_datapath_id(self, datapath_id: int | None) -> None:
+    def set_forward_bpdu(self, forward: bool) -> None:
+        """Whether NORMAL forwards frames to reserved addresses."""
+        if self.xbridge.forward_bpdu != forward:
+            self.xbridge.forward_bpdu = forward
+            self.xbridge.touch()
+
+    def set_datapath_id(self, datapath_id: int) -> None:
         """Change the datapath id; connected controllers are disconnected, as in Open vSwitch."""
-        raise NotImplementedError
+        if datapath_id != self._datapath_id:
+            self._datapath_id = datapath_id
+            self.connmgr.reconnect(clock.msec())
 
     def set_desc(self, mfr=None, hw=None, sw=None, serial=None, dp_desc=None) -> None:
         """Texts of the DESC reply; None: the default."""
-        raise NotImplementedError
+        given = {"mfr": mfr, "hw": hw, "sw": sw, "serial": serial, "dp": dp_desc}
+        self.desc = {
+            name: DEFAULT_DESC[name] if text is None else text for name, text in given.items()
+        }
 
     @property
     def datapath_id(self) -> int:
         """The 64-bit datapath id."""
-        raise NotImplementedError
+        return self._datapath_id
 
-    # --- appctl
+    # --- flows
+
+    def flow_mod(self, mod: Any, version: int, now: int) -> None:
+        """Execute a messages.FlowMod of that OpenFlow version.  Raises OFError."""
+        self.tables.flow_mod(mod, version, now)
 
     def flush_flows(self) -> None:
         """Delete every flow of every table, and restore the default one where fail-mode wants."""
-        raise NotImplementedError
+        self.fail_mode.flush(clock.msec())
 
     def dump_flows(self, hidden: bool = False) -> list[str]:
-        """Flows as text, for bridge/dump-flows (`hidden`: with those of fail-open)."""
-        raise NotImplementedError
+        """Flows as text, for bridge/dump-flows (`hidden`: with those that OpenFlow hides)."""
+        now = clock.msec()
+        self.backer.refresh(now)
+        rules = sorted(self.tables.rules(), key=lambda rule: (rule.table_id, -rule.priority))
+        return [flow_line(rule, now) for rule in rules if hidden or not rule.hidden]
 
     def reconnect_controllers(self) -> None:
         """Drop the controller connections; they come back at once (bridge/reconnect)."""
-        raise NotImplementedError
+        self.connmgr.reconnect(clock.msec())
+
+    # --- what the parts tell
+
+    def _handle(self, peer: Any, raw: bytes) -> None:
+        handlers.handle(self, peer, raw, self._now)
+
+    def _packet_in(self, event: Any) -> None:
+        async_messages.send_packet_in(self.connmgr.peers(), event, clock.msec())
+
+    def _port_status(self, reason: int, port: OfPort) -> None:
+        message = PortStatus(reason, PortDesc.of_port(port))
+        self.connmgr.broadcast("port_status", reason, message.encode)
+
+    def _flow_removed(self, rule: Any, reason: int | None) -> None:
+        now = clock.msec()
+        if reason in (IDLE_TIMEOUT, HARD_TIMEOUT):
+            self.log.deleted(rule, now)
+        if reason is None or not rule.flags & SEND_FLOW_REM:
+            return
+        if reason == DELETED:
+            self.backer.refresh(now)
+        message = async_messages.flow_removed(rule, reason, now)
+        self.connmgr.broadcast("flow_removed", reason, message.encode)
 
     # --- the daemon's rhythm
 
     def run(self, now: int | None = None) -> None:
         """Connections, messages, expiry, fail-mode, journal."""
-        raise NotImplementedError
+        self._now = now = clock.msec() if now is None else now
+        self.connmgr.run(now)
+        self.tables.expire(now)
+        self.fail_mode.run(self.connmgr.any_connected(), self.connmgr.longest_probe(), now)
+        self._follow_misses()
+        self.log.run(now)
 
-    def wait(self, poller) -> None:
+    def _follow_misses(self) -> None:
+        """Whether a miss goes to the controllers: where one speaks a version before 1.3."""
+        wanted = any(
+            peer.running and peer.version < OF13 and peer.wants("packet_in", R_NO_MATCH)
+            for peer in self.connmgr.peers()
+        )
+        if wanted != self.xbridge.miss_to_controller:
+            self.xbridge.miss_to_controller = wanted
+            self.xbridge.touch()
+
+    def wait(self, poller: Any) -> None:
         """Wake up for any of these."""
-        raise NotImplementedError
+        self.connmgr.wait(poller, clock.msec())
+        for when in (
+            self.tables.next_expiry(),
+            self.fail_mode.next_change(self.connmgr.longest_probe()),
+        ):
+            if when is not None:
+                poller.timer_wait_until(when)
 
     def destroy(self, delete: bool = True) -> None:
         """Close connections and sockets.
@@ -177,4 +353,23 @@ class Ofproto:
         `delete`: the bridge is gone, so are its ports, flows and journal.  Else (the daemon ends
         and is to come back) the datapath keeps ports and flows.
         """
-        raise NotImplementedError
+        if delete:
+            for number in list(self.ports):
+                self.port_del(number)
+            self.backer.handler.remove_bridge(self.xbridge)
+        self.backer.bridges.pop(self.name, None)
+        self.connmgr.close()
+        self.log.close(delete)
+
+
+def flow_line(rule: Any, now: int) -> str:
+    """A flow as ovs-vswitchd(8) has it in bridge/dump-flows."""
+    parts = [f"table_id={rule.table_id}"] if rule.table_id else []
+    parts += [
+        f"duration={max(0, now - rule.created) // 1000}s",
+        f"n_packets={rule.n_packets}",
+        f"n_bytes={rule.n_bytes}",
+    ]
+    match = format_match(rule.match)
+    shown = f"priority={rule.priority}" + (f",{match}" if match else "")
+    return f"{', '.join(parts)}, {shown},actions={format_instructions(rule.actions)}"

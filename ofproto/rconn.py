@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import ovs.reconnect
 import ovs.stream
-import ovs.timeval
 import ovs.vlog
 
 from ofproto import streams
 from ofproto.connection import CLOSED, RUNNING, OFConnection
+from pyvs import clock
 
 vlog = ovs.vlog.Vlog("rconn")
 
@@ -112,6 +112,10 @@ class Peer:
             return self.role != ROLE_SLAVE
         return bool(self.async_masks[kind][self.role == ROLE_SLAVE] >> reason & 1)
 
+    def reply(self, request, message) -> None:
+        """Answer a decoded message with another, under its transaction id."""
+        self.connection.send(message.encode(self.version, request.xid))
+
     def run(self, now: int) -> None:
         """Read and write what the socket takes; probes."""
         self._probe(now)
@@ -181,7 +185,7 @@ class Peer:
         if self.connection.has_output:
             self.stream.send_wait(poller)
         if self.handshake_done:
-            self.fsm.wait(poller, int(ovs.timeval.msec()))
+            self.fsm.wait(poller, clock.msec())
 
     def close(self) -> None:
         """Drop the socket; what is still queued is lost."""
@@ -207,7 +211,8 @@ def _watch(name: str, probe: int, now: int) -> ovs.reconnect.Reconnect:
     return fsm
 
 
-def _probe_interval(config) -> int:
+def probe_interval(config) -> int:
+    """The inactivity probe of a target, in ms; 0: none."""
     if not streams.needs_probes(config.target) and config.inactivity_probe is None:
         return 0
     return DEFAULT_PROBE if config.inactivity_probe is None else config.inactivity_probe
@@ -239,7 +244,7 @@ class Controller:
         """Take over all but the target."""
         self.config = config
         self.fsm.set_backoff(1000, config.max_backoff)
-        self.fsm.set_probe_interval(_probe_interval(config))
+        self.fsm.set_probe_interval(probe_interval(config))
 
     @property
     def peers(self) -> list[Peer]:
@@ -401,7 +406,7 @@ class Service:
             peer.run(now)
 
     def _peer(self, stream, now: int) -> Peer:
-        fsm = _watch(stream.name, _probe_interval(self.config), now)
+        fsm = _watch(stream.name, probe_interval(self.config), now)
         fsm.backoff = 10000  # the handshake may take so many ms
         return Peer(
             stream.name,

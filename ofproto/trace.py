@@ -30,14 +30,22 @@ def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, na
         raise TraceError(f"{text}: {error}") from None
     key = _with_tpid(match.key)
     if packet is not None:
-        key = _with_packet(key, packet)
+        key = with_packet(key, packet)
+    return trace_key(
+        bridge, key, recirc=recirc, size=len(packet or b""), learn=learn, now=now, names=names
+    )
+
+
+def trace_key(bridge, key, *, recirc=None, size=0, learn=False, now=0, names=None):
+    """The report for a flow key (KEY_SIZE bytes, in_port as OpenFlow port) of a packet of `size`
+    bytes.  Raises TraceError."""
     try:
         result = xlate.translate(
             bridge,
             key,
             recirc=recirc,
             side_effects=learn,
-            packet_size=len(packet or b""),
+            packet_size=size,
             now=now,
             trace=True,
         )
@@ -80,7 +88,7 @@ def _has_metadata(key):
     return any(key[offset : offset + size]) or any(key[registers : registers + 64])
 
 
-def _with_packet(key, packet):
+def with_packet(key, packet):
     """The packet's own key, with the pipeline's and the input port's values of `key`."""
     parsed = bytearray(flow.extract(packet))
     for start, size in (

@@ -1,26 +1,19 @@
-"""dpif/*, dpctl/*, upcall/* and revalidator/*: the datapath as vswitchd sees it.
+"""dpif/*, dpctl/*, upcall/* and revalidator/*: the datapath as vswitchd sees it."""
 
-A datapath flow's line is `KEY, packets:N, bytes:N, used:S, actions:A`, as ovs-dpctl(8) shows it.
-"""
-
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import ovs.timeval
-
-from datapath import flow, odp
+from datapath import flow, text
+from datapath.text import DATAPATH
+from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd.bridge import LOCAL
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-DATAPATH = "netdev@pyvs"
-
 IN_PORT_OFFSET, IN_PORT_SIZE = flow.MEMBERS["in_port"]
-
-TCP_FLAGS = "FSRP.UEC"
+NAMES = ("--names", "--no-names")
 
 
 def _dpif(switch: "Switch") -> Any:
@@ -42,27 +35,6 @@ def split_options(args: list[str], known: tuple[str, ...]) -> tuple[set[str], li
 # --- flows
 
 
-def _tcp_flags(flags: int) -> str:
-    return "".join(letter for bit, letter in enumerate(TCP_FLAGS) if flags >> bit & 1)
-
-
-def _used(used: int) -> str:
-    if not used:
-        return "never"
-    return f"{max(0, time.monotonic_ns() // 1_000_000 - used) / 1000:.3f}s"
-
-
-def format_flow(info: Any, more: bool = False) -> str:
-    """One line for a dpif FlowInfo; `more`: with its ufid."""
-    parts = [f"ufid:{info.ufid.hex()}"] if more else []
-    parts.append(flow.format_key(info.key, info.mask))
-    parts.append(f"packets:{info.packets}, bytes:{info.bytes}, used:{_used(info.used)}")
-    if info.tcp_flags:
-        parts.append(f"flags:{_tcp_flags(info.tcp_flags)}")
-    parts.append(f"actions:{odp.format_actions(info.actions)}")
-    return ", ".join(parts)
-
-
 def _in_port(info: Any) -> int:
     return int.from_bytes(info.key[IN_PORT_OFFSET : IN_PORT_OFFSET + IN_PORT_SIZE], "big")
 
@@ -75,37 +47,42 @@ def _ports(switch: "Switch", bridge: str) -> Iterator[Any]:
     return iter(sorted(present, key=lambda port: (port.number != LOCAL, port.number)))
 
 
+def _flow_lines(switch: "Switch", flows: Any, options: set[str]) -> str:
+    more = bool(options & {"-m", "--more"})
+    names = None
+    if "--names" in options:
+        names = {number: port.name for number, port in switch.backer.ports.items()}
+    return "".join(f"{text.format_flow(info, more, names=names)}\n" for info in flows)
+
+
 def bridge_flows(switch: "Switch", args: list[str]) -> str:
     """dpif/dump-flows: the datapath flows of packets that come in by the bridge's ports."""
-    options, names = split_options(args, ("-m", "--names", "--no-names"))
+    options, names = split_options(args, ("-m", *NAMES))
     if len(names) != 1:
         raise CommandError("usage: dpif/dump-flows [-m] [--names | --no-names] BRIDGE")
     if names[0] not in switch.bridges:
         raise CommandError("no such bridge")
-    dpif = _dpif(switch)
     inside = {port.odp_port for port in _ports(switch, names[0])}
-    lines = [
-        format_flow(info, "-m" in options) for info in dpif.flow_dump() if _in_port(info) in inside
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    found = (info for info in _dpif(switch).flow_dump() if _in_port(info) in inside)
+    return _flow_lines(switch, found, options)
 
 
 def dump_flows(switch: "Switch", args: list[str]) -> str:
     """dpctl/dump-flows: all of them."""
-    options, names = split_options(args, ("-m", "--more", "--names", "--no-names"))
-    _check_datapath(names)
-    more = bool(options & {"-m", "--more"})
-    return "".join(f"{format_flow(info, more)}\n" for info in _dpif(switch).flow_dump())
+    options, names = split_options(args, ("-m", "--more", *NAMES))
+    check_datapath(names)
+    return _flow_lines(switch, _dpif(switch).flow_dump(), options)
 
 
 def delete_flows(switch: "Switch", args: list[str]) -> None:
-    _check_datapath(args)
+    check_datapath(args)
     _dpif(switch).flow_flush()
 
 
-def _check_datapath(names: list[str]) -> None:
+def check_datapath(names: list[str]) -> None:
+    """Raises CommandError unless each is the name of the one datapath."""
     for name in names:
-        if name not in (DATAPATH, "pyvs"):
+        if name not in (DATAPATH, "pyvs", "netdev@ovs-netdev"):
             raise CommandError(f"{name}: no such datapath")
 
 
@@ -137,20 +114,10 @@ def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
 
 def show_datapath(switch: "Switch", args: list[str]) -> str:
     """dpctl/show: counters and ports of the datapath."""
-    _options, names = split_options(args, ("-s", "--statistics"))
-    _check_datapath(names)
+    options, names = split_options(args, ("-s", "--statistics"))
+    check_datapath(names)
     dpif = _dpif(switch)
-    counted = dpif.stats()
-    lines = [
-        f"{DATAPATH}:",
-        f"  lookups: hit:{counted['hits']} missed:{counted['misses']} lost:{counted['lost']}",
-        f"  flows: {counted['n_flows']}",
-    ]
-    for port in sorted(dpif.port_dump(), key=lambda each: each.port_no):
-        type_ = "tap" if port.type == "internal" else port.type
-        shown = "" if type_ == "system" else f" ({type_})"
-        lines.append(f"  port {port.port_no}: {port.name}{shown}")
-    return "\n".join(lines) + "\n"
+    return text.format_show(dpif.stats(), dpif.port_dump(), statistics=bool(options))
 
 
 # --- upcalls
@@ -170,12 +137,12 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
 
 def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
     _dpif(switch)
-    switch.backer.revalidator.sync(ovs.timeval.msec())
+    switch.backer.revalidator.sync(clock.msec())
 
 
 def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
     _dpif(switch)
-    switch.backer.revalidator.sync(ovs.timeval.msec())
+    switch.backer.revalidator.sync(clock.msec())
     switch.backer.handler.flush()
 
 

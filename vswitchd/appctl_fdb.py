@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-import ovs.timeval
-
+from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd.bridge import LOCAL
 from vswitchd.settings import parse_mac
@@ -35,7 +34,7 @@ def show(switch: "Switch", args: list[str]) -> str:
     table = _table(switch, args[0])
     bridge = switch.bridges[args[0]]
     lines = [" port  VLAN  MAC                Age"]
-    for bundle, vlan, mac, age in table.rows(ovs.timeval.msec()):
+    for bundle, vlan, mac, age in table.rows(clock.msec()):
         number = bridge.bundles.port(bundle)
         port = "LOCAL" if number == LOCAL else "?" if number is None else str(number)
         lines.append(f"{port:>5}  {vlan:4d}  {mac}  {age:3d}")

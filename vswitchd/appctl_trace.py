@@ -1,23 +1,100 @@
-"""ofproto/trace: what would happen to a packet."""
+"""ofproto/trace: what would happen to a packet, as ovs-vswitchd(8) has it.
 
-from typing import TYPE_CHECKING
+    ofproto/trace [OPTIONS] BRIDGE FLOW [PACKET]    a flow as ovs-ofctl(8) writes it
+    ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]  a datapath flow, as dpctl/dump-flows prints it
 
+PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in_port and metadata.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from datapath import flow
+from ofproto import trace as tracing
+from pyvs import clock
 from pyvs.daemon import CommandError
+from vswitchd.appctl_dpif import check_datapath, split_options
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-USAGE = "{BRIDGE FLOW | [DP] ODP_FLOW} [-generate | PACKET]"
+USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
+OPTIONS = ("-generate", "--generate", "--names", "--no-names")
 
 
 def trace(switch: "Switch", args: list[str]) -> str:
-    from ofproto import trace as tracing
-
+    options, words = split_options(args, OPTIONS)
+    if switch.backer is None:
+        raise CommandError("no datapath process")
+    learn = bool(options & {"-generate", "--generate"})
+    shown = "--names" in options
     try:
-        return tracing.command(switch.backer, args)
-    except ValueError as error:
+        if words and words[0] in switch.bridges:
+            return _of_flow(switch, words, learn, shown)
+        return _odp_flow(switch, words, learn, shown)
+    except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
 
+def _of_flow(switch: "Switch", words: list[str], learn: bool, shown: bool) -> str:
+    if len(words) not in (2, 3):
+        raise CommandError("Must specify a flow, and at most one packet")
+    ofproto = switch.bridges[words[0]].ofproto
+    numbers = {port.name: port.number for port in ofproto.ports_in_order()}
+    return tracing.trace_flow(
+        ofproto.xbridge,
+        words[1],
+        recirc=switch.backer.handler.recirc,
+        packet=_packet(words[2]) if len(words) == 3 else None,
+        learn=learn,
+        now=clock.msec(),
+        names=_names(numbers, shown),
+    )
+
+
+def _names(numbers: dict[str, int], shown: bool) -> Any:
+    """Port names to be understood (name -> number), or printed as well (number -> name)."""
+    return {number: name for name, number in numbers.items()} if shown else numbers
+
+
+def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> str:
+    if len(words) > 1 and "(" not in words[0]:
+        check_datapath(words[:1])
+        words = words[1:]
+    if len(words) not in (1, 2):
+        raise CommandError("Must specify a bridge and a flow, or a datapath flow")
+    if "(" not in words[0]:
+        raise CommandError(f"{words[0]}: unknown bridge")
+    try:
+        key, _mask = flow.parse_key(words[0])
+    except ValueError as error:
+        raise CommandError(f"Bad datapath flow: {error}") from error
+    handler = switch.backer.handler
+    offset, size = flow.MEMBERS["in_port"]
+    odp_port = int.from_bytes(key[offset : offset + size], "big")
+    port = handler.port_get(odp_port)
+    if port is None or port.bridge is None:
+        raise CommandError(f"Invalid datapath flow: no port {odp_port}")
+    key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
+    packet = _packet(words[1]) if len(words) == 2 else None
+    return tracing.trace_key(
+        port.bridge,
+        key if packet is None else tracing.with_packet(key, packet),
+        recirc=handler.recirc,
+        size=len(packet or b""),
+        learn=learn,
+        now=clock.msec(),
+    )
+
+
+def _packet(text: str) -> bytes:
+    try:
+        packet = bytes.fromhex(text)
+    except ValueError as error:
+        raise CommandError("Trailing garbage in packet data") from error
+    if len(packet) < 14:
+        raise CommandError("the packet is shorter than an Ethernet header")
+    return packet
+
+
 # name, usage, least and most arguments, function
-COMMANDS = [("ofproto/trace", USAGE, 1, 6, trace)]
+COMMANDS = [("ofproto/trace", USAGE, 1, 7, trace)]

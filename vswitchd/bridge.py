@@ -42,6 +42,7 @@ class Bridge:
         self.name = config.name
         self.mac = settings.bridge_mac(config)
         self.ofproto = make_ofproto(self.name, settings.datapath_id(config, self.mac))
+        self.ofproto.set_device_up = self._set_device_up
         self.ifaces: dict[str, Iface] = {}
         self._ports: dict[str, PortConfig] = {}
         self.bundles = Bundles(self.ofproto)
@@ -125,8 +126,7 @@ class Bridge:
             settings.integer(other, "mac-table-size", settings.DEFAULT_MAC_ENTRIES, 10, 1_000_000),
         )
         self._set("set_desc", None, None, None, other.get("dp-sn"), other.get("dp-desc"))
-        if hasattr(self.ofproto, "set_forward_bpdu"):
-            self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
+        self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _versions(self) -> set[int]:
@@ -330,6 +330,12 @@ class Bridge:
         for iface in self.ifaces.values():
             if iface.kind and iface.kind.is_ours:
                 iface.link = None
+
+    def _set_device_up(self, name: str, up: bool) -> None:
+        """A controller turns a port on or off (PORT_MOD).  Raises OSError."""
+        iface = self.ifaces.get(name)
+        if iface is not None and iface.link is not None:
+            netdev.set_up(name, up)
 
     # --- what is not there
 

@@ -11,6 +11,8 @@ import struct
 from typing import NamedTuple
 
 # <linux/sockios.h>
+SIOCGIFFLAGS = 0x8913
+SIOCSIFFLAGS = 0x8914
 SIOCSIFMTU = 0x8922
 SIOCSIFHWADDR = 0x8924
 SIOCETHTOOL = 0x8946
@@ -22,6 +24,7 @@ SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
 DUPLEX = {0: "half", 1: "full"}
 
 ARPHRD_ETHER = 1
+IFF_UP = 1
 IFNAMSIZ = 16
 
 _socket: socket.socket | None = None
@@ -55,6 +58,14 @@ def _name(name: str) -> bytes:
 def set_mtu(name: str, mtu: int) -> None:
     request = struct.pack("16si20x", _name(name), mtu)
     fcntl.ioctl(_control(), SIOCSIFMTU, request)
+
+
+def set_up(name: str, up: bool) -> None:
+    """Set the device administratively up or down."""
+    ifreq = struct.pack("16sh22x", _name(name), 0)
+    flags = struct.unpack_from("16xh", fcntl.ioctl(_control(), SIOCGIFFLAGS, ifreq))[0]
+    flags = flags | IFF_UP if up else flags & ~IFF_UP
+    fcntl.ioctl(_control(), SIOCSIFFLAGS, struct.pack("16sh22x", _name(name), flags))
 
 
 def set_mac(name: str, mac: str) -> None:

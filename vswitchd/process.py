@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import ovs.timeval
 import ovs.vlog
 
-from pyvs import rundir
+from pyvs import clock, rundir
 
 vlog = ovs.vlog.Vlog("datapath_process")
 
@@ -53,7 +52,7 @@ class DatapathProcess:
         try:
             return self._make_dpif(rundir.datapath_sock())
         except OSError as error:
-            self._start(ovs.timeval.msec())
+            self._start(clock.msec())
             raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error
 
     def _reap(self) -> None:

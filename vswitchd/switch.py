@@ -13,9 +13,9 @@ configuration as last known.
 from collections.abc import Callable
 from typing import Any
 
-import ovs.timeval
 import ovs.vlog
 
+from pyvs import clock
 from vswitchd import columns, config, status
 from vswitchd.bridge import Bridge
 from vswitchd.config import BridgeConfig, SwitchConfig
@@ -74,7 +74,7 @@ class Switch:
         return self._reconciled and not self._writer.busy and not self._status_due
 
     def run(self) -> None:
-        now = ovs.timeval.msec()
+        now = clock.msec()
         if self.backer is not None:
             self.backer.run(now)
         self.idl.run()

@@ -97,7 +97,13 @@ class FakeOfproto:
         ]
 
     def __getattr__(self, name):
-        if name not in ("set_fail_mode", "set_protocols", "set_mac_table", "set_desc"):
+        if name not in (
+            "set_fail_mode",
+            "set_protocols",
+            "set_mac_table",
+            "set_desc",
+            "set_forward_bpdu",
+        ):
             raise AttributeError(name)
         return lambda *values: self.calls.append((name, *values))
 

@@ -1,0 +1,96 @@
+"""Messages that the switch sends unasked: PACKET_IN, FLOW_REMOVED, PORT_STATUS.
+
+Each peer gets those that its role, its masks and its version want, in its own format.
+"""
+
+from typing import Any
+
+from datapath import flow
+from ofproto import messages
+from ofproto.match import Match
+from ofproto.packet_in import cut
+from ofproto.rconn import R_ACTION, R_NO_MATCH
+
+OF13, OF14 = 4, 5
+
+# Fields of the pipeline that a PACKET_IN tells when they are not zero, and where they lie.
+PIPELINE = {
+    name: (flow.MEMBERS[name][0], sum(flow.MEMBERS[name]))
+    for name in ("metadata", "tun_id", *(f"reg{i}" for i in range(16)))
+}
+
+
+def pipeline_match(event: Any) -> Match:
+    """in_port, and what metadata, tunnel and registers were, as a match."""
+    match = Match()
+    match.set("in_port", event.in_port)
+    key = event.key
+    for name, (start, end) in PIPELINE.items():
+        value = int.from_bytes(key[start:end], "big")
+        if value:
+            match.set(name, value)
+    return match
+
+
+def wire_reason(event: Any, version: int) -> int:
+    """The reason that a version has for it: before 1.4 what is not a miss or a TTL is an action's,
+    and before 1.3 a table-miss flow is a flow like others."""
+    if event.reason == R_NO_MATCH:
+        return R_ACTION if event.table_miss_flow and version < OF13 else R_NO_MATCH
+    if event.reason > 2 and version < OF14:
+        return R_ACTION
+    return event.reason
+
+
+def packet_in_for(peer: Any, event: Any) -> bytes | None:
+    """The message for a peer, or None when it does not want it."""
+    if event.controller_id != peer.controller_id or not peer.running:
+        return None
+    implicit = event.reason == R_NO_MATCH and not event.table_miss_flow
+    if implicit and peer.version >= OF13:
+        return None  # there a miss without a flow for it drops
+    reason = wire_reason(event, peer.version)
+    if not peer.wants("packet_in", reason):
+        return None
+    message = messages.PacketIn(
+        packet=cut(event.packet, peer.miss_send_len if implicit else event.max_len),
+        total_len=len(event.packet),
+        reason=reason,
+        table_miss=event.table_miss_flow,
+        table_id=event.table_id,
+        cookie=event.cookie,
+        in_port=event.in_port,
+        match=pipeline_match(event),
+        format=peer.packet_in_format,
+    )
+    return message.encode(peer.version)
+
+
+def send_packet_in(peers: list[Any], event: Any, now: int) -> None:
+    """To each that wants it, at the rate that it allows."""
+    for peer in peers:
+        data = packet_in_for(peer, event)
+        if data is None:
+            continue
+        if peer.scheduler is None:
+            peer.connection.send_packet_in(data)
+        else:
+            peer.scheduler.put(now, event.in_port, data, peer.connection.send_packet_in)
+
+
+def flow_removed(rule: Any, reason: int, now: int) -> Any:
+    """The FLOW_REMOVED of a rule; `reason` is an OFPRR_*."""
+    age = max(0, now - rule.created)
+    return messages.FlowRemoved(
+        match=rule.match,
+        priority=rule.priority,
+        cookie=rule.cookie,
+        reason=reason,
+        table_id=rule.table_id,
+        duration_sec=age // 1000,
+        duration_nsec=age % 1000 * 1_000_000,
+        idle_timeout=rule.idle_timeout,
+        hard_timeout=rule.hard_timeout,
+        n_packets=rule.n_packets,
+        n_bytes=rule.n_bytes,
+    )

@@ -1,0 +1,241 @@
+"""What each OpenFlow message of a peer does: one function per message class.
+
+A handler is called with (ofproto, peer, message, now), answers by `peer.reply`, and raises OFError
+for a refusal, which is sent with the request's transaction id.  Statistics are in
+handlers_multipart.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ovs.vlog
+
+from ofproto import handlers_multipart, messages
+from ofproto.action_base import CheckContext
+from ofproto.actions import check_actions
+from ofproto.compile import compile_actions
+from ofproto.errors import OFError
+from ofproto.flow_table import N_TABLES, check_table
+from ofproto.port import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, PC_PORT_DOWN
+from ofproto.rconn import ROLE_MASTER, ROLE_SLAVE
+
+vlog = ovs.vlog.Vlog("ofproto")
+
+# OFPC_*: the capabilities of the FEATURES reply, numbered as in 1.3.
+CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6
+ARP_MATCH_IP = 1 << 7  # 1.0 only
+OF10_ACTIONS = 0xFFF
+
+FRAG_MODES = ("normal", "drop", "reasm", "nx-match")  # OFPC_FRAG_*
+FRAG_MASK, INVALID_TTL = 3, 4
+
+OF13 = 4
+
+
+def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
+    """Decode a whole message and do what it wants; errors are answered."""
+    try:
+        message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
+        _dispatch(ofproto, peer, message, raw, now)
+    except OFError as error:
+        vlog.info(f"{ofproto.name}<->{peer.name}: sending {error} error reply")
+        peer.connection.send(messages.error(error, raw, peer.version))
+
+
+def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
+    kind = type(message)
+    handler = HANDLERS.get(kind)
+    if handler is None:
+        raise OFError("OFPBRC_BAD_TYPE", kind.__name__)
+    if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
+        raise OFError("OFPBRC_IS_SECONDARY")
+    if kind is messages.FlowMod:
+        ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
+    handler(ofproto, peer, message, now)
+
+
+# --- the switch
+
+
+def features(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    old = peer.version < OF13
+    ports = ofproto.ports_in_order() if old else []
+    answer = messages.FeaturesReply(
+        datapath_id=ofproto.datapath_id,
+        n_buffers=0,
+        n_tables=N_TABLES,
+        auxiliary_id=0,
+        capabilities=CAPABILITIES & ~(1 << 3) | ARP_MATCH_IP if peer.version == 1 else CAPABILITIES,
+        actions=OF10_ACTIONS if old else 0,
+        ports=[messages.PortDesc.of_port(port) for port in ports],
+    )
+    peer.reply(request, answer)
+
+
+def get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    flags = FRAG_MODES.index(ofproto.xbridge.frag_mode) | INVALID_TTL * peer.invalid_ttl
+    peer.reply(request, messages.GetConfigReply(flags=flags, miss_send_len=peer.miss_send_len))
+
+
+def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    if peer.role != ROLE_SLAVE:
+        mode = FRAG_MODES[request.flags & FRAG_MASK]
+        if mode == "reasm":
+            vlog.warn(f"{ofproto.name}: reassembly of fragments is not supported")
+        elif mode != ofproto.xbridge.frag_mode:
+            ofproto.xbridge.frag_mode = mode
+            ofproto.xbridge.touch()
+    peer.invalid_ttl = bool(request.flags & INVALID_TTL)
+    peer.miss_send_len = request.miss_send_len
+
+
+def barrier(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    # Everything that came before on this connection is done: nothing here is asynchronous.
+    peer.reply(request, messages.BarrierReply())
+
+
+def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:
+    vlog.info(f"{ofproto.name}<->{peer.name}: the peer answered {message.name}")
+
+
+# --- flows and packets
+
+
+def flow_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
+    ofproto.flow_mod(mod, peer.version, now)
+    if mod.buffer_id is not None:
+        raise OFError("OFPBRC_BUFFER_UNKNOWN")
+
+
+def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
+    if message.buffer_id is not None:
+        raise OFError("OFPBRC_BUFFER_UNKNOWN")
+    in_port = message.in_port
+    if in_port in (OFPP_NONE, OFPP_CONTROLLER):
+        in_port = OFPP_CONTROLLER
+    elif not 0 < in_port < OFPP_MAX and in_port != OFPP_LOCAL:
+        raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
+    if len(message.packet) < 14:
+        raise OFError("OFPBRC_BAD_PACKET", f"a packet of {len(message.packet)} bytes")
+    check_actions(message.actions, CheckContext(None, peer.version, 0, N_TABLES))
+    try:
+        program = compile_actions(message.actions)
+    except ValueError as error:
+        raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+    ofproto.backer.packet_out(ofproto.xbridge, message.packet, in_port, program, now)
+
+
+# --- ports and tables
+
+
+def port_mod(ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
+    port = ofproto.ports.get(mod.port_no)
+    if port is None:
+        raise OFError("OFPPMFC_BAD_PORT", f"port {mod.port_no}")
+    if mod.hw_addr != port.hw_addr:
+        raise OFError("OFPPMFC_BAD_HW_ADDR", mod.hw_addr.hex(":"))
+    if mod.mask & PC_PORT_DOWN:
+        ofproto.turn_device(port, not mod.config & PC_PORT_DOWN)
+    ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)
+
+
+def table_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
+    # From 1.3 on the only configuration is deprecated and means nothing.
+    if mod.table_id is not None:
+        check_table(mod.table_id)
+
+
+# Without groups and meters, deleting any of them is done already.
+DELETE_GROUP, DELETE_METER = 2, 2
+
+
+def group_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
+    if mod.command != DELETE_GROUP:
+        raise OFError("OFPGMFC_OUT_OF_GROUPS", "groups are not supported")
+
+
+def meter_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
+    if mod.command != DELETE_METER:
+        raise OFError("OFPMMFC_OUT_OF_METERS", "meters are not supported")
+
+
+def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    if request.port_no is not None and request.port_no not in ofproto.ports:
+        raise OFError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
+    peer.reply(request, messages.QueueGetConfigReply(port_no=request.port_no, queues=[]))
+
+
+# --- the connection
+
+
+def role_request(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    manager = ofproto.connmgr
+    counts = request.role in (ROLE_MASTER, ROLE_SLAVE) and request.generation_id is not None
+    if counts and not manager.accept_generation(request.generation_id):
+        raise OFError("OFPRRFC_STALE")
+    if request.role != "nochange":
+        manager.set_role(peer, request.role)
+    answer = messages.RoleReply(role=peer.role, generation_id=manager.generation_id)
+    peer.reply(request, answer)
+
+
+def get_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    masks = {kind: (masks[False], masks[True]) for kind, masks in peer.async_masks.items()}
+    peer.reply(request, messages.GetAsyncReply(masks=masks))
+
+
+def set_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    for kind, (other, slave) in request.masks.items():
+        peer.async_masks[kind] = {False: other, True: slave}
+
+
+def set_flow_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    peer.flow_format = request.format
+
+
+def set_flow_mod_table_id(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    peer.flow_mod_table_id = request.enable
+
+
+def set_packet_in_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    if request.format == "nxt_packet_in2":
+        raise OFError("OFPBRC_EPERM", "packet-in format 2 is not supported")
+    peer.packet_in_format = request.format
+
+
+def set_controller_id(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    peer.controller_id = request.controller_id
+
+
+HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
+    messages.FeaturesRequest: features,
+    messages.GetConfigRequest: get_config,
+    messages.SetConfig: set_config,
+    messages.BarrierRequest: barrier,
+    messages.Error: peer_error,
+    messages.FlowMod: flow_mod,
+    messages.PacketOut: packet_out,
+    messages.PortMod: port_mod,
+    messages.TableMod: table_mod,
+    messages.GroupMod: group_mod,
+    messages.MeterMod: meter_mod,
+    messages.QueueGetConfigRequest: queue_get_config,
+    messages.RoleRequest: role_request,
+    messages.GetAsyncRequest: get_async,
+    messages.SetAsync: set_async,
+    messages.NxSetFlowFormat: set_flow_format,
+    messages.NxFlowModTableId: set_flow_mod_table_id,
+    messages.NxSetPacketInFormat: set_packet_in_format,
+    messages.NxSetControllerId: set_controller_id,
+    **handlers_multipart.HANDLERS,
+}
+
+# OpenFlow 1.3.5 6.3.4
+NOT_FOR_SLAVES = {
+    messages.FlowMod,
+    messages.PacketOut,
+    messages.PortMod,
+    messages.TableMod,
+    messages.GroupMod,
+    messages.MeterMod,
+}

@@ -1,0 +1,208 @@
+"""Answers to multipart requests (OpenFlow 1.0: statistics): functions as in handlers.
+
+Lists are encoded as the peer reads them, from a snapshot of what there was at the request.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ofproto import messages
+from ofproto.errors import OFError
+from ofproto.flow_table import MAX_RULES, N_TABLES, check_table
+
+ALL_GROUPS, ALL_METERS = 0xFFFFFFFC, 0xFFFFFFFF
+
+
+def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:
+    peer.connection.send_long(messages.multipart(kind, items, peer.version, request.xid, **form))
+
+
+def desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    peer.reply(request, messages.DescReply(**ofproto.desc))
+
+
+# --- flows
+
+
+def flow_stats_of(rule: Any, now: int) -> Any:
+    """A Rule as statistics show it."""
+    age = max(0, now - rule.created)
+    return messages.FlowStats(
+        match=rule.match,
+        priority=rule.priority,
+        table_id=rule.table_id,
+        cookie=rule.cookie,
+        duration_sec=age // 1000,
+        duration_nsec=age % 1000 * 1_000_000,
+        idle_timeout=rule.idle_timeout,
+        hard_timeout=rule.hard_timeout,
+        idle_age=max(0, now - rule.used) // 1000,
+        hard_age=max(0, now - rule.modified) // 1000,
+        flags=rule.flags,
+        importance=rule.importance,
+        n_packets=rule.n_packets,
+        n_bytes=rule.n_bytes,
+        instructions=rule.actions,
+    )
+
+
+def _selected(ofproto: Any, request: Any, now: int) -> list[Any]:
+    if request.table_id is not None:
+        check_table(request.table_id)
+    ofproto.backer.refresh(now)
+    rules = ofproto.tables.select(
+        request.match,
+        request.table_id,
+        request.out_port,
+        request.out_group,
+        request.cookie,
+        request.cookie_mask,
+    )
+    return [rule for rule in rules if not rule.hidden]
+
+
+def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    found = _selected(ofproto, request, now)
+    items: Iterator[Any] = (flow_stats_of(rule, now) for rule in found)
+    reply_list(peer, request, messages.FlowStatsReply, items, nxm=request.nxm)
+
+
+def aggregate(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    found = _selected(ofproto, request, now)
+    answer = messages.AggregateReply(
+        n_packets=sum(rule.n_packets for rule in found),
+        n_bytes=sum(rule.n_bytes for rule in found),
+        n_flows=len(found),
+        nxm=request.nxm,
+    )
+    peer.reply(request, answer)
+
+
+def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    used = dict(ofproto.tables.tables())
+    items = [_table(number, used.get(number)) for number in range(N_TABLES)]
+    reply_list(peer, request, messages.TableStatsReply, items)
+
+
+def _table(number: int, table: Any) -> Any:
+    return messages.TableStats(
+        table_id=number,
+        name=f"table{number}",
+        wildcards=0x3FFFFF,
+        max_entries=MAX_RULES,
+        active=0 if table is None else len(table),
+        lookups=0 if table is None else table.n_lookup,
+        matched=0 if table is None else table.n_matched,
+    )
+
+
+def table_features(_ofproto: Any, _peer: Any, request: Any, _now: int) -> None:
+    raise OFError("OFPBRC_BAD_STAT", "table features are not supported")
+
+
+# --- ports and queues
+
+
+def _ports(ofproto: Any, port_no: int | None) -> list[Any]:
+    if port_no is None:
+        return ofproto.ports_in_order()
+    if port_no not in ofproto.ports:
+        raise OFError("OFPBRC_BAD_PORT", f"port {port_no}")
+    return [ofproto.ports[port_no]]
+
+
+def port_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    counted = ofproto.all_port_stats()
+    items = [
+        _port_counters(port, counted.get(port.number, {}), now)
+        for port in _ports(ofproto, request.port_no)
+    ]
+    reply_list(peer, request, messages.PortStatsReply, items)
+
+
+COUNTERS = (
+    *("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped"),
+    *("rx_errors", "tx_errors", "rx_frame_err", "rx_over_err", "rx_crc_err", "collisions"),
+)
+
+
+def _port_counters(port: Any, counted: dict[str, int], now: int) -> Any:
+    age = max(0, now - port.created)
+    return messages.PortStats(
+        port_no=port.number,
+        duration_sec=age // 1000,
+        duration_nsec=age % 1000 * 1_000_000,
+        **{name: counted.get(name) for name in COUNTERS},
+    )
+
+
+def port_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    ports = _ports(ofproto, request.port_no)
+    items = [messages.PortDesc.of_port(port) for port in ports]
+    reply_list(peer, request, messages.PortDescReply, items)
+
+
+def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    if request.port_no is not None and request.port_no not in ofproto.ports:
+        raise OFError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
+    if request.queue_id is not None:
+        raise OFError("OFPQOFC_BAD_QUEUE", f"queue {request.queue_id}")
+    reply_list(peer, request, messages.QueueStatsReply, [])
+
+
+# --- groups and meters: there are none
+
+
+def group_stats(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    reply_list(peer, request, messages.GroupStatsReply, [])
+
+
+def group_desc(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    reply_list(peer, request, messages.GroupDescReply, [])
+
+
+def group_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    answer = messages.GroupFeaturesReply(
+        types=0, capabilities=0, max_groups=(0, 0, 0, 0), actions=(0, 0, 0, 0)
+    )
+    peer.reply(request, answer)
+
+
+def meter_stats(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    _check_meter(request.meter_id)
+    reply_list(peer, request, messages.MeterStatsReply, [])
+
+
+def meter_config(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    _check_meter(request.meter_id)
+    reply_list(peer, request, messages.MeterConfigReply, [])
+
+
+def _check_meter(meter_id: int) -> None:
+    if meter_id != ALL_METERS:
+        raise OFError("OFPMMFC_UNKNOWN_METER", f"meter {meter_id}")
+
+
+def meter_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    answer = messages.MeterFeaturesReply(
+        max_meter=0, band_types=0, capabilities=0, max_bands=0, max_color=0
+    )
+    peer.reply(request, answer)
+
+
+HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
+    messages.DescRequest: desc,
+    messages.FlowStatsRequest: flow_stats,
+    messages.AggregateRequest: aggregate,
+    messages.TableStatsRequest: table_stats,
+    messages.TableFeaturesRequest: table_features,
+    messages.PortStatsRequest: port_stats,
+    messages.PortDescRequest: port_desc,
+    messages.QueueStatsRequest: queue_stats,
+    messages.GroupStatsRequest: group_stats,
+    messages.GroupDescRequest: group_desc,
+    messages.GroupFeaturesRequest: group_features,
+    messages.MeterStatsRequest: meter_stats,
+    messages.MeterConfigRequest: meter_config,
+    messages.MeterFeaturesRequest: meter_features,
+}

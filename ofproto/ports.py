@@ -1,0 +1,179 @@
+"""The ports and bundles of a bridge: OpenFlow's view, translation's and the datapath's together.
+
+An OfPort is what OpenFlow shows, its `xport` what translation works with, and the Backer's
+datapath port what carries the packets.  A patch port has no datapath port, and a peer that may be
+in another bridge.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ofproto.port import OFPP_LOCAL, OfPort, PortNumbers
+from ofproto.rconn import PR_ADD, PR_DELETE, PR_MODIFY
+from ofproto.xbridge import XBundle, XPort, connect_patch
+
+QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
+
+
+class Ports:
+    """`tell(reason, port)` hears of each port that came, went or changed (PR_*)."""
+
+    def __init__(self, xbridge: Any, backer: Any, tell: Callable[[int, OfPort], None]):
+        self.by_number: dict[int, OfPort] = {}
+        self.by_name: dict[str, OfPort] = {}
+        self._xbridge = xbridge
+        self._backer = backer
+        self._tell = tell
+        self._numbers = PortNumbers()
+        self._bundles: dict[Any, Any] = {}
+
+    def in_order(self) -> list[OfPort]:
+        """By number, LOCAL last, as replies list them."""
+        return [self.by_number[number] for number in sorted(self.by_number)]
+
+    # --- ports
+
+    def add(
+        self,
+        name: str,
+        type_: str,
+        request: int | None,
+        options: dict[str, str],
+        avoid: tuple[int, ...],
+        now: int,
+    ) -> OfPort:
+        """Raises DpifError, or ValueError when there is no number left."""
+        if name in self.by_name:
+            raise ValueError(f"{name} is a port of {self._xbridge.name} already")
+        local = name == self._xbridge.name
+        number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
+        port = OfPort(number, name, type_, options, now)
+        try:
+            if not port.is_patch:
+                port.odp_port = self._backer.odp_port_add(name, type_, options)
+        except BaseException:
+            self._numbers.free(number)
+            raise
+        port.xport = XPort(name, number)
+        port.xport.up = port.may_forward
+        self._xbridge.port_add(port.xport)
+        if port.is_patch:
+            self._connect_patch(port)
+        else:
+            self._backer.handler.port_set(port.odp_port, port.xport)
+        self.by_number[number] = self.by_name[name] = port
+        self._tell(PR_ADD, port)
+        return port
+
+    def _connect_patch(self, port: OfPort) -> None:
+        """Join it with the port that it names, if that one names it, too."""
+        for bridge in self._backer.bridges.values():
+            peer = bridge.port_by_name(port.peer)
+            if peer is not None and peer.is_patch and peer.peer == port.name:
+                connect_patch(port.xport, peer.xport)
+                return
+
+    def delete(self, number: int) -> None:
+        """No error when there is none."""
+        port = self.by_number.pop(number, None)
+        if port is None:
+            return
+        del self.by_name[port.name]
+        self._xbridge.port_del(port.xport)
+        if port.odp_port is not None:
+            self._backer.odp_port_del(port.odp_port)
+        self._numbers.free(number)
+        self._tell(PR_DELETE, port)
+
+    def update(
+        self,
+        port: OfPort,
+        mac: bytes | None,
+        admin_up: bool | None,
+        link_up: bool | None,
+        speed: int | None,
+        full_duplex: bool,
+        mtu: int | None,
+    ) -> None:
+        """Take over what a network device says; None leaves a value as it is."""
+        before = port.description()
+        if mac is not None:
+            port.hw_addr = mac
+        if mtu is not None:
+            port.mtu = mtu
+        if admin_up is not None:
+            port.set_admin(admin_up)
+        if link_up is not None:
+            port.set_link(link_up, speed or 0, full_duplex)
+        self._changed(port, before)
+
+    def configure(self, port: OfPort, config: int) -> None:
+        """Give a port other config bits (PC_*)."""
+        before = port.description()
+        port.config = config
+        self._changed(port, before)
+
+    def _changed(self, port: OfPort, before: tuple) -> None:
+        xport = port.xport
+        if (xport.config, xport.up) != (port.config, port.may_forward):
+            xport.config, xport.up = port.config, port.may_forward
+            self._xbridge.touch()
+        if port.description() != before:
+            self._tell(PR_MODIFY, port)
+
+    # --- counters
+
+    def stats(self) -> dict[int, dict[str, int]]:
+        """All ports' counters by number, under the OpenFlow names."""
+        counted = self._backer.port_stats()
+        return {
+            number: patch_stats(port.xport) if port.is_patch else counted.get(port.odp_port, {})
+            for number, port in self.by_number.items()
+        }
+
+    # --- bundles
+
+    def bundle_set(
+        self,
+        key: Any,
+        name: str,
+        ofp_ports: list[int],
+        vlan_mode: str | None = None,
+        tag: int | None = None,
+        trunks: list[int] | None = None,
+        priority_tags: str | None = None,
+        cvlans: list[int] | None = None,
+        qinq_ethtype: str = "802.1ad",
+    ) -> None:
+        """Make or change the bundle `key`."""
+        bundle = self._bundles.get(key)
+        if bundle is None:
+            bundle = self._bundles[key] = XBundle(name)
+        bundle.set_vlan(
+            vlan_mode,
+            tag,
+            trunks,
+            cvlans,
+            priority_tags or "never",
+            QINQ_TPIDS.get(qinq_ethtype, QINQ_TPIDS["802.1ad"]),
+        )
+        members = [self.by_number[number].xport for number in ofp_ports]
+        self._xbridge.bundle_set(bundle, members)
+
+    def bundle_del(self, key: Any) -> None:
+        """No error when there is none."""
+        bundle = self._bundles.pop(key, None)
+        if bundle is not None:
+            self._xbridge.bundle_del(bundle)
+
+    def forget(self) -> None:
+        """The bridge goes, its ports stay in the datapath."""
+        for port in self.by_number.values():
+            self._xbridge.port_del(port.xport)
+
+
+def patch_stats(xport: Any) -> dict[str, int]:
+    """A patch port's counters are translation's."""
+    return {
+        name: getattr(xport, name) for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
+    }

@@ -1,0 +1,86 @@
+"""What a bridge does without controllers, by time alone."""
+
+import pytest
+
+from ofproto.fail_mode import FAIL_OPEN_PRIORITY, FailMode
+from ofproto.flow_log import FlowLog
+from ofproto.flow_table import FlowTables
+from ofproto.xbridge import XBridge
+
+PROBE = 5000
+PATIENCE = 3 * PROBE
+
+
+class Bridge:
+    def __init__(self, path=None):
+        self.tables = FlowTables(XBridge("br0"))
+        self.log = FlowLog(path, self.tables)
+        self.mode = FailMode("br0", self.tables, self.log)
+
+    def priorities(self):
+        return sorted(rule.priority for rule in self.tables.rules())
+
+    def run(self, connected, now):
+        self.mode.run(connected, PROBE, now)
+
+
+@pytest.fixture
+def bridge():
+    made = Bridge()
+    made.mode.flush(0)
+    return made
+
+
+def test_default_flow(bridge):
+    assert bridge.priorities() == [0]
+    bridge.mode.mode = "secure"
+    bridge.mode.flush(0)
+    assert bridge.priorities() == []
+    bridge.mode.mode = "standalone"
+    bridge.mode.has_controllers = True
+    bridge.mode.flush(0)
+    assert bridge.priorities() == []
+
+
+def test_fail_open_and_recovery(bridge):
+    bridge.mode.has_controllers = True
+    bridge.mode.flush(0)
+    bridge.run(False, 0)
+    assert bridge.mode.next_change(PROBE) == PATIENCE
+    bridge.run(False, PATIENCE - 1)
+    assert not bridge.mode.is_open
+    bridge.run(False, PATIENCE)
+    assert bridge.mode.is_open and bridge.priorities() == [FAIL_OPEN_PRIORITY]
+    bridge.run(False, PATIENCE + 1)
+    assert bridge.priorities() == [FAIL_OPEN_PRIORITY]
+    bridge.run(True, PATIENCE + 2)
+    assert not bridge.mode.is_open and bridge.priorities() == []
+    bridge.run(False, 3 * PATIENCE)
+    bridge.run(False, 3 * PATIENCE + 1)
+    assert not bridge.mode.is_open  # it is away since just now
+
+
+def test_secure_never_opens(bridge):
+    bridge.mode.mode = "secure"
+    bridge.mode.has_controllers = True
+    bridge.mode.flush(0)
+    for now in (0, PATIENCE, 10 * PATIENCE):
+        bridge.run(False, now)
+    assert bridge.priorities() == [] and bridge.mode.next_change(PROBE) is None
+
+
+def test_a_restart_goes_on_in_fail_open(tmp_path):
+    path = str(tmp_path / "br0.flows")
+    first = Bridge(path)
+    first.log.restore(0)
+    first.mode.has_controllers = True
+    first.mode.flush(0)
+    first.run(False, 0)
+    first.run(False, PATIENCE)
+    second = Bridge(path)
+    second.mode.restored(second.log.restore(PATIENCE + 1))
+    assert second.mode.is_open and second.mode.has_controllers
+    second.run(True, PATIENCE + 2)
+    third = Bridge(path)
+    third.mode.restored(third.log.restore(PATIENCE + 3))
+    assert not third.mode.is_open and third.priorities() == []
