@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parent.parent
+RAW_FRAMES = (sys.executable, "-m", "tests.raw_frames")
 OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
 DAEMONS = (OVSDB_SERVER, DATAPATH, VSWITCHD)
 
@@ -134,6 +136,20 @@ class Container(Namespace):
         if self.address:
             self.run("ip", "address", "add", self.address, "dev", "eth0", "nodad")
         host.run("ip", "link", "set", self.port, "up")
+
+    def send(self, *frames):
+        """Put frames (bytes) on the wire as they are."""
+        self.run(*RAW_FRAMES, "eth0", "send", *(bytes(frame).hex() for frame in frames), cwd=ROOT)
+
+    @contextlib.contextmanager
+    def receiving(self, seconds=1.0):
+        """Yields a list that has, at the end, all frames that came within these seconds."""
+        frames = []
+        command = (*RAW_FRAMES, "eth0", "receive", str(seconds))
+        with self.popen(*command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+            assert child.stdout.readline() == "ready\n"
+            yield frames
+            frames += [bytes.fromhex(line) for line in child.stdout]
 
     def disconnect(self):
         """Delete the veth pair."""
