@@ -78,6 +78,11 @@ cdef class Rule:
     cdef object _owner                  # SubtableObject while it is in a classifier
 
 
+cdef inline bint is_table_miss(Rule rule) noexcept:
+    """OpenFlow 1.3's table-miss flow: priority 0, matches all."""
+    return rule.priority == 0 and rule.shape.n == 0
+
+
 cdef class SubtableObject:
     cdef subtable t
     cdef Shape shape

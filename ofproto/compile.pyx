@@ -163,7 +163,7 @@ def _dec_ttl(Program p, a):
 
 
 def _resubmit(Program p, a):
-    cdef op *o = emit(p, OP_RESUBMIT, SET_OUTPUT)
+    cdef op *o = emit(p, OP_RESUBMIT, SET_RESUBMIT)
     o.port = OFPP_IN_PORT if a.port is None else a.port
     o.aux = 255 if a.table is None else a.table
 

@@ -168,8 +168,7 @@ cdef int flood(XlateBase x, XBundle in_bundle, const xtag *tags) except -1:
             x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
             x.wc.vlan[1].tci |= htons(0x1fff)
         if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
-                and bundle_floods(bundle)
-                and not (in_bundle is not None and in_bundle.protected and bundle.protected)):
+                and bundle_floods(bundle)):
             output_bundle(x, bundle, tags)
     return 0
 
@@ -240,7 +239,5 @@ cdef int xlate_normal(XlateBase x) except -1:
         return flood(x, in_bundle, tags)
     if entry.bundle is in_bundle:
         return x.report("detail", "learned port is input port, dropping")
-    if in_bundle is not None and in_bundle.protected and (<XBundle> entry.bundle).protected:
-        return x.report("detail", "learned port is protected, dropping")
     x.report("detail", "forwarding to learned port")
     return output_bundle(x, <XBundle> entry.bundle, tags)

@@ -103,8 +103,9 @@ cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_DEC_NW_TTL
     SET_FIELD               # all of them, in the order written
     SET_QUEUE
-    SET_GROUP               # with one, output is ignored
+    SET_GROUP               # with one, what follows is ignored
     SET_OUTPUT
+    SET_RESUBMIT            # only where there is neither
     N_SET_KINDS
 
 # A slot's value as a number of 16 bytes, big endian (slots of more than 128 bits are never moved).

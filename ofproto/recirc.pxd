@@ -11,6 +11,7 @@ cdef class FrozenState:
     cdef readonly list stack            # of (bytes, n_bits)
     cdef readonly list todo             # (Program, pc, table_id, rule or None), innermost first
     cdef readonly list action_set       # of Program
+    cdef readonly int place             # XlateBase.place()
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
     cdef int64_t released               # ms, when the last reference went

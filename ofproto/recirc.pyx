@@ -7,6 +7,7 @@ sends up for the controller: their state says with which registers.
 
 from hashlib import blake2b
 
+from ofproto.classifier cimport Rule, is_table_miss
 from ofproto.program cimport Program
 
 cdef enum:
@@ -17,7 +18,7 @@ cdef class FrozenState:
     """Immutable once interned; equal names make equal states."""
 
     def __init__(self, bridge, bytes pipeline, int in_port, list stack, list todo,
-                 list action_set):
+                 list action_set, int place):
         cdef Program program
         self.bridge = bridge
         self.pipeline = pipeline
@@ -25,10 +26,17 @@ cdef class FrozenState:
         self.stack = stack
         self.todo = todo
         self.action_set = action_set
-        steps = [(program.signature(), pc, table_id, rule.cookie if rule is not None else None)
+        self.place = place
+        steps = [(program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
-        self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late))
+        self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),
+                     place)
+
+
+cdef name_rule(Rule rule):
+    """What of a rule a packet-in tells."""
+    return None if rule is None else (rule.cookie, is_table_miss(rule))
 
 
 cdef class RecircTable:

@@ -96,7 +96,7 @@ cdef class XBridge:
     cdef public object packet_in        # callable(PacketInEvent) or None
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object data
-    cdef Classifier classifier(self, uint8_t table_id)
+    cpdef Classifier table(self, int table_id)
 
 
 cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept

@@ -2,6 +2,9 @@
 
 from libc.string cimport memset
 
+from datapath.flow cimport KEY_SIZE
+from ofproto.classifier cimport Classifier, Rule
+
 
 globals()["NO_ODP_PORT"] = 0xffffffff    # the C name is taken
 
@@ -183,19 +186,16 @@ cdef class XBridge:
         self.tables = [None] * N_TABLES
         self.frag_mode = "normal"
         self.queues = {}
+        self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)
         memset(self.miss, MISS_DEFAULT, N_TABLES)
 
-    cdef Classifier classifier(self, uint8_t table_id):
-        """The table, or None while it was never used."""
-        return <Classifier> self.tables[table_id] if table_id < N_TABLES else None
-
-    def table(self, int table_id):
+    cpdef Classifier table(self, int table_id):
         """The table, made on first use."""
         if not 0 <= table_id < N_TABLES:
             raise ValueError(f"no table {table_id}")
         if self.tables[table_id] is None:
             self.tables[table_id] = Classifier(table_id)
-        return self.tables[table_id]
+        return <Classifier> self.tables[table_id]
 
     def set_miss(self, int table_id, int miss):
         """What a packet without a rule meets in this table (MISS_*)."""

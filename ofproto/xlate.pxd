@@ -42,11 +42,14 @@ cdef class Xlate(XlateBase):
     cdef int trace_drop(self) except -1
     cdef report_bridge(self)
     cdef int end_bridge(self) except -1
+    cdef int output_reg(self, const op *o) except -1
     cdef int enqueue(self, uint16_t port, uint32_t queue) except -1
     cdef int group(self, uint32_t group) except -1
     cdef int write_actions(self, Program program) except -1
+    cdef int report_prereq(self, int code) except -1
     cdef void unwildcard(self, const slot *s) noexcept
     cdef int write(self, const slot *s, const uint8_t *value) except -1
+    cdef int stack_push(self, const op *o) except -1
     cdef int stack_pop(self, const op *o) except -1
     cdef int write_metadata(self, const uint8_t *value) except -1
     cdef int push_vlan(self, uint16_t tpid) except -1

@@ -7,11 +7,11 @@ already, and then no action is made) unwildcard.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport FRAG_ANY, FRAG_LATER, KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
 from datapath.odp cimport ACT_CLONE
-from ofproto.classifier cimport Classifier, Rule
+from ofproto.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.commit cimport MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls
 from ofproto.normal cimport xlate_normal
 from ofproto.program cimport *
@@ -21,7 +21,8 @@ from ofproto.xbridge cimport (
     OFPP_IN_PORT, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, PC_NO_PACKET_IN, XBridge, XPort,
 )
 from ofproto.xlate_base cimport (
-    MAX_DEPTH, MAX_RESUBMITS, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_INVALID_TTL,
+    IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_DEPTH, MAX_RESUBMITS, OFPR_ACTION,
+    OFPR_ACTION_SET, OFPR_GROUP, OFPR_INVALID_TTL,
     OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW, XlateBase, flow_in_port, set_in_port,
 )
 
@@ -33,6 +34,7 @@ cdef extern from "arpa/inet.h" nogil:
 
 cdef enum:
     VLAN_CFI = 0x1000
+    MAX_STACK = 4096        # values
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_VLAN0_TCI = <size_t> &NO_KEY.vlan[0].tci
@@ -61,6 +63,9 @@ cdef class Xlate(XlateBase):
         set_in_port(&self.flow, state.in_port)
         self.stack = list(state.stack)
         self.action_set = list(state.action_set)
+        self.in_packet_out = state.place & IN_PACKET_OUT
+        self.in_action_set = state.place & IN_ACTION_SET
+        self.in_group = state.place & IN_GROUP
         self.report_bridge()
         if self.trace is not None:
             self.report("thaw", "thaw")
@@ -95,6 +100,9 @@ cdef class Xlate(XlateBase):
             self.fail("too many actions")
         if self.error is not None:
             self.out.clear()
+        if self.base.nw_frag & FRAG_LATER:
+            # Nothing of L4 is known, and everything is 0, of each packet of the flow.
+            self.wc.tp_src = self.wc.tp_dst = self.wc.tcp_flags = 0
         return 0
 
     cdef report_bridge(self):
@@ -111,7 +119,12 @@ cdef class Xlate(XlateBase):
             self.report("detail", "port configuration refuses the packet, dropping")
             return 0
         self.flow.actset_output = htonl(OFPP_UNSET)
-        self.run_table(in_port, 0, True, True)
+        if self.was_mpls:
+            # The other bridge's tables are to see what the label hid.
+            self.freeze()
+            self.todo.append((TO_TABLE, 0, 0, None))
+        else:
+            self.run_table(in_port, 0, True, True)
         return self.end_bridge()
 
     cdef int end_bridge(self) except -1:
@@ -148,17 +161,15 @@ cdef class Xlate(XlateBase):
 
     cdef Rule lookup(self, uint16_t in_port, uint8_t table_id):
         """The rule for the flow as if it came in by `in_port`."""
-        cdef Classifier table = self.bridge.classifier(table_id)
+        cdef Classifier table = self.bridge.table(table_id)
         cdef uint32_t real_port = self.flow.in_port
         cdef uint16_t tp_src = self.flow.tp_src, tp_dst = self.flow.tp_dst
         cdef Rule rule
-        if table is None:
-            return None
         if self.cache.lookups is None:
             self.cache.lookups = []
         self.cache.lookups.append(table)
         if self.flow.nw_frag & FRAG_ANY:
-            if self.bridge.frag_mode == "drop" and self.bridge.drop_frags_rule is not None:
+            if self.bridge.frag_mode == "drop":
                 return self.bridge.drop_frags_rule
             if self.bridge.frag_mode != "nx-match":
                 self.flow.tp_src = self.flow.tp_dst = 0     # as in the fragments without them
@@ -264,9 +275,8 @@ cdef class Xlate(XlateBase):
         """One action; 1: the rest of this list is not to be run."""
         cdef flow_key *flow = &self.flow
         cdef int code = o.code
-        cdef uint8_t value[16]
         if o.prereq and not self.prereq(o.prereq):
-            return 0
+            return self.report_prereq(code)
         if code == OP_OUTPUT:
             self.output(o.port, o.arg, True)
         elif code == OP_SET:
@@ -285,9 +295,7 @@ cdef class Xlate(XlateBase):
             if not o.src_prereq or self.prereq(o.src_prereq):
                 self.move_field(o)
         elif code == OP_OUTPUT_REG:
-            read_slot(<uint8_t *> flow, &o.src, value)
-            self.unwildcard(&o.src)
-            self.output(<uint16_t> (value[14] << 8 | value[15]), o.arg, True)
+            self.output_reg(o)
         elif code == OP_CONTROLLER:
             self.controller(<uint16_t> o.arg, o.aux, <uint16_t> o.port)
         elif code == OP_WRITE_METADATA:
@@ -324,11 +332,7 @@ cdef class Xlate(XlateBase):
         elif code == OP_GROUP:
             return self.group(o.arg)
         elif code == OP_STACK_PUSH:
-            read_slot(<uint8_t *> flow, &o.src, value)
-            self.unwildcard(&o.src)
-            if self.stack is None:
-                self.stack = []
-            self.stack.append((<char *> value)[:16])
+            self.stack_push(o)
         elif code == OP_STACK_POP:
             self.stack_pop(o)
         elif code == OP_EXIT:
@@ -355,7 +359,7 @@ cdef class Xlate(XlateBase):
                 reason = OFPR_GROUP
             elif self.in_action_set:
                 reason = OFPR_ACTION_SET
-            elif self.rule is not None and self.rule.priority == 0 and not self.rule.shape.n:
+            elif self.rule is not None and is_table_miss(self.rule):
                 reason = OFPR_TABLE_MISS_FLOW
             self.controller(<uint16_t> min(max_len, 0xffff), reason, 0)
         elif port == flow_in_port(&self.flow) and port != OFPP_NONE:
@@ -363,6 +367,19 @@ cdef class Xlate(XlateBase):
         elif port != OFPP_NONE:
             self.output_port(port)
         return 0
+
+    cdef int output_reg(self, const op *o) except -1:
+        cdef uint8_t value[16]
+        cdef int i
+        read_slot(<uint8_t *> &self.flow, &o.src, value)
+        self.unwildcard(&o.src)
+        for i in range(14):
+            if value[i]:
+                number = int.from_bytes((<char *> value)[:16], "big")
+                return self.report("warn", f"output port {number} is out of range")
+        if self.trace is not None:
+            self.report("detail", "output port is %d" % (value[14] << 8 | value[15]))
+        return self.output(<uint16_t> (value[14] << 8 | value[15]), o.arg, False)
 
     cdef int enqueue(self, uint16_t port, uint32_t queue) except -1:
         cdef uint32_t priority = self.flow.skb_priority
@@ -406,11 +423,12 @@ cdef class Xlate(XlateBase):
         begin = self.out.length
         self.depth += 1
         self.run_ops(program, 0)
+        self.action_set = None          # it is run once, behind the clone
         self.finish_freezing()
         self.depth -= 1
         if self.error is None:
             self.stop = False
-        if changes(&self.base, &base):
+        if memcmp(&self.base, &base, sizeof(flow_key)) != 0:
             self.wrap_clone(begin)
             self.base = base
         self.flow = flow
@@ -430,10 +448,10 @@ cdef class Xlate(XlateBase):
             texts = [action_text(action) for action in order_action_set(self.action_set).actions]
             self.report("detail", "action set is: " + ",".join(texts))
         for i in range(program.n_ops):
-            if program.ops[i].set_kind == SET_GROUP:
-                self.flow.actset_output = htonl(OFPP_UNSET)
-            elif program.ops[i].set_kind == SET_OUTPUT and program.ops[i].code == OP_OUTPUT:
+            if program.ops[i].code == OP_OUTPUT:
                 self.flow.actset_output = htonl(program.ops[i].port)
+        if has_group(self.action_set):
+            self.flow.actset_output = htonl(OFPP_UNSET)
         return 0
 
     cdef int run_action_set(self) except -1:
@@ -493,6 +511,11 @@ cdef class Xlate(XlateBase):
             return flow.tp_src == htons(135) or flow.tp_src == htons(136)
         return flow.tp_src == htons(135 if kind == PRE_ND_SOLICIT else 136)
 
+    cdef int report_prereq(self, int code) except -1:
+        if self.trace is not None and (code == OP_SET or code == OP_MOVE):
+            self.report("warn", "unmet prerequisites, action ignored")
+        return 0
+
     cdef void unwildcard(self, const slot *s) noexcept:
         cdef uint8_t ones[16]
         memset(ones, 0xff, sizeof(ones))
@@ -515,8 +538,7 @@ cdef class Xlate(XlateBase):
         cdef uint8_t value[16]
         read_slot(<uint8_t *> &self.flow, &o.src, value)
         self.unwildcard(&o.src)
-        self.write(&o.dst, value)
-        return 0
+        return self.write(&o.dst, value)
 
     cdef int write(self, const slot *s, const uint8_t *value) except -1:
         write_slot(<uint8_t *> &self.flow, s, value)
@@ -525,9 +547,21 @@ cdef class Xlate(XlateBase):
             self.fix_vlan()
         return 0
 
+    cdef int stack_push(self, const op *o) except -1:
+        cdef uint8_t value[16]
+        if self.stack is None:
+            self.stack = []
+        if len(self.stack) >= MAX_STACK:
+            self.report("error", "stack too deep")
+            return self.fail("Stack too deep")
+        read_slot(<uint8_t *> &self.flow, &o.src, value)
+        self.unwildcard(&o.src)
+        self.stack.append((<char *> value)[:16])
+        return 0
+
     cdef int stack_pop(self, const op *o) except -1:
         if not self.stack:
-            return self.report("detail", "stack underflow")
+            return self.report("warn", "stack underflow")
         value = self.stack.pop()
         return self.write(&o.dst, <const uint8_t *> <const char *> (<bytes> value))
 
@@ -673,7 +707,9 @@ cdef class Xlate(XlateBase):
         if self.flow.nw_ttl > 1:
             self.flow.nw_ttl -= 1
             return 0
-        self.report("warn", "IPv4 decrement TTL exception")
+        if self.trace is not None:
+            version = 4 if self.flow.eth_type == htons(0x0800) else 6
+            self.report("warn", f"IPv{version} decrement TTL exception")
         for i in range(o.data_len // 2):
             self.controller(0xffff, OFPR_INVALID_TTL, <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1]))
         return 1
@@ -717,13 +753,21 @@ cdef bint is_header(size_t offset) noexcept nogil:
     return AT_L3 <= offset < KEY_PACKET_SIZE
 
 
-cdef bint changes(const flow_key *a, const flow_key *b) noexcept nogil:
-    cdef const uint64_t *x = <const uint64_t *> a
-    cdef const uint64_t *y = <const uint64_t *> b
+cdef Program output_to_table():
+    cdef Program program = Program()
+    program.add(OP_OUTPUT).port = OFPP_TABLE
+    return program
+
+cdef Program TO_TABLE = output_to_table()
+
+
+cdef bint has_group(list programs) except -1:
+    cdef Program program
     cdef uint32_t i
-    for i in range(KEY_SIZE // 8):
-        if x[i] != y[i]:
-            return True
+    for program in programs:
+        for i in range(program.n_ops):
+            if program.ops[i].set_kind == SET_GROUP:
+                return True
     return False
 
 
@@ -732,11 +776,8 @@ cdef Program order_action_set(list programs):
     cdef Program ordered = Program(), program, source
     cdef uint32_t i, where = 0
     cdef int kind
-    cdef bint has_group = False
     for kind in range(1, <int> N_SET_KINDS):
         source = None
-        if kind == SET_OUTPUT and has_group:
-            break
         for program in programs:
             for i in range(program.n_ops):
                 if program.ops[i].set_kind != kind:
@@ -748,7 +789,8 @@ cdef Program order_action_set(list programs):
                     where = i
         if source is not None:
             copy_op(ordered, source, where)
-            has_group = kind == SET_GROUP
+            if kind >= SET_GROUP:
+                break           # one of these ends the packet's way
     return ordered
 
 

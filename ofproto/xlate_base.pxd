@@ -23,6 +23,11 @@ cdef enum:                  # reasons of a packet-in
     OFPR_PACKET_OUT = 5
     OFPR_TABLE_MISS_FLOW = 6    # a table-miss flow's controller action: NO_MATCH to OpenFlow 1.3
 
+cdef enum:                  # bits of FrozenState.place
+    IN_PACKET_OUT = 1
+    IN_ACTION_SET = 2
+    IN_GROUP = 4
+
 # Host byte order; what the datapath sends back with a packet for the controllers.
 ctypedef struct controller_data:
     uint32_t state          # FrozenState: bridge, in_port, registers
@@ -81,6 +86,7 @@ cdef class XlateBase:
     cdef int commit(self) except -1
     cdef int output_port(self, uint16_t ofp_port) except -1
     cdef int output_xport(self, XPort port) except -1
+    cdef bint is_protected(self, XPort port) except -1
     cdef int output_patch(self, XPort port) except -1
     cdef int flood(self, bint every) except -1
     cdef int controller(self, uint16_t max_len, int reason, uint16_t controller_id) except -1
@@ -90,6 +96,7 @@ cdef class XlateBase:
     cdef int wrap_clone(self, uint32_t start) except -1
     cdef add_patch(self, XPort port, XPort peer)
     cdef FrozenState state(self, list todo)
+    cdef int place(self) noexcept
 
 
 cdef inline uint16_t flow_in_port(const flow_key *key) noexcept nogil:

@@ -127,6 +127,8 @@ cdef class XlateBase:
             self.report("detail", "OFPPC_NO_FWD set, skipping output")
         elif port.config & PC_PORT_DOWN:
             self.report("detail", "port is down, skipping output")
+        elif self.is_protected(port):
+            self.report("detail", "Flow is between protected ports, skipping output.")
         elif port.peer is not None:
             self.output_patch(port)
         elif port.odp_port == <uint32_t> NO_ODP_PORT:
@@ -135,6 +137,14 @@ cdef class XlateBase:
             self.commit()
             self.out.output(port.odp_port)
         return 0
+
+    cdef bint is_protected(self, XPort port) except -1:
+        """Between protected ports no packet passes."""
+        cdef XPort in_port
+        if port.bundle is None or not port.bundle.protected:
+            return False
+        in_port = self.bridge.ports.get(flow_in_port(&self.flow))
+        return in_port is not None and in_port.bundle is not None and in_port.bundle.protected
 
     cdef int flood(self, bint every) except -1:
         """To all ports but the one it came from; without `every`, not to those of NO_FLOOD."""
@@ -225,12 +235,18 @@ cdef class XlateBase:
         """What is to be known when the packet comes back from the datapath."""
         cdef FrozenState fresh = FrozenState(
             self.bridge, (<char *> &self.flow)[KEY_DP_SIZE:KEY_SIZE], flow_in_port(&self.flow),
-            list(self.stack or ()), todo, list(self.action_set or ()) if todo else [])
+            list(self.stack or ()), todo, list(self.action_set or ()) if todo else [],
+            self.place() if todo else 0)
         fresh = self.recirc.intern(fresh, self.now)
         if self.cache.states is None:
             self.cache.states = []
         self.cache.states.append(fresh)
         return fresh
+
+    cdef int place(self) noexcept:
+        """Where the actions stand that run: part of a packet-in's reason."""
+        return (IN_PACKET_OUT * self.in_packet_out | IN_ACTION_SET * self.in_action_set
+                | IN_GROUP * self.in_group)
 
     cdef int controller(self, uint16_t max_len, int reason, uint16_t controller_id) except -1:
         """The datapath sends the packet, as it is by now, up with these data."""

@@ -48,6 +48,18 @@ def fresh(packet):
     return Ether(bytes(packet))
 
 
+class Unspecified(Exception):
+    """What the actions ask for means nothing."""
+
+
+def l2_end(data):
+    """Offset behind the VLAN tags."""
+    at = 14
+    while data[at - 2 : at] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    return at
+
+
 class Interpreter:
     """Runs actions one after the other on a scapy packet; what it sends is in `sent`."""
 
@@ -115,6 +127,42 @@ class Interpreter:
         if layer is not None:
             setattr(layer, name, action.ttl)
 
+    def PushMpls(self, action):
+        data = bytes(fresh(self.packet))
+        at = l2_end(data)
+        label, tc, bottom, ttl = 0, 0, 1, 64
+        if self.packet.haslayer(MPLS):
+            top = self.packet[MPLS]
+            label, tc, bottom, ttl = top.label, top.cos, 0, top.ttl
+        elif self.packet.haslayer(IP):
+            tc, ttl = self.packet[IP].tos >> 2 & 7, self.packet[IP].ttl
+        elif self.packet.haslayer(IPv6):
+            label, tc, ttl = 2, self.packet[IPv6].tc >> 2 & 7, self.packet[IPv6].hlim
+        entry = (label << 12 | tc << 9 | bottom << 8 | ttl).to_bytes(4, "big")
+        ethertype = action.ethertype.to_bytes(2, "big")
+        self.packet = Ether(data[: at - 2] + ethertype + entry + data[at:])
+
+    def PopMpls(self, action):
+        if not self.packet.haslayer(MPLS):
+            return
+        data = bytes(fresh(self.packet))
+        at = l2_end(data)
+        behind = {4: 0x0800, 6: 0x86DD}.get(data[at + 4] >> 4, 0x0806)
+        if action.ethertype != (behind if self.packet[MPLS].s else 0x8847):
+            raise Unspecified
+        self.packet = Ether(data[: at - 2] + action.ethertype.to_bytes(2, "big") + data[at + 4 :])
+
+    def DecMplsTtl(self, action):
+        if self.packet.haslayer(MPLS):
+            if self.packet[MPLS].ttl <= 1:
+                return False
+            self.packet[MPLS].ttl -= 1
+        return True
+
+    def SetMplsTtl(self, action):
+        if self.packet.haslayer(MPLS):
+            self.packet[MPLS].ttl = action.ttl
+
     def Clone(self, action):
         other = Interpreter(self.packet, self.in_port, self.ports)
         self.sent += other.run(action.actions)
@@ -131,6 +179,8 @@ class Interpreter:
 
 
 def ttl_of(packet):
+    if packet.haslayer(MPLS):
+        return None, None
     if packet.haslayer(IP):
         return packet[IP], "ttl"
     if packet.haslayer(IPv6):
@@ -140,7 +190,9 @@ def ttl_of(packet):
 
 def setter(layer, attribute, encode=lambda v: v, decode=lambda v: v):
     def get(packet):
-        return (packet[layer] if packet.haslayer(layer) else None), attribute, encode, decode
+        hidden = packet.haslayer(MPLS) and layer not in (Ether, Dot1Q, MPLS)
+        found = packet.haslayer(layer) and not hidden
+        return (packet[layer] if found else None), attribute, encode, decode
 
     return get
 
@@ -167,6 +219,8 @@ SETTERS = {
     "udp_dst": setter(UDP, "dport"),
     "vlan_vid": setter(Dot1Q, "vlan", lambda v: v & 0xFFF, lambda v: v),
     "vlan_pcp": setter(Dot1Q, "prio"),
+    "mpls_label": setter(MPLS, "label"),
+    "mpls_tc": setter(MPLS, "cos"),
 }
 
 
@@ -174,6 +228,10 @@ def packets(rng):
     made = Ether(src=A, dst=B)
     for _ in range(rng.choice([0, 0, 1, 2])):
         made /= Dot1Q(vlan=rng.choice([5, 10]), prio=rng.choice([0, 3]))
+    labels = rng.choice([0, 0, 0, 1, 2])
+    for number in range(labels):
+        ttl = rng.choice([1, 9])
+        made /= MPLS(label=16 + number, cos=rng.randrange(8), s=number + 1 == labels, ttl=ttl)
     kind = rng.randrange(4)
     if kind == 0:
         return made / ARP(psrc="10.0.0.1", pdst="10.0.0.2", hwsrc=A, hwdst=B)
@@ -209,28 +267,37 @@ def actions(rng, deep=True):
         lambda: act("PopVlan"),
         lambda: act("DecTtl"),
         lambda: act("SetTtl", ttl=33),
+        lambda: act("PushMpls", ethertype=0x8847),
+        lambda: act("PopMpls", ethertype=rng.choice([0x0800, 0x86DD, 0x8847])),
+        lambda: act("DecMplsTtl"),
+        lambda: act("SetMplsTtl", ttl=rng.choice([1, 77])),
+        lambda: set_field("mpls_label", rng.randrange(16, 1 << 20)),
+        lambda: set_field("mpls_tc", rng.randrange(8)),
     ]
     if deep:
         choices.append(lambda: act("Clone", actions=[actions(rng, False) for _ in range(4)]))
     return rng.choice(choices)()
 
 
-def sent_by(result, packet, in_port):
-    events = Recorder().run(packet, result.actions, in_port=in_port)
-    return [(port, bytes(fresh(Ether(frame)))) for kind, port, frame, _ in _outputs(events)]
+def sent_by(result, packet, in_port, world=None, recirc=None):
+    """What leaves, by running the actions; packets sent round are translated on `world`."""
+    sent = []
+    for event in Recorder().run(packet, result.actions, in_port=in_port):
+        if event[0] == "output":
+            sent.append((event[1], bytes(fresh(Ether(event[2])))))
+        elif event[0] == "recirculate":
+            again = translate(world.bridge, event[3], recirc=recirc)
+            sent += sent_by(again, event[2], in_port, world, recirc)
+    return sent
 
 
-def _outputs(events):
-    return [event for event in events if event[0] == "output"]
+def count_layers(made, kind):
+    return sum(1 for layer in made.layers() if layer is kind)
 
 
-def count_tags(made):
-    return sum(1 for layer in made.layers() if layer is Dot1Q)
-
-
-def count_pushes(plan):
-    inner = sum(count_pushes(a.actions) for a in plan if type(a).__name__ == "Clone")
-    return inner + sum(type(a).__name__ == "PushVlan" for a in plan)
+def count_pushes(plan, name):
+    inner = sum(count_pushes(a.actions, name) for a in plan if type(a).__name__ == "Clone")
+    return inner + sum(type(a).__name__ == name for a in plan)
 
 
 @settings(max_examples=400, deadline=None)
@@ -239,15 +306,20 @@ def test_against_the_interpreter(seed):
     rng = random.Random(seed)
     packet = packets(rng)
     plan = [actions(rng) for _ in range(rng.randrange(1, 8))]
-    if count_tags(packet) + count_pushes(plan) > 2:
+    if count_layers(packet, Dot1Q) + count_pushes(plan, "PushVlan") > 2:
         return  # the key knows of two tags; a third one is refused
-    world = World(3)
+    if count_layers(packet, MPLS) + count_pushes(plan, "PushMpls") > 3:
+        return  # of three labels
+    world, recirc = World(3), RecircTable()
     world.rule(plan)
     in_port = rng.choice([1, 2])
     raw = bytes(packet)
-    expected = Interpreter(raw, in_port, [1, 2, 3]).run(plan)
-    result = translate(world.bridge, key_of(raw, in_port))
-    assert sent_by(result, raw, ODP_BASE + in_port) == expected, (
+    try:
+        expected = Interpreter(raw, in_port, [1, 2, 3]).run(plan)
+    except Unspecified:
+        return
+    result = translate(world.bridge, key_of(raw, in_port), recirc=recirc)
+    assert sent_by(result, raw, ODP_BASE + in_port, world, recirc) == expected, (
         odp.format_actions(result.actions),
         [type(a).__name__ for a in plan],
     )
