@@ -9,6 +9,7 @@ from typing import Any
 from ofproto import messages
 from ofproto.errors import OFError
 from ofproto.flow_table import MAX_RULES, N_TABLES, check_table
+from ofproto.table_features import features
 
 ALL_GROUPS, ALL_METERS = 0xFFFFFFFC, 0xFFFFFFFF
 
@@ -87,7 +88,6 @@ def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 def _table(number: int, table: Any) -> Any:
     return messages.TableStats(
         table_id=number,
-        name=f"table{number}",
         wildcards=0x3FFFFF,
         max_entries=MAX_RULES,
         active=0 if table is None else len(table),
@@ -96,8 +96,11 @@ def _table(number: int, table: Any) -> Any:
     )
 
 
-def table_features(_ofproto: Any, _peer: Any, request: Any, _now: int) -> None:
-    raise OFError("OFPBRC_BAD_STAT", "table features are not supported")
+def table_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    if request.tables is not None:
+        raise OFError("OFPTFFC_EPERM", "the features of tables cannot be changed")
+    items = (features(number, peer.version) for number in range(N_TABLES))
+    reply_list(peer, request, messages.TableFeaturesReply, items)
 
 
 # --- ports and queues

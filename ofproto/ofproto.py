@@ -147,15 +147,16 @@ class Ofproto:
         link_up: bool | None = None,
         speed: int | None = None,
         full_duplex: bool = True,
+        copper: bool = False,
         mtu: int | None = None,
     ) -> None:
         """Take over what the network device says; tells controllers when something changed.
 
-        `speed` in Mbit/s.  None leaves a value as it is.
+        `speed` in Mbit/s; `copper`: the medium is a twisted pair.  None leaves a value as it is.
         """
         port = self.port_by_name(name)
         if port is not None:
-            self.port_set.update(port, mac, admin_up, link_up, speed, full_duplex, mtu)
+            self.port_set.update(port, mac, admin_up, link_up, speed, full_duplex, copper, mtu)
 
     @property
     def ports(self) -> dict[int, OfPort]:

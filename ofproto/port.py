@@ -136,7 +136,9 @@ class OfPort:
             self.max_speed,
         )
 
-    def set_link(self, up: bool, speed_mbps: int = 0, full_duplex: bool = True) -> None:
+    def set_link(
+        self, up: bool, speed_mbps: int = 0, full_duplex: bool = True, copper: bool = False
+    ) -> None:
         """Take over link state and speed of the network device."""
         if up:
             self.state &= ~PS_LINK_DOWN
@@ -144,9 +146,9 @@ class OfPort:
         else:
             self.state |= PS_LINK_DOWN
             self.state &= ~PS_LIVE
-        self.curr = speed_features(speed_mbps, full_duplex)
+        self.curr = speed_features(speed_mbps, full_duplex) | PF_COPPER * copper
+        # max_speed stays 0: virtual devices tell of no other modes.
         self.curr_speed = max(0, speed_mbps) * 1000
-        self.max_speed = self.curr_speed
 
     def set_admin(self, up: bool) -> None:
         """Take over whether the network device is up."""

@@ -93,6 +93,7 @@ class Ports:
         link_up: bool | None,
         speed: int | None,
         full_duplex: bool,
+        copper: bool,
         mtu: int | None,
     ) -> None:
         """Take over what a network device says; None leaves a value as it is."""
@@ -104,7 +105,7 @@ class Ports:
         if admin_up is not None:
             port.set_admin(admin_up)
         if link_up is not None:
-            port.set_link(link_up, speed or 0, full_duplex)
+            port.set_link(link_up, speed or 0, full_duplex, copper)
         self._changed(port, before)
 
     def configure(self, port: OfPort, config: int) -> None:

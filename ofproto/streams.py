@@ -5,6 +5,7 @@ neither IPv6 nor TLS, and its unix sockets take their permissions from the umask
 """
 
 import errno
+import itertools
 import os
 import socket
 import ssl
@@ -17,6 +18,7 @@ import ovs.util
 
 OFP_PORT = 6653
 ACTIVE = ("tcp", "ssl", "unix")
+_numbers = itertools.count()  # peers of unix sockets have no address to tell them apart
 PASSIVE = ("ptcp", "pssl", "punix")
 
 
@@ -135,7 +137,7 @@ class Listener:
             return None
         sock.setblocking(False)
         if sock.family == socket.AF_UNIX:
-            return ovs.stream.Stream(sock, f"unix:{address or ''}", 0)
+            return ovs.stream.Stream(sock, f"unix#{next(_numbers)}", 0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = f"tcp:{address[0]}:{address[1]}"
         if self._tls is None:

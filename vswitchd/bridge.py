@@ -291,6 +291,7 @@ class Bridge:
             link_up=link.has_carrier,
             speed=mode.speed // 1_000_000 if mode and mode.speed else None,
             full_duplex=not mode or mode.duplex != "half",
+            copper=bool(mode and mode.copper),
             mtu=link.mtu,
         )
 

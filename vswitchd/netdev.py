@@ -21,6 +21,7 @@ SIOCETHTOOL = 0x8946
 ETHTOOL_GSET = 0x1
 ETHTOOL_GDRVINFO = 0x3
 SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
+PORT_TP = 0
 DUPLEX = {0: "half", 1: "full"}
 
 ARPHRD_ETHER = 1
@@ -39,6 +40,7 @@ class DriverInfo(NamedTuple):
 class LinkMode(NamedTuple):
     speed: int | None  # bits per second
     duplex: str | None  # "half" or "full"
+    copper: bool = False  # the port is a twisted pair
 
 
 def _control() -> socket.socket:
@@ -100,8 +102,8 @@ def link_mode(name: str) -> LinkMode | None:
     answer = _ethtool(name, struct.pack("=I40x", ETHTOOL_GSET))
     if answer is None:
         return None
-    speed_low, duplex = struct.unpack_from("=12xHB", answer)
+    speed_low, duplex, port = struct.unpack_from("=12xHBB", answer)
     (speed_high,) = struct.unpack_from("=28xH", answer)
     megabits = speed_high << 16 | speed_low
     speed = None if megabits in SPEED_UNKNOWN else megabits * 1_000_000
-    return LinkMode(speed, DUPLEX.get(duplex))
+    return LinkMode(speed, DUPLEX.get(duplex), port == PORT_TP)
