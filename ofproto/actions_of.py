@@ -22,7 +22,16 @@ from .action_base import (
     unsupported,
 )
 from .errors import OFError
-from .fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, OFPP_CONTROLLER, OFPP_NONE, OFPP_UNSET
+from .fields import (
+    BY_CODE,
+    BY_NAME,
+    EXPERIMENTER_CLASS,
+    OFPP_CONTROLLER,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPP_UNSET,
+    PORT_NAMES,
+)
 from .match import oxm_value, value_fits
 from .match_text import TextError, format_value, parse_int, parse_value
 
@@ -33,6 +42,10 @@ MAX_LEN_WHOLE = 0xFFFF
 
 ETH_VLAN = (0x8100, 0x88A8)
 ETH_MPLS = (0x8847, 0x8848)
+
+
+# The reserved ports that a packet may go to
+_OUTPUT_PORTS = set(PORT_NAMES) - {OFPP_NONE, OFPP_UNSET}
 
 
 class Output(Action):
@@ -72,7 +85,7 @@ class Output(Action):
     TEXT = {"output": parse}
 
     def check(self, context):
-        if self.port in (0, OFPP_NONE, OFPP_UNSET):
+        if self.port >= OFPP_MAX and self.port not in _OUTPUT_PORTS:
             raise OFError("OFPBAC_BAD_OUT_PORT", f"port {self.port}")
 
 
@@ -120,7 +133,8 @@ _LEGACY = (
     (9, "tcp_src", 2, 2, "mod_tp_src"),
     (10, "tcp_dst", 2, 2, "mod_tp_dst"),
 )
-# The types of 1.1, which puts them elsewhere.
+# The types of 1.1, which puts them elsewhere.  1.2 and later have SET_FIELD instead, but Open
+# vSwitch takes these, too.
 _TYPES_11 = {1: 1, 2: 2, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 9, 10: 10}
 _LEGACY_OF = {BY_NAME[name]: row for row in _LEGACY for name in (row[1],)}
 _LEGACY_OF[BY_NAME["udp_src"]] = _LEGACY_OF[BY_NAME["tcp_src"]]
@@ -138,8 +152,6 @@ def _decoder(name, size):
     def decode(body, _version):
         field = BY_NAME[name]
         value = int.from_bytes(body[:size], "big")
-        if name == "nw_tos":
-            value &= 0xFC
         if not value_fits(field, value):
             raise OFError("OFPBAC_BAD_ARGUMENT", f"{name} {value:#x}")
         return SetField(field, value, None, True)
@@ -240,7 +252,7 @@ class SetField(Action):
     WIRE = (
         *((OF10, OF10, row[0], row[2] + row[3], _decoder(row[1], row[2])) for row in _LEGACY),
         *(
-            (OF11, OF11, _TYPES_11[row[0]], row[2] + row[3], _decoder(row[1], row[2]))
+            (OF11, OF15, _TYPES_11[row[0]], row[2] + row[3], _decoder(row[1], row[2]))
             for row in _LEGACY
         ),
         (OF12, OF15, 25, None, decode_oxm),

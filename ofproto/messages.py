@@ -161,7 +161,7 @@ def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
     """
     message = msg_base.read(raw)
     if type(message) is FlowMod:
-        message.split_command(flow_mod_table_id)
+        message.settle(flow_mod_table_id)
     return message
 
 

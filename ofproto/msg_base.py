@@ -211,7 +211,7 @@ def _find_inner(raw, version, place):
         found = FORMS.get((version, place, number))
     if found is None:
         raise OFError("OFPBRC_BAD_STAT", f"multipart type {number}")
-    if flags & MORE and place == REQUEST and not hasattr(found.cls, "more"):
+    if flags & MORE and place == REQUEST and version > OF10 and not hasattr(found.cls, "more"):
         raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
     return found
 
@@ -272,7 +272,7 @@ def read_port32(number: int) -> int:
     """A 32-bit port number as a 16-bit one."""
     port = port_from_32(number)
     if port is None:
-        raise OFError("OFPBRC_BAD_PORT", f"port {number:#x}")
+        raise OFError("OFPBAC_BAD_OUT_PORT", f"port {number:#x}")
     return port
 
 
@@ -393,6 +393,7 @@ class Runs:
     """
 
     step = 1
+    bad_length = "OFPBRC_BAD_LEN"
 
     def __init__(self, name, least, read_item, write_item, head=EMPTY, length_at=0):
         self.name = name
@@ -414,7 +415,7 @@ class Runs:
             start = at + self.length_at
             length = int.from_bytes(data[start : start + 2], "big")
             if length < self.least or at + length > size:
-                raise OFError("OFPBRC_BAD_LEN", f"{self.name}: item of {length} bytes")
+                raise OFError(self.bad_length, f"{self.name}: item of {length} bytes")
             found.append(self.read_item(data[at : at + length], version))
             at += length
         return found

@@ -107,16 +107,27 @@ class GetConfigRequest(Message):
 
 
 _CONFIG = Layout("flags:u16 miss_send_len:u16")
+FRAG_MASK, INVALID_TTL_TO_CONTROLLER = 3, 4  # the latter up to 1.2
+
+
+def _read_config(cls, data, version):
+    found = _CONFIG.read(cls, data, version)
+    if found.flags & ~(FRAG_MASK | (INVALID_TTL_TO_CONTROLLER if version < OF13 else 0)):
+        raise OFError("OFPSCFC_BAD_FLAGS", f"flags {found.flags:#x}")
+    return found
 
 
 @wire(row(ANY, MSG, 8, _CONFIG))
 @dataclass(slots=True)
 class GetConfigReply(Message):
+    """`flags`: how fragments are handled (FRAG_MASK: 0 normal, 1 drop, 2 reassemble, 3 Nicira's
+    nx-match), and INVALID_TTL_TO_CONTROLLER."""
+
     flags: int = 0
     miss_send_len: int = 128
 
 
-@wire(row(ANY, MSG, 9, _CONFIG))
+@wire(row(ANY, MSG, 9, Body(_CONFIG.size, 0, _read_config, _CONFIG.write)))
 @dataclass(slots=True)
 class SetConfig(Message):
     flags: int = 0
@@ -203,36 +214,49 @@ class RoleReply(_Role, Message):
 
 
 # Asynchronous messages: which a connection gets, as (mask as master or other, mask as slave), a
-# bit for each reason.
+# bit for each reason.  A None (properties of 1.4 alone) leaves that mask as it is.
 
-ASYNC_KINDS = ("packet_in", "port_status", "flow_removed", "role_status", "table_status",
-               "requestforward")  # fmt: skip
+# kind -> the reasons that there are, as 1.4 numbers them
+_REASONS = {
+    "packet_in": 0x3F,
+    "port_status": 0x07,
+    "flow_removed": 0x3F,
+    "role_status": 0x07,
+    "table_status": 0x18,
+    "requestforward": 0x03,
+}
+ASYNC_KINDS = tuple(_REASONS)
 _ACTION, _ACTIONS_14 = 1 << 1, 0x38  # 1.4 tells ACTION_SET, GROUP and PACKET_OUT from ACTION
 
 
-def _widen(masks, version):
-    if version < OF14:
-        masks["packet_in"] = tuple(
-            mask | _ACTIONS_14 if mask & _ACTION else mask for mask in masks["packet_in"]
-        )
-    return masks
+def _known(kind, version):
+    """The reasons that a version has."""
+    known = _REASONS[kind]
+    return known & ~_ACTIONS_14 if kind == "packet_in" and version < OF14 else known
 
 
-def _narrow(kind, mask, version):
-    return mask & ~_ACTIONS_14 if kind == "packet_in" and version < OF14 else mask
+def _widen(kind, mask, version):
+    """A mask of the wire in 1.4's numbers."""
+    if kind == "packet_in" and version < OF14 and mask & _ACTION:
+        return mask | _ACTIONS_14
+    return mask
 
 
 def _read_async(cls, data, version):
     words = [int.from_bytes(data[at : at + 4], "big") for at in range(0, 24, 4)]
-    masks = {kind: (words[2 * i], words[2 * i + 1]) for i, kind in enumerate(ASYNC_KINDS[:3])}
-    return cls(_widen(masks, version))
+    masks = {}
+    for i, kind in enumerate(ASYNC_KINDS[:3]):
+        known = _known(kind, version)
+        pair = words[2 * i : 2 * i + 2]
+        masks[kind] = tuple(_widen(kind, word & known, version) for word in pair)
+    return cls(masks)
 
 
 def _write_async(message, version):
     out = b""
     for kind in ASYNC_KINDS[:3]:
         for mask in message.masks.get(kind, (0, 0)):
-            out += _narrow(kind, mask, version).to_bytes(4, "big")
+            out += (mask & _known(kind, version)).to_bytes(4, "big")
     return out
 
 
@@ -243,15 +267,17 @@ def _read_async_properties(cls, data, version):
     """Properties of 1.4: type 2 * kind for slaves, the next odd one for masters."""
     masks = {}
     for at in range(0, len(data), _PROPERTY):
-        kind, length = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 4]
+        number, length = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 4]
         if length != b"\0\x08":
             raise OFError("OFPBPC_BAD_LEN", f"property of {int.from_bytes(length, 'big')} bytes")
-        if kind // 2 >= len(ASYNC_KINDS):
-            raise OFError("OFPBPC_BAD_TYPE", f"property {kind}")
-        mask = int.from_bytes(data[at + 4 : at + 8], "big")
-        name = ASYNC_KINDS[kind // 2]
-        master, slave = masks.get(name, (0, 0))
-        masks[name] = (mask, slave) if kind & 1 else (master, mask)
+        if number // 2 >= len(ASYNC_KINDS):
+            raise OFError("OFPACFC_UNSUPPORTED", f"property {number}")
+        kind, mask = ASYNC_KINDS[number // 2], int.from_bytes(data[at + 4 : at + 8], "big")
+        if mask & ~_known(kind, version):
+            raise OFError("OFPACFC_INVALID", f"{kind} {mask:#x}")
+        master, slave = masks.get(kind, (None, None))
+        mask = _widen(kind, mask, version)
+        masks[kind] = (mask, slave) if number & 1 else (master, mask)
     return cls(masks)
 
 
@@ -264,7 +290,9 @@ def _write_async_properties(message, version):
     for kind, masks in message.masks.items():
         number = 2 * _number(ASYNC_KINDS, kind, "asynchronous message")
         for offset, mask in ((1, masks[0]), (0, masks[1])):
-            out += (number + offset).to_bytes(2, "big") + b"\0\x08" + mask.to_bytes(4, "big")
+            if mask is not None:
+                mask &= _known(kind, version)
+                out += (number + offset).to_bytes(2, "big") + b"\0\x08" + mask.to_bytes(4, "big")
     return out
 
 
@@ -328,7 +356,7 @@ def _enum(name, names, error):
     return Body(4, 0, read, write)
 
 
-@wire(row(ANY, NX, 12, _enum("format", {0: "openflow10", 2: "nxm"}, "OFPBRC_EPERM")))
+@wire(row(ONLY10, NX, 12, _enum("format", {0: "openflow10", 2: "nxm"}, "OFPBRC_EPERM")))
 @dataclass(slots=True)
 class NxSetFlowFormat(Message):
     """Which forms FLOW_REMOVED takes, and FLOW_MODs are expected in."""

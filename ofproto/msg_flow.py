@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from .errors import OFError
-from .fields import OFPP_NONE, VLAN, port_from_32, port_to_32
+from .fields import OFPP_NONE, VLAN, port_to_32
 from .instructions import decode_instructions, encode_instructions
 from .match import (
     OFP10_MATCH_LEN,
@@ -70,19 +70,12 @@ def _nxm(data, at, length, cookie=None):
     """The NXM match of `length` bytes at `at`, and where what follows its padding starts."""
     end = at + (length + 7) // 8 * 8
     if end > len(data):
-        raise OFError("NXBRC_NXM_INVALID", f"match of {length} bytes")
+        raise OFError("OFPBMC_BAD_LEN", f"match of {length} bytes")
     return oxm_decode(data[at : at + length], True, cookie), end
 
 
 def _instructions(flow, version):
     return encode_instructions(flow.instructions, version, flow.match.holds(VLAN))
-
-
-def _out_port(number):
-    port = port_from_32(number)
-    if port is None:
-        raise OFError("OFPBAC_BAD_OUT_PORT", f"port {number:#x}")
-    return port
 
 
 # FLOW_MOD
@@ -95,7 +88,8 @@ class FlowMod(Message):
     `cookie` is that of the flow to ADD; for the others, those bits of it that `cookie_mask` has
     must be in a flow's cookie.  `new_cookie`: what MODIFY gives to the flows that it changes, None
     for nothing; only OpenFlow 1.0's forms can say it.  `table_id` None: all tables, or the
-    switch's choice.  `flags` as in 1.3; of an ADD of 1.0 or 1.1, RESET_COUNTS is set.
+    switch's choice (the first one, where the form must name one).  `flags` as in 1.3; of an ADD
+    of 1.0 or 1.1, RESET_COUNTS is set.
     """
 
     command: int = ADD
@@ -127,14 +121,20 @@ class FlowMod(Message):
         raw[_COMMAND_AT_NX if nxm else _COMMAND_AT_10] = self.table_id
         return bytes(raw)
 
-    def split_command(self, table_id_on: bool) -> None:
+    def wire_table(self) -> int:
+        """The table as 1.1 and later want it, where ADD and MODIFY must name one."""
+        return _number(self.table_id, ALL_TABLES if self.command >= DELETE else 0)
+
+    def settle(self, table_id_on: bool) -> None:
         """After decoding: takes the table out of `command` where the connection has
-        FLOW_MOD_TABLE_ID on, and checks it.  Raises OFError OFPFMFC_BAD_COMMAND."""
+        FLOW_MOD_TABLE_ID on, and checks what goes together.  Raises OFError OFPFMFC_*."""
         if table_id_on and self.version == OF10:
             self.table_id = _none(self.command >> 8, ALL_TABLES)
             self.command &= 0xFF
         if self.command > DELETE_STRICT:
             raise OFError("OFPFMFC_BAD_COMMAND", f"command {self.command}")
+        if self.table_id is None and self.command < DELETE and self.version > OF10:
+            raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
         if self.version <= OF11 and self.command == ADD:
             self.flags |= RESET_COUNTS
         if self.version == OF10:
@@ -161,7 +161,7 @@ def _flags(raw, version):
     known = _FLAGS.get(version, _FLAGS_13)
     if raw & ~known:
         if version == OF10 and raw & _EMERG_10:
-            raise OFError("OFPFMFC_BAD_EMERG_TIMEOUT", "no emergency flows here")
+            raise OFError("OFPFMFC_TABLE_FULL", "no emergency flows here")
         raise OFError("OFPFMFC_BAD_FLAGS", f"flags {raw:#x}")
     return raw
 
@@ -230,7 +230,7 @@ def _read_mod_12(cls, data, version):
     match, at = decode_match(data, _FLOW_MOD_11.size)
     return cls(
         command, match, priority, cookie, 0 if command == ADD else mask, None,
-        _none(table, ALL_TABLES), idle, hard, _none(buffer_id, NO_BUFFER), _out_port(port),
+        _none(table, ALL_TABLES), idle, hard, _none(buffer_id, NO_BUFFER), read_port32(port),
         _none(group, NO_GROUP), _flags(flags, version), importance if version > OF13 else 0,
         decode_instructions(data[at:], version),
     )  # fmt: skip
@@ -239,7 +239,7 @@ def _read_mod_12(cls, data, version):
 def _write_mod_12(m, version):
     return b"".join((
         _FLOW_MOD_11.pack(
-            m.cookie, m.cookie_mask, _number(m.table_id, ALL_TABLES), m.command, m.idle_timeout,
+            m.cookie, m.cookie_mask, m.wire_table(), m.command, m.idle_timeout,
             m.hard_timeout, m.priority, _number(m.buffer_id, NO_BUFFER), port_to_32(m.out_port),
             _number(m.out_group, NO_GROUP), m.flags & _FLAGS.get(version, _FLAGS_13),
             m.importance if version > OF13 else 0),
@@ -249,9 +249,9 @@ def _write_mod_12(m, version):
 
 
 wire(
-    row(ONLY10, MSG, 14, Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 1, _read_mod_10, _write_mod_10)),
-    row(FROM12, MSG, 14, Body(_FLOW_MOD_11.size + 8, 1, _read_mod_12, _write_mod_12)),
-    row(ONLY10, NX, 13, Body(_FLOW_MOD_NX.size, 1, _read_mod_nx, _write_mod_nx), "nx"),
+    row(ONLY10, MSG, 14, Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 8, _read_mod_10, _write_mod_10)),
+    row(FROM12, MSG, 14, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
+    row(ONLY10, NX, 13, Body(_FLOW_MOD_NX.size, 8, _read_mod_nx, _write_mod_nx), "nx"),
 )(FlowMod)
 
 
@@ -342,8 +342,8 @@ wire(
         ONLY10, MSG, 11,
         Body(OFP10_MATCH_LEN + _REMOVED_10.size, 0, _read_removed_10, _write_removed_10),
     ),
-    row(FROM12, MSG, 11, Body(_REMOVED_12.size + 8, 1, _read_removed_12, _write_removed_12)),
-    row(ANY, NX, 14, Body(_REMOVED_NX.size, 1, _read_removed_nx, _write_removed_nx), "nx"),
+    row(FROM12, MSG, 11, Body(_REMOVED_12.size + 8, 8, _read_removed_12, _write_removed_12)),
+    row(ANY, NX, 14, Body(_REMOVED_NX.size, 8, _read_removed_nx, _write_removed_nx), "nx"),
 )(FlowRemoved)  # fmt: skip
 
 
@@ -437,8 +437,8 @@ def _write_request_nx(m, version):
 
 
 _FLOWS_10 = Body(OFP10_MATCH_LEN + _REQUEST_10.size, 0, _read_request_10, _write_request_10)
-_FLOWS_12 = Body(_REQUEST_11.size + 8, 1, _read_request_12, _write_request_12)
-_FLOWS_NX = Body(_REQUEST_NX.size, 1, _read_request_nx, _write_request_nx)
+_FLOWS_12 = Body(_REQUEST_11.size + 8, 8, _read_request_12, _write_request_12)
+_FLOWS_NX = Body(_REQUEST_NX.size, 8, _read_request_nx, _write_request_nx)
 for _cls, _number_, _number_nx in ((FlowStatsRequest, 1, 0), (AggregateRequest, 2, 1)):
     wire(
         row(ONLY10, REQUEST, _number_, _FLOWS_10),

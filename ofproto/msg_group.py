@@ -5,7 +5,7 @@ from struct import Struct
 
 from .actions import decode_actions, encode_actions
 from .errors import OFError
-from .fields import OFPP_NONE, port_to_32
+from .fields import OFPP_NONE, port_from_32, port_to_32
 from .msg_base import (
     EMPTY,
     FROM11,
@@ -22,7 +22,6 @@ from .msg_base import (
     Layout,
     Message,
     Runs,
-    read_port32,
     row,
     wire,
 )
@@ -31,6 +30,7 @@ GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
 GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
 OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
+_METER_FLAGS, _RATES = 0xF, 0x3  # of the two units of a rate one at most
 BAND_DROP, BAND_DSCP_REMARK, BAND_EXPERIMENTER = 1, 2, 0xFFFF
 OFPM_ALL = 0xFFFFFFFF
 
@@ -53,8 +53,11 @@ _BUCKET = Struct("!HHII4x")
 
 def _read_bucket(data, version):
     _length, weight, port, group = _BUCKET.unpack_from(data)
+    watched = port_from_32(port)
+    if watched is None:
+        raise OFError("OFPGMFC_BAD_WATCH", f"port {port:#x}")
     actions = decode_actions(data[_BUCKET.size :], version)
-    return Bucket(weight, read_port32(port), None if group == OFPG_ANY else group, actions)
+    return Bucket(weight, watched, None if group == OFPG_ANY else group, actions)
 
 
 def _write_bucket(bucket, version):
@@ -64,25 +67,21 @@ def _write_bucket(bucket, version):
     return _BUCKET.pack(_BUCKET.size + len(actions), bucket.weight, port, group) + actions
 
 
-class _Buckets(Runs):
-    """Of a GROUP_MOD, whose errors are its own."""
-
-    def read(self, cls, data, version):
-        try:
-            return Runs.read(self, cls, data, version)
-        except OFError as e:
-            if e.name == "OFPBRC_BAD_LEN":
-                raise OFError("OFPGMFC_BAD_BUCKET", e.detail) from None
-            raise
-
-
 _GROUP_MOD = Layout("command:u16 type:u8 pad:1 group_id:u32")
+_BUCKETS = Runs("buckets", _BUCKET.size, _read_bucket, _write_bucket, _GROUP_MOD)
+_BUCKETS.bad_length = "OFPGMFC_BAD_BUCKET"
 
 
-_MOD = _Buckets("buckets", _BUCKET.size, _read_bucket, _write_bucket, _GROUP_MOD)
+def _read_group_mod(cls, data, version):
+    command, kind = int.from_bytes(data[:2], "big"), data[2]
+    if command > GROUP_DELETE:
+        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
+    if kind > GROUP_FAST_FAILOVER:
+        raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")
+    return _BUCKETS.read(cls, data, version)
 
 
-@wire(row(UP_TO_13, MSG, 15, _MOD))
+@wire(row(UP_TO_13, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _BUCKETS.write)))
 @dataclass(slots=True)
 class GroupMod(Message):
     """`command`: GROUP_ADD ...; `type`: GROUP_ALL ... ."""
@@ -167,7 +166,6 @@ class GroupDesc:
 
 
 _GROUP_DESC = Struct("!HBxI")
-_BUCKETS = Runs("buckets", _BUCKET.size, _read_bucket, _write_bucket)
 
 
 def _read_group_desc(data, version):
@@ -255,7 +253,20 @@ def _bands(head):
     return Runs("bands", _BAND.size, _read_band, _write_band, head, 2)
 
 
-@wire(row(FROM13, MSG, 29, _bands(Layout("command:u16 flags:u16 meter_id:u32"))))
+_METER_MOD = _bands(Layout("command:u16 flags:u16 meter_id:u32"))
+
+
+def _read_meter_mod(cls, data, version):
+    command = int.from_bytes(data[:2], "big")
+    if command > METER_DELETE:
+        raise OFError("OFPMMFC_BAD_COMMAND", f"command {command}")
+    flags = int.from_bytes(data[2:4], "big")
+    if flags & ~_METER_FLAGS or flags & _RATES == _RATES:
+        raise OFError("OFPMMFC_BAD_FLAGS", f"flags {flags:#x}")
+    return _METER_MOD.read(cls, data, version)
+
+
+@wire(row(FROM13, MSG, 29, Body(_METER_MOD.size, 1, _read_meter_mod, _METER_MOD.write)))
 @dataclass(slots=True)
 class MeterMod(Message):
     """`command`: METER_ADD ... ."""

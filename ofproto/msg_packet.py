@@ -5,7 +5,7 @@ from struct import Struct
 
 from .actions import decode_actions, encode_actions
 from .errors import OFError
-from .fields import OFPP_NONE, port_to_32
+from .fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, port_to_32
 from .match import Match, decode_match, encode_match, oxm_decode, oxm_encode
 from .msg_base import (
     ANY,
@@ -128,7 +128,7 @@ def _read_in_nx(cls, data, version):
     at = _PACKET_IN_NX.size
     start = at + (length + 7) // 8 * 8 + 2
     if len(data) < start:
-        raise OFError("OFPBRC_BAD_LEN", "truncated NXT_PACKET_IN")
+        raise OFError("OFPBMC_BAD_LEN", "truncated NXT_PACKET_IN")
     match = oxm_decode(data[at : at + length], strict=False)
     return cls(
         data[start:], total, reason, False, table, cookie, _in_port(match), match,
@@ -172,10 +172,6 @@ def property_bytes(kind: int, value: bytes) -> bytes:
 def _read_in_nx2(cls, data, version):
     found = {}
     for kind, value in properties(data):
-        if kind not in range(9):
-            if kind & 1:  # as ofp-prop has it: odd experimenter types would be critical
-                raise OFError("OFPBPC_BAD_TYPE", f"property {kind}")
-            continue
         if _FIXED.get(kind, len(value)) != len(value):
             raise OFError("OFPBPC_BAD_LEN", f"property {kind} of {len(value)} bytes")
         found[kind] = value
@@ -222,12 +218,13 @@ wire(
     row(ONLY10, MSG, 10, Body(_PACKET_IN_10.size, 1, _read_in_10, _write_in_10)),
     row(FROM13, MSG, 10, Body(_PACKET_IN_13.size + 8, 1, _read_in_13, _write_in_13)),
     row(ANY, NX, 17, Body(_PACKET_IN_NX.size, 1, _read_in_nx, _write_in_nx), "nxt_packet_in"),
-    row(ANY, NX, 30, Body(0, 1, _read_in_nx2, _write_in_nx2), "nxt_packet_in2"),
+    row(ANY, NX, 30, Body(0, 8, _read_in_nx2, _write_in_nx2), "nxt_packet_in2"),
 )(PacketIn)
 
 
 # PACKET_OUT
 
+_SOURCES = (OFPP_LOCAL, OFPP_CONTROLLER, OFPP_NONE)  # reserved ports that a packet may be from
 _PACKET_OUT_10 = Struct("!IHH")
 _PACKET_OUT_11 = Struct("!IIH6x")
 
@@ -238,8 +235,11 @@ def _packet_out(head, read_port, write_port):
         end = head.size + length
         if end > len(data):
             raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
+        port = read_port(port)
+        if port >= OFPP_MAX and port not in _SOURCES:
+            raise OFError("OFPBRC_BAD_PORT", f"packet from port {port:#x}")
         actions = decode_actions(data[head.size : end], version)
-        return cls(data[end:], read_port(port), actions, _buffer(buffer_id))
+        return cls(data[end:], port, actions, _buffer(buffer_id))
 
     def write(m, version):
         actions = encode_actions(m.actions, version)

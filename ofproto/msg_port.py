@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from .errors import OFError
-from .fields import OFPP_ALL, OFPP_NONE, port_to_32
+from .fields import OFPP_ALL, OFPP_MAX, OFPP_NONE, port_to_32
 from .msg_base import (
     EMPTY,
     FROM11,
@@ -267,24 +267,6 @@ class PortMod(Message):
 # Port descriptions and statistics
 
 
-def _all_as_none(name, layout, every):
-    """A request whose port `every` (in that version) means all of them, None here."""
-
-    def read(cls, data, version):
-        found = cls(**layout.unpack(data))
-        if getattr(found, name) == every:
-            setattr(found, name, None)
-        return found
-
-    def write(message, version):
-        if getattr(message, name) is None:
-            message = type(message)(*(every if n == name else getattr(message, n)
-                                      for n in layout.names))  # fmt: skip
-        return layout.pack(message)
-
-    return Body(layout.size, 0, read, write)
-
-
 @wire(row((OF10, 5), REQUEST, 13, EMPTY))
 @dataclass(slots=True)
 class PortDescRequest(Message):
@@ -360,12 +342,25 @@ class PortStatsReply(Message):
 # Queues
 
 
+_QUEUES_10 = Layout("port_no:port16? pad:2 queue_id:u32?")
+
+
+def _read_queues_10(cls, data, version):
+    found = _QUEUES_10.read(cls, data, version)
+    if found.port_no == OFPP_ALL:
+        found.port_no = None
+    return found
+
+
+def _write_queues_10(m, version):
+    port = OFPP_ALL if m.port_no is None else m.port_no
+    return _QUEUES_10.pack(QueueStatsRequest(port, m.queue_id))
+
+
 @wire(
-    row(ONLY10, REQUEST, 5,
-        _all_as_none("port_no", Layout("port_no:port16 pad:2 queue_id:u32?"), OFPP_ALL)),
-    row(FROM11, REQUEST, 5,
-        _all_as_none("port_no", Layout("port_no:port32 queue_id:u32?"), OFPP_NONE)),
-)  # fmt: skip
+    row(ONLY10, REQUEST, 5, Body(_QUEUES_10.size, 0, _read_queues_10, _write_queues_10)),
+    row(FROM11, REQUEST, 5, Layout("port_no:port32? queue_id:u32?")),
+)
 @dataclass(slots=True)
 class QueueStatsRequest(Message):
     """None: all."""
@@ -404,9 +399,21 @@ class QueueStatsReply(Message):
     more: bool = False
 
 
+def _one_port(layout):
+    """A request about a physical port; from 1.1 on about all of them, too."""
+
+    def read(cls, data, version):
+        found = layout.read(cls, data, version)
+        if found.port_no >= OFPP_MAX and (version == OF10 or found.port_no != OFPP_NONE):
+            raise OFError("OFPQOFC_BAD_PORT", f"port {found.port_no:#x}")
+        return found
+
+    return Body(layout.size, 0, read, layout.write)
+
+
 @wire(
-    row(ONLY10, MSG, 20, Layout("port_no:port16 pad:2")),
-    row(UP_TO_13, MSG, 22, Layout("port_no:port32 pad:4")),
+    row(ONLY10, MSG, 20, _one_port(Layout("port_no:port16 pad:2"))),
+    row(UP_TO_13, MSG, 22, _one_port(Layout("port_no:port32 pad:4"))),
 )
 @dataclass(slots=True)
 class QueueGetConfigRequest(Message):

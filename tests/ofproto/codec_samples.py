@@ -32,31 +32,35 @@ FLOW = {"priority": 7, "table_id": 3, "cookie": 0x1234, "duration_sec": 9, "dura
 MASKS = {"packet_in": (0x3F, 1), "port_status": (7, 0), "flow_removed": (15, 4)}
 FEATURES = {
     "instructions": [1, 3, 4],
-    "next_tables": [1, 2, 3],
+    "next_tables": [4, 5, 6],
+    "write_actions": [22],
     "apply_actions": [0, 25],
     "match": [(BY_NAME["ip_src"], True), (BY_NAME["in_port_oxm"], False), (0x80000200, False)],
     "wildcards": [],
     "write_setfield": [(BY_NAME["dp_hash"], False)],
+    "apply_setfield": [(BY_NAME["ip_src"], False)],
 }
 BAND = m.Band(m.BAND_DSCP_REMARK, 1000, 100, 2)
 BUCKET = m.Bucket(3, 7, None, [Output(7)])
 
 
 def flow_mods():
-    yield m.FlowMod(match=match(TCP), instructions=OUTPUT, cookie=1, flags=7), BOTH, {}
+    yield m.FlowMod(match=match(TCP), instructions=OUTPUT, cookie=1, flags=7), OF10, {}
     yield m.FlowMod(match=match(TCP), instructions=SET_10, flags=4), OF10, {}
-    yield m.FlowMod(match=match(TCP), instructions=SET_13), OF13, {}
-    yield m.FlowMod(m.ADD, match("arp,arp_op=1"), 1, 2, table_id=9, idle_timeout=3, flags=4,
-                    hard_timeout=4, buffer_id=5, instructions=TO_CONTROLLER), OF13, {}  # fmt: skip
+    yield m.FlowMod(match=match(TCP), table_id=0, instructions=SET_13), OF13, {}
+    times = {"idle_timeout": 3, "hard_timeout": 4, "buffer_id": 5}
+    arp = match("arp,dl_vlan=5,arp_op=1")
+    yield m.FlowMod(m.ADD, arp, 1, 2, table_id=9, **times, instructions=TO_CONTROLLER), OF13, {}
     yield m.FlowMod(m.ADD, match(NXM), flags=4, instructions=NX_ACTIONS), OF10, {"nxm": True}
     for command in (m.MODIFY, m.MODIFY_STRICT, m.DELETE, m.DELETE_STRICT):
-        yield m.FlowMod(command, match(TCP), out_port=4, instructions=OUTPUT), BOTH, {}
-        yield m.FlowMod(command, match(TCP), cookie=1, cookie_mask=3), OF13, {}
+        yield m.FlowMod(command, match(TCP), out_port=4, instructions=OUTPUT), OF10, {}
+        yield m.FlowMod(command, match(TCP), table_id=0, out_port=4, instructions=OUTPUT), OF13, {}
+        yield m.FlowMod(command, match(TCP), cookie=1, cookie_mask=3, table_id=1), OF13, {}
         yield m.FlowMod(command, match(TCP), cookie=1, cookie_mask=3), OF10, {"nxm": True}
     yield m.FlowMod(m.MODIFY, match(TCP), new_cookie=9), OF10, {}
     yield m.FlowMod(m.MODIFY, match(TCP), 5, 1, 1, new_cookie=9), OF10, {"nxm": True}
     yield m.FlowMod(m.DELETE, match(TCP), out_group=4, flags=0x1F), OF13, {}
-    yield m.FlowMod(match=match(TCP), instructions=PIPELINE, flags=0x1F), OF13, {}
+    yield m.FlowMod(match=match(TCP), table_id=0, instructions=PIPELINE, flags=0x1F), OF13, {}
 
 
 def packets():
@@ -71,7 +75,7 @@ def packets():
     yield m.PacketIn(data, 60, m.R_INVALID_TTL, **more, format="nxt_packet_in"), BOTH, {}
     yield m.PacketIn(data, 60, **more, format="nxt_packet_in2"), BOTH, {}
     yield m.PacketIn(data, 61, **more, buffer_id=1, format="nxt_packet_in2", userdata=b"\1\2",
-                     continuation=bytes(9)), BOTH, {}  # fmt: skip
+                     continuation=b"\0\5\0\5\1\0\0\0"), BOTH, {}  # fmt: skip
 
 
 def flows():
@@ -171,9 +175,9 @@ def core():
     yield m.GetAsyncRequest(), OF13, {}
     yield m.GetAsyncReply(MASKS), OF13, {}
     yield m.SetAsync(MASKS), BOTH, {}
-    yield m.SetAsync({"packet_in": (0x3F, 8), "role_status": (0, 1)}, nx2=True), BOTH, {}
+    yield m.SetAsync({"packet_in": (0x3F, 4), "role_status": (None, 1)}, nx2=True), BOTH, {}
     for name in ("openflow10", "nxm"):
-        yield m.NxSetFlowFormat(name), BOTH, {}
+        yield m.NxSetFlowFormat(name), OF10, {}
     for name in ("standard", "nxt_packet_in", "nxt_packet_in2"):
         yield m.NxSetPacketInFormat(name), BOTH, {}
     for enable in (True, False):
