@@ -53,8 +53,8 @@ def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
     if magic != MAGIC:
         raise OvsdbError(
             "ovsdb error",
-            f"{path}: cannot open log file of type {magic.decode()}: only standalone databases"
-            f" (type {MAGIC.decode()}) are supported",
+            f"{path}: cannot open log file of type {magic.decode()} (at offset {offset}): only"
+            f" standalone databases (type {MAGIC.decode()}) are supported",
         )
     end = header.end() + int(length)
     if end > len(data):

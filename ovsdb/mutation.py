@@ -124,11 +124,10 @@ def _parse_elements(column: Column, mutator: str, json: list, symbols: Symbols) 
         raise _mismatch(column, mutator, json)
     if mutator == "insert":
         return type_.resized(0, type_.max).parse(json[2], symbols)
-    anything = type_.resized(0, UNLIMITED)
-    if type_.is_map and not _looks_like_map(json[2]):
-        anything = ColumnType(type_.key, None, 0, UNLIMITED)
-    return anything.parse(json[2], symbols)
-
-
-def _looks_like_map(json: Any) -> bool:
-    return type(json) is list and len(json) == 2 and json[0] == "map"
+    try:
+        return type_.resized(0, UNLIMITED).parse(json[2], symbols)
+    except OvsdbError:
+        if not type_.is_map:
+            raise
+    # What is no map may be a set of keys.
+    return ColumnType(type_.key, None, 0, UNLIMITED).parse(json[2], symbols)

@@ -161,10 +161,11 @@ def _uuid_of_insert(context: Context, table: Table, name: str | None, given: str
 def _select(context: Context, members: Members) -> dict:
     table = _table(context, members)
     where = members.need("where", (list,))
-    columns = _columns(members, table)
+    names = members.get("columns", (list,))
     members.finish()
-    encoders = [(column.name, column.type.encode) for column in columns]
     rows = _where(context, members, table, where)
+    columns = _columns(table, names)
+    encoders = [(column.name, column.type.encode) for column in columns]
     if not any(column.name in ("_uuid", "_version") for column in columns):
         # Like ovsdb-server: rows that look the same are given once.
         rows = list(
@@ -173,8 +174,7 @@ def _select(context: Context, members: Members) -> dict:
     return {"rows": [{name: encode(row[name]) for name, encode in encoders} for row in rows]}
 
 
-def _columns(members: Members, table: Table) -> list[Column]:
-    json = members.get("columns", (list,))
+def _columns(table: Table, json: list | None) -> list[Column]:
     if json is None:
         return list(table.schema.all_columns.values())
     return table.schema.parse_columns(json)
@@ -231,14 +231,14 @@ def _wait(context: Context, members: Members) -> dict:
     timeout = members.get("timeout", (int, float))
     table = _table(context, members)
     where = members.need("where", (list,))
-    columns = _columns(members, table)
+    column_names = members.get("columns", (list,))
     until = members.need("until", (str,))
     json = members.need("rows", (list,))
     members.finish()
+    rows = _where(context, members, table, where)
+    names = [column.name for column in _columns(table, column_names)]
     if until not in ("==", "!="):
         fail('"until" must be "==" or "!="', until)
-    rows = _where(context, members, table, where)
-    names = [column.name for column in columns]
     found = {tuple([as_key(row[name]) for name in names]) for row in rows}
     if (found == _wanted(context, table, names, json)) == (until == "=="):
         return {}
