@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -10,7 +11,7 @@ pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(180)]
 
 # The limits because not every machine lets a container raise its own.
 LIMITS = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]
-RUN = ["run", "--detach", "--runtime=runc", "--network=none", *LIMITS]
+RUN = ["run", "--detach", "--runtime=runc", "--network=none", "--cap-add=NET_RAW", *LIMITS]
 
 
 def why_not():
@@ -28,7 +29,8 @@ def podman(tmp_path):
     """A function that runs podman on a storage of its own, which ends with the test."""
     if reason := why_not():
         pytest.skip(reason)
-    base = ["podman", f"--root={tmp_path}/root", f"--runroot={tmp_path}/run"]
+    run_root = tempfile.mkdtemp(prefix="pyvs-")  # podman wants a path of 50 characters at most
+    base = ["podman", f"--root={tmp_path}/root", f"--runroot={run_root}"]
     base += ["--storage-driver=vfs", "--cgroup-manager=cgroupfs", f"--tmpdir={tmp_path}/tmp"]
 
     def run(*words, check=True):
@@ -41,6 +43,7 @@ def podman(tmp_path):
 
     yield run
     run("rm", "--force", "--all", "--time", "0", check=False)
+    shutil.rmtree(run_root, ignore_errors=True)
 
 
 @pytest.fixture
@@ -55,52 +58,62 @@ def root_file_system(tmp_path):
     return root
 
 
-def attach(switch, podman, name, address):
-    """Give a running container an eth0 whose other end, NAME, is a port of br0."""
-    pid = podman("inspect", "--format", "{{.State.Pid}}", name)
-    host = switch.host
-    host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-c")
-    host.run("ip", "link", "set", name, "up")
-    host.run("ip", "link", "set", f"{name}-c", "netns", pid)
-    inside = ["nsenter", f"--target={pid}", "--net", "ip"]
-    for words in (
-        f"link set {name}-c name eth0",
-        f"address add {address} dev eth0",
-        "link set eth0 up",
-    ):
-        subprocess.run([*inside, *words.split()], check=True)
-    switch.vsctl("add-port", "br0", name, "--", "set", "interface", name, f"external_ids:id={pid}")
-
-
-def test_two_containers_ping(switch, podman, root_file_system):
+@pytest.fixture
+def pods(switch, podman, root_file_system):
+    """The bridge br0 with two containers, pod1 and pod2, on it."""
     switch.vsctl("add-br", "br0")
-    for name, address in (("pod1", "10.0.0.1/24"), ("pod2", "10.0.0.2/24")):
-        podman(*RUN, f"--name={name}", "--rootfs", str(root_file_system), "/bin/sleep", "300")
-        attach(switch, podman, name, address)
-    output = podman("exec", "pod1", "/bin/ping", "-c", "3", "10.0.0.2")
+    made = Pods(switch, podman, root_file_system)
+    for name in Pods.ADDRESSES:
+        made.start(name)
+        switch.vsctl("add-port", "br0", name)
+    return made
+
+
+class Pods:
+    """Containers, each with an eth0 whose other end, a device with the container's name, is
+    what the bridge has."""
+
+    ADDRESSES = {"pod1": "10.0.0.1", "pod2": "10.0.0.2"}
+
+    def __init__(self, switch, podman, root):
+        self.switch = switch
+        self.podman = podman
+        self.root = root
+
+    def start(self, name):
+        """Run a container, and give it its veth."""
+        self.podman(*RUN, f"--name={name}", "--rootfs", str(self.root), "/bin/sleep", "300")
+        pid = self.podman("inspect", "--format", "{{.State.Pid}}", name)
+        host = self.switch.host
+        host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-c")
+        host.run("ip", "link", "set", name, "up")
+        host.run("ip", "link", "set", f"{name}-c", "netns", pid)
+        for words in (
+            f"link set {name}-c name eth0",
+            f"address add {self.ADDRESSES[name]}/24 dev eth0",
+            "link set eth0 up",
+        ):
+            subprocess.run(
+                ["nsenter", f"--target={pid}", "--net", "ip", *words.split()], check=True
+            )
+
+    def ping(self):
+        """What ping in pod1 prints of pod2."""
+        return self.podman("exec", "pod1", "/bin/ping", "-c", "3", self.ADDRESSES["pod2"])
+
+
+def test_two_containers_ping(pods):
+    output = pods.ping()
     assert "3 packets received" in output, output
 
 
-def test_a_container_that_comes_back_is_connected_again(switch, podman, root_file_system):
+def test_a_container_that_comes_back_is_connected_again(pods):
     """Its veth goes with it; a new one of the same name gets the same port number."""
-    switch.vsctl("add-br", "br0")
-    for name, address in (("pod1", "10.0.0.1/24"), ("pod2", "10.0.0.2/24")):
-        podman(*RUN, f"--name={name}", "--rootfs", str(root_file_system), "/bin/sleep", "300")
-        attach(switch, podman, name, address)
+    switch = pods.switch
     number = switch.get("interface", "pod2", "ofport")
-    podman("rm", "--force", "--time", "0", "pod2")
+    pods.podman("rm", "--force", "--time", "0", "pod2")
     switch.vsctl("wait-until", "interface", "pod2", "ofport=-1")
-    podman(*RUN, "--name=pod2", "--rootfs", str(root_file_system), "/bin/sleep", "300")
-    pid = podman("inspect", "--format", "{{.State.Pid}}", "pod2")
-    host = switch.host
-    host.run("ip", "link", "add", "pod2", "type", "veth", "peer", "name", "pod2-c")
-    host.run("ip", "link", "set", "pod2", "up")
-    host.run("ip", "link", "set", "pod2-c", "netns", pid)
-    for words in (
-        "link set pod2-c name eth0",
-        "address add 10.0.0.2/24 dev eth0",
-        "link set eth0 up",
-    ):
-        subprocess.run(["nsenter", f"--target={pid}", "--net", "ip", *words.split()], check=True)
+    pods.start("pod2")
     switch.vsctl("wait-until", "interface", "pod2", f"ofport={number}")
-    assert "3 packets received" in podman("exec", "pod1", "/bin/ping", "-c", "3", "10.0.0.2")
+    output = pods.ping()
+    assert "3 packets received" in output, output
