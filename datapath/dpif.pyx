@@ -154,7 +154,12 @@ cdef class Dpif:
 
     def port_dump(self):
         """All ports by number."""
-        return [PortInfo(**port) for port in self._request("port_dump")[0]["ports"]]
+        ports, behind = [], 0
+        while behind is not None:
+            body = self._request("port_dump", behind=behind)[0]
+            ports += [PortInfo(**port) for port in body["ports"]]
+            behind = body["behind"]
+        return ports
 
     def port_inject(self, port_no, frame):
         """A frame as if the (dummy) port had received it."""
@@ -343,6 +348,73 @@ cdef class Dpif:
             else:
                 result |= self._push(i, DOWN_INSTALL, NULL, ufid, key, mask, actions, length)
         return result
+
+
+# --- upcalls for Python: tests, and who wants to see what comes up
+
+Upcall = namedtuple("Upcall", "type worker reason key vnet userdata packet")
+
+
+cdef object _copy_upcall(const upcall *u):
+    return Upcall(
+        u.type, u.worker, u.reason, (<const char *> &u.key)[:KEY_DP_SIZE], dict(u.vnet),
+        u.userdata[:u.userdata_size], u.packet[:u.packet_size],
+    )
+
+
+def take_upcall(Dpif dpif not None):
+    """The next packet that came up as an Upcall, or None."""
+    cdef upcall u
+    if not dpif.next_upcall(&u):
+        return None
+    copy = _copy_upcall(&u)
+    dpif.release_upcall(&u)
+    return copy
+
+
+def answer_upcall(Dpif dpif not None, given, bytes actions, key=None, mask=None):
+    """Run actions on an Upcall's packet; with key and mask, also install a flow that has them.
+
+    False where the ring is full.
+    """
+    cdef upcall u
+    cdef flow_key k, m
+    cdef bytes words, packet, ufid
+    memset(&u, 0, sizeof(u))
+    u.worker = given.worker
+    if not u.worker < dpif.n_workers:
+        raise ValueError(f"there is no worker {given.worker}")
+    u.vnet = given.vnet
+    packet, words = given.packet, given.key
+    memcpy(&u.key, <const char *> words, min(KEY_DP_SIZE, len(words)))
+    u.packet = packet
+    u.packet_size = <uint32_t> len(packet)
+    if key is None:
+        return dpif.execute_upcall(&u, actions, <uint32_t> len(actions)) == 0
+    memset(&k, 0, sizeof(k))
+    memset(&m, 0, sizeof(m))
+    words = bytes(key[:KEY_DP_SIZE])
+    memcpy(&k, <const char *> words, len(words))
+    words = bytes(mask[:KEY_DP_SIZE])
+    memcpy(&m, <const char *> words, len(words))
+    ufid = flow.ufid(bytes(key[:KEY_DP_SIZE]), words)
+    return dpif.install_and_execute(&u, ufid, &k, &m, actions, <uint32_t> len(actions)) == 0
+
+
+def push_down(Dpif dpif not None, uint32_t worker, bytes record):
+    """Put any bytes into a worker's down ring, as a handler gone mad would.  False: no room."""
+    cdef uint8_t *at
+    cdef uint64_t one = 1
+    if worker >= dpif.n_workers:
+        raise ValueError(f"there is no worker {worker}")
+    at = ring_reserve(&dpif.down[worker], <uint32_t> len(record))
+    if at == NULL:
+        return False
+    memcpy(at, <const char *> record, len(record))
+    ring_commit(&dpif.down[worker])
+    if ring_must_wake(&dpif.down[worker]):
+        write(dpif.wake[worker], &one, 8)
+    return True
 
 
 cdef bint read_upcall(upcall *u, uint32_t worker, const uint8_t *at, uint32_t length) noexcept:

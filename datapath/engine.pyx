@@ -29,6 +29,7 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 UP_RING = 8 << 20               # a GSO frame takes 64 KiB of it
 DOWN_RING = 8 << 20
+MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
 
 TYPES = {
@@ -92,7 +93,7 @@ cdef class Engine:
 
     def _free_number(self, wanted):
         if wanted is not None:
-            if not 0 < wanted < MAX_PORTS:
+            if type(wanted) is not int or not 0 < wanted < MAX_PORTS:
                 raise EngineError(error_numbers.EINVAL, f"{wanted}: not a port number")
             if wanted in self.ports:
                 raise EngineError(error_numbers.EBUSY, f"port {wanted} is in use")
@@ -110,6 +111,8 @@ cdef class Engine:
         cdef command c
         if type not in TYPES:
             raise EngineError(error_numbers.EAFNOSUPPORT, f"{type}: unknown port type")
+        if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME:
+            raise EngineError(error_numbers.EINVAL, f"{name}: not a port name")
         if any(port.name == name for port in self.ports.values()):
             raise EngineError(error_numbers.EEXIST, f"{name} is a port already")
         number = self._free_number(port_no)
@@ -156,10 +159,10 @@ cdef class Engine:
         del self.ports[number]
         dev.close()
 
-    def port_dump(self):
-        """What PortInfo tells, as dictionaries."""
+    def port_dump(self, behind=0, count=None):
+        """What PortInfo tells, as dictionaries: of `count` ports with numbers above `behind`."""
         rows = []
-        for number in sorted(self.ports):
+        for number in sorted(n for n in self.ports if n > behind)[:count]:
             port = self.ports[number]
             port.refresh()
             rows.append({
@@ -334,22 +337,27 @@ cdef class Engine:
         """
         cdef Worker worker
         cdef command c
-        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        fds = [event]
-        for worker in self.workers:
-            up, down = create_memory(UP_RING), create_memory(DOWN_RING)
-            fds += [up, down, os.dup(worker.w.wake_fd)]
-            memset(&c, 0, sizeof(c))
-            c.kind = COMMAND_RINGS
-            c.up_fd = up
-            c.down_fd = down
-            # Each worker closes its copy when the next rings come.
-            c.up_event = os.dup(event)
-            worker.run_command(&c)
-            if c.error:
-                for fd in fds:
-                    os.close(fd)
-                raise EngineError(c.error)
+        fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)]
+        try:
+            for worker in self.workers:
+                up = create_memory(UP_RING)
+                fds.append(up)
+                down = create_memory(DOWN_RING)
+                fds += [down, os.dup(worker.w.wake_fd)]
+                memset(&c, 0, sizeof(c))
+                c.kind = COMMAND_RINGS
+                c.up_fd = up
+                c.down_fd = down
+                # Each worker closes its copy when the next rings come.
+                c.up_event = os.dup(fds[0])
+                worker.run_command(&c)
+                if c.error:
+                    raise EngineError(c.error)
+        except (OSError, EngineError):
+            for fd in fds:
+                os.close(fd)
+            self.detach()
+            raise
         return fds
 
     def detach(self):

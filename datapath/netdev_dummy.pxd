@@ -13,6 +13,7 @@ cdef struct dummy_io:
     dummy_frame *first
     dummy_frame *last
     uint32_t n
+    uint32_t bytes              # of all frames together
     uint32_t locked
 
 # Takes all frames that were sent; the caller frees each.

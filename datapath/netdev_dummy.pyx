@@ -14,6 +14,7 @@ from datapath.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, netdev_side, rx
 
 cdef enum:
     QUEUE_LIMIT = 1024          # frames that wait for being read
+    BYTES_LIMIT = 2 << 20       # and their bytes: one answer carries them all
 
 
 cdef uint32_t dummy_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
@@ -35,7 +36,7 @@ cdef inline void _unlock(dummy_io *io) noexcept nogil:
 
 cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side *side) noexcept nogil:
     cdef dummy_frame *frame
-    if io.n >= QUEUE_LIMIT:
+    if io.n >= QUEUE_LIMIT or io.bytes + size > BYTES_LIMIT:
         side.drops[DROP_TX_QUEUE_FULL] += 1
         return
     frame = <dummy_frame *> malloc(sizeof(dummy_frame) + size)
@@ -52,6 +53,7 @@ cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side 
         io.last.next = frame
     io.last = frame
     io.n += 1
+    io.bytes += size
     side.tx_packets += 1
     side.tx_bytes += size
 
@@ -71,7 +73,7 @@ cdef dummy_frame *dummy_take(dummy_io *io) noexcept nogil:
     _lock(io)
     first = io.first
     io.first = io.last = NULL
-    io.n = 0
+    io.n = io.bytes = 0
     _unlock(io)
     return first
 

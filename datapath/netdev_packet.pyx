@@ -227,17 +227,21 @@ cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *s
             i += 1
 
 
+cdef bint _unbound(int fd) noexcept nogil:
+    """Whether the interface was unregistered or left the namespace: then the kernel unbinds."""
+    cdef sockaddr_ll address
+    cdef unsigned int length = sizeof(sockaddr_ll)
+    address.sll_ifindex = 0
+    return getsockname(fd, <sockaddr *> &address, &length) == 0 and address.sll_ifindex <= 0
+
+
 cdef void packet_link_error(netdev *dev) noexcept nogil:
     cdef packet_io *io = <packet_io *> dev.private
     cdef int error = 0
     cdef unsigned int length = sizeof(error)
-    cdef sockaddr_ll address
     dev.link_errors += 1
     getsockopt(io.rx_fd, SOL_SOCKET, SO_ERROR, &error, &length)
-    length = sizeof(sockaddr_ll)
-    address.sll_ifindex = 0
-    # The kernel unbinds the socket when its interface is unregistered or leaves the namespace.
-    if getsockname(io.rx_fd, <sockaddr *> &address, &length) == 0 and address.sll_ifindex <= 0:
+    if _unbound(io.rx_fd):
         dev.dead = True
 
 
@@ -318,6 +322,9 @@ cdef class PacketNetdev(Netdev):
         cdef unsigned int length = sizeof(counts)
         if self.rx_socket is None:
             return
+        # A link that went down before it was deleted says so once only, and too early.
+        if _unbound(self.io.rx_fd):
+            self.dev.dead = True
         # Reading resets the kernel's counters.
         if getsockopt(self.io.rx_fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
             self.dev.sides[self.dev.n_sides - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops

@@ -57,6 +57,7 @@ cdef enum:
     SPIN_NS = 50000             # before sleeping: answers often follow within such a time
     LOOK_ROUND = 8              # rounds between two looks at the ports that were quiet
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
+    ANSWERING = 4               # ports sent to at once, at most, that are expected to answer
 
 
 cdef inline uint64_t clock_ns() noexcept nogil:
@@ -261,6 +262,9 @@ cdef void flush_frames(worker *w) noexcept nogil:
             side.drops[DROP_PORT_DOWN] += n
         else:
             dev.send(dev, w.messages, n, side)
+            # The answer often lies there already: the kernel delivers within the system call.
+            if w.n_sending <= ANSWERING and dev.owner == w.id and dev.rx_fd >= 0:
+                add_hot(w, dev)
     w.n_sending = w.n_frames = w.arena_used = 0
 
 

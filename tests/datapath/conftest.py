@@ -1,6 +1,41 @@
-"""Hypothesis without its deadline: no test may fail because the machine is busy."""
+"""Hypothesis without its deadline, as no test may fail because the machine is busy; processes."""
 
+import pytest
+from dp_process import Process
 from hypothesis import settings
+
+from tests import daemons
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def datapath():
+    """A datapath process for dummy ports."""
+    made = Process()
+    try:
+        yield made
+        made.check()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def net():
+    """A datapath process in a network namespace of its own."""
+    reason = daemons.missing()
+    if reason:
+        pytest.skip(reason)
+    host = daemons.Namespace()
+    made = None
+    try:
+        made = Process(host=host)
+        yield made
+        made.check()
+    finally:
+        try:
+            if made:
+                made.close()
+        finally:
+            host.close()
