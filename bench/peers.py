@@ -69,6 +69,21 @@ class Pyvs(Peer):
             self.sh(f"pyvs-vsctl add-port br0 {port}")
 
 
+class PyvsDatapath(Peer):
+    """The datapath process alone, with a flow for each direction put into it."""
+
+    name = "datapath"
+
+    def start_switch(self) -> None:
+        run = f"/run/pyvs-{self.name}"
+        os.makedirs(run)
+        self.sh(f"pyvs-datapath --rundir={run} --detach --no-chdir --pidfile --log-file")
+        self.dpctl = f"pyvs-dpctl --rundir={run}"
+        self.sh(f"{self.dpctl} add-if {' '.join(self.ports)}")
+        for here, there in ((1, 2), (2, 1)):
+            self.sh(f"{self.dpctl} add-flow 'in_port({here})' {there}")
+
+
 class OpenVSwitch(Peer):
     """Userspace datapath; ports are AF_PACKET, polled by its main thread, as it does by default."""
 
@@ -118,4 +133,4 @@ class LinuxBridge(Peer):
             self.sh(f"ip link set {port} master lb0")
 
 
-ALL = {peer.name: peer for peer in (Pyvs, OpenVSwitch, OpenVSwitchTso, LinuxBridge)}
+ALL = {peer.name: peer for peer in (Pyvs, PyvsDatapath, OpenVSwitch, OpenVSwitchTso, LinuxBridge)}
