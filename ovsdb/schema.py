@@ -502,14 +502,14 @@ class TableSchema:
             fail("array of distinct column names expected", json)
         return tuple(json)
 
-    def to_json(self, default_is_root: bool) -> dict:
-        """The <table-schema>; `default_is_root`: no table of the schema says isRoot."""
+    def to_json(self, says_root: bool) -> dict:
+        """The <table-schema>; `says_root`: with isRoot, if the table is a root."""
         json: dict[str, Any] = {
             "columns": {name: column.to_json() for name, column in self.columns.items()}
         }
         if self.max_rows != UNLIMITED:
             json["maxRows"] = self.max_rows
-        if self.is_root and not default_is_root:
+        if self.is_root and says_root:
             json["isRoot"] = True
         if self.indexes:
             json["indexes"] = [list(index) for index in self.indexes]
@@ -552,7 +552,6 @@ class DatabaseSchema:
         self.version = version
         self.cksum = cksum
         self.tables: dict[str, TableSchema] = {}
-        self.default_is_root = False
 
     @classmethod
     def from_json(cls, json: Any) -> "DatabaseSchema":
@@ -574,7 +573,6 @@ class DatabaseSchema:
         self._check_references()
         if not any(table.is_root for table in self.tables.values()):
             # Schemas older than garbage collection say isRoot nowhere.
-            self.default_is_root = True
             for table in self.tables.values():
                 table.is_root = True
         return self
@@ -601,7 +599,7 @@ class DatabaseSchema:
             json["version"] = self.version
         if self.cksum:
             json["cksum"] = self.cksum
-        json["tables"] = {
-            name: table.to_json(self.default_is_root) for name, table in self.tables.items()
-        }
+        # Where all are roots, nobody needs to say so.
+        says_root = not all(table.is_root for table in self.tables.values())
+        json["tables"] = {name: table.to_json(says_root) for name, table in self.tables.items()}
         return json

@@ -235,11 +235,11 @@ def directory():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def insert(table, name=None, uuid=None, **row):
+def insert(table, named=None, uuid=None, **row):
     """An insert operation."""
     operation = {"op": "insert", "table": table, "row": row}
-    if name:
-        operation["uuid-name"] = name
+    if named:
+        operation["uuid-name"] = named
     if uuid:
         operation["uuid"] = uuid
     return operation

@@ -60,7 +60,7 @@ class Writer(threading.Thread):
 
 def write_until_killed(server, chance, first):
     """Have writers at work, kill the server at a random moment; what they have acknowledged."""
-    writers = [Writer(server.client(), first + k * 1_000_000) for k in range(WRITERS)]
+    writers = [Writer(server.client(), first + k * 10_000_000) for k in range(WRITERS)]
     for writer in writers:
         writer.start()
     goal = chance.randrange(1, 60)
