@@ -140,7 +140,7 @@ class PassiveRemote:
         if self.listener is None:
             self._open()
         else:
-            self.listener.run_timer(now)
+            self.listener.resume()
 
     def connections(self) -> list[Connection]:
         """The clients that came by this remote."""

@@ -157,6 +157,7 @@ class Loop:
         self.connections: set[Connection] = set()
         self.dirty: set[Connection] = set()  # may have output, or are to be closed
         self.busy: set[Connection] = set()  # have messages left to handle
+        self.paused: set[Listener] = set()  # found no descriptor for a client
         self.now = msec()
         self._next_scan = self.now + SCAN_MSEC
         # Called about once a second with the time in ms.
@@ -177,6 +178,8 @@ class Loop:
         self.connections.discard(connection)
         self.dirty.discard(connection)
         self.busy.discard(connection)
+        for listener in list(self.paused):
+            listener.resume()
 
     def run(self, wait_ms: float | None) -> None:
         """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
@@ -245,7 +248,6 @@ class Listener:
         self.probe_interval = 0
         self.connections: set[Connection] = set()
         self._count = 0
-        self._paused = False
         sock.setblocking(False)
         loop.register(sock.fileno(), select.EPOLLIN, self._accept)
 
@@ -274,14 +276,14 @@ class Listener:
 
     def _pause(self) -> None:
         """No descriptors left: do not spin on the waiting client, try again later."""
-        if not self._paused:
-            self._paused = True
+        if self not in self.loop.paused:
+            self.loop.paused.add(self)
             self.loop.unregister(self.sock.fileno())
 
-    def run_timer(self, _now: float) -> None:
-        """Resume after a pause."""
-        if self._paused:
-            self._paused = False
+    def resume(self) -> None:
+        """Accept again after a pause; another socket was closed, or time has passed."""
+        if self in self.loop.paused:
+            self.loop.paused.discard(self)
             self.loop.register(self.sock.fileno(), select.EPOLLIN, self._accept)
 
     def live_connections(self) -> list[Connection]:
@@ -291,8 +293,8 @@ class Listener:
 
     def close(self, reason: str) -> None:
         """Stop listening, and end the clients' connections."""
-        if not self._paused:
-            self.loop.unregister(self.sock.fileno())
+        self.loop.unregister(self.sock.fileno())
+        self.loop.paused.discard(self)
         if self.sock.family == socket.AF_UNIX:
             _unlink(self.sock.getsockname())
         self.sock.close()

@@ -1,0 +1,185 @@
+"""What clients may do without harm to others: not reading, coming in masses, sending much."""
+
+import json
+import os
+import resource
+import select as polling
+import socket
+
+import pytest
+from ovsdb_world import Daemon, directory, insert, select, wait_until
+
+from ovsdb import session
+from ovsdb.service import Service
+from ovsdb.session import Session
+
+BLOBS = {
+    "name": "Blobs",
+    "version": "1.0.0",
+    "tables": {
+        "T": {"isRoot": True, "columns": {"name": {"type": "string"}, "blob": {"type": "string"}}}
+    },
+}
+MONITOR = {"method": "monitor", "params": ["Blobs", "m", {"T": {}}], "id": 0}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with directory() as path:
+        started = Daemon("pyvs", path, BLOBS)
+        yield started
+        assert started.process.poll() is None, started.log
+        started.stop()
+
+
+@pytest.fixture
+def client(server):
+    made = server.client()
+    yield made
+    made.transact("Blobs", {"op": "delete", "table": "T", "where": []})
+    made.close()
+
+
+def update(blob):
+    return {"op": "update", "table": "T", "where": [], "row": {"blob": blob}}
+
+
+def test_who_does_not_read_updates_is_let_go(server, client):
+    """Memory stays bounded, and the others get every update."""
+    client.transact("Blobs", insert("T"))
+    deaf = server.connect()
+    deaf.sendall(json.dumps(MONITOR).encode())
+    good = server.client()
+    good.request("monitor", MONITOR["params"])
+    before = server.memory()
+    size, rounds = 500_000, session.MAX_BACKLOG // 1_000_000 + 30
+    for number in range(rounds):
+        client.transact("Blobs", update(f"{number:0{size}}"))
+        [(_, params)] = good.notifications()
+        [row] = params[1]["T"].values()
+        assert row["new"]["blob"].endswith(f"0{number}")
+    assert server.memory() - before < 3 * session.MAX_BACKLOG / 1024
+    # It was disconnected: what the kernel holds for it ends.
+    while deaf.recv(1 << 20):
+        pass
+    deaf.close()
+    good.close()
+    wait_until(lambda: "does not read" in server.log, "a word in the log")
+
+
+def test_who_does_not_read_replies_is_not_read_from(server, client):
+    """Requests pile up in the client's own socket, not in the server."""
+    client.transact("Blobs", insert("T", blob="x" * 1_000_000))
+    greedy = server.connect()
+    greedy.setblocking(False)
+    before = server.memory()
+    request = json.dumps({"method": "transact", "params": ["Blobs", select("T")], "id": 1}).encode()
+    request += b" " * 2000
+    sent = 0
+    poller = polling.poll()
+    poller.register(greedy, polling.POLLOUT)
+    while poller.poll(300):
+        sent += greedy.send(request[sent % len(request) :])
+        client.request("echo", [])
+    assert sent < 50_000_000, "the server goes on reading"
+    assert server.memory() - before < 150_000
+    greedy.close()
+
+
+def test_ten_megabytes(client):
+    blob = "ä€" * 2_000_000
+    assert "uuid" in client.transact("Blobs", insert("T", blob=blob))[0]
+    assert client.transact("Blobs", select("T", columns=["blob"]))[0]["rows"] == [{"blob": blob}]
+
+
+def test_one_client_in_pieces_does_not_stop_the_others(server, client):
+    """A message that comes bit by bit, and never ends, costs its sender only."""
+    slow = server.connect()
+    slow.sendall(b'{"method":"echo","params":["')
+    for _ in range(200):
+        slow.sendall(b"x" * 1000)
+        assert client.request("echo", [1]) == [1]
+    slow.close()
+
+
+def test_a_thousand_connections(server, client):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1100:
+        pytest.skip("too few descriptors are allowed")
+    descriptors = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+    for _ in range(10):
+        socks = [server.connect() for _ in range(100)]
+        for number, sock in enumerate(socks):
+            if number % 3 == 0:
+                sock.sendall(json.dumps(MONITOR).encode()[: number + 1])
+        for sock in socks:
+            sock.close()
+    assert client.request("echo", []) == []
+    wait_until(
+        lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= descriptors,
+        "the descriptors to be closed",
+    )
+
+
+def test_without_descriptors_it_waits_for_better_times(server):
+    """No spinning, no end: who is connected is served on, and who waits comes in later."""
+    with directory() as path:
+        poor = Daemon("pyvs", path, BLOBS)
+        try:
+            used = len(os.listdir(f"/proc/{poor.process.pid}/fd"))
+            limit = used + 5
+            resource.prlimit(poor.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            first = poor.client()
+            crowd = [poor.connect() for _ in range(20)]
+            assert first.request("echo", []) == []
+            for sock in crowd:
+                sock.close()
+            late = poor.client()
+            assert late.request("echo", []) == []
+        finally:
+            poor.stop()
+
+
+def test_many_monitors(server, client):
+    """200 clients get each update; equal monitors share the work."""
+    watchers = [server.client() for _ in range(200)]
+    for watcher in watchers:
+        watcher.request("monitor_cond", ["Blobs", "m", {"T": [{"columns": ["name"]}]}])
+    client.transact("Blobs", insert("T", name="a"), insert("T", name="b"))
+    for watcher in watchers:
+        message = watcher.notification()
+        assert len(message["params"][1]["T"]) == 2
+        watcher.close()
+
+
+def test_backlog_counts_what_was_written(monkeypatch):
+    """Bytes that were written make room; replies do not count as what the client must read."""
+    monkeypatch.setattr(session, "MAX_BACKLOG", 1000)
+    made = Session(Service(), "s")
+    made.reply(1, "x" * 5000)
+    assert not made.closed
+    made.notify("update", ["x" * 500])
+    assert not made.closed
+    made.written(made.backlog)
+    made.output.clear()
+    made.notify("update", ["x" * 600])
+    assert not made.closed
+    made.notify("update", ["x" * 600])
+    assert made.closed and made.backlog == 0
+
+
+def test_sockets_are_for_their_owner(server):
+    assert os.stat(server.socket).st_mode & 0o077 == 0
+
+
+def test_socket_of_a_dead_server_is_taken_over():
+    with directory() as path:
+        started = Daemon("pyvs", path, BLOBS)
+        started.kill()
+        assert os.path.exists(started.socket)
+        started.start()
+        assert started.client().request("echo", []) == []
+        started.stop()
+        assert not os.path.exists(started.socket)
+        with pytest.raises(OSError):
+            socket.socket(socket.AF_UNIX).connect(started.socket)
