@@ -8,7 +8,8 @@ from ofproto.program cimport Program
 
 cdef enum:
     N_STAGES = 4
-    N_TRIES = 4             # IPv4 source, destination, IPv6 source, destination
+    N_L3_TRIES = 4          # IPv4 source, destination, IPv6 source, destination
+    N_TRIES = 6             # source port, destination port
 
 # Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
 # share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
@@ -48,7 +49,7 @@ ctypedef struct subtable:
     uint32_t bucket_mask
     uint32_t n_keys
     int32_t max_priority
-    uint8_t prefix[N_TRIES]         # bits of each address that the mask has as a prefix, or 0
+    uint8_t prefix[N_TRIES]         # bits of each member that the mask has as a prefix, or 0
 
 # What one lookup has asked the tries so far.
 ctypedef struct prefix_state:

@@ -6,7 +6,7 @@ beat what was found.  In each subtable it goes through the words in four stages 
 L4); where no rule has the words up to a stage, it stops there, and only the bits up to that stage
 enter the megaflow's mask: a packet that differs in the other bits misses this subtable, too.
 Before L3, tries of the rules' address prefixes may say, with a few bits of the address, that no
-rule of the subtable can match.
+rule of the subtable can match; before L4, tries of ports do.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -53,11 +53,13 @@ _init_stages()
 cdef flow_key *_no_key = NULL
 cdef size_t TRIE_AT[N_TRIES]
 TRIE_AT[:] = [<size_t> &_no_key.nw_src, <size_t> &_no_key.nw_dst,
-              <size_t> &_no_key.ipv6_src[0], <size_t> &_no_key.ipv6_dst[0]]
+              <size_t> &_no_key.ipv6_src[0], <size_t> &_no_key.ipv6_dst[0],
+              <size_t> &_no_key.tp_src, <size_t> &_no_key.tp_dst]
 cdef uint32_t TRIE_BITS[N_TRIES]
-TRIE_BITS[:] = [32, 32, 128, 128]
+TRIE_BITS[:] = [32, 32, 128, 128, 16, 16]
 cdef enum:
     L3_STAGE = 2
+    L4_STAGE = 3
 
 
 cdef class Shape:
@@ -254,13 +256,13 @@ cdef rule_node **subtable_place(subtable *t, const rule_node *node) noexcept nog
     return link
 
 
-cdef bint prefixes_exclude(const subtable *t, const uint64_t *key, uint64_t *wc,
-                           prefix_state *state) noexcept nogil:
-    """No rule of the subtable has a prefix of the packet's addresses; the bits that show it are
-    set in `wc`."""
+cdef bint prefixes_exclude(const subtable *t, uint32_t first, uint32_t end, const uint64_t *key,
+                           uint64_t *wc, prefix_state *state) noexcept nogil:
+    """No rule of the subtable has a prefix of the packet's addresses (or ports), as the tries from
+    `first` to `end` say; the bits that show it are set in `wc`."""
     cdef uint32_t i, n
     cdef prefix_answer *answer
-    for i in range(N_TRIES):
+    for i in range(first, end):
         n = t.prefix[i]
         if not n:
             continue
@@ -284,7 +286,9 @@ cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *
     cdef int stage
     cdef rule_node *node = NULL
     for stage in range(N_STAGES):
-        if stage == L3_STAGE and prefixes_exclude(t, key, wc, state):
+        if stage == L3_STAGE and prefixes_exclude(t, 0, N_L3_TRIES, key, wc, state):
+            break
+        if stage == L4_STAGE and prefixes_exclude(t, N_L3_TRIES, N_TRIES, key, wc, state):
             break
         while i < t.stage_end[stage]:
             values[i] = key[t.index[i]] & t.mask[i]

@@ -121,8 +121,10 @@ cdef void commit_mpls(const flow_key *flow, flow_key *base, flow_key *wc,
     if (base.eth_type == flow.eth_type
             and memcmp(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse)) == 0):
         return
-    if have:
+    if have and want:
         memset(wc.mpls_lse, 0xff, sizeof(wc.mpls_lse))
+    for i in range(have):
+        wc.mpls_lse[i] |= htonl(0x100)      # the labels were counted
     while (common < have and common < want
             and base.mpls_lse[have - common - 1] == flow.mpls_lse[want - common - 1]):
         common += 1

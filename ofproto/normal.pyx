@@ -212,9 +212,11 @@ cdef int xlate_normal(XlateBase x) except -1:
     memset(x.wc.eth_dst, 0xff, 6)
     x.wc.vlan[0].tci |= htons(0x1fff)
     if in_bundle is None and flow_in_port(flow) != OFPP_NONE and flow_in_port(flow) != 0xfffd:
-        return x.report("detail", "no input bundle, dropping")
+        if in_port is None and x.trace is not None:
+            x.report("error", "received packet on unknown port %d" % flow_in_port(flow))
+        return x.report("warn", "no input bundle, dropping")
     if flow.eth_type == htons(0x8100) and not flow.vlan[0].tci & htons(0x1000):
-        return x.report("detail", "dropping packet with partial VLAN tag")
+        return x.report("warn", "partial VLAN tag, dropping")
     extract_tags(flow, packet)
     if in_bundle is not None:
         why = refusal(in_bundle, packet[0].vid)

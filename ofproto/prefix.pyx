@@ -1,7 +1,7 @@
-"""A binary trie of address prefixes, so that a lookup knows with few bits which ones cannot match.
+"""A binary trie of prefixes, so that a lookup knows with few bits which ones cannot match.
 
 Without it, a table with one host route would make every megaflow match the whole address: to miss
-the route's subtable all its bits are looked at.
+the route's subtable all its bits are looked at.  A rule for one port would do the same to ports.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -3,6 +3,9 @@
 The same translation as for upcalls, with a list to note the steps in.
 """
 
+import re
+import struct
+
 from datapath import flow, odp
 from ofproto import xlate
 from ofproto.match import Match
@@ -11,6 +14,11 @@ from ofproto.match_text import format_match, parse_match
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
 _SUFFIX = {"error": " <<<<"}
+
+
+_TO_CONTROLLER = re.compile(r"userspace\(pid=0,reason=2,userdata\(([0-9a-f]{48})\)\)")
+_DATA = struct.Struct("=IHHQB7s")
+_NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
 class TraceError(Exception):
@@ -58,13 +66,14 @@ def report(key, result, names=None):
     """The whole text for a translated key."""
     final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
+    actions = odp.format_actions(result.actions, key)
     lines = [
         "Flow: " + format_flow(key, names),
         *render(result.trace),
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
         "Megaflow: " + format_megaflow(key, result.mask, names),
-        "Datapath actions: " + odp.format_actions(result.actions),
+        "Datapath actions: " + _TO_CONTROLLER.sub(_controller, actions),
     ]
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
@@ -83,9 +92,20 @@ def _with_tpid(key):
 
 
 def _has_metadata(key):
-    offset, size = flow.MEMBERS["metadata"]
     registers = flow.MEMBERS["reg0"][0]
-    return any(key[offset : offset + size]) or any(key[registers : registers + 64])
+    written = _member(key, "actset_output") not in (_NO_OUTPUT, bytes(4))
+    return written or any(_member(key, "metadata")) or any(key[registers : registers + 64])
+
+
+def _controller(found):
+    """The data of a packet for the controllers (controller_data in xlate_base.pxd), readable."""
+    state, controller, max_len, cookie, reason, _ = _DATA.unpack(bytes.fromhex(found[1]))
+    cookie = f"{cookie:#x}" if cookie else "0"
+    return (
+        f"userspace(pid=0,controller(reason={reason},dont_send=1,continuation=0,"
+        f"recirc_id={state},rule_cookie={cookie},controller_id={controller},"
+        f"max_len={max_len}))"
+    )
 
 
 def with_packet(key, packet):
@@ -109,7 +129,10 @@ def format_flow(key, names=None):
     _set(mask, "actset_output", 0)
     _set(mask, "conj_id", 0)
     _set(mask, "in_port", 0xFF)
-    return format_match(_match(key, mask), names)
+    text = format_match(_match(key, mask), names)
+    if any(_member(key, "vlan0_tci")) and not any(_member(key, "vlan1_tci")):
+        text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
+    return text
 
 
 def format_megaflow(key, mask, names=None):

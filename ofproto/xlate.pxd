@@ -4,13 +4,13 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.flow cimport flow_key
 from ofproto.classifier cimport Rule
-from ofproto.program cimport Program, op, slot
+from ofproto.program cimport Program, op
 from ofproto.recirc cimport FrozenState
 from ofproto.xbridge cimport XBridge
-from ofproto.xlate_base cimport XlateBase
+from ofproto.xlate_headers cimport XlateHeaders
 
 
-cdef class Xlate(XlateBase):
+cdef class Xlate(XlateHeaders):
     cdef uint32_t initial_priority      # skb_priority as the packet had it
     cdef int translate(self, XBridge bridge, const flow_key *key, int64_t now) except -1
     cdef int resume(self, FrozenState state, const flow_key *key, int64_t now) except -1
@@ -28,33 +28,14 @@ cdef class Xlate(XlateBase):
     cdef int clone(self, Program program) except -1
     cdef int output(self, uint16_t port, uint32_t max_len, bint may_packet_in) except -1
     cdef int resubmit(self, const op *o) except -1
-    cdef bint prereq(self, int kind) noexcept
-    cdef int set_field(self, const op *o, const uint8_t *value) except -1
-    cdef int move_field(self, const op *o) except -1
-    cdef int push_mpls(self, uint16_t eth_type) except -1
-    cdef int pop_mpls(self, uint16_t eth_type) except -1
-    cdef int unpush_mpls(self) except -1
-    cdef int pop_to(self, uint16_t eth_type) except -1
-    cdef int dec_ttl(self, Program program, const op *o) except -1
-    cdef int dec_mpls_ttl(self) except -1
     cdef int freeze(self) except -1
-    cdef int fix_vlan(self) except -1
     cdef int trace_drop(self) except -1
     cdef report_bridge(self)
     cdef int end_bridge(self) except -1
     cdef int output_reg(self, const op *o) except -1
     cdef int enqueue(self, uint16_t port, uint32_t queue) except -1
     cdef int group(self, uint32_t group) except -1
+    cdef int clear_actions(self) except -1
     cdef int write_actions(self, Program program) except -1
-    cdef int report_prereq(self, int code) except -1
-    cdef void unwildcard(self, const slot *s) noexcept
-    cdef int write(self, const slot *s, const uint8_t *value) except -1
-    cdef int stack_push(self, const op *o) except -1
-    cdef int stack_pop(self, const op *o) except -1
-    cdef int write_metadata(self, const uint8_t *value) except -1
-    cdef int push_vlan(self, uint16_t tpid) except -1
-    cdef int pop_vlan(self) except -1
-    cdef int set_vlan(self, bint vid, uint32_t value, bint push) except -1
-    cdef int copy_ttl(self, bint out) except -1
     cdef int set_queue(self, uint16_t port, uint32_t queue) except -1
     cdef int trace_rule(self, Rule rule, uint8_t table_id) except -1

@@ -10,9 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport FRAG_ANY, FRAG_LATER, KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
-from datapath.odp cimport ACT_CLONE
+from ofproto.action_set cimport action_set_text, action_text, has_group, order_action_set
 from ofproto.classifier cimport Classifier, Rule, is_table_miss
-from ofproto.commit cimport MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls
+from ofproto.commit cimport is_mpls
 from ofproto.normal cimport xlate_normal
 from ofproto.program cimport *
 from ofproto.recirc cimport FrozenState, RecircTable
@@ -22,29 +22,21 @@ from ofproto.xbridge cimport (
 )
 from ofproto.xlate_base cimport (
     IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_DEPTH, MAX_RESUBMITS, OFPR_ACTION,
-    OFPR_ACTION_SET, OFPR_GROUP, OFPR_INVALID_TTL,
-    OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW, XlateBase, flow_in_port, set_in_port,
+    OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW,
+    flow_in_port, set_in_port,
 )
+from ofproto.xlate_headers cimport XlateHeaders
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
-    uint16_t ntohs(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
 
-cdef enum:
-    VLAN_CFI = 0x1000
-    MAX_STACK = 4096        # values
-
 cdef flow_key *NO_KEY = NULL
-cdef size_t AT_VLAN0_TCI = <size_t> &NO_KEY.vlan[0].tci
-cdef size_t AT_VLAN0 = <size_t> &NO_KEY.vlan[0]
-cdef size_t AT_MPLS = <size_t> &NO_KEY.mpls_lse[0]
 cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
-cdef size_t AT_ACTSET = <size_t> &NO_KEY.actset_output
 
 
-cdef class Xlate(XlateBase):
+cdef class Xlate(XlateHeaders):
     # --- ways in
 
     cdef int translate(self, XBridge bridge, const flow_key *key, int64_t now) except -1:
@@ -93,7 +85,7 @@ cdef class Xlate(XlateBase):
 
     cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1:
         self.initial_priority = key.skb_priority
-        return XlateBase.start(self, bridge, key, now)
+        return XlateHeaders.start(self, bridge, key, now)
 
     cdef int finish(self) except -1:
         if self.out.failed or self.out.length > 65000:
@@ -124,6 +116,8 @@ cdef class Xlate(XlateBase):
             self.freeze()
             self.todo.append((TO_TABLE, 0, 0, None))
         else:
+            if not self.depth:
+                self.resubmits = -1     # the first lookup is none
             self.run_table(in_port, 0, True, True)
         return self.end_bridge()
 
@@ -141,7 +135,7 @@ cdef class Xlate(XlateBase):
                        bint honor_miss) except -1:
         cdef uint8_t old_table = self.table_id
         cdef Rule old_rule = self.rule, rule
-        cdef bint deeper = table_id <= old_table
+        cdef bint deeper = table_id <= old_table and self.resubmits >= 0
         if self.resubmits >= MAX_RESUBMITS:
             self.report("error", "over %d resubmit actions" % MAX_RESUBMITS)
             return self.fail("Too many resubmits")
@@ -248,14 +242,14 @@ cdef class Xlate(XlateBase):
         cdef int last_action = -1
         self.level += 1
         for i in range(pc, program.n_ops):
-            if self.trace is not None and program.ops[i].action != last_action:
-                last_action = program.ops[i].action
-                if last_action < len(program.actions):
-                    self.report("action", action_text(program.actions[last_action]))
             if self.was_mpls and needs_headers(&program.ops[i], self.flow.eth_type):
                 self.freeze()
                 self.todo.append((program, i, self.table_id, self.rule))
                 break
+            if self.trace is not None and program.ops[i].action != last_action:
+                last_action = program.ops[i].action
+                if last_action < len(program.actions):
+                    self.report("action", action_text(program.actions[last_action]))
             verdict = self.run_op(program, &program.ops[i])
             if self.stop:
                 if self.freezing and i + 1 < program.n_ops:
@@ -293,7 +287,7 @@ cdef class Xlate(XlateBase):
             self.set_vlan(code == OP_SET_VLAN_VID, o.arg, o.aux)
         elif code == OP_MOVE:
             if not o.src_prereq or self.prereq(o.src_prereq):
-                self.move_field(o)
+                self.move_field(program, o)
         elif code == OP_OUTPUT_REG:
             self.output_reg(o)
         elif code == OP_CONTROLLER:
@@ -303,8 +297,7 @@ cdef class Xlate(XlateBase):
         elif code == OP_WRITE_ACTIONS:
             self.write_actions(<Program> program.subs[o.arg])
         elif code == OP_CLEAR_ACTIONS:
-            self.action_set = None
-            flow.actset_output = htonl(OFPP_UNSET)
+            self.clear_actions()
         elif code == OP_CLONE:
             self.clone(<Program> program.subs[o.arg])
         elif code == OP_DEC_NW_TTL:
@@ -327,6 +320,9 @@ cdef class Xlate(XlateBase):
             self.set_queue(0xffff, o.arg)
         elif code == OP_POP_QUEUE:
             flow.skb_priority = self.initial_priority
+            if self.trace is not None:
+                number = ntohl(flow.skb_priority)
+                self.report("detail", f"queue = {number:#x}" if number else "queue = 0")
         elif code == OP_ENQUEUE:
             self.enqueue(<uint16_t> o.port, o.arg)
         elif code == OP_GROUP:
@@ -334,7 +330,7 @@ cdef class Xlate(XlateBase):
         elif code == OP_STACK_PUSH:
             self.stack_push(o)
         elif code == OP_STACK_POP:
-            self.stack_pop(o)
+            self.stack_pop(program, o)
         elif code == OP_EXIT:
             self.stop = True
         return 0
@@ -445,13 +441,19 @@ cdef class Xlate(XlateBase):
             self.action_set = []
         self.action_set.append(program)
         if self.trace is not None:
-            texts = [action_text(action) for action in order_action_set(self.action_set).actions]
-            self.report("detail", "action set is: " + ",".join(texts))
+            self.report("detail", "action set is: " + action_set_text(self.action_set))
         for i in range(program.n_ops):
             if program.ops[i].code == OP_OUTPUT:
                 self.flow.actset_output = htonl(program.ops[i].port)
         if has_group(self.action_set):
             self.flow.actset_output = htonl(OFPP_UNSET)
+        return 0
+
+    cdef int clear_actions(self) except -1:
+        if self.trace is not None and self.action_set:
+            self.report("detail", "action set was: " + action_set_text(self.action_set))
+        self.action_set = None
+        self.flow.actset_output = htonl(OFPP_UNSET)
         return 0
 
     cdef int run_action_set(self) except -1:
@@ -462,274 +464,6 @@ cdef class Xlate(XlateBase):
         self.run_ops(ordered, 0)
         self.in_action_set = False
         return 0
-
-    # --- fields
-
-    cdef bint prereq(self, int kind) noexcept:
-        """Whether the packet has the header; what was looked at for that is unwildcarded."""
-        cdef flow_key *flow = &self.flow
-        cdef flow_key *wc = &self.wc
-        cdef uint16_t eth = ntohs(flow.eth_type)
-        cdef bint ip = eth == 0x0800 or eth == 0x86dd
-        if kind == PRE_VLAN:
-            wc.vlan[0].tci |= htons(VLAN_CFI)
-            return flow.vlan[0].tci & htons(VLAN_CFI) != 0
-        if kind == PRE_ARP:
-            return eth == 0x0806 or eth == 0x8035
-        if kind == PRE_IPV4:
-            return eth == 0x0800
-        if kind == PRE_IPV6:
-            return eth == 0x86dd
-        if kind == PRE_IP_ANY:
-            return ip
-        if kind == PRE_MPLS:
-            return is_mpls(flow.eth_type)
-        if kind == PRE_NONE:
-            return True
-        if not ip or kind == PRE_NEVER:
-            return False
-        wc.nw_proto = 0xff
-        if flow.nw_frag & FRAG_LATER:
-            return False
-        if kind == PRE_TCP:
-            return flow.nw_proto == 6
-        if kind == PRE_UDP:
-            return flow.nw_proto == 17
-        if kind == PRE_SCTP:
-            return flow.nw_proto == 132
-        if kind == PRE_ICMPV4:
-            return flow.nw_proto == 1 and eth == 0x0800
-        if flow.nw_proto != 58 or eth != 0x86dd:
-            return False
-        if kind == PRE_ICMPV6:
-            return True
-        wc.tp_src = 0xffff
-        wc.tp_dst = 0xffff
-        if flow.tp_dst:
-            return False
-        if kind == PRE_ND:
-            return flow.tp_src == htons(135) or flow.tp_src == htons(136)
-        return flow.tp_src == htons(135 if kind == PRE_ND_SOLICIT else 136)
-
-    cdef int report_prereq(self, int code) except -1:
-        if self.trace is not None and (code == OP_SET or code == OP_MOVE):
-            self.report("warn", "unmet prerequisites, action ignored")
-        return 0
-
-    cdef void unwildcard(self, const slot *s) noexcept:
-        cdef uint8_t ones[16]
-        memset(ones, 0xff, sizeof(ones))
-        write_slot(<uint8_t *> &self.wc, s, ones)
-
-    cdef int set_field(self, const op *o, const uint8_t *value) except -1:
-        """`value` is followed by its mask, each o.data_len / 2 bytes."""
-        cdef uint32_t at = o.dst.offset, n = o.data_len // 2, i
-        cdef uint8_t *flow = <uint8_t *> &self.flow
-        cdef uint8_t *wc = <uint8_t *> &self.wc
-        cdef const uint8_t *mask = value + n
-        for i in range(n):
-            flow[at + i] = (flow[at + i] & ~mask[i]) | (value[i] & mask[i])
-            wc[at + i] |= mask[i]
-        if at >= AT_VLAN0 and at < AT_MPLS:
-            self.fix_vlan()
-        return 0
-
-    cdef int move_field(self, const op *o) except -1:
-        cdef uint8_t value[16]
-        read_slot(<uint8_t *> &self.flow, &o.src, value)
-        self.unwildcard(&o.src)
-        return self.write(&o.dst, value)
-
-    cdef int write(self, const slot *s, const uint8_t *value) except -1:
-        write_slot(<uint8_t *> &self.flow, s, value)
-        self.unwildcard(s)
-        if s.offset >= AT_VLAN0 and s.offset < AT_MPLS:
-            self.fix_vlan()
-        return 0
-
-    cdef int stack_push(self, const op *o) except -1:
-        cdef uint8_t value[16]
-        if self.stack is None:
-            self.stack = []
-        if len(self.stack) >= MAX_STACK:
-            self.report("error", "stack too deep")
-            return self.fail("Stack too deep")
-        read_slot(<uint8_t *> &self.flow, &o.src, value)
-        self.unwildcard(&o.src)
-        self.stack.append((<char *> value)[:16])
-        return 0
-
-    cdef int stack_pop(self, const op *o) except -1:
-        if not self.stack:
-            return self.report("warn", "stack underflow")
-        value = self.stack.pop()
-        return self.write(&o.dst, <const uint8_t *> <const char *> (<bytes> value))
-
-    cdef int write_metadata(self, const uint8_t *value) except -1:
-        cdef uint8_t *metadata = <uint8_t *> &self.flow.metadata
-        cdef uint8_t *wc = <uint8_t *> &self.wc.metadata
-        cdef int i
-        for i in range(8):
-            metadata[i] = (metadata[i] & ~value[8 + i]) | (value[i] & value[8 + i])
-            wc[i] |= value[8 + i]
-        return 0
-
-    # --- VLAN
-
-    cdef int fix_vlan(self) except -1:
-        """After a write to the TCI: with CFI there is a tag, without there is none."""
-        cdef flow_key *flow = &self.flow
-        self.wc.vlan[0].tci |= htons(VLAN_CFI)
-        if flow.vlan[0].tci & htons(VLAN_CFI):
-            if not flow.vlan[0].tpid:
-                flow.vlan[0].tpid = htons(0x8100)
-        else:
-            self.pop_vlan()
-        return 0
-
-    cdef int push_vlan(self, uint16_t tpid) except -1:
-        """The new tag is outermost, with VID and priority 0."""
-        cdef flow_key *flow = &self.flow
-        memset(self.wc.vlan, 0xff, sizeof(flow.vlan))
-        if count_vlans(flow) == 2:      # the key has room for two: the inner one would be lost
-            self.report("error", "too many VLAN tags")
-            return self.fail("Too many VLAN tags")
-        flow.vlan[1] = flow.vlan[0]
-        flow.vlan[0].tpid = htons(tpid)
-        flow.vlan[0].tci = htons(VLAN_CFI)
-        return 0
-
-    cdef int pop_vlan(self) except -1:
-        memset(self.wc.vlan, 0xff, sizeof(self.wc.vlan))
-        self.flow.vlan[0] = self.flow.vlan[1]
-        memset(&self.flow.vlan[1], 0, sizeof(self.flow.vlan[1]))
-        return 0
-
-    cdef int set_vlan(self, bint vid, uint32_t value, bint push) except -1:
-        """OpenFlow 1.0's set_vlan_vid and set_vlan_pcp, which make a tag where there is none."""
-        cdef flow_key *flow = &self.flow
-        cdef uint16_t mask = 0x0fff if vid else 0xe000
-        cdef uint16_t bits = <uint16_t> (value & 0xfff if vid else (value & 7) << 13)
-        self.wc.vlan[0].tci |= htons(mask | VLAN_CFI)
-        if not flow.vlan[0].tci & htons(VLAN_CFI):
-            if not push:
-                return 0
-            flow.vlan[0].tpid = htons(0x8100)
-            flow.vlan[0].tci = 0
-        flow.vlan[0].tci = (flow.vlan[0].tci & htons(~mask & 0xffff)) | htons(bits | VLAN_CFI)
-        return 0
-
-    # --- MPLS and TTL
-
-    cdef int push_mpls(self, uint16_t eth_type) except -1:
-        cdef flow_key *flow = &self.flow
-        cdef int n = count_mpls(flow)
-        cdef uint32_t label = 0, tc = 0, ttl = 64
-        if n:
-            memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
-        if n >= MAX_MPLS:
-            self.report("error", "too many MPLS labels")
-            return self.fail("Too many MPLS labels")
-        if n:
-            flow.mpls_lse[2] = flow.mpls_lse[1]
-            flow.mpls_lse[1] = flow.mpls_lse[0]
-            flow.mpls_lse[0] &= htonl(~0x100 & 0xffffffff)
-        else:
-            self.commit()
-            if flow.eth_type == htons(0x86dd):
-                label = 2           # IPv6 explicit null
-            if is_ip_any(flow):
-                self.wc.nw_tos |= 0xfc
-                self.wc.nw_ttl = 0xff
-                tc = flow.nw_tos >> 2 & 7
-                if flow.nw_ttl:
-                    ttl = flow.nw_ttl
-            flow.mpls_lse[0] = htonl(label << 12 | tc << 9 | 0x100 | ttl)
-            clear_l3(flow)
-        flow.eth_type = eth_type
-        return 0
-
-    cdef int pop_mpls(self, uint16_t eth_type) except -1:
-        cdef flow_key *flow = &self.flow
-        cdef int n = count_mpls(flow), i
-        cdef bint odd = is_mpls(eth_type) != (n > 1)
-        if not n:
-            return 0
-        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
-        if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
-            self.report("error", "too many MPLS labels")
-            return self.fail("Too many MPLS labels")
-        if n == 1 and eth_type == self.base.eth_type and not is_mpls(eth_type):
-            return self.unpush_mpls()
-        if odd or (n == 1 and not is_mpls(self.base.eth_type)):
-            self.commit()
-        if odd:
-            return self.pop_to(eth_type)
-        for i in range(1, n):
-            flow.mpls_lse[i - 1] = flow.mpls_lse[i]
-        flow.mpls_lse[n - 1] = 0
-        flow.eth_type = eth_type
-        self.was_mpls = not is_mpls(eth_type)
-        return 0
-
-    cdef int unpush_mpls(self) except -1:
-        """The label was pushed just now and not written out: its packet is as it was, and known."""
-        self.flow.eth_type = self.base.eth_type
-        memset(self.flow.mpls_lse, 0, sizeof(self.flow.mpls_lse))
-        memcpy(<uint8_t *> &self.flow + AT_L3, <uint8_t *> &self.base + AT_L3,
-               KEY_PACKET_SIZE - AT_L3)
-        return 0
-
-    cdef int pop_to(self, uint16_t eth_type) except -1:
-        """One label goes, though the Ethertype says that none follows, or one where none does."""
-        self.out.pop_mpls(eth_type)
-        self.flow.eth_type = eth_type
-        memset(self.flow.mpls_lse, 0, sizeof(self.flow.mpls_lse))
-        self.base = self.flow
-        self.was_mpls = True
-        return 0
-
-    cdef int dec_mpls_ttl(self) except -1:
-        cdef flow_key *flow = &self.flow
-        cdef uint32_t lse = ntohl(flow.mpls_lse[0])
-        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
-        if lse & 0xff > 1:
-            flow.mpls_lse[0] = htonl(lse - 1)
-            return 0
-        self.report("warn", "MPLS decrement TTL exception")
-        self.controller(0xffff, OFPR_INVALID_TTL, 0)
-        return 1
-
-    cdef int dec_ttl(self, Program program, const op *o) except -1:
-        cdef const uint8_t *ids = &program.pool[o.data]
-        cdef int i
-        self.wc.nw_ttl = 0xff
-        if self.flow.nw_ttl > 1:
-            self.flow.nw_ttl -= 1
-            return 0
-        if self.trace is not None:
-            version = 4 if self.flow.eth_type == htons(0x0800) else 6
-            self.report("warn", f"IPv{version} decrement TTL exception")
-        for i in range(o.data_len // 2):
-            self.controller(0xffff, OFPR_INVALID_TTL, <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1]))
-        return 1
-
-    cdef int copy_ttl(self, bint out) except -1:
-        """Between the two outermost TTLs, where both are MPLS labels that the key has."""
-        cdef flow_key *flow = &self.flow
-        if count_mpls(flow) < 2:
-            return 0
-        memset(self.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
-        cdef int src = 1 if out else 0
-        flow.mpls_lse[1 - src] = ((flow.mpls_lse[1 - src] & htonl(0xffffff00))
-                                  | (flow.mpls_lse[src] & htonl(0xff)))
-        return 0
-
-
-cdef str action_text(action):
-    if isinstance(action, str):
-        return action
-    return action.format()
 
 
 cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
@@ -759,52 +493,6 @@ cdef Program output_to_table():
     return program
 
 cdef Program TO_TABLE = output_to_table()
-
-
-cdef bint has_group(list programs) except -1:
-    cdef Program program
-    cdef uint32_t i
-    for program in programs:
-        for i in range(program.n_ops):
-            if program.ops[i].set_kind == SET_GROUP:
-                return True
-    return False
-
-
-cdef Program order_action_set(list programs):
-    """The last action of each kind, in the order of the kinds."""
-    cdef Program ordered = Program(), program, source
-    cdef uint32_t i, where = 0
-    cdef int kind
-    for kind in range(1, <int> N_SET_KINDS):
-        source = None
-        for program in programs:
-            for i in range(program.n_ops):
-                if program.ops[i].set_kind != kind:
-                    continue
-                if kind == SET_FIELD:
-                    copy_op(ordered, program, i)
-                else:
-                    source = program
-                    where = i
-        if source is not None:
-            copy_op(ordered, source, where)
-            if kind >= SET_GROUP:
-                break           # one of these ends the packet's way
-    return ordered
-
-
-cdef int copy_op(Program to, Program source, uint32_t i) except -1:
-    """Adds op number i of another program, with its data and the action it came from."""
-    cdef op *fresh = to.add(OP_NOP)
-    cdef uint32_t at = to.n_ops - 1, data
-    fresh[0] = source.ops[i]
-    data = to.add_data(&source.pool[source.ops[i].data], source.ops[i].data_len)
-    to.ops[at].data = data
-    to.ops[at].action = <uint16_t> len(to.actions)
-    to.actions.append(source.actions[source.ops[i].action])
-    to.subs.extend(source.subs)
-    return 0
 
 
 # --- the Python view

@@ -118,7 +118,7 @@ cdef class XlateBase:
     cdef int output_port(self, uint16_t ofp_port) except -1:
         port = self.bridge.ports.get(ofp_port)
         if port is None:
-            self.report("detail", "Nonexistent output port")
+            self.report("warn", "Nonexistent output port")
             return 0
         return self.output_xport(<XPort> port)
 
@@ -132,7 +132,7 @@ cdef class XlateBase:
         elif port.peer is not None:
             self.output_patch(port)
         elif port.odp_port == <uint32_t> NO_ODP_PORT:
-            self.report("detail", "Nonexistent output port")
+            self.report("warn", "Nonexistent output port")
         else:
             self.commit()
             self.out.output(port.odp_port)
@@ -168,7 +168,7 @@ cdef class XlateBase:
         cdef flow_key flow, base
         cdef uint32_t begin
         if peer.bridge is None:
-            self.report("detail", "Nonexistent patch port peer")
+            self.report("warn", "Nonexistent patch port peer")
             return 0
         if self.depth >= MAX_DEPTH:
             return self.fail_depth()
