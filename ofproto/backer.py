@@ -62,6 +62,7 @@ class Backer:
         self._reopen = reopen
         self._next_open = 0
         self._fresh_at = 0
+        self._port_stats: dict[int, dict[str, int]] | None = None
         self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._take(dpif)
 
@@ -178,14 +179,16 @@ class Backer:
             self._lost(error)
 
     def port_stats(self) -> dict[int, dict[str, int]]:
-        """The counters of all datapath ports, by number, under the OpenFlow names."""
-        if self.dpif is None:
-            return {}
-        try:
-            return {port.port_no: port.stats for port in self.dpif.port_dump()}
-        except OSError as error:
-            self._lost(error)
-            return {}
+        """The counters of all datapath ports, by number, under the OpenFlow names.
+
+        As of the first call since run(): each bridge of many asks for its own ports.
+        """
+        if self._port_stats is None and self.dpif is not None:
+            try:
+                self._port_stats = {port.port_no: port.stats for port in self.dpif.port_dump()}
+            except OSError as error:
+                self._lost(error)
+        return self._port_stats or {}
 
     def odp_port_stats(self, odp_port: int) -> dict[str, int]:
         """The port's counters under the OpenFlow names (rx_packets ...); {} when unknown."""
@@ -238,6 +241,7 @@ class Backer:
     def run(self, now: int | None = None) -> None:
         """Upcalls, revalidation, reconnection."""
         now = clock.msec() if now is None else now
+        self._port_stats = None
         if self.dpif is None:
             self._reconnect(now)
             return

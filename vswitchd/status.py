@@ -120,10 +120,8 @@ def interface_row(iface: Iface, ofproto: Any) -> dict[str, Any]:
     return row
 
 
-def interface_statistics(iface: Iface, ofproto: Any) -> dict[str, int]:
-    if iface.ofp_port is None:
-        return {}
-    counted = ofproto.port_stats(iface.ofp_port)
+def interface_statistics(counted: dict[str, int]) -> dict[str, int]:
+    """OpenFlow counters under the names of the database."""
     return {STATISTICS[name]: value for name, value in counted.items() if name in STATISTICS}
 
 
@@ -144,13 +142,14 @@ def bridge_rows(bridge: Bridge, statistics: bool) -> Rows:
     """The rows of a bridge, its interfaces and controllers."""
     rows = controller_rows(bridge)
     rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
+    counted = bridge.ofproto.all_port_stats() if statistics else {}
     for iface in bridge.ifaces.values():
         uuid = iface.config.uuid
         if uuid == NO_UUID:
             continue
         row = rows["Interface", uuid] = interface_row(iface, bridge.ofproto)
         if statistics and iface.ofp_port is not None:
-            row["statistics"] = interface_statistics(iface, bridge.ofproto)
+            row["statistics"] = interface_statistics(counted.get(iface.ofp_port, {}))
     return rows
 
 

@@ -67,8 +67,11 @@ class FakeOfproto:
     def port_by_name(self, name):
         return self.ports.get(name)
 
-    def port_stats(self, number):
-        return {"rx_packets": number, "tx_packets": 0, "duration_sec": 1}
+    def all_port_stats(self):
+        return {
+            port.number: {"rx_packets": port.number, "tx_packets": 0, "duration_sec": 1}
+            for port in self.ports.values()
+        }
 
     def bundle_set(self, key, name, ofp_ports, *settings, **more):
         self.calls.append(("bundle_set", key))
