@@ -25,7 +25,7 @@ class TextError(ValueError):
 
 def split_terms(text: str) -> list[tuple[str, str | None]]:
     """`a=1,b(2,3),c:4->d` as [("a", "1"), ("b", "2,3"), ("c", "4->d")]; a bare word's value is
-    None.  Commas and white space separate; parentheses nest."""
+    None.  Commas and white space separate, but not within parentheses or double quotes."""
     terms = []
     position, size = 0, len(text)
     while True:
@@ -34,6 +34,8 @@ def split_terms(text: str) -> list[tuple[str, str | None]]:
         if position >= size:
             return terms
         start = position
+        if text[position] == '"':
+            position = _quote_end(text, position)
         while position < size and text[position] not in ":=(, \t\r\n":
             position += 1
         key, value = text[start:position], None
@@ -54,10 +56,21 @@ def split_terms(text: str) -> list[tuple[str, str | None]]:
         terms.append((key, value))
 
 
+def _quote_end(text, position):
+    """Behind the string that starts at `position`, as JSON has them."""
+    position += 1
+    while position < len(text) and text[position] != '"':
+        position += 2 if text[position] == "\\" else 1
+    return position + 1
+
+
 def _value_end(text, position):
     depth = 0
     while position < len(text):
         char = text[position]
+        if char == '"':
+            position = _quote_end(text, position)
+            continue
         if char in "([{":
             depth += 1
         elif char in ")]}":
@@ -105,6 +118,18 @@ def _int(text) -> int | None:
 # Ports
 
 
+def unquote(text: str) -> str:
+    """What a string in double quotes, with JSON's escapes, stands for; other text as it is."""
+    if text[:1] != '"':
+        return text
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise TextError(f"{text}: not a quoted string") from None
+
+
 def parse_port(text: str, names: PortNumbers = None) -> int | None:
     """A port by number (16-bit, or the reserved 32-bit ones), reserved name, or `names`."""
     number = int(text) if text.isdecimal() else None
@@ -113,9 +138,7 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
     if text.upper() in fields.PORT_NUMBERS:
         return fields.PORT_NUMBERS[text.upper()]
     if names:
-        if text[:1] == '"' == text[-1:] and len(text) > 1:
-            text = text[1:-1]
-        return names.get(text)
+        return names.get(unquote(text))
     return None
 
 
