@@ -111,7 +111,7 @@ class Match:
             care = slot.exact
         else:
             care = mask << slot.shift & slot.exact
-        self._store(slot, value << slot.shift, care, slot.full)
+        self._store(slot, value << slot.shift, care, slot.exact)
         if field in _PCP_FIELDS and care:
             self._store(_TCI, VLAN_CFI, VLAN_CFI, VLAN_CFI)
 
@@ -140,6 +140,7 @@ class Match:
         if slot.ones != field.mask:  # a slot of another width than the field
             full = slot.exact >> slot.shift
             mask = field.mask if mask & full == full and full else mask & field.mask
+            value &= field.mask  # what else the slot holds, as nw_ecn beside nw_tos, is not its
         return value, mask
 
     def is_wild(self, field: Field) -> bool:
