@@ -115,10 +115,12 @@ class FlowMod(Message):
         has FLOW_MOD_TABLE_ID on, so that 1.0's forms can name a table."""
         if version > OF10:
             return encode(self, version, xid, "")
-        if self.table_id is None or not table_id_in_command:
-            return encode(self, version, xid, "nx" if nxm else "")
-        raw = bytearray(encode(self, version, xid, "nx" if nxm else ""))
-        raw[_COMMAND_AT_NX if nxm else _COMMAND_AT_10] = self.table_id
+        raw = encode(self, version, xid, "nx" if nxm else "")
+        if not table_id_in_command:
+            return raw
+        raw = bytearray(raw)
+        table = ALL_TABLES if self.table_id is None else self.table_id
+        raw[_COMMAND_AT_NX if nxm else _COMMAND_AT_10] = table
         return bytes(raw)
 
     def wire_table(self) -> int:

@@ -49,8 +49,8 @@ def test_table_in_the_command():
             m.decode(raw)
         all_tables = dataclasses.replace(mod, table_id=None)
         raw = all_tables.encode(1, nxm=nxm, table_id_in_command=True)
-        assert m.decode(raw, flow_mod_table_id=False) == all_tables
-        assert m.decode(raw, flow_mod_table_id=True).table_id == 0
+        assert m.decode(raw, flow_mod_table_id=True) == all_tables
+        assert m.decode(all_tables.encode(1, nxm=nxm)) == all_tables
 
 
 def test_long_replies_are_cut_below_64_kb():
