@@ -15,7 +15,7 @@ from struct import Struct
 
 from . import match_text
 from .errors import NX_VENDOR_ID, OFError
-from .fields import Field
+from .fields import VLAN, Field
 from .fields import field as field_by_name
 from .match_text import TextError, format_port, parse_int, parse_port
 
@@ -98,7 +98,7 @@ class CheckContext:
         self.n_tables = n_tables
         self.groups = groups
         self.meters = meters
-        self.pushed_vlan = False
+        self.tags = 1 if match is not None and match.holds(VLAN) else 0  # known to be there
         self.ethertype: int | None = None  # made by push_mpls, pop_mpls
 
     def require(self, field: Field) -> None:
@@ -106,7 +106,9 @@ class CheckContext:
         need = field.prerequisite
         if need is None or self.match is None:
             return
-        if need.special == "vlan" and self.pushed_vlan:
+        if need.special == "vlan":
+            if not self.tags:
+                raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
             return
         if self.ethertype is not None:
             if need.eth is not None and self.ethertype in need.eth and need.proto is None:
@@ -115,6 +117,11 @@ class CheckContext:
                 raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
         if not self.match.holds(need):
             raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
+
+    def require_after_10(self, field: Field) -> None:
+        """The same, but in OpenFlow 1.0 such an action just does nothing to other packets."""
+        if self.version > OF10:
+            self.require(field)
 
 
 # Wire

@@ -102,7 +102,8 @@ class RegLoad(Action):
     TEXT = {"load": parse}
 
     def format(self, names=None):
-        return f"load:{self.value:#x}->{format_subfield(self.field, self.start, self.n_bits)}"
+        value = f"{self.value:#x}" if self.value else "0"
+        return f"load:{value}->{format_subfield(self.field, self.start, self.n_bits)}"
 
     def check(self, context):
         context.require(self.field)
@@ -346,13 +347,13 @@ class SetTunnel:
     """set_tunnel and set_tunnel64 are ways to say SetField of tun_id."""
 
     def decode(body, _version):
-        return SetField(BY_NAME["tun_id"], int.from_bytes(body[-4:], "big"))
+        return SetField(BY_NAME["tun_id"], int.from_bytes(body[-4:], "big"), None, True)
 
     def decode64(body, _version):
-        return SetField(BY_NAME["tun_id"], int.from_bytes(body[-8:], "big"))
+        return SetField(BY_NAME["tun_id"], int.from_bytes(body[-8:], "big"), None, True)
 
     def parse(argument, _names):
-        return SetField(BY_NAME["tun_id"], number(argument, "set_tunnel", 64))
+        return SetField(BY_NAME["tun_id"], number(argument, "set_tunnel", 64), None, True)
 
 
 class Clone(Action):

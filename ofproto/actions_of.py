@@ -133,6 +133,7 @@ _LEGACY = (
     (9, "tcp_src", 2, 2, "mod_tp_src"),
     (10, "tcp_dst", 2, 2, "mod_tp_dst"),
 )
+_TUN_ID = BY_NAME["tun_id"]  # a legacy one is Nicira's set_tunnel or, above 32 bits, set_tunnel64
 # The types of 1.1, which puts them elsewhere.  1.2 and later have SET_FIELD instead, but Open
 # vSwitch takes these, too.
 _TYPES_11 = {1: 1, 2: 2, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 9, 10: 10}
@@ -170,7 +171,8 @@ def _parser(name, text):
 
 class SetField(Action):
     """Sets a field, or its bits in `mask` (None: all).  `legacy`: one of OpenFlow 1.0's actions,
-    which set dl_vlan by adding a tag where there is none, and ports of any L4 protocol."""
+    which set dl_vlan by adding a tag where there is none, and ports of any L4 protocol; or Nicira's
+    set_tunnel."""
 
     FIELDS = ("field", "value", "mask", "legacy")
     DEFAULTS = (None, False)
@@ -188,6 +190,8 @@ class SetField(Action):
         data = header + value.to_bytes(width, "big")
         if self.mask is not None:
             data += self.mask.to_bytes(width, "big")
+            if version < OF15 and len(header) == 4:
+                return b"".join(self._loads(version))
             if version < OF15:
                 return nicira(33, bytes(6) + data)
         if version < OF12:
@@ -206,19 +210,23 @@ class SetField(Action):
         return self.field, self.value
 
     def _encode_10(self):
+        if self.legacy and self.field is _TUN_ID:
+            wide = self.value >> 32
+            return nicira(*((9, bytes(6) + self.value.to_bytes(8, "big")) if wide
+                            else (2, bytes(2) + _U32.pack(self.value))))  # fmt: skip
         name, shift = _IN_10.get(self.field.name, (self.field.name, 0))
         row = _LEGACY_OF.get(BY_NAME[name])
         if row is not None and self.mask is None:
             kind, _name, size, padding, _text = row
             value = self.value << shift & BY_NAME[name].mask
             return standard(kind, value.to_bytes(size, "big") + bytes(padding))
-        return b"".join(self._loads())
+        return b"".join(self._loads(OF10))
 
-    def _loads(self):
+    def _loads(self, version):
         """reg_load actions for each run of bits, of 64 at most."""
-        header = self.field.oxm(OF10, False)
+        header = self.field.oxm(version, False)
         if header is None or len(header) != 4:
-            raise unsupported(self, OF10)
+            raise unsupported(self, version)
         mask = self.field.mask if self.mask is None else self.mask
         start = 0
         while mask >> start:
@@ -275,11 +283,14 @@ class SetField(Action):
 
     def format(self, names=None):
         if self.legacy:
-            return (
-                f"{_LEGACY_OF[self.field][4]}:{format_value(self.field, self.value, None, names)}"
-            )
+            return f"{self._word()}:{format_value(self.field, self.value, None, names)}"
         value = format_value(self.field, self.value, self.mask, names)
         return f"set_field:{value}->{self.field.name}"
+
+    def _word(self):
+        if self.field is _TUN_ID:
+            return "set_tunnel64" if self.value >> 32 else "set_tunnel"
+        return _LEGACY_OF[self.field][4]
 
     def check(self, context):
         if self.legacy and self.field.name in _L4 and context.match is not None:
@@ -288,10 +299,9 @@ class SetField(Action):
             if protocol:
                 self.field = BY_NAME[f"{protocol}_{_L4[self.field.name]}"]
         if self.legacy and self.field.name in ("dl_vlan", "dl_vlan_pcp"):
-            context.pushed_vlan = True
+            context.tags = context.tags or 1
         elif self.field is _VLAN_VID:
-            if context.match is not None and not context.pushed_vlan:
-                context.require(_VLAN_PCP)
+            context.require(_VLAN_PCP)
         elif not (self.legacy and context.version == OF10):
             context.require(self.field)
 
@@ -366,22 +376,31 @@ _register_text()
 class PopVlan(Action):
     """Takes off the outer tag."""
 
+    text = "pop_vlan"
+
     def encode(self, version):
         return standard(3 if version == OF10 else 18, bytes(4))
 
-    def decode(_body, _version):
-        return PopVlan()
+    def decode(_body, version):
+        return PopVlan().named("strip_vlan" if version == OF10 else "pop_vlan")
 
     WIRE = ((OF10, OF10, 3, 4, decode), (OF11, OF15, 18, 4, decode))
-    TEXT = {"pop_vlan": lambda a, n: PopVlan(), "strip_vlan": lambda a, n: PopVlan()}
+    TEXT = {
+        "pop_vlan": lambda a, n: PopVlan(),
+        "strip_vlan": lambda a, n: PopVlan().named("strip_vlan"),
+    }
+
+    def named(self, text):
+        """Itself, printed as OpenFlow 1.0 (strip_vlan) or the later ones call it."""
+        self.text = text
+        return self
 
     def format(self, names=None):
-        return "pop_vlan"
+        return self.text
 
     def check(self, context):
-        if not context.pushed_vlan and context.version > OF10:
-            context.require(_VLAN_PCP)
-        context.pushed_vlan = False
+        context.require_after_10(_VLAN_PCP)
+        context.tags = max(0, context.tags - 1)
 
 
 class PushVlan(Action):
@@ -411,7 +430,7 @@ class PushVlan(Action):
         return f"push_vlan:{self.ethertype:#06x}"
 
     def check(self, context):
-        context.pushed_vlan = True
+        context.tags += 1
 
 
 def _ethertype(body, allowed):
@@ -466,7 +485,7 @@ class PopMpls(Action):
         return f"pop_mpls:{self.ethertype:#06x}"
 
     def check(self, context):
-        context.require(BY_NAME["mpls_label"])
+        context.require_after_10(BY_NAME["mpls_label"])
         context.ethertype = self.ethertype
 
 
@@ -491,7 +510,7 @@ class SetMplsTtl(Action):
         return f"set_mpls_ttl({self.ttl})"
 
     def check(self, context):
-        context.require(BY_NAME["mpls_label"])
+        context.require_after_10(BY_NAME["mpls_label"])
 
 
 class SetTtl(Action):
@@ -514,7 +533,7 @@ class SetTtl(Action):
         return f"mod_nw_ttl:{self.ttl}"
 
     def check(self, context):
-        context.require(BY_NAME["nw_ttl"])
+        context.require_after_10(BY_NAME["nw_ttl"])
 
 
 class DecTtl(Action):
@@ -552,7 +571,7 @@ class DecTtl(Action):
         return "dec_ttl" if self.ids is None else f"dec_ttl({','.join(map(str, self.ids))})"
 
     def check(self, context):
-        context.require(BY_NAME["nw_ttl"])
+        context.require_after_10(BY_NAME["nw_ttl"])
 
 
 class SetQueue(Action):

@@ -91,7 +91,7 @@ class WriteMetadata(Instruction):
 
     def format(self, names=None):
         mask = "" if self.mask == _U64 else f"/{self.mask:#x}"
-        return f"write_metadata:{self.value:#x}{mask}"
+        return f"write_metadata:{self.value and f'{self.value:#x}'}{mask}"
 
 
 class _Actions(Instruction):

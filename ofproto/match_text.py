@@ -164,7 +164,7 @@ def format_port(port: int, names: PortNames = None) -> str:
 def _format_integer(value, mask, field, names):
     if mask != field.mask:
         return f"0x{value:x}/0x{mask:x}"
-    return str(value) if field.text == "decimal" else f"0x{value:x}"
+    return f"0x{value:x}" if value and field.text != "decimal" else str(value)
 
 
 def _parse_integer(text, field, names):
