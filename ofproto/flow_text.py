@@ -6,7 +6,7 @@ Errors in text raise TextError, whose message is for the user.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .action_base import OF10, CheckContext, parse_subfield
 from .errors import OFError
@@ -210,9 +210,8 @@ def _split_actions(text):
     return text[:start], text[equals + 1 :]
 
 
-def _check(instructions, match, table):
-    """As OpenFlow 1.0 wants it, which is most lenient; other versions' switches may refuse more."""
-    context = CheckContext(match, OF10, table or 0, 255, range(1 << 32), range(1 << 32))
+def _check(instructions, match, table, version):
+    context = CheckContext(match, version, table or 0, 255, range(1 << 32), range(1 << 32))
     try:
         check_instructions(instructions, context)
     except OFError as error:
@@ -226,9 +225,11 @@ def parse_flow(
     *,
     tables: TableNumbers = None,
     warn: Callable[[str], None] | None = None,
+    version: int = OF10,
 ) -> FlowMod:
     """The flow mod of a flow's text.  `names`, `tables`: numbers by name; `warn` gets a line
-    about fields that cannot be matched.  Raises TextError."""
+    about fields that cannot be matched.  Actions are checked as `version` has it; 1.0 is the most
+    lenient.  Raises TextError."""
     terms = _Terms(command, names, tables)
     instructions = []
     if command in _WITH_ACTIONS:
@@ -238,7 +239,7 @@ def parse_flow(
     _normalize(terms.match, warn)
     values = terms.values
     if instructions:
-        _check(instructions, terms.match, values.get("table_id"))
+        _check(instructions, terms.match, values.get("table_id"), version)
     if command == ADD:
         values["cookie"] = values.pop("new_cookie", 0)
     elif command in _WITH_ACTIONS and "cookie_mask" not in values:
@@ -246,6 +247,16 @@ def parse_flow(
     return FlowMod(
         command=command, match=terms.match, flags=terms.flags, instructions=instructions, **values
     )
+
+
+def encode_flow(
+    flow: FlowMod, version: int, xid: int = 0, *, nxm: bool = False, table_id: bool = False
+) -> bytes:
+    """A flow mod's bytes.  After 1.0 only deletions can leave the table open: others are for
+    table 0 there.  `nxm`, `table_id`: as FlowMod.encode() has them.  Raises ValueError, OFError."""
+    if version > OF10 and flow.table_id is None and flow.command not in (DELETE, DELETE_STRICT):
+        flow = replace(flow, table_id=0)
+    return flow.encode(version, xid, nxm=nxm, table_id_in_command=table_id)
 
 
 def parse_flow_request(
@@ -349,6 +360,6 @@ def _format_ages(flow):
 
 __all__ = [
     "ALL_TABLES", "COMMANDS", "DEFAULT_PRIORITY", "FLAGS", "OFPP_NONE", "TextError",
-    "format_duration", "format_flags", "format_flow", "format_table", "parse_flow",
+    "encode_flow", "format_duration", "format_flags", "format_flow", "format_table", "parse_flow",
     "parse_flow_request", "parse_group", "parse_table", "split_command",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from . import messages as m
 from .action_base import format_actions
 from .errors import OFError
+from .fields import OFPP_NONE
 from .flow_text import format_duration, format_flags, format_flow, format_table
 from .instructions import format_instructions
 from .match_text import PortNames, format_eth, format_match, format_port
@@ -191,7 +192,7 @@ def format_flow_mod(message: m.FlowMod, style: Style) -> str:
             words.append(f"{name}:{value}")
     if message.buffer_id is not None:
         words.append(f"buf:{message.buffer_id:#x}")
-    if message.out_port != m.OFPP_NONE:
+    if message.out_port != OFPP_NONE:
         words.append(f"out_port:{style.port(message.out_port)}")
     words.append(_mod_flags(message).rstrip())
     words.append(f"actions={format_instructions(message.instructions, style.names)}")
@@ -214,7 +215,7 @@ def _flow_request(message, style):
     words = []
     if message.table_id is not None:
         words.append(f"table={format_table(message.table_id, style.tables)}")
-    if message.out_port != m.OFPP_NONE:
+    if message.out_port != OFPP_NONE:
         words.append(f"out_port={style.port(message.out_port)}")
     words.append(format_match(message.match, style.names))
     return "".join(f" {word}" for word in words if word)

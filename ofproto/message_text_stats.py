@@ -2,6 +2,7 @@
 
 from . import messages as m
 from .action_base import format_actions
+from .fields import OFPP_NONE
 from .flow_text import format_duration, format_table
 from .match_text import format_eth
 
@@ -251,7 +252,7 @@ def _group(group, style):
         words = []
         if group.type == m.GROUP_SELECT or bucket.weight:
             words.append(f"weight:{bucket.weight}")
-        if bucket.watch_port != m.OFPP_NONE:
+        if bucket.watch_port != OFPP_NONE:
             words.append(f"watch_port:{style.port(bucket.watch_port)}")
         if bucket.watch_group is not None:
             words.append(f"watch_group:{bucket.watch_group}")

@@ -34,8 +34,13 @@ _ANY = [
     _term("ct_state", st.sampled_from(["+trk", "+trk-new", "-trk", "+new+trk+est"])),
     _term("ct_zone", u16),
 ]
-_IP = [_term("nw_tos", st.integers(0, 63).map(lambda n: 4 * n)), _term("nw_ecn", st.integers(0, 3)),
-       _term("nw_ttl", u8), _term("ip_frag", st.sampled_from(["yes", "no", "first", "later"]))]  # fmt: skip
+# (Open vSwitch does not let later fragments have L4 fields.)
+_IP = [
+    _term("nw_tos", st.integers(0, 63).map(lambda n: 4 * n)),
+    _term("nw_ecn", st.integers(0, 3)),
+    _term("nw_ttl", u8),
+    _term("ip_frag", st.sampled_from(["yes", "no", "first", "not_later"])),
+]
 _IPV4 = [_term("nw_src", _masked(ipv4s, st.integers(0, 32).map(str))),
          _term("nw_dst", _masked(ipv4s, ipv4s))]  # fmt: skip
 _IPV6 = [_term("ipv6_src", _masked(ipv6s, st.integers(0, 128).map(str))),
@@ -76,6 +81,7 @@ _PLAIN_ACTIONS = st.one_of(
          "move:NXM_OF_IN_PORT[]->NXM_NX_REG1[0..15]", "push:NXM_NX_REG0[]", "pop:NXM_NX_REG2[]",
          "note:01.02.03.04.05.06", "set_tunnel:5", "set_tunnel64:0x123456789", "clone(output:3)"]
     ),
+    st.sampled_from(["strip_vlan", "mod_vlan_vid:5", "dec_ttl", "mod_tp_dst:80"]),
     macs.map("mod_dl_src:{}".format),
     macs.map("mod_dl_dst:{}".format),
     macs.map("set_field:{}->eth_src".format),
@@ -86,6 +92,9 @@ _PLAIN_ACTIONS = st.one_of(
 )  # fmt: skip
 
 
+_ENDS = [[]] * 6 + [["goto_table:253"], ["write_metadata:0x5/0xff"], ["write_metadata:0"]]
+
+
 @st.composite
 def flow_texts(draw, keys=()):
     """A whole flow; `keys` are strategies of terms beside match and actions."""
@@ -94,6 +103,7 @@ def flow_texts(draw, keys=()):
         if draw(st.booleans()):
             terms.append(draw(key))
     actions = draw(st.lists(_PLAIN_ACTIONS, max_size=4))
+    actions += draw(st.sampled_from(_ENDS))
     separator = draw(st.sampled_from([",", " ", ", "]))
     return separator.join([*terms, "actions=" + (",".join(actions) or "drop")])
 
