@@ -11,11 +11,12 @@ class attributes register it:
 Sources: OpenFlow 1.0.1 5.2.4, 1.3.5 7.2.5; ovs-actions(7); nicira-ext as ovs-fields(7) tells it.
 """
 
+import re
 from struct import Struct
 
 from . import match_text
 from .errors import NX_VENDOR_ID, OFError
-from .fields import VLAN, Field
+from .fields import VLAN, Field, port_from_32, port_to_32
 from .fields import field as field_by_name
 from .match_text import TextError, format_port, parse_int, parse_port
 
@@ -41,6 +42,7 @@ class Action:
     WIRE: tuple = ()
     NX: tuple = ()
     TEXT: dict = {}
+    in_context = False  # how it is encoded depends on the flow and on the actions before it
 
     def __init__(self, *values):
         missing = len(self.FIELDS) - len(values)
@@ -79,6 +81,10 @@ class Action:
         """
         raise NotImplementedError
 
+    def encode_in(self, version: int, context: "EncodeContext") -> bytes:
+        """encode() of an action with `in_context`, told what is known of the packet."""
+        return self.encode(version)
+
     def format(self, names=None) -> str:
         """Text as ovs-ofctl prints it; `names`: port number -> name."""
         raise NotImplementedError
@@ -98,30 +104,45 @@ class CheckContext:
         self.n_tables = n_tables
         self.groups = groups
         self.meters = meters
-        self.tags = 1 if match is not None and match.holds(VLAN) else 0  # known to be there
+        self.tags = 1 if match is None or match.holds(VLAN) else 0  # VLAN tags known to be there
         self.ethertype: int | None = None  # made by push_mpls, pop_mpls
+        self.in_ct = False  # within ct(exec(...)), which alone may set ct_mark and ct_label
 
     def require(self, field: Field) -> None:
         """The field's prerequisite holds for all packets of the flow, else MATCH_INCONSISTENT."""
-        need = field.prerequisite
-        if need is None or self.match is None:
-            return
-        if need.special == "vlan":
-            if not self.tags:
-                raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
-            return
-        if self.ethertype is not None:
-            if need.eth is not None and self.ethertype in need.eth and need.proto is None:
-                return
-            if need.eth is not None:
-                raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
-        if not self.match.holds(need):
+        if not self._holds(field.prerequisite):
             raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
 
     def require_after_10(self, field: Field) -> None:
         """The same, but in OpenFlow 1.0 such an action just does nothing to other packets."""
         if self.version > OF10:
             self.require(field)
+
+    def _holds(self, need):
+        if need is None or self.match is None:
+            return True
+        if need.special == "vlan":
+            return self.tags > 0
+        if self.ethertype is not None and need.eth is not None:
+            return self.ethertype in need.eth and need.proto is None
+        return self.match.holds(need)
+
+    def set_field(self, field: Field) -> None:
+        """A field is written.  Raises OFError BAD_ARGUMENT where only ct() may do so."""
+        if field.name in ("ct_mark", "ct_label") and not self.in_ct:
+            raise OFError("OFPBAC_BAD_ARGUMENT", f"{field.name} outside of ct")
+        self.require(field)
+
+
+class EncodeContext:
+    """What actions with `in_context` are told: whether packets have a VLAN tag by now, and the
+    flow's IP protocol (-1: not matched)."""
+
+    __slots__ = ("has_vlan", "nw_proto")
+
+    def __init__(self, match=None):
+        self.has_vlan = match is not None and match.holds(VLAN)
+        self.nw_proto = -1 if match is None else match.nw_proto
 
 
 # Wire
@@ -175,38 +196,31 @@ def _decode_one(kind, body, version):
     return decode(body, version)
 
 
-def encode_actions(actions, version: int, has_vlan: bool = False) -> bytes:
-    """A run of actions.  `has_vlan`: the flow's packets have a tag, so that setting the VLAN
-    as OpenFlow 1.0 does it, which adds one where there is none, needs no push in front."""
-    parts = []
+def encode_actions(actions, version: int, match=None, lossy: bool = False) -> bytes:
+    """A run of actions of a flow with this match.  `lossy`: what the version cannot say is left
+    out, else OFError says so."""
+    parts, context = [], None
     for action in actions:
-        kind = type(action).__name__
-        if kind == "PushVlan":
-            has_vlan = True
-        elif kind in ("PopVlan", "StripVlan"):
-            has_vlan = False
-        elif kind == "SetField" and action.legacy and action.field.of10 in _TAGGING:
-            if version >= OF12 and not has_vlan:
-                parts.append(_HEAD.pack(17, 8) + b"\x81\x00\0\0")
-            has_vlan = True
-        parts.append(action.encode(version))
+        try:
+            if not action.in_context:
+                parts.append(action.encode(version))
+                continue
+            if context is None:
+                context = EncodeContext(match)
+            parts.append(action.encode_in(version, context))
+        except OFError:
+            if not lossy:
+                raise
     return b"".join(parts)
-
-
-_TAGGING = ("dl_vlan", "dl_vlan_pcp")
 
 
 def port_to_wire(port: int, version: int) -> bytes:
     """A port number: 2 bytes in OpenFlow 1.0, 4 later."""
-    from .fields import port_to_32
-
     return port.to_bytes(2, "big") if version == OF10 else port_to_32(port).to_bytes(4, "big")
 
 
 def port_from_wire(data: bytes) -> int:
     """A port number of 2 or 4 bytes; BAD_OUT_PORT when it is none of ours."""
-    from .fields import port_from_32
-
     number = int.from_bytes(data, "big")
     if len(data) == 4:
         number = port_from_32(number)
@@ -217,12 +231,15 @@ def port_from_wire(data: bytes) -> int:
 
 # Text
 
+# They do not stand within the arguments of an action.
+_INSTRUCTIONS = ("goto_table", "write_metadata", "write_actions", "clear_actions", "apply_actions")
+
 
 def parse_actions(text: str, names=None) -> list[Action]:
     """Actions separated by commas or white space.  Raises TextError."""
     actions = []
     for name, argument in match_text.split_terms(text):
-        if name == "drop" and argument is None:
+        if name == "drop":
             if text.strip() != "drop":
                 raise TextError('"drop" must not be accompanied by any other action or instruction')
             return []
@@ -235,8 +252,9 @@ def parse_action(name: str, argument: str | None, names=None) -> Action:
     row = TEXT.get(name)
     if row is not None:
         return row[1](argument, names)
-    port = parse_port(name, names)
-    if port is None:
+    if name in _INSTRUCTIONS:
+        raise TextError(f"{name} instruction not allowed here")
+    if parse_port(name, names) is None:
         raise TextError(f"unknown action {name}")
     return TEXT["output"][1](name if argument is None else f"{name}:{argument}", names)
 
@@ -253,14 +271,31 @@ def need(argument: str | None, what: str) -> str:
     return argument
 
 
-def number(argument: str | None, what: str, bits: int) -> int:
-    return parse_int(need(argument, what), what, bits)
+def number(argument: str | None, what: str, bits: int, valid: int | None = None) -> int:
+    """A number of 8 or 16 bits; above `valid` it is "not a valid `what`"."""
+    found = parse_int(argument or "", what, bits)
+    if valid is not None and found > valid:
+        raise TextError(f"{argument}: not a valid {what}")
+    return found
+
+
+def long_number(argument: str | None, bits: int, what: str = "", valid: int = -1) -> int:
+    """A number of 32 or 64 bits."""
+    if not argument:
+        raise TextError("missing required numeric argument")
+    try:
+        found = parse_int(argument, what, bits)
+    except TextError:
+        raise TextError(f"invalid numeric format {argument}") from None
+    if found > valid >= 0:
+        raise TextError(f"{argument}: not a valid {what}")
+    return found
 
 
 def port_number(text: str, names, what: str) -> int:
     port = parse_port(text, names)
     if port is None:
-        raise TextError(f"{what} to unknown port: {text}")
+        raise TextError(f"{text}: {what} to unknown port")
     return port
 
 
@@ -275,21 +310,34 @@ def nothing(cls):
     return parse
 
 
-def parse_subfield(text: str) -> tuple[Field, int, int]:
-    """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]` or `FIELD`: the field, first bit, bits."""
+_BITS = re.compile(r"\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?\Z")
+
+
+def parse_subfield(text: str, whole: str | None = None) -> tuple[Field, int, int]:
+    """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]` or `FIELD`: the field, first bit, bits.
+
+    `whole`: the text of which it is a part, for errors.
+    """
     name, bracket, rest = text.strip().partition("[")
+    whole = text if whole is None else whole
     found = field_by_name(name)
     if found is None:
-        raise TextError(f"{text}: unknown field `{name}'")
+        raise TextError(f"{whole}: unknown field `{name}'")
     if not bracket or rest == "]":
         return found, 0, found.n_bits
-    if not rest.endswith("]"):
-        raise TextError(f"{text}: syntax error expecting []")
-    first, dots, last = rest[:-1].partition("..")
-    start = parse_int(first, text, 16)
-    end = parse_int(last, text, 16) if dots else start
-    if not start <= end < found.n_bits:
-        raise TextError(f"{text}: bits {start}..{end} of a field of {found.n_bits} bits")
+    bits = _BITS.match(rest[:-1]) if rest.endswith("]") else None
+    if bits is None:
+        raise TextError(f"{whole}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
+    start = int(bits[1])
+    end = int(bits[2] or start)
+    if start > end:
+        raise TextError(f"{whole}: starting bit {start} is after ending bit {end}")
+    for which, bit in (("starting", start), ("ending", end)):
+        if bit >= found.n_bits:
+            raise TextError(
+                f"{whole}: {which} bit {bit} is not valid because field is only "
+                f"{found.n_bits} bits wide"
+            )
     return found, start, end - start + 1
 
 

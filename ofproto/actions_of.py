@@ -6,14 +6,15 @@ from .action_base import (
     ANY_VERSION,
     OF10,
     OF11,
-    OF12,
     OF15,
     Action,
     format_port,
+    long_number,
     need,
     nicira,
     nothing,
     number,
+    parse_port,
     parse_subfield,
     port_from_wire,
     port_number,
@@ -21,19 +22,17 @@ from .action_base import (
     standard,
     unsupported,
 )
+from .actions_set import RegLoad
 from .errors import OFError
 from .fields import (
-    BY_CODE,
     BY_NAME,
-    EXPERIMENTER_CLASS,
     OFPP_CONTROLLER,
     OFPP_MAX,
     OFPP_NONE,
     OFPP_UNSET,
     PORT_NAMES,
 )
-from .match import oxm_value, value_fits
-from .match_text import TextError, format_value, parse_int, parse_value
+from .match_text import TextError, parse_int
 
 _U16X2 = Struct("!HH")
 _U32 = Struct("!I")
@@ -68,13 +67,16 @@ class Output(Action):
     WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
 
     def parse(argument, names):
-        text, colon, max_len = need(argument, "output").partition(":")
-        if "[" in text:
+        text, colon, max_len = (argument or "").partition(":")
+        port = parse_port(text, names)
+        if port is None:
             from .actions_nx import OutputReg
 
-            return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
-        port = port_number(text, names, "output")
-        return Output(port, parse_int(max_len, "max_len", 16) if colon else MAX_LEN_WHOLE)
+            try:
+                return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
+            except TextError:
+                raise TextError(f"{argument or ''}: output to unknown port") from None
+        return Output(port, number(max_len, "max_len", 16) if colon else MAX_LEN_WHOLE)
 
     def format(self, names=None):
         if self.port == OFPP_CONTROLLER:
@@ -113,220 +115,12 @@ class Enqueue(Action):
         port, _, queue = need(argument, "enqueue").replace(",", ":").partition(":")
         if not queue:
             raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
-        return Enqueue(port_number(port, names, "enqueue"), parse_int(queue, "queue", 32))
+        return Enqueue(port_number(port, names, "enqueue"), long_number(queue, 32))
 
     def format(self, names=None):
         return f"enqueue:{format_port(self.port, names)}:{self.queue}"
 
     TEXT = {"enqueue": parse}
-
-
-# OpenFlow 1.0 (and 1.1) actions that set one field: type, field, bytes of the value, padding, text
-_LEGACY = (
-    (1, "dl_vlan", 2, 2, "mod_vlan_vid"),
-    (2, "dl_vlan_pcp", 1, 3, "mod_vlan_pcp"),
-    (4, "eth_src", 6, 6, "mod_dl_src"),
-    (5, "eth_dst", 6, 6, "mod_dl_dst"),
-    (6, "ip_src", 4, 0, "mod_nw_src"),
-    (7, "ip_dst", 4, 0, "mod_nw_dst"),
-    (8, "nw_tos", 1, 3, "mod_nw_tos"),
-    (9, "tcp_src", 2, 2, "mod_tp_src"),
-    (10, "tcp_dst", 2, 2, "mod_tp_dst"),
-)
-_TUN_ID = BY_NAME["tun_id"]  # a legacy one is Nicira's set_tunnel or, above 32 bits, set_tunnel64
-# The types of 1.1, which puts them elsewhere.  1.2 and later have SET_FIELD instead, but Open
-# vSwitch takes these, too.
-_TYPES_11 = {1: 1, 2: 2, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 9, 10: 10}
-_LEGACY_OF = {BY_NAME[name]: row for row in _LEGACY for name in (row[1],)}
-_LEGACY_OF[BY_NAME["udp_src"]] = _LEGACY_OF[BY_NAME["tcp_src"]]
-_LEGACY_OF[BY_NAME["udp_dst"]] = _LEGACY_OF[BY_NAME["tcp_dst"]]
-_LEGACY_OF[BY_NAME["sctp_src"]] = _LEGACY_OF[BY_NAME["tcp_src"]]
-_LEGACY_OF[BY_NAME["sctp_dst"]] = _LEGACY_OF[BY_NAME["tcp_dst"]]
-_L4 = {"tcp_src": "src", "tcp_dst": "dst"}
-_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
-# Fields of later versions -> what 1.0's actions call them, and where they lie in it.
-_IN_10 = {"vlan_vid": ("dl_vlan", 0), "vlan_pcp": ("dl_vlan_pcp", 0), "ip_dscp": ("nw_tos", 2)}
-_VLAN_VID, _VLAN_PCP, _DSCP = BY_NAME["vlan_vid"], BY_NAME["vlan_pcp"], BY_NAME["ip_dscp"]
-
-
-def _decoder(name, size):
-    def decode(body, _version):
-        field = BY_NAME[name]
-        value = int.from_bytes(body[:size], "big")
-        if not value_fits(field, value):
-            raise OFError("OFPBAC_BAD_ARGUMENT", f"{name} {value:#x}")
-        return SetField(field, value, None, True)
-
-    return decode
-
-
-def _parser(name, text):
-    def parse(argument, names):
-        field = BY_NAME[name]
-        value, _mask = parse_value(field, need(argument, text), names)
-        return SetField(field, value, None, True)
-
-    return parse
-
-
-class SetField(Action):
-    """Sets a field, or its bits in `mask` (None: all).  `legacy`: one of OpenFlow 1.0's actions,
-    which set dl_vlan by adding a tag where there is none, and ports of any L4 protocol; or Nicira's
-    set_tunnel."""
-
-    FIELDS = ("field", "value", "mask", "legacy")
-    DEFAULTS = (None, False)
-
-    def encode(self, version):
-        if version == OF10:
-            return self._encode_10()
-        field, value = self.field, self.value
-        if self.legacy:
-            field, value = self._modern()
-        header = field.oxm(version, self.mask is not None)
-        if header is None:
-            raise unsupported(self, version)
-        width = field.n_bytes
-        data = header + value.to_bytes(width, "big")
-        if self.mask is not None:
-            data += self.mask.to_bytes(width, "big")
-            if version < OF15 and len(header) == 4:
-                return b"".join(self._loads(version))
-            if version < OF15:
-                return nicira(33, bytes(6) + data)
-        if version < OF12:
-            return nicira(33, bytes(6) + data)
-        return standard(25, data + bytes(-(4 + len(data)) % 8))
-
-    def _modern(self):
-        """Field and value by which later versions say what a legacy action does."""
-        name = self.field.name
-        if name == "dl_vlan":
-            return _VLAN_VID, self.value | 0x1000
-        if name == "dl_vlan_pcp":
-            return _VLAN_PCP, self.value
-        if name == "nw_tos":
-            return _DSCP, self.value >> 2
-        return self.field, self.value
-
-    def _encode_10(self):
-        if self.legacy and self.field is _TUN_ID:
-            wide = self.value >> 32
-            return nicira(*((9, bytes(6) + self.value.to_bytes(8, "big")) if wide
-                            else (2, bytes(2) + _U32.pack(self.value))))  # fmt: skip
-        name, shift = _IN_10.get(self.field.name, (self.field.name, 0))
-        row = _LEGACY_OF.get(BY_NAME[name])
-        if row is not None and self.mask is None:
-            kind, _name, size, padding, _text = row
-            value = self.value << shift & BY_NAME[name].mask
-            return standard(kind, value.to_bytes(size, "big") + bytes(padding))
-        return b"".join(self._loads(OF10))
-
-    def _loads(self, version):
-        """reg_load actions for each run of bits, of 64 at most."""
-        header = self.field.oxm(version, False)
-        if header is None or len(header) != 4:
-            raise unsupported(self, version)
-        mask = self.field.mask if self.mask is None else self.mask
-        start = 0
-        while mask >> start:
-            if not mask >> start & 1:
-                start += 1
-                continue
-            n = 1
-            while n < 64 and mask >> (start + n) & 1 and (start + n) % 64:
-                n += 1
-            value = self.value >> start & ((1 << n) - 1)
-            yield nicira(7, _REG_LOAD.pack(start << 6 | n - 1, _U32.unpack(header)[0], value))
-            start += n
-
-    def decode_oxm(body, version):
-        """SET_FIELD, and the end of REG_LOAD2."""
-        field, has_mask, at, end = oxm_header(body, 0)
-        value, mask = oxm_value(field, has_mask, body[:end], at)
-        if any(body[end:]):
-            raise OFError("OFPBAC_BAD_SET_ARGUMENT", "padding is not zero")
-        if not field.writable:
-            raise OFError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} is read-only")
-        if field is _VLAN_VID and version >= OF12 and not value & 0x1000:
-            raise OFError("OFPBAC_BAD_SET_ARGUMENT", "vlan_vid without the present bit")
-        return SetField(field, value, mask if has_mask and mask != field.mask else None)
-
-    def decode_load2(body, version):
-        if any(body[:6]):
-            raise OFError("NXBRC_MUST_BE_ZERO")
-        return SetField.decode_oxm(body[6:], version)
-
-    WIRE = (
-        *((OF10, OF10, row[0], row[2] + row[3], _decoder(row[1], row[2])) for row in _LEGACY),
-        *(
-            (OF11, OF15, _TYPES_11[row[0]], row[2] + row[3], _decoder(row[1], row[2]))
-            for row in _LEGACY
-        ),
-        (OF12, OF15, 25, None, decode_oxm),
-    )
-    NX = ((33, None, decode_load2),)
-
-    def parse(argument, names):
-        text, arrow, destination = need(argument, "set_field").rpartition("->")
-        if not arrow:
-            raise TextError(f"{argument}: missing `->'")
-        field, _start, _bits = parse_subfield(destination)
-        if not field.writable:
-            raise TextError(f"{destination} is read-only")
-        value, mask = parse_value(field, text, names)
-        if mask in (None, field.mask):
-            return SetField(field, value)
-        return SetField(field, value & mask, mask)
-
-    TEXT = {"set_field": parse, **{row[4]: _parser(row[1], row[4]) for row in _LEGACY}}
-
-    def format(self, names=None):
-        if self.legacy:
-            return f"{self._word()}:{format_value(self.field, self.value, None, names)}"
-        value = format_value(self.field, self.value, self.mask, names)
-        return f"set_field:{value}->{self.field.name}"
-
-    def _word(self):
-        if self.field is _TUN_ID:
-            return "set_tunnel64" if self.value >> 32 else "set_tunnel"
-        return _LEGACY_OF[self.field][4]
-
-    def check(self, context):
-        if self.legacy and self.field.name in _L4 and context.match is not None:
-            # The action of 1.0 is for whatever L4 protocol the flow has.
-            protocol = _PROTOCOLS.get(context.match.nw_proto)
-            if protocol:
-                self.field = BY_NAME[f"{protocol}_{_L4[self.field.name]}"]
-        if self.legacy and self.field.name in ("dl_vlan", "dl_vlan_pcp"):
-            context.tags = context.tags or 1
-        elif self.field is _VLAN_VID:
-            context.require(_VLAN_PCP)
-        elif not (self.legacy and context.version == OF10):
-            context.require(self.field)
-
-
-def oxm_header(data: bytes, at: int):
-    """(field, has_mask, where the value starts, where the TLV ends) of a whole TLV in an action.
-
-    Raises OFError BAD_SET_TYPE, BAD_SET_LEN.
-    """
-    if len(data) < at + 4:
-        raise OFError("OFPBAC_BAD_SET_LEN", "truncated field")
-    head = int.from_bytes(data[at : at + 4], "big")
-    end = at + 4 + (head & 0xFF)
-    oxm_class, code, has_mask = head >> 16, head >> 9 & 0x7F, bool(head >> 8 & 1)
-    experimenter, start = 0, at + 4
-    if oxm_class == EXPERIMENTER_CLASS:
-        experimenter, start = int.from_bytes(data[at + 4 : at + 8], "big"), at + 8
-    if end > len(data):
-        raise OFError("OFPBAC_BAD_SET_LEN", "truncated field")
-    field = BY_CODE.get((oxm_class, experimenter, code))
-    if field is None:
-        raise OFError("OFPBAC_BAD_SET_TYPE", f"OXM header {head:#x}")
-    if end - start != field.n_bytes * (1 + has_mask):
-        raise OFError("OFPBAC_BAD_SET_LEN", field.name)
-    return field, has_mask, start, end
 
 
 def _simple(name, number_, text, size=4, nx=None, first=OF11):
@@ -374,32 +168,33 @@ _register_text()
 
 
 class PopVlan(Action):
-    """Takes off the outer tag."""
+    """Takes off the outer tag.  `legacy`: said by OpenFlow 1.0, which calls it strip_vlan."""
 
-    text = "pop_vlan"
+    FIELDS = ("legacy",)
+    DEFAULTS = (False,)
+    in_context = True
+
+    def values(self):
+        return ()  # the two are equal
 
     def encode(self, version):
         return standard(3 if version == OF10 else 18, bytes(4))
 
+    def encode_in(self, version, context):
+        context.has_vlan = False
+        return self.encode(version)
+
     def decode(_body, version):
-        return PopVlan().named("strip_vlan" if version == OF10 else "pop_vlan")
+        return PopVlan(version == OF10)
 
     WIRE = ((OF10, OF10, 3, 4, decode), (OF11, OF15, 18, 4, decode))
-    TEXT = {
-        "pop_vlan": lambda a, n: PopVlan(),
-        "strip_vlan": lambda a, n: PopVlan().named("strip_vlan"),
-    }
-
-    def named(self, text):
-        """Itself, printed as OpenFlow 1.0 (strip_vlan) or the later ones call it."""
-        self.text = text
-        return self
+    TEXT = {"pop_vlan": lambda a, n: PopVlan(), "strip_vlan": lambda a, n: PopVlan(True)}
 
     def format(self, names=None):
-        return self.text
+        return "strip_vlan" if self.legacy else "pop_vlan"
 
     def check(self, context):
-        context.require_after_10(_VLAN_PCP)
+        context.require_after_10(BY_NAME["vlan_pcp"])
         context.tags = max(0, context.tags - 1)
 
 
@@ -407,11 +202,16 @@ class PushVlan(Action):
     """A new outer tag of Ethertype 0x8100 or 0x88a8, VLAN and priority of the one before, or 0."""
 
     FIELDS = ("ethertype",)
+    in_context = True
 
     def encode(self, version):
         if version == OF10:
             return b""  # a side effect of the setting of the VLAN that comes next
         return standard(17, self.ethertype.to_bytes(2, "big") + bytes(2))
+
+    def encode_in(self, version, context):
+        context.has_vlan = True
+        return self.encode(version)
 
     def decode(body, _version):
         return PushVlan(_ethertype(body, ETH_VLAN))
@@ -419,7 +219,7 @@ class PushVlan(Action):
     WIRE = ((OF11, OF15, 17, 4, decode),)
 
     def parse(argument, _names):
-        ethertype = number(argument, "push_vlan", 16)
+        ethertype = number(argument, "ethertype", 16)
         if ethertype not in ETH_VLAN:
             raise TextError(f"{argument}: not a valid VLAN ethertype")
         return PushVlan(ethertype)
@@ -504,7 +304,7 @@ class SetMplsTtl(Action):
 
     WIRE = ((OF11, OF15, 15, 4, decode),)
     NX = ((25, 6, decode),)
-    TEXT = {"set_mpls_ttl": lambda a, n: SetMplsTtl(number((a or "").strip("()"), "ttl", 8))}
+    TEXT = {"set_mpls_ttl": lambda a, n: SetMplsTtl(number((a or "").strip("()"), "MPLS TTL", 8))}
 
     def format(self, names=None):
         return f"set_mpls_ttl({self.ttl})"
@@ -520,14 +320,14 @@ class SetTtl(Action):
 
     def encode(self, version):
         if version == OF10:
-            return SetField(BY_NAME["nw_ttl"], self.ttl).encode(version)
+            return RegLoad(BY_NAME["nw_ttl"], 0, 8, self.ttl).encode(version)
         return standard(23, bytes((self.ttl, 0, 0, 0)))
 
     def decode(body, _version):
         return SetTtl(body[0])
 
     WIRE = ((OF11, OF15, 23, 4, decode),)
-    TEXT = {"mod_nw_ttl": lambda a, n: SetTtl(number(a, "mod_nw_ttl", 8))}
+    TEXT = {"mod_nw_ttl": lambda a, n: SetTtl(number(a, "TTL", 8))}
 
     def format(self, names=None):
         return f"mod_nw_ttl:{self.ttl}"
@@ -588,7 +388,7 @@ class SetQueue(Action):
 
     WIRE = ((OF11, OF15, 21, 4, decode),)
     NX = ((4, 6, decode),)
-    TEXT = {"set_queue": lambda a, n: SetQueue(number(a, "set_queue", 32))}
+    TEXT = {"set_queue": lambda a, n: SetQueue(long_number(a, 32))}
 
     def format(self, names=None):
         return f"set_queue:{self.queue}"
@@ -600,15 +400,15 @@ class Group(Action):
     FIELDS = ("group",)
 
     def encode(self, version):
-        if version == OF10:
-            raise unsupported(self, version)
-        return standard(22, _U32.pack(self.group))
+        body = _U32.pack(self.group)
+        return nicira(40, body + bytes(2)) if version == OF10 else standard(22, body)
 
     def decode(body, _version):
-        return Group(int.from_bytes(body, "big"))
+        return Group(int.from_bytes(body[:4], "big"))
 
     WIRE = ((OF11, OF15, 22, 4, decode),)
-    TEXT = {"group": lambda a, n: Group(number(a, "group", 32))}
+    NX = ((40, 6, decode),)
+    TEXT = {"group": lambda a, n: Group(long_number(a, 32))}
 
     def format(self, names=None):
         return f"group:{self.group}"

@@ -415,13 +415,17 @@ UNSUPPORTED = {
     (OXM_OF, 0, 41): "pbb_uca",
 }
 
-# The shorthand words of flow text: Ethertype and IP protocol.
+# The shorthand words of flow text: Ethertype and IP protocol.  Of words for the same, the last is
+# printed.
 PROTOCOLS = {
+    "ip4": (ETH_IP, None),
+    "ipv4": (ETH_IP, None),
     "ip": (ETH_IP, None),
     "icmp": (ETH_IP, 1),
     "tcp": (ETH_IP, 6),
     "udp": (ETH_IP, 17),
     "sctp": (ETH_IP, 132),
+    "ip6": (ETH_IPV6, None),
     "ipv6": (ETH_IPV6, None),
     "icmp6": (ETH_IPV6, 58),
     "tcp6": (ETH_IPV6, 6),

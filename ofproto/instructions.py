@@ -14,14 +14,15 @@ from .action_base import (
     decode_actions,
     encode_actions,
     format_actions,
+    long_number,
     nicira,
-    number,
     parse_action,
     parse_actions,
     unsupported,
 )
+from .actions_nx import Resubmit
 from .errors import OFError
-from .match_text import TextError, parse_int, split_terms
+from .match_text import TextError, split_terms
 
 _HEAD = Struct("!HH")
 _METADATA = Struct("!4xQQ")
@@ -49,7 +50,8 @@ class Instruction:
         values = ", ".join(repr(getattr(self, name)) for name in self.FIELDS)
         return f"{type(self).__name__}({values})"
 
-    def encode(self, version: int, has_vlan: bool = False) -> bytes:
+    def encode(self, version: int, match=None, lossy: bool = False) -> bytes:
+        """The instruction's bytes; arguments as those of encode_actions()."""
         raise NotImplementedError
 
     def format(self, names=None) -> str:
@@ -64,7 +66,7 @@ class GotoTable(Instruction):
 
     FIELDS, TYPE, RANK = ("table",), 1, 6
 
-    def encode(self, version, has_vlan=False):
+    def encode(self, version, match=None, lossy=False):
         return _HEAD.pack(1, 8) + bytes((self.table, 0, 0, 0))
 
     def decode(body, _version):
@@ -83,7 +85,7 @@ class WriteMetadata(Instruction):
 
     FIELDS, TYPE, RANK = ("value", "mask"), 2, 5
 
-    def encode(self, version, has_vlan=False):
+    def encode(self, version, match=None, lossy=False):
         return _HEAD.pack(2, 24) + _METADATA.pack(self.value, self.mask)
 
     def decode(body, _version):
@@ -91,7 +93,8 @@ class WriteMetadata(Instruction):
 
     def format(self, names=None):
         mask = "" if self.mask == _U64 else f"/{self.mask:#x}"
-        return f"write_metadata:{self.value and f'{self.value:#x}'}{mask}"
+        value = f"{self.value:#x}" if self.value else "0"
+        return f"write_metadata:{value}{mask}"
 
 
 class _Actions(Instruction):
@@ -100,8 +103,8 @@ class _Actions(Instruction):
     def __init__(self, actions):
         self.actions = list(actions)
 
-    def encode(self, version, has_vlan=False):
-        data = encode_actions(self.actions, version, has_vlan)
+    def encode(self, version, match=None, lossy=False):
+        data = encode_actions(self.actions, version, match, lossy)
         return _HEAD.pack(self.TYPE, 8 + len(data)) + bytes(4) + data
 
 
@@ -142,7 +145,7 @@ class ClearActions(Instruction):
 
     TYPE, RANK = 5, 3
 
-    def encode(self, version, has_vlan=False):
+    def encode(self, version, match=None, lossy=False):
         return _HEAD.pack(5, 8) + bytes(4)
 
     def decode(_body, _version):
@@ -157,8 +160,10 @@ class Meter(Instruction):
 
     FIELDS, TYPE, RANK = ("meter",), 6, 1
 
-    def encode(self, version, has_vlan=False):
+    def encode(self, version, match=None, lossy=False):
         if version < OF13:
+            if lossy:
+                return b""
             raise unsupported(self, version)
         return _HEAD.pack(6, 8) + self.meter.to_bytes(4, "big")
 
@@ -214,6 +219,7 @@ def decode_instructions(data: bytes, version: int) -> list[Instruction]:
     kinds = [each.TYPE for each in found]
     if len(set(kinds)) != len(kinds):
         raise OFError("OFPBIC_DUP_INST")
+    found = [each for each in found if not isinstance(each, _Actions) or each.actions]
     return sorted(found, key=lambda each: each.RANK)
 
 
@@ -221,11 +227,13 @@ _NX_WRITE_METADATA = 22
 
 
 def _from_actions(data):
-    found = decode_actions(data, OF10)
-    actions = [each for each in found if not isinstance(each, WriteMetadata)]
-    rest = [each for each in found if isinstance(each, WriteMetadata)]
-    if len(rest) > 1:
-        raise OFError("OFPBIC_DUP_INST")
+    actions = decode_actions(data, OF10)
+    rest = []
+    for at, each in enumerate(actions):
+        if isinstance(each, WriteMetadata):  # one, and nothing behind it
+            if at < len(actions) - 1:
+                raise OFError("OFPBAC_UNSUPPORTED_ORDER", "actions behind write_metadata")
+            rest = [actions.pop()]
     return [ApplyActions(actions), *rest] if actions else rest
 
 
@@ -238,69 +246,101 @@ def _decode_nx_metadata(body, _version):
 NX[_NX_WRITE_METADATA] = (WriteMetadata, 22, _decode_nx_metadata)
 
 
-def encode_instructions(instructions, version: int, has_vlan: bool = False) -> bytes:
-    """The bytes; in OpenFlow 1.0 the actions alone, with Nicira's form of write_metadata and
-    goto_table as a resubmit to that table."""
+def encode_instructions(instructions, version: int, match=None, lossy: bool = False) -> bytes:
+    """The bytes of a flow's instructions.  In OpenFlow 1.0 they are the actions alone, with
+    Nicira's form of write_metadata, and goto_table as a resubmit to that table.
+
+    `lossy`: what the version cannot say is left out, as a switch does with a flow that came by
+    another version; else OFError tells.
+    """
     if version != OF10:
-        return b"".join(each.encode(version, has_vlan) for each in instructions)
+        return b"".join([each.encode(version, match, lossy) for each in instructions])
     parts = []
     for each in instructions:
         if isinstance(each, ApplyActions):
-            parts.append(encode_actions(each.actions, OF10, has_vlan))
+            parts.append(encode_actions(each.actions, OF10, match, lossy))
         elif isinstance(each, WriteMetadata):
             value = each.value.to_bytes(8, "big") + each.mask.to_bytes(8, "big")
             parts.append(nicira(_NX_WRITE_METADATA, bytes(6) + value))
         elif isinstance(each, GotoTable):
-            from .actions_nx import Resubmit
-
             parts.append(Resubmit(None, each.table).encode(OF10))
-        # What else a later version wrote cannot be said in 1.0, as in Open vSwitch.
+        elif not lossy:
+            raise OFError("OFPBIC_UNSUP_INST", f"{type(each).__name__} in OpenFlow 1.0")
     return b"".join(parts)
 
 
 # Text
 
 _RANKED = {
-    "meter": lambda a, n: Meter(number(a, "meter", 32)),
+    "meter": lambda a, n: Meter(long_number(a, 32)),
     "clear_actions": lambda a, n: ClearActions(),
-    "write_actions": lambda a, n: WriteActions(parse_actions(a or "", n)),
+    "write_actions": lambda a, n: WriteActions(_parse_set(a, n)),
     "write_metadata": lambda a, n: _parse_metadata(a),
-    "goto_table": lambda a, n: GotoTable(number(a, "goto_table", 8)),
+    "goto_table": lambda a, n: GotoTable(_parse_table(a)),
 }
+_NAMES = {Meter: "meter", ClearActions: "clear_actions", WriteActions: "write_actions",
+          WriteMetadata: "write_metadata", GotoTable: "goto_table",
+          None: "apply_actions"}  # fmt: skip
+
+
+def _parse_set(argument, names):
+    for name, _argument in split_terms(argument or ""):
+        if name == "meter":
+            raise TextError("write_actions action doesn't support nested action meter")
+    return parse_actions(argument or "", names)
 
 
 def _parse_metadata(argument):
     value, slash, mask = (argument or "").partition("/")
-    value = parse_int(value, "write_metadata", 64)
-    mask = parse_int(mask, "write_metadata", 64) if slash else _U64
+    value = long_number(value, 64)
+    mask = long_number(mask, 64) if slash else _U64
     return WriteMetadata(value & mask, mask)
+
+
+def _parse_table(argument):
+    table = argument or ""
+    if not table.isdecimal() or int(table) > 255:
+        raise TextError(f'unknown table "{table}"')
+    return int(table)
 
 
 def parse_instructions(text: str, names=None) -> list[Instruction]:
     """What follows `actions=`.  Raises TextError."""
     terms = split_terms(text)
-    if ("drop", None) in terms:
-        if len(terms) > 1:
+    if any(name == "drop" for name, _argument in terms):
+        if any(name != "drop" for name, _argument in terms):
             raise TextError('"drop" must not be accompanied by any other action or instruction')
         return []
-    found, actions, rank = [], [], 0
+    found, actions, last = [], [], None
     for name, argument in terms:
         if name == "apply_actions":
-            actions += parse_actions(argument or "", names)
-            continue
-        if name not in _RANKED:
+            raise TextError("apply_actions is the default instruction")
+        kind = None
+        if name in _RANKED:
+            found.append(_RANKED[name](argument, names))
+            kind = type(found[-1])
+        else:
             actions.append(parse_action(name, argument, names))
-            continue
-        each = _RANKED[name](argument, names)
-        if any(type(other) is type(each) for other in found):
-            raise TextError(f"duplicate {name} instruction not allowed")
-        if rank > each.RANK or (each.RANK < ApplyActions.RANK and actions):
-            raise TextError(f"{name} instruction must come in another place")
-        rank = each.RANK
-        found.append(each)
+        if last is not None:
+            _check_order(last[0], kind)
+        last = (kind,)
     if actions:
         found.append(ApplyActions(actions))
     return sorted(found, key=lambda each: each.RANK)
+
+
+def _check_order(before, kind):
+    """Instructions stand in the order in which they run (None: an action)."""
+    ranks = [(each or ApplyActions).RANK for each in (before, kind)]
+    if ranks[0] == ranks[1] and kind is not None:
+        raise TextError(
+            f"duplicate {_NAMES[kind]} instruction not allowed, for OpenFlow 1.1+ compatibility"
+        )
+    if ranks[0] > ranks[1]:
+        raise TextError(
+            f"invalid instruction ordering: {_NAMES[kind]} must appear before {_NAMES[before]}, "
+            "for OpenFlow 1.1+ compatibility"
+        )
 
 
 def format_instructions(instructions, names=None) -> str:

@@ -174,19 +174,21 @@ def _parse_integer(text, field, names):
     if value is None:
         if re.match(r"-\d+\Z", value_text):
             raise TextError(_too_large(value_text, field))
-        raise TextError(f"{text}: invalid value for {field.name}")
+        raise TextError(f"{text}: bad syntax for {field.name} value")
     if value >> limit:
         raise TextError(_too_large(value_text, field))
     if not slash:
         return value, None
     mask = _int(mask_text)
-    if mask is None or mask >> limit:
-        raise TextError(f"{text}: invalid mask for {field.name}")
+    if mask is None:
+        raise TextError(f"{text}: bad syntax for {field.name} mask")
+    if mask >> limit:
+        raise TextError(_too_large(text, field, "mask"))
     return value, mask
 
 
-def _too_large(text, field):
-    return f"{text}: value too large for {field.n_bytes}-byte field {field.name}"
+def _too_large(text, field, what="value"):
+    return f"{text}: {what} too large for {field.n_bytes}-byte field {field.name}"
 
 
 def format_eth(value: int) -> str:
@@ -208,7 +210,10 @@ def parse_eth(text: str) -> int:
 
 def _parse_ethernet(text, field, names):
     address, slash, mask = text.partition("/")
-    return parse_eth(address), parse_eth(mask) if slash else None
+    try:
+        return parse_eth(address), parse_eth(mask) if slash else None
+    except TextError:
+        raise TextError(f"{text}: invalid Ethernet address") from None
 
 
 def _format_address(value, mask, field, names, family, bits):
@@ -231,7 +236,10 @@ def _parse_address(text, field, names, family, bits):
     if mask_text.isdecimal():
         prefix = int(mask_text)
         if prefix > bits:
-            raise TextError(f"{text}: network prefix bits not between 0 and {bits}")
+            raise TextError(
+                f"{text}: {'IPv6' if bits == 128 else 'IPv4'} network prefix bits not between 0 "
+                f"and {bits}, inclusive"
+            )
         return value, field.mask & ~((1 << bits - prefix) - 1)
     return value, _address(family, mask_text, f"{text}: invalid {version} address")
 
@@ -290,6 +298,7 @@ _FLAG_BITS = {
     "tcp_flags": fields.TCP_FLAG_BITS,
     "tun_flags": fields.TUN_FLAG_BITS,
 }
+_FLAG_WORDS = {"ct_state": "ct_state", "tcp_flags": "TCP", "tun_flags": "tunnel"}
 
 
 def _format_flags(value, mask, field, names):
@@ -320,7 +329,7 @@ def _parse_flags(text, field, names):
 def _parse_flag_numbers(text, field):
     value, mask = _parse_integer(text, field, None)
     if (value | (mask or 0)) & ~field.mask and (mask is None or value & mask & ~field.mask):
-        raise TextError(f"{text}: unknown {field.name} bits")
+        raise TextError(f"{text}: unknown {_FLAG_WORDS[field.text]} flag(s)")
     return value, mask
 
 
@@ -329,7 +338,8 @@ def _parse_signed_flags(text, field, bits):
     for sign, name in re.findall(r"([+-])([^+-]*)", text):
         bit = 1 << _flag(name, field, bits)
         if mask & bit:
-            raise TextError(f"{name}: Each flag may be specified only once")
+            word = _FLAG_WORDS[field.text]
+            raise TextError(f"{name}: Each {word} flag can be specified only once")
         mask |= bit
         if sign == "+":
             value |= bit
@@ -338,7 +348,7 @@ def _parse_signed_flags(text, field, bits):
 
 def _flag(name, field, bits):
     if name not in bits:
-        raise TextError(f"{name}: unknown flag in {field.name}")
+        raise TextError(f"{name}: unknown {_FLAG_WORDS[field.text]} flag(s)")
     return bits.index(name)
 
 
@@ -371,6 +381,8 @@ _PARSERS: dict[str, Callable] = {
 
 def format_value(field: Field, value: int, mask: int | None = None, names: PortNames = None) -> str:
     """A value, and `/mask` where the mask is not the whole field."""
+    if mask is None and field.text == "tun_flags":
+        return "oam" if value else "0"
     mask = field.mask if mask is None else mask
     return _FORMATTERS[field.text](value, mask, field, names)
 
@@ -380,7 +392,7 @@ def parse_value(field: Field, text: str, names: PortNumbers = None):
     value, mask = _PARSERS[field.text](text, field, names)
     if mask is not None:
         if not field.maskable and mask & field.mask not in (0, field.mask):
-            raise TextError(f"{text}: mask not allowed for field {field.name}")
+            raise TextError(f"{text}: invalid mask for field {field.name}")
         if mask & field.mask == field.mask:
             mask = None
     return value, mask
@@ -422,7 +434,7 @@ def _print_order(items: Iterable):
 
 _WORD = len(_BEFORE)
 _ORDER = _print_order([*_BEFORE, "dl_vlan", *_AFTER])
-_PROTOCOL_WORDS = {pair: word for word, pair in fields.PROTOCOLS.items()}
+_PROTOCOL_WORDS = {pair: word for word, pair in fields.PROTOCOLS.items()}  # the last of a pair
 
 
 def format_terms(match: Match, names: PortNames = None) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from .errors import OFError
-from .fields import OFPP_NONE, VLAN, port_to_32
+from .fields import OFPP_NONE, port_to_32
 from .instructions import decode_instructions, encode_instructions
 from .match import (
     OFP10_MATCH_LEN,
@@ -75,7 +75,12 @@ def _nxm(data, at, length, cookie=None):
 
 
 def _instructions(flow, version):
-    return encode_instructions(flow.instructions, version, flow.match.holds(VLAN))
+    return encode_instructions(flow.instructions, version, flow.match)
+
+
+def _lossy(flow, version):
+    """A flow's instructions as far as the version can say them."""
+    return encode_instructions(flow.instructions, version, flow.match, True)
 
 
 # FLOW_MOD
@@ -495,7 +500,7 @@ def _read_flow_10(data, version):
 
 
 def _write_flow_10(f, version):
-    rest = _instructions(f, version)
+    rest = _lossy(f, version)
     return b"".join((
         _FLOW_HEAD_10.pack(_FLOW_SIZE_10 + len(rest), f.table_id),
         of10_encode(f.match),
@@ -522,7 +527,7 @@ def _read_flow_12(data, version):
 def _write_flow_12(f, version):
     match = f.match
     rest = encode_match(match, version)
-    rest += encode_instructions(f.instructions, version, match.holds(VLAN))
+    rest += _lossy(f, version)
     return _FLOW_11.pack(
         _FLOW_11.size + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority,
         f.idle_timeout, f.hard_timeout, f.flags if version >= OF13 else 0,
@@ -550,7 +555,7 @@ def _read_flow_nx(data, version):
 
 def _write_flow_nx(f, version):
     match = oxm_encode(f.match, OF10)
-    rest = aligned(match) + _instructions(f, OF10)
+    rest = aligned(match) + _lossy(f, OF10)
     return _FLOW_NX.pack(
         _FLOW_NX.size + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority,
         f.idle_timeout, f.hard_timeout, len(match), _age(f.idle_age), _age(f.hard_age), f.cookie,

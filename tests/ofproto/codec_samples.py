@@ -11,7 +11,9 @@ BOTH, OF10, OF13 = (1, 4), (1,), (4,)
 TCP = "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,tp_dst=80"
 NXM = "tcp6,in_port=3,ipv6_src=2001:db8::/32,tp_dst=0x50/0xfff0,reg1=7/0xff,tun_id=9"
 OUTPUT = [ApplyActions([Output(4), Output(OFPP_CONTROLLER, 100)])]
-SET_10 = [ApplyActions([SetField(BY_NAME["eth_dst"], 0x020000000007, None, True), Output(2)])]
+SET_10 = [
+    ApplyActions([SetField(BY_NAME["eth_dst"], 0x020000000007, None, "mod_dl_dst"), Output(2)])
+]
 SET_13 = [ApplyActions([SetField(BY_NAME["eth_dst"], 0x020000000007), Output(2)])]
 TO_CONTROLLER = [ApplyActions([PopVlan(), Output(OFPP_CONTROLLER, 128)])]
 PIPELINE = [ApplyActions([Output(1)]), WriteMetadata(5, 0xFF), GotoTable(7)]
