@@ -179,49 +179,60 @@ class OutputReg(Action):
         context.require(self.field)
 
 
-def _stack(name, subtype, text):
-    """The class of a stack action: a field, its first bit, bits."""
+class _Stack(Action):
+    """Moves bits of a field to or from the stack that lives as long as the packet."""
+
+    FIELDS = ("field", "start", "n_bits")
+    text = ""
+    subtype = 0
+
+    def __init_subclass__(cls):
+        def decode(body, _version):
+            start = int.from_bytes(body[:2], "big")
+            field, at = field_at(body, 2)
+            n_bits = int.from_bytes(body[at : at + 2], "big")
+            check_zero(body[at + 2 :])
+            check_bits(field, start, n_bits)
+            made = cls(field, start, n_bits)
+            made.check_field()
+            return made
+
+        cls.NX = ((cls.subtype, _STACK_BODY, decode),)
+        cls.TEXT = {cls.text: lambda a, n: cls(*parse_subfield(need(a, cls.text)))}
+        super().__init_subclass__()
 
     def encode(self, version):
         header = field_header(self, self.field, version)
         body = self.start.to_bytes(2, "big") + header + self.n_bits.to_bytes(2, "big")
-        return nicira(subtype, body + bytes(_STACK_BODY - len(body)))
+        return nicira(self.subtype, body + bytes(_STACK_BODY - len(body)))
 
-    def decode(body, _version):
-        start = int.from_bytes(body[:2], "big")
-        field, at = field_at(body, 2)
-        n_bits = int.from_bytes(body[at : at + 2], "big")
-        check_zero(body[at + 2 :])
-        check_bits(field, start, n_bits)
-        if text == "pop":
-            check_writable(field)
-        return made(field, start, n_bits)
+    def check_field(self):
+        """Raises OFError where it cannot be this field."""
 
-    def parse(argument, _names):
-        return made(*parse_subfield(need(argument, text)))
-
-    made = type(
-        name,
-        (Action,),
-        {
-            "__doc__": f"{text}: bits of a field, on the stack that lives as long as the packet.",
-            "FIELDS": ("field", "start", "n_bits"),
-            "NX": ((subtype, _STACK_BODY, decode),),
-            "TEXT": {text: parse},
-            "encode": encode,
-            "format": lambda self, names=None: (
-                f"{text}:{format_subfield(self.field, self.start, self.n_bits)}"
-            ),
-            "check": lambda self, context: (
-                check_set(self.field, context) if text == "pop" else context.require(self.field)
-            ),
-        },
-    )
-    return made
+    def format(self, names=None):
+        return f"{self.text}:{format_subfield(self.field, self.start, self.n_bits)}"
 
 
-StackPush = _stack("StackPush", 27, "push")
-StackPop = _stack("StackPop", 28, "pop")
+class StackPush(_Stack):
+    """Bits of a field go onto the stack."""
+
+    text, subtype = "push", 27
+
+    def check(self, context):
+        context.require(self.field)
+
+
+class StackPop(_Stack):
+    """The topmost value of the stack goes to bits of a field."""
+
+    text, subtype = "pop", 28
+
+    def check_field(self):
+        check_writable(self.field)
+
+    def check(self, context):
+        self.check_field()
+        check_set(self.field, context)
 
 
 class Note(Action):

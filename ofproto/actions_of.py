@@ -123,48 +123,67 @@ class Enqueue(Action):
     TEXT = {"enqueue": parse}
 
 
-def _simple(name, number_, text, size=4, nx=None, first=OF11):
-    """A class for an action without arguments."""
+class _Plain(Action):
+    """An action without argument: its text, its standard type and Nicira's subtype (None: has
+    none), and the field that it is about."""
 
-    def decode(_body, _version):
-        return made()
+    text = ""
+    number: int | None = None
+    subtype: int | None = None
+    field: str | None = None
+
+    def __init_subclass__(cls):
+        def decode(_body, _version):
+            return cls()
+
+        cls.WIRE = ((OF11, OF15, cls.number, 4, decode),) if cls.number else ()
+        cls.NX = ((cls.subtype, 6, decode),) if cls.subtype else ()
+        cls.TEXT = {cls.text: nothing(cls)}
+        super().__init_subclass__()
 
     def encode(self, version):
-        if version >= first and number_ is not None:
-            return standard(number_, bytes(size))
-        if nx is None:
+        if version > OF10 and self.number:
+            return standard(self.number, bytes(4))
+        if self.subtype is None:
             raise unsupported(self, version)
-        return nicira(nx, b"")
+        return nicira(self.subtype, b"")
 
-    made = type(
-        name,
-        (Action,),
-        {
-            "__doc__": f"{text}: no argument.",
-            "WIRE": ((first, OF15, number_, size, decode),) if number_ is not None else (),
-            "NX": ((nx, 6, decode),) if nx is not None else (),
-            "encode": encode,
-            "format": lambda self, names=None: text,
-        },
-    )
-    return made
+    def format(self, names=None):
+        return self.text
+
+    def check(self, context):
+        if self.field:
+            context.require_after_10(BY_NAME[self.field])
 
 
-CopyTtlOut = _simple("CopyTtlOut", 11, "copy_ttl_out")
-CopyTtlIn = _simple("CopyTtlIn", 12, "copy_ttl_in")
-DecMplsTtl = _simple("DecMplsTtl", 16, "dec_mpls_ttl", nx=26)
-PopQueue = _simple("PopQueue", None, "pop_queue", nx=5)
-Exit = _simple("Exit", None, "exit", nx=17)
+class CopyTtlOut(_Plain):
+    """The second label's TTL, or that of IP behind the last one, to the outermost label."""
+
+    text, number, field = "copy_ttl_out", 11, "mpls_label"
 
 
-def _register_text():
-    from .action_base import TEXT
+class CopyTtlIn(_Plain):
+    """The outermost label's TTL to the next one, or to IP."""
 
-    for cls in (CopyTtlOut, CopyTtlIn, DecMplsTtl, PopQueue, Exit):
-        TEXT[cls().format()] = (cls, nothing(cls))
+    text, number, field = "copy_ttl_in", 12, "mpls_label"
 
 
-_register_text()
+class DecMplsTtl(_Plain):
+    """Decrements the outermost label's TTL; at 0 or 1 the packet goes to the controller."""
+
+    text, number, subtype, field = "dec_mpls_ttl", 16, 26, "mpls_label"
+
+
+class PopQueue(_Plain):
+    """Back to the queue before set_queue."""
+
+    text, subtype = "pop_queue", 5
+
+
+class Exit(_Plain):
+    """Ends the processing of the packet, also of the tables that resubmitted it here."""
+
+    text, subtype = "exit", 17
 
 
 class PopVlan(Action):

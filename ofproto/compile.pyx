@@ -125,9 +125,12 @@ def _controller(Program p, a):
     o.aux = a.reason
 
 
-def _set_field(p, a):
-    full = (1 << a.field.n_bits) - 1
-    emit_set(p, a.field, a.value, full if a.mask is None else a.mask)
+def _set_field(Program p, a):
+    cdef op *o
+    emit_set(p, a.field, a.value, a.field.mask if a.mask is None else a.mask)
+    if getattr(a, "legacy", None) in ("mod_tp_src", "mod_tp_dst"):
+        o = &p.ops[p.n_ops - 1]
+        o.prereq = PRE_L4_PORTS
 
 
 def _reg_load(p, a):

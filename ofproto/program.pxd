@@ -84,6 +84,7 @@ cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_TCP
     PRE_UDP
     PRE_SCTP
+    PRE_L4_PORTS            # any of TCP, UDP, SCTP
     PRE_ICMPV4
     PRE_ICMPV6
     PRE_ND

@@ -63,6 +63,8 @@ cdef class XlateHeaders(XlateBase):
             return flow.nw_proto == 17
         if kind == PRE_SCTP:
             return flow.nw_proto == 132
+        if kind == PRE_L4_PORTS:
+            return flow.nw_proto == 6 or flow.nw_proto == 17 or flow.nw_proto == 132
         if kind == PRE_ICMPV4:
             return flow.nw_proto == 1 and eth == 0x0800
         if flow.nw_proto != 58 or eth != 0x86dd:

@@ -1,0 +1,213 @@
+"""Texts of actions and instructions, for the codec's tests: FLOWS are (match, actions) as a user
+writes them, at least one for each class."""
+
+ANY, IP, IPV6, ARP, TCP, UDP, SCTP = "", "ip", "ipv6", "arp", "tcp", "udp", "sctp"
+MPLS, VLAN, ND = "mpls", "dl_vlan=1", "icmp6,icmp_type=135,icmp_code=0"
+ADVERT = "icmp6,icmp_type=136,icmp_code=0"
+
+_BY_MATCH = {
+    ANY: """
+        output:1
+        LOCAL,ALL,FLOOD,IN_PORT,NORMAL,TABLE
+        CONTROLLER:65535
+        CONTROLLER:100
+        controller(reason=invalid_ttl)
+        controller(reason=no_match,max_len=5,id=7)
+        controller(reason=action_set,id=65535)
+        controller(reason=group)
+        controller(reason=packet_out)
+        output:NXM_NX_REG0[]
+        output:NXM_NX_REG0[0..15]
+        output:NXM_OF_VLAN_TCI[3]
+        output:NXOXM_ET_DP_HASH[0..15]
+        enqueue:1:2
+        drop
+        push_vlan:0x8100,set_field:4099->vlan_vid
+        push_vlan:0x88a8,set_field:3->vlan_pcp
+        mod_vlan_vid:5
+        mod_vlan_pcp:5
+        mod_vlan_vid:5,mod_vlan_pcp:3
+        mod_vlan_vid:0
+        set_field:0x1005->vlan_tci
+        set_field:0xf005->vlan_tci
+        set_field:0x0->vlan_tci
+        load:0x5->NXM_OF_VLAN_TCI[0..11]
+        mod_dl_src:00:11:22:33:44:55
+        mod_dl_dst:00:11:22:33:44:55
+        set_field:00:11:22:33:44:55->eth_src
+        set_field:00:11:22:33:44:55->eth_dst
+        set_field:00:11:00:00:00:00/ff:ff:00:00:00:00->eth_dst
+        load:0x1122->NXM_OF_ETH_SRC[0..15]
+        load:0x112233445566->NXM_OF_ETH_DST[]
+        set_tunnel:0x5
+        set_tunnel:0
+        set_tunnel:0x100000000
+        set_tunnel64:0x5
+        set_field:0x5->tun_id
+        set_field:0x5/0xf->tun_id
+        load:0x5->NXM_NX_TUN_ID[]
+        set_field:1.2.3.4->tun_src
+        set_field:1.2.3.4->tun_dst
+        set_field:::1->tun_ipv6_src
+        set_field:fe80::->tun_ipv6_dst
+        set_field:5->tun_gbp_id
+        set_field:0x5->tun_gbp_flags
+        set_field:oam->tun_flags
+        set_field:1->tun_erspan_ver
+        set_field:0x5->tun_erspan_idx
+        set_field:0x5->reg0
+        set_field:0x5/0xff->reg15
+        load:0x5->NXM_NX_REG0[]
+        load:0x5->NXM_NX_REG0[3..7]
+        load:0->NXM_NX_REG0[5]
+        load:0x1->OXM_OF_PKT_REG0[]
+        set_field:0x5->xreg0
+        set_field:0x5->xxreg0
+        set_field:0x10000000000000000000000000000000/0xf0000000000000000000000000000000->xxreg1
+        load:0x1->NXM_NX_XXREG0[64..127]
+        load:0x1ffffffffffffffff->NXM_NX_XXREG0[]
+        set_field:0x5->pkt_mark
+        set_field:0x5->metadata
+        set_field:0x5/0xff->metadata
+        load:0x5->OXM_OF_METADATA[]
+        set_field:1->in_port
+        set_field:LOCAL->in_port
+        load:0x1->NXM_OF_IN_PORT[]
+        move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]
+        move:NXM_NX_REG0[0..5]->NXM_NX_REG1[3..8]
+        move:NXM_NX_REG0[3]->NXM_NX_REG1[4]
+        move:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]
+        move:NXM_NX_TUN_ID[]->OXM_OF_METADATA[]
+        move:NXM_NX_XXREG0[]->NXM_NX_XXREG1[]
+        move:NXOXM_ET_DP_HASH[]->NXM_NX_REG3[]
+        resubmit:1
+        resubmit:LOCAL
+        resubmit(,3)
+        resubmit(1,3)
+        set_queue:5
+        pop_queue
+        set_queue:5,output:1,pop_queue
+        note:01.02.03.00.00.00
+        note:01.02.03.04.05.06.07.00.00.00.00.00.00.00
+        exit
+        push:NXM_NX_REG0[]
+        push:NXM_OF_ETH_TYPE[]
+        push:NXOXM_ET_DP_HASH[2..5]
+        pop:NXM_NX_REG0[3..7]
+        pop:NXM_OF_ETH_SRC[]
+        clone(output:1,set_field:0x5->reg0)
+        clone(drop)
+        clone(clone(output:1))
+        group:5
+        meter:5
+        meter:5,output:1
+        clear_actions
+        write_actions(output:1,set_field:0x5->reg0)
+        write_metadata:0x5
+        write_metadata:0x5/0xff
+        write_metadata:0
+        goto_table:5
+        output:1,goto_table:5
+        output:1,write_actions(output:2),write_metadata:0x5,goto_table:5
+        meter:5,output:1,clear_actions,write_actions(group:2),write_metadata:0x5,goto_table:5
+    """,
+    VLAN: """
+        pop_vlan
+        strip_vlan
+        mod_vlan_vid:5
+        mod_vlan_pcp:5
+        set_field:4101->vlan_vid
+        set_field:3->vlan_pcp
+        load:0x5->OXM_OF_VLAN_VID[0..7]
+        push_vlan:0x8100,mod_vlan_vid:7,pop_vlan,pop_vlan,mod_vlan_vid:9
+    """,
+    MPLS: """
+        push_mpls:0x8847
+        pop_mpls:0x0800
+        pop_mpls:0x8847
+        set_mpls_label(10)
+        set_mpls_tc(3)
+        set_mpls_ttl(3)
+        dec_mpls_ttl
+        set_field:3->mpls_label
+        set_field:3->mpls_tc
+        set_field:3->mpls_ttl
+    """,
+    IP: """
+        push_mpls:0x8848,set_field:10->mpls_label
+        mod_nw_src:1.2.3.4
+        mod_nw_dst:1.2.3.4
+        set_field:1.2.3.4->ip_src
+        set_field:1.2.0.0/16->ip_dst
+        set_field:0.2.0.4/0.255.0.255->ip_dst
+        mod_nw_tos:252
+        mod_nw_tos:0
+        mod_nw_ecn:2
+        set_field:2->nw_ecn
+        set_field:8->nw_tos
+        set_field:2->ip_dscp
+        mod_nw_ttl:5
+        set_field:5->nw_ttl
+        dec_ttl
+        dec_ttl(1,2)
+        dec_ttl(1,2,3,4,5)
+        move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]
+    """,
+    IPV6: """
+        dec_ttl
+        set_field:2001:db8::1->ipv6_src
+        set_field:2001:db8::/64->ipv6_src
+        set_field:0x12345->ipv6_label
+        move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]
+    """,
+    ARP: """
+        set_field:2->arp_op
+        set_field:1.2.3.4->arp_spa
+        set_field:1.2.3.4->arp_tpa
+        set_field:00:11:22:33:44:55->arp_sha
+        set_field:00:11:22:33:44:55->arp_tha
+        load:0x2->NXM_OF_ARP_OP[]
+        move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]
+    """,
+    TCP: """
+        mod_tp_src:80
+        mod_tp_dst:80
+        set_field:80->tcp_src
+        set_field:0x50/0xf0->tcp_dst
+    """,
+    "tcp6": """
+        mod_tp_dst:80
+    """,
+    UDP: """
+        mod_tp_src:80
+        mod_tp_dst:80
+        set_field:80->udp_src
+    """,
+    SCTP: """
+        mod_tp_dst:80
+        set_field:80->sctp_dst
+    """,
+    "icmp": """
+        set_field:8->icmp_type
+        set_field:3->icmp_code
+    """,
+    "icmp6": """
+        set_field:128->icmpv6_type
+        set_field:0->icmpv6_code
+    """,
+    ND: """
+        set_field:fe80::1->nd_target
+        set_field:00:11:22:33:44:55->nd_sll
+    """,
+    ADVERT: """
+        set_field:00:11:22:33:44:55->nd_tll
+        set_field:5->nd_reserved
+        set_field:2->nd_options_type
+    """,
+}
+FLOWS = [
+    (match, line.strip()) for match, text in _BY_MATCH.items() for line in text.split("\n")
+    if line.strip()
+]  # fmt: skip
+# OpenFlow's, which Open vSwitch does not have
+OURS = [(MPLS, "copy_ttl_in"), (MPLS, "copy_ttl_out")]
