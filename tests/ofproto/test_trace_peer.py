@@ -95,7 +95,7 @@ CASES = {
     ),
     "VLAN": (
         [
-            "dl_vlan=10,actions=strip_vlan,output:2",
+            "dl_vlan=10,actions=pop_vlan,output:2",
             "priority=1,actions=push_vlan:0x88a8,set_field:4103->vlan_vid,push_vlan:0x8100,"
             "output:2,pop_vlan,pop_vlan,output:3",
         ],
