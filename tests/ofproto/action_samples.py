@@ -30,7 +30,7 @@ _BY_MATCH = {
         mod_vlan_vid:0
         set_field:0x1005->vlan_tci
         set_field:0xf005->vlan_tci
-        set_field:0x0->vlan_tci
+        set_field:0->vlan_tci
         load:0x5->NXM_OF_VLAN_TCI[0..11]
         mod_dl_src:00:11:22:33:44:55
         mod_dl_dst:00:11:22:33:44:55

@@ -55,7 +55,7 @@ IN_13 = {
 IN_10 = {
     "set_field:4101->vlan_vid": "mod_vlan_vid:5",
     "set_field:0xf005->vlan_tci": "mod_vlan_vid:5,mod_vlan_pcp:7",
-    "set_field:0x0->vlan_tci": "strip_vlan",
+    "set_field:0->vlan_tci": "strip_vlan",
     "set_field:2->ip_dscp": "mod_nw_tos:8",
     "set_field:80->udp_src": "mod_tp_src:80",
     "mod_nw_ttl:5": "load:0x5->NXM_NX_IP_TTL[]",
