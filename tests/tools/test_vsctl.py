@@ -170,7 +170,9 @@ def test_many_at_once_lose_nothing(server):
 
 
 def test_wait_until_waits(server):
-    timer = threading.Timer(0.2, lambda: run(server, "add-br", "br0", "--", "add-br", "br1"))
+    command = [sys.executable, "-c", PROGRAM, f"--db={server.remote}", "--no-wait"]
+    command += ["add-br", "br0", "--", "add-br", "br1"]
+    timer = threading.Timer(0.2, lambda: subprocess.run(command, check=True))
     timer.start()
     words = ["wait-until", "bridge", "br0", "--", "get", "bridge", "br0", "name"]
     assert run(server, *words) == (0, "br0\n", "")
