@@ -9,7 +9,11 @@ from ovs_peer import Ovs, peer_marks
 from xlate_world import World
 
 import ofproto.actions  # noqa: F401  (actions that the instructions' parser looks up)
-from ofproto.instructions import parse_instructions
+from ofproto.instructions import (
+    decode_instructions,
+    encode_instructions,
+    parse_instructions,
+)
 from ofproto.match_text import parse_match
 from ofproto.trace import trace_flow
 from ofproto.xbridge import XBundle, XPort, connect_patch
@@ -168,6 +172,8 @@ def worlds(peer):
 def add_rule(world, text):
     head, _, actions = text.partition("actions=")
     words = [word for word in head.strip(" ,").split(",") if word]
+    # Over OpenFlow 1.3, as the peer gets it: strip_vlan is pop_vlan there.
+    instructions = decode_instructions(encode_instructions(parse_instructions(actions), 4), 4)
     special = dict(w.split("=") for w in words if re.match("table|priority|cookie", w))
     fields = ",".join(w for w in words if w.partition("=")[0] not in special)
     world.rule(
@@ -175,7 +181,7 @@ def add_rule(world, text):
         parse_match(fields),
         int(special.get("priority", 0x8000)),
         int(special.get("table", 0)),
-        parse_instructions(actions),
+        instructions,
         cookie=int(special.get("cookie", "0"), 0),
     )
 
