@@ -44,6 +44,7 @@ COMMANDS = {
     "pyvs-ofctl": "pyvs_tools.ofctl:main",
     "pyvs-dpctl": "pyvs_tools.dpctl:main",
     "pyvs-appctl": "pyvs_tools.appctl:main",
+    "pyvs-ovsdb-tool": "pyvs_tools.ovsdb_tool:main",
     "pyvs-ovsdb-client": "pyvs_tools.ovsdb_client:main",
     "pyvs-ctl": "pyvs_tools.ctl:main",
 }

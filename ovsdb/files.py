@@ -72,6 +72,23 @@ def create(path: str, schema: dict) -> None:
             log.close()
 
 
+def save(path: str, database: Database, comment: str, mode: int = 0o640) -> None:
+    """Make a file with the schema and the rows of a database, durably.
+
+    The file must not exist.  Raises OvsdbError.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise io_error(f"{path}: create failed", error) from error
+    log = LogWriter(fd, path, 0)
+    try:
+        log.append(encode_record(database.schema.to_json()), durable=False)
+        log.append(encode_record(snapshot_json(database, comment)), durable=True)
+    finally:
+        log.close()
+
+
 def sync_directory(path: str) -> None:
     """Make the name of a new or renamed file durable."""
     fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
@@ -317,13 +334,13 @@ class DatabaseFile:
         for done in child.done:
             done(error)
 
-    def replace(self, database: Database) -> None:
+    def replace(self, database: Database, comment: str) -> None:
         """Write the file anew, with the schema and rows of `database`, durably."""
         if self._child is not None:
             for done in self._child.done:
                 done(OvsdbError("canceled", "the database was converted"))
             self._child.abandon()
-        child = _Compaction(self.path, database, "converted", lambda _error: None)
+        child = _Compaction(self.path, database, comment, lambda _error: None)
         child.finished(wait=True)
         self._child = None
         self.log = child.install(self.log)
@@ -373,10 +390,7 @@ class _Compaction:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.temporary)
             mode = os.stat(self.path).st_mode & 0o777
-            fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            log = LogWriter(fd, self.temporary, 0)
-            log.append(encode_record(database.schema.to_json()), durable=False)
-            log.append(encode_record(snapshot_json(database, comment)), durable=True)
+            save(self.temporary, database, comment, mode)
         except OSError as error:
             return f"{self.temporary}: {error.strerror}"
         except OvsdbError as error:
@@ -440,28 +454,49 @@ def open_database(path: str) -> Database:
         raise io_error(f"{path}: open failed", OSError(errno.ENOENT, ""))
     lock = FileLock(path)
     try:
+        fd = _open(path, os.O_RDWR)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise io_error(f"{path}: open failed", error) from error
-        try:
-            return _read_database(path, fd, lock)
+            database, size, length = _read_database(path, fd)
+            if size < length:
+                os.ftruncate(fd, size)
+                os.fsync(fd)
         except BaseException:
             os.close(fd)
             raise
     except BaseException:
         lock.release()
         raise
+    database.file = DatabaseFile(path, lock, LogWriter(fd, path, size))
+    return database
 
 
-def _read_database(path: str, fd: int, lock: FileLock) -> Database:
+def read_database(path: str) -> Database:
+    """The database of a file that somebody else may have open; raises OvsdbError.
+
+    Changes nothing in the file, and the database has no file.
+    """
+    fd = _open(path, os.O_RDONLY)
+    try:
+        return _read_database(path, fd)[0]
+    finally:
+        os.close(fd)
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except OSError as error:
+        raise io_error(f"{path}: open failed", error) from error
+
+
+def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
+    """The database, the length of its good records, and the length of the file."""
     with open(fd, "rb", closefd=False) as file:
         data = file.read()
     size = len(data)
-    records = read_records(data, path)
     database: Database | None = None
     try:
-        for offset, json in records:
+        for offset, json in read_records(data, path):
             try:
                 if database is None:
                     database = Database(DatabaseSchema.from_json(json))
@@ -475,10 +510,7 @@ def _read_database(path: str, fd: int, lock: FileLock) -> Database:
     except TornRecord as torn:
         size = torn.offset
         vlog.warn(f"{path}: {torn}: cutting off the last {len(data) - size} bytes")
-        os.ftruncate(fd, size)
-        os.fsync(fd)
     if database is None:
         raise OvsdbError("ovsdb error", f"{path}: empty file, not a database")
     database.rebuild()
-    database.file = DatabaseFile(path, lock, LogWriter(fd, path, size))
-    return database
+    return database, size, len(data)

@@ -98,6 +98,25 @@ def read_records(data: bytes, path: str) -> Iterator[tuple[int, Any]]:
         offset = end
 
 
+def first_record(path: str) -> tuple[str, Any]:
+    """(magic, JSON value) of the first record of a file: JSON is a standalone database's
+    schema, CLUSTER a member's header.  Raises OvsdbError."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(100)
+            header = HEADER.fullmatch(line)
+            text = file.read(int(header[2])) if header else b""
+    except OSError as error:
+        raise io_error(f"{path}: open failed", error) from error
+    if header is None or hashlib.sha1(text).hexdigest().encode() != header[3]:
+        raise OvsdbError("ovsdb error", f"{path}: cannot identify file type")
+    try:
+        json = orjson.loads(text)
+    except ValueError as error:
+        raise OvsdbError("ovsdb error", f"{path}: {error}") from error
+    return header[1].decode(), json if type(json) is dict else {}
+
+
 class LogWriter:
     """Appends records to a file; a record is whole in the file, or not there at all.
 

@@ -155,7 +155,7 @@ class Service:
             )
         converted = files.converted(database, schema)
         if database.file is not None:
-            database.file.replace(converted)
+            database.file.replace(converted, "converted to another schema")
         self.cancel_database(database)
         database.take(converted)
         self.schema_changed(database)
