@@ -223,7 +223,10 @@ L3: dict[str, list[Field]] = {
         Field("src", "ipv6_src", "ip6"),
         Field("dst", "ipv6_dst", "ip6"),
         Field("label", "ipv6_label", "hex", 20),
-        *_IP_REST,
+        Field("proto", "nw_proto", "dec"),
+        Field("tclass", "nw_tos", "hex"),
+        Field("hlimit", "nw_ttl", "dec"),
+        Field("frag", "nw_frag", "frag", 2),
     ],
     "arp": [
         Field("sip", "nw_src", "ip4"),

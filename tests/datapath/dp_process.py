@@ -25,7 +25,10 @@ def frame(size=60, src=1, dst=2, kind=0x88B5):
 
 
 class Process:
-    """pyvs-datapath, started; `host`: the Namespace it lives in, None: the test's own."""
+    """pyvs-datapath, started.
+
+    `host`: the Namespace it lives in, None: the test's own.
+    """
 
     def __init__(self, *arguments, host=None):
         self.host = host

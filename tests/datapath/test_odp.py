@@ -115,7 +115,7 @@ def test_the_flow_tells_which_protocol_a_set_is_for():
     actions = odp.parse_actions("set(udp(dst=53)),set(ipv4(ttl=3)),1")
     for name, want in (
         ("udp4", "set(udp(dst=53)),set(ipv4(ttl=3)),1"),
-        ("tcp6", "set(tcp(dst=53)),set(ipv6(ttl=3)),1"),
+        ("tcp6", "set(tcp(dst=53)),set(ipv6(hlimit=3)),1"),
     ):
         assert odp.format_actions(actions, flow.extract(frames()[name])) == want
 

@@ -223,7 +223,7 @@ def test_flooding(net):
 
 
 def test_frame_larger_than_the_mtu(pair):
-    net, a, b = pair
+    net, a, _ = pair
     join(net, 1, 2)
     net.host.run("ip", "link", "set", "pb", "mtu", "1000")
     assert a.ping(B, count=1) == 1
@@ -250,7 +250,7 @@ def test_link_down_and_up(pair):
 
 def test_more_than_the_ring_holds(pair):
     """While the process is stopped the ring fills up: what was lost is counted, nothing else."""
-    net, a, b = pair
+    net, a, _ = pair
     net.add("d3")
     net.flow("in_port(1)", "3")
     with raw_socket(a) as sender:
@@ -313,7 +313,7 @@ def test_interface_deleted_and_back(pair, up):
 
 
 def test_interface_moved_away(pair):
-    net, a, b = pair
+    net, a, _ = pair
     join(net, 1, 2)
     net.host.run("ip", "link", "set", "pb", "netns", str(a.pid))
     wait_until(lambda: net.port("pb").dead)
@@ -343,7 +343,7 @@ def test_port_deleted_under_traffic(pair):
 
 def test_renamed_interface(pair):
     """A port follows its interface under another name."""
-    net, a, b = pair
+    net, a, _ = pair
     join(net, 1, 2)
     net.host.run("ip", "link", "set", "pb", "down")
     net.host.run("ip", "link", "set", "pb", "name", "other")
@@ -387,7 +387,7 @@ def test_two_hundred_ports(net):
 
 def test_random_frames(pair):
     """Random bytes, mutilated and truncated frames: each is forwarded, or counted as dropped."""
-    net, a, b = pair
+    net, a, _ = pair
     actions = "push_vlan(vid=1,pcp=0),pop_vlan,set(ipv4(ttl=3)),set(tcp(dst=9)),hash(l4(0)),2"
     net.flow("in_port(1)", actions)
     samples = sorted(frames().values())
