@@ -1,11 +1,50 @@
-"""The daemons' clock: monotonic milliseconds, as an integer.
+"""The daemon's clock: CLOCK_MONOTONIC in milliseconds, as an integer, unless tests stop it.
 
-It is the `ovs` library's, so that time/stop and time/warp reach everything.
+The `ovs` library is given this clock, too, so that time/stop and time/warp reach everything
+but the datapath process, whose time is the kernel's.
 """
+
+import time
 
 import ovs.timeval
 
 
+class _State:
+    stopped_at: float | None = None
+    ahead = 0.0  # ms that were warped
+    remaining = 0.0  # ms still to be warped, `step` in each round of the main loop
+    step = 0.0
+
+
 def msec() -> int:
-    """Milliseconds of CLOCK_MONOTONIC."""
-    return int(ovs.timeval.msec())
+    """Milliseconds of the daemon's clock."""
+    return int(_now())
+
+
+def _now() -> float:
+    base = time.monotonic() * 1000.0 if _State.stopped_at is None else _State.stopped_at
+    return base + _State.ahead
+
+
+def stop() -> None:
+    """The clock stands still, but for warp()."""
+    if _State.stopped_at is None:
+        _State.stopped_at = time.monotonic() * 1000.0
+
+
+def warp(amount: float, step: float = 0) -> None:
+    """Put the clock forward by `amount` ms: at once, or by `step` in each round."""
+    _State.step = step or amount
+    _State.remaining += amount
+    advance()
+
+
+def advance() -> bool:
+    """One step of a warp that is under way.  Returns whether more is to come."""
+    forward = min(_State.step, _State.remaining)
+    _State.ahead += forward
+    _State.remaining -= forward
+    return _State.remaining > 0
+
+
+ovs.timeval.msec = _now

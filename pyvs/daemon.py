@@ -22,77 +22,49 @@ under --monitor the process is started anew.
 """
 
 import os
-import re
-import select
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import ovs.daemon
-import ovs.dirs
-import ovs.fatal_signal
-import ovs.stream
-import ovs.timeval
-import ovs.unixctl
 import ovs.unixctl.server
-import ovs.util
 import ovs.vlog
 
-from pyvs import coverage, rundir
-from pyvs.version import OVS_COMPATIBLE, VERSION
+from pyvs import control, coverage, logs, rundir, supervise
+from pyvs import options as command_line
+from pyvs.control import CommandError, command, exit_now, exiting
+from pyvs.options import (
+    NONE,
+    OPTIONAL,
+    REQUIRED,
+    SSL_OPTIONS,
+    Options,
+    last,
+    split_options,
+    use_ssl,
+    version_text,
+)
+from pyvs.poller import Poller
+
+__all__ = [
+    "NONE",
+    "OPTIONAL",
+    "REQUIRED",
+    "SSL_OPTIONS",
+    "CommandError",
+    "Options",
+    "Poller",
+    "command",
+    "exit_now",
+    "exiting",
+    "last",
+    "split_options",
+    "use_ssl",
+    "version_text",
+]
 
 vlog = ovs.vlog.Vlog("daemon_helper")
-
-NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
-
-# Long options of every daemon: whether they take an argument.
-COMMON_OPTIONS = {
-    "detach": NONE,
-    "no-chdir": NONE,
-    "pidfile": OPTIONAL,
-    "overwrite-pidfile": NONE,
-    "monitor": NONE,
-    "no-self-confinement": NONE,
-    "log-file": OPTIONAL,
-    "verbose": OPTIONAL,
-    "unixctl": REQUIRED,
-    "rundir": REQUIRED,
-    "help": NONE,
-    "version": NONE,
-}
-SHORT_OPTIONS = {"h": "help", "V": "version", "v": "verbose"}
-
-# For the daemons that speak TLS: merge into `extra`, then call use_ssl().
-SSL_OPTIONS = {"private-key": REQUIRED, "certificate": REQUIRED, "ca-cert": REQUIRED}
-
-COMMON_USAGE = """
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               restart the daemon when it crashes
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
-  --overwrite-pidfile     with --pidfile, start even if already running
-  --rundir=DIR            run directory (default: {rundir})
-
-Logging options:
-  -vSPEC, --verbose=SPEC  set logging levels
-  -v, --verbose           set maximum verbosity level
-  --log-file[=FILE]       enable logging to FILE
-                          (default: {logdir}/{program}.log)
-
-Other options:
-  --unixctl=SOCKET        override default control socket name
-  -h, --help              display this help message
-  -V, --version           display version information
-"""
-
-Options = dict[str, list[str | None]]
-
-
-class CommandError(Exception):
-    """Raised by a unixctl command: its text is the error reply."""
 
 
 class _State:
@@ -102,7 +74,6 @@ class _State:
     options: Options = {}
     started = False
     is_ready = False
-    exiting = False
 
 
 def fatal(message: str) -> NoReturn:
@@ -112,73 +83,6 @@ def fatal(message: str) -> NoReturn:
     sys.stderr.write(f"{_State.program}: {message}\n")
     sys.stderr.flush()
     sys.exit(1)
-
-
-def version_text(program: str) -> str:
-    """What --version prints.
-
-    Scripts take the first number for the Open vSwitch version, so that one comes first.
-    """
-    return f"{program} (Open vSwitch compatible) {OVS_COMPATIBLE}\npyvs {VERSION}"
-
-
-# --- options
-
-
-def _match_long(name: str, known: dict[str, str]) -> str:
-    """The option that `name` is, or is an unambiguous beginning of; ValueError otherwise."""
-    if name in known:
-        return name
-    candidates = [option for option in known if option.startswith(name)]
-    if len(candidates) == 1:
-        return candidates[0]
-    if candidates:
-        some = " ".join(f"'--{option}'" for option in candidates)
-        raise ValueError(f"option '--{name}' is ambiguous; possibilities: {some}")
-    raise ValueError(f"unrecognized option '--{name}'")
-
-
-def split_options(
-    argv: Sequence[str], known: dict[str, str], short: dict[str, str]
-) -> tuple[Options, list[str]]:
-    """Parse like getopt_long: options and other arguments in any order, `--` ends options.
-
-    `known` maps long options to NONE, OPTIONAL (only as --name=value) or REQUIRED
-    (--name=value or --name value); `short` maps letters to long options.  Returns the values
-    of each option given, in order, and the other arguments.  Raises ValueError.
-    """
-    options: Options = {}
-    arguments: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            arguments += rest
-            break
-        if word.startswith("--"):
-            given, equals, text = word[2:].partition("=")
-            name = _match_long(given, known)
-            value: str | None = text if equals else None
-            shown = f"--{name}"
-        elif word.startswith("-") and len(word) > 1:
-            shown = word[:2]
-            if word[1] not in short:
-                raise ValueError(f"invalid option -- '{word[1]}'")
-            name, value = short[word[1]], word[2:] or None
-            if value is not None and known[name] == NONE:
-                rest.insert(0, "-" + value)
-                value = None
-        else:
-            arguments.append(word)
-            continue
-        if known[name] == NONE and value is not None:
-            raise ValueError(f"option '{shown}' doesn't allow an argument")
-        if known[name] == REQUIRED and value is None:
-            if not rest:
-                raise ValueError(f"option '{shown}' requires an argument")
-            value = rest.pop(0)
-        options.setdefault(name, []).append(value)
-    return options, arguments
 
 
 def parse(
@@ -196,95 +100,9 @@ def parse(
     options given (name to list of values, None for an option without one) and the other
     arguments.  A wrong option exits with status 1.
     """
-    _State.program = ovs.util.PROGRAM_NAME = program
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        options, args = split_options(argv, {**COMMON_OPTIONS, **(extra or {})}, SHORT_OPTIONS)
-    except ValueError as error:
-        sys.stderr.write(f"{program}: {error}\nTry '{program} --help' for more information.\n")
-        sys.exit(1)
-    rundir.use(last(options, "rundir"))
-    ovs.dirs.RUNDIR = rundir.rundir()
-    ovs.dirs.LOGDIR = rundir.logdir()
-    ovs.dirs.DBDIR = rundir.dbdir()
-    if "help" in options:
-        names = {"rundir": rundir.rundir(), "logdir": rundir.logdir(), "dbdir": rundir.dbdir()}
-        text = usage or f"usage: {program} [OPTIONS]\n"
-        sys.stdout.write((text + COMMON_USAGE).format(program=program, **names))
-        sys.exit(0)
-    if "version" in options:
-        print(version_text(program))
-        sys.exit(0)
-    _State.options = options
-    return options, args
-
-
-def last(options: Options, name: str, default: str | None = None) -> str | None:
-    """The last value given for an option, or `default`."""
-    values = options.get(name)
-    return values[-1] if values and values[-1] is not None else default
-
-
-def use_ssl(options: Options) -> None:
-    """Hand the files of SSL_OPTIONS to the `ovs` library's active TLS connections."""
-    stream = ovs.stream.Stream
-    for name, setter in (
-        ("private-key", stream.ssl_set_private_key_file),
-        ("certificate", stream.ssl_set_certificate_file),
-        ("ca-cert", stream.ssl_set_ca_cert_file),
-    ):
-        value = last(options, name)
-        if value:
-            setter(value)
-
-
-# --- start
-
-
-def set_verbosity(spec: str) -> None:
-    """Set logging levels or patterns as -v and vlog/set do; ValueError.
-
-    The `ovs` library does not know all spellings of ovs-appctl(8).
-    """
-    head = spec.partition(":")[0].upper()
-    if head == "PATTERN":
-        spec = "pattern" + spec[len(head) :]
-    elif head == "FACILITY":
-        spec = head + spec[len(head) :]
-    else:
-        spec = re.sub(r"[:,\s]+", ":", spec)
-    error = ovs.vlog.Vlog.set_levels_from_string(spec)
-    if error:
-        raise ValueError(f'processing "{spec}": {error}')
-
-
-def _vlog_set(args: list[str]) -> None:
-    try:
-        for spec in args:
-            set_verbosity(spec)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-
-
-def _start_logging(options: Options) -> None:
-    """Set levels from -v, open the log file.  No Vlog may be made after this."""
-    for spec in options.get("verbose", []):
-        try:
-            set_verbosity(spec or "any:any:dbg")
-        except ValueError as error:
-            fatal(str(error))
-    # Before the library's own is registered, which ignores errors.
-    command("vlog/set", "{spec | PATTERN:destination:pattern}", 1, sys.maxsize, _vlog_set)
-    log_file = None
-    if "log-file" in options:
-        default = os.path.join(rundir.logdir(), f"{_State.program}.log")
-        log_file = os.path.abspath(last(options, "log-file", default) or default)
-        try:
-            os.makedirs(os.path.dirname(log_file), exist_ok=True)
-            open(log_file, "a").close()
-        except OSError as error:
-            fatal(f"failed to open {log_file} for logging: {error.strerror}")
-    ovs.vlog.Vlog.init(log_file)
+    _State.program = program
+    _State.options, args = command_line.parse(program, argv, extra, usage)
+    return _State.options, args
 
 
 def start() -> None:
@@ -302,25 +120,22 @@ def start() -> None:
     except OSError as error:
         fatal(f"{rundir.rundir()}: cannot create the run directory: {error.strerror}")
     os.umask(0o077)
-    _start_logging(options)
-    if "pidfile" in options:
-        ovs.daemon.set_pidfile(last(options, "pidfile"))
-    if "overwrite-pidfile" in options:
-        ovs.daemon.ignore_existing_pidfile()
-    if "no-chdir" in options:
-        ovs.daemon.set_no_chdir()
-    if "monitor" in options:
-        ovs.daemon.set_monitor()
-    if "detach" in options:
-        ovs.daemon.set_detach()
+    try:
+        logs.start(options, _State.program)
+    except ValueError as error:
+        fatal(str(error))
+    except OSError as error:
+        fatal(f"failed to open {error.filename} for logging: {error.strerror}")
     _State.started = True
     _State.is_ready = False
-    ovs.daemon.daemonize_start()
+    supervise.start("detach" in options, "monitor" in options)
+    if "pidfile" in options:
+        supervise.make_pidfile(last(options, "pidfile"), "overwrite-pidfile" in options)
 
 
 def ready() -> None:
     """Tell the parent process of --detach, and the monitor, that the daemon serves."""
-    ovs.daemon.daemonize_complete()
+    supervise.ready("detach" in _State.options, "no-chdir" not in _State.options)
     _State.is_ready = True
 
 
@@ -338,149 +153,37 @@ def guard(main: Callable[[], int | None]) -> int:
         text = traceback.format_exc()
         vlog.emer("terminating on an unexpected error\n" + text)
         sys.stderr.write(text)
-        return ovs.daemon.RESTART_EXIT_CODE if _State.is_ready else 1
-
-
-# --- control socket
-
-
-def command(
-    name: str,
-    usage: str,
-    min_args: int,
-    max_args: int,
-    function: Callable[[list[str]], str | None],
-) -> None:
-    """Register a unixctl command that replies at once with what `function(args)` returns.
-
-    CommandError becomes an error reply.  A command that replies later is registered with
-    ovs.unixctl.command_register.  The first registration of a name stands.
-    """
-
-    def callback(connection: Any, args: list[str], _aux: Any) -> None:
-        try:
-            reply = function(args)
-        except CommandError as error:
-            connection.reply_error(_line(str(error)))
-        else:
-            connection.reply(_line(reply or ""))
-
-    ovs.unixctl.command_register(name, usage, min_args, max_args, callback, None)
-
-
-def _line(text: str) -> str:
-    """`text` with a line feed at its end, as ovs-appctl prints replies as they are."""
-    return text + "\n" if text and not text.endswith("\n") else text
-
-
-def exit_now() -> None:
-    """Make main_loop() return."""
-    _State.exiting = True
-
-
-def exiting() -> bool:
-    """Whether the `exit` command, or exit_now(), asked the daemon to end."""
-    return _State.exiting
-
-
-def _list_commands(_args: list[str]) -> str:
-    lines = ["The available commands are:"]
-    for name in sorted(ovs.unixctl.commands):
-        usage = ovs.unixctl.commands[name].usage
-        lines.append(f"  {name:<23} {usage}")
-    return "\n".join(lines) + "\n"
-
-
-def _read_counter(args: list[str]) -> str:
-    count = coverage.read(args[0])
-    if count is None:
-        raise CommandError(f"No such counter: {args[0]}")
-    return f"{count}\n"
+        return supervise.CRASHED if _State.is_ready else 1
 
 
 def unixctl_server(name: str) -> ovs.unixctl.server.UnixctlServer | None:
-    """Listen on the control socket NAME.PID.ctl, or what --unixctl says ("none": nothing).
+    """Listen on the control socket NAME.PID.ctl, or where --unixctl says; see pyvs.control.
 
-    Registers version, exit, list-commands, coverage/show, coverage/read-counter and
-    memory/show (vlog/* are registered by start()).  Call after start(), as the pid is in the
-    name.  Failure ends the process.
+    Call it after start(), as the process id is in the name.  Failure ends the process.
     """
-    command("version", "", 0, 0, lambda _args: version_text(name) + "\n")
-    command("exit", "", 0, 1, lambda _args: exit_now())
-    command("list-commands", "", 0, 0, _list_commands)
-    command("coverage/show", "", 0, 0, lambda _args: coverage.show())
-    command("coverage/read-counter", "COUNTER", 1, 1, _read_counter)
-    command("memory/show", "", 0, 0, lambda _args: coverage.memory())
-    path = last(_State.options, "unixctl")
-    if path == "none":
-        return None
-    if path is None:
-        path = os.path.join(rundir.rundir(), f"{name}.{os.getpid()}.ctl")
-    error, server = ovs.unixctl.server.UnixctlServer.create(path, VERSION)
-    if error:
-        fatal(f"could not initialize control socket {path} ({os.strerror(error)})")
-    return server
+    try:
+        return control.unixctl_server(name, last(_State.options, "unixctl"))
+    except OSError as error:
+        fatal(f"could not initialize control socket {error.filename} ({error.strerror})")
 
 
-# --- main loop
-
-
-class Poller:
-    """What `wait(poller)` methods of the ovs library call, on poll(2).
-
-    ovs.poller.Poller is on select(2), which ends with an error at file descriptor 1024.
-    One-shot: make one for every round, as with the library's own.
-    """
-
-    def __init__(self):
-        self._events: dict[int, int] = {}
-        self._timeout = -1
-
-    def fd_wait(self, fd: Any, events: int) -> None:
-        """Wake up at `events` (select.POLLIN, POLLOUT) of a descriptor or socket."""
-        number = fd if isinstance(fd, int) else fd.fileno()
-        if number < 0:  # closed meanwhile: its owner must look
-            self.immediate_wake()
-            return
-        self._events[number] = self._events.get(number, 0) | events
-
-    def timer_wait(self, msec: float) -> None:
-        """Wake up in `msec` milliseconds at the latest."""
-        msec = max(0, int(msec))
-        if self._timeout < 0 or msec < self._timeout:
-            self._timeout = msec
-
-    def timer_wait_until(self, msec: float) -> None:
-        """Wake up when ovs.timeval.msec() reaches `msec` at the latest."""
-        self.timer_wait(msec - ovs.timeval.msec())
-
-    def immediate_wake(self) -> None:
-        """Do not block."""
-        self._timeout = 0
-
-    def block(self) -> list[tuple[int, int]]:
-        """Wait; returns what poll(2) does, [(descriptor, events)]."""
-        poll = select.poll()
-        for number, events in self._events.items():
-            poll.register(number, events)
-        return poll.poll(self._timeout)
-
-
-def main_loop(control: ovs.unixctl.server.UnixctlServer | None, modules: Sequence[Any]) -> None:
+def main_loop(server: ovs.unixctl.server.UnixctlServer | None, modules: Sequence[Any]) -> None:
     """Run each module's run() and wait(poller), and the control socket, until `exit`."""
     while True:
         coverage.tick(time.monotonic())
         for module in modules:
             module.run()
-        if control:
-            control.run()
-        if _State.exiting:
+        if server:
+            server.run()
+        if exiting():
             break
         poller = Poller()
+        if control.warp_on():
+            poller.immediate_wake()
         for module in modules:
             module.wait(poller)
-        if control:
-            control.wait(poller)
+        if server:
+            server.wait(poller)
         poller.block()
-    if control:
-        control.close()
+    if server:
+        server.close()

@@ -37,6 +37,8 @@ def effective_type(config: InterfaceConfig, bridge: str) -> str:
 def open_error(name: str, code: int) -> str:
     """The text of the error column when the device cannot be had."""
     reason = f"({os.strerror(code)})"
+    if code in (errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET):
+        return f"could not add network device {name}: the datapath process is gone"
     if code in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
         return f"could not open network device {name} ({os.strerror(errno.ENODEV)})"
     return f"could not add network device {name} to ofproto {reason}"

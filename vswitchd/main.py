@@ -24,7 +24,12 @@ It starts a datapath process if none runs in the run directory.
 """
 
 # Options of ovs-vswitchd without a meaning here: taken, so that scripts work.
-IGNORED = {"mlockall": daemon.NONE, "disable-system": daemon.NONE}
+IGNORED = {
+    "mlockall": daemon.NONE,
+    "disable-system": daemon.NONE,
+    "disable-system-route": daemon.NONE,
+    "enable-dummy": daemon.OPTIONAL,
+}
 
 
 class Readiness:

@@ -90,7 +90,7 @@ class Switch:
         self.links.wait(poller)
         if self.backer is not None:
             self.backer.wait(poller)
-        elif self._dpif is None:
+        elif self._dpif is None and self.idl.has_ever_connected():
             poller.timer_wait_until(self._next_open)
         for bridge in self.bridges.values():
             bridge.ofproto.wait(poller)
@@ -121,12 +121,16 @@ class Switch:
     def _connect_datapath(self, now: int) -> None:
         if self.backer is not None:
             self._follow_datapath()
-        elif self._dpif is None and now >= self._next_open:
+        elif self._may_open(now):
             self._next_open = now + RETRY_MS
             try:
                 self._dpif = self._open_datapath()
             except ConnectionError as error:
                 vlog.dbg(f"waiting for the datapath process ({error})")
+
+    def _may_open(self, now: int) -> bool:
+        """Not without a database: who mistyped its name gets no datapath process to clean up."""
+        return self._dpif is None and now >= self._next_open and self.idl.has_ever_connected()
 
     def _follow_datapath(self) -> None:
         """Notice that the Backer has a new datapath process."""

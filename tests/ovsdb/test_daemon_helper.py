@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,22 @@ import ovs.vlog
 from pyvs import daemon
 vlog = ovs.vlog.Vlog("crash")
 
-def crash(_args):
-    raise SystemError("asked to crash")
+class Crasher:
+    asked = False
+
+    def ask(self, _args):
+        self.asked = True
+
+    def run(self):
+        if self.asked:
+            raise SystemError("asked to crash")
+
+    def wait(self, poller):
+        if self.asked:
+            poller.immediate_wake()
+
+def broken(_args):
+    raise KeyError("no good")
 
 def run(argv):
     options, args = daemon.parse("pyvs-crash", argv, {"fail": daemon.NONE})
@@ -28,10 +43,12 @@ def run(argv):
     control = daemon.unixctl_server("pyvs-crash")
     if "fail" in options:
         daemon.fatal("told to fail")
-    daemon.command("crash", "", 0, 0, crash)
+    crasher = Crasher()
+    daemon.command("crash", "", 0, 0, crasher.ask)
+    daemon.command("broken", "", 0, 0, broken)
     daemon.command("abort", "", 0, 0, lambda _args: os.abort())
     daemon.ready()
-    daemon.main_loop(control, [])
+    daemon.main_loop(control, [crasher])
 
 sys.exit(daemon.guard(lambda: run(sys.argv[1:])))
 """
@@ -183,6 +200,63 @@ def test_monitor_restarts_a_crashed_child(program, how):
     assert "restarting" in log
     if how == "crash":
         assert "asked to crash" in log
+
+
+def test_monitor_restarts_a_killed_child_however_often(program):
+    """SIGKILL is what the kernel does when memory runs out; also in the middle of a start."""
+    program("--detach", "--pidfile", "--monitor", "--log-file")
+    killed = set()
+    for _ in range(3):
+        wait_for(lambda: pid_of(program.rundir) not in killed | {0})
+        killed.add(pid_of(program.rundir))
+        os.kill(pid_of(program.rundir), signal.SIGKILL)
+    wait_for(lambda: pid_of(program.rundir) not in killed | {0})
+    wait_for(lambda: call(program.rundir, "version")[0] is None)
+    left = [path.name for path in program.rundir.glob("*.ctl")]
+    assert left == [f"pyvs-crash.{pid_of(program.rundir)}.ctl"]
+    log = (program.rundir / "pyvs-crash.log").read_text()
+    assert "killed (SIGKILL), restarting" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_monitor_and_child(program, number):
+    program("--detach", "--pidfile", "--monitor")
+    child = pid_of(program.rundir)
+    monitor = parent_of(child)
+    os.kill(monitor, number)
+    wait_for(lambda: not cmdline(child) and not cmdline(monitor))
+    assert not list(program.rundir.glob("*.pid"))
+
+
+def test_a_broken_command_does_not_end_the_daemon(program):
+    program("--detach", "--pidfile", "--log-file")
+    error, _reply = call(program.rundir, "broken")
+    assert error == "broken: internal error (KeyError: 'no good')\n"
+    assert call(program.rundir, "version")[0] is None
+    assert "Traceback" in (program.rundir / "pyvs-crash.log").read_text()
+
+
+def test_log_lines(program):
+    """Serial numbers from 00001, milliseconds with three digits, no spaces: as ovs' logs."""
+    program("--detach", "--pidfile", "--log-file", "-vPATTERN:file:%D{%S.###}|%05N|%c|%-6p|%m%%")
+    call(program.rundir, "broken")
+    first = (program.rundir / "pyvs-crash.log").read_text().splitlines()[0]
+    assert re.fullmatch(r"\d\d\.\d{3}\|00001\|control\|ERR   \|command broken  failed%", first)
+    assert call(program.rundir, "vlog/list")[1].splitlines()[0].split() == [
+        "console", "syslog", "file"
+    ]  # fmt: skip
+    assert "FILE     none" in call(program.rundir, "vlog/list-pattern")[1]
+    assert call(program.rundir, "vlog/set", "control:file:off")[0] is None
+    assert re.search(r"control +INFO +INFO +OFF", call(program.rundir, "vlog/list")[1])
+    assert "no destination" in call(program.rundir, "vlog/set", "nonsense")[0]
+
+
+def test_time_stands_still_and_is_warped(program):
+    program("--detach", "--pidfile")
+    assert call(program.rundir, "time/stop")[0] is None
+    assert call(program.rundir, "time/warp", "1000") == (None, "warped\n")
+    assert call(program.rundir, "time/warp", "10000", "100") == (None, "warped\n")
+    assert "invalid" in call(program.rundir, "time/warp", "x")[0]
 
 
 def test_kill_of_monitor_and_child_leaves_no_trouble(program):

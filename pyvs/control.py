@@ -1,0 +1,160 @@
+"""The control socket of a daemon, unixctl: what pyvs-appctl talks to."""
+
+import contextlib
+import glob
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import ovs.unixctl
+import ovs.unixctl.server
+import ovs.vlog
+
+from pyvs import clock, coverage, rundir
+from pyvs.options import version_text
+from pyvs.version import VERSION
+
+vlog = ovs.vlog.Vlog("control")
+
+
+class CommandError(Exception):
+    """Raised by a unixctl command: its text is the error reply."""
+
+
+class _State:
+    exiting = False
+
+
+# --- commands
+
+
+def command(
+    name: str,
+    usage: str,
+    min_args: int,
+    max_args: int,
+    function: Callable[[list[str]], str | None],
+) -> None:
+    """Register a unixctl command that replies at once with what `function(args)` returns.
+
+    CommandError becomes an error reply; so does any other exception, which is logged: a
+    question must not end a switch.  A command that replies later is registered with
+    ovs.unixctl.command_register.  The first registration of a name stands.
+    """
+
+    def callback(connection: Any, args: list[str], _aux: Any) -> None:
+        try:
+            reply = function(args)
+        except CommandError as error:
+            connection.reply_error(_line(str(error)))
+        except Exception as error:
+            vlog.exception(f"command {name} {' '.join(args)} failed")
+            connection.reply_error(f"{name}: internal error ({type(error).__name__}: {error})\n")
+        else:
+            connection.reply(_line(reply or ""))
+
+    ovs.unixctl.command_register(name, usage, min_args, max_args, callback, None)
+
+
+def _line(text: str) -> str:
+    """`text` with a line feed at its end, as ovs-appctl prints replies as they are."""
+    return text + "\n" if text and not text.endswith("\n") else text
+
+
+def exit_now() -> None:
+    """Make main_loop() return."""
+    _State.exiting = True
+
+
+def exiting() -> bool:
+    """Whether the `exit` command, or exit_now(), asked the daemon to end."""
+    return _State.exiting
+
+
+def _list_commands(_args: list[str]) -> str:
+    lines = ["The available commands are:"]
+    for name in sorted(ovs.unixctl.commands):
+        usage = ovs.unixctl.commands[name].usage
+        lines.append(f"  {name:<23} {usage}")
+    return "\n".join(lines) + "\n"
+
+
+def _read_counter(args: list[str]) -> str:
+    count = coverage.read(args[0])
+    if count is None:
+        raise CommandError("No such counter")
+    return f"{count}\n"
+
+
+# --- time/stop, time/warp
+
+
+class _Warps:
+    """Connections that wait for a warp to be over."""
+
+    waiting: list[Any] = []
+
+
+def _time_stop(_args: list[str]) -> None:
+    clock.stop()
+
+
+def _time_warp(connection: Any, args: list[str], _aux: Any) -> None:
+    """time/warp MSEC: at once; time/warp TOTAL STEP: step by step, with all work in between."""
+    if not all(re.fullmatch(r"[0-9]{1,15}", each) and int(each) for each in args):
+        connection.reply_error("invalid MSEC\n")
+        return
+    clock.stop()
+    clock.warp(*map(int, args))
+    _Warps.waiting.append(connection)
+
+
+def warp_on() -> bool:
+    """One step of time/warp in each round of the main loop; whether another must follow."""
+    if not _Warps.waiting:
+        return False
+    if clock.advance():
+        return True
+    for connection in _Warps.waiting:
+        if connection._request_id is not None:  # else it is closed
+            connection.reply("warped\n")
+    _Warps.waiting.clear()
+    return False
+
+
+# --- the socket
+
+
+def _remove_stale(name: str) -> None:
+    """Delete the sockets that killed daemons of this name left."""
+    for path in glob.glob(os.path.join(glob.escape(rundir.rundir()), f"{name}.*.ctl")):
+        pid = path.split(".")[-2]
+        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def unixctl_server(name: str, where: str | None) -> ovs.unixctl.server.UnixctlServer | None:
+    """Listen on NAME.PID.ctl, or `where` (relative to the run directory; "none": nothing).
+
+    Registers the commands that every daemon has (vlog/* are those of pyvs.logs).  Call it in
+    the process that stays, as its id is in the name.  Raises OSError.
+    """
+    command("version", "", 0, 0, lambda _args: version_text(name) + "\n")
+    command("exit", "", 0, 1, lambda _args: exit_now())
+    command("list-commands", "", 0, 0, _list_commands)
+    command("help", "", 0, 0, _list_commands)
+    command("coverage/show", "", 0, 0, lambda _args: coverage.show())
+    command("coverage/read-counter", "COUNTER", 1, 1, _read_counter)
+    command("memory/show", "", 0, 0, lambda _args: coverage.memory())
+    command("time/stop", "", 0, 0, _time_stop)
+    ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
+    if where == "none":
+        return None
+    _remove_stale(name)
+    path = os.path.join(rundir.rundir(), where or f"{name}.{os.getpid()}.ctl")
+    error, server = ovs.unixctl.server.UnixctlServer.create(path, VERSION)
+    if error:
+        raise OSError(error, os.strerror(error), path)
+    return server

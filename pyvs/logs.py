@@ -1,0 +1,193 @@
+"""Where a daemon's log goes, at what level and in which form, on the `ovs` library's Vlog.
+
+The library's own formatter writes milliseconds wrong and pads fields by itself; the one here
+knows the patterns of ovs-appctl(8).
+"""
+
+import functools
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import ovs.util
+import ovs.vlog
+
+from pyvs import control, rundir
+from pyvs.control import CommandError
+from pyvs.options import Options, last
+
+DESTINATIONS = ("console", "syslog", "file")
+START = time.monotonic()
+
+_CONVERSION = re.compile(
+    r"%(?P<left>-?)(?P<zero>0?)(?P<width>\d*)(?P<letter>[A-Za-z%])(\{(?P<form>[^}]*)\})?"
+)
+_DATE_DEFAULT = "%Y-%m-%d %H:%M:%S.###"
+
+
+# --- patterns
+
+
+class Record(NamedTuple):
+    """What there is to say of one message."""
+
+    module: str
+    level: str
+    message: str
+    number: int
+    now: float  # seconds of the epoch
+
+
+def _date(record: Record, form: str, broken_down: Callable[[float], time.struct_time]) -> str:
+    """`form` is one of strftime(3); a run of # stands for as many digits of the second."""
+    micro = f"{int(record.now % 1 * 1_000_000):06d}"
+    form = re.sub("#+", lambda run: micro[: len(run[0])].ljust(len(run[0]), "0"), form)
+    return time.strftime(form, broken_down(record.now))
+
+
+# Letter -> text, from the record and what stands in braces.
+FIELDS: dict[str, Callable[[Record, str], str]] = {
+    "A": lambda record, _: ovs.util.PROGRAM_NAME,
+    "c": lambda record, _: record.module,
+    "d": lambda record, form: _date(record, form, time.localtime),
+    "D": lambda record, form: _date(record, form, time.gmtime),
+    "m": lambda record, _: record.message,
+    "N": lambda record, _: str(record.number),
+    "n": lambda record, _: "\n",
+    "p": lambda record, _: record.level,
+    "P": lambda record, _: str(os.getpid()),
+    "r": lambda record, _: str(int((time.monotonic() - START) * 1000)),
+    "t": lambda record, _: "main",
+    "T": lambda record, _: "",
+    "%": lambda record, _: "%",
+}
+
+
+def _field(match: re.Match, record: Record) -> str:
+    function = FIELDS.get(match["letter"])
+    if function is None:
+        return match[0]
+    text = function(record, match["form"] if match["form"] is not None else _DATE_DEFAULT)
+    width = int(match["width"] or 0)
+    if match["left"]:
+        return text.ljust(width)
+    return text.rjust(width, "0" if match["zero"] else " ")
+
+
+@functools.lru_cache(maxsize=16)
+def _split(pattern: str) -> list[str | re.Match]:
+    """The literal pieces and the conversions of a pattern, in order."""
+    pieces: list[str | re.Match] = []
+    end = 0
+    for match in _CONVERSION.finditer(pattern):
+        pieces += [pattern[end : match.start()], match]
+        end = match.end()
+    return [*pieces, pattern[end:]]
+
+
+def format_record(pattern: str, record: Record) -> str:
+    """A line of the log."""
+    return "".join(
+        piece if isinstance(piece, str) else _field(piece, record) for piece in _split(pattern)
+    )
+
+
+def _build_message(vlog, message, destination, level, number):
+    """In place of Vlog's method of this name."""
+    record = Record(vlog.name, level, str(message), number + 1, time.time())
+    return format_record(ovs.vlog.PATTERNS[destination], record)
+
+
+# --- levels
+
+
+def set_verbosity(spec: str) -> None:
+    """Set logging levels or patterns as -v and vlog/set do; ValueError.
+
+    The `ovs` library does not know all spellings of ovs-appctl(8).
+    """
+    head, _, rest = spec.partition(":")
+    if head.upper() == "PATTERN":
+        destination, _, pattern = rest.partition(":")
+        known = DESTINATIONS if destination == "any" else (destination,)
+        if not pattern or not set(known) <= set(DESTINATIONS):
+            raise ValueError(f'processing "{spec}": destination and pattern expected')
+        for name in known:
+            ovs.vlog.Vlog.set_pattern(name, pattern)
+        return
+    if head.upper() == "FACILITY":
+        spec = f"FACILITY:{rest}"
+    else:
+        spec = re.sub(r"[:,\s]+", ":", spec)
+    error = ovs.vlog.Vlog.set_levels_from_string(spec)
+    if error:
+        raise ValueError(error)
+
+
+def _vlog_set(args: list[str]) -> None:
+    try:
+        for spec in args or ["any:any:dbg"]:
+            set_verbosity(spec)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def _vlog_list(_args: list[str]) -> str:
+    """As ovs-appctl prints it: destinations in this order, levels in capitals."""
+    lines = [f"{'':17}console    syslog    file", f"{'':17}-------    ------    ------"]
+    for line in ovs.vlog.Vlog.get_levels().splitlines()[2:]:
+        module, *levels = line.split()
+        console, syslog, file = (level.upper() for level in levels)
+        lines.append(f"{module:<16}  {console:>4}       {syslog:>4}       {file:>4}")
+    return "\n".join(lines) + "\n"
+
+
+def _vlog_list_pattern(_args: list[str]) -> str:
+    lines = [f"{'':9}prefix{'':28}format", f"{'':9}------{'':28}------"]
+    for name in ("syslog", "console", "file"):
+        prefix = "" if name == "syslog" else "none"
+        lines.append(f"{name.upper():<7}  {prefix:<32}  {ovs.vlog.PATTERNS[name]}")
+    return "\n".join(lines) + "\n"
+
+
+# --- start
+
+
+def _set_syslog(method: str | None) -> None:
+    """Raises ValueError for a method that there is not."""
+    if method is None:
+        return
+    if method == "null":
+        os.environ["OVS_SYSLOG_METHOD"] = "null"
+    elif method not in ("libc", "unix:/dev/log"):
+        raise ValueError(f"syslog method {method} is not supported")
+
+
+def start(options: Options, program: str) -> None:
+    """Set levels from -v, open the log file.  No Vlog may be made after this.
+
+    Raises ValueError, OSError (of the log file).
+    """
+    ovs.vlog.Vlog._build_message = _build_message
+    _set_syslog(last(options, "syslog-method"))
+    for spec in options.get("verbose", []):
+        set_verbosity(spec or "any:any:dbg")
+    # Before the library's own are registered.
+    control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
+    control.command("vlog/list", "", 0, 0, _vlog_list)
+    control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
+    for name in DESTINATIONS:
+        # Without a handler of its own a logger writes to stderr.
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    log_file = None
+    if "log-file" in options:
+        default = os.path.join(rundir.logdir(), f"{program}.log")
+        log_file = os.path.join(rundir.logdir(), last(options, "log-file", default) or default)
+        os.makedirs(os.path.dirname(log_file), exist_ok=True)
+        open(log_file, "a").close()
+    ovs.vlog.Vlog.init(log_file)

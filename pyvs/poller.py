@@ -1,0 +1,46 @@
+"""What `wait(poller)` methods say what they wait for to: poll(2)."""
+
+import select
+from typing import Any
+
+from pyvs import clock
+
+
+class Poller:
+    """Takes the place of ovs.poller.Poller, which is on select(2) and ends at descriptor 1024.
+
+    One-shot: make one for every round, as with the library's own.
+    """
+
+    def __init__(self):
+        self._events: dict[int, int] = {}
+        self._timeout = -1
+
+    def fd_wait(self, fd: Any, events: int) -> None:
+        """Wake up at `events` (select.POLLIN, POLLOUT) of a descriptor or socket."""
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if number < 0:  # closed meanwhile: its owner must look
+            self.immediate_wake()
+            return
+        self._events[number] = self._events.get(number, 0) | events
+
+    def timer_wait(self, msec: float) -> None:
+        """Wake up in `msec` milliseconds at the latest."""
+        msec = max(0, int(msec))
+        if self._timeout < 0 or msec < self._timeout:
+            self._timeout = msec
+
+    def timer_wait_until(self, msec: float) -> None:
+        """Wake up when the daemon's clock reaches `msec` at the latest."""
+        self.timer_wait(msec - clock.msec())
+
+    def immediate_wake(self) -> None:
+        """Do not block."""
+        self._timeout = 0
+
+    def block(self) -> list[tuple[int, int]]:
+        """Wait; returns what poll(2) does, [(descriptor, events)]."""
+        poll = select.poll()
+        for number, events in self._events.items():
+            poll.register(number, events)
+        return poll.poll(self._timeout)
