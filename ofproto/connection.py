@@ -20,10 +20,11 @@ BITMAP = Struct("!HH")  # HELLO element: type, length
 OFPT_HELLO, OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY, OFPT_EXPERIMENTER = range(5)
 OFPHET_VERSIONBITMAP = 1
 
-# Bytes.  Packet-ins are dropped (and counted) above the first, replies wait above the second;
-# a peer that makes us queue the third is cut off.
+# Bytes queued for a peer.  Above the first, packet-ins are dropped (and counted); above the second
+# long replies wait, above the third requests, until it reads; at the fourth it is cut off.
 PACKET_IN_BACKLOG = 512 << 10
 REPLY_BACKLOG = 256 << 10
+REQUEST_BACKLOG = 4 << 20
 OUTPUT_LIMIT = 64 << 20
 # The most input that is kept unhandled: one largest message and what recv() adds to it.
 INPUT_LIMIT = 256 << 10
@@ -111,9 +112,10 @@ class OFConnection:
     def next_message(self) -> bytes | None:
         """The next message for the switch, or None when there is none (yet).
 
-        Handshake and echo are done here.  None too while a long reply is under way.
+        Handshake and echo are done here.  None too while a long reply is under way, or the peer
+        has not read what it asked for so far.
         """
-        while self.state is not CLOSED and not self._replies:
+        while not self._waits:
             raw = self._cut()
             if raw is None:
                 return None
@@ -127,14 +129,19 @@ class OFConnection:
         return None
 
     @property
+    def _waits(self) -> bool:
+        """Whether no message is handled for now."""
+        return self.state is CLOSED or bool(self._replies) or self._backlog >= REQUEST_BACKLOG
+
+    @property
     def wants_input(self) -> bool:
         """Whether the socket should be read: False while input waits behind a long reply."""
-        return self.state is not CLOSED and len(self._input) < INPUT_LIMIT and not self._replies
+        return len(self._input) < INPUT_LIMIT and not self._waits
 
     @property
     def has_input(self) -> bool:
         """Whether next_message() might return something without more bytes."""
-        if self._replies or self.state is CLOSED or len(self._input) < HEADER_SIZE:
+        if self._waits or len(self._input) < HEADER_SIZE:
             return False
         return len(self._input) >= int.from_bytes(self._input[2:4], "big")
 
@@ -144,7 +151,7 @@ class OFConnection:
             return None
         length = int.from_bytes(self._input[2:4], "big")
         if length < HEADER_SIZE:
-            self._fail(f"message of impossible length {length}")
+            self.fail(f"message of impossible length {length}")
             return None
         if len(self._input) < length:
             return None
@@ -192,7 +199,7 @@ class OFConnection:
 
     def _peer_refused(self, raw: bytes) -> bool:
         text = raw[12:].decode("utf-8", "replace").rstrip("\0")
-        self._fail(f"peer refused the version: {text}" if text else "peer refused the version")
+        self.fail(f"peer refused the version: {text}" if text else "peer refused the version")
         return False
 
     def _message(self, raw: bytes) -> bool:
@@ -211,11 +218,14 @@ class OFConnection:
         version = max(self.allowed)
         xid = int.from_bytes(raw[4:8], "big")
         self._queue(encode_error(version, 0, 0, text.encode(), xid))
-        self._fail(text)
+        self.fail(text)
 
-    def _fail(self, error: str) -> None:
+    def fail(self, error: str) -> None:
+        """Close, for this reason; a long reply stops where it is."""
         self.state = CLOSED
         self.error = self.error or error
+        self._input.clear()
+        self._replies.clear()
 
     # --- output
 
@@ -226,7 +236,7 @@ class OFConnection:
         if self._backlog + len(data) > OUTPUT_LIMIT:
             self._output.clear()
             self._backlog = 0
-            self._fail("peer does not read")
+            self.fail("peer does not read")
             return
         self._queue(data)
 

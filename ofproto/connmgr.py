@@ -89,7 +89,7 @@ class ConnMgr:
             each.allowed = self.versions
             for peer in each.peers:
                 if peer.version is not None and peer.version not in self.versions:
-                    peer.connection._fail("the version is no longer allowed")
+                    peer.connection.fail("the version is no longer allowed")
 
     def reconnect(self, now: int) -> None:
         """Drop the controllers' connections; active ones are made again."""

@@ -153,7 +153,7 @@ class Peer:
         self._more = True
 
     def write(self) -> None:
-        """Write until the socket is full."""
+        """Write until the socket is full.  A closed connection's last words have this one try."""
         while not self._dead:
             data = self.connection.pull()
             if not data:
@@ -161,7 +161,7 @@ class Peer:
             sent = self.stream.send(data)
             if sent < 0:
                 self.connection.unpull(data)
-                if sent != -errno.EAGAIN:
+                if sent != -errno.EAGAIN or self.connection.state is CLOSED:
                     self._die(-sent)
                 return
             if sent < len(data):
