@@ -11,7 +11,6 @@ import ovs.vlog
 
 from ofproto import rconn, streams
 from ofproto.connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG
-from ofproto.packet_in import RateLimiter
 from ofproto.rconn import ROLE_MASTER, ROLE_SLAVE, Controller, Peer, Service
 
 vlog = ovs.vlog.Vlog("connmgr")
@@ -120,6 +119,7 @@ class ConnMgr:
             each.run(now, lambda peer, each=each: self._new_peer(each, peer))
         self._handle_messages(now)
         for peer in self.peers():
+            peer.note_handshake(now)
             if peer.scheduler:
                 peer.scheduler.run(now, peer.connection.send_packet_in)
             if peer.connection.has_output:
@@ -128,14 +128,7 @@ class ConnMgr:
         self._reap(now)
 
     def _new_peer(self, each: Controller | Service, peer: Peer) -> None:
-        config = each.config
-        if config.controller_rate_limit:
-            peer.scheduler = RateLimiter(
-                config.controller_rate_limit,
-                config.controller_burst_limit or config.controller_rate_limit,
-                config.controller_queue_size,
-            )
-        if self.controllers.get(config.target) is each:
+        if self.controllers.get(each.config.target) is each:
             peer.connection.snoop = self._snooped
 
     def _handle_messages(self, now: int) -> None:
@@ -193,6 +186,7 @@ class ConnMgr:
             for peer in each.peers:
                 while peer.connection.next_message() is not None:
                     pass  # a snoop has nothing to say
+                peer.note_handshake(now)
                 peer.write()
             each.reap(now)
 

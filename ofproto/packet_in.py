@@ -15,14 +15,18 @@ class RateLimiter:
     """
 
     def __init__(self, rate: int, burst: int, queue_size: int = 100):
-        self.rate = max(1, rate)
-        self.burst = max(burst, 1)
-        self.queue_size = max(1, queue_size)
+        self.reconfigure(rate, burst, queue_size)
         self.n_dropped = 0
         self._tokens = self.burst * 1000
         self._last: int | None = None
         self._queues: OrderedDict[int, deque[bytes]] = OrderedDict()
         self._waiting = 0
+
+    def reconfigure(self, rate: int, burst: int, queue_size: int) -> None:
+        """Other limits for what comes; what waits stays."""
+        self.rate = max(1, rate)
+        self.burst = max(1, burst)
+        self.queue_size = max(1, queue_size)
 
     def _refill(self, now: int) -> None:
         if self._last is not None:

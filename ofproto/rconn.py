@@ -15,6 +15,7 @@ import ovs.vlog
 
 from ofproto import streams
 from ofproto.connection import CLOSED, RUNNING, OFConnection
+from ofproto.packet_in import RateLimiter
 from pyvs import clock
 
 vlog = ovs.vlog.Vlog("rconn")
@@ -66,25 +67,40 @@ class Peer:
     `fsm` is the ovs.reconnect machine that watches it; a Controller's outlives its Peers.
     """
 
-    def __init__(self, name: str, stream, allowed, fsm, primary: bool, enable_async: bool = True):
+    def __init__(self, name: str, stream, allowed, fsm, config):
         self.name = name
         self.stream = stream
         self.fsm = fsm
-        self.primary = primary
+        self.primary = is_primary(config)
         self.connection = OFConnection(allowed)
         self.role = ROLE_OTHER
-        self.miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
+        self.miss_send_len = DEFAULT_MISS_SEND_LEN if self.primary else 0
         self.invalid_ttl = False
         self.controller_id = 0
         self.packet_in_format = "standard"
         self.flow_mod_table_id = False
         self.flow_format = "openflow10"
-        self.async_masks = default_async(not enable_async)
-        self.scheduler = None  # packet_in.RateLimiter
+        self.async_masks = default_async(not config.enable_async_messages)
+        self.scheduler: RateLimiter | None = None
         self.handshake_done = False
         self.last_error = 0
         self._more = False
         self._dead = False
+        self.reconfigure(config)
+
+    def reconfigure(self, config) -> None:
+        """Take over what may change while connected; what a rate limiter holds stays in it."""
+        self.primary = is_primary(config)
+        self.fsm.set_probe_interval(probe_interval(config))
+        rate = config.controller_rate_limit
+        if not rate:
+            self.scheduler = None
+            return
+        burst = config.controller_burst_limit or rate
+        if self.scheduler is None:
+            self.scheduler = RateLimiter(rate, burst, config.controller_queue_size)
+        else:
+            self.scheduler.reconfigure(rate, burst, config.controller_queue_size)
 
     @property
     def version(self) -> int | None:
@@ -121,7 +137,10 @@ class Peer:
         self._probe(now)
         self._read(now)
         self.write()
-        if self.connection.state is RUNNING and not self.handshake_done:
+
+    def note_handshake(self, now: int) -> None:
+        """After messages were handled: tell the machine when the handshake is done."""
+        if self.running and not self.handshake_done:
             self.handshake_done = True
             self.fsm.connected(now)
 
@@ -199,12 +218,11 @@ class Peer:
         return self.last_error
 
 
-def _watch(name: str, probe: int, now: int) -> ovs.reconnect.Reconnect:
+def _watch(name: str, now: int) -> ovs.reconnect.Reconnect:
     """The machine of an accepted connection: probes, no reconnection."""
     fsm = ovs.reconnect.Reconnect(now)
     fsm.set_name(name)
     fsm.set_quiet(True)
-    fsm.set_probe_interval(probe)
     fsm.set_max_tries(1)
     fsm.enable(now)
     fsm.connecting(now)
@@ -244,7 +262,8 @@ class Controller:
         """Take over all but the target."""
         self.config = config
         self.fsm.set_backoff(1000, config.max_backoff)
-        self.fsm.set_probe_interval(probe_interval(config))
+        if self.peer:
+            self.peer.reconfigure(config)
 
     @property
     def peers(self) -> list[Peer]:
@@ -289,14 +308,7 @@ class Controller:
             self._set_error(error.errno or errno.EINVAL, error.strerror)
             self.fsm.connect_failed(now, error.errno or errno.EINVAL)
             return
-        self.peer = Peer(
-            self.config.target,
-            stream,
-            self.allowed,
-            self.fsm,
-            is_primary(self.config),
-            self.config.enable_async_messages,
-        )
+        self.peer = Peer(self.config.target, stream, self.allowed, self.fsm, self.config)
         new_peer(self.peer)
 
     def _set_error(self, error: int, text: str | None) -> None:
@@ -363,7 +375,10 @@ class Service:
         self._listen(now)
 
     def reconfigure(self, config) -> None:
+        """Take over all but the target."""
         self.config = config
+        for peer in self.peers:
+            peer.reconfigure(config)
 
     def _listen(self, now: int) -> None:
         try:
@@ -406,16 +421,9 @@ class Service:
             peer.run(now)
 
     def _peer(self, stream, now: int) -> Peer:
-        fsm = _watch(stream.name, probe_interval(self.config), now)
+        fsm = _watch(stream.name, now)
         fsm.backoff = 10000  # the handshake may take so many ms
-        return Peer(
-            stream.name,
-            stream,
-            self.allowed,
-            fsm,
-            is_primary(self.config),
-            self.config.enable_async_messages,
-        )
+        return Peer(stream.name, stream, self.allowed, fsm, self.config)
 
     def reap(self, now: int) -> list[Peer]:
         """Closes dead connections and returns them."""
@@ -426,8 +434,10 @@ class Service:
         return dead
 
     def force_reconnect(self, now: int) -> None:
+        """Drop the connections; their peers may come again."""
         for peer in self.peers:
             peer.close()
+        self.peers.clear()
 
     def wait(self, poller, now: int) -> None:
         if self._listener is None:

@@ -66,7 +66,7 @@ def open_active(target: str, dscp: int | None = None) -> ovs.stream.Stream:
         )
     except ssl.SSLError as reason:
         raise OSError(errno.EPROTO, str(reason)) from reason
-    except ValueError as reason:  # a host or port that cannot be
+    except (ValueError, OverflowError) as reason:  # a host or port that cannot be
         raise OSError(errno.EINVAL, str(reason)) from reason
     if error:
         raise OSError(error, os.strerror(error))
@@ -123,6 +123,9 @@ class Listener:
         except OSError:
             self.socket.close()
             raise
+        except (ValueError, OverflowError) as reason:
+            self.socket.close()
+            raise OSError(errno.EINVAL, str(reason)) from reason
 
     @property
     def port(self) -> int:
