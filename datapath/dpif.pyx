@@ -30,6 +30,7 @@ from datapath import flow, protocol
 from datapath.protocol import FlowInfo
 
 TIMEOUT = 10.0                  # seconds to wait for an answer
+MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(
     "PortInfo", "port_no name type ifindex dead stats drops options"
@@ -194,16 +195,25 @@ cdef class Dpif:
         """Returns the flow as it was at its end, or None when there was none."""
         return next(protocol.flows(self._request("flow_del", bytes(ufid))[1]), None)
 
+    def flow_del_many(self, ufids):
+        """Delete flows; {ufid: FlowInfo} of those that were there, with their last counters only."""
+        gone, ufids = {}, list(ufids)
+        for at in range(0, len(ufids), MANY):
+            _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
+            gone.update((info.ufid, info) for info in protocol.terse_flows(data))
+        return gone
+
     def flow_flush(self):
         """Delete all flows."""
         self._request("flow_flush")
 
-    def flow_dump(self):
-        """Iterator of FlowInfo; flows may come and go meanwhile."""
+    def flow_dump(self, terse=False):
+        """Iterator of FlowInfo; flows may come and go meanwhile.  `terse`: without keys and
+        actions, which are None."""
         cursor = None
         while True:
-            body, data = self._request("flow_dump", cursor=cursor)
-            yield from protocol.flows(data)
+            body, data = self._request("flow_dump", cursor=cursor, terse=terse)
+            yield from protocol.terse_flows(data) if terse else protocol.flows(data)
             cursor = body["cursor"]
             if cursor is None:
                 return

@@ -31,6 +31,7 @@ UP_RING = 8 << 20               # a GSO frame takes 64 KiB of it
 DOWN_RING = 8 << 20
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
+TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
     "system": PacketNetdev,
@@ -231,7 +232,7 @@ cdef class Engine:
         if error:
             raise EngineError(error)
 
-    cdef bytes flow_command(self, command_kind kind, bytes ufid):
+    cdef bytes flow_command(self, command_kind kind, bytes ufid, bint terse=False):
         """The flow of each worker that has it, one record with the counters of all."""
         cdef command c
         cdef Worker worker
@@ -242,7 +243,7 @@ cdef class Engine:
             memset(&c, 0, sizeof(c))
             c.kind = kind
             c.ufid = <const uint8_t *> <const char *> ufid
-            c.keys = True
+            c.keys = not terse
             c.buffer = self.piece
             c.room = DUMP_PIECE
             worker.run_command(&c)
@@ -263,39 +264,46 @@ cdef class Engine:
         """The same, or b"" when there was none."""
         return self.flow_command(COMMAND_FLOW_DEL, ufid)
 
+    def flow_del_many(self, bytes ufids):
+        """Terse records of those that were there; `ufids` one behind the other."""
+        if len(ufids) % 16:
+            raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
+        return b"".join([self.flow_command(COMMAND_FLOW_DEL, ufids[at : at + 16], True)
+                         for at in range(0, len(ufids), 16)])
+
     def flow_flush(self):
         cdef command c
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_FLUSH
         self.all_workers(&c)
 
-    def flow_dump(self, cursor):
+    def flow_dump(self, cursor, bint terse=False):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
 
         With several workers all of it comes at once, as their counters are added up.
         """
         if len(self.workers) == 1:
-            data, position = self._dump_piece(0, cursor or 0)
+            data, position = self._dump_piece(0, cursor or 0, terse)
             return data, position
         flows = {}
         for index in range(len(self.workers)):
             position = 0
             while position is not None:
-                data, position = self._dump_piece(index, position)
-                for record in split(data):
+                data, position = self._dump_piece(index, position, terse)
+                for record in split(data, terse):
                     flows.setdefault(record[:16], []).append(record)
         return b"".join(merge(records) for records in flows.values()), None
 
-    def _dump_piece(self, index, cursor):
+    def _dump_piece(self, index, cursor, bint terse):
         cdef Worker worker = self.workers[index]
         cdef command c
         if not 0 <= cursor < 0xffffffff:
             raise EngineError(error_numbers.EINVAL, "bad cursor")
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_DUMP
-        c.keys = True
+        c.keys = not terse
         c.buffer = self.piece
-        c.room = DUMP_PIECE
+        c.room = TERSE_PIECE if terse else DUMP_PIECE
         c.cursor = <uint32_t> cursor
         worker.run_command(&c)
         return (<char *> self.piece)[: c.used], None if c.cursor == NO_FRAME else c.cursor
@@ -410,12 +418,12 @@ cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:
     return buffer
 
 
-def split(data):
-    """The single records in a run of flows with keys."""
+def split(data, terse):
+    """The single records in a run of flows."""
     at = 0
     while at < len(data):
         size = protocol.FLOW.unpack_from(data, at)[6]
-        end = at + protocol.FLOW.size + 2 * KEY_DP_SIZE + padded(size)
+        end = at + protocol.FLOW.size + (0 if terse else 2 * KEY_DP_SIZE + padded(size))
         yield data[at:end]
         at = end
 

@@ -5,7 +5,8 @@ carries an operation's name in "op", and is answered in order by one message wit
 sequence number: its JSON has "error" (an errno) and "text" when it failed.  Host byte order.
 
 A flow's bytes, in requests and replies: FLOW, then where keys are given KEY_DP_SIZE bytes of
-masked key, as many of mask, and the actions, padded to 8.
+masked key, as many of mask, and the actions, padded to 8.  Terse ones are FLOW alone, with 0 for
+the actions' size.
 """
 
 import struct
@@ -66,6 +67,12 @@ def complete(buffer: bytearray) -> bool:
         return False
     size, text_size, _seq = HEADER.unpack_from(buffer)
     return len(buffer) >= size or not HEADER.size + text_size <= size <= MAX_MESSAGE
+
+
+def terse_flows(data: bytes) -> Iterator[FlowInfo]:
+    """The flows in a reply's bytes that has counters only; the rest is None."""
+    for ufid, packets, n_bytes, used, flags, _, _ in FLOW.iter_unpack(data):
+        yield FlowInfo(ufid, None, None, None, packets, n_bytes, used, flags)
 
 
 def flows(data: bytes) -> Iterator[FlowInfo]:

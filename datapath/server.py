@@ -246,8 +246,11 @@ class Server:
         self.engine.flow_flush()
         return {}, b""
 
-    def _flow_dump(self, _client, _data, cursor=None):
-        flows, cursor = self.engine.flow_dump(cursor)
+    def _flow_del_many(self, _client, data):
+        return {}, self.engine.flow_del_many(data)
+
+    def _flow_dump(self, _client, _data, cursor=None, terse=False):
+        flows, cursor = self.engine.flow_dump(cursor, terse)
         return {"cursor": cursor}, flows
 
     def _execute(self, _client, data, packet_size, **metadata):
@@ -270,7 +273,16 @@ OPERATIONS = {
     name: getattr(Server, f"_{name}")
     for name in (
         *("version", "port_add", "port_del", "port_dump", "port_inject", "port_drain"),
-        *("flow_put", "flow_get", "flow_del", "flow_flush", "flow_dump", "execute", "stats"),
+        *(
+            "flow_put",
+            "flow_get",
+            "flow_del",
+            "flow_del_many",
+            "flow_flush",
+            "flow_dump",
+            "execute",
+            "stats",
+        ),
         "upcall_register",
     )
 }

@@ -106,6 +106,19 @@ def test_many_flows_come_whole(process):
     assert not list(process.dpif.flow_dump())
 
 
+def test_terse_dump_and_many_deletions(process):
+    for number in range(600):
+        process.flow(f"in_port(1),eth_type(0x{0x600 + number:x})", "2")
+    flows = list(process.dpif.flow_dump())
+    terse = list(process.dpif.flow_dump(terse=True))
+    assert [each.ufid for each in terse] == [each.ufid for each in flows]
+    assert {(each.key, each.mask, each.actions) for each in terse} == {(None, None, None)}
+    ufids = [each.ufid for each in flows]
+    gone = process.dpif.flow_del_many([*ufids[:300], b"x" * 16])
+    assert set(gone) == set(ufids[:300])
+    assert {each.ufid for each in process.dpif.flow_dump()} == set(ufids[300:])
+
+
 # --- upcalls
 
 
