@@ -21,6 +21,7 @@ cdef class Ukey:
     cdef readonly uint64_t generation
     cdef uint64_t round                 # of the dump that saw it last
     cdef XCache cache
+    cdef bint doomed                    # to be deleted with others, before the next upcall
     cdef readonly bint dead
 
 
@@ -28,6 +29,8 @@ cdef class Flows:
     cdef readonly object dpif
     cdef readonly Generation generation
     cdef public uint32_t flow_limit
+    cdef readonly bint settled
+    cdef bint looked                    # for flows of an earlier daemon, since set_dpif()
     cdef readonly RecircTable recirc
     cdef readonly list bridges
     cdef readonly dict counts
@@ -35,6 +38,9 @@ cdef class Flows:
     cdef dict by_ufid                   # ufid -> Ukey
     cdef dict masks                     # mask -> itself: few different ones, shared by all ukeys
     cdef Xlate xlate
+    cdef bint settle(self) except -1
+    # Gives a flow of the datapath the actions; False: not now, try again.
+    cdef bint change(self, Ukey ukey, bytes actions) except -1
     # Translates a datapath key (in_port as there); False when it belongs nowhere.
     cdef bint translate(self, const flow_key *key, int64_t now) except -1
     # The flow of the last translation: its ufid and masked key.

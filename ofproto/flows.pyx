@@ -60,6 +60,25 @@ cdef class Flows:
         for ukey in list(self.by_ufid.values()):
             self.remove_ukey(ukey, 0)
         self.dpif = dpif
+        self.settled = self.looked = False
+
+    cdef bint settle(self) except -1:
+        """Whether the datapath has no flows but ours, or those that it had are adopted.
+
+        Before that nothing is installed: a flow made with half of the configuration would take
+        the packets of known ones.  The Revalidator says when the adoption is over.
+        """
+        if not self.settled and not self.looked and self.dpif is not None:
+            self.looked = self.settled = True
+            for info in self.dpif.flow_dump(terse=True):
+                if self.find(info.ufid) is None:
+                    self.settled = False
+                    break
+        return self.settled
+
+    cdef bint change(self, Ukey ukey, bytes actions) except -1:
+        self.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
+        return True
 
     def add_bridge(self, XBridge bridge):
         """Its MAC table is aged and its moves are followed from now on."""
@@ -75,6 +94,11 @@ cdef class Flows:
 
     def port_set(self, uint32_t odp_port, XPort port):
         """Packets of this datapath port come in by `port`."""
+        cdef XPort old = self.ports.get(odp_port)
+        if old is not None and old is not port and old.odp_port == odp_port:
+            old.odp_port = <uint32_t> NO_ODP_PORT
+        if port.odp_port != odp_port and self.ports.get(port.odp_port) is port:
+            del self.ports[port.odp_port]
         self.ports[odp_port] = port
         port.odp_port = odp_port
         self.generation.touch()

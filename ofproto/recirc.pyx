@@ -61,6 +61,7 @@ cdef class RecircTable:
             if old is None:
                 break
             if old.name == state.name and old.bridge is state.bridge:
+                old.released = max(old.released, now)
                 return old
             id += 1
         state.id = id
@@ -73,7 +74,7 @@ cdef class RecircTable:
 
     cdef void release(self, FrozenState state, int64_t now):
         state.references -= 1
-        state.released = now
+        state.released = max(state.released, now)
 
     def expire(self, int64_t now):
         """Takes out the states that no flow has referred to for a while."""

@@ -11,5 +11,5 @@ class UpcallHandler(Flows):
     """
 
     def __init__(self, dpif: Any = None) -> None: ...
-    def run(self, now: int, limit: int = 4096) -> int:
+    def run(self, now: int, limit: int = 512) -> int:
         """Answers up to `limit` upcalls; returns how many, `limit` when more may be waiting."""

@@ -16,6 +16,9 @@ from datapath.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_in
 from ofproto.flows cimport Flows, Ukey, same_actions
 from ofproto.xlate_base cimport USERSPACE_CONTROLLER
 
+cdef extern from "arpa/inet.h" nogil:
+    uint32_t ntohl(uint32_t)
+
 cdef enum:
     BELATED = 100           # ms after which a flow that still misses is installed once more
 
@@ -32,7 +35,16 @@ cdef class UpcallHandler(Flows):
         Flows.set_dpif(self, dpif)
         self.rings = dpif if isinstance(dpif, Dpif) else None
 
-    def run(self, int64_t now, int limit=4096):
+    cdef bint change(self, Ukey ukey, bytes actions) except -1:
+        """By the ring: the datapath does it before it answers the next upcall."""
+        if self.rings is None or not self.rings.n_workers:
+            return Flows.change(self, ukey, actions)
+        return 0 == self.rings.install(
+            <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
+            <const flow_key *> <const char *> ukey.mask, <const uint8_t *> <const char *> actions,
+            <uint32_t> len(actions))
+
+    def run(self, int64_t now, int limit=512):
         """Answers up to `limit` upcalls; returns how many.  `now` in ms."""
         cdef upcall u
         cdef int n = 0
@@ -56,12 +68,22 @@ cdef class UpcallHandler(Flows):
 
     cdef int answer(self, upcall *u, int64_t now) except -1:
         """Translates a packet; its flow goes into the datapath, its actions are run."""
+        if self.ports.get(ntohl(u.key.in_port)) is None:
+            return self.drop_port(u, now)
         if not self.translate(&u.key, now):
             return 0
         self.xlate.cache.credit(1, u.packet_size, now, now)
         if u.type == UPCALL_ACTION or self.xlate.slow:
             return self.execute(u)
         return self.install(u, now)
+
+    cdef int drop_port(self, upcall *u, int64_t now) except -1:
+        """A flow that drops what comes by a port that is nobody's, until it is somebody's."""
+        self.counts["unknown_port"] += 1
+        if u.type != UPCALL_ACTION and not u.key.recirc_id:
+            self.xlate.start(None, &u.key, now)
+            return self.install(u, now)
+        return 0
 
     cdef int execute(self, upcall *u) except -1:
         self.counts["executed_only"] += 1
@@ -77,6 +99,8 @@ cdef class UpcallHandler(Flows):
         if ukey is not None and same_actions(ukey, self.xlate) and now - ukey.created < BELATED:
             return self.execute(u)      # another packet of a burst: the flow is on its way
         if ukey is None:
+            if not self.settle():
+                return self.execute(u)
             if len(self.by_ufid) >= self.flow_limit:
                 self.counts["flow_limit_hit"] += 1
                 return self.execute(u)

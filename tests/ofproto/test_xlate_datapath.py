@@ -1,6 +1,7 @@
 """Translation, upcalls and revalidation with a real datapath process and its dummy ports."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from ofproto.revalidator import Revalidator
 from ofproto.upcall import UpcallHandler
 
 A, B = "00:00:00:00:00:0a", "00:00:00:00:00:0b"
+N_CHANGES = 1500
 
 
 def frame(src, dst):
@@ -115,6 +117,7 @@ def daemon(datapath):
     made = Daemon(datapath)
     made.rule = made.world.rule([output(NORMAL)], priority=0)
     made.path = datapath
+    made.pid = made.dpif.version()["pid"]
     return made
 
 
@@ -164,6 +167,13 @@ def test_a_new_daemon_adopts_the_flows(daemon):
     again = Daemon(daemon.path)
     again.send(1, first)  # without any rule yet: the flows forward
     again.expect({2: [first]})
+    # What is not known yet has no rule, and must not get a flow that drops the others, too.
+    other = frame("00:00:00:00:00:0c", B)
+    again.send(1, other)
+    again.until(lambda: again.handler.stats()["misses"] == 1)
+    assert again.actions() == ["1", "2"]
+    again.send(1, first)
+    again.expect({2: [first]})
     again.world.rule([output(NORMAL)], priority=0)
     again.bridge.touch()
     again.revalidator.ready = True
@@ -171,7 +181,53 @@ def test_a_new_daemon_adopts_the_flows(daemon):
     assert again.actions() == ["1", "2"] and len(again.bridge.mac) == 2
     again.send(1, first)
     again.expect({2: [first]})
-    assert again.handler.stats()["misses"] == 0
+    assert again.handler.stats()["misses"] == 1
+    again.until(lambda: again.handler.settled)
+    again.send(1, other)
+    again.expect({2: [other]})
+    assert again.handler.stats()["installed"] == 1
+
+
+def test_packets_of_a_port_that_is_nobodys(daemon):
+    """They come up once, until the port is somebody's."""
+    odp_port = daemon.dpif.port_add("later", "dummy")
+    packet = frame(A, B)
+    for _ in range(5):
+        daemon.dpif.port_inject(odp_port, packet)
+        daemon.until(lambda: daemon.actions() == ["drop"])
+    assert daemon.handler.stats()["unknown_port"] == 1
+    daemon.world.add_port(4, odp="none")
+    daemon.handler.port_set(odp_port, daemon.world.ports[4])
+    daemon.until(lambda: daemon.actions() == [])
+    daemon.dpif.port_inject(odp_port, packet)
+    daemon.expect({1: [packet], 2: [packet], 3: [packet]})
+
+
+def test_more_changes_than_the_ring_takes(daemon):
+    """The datapath stands still: changes wait for it, and all of them arrive."""
+    for number in range(N_CHANGES):
+        daemon.send(1, frame(A, f"00:00:00:00:{number >> 8:02x}:{number & 255:02x}"))
+        if number % 100 == 0:
+            daemon.step()
+    daemon.until(lambda: len(daemon.handler) == N_CHANGES)
+    daemon.until(lambda: len(daemon.actions()) == N_CHANGES)
+    now = int(time.monotonic() * 1000)
+    while daemon.revalidator.run(now):
+        pass
+    ring = 0
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        for port in (2, 3, 2, 3, 2, 3):
+            daemon.world.rule([output(port)], match(in_port=1), 5)
+            daemon.bridge.touch()
+            while daemon.revalidator.run(now):
+                pass
+            ring += daemon.revalidator.next_run(now) == 1
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    assert ring, "the ring was to be full"
+    daemon.until(lambda: set(daemon.actions()) == {"3"})
+    assert len(daemon.handler) == N_CHANGES
 
 
 def test_a_deleted_rule_stops_the_traffic(daemon):

@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 from scapy.all import ARP, IP, TCP, Ether
-from xlate_world import CONTROLLER, NORMAL, World, key_of, match, output, resubmit
+from scapy.contrib.mpls import MPLS
+from xlate_world import CONTROLLER, NORMAL, World, act, key_of, match, output, resubmit
 
 from datapath import flow, odp
 from datapath.execute import Recorder
 from ofproto.compile import compile_actions
 from ofproto.flows import Flows
 from ofproto.revalidator import Revalidator
+from ofproto.xbridge import NO_ODP_PORT
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -42,8 +44,11 @@ class FakeDpif:
         found.bytes += packets * size
         found.used = now
 
-    def flow_dump(self):
-        return iter(list(self.flows.values()))
+    def flow_dump(self, terse=False):
+        rows = [SimpleNamespace(**vars(found)) for found in self.flows.values()]
+        for row in rows if terse else ():
+            row.key = row.mask = row.actions = None
+        return iter(rows)
 
     def flow_put(self, key, mask, actions, ufid=None):
         if self.fail:
@@ -51,8 +56,8 @@ class FakeDpif:
         self.flows[ufid].actions = actions
         return ufid
 
-    def flow_del(self, ufid):
-        return self.flows.pop(ufid)
+    def flow_del_many(self, ufids):
+        return {ufid: self.flows.pop(ufid) for ufid in ufids if ufid in self.flows}
 
     def flow_flush(self):
         self.flows.clear()
@@ -234,7 +239,7 @@ def test_a_dump_that_breaks_off_loses_nothing(switch):
     switch.packet(A, B, 1)
     switch.settle(1000)
 
-    def broken():
+    def broken(terse=False):
         yield from ()
         raise ConnectionError
 
@@ -314,3 +319,107 @@ def test_reconnect_forgets(switch):
     switch.flows.set_dpif(None)
     assert len(switch.flows) == 0
     assert not switch.revalidator.run(5)
+
+
+def test_flows_sent_round_twice_are_taken_over(switch):
+    """Each is known only after the one that sends to it; a dump has them in any order."""
+    plan = [act("PopMpls", ethertype=0x800), act("DecTtl"), act("PushMpls", ethertype=0x8847)]
+    plan += [output(2), act("PopMpls", ethertype=0x800), act("DecTtl"), output(3)]
+
+    def rule(made):
+        return made.world.rule(plan, match(eth_type=0x8847), 9)
+
+    rule(switch)
+    frame = bytes(Ether(src=A, dst=B) / MPLS(label=16, s=1, ttl=9) / IP(ttl=9) / TCP())
+    key = key_of(frame, 11)
+    while key is not None:
+        ukey = switch.flows.miss(key, len(frame), 1000)
+        switch.dpif.install(ukey)
+        events = Recorder().run(frame, ukey.actions, in_port=11)
+        key, frame = next(((e[3], e[2]) for e in events if e[0] == "recirculate"), (None, frame))
+    assert len(switch.dpif.flows) == 3
+    for order in (list, lambda flows: list(reversed(flows))):
+        switch.dpif.flows = dict(order(switch.dpif.flows.items()))
+        before = dict(switch.dpif.flows)
+        again = Switch(dpif=switch.dpif)
+        rule(again)
+        again.revalidator.ready = True
+        again.settle(2000)
+        assert again.dpif.flows == before and len(again.flows) == 3
+        assert again.revalidator.counts["adopted"] == 3
+
+
+def test_each_run_is_a_bounded_piece(switch):
+    for number in range(60):
+        switch.packet(A, f"00:00:00:00:01:{number:02x}", 1)
+    switch.revalidator.step = 10
+    switch.revalidator.run(1000)
+    switch.bridge.touch()
+    for _ in range(5):
+        before = switch.revalidator.counts["checked"]
+        assert switch.revalidator.run(1000)
+        assert switch.revalidator.counts["checked"] - before <= 10
+    switch.settle(1000)
+    assert switch.revalidator.counts["checked"] == 60
+
+
+def test_a_gateway_that_moves_concerns_many_flows_a_few_at_a_time(switch):
+    switch.packet(A, BROADCAST, 1)
+    flows = [switch.packet(f"00:00:00:00:01:{number:02x}", A, 2) for number in range(60)]
+    switch.settle(1000)
+    assert {switch.actions(ukey) for ukey in flows} == {"11"}
+    switch.packet(A, BROADCAST, 3, now=1100)
+    switch.revalidator.step = 10
+    switch.revalidator.run(1100)
+    assert {switch.actions(ukey) for ukey in flows} == {"11", "13"}
+    switch.settle(1100)
+    assert {switch.actions(ukey) for ukey in flows} == {"13"}
+
+
+def test_another_port_under_the_same_datapath_number(switch):
+    """An interface that went and came back, perhaps in another bundle."""
+    ukey = switch.packet(A, B, 1)
+    to_a = switch.packet(B, A, 2)
+    switch.settle(1000)
+    assert switch.actions(to_a) == "11"
+    old = switch.world.ports[1]
+    switch.bridge.port_del(old)
+    switch.flows.port_del(11)
+    new = switch.world.add_port(7, odp="none", tag=5)
+    switch.flows.port_set(11, new)
+    switch.settle(1001)
+    assert switch.actions(ukey) == "push_vlan(vid=5,pcp=0),12,13"
+    assert switch.actions(to_a) == "13", "the station's port is gone: it floods"
+    assert switch.packet(A, B, 1) is not None and switch.rule.n_packets == 3
+
+
+def test_a_port_keeps_one_number(switch):
+    port = switch.world.ports[1]
+    switch.flows.port_set(40, port)
+    assert switch.flows.port_get(11) is None and port.odp_port == 40
+    switch.flows.port_set(40, switch.world.ports[2])
+    assert port.odp_port == NO_ODP_PORT and switch.flows.port_get(12) is None
+
+
+def test_dump_that_is_not_terse_repairs_actions(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.dpif.flows[ukey.ufid].actions = b""
+    for now in range(1000, 6000, 500):
+        switch.dpif.hit(ukey, 1, now)
+        switch.settle(now)
+    assert switch.actions(ukey) == "12,13"
+
+
+def test_foreign_flows_go(switch):
+    """Somebody put a flow into the datapath by hand."""
+    switch.revalidator.ready = True
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.settle(1000)
+    stranger = SimpleNamespace(**vars(switch.dpif.flows[ukey.ufid]))
+    stranger.ufid, stranger.actions = b"x" * 16, b""
+    stranger.key = bytes(key_of(Ether() / ARP(), 12))[: flow.KEY_DP_SIZE]
+    stranger.mask = b"\0" * flow.KEY_DP_SIZE
+    switch.dpif.flows[stranger.ufid] = stranger
+    switch.settle(1500)
+    switch.settle(2000)
+    assert stranger.ufid not in switch.dpif.flows and ukey.ufid in switch.dpif.flows
