@@ -126,6 +126,8 @@ cdef class XBundle:
         self.priority_tags_ = priority
         self.qinq_tpid = qinq_tpid
         if self.bridge is not None:
+            # What was learned here was learned in other VLANs.
+            self.bridge.mac.flush_bundle(self)
             self.bridge.touch()
 
     @property
