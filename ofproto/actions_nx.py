@@ -46,10 +46,9 @@ class Resubmit(Action):
     DEFAULTS = (None,)
 
     def encode(self, version):
-        port = (OFPP_IN_PORT if self.port is None else self.port).to_bytes(2, "big")
-        if self.table is None:
-            return nicira(1, port + bytes(4))
-        return nicira(14, port + bytes((self.table, 0, 0, 0)))
+        port = OFPP_IN_PORT if self.port is None else self.port
+        table = ALL_TABLES if self.table is None else self.table
+        return nicira(14, port.to_bytes(2, "big") + bytes((table, 0, 0, 0)))
 
     def decode(body, _version):
         return Resubmit(_in_port(body), None)

@@ -100,11 +100,8 @@ class Enqueue(Action):
         if version == OF10:
             return standard(11, self.port.to_bytes(2, "big") + bytes(6) + _U32.pack(self.queue))
         # Later versions say it with three actions.
-        return (
-            SetQueue(self.queue).encode(version)
-            + Output(self.port).encode(version)
-            + nicira(5, b"")
-        )
+        output = standard(0, port_to_wire(self.port, version) + b"\xff\xff" + bytes(6))
+        return SetQueue(self.queue).encode(version) + output + PopQueue().encode(version)
 
     def decode(body, _version):
         return Enqueue(port_from_wire(body[:2]), int.from_bytes(body[8:12], "big"))
@@ -420,10 +417,10 @@ class Group(Action):
 
     def encode(self, version):
         body = _U32.pack(self.group)
-        return nicira(40, body + bytes(2)) if version == OF10 else standard(22, body)
+        return nicira(40, bytes(2) + body) if version == OF10 else standard(22, body)
 
     def decode(body, _version):
-        return Group(int.from_bytes(body[:4], "big"))
+        return Group(int.from_bytes(body[-4:], "big"))
 
     WIRE = ((OF11, OF15, 22, 4, decode),)
     NX = ((40, 6, decode),)

@@ -52,8 +52,8 @@ def field_at(body: bytes, at: int):
 
 
 def field_header(action: Action, field, version: int) -> bytes:
-    """The header that an action carries; OFError where no version has one."""
-    header = field.oxm(version, False)
+    """The header that Nicira's actions carry: NXM's, where there is one, in all versions."""
+    header = field.oxm(OF10, False)
     if header is None:
         raise unsupported(action, version)
     return header
@@ -104,7 +104,7 @@ def _load2(field, value, mask, version):
     exact = mask == field.mask
     width = field.n_bytes
     data = field.oxm(version, not exact) + value.to_bytes(width, "big")
-    return nicira(33, bytes(6) + data + (b"" if exact else mask.to_bytes(width, "big")))
+    return nicira(33, data + (b"" if exact else mask.to_bytes(width, "big")))
 
 
 # OpenFlow 1.0's actions for one field, and their like
@@ -320,7 +320,7 @@ class SetField(Action):
         return _loads(self, self.field, self.value, self._mask, OF10)
 
     def decode_oxm(body, version):
-        """SET_FIELD, and the end of REG_LOAD2."""
+        """SET_FIELD and Nicira's REG_LOAD2."""
         field, has_mask, at, end = _oxm_header(body)
         value, mask = oxm_value(field, has_mask, body[:end], at)
         if any(body[end:]):
@@ -329,10 +329,6 @@ class SetField(Action):
         if field is _VLAN_VID_FIELD and version >= OF12 and not has_mask and not value & VLAN_CFI:
             raise OFError("OFPBAC_BAD_SET_ARGUMENT", "vlan_vid without the present bit")
         return SetField(field, value, mask if has_mask and mask != field.mask else None)
-
-    def decode_load2(body, version):
-        check_zero(body[:6])
-        return SetField.decode_oxm(body[6:], version)
 
     def decode_vid_11(body, _version):
         return SetField(_VLAN_VID_FIELD, _BY_TEXT["mod_vlan_vid"].decode(body).value | VLAN_CFI)
@@ -350,7 +346,7 @@ class SetField(Action):
     )
     NX = (
         *((s.nx, 6 if s.size < 8 else 14, s.decode_nicira) for s in _SETTERS if s.nx),
-        (33, None, decode_load2),
+        (33, None, decode_oxm),
     )
 
     def parse(argument, names):

@@ -59,6 +59,7 @@ _TCI, _CT_STATE = SLOTS[_f("vlan_tci")], SLOTS[_f("ct_state")]
 _TP_SRC, _TP_DST = SLOTS[_f("tcp_src")], SLOTS[_f("tcp_dst")]
 _VLAN_VID, _VLAN_TCI, _DL_VLAN = _f("vlan_vid"), _f("vlan_tci"), _f("dl_vlan")
 _PCP_FIELDS = (_f("vlan_pcp"), _f("dl_vlan_pcp"))
+_TUN_FLAGS = _f("tun_flags")
 _PACKET_TYPE, _COOKIE_CODE = _f("packet_type"), (0x0001 << 16 | 30 << 9)
 
 
@@ -373,6 +374,8 @@ def _put_vlan(out, version, value, mask):
 
 def _put(out, field, version, value, mask):
     exact = mask == field.mask or (field.text == "port" and mask >= 0xFFFF)
+    if field is _TUN_FLAGS:  # the field has more bits than are matched
+        exact = False
     head = field.oxm(version, not exact)
     if head is None:
         return

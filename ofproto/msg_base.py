@@ -260,12 +260,19 @@ class Body:
         self.write = write
 
 
-def _cut_string(data):
-    return data.partition(b"\0")[0].decode("utf-8", "replace")
+def read_string(data: bytes) -> str:
+    """NUL-terminated text; bytes that are no UTF-8 become question marks."""
+    data = data[:-1].partition(b"\0")[0]
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("ascii", "replace").replace("\ufffd", "?")
 
 
-def _string_writer(size):
-    return lambda text: text.encode()[: size - 1]
+def write_string(text: str, size: int) -> bytes:
+    """What of the text fits into `size` bytes with a NUL; Struct pads it."""
+    data = text.encode("utf-8", "replace")[: size - 1]
+    return data.decode("utf-8", "ignore").encode() if data[-1:] >= b"\x80" else data
 
 
 def read_port32(number: int) -> int:
@@ -294,7 +301,7 @@ def _column(kind):
     """(struct code, reader or None, writer or None) of a column's type."""
     if kind.startswith("str"):
         size = int(kind[3:])
-        return f"{size}s", _cut_string, _string_writer(size)
+        return f"{size}s", read_string, lambda text: write_string(text, size)
     code, read_, write_ = _TYPES[kind.rstrip("?")]
     if not kind.endswith("?"):
         return code, read_, write_

@@ -75,8 +75,8 @@ class PacketIn(Message):
         return R_ACTION if self.reason > R_INVALID_TTL and version < OF14 else self.reason
 
     def full_match(self) -> Match:
-        """The match, with in_port."""
-        if not self.match.get("in_port")[1]:
+        """The match, with in_port where it is known."""
+        if self.in_port != OFPP_NONE and not self.match.get("in_port")[1]:
             match = self.match.copy()
             match.set("in_port", self.in_port)
             return match

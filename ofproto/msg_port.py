@@ -27,8 +27,10 @@ from .msg_base import (
     Message,
     Runs,
     read_port32,
+    read_string,
     row,
     wire,
+    write_string,
 )
 from .port import PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN
 
@@ -84,10 +86,6 @@ _PORT_10 = Struct("!H6s16sIIIIII")
 _PORT_11 = Struct("!I4x6s2x16sIIIIIIII")
 
 
-def _name(data):
-    return data.partition(b"\0")[0].decode("utf-8", "replace")
-
-
 class _Port10:
     """struct ofp_phy_port of 1.0."""
 
@@ -97,14 +95,14 @@ class _Port10:
         number, mac, name, config, state, *features = _PORT_10.unpack_from(data, at)
         curr, advertised, supported, peer = map(features_from_10, features)
         return cls(
-            number, mac, _name(name), config & CONFIG_10, state & STATE_10, curr, advertised,
+            number, mac, read_string(name), config & CONFIG_10, state & STATE_10, curr, advertised,
             supported, peer, features_speed(curr), features_speed(supported),
         )  # fmt: skip
 
     def write(self, port, version):
         features = (port.curr, port.advertised, port.supported, port.peer)
         return _PORT_10.pack(
-            port.port_no, port.hw_addr, port.name.encode()[:15], port.config & CONFIG_10,
+            port.port_no, port.hw_addr, write_string(port.name, 16), port.config & CONFIG_10,
             port.state & STATE_10, *map(features_to_10, features),
         )  # fmt: skip
 
@@ -115,12 +113,14 @@ class _Port11:
     step, size = 0, _PORT_11.size
 
     def read(self, cls, data, version, at=0):
-        number, mac, name, *bits = _PORT_11.unpack_from(data, at)
-        return cls(read_port32(number), mac, _name(name), *bits)
+        number, mac, name, config, state, *bits = _PORT_11.unpack_from(data, at)
+        return cls(
+            read_port32(number), mac, read_string(name), config & CONFIG_11, state & STATE_11, *bits
+        )
 
     def write(self, port, version):
         return _PORT_11.pack(
-            port_to_32(port.port_no), port.hw_addr, port.name.encode()[:15],
+            port_to_32(port.port_no), port.hw_addr, write_string(port.name, 16),
             port.config & CONFIG_11, port.state & STATE_11, port.curr, port.advertised,
             port.supported, port.peer, port.curr_speed, port.max_speed,
         )  # fmt: skip
@@ -167,7 +167,9 @@ def _features(port):
         if version == OF10:
             stp = C_STP if capabilities & _STP_10 else 0
             capabilities = capabilities & _C_10 | stp
-        found = cls(dpid, n_buffers, n_tables, aux, capabilities)
+        else:
+            capabilities &= _C_11
+        found = cls(dpid, n_buffers, n_tables, aux if version >= OF13 else 0, capabilities)
         found.actions = actions if version == OF10 else 0
         for at in range(size, len(data), port.size if port else 1):
             found.ports.append(port.read(PortDesc, data, version, at))

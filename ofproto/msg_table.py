@@ -20,8 +20,10 @@ from .msg_base import (
     Message,
     Runs,
     aligned,
+    read_string,
     row,
     wire,
+    write_string,
 )
 
 
@@ -188,8 +190,7 @@ def _read_features(data, version):
         elif kind < 0xFFFE:
             raise OFError("OFPBPC_BAD_TYPE", f"property {kind}")
         at = end
-    text = name.partition(b"\0")[0].decode("utf-8", "replace")
-    return TableFeatures(table, text, can_match, can_write, config, most, found)
+    return TableFeatures(table, read_string(name), can_match, can_write, config, most, found)
 
 
 def _write_features(each, version):
@@ -200,7 +201,7 @@ def _write_features(each, version):
         body = writers[kind](values)
         out += aligned(_PROPERTY.pack(number, 4 + len(body)) + body)
     head = _HEAD.pack(
-        _HEAD.size + len(out), each.table_id, each.name.encode()[:31], each.metadata_match,
+        _HEAD.size + len(out), each.table_id, write_string(each.name, 32), each.metadata_match,
         each.metadata_write, each.config, each.max_entries,
     )  # fmt: skip
     return head + out

@@ -19,7 +19,7 @@ _BY_MATCH = {
         output:NXM_NX_REG0[]
         output:NXM_NX_REG0[0..15]
         output:NXM_OF_VLAN_TCI[3]
-        output:NXOXM_ET_DP_HASH[0..15]
+        output:NXM_NX_DP_HASH[0..15]
         enqueue:1:2
         drop
         push_vlan:0x8100,set_field:4099->vlan_vid
@@ -79,7 +79,7 @@ _BY_MATCH = {
         move:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]
         move:NXM_NX_TUN_ID[]->OXM_OF_METADATA[]
         move:NXM_NX_XXREG0[]->NXM_NX_XXREG1[]
-        move:NXOXM_ET_DP_HASH[]->NXM_NX_REG3[]
+        move:NXM_NX_DP_HASH[]->NXM_NX_REG3[]
         resubmit:1
         resubmit:LOCAL
         resubmit(,3)
@@ -92,7 +92,11 @@ _BY_MATCH = {
         exit
         push:NXM_NX_REG0[]
         push:NXM_OF_ETH_TYPE[]
-        push:NXOXM_ET_DP_HASH[2..5]
+        push:NXOXM_ET_ERSPAN_IDX[2..5]
+        pop:NXOXM_ET_ERSPAN_IDX[]
+        move:NXOXM_ET_ERSPAN_IDX[]->NXM_NX_REG3[0..19]
+        output:NXOXM_ET_ERSPAN_IDX[0..15]
+        push:NXM_NX_DP_HASH[2..5]
         pop:NXM_NX_REG0[3..7]
         pop:NXM_OF_ETH_SRC[]
         clone(output:1,set_field:0x5->reg0)

@@ -32,15 +32,16 @@ COUNTERS = dict(zip(m.PortStats.__slots__[1:13], range(1, 13), strict=True))
 FLOW = {"priority": 7, "table_id": 3, "cookie": 0x1234, "duration_sec": 9, "duration_nsec": 8,
         "idle_timeout": 5, "hard_timeout": 6, "n_packets": 1, "n_bytes": 60}  # fmt: skip
 MASKS = {"packet_in": (0x3F, 1), "port_status": (7, 0), "flow_removed": (15, 4)}
+_OXMS = [(BY_NAME["ip_src"], False), (BY_NAME["dp_hash"], False)]
 FEATURES = {
     "instructions": [1, 3, 4],
     "next_tables": [4, 5, 6],
     "write_actions": [22],
     "apply_actions": [0, 25],
     "match": [(BY_NAME["ip_src"], True), (BY_NAME["in_port_oxm"], False), (0x80000200, False)],
-    "wildcards": [],
-    "write_setfield": [(BY_NAME["dp_hash"], False)],
-    "apply_setfield": [(BY_NAME["ip_src"], False)],
+    "wildcards": [(BY_NAME["ip_src"], False)],
+    "write_setfield": _OXMS,
+    "apply_setfield": _OXMS[:1],
 }
 BAND = m.Band(m.BAND_DSCP_REMARK, 1000, 100, 2)
 BUCKET = m.Bucket(3, 7, None, [Output(7)])
@@ -154,7 +155,8 @@ def tables():
     yield m.TableFeaturesRequest(), OF13, {}
     features = m.TableFeatures(3, "table3", 1, 2, 3, 4, FEATURES)
     yield m.TableFeaturesRequest([features], True), OF13, {}
-    yield m.TableFeaturesReply([features, m.TableFeatures(4)], True), OF13, {}
+    more = m.TableFeatures(4, properties=FEATURES)
+    yield m.TableFeaturesReply([features, more], True), OF13, {}
 
 
 def core():

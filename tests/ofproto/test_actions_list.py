@@ -101,7 +101,9 @@ def test_wire(match, text, version):
     said = (IN_10 if version == 1 else IN_13).get(text)
     if said:
         assert format_instructions(decoded) == said
-    assert encode_instructions(decoded, version, match) == raw
+    again = encode_instructions(decoded, version, match)
+    assert len(again) == len(raw)
+    assert decode_instructions(again, version) == decoded
     assert [type(each) for each in nested(decoded)] or text == "drop"
 
 
