@@ -30,10 +30,10 @@ _REMOVED_REASONS = ("idle", "hard", "delete", "group_delete")
 _ASYNC_NAMES = {
     "packet_in": _PACKET_REASONS,
     "port_status": _PORT_REASONS,
-    "flow_removed": _REMOVED_REASONS,
-    "role_status": ("master_request", "config", "experimenter"),
-    "table_status": (),
-    "requestforward": ("group_mod", "meter_mod"),
+    "flow_removed": (*_REMOVED_REASONS, "meter_delete", "eviction"),
+    "role_status": ("primary_request", "configuration_changed", "experimenter_data_changed"),
+    "table_status": ("", "", "", "vacancy_down", "vacancy_up"),
+    "requestforward": ("group_mod_request", "meter_mod_request"),
 }
 _COMMANDS = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
 
@@ -103,10 +103,10 @@ def _async(message, style):
     for side, section in enumerate(_SECTIONS):
         lines.append(f" {section}:")
         for kind, reasons in _ASYNC_NAMES.items():
-            mask = message.masks.get(kind, (0, 0))[side]
+            mask = message.masks.get(kind, (0, 0))[side] or 0
             if message.version < 5 and kind == "packet_in":
                 mask &= 7
-            words = [name for bit, name in enumerate(reasons) if mask >> bit & 1]
+            words = [name for bit, name in enumerate(reasons) if name and mask >> bit & 1]
             lines.append(f"{kind.upper():>16}: {' '.join(words) or '(off)'}")
         lines.append("")
     return "\n" + "\n".join(lines[:-1])
@@ -148,11 +148,12 @@ def _packet_in(message, style):
     words.append(
         "(unbuffered)" if message.buffer_id is None else f"buffer=0x{message.buffer_id:08x}"
     )
-    if size < message.total_len:
+    if size < message.total_len and message.buffer_id is None:
         words.append("(***total_len != data_len***)")
+    text = " " + " ".join(words)
     if message.userdata:
-        words.append(f"\n userdata={message.userdata.hex('.')}")
-    return " " + " ".join(words) + _packet(message.packet, style)
+        text += f"\n userdata={message.userdata.hex('.')}"
+    return text + _packet(message.packet, style)
 
 
 def _flow_removed(message, style):
@@ -348,7 +349,8 @@ def _head(raw, form):
         subtype = int.from_bytes(form.head[4:8], "big")
         default = name.replace("OFPT_ROLE", "NXT_ROLE")
         name = _IN_NX_FORM.get((form.cls, subtype), default)
-    return f"{name}{VERSION_TEXT[raw[0]]} (xid=0x{int.from_bytes(raw[4:8], 'big'):x}):"
+    version = VERSION_TEXT.get(raw[0], f" (OF 0x{raw[0]:02x})")
+    return f"{name}{version} (xid=0x{int.from_bytes(raw[4:8], 'big'):x}):"
 
 
 def format_message(message: m.Message, raw: bytes, style: Style) -> str:

@@ -3,7 +3,10 @@
 Tables that are like the one before are not told again: "ditto".
 """
 
-from .flow_text import format_table
+import os
+import re
+
+from .fields import Field
 
 # The fields of OpenFlow 1.0 by their wildcard bits, in the order of printing
 _WILDCARDS_10 = (
@@ -13,21 +16,72 @@ _WILDCARDS_10 = (
 )  # fmt: skip
 
 
-def compact(names: list[str], separator: str = " ") -> str:
-    """Names with common beginnings in braces: `eth_{src,dst} ip_src`.  Order matters."""
+_NUMBERED = re.compile(r"(.*?)(\d+)\Z")
+# Fields in the order of printing
+_ORDER = (
+    "dp_hash recirc_id packet_type conj_id tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst "
+    "tun_flags tun_ttl tun_tos tun_gbp_id tun_gbp_flags tun_erspan_idx tun_erspan_ver "
+    "tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_metadata metadata in_port "
+    "in_port_oxm actset_output skb_priority pkt_mark ct_state ct_zone ct_mark ct_label "
+    "ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst ct_tp_src ct_tp_dst reg xreg xxreg "
+    "eth_src eth_dst eth_type vlan_tci dl_vlan vlan_vid dl_vlan_pcp vlan_pcp mpls_label mpls_tc "
+    "mpls_bos mpls_ttl ip_src ip_dst ipv6_src ipv6_dst ipv6_label nw_proto nw_tos ip_dscp nw_ecn "
+    "nw_ttl ip_frag arp_op arp_spa arp_tpa arp_sha arp_tha tcp_src tcp_dst tcp_flags udp_src "
+    "udp_dst sctp_src sctp_dst icmp_type icmp_code icmpv6_type icmpv6_code nd_target nd_sll "
+    "nd_tll nd_reserved nd_options_type nsh_flags nsh_mdtype nsh_np nsh_spi nsh_si nsh_c nsh_ttl"
+)
+_RANKS = {name: rank for rank, name in enumerate(_ORDER.split())}
+_TUN_METADATA = range(40, 104)  # numbers in NXM_NX; the switches here do not match on them
+_INSTRUCTIONS = {6: "meter", 4: "apply_actions", 5: "clear_actions", 3: "write_actions",
+                 2: "write_metadata", 1: "goto_table"}  # fmt: skip
+
+
+def _runs(names):
+    """[(first, last)] of names; three or more that only count on are one run."""
+    runs = []
+    for name in names:
+        found = _NUMBERED.match(name)
+        before = _NUMBERED.match(runs[-1][-1]) if runs and found else None
+        if before and before[1] == found[1] and int(before[2]) + 1 == int(found[2]):
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    for run in runs:
+        if len(run) > 2:
+            yield run[0], run[-1]
+        else:
+            yield from ((name, name) for name in run)
+
+
+def _beginning(names):
+    """What the names begin with in common, up to an underscore."""
+    common = os.path.commonprefix(names)
+    return common[: common.rindex("_") + 1]
+
+
+def _join(items, separator):
     words, at = [], 0
-    while at < len(names):
-        head, underscore, _ = names[at].partition("_")
+    while at < len(items):
+        head, underscore, _ = items[at][0].partition("_")
         end = at + 1
-        while underscore and end < len(names) and names[end].startswith(head + "_"):
+        while underscore and end < len(items) and items[end][0].startswith(head + "_"):
             end += 1
         if end - at > 1:
-            rest = compact([name[len(head) + 1 :] for name in names[at:end]], ",")
-            words.append(f"{head}_{{{rest}}}")
+            common = _beginning([name for item in items[at:end] for name in item])
+            skip = len(common)
+            rest = [(first[skip:], last[skip:]) for first, last in items[at:end]]
+            words.append(f"{common}{{{_join(rest, ',')}}}")
         else:
-            words.append(names[at])
+            first, last = items[at]
+            words.append(first if first == last else f"{first}...{last}")
         at = end
     return separator.join(words)
+
+
+def compact(names: list[str]) -> str:
+    """Names with common beginnings in braces, and runs of numbered ones by their ends:
+    `eth_{src,dst} reg0...reg15`.  Order matters."""
+    return _join(list(_runs(names)), " ")
 
 
 class _Dittos:
@@ -92,5 +146,164 @@ def format_table_stats(tables, style, version: int) -> str:
     return "".join(parts)
 
 
-def format_table_number(table, style):
-    return format_table(table, style.tables)
+# Features
+
+
+def _field_name(field):
+    """The name of a field; "" for one that is unknown here, a header's number."""
+    if isinstance(field, Field):
+        return field.name
+    if field >> 16 == 1 and field >> 9 & 0x7F in _TUN_METADATA:
+        return f"tun_metadata{(field >> 9 & 0x7F) - _TUN_METADATA.start}"
+    return ""
+
+
+def _rank(name):
+    found = _NUMBERED.match(name)
+    if found and found[1] in _RANKS:
+        return _RANKS[found[1]], int(found[2])
+    return _RANKS.get(name, len(_RANKS)), 0
+
+
+def _names(fields):
+    """Names of fields, each once, in the order of printing."""
+    return sorted({_field_name(field) for field in fields} - {""}, key=_rank)
+
+
+def _ranges(numbers):
+    """`4-5,7`"""
+    parts = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] + 1 == number:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def _with_misses(table, name):
+    """A property for matching packets and for the rest; the latter, when not told, is the same."""
+    found = table.properties.get(name, [])
+    return found, table.properties.get(f"{name}_miss", found)
+
+
+def _actions_of(table, kind, miss):
+    """(actions, fields to set) of write or apply, sorted."""
+    actions = sorted(_with_misses(table, f"{kind}_actions")[miss])
+    fields = _with_misses(table, f"{kind}_setfield")[miss]
+    return actions, _names(field for field, _ in fields)
+
+
+def _side(table, miss):
+    """All that a table can do with packets that match (miss 0), or with the others (1)."""
+    return (
+        _with_misses(table, "next_tables")[miss],
+        sorted(_with_misses(table, "instructions")[miss]),
+        _actions_of(table, "write", miss),
+        _actions_of(table, "apply", miss),
+    )
+
+
+def _format_actions(title, pair):
+    from .message_text_stats import ACTIONS_13
+
+    actions, fields = pair
+    text = f"      {title} features:\n"
+    words = [name for kind, name in ACTIONS_13.items() if kind in actions]
+    if words:
+        text += f"        actions: {' '.join(words)}\n"
+    if fields:
+        text += f"        supported on Set-Field: {compact(fields)}\n"
+    return text
+
+
+def _format_side(side, before):
+    next_tables, instructions, write, apply = side
+    text = f"      next tables: {_ranges(next_tables)}\n" if next_tables else ""
+    if before and instructions == before[1]:
+        text += "      (same instructions)\n"
+    else:
+        words = [name for kind, name in _INSTRUCTIONS.items() if kind in instructions]
+        text += f"      instructions: {' '.join(words)}\n"
+    if before and (write, apply) == before[2:]:
+        return text + "      (same actions)\n"
+    if write == apply:
+        return text + _format_actions("Write-Actions and Apply-Actions", write)
+    return text + _format_actions("Write-Actions", write) + _format_actions("Apply-Actions", apply)
+
+
+def _format_sides(table, before):
+    hit, miss = _side(table, 0), _side(table, 1)
+    old = [_side(before, 0), _side(before, 1)] if before else [None, None]
+    if hit == miss:
+        return "    instructions (table miss and others):\n" + _format_side(hit, old[0])
+    return (
+        "    instructions (other than table miss):\n"
+        + _format_side(hit, old[0])
+        + "    instructions (table miss):\n"
+        + _format_side(miss, old[1])
+    )
+
+
+def _matching(table):
+    """Names of fields: maskable, exact or left out, and always exact."""
+    wild = {_field_name(field) for field, _ in table.properties.get("wildcards", [])}
+    masked = {_field_name(f) for f, mask in table.properties.get("match", []) if mask}
+    names = _names(field for field, _ in table.properties.get("match", []))
+    return (
+        [name for name in names if name in masked],
+        [name for name in names if name not in masked and name in wild],
+        [name for name in names if name not in masked and name not in wild],
+    )
+
+
+def _format_matching(table, before):
+    found = _matching(table)
+    if before and found == _matching(before):
+        return "    (same matching)\n"
+    text = "    matching:\n" if any(found) else ""
+    for title, names in zip(
+        ("arbitrary mask", "exact match or wildcard", "must exact match"), found, strict=True
+    ):
+        if names:
+            text += f"      {title}: {compact(names)}\n"
+    return text
+
+
+def _same_features(table, before):
+    """Alike, if each can go on to what of the tables before's list comes behind it."""
+    if _matching(table) != _matching(before):
+        return False
+    head = ("metadata_match", "metadata_write", "config", "max_entries")
+    if any(getattr(table, name) != getattr(before, name) for name in head):
+        return False
+    for miss in (0, 1):
+        mine, other = _side(table, miss), _side(before, miss)
+        later = [number for number in other[0] if number > table.table_id]
+        if mine[1:] != other[1:] or list(mine[0]) not in (later, list(other[0])):
+            return False
+    return True
+
+
+def format_table_features(tables, style) -> str:
+    """The body of a TABLE_FEATURES reply."""
+    parts, before, dittos = [], None, _Dittos()
+    for table in tables:
+        same = before is not None and _same_features(table, before)
+        title = _title(table, style.tables)
+        if same and not table.name:
+            dittos.add(table.table_id)
+        elif same:
+            parts += [dittos.flush(), f"\n  {title}: ditto"]
+        else:
+            parts += [
+                dittos.flush(),
+                f"\n  {title}:\n",
+                f"    metadata: match={table.metadata_match:#x} write={table.metadata_write:#x}\n",
+                f"    max_entries={table.max_entries}\n",
+                _format_sides(table, before),
+                _format_matching(table, before),
+            ]
+        before = table
+    parts.append(dittos.flush())
+    return "".join(parts)

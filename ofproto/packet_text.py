@@ -84,7 +84,7 @@ def hex_dump(data: bytes, text: bool = True) -> str:
         row = data[at : at + 16]
         cells = [f"{byte:02x}" for byte in row]
         left, right = " ".join(cells[:8]), " ".join(cells[8:])
-        line = f"{at:08x}  {left}" + ("-" + right if len(row) > 8 else "")
+        line = f"{at:08x}  {left}" + ("-" + right if len(row) >= 8 else "")
         if text:
             shown = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
             line = f"{line:<57} |{shown:<16}|"

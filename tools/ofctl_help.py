@@ -1,0 +1,82 @@
+"""The text of pyvs-ofctl --help."""
+
+USAGE = """pyvs-ofctl: OpenFlow switch management utility
+usage: pyvs-ofctl [OPTIONS] COMMAND [ARG...]
+
+For OpenFlow switches:
+  show SWITCH                      show OpenFlow information
+  dump-desc SWITCH                 print switch description
+  dump-tables SWITCH               print table stats
+  dump-table-features SWITCH       print table features
+  mod-port SWITCH IFACE ACT        modify port behavior
+  mod-table SWITCH TABLE SETTING   modify flow table behavior
+  get-frags SWITCH                 print fragment handling behavior
+  set-frags SWITCH FRAG_MODE       set fragment handling behavior
+                                   (normal, drop, reassemble, nx-match)
+  dump-ports SWITCH [PORT]         print port statistics
+  dump-ports-desc SWITCH [PORT]    print port descriptions
+  dump-flows SWITCH [FLOW]         print flow entries, or those that match FLOW
+  dump-aggregate SWITCH [FLOW]     print aggregate flow statistics
+  queue-stats SWITCH [PORT [QUEUE]]   print queue stats
+  queue-get-config SWITCH [PORT]   print queue config
+  add-flow SWITCH FLOW             add flow described by FLOW ("-": standard input)
+  add-flows SWITCH FILE            add flows from FILE
+  [--strict] mod-flows SWITCH FLOW    modify actions of matching FLOWs
+  [--strict] del-flows SWITCH [FLOW]  delete matching FLOWs
+  [--readd] replace-flows SWITCH FILE replace flows with those in FILE
+  diff-flows SOURCE1 SOURCE2       compare flows of two files or switches
+  packet-out SWITCH IN_PORT ACTIONS PACKET...
+  packet-out SWITCH "in_port=PORT packet=HEX actions=..."
+                                   execute actions on a packet
+  monitor SWITCH [MISS_LEN] [invalid_ttl]
+                                   print packets received from SWITCH
+  snoop SWITCH                     snoop on SWITCH and its controller
+  dump-groups SWITCH [GROUP]       print group description
+  dump-group-stats SWITCH [GROUP]  print group statistics
+  dump-group-features SWITCH       print group features
+  dump-meters SWITCH [METER]       print meter configuration
+  meter-stats SWITCH [METER]       print meter statistics
+  meter-features SWITCH            print meter features
+
+For OpenFlow switches and controllers:
+  probe TARGET                     probe whether TARGET is up
+  ping TARGET [N]                  latency of N-byte echos
+  benchmark TARGET N COUNT         bandwidth of COUNT N-byte echos
+
+Other commands:
+  parse-flow FLOW                  print FLOW as the flow mod that it makes
+  parse-flows FILE                 the same for the lines of FILE
+  ofp-parse FILE                   print messages read from FILE
+  ofp-print HEX [VERBOSITY]        print a message given in hexadecimal
+
+SWITCH or TARGET is the name of a bridge, or an active OpenFlow connection method:
+  tcp:HOST[:PORT]                  PORT (default: 6653) at remote HOST
+  ssl:HOST[:PORT]                  SSL PORT (default: 6653) at remote HOST
+  unix:FILE                        Unix domain socket named FILE
+PKI configuration (required to use SSL):
+  -p, --private-key=FILE           file with private key
+  -c, --certificate=FILE           file with certificate for private key
+  -C, --ca-cert=FILE               file with peer CA certificate
+
+Options:
+  -O, --protocols=VERSION[,...]    OpenFlow10, OpenFlow13 (default: what the switch allows,
+                                   OpenFlow10 where that can say it)
+  -F, --flow-format=FORMAT[,...]   flow formats to choose from
+  -P, --packet-in-format=FORMAT    standard, nxt_packet_in or nxt_packet_in2 (monitor)
+  -m, --more                       be more verbose printing OpenFlow
+      --strict                     use strict match for flow commands
+      --read-only                  do not execute read/write commands
+      --readd                      replace flows that haven't changed
+      --timestamp                  (monitor, snoop) print timestamps
+      --sort[=FIELD]               sort flows in ascending order
+      --rsort[=FIELD]              sort flows in descending order
+      --names, --no-names          show (and accept) port names, or numbers only
+      --no-stats                   flows without counters and ages
+  -f, --format=FORMAT              text (default), or json for what dumps and show print
+      --pretty                     with -f json: one member a line
+  -t, --timeout=SECS               give up after SECS seconds
+      --color[=WHEN]               accepted; output has no colors
+      --rundir=DIR                 run directory
+  -h, --help                       display this help message
+  -V, --version                    display version information
+"""
