@@ -11,7 +11,8 @@
     monitor       monitors of all kinds and their update notifications
     log, files    the file format; opening, locking, compaction of database files
     framing       JSON texts out of a byte stream
-    session       the JSON-RPC protocol of one client, without sockets
+    rpc           one end of a JSON-RPC connection, without sockets
+    session       what the server does for one client
     remotes       the addresses that the server listens on or connects to
     server, main  sockets and the daemon
 

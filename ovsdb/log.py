@@ -139,7 +139,6 @@ class LogWriter:
                 os.ftruncate(self.fd, self.size)
                 self._dirty = False
             self._dirty = True
-            os.lseek(self.fd, self.size, os.SEEK_SET)
             self._write(record)
             if durable:
                 os.fdatasync(self.fd)
@@ -150,12 +149,12 @@ class LogWriter:
         self.size += len(record)
 
     def _write(self, record: bytes) -> None:
-        left = memoryview(record)
+        left, at = memoryview(record), self.size
         while left:
-            written = os.write(self.fd, left)
+            written = os.pwrite(self.fd, left, at)
             if written == 0:
                 raise OSError(errno.ENOSPC, "short write")
-            left = left[written:]
+            left, at = left[written:], at + written
 
     def _cut(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """pyvs-ovsdb-server: the command line and the control commands of ovsdb-server(1)."""
 
+import gc
 import os
 import select
 import subprocess
@@ -151,6 +152,11 @@ class Program:
 
     def _add_db(self, args: list[str]) -> None:
         try:
+            path = os.path.realpath(args[0])
+            files_open = [db.file.path for db in self.service.databases.values() if db.file]
+            # (Opening it again would lose the lock, which belongs to the process.)
+            if path in files_open:
+                raise OvsdbError("ovsdb error", f"{args[0]}: already open")
             database = self.open(args[0])
             try:
                 self.service.add_database(database)
@@ -163,6 +169,8 @@ class Program:
         self.remotes.reconfigure()
 
     def _remove_db(self, args: list[str]) -> None:
+        if args[0] == SERVER_DATABASE:
+            raise daemon.CommandError("Cannot remove reserved database.")
         try:
             self.service.remove_database(args[0])
         except OvsdbError as error:
@@ -239,11 +247,20 @@ def _main(argv: list[str] | None) -> int:
         process = subprocess.Popen(command, shell=True)
     vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
     daemon.ready()
+    _spare_the_collector()
     status = program.run(process)
     if control is not None:
         control.close()
     program.close()
     return status
+
+
+def _spare_the_collector() -> None:
+    """Rows make no cycles: what is loaded need not be searched for them, nor what comes so
+    often as Python does by default."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20000, 20, 50)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,7 +21,9 @@ from ovsdb.condition import Row
 from ovsdb.database import Changes, Database, Table
 from ovsdb.errors import OvsdbError
 from ovsdb.operations import execute
+from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Listener, Loop
+from ovsdb.session import Session
 from pyvs import rundir
 
 vlog = ovs.vlog.Vlog("reconnect")
@@ -188,7 +190,7 @@ class ActiveRemote:
         self.options = options
         if self.connection is not None:
             self.connection.probe_interval = options.probe(self._default_probe())
-            self.connection.session.read_only = options.read_only
+            self.connection.session.read_only = options.read_only  # type: ignore[attr-defined]
 
     def _default_probe(self) -> int:
         return 0 if self.name.startswith("unix:") else DEFAULT_PROBE_MSEC
@@ -246,7 +248,11 @@ class ActiveRemote:
         self._backoff = 0
         self._changed_at = self.loop.now
         probe = self.options.probe(self._default_probe())
-        self.connection = Connection(self.loop, sock, self.name, self.options.read_only, probe)
+        self.connection = Connection(self.loop, sock, self.new_session(), probe)
+
+    def new_session(self) -> Peer:
+        """What speaks on a new connection."""
+        return Session(self.loop.service, self.name, self.options.read_only)
 
     def _drop_socket(self) -> None:
         if self._sock is not None:

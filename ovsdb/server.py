@@ -1,7 +1,7 @@
 """The sockets of the server: one epoll loop for all clients.
 
 A client is not read from while it has not taken what it was sent, and is disconnected when
-updates for it pile up (ovsdb.session.MAX_BACKLOG), so that memory stays bounded.
+updates for it pile up (ovsdb.rpc.MAX_BACKLOG), so that memory stays bounded.
 """
 
 import errno
@@ -13,6 +13,7 @@ from typing import Any
 
 import ovs.vlog
 
+from ovsdb.rpc import Peer
 from ovsdb.service import Service
 from ovsdb.session import Session
 from pyvs import coverage
@@ -36,16 +37,16 @@ def msec() -> float:
 class Connection:
     """A connected socket and its session.  The socket belongs to this object."""
 
-    def __init__(self, loop: "Loop", sock: socket.socket, name: str, read_only: bool, probe: int):
+    def __init__(self, loop: "Loop", sock: socket.socket, session: Peer, probe: int):
         self.loop = loop
         self.sock = sock
         self.fd = sock.fileno()
-        self.name = name
+        self.name = session.name
         self.probe_interval = probe  # ms; 0: none
         self.last_heard = loop.now
         self.probed = False
         self.connected_at = loop.now
-        self.session = Session(loop.service, name, read_only)
+        self.session = session
         self.session.on_output = lambda: loop.dirty.add(self)
         self._mask = select.EPOLLIN
         sock.setblocking(False)
@@ -269,7 +270,8 @@ class Listener:
             else:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 name = f"tcp:{address[0]}:{address[1]}"
-            made = Connection(self.loop, sock, name, self.read_only, self.probe_interval)
+            session = Session(self.loop.service, name, self.read_only)
+            made = Connection(self.loop, sock, session, self.probe_interval)
             self.connections.add(made)
             if len(self.connections) > 2 * len(self.loop.connections):
                 self.connections &= self.loop.connections

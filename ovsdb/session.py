@@ -1,85 +1,38 @@
-"""One client's JSON-RPC session (RFC 7047 section 4), without a socket.
-
-The owner feeds received bytes with receive(), calls process(), and writes what collects in
-`output` to the client, telling written().  `closed` says why the session is to be closed,
-when it is.
-"""
+"""One client's session with the server: the methods of RFC 7047 section 4 and of
+ovsdb-server(7)."""
 
 from collections.abc import Callable
 from typing import Any
 
 import orjson
-import ovs.vlog
 
 from ovsdb.database import Database
 from ovsdb.datum import is_id, is_uuid
 from ovsdb.errors import OvsdbError, syntax_error
-from ovsdb.framing import FramingError, JsonStream
 from ovsdb.monitor import Monitor, notification
+from ovsdb.rpc import Peer
 from ovsdb.service import Service, Waiting
-from pyvs import coverage
-
-vlog = ovs.vlog.Vlog("jsonrpc_server")
-
-# A client that is behind by more than this, and does not read, is disconnected.
-MAX_BACKLOG = 64 * 1024 * 1024
-RECEIVED = coverage.counter("jsonrpc_received")
-OVERFLOWS = coverage.counter("jsonrpc_backlog_overflow")
-PROBE_ID = "echo"
 
 
-class Session:
+class Session(Peer):
     """The protocol state of one client."""
 
     def __init__(self, service: Service, name: str, read_only: bool = False):
+        super().__init__(name)
         self.service = service
-        self.name = name
         self.read_only = read_only
         self.change_aware = False
-        self.output: list[bytes] = []
-        self.backlog = 0  # bytes in `output`
-        self.closed: str | None = None
         self.monitors: dict[bytes, Monitor] = {}
-        # Called when output appears, so that the owner looks at this session.
-        self.on_output: Callable[[], None] | None = None
-        # Replies of any size are the client's own wish; updates are not, and are limited.
-        self._excused = 0
-        self._stream = JsonStream()
         service.sessions.add(self)
 
-    # --- bytes in
-
-    def receive(self, data: bytes) -> None:
-        """Take bytes from the client; they are acted upon in process()."""
-        self._stream.feed(data)
-
-    def process(self, now: float, limit: int) -> bool:
-        """Handle up to `limit` messages; whether there may be more.
-
-        `now` in monotonic milliseconds.
-        """
-        for _ in range(limit):
-            if self.closed:
-                return False
-            try:
-                message = self._stream.next()
-            except FramingError as error:
-                self._protocol_error(str(error))
-                return False
-            if message is None:
-                return False
-            RECEIVED.count += 1
-            self._handle(message, now)
-        return True
-
-    def _handle(self, message: Any, now: float) -> None:
+    def handle(self, message: dict, now: float) -> None:
         method = message.get("method")
         if method is None and ("result" in message or "error" in message):
             return  # the answer to a probe
         params = message.get("params")
         id_json = message.get("id")
         if type(method) is not str or type(params) is not list:
-            self._protocol_error('a request must have a string "method" and an array "params"')
+            self.protocol_error('a request must have a string "method" and an array "params"')
             return
         if id_json is None:
             if method == "cancel" and params:
@@ -97,65 +50,9 @@ class Session:
         if result is not LATER:
             self.reply(id_json, result)
 
-    def _protocol_error(self, details: str) -> None:
-        vlog.warn(f"{self.name}: {details}")
-        self.reply_error(None, {"error": "syntax error", "details": details})
-        self.close(details)
-
-    # --- bytes out
-
-    def send(self, data: bytes) -> None:
-        """Queue bytes for the client, unless it is too far behind."""
-        if self.closed:
-            return
-        if self.on_output is not None and not self.output:
-            self.on_output()
-        self.output.append(data)
-        self.backlog += len(data)
-        if self.backlog - self._excused > MAX_BACKLOG:
-            OVERFLOWS.count += 1
-            vlog.warn(
-                f"{self.name}: client does not read, disconnecting it with"
-                f" {self.backlog} bytes of backlog"
-            )
-            self.output.clear()
-            self.backlog = 0
-            self.close("backlog overflow")
-
-    def written(self, count: int) -> None:
-        """The owner wrote `count` bytes of `output` to the client."""
-        self.backlog -= count
-        self._excused = min(self._excused, self.backlog)
-
-    def reply(self, id_json: Any, result: Any) -> None:
-        """Answer a request."""
-        data = orjson.dumps({"id": id_json, "result": result, "error": None})
-        self._excused = self.backlog + len(data)
-        self.send(data)
-
-    def reply_error(self, id_json: Any, error: Any) -> None:
-        """Refuse a request."""
-        self.send(orjson.dumps({"id": id_json, "result": None, "error": error}))
-
-    def notify(self, method: str, params: list) -> None:
-        """Send a notification."""
-        self.send(orjson.dumps({"id": None, "method": method, "params": params}))
-
-    def probe(self) -> None:
-        """Ask whether the client is there: any answer is one."""
-        self.send(orjson.dumps({"id": PROBE_ID, "method": "echo", "params": []}))
-
-    def close(self, reason: str) -> None:
-        """Mark the session closed; what is in `output` may still be written."""
-        if self.closed:
-            return
-        self.closed = reason
-        if self.on_output is not None:
-            self.on_output()
-
     def ended(self) -> None:
         """The connection is gone: nobody else shall wait for this session."""
-        self.closed = self.closed or "connection closed"
+        super().ended()
         for monitor in self.monitors.values():
             fanout = self.service.fanouts.get(monitor.database.name)
             if fanout is not None:

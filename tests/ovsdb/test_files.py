@@ -173,22 +173,22 @@ def test_full_disk_fails_the_transaction_and_loses_nothing(path, monkeypatch):
     """A half written record is taken back before the next is written."""
     local = opened(path)
     add(local, 1)
-    real = os.write
+    real = os.pwrite
 
-    def write(fd, data):
-        written = real(fd, bytes(data)[:20])
-        monkeypatch.setattr(os, "write", full)
+    def write(fd, data, at):
+        written = real(fd, bytes(data)[:20], at)
+        monkeypatch.setattr(os, "pwrite", full)
         return written
 
-    def full(_fd, _data):
+    def full(_fd, _data, _at):
         raise OSError(errno.ENOSPC, "")
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
     client = local.client()
     results = client.transact("Count", insert("T", n=2))
     assert results[-1]["error"] == "I/O error"
     assert results[-1]["io-error"] == os.strerror(errno.ENOSPC)
-    monkeypatch.setattr(os, "write", real)
+    monkeypatch.setattr(os, "pwrite", real)
     assert client.transact("Count", select("T", columns=["n"]))[0]["rows"] == [{"n": 1}]
     add(local, 3)
     local.close()

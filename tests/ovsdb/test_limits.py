@@ -9,7 +9,7 @@ import socket
 import pytest
 from ovsdb_world import Daemon, directory, insert, select, wait_until
 
-from ovsdb import session
+from ovsdb import rpc
 from ovsdb.service import Service
 from ovsdb.session import Session
 
@@ -52,13 +52,13 @@ def test_who_does_not_read_updates_is_let_go(server, client):
     good = server.client()
     good.request("monitor", MONITOR["params"])
     before = server.memory()
-    size, rounds = 500_000, session.MAX_BACKLOG // 1_000_000 + 30
+    size, rounds = 500_000, rpc.MAX_BACKLOG // 1_000_000 + 30
     for number in range(rounds):
         client.transact("Blobs", update(f"{number:0{size}}"))
         [(_, params)] = good.notifications()
         [row] = params[1]["T"].values()
         assert row["new"]["blob"].endswith(f"0{number}")
-    assert server.memory() - before < 3 * session.MAX_BACKLOG / 1024
+    assert server.memory() - before < 3 * rpc.MAX_BACKLOG / 1024
     # It was disconnected: what the kernel holds for it ends.
     while deaf.recv(1 << 20):
         pass
@@ -154,7 +154,7 @@ def test_many_monitors(server, client):
 
 def test_backlog_counts_what_was_written(monkeypatch):
     """Bytes that were written make room; replies do not count as what the client must read."""
-    monkeypatch.setattr(session, "MAX_BACKLOG", 1000)
+    monkeypatch.setattr(rpc, "MAX_BACKLOG", 1000)
     made = Session(Service(), "s")
     made.reply(1, "x" * 5000)
     assert not made.closed
