@@ -99,7 +99,7 @@ class FlowTables:
             check_table(mod.table_id)
         _COMMANDS[mod.command](self, mod, version, now)
 
-    def _add(self, mod: Any, version: int, now: int) -> None:
+    def _add(self, mod: Any, version: int, now: int, cookie: int | None = None) -> None:
         table_id = mod.table_id or 0
         program = self._compile(mod.instructions, mod.match, table_id, version)
         table = self.xbridge.table(table_id)
@@ -111,7 +111,7 @@ class FlowTables:
             mod.match,
             mod.priority,
             table_id=table_id,
-            cookie=mod.cookie,
+            cookie=mod.cookie if cookie is None else cookie,
             actions=mod.instructions,
             program=program,
             idle_timeout=mod.idle_timeout,
@@ -156,11 +156,10 @@ class FlowTables:
         return [rule for rule in found if rule is not None]
 
     def _modify_rules(self, rules: list[Rule], mod: Any, version: int, now: int) -> None:
-        # 1.0 and 1.1 add what is not there, and give the cookie with it.
-        old_way = version <= OF11 and not mod.cookie_mask
         if not rules:
-            if old_way:
-                self._add(mod, version, now)
+            # 1.0 and 1.1 add what is not there.
+            if version <= OF11 and not mod.cookie_mask:
+                self._add(mod, version, now, mod.new_cookie or 0)
             return
         programs = {
             rule: self._compile(mod.instructions, rule.match, rule.table_id, version)
@@ -171,8 +170,8 @@ class FlowTables:
             rule.program = program
             rule.data = version
             rule.modified = now
-            if old_way:
-                rule.cookie = mod.cookie
+            if mod.new_cookie is not None:
+                rule.cookie = mod.new_cookie
             if mod.flags & RESET_COUNTS:
                 rule.n_packets = rule.n_bytes = 0
             self.xbridge.touch()

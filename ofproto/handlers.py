@@ -116,7 +116,7 @@ def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
     elif not 0 < in_port < OFPP_MAX and in_port != OFPP_LOCAL:
         raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
     if len(message.packet) < 14:
-        raise OFError("OFPBRC_BAD_PACKET", f"a packet of {len(message.packet)} bytes")
+        raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
     check_actions(message.actions, CheckContext(None, peer.version, 0, N_TABLES))
     try:
         program = compile_actions(message.actions)

@@ -36,6 +36,7 @@ def mod(command, fields=None, priority=0x8000, ports=(), **more):
         "priority": priority,
         "cookie": 0,
         "cookie_mask": 0,
+        "new_cookie": None,
         "table_id": 0,
         "idle_timeout": 0,
         "hard_timeout": 0,
@@ -103,10 +104,10 @@ def test_modify_of_nothing_adds_only_in_old_versions(tables):
     for command in (MODIFY, MODIFY_STRICT):
         tables.do(command, {"in_port": 1}, ports=[2])
         assert not len(tables)
-    tables.do(MODIFY, {"in_port": 1}, ports=[2], version=OF10, cookie=3)
+    tables.do(MODIFY, {"in_port": 1}, ports=[2], version=OF10, new_cookie=3)
     (rule,) = tables.rules()
     assert rule.cookie == 3
-    tables.do(MODIFY_STRICT, {"in_port": 1}, ports=[2], version=OF10, cookie=4)
+    tables.do(MODIFY_STRICT, {"in_port": 1}, ports=[2], version=OF10, new_cookie=4)
     assert rule.cookie == 4
 
 
@@ -171,6 +172,7 @@ MODS = st.builds(
     st.lists(st.integers(1, 3), max_size=2),
     cookie=st.integers(0, 3),
     cookie_mask=st.sampled_from([0, 0, 1, 3]),
+    new_cookie=st.sampled_from([None, 5]),
     table_id=st.sampled_from([0, 0, 1, None]),
     out_port=st.sampled_from([OFPP_NONE, OFPP_NONE, 1, 2]),
 )
@@ -185,27 +187,24 @@ class Twin:
     def do(self, m, version):
         key = (m.match.key_bytes, m.match.mask_bytes, m.priority)
         if m.command == ADD:
-            return self.add(m, key)
+            return self.add(m, key, m.cookie)
         strict = m.command in (MODIFY_STRICT, DELETE_STRICT)
         found = [f for f in self.flows if self.selected(f, m, key, strict)]
         if m.command in (DELETE, DELETE_STRICT):
             self.flows = [f for f in self.flows if f not in found]
             return None
-        old_way = version == OF10 and not m.cookie_mask
-        if not found and old_way:
-            return self.add(m, key)
+        if not found and version == OF10 and not m.cookie_mask:
+            return self.add(m, key, m.new_cookie or 0)
         for flow in found:
             flow["actions"] = m.instructions
-            if old_way:
-                flow["cookie"] = m.cookie
+            if m.new_cookie is not None:
+                flow["cookie"] = m.new_cookie
         return None
 
-    def add(self, m, key):
+    def add(self, m, key, cookie):
         table = m.table_id or 0
         self.flows = [f for f in self.flows if (f["table"], f["key"]) != (table, key)]
-        self.flows.append(
-            {"table": table, "key": key, "cookie": m.cookie, "actions": m.instructions}
-        )
+        self.flows.append({"table": table, "key": key, "cookie": cookie, "actions": m.instructions})
 
     def selected(self, flow, m, key, strict):
         if m.table_id is not None and flow["table"] != m.table_id:

@@ -1,0 +1,523 @@
+"""Every OpenFlow message that a tool or a controller may send, over 1.0 and 1.3, against a bridge
+on a real datapath.  (Client checks that replies carry the xid, errors the message.)"""
+
+import pytest
+from bridge_world import DATAPATH_ID, World, dump, flow, frame
+
+from ofproto import messages as m
+from ofproto.actions import Output
+from ofproto.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
+from ofproto.instructions import ApplyActions, GotoTable
+from ofproto.match import Match
+from ofproto.port import PC_NO_FWD, PC_NO_RECV, PC_PORT_DOWN
+from pyvs import clock
+
+OF10, OF13 = 1, 4
+ALL, FLOOD, IN_PORT, TABLE = 0xFFFC, 0xFFFB, 0xFFF8, 0xFFF9
+NORMAL = "priority=0 actions=NORMAL"
+
+
+@pytest.fixture
+def world():
+    made = World()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[OF10, OF13], ids=["1.0", "1.3"])
+def client(world, request):
+    return world.client(request.param)
+
+
+@pytest.fixture
+def new(world):
+    """A client of 1.3."""
+    return world.client(OF13)
+
+
+def header(kind, version, body=b""):
+    return m.HEADER.pack(version, kind, 8 + len(body), 0) + body
+
+
+def multipart(kind, version, body=b"", request=True):
+    number = (16 if version == OF10 else 18) + (not request)
+    head = kind.to_bytes(2, "big") + bytes(2 if version == OF10 else 6)
+    return header(number, version, head + body)
+
+
+# --- the switch
+
+
+def test_features(client):
+    reply = client.ask(m.FeaturesRequest())
+    assert (reply.datapath_id, reply.n_tables, reply.n_buffers) == (DATAPATH_ID, 254, 0)
+    names = [port.name for port in reply.ports]
+    assert names == (["p1", "p2", "p3"] if client.version == OF10 else [])
+    wanted = m.C_FLOW_STATS | m.C_TABLE_STATS | m.C_PORT_STATS | m.C_QUEUE_STATS
+    assert reply.capabilities & wanted == wanted
+    assert bool(reply.capabilities & m.C_ARP_MATCH_IP) == (client.version == OF10)
+    assert reply.actions == (0xFFF if client.version == OF10 else 0)
+
+
+def test_config(client, world):
+    assert client.ask(m.GetConfigRequest()) == m.GetConfigReply(0, 0)  # a tool asks for nothing
+    client.do(m.SetConfig(1, 99))
+    assert client.ask(m.GetConfigRequest()) == m.GetConfigReply(1, 99)
+    other = world.client()
+    assert other.ask(m.GetConfigRequest()) == m.GetConfigReply(1, 0)  # fragments: the switch's
+
+
+def test_desc(client, world):
+    reply = client.ask(m.DescRequest())
+    assert (reply.mfr, reply.hw, reply.dp) == ("Nicira, Inc.", "Open vSwitch", "None")
+    assert reply.sw.startswith("2.") or reply.sw.startswith("3.")
+    world.bridge.set_desc(mfr="m" * 300, dp_desc="äö" * 200)
+    reply = client.ask(m.DescRequest())
+    assert reply.mfr == "m" * 255 and reply.dp.startswith("äö")
+
+
+def test_unknown_messages(client):
+    version = client.version
+    assert client.refused(header(0x63, version)) == "OFPBRC_BAD_TYPE"
+    assert client.refused(header(6, version, bytes(24))) == "OFPBRC_BAD_TYPE"  # a reply's type
+    assert client.refused(multipart(0x63, version)) == "OFPBRC_BAD_STAT"
+    assert client.refused(header(4, version, b"\0\0\0\x63\0\0\0\1")) == "OFPBRC_BAD_VENDOR"
+    assert client.refused(header(4, version, b"\0\0\x23\x20\0\0\x63\1")) == "OFPBRC_BAD_SUBTYPE"
+    assert client.refused(multipart(0xFFFF, version, b"\0\0\0\x63\0\0\0\1")) == "OFPBRC_BAD_VENDOR"
+    assert client.refused(header(5, version, b"x")) == "OFPBRC_BAD_LEN"
+    assert client.refused(header(14, version, bytes(8))) == "OFPBRC_BAD_LEN"
+
+
+def test_the_peers_errors_are_taken(client):
+    client.write(m.Error("OFPFMFC_OVERLAP", b"12345678").encode(client.version, 5))
+    assert client.barrier() == []
+
+
+# --- FLOW_MOD
+
+
+def test_five_commands(client):
+    client.do(flow("priority=5,in_port=1 actions=output:2"), flow("priority=6 actions=drop"))
+    assert dump(client) == [
+        NORMAL,
+        "priority=5,in_port=1 actions=output:2",
+        "priority=6 actions=drop",
+    ]
+    client.do(flow("in_port=1 actions=output:3", m.MODIFY))
+    assert "priority=5,in_port=1 actions=output:3" in dump(client)
+    client.do(flow("priority=6 actions=output:1", m.MODIFY_STRICT))
+    assert "priority=6 actions=output:1" in dump(client)
+    assert "priority=5,in_port=1 actions=output:3" in dump(client)
+    client.do(flow("priority=9 ", m.DELETE_STRICT))
+    client.do(flow("priority=6 ", m.DELETE_STRICT))
+    assert dump(client) == [NORMAL, "priority=5,in_port=1 actions=output:3"]
+    client.do(flow("in_port=1", m.DELETE))
+    assert dump(client) == [NORMAL]
+    client.do(flow("", m.DELETE))
+    assert dump(client) == []
+
+
+def test_modify_adds_only_in_old_versions(client):
+    client.do(flow("in_port=1 actions=output:3", m.MODIFY))
+    client.do(flow("in_port=2 actions=output:3", m.MODIFY_STRICT))
+    assert len(dump(client)) == (3 if client.version == OF10 else 1)
+
+
+def test_cookies(new):
+    for number in range(4):
+        new.do(flow(f"cookie={number},in_port={number + 1} actions=drop"))
+    assert len(dump(new, "cookie=2/2")) == 2
+    new.do(flow("cookie=1/-1 actions=output:1", m.MODIFY))
+    assert dump(new, "cookie=1/-1") == ["cookie=0x1, in_port=2 actions=output:1"]
+    new.do(flow("cookie=2/2", m.DELETE))
+    assert len(dump(new)) == 3
+    assert new.ask(m.AggregateRequest(cookie=1, cookie_mask=1)).n_flows == 1
+
+
+def test_cookies_in_1_0(world):
+    old = world.client(OF10)
+    old.do(flow("cookie=7,in_port=1 actions=drop"))
+    old.do(flow("in_port=1 actions=output:1", m.MODIFY, new_cookie=8))
+    assert "cookie=0x8, in_port=1 actions=output:1" in dump(old)
+    old.do(flow("cookie=8/-1", m.DELETE), nxm=True)
+    assert dump(old, nxm=True) == [NORMAL]
+
+
+def test_tables(new):
+    new.do(
+        flow("table=3 actions=drop"), flow("table=253 actions=drop"), flow("actions=goto_table:3")
+    )
+    assert dump(new, "table=3") == ["table=3, actions=drop"]
+    new.do(flow("table=3", m.DELETE, table_id=3))
+    assert len(dump(new)) == 3
+    new.do(flow("", m.DELETE, table_id=None))
+    assert dump(new) == []
+
+
+def test_table_in_the_command(world):
+    """NXT_FLOW_MOD_TABLE_ID: 1.0 with tables."""
+    old = world.client(OF10)
+    old.do(m.NxFlowModTableId(True))
+    old.do(flow("table=4 actions=drop"), table_id_in_command=True)
+    assert "table=4, actions=drop" in dump(old)
+    old.do(m.NxFlowModTableId(False))
+    assert old.refused(flow("table=4 actions=drop"), table_id_in_command=True) == (
+        "OFPFMFC_BAD_COMMAND"
+    )
+
+
+def test_overlap(client):
+    overlapping = flow("priority=5,dl_type=0x800 actions=drop", flags=m.CHECK_OVERLAP)
+    client.do(flow("priority=5,in_port=1 actions=drop"))
+    assert client.refused(overlapping) == "OFPFMFC_OVERLAP"
+    client.do(flow("priority=6,dl_type=0x800 actions=drop", flags=m.CHECK_OVERLAP))
+    client.do(flow("priority=5,in_port=2 actions=drop", flags=m.CHECK_OVERLAP))
+    assert len(dump(client)) == 4
+
+
+def refused_mod(client, text="actions=drop", command=m.ADD, **more):
+    return client.refused(flow(text, command, **more))
+
+
+def test_errors_of_flow_mods(client):
+    before = dump(client)
+    unknown = flow("actions=drop")
+    unknown.command = 9
+    assert client.refused(unknown) == "OFPFMFC_BAD_COMMAND"
+    bad_port = [ApplyActions([Output(OFPP_NONE)])]
+    assert refused_mod(client, instructions=bad_port) == "OFPBAC_BAD_OUT_PORT"
+    if client.version == OF13:
+        assert refused_mod(client, table_id=254) == "OFPBRC_BAD_TABLE_ID"
+        everywhere = bytearray(flow("actions=drop").encode(OF13))
+        everywhere[24] = 0xFF
+        assert client.refused(bytes(everywhere)) == "OFPFMFC_BAD_TABLE_ID"
+        back = [GotoTable(3)]
+        assert refused_mod(client, table_id=3, instructions=back) == "OFPBIC_BAD_TABLE_ID"
+        assert refused_mod(client, "", m.DELETE, table_id=254) == "OFPBRC_BAD_TABLE_ID"
+    assert dump(client) == before
+
+
+def test_bad_actions_and_matches(client):
+    version = client.version
+    good = flow("in_port=1 actions=output:2").encode(version)
+    at = good.rindex(b"\0\2" if version == OF10 else b"\0\0\0\2") - 4
+    for kind, size, name in ((0x63, 8, "BAD_TYPE"), (0, 4, "BAD_LEN"), (0, 0xFFF8, "BAD_LEN")):
+        bad = bytearray(good)
+        bad[at : at + 4] = kind.to_bytes(2, "big") + size.to_bytes(2, "big")
+        assert client.refused(bytes(bad)) == f"OFPBAC_{name}"
+    if version == OF13:
+        raw = bytearray(good)
+        raw[48:50] = b"\0\7"  # a match of an unknown type
+        assert client.refused(bytes(raw)) == "OFPBMC_BAD_TYPE"
+        twice = good[:50] + b"\0\x14" + good[52:60] * 2 + bytes(4) + good[64:]
+        twice = twice[:2] + len(twice).to_bytes(2, "big") + twice[4:]
+        assert client.refused(twice) == "OFPBMC_DUP_FIELD"
+
+
+def test_buffers_do_not_exist(client):
+    """The flow is there all the same, as nothing was buffered."""
+    assert refused_mod(client, "in_port=1 actions=drop", buffer_id=5) == "OFPBRC_BUFFER_UNKNOWN"
+    assert "in_port=1 actions=drop" in dump(client)
+    assert client.refused(m.PacketOut(b"", 1, [Output(2)], 7)) == "OFPBRC_BUFFER_UNKNOWN"
+
+
+def test_a_stream_of_mods_and_barriers_keeps_its_order(client):
+    for number in range(300):
+        client.send(flow(f"priority={number + 10},in_port=1 actions=output:2"))
+    first = client.send(m.BarrierRequest())
+    listed = client.send(m.FlowStatsRequest())
+    client.send(flow("", m.DELETE))
+    last = client.send(m.BarrierRequest())
+    empty = client.send(m.AggregateRequest())
+    assert isinstance(client.reply(first), m.BarrierReply)
+    assert len(client.reply(listed).flows) == 301
+    assert isinstance(client.reply(last), m.BarrierReply)
+    assert client.reply(empty).n_flows == 0
+    assert client.unasked == []
+
+
+def test_priorities_decide(client, world):
+    packet = frame()
+    client.do(flow("priority=5 actions=output:2"), flow("priority=9,in_port=1 actions=output:3"))
+    world.send(1, packet)
+    world.expect({3: [packet]})
+    client.do(flow("priority=9,in_port=1", m.DELETE_STRICT))
+    becomes(world, 1, [2])
+
+
+def becomes(world, in_port, wanted):
+    """Waits until packets that come in by a port leave by exactly these."""
+    packet = frame(77)
+
+    def there():
+        world.send(in_port, packet)
+        found = [number for number in (1, 2, 3) if world.received(number)]
+        return found == wanted
+
+    world.until(there, f"packets at {wanted}")
+
+
+def test_counters(client, world):
+    packet = frame(100)
+    client.do(flow("in_port=1 actions=output:2"))
+    for _ in range(3):
+        world.send(1, packet)
+    world.expect({2: [packet] * 3})
+    clock.warp(1000)
+    world.until(lambda: client.ask(m.AggregateRequest(match=of_port(1))).n_packets == 3)
+    reply = client.ask(m.AggregateRequest(match=of_port(1)))
+    assert (reply.n_packets, reply.n_bytes, reply.n_flows) == (3, 300, 1)
+    stats = client.ask(m.FlowStatsRequest(match=of_port(1))).flows[0]
+    assert (stats.n_packets, stats.n_bytes) == (3, 300) and stats.duration_sec >= 1
+    world.until(lambda: table_of(client).lookups >= 1)
+    assert table_of(client).active == 2
+
+
+def of_port(number):
+    match = Match()
+    match.set("in_port", number)
+    return match
+
+
+def table_of(client, number=0):
+    return client.ask(m.TableStatsRequest()).tables[number]
+
+
+# --- PACKET_OUT
+
+
+@pytest.mark.parametrize(
+    ("in_port", "actions", "to"),
+    [
+        (OFPP_CONTROLLER, [Output(2)], [2]),
+        (OFPP_NONE, [Output(2)], [2]),
+        (1, [Output(1), Output(2)], [2]),  # not back by the way it came
+        (1, [Output(IN_PORT)], [1]),
+        (1, [Output(FLOOD)], [2, 3]),
+        (1, [Output(ALL)], [2, 3]),
+        (OFPP_CONTROLLER, [Output(ALL)], [1, 2, 3]),
+        (1, [Output(TABLE)], [3]),
+        (1, [], []),
+    ],
+)
+def test_packet_out(client, world, in_port, actions, to):
+    client.do(flow("priority=9,in_port=1 actions=output:3"))
+    packet = frame(77)
+    client.do(m.PacketOut(packet, in_port, actions))
+    if to:
+        world.expect({number: [packet] for number in to})
+    marker = frame(78)
+    client.do(m.PacketOut(marker, OFPP_CONTROLLER, [Output(ALL)]))
+    world.expect({number: [marker] for number in (1, 2, 3)})
+
+
+def test_errors_of_packet_out(client):
+    packet = frame()
+    assert client.refused(m.PacketOut(packet, 0xFFF9, [Output(1)])) == "OFPBRC_BAD_PORT"
+    assert client.refused(m.PacketOut(packet, 0, [Output(1)])) == "OFPBRC_BAD_PORT"
+    assert client.refused(m.PacketOut(packet, 1, [Output(OFPP_NONE)])) == "OFPBAC_BAD_OUT_PORT"
+    assert client.refused(m.PacketOut(packet[:13], 1, [Output(1)])) == "OFPBRC_BAD_LEN"
+
+
+# --- ports
+
+
+def test_port_desc_and_stats(client, world):
+    client.do(flow("actions=output:2"))
+    packet = frame(100)
+    world.send(1, packet)
+    world.expect({2: [packet]})
+    ports = client.ask(m.PortDescRequest()).ports
+    assert [(port.port_no, port.name, port.hw_addr[5]) for port in ports] == [
+        (1, "p1", 1),
+        (2, "p2", 2),
+        (3, "p3", 3),
+    ]
+    if client.version == OF13:
+        assert ports[0].curr_speed == 10_000_000
+    stats = client.ask(m.PortStatsRequest()).ports
+    assert [each.port_no for each in stats] == [1, 2, 3]
+    assert (stats[0].rx_packets, stats[0].rx_bytes) == (1, 100)
+    assert (stats[1].tx_packets, stats[1].tx_bytes) == (1, 100)
+    (one,) = client.ask(m.PortStatsRequest(2)).ports
+    assert one.port_no == 2 and one.tx_packets == 1
+    assert client.refused(m.PortStatsRequest(9)) == "OFPBRC_BAD_PORT"
+    assert client.refused(m.PortStatsRequest(OFPP_LOCAL)) == "OFPBRC_BAD_PORT"
+
+
+def port(client, number=1):
+    ports = client.ask(m.PortDescRequest()).ports
+    return next(each for each in ports if each.port_no == number)
+
+
+def test_port_mod(client, world):
+    devices = []
+    world.bridge.set_device_up = lambda name, up: devices.append((name, up))
+    mac = port(client).hw_addr
+    packet = frame()
+    client.do(flow("actions=all"))
+    client.do(m.PortMod(1, mac, PC_NO_FWD, PC_NO_FWD))
+    assert port(client).config == PC_NO_FWD
+    world.send(2, packet)
+    world.expect({3: [packet]})
+    client.do(m.PortMod(1, mac, 0, PC_NO_FWD))
+    becomes(world, 2, [1, 3])
+    if client.version == OF13:
+        client.do(m.PortMod(2, port(client, 2).hw_addr, PC_NO_RECV, PC_NO_RECV))
+        becomes(world, 2, [])
+    client.do(m.PortMod(1, mac, PC_PORT_DOWN, PC_PORT_DOWN))
+    assert devices == [("p1", False)] and port(client).config == PC_PORT_DOWN
+    client.do(m.PortMod(1, mac, 0, PC_PORT_DOWN), m.PortMod(1, mac, PC_PORT_DOWN, 0))
+    assert devices == [("p1", False), ("p1", True)] and port(client).config == 0
+    assert client.refused(m.PortMod(9, mac, 0, 0)) == "OFPPMFC_BAD_PORT"
+    assert client.refused(m.PortMod(1, bytes(6), 0, 0)) == "OFPPMFC_BAD_HW_ADDR"
+
+
+def test_a_device_that_cannot_be_turned_is_no_error(client, world):
+    def fails(name, up):
+        raise PermissionError(1, "Operation not permitted")
+
+    world.bridge.set_device_up = fails
+    client.do(m.PortMod(1, port(client).hw_addr, PC_PORT_DOWN, PC_PORT_DOWN))
+
+
+def test_queues(client):
+    assert client.ask(m.QueueStatsRequest()).queues == []
+    assert client.refused(m.QueueStatsRequest(9)) == "OFPQOFC_BAD_PORT"
+    assert client.refused(m.QueueStatsRequest(1, 5)) == "OFPQOFC_BAD_QUEUE"
+    assert client.ask(m.QueueGetConfigRequest(1)).queues == []
+    assert client.refused(m.QueueGetConfigRequest(9)) == "OFPQOFC_BAD_PORT"
+
+
+# --- tables, groups, meters
+
+
+def test_table_stats(client):
+    client.do(flow("actions=drop"))
+    tables = client.ask(m.TableStatsRequest()).tables
+    assert [each.table_id for each in tables] == [*range(254)]
+    assert tables[0].active == 2 and tables[7].active == 0
+
+
+def test_table_features(new):
+    reply = new.ask(m.TableFeaturesRequest())
+    assert [each.table_id for each in reply.tables] == [*range(254)]
+    first, last = reply.tables[0], reply.tables[-1]
+    assert first.properties["next_tables"] == [*range(1, 254)]
+    assert last.properties["next_tables"] == [] and 1 not in last.properties["instructions"]
+    matched = {field.name for field, _ in first.properties["match"]}
+    assert {"eth_dst", "ip_dst", "ipv6_dst", "tcp_dst", "metadata", "mpls_label"} <= matched
+    assert new.refused(m.TableFeaturesRequest([first])) == "OFPTFFC_EPERM"
+
+
+def test_table_mod(new):
+    new.do(m.TableMod(3), m.TableMod(None, 3))
+    assert new.refused(m.TableMod(254)) == "OFPBRC_BAD_TABLE_ID"
+
+
+def test_groups_and_meters_do_not_exist(new):
+    new.do(m.GroupMod(m.GROUP_DELETE, group_id=m.OFPG_ALL))
+    new.do(m.MeterMod(m.METER_DELETE, meter_id=m.OFPM_ALL))
+    assert new.refused(m.GroupMod(m.GROUP_ADD, group_id=1)) == "OFPGMFC_OUT_OF_GROUPS"
+    assert new.refused(m.MeterMod(m.METER_ADD, meter_id=1)) == "OFPMMFC_OUT_OF_METERS"
+    assert new.ask(m.GroupStatsRequest()).groups == []
+    assert new.ask(m.GroupDescRequest()).groups == []
+    assert new.ask(m.GroupFeaturesRequest()).max_groups == (0, 0, 0, 0)
+    assert new.ask(m.MeterStatsRequest()).meters == []
+    assert new.ask(m.MeterConfigRequest()).meters == []
+    assert new.ask(m.MeterFeaturesRequest()).max_meter == 0
+    assert new.refused(m.MeterStatsRequest(5)) == "OFPMMFC_UNKNOWN_METER"
+
+
+# --- roles
+
+
+def test_roles(world):
+    """Of a 1.3 and a 1.0 peer (by Nicira's message), with generation ids and their wrap."""
+    one, two = world.client(OF13), world.client(OF10)
+    unset = (1 << 64) - 1
+    reply = one.ask(m.RoleRequest("nochange"))
+    assert reply.role == "other" and reply.generation_id in (None, unset)
+    assert one.ask(m.RoleRequest("master", 5)).role == "master"
+    assert one.ask(m.RoleRequest("nochange", 99)).generation_id == 5
+    assert two.ask(m.RoleRequest("master")).role == "master"
+    assert one.ask(m.RoleRequest("nochange", 0)).role == "slave"
+    assert one.refused(m.RoleRequest("master", 4)) == "OFPRRFC_STALE"
+    assert one.ask(m.RoleRequest("slave", 5)).generation_id == 5
+    for generation in (1 << 62, 1 << 63, unset):
+        assert one.ask(m.RoleRequest("master", generation)).role == "master"
+    assert one.ask(m.RoleRequest("master", 0)).generation_id == 0
+    assert one.refused(m.RoleRequest("slave", unset)) == "OFPRRFC_STALE"
+    assert one.ask(m.RoleRequest("other", 77)).generation_id == 0
+    raw = bytearray(m.RoleRequest("master", 9).encode(OF13))
+    raw[11] = 9
+    assert one.refused(bytes(raw)) == "OFPRRFC_BAD_ROLE"
+
+
+@pytest.mark.parametrize("version", [OF10, OF13])
+def test_a_slave_may_read_and_not_write(world, version):
+    slave = world.client(version)
+    role = m.RoleRequest("slave") if version == OF10 else m.RoleRequest("slave", 1)
+    assert slave.ask(role).role == "slave"
+    mac = port(slave).hw_addr
+    writing = [flow("actions=drop"), m.PacketOut(frame(), 1, [Output(2)]), m.PortMod(1, mac, 0, 0)]
+    if version == OF13:
+        writing += [m.GroupMod(m.GROUP_DELETE), m.MeterMod(m.METER_DELETE), m.TableMod(3)]
+    for message in writing:
+        refusal = "OFPBRC_EPERM" if version == OF10 else "OFPBRC_IS_SECONDARY"
+        assert slave.refused(message) == refusal, message
+    assert dump(slave) == [NORMAL]
+    slave.do(m.SetConfig(1, 50))
+    assert slave.ask(m.GetConfigRequest()) == m.GetConfigReply(0, 50)
+    slave.ask(m.FeaturesRequest())
+    equal = "other"
+    assert slave.ask(m.RoleRequest(equal, None if version == OF10 else 1)).role == equal
+    slave.do(flow("actions=drop"))
+
+
+# --- what a version cannot say
+
+
+FLOWS = [
+    "ipv6,ipv6_dst=2001:db8::1,actions=set_field:2001:db8::2->ipv6_dst,output:1",
+    "mpls,mpls_label=5,actions=pop_mpls:0x800,output:1",
+    "reg3=7/0xf,metadata=9,actions=load:5->NXM_NX_REG1[],resubmit(,4)",
+    "tcp,tp_dst=80/0xfff0,tcp_flags=+syn,actions=controller(max_len=5,id=3)",
+    "dl_src=02:00:00:00:00:01/ff:00:00:00:00:01,vlan_tci=0x1000/0x1000,actions=strip_vlan,NORMAL",
+    "ip,nw_ecn=2,ip_frag=later,nw_ttl=5,actions=dec_ttl,mod_nw_tos:8,output:2",
+    "arp,arp_sha=02:00:00:00:00:01,actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],IN_PORT",
+    "dl_vlan=5,actions=write_metadata:7/0xff",
+    "dl_vlan=5,actions=output:1,goto_table:9",
+    "udp,actions=clear_actions,write_actions(output:1,set_field:5->udp_dst)",
+    "actions=push_vlan:0x8100,set_field:4100->vlan_vid,output:1",
+    "tun_id=5,actions=note:01.02.03,clone(output:1),enqueue:1:2,output:NXM_NX_REG0[0..15]",
+    "icmp6,icmp_type=135,nd_target=fe80::1,actions=push:NXM_NX_REG0[],pop:NXM_NX_REG1[]",
+]
+
+
+@pytest.mark.parametrize("by", ["1.0", "nxm", "1.3"])
+@pytest.mark.parametrize("text", FLOWS)
+def test_any_flow_shows_in_any_version(world, text, by):
+    """Whoever made a flow, all can list it, aggregate it and delete it, and hear of its end."""
+    maker = world.client(OF13 if by == "1.3" else OF10)
+    mod = flow(f"table=0,{text}", flags=m.SEND_FLOW_REM)
+    try:
+        raw = mod.encode(maker.version, 1, nxm=by == "nxm")
+    except (ValueError, m.OFError):
+        pytest.skip("this version cannot say it")
+    maker.send(raw)
+    errors = maker.barrier()
+    if errors:
+        pytest.skip(f"refused: {errors[0].name}")
+    watchers = [world.client(OF10), world.client(OF10), world.client(OF13)]
+    watchers[1].do(m.NxSetFlowFormat("nxm"))
+    for number, watcher in enumerate(watchers):
+        watcher.do(m.SetConfig(0, 128))
+        reply = watcher.ask(m.FlowStatsRequest(nxm=number == 1))
+        assert len(reply.flows) == 2
+        assert watcher.ask(m.AggregateRequest(nxm=number == 1)).n_flows == 2
+    watchers[2].do(flow("", m.DELETE, table_id=None))
+    for watcher in watchers:
+        removed = watcher.wait_for(m.FlowRemoved)
+        assert removed.reason == m.RR_DELETE
+    assert dump(watchers[2]) == []
