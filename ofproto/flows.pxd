@@ -5,8 +5,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from datapath.flow cimport flow_key
 from ofproto.recirc cimport RecircTable
 from ofproto.xbridge cimport Generation, XBridge, XPort
+from ofproto.xcache cimport XCache
 from ofproto.xlate cimport Xlate
-from ofproto.xlate_base cimport XCache, controller_data
+from ofproto.xlate_base cimport controller_data
 
 
 cdef class Ukey:

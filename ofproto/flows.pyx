@@ -3,17 +3,18 @@
 UpcallHandler adds the packets that come up; Revalidator keeps the flows right.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid
-from ofproto.mac_learning cimport MacLearning
 from ofproto.program cimport Program
 from ofproto.recirc cimport FrozenState
 from ofproto.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
+from ofproto.xcache cimport XCache
 from ofproto.xlate cimport Xlate
 from ofproto.xlate_base cimport (
-    OFPR_NO_MATCH, OFPR_TABLE_MISS_FLOW, XCache, controller_data, set_in_port,
+    OFPR_NO_MATCH, OFPR_TABLE_MISS_FLOW, controller_data, set_in_port,
 )
 
 from datapath import flow as flow_module
@@ -30,6 +31,7 @@ COUNTS = ("upcalls", "misses", "packet_ins", "installed", "executed_only", "flow
           "unknown_port", "unknown_state", "xlate_errors", "execute_errors")
 
 
+@cython.no_gc
 cdef class Ukey:
     """A flow in the datapath, as vswitchd knows it."""
 
@@ -172,7 +174,7 @@ cdef class Flows:
             raise ValueError(f"a datapath key has {KEY_DP_SIZE} bytes")
         if not self.translate(dp_key, now):
             return None
-        self.xlate.cache.credit(1, size, now, now)
+        self.xlate.cache.credit(1, size, now)
         ufid = self.name_flow(dp_key, &masked)
         ukey = self.find(ufid)
         if ukey is None:
@@ -193,7 +195,7 @@ cdef class Flows:
         memcpy(&key, <const char *> extracted, KEY_SIZE)
         set_in_port(&key, in_port)
         self.xlate.run_program(bridge, &key, program, now)
-        self.xlate.cache.credit(1, len(packet), now, now)
+        self.xlate.cache.credit(1, len(packet), now)
         if self.xlate.out.length and self.dpif is not None:
             self.dpif.execute(packet, self.xlate_actions(), in_port=odp_port)
 
@@ -259,26 +261,20 @@ cdef class Flows:
         """The last translation's actions become the flow's, and its packets are credited to what
         that went through."""
         cdef XCache cache = self.xlate.cache
-        cdef FrozenState state
-        for state in cache.states or ():
-            self.recirc.reference(state)
+        cache.keep_states(self.recirc, True, now)
         self.drop_cache(ukey, now)
         if ukey.actions is None or not same_actions(ukey, self.xlate):
             ukey.actions = self.xlate_actions()
         ukey.cache = cache
         ukey.generation = self.generation.value
-        if cache.watches is not None:
-            watch_all(ukey, cache.watches, True)
+        cache.watch(ukey, True)
         return 0
 
     cdef int drop_cache(self, Ukey ukey, int64_t now) except -1:
-        cdef FrozenState state
         if ukey.cache is None:
             return 0
-        if ukey.cache.watches is not None:
-            watch_all(ukey, ukey.cache.watches, False)
-        for state in ukey.cache.states or ():
-            self.recirc.release(state, now)
+        ukey.cache.watch(ukey, False)
+        ukey.cache.keep_states(self.recirc, False, now)
         ukey.cache = None
         return 0
 
@@ -298,17 +294,6 @@ cdef class Flows:
         if len(self.masks) > MAX_MASKS:
             self.masks.clear()
         return self.masks.setdefault(found, found)
-
-
-cdef int watch_all(Ukey ukey, list watches, bint on) except -1:
-    cdef MacLearning table
-    cdef uint64_t key
-    for table, key in watches:
-        if on:
-            table.watch(key, ukey)
-        else:
-            table.unwatch(key, ukey)
-    return 0
 
 
 cdef bint same_actions(Ukey ukey, Xlate x) except -1:

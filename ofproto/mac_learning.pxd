@@ -18,7 +18,7 @@ cdef class MacLearning:
     cdef readonly uint32_t max_entries
     cdef readonly set flood_vlans
     cdef readonly uint64_t total_learned, total_expired, total_evicted, total_moved
-    cdef dict watchers                  # key -> set of objects to tell of a change
+    cdef dict watchers                  # key -> whom to tell of a change: one, or a set
     cdef list changed                   # (watcher, key, moved), until take_changed
     cdef MacEntry lookup(self, uint64_t key)
     cdef bint learn(self, uint64_t key, object bundle, int64_t now)

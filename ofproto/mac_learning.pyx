@@ -70,16 +70,20 @@ cdef class MacLearning:
         """Tell `watcher` of each change of this key's entry."""
         found = self.watchers.get(key)
         if found is None:
-            self.watchers[key] = {watcher}
-        else:
-            found.add(watcher)
+            self.watchers[key] = watcher
+        elif type(found) is set:
+            (<set> found).add(watcher)
+        elif found is not watcher:
+            self.watchers[key] = {found, watcher}
 
     cdef unwatch(self, uint64_t key, watcher):
         found = self.watchers.get(key)
-        if found is not None:
-            found.discard(watcher)
+        if type(found) is set:
+            (<set> found).discard(watcher)
             if not found:
                 del self.watchers[key]
+        elif found is watcher:
+            del self.watchers[key]
 
     def take_changed(self):
         """The (watcher, key, moved) of all changes since the last call."""
@@ -116,8 +120,11 @@ cdef class MacLearning:
         self.notify(e.key, False)
 
     cdef notify(self, object key, bint moved):
-        for watcher in self.watchers.get(key, ()):
-            self.changed.append((watcher, key, moved))
+        found = self.watchers.get(key)
+        if type(found) is set:
+            self.changed.extend([(watcher, key, moved) for watcher in <set> found])
+        elif found is not None:
+            self.changed.append((found, key, moved))
 
     # --- for the switch
 

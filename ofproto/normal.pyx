@@ -13,6 +13,7 @@ from ofproto.xbridge cimport (
     VLAN_NATIVE_TAGGED, VLAN_NATIVE_UNTAGGED, VLAN_TRUNK, XBridge, XBundle, XPort,
     bundle_allows_cvlan, bundle_includes_vlan, bundle_trunks_vlan,
 )
+from ofproto.xcache cimport X_LEARN, X_WATCH
 from ofproto.xlate_base cimport XlateBase, flow_in_port
 
 cdef extern from "arpa/inet.h" nogil:
@@ -187,15 +188,10 @@ cdef bint bundle_floods(XBundle bundle) except -1:
 cdef uint64_t remember(XlateBase x, XBundle in_bundle, uint16_t vid) except? 0:
     """Has the source learned and both addresses watched; the destination's key."""
     cdef uint64_t src = mac_key(vid, x.flow.eth_src), dst = mac_key(vid, x.flow.eth_dst)
-    if x.cache.watches is None:
-        x.cache.watches = []
-    x.cache.watches.append((x.bridge.mac, dst))
+    x.cache.add(X_WATCH, x.bridge.mac, None, dst)
     if in_bundle is not None and not x.flow.eth_src[0] & 1 and (
             not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans):
-        if x.cache.learns is None:
-            x.cache.learns = []
-        x.cache.learns.append((x.bridge, src, in_bundle))
-        x.cache.watches.append((x.bridge.mac, src))
+        x.cache.add(X_LEARN, x.bridge, in_bundle, src)
     return dst
 
 

@@ -202,8 +202,7 @@ cdef class Revalidator:
         if packets > ukey.packets:
             ukey.used = used or self.now
             if ukey.cache is not None:
-                ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used,
-                                  self.now)
+                ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
             ukey.packets = packets
             ukey.n_bytes = n_bytes
         return 0
@@ -360,10 +359,8 @@ cdef bint learns_elsewhere(Ukey ukey, XBridge bridge, key) except -1:
     entry = bridge.mac.entries.get(key)
     if ukey.cache is None or entry is None:
         return False
-    for learner, source, bundle in ukey.cache.learns or ():
-        if learner is bridge and source == key and bundle is not entry.bundle:
-            return True
-    return False
+    bundle = ukey.cache.learned_at(bridge, key)
+    return bundle is not None and bundle is not entry.bundle
 
 
 cdef bint mask_holds(bytes installed, const flow_key *wanted) noexcept:

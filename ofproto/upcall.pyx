@@ -72,7 +72,7 @@ cdef class UpcallHandler(Flows):
             return self.drop_port(u, now)
         if not self.translate(&u.key, now):
             return 0
-        self.xlate.cache.credit(1, u.packet_size, now, now)
+        self.xlate.cache.credit(1, u.packet_size, now)
         if u.type == UPCALL_ACTION or self.xlate.slow:
             return self.execute(u)
         return self.install(u, now)

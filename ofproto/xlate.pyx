@@ -20,6 +20,7 @@ from ofproto.xbridge cimport (
     MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, N_TABLES, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD,
     OFPP_IN_PORT, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, PC_NO_PACKET_IN, XBridge, XPort,
 )
+from ofproto.xcache cimport X_TABLE
 from ofproto.xlate_base cimport (
     IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_DEPTH, MAX_RESUBMITS, OFPR_ACTION,
     OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW,
@@ -159,11 +160,9 @@ cdef class Xlate(XlateHeaders):
         cdef uint32_t real_port = self.flow.in_port
         cdef uint16_t tp_src = self.flow.tp_src, tp_dst = self.flow.tp_dst
         cdef Rule rule
-        if self.cache.lookups is None:
-            self.cache.lookups = []
-        self.cache.lookups.append(table)
         if self.flow.nw_frag & FRAG_ANY:
             if self.bridge.frag_mode == "drop":
+                self.cache.add(X_TABLE, table, self.bridge.drop_frags_rule)
                 return self.bridge.drop_frags_rule
             if self.bridge.frag_mode != "nx-match":
                 self.flow.tp_src = self.flow.tp_dst = 0     # as in the fragments without them
@@ -172,10 +171,7 @@ cdef class Xlate(XlateHeaders):
         self.flow.in_port = real_port
         self.flow.tp_src = tp_src
         self.flow.tp_dst = tp_dst
-        if rule is not None:
-            if self.cache.matches is None:
-                self.cache.matches = []
-            self.cache.matches.append(table)
+        self.cache.add(X_TABLE, table, rule)
         return rule
 
     cdef int miss(self, uint8_t table_id, bint may_packet_in, bint honor_miss) except -1:
@@ -209,9 +205,6 @@ cdef class Xlate(XlateHeaders):
     cdef int run_rule(self, Rule rule, bint deeper) except -1:
         if self.trace is not None:
             self.trace_rule(rule, self.table_id)
-        if self.cache.rules is None:
-            self.cache.rules = []
-        self.cache.rules.append(rule)
         self.rule = rule
         self.depth += deeper
         if rule.program is not None and rule.program.n_ops:
@@ -540,5 +533,5 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
     else:
         x.translate(bridge, flow, now)
     if side_effects:
-        x.cache.credit(1, packet_size, now, now)
+        x.cache.credit(1, packet_size, now)
     return XlateResult(x)

@@ -4,9 +4,10 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.flow cimport flow_key
 from datapath.odp cimport ActionBuffer
-from ofproto.classifier cimport Classifier, Rule
+from ofproto.classifier cimport Rule
 from ofproto.recirc cimport FrozenState, RecircTable
 from ofproto.xbridge cimport XBridge, XBundle, XPort
+from ofproto.xcache cimport XCache
 
 cdef enum:
     MAX_DEPTH = 64          # tables, patch ports and clones in one another
@@ -37,19 +38,6 @@ ctypedef struct controller_data:
     uint8_t reason
     uint8_t table_id
     uint8_t pad[6]
-
-
-# What is to be counted for each packet of a flow, without translating it again.
-cdef class XCache:
-    cdef list rules             # Rule
-    cdef list lookups           # Classifier, one entry per lookup
-    cdef list matches           # Classifier, one entry per hit
-    cdef list patches           # XPort out, XPort in, ...
-    cdef list learns            # (XBridge, key, XBundle)
-    cdef list watches           # (MacLearning, key)
-    cdef list states            # FrozenState that the actions refer to
-    cdef credit(self, uint64_t packets, uint64_t n_bytes, int64_t used, int64_t now)
-    cdef learn(self, int64_t used)
 
 
 cdef class XlateBase:
@@ -94,7 +82,6 @@ cdef class XlateBase:
     cdef int finish_freezing(self) except -1
     cdef int run_bridge(self, uint16_t in_port) except -1       # the pipeline of self.bridge
     cdef int wrap_clone(self, uint32_t start) except -1
-    cdef add_patch(self, XPort port, XPort peer)
     cdef FrozenState state(self, list todo)
     cdef int place(self) noexcept
 

@@ -11,55 +11,13 @@ from libc.string cimport memcmp, memcpy, memset
 from datapath.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
 from datapath.odp cimport ACT_CLONE, ActionBuffer
 from ofproto.commit cimport commit_actions, is_ip_any
-from ofproto.mac_learning cimport MacEntry, MacLearning
 from ofproto.xbridge cimport (
     NO_ODP_PORT, OFPP_NONE, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV, PC_NO_RECV_STP, PC_PORT_DOWN,
 )
+from ofproto.xcache cimport X_PATCH, X_STATE, XCache
 
 cdef uint8_t STP_ADDRESS[6]
 STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
-
-
-cdef class XCache:
-    cdef credit(self, uint64_t packets, uint64_t n_bytes, int64_t used, int64_t now):
-        """Counts `packets`, the last of them at `used`, for all that the flow went through."""
-        cdef Rule rule
-        cdef Classifier table
-        cdef XPort port
-        cdef Py_ssize_t i
-        if not packets:
-            return
-        for rule in self.rules or ():
-            rule.n_packets += packets
-            rule.n_bytes += n_bytes
-            if used > rule.used:
-                rule.used = used
-        for table in self.lookups or ():
-            table.n_lookup += packets
-        for table in self.matches or ():
-            table.n_matched += packets
-        if self.patches is not None:
-            for i in range(len(self.patches)):
-                port = self.patches[i]
-                if i & 1:
-                    port.rx_packets += packets
-                    port.rx_bytes += n_bytes
-                else:
-                    port.tx_packets += packets
-                    port.tx_bytes += n_bytes
-        self.learn(used)
-
-    cdef learn(self, int64_t used):
-        """Packets came at `used`: their sources are where the flow says."""
-        cdef XBridge bridge
-        cdef MacEntry entry
-        cdef uint64_t key
-        for bridge, key, bundle in self.learns or ():
-            entry = bridge.mac.lookup(key)
-            # Packets counted late say nothing about a station that moved meanwhile.
-            if bundle.bridge is bridge and (
-                    entry is None or entry.bundle is bundle or used > entry.moved):
-                bridge.mac.learn(key, bundle, used)
 
 
 cdef class XlateBase:
@@ -172,7 +130,7 @@ cdef class XlateBase:
             return 0
         if self.depth >= MAX_DEPTH:
             return self.fail_depth()
-        self.add_patch(port, peer)
+        self.cache.add(X_PATCH, port, peer)
         self.commit()
         flow = self.flow
         base = self.base
@@ -198,11 +156,6 @@ cdef class XlateBase:
             self.wrap_clone(begin)
             self.base = base
         return 0
-
-    cdef add_patch(self, XPort port, XPort peer):
-        if self.cache.patches is None:
-            self.cache.patches = []
-        self.cache.patches += (port, peer)
 
     cdef int wrap_clone(self, uint32_t start) except -1:
         """Makes the actions from offset `start` on a clone's."""
@@ -238,9 +191,7 @@ cdef class XlateBase:
             list(self.stack or ()), todo, list(self.action_set or ()) if todo else [],
             self.place() if todo else 0)
         fresh = self.recirc.intern(fresh, self.now)
-        if self.cache.states is None:
-            self.cache.states = []
-        self.cache.states.append(fresh)
+        self.cache.add(X_STATE, fresh)
         return fresh
 
     cdef int place(self) noexcept:
