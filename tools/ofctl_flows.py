@@ -55,10 +55,11 @@ def _check_versions(settings, allowed):
     versions = settings.versions
     if not allowed or (versions and versions.isdisjoint(row[0] for row in allowed.values())):
         names = ",".join(f"OpenFlow1{version - 1}" for version in sorted(versions or (OF10, OF13)))
+        given = short_names(allowed) or settings.options["flow-format"]
         raise Fatal(
             f"None of the enabled OpenFlow versions ({names}) supports any of the enabled flow "
-            f"formats ({short_names(allowed) or settings.options['flow-format']}).  (Use -O to enable "
-            "additional OpenFlow versions or -F to enable additional flow formats.)"
+            f"formats ({given}).  (Use -O to enable additional OpenFlow versions or -F to enable "
+            "additional flow formats.)"
         )
 
 
