@@ -3,7 +3,6 @@
 Tables that are like the one before are not told again: "ditto".
 """
 
-import os
 import re
 
 from .fields import Field
@@ -55,8 +54,9 @@ def _runs(names):
 
 def _beginning(names):
     """What the names begin with in common, up to an underscore."""
-    common = os.path.commonprefix(names)
-    return common[: common.rindex("_") + 1]
+    low, high = min(names), max(names)
+    at = next((i for i, char in enumerate(low) if high[i : i + 1] != char), len(low))
+    return low[: low.rindex("_", 0, at) + 1]
 
 
 def _join(items, separator):
@@ -232,9 +232,18 @@ def _format_side(side, before):
     return text + _format_actions("Write-Actions", write) + _format_actions("Apply-Actions", apply)
 
 
+def _format_head(table):
+    text = ""
+    if table.metadata_match or table.metadata_write:
+        text += f"    metadata: match={table.metadata_match:#x} write={table.metadata_write:#x}\n"
+    return text + (f"    max_entries={table.max_entries}\n" if table.max_entries else "")
+
+
 def _format_sides(table, before):
     hit, miss = _side(table, 0), _side(table, 1)
     old = [_side(before, 0), _side(before, 1)] if before else [None, None]
+    if [hit, miss] == old:
+        return "    (same instructions)\n"
     if hit == miss:
         return "    instructions (table miss and others):\n" + _format_side(hit, old[0])
     return (
@@ -299,8 +308,7 @@ def format_table_features(tables, style) -> str:
             parts += [
                 dittos.flush(),
                 f"\n  {title}:\n",
-                f"    metadata: match={table.metadata_match:#x} write={table.metadata_write:#x}\n",
-                f"    max_entries={table.max_entries}\n",
+                _format_head(table),
                 _format_sides(table, before),
                 _format_matching(table, before),
             ]

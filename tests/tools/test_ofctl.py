@@ -353,7 +353,7 @@ def test_ports_are_asked_for_only_when_a_name_is_there(small):
         ("actions=goto_table:5", False, False),
         ("reset_counts,actions=1", False, True),
         ("no_packet_counts,actions=1", False, True),
-        ("actions=group:5", False, True),
+        ("actions=group:5", False, False),
     ],
 )
 def test_what_a_flow_needs(text, nxm, newer):
