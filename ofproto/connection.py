@@ -13,6 +13,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
+import ovs.vlog
+
+vlog = ovs.vlog.Vlog("connection")
+
 HEADER = Struct("!BBHI")  # version, type, length, xid
 HEADER_SIZE = 8
 BITMAP = Struct("!HH")  # HELLO element: type, length
@@ -263,7 +267,12 @@ class OFConnection:
 
     def _advance(self) -> None:
         while self._replies and self._backlog < REPLY_BACKLOG:
-            part = next(self._replies[0], None)
+            try:
+                part = next(self._replies[0], None)
+            except Exception:  # a bug of ours costs this connection, not the switch
+                vlog.exception("a long reply")
+                self.fail("internal error")
+                return
             if part is None:
                 self._replies.popleft()
             else:

@@ -146,7 +146,11 @@ class ConnMgr:
             raw = connection.next_message()
             if raw is None:
                 return False
-            self._handle(peer, raw)
+            try:
+                self._handle(peer, raw)
+            except Exception:  # a bug of ours costs this connection, not the switch
+                vlog.exception(f"{self.name}<->{peer.name}: message of type {raw[1]}")
+                connection.fail("internal error")
         return True
 
     def _reap(self, now: int) -> None:

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import socket
+import traceback
 
 from datapath.dpif import Dpif
-from ofproto import flow_text
+from ofproto import connection, connmgr, flow_text
 from ofproto import messages as m
 from ofproto.backer import Backer
 from ofproto.ofproto import ControllerConfig, Ofproto
@@ -26,6 +27,8 @@ class World:
         os.environ["PYVS_RUNDIR"] = str(self.process.directory)
         self.clients = []
         self._configs = []
+        self.bugs = []
+        connection.vlog.exception = connmgr.vlog.exception = self._bug
         self.start()
 
     def start(self):
@@ -35,6 +38,10 @@ class World:
         for number in (1, 2, 3):
             self.add_port(f"p{number}", number)
         self.backer.first_reconcile_done()
+
+    def _bug(self, what):
+        """The switch lives on after an exception of a handler's; a test does not."""
+        self.bugs.append(f"{what}\n{traceback.format_exc()}")
 
     def stop(self, delete=False):
         for client in self.clients:
@@ -61,6 +68,7 @@ class World:
         now = clock.msec()
         self.backer.run(now)
         self.bridge.run(now)
+        assert not self.bugs, self.bugs
 
     def until(self, condition, what="condition"):
         def turned():
@@ -124,6 +132,7 @@ class World:
         try:
             self.stop()
         finally:
+            del connection.vlog.exception, connmgr.vlog.exception
             if self._before is None:
                 del os.environ["PYVS_RUNDIR"]
             else:
