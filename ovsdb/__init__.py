@@ -14,6 +14,9 @@
     rpc           one end of a JSON-RPC connection, without sockets
     session       what the server does for one client
     remotes       the addresses that the server listens on or connects to
+    upstream      following another server, for
+    replication   active-backup replication, and
+    relay         the relay service model
     server, main  sockets and the daemon
 
 A value ("datum") of a column is a tuple of distinct atoms in ascending order, of one element

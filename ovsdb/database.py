@@ -15,6 +15,7 @@ from ovsdb.schema import DatabaseSchema, TableSchema
 
 if TYPE_CHECKING:
     from ovsdb.files import DatabaseFile
+    from ovsdb.relay import Relay
 
 # How many transactions a monitor_cond_since can go back.
 HISTORY_TRANSACTIONS = 100
@@ -109,6 +110,8 @@ class Database:
     def __init__(self, schema: DatabaseSchema, file: "DatabaseFile | None" = None):
         self.file = file
         self.read_only = False  # for clients; the server itself may write
+        self.relay: Relay | None = None  # whose copy it is
+        self.ready = True  # False before a relay has its schema
         self.listeners: list[Callable[[Database, Changes, str], None]] = []
         # (transaction id, changes), oldest first.
         self.history: deque[tuple[str, Changes]] = deque(maxlen=HISTORY_TRANSACTIONS)

@@ -13,9 +13,10 @@ import ovs.unixctl
 import ovs.vlog
 
 from ovsdb import files
-from ovsdb.database import Database
 from ovsdb.errors import OvsdbError
+from ovsdb.relay import Relay
 from ovsdb.remotes import Remotes
+from ovsdb.replication import Replication
 from ovsdb.server import Loop
 from ovsdb.service import SERVER_DATABASE, Service
 from pyvs import coverage, daemon, rundir
@@ -26,21 +27,33 @@ PROGRAM = "pyvs-ovsdb-server"
 
 USAGE = """{program}: database server of RFC 7047 (OVSDB)
 usage: {program} [OPTIONS] [DATABASE...]
-where each DATABASE is a database file, made with ovsdb-tool or pyvs-ctl
+where each DATABASE is a database file, made with pyvs-ovsdb-tool or pyvs-ctl,
+or relay:DB:SERVER[,SERVER]... for a copy of DB on another server
 (default: {dbdir}/conf.db)
 
 Connections:
   --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:[PORT][:HOST],
                           unix:FILE, tcp:HOST:PORT, or db:DB,TABLE,COLUMN
   --run=COMMAND           run COMMAND in a shell, and exit when it ends
+
+Replication:
+  --sync-from=SERVER      be a backup of SERVER (with --active: only when told to)
+  --sync-exclude-tables=DB:TABLE[,DB:TABLE]...
+                          tables that are not copied
+  --active                start as the active server
 """
 
-OPTIONS = {"remote": daemon.REQUIRED, "run": daemon.REQUIRED}
+OPTIONS = {
+    "remote": daemon.REQUIRED,
+    "run": daemon.REQUIRED,
+    "sync-from": daemon.REQUIRED,
+    "sync-exclude-tables": daemon.REQUIRED,
+    "active": daemon.NONE,
+    "disable-file-column-diff": daemon.NONE,
+}
 # Options of ovsdb-server that pyvs knows but does not have.
 UNSUPPORTED = dict.fromkeys(
     (
-        "sync-from",
-        "sync-exclude-tables",
         "private-key",
         "certificate",
         "ca-cert",
@@ -103,16 +116,29 @@ class Program:
         self.service = Service()
         self.loop = Loop(self.service)
         self.remotes = Remotes(self.loop)
+        self.replication = Replication(self.loop)
         for name in names:
-            self.service.add_database(self.open(name))
+            self.add(name)
         coverage.memory_reporter(self.service.memory)
 
-    @staticmethod
-    def open(name: str) -> Database:
-        """Open a database named on the command line or by add-db."""
+    def add(self, name: str) -> None:
+        """Serve a database named on the command line or by add-db; OvsdbError, ValueError."""
         if name.startswith("relay:"):
-            raise OvsdbError("not supported", f"{name}: relay databases are not supported")
-        return files.open_database(os.path.abspath(name))
+            relay = Relay.parse(self.loop, name)
+            self.service.add_database(relay.database)
+            relay.start()
+            return
+        path = os.path.realpath(name)
+        # (Opening it again would lose the lock, which belongs to the process.)
+        if path in [db.file.path for db in self.service.databases.values() if db.file]:
+            raise OvsdbError("ovsdb error", f"{name}: already open")
+        database = files.open_database(path)
+        try:
+            self.service.add_database(database)
+        except OvsdbError:
+            assert database.file is not None
+            database.file.close()
+            raise
 
     def run(self, process: subprocess.Popen | None) -> int:
         """Serve until told to exit, or until `process` ends; the exit status."""
@@ -141,7 +167,14 @@ class Program:
             ("ovsdb-server/remove-remote", "REMOTE", 1, 1, self._remove_remote),
             ("ovsdb-server/list-remotes", "", 0, 0, self._list_remotes),
             ("ovsdb-server/reconnect", "", 0, 0, self._reconnect),
-            ("ovsdb-server/sync-status", "", 0, 0, lambda _args: "state: active\n"),
+            ("ovsdb-server/sync-status", "", 0, 0, lambda _args: self.replication.status()),
+            ("ovsdb-server/set-active-ovsdb-server", "SERVER", 1, 1, self._set_source),
+            ("ovsdb-server/get-active-ovsdb-server", "", 0, 0, self._get_source),
+            ("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, self._start_backup),
+            ("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, self._stop_backup),
+            ("ovsdb-server/set-sync-exclude-tables", "DB:TABLE,...", 1, 1, self._set_excluded),
+            ("ovsdb-server/get-sync-exclude-tables", "", 0, 0, self._get_excluded),
+            ("ovsdb-server/get-db-storage-status", "DB", 1, 1, self._storage_status),
         ]
         for command in commands:
             daemon.command(*command)
@@ -152,19 +185,8 @@ class Program:
 
     def _add_db(self, args: list[str]) -> None:
         try:
-            path = os.path.realpath(args[0])
-            files_open = [db.file.path for db in self.service.databases.values() if db.file]
-            # (Opening it again would lose the lock, which belongs to the process.)
-            if path in files_open:
-                raise OvsdbError("ovsdb error", f"{args[0]}: already open")
-            database = self.open(args[0])
-            try:
-                self.service.add_database(database)
-            except OvsdbError:
-                if database.file is not None:
-                    database.file.close()
-                raise
-        except OvsdbError as error:
+            self.add(args[0])
+        except (OvsdbError, ValueError) as error:
             raise daemon.CommandError(str(error)) from error
         self.remotes.reconfigure()
 
@@ -191,6 +213,38 @@ class Program:
 
     def _list_remotes(self, _args: list[str]) -> str:
         return "".join(f"{name}\n" for name in sorted(self.remotes.configured))
+
+    def _set_source(self, args: list[str]) -> None:
+        try:
+            self.replication.set_source(args[0])
+        except ValueError as error:
+            raise daemon.CommandError(str(error)) from error
+
+    def _get_source(self, _args: list[str]) -> str:
+        return f"{self.replication.source}\n" if self.replication.source else ""
+
+    def _start_backup(self, _args: list[str]) -> None:
+        try:
+            self.replication.start()
+        except ValueError as error:
+            raise daemon.CommandError(str(error)) from error
+
+    def _stop_backup(self, _args: list[str]) -> None:
+        self.replication.stop()
+
+    def _set_excluded(self, args: list[str]) -> None:
+        try:
+            self.replication.set_excluded(args[0])
+        except ValueError as error:
+            raise daemon.CommandError(str(error)) from error
+
+    def _get_excluded(self, _args: list[str]) -> str:
+        return f"{self.replication.excluded_text()}\n"
+
+    def _storage_status(self, args: list[str]) -> str:
+        if args[0] not in self.service.databases:
+            raise daemon.CommandError("Failed to find the database.")
+        return "status: ok\n"
 
     def _reconnect(self, _args: list[str]) -> None:
         self.remotes.reconnect()
@@ -221,17 +275,30 @@ class Program:
             self.service.compact(self.service.databases[name], done, time.monotonic())
 
 
+def _set_replication(replication: Replication, options: dict) -> None:
+    """As the options say; ValueError."""
+    excluded = daemon.last(options, "sync-exclude-tables")
+    if excluded is not None:
+        replication.set_excluded(excluded)
+    source = daemon.last(options, "sync-from")
+    if source is not None:
+        replication.set_source(source)
+        if "active" not in options:
+            replication.start()
+
+
 def _main(argv: list[str] | None) -> int:
     options, names = daemon.parse(PROGRAM, argv, {**OPTIONS, **UNSUPPORTED}, USAGE)
     for name in UNSUPPORTED:
         if name in options:
             daemon.fatal(f"option '--{name}' is not supported")
-    names = [os.path.abspath(n) if ":" not in n else n for n in names]
+    names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
     daemon.start()
     try:
         program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")])
         for remote in options.get("remote", []):
             program.remotes.add(str(remote))
+        _set_replication(program.replication, options)
     except (OvsdbError, ValueError) as error:
         daemon.fatal(str(error))
     errors = program.remotes.errors()

@@ -249,6 +249,7 @@ class ActiveRemote:
         self._changed_at = self.loop.now
         probe = self.options.probe(self._default_probe())
         self.connection = Connection(self.loop, sock, self.new_session(), probe)
+        self.loop.dirty.add(self.connection)  # it may have something to say
 
     def new_session(self) -> Peer:
         """What speaks on a new connection."""

@@ -108,6 +108,8 @@ class Service:
         self._update_server({"op": "delete", "table": "Database", "where": _named(name)})
         if database.file is not None:
             database.file.close()
+        if database.relay is not None:
+            database.relay.close()
         self.notify_sessions(except_for=None)
 
     def cancel_database(self, database: Database) -> None:
@@ -127,16 +129,23 @@ class Service:
     def _insert_server_row(self, database: Database) -> None:
         row = {
             "name": database.name,
-            "model": "standalone",
-            "connected": True,
-            "leader": True,
-            "schema": _schema_text(database),
+            "model": "standalone" if database.relay is None else "relay",
+            "connected": database.relay is None,
+            "leader": database.relay is None,
+            "schema": _schema_text(database) if database.ready else ["set", []],
         }
         self._update_server({"op": "insert", "table": "Database", "row": row})
 
     def schema_changed(self, database: Database) -> None:
         """Show a database's new schema in `_Server`."""
         row = {"schema": _schema_text(database)}
+        self._update_server(
+            {"op": "update", "table": "Database", "where": _named(database.name), "row": row}
+        )
+
+    def set_connected(self, database: Database, connected: bool) -> None:
+        """Show in `_Server` whether a relay follows its database."""
+        row = {"connected": connected}
         self._update_server(
             {"op": "update", "table": "Database", "where": _named(database.name), "row": row}
         )

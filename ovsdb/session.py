@@ -76,6 +76,13 @@ class Session(Peer):
                 f"{method} request specifies unknown database {params[0]}",
                 params,
             )
+        if not database.ready:
+            raise OvsdbError(
+                "database not available",
+                f"{method} request specifies database {params[0]}, whose server has not been"
+                " reached yet",
+                params,
+            )
         return database
 
     def list_dbs(self, _params: list, _id: Any, _now: float) -> Any:
@@ -98,15 +105,35 @@ class Session(Peer):
 
     def transact(self, params: list, id_json: Any, now: float) -> Any:
         database = self._database(params, "transact")
+        if database.relay is not None and self._goes_on(database.relay, params[1:]):
+            database.relay.forward(params[1:], self._forwarded(id_json))
+            return LATER
         waiting = Waiting(self, id_json, database, params[1:], now)
         result = self.service.transact(waiting, now)
         return LATER if result is None else result
+
+    def _goes_on(self, relay: Any, operations: list) -> bool:
+        """Whether a transaction is for the relay's server."""
+        return not (self.read_only or self.service.read_only or relay.is_local(operations))
+
+    def _forwarded(self, id_json: Any) -> Callable[[Any, Any], None]:
+        """What to do with the answer to a transaction that a relay's server got."""
+
+        def done(result: Any, error: Any) -> None:
+            if error is not None:
+                self.reply_error(id_json, error)
+            else:
+                self.reply(id_json, result)
+
+        return done
 
     def convert(self, params: list, _id: Any, _now: float) -> Any:
         database = self._database(params, "convert")
         if len(params) != 2:
             raise syntax_error("array expected", params)
-        if self.read_only or database.read_only:
+        if database.relay is not None:
+            raise OvsdbError("not supported", "convert the database on the relay's server")
+        if self.read_only or self.service.read_only or database.read_only:
             raise OvsdbError("not allowed", "convert not allowed on a read-only connection")
         self.service.convert(database, params[1], self)
         return {}
