@@ -29,12 +29,12 @@ def bitmap(*versions):
 
 def cut(data):
     """Whole messages of what a connection wrote."""
-    found = []
-    while data:
-        length = int.from_bytes(data[2:4], "big")
-        assert 8 <= length <= len(data)
-        found.append(data[:length])
-        data = data[length:]
+    found, at = [], 0
+    while at < len(data):
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        assert 8 <= length <= len(data) - at
+        found.append(data[at : at + length])
+        at += length
     return found
 
 
