@@ -1,0 +1,251 @@
+"""Flows outlive a killed vswitchd, in the tables and in the datapath; real daemons."""
+
+import contextlib
+import re
+import socket
+
+import pytest
+
+from ofproto import flow_text
+from ofproto import messages as m
+from tests.daemons import VSWITCHD, wait_until
+from tests.of_client import Client
+
+pytestmark = pytest.mark.system
+
+OF10, OF13 = 1, 4
+
+
+def client(switch, version=OF13, bridge="br0"):
+    made = Client.unix(switch.directory / f"{bridge}.mgmt", version)
+    made.hello()
+    return made
+
+
+def mod(text, command=m.ADD, version=OF13, **more):
+    made = flow_text.parse_flow(text, command)
+    if made.table_id is None and command < m.DELETE and version > OF10:
+        made.table_id = 0
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+def flows(switch):
+    """What a tool sees of br0, without counters, sorted."""
+    tool = client(switch)
+    reply = tool.ask(m.FlowStatsRequest())
+    tool.close()
+    return sorted(flow_text.format_flow(each, stats=False) for each in reply.flows)
+
+
+def do(switch, *mods, version=OF13, **form):
+    tool = client(switch, version)
+    tool.do(*mods, **form)
+    tool.close()
+
+
+def restart(switch):
+    switch.restart(VSWITCHD)
+
+
+def test_flows_of_both_versions(switch):
+    switch.vsctl("add-br", "br0")
+    do(
+        switch,
+        mod("cookie=0x11,priority=7,tcp,tp_dst=80 actions=output:1", flags=m.SEND_FLOW_REM),
+        mod("table=5,priority=9,ip,nw_dst=10.0.0.0/8 actions=dec_ttl,output:2"),
+        mod("table=0,in_port=4 actions=write_metadata:5,goto_table:5"),
+        mod("table=0,in_port=5 actions=drop"),
+    )
+    old = [mod("priority=8,dl_vlan=5 actions=mod_vlan_vid:6,output:1", version=OF10)]
+    do(switch, *old, version=OF10)
+    do(switch, mod("reg1=5,tun_id=7 actions=resubmit(,5)", version=OF10), version=OF10, nxm=True)
+    do(switch, mod("in_port=5", m.DELETE), mod("in_port=4 actions=output:9", m.MODIFY))
+    before = flows(switch)
+    assert len(before) == 6 and any("send_flow_rem" in each for each in before)
+    restart(switch)
+    assert flows(switch) == before
+    do(switch, mod("table=9 actions=drop"))
+    restart(switch)
+    restart(switch)
+    assert len(flows(switch)) == 7
+
+
+def test_timeouts_go_on(switch):
+    switch.vsctl("add-br", "br0")
+    do(
+        switch,
+        mod("in_port=1,hard_timeout=1000 actions=drop"),
+        mod("in_port=2,hard_timeout=2 actions=drop"),
+        mod("in_port=3,idle_timeout=1 actions=drop"),
+        mod("in_port=4,idle_timeout=1000 actions=drop"),
+    )
+    tool = client(switch)
+    age = tool.ask(m.FlowStatsRequest(match=mod("in_port=1 actions=drop").match)).flows[0]
+    restart(switch)
+    again = client(switch)
+    later = again.ask(m.FlowStatsRequest(match=mod("in_port=1 actions=drop").match)).flows[0]
+    assert later.hard_timeout == 1000 and later.cookie == age.cookie
+
+    def seconds(stats):
+        return stats.duration_sec + stats.duration_nsec / 1e9
+
+    assert seconds(later) > seconds(age)
+    wait_until(lambda: len(flows(switch)) == 3, what="the timeouts")
+    left = flows(switch)
+    restart(switch)
+    assert flows(switch) == left  # what ended does not come back
+
+
+def test_configured_controllers_keep_the_flows(switch):
+    """A restart is no reason to flush, secure or not, connected or not."""
+    switch.allow("nobody: connection attempt failed")
+    switch.vsctl("add-br", "br0", "--", "set-fail-mode", "br0", "secure")
+    switch.vsctl("set-controller", "br0", f"unix:{switch.directory}/nobody")
+    wait_until(lambda: not flows(switch), what="the flush")
+    do(switch, mod("priority=5,in_port=1 actions=output:2"))
+    restart(switch)
+    assert flows(switch) == ["priority=5,in_port=1 actions=output:2"]
+    switch.vsctl("del-controller", "br0")
+    wait_until(lambda: flows(switch) == [], what="the flush")
+    switch.vsctl("del-fail-mode", "br0")
+    wait_until(lambda: flows(switch) == ["priority=0 actions=NORMAL"], what="the default")
+    restart(switch)
+    assert flows(switch) == ["priority=0 actions=NORMAL"]
+
+
+def test_configuration_that_changed_meanwhile(switch):
+    """vswitchd was away when the bridge got a controller: its old flows go."""
+    switch.allow("nobody: connection attempt failed")
+    switch.vsctl("add-br", "br0")
+    do(switch, mod("in_port=1 actions=output:2"))
+    switch.kill(VSWITCHD)
+    switch.vsctl("--no-wait", "set-controller", "br0", f"unix:{switch.directory}/nobody")
+    switch.start_daemon(VSWITCHD)
+    assert flows(switch) == []
+
+
+def test_it_goes_with_its_bridge(switch):
+    switch.vsctl("add-br", "br0", "--", "add-br", "br1")
+    do(switch, mod("in_port=1 actions=output:2"))
+    journal = switch.directory / "br0.flows"
+    assert journal.stat().st_mode & 0o777 == 0o600
+    switch.vsctl("del-br", "br0")
+    assert not journal.exists()
+    assert (switch.directory / "br1.flows").exists()
+    switch.vsctl("add-br", "br0")
+    assert flows(switch) == ["priority=0 actions=NORMAL"]
+    # Deleted and made again while nobody looked.
+    do(switch, mod("in_port=1 actions=output:2"))
+    switch.kill(VSWITCHD)
+    switch.vsctl("--no-wait", "del-br", "br1")
+    switch.start_daemon(VSWITCHD)
+    assert len(flows(switch)) == 2
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "garbage", "empty", "unreadable"])
+def test_a_damaged_journal(switch, damage):
+    """What is whole is taken, and the switch works on; never a crash."""
+    switch.allow("flows start empty|flows are not kept")
+    switch.vsctl("add-br", "br0")
+    do(switch, *(mod(f"in_port={number} actions=output:1") for number in range(1, 21)))
+    journal = switch.directory / "br0.flows"
+    switch.kill(VSWITCHD)
+    data = journal.read_bytes()
+    third = len(data) // 3
+    if damage == "unreadable":
+        journal.unlink()
+        journal.mkdir()
+    else:
+        journal.write_bytes(
+            {
+                "torn": data[: 2 * third],
+                "flipped": data[: 2 * third] + bytes([data[2 * third] ^ 1]) + data[2 * third + 1 :],
+                "garbage": bytes(range(256)) * 40,
+                "empty": b"",
+            }[damage]
+        )
+    switch.start_daemon(VSWITCHD)
+    left = flows(switch)
+    if damage in ("torn", "flipped"):
+        assert 10 <= len(left) <= 20 and "priority=0 actions=NORMAL" in left
+    else:
+        assert left == ["priority=0 actions=NORMAL"]
+    do(switch, mod("in_port=99 actions=output:1"))
+    if damage != "unreadable":
+        left = flows(switch)
+        restart(switch)
+        assert flows(switch) == left
+
+
+def test_datapath_flows_that_are_still_right_stay(switch):
+    """They are adopted with their counters; packets notice nothing, and the rules' counters go
+    on from there."""
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    switch.container("c2", "10.0.0.2/24", "br0")
+    do(
+        switch,
+        mod("priority=9,icmp,in_port=1 actions=output:2"),
+        mod("priority=9,icmp,in_port=2 actions=output:1"),
+    )
+    assert one.ping("10.0.0.2", count=5) == 5
+
+    def datapath_flows():
+        found = {}
+        for line in switch.dpctl("dump-flows").splitlines():
+            match = re.match(r"(.*proto=1.*), packets:(\d+),.*actions:(.*)", line)
+            if match:
+                found[match[1], match[3]] = int(match[2])
+        return found
+
+    before = datapath_flows()
+    assert len(before) == 2 and all(before.values())
+    restart(switch)
+    assert one.ping("10.0.0.2", count=5) == 5
+    after = datapath_flows()
+    assert after.keys() == before.keys()
+    assert all(after[flow] >= before[flow] + 5 for flow in before)
+    tool = client(switch)
+    wait_until(
+        lambda: tool.ask(m.AggregateRequest(match=mod("icmp,actions=drop").match)).n_packets >= 10,
+        what="the rules' counters",
+    )
+    do(switch, mod("icmp", m.DELETE), mod("priority=0 actions=drop"))
+    wait_until(lambda: one.ping("10.0.0.2", count=1, wait=0.2) == 0, what="their end")
+
+
+def test_many_flows_are_back_at_once(switch):
+    """20,000 flows: in order, none lost, and the journal was shortened on the way."""
+    switch.vsctl("add-br", "br0", "--", "set-fail-mode", "br0", "secure")
+    tool = client(switch)
+    match = mod("priority=7,ip,nw_dst=1.2.3.4 actions=output:1")
+    raw = bytearray(match.encode(OF13))
+    at = raw.index(bytes([1, 2, 3, 4]))
+    for round_ in range(3):
+        stream = bytearray()
+        for number in range(20000):
+            raw[at : at + 4] = number.to_bytes(4, "big")
+            raw[8:16] = (round_ * 100000 + number).to_bytes(8, "big")
+            stream += raw
+        tool.write(bytes(stream))
+        assert tool.barrier() == []
+    restart(switch)
+    again = client(switch)
+    found = again.ask(m.FlowStatsRequest()).flows
+    assert sorted(each.cookie for each in found) == [200000 + number for number in range(20000)]
+    tool.close()
+    again.close()
+
+
+def test_snoop_and_mgmt_are_for_their_owner(switch):
+    switch.vsctl("add-br", "br0")
+    for name in ("br0.mgmt", "br0.snoop", "br0.flows"):
+        assert (switch.directory / name).stat().st_mode & 0o777 == 0o600, name
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.connect(str(switch.directory / "br0.snoop"))
+        sock.sendall(b"\xff\xff\0\7" + bytes(100))
+        sock.settimeout(10)
+        while sock.recv(1000):
+            pass
