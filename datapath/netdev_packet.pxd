@@ -6,7 +6,9 @@ from datapath.netdev cimport Netdev, mmsghdr, netdev, netdev_side
 
 cdef enum:
     SLOT_SIZE = 2048
-    DEFAULT_SLOTS = 256
+    DEFAULT_SLOTS = 256         # of a ring
+    FEWER_SLOTS = 64            # of each further one, where all together have RINGS_PLENTY bytes
+    RINGS_PLENTY = 64 << 20
     SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own
 
 cdef struct packet_io:

@@ -253,15 +253,22 @@ def _set_buffer(sock, forced, plain, size):
         sock.setsockopt(socket.SOL_SOCKET, plain, size)
 
 
+cdef size_t _rings = 0          # bytes of all receive rings of this process
+
+
 def _slots(options):
-    text = options.get("n_rxq_desc", str(DEFAULT_SLOTS))
+    usual = DEFAULT_SLOTS if _rings < RINGS_PLENTY else FEWER_SLOTS
+    text = options.get("n_rxq_desc", str(usual))
     if not text.isdigit() or not 64 <= int(text) <= 65536 or int(text) & (int(text) - 1):
         raise ValueError(f"n_rxq_desc: {text} is not a power of two from 64 to 65536")
     return int(text)
 
 
 cdef class PacketNetdev(Netdev):
-    """type "system".  Options: n_rxq_desc, the slots of the receive ring (256)."""
+    """type "system".
+
+    Options: n_rxq_desc, the slots of the receive ring (256; 64 where there are many ports).
+    """
 
     def __init__(self, str name, dict options, uint32_t n_workers):
         self.type = "system"
@@ -282,6 +289,7 @@ cdef class PacketNetdev(Netdev):
         self.dev.private = &self.io
 
     def _open_receive(self, str device, uint32_t slots):
+        global _rings
         cdef void *memory
         rx = self.rx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         _set_buffer(rx, 33, socket.SO_RCVBUF, RECEIVE_BUFFER)     # SO_RCVBUFFORCE
@@ -301,6 +309,7 @@ cdef class PacketNetdev(Netdev):
         if memory == MAP_FAILED:
             raise OSError(errno, os.strerror(errno))
         self.mapped = size
+        _rings += size
         self.io.slots = <uint8_t *> memory
         self.io.slot_mask = slots - 1
         self.io.rx_fd = self.dev.rx_fd = rx.fileno()
@@ -330,9 +339,11 @@ cdef class PacketNetdev(Netdev):
             self.dev.sides[self.dev.n_sides - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
 
     def close(self):
+        global _rings
         if self.io.slots != NULL:
             munmap(self.io.slots, self.mapped)
             self.io.slots = NULL
+            _rings -= self.mapped
         for sock in (self.rx_socket, self.tx_socket):
             if sock is not None:
                 sock.close()
