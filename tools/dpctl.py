@@ -480,12 +480,28 @@ def del_if(run, words):
     return _failing(run, words, _del_one)
 
 
+# What ovs-dpctl(8) has besides, and why it is not here.
+ONE_DATAPATH = "the only datapath, netdev@pyvs, is there as long as pyvs-datapath runs"
+UNSUPPORTED = {
+    **dict.fromkeys(("add-dp", "del-dp"), ONE_DATAPATH),
+    "set-if": "delete the port and add it with other options",
+    **dict.fromkeys(
+        (
+            *("dump-conntrack", "flush-conntrack", "ct-stats-show", "ct-bkts"),
+            *("ct-set-maxconns", "ct-get-maxconns", "ct-get-nconns"),
+            *("ct-enable-tcp-seq-chk", "ct-disable-tcp-seq-chk", "ct-get-tcp-seq-chk"),
+            *("ct-set-limits", "ct-get-limits", "ct-del-limits", "ct-get-sweep-interval"),
+            *("ct-set-sweep-interval", "ipf-set-enabled", "ipf-set-disabled"),
+            *("ipf-set-min-frag", "ipf-set-max-nfrags", "ipf-get-status"),
+        ),
+        "the datapath does not track connections",
+    ),
+}
+
+
 def unsupported(name):
     def refuse(_run, _words):
-        raise Fatal(
-            f"{name}: not supported: the only datapath, netdev@pyvs, is there as long as "
-            "pyvs-datapath runs"
-        )
+        raise Fatal(f"{name}: not supported: {UNSUPPORTED[name]}")
 
     return refuse
 
@@ -507,8 +523,7 @@ COMMANDS = {
     "drops": (drops, 0, 0, False),
     "stats": (stats, 0, 0, False),
     "normalize-actions": (normalize_actions, 1, 1, False),
-    "add-dp": (unsupported("add-dp"), 0, None, True),
-    "del-dp": (unsupported("del-dp"), 0, None, True),
+    **{name: (unsupported(name), 0, None, False) for name in UNSUPPORTED},
 }
 DATAPATH_NAMES = ("netdev@pyvs", "pyvs", "netdev@ovs-netdev", "ovs-netdev")
 

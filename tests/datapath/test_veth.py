@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 
 import pytest
-from dp_process import frame
+from dp_process import ROOT, frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_frames import frames
@@ -25,6 +27,7 @@ from wire import (
     transfer,
 )
 
+from datapath.dpif import take_upcall
 from tests.daemons import wait_until
 
 A, B = "10.0.0.1", "10.0.0.2"
@@ -339,6 +342,36 @@ def test_port_deleted_under_traffic(pair):
         traffic.terminate()
         traffic.wait()
     assert a.ping(B, count=2) == 2
+
+
+def test_handler_killed_under_traffic(pair):
+    """kill -9 of the client that takes upcalls: not one packet of a known flow is lost."""
+    net, a, b = pair
+    join(net, 1, 2)
+    neighbours(a, b)
+    script = (
+        "import sys, time\nfrom datapath.dpif import Dpif\n"
+        "d = Dpif(sys.argv[1]); d.upcall_register(); print('ready', flush=True); time.sleep(60)"
+    )
+    traffic = a.popen("ping", "-q", "-c3000", "-i0.001", B, stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        victim = subprocess.Popen(
+            [sys.executable, "-c", script, str(net.path)], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        assert victim.stdout.readline() == b"ready\n"
+        victim.kill()
+        victim.wait()
+        victim.stdout.close()
+        assert "port 2: pb" in net.dpctl("show")
+    assert "3000 received, 0% packet loss" in traffic.communicate()[0]
+    wait_until(lambda: net.log().count("handler is gone") == 3)
+    successor = net.client()
+    successor.upcall_register()
+    net.dpif.flow_flush()
+    with raw_socket(a) as sender:
+        sender.send(frame())
+    got = wait_until(lambda: take_upcall(successor))
+    assert got.packet == frame()
 
 
 def test_renamed_interface(pair):

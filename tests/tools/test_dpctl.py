@@ -190,8 +190,9 @@ def test_usage_errors(dpctl, args, text):
     assert dpctl(*args, status=1) == f"pyvs-dpctl: {text}\n"
 
 
-def test_unsupported_says_so(dpctl):
-    assert "add-dp: not supported" in dpctl("add-dp", "dp0", status=1)
+@pytest.mark.parametrize("name", ("add-dp", "del-dp", "set-if", "dump-conntrack", "ct-bkts"))
+def test_unsupported_says_so(dpctl, name):
+    assert f"{name}: not supported: " in dpctl(name, "dp0", status=1)
 
 
 def test_help_and_version(dpctl):
