@@ -8,12 +8,14 @@
     database      rows, references and indexes of one database, its commit listeners
     transaction   one atomic change: what changed, constraints, garbage collection, undo
     operations    the ten operations of a "transact" request
+    rbac          what clients with a role may write
     monitor       monitors of all kinds and their update notifications
     log, files    the file format; opening, locking, compaction of database files
     framing       JSON texts out of a byte stream
     rpc           one end of a JSON-RPC connection, without sockets
     session       what the server does for one client
     remotes       the addresses that the server listens on or connects to
+    tls           TLS connections, and tls_settings, what the command line says of them
     upstream      following another server, for
     replication   active-backup replication, and
     relay         the relay service model

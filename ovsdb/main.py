@@ -33,7 +33,11 @@ or relay:DB:SERVER[,SERVER]... for a copy of DB on another server
 
 Connections:
   --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:[PORT][:HOST],
-                          unix:FILE, tcp:HOST:PORT, or db:DB,TABLE,COLUMN
+                          pssl:[PORT][:HOST], unix:FILE, tcp:HOST:PORT,
+                          ssl:HOST:PORT, or db:DB,TABLE,COLUMN
+  --private-key=FILE, --certificate=FILE, --ca-cert=FILE
+                          for ssl and pssl; FILE may be db:DB,TABLE,COLUMN
+  --ssl-protocols=PROTOCOLS, --ssl-ciphers=CIPHERS
   --run=COMMAND           run COMMAND in a shell, and exit when it ends
 
 Replication:
@@ -51,16 +55,20 @@ OPTIONS = {
     "active": daemon.NONE,
     "disable-file-column-diff": daemon.NONE,
 }
+# option -> attribute of TlsSettings
+TLS_OPTIONS = {
+    "private-key": "private_key",
+    "certificate": "certificate",
+    "ca-cert": "ca_cert",
+    "ssl-protocols": "protocols",
+    "ssl-ciphers": "ciphers",
+}
+OPTIONS.update(dict.fromkeys(TLS_OPTIONS, daemon.REQUIRED))
 # Options of ovsdb-server that pyvs knows but does not have.
 UNSUPPORTED = dict.fromkeys(
     (
-        "private-key",
-        "certificate",
-        "ca-cert",
         "bootstrap-ca-cert",
         "peer-ca-cert",
-        "ssl-protocols",
-        "ssl-ciphers",
         "user",
         "syslog-target",
         "syslog-method",
@@ -296,6 +304,8 @@ def _main(argv: list[str] | None) -> int:
     daemon.start()
     try:
         program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")])
+        for option, attribute in TLS_OPTIONS.items():
+            setattr(program.loop.tls, attribute, daemon.last(options, option))
         for remote in options.get("remote", []):
             program.remotes.add(str(remote))
         _set_replication(program.replication, options)

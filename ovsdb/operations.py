@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from ovsdb import rbac
 from ovsdb.condition import Condition, Row
 from ovsdb.database import Database, Table
 from ovsdb.datum import as_key, is_id, is_uuid, new_uuid
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
 from ovsdb.mutation import Mutation
+from ovsdb.rbac import Rights
 from ovsdb.schema import Column
 from ovsdb.transaction import Transaction
 
@@ -26,7 +28,7 @@ class Blocked(Exception):
 class Context:
     """What an operation works on: the transaction, and the session that asked for it."""
 
-    __slots__ = ("database", "elapsed", "owns_lock", "read_only", "transaction")
+    __slots__ = ("database", "elapsed", "owns_lock", "read_only", "rights", "transaction")
 
     def __init__(
         self,
@@ -34,12 +36,14 @@ class Context:
         elapsed: float,
         owns_lock: Callable[[str], bool],
         read_only: bool,
+        rights: Rights,
     ):
         self.transaction = transaction
         self.database = transaction.database
         self.elapsed = elapsed
         self.owns_lock = owns_lock
         self.read_only = read_only
+        self.rights = rights
 
 
 def execute(
@@ -48,6 +52,7 @@ def execute(
     elapsed: float = 0,
     owns_lock: Callable[[str], bool] = lambda name: False,
     read_only: bool = False,
+    rights: Rights = rbac.EVERYTHING,
 ) -> list:
     """Run a transaction and commit it; returns the result array of the reply.
 
@@ -55,7 +60,7 @@ def execute(
     with nothing changed, when a "wait" has to wait.
     """
     transaction = Transaction(database)
-    context = Context(transaction, elapsed, owns_lock, read_only)
+    context = Context(transaction, elapsed, owns_lock, read_only, rights)
     results: list[Any] = []
     try:
         for number, operation in enumerate(operations, 1):
@@ -122,6 +127,7 @@ def _insert(context: Context, members: Members) -> dict:
     if name is not None and not is_id(name):
         members.fail("Type mismatch for member 'uuid-name'.")
     members.finish()
+    context.rights.check_insert(context.database, table)
     uuid = _uuid_of_insert(context, table, name, given)
     values = _parse_row(context, table, json)
     for column in table.schema.columns.values():
@@ -193,6 +199,7 @@ def _update(context: Context, members: Members) -> dict:
             )
     rows = _where(context, members, table, where)
     if values:
+        context.rights.check_change(context.database, table, rows, values, "modification")
         for row in rows:
             context.transaction.writable(table, row).update(values)
     return {"count": len(rows)}
@@ -206,6 +213,8 @@ def _mutate(context: Context, members: Members) -> dict:
     symbols = context.transaction.symbols
     mutations = [Mutation.from_json(table.schema, each, symbols) for each in json]
     rows = _where(context, members, table, where)
+    columns = [mutation.column.name for mutation in mutations]
+    context.rights.check_change(context.database, table, rows, columns, "mutation")
     for row in rows:
         new = context.transaction.writable(table, row)
         for mutation in mutations:
@@ -219,6 +228,7 @@ def _delete(context: Context, members: Members) -> dict:
     where = members.need("where", (list,))
     members.finish()
     rows = _where(context, members, table, where)
+    context.rights.check_delete(context.database, table, rows)
     for row in rows:
         context.transaction.delete(table, row)
     return {"count": len(rows)}

@@ -1,6 +1,7 @@
 """Remotes: the addresses that the server listens on, or connects to (ovsdb(7)).
 
-    punix:FILE  ptcp:[PORT][:HOST]  unix:FILE  tcp:HOST[:PORT]  db:DB,TABLE,COLUMN
+    punix:FILE  ptcp:[PORT][:HOST]  pssl:[PORT][:HOST]
+    unix:FILE   tcp:HOST[:PORT]     ssl:HOST[:PORT]     db:DB,TABLE,COLUMN
 
 A db: remote stands for those that a column names: addresses themselves, or references to
 rows with a `target` column (the Manager table), into which the status is written back.
@@ -22,7 +23,7 @@ from ovsdb.database import Changes, Database, Table
 from ovsdb.errors import OvsdbError
 from ovsdb.operations import execute
 from ovsdb.rpc import Peer
-from ovsdb.server import Connection, Listener, Loop
+from ovsdb.server import Connection, Listener, Loop, new_connection
 from ovsdb.session import Session
 from pyvs import rundir
 
@@ -38,17 +39,19 @@ STATUS_MSEC = 2500
 class Options:
     """What a row of the Manager table says of a connection, besides its target."""
 
-    __slots__ = ("max_backoff", "probe_interval", "read_only")
+    __slots__ = ("max_backoff", "probe_interval", "read_only", "role")
 
     def __init__(
         self,
         probe_interval: int | None = None,
         max_backoff: int | None = None,
         read_only: bool = False,
+        role: str = "",
     ):
         self.probe_interval = probe_interval
         self.max_backoff = max_backoff
         self.read_only = read_only
+        self.role = role
 
     def probe(self, default: int) -> int:
         """The interval of probes in ms, 0 for none; a short one is lengthened."""
@@ -98,6 +101,12 @@ def listen(name: str) -> socket.socket:
     return sock
 
 
+def _set_rights(session: Peer, options: Options) -> None:
+    if isinstance(session, Session):
+        session.read_only = options.read_only
+        session.role = options.role
+
+
 class PassiveRemote:
     """A remote that clients connect to.  Retries while it cannot listen."""
 
@@ -133,9 +142,10 @@ class PassiveRemote:
         probe = options.probe(default)
         self.listener.probe_interval = probe
         self.listener.read_only = options.read_only
+        self.listener.role = options.role
         for connection in self.listener.live_connections():
             connection.probe_interval = probe
-            connection.session.read_only = options.read_only
+            _set_rights(connection.session, options)
 
     def run_timer(self, now: float) -> None:
         """Try again to listen."""
@@ -190,7 +200,7 @@ class ActiveRemote:
         self.options = options
         if self.connection is not None:
             self.connection.probe_interval = options.probe(self._default_probe())
-            self.connection.session.read_only = options.read_only  # type: ignore[attr-defined]
+            _set_rights(self.connection.session, options)
 
     def _default_probe(self) -> int:
         return 0 if self.name.startswith("unix:") else DEFAULT_PROBE_MSEC
@@ -248,12 +258,22 @@ class ActiveRemote:
         self._backoff = 0
         self._changed_at = self.loop.now
         probe = self.options.probe(self._default_probe())
-        self.connection = Connection(self.loop, sock, self.new_session(), probe)
-        self.loop.dirty.add(self.connection)  # it may have something to say
+        session = self.new_session()
+        with_tls = self.name.startswith("ssl:")
+        try:
+            made = new_connection(self.loop, sock, session, probe, with_tls, server_side=False)
+        except (OSError, ValueError) as error:
+            session.ended()
+            sock.close()
+            self._failed(str(error), self.loop.now)
+            return
+        self.connection = made
+        self.loop.dirty.add(made)  # it may have something to say
 
     def new_session(self) -> Peer:
         """What speaks on a new connection."""
-        return Session(self.loop.service, self.name, self.options.read_only)
+        options = self.options
+        return Session(self.loop.service, self.name, options.read_only, options.role)
 
     def _drop_socket(self) -> None:
         if self._sock is not None:
@@ -301,16 +321,16 @@ Remote = PassiveRemote | ActiveRemote
 KINDS: dict[str, type[PassiveRemote] | type[ActiveRemote]] = {
     "punix": PassiveRemote,
     "ptcp": PassiveRemote,
+    "pssl": PassiveRemote,
     "unix": ActiveRemote,
     "tcp": ActiveRemote,
+    "ssl": ActiveRemote,
 }
 
 
 def check_name(name: str) -> None:
     """Raise ValueError when `name` is not of a kind that is supported."""
     kind, colon, _rest = name.partition(":")
-    if kind in ("pssl", "ssl"):
-        raise ValueError(f"{name}: SSL/TLS remotes are not supported")
     if not colon or (kind not in KINDS and kind != "db"):
         raise ValueError(f"{name}: not a valid connection method")
 
@@ -415,6 +435,7 @@ def _row_options(row: Row) -> Options:
         _first(row, "inactivity_probe", int),
         _first(row, "max_backoff", int),
         bool(_first(row, "read_only", bool)),
+        _first(row, "role", str) or "",
     )
 
 

@@ -31,6 +31,7 @@ class Peer:
         self.output: list[bytes] = []
         self.backlog = 0  # bytes in `output`
         self.closed: str | None = None
+        self.client_id: str | None = None  # the common name of its certificate
         # Called when output appears, so that the owner looks at this peer.
         self.on_output: Callable[[], None] | None = None
         # Replies of any size are the client's own wish; updates are not, and are limited.

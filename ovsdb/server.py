@@ -16,6 +16,7 @@ import ovs.vlog
 from ovsdb.rpc import Peer
 from ovsdb.service import Service
 from ovsdb.session import Session
+from ovsdb.tls_settings import TlsSettings
 from pyvs import coverage
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
@@ -66,7 +67,7 @@ class Connection:
             self.loop.dirty.add(self)
             return
         try:
-            data = self.sock.recv(RECEIVE_SIZE)
+            data = self._read()
         except BlockingIOError:
             return
         except OSError as error:
@@ -91,10 +92,7 @@ class Connection:
         output = session.output
         try:
             while output:
-                if len(output) == 1:
-                    count = self.sock.send(output[0])
-                else:
-                    count = self.sock.sendmsg(output[:BUFFERS_PER_WRITE])
+                count = self._write(output)
                 session.written(count)
                 _drop(output, count)
         except BlockingIOError:
@@ -106,6 +104,16 @@ class Connection:
             self.close(session.closed)
             return
         self._set_mask(select.EPOLLOUT if output else select.EPOLLIN)
+
+    def _read(self) -> bytes:
+        """Received bytes, b"" at the end; BlockingIOError when there are none yet."""
+        return self.sock.recv(RECEIVE_SIZE)
+
+    def _write(self, output: list) -> int:
+        """Write from the start of `output`; how many bytes were taken, or BlockingIOError."""
+        if len(output) == 1:
+            return self.sock.send(output[0])
+        return self.sock.sendmsg(output[:BUFFERS_PER_WRITE])
 
     def _set_mask(self, mask: int) -> None:
         if mask != self._mask:
@@ -153,6 +161,7 @@ class Loop:
 
     def __init__(self, service: Service):
         self.service = service
+        self.tls = TlsSettings()
         self.epoll = select.epoll()
         self.handlers: dict[int, Any] = {}
         self.connections: set[Connection] = set()
@@ -245,7 +254,9 @@ class Listener:
         self.loop = loop
         self.sock = sock
         self.name = name
+        self.with_tls = name.startswith("pssl:")
         self.read_only = False
+        self.role = ""
         self.probe_interval = 0
         self.connections: set[Connection] = set()
         self._count = 0
@@ -265,16 +276,29 @@ class Listener:
                 return
             ACCEPTED.count += 1
             self._count += 1
-            if sock.family == socket.AF_UNIX:
-                name = f"unix#{self._count}"
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                name = f"tcp:{address[0]}:{address[1]}"
-            session = Session(self.loop.service, name, self.read_only)
-            made = Connection(self.loop, sock, session, self.probe_interval)
-            self.connections.add(made)
+            made = self._connection(sock, address)
+            if made is not None:
+                self.connections.add(made)
             if len(self.connections) > 2 * len(self.loop.connections):
                 self.connections &= self.loop.connections
+
+    def _connection(self, sock: socket.socket, address: Any) -> Connection | None:
+        if sock.family == socket.AF_UNIX:
+            name = f"unix#{self._count}"
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            kind = "ssl" if self.with_tls else "tcp"
+            name = f"{kind}:{address[0]}:{address[1]}"
+        session = Session(self.loop.service, name, self.read_only, self.role)
+        try:
+            return new_connection(
+                self.loop, sock, session, self.probe_interval, self.with_tls, True
+            )
+        except (OSError, ValueError) as error:
+            vlog.warn(f"{self.name}: {error}")
+            session.ended()
+            sock.close()
+            return None
 
     def _pause(self) -> None:
         """No descriptors left: do not spin on the waiting client, try again later."""
@@ -302,6 +326,18 @@ class Listener:
         self.sock.close()
         for connection in self.live_connections():
             connection.close(reason)
+
+
+def new_connection(
+    loop: Loop, sock: socket.socket, session: Peer, probe: int, with_tls: bool, server_side: bool
+) -> Connection:
+    """A connection on a connected socket; ValueError or OSError when TLS is not possible."""
+    if not with_tls:
+        return Connection(loop, sock, session, probe)
+    from ovsdb.tls import TlsConnection, new_context
+
+    context = new_context(loop, loop.tls, server_side)
+    return TlsConnection(loop, sock, session, probe, context, server_side)
 
 
 def _unlink(path: str) -> None:

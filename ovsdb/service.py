@@ -14,6 +14,7 @@ from ovsdb.datum import new_uuid
 from ovsdb.errors import OvsdbError
 from ovsdb.monitor import Fanout
 from ovsdb.operations import Blocked, execute
+from ovsdb.rbac import EVERYTHING, Rights
 from ovsdb.schema import DatabaseSchema
 from pyvs import coverage
 
@@ -188,6 +189,7 @@ class Service:
                 now - waiting.created,
                 session.owns_lock,
                 database.read_only or session.read_only or self.read_only,
+                Rights(session.role, session.client_id) if session.role else EVERYTHING,
             )
         except Blocked as blocked:
             waiting.deadline = None

@@ -17,10 +17,11 @@ from ovsdb.service import Service, Waiting
 class Session(Peer):
     """The protocol state of one client."""
 
-    def __init__(self, service: Service, name: str, read_only: bool = False):
+    def __init__(self, service: Service, name: str, read_only: bool = False, role: str = ""):
         super().__init__(name)
         self.service = service
         self.read_only = read_only
+        self.role = role  # for RBAC, "" for all rights
         self.change_aware = False
         self.monitors: dict[bytes, Monitor] = {}
         service.sessions.add(self)

@@ -10,6 +10,7 @@ from ovsdb import files
 from ovsdb.errors import OvsdbError
 from ovsdb.log import first_record
 from ovsdb.operations import execute
+from ovsdb.rbac import Rights
 from ovsdb.schema import DatabaseSchema
 from pyvs import rundir, version
 
@@ -39,7 +40,7 @@ class Run:
 
     def __init__(self, options):
         self.verbosity = sum(name == "more" for name, _ in options)
-        self.role = dict(options).get("rbac-role")
+        self.role = dict(options).get("rbac-role", "")
 
 
 def _default_database():
@@ -202,7 +203,7 @@ def _parse_transaction(text):
         raise Fatal(f'"{text}": {error}') from None
 
 
-def _execute(database, text):
+def _execute(database, text, role=""):
     """Print the results of a transaction on a database."""
     params = _parse_transaction(text)
     details = None
@@ -213,7 +214,7 @@ def _execute(database, text):
     if details:
         results = {"details": details, "error": "syntax error", "syntax": table.dump_json(params)}
     else:
-        results = execute(database, params[1:])
+        results = execute(database, params[1:], rights=Rights(role))
     print(table.dump_json(results))
 
 
@@ -224,14 +225,14 @@ def _database_and_text(words):
 def run_query(run, *words):
     path, text = _database_and_text(words)
     database = files.read_database(path)
-    _execute(database, text)  # on this copy in memory
+    _execute(database, text, run.role)  # on this copy in memory
 
 
 def run_transact(run, *words):
     path, text = _database_and_text(words)
     database = files.open_database(path)
     try:
-        _execute(database, text)
+        _execute(database, text, run.role)
         os.fsync(database.file.log.fd)
     finally:
         database.file.close()
@@ -288,6 +289,7 @@ DB defaults to conf.db in the database directory, SCHEMA to that of the switch.
 
 Options:
   -m, --more       more of show-log
+  --rbac-role=ROLE with the rights of a role (query, transact)
   --rundir=DIR     run directory (and database directory)
   -h, --help  -V, --version
 """

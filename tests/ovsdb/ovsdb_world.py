@@ -235,7 +235,7 @@ def directory():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def insert(table, named=None, uuid=None, **row):
+def insert(table, /, named=None, uuid=None, **row):
     """An insert operation."""
     operation = {"op": "insert", "table": table, "row": row}
     if named:

@@ -116,6 +116,7 @@ foo
 def arguments(line, database):
     words = shlex.split(line)
     names = {"DB": database, "SCHEMA": SCHEMA, "OTHER": database + ".other"}
+    names["nosuch"] = database + ".nosuch"
     return [names.get(word, word) for word in words]
 
 
