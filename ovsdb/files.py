@@ -134,7 +134,7 @@ class FileLock:
 # --- records of transactions
 
 
-def _row_json(table: Table, old: Row | None, new: Row) -> dict:
+def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool) -> dict:
     """The persistent columns of `new` that differ from `old`, or from the defaults."""
     json = {}
     base = table.defaults if old is None else old
@@ -142,14 +142,19 @@ def _row_json(table: Table, old: Row | None, new: Row) -> dict:
         value, before = new[name], base[name]
         if not column.persistent or value is before or value == before:
             continue
-        if old is not None and column.type.is_composite:
+        if as_diff and old is not None and column.type.is_composite:
             value = diff(before, value)
         json[name] = column.type.encode(value)
     return json
 
 
-def transaction_json(database: Database, changes: Changes, comment: str) -> dict | None:
-    """The record of a commit; None when nothing persistent changed."""
+def transaction_json(
+    database: Database, changes: Changes, comment: str, as_diff: bool = True
+) -> dict | None:
+    """The record of a commit; None when nothing persistent changed.
+
+    Without `as_diff`, values are written whole, as servers before 2.15 read them.
+    """
     json: dict[str, Any] = {}
     for name, rows in changes.items():
         table = database.tables[name]
@@ -158,7 +163,7 @@ def transaction_json(database: Database, changes: Changes, comment: str) -> dict
             if new is None:
                 of_table[uuid] = None
                 continue
-            row = _row_json(table, old, new)
+            row = _row_json(table, old, new, as_diff)
             if row or old is None:
                 of_table[uuid] = row
         if of_table:
@@ -166,7 +171,8 @@ def transaction_json(database: Database, changes: Changes, comment: str) -> dict
     if not json:
         return None
     json["_date"] = int(time.time() * 1000)
-    json["_is_diff"] = True
+    if as_diff:
+        json["_is_diff"] = True
     if comment:
         json["_comment"] = comment
     return json
@@ -271,6 +277,7 @@ class DatabaseFile:
         self.path = path
         self.lock = lock
         self.log = log
+        self.as_diff = True
         self.commits_since_compaction = 0
         self.compacted_size = log.size
         self.compacted_at = time.monotonic()
@@ -278,7 +285,7 @@ class DatabaseFile:
 
     def commit(self, database: Database, changes: Changes, comment: str, durable: bool) -> None:
         """Append a transaction; OvsdbError when it cannot be stored."""
-        json = transaction_json(database, changes, comment)
+        json = transaction_json(database, changes, comment, self.as_diff)
         if json is None:
             return
         record = encode_record(json)

@@ -45,6 +45,10 @@ Replication:
   --sync-exclude-tables=DB:TABLE[,DB:TABLE]...
                           tables that are not copied
   --active                start as the active server
+
+Files:
+  --disable-file-column-diff
+                          write changed columns whole, not as differences
 """
 
 OPTIONS = {
@@ -120,7 +124,8 @@ class Control:
 class Program:
     """The running server."""
 
-    def __init__(self, names: list[str]):
+    def __init__(self, names: list[str], as_diff: bool = True):
+        self.as_diff = as_diff
         self.service = Service()
         self.loop = Loop(self.service)
         self.remotes = Remotes(self.loop)
@@ -141,10 +146,11 @@ class Program:
         if path in [db.file.path for db in self.service.databases.values() if db.file]:
             raise OvsdbError("ovsdb error", f"{name}: already open")
         database = files.open_database(path)
+        assert database.file is not None
+        database.file.as_diff = self.as_diff
         try:
             self.service.add_database(database)
         except OvsdbError:
-            assert database.file is not None
             database.file.close()
             raise
 
@@ -303,7 +309,8 @@ def _main(argv: list[str] | None) -> int:
     names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
     daemon.start()
     try:
-        program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")])
+        as_diff = "disable-file-column-diff" not in options
+        program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")], as_diff)
         for option, attribute in TLS_OPTIONS.items():
             setattr(program.loop.tls, attribute, daemon.last(options, option))
         for remote in options.get("remote", []):

@@ -304,6 +304,26 @@ def test_ovsdb_tool_reads_what_we_write(transactions):
         local.close()
 
 
+def test_without_column_diffs(path):
+    """Values are written whole, for servers that do not know differences."""
+    local = opened(path)
+    local.service.databases["Count"].file.as_diff = False
+    add(local, 1)
+    mutation = ["words", "insert", ["set", ["c"]]]
+    mutate = {"op": "mutate", "table": "T", "where": [], "mutations": [mutation]}
+    assert local.client().transact("Count", mutate) == [{"count": 1}]
+    local.close()
+    with open(path, "rb") as file:
+        *_, (_, last) = read_records(file.read(), path)
+    assert "_is_diff" not in last
+    [row] = last["T"].values()
+    assert row["words"] == ["set", ["a", "b", "c"]]
+    database = files.open_database(path)
+    database.file.close()
+    [row] = database.tables["T"].rows.values()
+    assert row["words"] == ("a", "b", "c")
+
+
 # --- compaction
 
 
