@@ -390,6 +390,8 @@ cdef class Engine:
     def stats(self):
         """What Dpif.stats() gives."""
         workers = [worker.stats() for worker in self.workers]
+        for port in self.ports.values():
+            port.refresh()
 
         def total(name):
             return sum(each[name] for each in workers)
