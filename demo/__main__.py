@@ -17,6 +17,7 @@ from demo.lab import LabError, quiet, wait_for
 
 CONTAINERS = {"c1": "10.0.0.1", "c2": "10.0.0.2", "c3": "10.0.0.3"}
 PYTHON = "python"
+CONTROLLER = "PYVS_DEMO_CONTROLLER"  # its command, for the process inside the namespaces
 
 
 def start_switch(terminal: lab.Terminal) -> None:
@@ -45,12 +46,13 @@ def ping(terminal: lab.Terminal) -> None:
     terminal.run("ip netns exec c1 ping -c 2 -i 0.2 -q 10.0.0.254")
 
 
-def finish_transfer(receiver: subprocess.Popen, sent: str) -> None:
+def finish_transfer(terminal: lab.Terminal, receiver: subprocess.Popen, sent: str) -> None:
     """Compare what both ends say of the transfer; raise LabError when they differ."""
     received = receiver.communicate(timeout=30)[0].strip()
     last = sent.strip().splitlines()[-1]
     if received != last:
         raise LabError(f"sent {last}, received {received}")
+    terminal.say(f"received: {received}")
 
 
 def start_receiver(terminal: lab.Terminal, port: int) -> subprocess.Popen:
@@ -67,7 +69,7 @@ def tcp(terminal: lab.Terminal) -> None:
     terminal.title("TCP with the containers' offloads left on: no ethtool, it just works")
     receiver = start_receiver(terminal, 5001)
     sent = terminal.run(f"ip netns exec c1 {PYTHON} -m demo.transfer send 10.0.0.2 5001 2")
-    finish_transfer(receiver, sent)
+    finish_transfer(terminal, receiver, sent)
 
 
 def isolation(terminal: lab.Terminal) -> None:
@@ -83,7 +85,7 @@ def openflow(terminal: lab.Terminal) -> None:
     flow = r"n_packets=[1-9]\d*.*icmp,nw_src=10.0.0.1"
     wait_for("the counters", lambda: re.search(flow, quiet("pyvs-ofctl dump-flows br0") or ""))
     terminal.run("pyvs-ofctl dump-flows br0")
-    terminal.run("pyvs-dpctl dump-flows")
+    terminal.run("pyvs-dpctl --names dump-flows | grep ipv4")
     terminal.run("pyvs-appctl ofproto/trace br0 in_port=veth-c1,icmp,nw_src=10.0.0.1")
     terminal.run("pyvs-ofctl del-flows br0 icmp,nw_src=10.0.0.1")
     terminal.run("ip netns exec c1 ping -c 2 -i 0.2 -q 10.0.0.2")
@@ -91,13 +93,10 @@ def openflow(terminal: lab.Terminal) -> None:
 
 def controller(terminal: lab.Terminal) -> None:
     terminal.title("A controller takes over: a learning switch on os-ken, OpenFlow 1.3")
-    install = subprocess.run(
-        [str(lab.ROOT / ".ci" / "controllers"), "os-ken"], text=True, capture_output=True
-    )
-    if install.returncode:
+    manager = os.environ.get(CONTROLLER)
+    if not manager:
         terminal.say("skipped: os-ken cannot be installed here")
         return
-    manager = install.stdout.strip()
     terminal.show("PYTHONPATH=demo os-ken --ofp-tcp-listen-port=6653 learning_switch &")
     with subprocess.Popen(
         [manager, "--ofp-tcp-listen-port=6653", "learning_switch"],
@@ -109,6 +108,14 @@ def controller(terminal: lab.Terminal) -> None:
             with_controller(terminal)
         finally:
             process.kill()
+
+
+def install_controller() -> None:
+    """Before the private namespaces are entered: there is no network inside."""
+    install = subprocess.run(
+        [str(lab.ROOT / ".ci" / "controllers"), "os-ken"], text=True, capture_output=True
+    )
+    os.environ[CONTROLLER] = install.stdout.strip() if install.returncode == 0 else ""
 
 
 def with_controller(terminal: lab.Terminal) -> None:
@@ -153,7 +160,7 @@ def crash(terminal: lab.Terminal) -> None:
     sent = sender.communicate(timeout=60)[0]
     for line in sent.splitlines():
         print(f"  {line}")
-    finish_transfer(receiver, sent)
+    finish_transfer(terminal, receiver, sent)
     stalled = [line for line in sent.splitlines() if re.search(r" 0\.00 Gbit/s", line)]
     if stalled:
         raise LabError(f"the transfer stood still: {stalled}")
@@ -177,6 +184,8 @@ def leave_shell(terminal: lab.Terminal) -> None:
 def main() -> int:
     terminal = lab.Terminal()
     try:
+        if not lab.inside():
+            install_controller()
         lab.enter([sys.executable, "-m", "demo", *sys.argv[1:]])
         for step in STEPS:
             step(terminal)
@@ -188,7 +197,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if "--shell-after" in sys.argv and os.environ.get(lab.INSIDE) == "1":
+        if "--shell-after" in sys.argv and lab.inside():
             leave_shell(terminal)
     return 0
 

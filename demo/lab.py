@@ -23,12 +23,17 @@ class LabError(Exception):
     """The namespaces cannot be had, or a step did not show what it must."""
 
 
+def inside() -> bool:
+    """Whether this process is in the namespaces already."""
+    return os.environ.get(INSIDE) == "1"
+
+
 def enter(argv: list[str]) -> None:
     """Return inside the namespaces; outside of them, run `argv` in them and exit as it does.
 
     Raises LabError when the kernel or its configuration refuses the namespaces.
     """
-    if os.environ.get(INSIDE) == "1":
+    if inside():
         _furnish()
         return
     prefix = UNSHARE if os.geteuid() == 0 else [*UNSHARE, "--user", "--map-root-user"]
