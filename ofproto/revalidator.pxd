@@ -33,4 +33,5 @@ cdef class Revalidator:
     cdef int adopt(self, info) except -1
     cdef int run_macs(self, int budget) except -1
     cdef int run_round(self, int budget) except -1
+    cdef int round_over(self) except -1
     cdef int run_checks(self, int budget) except -1

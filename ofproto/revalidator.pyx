@@ -34,7 +34,7 @@ cdef enum:
     FOREVER = 1 << 30
 
 COUNTS = ("rounds", "checked", "kept", "modified", "deleted", "idle", "adopted", "lost",
-          "dpif_errors")
+          "dpif_errors", "max_flows", "avg_flows", "round_ms")
 
 
 cdef class Revalidator:
@@ -134,6 +134,7 @@ cdef class Revalidator:
                 done = next(self.work, None)
                 if done is None:
                     self.work = None
+                    self.round_over()
                     # A long round makes the pause longer: half of the time is for packets.
                     self.next_round = max(self.started + self.interval,
                                           2 * self.now - self.started)
@@ -143,6 +144,14 @@ cdef class Revalidator:
             self.work = None        # a round that broke off says nothing of flows not seen
             self.next_round = self.now + self.interval
             raise
+        return 0
+
+    cdef int round_over(self) except -1:
+        """What upcall/show tells of rounds; the average forgets half with each round."""
+        cdef int64_t n = len(self.flows)
+        self.counts["max_flows"] = max(self.counts["max_flows"], n)
+        self.counts["avg_flows"] = (self.counts["avg_flows"] + n) // 2
+        self.counts["round_ms"] = self.now - self.started
         return 0
 
     def steps(self):

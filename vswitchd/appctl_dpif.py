@@ -125,13 +125,19 @@ def show_datapath(switch: "Switch", args: list[str]) -> str:
 
 def upcall_show(switch: "Switch", _args: list[str]) -> str:
     counted = _dpif(switch).stats()
-    handler = switch.backer.handler
+    handler, rounds = switch.backer.handler, switch.backer.revalidator.stats()
+    flows = (
+        f"(current {counted['n_flows']}) (avg {rounds['avg_flows']})"
+        f" (max {rounds['max_flows']}) (limit {handler.flow_limit})"
+    )
+    more = {**handler.stats(), **{f"revalidator_{name}": n for name, n in rounds.items()}}
     return (
         f"{DATAPATH}:\n"
-        f"  flows         : (current {counted['n_flows']}) (limit {handler.flow_limit})\n"
+        f"  flows         : {flows}\n"
+        f"  dump duration : {rounds['round_ms']}ms\n"
         f"  ufid enabled : true\n\n"
         f"  0: (keys {len(handler.ukeys())})\n"
-        + "".join(f"  {name}: {value}\n" for name, value in sorted(handler.stats().items()))
+        + "".join(f"  {name}: {value}\n" for name, value in sorted(more.items()))
     )
 
 

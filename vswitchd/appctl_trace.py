@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
-OPTIONS = ("-generate", "--generate", "--names", "--no-names")
+GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
+OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
 
 
 def trace(switch: "Switch", args: list[str]) -> str:
     options, words = split_options(args, OPTIONS)
     if switch.backer is None:
         raise CommandError("no datapath process")
-    learn = bool(options & {"-generate", "--generate"})
-    shown = "--names" in options
+    learn = bool(options & GENERATE)
+    shown = bool(options & NAMES)
     try:
         if words and words[0] in switch.bridges:
             return _of_flow(switch, words, learn, shown)
@@ -37,7 +38,7 @@ def trace(switch: "Switch", args: list[str]) -> str:
 
 def _of_flow(switch: "Switch", words: list[str], learn: bool, shown: bool) -> str:
     if len(words) not in (2, 3):
-        raise CommandError("Must specify a flow, and at most one packet")
+        raise CommandError(f"syntax error at {words[0]} (no flow after the bridge's name)")
     ofproto = switch.bridges[words[0]].ofproto
     numbers = {port.name: port.number for port in ofproto.ports_in_order()}
     return tracing.trace_flow(
@@ -58,12 +59,14 @@ def _names(numbers: dict[str, int], shown: bool) -> Any:
 
 def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> str:
     if len(words) > 1 and "(" not in words[0]:
+        if "(" not in words[1]:
+            raise CommandError(f"{words[0]}: unknown bridge")
         check_datapath(words[:1])
         words = words[1:]
     if len(words) not in (1, 2):
         raise CommandError("Must specify a bridge and a flow, or a datapath flow")
     if "(" not in words[0]:
-        raise CommandError(f"{words[0]}: unknown bridge")
+        raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     try:
         key, _mask = flow.parse_key(words[0])
     except ValueError as error:
@@ -92,7 +95,7 @@ def _packet(text: str) -> bytes:
     except ValueError as error:
         raise CommandError("Trailing garbage in packet data") from error
     if len(packet) < 14:
-        raise CommandError("the packet is shorter than an Ethernet header")
+        raise CommandError("Packet data too short for Ethernet")
     return packet
 
 
