@@ -146,6 +146,7 @@ setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     ext_modules=extensions(),
+    data_files=[("share/bash-completion/completions", ["tools/pyvs-vsctl.bash"])],
     install_requires=(ROOT / "requirements.txt").read_text().split(),
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]

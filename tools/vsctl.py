@@ -474,8 +474,25 @@ def _log(settings, args):
             file.write(f"{stamp}|vsctl|INFO|{text}\n")
 
 
+def _complete(args):
+    """Prints what may stand in the place of a word, for the shell: --complete=N -- WORD..."""
+    from pyvs import rundir
+
+    from .vsctl_complete import complete
+
+    number = args[0].partition("=")[2]
+    if not number.isdigit() or args[1:2] != ["--"]:
+        raise Fatal("usage: --complete=N -- WORD...")
+    remote = "unix:" + rundir.db_sock()
+    for candidate in complete(args[2:], int(number), COMMANDS, OPTIONS, remote):
+        print(candidate)
+    return 0
+
+
 def run(args):
     """Runs a command line; returns the exit status."""
+    if args and args[0].startswith("--complete="):
+        return _complete(args)
     settings, commands = parse_command_line(args)
     if settings.timeout:
         import signal
