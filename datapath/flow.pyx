@@ -564,10 +564,10 @@ def hash_l4(key, uint32_t basis=0, bint symmetric=False):
     return flow_hash_symmetric(&k, basis) if symmetric else flow_hash_5tuple(&k, basis)
 
 
-def format_key(key, mask=None):
+def format_key(key, mask=None, more=False):
     from datapath import key_text       # imports this module
 
-    return key_text.format_key(key, mask)
+    return key_text.format_key(key, mask, more)
 
 
 def parse_key(text):

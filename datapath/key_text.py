@@ -110,11 +110,13 @@ def _parse_flags(names: tuple[str, ...], text: str, ones: int) -> tuple[int, int
 def format_value(field: Field, value: int, mask: int) -> str:
     """value, or value/mask where the mask does not cover the whole field."""
     if field.kind in FLAGS:
-        return _format_flags(FLAGS[field.kind], value, mask, field.ones)
+        return _format_flags(FLAGS[field.kind], value, mask, field.ones) or "0/0"
     show = KINDS[field.kind][0]
     if mask == field.ones:
         return show(value)
     if field.kind in NUMBER_KINDS:
+        if not mask:
+            return f"{show(value)}/0"
         return f"{value:#x}/{mask:#x}" if field.kind == "frag" else f"{show(value)}/{mask:#x}"
     return f"{show(value)}/{show(mask)}"
 
@@ -295,11 +297,18 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
 
 # ---- Formatting ----
 
+# Groups that only flows which match on them have in their long form.
+WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext")
+
 
 class _Writer:
-    """Collects groups of one key and knows which members have been shown."""
+    """Collects groups of one key and knows which members have been shown.
 
-    def __init__(self, key: bytes, mask: bytes):
+    `more`: fields that anything matches are shown, too.
+    """
+
+    def __init__(self, key: bytes, mask: bytes, more: bool = False):
+        self.more = more
         self.key = key
         self.mask = mask
         self.shown: set[str] = set()
@@ -309,7 +318,7 @@ class _Writer:
         for field in fields:
             self.shown.add(field.member)
             mask = number(self.mask, field.member) >> field.shift & field.ones
-            if mask:
+            if mask or (self.more and name not in WITHOUT_WILDCARDS):
                 value = number(self.key, field.member) >> field.shift & mask
                 text = format_value(field, value, mask)
                 parts.append(f"{field.label}={text}" if field.label else text)
@@ -354,11 +363,14 @@ def _implied_mask(key: bytes) -> bytes:
     return bytes(mask)
 
 
-def format_key(key: bytes, mask: bytes | None = None) -> str:
-    """The text of a key of KEY_DP_SIZE or KEY_SIZE bytes; without mask, of all that it means."""
+def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str:
+    """The text of a key of KEY_DP_SIZE or KEY_SIZE bytes; without mask, of all that it means.
+
+    `more`: with the fields that are wildcarded.
+    """
     key = bytes(key).ljust(flow.KEY_SIZE, b"\0")
     mask = _implied_mask(key) if mask is None else bytes(mask).ljust(flow.KEY_SIZE, b"\0")
-    writer = _Writer(key, mask)
+    writer = _Writer(key, mask, more)
     parts: list[str] = []
     for name, fields in METADATA.items():
         parts += writer.group(name, fields)

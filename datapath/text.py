@@ -42,9 +42,9 @@ def map_words(text: str, change: Callable[[str], str]) -> str:
     return ",".join(words)
 
 
-def format_match(info, names: PortNames = None) -> str:
-    """A flow's match; in_port by name where `names` has it."""
-    text = flow.format_key(info.key, info.mask)
+def format_match(info, names: PortNames = None, more: bool = False) -> str:
+    """A flow's match; in_port by name where `names` has it; `more`: with wildcarded fields."""
+    text = flow.format_key(info.key, info.mask, more)
     before, found, rest = text.partition("in_port(")
     number, _, rest = rest.partition(")")
     if not names or not found or not number.isdigit() or int(number) not in names:
@@ -61,9 +61,9 @@ def format_actions(info, names: PortNames = None) -> str:
 
 
 def format_flow(info, more: bool = False, now: int | None = None, names: PortNames = None) -> str:
-    """One line for a FlowInfo; `more`: with its ufid.  `now`: ms of CLOCK_MONOTONIC."""
+    """One line for a FlowInfo; `more`: with its ufid and wildcarded fields.  `now`: ms of CLOCK_MONOTONIC."""
     parts = [f"ufid:{format_ufid(info.ufid)}"] if more else []
-    parts += [format_match(info, names), format_counters(info, now)]
+    parts += [format_match(info, names, more), format_counters(info, now)]
     parts += ["dp:ovs"] if more else []
     parts.append(f"actions:{format_actions(info, names)}")
     return ", ".join(parts)

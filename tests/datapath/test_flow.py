@@ -172,7 +172,8 @@ def test_text_round_trip_under_any_mask(name, data):
             continue
         bits = data.draw(st.integers(0, 256**size - 1)) & key_text.USED_BITS.get(member, -1)
         mask[offset : offset + size] = bits.to_bytes(size, "big")
-    got_key, got_mask = flow.parse_key(flow.format_key(key, bytes(mask)))
+    more = data.draw(st.booleans())
+    got_key, got_mask = flow.parse_key(flow.format_key(key, bytes(mask), more))
     assert got_mask == bytes(mask)
     assert got_key == bytes(k & m for k, m in zip(key, mask, strict=True))
 
@@ -197,3 +198,16 @@ def test_text_never_fails_otherwise(text):
     except ValueError:
         return
     flow.format_key(key, mask)
+
+
+def test_long_text_has_what_anything_matches():
+    text = "in_port(1),eth(src=02:00:00:00:00:01),eth_type(0x0800),ipv4(proto=6,frag=no)"
+    key, mask = flow.parse_key(text)
+    assert flow.format_key(key, mask, True) == (
+        "skb_priority(0/0),skb_mark(0/0),ct_state(0/0),ct_zone(0/0),ct_mark(0/0),ct_label(0/0),"
+        "recirc_id(0/0),dp_hash(0/0),in_port(1),packet_type(ns=0/0,id=0/0),"
+        "eth(src=02:00:00:00:00:01,dst=00:00:00:00:00:00/00:00:00:00:00:00),eth_type(0x0800),"
+        "ipv4(src=0.0.0.0/0.0.0.0,dst=0.0.0.0/0.0.0.0,proto=6,tos=0/0,ttl=0/0,frag=no),"
+        "tcp(src=0/0,dst=0/0),tcp_flags(0/0)"
+    )
+    assert flow.parse_key(flow.format_key(key, mask, True)) == (key, mask)
