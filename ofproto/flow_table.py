@@ -15,7 +15,7 @@ from ofproto.action_base import CheckContext
 from ofproto.classifier import Rule
 from ofproto.compile import compile_actions
 from ofproto.errors import OFError
-from ofproto.instructions import check_instructions
+from ofproto.instructions import Instructions, check_instructions
 from ofproto.match import Match
 from ofproto.port import OFPP_NONE
 
@@ -58,11 +58,13 @@ class FlowTables:
     def __len__(self) -> int:
         return sum(len(table) for _, table in self.tables())
 
-    def tables(self) -> Iterator[tuple[int, Any]]:
+    def tables(self) -> list[tuple[int, Any]]:
         """(number, Classifier) of tables that were ever used."""
-        for number, table in enumerate(self.xbridge.tables[:N_TABLES]):
-            if table is not None:
-                yield number, table
+        return [
+            (number, table)
+            for number, table in enumerate(self.xbridge.tables)
+            if table is not None and number < N_TABLES
+        ]
 
     def rules(self) -> Iterator[Rule]:
         """All of them, by table."""
@@ -135,10 +137,16 @@ class FlowTables:
         """Check instructions for a flow; the Program that translation runs."""
         context = CheckContext(match, version, table_id, N_TABLES)
         check_instructions(instructions, context)
+        program = getattr(instructions, "program", None)
+        if program is not None:
+            return program
         try:
-            return compile_actions((), instructions)
+            program = compile_actions((), instructions)
         except ValueError as error:
             raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+        if isinstance(instructions, Instructions):
+            instructions.program = program
+        return program
 
     def _modify(self, mod: Any, version: int, now: int) -> None:
         found = self.select(mod.match, mod.table_id, cookie=mod.cookie, cookie_mask=mod.cookie_mask)

@@ -4,6 +4,7 @@ OpenFlow 1.0 has actions only: a list of them is one ApplyActions here.
 Sources: OpenFlow 1.3.5 7.2.4; ovs-actions(7) for the text.
 """
 
+from functools import lru_cache
 from struct import Struct
 
 from .action_base import (
@@ -192,11 +193,36 @@ _TYPES = {
 }
 
 
-def decode_instructions(data: bytes, version: int) -> list[Instruction]:
+class Instructions(list):
+    """Decoded instructions, not to be changed: equal bytes give the same object, so that flows
+    that do the same share it, and `program` (a program.Program, when somebody compiled it)."""
+
+    __slots__ = ("program",)
+
+    def __init__(self, instructions):
+        super().__init__(instructions)
+        self.program = None
+
+
+SHARED_SIZE = 256  # bytes; longer ones are not kept
+
+
+def decode_instructions(data: bytes, version: int) -> Instructions:
     """A run of instructions, in the order they run.  Raises OFError OFPBIC_*, OFPBAC_*.
 
     OpenFlow 1.0: `data` is a list of actions.
     """
+    if len(data) <= SHARED_SIZE:
+        return _shared(bytes(data), version)
+    return Instructions(_decode(data, version))
+
+
+@lru_cache(4096)
+def _shared(data, version):
+    return Instructions(_decode(data, version))
+
+
+def _decode(data, version):
     if version == OF10:
         return _from_actions(data)
     found, at, size = [], 0, len(data)

@@ -49,6 +49,7 @@ class Journal:
     def __init__(self, path: str | None):
         self.path = path
         self.size = 0
+        self.n_records = 0
         self._fd = -1
         self._compacted = 0
         self._broken = False
@@ -69,6 +70,7 @@ class Journal:
         if good:
             for kind, when, payload, end in _records(data, good):
                 good = end
+                self.n_records += 1
                 yield kind, when, payload
         if good < len(data):
             vlog.info(f"{self.path}: {len(data) - good} bytes of another boot, or torn, cut off")
@@ -98,6 +100,7 @@ class Journal:
             self._fail(error)
             return
         self.size += len(record)
+        self.n_records += 1
 
     def _fail(self, error: OSError) -> None:
         """A log that lacks something is worse than none."""
@@ -108,10 +111,11 @@ class Journal:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
-    @property
-    def wants_compaction(self) -> bool:
-        """Whether most of the log is likely to be of no more use."""
-        return self._fd >= 0 and self.size > max(COMPACT_SIZE, self._compacted * COMPACT_GROWTH)
+    def wants_compaction(self, n_needed: int) -> bool:
+        """Whether most of the log is of no more use, `n_needed` records being enough."""
+        if self._fd < 0 or self.size <= max(COMPACT_SIZE, self._compacted * COMPACT_GROWTH):
+            return False
+        return self.n_records > COMPACT_GROWTH * n_needed
 
     def rewrite(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
         """Put a log of these (kind, ms, payload) in the place of the present one, at once."""
@@ -119,10 +123,12 @@ class Journal:
             return
         scratch = f"{self.path}.new"
         try:
+            n_records = 0
             with open(scratch, "wb", opener=_private) as file:
                 file.write(_first_line())
                 for kind, when, payload in records:
                     file.write(_record(kind, payload, when))
+                    n_records += 1
                 size = file.tell()
             os.rename(scratch, self.path)
             os.close(self._fd)
@@ -131,6 +137,7 @@ class Journal:
             self._fail(error)
             return
         self.size = self._compacted = size
+        self.n_records = n_records
 
     def close(self, delete: bool = False) -> None:
         """Stop; `delete`: the bridge is gone, and the flows with it."""

@@ -6,6 +6,7 @@ holds the 16-bit OpenFlow port number.  VLAN fields live in the outer tag's tci,
 means "a tag is present".
 """
 
+from functools import lru_cache
 from struct import Struct
 
 from datapath.flow import KEY_SIZE, MEMBERS
@@ -194,10 +195,8 @@ class Match:
         """Yields (field, value, mask) of what is matched, each slot once, under the field whose
         prerequisites hold (tcp_src or udp_src ...), in encoding order.  VLAN comes as vlan_tci,
         DSCP as nw_tos, registers as reg0 .. reg15."""
-        for field in _CANONICAL:
-            slot = SLOTS[field]
-            raw = self.mask[slot.start : slot.end]
-            if raw == slot.wild or not self.holds(field.prerequisite):
+        for field in _canonical(bytes(self.mask)):
+            if not self.holds(field.prerequisite):
                 continue
             value, mask = self.get(field)
             if mask:
@@ -216,6 +215,12 @@ _ALIASES_OF_A_SLOT = {
     *(f"xreg{i}" for i in range(8)), *(f"xxreg{i}" for i in range(4)),
 }  # fmt: skip
 _CANONICAL = [f for f in FIELDS if f.name not in _ALIASES_OF_A_SLOT]
+
+
+@lru_cache(1024)  # tables have many flows of few masks
+def _canonical(mask: bytes) -> tuple[Field, ...]:
+    """Those whose slots are not all wild in a mask."""
+    return tuple(f for f in _CANONICAL if mask[SLOTS[f].start : SLOTS[f].end] != SLOTS[f].wild)
 
 
 # OXM and NXM

@@ -72,9 +72,9 @@ def test_rewrite(path):
     list(log.replay())
     for number in range(50_000):
         log.append(FLOW_MOD, b"x" * 16, number)
-    assert log.wants_compaction
+    assert log.wants_compaction(10_000) and not log.wants_compaction(20_000)
     log.rewrite([(FLOW_MOD, 7, b"all")])
-    assert not log.wants_compaction
+    assert not log.wants_compaction(0)
     log.append(FLOW_MOD, b"more", 8)
     log.close()
     assert list(Journal(str(path)).replay()) == [(FLOW_MOD, 7, b"all"), (FLOW_MOD, 8, b"more")]
@@ -97,7 +97,7 @@ def test_without_a_path_nothing_is_kept():
     log = Journal(None)
     assert list(log.replay()) == []
     log.append(FLOW_MOD, b"x", 1)
-    assert not log.wants_compaction
+    assert not log.wants_compaction(0)
     log.close(delete=True)
 
 
