@@ -61,7 +61,10 @@ def format_actions(info, names: PortNames = None) -> str:
 
 
 def format_flow(info, more: bool = False, now: int | None = None, names: PortNames = None) -> str:
-    """One line for a FlowInfo; `more`: with its ufid and wildcarded fields.  `now`: ms of CLOCK_MONOTONIC."""
+    """One line for a FlowInfo; `more`: with its ufid and wildcarded fields.
+
+    `now`: ms of CLOCK_MONOTONIC.
+    """
     parts = [f"ufid:{format_ufid(info.ufid)}"] if more else []
     parts += [format_match(info, names, more), format_counters(info, now)]
     parts += ["dp:ovs"] if more else []
