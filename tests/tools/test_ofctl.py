@@ -349,7 +349,7 @@ def test_ports_are_asked_for_only_when_a_name_is_there(small):
         ("actions=load:1->NXM_NX_REG0[]", False, False),
         ("actions=meter:5,1", False, True),
         ("actions=write_actions(1)", False, True),
-        ("actions=clear_actions,1", False, True),
+        ("actions=1,clear_actions", False, True),
         ("actions=goto_table:5", False, False),
         ("reset_counts,actions=1", False, True),
         ("no_packet_counts,actions=1", False, True),
