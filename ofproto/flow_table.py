@@ -36,6 +36,12 @@ IDLE_TIMEOUT, HARD_TIMEOUT, DELETED = range(3)
 OF11 = 2
 
 
+def _overlaps(table: Any, mod: Any) -> bool:
+    """Whether another flow could match what a new one does; the same flow again is no other."""
+    same = table.find_exactly(mod.match, mod.priority)
+    return same is None and table.overlaps(mod.match, mod.priority) is not None
+
+
 class FlowTables:
     """`removed(rule, reason)`: it is out of its table; reason None: nobody is to be told.
 
@@ -105,7 +111,7 @@ class FlowTables:
         table_id = mod.table_id or 0
         program = self._compile(mod.instructions, mod.match, table_id, version)
         table = self.xbridge.table(table_id)
-        if mod.flags & CHECK_OVERLAP and table.overlaps(mod.match, mod.priority):
+        if mod.flags & CHECK_OVERLAP and _overlaps(table, mod):
             raise OFError("OFPFMFC_OVERLAP")
         if len(table) >= MAX_RULES:
             raise OFError("OFPFMFC_TABLE_FULL")

@@ -160,7 +160,7 @@ def meter_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
 
 
 def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    if request.port_no is not None and request.port_no not in ofproto.ports:
+    if request.port_no not in (OFPP_NONE, *ofproto.ports):
         raise OFError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
     peer.reply(request, messages.QueueGetConfigReply(port_no=request.port_no, queues=[]))
 

@@ -97,11 +97,10 @@ def table_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def _ports(ofproto: Any, port_no: int | None) -> list[Any]:
+    """All ports, or one; none where there is none of that number, as Open vSwitch has it."""
     if port_no is None:
         return ofproto.ports_in_order()
-    if port_no not in ofproto.ports:
-        raise OFError("OFPBRC_BAD_PORT", f"port {port_no}")
-    return [ofproto.ports[port_no]]
+    return [ofproto.ports[port_no]] if port_no in ofproto.ports else []
 
 
 def port_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
