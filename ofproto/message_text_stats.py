@@ -195,7 +195,7 @@ def _rate(name, rate):
 
 
 def queue_config(message, style):
-    text = f" port={style.port(message.port_no)}\n"
+    text = f" port={style.port(message.port_no)}\n" if message.queues else ""
     for queue, least, most in sorted(message.queues, key=lambda row: row[0]):
         text += f"queue {queue}:{_rate('min_rate', least)}{_rate('max_rate', most)}\n"
     return text
