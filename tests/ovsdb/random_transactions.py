@@ -253,6 +253,16 @@ def _add_members(draw, made, kind, table):
         made["rows"] = draw(st.lists(rows(table), max_size=2))
 
 
+@st.composite
+def conditions(draw):
+    """New conditions of a monitor, with more than one clause that may hold."""
+    made = {}
+    for table in draw(st.lists(st.sampled_from(["Root", "Child"]), max_size=2, unique=True)):
+        where = draw(st.lists(clauses(table) | st.booleans(), max_size=3))
+        made[table] = [{"where": where}]
+    return made
+
+
 TRANSACTIONS = st.lists(st.lists(operations(), min_size=1, max_size=5), min_size=1, max_size=6)
 VALUE_ERRORS = ("syntax error", "constraint violation", "ovsdb error", "unknown column")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")

@@ -5,8 +5,9 @@ import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from ovsdb_world import Daemon, Local, directory, needs_ovs, select
-from random_transactions import SCHEMA, TABLES, TRANSACTIONS, World
+from hypothesis import strategies as st
+from ovsdb_world import Daemon, Local, RpcError, directory, needs_ovs, select
+from random_transactions import SCHEMA, TABLES, TRANSACTIONS, World, conditions, operations
 
 from ovsdb import files
 
@@ -85,14 +86,43 @@ def reread(path):
     return Local(database)
 
 
+def change_conditions(side, change):
+    """(error or None, updates)"""
+    try:
+        side.watcher.request("monitor_cond_change", ["v2", "v2", side.world.request(change)])
+        error = None
+    except RpcError as failed:
+        error = failed.error["error"]
+    updates = [side.world.answer(params[-1]) for _, params in side.watcher.notifications()]
+    return error, updates
+
+
+ONE_TRANSACTION = st.lists(operations(), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(ONE_TRANSACTION, conditions()), max_size=5))
+def test_conditions_change(sides, steps):
+    """Conditions of a monitor that change between transactions."""
+    ours, theirs, _ = sides
+    for side in (ours, theirs):
+        side.restart()
+    for several, change in steps:
+        assert ours.transact(several) == theirs.transact(several)
+        assert change_conditions(ours, change) == change_conditions(theirs, change)
+    initial = {name: SOME[name][0]["where"] for name in SOME}
+    back = {name: [{"where": where}] for name, where in initial.items()}
+    assert change_conditions(ours, back) == change_conditions(theirs, back)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TRANSACTIONS)
 def test_same_as_ovsdb_server(sides, transactions):
     ours, theirs, path = sides
     ours.restart()
     theirs.restart()
-    for operations in transactions:
-        assert ours.transact(operations) == theirs.transact(operations)
+    for several in transactions:
+        assert ours.transact(several) == theirs.transact(several)
     contents = ours.contents()
     assert contents == theirs.contents()
     again = reread(path).client().transact("Every", *SELECT_ALL)
