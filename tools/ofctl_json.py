@@ -7,6 +7,14 @@ from ofproto.flow_text import FLAGS
 from ofproto.match import Match
 from ofproto.match_text import format_eth, format_terms, split_terms
 from ofproto.message_text import FRAGS
+from ofproto.message_text_stats import (
+    ACTIONS_10,
+    CAPABILITIES,
+    CONFIG_BITS,
+    FEATURE_BITS,
+    STATE_BITS,
+    bit_names,
+)
 
 
 def match_value(match: Match, names=None) -> dict:
@@ -48,11 +56,30 @@ def flow_value(flow: m.FlowStats, stats: bool = True, names=None) -> dict:
     return value
 
 
+def _words(bits, names):
+    """Names of set bits, as a list."""
+    return bit_names(bits, names).split() if bits else []
+
+
+# Members of messages that are bits -> the names of these
+_BITS = {
+    (m.PortDesc, "config"): CONFIG_BITS,
+    (m.PortDesc, "state"): STATE_BITS,
+    **{(m.PortDesc, name): FEATURE_BITS for name in ("curr", "advertised", "supported", "peer")},
+}
+
+
+def _member(value, name):
+    member = getattr(value, name)
+    names = _BITS.get((type(value), name))
+    return _plain(member) if names is None else _words(member, names)
+
+
 def _plain(value):
     """Any value of a message as JSON has it."""
     if is_dataclass(value):
         return {
-            field.name: _plain(getattr(value, field.name))
+            field.name: _member(value, field.name)
             for field in fields(value)
             if field.name not in ("version", "xid", "more", "nxm")
         }
@@ -78,6 +105,9 @@ def reply_value(replies: list):
     value = _plain(replies[0])
     if isinstance(replies[0], m.FeaturesReply):
         value["datapath_id"] = f"{replies[0].datapath_id:016x}"
+        bits = value["capabilities"]
+        value["capabilities"] = [name for bit, name in CAPABILITIES.items() if bits & bit]
+        value["actions"] = _words(value["actions"], ACTIONS_10)
     if isinstance(replies[0], m.GetConfigReply):
         value["frags"] = FRAGS[value.pop("flags") & 3]
     return value

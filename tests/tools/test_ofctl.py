@@ -4,7 +4,9 @@ ones in a thread, on a real socket), its choice of versions and formats, sorting
 import contextlib
 import json
 import random
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,20 +26,25 @@ from pyvs_tools.ofctl_errors import Fatal
 
 
 class SmallSwitch:
-    """A switch of `versions` in a thread, for one connection after the other.
+    """A switch of `versions` in a thread, for one connection after the other, on a unix socket or,
+    with a context for `tls`, on a TCP port of the loopback.
 
     `answer(message)` gives the messages that answer one, or raises OFError.  `patient`: it says
     HELLO only after the other side did.  `slowly`: it writes byte by byte.
     """
 
-    def __init__(self, path, answer, versions=(1, 4), patient=False, slowly=False):
-        self.target = f"unix:{path}"
+    def __init__(self, path, answer, versions=(1, 4), patient=False, slowly=False, tls=None):
         self.seen = []
         self._answer, self._versions = answer, versions
-        self._patient, self._slowly = patient, slowly
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
+        self._patient, self._slowly, self._tls = patient, slowly, tls
+        if tls is None:
+            self.target = f"unix:{path}"
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(path))
+            self._listener.listen()
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.target = f"ssl:127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -48,7 +55,7 @@ class SmallSwitch:
             except OSError:
                 return
             with contextlib.suppress(OSError), sock:
-                self._serve(sock)
+                self._serve(self._tls.wrap_socket(sock, server_side=True) if self._tls else sock)
 
     def _serve(self, sock):
         connection, self._tables = OFConnection(self._versions), False
@@ -307,6 +314,46 @@ def test_random_bytes_instead_of_a_switch(tmp_path):
         listener.close()
         path.unlink()
         assert status == 1 and said.startswith("pyvs-ofctl: ")
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A directory with a key, and a certificate for it that is its own authority."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    directory = tmp_path_factory.mktemp("certificates")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -keyout key -out cert"
+    subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+    return directory
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_tls(small, certificates, tmp_path, monkeypatch, patient):
+    key, cert = str(certificates / "key"), str(certificates / "cert")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    if patient:
+        monkeypatch.setattr(ofctl_session, "HELLO_SECONDS", 0.1)
+    switch = small(tls=context, patient=patient)
+    options = ("-p", key, "-c", cert, "-C", cert)
+    assert "Manufacturer: pyvs" in ours(*options, "dump-desc", switch.target)[1]
+    path = tmp_path / "flows"
+    path.write_text("\n".join(f"tcp,tp_dst={i},actions={i + 1}" for i in range(3000)))
+    assert ours(*options, "add-flows", switch.target, path) == (0, "", "")
+    assert sum(type(each) is m.FlowMod for each in switch.seen) == 3000
+    assert ours(*options, "dump-flows", switch.target)[1].count("cookie=") == len(FLOWS)
+
+
+def test_tls_without_certificates(small, certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "cert", certificates / "key")
+    status, _out, said = ours("show", small(tls=context).target)
+    assert status == 1 and "--private-key" in said
 
 
 # Names of ports
@@ -590,3 +637,18 @@ def test_json_is_one_value(small):
     status, out, _err = ours("-f", "json", "--pretty", "dump-flows", small().target)
     assert status == 0
     assert [flow["cookie"] for flow in json.loads(out)] == [1, 2, 3, 4, 5]
+
+
+def test_json_of_show(small):
+    port = m.PortDesc(1, b"\1\2\3\4\5\6", "eth0", 0x11, 1, 0x840)
+    features = m.FeaturesReply(5, 0, 254, 0, 7, 1 << 11, [port])
+    switch = small(lambda x: [features] if type(x) is m.FeaturesRequest else answer(x))
+    shown = json.loads(ours("-fjson", "show", switch.target)[1])
+    assert shown["datapath_id"] == "0000000000000005"
+    assert shown["capabilities"] == ["FLOW_STATS", "TABLE_STATS", "PORT_STATS"]
+    assert shown["actions"] == ["enqueue"]
+    assert shown["config"] == {"frags": "normal", "miss_send_len": 128}
+    (found,) = shown["ports"]
+    assert (found["name"], found["hw_addr"]) == ("eth0", "01:02:03:04:05:06")
+    assert (found["config"], found["state"]) == (["PORT_DOWN", "NO_FLOOD"], ["LINK_DOWN"])
+    assert found["curr"] == ["10GB-FD", "COPPER"]
