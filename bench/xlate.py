@@ -1,19 +1,27 @@
-"""Lookups, flow-mods and translations per second of the classifier and of translation.
+"""Lookups, flow-mods, translations, upcalls and revalidations per second, each without its peer.
 
-python bench/xlate.py [SECONDS]
+python -m bench xlate [SECONDS]
 """
 
+import os
 import random
+import socket
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
-from datapath import flow
+from datapath import flow, protocol
+from datapath.dpif import Dpif
 from ofproto.classifier import Classifier, Rule
 from ofproto.compile import compile_actions
 from ofproto.fields import BY_NAME
 from ofproto.flows import Flows
 from ofproto.match import Match
+from ofproto.revalidator import Revalidator
+from ofproto.upcall import UpcallHandler
 from ofproto.xbridge import XBridge, XBundle, XPort
 from ofproto.xlate import translate
 
@@ -54,19 +62,137 @@ def random_match(rng):
     return match
 
 
-def world():
-    bridge = XBridge("br0")
-    flows = Flows()
+def world(flows=None, add=None):
+    """A bridge of four ports; `add` makes a datapath port of a name."""
+    flows = Flows() if flows is None else flows
+    bridge = XBridge("br0", flows.generation)
     for number in range(1, 5):
         port, bundle = XPort(f"p{number}", number, number), XBundle(f"p{number}")
         bridge.port_add(port)
         bridge.bundle_set(bundle, [port])
-        flows.port_set(number, port)
+        flows.port_set(add(port.name) if add else number, port)
     return bridge, flows
 
 
-def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 0.5
+def normal(bridge):
+    bridge.table(0).insert(
+        Rule(Match(), 0, program=compile_actions([action("Output", port=NORMAL)]))
+    )
+
+
+def many_subtables(rng, n_rules=10000, n_subtables=50):
+    """Rules under as many masks, most of which a packet misses."""
+    bridge, _ = world()
+    masks = [(32 - i % 10, 16 - i // 10) for i in range(n_subtables)]
+    for number in range(n_rules):
+        bits, port_bits = masks[number % n_subtables]
+        match = Match()
+        match.set("eth_type", 0x0800)
+        match.set("nw_proto", 6)
+        match.set("ip_dst", rng.randrange(1 << 32), (1 << 32) - (1 << (32 - bits)))
+        match.set("tcp_dst", rng.randrange(1 << 16), (1 << 16) - (1 << (16 - port_bits)))
+        program = compile_actions([action("Output", port=2)])
+        bridge.table(0).insert(Rule(match, rng.randrange(1, 1000), program=program))
+    normal(bridge)
+    return bridge
+
+
+class Datapath:
+    """A datapath process with dummy ports, and a socket to inject frames without waiting."""
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        path = Path(self.directory.name) / "datapath.sock"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "datapath.main"],
+            env=os.environ | {"PYVS_RUNDIR": self.directory.name},
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            try:
+                self.dpif = Dpif(str(path))
+                break
+            except OSError:
+                time.sleep(0.01)
+        self.side = socket.socket(socket.AF_UNIX)
+        self.side.connect(str(path))
+        return self
+
+    def inject(self, port, frames):
+        requests = [
+            protocol.encode({"op": "port_inject", "port_no": port}, frame, number + 1)
+            for number, frame in enumerate(frames)
+        ]
+        self.side.sendall(b"".join(requests))
+        answers = bytearray()
+        for _ in requests:
+            while protocol.decode(answers) is None:
+                answers += self.side.recv(1 << 16)
+
+    def __exit__(self, *_):
+        self.side.close()
+        self.dpif.close()
+        self.process.terminate()
+        self.process.wait()
+        self.directory.cleanup()
+
+
+def through_the_ring(n_flows=10000, burst=250):
+    """Upcalls a second of the handler's own time, then revalidation of the flows made so."""
+    with Datapath() as datapath:
+        handler = UpcallHandler()
+        bridge, _ = world(handler, lambda name: datapath.dpif.port_add(name, "dummy"))
+        handler.add_bridge(bridge)
+        datapath.dpif.upcall_register()
+        handler.set_dpif(datapath.dpif)
+        revalidator = Revalidator(handler)
+        revalidator.ready = True
+        normal(bridge)
+        port = bridge.ports[1].odp_port
+        busy = done = 0
+        for start in range(0, n_flows, burst):
+            numbers = range(start, min(start + burst, n_flows))
+            datapath.inject(port, [b"\2\0" + n.to_bytes(4, "big") + FRAME[6:] for n in numbers])
+            wanted = done + len(numbers)
+            while done < wanted:
+                begin = time.perf_counter()
+                n = handler.run(int(time.monotonic() * 1000))
+                busy += time.perf_counter() - begin if n else 0
+                done += n
+        print(f"upcalls                 {done / busy:12,.0f} /s   ({len(handler)} flows)")
+        revalidate(revalidator, "statistics", lambda: None)
+        revalidate(revalidator, "same result", bridge.touch)
+        other = Match()
+        other.set("in_port", 1)
+        program = compile_actions([action("Output", port=3)])
+        bridge.table(0).insert(Rule(other, 5, program=program))
+        revalidate(revalidator, "other actions", bridge.touch)
+        other.set("eth_type", 0x0800)
+        other.set("nw_proto", 6)
+        bridge.table(0).insert(Rule(other, 6, program=program))
+        revalidate(revalidator, "flows deleted", bridge.touch)
+
+
+def revalidate(revalidator, what, change):
+    time.sleep(0.6)
+    n_flows = len(revalidator.flows)
+    change()
+    pieces = []
+    while True:
+        begin = time.perf_counter()
+        more = revalidator.run(int(time.monotonic() * 1000))
+        pieces.append(time.perf_counter() - begin)
+        if not more:
+            break
+    print(
+        f"revalidate, {what:13} {n_flows / sum(pieces):11,.0f} /s"
+        f"   (longest run() {max(pieces) * 1e3:.1f} ms)"
+    )
+
+
+def main(words):
+    """`words`: seconds for each rate."""
+    seconds = float(words[0]) if words else 0.5
     rng = random.Random(1)
     matches = [random_match(rng) for _ in range(20000)]
     table = Classifier()
@@ -87,9 +213,7 @@ def main():
     print(f"flow-mods (delete)      {len(rules) / (time.perf_counter() - start):12,.0f} /s")
 
     bridge, flows = world()
-    bridge.table(0).insert(
-        Rule(Match(), 0, program=compile_actions([action("Output", port=NORMAL)]))
-    )
+    normal(bridge)
     bridge.mac.add(0, bytes.fromhex("00000000000b"), bridge.bundles[1], 0)
     print(f"translate NORMAL        {rate(lambda: translate(bridge, key), seconds):12,.0f} /s")
 
@@ -102,6 +226,13 @@ def main():
     bridge.table(5).insert(Rule(Match(), 1, program=compile_actions([action("Output", port=2)])))
     print(f"translate 6 tables      {rate(lambda: translate(bridge, key), seconds):12,.0f} /s")
 
+    bridge = many_subtables(rng)
+    n_subtables = bridge.table(0).n_subtables
+    print(
+        f"translate 10,000 rules  {rate(lambda: translate(bridge, key), seconds):12,.0f} /s"
+        f"   ({n_subtables} subtables)"
+    )
+
     keys = iter(range(1 << 40))
 
     def new_flow():
@@ -110,11 +241,11 @@ def main():
         flows.miss(bytes(changed[: flow.KEY_DP_SIZE]), 60, 1)
 
     bridge, flows = world()
-    bridge.table(0).insert(
-        Rule(Match(), 0, program=compile_actions([action("Output", port=NORMAL)]))
-    )
+    normal(bridge)
     print(f"misses with a new flow  {rate(new_flow, seconds):12,.0f} /s")
+
+    through_the_ring()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

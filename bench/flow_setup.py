@@ -1,0 +1,115 @@
+"""Flow setup: packets that the datapath has no flow for yet, pyvs beside Open vSwitch.
+
+A sender in one container, a receiver in the other.  Each frame has a destination of its own,
+which floods: it needs an upcall, a translation and a new flow.  Measured in turns: the time of
+a single first packet (with the idle switch that must wake up), and how many a second arrive when
+a window of them is always under way.
+"""
+
+import os
+import socket
+import statistics
+import struct
+import time
+
+from pyroute2 import netns
+
+from bench.peers import ALL, Peer
+
+ROUNDS = 5
+FIRST_PACKETS = 100
+WINDOW = 64
+BURST = 6400
+PEERS = ("pyvs", "ovs")
+ETHERTYPE = 0x88B5  # for local experiments
+PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
+
+
+def raw_socket(container: str) -> socket.socket:
+    """A socket on the container's eth0 that sees all frames of our Ethertype."""
+    netns.pushns(container)
+    try:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
+        made.bind(("eth0", ETHERTYPE))
+        promiscuous = struct.pack("iHH8s", socket.if_nametoindex("eth0"), PACKET_MR_PROMISC, 0, b"")
+        made.setsockopt(263, PACKET_ADD_MEMBERSHIP, promiscuous)
+        made.settimeout(1.0)
+        return made
+    finally:
+        netns.popns()
+
+
+class Traffic:
+    """Frames from one container to the other, no two to the same station."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.sender, self.receiver = raw_socket(peer.a), raw_socket(peer.b)
+        self.number = 0
+        self.lost = 0
+
+    def send(self) -> None:
+        self.number += 1
+        dst = b"\x02\x00" + self.number.to_bytes(4, "big")
+        src = b"\x02\xff\x00\x00\x00\x01"
+        self.sender.send(dst + src + ETHERTYPE.to_bytes(2, "big") + bytes(46))
+
+    def receive(self) -> bool:
+        try:
+            return bool(self.receiver.recv(2048))
+        except TimeoutError:
+            self.lost += 1
+            return False
+
+    def first_packet(self) -> float:
+        """Microseconds, median."""
+        times = []
+        for _ in range(FIRST_PACKETS):
+            time.sleep(0.005)
+            start = time.perf_counter()
+            self.send()
+            if self.receive():
+                times.append(time.perf_counter() - start)
+        return statistics.median(times) * 1e6
+
+    def per_second(self) -> float:
+        """New flows a second with WINDOW of them under way."""
+        start = time.perf_counter()
+        for _ in range(WINDOW):
+            self.send()
+        arrived = 0
+        for number in range(BURST):
+            arrived += self.receive()
+            if number < BURST - WINDOW:
+                self.send()
+        return arrived / (time.perf_counter() - start)
+
+    def close(self) -> None:
+        self.sender.close()
+        self.receiver.close()
+
+
+def main(words: list[str]) -> None:
+    """`words`: names of peers; none means pyvs and ovs."""
+    peers = [ALL[name](name[0] + name[-1]) for name in words or PEERS]
+    peers = [peer for peer in peers if peer.available()]
+    for peer in peers:
+        peer.start()
+    traffic = {peer.name: Traffic(peer) for peer in peers}
+    for title, measure, better in (
+        ("first packet, us", Traffic.first_packet, "less"),
+        (f"new flows a second, {WINDOW} under way", Traffic.per_second, "more"),
+    ):
+        values = {name: [] for name in traffic}
+        for _ in range(ROUNDS):
+            for name, way in traffic.items():
+                values[name].append(measure(way))
+        print(f"{title} ({better} is better)")
+        base = statistics.median(values["ovs"]) if "ovs" in values else None
+        for name, row in values.items():
+            median = statistics.median(row)
+            ratio = f"{median / base:.2f} x ovs" if base else ""
+            print(f"  {name:5} {median:10,.0f}  {ratio}  ({' '.join(f'{v:,.0f}' for v in row)})")
+    print("lost:", ", ".join(f"{name} {way.lost}" for name, way in traffic.items()))
+    print(f"cores: {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
+    for way in traffic.values():
+        way.close()
