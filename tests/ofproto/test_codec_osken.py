@@ -420,7 +420,9 @@ def contains(theirs, ours, where="message"):
         assert ours == theirs, where
 
 
-REPLIES = [case for case in CASES if type(case[0]) in READS]
+REPLIES = [
+    case for case in CASES if type(case[0]) in READS and READS[type(case[0])](case[0], case[1])
+]
 
 
 @pytest.mark.parametrize(
@@ -429,8 +431,6 @@ REPLIES = [case for case in CASES if type(case[0]) in READS]
 )  # fmt: skip
 def test_it_reads(osken, message, version, keywords):
     expected = READS[type(message)](message, version)
-    if expected is None:
-        pytest.skip("not in os-ken")
     answer = osken.ask(parse=message.encode(version, 7, **keywords).hex())
     assert not answer.get("error")
     contains(answer["parsed"], expected)
