@@ -24,8 +24,9 @@ from .action_base import (
 )
 from .errors import OFError
 from .fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field
-from .match import VLAN_CFI, VLAN_VID, oxm_value, value_fits
+from .match import VLAN_CFI, VLAN_VID
 from .match_text import TextError, format_value, parse_eth, parse_int, parse_value
+from .match_wire import oxm_value, value_fits
 
 _REG_LOAD = Struct("!HIQ")
 _REG_MOVE = Struct("!HHH")

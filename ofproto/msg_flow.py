@@ -9,10 +9,10 @@ from struct import Struct
 from .errors import OFError
 from .fields import OFPP_NONE, port_to_32
 from .instructions import decode_instructions, encode_instructions
-from .match import (
+from .match import Match
+from .match_wire import (
     OFP10_MATCH_LEN,
     OFP10_WILDCARDS,
-    Match,
     decode_match,
     encode_match,
     of10_decode,

@@ -6,7 +6,8 @@ from struct import Struct
 from .actions import decode_actions, encode_actions
 from .errors import OFError
 from .fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, port_to_32
-from .match import Match, decode_match, encode_match, oxm_decode, oxm_encode
+from .match import Match
+from .match_wire import decode_match, encode_match, oxm_decode, oxm_encode
 from .msg_base import (
     ANY,
     FROM13,

@@ -8,8 +8,8 @@ from ofproto import messages as m
 from ofproto.fields import BY_NAME
 from ofproto.flow_text import TextError, encode_flow, format_flow, parse_flow, parse_flow_request
 from ofproto.instructions import ClearActions, Meter, WriteActions, WriteMetadata
-from ofproto.match import fits_of10
 from ofproto.match_text import format_match
+from ofproto.match_wire import fits_of10
 from ofproto.message_text import format_message
 
 from .ofctl_errors import Fatal, SwitchError

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from ofproto.errors import OFError
 from ofproto.fields import BY_CODE, BY_NAME, FIELDS, FRAG_NAMES, OXM_OF, UNSUPPORTED, port_to_32
-from ofproto.match import (
-    Match,
+from ofproto.match import Match, Shape
+from ofproto.match_text import format_match, parse_match
+from ofproto.match_wire import (
     decode_match,
     encode_match,
     of10_decode,
@@ -17,7 +18,6 @@ from ofproto.match import (
     oxm_encode,
     value_fits,
 )
-from ofproto.match_text import format_match, parse_match
 
 # OpenFlow 1.3.5 table 12: number, bits, whether it may be masked.  Those that Open vSwitch does
 # not have either are in fields.UNSUPPORTED.
@@ -214,6 +214,9 @@ def matches(draw):
 def test_random_matches(match):
     """By OXM, NXM and text and back; what OpenFlow 1.0 can say of it."""
     match.normalize()
+    # What is kept for a shape is what would be worked out for this match.
+    assert match.shape().rows == Shape(match).rows
+    assert list(match.fields()) == [(row[0], *match.get(row[0])) for row in Shape(match).rows]
     if match.get("vlan_tci") == (0, 0xFFFF):
         match.set("vlan_tci", 0, 0x1FFF)  # OXM's way to say that there is no tag
     assert decode_match(encode_match(match, 4))[0] == match

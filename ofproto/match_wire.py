@@ -1,0 +1,395 @@
+"""A Match on the wire: OXM of OpenFlow 1.2 and later, NXM, and struct ofp_match of 1.0."""
+
+from struct import Struct
+
+from . import fields
+from .errors import OFError
+from .fields import BY_NAME, FIELDS, Field, port_from_32, port_to_32
+from .match import OFP_VLAN_NONE, SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
+
+_U32 = Struct("!I")
+_ZEROS = [bytes(n) for n in range(17)]
+_VLAN_TCI, _VLAN_VID, _VLAN_PCP, _TUN_FLAGS, _PACKET_TYPE = (
+    BY_NAME[name] for name in ("vlan_tci", "vlan_vid", "vlan_pcp", "tun_flags", "packet_type")
+)
+_IN_PORT, _IP_DSCP = BY_NAME["in_port_oxm"], BY_NAME["ip_dscp"]
+_COOKIE_CODE = 0x0001 << 16 | 30 << 9  # NXM_NX_COOKIE, which is no field of packets
+
+
+# OXM and NXM
+
+
+def _entries():
+    """Header (an int; 64 bits for experimenters) -> (field, its prerequisite, place, decode): an
+    exact value with a place, (start, end, mask bytes), is copied there; else
+    decode(match, field, has_mask, data, position) takes it."""
+    table = {}
+    for field in FIELDS:
+        slot = SLOTS[field]
+        plain = (
+            slot.whole
+            and field.n_bytes == slot.end - slot.start
+            and field.mask == slot.ones
+            and field.text != "port"
+            and field is not _PACKET_TYPE
+        )
+        place = (slot.start, slot.end, b"\xff" * field.n_bytes) if plain else None
+        masked = _copy_masked if plain and field.maskable else _decode_one
+        for header in field.headers:
+            codes = [int.from_bytes(header.encode(has_mask), "big") for has_mask in (False, True)]
+            table[codes[0]] = (field, field.prerequisite, place, _decode_one)
+            table[codes[1]] = (field, field.prerequisite, None, masked)
+    return table
+
+
+def oxm_decode(data: bytes, strict: bool = True, cookie: list | None = None) -> Match:
+    """The match of a run of OXM or NXM TLVs.  Raises OFError (OFPBMC_*).  With strict=False
+    unknown fields are skipped; a field of another length than ours is unknown.  A NXM_NX_COOKIE
+    is appended to `cookie` as (value, mask)."""
+    match = Match()
+    key, mask = match.key, match.mask
+    entries = _ENTRIES
+    for code, position, end in _tlvs(data):
+        entry = entries.get(code)
+        if entry is None:
+            _unknown(code, data[position:end], strict, cookie)
+            continue
+        field, need, place, decode = entry
+        if place is None:
+            decode(match, field, end - position > field.n_bytes, data, position)
+            continue
+        if need is not None and not match.holds(need):
+            raise OFError("OFPBMC_BAD_PREREQ", field.name)
+        start, stop, ones = place
+        if mask[start:stop] != _ZEROS[stop - start]:
+            raise OFError("OFPBMC_DUP_FIELD", field.name)
+        key[start:stop] = data[position:end]
+        mask[start:stop] = ones
+    return match
+
+
+def _tlvs(data):
+    """Yields (header, where the value starts, where the TLV ends)."""
+    position, size = 0, len(data)
+    while position < size:
+        if size - position < 4:
+            raise OFError("OFPBMC_BAD_LEN", "truncated OXM header")
+        code = _U32.unpack_from(data, position)[0]
+        end = position + 4 + (code & 0xFF)
+        if end > size:
+            raise OFError("OFPBMC_BAD_LEN", "OXM longer than its match")
+        position += 4
+        if code >> 16 == fields.EXPERIMENTER_CLASS:
+            if end - position < 4:
+                raise OFError("OFPBMC_BAD_LEN", "truncated experimenter OXM")
+            code = code << 32 | _U32.unpack_from(data, position)[0]
+            position += 4
+        yield code, position, end
+        position = end
+
+
+def _copy_masked(match, field, _has_mask, data, position):
+    """Value and mask whose bytes are those of the key."""
+    width = field.n_bytes
+    middle = position + width
+    value, care = data[position:middle], data[middle : middle + width]
+    number = int.from_bytes(care, "big")
+    if int.from_bytes(value, "big") & ~number:
+        raise OFError("OFPBMC_BAD_WILDCARDS", field.name)
+    if not number:
+        return  # an all-zero mask says nothing
+    if not match.holds(field.prerequisite):
+        raise OFError("OFPBMC_BAD_PREREQ", field.name)
+    slot = SLOTS[field]
+    if match.mask[slot.start : slot.end] != slot.wild:
+        raise OFError("OFPBMC_DUP_FIELD", field.name)
+    match.key[slot.start : slot.end] = value
+    match.mask[slot.start : slot.end] = care
+
+
+def _unknown(code, body, strict, cookie):
+    if cookie is not None and code & ~0x1FF == _COOKIE_CODE and len(body) in (8, 16):
+        full = (1 << 64) - 1
+        wide = len(body) == 16
+        cookie.append(
+            (int.from_bytes(body[:8], "big"), int.from_bytes(body[8:], "big") if wide else full)
+        )
+        if cookie[-1][0] & ~cookie[-1][1]:
+            raise OFError("OFPBMC_BAD_WILDCARDS", "cookie")
+        return
+    if strict:
+        raise OFError("OFPBMC_BAD_FIELD", f"OXM header {code:#x}")
+
+
+def _decode_one(match, field, has_mask, data, position):
+    value, care = oxm_value(field, has_mask, data, position)
+    if care == 0:
+        return  # an all-zero mask says nothing
+    if not match.holds(field.prerequisite):
+        raise OFError("OFPBMC_BAD_PREREQ", field.name)
+    if not match.is_wild(field):
+        raise OFError("OFPBMC_DUP_FIELD", field.name)
+    match.set(field, value, care)
+
+
+def oxm_value(field: Field, has_mask: bool, data: bytes, position: int) -> tuple[int, int]:
+    """(value, mask) behind an OXM header, checked; ports as 16-bit numbers."""
+    width = field.n_bytes
+    value = int.from_bytes(data[position : position + width], "big")
+    care = field.mask
+    if has_mask:
+        wire = int.from_bytes(data[position + width : position + 2 * width], "big")
+        if value & ~wire:
+            raise OFError("OFPBMC_BAD_WILDCARDS", field.name)
+        care &= wire
+        if not field.maskable and care not in (0, field.mask):
+            raise OFError("OFPBMC_BAD_MASK", field.name)
+    if field.text == "port" and width == 4:
+        value = port_from_32(value)
+        if value is None:
+            raise OFError("OFPBMC_BAD_VALUE", field.name)
+    elif not value_fits(field, value):
+        raise OFError("OFPBMC_BAD_VALUE", field.name)
+    return value, care
+
+
+_ENTRIES = _entries()
+
+
+def value_fits(field: Field, value: int) -> bool:
+    """Whether a field may have this value."""
+    return not value & ~field.mask and not (field.name == "arp_op" and value > 0xFF)
+
+
+def oxm_encode(match: Match, version: int, cookie: tuple[int, int] | None = None) -> bytes:
+    """The match as TLVs: NXM below version 3 (OpenFlow 1.2), else OXM.  `cookie`, for NXM
+    requests, is (value, mask)."""
+    shape, key = match.shape(), match.key
+    steps = shape.steps.get(version)
+    if steps is None:
+        steps = shape.steps[version] = [_step(row, version) for row in shape.rows]
+    out = []
+    for head, start, end, tail, put in steps:
+        if put is None:
+            out += (head, key[start:end], tail)
+        else:
+            put(out, int.from_bytes(key[start:end], "big"))
+    if cookie is not None and cookie[1]:
+        out.append((_COOKIE_CODE | 0x110).to_bytes(4, "big"))
+        out += (cookie[0].to_bytes(8, "big"), cookie[1].to_bytes(8, "big"))
+    return b"".join(out)
+
+
+def _step(row, version):
+    """How one field of a shape is encoded: (header, start, end, mask, None) where the key's bytes
+    are the value's, else (None, start, end, None, put), put(out, the bytes' number)."""
+    field, start, end, shift, bits, mask = row
+    put_value = _SPECIAL.get(field) if version >= 3 else None
+    if put_value is None:
+        head, exact = _head(field, version, mask)
+        if head is not None and shift == 0 and bits == (1 << 8 * field.n_bytes) - 1:
+            tail = b"" if exact else mask.to_bytes(field.n_bytes, "big")
+            return head, end - field.n_bytes, end, tail, None
+        put_value = _put_plain
+
+    def put(out, number):
+        put_value(out, version, field, number >> shift & bits, mask)
+
+    return None, start, end, None, put
+
+
+def _put_plain(out, version, field, value, mask):
+    _put(out, field, version, value, mask)
+
+
+def _put_port(out, version, field, value, mask):
+    _put(out, _IN_PORT, version, value, 0xFFFFFFFF)
+
+
+def _put_tos(out, version, field, value, mask):
+    if mask & 0xFC:
+        _put(out, _IP_DSCP, version, value >> 2, 0x3F)
+
+
+def _put_vlan(out, version, field, value, mask):
+    vid_mask = mask & (VLAN_CFI | VLAN_VID)
+    if mask == 0xFFFF and value == 0:
+        _put(out, _VLAN_VID, version, 0, VLAN_CFI | VLAN_VID)
+    elif mask & VLAN_PCP == 0:
+        _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
+    elif mask & VLAN_PCP == VLAN_PCP and value & vid_mask & VLAN_CFI:
+        _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
+        _put(out, _VLAN_PCP, version, value >> 13, 7)
+    else:  # no OXM says this; NXM's field may stand in any match
+        _put(out, _VLAN_TCI, version, value, mask)
+
+
+# What OXM says with other fields than NXM and the flow key
+_SPECIAL = {
+    BY_NAME["in_port"]: _put_port,
+    BY_NAME["nw_tos"]: _put_tos,
+    _VLAN_TCI: _put_vlan,
+}
+
+
+def _head(field, version, mask):
+    """The header of a field with this mask, and whether it is without one."""
+    exact = mask == field.mask or (field.text == "port" and mask >= 0xFFFF)
+    if field is _TUN_FLAGS:  # the field has more bits than are matched
+        exact = False
+    return field.oxm(version, not exact), exact
+
+
+def _put(out, field, version, value, mask):
+    head, exact = _head(field, version, mask)
+    if head is None:
+        return
+    if field.text == "port" and field.n_bytes == 4:
+        value = port_to_32(value)
+    out += (head, value.to_bytes(field.n_bytes, "big"))
+    if not exact:
+        out.append(mask.to_bytes(field.n_bytes, "big"))
+
+
+_OXM_MATCH = Struct("!HH")
+
+
+def decode_match(data: bytes, position: int = 0, strict: bool = True) -> tuple[Match, int]:
+    """struct ofp_match of OpenFlow 1.2 and later at `position`: the match, and the position
+    behind its padding.  OFPMT_STANDARD (1.1) is refused."""
+    if len(data) - position < 8:
+        raise OFError("OFPBMC_BAD_LEN", "truncated match")
+    kind, length = _OXM_MATCH.unpack_from(data, position)
+    if kind != 1:
+        raise OFError("OFPBMC_BAD_TYPE", f"match type {kind}")
+    end = position + (length + 7) // 8 * 8
+    if length < 4 or end > len(data):
+        raise OFError("OFPBMC_BAD_LEN", "match length")
+    return oxm_decode(data[position + 4 : position + length], strict), end
+
+
+def encode_match(match: Match, version: int) -> bytes:
+    """struct ofp_match of OpenFlow 1.2 and later, padded to 8 bytes."""
+    body = oxm_encode(match, version)
+    length = 4 + len(body)
+    return _OXM_MATCH.pack(1, length) + body + bytes(-length % 8)
+
+
+# OpenFlow 1.0
+
+_OFP10 = Struct("!IH6s6sHBxHBBxxIIHH")
+OFP10_MATCH_LEN = _OFP10.size
+(
+    _W_IN_PORT,
+    _W_DL_VLAN,
+    _W_DL_SRC,
+    _W_DL_DST,
+    _W_DL_TYPE,
+    _W_NW_PROTO,
+    _W_TP_SRC,
+    _W_TP_DST,
+) = (1 << i for i in range(8))
+_W_NW_SRC_SHIFT, _W_NW_DST_SHIFT = 8, 14
+_W_PCP, _W_TOS = 1 << 20, 1 << 21
+OFP10_WILDCARDS = _W_ALL = (1 << 22) - 1
+
+
+def of10_decode(data: bytes, position: int = 0) -> Match:
+    """struct ofp_match of OpenFlow 1.0.  As the specification's errata say, fields without their
+    prerequisites are ignored."""
+    (wild, in_port, dl_src, dl_dst, dl_vlan, pcp, dl_type, tos, proto, src, dst, tp_src, tp_dst) = (
+        _OFP10.unpack_from(data, position)
+    )
+    match = Match()
+    put = match.set
+    if not wild & _W_IN_PORT:
+        put("in_port", in_port)
+    if not wild & _W_DL_SRC:
+        put("eth_src", int.from_bytes(dl_src, "big"))
+    if not wild & _W_DL_DST:
+        put("eth_dst", int.from_bytes(dl_dst, "big"))
+    if not wild & _W_DL_VLAN:
+        put("dl_vlan", dl_vlan)
+    if not wild & _W_PCP and (wild & _W_DL_VLAN or dl_vlan != OFP_VLAN_NONE):
+        put("dl_vlan_pcp", pcp & 7)
+    if wild & _W_DL_TYPE:
+        return match
+    put("eth_type", dl_type)
+    if not wild & _W_NW_PROTO:
+        put("nw_proto", proto)
+    if not wild & _W_TOS:
+        put("nw_tos", tos)
+    for name, address, shift in (
+        ("ip_src", src, _W_NW_SRC_SHIFT),
+        ("ip_dst", dst, _W_NW_DST_SHIFT),
+    ):
+        ignored = wild >> shift & 0x3F
+        if ignored < 32:
+            put(name, address, 0xFFFFFFFF & ~((1 << ignored) - 1))
+    if not wild & _W_TP_SRC:
+        put("tcp_src", tp_src)
+    if not wild & _W_TP_DST:
+        put("tcp_dst", tp_dst)
+    match.normalize()
+    return match
+
+
+_W_NOTHING = (
+    _W_ALL & ~(0x3F << _W_NW_SRC_SHIFT | 0x3F << _W_NW_DST_SHIFT)
+    | 32 << _W_NW_SRC_SHIFT
+    | 32 << _W_NW_DST_SHIFT
+)
+_NOTHING_10 = dict.fromkeys(
+    ("in_port", "dl_src", "dl_dst", "dl_vlan", "pcp", "dl_type", "nw_tos", "nw_proto", "nw_src",
+     "nw_dst", "tp_src", "tp_dst"), 0)  # fmt: skip
+_BITS_10 = {"in_port": _W_IN_PORT, "dl_src": _W_DL_SRC, "dl_dst": _W_DL_DST, "dl_type": _W_DL_TYPE,
+            "nw_proto": _W_NW_PROTO, "nw_tos": _W_TOS, "tp_src": _W_TP_SRC,
+            "tp_dst": _W_TP_DST}  # fmt: skip
+
+
+def of10_encode(match: Match) -> bytes:
+    """struct ofp_match of OpenFlow 1.0; what it cannot say is left out (see `fits_of10`)."""
+    wild, say = _W_NOTHING, dict(_NOTHING_10)
+    for field, value, mask in match.fields():
+        name = field.of10
+        if field is _VLAN_TCI:
+            wild = _vlan_to_10(say, wild, value, mask)
+        elif name in ("nw_src", "nw_dst"):
+            shift = _W_NW_SRC_SHIFT if name == "nw_src" else _W_NW_DST_SHIFT
+            prefix = _cidr(mask)
+            if prefix is not None:
+                wild = wild & ~(0x3F << shift) | (32 - prefix) << shift
+                say[name] = value
+        elif name is not None and mask == field.mask:
+            wild &= ~_BITS_10[name]
+            say[name] = value
+    return _OFP10.pack(
+        wild, say["in_port"], say["dl_src"].to_bytes(6, "big"), say["dl_dst"].to_bytes(6, "big"),
+        say["dl_vlan"], say["pcp"], say["dl_type"], say["nw_tos"], say["nw_proto"],
+        say["nw_src"], say["nw_dst"], say["tp_src"], say["tp_dst"])  # fmt: skip
+
+
+def _vlan_to_10(say, wild, value, mask):
+    if not mask & VLAN_CFI:
+        return wild
+    if not value & VLAN_CFI:
+        say["dl_vlan"] = OFP_VLAN_NONE
+        return wild & ~_W_DL_VLAN
+    if mask & VLAN_VID == VLAN_VID:
+        say["dl_vlan"] = value & VLAN_VID
+        wild &= ~_W_DL_VLAN
+    if mask & VLAN_PCP == VLAN_PCP:
+        say["pcp"] = value >> 13
+        wild &= ~_W_PCP
+    return wild
+
+
+def _cidr(mask: int) -> int | None:
+    """The prefix length of a 32-bit mask, or None."""
+    inverse = ~mask & 0xFFFFFFFF
+    return None if inverse & (inverse + 1) else 32 - inverse.bit_length()
+
+
+def fits_of10(match: Match) -> bool:
+    """Whether OpenFlow 1.0 can say this match exactly."""
+    return of10_decode(of10_encode(match)) == match
