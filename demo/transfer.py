@@ -7,6 +7,7 @@ Each block begins with its number, so that a lost, doubled or reordered piece is
 are compared whole, as a digest would take more time than the switch.
 """
 
+import signal
 import socket
 import sys
 import time
@@ -39,11 +40,13 @@ def receive(port: int) -> None:
 
 
 def send(host: str, port: int, seconds: float) -> None:
-    """Send for some seconds as fast as the other side takes it."""
+    """Send for some seconds, or until SIGINT, as fast as the other side takes it."""
     block, number, shown = new_block(), 0, 0
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     with socket.create_connection((host, port), timeout=30) as connection:
         start = mark = time.monotonic()
-        while (now := time.monotonic()) < start + seconds:
+        while (now := time.monotonic()) < start + seconds and not interrupts:
             set_number(block, number)
             connection.sendall(block)
             number += 1

@@ -1,0 +1,183 @@
+"""Daemons are killed at random moments, again and again, while the switch is used.
+
+Traffic of known flows never stops; what a command reported as done is there afterwards, and
+ports keep their numbers.
+"""
+
+import contextlib
+import itertools
+import json
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.daemons import DATAPATH, OVSDB_SERVER, ROOT, VSWITCHD, CommandFailed, wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ROUNDS = 4
+
+
+class Transfer:
+    """A TCP transfer from one container to another, compared to the last byte."""
+
+    def __init__(self, sender, receiver, port=5001, seconds=3600):
+        self._receiver = receiver.popen(
+            *(sys.executable, "-m", "demo.transfer", "receive", str(port)),
+            **{"cwd": ROOT, "stdout": subprocess.PIPE, "text": True},
+        )
+        wait_until(lambda: f":{port}" in receiver.run("ss", "-Hltn"), what="the receiver")
+        address = receiver.address.split("/")[0]
+        self._sender = sender.popen(
+            *(sys.executable, "-u", "-m", "demo.transfer", "send", address, str(port)),
+            *(str(seconds),),
+            **{"cwd": ROOT, "stdout": subprocess.PIPE, "text": True},
+        )
+        assert "Gbit/s" in self._sender.stdout.readline()
+
+    def stop(self):
+        """Ends it; returns the rates of all half seconds."""
+        self._sender.send_signal(2)
+        sent, _ = self._sender.communicate(timeout=20)
+        received, _ = self._receiver.communicate(timeout=20)
+        assert received.startswith(sent.splitlines()[-1]), (sent, received)
+        assert "all of them right" in received
+        return [float(rate) for rate in re.findall(r"([0-9.]+) Gbit/s", sent)]
+
+
+class Pinger:
+    """ping all the time; stop() gives (sent, lost)."""
+
+    def __init__(self, container, address):
+        self._child = container.popen(
+            *("ping", "-n", "-q", "-i0.02", "-W1", address), stdout=subprocess.PIPE, text=True
+        )
+
+    def stop(self):
+        time.sleep(0.5)
+        self._child.send_signal(2)
+        out, _ = self._child.communicate(timeout=10)
+        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", out).groups()
+        return int(sent), int(sent) - int(received)
+
+
+class User(threading.Thread):
+    """Adds ports and flows without a pause, and remembers what was reported as done."""
+
+    def __init__(self, switch):
+        super().__init__()
+        self.switch = switch
+        self.ports, self.flows = {}, set()
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        for number in itertools.count(1):
+            if self.over.is_set():
+                return
+            with contextlib.suppress(CommandFailed, subprocess.TimeoutExpired):
+                self.add_port(f"d{number}")
+            with contextlib.suppress(CommandFailed, subprocess.TimeoutExpired):
+                match = f"priority={number},tcp,tp_dst={number}"
+                self.switch.ofctl("add-flow", "br0", f"{match},actions=drop")
+                self.flows.add(number)
+
+    def add_port(self, name):
+        settings = ("--", "set", "Interface", name, "type=dummy")
+        self.switch.vsctl("--may-exist", "add-port", "br0", name, *settings)
+        self.ports[name] = None
+        self.ports[name] = int(self.switch.get("Interface", name, "ofport"))
+
+    def stop(self):
+        self.over.set()
+        self.join()
+
+
+def ofports(switch):
+    table = json.loads(switch.vsctl("-f", "json", "--columns=name,ofport", "list", "Interface"))
+    return dict(table["data"])
+
+
+def flows(switch):
+    return {int(n) for n in re.findall(r"tp_dst=(\d+)", switch.ofctl("dump-flows", "br0"))}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(VSWITCHD,), (OVSDB_SERVER,), (OVSDB_SERVER, VSWITCHD)],
+    ids=lambda names: "+".join(names),
+)
+def test_killed_again_and_again_while_it_is_used(switch, names):
+    switch.allow("connection (attempt )?(failed|dropped)|db.sock")
+    switch.allow("transaction|status failed")  # of a server that was killed
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    two = switch.container("c2", "10.0.0.2/24", "br0")
+    assert one.ping("10.0.0.2") == 3
+    rng = random.Random("+".join(names))
+    transfer, pinger, user = Transfer(one, two), Pinger(one, "10.0.0.2"), User(switch)
+    try:
+        for _ in range(ROUNDS):
+            time.sleep(rng.uniform(0.3, 1.5))
+            switch.restart(*names)
+    finally:
+        user.stop()
+        sent, lost = pinger.stop()
+    rates = transfer.stop()
+    assert sent > 50 and lost == 0
+    assert rates and 0 not in rates
+    wait_until(lambda: -1 not in ofports(switch).values(), what="all ports")
+    there = ofports(switch)
+    assert there["br0"] == 65534 and there["c1"] == 1 and there["c2"] == 2
+    assert user.ports.keys() <= there.keys()
+    assert len(set(there.values())) == len(there)
+    known = {name: number for name, number in user.ports.items() if number and number > 0}
+    assert known and {name: there[name] for name in known} == known
+    assert user.flows and user.flows <= flows(switch)
+    third = switch.container("c3", "10.0.0.3/24", "br0")
+    assert third.ping("10.0.0.1") == 3
+
+
+def test_datapath_killed_under_traffic(switch):
+    """Nothing passes without it; a new one is filled, and the same connection goes on."""
+    switch.allow("datapath")
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    two = switch.container("c2", "10.0.0.2/24", "br0")
+    switch.ofctl("add-flow", "br0", "priority=7,tcp,tp_dst=81,actions=drop")
+    before = ofports(switch)
+    assert one.ping("10.0.0.2") == 3
+    transfer = Transfer(one, two)
+    switch.kill(DATAPATH)
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, seconds=20, what="traffic")
+    assert ofports(switch) == before
+    assert flows(switch) == {81}
+    wait_until(lambda: -1 not in ofports(switch).values(), what="all ports")
+    time.sleep(1.5)  # retransmission
+    transfer.stop()
+
+
+def test_a_killed_database_server_leaves_the_switch_as_it_is(switch):
+    """While it is away: flows and new packets are handled; a change of then is made up for."""
+    switch.allow("connection (attempt )?(failed|dropped)|db.sock")
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    two = switch.container("c2", "10.0.0.2/24", "br0")
+    switch.allow("could not open network device c2")
+    switch.kill(OVSDB_SERVER)
+    assert one.ping("10.0.0.2") == 3
+    switch.ofctl("add-flow", "br0", "priority=7,icmp,actions=drop")
+    assert one.ping("10.0.0.2", count=1) == 0
+    switch.ofctl("del-flows", "br0", "icmp")
+    two.disconnect()
+    two.connect()
+    two.run("ip", "neighbour", "flush", "dev", "eth0")
+    one.run("ip", "neighbour", "flush", "dev", "eth0")
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, what="the new device")
+    switch.start_ovsdb_server()
+    wait_until(lambda: ofports(switch) == {"br0": 65534, "c1": 1, "c2": 2}, what="status")
