@@ -47,10 +47,14 @@ usage: {program} [OPTIONS] start|stop|restart|status|version
 
 Commands:
   start      make the database if there is none, start what does not run yet
-  stop       end the daemons
-  restart    stop and start; the datapath goes on meanwhile, and with it the traffic
+  stop       end the daemons; internal ports and OpenFlow flows go with them, the
+             configuration in the database stays
+  restart    stop and start; flows stay, and traffic goes on, as the datapath is left
+             running (but with --datapath: see below)
   status     say which daemons run; exit with 1 unless all do
   version    versions of the daemons
+
+A daemon that crashes or is killed is started again by its monitor, with its flows.
 
 Options:
   --rundir=DIR          sockets and pid files (default: {rundir})
@@ -68,7 +72,8 @@ Options:
                         start without ports that have other_config:transient=true
   --no-ovsdb-server, --no-datapath, --no-vswitchd
                         leave this daemon alone
-  --datapath            restart the datapath as well
+  --datapath            restart the datapath as well: traffic stops for a moment, flows
+                        stay, internal ports are made anew and lose their addresses
   --no-monitor          do not restart daemons that crash
   -h, --help  -V, --version
 """
@@ -405,24 +410,52 @@ def _wait_for_end(pid, seconds):
         os.close(fd)
 
 
-def _ask_to_exit(name):
+def _ask_to_exit(name, *arguments):
     with contextlib.suppress(appctl.Fatal, appctl.ServerError, OSError):
         # The alarm guards against a daemon that hangs: it neither answers nor closes.
         client = appctl.connect(appctl.find_socket(name))
         client.sock.settimeout(_STOP_SECONDS)
-        appctl.transact(client, "exit", [])
+        appctl.transact(client, "exit", arguments)
         client.close()
 
 
-def _stop(name):
+def _command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _monitor_of(pid):
+    """The process that would start a daemon again, or None."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+    return parent if _command_line(parent) == _command_line(pid) != b"" else None
+
+
+def _kill(pid, number):
+    """Sends a signal; with SIGKILL, the monitor must not see its daemon die."""
+    targets = [pid]
+    if number == signal.SIGKILL and (monitor := _monitor_of(pid)):
+        targets.insert(0, monitor)
+    for each in targets:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, number)
+
+
+def _stop(name, *arguments):
     """Ends a daemon: by its exit command, else by signals.  Its monitor ends with it."""
     pid = running(name)
     if pid is None:
         return
-    _ask_to_exit(name)
+    _ask_to_exit(name, *arguments)
     for number in (0, signal.SIGTERM, signal.SIGKILL):
         if number and running(name) == pid:
-            os.kill(pid, number)
+            _kill(pid, number)
         if _wait_for_end(pid, _STOP_SECONDS):
             print(f"{name} (pid {pid}) has ended")
             return
@@ -430,9 +463,11 @@ def _stop(name):
 
 
 def run_stop(options):
+    # Where the datapath goes on without vswitchd, it keeps what it has.
+    arguments = {} if DATAPATH in options.skip else {VSWITCHD: ["--cleanup"]}
     for name in (VSWITCHD, DATAPATH, OVSDB_SERVER):
         if name not in options.skip:
-            _stop(name)
+            _stop(name, *arguments.get(name, ()))
     return 0
 
 

@@ -1,0 +1,208 @@
+"""pyvs-ctl starts, stops and restarts the switch; ovs' daemon options."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.daemons import BIN, DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, Namespace, wait_until
+from tests.system.test_crashes import Pinger
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def ctl(switch_daemons):
+    """Runs pyvs-ctl; `ctl.switch` is a daemons.Switch without daemons of its own."""
+    switch = switch_daemons
+    switch.host = Namespace()
+
+    def run(*words, check=True):
+        return switch.command("pyvs-ctl", f"--rundir={switch.directory}", *words, check=check)
+
+    run.switch = switch
+    yield run
+    for name in DAEMONS:
+        for pid in processes(switch, name):
+            os.kill(pid, signal.SIGKILL)
+
+
+def processes(switch, name):
+    """Ids of all processes of a daemon in this run directory, monitors too."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        of_ours = f"--rundir={switch.directory}".encode() in words
+        if of_ours and state != "Z" and any(word.endswith(name.encode()) for word in words[:2]):
+            found.append(int(path.parent.name))
+    return found
+
+
+def pids(text):
+    return dict(re.findall(r"^(\S+) is running with pid (\d+)$", text, re.MULTILINE))
+
+
+def test_start_is_idempotent_and_tells_where(ctl):
+    first = ctl("start")
+    assert pids(first).keys() == set(DAEMONS)
+    assert f"unix:{ctl.switch.directory}/db.sock" in first
+    assert ctl("start") == first
+    assert pids(ctl("status")) == pids(first)
+    ctl.switch.vsctl("add-br", "br0")
+    for path in ctl.switch.directory.iterdir():
+        mode = path.stat().st_mode
+        if stat.S_ISSOCK(mode):
+            assert mode & 0o077 == 0, path
+    assert {path.name for path in ctl.switch.directory.glob("*.sock")} == {
+        "db.sock", "datapath.sock"
+    }  # fmt: skip
+
+
+def test_stop_leaves_nothing_and_is_idempotent(ctl):
+    ctl("start")
+    switch = ctl.switch
+    switch.vsctl("add-br", "br0")
+    switch.ofctl("add-flow", "br0", "tcp,actions=drop")
+    assert "has ended" in ctl("stop")
+    assert ctl("stop") == ""
+    for name in DAEMONS:
+        wait_until(lambda name=name: not processes(switch, name), what=f"the end of {name}")
+    left = {path.name for path in switch.directory.iterdir() if not path.name.startswith(".")}
+    assert left == {"conf.db", "system-id.conf", *(f"{name}.log" for name in DAEMONS)}
+    assert "br0" not in switch.host.run("ip", "-br", "link")
+    out = ctl("status", check=False)
+    assert out.count("is not running") == 3
+    ctl("start")
+    assert switch.vsctl("list-br") == "br0\n"
+    assert "tcp" not in switch.ofctl("dump-flows", "br0")
+
+
+def test_restart_keeps_flows_numbers_and_traffic(ctl):
+    ctl("start")
+    switch = ctl.switch
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    switch.container("c2", "10.0.0.2/24", "br0")
+    switch.ofctl("add-flow", "br0", "priority=7,tcp,actions=drop")
+    switch.host.run("ip", "address", "add", "10.0.0.9/24", "dev", "br0")
+    assert one.ping("10.0.0.2") == 3
+    before = pids(ctl("status"))
+    pinger = Pinger(one, "10.0.0.2")
+    time.sleep(0.3)
+    after = pids(ctl("restart"))
+    sent, lost = pinger.stop()
+    assert sent > 10 and lost == 0
+    assert after[DATAPATH] == before[DATAPATH]
+    assert after[VSWITCHD] != before[VSWITCHD] and after[OVSDB_SERVER] != before[OVSDB_SERVER]
+    assert "priority=7,tcp actions=drop" in switch.ofctl("--no-stats", "dump-flows", "br0")
+    assert "10.0.0.9" in switch.host.run("ip", "-br", "address")
+    assert switch.get("Interface", "c2", "ofport") == "2"
+    after = pids(ctl("--datapath", "restart"))
+    assert after[DATAPATH] != before[DATAPATH]
+    assert "priority=7,tcp actions=drop" in switch.ofctl("--no-stats", "dump-flows", "br0")
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, what="traffic")
+    assert switch.get("Interface", "c2", "ofport") == "2"
+
+
+def test_monitors_bring_killed_daemons_back(ctl):
+    switch = ctl.switch
+    switch.allow(r"restarting|again in|datapath|db\.sock")
+    ctl("start")
+    switch.vsctl("add-br", "br0")
+    before = pids(ctl("status"))
+    for pid in before.values():
+        os.kill(int(pid), signal.SIGKILL)
+    wait_until(
+        lambda: (
+            len(pids(ctl("status", check=False)).keys()) == 3
+            and not set(pids(ctl("status", check=False)).values()) & set(before.values())
+        ),
+        what="all daemons",
+    )
+    wait_until(lambda: "br0 65534" in switch.appctl("dpif/show", check=False), what="the bridge")
+    ctl("stop")
+    for name in DAEMONS:
+        wait_until(lambda name=name: not processes(switch, name), what=f"the end of {name}")
+
+
+def test_a_daemon_that_hangs_is_stopped(ctl):
+    """It neither answers nor heeds SIGTERM; and its monitor does not start it again."""
+    ctl("start")
+    pid = int(pids(ctl("status"))[OVSDB_SERVER])
+    os.kill(pid, signal.SIGSTOP)
+    assert f"(pid {pid}) has ended" in ctl("--no-vswitchd", "--no-datapath", "stop")
+    time.sleep(1)
+    assert not processes(ctl.switch, OVSDB_SERVER)
+    ctl.switch.allow("db.sock")
+
+
+def test_wrong_use_says_so(ctl):
+    for words, message in [
+        ((), "exactly one command is required"),
+        (("frobnicate",), "unknown command 'frobnicate'"),
+        (("--frobnicate", "start"), "frobnicate"),
+    ]:
+        with pytest.raises(AssertionError, match=message):
+            ctl(*words)
+    done = subprocess.run(
+        [str(BIN / "pyvs-ctl"), "--rundir=/proc/nowhere", "start"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "/proc/nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_daemons_start_as_those_of_ovs_do(switch_daemons):
+    """The command lines of a script for Open vSwitch, with other names."""
+    switch = switch_daemons
+    switch.host = Namespace()
+    run = switch.directory
+    schema = Path(__file__).resolve().parents[2] / "ovsdb" / "vswitch.ovsschema"
+    if subprocess.run(["which", "ovsdb-tool"], capture_output=True).returncode:
+        pytest.skip("ovsdb-tool is not installed")
+    subprocess.run(["ovsdb-tool", "create", str(run / "conf.db"), str(schema)], check=True)
+    switch.command(
+        "pyvs-ovsdb-server",
+        str(run / "conf.db"),
+        "-vconsole:emer",
+        "-vsyslog:err",
+        "-vfile:info",
+        f"--remote=punix:{run}/db.sock",
+        "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+        "--private-key=db:Open_vSwitch,SSL,private_key",
+        "--certificate=db:Open_vSwitch,SSL,certificate",
+        "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert",
+        "--no-chdir",
+        f"--log-file={run}/one.log",
+        f"--pidfile={run}/pyvs-ovsdb-server.pid",
+        "--detach",
+        f"--unixctl={run}/db.ctl",
+    )
+    switch.pid(OVSDB_SERVER)
+    switch.vsctl("--no-wait", "init")
+    switch.command(
+        "pyvs-vswitchd",
+        f"unix:{run}/db.sock",
+        "-vconsole:emer",
+        "-vsyslog:err",
+        "-vfile:info",
+        "--mlockall",
+        "--no-chdir",
+        f"--log-file={run}/two.log",
+        f"--pidfile={run}/pyvs-vswitchd.pid",
+        "--detach",
+    )
+    switch.pid(VSWITCHD)
+    switch.vsctl("add-br", "br0")
+    assert "one.log" in {path.name for path in run.iterdir()}
+    assert "bridge br0: added" in (run / "two.log").read_text()
+    assert "pyvs-ovsdb-server" in switch.appctl("-t", str(run / "db.ctl"), "version")
+    assert "br0" in switch.appctl("-t", "ovs-vswitchd", "dpif/show")
