@@ -37,6 +37,8 @@ Connections:
                           ssl:HOST:PORT, or db:DB,TABLE,COLUMN
   --private-key=FILE, --certificate=FILE, --ca-cert=FILE
                           for ssl and pssl; FILE may be db:DB,TABLE,COLUMN
+  --bootstrap-ca-cert=FILE
+                          the same as --ca-cert: the file must be there already
   --ssl-protocols=PROTOCOLS, --ssl-ciphers=CIPHERS
   --run=COMMAND           run COMMAND in a shell, and exit when it ends
 
@@ -64,6 +66,7 @@ TLS_OPTIONS = {
     "private-key": "private_key",
     "certificate": "certificate",
     "ca-cert": "ca_cert",
+    "bootstrap-ca-cert": "ca_cert",
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }
@@ -71,11 +74,9 @@ OPTIONS.update(dict.fromkeys(TLS_OPTIONS, daemon.REQUIRED))
 # Options of ovsdb-server that pyvs knows but does not have.
 UNSUPPORTED = dict.fromkeys(
     (
-        "bootstrap-ca-cert",
         "peer-ca-cert",
         "user",
         "syslog-target",
-        "syslog-method",
     ),
     daemon.REQUIRED,
 )

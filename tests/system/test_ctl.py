@@ -27,8 +27,8 @@ def ctl(switch_daemons):
 
     run.switch = switch
     yield run
-    for name in DAEMONS:
-        for pid in processes(switch, name):
+    for name in reversed(DAEMONS):  # so that vswitchd sees none go
+        for pid in sorted(processes(switch, name)):  # the monitor first
             os.kill(pid, signal.SIGKILL)
 
 
