@@ -313,7 +313,8 @@ def _main(argv: list[str] | None) -> int:
         as_diff = "disable-file-column-diff" not in options
         program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")], as_diff)
         for option, attribute in TLS_OPTIONS.items():
-            setattr(program.loop.tls, attribute, daemon.last(options, option))
+            if option in options:
+                setattr(program.loop.tls, attribute, daemon.last(options, option))
         for remote in options.get("remote", []):
             program.remotes.add(str(remote))
         _set_replication(program.replication, options)
