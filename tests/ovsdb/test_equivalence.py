@@ -104,7 +104,8 @@ def change_conditions(side, change):
         side.watcher.request("monitor_cond_change", ["v2", "v2", side.world.request(change)])
         error = None
     except RpcError as failed:
-        error = failed.error["error"]
+        # Which of two bad tables is found first is not fixed.
+        error = failed.error["error"] if len(change) == 1 else "refused"
     updates = [without_nothing(params[-1]) for _, params in side.watcher.notifications()]
     return error, [side.world.answer(update) for update in updates if update]
 
