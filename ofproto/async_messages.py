@@ -13,11 +13,12 @@ from ofproto.rconn import R_ACTION, R_NO_MATCH
 
 OF13, OF14 = 4, 5
 
-# Fields of the pipeline that a PACKET_IN tells when they are not zero, and where they lie.
-PIPELINE = {
-    name: (flow.MEMBERS[name][0], sum(flow.MEMBERS[name]))
+# Fields of the pipeline that a PACKET_IN tells when they are not zero: name, start, end, zero.
+PIPELINE = [
+    (name, start, start + size, bytes(size))
     for name in ("metadata", "tun_id", *(f"reg{i}" for i in range(16)))
-}
+    for start, size in [flow.MEMBERS[name]]
+]
 
 
 def pipeline_match(event: Any) -> Match:
@@ -25,10 +26,9 @@ def pipeline_match(event: Any) -> Match:
     match = Match()
     match.set("in_port", event.in_port)
     key = event.key
-    for name, (start, end) in PIPELINE.items():
-        value = int.from_bytes(key[start:end], "big")
-        if value:
-            match.set(name, value)
+    for name, start, end, zero in PIPELINE:
+        if key[start:end] != zero:
+            match.set(name, int.from_bytes(key[start:end], "big"))
     return match
 
 

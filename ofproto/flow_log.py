@@ -77,7 +77,7 @@ class FlowLog:
 
     def run(self, now: int) -> None:
         """Shorten the journal when it has grown."""
-        if self._journal.wants_compaction(len(self.tables) + 1):
+        if self._journal.has_grown and self._journal.wants_compaction(len(self.tables) + 1):
             self._journal.rewrite(self._present(now))
 
     def _present(self, now: int) -> Iterator[tuple[bytes, int, bytes]]:

@@ -111,11 +111,20 @@ class Journal:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether wants_compaction() is worth a question."""
+        return self._fd >= 0 and self.size > max(COMPACT_SIZE, self._compacted * COMPACT_GROWTH)
+
     def wants_compaction(self, n_needed: int) -> bool:
-        """Whether most of the log is of no more use, `n_needed` records being enough."""
-        if self._fd < 0 or self.size <= max(COMPACT_SIZE, self._compacted * COMPACT_GROWTH):
+        """Whether most of a log that has grown is of no more use, `n_needed` records being
+        enough; if not, it may first grow to twice its size."""
+        if not self.has_grown:
             return False
-        return self.n_records > COMPACT_GROWTH * n_needed
+        if self.n_records > COMPACT_GROWTH * n_needed:
+            return True
+        self._compacted = self.size * 2 // COMPACT_GROWTH
+        return False
 
     def rewrite(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
         """Put a log of these (kind, ms, payload) in the place of the present one, at once."""
