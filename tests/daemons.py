@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests import processes
+
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent
 RAW_FRAMES = (sys.executable, "-m", "tests.raw_frames")
@@ -166,7 +168,6 @@ class Switch:
         self.host = None
         self._containers = []
         self._allowed = []
-        self._pids = {}
         self.environment = {**os.environ, "PYVS_RUNDIR": str(self.directory)}
         for name in ("PYVS_DBDIR", "PYVS_LOGDIR"):
             self.environment.pop(name, None)
@@ -203,8 +204,7 @@ class Switch:
 
     def pid(self, name):
         """The process id of a daemon."""
-        self._pids[name] = int((self.directory / f"{name}.pid").read_text())
-        return self._pids[name]
+        return int((self.directory / f"{name}.pid").read_text())
 
     def kill(self, name):
         """kill -9, and wait until it is gone."""
@@ -279,26 +279,12 @@ class Switch:
 
     def close(self):
         """End daemons and namespaces, delete the run directory."""
-        for path in self.directory.glob("*.pid"):
-            with contextlib.suppress(OSError, ValueError):
-                self._pids[path.stem] = int(path.read_text())
-        for pid in self._pids.values():
-            if self._is_ours(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                _reap(pid)
+        processes.end(self.directory)
         for container in self._containers:
             container.close()
         if self.host:
             self.host.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _is_ours(self, pid):
-        """Whether the process (the id may be another's by now) has our run directory."""
-        with contextlib.suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            return f"PYVS_RUNDIR={self.directory}".encode() in environment.split(b"\0")
-        return False
 
 
 def _reap(pid):

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from pyvs import coverage, daemon
+from tests import processes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -60,7 +61,6 @@ def program(tmp_path):
     script = tmp_path / "crash.py"
     script.write_text(PROGRAM)
     rundir = tmp_path / "run"
-    started = []
 
     def run(*options, check=True):
         done = subprocess.run(
@@ -71,15 +71,11 @@ def program(tmp_path):
             env={**os.environ, "PYTHONPATH": ROOT, "OVS_SYSLOG_METHOD": "null"},
         )
         assert not check or done.returncode == 0, done.stderr
-        if done.returncode == 0 and "--detach" in options:
-            started.append(pid_of(rundir))
         return done
 
     run.rundir = rundir
     yield run
-    for pid in {*started, pid_of(rundir)}:
-        if pid and b"crash.py" in cmdline(pid):
-            os.kill(pid, signal.SIGKILL)
+    processes.end(tmp_path)
 
 
 def cmdline(pid):
