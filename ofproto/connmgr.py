@@ -11,6 +11,7 @@ import ovs.vlog
 
 from ofproto import rconn, streams
 from ofproto.connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG
+from ofproto.controller import ControllerConfig
 from ofproto.rconn import ROLE_MASTER, ROLE_SLAVE, Controller, Peer, Service
 
 vlog = ovs.vlog.Vlog("connmgr")
@@ -47,16 +48,12 @@ class ConnMgr:
 
     def set_management(self, targets: Iterable[str], now: int) -> None:
         """Listen for tools on these."""
-        from ofproto.ofproto import ControllerConfig
-
         for target in targets:
             config = ControllerConfig(target, inactivity_probe=0, type="service")
             self.management.append(Service(config, self.versions, now))
 
     def set_snoops(self, targets: Iterable[str], now: int) -> None:
         """Listen on these for peers that read what controllers and switch say."""
-        from ofproto.ofproto import ControllerConfig
-
         for target in targets:
             config = ControllerConfig(target, inactivity_probe=0, type="service")
             self.snoops.append(Service(config, frozenset(range(1, 7)), now))

@@ -244,7 +244,7 @@ def is_primary(config) -> bool:
 
 
 class Controller:
-    """An active controller target (`config` is an ofproto.ControllerConfig)."""
+    """An active controller target (`config` is a controller.ControllerConfig)."""
 
     passive = False
 

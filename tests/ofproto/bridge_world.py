@@ -9,7 +9,8 @@ from datapath.dpif import Dpif
 from ofproto import connection, connmgr, flow_text
 from ofproto import messages as m
 from ofproto.backer import Backer
-from ofproto.ofproto import ControllerConfig, Ofproto
+from ofproto.controller import ControllerConfig
+from ofproto.ofproto import Ofproto
 from pyvs import clock
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process, frame

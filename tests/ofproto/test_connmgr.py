@@ -13,7 +13,7 @@ import pytest
 from ofproto import messages as m
 from ofproto.connection import HEADER
 from ofproto.connmgr import ConnMgr
-from ofproto.ofproto import ControllerConfig
+from ofproto.controller import ControllerConfig
 from tests.daemons import wait_until
 from tests.of_client import Client
 
