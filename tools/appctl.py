@@ -4,6 +4,7 @@ import os
 import sys
 
 from . import ovsdb_options, ovsdb_rpc
+from .command import Fatal, guard, set_timeout, version_text
 
 PROGRAM = "pyvs-appctl"
 DEFAULT_TARGET = "pyvs-vswitchd"
@@ -47,10 +48,6 @@ Commands of every daemon:
                         log file anew
   exit                  ends the daemon
 """
-
-
-class Fatal(Exception):
-    """The run ends with this message and exit status 1."""
 
 
 class ServerError(Exception):
@@ -148,26 +145,12 @@ def run(args):
         print(USAGE, end="")
         return 0
     if "version" in options:
-        from pyvs import version
-
-        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
-        print(f"pyvs {version.VERSION}")
+        sys.stdout.write(version_text(PROGRAM))
         return 0
     if not words:
         raise Fatal("at least one non-option argument is required (use --help for help)")
-    _set_alarm(options.get("timeout"))
+    set_timeout(options.get("timeout"), "-T or --timeout", zero=True)
     return _send(options, words)
-
-
-def _set_alarm(text):
-    if text is None:
-        return
-    if not text.isdigit():
-        raise Fatal(f"value {text} on -T or --timeout is invalid")
-    if int(text):
-        import signal
-
-        signal.alarm(int(text))
 
 
 def _send(options, words):
@@ -188,13 +171,4 @@ def _send(options, words):
 
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        return run(sys.argv[1:] if argv is None else argv)
-    except (Fatal, ovsdb_options.UsageError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return guard(PROGRAM, run, argv)

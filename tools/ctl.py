@@ -14,6 +14,7 @@ import time
 from pyvs import rundir, version
 
 from . import appctl, ovsdb_options, ovsdb_rpc, vsctl
+from .command import Fatal, guard, version_text
 
 PROGRAM = "pyvs-ctl"
 OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
@@ -77,10 +78,6 @@ Options:
   --no-monitor          do not restart daemons that crash
   -h, --help  -V, --version
 """
-
-
-class Fatal(Exception):
-    """The run ends with this message and exit status 1."""
 
 
 class Options:
@@ -411,7 +408,7 @@ def _wait_for_end(pid, seconds):
 
 
 def _ask_to_exit(name, *arguments):
-    with contextlib.suppress(appctl.Fatal, appctl.ServerError, OSError):
+    with contextlib.suppress(Fatal, appctl.ServerError, OSError):
         # The alarm guards against a daemon that hangs: it neither answers nor closes.
         client = appctl.connect(appctl.find_socket(name))
         client.sock.settimeout(_STOP_SECONDS)
@@ -522,8 +519,7 @@ def run(args):
         print(USAGE.format(program=PROGRAM, **places), end="")
         return 0
     if "version" in options:
-        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
-        print(f"pyvs {version.VERSION}")
+        sys.stdout.write(version_text(PROGRAM))
         return 0
     if len(words) != 1:
         raise Fatal("exactly one command is required (use --help for help)")
@@ -533,16 +529,18 @@ def run(args):
     return command(options)
 
 
+def _of_database(error):
+    return f"database server: {error}"
+
+
+TOLD = (
+    (ovsdb_rpc.ConnectError, _of_database),
+    (ovsdb_rpc.Disconnected, _of_database),
+    (ovsdb_rpc.RpcError, _of_database),
+    (OSError, str),
+)
+
+
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        return run(sys.argv[1:] if argv is None else argv)
-    except (Fatal, ovsdb_options.UsageError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-    except (ovsdb_rpc.ConnectError, ovsdb_rpc.Disconnected, ovsdb_rpc.RpcError) as error:
-        print(f"{PROGRAM}: database server: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        return 130
-    return 1
+    return guard(PROGRAM, run, argv, TOLD)

@@ -3,10 +3,10 @@
 Speaks to the datapath process itself, so it works while pyvs-vswitchd is down.
 """
 
-import os
 import sys
 
 from . import ovsdb_options
+from .command import Fatal, check_count, guard, set_timeout, version_text
 
 PROGRAM = "pyvs-dpctl"
 
@@ -69,10 +69,6 @@ Other options:
   -h, --help                 display this help message
   -V, --version              display version information
 """
-
-
-class Fatal(Exception):
-    """The run ends with this message and exit status 1."""
 
 
 class Run:
@@ -545,9 +541,7 @@ def run(argv):
         sys.stdout.write(USAGE)
         return 0
     if "version" in options:
-        from pyvs.version import OVS_COMPATIBLE, VERSION
-
-        print(f"{PROGRAM} (Open vSwitch compatible) {OVS_COMPATIBLE}\npyvs {VERSION}")
+        sys.stdout.write(version_text(PROGRAM))
         return 0
     if not words:
         raise Fatal("missing command name; use --help for help")
@@ -563,41 +557,16 @@ def run_command(name, words, options):
     """Check and call a row of COMMANDS."""
     function, least, most, changes = COMMANDS[name]
     words = _without_datapath(words, least)
-    if len(words) < least:
-        raise Fatal(f"'{name}' command requires at least {least} arguments")
-    if most is not None and len(words) > most:
-        raise Fatal(f"'{name}' command takes at most {most} arguments")
+    check_count(name, words, least, most)
     if changes and "read-only" in options:
         raise Fatal(f"'{name}' command does not work in read only mode")
-    _set_timeout(options.get("timeout"))
+    set_timeout(options.get("timeout"))
     from pyvs import rundir
 
     rundir.use(options.get("rundir"))
     return function(Run(options, rundir.datapath_sock()), words) or 0
 
 
-def _set_timeout(text):
-    if text is None:
-        return
-    if not text.isdigit() or int(text) < 1:
-        raise Fatal(f"value {text} on -t or --timeout is invalid")
-    import signal
-
-    signal.alarm(int(text))
-
-
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        return run(sys.argv[1:] if argv is None else argv)
-    except (Fatal, ovsdb_options.UsageError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        print(f"{PROGRAM}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return guard(PROGRAM, run, argv)

@@ -4,11 +4,11 @@ This module reads the command line; a command is a function of the module that C
 which is loaded only when it is called.
 """
 
-import os
 import sys
 
 from . import ovsdb_options
-from .ofctl_errors import Fatal, SwitchError
+from .command import Fatal, check_count, guard, set_timeout, version_text
+from .ofctl_errors import SwitchError
 
 PROGRAM = "pyvs-ofctl"
 
@@ -196,22 +196,7 @@ def _versions(text):
 
 
 def _version_text():
-    from pyvs.version import OVS_COMPATIBLE, VERSION
-
-    return (
-        f"{PROGRAM} (Open vSwitch compatible) {OVS_COMPATIBLE}\n"
-        f"pyvs {VERSION}\nOpenFlow versions 0x1:0x4\n"
-    )
-
-
-def _set_timeout(text):
-    if text is None:
-        return
-    if not text.isdigit() or int(text) < 1:
-        raise Fatal(f"value {text} on -t or --timeout is invalid")
-    import signal
-
-    signal.alarm(int(text))
+    return version_text(PROGRAM) + "OpenFlow versions 0x1:0x4\n"
 
 
 def _check(name, words, settings):
@@ -222,10 +207,7 @@ def _check(name, words, settings):
     if row is None:
         raise Fatal(f"unknown command '{name}'; use --help for help")
     _module, least, most, changes = row
-    if len(words) < least:
-        raise Fatal(f"'{name}' command requires at least {least} arguments")
-    if most is not None and len(words) > most:
-        raise Fatal(f"'{name}' command takes at most {most} arguments")
+    check_count(name, words, least, most)
     if changes and "read-only" in settings:
         raise Fatal(f"'{name}' command does not work in read only mode")
     if "bundle" in settings:
@@ -252,7 +234,7 @@ def run(argv):
     name, *words = words
     settings = Settings(found)
     module = _check(name, words, settings)[0]
-    _set_timeout(options.get("timeout"))
+    set_timeout(options.get("timeout"))
     if "rundir" in options:
         from pyvs import rundir
 
@@ -263,34 +245,15 @@ def run(argv):
     return function(settings, *words) or 0
 
 
-def _run(argv):
-    """run(), with errors of switches and texts told."""
-    try:
-        return run(argv)
-    except Fatal as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-    except SwitchError as error:
-        from ofproto.message_text import Style, format_raw
+def _print_refusal(error):
+    """What the switch answered, as ovs-ofctl shows it; nothing is left to say."""
+    from ofproto.message_text import Style, format_raw
 
-        sys.stdout.flush()
-        sys.stderr.write(format_raw(error.raw, Style()))
-    return 1
+    sys.stdout.flush()
+    sys.stderr.write(format_raw(error.raw, Style()))
+    return ""
 
 
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        status = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
-        return status
-    except ovsdb_options.UsageError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        print(f"{PROGRAM}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return guard(PROGRAM, run, argv, [(SwitchError, _print_refusal)])

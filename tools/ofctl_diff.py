@@ -14,7 +14,7 @@ from ofproto.instructions import format_instructions
 from ofproto.match_text import format_match
 
 from . import ofctl_flows as flows_
-from .ofctl_errors import Fatal
+from .command import Fatal
 
 DIFFERENT = 2  # exit status
 

@@ -1,10 +1,6 @@
 """What ends a run of pyvs-ofctl with exit status 1."""
 
 
-class Fatal(Exception):
-    """The message says it all."""
-
-
 class SwitchError(Exception):
     """The switch answered with the ERROR message of these bytes."""
 

@@ -12,7 +12,8 @@ from ofproto.match_text import format_match
 from ofproto.match_wire import fits_of10
 from ofproto.message_text import format_message
 
-from .ofctl_errors import Fatal, SwitchError
+from .command import Fatal
+from .ofctl_errors import SwitchError
 from .ofctl_session import OF10, OF13
 from .ofctl_switch import dump
 

@@ -11,7 +11,8 @@ from ofproto.flow_text import TextError
 from ofproto.match_text import parse_port, split_terms
 from ofproto.message_text import INVALID_TTL, format_raw
 
-from .ofctl_errors import Fatal, SwitchError
+from .command import Fatal
+from .ofctl_errors import SwitchError
 from .ofctl_session import OF10, cut_messages
 from .ofctl_switch import find_port
 

@@ -7,7 +7,7 @@ from ofproto.flow_text import encode_flow
 from ofproto.message_text import Style, format_raw
 
 from . import ofctl_flows as flows_
-from .ofctl_errors import Fatal
+from .command import Fatal
 from .ofctl_session import OF10, OF13
 
 PRINT_LEVEL = 2

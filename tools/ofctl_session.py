@@ -13,7 +13,8 @@ from ofproto import messages
 from ofproto.connection import CLOSED, RUNNING, OFConnection, decode_hello, encode_hello
 
 from . import ovsdb_rpc
-from .ofctl_errors import Fatal, SwitchError
+from .command import Fatal
+from .ofctl_errors import SwitchError
 
 OF10, OF13 = 1, 4
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,

@@ -16,7 +16,7 @@ from ofproto.port import (
     PC_PORT_DOWN,
 )
 
-from .ofctl_errors import Fatal
+from .command import Fatal
 from .ofctl_session import OF10, OF13
 
 # mod-port: word -> config bit, whether the word sets it

@@ -7,10 +7,10 @@ import sys
 from . import ovsdb_client_monitor as monitor
 from . import ovsdb_options, ovsdb_rpc, table
 from . import ovsdb_types as types
+from .command import Fatal, guard, set_timeout, version_text
 from .ovsdb_client_session import (
     DEFAULT_DATABASE,
     PROGRAM,
-    Fatal,
     Session,
     detach,
     parse_json,
@@ -425,16 +425,6 @@ def _take_database(session, args):
         session.database = others[0]
 
 
-def _set_alarm(session):
-    text = session.options.get("timeout")
-    if text is not None:
-        import signal
-
-        if not text.isdigit() or not int(text):
-            raise Fatal(f"value {text} on -t or --timeout is invalid")
-        signal.alarm(int(text))
-
-
 def run(args):
     """Runs a command line."""
     options, words = ovsdb_options.parse(args, OPTIONS, permute=True)
@@ -447,14 +437,11 @@ def run(args):
         print(USAGE, end="")
         return
     if "version" in session.options:
-        from pyvs import version
-
-        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
-        print(f"pyvs {version.VERSION}")
+        sys.stdout.write(version_text(PROGRAM))
         return
     if not words:
         raise Fatal("missing command name; use --help for help")
-    _set_alarm(session)
+    set_timeout(session.options.get("timeout"))
     _dispatch(session, words[0], words[1:])
 
 
@@ -478,25 +465,15 @@ def _dispatch(session, name, args):
     sys.stdout.flush()
 
 
+TOLD = (
+    (table.StyleError, str),
+    (ovsdb_rpc.ConnectError, lambda error: f'failed to connect to "{error.remote}" ({error})'),
+    (ovsdb_rpc.RpcError, lambda error: f"server: {error}"),
+    (ovsdb_rpc.Disconnected, lambda error: f"receive failed ({error})"),
+    (OSError, str),
+)
+
+
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        run(list(sys.argv[1:] if argv is None else argv))
-        return 0
-    except (Fatal, ovsdb_options.UsageError, table.StyleError) as error:
-        message = str(error)
-    except ovsdb_rpc.ConnectError as error:
-        message = f'failed to connect to "{error.remote}" ({error})'
-    except ovsdb_rpc.RpcError as error:
-        message = f"server: {error}"
-    except ovsdb_rpc.Disconnected as error:
-        message = f"receive failed ({error})"
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except OSError as error:
-        message = str(error)
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
-    return 1
+    return guard(PROGRAM, run, argv, TOLD)

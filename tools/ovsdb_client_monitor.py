@@ -3,7 +3,8 @@
 import json
 
 from . import ovsdb_types as types
-from .ovsdb_client_session import Fatal, detach, parse_json
+from .command import Fatal
+from .ovsdb_client_session import detach, parse_json
 from .table import Table
 
 _SELECTORS = ("!initial", "!insert", "!delete", "!modify")

@@ -6,6 +6,7 @@ import sys
 
 from . import ovsdb_rpc, table
 from . import ovsdb_types as types
+from .command import Fatal
 
 PROGRAM = "pyvs-ovsdb-client"
 DEFAULT_DATABASE = "Open_vSwitch"
@@ -16,10 +17,6 @@ _TLS = {
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }
-
-
-class Fatal(Exception):
-    """The run ends with this message."""
 
 
 class Session:

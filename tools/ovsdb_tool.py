@@ -1,7 +1,6 @@
 """pyvs-ovsdb-tool: makes, looks at and changes database files without a server; see
 ovsdb-tool(1)."""
 
-import contextlib
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from ovsdb.schema import DatabaseSchema
 from pyvs import rundir, version
 
 from . import ovsdb_options, table
+from .command import Fatal, check_count, guard, version_text
 from .ovsdb_log import show_log
 
 PROGRAM = "pyvs-ovsdb-tool"
@@ -29,10 +29,6 @@ OPTIONS = (
     ("help", "h", False),
     ("version", "V", False),
 )
-
-
-class Fatal(Exception):
-    """The run ends with this message."""
 
 
 class Run:
@@ -302,10 +298,7 @@ def _dispatch(options, words):
     if name not in COMMANDS:
         raise Fatal(f"unknown command '{name}'; use --help for help")
     least, most, function = COMMANDS[name]
-    if len(args) < least:
-        raise Fatal(f"'{name}' command requires at least {least} arguments")
-    if most is not None and len(args) > most:
-        raise Fatal(f"'{name}' command takes at most {most} arguments")
+    check_count(name, args, least, most)
     return function(Run(options), *args) or 0
 
 
@@ -319,25 +312,11 @@ def run(args):
         print(USAGE, end="")
         return 0
     if "version" in given:
-        print(f"{PROGRAM} (Open vSwitch compatible) {version.OVS_COMPATIBLE}")
-        print(f"pyvs {version.VERSION}")
+        sys.stdout.write(version_text(PROGRAM))
         return 0
     return _dispatch(options, words)
 
 
 def main(argv=None):
     """The command; returns the exit status."""
-    try:
-        status = run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-        return status
-    except (Fatal, OvsdbError, ovsdb_options.UsageError) as error:
-        message = str(error)
-    except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        message = str(error)
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
-    return 1
+    return guard(PROGRAM, run, argv, [(OvsdbError, str), (OSError, str)])

@@ -10,8 +10,9 @@ import sys
 
 from . import ovsdb_options, ovsdb_rpc, table, vsctl_db, vsctl_switch
 from . import ovsdb_types as types
+from .command import Fatal, guard
 from .ovsdb_model import Conflict, Snapshot, TransactionError, transact
-from .vsctl_context import Command, Context, Fatal, TryAgain
+from .vsctl_context import Command, Context, TryAgain
 
 PROGRAM = "pyvs-vsctl"
 DATABASE = "Open_vSwitch"
@@ -517,26 +518,16 @@ def run(args):
     return 0
 
 
+TOLD = (
+    (table.StyleError, str),
+    (types.BadValue, str),
+    (TransactionError, lambda error: f"transaction error: {error}"),
+    (ovsdb_rpc.RpcError, lambda error: f"database server: {error}"),
+    (ovsdb_rpc.Disconnected, lambda error: f"database connection failed ({error})"),
+    (OSError, str),
+)
+
+
 def main(argv=None):
     """The command; returns the exit status."""
-    args = sys.argv[1:] if argv is None else argv
-    try:
-        return run(args)
-    except (Fatal, ovsdb_options.UsageError, table.StyleError, types.BadValue) as error:
-        message, status = str(error), getattr(error, "status", 1)
-    except TransactionError as error:
-        message, status = f"transaction error: {error}", 1
-    except ovsdb_rpc.RpcError as error:
-        message, status = f"database server: {error}", 1
-    except ovsdb_rpc.Disconnected as error:
-        message, status = f"database connection failed ({error})", 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except OSError as error:
-        message, status = str(error), 1
-    if message:
-        print(f"{PROGRAM}: {message}", file=sys.stderr)
-    return status
+    return guard(PROGRAM, run, argv, TOLD)

@@ -5,14 +5,6 @@ and interfaces of the switch, fake bridges included.
 from . import ovsdb_types as types
 
 
-class Fatal(Exception):
-    """The run ends with this message and exit status `status`."""
-
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
-
-
 class TryAgain(Exception):
     """The database is not yet as a command wants it."""
 

@@ -5,8 +5,9 @@ wait-until, comment.  They work on any table of the schema.  Syntax: ovs-vsctl(8
 import re
 
 from . import ovsdb_types as types
+from .command import Fatal
 from .table import Table
-from .vsctl_context import Fatal, Spec, TryAgain, prefix_match
+from .vsctl_context import Spec, TryAgain, prefix_match
 
 _HEX = re.compile(r"[0-9a-f]{4}[0-9a-f-]*\Z")
 

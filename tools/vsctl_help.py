@@ -1,6 +1,8 @@
 """The texts of `pyvs-vsctl --help` and `--version`."""
 
-from pyvs import rundir, version
+from pyvs import rundir
+
+from . import command
 
 _USAGE = """pyvs-vsctl: query and configure the switch
 usage: pyvs-vsctl [OPTIONS] [--] COMMAND [ARG...] [-- COMMAND [ARG...]]...
@@ -109,9 +111,5 @@ def _schema_version():
 
 
 def version_text():
-    lines = [f"pyvs-vsctl (Open vSwitch compatible) {version.OVS_COMPATIBLE}"]
-    lines.append(f"pyvs {version.VERSION}")
     schema = _schema_version()
-    if schema:
-        lines.append(f"DB Schema {schema}")
-    return "".join(line + "\n" for line in lines)
+    return command.version_text("pyvs-vsctl") + (f"DB Schema {schema}\n" if schema else "")

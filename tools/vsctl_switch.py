@@ -3,7 +3,8 @@ messages: ovs-vsctl(8).
 """
 
 from . import ovsdb_types as types
-from .vsctl_context import Fatal, Spec
+from .command import Fatal
+from .vsctl_context import Spec
 from .vsctl_db import set_column
 
 # Looking things up

@@ -22,7 +22,7 @@ from ofproto.errors import OFError
 from ofproto.flow_text import parse_flow
 from ofproto.match_text import parse_match
 from pyvs_tools import ofctl, ofctl_diff, ofctl_flows, ofctl_session
-from pyvs_tools.ofctl_errors import Fatal
+from pyvs_tools.command import Fatal
 
 
 class SmallSwitch:

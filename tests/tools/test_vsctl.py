@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ovsdb_peers import contents, run_ours, start_server
 
 from pyvs_tools import ovsdb_model, vsctl
+from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb_options import UsageError
-from pyvs_tools.vsctl_context import Fatal
 
 PROGRAM = "import sys; from pyvs_tools.vsctl import main; sys.exit(main())"
 

@@ -1,0 +1,75 @@
+"""What the commands share: how a run ends, how long it may take, how many words it wants.
+
+Imported by each command, so it imports little.
+"""
+
+import os
+import sys
+
+from .ovsdb_options import UsageError
+
+
+class Fatal(Exception):
+    """The run ends with this message and exit status `status`."""
+
+    def __init__(self, message, status=1):
+        super().__init__(message)
+        self.status = status
+
+
+def guard(program, run, argv, told=()):
+    """`run(argv)`, with what ends it told on standard error; returns the exit status.
+
+    `argv` None: the process' own.  `told`: (exception class, function from exception to text)
+    rows for what a command raises besides Fatal, UsageError and OSError; first match counts.
+    """
+    try:
+        status = run(list(sys.argv[1:] if argv is None else argv)) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever reads has had enough: Python is not to complain once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        for kind, tell in (*told, (Fatal, str), (UsageError, str), (OSError, _reason)):
+            if isinstance(error, kind):
+                if text := tell(error):
+                    print(f"{program}: {text}", file=sys.stderr)
+                return getattr(error, "status", 1)
+        raise
+
+
+def _reason(error):
+    if error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return error.strerror or str(error)
+
+
+def set_timeout(text, option="-t or --timeout", zero=False):
+    """End the process by SIGALRM after `text` seconds; None: never.  Zero is "never" where the
+    command takes it (`zero`)."""
+    if text is None:
+        return
+    if not text.isdigit() or not (int(text) or zero):
+        raise Fatal(f"value {text} on {option} is invalid")
+    import signal
+
+    signal.alarm(int(text))
+
+
+def version_text(program):
+    """What --version prints."""
+    from pyvs.version import OVS_COMPATIBLE, VERSION
+
+    return f"{program} (Open vSwitch compatible) {OVS_COMPATIBLE}\npyvs {VERSION}\n"
+
+
+def check_count(name, words, least, most):
+    """Raises Fatal unless a command has at least and at most (None: any) so many arguments."""
+    if len(words) < least:
+        raise Fatal(f"'{name}' command requires at least {least} arguments")
+    if most is not None and len(words) > most:
+        raise Fatal(f"'{name}' command takes at most {most} arguments")
