@@ -312,9 +312,18 @@ def of10_decode(data: bytes, position: int = 0) -> Match:
         put("dl_vlan", dl_vlan)
     if not wild & _W_PCP and (wild & _W_DL_VLAN or dl_vlan != OFP_VLAN_NONE):
         put("dl_vlan_pcp", pcp & 7)
-    if wild & _W_DL_TYPE:
-        return match
-    put("eth_type", dl_type)
+    if not wild & _W_DL_TYPE:
+        put("eth_type", dl_type)
+        _put_layer_3(put, wild, tos, proto, src, dst)
+        if not wild & _W_TP_SRC:
+            put("tcp_src", tp_src)
+        if not wild & _W_TP_DST:
+            put("tcp_dst", tp_dst)
+        match.normalize()
+    return match
+
+
+def _put_layer_3(put, wild, tos, proto, src, dst):
     if not wild & _W_NW_PROTO:
         put("nw_proto", proto)
     if not wild & _W_TOS:
@@ -326,12 +335,6 @@ def of10_decode(data: bytes, position: int = 0) -> Match:
         ignored = wild >> shift & 0x3F
         if ignored < 32:
             put(name, address, 0xFFFFFFFF & ~((1 << ignored) - 1))
-    if not wild & _W_TP_SRC:
-        put("tcp_src", tp_src)
-    if not wild & _W_TP_DST:
-        put("tcp_dst", tp_dst)
-    match.normalize()
-    return match
 
 
 _W_NOTHING = (

@@ -83,7 +83,7 @@ class EchoReply(Message):
 @dataclass(slots=True)
 class Experimenter(Message):
     """A vendor message that has no class here, as decode_any() gives it.  `data` starts behind
-    the subtype; `of_type` and `multipart` (type and flags) keep the envelope."""
+    the subtype."""
 
     vendor: int
     subtype: int
