@@ -12,6 +12,7 @@ Sources: OpenFlow 1.0.1 5.2.4, 1.3.5 7.2.5; ovs-actions(7); nicira-ext as ovs-fi
 """
 
 import re
+from contextlib import contextmanager
 from struct import Struct
 
 from . import match_text
@@ -163,8 +164,9 @@ def unsupported(action: Action, version: int) -> OFError:
     return OFError("OFPBAC_BAD_TYPE", f"{type(action).__name__} in OpenFlow version {version}")
 
 
-def decode_actions(data: bytes, version: int) -> list[Action]:
-    """A run of actions.  Raises OFError OFPBAC_*."""
+def decode_actions(data: bytes, version: int, top: bool = False) -> list[Action]:
+    """A run of actions.  Raises OFError OFPBAC_*.  `top`: they are those of a flow, among which
+    write_metadata may be, which is an instruction."""
     actions, at, size = [], 0, len(data)
     while at < size:
         if size - at < 8:
@@ -172,12 +174,12 @@ def decode_actions(data: bytes, version: int) -> list[Action]:
         kind, length = _HEAD.unpack_from(data, at)
         if length < 8 or length % 8 or at + length > size:
             raise OFError("OFPBAC_BAD_LEN", f"action of {length} bytes")
-        actions.append(_decode_one(kind, data[at + 4 : at + length], version))
+        actions.append(_decode_one(kind, data[at + 4 : at + length], version, top))
         at += length
     return actions
 
 
-def _decode_one(kind, body, version):
+def _decode_one(kind, body, version, top):
     if kind == OFPAT_VENDOR:
         vendor, subtype = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:6], "big")
         if vendor != NX_VENDOR_ID:
@@ -185,6 +187,8 @@ def _decode_one(kind, body, version):
         row = NX.get(subtype)
         if row is None:
             raise OFError("OFPBAC_BAD_VENDOR_TYPE", f"Nicira action {subtype}")
+        if not top and not issubclass(row[0], Action):
+            raise OFError("OFPBIC_UNSUP_INST", f"{row[0].__name__} among actions")
         body = body[6:]
     else:
         row = WIRE.get((version, kind))
@@ -227,6 +231,25 @@ def port_from_wire(data: bytes) -> int:
         if number is None:
             raise OFError("OFPBAC_BAD_OUT_PORT", f"port {int.from_bytes(data, 'big'):#x}")
     return number
+
+
+# Actions within actions
+
+MAX_NESTING = 100
+_nesting = 0
+
+
+@contextmanager
+def nested(error: Exception):
+    """One level deeper while in use; raises `error` where that is too deep."""
+    global _nesting
+    if _nesting >= MAX_NESTING:
+        raise error
+    _nesting += 1
+    try:
+        yield
+    finally:
+        _nesting -= 1
 
 
 # Text

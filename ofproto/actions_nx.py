@@ -10,6 +10,7 @@ from .action_base import (
     format_port,
     format_subfield,
     need,
+    nested,
     nicira,
     number,
     parse_actions,
@@ -271,10 +272,16 @@ class Clone(Action):
 
     def decode(body, version):
         check_zero(body[:6])
-        return Clone(tuple(decode_actions(body[6:], version)))
+        with nested(OFError("OFPBAC_TOO_MANY", "nested actions")):
+            return Clone(tuple(decode_actions(body[6:], version)))
 
     NX = ((42, None, decode),)
-    TEXT = {"clone": lambda a, n: Clone(tuple(parse_actions(a or "", n)))}
+
+    def parse(argument, names):
+        with nested(TextError("actions are nested too deeply")):
+            return Clone(tuple(parse_actions(argument or "", names)))
+
+    TEXT = {"clone": parse}
 
     def format(self, names=None):
         return f"clone({format_actions(self.actions, names)})"

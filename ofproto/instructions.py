@@ -22,7 +22,9 @@ from .action_base import (
     unsupported,
 )
 from .actions_nx import Resubmit
+from .actions_set import SetField
 from .errors import OFError
+from .fields import BY_NAME
 from .match_text import TextError, split_terms
 
 _HEAD = Struct("!HH")
@@ -131,7 +133,7 @@ class ApplyActions(_Actions):
     TYPE, RANK = 4, 2
 
     def decode(body, version):
-        return ApplyActions(decode_actions(body[4:], version))
+        return ApplyActions(decode_actions(body[4:], version, top=True))
 
     def format(self, names=None):
         return format_actions(self.actions, names) if self.actions else ""
@@ -224,7 +226,7 @@ def _shared(data, version):
 
 def _decode(data, version):
     if version == OF10:
-        return _from_actions(data)
+        return _split(decode_actions(data, OF10, top=True))
     found, at, size = [], 0, len(data)
     while at < size:
         if size - at < 8:
@@ -240,7 +242,8 @@ def _decode(data, version):
         _cls, wanted, decode = row
         if wanted is not None and length - 4 != wanted:
             raise OFError("OFPBIC_BAD_LEN", f"{_cls.__name__} of {length} bytes")
-        found.append(decode(data[at + 4 : at + length], version))
+        each = decode(data[at + 4 : at + length], version)
+        found += _split(each.actions) if kind == ApplyActions.TYPE else [each]
         at += length
     kinds = [each.TYPE for each in found]
     if len(set(kinds)) != len(kinds):
@@ -252,8 +255,8 @@ def _decode(data, version):
 _NX_WRITE_METADATA = 22
 
 
-def _from_actions(data):
-    actions = decode_actions(data, OF10)
+def _split(actions):
+    """The instructions that a flow's actions are: Nicira's write_metadata is one of its own."""
     rest = []
     for at, each in enumerate(actions):
         if isinstance(each, WriteMetadata):  # one, and nothing behind it
@@ -286,13 +289,20 @@ def encode_instructions(instructions, version: int, match=None, lossy: bool = Fa
         if isinstance(each, ApplyActions):
             parts.append(encode_actions(each.actions, OF10, match, lossy))
         elif isinstance(each, WriteMetadata):
-            value = each.value.to_bytes(8, "big") + each.mask.to_bytes(8, "big")
-            parts.append(nicira(_NX_WRITE_METADATA, bytes(6) + value))
+            parts.append(_metadata_10(each, instructions))
         elif isinstance(each, GotoTable):
             parts.append(Resubmit(None, each.table).encode(OF10))
         elif not lossy:
             raise OFError("OFPBIC_UNSUP_INST", f"{type(each).__name__} in OpenFlow 1.0")
     return b"".join(parts)
+
+
+def _metadata_10(each, instructions):
+    """Nothing may follow Nicira's write_metadata, so before a resubmit it is a load."""
+    if any(isinstance(other, GotoTable) for other in instructions):
+        return SetField(BY_NAME["metadata"], each.value, each.mask).encode(OF10)
+    value = each.value.to_bytes(8, "big") + each.mask.to_bytes(8, "big")
+    return nicira(_NX_WRITE_METADATA, bytes(6) + value)
 
 
 # Text

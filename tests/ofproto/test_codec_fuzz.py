@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from ofproto import errors
 from ofproto import messages as m
+from ofproto.action_base import MAX_NESTING, nicira
+from ofproto.actions import Clone, Output
 from ofproto.errors import OFError
+from ofproto.instructions import ApplyActions, parse_instructions
+from ofproto.match_text import TextError, parse_match
+from tests.ofproto.action_samples import FLOWS
 from tests.ofproto.codec_samples import CASES
 
 SAMPLES = [
@@ -112,3 +117,66 @@ def test_each_length_field(raw):
         decode(raw[:size])
         if size >= 8:
             check(with_length(raw[:size]))
+
+
+# Valid actions anywhere
+
+
+def pool(version):
+    """The bytes of each sample's actions, and Nicira's write_metadata."""
+    found = [nicira(22, bytes(14) + b"\xff" * 8)]
+    for match, text in FLOWS:
+        for each in parse_instructions(text):
+            if type(each) is ApplyActions:
+                mod = m.FlowMod(match=parse_match(match), instructions=[each], table_id=0)
+                head = m.FlowMod(match=mod.match, table_id=0).encode(version)
+                found.append(mod.encode(version)[len(head) + (8 if version > 1 else 0) :])
+    return found
+
+
+ACTIONS = {version: pool(version) for version in (1, 4)}
+
+
+def instruction(kind, body):
+    return kind.to_bytes(2, "big") + (8 + len(body)).to_bytes(2, "big") + bytes(4) + body
+
+
+@QUICK
+@given(st.data(), st.sampled_from((1, 4)))
+def test_actions_in_all_places(data, version):
+    lists = st.lists(st.sampled_from(ACTIONS[version]), max_size=3).map(b"".join)
+    inner = data.draw(lists)
+    for _ in range(data.draw(st.integers(0, 3))):
+        inner = nicira(42, bytes(6) + inner) + data.draw(lists)
+    check(with_length(m.PacketOut(b"", 1, [], 5).encode(version)[: 14 if version == 1 else 16]
+                      + len(inner).to_bytes(2, "big") + bytes(0 if version == 1 else 6)
+                      + inner))  # fmt: skip
+    mod = m.FlowMod(table_id=0).encode(version)
+    if version == 1:
+        check(with_length(mod + inner))
+        return
+    kinds = data.draw(st.lists(st.sampled_from((3, 4, 4)), max_size=3))
+    check(with_length(mod + b"".join(instruction(kind, inner) for kind in kinds)))
+    bucket = (16 + len(inner)).to_bytes(2, "big") + bytes(2) + b"\xff" * 8 + bytes(4)
+    check(with_length(m.GroupMod(0).encode(4) + bucket + inner))
+
+
+def test_nesting_ends_somewhere():
+    """Clones in clones, as many as fit into a message."""
+    raw = Output(1).encode(4)
+    while len(raw) < 60000:
+        raw = nicira(42, bytes(6) + raw)
+        if len(raw) in (16 * MAX_NESTING, 16 * MAX_NESTING + 16, 32000):
+            mod = with_length(m.FlowMod(table_id=0).encode(4) + instruction(4, raw))
+            try:
+                found = m.decode(mod)
+            except OFError as e:
+                assert e.name == "OFPBAC_TOO_MANY"
+                assert len(raw) > 16 * MAX_NESTING
+            else:
+                assert m.decode(found.encode(4)) == found
+    with pytest.raises(OFError, match="TOO_MANY"):
+        m.decode(with_length(m.FlowMod(table_id=0).encode(4) + instruction(4, raw)))
+    assert type(parse_instructions("clone(" * 99 + "output:1" + ")" * 99)[0].actions[0]) is Clone
+    with pytest.raises(TextError):
+        parse_instructions("clone(" * 5000 + "output:1" + ")" * 5000)

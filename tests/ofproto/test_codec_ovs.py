@@ -575,3 +575,13 @@ def test_matches_are_printed_alike(printed, version):
     raws = [m.FlowMod(match=match, table_id=0).encode(version, 7, **form) for match in matches]
     for match, text in zip(matches, printed(raws), strict=True):
         assert text.partition(": ADD ")[2].strip() == f"{format_match(match)} actions=drop"
+
+
+def test_a_pipeline_in_a_dump_of_1_0(printed):
+    """write_metadata before a goto_table: Open vSwitch's own dump cannot be read there."""
+    found = parse_instructions("output:1,write_metadata:0x5/0xff,goto_table:7")
+    flows = [m.FlowStats(parse_match("tcp"), instructions=found)]
+    for nxm in (False, True):
+        (raw,) = m.multipart(m.FlowStatsReply, flows, 1, 7, nxm=nxm)
+        (text,) = printed([raw])
+        assert "tcp actions=output:1,load:0x5->OXM_OF_METADATA[0..7],resubmit(,7)" in text
