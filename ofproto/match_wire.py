@@ -108,16 +108,14 @@ def _copy_masked(match, field, _has_mask, data, position):
 
 
 def _unknown(code, body, strict, cookie):
-    if cookie is not None and code & ~0x1FF == _COOKIE_CODE and len(body) in (8, 16):
-        full = (1 << 64) - 1
-        wide = len(body) == 16
-        cookie.append(
-            (int.from_bytes(body[:8], "big"), int.from_bytes(body[8:], "big") if wide else full)
-        )
-        if cookie[-1][0] & ~cookie[-1][1]:
+    """A TLV that is no field of packets: NXM_NX_COOKIE, or an error."""
+    if cookie is not None and code in (_COOKIE_CODE | 8, _COOKIE_CODE | 0x110):
+        value = int.from_bytes(body[:8], "big")
+        mask = int.from_bytes(body[8:], "big") if len(body) > 8 else (1 << 64) - 1
+        if value & ~mask:
             raise OFError("OFPBMC_BAD_WILDCARDS", "cookie")
-        return
-    if strict:
+        cookie.append((value, mask))
+    elif strict:
         raise OFError("OFPBMC_BAD_FIELD", f"OXM header {code:#x}")
 
 
@@ -187,7 +185,8 @@ def _step(row, version):
     put_value = _SPECIAL.get(field) if version >= 3 else None
     if put_value is None:
         head, exact = _head(field, version, mask)
-        if head is not None and shift == 0 and bits == (1 << 8 * field.n_bytes) - 1:
+        alike = bits == (1 << 8 * field.n_bytes) - 1 and shift == 0 and field.text != "port"
+        if head is not None and alike:
             tail = b"" if exact else mask.to_bytes(field.n_bytes, "big")
             return head, end - field.n_bytes, end, tail, None
         put_value = _put_plain

@@ -449,39 +449,56 @@ def _read_queue(data, version):
     return queue, rates.get(_MIN_RATE), rates.get(_MAX_RATE)
 
 
-def _write_queues(message, version, port):
-    parts = []
-    for queue, *rates in message.queues:
-        body = b"".join(
-            _RATE.pack(kind, _RATE.size, rate)
-            for kind, rate in zip((_MIN_RATE, _MAX_RATE), rates, strict=True)
-            if rate is not None
+def _read_port_queue(data, version):
+    """(port, queue) from 1.2 on."""
+    return read_port32(int.from_bytes(data[4:8], "big")), _read_queue(data, version)
+
+
+def _write_queue(queue, rates, version, port):
+    body = b"".join(
+        _RATE.pack(kind, _RATE.size, rate)
+        for kind, rate in zip((_MIN_RATE, _MAX_RATE), rates, strict=True)
+        if rate is not None
+    )
+    if version < OF12:
+        return _QUEUE_10.pack(queue, _QUEUE_10.size + len(body)) + body
+    return _QUEUE_12.pack(queue, port_to_32(port), _QUEUE_12.size + len(body)) + body
+
+
+def _queue_config(head, read_queue, least, length_at):
+    runs = Runs("queues", least, read_queue, None, head, length_at)
+
+    def read(cls, data, version):
+        found = runs.read(cls, data, version)
+        if version >= OF12:
+            pairs, found.queues = found.queues, [queue for _port, queue in found.queues]
+            if found.port_no == OFPP_NONE:
+                found.ports = [port for port, _queue in pairs]
+        return found
+
+    def write(m, version):
+        ports = m.ports or [m.port_no] * len(m.queues)
+        return head.pack(m) + b"".join(
+            _write_queue(queue, rates, version, port)
+            for port, (queue, *rates) in zip(ports, m.queues, strict=True)
         )
-        if version < OF12:
-            parts.append(_QUEUE_10.pack(queue, _QUEUE_10.size + len(body)) + body)
-        else:
-            parts.append(_QUEUE_12.pack(queue, port, _QUEUE_12.size + len(body)) + body)
-    return b"".join(parts)
+
+    return Body(runs.size, 1, read, write)
 
 
-def _queue_config(head, least, length_at):
-    runs = Runs("queues", least, _read_queue, None, head, length_at)
-
-    def write(message, version):
-        port = port_to_32(message.port_no)
-        return head.pack(message) + _write_queues(message, version, port)
-
-    return Body(runs.size, 1, runs.read, write)
+_CONFIG_10, _CONFIG_11 = Layout("port_no:port16 pad:6"), Layout("port_no:port32 pad:4")
 
 
 @wire(
-    row(ONLY10, MSG, 21, _queue_config(Layout("port_no:port16 pad:6"), 8, 4)),
-    row((OF11, OF11), MSG, 23, _queue_config(Layout("port_no:port32 pad:4"), 8, 4)),
-    row((OF12, OF13), MSG, 23, _queue_config(Layout("port_no:port32 pad:4"), 16, 8)),
+    row(ONLY10, MSG, 21, _queue_config(_CONFIG_10, _read_queue, 8, 4)),
+    row((OF11, OF11), MSG, 23, _queue_config(_CONFIG_11, _read_queue, 8, 4)),
+    row((OF12, OF13), MSG, 23, _queue_config(_CONFIG_11, _read_port_queue, 16, 8)),
 )
 @dataclass(slots=True)
 class QueueGetConfigReply(Message):
-    """`queues`: (queue id, minimum rate, maximum rate), in 1/10 % of the link's; None: none."""
+    """`queues`: (queue id, minimum rate, maximum rate), in 1/10 % of the link's; None: none.
+    `ports`: that of each queue, where they are of all ports (OFPP_NONE)."""
 
     port_no: int
     queues: list[tuple[int, int | None, int | None]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)

@@ -123,6 +123,7 @@ def ports():
     yield m.QueueStatsReply([m.QueueStats(1, 2, 3, 4, 5, 6, 7)]), OF13, {}
     yield m.QueueGetConfigRequest(4), BOTH, {}
     yield m.QueueGetConfigRequest(OFPP_NONE), OF13, {}
+    yield m.QueueGetConfigReply(OFPP_NONE, [(1, 5, None), (1, 6, 7)], [3, OFPP_LOCAL]), OF13, {}
     yield m.QueueGetConfigReply(4, [(1, 100, None), (2, None, None), (3, 5, 900)]), BOTH, {}
 
 

@@ -270,8 +270,8 @@ def queue_config(message, version):
 
     if version == 1:
         return None  # it reads no maximum rate there
-    return {"OFPQueueGetConfigReply": {
-        "port": message.port_no, "queues": [queue(*q) for q in message.queues]}}  # fmt: skip
+    queues = [queue(*q) for q in message.queues]
+    return {"OFPQueueGetConfigReply": {"port": port_to_32(message.port_no), "queues": queues}}
 
 
 def table_stats(message, version):
