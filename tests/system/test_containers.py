@@ -61,6 +61,7 @@ def root_file_system(tmp_path):
 @pytest.fixture
 def pods(switch, podman, root_file_system):
     """The bridge br0 with two containers, pod1 and pod2, on it."""
+    switch.allow("could not open network device pod")  # whose veth goes with its container
     switch.vsctl("add-br", "br0")
     made = Pods(switch, podman, root_file_system)
     for name in Pods.ADDRESSES:
