@@ -30,21 +30,20 @@ def _only(args: list[str], known: tuple[str, ...]) -> bool:
     return any(arg in known for arg in args)
 
 
-def _coverage(engine: Engine) -> str:
-    """coverage/show, with reasons of discards and the workers' counters among the events."""
+def _events(engine: Engine) -> dict[str, int]:
+    """Reasons of discards and the workers' counters, for coverage/show."""
     stats = engine.stats()
     counts = {f"drop_{name}": count for name, count in stats["drops"].items()}
     for worker in stats["workers"]:
         for name, count in worker.items():
             if name not in ("flows", "masks"):
                 counts[f"worker_{name}"] = counts.get(f"worker_{name}", 0) + count
-    for name, count in counts.items():
-        coverage.counter(name).count = count
-    return coverage.show()
+    return counts
 
 
 def register(engine: Engine) -> None:
-    """Register the commands: before daemon.unixctl_server(), whose coverage/show they replace."""
+    """Register the commands, and the events of coverage/show."""
+    coverage.event_reporter(lambda: _events(engine))
 
     def show(args):
         statistics = _only(args, ("-s", "--statistics"))
@@ -74,7 +73,6 @@ def register(engine: Engine) -> None:
         return text.format_workers(engine.stats())
 
     for name, usage, arguments, function in (
-        ("coverage/show", "", 0, lambda _args: _coverage(engine)),
         ("dpctl/dump-dps", "", 0, lambda _args: f"{text.DATAPATH}\n"),
         ("dpctl/dump-flows", "[-m] [DP]", 2, dump_flows),
         ("dpctl/show", "[-s] [DP]", 2, show),

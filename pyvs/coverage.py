@@ -32,6 +32,7 @@ class Counter:
 
 
 _counters: dict[str, Counter] = {}
+_events: list[Callable[[], dict[str, int]]] = []
 _memory: list[Callable[[], dict[str, int]]] = []
 _next_sample = 0.0
 
@@ -42,6 +43,17 @@ def counter(name: str) -> Counter:
     if found is None:
         found = _counters[name] = Counter(name)
     return found
+
+
+def event_reporter(report: Callable[[], dict[str, int]]) -> None:
+    """Have events that are counted elsewhere among the counters: `report()`, name to count."""
+    _events.append(report)
+
+
+def _collect() -> None:
+    for report in _events:
+        for name, count in report().items():
+            counter(name).count = count
 
 
 def memory_reporter(report: Callable[[], dict[str, int]]) -> None:
@@ -57,12 +69,14 @@ def tick(now: float | None = None) -> None:
         return
     # After a long sleep one sample stands for all the periods that passed.
     _next_sample = now + SAMPLE_SECONDS
+    _collect()
     for each in _counters.values():
         each.samples.append(each.count)
 
 
 def show() -> str:
     """The text of coverage/show: counters that were hit, then how many were not."""
+    _collect()
     lines = ["Event coverage, avg rate over last: 5 seconds, last minute, last hour:"]
     never = 0
     for each in sorted(_counters.values(), key=lambda c: c.name):
@@ -79,6 +93,7 @@ def show() -> str:
 
 def read(name: str) -> int | None:
     """The count of a counter, None when there is none of that name."""
+    _collect()
     found = _counters.get(name)
     return None if found is None else found.count
 

@@ -46,6 +46,7 @@ def stats_show(switch: "Switch", args: list[str]) -> str:
     return (
         f'Statistics for bridge "{args[0]}":\n'
         f"  Current/maximum MAC entries in the table: {len(table)}/{table.max_entries}\n"
+        f"  Current static MAC entries in the table : 0\n"
         f"  Total number of learned MAC entries     : {table.total_learned}\n"
         f"  Total number of expired MAC entries     : {table.total_expired}\n"
         f"  Total number of evicted MAC entries     : {table.total_evicted}\n"

@@ -6,7 +6,7 @@ from typing import Any
 import ovs.vlog
 
 from pyvs import daemon, rundir
-from vswitchd import appctl, columns
+from vswitchd import appctl, columns, report
 from vswitchd.links import Links
 from vswitchd.process import DatapathProcess
 from vswitchd.switch import Switch
@@ -67,6 +67,7 @@ def run(argv: list[str] | None) -> int:
     process = DatapathProcess(Dpif, log="log-file" in options)
     switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto)
     appctl.register(switch)
+    report.register(switch)
     daemon.main_loop(control, [switch, Readiness(switch)])
     switch.close(delete=ending.cleanup)
     return 0

@@ -59,6 +59,7 @@ class Switch:
         self._links_seqno = links.change_seqno
         self._must_reconcile = False
         self._reconciled = False  # at least once
+        self.n_reconciled = 0
         self._realised_cfg = 0
         self._status_due = False
         self._statistics_at = 0  # ms; 0: at once
@@ -202,6 +203,7 @@ class Switch:
     # --- reconciliation
 
     def _reconcile(self, wanted: SwitchConfig) -> None:
+        self.n_reconciled += 1
         configs = {each.name: each for each in wanted.bridges}
         for name, bridge in list(self.bridges.items()):
             if name not in configs or bridge.config.uuid != configs[name].uuid:

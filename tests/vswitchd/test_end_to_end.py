@@ -228,7 +228,14 @@ def test_control_commands(switch):
     assert "Current/maximum MAC entries" in switch.appctl("fdb/stats-show", "br0")
     assert switch.appctl("fdb/flush", "br0") == "table successfully flushed\n"
     assert len(switch.appctl("fdb/show", "br0").splitlines()) == 1
-    assert "flows         : (current" in switch.appctl("upcall/show")
+    assert re.search(
+        r"^  flows         : \(current \d+\) \(avg \d+\) \(max \d+\) \(limit \d+\)$",
+        switch.appctl("upcall/show"),
+        re.MULTILINE,
+    )
+    assert re.search(r"^upcall_misses .* total: [1-9]\d*$", switch.appctl("coverage/show"), re.M)
+    assert int(switch.appctl("-t", DATAPATH, "coverage/read-counter", "worker_packets")) > 0
+    assert " ports:3 " in switch.appctl("memory/show")
     switch.appctl("revalidator/wait")
     switch.appctl("revalidator/purge")
     assert "eth_type(0x0800)" not in switch.appctl("dpif/dump-flows", "br0")
