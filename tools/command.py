@@ -37,9 +37,21 @@ def guard(program, run, argv, told=()):
         for kind, tell in (*told, (Fatal, str), (UsageError, str), (OSError, _reason)):
             if isinstance(error, kind):
                 if text := tell(error):
-                    print(f"{program}: {text}", file=sys.stderr)
+                    print(f"{program}: {text}{_hint(text)}", file=sys.stderr)
                 return getattr(error, "status", 1)
         raise
+
+
+def _hint(text):
+    """What to do about a socket or pid file that is not in the run directory."""
+    from pyvs import rundir
+
+    gone = any(word in text for word in ("No such file or directory", "Connection refused"))
+    if not gone or rundir.rundir() not in text:
+        return ""
+    return (
+        "\nIs the switch running?  `pyvs-ctl start` starts it; --rundir or PYVS_RUNDIR tells where."
+    )
 
 
 def _reason(error):
