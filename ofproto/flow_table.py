@@ -30,6 +30,9 @@ SEND_FLOW_REM, CHECK_OVERLAP, RESET_COUNTS, NO_PKT_COUNTS, NO_BYT_COUNTS = (
 # What a flow keeps of its FLOW_MOD's flags.
 KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
 
+IDLE_GRACE_MS = 600
+PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
+
 # Why a flow was removed, numbered as OFPRR_*.
 IDLE_TIMEOUT, HARD_TIMEOUT, DELETED = range(3)
 
@@ -58,6 +61,7 @@ class FlowTables:
         self.removed = removed
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
         self._n_timers = 0
+        self._prune_at = PRUNE_TIMERS
 
     # --- reading
 
@@ -223,6 +227,18 @@ class FlowTables:
         if when is not None:
             self._n_timers += 1
             heapq.heappush(self._expiry, (when, self._n_timers, rule))
+            if len(self._expiry) >= self._prune_at:
+                self._prune()
+
+    def _prune(self) -> None:
+        """Let go of rules that were removed before their time."""
+        self._expiry = [entry for entry in self._expiry if self._is_present(entry[2])]
+        heapq.heapify(self._expiry)
+        self._prune_at = max(PRUNE_TIMERS, 2 * len(self._expiry))
+
+    def _is_present(self, rule: Rule) -> bool:
+        table = self.xbridge.table(rule.table_id)
+        return table.find_exactly(rule.match, rule.priority) is rule
 
     def expire(self, now: int) -> None:
         """Remove the flows whose time is up.
@@ -232,10 +248,7 @@ class FlowTables:
         """
         while self._expiry and self._expiry[0][0] <= now:
             rule = heapq.heappop(self._expiry)[2]
-            if (
-                self.xbridge.table(rule.table_id).find_exactly(rule.match, rule.priority)
-                is not rule
-            ):
+            if not self._is_present(rule):
                 continue
             when = deadline(rule)
             if when is None:
@@ -249,9 +262,6 @@ class FlowTables:
     def next_expiry(self) -> int | None:
         """When expire() has to be called next; None: not at all."""
         return self._expiry[0][0] if self._expiry else None
-
-
-IDLE_GRACE_MS = 600
 
 
 def deadline(rule: Rule) -> int | None:
