@@ -47,7 +47,12 @@ def method_of(target: str, suffix: str = "mgmt") -> str:
         for path in _sockets(target, suffix):
             if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
                 return f"unix:{path}"
-        raise Fatal(f"{target} is not a bridge or a socket")
+        from pyvs import rundir
+
+        raise Fatal(
+            f"{target} is not a bridge or a socket\nThe run directory is {rundir.rundir()}:"
+            " `pyvs-vsctl list-br` names its bridges, `pyvs-ctl start` starts its switch."
+        )
     if kind in ("tcp", "ssl"):
         bare = rest.rpartition("]")[2] if rest.startswith("[") else rest
         return target if ":" in bare else f"{target}:{DEFAULT_PORT}"
