@@ -166,6 +166,8 @@ class Switch:
         # Daemons become our children, so that they can be reaped.
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.host = None
+        # Connection methods of the database, if it is not to be a server of ours.
+        self.database = None
         self._containers = []
         self._allowed = []
         self.environment = {**os.environ, "PYVS_RUNDIR": str(self.directory)}
@@ -176,8 +178,9 @@ class Switch:
 
     def start(self, datapath=True):
         """Start everything; `datapath` False leaves that process to vswitchd."""
-        self.host = Namespace()
-        self.start_ovsdb_server()
+        if self.database is None:
+            self.host = Namespace()
+            self.start_ovsdb_server()
         if datapath:
             self.start_daemon(DATAPATH)
         self.vsctl("--no-wait", "init")
@@ -199,6 +202,8 @@ class Switch:
             *(str(BIN / name), "--detach", "--no-chdir", "--pidfile", "-vconsole:off"),
             *(f"--log-file={self.directory / (name + '.log')}", *arguments),
         ]
+        if name == VSWITCHD and self.database:
+            command.append(self.database)
         self.host.run(*command, env=self.environment, timeout=20)
         self.pid(name)
 
@@ -232,7 +237,8 @@ class Switch:
         )
 
     def vsctl(self, *arguments, **options):
-        return self.command("pyvs-vsctl", "--timeout=10", *arguments, **options)
+        database = [f"--db={self.database}", "--retry"] if self.database else []
+        return self.command("pyvs-vsctl", "--timeout=10", *database, *arguments, **options)
 
     def ofctl(self, *arguments, **options):
         return self.command("pyvs-ofctl", *arguments, **options)

@@ -24,6 +24,7 @@ OPTIONS = (
     ("rundir", "", True),
     ("dbdir", "", True),
     ("logdir", "", True),
+    ("db", "", True),
     ("db-file", "", True),
     ("db-schema", "", True),
     ("system-id", "", True),
@@ -61,6 +62,9 @@ Options:
   --rundir=DIR          sockets and pid files (default: {rundir})
   --dbdir=DIR           the database (default: {dbdir})
   --logdir=DIR          log files (default: {logdir})
+  --db=REMOTE           the database is a server elsewhere, e.g. a cluster,
+                        tcp:10.0.0.1:6640,tcp:10.0.0.2:6640,tcp:10.0.0.3:6640:
+                        none is started here
   --db-file=FILE        database file (default: conf.db in the database directory)
   --db-schema=FILE      another schema for a new database
   --system-id=ID        external_ids:system-id; "random" (default) makes one up once
@@ -89,7 +93,7 @@ class Options:
         self.skip = {
             daemon
             for daemon, options in (
-                (OVSDB_SERVER, {"no-ovsdb-server"}),
+                (OVSDB_SERVER, {"no-ovsdb-server", "db"}),
                 (DATAPATH, {"no-datapath"}),
                 (VSWITCHD, {"no-vswitchd", "no-ovs-vswitchd"}),
             )
@@ -104,6 +108,10 @@ class Options:
 
     def all(self, name):
         return [value for found, value in self._found if found == name]
+
+    def db_remote(self):
+        """The connection methods of the database."""
+        return self.get("db") or f"unix:{rundir.db_sock()}"
 
     def db_file(self):
         return self.get("db-file") or os.path.join(rundir.dbdir(), "conf.db")
@@ -368,7 +376,7 @@ def run_start(options):
     if OVSDB_SERVER not in options.skip and not server_was_up:
         _initialize(options)
     if VSWITCHD not in options.skip and not running(VSWITCHD):
-        _Start(VSWITCHD, options, f"unix:{rundir.db_sock()}").finish()
+        _Start(VSWITCHD, options, options.db_remote()).finish()
     _print_where(options)
     return 0
 
@@ -379,7 +387,8 @@ def _print_where(options):
         if pid:
             print(f"{name} is running with pid {pid}")
     print(f"run directory: {rundir.rundir()}")
-    print(f"database: {options.db_file()} (unix:{rundir.db_sock()})")
+    file = f"{options.db_file()} " if "db" not in options else ""
+    print(f"database: {file}({options.db_remote()})")
     print(f"logs: {rundir.logdir()}")
 
 

@@ -147,7 +147,11 @@ class Replica(ovs.db.idl.Idl):
 
 
 def make_idl(remote: str) -> Replica:
-    """A replica of the configuration at `remote`, that asks for vswitchd's lock."""
+    """A replica of the configuration at `remote`, that asks for vswitchd's lock.
+
+    Of a cluster, `remote` names all members; the leader is the one to be connected to, as each
+    member has locks of its own.
+    """
     helper = ovs.db.idl.SchemaHelper(schema_json=_SCHEMA)
     for table in READ:
         helper.register_columns(table, READ[table] + WRITTEN.get(table, []))
