@@ -37,6 +37,15 @@ PortInfo = namedtuple(
 )
 
 
+# bands: [(rate, burst), ...]; packets and bytes that came; dropped: [(packets, bytes), ...] by band.
+MeterInfo = namedtuple("MeterInfo", "meter flags bands packets bytes dropped")
+
+
+def _meter_info(body):
+    bands, dropped = ([tuple(pair) for pair in body.pop(name)] for name in ("bands", "dropped"))
+    return MeterInfo(bands=bands, dropped=dropped, **body)
+
+
 class DpifError(OSError):
     """The datapath process refused a request: `errno`, and `strerror` in its words."""
 
@@ -217,6 +226,35 @@ cdef class Dpif:
             cursor = body["cursor"]
             if cursor is None:
                 return
+
+    # --- meters
+
+    def meter_features(self):
+        """{"max_meters": ids are below it, "max_bands": n, "flags": OFPMF_* bits}."""
+        return self._request("meter_features")[0]["features"]
+
+    def meter_set(self, meter, flags, bands):
+        """Make or replace a meter; bands: (rate, burst) of what it drops.  DpifError EINVAL."""
+        self._request("meter_set", meter=meter, flags=flags, bands=bands)
+
+    def meter_get(self, meter):
+        """MeterInfo; DpifError ENOENT when there is none."""
+        return _meter_info(self._request("meter_get", meter=meter)[0]["meter"])
+
+    def meter_del(self, meter):
+        """Returns the meter as it was at its end; DpifError ENOENT when there is none."""
+        return _meter_info(self._request("meter_del", meter=meter)[0]["meter"])
+
+    def meter_dump(self):
+        """All meters by number."""
+        meters, behind = [], -1
+        while behind is not None:
+            body = self._request("meter_dump", behind=behind)[0]
+            meters += map(_meter_info, body["meters"])
+            behind = body["behind"]
+        return meters
+
+    # --- packets
 
     def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
         """Run actions on a packet (an Ethernet frame without offload state)."""

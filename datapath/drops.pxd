@@ -18,4 +18,5 @@ cdef enum:
     DROP_BAD_OFFLOAD            # offload state that contradicts the frame (checksum, segmentation)
     DROP_NO_MEMORY
     DROP_RX_QUEUE_FULL          # came faster than the worker took them; counted by the kernel
+    DROP_METER                  # a meter's rate was exceeded
     DROP_REASONS                # how many

@@ -17,4 +17,5 @@ NAMES = (
     "bad_offload",
     "no_memory",
     "rx_queue_full",
+    "meter_exceeded",
 )

@@ -14,6 +14,7 @@ from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 
 from datapath.flow cimport KEY_DP_SIZE, flow_key
+from datapath.meter cimport Meters
 from datapath.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
 from datapath.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.upcall cimport padded
@@ -57,6 +58,7 @@ cdef class Engine:
 
     cdef readonly list workers
     cdef readonly dict ports            # number -> Netdev
+    cdef readonly Meters meters
     cdef object closer
     cdef uint8_t *piece
 
@@ -66,8 +68,12 @@ cdef class Engine:
             raise MemoryError()
 
     def __init__(self, n_workers=1):
+        cdef Worker worker
         self.workers = [Worker(i) for i in range(n_workers)]
         self.ports = {}
+        self.meters = Meters()
+        for worker in self.workers:
+            worker.w.meters = self.meters.table
         # The kernel takes 40 ms to close an AF_PACKET socket, and no longer for many at once.
         self.closer = ThreadPoolExecutor(CLOSERS, "closer")
 
@@ -316,6 +322,43 @@ cdef class Engine:
         c.cursor = <uint32_t> cursor
         worker.run_command(&c)
         return (<char *> self.piece)[: c.used], None if c.cursor == NO_FRAME else c.cursor
+
+    # --- meters
+
+    cdef int forget_meters(self) except -1:
+        """Let go of what was replaced, once no worker is in the midst of a packet."""
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_SYNC
+        self.all_workers(&c)
+        self.meters.reclaim()
+        return 0
+
+    def meter_set(self, meter, flags, bands):
+        """Make or replace a meter."""
+        try:
+            self.meters.set(meter, flags, bands)
+        except ValueError as error:
+            raise EngineError(error_numbers.EINVAL, str(error)) from None
+        self.forget_meters()
+
+    def meter_del(self, meter):
+        """The meter as it was at its end."""
+        last = self.meter_get(meter)
+        self.meters.delete(meter)
+        self.forget_meters()
+        return last
+
+    def meter_get(self, meter):
+        """What Meters.get() gives."""
+        if meter not in self.meters:
+            raise EngineError(error_numbers.ENOENT, f"no meter {meter}")
+        return self.meters.get(meter)
+
+    def meter_dump(self, behind=-1, count=None):
+        """`count` meters with numbers above `behind`."""
+        numbers = [number for number in self.meters if number > behind][:count]
+        return [self.meters.get(number) for number in numbers]
 
     # --- packets
 

@@ -18,6 +18,8 @@ ctypedef void (*userspace_fn)(void *owner, packet *p, const flow_key *key, uint3
 # looks it up and calls execute_actions with the same executor.
 ctypedef void (*recirculate_fn)(void *owner, packet *p, flow_key *key) noexcept nogil
 ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DROP_*
+# Whether a packet of `size` bytes passes a meter; a drop is counted by execute_actions.
+ctypedef bint (*meter_fn)(void *owner, uint32_t meter, uint32_t size) noexcept nogil
 
 cdef struct executor:
     void *owner
@@ -25,6 +27,7 @@ cdef struct executor:
     userspace_fn userspace
     recirculate_fn recirculate
     dropped_fn dropped
+    meter_fn meter              # NULL: all pass
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     uint32_t depth

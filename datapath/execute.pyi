@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from datapath.meter import Meters
+
 class Recorder:
     """Runs actions and notes what comes out.
 
@@ -10,6 +12,8 @@ class Recorder:
     ("recirculate", id, frame, key), ("drop", reason name)."""
 
     recirculated: bytes | None
+    meters: Meters
+    now: int  # ns, for the meters
     events: list[tuple[Any, ...]]
 
     def __init__(self, recirculated: bytes | None = None) -> None: ...

@@ -13,6 +13,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from datapath.drops cimport *
 from datapath.execute cimport *
 from datapath.flow cimport *
+from datapath.meter cimport Meters
 from datapath.odp cimport *
 from datapath.packet cimport *
 from datapath.rewrite cimport (
@@ -109,7 +110,8 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
         elif a.type == ACT_SAMPLE:
             if a.length < 8 or _changes(at + 8, a.length - 8):
                 return True
-        elif (a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP):
+        elif (a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP
+              and a.type != ACT_METER):
             return True
         size = (a.length + 3) & ~3
         if size >= length:
@@ -287,6 +289,9 @@ cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length
         _userspace(c, payload, length)
     elif kind == ACT_TRUNC:
         c.max_len = number
+    elif kind == ACT_METER:
+        if c.x.meter != NULL and not c.x.meter(c.x.owner, number, c.p.size):
+            return -1 - DROP_METER
     elif kind == ACT_DROP:
         return 1
     else:
@@ -335,6 +340,8 @@ cdef class Recorder:
     cdef executor x
     cdef public list events
     cdef public object recirculated
+    cdef readonly Meters meters
+    cdef public uint64_t now
     cdef uint32_t levels
 
     def __cinit__(self, recirculated=None):
@@ -344,6 +351,9 @@ cdef class Recorder:
         self.x.userspace = _note_userspace
         self.x.recirculate = _note_recirculate
         self.x.dropped = _note_drop
+        self.x.meter = _weigh
+        self.meters = Meters()
+        self.now = 0
         self.events = []
         self.recirculated = recirculated
         self.levels = 0
@@ -407,6 +417,11 @@ cdef void _again(Recorder recorder, packet *p, flow_key *key) noexcept:
 cdef void _note_recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
     with gil:
         _again(<Recorder> owner, p, key)
+
+
+cdef bint _weigh(void *owner, uint32_t meter, uint32_t size) noexcept nogil:
+    with gil:
+        return (<Recorder> owner).meters.passes(meter, size, (<Recorder> owner).now)
 
 
 cdef void _note_drop(void *owner, uint32_t reason) noexcept nogil:

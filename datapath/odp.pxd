@@ -18,9 +18,9 @@ cdef enum:
     ACT_USERSPACE = 11          # u32 reason, u32 0, userdata
     ACT_DROP = 12               # u32 reason: 0 explicit
     ACT_TRUNC = 13              # u32 max_len, for the next output
+    ACT_METER = 15              # u32 meter: what follows is for packets that it lets pass
     # reserved: check_actions refuses these until they are there
     ACT_CT = 14
-    ACT_METER = 15
     ACT_TUNNEL_PUSH = 16
     ACT_TUNNEL_POP = 17
     ACT_CHECK_PKT_LEN = 18
@@ -64,6 +64,7 @@ cdef class ActionBuffer:
     cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil
     cdef void drop(self, uint32_t reason) noexcept nogil
     cdef void trunc(self, uint32_t max_len) noexcept nogil
+    cdef void meter(self, uint32_t meter) noexcept nogil
     # Nested: ACT_CLONE, or ACT_SAMPLE with its probability; returns what end_nested wants.
     cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=*) noexcept nogil
     cdef void end_nested(self, uint32_t offset) noexcept nogil

@@ -13,6 +13,7 @@ CLONE: int
 USERSPACE: int
 DROP: int
 TRUNC: int
+METER: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew

@@ -5,6 +5,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport N_MEMBERS, key_members
+from datapath.meter cimport MAX_METERS
 from datapath.odp cimport *
 from datapath.rewrite cimport is_writable
 
@@ -18,6 +19,7 @@ globals().update(
     SET=<int> ACT_SET, PUSH_MPLS=<int> ACT_PUSH_MPLS, POP_MPLS=<int> ACT_POP_MPLS,
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
+    METER=<int> ACT_METER,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
 )
@@ -71,6 +73,8 @@ cdef class ActionBuffer:
             self.drop(values[0])
         elif name == "trunc":
             self.trunc(values[0])
+        elif name == "meter":
+            self.meter(values[0])
         elif name == "start_nested":
             return self.start_nested(values[0], values[1])
         elif name == "end_nested":
@@ -199,6 +203,9 @@ cdef class ActionBuffer:
     cdef void trunc(self, uint32_t max_len) noexcept nogil:
         self._put32(ACT_TRUNC, max_len)
 
+    cdef void meter(self, uint32_t meter) noexcept nogil:
+        self._put32(ACT_METER, meter)
+
     cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=0) noexcept nogil:
         cdef uint32_t offset = self.length
         if kind == ACT_SAMPLE:
@@ -240,7 +247,7 @@ cdef inline int _payload_size(uint16_t kind) noexcept nogil:
     if kind == ACT_POP_MPLS:
         return 2
     if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
-            or kind == ACT_TRUNC):
+            or kind == ACT_TRUNC or kind == ACT_METER):
         return 4
     if kind == ACT_PUSH_MPLS:
         return 6
@@ -255,6 +262,8 @@ cdef const char *_check_fixed(uint16_t kind, const uint8_t *payload, uint32_t le
     memcpy(&number, payload, min(length, <uint32_t> 4))
     if kind == ACT_TRUNC and number < 14:
         return "trunc: less than an Ethernet header"
+    if kind == ACT_METER and number >= MAX_METERS:
+        return "meter: no such number"
     if kind == ACT_HASH and number > HASH_SYM_L4:
         return "hash: no such algorithm"
     return NULL

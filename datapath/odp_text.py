@@ -120,6 +120,7 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.USERSPACE: _format_userspace,
     odp.DROP: lambda payload, key: f"drop({_number(payload)})" if _number(payload) else "drop",
     odp.TRUNC: lambda payload, key: f"trunc({_number(payload)})",
+    odp.METER: lambda payload, key: f"meter({_number(payload)})",
 }
 
 
@@ -317,6 +318,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "userspace": _parse_userspace,
     "drop": lambda body: _u32(odp.DROP, body, "reason"),
     "trunc": lambda body: _u32(odp.TRUNC, body, "length"),
+    "meter": lambda body: _u32(odp.METER, body, "meter"),
     "set": _parse_set,
 }
 

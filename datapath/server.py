@@ -15,6 +15,7 @@ from ovs.poller import POLLIN, POLLOUT
 
 from datapath import protocol
 from datapath.engine import Engine, EngineError
+from datapath.meter import FEATURES
 from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("datapath_server")
@@ -22,6 +23,7 @@ vlog = ovs.vlog.Vlog("datapath_server")
 RECEIVE = 1 << 18
 MAX_CLIENTS = 128
 PORTS_PIECE = 1000  # in one answer to port_dump
+METERS_PIECE = 2000
 ROUND = 64  # requests of one client before the others have their turn
 
 
@@ -253,6 +255,24 @@ class Server:
         flows, cursor = self.engine.flow_dump(cursor, terse)
         return {"cursor": cursor}, flows
 
+    def _meter_features(self, _client, _data):
+        return {"features": FEATURES}, b""
+
+    def _meter_set(self, _client, _data, meter, flags, bands):
+        self.engine.meter_set(meter, flags, bands)
+        return {}, b""
+
+    def _meter_get(self, _client, _data, meter):
+        return {"meter": self.engine.meter_get(meter)}, b""
+
+    def _meter_del(self, _client, _data, meter):
+        return {"meter": self.engine.meter_del(meter)}, b""
+
+    def _meter_dump(self, _client, _data, behind=-1):
+        rows = self.engine.meter_dump(behind, METERS_PIECE)
+        more = len(rows) == METERS_PIECE
+        return {"meters": rows, "behind": rows[-1]["meter"] if more else None}, b""
+
     def _execute(self, _client, data, packet_size, **metadata):
         self.engine.execute(data, packet_size, **metadata)
         return {}, b""
@@ -283,6 +303,7 @@ OPERATIONS = {
             "execute",
             "stats",
         ),
+        *("meter_features", "meter_set", "meter_get", "meter_del", "meter_dump"),
         "upcall_register",
     )
 }

@@ -10,6 +10,7 @@ from datapath.emc cimport emc, emc_key
 from datapath.execute cimport executor
 from datapath.flow cimport flow_key
 from datapath.megaflow cimport megaflow, megaflow_table
+from datapath.meter cimport meter
 from datapath.netdev cimport BURST, iovec, mmsghdr, netdev, netdev_side, rx_burst
 from datapath.packet cimport packet
 from datapath.ring cimport ring
@@ -34,6 +35,7 @@ cdef enum command_kind:
     COMMAND_EXECUTE
     COMMAND_INJECT
     COMMAND_RINGS
+    COMMAND_SYNC                # nothing: the worker is between two packets
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -87,6 +89,7 @@ cdef struct worker:
     uint64_t now                # ns, taken once for each burst
     netdev_side *side           # that what happens now is counted for
     netdev_side nowhere         # for packets of no port
+    meter **meters              # the datapath's, NULL before it has any
     # transmission
     frame frames[FRAMES]
     mmsghdr messages[FRAMES]

@@ -24,6 +24,7 @@ from datapath.megaflow cimport (
     megaflow_count, megaflow_expand, megaflow_find, megaflow_flush, megaflow_insert,
     megaflow_next, megaflow_remove, megaflow_table_destroy, megaflow_table_init,
 )
+from datapath.meter cimport meter_passes
 from datapath.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, VNET_SIZE
 from datapath.odp cimport ACT_OUTPUT, MAX_ACTIONS, attr, check_run
 from datapath.offload cimport complete_checksum, segment
@@ -125,6 +126,11 @@ cdef void recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
 
 cdef void dropped(void *owner, uint32_t reason) noexcept nogil:
     (<worker *> owner).side.drops[reason] += 1
+
+
+cdef bint weigh(void *owner, uint32_t meter, uint32_t size) noexcept nogil:
+    cdef worker *w = <worker *> owner
+    return meter_passes(w.meters, meter, size, w.now)
 
 
 # --- up
@@ -610,6 +616,7 @@ cdef class Worker:
         w.x.userspace = userspace
         w.x.recirculate = recirculate
         w.x.dropped = dropped
+        w.x.meter = weigh
         w.side = &w.nowhere
         for i in range(FRAMES):
             w.messages[i].msg_hdr.msg_iovlen = 1

@@ -41,6 +41,7 @@ PLAIN = st.one_of(
     NUMBER.map(lambda n: u32(odp.RECIRC, n)),
     st.integers(1, 0xFFFFFFFF).map(lambda n: u32(odp.DROP, n)),
     st.integers(14, 70000).map(lambda n: u32(odp.TRUNC, n)),
+    st.integers(0, (1 << 18) - 1).map(lambda n: u32(odp.METER, n)),
     st.tuples(st.integers(0, 1), NUMBER).map(lambda pair: u32(odp.HASH, *pair)),
     st.binary(min_size=4, max_size=4).map(lambda b: attribute(odp.PUSH_VLAN, b)),
     st.binary(min_size=6, max_size=6).map(lambda b: attribute(odp.PUSH_MPLS, b)),
@@ -95,6 +96,7 @@ TEXTS = [
     "userspace(pid=0,slow_path(action))",
     "userspace(pid=0,reason=4,userdata(00ff))",
     "trunc(100),1",
+    "meter(5),1",
     "1,drop(3)",
 ]
 
