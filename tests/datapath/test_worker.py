@@ -157,13 +157,19 @@ def bad_offload(process, handler):
     assert answer_upcall(handler, given, odp.parse_actions("2"))
 
 
+def meter_exceeded(process, handler):
+    process.dpif.meter_set(1, 1, [(1, 1)])  # not even one of these, in kilobits
+    process.flow("in_port(1)", "meter(1),2")
+    process.dpif.port_inject(1, frame(size=1000))
+
+
 CAUSES = {
     "action_drop": drop_action,
     **{
         function.__name__: function
         for function in (
             *(no_such_port, tx_queue_full, upcall_no_handler, upcall_queue_full),
-            *(recirc_too_deep, bad_action, no_headroom, bad_offload),
+            *(recirc_too_deep, bad_action, no_headroom, bad_offload, meter_exceeded),
         )
     },
 }
