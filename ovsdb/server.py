@@ -107,7 +107,8 @@ class Connection:
 
     def _read(self) -> bytes:
         """Received bytes, b"" at the end; BlockingIOError when there are none yet."""
-        return self.sock.recv(RECEIVE_SIZE)
+        buffer = self.loop.buffer
+        return bytes(buffer[: self.sock.recv_into(buffer)])
 
     def _write(self, output: list) -> int:
         """Write from the start of `output`; how many bytes were taken, or BlockingIOError."""
@@ -168,6 +169,9 @@ class Loop:
         self.dirty: set[Connection] = set()  # may have output, or are to be closed
         self.busy: set[Connection] = set()  # have messages left to handle
         self.paused: set[Listener] = set()  # found no descriptor for a client
+        # All sockets are read into it: a fresh one of this size each time would cost more
+        # than a transaction, as the allocator gives large blocks back to the kernel.
+        self.buffer = memoryview(bytearray(RECEIVE_SIZE))
         self.now = msec()
         self._next_scan = self.now + SCAN_MSEC
         # Called about once a second with the time in ms.

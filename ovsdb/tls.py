@@ -11,7 +11,7 @@ from typing import Any
 
 from ovsdb.condition import Row
 from ovsdb.rpc import Peer
-from ovsdb.server import RECEIVE_SIZE, Connection, Loop, vlog
+from ovsdb.server import Connection, Loop, vlog
 from ovsdb.tls_settings import TlsSettings
 
 VERSIONS = {
@@ -20,7 +20,7 @@ VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }
-CHUNK = 64 * 1024  # bytes given to OpenSSL at once
+CHUNK = 64 * 1024  # bytes given to OpenSSL, or asked for, at once
 
 
 def new_context(loop: Loop, settings: TlsSettings, server_side: bool) -> ssl.SSLContext:
@@ -127,9 +127,9 @@ class TlsConnection(Connection):
 
     def _read(self) -> bytes:
         try:
-            data = self._tls.recv(RECEIVE_SIZE)
+            data = self._tls.recv(CHUNK)
             while data and self._tls.pending():
-                data += self._tls.recv(RECEIVE_SIZE)
+                data += self._tls.recv(CHUNK)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
         return data
