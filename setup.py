@@ -34,6 +34,20 @@ PACKAGES = {
     "pyvs_tools": "tools",
 }
 COMPILED = ("datapath", "ofproto")
+# Modules that are Python as they stand, and compiled because every transaction passes
+# through them; the .pxd beside one says which of its classes and functions become C.
+COMPILED_PYTHON = {
+    "ovsdb": (
+        "condition",
+        "database",
+        "datum",
+        "errors",
+        "operations",
+        "records",
+        "schema",
+        "transaction",
+    )
+}
 
 # command -> module:function
 COMMANDS = {
@@ -61,38 +75,58 @@ DIRECTIVES = {
 }
 
 
+# Python's own behaviour; annotations stay what they are in Python: without effect.
+PYTHON_DIRECTIVES = {
+    "language_level": "3",
+    "annotation_typing": False,
+    "nonecheck": True,
+    "binding": True,
+}
+
+
 def version():
     scope = {}
     exec((ROOT / "pyvs" / "version.py").read_text(), scope)
     return scope["VERSION"]
 
 
+def extension(package, source, flags):
+    return Extension(
+        f"{package}.{Path(source).stem}",
+        [source],
+        extra_compile_args=[*flags, "-fno-strict-aliasing", "-Wno-unreachable-code"],
+        depends=glob("datapath/*.h"),
+        include_dirs=["."],
+    )
+
+
 def extensions():
     flags = ["-O0", "-g", "-DPYVS_DEBUG=1"] if DEBUG else ["-O2", "-g0"]
     if os.environ.get("PYVS_MARCH"):
         flags.append("-march=" + os.environ["PYVS_MARCH"])
-    found = []
-    for package in COMPILED:
-        if ONLY and package not in ONLY:
-            continue
-        for source in sorted(glob(f"{package}/*.pyx")):
-            name = f"{package}.{Path(source).stem}"
-            found.append(
-                Extension(
-                    name,
-                    [source],
-                    extra_compile_args=[*flags, "-fno-strict-aliasing", "-Wno-unreachable-code"],
-                    depends=glob("datapath/*.h"),
-                    include_dirs=["."],
-                )
-            )
+    compiled = [
+        extension(package, source, flags)
+        for package in COMPILED
+        if not ONLY or package in ONLY
+        for source in sorted(glob(f"{package}/*.pyx"))
+    ]
+    python = [
+        extension(package, f"{package}/{name}.py", flags)
+        for package, names in COMPILED_PYTHON.items()
+        if not ONLY or package in ONLY
+        for name in names
+    ]
+    return cythonized(compiled, DIRECTIVES) + cythonized(python, PYTHON_DIRECTIVES)
+
+
+def cythonized(found, directives):
     if not found:
         return []
     from Cython.Build import cythonize
 
     return cythonize(
         found,
-        compiler_directives=DIRECTIVES,
+        compiler_directives=directives,
         build_dir="build/debug" if DEBUG else "build/cython",
         nthreads=0,
     )

@@ -119,12 +119,17 @@ class Condition:
 
     def all(self, row: Row) -> bool:
         """Whether every clause holds; with no clauses, true."""
-        return all(clause.matches(row) for clause in self.clauses)
+        for clause in self.clauses:  # noqa: SIM110 - for every candidate of every condition
+            if not clause.matches(row):
+                return False
+        return True
 
     def any(self, row: Row) -> bool:
         """Whether some clause holds; with no clauses, true."""
-        clauses = self.clauses
-        return not clauses or any(clause.matches(row) for clause in clauses)
+        for clause in self.clauses:
+            if clause.matches(row):
+                return True
+        return not self.clauses
 
     @property
     def is_true(self) -> bool:

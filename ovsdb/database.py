@@ -61,8 +61,15 @@ class Table:
             for column in schema.columns.values()
             for in_key, base in column.refs
         ]
+        self._ref_names = [ref.name for ref in refs]
         self.strong_columns = [ref for ref in refs if ref.strong]
         self.weak_columns = [ref for ref in refs if not ref.strong]
+        # The columns that are in the file: (name, encode, whether changes are differences).
+        self.stored = [
+            (column.name, column.type.encode, column.type.is_composite)
+            for column in schema.columns.values()
+            if column.persistent
+        ]
         # Writers of the columns that monitors and select show: name -> encode
         self.encoders: dict[str, Callable[[Any], Any]] = {
             name: column.type.encode for name, column in schema.all_columns.items()
@@ -71,6 +78,31 @@ class Table:
     def index_key(self, index: int, row: Row) -> Any:
         """The key of a row in one of the indexes."""
         return tuple([as_key(row[name]) for name in self.schema.indexes[index]])
+
+    def moved(self, index: int, before: dict[str, Row | None]) -> list[str]:
+        """Which of the rows, given as they were before, have another key in an index now.
+
+        Columns that nobody wrote are the same objects: no key has to be made to see that.
+        """
+        names = self.schema.indexes[index]
+        found = []
+        for uuid, old in before.items():
+            new = self.rows.get(uuid)
+            if old is None or new is None:
+                found.append(uuid)
+                continue
+            for name in names:
+                if old[name] is not new[name]:
+                    found.append(uuid)
+                    break
+        return found
+
+    def relinked(self, uuid: str, old: Row, new: Row) -> bool:
+        """Whether a changed row may hold other references, or is garbage."""
+        for name in self._ref_names:
+            if old[name] is not new[name]:
+                return True
+        return not self.schema.is_root and uuid not in self.strong
 
     def weak_targets(self, row: Row) -> set[tuple[str, str]]:
         """The (table, uuid) pairs that a row refers to weakly."""
@@ -93,7 +125,7 @@ class Table:
             return () if row is None else (row,)
         if use_indexes and equalities:
             for number, names in enumerate(self.schema.indexes):
-                if all(name in equalities for name in names):
+                if equalities.keys() >= set(names):
                     key = tuple([as_key(equalities[name]) for name in names])
                     uuid = self.indexes[number].get(key)
                     return () if uuid is None else (self.rows[uuid],)

@@ -22,13 +22,12 @@ _pool: list[str] = []
 
 
 def _fill_pool() -> None:
-    data = os.urandom(16 * 256)
-    for at in range(0, len(data), 16):
-        number = int.from_bytes(data[at : at + 16], "big")
-        number = number & ~(0xF << 76) | 4 << 76  # version 4
-        number = number & ~(3 << 62) | 2 << 62  # variant of RFC 4122
-        text = f"{number:032x}"
-        _pool.append(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+    digits = os.urandom(16 * 256).hex()
+    for at in range(0, len(digits), 32):
+        d = digits[at : at + 32]
+        # version 4, variant of RFC 4122
+        variant = "89ab"[int(d[16], 16) & 3]
+        _pool.append(f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{variant}{d[17:20]}-{d[20:]}")
 
 
 def new_uuid() -> str:

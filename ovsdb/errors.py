@@ -85,5 +85,5 @@ class Members:
     def finish(self) -> None:
         """Fail when there are members that nobody took."""
         if len(self.taken) != len(self.json):
-            extra = next(name for name in self.json if name not in self.taken)
-            self.fail(f"Member '{extra}' is present but not allowed.")
+            extra = [name for name in self.json if name not in self.taken]
+            self.fail(f"Member '{extra[0]}' is present but not allowed.")

@@ -1,9 +1,4 @@
-"""Database files: making, locking, reading, appending, compacting.
-
-A file has the schema as its first record, and transactions after it.  Changes of columns
-with room for several elements are written as differences ("_is_diff"), as ovsdb-server
-does since 2.14.
-"""
+"""Database files: making, locking, reading, appending, compacting."""
 
 import contextlib
 import errno
@@ -16,12 +11,11 @@ from typing import Any
 import orjson
 import ovs.vlog
 
-from ovsdb.condition import Row
-from ovsdb.database import Changes, Database, Table
-from ovsdb.datum import apply_diff, diff, is_uuid, new_uuid
+from ovsdb.database import Changes, Database
 from ovsdb.errors import OvsdbError
 from ovsdb.log import LogWriter, TornRecord, encode_record, io_error, read_records
-from ovsdb.schema import UNLIMITED, ColumnType, DatabaseSchema
+from ovsdb.records import Reader, snapshot_json, transaction_json
+from ovsdb.schema import DatabaseSchema
 from ovsdb.transaction import Transaction
 
 vlog = ovs.vlog.Vlog("ovsdb_file")
@@ -131,63 +125,6 @@ class FileLock:
             self.fd = -1
 
 
-# --- records of transactions
-
-
-def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool) -> dict:
-    """The persistent columns of `new` that differ from `old`, or from the defaults."""
-    json = {}
-    base = table.defaults if old is None else old
-    for name, column in table.schema.columns.items():
-        value, before = new[name], base[name]
-        if not column.persistent or value is before or value == before:
-            continue
-        if as_diff and old is not None and column.type.is_composite:
-            value = diff(before, value)
-        json[name] = column.type.encode(value)
-    return json
-
-
-def transaction_json(
-    database: Database, changes: Changes, comment: str, as_diff: bool = True
-) -> dict | None:
-    """The record of a commit; None when nothing persistent changed.
-
-    Without `as_diff`, values are written whole, as servers before 2.15 read them.
-    """
-    json: dict[str, Any] = {}
-    for name, rows in changes.items():
-        table = database.tables[name]
-        of_table = {}
-        for uuid, (old, new) in rows.items():
-            if new is None:
-                of_table[uuid] = None
-                continue
-            row = _row_json(table, old, new, as_diff)
-            if row or old is None:
-                of_table[uuid] = row
-        if of_table:
-            json[name] = of_table
-    if not json:
-        return None
-    json["_date"] = int(time.time() * 1000)
-    if as_diff:
-        json["_is_diff"] = True
-    if comment:
-        json["_comment"] = comment
-    return json
-
-
-def snapshot_json(database: Database, comment: str) -> dict:
-    """One record with all rows of the database."""
-    everything: Changes = {
-        name: {uuid: (None, row) for uuid, row in table.rows.items()}
-        for name, table in database.tables.items()
-    }
-    json = transaction_json(database, everything, comment)
-    return json or {"_date": int(time.time() * 1000), "_comment": comment}
-
-
 def converted(database: Database, schema: DatabaseSchema) -> Database:
     """A new database of `schema`, without a file, with the rows of `database` that it has.
 
@@ -212,59 +149,6 @@ def converted(database: Database, schema: DatabaseSchema) -> Database:
             transaction.insert(target, uuid, values)
     transaction.commit()
     return new
-
-
-class _Reader:
-    """Applies the records of a file to the rows of a database."""
-
-    def __init__(self, database: Database):
-        self.database = database
-        # How differences are parsed: they may have more elements than the column.
-        self._diff_types: dict[tuple[str, str], ColumnType] = {}
-
-    def apply(self, json: Any) -> None:
-        """Apply one record; raises OvsdbError when it does not fit the schema."""
-        if type(json) is not dict:
-            raise OvsdbError("syntax error", "transaction record is not an object")
-        is_diff = json.get("_is_diff") is True
-        for name, rows in json.items():
-            if name.startswith("_"):
-                continue
-            table = self.database.tables.get(name)
-            if table is None:
-                raise OvsdbError("unknown table", f"No table named {name}.")
-            if type(rows) is not dict:
-                raise OvsdbError("syntax error", "<table-txn> must be an object", rows)
-            for uuid, row in rows.items():
-                if row is None:
-                    table.rows.pop(uuid.lower(), None)
-                elif type(row) is dict and is_uuid(uuid):
-                    self._apply_row(table, uuid.lower(), row, is_diff)
-                else:
-                    raise OvsdbError("syntax error", "<row-txn> must be an object or null", row)
-
-    def _apply_row(self, table: Table, uuid: str, json: dict, is_diff: bool) -> None:
-        old = table.rows.get(uuid)
-        if old is None:
-            old = {**table.defaults, "_uuid": (uuid,), "_version": (new_uuid(),)}
-            is_diff = False
-            table.rows[uuid] = old
-        for name, value in json.items():
-            column = table.schema.columns.get(name)
-            if column is None:
-                raise OvsdbError("unknown column", f"No column {name} in table {table.name}.", json)
-            if is_diff and column.type.is_composite:
-                change = self._diff_type(table.name, name, column.type).unchecked_parse(value)
-                old[name] = apply_diff(old[name], change)
-            else:
-                old[name] = column.type.unchecked_parse(value)
-
-    def _diff_type(self, table: str, column: str, type_: ColumnType) -> ColumnType:
-        key = (table, column)
-        found = self._diff_types.get(key)
-        if found is None:
-            found = self._diff_types[key] = type_.resized(0, UNLIMITED)
-        return found
 
 
 # --- an open file
@@ -507,7 +391,7 @@ def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
             try:
                 if database is None:
                     database = Database(DatabaseSchema.from_json(json))
-                    reader = _Reader(database)
+                    reader = Reader(database)
                 else:
                     reader.apply(json)
             except OvsdbError as error:

@@ -64,8 +64,7 @@ def execute(
     results: list[Any] = []
     try:
         for number, operation in enumerate(operations, 1):
-            what = f"ovsdb operation {number} of {len(operations)}"
-            results.append(_run(context, operation, what))
+            results.append(_run(context, operation, number, len(operations)))
     except OvsdbError as error:
         transaction.abort()
         results.append(error.to_json())
@@ -81,8 +80,8 @@ def execute(
     return results
 
 
-def _run(context: Context, operation: Any, what: str) -> dict:
-    members = Members(operation, what)
+def _run(context: Context, operation: Any, number: int, count: int) -> dict:
+    members = Members(operation, f"ovsdb operation {number} of {count}")
     name = members.need("op", (str,))
     function = OPERATIONS.get(name)
     if function is None:

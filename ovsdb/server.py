@@ -206,28 +206,31 @@ class Loop:
             if handler is not None:
                 handler(events)
         self.now = msec()
-        for connection in list(self.busy):
-            self.busy.discard(connection)
-            if connection.session.backlog:
-                self.busy.add(connection)  # until it has read the answers
-            else:
-                connection.process()
+        if self.busy:
+            self._serve_busy()
         self.service.run(self.now)
         self.flush()
         if self.now >= self._next_scan:
             self._scan()
 
+    def _serve_busy(self) -> None:
+        for connection in list(self.busy):
+            if not connection.session.backlog:  # else not until it has read the answers
+                self.busy.discard(connection)
+                connection.process()
+
     def _timeout(self, wait_ms: float | None) -> float:
-        if any(not connection.session.backlog for connection in self.busy):
-            return 0
-        waits = [self._next_scan - self.now]
-        if wait_ms is not None:
-            waits.append(wait_ms)
-        deadlines = [w.deadline for w in self.service.waiting if w.deadline is not None]
-        if deadlines:
-            waits.append(min(deadlines) - self.now)
+        for connection in self.busy:
+            if not connection.session.backlog:
+                return 0
+        wait = self._next_scan - self.now
+        if wait_ms is not None and wait_ms < wait:
+            wait = wait_ms
+        for waiting in self.service.waiting:
+            if waiting.deadline is not None:
+                wait = min(wait, waiting.deadline - self.now)
         # Rounded up: a millisecond early would be a round for nothing.
-        return max(0.0, min(waits) + 1) / 1000
+        return max(0.0, wait + 1) / 1000
 
     def flush(self) -> None:
         """Write out what the sessions have for their clients."""

@@ -60,7 +60,11 @@ class Waiting:
         self.database = database
         self.operations = operations
         self.created = now
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # monotonic ms
+
+    def set_deadline(self, timeout: int | None) -> None:
+        """Wait for `timeout` ms after the request came, None for ever."""
+        self.deadline = None if timeout is None else self.created + timeout
 
 
 class Lock:
@@ -177,33 +181,50 @@ class Service:
         self._changed.add(database.name)
         COMMITS.count += 1
 
-    def transact(self, waiting: Waiting, now: float) -> list | None:
+    def transact(
+        self, session: "Session", id_json: Any, database: Database, operations: list, now: float
+    ) -> list | None:
         """Execute a request; its result, or None when it waits and is kept in `waiting`."""
-        session = waiting.session
-        database = waiting.database
         TRANSACTIONS.count += 1
         try:
-            return execute(
-                database,
-                waiting.operations,
-                now - waiting.created,
-                session.owns_lock,
-                database.read_only or session.read_only or self.read_only,
-                Rights(session.role, session.client_id) if session.role else EVERYTHING,
-            )
+            return self._execute(session, database, operations, 0)
         except Blocked as blocked:
-            waiting.deadline = None
-            if blocked.timeout is not None:
-                waiting.deadline = waiting.created + blocked.timeout
-            if waiting not in self.waiting:
-                self.waiting.append(waiting)
+            waiting = Waiting(session, id_json, database, operations, now)
+            waiting.set_deadline(blocked.timeout)
+            self.waiting.append(waiting)
             return None
+
+    def _execute(
+        self, session: "Session", database: Database, operations: list, elapsed: float
+    ) -> list:
+        return execute(
+            database,
+            operations,
+            elapsed,
+            session.owns_lock,
+            database.read_only or session.read_only or self.read_only,
+            Rights(session.role, session.client_id) if session.role else EVERYTHING,
+        )
+
+    def _try_again(self, waiting: Waiting, now: float) -> None:
+        TRANSACTIONS.count += 1
+        elapsed = now - waiting.created
+        try:
+            result = self._execute(waiting.session, waiting.database, waiting.operations, elapsed)
+        except Blocked as blocked:
+            waiting.set_deadline(blocked.timeout)
+            return
+        self.waiting.remove(waiting)
+        waiting.session.reply(waiting.id_json, result)
 
     def run(self, now: float) -> float | None:
         """Try waiting transactions again where something changed or time is up.
 
         Returns when to call again at the latest, None for no deadline.
         """
+        if not self.waiting:
+            self._changed.clear()
+            return None
         while self.waiting:
             changed, self._changed = self._changed, set()
             due = [
@@ -215,12 +236,8 @@ class Service:
             if not due:
                 break
             for each in due:
-                if each not in self.waiting:
-                    continue
-                result = self.transact(each, now)
-                if result is not None:
-                    self.waiting.remove(each)
-                    each.session.reply(each.id_json, result)
+                if each in self.waiting:
+                    self._try_again(each, now)
         self._changed.clear()
         deadlines = [each.deadline for each in self.waiting if each.deadline is not None]
         return min(deadlines, default=None)

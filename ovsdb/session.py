@@ -11,7 +11,7 @@ from ovsdb.datum import is_id, is_uuid
 from ovsdb.errors import OvsdbError, syntax_error
 from ovsdb.monitor import Monitor, notification
 from ovsdb.rpc import Peer
-from ovsdb.service import Service, Waiting
+from ovsdb.service import Service
 
 
 class Session(Peer):
@@ -109,8 +109,7 @@ class Session(Peer):
         if database.relay is not None and self._goes_on(database.relay, params[1:]):
             database.relay.forward(params[1:], self._forwarded(id_json))
             return LATER
-        waiting = Waiting(self, id_json, database, params[1:], now)
-        result = self.service.transact(waiting, now)
+        result = self.service.transact(self, id_json, database, params[1:], now)
         return LATER if result is None else result
 
     def _goes_on(self, relay: Any, operations: list) -> bool:

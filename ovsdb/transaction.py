@@ -28,6 +28,8 @@ class Transaction:
         self.before: dict[str, dict[str, Row | None]] = {}
         # Strong references gained and lost: (table, uuid) -> difference.
         self._delta: dict[tuple[str, str], int] = {}
+        # Of each index: the rows whose key is another one now, as (table, number, uuids).
+        self._moved: list[tuple[Table, int, list[str]]] = []
 
     # --- reading and writing rows
 
@@ -85,13 +87,14 @@ class Transaction:
         Returns what changed.  Raises OvsdbError, with nothing changed.
         """
         try:
-            self._drop_unchanged()
+            relinked = self._settle()
             if not self.before:
                 return {}
-            self._count_references()
-            self._collect_garbage()
-            self._check_max_rows()
-            self._prune_weak_references()
+            if relinked:
+                self._count_references()
+                self._collect_garbage()
+                self._check_max_rows()
+                self._prune_weak_references()
             self._check_indexes()
             changes = self._changes()
             if self.database.file is not None:
@@ -101,22 +104,34 @@ class Transaction:
         except BaseException:
             self.abort()
             raise
-        self._update_references(changes)
-        self._update_indexes(changes)
+        if relinked:
+            self._update_references(changes)
+        self._update_indexes()
         self.database.publish(changes)
         return changes
 
-    def _drop_unchanged(self) -> None:
+    def _settle(self) -> bool:
+        """Forget the rows that are as they were; whether rows came, went or hold other
+        references, so that references and numbers of rows are to be looked at."""
         tables = self.database.tables
+        relinked = False
         for name, rows in list(self.before.items()):
-            current = tables[name].rows
-            same = [uuid for uuid, row in rows.items() if current.get(uuid) == row]
+            table = tables[name]
+            current = table.rows
+            same = []
+            for uuid, old in rows.items():
+                new = current.get(uuid)
+                if new == old:
+                    same.append(uuid)
+                elif not relinked:
+                    relinked = old is None or new is None or table.relinked(uuid, old, new)
             for uuid in same:
                 row = rows.pop(uuid)
                 if row is not None:
                     current[uuid] = row
             if not rows:
                 del self.before[name]
+        return relinked
 
     def _changes(self) -> Changes:
         """What changed; gives the rows their new versions."""
@@ -299,6 +314,10 @@ class Transaction:
         for name, rows in self.before.items():
             table = self.database.tables[name]
             for number, index in enumerate(table.indexes):
+                moved = table.moved(number, rows)
+                if not moved:
+                    continue
+                self._moved.append((table, number, moved))
                 added: dict[Any, str] = {}
                 for uuid in rows:
                     row = table.rows.get(uuid)
@@ -315,18 +334,20 @@ class Transaction:
                         raise _duplicate(table, number, key, other, uuid)
                     added[key] = uuid
 
-    def _update_indexes(self, changes: Changes) -> None:
-        for name, rows in changes.items():
-            table = self.database.tables[name]
-            for number, index in enumerate(table.indexes):
-                for uuid, (old, _new) in rows.items():
-                    if old is not None:
-                        key = table.index_key(number, old)
-                        if index.get(key) == uuid:
-                            del index[key]
-                for uuid, (_old, new) in rows.items():
-                    if new is not None:
-                        index[table.index_key(number, new)] = uuid
+    def _update_indexes(self) -> None:
+        for table, number, uuids in self._moved:
+            index = table.indexes[number]
+            before = self.before[table.name]
+            for uuid in uuids:
+                old = before[uuid]
+                if old is not None:
+                    key = table.index_key(number, old)
+                    if index.get(key) == uuid:
+                        del index[key]
+            for uuid in uuids:
+                new = table.rows.get(uuid)
+                if new is not None:
+                    index[table.index_key(number, new)] = uuid
 
 
 def _reference_changes(

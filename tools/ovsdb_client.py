@@ -238,7 +238,8 @@ def run_restore(session):
     import tempfile
 
     from ovsdb.errors import OvsdbError
-    from ovsdb.files import open_database, snapshot_json
+    from ovsdb.files import open_database
+    from ovsdb.records import snapshot_json
 
     if sys.stdin.isatty():
         raise Fatal("not reading backup from a terminal; please redirect stdin from a file")

@@ -1,0 +1,12 @@
+cdef class Clause:
+    cdef public object column
+    cdef public str function
+    cdef public object arg
+    cdef public object test
+    cpdef bint matches(self, dict row) except -1
+
+cdef class Condition:
+    cdef public list clauses
+    cpdef bint all(self, dict row) except -1
+    cpdef bint any(self, dict row) except -1
+    cpdef dict equalities(self)

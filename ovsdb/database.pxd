@@ -1,0 +1,26 @@
+from ovsdb.condition cimport Condition
+from ovsdb.schema cimport TableSchema
+
+cdef class RefColumn:
+    cdef public str name, target
+    cdef public object in_key, strong
+
+cdef class Table:
+    cdef public TableSchema schema
+    cdef public str name
+    cdef public dict rows, strong, weak, defaults, encoders
+    cdef public list indexes, strong_columns, weak_columns, stored
+    cdef list _ref_names
+    cpdef index_key(self, Py_ssize_t index, dict row)
+    cpdef list moved(self, Py_ssize_t index, dict before)
+    cpdef bint relinked(self, str uuid, dict old, dict new) except -1
+    cpdef list find(self, Condition condition, bint use_indexes)
+    cpdef _candidates(self, dict equalities, bint use_indexes)
+
+cdef class Database:
+    cdef public object file, relay, schema, history
+    cdef public bint read_only, ready
+    cdef public list listeners
+    cdef public str name, last_txn_id
+    cdef public dict tables
+    cpdef publish(self, dict changes)

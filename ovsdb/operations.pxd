@@ -1,0 +1,13 @@
+from ovsdb.database cimport Database, Table
+from ovsdb.errors cimport Members
+from ovsdb.transaction cimport Transaction
+
+cdef class Context:
+    cdef public Transaction transaction
+    cdef public Database database
+    cdef public object elapsed, owns_lock, read_only, rights
+
+cdef dict _run(Context context, operation, int number, int count)
+cdef Table _table(Context context, Members members)
+cdef list _where(Context context, Members members, Table table, list json)
+cdef dict _parse_row(Context context, Table table, dict json)
