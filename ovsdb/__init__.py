@@ -3,6 +3,7 @@
     errors        error objects with OVSDB's names
     schema        types, columns, tables of a schema; parsing and writing of values
     datum         set and map arithmetic on values: differences, canonical order
+    uuids         random UUIDs
     condition     "where" clauses
     mutation      the mutators
     database      rows, references and indexes of one database, its commit listeners
@@ -10,7 +11,8 @@
     operations    the ten operations of a "transact" request
     rbac          what clients with a role may write
     monitor       monitors of all kinds and their update notifications
-    log, files    the file format; opening, locking, compaction of database files
+    log, records  the file format, and what its records say
+    files         opening, locking, compaction of database files
     framing       JSON texts out of a byte stream
     rpc           one end of a JSON-RPC connection, without sockets
     session       what the server does for one client

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ovsdb.condition import Condition, Row
-from ovsdb.datum import Datum, as_key, new_uuid
+from ovsdb.datum import Datum, as_key
 from ovsdb.schema import DatabaseSchema, TableSchema
+from ovsdb.uuids import new_uuid
 
 if TYPE_CHECKING:
     from ovsdb.files import DatabaseFile
@@ -112,11 +113,13 @@ class Table:
 
     def find(self, condition: Condition, use_indexes: bool) -> list[Row]:
         """The rows that match; `use_indexes` when no row was touched since the last commit."""
-        if condition.clauses:
-            candidates = self._candidates(condition.equalities(), use_indexes)
-            matches = condition.all
-            return [row for row in candidates if matches(row)]
-        return list(self.rows.values())
+        if not condition.clauses:
+            return list(self.rows.values())
+        found = []
+        for row in self._candidates(condition.equalities(), use_indexes):
+            if condition.all(row):
+                found.append(row)
+        return found
 
     def _candidates(self, equalities: dict[str, Datum], use_indexes: bool) -> Any:
         """As few rows as can be told quickly, among them all that match."""
@@ -125,9 +128,9 @@ class Table:
             return () if row is None else (row,)
         if use_indexes and equalities:
             for number, names in enumerate(self.schema.indexes):
-                if equalities.keys() >= set(names):
-                    key = tuple([as_key(equalities[name]) for name in names])
-                    uuid = self.indexes[number].get(key)
+                key = [as_key(equalities[name]) for name in names if name in equalities]
+                if len(key) == len(names):
+                    uuid = self.indexes[number].get(tuple(key))
                     return () if uuid is None else (self.rows[uuid],)
         return self.rows.values()
 

@@ -1,9 +1,8 @@
-"""Values of columns: canonical form, differences, UUIDs.  See the package's docstring.
+"""Values of columns: canonical form, differences.  See the package's docstring.
 
 Values are tuples (sets, scalars) or dicts (maps), and are never changed in place.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -17,24 +16,6 @@ is_uuid = re.compile(
 is_id = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z").match
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
-
-_pool: list[str] = []
-
-
-def _fill_pool() -> None:
-    digits = os.urandom(16 * 256).hex()
-    for at in range(0, len(digits), 32):
-        d = digits[at : at + 32]
-        # version 4, variant of RFC 4122
-        variant = "89ab"[int(d[16], 16) & 3]
-        _pool.append(f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{variant}{d[17:20]}-{d[20:]}")
-
-
-def new_uuid() -> str:
-    """A fresh random UUID.  (The pool saves a system call for each.)"""
-    if not _pool:
-        _fill_pool()
-    return _pool.pop()
 
 
 def make_set(atoms: Iterable) -> tuple:

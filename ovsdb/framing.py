@@ -73,21 +73,29 @@ class JsonStream:
     def _guess(self) -> Any:
         """Try whether the buffer, or what is before a "}{" in it, is one whole message."""
         buffer = self._buffer
-        at = 0
+        at = buffer.find(b"}{") + 1
+        if at == 0:
+            return self._whole()
         for _ in range(_GUESSES):
-            at = buffer.find(b"}{", at) + 1
-            if at == 0:
-                break
             message = _loads(memoryview(buffer)[:at])
             if message is not None:
                 self._consume(at)
                 return message
-        if at == 0 and buffer[-1] in b"}\n":
-            message = _loads(buffer)
-            if message is not None:
-                self._consume(len(buffer))
-                return message
+            at = buffer.find(b"}{", at) + 1
+            if at == 0:
+                return self._whole()
         return None
+
+    def _whole(self) -> Any:
+        """The buffer as one message, or None."""
+        buffer = self._buffer
+        if buffer[-1] not in b"}\n":
+            return None
+        message = _loads(buffer)
+        if message is not None:
+            buffer.clear()
+            self._tried = False
+        return message
 
     def _consume(self, end: int) -> None:
         del self._buffer[:end]

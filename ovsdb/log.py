@@ -9,10 +9,10 @@ good record is damage, and is refused.
 """
 
 import errno
-import hashlib
 import os
 import re
 from collections.abc import Iterator
+from hashlib import sha1
 from typing import Any
 
 import orjson
@@ -33,7 +33,7 @@ def io_error(details: str, error: OSError) -> OvsdbError:
 def encode_record(json: Any) -> bytes:
     """The bytes of one record."""
     data = orjson.dumps(json) + b"\n"
-    return b"OVSDB JSON %d %s\n" % (len(data), hashlib.sha1(data).hexdigest().encode()) + data
+    return b"OVSDB JSON %d %s\n" % (len(data), sha1(data).hexdigest().encode()) + data
 
 
 class TornRecord(Exception):
@@ -49,7 +49,7 @@ def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
     header = HEADER.match(data, offset)
     if header is None:
         raise ValueError("no record header")
-    magic, length, sha1 = header.groups()
+    magic, length, digest = header.groups()
     if magic != MAGIC:
         raise OvsdbError(
             "ovsdb error",
@@ -60,7 +60,7 @@ def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
     if end > len(data):
         raise ValueError(f"record of {end - offset} bytes is cut off after {len(data) - offset}")
     text = data[header.end() : end]
-    if hashlib.sha1(text).hexdigest().encode() != sha1:
+    if sha1(text).hexdigest().encode() != digest:
         raise ValueError("SHA-1 of the record does not match")
     return text, end
 
@@ -108,7 +108,7 @@ def first_record(path: str) -> tuple[str, Any]:
             text = file.read(int(header[2])) if header else b""
     except OSError as error:
         raise io_error(f"{path}: open failed", error) from error
-    if header is None or hashlib.sha1(text).hexdigest().encode() != header[3]:
+    if header is None or sha1(text).hexdigest().encode() != header[3]:
         raise OvsdbError("ovsdb error", f"{path}: cannot identify file type")
     try:
         json = orjson.loads(text)
@@ -138,18 +138,20 @@ class LogWriter:
             if self._dirty:
                 os.ftruncate(self.fd, self.size)
                 self._dirty = False
-            self._dirty = True
-            self._write(record)
+            written = os.pwrite(self.fd, record, self.size)
+            if written != len(record):
+                self._write_rest(memoryview(record)[written:], self.size + written)
             if durable:
                 os.fdatasync(self.fd)
         except OSError as error:
             self._cut()
             raise io_error(f"{self.path}: write failed", error) from error
-        self._dirty = False
+        except BaseException:
+            self._dirty = True
+            raise
         self.size += len(record)
 
-    def _write(self, record: bytes) -> None:
-        left, at = memoryview(record), self.size
+    def _write_rest(self, left: memoryview, at: int) -> None:
         while left:
             written = os.pwrite(self.fd, left, at)
             if written == 0:
@@ -157,6 +159,7 @@ class LogWriter:
             left, at = left[written:], at + written
 
     def _cut(self) -> None:
+        self._dirty = True
         try:
             os.ftruncate(self.fd, self.size)
         except OSError:

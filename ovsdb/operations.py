@@ -6,12 +6,13 @@ from typing import Any
 from ovsdb import rbac
 from ovsdb.condition import Condition, Row
 from ovsdb.database import Database, Table
-from ovsdb.datum import as_key, is_id, is_uuid, new_uuid
+from ovsdb.datum import as_key, is_id, is_uuid
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
 from ovsdb.mutation import Mutation
 from ovsdb.rbac import Rights
 from ovsdb.schema import Column
 from ovsdb.transaction import Transaction
+from ovsdb.uuids import new_uuid
 
 
 class Blocked(Exception):

@@ -10,9 +10,10 @@ from typing import Any
 
 from ovsdb.condition import Row
 from ovsdb.database import Changes, Database, Table
-from ovsdb.datum import apply_diff, diff, is_uuid, new_uuid
+from ovsdb.datum import apply_diff, diff, is_uuid
 from ovsdb.errors import OvsdbError
 from ovsdb.schema import UNLIMITED, ColumnType
+from ovsdb.uuids import new_uuid
 
 
 def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool) -> dict:
@@ -67,7 +68,6 @@ def snapshot_json(database: Database, comment: str) -> dict:
     }
     json = transaction_json(database, everything, comment)
     return json or {"_date": int(time.time() * 1000), "_comment": comment}
-
 
 
 class Reader:

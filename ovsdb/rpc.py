@@ -49,11 +49,12 @@ class Peer:
 
         `now` in monotonic milliseconds.
         """
+        stream = self._stream
         for _ in range(limit):
             if self.closed:
                 return False
             try:
-                message = self._stream.next()
+                message = stream.next()
             except FramingError as error:
                 self.protocol_error(str(error))
                 return False
@@ -61,6 +62,8 @@ class Peer:
                 return False
             RECEIVED.count += 1
             self.handle(message, now)
+            if not stream.pending:
+                return False
         return True
 
     def handle(self, message: dict, now: float) -> None:
@@ -79,7 +82,7 @@ class Peer:
         """Queue bytes for the peer, unless it is too far behind."""
         if self.closed:
             return
-        if self.on_output is not None and not self.output:
+        if not self.output and self.on_output is not None:
             self.on_output()
         self.output.append(data)
         self.backlog += len(data)

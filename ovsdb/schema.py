@@ -17,9 +17,9 @@ from ovsdb.datum import (
     is_id,
     is_uuid,
     make_set,
-    new_uuid,
 )
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
+from ovsdb.uuids import new_uuid
 
 UNLIMITED = sys.maxsize
 DEFAULT_ATOM = {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": ZERO_UUID}

@@ -26,6 +26,7 @@ RECEIVE_SIZE = 256 * 1024
 MESSAGES_PER_TURN = 50
 BUFFERS_PER_WRITE = 256
 SCAN_MSEC = 1000
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WAKEUPS = coverage.counter("poll_wakeup")
 ACCEPTED = coverage.counter("pstream_open")
 
@@ -58,11 +59,12 @@ class Connection:
         """The socket can be read or written, or is broken."""
         if events & select.EPOLLOUT:
             self.loop.dirty.add(self)
-        if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+        if events & _READABLE:
             self._receive()
 
     def _receive(self) -> None:
-        if self.session.backlog:
+        session = self.session
+        if session.backlog:
             # It has to read first; only look whether it is still there.
             self.loop.dirty.add(self)
             return
@@ -76,10 +78,12 @@ class Connection:
         if not data:
             self.close("connection closed by peer")
             return
-        self.last_heard = self.loop.now
+        loop = self.loop
+        self.last_heard = loop.now
         self.probed = False
-        self.session.receive(data)
-        self.process()
+        session.receive(data)
+        if session.process(loop.now, MESSAGES_PER_TURN):
+            loop.busy.add(self)
 
     def process(self) -> None:
         """Handle some of the received messages."""
@@ -94,7 +98,10 @@ class Connection:
             while output:
                 count = self._write(output)
                 session.written(count)
-                _drop(output, count)
+                if session.backlog:
+                    _drop(output, count)
+                else:
+                    output.clear()
         except BlockingIOError:
             pass
         except OSError as error:
@@ -103,7 +110,9 @@ class Connection:
         if session.closed:
             self.close(session.closed)
             return
-        self._set_mask(select.EPOLLOUT if output else select.EPOLLIN)
+        mask = select.EPOLLOUT if output else select.EPOLLIN
+        if mask != self._mask:
+            self._set_mask(mask)
 
     def _read(self) -> bytes:
         """Received bytes, b"" at the end; BlockingIOError when there are none yet."""

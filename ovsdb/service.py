@@ -10,12 +10,12 @@ import orjson
 
 from ovsdb import files
 from ovsdb.database import Changes, Database
-from ovsdb.datum import new_uuid
 from ovsdb.errors import OvsdbError
 from ovsdb.monitor import Fanout
 from ovsdb.operations import Blocked, execute
 from ovsdb.rbac import EVERYTHING, Rights
 from ovsdb.schema import DatabaseSchema
+from ovsdb.uuids import new_uuid
 from pyvs import coverage
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import Any
 
 from ovsdb.condition import Condition, Row
 from ovsdb.database import Changes, Database, RefColumn, Table
-from ovsdb.datum import ZERO_UUID, Datum, make_map, new_uuid
+from ovsdb.datum import ZERO_UUID, Datum, make_map
 from ovsdb.errors import OvsdbError, constraint_violation
 from ovsdb.schema import Symbols
+from ovsdb.uuids import new_uuid
 
 
 class Transaction:
