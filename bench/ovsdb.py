@@ -1,9 +1,11 @@
-"""Database server side by side with ovsdb-server: transactions, monitors, start.
+"""Database server side by side with ovsdb-server: transactions, monitors, start, compaction.
 
     python -m bench.ovsdb [--seconds N] [--rows N] [SERVER...]
 
 SERVER is a command; the default are pyvs-ovsdb-server and, where it is installed,
-ovsdb-server.  Prints one line for each measurement and server.
+ovsdb-server.  They are measured in turns, round after round, so that what else the machine
+does meets all alike.  Prints a line for each measurement, with a figure for each server and
+the median of the rounds' ratios of the first to the last.
 """
 
 import argparse
@@ -11,12 +13,22 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
+
+import ovs.unixctl.client
 
 from ovsdb import files
+from ovsdb.log import encode_record
+from ovsdb.uuids import new_uuid
+
+ROUNDS = 6
+LOG_SIZE = 50_000_000
 
 SCHEMA = {
     "name": "Bench",
@@ -76,9 +88,10 @@ class Client:
 
 
 class Server:
-    """A database server with an empty (or given) database in a directory of its own."""
+    """A database server in a directory of its own, with an empty database."""
 
     def __init__(self, command: list[str]):
+        self.name = "pyvs" if "ovsdb.main" in command else os.path.basename(command[0])
         self.directory = tempfile.mkdtemp(prefix="pyvs-bench-")
         self.database = os.path.join(self.directory, "db")
         self.path = os.path.join(self.directory, "sock")
@@ -101,12 +114,18 @@ class Server:
         )
         while True:
             try:
-                Client(self.path).call("list_dbs", [])
+                Client(self.path).call("get_schema", ["Bench"])
                 return time.perf_counter() - begin
             except OSError:
                 if self.process.poll() is not None:
                     raise RuntimeError(f"{self.command[0]} did not start") from None
                 time.sleep(0.005)
+
+    def restart(self, database: str) -> float:
+        """Start anew with a copy of another file; the seconds until the first reply."""
+        self.stop()
+        shutil.copy(database, self.database)
+        return self.start()
 
     def stop(self) -> None:
         self.process.terminate()
@@ -121,6 +140,21 @@ class Server:
         with open(f"/proc/{self.process.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
+    def cpu(self) -> float:
+        """Seconds of processor time that the main thread has used."""
+        with open(f"/proc/{self.process.pid}/schedstat") as file:
+            return int(file.read().split()[0]) / 1e9
+
+    def control(self, command: str) -> None:
+        """Run a control command."""
+        error, client = ovs.unixctl.client.UnixctlClient.create(os.path.join(self.directory, "ctl"))
+        if error:
+            raise OSError(error, os.strerror(error))
+        error, failure, _reply = client.transact(command, [])
+        client.close()
+        if error or failure:
+            raise RuntimeError(f"{command}: {failure or os.strerror(error)}")
+
 
 def insert(number: int) -> dict:
     row = {"name": f"thing{number}", "number": number, "options": ["map", [["a", str(number)]]]}
@@ -132,9 +166,46 @@ def update(number: int) -> dict:
     return {"op": "update", "table": "Thing", "where": where, "row": {"number": number}}
 
 
+# --- logs to start with
+
+
+def write_log(path: str, size: int, records: Callable[[int], dict]) -> None:
+    """A database file of `size` bytes; records(number) makes its records."""
+    files.create(path, SCHEMA)
+    with open(path, "ab") as file:
+        number = 0
+        while file.tell() < size:
+            file.write(encode_record({**records(number), "_date": 1700000000000}))
+            number += 1
+
+
+def changes(rows: int) -> Callable[[int], dict]:
+    """Records that add `rows` rows and then change a number in one after the other."""
+    uuids = [new_uuid() for _ in range(rows)]
+
+    def record(number: int) -> dict:
+        uuid = uuids[number % rows]
+        row = insert(number)["row"] if number < rows else {"number": number}
+        return {"Thing": {uuid: row}, "_is_diff": True}
+
+    return record
+
+
+def large_rows(number: int) -> dict:
+    """A record of 100 rows of about 1 KB each."""
+    rows = {}
+    for each in range(number * 100, number * 100 + 100):
+        options = [[f"key{key}", f"{each:08} and what else is in a value"] for key in range(18)]
+        rows[new_uuid()] = {**insert(each)["row"], "options": ["map", options]}
+    return {"Thing": rows, "_is_diff": True}
+
+
+# --- measurements: each returns one figure
+
+
 def one_at_a_time(server: Server, seconds: float) -> float:
+    """Transactions per second, each sent after the reply to the one before."""
     client = Client(server.path)
-    client.call("transact", ["Bench", *[insert(n) for n in range(100)]])
     requests = [
         json.dumps({"method": "transact", "params": ["Bench", update(n)], "id": n}).encode()
         for n in range(1000)
@@ -148,7 +219,18 @@ def one_at_a_time(server: Server, seconds: float) -> float:
     return count / (time.perf_counter() - begin)
 
 
+def processor_time(server: Server, seconds: float) -> float:
+    """Microseconds of the processor for each of the transactions that one_at_a_time() sends.
+
+    Other processes of the machine disturb it less than they do the rate.
+    """
+    used = server.cpu()
+    rate = one_at_a_time(server, seconds)
+    return (server.cpu() - used) / (rate * seconds) * 1e6
+
+
 def pipelined(server: Server, seconds: float) -> float:
+    """Transactions per second, 500 sent at once."""
     client = Client(server.path)
     batch = 500
     request = b"".join(
@@ -169,53 +251,120 @@ def pipelined(server: Server, seconds: float) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def monitors(server: Server, rows: int) -> tuple[float, float, int]:
-    """Seconds to a monitor's first reply, updates per second to 50 monitors, KiB."""
+def first_reply(server: Server) -> float:
+    """Milliseconds to the first reply to a monitor of all rows."""
     client = Client(server.path)
-    for first in range(1000, 1000 + rows, 1000):
-        client.call("transact", ["Bench", *[insert(first + n) for n in range(1000)]])
     begin = time.perf_counter()
     client.call("monitor_cond", ["Bench", 1, {"Thing": [{}]}])
-    first_reply = time.perf_counter() - begin
+    return (time.perf_counter() - begin) * 1000
+
+
+def fan_out(server: Server) -> float:
+    """Updates per second to 50 monitors."""
+    client = Client(server.path)
     watchers = [Client(server.path) for _ in range(50)]
     for watcher in watchers:
         watcher.call("monitor_cond", ["Bench", 1, {"Thing": [{}]}])
     begin = time.perf_counter()
     rounds = 50
     for number in range(rounds):
-        client.call("transact", ["Bench", update(number)])
+        change = {**update(number), "row": {"number": time.monotonic_ns()}}
+        client.call("transact", ["Bench", change])
         for watcher in watchers:
             watcher.receive()
-    fanout = rounds * len(watchers) / (time.perf_counter() - begin)
-    return first_reply, fanout, server.memory()
+    return rounds * len(watchers) / (time.perf_counter() - begin)
 
 
-def main() -> int:
+def longest_wait(server: Server) -> float:
+    """The longest time in ms that an echo took while the server compacted its database."""
+    client = Client(server.path)
+    client.call("echo", [])
+    compaction = threading.Thread(target=server.control, args=("ovsdb-server/compact",))
+    compaction.start()
+    longest = 0.0
+    while compaction.is_alive():
+        begin = time.perf_counter()
+        client.call("echo", [])
+        longest = max(longest, time.perf_counter() - begin)
+        time.sleep(0.001)
+    compaction.join()
+    return longest * 1000
+
+
+# --- the whole
+
+
+def report(what: str, unit: str, servers: list[Server], rounds: list[list[float]]) -> None:
+    """Print a line; `rounds` has the figures of all servers for each round."""
+    figures = [statistics.median(figure) for figure in zip(*rounds, strict=True)]
+    pairs = zip(servers, figures, strict=True)
+    texts = [f"{server.name} {figure:8.0f} {unit}" for server, figure in pairs]
+    if len(servers) > 1:
+        texts.append(f"ratio {statistics.median(each[0] / each[-1] for each in rounds):5.2f}")
+    print(f"{what:38} {'  '.join(texts)}", flush=True)
+
+
+def in_turns(
+    servers: list[Server], count: int, measure: Callable[[Server], float]
+) -> list[list[float]]:
+    """Measure all servers `count` times, first and last in turn."""
+    rounds = []
+    for number in range(count):
+        order = servers if number % 2 == 0 else servers[::-1]
+        figures = [measure(server) for server in order]
+        rounds.append(figures if number % 2 == 0 else figures[::-1])
+    return rounds
+
+
+def run(servers: list[Server], seconds: float, rows: int, directory: str) -> None:
+    """All measurements."""
+
+    def show(what: str, unit: str, measure: Callable[[Server], float], count: int = 1) -> None:
+        report(what, unit, servers, in_turns(servers, count, measure))
+
+    each = seconds / ROUNDS
+    for server in servers:
+        Client(server.path).call("transact", ["Bench", *[insert(n) for n in range(100)]])
+    show("transactions one at a time", "/s", lambda s: one_at_a_time(s, each), ROUNDS)
+    show("processor time of one", "us", lambda s: processor_time(s, each), ROUNDS)
+    show("transactions pipelined", "/s", lambda s: pipelined(s, each), ROUNDS)
+    for server in servers:
+        client = Client(server.path)
+        for first in range(1000, 1000 + rows, 1000):
+            client.call("transact", ["Bench", *[insert(first + n) for n in range(1000)]])
+    show(f"first reply to a monitor, {rows} rows", "ms", first_reply, 3)
+    show("updates to 50 monitors", "/s", fan_out, 3)
+    show(f"resident memory, {rows} rows", "KiB", Server.memory)
+
+    log = os.path.join(directory, "changes")
+    write_log(log, LOG_SIZE, changes(rows))
+    show(f"start, 50 MB of changes to {rows} rows", "ms", lambda s: 1000 * s.restart(log), 3)
+    show("  resident memory", "KiB", Server.memory)
+    log = os.path.join(directory, "rows")
+    write_log(log, LOG_SIZE, large_rows)
+    show("start, 50 MB of rows", "ms", lambda s: 1000 * s.restart(log), 3)
+    show("  resident memory", "KiB", Server.memory)
+    show("  longest echo while compacting", "ms", longest_wait, 3)
+
+
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("servers", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     commands = [server.split() for server in args.servers]
     if not commands:
         commands = [[sys.executable, "-m", "ovsdb.main"]]
         if shutil.which("ovsdb-server"):
             commands.append(["ovsdb-server"])
-    for command in commands:
-        name = "pyvs" if "ovsdb.main" in command else os.path.basename(command[0])
-        server = Server(command)
-        try:
-            single = one_at_a_time(server, args.seconds)
-            print(f"{name:14} transactions one at a time: {single:8.0f}/s")
-            print(f"{name:14} transactions pipelined:     {pipelined(server, args.seconds):8.0f}/s")
-            first, fanout, memory = monitors(server, args.rows)
-            print(f"{name:14} first reply, {args.rows} rows:    {first * 1000:8.0f} ms")
-            print(f"{name:14} updates to 50 monitors:     {fanout:8.0f}/s")
-            print(f"{name:14} resident memory:            {memory:8} KiB")
-            server.stop()
-            size = os.path.getsize(server.database) / 1e6
-            print(f"{name:14} start with a {size:3.0f} MB log:    {server.start() * 1000:8.0f} ms")
-        finally:
+    servers: list[Server] = []
+    try:
+        servers += [Server(command) for command in commands]
+        with tempfile.TemporaryDirectory(prefix="pyvs-bench-") as directory:
+            run(servers, args.seconds, args.rows, directory)
+    finally:
+        for server in servers:
             server.close()
     return 0
 
