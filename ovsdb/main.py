@@ -309,6 +309,7 @@ def _main(argv: list[str] | None) -> int:
             daemon.fatal(f"option '--{name}' is not supported")
     names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
     daemon.start()
+    gc.disable()  # until the databases are read: see _spare_the_collector()
     try:
         as_diff = "disable-file-column-diff" not in options
         program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")], as_diff)
@@ -344,9 +345,9 @@ def _main(argv: list[str] | None) -> int:
 def _spare_the_collector() -> None:
     """Rows make no cycles: what is loaded need not be searched for them, nor what comes so
     often as Python does by default."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20000, 20, 50)
+    gc.enable()
 
 
 def main(argv: list[str] | None = None) -> int:
