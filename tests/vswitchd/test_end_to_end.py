@@ -226,8 +226,12 @@ def test_control_commands(switch):
     assert switch.appctl("ofproto/list") == "br0\n"
     assert "NORMAL" in switch.appctl("bridge/dump-flows", "br0")
     assert "Current/maximum MAC entries" in switch.appctl("fdb/stats-show", "br0")
-    assert switch.appctl("fdb/flush", "br0") == "table successfully flushed\n"
-    assert len(switch.appctl("fdb/show", "br0").splitlines()) == 1
+
+    def flushed():
+        assert switch.appctl("fdb/flush", "br0") == "table successfully flushed\n"
+        return len(switch.appctl("fdb/show", "br0").splitlines()) == 1
+
+    wait_until(flushed, what="a table without what a container says by itself")
     assert re.search(
         r"^  flows         : \(current \d+\) \(avg \d+\) \(max \d+\) \(limit \d+\)$",
         switch.appctl("upcall/show"),
