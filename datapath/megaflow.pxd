@@ -74,9 +74,7 @@ cdef megaflow *megaflow_next(const megaflow_table *t, uint32_t *cursor) noexcept
 cdef void megaflow_expand(const megaflow *f, flow_key *key, flow_key *mask) noexcept nogil
 
 # Counts a packet for the flow.
-cdef inline void megaflow_count(megaflow *f, uint32_t bytes, uint16_t tcp_flags,
-                                uint64_t now) noexcept nogil:
+cdef inline void megaflow_count(megaflow *f, uint32_t bytes, uint16_t tcp_flags) noexcept nogil:
     f.n_packets += 1
     f.n_bytes += bytes
     f.tcp_flags |= tcp_flags
-    f.used = now

@@ -44,6 +44,7 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recvmsg(int fd, msghdr *message, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
     int sendmmsg(int fd, mmsghdr *messages, unsigned int n, int flags)
     int getsockopt(int fd, int level, int name, void *value, unsigned int *length)
     struct sockaddr:
@@ -206,12 +207,20 @@ cdef void packet_release(netdev *dev) noexcept nogil:
     io.taken = 0
 
 
+cdef inline int _send_some(int fd, mmsghdr *messages, uint32_t n) noexcept nogil:
+    """How many frames went, from the first on; -1 when that one failed, for errno's reason."""
+    cdef const iovec *only = messages.msg_hdr.msg_iov
+    if n > 1:
+        return sendmmsg(fd, messages, n, MSG_DONTWAIT)
+    return -1 if send(fd, only.iov_base, only.iov_len, MSG_DONTWAIT) < 0 else 1
+
+
 cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
     cdef int fd = (<packet_io *> dev.private).tx_fd
     cdef uint32_t i = 0, end
     cdef int sent
     while i < n:
-        sent = sendmmsg(fd, messages + i, n - i, MSG_DONTWAIT)
+        sent = _send_some(fd, messages + i, n - i)
         if sent < 0:
             if errno == EINTR:
                 continue

@@ -86,7 +86,8 @@ cdef struct worker:
     rx_burst burst
     flow_key keys[BURST]
     emc_key prepared[BURST]
-    uint64_t now                # ns, taken once for each burst
+    uint64_t now                # ns, 0: not read yet for this burst; see time_of()
+    uint64_t spin               # ns of looking for frames before the next sleep
     netdev_side *side           # that what happens now is counted for
     netdev_side nowhere         # for packets of no port
     meter **meters              # the datapath's, NULL before it has any
