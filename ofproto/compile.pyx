@@ -171,6 +171,11 @@ def _resubmit(Program p, a):
     o.aux = 255 if a.table is None else a.table
 
 
+def _group(Program p, a):
+    emit_port(p, OP_GROUP, SET_GROUP, 0, a.group)
+    p.groups = frozenset([a.group]) if p.groups is None else p.groups | {a.group}
+
+
 def _write_metadata(Program p, a):
     cdef op *o
     cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
@@ -186,6 +191,8 @@ cdef int emit_sub(Program p, op_code code, actions) except -1:
     o = emit(p, code, SET_NONE)
     o.arg = <uint32_t> len(p.subs)
     p.subs.append(sub)
+    if sub.groups is not None:
+        p.groups = sub.groups if p.groups is None else p.groups | sub.groups
     return 0
 
 
@@ -222,7 +229,7 @@ EMIT = {
     "CopyTtlOut": lambda p, a: emit_ttl(p, OP_COPY_TTL_OUT, SET_COPY_TTL_OUT, PRE_MPLS, 0),
     "SetQueue": lambda p, a: emit_port(p, OP_SET_QUEUE, SET_QUEUE, 0, a.queue),
     "PopQueue": lambda p, a: emit_aux(p, OP_POP_QUEUE, SET_QUEUE, 0),
-    "Group": lambda p, a: emit_port(p, OP_GROUP, SET_GROUP, 0, a.group),
+    "Group": _group,
     "Meter": lambda p, a: emit_port(p, OP_METER, SET_NONE, 0, a.meter),
     "Resubmit": _resubmit,
     "Note": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),

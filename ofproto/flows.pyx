@@ -136,7 +136,8 @@ cdef class Flows:
         cdef flow_key flow
         memset(&flow, 0, sizeof(flow))
         memcpy(&flow, key, KEY_DP_SIZE)
-        if port is None or port.bridge is None:
+        # A packet-out that was sent round came in by no port: its state tells by which it did.
+        if (port is None or port.bridge is None) and (key.in_port or not key.recirc_id):
             self.counts["unknown_port"] += 1
             return False
         if key.recirc_id:

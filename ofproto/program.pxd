@@ -68,6 +68,7 @@ cdef class Program:
     cdef uint32_t pool_size
     cdef readonly list actions      # objects that the ops came from, in order; for text
     cdef readonly list subs         # sub-programs (write_actions, clone)
+    cdef readonly frozenset groups  # numbers of groups that it refers to, or None
     cdef bytes _signature
     cdef op *add(self, op_code code) except NULL
     cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff

@@ -197,6 +197,10 @@ def render(steps):
             last = _is_last(steps, at)
             child[level] = (indent, indent) if last else (indent + 1, indent + 2)
             lines.append("    " * (indent + 1) + text)
+        elif kind == "bucket":  # of the group action above it
+            indent = base.get(level, 0)
+            base[level + 1] = indent + 2
+            lines.append("    " * (indent + 1) + text)
         else:
             indent = base.get(level, 0) + (level > 0)
             lines.append("    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))

@@ -68,7 +68,7 @@ cdef class UpcallHandler(Flows):
 
     cdef int answer(self, upcall *u, int64_t now) except -1:
         """Translates a packet; its flow goes into the datapath, its actions are run."""
-        if self.ports.get(ntohl(u.key.in_port)) is None:
+        if u.key.in_port and self.ports.get(ntohl(u.key.in_port)) is None:
             return self.drop_port(u, now)
         if not self.translate(&u.key, now):
             return 0

@@ -88,6 +88,7 @@ cdef class XBridge:
     cdef readonly list bundles
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
+    cdef readonly dict groups           # number -> XGroup
     cdef uint8_t miss[N_TABLES]
     cdef public bint miss_to_controller
     cdef public bint forward_bpdu

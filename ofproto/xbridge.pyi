@@ -10,6 +10,7 @@ from typing import Any
 
 from ofproto.classifier import Classifier
 from ofproto.mac_learning import MacLearning
+from ofproto.xgroup import XGroup
 
 NO_ODP_PORT: int
 MISS_DEFAULT: int
@@ -72,6 +73,7 @@ class XBridge:
     bundles: list[XBundle]
     mac: MacLearning
     tables: list[Classifier | None]
+    groups: dict[int, XGroup]  # who changes it calls touch()
     miss_to_controller: bool  # what a miss in a table with MISS_DEFAULT means
     forward_bpdu: bool
     frag_mode: str  # normal, drop, nx-match

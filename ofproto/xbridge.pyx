@@ -186,6 +186,7 @@ cdef class XBridge:
         self.bundles = []
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
+        self.groups = {}
         self.frag_mode = "normal"
         self.queues = {}
         self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)

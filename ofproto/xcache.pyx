@@ -15,6 +15,7 @@ from ofproto.classifier cimport Classifier, Rule
 from ofproto.mac_learning cimport MacEntry, MacLearning
 from ofproto.recirc cimport FrozenState, RecircTable
 from ofproto.xbridge cimport XBridge, XBundle, XPort
+from ofproto.xgroup cimport XBucket, XGroup
 
 
 @cython.no_gc
@@ -77,6 +78,8 @@ cdef class XCache:
                 (<XPort> e.first).tx_bytes += n_bytes
                 (<XPort> e.second).rx_packets += packets
                 (<XPort> e.second).rx_bytes += n_bytes
+            elif e.kind == X_GROUP:
+                credit_group(<XGroup> e.first, e.second, packets, n_bytes)
         return self.learn(used)
 
     cdef int learn(self, int64_t used) except -1:
@@ -142,4 +145,14 @@ cdef inline int credit_rule(Rule rule, uint64_t packets, uint64_t n_bytes,
     rule.n_bytes += n_bytes
     if used > rule.used:
         rule.used = used
+    return 0
+
+
+cdef int credit_group(XGroup group, PyObject *chosen, uint64_t packets, uint64_t n_bytes) except -1:
+    cdef XBucket bucket
+    group.n_packets += packets
+    group.n_bytes += n_bytes
+    for bucket in group.buckets if chosen is NULL else (<XBucket> chosen,):
+        bucket.n_packets += packets
+        bucket.n_bytes += n_bytes
     return 0

@@ -7,6 +7,7 @@ from ofproto.classifier cimport Rule
 from ofproto.program cimport Program, op
 from ofproto.recirc cimport FrozenState
 from ofproto.xbridge cimport XBridge
+from ofproto.xgroup cimport XBucket, XGroup
 from ofproto.xlate_headers cimport XlateHeaders
 
 
@@ -34,7 +35,9 @@ cdef class Xlate(XlateHeaders):
     cdef int end_bridge(self) except -1
     cdef int output_reg(self, const op *o) except -1
     cdef int enqueue(self, uint16_t port, uint32_t queue) except -1
-    cdef int group(self, uint32_t group) except -1
+    cdef int group(self, uint32_t group_id) except -1
+    cdef int run_group(self, XGroup group) except -1
+    cdef int run_bucket(self, XBucket bucket) except -1
     cdef int clear_actions(self) except -1
     cdef int write_actions(self, Program program) except -1
     cdef int set_queue(self, uint16_t port, uint32_t queue) except -1

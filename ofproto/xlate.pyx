@@ -20,18 +20,25 @@ from ofproto.xbridge cimport (
     MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, N_TABLES, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD,
     OFPP_IN_PORT, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, PC_NO_PACKET_IN, XBridge, XPort,
 )
-from ofproto.xcache cimport X_TABLE
+from ofproto.xcache cimport X_GROUP, X_TABLE
+from ofproto.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 from ofproto.xlate_base cimport (
-    IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_DEPTH, MAX_RESUBMITS, OFPR_ACTION,
+    HASHED, IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_BUCKETS, MAX_DEPTH, MAX_RESUBMITS,
+    OFPR_ACTION,
     OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW,
     flow_in_port, set_in_port,
 )
+from ofproto.xlate_group cimport first_live, needs_hash, pick
 from ofproto.xlate_headers cimport XlateHeaders
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
+
+cdef enum:              # what run_op() returns
+    NO_MORE = 1
+    AGAIN = 2
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
@@ -59,6 +66,7 @@ cdef class Xlate(XlateHeaders):
         self.in_packet_out = state.place & IN_PACKET_OUT
         self.in_action_set = state.place & IN_ACTION_SET
         self.in_group = state.place & IN_GROUP
+        self.hashed = state.place & HASHED
         self.report_bridge()
         if self.trace is not None:
             self.report("thaw", "thaw")
@@ -128,7 +136,9 @@ cdef class Xlate(XlateHeaders):
             self.stop = False           # `exit` ends at the bridge, and spares the action set
             if self.action_set:
                 self.run_action_set()
-        return self.finish_freezing()
+        self.finish_freezing()
+        self.in_action_set = False
+        return 0
 
     # --- tables
 
@@ -230,7 +240,7 @@ cdef class Xlate(XlateHeaders):
 
     cdef int run_ops(self, Program program, uint32_t pc) except -1:
         """Runs ops from `pc` on.  When the packet is to be sent round, notes where to go on."""
-        cdef uint32_t i
+        cdef uint32_t i, next_op
         cdef int verdict
         cdef int last_action = -1
         self.level += 1
@@ -245,10 +255,11 @@ cdef class Xlate(XlateHeaders):
                     self.report("action", action_text(program.actions[last_action]))
             verdict = self.run_op(program, &program.ops[i])
             if self.stop:
-                if self.freezing and i + 1 < program.n_ops:
-                    self.todo.append((program, i + 1, self.table_id, self.rule))
+                next_op = i if verdict == AGAIN else i + 1
+                if self.freezing and next_op < program.n_ops:
+                    self.todo.append((program, next_op, self.table_id, self.rule))
                 break
-            if verdict == 1:
+            if verdict == NO_MORE:
                 break
         self.level -= 1
         return 0
@@ -259,7 +270,8 @@ cdef class Xlate(XlateHeaders):
         return 0
 
     cdef int run_op(self, Program program, const op *o) except -1:
-        """One action; 1: the rest of this list is not to be run."""
+        """One action; NO_MORE: the rest of this list is not to be run; AGAIN: the packet is to be
+        sent round, and the action run then."""
         cdef flow_key *flow = &self.flow
         cdef int code = o.code
         if o.prereq and not self.prereq(o.prereq):
@@ -385,10 +397,6 @@ cdef class Xlate(XlateHeaders):
         self.wc.skb_priority = 0xffffffff
         return 0
 
-    cdef int group(self, uint32_t group) except -1:
-        self.report("detail", "output to nonexistent group %d" % group)
-        return 1
-
     cdef int resubmit(self, const op *o) except -1:
         cdef uint16_t in_port = <uint16_t> o.port
         cdef uint8_t table_id = <uint8_t> o.aux
@@ -426,6 +434,74 @@ cdef class Xlate(XlateHeaders):
         self.was_mpls = was_mpls
         return 0
 
+    # --- groups
+
+    cdef int group(self, uint32_t group_id) except -1:
+        """What run_op() returns: a group that is not there ends the list."""
+        cdef XGroup group
+        if self.depth >= MAX_DEPTH:
+            return self.fail_depth()
+        group = self.bridge.groups.get(group_id)
+        if group is None:
+            self.report("warn", "output to nonexistent group %d" % group_id)
+            return NO_MORE
+        if group.type == GROUP_SELECT and needs_hash(self, group):
+            self.report("detail", "the datapath is to hash the packet")
+            self.freeze()
+            self.hashing = True
+            return AGAIN
+        return self.run_group(group)
+
+    cdef int run_group(self, XGroup group) except -1:
+        cdef bint was_in_group = self.in_group
+        cdef XBucket bucket = None
+        cdef bint every = group.type == GROUP_ALL or group.type == GROUP_INDIRECT
+        if not every:
+            bucket = pick(self, group) if group.type == GROUP_SELECT else first_live(self, group)
+            if bucket is None:
+                return self.report("detail", "no live bucket")
+            if self.trace is not None:
+                self.report("detail", "using bucket %d" % bucket.number)
+        self.cache.add(X_GROUP, group, bucket)
+        self.in_group = True
+        if every:
+            for bucket in group.buckets:
+                self.run_bucket(bucket)
+        else:
+            self.run_bucket(bucket)
+        self.in_group = was_in_group
+        return 0
+
+    cdef int run_bucket(self, XBucket bucket) except -1:
+        """A bucket's actions, on a copy of the packet."""
+        cdef flow_key flow = self.flow, base = self.base
+        cdef list stack = None if self.stack is None else list(self.stack)
+        cdef list action_set = None if self.action_set is None else list(self.action_set)
+        cdef bint was_mpls = self.was_mpls
+        cdef uint32_t begin = self.out.length
+        if self.trace is not None:
+            self.report("bucket", "bucket %d" % bucket.number)
+        self.buckets += 1
+        if self.buckets > MAX_BUCKETS:
+            return self.fail("Too many buckets")
+        if self.error is not None:
+            return 0
+        self.depth += 1
+        if bucket.program.n_ops:
+            self.run_ops(bucket.program, 0)
+        else:
+            self.trace_drop()
+        self.action_set = None          # it is run once, behind the group
+        self.finish_freezing()
+        self.depth -= 1
+        if self.error is None:
+            self.stop = False
+        self.flow = flow
+        self.stack = stack
+        self.action_set = action_set
+        self.was_mpls = was_mpls
+        return self.keep_labels(&base, begin)
+
     # --- action set
 
     cdef int write_actions(self, Program program) except -1:
@@ -454,9 +530,7 @@ cdef class Xlate(XlateHeaders):
         self.action_set = None
         self.report("table", "--. Executing action set:")
         self.in_action_set = True
-        self.run_ops(ordered, 0)
-        self.in_action_set = False
-        return 0
+        return self.run_ops(ordered, 0)     # end_bridge() says that it is over
 
 
 cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:

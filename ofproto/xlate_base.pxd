@@ -12,6 +12,7 @@ from ofproto.xcache cimport XCache
 cdef enum:
     MAX_DEPTH = 64          # tables, patch ports and clones in one another
     MAX_RESUBMITS = 4096    # table lookups for one packet
+    MAX_BUCKETS = 16384     # buckets of groups, likewise
 
     USERSPACE_CONTROLLER = 2    # reason of ACT_USERSPACE: userdata is a controller_data
 
@@ -28,6 +29,7 @@ cdef enum:                  # bits of FrozenState.place
     IN_PACKET_OUT = 1
     IN_ACTION_SET = 2
     IN_GROUP = 4
+    HASHED = 8
 
 # Host byte order; what the datapath sends back with a packet for the controllers.
 ctypedef struct controller_data:
@@ -53,6 +55,7 @@ cdef class XlateBase:
     cdef int64_t now
     cdef int depth
     cdef int resubmits
+    cdef int buckets
     cdef bint in_packet_out
     cdef bint in_action_set
     cdef bint in_group
@@ -60,6 +63,8 @@ cdef class XlateBase:
     cdef bint stop              # no further action: frozen or failed
     cdef bint freezing
     cdef bint was_mpls          # a label was popped; what it hid is not parsed yet
+    cdef bint hashing           # the datapath is to hash the packet that is sent round
+    cdef bint hashed            # it has done so: flow.dp_hash is known
     cdef list todo              # frozen steps, innermost first
     cdef list stack             # (bytes, n_bits)
     cdef list action_set        # Program
@@ -81,6 +86,7 @@ cdef class XlateBase:
     cdef bint may_receive(self, XPort port) except -1
     cdef int finish_freezing(self) except -1
     cdef int run_bridge(self, uint16_t in_port) except -1       # the pipeline of self.bridge
+    cdef int keep_labels(self, const flow_key *base, uint32_t start) except -1
     cdef int wrap_clone(self, uint32_t start) except -1
     cdef FrozenState state(self, list todo)
     cdef int place(self) noexcept

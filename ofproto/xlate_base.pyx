@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
-from datapath.odp cimport ACT_CLONE, ActionBuffer
+from datapath.odp cimport ACT_CLONE, HASH_SYM_L4, ActionBuffer
 from ofproto.commit cimport commit_actions, is_ip_any
 from ofproto.xbridge cimport (
     NO_ODP_PORT, OFPP_NONE, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV, PC_NO_RECV_STP, PC_PORT_DOWN,
@@ -40,9 +40,10 @@ cdef class XlateBase:
         self.rule = None
         self.table_id = 0
         self.now = now
-        self.depth = self.resubmits = self.level = 0
+        self.depth = self.resubmits = self.buckets = self.level = 0
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.slow = self.stop = self.freezing = self.was_mpls = False
+        self.hashing = self.hashed = False
         self.todo = None
         self.stack = None
         self.action_set = None
@@ -123,6 +124,7 @@ cdef class XlateBase:
         cdef uint8_t table_id = self.table_id
         cdef list stack = self.stack, action_set = self.action_set
         cdef bint was_mpls = self.was_mpls, in_action_set = self.in_action_set
+        cdef bint in_group = self.in_group
         cdef flow_key flow, base
         cdef uint32_t begin
         if peer.bridge is None:
@@ -138,7 +140,7 @@ cdef class XlateBase:
         memset(<uint8_t *> &self.flow + KEY_PACKET_SIZE, 0, KEY_SIZE - KEY_PACKET_SIZE)
         self.bridge = peer.bridge
         self.stack = self.action_set = None
-        self.in_action_set = False
+        self.in_action_set = self.in_group = False
         self.depth += 1
         self.run_bridge(peer.ofp_port)
         self.depth -= 1
@@ -149,12 +151,17 @@ cdef class XlateBase:
         self.action_set = action_set
         self.was_mpls = was_mpls
         self.in_action_set = in_action_set
+        self.in_group = in_group
         self.flow = flow
+        return self.keep_labels(&base, begin)
+
+    cdef int keep_labels(self, const flow_key *base, uint32_t start) except -1:
+        """Makes the actions from offset `start` on a clone's when they changed labels: what a
+        label hid cannot be put back by header actions.  `base` was the packet before them."""
         if (self.base.eth_type != base.eth_type
                 or memcmp(self.base.mpls_lse, base.mpls_lse, sizeof(base.mpls_lse)) != 0):
-            # What a label hid cannot be put back by header actions.
-            self.wrap_clone(begin)
-            self.base = base
+            self.wrap_clone(start)
+            self.base = base[0]
         return 0
 
     cdef int wrap_clone(self, uint32_t start) except -1:
@@ -195,9 +202,10 @@ cdef class XlateBase:
         return fresh
 
     cdef int place(self) noexcept:
-        """Where the actions stand that run: part of a packet-in's reason."""
+        """Where the actions stand that run, part of a packet-in's reason, and whether the packet
+        has a hash."""
         return (IN_PACKET_OUT * self.in_packet_out | IN_ACTION_SET * self.in_action_set
-                | IN_GROUP * self.in_group)
+                | IN_GROUP * self.in_group | HASHED * (self.hashed or self.hashing))
 
     cdef int controller(self, uint16_t max_len, int reason, uint16_t controller_id) except -1:
         """The datapath sends the packet, as it is by now, up with these data."""
@@ -221,5 +229,8 @@ cdef class XlateBase:
         self.freezing = self.stop = self.was_mpls = False
         self.todo = None
         self.commit()
+        if self.hashing:
+            self.out.hash(HASH_SYM_L4, 0)
         self.out.recirc(self.state(todo).id)
+        self.hashing = False
         return 0
