@@ -1,4 +1,4 @@
-"""What a bridge's journal says of its flow tables: records written, and tables restored."""
+"""What a bridge's journal says of its flows and groups: records written, and tables restored."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,17 +10,19 @@ from ofproto.action_base import OF10, OF13
 from ofproto.classifier import Rule
 from ofproto.errors import OFError
 from ofproto.flow_table import ADD, DELETE_STRICT, FlowTables
-from ofproto.journal import CLEAR, FLOW_MOD, FLOW_MOD_TABLE_ID, STATE, Journal
+from ofproto.group import GroupTable, as_mod
+from ofproto.journal import CLEAR, FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, STATE, Journal
 
 vlog = ovs.vlog.Vlog("flow_log")
 
 
 class FlowLog:
-    """Of one bridge.  A FLOW_MOD is written before it is executed: one that fails fails again
-    when it is replayed."""
+    """Of one bridge.  A FLOW_MOD or GROUP_MOD is written before it is executed: one that fails
+    fails again when it is replayed."""
 
-    def __init__(self, path: str | None, tables: FlowTables):
+    def __init__(self, path: str | None, tables: FlowTables, groups: GroupTable | None = None):
         self.tables = tables
+        self.groups = GroupTable(tables) if groups is None else groups
         self.state: bytes | None = None
         self._journal = Journal(path)
 
@@ -45,6 +47,13 @@ class FlowLog:
     def _replay_table_id(self, payload: bytes, when: int) -> None:
         self._replay_mod(payload, when, True)
 
+    def _replay_group_mod(self, payload: bytes, when: int) -> None:
+        try:
+            mod = messages.decode(payload)
+            self.groups.group_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
     def _replay_clear(self, _payload: bytes, _when: int) -> None:
         self.tables.clear()
 
@@ -57,6 +66,10 @@ class FlowLog:
         """A whole FLOW_MOD message; `table_id`: of a peer with NXT_FLOW_MOD_TABLE_ID on."""
         self._journal.append(FLOW_MOD_TABLE_ID if table_id else FLOW_MOD, raw, now)
 
+    def group_mod(self, raw: bytes, now: int) -> None:
+        """A whole GROUP_MOD message."""
+        self._journal.append(GROUP_MOD, raw, now)
+
     def added(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD made."""
         self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), now)
@@ -66,7 +79,7 @@ class FlowLog:
         self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, DELETE_STRICT), now)
 
     def cleared(self, state: bytes, now: int) -> None:
-        """All rules went; `state`, a byte, is given back by restore()."""
+        """All rules and groups went; `state`, a byte, is given back by restore()."""
         self._journal.append(CLEAR, b"", now)
         self.note(state, now)
 
@@ -77,12 +90,16 @@ class FlowLog:
 
     def run(self, now: int) -> None:
         """Shorten the journal when it has grown."""
-        if self._journal.has_grown and self._journal.wants_compaction(len(self.tables) + 1):
+        if not self._journal.has_grown:
+            return
+        if self._journal.wants_compaction(len(self.tables) + len(self.groups) + 1):
             self._journal.rewrite(self._present(now))
 
     def _present(self, now: int) -> Iterator[tuple[bytes, int, bytes]]:
         if self.state is not None:
             yield STATE, now, self.state
+        for group in self.groups.groups.values():
+            yield GROUP_MOD, group.created, as_mod(group)
         for rule in self.tables.rules():
             yield FLOW_MOD_TABLE_ID, rule.created, _as_mod(rule, ADD)
 
@@ -114,6 +131,7 @@ def _as_mod(rule: Rule, command: int) -> bytes:
 _REPLAY: dict[bytes, Any] = {
     FLOW_MOD: FlowLog._replay_mod,
     FLOW_MOD_TABLE_ID: FlowLog._replay_table_id,
+    GROUP_MOD: FlowLog._replay_group_mod,
     CLEAR: FlowLog._replay_clear,
     STATE: FlowLog._replay_state,
 }

@@ -34,7 +34,7 @@ IDLE_GRACE_MS = 600
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
 
 # Why a flow was removed, numbered as OFPRR_*.
-IDLE_TIMEOUT, HARD_TIMEOUT, DELETED = range(3)
+IDLE_TIMEOUT, HARD_TIMEOUT, DELETED, GROUP_DELETED = range(4)
 
 OF11 = 2
 
@@ -62,6 +62,7 @@ class FlowTables:
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
+        self._users: dict[int, set[Rule]] = {}  # of groups
 
     # --- reading
 
@@ -80,6 +81,10 @@ class FlowTables:
         """All of them, by table."""
         for _, table in self.tables():
             yield from table
+
+    def users_of(self, group: int) -> list[Rule]:
+        """The flows that refer to a group."""
+        return list(self._users.get(group, ()))
 
     def select(
         self,
@@ -140,12 +145,25 @@ class FlowTables:
         old = self.xbridge.table(rule.table_id).insert(rule)
         self.xbridge.touch()
         if old is not None:
+            self._unuse(old)
             self.removed(old, None)
+        self._use(rule)
         self._watch(rule)
+
+    def _use(self, rule: Rule) -> None:
+        """Note which groups a rule refers to."""
+        for group in (rule.program and rule.program.groups) or ():
+            self._users.setdefault(group, set()).add(rule)
+
+    def _unuse(self, rule: Rule) -> None:
+        for group in (rule.program and rule.program.groups) or ():
+            self._users[group].discard(rule)
+            if not self._users[group]:
+                del self._users[group]
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
-        context = CheckContext(match, version, table_id, N_TABLES)
+        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups)
         check_instructions(instructions, context)
         program = getattr(instructions, "program", None)
         if program is not None:
@@ -184,8 +202,10 @@ class FlowTables:
             for rule in rules
         }
         for rule, program in programs.items():
+            self._unuse(rule)
             rule.actions = mod.instructions
             rule.program = program
+            self._use(rule)
             rule.data = version
             rule.modified = now
             if mod.new_cookie is not None:
@@ -209,15 +229,18 @@ class FlowTables:
     def remove(self, rule: Rule, reason: int | None) -> None:
         """Take a rule out of its table; no error when it is out already."""
         if self.xbridge.table(rule.table_id).remove(rule):
+            self._unuse(rule)
             self.xbridge.touch()
             self.removed(rule, reason)
 
     def clear(self) -> None:
-        """Delete every flow, without telling why."""
+        """Delete every flow and every group, without telling why."""
         for rule in list(self.rules()):
             self.xbridge.table(rule.table_id).remove(rule)
             self.removed(rule, None)
         self._expiry.clear()
+        self._users.clear()
+        self.xbridge.groups.clear()
         self.xbridge.touch()
 
     # --- timeouts

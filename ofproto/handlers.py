@@ -51,6 +51,8 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         raise OFError("OFPBRC_IS_SECONDARY")
     if kind is messages.FlowMod:
         ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
+    elif kind is messages.GroupMod:
+        ofproto.log.group_mod(raw, now)
     handler(ofproto, peer, message, now)
 
 
@@ -117,7 +119,8 @@ def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
         raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
     if len(message.packet) < 14:
         raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
-    check_actions(message.actions, CheckContext(None, peer.version, 0, N_TABLES))
+    groups = ofproto.xbridge.groups
+    check_actions(message.actions, CheckContext(None, peer.version, 0, N_TABLES, groups))
     try:
         program = compile_actions(message.actions)
     except ValueError as error:
@@ -145,13 +148,12 @@ def table_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
         check_table(mod.table_id)
 
 
-# Without groups and meters, deleting any of them is done already.
-DELETE_GROUP, DELETE_METER = 2, 2
+def group_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
+    ofproto.groups.group_mod(mod, peer.version, now)
 
 
-def group_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
-    if mod.command != DELETE_GROUP:
-        raise OFError("OFPGMFC_OUT_OF_GROUPS", "groups are not supported")
+# Without meters, deleting any of them is done already.
+DELETE_METER = 2
 
 
 def meter_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:

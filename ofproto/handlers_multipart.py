@@ -6,12 +6,12 @@ Lists are encoded as the peer reads them, from a snapshot of what there was at t
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ofproto import messages
+from ofproto import group, messages
 from ofproto.errors import OFError
 from ofproto.flow_table import MAX_RULES, N_TABLES, check_table
-from ofproto.table_features import features
+from ofproto.table_features import action_types, features
 
-ALL_GROUPS, ALL_METERS = 0xFFFFFFFC, 0xFFFFFFFF
+ALL_METERS = 0xFFFFFFFF
 
 
 def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:
@@ -142,22 +142,33 @@ def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     reply_list(peer, request, messages.QueueStatsReply, [])
 
 
-# --- groups and meters: there are none
+# --- groups
 
 
-def group_stats(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    reply_list(peer, request, messages.GroupStatsReply, [])
+def group_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    ofproto.backer.refresh(now)
+    found = ofproto.groups.select(request.group_id)
+    items = [ofproto.groups.stats(group, now) for group in found]
+    reply_list(peer, request, messages.GroupStatsReply, items)
 
 
-def group_desc(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    reply_list(peer, request, messages.GroupDescReply, [])
+def group_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    items = [group.describe(each) for each in ofproto.groups.select(messages.OFPG_ALL)]
+    reply_list(peer, request, messages.GroupDescReply, items)
 
 
 def group_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    actions = sum(1 << number for number in action_types(peer.version))
     answer = messages.GroupFeaturesReply(
-        types=0, capabilities=0, max_groups=(0, 0, 0, 0), actions=(0, 0, 0, 0)
+        types=group.ALL_TYPES,
+        capabilities=group.CAPABILITIES,
+        max_groups=(group.OFPG_MAX,) * 4,
+        actions=(actions,) * 4,
     )
     peer.reply(request, answer)
+
+
+# --- meters: there are none
 
 
 def meter_stats(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:

@@ -1,15 +1,17 @@
-"""A bridge's flows on disk, so that they outlive vswitchd.
+"""A bridge's flows and groups on disk, so that they outlive vswitchd.
 
-The file is a log of FLOW_MODs as they came, and of what else changed the tables; replaying it
-makes the tables what they were.  It protects against the end of the process, not of the machine:
-nothing is synced, and a log of another boot is ignored, as a switch starts empty then.
+The file is a log of FLOW_MODs and GROUP_MODs as they came, and of what else changed the tables;
+replaying it makes the tables what they were.  It protects against the end of the process, not of
+the machine: nothing is synced, and a log of another boot is ignored, as a switch starts empty
+then.
 
 Format: the line `pyvs-flows 1 BOOT_ID`, then records of HEADER (size and CRC-32 of what follows
 the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and the payload:
 
     F  an OpenFlow FLOW_MOD, with its version in its header
     T  the same, of a peer that puts the table's number into 1.0's command (NXT_FLOW_MOD_TABLE_ID)
-    C  nothing: all flows were deleted
+    G  an OpenFlow GROUP_MOD
+    C  nothing: all flows and groups were deleted
     S  a byte that the owner keeps here
 
 What the records mean to the tables is in flow_log.
@@ -27,7 +29,7 @@ import ovs.vlog
 vlog = ovs.vlog.Vlog("journal")
 
 HEADER = struct.Struct("!IIQ")
-FLOW_MOD, FLOW_MOD_TABLE_ID, CLEAR, STATE = b"F", b"T", b"C", b"S"
+FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, CLEAR, STATE = b"F", b"T", b"G", b"C", b"S"
 MAX_RECORD = 1 << 17
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COMPACT_GROWTH = 4  # times the size after the last compaction

@@ -250,7 +250,7 @@ def _group(group, style):
     parts = [f"group_id={group.group_id},type={GROUP_TYPES[group.type]}"]
     for bucket in group.buckets:
         words = []
-        if group.type == m.GROUP_SELECT or bucket.weight:
+        if bucket.weight != (group.type == m.GROUP_SELECT):
             words.append(f"weight:{bucket.weight}")
         if bucket.watch_port != OFPP_NONE:
             words.append(f"watch_port:{style.port(bucket.watch_port)}")
@@ -266,7 +266,8 @@ def group_descs(message, style):
 
 
 def group_mod(message, style):
-    return f"\n {_MODS[message.command]} {_group(message, style)}"
+    command = "ADD_OR_MOD" if message.command == m.GROUP_ADD_OR_MODIFY else _MODS[message.command]
+    return f"\n {command} {_group(message, style)}"
 
 
 def group_features(message, style):

@@ -68,6 +68,7 @@ from .msg_group import (
     BAND_DSCP_REMARK,
     BAND_EXPERIMENTER,
     GROUP_ADD,
+    GROUP_ADD_OR_MODIFY,
     GROUP_ALL,
     GROUP_DELETE,
     GROUP_FAST_FAILOVER,

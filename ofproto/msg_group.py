@@ -27,6 +27,7 @@ from .msg_base import (
 )
 
 GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
+GROUP_ADD_OR_MODIFY = 0x8000  # Open vSwitch's own
 GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
 OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
@@ -74,7 +75,7 @@ _BUCKETS.bad_length = "OFPGMFC_BAD_BUCKET"
 
 def _read_group_mod(cls, data, version):
     command, kind = int.from_bytes(data[:2], "big"), data[2]
-    if command > GROUP_DELETE:
+    if command > GROUP_DELETE and command != GROUP_ADD_OR_MODIFY:
         raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
     if kind > GROUP_FAST_FAILOVER:
         raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")

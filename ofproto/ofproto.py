@@ -5,6 +5,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
 (one function per message) to the parts that are put together here:
 
     tables     flow_table   what FLOW_MODs do; translation reads the same tables
+    groups     group        the same of GROUP_MODs
     ports      ports        OpenFlow ports, bundles, the datapath's ports
     connmgr    connmgr      connections, roles
     fail_mode  fail_mode    what happens without a controller
@@ -23,11 +24,13 @@ from ofproto.fail_mode import FailMode
 from ofproto.flow_log import FlowLog
 from ofproto.flow_table import (
     DELETED,
+    GROUP_DELETED,
     HARD_TIMEOUT,
     IDLE_TIMEOUT,
     SEND_FLOW_REM,
     FlowTables,
 )
+from ofproto.group import GroupTable
 from ofproto.instructions import format_instructions
 from ofproto.match_text import format_match
 from ofproto.messages import PortDesc, PortStatus
@@ -68,7 +71,9 @@ class Ofproto:
         self.xbridge = XBridge(name, backer.handler.generation)
         self.xbridge.packet_in = self._packet_in
         self.tables = FlowTables(self.xbridge, self._flow_removed)
-        self.log = FlowLog(rundir.path(f"{name}.flows") if journal else None, self.tables)
+        self.groups = GroupTable(self.tables)
+        path = rundir.path(f"{name}.flows") if journal else None
+        self.log = FlowLog(path, self.tables, self.groups)
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
         self.connmgr = ConnMgr(name, self._handle)
@@ -285,7 +290,7 @@ class Ofproto:
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
-        if reason == DELETED:
+        if reason in (DELETED, GROUP_DELETED):
             self.backer.refresh(now)
         message = async_messages.flow_removed(rule, reason, now)
         self.connmgr.broadcast("flow_removed", reason, message.encode)

@@ -19,12 +19,12 @@ from ofproto.instructions import (
 from ofproto.messages import TableFeatures
 
 ALL_ONES = (1 << 64) - 1
-# Groups and meters do not exist yet, so that no flow can use their actions.
-MISSING = {"Group", "Meter"}
+# Meters do not exist yet, so that no flow can use their action.
+MISSING = {"Meter"}
 
 
 @cache
-def _actions(version: int) -> list[int]:
+def action_types(version: int) -> list[int]:
     """The types of standard actions that translation can run."""
     return sorted(
         number
@@ -53,7 +53,7 @@ def features(table_id: int, version: int) -> TableFeatures:
     if later:
         instructions.insert(0, GotoTable)
     matched, settable = _fields(version)
-    actions = _actions(version)
+    actions = action_types(version)
     properties: dict[str, list] = {
         "instructions": [each.TYPE for each in instructions],
         "next_tables": later,

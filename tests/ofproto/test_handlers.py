@@ -415,14 +415,9 @@ def test_table_mod(new):
     assert new.refused(m.TableMod(254)) == "OFPBRC_BAD_TABLE_ID"
 
 
-def test_groups_and_meters_do_not_exist(new):
-    new.do(m.GroupMod(m.GROUP_DELETE, group_id=m.OFPG_ALL))
+def test_meters_do_not_exist(new):
     new.do(m.MeterMod(m.METER_DELETE, meter_id=m.OFPM_ALL))
-    assert new.refused(m.GroupMod(m.GROUP_ADD, group_id=1)) == "OFPGMFC_OUT_OF_GROUPS"
     assert new.refused(m.MeterMod(m.METER_ADD, meter_id=1)) == "OFPMMFC_OUT_OF_METERS"
-    assert new.ask(m.GroupStatsRequest()).groups == []
-    assert new.ask(m.GroupDescRequest()).groups == []
-    assert new.ask(m.GroupFeaturesRequest()).max_groups == (0, 0, 0, 0)
     assert new.ask(m.MeterStatsRequest()).meters == []
     assert new.ask(m.MeterConfigRequest()).meters == []
     assert new.ask(m.MeterFeaturesRequest()).max_meter == 0
