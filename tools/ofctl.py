@@ -72,6 +72,12 @@ COMMANDS = {
     "set-frags": ("switch", 2, 2, True),
     "mod-port": ("switch", 3, 3, True),
     "mod-table": ("switch", 3, 3, True),
+    "add-group": ("groups", 2, 2, True),
+    "add-groups": ("groups", 2, 2, True),
+    "mod-group": ("groups", 2, 2, True),
+    "del-groups": ("groups", 1, 2, True),
+    "insert-buckets": ("groups", 2, 2, True),
+    "remove-buckets": ("groups", 2, 2, True),
     "dump-groups": ("switch", 1, 2, False),
     "dump-group-stats": ("switch", 1, 2, False),
     "dump-group-features": ("switch", 1, 1, False),
@@ -99,7 +105,6 @@ COMMANDS = {
 }
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
-    "add-group", "add-groups", "mod-group", "del-groups", "insert-buckets", "remove-buckets",
     "add-meter", "mod-meter", "del-meters", "add-tlv-map", "del-tlv-map", "dump-tlv-map",
     "dump-table-desc", "bundle", "ct-flush", "ct-flush-zone", "dump-ipfix-bridge",
     "dump-ipfix-flow", "ofp-parse-pcap",

@@ -31,6 +31,13 @@ For OpenFlow switches:
   monitor SWITCH [MISS_LEN] [invalid_ttl]
                                    print packets received from SWITCH
   snoop SWITCH                     snoop on SWITCH and its controller
+  add-group SWITCH GROUP           add group described by GROUP ("-": standard input)
+  add-groups SWITCH FILE           add groups from FILE
+  [--may-create] mod-group SWITCH GROUP
+                                   modify GROUP, or add it where it may be created
+  del-groups SWITCH [GROUP]        delete GROUP, or all groups
+  insert-buckets, remove-buckets SWITCH GROUP
+                                   refused: they need OpenFlow 1.5
   dump-groups SWITCH [GROUP]       print group description
   dump-group-stats SWITCH [GROUP]  print group statistics
   dump-group-features SWITCH       print group features

@@ -547,7 +547,7 @@ def test_every_command_is_there():
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["add-group", "br0", "x"], "not supported"),
+        (["add-tlv-map", "br0", "x"], "not supported"),
         (["--bundle", "add-flow", "x", "y"], "OpenFlow 1.4"),
         (["-f", "xml", "dump-flows", "x"], "unknown output format"),
         (["-t", "x", "show", "br0"], "is invalid"),
