@@ -26,11 +26,11 @@ INVALID_TTL = 4  # flag of SET_CONFIG
 _SECTIONS = ("primary", "secondary")
 _PACKET_REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
 _PORT_REASONS = ("add", "delete", "modify")
-_REMOVED_REASONS = ("idle", "hard", "delete", "group_delete")
+_REMOVED_REASONS = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
 _ASYNC_NAMES = {
     "packet_in": _PACKET_REASONS,
     "port_status": _PORT_REASONS,
-    "flow_removed": (*_REMOVED_REASONS, "meter_delete", "eviction"),
+    "flow_removed": _REMOVED_REASONS,
     "role_status": ("primary_request", "configuration_changed", "experimenter_data_changed"),
     "table_status": ("", "", "", "vacancy_down", "vacancy_up"),
     "requestforward": ("group_mod_request", "meter_mod_request"),
@@ -134,6 +134,11 @@ def _packet(data, style):
     return text
 
 
+def _reason(names, number):
+    """The name of a reason, or its number where that is nobody's."""
+    return names[number] if number < len(names) else number
+
+
 def _packet_in(message, style):
     words = []
     if message.table_id:
@@ -142,7 +147,7 @@ def _packet_in(message, style):
         words.append(f"cookie={message.cookie:#x}")
     words.append(f"total_len={message.total_len}")
     words.append(format_match(message.match, style.names))
-    words.append(f"(via {_PACKET_REASONS[message.reason]})")
+    words.append(f"(via {_reason(_PACKET_REASONS, message.reason)})")
     size = len(message.packet)
     words.append(f"data_len={size}")
     words.append(
@@ -158,8 +163,7 @@ def _packet_in(message, style):
 
 def _flow_removed(message, style):
     words = [format_match(message.match, style.names, message.priority)]
-    reason = message.reason
-    words.append(f"reason={_REMOVED_REASONS[reason] if reason < 4 else reason}")
+    words.append(f"reason={_reason(_REMOVED_REASONS, message.reason)}")
     if message.table_id is not None and message.table_id != 0xFF:
         words.append(f"table_id={format_table(message.table_id, style.tables)}")
     if message.cookie:
