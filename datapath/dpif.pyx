@@ -38,7 +38,7 @@ PortInfo = namedtuple(
 
 
 # bands: [(rate, burst), ...]; packets and bytes that came; dropped: [(packets, bytes), ...] by band.
-MeterInfo = namedtuple("MeterInfo", "meter flags bands packets bytes dropped")
+MeterInfo = namedtuple("MeterInfo", "meter owner flags bands packets bytes dropped")
 
 
 def _meter_info(body):
@@ -233,9 +233,10 @@ cdef class Dpif:
         """{"max_meters": ids are below it, "max_bands": n, "flags": OFPMF_* bits}."""
         return self._request("meter_features")[0]["features"]
 
-    def meter_set(self, meter, flags, bands):
-        """Make or replace a meter; bands: (rate, burst) of what it drops.  DpifError EINVAL."""
-        self._request("meter_set", meter=meter, flags=flags, bands=bands)
+    def meter_set(self, meter, flags, bands, owner=""):
+        """Make or replace a meter, with counters of 0; bands: (rate, burst) of what it drops;
+        `owner`: a text to find it by.  DpifError EINVAL."""
+        self._request("meter_set", meter=meter, flags=flags, bands=bands, owner=owner)
 
     def meter_get(self, meter):
         """MeterInfo; DpifError ENOENT when there is none."""

@@ -334,10 +334,10 @@ cdef class Engine:
         self.meters.reclaim()
         return 0
 
-    def meter_set(self, meter, flags, bands):
+    def meter_set(self, meter, flags, bands, owner=""):
         """Make or replace a meter."""
         try:
-            self.meters.set(meter, flags, bands)
+            self.meters.set(meter, flags, bands, owner)
         except ValueError as error:
             raise EngineError(error_numbers.EINVAL, str(error)) from None
         self.forget_meters()

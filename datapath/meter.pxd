@@ -39,7 +39,7 @@ cdef bint meter_passes(meter **table, uint32_t id, uint32_t size, uint64_t now) 
 
 cdef class Meters:
     cdef meter **table          # MAX_METERS pointers
-    cdef set ids
+    cdef dict owners            # number -> what its maker wants to find it by
     cdef list retired           # addresses of meters that workers may still look at
 
     cdef int replace(self, uint32_t id, meter *fresh) except -1

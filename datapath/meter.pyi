@@ -6,17 +6,19 @@ from typing import Any
 FLAGS: int  # all that a meter may have
 FEATURES: dict[str, int]  # max_meters (ids are below it), max_bands, flags
 
-def check(id: int, flags: int, bands: list[tuple[int, int]]) -> None:
+def check(id: int, flags: int, bands: list[tuple[int, int]], owner: str = "") -> None:
     """Raises ValueError unless a meter may be like that."""
 
 class Meters:
     """The meters of one datapath.  `flags` as OFPMF_*; `bands`: (rate, burst), in packets or
-    kilobits, a burst of 0 meaning as much as comes in a second."""
+    kilobits, a burst of 0 meaning as much as comes in a second; `owner`: a text for its maker."""
 
     def __len__(self) -> int: ...
     def __contains__(self, id: int) -> bool: ...
     def __iter__(self) -> Iterator[int]: ...
-    def set(self, id: int, flags: int, bands: list[Any], now: int | None = None) -> None:
+    def set(
+        self, id: int, flags: int, bands: list[Any], owner: str = "", now: int | None = None
+    ) -> None:
         """Make or replace one, with full buckets and counters of 0.  `now` in ns."""
 
     def delete(self, id: int) -> None:
@@ -26,8 +28,8 @@ class Meters:
         """Free what was replaced or deleted, when no worker can be looking at it any more."""
 
     def get(self, id: int) -> dict[str, Any]:
-        """meter, flags, bands, packets, bytes (of what came), dropped [[packets, bytes], ...] by
-        band.  KeyError when there is none."""
+        """meter, owner, flags, bands, packets and bytes (of what came), dropped (by band,
+        [[packets, bytes], ...]).  KeyError when there is none."""
 
     def passes(self, id: int, size: int, now: int) -> bool:
         """Whether a packet of `size` bytes passes at `now` (ns); for tests."""

@@ -16,6 +16,7 @@ cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
 cdef enum:
+    MAX_OWNER = 255             # characters
     SPINS = 100                 # tries for the lock before the processor is given away
 
 cdef uint64_t TOKENS = 1000000000      # in a packet, or a kilobit
@@ -92,7 +93,7 @@ cdef uint64_t clock_ns() noexcept nogil:
     return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
 
 
-def check(id, flags, bands):
+def check(id, flags, bands, owner=""):
     """Raises ValueError unless a meter may be like that: see meter.pyi."""
     if type(id) is not int or not 0 <= id < MAX_METERS:
         raise ValueError(f"{id}: not the number of a meter")
@@ -100,6 +101,8 @@ def check(id, flags, bands):
         raise ValueError(f"{flags}: unknown flags of a meter")
     if bool(flags & METER_KBPS) == bool(flags & METER_PKTPS):
         raise ValueError("a meter counts either kilobits or packets")
+    if not isinstance(owner, str) or len(owner) > MAX_OWNER:
+        raise ValueError(f"the owner of a meter is a text of {MAX_OWNER} characters at most")
     if not isinstance(bands, list) or len(bands) > MAX_BANDS:
         raise ValueError(f"a meter has a list of {MAX_BANDS} bands at most")
     for band in bands:
@@ -114,7 +117,7 @@ cdef class Meters:
     """The meters of one datapath, by number."""
 
     def __cinit__(self):
-        self.ids = set()
+        self.owners = {}
         self.retired = []
         self.table = <meter **> calloc(MAX_METERS, sizeof(meter *))
         if self.table == NULL:
@@ -123,19 +126,19 @@ cdef class Meters:
     def __dealloc__(self):
         cdef uint32_t id
         if self.table != NULL:
-            for id in self.ids:
+            for id in self.owners:
                 free(self.table[id])
         self.reclaim()
         free(self.table)
 
     def __len__(self):
-        return len(self.ids)
+        return len(self.owners)
 
     def __contains__(self, id):
-        return id in self.ids
+        return id in self.owners
 
     def __iter__(self):
-        return iter(sorted(self.ids))
+        return iter(sorted(self.owners))
 
     cdef int replace(self, uint32_t id, meter *fresh) except -1:
         cdef size_t old = <size_t> self.table[id]
@@ -144,11 +147,11 @@ cdef class Meters:
         store64(&self.table[id], <uint64_t> <size_t> fresh)
         return 0
 
-    def set(self, id, flags, bands, now=None):
+    def set(self, id, flags, bands, owner="", now=None):
         """Make or replace a meter, with full buckets and counters of 0."""
         cdef meter *m
         cdef meter_band *band
-        check(id, flags, bands)
+        check(id, flags, bands, owner)
         m = <meter *> calloc(1, sizeof(meter))
         if m == NULL:
             raise MemoryError()
@@ -162,11 +165,11 @@ cdef class Meters:
             band.tokens = band.burst * TOKENS
             band.fill_time = -(-band.tokens // band.rate) if band.rate else 0
         self.replace(id, m)
-        self.ids.add(id)
+        self.owners[id] = owner
 
     def delete(self, id):
         """Raises KeyError when it is not there."""
-        self.ids.remove(id)
+        del self.owners[id]
         self.replace(id, NULL)
 
     def reclaim(self):
@@ -180,14 +183,15 @@ cdef class Meters:
         """Configuration and counters, a dictionary: see meter.pyi.  KeyError when there is none."""
         cdef meter copy
         cdef uint32_t i
-        if id not in self.ids:
+        if id not in self.owners:
             raise KeyError(id)
         take_lock(self.table[<uint32_t> id])
         copy = self.table[<uint32_t> id][0]
         store32(&self.table[<uint32_t> id].lock, 0)
         bands = [copy.bands[i] for i in range(copy.n_bands)]
         return {
-            "meter": id, "flags": copy.flags, "packets": copy.n_packets, "bytes": copy.n_bytes,
+            "meter": id, "owner": self.owners[id], "flags": copy.flags,
+            "packets": copy.n_packets, "bytes": copy.n_bytes,
             "bands": [[band["rate"], band["burst"]] for band in bands],
             "dropped": [[band["n_packets"], band["n_bytes"]] for band in bands],
         }

@@ -258,8 +258,8 @@ class Server:
     def _meter_features(self, _client, _data):
         return {"features": FEATURES}, b""
 
-    def _meter_set(self, _client, _data, meter, flags, bands):
-        self.engine.meter_set(meter, flags, bands)
+    def _meter_set(self, _client, _data, meter, flags, bands, owner=""):
+        self.engine.meter_set(meter, flags, bands, owner)
         return {}, b""
 
     def _meter_get(self, _client, _data, meter):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import ovs.vlog
 
 from datapath.dpif import DpifError
+from ofproto.dp_meters import DatapathMeters
 from ofproto.revalidator import Revalidator
 from ofproto.upcall import UpcallHandler
 from pyvs import clock, coverage
@@ -50,13 +51,14 @@ class Backer:
     raises ConnectionError or DpifError when there is none yet.
 
     Public attributes: `dpif` (the present one; None while disconnected), `bridges` (name ->
-    Ofproto), `ports` (odp port number -> OdpPort), `handler` and `revalidator`.
+    Ofproto), `ports` (odp port number -> OdpPort), `meters`, `handler` and `revalidator`.
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
         self.dpif: Any = None
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
+        self.meters = DatapathMeters(self._lost)
         self.handler = UpcallHandler()
         self.revalidator = Revalidator(self.handler)
         self._reopen = reopen
@@ -76,6 +78,7 @@ class Backer:
     def _take(self, dpif: Any) -> None:
         """Make this connection ours.  Raises OSError when it breaks meanwhile."""
         self._found = {port.name: port for port in dpif.port_dump()}
+        self.meters.attach(dpif)  # before there are flows
         dpif.upcall_register()
         self.dpif = dpif
         self.handler.set_dpif(dpif)
@@ -86,6 +89,7 @@ class Backer:
             return
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
         dpif, self.dpif = self.dpif, None
+        self.meters.detach()
         self.handler.set_dpif(None)
         self.revalidator.reset()
         dpif.close()
@@ -195,11 +199,12 @@ class Backer:
         return self.port_stats().get(odp_port, {})
 
     def first_reconcile_done(self) -> None:
-        """All bridges have asked for their ports: delete the datapath ports that none wants."""
+        """All bridges have asked for their ports: what the datapath has and none wants may go."""
         unwanted, self._found = self._found, {}
         for port in unwanted.values():
             vlog.info(f"datapath port {port.port_no}: {port.name} is not wanted any more")
             self.odp_port_del(port.port_no)
+        self.meters.forget_found(clock.msec())
         self.revalidator.ready = True
 
     # --- packets
@@ -250,6 +255,7 @@ class Backer:
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
         self._guarded(self.revalidator.run, now)
+        self.meters.run(self.revalidator.current, now)
 
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
@@ -260,11 +266,13 @@ class Backer:
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)
         poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
         poller.timer_wait(self.revalidator.next_run(clock.msec()))
+        if (when := self.meters.next_run()) is not None:
+            poller.timer_wait_until(when)
         if not self.dpif.upcall_wait():
             poller.immediate_wake()
 
     def close(self, keep: bool = True) -> None:
-        """Disconnect.  `keep`: leave ports and flows to the datapath process."""
+        """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
         if self.dpif is None:
             return
         dpif, self.dpif = self.dpif, None
@@ -273,6 +281,8 @@ class Backer:
                 dpif.flow_flush()
                 for port in dpif.port_dump():
                     dpif.port_del(port.port_no)
+                for meter in dpif.meter_dump():
+                    dpif.meter_del(meter.meter)
             except OSError as error:
                 vlog.warn(f"emptying the datapath failed ({error})")
         self.handler.set_dpif(None)

@@ -58,7 +58,7 @@ class FailMode:
             self._add_normal(0, now)
 
     def _clear(self, now: int) -> None:
-        self.tables.clear()
+        self.tables.clear(now)
         self._log.cleared(self.state, now)
 
     def restored(self, state: bytes) -> None:

@@ -1,4 +1,5 @@
-"""What a bridge's journal says of its flows and groups: records written, and tables restored."""
+"""What a bridge's journal says of its flows, groups and meters: records written, and all of it
+restored."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,17 @@ from ofproto.classifier import Rule
 from ofproto.errors import OFError
 from ofproto.flow_table import ADD, DELETE_STRICT, FlowTables
 from ofproto.group import GroupTable, as_mod
-from ofproto.journal import CLEAR, FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, STATE, Journal
+from ofproto.journal import (
+    CLEAR,
+    FLOW_MOD,
+    FLOW_MOD_TABLE_ID,
+    GROUP_MOD,
+    METER_MOD,
+    STATE,
+    Journal,
+)
+from ofproto.messages import METER_ADD
+from ofproto.meter import meter_mod
 
 vlog = ovs.vlog.Vlog("flow_log")
 
@@ -54,8 +65,14 @@ class FlowLog:
         except OFError as error:
             vlog.dbg(f"replaying: {error}")
 
-    def _replay_clear(self, _payload: bytes, _when: int) -> None:
-        self.tables.clear()
+    def _replay_meter_mod(self, payload: bytes, when: int) -> None:
+        try:
+            meter_mod(self.tables, messages.decode(payload), when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _replay_clear(self, _payload: bytes, when: int) -> None:
+        self.tables.clear(when)
 
     def _replay_state(self, payload: bytes, _when: int) -> None:
         self.state = payload
@@ -69,6 +86,10 @@ class FlowLog:
     def group_mod(self, raw: bytes, now: int) -> None:
         """A whole GROUP_MOD message."""
         self._journal.append(GROUP_MOD, raw, now)
+
+    def meter_mod(self, raw: bytes, now: int) -> None:
+        """A whole METER_MOD message; the flows that it deletes need no records."""
+        self._journal.append(METER_MOD, raw, now)
 
     def added(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD made."""
@@ -90,16 +111,20 @@ class FlowLog:
 
     def run(self, now: int) -> None:
         """Shorten the journal when it has grown."""
-        if not self._journal.has_grown:
-            return
-        if self._journal.wants_compaction(len(self.tables) + len(self.groups) + 1):
+        if self._journal.has_grown and self._journal.wants_compaction(self._n_needed()):
             self._journal.rewrite(self._present(now))
+
+    def _n_needed(self) -> int:
+        return len(self.tables) + len(self.groups) + len(self.tables.meters) + 1
 
     def _present(self, now: int) -> Iterator[tuple[bytes, int, bytes]]:
         if self.state is not None:
             yield STATE, now, self.state
         for group in self.groups.groups.values():
             yield GROUP_MOD, group.created, as_mod(group)
+        for meter in self.tables.meters.by_id.values():
+            mod = messages.MeterMod(METER_ADD, meter.flags, meter.meter_id, meter.bands)
+            yield METER_MOD, meter.created, mod.encode(OF13)
         for rule in self.tables.rules():
             yield FLOW_MOD_TABLE_ID, rule.created, _as_mod(rule, ADD)
 
@@ -132,6 +157,7 @@ _REPLAY: dict[bytes, Any] = {
     FLOW_MOD: FlowLog._replay_mod,
     FLOW_MOD_TABLE_ID: FlowLog._replay_table_id,
     GROUP_MOD: FlowLog._replay_group_mod,
+    METER_MOD: FlowLog._replay_meter_mod,
     CLEAR: FlowLog._replay_clear,
     STATE: FlowLog._replay_state,
 }

@@ -17,6 +17,7 @@ from ofproto.compile import compile_actions
 from ofproto.errors import OFError
 from ofproto.instructions import Instructions, check_instructions
 from ofproto.match import Match
+from ofproto.meter import MeterTable
 from ofproto.port import OFPP_NONE
 
 N_TABLES = 254  # 254 is no table, and 255 means all of them
@@ -58,6 +59,7 @@ class FlowTables:
         removed: Callable[[Rule, int | None], None] = lambda rule, reason: None,
     ):
         self.xbridge = xbridge
+        self.meters = MeterTable(xbridge)
         self.removed = removed
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
         self._n_timers = 0
@@ -151,11 +153,13 @@ class FlowTables:
         self._watch(rule)
 
     def _use(self, rule: Rule) -> None:
-        """Note which groups a rule refers to."""
+        """Note which meter and groups a rule refers to."""
+        self.meters.rule_added(rule)
         for group in (rule.program and rule.program.groups) or ():
             self._users.setdefault(group, set()).add(rule)
 
     def _unuse(self, rule: Rule) -> None:
+        self.meters.rule_gone(rule)
         for group in (rule.program and rule.program.groups) or ():
             self._users[group].discard(rule)
             if not self._users[group]:
@@ -163,7 +167,7 @@ class FlowTables:
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
-        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups)
+        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups, self.meters)
         check_instructions(instructions, context)
         program = getattr(instructions, "program", None)
         if program is not None:
@@ -233,14 +237,15 @@ class FlowTables:
             self.xbridge.touch()
             self.removed(rule, reason)
 
-    def clear(self) -> None:
-        """Delete every flow and every group, without telling why."""
+    def clear(self, now: int) -> None:
+        """Delete every flow, group and meter, without telling why."""
         for rule in list(self.rules()):
             self.xbridge.table(rule.table_id).remove(rule)
             self.removed(rule, None)
         self._expiry.clear()
         self._users.clear()
         self.xbridge.groups.clear()
+        self.meters.clear(now)
         self.xbridge.touch()
 
     # --- timeouts

@@ -53,6 +53,8 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
     elif kind is messages.GroupMod:
         ofproto.log.group_mod(raw, now)
+    elif kind is messages.MeterMod:
+        ofproto.log.meter_mod(raw, now)
     handler(ofproto, peer, message, now)
 
 
@@ -152,13 +154,8 @@ def group_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
     ofproto.groups.group_mod(mod, peer.version, now)
 
 
-# Without meters, deleting any of them is done already.
-DELETE_METER = 2
-
-
-def meter_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
-    if mod.command != DELETE_METER:
-        raise OFError("OFPMMFC_OUT_OF_METERS", "meters are not supported")
+def meter_mod(ofproto: Any, _peer: Any, mod: Any, now: int) -> None:
+    ofproto.meter_mod(mod, now)
 
 
 def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:

@@ -6,12 +6,10 @@ Lists are encoded as the peer reads them, from a snapshot of what there was at t
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ofproto import group, messages
+from ofproto import group, messages, meter
 from ofproto.errors import OFError
 from ofproto.flow_table import MAX_RULES, N_TABLES, check_table
 from ofproto.table_features import action_types, features
-
-ALL_METERS = 0xFFFFFFFF
 
 
 def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:
@@ -168,29 +166,21 @@ def group_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     peer.reply(request, answer)
 
 
-# --- meters: there are none
+# --- meters
 
 
-def meter_stats(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    _check_meter(request.meter_id)
-    reply_list(peer, request, messages.MeterStatsReply, [])
+def meter_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    found = ofproto.tables.meters.stats(request.meter_id, now)
+    reply_list(peer, request, messages.MeterStatsReply, found)
 
 
-def meter_config(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    _check_meter(request.meter_id)
-    reply_list(peer, request, messages.MeterConfigReply, [])
-
-
-def _check_meter(meter_id: int) -> None:
-    if meter_id != ALL_METERS:
-        raise OFError("OFPMMFC_UNKNOWN_METER", f"meter {meter_id}")
+def meter_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    found = [each.config for each in ofproto.tables.meters.select(request.meter_id)]
+    reply_list(peer, request, messages.MeterConfigReply, found)
 
 
 def meter_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    answer = messages.MeterFeaturesReply(
-        max_meter=0, band_types=0, capabilities=0, max_bands=0, max_color=0
-    )
-    peer.reply(request, answer)
+    peer.reply(request, meter.features())
 
 
 HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {

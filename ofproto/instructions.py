@@ -177,6 +177,7 @@ class Meter(Instruction):
         return f"meter:{self.meter}"
 
     def check(self, context):
+        # 0 and what is above OFPM_MAX are no meters of flows, and are never among them.
         if self.meter not in context.meters:
             raise OFError("OFPMMFC_INVALID_METER", f"meter {self.meter}")
 

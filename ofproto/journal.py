@@ -11,7 +11,8 @@ the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and th
     F  an OpenFlow FLOW_MOD, with its version in its header
     T  the same, of a peer that puts the table's number into 1.0's command (NXT_FLOW_MOD_TABLE_ID)
     G  an OpenFlow GROUP_MOD
-    C  nothing: all flows and groups were deleted
+    M  an OpenFlow METER_MOD
+    C  nothing: all flows, groups and meters were deleted
     S  a byte that the owner keeps here
 
 What the records mean to the tables is in flow_log.
@@ -29,7 +30,8 @@ import ovs.vlog
 vlog = ovs.vlog.Vlog("journal")
 
 HEADER = struct.Struct("!IIQ")
-FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, CLEAR, STATE = b"F", b"T", b"G", b"C", b"S"
+FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
+CLEAR, STATE = b"C", b"S"
 MAX_RECORD = 1 << 17
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COMPACT_GROWTH = 4  # times the size after the last compaction

@@ -5,6 +5,7 @@ from .action_base import format_actions
 from .fields import OFPP_NONE
 from .flow_text import format_duration, format_table
 from .match_text import format_eth
+from .meter_text import BAND_TYPES, FLAGS, format_id, format_meter
 
 CAPABILITIES = {
     m.C_FLOW_STATS: "FLOW_STATS",
@@ -37,8 +38,6 @@ ACTIONS_13 = {
 _ORDER_10 = (0, 11, *range(1, 11))
 GROUP_TYPES = ("all", "select", "indirect", "ff")
 GROUP_TITLES = ("all", "select", "indirect", "fast failover")
-METER_FLAGS = ("kbps", "pktps", "burst", "stats")
-BAND_TYPES = {1: "drop", 2: "dscp_remark"}
 _MODS = ("ADD", "MOD", "DEL")
 
 
@@ -289,27 +288,17 @@ def group_features(message, style):
 
 
 def meter_request(message, style):
-    return f" meter={'all' if message.meter_id == m.OFPM_ALL else message.meter_id}"
-
-
-def _meter(meter):
-    flags = "".join(f"{name} " for i, name in enumerate(METER_FLAGS) if meter.flags >> i & 1)
-    text = f"meter={meter.meter_id} {flags}bands=\n"
-    for band in meter.bands:
-        burst = f" burst_size={band.burst}" if meter.flags & 4 else ""
-        level = f" prec_level={band.prec_level}" if band.type == m.BAND_DSCP_REMARK else ""
-        text += f"type={BAND_TYPES[band.type]} rate={band.rate}{burst}{level}\n"
-    return text
+    return f" meter={format_id(message.meter_id)}"
 
 
 def meter_mod(message, style):
     if message.command == m.METER_DELETE:
-        return f" DEL meter={message.meter_id} bands=\n"
-    return f" {_MODS[message.command]} {_meter(message)}"
+        return f" DEL meter={format_id(message.meter_id)} bands=\n"
+    return f" {_MODS[message.command]} {format_meter(message)}"
 
 
 def meter_configs(message, style):
-    return "\n" + "\n".join(_meter(meter) for meter in message.meters)
+    return "\n" + "\n".join(format_meter(meter) for meter in message.meters)
 
 
 def meter_stats(message, style):
@@ -318,7 +307,7 @@ def meter_stats(message, style):
 
 def _meter_counters(s):
     text = (
-        f"meter:{s.meter_id} flow_count:{s.flow_count} packet_in_count:{s.n_packets} "
+        f"meter:{format_id(s.meter_id)} flow_count:{s.flow_count} packet_in_count:{s.n_packets} "
         f"byte_in_count:{s.n_bytes} duration:{format_duration(s.duration_sec, s.duration_nsec)} "
         "bands:\n"
     )
@@ -328,8 +317,8 @@ def _meter_counters(s):
 
 
 def meter_features(message, style):
-    bands = [name for bit, name in BAND_TYPES.items() if message.band_types >> bit & 1]
-    flags = [name for i, name in enumerate(METER_FLAGS) if message.capabilities >> i & 1]
+    bands = [name for name, bit in BAND_TYPES.items() if message.band_types >> bit & 1]
+    flags = [name for name, bit in FLAGS.items() if message.capabilities & bit]
     return (
         f"\nmax_meter:{message.max_meter} max_bands:{message.max_bands} "
         f"max_color:{message.max_color}\n"

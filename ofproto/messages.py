@@ -54,6 +54,7 @@ from .msg_flow import (
     RR_GROUP_DELETE,
     RR_HARD_TIMEOUT,
     RR_IDLE_TIMEOUT,
+    RR_METER_DELETE,
     SEND_FLOW_REM,
     AggregateReply,
     AggregateRequest,

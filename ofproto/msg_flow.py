@@ -32,6 +32,7 @@ from .msg_base import (
     OF11,
     OF12,
     OF13,
+    OF14,
     ONLY10,
     REPLY,
     REQUEST,
@@ -55,7 +56,7 @@ ALL_TABLES = 0xFF
 NO_GROUP = 0xFFFFFFFF
 ALL_ONES = (1 << 64) - 1
 
-RR_IDLE_TIMEOUT, RR_HARD_TIMEOUT, RR_DELETE, RR_GROUP_DELETE = range(4)
+RR_IDLE_TIMEOUT, RR_HARD_TIMEOUT, RR_DELETE, RR_GROUP_DELETE, RR_METER_DELETE = range(5)
 
 
 def _none(number, none):
@@ -287,6 +288,11 @@ class FlowRemoved(Message):
         return "nx" if self.nxm and version == OF10 else ""
 
 
+def _reason(m, version):
+    """Before 1.4 a flow that went with its meter was just deleted."""
+    return RR_DELETE if m.reason == RR_METER_DELETE and version < OF14 else m.reason
+
+
 _REMOVED_10 = Struct("!QHBxIIH2xQQ")
 _REMOVED_12 = Struct("!QHBBIIHHQQ")
 _REMOVED_NX = Struct("!QHBBIIHHQQ")
@@ -302,8 +308,8 @@ def _read_removed_10(cls, data, version):
 
 def _write_removed_10(m, version):
     return of10_encode(m.match) + _REMOVED_10.pack(
-        m.cookie, m.priority, m.reason, m.duration_sec, m.duration_nsec, m.idle_timeout,
-        m.n_packets, m.n_bytes,
+        m.cookie, m.priority, _reason(m, version), m.duration_sec, m.duration_nsec,
+        m.idle_timeout, m.n_packets, m.n_bytes,
     )  # fmt: skip
 
 
@@ -319,8 +325,8 @@ def _read_removed_12(cls, data, version):
 
 def _write_removed_12(m, version):
     return _REMOVED_12.pack(
-        m.cookie, m.priority, m.reason, _number(m.table_id, ALL_TABLES), m.duration_sec,
-        m.duration_nsec, m.idle_timeout, m.hard_timeout, m.n_packets, m.n_bytes,
+        m.cookie, m.priority, _reason(m, version), _number(m.table_id, ALL_TABLES),
+        m.duration_sec, m.duration_nsec, m.idle_timeout, m.hard_timeout, m.n_packets, m.n_bytes,
     ) + encode_match(m.match, version)  # fmt: skip
 
 
@@ -339,8 +345,8 @@ def _write_removed_nx(m, version):
     match = oxm_encode(m.match, OF10)
     table = 0 if m.table_id is None else m.table_id + 1
     return _REMOVED_NX.pack(
-        m.cookie, m.priority, m.reason, table, m.duration_sec, m.duration_nsec, m.idle_timeout,
-        len(match), m.n_packets, m.n_bytes,
+        m.cookie, m.priority, _reason(m, version), table, m.duration_sec, m.duration_nsec,
+        m.idle_timeout, len(match), m.n_packets, m.n_bytes,
     ) + aligned(match)  # fmt: skip
 
 

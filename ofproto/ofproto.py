@@ -34,6 +34,7 @@ from ofproto.group import GroupTable
 from ofproto.instructions import format_instructions
 from ofproto.match_text import format_match
 from ofproto.messages import PortDesc, PortStatus
+from ofproto.meter import METER_DELETED, meter_mod
 from ofproto.port import OfPort
 from ofproto.ports import Ports
 from ofproto.rconn import R_NO_MATCH
@@ -86,12 +87,13 @@ class Ofproto:
         self.connmgr.set_snoops([f"punix:{rundir.path(f'{name}.snoop')}"], now)
 
     def _restore(self, now: int) -> None:
-        """Take over the flows that an earlier process left, else start with the default."""
+        """Take over flows and meters that an earlier process left, else start with the default."""
         state = self.log.restore(now)
         if state is None:
             self.fail_mode.flush(now)
         else:
             self.fail_mode.restored(state)
+        self.tables.meters.connect(self.backer.meters)
 
     # --- ports
 
@@ -187,7 +189,7 @@ class Ofproto:
     def set_controllers(self, controllers: list[ControllerConfig]) -> None:
         """Make these the controllers; unchanged ones keep their connections.
 
-        With the first one, and with the last one's end, the flows are deleted, as in Open
+        With the first one, and with the last one's end, flows and meters are deleted, as in Open
         vSwitch: others rule now.
         """
         now = clock.msec()
@@ -257,8 +259,12 @@ class Ofproto:
         """Execute a messages.FlowMod of that OpenFlow version.  Raises OFError."""
         self.tables.flow_mod(mod, version, now)
 
+    def meter_mod(self, mod: Any, now: int) -> None:
+        """Execute a messages.MeterMod.  Raises OFError."""
+        meter_mod(self.tables, mod, now)
+
     def flush_flows(self) -> None:
-        """Delete every flow of every table, and restore the default one where fail-mode wants."""
+        """Delete every flow and every meter, and restore the default flow where fail-mode wants."""
         self.fail_mode.flush(clock.msec())
 
     def dump_flows(self, hidden: bool = False) -> list[str]:
@@ -290,7 +296,7 @@ class Ofproto:
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
-        if reason in (DELETED, GROUP_DELETED):
+        if reason in (DELETED, GROUP_DELETED, METER_DELETED):
             self.backer.refresh(now)
         message = async_messages.flow_removed(rule, reason, now)
         self.connmgr.broadcast("flow_removed", reason, message.encode)
@@ -335,6 +341,7 @@ class Ofproto:
         if delete:
             for number in list(self.ports):
                 self.port_del(number)
+            self.tables.meters.clear(clock.msec())
             self.backer.handler.remove_bridge(self.xbridge)
         self.backer.bridges.pop(self.name, None)
         self.connmgr.close()

@@ -24,6 +24,7 @@ RECV_SIZE = 64 << 10
 READS_PER_RUN = 4
 MAX_PEERS_PER_SERVICE = 128
 DEFAULT_PROBE = 5000  # ms
+OF14 = 5
 
 ROLE_OTHER, ROLE_MASTER, ROLE_SLAVE = "other", "master", "slave"
 
@@ -126,6 +127,8 @@ class Peer:
             return False
         if kind == "packet_in" and reason == R_INVALID_TTL and self.invalid_ttl:
             return self.role != ROLE_SLAVE
+        if kind == "flow_removed" and reason == FR_METER_DELETE and self.version < OF14:
+            reason = FR_DELETE  # as the message then says
         return bool(self.async_masks[kind][self.role == ROLE_SLAVE] >> reason & 1)
 
     def reply(self, request, message) -> None:

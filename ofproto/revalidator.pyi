@@ -10,6 +10,10 @@ class Revalidator:
     """
 
     ready: bool
+    @property
+    def current(self) -> bool:
+        """Every flow of the datapath was told to do what the tables say now."""
+
     interval: int  # ms between two rounds of statistics
     max_idle: int  # ms
     def __init__(self, flows: Flows) -> None: ...

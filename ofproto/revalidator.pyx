@@ -59,6 +59,12 @@ cdef class Revalidator:
         self._ready = ready
         self.next_round = 0
 
+    @property
+    def current(self):
+        """Every flow says what the tables say now, as far as is known here."""
+        return bool(self._ready and self.flows.settled and not self.queue and not self.doomed
+                    and self.checked == self.flows.generation.value)
+
     def stats(self):
         """Counters since the start."""
         return dict(self.counts)

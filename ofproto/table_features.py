@@ -13,14 +13,13 @@ from ofproto.instructions import (
     ApplyActions,
     ClearActions,
     GotoTable,
+    Meter,
     WriteActions,
     WriteMetadata,
 )
 from ofproto.messages import TableFeatures
 
 ALL_ONES = (1 << 64) - 1
-# Meters do not exist yet, so that no flow can use their action.
-MISSING = {"Meter"}
 
 
 @cache
@@ -29,7 +28,7 @@ def action_types(version: int) -> list[int]:
     return sorted(
         number
         for (since, number), (cls, _size, _decode) in WIRE.items()
-        if since == version and cls.__name__ in EMIT and cls.__name__ not in MISSING
+        if since == version and cls.__name__ in EMIT
     )
 
 
@@ -48,7 +47,7 @@ def _fields(version: int) -> tuple[list, list]:
 
 def features(table_id: int, version: int) -> TableFeatures:
     """The features of one table in an OpenFlow version of 1.3 or later."""
-    instructions = [WriteMetadata, WriteActions, ApplyActions, ClearActions]
+    instructions = [WriteMetadata, WriteActions, ApplyActions, ClearActions, Meter]
     later = list(range(table_id + 1, N_TABLES))
     if later:
         instructions.insert(0, GotoTable)

@@ -89,6 +89,7 @@ cdef class XBridge:
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly dict groups           # number -> XGroup
+    cdef readonly dict meters           # OpenFlow meter -> the datapath's
     cdef uint8_t miss[N_TABLES]
     cdef public bint miss_to_controller
     cdef public bint forward_bpdu

@@ -74,6 +74,7 @@ class XBridge:
     mac: MacLearning
     tables: list[Classifier | None]
     groups: dict[int, XGroup]  # who changes it calls touch()
+    meters: dict[int, int]  # OpenFlow meter -> the datapath's
     miss_to_controller: bool  # what a miss in a table with MISS_DEFAULT means
     forward_bpdu: bool
     frag_mode: str  # normal, drop, nx-match

@@ -187,6 +187,7 @@ cdef class XBridge:
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
         self.groups = {}
+        self.meters = {}
         self.frag_mode = "normal"
         self.queues = {}
         self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)

@@ -38,6 +38,7 @@ cdef class Xlate(XlateHeaders):
     cdef int group(self, uint32_t group_id) except -1
     cdef int run_group(self, XGroup group) except -1
     cdef int run_bucket(self, XBucket bucket) except -1
+    cdef int meter(self, uint32_t meter) except -1
     cdef int clear_actions(self) except -1
     cdef int write_actions(self, Program program) except -1
     cdef int set_queue(self, uint16_t port, uint32_t queue) except -1

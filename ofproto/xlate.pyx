@@ -332,6 +332,8 @@ cdef class Xlate(XlateHeaders):
             self.enqueue(<uint16_t> o.port, o.arg)
         elif code == OP_GROUP:
             return self.group(o.arg)
+        elif code == OP_METER:
+            self.meter(o.arg)
         elif code == OP_STACK_PUSH:
             self.stack_push(o)
         elif code == OP_STACK_POP:
@@ -395,6 +397,15 @@ cdef class Xlate(XlateHeaders):
         cdef uint32_t priority = self.bridge.queues.get((port, queue), queue)
         self.flow.skb_priority = htonl(priority)
         self.wc.skb_priority = 0xffffffff
+        return 0
+
+    cdef int meter(self, uint32_t meter) except -1:
+        """Flows refer to meters that are there, and go with them."""
+        number = self.bridge.meters.get(meter)
+        if number is None:
+            return self.report("warn", "nonexistent meter %d" % meter)
+        self.commit()
+        self.out.meter(<uint32_t> number)
         return 0
 
     cdef int resubmit(self, const op *o) except -1:

@@ -14,6 +14,9 @@ cdef enum:
     MAX_RESUBMITS = 4096    # table lookups for one packet
     MAX_BUCKETS = 16384     # buckets of groups, likewise
 
+    ALWAYS = 0xffffffff         # probability of ACT_SAMPLE
+    OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers
+
     USERSPACE_CONTROLLER = 2    # reason of ACT_USERSPACE: userdata is a controller_data
 
 cdef enum:                  # reasons of a packet-in
@@ -82,6 +85,7 @@ cdef class XlateBase:
     cdef bint is_protected(self, XPort port) except -1
     cdef int output_patch(self, XPort port) except -1
     cdef int flood(self, bint every) except -1
+    cdef int send_up(self, const controller_data *data) except -1
     cdef int controller(self, uint16_t max_len, int reason, uint16_t controller_id) except -1
     cdef bint may_receive(self, XPort port) except -1
     cdef int finish_freezing(self) except -1

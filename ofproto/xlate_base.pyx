@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
-from datapath.odp cimport ACT_CLONE, HASH_SYM_L4, ActionBuffer
+from datapath.odp cimport ACT_CLONE, ACT_SAMPLE, HASH_SYM_L4, ActionBuffer
 from ofproto.commit cimport commit_actions, is_ip_any
 from ofproto.xbridge cimport (
     NO_ODP_PORT, OFPP_NONE, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV, PC_NO_RECV_STP, PC_PORT_DOWN,
@@ -218,7 +218,20 @@ cdef class XlateBase:
         data.reason = reason
         data.table_id = self.table_id
         self.commit()
-        self.out.userspace(USERSPACE_CONTROLLER, &data, sizeof(data))
+        self.send_up(&data)
+        return 0
+
+    cdef int send_up(self, const controller_data *data) except -1:
+        """What the controllers' meter drops is dropped for them only."""
+        cdef uint32_t at
+        meter = self.bridge.meters.get(<uint32_t> OFPM_CONTROLLER)
+        if meter is None:
+            self.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
+            return 0
+        at = self.out.start_nested(ACT_SAMPLE, ALWAYS)
+        self.out.meter(<uint32_t> meter)
+        self.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
+        self.out.end_nested(at)
         return 0
 
     cdef int finish_freezing(self) except -1:

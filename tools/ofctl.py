@@ -81,9 +81,14 @@ COMMANDS = {
     "dump-groups": ("switch", 1, 2, False),
     "dump-group-stats": ("switch", 1, 2, False),
     "dump-group-features": ("switch", 1, 1, False),
-    "dump-meters": ("switch", 1, 2, False),
-    "meter-stats": ("switch", 1, 2, False),
-    "meter-features": ("switch", 1, 1, False),
+    "add-meter": ("meters", 2, 2, True),
+    "mod-meter": ("meters", 2, 2, True),
+    "del-meter": ("meters", 1, 2, True),
+    "del-meters": ("meters", 1, 2, True),
+    "dump-meter": ("meters", 1, 2, False),
+    "dump-meters": ("meters", 1, 2, False),
+    "meter-stats": ("meters", 1, 2, False),
+    "meter-features": ("meters", 1, 1, False),
     "dump-flows": ("flows", 1, 2, False),
     "dump-aggregate": ("flows", 1, 2, False),
     "add-flow": ("flows", 2, 2, True),
@@ -105,7 +110,7 @@ COMMANDS = {
 }
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
-    "add-meter", "mod-meter", "del-meters", "add-tlv-map", "del-tlv-map", "dump-tlv-map",
+    "add-tlv-map", "del-tlv-map", "dump-tlv-map",
     "dump-table-desc", "bundle", "ct-flush", "ct-flush-zone", "dump-ipfix-bridge",
     "dump-ipfix-flow", "ofp-parse-pcap",
 )  # fmt: skip

@@ -41,6 +41,9 @@ For OpenFlow switches:
   dump-groups SWITCH [GROUP]       print group description
   dump-group-stats SWITCH [GROUP]  print group statistics
   dump-group-features SWITCH       print group features
+  add-meter SWITCH METER           add a meter
+  mod-meter SWITCH METER           change a meter
+  del-meters SWITCH [METER]        delete a meter, or all
   dump-meters SWITCH [METER]       print meter configuration
   meter-stats SWITCH [METER]       print meter statistics
   meter-features SWITCH            print meter features

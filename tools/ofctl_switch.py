@@ -1,4 +1,4 @@
-"""Commands of pyvs-ofctl for what a switch is: ports, tables, queues, groups, meters, settings."""
+"""Commands of pyvs-ofctl for what a switch is: ports, tables, queues, groups, settings."""
 
 import sys
 
@@ -251,11 +251,11 @@ def mod_table(settings, target, table, setting):
     raise Fatal(f"table_mod '{setting}' requires one of the OpenFlow versions {versions}")
 
 
-# Groups and meters
+# Groups
 
 
 def _id(text, everything, what):
-    """A group's or meter's number; `everything` where none or "all" is given."""
+    """A group's number; `everything` where none or "all" is given."""
     text = (text or "all").removeprefix(f"{what}=")
     if text.lower() in ("all", "any"):
         return everything
@@ -286,20 +286,3 @@ def dump_group_stats(settings, target, group=None):
 def dump_group_features(settings, target):
     """dump-group-features SWITCH"""
     _from_13(settings, target, m.GroupFeaturesRequest(), "dump-group-features")
-
-
-def dump_meters(settings, target, meter=None):
-    """dump-meters SWITCH [METER]"""
-    request = m.MeterConfigRequest(_id(meter, m.OFPM_ALL, "meter"))
-    _from_13(settings, target, request, "dump-meters")
-
-
-def meter_stats(settings, target, meter=None):
-    """meter-stats SWITCH [METER]"""
-    request = m.MeterStatsRequest(_id(meter, m.OFPM_ALL, "meter"))
-    _from_13(settings, target, request, "meter-stats")
-
-
-def meter_features(settings, target):
-    """meter-features SWITCH"""
-    _from_13(settings, target, m.MeterFeaturesRequest(), "meter-features")

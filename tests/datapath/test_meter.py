@@ -66,7 +66,7 @@ PACKETS = st.lists(
 def test_like_the_naive_twin(flags, bands, packets):
     now = start = 5 * SECOND
     meters, twin = meter.Meters(), Twin(flags, bands, start)
-    meters.set(7, flags, bands, start)
+    meters.set(7, flags, bands, "", start)
     for size, passed in packets:
         now = min(max(0, now + passed), 2**63)
         assert meters.passes(7, size, now) == twin.passes(size, now)
@@ -79,7 +79,7 @@ def test_like_the_naive_twin(flags, bands, packets):
 def test_the_rate_is_kept(flags, size):
     """Ten seconds with ten times as many packets as may pass, 100 in a second."""
     meters = meter.Meters()
-    meters.set(0, flags, [(100, 10)], 0)
+    meters.set(0, flags, [(100, 10)], "", 0)
     times = range(0, 10 * SECOND, SECOND // 1000)
     passed = sum(meters.passes(0, size, now) for now in times)
     assert passed in range(1000 + 10 - 1, 1000 + 10 + 1)
@@ -88,7 +88,7 @@ def test_the_rate_is_kept(flags, size):
 
 def test_meters_that_are_not_there_let_everything_pass():
     meters = meter.Meters()
-    meters.set(1, PKTPS, [(1, 1)], 0)
+    meters.set(1, PKTPS, [(1, 1)], "", 0)
     assert [meters.passes(1, 60, 0) for _ in range(2)] == [True, False]
     meters.delete(1)
     meters.reclaim()
@@ -103,6 +103,7 @@ BAD = [
     (-1, KBPS, []), (1 << 18, KBPS, []), ("1", KBPS, []), (1.0, KBPS, []), (True, KBPS, []),
     (1, 0, []), (1, KBPS | PKTPS, []), (1, 16 | KBPS, []), (1, None, []),
     (1, KBPS, None), (1, KBPS, {}), (1, KBPS, [(1, 2)] * 9), (1, KBPS, [1]), (1, KBPS, [(1,)]),
+    (1, KBPS, [], None), (1, KBPS, [], "x" * 256),
     (1, KBPS, [(-1, 0)]), (1, KBPS, [(0, 1 << 32)]), (1, KBPS, [("1", 0)]),
 ]  # fmt: skip
 
@@ -122,7 +123,7 @@ def kinds(events):
 
 def run(actions, *, rate=1, times=1):
     recorder = Recorder()
-    recorder.meters.set(3, PKTPS, [(rate, rate)], 0)
+    recorder.meters.set(3, PKTPS, [(rate, rate)], "", 0)
     return [kinds(recorder.run(frame(), odp.parse_actions(actions))) for _ in range(times)]
 
 
@@ -192,9 +193,9 @@ def error_of(function, *arguments):
 def test_requests(three):
     dpif = three.dpif
     assert dpif.meter_features() == {"max_meters": 1 << 18, "max_bands": 8, "flags": 15}
-    dpif.meter_set(5, KBPS | STATS, [(1000, 0), (10, 20)])
+    dpif.meter_set(5, KBPS | STATS, [(1000, 0), (10, 20)], "br0:7")
     info = dpif.meter_get(5)
-    assert info == (5, KBPS | STATS, [(1000, 1000), (10, 20)], 0, 0, [(0, 0), (0, 0)])
+    assert info == (5, "br0:7", KBPS | STATS, [(1000, 1000), (10, 20)], 0, 0, [(0, 0), (0, 0)])
     dpif.meter_set(2, PKTPS, [])
     assert [each.meter for each in dpif.meter_dump()] == [2, 5]
     assert dpif.meter_del(5) == info

@@ -44,6 +44,8 @@ def check(raw):
     version = raw[0]
     if type(message) is m.PacketIn and message.reason > m.R_INVALID_TTL:
         message.reason = m.R_ACTION  # what 1.4 tells apart
+    if type(message) is m.FlowRemoved and message.reason == m.RR_METER_DELETE:
+        message.reason = m.RR_DELETE
     more = {"nxm": True} if type(message) is m.FlowMod and raw[1] == 4 else {}
     again = m.decode(message.encode(version, message.xid, **more))
     assert (again.version, again.xid) == (version, message.xid)

@@ -389,7 +389,7 @@ def test_queues(client):
     assert client.refused(m.QueueGetConfigRequest(9)) == "OFPQOFC_BAD_PORT"
 
 
-# --- tables, groups, meters
+# --- tables, groups
 
 
 def test_table_stats(client):
@@ -413,15 +413,6 @@ def test_table_features(new):
 def test_table_mod(new):
     new.do(m.TableMod(3), m.TableMod(None, 3))
     assert new.refused(m.TableMod(254)) == "OFPBRC_BAD_TABLE_ID"
-
-
-def test_meters_do_not_exist(new):
-    new.do(m.MeterMod(m.METER_DELETE, meter_id=m.OFPM_ALL))
-    assert new.refused(m.MeterMod(m.METER_ADD, meter_id=1)) == "OFPMMFC_OUT_OF_METERS"
-    assert new.ask(m.MeterStatsRequest()).meters == []
-    assert new.ask(m.MeterConfigRequest()).meters == []
-    assert new.ask(m.MeterFeaturesRequest()).max_meter == 0
-    assert new.refused(m.MeterStatsRequest(5)) == "OFPMMFC_UNKNOWN_METER"
 
 
 # --- roles
