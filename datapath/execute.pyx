@@ -17,7 +17,8 @@ from datapath.meter cimport Meters
 from datapath.odp cimport *
 from datapath.packet cimport *
 from datapath.rewrite cimport (
-    changes_parsing, is_writable, packet_pop_mpls, packet_push_mpls, rewrite,
+    changes_parsing, is_writable, packet_pop_mpls, packet_pop_pbb, packet_push_mpls,
+    packet_push_pbb, rewrite,
 )
 
 from datapath import drops
@@ -235,6 +236,13 @@ cdef bint _push_mpls(course *c, const uint8_t *payload) noexcept nogil:
                             (<const uint16_t *> (payload + 4))[0])
 
 
+cdef void _pop_pbb(course *c) noexcept nogil:
+    _refresh(c)
+    packet_pop_pbb(c.p)
+    c.stale = True
+    _refresh(c)     # an output asks by l2_5 whether the kernel understands the frame
+
+
 # ---- The list ----
 
 cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
@@ -245,7 +253,7 @@ cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
         return 6
     if kind == ACT_POP_MPLS:
         return 2
-    if kind == ACT_POP_VLAN or kind == ACT_CLONE:
+    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CLONE:
         return 0
     return 4
 
@@ -276,6 +284,12 @@ cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length
         _refresh(c)
         packet_pop_mpls(c.p, (<const uint16_t *> payload)[0])
         c.stale = True
+    elif kind == ACT_PUSH_PBB:
+        c.stale = True
+        if not packet_push_pbb(c.p, (<const uint32_t *> payload)[0]):
+            return -1 - DROP_NO_HEADROOM
+    elif kind == ACT_POP_PBB:
+        _pop_pbb(c)
     elif kind == ACT_RECIRC:
         _recirculate(c, number, last)
     elif kind == ACT_HASH:

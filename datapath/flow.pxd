@@ -43,7 +43,7 @@ cdef extern from "datapath/flow_key.h":
         uint16_t pad_l2
         vlan_tag vlan[2]        # [0] is the outermost
         uint32_t mpls_lse[3]    # [0] is the outermost
-        uint32_t pad_mpls
+        uint32_t pbb_isid       # 24 bits: I-SID of the I-TAG, when eth_type is 0x88e7
         # packet: L3
         uint32_t nw_src         # IPv4, or ARP spa
         uint32_t nw_dst         # IPv4, or ARP tpa
@@ -58,7 +58,7 @@ cdef extern from "datapath/flow_key.h":
         uint16_t tp_src         # ICMP type in the low byte, network order
         uint16_t tp_dst         # ICMP code in the low byte, network order
         uint16_t tcp_flags      # 12 bits
-        uint16_t pad_l4
+        uint16_t ipv6_exthdr    # EXT_*: which IPv6 extension headers there are, and how
         uint32_t igmp_group_ip4
         uint32_t nd_reserved    # RFC 4861 reserved/flags word of NS/NA
         # packet: rare
@@ -101,6 +101,8 @@ cdef extern from "datapath/flow_key.h":
         uint32_t regs[16]       # xreg0 is regs[0]:regs[1], xxreg0 is regs[0..3]
         uint32_t actset_output
         uint32_t conj_id
+        uint32_t in_phy_port    # the OpenFlow port it came in by, whatever was loaded into in_port
+        uint32_t pad_pipeline
 
     enum:
         KEY_PACKET_SIZE
@@ -111,6 +113,16 @@ cdef extern from "datapath/flow_key.h":
         KEY_WORDS
         FRAG_ANY                # nw_frag: a fragment
         FRAG_LATER              # nw_frag: not the first fragment
+        # ipv6_exthdr, as OpenFlow 1.3.5 has them (section 7.2.3)
+        EXT_NONEXT              # "no next header"
+        EXT_ESP
+        EXT_AUTH
+        EXT_DEST                # destination options
+        EXT_FRAG
+        EXT_ROUTER              # routing header
+        EXT_HOP                 # hop-by-hop options, as the first header
+        EXT_UNREP               # a header more often than RFC 2460 lets it be
+        EXT_UNSEQ               # headers in another order than RFC 2460 prefers
 
     # A member's position in the struct, counting those that have a meaning: its id in ACT_SET.
     enum:
@@ -119,11 +131,11 @@ cdef extern from "datapath/flow_key.h":
         MEMBER_packet_type, MEMBER_ct_nw_src, MEMBER_ct_nw_dst, MEMBER_ct_tp_src,
         MEMBER_ct_tp_dst, MEMBER_eth_dst, MEMBER_eth_src, MEMBER_eth_type, MEMBER_vlan0_tpid,
         MEMBER_vlan0_tci, MEMBER_vlan1_tpid, MEMBER_vlan1_tci, MEMBER_mpls_lse0,
-        MEMBER_mpls_lse1, MEMBER_mpls_lse2, MEMBER_nw_src, MEMBER_nw_dst, MEMBER_ipv6_src,
-        MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_nw_frag, MEMBER_nw_tos, MEMBER_nw_ttl,
-        MEMBER_nw_proto, MEMBER_tp_src, MEMBER_tp_dst, MEMBER_tcp_flags, MEMBER_igmp_group_ip4,
-        MEMBER_nd_reserved, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_nd_options_type,
-        MEMBER_nd_target, MEMBER_ct_ipv6_src, MEMBER_ct_ipv6_dst, MEMBER_nsh_flags,
+        MEMBER_mpls_lse1, MEMBER_mpls_lse2, MEMBER_pbb_isid, MEMBER_nw_src,
+        MEMBER_nw_dst, MEMBER_ipv6_src, MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_nw_frag,
+        MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_nw_proto, MEMBER_tp_src, MEMBER_tp_dst, MEMBER_tcp_flags, MEMBER_ipv6_exthdr,
+        MEMBER_igmp_group_ip4, MEMBER_nd_reserved, MEMBER_arp_sha, MEMBER_arp_tha,
+        MEMBER_nd_options_type, MEMBER_nd_target, MEMBER_ct_ipv6_src, MEMBER_ct_ipv6_dst, MEMBER_nsh_flags,
         MEMBER_nsh_ttl, MEMBER_nsh_mdtype, MEMBER_nsh_np, MEMBER_nsh_path_hdr,
         MEMBER_nsh_context0, MEMBER_nsh_context1, MEMBER_nsh_context2, MEMBER_nsh_context3,
         MEMBER_tun_id, MEMBER_tun_src, MEMBER_tun_dst, MEMBER_tun_ipv6_src, MEMBER_tun_ipv6_dst,
@@ -133,7 +145,8 @@ cdef extern from "datapath/flow_key.h":
         MEMBER_tun_gtpu_msgtype, MEMBER_tun_metadata, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
         MEMBER_reg2, MEMBER_reg3, MEMBER_reg4, MEMBER_reg5, MEMBER_reg6, MEMBER_reg7,
         MEMBER_reg8, MEMBER_reg9, MEMBER_reg10, MEMBER_reg11, MEMBER_reg12, MEMBER_reg13,
-        MEMBER_reg14, MEMBER_reg15, MEMBER_actset_output, MEMBER_conj_id
+        MEMBER_reg14, MEMBER_reg15, MEMBER_actset_output, MEMBER_conj_id,
+        MEMBER_in_phy_port
         N_MEMBERS
 
     ctypedef struct key_member:

@@ -13,8 +13,8 @@ from datapath.hashing cimport hash_finish, hash_word
 from datapath.packet cimport NO_OFFSET, get16, get32, packet, packet_init
 
 cdef extern from "datapath/flow_key.h":
-    const uint64_t MAP_METADATA, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_IPV4, MAP_IPV6
-    const uint64_t MAP_IP, MAP_L4, MAP_IGMP, MAP_ARP, MAP_ND, MAP_TUNNEL
+    const uint64_t MAP_METADATA, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
+    const uint64_t MAP_IPV6, MAP_IP, MAP_L4, MAP_IGMP, MAP_ARP, MAP_ND, MAP_TUNNEL
     void key_clear_packet(flow_key *) noexcept nogil
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -28,6 +28,7 @@ cdef enum:
     ETH_IPV6 = 0x86dd
     ETH_MPLS = 0x8847
     ETH_MPLS_MCAST = 0x8848
+    ETH_PBB = 0x88e7            # IEEE 802.1ah: an I-TAG
     ETH_NONE = 0x05ff           # 802.3 without a SNAP Ethertype
 
     PROTO_HOPOPTS = 0
@@ -37,8 +38,10 @@ cdef enum:
     PROTO_UDP = 17
     PROTO_ROUTING = 43
     PROTO_FRAGMENT = 44
+    PROTO_ESP = 50
     PROTO_AH = 51
     PROTO_ICMPV6 = 58
+    PROTO_NONEXT = 59
     PROTO_DSTOPTS = 60
     PROTO_SCTP = 132
 
@@ -108,6 +111,15 @@ cdef inline uint64_t _mpls(cursor *c, flow_key *key) noexcept nogil:
         if at[2] & 1:           # bottom of stack
             break
     return MAP_MPLS
+
+
+cdef inline uint64_t _pbb(cursor *c, flow_key *key) noexcept nogil:
+    """An I-TAG: priority and flags, I-SID, customer addresses; then an Ethertype."""
+    cdef const uint8_t *at = take(c, 18)
+    if at == NULL:
+        return 0
+    key.pbb_isid = htonl(get32(at) & 0xffffff)
+    return MAP_PBB
 
 
 cdef inline uint64_t _arp(cursor *c, flow_key *key) noexcept nogil:
@@ -240,11 +252,51 @@ cdef inline uint64_t _ipv4(packet *p, cursor *c, flow_key *key) noexcept nogil:
     return map | _l4(c, key, False)
 
 
-cdef bint _extensions(cursor *c, uint8_t *proto, uint8_t *frag) noexcept nogil:
-    """Walks IPv6 extension headers; false where one is cut."""
+cdef struct extensions:
+    uint16_t seen               # EXT_*; EXT_HOP also where it is not the first
+    uint8_t place               # of the last one in the order of RFC 2460, section 4.1
+    uint8_t n_dest
+
+
+cdef void _note_extension(extensions *e, uint8_t proto) noexcept nogil:
+    cdef uint8_t place = 0
+    cdef uint16_t flag = EXT_NONEXT
+    if proto == PROTO_HOPOPTS:
+        place, flag = 1, EXT_HOP
+    elif proto == PROTO_ROUTING:
+        place, flag = 3, EXT_ROUTER
+    elif proto == PROTO_FRAGMENT:
+        place, flag = 4, EXT_FRAG
+    elif proto == PROTO_AH:
+        place, flag = 5, EXT_AUTH
+    elif proto == PROTO_ESP:
+        place, flag = 6, EXT_ESP
+    elif proto == PROTO_DSTOPTS:
+        # They have two places: before a routing header, and behind all others.
+        place, flag = 2 if e.place < 2 else 7, EXT_DEST
+        e.n_dest += e.n_dest < 3
+    elif proto != PROTO_NONEXT:
+        return
+    if e.seen & flag and (flag != EXT_DEST or e.n_dest > 2):
+        e.seen |= EXT_UNREP
+    if place and place < e.place:
+        e.seen |= EXT_UNSEQ
+    e.seen |= flag
+    e.place = place
+
+
+cdef bint _extensions(cursor *c, uint8_t *proto, uint8_t *frag, uint16_t *flags) noexcept nogil:
+    """Walks IPv6 extension headers; false where one is cut.
+
+    The walk ends at ESP, whose content nobody can read."""
     cdef const uint8_t *at
     cdef uint32_t size
+    cdef extensions found
+    cdef bint hop_first = proto[0] == PROTO_HOPOPTS
+    memset(&found, 0, sizeof(found))
     while True:
+        _note_extension(&found, proto[0])
+        flags[0] = found.seen if hop_first else found.seen & ~EXT_HOP
         if proto[0] == PROTO_HOPOPTS or proto[0] == PROTO_ROUTING or proto[0] == PROTO_DSTOPTS:
             if c.left < 8:
                 return False
@@ -273,6 +325,7 @@ cdef inline uint64_t _ipv6(packet *p, cursor *c, flow_key *key) noexcept nogil:
     cdef const uint8_t *ip = c.at
     cdef uint32_t size
     cdef uint8_t proto, frag = 0
+    cdef uint16_t extensions = 0
     cdef uint64_t map = MAP_IPV6 | MAP_IP
     if c.left < 40:
         return 0
@@ -284,7 +337,7 @@ cdef inline uint64_t _ipv6(packet *p, cursor *c, flow_key *key) noexcept nogil:
     take(c, 40)
     memcpy(key.ipv6_src, ip + 8, 32)    # ipv6_src and ipv6_dst
     proto = ip[6]
-    if not _extensions(c, &proto, &frag) or c.at - p.data >= NO_OFFSET:
+    if not _extensions(c, &proto, &frag, &extensions) or c.at - p.data >= NO_OFFSET:
         return map
     p.l4 = <uint16_t> (c.at - p.data)
     key.ipv6_label = htonl(get32(ip) & 0xfffff)
@@ -292,6 +345,9 @@ cdef inline uint64_t _ipv6(packet *p, cursor *c, flow_key *key) noexcept nogil:
     key.nw_ttl = ip[7]
     key.nw_proto = proto
     key.nw_frag = frag
+    if extensions:
+        key.ipv6_exthdr = htons(extensions)
+        map |= MAP_L4
     return map if frag & FRAG_LATER else map | _l4(c, key, True)
 
 
@@ -337,6 +393,9 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     elif ethertype == ETH_MPLS or ethertype == ETH_MPLS_MCAST:
         p.l2_5 = <uint16_t> (c.at - p.data)
         map |= _mpls(&c, key)
+    elif ethertype == ETH_PBB:
+        p.l2_5 = <uint16_t> (c.at - p.data)
+        map |= _pbb(&c, key)
     return map
 
 
@@ -447,6 +506,7 @@ cdef void _cover_l3(const flow_key *key, flow_key *mask) noexcept nogil:
         _cover(mask, MEMBER_ipv6_src)
         _cover(mask, MEMBER_ipv6_dst)
         mask.ipv6_label = htonl(0xfffff)
+        mask.ipv6_exthdr = htons(0x1ff)
     else:
         _cover(mask, MEMBER_nw_src)
         _cover(mask, MEMBER_nw_dst)
@@ -488,6 +548,8 @@ cdef void flow_wildcards_for(const flow_key *key, flow_key *mask) noexcept nogil
             _cover(mask, MEMBER_mpls_lse0 + i)
             if key.mpls_lse[i] & htonl(0x100):
                 break
+    elif key.eth_type == htons(ETH_PBB):
+        mask.pbb_isid = htonl(0xffffff)
 
 
 # ---- For Python ----

@@ -21,14 +21,14 @@ typedef struct flow_key {
     uint8_t eth_dst[6], eth_src[6];
     uint16_t eth_type, pad_l2;
     vlan_tag vlan[2];
-    uint32_t mpls_lse[3], pad_mpls;
+    uint32_t mpls_lse[3], pbb_isid;
 
     uint32_t nw_src, nw_dst;
     uint8_t ipv6_src[16], ipv6_dst[16];
     uint32_t ipv6_label;
     uint8_t nw_frag, nw_tos, nw_ttl, nw_proto;
 
-    uint16_t tp_src, tp_dst, tcp_flags, pad_l4;
+    uint16_t tp_src, tp_dst, tcp_flags, ipv6_exthdr;
     uint32_t igmp_group_ip4, nd_reserved;
 
     uint8_t arp_sha[6], arp_tha[6], nd_options_type, pad_nd[3];
@@ -52,7 +52,7 @@ typedef struct flow_key {
 
     uint64_t metadata;
     uint32_t regs[16];
-    uint32_t actset_output, conj_id;
+    uint32_t actset_output, conj_id, in_phy_port, pad_pipeline;
 } flow_key;
 
 enum {
@@ -64,6 +64,15 @@ enum {
     KEY_WORDS = KEY_SIZE / 8,
     FRAG_ANY = 1,
     FRAG_LATER = 2,
+    EXT_NONEXT = 1,
+    EXT_ESP = 2,
+    EXT_AUTH = 4,
+    EXT_DEST = 8,
+    EXT_FRAG = 16,
+    EXT_ROUTER = 32,
+    EXT_HOP = 64,
+    EXT_UNREP = 128,
+    EXT_UNSEQ = 256,
 };
 
 /* Every member that has a meaning, in the order of the struct: M(name, C expression).  The
@@ -76,11 +85,11 @@ enum {
     M(ct_tp_src, ct_tp_src) M(ct_tp_dst, ct_tp_dst) M(eth_dst, eth_dst) M(eth_src, eth_src) \
     M(eth_type, eth_type) M(vlan0_tpid, vlan[0].tpid) M(vlan0_tci, vlan[0].tci) \
     M(vlan1_tpid, vlan[1].tpid) M(vlan1_tci, vlan[1].tci) M(mpls_lse0, mpls_lse[0]) \
-    M(mpls_lse1, mpls_lse[1]) M(mpls_lse2, mpls_lse[2]) M(nw_src, nw_src) M(nw_dst, nw_dst) \
-    M(ipv6_src, ipv6_src) M(ipv6_dst, ipv6_dst) M(ipv6_label, ipv6_label) M(nw_frag, nw_frag) \
+    M(mpls_lse1, mpls_lse[1]) M(mpls_lse2, mpls_lse[2]) M(pbb_isid, pbb_isid) \
+    M(nw_src, nw_src) M(nw_dst, nw_dst) M(ipv6_src, ipv6_src) M(ipv6_dst, ipv6_dst) M(ipv6_label, ipv6_label) M(nw_frag, nw_frag) \
     M(nw_tos, nw_tos) M(nw_ttl, nw_ttl) M(nw_proto, nw_proto) M(tp_src, tp_src) \
-    M(tp_dst, tp_dst) M(tcp_flags, tcp_flags) M(igmp_group_ip4, igmp_group_ip4) \
-    M(nd_reserved, nd_reserved) M(arp_sha, arp_sha) M(arp_tha, arp_tha) \
+    M(tp_dst, tp_dst) M(tcp_flags, tcp_flags) M(ipv6_exthdr, ipv6_exthdr) \
+    M(igmp_group_ip4, igmp_group_ip4) M(nd_reserved, nd_reserved) M(arp_sha, arp_sha) M(arp_tha, arp_tha) \
     M(nd_options_type, nd_options_type) M(nd_target, nd_target) M(ct_ipv6_src, ct_ipv6_src) \
     M(ct_ipv6_dst, ct_ipv6_dst) M(nsh_flags, nsh_flags) M(nsh_ttl, nsh_ttl) \
     M(nsh_mdtype, nsh_mdtype) M(nsh_np, nsh_np) M(nsh_path_hdr, nsh_path_hdr) \
@@ -96,7 +105,8 @@ enum {
     M(reg0, regs[0]) M(reg1, regs[1]) M(reg2, regs[2]) M(reg3, regs[3]) M(reg4, regs[4]) \
     M(reg5, regs[5]) M(reg6, regs[6]) M(reg7, regs[7]) M(reg8, regs[8]) M(reg9, regs[9]) \
     M(reg10, regs[10]) M(reg11, regs[11]) M(reg12, regs[12]) M(reg13, regs[13]) \
-    M(reg14, regs[14]) M(reg15, regs[15]) M(actset_output, actset_output) M(conj_id, conj_id)
+    M(reg14, regs[14]) M(reg15, regs[15]) M(actset_output, actset_output) M(conj_id, conj_id) \
+    M(in_phy_port, in_phy_port)
 
 enum {
 #define M(name, member) MEMBER_##name,
@@ -123,11 +133,12 @@ static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
 #define MAP_METADATA KEY_MAP(recirc_id, dp_hash)
 #define MAP_ETHERNET KEY_MAP(eth_dst, pad_l2)
 #define MAP_VLAN KEY_MAP(vlan, vlan)
-#define MAP_MPLS KEY_MAP(mpls_lse, pad_mpls)
+#define MAP_MPLS KEY_MAP(mpls_lse, mpls_lse)
+#define MAP_PBB KEY_MAP(pbb_isid, pbb_isid)
 #define MAP_IPV4 KEY_MAP(nw_src, nw_dst)
 #define MAP_IPV6 KEY_MAP(ipv6_src, ipv6_dst)
 #define MAP_IP KEY_MAP(ipv6_label, nw_proto)
-#define MAP_L4 KEY_MAP(tp_src, pad_l4)
+#define MAP_L4 KEY_MAP(tp_src, ipv6_exthdr)
 #define MAP_IGMP KEY_MAP(igmp_group_ip4, nd_reserved)
 #define MAP_ARP KEY_MAP(arp_sha, pad_nd)
 #define MAP_ND KEY_MAP(nd_target, nd_target)
@@ -138,7 +149,7 @@ _Static_assert(KEY_PACKET_SIZE % 8 == 0 && KEY_DP_SIZE % 8 == 0 && KEY_SIZE % 8 
                "each part of the key is whole words");
 _Static_assert(KEY_END(nsh_context) == KEY_PACKET_SIZE, "no hidden padding before the tunnel part");
 _Static_assert(KEY_END(tun_metadata) == KEY_DP_SIZE, "no hidden padding before the pipeline part");
-_Static_assert(KEY_END(conj_id) == KEY_SIZE, "no hidden padding at the end");
+_Static_assert(KEY_END(pad_pipeline) == KEY_SIZE, "no hidden padding at the end");
 _Static_assert(offsetof(flow_key, regs) % 8 == 0, "xreg alignment");
 
 /* Zeroes the packet part.  As plain stores: for this size compilers choose `rep stos`, whose start

@@ -14,12 +14,19 @@ from datapath import flow
 
 SIZES = {name: size for name, (_, size) in flow.MEMBERS.items()}
 TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[9]", "[10]", "[11]")
+EXTHDR_FLAGS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
 CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 FRAGMENTS = ("no", "0x2", "first", "later")
 VLAN_TPIDS = (0x8100, 0x88A8, 0x9100)
 CFI = 0x1000
 # Members with fewer bits than their bytes have.
-USED_BITS = {"tcp_flags": 0x0FFF, "ipv6_label": 0xFFFFF, "nw_frag": 3}
+USED_BITS = {
+    "tcp_flags": 0x0FFF,
+    "ipv6_label": 0xFFFFF,
+    "ipv6_exthdr": 0x1FF,
+    "nw_frag": 3,
+    "pbb_isid": 0xFFFFFF,
+}
 
 
 class Field:
@@ -76,7 +83,7 @@ KINDS: dict[str, tuple[Callable[[int], str], Callable[[str], int]]] = {
     "ip6": (lambda value: str(IPv6Address(value)), lambda text: int(IPv6Address(text))),
     "frag": (_fragment, _parse_fragment),
 }
-FLAGS = {"tcp_flags": TCP_FLAGS, "ct_state": CT_FLAGS}
+FLAGS = {"tcp_flags": TCP_FLAGS, "ct_state": CT_FLAGS, "ipv6_exthdr": EXTHDR_FLAGS}
 # Masks of these are written as numbers, those of addresses as addresses.
 NUMBER_KINDS = ("dec", "hex", "hexid", "hex4", "frag")
 
@@ -239,6 +246,8 @@ L3: dict[str, list[Field]] = {
     ],
     "mpls": _mpls(0, ""),
     "mpls2": _mpls(0, "0") + _mpls(1, "1"),
+    "ipv6_exthdr": _one("ipv6_exthdr", "ipv6_exthdr", 9),
+    "pbb": [Field("isid", "pbb_isid", "dec", 24)],
     "mpls3": _mpls(0, "0") + _mpls(1, "1") + _mpls(2, "2"),
 }
 L4: dict[str, list[Field]] = {
@@ -288,9 +297,13 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
         look = mask or key
         depth = 2 if number(look, "mpls_lse2") else 1 if number(look, "mpls_lse1") else 0
         yield "mpls", L3[MPLS_BY_DEPTH[depth]]
+    elif eth_type == 0x88E7:
+        yield "pbb", L3["pbb"]
     elif eth_type in (0x0800, 0x86DD):
         version = 4 if eth_type == 0x0800 else 6
         yield f"ipv{version}", L3[f"ipv{version}"]
+        if version == 6:
+            yield "ipv6_exthdr", L3["ipv6_exthdr"]
         for name in L4_OF_PROTO.get((version, number(key, "nw_proto")), ()):
             yield name, L4[name]
 
@@ -298,7 +311,7 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
 # ---- Formatting ----
 
 # Groups that only flows which match on them have in their long form.
-WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext")
+WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext", "ipv6_exthdr")
 
 
 class _Writer:
@@ -358,7 +371,8 @@ def _implied_mask(key: bytes) -> bytes:
     mask = bytearray(flow.wildcards_for(key))
     keep = ("recirc_id", "in_port", "eth_src", "eth_dst", "eth_type")
     for name, (offset, size) in flow.MEMBERS.items():
-        if offset <= flow.MEMBERS["eth_type"][0] and name not in keep and not number(key, name):
+        rare = offset <= flow.MEMBERS["eth_type"][0] or name == "ipv6_exthdr"
+        if rare and name not in keep and not number(key, name):
             mask[offset : offset + size] = bytes(size)
     return bytes(mask)
 

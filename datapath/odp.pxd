@@ -25,6 +25,9 @@ cdef enum:
     ACT_TUNNEL_POP = 17
     ACT_CHECK_PKT_LEN = 18
 
+    ACT_PUSH_PBB = 19           # be32 I-TAG TCI: PCP:3, DEI:1, UCA:1, reserved:3, I-SID:24
+    ACT_POP_PBB = 20
+
     HASH_L4 = 0                 # addresses and ports, 5-tuple
     HASH_SYM_L4 = 1             # the same for both directions
 
@@ -59,6 +62,8 @@ cdef class ActionBuffer:
     cdef void set(self, uint16_t member, const void *value, const void *mask) noexcept nogil
     cdef void push_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil     # network order
     cdef void pop_mpls(self, uint16_t ethertype) noexcept nogil                    # network order
+    cdef void push_pbb(self, uint32_t tci) noexcept nogil                          # network order
+    cdef void pop_pbb(self) noexcept nogil
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil                      # host order
     cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil
     cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil

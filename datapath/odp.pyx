@@ -19,7 +19,7 @@ globals().update(
     SET=<int> ACT_SET, PUSH_MPLS=<int> ACT_PUSH_MPLS, POP_MPLS=<int> ACT_POP_MPLS,
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
-    METER=<int> ACT_METER,
+    METER=<int> ACT_METER, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
 )
@@ -62,6 +62,10 @@ cdef class ActionBuffer:
             self.push_mpls(htonl(values[0]), htons(values[1]))
         elif name == "pop_mpls":
             self.pop_mpls(htons(values[0]))
+        elif name == "push_pbb":
+            self.push_pbb(htonl(values[0]))
+        elif name == "pop_pbb":
+            self.pop_pbb()
         elif name == "recirc":
             self.recirc(values[0])
         elif name == "hash":
@@ -179,6 +183,12 @@ cdef class ActionBuffer:
         if at != NULL:
             memcpy(at, &ethertype, 2)
 
+    cdef void push_pbb(self, uint32_t tci) noexcept nogil:
+        self._put32(ACT_PUSH_PBB, tci)
+
+    cdef void pop_pbb(self) noexcept nogil:
+        self.room(ACT_POP_PBB, 0)
+
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil:
         self._put32(ACT_RECIRC, recirc_id)
 
@@ -242,12 +252,12 @@ cdef const char *_check_set(const uint8_t *payload, uint32_t length) noexcept no
 
 cdef inline int _payload_size(uint16_t kind) noexcept nogil:
     """Of actions whose payload has one size; else -1."""
-    if kind == ACT_POP_VLAN:
+    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB:
         return 0
     if kind == ACT_POP_MPLS:
         return 2
     if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
-            or kind == ACT_TRUNC or kind == ACT_METER):
+            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_PUSH_PBB):
         return 4
     if kind == ACT_PUSH_MPLS:
         return 6

@@ -21,6 +21,7 @@ SETTABLE = (
     "ipv6",
     "ipv4",
     "mpls",
+    "pbb",
     "tcp",
     "udp",
     "sctp",
@@ -84,6 +85,13 @@ def _format_push_mpls(payload: bytes, key: bytes | None) -> str:
     )
 
 
+def _format_push_pbb(payload: bytes, key: bytes | None) -> str:
+    tci = struct.unpack("!I", payload)[0]
+    flags = tci >> 24 & 0x1F
+    more = f",flags={flags:#x}" if flags else ""
+    return f"push_pbb(isid={tci & 0xFFFFFF},pcp={tci >> 29}{more})"
+
+
 def _format_hash(payload: bytes, key: bytes | None) -> str:
     algorithm, basis = struct.unpack("=II", payload)
     return f"hash({HASHES[algorithm]}({basis}))"
@@ -113,6 +121,8 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.POP_VLAN: lambda payload, key: "pop_vlan",
     odp.PUSH_MPLS: _format_push_mpls,
     odp.POP_MPLS: lambda payload, key: f"pop_mpls(eth_type=0x{struct.unpack('!H', payload)[0]:x})",
+    odp.PUSH_PBB: _format_push_pbb,
+    odp.POP_PBB: lambda payload, key: "pop_pbb",
     odp.RECIRC: lambda payload, key: f"recirc({_number(payload):#x})",
     odp.HASH: _format_hash,
     odp.SAMPLE: _format_sample,
@@ -256,6 +266,12 @@ def _parse_pop_mpls(body: str) -> bytes:
     return attribute(odp.POP_MPLS, struct.pack("!H", _within(kind, 16, "eth_type")))
 
 
+def _parse_push_pbb(body: str) -> bytes:
+    given = _options(body, {"isid": 0, "pcp": 0, "flags": 0})
+    tci = _within(given["pcp"], 3, "pcp") << 29 | _within(given["flags"], 5, "flags") << 24
+    return attribute(odp.PUSH_PBB, struct.pack("!I", tci | _within(given["isid"], 24, "isid")))
+
+
 def _parse_hash(body: str) -> bytes:
     name, basis = key_text.name_and_body(body)
     for algorithm, known in HASHES.items():
@@ -311,6 +327,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "push_vlan": _parse_push_vlan,
     "push_mpls": _parse_push_mpls,
     "pop_mpls": _parse_pop_mpls,
+    "push_pbb": _parse_push_pbb,
     "recirc": lambda body: _u32(odp.RECIRC, body, "recirc_id"),
     "hash": _parse_hash,
     "sample": _parse_sample,
@@ -328,6 +345,8 @@ def _parse_one(item: str) -> bytes:
         return _u32(odp.OUTPUT, item, "port")
     if item == "pop_vlan":
         return attribute(odp.POP_VLAN)
+    if item == "pop_pbb":
+        return attribute(odp.POP_PBB)
     if item == "drop":
         return attribute(odp.DROP, bytes(4))
     name, body = key_text.name_and_body(item)

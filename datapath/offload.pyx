@@ -122,7 +122,7 @@ cdef struct layout:
 
 
 cdef uint32_t _find_l3(const packet *p) noexcept nogil:
-    """Offset of the IP header behind VLAN tags and MPLS labels, 0 where there is none."""
+    """Offset of the IP header behind tags and MPLS labels, 0 where there is none."""
     cdef uint32_t at = 12
     cdef int i
     cdef uint16_t kind
@@ -135,6 +135,9 @@ cdef uint32_t _find_l3(const packet *p) noexcept nogil:
             return at
         if kind == 0x8847 or kind == 0x8848:
             break
+        if kind == 0x88e7:      # PBB: priority and I-SID, customer addresses
+            at += 16
+            continue
         if kind != 0x8100 and kind != 0x88a8 and kind != 0x9100:
             return 0
         at += 2

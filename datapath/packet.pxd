@@ -35,7 +35,7 @@ cdef struct packet:
     uint32_t size               # bytes from data
     uint32_t capacity           # bytes from base
     vnet_hdr vnet
-    uint16_t l2_5               # offsets from data, set by flow_extract: first MPLS label,
+    uint16_t l2_5               # offsets from data, set by flow_extract: MPLS label or I-TAG,
     uint16_t l3                 # IPv4, IPv6 or ARP header,
     uint16_t l4                 # TCP, UDP, SCTP, ICMP, IGMP header
     uint32_t l3_size            # bytes from l3 by the IP header's own length; without L2 padding

@@ -21,6 +21,8 @@ cdef enum:
     ETH_IPV6 = 0x86dd
     ETH_MPLS = 0x8847
     ETH_MPLS_MCAST = 0x8848
+    ETH_PBB = 0x88e7
+    I_TAG = 16                  # bytes: TCI, C-DA, C-SA
     PROTO_ICMP = 1
     PROTO_TCP = 6
     PROTO_UDP = 17
@@ -93,7 +95,7 @@ cdef inline void _replace(uint8_t *at, const uint8_t *new, uint32_t n, uint8_t *
     memcpy(at, new, n)
 
 
-# ---- L2 and MPLS ----
+# ---- L2, MPLS and PBB ----
 
 cdef void _set_vlan(packet *p, int level, bint tpid, const uint8_t *new) noexcept nogil:
     cdef uint8_t *at = p.data + 12 + 4 * level
@@ -148,11 +150,36 @@ cdef bint packet_push_mpls(packet *p, uint32_t lse, uint16_t ethertype) noexcept
 
 cdef void packet_pop_mpls(packet *p, uint16_t ethertype) noexcept nogil:
     cdef uint32_t at = p.l2_5
-    if p.l2_5 == NO_OFFSET or at + 4 > p.size:
+    if p.l2_5 == NO_OFFSET or at + 4 > p.size or get16(p.data + at - 2) == ETH_PBB:
         return
     packet_close(p, at, 4)
     memcpy(p.data + at - 2, &ethertype, 2)
-    p.l2_5 = NO_OFFSET          # another label may follow: who needs it extracts anew
+    p.l2_5 = <uint16_t> at if _is_mpls(ethertype) else NO_OFFSET
+
+
+cdef bint packet_push_pbb(packet *p, uint32_t tci) noexcept nogil:
+    if p.size < 14 or not packet_open(p, 12, 2 + I_TAG):
+        return False
+    put16(p.data + 12, ETH_PBB)
+    memcpy(p.data + 14, &tci, 4)
+    memcpy(p.data + 18, p.data, 12)
+    p.l2_5 = 14
+    return True
+
+
+cdef bint _has_i_tag(const packet *p) noexcept nogil:
+    """Whole, and with an Ethertype behind it."""
+    return (p.l2_5 != NO_OFFSET and p.l2_5 + I_TAG + 2 <= <int> p.size
+            and get16(p.data + p.l2_5 - 2) == ETH_PBB)
+
+
+cdef void packet_pop_pbb(packet *p) noexcept nogil:
+    cdef uint32_t at = p.l2_5
+    if not _has_i_tag(p):
+        return
+    memcpy(p.data, p.data + at + 4, 12)
+    packet_close(p, at - 2, 2 + I_TAG)
+    p.l2_5 = NO_OFFSET          # who wants to know what was inside extracts anew
 
 
 # ---- L3 ----
@@ -382,6 +409,10 @@ cdef bint _set_in_packet(packet *p, flow_key *key, uint16_t member,
         if not _has_label(p, key, level):
             return False
         memcpy(p.data + p.l2_5 + 4 * level, new, 4)
+    elif member == MEMBER_pbb_isid:
+        if not _has_i_tag(p):
+            return False
+        memcpy(p.data + p.l2_5 + 1, new + 1, 3)     # in front of it are priority and flags
     elif member == MEMBER_tp_src or member == MEMBER_tp_dst:
         return _set_tp(p, key, member, new)
     elif member == MEMBER_nd_target or member == MEMBER_nd_reserved:
@@ -395,6 +426,8 @@ cdef inline void _trim(uint16_t member, uint8_t *new) noexcept nogil:
     """Bits that a member's value cannot have."""
     if member == MEMBER_vlan0_tci or member == MEMBER_vlan1_tci:
         new[0] |= 0x10          # the tag stays there
+    elif member == MEMBER_pbb_isid:
+        new[0] = 0
     elif member == MEMBER_ipv6_label:
         new[0] = 0
         new[1] &= 0x0f

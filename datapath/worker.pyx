@@ -29,7 +29,7 @@ from datapath.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, VNET_SIZE
 from datapath.odp cimport ACT_OUTPUT, MAX_ACTIONS, attr, check_run
 from datapath.offload cimport complete_checksum, segment
 from datapath.packet cimport (
-    GSO_NONE, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet_headroom, packet_init,
+    GSO_NONE, NO_OFFSET, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet_headroom, packet_init,
 )
 from datapath.ring cimport (
     ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release, ring_reserve,
@@ -228,14 +228,21 @@ cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
     if dev == NULL:
         w.side.drops[DROP_NO_SUCH_PORT] += 1
         return
-    if dev.takes_offload or (p.vnet.gso_type == GSO_NONE
-                             and not p.vnet.flags & VNET_NEEDS_CSUM):
+    if leaves_as_it_is(p, dev):
         queue_frame(w, dev, p, w.keep)
         return
     w.segmenting = dev
     packet_init(&scratch, w.segment_buffer, BIG_SIZE, PACKET_HEADROOM, 0)
     if segment(p, &scratch, queue_segment, w) < 0:
         w.side.drops[DROP_BAD_OFFLOAD] += 1
+
+
+cdef inline bint leaves_as_it_is(const packet *p, const netdev *dev) noexcept nogil:
+    """Nothing is left to do for the frame, or the port's device does it.  No device segments behind
+    MPLS labels or an I-TAG."""
+    if dev.takes_offload:
+        return p.vnet.gso_type == GSO_NONE or p.l2_5 == NO_OFFSET
+    return p.vnet.gso_type == GSO_NONE and not p.vnet.flags & VNET_NEEDS_CSUM
 
 
 cdef void queue_segment(void *owner, packet *p) noexcept nogil:

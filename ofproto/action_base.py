@@ -106,7 +106,7 @@ class CheckContext:
         self.groups = groups
         self.meters = meters
         self.tags = 1 if match is None or match.holds(VLAN) else 0  # VLAN tags known to be there
-        self.ethertype: int | None = None  # made by push_mpls, pop_mpls
+        self.ethertype: int | None = None  # made by push_mpls, pop_mpls, push_pbb; 0: unknown
         self.in_ct = False  # within ct(exec(...)), which alone may set ct_mark and ct_label
 
     def require(self, field: Field) -> None:

@@ -6,6 +6,7 @@ from .action_base import (
     ANY_VERSION,
     OF10,
     OF11,
+    OF13,
     OF15,
     Action,
     format_port,
@@ -41,6 +42,7 @@ MAX_LEN_WHOLE = 0xFFFF
 
 ETH_VLAN = (0x8100, 0x88A8)
 ETH_MPLS = (0x8847, 0x8848)
+ETH_PBB = 0x88E7
 
 
 # The reserved ports that a packet may go to
@@ -303,6 +305,78 @@ class PopMpls(Action):
     def check(self, context):
         context.require_after_10(BY_NAME["mpls_label"])
         context.ethertype = self.ethertype
+
+
+class PushPbb(Action):
+    """An I-TAG in front of all tags.  I-SID of the I-TAG before, or 0; priority of the VLAN tag
+    before, or 0; the frame's addresses become the customer's and stay the frame's, too."""
+
+    FIELDS = ("ethertype",)
+    in_context = True
+
+    def encode(self, version):
+        if version < OF13:
+            raise unsupported(self, version)
+        return standard(26, self.ethertype.to_bytes(2, "big") + bytes(2))
+
+    def encode_in(self, version, context):
+        context.has_vlan = False
+        return self.encode(version)
+
+    def decode(body, _version):
+        return PushPbb(_ethertype(body, (ETH_PBB,)))
+
+    WIRE = ((OF13, OF15, 26, 4, decode),)
+
+    def parse(argument, _names):
+        ethertype = number(argument, "ethertype", 16)
+        if ethertype != ETH_PBB:
+            raise TextError(f"{argument}: not a valid PBB ethertype")
+        return PushPbb(ethertype)
+
+    TEXT = {"push_pbb": parse}
+
+    def format(self, names=None):
+        return f"push_pbb:{self.ethertype:#06x}"
+
+    def check(self, context):
+        if self.ethertype != ETH_PBB:
+            raise OFError("OFPBAC_BAD_ARGUMENT", f"Ethertype {self.ethertype:#06x}")
+        context.ethertype = ETH_PBB
+        context.tags = 0
+
+
+class PopPbb(Action):
+    """Takes off the I-TAG; its customer addresses become the frame's.  What was inside is not
+    known to the actions behind it in the same list."""
+
+    in_context = True
+
+    def encode(self, version):
+        if version < OF13:
+            raise unsupported(self, version)
+        return standard(27, bytes(4))
+
+    def encode_in(self, version, context):
+        context.has_vlan = False
+        return self.encode(version)
+
+    def decode(_body, _version):
+        return PopPbb()
+
+    WIRE = ((OF13, OF15, 27, 4, decode),)
+    TEXT = {"pop_pbb": lambda a, n: _pop_pbb(a, n)}
+
+    def format(self, names=None):
+        return "pop_pbb"
+
+    def check(self, context):
+        context.require(BY_NAME["pbb_isid"])
+        context.ethertype = 0
+        context.tags = 1 if context.match is None else 0
+
+
+_pop_pbb = nothing(PopPbb)
 
 
 class SetMplsTtl(Action):

@@ -21,6 +21,9 @@ PIPELINE = [
 ]
 
 
+_PHYSICAL = flow.MEMBERS["in_phy_port"][0]
+
+
 def pipeline_match(event: Any) -> Match:
     """in_port, and what metadata, tunnel and registers were, as a match."""
     match = Match()
@@ -29,6 +32,9 @@ def pipeline_match(event: Any) -> Match:
     for name, start, end, zero in PIPELINE:
         if key[start:end] != zero:
             match.set(name, int.from_bytes(key[start:end], "big"))
+    physical = int.from_bytes(key[_PHYSICAL : _PHYSICAL + 4], "big")
+    if physical not in (0, event.in_port):  # else it goes without saying (OpenFlow 1.3.5, 7.2.3.8)
+        match.set("in_phy_port", physical)
     return match
 
 

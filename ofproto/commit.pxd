@@ -15,6 +15,7 @@ cdef void commit_actions(const flow_key *flow, flow_key *base, flow_key *wc,
 cdef int count_vlans(const flow_key *key) noexcept nogil
 cdef int count_mpls(const flow_key *key) noexcept nogil
 cdef bint is_mpls(uint16_t eth_type) noexcept nogil
+cdef bint is_pbb(uint16_t eth_type) noexcept nogil
 cdef bint is_ip_any(const flow_key *key) noexcept nogil
-# What a packet's members from L3 on are once an MPLS label hides them.
+# What a packet's members behind the MPLS labels are once another label or an I-TAG hides them.
 cdef void clear_l3(flow_key *key) noexcept nogil

@@ -11,7 +11,7 @@ from datapath.flow cimport (
     KEY_PACKET_SIZE, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_eth_dst, MEMBER_eth_src,
     MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_ipv6_src, MEMBER_mpls_lse0,
     MEMBER_nd_options_type, MEMBER_nd_reserved, MEMBER_nd_target, MEMBER_nw_dst, MEMBER_nw_proto,
-    MEMBER_nw_src, MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_pkt_mark, MEMBER_skb_priority,
+    MEMBER_nw_src, MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_pbb_isid, MEMBER_pkt_mark, MEMBER_skb_priority,
     MEMBER_tp_dst, MEMBER_tp_src, flow_key, key_members, vlan_tag,
 )
 from datapath.odp cimport ActionBuffer
@@ -28,6 +28,7 @@ cdef uint16_t IPV4[5]
 cdef uint16_t IPV6[6]
 cdef uint16_t L4[3]
 cdef uint16_t ND[6]
+cdef uint16_t PBB[2]
 cdef uint16_t METADATA[3]
 ETHERNET[:] = [MEMBER_eth_src, MEMBER_eth_dst, 0]
 ARP[:] = [MEMBER_nw_src, MEMBER_nw_dst, MEMBER_nw_proto, MEMBER_arp_sha, MEMBER_arp_tha, 0]
@@ -36,11 +37,16 @@ IPV6[:] = [MEMBER_ipv6_src, MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_nw_tos, M
 L4[:] = [MEMBER_tp_src, MEMBER_tp_dst, 0]
 ND[:] = [MEMBER_nd_reserved, MEMBER_nd_options_type, MEMBER_nd_target, MEMBER_arp_sha,
          MEMBER_arp_tha, 0]
+PBB[:] = [MEMBER_pbb_isid, 0]
 METADATA[:] = [MEMBER_skb_priority, MEMBER_pkt_mark, 0]
 
 
 cdef bint is_mpls(uint16_t eth_type) noexcept nogil:
     return eth_type == htons(0x8847) or eth_type == htons(0x8848)
+
+
+cdef bint is_pbb(uint16_t eth_type) noexcept nogil:
+    return eth_type == htons(0x88e7)
 
 
 cdef bint is_ip_any(const flow_key *key) noexcept nogil:
@@ -65,8 +71,8 @@ cdef int count_mpls(const flow_key *key) noexcept nogil:
 
 
 cdef void clear_l3(flow_key *key) noexcept nogil:
-    cdef size_t start = <size_t> (<uint8_t *> &key.nw_src - <uint8_t *> key)
-    memset(&key.nw_src, 0, KEY_PACKET_SIZE - start)
+    cdef size_t start = <size_t> (<uint8_t *> &key.pbb_isid - <uint8_t *> key)
+    memset(&key.pbb_isid, 0, KEY_PACKET_SIZE - start)
 
 
 cdef void set_members(const uint16_t *members, const flow_key *flow, flow_key *base,
@@ -106,6 +112,8 @@ cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
     else:
         if flow.eth_type == htons(0x0806) or flow.eth_type == htons(0x8035):
             set_members(ARP, flow, base, wc, out)
+        elif is_pbb(flow.eth_type):
+            set_members(PBB, flow, base, wc, out)
         return
     if proto == 6 or proto == 17 or proto == 132 or proto == 1 or proto == 58:
         set_members(L4, flow, base, wc, out)

@@ -19,6 +19,8 @@ PREREQUISITES = {
     fields.IPV6: PRE_IPV6,
     fields.IP_ANY: PRE_IP_ANY,
     fields.MPLS: PRE_MPLS,
+    fields.PBB: PRE_PBB,
+    fields.IN_PORT: PRE_NONE,       # each packet came in somewhere
     fields.TCP: PRE_TCP,
     fields.UDP: PRE_UDP,
     fields.SCTP: PRE_SCTP,
@@ -221,6 +223,8 @@ EMIT = {
     "StripVlan": lambda p, a: emit_aux(p, OP_POP_VLAN, SET_POP_VLAN, 0),
     "PushMpls": lambda p, a: emit_aux(p, OP_PUSH_MPLS, SET_PUSH_MPLS, a.ethertype),
     "PopMpls": lambda p, a: emit_aux(p, OP_POP_MPLS, SET_POP_MPLS, a.ethertype),
+    "PushPbb": lambda p, a: emit_aux(p, OP_PUSH_PBB, SET_PUSH_PBB, 0),
+    "PopPbb": lambda p, a: emit_ttl(p, OP_POP_PBB, SET_POP_PBB, PRE_PBB, 0),
     "SetMplsTtl": lambda p, a: emit_ttl(p, OP_SET_MPLS_TTL, SET_FIELD, PRE_MPLS, a.ttl),
     "DecMplsTtl": lambda p, a: emit_ttl(p, OP_DEC_MPLS_TTL, SET_DEC_MPLS_TTL, PRE_MPLS, 0),
     "SetTtl": lambda p, a: emit_ttl(p, OP_SET_NW_TTL, SET_FIELD, PRE_IP_ANY, a.ttl),

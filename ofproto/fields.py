@@ -39,7 +39,7 @@ PORT_NAMES = {
 PORT_NUMBERS = {name: number for number, name in PORT_NAMES.items()} | {"NONE": OFPP_NONE}
 
 ETH_IP, ETH_ARP, ETH_RARP, ETH_IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
-ETH_MPLS, ETH_MPLSM, ETH_NSH = 0x8847, 0x8848, 0x894F
+ETH_MPLS, ETH_MPLSM, ETH_PBB, ETH_NSH = 0x8847, 0x8848, 0x88E7, 0x894F
 ETH_IP_ANY = (ETH_IP, ETH_IPV6)
 
 CS_TRACKED = 0x20
@@ -48,6 +48,7 @@ CT_STATE_BITS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 TCP_FLAG_BITS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]",
                  "[800]")  # fmt: skip
 TUN_FLAG_BITS = ("oam",)
+IPV6_EXTHDR_BITS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
 # nw_frag and its mask, by name
 FRAG_NAMES = {
     "no": (0, 3),
@@ -59,10 +60,10 @@ FRAG_NAMES = {
 
 
 # Prerequisites: what must already be matched exactly.  `eth` lists Ethertypes, `proto` the IP
-# protocol, `icmp` the ICMPv6 types; "vlan" and "ct" name the two that are not of that form.
+# protocol, `icmp` the ICMPv6 types; "vlan", "ct" and "in_port" name those not of that form.
 class Prerequisite:
     """`eth`: tuple of Ethertypes or None; `proto`: IP protocol; `types`: ICMPv6 types;
-    `special`: "vlan" (a tag is present) or "ct" (ct_state has +trk)."""
+    `special`: "vlan" (a tag is present), "ct" (ct_state has +trk) or "in_port" (it is matched)."""
 
     __slots__ = ("eth", "proto", "special", "types")
 
@@ -76,11 +77,13 @@ class Prerequisite:
 NONE = None
 VLAN = Prerequisite(special="vlan")
 CT = Prerequisite(special="ct")
+IN_PORT = Prerequisite(special="in_port")
 ARP = Prerequisite((ETH_ARP, ETH_RARP))
 IPV4 = Prerequisite((ETH_IP,))
 IPV6 = Prerequisite((ETH_IPV6,))
 IP_ANY = Prerequisite(ETH_IP_ANY)
 MPLS = Prerequisite((ETH_MPLS, ETH_MPLSM))
+PBB = Prerequisite((ETH_PBB,))
 NSH = Prerequisite((ETH_NSH,))
 TCP = Prerequisite(ETH_IP_ANY, 6)
 UDP = Prerequisite(ETH_IP_ANY, 17)
@@ -117,7 +120,8 @@ class Field:
     """One match field.  `slot` is (member of the flow key, bit shift within it, bits); a slot
     wider than `n_bits` belongs to the field whole; `mask` has the bits that may be nonzero.
     `text` is the text form: decimal, hex, ethernet, ipv4, ipv6, port, frag, ct_state, tcp_flags,
-    tun_flags, packet_type.  `of10` is the member of OpenFlow 1.0's ofp_match that can carry it."""
+    tun_flags, ipv6_exthdr, packet_type.  `of10` is the member of OpenFlow 1.0's ofp_match that can
+    carry it."""
 
     __slots__ = (
         "aliases",
@@ -244,6 +248,8 @@ FIELDS = (
           (_of("IN_PORT", 0),), of10="in_port", **_EXACT),
     Field("in_port_oxm", 32, "port", _member("in_port", 32), NONE,
           (_oxm("IN_PORT", 0),), **_EXACT),
+    Field("in_phy_port", 32, "port", _member("in_phy_port", 32), IN_PORT,
+          (_oxm("IN_PHY_PORT", 1),), **_EXACT_RO),
     Field("actset_output", 32, "port", _member("actset_output", 32), NONE,
           (_onf("ACTSET_OUTPUT", 43), _oxm("ACTSET_OUTPUT", 43, 6)), **_EXACT_RO),
     Field("eth_src", 48, "ethernet", _member("eth_src", 48), NONE,
@@ -271,6 +277,7 @@ FIELDS = (
           **_EXACT),
     Field("mpls_label", 20, "decimal", _member("mpls_lse0", 20, 12), MPLS,
           (_oxm("MPLS_LABEL", 34),), n_bytes=4, **_EXACT),
+    Field("pbb_isid", 24, "decimal", _member("pbb_isid", 24), PBB, (_oxm("PBB_ISID", 37, 4),)),
     Field("ip_src", 32, "ipv4", _member("nw_src", 32), IPV4,
           (_oxm("IPV4_SRC", 11), _of("IP_SRC", 7)), aliases=("nw_src",), of10="nw_src"),
     Field("ip_dst", 32, "ipv4", _member("nw_dst", 32), IPV4,
@@ -281,6 +288,8 @@ FIELDS = (
           (_oxm("IPV6_DST", 27), _nx("IPV6_DST", 20))),
     Field("ipv6_label", 20, "hex", _member("ipv6_label", 20), IPV6,
           (_oxm("IPV6_FLABEL", 28), _nx("IPV6_LABEL", 27)), n_bytes=4),
+    Field("ipv6_exthdr", 9, "ipv6_exthdr", _member("ipv6_exthdr", 9), IPV6,
+          (_oxm("IPV6_EXTHDR", 39, 4),), n_bytes=2, **_RO),
     Field("nw_proto", 8, "decimal", _member("nw_proto", 8), IP_ANY,
           (_oxm("IP_PROTO", 10), _of("IP_PROTO", 6)), aliases=("ip_proto",), of10="nw_proto",
           **_EXACT_RO),
@@ -405,15 +414,6 @@ BY_HEADER_NAME = {header.name: field for field in FIELDS for header in field.hea
 BY_CODE = {(h.oxm_class, h.experimenter, h.number): f for f in FIELDS for h in f.headers}
 for _index, _field in enumerate(FIELDS):
     _field.index = _index
-
-# Fields that OpenFlow defines and this switch, like Open vSwitch, does not have: matching on
-# them is answered with BAD_FIELD.  Kept so that errors and traces can name them.
-UNSUPPORTED = {
-    (OXM_OF, 0, 1): "in_phy_port",
-    (OXM_OF, 0, 37): "pbb_isid",
-    (OXM_OF, 0, 39): "ipv6_exthdr",
-    (OXM_OF, 0, 41): "pbb_uca",
-}
 
 # The shorthand words of flow text: Ethertype and IP protocol.  Of words for the same, the last is
 # printed.

@@ -51,6 +51,7 @@ def _f(name):
 
 _ETH_TYPE, _NW_PROTO = SLOTS[_f("eth_type")], SLOTS[_f("nw_proto")]
 _TCI, _CT_STATE = SLOTS[_f("vlan_tci")], SLOTS[_f("ct_state")]
+_IN_PORT = SLOTS[_f("in_port")]
 _TP_SRC, _TP_DST = SLOTS[_f("tcp_src")], SLOTS[_f("tcp_dst")]
 _DL_VLAN, _PACKET_TYPE = _f("dl_vlan"), _f("packet_type")
 _PCP_FIELDS = (_f("vlan_pcp"), _f("dl_vlan_pcp"))
@@ -166,6 +167,8 @@ class Match:
             return True
         if need.special == "vlan":
             return self._bits(_TCI, VLAN_CFI)
+        if need.special == "in_port":
+            return self._exact(_IN_PORT) >= 0
         if need.special == "ct":
             return self._bits(_CT_STATE, fields.CS_TRACKED)
         at, proto = _ETH_TYPE.start, _NW_PROTO.start

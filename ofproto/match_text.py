@@ -297,8 +297,14 @@ _FLAG_BITS = {
     "ct_state": fields.CT_STATE_BITS,
     "tcp_flags": fields.TCP_FLAG_BITS,
     "tun_flags": fields.TUN_FLAG_BITS,
+    "ipv6_exthdr": fields.IPV6_EXTHDR_BITS,
 }
-_FLAG_WORDS = {"ct_state": "ct_state", "tcp_flags": "TCP", "tun_flags": "tunnel"}
+_FLAG_WORDS = {
+    "ct_state": "ct_state",
+    "tcp_flags": "TCP",
+    "tun_flags": "tunnel",
+    "ipv6_exthdr": "IPv6 extension header",
+}
 
 
 def _format_flags(value, mask, field, names):
@@ -369,13 +375,13 @@ _FORMATTERS: dict[str, Callable] = {
     "decimal": _format_integer, "hex": _format_integer, "ethernet": _format_ethernet,
     "ipv4": _format_ipv4, "ipv6": _format_ipv6, "port": _format_port, "frag": _format_frag,
     "ct_state": _format_flags, "tcp_flags": _format_flags, "tun_flags": _format_flags,
-    "packet_type": _format_packet_type,
+    "ipv6_exthdr": _format_flags, "packet_type": _format_packet_type,
 }  # fmt: skip
 _PARSERS: dict[str, Callable] = {
     "decimal": _parse_integer, "hex": _parse_integer, "ethernet": _parse_ethernet,
     "ipv4": _parse_ipv4, "ipv6": _parse_ipv6, "port": _parse_port, "frag": _parse_frag,
     "ct_state": _parse_flags, "tcp_flags": _parse_flags, "tun_flags": _parse_flags,
-    "packet_type": _parse_packet_type,
+    "ipv6_exthdr": _parse_flags, "packet_type": _parse_packet_type,
 }  # fmt: skip
 
 
@@ -412,12 +418,14 @@ _AFTER = [
     "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id",
     "tun_gbp_flags", "tun_tos", "tun_ttl", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir",
     "tun_erspan_hwid", ("tun_gtpu_flags", "gtpu_flags"), ("tun_gtpu_msgtype", "gtpu_msgtype"),
-    "tun_flags", "metadata", "in_port", "vlan_tci", ("eth_src", "dl_src"), ("eth_dst", "dl_dst"),
-    ("eth_type", "dl_type"), "ipv6_src", "ipv6_dst", "ipv6_label", "arp_spa", "arp_tpa",
+    "tun_flags", "metadata", "in_port", "in_phy_port", "vlan_tci", ("eth_src", "dl_src"),
+    ("eth_dst", "dl_dst"), ("eth_type", "dl_type"), "ipv6_src", "ipv6_dst", "ipv6_label",
+    "ipv6_exthdr", "arp_spa", "arp_tpa",
     "nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_c1", "nsh_c2",
     "nsh_c3", "nsh_c4", ("ip_src", "nw_src"), ("ip_dst", "nw_dst"), "nw_proto", "arp_op",
     "arp_sha", "arp_tha", "nw_tos", "nw_ecn", "nw_ttl", "mpls_label", "mpls_tc", "mpls_ttl",
-    "mpls_bos", ("ip_frag", "nw_frag"), "icmp_type", "icmp_code", ("icmpv6_type", "icmp_type"),
+    "mpls_bos", "pbb_isid", ("ip_frag", "nw_frag"), "icmp_type", "icmp_code",
+    ("icmpv6_type", "icmp_type"),
     ("icmpv6_code", "icmp_code"), "nd_target", "nd_sll", "nd_tll", "nd_reserved",
     "nd_options_type", ("tcp_src", "tp_src"), ("tcp_dst", "tp_dst"), ("udp_src", "tp_src"),
     ("udp_dst", "tp_dst"), ("sctp_src", "tp_src"), ("sctp_dst", "tp_dst"), "tcp_flags",

@@ -28,7 +28,8 @@ def _shown(key):
     """The match on what the packet itself has."""
     mask = bytearray(flow.wildcards_for(key))
     mask[flow.KEY_PACKET_SIZE :] = bytes(len(mask) - flow.KEY_PACKET_SIZE)
-    for name in _HIDDEN:
+    none = () if any(_get(key, "ipv6_exthdr")) else ("ipv6_exthdr",)
+    for name in (*_HIDDEN, *none):
         offset, size = flow.MEMBERS[name]
         mask[offset : offset + size] = bytes(size)
     return Match(bytes(a & b for a, b in zip(key, mask, strict=True)), bytes(mask))

@@ -12,6 +12,8 @@ cdef enum op_code:
     OP_POP_VLAN
     OP_PUSH_MPLS        # aux = Ethertype, host order
     OP_POP_MPLS         # aux = Ethertype, host order
+    OP_PUSH_PBB
+    OP_POP_PBB
     OP_SET_MPLS_TTL     # arg
     OP_DEC_MPLS_TTL
     OP_SET_NW_TTL       # arg
@@ -82,6 +84,7 @@ cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_IPV6
     PRE_IP_ANY
     PRE_MPLS
+    PRE_PBB
     PRE_TCP
     PRE_UDP
     PRE_SCTP
@@ -97,8 +100,10 @@ cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_NONE                # not in an action set
     SET_COPY_TTL_IN
     SET_POP_VLAN
+    SET_POP_PBB
     SET_POP_MPLS
     SET_PUSH_MPLS
+    SET_PUSH_PBB
     SET_PUSH_VLAN
     SET_COPY_TTL_OUT
     SET_DEC_MPLS_TTL

@@ -122,12 +122,14 @@ def with_packet(key, packet):
 def format_flow(key, names=None):
     """A key as a match on all that its packet has."""
     mask = bytearray(flow.wildcards_for(key[: flow.KEY_SIZE]))
-    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark"):
+    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark", "ipv6_exthdr"):
         _only_if_set(key, mask, name)
     for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
         _only_if_set(key, mask, name)
     _set(mask, "actset_output", 0)
     _set(mask, "conj_id", 0)
+    if _member(key, "in_phy_port") in (_member(key, "in_port"), bytes(4)):
+        _set(mask, "in_phy_port", 0)
     _set(mask, "in_port", 0xFF)
     text = format_match(_match(key, mask), names)
     if any(_member(key, "vlan0_tci")) and not any(_member(key, "vlan1_tci")):
@@ -142,6 +144,7 @@ def format_megaflow(key, mask, names=None):
     """
     shown = bytearray(mask)
     hidden = [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]
+    hidden.append("in_phy_port")
     hidden += ["recirc_id", "packet_type"]
     for number in (0, 1):
         if not any(_member(key, f"vlan{number}_tci")):

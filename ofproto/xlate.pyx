@@ -41,7 +41,8 @@ cdef enum:              # what run_op() returns
     AGAIN = 2
 
 cdef flow_key *NO_KEY = NULL
-cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
+cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid
 
 
 cdef class Xlate(XlateHeaders):
@@ -86,6 +87,7 @@ cdef class Xlate(XlateHeaders):
                          int64_t now) except -1:
         """A packet-out: the actions instead of table 0."""
         self.start(bridge, key, now)
+        self.flow.in_phy_port = self.flow.in_port
         self.in_packet_out = True
         self.report_bridge()
         self.run_ops(program, 0)
@@ -114,6 +116,7 @@ cdef class Xlate(XlateHeaders):
         """The pipeline of self.bridge for a packet that comes in by `in_port`."""
         cdef XPort port = self.bridge.ports.get(in_port)
         set_in_port(&self.flow, in_port)
+        self.flow.in_phy_port = self.flow.in_port
         if self.depth:
             self.report_bridge()
         if port is not None and not self.may_receive(port):
@@ -314,6 +317,10 @@ cdef class Xlate(XlateHeaders):
             self.push_mpls(htons(o.aux))
         elif code == OP_POP_MPLS:
             self.pop_mpls(htons(o.aux))
+        elif code == OP_PUSH_PBB:
+            self.push_pbb()
+        elif code == OP_POP_PBB:
+            self.pop_pbb()
         elif code == OP_DEC_MPLS_TTL:
             return self.dec_mpls_ttl()
         elif code == OP_SET_MPLS_TTL:
@@ -423,7 +430,7 @@ cdef class Xlate(XlateHeaders):
         cdef list stack = None if self.stack is None else list(self.stack)
         cdef list action_set = None if self.action_set is None else list(self.action_set)
         cdef bint was_mpls = self.was_mpls
-        cdef uint32_t begin
+        cdef uint32_t begin, reshaped = self.reshaped
         if self.depth >= MAX_DEPTH:
             return self.fail_depth()
         self.commit()
@@ -436,7 +443,7 @@ cdef class Xlate(XlateHeaders):
         self.depth -= 1
         if self.error is None:
             self.stop = False
-        if memcmp(&self.base, &base, sizeof(flow_key)) != 0:
+        if self.reshaped != reshaped or memcmp(&self.base, &base, sizeof(flow_key)) != 0:
             self.wrap_clone(begin)
             self.base = base
         self.flow = flow
@@ -489,7 +496,7 @@ cdef class Xlate(XlateHeaders):
         cdef list stack = None if self.stack is None else list(self.stack)
         cdef list action_set = None if self.action_set is None else list(self.action_set)
         cdef bint was_mpls = self.was_mpls
-        cdef uint32_t begin = self.out.length
+        cdef uint32_t begin = self.out.length, reshaped = self.reshaped
         if self.trace is not None:
             self.report("bucket", "bucket %d" % bucket.number)
         self.buckets += 1
@@ -511,7 +518,7 @@ cdef class Xlate(XlateHeaders):
         self.stack = stack
         self.action_set = action_set
         self.was_mpls = was_mpls
-        return self.keep_labels(&base, begin)
+        return self.keep_labels(&base, begin, reshaped)
 
     # --- action set
 
@@ -545,8 +552,10 @@ cdef class Xlate(XlateHeaders):
 
 
 cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
-    """The action looks at headers that a popped MPLS label hid."""
+    """The action looks at headers that a popped MPLS label or I-TAG hid."""
     cdef int code = o.code
+    if eth_type == 0:
+        return needs_ethernet(o)
     if o.prereq == PRE_MPLS or o.src_prereq == PRE_MPLS:
         return is_mpls(eth_type)
     if code == OP_SET:
@@ -557,8 +566,22 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
         return o.port == OFPP_TABLE
     return (code == OP_RESUBMIT or code == OP_GOTO_TABLE or code == OP_DEC_NW_TTL
             or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
+            or code == OP_PUSH_PBB or code == OP_POP_PBB
             or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
             or code == OP_STACK_POP or code == OP_OUTPUT_REG)
+
+
+cdef bint needs_ethernet(const op *o) noexcept nogil:
+    """The same behind a popped I-TAG, which hid the whole frame: what looks at nothing of it?"""
+    cdef int code = o.code
+    if code == OP_OUTPUT:
+        return o.port == OFPP_TABLE or o.port == OFPP_NORMAL
+    if code == OP_SET:
+        return AT_ETHERNET <= o.dst.offset < KEY_PACKET_SIZE
+    return not (code == OP_CONTROLLER or code == OP_ENQUEUE or code == OP_SET_QUEUE
+                or code == OP_POP_QUEUE or code == OP_WRITE_METADATA or code == OP_WRITE_ACTIONS
+                or code == OP_CLEAR_ACTIONS or code == OP_EXIT or code == OP_NOP
+                or code == OP_METER)
 
 
 cdef bint is_header(size_t offset) noexcept nogil:

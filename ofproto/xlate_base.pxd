@@ -65,7 +65,8 @@ cdef class XlateBase:
     cdef bint slow
     cdef bint stop              # no further action: frozen or failed
     cdef bint freezing
-    cdef bint was_mpls          # a label was popped; what it hid is not parsed yet
+    cdef bint was_mpls          # a label or an I-TAG was popped; what it hid is not parsed yet
+    cdef uint32_t reshaped      # how often an I-TAG was put on or taken off: no action undoes it
     cdef bint hashing           # the datapath is to hash the packet that is sent round
     cdef bint hashed            # it has done so: flow.dp_hash is known
     cdef list todo              # frozen steps, innermost first
@@ -90,7 +91,7 @@ cdef class XlateBase:
     cdef bint may_receive(self, XPort port) except -1
     cdef int finish_freezing(self) except -1
     cdef int run_bridge(self, uint16_t in_port) except -1       # the pipeline of self.bridge
-    cdef int keep_labels(self, const flow_key *base, uint32_t start) except -1
+    cdef int keep_labels(self, const flow_key *base, uint32_t start, uint32_t reshaped) except -1
     cdef int wrap_clone(self, uint32_t start) except -1
     cdef FrozenState state(self, list todo)
     cdef int place(self) noexcept

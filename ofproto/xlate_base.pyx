@@ -40,7 +40,7 @@ cdef class XlateBase:
         self.rule = None
         self.table_id = 0
         self.now = now
-        self.depth = self.resubmits = self.buckets = self.level = 0
+        self.depth = self.resubmits = self.buckets = self.level = self.reshaped = 0
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.slow = self.stop = self.freezing = self.was_mpls = False
         self.hashing = self.hashed = False
@@ -126,7 +126,7 @@ cdef class XlateBase:
         cdef bint was_mpls = self.was_mpls, in_action_set = self.in_action_set
         cdef bint in_group = self.in_group
         cdef flow_key flow, base
-        cdef uint32_t begin
+        cdef uint32_t begin, reshaped = self.reshaped
         if peer.bridge is None:
             self.report("warn", "Nonexistent patch port peer")
             return 0
@@ -153,12 +153,13 @@ cdef class XlateBase:
         self.in_action_set = in_action_set
         self.in_group = in_group
         self.flow = flow
-        return self.keep_labels(&base, begin)
+        return self.keep_labels(&base, begin, reshaped)
 
-    cdef int keep_labels(self, const flow_key *base, uint32_t start) except -1:
-        """Makes the actions from offset `start` on a clone's when they changed labels: what a
-        label hid cannot be put back by header actions.  `base` was the packet before them."""
-        if (self.base.eth_type != base.eth_type
+    cdef int keep_labels(self, const flow_key *base, uint32_t start, uint32_t reshaped) except -1:
+        """Makes the actions from offset `start` on a clone's when they changed labels or I-TAGs:
+        what these hid cannot be put back by header actions.  `base` and `reshaped` were the
+        packet and self.reshaped before them."""
+        if (self.reshaped != reshaped or self.base.eth_type != base.eth_type
                 or memcmp(self.base.mpls_lse, base.mpls_lse, sizeof(base.mpls_lse)) != 0):
             self.wrap_clone(start)
             self.base = base[0]

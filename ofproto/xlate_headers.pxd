@@ -25,6 +25,8 @@ cdef class XlateHeaders(XlateBase):
     cdef int pop_mpls(self, uint16_t eth_type) except -1
     cdef int unpush_mpls(self) except -1
     cdef int pop_to(self, uint16_t eth_type) except -1
+    cdef int push_pbb(self) except -1
+    cdef int pop_pbb(self) except -1
     cdef int dec_mpls_ttl(self) except -1
     cdef int dec_ttl(self, Program program, const op *o) except -1
     cdef int copy_ttl(self, bint out) except -1

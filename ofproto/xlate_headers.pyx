@@ -8,7 +8,9 @@ from libc.string cimport memcpy, memset
 
 from datapath.flow cimport FRAG_LATER, KEY_PACKET_SIZE, flow_key
 from ofproto.action_set cimport action_text
-from ofproto.commit cimport MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls
+from ofproto.commit cimport (
+    MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
+)
 from ofproto.program cimport *
 from ofproto.xlate_base cimport OFPR_INVALID_TTL, XlateBase
 
@@ -20,12 +22,14 @@ cdef extern from "arpa/inet.h" nogil:
 
 cdef enum:
     VLAN_CFI = 0x1000
+    VLAN_PCP = 0xe000
     MAX_STACK = 4096        # values
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_VLAN0 = <size_t> &NO_KEY.vlan[0]
 cdef size_t AT_MPLS = <size_t> &NO_KEY.mpls_lse[0]
-cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
+cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid      # what a label or a tag hides
 
 
 cdef class XlateHeaders(XlateBase):
@@ -50,6 +54,8 @@ cdef class XlateHeaders(XlateBase):
             return ip
         if kind == PRE_MPLS:
             return is_mpls(flow.eth_type)
+        if kind == PRE_PBB:
+            return is_pbb(flow.eth_type)
         if kind == PRE_NONE:
             return True
         if not ip or kind == PRE_NEVER:
@@ -199,7 +205,7 @@ cdef class XlateHeaders(XlateBase):
         flow.vlan[0].tci = (flow.vlan[0].tci & htons(~mask & 0xffff)) | htons(bits | VLAN_CFI)
         return 0
 
-    # --- MPLS and TTL
+    # --- MPLS, PBB and TTL
 
     cdef int push_mpls(self, uint16_t eth_type) except -1:
         cdef flow_key *flow = &self.flow
@@ -269,6 +275,39 @@ cdef class XlateHeaders(XlateBase):
         memset(self.flow.mpls_lse, 0, sizeof(self.flow.mpls_lse))
         self.base = self.flow
         self.was_mpls = True
+        return 0
+
+    cdef int push_pbb(self) except -1:
+        """An I-TAG in front of everything: what OpenFlow 1.3.5 copies into it is in section 5.12."""
+        cdef flow_key *flow = &self.flow
+        cdef uint32_t isid = 0, priority = 0
+        self.wc.vlan[0].tci |= htons(VLAN_CFI | VLAN_PCP)
+        if flow.vlan[0].tci & htons(VLAN_CFI):
+            priority = <uint32_t> (ntohs(flow.vlan[0].tci) & VLAN_PCP) << 16
+        if is_pbb(flow.eth_type):
+            self.wc.pbb_isid |= htonl(0xffffff)
+            isid = ntohl(flow.pbb_isid)
+        self.commit()
+        self.out.push_pbb(htonl(priority | isid))
+        memset(flow.vlan, 0, sizeof(flow.vlan))
+        memset(flow.mpls_lse, 0, sizeof(flow.mpls_lse))
+        clear_l3(flow)
+        flow.eth_type = htons(0x88e7)
+        flow.pbb_isid = htonl(isid)
+        self.base = flow[0]
+        self.was_mpls = False
+        self.reshaped += 1
+        return 0
+
+    cdef int pop_pbb(self) except -1:
+        """Nothing is known of the frame inside, not even its addresses: its Ethertype is 0."""
+        cdef uint8_t *flow = <uint8_t *> &self.flow
+        self.commit()
+        self.out.pop_pbb()
+        memset(flow + AT_ETHERNET, 0, KEY_PACKET_SIZE - AT_ETHERNET)
+        self.base = self.flow
+        self.was_mpls = True
+        self.reshaped += 1
         return 0
 
     cdef int dec_mpls_ttl(self) except -1:

@@ -37,6 +37,7 @@ def _ethernet(frame: bytes, key: dict[str, int]) -> None:
             kind = 0x5FF
     key["eth_type"] = kind
     layers = {0x800: _ipv4, 0x86DD: _ipv6, 0x806: _arp, 0x8035: _arp, 0x8847: _mpls, 0x8848: _mpls}
+    layers[0x88E7] = _pbb
     if kind in layers:
         layers[kind](rest, key)
 
@@ -57,6 +58,11 @@ def _mpls(data: bytes, key: dict[str, int]) -> None:
         key[f"mpls_lse{level}"] = lse
         if lse & 0x100:
             return
+
+
+def _pbb(data: bytes, key: dict[str, int]) -> None:
+    if len(data) >= 4 + 6 + 6 + 2:
+        key["pbb_isid"] = _number(data[1:4])
 
 
 def _ipv4(data: bytes, key: dict[str, int]) -> None:
@@ -80,6 +86,7 @@ def _ipv6(data: bytes, key: dict[str, int]) -> None:
     key.update(ipv6_src=_number(data[8:24]), ipv6_dst=_number(data[24:40]))
     proto, data = data[6], data[40 : 40 + _number(data[4:6])]
     frag = 0
+    chain = [proto]
     while proto in (0, 43, 44, 51, 60):
         if len(data) < 8:
             return
@@ -96,10 +103,27 @@ def _ipv6(data: bytes, key: dict[str, int]) -> None:
         if len(data) < size:
             return
         proto, data = data[0], data[size:]
+        chain.append(proto)
+    key["ipv6_exthdr"] = _extension_flags(chain)
     key.update(ipv6_label=word & 0xFFFFF, nw_tos=word >> 20 & 0xFF, nw_ttl=ttl)
     key.update(nw_proto=proto, nw_frag=frag)
     if frag != 3:
         _l4(data, proto, 6, key)
+
+
+def _extension_flags(chain: list[int]) -> int:
+    """OFPIEH_* of the "next header" numbers in their order."""
+    bits = {59: 1, 50: 2, 51: 4, 60: 8, 44: 16, 43: 32}
+    known = [proto for proto in chain if proto in bits or proto == 0]
+    flags = sum({bits[proto] for proto in known if proto}) | (64 if known[:1] == [0] else 0)
+    most = {proto: 2 if proto == 60 else 1 for proto in known}
+    repeated = any(known.count(proto) > most[proto] for proto in known)
+    # RFC 2460, 4.1: destination options stand in front of the routing header, or last.
+    rank = {0: 0, 43: 2, 44: 3, 51: 4, 50: 5}
+    order = [
+        rank.get(proto, 6 if any(known[:i]) else 1) for i, proto in enumerate(known) if proto != 59
+    ]
+    return flags | (128 if repeated else 0) | (256 if order != sorted(order) else 0)
 
 
 def _l4(data: bytes, proto: int, version: int, key: dict[str, int]) -> None:

@@ -17,12 +17,13 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrHopByHop,
     IPv6ExtHdrRouting,
 )
-from scapy.layers.ipsec import AH
-from scapy.layers.l2 import ARP, LLC, SNAP, Dot1AD, Dot1Q, Dot3, Ether
+from scapy.layers.ipsec import AH, ESP
+from scapy.layers.l2 import ARP, LLC, SNAP, Dot1AD, Dot1AH, Dot1Q, Dot3, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData
-from scapy.packet import Raw
+from scapy.packet import Padding, Raw
 
 ETH = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+PBB = Dot1AH(isid=0xABCDEF, prio=5, dei=1)
 V4 = IP(src="10.0.0.1", dst="10.0.0.2", ttl=33, tos=0xB9, id=7)
 V6 = IPv6(src="fd00::1", dst="fd00::2", hlim=44, tc=0xA6, fl=0xABCDE)
 DATA = Raw(bytes(range(37)))  # odd, so that sums have a last half word
@@ -61,6 +62,17 @@ def frames() -> dict[str, bytes]:
         "fragment6_atomic": ETH / V6 / IPv6ExtHdrFragment(offset=0, m=0) / udp,
         "fragment6_first": ETH / V6 / IPv6ExtHdrFragment(offset=0, m=1) / udp,
         "fragment6_later": ETH / V6 / IPv6ExtHdrFragment(offset=4, m=1, nh=17) / DATA,
+        "ext6_all": ETH / V6 / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt()
+        / IPv6ExtHdrRouting(addresses=["fd00::3"]) / IPv6ExtHdrFragment(m=0)
+        / AH(nh=60, spi=9, seq=1) / IPv6ExtHdrDestOpt() / tcp,
+        "ext6_repeated": ETH / V6 / IPv6ExtHdrRouting(addresses=["fd00::3"])
+        / IPv6ExtHdrRouting(addresses=["fd00::4"]) / udp,
+        "ext6_unordered": ETH / V6 / IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop() / udp,
+        "nonext6": ETH / V6 / IPv6ExtHdrHopByHop(nh=59) / DATA,
+        "esp6": ETH / V6 / ESP(spi=1, seq=2, data=bytes(DATA)),
+        "pbb": ETH / PBB / Ether(src=ETH.src, dst=ETH.dst) / Dot1Q(vlan=5) / V4 / tcp,
+        "pbb_tagged": ETH / Dot1AD(vlan=6) / PBB / Ether() / V6 / udp,
+        "pbb_padded": ETH / PBB / Ether() / ARP() / Padding(b"\0" * 18),
         "arp": ETH / ARP(op=2, psrc="10.0.0.1", pdst="10.0.0.2", hwsrc="02:00:00:00:00:01"),
         "rarp": Ether(type=0x8035) / ARP(op=3, psrc="10.0.0.1"),
         "vlan": ETH / Dot1Q(vlan=5, prio=3) / V4 / tcp,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sample_frames import frames
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1AH, Ether
 from scapy.layers.sctp import SCTP
 
 from datapath import flow, odp, odp_text
@@ -213,9 +213,53 @@ def test_push_and_pop_mpls():
     assert got[3] == summed(got[3]) and Ether(got[3])[IP].ttl == 3
 
 
+def test_push_and_pop_pbb():
+    frame = frames()["vlan"]
+    push = attribute(odp.PUSH_PBB, (0xA0123456).to_bytes(4, "big"))
+    pop = attribute(odp.POP_PBB)
+    tag = bytes.fromhex("88e7a0123456") + frame[:12]
+    got = dict(
+        sent(frame, push + output(1) + put("pbb_isid", 7) + put("eth_src", 9) + output(2) + pop
+             + put("nw_ttl", 3) + output(3))
+    )  # fmt: skip
+    assert got[1] == frame[:12] + tag + frame[12:]
+    assert got[2] == frame[:6] + (9).to_bytes(6, "big") + tag[:3] + b"\0\0\7" + got[1][18:]
+    assert got[3] == summed(got[3]) and Ether(got[3])[IP].ttl == 3
+    assert got[3][:18] == frame[:18]
+    inside = Ether(got[1])[Dot1AH]
+    assert (inside.prio, inside.isid) == (5, 0x123456)
+    assert bytes(inside.payload) == frame
+
+
+def test_pop_pbb_leaves_the_tags_in_front_of_it():
+    frame = frames()["pbb_tagged"]
+    pop = attribute(odp.POP_PBB) + output(1)
+    assert sent(frame, pop) == [(1, frame[22:34] + frame[12:16] + frame[34:])]
+    assert sent(frame, POP_VLAN + pop) == [(1, frame[22:])]
+    for size in (14, 20, 35):  # nothing behind the tag, or half a tag
+        assert sent(frame[:size], pop) == [(1, frame[:size])]
+    assert sent(frames()["udp4"], pop) == [(1, frames()["udp4"])]
+    # A label is another thing.
+    mpls = attribute(odp.POP_MPLS, struct.pack("!H", 0x0800))
+    assert sent(frame, mpls + output(1)) == [(1, frame)]
+
+
+def test_offload_state_moves_with_an_i_tag():
+    """The place of a checksum to be completed is counted from the frame's beginning."""
+    frame = frames()["tcp4"]
+    vnet = {**NO_VNET, "flags": 1, "gso_type": 1, "gso_size": 20, "hdr_len": 58, "csum_start": 34,
+            "csum_offset": 16}  # fmt: skip
+    push = attribute(odp.PUSH_PBB, bytes(4))
+    events = run(frame, push + output(1) + attribute(odp.POP_PBB) + output(2), vnet=vnet)
+    states = [event[3] for event in events if event[0] == "output"]
+    assert states == [{**vnet, "hdr_len": 76, "csum_start": 52}, vnet]
+
+
 def test_push_without_headroom_is_a_counted_drop():
     frame = frames()["udp4"]
     assert run(frame, _vlan(1) + output(1), headroom=0) == [("drop", "no_headroom")]
+    push_pbb = attribute(odp.PUSH_PBB, bytes(4))
+    assert run(frame, push_pbb + output(1), headroom=17) == [("drop", "no_headroom")]
     assert len(sent(frame, _vlan(1) + output(1), headroom=4)) == 1
 
 
@@ -378,7 +422,8 @@ WRITABLE = [
     name
     for name in MEMBERS
     if name in ("skb_priority", "pkt_mark", "eth_dst", "eth_src", "nd_reserved", "nd_target")
-    or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "ipv6_", "tp_", "arp_"))
+    or name in ("ipv6_src", "ipv6_dst", "ipv6_label", "pbb_isid")
+    or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "tp_", "arp_"))
 ]
 
 
@@ -427,7 +472,7 @@ def test_arbitrary_action_bytes_never_crash(data, name):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 19), st.binary(max_size=24)).map(
+        st.tuples(st.integers(0, 21), st.binary(max_size=24)).map(
             lambda one: odp_text.attribute(*one)
         ),
         max_size=4,

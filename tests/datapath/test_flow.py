@@ -30,7 +30,7 @@ def test_members_and_padding_fill_the_key():
         assert not any(covered[offset : offset + size])
         covered[offset : offset + size] = b"\1" * size
     pads = flow.KEY_SIZE - sum(covered)
-    assert pads == 1 + 2 + 4 + 2 + 3 + 4  # ct_pad, pad_l2, pad_mpls, pad_l4, pad_nd, pad_tun
+    assert pads == 1 + 2 + 3 + 4 + 4  # ct_pad, pad_l2, pad_nd, pad_tun, pad_pipeline
 
 
 @pytest.mark.parametrize("name", frames())
@@ -47,8 +47,57 @@ def test_a_few_by_hand():
     assert (got["tp_src"], got["tp_dst"], got["tcp_flags"]) == (1000, 2000, 0xD8)
     got = members(flow.extract(frames()["fragment6_later"]))
     assert got["nw_frag"] == flow.FRAG_ANY | flow.FRAG_LATER and "tp_src" not in got
+    assert members(flow.extract(frames()["pbb_tagged"]))["pbb_isid"] == 0xABCDEF
     assert members(flow.extract(frames()["nd_na"]))["arp_tha"] == 0x020000000008
     assert members(flow.extract(frames()["vlan3"]))["eth_type"] == 0x8100
+
+
+NONEXT, ESP, AUTH, DEST, FRAG, ROUTER, HOP, UNREP, UNSEQ = (1 << bit for bit in range(9))
+# Extension headers by their numbers, and what OpenFlow 1.3.5 says of them (7.2.3, with RFC 2460)
+EXTENSIONS = {
+    (): 0,
+    (0,): HOP,
+    (60,): DEST,
+    (60, 60): DEST,
+    (60, 43, 60): DEST | ROUTER,
+    (0, 60, 43, 44, 51, 60): HOP | DEST | ROUTER | FRAG | AUTH,
+    (0, 59): HOP | NONEXT,
+    (59,): NONEXT,
+    (44, 50): FRAG | ESP,
+    (50,): ESP,
+    (60, 60, 60): DEST | UNREP,
+    (43, 43): ROUTER | UNREP,
+    (44, 44): FRAG | UNREP,
+    (0, 0): HOP | UNREP,
+    (51, 44): AUTH | FRAG | UNSEQ,
+    (44, 60, 51): FRAG | DEST | AUTH | UNSEQ,
+    (60, 60, 43): DEST | ROUTER | UNSEQ,
+    (60, 0): DEST | UNSEQ,  # a hop-by-hop header counts as such in the first place only
+    (43, 0, 43): ROUTER | UNREP | UNSEQ,
+}
+
+
+def extended(numbers, end=17):
+    """A frame with these extension headers, made by hand."""
+    body = b""
+    for number, following in zip(numbers, [*numbers, end][1:], strict=True):
+        if number not in (50, 59):  # nothing is known behind these
+            # 8 bytes of each: an AH's length counts words of four
+            body += bytes([following, 0, 0, 0, 0, 0, 0, 0])
+    head = (0x60000000).to_bytes(4, "big") + (len(body) + 8).to_bytes(2, "big")
+    head += bytes([numbers[0] if numbers else end, 64]) + bytes(32)
+    return bytes(12) + b"\x86\xdd" + head + body + bytes(8)
+
+
+@pytest.mark.parametrize("numbers", EXTENSIONS, ids=str)
+def test_extension_headers(numbers):
+    assert members(check(extended(numbers))).get("ipv6_exthdr", 0) == EXTENSIONS[numbers]
+
+
+@given(st.lists(st.sampled_from([0, 43, 44, 50, 51, 59, 60]), max_size=8), st.booleans())
+def test_extension_headers_in_any_order(numbers, cut):
+    frame = extended(numbers)
+    check(frame[: len(frame) - 9] if cut else frame)
 
 
 def test_every_truncation():

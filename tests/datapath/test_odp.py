@@ -16,7 +16,8 @@ WRITABLE = [
     if offset < flow.KEY_DP_SIZE
     and (
         name in ("skb_priority", "pkt_mark", "eth_dst", "eth_src", "nd_reserved", "nd_target")
-        or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "nw_proto", "ipv6_"))
+        or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "nw_proto", "pbb"))
+        or name in ("ipv6_src", "ipv6_dst", "ipv6_label")
         or name.startswith(("tp_", "arp_", "tun_"))
     )
 ]
@@ -46,7 +47,9 @@ PLAIN = st.one_of(
     st.binary(min_size=4, max_size=4).map(lambda b: attribute(odp.PUSH_VLAN, b)),
     st.binary(min_size=6, max_size=6).map(lambda b: attribute(odp.PUSH_MPLS, b)),
     st.binary(min_size=2, max_size=2).map(lambda b: attribute(odp.POP_MPLS, b)),
+    st.binary(min_size=4, max_size=4).map(lambda b: attribute(odp.PUSH_PBB, b)),
     st.just(attribute(odp.POP_VLAN)),
+    st.just(attribute(odp.POP_PBB)),
     st.tuples(st.integers(0, 9), st.binary(max_size=9)).map(
         lambda pair: attribute(odp.USERSPACE, struct.pack("=II", pair[0], 0) + pair[1])
     ),
@@ -89,6 +92,8 @@ TEXTS = [
     "set(tunnel(tun_id=0x7b,src=1.1.1.1,dst=2.2.2.2,ttl=64)),5",
     "push_mpls(label=5,tc=1,ttl=64,bos=1,eth_type=0x8847),1",
     "pop_mpls(eth_type=0x800),recirc(0x2)",
+    "push_pbb(isid=5,pcp=3),set(pbb(isid=7)),1",
+    "push_pbb(isid=16777215,pcp=0,flags=0x1f),pop_pbb,1",
     "hash(hash_l4(0)),recirc(0x1)",
     "hash(sym_l4(7)),recirc(0x1)",
     "sample(sample=50.0%,actions(1,clone(2,3))),4",
@@ -192,6 +197,8 @@ def test_buffer_builds_what_the_text_says():
     buffer.add("end_nested", sample)
     buffer.add("push_mpls", 0x5140, 0x8847)
     buffer.add("pop_mpls", 0x800)
+    buffer.add("push_pbb", 0x60000005)
+    buffer.add("pop_pbb")
     buffer.add("hash", odp.ALG_SYM_L4, 3)
     buffer.add("userspace", 1, b"abc")
     buffer.add("append", odp.parse_actions("7,8"))
@@ -204,7 +211,7 @@ def test_buffer_builds_what_the_text_says():
         "push_vlan(tpid=0x88a8,vid=5,pcp=0),set(ipv4(ttl=63)),pop_vlan,"
         "sample(sample=100.0%,actions(1,clone(2,trunc(100)))),"
         "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847),pop_mpls(eth_type=0x800),"
-        "hash(sym_l4(3)),userspace(pid=0,slow_path(action),userdata(616263)),7,8,drop(3),"
+        "push_pbb(isid=5,pcp=3),pop_pbb,hash(sym_l4(3)),userspace(pid=0,slow_path(action),userdata(616263)),7,8,drop(3),"
         "recirc(0x11)"
     )
     assert odp.format_actions(bytes(buffer)) == text

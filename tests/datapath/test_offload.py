@@ -7,7 +7,7 @@ from sample_frames import ETH, V4, V6
 from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
-from scapy.layers.l2 import Dot1AD, Dot1Q
+from scapy.layers.l2 import Dot1AD, Dot1AH, Dot1Q
 from scapy.layers.sctp import SCTP, SCTPChunkData
 
 from datapath.offload import crc, segments
@@ -18,6 +18,8 @@ L2 = {
     "vlan": ETH / Dot1Q(vlan=5),
     "qinq": ETH / Dot1AD(vlan=6) / Dot1Q(vlan=7),
     "mpls": ETH / MPLS(label=3, s=0) / MPLS(label=4, s=1),
+    "pbb": ETH / Dot1AD(vlan=6) / Dot1AH(isid=5) / ETH / Dot1Q(vlan=5),
+    "pbb_mpls": ETH / Dot1AH(isid=5) / ETH / MPLS(label=4, s=1),
     "vlan_mpls": ETH / Dot1Q(vlan=5) / MPLS(label=4, s=1),
 }
 DATA = bytes(i * 7 & 0xFF for i in range(3001))

@@ -2,6 +2,7 @@
 writes them, at least one for each class."""
 
 ANY, IP, IPV6, ARP, TCP, UDP, SCTP = "", "ip", "ipv6", "arp", "tcp", "udp", "sctp"
+PBB = "dl_type=0x88e7"
 MPLS, VLAN, ND = "mpls", "dl_vlan=1", "icmp6,icmp_type=135,icmp_code=0"
 ADVERT = "icmp6,icmp_type=136,icmp_code=0"
 
@@ -214,4 +215,15 @@ FLOWS = [
     if line.strip()
 ]  # fmt: skip
 # OpenFlow's, which Open vSwitch does not have
-OURS = [(MPLS, "copy_ttl_in"), (MPLS, "copy_ttl_out")]
+OURS = [
+    (MPLS, "copy_ttl_in"),
+    (MPLS, "copy_ttl_out"),
+    (ANY, "push_pbb:0x88e7,set_field:5->pbb_isid,push_vlan:0x88a8,set_field:4101->vlan_vid"),
+    (PBB, "pop_pbb"),
+    (PBB, "set_field:5->pbb_isid"),
+    (PBB, "set_field:0x500/0xff00->pbb_isid"),
+    (PBB, "load:0x5->OXM_OF_PBB_ISID[0..7]"),
+    (PBB, "move:OXM_OF_PBB_ISID[]->NXM_NX_REG0[0..23]"),
+    (PBB, "write_actions(pop_pbb,output:1)"),
+    (IPV6, "move:OXM_OF_IPV6_EXTHDR[]->NXM_NX_REG0[0..8]"),
+]

@@ -33,7 +33,7 @@ INSTRUCTIONS = {
     instructions.Meter,
 }
 # What OpenFlow 1.0 has no form for, and `drop` and push_vlan, which leave no trace there.
-NOT_10 = ("copy_ttl", "meter", "write_actions", "clear_actions", "push_vlan", "drop")
+NOT_10 = ("copy_ttl", "meter", "write_actions", "clear_actions", "push_vlan", "drop", "_pbb")
 # What is said in another way by the version
 IN_13 = {
     "strip_vlan": "pop_vlan",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ofproto.classifier import Classifier, Rule
 
-SIZE = 664
+SIZE = 672
 # Bytes in each of the lookup stages: metadata, L2, L3, L4, tunnel, pipeline.
 BYTES = (4, 7, 65, 77, 84, 105, 110, 153, 157, 260, 600)
 MASKS = (0x00, 0x01, 0x02, 0x03)
@@ -149,9 +149,9 @@ def test_a_rule_is_in_one_classifier():
 
 
 def test_bad_lengths():
-    with pytest.raises(ValueError, match="664"):
+    with pytest.raises(ValueError, match="672"):
         Rule((b"", b""), 1)
-    with pytest.raises(ValueError, match="664"):
+    with pytest.raises(ValueError, match="672"):
         Classifier().lookup(b"x")
 
 

@@ -16,8 +16,10 @@ from ofproto.actions import (
     Output,
     OutputReg,
     PopMpls,
+    PopPbb,
     PopVlan,
     PushMpls,
+    PushPbb,
     PushVlan,
     RegLoad,
     RegMove,
@@ -461,6 +463,14 @@ TCP = parse_match("tcp,in_port=3,vlan_vid=0x1007,eth_src=00:11:22:33:44:55,tp_ds
                   "nw_src=10.0.0.0/8")  # fmt: skip
 TCP_13 = ("p.OFPMatch(in_port=3, eth_type=0x800, ip_proto=6, vlan_vid=0x1007, tcp_dst=80, "
           "eth_src='00:11:22:33:44:55', ipv4_src=('10.0.0.0', '255.0.0.0'))")  # fmt: skip
+# What Open vSwitch does not have
+RARE_13 = [
+    ("in_port=3, in_phy_port=4", "in_port=3,in_phy_port=4"),
+    ("eth_type=0x88e7, pbb_isid=5", "dl_type=0x88e7,pbb_isid=5"),
+    ("eth_type=0x88e7, pbb_isid=(0x500, 0xff00)", "dl_type=0x88e7,pbb_isid=0x500/0xff00"),
+    ("eth_type=0x86dd, ipv6_exthdr=0x50", "ipv6,ipv6_exthdr=frag|hop"),
+    ("eth_type=0x86dd, ipv6_exthdr=(0x100, 0x180)", "ipv6,ipv6_exthdr=-unrep+unseq"),
+]
 ACTIONS_13 = [
     ("p.OFPActionOutput(3)", Output(3)),
     ("p.OFPActionOutput(o.OFPP_CONTROLLER, 99)", Output(OFPP_CONTROLLER, 99)),
@@ -482,6 +492,9 @@ ACTIONS_13 = [
     ("p.OFPActionPopVlan()", PopVlan()),
     ("p.OFPActionPushMpls(0x8847)", PushMpls(0x8847)),
     ("p.OFPActionPopMpls(0x0800)", PopMpls(0x0800)),
+    ("p.OFPActionPushPbb(0x88e7)", PushPbb(0x88E7)),
+    ("p.OFPActionPopPbb()", PopPbb()),
+    ("p.OFPActionSetField(pbb_isid=5)", field("pbb_isid", 5)),
     ("p.OFPActionSetMplsTtl(4)", SetMplsTtl(4)),
     ("p.OFPActionSetNwTtl(4)", SetTtl(4)),
     ("p.OFPActionDecNwTtl()", DecTtl()),
@@ -543,6 +556,9 @@ WRITES_13 = [
      m.FlowMod(m.ADD, TCP, 9, 5, 0, None, 3, 7, 8, flags=m.SEND_FLOW_REM, instructions=[
          Meter(4), ApplyActions([Output(2)]), ClearActions(), WriteActions([Output(4)]),
          WriteMetadata(5, 7), GotoTable(6)])),
+    *((f"p.OFPFlowMod(d, match=p.OFPMatch({theirs}), command=o.OFPFC_DELETE, "
+       "table_id=o.OFPTT_ALL, out_port=o.OFPP_ANY, out_group=o.OFPG_ANY)",
+       m.FlowMod(m.DELETE, parse_match(ours))) for theirs, ours in RARE_13),
     (f"p.OFPFlowMod(d, match={TCP_13}, command=o.OFPFC_DELETE, table_id=o.OFPTT_ALL, cookie=5, "
      "cookie_mask=7, out_port=o.OFPP_ANY, out_group=o.OFPG_ANY)",
      m.FlowMod(m.DELETE, TCP, cookie=5, cookie_mask=7)),

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6
 from scapy.contrib.mpls import MPLS
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
+from scapy.layers.l2 import Dot1AH
 from xlate_world import (
     ALL,
     CONTROLLER,
@@ -44,6 +46,11 @@ VLAN1 = flow.MEMBERS["vlan1_tpid"][0]
 
 def packet(rng):
     made = Ether(src=rng.choice(MACS[:2]), dst=rng.choice(MACS))
+    for _ in range(rng.choice([0, 0, 0, 0, 1, 2])):
+        if rng.random() < 0.5:
+            made /= Dot1Q(vlan=5, prio=rng.choice([0, 5]))
+        made /= Dot1AH(isid=rng.choice([5, 6]), prio=rng.choice([0, 1]))
+        made /= Ether(src=rng.choice(MACS[:2]), dst=rng.choice(MACS))
     for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
         made /= Dot1Q(vlan=rng.choice([0, 5, 10]), prio=rng.choice([0, 3]))
     kind = rng.randrange(6)
@@ -51,6 +58,8 @@ def packet(rng):
         return made / ARP(psrc=rng.choice(IPS), pdst=rng.choice(IPS), op=rng.choice([1, 2]))
     if kind == 1:
         made /= IPv6(src=rng.choice(IP6S), dst=rng.choice(IP6S), hlim=rng.choice([1, 64]))
+        for _ in range(rng.choice([0, 0, 1, 2])):
+            made /= rng.choice([IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment])()
     elif kind == 2:
         for label in range(rng.choice([1, 2, 3])):
             made /= MPLS(label=rng.choice([16, 17]), ttl=rng.choice([1, 9]), s=label == 2)
@@ -79,6 +88,8 @@ def matching(rng):
     fields = {}
     if rng.random() < 0.4:
         fields["in_port"] = rng.choice([1, 2, 3, 6])
+        if rng.random() < 0.3:
+            fields["in_phy_port"] = rng.choice([fields["in_port"], 2])
     if rng.random() < 0.3:
         fields["eth_dst"] = rng.choice([mac(rng.choice(MACS)), (1 << 40, 1 << 40)])
     if rng.random() < 0.3:
@@ -91,7 +102,11 @@ def matching(rng):
             fields["nw_proto"] = 6
             fields["tcp_dst"] = rng.choice([80, (0x1BB, 0xFFF0)])
     elif kind == 1:
-        fields["eth_type"] = rng.choice([0x0806, 0x86DD, 0x8847])
+        fields["eth_type"] = rng.choice([0x0806, 0x86DD, 0x8847, 0x88E7])
+        if fields["eth_type"] == 0x86DD and rng.random() < 0.7:
+            fields["ipv6_exthdr"] = rng.choice([0, 8, (8, 8), (0, 0x50), (0x40, 0x1C0)])
+        if fields["eth_type"] == 0x88E7 and rng.random() < 0.7:
+            fields["pbb_isid"] = rng.choice([5, 0, (4, 0xFFFFFC)])
     elif kind == 2:
         fields["reg1"] = rng.choice([7, 5])
     elif kind == 3:
@@ -126,6 +141,11 @@ def action(rng, table):
         lambda: act("PopVlan"),
         lambda: act("PushMpls", ethertype=0x8847),
         lambda: act("PopMpls", ethertype=rng.choice([0x0800, 0x8847])),
+        lambda: act("PushPbb", ethertype=0x88E7),
+        lambda: act("PopPbb"),
+        lambda: set_field("pbb_isid", rng.choice([5, 6]), rng.choice([None, 1])),
+        lambda: move("pbb_isid", "reg1", 8),
+        lambda: move("ipv6_exthdr", "reg1", 9),
         lambda: act("DecTtl"),
         lambda: act("DecMplsTtl"),
         lambda: act("SetTtl", ttl=64),

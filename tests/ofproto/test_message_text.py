@@ -62,7 +62,13 @@ def test_names_of_ports():
     assert "  port  eth0: rx" in text and '  port "a b": rx' in text
 
 
-_FIELDS = [name for name, field in BY_NAME.items() if name == field.name and field.headers]
+# Open vSwitch does not have all of OpenFlow's.
+_OURS = ("in_phy_port", "pbb_isid", "ipv6_exthdr")
+_FIELDS = [
+    name
+    for name, field in BY_NAME.items()
+    if name == field.name and field.headers and name not in _OURS
+]
 
 
 @pytest.mark.parametrize("wild", [False, True])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw
 from scapy.contrib.mpls import MPLS
+from scapy.layers.l2 import Dot1AH
 from xlate_world import (
     ALL,
     FLOOD,
@@ -58,6 +59,16 @@ def l2_end(data):
     while data[at - 2 : at] in (b"\x81\x00", b"\x88\xa8"):
         at += 4
     return at
+
+
+def visible(packet, kind):
+    """The first layer of a kind, or None; what labels and an I-TAG hide is not there."""
+    layer = packet
+    while layer and not isinstance(layer, kind):
+        if isinstance(layer, Dot1AH) or (isinstance(layer, MPLS) and layer.s):
+            return None
+        layer = layer.payload
+    return layer or None
 
 
 class Interpreter:
@@ -131,37 +142,51 @@ class Interpreter:
         data = bytes(fresh(self.packet))
         at = l2_end(data)
         label, tc, bottom, ttl = 0, 0, 1, 64
-        if self.packet.haslayer(MPLS):
-            top = self.packet[MPLS]
+        if top := visible(self.packet, MPLS):
             label, tc, bottom, ttl = top.label, top.cos, 0, top.ttl
-        elif self.packet.haslayer(IP):
-            tc, ttl = self.packet[IP].tos >> 2 & 7, self.packet[IP].ttl
-        elif self.packet.haslayer(IPv6):
-            label, tc, ttl = 2, self.packet[IPv6].tc >> 2 & 7, self.packet[IPv6].hlim
+        elif top := visible(self.packet, IP):
+            tc, ttl = top.tos >> 2 & 7, top.ttl
+        elif top := visible(self.packet, IPv6):
+            label, tc, ttl = 2, top.tc >> 2 & 7, top.hlim
         entry = (label << 12 | tc << 9 | bottom << 8 | ttl).to_bytes(4, "big")
         ethertype = action.ethertype.to_bytes(2, "big")
         self.packet = Ether(data[: at - 2] + ethertype + entry + data[at:])
 
     def PopMpls(self, action):
-        if not self.packet.haslayer(MPLS):
+        top = visible(self.packet, MPLS)
+        if top is None:
             return
         data = bytes(fresh(self.packet))
         at = l2_end(data)
-        behind = {4: 0x0800, 6: 0x86DD}.get(data[at + 4] >> 4, 0x0806)
-        if action.ethertype != (behind if self.packet[MPLS].s else 0x8847):
+        behind = {IP: 0x0800, IPv6: 0x86DD, ARP: 0x0806}.get(type(top.payload))
+        if action.ethertype != (behind if top.s else 0x8847):
             raise Unspecified
         self.packet = Ether(data[: at - 2] + action.ethertype.to_bytes(2, "big") + data[at + 4 :])
 
     def DecMplsTtl(self, action):
-        if self.packet.haslayer(MPLS):
-            if self.packet[MPLS].ttl <= 1:
+        if top := visible(self.packet, MPLS):
+            if top.ttl <= 1:
                 return False
-            self.packet[MPLS].ttl -= 1
+            top.ttl -= 1
         return True
 
     def SetMplsTtl(self, action):
-        if self.packet.haslayer(MPLS):
-            self.packet[MPLS].ttl = action.ttl
+        if top := visible(self.packet, MPLS):
+            top.ttl = action.ttl
+
+    def PushPbb(self, action):
+        # OpenFlow 1.3.5, 5.12: the I-SID of an I-TAG that is there, the priority of a VLAN tag.
+        data = bytes(fresh(self.packet))
+        outer, tag = visible(self.packet, Dot1AH), self.packet.payload
+        tci = (outer.isid if outer else 0) | (tag.prio << 29 if isinstance(tag, Dot1Q) else 0)
+        i_tag = b"\x88\xe7" + tci.to_bytes(4, "big") + data[:12]
+        self.packet = Ether(data[:12] + i_tag + data[12:])
+
+    def PopPbb(self, action):
+        if visible(self.packet, Dot1AH):
+            data = bytes(fresh(self.packet))
+            at = l2_end(data)
+            self.packet = Ether(data[at + 4 : at + 16] + data[12 : at - 2] + data[at + 16 :])
 
     def Clone(self, action):
         other = Interpreter(self.packet, self.in_port, self.ports)
@@ -179,20 +204,18 @@ class Interpreter:
 
 
 def ttl_of(packet):
-    if packet.haslayer(MPLS):
+    if visible(packet, MPLS):
         return None, None
-    if packet.haslayer(IP):
-        return packet[IP], "ttl"
-    if packet.haslayer(IPv6):
-        return packet[IPv6], "hlim"
+    if layer := visible(packet, IP):
+        return layer, "ttl"
+    if layer := visible(packet, IPv6):
+        return layer, "hlim"
     return None, None
 
 
 def setter(layer, attribute, encode=lambda v: v, decode=lambda v: v):
     def get(packet):
-        hidden = packet.haslayer(MPLS) and layer not in (Ether, Dot1Q, MPLS)
-        found = packet.haslayer(layer) and not hidden
-        return (packet[layer] if found else None), attribute, encode, decode
+        return visible(packet, layer), attribute, encode, decode
 
     return get
 
@@ -221,11 +244,17 @@ SETTERS = {
     "vlan_pcp": setter(Dot1Q, "prio"),
     "mpls_label": setter(MPLS, "label"),
     "mpls_tc": setter(MPLS, "cos"),
+    "pbb_isid": setter(Dot1AH, "isid"),
 }
 
 
 def packets(rng):
     made = Ether(src=A, dst=B)
+    for _ in range(rng.choice([0, 0, 0, 1, 2])):
+        if rng.random() < 0.5:
+            made /= Dot1Q(vlan=7, prio=rng.choice([0, 5]))
+        made /= Dot1AH(isid=rng.choice([0, 0xABCDEF]), prio=1)
+        made /= Ether(src=rng.choice([A, B]), dst=B)
     for _ in range(rng.choice([0, 0, 1, 2])):
         made /= Dot1Q(vlan=rng.choice([5, 10]), prio=rng.choice([0, 3]))
     labels = rng.choice([0, 0, 0, 1, 2])
@@ -269,6 +298,11 @@ def actions(rng, deep=True):
         lambda: act("SetTtl", ttl=33),
         lambda: act("PushMpls", ethertype=0x8847),
         lambda: act("PopMpls", ethertype=rng.choice([0x0800, 0x86DD, 0x8847])),
+        lambda: act("PushPbb", ethertype=0x88E7),
+        lambda: act("PopPbb"),
+        lambda: set_field("pbb_isid", rng.randrange(1 << 24), rng.choice([None, 0xFF00])),
+        lambda: move("pbb_isid", "eth_dst", 24, 0, 24),
+        lambda: move("eth_src", "pbb_isid", 8, 0, 8),
         lambda: act("DecMplsTtl"),
         lambda: act("SetMplsTtl", ttl=rng.choice([1, 77])),
         lambda: set_field("mpls_label", rng.randrange(16, 1 << 20)),
