@@ -171,6 +171,11 @@ cdef class Dpif:
             behind = body["behind"]
         return ports
 
+    def port_get(self, port_no):
+        """The one port; None when there is none."""
+        found = self._request("port_dump", behind=port_no - 1, count=1)[0]["ports"]
+        return PortInfo(**found[0]) if found and found[0]["port_no"] == port_no else None
+
     def port_inject(self, port_no, frame):
         """A frame as if the (dummy) port had received it."""
         self._request("port_inject", bytes(frame), port_no=port_no)

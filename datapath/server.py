@@ -221,8 +221,8 @@ class Server:
         vlog.info(f"port {port_no}: {name} removed")
         return {}, b""
 
-    def _port_dump(self, _client, _data, behind=0):
-        rows = self.engine.port_dump(behind, PORTS_PIECE)
+    def _port_dump(self, _client, _data, behind=0, count=PORTS_PIECE):
+        rows = self.engine.port_dump(behind, min(count, PORTS_PIECE))
         more = len(rows) == PORTS_PIECE
         return {"ports": rows, "behind": rows[-1]["port_no"] if more else None}, b""
 

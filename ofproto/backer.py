@@ -196,7 +196,18 @@ class Backer:
 
     def odp_port_stats(self, odp_port: int) -> dict[str, int]:
         """The port's counters under the OpenFlow names (rx_packets ...); {} when unknown."""
-        return self.port_stats().get(odp_port, {})
+        if self._port_stats is not None:
+            return self._port_stats.get(odp_port, {})
+        if self.dpif is None:
+            return {}
+        try:
+            found = self.dpif.port_get(odp_port)
+        except DpifError:
+            return {}
+        except OSError as error:
+            self._lost(error)
+            return {}
+        return found.stats if found is not None else {}
 
     def first_reconcile_done(self) -> None:
         """All bridges have asked for their ports: what the datapath has and none wants may go."""

@@ -12,7 +12,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     log        flow_log     flows on disk, so that they outlive vswitchd
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import ovs.vlog
@@ -103,7 +103,7 @@ class Ofproto:
         type_: str,
         ofport_request: int | None = None,
         options: dict[str, str] | None = None,
-        avoid: tuple[int, ...] = (),
+        avoid: Container[int] = (),
     ) -> int:
         """Add a port; returns its OpenFlow number (0xfffe for the one named as the bridge).
 
@@ -153,7 +153,7 @@ class Ofproto:
 
     def port_stats(self, ofp_port: int) -> dict[str, int]:
         """Counters under the OpenFlow names; {} when there is no such port."""
-        return self.all_port_stats().get(ofp_port, {})
+        return self.port_set.stats_of(ofp_port)
 
     def all_port_stats(self) -> dict[int, dict[str, int]]:
         """The same for all ports at once, by number."""

@@ -5,7 +5,8 @@ database remembers (`ofport_request`, or the `ofport` column), and `PortNumbers`
 rest so that a number that was just freed is the last to be used again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container
+from itertools import chain
 
 # Reserved port numbers, in Open vSwitch's 16-bit form; the 1.1+ codec widens them.
 OFPP_MAX = 0xFF00
@@ -166,23 +167,23 @@ class PortNumbers:
         self._used: set[int] = set()
         self._next = 1
 
-    def take(self, requested: int | None, reserved: Iterable[int] = ()) -> int:
+    def take(self, requested: int | None, reserved: Container[int] = ()) -> int:
         """A free number: the requested one when it is free and valid, else the next.
 
         `reserved` are numbers asked for by ports that are still to come.  Raises ValueError
         when none is free.
         """
-        if requested and 0 < requested < self._maximum and requested not in self._used:
-            self._used.add(requested)
+        used = self._used
+        if requested and 0 < requested < self._maximum and requested not in used:
+            used.add(requested)
             return requested
-        avoid = self._used.union(reserved)
-        for candidate in (*range(self._next, self._maximum), *range(1, self._next)):
-            if candidate not in avoid:
+        for candidate in chain(range(self._next, self._maximum), range(1, self._next)):
+            if candidate not in used and candidate not in reserved:
                 break
         else:
             raise ValueError("no free OpenFlow port number")
         self._next = candidate + 1
-        self._used.add(candidate)
+        used.add(candidate)
         return candidate
 
     def free(self, number: int) -> None:

@@ -5,7 +5,7 @@ datapath port what carries the packets.  A patch port has no datapath port, and 
 in another bridge.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from ofproto.port import OFPP_LOCAL, OfPort, PortNumbers
@@ -39,7 +39,7 @@ class Ports:
         type_: str,
         request: int | None,
         options: dict[str, str],
-        avoid: tuple[int, ...],
+        avoid: Container[int],
         now: int,
     ) -> OfPort:
         """Raises DpifError, or ValueError when there is no number left."""
@@ -131,6 +131,15 @@ class Ports:
             number: patch_stats(port.xport) if port.is_patch else counted.get(port.odp_port, {})
             for number, port in self.by_number.items()
         }
+
+    def stats_of(self, number: int) -> dict[str, int]:
+        """One port's counters; {} when there is no such port."""
+        port = self.by_number.get(number)
+        if port is None:
+            return {}
+        return (
+            patch_stats(port.xport) if port.is_patch else self._backer.odp_port_stats(port.odp_port)
+        )
 
     # --- bundles
 

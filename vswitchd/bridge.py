@@ -1,11 +1,12 @@
-"""One bridge: makes an Ofproto what a BridgeConfig says, by the differences.
+"""One bridge: makes an Ofproto what a BridgeConfig and PortConfigs say, by the differences.
 
 The Switch calls, for all bridges in turn, so that an interface can move from one to another:
-remove_unwanted(), add_wanted(), configure().  In between, links_changed() takes over what the
-kernel tells of devices.  No call blocks; errors of one interface go to its `error` column.
+remove_unwanted(), add_wanted(), configure(), update_devices().  In between, links_changed()
+takes over what the kernel tells of devices.  The work is that of the ports, interfaces and
+devices that changed.  No call blocks; errors of one interface go to its `error` column.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from vswitchd.bundles import Bundles
 from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.iface import Iface, effective_type, open_error
 from vswitchd.links import Link, Links
+from vswitchd.port_numbers import WantedNumbers
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -25,7 +27,11 @@ BOND_MODES = (None, "active-backup")
 
 
 class Bridge:
-    """A bridge and its interfaces: `ifaces` by name, `config` as last realised."""
+    """A bridge and its interfaces: `ifaces` by name, `config` as last realised.
+
+    `news` are the names of interfaces whose status may differ from what was last told, `has_news`
+    says the same of the bridge itself.
+    """
 
     def __init__(
         self,
@@ -44,67 +50,110 @@ class Bridge:
         self.ofproto = make_ofproto(self.name, settings.datapath_id(config, self.mac))
         self.ofproto.set_device_up = self._set_device_up
         self.ifaces: dict[str, Iface] = {}
+        self.news: set[str] = set()
+        self.has_news = True
         self._ports: dict[str, PortConfig] = {}
+        # Interface -> port -> what that port says of it.
+        self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
         self.bundles = Bundles(self.ofproto)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
-        # Numbers of interfaces that are gone or not back yet: nobody else gets them.
-        self._numbers: dict[str, int] = {}
+        # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
+        self._numbers = WantedNumbers()
+        self._missing: set[str] = set()  # interfaces that are no port
+        # What the reconciliation that is under way has to look at.
+        self._touched: set[str] = set()  # interfaces
+        self._stale: set[str] = set()  # ports
+
+    @property
+    def lacks_ports(self) -> bool:
+        """Whether some interface is not a port, for whatever reason."""
+        return bool(self._missing)
 
     # --- reconciliation
 
-    def remove_unwanted(self, config: BridgeConfig, links: Links) -> None:
-        """Take over `config`, and drop the ports that it does not want as they are."""
+    def remove_unwanted(
+        self, config: BridgeConfig, ports: Mapping[str, PortConfig | None], links: Links
+    ) -> None:
+        """Take over `config` and these ports (None: gone), and drop what is not wanted as it is."""
         self.config = config
-        self.mac = settings.bridge_mac(config)
-        self._ports = {port.name: port for port in config.ports}
-        if self.name not in self._ports:
-            self._ports[self.name] = settings.local_port(self.name)
-        wanted = {
-            interface.name: interface
-            for port in self._ports.values()
-            for interface in port.interfaces
-        }
-        self.bundles.keep_only(self._ports)
-        for iface in list(self.ifaces.values()):
-            self._keep_or_remove(iface, wanted.get(iface.name), links)
-        for interface in wanted.values():
-            self._take_interface(interface)
+        mac = settings.bridge_mac(config)
+        if mac != self.mac:
+            self.mac = mac
+            self._touched.add(self.name)
+        changed = dict(ports)
+        if changed.get(self.name) is None and (self.name in changed or not self._ports):
+            changed[self.name] = settings.local_port(self.name)
+        self._stale.update(changed)
+        for name in sorted(changed):
+            self._touched |= self._take_port(name, changed[name])
+        for name in sorted(self._touched):
+            self._take_interface(name, links)
 
-    def _keep_or_remove(self, iface: Iface, config: InterfaceConfig | None, links: Links) -> None:
+    def _take_port(self, name: str, port: PortConfig | None) -> set[str]:
+        """Replace what is known of a port; returns the interfaces that it has or had."""
+        names = set()
+        old = self._ports.pop(name, None)
+        for interface in old.interfaces if old else ():
+            users = self._wanted[interface.name]
+            del users[name]
+            if not users:
+                del self._wanted[interface.name]
+            names.add(interface.name)
+        if port is None:
+            self.bundles.drop(name)
+            return names
+        self._ports[name] = port
+        for interface in port.interfaces:
+            self._wanted.setdefault(interface.name, {})[name] = interface
+            names.add(interface.name)
+        return names
+
+    def _take_interface(self, name: str, links: Links) -> None:
+        iface = self.ifaces.get(name)
+        config = next(iter(self._wanted.get(name, {}).values()), None)
         if config is None:
-            self._detach(iface)
-            del self.ifaces[iface.name]
-            self._numbers.pop(iface.name, None)
+            if iface is not None:
+                self._detach(iface)
+                self._forget(iface)
             return
-        changed = (
-            effective_type(config, self.name) != iface.type
-            or config.options != iface.config.options
-            or (
-                config.ofport_request is not None
-                and iface.name != self.name
-                and config.ofport_request != iface.config.ofport_request
-                and config.ofport_request != iface.ofp_port
-            )
-        )
-        if changed or self._replaced(iface, links):
-            self._detach(iface)
-
-    def _take_interface(self, config: InterfaceConfig) -> None:
         type_ = effective_type(config, self.name)
-        iface = self.ifaces.get(config.name)
         if iface is None:
             known = self._known_ofport(config.uuid)
-            iface = self.ifaces[config.name] = Iface(config, type_, known)
+            iface = self.ifaces[name] = Iface(config, type_, known)
+            self._missing.add(name)
+        elif self._must_go(iface, config) or self._replaced(iface, links):
+            self._detach(iface)
         iface.config = config
         iface.type = type_
         number = iface.wanted_ofport()
         if number:
-            self._numbers[config.name] = number
+            self._numbers.set(name, number)
+
+    def _must_go(self, iface: Iface, config: InterfaceConfig) -> bool:
+        """Whether a port has to be made anew to be as `config` says."""
+        request = config.ofport_request
+        return (
+            effective_type(config, self.name) != iface.type
+            or config.options != iface.config.options
+            or (
+                request is not None
+                and iface.name != self.name
+                and request not in (iface.config.ofport_request, iface.ofp_port)
+            )
+        )
+
+    def _forget(self, iface: Iface) -> None:
+        name = iface.name
+        del self.ifaces[name]
+        self._numbers.drop(name)
+        self._missing.discard(name)
+        self._touched.discard(name)
+        self.news.discard(name)
 
     def add_wanted(self, links: Links) -> None:
         """Make a port of every interface that is none yet, if it can be had."""
-        missing = [iface for iface in self.ifaces.values() if iface.ofp_port is None]
+        missing = [self.ifaces[name] for name in sorted(self._missing)]
         # Who asks for a number, or had one, comes before those who take any.
         missing.sort(key=lambda each: (each.name != self.name, each.wanted_ofport() is None))
         for iface in missing:
@@ -112,8 +161,11 @@ class Bridge:
 
     def configure(self) -> None:
         """Bundles, controllers and everything else, where it differs from before."""
-        self._warn_unsupported()
-        for port in self._ports.values():
+        self.has_news = True
+        stale, self._stale = self._stale & self._ports.keys(), set()
+        ports = [self._ports[name] for name in sorted(stale)]
+        self._warn_unsupported(ports)
+        for port in ports:
             self._set_bundle(port)
         config = self.config
         other = config.other_config
@@ -151,6 +203,8 @@ class Bridge:
         return link is None or link.ifindex != iface.link.ifindex
 
     def _attach(self, iface: Iface, links: Links) -> None:
+        self._touched.add(iface.name)
+        self._stale.update(self._wanted[iface.name])
         link = links.get(iface.name)
         problem = self._problem(iface, link)
         if problem is None:
@@ -163,7 +217,8 @@ class Bridge:
         if iface.kind.is_ours:
             links.run()  # the device is new
         iface.attached(iface.ofp_port, links.get(iface.name) if iface.kind.is_device else None)
-        self._numbers[iface.name] = iface.ofp_port
+        self._missing.discard(iface.name)
+        self._numbers.set(iface.name, iface.ofp_port)
         vlog.info(f"bridge {self.name}: added interface {iface.name} on port {iface.ofp_port}")
         self._set_up_device(iface, links)
         self._tell_link(iface)
@@ -188,13 +243,14 @@ class Bridge:
 
     def _port_add(self, iface: Iface) -> str | None:
         """Have the port made; its number goes to iface.ofp_port.  Returns the error."""
-        avoid = tuple(number for name, number in self._numbers.items() if name != iface.name)
-        request = None if iface.name == self.name else iface.wanted_ofport()
-        if request is not None and not iface.config.ofport_request and request in avoid:
+        name, numbers = iface.name, self._numbers
+        request = None if name == self.name else iface.wanted_ofport()
+        own = iface.config.ofport_request
+        if request is not None and not own and numbers.others_want(name, request):
             request = None  # somebody asks for the number that this one had
         try:
             iface.ofp_port = self.ofproto.port_add(
-                iface.name, iface.type, request, iface.config.options, avoid
+                name, iface.type, request, iface.config.options, numbers
             )
         except ValueError as error:
             return str(error)
@@ -214,6 +270,8 @@ class Bridge:
         self.bundles.drop_with(iface.ofp_port)
         self.ofproto.port_del(iface.ofp_port)
         iface.detached()
+        self._missing.add(iface.name)
+        self._stale.update(self._wanted.get(iface.name, ()))
 
     # --- devices
 
@@ -227,14 +285,16 @@ class Bridge:
         elif not iface.kind.is_ours:
             mac = None  # OVS, too, leaves the address of somebody else's device
         mtu = iface.config.mtu_request
+        new_mac, new_mtu = mac and mac != iface.link.mac, mtu and mtu != iface.link.mtu
         try:
-            if mac and mac != iface.link.mac:
+            if new_mac:
                 netdev.set_mac(iface.name, mac)
-            if mtu and mtu != iface.link.mtu:
+            if new_mtu:
                 netdev.set_mtu(iface.name, mtu)
         except OSError as error:
             vlog.warn(f"{iface.name}: setting MAC or MTU of the device failed ({error.strerror})")
-        links.run()
+        if new_mac or new_mtu:
+            links.run()
         self._take_link(iface, links)
 
     def _take_link(self, iface: Iface, links: Links) -> None:
@@ -244,10 +304,14 @@ class Bridge:
 
     def update_devices(self, links: Links) -> None:
         """After a change of configuration: address and MTU of devices that stay."""
-        for iface in self.ifaces.values():
+        touched, self._touched = self._touched, set()
+        for name in sorted(touched):
+            iface = self.ifaces[name]
             if iface.ofp_port is not None and iface.link is not None:
                 self._set_up_device(iface, links)
-        self._follow_mtu(links)
+        if touched:
+            self._follow_mtu(links)
+        self.news |= touched
 
     def _follow_mtu(self, links: Links) -> None:
         """Internal ports get the smallest MTU of the bridge's other devices, as in OVS."""
@@ -267,6 +331,7 @@ class Bridge:
             links.run()
             self._take_link(iface, links)
             self._tell_link(iface)
+            self.news.add(iface.name)
 
     def _tell_link(self, iface: Iface) -> None:
         """Hand the state of the device to the OpenFlow switch."""
@@ -295,39 +360,57 @@ class Bridge:
             mtu=link.mtu,
         )
 
-    def needs_reconcile(self, links: Links) -> bool:
-        """Whether a device appeared that an interface waits for, or one went or was replaced."""
-        for iface in self.ifaces.values():
-            if self._replaced(iface, links):
-                return True
-            if iface.ofp_port is None and iface.kind and iface.kind.needs_device:
-                link = links.get(iface.name)
-                before = iface.link.ifindex if iface.link else None
-                if (link.ifindex if link else None) != before:
-                    return True
-        return False
+    def ports_to_redo(self, devices: Iterable[str], links: Links) -> set[str]:
+        """Of devices that changed: the ports with an interface that waits for one which is
+        there now, or whose device went or was replaced."""
+        found: set[str] = set()
+        for name in devices:
+            iface = self.ifaces.get(name)
+            if iface is not None and (self._replaced(iface, links) or self._arrived(iface, links)):
+                found.update(self._wanted[name])
+        return found
 
-    def links_changed(self, links: Links) -> bool:
+    def _arrived(self, iface: Iface, links: Links) -> bool:
+        """Whether there is another device for an interface that is no port for want of one."""
+        if iface.ofp_port is not None or not (iface.kind and iface.kind.needs_device):
+            return False
+        link = links.get(iface.name)
+        before = iface.link.ifindex if iface.link else None
+        return (link.ifindex if link else None) != before
+
+    def links_changed(self, devices: Iterable[str], links: Links) -> bool:
         """Take over changes of devices that stay.  Returns whether there were any."""
-        changed = False
-        for iface in self.ifaces.values():
-            if iface.ofp_port is None or not iface.kind.is_device:
-                continue
-            before = iface.link
-            self._take_link(iface, links)
-            if iface.link == before:
-                continue
-            self._tell_link(iface)
-            changed = True
-        if changed:
-            self._follow_mtu(links)
-            for port in self._ports.values():
-                if len(port.interfaces) > 1:
-                    self._set_bundle(port)  # a bond may have to fail over
-        return changed
+        changed = [
+            iface
+            for iface in map(self.ifaces.get, devices)
+            if iface is not None and self._follow_link(iface, links)
+        ]
+        if not changed:
+            return False
+        self._follow_mtu(links)
+        for iface in changed:
+            self.news.add(iface.name)
+            for name in self._wanted[iface.name]:
+                if len(self._ports[name].interfaces) > 1:
+                    self._set_bundle(self._ports[name])  # a bond may have to fail over
+        return True
+
+    def _follow_link(self, iface: Iface, links: Links) -> bool:
+        """Returns whether the device of a port is another than it was told of."""
+        if iface.ofp_port is None or not iface.kind.is_device:
+            return False
+        before = iface.link
+        self._take_link(iface, links)
+        if iface.link == before:
+            return False
+        self._tell_link(iface)
+        return True
 
     def devices_renewed(self) -> None:
-        """The datapath process is a new one: devices that it makes are new, too."""
+        """The datapath process is a new one: devices that it makes are new, too.
+
+        They are to be told as changed with the next links_changed().
+        """
         for iface in self.ifaces.values():
             if iface.kind and iface.kind.is_ours:
                 iface.link = None
@@ -340,11 +423,11 @@ class Bridge:
 
     # --- what is not there
 
-    def _warn_unsupported(self) -> None:
+    def _warn_unsupported(self, ports: Iterable[PortConfig]) -> None:
         """Say once per cause what the configuration asks for in vain."""
         for column in self.config.unsupported:
             self._warn(f"bridge {self.name}: {column} is not supported")
-        for port in self._ports.values():
+        for port in ports:
             if len(port.interfaces) > 1 and port.bond_mode not in BOND_MODES:
                 self._warn(
                     f"port {port.name}: bond mode {port.bond_mode} is not supported,"

@@ -3,7 +3,6 @@
 A bond is active-backup whatever mode it asks for: one interface at a time carries it.
 """
 
-from collections.abc import Container
 from typing import Any, NamedTuple
 
 import ovs.vlog
@@ -28,12 +27,13 @@ class Bundles:
     def __init__(self, ofproto: Any):
         self._ofproto = ofproto
         self._given: dict[str, Given] = {}
+        self._names: dict[int, str] = {}  # port number -> bundle
 
     def set(self, port: PortConfig, members: list[Iface]) -> None:
         """Make or change the bundle of `port`; without a usable member there is none."""
         ofp_ports = self._choose(port, members)
         if not ofp_ports:
-            self._drop(port.name)
+            self.drop(port.name)
             return
         trunks = list(port.trunks) or None
         priority_tags = port.other_config.get("priority-tags")
@@ -46,7 +46,9 @@ class Bundles:
         given = Given(ofp_ports, arguments, more)
         if self._given.get(port.name) != given:
             self._ofproto.bundle_set(port.name, port.name, ofp_ports, *arguments, **more)
+            self._forget(port.name)
             self._given[port.name] = given
+            self._names.update(dict.fromkeys(ofp_ports, port.name))
 
     def _choose(self, port: PortConfig, members: list[Iface]) -> list[int]:
         """The port numbers that make the bundle; of a bond, that of the active member.
@@ -69,14 +71,17 @@ class Bundles:
 
     def drop_with(self, ofp_port: int) -> None:
         """The port goes: end its bundle."""
-        for name in [name for name, given in self._given.items() if ofp_port in given.ofp_ports]:
-            self._drop(name)
+        if ofp_port in self._names:
+            self.drop(self._names[ofp_port])
 
-    def keep_only(self, names: Container[str]) -> None:
-        """End all other bundles."""
-        for name in [name for name in self._given if name not in names]:
-            self._drop(name)
-
-    def _drop(self, name: str) -> None:
-        if self._given.pop(name, None) is not None:
+    def drop(self, name: str) -> None:
+        """End a bundle, if there is one of this name."""
+        if self._forget(name):
             self._ofproto.bundle_del(name)
+
+    def _forget(self, name: str) -> bool:
+        given = self._given.pop(name, None)
+        for number in given.ofp_ports if given else ():
+            if self._names.get(number) == name:
+                del self._names[number]
+        return given is not None

@@ -111,6 +111,8 @@ WRITTEN = {
     "Controller": ["is_connected", "role", "status"],
 }
 
+_READ = {table: frozenset(names) for table, names in READ.items()}
+
 LOCK = "ovs_vswitchd"
 
 
@@ -124,26 +126,37 @@ SCHEMA_VERSION: str = _SCHEMA["version"]
 class Replica(ovs.db.idl.Idl):
     """The IDL, which also says which rows changed, so that nobody has to read all of them.
 
-    `config_seqno` grows with every change of READ columns.  `config_changed` and
-    `status_changed` hold the UUIDs of rows whose READ or WRITTEN columns changed; who has
-    looked at them clears the set.
+    Who has looked at a set empties it.  Keys are (table, UUID).
+
+    - `config_changed`: rows whose READ columns changed, and which of them (None: all, as the
+      row came or went).
+    - `status_changed`: rows whose WRITTEN columns somebody wrote; rows that came, too.
+
+    When the server sends everything anew, every row comes, and none is said to go: the rows
+    are other objects then.
     """
 
     def __init__(self, remote: str, helper: ovs.db.idl.SchemaHelper):
-        self.config_seqno = 0
-        self.config_changed: set[UUID] = set()
-        self.status_changed: set[UUID] = set()
+        self.config_changed: dict[tuple[str, UUID], set[str] | None] = {}
+        self.status_changed: set[tuple[str, UUID]] = set()
         super().__init__(remote, helper)
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         """Called by the IDL for each row; `updates` has the old values of what changed."""
         table = row._table.name
-        changed = None if updates is None else updates._data
-        if changed is None or any(name in changed for name in READ[table]):
-            self.config_seqno += 1
-            self.config_changed.add(row.uuid)
-        if changed is None or any(name in changed for name in WRITTEN.get(table, ())):
-            self.status_changed.add(row.uuid)
+        key = (table, row.uuid)
+        if updates is None:
+            self.config_changed[key] = None
+            self.status_changed.add(key)
+            return
+        changed = updates._data
+        read = [name for name in changed if name in _READ[table]]
+        if read:
+            known = self.config_changed.setdefault(key, set())
+            if known is not None:
+                known.update(read)
+        if len(read) < len(changed):
+            self.status_changed.add(key)
 
 
 def make_idl(remote: str) -> Replica:

@@ -114,13 +114,15 @@ def parse_link(data: bytes, offset: int, end: int) -> Link | None:
 class Links:
     """The network devices of this network namespace: `by_name`, kept current by run().
 
-    `change_seqno` grows whenever `by_name` differs from before.
+    `change_seqno` grows whenever `by_name` differs from before, and `changed` has the names under
+    which it does, until take_changed().
     """
 
     def __init__(self):
         """Opens the socket and reads all devices.  Raises OSError."""
         self.by_name: dict[str, Link] = {}
         self.change_seqno = 0
+        self.changed: set[str] = set()
         self._by_index: dict[int, Link] = {}
         # ifindexes seen in the running dump; None when no dump runs
         self._seen: set[int] | None = None
@@ -140,6 +142,11 @@ class Links:
 
     def get(self, name: str) -> Link | None:
         return self.by_name.get(name)
+
+    def take_changed(self) -> set[str]:
+        """The names of devices that came, went, were replaced or changed since the last call."""
+        names, self.changed = self.changed, set()
+        return names
 
     def wait(self, poller: Any) -> None:
         poller.fd_wait(self._socket, select.POLLIN)
@@ -202,10 +209,12 @@ class Links:
         if exists:
             self._by_index[link.ifindex] = link
             self.by_name[link.name] = link
+            self.changed.add(link.name)
         self.change_seqno += 1
 
     def _forget(self, link: Link) -> None:
         del self._by_index[link.ifindex]
+        self.changed.add(link.name)
         # A rename may already have given the name to another device.
         if self.by_name.get(link.name) is link:
             del self.by_name[link.name]

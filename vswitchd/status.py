@@ -138,18 +138,24 @@ def controller_rows(bridge: Bridge) -> Rows:
     return rows
 
 
-def bridge_rows(bridge: Bridge, statistics: bool) -> Rows:
-    """The rows of a bridge, its interfaces and controllers."""
-    rows = controller_rows(bridge)
-    rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
-    counted = bridge.ofproto.all_port_stats() if statistics else {}
-    for iface in bridge.ifaces.values():
+def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
+    """The rows of a bridge, its controllers, and its interfaces: all, or those with news."""
+    rows = controller_rows(bridge) if bridge.config.controllers else {}
+    if everything or bridge.has_news:
+        rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
+    news, bridge.news, bridge.has_news = bridge.news, set(), False
+    ofproto = bridge.ofproto
+    counted = ofproto.all_port_stats() if everything else None
+    for name in bridge.ifaces if everything else news:
+        iface = bridge.ifaces[name]
         uuid = iface.config.uuid
         if uuid == NO_UUID:
             continue
-        row = rows["Interface", uuid] = interface_row(iface, bridge.ofproto)
-        if statistics and iface.ofp_port is not None:
-            row["statistics"] = interface_statistics(counted.get(iface.ofp_port, {}))
+        row = rows["Interface", uuid] = interface_row(iface, ofproto)
+        if iface.ofp_port is not None:
+            number = iface.ofp_port
+            stats = counted.get(number, {}) if everything else ofproto.port_stats(number)
+            row["statistics"] = interface_statistics(stats)
     return rows
 
 
@@ -162,6 +168,15 @@ class StatusWriter:
         # What the database has, of rows that nobody else changed since.
         self._written: Rows = {}
         self._writing: Rows = {}
+
+    def has_foreign(self) -> bool:
+        """Whether somebody else changed, or the server lost, what had been written."""
+        if self.busy:
+            return False
+        changed = self._idl.status_changed
+        foreign = [key for key in changed if self._written.pop(key, None) is not None]
+        changed.clear()
+        return bool(foreign)
 
     @property
     def busy(self) -> bool:
@@ -176,12 +191,6 @@ class StatusWriter:
 
     def write(self, rows: Rows) -> bool:
         """Start a transaction that makes `rows` so, where they differ; see run()."""
-        changed = self._idl.status_changed
-        if changed:
-            self._written = {
-                key: columns for key, columns in self._written.items() if key[1] not in changed
-            }
-            changed.clear()
         news = {key: columns for key, columns in rows.items() if self._is_news(key, columns)}
         if not news:
             return True
@@ -210,7 +219,7 @@ class StatusWriter:
         # Our own changes came back by the replica, and are no reason to look again.
         for key, columns in self._writing.items():
             self._written[key] = {**self._written.get(key, {}), **columns}
-            self._idl.status_changed.discard(key[1])
+            self._idl.status_changed.discard(key)
         return True
 
 

@@ -1,16 +1,19 @@
 """The whole switch: database, devices and datapath brought together.
 
-run() is one round: take in what the database, the kernel and the datapath tell; reconcile when
-the configuration or the set of devices changed; let the bridges work; write status back.
+run() is one round: take in what the database, the kernel and the datapath tell; reconcile what
+is asked for by changes of the configuration or of devices; let the bridges work; write status
+back.
 
-    config.read   ->  Bridge.remove_unwanted / add_wanted / configure  ->  status.bridge_rows
+    Reader.read   ->  Bridge.remove_unwanted / add_wanted / configure  ->  status.interface_rows
     (database)        (Ofproto, Backer)                                    (database)
+
+All three follow the changes; only statistics, every few seconds, are those of everything.
 
 While the database is away, or another vswitchd has its lock, forwarding goes on with the
 configuration as last known.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ovs.vlog
@@ -18,7 +21,8 @@ import ovs.vlog
 from pyvs import clock
 from vswitchd import columns, config, status
 from vswitchd.bridge import Bridge
-from vswitchd.config import BridgeConfig, SwitchConfig
+from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig
+from vswitchd.config_reader import Reader
 from vswitchd.links import Links
 
 vlog = ovs.vlog.Vlog("switch")
@@ -46,33 +50,37 @@ class Switch:
         self.links = links
         self.bridges: dict[str, Bridge] = {}
         self.backer: Any = None
-        self.config: SwitchConfig | None = None
         self._open_datapath = open_datapath
         self._make_backer = make_backer
         self._make_ofproto = make_ofproto
-        self._reader = config.Reader(idl)
+        self._reader = Reader(idl)
         self._writer = status.StatusWriter(idl)
         # The connection that the present ports were made on; before there is a Backer, the
         # one that waits for it: packets are not answered before there is a configuration.
         self._dpif: Any = None
-        self._config_seqno: int | None = None
-        self._links_seqno = links.change_seqno
-        self._must_reconcile = False
+        self._idl_seqno: int | None = None
+        self._changes = Changes()  # not reconciled yet
         self._reconciled = False  # at least once
         self.n_reconciled = 0
         self._realised_cfg = 0
-        self._status_due = False
+        self._status_due = False  # of what the bridges have news of
+        self._all_due = False  # status of everything
         self._statistics_at = 0  # ms; 0: at once
         self._controllers: Any = None  # what was last written of their states
         self._next_open = 0
         self._contended = False
+
+    @property
+    def config(self) -> Configuration | None:
+        """The configuration as read; not yet realised in all."""
+        return self._reader.configuration
 
     # --- the daemon's rhythm
 
     @property
     def is_ready(self) -> bool:
         """Whether a configuration has been realised and reported."""
-        return self._reconciled and not self._writer.busy and not self._status_due
+        return self._reconciled and not (self._writer.busy or self._status_due or self._all_due)
 
     def run(self) -> None:
         now = clock.msec()
@@ -107,8 +115,10 @@ class Switch:
             self.backer.close(keep=not delete)
         elif self._dpif is not None:
             self._dpif.close()
-        self.backer = self._dpif = self.config = None
-        self._config_seqno = None
+        self.backer = self._dpif = None
+        self._reader = Reader(self.idl)
+        self._idl_seqno = None
+        self._changes = Changes()
         self._reconciled = False
 
     def close(self, delete: bool = False) -> None:
@@ -141,7 +151,9 @@ class Switch:
         self.links.run()
         for bridge in self.bridges.values():
             bridge.devices_renewed()
-        self._must_reconcile = True
+            self.links.changed.update(bridge.ifaces)
+        if self.config is not None:
+            self._changes.add_all(self.config)
 
     def _datapath_ready(self) -> bool:
         """Whether ports can be made; makes the Backer when it is time."""
@@ -154,23 +166,27 @@ class Switch:
         return self.backer is not None and self.backer.dpif is not None
 
     def _follow(self) -> None:
-        """Reconcile if the configuration or the devices ask for it."""
+        """Reconcile what the configuration or the devices ask for."""
         if self._is_contended():
             return
-        if self._read_config():
-            self._must_reconcile = True
+        self._read_config()
         if not self._datapath_ready():
             return
-        if self.links.change_seqno != self._links_seqno:
-            self._links_seqno = self.links.change_seqno
-            if any(bridge.needs_reconcile(self.links) for bridge in self.bridges.values()):
-                self._must_reconcile = True
-            for bridge in self.bridges.values():
-                if bridge.links_changed(self.links):
-                    self._status_due = True
-        if self._must_reconcile:
-            self._must_reconcile = False
-            self._reconcile(self.config)
+        self._follow_devices()
+        if self._changes:
+            changes, self._changes = self._changes, Changes()
+            self._reconcile(changes)
+
+    def _follow_devices(self) -> None:
+        devices = self.links.take_changed()
+        if not devices:
+            return
+        for name, bridge in self.bridges.items():
+            ports = bridge.ports_to_redo(devices, self.links)
+            if ports:
+                self._changes.add_ports(name, ports)
+            if bridge.links_changed(devices, self.links):
+                self._status_due = True
 
     def _is_contended(self) -> bool:
         contended = self.idl.is_lock_contended
@@ -180,53 +196,53 @@ class Switch:
         self._contended = contended
         return contended
 
-    def _read_config(self) -> bool:
-        """Take over the configuration if it is new and whole.  Returns whether it is."""
+    def _read_config(self) -> None:
+        """Take over what is new of the configuration, if it is whole."""
         idl = self.idl
         if not idl.has_lock or not idl.has_ever_connected():
-            return False
-        if idl.config_seqno == self._config_seqno:
-            return False
-        self._config_seqno = idl.config_seqno
-        read = self._reader.read()
-        if read is None:
-            if self.config is None:
-                vlog.info("the database has no Open_vSwitch row yet")
-            return False
-        # Whatever was written may be lost with the connection: status is compared again.
-        self._status_due = True
-        if read == self.config:
-            return False
-        self.config = read
-        return True
+            return
+        if idl.change_seqno == self._idl_seqno:
+            return
+        self._idl_seqno = idl.change_seqno
+        changes = self._reader.read()
+        if self.config is None:
+            vlog.info("the database has no Open_vSwitch row yet")
+        self._changes.add(changes)
 
     # --- reconciliation
 
-    def _reconcile(self, wanted: SwitchConfig) -> None:
+    def _reconcile(self, changes: Changes) -> None:
         self.n_reconciled += 1
-        configs = {each.name: each for each in wanted.bridges}
-        for name, bridge in list(self.bridges.items()):
-            if name not in configs or bridge.config.uuid != configs[name].uuid:
-                vlog.info(f"bridge {name}: deleted")
-                bridge.destroy(delete=True)
-                del self.bridges[name]
-        for name, each in configs.items():
-            if name not in self.bridges:
-                self._make_bridge(each)
-        for name, bridge in self.bridges.items():
-            bridge.remove_unwanted(configs[name], self.links)
-        for bridge in self.bridges.values():
+        wanted = self.config
+        for name in sorted(changes.bridges):
+            self._remake_bridge(name, wanted.bridges.get(name), changes)
+        names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
+        for name in sorted(names):
+            ports = _look_up(changes.ports.get(name, ()), wanted.ports[name])
+            self.bridges[name].remove_unwanted(wanted.bridges[name], ports, self.links)
+        # Who has nothing to change may have waited for what others gave up just now.
+        bridges = [b for name, b in self.bridges.items() if name in names or b.lacks_ports]
+        for bridge in bridges:
             bridge.add_wanted(self.links)
-        for bridge in self.bridges.values():
+        for bridge in bridges:
             bridge.configure()
             bridge.update_devices(self.links)
         if not self._reconciled:
-            self._reconciled = True
+            self._reconciled = self._all_due = True
             self.backer.first_reconcile_done()
-        self._links_seqno = self.links.change_seqno
-        self._realised_cfg = wanted.next_cfg
+        self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
-        self._statistics_at = 0  # new ports show theirs at once
+
+    def _remake_bridge(self, name: str, wanted: BridgeConfig | None, changes: Changes) -> None:
+        """Have a bridge that there must be, and none that there must not."""
+        bridge = self.bridges.get(name)
+        if bridge is not None and (wanted is None or wanted.uuid != bridge.config.uuid):
+            vlog.info(f"bridge {name}: deleted")
+            bridge.destroy(delete=True)
+            del self.bridges[name]
+        if wanted is not None and name not in self.bridges:
+            self._make_bridge(wanted)
+            changes.add_ports(name, self.config.ports[name])
 
     def _make_bridge(self, wanted: BridgeConfig) -> None:
         if wanted.datapath_type not in ("", *status.DATAPATH_TYPES):
@@ -245,14 +261,14 @@ class Switch:
     # --- status
 
     def _interval(self) -> int:
-        text = self.config.other_config.get("stats-update-interval", "") if self.config else ""
+        text = self.config.switch.other_config.get("stats-update-interval", "")
         return max(STATS_INTERVAL_MS, int(text)) if text.isdecimal() else STATS_INTERVAL_MS
 
     def _write_status(self, now: int) -> None:
         if not self._reconciled or self.config is None:
             return
         if not self._writer.run():
-            self._status_due = True
+            self._all_due = True
         controllers = [
             [
                 (each.target, each.is_connected, each.role, each.status.get("state"))
@@ -264,25 +280,33 @@ class Switch:
         if controllers != self._controllers:
             self._controllers = controllers
             self._status_due = True
+        if self._writer.has_foreign():
+            self._all_due = True
         statistics = now >= self._statistics_at
-        if not (statistics or self._status_due) or not self._may_write():
+        if not (statistics or self._status_due or self._all_due) or not self._may_write():
             if statistics:
                 self._statistics_at = now + STATS_INTERVAL_MS
             return
-        self._status_due = False
         if statistics:
             self._statistics_at = now + self._interval()
-        if not self._writer.write(self._rows(statistics)):
-            self._status_due = True
+        rows = self._rows(everything=statistics or self._all_due)
+        self._status_due = self._all_due = False
+        if not self._writer.write(rows):
+            self._all_due = True
 
     def _may_write(self) -> bool:
         return self.idl.has_lock and not self._writer.busy
 
-    def _rows(self, statistics: bool) -> status.Rows:
+    def _rows(self, everything: bool) -> status.Rows:
+        """Status and statistics: all, or what there is news of."""
         rows: status.Rows = {}
         for bridge in self.bridges.values():
-            rows.update(status.bridge_rows(bridge, statistics))
-        rows["Open_vSwitch", self.config.uuid] = status.switch_row(
+            rows.update(status.bridge_rows(bridge, everything))
+        rows["Open_vSwitch", self.config.switch.uuid] = status.switch_row(
             self._realised_cfg, columns.SCHEMA_VERSION
         )
         return rows
+
+
+def _look_up(names: Iterable[str], ports: dict[str, PortConfig]) -> dict[str, PortConfig | None]:
+    return {name: ports.get(name) for name in names}

@@ -73,6 +73,9 @@ class FakeOfproto:
             for port in self.ports.values()
         }
 
+    def port_stats(self, number):
+        return self.all_port_stats()[number]
+
     def bundle_set(self, key, name, ofp_ports, *settings, **more):
         self.calls.append(("bundle_set", key))
         self.bundles[key] = (ofp_ports, *settings)
@@ -125,7 +128,7 @@ class FakeLinks:
 
     def __init__(self):
         self.by_name = {}
-        self.change_seqno = 0
+        self.changed = set()
         self._next = 10
 
     def get(self, name):
@@ -133,6 +136,10 @@ class FakeLinks:
 
     def run(self):
         return False
+
+    def take_changed(self):
+        names, self.changed = self.changed, set()
+        return names
 
     def wait(self, poller):
         pass
@@ -146,15 +153,15 @@ class FakeLinks:
         flags = IFF_UP | IFF_LOWER_UP if up else 0
         mac = f"02:00:00:00:{self._next >> 8:02x}:{self._next & 255:02x}"
         self.by_name[name] = Link(self._next, name, mac, mtu, flags, "veth", 1)
-        self.change_seqno += 1
+        self.changed.add(name)
 
     def change(self, name, **values):
         self.by_name[name] = self.by_name[name]._replace(**values)
-        self.change_seqno += 1
+        self.changed.add(name)
 
     def remove(self, name):
         del self.by_name[name]
-        self.change_seqno += 1
+        self.changed.add(name)
 
 
 def no_device(name):

@@ -53,7 +53,7 @@ def test_broken_messages(data):
         message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
     table = Links.__new__(Links)
     table.by_name, table._by_index = {}, {}
-    table.change_seqno = 0
+    table.change_seqno, table.changed = 0, set()
     table._seen, table._sequence, table._interrupted = None, 1, False
     table._messages(bytes(message[: data.draw(st.integers(0, len(message)))]))
     assert len(table.by_name) <= 1

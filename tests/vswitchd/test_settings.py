@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vswitchd import settings
 from vswitchd.config import BridgeConfig
 
-EMPTY = BridgeConfig(UUID(int=0x1234), "br0", "", (), (), None, (), {}, (), ())
+EMPTY = BridgeConfig(UUID(int=0x1234), "br0", "", (), None, (), {}, (), ())
 
 
 def bridge(**other_config):

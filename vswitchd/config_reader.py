@@ -1,0 +1,208 @@
+"""Keeps a Configuration as the database replica has it: what changed is read, nothing else.
+
+The replica names the rows that changed.  A row is part of what refers to it: an interface of its
+port, a controller of its bridge; so the reader remembers, for each row that it has read, the rows
+that refer to it.  The work of a read() is that of the rows that changed, plus, where the list
+of a bridge's ports changed, one look at each of its UUIDs.
+"""
+
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from vswitchd.columns import Replica
+from vswitchd.config import (
+    BridgeConfig,
+    Changes,
+    Configuration,
+    PortConfig,
+    bridge_config,
+    port_config,
+    switch_config,
+)
+
+# Columns of a bridge that refer to rows which are read with it.
+BRIDGE_PARTS = ("controller",)
+
+
+class Reader:
+    """`configuration` is None until the database has an Open_vSwitch row."""
+
+    def __init__(self, idl: Replica):
+        self.configuration: Configuration | None = None
+        self._idl = idl
+        self._root: Any = None  # the row object
+        self._forget()
+
+    def _forget(self) -> None:
+        self._bridges: dict[UUID, BridgeConfig] = {}
+        self._ports: dict[UUID, PortConfig] = {}
+        self._ports_of: dict[UUID, set[UUID]] = {}  # bridge -> ports
+        self._parts_of: dict[UUID, set[UUID]] = {}  # port -> interfaces, bridge -> controllers
+        self._users: dict[UUID, set[UUID]] = defaultdict(set)  # the other way round, for all
+
+    def read(self) -> Changes:
+        """Take over what changed since the last time."""
+        root = next(iter(self._idl.tables["Open_vSwitch"].rows.values()), None)
+        if root is None:
+            return Changes()
+        changed, self._idl.config_changed = self._idl.config_changed, {}
+        if root is not self._root:  # the first time, or everything was sent anew
+            return self._read_all(root)
+        return self._read_changed(root, changed) if changed else Changes()
+
+    def _read_all(self, root: Any) -> Changes:
+        """Read everything; what equals its record of before is no change."""
+        before, self._root = self.configuration, root
+        self._forget()
+        after = self.configuration = Configuration(switch_config(root))
+        self._read_bridges(root, Changes())
+        return _differences(before, after)
+
+    def _read_changed(self, root: Any, changed: dict[tuple[str, UUID], set[str] | None]) -> Changes:
+        found = Changes()
+        configuration = self.configuration
+        of_root = changed.get(("Open_vSwitch", root.uuid), ())
+        if of_root is None or of_root:
+            switch = switch_config(root)
+            found.switch = switch != configuration.switch
+            configuration.switch = switch
+            if of_root is None or "bridges" in of_root:
+                self._read_bridges(root, found)
+        bridges: dict[UUID, set[str] | None] = {}
+        ports: set[UUID] = set()
+        for (table, uuid), columns in changed.items():
+            if table == "Bridge":
+                bridges[uuid] = columns
+            elif table == "Port":
+                ports.add(uuid)
+            elif table == "Interface":
+                ports |= self._users.get(uuid, set())
+            elif table != "Open_vSwitch":
+                for user in self._users.get(uuid, ()):
+                    bridges.setdefault(user, set())
+        for uuid, columns in bridges.items():
+            if uuid in self._bridges:
+                self._read_bridge(uuid, columns is None or "ports" in columns, found)
+        for uuid in ports:
+            if uuid in self._ports:
+                self._read_port(uuid, found)
+        return found
+
+    # --- bridges
+
+    def _read_bridges(self, root: Any, found: Changes) -> None:
+        wanted = _references(root, "bridges")
+        for uuid in self._bridges.keys() - wanted:
+            self._drop_bridge(uuid, found)
+        for uuid in wanted - self._bridges.keys():
+            self._read_bridge(uuid, True, found)
+
+    def _read_bridge(self, uuid: UUID, with_ports: bool, found: Changes) -> None:
+        row = self._idl.tables["Bridge"].rows.get(uuid)
+        if row is None:
+            return
+        read = bridge_config(row)
+        if read != self._bridges.get(uuid):
+            self._bridges[uuid] = self.configuration.bridges[read.name] = read
+            self.configuration.ports.setdefault(read.name, {})
+            found.bridges.add(read.name)
+        parts = set().union(*(_references(row, column) for column in BRIDGE_PARTS))
+        self._set_parts(uuid, parts)
+        if with_ports:
+            self._read_ports(row, found)
+
+    def _drop_bridge(self, uuid: UUID, found: Changes) -> None:
+        name = self._bridges.pop(uuid).name
+        for port in self._ports_of.pop(uuid, set()):
+            self._drop_port(port, uuid, name, found)
+        self._set_parts(uuid, set())
+        del self.configuration.bridges[name], self.configuration.ports[name]
+        found.bridges.add(name)
+
+    # --- ports
+
+    def _read_ports(self, bridge: Any, found: Changes) -> None:
+        """Take over which ports a bridge has; the new ones are read."""
+        name = bridge.name
+        wanted = _references(bridge, "ports")
+        known = self._ports_of.get(bridge.uuid, set())
+        self._ports_of[bridge.uuid] = wanted
+        for uuid in known - wanted:
+            self._drop_port(uuid, bridge.uuid, name, found)
+        for uuid in wanted - known:
+            self._users[uuid].add(bridge.uuid)
+            if uuid in self._ports:  # another bridge has it, too
+                port = self._ports[uuid]
+                self.configuration.ports[name][port.name] = port
+                found.add_ports(name, (port.name,))
+            else:
+                self._read_port(uuid, found)
+
+    def _read_port(self, uuid: UUID, found: Changes) -> None:
+        row = self._idl.tables["Port"].rows.get(uuid)
+        if row is None:
+            return
+        read = port_config(row)
+        self._set_parts(uuid, {interface.uuid for interface in read.interfaces})
+        if read == self._ports.get(uuid):
+            return
+        self._ports[uuid] = read
+        for bridge in self._users[uuid]:
+            name = self._bridges[bridge].name
+            self.configuration.ports[name][read.name] = read
+            found.add_ports(name, (read.name,))
+
+    def _drop_port(self, uuid: UUID, bridge: UUID, bridge_name: str, found: Changes) -> None:
+        port = self._ports.get(uuid)
+        if port is None:
+            return
+        ports = self.configuration.ports[bridge_name]
+        known = ports.get(port.name)
+        if known is not None and known.uuid == uuid:
+            del ports[port.name]
+        found.add_ports(bridge_name, (port.name,))
+        users = self._users[uuid]
+        users.discard(bridge)
+        if not users:
+            del self._users[uuid], self._ports[uuid]
+            self._set_parts(uuid, set())
+
+    # --- what refers to what
+
+    def _set_parts(self, uuid: UUID, parts: set[UUID]) -> None:
+        """`uuid` is read together with these rows from now on."""
+        known = self._parts_of.pop(uuid, set())
+        if parts:
+            self._parts_of[uuid] = parts
+        for part in known - parts:
+            users = self._users[part]
+            users.discard(uuid)
+            if not users:
+                del self._users[part]
+        for part in parts - known:
+            self._users[part].add(uuid)
+
+
+def _references(row: Any, column: str) -> set[UUID]:
+    """The rows that a column refers to, without making row objects of them."""
+    return {atom.value for atom in row._data[column].values}
+
+
+def _differences(before: Configuration | None, after: Configuration) -> Changes:
+    found = Changes(switch=True)
+    if before is None:
+        found.add_all(after)
+        return found
+    found.switch = before.switch != after.switch
+    found.bridges = _differing(before.bridges, after.bridges)
+    for bridge in before.ports.keys() | after.ports.keys():
+        ports = _differing(before.ports.get(bridge, {}), after.ports.get(bridge, {}))
+        if ports:
+            found.ports[bridge] = ports
+    return found
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """The keys that one of them lacks, or that have other values."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
