@@ -13,6 +13,7 @@ from uuid import UUID
 import ovs.db.idl
 
 import ovsdb
+from vswitchd import fast_jsonrpc
 
 READ = {
     "Open_vSwitch": ["bridges", "next_cfg", "other_config", "external_ids"],
@@ -165,6 +166,7 @@ def make_idl(remote: str) -> Replica:
     Of a cluster, `remote` names all members; the leader is the one to be connected to, as each
     member has locks of its own.
     """
+    fast_jsonrpc.install()
     helper = ovs.db.idl.SchemaHelper(schema_json=_SCHEMA)
     for table in READ:
         helper.register_columns(table, READ[table] + WRITTEN.get(table, []))
