@@ -1,7 +1,7 @@
 """What a bridge's journal says of its flows, groups and meters: records written, and all of it
 restored."""
 
-from collections.abc import Iterator
+import time
 from typing import Any
 
 import ovs.vlog
@@ -26,6 +26,10 @@ from ofproto.meter import meter_mod
 
 vlog = ovs.vlog.Vlog("flow_log")
 
+# How long packets and messages wait at most for a part of a shorter journal.
+SLICE_SECONDS = 0.002
+BATCH = 32  # rules between looks at the clock
+
 
 class FlowLog:
     """Of one bridge.  A FLOW_MOD or GROUP_MOD is written before it is executed: one that fails
@@ -36,6 +40,8 @@ class FlowLog:
         self.groups = GroupTable(tables) if groups is None else groups
         self.state: bytes | None = None
         self._journal = Journal(path)
+        # While the journal is written anew: the rules of its start that are not in it yet.
+        self._pending: set[Rule] = set()
 
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
@@ -101,6 +107,8 @@ class FlowLog:
 
     def cleared(self, state: bytes, now: int) -> None:
         """All rules and groups went; `state`, a byte, is given back by restore()."""
+        self._journal.cancel_rewrite()
+        self._settle()
         self._journal.append(CLEAR, b"", now)
         self.note(state, now)
 
@@ -109,24 +117,63 @@ class FlowLog:
         self.state = state
         self._journal.append(STATE, state, now)
 
+    # --- shortening
+
     def run(self, now: int) -> None:
-        """Shorten the journal when it has grown."""
-        if self._journal.has_grown and self._journal.wants_compaction(self._n_needed()):
-            self._journal.rewrite(self._present(now))
+        """Shorten the journal when it has grown, a little at each call."""
+        journal = self._journal
+        if journal.rewriting:
+            self._go_on()
+        elif self._pending:
+            self._settle()  # the journal has ended
+        elif journal.has_grown and journal.wants_compaction(self._n_needed()):
+            self._start(now)
 
     def _n_needed(self) -> int:
         return len(self.tables) + len(self.groups) + len(self.tables.meters) + 1
 
-    def _present(self, now: int) -> Iterator[tuple[bytes, int, bytes]]:
+    def wait(self, poller: Any) -> None:
+        """Do not sleep while there is more to write."""
+        if self._journal.rewriting:
+            poller.immediate_wake()
+
+    def _start(self, now: int) -> None:
+        """Write groups and meters, which are few; the rules of now take their turns."""
+        journal = self._journal
+        journal.start_rewrite()
         if self.state is not None:
-            yield STATE, now, self.state
+            journal.rewrite(STATE, self.state, now)
         for group in self.groups.groups.values():
-            yield GROUP_MOD, group.created, as_mod(group)
+            journal.rewrite(GROUP_MOD, as_mod(group), group.created)
         for meter in self.tables.meters.by_id.values():
             mod = messages.MeterMod(METER_ADD, meter.flags, meter.meter_id, meter.bands)
-            yield METER_MOD, meter.created, mod.encode(OF13)
-        for rule in self.tables.rules():
-            yield FLOW_MOD_TABLE_ID, rule.created, _as_mod(rule, ADD)
+            journal.rewrite(METER_MOD, mod.encode(OF13), meter.created)
+        self._pending = self.tables.all_rules()
+        self.tables.changing = self._write_before_change
+
+    def _go_on(self) -> None:
+        end = time.monotonic() + SLICE_SECONDS
+        while self._pending:
+            for _ in range(min(len(self._pending), BATCH)):
+                self._write(self._pending.pop())
+            if time.monotonic() >= end:
+                return
+        self._journal.finish_rewrite()
+        self._settle()
+
+    def _write(self, rule: Rule) -> None:
+        self._journal.rewrite(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), rule.created)
+
+    def _write_before_change(self, rules: list[Rule]) -> None:
+        """The change is in the records that come later.  (Removed rules stay what they are.)"""
+        for rule in rules:
+            if rule in self._pending:
+                self._pending.discard(rule)
+                self._write(rule)
+
+    def _settle(self) -> None:
+        self._pending = set()
+        self.tables.changing = None
 
     def close(self, delete: bool = False) -> None:
         """Stop; `delete`: the bridge is gone for good."""

@@ -61,6 +61,8 @@ class FlowTables:
         self.xbridge = xbridge
         self.meters = MeterTable(xbridge)
         self.removed = removed
+        # Called with rules before they are changed in place, when somebody wants to know.
+        self.changing: Callable[[list[Rule]], None] | None = None
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
@@ -87,6 +89,13 @@ class FlowTables:
     def users_of(self, group: int) -> list[Rule]:
         """The flows that refer to a group."""
         return list(self._users.get(group, ()))
+
+    def all_rules(self) -> set[Rule]:
+        """All of them at once."""
+        found: set[Rule] = set()
+        for _, table in self.tables():
+            found.update(table)
+        return found
 
     def select(
         self,
@@ -205,6 +214,8 @@ class FlowTables:
             rule: self._compile(mod.instructions, rule.match, rule.table_id, version)
             for rule in rules
         }
+        if self.changing is not None:
+            self.changing(rules)
         for rule, program in programs.items():
             self._unuse(rule)
             rule.actions = mod.instructions

@@ -19,11 +19,13 @@ What the records mean to the tables is in flow_log.
 """
 
 import contextlib
+import errno
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import ovs.vlog
 
@@ -34,6 +36,7 @@ FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
 CLEAR, STATE = b"C", b"S"
 MAX_RECORD = 1 << 17
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
+COPY_SIZE = 1 << 20
 COMPACT_GROWTH = 4  # times the size after the last compaction
 
 
@@ -57,6 +60,10 @@ class Journal:
         self._fd = -1
         self._compacted = 0
         self._broken = False
+        # While the log is written anew: the new one, how many records it has and the old one
+        # had at the start, and where in the old one the records are that came since.
+        self._scratch: IO[bytes] | None = None
+        self._n_rewritten = self._n_before = self._tail = 0
 
     def replay(self) -> Iterator[tuple[bytes, int, bytes]]:
         """(kind, ms, payload) of each record; cuts off a torn tail, and opens for appending."""
@@ -130,36 +137,84 @@ class Journal:
         self._compacted = self.size * 2 // COMPACT_GROWTH
         return False
 
-    def rewrite(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
-        """Put a log of these (kind, ms, payload) in the place of the present one, at once."""
+    # --- a shorter log in the place of this one
+
+    def start_rewrite(self) -> None:
+        """Begin a log of what stands now, given with rewrite(), while append() goes on."""
         if self._fd < 0:
             return
-        scratch = f"{self.path}.new"
         try:
-            n_records = 0
-            with open(scratch, "wb", opener=_private) as file:
-                file.write(_first_line())
-                for kind, when, payload in records:
-                    file.write(_record(kind, payload, when))
-                    n_records += 1
+            self._scratch = open(f"{self.path}.new", "wb", opener=_private)  # noqa: SIM115
+            self._scratch.write(_first_line())
+        except OSError as error:
+            self._fail(error)
+            return
+        self._n_rewritten, self._n_before, self._tail = 0, self.n_records, self.size
+
+    @property
+    def rewriting(self) -> bool:
+        """Between start_rewrite() and finish_rewrite(), unless something failed."""
+        return self._scratch is not None
+
+    def rewrite(self, kind: bytes, payload: bytes, when: int) -> None:
+        """Add a record to the new log."""
+        if self._scratch is None:
+            return
+        try:
+            self._scratch.write(_record(kind, payload, when))
+        except OSError as error:
+            self._fail(error)
+            return
+        self._n_rewritten += 1
+
+    def finish_rewrite(self) -> None:
+        """Add what was appended since the start, and put the new log in the place of the old."""
+        if self._scratch is None:
+            return
+        try:
+            with self._scratch as file:
                 size = file.tell()
-            os.rename(scratch, self.path)
+                _copy(self._fd, self._tail, self.size, file)
+            self._scratch = None
+            os.rename(f"{self.path}.new", self.path)
             os.close(self._fd)
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
             self._fail(error)
             return
-        self.size = self._compacted = size
-        self.n_records = n_records
+        self._compacted = size
+        self.size += size - self._tail
+        self.n_records += self._n_rewritten - self._n_before
+
+    def cancel_rewrite(self) -> None:
+        """The old log stays."""
+        if self._scratch is None:
+            return
+        with contextlib.suppress(OSError):
+            self._scratch.close()
+        self._scratch = None
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.path}.new")
 
     def close(self, delete: bool = False) -> None:
         """Stop; `delete`: the bridge is gone, and the flows with it."""
+        self.cancel_rewrite()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
         if delete and self.path is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+
+def _copy(fd: int, at: int, end: int, file: IO[bytes]) -> None:
+    """Add the bytes of `fd` between two offsets."""
+    while at < end:
+        data = os.pread(fd, min(end - at, COPY_SIZE), at)
+        if not data:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        file.write(data)
+        at += len(data)
 
 
 def _private(path: str, flags: int) -> int:

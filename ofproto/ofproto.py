@@ -325,6 +325,7 @@ class Ofproto:
     def wait(self, poller: Any) -> None:
         """Wake up for any of these."""
         self.connmgr.wait(poller, clock.msec())
+        self.log.wait(poller)
         for when in (
             self.tables.next_expiry(),
             self.fail_mode.next_change(self.connmgr.longest_probe()),

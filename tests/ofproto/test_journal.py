@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ofproto import journal
+from ofproto import flow_log, flow_text, journal
+from ofproto import messages as m
+from ofproto.action_base import OF13
+from ofproto.flow_log import FlowLog
+from ofproto.flow_table import FlowTables
 from ofproto.journal import CLEAR, FLOW_MOD, STATE, Journal
+from ofproto.xbridge import XBridge
 
 RECORDS = st.lists(
     st.tuples(st.sampled_from([FLOW_MOD, CLEAR, STATE]), st.integers(0, 1 << 60), st.binary()),
@@ -73,11 +78,34 @@ def test_rewrite(path):
     for number in range(50_000):
         log.append(FLOW_MOD, b"x" * 16, number)
     assert log.has_grown and log.wants_compaction(10_000)
-    log.rewrite([(FLOW_MOD, 7, b"all")])
-    assert not log.wants_compaction(0)
+    log.start_rewrite()
+    log.append(FLOW_MOD, b"while", 5)
+    log.rewrite(FLOW_MOD, b"all", 7)
+    assert log.rewriting
+    log.append(FLOW_MOD, b"it goes on", 6)
+    log.finish_rewrite()
+    assert not log.rewriting and not log.wants_compaction(0)
+    assert (log.n_records, log.size) == (3, os.path.getsize(path))
     log.append(FLOW_MOD, b"more", 8)
     log.close()
-    assert list(Journal(str(path)).replay()) == [(FLOW_MOD, 7, b"all"), (FLOW_MOD, 8, b"more")]
+    found = list(Journal(str(path)).replay())
+    assert found == [
+        (FLOW_MOD, 7, b"all"),
+        (FLOW_MOD, 5, b"while"),
+        (FLOW_MOD, 6, b"it goes on"),
+        (FLOW_MOD, 8, b"more"),
+    ]
+    assert not os.path.exists(f"{path}.new")
+
+
+def test_a_rewrite_that_does_not_end(path):
+    log = Journal(str(path))
+    list(log.replay())
+    log.append(FLOW_MOD, b"one", 1)
+    log.start_rewrite()
+    log.rewrite(FLOW_MOD, b"other", 2)
+    log.close()
+    assert list(Journal(str(path)).replay()) == [(FLOW_MOD, 1, b"one")]
     assert not os.path.exists(f"{path}.new")
 
 
@@ -119,3 +147,80 @@ def test_deleted_with_its_bridge(path):
     list(log.replay())
     log.close(delete=True)
     assert not path.exists()
+
+
+# --- what the tables make of it
+
+N_FLOWS = 12
+
+
+def flow_mod(command, number, port, by_cookie):
+    if by_cookie:
+        text = f"ip,cookie={number % 2}/1"
+    else:
+        text = f"ip,nw_dst=10.0.0.{number}"
+        if command in (m.ADD, m.MODIFY_STRICT, m.DELETE_STRICT):
+            text += f",priority={number % 3}"
+        if command == m.ADD:
+            text += f",cookie={number % 2}"
+    if command in (m.DELETE, m.DELETE_STRICT):
+        text += f",out_port={port}"
+    else:
+        text += f",actions=output:{port}"
+    made = flow_text.parse_flow(text, command)
+    made.table_id = 0
+    return made
+
+
+MODS = st.lists(
+    st.tuples(
+        st.sampled_from([m.ADD, m.MODIFY, m.MODIFY_STRICT, m.DELETE, m.DELETE_STRICT]),
+        st.integers(1, N_FLOWS),
+        st.integers(1, 2),
+        st.booleans(),
+        st.integers(0, 3),  # turns of the journal after it
+    ),
+    max_size=15,
+)
+
+
+def contents(tables):
+    return sorted(
+        (rule.table_id, rule.priority, str(rule.match), rule.cookie, str(list(rule.actions)))
+        for rule in tables.rules()
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(MODS)
+def test_flows_that_change_while_the_journal_is_shortened(tmp_path_factory, mods):
+    path = str(tmp_path_factory.mktemp("log") / "flows")
+    tables = FlowTables(XBridge("br0"))
+    log = FlowLog(path, tables)
+    log.restore(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow_log, "SLICE_SECONDS", 0)
+        patch.setattr(flow_log, "BATCH", 1)
+        for number in range(1, N_FLOWS + 1):
+            execute(log, tables, flow_mod(m.ADD, number, 1, False))
+        log._start(0)
+        for command, number, port, by_cookie, turns in mods:
+            by_cookie = by_cookie and command in (m.MODIFY, m.DELETE)
+            execute(log, tables, flow_mod(command, number, port, by_cookie))
+            for _ in range(turns):
+                log.run(0)
+        for _ in range(N_FLOWS + 2):
+            log.run(0)
+    assert not log._journal.rewriting and not log._pending
+    again = FlowTables(XBridge("br0"))
+    log.close()
+    later = FlowLog(path, again)
+    later.restore(0)
+    later.close()
+    assert contents(again) == contents(tables)
+
+
+def execute(log, tables, mod):
+    raw = mod.encode(OF13)
+    log.flow_mod(raw, False, 0)
+    tables.flow_mod(m.decode(raw), OF13, 0)
