@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
 from datapath.flow cimport KEY_DP_SIZE, flow_key
+from datapath.odp cimport MAX_ACTIONS
 from datapath.ring cimport (
     ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
     ring_reserve, ring_sleep, ring_unmap,
@@ -28,6 +29,9 @@ from collections import namedtuple
 
 from datapath import flow, protocol
 from datapath.protocol import FlowInfo
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t htonl(uint32_t)
 
 TIMEOUT = 10.0                  # seconds to wait for an answer
 MANY = 256                      # flows to delete in one request
@@ -268,6 +272,22 @@ cdef class Dpif:
             "execute", bytes(packet) + bytes(actions), packet_size=len(packet), in_port=in_port,
             recirc_id=recirc_id, skb_priority=skb_priority, pkt_mark=pkt_mark,
         )
+
+    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0):
+        """As execute(), by the ring of a worker and without an answer.  False: no room there.
+
+        What this handler installed before is there when the packet is sent, and packets stay in
+        their order.  Faults in the actions are counted as drops.
+        """
+        cdef upcall u
+        if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_ACTIONS:
+            return False
+        memset(&u, 0, sizeof(u))
+        u.key.in_port = htonl(in_port)
+        u.packet = <const uint8_t *> <const char *> packet
+        u.packet_size = <uint32_t> len(packet)
+        return self.execute_upcall(&u, <const uint8_t *> <const char *> actions,
+                                   <uint32_t> len(actions)) == 0
 
     def stats(self):
         """Counters: hits, misses, lost, n_flows, masks, drops {reason: n}, workers [{...}]."""

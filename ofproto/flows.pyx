@@ -198,7 +198,9 @@ cdef class Flows:
         self.xlate.run_program(bridge, &key, program, now)
         self.xlate.cache.credit(1, len(packet), now)
         if self.xlate.out.length and self.dpif is not None:
-            self.dpif.execute(packet, self.xlate_actions(), in_port=odp_port)
+            actions = self.xlate_actions()
+            if not self.dpif.execute_soon(packet, actions, odp_port):
+                self.dpif.execute(packet, actions, in_port=odp_port)
 
     cdef int to_controller(self, const flow_key *dp_key, const uint8_t *packet, uint32_t size,
                            const uint8_t *userdata, uint32_t length) except -1:

@@ -170,6 +170,29 @@ def test_answer_installs_and_executes(ports):
     assert info.packets == 1  # that of the upcall is counted by who installs
 
 
+def test_packets_of_the_handler_keep_their_order(ports):
+    """And come after what it installed."""
+    process, handler, (one, two) = ports
+    recirculate = odp.parse_actions("recirc(7)")
+    process.flow(f"in_port({one}),recirc_id(7)", str(two))
+    wanted = [frame(src=number) for number in range(40)]
+    for packet in wanted:
+        assert handler.execute_soon(packet, recirculate, one)
+    seen = []
+    wait_until(lambda: seen.extend(process.dpif.port_drain(two)) or len(seen) == len(wanted))
+    assert seen == wanted
+
+
+def test_packets_that_the_ring_does_not_take(ports):
+    process, handler, (_, two) = ports
+    assert not process.dpif.execute_soon(frame(), odp.parse_actions(str(two)))  # has no rings
+    assert not handler.execute_soon(bytes(1 << 20), b"")
+    assert not handler.execute_soon(frame(), bytes(1 << 20))
+    before = process.dpif.stats()["drops"].get("bad_action", 0)
+    assert handler.execute_soon(frame(), b"no actions")
+    wait_until(lambda: process.dpif.stats()["drops"].get("bad_action", 0) == before + 1)
+
+
 def test_answer_that_only_executes(ports):
     process, handler, (one, two) = ports
     process.dpif.port_inject(one, frame())

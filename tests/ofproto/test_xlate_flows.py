@@ -62,6 +62,9 @@ class FakeDpif:
     def flow_flush(self):
         self.flows.clear()
 
+    def execute_soon(self, packet, actions, in_port=0):
+        return False
+
     def execute(self, packet, actions, in_port=0, **metadata):
         self.executed.append((packet, odp.format_actions(actions), in_port))
 
