@@ -205,11 +205,14 @@ class DatabaseFile:
         """Becomes readable when the child is through; -1 while there is none."""
         return -1 if self._child is None else self._child.fd
 
-    def run_compaction(self, now: float, wait: bool = False) -> None:
-        """Put the child's file in place if it is through (or wait until it is)."""
+    def run_compaction(self, now: float, wait: bool = False) -> bool:
+        """Put the child's file in place if it is through (or wait until it is).
+
+        Returns whether a compaction ended.
+        """
         child = self._child
         if child is None or not child.finished(wait):
-            return
+            return False
         self._child = None
         try:
             self.log = child.install(self.log)
@@ -224,6 +227,7 @@ class DatabaseFile:
         self.compacted_at = now
         for done in child.done:
             done(error)
+        return True
 
     def replace(self, database: Database, comment: str) -> None:
         """Write the file anew, with the schema and rows of `database`, durably."""

@@ -1,24 +1,22 @@
-"""pyvs-ovsdb-server: the command line and the control commands of ovsdb-server(1)."""
+"""pyvs-ovsdb-server: the command line of ovsdb-server(1), and how the parts are put together."""
 
 import gc
 import os
 import select
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
-import ovs.unixctl
 import ovs.vlog
 
 from ovsdb import files
+from ovsdb.commands import Commands
 from ovsdb.errors import OvsdbError
 from ovsdb.relay import Relay
 from ovsdb.remotes import Remotes
 from ovsdb.replication import Replication
 from ovsdb.server import Loop
-from ovsdb.service import SERVER_DATABASE, Service
+from ovsdb.service import Service
 from pyvs import coverage, daemon, rundir
 
 vlog = ovs.vlog.Vlog("ovsdb_main")
@@ -170,125 +168,6 @@ class Program:
         self.loop.close()
         self.service.close()
 
-    # --- control commands
-
-    def register_commands(self) -> None:
-        """Make the ovsdb-server/* commands known."""
-        commands: list[tuple[str, str, int, int, Callable[[list[str]], str | None]]] = [
-            ("ovsdb-server/list-dbs", "", 0, 0, self._list_dbs),
-            ("ovsdb-server/add-db", "DB", 1, 1, self._add_db),
-            ("ovsdb-server/remove-db", "DB", 1, 1, self._remove_db),
-            ("ovsdb-server/add-remote", "REMOTE", 1, 1, self._add_remote),
-            ("ovsdb-server/remove-remote", "REMOTE", 1, 1, self._remove_remote),
-            ("ovsdb-server/list-remotes", "", 0, 0, self._list_remotes),
-            ("ovsdb-server/reconnect", "", 0, 0, self._reconnect),
-            ("ovsdb-server/sync-status", "", 0, 0, lambda _args: self.replication.status()),
-            ("ovsdb-server/set-active-ovsdb-server", "SERVER", 1, 1, self._set_source),
-            ("ovsdb-server/get-active-ovsdb-server", "", 0, 0, self._get_source),
-            ("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, self._start_backup),
-            ("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, self._stop_backup),
-            ("ovsdb-server/set-sync-exclude-tables", "DB:TABLE,...", 1, 1, self._set_excluded),
-            ("ovsdb-server/get-sync-exclude-tables", "", 0, 0, self._get_excluded),
-            ("ovsdb-server/get-db-storage-status", "DB", 1, 1, self._storage_status),
-        ]
-        for command in commands:
-            daemon.command(*command)
-        ovs.unixctl.command_register("ovsdb-server/compact", "[DB]", 0, 1, self._compact, None)
-
-    def _list_dbs(self, _args: list[str]) -> str:
-        return "".join(f"{name}\n" for name in sorted(self.service.databases))
-
-    def _add_db(self, args: list[str]) -> None:
-        try:
-            self.add(args[0])
-        except (OvsdbError, ValueError) as error:
-            raise daemon.CommandError(str(error)) from error
-        self.remotes.reconfigure()
-
-    def _remove_db(self, args: list[str]) -> None:
-        if args[0] == SERVER_DATABASE:
-            raise daemon.CommandError("Cannot remove reserved database.")
-        try:
-            self.service.remove_database(args[0])
-        except OvsdbError as error:
-            raise daemon.CommandError(error.details) from error
-        self.remotes.reconfigure()
-
-    def _add_remote(self, args: list[str]) -> None:
-        try:
-            self.remotes.add(args[0])
-        except ValueError as error:
-            raise daemon.CommandError(str(error)) from error
-
-    def _remove_remote(self, args: list[str]) -> None:
-        try:
-            self.remotes.remove(args[0])
-        except KeyError:
-            raise daemon.CommandError("no such remote") from None
-
-    def _list_remotes(self, _args: list[str]) -> str:
-        return "".join(f"{name}\n" for name in sorted(self.remotes.configured))
-
-    def _set_source(self, args: list[str]) -> None:
-        try:
-            self.replication.set_source(args[0])
-        except ValueError as error:
-            raise daemon.CommandError(str(error)) from error
-
-    def _get_source(self, _args: list[str]) -> str:
-        return f"{self.replication.source}\n" if self.replication.source else ""
-
-    def _start_backup(self, _args: list[str]) -> None:
-        try:
-            self.replication.start()
-        except ValueError as error:
-            raise daemon.CommandError(str(error)) from error
-
-    def _stop_backup(self, _args: list[str]) -> None:
-        self.replication.stop()
-
-    def _set_excluded(self, args: list[str]) -> None:
-        try:
-            self.replication.set_excluded(args[0])
-        except ValueError as error:
-            raise daemon.CommandError(str(error)) from error
-
-    def _get_excluded(self, _args: list[str]) -> str:
-        return f"{self.replication.excluded_text()}\n"
-
-    def _storage_status(self, args: list[str]) -> str:
-        if args[0] not in self.service.databases:
-            raise daemon.CommandError("Failed to find the database.")
-        return "status: ok\n"
-
-    def _reconnect(self, _args: list[str]) -> None:
-        self.remotes.reconnect()
-
-    def _compact(self, connection: Any, args: list[str], _aux: Any) -> None:
-        """Replies when the last file is in place."""
-        if args and args[0] not in self.service.databases:
-            connection.reply_error("no database by that name\n")
-            return
-        names = args or [name for name in self.service.databases if name != SERVER_DATABASE]
-        left = len(names)
-        failures: list[str] = []
-
-        def done(error: OvsdbError | None) -> None:
-            nonlocal left
-            left -= 1
-            if error is not None:
-                failures.append(f"{error}\n")
-            if left == 0:
-                if failures:
-                    connection.reply_error("".join(failures))
-                else:
-                    connection.reply("")
-
-        if not names:
-            connection.reply("")
-        for name in names:
-            self.service.compact(self.service.databases[name], done, time.monotonic())
-
 
 def _set_replication(replication: Replication, options: dict) -> None:
     """As the options say; ValueError."""
@@ -324,7 +203,7 @@ def _main(argv: list[str] | None) -> int:
     errors = program.remotes.errors()
     if errors:
         daemon.fatal(errors[0])
-    program.register_commands()
+    Commands(program).register()
     control = daemon.unixctl_server(PROGRAM)
     if control is not None:
         Control(program.loop, control)

@@ -6,11 +6,14 @@ from typing import Any
 import ovs.vlog
 
 from ovsdb.database import Database
+from ovsdb.remotes import Options
 from ovsdb.server import Loop
 from ovsdb.service import SERVER_DATABASE, Service
 from ovsdb.upstream import Follower, Upstream, split_servers
 
 vlog = ovs.vlog.Vlog("replication")
+
+DEFAULT_PROBE_MSEC = 60000
 
 
 def parse_excluded(text: str) -> dict[str, set[str]]:
@@ -73,6 +76,7 @@ class Replication:
         self.loop = loop
         self.source = ""
         self.excluded: dict[str, set[str]] = {}
+        self.probe_interval = DEFAULT_PROBE_MSEC
         self._upstream: Upstream | None = None
 
     @property
@@ -90,6 +94,12 @@ class Replication:
         self.excluded = parse_excluded(text)
         self._restart()
 
+    def set_probe_interval(self, msec: int) -> None:
+        """How long the active server may be silent before it is probed; 0: for ever."""
+        self.probe_interval = msec
+        if self._upstream is not None:
+            self._upstream.set_options(Options(probe_interval=msec))
+
     def _restart(self) -> None:
         if self.is_backup:
             self.stop()
@@ -102,7 +112,8 @@ class Replication:
         if not self.is_backup:
             self.loop.service.read_only = True
             servers = split_servers(self.source)
-            self._upstream = Upstream(self.loop, servers, self._new_follower)
+            options = Options(probe_interval=self.probe_interval)
+            self._upstream = Upstream(self.loop, servers, self._new_follower, options)
 
     def stop(self) -> None:
         """Become active: clients may write."""

@@ -3,6 +3,7 @@
 Knows nothing of sockets; times are monotonic milliseconds that the caller gives.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ class Service:
         self.waiting: list[Waiting] = []
         self._changed: set[str] = set()
         self.read_only = False
+        self.trim_memory = False  # give memory back to the kernel after a compaction
         self.add_database(Database(DatabaseSchema.from_json(SERVER_SCHEMA)))
         self.databases[SERVER_DATABASE].read_only = True
 
@@ -303,7 +305,8 @@ class Service:
             file = database.file
             if file is None:
                 continue
-            file.run_compaction(now)
+            if file.run_compaction(now) and self.trim_memory:
+                ctypes.CDLL(None).malloc_trim(0)
             if file.wants_compaction(now):
                 file.start_compaction(database, "compacting database online", _ignore)
 

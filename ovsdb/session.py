@@ -249,3 +249,9 @@ METHODS: dict[str, Callable[[Session, list, Any, float], Any]] = {
     "transact": Session.transact,
     "unlock": Session.unlock,
 }
+
+
+def disable_monitor_cond() -> None:
+    """From now on this process knows "monitor" only, as servers before 2.6 did."""
+    for method in ("monitor_cond", "monitor_cond_since"):
+        METHODS.pop(method, None)

@@ -39,12 +39,18 @@ class Upstream(ActiveRemote):
     """The connection to one of `servers`; each failed attempt goes on to the next,
     and there is a pause after the last."""
 
-    def __init__(self, loop: Loop, servers: list[str], new_follower: Callable[[str], "Follower"]):
+    def __init__(
+        self,
+        loop: Loop,
+        servers: list[str],
+        new_follower: Callable[[str], "Follower"],
+        options: Options | None = None,
+    ):
         self._servers = servers
         self._at = 0
         self._new_follower = new_follower
         self.follower: Follower | None = None
-        super().__init__(loop, servers[0], Options())
+        super().__init__(loop, servers[0], options or Options())
         loop.timers.append(self.run_timer)
 
     def new_session(self) -> "Follower":

@@ -136,6 +136,14 @@ def _vlog_set(args: list[str]) -> None:
         raise CommandError(str(error)) from error
 
 
+def _no_rate_limit(_args: list[str]) -> None:
+    """Messages are never suppressed."""
+
+
+def _rate_limit(_args: list[str]) -> None:
+    raise CommandError("messages have no rate limits here")
+
+
 def _vlog_list(_args: list[str]) -> str:
     """As ovs-appctl prints it: destinations in this order, levels in capitals."""
     lines = [f"{'':17}console    syslog    file", f"{'':17}-------    ------    ------"]
@@ -178,6 +186,8 @@ def start(options: Options, program: str) -> None:
         set_verbosity(spec or "any:any:dbg")
     # Before the library's own are registered.
     control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
+    control.command("vlog/disable-rate-limit", "[MODULE]...", 0, sys.maxsize, _no_rate_limit)
+    control.command("vlog/enable-rate-limit", "[MODULE]...", 0, sys.maxsize, _rate_limit)
     control.command("vlog/list", "", 0, 0, _vlog_list)
     control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
     for name in DESTINATIONS:
