@@ -220,15 +220,19 @@ def _check(mod: Any) -> None:
     """What is refused whatever meters there are."""
     if not 0 < mod.meter_id <= OFPM_MAX and mod.meter_id not in VIRTUAL:
         raise OFError("OFPMMFC_INVALID_METER", f"meter {mod.meter_id}")
-    if not 0 < len(mod.bands) <= FEATURES["max_bands"]:
+    if len(mod.bands) > FEATURES["max_bands"]:
         raise OFError("OFPMMFC_OUT_OF_BANDS", f"{len(mod.bands)} bands")
 
 
 def _check_bands(mod: Any) -> None:
     if not mod.flags & (KBPS | PKTPS):
         raise OFError("OFPMMFC_BAD_FLAGS", "neither kbps nor pktps")
+    if not mod.bands:
+        raise OFError("OFPMMFC_OUT_OF_BANDS", "no bands")
+    if not all(band.rate for band in mod.bands):
+        raise OFError("OFPMMFC_BAD_RATE", "a band with rate 0")
+    if mod.flags & ~FEATURES["flags"]:
+        raise OFError("OFPMMFC_BAD_FLAGS", f"flags {mod.flags:#x}")
     for band in mod.bands:
         if band.type != messages.BAND_DROP:
             raise OFError("OFPMMFC_BAD_BAND", f"band type {band.type}")
-        if not band.rate:
-            raise OFError("OFPMMFC_BAD_RATE", "a band with rate 0")

@@ -31,7 +31,7 @@ GROUP_ADD_OR_MODIFY = 0x8000  # Open vSwitch's own
 GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
 OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
 METER_ADD, METER_MODIFY, METER_DELETE = range(3)
-_METER_FLAGS, _RATES = 0xF, 0x3  # of the two units of a rate one at most
+_RATES = 0x3  # of the two units of a rate one at most
 BAND_DROP, BAND_DSCP_REMARK, BAND_EXPERIMENTER = 1, 2, 0xFFFF
 OFPM_ALL = 0xFFFFFFFF
 
@@ -262,7 +262,7 @@ def _read_meter_mod(cls, data, version):
     if command > METER_DELETE:
         raise OFError("OFPMMFC_BAD_COMMAND", f"command {command}")
     flags = int.from_bytes(data[2:4], "big")
-    if flags & ~_METER_FLAGS or flags & _RATES == _RATES:
+    if command != METER_DELETE and flags & _RATES == _RATES:
         raise OFError("OFPMMFC_BAD_FLAGS", f"flags {flags:#x}")
     return _METER_MOD.read(cls, data, version)
 

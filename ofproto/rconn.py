@@ -127,9 +127,10 @@ class Peer:
             return False
         if kind == "packet_in" and reason == R_INVALID_TTL and self.invalid_ttl:
             return self.role != ROLE_SLAVE
+        reasons = self.async_masks[kind][self.role == ROLE_SLAVE]
         if kind == "flow_removed" and reason == FR_METER_DELETE and self.version < OF14:
-            reason = FR_DELETE  # as the message then says
-        return bool(self.async_masks[kind][self.role == ROLE_SLAVE] >> reason & 1)
+            reasons |= reasons >> FR_DELETE << reason  # the message will say that it was deleted
+        return bool(reasons >> reason & 1)
 
     def reply(self, request, message) -> None:
         """Answer a decoded message with another, under its transaction id."""
