@@ -30,6 +30,7 @@ from .match_text import TextError, split_terms
 _HEAD = Struct("!HH")
 _METADATA = Struct("!4xQQ")
 _U64 = (1 << 64) - 1
+OFPM_MAX = 0xFFFF0000  # above it are meters of other things than flows
 
 
 class Instruction:
@@ -177,8 +178,7 @@ class Meter(Instruction):
         return f"meter:{self.meter}"
 
     def check(self, context):
-        # 0 and what is above OFPM_MAX are no meters of flows, and are never among them.
-        if self.meter not in context.meters:
+        if not 0 < self.meter <= OFPM_MAX or self.meter not in context.meters:
             raise OFError("OFPMMFC_INVALID_METER", f"meter {self.meter}")
 
 

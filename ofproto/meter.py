@@ -14,12 +14,12 @@ from datapath.meter import FEATURES
 from ofproto import messages
 from ofproto.dp_meters import DatapathMeters
 from ofproto.errors import OFError
+from ofproto.instructions import OFPM_MAX
 from ofproto.instructions import Meter as MeterInstruction
 from ofproto.messages import METER_ADD, METER_MODIFY
 
 vlog = ovs.vlog.Vlog("meter")
 
-OFPM_MAX = 0xFFFF0000
 OFPM_SLOWPATH, OFPM_CONTROLLER, OFPM_ALL = 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 # Not for flows: what packets to the controllers, and through the slow path, have to pass.
 VIRTUAL = (OFPM_SLOWPATH, OFPM_CONTROLLER)
@@ -108,8 +108,7 @@ class MeterTable:
         self.xbridge.touch()
 
     def __contains__(self, meter_id: int) -> bool:
-        """Whether a flow may go through it."""
-        return meter_id in self.by_id and meter_id <= OFPM_MAX
+        return meter_id in self.by_id
 
     def __len__(self) -> int:
         return len(self.by_id)

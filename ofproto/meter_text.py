@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ofproto import messages as m
+from ofproto.instructions import OFPM_MAX
 from ofproto.match_text import TextError
 
-OFPM_MAX, OFPM_SLOWPATH, OFPM_CONTROLLER = 0xFFFF0000, 0xFFFFFFFD, 0xFFFFFFFE
+OFPM_SLOWPATH, OFPM_CONTROLLER = 0xFFFFFFFD, 0xFFFFFFFE
 NAMES = {"all": m.OFPM_ALL, "controller": OFPM_CONTROLLER, "slowpath": OFPM_SLOWPATH}
 _WORDS = {number: name for name, number in NAMES.items()}
 FLAGS = {"kbps": 1, "pktps": 2, "burst": 4, "stats": 8}

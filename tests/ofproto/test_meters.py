@@ -9,6 +9,7 @@ from datapath import odp
 from ofproto import dp_meters, meter_text
 from ofproto import messages as m
 from ofproto.dp_meters import DatapathMeters
+from ofproto.instructions import Meter
 from ofproto.match_text import TextError
 from ofproto.ofproto import Ofproto
 from pyvs import clock
@@ -102,7 +103,8 @@ REFUSED = [
     (m.MeterStatsRequest(5), "OFPMMFC_UNKNOWN_METER"),
     (m.MeterConfigRequest(0), "OFPMMFC_UNKNOWN_METER"),
     (flow("in_port=1,actions=meter:2,2"), "OFPMMFC_INVALID_METER"),
-    (flow(f"in_port=1,actions=meter:{CONTROLLER},2"), "OFPMMFC_INVALID_METER"),
+    (flow("actions=2", instructions=[Meter(CONTROLLER)]), "OFPMMFC_INVALID_METER"),
+    (flow("actions=2", instructions=[Meter(0)]), "OFPMMFC_INVALID_METER"),
 ]  # fmt: skip
 
 
