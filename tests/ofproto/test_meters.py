@@ -330,7 +330,10 @@ def test_the_journal_is_shortened(world, client):
     client.do(add("meter=1,pktps,band=type=drop,rate=1000"))
     client.do(flow("in_port=1,actions=meter:1,2"))
     log = world.bridge.log
-    log._journal.rewrite(log._present(clock.msec()))
+    log._start(clock.msec())
+    client.do(modify("meter=1,pktps,band=type=drop,rate=5"))  # meanwhile
+    while log._journal.rewriting:
+        log.run(clock.msec())
     wanted = dump(client), client.ask(m.MeterConfigRequest())
     world.stop()
     world.start()
