@@ -80,6 +80,7 @@ class Listener:
         self.name = target
         self._path = None
         self._tls = None
+        self._poller = None  # what wait() was called with since the last accept()
         method, _, rest = target.partition(":")
         if method == "punix":
             self._listen_unix(ovs.util.abs_file_name(ovs.dirs.RUNDIR, rest))
@@ -134,6 +135,9 @@ class Listener:
 
     def accept(self) -> ovs.stream.Stream | None:
         """The next connection, or None."""
+        ready, self._poller = getattr(self._poller, "ready", None), None
+        if ready is not None and self.socket.fileno() not in ready:
+            return None  # every bridge has two listeners: no system call for nothing
         try:
             sock, address = self.socket.accept()
         except OSError:
@@ -149,6 +153,7 @@ class Listener:
         return ovs.stream.SSLStream(wrapped, name.replace("tcp:", "ssl:"), 0)
 
     def wait(self, poller) -> None:
+        self._poller = poller
         poller.fd_wait(self.socket, 1)  # POLLIN
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ class Poller:
     def __init__(self):
         self._events: dict[int, int] = {}
         self._timeout = -1
+        self.ready: set[int] | None = None  # after block(): the descriptors with events
 
     def fd_wait(self, fd: Any, events: int) -> None:
         """Wake up at `events` (select.POLLIN, POLLOUT) of a descriptor or socket."""
@@ -43,4 +44,6 @@ class Poller:
         poll = select.poll()
         for number, events in self._events.items():
             poll.register(number, events)
-        return poll.poll(self._timeout)
+        found = poll.poll(self._timeout)
+        self.ready = {number for number, _events in found}
+        return found
