@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from . import fields
+from . import fields, match_plan
 from .errors import OFError
 from .fields import BY_NAME, FIELDS, Field, port_from_32, port_to_32
 from .match import OFP_VLAN_NONE, SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
@@ -46,6 +46,32 @@ def oxm_decode(data: bytes, strict: bool = True, cookie: list | None = None) -> 
     """The match of a run of OXM or NXM TLVs.  Raises OFError (OFPBMC_*).  With strict=False
     unknown fields are skipped; a field of another length than ours is unknown.  A NXM_NX_COOKIE
     is appended to `cookie` as (value, mask)."""
+    match = match_plan.decode(data)
+    if match is None:
+        match = _oxm_decode(data, strict, cookie)
+        if match_plan.wanted():
+            _learn(data, match)
+    return match
+
+
+def _learn(data, match):
+    parts = []
+    for code, position, end in _tlvs(data):
+        entry = _ENTRIES.get(code)
+        if entry is None:
+            return  # the cookie, or something unknown
+        field, _need, place, decode = entry
+        has_mask = end - position > field.n_bytes
+        if has_mask and decode is _copy_masked and any(data[position + field.n_bytes : end]):
+            place = (SLOTS[field].start, SLOTS[field].end)
+        elif place is not None:
+            place = place[:2]
+        parts.append((position, end, place if field.name in match_plan.FREE else None, has_mask))
+    if parts:
+        match_plan.learn(data, match, parts)
+
+
+def _oxm_decode(data, strict, cookie):
     match = Match()
     key, mask = match.key, match.mask
     entries = _ENTRIES

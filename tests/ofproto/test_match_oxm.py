@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ofproto import match_plan, match_wire
 from ofproto.errors import OFError
 from ofproto.fields import BY_CODE, BY_NAME, FIELDS, FRAG_NAMES, OXM_OF, port_to_32
 from ofproto.match import Match, Shape
@@ -247,3 +248,61 @@ def test_port_numbers():
     for port, wide in ((1, 1), (0xFEFF, 0xFEFF), (0xFFFE, 0xFFFFFFFE), (0xFF00, 0xFFFFFF00)):
         assert port_to_32(port) == wide
     assert BY_NAME["in_port"].oxm(1, False) != BY_NAME["in_port_oxm"].oxm(4, False)
+
+
+# --- matches decoded by the plan of one before them
+
+
+@st.composite
+def alike(draw):
+    """TLVs of one field or two, and the same with other bytes somewhere."""
+    raw = b""
+    for number in draw(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=2, unique=True)):
+        field, header = header_of(number)
+        value, mask = sample_value(field), None
+        if field.maskable and draw(st.booleans()):
+            mask = draw(st.integers(0, field.mask))
+            value &= mask
+        raw += (needed(number) if needed(number) not in raw else b"") + tlv(header, value, mask)
+    other = bytearray(raw)
+    for at in draw(st.lists(st.integers(0, len(raw) - 1), max_size=3)):
+        other[at] = draw(st.integers(0, 255))
+    return raw, bytes(other)
+
+
+def outcome(decode, raw):
+    try:
+        return decode(raw, True, None)
+    except OFError as error:
+        return str(error)
+
+
+@settings(max_examples=400, deadline=None)
+@given(alike())
+def test_a_plan_decodes_as_without_one(pair):
+    raw, other = pair
+    match_plan._plans.clear()
+    try:
+        match_wire._learn(raw, match_wire._oxm_decode(raw, True, None))
+    except OFError:
+        pass  # prerequisites that exclude each other
+    else:
+        assert match_plan.decode(raw) == match_wire._oxm_decode(raw, True, None)
+    assert outcome(oxm_decode, other) == outcome(match_wire._oxm_decode, other)
+
+
+def test_what_a_plan_is_good_for():
+    match_plan._plans.clear()
+    tables = [
+        encode_match(parse_match(f"tcp,nw_dst=10.0.0.0/8,tp_dst={port}"), 4) for port in (1, 2)
+    ]
+    raws = [raw[4 : int.from_bytes(raw[2:4], "big")] for raw in tables]
+    for _ in range(match_plan.LEARN_EVERY):
+        oxm_decode(raws[0])
+    assert match_plan.decode(raws[1]).get("tcp_dst") == (2, 0xFFFF)
+    udp = raws[1].replace(b"\x14\x01\x06", b"\x14\x01\x11")
+    assert udp != raws[1] and match_plan.decode(udp) is None
+    for number in range(200):
+        oxm_decode(tlv(header_of(2)[1], number) + tlv(header_of(12)[1], 0, 0))
+        oxm_decode(tlv(header_of(3)[1], number) + tlv(header_of(12)[1], 0, 0))
+    assert all(len(plans) <= match_plan.MAX_PLANS for plans in match_plan._plans.values())
