@@ -407,11 +407,11 @@ cdef class Xlate(XlateHeaders):
         return 0
 
     cdef int meter(self, uint32_t meter) except -1:
-        """Flows refer to meters that are there, and go with them."""
+        """Flows refer to meters that are there, and go with them.  As in Open vSwitch, changes of
+        the packet wait for an output."""
         number = self.bridge.meters.get(meter)
         if number is None:
             return self.report("warn", "nonexistent meter %d" % meter)
-        self.commit()
         self.out.meter(<uint32_t> number)
         return 0
 

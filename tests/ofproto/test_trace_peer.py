@@ -21,6 +21,7 @@ from ofproto.xbridge import XBundle, XPort, connect_patch
 pytestmark = peer_marks
 LOCAL = 0xFFFE
 PATCH = 20
+METERS = {1: 0, 2: 1, 3: 2}  # as the peer numbers them in its datapath
 # rules, flows
 CASES = {
     "normal": (
@@ -115,6 +116,15 @@ CASES = {
         ["in_port=1", "in_port=2"],
     ),
     "patch": (["in_port=1,actions=output:20,output:2"], ["in_port=1,tcp"]),
+    "meters": (
+        [
+            "udp,actions=meter:1,set_field:1->ip_dscp,goto_table:3",
+            "tcp,actions=meter:2,resubmit(,3),write_actions(output:2)",
+            "arp,actions=meter:2",
+            "table=3,actions=meter:3,output:1,output:3",
+        ],
+        ["in_port=1,udp", "in_port=1,tcp", "in_port=1,arp"],
+    ),
     "late resubmit": (
         [
             "in_port=1,actions=set_field:2->reg0,resubmit(,5)",
@@ -140,9 +150,16 @@ def ovs():
                 made.append(["add-port", bridge, name])
                 made.append(["set", "interface", name, f"ofport_request={number}", *what])
             peer.vsctl(*[word for command in made for word in ("--", *command)])
+            for number in METERS:
+                meter = f"meter={number},kbps,band=type=drop,rate=1"
+                peer.run("ovs-ofctl", "-OOpenFlow13", "add-meter", mgmt(peer, "br0"), meter)
             yield peer
         finally:
             peer.stop()
+
+
+def mgmt(peer, bridge):
+    return f"unix:{peer.directory}/{bridge}.mgmt"
 
 
 def ports():
@@ -166,6 +183,7 @@ def worlds(peer):
         made[bridge].bridge.bundle_set(XBundle(name), [port])
         patch += [port] if number == PATCH else []
     connect_patch(*patch)
+    made["br0"].bridge.meters.update(METERS)
     return made["br0"], made["br1"]
 
 
@@ -206,7 +224,7 @@ def test_trace(ovs, case):
     world, other = worlds(ovs)
     bridges = {"br0": rules, "br1": ["actions=normal"]}
     for name, lines in bridges.items():
-        socket = f"unix:{ovs.directory}/{name}.mgmt"
+        socket = mgmt(ovs, name)
         ovs.run("ovs-ofctl", "-O", "OpenFlow13", "del-flows", socket)
         for line in lines:
             ovs.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", socket, line)
