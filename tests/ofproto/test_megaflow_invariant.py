@@ -32,12 +32,14 @@ from xlate_world import (
 
 from datapath import flow, odp
 from datapath.execute import Recorder
+from ofproto.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.recirc import RecircTable
 from ofproto.xbridge import connect_patch
 from ofproto.xlate import translate
 
 MACS = ["00:00:00:00:00:01", "00:00:00:00:00:02", "01:80:c2:00:00:00", "ff:ff:ff:ff:ff:ff"]
 IPS = ["10.0.0.1", "10.0.0.2", "10.1.0.1", "192.168.3.4"]
+GROUPS = [1, 2, 3, 99]  # the last one is not there
 IP6S = ["fe80::1", "2001:db8::2"]
 VLAN_TCI, VLAN0_TPID = flow.MEMBERS["vlan0_tci"][0], flow.MEMBERS["vlan0_tpid"][0]
 ETH = flow.MEMBERS["eth_dst"][0]
@@ -153,8 +155,27 @@ def action(rng, table):
         lambda: act("Clone", actions=[action(rng, table) for _ in range(2)]),
         lambda: act("OutputReg", field=_field("reg1"), start=0, n_bits=16, max_len=0),
         lambda: resubmit(rng.choice([table, 1, 2]), rng.choice([None, 1, 2])),
+        lambda: act("Group", group=rng.choice(GROUPS)),
+        lambda: act("Group", group=rng.choice(GROUPS)),
     ]
     return rng.choice(choices)()
+
+
+def add_groups(rng, world):
+    """Of all types; they may lead to each other and in circles."""
+    for number in GROUPS[:-1]:
+        kind = rng.choice([GROUP_ALL, GROUP_SELECT, GROUP_SELECT, GROUP_FAST_FAILOVER])
+        buckets = []
+        for _ in range(rng.randrange(1, 4)):
+            steps = [action(rng, 0) for _ in range(rng.randrange(1, 4))]
+            bucket = Bucket(weight=rng.choice([0, 1, 1, 3, 2000]), actions=steps)
+            if kind != GROUP_ALL and rng.random() < 0.5:
+                bucket.watch_port = rng.choice([1, 2, 9])
+            if kind != GROUP_ALL and rng.random() < 0.3:
+                bucket.watch_group = rng.choice(GROUPS)
+            buckets.append(bucket)
+        world.group(number, kind, buckets)
+    world.ports[1].up = rng.random() < 0.5
 
 
 def _field(name):
@@ -198,6 +219,7 @@ def random_world(rng):
                 table,
                 instructions(rng, table),
             )
+    add_groups(rng, world)
     for vlan in (0, 5, 10):
         bundle = rng.choice(list(world.bundles.values()))
         world.bridge.mac.add(vlan, bytes.fromhex("000000000002"), bundle, 0)
@@ -231,12 +253,19 @@ def test_wildcarded_bits_do_not_matter(seed):
         raw = bytes(packet(rng))
         for key, result in passes(world, raw, rng.choice(in_ports), recirc):
             for _ in range(8):
-                changed = mixed(key, key_of(packet(rng), rng.choice(in_ports)), result.mask)
+                other = with_hash(key_of(packet(rng), rng.choice(in_ports)), rng)
+                changed = mixed(key, other, result.mask)
                 if changed is None or changed == key:
                     continue
                 again = translate(world.bridge, changed, recirc=recirc)
                 assert odp.format_actions(again.actions) == odp.format_actions(result.actions)
                 assert again.error == result.error
+
+
+def with_hash(key, rng):
+    """The key of a packet that the datapath has hashed."""
+    offset, size = flow.MEMBERS["dp_hash"]
+    return key[:offset] + rng.randbytes(size) + key[offset + size :]
 
 
 def passes(world, raw, in_port, recirc):

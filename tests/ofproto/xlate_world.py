@@ -6,6 +6,7 @@ from ofproto.compile import compile_actions
 from ofproto.fields import BY_NAME
 from ofproto.match import Match
 from ofproto.xbridge import Generation, XBridge, XBundle, XPort
+from ofproto.xgroup import XBucket, XGroup
 
 NORMAL, FLOOD, ALL, IN_PORT, CONTROLLER = 0xFFFA, 0xFFFB, 0xFFFC, 0xFFF8, 0xFFFD
 ODP_BASE = 10  # datapath port = OpenFlow port + this
@@ -76,6 +77,13 @@ class World:
         self.bridge.bundle_set(bundle, [port])
         self.ports[number], self.bundles[number] = port, bundle
         return port
+
+    def group(self, number, kind, buckets):
+        """Put a group of messages.Buckets into the bridge."""
+        made = [XBucket(each, compile_actions(each.actions), i) for i, each in enumerate(buckets)]
+        self.bridge.groups[number] = group = XGroup(number, kind, made)
+        self.bridge.touch()
+        return group
 
     def rule(self, actions, matching=None, priority=0x8000, table=0, instructions=(), **more):
         made = Rule(
