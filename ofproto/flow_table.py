@@ -61,6 +61,8 @@ class FlowTables:
         self.xbridge = xbridge
         self.meters = MeterTable(xbridge)
         self.removed = removed
+        self._n_unused = -1
+        self._used: list[tuple[int, Any]] = []
         # Called with rules before they are changed in place, when somebody wants to know.
         self.changing: Callable[[list[Rule]], None] | None = None
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
@@ -74,12 +76,17 @@ class FlowTables:
         return sum(len(table) for _, table in self.tables())
 
     def tables(self) -> list[tuple[int, Any]]:
-        """(number, Classifier) of tables that were ever used."""
-        return [
-            (number, table)
-            for number, table in enumerate(self.xbridge.tables)
-            if table is not None and number < N_TABLES
-        ]
+        """(number, Classifier) of tables that were ever used; not to be changed."""
+        tables = self.xbridge.tables
+        unused = tables.count(None)
+        if unused != self._n_unused:  # tables come when they are used first, and stay
+            self._n_unused = unused
+            self._used = [
+                (number, table)
+                for number, table in enumerate(tables)
+                if table is not None and number < N_TABLES
+            ]
+        return self._used
 
     def rules(self) -> Iterator[Rule]:
         """All of them, by table."""
