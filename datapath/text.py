@@ -10,6 +10,7 @@ from datapath import flow, odp
 
 DATAPATH = "netdev@pyvs"
 TCP_FLAGS = "FSRP.UEC"
+METER_FLAGS = ("kbps", "pktps", "burst", "stats")  # from bit 0 on
 
 PortNames = Mapping[int, str] | None  # by number
 
@@ -154,6 +155,16 @@ def format_counts(counts: Mapping[str, int]) -> list[str]:
 def format_drops(stats: dict) -> str:
     """Every reason for which packets were discarded, with its count."""
     return "".join(f"{line}\n" for line in format_counts(stats["drops"]))
+
+
+def format_meter(info) -> str:
+    """A MeterInfo: what it is, what came, and a line for each band with what it dropped."""
+    flags = "".join(f" {name}" for bit, name in enumerate(METER_FLAGS) if info.flags >> bit & 1)
+    text = f"meter {info.meter} ({info.owner}):{flags} packets:{info.packets} bytes:{info.bytes}\n"
+    for number, (rate, burst) in enumerate(info.bands):
+        packets, n_bytes = info.dropped[number]
+        text += f"  {number}: drop rate={rate} burst={burst} packets:{packets} bytes:{n_bytes}\n"
+    return text
 
 
 def format_workers(stats: dict) -> str:

@@ -42,6 +42,7 @@ usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
   del-flow [DP] FLOW|UFID    delete FLOW from DP
   del-flows [DP] [FILE]      delete all or specified flows from DP
   drops [DP]                 discarded packets by reason, in all and by port
+  dump-meters [DP]           display meters in DP, and what they dropped
   stats [DP]                 counters of each worker
   normalize-actions [DP] ACTIONS  print ACTIONS as the datapath has them
 Each IFACE on add-if may be followed by comma-separated options:
@@ -417,6 +418,17 @@ def drops(run, _words):
             run.print("".join(f"  {line}\n" for line in text.format_counts(port.drops)))
 
 
+def dump_meters(run, _words):
+    """dump-meters: by number."""
+    from datapath import text
+
+    meters = run.dpif.meter_dump()
+    if run.wants_json():
+        run.print_json([info._asdict() for info in meters])
+        return
+    run.print("".join(text.format_meter(info) for info in meters))
+
+
 def stats(run, _words):
     """stats: of each worker."""
     from datapath import text
@@ -517,6 +529,7 @@ COMMANDS = {
     "add-if": (add_if, 1, None, True),
     "del-if": (del_if, 1, None, True),
     "drops": (drops, 0, 0, False),
+    "dump-meters": (dump_meters, 0, 0, False),
     "stats": (stats, 0, 0, False),
     "normalize-actions": (normalize_actions, 1, 1, False),
     **{name: (unsupported(name), 0, None, False) for name in UNSUPPORTED},

@@ -1,5 +1,6 @@
 """pyvs-dpctl against a datapath process with dummy ports."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from datapath.dpif import Dpif
 
 ROOT = Path(__file__).resolve().parents[2]
 ARP = "in_port(1),eth_type(0x0806)"
@@ -198,3 +201,21 @@ def test_unsupported_says_so(dpctl, name):
 def test_help_and_version(dpctl):
     assert "dump-flows" in dpctl("--help")
     assert dpctl("--version").startswith("pyvs-dpctl (Open vSwitch compatible) ")
+
+
+def test_meters(dpctl, rundir):
+    assert dpctl("dump-meters") == ""
+    with contextlib.closing(Dpif(rundir / "datapath.sock")) as dpif:
+        dpif.meter_set(3, 2 | 8, [(1, 5), (2, 0)], "br0:7")
+        try:
+            assert dpctl("dump-meters") == (
+                "meter 3 (br0:7): pktps stats packets:0 bytes:0\n"
+                "  0: drop rate=1 burst=5 packets:0 bytes:0\n"
+                "  1: drop rate=2 burst=2 packets:0 bytes:0\n"
+            )
+            [found] = json.loads(dpctl("-f", "json", "dump-meters"))
+            assert (found["owner"], found["bands"]) == ("br0:7", [[1, 5], [2, 2]])
+        finally:
+            dpif.meter_del(3)
+    dpctl("add-flow", ARP, "meter(9),2")
+    assert dpctl("dump-flows").endswith("actions:meter(9),2\n")
