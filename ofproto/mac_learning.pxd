@@ -8,11 +8,13 @@ cdef class MacEntry:
     cdef readonly object bundle         # XBundle
     cdef readonly int64_t expires       # ms
     cdef readonly int64_t moved         # ms, when it was learned on this bundle
-    cdef MacEntry newer, older          # by last use
+    cdef readonly bint static           # given by a user: it stays where it is
+    cdef MacEntry newer, older          # by last use; static ones are not in this list
 
 
 cdef class MacLearning:
     cdef readonly dict entries
+    cdef readonly dict statics          # those of them that are static, as they were added
     cdef MacEntry oldest, newest
     cdef readonly int64_t aging         # ms
     cdef readonly uint32_t max_entries
@@ -25,6 +27,8 @@ cdef class MacLearning:
     cdef void touch_newest(self, MacEntry e)
     cdef void unlink(self, MacEntry e)
     cdef drop(self, MacEntry e)
+    cdef take_out(self, MacEntry e)
+    cdef evict(self)
     cdef notify(self, object key, bint moved)
     cdef watch(self, uint64_t key, watcher)
     cdef unwatch(self, uint64_t key, watcher)

@@ -6,6 +6,7 @@ class MacEntry:
     key: int  # VLAN << 48 | MAC
     bundle: Any
     expires: int
+    static: bool
     @property
     def vlan(self) -> int: ...
     @property
@@ -15,6 +16,7 @@ class MacLearning:
     aging: int  # ms
     max_entries: int
     entries: dict[int, MacEntry]
+    statics: dict[int, MacEntry]
     total_learned: int
     total_expired: int
     total_evicted: int
@@ -28,11 +30,17 @@ class MacLearning:
     def next_expiry(self) -> int | None: ...
     def flush(self) -> None: ...
     def flush_bundle(self, bundle: Any) -> None: ...
-    def rows(self, now: int) -> list[tuple[str, int, str, int]]:
-        """For fdb/show: (bundle name, vlan, "aa:bb:…", age in s), least recently used first."""
+    def rows(self, now: int) -> list[tuple[str, int, str, int | None]]:
+        """For fdb/show: (bundle name, vlan, "aa:bb:…", age in s or None of a static one), static
+        ones first, then the least recently used one."""
 
     def add(self, vlan: int, mac: bytes, bundle: Any, now: int) -> bool:
         """Learns an address as if it had been heard just now; True when that is new."""
 
+    def add_static(self, vlan: int, mac: bytes, bundle: Any, now: int) -> MacEntry | None:
+        """Puts an address on a bundle for good; the entry it replaces, None where that said it."""
+
+    def remove_static(self, vlan: int, mac: bytes) -> bool: ...
+    def clear_statistics(self) -> None: ...
     def find(self, vlan: int, mac: bytes) -> MacEntry | None: ...
     def __len__(self) -> int: ...

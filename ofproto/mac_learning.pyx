@@ -2,6 +2,8 @@
 
 Flows that depend on an entry watch its key, whether the entry is there or not; when it comes,
 moves or goes, only these are checked again.
+
+Static entries, which a user adds, do not age, move or make room for others.
 """
 
 cdef enum:
@@ -28,6 +30,7 @@ cdef class MacEntry:
 cdef class MacLearning:
     def __cinit__(self):
         self.entries = {}
+        self.statics = {}
         self.watchers = {}
         self.changed = []
         self.flood_vlans = set()
@@ -47,12 +50,15 @@ cdef class MacLearning:
         cdef MacEntry e = self.entries.get(key)
         if e is None:
             if len(self.entries) >= self.max_entries:
-                self.total_evicted += 1
-                self.drop(self.oldest)
+                if self.oldest is None:
+                    return False        # all of them are static
+                self.evict()
             e = MacEntry()
             e.key = key
             self.entries[key] = e
             self.total_learned += 1
+        elif e.static:
+            return False
         else:
             self.unlink(e)
         e.expires = now + self.aging
@@ -115,9 +121,20 @@ cdef class MacLearning:
         e.older = e.newer = None
 
     cdef drop(self, MacEntry e):
-        self.unlink(e)
-        del self.entries[e.key]
+        self.take_out(e)
         self.notify(e.key, False)
+
+    cdef take_out(self, MacEntry e):
+        if e.static:
+            del self.statics[e.key]
+        else:
+            self.unlink(e)
+        del self.entries[e.key]
+
+    cdef evict(self):
+        """Takes out the least recently used one, a static one only where there is no other."""
+        self.total_evicted += 1
+        self.drop(self.oldest if self.oldest is not None else next(iter(self.statics.values())))
 
     cdef notify(self, object key, bint moved):
         found = self.watchers.get(key)
@@ -141,15 +158,14 @@ cdef class MacLearning:
         """Limit of the table's size; the least recently used go first."""
         self.max_entries = max(MIN_ENTRIES, min(n, MAX_ENTRIES))
         while len(self.entries) > self.max_entries:
-            self.total_evicted += 1
-            self.drop(self.oldest)
+            self.evict()
 
     def set_flood_vlans(self, vlans):
         """VLANs in which nothing is learned, so that everything floods."""
         cdef MacEntry e
         self.flood_vlans = set(vlans)
         for e in list(self.entries.values()):
-            if e.vlan in self.flood_vlans:
+            if e.vlan in self.flood_vlans and not e.static:
                 self.drop(e)
 
     def run(self, int64_t now):
@@ -163,12 +179,12 @@ cdef class MacLearning:
         return None if self.oldest is None else self.oldest.expires
 
     def flush(self):
-        """Forgets everything."""
+        """Forgets everything that was learned."""
         while self.oldest is not None:
             self.drop(self.oldest)
 
     def flush_bundle(self, bundle):
-        """Forgets what was learned on a bundle."""
+        """Forgets all of a bundle, which goes: static entries, too."""
         cdef MacEntry e
         for e in list(self.entries.values()):
             if e.bundle is bundle:
@@ -178,14 +194,49 @@ cdef class MacLearning:
         """Learns an address as if it had been heard just now."""
         return self.learn(vlan << 48 | int.from_bytes(mac, "big"), bundle, now)
 
+    def add_static(self, uint64_t vlan, bytes mac, bundle, int64_t now):
+        """Puts an address on a bundle for good.  Returns the entry that it takes the place of, if
+        that said something else, or None."""
+        cdef uint64_t key = vlan << 48 | <uint64_t> int.from_bytes(mac, "big")
+        cdef MacEntry old = self.entries.get(key)
+        cdef MacEntry e
+        if old is not None:
+            if old.static and old.bundle is bundle:
+                return None
+            self.take_out(old)
+        elif len(self.entries) >= self.max_entries:
+            self.evict()
+        e = MacEntry()
+        e.key = key
+        e.bundle = bundle
+        e.moved = now
+        e.static = True
+        self.entries[key] = self.statics[key] = e
+        self.notify(key, old is not None and old.bundle is not bundle)
+        return old
+
+    def remove_static(self, uint64_t vlan, bytes mac):
+        """Takes out a static entry; False where there is none."""
+        e = self.statics.get(vlan << 48 | int.from_bytes(mac, "big"))
+        if e is None:
+            return False
+        self.drop(e)
+        return True
+
+    def clear_statistics(self):
+        """All totals from 0 on."""
+        self.total_learned = self.total_expired = self.total_evicted = self.total_moved = 0
+
     def find(self, uint64_t vlan, bytes mac):
         """The entry, or None."""
         return self.entries.get(vlan << 48 | int.from_bytes(mac, "big"))
 
     def rows(self, int64_t now):
-        """(bundle name, VLAN, MAC text, age in s), least recently used first."""
+        """(bundle name, VLAN, MAC text, age in s), the age of static entries being None; these
+        come first, then the least recently used one."""
         cdef MacEntry e = self.oldest
-        rows = []
+        rows = [(found.bundle.name, found.vlan, found.mac.hex(":"), None)
+                for found in self.statics.values()]
         while e is not None:
             age = (self.aging - (e.expires - now)) // 1000
             rows.append((e.bundle.name, e.vlan, e.mac.hex(":"), age))

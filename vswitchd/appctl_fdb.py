@@ -26,18 +26,30 @@ def _vlan(text: str) -> int:
 def _mac(text: str) -> bytes:
     mac = parse_mac(text)
     if mac is None:
-        raise CommandError(f"{text}: invalid MAC address")
+        raise CommandError("bad MAC address")
     return bytes.fromhex(mac.replace(":", ""))
+
+
+def _bundle(switch: "Switch", bridge: str, name: str) -> Any:
+    """The bundle of a port or one of its interfaces."""
+    for bundle in switch.bridges[bridge].ofproto.xbridge.bundles:
+        if name == bundle.name or any(name == port.name for port in bundle.ports):
+            return bundle
+    raise CommandError(f"{bridge} has no port {name}")
+
+
+def _number(switch: "Switch", bridge: str, bundle: str) -> str:
+    number = switch.bridges[bridge].bundles.port(bundle)
+    return "LOCAL" if number == LOCAL else "?" if number is None else str(number)
 
 
 def show(switch: "Switch", args: list[str]) -> str:
     table = _table(switch, args[0])
-    bridge = switch.bridges[args[0]]
     lines = [" port  VLAN  MAC                Age"]
     for bundle, vlan, mac, age in table.rows(clock.msec()):
-        number = bridge.bundles.port(bundle)
-        port = "LOCAL" if number == LOCAL else "?" if number is None else str(number)
-        lines.append(f"{port:>5}  {vlan:4d}  {mac}  {age:3d}")
+        port = _number(switch, args[0], bundle)
+        shown = "static" if age is None else f"{age:3d}"
+        lines.append(f"{port:>5}  {vlan:4d}  {mac}  {shown}")
     return "\n".join(lines) + "\n"
 
 
@@ -46,7 +58,7 @@ def stats_show(switch: "Switch", args: list[str]) -> str:
     return (
         f'Statistics for bridge "{args[0]}":\n'
         f"  Current/maximum MAC entries in the table: {len(table)}/{table.max_entries}\n"
-        f"  Current static MAC entries in the table : 0\n"
+        f"  Current static MAC entries in the table : {len(table.statics)}\n"
         f"  Total number of learned MAC entries     : {table.total_learned}\n"
         f"  Total number of expired MAC entries     : {table.total_expired}\n"
         f"  Total number of evicted MAC entries     : {table.total_evicted}\n"
@@ -61,9 +73,36 @@ def flush(switch: "Switch", args: list[str]) -> str:
     return "table successfully flushed\n"
 
 
+def stats_clear(switch: "Switch", args: list[str]) -> str:
+    for name in args or list(switch.bridges):
+        _table(switch, name).clear_statistics()
+    return "statistics successfully cleared\n"
+
+
+def add(switch: "Switch", args: list[str]) -> str:
+    name, port, vlan, mac = args
+    table = _table(switch, name)
+    bundle = _bundle(switch, name, port)
+    old = table.add_static(_vlan(vlan), _mac(mac), bundle, clock.msec())
+    if old is None:
+        return ""
+    kind = "static" if old.static else "dynamic"
+    where = _number(switch, name, old.bundle.name)
+    return f"Overriding already existing {kind} entry on {where}\n"
+
+
+def delete(switch: "Switch", args: list[str]) -> str:
+    if not _table(switch, args[0]).remove_static(_vlan(args[1]), _mac(args[2])):
+        raise CommandError("could not find static mac entry")
+    return ""
+
+
 # name, usage, least and most arguments, function
 COMMANDS = [
+    ("fdb/add", "BRIDGE PORT VLAN MAC", 4, 4, add),
+    ("fdb/del", "BRIDGE VLAN MAC", 3, 3, delete),
     ("fdb/flush", "[BRIDGE]", 0, 1, flush),
     ("fdb/show", "BRIDGE", 1, 1, show),
+    ("fdb/stats-clear", "[BRIDGE]", 0, 1, stats_clear),
     ("fdb/stats-show", "BRIDGE", 1, 1, stats_show),
 ]

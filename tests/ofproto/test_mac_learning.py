@@ -109,3 +109,58 @@ def test_rows_tell_the_age():
     assert table.rows(14_400) == [("p1", 7, "00:00:00:00:00:ab", 4)]
     assert table.find(7, mac(0xAB)).bundle is PORTS[1]
     assert table.find(8, mac(0xAB)) is None
+
+
+def test_static_entries():
+    table = MacLearning()
+    table.set_max_entries(10)
+    table.add(0, mac(1), PORTS[0], 0)
+    old = table.add_static(0, mac(1), PORTS[1], 0)
+    assert (old.bundle, old.static) == (PORTS[0], False)
+    assert table.add_static(0, mac(1), PORTS[1], 0) is None
+    assert not table.add(0, mac(1), PORTS[2], 5)
+    assert table.find(0, mac(1)).bundle is PORTS[1] and table.total_moved == 0
+    for number in range(2, 20):
+        table.add(0, mac(number), PORTS[0], number)
+    table.run(10**9)
+    table.flush()
+    assert names(table) == [(0, mac(1).hex(":"), "p1")]
+    for number in range(2, 13):  # one more than there is room for
+        table.add_static(0, mac(number), PORTS[0], 0)
+    assert len(table) == len(table.statics) == 10 and table.find(0, mac(2)) is None
+    assert not table.add(0, mac(50), PORTS[0], 0) and table.find(0, mac(50)) is None
+    assert not table.remove_static(0, mac(50)) and table.remove_static(0, mac(5))
+    assert table.add(0, mac(50), PORTS[0], 0)
+    table.clear_statistics()
+    assert table.total_learned == table.total_evicted == 0
+    table.flush_bundle(PORTS[0])
+    assert len(table) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("asrfb"), st.integers(0, 14), st.integers(0, 2))))
+def test_static_entries_among_others(steps):
+    """The table's parts agree with one another whatever happens."""
+    table = MacLearning()
+    table.set_max_entries(10)
+    static = {}
+    for now, (step, number, port) in enumerate(steps):
+        if step == "a":
+            table.add(0, mac(number), PORTS[port], now)
+        elif step == "s":
+            table.add_static(0, mac(number), PORTS[port], now)
+            if static.get(number) != port:
+                static.pop(number, None)
+            static[number] = port
+        elif step == "r":
+            assert table.remove_static(0, mac(number)) == (static.pop(number, None) is not None)
+        elif step == "f":
+            table.flush()
+        else:
+            table.flush_bundle(PORTS[port])
+            static = {n: p for n, p in static.items() if p != port}
+        if len(static) > 10:
+            del static[next(iter(static))]
+        shown = [(int(text[-2:], 16), name, age is None) for name, _, text, age in table.rows(now)]
+        assert [(n, f"p{p}", True) for n, p in static.items()] == shown[: len(static)]
+        assert not any(is_static for _, _, is_static in shown[len(static) :])
+        assert len({n for n, _, _ in shown}) == len(shown) == len(table) <= 10
