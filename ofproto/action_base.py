@@ -126,7 +126,7 @@ class CheckContext:
             return self.tags > 0
         if self.ethertype is not None and need.eth is not None:
             return self.ethertype in need.eth and need.proto is None
-        return self.match.holds(need)
+        return self.match.allows(need)
 
     def set_field(self, field: Field) -> None:
         """A field is written.  Raises OFError BAD_ARGUMENT where only ct() may do so."""

@@ -49,6 +49,7 @@ TCP_FLAG_BITS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "
                  "[800]")  # fmt: skip
 TUN_FLAG_BITS = ("oam",)
 IPV6_EXTHDR_BITS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
+FRAG_LATER = 2  # bit of nw_frag: not the first fragment
 # nw_frag and its mask, by name
 FRAG_NAMES = {
     "no": (0, 3),

@@ -52,6 +52,7 @@ def _f(name):
 _ETH_TYPE, _NW_PROTO = SLOTS[_f("eth_type")], SLOTS[_f("nw_proto")]
 _TCI, _CT_STATE = SLOTS[_f("vlan_tci")], SLOTS[_f("ct_state")]
 _IN_PORT = SLOTS[_f("in_port")]
+_FRAG_AT, _WITH_PORTS = SLOTS[_f("ip_frag")].start, (6, 17, 132)
 _TP_SRC, _TP_DST = SLOTS[_f("tcp_src")], SLOTS[_f("tcp_dst")]
 _DL_VLAN, _PACKET_TYPE = _f("dl_vlan"), _f("packet_type")
 _PCP_FIELDS = (_f("vlan_pcp"), _f("dl_vlan_pcp"))
@@ -182,6 +183,14 @@ class Match:
         return need.types is None or (
             self._exact(_TP_SRC) in need.types and self._exact(_TP_DST) <= 0
         )
+
+    def allows(self, need: Prerequisite | None) -> bool:
+        """Whether a field of this prerequisite may be matched, read or written: it holds, and is
+        not about ports where the match is on later fragments, which have none."""
+        if not self.holds(need):
+            return False
+        later = self.key[_FRAG_AT] & fields.FRAG_LATER
+        return not later or need is None or need.proto not in _WITH_PORTS
 
     def _bits(self, slot, bits):
         mask = int.from_bytes(self.mask[slot.start : slot.end], "big")

@@ -84,7 +84,7 @@ def _oxm_decode(data, strict, cookie):
         if place is None:
             decode(match, field, end - position > field.n_bytes, data, position)
             continue
-        if need is not None and not match.holds(need):
+        if need is not None and not match.allows(need):
             raise OFError("OFPBMC_BAD_PREREQ", field.name)
         start, stop, ones = place
         if mask[start:stop] != _ZEROS[stop - start]:
@@ -124,7 +124,7 @@ def _copy_masked(match, field, _has_mask, data, position):
         raise OFError("OFPBMC_BAD_WILDCARDS", field.name)
     if not number:
         return  # an all-zero mask says nothing
-    if not match.holds(field.prerequisite):
+    if not match.allows(field.prerequisite):
         raise OFError("OFPBMC_BAD_PREREQ", field.name)
     slot = SLOTS[field]
     if match.mask[slot.start : slot.end] != slot.wild:
@@ -149,7 +149,7 @@ def _decode_one(match, field, has_mask, data, position):
     value, care = oxm_value(field, has_mask, data, position)
     if care == 0:
         return  # an all-zero mask says nothing
-    if not match.holds(field.prerequisite):
+    if not match.allows(field.prerequisite):
         raise OFError("OFPBMC_BAD_PREREQ", field.name)
     if not match.is_wild(field):
         raise OFError("OFPBMC_DUP_FIELD", field.name)

@@ -250,6 +250,23 @@ def test_port_numbers():
     assert BY_NAME["in_port"].oxm(1, False) != BY_NAME["in_port_oxm"].oxm(4, False)
 
 
+@pytest.mark.parametrize(
+    "term",
+    ["tcp,tp_dst=80", "tcp6,tp_src=80", "udp,tp_dst=80", "sctp,tp_dst=80", "tcp,tcp_flags=2"],
+)
+def test_later_fragments_have_no_ports(term):
+    """As Open vSwitch 3.1 answers, for each whose mask says that it is a later one."""
+    protocol, field = term.split(",")
+    for kind, refused in (("later", True), ("first", False), ("yes", False), ("not_later", False)):
+        text = f"{protocol},ip_frag={kind},{field}"
+        raw = oxm_encode(parse_match(text), 1)
+        if refused:
+            assert error(raw) == "OFPBMC_BAD_PREREQ"
+        else:
+            assert oxm_decode(raw) == parse_match(text)
+    assert oxm_decode(oxm_encode(parse_match("icmp,ip_frag=later,icmp_type=8"), 1))
+
+
 # --- matches decoded by the plan of one before them
 
 
