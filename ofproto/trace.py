@@ -59,11 +59,11 @@ def trace_key(bridge, key, *, recirc=None, size=0, learn=False, now=0, names=Non
         )
     except LookupError as error:
         raise TraceError(str(error)) from None
-    return report(key, result, names)
+    return report(key, result, names, learn)
 
 
-def report(key, result, names=None):
-    """The whole text for a translated key."""
+def report(key, result, names=None, sent=False):
+    """The whole text for a translated key; `sent`: as if packets went to the controllers."""
     final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
     actions = odp.format_actions(result.actions, key)
@@ -73,7 +73,7 @@ def report(key, result, names=None):
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
         "Megaflow: " + format_megaflow(key, result.mask, names),
-        "Datapath actions: " + _TO_CONTROLLER.sub(_controller, actions),
+        "Datapath actions: " + _TO_CONTROLLER.sub(lambda found: _controller(found, sent), actions),
     ]
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
@@ -97,12 +97,12 @@ def _has_metadata(key):
     return written or any(_member(key, "metadata")) or any(key[registers : registers + 64])
 
 
-def _controller(found):
+def _controller(found, sent):
     """The data of a packet for the controllers (controller_data in xlate_base.pxd), readable."""
     state, controller, max_len, cookie, reason, _ = _DATA.unpack(bytes.fromhex(found[1]))
     cookie = f"{cookie:#x}" if cookie else "0"
     return (
-        f"userspace(pid=0,controller(reason={reason},dont_send=1,continuation=0,"
+        f"userspace(pid=0,controller(reason={reason},dont_send={int(not sent)},continuation=0,"
         f"recirc_id={state},rule_cookie={cookie},controller_id={controller},"
         f"max_len={max_len}))"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 from scapy.all import ARP, Ether
-from xlate_world import NORMAL, World, act, match, output, resubmit
+from xlate_world import CONTROLLER, NORMAL, World, act, match, output, resubmit
 
 from ofproto.trace import TraceError, render, trace_flow
 from ofproto.xbridge import connect_patch
@@ -130,3 +130,11 @@ def test_unknown_recirculation_id(world):
 
 def test_render_of_nothing():
     assert render([]) == []
+
+
+def test_only_a_generated_packet_goes_to_the_controllers():
+    world = World(1)
+    world.rule([output(CONTROLLER)])
+    for learn in (False, True):
+        text = trace_flow(world.bridge, "in_port=1,arp", learn=learn)
+        assert f"controller(reason=1,dont_send={int(not learn)}," in text
