@@ -18,8 +18,11 @@ from ofproto.errors import OFError
 from ofproto.flow_table import N_TABLES, check_table
 from ofproto.port import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, PC_PORT_DOWN
 from ofproto.rconn import ROLE_MASTER, ROLE_SLAVE
+from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ofproto")
+# What peers cause, and may cause as often as they like
+_refusals, _answers, _modes = (LimitedLog(vlog, 10, 10) for _ in range(3))
 
 # OFPC_*: the capabilities of the FEATURES reply, numbered as in 1.3.
 CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6
@@ -38,7 +41,7 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
         _dispatch(ofproto, peer, message, raw, now)
     except OFError as error:
-        vlog.info(f"{ofproto.name}<->{peer.name}: sending {error} error reply")
+        _refusals.info(f"{ofproto.name}<->{peer.name}: sending {error} error reply")
         peer.connection.send(messages.error(error, raw, peer.version))
 
 
@@ -85,7 +88,7 @@ def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     if peer.role != ROLE_SLAVE:
         mode = FRAG_MODES[request.flags & FRAG_MASK]
         if mode == "reasm":
-            vlog.warn(f"{ofproto.name}: reassembly of fragments is not supported")
+            _modes.warn(f"{ofproto.name}: reassembly of fragments is not supported")
         elif mode != ofproto.xbridge.frag_mode:
             ofproto.xbridge.frag_mode = mode
             ofproto.xbridge.touch()
@@ -99,7 +102,7 @@ def barrier(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:
-    vlog.info(f"{ofproto.name}<->{peer.name}: the peer answered {message.name}")
+    _answers.info(f"{ofproto.name}<->{peer.name}: the peer answered {message.name}")
 
 
 # --- flows and packets

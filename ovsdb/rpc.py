@@ -13,8 +13,10 @@ import ovs.vlog
 
 from ovsdb.framing import FramingError, JsonStream
 from pyvs import coverage
+from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("jsonrpc_server")
+_syntax, _slow = (LimitedLog(vlog, 5, 5) for _ in range(2))  # what clients cause
 
 # A peer that is behind by more than this, and does not read, is disconnected.
 MAX_BACKLOG = 64 * 1024 * 1024
@@ -72,7 +74,7 @@ class Peer:
 
     def protocol_error(self, details: str) -> None:
         """Tell the peer that it does not follow the protocol, and close."""
-        vlog.warn(f"{self.name}: {details}")
+        _syntax.warn(f"{self.name}: {details}")
         self.reply_error(None, {"error": "syntax error", "details": details})
         self.close(details)
 
@@ -88,7 +90,7 @@ class Peer:
         self.backlog += len(data)
         if self.backlog - self._excused > MAX_BACKLOG:
             OVERFLOWS.count += 1
-            vlog.warn(
+            _slow.warn(
                 f"{self.name}: client does not read, disconnecting it with"
                 f" {self.backlog} bytes of backlog"
             )

@@ -18,8 +18,10 @@ from ovsdb.service import Service
 from ovsdb.session import Session
 from ovsdb.tls_settings import TlsSettings
 from pyvs import coverage
+from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
+_accepting = LimitedLog(vlog, 5, 5)  # anybody may connect
 
 RECEIVE_SIZE = 256 * 1024
 # Messages of one client before the others have their turn.
@@ -286,7 +288,7 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                vlog.warn(f"{self.name}: accept: {error.strerror}")
+                _accepting.warn(f"{self.name}: accept: {error.strerror}")
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                     self._pause()
                 return
@@ -311,7 +313,7 @@ class Listener:
                 self.loop, sock, session, self.probe_interval, self.with_tls, True
             )
         except (OSError, ValueError) as error:
-            vlog.warn(f"{self.name}: {error}")
+            _accepting.warn(f"{self.name}: {error}")
             session.ended()
             sock.close()
             return None

@@ -13,6 +13,9 @@ from ovsdb.condition import Row
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop, vlog
 from ovsdb.tls_settings import TlsSettings
+from pyvs.log_limit import LimitedLog
+
+_handshakes = LimitedLog(vlog, 5, 5)  # anybody may connect
 
 VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -104,7 +107,7 @@ class TlsConnection(Connection):
         except ssl.SSLWantWriteError:
             self._set_mask(select.EPOLLOUT)
         except OSError as error:
-            vlog.warn(f"{self.name}: TLS handshake failed: {error}")
+            _handshakes.warn(f"{self.name}: TLS handshake failed: {error}")
             self.close(f"TLS handshake failed: {error}")
         else:
             self._established = True
