@@ -54,6 +54,11 @@ class JsonStream:
         if not buffer:
             return None
         if not self._tried:
+            if buffer[-1] == 0x7D and buffer.find(b"}{") < 0:  # one message, most often
+                message = _loads(buffer)
+                if message is not None:
+                    buffer.clear()
+                    return message
             self._tried = True
             message = self._guess()
             if message is not None:

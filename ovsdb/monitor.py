@@ -312,6 +312,8 @@ class Fanout:
         self.monitors.pop(monitor, None)
 
     def _committed(self, _database: Database, changes: Changes, txn_id: str) -> None:
+        if not self.monitors:
+            return
         encoded: dict[Any, bytes | None] = {}
         for monitor, send in list(self.monitors.items()):
             if monitor.key in encoded:

@@ -8,7 +8,7 @@ import errno
 import os
 import select
 import socket
-import time
+from time import monotonic
 from typing import Any
 
 import ovs.vlog
@@ -27,6 +27,7 @@ RECEIVE_SIZE = 256 * 1024
 # Messages of one client before the others have their turn.
 MESSAGES_PER_TURN = 50
 BUFFERS_PER_WRITE = 256
+EVENTS_PER_ROUND = 256
 SCAN_MSEC = 1000
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WAKEUPS = coverage.counter("poll_wakeup")
@@ -35,7 +36,7 @@ ACCEPTED = coverage.counter("pstream_open")
 
 def msec() -> float:
     """Monotonic milliseconds."""
-    return time.monotonic() * 1000
+    return monotonic() * 1000
 
 
 class Connection:
@@ -208,15 +209,15 @@ class Loop:
 
     def run(self, wait_ms: float | None) -> None:
         """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
-        for fd, events in self.epoll.poll(self._timeout(wait_ms)):
+        for fd, events in self.epoll.poll(self._timeout(wait_ms), EVENTS_PER_ROUND):
             if not WAKEUPS.count & 0xFF:
                 coverage.tick()
             WAKEUPS.count += 1
-            self.now = msec()
+            self.now = monotonic() * 1000
             handler = self.handlers.get(fd)  # None: closed in this round
             if handler is not None:
                 handler(events)
-        self.now = msec()
+        self.now = monotonic() * 1000
         if self.busy:
             self._serve_busy()
         self.service.run(self.now)

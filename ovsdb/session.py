@@ -105,7 +105,10 @@ class Session(Peer):
         return {}
 
     def transact(self, params: list, id_json: Any, now: float) -> Any:
-        database = self._database(params, "transact")
+        name = params[0] if params else None
+        database = self.service.databases.get(name) if type(name) is str else None
+        if database is None or not database.ready:
+            database = self._database(params, "transact")  # says what is wrong
         if database.relay is not None and self._goes_on(database.relay, params[1:]):
             database.relay.forward(params[1:], self._forwarded(id_json))
             return LATER
