@@ -173,7 +173,7 @@ CAUSES = {
         )
     },
 }
-# With real interfaces: test_veth.py.  no_memory: nowhere.
+# With real interfaces: test_veth.py and test_drops.py.
 ELSEWHERE = {"rx_invalid_packet", "rx_oversize", "tx_error", "port_down", "mtu_exceeded"}
 ELSEWHERE |= {"rx_queue_full", "no_memory"}
 
