@@ -36,7 +36,9 @@ Connections:
   --private-key=FILE, --certificate=FILE, --ca-cert=FILE
                           for ssl and pssl; FILE may be db:DB,TABLE,COLUMN
   --bootstrap-ca-cert=FILE
-                          the same as --ca-cert: the file must be there already
+                          like --ca-cert; if there is no such file, the peer of the first
+                          ssl connection says who its CA is (not that of a pssl one)
+  --peer-ca-cert=FILE     certificates to send to peers besides our own
   --ssl-protocols=PROTOCOLS, --ssl-ciphers=CIPHERS
   --run=COMMAND           run COMMAND in a shell, and exit when it ends
 
@@ -65,6 +67,7 @@ TLS_OPTIONS = {
     "certificate": "certificate",
     "ca-cert": "ca_cert",
     "bootstrap-ca-cert": "ca_cert",
+    "peer-ca-cert": "peer_ca_cert",
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }
@@ -72,7 +75,6 @@ OPTIONS.update(dict.fromkeys(TLS_OPTIONS, daemon.REQUIRED))
 # Options of ovsdb-server that pyvs knows but does not have.
 UNSUPPORTED = dict.fromkeys(
     (
-        "peer-ca-cert",
         "user",
         "syslog-target",
     ),
@@ -195,6 +197,7 @@ def _main(argv: list[str] | None) -> int:
         for option, attribute in TLS_OPTIONS.items():
             if option in options:
                 setattr(program.loop.tls, attribute, daemon.last(options, option))
+        program.loop.tls.bootstrap = "bootstrap-ca-cert" in options
         for remote in options.get("remote", []):
             program.remotes.add(str(remote))
         _set_replication(program.replication, options)

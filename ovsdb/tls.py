@@ -4,6 +4,7 @@ Peers identify themselves with certificates of one CA; the common name of a clie
 name for RBAC.  `ssl` is slow to import, so only who uses TLS imports this module.
 """
 
+import os
 import select
 import socket
 import ssl
@@ -13,6 +14,7 @@ from ovsdb.condition import Row
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop, vlog
 from ovsdb.tls_settings import TlsSettings
+from pyvs import tls
 from pyvs.log_limit import LimitedLog
 
 _handshakes = LimitedLog(vlog, 5, 5)  # anybody may connect
@@ -27,7 +29,11 @@ CHUNK = 64 * 1024  # bytes given to OpenSSL, or asked for, at once
 
 
 def new_context(loop: Loop, settings: TlsSettings, server_side: bool) -> ssl.SSLContext:
-    """A context with the files as they are now; ValueError, OSError."""
+    """A context with the files as they are now; ValueError, OSError.
+
+    While there is no certificate of the CA, and it may be taken from a peer, the context of a
+    client verifies nothing: see TlsConnection.
+    """
     files = {
         name: _resolve(loop, getattr(settings, name))
         for name in ("private_key", "certificate", "ca_cert")
@@ -43,12 +49,20 @@ def new_context(loop: Loop, settings: TlsSettings, server_side: bool) -> ssl.SSL
         _set_protocols(context, settings.protocols)
     if settings.ciphers:
         context.set_ciphers(settings.ciphers)
-    context.load_cert_chain(files["certificate"], files["private_key"])
-    if files["ca_cert"] == "none":
+    tls.load_identity(context, files["certificate"], files["private_key"], settings.peer_ca_cert)
+    if files["ca_cert"] == "none" or (not server_side and to_bootstrap(loop, settings)):
         context.verify_mode = ssl.CERT_NONE
     else:
         context.load_verify_locations(files["ca_cert"])
     return context
+
+
+def to_bootstrap(loop: Loop, settings: TlsSettings) -> str | None:
+    """The file that the CA's certificate is yet to be saved in."""
+    if not settings.bootstrap:
+        return None
+    path = _resolve(loop, settings.ca_cert)
+    return path if path != "none" and not os.path.exists(path) else None
 
 
 def _set_protocols(context: ssl.SSLContext, text: str) -> None:
@@ -90,6 +104,7 @@ class TlsConnection(Connection):
         wrapped = context.wrap_socket(sock, server_side=server_side, do_handshake_on_connect=False)
         super().__init__(loop, wrapped, session, probe)
         self._established = False
+        self._bootstrap = None if server_side else to_bootstrap(loop, loop.tls)
         if not server_side:
             self._handshake()
 
@@ -110,11 +125,25 @@ class TlsConnection(Connection):
             _handshakes.warn(f"{self.name}: TLS handshake failed: {error}")
             self.close(f"TLS handshake failed: {error}")
         else:
+            if self._bootstrap:
+                self._take_ca(self._bootstrap)
+                return
             self._established = True
             self.session.client_id = _common_name(self._tls.getpeercert())
             self._set_mask(select.EPOLLIN)
             self.loop.dirty.add(self)
             super()._receive()
+
+    def _take_ca(self, path: str) -> None:
+        """Save the CA's certificate, and end this connection, which nobody has verified."""
+        try:
+            tls.bootstrap(self._tls, path)
+        except tls.BootstrapError as error:
+            vlog.err(f"{self.name}: could not bootstrap the CA certificate: {error}")
+            self.close(f"could not bootstrap the CA certificate: {error}")
+        else:
+            vlog.info(f"{self.name}: bootstrapped the CA certificate to {path}")
+            self.close(f"bootstrapped the CA certificate to {path}")
 
     @property
     def _tls(self) -> Any:

@@ -1,5 +1,6 @@
 """The command line of a daemon: options as getopt_long(3) takes them, and where they lead."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,13 @@ COMMON_OPTIONS = {
 SHORT_OPTIONS = {"h": "help", "V": "version", "v": "verbose"}
 
 # For the daemons that speak TLS: merge into `extra`, then call use_ssl().
-SSL_OPTIONS = {"private-key": REQUIRED, "certificate": REQUIRED, "ca-cert": REQUIRED}
+SSL_OPTIONS = {
+    "private-key": REQUIRED,
+    "certificate": REQUIRED,
+    "ca-cert": REQUIRED,
+    "bootstrap-ca-cert": REQUIRED,
+    "peer-ca-cert": REQUIRED,
+}
 SSL_LETTERS = {"p": "private-key", "c": "certificate", "C": "ca-cert"}
 
 COMMON_USAGE = """
@@ -163,12 +170,20 @@ def parse(
 
 def use_ssl(options: Options) -> None:
     """Hand the files of SSL_OPTIONS to the `ovs` library's active TLS connections."""
+    if not any(name in options for name in SSL_OPTIONS):
+        return
+    from pyvs import tls_stream  # `ssl` is slow to import
+
     stream = ovs.stream.Stream
     for name, setter in (
         ("private-key", stream.ssl_set_private_key_file),
         ("certificate", stream.ssl_set_certificate_file),
         ("ca-cert", stream.ssl_set_ca_cert_file),
+        ("bootstrap-ca-cert", stream.ssl_set_ca_cert_file),
     ):
         value = last(options, name)
         if value:
-            setter(value)
+            setter(os.path.abspath(value))
+    tls_stream.TlsStream.may_bootstrap = "bootstrap-ca-cert" in options
+    tls_stream.TlsStream.peer_ca_cert = last(options, "peer-ca-cert")
+    tls_stream.install()

@@ -40,6 +40,7 @@ OPTIONS = (
     ("certificate", "c", True),
     ("ca-cert", "C", True),
     ("bootstrap-ca-cert", "", True),
+    ("peer-ca-cert", "", True),
     ("ssl-protocols", "", True),
     ("ssl-ciphers", "", True),
     ("verbose", "v", "optional"),
@@ -54,6 +55,7 @@ _TLS = {
     "certificate": "certificate",
     "ca-cert": "ca_cert",
     "bootstrap-ca-cert": "ca_cert",
+    "peer-ca-cert": "peer_ca_cert",
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }

@@ -37,6 +37,7 @@ OPTIONS = (
     ("certificate", "c", True),
     ("ca-cert", "C", True),
     ("bootstrap-ca-cert", "", True),
+    ("peer-ca-cert", "", True),
     ("ssl-protocols", "", True),
     ("ssl-ciphers", "", True),
     ("help", "h", False),

@@ -14,6 +14,7 @@ _TLS = {
     "private-key": "private_key",
     "certificate": "certificate",
     "ca-cert": "ca_cert",
+    "peer-ca-cert": "peer_ca_cert",
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }

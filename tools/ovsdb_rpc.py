@@ -36,10 +36,18 @@ class RpcError(Exception):
 class Tls:
     """What `ssl:` and `pssl:` need: file names, or None."""
 
-    __slots__ = ("bootstrap", "ca_cert", "certificate", "ciphers", "private_key", "protocols")
+    __slots__ = (
+        "bootstrap",
+        "ca_cert",
+        "certificate",
+        "ciphers",
+        "peer_ca_cert",
+        "private_key",
+        "protocols",
+    )
 
     def __init__(self):
-        self.private_key = self.certificate = self.ca_cert = None
+        self.private_key = self.certificate = self.ca_cert = self.peer_ca_cert = None
         self.bootstrap = False
         self.protocols = self.ciphers = None
 

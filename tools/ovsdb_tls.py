@@ -3,6 +3,8 @@
 import os
 import ssl
 
+from pyvs import tls as tls_files
+
 from .ovsdb_rpc import ConnectError
 
 _VERSIONS = {
@@ -34,13 +36,10 @@ def _bootstrap(sock, path):
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with context.wrap_socket(sock) as wrapped:
-        chain = getattr(wrapped, "get_unverified_chain", None)
-        certificates = chain() if chain else [wrapped.getpeercert(binary_form=True)]
-    if not certificates or certificates[-1] is None:
-        raise ConnectError(path, "server sent no certificate to bootstrap from")
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(fd, "w") as file:
-        file.write(ssl.DER_cert_to_PEM_cert(certificates[-1]))
+        try:
+            tls_files.bootstrap(wrapped, path)
+        except tls_files.BootstrapError as error:
+            raise ConnectError(path, f"could not bootstrap the CA certificate: {error}") from None
 
 
 def wrap(sock, remote, tls, server_side):
@@ -56,7 +55,7 @@ def wrap(sock, remote, tls, server_side):
 
             sock = socket.create_connection(address[:2])
         context = _context(tls, server_side)
-        context.load_cert_chain(tls.certificate, tls.private_key)
+        tls_files.load_identity(context, tls.certificate, tls.private_key, tls.peer_ca_cert)
         if tls.ca_cert == "none":
             context.verify_mode = ssl.CERT_NONE
         else:

@@ -199,12 +199,12 @@ _ACTIONS = {
     "syslog-method": _unsupported("syslog-method"),
     "syslog-target": _unsupported("syslog-target"),
     "bootstrap-ca-cert": _bootstrap,
-    "peer-ca-cert": _unsupported("peer-ca-cert"),
 }
 _TLS_OPTIONS = {
     "private-key": "private_key",
     "certificate": "certificate",
     "ca-cert": "ca_cert",
+    "peer-ca-cert": "peer_ca_cert",
     "ssl-protocols": "protocols",
     "ssl-ciphers": "ciphers",
 }

@@ -88,7 +88,8 @@ Options:
   --log-file[=FILE]           tell a file
   -v, --verbose               print the messages to and from the server
   -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE
-  --bootstrap-ca-cert=FILE    for ssl: servers
+  --bootstrap-ca-cert=FILE  --peer-ca-cert=FILE
+                              for ssl: servers
   -h, --help  -V, --version
 """
 

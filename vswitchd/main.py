@@ -5,7 +5,7 @@ from typing import Any
 
 import ovs.vlog
 
-from pyvs import daemon, rundir
+from pyvs import daemon, privileges, rundir
 from vswitchd import appctl, columns, report
 from vswitchd.links import Links
 from vswitchd.process import DatapathProcess
@@ -21,6 +21,13 @@ where DATABASE is a connection method of the database server
 (default: unix:{rundir}/db.sock)
 
 It starts a datapath process if none runs in the run directory.
+
+  --private-key=FILE, --certificate=FILE, --ca-cert=FILE
+                          for ssl: databases and controllers
+  --bootstrap-ca-cert=FILE
+                          like --ca-cert; if there is no such file, the peer of the first
+                          ssl: connection says who its CA is
+  --peer-ca-cert=FILE     certificates to send to peers besides our own
 """
 
 # Options of ovs-vswitchd without a meaning here: taken, so that scripts work.
@@ -60,7 +67,7 @@ def run(argv: list[str] | None) -> int:
     from ofproto.backer import Backer
     from ofproto.ofproto import Ofproto
 
-    daemon.start()
+    daemon.start(privileges.NETWORK)
     ending = appctl.Ending()
     appctl.register_exit(ending)
     control = daemon.unixctl_server(PROGRAM)

@@ -1,0 +1,81 @@
+"""The `ovs` library's ssl: streams, with --bootstrap-ca-cert and --peer-ca-cert."""
+
+import errno
+import os
+import socket
+import ssl
+
+import ovs.socket_util
+import ovs.stream
+import ovs.vlog
+
+from pyvs import tls
+
+vlog = ovs.vlog.Vlog("stream_ssl")
+
+
+class TlsStream(ovs.stream.SSLStream):
+    """While there is no certificate of the CA and `may_bootstrap`, the first peer's is saved:
+    that connection ends with EPROTO, and the next one is verified."""
+
+    may_bootstrap = False
+    peer_ca_cert: str | None = None
+
+    @staticmethod
+    def _open(suffix: str, dscp: int) -> tuple:
+        """(0, socket) or (errno, None)."""
+        address = ovs.socket_util.inet_parse_active(suffix, 0, raises=False)
+        family, sock = ovs.socket_util.inet_create_socket_active(socket.SOCK_STREAM, address)
+        if sock is None:
+            return family, sock
+        try:
+            wrapped = _context().wrap_socket(sock, do_handshake_on_connect=False)
+        except OSError as error:
+            vlog.err(f"ssl:{suffix}: {error}")
+            sock.close()
+            return errno.EPROTO, None
+        error = ovs.socket_util.inet_connect_active(wrapped, address, family, dscp)
+        if error in (0, errno.EAGAIN, errno.EINPROGRESS):
+            wrapped.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return error, wrapped
+
+    def connect(self) -> int:
+        result = super().connect()
+        if result == 0 and self.socket.context.verify_mode == ssl.CERT_NONE:
+            self._take_ca()
+            return errno.EPROTO
+        return result
+
+    def _take_ca(self) -> None:
+        path = ovs.stream.Stream._SSL_ca_cert_file
+        if os.path.exists(path):
+            return
+        try:
+            tls.bootstrap(self.socket, path)
+        except tls.BootstrapError as error:
+            vlog.err(f"{self.name}: could not bootstrap the CA certificate: {error}")
+        else:
+            vlog.info(f"{self.name}: bootstrapped the CA certificate to {path}")
+
+
+def _context() -> ssl.SSLContext:
+    """As the files are now.  Raises OSError."""
+    stream = ovs.stream.Stream
+    files = (stream._SSL_private_key_file, stream._SSL_certificate_file, stream._SSL_ca_cert_file)
+    if not all(files):
+        raise OSError("TLS needs --private-key, --certificate and --ca-cert")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # certificates name switches, not hosts
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    key, certificate, ca_cert = files
+    tls.load_identity(context, certificate, key, TlsStream.peer_ca_cert)
+    if TlsStream.may_bootstrap and not os.path.exists(ca_cert):
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(ca_cert)
+    return context
+
+
+def install() -> None:
+    """For all ssl: streams of this process."""
+    ovs.stream.Stream.register_method("ssl", TlsStream)
