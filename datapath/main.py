@@ -13,7 +13,7 @@ import ovs.vlog
 from datapath import report
 from datapath.engine import Engine
 from datapath.server import Server
-from pyvs import daemon, rundir
+from pyvs import daemon, privileges, rundir
 
 vlog = ovs.vlog.Vlog("datapath")
 
@@ -73,7 +73,7 @@ def run(argv: list[str] | None) -> int:
     if args:
         daemon.fatal("no arguments accepted; use --help for usage")
     workers = n_workers(daemon.last(options, "workers"))
-    daemon.start()
+    daemon.start(privileges.NETWORK)
     raise_file_limit()
     engine = Engine(workers)
     try:

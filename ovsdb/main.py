@@ -74,10 +74,7 @@ TLS_OPTIONS = {
 OPTIONS.update(dict.fromkeys(TLS_OPTIONS, daemon.REQUIRED))
 # Options of ovsdb-server that pyvs knows but does not have.
 UNSUPPORTED = dict.fromkeys(
-    (
-        "user",
-        "syslog-target",
-    ),
+    ("syslog-target",),
     daemon.REQUIRED,
 )
 

@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import ovs.unixctl.server
 import ovs.vlog
 
-from pyvs import control, coverage, logs, rundir, supervise
+from pyvs import control, coverage, logs, privileges, rundir, supervise
 from pyvs import options as command_line
 from pyvs.control import CommandError, command, exit_now, exiting
 from pyvs.options import (
@@ -105,32 +105,64 @@ def parse(
     return _State.options, args
 
 
-def start() -> None:
+def start(capabilities: frozenset[int] = frozenset()) -> None:
     """Become the daemon that the parsed options ask for.
 
-    Makes the run directory, starts logging, sets umask 077 (sockets and files are for their
-    owner), forks for --detach and --monitor and writes the pid file.  Returns in the daemon
-    process only.  A pid file of a dead process is replaced; that of a live one ends this
-    process with a message and status 1.  Paths given relative must be made absolute before
-    ready(), which changes to '/'.
+    Makes the run directory, starts logging, becomes --user with these `capabilities` of
+    pyvs.privileges, sets umask 077 (sockets and files are for their owner), forks for --detach
+    and --monitor and writes the pid file.  Returns in the daemon process only.  A pid file of a
+    dead process is replaced; that of a live one ends this process with a message and status 1.
+    Paths given relative must be made absolute before ready(), which changes to '/'.
     """
     options = _State.options
-    try:
-        os.makedirs(rundir.rundir(), mode=0o755, exist_ok=True)
-    except OSError as error:
-        fatal(f"{rundir.rundir()}: cannot create the run directory: {error.strerror}")
+    user = _user(last(options, "user"))
+    _make_run_directory(user)
     os.umask(0o077)
     try:
-        logs.start(options, _State.program)
+        log_file = logs.start(options, _State.program)
     except ValueError as error:
         fatal(str(error))
     except OSError as error:
         fatal(f"failed to open {error.filename} for logging: {error.strerror}")
+    if user:
+        _become(user, capabilities, log_file)
     _State.started = True
     _State.is_ready = False
     supervise.start("detach" in options, "monitor" in options)
     if "pidfile" in options:
         supervise.make_pidfile(last(options, "pidfile"), "overwrite-pidfile" in options)
+
+
+def _user(text: str | None) -> privileges.User | None:
+    if text is None:
+        return None
+    if os.geteuid() != 0:
+        fatal("--user option requires root privileges")
+    try:
+        return privileges.parse(text)
+    except ValueError as error:
+        fatal(str(error))
+
+
+def _make_run_directory(user: privileges.User | None) -> None:
+    """If it is there, whose it is is somebody else's affair."""
+    path = rundir.rundir()
+    try:
+        is_new = not os.path.isdir(path)
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        if user and is_new:
+            os.chown(path, user.uid, user.gid)
+    except OSError as error:
+        fatal(f"{path}: cannot create the run directory: {error.strerror}")
+
+
+def _become(user: privileges.User, capabilities: frozenset[int], log_file: str | None) -> None:
+    try:
+        if log_file:
+            os.chown(log_file, user.uid, user.gid)
+        privileges.become(user, capabilities)
+    except OSError as error:
+        fatal(f"could not become user {user.name}: {error.strerror}")
 
 
 def ready() -> None:

@@ -175,10 +175,10 @@ def _set_syslog(method: str | None) -> None:
         raise ValueError(f"syslog method {method} is not supported")
 
 
-def start(options: Options, program: str) -> None:
+def start(options: Options, program: str) -> str | None:
     """Set levels from -v, open the log file.  No Vlog may be made after this.
 
-    Raises ValueError, OSError (of the log file).
+    Returns the name of the log file, if there is one.  Raises ValueError, OSError (of that file).
     """
     ovs.vlog.Vlog._build_message = _build_message
     _set_syslog(last(options, "syslog-method"))
@@ -201,3 +201,4 @@ def start(options: Options, program: str) -> None:
         os.makedirs(os.path.dirname(log_file), exist_ok=True)
         open(log_file, "a").close()
     ovs.vlog.Vlog.init(log_file)
+    return log_file

@@ -19,6 +19,7 @@ COMMON_OPTIONS = {
     "no-chdir": NONE,
     "pidfile": OPTIONAL,
     "overwrite-pidfile": NONE,
+    "user": REQUIRED,
     "monitor": NONE,
     "no-self-confinement": NONE,
     "log-file": OPTIONAL,
@@ -48,6 +49,7 @@ Daemon options:
   --no-chdir              do not chdir to '/'
   --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
   --overwrite-pidfile     with --pidfile, start even if already running
+  --user=USER[:GROUP]     become this user; only root may ask for it
   --rundir=DIR            run directory (default: {rundir})
 
 Logging options:

@@ -66,6 +66,10 @@ class DatapathProcess:
             return
         self._next_start = now + RESTART_MS
         vlog.info(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
-        self._child = subprocess.Popen(
-            command(self._log), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        words = command(self._log)
+        try:
+            self._child = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        except OSError as error:
+            vlog.err(f"starting {words[0]} failed ({error.strerror})")
