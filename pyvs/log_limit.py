@@ -10,6 +10,17 @@ from pyvs import clock
 
 MINUTE = 60_000  # ms
 
+# Modules without limits: what vlog/disable-rate-limit was told.
+_unlimited: set[str] = set()
+
+
+def set_limited(modules: set[str], limited: bool) -> None:
+    """Whether the messages of these modules have limits; they do in the beginning."""
+    if limited:
+        _unlimited.difference_update(modules)
+    else:
+        _unlimited.update(modules)
+
 
 class LimitedLog:
     """The warn, info and other methods of an ovs Vlog, `per_minute` messages on average and
@@ -40,7 +51,7 @@ class LimitedLog:
         if not getattr(self._vlog, f"{level}_is_enabled")():
             return
         now = clock.msec()
-        if not self._take(now):
+        if self._vlog.name not in _unlimited and not self._take(now):
             if not self._dropped:
                 self._first = now
             self._last = now

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import ovs.util
 import ovs.vlog
 
-from pyvs import control, rundir
+from pyvs import control, log_limit, rundir
 from pyvs.control import CommandError
 from pyvs.options import Options, last
 
@@ -136,12 +136,12 @@ def _vlog_set(args: list[str]) -> None:
         raise CommandError(str(error)) from error
 
 
-def _no_rate_limit(_args: list[str]) -> None:
-    """Messages are never suppressed."""
-
-
-def _rate_limit(_args: list[str]) -> None:
-    raise CommandError("messages have no rate limits here")
+def _set_rate_limit(args: list[str], limited: bool) -> None:
+    """Of these modules, or of all."""
+    known = set(ovs.vlog.Vlog._Vlog__mfl)
+    if not known.issuperset(args):
+        raise CommandError("unknown module")
+    log_limit.set_limited(set(args) or known, limited)
 
 
 def _vlog_list(_args: list[str]) -> str:
@@ -186,8 +186,9 @@ def start(options: Options, program: str) -> str | None:
         set_verbosity(spec or "any:any:dbg")
     # Before the library's own are registered.
     control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
-    control.command("vlog/disable-rate-limit", "[MODULE]...", 0, sys.maxsize, _no_rate_limit)
-    control.command("vlog/enable-rate-limit", "[MODULE]...", 0, sys.maxsize, _rate_limit)
+    for word, limited in (("enable", True), ("disable", False)):
+        function = functools.partial(_set_rate_limit, limited=limited)
+        control.command(f"vlog/{word}-rate-limit", "[MODULE]...", 0, sys.maxsize, function)
     control.command("vlog/list", "", 0, 0, _vlog_list)
     control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
     for name in DESTINATIONS:

@@ -116,4 +116,6 @@ def test_small_ones(server):
     assert server.control(command, "20000") == ""
     assert "integer value expected" in server.control(command, "x")
     assert "not supported" in server.control("ovsdb-server/perf-counters-show")
-    assert server.control("vlog/disable-rate-limit") == ""
+    for word in ("disable", "enable"):
+        assert server.control(f"vlog/{word}-rate-limit") == ""
+        assert "unknown module" in server.control(f"vlog/{word}-rate-limit", "nope", check=False)

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyvs import clock
-from pyvs.log_limit import LimitedLog
+from pyvs.log_limit import LimitedLog, set_limited
 
 
 class Log:
+    name = "module"
+
     def __init__(self, enabled=True):
         self.lines = []
         self.enabled = enabled
@@ -80,3 +82,18 @@ def test_never_more_than_the_rate_and_nothing_uncounted(gaps, per_minute, burst)
     dropped = sum(int(line.split()[1]) for line in log.lines if line != "x")
     assert shown + dropped == len(gaps) + 1
     assert shown <= burst + math.floor(at[0] * per_minute / 60_000)
+
+
+def test_modules_without_limits(now):
+    log = Log()
+    limited = LimitedLog(log, 1, 1)
+    set_limited({"module"}, False)
+    try:
+        for _ in range(3):
+            limited.warn("a")
+        assert log.lines == ["a"] * 3
+    finally:
+        set_limited({"module"}, True)
+    for _ in range(3):
+        limited.warn("b")
+    assert log.lines == ["a", "a", "a", "b"]
