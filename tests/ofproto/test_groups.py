@@ -227,6 +227,34 @@ def until_flows(world, *outputs):
     world.until(lambda: flows_of(world) == wanted, f"flows {wanted}")
 
 
+def test_a_bucket_with_an_i_tag_leaves_the_others_alone(world, client):
+    """What a bucket puts in front of the frame or takes off is not there for the next one."""
+    client.do(
+        group(
+            "group_id=1,type=all,bucket=output:2,push_pbb:0x88e7,set_field:5->pbb_isid,"
+            "bucket=set_field:1->ip_dscp,output:3,bucket=pop_pbb,dec_ttl,output:2"
+        ),
+        group("group_id=2,type=all,bucket=pop_pbb,output:2,bucket=push_pbb:0x88e7,output:2"),
+        flow("in_port=1 actions=set_field:00:00:00:00:00:09->eth_src,group:1,output:3"),
+        flow("in_port=3,dl_type=0x88e7 actions=push_pbb:0x88e7,group:2,output:1"),
+    )
+    (packet,) = connections(1)
+    changed = packet[:6] + bytes.fromhex("000000000009") + packet[12:]
+    marked, older = Ether(changed), Ether(changed)
+    marked[IP].tos = 4
+    older[IP].ttl = 63
+    del marked[IP].chksum, older[IP].chksum
+
+    def tagged(frame):
+        return frame[:12] + b"\x88\xe7\0\0\0\5" + frame[:12] + frame[12:]
+
+    world.send(1, packet)
+    world.expect({2: [tagged(changed), bytes(older)], 3: [bytes(marked), changed]})
+    once = tagged(changed)
+    world.send(3, once)
+    world.expect({2: [once, tagged(tagged(once))], 1: [tagged(once)]})
+
+
 def test_packet_out(world, client):
     client.do(
         group("group_id=1,type=all,bucket=output:2"),
