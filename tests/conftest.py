@@ -1,8 +1,20 @@
 """Fixtures for tests with real daemons."""
 
+from pathlib import Path
+
 import pytest
 
 from tests import daemons
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_sessionstart(session):
+    """Python that is compiled in place hides what was changed in its source since."""
+    for compiled in ROOT.glob("*/*.so"):
+        source = compiled.with_name(compiled.name.split(".")[0] + ".py")
+        if source.exists() and source.stat().st_mtime > compiled.stat().st_mtime:
+            pytest.exit(f"{source.relative_to(ROOT)} is newer than what was built: make build", 2)
 
 
 @pytest.hookimpl(hookwrapper=True)
