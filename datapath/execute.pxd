@@ -3,6 +3,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from datapath.flow cimport flow_key
+from datapath.meter cimport meter_verdict
 from datapath.packet cimport packet
 
 cdef enum:
@@ -18,8 +19,10 @@ ctypedef void (*userspace_fn)(void *owner, packet *p, const flow_key *key, uint3
 # looks it up and calls execute_actions with the same executor.
 ctypedef void (*recirculate_fn)(void *owner, packet *p, flow_key *key) noexcept nogil
 ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DROP_*
-# Whether a packet of `size` bytes passes a meter; a drop is counted by execute_actions.
-ctypedef bint (*meter_fn)(void *owner, uint32_t meter, uint32_t size) noexcept nogil
+# What a meter says of a packet, or of the packets that a frame will be segmented into.  A drop is
+# counted by execute_actions.
+ctypedef meter_verdict (*meter_fn)(void *owner, uint32_t meter, uint32_t n_packets,
+                                   uint32_t n_bytes) noexcept nogil
 
 cdef struct executor:
     void *owner

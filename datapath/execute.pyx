@@ -13,8 +13,9 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from datapath.drops cimport *
 from datapath.execute cimport *
 from datapath.flow cimport *
-from datapath.meter cimport Meters
+from datapath.meter cimport METER_DROP, METER_PASS, Meters, meter_verdict, meter_weigh
 from datapath.odp cimport *
+from datapath.offload cimport count_segments, segment
 from datapath.packet cimport *
 from datapath.rewrite cimport (
     changes_parsing, is_writable, packet_pop_mpls, packet_pop_pbb, packet_push_mpls,
@@ -75,8 +76,9 @@ cdef inline void _refresh(course *c) noexcept nogil:
 
 # ---- Copies ----
 
-cdef bint _copy(course *c, course *copy, packet *p, flow_key *key) noexcept nogil:
-    """A second packet in the buffer of this depth; false, and counted, where that fails."""
+cdef bint _take_buffer(course *c, packet *p) noexcept nogil:
+    """Gives `p` the buffer of this depth, with room for the packet; false, and counted, where
+    that fails."""
     cdef executor *x = c.x
     cdef uint32_t size = PACKET_HEADROOM + c.p.size + 64
     if x.scratch_size[x.depth] < size:
@@ -89,6 +91,13 @@ cdef bint _copy(course *c, course *copy, packet *p, flow_key *key) noexcept nogi
             return False
     p.base = x.scratch[x.depth]
     p.capacity = x.scratch_size[x.depth]
+    return True
+
+
+cdef bint _copy(course *c, course *copy, packet *p, flow_key *key) noexcept nogil:
+    """A second packet in the buffer of this depth; false, and counted, where that fails."""
+    if not _take_buffer(c, p):
+        return False
     packet_copy(p, c.p, PACKET_HEADROOM)
     memcpy(key, c.key, KEY_SIZE)
     copy[0] = c[0]
@@ -243,6 +252,67 @@ cdef void _pop_pbb(course *c) noexcept nogil:
     _refresh(c)     # an output asks by l2_5 whether the kernel understands the frame
 
 
+# ---- Meters ----
+
+# What is to be done for each segment of a frame that does not pass a meter whole.
+cdef struct split:
+    course *c
+    uint32_t meter
+    const uint8_t *rest         # the actions behind the meter
+    uint32_t length
+
+
+cdef bint _meter(course *c, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
+    """Whether the packet goes on; if not it was dropped, or the rest was done for its segments."""
+    cdef uint32_t n_bytes
+    cdef uint32_t n_packets
+    cdef meter_verdict verdict
+    if c.x.meter == NULL:
+        return True
+    n_packets = count_segments(c.p, &n_bytes)
+    verdict = c.x.meter(c.x.owner, meter, n_packets, n_bytes)
+    if verdict == METER_PASS:
+        return True
+    if verdict == METER_DROP:
+        _drop(c, DROP_METER)
+    else:
+        _split(c, meter, rest, length)
+    return False
+
+
+cdef void _split(course *c, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
+    cdef split s
+    cdef packet p
+    if c.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(c, DROP_RECIRC_TOO_DEEP)
+        return
+    if not _take_buffer(c, &p):
+        return
+    s.c = c
+    s.meter = meter
+    s.rest = rest
+    s.length = length
+    c.x.depth += 1
+    if segment(c.p, &p, _one_segment, &s) < 0:
+        _drop(c, DROP_BAD_OFFLOAD)
+    c.x.depth -= 1
+
+
+cdef void _one_segment(void *owner, packet *p) noexcept nogil:
+    cdef split *s = <split *> owner
+    cdef course inner = s.c[0]
+    cdef flow_key key
+    memcpy(&key, s.c.key, KEY_SIZE)
+    inner.p = p
+    inner.key = &key
+    inner.stale = True          # the offsets, of another packet
+    if s.c.x.meter(s.c.x.owner, s.meter, 1, p.size) == METER_PASS:
+        _run(&inner, s.rest, s.length, True)
+    else:
+        _drop(&inner, DROP_METER)
+    s.c.accounted = s.c.accounted or inner.accounted
+
+
 # ---- The list ----
 
 cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
@@ -303,9 +373,6 @@ cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length
         _userspace(c, payload, length)
     elif kind == ACT_TRUNC:
         c.max_len = number
-    elif kind == ACT_METER:
-        if c.x.meter != NULL and not c.x.meter(c.x.owner, number, c.p.size):
-            return -1 - DROP_METER
     elif kind == ACT_DROP:
         return 1
     else:
@@ -326,6 +393,13 @@ cdef void _run(course *c, const uint8_t *at, uint32_t length, bint last) noexcep
             return
         size = min(<uint32_t> (a.length + 3) & ~<uint32_t> 3, length)
         ends = size == length
+        if a.type == ACT_METER and a.length == sizeof(attr) + 4:
+            if not _meter(c, (<const uint32_t *> (at + sizeof(attr)))[0], at + size,
+                          length - size):
+                return
+            at += size
+            length -= size
+            continue
         result = _step(c, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
         if result:
             _drop(c, DROP_ACTION if result == 1 else -1 - result)
@@ -433,9 +507,11 @@ cdef void _note_recirculate(void *owner, packet *p, flow_key *key) noexcept nogi
         _again(<Recorder> owner, p, key)
 
 
-cdef bint _weigh(void *owner, uint32_t meter, uint32_t size) noexcept nogil:
+cdef meter_verdict _weigh(void *owner, uint32_t meter, uint32_t n_packets,
+                          uint32_t n_bytes) noexcept nogil:
     with gil:
-        return (<Recorder> owner).meters.passes(meter, size, (<Recorder> owner).now)
+        recorder = <Recorder> owner
+        return meter_weigh(recorder.meters.table, meter, n_packets, n_bytes, recorder.now)
 
 
 cdef void _note_drop(void *owner, uint32_t reason) noexcept nogil:

@@ -34,8 +34,15 @@ cdef struct meter:
     uint64_t n_bytes
     meter_band bands[MAX_BANDS]
 
-# Whether a packet may pass; one by a meter that is not there may.  now: ns of CLOCK_MONOTONIC.
-cdef bint meter_passes(meter **table, uint32_t id, uint32_t size, uint64_t now) noexcept nogil
+cdef enum meter_verdict:
+    METER_PASS
+    METER_DROP
+    METER_SPLIT                 # of several packets not all may pass: ask for each by itself
+
+# What becomes of a packet, or of several in one frame, of n_bytes in all; by a meter that is not
+# there everything passes.  SPLIT has counted nothing.  now: ns of CLOCK_MONOTONIC.
+cdef meter_verdict meter_weigh(meter **table, uint32_t id, uint32_t n_packets, uint32_t n_bytes,
+                               uint64_t now) noexcept nogil
 
 cdef class Meters:
     cdef meter **table          # MAX_METERS pointers

@@ -33,3 +33,6 @@ class Meters:
 
     def passes(self, id: int, size: int, now: int) -> bool:
         """Whether a packet of `size` bytes passes at `now` (ns); for tests."""
+
+    def weigh(self, id: int, n_packets: int, n_bytes: int, now: int) -> int:
+        """0: they pass, 1: they are dropped, 2: to be asked for one by one; for tests."""

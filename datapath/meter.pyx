@@ -1,8 +1,11 @@
 """Meters of the datapath: token buckets that packets with a METER action have to pass.
 
 A packet is weighed against every band.  Those that have enough tokens give them; of the others
-the one with the highest rate drops the packet (OpenFlow 1.3.5 5.7.1), and counts it.  A packet is
-a frame as it came: one that is left to be segmented counts once, with all its bytes.
+the one with the highest rate drops the packet (OpenFlow 1.3.5 5.7.1), and counts it.
+
+A frame that is left to be segmented is as many packets as it will be on the wire: else a rate of
+packets would mean little, and no TCP could live with a burst smaller than such frames.  It passes
+whole where all of them may.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -51,7 +54,15 @@ cdef inline void fill(meter *m, uint64_t now) noexcept nogil:
         band.tokens = min(full, band.tokens + min(passed, band.fill_time) * band.rate)
 
 
-cdef inline meter_band *weigh(meter *m, uint64_t cost) noexcept nogil:
+cdef inline bint affords(const meter *m, uint64_t cost) noexcept nogil:
+    cdef uint32_t i
+    for i in range(m.n_bands):
+        if m.bands[i].tokens < cost:
+            return False
+    return True
+
+
+cdef inline meter_band *take(meter *m, uint64_t cost) noexcept nogil:
     """The band that drops a packet; NULL: it passes."""
     cdef meter_band *found = NULL
     cdef meter_band *band
@@ -65,24 +76,37 @@ cdef inline meter_band *weigh(meter *m, uint64_t cost) noexcept nogil:
     return found
 
 
-cdef bint meter_passes(meter **table, uint32_t id, uint32_t size, uint64_t now) noexcept nogil:
+cdef meter_verdict meter_weigh(meter **table, uint32_t id, uint32_t n_packets, uint32_t n_bytes,
+                               uint64_t now) noexcept nogil:
     cdef meter *m
-    cdef meter_band *band
+    cdef meter_verdict verdict
     if table == NULL or id >= MAX_METERS:
-        return True
+        return METER_PASS
     m = <meter *> load64(&table[id])
     if m == NULL:
-        return True
+        return METER_PASS
     take_lock(m)
-    m.n_packets += 1
-    m.n_bytes += size
-    fill(m, now)
-    band = weigh(m, TOKENS if m.flags & METER_PKTPS else size * TOKENS_PER_BYTE)
-    if band != NULL:
-        band.n_packets += 1
-        band.n_bytes += size
+    verdict = decide(m, n_packets, n_bytes, now)
     store32(&m.lock, 0)
-    return band == NULL
+    return verdict
+
+
+cdef inline meter_verdict decide(meter *m, uint32_t n_packets, uint32_t n_bytes,
+                                 uint64_t now) noexcept nogil:
+    cdef uint64_t cost = (n_packets * TOKENS if m.flags & METER_PKTPS
+                          else n_bytes * TOKENS_PER_BYTE)
+    cdef meter_band *band
+    fill(m, now)
+    if n_packets > 1 and not affords(m, cost):
+        return METER_SPLIT
+    m.n_packets += n_packets
+    m.n_bytes += n_bytes
+    band = take(m, cost)
+    if band == NULL:
+        return METER_PASS
+    band.n_packets += n_packets
+    band.n_bytes += n_bytes
+    return METER_DROP
 
 
 # --- as the control thread has them
@@ -198,4 +222,8 @@ cdef class Meters:
 
     def passes(self, uint32_t id, uint32_t size, uint64_t now):
         """What a packet of `size` bytes at `now` meets; for tests."""
-        return bool(meter_passes(self.table, id, size, now))
+        return meter_weigh(self.table, id, 1, size, now) == METER_PASS
+
+    def weigh(self, uint32_t id, uint32_t n_packets, uint32_t n_bytes, uint64_t now):
+        """What meter_weigh() says of several packets; for tests."""
+        return <int> meter_weigh(self.table, id, n_packets, n_bytes, now)

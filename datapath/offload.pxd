@@ -17,6 +17,10 @@ cdef bint complete_checksum(packet *p) noexcept nogil
 # DROP_BAD_OFFLOAD).
 cdef int segment(packet *p, packet *scratch, segment_fn emit, void *owner) noexcept nogil
 
+# How many frames segment() makes of this one, and their bytes in all.  1, and its size, of a frame
+# that is none or that contradicts itself.
+cdef uint32_t count_segments(const packet *p, uint32_t *n_bytes) noexcept nogil
+
 # One's complement sums, RFC 1071.  `sum` accumulates big-endian 16-bit words.
 cdef uint64_t csum_add(uint64_t sum, const uint8_t *at, uint32_t n) noexcept nogil
 cdef uint16_t csum_finish(uint64_t sum) noexcept nogil     # folded and inverted, host order

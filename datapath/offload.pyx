@@ -242,6 +242,17 @@ cdef void _finish_l4(uint8_t *frame, const layout *l, uint32_t size, uint32_t in
     put16(l4 + field, 0xffff if folded == 0 and l.udp else folded)
 
 
+cdef uint32_t count_segments(const packet *p, uint32_t *n_bytes) noexcept nogil:
+    cdef layout l
+    cdef uint32_t n
+    n_bytes[0] = p.size
+    if p.vnet.gso_type == GSO_NONE or not _find_layout(p, &l) or l.end == l.payload:
+        return 1
+    n = (l.end - l.payload + l.size - 1) // l.size
+    n_bytes[0] = l.end + (n - 1) * l.payload
+    return n
+
+
 cdef int segment(packet *p, packet *scratch, segment_fn emit, void *owner) noexcept nogil:
     cdef layout l
     cdef uint32_t at, chunk, index = 0

@@ -24,7 +24,7 @@ from datapath.megaflow cimport (
     megaflow_count, megaflow_expand, megaflow_find, megaflow_flush, megaflow_insert,
     megaflow_next, megaflow_remove, megaflow_table_destroy, megaflow_table_init,
 )
-from datapath.meter cimport meter_passes
+from datapath.meter cimport meter_verdict, meter_weigh
 from datapath.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, VNET_SIZE
 from datapath.odp cimport ACT_OUTPUT, MAX_ACTIONS, attr, check_run
 from datapath.offload cimport complete_checksum, segment
@@ -155,9 +155,10 @@ cdef void dropped(void *owner, uint32_t reason) noexcept nogil:
     (<worker *> owner).side.drops[reason] += 1
 
 
-cdef bint weigh(void *owner, uint32_t meter, uint32_t size) noexcept nogil:
+cdef meter_verdict weigh(void *owner, uint32_t meter, uint32_t n_packets,
+                         uint32_t n_bytes) noexcept nogil:
     cdef worker *w = <worker *> owner
-    return meter_passes(w.meters, meter, size, time_of(w))
+    return meter_weigh(w.meters, meter, n_packets, n_bytes, time_of(w))
 
 
 # --- up

@@ -7,10 +7,12 @@ import pytest
 from dp_process import Process, frame
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_frames import frames
 
 from datapath import meter, odp
 from datapath.dpif import DpifError
 from datapath.execute import Recorder
+from datapath.offload import segments
 
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
 SECOND = 10**9
@@ -145,6 +147,80 @@ def test_a_nested_meter_drops_what_is_nested():
         [("output", 2), ("output", 1)],
         [("output", 2), ("drop", "meter_exceeded")],
     ]
+
+
+# --- frames that are left to be segmented
+
+TCP4 = frames()["tcp4"]
+VNET = {
+    "flags": 1, "gso_type": 1, "hdr_len": 54, "gso_size": 0, "csum_start": 34, "csum_offset": 16,
+}  # fmt: skip
+
+
+def gso(n_bytes, mss):
+    """(frame, virtio-net header) of TCP data as a kernel with TSO gives it."""
+    head = bytearray(TCP4[:54])
+    head[16:18] = (40 + n_bytes).to_bytes(2, "big")
+    head[46] = 0x50  # no options
+    return bytes(head) + bytes(i & 0xFF for i in range(n_bytes)), {**VNET, "gso_size": mss}
+
+
+@given(
+    flags=st.sampled_from((KBPS, PKTPS)),
+    bands=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 30)), min_size=1, max_size=3),
+    packets=st.lists(
+        st.tuples(st.integers(1, 9000), st.integers(500, 1460), st.integers(0, SECOND)),
+        max_size=8,
+    ),
+)
+def test_segments_are_packets(flags, bands, packets):
+    """A frame passes whole where all of its segments may, else those that may."""
+    recorder, twin = Recorder(), Twin(flags, bands, 0)
+    recorder.meters.set(3, flags, bands, "", 0)
+    for n_bytes, mss, passed in packets:
+        recorder.now += passed
+        whole, vnet = gso(n_bytes, mss)
+        parts = segments(whole, vnet)
+        may = [twin.passes(len(part), recorder.now) for part, _ in parts]
+        events = recorder.run(whole, odp.parse_actions("meter(3),2"), vnet=vnet)
+        if all(may):
+            assert [event[2] for event in events] == [whole] and events[0][3] == vnet
+        else:
+            wanted = [
+                ("output", 2, *part) if good else ("drop", "meter_exceeded")
+                for part, good in zip(parts, may, strict=True)
+            ]
+            assert events == wanted
+    got = recorder.meters.get(3)
+    assert [got["packets"], got["bytes"], got["dropped"]] == [*twin.came, twin.dropped]
+
+
+def test_segments_get_what_follows():
+    """Changes, clones and recirculation, as for a frame of their own; the whole one goes on where
+    the meter is nested."""
+    whole, vnet = gso(3000, 1000)
+    parts = segments(whole, vnet)
+    tag = b"\x81\x00\x00\x05"
+
+    def outputs(actions, burst=2):
+        recorder = Recorder()
+        recorder.meters.set(3, PKTPS, [(1, burst)], "", 0)
+        events = recorder.run(whole, odp.parse_actions(actions), vnet=vnet)
+        return [event[1:3] if event[0] == "output" else event[0] for event in events]
+
+    tagged = [part[:12] + tag + part[12:] for part, _ in parts]
+    assert outputs("meter(3),clone(push_vlan(vid=5,pcp=0),1),2") == [
+        *((1, tagged[0]), (2, parts[0][0]), (1, tagged[1]), (2, parts[1][0])),
+        "drop",
+    ]
+    assert outputs("sample(sample=100.0%,actions(meter(3),push_vlan(vid=5,pcp=0),1)),2") == [
+        *((1, tagged[0]), (1, tagged[1]), "drop"),
+        (2, whole),
+    ]
+    assert outputs("push_vlan(vid=5,pcp=0),meter(3),1")[:2] == [(1, tagged[0]), (1, tagged[1])]
+    assert outputs("meter(3),2", burst=3) == [(2, whole)]
+    deep = "meter(3),recirc(0x1)"
+    assert outputs(deep) == ["recirculate", "recirculate", "drop"]
 
 
 def test_text():
