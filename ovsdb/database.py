@@ -7,16 +7,12 @@ can be compared, and kept in the history, without copies.
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ovsdb.condition import Condition, Row
 from ovsdb.datum import Datum, as_key
 from ovsdb.schema import DatabaseSchema, TableSchema
 from ovsdb.uuids import new_uuid
-
-if TYPE_CHECKING:
-    from ovsdb.files import DatabaseFile
-    from ovsdb.relay import Relay
 
 # How many transactions a monitor_cond_since can go back.
 HISTORY_TRANSACTIONS = 100
@@ -135,6 +131,41 @@ class Table:
         return self.rows.values()
 
 
+class Storage(Protocol):
+    """What keeps a database on disk; files.DatabaseFile."""
+
+    path: str
+    as_diff: bool
+
+    def commit(self, database: "Database", changes: Changes, comment: str, durable: bool) -> None:
+        """Store a transaction; OvsdbError, with nothing stored."""
+
+    def replace(self, database: "Database", comment: str) -> None:
+        """Write everything anew, with the database's schema and rows, durably."""
+
+    def wants_compaction(self, now: float) -> bool:
+        """Whether it has grown enough, and it is time (monotonic seconds)."""
+
+    def start_compaction(self, database: "Database", comment: str, done: Callable) -> None:
+        """Begin to write it anew beside the commits; done(error or None) in the end."""
+
+    def run_compaction(self, now: float, wait: bool = False) -> bool:
+        """Finish a compaction that is through; whether one ended."""
+
+    def close(self) -> None:
+        """No more transactions come."""
+
+
+class Source(Protocol):
+    """The server whose copy a database is; relay.Relay."""
+
+    def forward(self, operations: list, done: Callable[[Any, Any], None]) -> None:
+        """Have a transaction executed there, and call done(result, error)."""
+
+    def close(self) -> None:
+        """Stop following."""
+
+
 class Database:
     """One database: its tables, its file if it has one, and who follows its commits.
 
@@ -142,10 +173,10 @@ class Database:
     something, before its reply goes out.
     """
 
-    def __init__(self, schema: DatabaseSchema, file: "DatabaseFile | None" = None):
+    def __init__(self, schema: DatabaseSchema, file: Storage | None = None):
         self.file = file
         self.read_only = False  # for clients; the server itself may write
-        self.relay: Relay | None = None  # whose copy it is
+        self.relay: Source | None = None  # whose copy it is
         self.ready = True  # False before a relay has its schema
         self.listeners: list[Callable[[Database, Changes, str], None]] = []
         # (transaction id, changes), oldest first.

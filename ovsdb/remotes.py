@@ -21,9 +21,10 @@ import ovs.vlog
 from ovsdb.condition import Row
 from ovsdb.database import Changes, Database, Table
 from ovsdb.errors import OvsdbError
+from ovsdb.listener import Listener, new_connection
 from ovsdb.operations import execute
 from ovsdb.rpc import Peer
-from ovsdb.server import Connection, Listener, Loop, new_connection
+from ovsdb.server import Connection, Loop
 from ovsdb.session import Session
 from pyvs import rundir
 

@@ -5,7 +5,7 @@ Knows nothing of sockets; times are monotonic milliseconds that the caller gives
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,9 +18,6 @@ from ovsdb.rbac import EVERYTHING, Rights
 from ovsdb.schema import DatabaseSchema
 from ovsdb.uuids import new_uuid
 from pyvs import coverage
-
-if TYPE_CHECKING:
-    from ovsdb.session import Session
 
 SERVER_DATABASE = "_Server"
 MODELS = ["set", ["clustered", "relay", "standalone"]]
@@ -48,13 +45,41 @@ COMMITS = coverage.counter("ovsdb_commit")
 TRANSACTIONS = coverage.counter("ovsdb_transact")
 
 
+class Client(Protocol):
+    """Who uses the service: session.Session."""
+
+    read_only: bool
+    role: str  # for RBAC, "" for all rights
+    client_id: str | None
+    change_aware: bool
+    backlog: int  # bytes that it has not taken
+
+    def reply(self, id_json: Any, result: Any) -> None:
+        """Answer a request."""
+
+    def reply_error(self, id_json: Any, error: Any) -> None:
+        """Answer a request with an error."""
+
+    def notify(self, method: str, params: list) -> None:
+        """Tell it something."""
+
+    def owns_lock(self, name: str) -> bool:
+        """For "assert"."""
+
+    def cancel_monitors(self, database: Database) -> None:
+        """The database goes away: end its monitors and say so."""
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+
+
 class Waiting:
     """A "transact" request whose "wait" does not hold yet."""
 
     __slots__ = ("created", "database", "deadline", "id_json", "operations", "session")
 
     def __init__(
-        self, session: "Session", id_json: Any, database: Database, operations: list, now: float
+        self, session: Client, id_json: Any, database: Database, operations: list, now: float
     ):
         self.session = session
         self.id_json = id_json
@@ -74,7 +99,7 @@ class Lock:
     __slots__ = ("queue",)
 
     def __init__(self):
-        self.queue: list[Session] = []
+        self.queue: list[Client] = []
 
 
 class Service:
@@ -82,7 +107,7 @@ class Service:
 
     def __init__(self):
         self.server_id = new_uuid()
-        self.sessions: set[Session] = set()
+        self.sessions: set[Client] = set()
         self.databases: dict[str, Database] = {}
         self.fanouts: dict[str, Fanout] = {}
         self.locks: dict[str, Lock] = {}
@@ -127,7 +152,7 @@ class Service:
         for session in list(self.sessions):
             session.cancel_monitors(database)
 
-    def notify_sessions(self, except_for: "Session | None") -> None:
+    def notify_sessions(self, except_for: Client | None) -> None:
         """Close the sessions that do not follow `_Server`: they look anew on reconnect."""
         for session in list(self.sessions):
             if session is not except_for and not session.change_aware:
@@ -161,7 +186,7 @@ class Service:
         results = execute(self.databases[SERVER_DATABASE], [operation])
         assert "error" not in results[-1], results
 
-    def convert(self, database: Database, schema_json: Any, by: "Session") -> None:
+    def convert(self, database: Database, schema_json: Any, by: Client) -> None:
         """Give a database another schema, keeping what fits; OvsdbError if it cannot be."""
         schema = DatabaseSchema.from_json(schema_json)
         if schema.name != database.name:
@@ -184,7 +209,7 @@ class Service:
         COMMITS.count += 1
 
     def transact(
-        self, session: "Session", id_json: Any, database: Database, operations: list, now: float
+        self, session: Client, id_json: Any, database: Database, operations: list, now: float
     ) -> list | None:
         """Execute a request; its result, or None when it waits and is kept in `waiting`."""
         TRANSACTIONS.count += 1
@@ -197,7 +222,7 @@ class Service:
             return None
 
     def _execute(
-        self, session: "Session", database: Database, operations: list, elapsed: float
+        self, session: Client, database: Database, operations: list, elapsed: float
     ) -> list:
         return execute(
             database,
@@ -244,7 +269,7 @@ class Service:
         deadlines = [each.deadline for each in self.waiting if each.deadline is not None]
         return min(deadlines, default=None)
 
-    def cancel(self, session: "Session", id_json: Any) -> None:
+    def cancel(self, session: Client, id_json: Any) -> None:
         """Give up a session's waiting transaction."""
         for waiting in self.waiting:
             if waiting.session is session and waiting.id_json == id_json:
@@ -252,7 +277,7 @@ class Service:
                 session.reply_error(id_json, "canceled")
                 return
 
-    def forget(self, session: "Session") -> None:
+    def forget(self, session: Client) -> None:
         """A session ended: its waiting transactions and locks go."""
         self.sessions.discard(session)
         self.waiting = [each for each in self.waiting if each.session is not session]
@@ -261,7 +286,7 @@ class Service:
 
     # --- locks
 
-    def lock(self, session: "Session", name: str, steal: bool) -> bool:
+    def lock(self, session: Client, name: str, steal: bool) -> bool:
         """Queue for a lock, or take it from its owner; whether the session has it now."""
         lock = self.locks.setdefault(name, Lock())
         if session in lock.queue:
@@ -277,7 +302,7 @@ class Service:
             lock.queue.append(session)
         return lock.queue[0] is session
 
-    def unlock(self, session: "Session", name: str) -> None:
+    def unlock(self, session: Client, name: str) -> None:
         """Give up a lock or the wait for it; the next in the queue is told."""
         lock = self.locks.get(name)
         if lock is None or session not in lock.queue:
@@ -289,7 +314,7 @@ class Service:
         elif owned:
             lock.queue[0].notify("locked", [name])
 
-    def owns(self, session: "Session", name: str) -> bool:
+    def owns(self, session: Client, name: str) -> bool:
         """Whether the session holds the lock."""
         lock = self.locks.get(name)
         return lock is not None and lock.queue[0] is session
