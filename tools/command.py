@@ -17,6 +17,12 @@ class Fatal(Exception):
         self.status = status
 
 
+def schema_path():
+    """The file of the switch's schema."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    return os.path.join(os.path.dirname(here), "ovsdb", "vswitch.ovsschema")
+
+
 def guard(program, run, argv, told=()):
     """`run(argv)`, with what ends it told on standard error; returns the exit status.
 

@@ -14,7 +14,7 @@ import time
 from pyvs import rundir, version
 
 from . import appctl, ovsdb_options, ovsdb_rpc, vsctl
-from .command import Fatal, guard, version_text
+from .command import Fatal, guard, schema_path, version_text
 
 PROGRAM = "pyvs-ctl"
 OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
@@ -172,12 +172,6 @@ def _make_directory(path):
         raise Fatal(f"cannot make directory {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise Fatal(f"directory {path} is not writable (try --rundir=DIR)")
-
-
-def schema_path():
-    """The file of the switch's schema."""
-    here = os.path.dirname(os.path.realpath(__file__))
-    return os.path.join(os.path.dirname(here), "ovsdb", "vswitch.ovsschema")
 
 
 def create_database(path, schema=None):

@@ -92,10 +92,10 @@ def _unix(path, action):
         os.close(fd)
 
 
-def _wrap_tls(sock, remote, tls, server_side):
+def _wrap_tls(sock, tls, server_side):
     from . import ovsdb_tls
 
-    return ovsdb_tls.wrap(sock, remote, tls, server_side)
+    return ovsdb_tls.wrap(sock, tls, server_side)
 
 
 def _connect_inet(remote, rest):
@@ -150,11 +150,11 @@ def open_socket(remote, tls=None):
         if scheme == "tcp":
             return _connect_inet(remote, rest)
         if scheme == "ssl":
-            return _wrap_tls(_connect_inet(remote, rest), remote, tls or Tls(), False)
+            return _wrap_tls(_connect_inet(remote, rest), tls or Tls(), False)
         if scheme in ("punix", "ptcp"):
             return _listen(remote, scheme, rest)
         if scheme == "pssl":
-            return _wrap_tls(_listen(remote, scheme, rest), remote, tls or Tls(), True)
+            return _wrap_tls(_listen(remote, scheme, rest), tls or Tls(), True)
     except socket.gaierror as error:
         raise ConnectError(remote, error.strerror) from None
     except (OSError, ValueError) as error:

@@ -5,8 +5,6 @@ import ssl
 
 from pyvs import tls as tls_files
 
-from .ovsdb_rpc import ConnectError
-
 _VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
     "TLSv1.1": ssl.TLSVersion.TLSv1_1,
@@ -39,13 +37,13 @@ def _bootstrap(sock, path):
         try:
             tls_files.bootstrap(wrapped, path)
         except tls_files.BootstrapError as error:
-            raise ConnectError(path, f"could not bootstrap the CA certificate: {error}") from None
+            raise ValueError(f"could not bootstrap the CA certificate: {error}") from None
 
 
-def wrap(sock, remote, tls, server_side):
-    """`sock` inside TLS.  Raises ConnectError."""
+def wrap(sock, tls, server_side):
+    """`sock` inside TLS.  Raises OSError, ValueError."""
     if not (tls.private_key and tls.certificate and tls.ca_cert):
-        raise ConnectError(remote, "SSL needs --private-key, --certificate and --ca-cert")
+        raise ValueError("SSL needs --private-key, --certificate and --ca-cert")
     try:
         if tls.bootstrap and not os.path.exists(tls.ca_cert):
             # One connection fetches the certificate; the verified one is a second.
@@ -61,6 +59,6 @@ def wrap(sock, remote, tls, server_side):
         else:
             context.load_verify_locations(tls.ca_cert)
         return context.wrap_socket(sock, server_side=server_side)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+    except (OSError, ValueError):
         sock.close()
-        raise ConnectError(remote, str(error)) from None
+        raise

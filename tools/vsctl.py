@@ -8,7 +8,15 @@ sends the changes; when somebody else changed the same columns meanwhile, it sta
 import os
 import sys
 
-from . import ovsdb_options, ovsdb_rpc, table, vsctl_db, vsctl_switch
+from . import (
+    ovsdb_options,
+    ovsdb_rpc,
+    table,
+    vsctl_control,
+    vsctl_db,
+    vsctl_switch,
+    vsctl_zones,
+)
 from . import ovsdb_types as types
 from .command import Fatal, guard
 from .ovsdb_model import Conflict, Snapshot, TransactionError, transact
@@ -16,7 +24,12 @@ from .vsctl_context import Command, Context, TryAgain
 
 PROGRAM = "pyvs-vsctl"
 DATABASE = "Open_vSwitch"
-COMMANDS = {**vsctl_switch.COMMANDS, **vsctl_db.COMMANDS}
+COMMANDS = {
+    **vsctl_switch.COMMANDS,
+    **vsctl_zones.COMMANDS,
+    **vsctl_control.COMMANDS,
+    **vsctl_db.COMMANDS,
+}
 _RETRY_SECONDS = 1
 
 # long name, short letter, takes an argument

@@ -102,10 +102,8 @@ def _schema_version():
     """The version of the schema that pyvs installs, or None."""
     import json
 
-    from .ctl import schema_path
-
     try:
-        with open(schema_path()) as file:
+        with open(command.schema_path()) as file:
             return json.load(file).get("version")
     except (OSError, ValueError):
         return None

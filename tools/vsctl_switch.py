@@ -1,5 +1,5 @@
-"""The commands of vsctl that know what a bridge, a port, a controller is.  Syntax, effects and
-messages: ovs-vsctl(8).
+"""The commands of vsctl that know what a bridge and a port is.  Syntax, effects and messages:
+ovs-vsctl(8).
 """
 
 from . import ovsdb_types as types
@@ -448,276 +448,17 @@ def run_del_bond_iface(context, command):
     context.switch.remove_iface(iface)
 
 
-# Conntrack zones and datapaths
-
-
-def _datapath(context, name, message):
-    context.root.verify("datapaths")
-    uuid = context.root.get("datapaths").get(name)
-    row = context.snapshot.rows.get("Datapath", {}).get(uuid)
-    if row is None:
-        raise Fatal(message)
-    return row
-
-
-def _zone_id(text):
-    word, _, value = text.rpartition("=")
-    if word not in ("", "zone") or not value.isdigit():
-        raise Fatal(f'"{text}" is not "zone=ID"')
-    return int(value)
-
-
-def run_add_zone_tp(context, command):
-    name, zone_text, *policies = command.args
-    row = _datapath(context, name, f"datapath {name} does not exist")
-    zone = _zone_id(zone_text)
-    zone_row = context.snapshot.rows["CT_Zone"].get(row.get("ct_zones").get(zone))
-    if zone_row is not None and "may-exist" not in command.options:
-        raise Fatal(f"zone id {zone} already exists")
-    policy_row = context.snapshot.insert("CT_Timeout_Policy")
-    policy_row.set("timeouts", _timeouts(policies))
-    if zone_row is None:
-        zone_row = context.snapshot.insert("CT_Zone")
-        row.insert_into("ct_zones", {zone: zone_row.uuid})
-    zone_row.set("timeout_policy", [policy_row.uuid])
-
-
-def _timeouts(policies):
-    """{name: seconds} of KEY=SECONDS words."""
-    timeouts = {}
-    for policy in policies:
-        key, _, value = policy.partition("=")
-        if not key or not value.isdigit():
-            raise Fatal(f'"{policy}" is not a timeout policy (KEY=SECONDS)')
-        timeouts[key] = int(value)
-    return timeouts
-
-
-def run_del_zone_tp(context, command):
-    name, zone_text = command.args
-    row = _datapath(context, name, f"datapath {name} does not exist")
-    zone = _zone_id(zone_text)
-    if zone not in row.get("ct_zones"):
-        if "if-exists" not in command.options:
-            raise Fatal(f"zone id {zone} does not exist")
-        return
-    row.remove_from("ct_zones", [zone])
-
-
-def run_list_zone_tp(context, command):
-    name = command.args[0]
-    row = _datapath(context, name, f"datapath: {name} record not found")
-    rows = context.snapshot.rows
-    zones = row.get("ct_zones")
-    for zone in sorted(zones):
-        policy = rows["CT_Zone"][zones[zone]].one("timeout_policy")
-        timeouts = rows["CT_Timeout_Policy"][policy].get("timeouts") if policy else {}
-        listed = "".join(f" {key}={timeouts[key]}" for key in sorted(timeouts))
-        command.print(f"Zone:{zone}, Timeout Policies:{listed or ' system default'}")
-
-
-def run_list_dp_cap(context, command):
-    name = command.args[0]
-    row = _datapath(context, name, f'datapath "{name}" record not found')
-    capabilities = row.get("capabilities")
-    for key in sorted(capabilities):
-        command.print(f"{key}={capabilities[key]}")
-
-
-# Controllers and managers
-
-
-def _warn_of_targets(context, targets):
-    for target in targets:
-        if target.split(":", 1)[0] not in ("tcp", "ssl", "unix", "ptcp", "pssl", "punix"):
-            context.warn(f'target type "{target}" is possibly erroneous')
-
-
-def _inactivity_probe(command):
-    text = command.options.get("inactivity-probe")
-    if text is None:
-        return None
-    if not text.isdigit():
-        raise Fatal(f"Invalid inactivity_probe {text}")
-    return [int(text)]
-
-
-def _set_targets(context, command, holder, column, table, targets):
-    """Makes rows for targets, and `holder`'s column refer to them; the rows of targets that
-    stay are replaced too, as their settings would be."""
-    _warn_of_targets(context, targets)
-    rows = context.snapshot.rows[table]
-    for uuid in holder.get(column):
-        if uuid in rows and table == "Manager":
-            context.snapshot.delete(rows[uuid])
-    holder.verify(column)
-    probe, uuids = _inactivity_probe(command), []
-    for target in targets:
-        row = context.snapshot.insert(table)
-        row.set("target", [target])
-        if probe is not None:
-            row.set("inactivity_probe", probe)
-        uuids.append(row.uuid)
-    holder.set(column, uuids)
-
-
-def _print_targets(context, command, holder, column, table):
-    rows = context.snapshot.rows[table]
-    holder.verify(column)
-    for target in sorted(rows[uuid].one("target") for uuid in holder.get(column) if uuid in rows):
-        command.print(target)
-
-
-def run_get_controller(context, command):
-    bridge = find_bridge(context, command.args[0])
-    _print_targets(context, command, bridge.row, "controller", "Controller")
-
-
-def run_del_controller(context, command):
-    bridge = find_real_bridge(context, command.args[0])
-    bridge.row.verify("controller")
-    bridge.row.set("controller", [])
-
-
-def run_set_controller(context, command):
-    bridge = find_real_bridge(context, command.args[0])
-    _set_targets(context, command, bridge.row, "controller", "Controller", command.args[1:])
-
-
-def run_get_fail_mode(context, command):
-    bridge = find_bridge(context, command.args[0])
-    bridge.row.verify("fail_mode")
-    mode = bridge.row.one("fail_mode")
-    if mode:
-        command.print(mode)
-
-
-def run_del_fail_mode(context, command):
-    find_real_bridge(context, command.args[0]).row.set("fail_mode", [])
-
-
-def run_set_fail_mode(context, command):
-    bridge = find_real_bridge(context, command.args[0])
-    if command.args[1] not in ("standalone", "secure"):
-        raise Fatal('fail-mode must be "standalone" or "secure"')
-    bridge.row.set("fail_mode", [command.args[1]])
-
-
-def run_get_manager(context, command):
-    _print_targets(context, command, context.root, "manager_options", "Manager")
-
-
-def run_del_manager(context, command):
-    context.root.verify("manager_options")
-    context.root.set("manager_options", [])
-
-
-def run_set_manager(context, command):
-    _set_targets(context, command, context.root, "manager_options", "Manager", command.args)
-
-
-# SSL
-
-
-def run_get_ssl(context, command):
-    context.root.verify("ssl")
-    row = context.snapshot.rows["SSL"].get(context.root.one("ssl"))
-    if row is None:
-        return
-    for label, column in (
-        ("Private key", "private_key"),
-        ("Certificate", "certificate"),
-        ("CA Certificate", "ca_cert"),
-    ):
-        command.print(f"{label}: {row.one(column)}")
-    command.print(f"Bootstrap: {'true' if row.one('bootstrap_ca_cert') else 'false'}")
-
-
-def run_del_ssl(context, command):
-    context.root.verify("ssl")
-    context.root.set("ssl", [])
-
-
-def run_set_ssl(context, command):
-    run_del_ssl(context, command)
-    row = context.snapshot.insert("SSL")
-    for column, value in zip(("private_key", "certificate", "ca_cert"), command.args, strict=True):
-        row.set(column, [value])
-    row.set("bootstrap_ca_cert", ["bootstrap" in command.options])
-    context.root.set("ssl", [row.uuid])
-
-
-# Auto-attach
-
-
-def _aa_numbers(command):
-    try:
-        isid, vlan = (int(word) for word in command.args[1:])
-    except ValueError:
-        raise Fatal(f"{command.name}: I-SID and VLAN must be numbers") from None
-    return isid, vlan
-
-
-def _auto_attach(context, command, create=False):
-    bridge = find_real_bridge(context, command.args[0])
-    uuid = bridge.row.one("auto_attach")
-    row = context.snapshot.rows["AutoAttach"].get(uuid)
-    if row is None and create:
-        row = context.snapshot.insert("AutoAttach")
-        bridge.row.verify("auto_attach")
-        bridge.row.set("auto_attach", [row.uuid])
-    return row
-
-
-def run_add_aa_mapping(context, command):
-    isid, vlan = _aa_numbers(command)
-    row = _auto_attach(context, command, create=True)
-    row.insert_into("mappings", {isid: vlan})
-
-
-def run_del_aa_mapping(context, command):
-    isid, vlan = _aa_numbers(command)
-    row = _auto_attach(context, command)
-    if row is not None:
-        row.remove_from("mappings", {isid: vlan})
-
-
-def run_get_aa_mapping(context, command):
-    row = _auto_attach(context, command)
-    if row is not None:
-        mappings = row.get("mappings")
-        for isid in sorted(mappings):
-            command.print(f"{isid} {mappings[isid]}")
-
-
 # The table of commands
 
-_GRAPH = {
+# What the commands read to know bridges and their ports.
+GRAPH = {
     "Open_vSwitch": ("bridges",),
     "Bridge": ("name", "ports"),
     "Port": ("name", "fake_bridge", "tag", "interfaces"),
     "Interface": ("name",),
 }
-_EXTERNAL_IDS = {**_GRAPH, "Bridge": ("name", "ports", "external_ids")}
-_EXTERNAL_IDS["Port"] = (*_GRAPH["Port"], "external_ids")
-_CONTROLLER = {**_GRAPH, "Controller": ("target",), "Bridge": ("name", "ports", "controller")}
-_FAIL_MODE = {**_GRAPH, "Bridge": ("name", "ports", "fail_mode")}
-_MANAGER = {"Open_vSwitch": ("manager_options",), "Manager": ("target",)}
-_SSL = {
-    "Open_vSwitch": ("ssl",),
-    "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert"),
-}
-_AUTO_ATTACH = {
-    **_GRAPH,
-    "Bridge": ("name", "ports", "auto_attach"),
-    "AutoAttach": ("mappings",),
-}
-_DATAPATH = {
-    "Open_vSwitch": ("datapaths",),
-    "Datapath": ("ct_zones", "capabilities"),
-    "CT_Zone": ("timeout_policy",),
-    "CT_Timeout_Policy": ("timeouts",),
-}
+_EXTERNAL_IDS = {**GRAPH, "Bridge": ("name", "ports", "external_ids")}
+_EXTERNAL_IDS["Port"] = (*GRAPH["Port"], "external_ids")
 _RESET = {
     **dict.fromkeys(_RESET_TABLES, ()),
     "Open_vSwitch": ("manager_options", "ssl"),
@@ -735,23 +476,23 @@ COMMANDS = {
     "show": Spec(0, 0, "", _SHOW_COLUMNS, run_show),
     "emer-reset": Spec(0, 0, "", _RESET, run_emer_reset, writes=True),
     "add-br": Spec(
-        1, 3, "!NEW-BRIDGE ?PARENT ?NEW-VLAN", _GRAPH, run_add_br, options="may-exist", writes=True
+        1, 3, "!NEW-BRIDGE ?PARENT ?NEW-VLAN", GRAPH, run_add_br, options="may-exist", writes=True
     ),
-    "del-br": Spec(1, 1, "!BRIDGE", _GRAPH, run_del_br, options="if-exists", writes=True),
-    "list-br": Spec(0, 0, "", _GRAPH, run_list_br, options="real fake"),
-    "br-exists": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_exists),
-    "br-to-vlan": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_to_vlan),
-    "br-to-parent": Spec(1, 1, "!BRIDGE", _GRAPH, run_br_to_parent),
+    "del-br": Spec(1, 1, "!BRIDGE", GRAPH, run_del_br, options="if-exists", writes=True),
+    "list-br": Spec(0, 0, "", GRAPH, run_list_br, options="real fake"),
+    "br-exists": Spec(1, 1, "!BRIDGE", GRAPH, run_br_exists),
+    "br-to-vlan": Spec(1, 1, "!BRIDGE", GRAPH, run_br_to_vlan),
+    "br-to-parent": Spec(1, 1, "!BRIDGE", GRAPH, run_br_to_parent),
     "br-set-external-id": Spec(
         2, 3, "!BRIDGE !KEY ?VALUE", _EXTERNAL_IDS, run_br_set_external_id, writes=True
     ),
     "br-get-external-id": Spec(1, 2, "!BRIDGE ?KEY", _EXTERNAL_IDS, run_br_get_external_id),
-    "list-ports": Spec(1, 1, "!BRIDGE", _GRAPH, run_list_ports),
+    "list-ports": Spec(1, 1, "!BRIDGE", GRAPH, run_list_ports),
     "add-port": Spec(
         2,
         None,
         "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE",
-        _GRAPH,
+        GRAPH,
         run_add_port,
         options="may-exist",
         writes=True,
@@ -760,68 +501,27 @@ COMMANDS = {
         4,
         None,
         "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE",
-        _GRAPH,
+        GRAPH,
         run_add_bond,
         options="may-exist fake-iface",
         writes=True,
     ),
     "add-bond-iface": Spec(
-        2, 2, "!BOND !IFACE", _GRAPH, run_add_bond_iface, options="may-exist", writes=True
+        2, 2, "!BOND !IFACE", GRAPH, run_add_bond_iface, options="may-exist", writes=True
     ),
     "del-bond-iface": Spec(
-        1, 2, "?BOND !IFACE", _GRAPH, run_del_bond_iface, options="if-exists", writes=True
+        1, 2, "?BOND !IFACE", GRAPH, run_del_bond_iface, options="if-exists", writes=True
     ),
     "del-port": Spec(
         1,
         2,
         "?BRIDGE !PORT|IFACE",
-        _GRAPH,
+        GRAPH,
         run_del_port,
         options="if-exists with-iface",
         writes=True,
     ),
-    "port-to-br": Spec(1, 1, "!PORT", _GRAPH, run_port_to_br),
-    "list-ifaces": Spec(1, 1, "!BRIDGE", _GRAPH, run_list_ifaces),
-    "iface-to-br": Spec(1, 1, "!IFACE", _GRAPH, run_iface_to_br),
-    "add-zone-tp": Spec(3, None, "", _DATAPATH, run_add_zone_tp, options="may-exist", writes=True),
-    "del-zone-tp": Spec(2, 2, "", _DATAPATH, run_del_zone_tp, options="if-exists", writes=True),
-    "list-zone-tp": Spec(1, 1, "", _DATAPATH, run_list_zone_tp),
-    "list-dp-cap": Spec(1, 1, "", _DATAPATH, run_list_dp_cap),
-    "get-controller": Spec(1, 1, "!BRIDGE", _CONTROLLER, run_get_controller),
-    "del-controller": Spec(1, 1, "!BRIDGE", _CONTROLLER, run_del_controller, writes=True),
-    "set-controller": Spec(
-        1,
-        None,
-        "!BRIDGE +TARGET",
-        _CONTROLLER,
-        run_set_controller,
-        options="inactivity-probe=",
-        writes=True,
-    ),
-    "get-fail-mode": Spec(1, 1, "!BRIDGE", _FAIL_MODE, run_get_fail_mode),
-    "del-fail-mode": Spec(1, 1, "!BRIDGE", _FAIL_MODE, run_del_fail_mode, writes=True),
-    "set-fail-mode": Spec(2, 2, "!BRIDGE !MODE", _FAIL_MODE, run_set_fail_mode, writes=True),
-    "get-manager": Spec(0, 0, "", _MANAGER, run_get_manager),
-    "del-manager": Spec(0, 0, "", _MANAGER, run_del_manager, writes=True),
-    "set-manager": Spec(
-        1, None, "+TARGET", _MANAGER, run_set_manager, options="inactivity-probe=", writes=True
-    ),
-    "get-ssl": Spec(0, 0, "", _SSL, run_get_ssl),
-    "del-ssl": Spec(0, 0, "", _SSL, run_del_ssl, writes=True),
-    "set-ssl": Spec(
-        3,
-        3,
-        "!PRIVATE-KEY !CERTIFICATE !CA-CERT",
-        _SSL,
-        run_set_ssl,
-        options="bootstrap",
-        writes=True,
-    ),
-    "add-aa-mapping": Spec(
-        3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_add_aa_mapping, writes=True
-    ),
-    "del-aa-mapping": Spec(
-        3, 3, "!BRIDGE !ARG !ARG", _AUTO_ATTACH, run_del_aa_mapping, writes=True
-    ),
-    "get-aa-mapping": Spec(1, 1, "!BRIDGE", _AUTO_ATTACH, run_get_aa_mapping),
+    "port-to-br": Spec(1, 1, "!PORT", GRAPH, run_port_to_br),
+    "list-ifaces": Spec(1, 1, "!BRIDGE", GRAPH, run_list_ifaces),
+    "iface-to-br": Spec(1, 1, "!IFACE", GRAPH, run_iface_to_br),
 }
