@@ -277,7 +277,8 @@ class Backer:
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)
         poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
         poller.timer_wait(self.revalidator.next_run(clock.msec()))
-        if (when := self.meters.next_run()) is not None:
+        when = self.meters.next_run() if self.revalidator.current else None
+        if when is not None:
             poller.timer_wait_until(when)
         if not self.dpif.upcall_wait():
             poller.immediate_wake()

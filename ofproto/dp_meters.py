@@ -7,10 +7,11 @@ that is new gets all of them before the first flow.
 
 A meter that is deleted stays where it is, and its number is given to nobody, until no flow of the
 datapath can refer to it any more: else packets would pass unmetered, or through another's meter.
+Only its owner gets the number back before that, so that no name stands for two meters.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import ovs.vlog
@@ -47,7 +48,7 @@ class DatapathMeters:
         self._dpif: Any = None
         self._lost = lost
         self._found: dict[str, Any] = {}  # of an earlier vswitchd, by owner
-        self._dying: dict[int, int] = {}  # number -> ms since which nobody wants it
+        self._dying: dict[str, tuple[int, int]] = {}  # owner -> number, ms since it is unwanted
         self._free: list[int] = []  # a heap of numbers below _next
         self._next = 0
 
@@ -60,14 +61,26 @@ class DatapathMeters:
             info = there.pop(number, None)
             if info is None or not _is_same(info, meter):
                 dpif.meter_set(number, *meter[1:], meter.owner)
-        self._dying = {number: when for number, when in self._dying.items() if number in there}
-        self._found = {info.owner: info for info in there.values() if info.meter not in self._dying}
+        self._dying = {
+            owner: dying for owner, dying in self._dying.items() if there.pop(dying[0], None)
+        }
+        self._found = self._by_owner(there.values())
         self._number_anew()
         self._dpif = dpif
 
+    def _by_owner(self, infos: Iterable[Any]) -> dict[str, Any]:
+        """Meters that are there; one whose owner has another is nobody's, but in our books."""
+        taken = {meter.owner for meter in self.wanted.values()} | set(self._dying)
+        found: dict[str, Any] = {}
+        for info in infos:
+            is_another = info.owner in taken or info.owner in found
+            found[f"{info.owner}#{info.meter}" if is_another else info.owner] = info
+        return found
+
     def _number_anew(self) -> None:
         """Which numbers are free, from those that are in use."""
-        used = {*self.wanted, *self._dying, *(info.meter for info in self._found.values())}
+        used = {*self.wanted, *(number for number, _ in self._dying.values())}
+        used.update(info.meter for info in self._found.values())
         self._next = max(used, default=-1) + 1
         self._free = sorted(set(range(self._next)) - used)
 
@@ -96,7 +109,12 @@ class DatapathMeters:
         """
         meter = DpMeter(owner, flags, _with_bursts(bands))
         found = self._found.pop(owner, None)
-        number = self._take_number() if found is None else found.meter
+        if found is not None:
+            number = found.meter
+        elif owner in self._dying:
+            number, _ = self._dying.pop(owner)
+        else:
+            number = self._take_number()
         if number is None:
             return None
         self.wanted[number] = meter
@@ -133,8 +151,7 @@ class DatapathMeters:
 
     def remove(self, number: int, now: int) -> None:
         """The bridge does not want it any more, and has deleted its flows."""
-        del self.wanted[number]
-        self._dying[number] = now
+        self._dying[self.wanted.pop(number).owner] = (number, now)
 
     def counters(self, numbers: list[int]) -> dict[int, Any]:
         """MeterInfo by number, of those that the datapath can tell of."""
@@ -149,30 +166,32 @@ class DatapathMeters:
 
     def forget_found(self, now: int) -> None:
         """Every bridge has its meters: those that none asked for are unwanted."""
-        for info in self._found.values():
+        for owner, info in self._found.items():
             vlog.info(f"datapath meter {info.meter} of {info.owner} is not wanted any more")
-            self._dying[info.meter] = now
+            self._dying[owner] = (info.meter, now)
         self._found = {}
 
     def run(self, settled: bool, now: int) -> None:
         """`settled`: no flow of the datapath says anything but what the tables say now."""
         if not self._dying or not settled or self._dpif is None:
             return
-        for number in [n for n, when in self._dying.items() if now >= when + GRACE_MS]:
+        for owner, (number, when) in list(self._dying.items()):
+            if now < when + GRACE_MS:
+                continue
             try:
                 self._request(lambda dpif, number=number: dpif.meter_del(number))
             except DpifError as error:
                 vlog.warn(f"deleting datapath meter {number} failed ({error})")
             if self._dpif is None:
                 return
-            del self._dying[number]
+            del self._dying[owner]
             heapq.heappush(self._free, number)
 
     def next_run(self) -> int | None:
-        """When run() may have something to do, in ms; None: not by time alone."""
+        """When run() has something to do, in ms, where all is settled; None: not by time alone."""
         if self._dpif is None or not self._dying:
             return None
-        return min(self._dying.values()) + GRACE_MS
+        return min(when for _, when in self._dying.values()) + GRACE_MS
 
 
 def _with_bursts(bands: Bands) -> Bands:

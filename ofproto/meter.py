@@ -16,11 +16,11 @@ from ofproto.dp_meters import DatapathMeters
 from ofproto.errors import OFError
 from ofproto.instructions import OFPM_MAX
 from ofproto.instructions import Meter as MeterInstruction
-from ofproto.messages import METER_ADD, METER_MODIFY
+from ofproto.messages import METER_ADD, METER_MODIFY, OFPM_ALL
+from ofproto.meter_text import OFPM_CONTROLLER, OFPM_SLOWPATH, format_id
 
 vlog = ovs.vlog.Vlog("meter")
 
-OFPM_SLOWPATH, OFPM_CONTROLLER, OFPM_ALL = 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 # Not for flows: what packets to the controllers, and through the slow path, have to pass.
 VIRTUAL = (OFPM_SLOWPATH, OFPM_CONTROLLER)
 KBPS, PKTPS = 1, 2
@@ -97,7 +97,7 @@ class MeterTable:
         """Make it one of the datapath's.  Raises OFError."""
         if self.datapath is None:
             return
-        owner = f"{self.xbridge.name}:{meter.meter_id}"
+        owner = f"{self.xbridge.name}:{format_id(meter.meter_id)}"
         try:
             meter.number = self.datapath.add(owner, meter.flags, _pairs(meter.bands))
         except DpifError as error:

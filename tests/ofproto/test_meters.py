@@ -374,7 +374,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(STEPS)
 def test_numbers(steps):
     """No number means two things at once, and the datapath has what is wanted."""
