@@ -5,6 +5,7 @@ import os
 import random
 import threading
 
+import pytest
 from ovsdb_world import Client, Daemon, directory, insert, select
 
 from ovsdb import files
@@ -86,6 +87,7 @@ def pairs(results):
 SELECTS = [select("A", columns=["n"]), select("B", columns=["n"])]
 
 
+@pytest.mark.timeout(60 + 5 * KILLS)
 def test_kill_in_a_loop():
     chance = random.Random(1)
     with directory() as where:
