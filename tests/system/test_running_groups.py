@@ -186,6 +186,13 @@ def test_made_by_ovs_ofctl(switch, twins):
     ):
         ours = switch.ofctl("-OOpenFlow13", *words)
         assert steady(ours) == steady(theirs(*words)), words
+    # Without a version: Nicira's messages of 1.0.
+    text = "group_id=3,command_bucket_id=first,bucket=bucket_id:4,output:1"
+    switch.host.run("ovs-ofctl", "insert-buckets", "br0", text, env=environment)
+    assert "bucket=actions=output:1,bucket=actions=output:1" in theirs("dump-groups", "br0")
+    for words in (["dump-groups", "br0", "3"], ["dump-group-stats", "br0"]):
+        other = switch.host.run("ovs-ofctl", *words, env=environment)
+        assert steady(switch.ofctl("-OOpenFlow10", *words)) == steady(other)
     theirs("del-groups", "br0", "group_id=2")
     assert "group:2" not in switch.ofctl("-OOpenFlow13", "dump-flows", "br0")
     theirs("del-groups", "br0")
