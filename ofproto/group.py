@@ -7,6 +7,7 @@ the depth where translation ends.  Flows name groups that exist, and go with the
 Source: OpenFlow 1.3.5 6.5, 7.3.4.2, 7.3.5.9 to 7.3.5.11.
 """
 
+from itertools import count
 from typing import Any
 
 from ofproto import messages
@@ -16,20 +17,26 @@ from ofproto.compile import compile_actions
 from ofproto.errors import OFError
 from ofproto.flow_table import GROUP_DELETED, N_TABLES, FlowTables
 from ofproto.messages import (
+    BUCKET_ALL,
+    BUCKET_FIRST,
+    BUCKET_LAST,
     GROUP_ADD,
     GROUP_ADD_OR_MODIFY,
     GROUP_ALL,
     GROUP_DELETE,
     GROUP_FAST_FAILOVER,
     GROUP_INDIRECT,
+    GROUP_INSERT_BUCKET,
     GROUP_MODIFY,
+    GROUP_REMOVE_BUCKET,
     GROUP_SELECT,
     OFPG_ALL,
 )
 from ofproto.port import OFPP_NONE
 from ofproto.xgroup import XBucket, XGroup
 
-OFPG_MAX = 0xFFFFFF00
+OFPG_MAX = BUCKET_MAX = 0xFFFFFF00
+OF13 = 4
 ALL_TYPES = 1 << GROUP_ALL | 1 << GROUP_SELECT | 1 << GROUP_INDIRECT | 1 << GROUP_FAST_FAILOVER
 # OFPGFC_*: weights and liveness of select, groups in buckets; loops are not looked for.
 CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2
@@ -65,15 +72,50 @@ class GroupTable:
             raise OFError("OFPGMFC_INVALID_GROUP", f"group {mod.group_id:#x}")
         if mod.group_id in self.groups:
             raise OFError("OFPGMFC_GROUP_EXISTS", f"group {mod.group_id}")
-        self._put(XGroup(mod.group_id, mod.type, _buckets(mod, version), now, version))
+        self._put(XGroup(mod.group_id, mod.type, _buckets(mod.buckets, version), now, version))
 
     def _modify(self, mod: Any, version: int, _now: int) -> None:
         old = self.groups.get(mod.group_id)
         if old is None:
             raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
         # Counters start anew, the group's life does not.
-        buckets = _buckets(mod, version)
+        buckets = _buckets(mod.buckets, version)
         self._put(XGroup(mod.group_id, mod.type, buckets, old.created, version))
+
+    def _insert_buckets(self, mod: Any, version: int, _now: int) -> None:
+        old, buckets = self._parts(mod)
+        present = {bucket.bucket_id for bucket in buckets}
+        for bucket in mod.buckets:
+            if bucket.bucket_id in present:
+                raise OFError("OFPGMFC_BUCKET_EXISTS", f"bucket {bucket.bucket_id}")
+        if old.type != GROUP_SELECT and any(bucket.weight for bucket in mod.buckets):
+            raise OFError("OFPGMFC_INVALID_GROUP", "only a select group has weights")
+        at = _place(buckets, mod.command_bucket_id)
+        if mod.command_bucket_id <= BUCKET_MAX:
+            at += 1  # behind the one that is named
+        self._replace(old, buckets[:at] + mod.buckets + buckets[at:], version)
+
+    def _remove_buckets(self, mod: Any, version: int, _now: int) -> None:
+        old, buckets = self._parts(mod)
+        if mod.command_bucket_id == BUCKET_ALL:
+            buckets = []
+        elif mod.command_bucket_id == BUCKET_LAST:
+            buckets = buckets[:-1]
+        else:
+            at = _place(buckets, mod.command_bucket_id)
+            buckets = buckets[:at] + buckets[at + 1 :]
+        self._replace(old, buckets, version)
+
+    def _parts(self, mod: Any) -> tuple[XGroup, list[Any]]:
+        """The group whose buckets change, and these."""
+        old = self.groups.get(mod.group_id)
+        if old is None:
+            raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
+        return old, [bucket.source for bucket in old.buckets]
+
+    def _replace(self, old: XGroup, buckets: list[Any], version: int) -> None:
+        made = _buckets(buckets, version)
+        self._put(XGroup(old.group_id, old.type, made, old.created, version))
 
     def _put(self, group: XGroup) -> None:
         self.groups[group.group_id] = group
@@ -121,13 +163,32 @@ def as_mod(group: XGroup) -> bytes:
     """A GROUP_MOD that adds the group, in the version that it came with."""
     made = describe(group)
     mod = messages.GroupMod(GROUP_ADD, made.type, made.group_id, made.buckets)
-    return mod.encode(group.version)
+    try:
+        return mod.encode(group.version)
+    except (ValueError, OFError):
+        return mod.encode(OF13)  # only some of the buckets came with that version
 
 
-def _buckets(mod: Any, version: int) -> list[XBucket]:
-    """The buckets for translation, their actions checked."""
+def _place(buckets: list[Any], number: int) -> int:
+    """Where a bucket is, or the first or last one is to be."""
+    if number == BUCKET_FIRST:
+        return 0
+    if number > BUCKET_MAX:
+        return len(buckets)
+    for at, bucket in enumerate(buckets):
+        if bucket.bucket_id == number:
+            return at
+    raise OFError("OFPGMFC_UNKNOWN_BUCKET", f"bucket {number}")
+
+
+def _buckets(buckets: list[Any], version: int) -> list[XBucket]:
+    """The buckets for translation, their actions checked; they have numbers afterwards."""
     made = []
-    for number, bucket in enumerate(mod.buckets):
+    taken = {bucket.bucket_id for bucket in buckets}
+    free = (number for number in count() if number not in taken)
+    for number, bucket in enumerate(buckets):
+        if bucket.bucket_id is None:
+            bucket.bucket_id = next(free)
         context = CheckContext(None, version, 0, N_TABLES, _Anything(), _Anything())
         check_actions(bucket.actions, context)
         try:
@@ -141,6 +202,10 @@ def _buckets(mod: Any, version: int) -> list[XBucket]:
 def _check(mod: Any) -> None:
     """What a GROUP_MOD of its type must have, whatever it is to do."""
     n_buckets = len(mod.buckets)
+    if mod.command == GROUP_INSERT_BUCKET:
+        return  # the type is the group's
+    if mod.command == GROUP_REMOVE_BUCKET and n_buckets:
+        raise OFError("OFPGMFC_BAD_BUCKET", "a bucket to remove is only named")
     if mod.type == GROUP_INDIRECT and mod.command != GROUP_DELETE and n_buckets != 1:
         raise OFError("OFPGMFC_INVALID_GROUP", f"an indirect group of {n_buckets} buckets")
     for bucket in mod.buckets:
@@ -157,4 +222,6 @@ _COMMANDS = {
     GROUP_ADD: GroupTable._add,
     GROUP_MODIFY: GroupTable._modify,
     GROUP_DELETE: GroupTable._delete,
+    GROUP_INSERT_BUCKET: GroupTable._insert_buckets,
+    GROUP_REMOVE_BUCKET: GroupTable._remove_buckets,
 }

@@ -11,13 +11,18 @@ from .action_base import Action, long_number, parse_action
 from .fields import OFPP_MAX, OFPP_NONE
 from .match_text import PortNumbers, TextError, parse_int, parse_port, split_terms
 from .messages import (
+    BUCKET_ALL,
+    BUCKET_FIRST,
+    BUCKET_LAST,
     GROUP_ADD,
     GROUP_ADD_OR_MODIFY,
     GROUP_ALL,
     GROUP_DELETE,
     GROUP_FAST_FAILOVER,
     GROUP_INDIRECT,
+    GROUP_INSERT_BUCKET,
     GROUP_MODIFY,
+    GROUP_REMOVE_BUCKET,
     GROUP_SELECT,
     OFPG_ALL,
     OFPG_ANY,
@@ -39,8 +44,13 @@ COMMANDS = {
     "modify": GROUP_MODIFY,
     "add_or_mod": GROUP_ADD_OR_MODIFY,
     "delete": GROUP_DELETE,
+    "insert_bucket": GROUP_INSERT_BUCKET,
+    "remove_bucket": GROUP_REMOVE_BUCKET,
 }
-FROM_15 = ("insert_bucket", "remove_bucket")
+_BUCKET_WORDS = {"first": BUCKET_FIRST, "last": BUCKET_LAST, "all": BUCKET_ALL}
+_WITHOUT_BUCKETS = (GROUP_DELETE, GROUP_REMOVE_BUCKET)
+_WITHOUT_TYPE = (*_WITHOUT_BUCKETS, GROUP_INSERT_BUCKET)
+_OF_BUCKETS = (GROUP_INSERT_BUCKET, GROUP_REMOVE_BUCKET)
 _BUCKET = re.compile(r"(?:^|[,\s])\s*bucket=")
 
 
@@ -57,27 +67,36 @@ def parse_group_id(text: str) -> int:
 def split_command(line: str) -> tuple[int, str]:
     """The command that a line begins with, GROUP_ADD without one, and the rest."""
     word, _, rest = line.partition(" ")
-    if word in FROM_15:
-        raise TextError(f"{word} needs OpenFlow 1.5")
     return (COMMANDS[word], rest) if word in COMMANDS else (GROUP_ADD, line)
 
 
 def parse_group(text: str, command: int, ports: PortNumbers = None) -> GroupMod:
     """The GROUP_MOD that a text means; GROUP_DELETE without a group means all of them."""
     head, *buckets = _BUCKET.split(text)
-    if command == GROUP_DELETE and buckets:
+    if command in _WITHOUT_BUCKETS and buckets:
         raise TextError("bucket is not needed")
     words = _read_head(head, command)
     if command == GROUP_DELETE:
         return GroupMod(command, group_id=words.get("group_id", OFPG_ALL))
-    for key, article in (("group_id", "a group_id"), ("type", "a type")):
-        if key not in words:
-            raise TextError(f"must specify {article}")
-    kind = words["type"]
+    _check_given(words, command)
+    kind = words.get("type")
     made = [_parse_bucket(each, kind, ports) for each in buckets]
     if kind == GROUP_INDIRECT and len(made) > 1:
         raise TextError("Indirect groups can have at most one bucket.")
-    return GroupMod(command, kind, words["group_id"], made)
+    where = words.get("command_bucket_id", BUCKET_ALL)
+    return GroupMod(command, kind or GROUP_ALL, words["group_id"], made, where)
+
+
+def _check_given(words, command):
+    if "group_id" not in words:
+        raise TextError("must specify a group_id")
+    if "type" not in words and command not in _WITHOUT_TYPE:
+        raise TextError("must specify a type")
+    if command == GROUP_INSERT_BUCKET:
+        if "command_bucket_id" not in words:
+            raise TextError("must specify a command bucket id")
+        if words["command_bucket_id"] == BUCKET_ALL:
+            raise TextError("command_bucket_id=all is not permitted")
 
 
 def _read_head(text, command):
@@ -86,12 +105,16 @@ def _read_head(text, command):
         if key == "group_id":
             words[key] = parse_group_id(value or "")
         elif key == "type":
-            if command == GROUP_DELETE:
+            if command in _WITHOUT_TYPE:
                 raise TextError("type is not needed")
             if value not in TYPES:
                 raise TextError(f"invalid group type {value or ''}")
             words[key] = TYPES[value]
-        elif key == "selection_method" and command != GROUP_DELETE:
+        elif key == "command_bucket_id":
+            if command not in _OF_BUCKETS:
+                raise TextError("command bucket id is not needed")
+            words[key] = _parse_bucket_id(value or "", "command bucket id")
+        elif key == "selection_method" and command not in _WITHOUT_TYPE:
             # Before 1.5 nobody can be told; this one is the method without being told.
             if value != "dp_hash":
                 raise TextError(f"selection_method={value} needs OpenFlow 1.5")
@@ -100,7 +123,17 @@ def _read_head(text, command):
     return words
 
 
+def _parse_bucket_id(text, what):
+    if what == "command bucket id" and text in _BUCKET_WORDS:
+        return _BUCKET_WORDS[text]
+    number = long_number(text, 32)
+    if number > OFPG_MAX:
+        raise TextError(f"invalid {what} {number}")
+    return number
+
+
 def _parse_bucket(text, kind, ports):
+    """`kind` None: of a group whose type is not told."""
     bucket = Bucket(weight=1 if kind == GROUP_SELECT else 0)
     steps = []
     for key, value in split_terms(text):
@@ -113,7 +146,7 @@ def _parse_bucket(text, kind, ports):
     if not steps:
         raise TextError("bucket must specify actions")
     bucket.actions = _parse_steps(steps, ports)
-    if bucket.weight and kind != GROUP_SELECT:
+    if bucket.weight and kind not in (GROUP_SELECT, None):
         raise TextError("Only select groups can have bucket weights.")
     watches = bucket.watch_port != OFPP_NONE or bucket.watch_group is not None
     if kind == GROUP_FAST_FAILOVER and not watches:
@@ -147,14 +180,13 @@ def _set_watch_group(bucket, value, _ports):
     bucket.watch_group = None if group == OFPG_ANY else group
 
 
-def _check_bucket_id(_bucket, value, _ports):
-    """Buckets have numbers from 1.5 on only."""
-    long_number(value, 32)
+def _set_bucket_id(bucket, value, _ports):
+    bucket.bucket_id = _parse_bucket_id(value, "bucket_id id")
 
 
 _KEYS = {
     "weight": _set_weight,
     "watch_port": _set_watch_port,
     "watch_group": _set_watch_group,
-    "bucket_id": _check_bucket_id,
+    "bucket_id": _set_bucket_id,
 }

@@ -151,7 +151,7 @@ def group_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
 
 
 def group_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    items = [group.describe(each) for each in ofproto.groups.select(messages.OFPG_ALL)]
+    items = [group.describe(each) for each in ofproto.groups.select(request.group_id)]
     reply_list(peer, request, messages.GroupDescReply, items)
 
 

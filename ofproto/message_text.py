@@ -320,7 +320,7 @@ _PRINTERS: dict[type, tuple[str, Callable]] = {
     m.QueueStatsReply: ("QUEUE reply", _later("queue_stats")),
     m.GroupStatsRequest: ("GROUP request", _later("group_request")),
     m.GroupStatsReply: ("GROUP reply", _later("group_stats")),
-    m.GroupDescRequest: ("GROUP_DESC request", lambda x, s: " group_id=ALL"),
+    m.GroupDescRequest: ("GROUP_DESC request", _later("group_request")),
     m.GroupDescReply: ("GROUP_DESC reply", _later("group_descs")),
     m.GroupFeaturesRequest: ("GROUP_FEATURES request", _nothing),
     m.GroupFeaturesReply: ("GROUP_FEATURES reply", _later("group_features")),
@@ -337,6 +337,7 @@ _PRINTERS: dict[type, tuple[str, Callable]] = {
 _IN_NX_FORM = {
     (m.FlowMod, 13): "NXT_FLOW_MOD",
     (m.FlowRemoved, 14): "NXT_FLOW_REMOVED",
+    (m.GroupMod, 31): "NXT_GROUP_MOD",
     (m.PacketIn, 17): "NXT_PACKET_IN",
     (m.PacketIn, 30): "NXT_PACKET_IN2",
     (m.SetAsync, 19): "NXT_SET_ASYNC_CONFIG",

@@ -39,6 +39,15 @@ _ORDER_10 = (0, 11, *range(1, 11))
 GROUP_TYPES = ("all", "select", "indirect", "ff")
 GROUP_TITLES = ("all", "select", "indirect", "fast failover")
 _MODS = ("ADD", "MOD", "DEL")
+GROUP_COMMANDS = {
+    m.GROUP_ADD: "ADD",
+    m.GROUP_MODIFY: "MOD",
+    m.GROUP_DELETE: "DEL",
+    m.GROUP_INSERT_BUCKET: "INSERT_BUCKET",
+    m.GROUP_REMOVE_BUCKET: "REMOVE_BUCKET",
+    m.GROUP_ADD_OR_MODIFY: "ADD_OR_MOD",
+}
+BUCKET_WORDS = {m.BUCKET_FIRST: "first", m.BUCKET_LAST: "last", m.BUCKET_ALL: "all"}
 
 
 def bit_names(bits: int, names) -> str:
@@ -248,7 +257,7 @@ def _group_counters(g):
 def _group(group, style):
     parts = [f"group_id={group.group_id},type={GROUP_TYPES[group.type]}"]
     for bucket in group.buckets:
-        words = []
+        words = [] if bucket.bucket_id is None else [f"bucket_id:{bucket.bucket_id}"]
         if bucket.weight != (group.type == m.GROUP_SELECT):
             words.append(f"weight:{bucket.weight}")
         if bucket.watch_port != OFPP_NONE:
@@ -265,8 +274,18 @@ def group_descs(message, style):
 
 
 def group_mod(message, style):
-    command = "ADD_OR_MOD" if message.command == m.GROUP_ADD_OR_MODIFY else _MODS[message.command]
+    command = GROUP_COMMANDS[message.command]
+    if message.command in (m.GROUP_INSERT_BUCKET, m.GROUP_REMOVE_BUCKET):
+        return f"\n {command} {_bucket_mod(message, style)}"
     return f"\n {command} {_group(message, style)}"
+
+
+def _bucket_mod(message, style):
+    """Of buckets in a group whose type is not told."""
+    number = message.command_bucket_id
+    head, *buckets = _group(message, style).split(",bucket=")
+    where = f"command_bucket_id:{BUCKET_WORDS.get(number, number)}"
+    return ",bucket=".join((f"{where},{head.partition(',')[0]}", *buckets))
 
 
 def group_features(message, style):
@@ -276,7 +295,10 @@ def group_features(message, style):
     )
     for i, title in enumerate(GROUP_TITLES):
         if message.types >> i & 1:
-            names = [name for bit, name in ACTIONS_13.items() if message.actions[i] >> bit & 1]
+            bits = message.actions[i]
+            names = [name for bit, name in ACTIONS_13.items() if bits >> bit & 1]
+            if message.version == 1:
+                names = [actions_10(bits)] if bits else []
             text += (
                 f"    {title} group:\n       max_groups={message.max_groups[i]:#x}\n"
                 f"       actions: {' '.join(names) or '<none>'}\n"

@@ -74,7 +74,9 @@ from .msg_group import (
     GROUP_DELETE,
     GROUP_FAST_FAILOVER,
     GROUP_INDIRECT,
+    GROUP_INSERT_BUCKET,
     GROUP_MODIFY,
+    GROUP_REMOVE_BUCKET,
     GROUP_SELECT,
     METER_ADD,
     METER_DELETE,
@@ -103,6 +105,7 @@ from .msg_group import (
     MeterStatsReply,
     MeterStatsRequest,
 )
+from .msg_group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST
 from .msg_packet import (
     NO_COOKIE,
     R_ACTION,

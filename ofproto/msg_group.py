@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from struct import Struct
 
+from . import msg_group_15
 from .actions import decode_actions, encode_actions
 from .errors import OFError
 from .fields import OFPP_NONE, port_from_32, port_to_32
@@ -12,9 +13,13 @@ from .msg_base import (
     FROM12,
     FROM13,
     MSG,
+    NX,
+    NX_REPLY,
+    NX_REQUEST,
+    OF10,
     OF11,
     OF12,
-    OF13,
+    ONLY10,
     REPLY,
     REQUEST,
     UP_TO_13,
@@ -25,8 +30,10 @@ from .msg_base import (
     row,
     wire,
 )
+from .msg_group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX
 
 GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
+GROUP_INSERT_BUCKET, GROUP_REMOVE_BUCKET = 3, 5
 GROUP_ADD_OR_MODIFY = 0x8000  # Open vSwitch's own
 GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
 OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
@@ -41,12 +48,14 @@ OFPM_ALL = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class Bucket:
-    """`watch_group` None: watches none."""
+    """`watch_group` None: watches none.  `bucket_id`: None, and not told, before 1.5, but in
+    Nicira's messages of 1.0."""
 
     weight: int = 0
     watch_port: int = OFPP_NONE
     watch_group: int | None = None
     actions: list = field(default_factory=list)
+    bucket_id: int | None = None
 
 
 _BUCKET = Struct("!HHII4x")
@@ -61,8 +70,8 @@ def _read_bucket(data, version):
     return Bucket(weight, watched, None if group == OFPG_ANY else group, actions)
 
 
-def _write_bucket(bucket, version):
-    actions = encode_actions(bucket.actions, version)
+def _write_bucket(bucket, version, lossy=False):
+    actions = encode_actions(bucket.actions, version, lossy=lossy)
     group = OFPG_ANY if bucket.watch_group is None else bucket.watch_group
     port = port_to_32(bucket.watch_port)
     return _BUCKET.pack(_BUCKET.size + len(actions), bucket.weight, port, group) + actions
@@ -82,21 +91,65 @@ def _read_group_mod(cls, data, version):
     return _BUCKETS.read(cls, data, version)
 
 
-@wire(row(UP_TO_13, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _BUCKETS.write)))
+_GROUP_MOD_15 = Struct("!HBxIH2xI")
+_COMMANDS_15 = (*range(GROUP_INSERT_BUCKET + 1), GROUP_REMOVE_BUCKET, GROUP_ADD_OR_MODIFY)
+# Which of the reserved numbers a command may name.
+_BUCKETS_NAMED = {
+    GROUP_INSERT_BUCKET: (BUCKET_FIRST, BUCKET_LAST),
+    GROUP_REMOVE_BUCKET: (BUCKET_FIRST, BUCKET_LAST, BUCKET_ALL),
+}
+
+
+def _read_group_mod_15(cls, data, version):
+    command, kind, group, size, bucket = _GROUP_MOD_15.unpack_from(data)
+    end = _GROUP_MOD_15.size + size
+    if command not in _COMMANDS_15:
+        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
+    if kind > GROUP_FAST_FAILOVER:
+        raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")
+    if end > len(data):
+        raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
+    if bucket > BUCKET_MAX and bucket not in _BUCKETS_NAMED.get(command, (BUCKET_ALL,)):
+        raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket:#x}")
+    if bucket <= BUCKET_MAX and command not in _BUCKETS_NAMED:
+        raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket}")
+    buckets = msg_group_15.read_buckets(data[_GROUP_MOD_15.size : end], kind, version)
+    msg_group_15.check_group_properties(data[end:])
+    return cls(command, kind, group, [Bucket(**each) for each in buckets], bucket)
+
+
+def _write_group_mod_15(m, version):
+    buckets = msg_group_15.write_buckets(m.buckets, m.type, version)
+    head = (m.command, m.type, m.group_id, len(buckets), m.command_bucket_id)
+    return _GROUP_MOD_15.pack(*head) + buckets
+
+
+def _write_group_mod(m, version):
+    if m.command in (GROUP_INSERT_BUCKET, GROUP_REMOVE_BUCKET):
+        raise ValueError("buckets are inserted and removed from OpenFlow 1.5 on")
+    return _BUCKETS.write(m, version)
+
+
+@wire(
+    row(ONLY10, NX, 31, Body(_GROUP_MOD_15.size, 8, _read_group_mod_15, _write_group_mod_15)),
+    row(UP_TO_13, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _write_group_mod)),
+)
 @dataclass(slots=True)
 class GroupMod(Message):
-    """`command`: GROUP_ADD ...; `type`: GROUP_ALL ... ."""
+    """`command`: GROUP_ADD ...; `type`: GROUP_ALL ...; `command_bucket_id`: where to insert, or
+    what to remove."""
 
     command: int
     type: int = GROUP_ALL
     group_id: int = 0
     buckets: list[Bucket] = field(default_factory=list)
+    command_bucket_id: int = BUCKET_ALL
 
 
 _GROUP_REQUEST = Layout("group_id:u32 pad:4")
 
 
-@wire(row(FROM11, REQUEST, 6, _GROUP_REQUEST))
+@wire(row(FROM11, REQUEST, 6, _GROUP_REQUEST), row(ONLY10, NX_REQUEST, 7, _GROUP_REQUEST))
 @dataclass(slots=True)
 class GroupStatsRequest(Message):
     """`group_id` OFPG_ALL: all."""
@@ -122,18 +175,19 @@ _COUNTER = Struct("!QQ")
 
 
 def _read_group_stats(data, version):
-    head = _GROUP_STATS_11 if version < OF13 else _GROUP_STATS_13
+    head = _GROUP_STATS_11 if version in (OF11, OF12) else _GROUP_STATS_13
     _length, *values = head.unpack_from(data)
     if (len(data) - head.size) % _COUNTER.size:
         raise OFError("OFPBRC_BAD_LEN", f"group of {len(data)} bytes")
-    if version < OF13:
+    if version in (OF11, OF12):
         values += (0, 0)
     return GroupStats(*values, list(_COUNTER.iter_unpack(data[head.size :])))
 
 
 def _write_group_stats(g, version):
-    head = _GROUP_STATS_11 if version < OF13 else _GROUP_STATS_13
-    times = () if version < OF13 else (g.duration_sec, g.duration_nsec)
+    old = version in (OF11, OF12)
+    head = _GROUP_STATS_11 if old else _GROUP_STATS_13
+    times = () if old else (g.duration_sec, g.duration_nsec)
     size = head.size + _COUNTER.size * len(g.buckets)
     counters = b"".join([_COUNTER.pack(*pair) for pair in g.buckets])
     return head.pack(size, g.group_id, g.ref_count, g.n_packets, g.n_bytes, *times) + counters
@@ -146,6 +200,7 @@ def _stats(head):
 @wire(
     row((OF11, OF12), REPLY, 6, _stats(_GROUP_STATS_11)),
     row(FROM13, REPLY, 6, _stats(_GROUP_STATS_13)),
+    row(ONLY10, NX_REPLY, 7, _stats(_GROUP_STATS_13)),
 )
 @dataclass(slots=True)
 class GroupStatsReply(Message):
@@ -153,10 +208,12 @@ class GroupStatsReply(Message):
     more: bool = False
 
 
-@wire(row((OF11, 5), REQUEST, 7, EMPTY))
+@wire(row((OF11, 5), REQUEST, 7, EMPTY), row(ONLY10, NX_REQUEST, 8, _GROUP_REQUEST))
 @dataclass(slots=True)
 class GroupDescRequest(Message):
-    pass
+    """`group_id` OFPG_ALL, as always from 1.1 to 1.4: all."""
+
+    group_id: int = OFPG_ALL
 
 
 @dataclass(slots=True)
@@ -175,21 +232,42 @@ def _read_group_desc(data, version):
 
 
 def _write_group_desc(g, version):
-    buckets = _BUCKETS.write_items(g.buckets, version)
+    buckets = b"".join([_write_bucket(bucket, version, True) for bucket in g.buckets])
     return _GROUP_DESC.pack(_GROUP_DESC.size + len(buckets), g.type, g.group_id) + buckets
 
 
 _DESCS = Runs("groups", _GROUP_DESC.size, _read_group_desc, _write_group_desc)
 
 
-@wire(row(UP_TO_13, REPLY, 7, _DESCS))
+_GROUP_DESC_15 = Struct("!HBxIH6x")
+
+
+def _read_group_desc_15(data, version):
+    _length, kind, group, size = _GROUP_DESC_15.unpack_from(data)
+    end = _GROUP_DESC_15.size + size
+    if end > len(data):
+        raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
+    buckets = msg_group_15.read_buckets(data[_GROUP_DESC_15.size : end], kind, version)
+    return GroupDesc(group, kind, [Bucket(**each) for each in buckets])
+
+
+def _write_group_desc_15(g, version):
+    buckets = msg_group_15.write_buckets(g.buckets, g.type, version, True)
+    size = _GROUP_DESC_15.size + len(buckets)
+    return _GROUP_DESC_15.pack(size, g.type, g.group_id, len(buckets)) + buckets
+
+
+_DESCS_15 = Runs("groups", _GROUP_DESC_15.size, _read_group_desc_15, _write_group_desc_15)
+
+
+@wire(row(UP_TO_13, REPLY, 7, _DESCS), row(ONLY10, NX_REPLY, 8, _DESCS_15))
 @dataclass(slots=True)
 class GroupDescReply(Message):
     groups: list[GroupDesc] = field(default_factory=list)
     more: bool = False
 
 
-@wire(row(FROM12, REQUEST, 8, EMPTY))
+@wire(row(FROM12, REQUEST, 8, EMPTY), row((OF10, OF11), NX_REQUEST, 9, EMPTY))
 @dataclass(slots=True)
 class GroupFeaturesRequest(Message):
     pass
@@ -210,7 +288,7 @@ def _write_group_features(m, version):
 _FEATURES = Body(_GROUP_FEATURES.size, 0, _read_group_features, _write_group_features)
 
 
-@wire(row(FROM12, REPLY, 8, _FEATURES))
+@wire(row(FROM12, REPLY, 8, _FEATURES), row((OF10, OF11), NX_REPLY, 9, _FEATURES))
 @dataclass(slots=True)
 class GroupFeaturesReply(Message):
     """`types`: a bit per group type; most groups, and bits of action types, for each type."""

@@ -6,14 +6,10 @@ from ofproto.match_text import TextError
 
 from .command import Fatal
 from .ofctl_flows import read_lines
-from .ofctl_session import OF13
+from .ofctl_session import OF10, OF13
 
-
-def _connect(settings, target, command):
-    session = settings.connect(target, OF13)
-    if session.version < OF13:
-        raise Fatal(f"{command} needs OpenFlow 1.3 or later ('-O OpenFlow13')")
-    return session
+# By Nicira's extension they are in 1.0, too.
+FROM_15 = {m.GROUP_INSERT_BUCKET: "insert-bucket", m.GROUP_REMOVE_BUCKET: "remove-bucket"}
 
 
 def _read(text, command, names):
@@ -39,6 +35,9 @@ def _send(session, mods):
     """Do group mods in their order."""
     raws = []
     for mod in mods:
+        if mod.command in FROM_15 and session.version != OF10:
+            name = FROM_15[mod.command]
+            raise Fatal(f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15'), or 1.0")
         try:
             raws.append(mod.encode(session.version, session.next_xid()))
         except (ValueError, m.OFError) as error:
@@ -46,9 +45,9 @@ def _send(session, mods):
     session.command(*raws)
 
 
-def _change(settings, target, text, command, name):
+def _change(settings, target, text, command):
     """One group given as text, or the lines of standard input."""
-    session = _connect(settings, target, name)
+    session = settings.connect(target, OF10 if command in FROM_15 else OF13)
     names = settings.numbers(session)
     if text == "-":
         # Lines of add-group may say what else to do.
@@ -60,36 +59,31 @@ def _change(settings, target, text, command, name):
 
 def add_group(settings, target, text):
     """add-group SWITCH GROUP"""
-    _change(settings, target, text, m.GROUP_ADD, "add-group")
+    _change(settings, target, text, m.GROUP_ADD)
 
 
 def add_groups(settings, target, path):
     """add-groups SWITCH FILE"""
-    session = _connect(settings, target, "add-groups")
+    session = settings.connect(target, OF13)
     _send(session, _read_file(path, None, settings.numbers(session)))
 
 
 def mod_group(settings, target, text):
     """[--may-create] mod-group SWITCH GROUP"""
     command = m.GROUP_ADD_OR_MODIFY if "may-create" in settings else m.GROUP_MODIFY
-    _change(settings, target, text, command, "mod-group")
+    _change(settings, target, text, command)
 
 
 def del_groups(settings, target, text=""):
     """del-groups SWITCH [GROUP]"""
-    _change(settings, target, text, m.GROUP_DELETE, "del-groups")
+    _change(settings, target, text, m.GROUP_DELETE)
 
 
-def _needs_15(settings, target, command):
-    settings.connect(target, OF13)
-    raise Fatal(f"{command} needs OpenFlow 1.5 or later ('-O OpenFlow15')")
-
-
-def insert_buckets(settings, target, _text):
+def insert_buckets(settings, target, text):
     """insert-buckets SWITCH GROUP"""
-    _needs_15(settings, target, "insert-bucket")
+    _change(settings, target, text, m.GROUP_INSERT_BUCKET)
 
 
-def remove_buckets(settings, target, _text):
+def remove_buckets(settings, target, text):
     """remove-buckets SWITCH GROUP"""
-    _needs_15(settings, target, "remove-bucket")
+    _change(settings, target, text, m.GROUP_REMOVE_BUCKET)

@@ -36,8 +36,8 @@ For OpenFlow switches:
   [--may-create] mod-group SWITCH GROUP
                                    modify GROUP, or add it where it may be created
   del-groups SWITCH [GROUP]        delete GROUP, or all groups
-  insert-buckets, remove-buckets SWITCH GROUP
-                                   refused: they need OpenFlow 1.5
+  insert-buckets SWITCH GROUP      add buckets to a group (OpenFlow 1.0)
+  remove-buckets SWITCH GROUP      remove buckets from a group (OpenFlow 1.0)
   dump-groups SWITCH [GROUP]       print group description
   dump-group-stats SWITCH [GROUP]  print group statistics
   dump-group-features SWITCH       print group features

@@ -264,25 +264,16 @@ def _id(text, everything, what):
     return int(text)
 
 
-def _from_13(settings, target, request, command):
-    session = settings.connect(target, OF13)
-    if session.version < OF13:
-        raise Fatal(f"{command} needs OpenFlow 1.3 or later ('-O OpenFlow13')")
-    dump(settings, session, request)
-
-
 def dump_groups(settings, target, group=None):
-    """dump-groups SWITCH [GROUP]: one group only from OpenFlow 1.5 on."""
-    _id(group, m.OFPG_ALL, "group_id")
-    _from_13(settings, target, m.GroupDescRequest(), "dump-groups")
+    """dump-groups SWITCH [GROUP]: one group only in 1.0 and from 1.5 on."""
+    _dump(settings, target, m.GroupDescRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
 
 
 def dump_group_stats(settings, target, group=None):
     """dump-group-stats SWITCH [GROUP]"""
-    request = m.GroupStatsRequest(_id(group, m.OFPG_ALL, "group_id"))
-    _from_13(settings, target, request, "dump-group-stats")
+    _dump(settings, target, m.GroupStatsRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
 
 
 def dump_group_features(settings, target):
     """dump-group-features SWITCH"""
-    _from_13(settings, target, m.GroupFeaturesRequest(), "dump-group-features")
+    _dump(settings, target, m.GroupFeaturesRequest(), OF13)

@@ -129,7 +129,17 @@ def ports():
 
 def groups():
     yield m.GroupMod(m.GROUP_ADD, m.GROUP_SELECT, 9, [BUCKET, m.Bucket(0, 4, 8)]), OF13, {}
-    yield m.GroupStatsRequest(), OF13, {}
+    numbered = m.Bucket(3, 5, 6, [Output(5)], 7)
+    yield m.GroupMod(m.GROUP_MODIFY, m.GROUP_SELECT, 9, [numbered]), OF10, {}
+    plain = m.Bucket(0, actions=[Output(5)], bucket_id=1)
+    yield m.GroupMod(m.GROUP_INSERT_BUCKET, 0, 9, [plain], m.BUCKET_LAST), OF10, {}
+    yield m.GroupMod(m.GROUP_REMOVE_BUCKET, 0, 9, [], 4), OF10, {}
+    yield m.GroupStatsRequest(), BOTH, {}
+    yield m.GroupDescRequest(8), OF10, {}
+    yield m.GroupDescReply([m.GroupDesc(9, 1, [numbered]), m.GroupDesc(4)]), OF10, {}
+    yield m.GroupStatsReply([m.GroupStats(9, 1, 2, 3, 4, 5, [(1, 2)])]), OF10, {}
+    yield m.GroupFeaturesRequest(), OF10, {}
+    yield m.GroupFeaturesReply(15, 3, (1, 2, 3, 4), (5, 6, 7, 8)), OF10, {}
     stats = m.GroupStats(9, 1, 2, 3, 4, 5, [(1, 2), (3, 4)])
     yield m.GroupStatsReply([stats, m.GroupStats(1)], True), OF13, {}
     yield m.GroupDescRequest(), OF13, {}

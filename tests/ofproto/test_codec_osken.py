@@ -423,7 +423,12 @@ def contains(theirs, ours, where="message"):
 
 
 REPLIES = [
-    case for case in CASES if type(case[0]) in READS and READS[type(case[0])](case[0], case[1])
+    case
+    for case in CASES
+    if type(case[0]) in READS
+    and READS[type(case[0])](case[0], case[1])
+    # Those of 1.0 are Nicira's, which it does not know.
+    and not (case[1] == 1 and type(case[0]).__name__.startswith("Group"))
 ]
 
 

@@ -61,6 +61,7 @@ def words(name):
 
 # class -> its name in what is printed, where that is not the class's in capitals
 HEADINGS = {
+    "GroupMod": "(OFPT|NXT)_GROUP_MOD",
     "RoleRequest": "(OFPT|NXT)_ROLE_REQUEST",
     "GetAsyncRequest": "OFPT_GET_ASYNC_REQUEST",
     "SetAsync": "(OFPT_SET_ASYNC|NXT_SET_ASYNC_CONFIG2?)",

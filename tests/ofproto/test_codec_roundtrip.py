@@ -93,7 +93,7 @@ def test_error_replies(version):
 
 
 def test_what_a_version_cannot_say():
-    for message in (m.GroupMod(0), m.TableMod(1), m.GetAsyncRequest()):
+    for message in (m.MeterMod(0), m.TableMod(1), m.GetAsyncRequest()):
         with pytest.raises(ValueError, match="version 1"):
             message.encode(1)
     for message in (

@@ -12,7 +12,7 @@ from ofproto.group_text import parse_group
 from ofproto.message_text import Style, format_message
 from ofproto.port import OFPP_CONTROLLER
 
-OF13 = 4
+OF10, OF13 = 1, 4
 PACKET = frame(1, 2)
 
 
@@ -111,6 +111,63 @@ def test_malformed(client):
     assert client.refused(raw[:20] + b"\0\1\0\0" + raw[24:]) == "OFPGMFC_BAD_WATCH"
     assert client.refused(raw[:32] + b"\0\x63" + raw[34:]) == "OFPBAC_BAD_TYPE"
     assert groups(client) == []
+
+
+def numbers(client, group=1):
+    (found,) = client.ask(m.GroupDescRequest(group)).groups
+    return [bucket.bucket_id for bucket in found.buckets]
+
+
+def test_buckets_with_numbers(world, client):
+    """Nicira's messages of 1.0, as ovs-ofctl sends them without -O."""
+    old = world.client(OF10)
+    insert, remove = m.GROUP_INSERT_BUCKET, m.GROUP_REMOVE_BUCKET
+
+    def change(command, where, *ids):
+        return m.GroupMod(command, ALL, 1, [m.Bucket(actions=OUT, bucket_id=i) for i in ids], where)
+
+    client.do(group("group_id=1,type=select,bucket=output:1,bucket=output:2"))
+    assert numbers(old) == [0, 1]
+    old.do(flow("in_port=1 actions=group:1"), nxm=True)
+    old.do(change(insert, m.BUCKET_FIRST, 7), change(insert, 0, 8, 9), change(insert, 1, 5))
+    assert numbers(old) == [7, 0, 8, 9, 1, 5]
+    assert old.refused(change(insert, 77, 20)) == "OFPGMFC_UNKNOWN_BUCKET"
+    assert old.refused(change(insert, m.BUCKET_LAST, 20, 9)) == "OFPGMFC_BUCKET_EXISTS"
+    assert old.refused(change(remove, 77)) == "OFPGMFC_UNKNOWN_BUCKET"
+    assert old.refused(change(insert, m.BUCKET_ALL, 20)) == "OFPGMFC_BAD_BUCKET"
+    unknown = m.GroupMod(remove, ALL, 2, [], 1)
+    assert old.refused(unknown) == "OFPGMFC_UNKNOWN_GROUP"
+    assert old.refused(change(m.GROUP_MODIFY, m.BUCKET_ALL, 3, 3)) == "OFPGMFC_BAD_BUCKET"
+    old.do(change(remove, m.BUCKET_LAST), change(remove, 8), change(remove, m.BUCKET_FIRST))
+    assert numbers(old) == [0, 9, 1]
+    kept = groups(client), old.ask(m.GroupDescRequest()).groups
+    world.bridge.log._start(0)
+    world.until(lambda: not world.bridge.log._journal.rewriting, "a shorter journal")
+    world.stop()
+    world.start()
+    client, old = world.client(OF13), world.client(OF10)
+    assert (groups(client), old.ask(m.GroupDescRequest()).groups) == kept
+    assert old.ask(m.GroupStatsRequest(1)).groups[0].ref_count == 1
+    old.do(change(remove, m.BUCKET_ALL))
+    assert numbers(old) == [] and old.ask(m.GroupDescRequest(2)).groups == []
+    assert old.ask(m.GroupFeaturesRequest()).actions == (0xFFF,) * 4
+
+
+def selection(method, parameter=0):
+    """A GROUP_MOD of 1.0 that says how to select."""
+    raw = m.GroupMod(ADD, SELECT, 5, [m.Bucket(1, actions=OUT)]).encode(OF10)
+    head = b"\xff\xff\0\x28\0\0\x15\x4d\0\0\0\1\0\0\0\0"
+    raw += head + method.ljust(16, b"\0") + parameter.to_bytes(8, "big")
+    return raw[:2] + len(raw).to_bytes(2, "big") + raw[4:]
+
+
+def test_selection_method(world):
+    old = world.client(OF10)
+    for method in (b"hash", b"nosuch", b"\xff"):
+        assert old.refused(selection(method)) == "OFPBPC_BAD_VALUE"
+    assert old.refused(selection(b"dp_hash", 5)) == "OFPBPC_BAD_VALUE"
+    old.do(selection(b"dp_hash"))
+    assert numbers(old, 5) == [0]
 
 
 def test_features(client):

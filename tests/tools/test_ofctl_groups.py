@@ -93,8 +93,8 @@ def reset(switch, groups=()):
         assert theirs(OF13, "add-group", switch.br0, group)[0] == 0
 
 
-def state(switch):
-    return sorted(theirs(OF13, "dump-groups", switch.br0)[1].splitlines()[1:])
+def state(switch, version=OF13):
+    return sorted(theirs(version, "dump-groups", switch.br0)[1].splitlines()[1:])
 
 
 COMMANDS_AND_TEXT = [
@@ -134,8 +134,35 @@ COMMANDS_AND_TEXT = [
     ("del-groups", "group_id=1,type=all"),
     ("del-groups", "bucket=output:1"),
     ("del-groups", "nosuch=1"),
-    ("insert-buckets", "group_id=1,command_bucket_id=last,bucket=output:1"),
 ]
+# In 1.0, by Nicira's extension, buckets have numbers.
+WITH_NUMBERS = [
+    ("insert-buckets", "group_id=1,command_bucket_id=first,bucket=bucket_id:5,output:3"),
+    ("insert-buckets", "group_id=1,command_bucket_id=last,bucket=bucket_id:5,output:3"),
+    ("insert-buckets", "group_id=1,command_bucket_id=0,bucket=bucket_id:5,drop,bucket=bucket_id:6,"
+                       "watch_port:2,dec_ttl,output:2"),
+    ("insert-buckets", "group_id=1,command_bucket_id=7,bucket=bucket_id:5,output:3"),
+    ("insert-buckets", "group_id=1,command_bucket_id=last,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "group_id=9,command_bucket_id=last,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "group_id=1,command_bucket_id=all,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "group_id=1,command_bucket_id=x,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "group_id=1,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "command_bucket_id=last,bucket=bucket_id:1,output:3"),
+    ("insert-buckets", "group_id=1,type=all,command_bucket_id=last,bucket=output:3"),
+    ("remove-buckets", "group_id=1,command_bucket_id=first"),
+    ("remove-buckets", "group_id=1,command_bucket_id=last"),
+    ("remove-buckets", "group_id=1,command_bucket_id=1"),
+    ("remove-buckets", "group_id=1,command_bucket_id=7"),
+    ("remove-buckets", "group_id=1,command_bucket_id=all"),
+    ("remove-buckets", "group_id=1"),
+    ("remove-buckets", "group_id=9,command_bucket_id=last"),
+    ("remove-buckets", "group_id=1,command_bucket_id=last,bucket=output:3"),
+    ("add-group", "group_id=7,type=all,bucket=bucket_id:4294967041,output:1"),
+    ("add-group", "group_id=7,type=all,command_bucket_id=3,bucket=output:1"),
+    ("add-group", "group_id=7,type=select,bucket=bucket_id:3,weight:4,output:1,bucket=output:2"),
+    ("mod-group", "group_id=1,type=select,bucket=bucket_id:3,drop,bucket=watch_port:1,output:2"),
+    *[("add-group", text) for text in GROUPS],
+]  # fmt: skip
 
 
 def said(text):
@@ -156,6 +183,22 @@ def test_same_effect_and_errors(switch, words):
         reset(switch, there)
         status, out, err = run(OF13, *words[:at], switch.br0, *words[at:])
         results.append((status, out, said(err), state(switch)))
+    assert results[0] == results[1]
+
+
+@needs_ovs
+@pytest.mark.peer
+@pytest.mark.parametrize("words", WITH_NUMBERS, ids=" ".join)
+def test_same_in_10(switch, words):
+    there = [] if words[-1] in GROUPS else GROUPS[:1]
+    results = []
+    for run in (ours, theirs):
+        reset(switch, there)
+        status, out, err = run("-OOpenFlow10", words[0], switch.br0, words[1])
+        results.append((status, out, said(err), state(switch, "-OOpenFlow10")))
+        dumps = [ours("-OOpenFlow10", "dump-groups", switch.br0, each) for each in ("", "1")]
+        assert sorted(dumps[0][1].splitlines()[1:]) == results[-1][3]
+        assert len(dumps[1][1].splitlines()) <= 2
     assert results[0] == results[1]
 
 
@@ -192,7 +235,10 @@ def test_files(switch, tmp_path):
 def test_bad_lines(switch):
     for text, said_ in (
         ("add group_id=1,type=all\nbla group_id=4\n", "-:2: unknown keyword bla"),
-        ("insert_bucket group_id=1\n", "-:1: insert_bucket needs OpenFlow 1.5"),
+        (
+            "insert_bucket group_id=1,command_bucket_id=last,bucket=drop\n",
+            "insert-bucket needs OpenFlow 1.5",
+        ),
     ):
         status, _out, err = ours(OF13, "add-groups", switch.br0, "-", text=text)
         assert status == 1 and said_ in err
@@ -221,6 +267,9 @@ def test_dumps(switch):
         assert (mine[0], steady(mine[1])) == (other[0], steady(other[1])), words
         # Without a version, ours takes the one that has the command.
         assert steady(ours(*words)[1]) == steady(mine[1])
+        if "-flows" not in words[1] and "dump-aggregate" not in words:
+            mine, other = ours("-OOpenFlow10", *words), theirs("-OOpenFlow10", *words)
+            assert (mine[0], steady(mine[1])) == (other[0], steady(other[1])), words
 
 
 @needs_ovs
@@ -230,11 +279,12 @@ def test_versions(switch):
     group = "group_id=1,type=all,bucket=output:1"
     assert ours("add-group", switch.br0, group) == (0, "", "")
     assert ours("add-flow", switch.br0, "in_port=2,actions=group:1") == (0, "", "")
-    status, _out, err = ours("-OOpenFlow10", "add-group", switch.br0, group)
-    assert status == 1 and "add-group needs OpenFlow 1.3" in err
     status, _out, err = ours("--read-only", "del-groups", switch.br0)
     assert status == 1 and "read only" in err
-    status, _out, err = ours("remove-buckets", switch.br0, "group_id=1,command_bucket_id=last")
-    assert status == 1 and "needs OpenFlow 1.5" in err
+    words = "remove-buckets", switch.br0, "group_id=1,command_bucket_id=last"
+    assert ours(*words) == (0, "", "")
+    status, _out, err = ours(OF13, *words)
+    assert status == 1 and "remove-bucket needs OpenFlow 1.5" in err
+    assert ours("mod-group", switch.br0, group) == (0, "", "")
     value = ours("-fjson", "dump-groups", switch.br0)[1]
     assert '"group_id":1' in value and '"output:1"' in value
