@@ -1,7 +1,10 @@
 """Meters of the running switch: a rate is kept between containers, and through crashes."""
 
 import contextlib
+import hashlib
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -126,3 +129,32 @@ def test_between_containers(switch):
     assert 10 <= answers <= 10.3 + 10.3 * seconds
     flows, packets, dropped = stats(switch, "meter=3")
     assert (flows, packets, packets - dropped) == (1, 100, answers)
+
+
+SERVER = (
+    "import hashlib, socket; s = socket.create_server(('10.0.0.2', 5001));"
+    "print('ready', flush=True); c, _ = s.accept(); print(hashlib.md5(c.makefile('rb').read()).hexdigest())"
+)
+CLIENT = (
+    "import socket; s = socket.create_connection(('10.0.0.2', 5001));"
+    "s.sendall(bytes(range(250)) * 4000); s.shutdown(1)"
+)
+
+
+def test_tcp_with_offloads(switch):
+    """Segments are counted, however large the frames are that they come in; all data arrives."""
+    switch.vsctl("add-br", "br0")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    two = switch.container("c2", "10.0.0.2/24", "br0")
+    assert one.ping("10.0.0.2") == 3
+    switch.ofctl("add-meter", "br0", "meter=1,pktps,burst,band=type=drop,rate=500,burst_size=50")
+    switch.ofctl("add-flow", "br0", "in_port=1,tcp,actions=meter:1,normal")
+    started = time.monotonic()
+    with two.popen(sys.executable, "-c", SERVER, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "ready\n"
+        one.run(sys.executable, "-c", CLIENT)
+        assert server.stdout.readline().strip() == hashlib.md5(bytes(range(250)) * 4000).hexdigest()
+    _flows, packets, dropped = stats(switch)
+    seconds = time.monotonic() - started
+    assert packets - dropped >= 1_000_000 // 1460  # a megabyte
+    assert packets - dropped <= 50 + 500 * seconds
