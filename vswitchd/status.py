@@ -173,10 +173,13 @@ class StatusWriter:
         """Whether somebody else changed, or the server lost, what had been written."""
         if self.busy:
             return False
-        changed = self._idl.status_changed
-        foreign = [key for key in changed if self._written.pop(key, None) is not None]
+        changed, tables = self._idl.status_changed, self._idl.tables
+        found = False
+        for table, uuid in changed:
+            was_written = self._written.pop((table, uuid), None) is not None
+            found |= was_written and uuid in tables[table].rows  # else it was deleted
         changed.clear()
-        return bool(foreign)
+        return found
 
     @property
     def busy(self) -> bool:
