@@ -133,7 +133,8 @@ def test_between_containers(switch):
 
 SERVER = (
     "import hashlib, socket; s = socket.create_server(('10.0.0.2', 5001));"
-    "print('ready', flush=True); c, _ = s.accept(); print(hashlib.md5(c.makefile('rb').read()).hexdigest())"
+    "print('ready', flush=True); c, _ = s.accept();"
+    "print(hashlib.md5(c.makefile('rb').read()).hexdigest())"
 )
 CLIENT = (
     "import socket; s = socket.create_connection(('10.0.0.2', 5001));"
