@@ -89,7 +89,8 @@ class Daemon:
             self.connect().close()
         except OSError:
             return False
-        return True
+        # The control socket comes a little later with Open vSwitch.
+        return os.path.exists(f"{self.directory}/{self.kind}.ctl")
 
     def connect(self):
         """A connected socket."""
