@@ -151,8 +151,14 @@ cdef class Dpif:
                     os.close(fd)
 
     def version(self):
-        """{"version": text, "pid": number, "workers": number}."""
+        """{"version": text, "layout": text, "pid": number, "workers": number}."""
         return self._request("version")[0]
+
+    def stranger(self):
+        """The process, by its pid, where it lays out keys, actions or records as another build
+        of pyvs does: only version() is of use then.  None: it is one of ours."""
+        body = self.version()
+        return None if body.get("layout") == protocol.LAYOUT else body["pid"]
 
     # --- ports
 

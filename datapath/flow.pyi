@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 KEY_PACKET_SIZE: int  # 256: what extraction fills
 KEY_DP_SIZE: int  # 584: what the datapath sees
-KEY_SIZE: int  # 664: with the pipeline registers
+KEY_SIZE: int  # 672: with the pipeline registers
 FRAG_ANY: int
 FRAG_LATER: int
 

@@ -7,21 +7,29 @@ sequence number: its JSON has "error" (an errno) and "text" when it failed.  Hos
 A flow's bytes, in requests and replies: FLOW, then where keys are given KEY_DP_SIZE bytes of
 masked key, as many of mask, and the actions, padded to 8.  Terse ones are FLOW alone, with 0 for
 the actions' size.
+
+A datapath process outlives an upgrade of the rest, and keys, actions and the rings' records have
+no form of their own: LAYOUT says whether the two sides are of one mind about them.
 """
 
 import struct
+import zlib
 from collections import namedtuple
 from collections.abc import Iterator
 
 import orjson
 
-from datapath.flow import KEY_DP_SIZE
+from datapath.flow import KEY_DP_SIZE, MEMBERS
 
 HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, sequence number
 FLOW = struct.Struct("=16sQQQHHI")  # ufid, packets, bytes, used (ms), TCP flags, 0, actions' size
 VNET = struct.Struct("=BBHHHH")
 MAX_MESSAGE = 4 << 20
 MAX_FDS = 253  # SCM_MAX_FD
+
+# To be raised with every change of a request, an action or a record; keys are looked at.
+REVISION = 2
+LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
 # packet, 0 for never; tcp_flags: OR of all packets, host order.

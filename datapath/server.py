@@ -208,7 +208,8 @@ class Server:
 
     def _version(self, _client, _data):
         workers = len(self.engine.workers)
-        return {"version": VERSION, "pid": os.getpid(), "workers": workers}, b""
+        known = {"version": VERSION, "layout": protocol.LAYOUT}
+        return {**known, "pid": os.getpid(), "workers": workers}, b""
 
     def _port_add(self, _client, _data, name, type, port_no=None, options=None):
         number = self.engine.port_add(name, type, port_no, options)

@@ -92,8 +92,11 @@ class Run:
 
             try:
                 self._dpif = Dpif(self._path)
+                stranger = self._dpif.stranger()
             except OSError as error:
                 raise Fatal(f"{self._path}: opening datapath ({error.strerror})") from error
+            if stranger is not None:
+                raise Fatal(f"{self._path}: process {stranger} is of another build of pyvs")
         return self._dpif
 
     def ports(self):

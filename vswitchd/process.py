@@ -3,7 +3,10 @@
 It is started detached and outlives vswitchd.
 """
 
+import contextlib
+import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,10 +53,23 @@ class DatapathProcess:
         """
         self._reap()
         try:
-            return self._make_dpif(rundir.datapath_sock())
+            dpif = self._make_dpif(rundir.datapath_sock())
+            stranger = dpif.stranger()
         except OSError as error:
             self._start(clock.msec())
             raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error
+        if stranger is not None:
+            dpif.close()
+            self._end(stranger)
+            raise ConnectionError(errno.EPROTO, "a datapath process of another build")
+        return dpif
+
+    @staticmethod
+    def _end(pid: int) -> None:
+        """Have a process of another build make place for one of ours."""
+        vlog.warn(f"the {PROGRAM} that runs (pid {pid}) is of another build: a new one follows it")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
     def _reap(self) -> None:
         if self._child is not None and self._child.poll() is not None:

@@ -9,6 +9,9 @@ from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
 
 
 class FakeDpif:
+    def stranger(self):
+        return None
+
     def close(self):
         pass
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import sys
 import time
 
 import pytest
 from scapy.all import ARP, Dot1Q, Ether
 
-from tests.daemons import DATAPATH, OVSDB_SERVER, VSWITCHD, Container, wait_until
+from tests.daemons import DATAPATH, OVSDB_SERVER, VSWITCHD, CommandFailed, Container, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -201,6 +202,32 @@ def test_vswitchd_starts_a_datapath_and_a_new_one(switch_daemons):
     numbers = ofports(switch)
     switch.kill(DATAPATH)
     wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, seconds=15, what="traffic")
+    assert ofports(switch) == numbers
+
+
+OLDER = """
+import sys
+from datapath import protocol
+protocol.LAYOUT = "1-00000000"
+from datapath.main import main
+sys.exit(main())
+"""
+
+
+def test_a_datapath_of_another_build_is_replaced(switch):
+    switch.allow("of another build|lost the datapath|no datapath process")
+    one, _two = two_containers(switch)
+    numbers = ofports(switch)
+    switch.kill(VSWITCHD)
+    switch.kill(DATAPATH)
+    options = ("--detach", "--no-chdir", "--pidfile", f"--rundir={switch.directory}")
+    switch.host.run(sys.executable, "-c", OLDER, *options, env=switch.environment, timeout=20)
+    older = switch.pid(DATAPATH)
+    with pytest.raises(CommandFailed, match=f"process {older} is of another build"):
+        switch.command("pyvs-dpctl", "show")
+    switch.start_daemon(VSWITCHD)
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, seconds=15, what="traffic")
+    assert switch.pid(DATAPATH) != older
     assert ofports(switch) == numbers
 
 
