@@ -15,6 +15,11 @@ import ovs.dirs
 import ovs.socket_util
 import ovs.stream
 import ovs.util
+import ovs.vlog
+
+from pyvs.log_limit import LimitedLog
+
+limited = LimitedLog(ovs.vlog.Vlog("streams"), per_minute=5, burst=5)
 
 OFP_PORT = 6653
 ACTIVE = ("tcp", "ssl", "unix")
@@ -79,13 +84,15 @@ class Listener:
     def __init__(self, target: str):
         self.name = target
         self._path = None
-        self._tls = None
+        self._has_tls = False
         self._poller = None  # what wait() was called with since the last accept()
         method, _, rest = target.partition(":")
         if method == "punix":
             self._listen_unix(ovs.util.abs_file_name(ovs.dirs.RUNDIR, rest))
         else:
-            self._tls = _server_context() if method == "pssl" else None
+            self._has_tls = method == "pssl"
+            if self._has_tls:
+                _server_context()
             self._listen_tcp(rest)
         self.socket.setblocking(False)
 
@@ -147,9 +154,15 @@ class Listener:
             return ovs.stream.Stream(sock, f"unix#{next(_numbers)}", 0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = f"tcp:{address[0]}:{address[1]}"
-        if self._tls is None:
+        if not self._has_tls:
             return ovs.stream.Stream(sock, name, 0)
-        wrapped = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            context = _server_context()  # certificates are renewed while we listen
+        except OSError as reason:
+            limited.warn(f"{self.name}: {reason}")
+            sock.close()
+            return None
+        wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return ovs.stream.SSLStream(wrapped, name.replace("tcp:", "ssl:"), 0)
 
     def wait(self, poller) -> None:

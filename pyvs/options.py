@@ -1,6 +1,5 @@
 """The command line of a daemon: options as getopt_long(3) takes them, and where they lead."""
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -176,16 +175,10 @@ def use_ssl(options: Options) -> None:
         return
     from pyvs import tls_stream  # `ssl` is slow to import
 
-    stream = ovs.stream.Stream
-    for name, setter in (
-        ("private-key", stream.ssl_set_private_key_file),
-        ("certificate", stream.ssl_set_certificate_file),
-        ("ca-cert", stream.ssl_set_ca_cert_file),
-        ("bootstrap-ca-cert", stream.ssl_set_ca_cert_file),
-    ):
-        value = last(options, name)
-        if value:
-            setter(os.path.abspath(value))
-    tls_stream.TlsStream.may_bootstrap = "bootstrap-ca-cert" in options
+    tls_stream.configure(
+        last(options, "private-key"),
+        last(options, "certificate"),
+        last(options, "bootstrap-ca-cert") or last(options, "ca-cert"),
+        bootstrap="bootstrap-ca-cert" in options,
+    )
     tls_stream.TlsStream.peer_ca_cert = last(options, "peer-ca-cert")
-    tls_stream.install()

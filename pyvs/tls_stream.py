@@ -76,6 +76,20 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def install() -> None:
-    """For all ssl: streams of this process."""
-    ovs.stream.Stream.register_method("ssl", TlsStream)
+def configure(
+    private_key: str | None, certificate: str | None, ca_cert: str | None, bootstrap: bool
+) -> None:
+    """Names of files for all ssl: connections of this process that begin from now on.
+
+    None or "": as before.
+    """
+    stream = ovs.stream.Stream
+    for value, setter in (
+        (private_key, stream.ssl_set_private_key_file),
+        (certificate, stream.ssl_set_certificate_file),
+        (ca_cert, stream.ssl_set_ca_cert_file),
+    ):
+        if value:
+            setter(os.path.abspath(value))
+    TlsStream.may_bootstrap = bootstrap
+    stream.register_method("ssl", TlsStream)

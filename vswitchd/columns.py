@@ -16,7 +16,8 @@ import ovsdb
 from vswitchd import fast_jsonrpc
 
 READ = {
-    "Open_vSwitch": ["bridges", "next_cfg", "other_config", "external_ids"],
+    "Open_vSwitch": ["bridges", "next_cfg", "other_config", "external_ids", "ssl"],
+    "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
     "Bridge": [
         "name",
         "ports",

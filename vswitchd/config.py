@@ -64,11 +64,21 @@ class BridgeConfig(NamedTuple):
     unsupported: tuple[str, ...]  # columns that ask for what is not there
 
 
+class TlsConfig(NamedTuple):
+    """Names of files, and whether the CA's is written at first contact."""
+
+    private_key: str
+    certificate: str
+    ca_cert: str
+    bootstrap: bool
+
+
 class SwitchConfig(NamedTuple):
     uuid: UUID
     next_cfg: int
     other_config: dict[str, str]
     external_ids: dict[str, str]
+    tls: TlsConfig | None
 
 
 @dataclass
@@ -188,12 +198,19 @@ def bridge_config(row: Any) -> BridgeConfig:
     )
 
 
+def _tls_config(row: Any) -> TlsConfig | None:
+    if row is None:
+        return None
+    return TlsConfig(row.private_key, row.certificate, row.ca_cert, row.bootstrap_ca_cert)
+
+
 def switch_config(row: Any) -> SwitchConfig:
     return SwitchConfig(
         uuid=row.uuid,
         next_cfg=row.next_cfg,
         other_config=row.other_config,
         external_ids=row.external_ids,
+        tls=_tls_config(one(row.ssl)),
     )
 
 

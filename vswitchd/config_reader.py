@@ -23,6 +23,8 @@ from vswitchd.config import (
 
 # Columns of a bridge that refer to rows which are read with it.
 BRIDGE_PARTS = ("controller",)
+# Tables of which at most one row counts, and is read with the switch.
+OF_ROOT = ("Open_vSwitch", "SSL")
 
 
 class Reader:
@@ -63,7 +65,7 @@ class Reader:
         found = Changes()
         configuration = self.configuration
         of_root = changed.get(("Open_vSwitch", root.uuid), ())
-        if of_root is None or of_root:
+        if of_root is None or of_root or any(table == "SSL" for table, _ in changed):
             switch = switch_config(root)
             found.switch = switch != configuration.switch
             configuration.switch = switch
@@ -78,7 +80,7 @@ class Reader:
                 ports.add(uuid)
             elif table == "Interface":
                 ports |= self._users.get(uuid, set())
-            elif table != "Open_vSwitch":
+            elif table not in OF_ROOT:
                 for user in self._users.get(uuid, ()):
                     bridges.setdefault(user, set())
         for uuid, columns in bridges.items():

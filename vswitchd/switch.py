@@ -18,10 +18,10 @@ from typing import Any
 
 import ovs.vlog
 
-from pyvs import clock
+from pyvs import clock, tls_stream
 from vswitchd import columns, config, status
 from vswitchd.bridge import Bridge
-from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig
+from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
 from vswitchd.config_reader import Reader
 from vswitchd.links import Links
 
@@ -60,6 +60,7 @@ class Switch:
         self._dpif: Any = None
         self._idl_seqno: int | None = None
         self._changes = Changes()  # not reconciled yet
+        self._tls: TlsConfig | None = None  # as last taken over
         self._reconciled = False  # at least once
         self.n_reconciled = 0
         self._realised_cfg = 0
@@ -214,6 +215,7 @@ class Switch:
     def _reconcile(self, changes: Changes) -> None:
         self.n_reconciled += 1
         wanted = self.config
+        self._take_tls(wanted.switch.tls)
         for name in sorted(changes.bridges):
             self._remake_bridge(name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
@@ -232,6 +234,13 @@ class Switch:
             self.backer.first_reconcile_done()
         self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
+
+    def _take_tls(self, wanted: TlsConfig | None) -> None:
+        """Connections that stand keep theirs; without a row, the command line's counts."""
+        if wanted is None or wanted == self._tls:
+            return
+        self._tls = wanted
+        tls_stream.configure(*wanted)
 
     def _remake_bridge(self, name: str, wanted: BridgeConfig | None, changes: Changes) -> None:
         """Have a bridge that there must be, and none that there must not."""

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -13,11 +12,12 @@ import time
 import ovs.stream
 import pytest
 from ovsdb_world import Daemon, directory, wait_until
-from test_tls_rbac import SCHEMA, Authority
+from test_tls_rbac import SCHEMA
 
 from pyvs import options, tls, tls_stream
+from tests.authority import Authority, needs_openssl
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+pytestmark = needs_openssl
 
 
 def text(path):

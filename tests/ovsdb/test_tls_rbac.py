@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,8 +15,9 @@ from ovsdb.database import Database
 from ovsdb.operations import execute
 from ovsdb.schema import DatabaseSchema
 from pyvs_tools import ovsdb_rpc
+from tests.authority import Authority, needs_openssl
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+pytestmark = needs_openssl
 
 MANY = {"min": 0, "max": "unlimited"}
 STRINGS = {"type": {"key": "string", **MANY}}
@@ -81,43 +81,6 @@ ROLE = [
     ),
     insert("RBAC_Role", name="agent", permissions=["map", [["Chassis", ["named-uuid", "p"]]]]),
 ]
-
-
-NEW = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-
-
-class Authority:
-    """A certificate authority in a directory."""
-
-    def __init__(self, path):
-        self.path = path
-        self._openssl(f"{NEW} -x509 -days 2 -subj /CN=ca -keyout {path}/ca.key -out {path}/ca.pem")
-
-    def _openssl(self, words):
-        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
-
-    def issue(self, name):
-        """Key and certificate of that name: the options for them."""
-        base, ca = os.path.join(self.path, name), os.path.join(self.path, "ca")
-        self._openssl(f"{NEW} -subj /CN={name} -keyout {base}.key -out {base}.csr")
-        self._openssl(
-            f"x509 -req -in {base}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2"
-            f" -out {base}.pem"
-        )
-        return [
-            f"--private-key={base}.key",
-            f"--certificate={base}.pem",
-            f"--ca-cert={self.path}/ca.pem",
-        ]
-
-    def settings(self, name):
-        """ovsdb_rpc's settings."""
-        self.issue(name)
-        tls = ovsdb_rpc.Tls()
-        tls.private_key, tls.certificate, tls.ca_cert = (
-            os.path.join(self.path, file) for file in (f"{name}.key", f"{name}.pem", "ca.pem")
-        )
-        return tls
 
 
 @pytest.fixture(scope="module")
