@@ -80,6 +80,9 @@ class Namespace:
         self.pid = self._holder.pid
         wait_until(lambda: self._comm() == "sleep", what="a namespace")
         self.run("ip", "link", "set", "lo", "up")
+        # Devices get no IPv6 address by themselves, so that nobody speaks unasked.
+        quiet = "echo 1 > /proc/sys/net/ipv6/conf/default/addr_gen_mode"
+        self.run("sh", "-c", quiet, check=False)  # a kernel without IPv6 is quiet, too
 
     def _comm(self):
         return Path(f"/proc/{self.pid}/comm").read_text().strip()

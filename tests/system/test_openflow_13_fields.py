@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
 from scapy.layers.l2 import Dot1AD, Dot1AH, Dot1Q, Ether
+from scapy.utils import checksum
 
 from tests.daemons import CommandFailed, wait_until
 from tests.system.test_crashes import Transfer
@@ -179,6 +181,14 @@ def provider(switch):
     return (switch, *containers)
 
 
+def checksum_is_left(frame):
+    """Whether TCP's checksum is only that of the pseudo-header, for others to complete."""
+    ip = frame[IP]
+    addresses = socket.inet_aton(ip.src) + socket.inet_aton(ip.dst)
+    pseudo = addresses + struct.pack("!HH", 6, ip.len - 4 * ip.ihl)
+    return frame[TCP].chksum == ~checksum(pseudo) & 0xFFFF
+
+
 def test_tcp_with_offloads_through_a_provider_backbone(provider):
     """GSO frames get their tags, are cut to segments that fit, and every checksum is right."""
     switch, one, two = provider
@@ -201,9 +211,9 @@ def test_tcp_with_offloads_through_a_provider_backbone(provider):
         assert frame[Dot1AH].isid == 0xABCDEF and frame[Dot1AD].vlan == 5
         assert frame.src == "02:00:00:00:bb:00" and frame[Ether:2].src != frame.src
     # A veth leaves the checksum of a frame to its receiver; those of segments are made here.
-    whole = [frame for frame in data if len(frame) > 1500]
-    assert whole
-    for frame in whole:
+    made = [frame for frame in data if len(frame) > 1500 and not checksum_is_left(frame)]
+    assert made
+    for frame in made:
         again = frame.copy()
         del again[IP].chksum, again[TCP].chksum
         assert bytes(again) == bytes(frame)
