@@ -21,6 +21,7 @@ cdef enum:
     COPY_LIMIT = 2048           # larger frames are sent at once instead of copied
     DOWN_BATCH = 64             # records of the down ring in one round
     EVENTS = 64
+    HITS = 256
     NO_FRAME = 0xffffffff
 
 cdef enum command_kind:
@@ -87,6 +88,8 @@ cdef struct worker:
     flow_key keys[BURST]
     emc_key prepared[BURST]
     uint64_t now                # ns, 0: not read yet for this burst; see time_of()
+    megaflow *hits[HITS]        # used since the last stamp_hits()
+    uint32_t n_hits
     uint64_t spin               # ns of looking for frames before the next sleep
     netdev_side *side           # that what happens now is counted for
     netdev_side nowhere         # for packets of no port

@@ -94,10 +94,11 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     """Everything for the frames of w.burst, received by `dev`."""
     cdef rx_burst *burst = &w.burst
     cdef packet *p
-    cdef megaflow *hits[BURST]
     cdef megaflow *f
     cdef uint32_t i
     w.now = 0
+    if w.n_hits + burst.n > HITS:
+        stamp_hits(w)
     w.n_bursts += 1
     w.burst_upcalls = 0
     w.n_packets += burst.n
@@ -107,17 +108,25 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
         emc_prepare(&w.cache, &w.prepared[i], &w.keys[i], flow_extract(p, &w.keys[i]))
     for i in range(burst.n):
         p = &burst.packets[i]
-        f = hits[i] = emc_classify(&w.cache, &w.flows, &w.prepared[i], &w.keys[i])
+        f = emc_classify(&w.cache, &w.flows, &w.prepared[i], &w.keys[i])
         if f == NULL:
             send_up(w, p, &w.keys[i], UPCALL_MISS, 0, NULL, 0)
         else:
             megaflow_count(f, p.size, w.keys[i].tcp_flags)
+            w.hits[w.n_hits] = f
+            w.n_hits += 1
             act(w, p, &w.keys[i], f.actions, f.actions_len)
     flush_frames(w)
-    # The frames are out; only this thread removes flows, and not before the next command.
-    for i in range(burst.n):
-        if hits[i] != NULL:
-            hits[i].used = time_of(w)
+
+
+cdef void stamp_hits(worker *w) noexcept nogil:
+    """Notes when flows were used: after the frames are out, and before any flow may go."""
+    cdef uint32_t i
+    if w.n_hits:
+        w.now = clock_ns()
+        for i in range(w.n_hits):
+            w.hits[i].used = w.now
+        w.n_hits = 0
 
 
 cdef inline void act(worker *w, packet *p, flow_key *key, const uint8_t *actions,
@@ -488,8 +497,11 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
         since = clock_ns()
         look(w, -1)
         warm_up(w)
-        # Frames first: the ring's memory, and the clock, are far away after a sleep.
-        poll_hot(w, False)
+        # Frames first, and their answers: the ring's memory, and the clock, are far away
+        # after a sleep.
+        if poll_hot(w, False):
+            poll_hot(w, False)
+            stamp_hits(w)
         adapt_spin(w, clock_ns() - since)
     ring_awake(&w.down)
 
@@ -507,6 +519,7 @@ cdef void run_worker(worker *w) noexcept nogil:
         busy = drain_down(w)
         if poll_hot(w, rounds % PRUNE_ROUND == 0):
             busy = True
+            stamp_hits(w)
         rounds += 1
         if rounds % LOOK_ROUND == 0:
             look(w, 0)
@@ -645,6 +658,7 @@ cdef void inject(worker *w, command *c) noexcept nogil:
     w.burst.n = 1
     w.burst.packets[0] = c.p[0]
     process_burst(w, c.dev)
+    stamp_hits(w)
 
 
 cdef int attach_rings(worker *w, command *c) noexcept nogil:
