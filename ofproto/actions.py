@@ -10,7 +10,7 @@ from .action_base import (
     parse_action,
     parse_actions,
 )
-from .actions_nx import Clone, Controller, Note, OutputReg, Resubmit, StackPop, StackPush
+from .actions_nx import Clone, Controller, Note, Resubmit, StackPop, StackPush
 from .actions_of import (
     CopyTtlIn,
     CopyTtlOut,
@@ -19,7 +19,6 @@ from .actions_of import (
     Enqueue,
     Exit,
     Group,
-    Output,
     PopMpls,
     PopPbb,
     PopQueue,
@@ -31,6 +30,7 @@ from .actions_of import (
     SetQueue,
     SetTtl,
 )
+from .actions_output import Output, OutputReg
 from .actions_set import RegLoad, RegMove, SetField
 
 

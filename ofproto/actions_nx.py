@@ -17,13 +17,12 @@ from .action_base import (
     parse_subfield,
     port_number,
 )
-from .actions_of import MAX_LEN_WHOLE, Output
+from .actions_output import MAX_LEN_WHOLE, Output
 from .actions_set import check_bits, check_set, check_writable, check_zero, field_at, field_header
 from .errors import OFError
 from .fields import OFPP_CONTROLLER, OFPP_IN_PORT
 from .match_text import TextError, split_terms
 
-_OUTPUT_REG = Struct("!HIH6x")
 _STACK_BODY = 14  # bytes: first bit, field, bits, zeros
 _CONTROLLER = Struct("!HHBx")
 _U16X2 = Struct("!HH")
@@ -136,47 +135,6 @@ class Controller(Action):
         if self.controller_id:
             words.append(f"id={self.controller_id}")
         return f"controller({','.join(words)})"
-
-
-class OutputReg(Action):
-    """To the port whose number is in a field."""
-
-    FIELDS = ("field", "start", "n_bits", "max_len")
-    DEFAULTS = (MAX_LEN_WHOLE,)
-
-    def encode(self, version):
-        bits = self.start << 6 | self.n_bits - 1
-        header = field_header(self, self.field, version)
-        if len(header) == 4:
-            return nicira(15, _OUTPUT_REG.pack(bits, int.from_bytes(header, "big"), self.max_len))
-        return nicira(32, _U16X2.pack(bits, self.max_len) + header + bytes(2))
-
-    def decode(body, _version):
-        bits, _header, max_len = _OUTPUT_REG.unpack(body)
-        check_zero(body[8:])
-        return OutputReg.of_bits(bits, field_at(body, 2)[0], max_len)
-
-    def decode_2(body, _version):
-        """The form for fields of experimenters."""
-        bits, max_len = _U16X2.unpack_from(body)
-        field, at = field_at(body, 4)
-        check_zero(body[at:])
-        return OutputReg.of_bits(bits, field, max_len)
-
-    @classmethod
-    def of_bits(cls, bits, field, max_len):
-        """`bits`: the first one in the upper 10 bits, their number less one below."""
-        start, n_bits = bits >> 6, (bits & 0x3F) + 1
-        check_bits(field, start, n_bits)
-        return cls(field, start, n_bits, max_len)
-
-    NX = ((15, 14, decode), (32, 14, decode_2))
-
-    def format(self, names=None):
-        return f"output:{format_subfield(self.field, self.start, self.n_bits)}"
-
-    def check(self, context):
-        context.require(self.field)
 
 
 class _Stack(Action):

@@ -1,4 +1,4 @@
-"""The standard actions of OpenFlow 1.0 to 1.3, and Nicira's forms of them for versions without."""
+"""Standard actions of OpenFlow 1.0 to 1.3 (output has its own file), and Nicira's forms of them."""
 
 from struct import Struct
 
@@ -15,8 +15,6 @@ from .action_base import (
     nicira,
     nothing,
     number,
-    parse_port,
-    parse_subfield,
     port_from_wire,
     port_number,
     port_to_wire,
@@ -25,72 +23,16 @@ from .action_base import (
 )
 from .actions_set import RegLoad
 from .errors import OFError
-from .fields import (
-    BY_NAME,
-    OFPP_CONTROLLER,
-    OFPP_MAX,
-    OFPP_NONE,
-    OFPP_UNSET,
-    PORT_NAMES,
-)
+from .fields import BY_NAME
 from .match_text import TextError, parse_int
 
 _U16X2 = Struct("!HH")
 _U32 = Struct("!I")
 _REG_LOAD = Struct("!HIQ")
-MAX_LEN_WHOLE = 0xFFFF
 
 ETH_VLAN = (0x8100, 0x88A8)
 ETH_MPLS = (0x8847, 0x8848)
 ETH_PBB = 0x88E7
-
-
-# The reserved ports that a packet may go to
-_OUTPUT_PORTS = set(PORT_NAMES) - {OFPP_NONE, OFPP_UNSET}
-
-
-class Output(Action):
-    """To a port; max_len: bytes of a packet that go to the controller."""
-
-    FIELDS = ("port", "max_len")
-    DEFAULTS = (MAX_LEN_WHOLE,)
-
-    def encode(self, version):
-        max_len = self.max_len if self.port == OFPP_CONTROLLER else 0
-        body = port_to_wire(self.port, version) + max_len.to_bytes(2, "big")
-        return standard(0, body if version == OF10 else body + bytes(6))
-
-    def decode(body, _version):
-        size = 2 if len(body) == 4 else 4
-        port = port_from_wire(body[:size])
-        max_len = int.from_bytes(body[size : size + 2], "big")
-        return Output(port, max_len if port == OFPP_CONTROLLER else MAX_LEN_WHOLE)
-
-    WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
-
-    def parse(argument, names):
-        text, colon, max_len = (argument or "").partition(":")
-        port = parse_port(text, names)
-        if port is None:
-            from .actions_nx import OutputReg
-
-            try:
-                return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
-            except TextError:
-                raise TextError(f"{argument or ''}: output to unknown port") from None
-        return Output(port, number(max_len, "max_len", 16) if colon else MAX_LEN_WHOLE)
-
-    def format(self, names=None):
-        if self.port == OFPP_CONTROLLER:
-            return f"CONTROLLER:{self.max_len}"
-        text = format_port(self.port, names)
-        return text if self.port >= 0xFF00 else f"output:{text}"
-
-    TEXT = {"output": parse}
-
-    def check(self, context):
-        if self.port >= OFPP_MAX and self.port not in _OUTPUT_PORTS:
-            raise OFError("OFPBAC_BAD_OUT_PORT", f"port {self.port}")
 
 
 class Enqueue(Action):

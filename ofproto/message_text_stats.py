@@ -5,6 +5,7 @@ from .action_base import format_actions
 from .fields import OFPP_NONE
 from .flow_text import format_duration, format_table
 from .match_text import format_eth
+from .message_text_tables import ACTIONS_13, format_table_features, format_table_stats
 from .meter_text import BAND_TYPES, FLAGS, format_id, format_meter
 
 CAPABILITIES = {
@@ -30,11 +31,6 @@ FEATURE_BITS = ("10MB-HD", "10MB-FD", "100MB-HD", "100MB-FD", "1GB-HD", "1GB-FD"
 ACTIONS_10 = ("output", "set_vlan_vid", "set_vlan_pcp", "strip_vlan", "mod_dl_src", "mod_dl_dst",
               "mod_nw_src", "mod_nw_dst", "mod_nw_tos", "mod_tp_src", "mod_tp_dst",
               "enqueue")  # fmt: skip
-ACTIONS_13 = {
-    0: "output", 22: "group", 25: "set_field", 18: "strip_vlan", 17: "push_vlan",
-    23: "mod_nw_ttl", 24: "dec_ttl", 15: "set_mpls_ttl", 16: "dec_mpls_ttl", 19: "push_mpls",
-    20: "pop_mpls", 21: "set_queue",
-}  # fmt: skip
 _ORDER_10 = (0, 11, *range(1, 11))
 GROUP_TYPES = ("all", "select", "indirect", "ff")
 GROUP_TITLES = ("all", "select", "indirect", "fast failover")
@@ -213,14 +209,10 @@ def queue_config(message, style):
 
 
 def tables(message, style):
-    from .message_text_tables import format_table_stats
-
     return format_table_stats(message.tables, style, message.version)
 
 
 def table_features(message, style):
-    from .message_text_tables import format_table_features
-
     return format_table_features(message.tables or [], style)
 
 

@@ -7,6 +7,13 @@ import re
 
 from .fields import Field
 
+# Actions of 1.3 by type
+ACTIONS_13 = {
+    0: "output", 22: "group", 25: "set_field", 18: "strip_vlan", 17: "push_vlan",
+    23: "mod_nw_ttl", 24: "dec_ttl", 15: "set_mpls_ttl", 16: "dec_mpls_ttl", 19: "push_mpls",
+    20: "pop_mpls", 21: "set_queue",
+}  # fmt: skip
+
 # The fields of OpenFlow 1.0 by their wildcard bits, in the order of printing
 _WILDCARDS_10 = (
     (1 << 0, "in_port"), (1 << 2, "eth_src"), (1 << 3, "eth_dst"), (1 << 4, "eth_type"),
@@ -206,8 +213,6 @@ def _side(table, miss):
 
 
 def _format_actions(title, pair):
-    from .message_text_stats import ACTIONS_13
-
     actions, fields = pair
     text = f"      {title} features:\n"
     words = [name for kind, name in ACTIONS_13.items() if kind in actions]

@@ -1,0 +1,113 @@
+"""The actions that send a packet to a port: that is named, or has its number in a field."""
+
+from struct import Struct
+
+from .action_base import (
+    OF10,
+    OF11,
+    OF15,
+    Action,
+    format_port,
+    format_subfield,
+    nicira,
+    number,
+    parse_port,
+    parse_subfield,
+    port_from_wire,
+    port_to_wire,
+    standard,
+)
+from .actions_set import check_bits, check_zero, field_at, field_header
+from .errors import OFError
+from .fields import OFPP_CONTROLLER, OFPP_MAX, OFPP_NONE, OFPP_UNSET, PORT_NAMES
+from .match_text import TextError
+
+_U16X2 = Struct("!HH")
+_OUTPUT_REG = Struct("!HIH6x")
+MAX_LEN_WHOLE = 0xFFFF
+
+# The reserved ports that a packet may go to
+_OUTPUT_PORTS = set(PORT_NAMES) - {OFPP_NONE, OFPP_UNSET}
+
+
+class Output(Action):
+    """To a port; max_len: bytes of a packet that go to the controller."""
+
+    FIELDS = ("port", "max_len")
+    DEFAULTS = (MAX_LEN_WHOLE,)
+
+    def encode(self, version):
+        max_len = self.max_len if self.port == OFPP_CONTROLLER else 0
+        body = port_to_wire(self.port, version) + max_len.to_bytes(2, "big")
+        return standard(0, body if version == OF10 else body + bytes(6))
+
+    def decode(body, _version):
+        size = 2 if len(body) == 4 else 4
+        port = port_from_wire(body[:size])
+        max_len = int.from_bytes(body[size : size + 2], "big")
+        return Output(port, max_len if port == OFPP_CONTROLLER else MAX_LEN_WHOLE)
+
+    WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
+
+    def parse(argument, names):
+        text, colon, max_len = (argument or "").partition(":")
+        port = parse_port(text, names)
+        if port is None:
+            try:
+                return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
+            except TextError:
+                raise TextError(f"{argument or ''}: output to unknown port") from None
+        return Output(port, number(max_len, "max_len", 16) if colon else MAX_LEN_WHOLE)
+
+    def format(self, names=None):
+        if self.port == OFPP_CONTROLLER:
+            return f"CONTROLLER:{self.max_len}"
+        text = format_port(self.port, names)
+        return text if self.port >= 0xFF00 else f"output:{text}"
+
+    TEXT = {"output": parse}
+
+    def check(self, context):
+        if self.port >= OFPP_MAX and self.port not in _OUTPUT_PORTS:
+            raise OFError("OFPBAC_BAD_OUT_PORT", f"port {self.port}")
+
+
+class OutputReg(Action):
+    """To the port whose number is in a field."""
+
+    FIELDS = ("field", "start", "n_bits", "max_len")
+    DEFAULTS = (MAX_LEN_WHOLE,)
+
+    def encode(self, version):
+        bits = self.start << 6 | self.n_bits - 1
+        header = field_header(self, self.field, version)
+        if len(header) == 4:
+            return nicira(15, _OUTPUT_REG.pack(bits, int.from_bytes(header, "big"), self.max_len))
+        return nicira(32, _U16X2.pack(bits, self.max_len) + header + bytes(2))
+
+    def decode(body, _version):
+        bits, _header, max_len = _OUTPUT_REG.unpack(body)
+        check_zero(body[8:])
+        return OutputReg.of_bits(bits, field_at(body, 2)[0], max_len)
+
+    def decode_2(body, _version):
+        """The form for fields of experimenters."""
+        bits, max_len = _U16X2.unpack_from(body)
+        field, at = field_at(body, 4)
+        check_zero(body[at:])
+        return OutputReg.of_bits(bits, field, max_len)
+
+    @classmethod
+    def of_bits(cls, bits, field, max_len):
+        """`bits`: the first one in the upper 10 bits, their number less one below."""
+        start, n_bits = bits >> 6, (bits & 0x3F) + 1
+        check_bits(field, start, n_bits)
+        return cls(field, start, n_bits, max_len)
+
+    NX = ((15, 14, decode), (32, 14, decode_2))
+
+    def format(self, names=None):
+        return f"output:{format_subfield(self.field, self.start, self.n_bits)}"
+
+    def check(self, context):
+        context.require(self.field)
