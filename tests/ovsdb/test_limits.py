@@ -106,6 +106,7 @@ def test_a_thousand_connections(server, client):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 1100:
         pytest.skip("too few descriptors are allowed")
+    assert client.request("echo", []) == []  # it is accepted, and counted
     descriptors = len(os.listdir(f"/proc/{server.process.pid}/fd"))
     for _ in range(10):
         socks = [server.connect() for _ in range(100)]
