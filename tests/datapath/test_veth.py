@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from dp_process import ROOT, frame
@@ -255,6 +256,12 @@ def _total(drops):
     return sum(drops.values())
 
 
+def _stopped(pid):
+    """Whether all threads have stopped: each has to run first, to take the signal."""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def test_more_than_the_ring_holds(pair):
     """While the process is stopped the ring fills up: what was lost is counted, nothing else."""
     net, a, _ = pair
@@ -262,6 +269,7 @@ def test_more_than_the_ring_holds(pair):
     net.flow("in_port(1)", "3")
     with raw_socket(a) as sender:
         os.kill(net.pid, signal.SIGSTOP)
+        wait_until(lambda: _stopped(net.pid))
         for number in range(600):
             sender.send(frame(src=number))
         os.kill(net.pid, signal.SIGCONT)
