@@ -1,4 +1,4 @@
-"""What the command line says of TLS."""
+"""What command lines say of TLS: those of the database server and of the tools."""
 
 
 class TlsSettings:

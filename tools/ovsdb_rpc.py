@@ -9,6 +9,8 @@ import json
 import os
 import socket
 
+from ovsdb.tls_settings import TlsSettings as Tls
+
 DEFAULT_OVSDB_PORT = 6640
 _READ = 1 << 18
 
@@ -31,25 +33,6 @@ class RpcError(Exception):
     def __init__(self, error):
         super().__init__(json.dumps(error, separators=(",", ":"), ensure_ascii=False))
         self.error = error
-
-
-class Tls:
-    """What `ssl:` and `pssl:` need: file names, or None."""
-
-    __slots__ = (
-        "bootstrap",
-        "ca_cert",
-        "certificate",
-        "ciphers",
-        "peer_ca_cert",
-        "private_key",
-        "protocols",
-    )
-
-    def __init__(self):
-        self.private_key = self.certificate = self.ca_cert = self.peer_ca_cert = None
-        self.bootstrap = False
-        self.protocols = self.ciphers = None
 
 
 def split_remotes(text):

@@ -21,6 +21,19 @@ def datapath():
         made.close()
 
 
+@pytest.fixture(scope="module", params=(1, 3), ids=("worker", "workers"))
+def shared(request):
+    """Three dummy ports; with three workers each port has its own."""
+    made = Process(f"--workers={request.param}")
+    try:
+        for number in (1, 2, 3):
+            made.add(f"d{number}", "dummy", number)
+        yield made
+        made.check()
+    finally:
+        made.close()
+
+
 @pytest.fixture
 def net():
     """A datapath process in a network namespace of its own."""

@@ -4,7 +4,7 @@ import threading
 from fractions import Fraction
 
 import pytest
-from dp_process import Process, frame
+from dp_process import frame
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_frames import frames
@@ -236,18 +236,6 @@ def test_text():
 
 
 # --- a process
-
-
-@pytest.fixture(scope="module", params=(1, 3), ids=("worker", "workers"))
-def shared(request):
-    made = Process(f"--workers={request.param}")
-    try:
-        for number in (1, 2, 3):
-            made.add(f"d{number}", "dummy", number)
-        yield made
-        made.check()
-    finally:
-        made.close()
 
 
 @pytest.fixture

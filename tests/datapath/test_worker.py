@@ -4,7 +4,7 @@ import random
 import struct
 
 import pytest
-from dp_process import Process, frame
+from dp_process import frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_frames import frames
@@ -19,19 +19,6 @@ VNET = {
     "flags": 0, "gso_type": 0, "hdr_len": 0, "gso_size": 0, "csum_start": 0, "csum_offset": 0,
 }  # fmt: skip
 NEEDS_CSUM, GSO_TCPV4 = 1, 1
-
-
-@pytest.fixture(scope="module", params=(1, 3), ids=("worker", "workers"))
-def shared(request):
-    """Three dummy ports; with three workers each port has its own."""
-    made = Process(f"--workers={request.param}")
-    try:
-        for number in (1, 2, 3):
-            made.add(f"d{number}", "dummy", number)
-        yield made
-        made.check()
-    finally:
-        made.close()
 
 
 @pytest.fixture
