@@ -54,12 +54,12 @@ COMMANDS = {
     "pyvs-ovsdb-server": "ovsdb.main:main",
     "pyvs-datapath": "datapath.main:main",
     "pyvs-vswitchd": "vswitchd.main:main",
-    "pyvs-vsctl": "pyvs_tools.vsctl:main",
-    "pyvs-ofctl": "pyvs_tools.ofctl:main",
-    "pyvs-dpctl": "pyvs_tools.dpctl:main",
+    "pyvs-vsctl": "pyvs_tools.vsctl.main:main",
+    "pyvs-ofctl": "pyvs_tools.ofctl.main:main",
+    "pyvs-dpctl": "pyvs_tools.dpctl.main:main",
     "pyvs-appctl": "pyvs_tools.appctl:main",
-    "pyvs-ovsdb-tool": "pyvs_tools.ovsdb_tool:main",
-    "pyvs-ovsdb-client": "pyvs_tools.ovsdb_client:main",
+    "pyvs-ovsdb-tool": "pyvs_tools.ovsdb.tool:main",
+    "pyvs-ovsdb-client": "pyvs_tools.ovsdb.client:main",
     "pyvs-ctl": "pyvs_tools.ctl:main",
 }
 
@@ -90,12 +90,18 @@ def version():
     return scope["VERSION"]
 
 
+def rooms(folder):
+    """The packages below a folder, as suffixes of its import name."""
+    return [f".{path.parent.name}" for path in sorted(Path(folder).glob("*/__init__.py"))]
+
+
 def extension(package, source, flags):
+    module = Path(source).with_suffix("").relative_to(PACKAGES[package])
     return Extension(
-        f"{package}.{Path(source).stem}",
+        ".".join((package, *module.parts)),
         [source],
         extra_compile_args=[*flags, "-fno-strict-aliasing", "-Wno-unreachable-code"],
-        depends=glob("datapath/*.h"),
+        depends=glob("datapath/**/*.h", recursive=True),
         include_dirs=["."],
     )
 
@@ -108,7 +114,7 @@ def extensions():
         extension(package, source, flags)
         for package in COMPILED
         if not ONLY or package in ONLY
-        for source in sorted(glob(f"{package}/*.pyx"))
+        for source in sorted(glob(f"{package}/**/*.pyx", recursive=True))
     ]
     python = [
         extension(package, f"{package}/{name}.py", flags)
@@ -177,10 +183,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=list(PACKAGES),
+    packages=[
+        package + suffix for package, folder in PACKAGES.items() for suffix in ("", *rooms(folder))
+    ],
     package_dir=PACKAGES,
     ext_modules=extensions(),
-    data_files=[("share/bash-completion/completions", ["tools/pyvs-vsctl.bash"])],
+    data_files=[("share/bash-completion/completions", ["tools/vsctl/pyvs-vsctl.bash"])],
     install_requires=(ROOT / "requirements.txt").read_text().split(),
     entry_points={
         "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]

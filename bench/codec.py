@@ -2,9 +2,9 @@
 
 import time
 
-from ofproto import messages
-from ofproto.instructions import parse_instructions
-from ofproto.match_text import parse_match
+from ofproto.codec import messages
+from ofproto.codec.instructions import parse_instructions
+from ofproto.codec.match_text import parse_match
 
 FLOW = (
     "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,nw_dst=10.1.2.3,tp_dst=80"

@@ -8,8 +8,8 @@ import statistics
 import struct
 import time
 
-from datapath import flow
-from datapath.emc import Classifier
+from datapath.key import flow
+from datapath.lookup.emc import Classifier
 
 ROUNDS = 5
 PACKETS = 2_000_000

@@ -15,9 +15,9 @@ import statistics
 import time
 
 from bench.peers import OpenVSwitch, Pyvs
-from ofproto import flow_text
-from ofproto import messages as m
-from ofproto.connection import encode_hello
+from ofproto.codec import messages as m
+from ofproto.peers.connection import encode_hello
+from ofproto.text import flow_text
 
 OF13 = 4
 BARRIER_REPLY, PACKET_IN, PACKET_OUT = 21, 10, 13

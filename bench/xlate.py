@@ -13,17 +13,18 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from datapath import flow, protocol
-from datapath.dpif import Dpif
-from ofproto.classifier import Classifier, Rule
-from ofproto.compile import compile_actions
-from ofproto.fields import BY_NAME
-from ofproto.flows import Flows
-from ofproto.match import Match
-from ofproto.revalidator import Revalidator
-from ofproto.upcall import UpcallHandler
-from ofproto.xbridge import XBridge, XBundle, XPort
-from ofproto.xlate import translate
+from datapath.ipc import protocol
+from datapath.ipc.dpif import Dpif
+from datapath.key import flow
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match import Match
+from ofproto.flows.flows import Flows
+from ofproto.flows.revalidator import Revalidator
+from ofproto.flows.upcall import UpcallHandler
+from ofproto.rules.classifier import Classifier, Rule
+from ofproto.rules.compile import compile_actions
+from ofproto.xlate.xbridge import XBridge, XBundle, XPort
+from ofproto.xlate.xlate import translate
 
 NORMAL = 0xFFFA
 FRAME = bytes.fromhex(

@@ -13,18 +13,19 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 
-from datapath.flow cimport KEY_DP_SIZE, flow_key
-from datapath.meter cimport Meters
-from datapath.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
-from datapath.packet cimport PACKET_HEADROOM, packet, packet_init
-from datapath.upcall cimport padded
+from datapath.key.flow cimport KEY_DP_SIZE, flow_key
+from datapath.actions.meter cimport Meters
+from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
+from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
+from datapath.ipc.upcall cimport padded
 from datapath.worker cimport *
 
-from datapath import odp, protocol
-from datapath.netdev_dummy import DummyNetdev
-from datapath.netdev_packet import PacketNetdev
-from datapath.netdev_tap import open_internal
-from datapath.ring import create_memory
+from datapath.actions import odp
+from datapath.ipc import protocol
+from datapath.netdev.dummy import DummyNetdev
+from datapath.netdev.af_packet import PacketNetdev
+from datapath.netdev.tap import open_internal
+from datapath.ipc.ring import create_memory
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)

@@ -2,8 +2,9 @@
 
 from collections import namedtuple
 
-from datapath import protocol, text
+from datapath import text
 from datapath.engine import Engine
+from datapath.ipc import protocol
 from pyvs import coverage, daemon
 
 _Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options")

@@ -13,9 +13,9 @@ import socket
 import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
 
-from datapath import protocol
+from datapath.actions.meter import FEATURES
 from datapath.engine import Engine, EngineError
-from datapath.meter import FEATURES
+from datapath.ipc import protocol
 from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("datapath_server")

@@ -6,7 +6,8 @@ For pyvs-dpctl and for the dpctl/* commands of both daemons.
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from datapath import flow, odp
+from datapath.actions import odp
+from datapath.key import flow
 
 DATAPATH = "netdev@pyvs"
 TCP_FLAGS = "FSRP.UEC"

@@ -5,15 +5,15 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from datapath.drops cimport DROP_REASONS
-from datapath.emc cimport emc, emc_key
-from datapath.execute cimport executor
-from datapath.flow cimport flow_key
-from datapath.megaflow cimport megaflow, megaflow_table
-from datapath.meter cimport meter
-from datapath.netdev cimport BURST, iovec, mmsghdr, netdev, netdev_side, rx_burst
-from datapath.packet cimport packet
-from datapath.ring cimport ring
+from datapath.base.drops cimport DROP_REASONS
+from datapath.lookup.emc cimport emc, emc_key
+from datapath.actions.execute cimport executor
+from datapath.key.flow cimport flow_key
+from datapath.lookup.megaflow cimport megaflow, megaflow_table
+from datapath.actions.meter cimport meter
+from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, netdev_side, rx_burst
+from datapath.base.packet cimport packet
+from datapath.ipc.ring cimport ring
 
 cdef enum:
     FRAMES = 256                # frames that wait to be sent, at most

@@ -15,27 +15,27 @@ from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close, read, write
 
-from datapath.atomic cimport fence, load64, store64
-from datapath.drops cimport *
-from datapath.emc cimport emc_classify, emc_destroy, emc_init, emc_prepare
-from datapath.execute cimport execute_actions, executor_free, executor_init
-from datapath.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_extract, key_map
-from datapath.megaflow cimport (
+from datapath.base.atomic cimport fence, load64, store64
+from datapath.base.drops cimport *
+from datapath.lookup.emc cimport emc_classify, emc_destroy, emc_init, emc_prepare
+from datapath.actions.execute cimport execute_actions, executor_free, executor_init
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_extract, key_map
+from datapath.lookup.megaflow cimport (
     megaflow_count, megaflow_expand, megaflow_find, megaflow_flush, megaflow_insert,
     megaflow_next, megaflow_remove, megaflow_table_destroy, megaflow_table_init,
 )
-from datapath.meter cimport meter_verdict, meter_weigh
-from datapath.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, VNET_SIZE
-from datapath.odp cimport ACT_OUTPUT, MAX_ACTIONS, attr, check_run
-from datapath.offload cimport complete_checksum, segment
-from datapath.packet cimport (
+from datapath.actions.meter cimport meter_verdict, meter_weigh
+from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, VNET_SIZE
+from datapath.actions.odp cimport ACT_OUTPUT, MAX_ACTIONS, attr, check_run
+from datapath.actions.offload cimport complete_checksum, segment
+from datapath.base.packet cimport (
     GSO_NONE, NO_OFFSET, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet_headroom, packet_init,
 )
-from datapath.ring cimport (
+from datapath.ipc.ring cimport (
     ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release, ring_reserve,
     ring_sleep, ring_unmap, ring_used,
 )
-from datapath.upcall cimport *
+from datapath.ipc.upcall cimport *
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
@@ -803,7 +803,7 @@ cdef class Worker:
 
     def drops(self):
         """Discards of packets that came from no port, {name: count}."""
-        from datapath import drops
+        from datapath.base import drops
 
         counts = {drops.NAMES[i]: self.w.nowhere.drops[i] for i in range(DROP_REASONS)}
         return {name: count for name, count in counts.items() if count}

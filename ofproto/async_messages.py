@@ -5,11 +5,11 @@ Each peer gets those that its role, its masks and its version want, in its own f
 
 from typing import Any
 
-from datapath import flow
-from ofproto import messages
-from ofproto.match import Match
-from ofproto.packet_in import cut
-from ofproto.rconn import R_ACTION, R_NO_MATCH
+from datapath.key import flow
+from ofproto.codec import messages
+from ofproto.codec.match import Match
+from ofproto.peers.packet_in import cut
+from ofproto.peers.rconn import R_ACTION, R_NO_MATCH
 
 OF13, OF14 = 4, 5
 

@@ -8,15 +8,15 @@ has only the flows that somebody gave it.
 
 import ovs.vlog
 
-from ofproto.action_base import OF10
-from ofproto.actions import Output
-from ofproto.classifier import Rule
-from ofproto.compile import compile_actions
-from ofproto.flow_log import FlowLog
-from ofproto.flow_table import FlowTables
-from ofproto.instructions import ApplyActions
-from ofproto.match import Match
+from ofproto.codec.action_base import OF10
+from ofproto.codec.actions import Output
+from ofproto.codec.instructions import ApplyActions
+from ofproto.codec.match import Match
 from ofproto.port import OFPP_NORMAL
+from ofproto.rules.classifier import Rule
+from ofproto.rules.compile import compile_actions
+from ofproto.tables.flow_log import FlowLog
+from ofproto.tables.flow_table import FlowTables
 
 vlog = ovs.vlog.Vlog("fail_mode")
 

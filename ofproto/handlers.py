@@ -10,14 +10,15 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import handlers_multipart, messages
-from ofproto.action_base import CheckContext
-from ofproto.actions import check_actions
-from ofproto.compile import compile_actions
-from ofproto.errors import OFError
-from ofproto.flow_table import N_TABLES, check_table
+from ofproto import handlers_multipart
+from ofproto.codec import messages
+from ofproto.codec.action_base import CheckContext
+from ofproto.codec.actions import check_actions
+from ofproto.codec.errors import OFError
+from ofproto.peers.rconn import ROLE_MASTER, ROLE_SLAVE
 from ofproto.port import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, PC_PORT_DOWN
-from ofproto.rconn import ROLE_MASTER, ROLE_SLAVE
+from ofproto.rules.compile import compile_actions
+from ofproto.tables.flow_table import N_TABLES, check_table
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ofproto")

@@ -6,10 +6,11 @@ Lists are encoded as the peer reads them, from a snapshot of what there was at t
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ofproto import group, messages, meter
-from ofproto.errors import OFError
-from ofproto.flow_table import MAX_RULES, N_TABLES, check_table
-from ofproto.table_features import action_types, features
+from ofproto.codec import messages
+from ofproto.codec.errors import OFError
+from ofproto.tables import group, meter
+from ofproto.tables.flow_table import MAX_RULES, N_TABLES, check_table
+from ofproto.tables.table_features import action_types, features
 
 
 def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:

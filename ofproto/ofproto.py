@@ -18,11 +18,17 @@ from typing import Any
 import ovs.vlog
 
 from ofproto import async_messages, handlers
-from ofproto.connmgr import ConnMgr
-from ofproto.controller import ControllerConfig, ControllerStatus
+from ofproto.codec.instructions import format_instructions
+from ofproto.codec.match_text import format_match
+from ofproto.codec.messages import PortDesc, PortStatus
 from ofproto.fail_mode import FailMode
-from ofproto.flow_log import FlowLog
-from ofproto.flow_table import (
+from ofproto.peers.connmgr import ConnMgr
+from ofproto.peers.controller import ControllerConfig, ControllerStatus
+from ofproto.peers.rconn import R_NO_MATCH
+from ofproto.port import OfPort
+from ofproto.ports import Ports
+from ofproto.tables.flow_log import FlowLog
+from ofproto.tables.flow_table import (
     DELETED,
     GROUP_DELETED,
     HARD_TIMEOUT,
@@ -30,15 +36,9 @@ from ofproto.flow_table import (
     SEND_FLOW_REM,
     FlowTables,
 )
-from ofproto.group import GroupTable
-from ofproto.instructions import format_instructions
-from ofproto.match_text import format_match
-from ofproto.messages import PortDesc, PortStatus
-from ofproto.meter import METER_DELETED, meter_mod
-from ofproto.port import OfPort
-from ofproto.ports import Ports
-from ofproto.rconn import R_NO_MATCH
-from ofproto.xbridge import XBridge
+from ofproto.tables.group import GroupTable
+from ofproto.tables.meter import METER_DELETED, meter_mod
+from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, rundir
 from pyvs.version import OVS_COMPATIBLE, VERSION
 

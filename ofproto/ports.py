@@ -8,9 +8,9 @@ in another bridge.
 from collections.abc import Callable, Container
 from typing import Any
 
+from ofproto.peers.rconn import PR_ADD, PR_DELETE, PR_MODIFY
 from ofproto.port import OFPP_LOCAL, OfPort, PortNumbers
-from ofproto.rconn import PR_ADD, PR_DELETE, PR_MODIFY
-from ofproto.xbridge import XBundle, XPort, connect_patch
+from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl is not installed"

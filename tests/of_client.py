@@ -10,8 +10,8 @@ import select
 import socket
 import time
 
-from ofproto import messages as m
-from ofproto.connection import encode_hello
+from ofproto.codec import messages as m
+from ofproto.peers.connection import encode_hello
 
 SECONDS = 10.0
 ECHO_REQUEST, ECHO_REPLY = 2, 3

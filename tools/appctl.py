@@ -3,8 +3,9 @@
 import os
 import sys
 
-from . import ovsdb_options, ovsdb_rpc
-from .command import Fatal, guard, set_timeout, version_text
+from pyvs_tools.command import Fatal, guard, set_timeout, version_text
+from pyvs_tools.ovsdb import options as ovsdb_options
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = "pyvs-appctl"
 DEFAULT_TARGET = "pyvs-vswitchd"
@@ -126,7 +127,7 @@ def _set_format(client, name):
 
 def _print_answer(answer, pretty):
     if not isinstance(answer, str):
-        from .table import dump_json
+        from pyvs_tools.table import dump_json
 
         answer = dump_json(answer, pretty)
     sys.stdout.write(answer if answer.endswith("\n") or not answer else answer + "\n")

@@ -6,7 +6,7 @@ Imported by each command, so it imports little.
 import os
 import sys
 
-from .ovsdb_options import UsageError
+from pyvs_tools.ovsdb.options import UsageError
 
 
 class Fatal(Exception):

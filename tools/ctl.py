@@ -12,9 +12,11 @@ import sys
 import time
 
 from pyvs import rundir, version
-
-from . import appctl, ovsdb_options, ovsdb_rpc, vsctl
-from .command import Fatal, guard, schema_path, version_text
+from pyvs_tools import appctl
+from pyvs_tools.command import Fatal, guard, schema_path, version_text
+from pyvs_tools.ovsdb import options as ovsdb_options
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
+from pyvs_tools.vsctl import main as vsctl
 
 PROGRAM = "pyvs-ctl"
 OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
@@ -288,7 +290,7 @@ def _system_id(options):
         saved = file.read().strip()
         if saved:
             return saved
-    from .ovsdb_types import new_uuid
+    from pyvs_tools.ovsdb.types import new_uuid
 
     made = new_uuid()
     with open(path, "w") as file:

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 
-from . import ovsdb_types as types
+from pyvs_tools.ovsdb import types
 
 FORMATS = ("table", "list", "html", "csv", "json")
 CELLS = {"string": types.to_text, "bare": types.to_bare, "json": types.to_json_text}

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from datapath import flow, text
+from datapath import text
+from datapath.key import flow
 from datapath.text import DATAPATH
 from pyvs import clock
 from pyvs.daemon import CommandError

@@ -8,8 +8,8 @@ PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in
 
 from typing import TYPE_CHECKING, Any
 
-from datapath import flow
-from ofproto import trace as tracing
+from datapath.key import flow
+from ofproto.xlate import trace as tracing
 from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd.appctl_dpif import check_datapath, split_options

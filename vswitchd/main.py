@@ -63,8 +63,8 @@ def run(argv: list[str] | None) -> int:
     remote = args[0] if args else f"unix:{rundir.db_sock()}"
     daemon.use_ssl(options)
     # Imported before the fork, so that their Vlogs exist when logging starts.
-    from datapath.dpif import Dpif
-    from ofproto.backer import Backer
+    from datapath.ipc.dpif import Dpif
+    from ofproto.flows.backer import Backer
     from ofproto.ofproto import Ofproto
 
     daemon.start(privileges.NETWORK)

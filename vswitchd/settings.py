@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from ofproto.controller import ControllerConfig
+from ofproto.peers.controller import ControllerConfig
 from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
 NO_UUID = UUID(int=0)

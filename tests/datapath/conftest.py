@@ -1,10 +1,10 @@
 """Hypothesis without its deadline, as no test may fail because the machine is busy; processes."""
 
 import pytest
-from dp_process import Process
 from hypothesis import settings
 
 from tests import daemons
+from tests.datapath.dp_process import Process
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

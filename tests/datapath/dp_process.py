@@ -10,8 +10,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from datapath import flow, odp
-from datapath.dpif import Dpif
+from datapath.actions import odp
+from datapath.ipc.dpif import Dpif
+from datapath.key import flow
 from tests import daemons
 from tests.daemons import wait_until
 
@@ -93,7 +94,7 @@ class Process:
 
     def dpctl(self, *arguments, check=True):
         """Output of pyvs-dpctl; with `check` False what it says on standard error."""
-        script = "import sys; from pyvs_tools.dpctl import main; sys.exit(main())"
+        script = "import sys; from pyvs_tools.dpctl.main import main; sys.exit(main())"
         done = subprocess.run(
             [sys.executable, "-c", script, f"--rundir={self.directory}", *arguments],
             **{"cwd": ROOT, "text": True, "capture_output": True, "timeout": 30},

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from dp_process import frame
 from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
-from wire import NO_IPV6, SOL_PACKET, Host, raw_socket
 
-from datapath import odp
-from datapath.dpif import answer_upcall, take_upcall
+from datapath.actions import odp
+from datapath.ipc.dpif import answer_upcall, take_upcall
 from tests.daemons import wait_until
+from tests.datapath.dp_process import frame
+from tests.datapath.wire import NO_IPV6, SOL_PACKET, Host, raw_socket
 
 PACKET_VNET_HDR = 15
 GSO_TCPV6, NEEDS_CSUM = 4, 1

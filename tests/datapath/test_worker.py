@@ -4,16 +4,18 @@ import random
 import struct
 
 import pytest
-from dp_process import frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_frames import frames
-from test_dpif import take
-from wire import sums_are_right
 
-from datapath import drops, flow, odp
-from datapath.dpif import DpifError, answer_upcall, push_down
+from datapath.actions import odp
+from datapath.base import drops
+from datapath.ipc.dpif import DpifError, answer_upcall, push_down
+from datapath.key import flow
 from tests.daemons import wait_until
+from tests.datapath.dp_process import frame
+from tests.datapath.ipc.test_dpif import take
+from tests.datapath.sample_frames import frames
+from tests.datapath.wire import sums_are_right
 
 VNET = {
     "flags": 0, "gso_type": 0, "hdr_len": 0, "gso_size": 0, "csum_start": 0, "csum_offset": 0,

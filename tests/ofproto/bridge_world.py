@@ -5,12 +5,13 @@ import os
 import socket
 import traceback
 
-from datapath.dpif import Dpif
-from ofproto import connection, connmgr, flow_text
-from ofproto import messages as m
-from ofproto.backer import Backer
-from ofproto.controller import ControllerConfig
+from datapath.ipc.dpif import Dpif
+from ofproto.codec import messages as m
+from ofproto.flows.backer import Backer
 from ofproto.ofproto import Ofproto
+from ofproto.peers import connection, connmgr
+from ofproto.peers.controller import ControllerConfig
+from ofproto.text import flow_text
 from pyvs import clock
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process, frame

@@ -1,11 +1,11 @@
 """A message of each class, for the codec's tests: SAMPLES are (message, wire versions, keywords
 of encode())."""
 
-from ofproto import messages as m
-from ofproto.actions import Controller, Output, PopVlan, Resubmit, SetField
-from ofproto.fields import BY_NAME, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
-from ofproto.instructions import ApplyActions, GotoTable, WriteMetadata
-from ofproto.match_text import parse_match
+from ofproto.codec import messages as m
+from ofproto.codec.actions import Controller, Output, PopVlan, Resubmit, SetField
+from ofproto.codec.fields import BY_NAME, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
+from ofproto.codec.instructions import ApplyActions, GotoTable, WriteMetadata
+from ofproto.codec.match_text import parse_match
 
 BOTH, OF10, OF13 = (1, 4), (1,), (4,)
 TCP = "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,tp_dst=80"

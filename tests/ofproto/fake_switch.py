@@ -5,8 +5,8 @@ import contextlib
 import socket
 import threading
 
-from ofproto import messages as m
-from ofproto.errors import OFError
+from ofproto.codec import messages as m
+from ofproto.codec.errors import OFError
 
 ASYNCHRONOUS = (m.PacketIn, m.PortStatus, m.FlowRemoved)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from ofproto.fail_mode import FAIL_OPEN_PRIORITY, FailMode
-from ofproto.flow_log import FlowLog
-from ofproto.flow_table import FlowTables
-from ofproto.xbridge import XBridge
+from ofproto.tables.flow_log import FlowLog
+from ofproto.tables.flow_table import FlowTables
+from ofproto.xlate.xbridge import XBridge
 
 PROBE = 5000
 PATIENCE = 3 * PROBE

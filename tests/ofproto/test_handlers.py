@@ -2,15 +2,15 @@
 on a real datapath.  (Client checks that replies carry the xid, errors the message.)"""
 
 import pytest
-from bridge_world import DATAPATH_ID, World, dump, flow, frame
 
-from ofproto import messages as m
-from ofproto.actions import Output
-from ofproto.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
-from ofproto.instructions import ApplyActions, GotoTable
-from ofproto.match import Match
+from ofproto.codec import messages as m
+from ofproto.codec.actions import Output
+from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
+from ofproto.codec.instructions import ApplyActions, GotoTable
+from ofproto.codec.match import Match
 from ofproto.port import PC_NO_FWD, PC_NO_RECV, PC_PORT_DOWN
 from pyvs import clock
+from tests.ofproto.bridge_world import DATAPATH_ID, World, dump, flow, frame
 
 OF10, OF13 = 1, 4
 ALL, FLOOD, IN_PORT, TABLE = 0xFFFC, 0xFFFB, 0xFFF8, 0xFFF9

@@ -3,14 +3,14 @@
 import time
 
 import pytest
-from bridge_world import World, dump, flow, frame
 from scapy.all import IP, UDP, Ether
 
-from ofproto import messages as m
-from ofproto.actions import Output
-from ofproto.fields import OFPP_CONTROLLER
+from ofproto.codec import messages as m
+from ofproto.codec.actions import Output
+from ofproto.codec.fields import OFPP_CONTROLLER
 from ofproto.port import PC_NO_PACKET_IN, PS_LINK_DOWN
 from pyvs import clock
+from tests.ofproto.bridge_world import World, dump, flow, frame
 
 OF10, OF13 = 1, 4
 ALL_BITS = (0x3F, 0x3F)

@@ -1,11 +1,11 @@
 """Whatever a peer says to a bridge, it answers the barrier behind it."""
 
 import pytest
-from bridge_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ofproto import messages as m
+from ofproto.codec import messages as m
+from tests.ofproto.bridge_world import World
 from tests.ofproto.codec_samples import CASES
 
 OF10, OF13 = 1, 4

@@ -1,12 +1,12 @@
 """A bridge to translate on, and packets, for the tests of translation."""
 
-from datapath import flow
-from ofproto.classifier import Rule
-from ofproto.compile import compile_actions
-from ofproto.fields import BY_NAME
-from ofproto.match import Match
-from ofproto.xbridge import Generation, XBridge, XBundle, XPort
-from ofproto.xgroup import XBucket, XGroup
+from datapath.key import flow
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match import Match
+from ofproto.rules.classifier import Rule
+from ofproto.rules.compile import compile_actions
+from ofproto.xlate.xbridge import Generation, XBridge, XBundle, XPort
+from ofproto.xlate.xgroup import XBucket, XGroup
 
 NORMAL, FLOOD, ALL, IN_PORT, CONTROLLER = 0xFFFA, 0xFFFB, 0xFFFC, 0xFFF8, 0xFFFD
 ODP_BASE = 10  # datapath port = OpenFlow port + this

@@ -20,7 +20,7 @@ import pytest
 from ovsdb import files
 from ovsdb.service import Service
 from ovsdb.session import Session
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 HAVE_OVS = shutil.which("ovsdb-server") is not None and shutil.which("ovsdb-tool") is not None

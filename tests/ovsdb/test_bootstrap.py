@@ -11,11 +11,11 @@ import time
 
 import ovs.stream
 import pytest
-from ovsdb_world import Daemon, directory, wait_until
-from test_tls_rbac import SCHEMA
 
 from pyvs import options, tls, tls_stream
 from tests.authority import Authority, needs_openssl
+from tests.ovsdb.ovsdb_world import Daemon, directory, wait_until
+from tests.ovsdb.test_tls_rbac import SCHEMA
 
 pytestmark = needs_openssl
 
@@ -45,7 +45,7 @@ def test_clients_learn_from_the_server(world, with_peer_ca):
     more = [f"--peer-ca-cert={authority.path}/ca.pem"] if with_peer_ca else []
     server = Daemon("pyvs", path, SCHEMA, options=[*own, *more, f"--remote=pssl:{port}:127.0.0.1"])
     try:
-        program = "import sys; from pyvs_tools.ovsdb_client import main; sys.exit(main())"
+        program = "import sys; from pyvs_tools.ovsdb.client import main; sys.exit(main())"
         identity = [each for each in authority.issue("client") if "ca-cert" not in each]
         command = [sys.executable, "-c", program, *identity, f"--bootstrap-ca-cert={learnt}"]
         for _ in range(2):

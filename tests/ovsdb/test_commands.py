@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from ovsdb_world import Daemon, RpcError, directory, insert, needs_ovs, wait_until
+
+from tests.ovsdb.ovsdb_world import Daemon, RpcError, directory, insert, needs_ovs, wait_until
 
 SCHEMA = {
     "name": "Things",

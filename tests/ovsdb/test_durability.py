@@ -6,10 +6,10 @@ import random
 import threading
 
 import pytest
-from ovsdb_world import Client, Daemon, directory, insert, select
 
 from ovsdb import files
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
+from tests.ovsdb.ovsdb_world import Client, Daemon, directory, insert, select
 
 PAIRS = {
     "name": "Pairs",

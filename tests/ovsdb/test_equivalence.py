@@ -6,10 +6,17 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ovsdb_world import Daemon, Local, RpcError, directory, needs_ovs, select
-from random_transactions import SCHEMA, TABLES, TRANSACTIONS, World, conditions, operations
 
 from ovsdb import files
+from tests.ovsdb.ovsdb_world import Daemon, Local, RpcError, directory, needs_ovs, select
+from tests.ovsdb.random_transactions import (
+    SCHEMA,
+    TABLES,
+    TRANSACTIONS,
+    World,
+    conditions,
+    operations,
+)
 
 pytestmark = [needs_ovs, pytest.mark.peer]
 

@@ -10,12 +10,12 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ovsdb_world import Local, directory, insert, needs_ovs, select
-from random_transactions import SCHEMA, TRANSACTIONS, World
 
 from ovsdb import files
 from ovsdb.errors import OvsdbError
 from ovsdb.log import LogWriter, TornRecord, encode_record, read_records
+from tests.ovsdb.ovsdb_world import Local, directory, insert, needs_ovs, select
+from tests.ovsdb.random_transactions import SCHEMA, TRANSACTIONS, World
 
 COUNTER = {
     "name": "Count",

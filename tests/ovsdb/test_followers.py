@@ -6,14 +6,22 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ovsdb_world import HAVE_OVS, Daemon, RpcError, directory, insert, select, wait_until
 
 from ovsdb.database import Database
 from ovsdb.errors import OvsdbError
 from ovsdb.replication import parse_excluded
 from ovsdb.schema import DatabaseSchema
 from ovsdb.upstream import apply_updates, split_servers
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
+from tests.ovsdb.ovsdb_world import (
+    HAVE_OVS,
+    Daemon,
+    RpcError,
+    directory,
+    insert,
+    select,
+    wait_until,
+)
 
 MANY = {"min": 0, "max": "unlimited"}
 SCHEMA = {

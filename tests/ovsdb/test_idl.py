@@ -8,10 +8,10 @@ import uuid as uuid_module
 import ovs.db.idl
 import ovs.poller
 import pytest
-from ovsdb_world import Daemon, directory, insert
 
 from ovsdb import files
-from pyvs_tools.ovsdb_rpc import Disconnected
+from pyvs_tools.ovsdb.rpc import Disconnected
+from tests.ovsdb.ovsdb_world import Daemon, directory, insert
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import select as polling
 import socket
 
 import pytest
-from ovsdb_world import Daemon, directory, insert, select, wait_until
 
 from ovsdb import rpc
 from ovsdb.service import Service
 from ovsdb.session import Session
+from tests.ovsdb.ovsdb_world import Daemon, directory, insert, select, wait_until
 
 BLOBS = {
     "name": "Blobs",

@@ -6,9 +6,9 @@ import socket
 import time
 
 import pytest
-from ovsdb_world import HAVE_OVS, Daemon, RpcError, directory, insert, select
 
-from pyvs_tools.ovsdb_rpc import Disconnected
+from pyvs_tools.ovsdb.rpc import Disconnected
+from tests.ovsdb.ovsdb_world import HAVE_OVS, Daemon, RpcError, directory, insert, select
 
 STRINGS = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 SCHEMA = {

@@ -8,9 +8,9 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ovsdb_world import Client, Daemon, directory, insert, select, wait_until
 
 from ovsdb import files, remotes
+from tests.ovsdb.ovsdb_world import Client, Daemon, directory, insert, select, wait_until
 
 MANAGERS = "db:Open_vSwitch,Open_vSwitch,manager_options"
 

@@ -7,15 +7,15 @@ import ssl
 import subprocess
 
 import pytest
-from ovsdb_world import HAVE_OVS, Client, Daemon, directory, insert, select, wait_until
 
 from ovsdb import files, rbac
 from ovsdb.condition import Condition
 from ovsdb.database import Database
 from ovsdb.operations import execute
 from ovsdb.schema import DatabaseSchema
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.authority import Authority, needs_openssl
+from tests.ovsdb.ovsdb_world import HAVE_OVS, Client, Daemon, directory, insert, select, wait_until
 
 pytestmark = needs_openssl
 

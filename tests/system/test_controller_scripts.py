@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ofproto import flow_text
-from ofproto import messages as m
-from ofproto.connection import HEADER, encode_hello
+from ofproto.codec import messages as m
+from ofproto.peers.connection import HEADER, encode_hello
+from ofproto.text import flow_text
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
 

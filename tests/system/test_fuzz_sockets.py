@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from datapath import protocol
+from datapath.ipc import protocol
 from tests.daemons import DAEMONS, VSWITCHD, wait_until
 from tests.datapath.sample_frames import frames
 from tests.ofproto.codec_samples import CASES

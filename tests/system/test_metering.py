@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from datapath.dpif import Dpif
+from datapath.ipc.dpif import Dpif
 from tests.daemons import DATAPATH, VSWITCHD, wait_until
 from tests.datapath.dp_process import frame
 

@@ -13,9 +13,9 @@ import tempfile
 import time
 
 import pytest
-from ovsdb_peers import HAVE_OVS, SCHEMA
 
-from pyvs_tools import ofctl
+from pyvs_tools.ofctl import main as ofctl
+from tests.tools.ovsdb_peers import HAVE_OVS, SCHEMA
 
 needs_ovs = pytest.mark.skipif(
     not HAVE_OVS or not all(map(shutil.which, ("ovs-vswitchd", "ovs-ofctl"))),

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from datapath.dpif import Dpif
+from datapath.ipc.dpif import Dpif
 
 ROOT = Path(__file__).resolve().parents[2]
 ARP = "in_port(1),eth_type(0x0806)"
@@ -51,7 +51,7 @@ def dpctl(rundir):
 
     def run(*args, status=0, stdin=""):
         done = subprocess.run(
-            [*program("pyvs_tools.dpctl"), *args],
+            [*program("pyvs_tools.dpctl.main"), *args],
             **{"env": environment, "cwd": ROOT, "input": stdin, "text": True},
             capture_output=True,
             timeout=30,
@@ -126,7 +126,7 @@ def test_mod_flow_creates_only_when_told(dpctl):
 
 
 def test_counters_and_clear(dpctl, rundir):
-    from datapath.dpif import Dpif
+    from datapath.ipc.dpif import Dpif
 
     dpctl("add-if", "d1,type=dummy", "d2,type=dummy")
     dpctl("add-flow", "in_port(d1)", "d2")
@@ -146,7 +146,7 @@ def test_counters_and_clear(dpctl, rundir):
 
 
 def test_drops_are_named(dpctl, rundir):
-    from datapath.dpif import Dpif
+    from datapath.ipc.dpif import Dpif
 
     dpctl("add-if", "d1,type=dummy")
     dpif = Dpif(rundir / "datapath.sock")

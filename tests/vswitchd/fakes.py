@@ -3,7 +3,7 @@
 import errno
 from types import SimpleNamespace
 
-from ofproto.controller import ControllerStatus
+from ofproto.peers.controller import ControllerStatus
 from ofproto.port import PortNumbers
 from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
 

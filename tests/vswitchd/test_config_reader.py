@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ovsdb import files
-from pyvs_tools import ovsdb_rpc
+from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from vswitchd import columns
 from vswitchd.config import Changes

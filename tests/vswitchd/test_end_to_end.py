@@ -207,7 +207,7 @@ def test_vswitchd_starts_a_datapath_and_a_new_one(switch_daemons):
 
 OLDER = """
 import sys
-from datapath import protocol
+from datapath.ipc import protocol
 protocol.LAYOUT = "1-00000000"
 from datapath.main import main
 sys.exit(main())

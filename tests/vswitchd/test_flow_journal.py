@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from ofproto import flow_text
-from ofproto import messages as m
+from ofproto.codec import messages as m
+from ofproto.text import flow_text
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
 

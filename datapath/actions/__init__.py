@@ -1,0 +1,1 @@
+"""What becomes of a packet: actions as bytes and text, their execution, meters, offloads."""

@@ -1,0 +1,48 @@
+# Runs a list of datapath actions on a packet.  What leaves the packet path (transmission,
+# upcalls, recirculation, counting) is done by callbacks of whoever runs it.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from datapath.key.flow cimport flow_key
+from datapath.actions.meter cimport meter_verdict
+from datapath.base.packet cimport packet
+
+cdef enum:
+    MAX_EXECUTE_DEPTH = 16      # recirculations plus clones in one another
+
+# The packet belongs to the caller, who may change it as soon as the callback returns: send it or
+# copy it.  The callback may change nothing but the metadata (`recirculate`: anything, as the
+# packet and the key are then at its disposal).
+ctypedef void (*output_fn)(void *owner, packet *p, uint32_t port) noexcept nogil
+ctypedef void (*userspace_fn)(void *owner, packet *p, const flow_key *key, uint32_t reason,
+                              const uint8_t *userdata, uint32_t length) noexcept nogil
+# p.recirc_id is set; the callee extracts the key again (the tunnel part of `key` stays as it is),
+# looks it up and calls execute_actions with the same executor.
+ctypedef void (*recirculate_fn)(void *owner, packet *p, flow_key *key) noexcept nogil
+ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DROP_*
+# What a meter says of a packet, or of the packets that a frame will be segmented into.  A drop is
+# counted by execute_actions.
+ctypedef meter_verdict (*meter_fn)(void *owner, uint32_t meter, uint32_t n_packets,
+                                   uint32_t n_bytes) noexcept nogil
+
+cdef struct executor:
+    void *owner
+    output_fn output
+    userspace_fn userspace
+    recirculate_fn recirculate
+    dropped_fn dropped
+    meter_fn meter              # NULL: all pass
+    # private
+    uint64_t random             # state of SAMPLE's generator, never 0
+    uint32_t depth
+    uint8_t *scratch[MAX_EXECUTE_DEPTH]     # buffers of copies, made when first needed
+    uint32_t scratch_size[MAX_EXECUTE_DEPTH]
+
+# Zeroes the private part; set the callbacks and owner yourself.
+cdef void executor_init(executor *x) noexcept nogil
+cdef void executor_free(executor *x) noexcept nogil
+
+# p: flow_extract(p, key) was called, so its offsets are right.  Packet and key are working
+# copies: both hold anything afterwards.  `actions` passed check_actions (else: DROP_BAD_ACTION
+# where something is wrong, never a wild access).  An empty list drops.
+cdef void execute_actions(executor *x, packet *p, flow_key *key, const uint8_t *actions,
+                          uint32_t length) noexcept nogil

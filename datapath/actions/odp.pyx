@@ -1,0 +1,346 @@
+"""Datapath actions as bytes: building, checking; their text is in odp_text.py."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from datapath.key.flow cimport N_MEMBERS, key_members
+from datapath.actions.meter cimport MAX_METERS
+from datapath.actions.odp cimport *
+from datapath.actions.rewrite cimport is_writable
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t htons(uint16_t)
+    uint32_t htonl(uint32_t)
+
+# Names for Python, as C has them.
+globals().update(
+    OUTPUT=<int> ACT_OUTPUT, PUSH_VLAN=<int> ACT_PUSH_VLAN, POP_VLAN=<int> ACT_POP_VLAN,
+    SET=<int> ACT_SET, PUSH_MPLS=<int> ACT_PUSH_MPLS, POP_MPLS=<int> ACT_POP_MPLS,
+    RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
+    USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
+    METER=<int> ACT_METER, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
+    ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
+    NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
+)
+
+
+# ---- Building ----
+
+cdef class ActionBuffer:
+    """A growing list of actions; translation fills it from C, see odp.pxd."""
+
+    def __cinit__(self):
+        self.data = NULL
+        self.length = self.capacity = 0
+        self.failed = False
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __bytes__(self):
+        if self.failed:
+            raise MemoryError("actions without memory, or too long")
+        return PyBytes_FromStringAndSize(<char *> self.data, self.length)
+
+    def add(self, str name, *values):
+        """One action by the name of its C method; numbers in host order.  For tests."""
+        cdef bytes value, mask
+        if name == "output":
+            self.output(values[0])
+        elif name == "push_vlan":
+            self.push_vlan(htons(values[0]), htons(values[1]))
+        elif name == "pop_vlan":
+            self.pop_vlan()
+        elif name == "set":
+            value, mask = values[1:]
+            size = key_members[<uint16_t> values[0]].size if values[0] < N_MEMBERS else 0
+            if not size == len(value) == len(mask):
+                raise ValueError("set: wrong size")
+            self.set(values[0], <const char *> value, <const char *> mask)
+        elif name == "push_mpls":
+            self.push_mpls(htonl(values[0]), htons(values[1]))
+        elif name == "pop_mpls":
+            self.pop_mpls(htons(values[0]))
+        elif name == "push_pbb":
+            self.push_pbb(htonl(values[0]))
+        elif name == "pop_pbb":
+            self.pop_pbb()
+        elif name == "recirc":
+            self.recirc(values[0])
+        elif name == "hash":
+            self.hash(values[0], values[1])
+        elif name == "userspace":
+            value = values[1]
+            self.userspace(values[0], <const char *> value, <uint32_t> len(value))
+        elif name == "drop":
+            self.drop(values[0])
+        elif name == "trunc":
+            self.trunc(values[0])
+        elif name == "meter":
+            self.meter(values[0])
+        elif name == "start_nested":
+            return self.start_nested(values[0], values[1])
+        elif name == "end_nested":
+            self.end_nested(values[0])
+        elif name == "append":
+            value = values[0]
+            self.append(<const uint8_t *> <const char *> value, <uint32_t> len(value))
+        elif name == "truncate":
+            self.truncate(values[0])
+        else:
+            raise ValueError(f"{name}: no such action")
+
+    def __len__(self):
+        return self.length
+
+    cdef bint _reserve(self, uint32_t more) noexcept nogil:
+        cdef uint32_t capacity
+        cdef uint8_t *data
+        if self.failed or more > MAX_ACTIONS - self.length:
+            self.failed = True
+            return False
+        if self.length + more > self.capacity:
+            capacity = max(self.capacity * 2, self.length + more, <uint32_t> 256)
+            data = <uint8_t *> realloc(self.data, capacity)
+            if data == NULL:
+                self.failed = True
+                return False
+            self.data = data
+            self.capacity = capacity
+        return True
+
+    cdef uint8_t *room(self, uint16_t kind, uint32_t payload) noexcept nogil:
+        """A new attribute; its zeroed payload, or NULL."""
+        cdef uint32_t size
+        cdef attr *a
+        if payload > MAX_ACTIONS:
+            self.failed = True
+            return NULL
+        size = sizeof(attr) + ((payload + 3) & ~<uint32_t> 3)
+        if not self._reserve(size):
+            return NULL
+        a = <attr *> (self.data + self.length)
+        memset(a, 0, size)
+        a.type = kind
+        a.length = <uint16_t> (sizeof(attr) + payload)
+        self.length += size
+        return <uint8_t *> a + sizeof(attr)
+
+    cdef void _put32(self, uint16_t kind, uint32_t value) noexcept nogil:
+        cdef uint8_t *at = self.room(kind, 4)
+        if at != NULL:
+            memcpy(at, &value, 4)
+
+    cdef void _put32x2(self, uint16_t kind, uint32_t first, uint32_t second) noexcept nogil:
+        cdef uint8_t *at = self.room(kind, 8)
+        if at != NULL:
+            memcpy(at, &first, 4)
+            memcpy(at + 4, &second, 4)
+
+    cdef void clear(self) noexcept nogil:
+        self.length = 0
+        self.failed = False
+
+    cdef void truncate(self, uint32_t length) noexcept nogil:
+        if length <= self.length:
+            self.length = length
+
+    cdef void output(self, uint32_t port) noexcept nogil:
+        self._put32(ACT_OUTPUT, port)
+
+    cdef void push_vlan(self, uint16_t tpid, uint16_t tci) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_PUSH_VLAN, 4)
+        if at != NULL:
+            memcpy(at, &tpid, 2)
+            memcpy(at + 2, &tci, 2)
+
+    cdef void pop_vlan(self) noexcept nogil:
+        self.room(ACT_POP_VLAN, 0)
+
+    cdef void set(self, uint16_t member, const void *value, const void *mask) noexcept nogil:
+        cdef uint16_t size
+        cdef uint8_t *at
+        if member >= N_MEMBERS:
+            self.failed = True
+            return
+        size = key_members[member].size
+        at = self.room(ACT_SET, 4 + 2 * size)
+        if at != NULL:
+            memcpy(at, &member, 2)
+            memcpy(at + 2, &size, 2)
+            memcpy(at + 4, value, size)
+            memcpy(at + 4 + size, mask, size)
+
+    cdef void push_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_PUSH_MPLS, 6)
+        if at != NULL:
+            memcpy(at, &lse, 4)
+            memcpy(at + 4, &ethertype, 2)
+
+    cdef void pop_mpls(self, uint16_t ethertype) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_POP_MPLS, 2)
+        if at != NULL:
+            memcpy(at, &ethertype, 2)
+
+    cdef void push_pbb(self, uint32_t tci) noexcept nogil:
+        self._put32(ACT_PUSH_PBB, tci)
+
+    cdef void pop_pbb(self) noexcept nogil:
+        self.room(ACT_POP_PBB, 0)
+
+    cdef void recirc(self, uint32_t recirc_id) noexcept nogil:
+        self._put32(ACT_RECIRC, recirc_id)
+
+    cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil:
+        self._put32x2(ACT_HASH, algorithm, basis)
+
+    cdef void userspace(self, uint32_t reason, const void *userdata,
+                        uint32_t length) noexcept nogil:
+        cdef uint8_t *at
+        if length > MAX_ACTIONS:
+            self.failed = True
+            return
+        at = self.room(ACT_USERSPACE, 8 + length)
+        if at != NULL:
+            memcpy(at, &reason, 4)
+            if length:
+                memcpy(at + 8, userdata, length)
+
+    cdef void drop(self, uint32_t reason) noexcept nogil:
+        self._put32(ACT_DROP, reason)
+
+    cdef void trunc(self, uint32_t max_len) noexcept nogil:
+        self._put32(ACT_TRUNC, max_len)
+
+    cdef void meter(self, uint32_t meter) noexcept nogil:
+        self._put32(ACT_METER, meter)
+
+    cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=0) noexcept nogil:
+        cdef uint32_t offset = self.length
+        if kind == ACT_SAMPLE:
+            self._put32(ACT_SAMPLE, probability)
+        else:
+            self.room(kind, 0)
+        return offset
+
+    cdef void end_nested(self, uint32_t offset) noexcept nogil:
+        if not self.failed and offset + sizeof(attr) <= self.length:
+            (<attr *> (self.data + offset)).length = <uint16_t> (self.length - offset)
+
+    cdef void append(self, const uint8_t *actions, uint32_t length) noexcept nogil:
+        if length and self._reserve(length):
+            memcpy(self.data + self.length, actions, length)
+            self.length += length
+
+
+# ---- Checking ----
+
+cdef const char *_check_set(const uint8_t *payload, uint32_t length) noexcept nogil:
+    cdef uint16_t head[2]
+    if length < 4:
+        return "set: too short"
+    memcpy(head, payload, 4)
+    if head[0] >= N_MEMBERS:
+        return "set: no such member"
+    if not is_writable(head[0]):
+        return "set: this member cannot be set"
+    if head[1] != key_members[head[0]].size or length != <uint32_t> 4 + 2 * head[1]:
+        return "set: wrong size"
+    return NULL
+
+
+cdef inline int _payload_size(uint16_t kind) noexcept nogil:
+    """Of actions whose payload has one size; else -1."""
+    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB:
+        return 0
+    if kind == ACT_POP_MPLS:
+        return 2
+    if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
+            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_PUSH_PBB):
+        return 4
+    if kind == ACT_PUSH_MPLS:
+        return 6
+    return 8 if kind == ACT_HASH else -1
+
+
+cdef const char *_check_fixed(uint16_t kind, const uint8_t *payload, uint32_t length,
+                              uint32_t size) noexcept nogil:
+    cdef uint32_t number = 0
+    if length != size:
+        return "wrong length of an action"
+    memcpy(&number, payload, min(length, <uint32_t> 4))
+    if kind == ACT_TRUNC and number < 14:
+        return "trunc: less than an Ethernet header"
+    if kind == ACT_METER and number >= MAX_METERS:
+        return "meter: no such number"
+    if kind == ACT_HASH and number > HASH_SYM_L4:
+        return "hash: no such algorithm"
+    return NULL
+
+
+cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t length,
+                            int depth) noexcept nogil:
+    cdef int size = _payload_size(kind)
+    if size >= 0:
+        return _check_fixed(kind, payload, length, <uint32_t> size)
+    if kind == ACT_SET:
+        return _check_set(payload, length)
+    if kind == ACT_CLONE:
+        return check_run(payload, length, depth + 1)
+    if kind == ACT_SAMPLE:
+        if length < 4:
+            return "sample: too short"
+        return check_run(payload + 4, length - 4, depth + 1)
+    if kind == ACT_USERSPACE:
+        if length < 8 or memcmp(payload + 4, b"\0\0\0\0", 4) != 0:
+            return "userspace: malformed"
+        return NULL
+    return "unknown action"
+
+
+cdef const char *check_run(const uint8_t *at, uint32_t length, int depth) noexcept nogil:
+    cdef attr a
+    cdef uint32_t size
+    cdef const char *wrong
+    if depth > MAX_NESTING:
+        return "actions nested too deep"
+    while length:
+        if length < sizeof(attr):
+            return "a cut action at the end"
+        memcpy(&a, at, sizeof(attr))
+        if a.length < sizeof(attr) or a.length > length:
+            return "an action's length reaches out of the list"
+        wrong = _check_one(a.type, at + sizeof(attr), a.length - sizeof(attr), depth)
+        if wrong != NULL:
+            return wrong
+        size = (a.length + 3) & ~3
+        if size > length:
+            return "the last action lacks its padding"
+        at += size
+        length -= size
+    return NULL
+
+
+def check_actions(actions):
+    cdef const uint8_t[::1] view = actions
+    cdef const char *wrong
+    if view.shape[0] > MAX_ACTIONS:
+        raise ValueError("action list too long")
+    if view.shape[0] == 0:
+        return
+    wrong = check_run(&view[0], <uint32_t> view.shape[0], 0)
+    if wrong != NULL:
+        raise ValueError((<bytes> wrong).decode())
+
+
+def format_actions(actions, key=None):
+    from datapath.actions import odp_text# imports this module
+
+    return odp_text.format_actions(actions, key)
+
+
+def parse_actions(text):
+    from datapath.actions import odp_text
+
+    return odp_text.parse_actions(text)

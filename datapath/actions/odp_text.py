@@ -1,0 +1,375 @@
+"""Datapath actions as text, in the form that `ovs-dpctl dump-flows` prints."""
+
+import struct
+from collections.abc import Callable, Iterator
+
+from datapath.key import flow, key_text
+
+from . import odp
+
+MEMBER_NAMES = tuple(flow.MEMBERS)
+MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
+HASHES = {odp.ALG_L4: "hash_l4", odp.ALG_SYM_L4: "sym_l4"}
+SLOW_PATHS = {odp.SLOW_ACTION: "action"}
+FULL_PROBABILITY = 0xFFFFFFFF
+# Groups that set() may name, the likeliest reading of a member first: without the flow's key,
+# nothing says whether tp_src is TCP's.
+SETTABLE = (
+    "skb_priority",
+    "skb_mark",
+    "tunnel",
+    "eth",
+    "vlan",
+    "ipv6",
+    "ipv4",
+    "mpls",
+    "pbb",
+    "tcp",
+    "udp",
+    "sctp",
+    "icmp",
+    "icmpv6",
+    "nd",
+    "nd_ext",
+    "arp",
+)
+
+
+# ---- Attributes ----
+
+
+def attributes(actions: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each (type, payload) of a run that check_actions passed."""
+    at = 0
+    while at < len(actions):
+        kind, length = struct.unpack_from("=HH", actions, at)
+        yield kind, bytes(actions[at + 4 : at + length])
+        at += (length + 3) & ~3
+
+
+def attribute(kind: int, payload: bytes = b"") -> bytes:
+    """One action; ValueError where it is too long."""
+    if len(payload) > 0xFFFF - 4:
+        raise ValueError("action list too long")
+    return struct.pack("=HH", kind, 4 + len(payload)) + payload + bytes(-len(payload) % 4)
+
+
+def set_attribute(member: str, value: int, mask: int) -> bytes:
+    """A SET of a whole member under a mask."""
+    size = key_text.SIZES[member]
+    return attribute(
+        odp.SET,
+        struct.pack("=HH", MEMBER_IDS[member], size)
+        + value.to_bytes(size, "big")
+        + mask.to_bytes(size, "big"),
+    )
+
+
+# ---- Formatting: type -> text of a payload ----
+
+
+def _number(payload: bytes) -> int:
+    return struct.unpack_from("=I", payload)[0]
+
+
+def _format_push_vlan(payload: bytes, key: bytes | None) -> str:
+    tpid, tci = struct.unpack("!HH", payload)
+    kind = "" if tpid == 0x8100 else f"tpid=0x{tpid:04x},"
+    cfi = "" if tci & key_text.CFI else ",cfi=0"
+    return f"push_vlan({kind}vid={tci & 0xFFF},pcp={tci >> 13}{cfi})"
+
+
+def _format_push_mpls(payload: bytes, key: bytes | None) -> str:
+    lse, kind = struct.unpack("!IH", payload)
+    return (
+        f"push_mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF},bos={lse >> 8 & 1},"
+        f"eth_type=0x{kind:x})"
+    )
+
+
+def _format_push_pbb(payload: bytes, key: bytes | None) -> str:
+    tci = struct.unpack("!I", payload)[0]
+    flags = tci >> 24 & 0x1F
+    more = f",flags={flags:#x}" if flags else ""
+    return f"push_pbb(isid={tci & 0xFFFFFF},pcp={tci >> 29}{more})"
+
+
+def _format_hash(payload: bytes, key: bytes | None) -> str:
+    algorithm, basis = struct.unpack("=II", payload)
+    return f"hash({HASHES[algorithm]}({basis}))"
+
+
+def _format_sample(payload: bytes, key: bytes | None) -> str:
+    probability = _number(payload)
+    # Enough digits to read the same number back.
+    percent = 100 * probability / FULL_PROBABILITY
+    text = f"{percent:.1f}"
+    if _probability(text) != probability:
+        text = f"{percent:.10f}"
+    return f"sample(sample={text}%,actions({format_actions(payload[4:], key)}))"
+
+
+def _format_userspace(payload: bytes, key: bytes | None) -> str:
+    reason = _number(payload)
+    slow = SLOW_PATHS.get(reason)
+    what = f"slow_path({slow})" if slow else f"reason={reason}"
+    data = f",userdata({payload[8:].hex()})" if payload[8:] else ""
+    return f"userspace(pid=0,{what}{data})"
+
+
+FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
+    odp.OUTPUT: lambda payload, key: str(_number(payload)),
+    odp.PUSH_VLAN: _format_push_vlan,
+    odp.POP_VLAN: lambda payload, key: "pop_vlan",
+    odp.PUSH_MPLS: _format_push_mpls,
+    odp.POP_MPLS: lambda payload, key: f"pop_mpls(eth_type=0x{struct.unpack('!H', payload)[0]:x})",
+    odp.PUSH_PBB: _format_push_pbb,
+    odp.POP_PBB: lambda payload, key: "pop_pbb",
+    odp.RECIRC: lambda payload, key: f"recirc({_number(payload):#x})",
+    odp.HASH: _format_hash,
+    odp.SAMPLE: _format_sample,
+    odp.CLONE: lambda payload, key: f"clone({format_actions(payload, key)})",
+    odp.USERSPACE: _format_userspace,
+    odp.DROP: lambda payload, key: f"drop({_number(payload)})" if _number(payload) else "drop",
+    odp.TRUNC: lambda payload, key: f"trunc({_number(payload)})",
+    odp.METER: lambda payload, key: f"meter({_number(payload)})",
+}
+
+
+def _set_fields(name: str) -> list[key_text.Field]:
+    return key_text._vlan(0) if name == "vlan" else key_text.fields_of(name, "")
+
+
+def _candidates(key: bytes | None) -> list[tuple[str, list[key_text.Field]]]:
+    known = list(key_text.protocol_groups(key)) if key is not None else []
+    names = {name for name, _ in known}
+    return known + [(name, _set_fields(name)) for name in SETTABLE if name not in names]
+
+
+def _read_set(payload: bytes) -> tuple[str, int, int]:
+    """(member, value & mask, mask)."""
+    member, size = struct.unpack_from("=HH", payload)
+    value = int.from_bytes(payload[4 : 4 + size], "big")
+    mask = int.from_bytes(payload[4 + size : 4 + 2 * size], "big")
+    return MEMBER_NAMES[member], value & mask, mask
+
+
+def _choose(
+    run: list[tuple[str, int, int]], key: bytes | None
+) -> tuple[str, list[key_text.Field], int]:
+    """The group that shows most of the beginning of the run, and how many sets it shows."""
+    best: tuple[str, list[key_text.Field], int] = ("", [], 0)
+    for name, fields in _candidates(key):
+        order = {field.member: i for i, field in enumerate(fields)}
+        last, count = -1, 0
+        for member, _, _ in run:
+            if order.get(member, -1) <= last:
+                break
+            last = order[member]
+            count += 1
+        # Of IPv4 and IPv6, tos alone says nothing: IPv4 is what readers expect.
+        if count > best[2] or (count == best[2] and name == "ipv4" and key is None and count):
+            best = (name, fields, count)
+    return best
+
+
+def _format_group(name: str, fields: list[key_text.Field], sets: list[tuple[str, int, int]]) -> str:
+    parts = []
+    for member, value, mask in sets:
+        for field in fields:
+            bits = mask >> field.shift & field.ones
+            if field.member == member and bits:
+                text = key_text.format_value(field, value >> field.shift & bits, bits)
+                parts.append(f"{field.label}={text}" if field.label else text)
+    return f"set({name}({','.join(parts)}))"
+
+
+def _reads_as(text: str, actions: bytes) -> bool:
+    try:
+        return parse_actions(text) == actions
+    except ValueError:
+        return False
+
+
+def _format_sets(run: list[tuple[str, int, int]], key: bytes | None) -> list[str]:
+    texts = []
+    while run:
+        name, fields, count = _choose(run, key)
+        text = _format_group(name, fields, run[:count]) if count else ""
+        wanted = b"".join(set_attribute(*one) for one in run[:count])
+        if not count or not _reads_as(text, wanted):
+            # No notation keeps this: by the member's own name.
+            member, value, mask = run[0]
+            text, count = f"set({member}({value:#x}/{mask:#x}))", 1
+        texts.append(text)
+        run = run[count:]
+    return texts
+
+
+def format_actions(actions: bytes, key: bytes | None = None) -> str:
+    """The text of an action list; `key`, the flow's, tells which protocol a set is for.
+
+    ValueError where check_actions raises it."""
+    odp.check_actions(actions)
+    texts: list[str] = []
+    run: list[tuple[str, int, int]] = []
+    for kind, payload in attributes(actions):
+        if kind == odp.SET:
+            run.append(_read_set(payload))
+            continue
+        texts += _format_sets(run, key)
+        run = []
+        texts.append(FORMATS[kind](payload, key))
+    texts += _format_sets(run, key)
+    return ",".join(texts) or "drop"
+
+
+# ---- Parsing: name -> bytes of NAME(body) ----
+
+
+def _options(body: str, known: dict[str, int]) -> dict[str, int]:
+    """`name=number` pairs over defaults; ValueError for others."""
+    values = dict(known)
+    for part in key_text.split(body):
+        name, _, text = part.partition("=")
+        if name not in known:
+            raise ValueError(f"{part}: unknown option")
+        values[name] = int(text, 0)
+    return values
+
+
+def _within(value: int, bits: int, what: str) -> int:
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{what} {value}: out of range")
+    return value
+
+
+def _u32(kind: int, text: str, what: str) -> bytes:
+    return attribute(kind, struct.pack("=I", _within(int(text, 0), 32, what)))
+
+
+def _parse_push_vlan(body: str) -> bytes:
+    given = _options(body, {"tpid": 0x8100, "vid": 0, "pcp": 0, "cfi": 1})
+    tci = _within(given["vid"], 12, "vid") | _within(given["pcp"], 3, "pcp") << 13
+    tci |= _within(given["cfi"], 1, "cfi") << 12
+    return attribute(odp.PUSH_VLAN, struct.pack("!HH", _within(given["tpid"], 16, "tpid"), tci))
+
+
+def _parse_push_mpls(body: str) -> bytes:
+    given = _options(body, {"label": 0, "tc": 0, "ttl": 0, "bos": 0, "eth_type": 0x8847})
+    lse = _within(given["label"], 20, "label") << 12 | _within(given["tc"], 3, "tc") << 9
+    lse |= _within(given["bos"], 1, "bos") << 8 | _within(given["ttl"], 8, "ttl")
+    kind = _within(given["eth_type"], 16, "eth_type")
+    return attribute(odp.PUSH_MPLS, struct.pack("!IH", lse, kind))
+
+
+def _parse_pop_mpls(body: str) -> bytes:
+    kind = _options(body, {"eth_type": 0})["eth_type"]
+    return attribute(odp.POP_MPLS, struct.pack("!H", _within(kind, 16, "eth_type")))
+
+
+def _parse_push_pbb(body: str) -> bytes:
+    given = _options(body, {"isid": 0, "pcp": 0, "flags": 0})
+    tci = _within(given["pcp"], 3, "pcp") << 29 | _within(given["flags"], 5, "flags") << 24
+    return attribute(odp.PUSH_PBB, struct.pack("!I", tci | _within(given["isid"], 24, "isid")))
+
+
+def _parse_hash(body: str) -> bytes:
+    name, basis = key_text.name_and_body(body)
+    for algorithm, known in HASHES.items():
+        if name in (known, "l4" if algorithm == odp.ALG_L4 else known):
+            number = _within(int(basis, 0), 32, "basis")
+            return attribute(odp.HASH, struct.pack("=II", algorithm, number))
+    raise ValueError(f"{name}: unknown hash")
+
+
+def _probability(percent: str) -> int:
+    return round(float(percent) / 100 * FULL_PROBABILITY)
+
+
+def _parse_sample(body: str) -> bytes:
+    parts = key_text.split(body)
+    if len(parts) != 2 or not parts[0].startswith("sample=") or not parts[0].endswith("%"):
+        raise ValueError(f"sample({body}): expected sample=N%,actions(...)")
+    name, nested = key_text.name_and_body(parts[1])
+    probability = _probability(parts[0][len("sample=") : -1])
+    if name != "actions" or not 0 <= probability <= FULL_PROBABILITY:
+        raise ValueError(f"sample({body}): expected sample=N%,actions(...)")
+    return attribute(odp.SAMPLE, struct.pack("=I", probability) + _parse(nested))
+
+
+def _parse_userspace(body: str) -> bytes:
+    reason, data = 0, b""
+    for part in key_text.split(body):
+        if part.startswith("reason="):
+            reason = _within(int(part[7:], 0), 32, "reason")
+        elif part.startswith("slow_path("):
+            known = {text: number for number, text in SLOW_PATHS.items()}
+            slow = key_text.name_and_body(part)[1]
+            if slow not in known:
+                raise ValueError(f"{part}: unknown slow path")
+            reason = known[slow]
+        elif part.startswith("userdata("):
+            data = bytes.fromhex(key_text.name_and_body(part)[1])
+        elif not part.startswith("pid="):
+            raise ValueError(f"{part}: unknown option of userspace()")
+    return attribute(odp.USERSPACE, struct.pack("=II", reason, 0) + data)
+
+
+def _parse_set(body: str) -> bytes:
+    name, values = key_text.name_and_body(body)
+    fields = key_text._vlan(0) if name == "vlan" else key_text.fields_of(name, values)
+    return b"".join(
+        set_attribute(member, value, mask)
+        for member, (value, mask) in key_text.parse_group(fields, values).items()
+    )
+
+
+PARSERS: dict[str, Callable[[str], bytes]] = {
+    "push_vlan": _parse_push_vlan,
+    "push_mpls": _parse_push_mpls,
+    "pop_mpls": _parse_pop_mpls,
+    "push_pbb": _parse_push_pbb,
+    "recirc": lambda body: _u32(odp.RECIRC, body, "recirc_id"),
+    "hash": _parse_hash,
+    "sample": _parse_sample,
+    "clone": lambda body: attribute(odp.CLONE, _parse(body)),
+    "userspace": _parse_userspace,
+    "drop": lambda body: _u32(odp.DROP, body, "reason"),
+    "trunc": lambda body: _u32(odp.TRUNC, body, "length"),
+    "meter": lambda body: _u32(odp.METER, body, "meter"),
+    "set": _parse_set,
+}
+
+
+def _parse_one(item: str) -> bytes:
+    if item.isdigit():
+        return _u32(odp.OUTPUT, item, "port")
+    if item == "pop_vlan":
+        return attribute(odp.POP_VLAN)
+    if item == "pop_pbb":
+        return attribute(odp.POP_PBB)
+    if item == "drop":
+        return attribute(odp.DROP, bytes(4))
+    name, body = key_text.name_and_body(item)
+    if name not in PARSERS:
+        raise ValueError(f"{name}: unknown action")
+    return PARSERS[name](body)
+
+
+def _parse(text: str) -> bytes:
+    if text.strip() == "drop":
+        return b""
+    return b"".join(_parse_one(item) for item in key_text.split(text))
+
+
+def parse_actions(text: str) -> bytes:
+    """The bytes of an action list; "drop" alone is the empty list.
+
+    ValueError says what is wrong."""
+    try:
+        actions = _parse(text)
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"{text}: {error}") from error
+    odp.check_actions(actions)
+    return actions

@@ -1,0 +1,1 @@
+"""What all rooms of the datapath share: the packet buffer, drop reasons, atomics, hashes."""

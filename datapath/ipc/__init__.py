@@ -1,0 +1,1 @@
+"""Between the processes: rings, upcalls, the messages of datapath.sock, and dpif, the client."""

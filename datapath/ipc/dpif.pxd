@@ -1,0 +1,49 @@
+# The datapath as vswitchd's C code has it; dpif.pyi has the Python side.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from datapath.key.flow cimport flow_key
+from datapath.base.packet cimport vnet_hdr
+from datapath.ipc.ring cimport ring
+from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
+
+# A packet that came up.  userdata and packet lie in shared memory, which the datapath process
+# could change: valid until release_upcall, to be copied before anything is decided by them.
+cdef struct upcall:
+    uint8_t type                # UPCALL_*
+    uint16_t worker
+    uint32_t reason             # of a USERSPACE action
+    flow_key key                # packet and tunnel parts; a private copy
+    vnet_hdr vnet
+    const uint8_t *userdata
+    uint32_t userdata_size
+    const uint8_t *packet
+    uint32_t packet_size
+
+cdef class Dpif:
+    cdef object sock
+    cdef bytearray buffer
+    cdef uint32_t seq
+    cdef readonly str path
+    cdef readonly int upcall_fd             # an eventfd; -1 before upcall_register()
+    cdef uint32_t n_workers                 # with rings; 0 before upcall_register()
+    cdef uint32_t turn
+    cdef ring *up
+    cdef ring *down
+    cdef int *wake
+    # The next packet, of all workers in turn; false: none.
+    cdef bint next_upcall(self, upcall *u) noexcept
+    # Gives the record of the last next_upcall back.
+    cdef void release_upcall(self, upcall *u) noexcept
+    # The three push into the down rings; 0, or -1 where a ring is full (a flow may then be in
+    # some workers and not in others; installing it again is harmless).
+    cdef int install(self, const uint8_t *ufid, const flow_key *key, const flow_key *mask,
+                     const uint8_t *actions, uint32_t length) noexcept
+    cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
+                            uint32_t length) noexcept
+    cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
+                                 const flow_key *mask, const uint8_t *actions,
+                                 uint32_t length) noexcept
+    cdef int _push(self, uint32_t worker, uint16_t what, const upcall *u, const uint8_t *ufid,
+                   const flow_key *key, const flow_key *mask, const uint8_t *actions,
+                   uint32_t length) noexcept

@@ -1,0 +1,523 @@
+"""The client of the datapath process; the way to it for everybody else.
+
+Requests go over datapath.sock, and wait for their answer.  Packets come up, and flows with their
+first packets go down, by rings in shared memory (upcall.pxd), without a system call where both
+sides are awake.
+"""
+
+import os
+import select
+import socket
+
+from libc.errno cimport errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close, read, write
+
+from datapath.key.flow cimport KEY_DP_SIZE, flow_key
+from datapath.actions.odp cimport MAX_ACTIONS
+from datapath.ipc.ring cimport (
+    ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
+    ring_reserve, ring_sleep, ring_unmap,
+)
+from datapath.ipc.upcall cimport (
+    DOWN_EXECUTE, DOWN_INSTALL, MAX_UPCALL_PACKET, down_record, padded, upcall_record,
+)
+
+from collections import namedtuple
+
+from datapath.ipc import protocol
+from datapath.key import flow
+from datapath.ipc.protocol import FlowInfo
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t htonl(uint32_t)
+
+TIMEOUT = 10.0                  # seconds to wait for an answer
+MANY = 256                      # flows to delete in one request
+
+PortInfo = namedtuple(
+    "PortInfo", "port_no name type ifindex dead stats drops options"
+)
+
+
+# bands: [(rate, burst), ...]; packets and bytes that came; dropped: [(packets, bytes), ...] by band.
+MeterInfo = namedtuple("MeterInfo", "meter owner flags bands packets bytes dropped")
+
+
+def _meter_info(body):
+    bands, dropped = ([tuple(pair) for pair in body.pop(name)] for name in ("bands", "dropped"))
+    return MeterInfo(bands=bands, dropped=dropped, **body)
+
+
+class DpifError(OSError):
+    """The datapath process refused a request: `errno`, and `strerror` in its words."""
+
+
+cdef class Dpif:
+    def __cinit__(self):
+        self.upcall_fd = -1
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        self.buffer = bytearray()
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        try:
+            self.sock.connect(self.path)
+        except OSError:
+            self.sock.close()
+            raise
+
+    def __dealloc__(self):
+        self._drop_rings()
+
+    def close(self):
+        """End the connection; the datapath goes on.  Idempotent."""
+        self._drop_rings()
+        self.sock.close()
+
+    def fileno(self):
+        """The socket's: readable when the process has gone."""
+        return self.sock.fileno()
+
+    def alive(self):
+        """Whether the process is still there."""
+        if self.sock.fileno() < 0:
+            return False
+        try:
+            # The socket has a timeout, which recv() would wait for whatever its flags are.
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            if not poll.poll(0):
+                return True
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def _drop_rings(self):
+        cdef uint32_t i
+        for i in range(self.n_workers):
+            ring_unmap(&self.up[i])
+            ring_unmap(&self.down[i])
+            close(self.wake[i])
+        if self.upcall_fd >= 0:
+            close(self.upcall_fd)
+        free(self.up)
+        free(self.down)
+        free(self.wake)
+        self.up = self.down = NULL
+        self.wake = NULL
+        self.n_workers = 0
+        self.upcall_fd = -1
+
+    # --- requests
+
+    def _send(self, op, data, words):
+        self.seq = (self.seq + 1) & 0xffffffff
+        self.sock.sendall(protocol.encode({"op": op, **words}, data, self.seq))
+
+    def _receive(self, fds):
+        while (message := protocol.decode(self.buffer)) is None:
+            data, received, _flags, _address = socket.recv_fds(
+                self.sock, 1 << 20, protocol.MAX_FDS
+            )
+            fds += received
+            if not data:
+                raise ConnectionResetError(104, "the datapath process closed the connection")
+            self.buffer += data
+        body, data, seq = message
+        if seq != self.seq:
+            raise protocol.ProtocolError(f"answer {seq} to request {self.seq}")
+        if "error" in body:
+            raise DpifError(body["error"], body.get("text", os.strerror(body["error"])))
+        return body, data
+
+    def _request(self, op, data=b"", fds=None, **words):
+        """One request and its answer, (body, data)."""
+        received = [] if fds is None else fds
+        try:
+            self._send(op, data, words)
+            return self._receive(received)
+        except (TimeoutError, ConnectionError, protocol.ProtocolError) as error:
+            # What comes later would answer another question.
+            self.sock.close()
+            if isinstance(error, protocol.ProtocolError):
+                raise ConnectionResetError(104, str(error)) from None
+            raise
+        finally:
+            if fds is None:
+                for fd in received:
+                    os.close(fd)
+
+    def version(self):
+        """{"version": text, "layout": text, "pid": number, "workers": number}."""
+        return self._request("version")[0]
+
+    def stranger(self):
+        """The process, by its pid, where it lays out keys, actions or records as another build
+        of pyvs does: only version() is of use then.  None: it is one of ours."""
+        body = self.version()
+        return None if body.get("layout") == protocol.LAYOUT else body["pid"]
+
+    # --- ports
+
+    def port_add(self, name, type, port_no=None, options=None):
+        """Returns the port's number."""
+        return self._request(
+            "port_add", name=name, type=type, port_no=port_no, options=options or {}
+        )[0]["port_no"]
+
+    def port_del(self, port_no):
+        """DpifError ENODEV when there is none."""
+        self._request("port_del", port_no=port_no)
+
+    def port_dump(self):
+        """All ports by number."""
+        ports, behind = [], 0
+        while behind is not None:
+            body = self._request("port_dump", behind=behind)[0]
+            ports += [PortInfo(**port) for port in body["ports"]]
+            behind = body["behind"]
+        return ports
+
+    def port_get(self, port_no):
+        """The one port; None when there is none."""
+        found = self._request("port_dump", behind=port_no - 1, count=1)[0]["ports"]
+        return PortInfo(**found[0]) if found and found[0]["port_no"] == port_no else None
+
+    def port_inject(self, port_no, frame):
+        """A frame as if the (dummy) port had received it."""
+        self._request("port_inject", bytes(frame), port_no=port_no)
+
+    def port_drain(self, port_no):
+        """The frames that a dummy port sent since the last call."""
+        body, data = self._request("port_drain", port_no=port_no)
+        frames, at = [], 0
+        for size in body["sizes"]:
+            frames.append(data[at : at + size])
+            at += size
+        return frames
+
+    # --- flows
+
+    def flow_put(self, key, mask, actions, ufid=None):
+        """Add a flow, or give the one with that ufid other actions; returns the ufid."""
+        key, mask = bytes(key[:KEY_DP_SIZE]), bytes(mask[:KEY_DP_SIZE])
+        if len(key) != KEY_DP_SIZE or len(mask) != KEY_DP_SIZE:
+            raise ValueError(f"key and mask have {KEY_DP_SIZE} bytes at least")
+        ufid = flow.ufid(key, mask) if ufid is None else ufid
+        record = protocol.FLOW.pack(ufid, 0, 0, 0, 0, 0, len(actions))
+        self._request("flow_put", record + key + mask + actions)
+        return ufid
+
+    def flow_get(self, ufid):
+        """FlowInfo; DpifError ENOENT when there is none."""
+        return next(protocol.flows(self._request("flow_get", bytes(ufid))[1]))
+
+    def flow_del(self, ufid):
+        """Returns the flow as it was at its end, or None when there was none."""
+        return next(protocol.flows(self._request("flow_del", bytes(ufid))[1]), None)
+
+    def flow_del_many(self, ufids):
+        """Delete flows; {ufid: FlowInfo} of those that were there, with their last counters only."""
+        gone, ufids = {}, list(ufids)
+        for at in range(0, len(ufids), MANY):
+            _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
+            gone.update((info.ufid, info) for info in protocol.terse_flows(data))
+        return gone
+
+    def flow_flush(self):
+        """Delete all flows."""
+        self._request("flow_flush")
+
+    def flow_dump(self, terse=False):
+        """Iterator of FlowInfo; flows may come and go meanwhile.  `terse`: without keys and
+        actions, which are None."""
+        cursor = None
+        while True:
+            body, data = self._request("flow_dump", cursor=cursor, terse=terse)
+            yield from protocol.terse_flows(data) if terse else protocol.flows(data)
+            cursor = body["cursor"]
+            if cursor is None:
+                return
+
+    # --- meters
+
+    def meter_features(self):
+        """{"max_meters": ids are below it, "max_bands": n, "flags": OFPMF_* bits}."""
+        return self._request("meter_features")[0]["features"]
+
+    def meter_set(self, meter, flags, bands, owner=""):
+        """Make or replace a meter, with counters of 0; bands: (rate, burst) of what it drops;
+        `owner`: a text to find it by.  DpifError EINVAL."""
+        self._request("meter_set", meter=meter, flags=flags, bands=bands, owner=owner)
+
+    def meter_get(self, meter):
+        """MeterInfo; DpifError ENOENT when there is none."""
+        return _meter_info(self._request("meter_get", meter=meter)[0]["meter"])
+
+    def meter_del(self, meter):
+        """Returns the meter as it was at its end; DpifError ENOENT when there is none."""
+        return _meter_info(self._request("meter_del", meter=meter)[0]["meter"])
+
+    def meter_dump(self):
+        """All meters by number."""
+        meters, behind = [], -1
+        while behind is not None:
+            body = self._request("meter_dump", behind=behind)[0]
+            meters += map(_meter_info, body["meters"])
+            behind = body["behind"]
+        return meters
+
+    # --- packets
+
+    def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
+        """Run actions on a packet (an Ethernet frame without offload state)."""
+        self._request(
+            "execute", bytes(packet) + bytes(actions), packet_size=len(packet), in_port=in_port,
+            recirc_id=recirc_id, skb_priority=skb_priority, pkt_mark=pkt_mark,
+        )
+
+    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0):
+        """As execute(), by the ring of a worker and without an answer.  False: no room there.
+
+        What this handler installed before is there when the packet is sent, and packets stay in
+        their order.  Faults in the actions are counted as drops.
+        """
+        cdef upcall u
+        if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_ACTIONS:
+            return False
+        memset(&u, 0, sizeof(u))
+        u.key.in_port = htonl(in_port)
+        u.packet = <const uint8_t *> <const char *> packet
+        u.packet_size = <uint32_t> len(packet)
+        return self.execute_upcall(&u, <const uint8_t *> <const char *> actions,
+                                   <uint32_t> len(actions)) == 0
+
+    def stats(self):
+        """Counters: hits, misses, lost, n_flows, masks, drops {reason: n}, workers [{...}]."""
+        return self._request("stats")[0]["stats"]
+
+    # --- upcalls
+
+    def upcall_register(self):
+        """Become the handler of upcalls; `upcall_fd` is readable when there may be some.
+
+        Whoever was it before gets none any more.
+        """
+        cdef uint32_t i
+        fds = []
+        try:
+            body, _ = self._request("upcall_register", fds=fds)
+            self._take_rings(body["workers"], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _take_rings(self, n_workers, fds):
+        cdef uint32_t i
+        if len(fds) != 1 + 3 * n_workers:
+            raise DpifError(5, f"{len(fds)} descriptors for {n_workers} workers")
+        self._drop_rings()
+        self.up = <ring *> calloc(n_workers, sizeof(ring))
+        self.down = <ring *> calloc(n_workers, sizeof(ring))
+        self.wake = <int *> calloc(n_workers, sizeof(int))
+        if self.up == NULL or self.down == NULL or self.wake == NULL:
+            raise MemoryError()
+        self.upcall_fd = os.dup(fds[0])
+        os.set_blocking(self.upcall_fd, False)
+        for i in range(n_workers):
+            self.wake[i] = os.dup(fds[3 + 3 * i])
+            self.n_workers = i + 1
+            if ring_map(&self.up[i], fds[1 + 3 * i]) or ring_map(&self.down[i], fds[2 + 3 * i]):
+                raise OSError(errno, os.strerror(errno))
+
+    def upcall_wait(self):
+        """Before poll(): ask to be woken.  False: there are upcalls, do not sleep."""
+        cdef uint32_t i
+        cdef bint may_sleep = True
+        for i in range(self.n_workers):
+            may_sleep = ring_sleep(&self.up[i]) and may_sleep
+        return may_sleep
+
+    def upcall_awake(self):
+        """After poll(): no waking needed while upcalls are being taken."""
+        cdef uint32_t i
+        cdef uint64_t count
+        for i in range(self.n_workers):
+            ring_awake(&self.up[i])
+        if self.upcall_fd >= 0:
+            read(self.upcall_fd, &count, 8)
+
+    cdef bint next_upcall(self, upcall *u) noexcept:
+        cdef uint32_t i, worker, length
+        cdef const uint8_t *record
+        for i in range(self.n_workers):
+            worker = (self.turn + i) % self.n_workers
+            while True:
+                record = ring_peek(&self.up[worker], &length)
+                if record == NULL:
+                    break
+                if read_upcall(u, worker, record, length):
+                    self.turn = worker + 1
+                    return True
+                ring_release(&self.up[worker])
+        return False
+
+    cdef void release_upcall(self, upcall *u) noexcept:
+        ring_release(&self.up[u.worker])
+
+    cdef int _push(self, uint32_t worker, uint16_t what, const upcall *u, const uint8_t *ufid,
+                   const flow_key *key, const flow_key *mask, const uint8_t *actions,
+                   uint32_t length) noexcept:
+        cdef uint32_t packet_size = u.packet_size if what & DOWN_EXECUTE else 0
+        cdef uint32_t size = <uint32_t> sizeof(down_record) + KEY_DP_SIZE + padded(length)
+        cdef down_record *record
+        cdef uint8_t *at
+        cdef uint64_t one = 1
+        if what & DOWN_INSTALL:
+            size += KEY_DP_SIZE
+        at = ring_reserve(&self.down[worker], size + padded(packet_size))
+        if at == NULL:
+            return -1
+        record = <down_record *> at
+        memset(record, 0, sizeof(down_record))
+        record.what = what
+        record.packet_size = packet_size
+        record.actions_size = length
+        at += sizeof(down_record)
+        # With EXECUTE the key is the packet's own, which any flow for it matches as well.
+        memcpy(at, &u.key if what & DOWN_EXECUTE else key, KEY_DP_SIZE)
+        at += KEY_DP_SIZE
+        if what & DOWN_INSTALL:
+            memcpy(record.ufid, ufid, 16)
+            memcpy(at, mask, KEY_DP_SIZE)
+            at += KEY_DP_SIZE
+        if length:
+            memcpy(at, actions, length)
+        if what & DOWN_EXECUTE:
+            record.vnet = u.vnet
+            memcpy(at + padded(length), u.packet, packet_size)
+        ring_commit(&self.down[worker])
+        if ring_must_wake(&self.down[worker]):
+            write(self.wake[worker], &one, 8)
+        return 0
+
+    cdef int install(self, const uint8_t *ufid, const flow_key *key, const flow_key *mask,
+                     const uint8_t *actions, uint32_t length) noexcept:
+        cdef uint32_t i
+        cdef int result = 0
+        for i in range(self.n_workers):
+            result |= self._push(i, DOWN_INSTALL, NULL, ufid, key, mask, actions, length)
+        return result
+
+    cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
+                            uint32_t length) noexcept:
+        return self._push(u.worker, DOWN_EXECUTE, u, NULL, NULL, NULL, actions, length)
+
+    cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
+                                 const flow_key *mask, const uint8_t *actions,
+                                 uint32_t length) noexcept:
+        cdef uint32_t i
+        cdef int result = 0
+        for i in range(self.n_workers):
+            if i == u.worker:
+                result |= self._push(i, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask, actions,
+                                     length)
+            else:
+                result |= self._push(i, DOWN_INSTALL, NULL, ufid, key, mask, actions, length)
+        return result
+
+
+# --- upcalls for Python: tests, and who wants to see what comes up
+
+Upcall = namedtuple("Upcall", "type worker reason key vnet userdata packet")
+
+
+cdef object _copy_upcall(const upcall *u):
+    return Upcall(
+        u.type, u.worker, u.reason, (<const char *> &u.key)[:KEY_DP_SIZE], dict(u.vnet),
+        u.userdata[:u.userdata_size], u.packet[:u.packet_size],
+    )
+
+
+def take_upcall(Dpif dpif not None):
+    """The next packet that came up as an Upcall, or None."""
+    cdef upcall u
+    if not dpif.next_upcall(&u):
+        return None
+    copy = _copy_upcall(&u)
+    dpif.release_upcall(&u)
+    return copy
+
+
+def answer_upcall(Dpif dpif not None, given, bytes actions, key=None, mask=None):
+    """Run actions on an Upcall's packet; with key and mask, also install a flow that has them.
+
+    False where the ring is full.
+    """
+    cdef upcall u
+    cdef flow_key k, m
+    cdef bytes words, packet, ufid
+    memset(&u, 0, sizeof(u))
+    u.worker = given.worker
+    if not u.worker < dpif.n_workers:
+        raise ValueError(f"there is no worker {given.worker}")
+    u.vnet = given.vnet
+    packet, words = given.packet, given.key
+    memcpy(&u.key, <const char *> words, min(KEY_DP_SIZE, len(words)))
+    u.packet = packet
+    u.packet_size = <uint32_t> len(packet)
+    if key is None:
+        return dpif.execute_upcall(&u, actions, <uint32_t> len(actions)) == 0
+    memset(&k, 0, sizeof(k))
+    memset(&m, 0, sizeof(m))
+    words = bytes(key[:KEY_DP_SIZE])
+    memcpy(&k, <const char *> words, len(words))
+    words = bytes(mask[:KEY_DP_SIZE])
+    memcpy(&m, <const char *> words, len(words))
+    ufid = flow.ufid(bytes(key[:KEY_DP_SIZE]), words)
+    return dpif.install_and_execute(&u, ufid, &k, &m, actions, <uint32_t> len(actions)) == 0
+
+
+def push_down(Dpif dpif not None, uint32_t worker, bytes record):
+    """Put any bytes into a worker's down ring, as a handler gone mad would.  False: no room."""
+    cdef uint8_t *at
+    cdef uint64_t one = 1
+    if worker >= dpif.n_workers:
+        raise ValueError(f"there is no worker {worker}")
+    at = ring_reserve(&dpif.down[worker], <uint32_t> len(record))
+    if at == NULL:
+        return False
+    memcpy(at, <const char *> record, len(record))
+    ring_commit(&dpif.down[worker])
+    if ring_must_wake(&dpif.down[worker]):
+        write(dpif.wake[worker], &one, 8)
+    return True
+
+
+cdef bint read_upcall(upcall *u, uint32_t worker, const uint8_t *at, uint32_t length) noexcept:
+    """Fills `u`; false for a record that contradicts itself."""
+    cdef upcall_record record
+    if length < sizeof(upcall_record) + KEY_DP_SIZE:
+        return False
+    memcpy(&record, at, sizeof(upcall_record))
+    at += sizeof(upcall_record)
+    if (record.userdata_size > 65535 or record.packet_size > MAX_UPCALL_PACKET
+            or sizeof(upcall_record) + KEY_DP_SIZE + padded(record.userdata_size)
+            + record.packet_size > length):
+        return False
+    u.type = record.type
+    u.worker = <uint16_t> worker
+    u.reason = record.reason
+    u.vnet = record.vnet
+    memset(&u.key, 0, sizeof(u.key))
+    memcpy(&u.key, at, KEY_DP_SIZE)
+    at += KEY_DP_SIZE
+    u.userdata = at
+    u.userdata_size = record.userdata_size
+    u.packet = at + padded(record.userdata_size)
+    u.packet_size = record.packet_size
+    return True

@@ -1,0 +1,103 @@
+"""Messages on datapath.sock: how vswitchd and pyvs-dpctl ask the datapath process.
+
+A message is HEADER, `text_size` bytes of JSON (an object), then the rest as bytes.  A request
+carries an operation's name in "op", and is answered in order by one message with the same
+sequence number: its JSON has "error" (an errno) and "text" when it failed.  Host byte order.
+
+A flow's bytes, in requests and replies: FLOW, then where keys are given KEY_DP_SIZE bytes of
+masked key, as many of mask, and the actions, padded to 8.  Terse ones are FLOW alone, with 0 for
+the actions' size.
+
+A datapath process outlives an upgrade of the rest, and keys, actions and the rings' records have
+no form of their own: LAYOUT says whether the two sides are of one mind about them.
+"""
+
+import struct
+import zlib
+from collections import namedtuple
+from collections.abc import Iterator
+
+import orjson
+
+from datapath.key.flow import KEY_DP_SIZE, MEMBERS
+
+HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, sequence number
+FLOW = struct.Struct("=16sQQQHHI")  # ufid, packets, bytes, used (ms), TCP flags, 0, actions' size
+VNET = struct.Struct("=BBHHHH")
+MAX_MESSAGE = 4 << 20
+MAX_FDS = 253  # SCM_MAX_FD
+
+# To be raised with every change of a request, an action or a record; keys are looked at.
+REVISION = 2
+LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
+
+# One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
+# packet, 0 for never; tcp_flags: OR of all packets, host order.
+FlowInfo = namedtuple("FlowInfo", "ufid key mask actions packets bytes used tcp_flags")
+
+
+class ProtocolError(ValueError):
+    """The bytes are no message of ours; the connection is of no more use."""
+
+
+def encode(body: dict, data: bytes = b"", seq: int = 0) -> bytes:
+    """One message."""
+    text = orjson.dumps(body)
+    return HEADER.pack(HEADER.size + len(text) + len(data), len(text), seq) + text + data
+
+
+def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
+    """Take the first message out of `buffer`: (body, data, seq), or None while it is incomplete.
+
+    Raises ProtocolError.
+    """
+    if len(buffer) < HEADER.size:
+        return None
+    size, text_size, seq = HEADER.unpack_from(buffer)
+    if not HEADER.size + text_size <= size <= MAX_MESSAGE:
+        raise ProtocolError(f"a message of {size} bytes, {text_size} of JSON")
+    if len(buffer) < size:
+        return None
+    try:
+        body = orjson.loads(bytes(buffer[HEADER.size : HEADER.size + text_size]))
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"bad JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ProtocolError("the JSON is no object")
+    data = bytes(buffer[HEADER.size + text_size : size])
+    del buffer[:size]
+    return body, data, seq
+
+
+def complete(buffer: bytearray) -> bool:
+    """Whether decode() has something to say: a message, or that there will be none."""
+    if len(buffer) < HEADER.size:
+        return False
+    size, text_size, _seq = HEADER.unpack_from(buffer)
+    return len(buffer) >= size or not HEADER.size + text_size <= size <= MAX_MESSAGE
+
+
+def terse_flows(data: bytes) -> Iterator[FlowInfo]:
+    """The flows in a reply's bytes that has counters only; the rest is None."""
+    for ufid, packets, n_bytes, used, flags, _, _ in FLOW.iter_unpack(data):
+        yield FlowInfo(ufid, None, None, None, packets, n_bytes, used, flags)
+
+
+def flows(data: bytes) -> Iterator[FlowInfo]:
+    """The flows, with keys, in a reply's bytes."""
+    at = 0
+    while at + FLOW.size <= len(data):
+        ufid, packets, n_bytes, used, flags, _, size = FLOW.unpack_from(data, at)
+        mask = at + FLOW.size + KEY_DP_SIZE
+        actions = mask + KEY_DP_SIZE
+        yield FlowInfo(
+            ufid,
+            data[at + FLOW.size : mask],
+            data[mask:actions],
+            data[actions : actions + size],
+            packets,
+            n_bytes,
+            used,
+            flags,
+        )
+        at = actions + (size + 7 & ~7)

@@ -1,0 +1,1 @@
+"""The flow key: extraction from a packet, its layout, its text."""

@@ -1,0 +1,525 @@
+"""Flow keys as text, in the form that `ovs-dpctl dump-flows` prints.
+
+    recirc_id(0),in_port(2),eth(src=..,dst=..),eth_type(0x0800),ipv4(src=10.0.0.1,frag=no)
+
+One table of groups says which member stands where; formatting and parsing both read it.  A member
+that no group of the packet's protocols shows, but that the mask covers, is written by its own name,
+`ct_nw_src(0x0a000001/0xff000000)`, so that nothing is hidden.
+"""
+
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from . import flow
+
+SIZES = {name: size for name, (_, size) in flow.MEMBERS.items()}
+TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[9]", "[10]", "[11]")
+EXTHDR_FLAGS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
+CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
+FRAGMENTS = ("no", "0x2", "first", "later")
+VLAN_TPIDS = (0x8100, 0x88A8, 0x9100)
+CFI = 0x1000
+# Members with fewer bits than their bytes have.
+USED_BITS = {
+    "tcp_flags": 0x0FFF,
+    "ipv6_label": 0xFFFFF,
+    "ipv6_exthdr": 0x1FF,
+    "nw_frag": 3,
+    "pbb_isid": 0xFFFFFF,
+}
+
+
+class Field:
+    """A value within a group: some bits of a member, in some notation."""
+
+    __slots__ = ("bits", "kind", "label", "member", "shift")
+
+    def __init__(self, label: str, member: str, kind: str, bits: int = 0, shift: int = 0):
+        self.label = label
+        self.member = member
+        self.kind = kind
+        self.bits = bits or SIZES[member] * 8
+        self.shift = shift
+
+    @property
+    def ones(self) -> int:
+        return (1 << self.bits) - 1
+
+
+# ---- Notations: kind -> (format, parse) of a plain value; values are integers ----
+
+
+def _parse_int(text: str) -> int:
+    return int(text, 0)
+
+
+def _mac(value: int) -> str:
+    return value.to_bytes(6, "big").hex(":")
+
+
+def _parse_mac(text: str) -> int:
+    parts = text.split(":")
+    if len(parts) != 6 or any(len(part) not in (1, 2) for part in parts):
+        raise ValueError(f"{text}: not an Ethernet address")
+    return int.from_bytes(bytes(int(part, 16) for part in parts), "big")
+
+
+def _fragment(value: int) -> str:
+    return FRAGMENTS[(value & 1) << 1 | (value >> 1 & 1)]
+
+
+def _parse_fragment(text: str) -> int:
+    known = {"no": 0, "first": flow.FRAG_ANY, "later": flow.FRAG_ANY | flow.FRAG_LATER}
+    return known[text] if text in known else int(text, 0)
+
+
+KINDS: dict[str, tuple[Callable[[int], str], Callable[[str], int]]] = {
+    "dec": (str, _parse_int),
+    "hex": (lambda value: f"{value:#x}" if value else "0", _parse_int),
+    "hexid": (lambda value: f"{value:#x}", _parse_int),
+    "hex4": (lambda value: f"0x{value:04x}", _parse_int),
+    "mac": (_mac, _parse_mac),
+    "ip4": (lambda value: str(IPv4Address(value)), lambda text: int(IPv4Address(text))),
+    "ip6": (lambda value: str(IPv6Address(value)), lambda text: int(IPv6Address(text))),
+    "frag": (_fragment, _parse_fragment),
+}
+FLAGS = {"tcp_flags": TCP_FLAGS, "ct_state": CT_FLAGS, "ipv6_exthdr": EXTHDR_FLAGS}
+# Masks of these are written as numbers, those of addresses as addresses.
+NUMBER_KINDS = ("dec", "hex", "hexid", "hex4", "frag")
+
+
+def _format_flags(names: tuple[str, ...], value: int, mask: int, ones: int) -> str:
+    if mask == ones:
+        if value >> len(names):
+            return f"{value:#x}"
+        return "|".join(n for i, n in enumerate(names) if value >> i & 1) or "0"
+    if mask >> len(names):
+        return f"{value:#x}/{mask:#x}"
+    return "".join(
+        ("+" if value >> i & 1 else "-") + name for i, name in enumerate(names) if mask >> i & 1
+    )
+
+
+def _parse_flags(names: tuple[str, ...], text: str, ones: int) -> tuple[int, int]:
+    if text[:1] not in ("+", "-"):
+        if text[:1].isdigit():
+            value, _, mask = text.partition("/")
+            return int(value, 0), int(mask, 0) if mask else ones
+        return sum(1 << names.index(name) for name in text.split("|")), ones
+    value = mask = 0
+    for part in text.replace("+", " +").replace("-", " -").split():
+        bit = 1 << names.index(part[1:])
+        mask |= bit
+        value |= bit if part[0] == "+" else 0
+    return value, mask
+
+
+def format_value(field: Field, value: int, mask: int) -> str:
+    """value, or value/mask where the mask does not cover the whole field."""
+    if field.kind in FLAGS:
+        return _format_flags(FLAGS[field.kind], value, mask, field.ones) or "0/0"
+    show = KINDS[field.kind][0]
+    if mask == field.ones:
+        return show(value)
+    if field.kind in NUMBER_KINDS:
+        if not mask:
+            return f"{show(value)}/0"
+        return f"{value:#x}/{mask:#x}" if field.kind == "frag" else f"{show(value)}/{mask:#x}"
+    return f"{show(value)}/{show(mask)}"
+
+
+def parse_value(field: Field, text: str) -> tuple[int, int]:
+    """The value and the mask that format_value wrote; ValueError."""
+    try:
+        if field.kind in FLAGS:
+            value, mask = _parse_flags(FLAGS[field.kind], text, field.ones)
+        else:
+            read = KINDS[field.kind][1]
+            plain, _, masked = text.partition("/")
+            value = read(plain)
+            mask = field.ones
+            if masked:
+                mask = int(masked, 0) if field.kind in NUMBER_KINDS else read(masked)
+    except ValueError as error:
+        raise ValueError(f"{text}: bad value for {field.label or field.member}") from error
+    if not 0 <= value <= field.ones or not 0 <= mask <= field.ones:
+        raise ValueError(f"{text}: out of range for {field.label or field.member}")
+    return value & mask, mask
+
+
+# ---- The groups ----
+
+
+def _one(member: str, kind: str, bits: int = 0) -> list[Field]:
+    return [Field("", member, kind, bits)]
+
+
+def _mpls(level: int, suffix: str) -> list[Field]:
+    lse = f"mpls_lse{level}"
+    return [
+        Field(f"label{suffix}", lse, "dec", 20, 12),
+        Field(f"tc{suffix}", lse, "dec", 3, 9),
+        Field(f"ttl{suffix}", lse, "dec", 8, 0),
+        Field(f"bos{suffix}", lse, "dec", 1, 8),
+    ]
+
+
+def _vlan(level: int) -> list[Field]:
+    tci = f"vlan{level}_tci"
+    return [
+        Field("vid", tci, "dec", 12, 0),
+        Field("pcp", tci, "dec", 3, 13),
+        Field("cfi", tci, "dec", 1, 12),
+    ]
+
+
+def _ports(name: str) -> tuple[str, list[Field]]:
+    return name, [Field("src", "tp_src", "dec"), Field("dst", "tp_dst", "dec")]
+
+
+def _icmp(name: str) -> tuple[str, list[Field]]:
+    return name, [Field("type", "tp_src", "dec"), Field("code", "tp_dst", "dec")]
+
+
+_IP_REST = [
+    Field("proto", "nw_proto", "dec"),
+    Field("tos", "nw_tos", "hex"),
+    Field("ttl", "nw_ttl", "dec"),
+    Field("frag", "nw_frag", "frag", 2),
+]
+TUNNEL = [
+    Field("tun_id", "tun_id", "hexid"),
+    Field("src", "tun_src", "ip4"),
+    Field("dst", "tun_dst", "ip4"),
+    Field("ipv6_src", "tun_ipv6_src", "ip6"),
+    Field("ipv6_dst", "tun_ipv6_dst", "ip6"),
+    Field("tos", "tun_tos", "hex"),
+    Field("ttl", "tun_ttl", "dec"),
+    Field("tp_src", "tun_tp_src", "dec"),
+    Field("tp_dst", "tun_tp_dst", "dec"),
+    Field("gbp_id", "tun_gbp_id", "dec"),
+    Field("gbp_flags", "tun_gbp_flags", "hex"),
+    Field("erspan_ver", "tun_erspan_ver", "dec"),
+    Field("erspan_idx", "tun_erspan_idx", "hexid"),
+    Field("erspan_dir", "tun_erspan_dir", "dec"),
+    Field("erspan_hwid", "tun_erspan_hwid", "hexid"),
+    Field("gtpu_flags", "tun_gtpu_flags", "hex"),
+    Field("gtpu_msgtype", "tun_gtpu_msgtype", "dec"),
+    Field("metadata", "tun_metadata", "hexid"),
+    Field("flags", "tun_flags", "hex"),
+]
+METADATA: dict[str, list[Field]] = {
+    "skb_priority": _one("skb_priority", "hex"),
+    "tunnel": TUNNEL,
+    "skb_mark": _one("pkt_mark", "hex"),
+    "ct_state": _one("ct_state", "ct_state"),
+    "ct_zone": _one("ct_zone", "hex"),
+    "ct_mark": _one("ct_mark", "hex"),
+    "ct_label": _one("ct_label", "hex"),
+    "recirc_id": _one("recirc_id", "hex"),
+    "dp_hash": _one("dp_hash", "hex"),
+    "in_port": _one("in_port", "dec"),
+    "packet_type": [
+        Field("ns", "packet_type", "dec", 16, 16),
+        Field("id", "packet_type", "hex", 16, 0),
+    ],
+    "eth": [Field("src", "eth_src", "mac"), Field("dst", "eth_dst", "mac")],
+}
+ETH_TYPE = Field("", "eth_type", "hex4")
+L3: dict[str, list[Field]] = {
+    "ipv4": [Field("src", "nw_src", "ip4"), Field("dst", "nw_dst", "ip4"), *_IP_REST],
+    "ipv6": [
+        Field("src", "ipv6_src", "ip6"),
+        Field("dst", "ipv6_dst", "ip6"),
+        Field("label", "ipv6_label", "hex", 20),
+        Field("proto", "nw_proto", "dec"),
+        Field("tclass", "nw_tos", "hex"),
+        Field("hlimit", "nw_ttl", "dec"),
+        Field("frag", "nw_frag", "frag", 2),
+    ],
+    "arp": [
+        Field("sip", "nw_src", "ip4"),
+        Field("tip", "nw_dst", "ip4"),
+        Field("op", "nw_proto", "dec"),
+        Field("sha", "arp_sha", "mac"),
+        Field("tha", "arp_tha", "mac"),
+    ],
+    "mpls": _mpls(0, ""),
+    "mpls2": _mpls(0, "0") + _mpls(1, "1"),
+    "ipv6_exthdr": _one("ipv6_exthdr", "ipv6_exthdr", 9),
+    "pbb": [Field("isid", "pbb_isid", "dec", 24)],
+    "mpls3": _mpls(0, "0") + _mpls(1, "1") + _mpls(2, "2"),
+}
+L4: dict[str, list[Field]] = {
+    **dict([_ports("tcp"), _ports("udp"), _ports("sctp"), _icmp("icmp"), _icmp("icmpv6")]),
+    "igmp": [
+        Field("type", "tp_src", "dec"),
+        Field("code", "tp_dst", "dec"),
+        Field("group", "igmp_group_ip4", "ip4"),
+    ],
+    "tcp_flags": _one("tcp_flags", "tcp_flags", 12),
+    "nd": [
+        Field("target", "nd_target", "ip6"),
+        Field("sll", "arp_sha", "mac"),
+        Field("tll", "arp_tha", "mac"),
+    ],
+    "nd_ext": [
+        Field("nd_reserved", "nd_reserved", "hex"),
+        Field("nd_options_type", "nd_options_type", "dec"),
+    ],
+}
+L4_OF_PROTO = {
+    (4, 6): ("tcp", "tcp_flags"),
+    (6, 6): ("tcp", "tcp_flags"),
+    (4, 17): ("udp",),
+    (6, 17): ("udp",),
+    (4, 132): ("sctp",),
+    (6, 132): ("sctp",),
+    (4, 1): ("icmp",),
+    (4, 2): ("igmp",),
+    (6, 58): ("icmpv6", "nd", "nd_ext"),
+}
+MPLS_BY_DEPTH = ("mpls", "mpls2", "mpls3")
+
+
+def number(data: bytes, member: str) -> int:
+    """A member as an integer."""
+    offset, size = flow.MEMBERS[member]
+    return int.from_bytes(data[offset : offset + size], "big")
+
+
+def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str, list[Field]]]:
+    """The groups of L3 and L4 that a packet with this key has, as (name, fields)."""
+    eth_type = number(key, "eth_type")
+    if eth_type in (0x0806, 0x8035):
+        yield "arp", L3["arp"]
+    elif eth_type in (0x8847, 0x8848):
+        look = mask or key
+        depth = 2 if number(look, "mpls_lse2") else 1 if number(look, "mpls_lse1") else 0
+        yield "mpls", L3[MPLS_BY_DEPTH[depth]]
+    elif eth_type == 0x88E7:
+        yield "pbb", L3["pbb"]
+    elif eth_type in (0x0800, 0x86DD):
+        version = 4 if eth_type == 0x0800 else 6
+        yield f"ipv{version}", L3[f"ipv{version}"]
+        if version == 6:
+            yield "ipv6_exthdr", L3["ipv6_exthdr"]
+        for name in L4_OF_PROTO.get((version, number(key, "nw_proto")), ()):
+            yield name, L4[name]
+
+
+# ---- Formatting ----
+
+# Groups that only flows which match on them have in their long form.
+WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext", "ipv6_exthdr")
+
+
+class _Writer:
+    """Collects groups of one key and knows which members have been shown.
+
+    `more`: fields that anything matches are shown, too.
+    """
+
+    def __init__(self, key: bytes, mask: bytes, more: bool = False):
+        self.more = more
+        self.key = key
+        self.mask = mask
+        self.shown: set[str] = set()
+
+    def group(self, name: str, fields: list[Field]) -> list[str]:
+        parts = []
+        for field in fields:
+            self.shown.add(field.member)
+            mask = number(self.mask, field.member) >> field.shift & field.ones
+            if mask or (self.more and name not in WITHOUT_WILDCARDS):
+                value = number(self.key, field.member) >> field.shift & mask
+                text = format_value(field, value, mask)
+                parts.append(f"{field.label}={text}" if field.label else text)
+        return [f"{name}({','.join(parts)})"] if parts else []
+
+    def vlan(self, level: int) -> list[str]:
+        tpid, tci = f"vlan{level}_tpid", f"vlan{level}_tci"
+        self.shown |= {tpid, tci}
+        fields = _vlan(level)
+        if number(self.mask, tci) == 0xFFFF and number(self.key, tci) & CFI:
+            fields.pop()  # a tag as it is: cfi goes without saying
+        found = []
+        if number(self.mask, tpid):
+            found += self.group("eth_type", [Field("", tpid, "hex4")])
+        return found + (self.group("vlan", fields) or ["vlan(vid=0/0x0)"])
+
+    def rest(self) -> list[str]:
+        found = []
+        for name, size in SIZES.items():
+            mask = number(self.mask, name) & USED_BITS.get(name, -1)
+            if mask and name not in self.shown and flow.MEMBERS[name][0] < flow.KEY_DP_SIZE:
+                digits = 2 * size
+                value = number(self.key, name) & mask
+                found.append(f"{name}(0x{value:0{digits}x}/0x{mask:0{digits}x})")
+        return found
+
+
+def _has_tag(key: bytes, mask: bytes, level: int) -> bool:
+    """Whether the flow wants a tag there (to want none, an Ethertype without one says it all)."""
+    tpid, tci = f"vlan{level}_tpid", f"vlan{level}_tci"
+    wanted = number(mask, tci) & number(key, tci) | number(mask, tpid) & number(key, tpid)
+    return bool(wanted)
+
+
+def _implied_mask(key: bytes) -> bytes:
+    """For a key alone: what it means, and of the metadata what is not zero."""
+    mask = bytearray(flow.wildcards_for(key))
+    keep = ("recirc_id", "in_port", "eth_src", "eth_dst", "eth_type")
+    for name, (offset, size) in flow.MEMBERS.items():
+        rare = offset <= flow.MEMBERS["eth_type"][0] or name == "ipv6_exthdr"
+        if rare and name not in keep and not number(key, name):
+            mask[offset : offset + size] = bytes(size)
+    return bytes(mask)
+
+
+def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str:
+    """The text of a key of KEY_DP_SIZE or KEY_SIZE bytes; without mask, of all that it means.
+
+    `more`: with the fields that are wildcarded.
+    """
+    key = bytes(key).ljust(flow.KEY_SIZE, b"\0")
+    mask = _implied_mask(key) if mask is None else bytes(mask).ljust(flow.KEY_SIZE, b"\0")
+    writer = _Writer(key, mask, more)
+    parts: list[str] = []
+    for name, fields in METADATA.items():
+        parts += writer.group(name, fields)
+    tags = 0
+    inner: list[str] = []
+    while tags < 2 and _has_tag(key, mask, tags):
+        tags += 1
+    outer = [writer.vlan(level) for level in range(tags)]
+    writer.shown |= {"vlan0_tpid", "vlan0_tci", "vlan1_tpid", "vlan1_tci"}
+    inner += writer.group("eth_type", [ETH_TYPE])
+    for name, fields in protocol_groups(key, mask):
+        inner += writer.group(name, fields)
+    for tag in reversed(outer):
+        inner = [*tag, f"encap({','.join(inner)})"] if inner else tag
+    return ",".join(parts + inner + writer.rest())
+
+
+# ---- Parsing ----
+
+
+def split(text: str) -> list[str]:
+    """Splits at commas outside of parentheses; ValueError where these do not pair."""
+    parts: list[str] = []
+    depth = start = 0
+    for i, char in enumerate(text):
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+            if depth < 0:
+                raise ValueError(f"{text}: ')' without '('")
+        elif char == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    if depth:
+        raise ValueError(f"{text}: '(' without ')'")
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def name_and_body(item: str) -> tuple[str, str]:
+    """The two parts of NAME(BODY)."""
+    name, found, body = item.partition("(")
+    if not found or not body.endswith(")"):
+        raise ValueError(f"{item}: expected NAME(...)")
+    return name.strip(), body[:-1]
+
+
+def fields_of(name: str, body: str) -> list[Field]:
+    """The fields of the group NAME, for L2 to L4 and metadata; ValueError."""
+    if name == "mpls" and any(f"{field.label}=" in body for field in L3["mpls3"]):
+        return L3["mpls3"]
+    for groups in (METADATA, L3, L4):
+        if name in groups:
+            return groups[name]
+    if name in SIZES and flow.MEMBERS[name][0] < flow.KEY_DP_SIZE:
+        return _one(name, "hexid")
+    raise ValueError(f"{name}: unknown field")
+
+
+def parse_group(fields: list[Field], body: str) -> dict[str, tuple[int, int]]:
+    """member -> (value, mask) of what the body of a group says, in the order of the table."""
+    given: dict[str, tuple[int, int]] = {}
+    by_label = {field.label: field for field in fields}
+    for part in split(body):
+        label, equals, text = part.partition("=")
+        if not equals or "" in by_label:
+            label, text = "", part
+        if label not in by_label:
+            raise ValueError(f"{part}: unknown field")
+        field = by_label[label]
+        value, mask = parse_value(field, text)
+        old_value, old_mask = given.get(field.member, (0, 0))
+        if old_mask & (mask << field.shift):
+            raise ValueError(f"{part}: given twice")
+        given[field.member] = (
+            old_value | value << field.shift,
+            old_mask | mask << field.shift,
+        )
+    order = {field.member: i for i, field in enumerate(fields)}
+    return dict(sorted(given.items(), key=lambda item: order[item[0]]))
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.key = bytearray(flow.KEY_SIZE)
+        self.mask = bytearray(flow.KEY_SIZE)
+
+    def put(self, member: str, value: int, mask: int) -> None:
+        offset, size = flow.MEMBERS[member]
+        if any(self.mask[offset : offset + size]):
+            raise ValueError(f"{member}: given twice")
+        self.key[offset : offset + size] = value.to_bytes(size, "big")
+        self.mask[offset : offset + size] = mask.to_bytes(size, "big")
+
+    def items(self, text: str, level: int) -> None:
+        items = [name_and_body(item) for item in split(text)]
+        tagged = any(name == "vlan" for name, _ in items)
+        if tagged and level > 1:
+            raise ValueError("more than two VLAN tags")
+        for name, body in items:
+            if name == "eth_type":
+                self.eth_type(body, level, tagged)
+            elif name == "vlan":
+                self.vlan(body, level)
+            elif name == "encap":
+                if not tagged:
+                    raise ValueError("encap() without vlan()")
+                self.items(body, level + 1)
+            else:
+                for member, (value, mask) in parse_group(fields_of(name, body), body).items():
+                    self.put(member, value, mask)
+
+    def eth_type(self, body: str, level: int, tagged: bool) -> None:
+        value, mask = parse_value(ETH_TYPE, body)
+        if tagged:
+            self.put(f"vlan{level}_tpid", value, mask)
+            return
+        self.put("eth_type", value, mask)
+        if level < 2:  # an Ethertype that is no tag's: no tag is there
+            self.put(f"vlan{level}_tpid", 0, 0xFFFF)
+            self.put(f"vlan{level}_tci", 0, 0xFFFF)
+
+    def vlan(self, body: str, level: int) -> None:
+        given = parse_group(_vlan(level), body)
+        value, mask = given.get(f"vlan{level}_tci", (0, 0))
+        if not mask & CFI and mask == 0xFFFF & ~CFI:
+            value, mask = value | CFI, 0xFFFF
+        self.put(f"vlan{level}_tci", value, mask)
+
+
+def parse_key(text: str) -> tuple[bytes, bytes]:
+    """A key and mask of KEY_SIZE bytes from format_key's text; what is not named is wildcarded.
+
+    ValueError says what is wrong."""
+    reader = _Reader()
+    reader.items(text, 0)
+    return bytes(reader.key), bytes(reader.mask)

@@ -1,0 +1,1 @@
+"""From a key to a flow: the exact-match cache and the megaflow table."""

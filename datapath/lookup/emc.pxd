@@ -1,0 +1,43 @@
+# The exact-match cache in front of the megaflow table: whole keys, two ways, fixed size.
+#
+# A key is cached as its nonzero words.  For a burst: extract and emc_prepare every packet (this
+# prefetches its entries), then emc_classify each.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from datapath.key.flow cimport flow_key
+from datapath.lookup.megaflow cimport megaflow, megaflow_table
+
+cdef enum:
+    EMC_ENTRIES = 8192
+    EMC_WORDS = 12              # keys with more nonzero words are not cached (ND with options: 12)
+
+cdef struct emc_key:
+    uint64_t hash
+    uint64_t map                # which words of the key are nonzero
+    uint32_t n                  # how many; 0: cannot be cached
+    uint64_t words[EMC_WORDS]
+
+cdef struct emc_entry:          # 128 bytes, two cache lines
+    uint64_t hash
+    uint64_t map                # 0: empty
+    megaflow *flow
+    uint64_t generation         # of the flow when cached
+    uint64_t words[EMC_WORDS]
+
+cdef struct emc:
+    emc_entry *entries
+    uint64_t hits
+    uint64_t misses
+    uint64_t inserted
+    void *memory
+
+cdef int emc_init(emc *e) noexcept nogil        # 0, or -1 without memory
+cdef void emc_destroy(emc *e) noexcept nogil
+cdef void emc_clear(emc *e) noexcept nogil
+# `map`: what flow_extract returned for the key (or key_map(key)).
+cdef void emc_prepare(const emc *e, emc_key *k, const flow_key *key, uint64_t map) noexcept nogil
+cdef megaflow *emc_lookup(emc *e, const emc_key *k) noexcept nogil
+cdef void emc_insert(emc *e, const emc_key *k, megaflow *f) noexcept nogil
+# The cache, then the table (a find there is cached); NULL: a miss, for an upcall.
+cdef megaflow *emc_classify(emc *e, megaflow_table *t, const emc_key *k,
+                            const flow_key *key) noexcept nogil

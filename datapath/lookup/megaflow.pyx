@@ -1,0 +1,407 @@
+"""The megaflow table: one hash table per distinct mask, the most used ones searched first.
+
+Memory: flows live in slabs that stay until the table goes, so a pointer to a flow may be kept
+together with its generation, and checked later (the exact-match cache does).
+"""
+
+from libc.errno cimport EEXIST, ENOMEM
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from datapath.key.flow cimport KEY_DP_WORDS, KEY_SIZE, flow_key
+from datapath.base.hashing cimport hash_finish, hash_salt, hash_salted, hash_word
+from datapath.lookup.megaflow cimport *
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *) noexcept nogil
+
+cdef enum:
+    FIRST_SLOTS = 16
+    RANK_INTERVAL = 4096        # lookups between two rankings of the subtables
+
+
+# ---- Open addressing: linear probing, removal by shifting back ----
+
+cdef inline void _slot_put(slot *slots, uint32_t mask, uint64_t hash, megaflow *f) noexcept nogil:
+    cdef uint32_t i = <uint32_t> hash & mask
+    while slots[i].flow != NULL:
+        i = (i + 1) & mask
+    slots[i].hash = hash
+    slots[i].flow = f
+
+
+cdef void _slot_drop(slot *slots, uint32_t mask, uint64_t hash, const megaflow *f) noexcept nogil:
+    cdef uint32_t hole = <uint32_t> hash & mask
+    cdef uint32_t i, home
+    while slots[hole].flow != f:
+        hole = (hole + 1) & mask
+    i = hole
+    while True:
+        i = (i + 1) & mask
+        if slots[i].flow == NULL:
+            break
+        # An entry may move into the hole unless its home lies between the hole and itself.
+        home = <uint32_t> slots[i].hash & mask
+        if ((i - home) & mask) >= ((i - hole) & mask):
+            slots[hole] = slots[i]
+            hole = i
+    slots[hole].flow = NULL
+
+
+cdef slot *_slots_grown(slot *old, uint32_t old_mask) noexcept nogil:
+    """Twice the size; the old ones are freed.  NULL, and the old ones stay, without memory."""
+    cdef uint32_t mask = old_mask * 2 + 1
+    cdef uint32_t i
+    cdef slot *slots = <slot *> calloc(mask + 1, sizeof(slot))
+    if slots == NULL:
+        return NULL
+    for i in range(old_mask + 1):
+        if old[i].flow != NULL:
+            _slot_put(slots, mask, old[i].hash, old[i].flow)
+    free(old)
+    return slots
+
+
+# ---- Subtables ----
+
+cdef subtable *_subtable_find(const megaflow_table *t, const flow_key *mask) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> mask
+    cdef uint32_t n = 0, s, w
+    cdef subtable *sub
+    cdef int i
+    for i in range(KEY_DP_WORDS):
+        n += words[i] != 0
+    for s in range(t.n_subs):
+        sub = t.subs[s]
+        if sub.n_words != n:
+            continue
+        for w in range(n):
+            if words[sub.index[w]] != sub.mask[w]:
+                break
+        else:
+            return sub
+    return NULL
+
+
+cdef subtable *_subtable_new(megaflow_table *t, const flow_key *mask) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> mask
+    cdef subtable **subs
+    cdef subtable *sub
+    cdef int i
+    if t.n_subs == t.room_subs:
+        subs = <subtable **> realloc(t.subs, (t.room_subs * 2 + 8) * sizeof(subtable *))
+        if subs == NULL:
+            return NULL
+        t.subs = subs
+        t.room_subs = t.room_subs * 2 + 8
+    sub = <subtable *> calloc(1, sizeof(subtable))
+    if sub == NULL:
+        return NULL
+    sub.slots = <slot *> calloc(FIRST_SLOTS, sizeof(slot))
+    if sub.slots == NULL:
+        free(sub)
+        return NULL
+    sub.slot_mask = FIRST_SLOTS - 1
+    for i in range(KEY_DP_WORDS):
+        if words[i]:
+            sub.index[sub.n_words] = <uint8_t> i
+            sub.mask[sub.n_words] = words[i]
+            sub.salt[sub.n_words] = hash_salt(i)
+            sub.n_words += 1
+    t.subs[t.n_subs] = sub
+    t.n_subs += 1
+    return sub
+
+
+cdef void _subtable_free(megaflow_table *t, subtable *sub) noexcept nogil:
+    cdef uint32_t i = 0
+    while t.subs[i] != sub:
+        i += 1
+    t.n_subs -= 1
+    while i < t.n_subs:         # keep the ranking
+        t.subs[i] = t.subs[i + 1]
+        i += 1
+    free(sub.slots)
+    free(sub)
+
+
+cdef void _rank(megaflow_table *t) noexcept nogil:
+    """Insertion sort by hits, as the order seldom changes; then halve, so that old hits fade."""
+    cdef uint32_t i, j
+    cdef subtable *sub
+    for i in range(1, t.n_subs):
+        sub = t.subs[i]
+        j = i
+        while j > 0 and t.subs[j - 1].hits < sub.hits:
+            t.subs[j] = t.subs[j - 1]
+            j -= 1
+        t.subs[j] = sub
+    for i in range(t.n_subs):
+        t.subs[i].hits >>= 1
+
+
+cdef inline uint64_t _hash(const subtable *sub, const flow_key *key) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> key
+    cdef uint64_t sum = 0
+    cdef uint32_t i
+    for i in range(sub.n_words):
+        sum += hash_salted(words[sub.index[i]] & sub.mask[i], sub.salt[i])
+    return hash_finish(sum)
+
+
+cdef inline bint _equal(const subtable *sub, const megaflow *f, const flow_key *key) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> key
+    cdef uint64_t differ = 0
+    cdef uint32_t i
+    for i in range(sub.n_words):
+        differ |= (words[sub.index[i]] & sub.mask[i]) ^ f.words[i]
+    return differ == 0
+
+
+cdef inline megaflow *_search(const subtable *sub, const flow_key *key,
+                              uint64_t hash) noexcept nogil:
+    cdef uint32_t i = <uint32_t> hash & sub.slot_mask
+    cdef megaflow *f
+    while True:
+        f = sub.slots[i].flow
+        if f == NULL:
+            return NULL
+        if sub.slots[i].hash == hash and _equal(sub, f, key):
+            return f
+        i = (i + 1) & sub.slot_mask
+
+
+# ---- Slabs ----
+
+cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
+    cdef megaflow **slabs
+    cdef megaflow *f
+    cdef int i
+    if t.free == NULL:
+        slabs = <megaflow **> realloc(t.slabs, (t.n_slabs + 1) * sizeof(megaflow *))
+        if slabs == NULL:
+            return NULL
+        t.slabs = slabs
+        f = <megaflow *> calloc(SLAB_FLOWS, sizeof(megaflow))
+        if f == NULL:
+            return NULL
+        slabs[t.n_slabs] = f
+        t.n_slabs += 1
+        for i in range(SLAB_FLOWS - 1, -1, -1):
+            f[i].next_free = t.free
+            t.free = &f[i]
+    f = t.free
+    t.free = f.next_free
+    return f
+
+
+cdef void _flow_free(megaflow_table *t, megaflow *f) noexcept nogil:
+    cdef uint64_t generation = f.generation + 1
+    free(f.actions)
+    if f.words != f.inline_words:
+        free(f.words)
+    memset(f, 0, sizeof(megaflow))
+    f.generation = generation
+    f.next_free = t.free
+    t.free = f
+
+
+cdef bint _flow_fill(megaflow *f, const subtable *sub, const flow_key *key,
+                     const uint8_t *ufid) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> key
+    cdef uint32_t i
+    f.words = f.inline_words
+    if sub.n_words > INLINE_WORDS:
+        f.words = <uint64_t *> malloc(sub.n_words * sizeof(uint64_t))
+        if f.words == NULL:
+            return False
+    for i in range(sub.n_words):
+        f.words[i] = words[sub.index[i]] & sub.mask[i]
+    memcpy(f.ufid, ufid, 16)
+    f.sub = <subtable *> sub
+    f.hash = _hash(sub, key)
+    f.live = True
+    return True
+
+
+cdef int _set_actions(megaflow *f, const uint8_t *actions, uint32_t length) noexcept nogil:
+    cdef uint8_t *copy = <uint8_t *> malloc(length if length else 1)
+    if copy == NULL:
+        return ENOMEM
+    memcpy(copy, actions, length)
+    free(f.actions)
+    f.actions = copy
+    f.actions_len = length
+    return 0
+
+
+# ---- The table ----
+
+cdef inline uint64_t _ufid_hash(const uint8_t *ufid) noexcept nogil:
+    cdef uint64_t words[2]
+    memcpy(words, ufid, 16)
+    return hash_finish(hash_word(words[0], 0) + hash_word(words[1], 1))
+
+
+cdef int megaflow_table_init(megaflow_table *t) noexcept nogil:
+    memset(t, 0, sizeof(megaflow_table))
+    t.by_ufid = <slot *> calloc(FIRST_SLOTS, sizeof(slot))
+    t.ufid_mask = FIRST_SLOTS - 1
+    return -1 if t.by_ufid == NULL else 0
+
+
+cdef void megaflow_table_destroy(megaflow_table *t) noexcept nogil:
+    cdef uint32_t i
+    megaflow_flush(t)
+    for i in range(t.n_slabs):
+        free(t.slabs[i])
+    free(t.slabs)
+    free(t.subs)
+    free(t.by_ufid)
+    memset(t, 0, sizeof(megaflow_table))
+
+
+cdef bint _make_room(megaflow_table *t, subtable *sub) noexcept nogil:
+    """Room for one more flow in both hash tables, which stay at most half full."""
+    cdef slot *slots
+    if 2 * (t.n_flows + 1) > t.ufid_mask + 1:
+        slots = _slots_grown(t.by_ufid, t.ufid_mask)
+        if slots == NULL:
+            return False
+        t.by_ufid = slots
+        t.ufid_mask = t.ufid_mask * 2 + 1
+    if 2 * (sub.n_flows + 1) > sub.slot_mask + 1:
+        slots = _slots_grown(sub.slots, sub.slot_mask)
+        if slots == NULL:
+            return False
+        sub.slots = slots
+        sub.slot_mask = sub.slot_mask * 2 + 1
+    return True
+
+
+cdef megaflow *_insert_new(megaflow_table *t, subtable *sub, const uint8_t *ufid,
+                           const flow_key *key, const uint8_t *actions,
+                           uint32_t length) noexcept nogil:
+    cdef megaflow *f
+    if not _make_room(t, sub):
+        return NULL
+    f = _flow_new(t)
+    if f == NULL:
+        return NULL
+    if not _flow_fill(f, sub, key, ufid) or _set_actions(f, actions, length):
+        _flow_free(t, f)
+        return NULL
+    _slot_put(sub.slots, sub.slot_mask, f.hash, f)
+    _slot_put(t.by_ufid, t.ufid_mask, _ufid_hash(ufid), f)
+    sub.n_flows += 1
+    t.n_flows += 1
+    return f
+
+
+cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flow_key *key,
+                               const flow_key *mask, const uint8_t *actions, uint32_t length,
+                               int *error) noexcept nogil:
+    cdef subtable *sub = _subtable_find(t, mask)
+    cdef megaflow *named = megaflow_find(t, ufid)
+    cdef megaflow *same = NULL
+    cdef megaflow *f
+    if sub != NULL:
+        same = _search(sub, key, _hash(sub, key))
+    if named != same:
+        error[0] = EEXIST
+        return NULL
+    if same != NULL:
+        error[0] = _set_actions(same, actions, length)
+        return NULL if error[0] else same
+    error[0] = ENOMEM
+    if sub == NULL:
+        sub = _subtable_new(t, mask)
+        if sub == NULL:
+            return NULL
+    f = _insert_new(t, sub, ufid, key, actions, length)
+    if f != NULL:
+        error[0] = 0
+    elif sub.n_flows == 0:
+        _subtable_free(t, sub)
+    return f
+
+
+cdef megaflow *megaflow_find(megaflow_table *t, const uint8_t *ufid) noexcept nogil:
+    cdef uint32_t i = <uint32_t> _ufid_hash(ufid) & t.ufid_mask
+    cdef megaflow *f
+    while True:
+        f = t.by_ufid[i].flow
+        if f == NULL or memcmp(f.ufid, ufid, 16) == 0:
+            return f
+        i = (i + 1) & t.ufid_mask
+
+
+cdef void megaflow_remove(megaflow_table *t, megaflow *f) noexcept nogil:
+    cdef subtable *sub = f.sub
+    _slot_drop(sub.slots, sub.slot_mask, f.hash, f)
+    _slot_drop(t.by_ufid, t.ufid_mask, _ufid_hash(f.ufid), f)
+    _flow_free(t, f)
+    t.n_flows -= 1
+    sub.n_flows -= 1
+    if sub.n_flows == 0:
+        _subtable_free(t, sub)
+
+
+cdef void megaflow_flush(megaflow_table *t) noexcept nogil:
+    cdef uint32_t cursor = 0
+    cdef megaflow *f
+    while True:
+        f = megaflow_next(t, &cursor)
+        if f == NULL:
+            return
+        megaflow_remove(t, f)
+
+
+cdef megaflow *megaflow_lookup(megaflow_table *t, const flow_key *key) noexcept nogil:
+    cdef uint64_t hash, following = 0
+    cdef uint32_t i
+    cdef subtable *sub
+    cdef megaflow *f
+    t.lookups += 1
+    if t.lookups % RANK_INTERVAL == 0:
+        _rank(t)
+    if t.n_subs == 0:
+        return NULL
+    hash = _hash(t.subs[0], key)
+    for i in range(t.n_subs):
+        sub = t.subs[i]
+        # The next subtable's slot comes from memory while this one is searched.
+        if i + 1 < t.n_subs:
+            following = _hash(t.subs[i + 1], key)
+            prefetch(&t.subs[i + 1].slots[<uint32_t> following & t.subs[i + 1].slot_mask])
+        f = _search(sub, key, hash)
+        if f != NULL:
+            t.found += 1
+            t.probed += i + 1
+            sub.hits += 1
+            sub.matches += 1
+            return f
+        hash = following
+    t.probed += t.n_subs
+    return NULL
+
+
+cdef megaflow *megaflow_next(const megaflow_table *t, uint32_t *cursor) noexcept nogil:
+    cdef megaflow *f
+    while cursor[0] < t.n_slabs * SLAB_FLOWS:
+        f = &t.slabs[cursor[0] // SLAB_FLOWS][cursor[0] % SLAB_FLOWS]
+        cursor[0] += 1
+        if f.live:
+            return f
+    return NULL
+
+
+cdef void megaflow_expand(const megaflow *f, flow_key *key, flow_key *mask) noexcept nogil:
+    cdef uint64_t *key_words = <uint64_t *> key
+    cdef uint64_t *mask_words = <uint64_t *> mask
+    cdef uint32_t i
+    memset(key, 0, KEY_SIZE)
+    memset(mask, 0, KEY_SIZE)
+    for i in range(f.sub.n_words):
+        key_words[f.sub.index[i]] = f.words[i]
+        mask_words[f.sub.index[i]] = f.sub.mask[i]

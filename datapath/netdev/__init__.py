@@ -1,0 +1,1 @@
+"""Network devices: one module for each kind, behind one table of methods."""

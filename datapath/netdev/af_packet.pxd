@@ -1,0 +1,29 @@
+# A network interface of the kernel through AF_PACKET: see netdev_packet.pyx.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, netdev_side
+
+cdef enum:
+    SLOT_SIZE = 2048
+    DEFAULT_SLOTS = 256         # of a ring
+    FEWER_SLOTS = 64            # of each further one, where all together have RINGS_PLENTY bytes
+    RINGS_PLENTY = 64 << 20
+    SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own
+
+cdef struct packet_io:
+    uint8_t *slots
+    uint32_t slot_mask          # slots - 1; a power of two
+    uint32_t next               # the slot that the kernel fills next, free-running
+    uint32_t taken              # slots handed out and not yet given back, those before `next`
+    int rx_fd
+    int tx_fd
+
+# Sends with sendmmsg(2); also what counts the results.
+cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil
+
+cdef class PacketNetdev(Netdev):
+    cdef packet_io io
+    cdef object rx_socket, tx_socket
+    cdef size_t mapped
+    cdef open_device(self, str device)

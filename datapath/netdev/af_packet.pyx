@@ -1,0 +1,360 @@
+"""Ports on interfaces of the kernel (veth, NIC ...) through AF_PACKET.
+
+Receiving: a TPACKET_V2 ring of small slots with virtio-net headers.  A frame larger than its
+slot (GSO makes frames of up to 64 KiB) arrives with TP_STATUS_COPY, and recvmsg() on the same
+socket has it whole.  Sending: a second socket without protocol, sendmmsg() with virtio-net
+headers, past the qdisc.  See packet(7), Documentation/networking/packet_mmap.rst.
+"""
+
+import os
+import socket
+import struct
+
+from libc.errno cimport EAGAIN, EINTR, ENETDOWN, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy, memset
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+
+from datapath.base.atomic cimport load32, store32
+from datapath.base.drops cimport (
+    DROP_NO_HEADROOM,
+    DROP_RX_INVALID,
+    DROP_RX_OVERSIZE,
+    DROP_RX_QUEUE_FULL,
+)
+from datapath.netdev.netdev cimport (
+    BIG_BUFFERS,
+    BIG_SIZE,
+    BURST,
+    VNET_SIZE,
+    Netdev,
+    drop_of_errno,
+    iovec,
+    mmsghdr,
+    msghdr,
+    netdev,
+    netdev_side,
+    rx_burst,
+)
+from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init, packet_push_vlan
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t htons(uint16_t)
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recvmsg(int fd, msghdr *message, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    int sendmmsg(int fd, mmsghdr *messages, unsigned int n, int flags)
+    int getsockopt(int fd, int level, int name, void *value, unsigned int *length)
+    struct sockaddr:
+        pass
+    int getsockname(int fd, sockaddr *address, unsigned int *length)
+    struct cmsghdr:
+        int cmsg_level
+        int cmsg_type
+    cmsghdr *CMSG_FIRSTHDR(msghdr *message)
+    void *CMSG_DATA(cmsghdr *c)
+    size_t CMSG_SPACE(size_t n)
+    int MSG_DONTWAIT
+    int MSG_TRUNC
+    int SOL_SOCKET
+    int SO_ERROR
+
+cdef extern from "<linux/if_packet.h>" nogil:
+    struct tpacket2_hdr:
+        uint32_t tp_status
+        uint32_t tp_len
+        uint32_t tp_snaplen
+        uint16_t tp_mac
+        uint16_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    struct tpacket_auxdata:
+        uint32_t tp_status
+        uint32_t tp_len
+        uint16_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    struct sockaddr_ll:
+        int sll_ifindex
+    struct tpacket_stats:
+        unsigned int tp_packets
+        unsigned int tp_drops
+    uint32_t TP_STATUS_KERNEL
+    uint32_t TP_STATUS_USER
+    uint32_t TP_STATUS_COPY
+    uint32_t TP_STATUS_VLAN_VALID
+    uint32_t TP_STATUS_VLAN_TPID_VALID
+    int PACKET_AUXDATA, PACKET_COPY_THRESH, PACKET_IGNORE_OUTGOING, PACKET_QDISC_BYPASS
+    int PACKET_RESERVE, PACKET_RX_RING, PACKET_VERSION, PACKET_VNET_HDR, PACKET_STATISTICS
+    int PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC, TPACKET_V2
+
+cdef extern from "<sys/socket.h>" nogil:
+    int SOL_PACKET
+
+cdef enum:
+    SLOT_HEADER = 32            # TPACKET_ALIGN(sizeof(struct tpacket2_hdr)): ours to write after
+    SMALLEST_FRAME = 14
+    LARGEST_FRAME = 65535 + 18
+    BLOCK_SIZE = 65536          # the kernel allots the ring in such pieces
+    ETH_P_ALL = 3
+
+# In front of each: what it takes to have one 64 KiB frame in flight; the kernel doubles it.
+RECEIVE_BUFFER = 8 << 20
+SEND_BUFFER = 4 << 20
+
+
+cdef inline void _put_tag(packet *p, uint32_t status, uint16_t tci, uint16_t tpid,
+                          netdev_side *side, rx_burst *burst) noexcept nogil:
+    """Append the packet to the burst, with the VLAN tag that the kernel gave beside it."""
+    if status & TP_STATUS_VLAN_VALID:
+        if not status & TP_STATUS_VLAN_TPID_VALID:
+            tpid = 0x8100
+        if not packet_push_vlan(p, htons(tpid), htons(tci)):
+            side.drops[DROP_NO_HEADROOM] += 1
+            return
+    side.rx_packets += 1
+    side.rx_bytes += p.size
+    burst.n += 1
+
+
+cdef void _take_slot(tpacket2_hdr *slot, uint32_t status, netdev_side *side,
+                     rx_burst *burst) noexcept nogil:
+    cdef packet *p = &burst.packets[burst.n]
+    cdef uint8_t *start = <uint8_t *> slot + SLOT_HEADER
+    cdef uint32_t at = slot.tp_mac
+    if (slot.tp_snaplen < SMALLEST_FRAME or at < SLOT_HEADER + VNET_SIZE
+            or at + slot.tp_snaplen > SLOT_SIZE):
+        side.drops[DROP_RX_INVALID] += 1
+        return
+    packet_init(p, start, SLOT_SIZE - SLOT_HEADER, at - SLOT_HEADER, slot.tp_snaplen)
+    memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
+    _put_tag(p, status, slot.tp_vlan_tci, slot.tp_vlan_tpid, side, burst)
+
+
+cdef void _take_big(int fd, netdev_side *side, rx_burst *burst) noexcept nogil:
+    """Fetch a frame that did not fit its slot from the socket's queue into a big buffer.
+
+    The VLAN tag comes from the frame's own auxiliary data: with several senders the order of
+    the queue can differ from that of the slots.
+    """
+    cdef packet *p = &burst.packets[burst.n]
+    cdef uint8_t *base = burst.big + <size_t> burst.big_used * BIG_SIZE
+    cdef uint8_t control[64]
+    cdef iovec vector
+    cdef msghdr message
+    cdef cmsghdr *c
+    cdef tpacket_auxdata *aux
+    cdef ssize_t n
+    vector.iov_base = base + PACKET_HEADROOM - VNET_SIZE
+    vector.iov_len = LARGEST_FRAME + VNET_SIZE
+    memset(&message, 0, sizeof(message))
+    message.msg_iov = &vector
+    message.msg_iovlen = 1
+    message.msg_control = control
+    message.msg_controllen = sizeof(control)
+    n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC)
+    if n < 0 and (errno == ENETDOWN or errno == EINTR):    # the news of a link that went down
+        message.msg_controllen = sizeof(control)
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC)
+    if n < 0:
+        side.drops[DROP_RX_QUEUE_FULL] += 1
+        return
+    if n > LARGEST_FRAME + VNET_SIZE:
+        side.drops[DROP_RX_OVERSIZE] += 1
+        return
+    if n < SMALLEST_FRAME + VNET_SIZE:
+        side.drops[DROP_RX_INVALID] += 1
+        return
+    packet_init(p, base, BIG_SIZE, PACKET_HEADROOM, <uint32_t> (n - VNET_SIZE))
+    memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
+    burst.big_used += 1
+    c = CMSG_FIRSTHDR(&message)
+    if c != NULL and c.cmsg_level == SOL_PACKET and c.cmsg_type == PACKET_AUXDATA:
+        aux = <tpacket_auxdata *> CMSG_DATA(c)
+        _put_tag(p, aux.tp_status, aux.tp_vlan_tci, aux.tp_vlan_tpid, side, burst)
+    else:
+        _put_tag(p, 0, 0, 0, side, burst)
+
+
+cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
+    cdef packet_io *io = <packet_io *> dev.private
+    cdef tpacket2_hdr *slot
+    cdef uint32_t status, taken = 0
+    while burst.n < BURST and taken < BURST:
+        slot = <tpacket2_hdr *> (io.slots + <size_t> (io.next & io.slot_mask) * SLOT_SIZE)
+        status = load32(&slot.tp_status)
+        if not status & TP_STATUS_USER:
+            break
+        if slot.tp_snaplen >= slot.tp_len:
+            _take_slot(slot, status, side, burst)
+        elif status & TP_STATUS_COPY:
+            if burst.big_used == BIG_BUFFERS:
+                break
+            _take_big(io.rx_fd, side, burst)
+        else:
+            side.drops[DROP_RX_QUEUE_FULL] += 1     # the socket's buffer had no room for it
+        io.next += 1
+        io.taken += 1
+        taken += 1
+    return taken
+
+
+cdef void packet_release(netdev *dev) noexcept nogil:
+    cdef packet_io *io = <packet_io *> dev.private
+    cdef uint32_t i
+    for i in range(io.next - io.taken, io.next):
+        store32(io.slots + <size_t> (i & io.slot_mask) * SLOT_SIZE, TP_STATUS_KERNEL)
+    io.taken = 0
+
+
+cdef inline int _send_some(int fd, mmsghdr *messages, uint32_t n) noexcept nogil:
+    """How many frames went, from the first on; -1 when that one failed, for errno's reason."""
+    cdef const iovec *only = messages.msg_hdr.msg_iov
+    if n > 1:
+        return sendmmsg(fd, messages, n, MSG_DONTWAIT)
+    return -1 if send(fd, only.iov_base, only.iov_len, MSG_DONTWAIT) < 0 else 1
+
+
+cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
+    cdef int fd = (<packet_io *> dev.private).tx_fd
+    cdef uint32_t i = 0, end
+    cdef int sent
+    while i < n:
+        sent = _send_some(fd, messages + i, n - i)
+        if sent < 0:
+            if errno == EINTR:
+                continue
+            # The first of the rest failed: count it, go on behind it.  After the link went
+            # down the kernel tells so once through the socket, and once more for each frame.
+            side.drops[drop_of_errno(errno)] += 1
+            i += 1
+            continue
+        end = i + <uint32_t> sent
+        while i < end:
+            side.tx_packets += 1
+            side.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
+            i += 1
+
+
+cdef bint _unbound(int fd) noexcept nogil:
+    """Whether the interface was unregistered or left the namespace: then the kernel unbinds."""
+    cdef sockaddr_ll address
+    cdef unsigned int length = sizeof(sockaddr_ll)
+    address.sll_ifindex = 0
+    return getsockname(fd, <sockaddr *> &address, &length) == 0 and address.sll_ifindex <= 0
+
+
+cdef void packet_link_error(netdev *dev) noexcept nogil:
+    cdef packet_io *io = <packet_io *> dev.private
+    cdef int error = 0
+    cdef unsigned int length = sizeof(error)
+    dev.link_errors += 1
+    getsockopt(io.rx_fd, SOL_SOCKET, SO_ERROR, &error, &length)
+    if _unbound(io.rx_fd):
+        dev.dead = True
+
+
+def _set_buffer(sock, forced, plain, size):
+    """Ask for a socket buffer of `size`; an ordinary user gets what the system allows."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, plain, size)
+
+
+cdef size_t _rings = 0          # bytes of all receive rings of this process
+
+
+def _slots(options):
+    usual = DEFAULT_SLOTS if _rings < RINGS_PLENTY else FEWER_SLOTS
+    text = options.get("n_rxq_desc", str(usual))
+    if not text.isdigit() or not 64 <= int(text) <= 65536 or int(text) & (int(text) - 1):
+        raise ValueError(f"n_rxq_desc: {text} is not a power of two from 64 to 65536")
+    return int(text)
+
+
+cdef class PacketNetdev(Netdev):
+    """type "system".
+
+    Options: n_rxq_desc, the slots of the receive ring (256; 64 where there are many ports).
+    """
+
+    def __init__(self, str name, dict options, uint32_t n_workers):
+        self.type = "system"
+        self.open_device(name)
+
+    cdef open_device(self, str device):
+        cdef uint32_t slots = _slots(self.options)
+        try:
+            self._open_receive(device, slots)
+            self._open_send()
+        except OSError:
+            self.close()
+            raise
+        self.dev.receive = packet_receive
+        self.dev.release = packet_release
+        self.dev.send = packet_send
+        self.dev.link_error = packet_link_error
+        self.dev.private = &self.io
+
+    def _open_receive(self, str device, uint32_t slots):
+        global _rings
+        cdef void *memory
+        rx = self.rx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        _set_buffer(rx, 33, socket.SO_RCVBUF, RECEIVE_BUFFER)     # SO_RCVBUFFORCE
+        for option, value in (
+            (PACKET_VERSION, TPACKET_V2),
+            (PACKET_VNET_HDR, 1),
+            (PACKET_RESERVE, SLOT_RESERVE),
+            (PACKET_COPY_THRESH, 1),
+            (PACKET_IGNORE_OUTGOING, 1),
+            (PACKET_AUXDATA, 1),
+        ):
+            rx.setsockopt(SOL_PACKET, option, value)
+        size = slots * SLOT_SIZE
+        request = struct.pack("IIII", BLOCK_SIZE, size // BLOCK_SIZE, SLOT_SIZE, slots)
+        rx.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, rx.fileno(), 0)
+        if memory == MAP_FAILED:
+            raise OSError(errno, os.strerror(errno))
+        self.mapped = size
+        _rings += size
+        self.io.slots = <uint8_t *> memory
+        self.io.slot_mask = slots - 1
+        self.io.rx_fd = self.dev.rx_fd = rx.fileno()
+        rx.bind((device, ETH_P_ALL))
+        self.ifindex = socket.if_nametoindex(device)
+        membership = struct.pack("IHH8s", self.ifindex, PACKET_MR_PROMISC, 0, b"")
+        rx.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+
+    def _open_send(self):
+        tx = self.tx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        _set_buffer(tx, 32, socket.SO_SNDBUF, SEND_BUFFER)        # SO_SNDBUFFORCE
+        tx.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        tx.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        tx.bind((socket.if_indextoname(self.ifindex), 0))
+        self.io.tx_fd = tx.fileno()
+
+    cpdef refresh(self):
+        cdef tpacket_stats counts
+        cdef unsigned int length = sizeof(counts)
+        if self.rx_socket is None:
+            return
+        # A link that went down before it was deleted says so once only, and too early.
+        if _unbound(self.io.rx_fd):
+            self.dev.dead = True
+        # Reading resets the kernel's counters.
+        if getsockopt(self.io.rx_fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
+            self.dev.sides[self.dev.n_sides - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
+
+    def close(self):
+        global _rings
+        if self.io.slots != NULL:
+            munmap(self.io.slots, self.mapped)
+            self.io.slots = NULL
+            _rings -= self.mapped
+        for sock in (self.rx_socket, self.tx_socket):
+            if sock is not None:
+                sock.close()
+        self.rx_socket = self.tx_socket = None
+        self.dev.rx_fd = -1

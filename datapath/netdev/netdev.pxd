@@ -1,0 +1,103 @@
+# What a network device is to a worker: the provider interface of netdev_packet (AF_PACKET),
+# netdev_tap and netdev_dummy.
+#
+# A cdef class Netdev (control thread, Python) owns the file descriptors, rings and memory, and
+# embeds the C struct netdev, which is all that a worker sees.  Rules:
+#   - Only the worker `owner` calls receive, release and link_error.  Any worker may call send.
+#   - No method blocks, allocates, or closes anything.  Errors are counted, not returned.
+#   - Netdev.close() is called after every worker has let go of the device.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from datapath.base.drops cimport DROP_REASONS
+from datapath.base.packet cimport packet
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct msghdr:
+        void *msg_name
+        unsigned int msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+
+cdef enum:
+    BURST = 32
+    VNET_SIZE = 10              # bytes of a virtio-net header in front of a frame
+    BIG_BUFFERS = 16            # of a worker, for frames that do not lie in a ring slot
+    BIG_SIZE = 66560            # 65535 bytes, tags and headroom
+    MAX_PORTS = 65536           # port numbers are 1 .. MAX_PORTS - 1
+
+# Frames received in one go.  A packet of it lies in memory of the device (a ring slot) or in a
+# big buffer of the worker, with at least PACKET_HEADROOM / 2 bytes of room in front, and is the
+# worker's, to change as well, until release().
+cdef struct rx_burst:
+    uint32_t n
+    uint32_t big_used
+    uint8_t *big                # BIG_BUFFERS * BIG_SIZE bytes
+    packet packets[BURST]
+
+# What one worker keeps of one port; nobody else writes it, anyone may read it.
+cdef struct netdev_side:
+    uint64_t rx_packets
+    uint64_t rx_bytes
+    uint64_t rx_errors
+    uint64_t tx_packets
+    uint64_t tx_bytes
+    uint64_t drops[DROP_REASONS]
+    # frames waiting to be sent in this round: a list in worker.frames
+    uint32_t tx_first
+    uint32_t tx_last
+    uint32_t tx_count
+
+# Appends frames to the burst, until it is full, big buffers run out, or nothing waits.  Fills
+# packet.vnet; a VLAN tag that came beside the frame is put into it; metadata is the caller's.
+# Counts rx_packets, rx_bytes, and drops of what it could not take.  Returns how many frames
+# were taken in, dropped ones included: 0 means that nothing waits.
+ctypedef uint32_t (*receive_fn)(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil
+# Gives the memory of all frames received back to the device.
+ctypedef void (*release_fn)(netdev *dev) noexcept nogil
+# Sends n frames; each message has one iovec: a struct virtio_net_hdr, then the frame.  Counts
+# tx_packets, tx_bytes and drops.  Keeps no reference.
+ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil
+# epoll reported an error condition: clear it, and set `dead` if the device is gone for good.
+ctypedef void (*link_error_fn)(netdev *dev) noexcept nogil
+
+cdef struct netdev:
+    receive_fn receive
+    release_fn release
+    send_fn send
+    link_error_fn link_error
+    void *private
+    int rx_fd                   # what epoll watches; -1: nothing comes by itself
+    bint takes_offload          # false: the worker completes checksums and segments before send
+    bint dead                   # the interface is gone; never comes back
+    uint64_t link_errors
+    uint32_t port_no
+    uint32_t port_be            # the same in network order
+    uint32_t owner              # the worker that receives
+    uint32_t n_sides
+    netdev_side *sides          # one for each worker, and the last for the control thread
+    # owner's
+    bint hot                    # in its list of ports that may have something
+
+# What send functions count a failed transmission under.
+cdef uint32_t drop_of_errno(int error) noexcept nogil
+
+cdef class Netdev:
+    cdef netdev dev
+    cdef readonly str name
+    cdef readonly str type
+    cdef readonly dict options
+    cdef readonly int ifindex               # 0: not a device of the kernel
+    cdef uint64_t total(self, size_t offset)
+    cpdef refresh(self)

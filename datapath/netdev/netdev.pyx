@@ -1,0 +1,109 @@
+"""Network devices as the control thread has them; netdev.pxd says what a provider must do."""
+
+from libc.errno cimport EAGAIN, EBADF, EIO, EMSGSIZE, ENETDOWN, ENOBUFS, ENODEV, ENXIO
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from datapath.base.drops cimport (
+    DROP_MTU_EXCEEDED,
+    DROP_PORT_DOWN,
+    DROP_REASONS,
+    DROP_RX_INVALID,
+    DROP_RX_OVERSIZE,
+    DROP_RX_QUEUE_FULL,
+    DROP_TX_ERROR,
+    DROP_TX_QUEUE_FULL,
+)
+
+from datapath.base import drops
+
+
+cdef uint32_t drop_of_errno(int error) noexcept nogil:
+    if error in (EAGAIN, ENOBUFS):
+        return DROP_TX_QUEUE_FULL
+    if error in (ENETDOWN, ENXIO, ENODEV, EIO, EBADF):
+        return DROP_PORT_DOWN
+    if error == EMSGSIZE:
+        return DROP_MTU_EXCEEDED
+    return DROP_TX_ERROR
+
+
+_RX_DROPS = (DROP_RX_OVERSIZE, DROP_RX_QUEUE_FULL)
+_TX_DROPS = (DROP_TX_QUEUE_FULL, DROP_PORT_DOWN, DROP_MTU_EXCEEDED)
+
+
+cdef class Netdev:
+    """A port's device.  Subclasses: PacketNetdev, TapNetdev, DummyNetdev.
+
+    Their constructor takes (name, options, n_workers) and opens the device: OSError when that
+    fails, ValueError for an option that makes no sense.
+    """
+
+    def __cinit__(self, str name, dict options, uint32_t n_workers, *args):
+        self.name = name
+        self.options = dict(options)
+        self.dev.rx_fd = -1
+        self.dev.takes_offload = True
+        self.dev.n_sides = n_workers + 1
+        self.dev.sides = <netdev_side *> calloc(n_workers + 1, sizeof(netdev_side))
+        if self.dev.sides == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.dev.sides)
+
+    def close(self):
+        """Give everything back; no worker may know the device any more.  Idempotent."""
+
+    cpdef refresh(self):
+        """Bring counters that the kernel keeps, and `ifindex`, up to date."""
+
+    @property
+    def port_no(self):
+        return self.dev.port_no
+
+    @property
+    def owner(self):
+        return self.dev.owner
+
+    @property
+    def dead(self):
+        """Whether the interface is gone, so that only closing is left."""
+        return bool(self.dev.dead)
+
+    cdef uint64_t total(self, size_t offset):
+        cdef uint64_t total = 0
+        cdef uint32_t i
+        for i in range(self.dev.n_sides):
+            total += (<uint64_t *> (<uint8_t *> &self.dev.sides[i] + offset))[0]
+        return total
+
+    def drops(self):
+        """Discarded packets by reason, {name: count}, reasons that never happened left out."""
+        cdef netdev_side *none = NULL
+        cdef size_t start = <size_t> &none.drops[0]
+        counts = {
+            drops.NAMES[i]: self.total(start + 8 * i) for i in range(DROP_REASONS)
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def stats(self):
+        """The OpenFlow port counters, {name: count}; GSO frames count once."""
+        cdef netdev_side *none = NULL
+        cdef size_t start = <size_t> &none.drops[0]
+        names = drops.NAMES
+        return {
+            "rx_packets": self.total(<size_t> &none.rx_packets),
+            "tx_packets": self.total(<size_t> &none.tx_packets),
+            "rx_bytes": self.total(<size_t> &none.rx_bytes),
+            "tx_bytes": self.total(<size_t> &none.tx_bytes),
+            "rx_dropped": sum(self.total(start + 8 * i) for i in _RX_DROPS),
+            "tx_dropped": sum(self.total(start + 8 * i) for i in _TX_DROPS),
+            "rx_errors": self.total(<size_t> &none.rx_errors)
+            + self.total(start + 8 * DROP_RX_INVALID),
+            "tx_errors": self.total(start + 8 * DROP_TX_ERROR),
+            "rx_frame_err": self.total(start + 8 * DROP_RX_INVALID),
+            "rx_over_err": self.total(start + 8 * DROP_RX_QUEUE_FULL),
+            "rx_crc_err": 0,
+            "collisions": 0,
+        }

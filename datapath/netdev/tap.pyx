@@ -1,0 +1,201 @@
+"""Interfaces that the switch makes for the host: type "internal" and "tap".
+
+A TAP with virtio-net headers, so that offloads work as on AF_PACKET.  It goes when the process
+ends.  Where /dev/net/tun is closed to us (in user namespaces), an internal port is a veth pair:
+the inner end has the port's name, the outer one is received from as from any interface.
+"""
+
+import errno as errors
+import fcntl
+import os
+import struct
+import zlib
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+from posix.unistd cimport read, write
+
+from datapath.base.drops cimport DROP_RX_INVALID
+from datapath.netdev.netdev cimport (
+    BIG_BUFFERS,
+    BIG_SIZE,
+    BURST,
+    VNET_SIZE,
+    Netdev,
+    drop_of_errno,
+    mmsghdr,
+    netdev,
+    netdev_side,
+    rx_burst,
+)
+from datapath.netdev.af_packet cimport PacketNetdev
+from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
+
+cdef extern from "<errno.h>" nogil:
+    int EBADFD
+
+cdef extern from "<sys/ioctl.h>":      # what the numbers in if_tun.h are made with
+    pass
+
+cdef extern from "<linux/if_tun.h>" nogil:
+    unsigned int TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ
+    int IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+    int TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN
+
+TUN_DEVICE = "/dev/net/tun"
+NAME_SIZE = 16                  # IFNAMSIZ
+
+
+cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
+    cdef int fd = (<tap_io *> dev.private).fd
+    cdef packet *p
+    cdef uint8_t *base
+    cdef ssize_t n
+    cdef uint32_t taken = 0
+    while burst.n < BURST and burst.big_used < BIG_BUFFERS:
+        base = burst.big + <size_t> burst.big_used * BIG_SIZE
+        n = read(fd, base + PACKET_HEADROOM - VNET_SIZE, BIG_SIZE - PACKET_HEADROOM)
+        if n < 0:
+            if errno == EINTR:
+                continue
+            if errno == EBADFD:
+                dev.dead = True     # the interface was deleted
+            break
+        taken += 1
+        if n < VNET_SIZE + 14:
+            side.drops[DROP_RX_INVALID] += 1
+            continue
+        p = &burst.packets[burst.n]
+        packet_init(p, base, BIG_SIZE, PACKET_HEADROOM, <uint32_t> (n - VNET_SIZE))
+        memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
+        side.rx_packets += 1
+        side.rx_bytes += p.size
+        burst.n += 1
+        burst.big_used += 1
+    return taken
+
+
+cdef void tap_release(netdev *dev) noexcept nogil:
+    pass
+
+
+cdef void tap_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
+    cdef int fd = (<tap_io *> dev.private).fd
+    cdef uint32_t i = 0
+    while i < n:
+        if write(fd, messages[i].msg_hdr.msg_iov.iov_base, messages[i].msg_hdr.msg_iov.iov_len) < 0:
+            if errno == EINTR:
+                continue
+            side.drops[drop_of_errno(errno)] += 1
+        else:
+            side.tx_packets += 1
+            side.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
+        i += 1
+
+
+cdef void tap_link_error(netdev *dev) noexcept nogil:
+    dev.link_errors += 1
+    # A read tells whether the interface is still there; a frame that it takes is lost with it.
+    if read((<tap_io *> dev.private).fd, NULL, 0) < 0 and errno == EBADFD:
+        dev.dead = True
+
+
+def _check_name(str name):
+    if not name or len(name.encode()) >= NAME_SIZE or "/" in name:
+        raise ValueError(f"{name}: not a valid interface name")
+
+
+cdef class TapNetdev(Netdev):
+    """type "internal" or "tap" (the same); the interface is made down, with a random address."""
+
+    def __init__(self, str name, dict options, uint32_t n_workers, str type="internal"):
+        import socket
+
+        self.type = type
+        self.io.fd = -1
+        _check_name(name)
+        self.io.fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+            fcntl.ioctl(self.io.fd, TUNSETIFF, request)
+            fcntl.ioctl(self.io.fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_SIZE))
+            fcntl.ioctl(self.io.fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+            self.ifindex = socket.if_nametoindex(name)
+        except OSError:
+            self.close()
+            raise
+        self.dev.rx_fd = self.io.fd
+        self.dev.receive = tap_receive
+        self.dev.release = tap_release
+        self.dev.send = tap_send
+        self.dev.link_error = tap_link_error
+        self.dev.private = &self.io
+
+    def close(self):
+        if self.io.fd >= 0:
+            os.close(self.io.fd)
+        self.io.fd = self.dev.rx_fd = -1
+
+
+def outer_name(name):
+    """The name of our end of the veth pair that stands for an internal port."""
+    return f"pv{zlib.crc32(name.encode()):08x}"
+
+
+cdef class VethNetdev(PacketNetdev):
+    """type "internal" where TAPs cannot be made."""
+
+    def __init__(self, str name, dict options, uint32_t n_workers, str type="internal"):
+        import socket
+
+        self.type = type
+        _check_name(name)
+        self.outer = outer_name(name)
+        self._make_pair()
+        self.open_device(self.outer)
+        self.ifindex = socket.if_nametoindex(name)
+
+    def _make_pair(self):
+        """Make the pair, or take over the one that a killed datapath process left."""
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        with IPRoute() as netlink:
+            try:
+                netlink.link("add", ifname=self.outer, kind="veth", peer={"ifname": self.name})
+            except NetlinkError as error:
+                ours = netlink.link_lookup(ifname=self.outer)
+                if error.code != errors.EEXIST or not ours or not netlink.link_lookup(
+                    ifname=self.name
+                ):
+                    raise OSError(error.code, os.strerror(error.code)) from None
+            outer = netlink.link_lookup(ifname=self.outer)[0]
+            netlink.link("set", index=outer, state="up")
+
+    def close(self):
+        super().close()
+        if self.outer is None:
+            return
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        with IPRoute() as netlink:
+            for index in netlink.link_lookup(ifname=self.outer):
+                try:
+                    netlink.link("del", index=index)
+                except NetlinkError as error:
+                    if error.code != errors.ENODEV:
+                        raise OSError(error.code, os.strerror(error.code)) from None
+        self.outer = None
+
+
+def open_internal(name, options, n_workers, type="internal"):
+    """A TAP, or for "internal" a veth pair where /dev/net/tun is not for us."""
+    try:
+        return TapNetdev(name, options, n_workers, type)
+    except OSError as error:
+        closed = (errors.EACCES, errors.EPERM, errors.ENOENT, errors.ENODEV, errors.ENXIO)
+        if type != "internal" or error.errno not in closed:
+            raise
+    return VethNetdev(name, options, n_workers, type)

@@ -1,0 +1,1 @@
+"""Bytes and objects: fields, matches, actions, messages, errors, and the numbers of OpenFlow."""

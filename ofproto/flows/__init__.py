@@ -1,0 +1,1 @@
+"""The datapath's flows as vswitchd knows them: upcalls, ukeys, revalidation."""

@@ -1,0 +1,302 @@
+"""The datapath as all bridges share it: ports, upcalls, flows, and what to do when it restarts.
+
+There is one Backer per datapath process.  Bridges (Ofproto) take datapath ports from it by
+name; two things survive a crash on either side:
+
+- vswitchd dies: the datapath process keeps ports and flows.  The new Backer reads the ports it
+  finds, hands them to the bridges that ask for the same name and type, and deletes what nobody
+  wants once the first reconciliation is complete.
+- the datapath process dies: the Backer connects again as soon as there is a new one, adds every
+  port under its old number, and registers for upcalls; the flows come back by upcalls.
+"""
+
+import errno
+import select
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ovs.vlog
+
+from datapath.ipc.dpif import DpifError
+from pyvs import clock, coverage
+
+from .dp_meters import DatapathMeters
+from .revalidator import Revalidator
+from .upcall import UpcallHandler
+
+vlog = ovs.vlog.Vlog("backer")
+
+RECONNECT_MS = 1000
+# A flow dump for one request of statistics is worth it up to so many flows, and so often.
+FRESH_FLOWS = 5000
+FRESH_MS = 100
+
+RECONNECTS = coverage.counter("dpif_reconnect")
+
+
+class OdpPort(NamedTuple):
+    """A datapath port that a bridge wants."""
+
+    number: int
+    name: str
+    type: str
+    options: dict[str, str]
+
+
+class Backer:
+    """One per datapath process.
+
+    `dpif` is a connected datapath.dpif.Dpif.  `reopen()`, when given, is called to get a new one
+    after the connection broke (at most once per second); it may start a datapath process; it
+    raises ConnectionError or DpifError when there is none yet.
+
+    Public attributes: `dpif` (the present one; None while disconnected), `bridges` (name ->
+    Ofproto), `ports` (odp port number -> OdpPort), `meters`, `handler` and `revalidator`.
+    """
+
+    def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
+        self.dpif: Any = None
+        self.bridges: dict[str, Any] = {}
+        self.ports: dict[int, OdpPort] = {}
+        self.meters = DatapathMeters(self._lost)
+        self.handler = UpcallHandler()
+        self.revalidator = Revalidator(self.handler)
+        self._reopen = reopen
+        self._next_open = 0
+        self._fresh_at = 0
+        self._port_stats: dict[int, dict[str, int]] | None = None
+        self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
+        self._take(dpif)
+
+    @property
+    def generation(self) -> int:
+        """Raised by need_revalidate."""
+        return self.handler.generation.value
+
+    # --- the connection
+
+    def _take(self, dpif: Any) -> None:
+        """Make this connection ours.  Raises OSError when it breaks meanwhile."""
+        self._found = {port.name: port for port in dpif.port_dump()}
+        self.meters.attach(dpif)  # before there are flows
+        dpif.upcall_register()
+        self.dpif = dpif
+        self.handler.set_dpif(dpif)
+        self.revalidator.reset()
+
+    def _lost(self, error: OSError | None = None) -> None:
+        if self.dpif is None:
+            return
+        vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
+        dpif, self.dpif = self.dpif, None
+        self.meters.detach()
+        self.handler.set_dpif(None)
+        self.revalidator.reset()
+        dpif.close()
+
+    def _reconnect(self, now: int) -> None:
+        if self._reopen is None or now < self._next_open:
+            return
+        self._next_open = now + RECONNECT_MS
+        try:
+            dpif = self._reopen()
+        except OSError as error:
+            vlog.dbg(f"waiting for the datapath process ({error})")
+            self._next_open = now + RECONNECT_MS // 20
+            return
+        try:
+            self._take(dpif)
+            for port in list(self.ports.values()):
+                self._put_back(port)
+        except OSError as error:
+            self._lost(error)
+            return
+        RECONNECTS.count += 1
+        vlog.info("connected to a new datapath process")
+        self.first_reconcile_done()
+
+    def _put_back(self, port: OdpPort) -> None:
+        """Have a port under its old number in a datapath process that is new to us."""
+        found = self._found.pop(port.name, None)
+        if found is not None:
+            if found.port_no == port.number and self._is_same(found, port.type):
+                return
+            self.dpif.port_del(found.port_no)
+        try:
+            self.dpif.port_add(port.name, port.type, port.number, port.options)
+        except DpifError as error:
+            # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
+            vlog.info(f"{port.name}: could not be added again ({error.strerror})")
+
+    # --- ports
+
+    def odp_port_add(self, name: str, type_: str, options: dict[str, str] | None = None) -> int:
+        """Make `name` a datapath port, or adopt the one the datapath has; returns its number.
+
+        Adoption needs the same type and, for a network device, the same ifindex; else the old
+        port is deleted first.  Raises DpifError (errno, text).
+        """
+        options = dict(options or {})
+        if self.dpif is None:
+            raise DpifError(errno.ENOTCONN, "no datapath process")
+        found = self._found.pop(name, None)
+        try:
+            if found is not None and not self._is_same(found, type_):
+                self.dpif.port_del(found.port_no)
+                found = None
+            if found is None:
+                number = self.dpif.port_add(name, type_, None, options)
+            else:
+                number = found.port_no
+        except DpifError:
+            raise
+        except OSError as error:
+            self._lost(error)
+            raise DpifError(error.errno or errno.EIO, str(error)) from error
+        self.ports[number] = OdpPort(number, name, type_, options)
+        return number
+
+    @staticmethod
+    def _is_same(found: Any, type_: str) -> bool:
+        """Whether a port that the datapath has is what a bridge asks for."""
+        if found.dead or found.type != type_:
+            return False
+        if not found.ifindex:
+            return True
+        try:
+            return socket.if_nametoindex(found.name) == found.ifindex
+        except OSError:
+            return False
+
+    def odp_port_del(self, odp_port: int) -> None:
+        """Delete a datapath port; a port that is gone already is no error."""
+        self.ports.pop(odp_port, None)
+        self.handler.port_del(odp_port)
+        if self.dpif is None:
+            return
+        try:
+            self.dpif.port_del(odp_port)
+        except DpifError as error:
+            if error.errno not in (errno.ENODEV, errno.ENOENT):
+                vlog.warn(f"deleting datapath port {odp_port} failed ({error})")
+        except OSError as error:
+            self._lost(error)
+
+    def port_stats(self) -> dict[int, dict[str, int]]:
+        """The counters of all datapath ports, by number, under the OpenFlow names.
+
+        As of the first call since run(): each bridge of many asks for its own ports.
+        """
+        if self._port_stats is None and self.dpif is not None:
+            try:
+                self._port_stats = {port.port_no: port.stats for port in self.dpif.port_dump()}
+            except OSError as error:
+                self._lost(error)
+        return self._port_stats or {}
+
+    def odp_port_stats(self, odp_port: int) -> dict[str, int]:
+        """The port's counters under the OpenFlow names (rx_packets ...); {} when unknown."""
+        if self._port_stats is not None:
+            return self._port_stats.get(odp_port, {})
+        if self.dpif is None:
+            return {}
+        try:
+            found = self.dpif.port_get(odp_port)
+        except DpifError:
+            return {}
+        except OSError as error:
+            self._lost(error)
+            return {}
+        return found.stats if found is not None else {}
+
+    def first_reconcile_done(self) -> None:
+        """All bridges have asked for their ports: what the datapath has and none wants may go."""
+        unwanted, self._found = self._found, {}
+        for port in unwanted.values():
+            vlog.info(f"datapath port {port.port_no}: {port.name} is not wanted any more")
+            self.odp_port_del(port.port_no)
+        self.meters.forget_found(clock.msec())
+        self.revalidator.ready = True
+
+    # --- packets
+
+    def packet_out(self, bridge: Any, packet: bytes, in_port: int, program: Any, now: int) -> None:
+        """Run actions on a packet of a controller's; lost while there is no datapath."""
+        try:
+            self.handler.packet_out(bridge, packet, in_port, program, now)
+        except DpifError as error:
+            vlog.warn(f"packet-out failed ({error})")
+        except OSError as error:
+            self._lost(error)
+
+    # --- revalidation
+
+    def need_revalidate(self) -> None:
+        """Some table, port, bundle or MAC entry changed: have every megaflow looked at again."""
+        self.handler.generation.touch()
+
+    def refresh(self, now: int | None = None) -> None:
+        """Bring the statistics of OpenFlow flows up to date, where that is cheap."""
+        now = clock.msec() if now is None else now
+        if self.dpif is None or now < self._fresh_at or len(self.handler) > FRESH_FLOWS:
+            return
+        self._guarded(self.revalidator.sync, now)
+        self._fresh_at = clock.msec() + FRESH_MS
+
+    def _guarded(self, function: Callable[[int], Any], now: int) -> Any:
+        try:
+            return function(now)
+        except DpifError as error:
+            vlog.warn(f"the datapath refuses: {error}")
+        except OSError as error:
+            self._lost(error)
+        return None
+
+    # --- the daemon's rhythm
+
+    def run(self, now: int | None = None) -> None:
+        """Upcalls, revalidation, reconnection."""
+        now = clock.msec() if now is None else now
+        self._port_stats = None
+        if self.dpif is None:
+            self._reconnect(now)
+            return
+        self.dpif.upcall_awake()
+        self._guarded(self.handler.run, now)
+        if self.dpif is not None and not self.dpif.alive():
+            self._lost()
+        self._guarded(self.revalidator.run, now)
+        self.meters.run(self.revalidator.current, now)
+
+    def wait(self, poller: Any) -> None:
+        """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
+        if self.dpif is None:
+            if self._reopen is not None:
+                poller.timer_wait_until(self._next_open)
+            return
+        poller.fd_wait(self.dpif.fileno(), select.POLLIN)
+        poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
+        poller.timer_wait(self.revalidator.next_run(clock.msec()))
+        when = self.meters.next_run() if self.revalidator.current else None
+        if when is not None:
+            poller.timer_wait_until(when)
+        if not self.dpif.upcall_wait():
+            poller.immediate_wake()
+
+    def close(self, keep: bool = True) -> None:
+        """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
+        if self.dpif is None:
+            return
+        dpif, self.dpif = self.dpif, None
+        if not keep:
+            try:
+                dpif.flow_flush()
+                for port in dpif.port_dump():
+                    dpif.port_del(port.port_no)
+                for meter in dpif.meter_dump():
+                    dpif.meter_del(meter.meter)
+            except OSError as error:
+                vlog.warn(f"emptying the datapath failed ({error})")
+        self.handler.set_dpif(None)
+        dpif.close()

@@ -1,0 +1,65 @@
+"""The datapath's flows as vswitchd knows them, and translation of datapath keys."""
+
+from typing import Any
+
+from ofproto.rules.program import Program
+from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.xbridge import Generation, XBridge, XPort
+
+class Ukey:
+    """A flow in the datapath.  Times in ms."""
+
+    ufid: bytes
+    key: bytes  # masked, KEY_DP_SIZE bytes
+    mask: bytes
+    actions: bytes
+    packets: int  # as last seen in the datapath
+    n_bytes: int
+    used: int
+    created: int
+    generation: int
+    dead: bool
+
+class Flows:
+    """Base of UpcallHandler: bridges, ports and flows of one datapath.  Times in ms.
+
+    `generation` is to be given to each XBridge of this datapath.  `recirc` has the frozen states.
+    """
+
+    dpif: Any
+    generation: Generation
+    flow_limit: int
+    recirc: RecircTable
+    bridges: list[XBridge]
+    counts: dict[str, int]
+    def __init__(self, dpif: Any = None) -> None: ...
+    def set_dpif(self, dpif: Any) -> None:
+        """After a reconnect (None: disconnected); forgets the flows known of the old datapath."""
+
+    def add_bridge(self, bridge: XBridge) -> None: ...
+    def remove_bridge(self, bridge: XBridge) -> None: ...
+    def port_set(self, odp_port: int, port: XPort) -> None:
+        """Packets with this datapath port number come in by `port`; sets port.odp_port."""
+
+    def port_del(self, odp_port: int) -> None: ...
+    def port_get(self, odp_port: int) -> XPort | None: ...
+    def miss(self, key: bytes, size: int, now: int) -> Ukey | None:
+        """Translates a datapath key as for one packet and notes the flow; installs nothing."""
+
+    def packet_out(
+        self, bridge: XBridge, packet: bytes, in_port: int, program: Program, now: int
+    ) -> None:
+        """Runs an OpenFlow action list on a packet, with statistics and learning.
+
+        Raises DpifError.
+        """
+
+    def deliver(self, key: bytes, packet: bytes, userdata: bytes) -> None:
+        """A packet that a controller action sent up: calls the bridge's packet_in."""
+
+    def flush(self) -> None:
+        """Deletes all flows from the datapath."""
+
+    def stats(self) -> dict[str, int]: ...
+    def ukeys(self) -> list[Ukey]: ...
+    def __len__(self) -> int: ...

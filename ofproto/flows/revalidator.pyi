@@ -1,0 +1,31 @@
+"""Keeps the datapath's flows and the OpenFlow statistics right."""
+
+from ofproto.flows.flows import Flows
+
+class Revalidator:
+    """Keeps the datapath's flows and OpenFlow statistics right.
+
+    `ready`: set it once the configuration is complete; until then no flow that was found in a
+    surviving datapath is deleted or changed.
+    """
+
+    ready: bool
+    @property
+    def current(self) -> bool:
+        """Every flow of the datapath was told to do what the tables say now."""
+
+    interval: int  # ms between two rounds of statistics
+    max_idle: int  # ms
+    def __init__(self, flows: Flows) -> None: ...
+    def run(self, now: int) -> bool:
+        """A bounded piece of work; True when there is more to do at once."""
+
+    def reset(self) -> None:
+        """The datapath went away or came back: forget the round under way."""
+
+    def stats(self) -> dict[str, int]: ...
+    def next_run(self, now: int) -> int:
+        """Milliseconds until run() should be called again; 0: at once."""
+
+    def sync(self, now: int) -> None:
+        """A whole round at once: statistics of all flows are credited when it returns."""

@@ -1,0 +1,389 @@
+"""Keeps the datapath's flows and the OpenFlow statistics right.
+
+Three kinds of work, each done in bounded pieces by run():
+
+- A round of statistics every `interval`: the datapath's flows are dumped, what has been counted
+  since the last round is credited to rules, ports and MAC entries; idle flows go.
+- When the generation rose (a table, port or setting changed), every flow is translated again;
+  one whose result differs is changed or deleted.
+- When a MAC entry came, moved or went, only the flows that watch it are translated again.  The
+  flows *from* a station that moved are deleted, so that its next packet from the old place, if
+  there is one, comes up and is learned from.
+
+Flows found in a datapath that outlived vswitchd are translated from their key, and stay as they
+are when that gives what they do already; nothing of them is touched before `ready`.
+
+Changes go down by a ring, deletions are gathered: a request to the datapath process for each
+flow would take a hundred times as long as the translation.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from datapath.key.flow cimport KEY_DP_WORDS, flow_key
+from ofproto.flows.flows cimport Flows, Ukey, same_actions
+from ofproto.xlate.xbridge cimport XBridge
+
+cdef enum:
+    INTERVAL = 500
+    MAX_IDLE = 10000        # ms, as other_config:max-idle
+    CROWDED_IDLE = 100      # ms, while there are more flows than the limit
+    STEP = 500
+    WHOLE_EVERY = 8         # rounds, of which one compares actions, too
+    DELETION = 20           # units of work
+    SWEPT = 16              # flows looked at for one unit of work
+    FOREVER = 1 << 30
+
+COUNTS = ("rounds", "checked", "kept", "modified", "deleted", "idle", "adopted", "lost",
+          "dpif_errors", "max_flows", "avg_flows", "round_ms")
+
+
+cdef class Revalidator:
+    def __init__(self, Flows flows):
+        self.flows = flows
+        self.interval = INTERVAL
+        self.max_idle = MAX_IDLE
+        self.step = STEP
+        self.queue = []
+        self.moved = []
+        self.doomed = []
+        self.checked = flows.generation.value
+        self.counts = dict.fromkeys(COUNTS, 0)
+
+    @property
+    def ready(self):
+        """The configuration is whole: what it does not want in the datapath may go."""
+        return self._ready
+
+    @ready.setter
+    def ready(self, bint ready):
+        self._ready = ready
+        self.next_round = 0
+
+    @property
+    def current(self):
+        """Every flow says what the tables say now, as far as is known here."""
+        return bool(self._ready and self.flows.settled and not self.queue and not self.doomed
+                    and self.checked == self.flows.generation.value)
+
+    def stats(self):
+        """Counters since the start."""
+        return dict(self.counts)
+
+    def reset(self):
+        """The datapath went away or came back: the round under way is void."""
+        self.work = None
+        self.next_round = 0
+        self.queue = []
+        self.moved = []
+        self.doomed = []
+
+    def run(self, int64_t now):
+        """A bounded piece of work; True when there is more to do at once."""
+        if self.flows.dpif is None:
+            return False
+        self.begin(now)
+        try:
+            self.run_macs(self.step)
+            self.run_checks(self.step)
+            self.run_round(self.step)
+        finally:
+            self.delete_doomed()
+        return self.next_run(now) == 0
+
+    def next_run(self, int64_t now):
+        """Milliseconds until run() should be called again; 0: at once."""
+        cdef XBridge bridge
+        if self.flows.dpif is None:
+            return self.interval
+        if self.blocked:
+            return 1
+        if (self.work is not None or self.queue or self.moved
+                or self.checked != self.flows.generation.value):
+            return 0
+        for bridge in self.flows.bridges:
+            if bridge.mac.changed:
+                return 0
+        return max(0, self.next_round - now)
+
+    def sync(self, int64_t now):
+        """A whole round at once: all flows are checked and credited when it returns."""
+        if self.flows.dpif is None:
+            return
+        self.begin(now)
+        try:
+            self.run_macs(FOREVER)
+            self.run_checks(FOREVER)
+            self.work = None
+            self.next_round = now
+            self.run_round(FOREVER)
+        finally:
+            self.delete_doomed()
+
+    def begin(self, int64_t now):
+        """What a run() starts with."""
+        self.now = now
+        self.blocked = False
+
+    # --- statistics
+
+    cdef int run_round(self, int budget) except -1:
+        """Goes on with the round, or begins one when it is time."""
+        if self.work is None:
+            if self.now < self.next_round:
+                return 0
+            if not self._ready and not self.flows.settle():
+                self.next_round = self.now + self.interval
+                return 0
+            self.work = self.steps()
+        try:
+            while budget > 0:
+                done = next(self.work, None)
+                if done is None:
+                    self.work = None
+                    self.round_over()
+                    # A long round makes the pause longer: half of the time is for packets.
+                    self.next_round = max(self.started + self.interval,
+                                          2 * self.now - self.started)
+                    return 0
+                budget -= <int> done
+        except BaseException:
+            self.work = None        # a round that broke off says nothing of flows not seen
+            self.next_round = self.now + self.interval
+            raise
+        return 0
+
+    cdef int round_over(self) except -1:
+        """What upcall/show tells of rounds; the average forgets half with each round."""
+        cdef int64_t n = len(self.flows)
+        self.counts["max_flows"] = max(self.counts["max_flows"], n)
+        self.counts["avg_flows"] = (self.counts["avg_flows"] + n) // 2
+        self.counts["round_ms"] = self.now - self.started
+        return 0
+
+    def steps(self):
+        """A round, as a generator of the units of work that each step took."""
+        cdef Ukey ukey
+        cdef XBridge bridge
+        cdef list orphans = []
+        cdef bint whole
+        self.round += 1
+        self.started = self.now
+        self.counts["rounds"] += 1
+        whole = self.strange or not self.flows.settled or self.round % WHOLE_EVERY == 0
+        self.strange = False
+        for info in self.flows.dpif.flow_dump(terse=not whole):
+            if self.flows.find(info.ufid) is not None:
+                yield self.see(info)
+            elif whole and self._ready:
+                orphans.append(info)
+                yield 1
+            else:
+                self.strange = True
+                yield 1
+        swept = 0
+        for ukey in list(self.flows.by_ufid.values()):
+            swept += 1
+            if self.forget_lost(ukey) or swept % SWEPT == 0:
+                yield 1
+        yield from self.take_over(orphans)
+        for bridge in self.flows.bridges:
+            bridge.mac.run(self.now)
+        self.flows.recirc.expire(self.now)
+
+    cdef int see(self, info) except -1:
+        """A flow in a dump; the units of work."""
+        cdef Ukey ukey = self.flows.find(info.ufid)
+        cdef int64_t idle = self.max_idle
+        if ukey is None or ukey.doomed:
+            return 1
+        ukey.round = self.round
+        self.credit(ukey, info)
+        if len(self.flows.by_ufid) > self.flows.flow_limit:
+            idle = CROWDED_IDLE
+        if self.now - max(ukey.used, ukey.created) >= idle:
+            self.counts["idle"] += 1
+            return self.delete(ukey)
+        if info.actions is not None and info.actions != ukey.actions:
+            # An installation on its way overtook a change, or somebody else made one.
+            self.put(ukey, ukey.actions)
+        return 1
+
+    cdef int credit(self, Ukey ukey, info) except -1:
+        """What the datapath counted since it was last asked."""
+        cdef uint64_t packets = info.packets, n_bytes = info.bytes
+        cdef int64_t used = info.used
+        if packets < ukey.packets:          # deleted and installed again meanwhile
+            ukey.packets = ukey.n_bytes = 0
+        if packets > ukey.packets:
+            ukey.used = used or self.now
+            if ukey.cache is not None:
+                ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
+            ukey.packets = packets
+            ukey.n_bytes = n_bytes
+        return 0
+
+    cdef bint forget_lost(self, Ukey ukey) except -1:
+        """Forgets a flow that the dump did not have."""
+        if ukey.dead or ukey.round == self.round or self.now - ukey.created <= 2 * self.interval:
+            return False
+        self.counts["lost"] += 1
+        self.flows.remove_ukey(ukey, self.now)
+        return True
+
+    # --- revalidation
+
+    cdef int run_macs(self, int budget) except -1:
+        """Checks the flows that watch MAC entries which changed."""
+        cdef XBridge bridge
+        cdef Ukey ukey
+        for bridge in self.flows.bridges:
+            for ukey, key, moved in bridge.mac.take_changed():
+                self.moved.append((ukey, bridge, key, moved))
+        while self.moved and budget > 0 and not self.blocked:
+            ukey, bridge, key, moved = self.moved.pop()
+            if ukey.dead or ukey.doomed:
+                continue
+            if moved and learns_elsewhere(ukey, bridge, key):
+                budget -= self.delete(ukey)
+            else:
+                budget -= self.check(ukey)
+                if self.blocked:
+                    self.moved.append((ukey, bridge, key, moved))
+        return 0
+
+    cdef int run_checks(self, int budget) except -1:
+        """Goes through all flows once for each generation that it sees."""
+        cdef Ukey ukey
+        cdef uint64_t generation = self.flows.generation.value
+        if not self.queue and self.checked != generation:
+            self.queue = list(self.flows.by_ufid.values())
+            self.checked = generation
+        while self.queue and budget > 0 and not self.blocked:
+            ukey = self.queue.pop()
+            if not ukey.dead and not ukey.doomed and ukey.generation != self.flows.generation.value:
+                budget -= self.check(ukey)
+                if self.blocked:
+                    self.queue.append(ukey)
+        return 0
+
+    cdef int check(self, Ukey ukey) except -1:
+        """Translates a flow anew; it stays, is changed, or deleted.  The units of work."""
+        cdef const flow_key *key = <const flow_key *> <const char *> ukey.key
+        self.counts["checked"] += 1
+        if (not self.flows.translate(key, self.now)
+                or not mask_holds(ukey.mask, &self.flows.xlate.wc)):
+            return self.delete(ukey)
+        if same_actions(ukey, self.flows.xlate):
+            self.counts["kept"] += 1
+        elif not self.put(ukey, self.flows.xlate_actions()):
+            return 1
+        self.flows.take_translation(ukey, self.now)
+        return 1
+
+    cdef bint put(self, Ukey ukey, bytes actions) except -1:
+        """Gives a flow other actions; False when the datapath refuses, then it is forgotten, or
+        takes no more changes for the moment."""
+        try:
+            if not self.flows.change(ukey, actions):
+                self.blocked = True
+                return False
+        except OSError:
+            self.counts["dpif_errors"] += 1
+            self.flows.remove_ukey(ukey, self.now)
+            return False
+        self.counts["modified"] += 1
+        return True
+
+    cdef int delete(self, Ukey ukey) except -1:
+        """Has a flow deleted at the end of this run(); the units of work."""
+        ukey.doomed = True
+        self.doomed.append(ukey)
+        return DELETION
+
+    cdef int delete_doomed(self) except -1:
+        """Takes flows out of the datapath, with their last packets credited."""
+        cdef Ukey ukey
+        cdef list doomed = self.doomed
+        if not doomed:
+            return 0
+        self.doomed = []
+        self.counts["deleted"] += len(doomed)
+        try:
+            gone = self.flows.dpif.flow_del_many([ukey.ufid for ukey in doomed])
+        except OSError:
+            self.counts["dpif_errors"] += 1
+            gone = {}
+        for ukey in doomed:
+            info = gone.get(ukey.ufid)
+            if info is not None and not ukey.dead:
+                self.credit(ukey, info)
+            self.flows.remove_ukey(ukey, self.now)
+        return 0
+
+    # --- flows of an earlier vswitchd
+
+    def take_over(self, orphans):
+        """Flows that nobody here knows; a generator as steps().
+
+        First all of them teach the MAC tables where stations are: else those to stations that are
+        not known yet would change to flooding.  Packets sent round are known only after the flow
+        that sends them.
+        """
+        known = []
+        while orphans:
+            rest = []
+            for info in orphans:
+                (known if self.teach(info) else rest).append(info)
+                yield 1
+            orphans, stuck = rest, len(rest) == len(orphans)
+            if stuck:
+                break
+        for info in known + orphans:
+            if self.flows.find(info.ufid) is None:
+                yield self.adopt(info)
+        if self._ready:
+            self.flows.settled = True
+
+    cdef bint teach(self, info) except -1:
+        """Learns from a flow's packets; False when they come from nowhere that is known."""
+        if not self.flows.translate(<const flow_key *> <const char *> (<bytes> info.key), self.now):
+            return False
+        self.flows.xlate.cache.learn(info.used or self.now)
+        return True
+
+    cdef int adopt(self, info) except -1:
+        """The flow stays when translation says of it what it does already."""
+        cdef Ukey ukey = self.flows.add_ukey(info.ufid, info.key, info.mask, self.now)
+        cdef int work
+        ukey.mask = self.flows.masks.setdefault(info.mask, info.mask)
+        ukey.actions = info.actions
+        ukey.packets = info.packets
+        ukey.n_bytes = info.bytes
+        ukey.used = info.used
+        ukey.round = self.round
+        work = self.check(ukey)
+        if self.blocked:
+            self.queue.append(ukey)
+        if not ukey.doomed:
+            self.counts["adopted"] += 1
+        return work
+
+
+cdef bint learns_elsewhere(Ukey ukey, XBridge bridge, key) except -1:
+    """The flow comes from the station `key`, by another bundle than it is at now."""
+    entry = bridge.mac.entries.get(key)
+    if ukey.cache is None or entry is None:
+        return False
+    bundle = ukey.cache.learned_at(bridge, key)
+    return bundle is not None and bundle is not entry.bundle
+
+
+cdef bint mask_holds(bytes installed, const flow_key *wanted) noexcept:
+    """Each bit that the result depends on is matched by the installed mask."""
+    cdef const uint64_t *have = <const uint64_t *> <const char *> installed
+    cdef const uint64_t *want = <const uint64_t *> wanted
+    cdef uint32_t i
+    for i in range(KEY_DP_WORDS):
+        if want[i] & ~have[i]:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Connections to controllers and other OpenFlow peers."""

@@ -1,0 +1,10 @@
+# What write_actions gathered, in the order in which it is run.
+
+from ofproto.rules.program cimport Program
+
+# The text of an action; strings stand for themselves.
+cdef str action_text(action)
+cdef str action_set_text(list programs)
+cdef bint has_group(list programs) except -1
+# One program of the last action of each kind, in the order of the kinds.
+cdef Program order_action_set(list programs)

@@ -1,0 +1,109 @@
+# Rules and the tuple space search over them.  classifier.pyi has the Python view.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from datapath.key.flow cimport KEY_WORDS, flow_key
+from ofproto.rules.prefix cimport prefix_answer, prefix_trie
+from ofproto.rules.program cimport Program
+
+cdef enum:
+    N_STAGES = 4
+    N_L3_TRIES = 4          # IPv4 source, destination, IPv6 source, destination
+    N_TRIES = 6             # source port, destination port
+
+# Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
+# share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
+cdef class Shape:
+    cdef uint32_t n
+    cdef uint8_t index[83]          # word numbers, by stage
+    cdef uint64_t mask[83]
+    cdef uint8_t stage_end[N_STAGES]    # words before the end of each stage
+    cdef bytes mask_bytes
+    cdef object __weakref__
+
+ctypedef struct rule_node:
+    rule_node *next                 # next key in the bucket
+    rule_node *lower                # same key, lower priority
+    uint32_t hash
+    int32_t priority
+    void *rule                      # Rule, borrowed: the classifier's dict holds the reference
+    uint64_t *values                # shape.n words
+
+ctypedef struct stage_count:        # how many keys of a subtable have this hash up to a stage
+    uint32_t hash
+    uint32_t count                  # 0: free or deleted
+    uint8_t used
+
+ctypedef struct stage_set:
+    stage_count *slots
+    uint32_t mask
+    uint32_t fill
+
+ctypedef struct subtable:
+    uint32_t n
+    const uint8_t *index            # the Shape's arrays
+    const uint64_t *mask
+    uint8_t stage_end[N_STAGES]
+    stage_set stages[N_STAGES - 1]
+    rule_node **buckets
+    uint32_t bucket_mask
+    uint32_t n_keys
+    int32_t max_priority
+    uint8_t prefix[N_TRIES]         # bits of each member that the mask has as a prefix, or 0
+
+# What one lookup has asked the tries so far.
+ctypedef struct prefix_state:
+    const prefix_trie *tries
+    prefix_answer answers[N_TRIES]
+    bint asked[N_TRIES]
+
+
+cdef class Rule:
+    cdef readonly int32_t priority
+    cdef public uint8_t table_id
+    cdef public uint64_t cookie
+    cdef public uint16_t idle_timeout   # seconds, 0 none
+    cdef public uint16_t hard_timeout
+    cdef public uint16_t importance
+    cdef public uint32_t flags          # OFPFF_*, as the OpenFlow side defines them
+    cdef public uint64_t n_packets
+    cdef public uint64_t n_bytes
+    cdef public int64_t created         # ms, monotonic
+    cdef public int64_t modified
+    cdef public int64_t used
+    cdef public object actions          # the OpenFlow side's own action list
+    cdef public Program program         # what translation runs; None drops
+    cdef public object data             # free for the owner of the table
+    cdef Shape shape
+    cdef rule_node node
+    cdef object _owner                  # SubtableObject while it is in a classifier
+
+
+cdef inline bint is_table_miss(Rule rule) noexcept:
+    """OpenFlow 1.3's table-miss flow: priority 0, matches all."""
+    return rule.priority == 0 and rule.shape.n == 0
+
+
+cdef class SubtableObject:
+    cdef subtable t
+    cdef Shape shape
+    cdef dict priorities                # priority -> number of rules
+
+
+cdef class Classifier:
+    cdef public uint8_t table_id
+    cdef public uint64_t n_lookup       # as in OpenFlow table statistics
+    cdef public uint64_t n_matched
+    cdef dict _rules                    # Rule -> None, in order of insertion: the references
+    cdef dict _subtables                # Shape -> SubtableObject
+    cdef subtable **order               # by max_priority, highest first
+    cdef uint32_t n_order
+    cdef prefix_trie tries[N_TRIES]
+    cdef bint dirty                     # `order` must be rebuilt before a lookup
+    cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node)
+    cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1
+    cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1
+    cdef int rebuild(self) except -1
+    cdef Rule find(self, const flow_key *key, flow_key *wc)
+    cpdef Rule insert(self, Rule rule)
+    cpdef bint remove(self, Rule rule)

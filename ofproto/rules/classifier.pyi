@@ -1,0 +1,81 @@
+"""Rules of an OpenFlow table and the search over them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ofproto.codec.match import Match
+from ofproto.rules.program import Program
+
+class Rule:
+    """One flow of a table.  `priority` and `match` never change; the rest is its owner's.
+
+    Times are monotonic milliseconds.  Statistics are credited by upcalls and revalidators.
+    A `program` of None drops.
+    """
+
+    priority: int
+    table_id: int
+    cookie: int
+    idle_timeout: int
+    hard_timeout: int
+    importance: int
+    flags: int
+    n_packets: int
+    n_bytes: int
+    created: int
+    modified: int
+    used: int
+    actions: Any
+    program: Program | None
+    data: Any
+    @property
+    def match(self) -> Match: ...
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def mask(self) -> bytes: ...
+    @property
+    def hidden(self) -> bool: ...
+    def __init__(
+        self,
+        match: Match | tuple[bytes, bytes],
+        priority: int = 0x8000,
+        *,
+        table_id: int = 0,
+        cookie: int = 0,
+        actions: Any = None,
+        program: Program | None = None,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        importance: int = 0,
+        flags: int = 0,
+        now: int = 0,
+    ) -> None: ...
+
+class Classifier:
+    """The rules of one table.  Two rules are the same when match and priority are equal."""
+
+    table_id: int
+    n_lookup: int
+    n_matched: int
+    n_subtables: int
+    def __init__(self, table_id: int = 0) -> None: ...
+    def insert(self, rule: Rule) -> Rule | None:
+        """Adds `rule`; returns the rule of equal match and priority that it replaced."""
+
+    def remove(self, rule: Rule) -> bool:
+        """Removes this very object; False when it is not here."""
+
+    def find_exactly(self, match: Match, priority: int) -> Rule | None: ...
+    def lookup(self, key: bytes, wc: bytearray | None = None) -> Rule | None:
+        """The rule of highest priority for `key` (KEY_SIZE bytes); `wc` gains bits looked at."""
+
+    def loose(self, match: Match) -> list[Rule]:
+        """Rules as specific as `match` or more (non-strict modify, delete, statistics)."""
+
+    def overlaps(self, match: Match, priority: int) -> Rule | None:
+        """Some rule of `priority` that a packet of `match` could hit too (OFPFF_CHECK_OVERLAP)."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Rule]:
+        """Over a snapshot: rules may come and go meanwhile.  No particular order."""

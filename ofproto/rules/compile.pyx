@@ -1,0 +1,259 @@
+"""From OpenFlow actions and instructions to the ops that translation runs.
+
+EMIT has one function per class of ofproto.actions and ofproto.instructions.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from datapath.key.flow import MEMBERS
+from ofproto.codec import fields
+from ofproto.codec.fields import BY_NAME
+
+from ofproto.rules.program cimport *
+from ofproto.xlate.xbridge cimport OFPP_IN_PORT
+
+PREREQUISITES = {
+    fields.VLAN: PRE_VLAN,
+    fields.ARP: PRE_ARP,
+    fields.IPV4: PRE_IPV4,
+    fields.IPV6: PRE_IPV6,
+    fields.IP_ANY: PRE_IP_ANY,
+    fields.MPLS: PRE_MPLS,
+    fields.PBB: PRE_PBB,
+    fields.IN_PORT: PRE_NONE,       # each packet came in somewhere
+    fields.TCP: PRE_TCP,
+    fields.UDP: PRE_UDP,
+    fields.SCTP: PRE_SCTP,
+    fields.ICMPV4: PRE_ICMPV4,
+    fields.ICMPV6: PRE_ICMPV6,
+    fields.ND: PRE_ND,
+    fields.ND_SOLICIT: PRE_ND_SOLICIT,
+    fields.ND_ADVERT: PRE_ND_ADVERT,
+    fields.NSH: PRE_NEVER,
+    fields.CT: PRE_NEVER,
+    None: PRE_NONE,
+}
+VLAN_VID, VLAN_PCP = BY_NAME["vlan_vid"], BY_NAME["vlan_pcp"]
+DL_VLAN, DL_VLAN_PCP = BY_NAME["dl_vlan"], BY_NAME["dl_vlan_pcp"]
+
+
+cdef uint8_t prerequisite(field):
+    if field is VLAN_VID:
+        return PRE_VLAN         # a tag is changed, not made
+    return PREREQUISITES[field.prerequisite]
+
+
+cdef slot slot_of(field, int start, int n_bits):
+    """Bits [start, start + n_bits) of a field."""
+    cdef slot s
+    member, shift, bits = field.slot
+    offset, size = MEMBERS[member]
+    s.offset = offset
+    s.size = max(size, (shift + bits + 7) // 8)
+    s.shift = shift + start
+    s.n_bits = min(n_bits, bits - start)
+    return s
+
+
+cdef op *emit(Program p, op_code code, set_kind_t kind) except NULL:
+    cdef op *o = p.add(code)
+    o.set_kind = kind
+    o.action = <uint16_t> (len(p.actions) - 1)
+    return o
+
+
+cdef int emit_set(Program p, field, value, mask) except -1:
+    """Sets the bits of `mask` (of the field's value) to `value`."""
+    cdef op *o
+    cdef slot s
+    cdef bytes data
+    if field is DL_VLAN or field is DL_VLAN_PCP:
+        return emit_set_vlan(p, field is DL_VLAN, value, True)
+    if field is VLAN_VID:
+        mask &= 0xfff
+    s = slot_of(field, 0, field.n_bits)
+    mask &= (1 << field.slot[2]) - 1        # arp_op: the key has its low byte
+    data = ((value & mask) << s.shift).to_bytes(s.size, "big")
+    data += (mask << s.shift).to_bytes(s.size, "big")
+    o = emit(p, OP_SET, SET_FIELD)
+    o.prereq = prerequisite(field)
+    o.dst = s
+    o.data_len = <uint16_t> len(data)
+    o.data = p.add_data(data, <uint32_t> len(data))
+    return 0
+
+
+cdef int emit_set_vlan(Program p, bint vid, value, bint push) except -1:
+    cdef op *o = emit(p, OP_SET_VLAN_VID if vid else OP_SET_VLAN_PCP, SET_FIELD)
+    o.arg = value
+    o.aux = push
+    return 0
+
+
+cdef int emit_port(Program p, op_code code, set_kind_t kind, uint32_t port, uint32_t arg) except -1:
+    cdef op *o = emit(p, code, kind)
+    o.port = port
+    o.arg = arg
+    return 0
+
+
+cdef int emit_aux(Program p, op_code code, set_kind_t kind, uint16_t aux) except -1:
+    cdef op *o = emit(p, code, kind)
+    o.aux = aux
+    return 0
+
+
+cdef int emit_ttl(Program p, op_code code, set_kind_t kind, prereq_t prereq, uint32_t arg) except -1:
+    cdef op *o = emit(p, code, kind)
+    o.prereq = prereq
+    o.arg = arg
+    return 0
+
+
+def _output(p, a):
+    emit_port(p, OP_OUTPUT, SET_OUTPUT, a.port, getattr(a, "max_len", 0xffff) or 0xffff)
+
+
+def _output_reg(Program p, a):
+    cdef op *o = emit(p, OP_OUTPUT_REG, SET_OUTPUT)
+    o.src = slot_of(a.field, a.start, a.n_bits)
+    o.arg = a.max_len
+
+
+def _controller(Program p, a):
+    cdef op *o = emit(p, OP_CONTROLLER, SET_OUTPUT)
+    o.port = a.controller_id
+    o.arg = a.max_len
+    o.aux = a.reason
+
+
+def _set_field(Program p, a):
+    cdef op *o
+    emit_set(p, a.field, a.value, a.field.mask if a.mask is None else a.mask)
+    if getattr(a, "legacy", None) in ("mod_tp_src", "mod_tp_dst"):
+        o = &p.ops[p.n_ops - 1]
+        o.prereq = PRE_L4_PORTS
+
+
+def _reg_load(p, a):
+    mask = ((1 << a.n_bits) - 1) << a.start
+    emit_set(p, a.field, a.value << a.start, mask)
+
+
+def _reg_move(Program p, a):
+    cdef op *o = emit(p, OP_MOVE, SET_FIELD)
+    o.src = slot_of(a.src, a.src_start, a.n_bits)
+    o.dst = slot_of(a.dst, a.dst_start, a.n_bits)
+    o.src_prereq = prerequisite(a.src)
+    o.prereq = prerequisite(a.dst)
+
+
+def _stack_push(Program p, a):
+    cdef op *o = emit(p, OP_STACK_PUSH, SET_NONE)
+    o.src = slot_of(a.field, a.start, a.n_bits)
+
+
+def _stack_pop(Program p, a):
+    cdef op *o = emit(p, OP_STACK_POP, SET_NONE)
+    o.dst = slot_of(a.field, a.start, a.n_bits)
+
+
+def _dec_ttl(Program p, a):
+    cdef op *o
+    cdef bytes ids = b"".join([i.to_bytes(2, "big") for i in getattr(a, "ids", None) or (0,)])
+    o = emit(p, OP_DEC_NW_TTL, SET_DEC_NW_TTL)
+    o.prereq = PRE_IP_ANY
+    o.data_len = <uint16_t> len(ids)
+    o.data = p.add_data(ids, <uint32_t> len(ids))
+
+
+def _resubmit(Program p, a):
+    cdef op *o = emit(p, OP_RESUBMIT, SET_RESUBMIT)
+    o.port = OFPP_IN_PORT if a.port is None else a.port
+    o.aux = 255 if a.table is None else a.table
+
+
+def _group(Program p, a):
+    emit_port(p, OP_GROUP, SET_GROUP, 0, a.group)
+    p.groups = frozenset([a.group]) if p.groups is None else p.groups | {a.group}
+
+
+def _write_metadata(Program p, a):
+    cdef op *o
+    cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
+    o = emit(p, OP_WRITE_METADATA, SET_NONE)
+    o.data_len = 16
+    o.data = p.add_data(data, 16)
+
+
+cdef int emit_sub(Program p, op_code code, actions) except -1:
+    cdef op *o
+    cdef Program sub = Program()
+    add_all(sub, actions)
+    o = emit(p, code, SET_NONE)
+    o.arg = <uint32_t> len(p.subs)
+    p.subs.append(sub)
+    if sub.groups is not None:
+        p.groups = sub.groups if p.groups is None else p.groups | sub.groups
+    return 0
+
+
+cdef add_all(Program p, actions):
+    for action in actions:
+        name = type(action).__name__
+        function = EMIT.get(name)
+        if function is None:
+            raise ValueError(f"translation of {name} is not supported")
+        p.actions.append(action)
+        function(p, action)
+
+
+EMIT = {
+    "Output": _output,
+    "OutputReg": _output_reg,
+    "Controller": _controller,
+    "Enqueue": lambda p, a: emit_port(p, OP_ENQUEUE, SET_OUTPUT, a.port, a.queue),
+    "SetField": _set_field,
+    "RegLoad": _reg_load,
+    "RegMove": _reg_move,
+    "StackPush": _stack_push,
+    "StackPop": _stack_pop,
+    "PushVlan": lambda p, a: emit_aux(p, OP_PUSH_VLAN, SET_PUSH_VLAN, a.ethertype),
+    "PopVlan": lambda p, a: emit_aux(p, OP_POP_VLAN, SET_POP_VLAN, 0),
+    "StripVlan": lambda p, a: emit_aux(p, OP_POP_VLAN, SET_POP_VLAN, 0),
+    "PushMpls": lambda p, a: emit_aux(p, OP_PUSH_MPLS, SET_PUSH_MPLS, a.ethertype),
+    "PopMpls": lambda p, a: emit_aux(p, OP_POP_MPLS, SET_POP_MPLS, a.ethertype),
+    "PushPbb": lambda p, a: emit_aux(p, OP_PUSH_PBB, SET_PUSH_PBB, 0),
+    "PopPbb": lambda p, a: emit_ttl(p, OP_POP_PBB, SET_POP_PBB, PRE_PBB, 0),
+    "SetMplsTtl": lambda p, a: emit_ttl(p, OP_SET_MPLS_TTL, SET_FIELD, PRE_MPLS, a.ttl),
+    "DecMplsTtl": lambda p, a: emit_ttl(p, OP_DEC_MPLS_TTL, SET_DEC_MPLS_TTL, PRE_MPLS, 0),
+    "SetTtl": lambda p, a: emit_ttl(p, OP_SET_NW_TTL, SET_FIELD, PRE_IP_ANY, a.ttl),
+    "DecTtl": _dec_ttl,
+    "CopyTtlIn": lambda p, a: emit_ttl(p, OP_COPY_TTL_IN, SET_COPY_TTL_IN, PRE_MPLS, 0),
+    "CopyTtlOut": lambda p, a: emit_ttl(p, OP_COPY_TTL_OUT, SET_COPY_TTL_OUT, PRE_MPLS, 0),
+    "SetQueue": lambda p, a: emit_port(p, OP_SET_QUEUE, SET_QUEUE, 0, a.queue),
+    "PopQueue": lambda p, a: emit_aux(p, OP_POP_QUEUE, SET_QUEUE, 0),
+    "Group": _group,
+    "Meter": lambda p, a: emit_port(p, OP_METER, SET_NONE, 0, a.meter),
+    "Resubmit": _resubmit,
+    "Note": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
+    "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),
+    "Clone": lambda p, a: emit_sub(p, OP_CLONE, a.actions),
+    "Drop": lambda p, a: None,
+    "GotoTable": lambda p, a: emit_aux(p, OP_GOTO_TABLE, SET_NONE, a.table),
+    "WriteMetadata": _write_metadata,
+    "WriteActions": lambda p, a: emit_sub(p, OP_WRITE_ACTIONS, a.actions),
+    "ClearActions": lambda p, a: emit_aux(p, OP_CLEAR_ACTIONS, SET_NONE, 0),
+    "ApplyActions": lambda p, a: add_all(p, a.actions),
+}
+
+
+def compile_actions(actions, instructions=()):
+    """A Program of actions, then instructions, in the order they run.
+
+    Raises ValueError for what translation cannot do.
+    """
+    cdef Program p = Program()
+    add_all(p, actions)
+    add_all(p, instructions)
+    return p

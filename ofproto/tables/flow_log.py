@@ -1,0 +1,211 @@
+"""What a bridge's journal says of its flows, groups and meters: records written, and all of it
+restored."""
+
+import time
+from typing import Any
+
+import ovs.vlog
+
+from ofproto.codec import messages
+from ofproto.codec.action_base import OF10, OF13
+from ofproto.codec.errors import OFError
+from ofproto.codec.messages import METER_ADD
+from ofproto.rules.classifier import Rule
+
+from .flow_table import ADD, DELETE_STRICT, FlowTables
+from .group import GroupTable, as_mod
+from .journal import (
+    CLEAR,
+    FLOW_MOD,
+    FLOW_MOD_TABLE_ID,
+    GROUP_MOD,
+    METER_MOD,
+    STATE,
+    Journal,
+)
+from .meter import meter_mod
+
+vlog = ovs.vlog.Vlog("flow_log")
+
+# How long packets and messages wait at most for a part of a shorter journal.
+SLICE_SECONDS = 0.002
+BATCH = 32  # rules between looks at the clock
+
+
+class FlowLog:
+    """Of one bridge.  A FLOW_MOD or GROUP_MOD is written before it is executed: one that fails
+    fails again when it is replayed."""
+
+    def __init__(self, path: str | None, tables: FlowTables, groups: GroupTable | None = None):
+        self.tables = tables
+        self.groups = GroupTable(tables) if groups is None else groups
+        self.state: bytes | None = None
+        self._journal = Journal(path)
+        # While the journal is written anew: the rules of its start that are not in it yet.
+        self._pending: set[Rule] = set()
+
+    def restore(self, now: int) -> bytes | None:
+        """Replay; returns the state that was noted last, None for an empty journal."""
+        for kind, when, payload in self._journal.replay():
+            if kind in _REPLAY:
+                _REPLAY[kind](self, payload, when)
+        for rule in self.tables.rules():
+            rule.used = now  # nobody knows better, and no idle timeout is to end now
+        if self.state is not None:
+            vlog.info(f"{self._journal.path}: {len(self.tables)} flows restored")
+        return self.state
+
+    def _replay_mod(self, payload: bytes, when: int, table_id: bool = False) -> None:
+        try:
+            mod = messages.decode(payload, flow_mod_table_id=table_id)
+            self.tables.flow_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _replay_table_id(self, payload: bytes, when: int) -> None:
+        self._replay_mod(payload, when, True)
+
+    def _replay_group_mod(self, payload: bytes, when: int) -> None:
+        try:
+            mod = messages.decode(payload)
+            self.groups.group_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _replay_meter_mod(self, payload: bytes, when: int) -> None:
+        try:
+            meter_mod(self.tables, messages.decode(payload), when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _replay_clear(self, _payload: bytes, when: int) -> None:
+        self.tables.clear(when)
+
+    def _replay_state(self, payload: bytes, _when: int) -> None:
+        self.state = payload
+
+    # --- writing
+
+    def flow_mod(self, raw: bytes, table_id: bool, now: int) -> None:
+        """A whole FLOW_MOD message; `table_id`: of a peer with NXT_FLOW_MOD_TABLE_ID on."""
+        self._journal.append(FLOW_MOD_TABLE_ID if table_id else FLOW_MOD, raw, now)
+
+    def group_mod(self, raw: bytes, now: int) -> None:
+        """A whole GROUP_MOD message."""
+        self._journal.append(GROUP_MOD, raw, now)
+
+    def meter_mod(self, raw: bytes, now: int) -> None:
+        """A whole METER_MOD message; the flows that it deletes need no records."""
+        self._journal.append(METER_MOD, raw, now)
+
+    def added(self, rule: Rule, now: int) -> None:
+        """A rule that no FLOW_MOD made."""
+        self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), now)
+
+    def deleted(self, rule: Rule, now: int) -> None:
+        """A rule that no FLOW_MOD removed."""
+        self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, DELETE_STRICT), now)
+
+    def cleared(self, state: bytes, now: int) -> None:
+        """All rules and groups went; `state`, a byte, is given back by restore()."""
+        self._journal.cancel_rewrite()
+        self._settle()
+        self._journal.append(CLEAR, b"", now)
+        self.note(state, now)
+
+    def note(self, state: bytes, now: int) -> None:
+        """Another state, with the rules as they are."""
+        self.state = state
+        self._journal.append(STATE, state, now)
+
+    # --- shortening
+
+    def run(self, now: int) -> None:
+        """Shorten the journal when it has grown, a little at each call."""
+        journal = self._journal
+        if journal.rewriting:
+            self._go_on()
+        elif self._pending:
+            self._settle()  # the journal has ended
+        elif journal.has_grown and journal.wants_compaction(self._n_needed()):
+            self._start(now)
+
+    def _n_needed(self) -> int:
+        return len(self.tables) + len(self.groups) + len(self.tables.meters) + 1
+
+    def wait(self, poller: Any) -> None:
+        """Do not sleep while there is more to write."""
+        if self._journal.rewriting:
+            poller.immediate_wake()
+
+    def _start(self, now: int) -> None:
+        """Write groups and meters, which are few; the rules of now take their turns."""
+        journal = self._journal
+        journal.start_rewrite()
+        if self.state is not None:
+            journal.rewrite(STATE, self.state, now)
+        for group in self.groups.groups.values():
+            journal.rewrite(GROUP_MOD, as_mod(group), group.created)
+        for meter in self.tables.meters.by_id.values():
+            mod = messages.MeterMod(METER_ADD, meter.flags, meter.meter_id, meter.bands)
+            journal.rewrite(METER_MOD, mod.encode(OF13), meter.created)
+        self._pending = self.tables.all_rules()
+        self.tables.changing = self._write_before_change
+
+    def _go_on(self) -> None:
+        end = time.monotonic() + SLICE_SECONDS
+        while self._pending:
+            for _ in range(min(len(self._pending), BATCH)):
+                self._write(self._pending.pop())
+            if time.monotonic() >= end:
+                return
+        self._journal.finish_rewrite()
+        self._settle()
+
+    def _write(self, rule: Rule) -> None:
+        self._journal.rewrite(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), rule.created)
+
+    def _write_before_change(self, rules: list[Rule]) -> None:
+        """The change is in the records that come later.  (Removed rules stay what they are.)"""
+        for rule in rules:
+            if rule in self._pending:
+                self._pending.discard(rule)
+                self._write(rule)
+
+    def _settle(self) -> None:
+        self._pending = set()
+        self.tables.changing = None
+
+    def close(self, delete: bool = False) -> None:
+        """Stop; `delete`: the bridge is gone for good."""
+        self._journal.close(delete)
+
+
+def _as_mod(rule: Rule, command: int) -> bytes:
+    """A FLOW_MOD of this command for a rule, in the version that its instructions came with."""
+    mod = messages.FlowMod(
+        command=command,
+        match=rule.match,
+        priority=rule.priority,
+        cookie=rule.cookie,
+        table_id=rule.table_id,
+        idle_timeout=rule.idle_timeout,
+        hard_timeout=rule.hard_timeout,
+        flags=rule.flags,
+        importance=rule.importance,
+        instructions=rule.actions if command == ADD else [],
+    )
+    version = rule.data or OF13
+    if version == OF10:
+        return mod.encode(OF10, nxm=True, table_id_in_command=True)
+    return mod.encode(version)
+
+
+_REPLAY: dict[bytes, Any] = {
+    FLOW_MOD: FlowLog._replay_mod,
+    FLOW_MOD_TABLE_ID: FlowLog._replay_table_id,
+    GROUP_MOD: FlowLog._replay_group_mod,
+    METER_MOD: FlowLog._replay_meter_mod,
+    CLEAR: FlowLog._replay_clear,
+    STATE: FlowLog._replay_state,
+}

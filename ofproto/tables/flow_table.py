@@ -1,0 +1,361 @@
+"""The flow tables of a bridge: what a FLOW_MOD does to them, and timeouts.
+
+Each table is a Classifier of the bridge's XBridge, which translation reads.  A Rule's `actions`
+is its list of instructions.  Sources: OpenFlow 1.0.1 4.6 and 5.3.3, 1.3.5 6.4 to 6.6 and 7.3.4.1.
+
+Who owns the tables is told through `removed`, so that FLOW_REMOVED messages and the journal are
+the owner's matter.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ofproto.codec.action_base import CheckContext
+from ofproto.codec.errors import OFError
+from ofproto.codec.instructions import Instructions, check_instructions
+from ofproto.codec.match import Match
+from ofproto.port import OFPP_NONE
+from ofproto.rules.classifier import Rule
+from ofproto.rules.compile import compile_actions
+
+from .meter import MeterTable
+
+N_TABLES = 254  # 254 is no table, and 255 means all of them
+MAX_RULES = 1_000_000  # in one table
+
+ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
+
+SEND_FLOW_REM, CHECK_OVERLAP, RESET_COUNTS, NO_PKT_COUNTS, NO_BYT_COUNTS = (
+    1 << bit for bit in range(5)
+)
+# What a flow keeps of its FLOW_MOD's flags.
+KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
+
+IDLE_GRACE_MS = 600
+PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
+
+# Why a flow was removed, numbered as OFPRR_*.
+IDLE_TIMEOUT, HARD_TIMEOUT, DELETED, GROUP_DELETED = range(4)
+
+OF11 = 2
+
+
+def _overlaps(table: Any, mod: Any) -> bool:
+    """Whether another flow could match what a new one does; the same flow again is no other."""
+    same = table.find_exactly(mod.match, mod.priority)
+    return same is None and table.overlaps(mod.match, mod.priority) is not None
+
+
+class FlowTables:
+    """`removed(rule, reason)`: it is out of its table; reason None: nobody is to be told.
+
+    A rule's `data` is the OpenFlow version that its instructions came with.  Times in monotonic
+    milliseconds.
+    """
+
+    def __init__(
+        self,
+        xbridge: Any,
+        removed: Callable[[Rule, int | None], None] = lambda rule, reason: None,
+    ):
+        self.xbridge = xbridge
+        self.meters = MeterTable(xbridge)
+        self.removed = removed
+        self._n_unused = -1
+        self._used: list[tuple[int, Any]] = []
+        # Called with rules before they are changed in place, when somebody wants to know.
+        self.changing: Callable[[list[Rule]], None] | None = None
+        self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
+        self._n_timers = 0
+        self._prune_at = PRUNE_TIMERS
+        self._users: dict[int, set[Rule]] = {}  # of groups
+
+    # --- reading
+
+    def __len__(self) -> int:
+        return sum(len(table) for _, table in self.tables())
+
+    def tables(self) -> list[tuple[int, Any]]:
+        """(number, Classifier) of tables that were ever used; not to be changed."""
+        tables = self.xbridge.tables
+        unused = tables.count(None)
+        if unused != self._n_unused:  # tables come when they are used first, and stay
+            self._n_unused = unused
+            self._used = [
+                (number, table)
+                for number, table in enumerate(tables)
+                if table is not None and number < N_TABLES
+            ]
+        return self._used
+
+    def rules(self) -> Iterator[Rule]:
+        """All of them, by table."""
+        for _, table in self.tables():
+            yield from table
+
+    def users_of(self, group: int) -> list[Rule]:
+        """The flows that refer to a group."""
+        return list(self._users.get(group, ()))
+
+    def all_rules(self) -> set[Rule]:
+        """All of them at once."""
+        found: set[Rule] = set()
+        for _, table in self.tables():
+            found.update(table)
+        return found
+
+    def select(
+        self,
+        match: Match,
+        table_id: int | None = None,
+        out_port: int = OFPP_NONE,
+        out_group: int | None = None,
+        cookie: int = 0,
+        cookie_mask: int = 0,
+    ) -> list[Rule]:
+        """The rules that a non-strict request means.  Raises OFError for a bad table."""
+        found = []
+        for table in self._wanted(table_id):
+            found += table.loose(match)
+        return _filtered(found, out_port, out_group, cookie, cookie_mask)
+
+    def _wanted(self, table_id: int | None) -> list[Any]:
+        if table_id is None:
+            return [table for _, table in self.tables()]
+        check_table(table_id)
+        table = self.xbridge.tables[table_id]
+        return [] if table is None else [table]
+
+    # --- FLOW_MOD
+
+    def flow_mod(self, mod: Any, version: int, now: int) -> None:
+        """Execute a messages.FlowMod.  Raises OFError; then nothing is changed."""
+        if mod.table_id is not None:
+            check_table(mod.table_id)
+        _COMMANDS[mod.command](self, mod, version, now)
+
+    def _add(self, mod: Any, version: int, now: int, cookie: int | None = None) -> None:
+        table_id = mod.table_id or 0
+        program = self._compile(mod.instructions, mod.match, table_id, version)
+        table = self.xbridge.table(table_id)
+        if mod.flags & CHECK_OVERLAP and _overlaps(table, mod):
+            raise OFError("OFPFMFC_OVERLAP")
+        if len(table) >= MAX_RULES:
+            raise OFError("OFPFMFC_TABLE_FULL")
+        rule = Rule(
+            mod.match,
+            mod.priority,
+            table_id=table_id,
+            cookie=mod.cookie if cookie is None else cookie,
+            actions=mod.instructions,
+            program=program,
+            idle_timeout=mod.idle_timeout,
+            hard_timeout=mod.hard_timeout,
+            importance=mod.importance,
+            flags=mod.flags & KEPT_FLAGS,
+            now=now,
+        )
+        rule.data = version
+        self.insert(rule)
+
+    def insert(self, rule: Rule) -> None:
+        """Put a rule into its table, in the place of an equal one."""
+        old = self.xbridge.table(rule.table_id).insert(rule)
+        self.xbridge.touch()
+        if old is not None:
+            self._unuse(old)
+            self.removed(old, None)
+        self._use(rule)
+        self._watch(rule)
+
+    def _use(self, rule: Rule) -> None:
+        """Note which meter and groups a rule refers to."""
+        self.meters.rule_added(rule)
+        for group in (rule.program and rule.program.groups) or ():
+            self._users.setdefault(group, set()).add(rule)
+
+    def _unuse(self, rule: Rule) -> None:
+        self.meters.rule_gone(rule)
+        for group in (rule.program and rule.program.groups) or ():
+            self._users[group].discard(rule)
+            if not self._users[group]:
+                del self._users[group]
+
+    def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
+        """Check instructions for a flow; the Program that translation runs."""
+        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups, self.meters)
+        check_instructions(instructions, context)
+        program = getattr(instructions, "program", None)
+        if program is not None:
+            return program
+        try:
+            program = compile_actions((), instructions)
+        except ValueError as error:
+            raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+        if isinstance(instructions, Instructions):
+            instructions.program = program
+        return program
+
+    def _modify(self, mod: Any, version: int, now: int) -> None:
+        found = self.select(mod.match, mod.table_id, cookie=mod.cookie, cookie_mask=mod.cookie_mask)
+        self._modify_rules(found, mod, version, now)
+
+    def _modify_strict(self, mod: Any, version: int, now: int) -> None:
+        found = _filtered(self._exactly(mod), OFPP_NONE, None, mod.cookie, mod.cookie_mask)
+        self._modify_rules(found, mod, version, now)
+
+    def _exactly(self, mod: Any) -> list[Rule]:
+        """What a strict request means, but for its filters."""
+        found = [
+            table.find_exactly(mod.match, mod.priority) for table in self._wanted(mod.table_id)
+        ]
+        return [rule for rule in found if rule is not None]
+
+    def _modify_rules(self, rules: list[Rule], mod: Any, version: int, now: int) -> None:
+        if not rules:
+            # 1.0 and 1.1 add what is not there.
+            if version <= OF11 and not mod.cookie_mask:
+                self._add(mod, version, now, mod.new_cookie or 0)
+            return
+        programs = {
+            rule: self._compile(mod.instructions, rule.match, rule.table_id, version)
+            for rule in rules
+        }
+        if self.changing is not None:
+            self.changing(rules)
+        for rule, program in programs.items():
+            self._unuse(rule)
+            rule.actions = mod.instructions
+            rule.program = program
+            self._use(rule)
+            rule.data = version
+            rule.modified = now
+            if mod.new_cookie is not None:
+                rule.cookie = mod.new_cookie
+            if mod.flags & RESET_COUNTS:
+                rule.n_packets = rule.n_bytes = 0
+            self.xbridge.touch()
+
+    def _delete(self, mod: Any, _version: int, _now: int) -> None:
+        found = self.select(
+            mod.match, mod.table_id, mod.out_port, mod.out_group, mod.cookie, mod.cookie_mask
+        )
+        for rule in found:
+            self.remove(rule, DELETED)
+
+    def _delete_strict(self, mod: Any, _version: int, _now: int) -> None:
+        found = self._exactly(mod)
+        for rule in _filtered(found, mod.out_port, mod.out_group, mod.cookie, mod.cookie_mask):
+            self.remove(rule, DELETED)
+
+    def remove(self, rule: Rule, reason: int | None) -> None:
+        """Take a rule out of its table; no error when it is out already."""
+        if self.xbridge.table(rule.table_id).remove(rule):
+            self._unuse(rule)
+            self.xbridge.touch()
+            self.removed(rule, reason)
+
+    def clear(self, now: int) -> None:
+        """Delete every flow, group and meter, without telling why."""
+        for rule in list(self.rules()):
+            self.xbridge.table(rule.table_id).remove(rule)
+            self.removed(rule, None)
+        self._expiry.clear()
+        self._users.clear()
+        self.xbridge.groups.clear()
+        self.meters.clear(now)
+        self.xbridge.touch()
+
+    # --- timeouts
+
+    def _watch(self, rule: Rule) -> None:
+        when = deadline(rule)
+        if when is not None:
+            self._n_timers += 1
+            heapq.heappush(self._expiry, (when, self._n_timers, rule))
+            if len(self._expiry) >= self._prune_at:
+                self._prune()
+
+    def _prune(self) -> None:
+        """Let go of rules that were removed before their time."""
+        self._expiry = [entry for entry in self._expiry if self._is_present(entry[2])]
+        heapq.heapify(self._expiry)
+        self._prune_at = max(PRUNE_TIMERS, 2 * len(self._expiry))
+
+    def _is_present(self, rule: Rule) -> bool:
+        table = self.xbridge.table(rule.table_id)
+        return table.find_exactly(rule.match, rule.priority) is rule
+
+    def expire(self, now: int) -> None:
+        """Remove the flows whose time is up.
+
+        A flow's last use is known as of the last round of statistics, half a second ago at
+        most: an idle one is given that time.
+        """
+        while self._expiry and self._expiry[0][0] <= now:
+            rule = heapq.heappop(self._expiry)[2]
+            if not self._is_present(rule):
+                continue
+            when = deadline(rule)
+            if when is None:
+                continue
+            if when > now:
+                self._watch(rule)
+                continue
+            hard = rule.hard_timeout and rule.modified + rule.hard_timeout * 1000 <= now
+            self.remove(rule, HARD_TIMEOUT if hard else IDLE_TIMEOUT)
+
+    def next_expiry(self) -> int | None:
+        """When expire() has to be called next; None: not at all."""
+        return self._expiry[0][0] if self._expiry else None
+
+
+def deadline(rule: Rule) -> int | None:
+    """When a rule's first timeout ends, as far as is known."""
+    ends = []
+    if rule.hard_timeout:
+        ends.append(rule.modified + rule.hard_timeout * 1000)
+    if rule.idle_timeout:
+        used = max(rule.used, rule.modified)
+        ends.append(used + rule.idle_timeout * 1000 + IDLE_GRACE_MS)
+    return min(ends, default=None)
+
+
+def check_table(table_id: int) -> None:
+    """Raises OFError when there is no such table."""
+    if not 0 <= table_id < N_TABLES:
+        raise OFError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
+
+
+def _filtered(
+    rules: list[Rule], out_port: int, out_group: int | None, cookie: int, cookie_mask: int
+) -> list[Rule]:
+    if cookie_mask:
+        rules = [rule for rule in rules if not (rule.cookie ^ cookie) & cookie_mask]
+    if out_port != OFPP_NONE:
+        rules = [rule for rule in rules if _mentions(rule.actions, "Output", "port", out_port)]
+    if out_group is not None:
+        rules = [rule for rule in rules if _mentions(rule.actions, "Group", "group", out_group)]
+    return rules
+
+
+def _mentions(actions: list, kind: str, attribute: str, value: int) -> bool:
+    """Whether some action (in apply or write actions, too) has this value."""
+    for action in actions:
+        if type(action).__name__ == kind and getattr(action, attribute) == value:
+            return True
+        if kind == "Output" and type(action).__name__ == "Enqueue" and action.port == value:
+            return True
+        if _mentions(getattr(action, "actions", ()), kind, attribute, value):
+            return True
+    return False
+
+
+_COMMANDS = {
+    ADD: FlowTables._add,
+    MODIFY: FlowTables._modify,
+    MODIFY_STRICT: FlowTables._modify_strict,
+    DELETE: FlowTables._delete,
+    DELETE_STRICT: FlowTables._delete_strict,
+}

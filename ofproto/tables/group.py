@@ -1,0 +1,228 @@
+"""The group table of a bridge: what a GROUP_MOD does to it, and what of it is told.
+
+Translation reads the same dict of XGroups (`XBridge.groups`).  As in Open vSwitch a bucket may
+name a group that is not there, or that leads back: such a packet goes nowhere, or is dropped at
+the depth where translation ends.  Flows name groups that exist, and go with them.
+
+Source: OpenFlow 1.3.5 6.5, 7.3.4.2, 7.3.5.9 to 7.3.5.11.
+"""
+
+from itertools import count
+from typing import Any
+
+from ofproto.codec import messages
+from ofproto.codec.action_base import CheckContext
+from ofproto.codec.actions import check_actions
+from ofproto.codec.errors import OFError
+from ofproto.codec.messages import (
+    BUCKET_ALL,
+    BUCKET_FIRST,
+    BUCKET_LAST,
+    GROUP_ADD,
+    GROUP_ADD_OR_MODIFY,
+    GROUP_ALL,
+    GROUP_DELETE,
+    GROUP_FAST_FAILOVER,
+    GROUP_INDIRECT,
+    GROUP_INSERT_BUCKET,
+    GROUP_MODIFY,
+    GROUP_REMOVE_BUCKET,
+    GROUP_SELECT,
+    OFPG_ALL,
+)
+from ofproto.port import OFPP_NONE
+from ofproto.rules.compile import compile_actions
+from ofproto.xlate.xgroup import XBucket, XGroup
+
+from .flow_table import GROUP_DELETED, N_TABLES, FlowTables
+
+OFPG_MAX = BUCKET_MAX = 0xFFFFFF00
+OF13 = 4
+ALL_TYPES = 1 << GROUP_ALL | 1 << GROUP_SELECT | 1 << GROUP_INDIRECT | 1 << GROUP_FAST_FAILOVER
+# OFPGFC_*: weights and liveness of select, groups in buckets; loops are not looked for.
+CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2
+
+
+class _Anything:
+    """The groups and meters that a bucket may name."""
+
+    def __contains__(self, _number: int) -> bool:
+        return True
+
+
+class GroupTable:
+    """Of the bridge whose flows are `tables`.  Times in monotonic milliseconds."""
+
+    def __init__(self, tables: FlowTables):
+        self.tables = tables
+        self.groups: dict[int, XGroup] = tables.xbridge.groups
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def group_mod(self, mod: Any, version: int, now: int) -> None:
+        """Execute a messages.GroupMod.  Raises OFError; then nothing is changed."""
+        _check(mod)
+        command = mod.command
+        if command == GROUP_ADD_OR_MODIFY:
+            command = GROUP_MODIFY if mod.group_id in self.groups else GROUP_ADD
+        _COMMANDS[command](self, mod, version, now)
+
+    def _add(self, mod: Any, version: int, now: int) -> None:
+        if mod.group_id > OFPG_MAX:
+            raise OFError("OFPGMFC_INVALID_GROUP", f"group {mod.group_id:#x}")
+        if mod.group_id in self.groups:
+            raise OFError("OFPGMFC_GROUP_EXISTS", f"group {mod.group_id}")
+        self._put(XGroup(mod.group_id, mod.type, _buckets(mod.buckets, version), now, version))
+
+    def _modify(self, mod: Any, version: int, _now: int) -> None:
+        old = self.groups.get(mod.group_id)
+        if old is None:
+            raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
+        # Counters start anew, the group's life does not.
+        buckets = _buckets(mod.buckets, version)
+        self._put(XGroup(mod.group_id, mod.type, buckets, old.created, version))
+
+    def _insert_buckets(self, mod: Any, version: int, _now: int) -> None:
+        old, buckets = self._parts(mod)
+        present = {bucket.bucket_id for bucket in buckets}
+        for bucket in mod.buckets:
+            if bucket.bucket_id in present:
+                raise OFError("OFPGMFC_BUCKET_EXISTS", f"bucket {bucket.bucket_id}")
+        if old.type != GROUP_SELECT and any(bucket.weight for bucket in mod.buckets):
+            raise OFError("OFPGMFC_INVALID_GROUP", "only a select group has weights")
+        at = _place(buckets, mod.command_bucket_id)
+        if mod.command_bucket_id <= BUCKET_MAX:
+            at += 1  # behind the one that is named
+        self._replace(old, buckets[:at] + mod.buckets + buckets[at:], version)
+
+    def _remove_buckets(self, mod: Any, version: int, _now: int) -> None:
+        old, buckets = self._parts(mod)
+        if mod.command_bucket_id == BUCKET_ALL:
+            buckets = []
+        elif mod.command_bucket_id == BUCKET_LAST:
+            buckets = buckets[:-1]
+        else:
+            at = _place(buckets, mod.command_bucket_id)
+            buckets = buckets[:at] + buckets[at + 1 :]
+        self._replace(old, buckets, version)
+
+    def _parts(self, mod: Any) -> tuple[XGroup, list[Any]]:
+        """The group whose buckets change, and these."""
+        old = self.groups.get(mod.group_id)
+        if old is None:
+            raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
+        return old, [bucket.source for bucket in old.buckets]
+
+    def _replace(self, old: XGroup, buckets: list[Any], version: int) -> None:
+        made = _buckets(buckets, version)
+        self._put(XGroup(old.group_id, old.type, made, old.created, version))
+
+    def _put(self, group: XGroup) -> None:
+        self.groups[group.group_id] = group
+        self.tables.xbridge.touch()
+
+    def _delete(self, mod: Any, _version: int, _now: int) -> None:
+        doomed = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
+        for number in doomed:
+            if self.groups.pop(number, None) is None:
+                continue
+            self.tables.xbridge.touch()
+            for rule in self.tables.users_of(number):
+                self.tables.remove(rule, GROUP_DELETED)
+
+    # --- reading
+
+    def select(self, number: int) -> list[XGroup]:
+        """One group, or with OFPG_ALL all of them by number; none where it is not there."""
+        if number == OFPG_ALL:
+            return [self.groups[each] for each in sorted(self.groups)]
+        return [self.groups[number]] if number in self.groups else []
+
+    def stats(self, group: XGroup, now: int) -> messages.GroupStats:
+        """What GROUP statistics tell; the datapath's counters are to be credited before."""
+        age = max(0, now - group.created)
+        return messages.GroupStats(
+            group.group_id,
+            len(self.tables.users_of(group.group_id)),
+            group.n_packets,
+            group.n_bytes,
+            age // 1000,
+            age % 1000 * 1_000_000,
+            [(bucket.n_packets, bucket.n_bytes) for bucket in group.buckets],
+        )
+
+
+def describe(group: XGroup) -> messages.GroupDesc:
+    """The group as GROUP_DESC tells it."""
+    return messages.GroupDesc(
+        group.group_id, group.type, [bucket.source for bucket in group.buckets]
+    )
+
+
+def as_mod(group: XGroup) -> bytes:
+    """A GROUP_MOD that adds the group, in the version that it came with."""
+    made = describe(group)
+    mod = messages.GroupMod(GROUP_ADD, made.type, made.group_id, made.buckets)
+    try:
+        return mod.encode(group.version)
+    except (ValueError, OFError):
+        return mod.encode(OF13)  # only some of the buckets came with that version
+
+
+def _place(buckets: list[Any], number: int) -> int:
+    """Where a bucket is, or the first or last one is to be."""
+    if number == BUCKET_FIRST:
+        return 0
+    if number > BUCKET_MAX:
+        return len(buckets)
+    for at, bucket in enumerate(buckets):
+        if bucket.bucket_id == number:
+            return at
+    raise OFError("OFPGMFC_UNKNOWN_BUCKET", f"bucket {number}")
+
+
+def _buckets(buckets: list[Any], version: int) -> list[XBucket]:
+    """The buckets for translation, their actions checked; they have numbers afterwards."""
+    made = []
+    taken = {bucket.bucket_id for bucket in buckets}
+    free = (number for number in count() if number not in taken)
+    for number, bucket in enumerate(buckets):
+        if bucket.bucket_id is None:
+            bucket.bucket_id = next(free)
+        context = CheckContext(None, version, 0, N_TABLES, _Anything(), _Anything())
+        check_actions(bucket.actions, context)
+        try:
+            program = compile_actions(bucket.actions)
+        except ValueError as error:
+            raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+        made.append(XBucket(bucket, program, number))
+    return made
+
+
+def _check(mod: Any) -> None:
+    """What a GROUP_MOD of its type must have, whatever it is to do."""
+    n_buckets = len(mod.buckets)
+    if mod.command == GROUP_INSERT_BUCKET:
+        return  # the type is the group's
+    if mod.command == GROUP_REMOVE_BUCKET and n_buckets:
+        raise OFError("OFPGMFC_BAD_BUCKET", "a bucket to remove is only named")
+    if mod.type == GROUP_INDIRECT and mod.command != GROUP_DELETE and n_buckets != 1:
+        raise OFError("OFPGMFC_INVALID_GROUP", f"an indirect group of {n_buckets} buckets")
+    for bucket in mod.buckets:
+        if bucket.weight and mod.type != GROUP_SELECT:
+            raise OFError("OFPGMFC_INVALID_GROUP", "only a select group has weights")
+        watches = bucket.watch_port != OFPP_NONE or bucket.watch_group is not None
+        if watches and mod.type in (GROUP_ALL, GROUP_INDIRECT):
+            raise OFError("OFPGMFC_WATCH_UNSUPPORTED")
+        if not watches and mod.type == GROUP_FAST_FAILOVER:
+            raise OFError("OFPGMFC_INVALID_GROUP", "a fast failover bucket that watches nothing")
+
+
+_COMMANDS = {
+    GROUP_ADD: GroupTable._add,
+    GROUP_MODIFY: GroupTable._modify,
+    GROUP_DELETE: GroupTable._delete,
+    GROUP_INSERT_BUCKET: GroupTable._insert_buckets,
+    GROUP_REMOVE_BUCKET: GroupTable._remove_buckets,
+}

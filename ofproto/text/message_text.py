@@ -1,0 +1,394 @@
+"""OpenFlow messages as ovs-ofctl prints them: `OFPT_ECHO_REQUEST (OF1.3) (xid=0x5): ...`.
+
+A row of _PRINTERS is the message's name and the function that prints what follows the colon;
+functions for ports, tables and statistics are in message_text_stats.  Layouts are those that
+ovs-ofctl of Open vSwitch 3.1 prints.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from ofproto.codec import messages as m
+from ofproto.codec.action_base import format_actions
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_NONE
+from ofproto.codec.instructions import format_instructions
+from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
+from ofproto.codec.msg_base import find
+
+from .flow_text import format_duration, format_flags, format_flow, format_table
+
+OF10 = 1
+VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)", 6: " (OF1.5)"}
+ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
+FRAGS = ("normal", "drop", "reassemble", "nx-match")
+OFPT_VENDOR, VENDOR_STATS = 4, b"\xff\xff"
+INVALID_TTL = 4  # flag of SET_CONFIG
+_SECTIONS = ("primary", "secondary")
+_PACKET_REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
+_PORT_REASONS = ("add", "delete", "modify")
+_REMOVED_REASONS = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
+_ASYNC_NAMES = {
+    "packet_in": _PACKET_REASONS,
+    "port_status": _PORT_REASONS,
+    "flow_removed": _REMOVED_REASONS,
+    "role_status": ("primary_request", "configuration_changed", "experimenter_data_changed"),
+    "table_status": ("", "", "", "vacancy_down", "vacancy_up"),
+    "requestforward": ("group_mod_request", "meter_mod_request"),
+}
+_COMMANDS = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
+
+
+class Style:
+    """How to print: `names` and `tables` give names by number; `more`: 0 leaves packets out, 2
+    and 3 add bytes of payloads and of packets, 5 of whole messages."""
+
+    __slots__ = ("more", "names", "tables")
+
+    def __init__(self, names: PortNames = None, tables=None, more: int = 1):
+        self.names = names
+        self.tables = tables
+        self.more = more
+
+    def port(self, number: int) -> str:
+        return format_port(number, self.names)
+
+
+# Printers: (message, style) -> what follows "(xid=0x1):"
+
+
+def _nothing(message, style):
+    return ""
+
+
+def _hello(message, style):
+    bits = ", ".join(f"0x{version:02x}" for version in sorted(message.versions))
+    return f"\n version bitmap: {bits}"
+
+
+def _echo(message, style):
+    text = f" {len(message.data)} bytes of payload\n"
+    return text + (_dump(message.data) if style.more > 1 else "")
+
+
+def _dump(data, text=True):
+    from .packet_text import hex_dump
+
+    return hex_dump(data, text)
+
+
+def _error(message, style):
+    if message.name.startswith("OFPHFC_"):
+        return f" {message.name}\n{message.data.decode('utf-8', 'replace').rstrip(chr(0))}\n"
+    return f" {message.name}\n{format_raw(message.data, style)}"
+
+
+def _config(message, style):
+    ttl = message.flags & INVALID_TTL and message.version <= 3
+    frags = FRAGS[message.flags & 3]
+    return (
+        f" frags={frags}{' invalid_ttl_to_controller' if ttl else ''}"
+        f" miss_send_len={message.miss_send_len}"
+    )
+
+
+def _role(message, style):
+    text = f" role={ROLES[message.role]}"
+    if message.version > 2 and message.generation_id not in (None, m.ALL_ONES):
+        text += f" generation_id={message.generation_id}"
+    return text
+
+
+def _async(message, style):
+    lines = []
+    for side, section in enumerate(_SECTIONS):
+        lines.append(f" {section}:")
+        for kind, reasons in _ASYNC_NAMES.items():
+            mask = message.masks.get(kind, (0, 0))[side] or 0
+            if message.version < 5 and kind == "packet_in":
+                mask &= 7
+            words = [name for bit, name in enumerate(reasons) if name and mask >> bit & 1]
+            lines.append(f"{kind.upper():>16}: {' '.join(words) or '(off)'}")
+        lines.append("")
+    return "\n" + "\n".join(lines[:-1])
+
+
+def _packet_out(message, style):
+    text = (
+        f" in_port={style.port(message.in_port)}"
+        f" actions={format_actions(message.actions, style.names)}"
+    )
+    if message.buffer_id is not None:
+        return f"{text} buffer=0x{message.buffer_id:08x}"
+    text += f" data_len={len(message.packet)}"
+    return text + _packet(message.packet, style)
+
+
+def _packet(data, style):
+    text = "\n"
+    if style.more > 0 and data:
+        from .packet_text import format_packet
+
+        text += format_packet(data) + "\n"
+    if style.more > 2:
+        text += _dump(data, text=False)
+    return text
+
+
+def _reason(names, number):
+    """The name of a reason, or its number where that is nobody's."""
+    return names[number] if number < len(names) else number
+
+
+def _packet_in(message, style):
+    words = []
+    if message.table_id:
+        words.append(f"table_id={format_table(message.table_id, style.tables)}")
+    if message.cookie != m.NO_COOKIE:
+        words.append(f"cookie={message.cookie:#x}")
+    words.append(f"total_len={message.total_len}")
+    words.append(format_match(message.match, style.names))
+    words.append(f"(via {_reason(_PACKET_REASONS, message.reason)})")
+    size = len(message.packet)
+    words.append(f"data_len={size}")
+    words.append(
+        "(unbuffered)" if message.buffer_id is None else f"buffer=0x{message.buffer_id:08x}"
+    )
+    if size < message.total_len and message.buffer_id is None:
+        words.append("(***total_len != data_len***)")
+    text = " " + " ".join(words)
+    if message.userdata:
+        text += f"\n userdata={message.userdata.hex('.')}"
+    return text + _packet(message.packet, style)
+
+
+def _flow_removed(message, style):
+    words = [format_match(message.match, style.names, message.priority)]
+    words.append(f"reason={_reason(_REMOVED_REASONS, message.reason)}")
+    if message.table_id is not None and message.table_id != 0xFF:
+        words.append(f"table_id={format_table(message.table_id, style.tables)}")
+    if message.cookie:
+        words.append(f"cookie:{message.cookie:#x}")
+    words.append(f"duration{format_duration(message.duration_sec, message.duration_nsec)}")
+    words.append(f"idle{message.idle_timeout}")
+    if message.hard_timeout:
+        words.append(f"hard{message.hard_timeout}")
+    words.append(f"pkts{message.n_packets} bytes{message.n_bytes}")
+    return " " + " ".join(words)
+
+
+def format_flow_mod(message: m.FlowMod, style: Style) -> str:
+    """What a flow mod says: `ADD table:3 priority=7,tcp cookie:0x5 actions=output:3`."""
+    words = [_COMMANDS[message.command]]
+    table = message.table_id
+    if table or (table is None and message.version > OF10):
+        words.append(f"table:{format_table(table, style.tables)}")
+    words.append(format_match(message.match, style.names, message.priority))
+    cookie = message.cookie if message.command == m.ADD else message.new_cookie
+    if cookie:
+        words.append(f"cookie:{cookie:#x}")
+    if message.cookie_mask:
+        words.append(f"cookie:{message.cookie:#x}/{message.cookie_mask:#x}")
+    for name, value in (
+        ("idle", message.idle_timeout),
+        ("hard", message.hard_timeout),
+        ("importance", message.importance),
+    ):
+        if value:
+            words.append(f"{name}:{value}")
+    if message.buffer_id is not None:
+        words.append(f"buf:{message.buffer_id:#x}")
+    if message.out_port != OFPP_NONE:
+        words.append(f"out_port:{style.port(message.out_port)}")
+    words.append(_mod_flags(message).rstrip())
+    words.append(f"actions={format_instructions(message.instructions, style.names)}")
+    return " ".join(word for word in words if word)
+
+
+def _mod_flags(message):
+    """1.0 has no reset_counts: it always does that."""
+    flags = message.flags
+    if message.version <= 2:
+        flags &= ~m.RESET_COUNTS
+    return format_flags(flags)
+
+
+def _flow_mod(message, style):
+    return " " + format_flow_mod(message, style)
+
+
+def _flow_request(message, style):
+    words = []
+    if message.table_id is not None:
+        words.append(f"table={format_table(message.table_id, style.tables)}")
+    if message.out_port != OFPP_NONE:
+        words.append(f"out_port={style.port(message.out_port)}")
+    words.append(format_match(message.match, style.names))
+    return "".join(f" {word}" for word in words if word)
+
+
+def _flows(message, style):
+    lines = [
+        f"\n {format_flow(flow, names=style.names, tables=style.tables)}" for flow in message.flows
+    ]
+    return "".join(lines)
+
+
+def _aggregate(message, style):
+    packets, n_bytes = (
+        m.ALL_ONES if count is None else count for count in (message.n_packets, message.n_bytes)
+    )
+    return f" packet_count={packets} byte_count={n_bytes} flow_count={message.n_flows}"
+
+
+def _mac(message):
+    return format_eth(int.from_bytes(message.hw_addr, "big"))
+
+
+def _port_mod(message, style):
+    from .message_text_stats import CONFIG_BITS, FEATURE_BITS, bit_names
+
+    advertise = bit_names(message.advertise, FEATURE_BITS) if message.advertise else "UNCHANGED"
+    return (
+        f" port: {style.port(message.port_no)}: addr:{_mac(message)}\n"
+        f"     config: {bit_names(message.config, CONFIG_BITS)}\n"
+        f"     mask:   {bit_names(message.mask, CONFIG_BITS)}\n"
+        f"     advertise: {advertise}"
+    )
+
+
+def _later(name):
+    """A printer of message_text_stats, loaded when it is first needed."""
+
+    def printer(message, style):
+        from . import message_text_stats
+
+        return getattr(message_text_stats, name)(message, style)
+
+    return printer
+
+
+# class -> (name, printer).  Names of multipart messages stand without their prefix OFPST or NXST.
+_PRINTERS: dict[type, tuple[str, Callable]] = {
+    m.Hello: ("OFPT_HELLO", _hello),
+    m.Error: ("OFPT_ERROR", _error),
+    m.EchoRequest: ("OFPT_ECHO_REQUEST", _echo),
+    m.EchoReply: ("OFPT_ECHO_REPLY", _echo),
+    m.FeaturesRequest: ("OFPT_FEATURES_REQUEST", _nothing),
+    m.FeaturesReply: ("OFPT_FEATURES_REPLY", _later("features")),
+    m.GetConfigRequest: ("OFPT_GET_CONFIG_REQUEST", _nothing),
+    m.GetConfigReply: ("OFPT_GET_CONFIG_REPLY", _config),
+    m.SetConfig: ("OFPT_SET_CONFIG", _config),
+    m.PacketIn: ("OFPT_PACKET_IN", _packet_in),
+    m.FlowRemoved: ("OFPT_FLOW_REMOVED", _flow_removed),
+    m.PortStatus: ("OFPT_PORT_STATUS", _later("port_status")),
+    m.PacketOut: ("OFPT_PACKET_OUT", _packet_out),
+    m.FlowMod: ("OFPT_FLOW_MOD", _flow_mod),
+    m.GroupMod: ("OFPT_GROUP_MOD", _later("group_mod")),
+    m.PortMod: ("OFPT_PORT_MOD", _port_mod),
+    m.TableMod: ("OFPT_TABLE_MOD", _later("table_mod")),
+    m.MeterMod: ("OFPT_METER_MOD", _later("meter_mod")),
+    m.BarrierRequest: ("OFPT_BARRIER_REQUEST", _nothing),
+    m.BarrierReply: ("OFPT_BARRIER_REPLY", _nothing),
+    m.QueueGetConfigRequest: ("OFPT_QUEUE_GET_CONFIG_REQUEST", _later("queue_config_request")),
+    m.QueueGetConfigReply: ("OFPT_QUEUE_GET_CONFIG_REPLY", _later("queue_config")),
+    m.RoleRequest: ("OFPT_ROLE_REQUEST", _role),
+    m.RoleReply: ("OFPT_ROLE_REPLY", _role),
+    m.GetAsyncRequest: ("OFPT_GET_ASYNC_REQUEST", _nothing),
+    m.GetAsyncReply: ("OFPT_GET_ASYNC_REPLY", _async),
+    m.SetAsync: ("OFPT_SET_ASYNC", _async),
+    m.NxSetFlowFormat: ("NXT_SET_FLOW_FORMAT", lambda x, s: f" format={x.format}"),
+    m.NxFlowModTableId: (
+        "NXT_FLOW_MOD_TABLE_ID",
+        lambda x, s: " enable" if x.enable else " disable",
+    ),
+    m.NxSetPacketInFormat: ("NXT_SET_PACKET_IN_FORMAT", lambda x, s: f" format={x.format}"),
+    m.NxFlowAge: ("NXT_FLOW_AGE", _nothing),
+    m.NxSetControllerId: ("NXT_SET_CONTROLLER_ID", lambda x, s: f" id={x.controller_id}"),
+    m.DescRequest: ("DESC request", _nothing),
+    m.DescReply: ("DESC reply", _later("desc")),
+    m.FlowStatsRequest: ("FLOW request", _flow_request),
+    m.FlowStatsReply: ("FLOW reply", _flows),
+    m.AggregateRequest: ("AGGREGATE request", _flow_request),
+    m.AggregateReply: ("AGGREGATE reply", _aggregate),
+    m.TableStatsRequest: ("TABLE request", _nothing),
+    m.TableStatsReply: ("TABLE reply", _later("tables")),
+    m.PortStatsRequest: ("PORT request", _later("port_request")),
+    m.PortStatsReply: ("PORT reply", _later("port_stats")),
+    m.PortDescRequest: ("PORT_DESC request", lambda x, s: " port=ANY"),
+    m.PortDescReply: ("PORT_DESC reply", _later("port_descs")),
+    m.QueueStatsRequest: ("QUEUE request", _later("queue_request")),
+    m.QueueStatsReply: ("QUEUE reply", _later("queue_stats")),
+    m.GroupStatsRequest: ("GROUP request", _later("group_request")),
+    m.GroupStatsReply: ("GROUP reply", _later("group_stats")),
+    m.GroupDescRequest: ("GROUP_DESC request", _later("group_request")),
+    m.GroupDescReply: ("GROUP_DESC reply", _later("group_descs")),
+    m.GroupFeaturesRequest: ("GROUP_FEATURES request", _nothing),
+    m.GroupFeaturesReply: ("GROUP_FEATURES reply", _later("group_features")),
+    m.MeterStatsRequest: ("METER request", _later("meter_request")),
+    m.MeterStatsReply: ("METER reply", _later("meter_stats")),
+    m.MeterConfigRequest: ("METER_CONFIG request", _later("meter_request")),
+    m.MeterConfigReply: ("METER_CONFIG reply", _later("meter_configs")),
+    m.MeterFeaturesRequest: ("METER_FEATURES request", _nothing),
+    m.MeterFeaturesReply: ("METER_FEATURES reply", _later("meter_features")),
+    m.TableFeaturesRequest: ("TABLE_FEATURES request", _later("table_features")),
+    m.TableFeaturesReply: ("TABLE_FEATURES reply", _later("table_features")),
+}
+# Names of Nicira's forms, where the class has another; subtypes tell packet-ins apart.
+_IN_NX_FORM = {
+    (m.FlowMod, 13): "NXT_FLOW_MOD",
+    (m.FlowRemoved, 14): "NXT_FLOW_REMOVED",
+    (m.GroupMod, 31): "NXT_GROUP_MOD",
+    (m.PacketIn, 17): "NXT_PACKET_IN",
+    (m.PacketIn, 30): "NXT_PACKET_IN2",
+    (m.SetAsync, 19): "NXT_SET_ASYNC_CONFIG",
+    (m.SetAsync, 27): "NXT_SET_ASYNC_CONFIG2",
+}
+
+
+def _head(raw, form):
+    """The name of a message in a form (msg_base.Form), its version and xid."""
+    name = _PRINTERS[form.cls][0]
+    if form.multipart:
+        name = f"{'NXST' if form.head.startswith(VENDOR_STATS) else 'OFPST'}_{name}"
+    elif form.wire_type == OFPT_VENDOR:
+        subtype = int.from_bytes(form.head[4:8], "big")
+        default = name.replace("OFPT_ROLE", "NXT_ROLE")
+        name = _IN_NX_FORM.get((form.cls, subtype), default)
+    version = VERSION_TEXT.get(raw[0], f" (OF 0x{raw[0]:02x})")
+    return f"{name}{version} (xid=0x{int.from_bytes(raw[4:8], 'big'):x}):"
+
+
+def format_message(message: m.Message, raw: bytes, style: Style) -> str:
+    """The text of a message decoded from `raw`, a line feed at its end."""
+    head = _head(raw, find(raw)[0])
+    more = " flags=[more]" if getattr(message, "more", False) else ""
+    text = head + more + _PRINTERS[type(message)][1](message, style)
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _undecodable(raw, wrong, between):
+    """What stands for a message that cannot be decoded, and `between` its head, if it has one
+    that can be, and the text of what is wrong."""
+    head, whole = "", raw.ljust(int.from_bytes(raw[2:4], "big"), b"\0")
+    with contextlib.suppress(OFError, KeyError):
+        head = _head(raw, find(whole)[0]) + between
+    return f"{head}{wrong}\n" + _dump(raw)
+
+
+def format_raw(raw: bytes, style: Style) -> str:
+    """The text of a message's bytes; of what is wrong with them, where they make no message."""
+    size = len(raw)
+    length = int.from_bytes(raw[2:4], "big")
+    if size < 8:
+        return f"OpenFlow packet too short (only {size} bytes):\n" + _dump(raw)
+    if length > size:
+        return _undecodable(raw, f"(***truncated to {size} bytes from {length}***)", "\n")
+    if length < size:
+        return f"(***only uses {length} bytes out of {size}***)\n" + _dump(raw)
+    try:
+        message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
+    except OFError as error:
+        return _undecodable(raw, f"***decode error: {error.name}***", " ")
+    text = format_message(message, raw, style)
+    return text + _dump(raw) if style.more > 4 else text

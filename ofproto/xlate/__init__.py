@@ -1,0 +1,1 @@
+"""A packet through the tables: translation into datapath actions and a megaflow."""

@@ -1,0 +1,191 @@
+"""The difference between what a packet is (base) and what it shall be (flow), as datapath actions.
+
+Translation changes only its copy of the key; just before each output the difference is written
+out, so that a header changed ten times costs one action and one changed back costs none.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp, memcpy, memset
+
+from datapath.key.flow cimport (
+    KEY_PACKET_SIZE, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_eth_dst, MEMBER_eth_src,
+    MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_ipv6_src, MEMBER_mpls_lse0,
+    MEMBER_nd_options_type, MEMBER_nd_reserved, MEMBER_nd_target, MEMBER_nw_dst, MEMBER_nw_proto,
+    MEMBER_nw_src, MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_pbb_isid, MEMBER_pkt_mark, MEMBER_skb_priority,
+    MEMBER_tp_dst, MEMBER_tp_src, flow_key, key_members, vlan_tag,
+)
+from datapath.actions.odp cimport ActionBuffer
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint32_t htonl(uint32_t)
+
+# Members of each protocol in the order their actions come out; 0 ends a list (recirc_id, which
+# is number 0, is never set).
+cdef uint16_t ETHERNET[3]
+cdef uint16_t ARP[6]
+cdef uint16_t IPV4[5]
+cdef uint16_t IPV6[6]
+cdef uint16_t L4[3]
+cdef uint16_t ND[6]
+cdef uint16_t PBB[2]
+cdef uint16_t METADATA[3]
+ETHERNET[:] = [MEMBER_eth_src, MEMBER_eth_dst, 0]
+ARP[:] = [MEMBER_nw_src, MEMBER_nw_dst, MEMBER_nw_proto, MEMBER_arp_sha, MEMBER_arp_tha, 0]
+IPV4[:] = [MEMBER_nw_src, MEMBER_nw_dst, MEMBER_nw_tos, MEMBER_nw_ttl, 0]
+IPV6[:] = [MEMBER_ipv6_src, MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_nw_tos, MEMBER_nw_ttl, 0]
+L4[:] = [MEMBER_tp_src, MEMBER_tp_dst, 0]
+ND[:] = [MEMBER_nd_reserved, MEMBER_nd_options_type, MEMBER_nd_target, MEMBER_arp_sha,
+         MEMBER_arp_tha, 0]
+PBB[:] = [MEMBER_pbb_isid, 0]
+METADATA[:] = [MEMBER_skb_priority, MEMBER_pkt_mark, 0]
+
+
+cdef bint is_mpls(uint16_t eth_type) noexcept nogil:
+    return eth_type == htons(0x8847) or eth_type == htons(0x8848)
+
+
+cdef bint is_pbb(uint16_t eth_type) noexcept nogil:
+    return eth_type == htons(0x88e7)
+
+
+cdef bint is_ip_any(const flow_key *key) noexcept nogil:
+    return key.eth_type == htons(0x0800) or key.eth_type == htons(0x86dd)
+
+
+cdef int count_vlans(const flow_key *key) noexcept nogil:
+    if not key.vlan[0].tci & htons(0x1000):
+        return 0
+    return 2 if key.vlan[1].tci & htons(0x1000) else 1
+
+
+cdef int count_mpls(const flow_key *key) noexcept nogil:
+    """Labels that the key knows of: up to the bottom of the stack, MAX_MPLS at most."""
+    cdef int i
+    if not is_mpls(key.eth_type):
+        return 0
+    for i in range(MAX_MPLS):
+        if key.mpls_lse[i] & htonl(0x100):
+            return i + 1
+    return MAX_MPLS
+
+
+cdef void clear_l3(flow_key *key) noexcept nogil:
+    cdef size_t start = <size_t> (<uint8_t *> &key.pbb_isid - <uint8_t *> key)
+    memset(&key.pbb_isid, 0, KEY_PACKET_SIZE - start)
+
+
+cdef void set_members(const uint16_t *members, const flow_key *flow, flow_key *base,
+                      const flow_key *wc, ActionBuffer out) noexcept:
+    """One SET for each member that differs.  The bits known of it (wc) are set, too: they have
+    the value already, and a full mask makes the cheaper action."""
+    cdef uint8_t mask[32]
+    cdef uint16_t at, size
+    cdef const uint8_t *want
+    cdef uint8_t *have
+    cdef const uint8_t *known
+    cdef int i
+    while members[0]:
+        at = key_members[members[0]].offset
+        size = key_members[members[0]].size
+        want = <const uint8_t *> flow + at
+        have = <uint8_t *> base + at
+        if memcmp(want, have, size) != 0:
+            known = <const uint8_t *> wc + at
+            for i in range(size):
+                mask[i] = known[i] | (want[i] ^ have[i])
+            out.set(members[0], want, mask)
+            memcpy(have, want, size)
+        members += 1
+
+
+cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
+                      ActionBuffer out) noexcept:
+    """L3 and L4, where base still has the protocol that flow has."""
+    cdef uint8_t proto = flow.nw_proto
+    if flow.eth_type != base.eth_type:
+        return
+    if flow.eth_type == htons(0x0800):
+        set_members(IPV4, flow, base, wc, out)
+    elif flow.eth_type == htons(0x86dd):
+        set_members(IPV6, flow, base, wc, out)
+    else:
+        if flow.eth_type == htons(0x0806) or flow.eth_type == htons(0x8035):
+            set_members(ARP, flow, base, wc, out)
+        elif is_pbb(flow.eth_type):
+            set_members(PBB, flow, base, wc, out)
+        return
+    if proto == 6 or proto == 17 or proto == 132 or proto == 1 or proto == 58:
+        set_members(L4, flow, base, wc, out)
+        if proto == 58:
+            set_members(ND, flow, base, wc, out)
+
+
+cdef void commit_mpls(const flow_key *flow, flow_key *base, flow_key *wc,
+                      ActionBuffer out) noexcept:
+    """Pops labels, changes the top one, pushes; labels that agree from the bottom up stay."""
+    cdef int have = count_mpls(base), want = count_mpls(flow), common = 0, i
+    cdef uint32_t lse, mask = 0xffffffff
+    if (base.eth_type == flow.eth_type
+            and memcmp(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse)) == 0):
+        return
+    if have and want:
+        memset(wc.mpls_lse, 0xff, sizeof(wc.mpls_lse))
+    for i in range(have):
+        wc.mpls_lse[i] |= htonl(0x100)      # the labels were counted
+    while (common < have and common < want
+            and base.mpls_lse[have - common - 1] == flow.mpls_lse[want - common - 1]):
+        common += 1
+    while have > common:
+        if have == common + 1 and want > common:
+            lse = flow.mpls_lse[want - common - 1]
+            out.set(MEMBER_mpls_lse0, &lse, &mask)
+            base.mpls_lse[0] = lse
+            common += 1
+            break
+        out.pop_mpls(flow.eth_type if have == 1 else base.eth_type)
+        for i in range(1, have):
+            base.mpls_lse[i - 1] = base.mpls_lse[i]
+        have -= 1
+        base.mpls_lse[have] = 0
+    while want > common:
+        common += 1
+        out.push_mpls(flow.mpls_lse[want - common], flow.eth_type)
+    if base.eth_type != flow.eth_type and (is_mpls(flow.eth_type) or is_mpls(base.eth_type)):
+        base.eth_type = flow.eth_type
+        clear_l3(base)
+    memcpy(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse))
+
+
+cdef void commit_vlan(const flow_key *flow, flow_key *base, flow_key *wc,
+                      ActionBuffer out) noexcept:
+    """Pops tags down to the ones that agree from the inside, then pushes the others."""
+    cdef int have = count_vlans(base), want = count_vlans(flow), i
+    cdef const vlan_tag *old
+    cdef const vlan_tag *fresh
+    while have > 0 and want > 0:
+        old = &base.vlan[have - 1]
+        fresh = &flow.vlan[want - 1]
+        if old.tpid != fresh.tpid or old.tci != fresh.tci:
+            break
+        have -= 1
+        want -= 1
+    for i in range(have):
+        out.pop_vlan()
+        memset(&wc.vlan[i], 0xff, sizeof(vlan_tag))
+    for i in range(want - 1, -1, -1):
+        out.push_vlan(flow.vlan[i].tpid, flow.vlan[i].tci)
+    memcpy(base.vlan, flow.vlan, sizeof(flow.vlan))
+
+
+cdef void commit_actions(const flow_key *flow, flow_key *base, flow_key *wc,
+                         ActionBuffer out) noexcept:
+    if memcmp(flow, base, KEY_PACKET_SIZE) == 0:
+        return
+    set_members(ETHERNET, flow, base, wc, out)
+    set_headers(flow, base, wc, out)
+    if is_mpls(flow.eth_type) or is_mpls(base.eth_type):
+        commit_mpls(flow, base, wc, out)
+    if memcmp(flow.vlan, base.vlan, sizeof(flow.vlan)) != 0:
+        commit_vlan(flow, base, wc, out)
+    set_members(METADATA, flow, base, wc, out)

@@ -1,0 +1,241 @@
+"""The NORMAL action: a learning switch with VLANs.
+
+How ports treat tags is said in ovs-vswitchd.conf.db(5), "VLAN Configuration" of the Port table.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
+
+from datapath.key.flow cimport flow_key, vlan_tag
+from ofproto.xlate.mac_learning cimport MacEntry, mac_key
+from ofproto.xlate.xbridge cimport (
+    OFPP_NONE, PRIORITY_TAGS_ALWAYS, PRIORITY_TAGS_NEVER, VLAN_ACCESS, VLAN_DOT1Q_TUNNEL,
+    VLAN_NATIVE_TAGGED, VLAN_NATIVE_UNTAGGED, VLAN_TRUNK, XBridge, XBundle, XPort,
+    bundle_allows_cvlan, bundle_includes_vlan, bundle_trunks_vlan,
+)
+from ofproto.xlate.xcache cimport X_LEARN, X_WATCH
+from ofproto.xlate.xlate_base cimport XlateBase, flow_in_port
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
+
+# Addresses that forward-bpdu is about, with how many bits of them count.
+cdef struct reserved_address:
+    uint8_t address[6]
+    uint8_t last_mask       # of the last byte
+
+cdef reserved_address RESERVED[8]
+_rows = (
+    ("0180c2000000", 0xf0),     # IEEE 802.1D: STP, pause, LACP, LLDP ...
+    ("00e02b000000", 0xff),     # Extreme: EDP
+    ("00e02b000004", 0xfd),     # Extreme: EAPS, 04 and 06
+    ("01000ccccccc", 0xff),     # Cisco: CDP, VTP, DTP, PAgP, UDLD
+    ("01000ccccccd", 0xff),     # Cisco: PVST+
+    ("01000ccdcdcd", 0xff),     # Cisco: STP uplink fast
+    ("01000c000000", 0xff),     # Cisco: inter switch link
+    ("01000cccccc0", 0xf8),     # Cisco: CFM
+)
+cdef int _i, _j
+for _i in range(8):
+    _text, _last = _rows[_i]
+    for _j in range(6):
+        RESERVED[_i].address[_j] = bytes.fromhex(_text)[_j]
+    RESERVED[_i].last_mask = _last
+
+
+# The tags of a packet inside the switch, host byte order: [0] is the VLAN it is switched in.
+ctypedef struct xtag:
+    uint16_t tpid           # 0: to be chosen
+    uint16_t vid
+    uint16_t pcp            # in place, 0xe000
+
+
+cdef bint is_reserved(const uint8_t *mac) noexcept nogil:
+    cdef int i
+    for i in range(8):
+        if (memcmp(mac, RESERVED[i].address, 5) == 0
+                and not (mac[5] ^ RESERVED[i].address[5]) & RESERVED[i].last_mask):
+            return True
+    return False
+
+
+cdef void extract_tags(const flow_key *flow, xtag *tags) noexcept nogil:
+    cdef uint16_t tci
+    cdef int i
+    for i in range(2):
+        tci = ntohs(flow.vlan[i].tci)
+        tags[i].tpid = ntohs(flow.vlan[i].tpid) if tci & 0x1000 else 0
+        tags[i].vid = tci & 0xfff if tci & 0x1000 else 0
+        tags[i].pcp = tci & 0xe000 if tci & 0x1000 else 0
+
+
+cdef void put_tags(flow_key *flow, const xtag *tags, int priority_tags) noexcept nogil:
+    """A tag with VID and priority 0 is there only where priority_tags wants it, or inside another."""
+    cdef uint16_t tci
+    cdef int i, n = 0
+    cdef vlan_tag fresh[2]
+    memset(fresh, 0, sizeof(fresh))
+    for i in range(2):
+        tci = tags[i].vid | tags[i].pcp
+        if (tci or (i == 0 and priority_tags == PRIORITY_TAGS_ALWAYS)
+                or (tags[i].tpid and i == 1)):
+            fresh[n].tpid = htons(tags[i].tpid if tags[i].tpid else 0x8100)
+            fresh[n].tci = htons(tci | 0x1000)
+            n += 1
+    flow.vlan[0] = fresh[0]
+    flow.vlan[1] = fresh[1]
+
+
+cdef str refusal(XBundle bundle, uint16_t vid):
+    """Why a packet tagged with `vid` (0: none) may not come in here; None: it may."""
+    if bundle.mode == VLAN_ACCESS:
+        if vid:
+            return (f"dropping VLAN {vid} tagged packet received on port {bundle.name} configured"
+                    f" as VLAN {bundle.vlan} access port")
+        return None
+    if bundle.mode == VLAN_DOT1Q_TUNNEL:
+        if not bundle_allows_cvlan(bundle, vid):
+            return (f"dropping VLAN {vid} packet received on dot1q-tunnel port {bundle.name} that"
+                    " excludes this VLAN")
+        return None
+    if not vid and bundle.mode != VLAN_TRUNK:
+        return None
+    if not bundle_trunks_vlan(bundle, vid):
+        return (f"dropping VLAN {vid} packet received on port {bundle.name} not configured for"
+                f" trunking VLAN {vid}")
+    return None
+
+
+cdef void tags_in(XBundle bundle, const xtag *packet, xtag *tags) noexcept:
+    """From the packet's tags to those inside the switch."""
+    tags[0] = packet[0]
+    tags[1] = packet[1]
+    if bundle.mode == VLAN_DOT1Q_TUNNEL:
+        tags[1] = packet[0]
+        tags[0].tpid = bundle.qinq_tpid
+        tags[0].vid = bundle.vlan
+        tags[0].pcp = 0
+    elif bundle.mode == VLAN_ACCESS or (not packet[0].vid and bundle.mode != VLAN_TRUNK):
+        tags[0].vid = bundle.vlan
+
+
+cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
+    """From the tags inside the switch to those on the wire."""
+    packet[0] = tags[0]
+    packet[1] = tags[1]
+    if bundle.mode == VLAN_ACCESS or bundle.mode == VLAN_DOT1Q_TUNNEL:
+        packet[0] = tags[1]
+        memset(&packet[1], 0, sizeof(xtag))
+        if bundle.mode == VLAN_ACCESS and not packet[0].tpid:
+            packet[0].pcp = tags[0].pcp if bundle.priority_tags_ != PRIORITY_TAGS_NEVER else 0
+    elif bundle.mode == VLAN_NATIVE_UNTAGGED and tags[0].vid == bundle.vlan:
+        packet[0].vid = 0
+        if bundle.priority_tags_ == PRIORITY_TAGS_NEVER:
+            packet[0].pcp = 0
+
+
+cdef int output_bundle(XlateBase x, XBundle bundle, const xtag *tags) except -1:
+    cdef xtag packet[2]
+    cdef vlan_tag old[2]
+    cdef XPort port = None, candidate
+    for candidate in bundle.ports:
+        if candidate.up or port is None:
+            port = candidate
+            if candidate.up:
+                break
+    if port is None:
+        return 0
+    tags_out(bundle, tags, packet)
+    old[0] = x.flow.vlan[0]
+    old[1] = x.flow.vlan[1]
+    if tags[0].tpid and (bundle.mode == VLAN_ACCESS or bundle.mode == VLAN_DOT1Q_TUNNEL
+                         or not packet[0].vid):
+        # Whether a tag stays depends on the priority, what comes out on the one inside.
+        x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
+    put_tags(&x.flow, packet, bundle.priority_tags_)
+    x.output_xport(port)
+    x.flow.vlan[0] = old[0]
+    x.flow.vlan[1] = old[1]
+    return 0
+
+
+cdef int flood(XlateBase x, XBundle in_bundle, const xtag *tags) except -1:
+    cdef XBundle bundle
+    for bundle in list(x.bridge.bundles):
+        if x.stop:
+            break
+        if bundle.has_cvlans and tags[0].tpid:
+            x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
+            x.wc.vlan[1].tci |= htons(0x1fff)
+        if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
+                and bundle_floods(bundle)):
+            output_bundle(x, bundle, tags)
+    return 0
+
+
+cdef bint bundle_floods(XBundle bundle) except -1:
+    """A bundle whose ports are all NO_FLOOD gets no flooded packet."""
+    cdef XPort port
+    if not bundle.floodable:
+        return False
+    for port in bundle.ports:
+        if not port.config & 16:
+            return True
+    return False
+
+
+cdef uint64_t remember(XlateBase x, XBundle in_bundle, uint16_t vid) except? 0:
+    """Has the source learned and both addresses watched; the destination's key."""
+    cdef uint64_t src = mac_key(vid, x.flow.eth_src), dst = mac_key(vid, x.flow.eth_dst)
+    x.cache.add(X_WATCH, x.bridge.mac, None, dst)
+    if in_bundle is not None and not x.flow.eth_src[0] & 1 and (
+            not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans):
+        x.cache.add(X_LEARN, x.bridge, in_bundle, src)
+    return dst
+
+
+cdef int xlate_normal(XlateBase x) except -1:
+    cdef flow_key *flow = &x.flow
+    cdef xtag packet[2]
+    cdef xtag tags[2]
+    cdef XPort in_port = x.bridge.ports.get(flow_in_port(flow))
+    cdef XBundle in_bundle = in_port.bundle if in_port is not None else None
+    cdef MacEntry entry
+    cdef uint64_t dst
+    cdef str why
+    memset(x.wc.eth_src, 0xff, 6)
+    memset(x.wc.eth_dst, 0xff, 6)
+    x.wc.vlan[0].tci |= htons(0x1fff)
+    if in_bundle is None and flow_in_port(flow) != OFPP_NONE and flow_in_port(flow) != 0xfffd:
+        if in_port is None and x.trace is not None:
+            x.report("error", "received packet on unknown port %d" % flow_in_port(flow))
+        return x.report("warn", "no input bundle, dropping")
+    if flow.eth_type == htons(0x8100) and not flow.vlan[0].tci & htons(0x1000):
+        return x.report("warn", "partial VLAN tag, dropping")
+    extract_tags(flow, packet)
+    if in_bundle is not None:
+        why = refusal(in_bundle, packet[0].vid)
+        if why is not None:
+            return x.report("detail", why)
+        if in_bundle.mode == VLAN_DOT1Q_TUNNEL and packet[0].tpid:
+            x.wc.vlan[1].tci |= htons(0x1000)
+            if packet[1].tpid:      # the key has room for two: a third would be lost
+                return x.report("detail", "no room for another VLAN tag, dropping")
+        tags_in(in_bundle, packet, tags)
+        if not x.bridge.forward_bpdu and is_reserved(flow.eth_dst):
+            return x.report("detail", "packet has reserved destination MAC, dropping")
+    else:
+        tags[0] = packet[0]
+        tags[1] = packet[1]
+    dst = remember(x, in_bundle, tags[0].vid)
+    entry = None
+    if not flow.eth_dst[0] & 1:
+        entry = x.bridge.mac.lookup(dst)
+    if entry is None:
+        x.report("detail", "no learned MAC for destination, flooding")
+        return flood(x, in_bundle, tags)
+    if entry.bundle is in_bundle:
+        return x.report("detail", "learned port is input port, dropping")
+    x.report("detail", "forwarding to learned port")
+    return output_bundle(x, <XBundle> entry.bundle, tags)

@@ -1,0 +1,223 @@
+"""`ofproto/trace`: what happens to a packet, step by step, in Open vSwitch's layout.
+
+The same translation as for upcalls, with a list to note the steps in.
+"""
+
+import re
+import struct
+
+from datapath.actions import odp
+from datapath.key import flow
+from ofproto.codec.match import Match
+from ofproto.codec.match_text import format_match, parse_match
+
+from . import xlate
+
+IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
+_PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
+_SUFFIX = {"error": " <<<<"}
+
+
+_TO_CONTROLLER = re.compile(r"userspace\(pid=0,reason=2,userdata\(([0-9a-f]{48})\)\)")
+_DATA = struct.Struct("=IHHQB7s")
+_NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
+
+
+class TraceError(Exception):
+    """The request makes no sense; its text is for the user."""
+
+
+def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, names=None):
+    """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge.
+
+    `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
+    the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
+    the RecircTable to look up recirc_id in.  Raises TraceError.
+    """
+    try:
+        match = parse_match(text, names)
+    except ValueError as error:
+        raise TraceError(f"{text}: {error}") from None
+    key = _with_tpid(match.key)
+    if packet is not None:
+        key = with_packet(key, packet)
+    return trace_key(
+        bridge, key, recirc=recirc, size=len(packet or b""), learn=learn, now=now, names=names
+    )
+
+
+def trace_key(bridge, key, *, recirc=None, size=0, learn=False, now=0, names=None):
+    """The report for a flow key (KEY_SIZE bytes, in_port as OpenFlow port) of a packet of `size`
+    bytes.  Raises TraceError."""
+    try:
+        result = xlate.translate(
+            bridge,
+            key,
+            recirc=recirc,
+            side_effects=learn,
+            packet_size=size,
+            now=now,
+            trace=True,
+        )
+    except LookupError as error:
+        raise TraceError(str(error)) from None
+    return report(key, result, names, learn)
+
+
+def report(key, result, names=None, sent=False):
+    """The whole text for a translated key; `sent`: as if packets went to the controllers."""
+    final = result.final_key
+    unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
+    actions = odp.format_actions(result.actions, key)
+    lines = [
+        "Flow: " + format_flow(key, names),
+        *render(result.trace),
+        "",
+        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
+        "Megaflow: " + format_megaflow(key, result.mask, names),
+        "Datapath actions: " + _TO_CONTROLLER.sub(lambda found: _controller(found, sent), actions),
+    ]
+    if result.error:
+        lines.append(f"Translation failed ({result.error}), packet is dropped.")
+    return "\n".join(lines) + "\n"
+
+
+def _with_tpid(key):
+    """Flow text says nothing of a tag's TPID."""
+    made = bytearray(key)
+    for number in (0, 1):
+        tci = flow.MEMBERS[f"vlan{number}_tci"][0]
+        tpid = flow.MEMBERS[f"vlan{number}_tpid"][0]
+        if made[tci] & 0x10 and not any(made[tpid : tpid + 2]):
+            made[tpid : tpid + 2] = b"\x81\x00"
+    return bytes(made)
+
+
+def _has_metadata(key):
+    registers = flow.MEMBERS["reg0"][0]
+    written = _member(key, "actset_output") not in (_NO_OUTPUT, bytes(4))
+    return written or any(_member(key, "metadata")) or any(key[registers : registers + 64])
+
+
+def _controller(found, sent):
+    """The data of a packet for the controllers (controller_data in xlate_base.pxd), readable."""
+    state, controller, max_len, cookie, reason, _ = _DATA.unpack(bytes.fromhex(found[1]))
+    cookie = f"{cookie:#x}" if cookie else "0"
+    return (
+        f"userspace(pid=0,controller(reason={reason},dont_send={int(not sent)},continuation=0,"
+        f"recirc_id={state},rule_cookie={cookie},controller_id={controller},"
+        f"max_len={max_len}))"
+    )
+
+
+def with_packet(key, packet):
+    """The packet's own key, with the pipeline's and the input port's values of `key`."""
+    parsed = bytearray(flow.extract(packet))
+    for start, size in (
+        flow.MEMBERS["in_port"],
+        (flow.KEY_PACKET_SIZE, flow.KEY_SIZE - flow.KEY_PACKET_SIZE),
+    ):
+        parsed[start : start + size] = key[start : start + size]
+    return bytes(parsed)
+
+
+def format_flow(key, names=None):
+    """A key as a match on all that its packet has."""
+    mask = bytearray(flow.wildcards_for(key[: flow.KEY_SIZE]))
+    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark", "ipv6_exthdr"):
+        _only_if_set(key, mask, name)
+    for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
+        _only_if_set(key, mask, name)
+    _set(mask, "actset_output", 0)
+    _set(mask, "conj_id", 0)
+    if _member(key, "in_phy_port") in (_member(key, "in_port"), bytes(4)):
+        _set(mask, "in_phy_port", 0)
+    _set(mask, "in_port", 0xFF)
+    text = format_match(_match(key, mask), names)
+    if any(_member(key, "vlan0_tci")) and not any(_member(key, "vlan1_tci")):
+        text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
+    return text
+
+
+def format_megaflow(key, mask, names=None):
+    """What the datapath flow would match, as an OpenFlow match.
+
+    That there is no VLAN tag goes without saying, as in Open vSwitch.
+    """
+    shown = bytearray(mask)
+    hidden = [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]
+    hidden.append("in_phy_port")
+    hidden += ["recirc_id", "packet_type"]
+    for number in (0, 1):
+        if not any(_member(key, f"vlan{number}_tci")):
+            hidden.append(f"vlan{number}_tci")
+    for name in hidden:
+        _set(shown, name, 0)
+    recirc_id = int.from_bytes(_member(key, "recirc_id"), "big")
+    text = format_match(_match(key, shown), names)
+    shown_id = f"{recirc_id:#x}" if recirc_id else "0"
+    return f"recirc_id={shown_id},eth" + ("," + text if text else "")
+
+
+def _member(key, name):
+    offset, size = flow.MEMBERS[name]
+    return key[offset : offset + size]
+
+
+def _match(key, mask):
+    return Match(bytes(a & b for a, b in zip(key, mask, strict=True)), bytes(mask))
+
+
+def _set(mask, name, value):
+    offset, size = flow.MEMBERS[name]
+    mask[offset : offset + size] = bytes([value]) * size
+
+
+def _only_if_set(key, mask, name):
+    """Shows a member that is 0 in most packets only where it is not."""
+    offset, size = flow.MEMBERS[name]
+    _set(mask, name, 0xFF if any(key[offset : offset + size]) else 0)
+
+
+def render(steps):
+    """The lines for translation's steps.
+
+    What an action leads to stands under it, one level deeper unless it is the last of its list,
+    where nothing follows that it could be taken for.
+    """
+    lines = []
+    base = {1: 0}  # level of a list of actions -> its indentation
+    child = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
+    for at, (level, kind, text) in enumerate(steps):
+        if kind == "bridge":
+            own, inner = child[level]
+            child[level] = (inner, inner)
+            lines += ["", "    " * own + text, "    " * own + "-" * len(text)]
+        elif kind in ("table", "thaw"):
+            own, inner = child[level]
+            base[level + 1] = inner
+            lines.append("    " * own + text)
+        elif kind == "action":
+            indent = base.setdefault(level, base.get(level - 1, 0))
+            last = _is_last(steps, at)
+            child[level] = (indent, indent) if last else (indent + 1, indent + 2)
+            lines.append("    " * (indent + 1) + text)
+        elif kind == "bucket":  # of the group action above it
+            indent = base.get(level, 0)
+            base[level + 1] = indent + 2
+            lines.append("    " * (indent + 1) + text)
+        else:
+            indent = base.get(level, 0) + (level > 0)
+            lines.append("    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
+    return lines
+
+
+def _is_last(steps, at):
+    """Neither an action of the same list follows nor, behind the list, the action set."""
+    level = steps[at][0]
+    for other, kind, text in steps[at + 1 :]:
+        if other < level:
+            return not (other == level - 1 and text.startswith("--."))
+        if other == level and kind == "action":
+            return False
+    return True

@@ -1,0 +1,106 @@
+# What translation knows of bridges, bundles and ports.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.xlate.mac_learning cimport MacLearning
+
+cdef enum:
+    OFPP_MAX = 0xff00
+    OFPP_UNSET = 0xfff7
+    OFPP_IN_PORT = 0xfff8
+    OFPP_TABLE = 0xfff9
+    OFPP_NORMAL = 0xfffa
+    OFPP_FLOOD = 0xfffb
+    OFPP_ALL = 0xfffc
+    OFPP_CONTROLLER = 0xfffd
+    OFPP_LOCAL = 0xfffe
+    OFPP_NONE = 0xffff
+
+cdef enum:                      # OFPPC_*: the same bits in OpenFlow 1.0 and later
+    PC_PORT_DOWN = 1
+    PC_NO_STP = 2
+    PC_NO_RECV = 4
+    PC_NO_RECV_STP = 8
+    PC_NO_FLOOD = 16
+    PC_NO_FWD = 32
+    PC_NO_PACKET_IN = 64
+
+cdef enum vlan_mode_t:
+    VLAN_ACCESS
+    VLAN_TRUNK
+    VLAN_NATIVE_TAGGED
+    VLAN_NATIVE_UNTAGGED
+    VLAN_DOT1Q_TUNNEL
+
+cdef enum priority_tags_t:
+    PRIORITY_TAGS_NEVER
+    PRIORITY_TAGS_IF_NONZERO
+    PRIORITY_TAGS_ALWAYS
+
+cpdef enum:
+    MISS_DEFAULT                # controller or drop: XBridge.miss_to_controller
+    MISS_CONTROLLER
+    MISS_CONTINUE
+    MISS_DROP
+
+cdef enum:
+    NO_ODP_PORT = 0xffffffff
+cdef enum:
+    N_TABLES = 255
+
+
+cdef class Generation:
+    cdef readonly uint64_t value
+
+
+cdef class XPort:
+    cdef readonly str name
+    cdef readonly uint16_t ofp_port
+    cdef public uint32_t odp_port       # NO_ODP_PORT: none (a patch port)
+    cdef public uint32_t config         # OFPPC_*
+    cdef public bint up                 # link state; a port that is down gets no packet
+    cdef public XBridge bridge
+    cdef public XBundle bundle
+    cdef public XPort peer              # patch ports: the other side
+    cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes     # patch ports only
+
+
+cdef class XBundle:
+    cdef public str name
+    cdef public XBridge bridge
+    cdef readonly list ports
+    cdef vlan_mode_t mode
+    cdef readonly int vlan              # -1: trunk
+    cdef uint8_t trunk_bits[512]
+    cdef uint8_t cvlan_bits[512]
+    cdef bint has_trunks, has_cvlans
+    cdef public uint16_t qinq_tpid
+    cdef priority_tags_t priority_tags_
+    cdef public bint protected
+    cdef public bint floodable
+
+
+cdef class XBridge:
+    cdef public str name
+    cdef readonly Generation generation
+    cdef readonly dict ports            # OpenFlow port -> XPort
+    cdef readonly list bundles
+    cdef readonly MacLearning mac
+    cdef readonly list tables           # Classifier or None, N_TABLES of them
+    cdef readonly dict groups           # number -> XGroup
+    cdef readonly dict meters           # OpenFlow meter -> the datapath's
+    cdef uint8_t miss[N_TABLES]
+    cdef public bint miss_to_controller
+    cdef public bint forward_bpdu
+    cdef public str frag_mode
+    cdef public Rule drop_frags_rule
+    cdef public object packet_in        # callable(PacketInEvent) or None
+    cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
+    cdef public object data
+    cpdef Classifier table(self, int table_id)
+
+
+cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept
+cdef bint bundle_includes_vlan(XBundle bundle, int vlan, int inner) noexcept
+cdef bint bundle_allows_cvlan(XBundle bundle, int vlan) noexcept

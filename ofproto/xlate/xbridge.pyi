@@ -1,0 +1,113 @@
+"""Bridges, bundles (a port of the database: one interface or a bond) and ports for translation.
+
+The OpenFlow side makes these objects, changes them by their methods and attributes, and calls
+`XBridge.touch()` after each change that can alter what happens to a packet; methods here do so
+themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ofproto.rules.classifier import Classifier
+from ofproto.xlate.mac_learning import MacLearning
+from ofproto.xlate.xgroup import XGroup
+
+NO_ODP_PORT: int
+MISS_DEFAULT: int
+MISS_CONTROLLER: int
+MISS_CONTINUE: int
+MISS_DROP: int
+
+class Generation:
+    """A counter shared by a datapath's bridges: older flows are checked."""
+
+    value: int
+    def touch(self) -> None: ...
+
+class XPort:
+    name: str
+    ofp_port: int
+    odp_port: int
+    config: int  # OFPPC_* bits
+    up: bool
+    bridge: XBridge | None
+    bundle: XBundle | None
+    peer: XPort | None  # set through connect_patch
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    def __init__(self, name: str, ofp_port: int, odp_port: int = ...) -> None: ...
+
+def connect_patch(a: XPort, b: XPort) -> None:
+    """Makes two patch ports each other's peer."""
+
+def disconnect_patch(a: XPort) -> None: ...
+
+class XBundle:
+    name: str
+    ports: list[XPort]
+    vlan_mode: str  # access, trunk, native-tagged, native-untagged, dot1q-tunnel
+    vlan: int  # tag; -1 on a trunk
+    trunks: frozenset[int] | None
+    cvlans: frozenset[int] | None
+    priority_tags: str  # never, if-nonzero, always
+    protected: bool
+    qinq_tpid: int
+    def __init__(self, name: str) -> None: ...
+    def set_vlan(
+        self,
+        mode: str | None = None,
+        tag: int | None = None,
+        trunks: Iterable[int] | None = None,
+        cvlans: Iterable[int] | None = None,
+        priority_tags: str = "never",
+        qinq_tpid: int = 0x88A8,
+    ) -> None:
+        """Mode None: access with a tag, else trunk, as ovs-vswitchd.conf.db(5) says."""
+
+class XBridge:
+    name: str
+    generation: Generation
+    ports: dict[int, XPort]
+    bundles: list[XBundle]
+    mac: MacLearning
+    tables: list[Classifier | None]
+    groups: dict[int, XGroup]  # who changes it calls touch()
+    meters: dict[int, int]  # OpenFlow meter -> the datapath's
+    miss_to_controller: bool  # what a miss in a table with MISS_DEFAULT means
+    forward_bpdu: bool
+    frag_mode: str  # normal, drop, nx-match
+    packet_in: Callable[[PacketInEvent], None] | None
+    queues: dict[tuple[int, int], int]
+    data: Any
+    def __init__(self, name: str, generation: Generation | None = None) -> None: ...
+    def table(self, table_id: int) -> Classifier:
+        """The table, made on first use."""
+
+    def set_miss(self, table_id: int, miss: int) -> None: ...
+    def get_miss(self, table_id: int) -> int: ...
+    def port_add(self, port: XPort) -> None: ...
+    def port_del(self, port: XPort) -> None:
+        """Takes it out of the bridge and of its bundle, and forgets the MACs learned there."""
+
+    def bundle_set(self, bundle: XBundle, ports: Iterable[XPort]) -> None:
+        """Adds or changes a bundle; a port is in one bundle at most."""
+
+    def bundle_del(self, bundle: XBundle) -> None: ...
+    def touch(self) -> None:
+        """Flow tables, ports or configuration changed: have the datapath's flows checked."""
+
+class PacketInEvent:
+    """A packet for the controllers.  `key` has KEY_SIZE bytes, in_port as OpenFlow port, with
+    metadata, registers and tunnel as they were when the action ran."""
+
+    packet: bytes
+    reason: int  # OFPR_* of OpenFlow 1.4, 0 (no match) to 5 (packet out)
+    table_miss_flow: bool  # reason 0 by a flow of priority 0 that matches all: 1.0-1.2's ACTION
+    table_id: int
+    cookie: int
+    max_len: int
+    controller_id: int
+    in_port: int
+    key: bytes

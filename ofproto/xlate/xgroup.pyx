@@ -1,0 +1,74 @@
+"""OpenFlow groups as translation and statistics see them.  xgroup.pyi has the Python view."""
+
+from ofproto.rules.action_set cimport order_action_set
+from ofproto.xlate.xbridge cimport OFPP_NONE
+
+cdef enum:
+    LEAST_SLOTS = 16
+
+globals()["MAX_SLOTS"] = 256    # the C name is taken
+
+
+cdef class XBucket:
+    def __init__(self, source, Program program, int number=0):
+        self.source = source
+        self.number = number
+        self.weight = source.weight
+        self.watch_port = source.watch_port
+        self.watch_group = NO_GROUP if source.watch_group is None else source.watch_group
+        self.program = order_action_set([program])
+
+    def __repr__(self):
+        return f"<XBucket {self.number} weight={self.weight}>"
+
+
+cdef class XGroup:
+    def __init__(self, uint32_t group_id, int type, buckets, int64_t created=0, int version=4):
+        cdef XBucket bucket
+        self.group_id = group_id
+        self.type = type
+        self.buckets = list(buckets)
+        self.created = created
+        self.version = version
+        self.slots = b""
+        if type == GROUP_SELECT:
+            weighted = [bucket for bucket in self.buckets if bucket.weight]
+            self.total = sum([bucket.weight for bucket in weighted])
+            if len(weighted) == 1:
+                self.sole = weighted[0]
+            else:
+                self.slots = spread([bucket.weight for bucket in self.buckets])
+
+    def __repr__(self):
+        return f"<XGroup {self.group_id} type={self.type} buckets={len(self.buckets)}>"
+
+
+def spread(weights):
+    """Shares slots out among buckets by their weights (the method of Sainte-Laguë): a power of two
+    of bucket numbers, such that the lightest bucket gets a slot; b"" when MAX_SLOTS are not
+    enough, or there is nobody to give one to.
+
+    Each next slot goes to the bucket that is farthest behind, so that neighbours are mostly
+    different ones: the slots of a bucket that fails fall to several others.
+    """
+    cdef uint64_t total = 0, least = 0xffff, n = LEAST_SLOTS
+    cdef Py_ssize_t best, i
+    cdef list given = [1] * len(weights)        # twice the slots that it has, and one
+    for weight in weights:
+        total += weight
+        if 0 < weight < least:
+            least = weight
+    while n * least < total:
+        n *= 2
+    if not total or n > MAX_SLOTS:
+        return b""
+    slots = bytearray()
+    while len(slots) < n:
+        best = -1
+        for i in range(len(weights)):
+            # weight / given as a fraction, compared without dividing
+            if weights[i] and (best < 0 or weights[i] * given[best] > weights[best] * given[i]):
+                best = i
+        given[best] += 2
+        slots.append(best)
+    return bytes(slots)

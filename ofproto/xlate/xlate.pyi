@@ -1,0 +1,32 @@
+"""Translation: a flow key through the OpenFlow tables into datapath actions and a mask."""
+
+from ofproto.rules.program import Program
+from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.xbridge import XBridge
+
+class XlateResult:
+    """What translation found out about a flow."""
+
+    actions: bytes
+    mask: bytes  # KEY_SIZE bytes: the bits the result depends on
+    slow: bool  # userspace must see each packet of the flow
+    error: str | None  # why the packet is dropped whatever its actions were
+    final_key: bytes
+    trace: list[tuple[int, str, str]] | None  # (level, kind, text): see ofproto.trace
+
+def translate(
+    bridge: XBridge,
+    key: bytes,
+    *,
+    recirc: RecircTable | None = None,
+    program: Program | None = None,
+    packet_size: int = 0,
+    side_effects: bool = False,
+    now: int = 0,
+    trace: bool = False,
+) -> XlateResult:
+    """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
+
+    With `program`, runs that instead of table 0 (packet-out).  `side_effects` counts and learns
+    one packet of `packet_size` bytes.  Raises LookupError for an unknown recirc_id.
+    """

@@ -1,0 +1,198 @@
+"""The megaflow table and the exact-match cache against a linear scan."""
+
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from datapath.key import flow
+from datapath.lookup.emc import Classifier
+from tests.datapath.sample_frames import frames
+
+SIZE = flow.KEY_DP_SIZE
+# Few words, values and masks, so that things meet; one key has more words than the cache takes.
+WORDS = (0, 64, 104, 144, 184, 256, 504, 576)
+MASKS = (0x0F, 0xF0, 0xFF, 0x00)
+
+
+def key_of(values):
+    key = bytearray(SIZE)
+    for at, value in zip(WORDS, values, strict=True):
+        key[at] = value
+    return bytes(key)
+
+
+KEYS = st.tuples(*[st.sampled_from((0, 1, 0x10, 0x11))] * len(WORDS)).map(key_of)
+MASK_KEYS = st.tuples(*[st.sampled_from(MASKS)] * len(WORDS)).map(key_of)
+
+
+def masked(key, mask):
+    return bytes(k & m for k, m in zip(key, mask, strict=True))
+
+
+class Naive:
+    """flows: ufid -> (masked key, mask, actions)."""
+
+    def __init__(self):
+        self.flows = {}
+
+    def matches(self, key):
+        return {u for u, (want, mask, _) in self.flows.items() if masked(key, mask) == want}
+
+
+class Twins(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.real = Classifier()
+        self.naive = Naive()
+
+    @rule(key=KEYS, mask=MASK_KEYS, actions=st.binary(max_size=20))
+    def insert(self, key, mask, actions):
+        ufid = self.real.insert(key, mask, actions)
+        assert ufid == flow.ufid(key, mask)
+        self.naive.flows[ufid] = (masked(key, mask), mask, actions)
+
+    @precondition(lambda self: self.naive.flows)
+    @rule(data=st.data())
+    def remove(self, data):
+        ufid = data.draw(st.sampled_from(sorted(self.naive.flows)))
+        self.real.remove(ufid)
+        del self.naive.flows[ufid]
+
+    @rule(key=KEYS, cached=st.booleans())
+    def lookup(self, key, cached):
+        want = self.naive.matches(key)
+        for _ in range(2):  # the second time from the cache
+            got = self.real.lookup(key, cached)
+            assert got in want if want else got is None
+
+    @precondition(lambda self: self.naive.flows)
+    @rule(data=st.data())
+    def lookup_of_a_flow(self, data):
+        key = data.draw(st.sampled_from(sorted(self.naive.flows.values())))[0]
+        assert self.real.lookup(key) in self.naive.matches(key)
+
+    @precondition(lambda self: len(self.naive.flows) > 3)
+    @rule()
+    def flush(self):
+        self.real.flush()
+        self.naive.flows.clear()
+
+    @invariant()
+    def same_flows(self):
+        got = {u: rest for u, *rest in map(tuple, self.real.flows())}
+        assert got == {u: list(rest) for u, rest in self.naive.flows.items()}
+        stats = self.real.stats()
+        assert stats["flows"] == len(got)
+        assert stats["subtables"] == len({mask for _, mask, _ in self.naive.flows.values()})
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_many_flows_in_many_subtables():
+    """Growth, collisions and backward-shift removal, beyond what the machine above reaches."""
+    generator = random.Random(7)
+    real, naive = Classifier(), Naive()
+    masks = [bytes(64 + i) + b"\xff\xff\xff" + bytes(SIZE - 67 - i) for i in range(24)]
+    for _ in range(4000):
+        if generator.random() < 0.7 or not naive.flows:
+            key = bytes(64) + generator.randbytes(32) + bytes(SIZE - 96)
+            mask = generator.choice(masks)
+            naive.flows[real.insert(key, mask)] = (masked(key, mask), mask, b"")
+        else:
+            ufid = generator.choice(list(naive.flows))
+            real.remove(ufid)
+            del naive.flows[ufid]
+    for _ in range(100):
+        key = bytes(64) + generator.randbytes(32) + bytes(SIZE - 96)
+        got = real.lookup(key)
+        want = naive.matches(key)
+        assert got in want if want else got is None
+    for ufid, (key, _, _) in naive.flows.items():
+        for cached in (False, True, True):
+            assert real.lookup(key, cached) is not None
+        assert ufid in {u for u, *_ in real.flows()} if len(naive.flows) < 10 else True
+
+
+def test_cache_holds_more_keys_than_it_has_room_for():
+    real = Classifier()
+    mask = bytes(64) + b"\xff" * 8 + bytes(SIZE - 72)
+    keys = [bytes(64) + i.to_bytes(8, "big") + bytes(SIZE - 72) for i in range(1, 20001)]
+    ufids = [real.insert(key, mask) for key in keys]
+    for _ in range(2):
+        assert [real.lookup(key) for key in keys] == ufids
+    for ufid in ufids[::2]:
+        real.remove(ufid)
+    assert [real.lookup(key) for key in keys] == [
+        None if i % 2 == 0 else ufid for i, ufid in enumerate(ufids)
+    ]
+
+
+def test_a_slot_used_again_does_not_revive_the_cache():
+    real = Classifier()
+    mask = b"\xff" * 8 + bytes(SIZE - 8)
+    first, second = b"\1" * 8 + bytes(SIZE - 8), b"\2" * 8 + bytes(SIZE - 8)
+    ufid = real.insert(first, mask)
+    assert real.lookup(first) == real.lookup(first) == ufid
+    real.remove(ufid)
+    real.insert(second, mask)
+    assert real.lookup(first) is None
+
+
+def test_replacing_and_conflicts():
+    real = Classifier()
+    key = flow.extract(frames()["udp4"], 1)
+    mask = flow.wildcards_for(key)
+    ufid = real.insert(key, mask, b"old!")
+    assert real.insert(key, mask, b"new actions") == ufid
+    assert [one[3] for one in real.flows()] == [b"new actions"]
+    with pytest.raises(FileExistsError):
+        real.insert(key, mask, ufid=bytes(16))
+    with pytest.raises(FileExistsError):
+        real.insert(flow.extract(frames()["tcp4"], 1), mask, ufid=ufid)
+    with pytest.raises(KeyError):
+        real.remove(bytes(16))
+    assert real.stats()["flows"] == real.stats()["subtables"] == 1
+
+
+def test_tunnel_options_behind_the_map_count():
+    """Keys that differ only behind word 63 are told apart, though the cache cannot hold them."""
+    real = Classifier()
+    base = bytearray(SIZE)
+    offset, _ = flow.MEMBERS["tun_dst"]
+    base[offset] = 1
+    one, two = bytearray(base), bytearray(base)
+    one[SIZE - 1], two[SIZE - 1] = 1, 2
+    mask = b"\xff" * SIZE
+    ufids = [real.insert(bytes(key), mask) for key in (base, one, two)]
+    for _ in range(2):
+        assert [real.lookup(bytes(key)) for key in (base, one, two)] == ufids
+
+
+def test_popular_subtables_are_searched_first():
+    real = Classifier()
+    for i in range(40):
+        key = bytes(i * 2) + b"\1" + bytes(SIZE - 1 - i * 2)
+        real.insert(key, key)
+    last = bytes(78) + b"\1" + bytes(SIZE - 79)
+    for _ in range(10000):
+        real.lookup(last, cached=False)
+    before = real.stats()["probed"]
+    for _ in range(100):
+        real.lookup(last, cached=False)
+    assert real.stats()["probed"] - before == 100
+
+
+def test_frames_in_bursts():
+    found = [frame for frame in frames().values() if len(frame) >= 14] * 3
+    real = Classifier()
+    assert real.classify_frames(found, 1) == 0
+    for frame in found:
+        key = flow.extract(frame, 1)
+        real.insert(key, flow.wildcards_for(key))
+    for cached in (True, False):
+        assert real.classify_frames(found, 3, cached) == 3 * len(found)

@@ -1,0 +1,146 @@
+"""Messages and packets as text: what ovs-ofctl prints for the same bytes."""
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofproto.codec import messages as m
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match_text import parse_match
+from ofproto.text.message_text import Style, format_raw
+from ofproto.text.packet_text import format_packet
+from tests.ofproto.codec_samples import CASES, case_id
+
+needs_ofctl = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="no ovs-ofctl")
+FRAME = bytes.fromhex("0202020202020101010101010800")
+
+
+def theirs(raw, more=2):
+    command = ["ovs-ofctl", "-vconsole:off", "ofp-print", raw.hex(), str(more)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout
+
+
+def ours(raw, more=2):
+    return format_raw(raw, Style(more=more))
+
+
+@pytest.mark.parametrize("message, version, options", CASES, ids=case_id)
+@needs_ofctl
+def test_same_as_ovs_ofctl(message, version, options):
+    raw = message.encode(version, 5, **options)
+    expected = theirs(raw)
+    if "decode error" in expected:
+        pytest.skip("ovs-ofctl wants more of this message than the codec")
+    assert ours(raw) == expected
+
+
+@pytest.mark.parametrize("more", range(6))
+@pytest.mark.parametrize(
+    "message",
+    [
+        m.EchoRequest(b"abc\0\xff"),
+        m.PacketOut(FRAME + bytes(10), 1, []),
+        m.PacketIn(FRAME, 60, in_port=3, match=parse_match("in_port=3")),
+        m.FlowStatsReply([m.FlowStats(parse_match("tcp"))], nxm=True),
+        m.Error("OFPBAC_BAD_OUT_PORT", m.FlowMod().encode(1, 7)[:20]),
+    ],
+    ids=case_id,
+)
+@needs_ofctl
+def test_more_is_told_as_by_ovs_ofctl(message, more):
+    raw = message.encode(1, 5)
+    assert ours(raw, more) == theirs(raw, more)
+
+
+def test_names_of_ports():
+    raw = m.PortStatsReply([m.PortStats(3), m.PortStats(12)]).encode(1, 5)
+    text = format_raw(raw, Style(names={3: "eth0", 12: "a b"}))
+    assert "  port  eth0: rx" in text and '  port "a b": rx' in text
+
+
+# Open vSwitch does not have all of OpenFlow's.
+_OURS = ("in_phy_port", "pbb_isid", "ipv6_exthdr")
+_FIELDS = [
+    name
+    for name, field in BY_NAME.items()
+    if name == field.name and field.headers and name not in _OURS
+]
+
+
+@pytest.mark.parametrize("wild", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [
+        _FIELDS, ["reg0", "reg1"], ["reg0", "reg2", "reg3", "reg4"], ["nsh_c1", "nsh_c2"],
+        ["nsh_c1", "nsh_c2", "nsh_c3"], ["tun_id", "tun_ipv6_src"], ["in_port", "in_port_oxm"],
+        ["tun_ipv6_src", "tun_ipv6_dst"], ["eth_dst", "ip_src", "eth_src"], ["tcp_src"], [],
+        ["nw_ecn", "ip_dscp", "nw_tos"], ["ct_nw_src", "ct_nw_proto", "ct_zone"], ["ct_zone"],
+    ],
+)  # fmt: skip
+@needs_ofctl
+def test_fields_of_tables(names, wild):
+    fields = [(BY_NAME[name], False) for name in names]
+    properties = {
+        "instructions": [1, 2, 4], "next_tables": [5], "write_actions": [0], "apply_actions": [0],
+        "match": fields, "wildcards": fields if wild else [],
+        "write_setfield": fields, "apply_setfield": fields,
+    }  # fmt: skip
+    table = m.TableFeatures(4, "", 1, 2, 0, 99, properties)
+    raw = m.TableFeaturesReply([table]).encode(4, 5)
+    assert ours(raw) == theirs(raw)
+
+
+@st.composite
+def frames(draw):
+    """Ethernet frames: tags, ARP, IP with some header, MPLS, or bytes."""
+    data = draw(st.binary(min_size=12, max_size=12))
+    for _ in range(draw(st.integers(0, 2))):
+        data += b"\x81\x00" + draw(st.integers(0, 0xFFFF)).to_bytes(2, "big")
+    kind = draw(st.sampled_from(["arp", "ip", "ip", "ipv6", "other"]))
+    rest = draw(st.binary(max_size=60))
+    rest = rest[:12] + b"\x50" + rest[13:] if len(rest) > 12 else rest  # a TCP header's length
+    protocol = draw(st.sampled_from([58 if kind == "ipv6" else 1, 6, 17, 132, 99]))
+    if kind == "arp":
+        return data + b"\x08\x06\0\1\x08\0\6\4\0" + draw(st.binary(min_size=21, max_size=21))
+    if kind == "ip":
+        size = (20 + len(rest)).to_bytes(2, "big")
+        addresses = draw(st.binary(min_size=8, max_size=8))
+        head = b"\x45\x0b" + size + bytes(4) + bytes((64, protocol)) + bytes(2) + addresses
+        return data + b"\x08\x00" + head + rest
+    if kind == "ipv6":
+        size = len(rest).to_bytes(2, "big")
+        addresses = draw(st.binary(min_size=32, max_size=32))
+        return data + b"\x86\xdd\x60\x10\0\5" + size + bytes((protocol, 9)) + addresses + rest
+    return data + draw(st.sampled_from([b"\x12\x34", b"\0\x20"])) + rest
+
+
+@given(frames())
+@settings(max_examples=150, deadline=None)
+@needs_ofctl
+def test_packets_same_as_ovs_ofctl(frame):
+    raw = m.PacketOut(frame, 1, []).encode(1, 5)
+    assert ours(raw) == theirs(raw)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_packet(data):
+    assert format_packet(data)
+
+
+@given(st.sampled_from(CASES), st.data())
+@settings(max_examples=300, deadline=None)
+def test_broken_messages_have_some_text(case, data):
+    message, version, options = case
+    raw = bytearray(message.encode(version, 5, **options))
+    for _ in range(data.draw(st.integers(0, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    raw = (
+        bytes(raw[: data.draw(st.integers(0, len(raw)))])
+        if data.draw(st.booleans())
+        else bytes(raw)
+    )
+    assert ours(raw).endswith("\n")

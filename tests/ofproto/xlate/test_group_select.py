@@ -1,0 +1,182 @@
+"""Which bucket of a group a packet goes to, beside naive twins: slots by weight, liveness, and
+what a hash leads to."""
+
+from collections import Counter
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.all import IP, TCP, Ether
+
+from datapath.actions import odp
+from datapath.key import flow
+from ofproto.codec.messages import GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
+from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.xgroup import MAX_SLOTS, spread
+from ofproto.xlate.xlate import translate
+from tests.ofproto.xlate_world import ODP_BASE, World, act, key_of, output
+
+WEIGHTS = st.lists(st.integers(0, 20) | st.integers(0, 0xFFFF), max_size=8)
+OFPP_NONE = 0xFFFF
+PACKET = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP()
+
+
+def n_slots(weights):
+    """16, or the power of two that gives the lightest its due; 0: there is none."""
+    heavy = [weight for weight in weights if weight]
+    needed = max([Fraction(sum(heavy), weight) for weight in heavy], default=0)
+    return next((n for n in (16, 32, 64, 128, 256) if needed and n >= needed), 0)
+
+
+def naive_spread(weights):
+    """Each slot to the one who is owed most, by the quotients of Sainte-Laguë."""
+    given_away = Counter()
+    slots = []
+    for _ in range(n_slots(weights)):
+        owed = [Fraction(weight, 2 * given_away[i] + 1) for i, weight in enumerate(weights)]
+        best = owed.index(max(owed))
+        given_away[best] += 1
+        slots.append(best)
+    return slots
+
+
+@settings(max_examples=150, deadline=None)
+@given(WEIGHTS)
+def test_slots_beside_the_definition(weights):
+    assert list(spread(weights)) == naive_spread(weights)
+
+
+@settings(max_examples=200, deadline=None)
+@given(WEIGHTS)
+def test_shares_of_slots_are_shares_of_weight(weights):
+    slots = spread(weights)
+    assert len(slots) <= MAX_SLOTS
+    counts = Counter(slots)
+    for i, weight in enumerate(weights if slots else []):
+        due = Fraction(len(slots) * weight, sum(weights))
+        assert abs(counts[i] - due) <= 1 + due / 8
+        assert bool(counts[i]) == bool(weight)
+
+
+# --- liveness
+
+N_GROUPS = 5
+WATCHED_PORTS = st.sampled_from([OFPP_NONE, OFPP_NONE, 1, 2, 3, 9])
+WATCHED_GROUPS = st.none() | st.integers(1, N_GROUPS + 1)
+GROUPS = st.lists(
+    st.lists(st.tuples(WATCHED_PORTS, WATCHED_GROUPS), max_size=3),
+    min_size=N_GROUPS,
+    max_size=N_GROUPS,
+)
+
+
+def naive_live(groups, up):
+    """The least fixed point: groups by number -> whether a bucket of it is live."""
+    live = dict.fromkeys(range(1, N_GROUPS + 2), False)
+    while True:
+        after = {
+            number: any(naive_bucket(bucket, live, up) for bucket in groups.get(number, ()))
+            for number in live
+        }
+        if after == live:
+            return live
+        live = after
+
+
+def naive_bucket(bucket, live, up):
+    port, group = bucket
+    if port == OFPP_NONE and group is None:
+        return True
+    return port in up or (group is not None and live[group])
+
+
+@settings(max_examples=200, deadline=None)
+@given(GROUPS, st.sets(st.integers(1, 3)))
+def test_liveness_beside_a_fixed_point(wanted, up):
+    """Circles of groups that watch each other are among them."""
+    world = World(6)
+    for number, port in world.ports.items():
+        port.up = number in up or number > 3
+    groups = dict(enumerate(wanted, 1))
+    for number, buckets in groups.items():
+        made = [
+            Bucket(0, port, group, [output(4 + at)]) for at, (port, group) in enumerate(buckets)
+        ]
+        world.group(number, GROUP_FAST_FAILOVER, made)
+    live = naive_live(groups, up)
+    for number, buckets in groups.items():
+        alive = [at for at, bucket in enumerate(buckets) if naive_bucket(bucket, live, up)]
+        world.rule([act("Group", group=number)])
+        actions = odp.format_actions(translate(world.bridge, key_of(PACKET, 1)).actions)
+        assert actions == (str(ODP_BASE + 4 + alive[0]) if alive else "drop")
+
+
+# --- select
+
+
+def with_hash(key, recirc_id, dp_hash):
+    made = bytearray(key)
+    for name, value in (("recirc_id", recirc_id), ("dp_hash", dp_hash)):
+        offset, size = flow.MEMBERS[name]
+        made[offset : offset + size] = value.to_bytes(size, "big")
+    return bytes(made)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(lambda w: sum(map(bool, w)) > 1),
+    st.sets(st.integers(1, 4)),
+    st.integers(1, 0xFFFFFFFF),
+)
+def test_a_hash_leads_to_the_next_live_slot(weights, up, dp_hash):
+    world = World(9)
+    buckets = [Bucket(w, n, None, [output(4 + n)]) for n, w in enumerate(weights, 1)]
+    world.group(1, GROUP_SELECT, buckets)
+    for number in range(1, 5):
+        world.ports[number].up = number in up
+    world.rule([act("Group", group=1)])
+    recirc = RecircTable()
+    translate(world.bridge, key_of(PACKET, 9), recirc=recirc)
+    (recirc_id,) = recirc.states
+    key = with_hash(key_of(PACKET, 9), recirc_id, dp_hash)
+    result = translate(world.bridge, key, recirc=recirc)
+    slots = naive_spread(weights)
+    turned = slots[dp_hash % len(slots) :] + slots[: dp_hash % len(slots)]
+    chosen = next((at + 1 for at in turned if at + 1 in up), None)
+    assert odp.format_actions(result.actions) == (str(ODP_BASE + 4 + chosen) if chosen else "drop")
+    offset, size = flow.MEMBERS["dp_hash"]
+    assert int.from_bytes(result.mask[offset : offset + size], "big") == len(slots) - 1
+
+
+def hashed_here(weights, up, n):
+    """Counts of outputs for n connections of a group that needs no hash of the datapath's."""
+    world = World(9)
+    world.group(
+        1, GROUP_SELECT, [Bucket(w, i, None, [output(4 + i)]) for i, w in enumerate(weights, 1)]
+    )
+    for number in range(1, 5):
+        world.ports[number].up = number in up
+    world.rule([act("Group", group=1)])
+    found = Counter()
+    for sport in range(n):
+        packet = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=sport)
+        back = Ether() / IP(src="10.0.0.2", dst="10.0.0.1") / TCP(dport=sport, sport=80)
+        actions = odp.format_actions(translate(world.bridge, key_of(packet, 8)).actions)
+        assert odp.format_actions(translate(world.bridge, key_of(back, 8)).actions) == actions
+        found[int(actions) - ODP_BASE - 4] += 1
+    return found
+
+
+def test_uneven_weights_are_kept():
+    found = hashed_here([1000, 1, 500], {1, 2, 3}, 300)
+    assert 160 < found[1] < 240 and 60 < found[3] < 140 and found[2] < 10
+    found = hashed_here([1000, 1, 500], {2, 3}, 100)
+    assert not found[1] and found[3] > 90
+
+
+def test_one_bucket_needs_no_hash():
+    world = World(3)
+    world.group(1, GROUP_SELECT, [Bucket(0, actions=[output(2)]), Bucket(7, actions=[output(3)])])
+    world.rule([act("Group", group=1)])
+    actions = translate(world.bridge, key_of(PACKET, 1)).actions
+    assert odp.format_actions(actions) == str(ODP_BASE + 3)

@@ -1,0 +1,244 @@
+"""Translation, upcalls and revalidation with a real datapath process and its dummy ports."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from scapy.all import ARP, IP, UDP, Ether
+from scapy.contrib.mpls import MPLS
+
+from datapath.actions import odp
+from datapath.ipc.dpif import Dpif, DpifError
+from ofproto.flows.revalidator import Revalidator
+from ofproto.flows.upcall import UpcallHandler
+from ofproto.rules.compile import compile_actions
+from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, output
+
+A, B = "00:00:00:00:00:0a", "00:00:00:00:00:0b"
+N_CHANGES = 1500
+
+
+def frame(src, dst):
+    return bytes(Ether(src=src, dst=dst) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP() / (b"x" * 20))
+
+
+@pytest.fixture
+def datapath():
+    """The socket of a datapath process with a run directory of its own."""
+    with tempfile.TemporaryDirectory() as rundir:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "datapath.main"],
+            env=os.environ | {"PYVS_RUNDIR": rundir},
+            stderr=subprocess.DEVNULL,
+        )
+        path = Path(rundir) / "datapath.sock"
+        try:
+            wait_until(lambda: connects(path))
+            yield str(path)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def connects(path):
+    try:
+        Dpif(str(path)).close()
+    except (DpifError, OSError):
+        return False
+    return True
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+class Daemon:
+    """What vswitchd is to the datapath, with one bridge of three ports."""
+
+    def __init__(self, path):
+        self.dpif = Dpif(path)
+        self.handler = UpcallHandler(self.dpif)
+        self.revalidator = Revalidator(self.handler)
+        self.world = World(3, generation=self.handler.generation)
+        self.bridge = self.world.bridge
+        self.handler.add_bridge(self.bridge)
+        present = {port.name: port.port_no for port in self.dpif.port_dump()}
+        for port in self.world.ports.values():
+            odp_port = present.get(port.name) or self.dpif.port_add(port.name, "dummy")
+            self.handler.port_set(odp_port, port)
+        self.dpif.upcall_register()
+        self.events = []
+        self.bridge.packet_in = self.events.append
+
+    def step(self):
+        now = int(time.monotonic() * 1000)
+        self.handler.run(now)
+        self.revalidator.run(now)
+
+    def until(self, condition):
+        def turn():
+            self.step()
+            return condition()
+
+        wait_until(turn)
+
+    def send(self, number, packet):
+        self.dpif.port_inject(self.world.ports[number].odp_port, packet)
+
+    def received(self, number):
+        return self.dpif.port_drain(self.world.ports[number].odp_port)
+
+    def expect(self, wanted):
+        """Waits until the ports have sent these frames: {port: [frame, ...]}."""
+        seen = {number: [] for number in self.world.ports}
+
+        def all_there():
+            for number, frames in seen.items():
+                frames += self.received(number)
+            return all(len(seen[n]) >= len(frames) for n, frames in wanted.items())
+
+        self.until(all_there)
+        assert {number: frames for number, frames in seen.items() if frames} == wanted
+
+    def actions(self):
+        return sorted(odp.format_actions(found.actions) for found in self.dpif.flow_dump())
+
+
+@pytest.fixture
+def daemon(datapath):
+    made = Daemon(datapath)
+    made.rule = made.world.rule([output(NORMAL)], priority=0)
+    made.path = datapath
+    made.pid = made.dpif.version()["pid"]
+    return made
+
+
+def test_learning_switch(daemon):
+    first, back = frame(A, B), frame(B, A)
+    daemon.send(1, first)
+    daemon.expect({2: [first], 3: [first]})
+    daemon.send(2, back)
+    daemon.expect({1: [back]})
+    daemon.until(lambda: daemon.actions() == ["1", "2"])  # the flood has become one output
+    for _ in range(5):
+        daemon.send(1, first)
+    daemon.expect({2: [first] * 5})
+    daemon.until(lambda: daemon.rule.n_packets == 7)
+    assert daemon.rule.n_bytes == 7 * len(first)
+    assert daemon.handler.stats()["misses"] == 2
+
+
+def test_packet_in_and_packet_out(daemon):
+    daemon.world.rule([output(CONTROLLER, 64)], match(in_port=3), 7, cookie=9)
+    packet = bytes(Ether(src=A, dst=B) / ARP())
+    daemon.send(3, packet)
+    daemon.until(lambda: daemon.events)
+    (event,) = daemon.events
+    assert (event.packet, event.in_port, event.cookie, event.max_len) == (packet, 3, 9, 64)
+    daemon.handler.packet_out(daemon.bridge, packet, 0xFFFD, compile_actions([output(2)]), 0)
+    daemon.expect({2: [packet]})
+
+
+def test_recirculation(daemon):
+    inner = IP(src="10.0.0.1", dst="10.0.0.9", ttl=5) / UDP() / (b"x" * 20)
+    daemon.world.rule([act("PopMpls", ethertype=0x0800), act("DecTtl"), output(2)], priority=9)
+    daemon.send(1, bytes(Ether(src=A, dst=B) / MPLS(label=16, s=1, ttl=9) / inner))
+    inner.ttl = 4
+    daemon.expect({2: [bytes(Ether(src=A, dst=B) / inner)]})
+    assert len(daemon.actions()) == 2
+
+
+def test_a_new_daemon_adopts_the_flows(daemon):
+    first, back = frame(A, B), frame(B, A)
+    daemon.send(1, first)
+    daemon.expect({2: [first], 3: [first]})
+    daemon.send(2, back)
+    daemon.expect({1: [back]})
+    daemon.until(lambda: daemon.actions() == ["1", "2"])
+    daemon.dpif.close()
+    again = Daemon(daemon.path)
+    again.send(1, first)  # without any rule yet: the flows forward
+    again.expect({2: [first]})
+    # What is not known yet has no rule, and must not get a flow that drops the others, too.
+    other = frame("00:00:00:00:00:0c", B)
+    again.send(1, other)
+    again.until(lambda: again.handler.stats()["misses"] == 1)
+    assert again.actions() == ["1", "2"]
+    again.send(1, first)
+    again.expect({2: [first]})
+    again.world.rule([output(NORMAL)], priority=0)
+    again.bridge.touch()
+    again.revalidator.ready = True
+    again.until(lambda: again.revalidator.counts["adopted"] == 2)
+    assert again.actions() == ["1", "2"] and len(again.bridge.mac) == 2
+    again.send(1, first)
+    again.expect({2: [first]})
+    assert again.handler.stats()["misses"] == 1
+    again.until(lambda: again.handler.settled)
+    again.send(1, other)
+    again.expect({2: [other]})
+    assert again.handler.stats()["installed"] == 1
+
+
+def test_packets_of_a_port_that_is_nobodys(daemon):
+    """They come up once, until the port is somebody's."""
+    odp_port = daemon.dpif.port_add("later", "dummy")
+    packet = frame(A, B)
+    for _ in range(5):
+        daemon.dpif.port_inject(odp_port, packet)
+        daemon.until(lambda: daemon.actions() == ["drop"])
+    assert daemon.handler.stats()["unknown_port"] == 1
+    daemon.world.add_port(4, odp="none")
+    daemon.handler.port_set(odp_port, daemon.world.ports[4])
+    daemon.until(lambda: daemon.actions() == [])
+    daemon.dpif.port_inject(odp_port, packet)
+    daemon.expect({1: [packet], 2: [packet], 3: [packet]})
+
+
+def test_more_changes_than_the_ring_takes(daemon):
+    """The datapath stands still: changes wait for it, and all of them arrive."""
+    for number in range(N_CHANGES):
+        daemon.send(1, frame(A, f"00:00:00:00:{number >> 8:02x}:{number & 255:02x}"))
+        if number % 100 == 0:
+            daemon.step()
+    daemon.until(lambda: len(daemon.handler) == N_CHANGES)
+    daemon.until(lambda: len(daemon.actions()) == N_CHANGES)
+    now = int(time.monotonic() * 1000)
+    while daemon.revalidator.run(now):
+        pass
+    ring = 0
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        for port in (2, 3, 2, 3, 2, 3):
+            daemon.world.rule([output(port)], match(in_port=1), 5)
+            daemon.bridge.touch()
+            while daemon.revalidator.run(now):
+                pass
+            ring += daemon.revalidator.next_run(now) == 1
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    assert ring, "the ring was to be full"
+    daemon.until(lambda: set(daemon.actions()) == {"3"})
+    assert len(daemon.handler) == N_CHANGES
+
+
+def test_a_deleted_rule_stops_the_traffic(daemon):
+    packet = frame(A, B)
+    daemon.send(1, packet)
+    daemon.expect({2: [packet], 3: [packet]})
+    daemon.bridge.table(0).remove(daemon.rule)
+    daemon.bridge.touch()
+    daemon.until(lambda: daemon.actions() in ([], ["drop"]))
+    daemon.send(1, packet)
+    daemon.world.rule([output(3)], match(in_port=2), priority=1)
+    daemon.bridge.touch()
+    daemon.send(2, packet)
+    daemon.expect({3: [packet]})

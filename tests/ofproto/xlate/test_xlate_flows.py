@@ -1,0 +1,438 @@
+"""Ukeys and revalidation, against a datapath that is a dict."""
+
+from types import SimpleNamespace
+
+import pytest
+from scapy.all import ARP, IP, TCP, Ether
+from scapy.contrib.mpls import MPLS
+
+from datapath.actions import odp
+from datapath.actions.execute import Recorder
+from datapath.key import flow
+from ofproto.flows.flows import Flows
+from ofproto.flows.revalidator import Revalidator
+from ofproto.rules.compile import compile_actions
+from ofproto.xlate.xbridge import NO_ODP_PORT
+from tests.ofproto.xlate_world import (
+    CONTROLLER,
+    NORMAL,
+    World,
+    act,
+    key_of,
+    match,
+    output,
+    resubmit,
+)
+
+A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+class FakeDpif:
+    """Keeps flows; `executed` has the packets of execute()."""
+
+    def __init__(self):
+        self.flows = {}
+        self.executed = []
+        self.fail = None
+
+    def install(self, ukey):
+        self.flows[ukey.ufid] = SimpleNamespace(
+            ufid=ukey.ufid,
+            key=ukey.key,
+            mask=ukey.mask,
+            actions=ukey.actions,
+            packets=0,
+            bytes=0,
+            used=0,
+            tcp_flags=0,
+        )
+
+    def hit(self, ukey, packets, now, size=100):
+        found = self.flows[ukey.ufid]
+        found.packets += packets
+        found.bytes += packets * size
+        found.used = now
+
+    def flow_dump(self, terse=False):
+        rows = [SimpleNamespace(**vars(found)) for found in self.flows.values()]
+        for row in rows if terse else ():
+            row.key = row.mask = row.actions = None
+        return iter(rows)
+
+    def flow_put(self, key, mask, actions, ufid=None):
+        if self.fail:
+            raise self.fail
+        self.flows[ufid].actions = actions
+        return ufid
+
+    def flow_del_many(self, ufids):
+        return {ufid: self.flows.pop(ufid) for ufid in ufids if ufid in self.flows}
+
+    def flow_flush(self):
+        self.flows.clear()
+
+    def execute_soon(self, packet, actions, in_port=0):
+        return False
+
+    def execute(self, packet, actions, in_port=0, **metadata):
+        self.executed.append((packet, odp.format_actions(actions), in_port))
+
+
+class Switch:
+    """World, flows, revalidator and fake datapath together."""
+
+    def __init__(self, n_ports=3, dpif=None):
+        self.dpif = dpif or FakeDpif()
+        self.flows = Flows(self.dpif)
+        self.world = World(n_ports, generation=self.flows.generation)
+        self.bridge = self.world.bridge
+        self.flows.add_bridge(self.bridge)
+        for port in self.world.ports.values():
+            self.flows.port_set(port.odp_port, port)
+        self.revalidator = Revalidator(self.flows)
+
+    def packet(self, src, dst, in_port, now=1000):
+        """One packet through datapath and upcall; the ukey of its flow."""
+        packet = bytes(Ether(src=src, dst=dst) / IP(src="10.0.0.1", dst="10.0.0.2") / TCP())
+        ukey = self.flows.miss(key_of(packet, in_port + 10), len(packet), now)
+        if ukey is not None and ukey.ufid not in self.dpif.flows:
+            self.dpif.install(ukey)
+        return ukey
+
+    def settle(self, now):
+        for _ in range(100):
+            if not self.revalidator.run(now):
+                return
+        raise AssertionError("the revalidator finds no end")
+
+    def actions(self, ukey):
+        return odp.format_actions(self.dpif.flows[ukey.ufid].actions)
+
+
+@pytest.fixture
+def switch():
+    made = Switch()
+    made.rule = made.world.rule([output(NORMAL)], priority=0)
+    return made
+
+
+def test_statistics_reach_the_rule(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    assert (switch.rule.n_packets, switch.rule.n_bytes, switch.rule.used) == (1, 54, 1000)
+    switch.dpif.hit(ukey, 10, 1400)
+    switch.settle(1500)
+    assert (switch.rule.n_packets, switch.rule.n_bytes, switch.rule.used) == (11, 1054, 1400)
+    switch.settle(2000)
+    assert switch.rule.n_packets == 11
+    assert switch.bridge.table(0).n_matched == 11
+
+
+def test_idle_flows_go(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.dpif.hit(ukey, 1, 5000)
+    switch.settle(11000)
+    assert len(switch.flows) == 1
+    switch.settle(15000)
+    assert len(switch.flows) == 0 and not switch.dpif.flows
+
+
+def test_last_packets_of_a_deleted_flow_are_counted(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.settle(1000)
+    switch.dpif.hit(ukey, 5, 1100)
+    switch.bridge.port_del(switch.world.ports[1])
+    switch.settle(1200)
+    assert switch.rule.n_packets == 6 and not switch.dpif.flows
+
+
+def test_a_new_rule_changes_the_flow(switch):
+    ukey = switch.packet(A, B, 1)
+    assert switch.actions(ukey) == "12,13"
+    switch.world.rule([output(3)], match(in_port=1), priority=5)
+    switch.bridge.touch()
+    switch.settle(1001)
+    assert switch.actions(ukey) == "13"
+
+
+def test_a_narrower_match_deletes_the_flow(switch):
+    switch.packet(A, B, 1)
+    switch.world.rule([], match(eth_type=0x800, nw_proto=6, tcp_dst=22), priority=5)
+    switch.bridge.touch()
+    switch.settle(1001)
+    assert not switch.dpif.flows and not len(switch.flows)
+
+
+def test_nothing_to_do_is_said(switch):
+    switch.packet(A, B, 1)
+    switch.settle(1000)
+    assert switch.revalidator.next_run(1100) == 400
+    switch.bridge.touch()
+    assert switch.revalidator.next_run(1100) == 0
+
+
+def test_learning_turns_a_flood_into_one_output(switch):
+    flood = switch.packet(A, B, 1)
+    switch.settle(1000)
+    checked = switch.revalidator.counts["checked"]
+    others = [switch.packet(A, f"00:00:00:00:01:{i:02x}", 1) for i in range(20)]
+    switch.packet(B, A, 2)
+    assert switch.revalidator.next_run(1100) == 0
+    switch.settle(1100)
+    assert switch.actions(flood) == "12"
+    assert switch.actions(others[0]) == "12,13"
+    assert switch.revalidator.counts["checked"] - checked <= 4, "only the flows concerned"
+
+
+def test_a_station_that_moved(switch):
+    to_a = switch.packet(B, A, 2)
+    from_a = switch.packet(A, B, 1)
+    switch.settle(1000)
+    assert switch.actions(to_a) == "11"
+    switch.dpif.hit(from_a, 3, 1050)
+    switch.packet(A, BROADCAST, 3, now=1100)
+    switch.settle(1100)
+    assert switch.actions(to_a) == "13"
+    assert from_a.ufid not in switch.dpif.flows, "so that it is learned when it goes back"
+    # the packets counted late did not move it back
+    assert switch.bridge.mac.find(0, bytes.fromhex("00000000000a")).bundle.name == "p3"
+
+
+def test_entry_that_ages_floods_again(switch):
+    switch.packet(A, BROADCAST, 1, now=1000)
+    to_a = switch.packet(B, A, 2, now=299_000)
+    switch.settle(299_000)
+    assert switch.actions(to_a) == "11"
+    switch.dpif.hit(to_a, 1, 301_900)
+    switch.settle(302_000)
+    assert switch.actions(to_a) == "11,13"
+
+
+def test_traffic_keeps_an_entry(switch):
+    flood = switch.packet(A, BROADCAST, 1, now=1000)
+    for now in range(6000, 400_000, 6000):
+        switch.dpif.hit(flood, 1, now)
+        switch.settle(now)
+    assert len(switch.bridge.mac) == 1
+
+
+def test_flows_of_an_earlier_daemon_stay(switch):
+    to_a = switch.packet(B, A, 2, now=1000)
+    switch.packet(A, B, 1, now=1000)
+    switch.settle(1000)
+    before = {ufid: f.actions for ufid, f in switch.dpif.flows.items()}
+    again = Switch(dpif=switch.dpif)
+    again.world.rule([output(NORMAL)], priority=0)
+    again.settle(20_000)
+    assert len(again.flows) == 0 and {u: f.actions for u, f in again.dpif.flows.items()} == before
+    again.revalidator.ready = True
+    again.settle(20_500)
+    assert len(again.flows) == 2 and {u: f.actions for u, f in again.dpif.flows.items()} == before
+    assert again.actions(to_a) == "11", "learned from the other flow, not flooding"
+
+
+def test_flows_that_the_new_configuration_does_not_want_go(switch):
+    switch.packet(A, B, 1)
+    again = Switch(dpif=switch.dpif)
+    again.world.rule([output(2)], match(eth_type=0x800, nw_proto=6), priority=3)
+    again.revalidator.ready = True
+    again.settle(5000)
+    assert not again.dpif.flows
+
+
+def test_flows_that_the_datapath_lost_are_forgotten(switch):
+    switch.packet(A, B, 1)
+    switch.dpif.flows.clear()
+    switch.settle(1500)
+    switch.settle(9000)
+    assert len(switch.flows) == 0
+
+
+def test_a_dump_that_breaks_off_loses_nothing(switch):
+    switch.packet(A, B, 1)
+    switch.settle(1000)
+
+    def broken(terse=False):
+        yield from ()
+        raise ConnectionError
+
+    whole, switch.dpif.flow_dump = switch.dpif.flow_dump, broken
+    with pytest.raises(ConnectionError):
+        switch.revalidator.run(8000)
+    switch.dpif.flow_dump = whole
+    assert len(switch.flows) == 1
+    switch.settle(8500)
+    assert len(switch.flows) == 1 and switch.revalidator.counts["lost"] == 0
+
+
+def test_a_datapath_that_refuses_a_change(switch):
+    switch.packet(A, B, 1)
+    switch.dpif.fail = OSError(5, "no")
+    switch.world.rule([output(3)], match(in_port=1), priority=5)
+    switch.bridge.touch()
+    switch.settle(1001)
+    assert switch.revalidator.counts["dpif_errors"] == 1 and len(switch.flows) == 0
+
+
+def test_packets_of_unknown_ports_are_counted(switch):
+    packet = bytes(Ether() / ARP())
+    assert switch.flows.miss(key_of(packet, 99), len(packet), 0) is None
+    assert switch.flows.stats()["unknown_port"] == 1
+
+
+def test_packet_in(switch):
+    events = []
+    switch.bridge.packet_in = events.append
+    switch.world.rule([resubmit(3)], match(in_port=1), priority=9)
+    switch.world.rule([output(CONTROLLER, 200)], table=3, cookie=0xABC, priority=4)
+    packet = bytes(Ether(src=A, dst=B) / ARP())
+    ukey = switch.flows.miss(key_of(packet, 11), len(packet), 5)
+    ((kind, _reason, userdata, frame, key),) = Recorder().run(packet, ukey.actions, in_port=11)
+    assert kind == "userspace"
+    switch.flows.deliver(key, frame, userdata)
+    (event,) = events
+    assert (event.packet, event.reason, event.table_id) == (packet, 1, 3)
+    assert (event.cookie, event.max_len, event.in_port) == (0xABC, 200, 1)
+    offset, size = flow.MEMBERS["in_port"]
+    assert event.key[offset : offset + size] == b"\0\0\0\1" and len(event.key) == flow.KEY_SIZE
+
+
+def test_table_miss_flow_says_so(switch):
+    events = []
+    switch.bridge.packet_in = events.append
+    switch.bridge.table(0).remove(switch.rule)
+    switch.world.rule([output(CONTROLLER)], priority=0)
+    packet = bytes(Ether(src=A, dst=B) / ARP())
+    ukey = switch.flows.miss(key_of(packet, 11), len(packet), 5)
+    ((_, _, userdata, frame, key),) = Recorder().run(packet, ukey.actions, in_port=11)
+    switch.flows.deliver(key, frame, userdata)
+    assert events[0].reason == 0 and events[0].table_miss_flow
+
+
+@pytest.mark.parametrize("userdata", [b"", b"\xff" * 24, b"\xff" * 7])
+def test_userdata_that_nobody_knows_is_counted(switch, userdata):
+    packet = bytes(Ether() / ARP())
+    switch.flows.deliver(key_of(packet, 11), packet, userdata)
+    assert switch.flows.stats()["unknown_state"] == 1
+
+
+def test_packet_out(switch):
+    packet = bytes(Ether(src=A, dst=B) / ARP())
+    switch.flows.packet_out(switch.bridge, packet, 1, compile_actions([output(NORMAL)]), 7)
+    assert switch.dpif.executed == [(packet, "12,13", 11)]
+    assert len(switch.bridge.mac) == 1
+    program = compile_actions([output(0xFFF9)])  # TABLE
+    switch.flows.packet_out(switch.bridge, packet, 0xFFFD, program, 8)
+    assert switch.dpif.executed[1:] == [(packet, "11,12,13", 0)]
+    assert switch.rule.n_packets == 1
+
+
+def test_reconnect_forgets(switch):
+    switch.packet(A, B, 1)
+    switch.flows.set_dpif(None)
+    assert len(switch.flows) == 0
+    assert not switch.revalidator.run(5)
+
+
+def test_flows_sent_round_twice_are_taken_over(switch):
+    """Each is known only after the one that sends to it; a dump has them in any order."""
+    plan = [act("PopMpls", ethertype=0x800), act("DecTtl"), act("PushMpls", ethertype=0x8847)]
+    plan += [output(2), act("PopMpls", ethertype=0x800), act("DecTtl"), output(3)]
+
+    def rule(made):
+        return made.world.rule(plan, match(eth_type=0x8847), 9)
+
+    rule(switch)
+    frame = bytes(Ether(src=A, dst=B) / MPLS(label=16, s=1, ttl=9) / IP(ttl=9) / TCP())
+    key = key_of(frame, 11)
+    while key is not None:
+        ukey = switch.flows.miss(key, len(frame), 1000)
+        switch.dpif.install(ukey)
+        events = Recorder().run(frame, ukey.actions, in_port=11)
+        key, frame = next(((e[3], e[2]) for e in events if e[0] == "recirculate"), (None, frame))
+    assert len(switch.dpif.flows) == 3
+    for order in (list, lambda flows: list(reversed(flows))):
+        switch.dpif.flows = dict(order(switch.dpif.flows.items()))
+        before = dict(switch.dpif.flows)
+        again = Switch(dpif=switch.dpif)
+        rule(again)
+        again.revalidator.ready = True
+        again.settle(2000)
+        assert again.dpif.flows == before and len(again.flows) == 3
+        assert again.revalidator.counts["adopted"] == 3
+
+
+def test_each_run_is_a_bounded_piece(switch):
+    for number in range(60):
+        switch.packet(A, f"00:00:00:00:01:{number:02x}", 1)
+    switch.revalidator.step = 10
+    switch.revalidator.run(1000)
+    switch.bridge.touch()
+    for _ in range(5):
+        before = switch.revalidator.counts["checked"]
+        assert switch.revalidator.run(1000)
+        assert switch.revalidator.counts["checked"] - before <= 10
+    switch.settle(1000)
+    assert switch.revalidator.counts["checked"] == 60
+
+
+def test_a_gateway_that_moves_concerns_many_flows_a_few_at_a_time(switch):
+    switch.packet(A, BROADCAST, 1)
+    flows = [switch.packet(f"00:00:00:00:01:{number:02x}", A, 2) for number in range(60)]
+    switch.settle(1000)
+    assert {switch.actions(ukey) for ukey in flows} == {"11"}
+    switch.packet(A, BROADCAST, 3, now=1100)
+    switch.revalidator.step = 30  # 20 of which the deletion of A's own flow takes, when it is first
+    switch.revalidator.run(1100)
+    assert {switch.actions(ukey) for ukey in flows} == {"11", "13"}
+    switch.settle(1100)
+    assert {switch.actions(ukey) for ukey in flows} == {"13"}
+
+
+def test_another_port_under_the_same_datapath_number(switch):
+    """An interface that went and came back, perhaps in another bundle."""
+    ukey = switch.packet(A, B, 1)
+    to_a = switch.packet(B, A, 2)
+    switch.settle(1000)
+    assert switch.actions(to_a) == "11"
+    old = switch.world.ports[1]
+    switch.bridge.port_del(old)
+    switch.flows.port_del(11)
+    new = switch.world.add_port(7, odp="none", tag=5)
+    switch.flows.port_set(11, new)
+    switch.settle(1001)
+    assert switch.actions(ukey) == "push_vlan(vid=5,pcp=0),12,13"
+    assert switch.actions(to_a) == "13", "the station's port is gone: it floods"
+    assert switch.packet(A, B, 1) is not None and switch.rule.n_packets == 3
+
+
+def test_a_port_keeps_one_number(switch):
+    port = switch.world.ports[1]
+    switch.flows.port_set(40, port)
+    assert switch.flows.port_get(11) is None and port.odp_port == 40
+    switch.flows.port_set(40, switch.world.ports[2])
+    assert port.odp_port == NO_ODP_PORT and switch.flows.port_get(12) is None
+
+
+def test_dump_that_is_not_terse_repairs_actions(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.dpif.flows[ukey.ufid].actions = b""
+    for now in range(1000, 6000, 500):
+        switch.dpif.hit(ukey, 1, now)
+        switch.settle(now)
+    assert switch.actions(ukey) == "12,13"
+
+
+def test_foreign_flows_go(switch):
+    """Somebody put a flow into the datapath by hand."""
+    switch.revalidator.ready = True
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.settle(1000)
+    stranger = SimpleNamespace(**vars(switch.dpif.flows[ukey.ufid]))
+    stranger.ufid, stranger.actions = b"x" * 16, b""
+    stranger.key = bytes(key_of(Ether() / ARP(), 12))[: flow.KEY_DP_SIZE]
+    stranger.mask = b"\0" * flow.KEY_DP_SIZE
+    switch.dpif.flows[stranger.ufid] = stranger
+    switch.settle(1500)
+    switch.settle(2000)
+    assert stranger.ufid not in switch.dpif.flows and ukey.ufid in switch.dpif.flows

@@ -1,0 +1,1 @@
+"""pyvs-dpctl: the datapath's socket."""

@@ -1,0 +1,1 @@
+"""pyvs-ofctl: an OpenFlow client."""

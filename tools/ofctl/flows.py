@@ -1,0 +1,363 @@
+"""Commands of pyvs-ofctl for flows: dump, add, modify, delete."""
+
+import sys
+from dataclasses import replace
+
+from ofproto.codec import messages as m
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
+from ofproto.codec.match_text import format_match
+from ofproto.codec.match_wire import fits_of10
+from ofproto.text import flow_text
+from ofproto.text.flow_text import (
+    TextError,
+    encode_flow,
+    format_flow,
+    parse_flow,
+    parse_flow_request,
+)
+from ofproto.text.message_text import format_message
+from pyvs_tools.command import Fatal
+
+from .errors import SwitchError
+from .session import OF10, OF13
+from .switch import dump
+
+# Flow formats: the name of each, and what it means of the version, NXM, and tables in commands.
+FORMATS = {
+    "OpenFlow10-table_id": (OF10, False, False),
+    "OpenFlow10+table_id": (OF10, False, True),
+    "NXM-table_id": (OF10, True, False),
+    "NXM+table_id": (OF10, True, True),
+    "OXM-OpenFlow13": (OF13, False, False),
+}
+_ABBREVIATIONS = {"any": "", "openflow10": "OpenFlow10", "nxm": "NXM", "oxm": "OXM"}
+_NOT_SPOKEN = ("oxm-openflow12", "oxm-openflow14", "oxm-openflow15")
+_NOT_IN_10 = m.RESET_COUNTS | m.NO_PKT_COUNTS | m.NO_BYT_COUNTS
+
+
+# Flow formats
+
+
+def allowed_formats(settings) -> dict:
+    """The rows of FORMATS that -F allows."""
+    text = settings.options.get("flow-format")
+    if not text:
+        return FORMATS
+    allowed = {}
+    for word in text.split(","):
+        low = word.lower()
+        if low in _ABBREVIATIONS:
+            start = _ABBREVIATIONS[low]
+            allowed |= {name: row for name, row in FORMATS.items() if name.startswith(start)}
+        elif low in (name.lower() for name in FORMATS):
+            allowed |= {name: row for name, row in FORMATS.items() if name.lower() == low}
+        elif low not in _NOT_SPOKEN:
+            raise Fatal(f"{word}: unknown flow protocol")
+    _check_versions(settings, allowed)
+    return allowed
+
+
+def _check_versions(settings, allowed):
+    versions = settings.versions
+    if not allowed or (versions and versions.isdisjoint(row[0] for row in allowed.values())):
+        names = ",".join(f"OpenFlow1{version - 1}" for version in sorted(versions or (OF10, OF13)))
+        given = short_names(allowed) or settings.options["flow-format"]
+        raise Fatal(
+            f"None of the enabled OpenFlow versions ({names}) supports any of the enabled flow "
+            f"formats ({given}).  (Use -O to enable additional OpenFlow versions or -F to enable "
+            "additional flow formats.)"
+        )
+
+
+def short_names(names) -> str:
+    """A list of flow formats, with one name for both kinds of those that come in two."""
+    text = ",".join(names)
+    for name in ("OpenFlow10", "NXM"):
+        text = text.replace(f"{name}-table_id,{name}+table_id", name)
+    return text
+
+
+def needs_13(flow: m.FlowMod) -> bool:
+    """Whether OpenFlow 1.0 could not say all of a flow mod."""
+    if flow.flags & _NOT_IN_10 or flow.out_group is not None:
+        return True
+    if any(isinstance(each, Meter | WriteActions | ClearActions) for each in flow.instructions):
+        return True
+    try:
+        flow.encode(OF10, nxm=True, table_id_in_command=True)
+    except (ValueError, m.OFError):
+        return True
+    return False
+
+
+def needs_nxm(flow) -> bool:
+    """Whether OpenFlow 1.0 needs Nicira's form for a flow mod or a request."""
+    if flow.cookie_mask or not fits_of10(flow.match):
+        return True
+    if any(isinstance(each, WriteMetadata) for each in getattr(flow, "instructions", ())):
+        return True
+    deeper = ("nw_proto", "nw_tos", "tcp_src", "tcp_dst")
+    return flow.match.eth_type == 0x86DD and any(
+        not flow.match.is_wild(BY_NAME[name]) for name in deeper
+    )
+
+
+def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
+    """(NXM, tables in commands) of the first format that can say all flows.  Raises Fatal."""
+    wants = (any(map(needs_nxm, flows)), any(flow.table_id is not None for flow in flows))
+    usable = [
+        name
+        for name, (version, *has) in FORMATS.items()
+        if version == session.version and (version > OF10 or all(map(_implies, wants, has)))
+    ]
+    for name in usable:
+        if name in formats:
+            return FORMATS[name][1:]
+    raise Fatal(
+        f"none of the usable flow formats ({short_names(usable)}) is among the allowed flow "
+        f"formats ({short_names(formats)})"
+    )
+
+
+def _implies(wanted, has):
+    return has or not wanted
+
+
+def set_flow_format(session, nxm: bool, table_id: bool) -> None:
+    """Tell a switch of 1.0 which forms of flow mods come."""
+    if nxm:
+        session.tell(m.NxSetFlowFormat("nxm"))
+    if table_id:
+        session.tell(m.NxFlowModTableId(True))
+
+
+# Reading flows
+
+
+def warn(text: str) -> None:
+    """A note about flow text that does not mean what it seems to."""
+    print(f"pyvs-ofctl: note: {text}", file=sys.stderr)
+
+
+def parse(text: str, command: int, names=None) -> m.FlowMod:
+    """parse_flow(), whose errors end the run."""
+    try:
+        return parse_flow(text, command, names, warn=warn)
+    except TextError as error:
+        raise Fatal(str(error)) from None
+
+
+def read_lines(path: str):
+    """Yields (where, text) of a file's lines, without comments and empty lines; "-" is standard
+    input."""
+    try:
+        with sys.stdin if path == "-" else open(path) as file:
+            for number, line in enumerate(file, 1):
+                line = line.partition("#")[0].strip()
+                if line:
+                    yield f"{path}:{number}", line
+    except OSError as error:
+        raise Fatal(f"{path}: open failed ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise Fatal(f"{path}: not a text file") from None
+
+
+def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod]:
+    """The flow mods of a file's lines; `command` None: each line may begin with its own."""
+    flows = []
+    for where, line in read_lines(path):
+        own = command
+        if command is None:
+            own, line = flow_text.split_command(line)
+        try:
+            flows.append(parse_flow(line, own, names, warn=warn))
+        except TextError as error:
+            raise Fatal(f"{where}: {error}") from None
+    return flows
+
+
+# dump-flows, dump-aggregate
+
+
+def _request(settings, session, words, request):
+    try:
+        return parse_flow_request(
+            words[0] if words else "", settings.numbers(session), warn=warn, request=request
+        )
+    except TextError as error:
+        raise Fatal(str(error)) from None
+
+
+def open_for_dump(settings, target, words=(), request=m.FlowStatsRequest):
+    """(session, request) for flows, in the most telling format that both sides have."""
+    formats = allowed_formats(settings)
+    session = settings.connect(target, OF10 if _has(formats, OF10) else OF13)
+    wanted = _request(settings, session, words, request)
+    if wanted.out_group is not None and session.version == OF10:
+        session = settings.connect(target, OF13)
+        if session.version == OF10:
+            raise Fatal("out_group needs OpenFlow 1.1 or later ('-O OpenFlow13')")
+        wanted = _request(settings, session, words, request)
+    if session.version > OF10:
+        return session, wanted
+    if any(row[1] for row in formats.values()) and try_nxm(session):
+        return session, replace(wanted, nxm=True)
+    if needs_nxm(wanted) or not any(row == (OF10, False, False) for row in formats.values()):
+        raise Fatal(
+            "none of the usable flow formats (NXM,OXM) is among the allowed flow formats "
+            f"({short_names(formats)})"
+        )
+    return session, wanted
+
+
+def _has(formats, version):
+    return any(row[0] == version for row in formats.values())
+
+
+def try_nxm(session):
+    """Whether the switch knows Nicira's flow format, which is on then."""
+    try:
+        set_flow_format(session, True, False)
+    except SwitchError:
+        return False
+    return True
+
+
+def dump_flows(settings, target, *words):
+    """dump-flows SWITCH [FLOW]"""
+    criteria = [_criterion(name, text) for name, text in settings.sort_keys]
+    if criteria:
+        criteria.append((None, True))  # the rest by priority, as ovs-ofctl does
+    session, request = open_for_dump(settings, target, words)
+    if settings.json:
+        flows = sort_flows(collect(session, request), criteria)
+        names = session.names() if settings.shows_names else None
+        from .json_output import flow_value
+
+        settings.print_json([flow_value(flow, settings.stats, names) for flow in flows])
+    elif criteria or settings.shows_names or not settings.stats:
+        _dump_plain(settings, session, request, criteria)
+    else:
+        style = settings.style()
+        for raw, reply in session.replies(request):
+            sys.stdout.write(format_message(reply, raw, style))
+
+
+def _dump_plain(settings, session, request, criteria):
+    """Flows without the replies around them; ages are left out, as ovs-ofctl does."""
+    names = session.names() if settings.shows_names else None
+    for flow in sort_flows(collect(session, request), criteria):
+        flow.idle_age = flow.hard_age = None
+        text = format_flow(flow, stats=settings.stats, names=names)
+        sys.stdout.write(f" {text}\n")
+
+
+def collect(session, request) -> list[m.FlowStats]:
+    """All flows that a request selects."""
+    return [flow for _raw, reply in session.replies(request) for flow in reply.flows]
+
+
+def _criterion(option, text):
+    """(field or None for the priority, descending) of --sort or --rsort."""
+    if not text or text == "priority":
+        return None, option == "rsort"
+    field = BY_NAME.get(text)
+    if field is None:
+        raise Fatal(f"{text}: unknown field name")
+    return field, option == "rsort"
+
+
+def sort_flows(flows: list, criteria: list) -> list:
+    """The flows by several fields, the first of which counts most.  Flows that do not match a
+    field come last, whichever the order."""
+    for field, descending in reversed(criteria):
+        if field is None:
+            flows = sorted(flows, key=lambda flow: flow.priority, reverse=descending)
+            continue
+
+        def matches(flow, field=field):
+            return flow.match.holds(field.prerequisite) and not flow.match.is_wild(field)
+
+        having = sorted(
+            filter(matches, flows),
+            key=lambda flow, field=field: flow.match.get(field)[0],
+            reverse=descending,
+        )
+        flows = having + [flow for flow in flows if not matches(flow)]
+    return flows
+
+
+def dump_aggregate(settings, target, *words):
+    """dump-aggregate SWITCH [FLOW]"""
+    session, request = open_for_dump(settings, target, words, m.AggregateRequest)
+    dump(settings, session, request)
+
+
+# add-flow and the like
+
+
+def open_for_mods(settings, target, read):
+    """(session, flow mods, (NXM, tables in commands)); read(names) gives the flow mods."""
+    formats = allowed_formats(settings)
+    session = settings.connect(target, OF10 if _has(formats, OF10) else OF13)
+    flows = read(settings.numbers(session))
+    if session.version == OF10 and any(map(needs_13, flows)):
+        session.close()
+        if settings.versions and OF13 not in settings.versions:
+            raise Fatal("no usable protocol: a flow needs OpenFlow 1.3 ('-O OpenFlow13')")
+        session = settings.connect(target, OF13)
+        if session.version == OF10:
+            raise Fatal(f"{target}: a flow needs OpenFlow 1.3, which the switch does not speak")
+    return session, flows, choose_format(session, flows, formats)
+
+
+def send_mods(session, flows, form) -> None:
+    """Do flow mods in their order."""
+    nxm, table_id = form
+    if session.version == OF10:
+        set_flow_format(session, nxm, table_id)
+    raws = []
+    for flow in flows:
+        try:
+            raws.append(
+                encode_flow(flow, session.version, session.next_xid(), nxm=nxm, table_id=table_id)
+            )
+        except (ValueError, m.OFError) as error:
+            raise Fatal(f"{format_match(flow.match)}: {error}") from None
+    session.command(*raws)
+
+
+def _change(settings, target, words, command):
+    """One flow given as text, or the lines of standard input."""
+
+    def read(names):
+        text = words[0] if words else ""
+        if text == "-":
+            # Lines of add-flow may say what else to do.
+            return read_flows("-", None if command == m.ADD else command, names)
+        return [parse(text, command, names)]
+
+    send_mods(*open_for_mods(settings, target, read))
+
+
+def add_flow(settings, target, text):
+    """add-flow SWITCH FLOW"""
+    _change(settings, target, (text,), m.ADD)
+
+
+def add_flows(settings, target, path):
+    """add-flows SWITCH FILE"""
+    send_mods(*open_for_mods(settings, target, lambda names: read_flows(path, None, names)))
+
+
+def mod_flows(settings, target, text):
+    """[--strict] mod-flows SWITCH FLOW"""
+    strict = "strict" in settings
+    _change(settings, target, (text,), m.MODIFY_STRICT if strict else m.MODIFY)
+
+
+def del_flows(settings, target, *words):
+    """[--strict] del-flows SWITCH [FLOW]"""
+    strict = "strict" in settings
+    _change(settings, target, words, m.DELETE_STRICT if strict else m.DELETE)

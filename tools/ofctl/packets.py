@@ -1,0 +1,225 @@
+"""Commands of pyvs-ofctl that move packets and watch: packet-out, monitor, snoop, ping."""
+
+import sys
+import time
+from datetime import datetime
+
+from ofproto.codec import messages as m
+from ofproto.codec.action_base import parse_actions
+from ofproto.codec.fields import OFPP_NONE
+from ofproto.codec.match_text import parse_port, split_terms
+from ofproto.text.flow_text import TextError
+from ofproto.text.message_text import INVALID_TTL, format_raw
+from pyvs_tools.command import Fatal
+
+from .errors import SwitchError
+from .session import OF10, cut_messages
+from .switch import find_port
+
+ETHERNET_HEADER = 14
+PINGS = 10
+PING_BYTES = 64
+_PACKET_IN_FORMATS = {
+    "standard": "standard",
+    "openflow10": "standard",
+    "nxt_packet_in": "nxt_packet_in",
+    "nxm": "nxt_packet_in",
+    "nxt_packet_in2": "nxt_packet_in2",
+}
+
+
+# packet-out
+
+
+def _packet(text, what=""):
+    digits = "".join(text.split())
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        raise Fatal(f"{what}Trailing garbage in packet data") from None
+    if len(data) < ETHERNET_HEADER:
+        raise Fatal(f"{what}Packet data too short for Ethernet")
+    return data
+
+
+def _actions(text, names):
+    try:
+        return parse_actions(text, names)
+    except TextError as error:
+        raise Fatal(str(error)) from None
+
+
+def parse_packet_out(text: str, names=None) -> m.PacketOut:
+    """`in_port=1,packet=HEX,actions=...`.  Raises Fatal."""
+    before, found, actions = text.partition("actions=")
+    port, packet = OFPP_NONE, None
+    for key, value in split_terms(before):
+        if key == "in_port":
+            port = parse_port(value or "", names)
+            if port is None:
+                raise Fatal(f"{value} is not a valid OpenFlow port")
+        elif key == "packet":
+            packet = _packet(value or "", "packet: ")
+        else:
+            raise Fatal(f"unknown keyword {key}")
+    if packet is None:
+        raise Fatal("must specify packet")
+    return m.PacketOut(packet, port, _actions(actions, names) if found else [])
+
+
+def packet_out(settings, target, *words):
+    """packet-out SWITCH PACKET-OUT, or SWITCH IN_PORT ACTIONS PACKET..."""
+    session = settings.connect(target)
+    names = settings.numbers(session)
+    if len(words) == 1:
+        session.tell(parse_packet_out(words[0], names))
+        return
+    if len(words) == 2:
+        raise Fatal("'packet-out' command requires at least 4 arguments")
+    port = find_port(settings, session, words[0])
+    if port is None:
+        raise Fatal(f"{target}: unknown port `{words[0]}'")
+    actions = _actions(words[1], names)
+    packets = [_packet(text) for text in words[2:]]
+    for packet in packets:
+        session.tell(m.PacketOut(packet, port, actions))
+
+
+# monitor, snoop
+
+
+def _print(settings, raw, style):
+    """One message on standard error, as it comes."""
+    if "timestamp" in settings:
+        now = datetime.now().astimezone()
+        sys.stderr.write(f"{now:%Y-%m-%d %H:%M:%S}.{now.microsecond // 1000:03}: ")
+    sys.stderr.write(format_raw(raw, style))
+    sys.stderr.flush()
+
+
+def monitor(settings, target, *words):
+    """monitor SWITCH [MISS_LEN] [invalid_ttl]"""
+    miss_len, invalid_ttl = None, False
+    for word in words:
+        if word.isdigit() and int(word) <= 0xFFFF:
+            miss_len = int(word)
+        elif word == "invalid_ttl":
+            invalid_ttl = True
+        elif word.startswith("watch:"):
+            raise Fatal("watch: is not supported")
+        else:
+            raise Fatal(f'{word}: unsupported "monitor" argument')
+    chosen = _packet_in_format(settings)
+    session = settings.connect(target)
+    _configure(session, miss_len, invalid_ttl)
+    _set_packet_in_format(session, chosen)
+    style = settings.style(session, more=2)
+    while True:
+        _print(settings, session.receive(), style)
+
+
+def _configure(session, miss_len, invalid_ttl):
+    if miss_len is None and not invalid_ttl:
+        return
+    config = session.request(m.GetConfigRequest())
+    if miss_len is not None:
+        config.miss_send_len = miss_len
+    if invalid_ttl:
+        config.flags |= INVALID_TTL
+    session.tell(m.SetConfig(config.flags, config.miss_send_len))
+
+
+def _packet_in_format(settings):
+    """The format of -P; None when none is given."""
+    text = settings.options.get("packet-in-format")
+    if text is None:
+        return None
+    if text not in _PACKET_IN_FORMATS:
+        raise Fatal(f'unknown packet-in format "{text}"')
+    return _PACKET_IN_FORMATS[text]
+
+
+def _set_packet_in_format(session, chosen):
+    """The chosen format, or the first of the better ones that the switch has."""
+    if chosen is not None:
+        try:
+            session.tell(m.NxSetPacketInFormat(chosen))
+        except SwitchError:
+            if chosen != "standard":
+                raise Fatal(
+                    f"{session.target}: switch does not support the requested packet-in format"
+                ) from None
+        return
+    better = ["nxt_packet_in2"] + (["nxt_packet_in"] if session.version == OF10 else [])
+    for name in better:
+        try:
+            session.tell(m.NxSetPacketInFormat(name))
+        except SwitchError:
+            continue
+        return
+
+
+def snoop(settings, target):
+    """snoop SWITCH: what a bridge and its controller say to each other."""
+    style = settings.style(more=2)
+    versions = settings.versions or frozenset(range(1, 7))
+    for raw in cut_messages(target, settings.tls, "snoop", versions):
+        _print(settings, raw, style)
+
+
+# probe, ping, benchmark
+
+
+def _echo(session, data):
+    """Send an echo request; returns the xid of its reply, when that is the same."""
+    xid = session.next_xid()
+    session.send_raw(m.EchoRequest(data).encode(session.version, xid))
+    raw = session.receive_echo(xid)
+    if raw[8:] != data:
+        raise Fatal(f"{session.target}: reply does not match request")
+    return xid
+
+
+def probe(settings, target):
+    """probe TARGET"""
+    _echo(settings.connect(target), b"")
+
+
+def _size(text, what):
+    if not text.isdigit() or int(text) > 0xFFFF - 8:
+        raise Fatal(f"{what} must be between 0 and {0xFFFF - 8}")
+    return int(text)
+
+
+def ping(settings, target, size=str(PING_BYTES)):
+    """ping TARGET [N]"""
+    import os
+
+    payload = _size(size, "payload")
+    session = settings.connect(target)
+    for _ in range(PINGS):
+        data = os.urandom(payload)
+        start = time.perf_counter()
+        xid = _echo(session, data)
+        took = (time.perf_counter() - start) * 1000
+        sys.stdout.write(f"{payload} bytes from {target}: xid={xid:08x} time={took:.1f} ms\n")
+
+
+def benchmark(settings, target, size, count):
+    """benchmark TARGET N COUNT"""
+    payload = _size(size, "payload")
+    if not count.isdigit():
+        raise Fatal(f"invalid count {count}")
+    number, total = int(count), (payload + 8) * int(count)
+    session = settings.connect(target)
+    sys.stdout.write(
+        f"Sending {number} packets * {payload + 8} bytes (with header) = {total} bytes total\n"
+    )
+    start = time.perf_counter()
+    for _ in range(number):
+        _echo(session, bytes(payload))
+    took = max(time.perf_counter() - start, 1e-9)
+    sys.stdout.write(
+        f"Finished in {took * 1000:.1f} ms ({number / took:.0f} packets/s) "
+        f"({total / took:.0f} bytes/s)\n"
+    )

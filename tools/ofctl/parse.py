@@ -1,0 +1,87 @@
+"""Commands of pyvs-ofctl that need no switch: flows and messages as this program sees them."""
+
+import sys
+
+from ofproto.codec import messages as m
+from ofproto.text.flow_text import encode_flow
+from ofproto.text.message_text import Style, format_raw
+from pyvs_tools.command import Fatal
+
+from . import flows as flows_
+from .session import OF10, OF13
+
+PRINT_LEVEL = 2
+
+
+def _form(settings, flows):
+    """(version, NXM, tables in commands) by the first format that -O and -F leave."""
+    formats = flows_.allowed_formats(settings)
+    nxm = any(map(flows_.needs_nxm, flows))
+    table = any(flow.table_id is not None for flow in flows)
+    old = not any(map(flows_.needs_13, flows))
+    usable = [
+        name
+        for name, (version, *has) in flows_.FORMATS.items()
+        if version == OF13 or (old and has[0] >= nxm and has[1] >= table)
+    ]
+    sys.stdout.write(f"usable protocols: {','.join(usable)}\n")
+    for name in usable:
+        if name in formats and flows_.FORMATS[name][0] in (settings.versions or (OF10, OF13)):
+            sys.stdout.write(f"chosen protocol: {name}\n")
+            return flows_.FORMATS[name]
+    raise Fatal("no usable protocol")
+
+
+def _print(settings, flows):
+    version, nxm, table_id = _form(settings, flows)
+    style = Style(more=settings.more)
+    for xid, flow in enumerate(flows, 1):
+        raw = encode_flow(flow, version, xid, nxm=nxm, table_id=table_id)
+        sys.stdout.write(format_raw(raw, style))
+
+
+def parse_flow(settings, text):
+    """parse-flow FLOW"""
+    _print(settings, [flows_.parse(text, m.ADD)])
+
+
+def parse_flows(settings, path):
+    """parse-flows FILE"""
+    _print(settings, flows_.read_flows(path, m.ADD))
+
+
+def ofp_print(settings, text, level=str(PRINT_LEVEL)):
+    """ofp-print HEX [VERBOSITY]"""
+    try:
+        raw = bytes.fromhex("".join(text.split()))
+        style = Style(more=int(level))
+    except ValueError:
+        raise Fatal("trailing garbage in hex bytes or verbosity") from None
+    sys.stdout.write(format_raw(raw, style))
+
+
+def _messages(file):
+    """The messages of a file, one behind the other."""
+    at = 0
+    while head := file.read(8):
+        length = int.from_bytes(head[2:4], "big")
+        if len(head) < 8:
+            raise Fatal(f"unexpected end of file: a header of {len(head)} bytes")
+        if length < 8:
+            raise Fatal(f"message at offset {at} has length {length}, less than its header")
+        body = file.read(length - 8)
+        if len(body) < length - 8:
+            raise Fatal(f"unexpected end of file in the message at offset {at}")
+        yield head + body
+        at += length
+
+
+def ofp_parse(settings, path):
+    """ofp-parse FILE"""
+    style = Style(more=settings.more + 1)
+    try:
+        with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+            for raw in _messages(file):
+                sys.stdout.write(format_raw(raw, style))
+    except OSError as error:
+        raise Fatal(f"{path}: open failed ({error.strerror})") from None

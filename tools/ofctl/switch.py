@@ -1,0 +1,279 @@
+"""Commands of pyvs-ofctl for what a switch is: ports, tables, queues, groups, settings."""
+
+import sys
+
+from ofproto.codec import messages as m
+from ofproto.codec.fields import OFPP_ALL, OFPP_MAX, OFPP_NONE
+from ofproto.codec.match_text import parse_port
+from ofproto.port import (
+    PC_NO_FLOOD,
+    PC_NO_FWD,
+    PC_NO_PACKET_IN,
+    PC_NO_RECV,
+    PC_NO_RECV_STP,
+    PC_NO_STP,
+    PC_PORT_DOWN,
+)
+from ofproto.text.message_text import FRAGS, format_message
+from pyvs_tools.command import Fatal
+
+from .session import OF10, OF13
+
+# mod-port: word -> config bit, whether the word sets it
+PORT_ACTIONS = {
+    "up": (PC_PORT_DOWN, False),
+    "down": (PC_PORT_DOWN, True),
+    "stp": (PC_NO_STP, False),
+    "receive": (PC_NO_RECV, False),
+    "receive-stp": (PC_NO_RECV_STP, False),
+    "flood": (PC_NO_FLOOD, False),
+    "forward": (PC_NO_FWD, False),
+    "packet-in": (PC_NO_PACKET_IN, False),
+}
+PORT_ACTIONS |= {
+    f"no-{word}": (bit, True)
+    for word, (bit, _) in PORT_ACTIONS.items()
+    if word not in ("up", "down")
+}
+_FRAG_BITS = 3
+
+
+def dump(settings, session, request) -> None:
+    """Print all parts of the reply to a request; with -f json as one list or object."""
+    if settings.json:
+        from .json_output import reply_value
+
+        replies = [reply for _raw, reply in session.replies(request)]
+        settings.print_json(reply_value(replies))
+        return
+    _print(session, request, settings.style(session))
+
+
+def _dump(settings, target, request, prefer=OF10):
+    dump(settings, settings.connect(target, prefer), request)
+
+
+def find_port(settings, session, text: str) -> int | None:
+    """A port's number from its number or name; None when there is none of that name."""
+    return parse_port(text, settings.numbers(session))
+
+
+def _port(settings, session, text):
+    port = find_port(settings, session, text)
+    if port is None:
+        raise Fatal(f"{session.target}: unknown port `{text}'")
+    return port
+
+
+# The switch
+
+
+def show(settings, target):
+    """show SWITCH"""
+    session = settings.connect(target)
+    if settings.json:
+        _show_json(settings, session)
+        return
+    style = settings.style()
+    requests = [m.FeaturesRequest()]
+    if session.version > OF10:
+        requests.append(m.PortDescRequest())
+    for request in requests:
+        _print(session, request, style)
+    session.next_xid()  # ovs-ofctl makes another connection here, whose HELLO has one
+    _print(session, m.GetConfigRequest(), style)
+
+
+def _print(session, request, style):
+    for raw, reply in session.replies(request):
+        sys.stdout.write(format_message(reply, raw, style))
+
+
+def _show_json(settings, session):
+    from .json_output import reply_value
+
+    value = reply_value([session.request(m.FeaturesRequest())])
+    value["ports"] = reply_value([m.PortDescReply(session.ports)])
+    value["config"] = reply_value([session.request(m.GetConfigRequest())])
+    settings.print_json(value)
+
+
+def dump_desc(settings, target):
+    """dump-desc SWITCH"""
+    _dump(settings, target, m.DescRequest())
+
+
+def dump_tables(settings, target):
+    """dump-tables SWITCH"""
+    _dump(settings, target, m.TableStatsRequest())
+
+
+def dump_table_features(settings, target):
+    """dump-table-features SWITCH"""
+    session = settings.connect(target, OF13)
+    if session.version < OF13:
+        raise Fatal("dump-table-features needs OpenFlow 1.3 or later ('-O OpenFlow13')")
+    if settings.json:
+        dump(settings, session, m.TableFeaturesRequest())
+        return
+    from ofproto.text.message_text_tables import format_table_features
+
+    parts = session.replies(m.TableFeaturesRequest())
+    tables = [table for _raw, reply in parts for table in reply.tables]
+    text = format_table_features(tables, settings.style(session))
+    sys.stdout.write(text.removeprefix("\n") + "\n")
+
+
+# Ports
+
+
+def dump_ports(settings, target, text=None):
+    """dump-ports SWITCH [PORT]"""
+    session = settings.connect(target)
+    port = None if text is None else _port(settings, session, text)
+    dump(settings, session, m.PortStatsRequest(None if port == OFPP_NONE else port))
+
+
+def dump_ports_desc(settings, target, text=None):
+    """dump-ports-desc SWITCH [PORT]: one port only from OpenFlow 1.5 on."""
+    session = settings.connect(target)
+    if text is not None:
+        _port(settings, session, text)
+    dump(settings, session, m.PortDescRequest())
+
+
+def mod_port(settings, target, name, action):
+    """mod-port SWITCH PORT ACTION"""
+    session = settings.connect(target)
+    port = _described(settings, session, name)
+    if action not in PORT_ACTIONS:
+        raise Fatal(f"unknown mod-port command '{action}'")
+    bit, on = PORT_ACTIONS[action]
+    session.tell(m.PortMod(port.port_no, port.hw_addr, bit if on else 0, bit))
+
+
+def _described(settings, session, name):
+    """The description of a port by name or number."""
+    if settings.accepts_names:
+        for port in session.ports:
+            if port.name == name:
+                return port
+    number = parse_port(name)
+    for port in session.ports:
+        if port.port_no == number:
+            return port
+    raise Fatal(f"{session.target}: couldn't find port `{name}'")
+
+
+# Queues
+
+
+def queue_stats(settings, target, port_text="ALL", queue_text="ALL"):
+    """queue-stats SWITCH [PORT [QUEUE]]"""
+    session = settings.connect(target)
+    port = queue = None
+    if port_text.upper() not in ("ALL", "ANY"):
+        port = _port(settings, session, port_text)
+        port = None if port in (OFPP_ALL, OFPP_NONE) else port
+    if queue_text.upper() != "ALL":
+        queue = _queue(queue_text)
+    dump(settings, session, m.QueueStatsRequest(port, queue))
+
+
+def _queue(text):
+    if not text.isdecimal() or int(text) >> 32:
+        raise Fatal(f'invalid queue "{text}"')
+    return int(text)
+
+
+def queue_get_config(settings, target, port_text="ANY", queue_text="ANY"):
+    """queue-get-config SWITCH [PORT [QUEUE]]; OpenFlow 1.0 has no request for all ports."""
+    session = settings.connect(target)
+    port = OFPP_NONE
+    if port_text.upper() not in ("ALL", "ANY"):
+        port = _port(settings, session, port_text)
+    if queue_text.upper() not in ("ALL", "ANY"):
+        _queue(queue_text)
+    ports = [port]
+    if port == OFPP_NONE and session.version == OF10:
+        numbers = sorted(each.port_no for each in session.ports)
+        ports = [number for number in numbers if number < OFPP_MAX]
+    for number in ports:
+        dump(settings, session, m.QueueGetConfigRequest(number))
+
+
+# Settings
+
+
+def get_frags(settings, target):
+    """get-frags SWITCH"""
+    config = settings.connect(target).request(m.GetConfigRequest())
+    sys.stdout.write(FRAGS[config.flags & _FRAG_BITS] + "\n")
+
+
+def set_frags(settings, target, mode):
+    """set-frags SWITCH MODE"""
+    if mode not in FRAGS:
+        raise Fatal(f"{mode}: unknown fragment handling mode")
+    session = settings.connect(target)
+    wanted = FRAGS.index(mode)
+    config = session.request(m.GetConfigRequest())
+    if config.flags & _FRAG_BITS == wanted:
+        return
+    flags = config.flags & ~_FRAG_BITS | wanted
+    session.tell(m.SetConfig(flags, config.miss_send_len))
+    if session.request(m.GetConfigRequest()).flags & _FRAG_BITS != wanted:
+        raise Fatal(
+            f"{target}: setting fragment handling mode failed "
+            f'(this switch probably doesn\'t support mode "{mode}")'
+        )
+
+
+# mod-table: word -> the versions of OpenFlow that have the setting
+TABLE_SETTINGS = {
+    **dict.fromkeys(("controller", "continue", "drop"), "OpenFlow11, OpenFlow12"),
+    **dict.fromkeys(("evict", "noevict", "vacancy", "novacancy"), "OpenFlow14, OpenFlow15"),
+}
+
+
+def mod_table(settings, target, table, setting):
+    """mod-table SWITCH TABLE SETTING: no version that is spoken here has any of them."""
+    from ofproto.text.flow_text import TextError, parse_table
+
+    settings.connect(target)
+    try:
+        parse_table(table)
+    except TextError as error:
+        raise Fatal(str(error)) from None
+    versions = TABLE_SETTINGS.get(setting.partition(":")[0])
+    if versions is None:
+        raise Fatal(f"invalid table_mod setting {setting}")
+    raise Fatal(f"table_mod '{setting}' requires one of the OpenFlow versions {versions}")
+
+
+# Groups
+
+
+def _id(text, everything, what):
+    """A group's number; `everything` where none or "all" is given."""
+    text = (text or "all").removeprefix(f"{what}=")
+    if text.lower() in ("all", "any"):
+        return everything
+    if not text.isdecimal() or int(text) >> 32:
+        raise Fatal(f"invalid {what} {text}")
+    return int(text)
+
+
+def dump_groups(settings, target, group=None):
+    """dump-groups SWITCH [GROUP]: one group only in 1.0 and from 1.5 on."""
+    _dump(settings, target, m.GroupDescRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
+
+
+def dump_group_stats(settings, target, group=None):
+    """dump-group-stats SWITCH [GROUP]"""
+    _dump(settings, target, m.GroupStatsRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
+
+
+def dump_group_features(settings, target):
+    """dump-group-features SWITCH"""
+    _dump(settings, target, m.GroupFeaturesRequest(), OF13)

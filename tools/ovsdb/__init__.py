@@ -1,0 +1,1 @@
+"""pyvs-ovsdb-client and pyvs-ovsdb-tool, and the OVSDB client that vsctl shares."""

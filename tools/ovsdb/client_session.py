@@ -1,0 +1,92 @@
+"""What a run of pyvs-ovsdb-client has: options, connection, output."""
+
+import json
+import os
+import sys
+
+from pyvs_tools import table
+from pyvs_tools.command import Fatal
+
+from . import rpc as ovsdb_rpc
+from . import types
+
+PROGRAM = "pyvs-ovsdb-client"
+DEFAULT_DATABASE = "Open_vSwitch"
+_TLS = {
+    "private-key": "private_key",
+    "certificate": "certificate",
+    "ca-cert": "ca_cert",
+    "peer-ca-cert": "peer_ca_cert",
+    "ssl-protocols": "protocols",
+    "ssl-ciphers": "ciphers",
+}
+
+
+class Session:
+    """A run: its options, its connection, the database that it is about (or None)."""
+
+    def __init__(self, options):
+        self.style = table.Style("table")
+        self.tls = ovsdb_rpc.Tls()
+        self.options = {}
+        for name, value in options:
+            if name in _TLS:
+                setattr(self.tls, _TLS[name], value)
+            elif name == "bootstrap-ca-cert":
+                self.tls.ca_cert, self.tls.bootstrap = value, True
+            elif not self.style.set_option(name, value):
+                self.options[name] = value
+        self.printer = table.Printer(self.style)
+        self.remote = None
+        self.client = None
+        self.database = None
+
+    def trace(self):
+        if "verbose" in self.options and self.options["verbose"] in (None, "dbg", "jsonrpc:dbg"):
+            return lambda text: print(f"jsonrpc|DBG|{text}", file=sys.stderr)
+        return None
+
+    def connect(self):
+        """Connects to `remote`; with several, to the leader of the cluster."""
+        leader_of = None if "no-leader-only" in self.options else DEFAULT_DATABASE
+        self.client = ovsdb_rpc.connect(self.remote, self.tls, self.trace(), leader_of)
+
+    def schema(self):
+        """The types.Schema of the database."""
+        return types.Schema(self.schema_json())
+
+    def schema_json(self, name=None):
+        return self.client.request("get_schema", [name or self.database])
+
+    def print_json(self, value):
+        print(table.dump_json(value, self.style.pretty), flush=True)
+
+    def print_table(self, headings, rows):
+        shown = table.Table(headings)
+        for row in rows:
+            shown.add(row)
+        self.printer.print(shown)
+
+
+def parse_json(text):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Fatal(f'"{text}": {error}') from None
+
+
+def detach(session):
+    """With --detach: goes on in the background, and says by a pid file who that is."""
+    if "detach" in session.options:
+        sys.stdout.flush()
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        if "no-chdir" not in session.options:
+            os.chdir("/")
+    if "pidfile" in session.options:
+        from pyvs import rundir
+
+        path = os.path.join(rundir.rundir(), session.options["pidfile"] or PROGRAM + ".pid")
+        with open(path, "w") as file:
+            file.write(f"{os.getpid()}\n")

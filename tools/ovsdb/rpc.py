@@ -1,0 +1,284 @@
+"""A small blocking JSON-RPC client for OVSDB servers (RFC 7047 section 4).
+
+The commands start often and live briefly, so this needs nothing but `socket` and `json`.
+One request is outstanding at a time; echo requests of the server are answered on the way,
+other notifications are kept until somebody asks for them.
+"""
+
+import json
+import os
+import socket
+
+from ovsdb.tls_settings import TlsSettings as Tls
+
+DEFAULT_OVSDB_PORT = 6640
+_READ = 1 << 18
+
+
+class ConnectError(Exception):
+    """No connection could be made; str() is the reason, `remote` the method that failed."""
+
+    def __init__(self, remote, reason):
+        super().__init__(reason)
+        self.remote = remote
+
+
+class Disconnected(Exception):
+    """The peer closed the connection, or broke the protocol."""
+
+
+class RpcError(Exception):
+    """The peer answered with an error; `error` is its JSON value."""
+
+    def __init__(self, error):
+        super().__init__(json.dumps(error, separators=(",", ":"), ensure_ascii=False))
+        self.error = error
+
+
+def split_remotes(text):
+    """The connection methods in a list such as "tcp:[::1]:6640,unix:/x"; a comma counts only
+    where a new method begins, because file names may contain commas."""
+    parts = []
+    for piece in text.split(","):
+        scheme = piece.strip().split(":", 1)[0]
+        if parts and scheme not in ("tcp", "ssl", "unix", "ptcp", "pssl", "punix"):
+            parts[-1] += "," + piece
+        else:
+            parts.append(piece.strip())
+    return parts
+
+
+def host_port(text, default_port, remote):
+    """(host, port) of "HOST[:PORT]", where an IPv6 address stands in brackets."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ConnectError(remote, "bad address")
+        port = rest[1:]
+    else:
+        host, _, port = text.partition(":")
+    port = port or str(default_port)
+    if not port.isdigit() or int(port) > 65535:
+        raise ConnectError(remote, f"bad port number {port}")
+    return host, int(port)
+
+
+def _unix(path, action):
+    """Calls action(path); a path too long for sun_path is reached through its directory."""
+    if len(os.fsencode(path)) < 108:
+        return action(path)
+    directory, name = os.path.split(path)
+    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return action(f"/proc/self/fd/{fd}/{name}")
+    finally:
+        os.close(fd)
+
+
+def _wrap_tls(sock, tls, server_side):
+    from . import tls as ovsdb_tls
+
+    return ovsdb_tls.wrap(sock, tls, server_side)
+
+
+def _connect_inet(remote, rest):
+    host, port = host_port(rest, DEFAULT_OVSDB_PORT, remote)
+    sock = socket.create_connection((host, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _listen(remote, scheme, rest):
+    """Waits for one connection on a passive method."""
+    if scheme == "punix":
+        server = socket.socket(socket.AF_UNIX)
+        with _suppress_missing():
+            os.unlink(rest)
+        _unix(rest, server.bind)
+    else:
+        port, _, host = rest.partition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server = socket.socket(family)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, int(port or DEFAULT_OVSDB_PORT)))
+    server.listen(1)
+    try:
+        return server.accept()[0]
+    finally:
+        server.close()
+        if scheme == "punix":
+            with _suppress_missing():
+                os.unlink(rest)
+
+
+class _suppress_missing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        return kind is FileNotFoundError
+
+
+def open_socket(remote, tls=None):
+    """A connected socket for one connection method.  Raises ConnectError."""
+    scheme, colon, rest = remote.partition(":")
+    try:
+        if not colon:
+            raise ConnectError(remote, "Address family not supported by protocol")
+        if scheme == "unix":
+            sock = socket.socket(socket.AF_UNIX)
+            _unix(rest, sock.connect)
+            return sock
+        if scheme == "tcp":
+            return _connect_inet(remote, rest)
+        if scheme == "ssl":
+            return _wrap_tls(_connect_inet(remote, rest), tls or Tls(), False)
+        if scheme in ("punix", "ptcp"):
+            return _listen(remote, scheme, rest)
+        if scheme == "pssl":
+            return _wrap_tls(_listen(remote, scheme, rest), tls or Tls(), True)
+    except socket.gaierror as error:
+        raise ConnectError(remote, error.strerror) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConnectError(remote, reason) from None
+    raise ConnectError(remote, "Address family not supported by protocol")
+
+
+class Client:
+    """One connection.  `trace`, when given, is called with each message as text."""
+
+    def __init__(self, sock, remote, trace=None):
+        self.sock = sock
+        self.remote = remote
+        self.trace = trace
+        self.pending = []  # notifications not yet fetched
+        self._buffer = b""
+        self._messages = []
+        self._next_id = 0
+        self._decoder = json.JSONDecoder()
+
+    def close(self):
+        self.sock.close()
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def send(self, message):
+        """Sends one JSON-RPC message (a dict)."""
+        text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+        if self.trace:
+            self.trace(f"{self.remote}: send {text}")
+        try:
+            self.sock.sendall(text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise Disconnected(error.strerror or str(error)) from None
+
+    def _parse(self):
+        # A message ends with "}": trying to parse only then keeps large replies linear.
+        if not self._buffer.rstrip().endswith(b"}"):
+            return
+        try:
+            text = self._buffer.decode()
+        except UnicodeDecodeError:
+            raise Disconnected("invalid UTF-8 from server") from None
+        position, messages = 0, []
+        while position < len(text):
+            if text[position] in " \t\r\n":
+                position += 1
+                continue
+            try:
+                message, position = self._decoder.raw_decode(text, position)
+            except json.JSONDecodeError:
+                if text[position] != "{":
+                    raise Disconnected("invalid JSON from server") from None
+                break
+            except RecursionError:
+                raise Disconnected("too deeply nested JSON from server") from None
+            if not isinstance(message, dict):
+                raise Disconnected("message from server is not a JSON object")
+            messages.append(message)
+        self._buffer = text[position:].encode()
+        self._messages += messages
+
+    def receive(self):
+        """The next message, whatever it is; blocks."""
+        while not self._messages:
+            try:
+                data = self.sock.recv(_READ)
+            except OSError as error:
+                raise Disconnected(error.strerror or str(error)) from None
+            if not data:
+                raise Disconnected("End of file")
+            self._buffer += data
+            self._parse()
+        message = self._messages.pop(0)
+        if self.trace:
+            self.trace(f"{self.remote}: received {json.dumps(message, ensure_ascii=False)}")
+        return message
+
+    def has_message(self):
+        """True when receive() would return without reading from the socket."""
+        return bool(self._messages)
+
+    def _answer(self, message):
+        """Answers an echo; keeps any other notification."""
+        if message.get("method") == "echo" and message.get("id") is not None:
+            self.send({"id": message["id"], "result": message.get("params", []), "error": None})
+        elif "method" in message:
+            self.pending.append(message)
+
+    def request(self, method, params):
+        """The result of a call.  Raises RpcError, Disconnected."""
+        self._next_id += 1
+        identity = self._next_id
+        self.send({"method": method, "params": params, "id": identity})
+        while True:
+            message = self.receive()
+            if "method" in message or message.get("id") != identity:
+                self._answer(message)
+                continue
+            if message.get("error") is not None:
+                raise RpcError(message["error"])
+            return message.get("result")
+
+    def notification(self):
+        """The next notification (a dict with method and params); blocks."""
+        while not self.pending:
+            self._answer(self.receive())
+        return self.pending.pop(0)
+
+
+def _is_leader(client, database):
+    """False when the server is a follower or disconnected member of a cluster."""
+    try:
+        select = {
+            "op": "select",
+            "table": "Database",
+            "where": [["name", "==", database]],
+            "columns": ["model", "connected", "leader"],
+        }
+        rows = client.request("transact", ["_Server", select])[0]["rows"]
+    except (RpcError, KeyError, IndexError, TypeError):
+        return True
+    return not rows or rows[0].get("model") != "clustered" or bool(rows[0].get("leader"))
+
+
+def connect(remotes, tls=None, trace=None, database=None):
+    """A Client for the first method of the list `remotes` (text, comma-separated) that works.
+    With several methods and a `database`, cluster members that do not lead are passed over.
+    Raises ConnectError of the last one."""
+    methods = split_remotes(remotes)
+    failure = None
+    for remote in methods:
+        try:
+            client = Client(open_socket(remote, tls), remote, trace)
+        except ConnectError as error:
+            failure = error
+            continue
+        if len(methods) == 1 or database is None or _is_leader(client, database):
+            return client
+        client.close()
+        failure = ConnectError(remote, "not the cluster leader")
+    raise failure

@@ -1,0 +1,1 @@
+"""pyvs-vsctl: the switch's configuration, by OVSDB."""
