@@ -17,8 +17,9 @@ The whole of a daemon's main program:
         ... close ...
 
 Between start() and ready() a failure (an exception, sys.exit(1)) becomes the exit status of
-the command that the user typed.  After ready(), an exception is logged with its trace, and
-under --monitor the process is started anew.
+the command that the user typed.  After ready(), main_loop() contains what the modules let through
+(pyvs.containment); an exception elsewhere is logged with its trace, and under --monitor the
+process is started anew.
 """
 
 import os
@@ -31,7 +32,7 @@ from typing import Any, NoReturn
 import ovs.unixctl.server
 import ovs.vlog
 
-from pyvs import control, coverage, logs, privileges, rundir, supervise
+from pyvs import containment, control, coverage, logs, privileges, rundir, supervise
 from pyvs import options as command_line
 from pyvs.control import CommandError, command, exit_now, exiting
 from pyvs.options import (
@@ -65,6 +66,8 @@ __all__ = [
 ]
 
 vlog = ovs.vlog.Vlog("daemon_helper")
+
+FAULT_PAUSE_MSEC = 100  # at most, until a module whose turn ended by a fault has the next
 
 
 class _State:
@@ -200,22 +203,32 @@ def unixctl_server(name: str) -> ovs.unixctl.server.UnixctlServer | None:
 
 
 def main_loop(server: ovs.unixctl.server.UnixctlServer | None, modules: Sequence[Any]) -> None:
-    """Run each module's run() and wait(poller), and the control socket, until `exit`."""
+    """Run each module's run() and wait(poller), and the control socket, until `exit`.
+
+    An exception of one of them ends its turn, not the loop, and it has another turn soon.
+    """
+    served = [*modules, server] if server else list(modules)
     while True:
         coverage.tick(time.monotonic())
-        for module in modules:
-            module.run()
-        if server:
-            server.run()
+        faults = containment.FAULTS.count
+        for each in served:
+            _contained(each.run)
         if exiting():
             break
         poller = Poller()
         if control.warp_on():
             poller.immediate_wake()
-        for module in modules:
-            module.wait(poller)
-        if server:
-            server.wait(poller)
+        for each in served:
+            _contained(each.wait, poller)
+        if containment.FAULTS.count != faults:
+            poller.timer_wait(FAULT_PAUSE_MSEC)
         poller.block()
     if server:
         server.close()
+
+
+def _contained(function: Callable, *args: Any) -> None:
+    try:
+        function(*args)
+    except Exception:
+        containment.caught("main loop", type(function.__self__).__name__)  # type: ignore

@@ -185,17 +185,31 @@ def test_failure_before_ready_reaches_the_caller(program):
     assert not (program.rundir / "pyvs-crash.pid").exists()
 
 
-@pytest.mark.parametrize("how", ["crash", "abort"])
-def test_monitor_restarts_a_crashed_child(program, how):
+def test_monitor_restarts_a_crashed_child(program):
     program("--detach", "--pidfile", "--monitor", "--log-file")
     first = pid_of(program.rundir)
-    call(program.rundir, how)
+    call(program.rundir, "abort")
     wait_for(lambda: pid_of(program.rundir) not in (0, first))
     wait_for(lambda: call(program.rundir, "version")[0] is None)
+    assert "restarting" in (program.rundir / "pyvs-crash.log").read_text()
+
+
+def test_a_fault_in_a_module_is_contained(program):
+    """It is logged with its traceback, not without limit, and counted; the rest goes on."""
+    program("--detach", "--pidfile", "--log-file")
+    first = pid_of(program.rundir)
+    call(program.rundir, "crash")
+
+    def faults():
+        return int(call(program.rundir, "coverage/read-counter", "fault_main_loop")[1])
+
+    wait_for(lambda: faults() > 100)  # each turn of the module ends so
+    assert pid_of(program.rundir) == first
+    assert call(program.rundir, "version")[0] is None
+    assert int(call(program.rundir, "coverage/read-counter", "fault_contained")[1]) >= 100
     log = (program.rundir / "pyvs-crash.log").read_text()
-    assert "restarting" in log
-    if how == "crash":
-        assert "asked to crash" in log
+    assert 1 <= log.count("SystemError: asked to crash") <= 10
+    assert "main loop Crasher: unexpected error, contained" in log
 
 
 def test_monitor_restarts_a_killed_child_however_often(program):
