@@ -90,6 +90,8 @@ class Control:
         self.server = server
         self._inner: select.epoll | None = None
         self._watch()
+        # A reply that comes late and does not go out at once changes what is waited for.
+        loop.timers.append(lambda _now: self.run())
 
     def _watch(self) -> None:
         self._inner = select.epoll()

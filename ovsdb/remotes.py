@@ -13,24 +13,22 @@ import select
 import socket
 from typing import Any
 
-import ovs.socket_util
-import ovs.stream
-import ovs.util
 import ovs.vlog
 
 from ovsdb.condition import Row
 from ovsdb.database import Changes, Database, Table
 from ovsdb.errors import OvsdbError
-from ovsdb.listener import Listener, new_connection
+from ovsdb.listener import DEFAULT_PORT, Listener, new_connection
 from ovsdb.operations import execute
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop
 from ovsdb.session import Session
 from pyvs import rundir
+from pyvs.listener import parse_port, short_path
+from pyvs.resolver import Lookup
 
 vlog = ovs.vlog.Vlog("reconnect")
 
-DEFAULT_PORT = 6640
 DEFAULT_PROBE_MSEC = 5000
 DEFAULT_MAX_BACKOFF_MSEC = 8000
 MIN_BACKOFF_MSEC = 1000
@@ -70,38 +68,6 @@ def _split_host_port(text: str) -> tuple[str, str]:
     return host, port
 
 
-def _port(text: str) -> int:
-    if not text:
-        return DEFAULT_PORT
-    if not text.isdigit() or int(text) > 65535:
-        raise ValueError(f"bad port number {text}")
-    return int(text)
-
-
-def listen(name: str) -> socket.socket:
-    """A listening socket for a passive remote; ValueError for its form, OSError."""
-    kind, _, rest = name.partition(":")
-    if kind == "punix":
-        path = os.path.join(rundir.rundir(), rest)
-        error, sock = ovs.socket_util.make_unix_socket(socket.SOCK_STREAM, True, path, None)
-        if error:
-            raise OSError(error, os.strerror(error) if isinstance(error, int) else str(error))
-    else:
-        port, _, host = rest.partition(":")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        address = (host or "0.0.0.0", _port(port))
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-        except BaseException:
-            sock.close()
-            raise
-    sock.listen(256)
-    return sock
-
-
 def _set_rights(session: Peer, options: Options) -> None:
     if isinstance(session, Session):
         session.read_only = options.read_only
@@ -121,17 +87,16 @@ class PassiveRemote:
 
     def _open(self) -> None:
         try:
-            sock = listen(self.name)
-        except (OSError, ValueError) as error:
-            text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.listener = Listener(self.loop, self.name)
+        except OSError as error:
+            text = error.strerror or str(error)
             if text != self.error:
                 vlog.err(f"{self.name}: listen failed: {text}")
             self.error = text
             return
         self.error = None
-        self.listener = Listener(self.loop, sock, self.name)
-        if sock.family != socket.AF_UNIX:
-            vlog.info(f"{self.name}: listening on port {sock.getsockname()[1]}")
+        if self.listener.port is not None:
+            vlog.info(f"{self.name}: listening on port {self.listener.port}")
         self.set_options(self.options)
 
     def set_options(self, options: Options) -> None:
@@ -157,15 +122,15 @@ class PassiveRemote:
 
     def connections(self) -> list[Connection]:
         """The clients that came by this remote."""
-        return [] if self.listener is None else self.listener.live_connections()
+        return [] if self.listener is None else list(self.listener.live_connections())
 
     def status(self, now: float) -> tuple[bool, dict[str, str]]:
         """is_connected, and the status map, of the Manager table."""
         if self.listener is None:
             return False, {"state": "VOID", "last_error": self.error or ""}
         status = {"state": "ACTIVE"}
-        if self.listener.sock.family != socket.AF_UNIX:
-            status["bound_port"] = str(self.listener.sock.getsockname()[1])
+        if self.listener.port is not None:
+            status["bound_port"] = str(self.listener.port)
         clients = self.connections()
         if clients:
             newest = max(clients, key=lambda each: each.connected_at)
@@ -189,6 +154,8 @@ class ActiveRemote:
         self.options = options
         self.connection: Connection | None = None
         self.error: str | None = None
+        self._lookup: Lookup | None = None  # while the host's name is looked up
+        self._attempts = 0  # at the addresses of the name
         self._sock: socket.socket | None = None  # while connecting
         self._backoff = 0
         self._next_try = loop.now
@@ -214,7 +181,7 @@ class ActiveRemote:
             closed = self.connection.session.closed
             self.connection = None
             self._failed(closed or "connection dropped", now)
-        elif self._sock is not None:
+        elif self._sock is not None or self._lookup is not None:
             if now >= self._deadline:
                 self._drop_socket()
                 self._failed("connection timed out", now)
@@ -223,26 +190,45 @@ class ActiveRemote:
 
     def _connect(self, now: float) -> None:
         kind, _, rest = self.name.partition(":")
+        self._deadline = now + max(1000, self._backoff)
         try:
             if kind == "unix":
-                self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                address: Any = os.path.join(rundir.rundir(), rest)
+                path = os.path.join(rundir.rundir(), rest)
+                with short_path(path) as short:
+                    self._connect_to(socket.AF_UNIX, short)
+                return
+            host, port = _split_host_port(rest)
+            self._lookup = Lookup(host, parse_port(port, DEFAULT_PORT))
+            if self._lookup.fileno() >= 0:
+                self.loop.register(self._lookup.fileno(), select.EPOLLIN, self._found)
             else:
-                host, port = _split_host_port(rest)
-                family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                self._sock = socket.socket(family, socket.SOCK_STREAM)
-                address = (host, _port(port))
-            self._sock.setblocking(False)
-            code = self._sock.connect_ex(address)
+                self._found()
         except (OSError, ValueError) as error:
             self._drop_socket()
-            self._failed(str(error), now)
-            return
-        if code not in (0, errno.EINPROGRESS, errno.EAGAIN):
+            self._failed(getattr(error, "strerror", None) or str(error), now)
+
+    def _found(self, _events: int = 0) -> None:
+        """The host's addresses are known, or why they are not; they have turns."""
+        lookup = self._lookup
+        assert lookup is not None
+        try:
+            addresses = lookup.addresses()
+            if addresses is None:
+                return
+            self._drop_lookup()
+            family, address = addresses[self._attempts % len(addresses)]
+            self._attempts += 1
+            self._connect_to(family, address)
+        except OSError as error:
             self._drop_socket()
-            self._failed(os.strerror(code), now)
-            return
-        self._deadline = now + max(1000, self._backoff)
+            self._failed(error.strerror or str(error), self.loop.now)
+
+    def _connect_to(self, family: int, address: Any) -> None:
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sock.setblocking(False)
+        code = self._sock.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS, errno.EAGAIN):
+            raise OSError(code, os.strerror(code))
         self.loop.register(self._sock.fileno(), select.EPOLLOUT, self._completed)
 
     def _completed(self, _events: int) -> None:
@@ -276,7 +262,14 @@ class ActiveRemote:
         options = self.options
         return Session(self.loop.service, self.name, options.read_only, options.role)
 
+    def _drop_lookup(self) -> None:
+        if self._lookup is not None:
+            self.loop.unregister(self._lookup.fileno())
+            self._lookup.close()
+            self._lookup = None
+
     def _drop_socket(self) -> None:
+        self._drop_lookup()
         if self._sock is not None:
             if self._sock.fileno() >= 0:
                 self.loop.unregister(self._sock.fileno())
@@ -305,7 +298,8 @@ class ActiveRemote:
         if connected:
             status = {"state": "ACTIVE", "sec_since_connect": since}
         else:
-            status["state"] = "CONNECTING" if self._sock is not None else "BACKOFF"
+            trying = self._sock is not None or self._lookup is not None
+            status["state"] = "CONNECTING" if trying else "BACKOFF"
             status["sec_since_disconnect"] = since
         if self.error:
             status["last_error"] = self.error

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import ovs.vlog
 
-from ovsdb.framing import FramingError, JsonStream
 from pyvs import coverage
+from pyvs.framing import FramingError, JsonStream
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("jsonrpc_server")

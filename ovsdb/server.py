@@ -14,8 +14,8 @@ import ovs.vlog
 
 from ovsdb.rpc import Peer
 from ovsdb.service import Service
-from ovsdb.tls_settings import TlsSettings
 from pyvs import coverage
+from pyvs.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
 
@@ -173,6 +173,7 @@ class Loop:
     def __init__(self, service: Service):
         self.service = service
         self.tls = TlsSettings()
+        self.tls_contexts: Any = None  # made by ovsdb.tls, which is imported when it is needed
         self.epoll = select.epoll()
         self.handlers: dict[int, Any] = {}
         self.connections: set[Connection] = set()

@@ -4,7 +4,6 @@ Peers identify themselves with certificates of one CA; the common name of a clie
 name for RBAC.  `ssl` is slow to import, so only who uses TLS imports this module.
 """
 
-import os
 import select
 import socket
 import ssl
@@ -13,64 +12,32 @@ from typing import Any
 from ovsdb.condition import Row
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop, vlog
-from ovsdb.tls_settings import TlsSettings
 from pyvs import tls
 from pyvs.log_limit import LimitedLog
+from pyvs.tls_settings import TlsSettings
 
 _handshakes = LimitedLog(vlog, 5, 5)  # anybody may connect
 
-VERSIONS = {
-    "TLSv1": ssl.TLSVersion.TLSv1,
-    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
-    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
-    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
-}
 CHUNK = 64 * 1024  # bytes given to OpenSSL, or asked for, at once
 
 
-def new_context(loop: Loop, settings: TlsSettings, server_side: bool) -> ssl.SSLContext:
-    """A context with the files as they are now; ValueError, OSError.
-
-    While there is no certificate of the CA, and it may be taken from a peer, the context of a
-    client verifies nothing: see TlsConnection.
-    """
-    files = {
-        name: _resolve(loop, getattr(settings, name))
-        for name in ("private_key", "certificate", "ca_cert")
-    }
-    missing = [name.replace("_", "-") for name, path in files.items() if not path]
-    if missing:
-        raise ValueError(f"TLS needs --{' and --'.join(missing)}")
-    kind = ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
-    context = ssl.SSLContext(kind)
-    context.check_hostname = False  # certificates name switches, not hosts
-    context.verify_mode = ssl.CERT_REQUIRED
-    if settings.protocols:
-        _set_protocols(context, settings.protocols)
-    if settings.ciphers:
-        context.set_ciphers(settings.ciphers)
-    tls.load_identity(context, files["certificate"], files["private_key"], settings.peer_ca_cert)
-    if files["ca_cert"] == "none" or (not server_side and to_bootstrap(loop, settings)):
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_verify_locations(files["ca_cert"])
-    return context
+def contexts(loop: Loop) -> tls.Contexts:
+    """Those of the server; its settings, and the databases that they name, may change."""
+    if loop.tls_contexts is None:
+        loop.tls_contexts = tls.Contexts(lambda: _resolved(loop))
+    return loop.tls_contexts
 
 
-def to_bootstrap(loop: Loop, settings: TlsSettings) -> str | None:
-    """The file that the CA's certificate is yet to be saved in."""
-    if not settings.bootstrap:
-        return None
-    path = _resolve(loop, settings.ca_cert)
-    return path if path != "none" and not os.path.exists(path) else None
-
-
-def _set_protocols(context: ssl.SSLContext, text: str) -> None:
-    names = text.replace(",", " ").split()
-    wanted = sorted(VERSIONS[name] for name in names if name in VERSIONS)
-    if not wanted or len(wanted) != len(names):
-        raise ValueError(f"{text}: unknown TLS protocol")
-    context.minimum_version, context.maximum_version = wanted[0], wanted[-1]
+def _resolved(loop: Loop) -> TlsSettings:
+    """The settings with the names of files as the databases have them now; ValueError."""
+    given = loop.tls
+    settings = TlsSettings(
+        *(_resolve(loop, each) for each in (given.private_key, given.certificate, given.ca_cert)),
+        given.peer_ca_cert,
+        given.bootstrap,
+    )
+    settings.protocols, settings.ciphers = given.protocols, given.ciphers
+    return settings
 
 
 def _resolve(loop: Loop, value: str | None) -> str:
@@ -97,14 +64,15 @@ class TlsConnection(Connection):
         sock: socket.socket,
         session: Peer,
         probe: int,
-        context: ssl.SSLContext,
         server_side: bool,
     ):
+        """ValueError or OSError when TLS is not possible: `sock` stays its caller's."""
         sock.setblocking(False)
+        context = contexts(loop).get(server_side)
         wrapped = context.wrap_socket(sock, server_side=server_side, do_handshake_on_connect=False)
         super().__init__(loop, wrapped, session, probe)
         self._established = False
-        self._bootstrap = None if server_side else to_bootstrap(loop, loop.tls)
+        self._bootstrap = None if server_side else tls.to_bootstrap(_resolved(loop))
         if not server_side:
             self._handshake()
 

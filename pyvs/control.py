@@ -8,14 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import ovs.unixctl
-import ovs.unixctl.server
-import ovs.vlog
 
-from pyvs import clock, coverage, rundir
+from pyvs import clock, coverage, rundir, unixctl
 from pyvs.options import version_text
-from pyvs.version import VERSION
-
-vlog = ovs.vlog.Vlog("control")
 
 
 class CommandError(Exception):
@@ -38,8 +33,7 @@ def command(
 ) -> None:
     """Register a unixctl command that replies at once with what `function(args)` returns.
 
-    CommandError becomes an error reply; so does any other exception, which is logged: a
-    question must not end a switch.  A command that replies later is registered with
+    CommandError becomes an error reply.  A command that replies later is registered with
     ovs.unixctl.command_register.  The first registration of a name stands.
     """
 
@@ -48,9 +42,6 @@ def command(
             reply = function(args)
         except CommandError as error:
             connection.reply_error(_line(str(error)))
-        except Exception as error:
-            vlog.exception(f"command {name} {' '.join(args)} failed")
-            connection.reply_error(f"{name}: internal error ({type(error).__name__}: {error})\n")
         else:
             connection.reply(_line(reply or ""))
 
@@ -117,8 +108,7 @@ def warp_on() -> bool:
     if clock.advance():
         return True
     for connection in _Warps.waiting:
-        if connection._request_id is not None:  # else it is closed
-            connection.reply("warped\n")
+        connection.reply("warped\n")
     _Warps.waiting.clear()
     return False
 
@@ -135,7 +125,7 @@ def _remove_stale(name: str) -> None:
                 os.unlink(path)
 
 
-def unixctl_server(name: str, where: str | None) -> ovs.unixctl.server.UnixctlServer | None:
+def unixctl_server(name: str, where: str | None) -> unixctl.Server | None:
     """Listen on NAME.PID.ctl, or `where` (relative to the run directory; "none": nothing).
 
     Registers the commands that every daemon has (vlog/* are those of pyvs.logs).  Call it in
@@ -154,7 +144,4 @@ def unixctl_server(name: str, where: str | None) -> ovs.unixctl.server.UnixctlSe
         return None
     _remove_stale(name)
     path = os.path.join(rundir.rundir(), where or f"{name}.{os.getpid()}.ctl")
-    error, server = ovs.unixctl.server.UnixctlServer.create(path, VERSION)
-    if error:
-        raise OSError(error, os.strerror(error), path)
-    return server
+    return unixctl.listen(path)

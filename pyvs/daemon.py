@@ -29,10 +29,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import ovs.unixctl.server
 import ovs.vlog
 
-from pyvs import containment, control, coverage, logs, privileges, rundir, supervise
+from pyvs import containment, control, coverage, logs, privileges, rundir, supervise, unixctl
 from pyvs import options as command_line
 from pyvs.control import CommandError, command, exit_now, exiting
 from pyvs.options import (
@@ -191,7 +190,7 @@ def guard(main: Callable[[], int | None]) -> int:
         return supervise.CRASHED if _State.is_ready else 1
 
 
-def unixctl_server(name: str) -> ovs.unixctl.server.UnixctlServer | None:
+def unixctl_server(name: str) -> unixctl.Server | None:
     """Listen on the control socket NAME.PID.ctl, or where --unixctl says; see pyvs.control.
 
     Call it after start(), as the process id is in the name.  Failure ends the process.
@@ -202,7 +201,7 @@ def unixctl_server(name: str) -> ovs.unixctl.server.UnixctlServer | None:
         fatal(f"could not initialize control socket {error.filename} ({error.strerror})")
 
 
-def main_loop(server: ovs.unixctl.server.UnixctlServer | None, modules: Sequence[Any]) -> None:
+def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
     """Run each module's run() and wait(poller), and the control socket, until `exit`.
 
     An exception of one of them ends its turn, not the loop, and it has another turn soon.

@@ -1,13 +1,25 @@
-"""What TLS for Open vSwitch's protocols needs besides Python's `ssl`.
+"""TLS for Open vSwitch's protocols: OpenFlow, OVSDB, those of daemons and tools.
 
-`bootstrap` takes the authority's certificate from a peer at first contact, as
---bootstrap-ca-cert asks for; `load_identity` sends more certificates than one's own, as
---peer-ca-cert does, so that a peer can do the former.
+`Contexts` is where contexts are made, and made anew when a file has changed.  `bootstrap` takes
+the authority's certificate from a peer at first contact, as --bootstrap-ca-cert asks for; a
+context sends more certificates than one's own, as --peer-ca-cert wants, so that a peer can do
+the former.
 """
 
+import errno
 import os
 import ssl
+from collections.abc import Callable
 from typing import Any
+
+from pyvs.tls_settings import TlsSettings
+
+VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
 
 _EXPLICIT_0 = 0xA0  # DER tag of the version
 _DER = 2  # ENCODING_DER of the _ssl module
@@ -17,12 +29,116 @@ class BootstrapError(Exception):
     """The peer gave no certificate that could be an authority's, or it cannot be saved."""
 
 
+# --- contexts
+
+
+class Contexts:
+    """The contexts of a process for one protocol: one for clients and one for servers.
+
+    `settings()` says what files there are to be now.  They are read again when one of them is
+    another file or was written to, not for each connection: reading takes milliseconds, and
+    anybody may connect.
+    """
+
+    def __init__(self, settings: Callable[[], TlsSettings]):
+        self._settings = settings
+        # server side? -> (what it was made of, the context or why there is none)
+        self._made: dict[bool, tuple[tuple, ssl.SSLContext | Exception]] = {}
+
+    def get(self, server_side: bool) -> ssl.SSLContext:
+        """The context with the files as they are now; ValueError for what the settings lack or
+        have too much, OSError when a file cannot be read or used."""
+        settings = self._settings()
+        state = _state(settings)
+        known, made = self._made.get(server_side, (None, None))
+        if known != state:
+            try:
+                made = new_context(settings, server_side)
+            except (OSError, ValueError) as error:
+                made = error
+            self._made[server_side] = state, made
+        if isinstance(made, Exception):
+            raise made.with_traceback(None)
+        return made
+
+
+def _state(settings: TlsSettings) -> tuple:
+    """What a context depends on; another value says that it is to be made anew."""
+    files = (
+        settings.private_key,
+        settings.certificate,
+        settings.ca_cert,
+        settings.peer_ca_cert,
+    )
+    return (
+        *((path, _stamp(path)) for path in files),
+        settings.bootstrap,
+        settings.protocols,
+        settings.ciphers,
+    )
+
+
+def _stamp(path: str | None) -> tuple | None:
+    if not path:
+        return None
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def new_context(settings: TlsSettings, server_side: bool) -> ssl.SSLContext:
+    """A context, for which the files are read; ValueError, OSError.
+
+    While there is no certificate of the authority, and it may be taken from a peer, the context
+    of a client verifies nothing: the connection is good for bootstrap() only.
+    """
+    missing = settings.missing()
+    if missing:
+        raise ValueError(f"TLS needs --{' and --'.join(missing)}")
+    kind = ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
+    context = ssl.SSLContext(kind)
+    context.check_hostname = False  # certificates name switches, not hosts
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    if settings.protocols:
+        _set_protocols(context, settings.protocols)
+    try:
+        if settings.ciphers:
+            context.set_ciphers(settings.ciphers)
+        load_identity(context, settings.certificate, settings.private_key, settings.peer_ca_cert)  # type: ignore[arg-type]
+        if settings.ca_cert == "none" or (not server_side and to_bootstrap(settings)):
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context.load_verify_locations(settings.ca_cert)
+    except ssl.SSLError as error:
+        raise OSError(errno.EPROTO, str(error)) from error
+    return context
+
+
+def to_bootstrap(settings: TlsSettings) -> str | None:
+    """The file that the authority's certificate is yet to be saved in."""
+    path = settings.ca_cert
+    if not settings.bootstrap or not path or path == "none" or os.path.exists(path):
+        return None
+    return path
+
+
+def _set_protocols(context: ssl.SSLContext, text: str) -> None:
+    names = text.replace(",", " ").split()
+    wanted = sorted(VERSIONS[name] for name in names if name in VERSIONS)
+    if not wanted or len(wanted) != len(names):
+        raise ValueError(f"{text}: unknown TLS protocol")
+    context.minimum_version, context.maximum_version = wanted[0], wanted[-1]
+
+
 def load_identity(
     context: ssl.SSLContext, certificate: str, private_key: str, peer_ca: str | None = None
 ) -> None:
     """Our certificate, followed by those of the file `peer_ca`.  Raises OSError."""
     if not peer_ca:
-        context.load_cert_chain(certificate, private_key)
+        context.load_cert_chain(certificate, private_key, _no_password)
         return
     # `ssl` reads a chain from one file only.
     fd = os.memfd_create("certificates")
@@ -30,9 +146,17 @@ def load_identity(
         for path in (certificate, peer_ca):
             with open(path, "rb") as file:
                 os.write(fd, file.read() + b"\n")
-        context.load_cert_chain(f"/proc/self/fd/{fd}", private_key)
+        context.load_cert_chain(f"/proc/self/fd/{fd}", private_key, _no_password)
     finally:
         os.close(fd)
+
+
+def _no_password() -> str:
+    """For a key that wants one: OpenSSL would ask on the terminal, and wait."""
+    return ""
+
+
+# --- first contact
 
 
 def bootstrap(sock: ssl.SSLSocket, path: str) -> None:

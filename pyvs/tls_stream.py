@@ -10,6 +10,7 @@ import ovs.stream
 import ovs.vlog
 
 from pyvs import tls
+from pyvs.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("stream_ssl")
 
@@ -29,8 +30,8 @@ class TlsStream(ovs.stream.SSLStream):
         if sock is None:
             return family, sock
         try:
-            wrapped = _context().wrap_socket(sock, do_handshake_on_connect=False)
-        except OSError as error:
+            wrapped = contexts.get(False).wrap_socket(sock, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
             vlog.err(f"ssl:{suffix}: {error}")
             sock.close()
             return errno.EPROTO, None
@@ -58,22 +59,20 @@ class TlsStream(ovs.stream.SSLStream):
             vlog.info(f"{self.name}: bootstrapped the CA certificate to {path}")
 
 
-def _context() -> ssl.SSLContext:
-    """As the files are now.  Raises OSError."""
+def settings() -> TlsSettings:
+    """What configure() was told last."""
     stream = ovs.stream.Stream
-    files = (stream._SSL_private_key_file, stream._SSL_certificate_file, stream._SSL_ca_cert_file)
-    if not all(files):
-        raise OSError("TLS needs --private-key, --certificate and --ca-cert")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # certificates name switches, not hosts
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    key, certificate, ca_cert = files
-    tls.load_identity(context, certificate, key, TlsStream.peer_ca_cert)
-    if TlsStream.may_bootstrap and not os.path.exists(ca_cert):
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_verify_locations(ca_cert)
-    return context
+    return TlsSettings(
+        stream._SSL_private_key_file,
+        stream._SSL_certificate_file,
+        stream._SSL_ca_cert_file,
+        TlsStream.peer_ca_cert,
+        TlsStream.may_bootstrap,
+    )
+
+
+# Of all `ssl:` and `pssl:` streams of this process.
+contexts = tls.Contexts(settings)
 
 
 def configure(

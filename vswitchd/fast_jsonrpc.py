@@ -2,7 +2,7 @@
 
 The `ovs` library, where it has no compiled parser, reads JSON character by character in Python:
 0.3 s for the status of 1,000 interfaces, in which no upcall is answered.  install() has its
-sessions split and parse with ovsdb.framing instead.
+sessions split and parse with pyvs.framing instead.
 """
 
 import errno
@@ -13,7 +13,7 @@ import ovs.json
 import ovs.jsonrpc
 import ovs.vlog
 
-from ovsdb.framing import FramingError, JsonStream
+from pyvs.framing import FramingError, JsonStream
 
 vlog = ovs.vlog.Vlog("jsonrpc")
 
@@ -26,13 +26,12 @@ class Connection(ovs.jsonrpc.Connection):
     def __init__(self, stream: Any):
         super().__init__(stream)
         self._stream = JsonStream()
-        self._next: Any = None  # a message that recv_wait() found
 
     def recv(self) -> tuple[int, Any]:
         """(0, message), or (errno or EOF, None); EAGAIN when there is no whole message."""
         while not self.status:
             try:
-                found = self._take()
+                found = self._stream.next()
             except FramingError as error:
                 return self._fail(errno.EPROTO, f"error parsing stream: {error}")
             if found is not None:
@@ -50,20 +49,14 @@ class Connection(ovs.jsonrpc.Connection):
         return self.status, None
 
     def recv_wait(self, poller: Any) -> None:
-        if not self.status and self._next is None:
-            try:
-                self._next = self._take()
-            except FramingError:  # found again by recv()
-                poller.immediate_wake()
-                return
-        if self.status or self._next is not None:
+        try:
+            has_message = bool(self.status) or self._stream.peek()
+        except FramingError:  # found again by recv()
+            has_message = True
+        if has_message:
             poller.immediate_wake()
         else:
             self.stream.recv_wait(poller)
-
-    def _take(self) -> Any:
-        found, self._next = self._next, None
-        return self._stream.next() if found is None else found
 
     def _message(self, found: Any) -> tuple[int, Any]:
         message = ovs.jsonrpc.Message.from_json(found)

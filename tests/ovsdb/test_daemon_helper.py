@@ -251,13 +251,13 @@ def test_log_lines(program):
     program("--detach", "--pidfile", "--log-file", "-vPATTERN:file:%D{%S.###}|%05N|%c|%-6p|%m%%")
     call(program.rundir, "broken")
     first = (program.rundir / "pyvs-crash.log").read_text().splitlines()[0]
-    assert re.fullmatch(r"\d\d\.\d{3}\|00001\|control\|ERR   \|command broken  failed%", first)
+    assert re.fullmatch(r"\d\d\.\d{3}\|00001\|containment\|ERR   \|unixctl command.*", first)
     assert call(program.rundir, "vlog/list")[1].splitlines()[0].split() == [
         "console", "syslog", "file"
     ]  # fmt: skip
     assert "FILE     none" in call(program.rundir, "vlog/list-pattern")[1]
-    assert call(program.rundir, "vlog/set", "control:file:off")[0] is None
-    assert re.search(r"control +INFO +INFO +OFF", call(program.rundir, "vlog/list")[1])
+    assert call(program.rundir, "vlog/set", "containment:file:off")[0] is None
+    assert re.search(r"containment +INFO +INFO +OFF", call(program.rundir, "vlog/list")[1])
     assert "no destination" in call(program.rundir, "vlog/set", "nonsense")[0]
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 
-from ovsdb.tls_settings import TlsSettings as Tls
+from pyvs.tls_settings import TlsSettings as Tls
 
 DEFAULT_OVSDB_PORT = 6640
 _READ = 1 << 18

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 1000
-MAX_MESSAGE = 256 * 1024 * 1024
+MAX_MESSAGE = 256 * 1024 * 1024  # bytes, where the owner of the stream does not say less
 
 _OUTSIDE_STRING = re.compile(rb'["{}\[\]]')
 _INSIDE_STRING = re.compile(rb'["\\]')
@@ -26,10 +26,12 @@ class FramingError(Exception):
 class JsonStream:
     """feed() bytes as they come, then take the messages with next()."""
 
-    __slots__ = ("_buffer", "_depth", "_in_string", "_scanned", "_tried")
+    __slots__ = ("_buffer", "_depth", "_found", "_in_string", "_limit", "_scanned", "_tried")
 
-    def __init__(self):
+    def __init__(self, limit: int | None = None):
         self._buffer = bytearray()
+        self._found: dict | None = None  # by peek()
+        self._limit = limit or MAX_MESSAGE
         self._restart()
 
     def _restart(self) -> None:
@@ -48,8 +50,17 @@ class JsonStream:
         """Add received bytes."""
         self._buffer += data
 
+    def peek(self) -> bool:
+        """Whether next() has a message.  Raises FramingError."""
+        if self._found is None:
+            self._found = self.next()
+        return self._found is not None
+
     def next(self) -> Any:
         """The next JSON object, or None when it is not whole yet.  Raises FramingError."""
+        if self._found is not None:
+            found, self._found = self._found, None
+            return found
         buffer = self._buffer
         if not buffer:
             return None
@@ -65,8 +76,8 @@ class JsonStream:
                 return message
         end = self._scan()
         if end is None:
-            if len(buffer) > MAX_MESSAGE:
-                raise FramingError(f"message exceeds the limit of {MAX_MESSAGE} bytes")
+            if len(buffer) > self._limit:
+                raise FramingError(f"message exceeds the limit of {self._limit} bytes")
             return None
         try:
             message = orjson.loads(memoryview(buffer)[:end])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovsdb import framing
-from ovsdb.framing import FramingError, JsonStream
+from pyvs import framing
+from pyvs.framing import FramingError, JsonStream
 
 VALUES = st.recursive(
     st.none()
