@@ -244,7 +244,8 @@ class Snapshot:
             for row in new
             if row.uuid not in self.chosen
         }
-        named.update((old, ["uuid", uuid]) for old, uuid in dict(aliases).items())
+        for alias, uuid in dict(aliases).items():
+            named[alias] = named.get(uuid, ["uuid", uuid])
         old = [row for rows in self.rows.values() for row in rows.values() if not row.is_new]
         changes = [operation for row in [*gone, *new, *old] for operation in row.operations(named)]
         if not changes:

@@ -301,6 +301,7 @@ class Symbols:
     def __init__(self):
         self.uuids = {}
         self.created = set()  # names given by --id
+        self.found = set()  # of these, those of rows that a command found instead of making them
         self.strong = set()  # names that a strong reference mentions
         self.weak = set()
         self.aliases = {}  # made-up UUID -> UUID of the row that the name turned out to mean
@@ -311,10 +312,11 @@ class Symbols:
         return self.uuids[name]
 
     def define(self, name, uuid):
-        """Makes `name` mean an existing row, for earlier mentions too."""
+        """Makes `name` mean a row that is there, for earlier mentions too."""
         if name in self.uuids:
             self.aliases[self.uuids[name]] = uuid
         self.uuids[name] = uuid
+        self.found.add(name)
 
 
 def new_uuid():

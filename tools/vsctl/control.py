@@ -30,15 +30,21 @@ def _inactivity_probe(command):
     return [int(text)]
 
 
+def _delete_all(context, holder, column, table):
+    """Empties `holder`'s column; the rows it referred to go, also for later commands."""
+    rows = context.snapshot.rows[table]
+    holder.verify(column)
+    for uuid in holder.get(column):
+        if uuid in rows:
+            context.snapshot.delete(rows[uuid])
+    holder.set(column, [])
+
+
 def _set_targets(context, command, holder, column, table, targets):
     """Makes rows for targets, and `holder`'s column refer to them; the rows of targets that
     stay are replaced too, as their settings would be."""
     _warn_of_targets(context, targets)
-    rows = context.snapshot.rows[table]
-    for uuid in holder.get(column):
-        if uuid in rows and table == "Manager":
-            context.snapshot.delete(rows[uuid])
-    holder.verify(column)
+    _delete_all(context, holder, column, table)
     probe, uuids = _inactivity_probe(command), []
     for target in targets:
         row = context.snapshot.insert(table)
@@ -63,8 +69,7 @@ def run_get_controller(context, command):
 
 def run_del_controller(context, command):
     bridge = find_real_bridge(context, command.args[0])
-    bridge.row.verify("controller")
-    bridge.row.set("controller", [])
+    _delete_all(context, bridge.row, "controller", "Controller")
 
 
 def run_set_controller(context, command):
@@ -96,8 +101,7 @@ def run_get_manager(context, command):
 
 
 def run_del_manager(context, command):
-    context.root.verify("manager_options")
-    context.root.set("manager_options", [])
+    _delete_all(context, context.root, "manager_options", "Manager")
 
 
 def run_set_manager(context, command):
@@ -122,8 +126,7 @@ def run_get_ssl(context, command):
 
 
 def run_del_ssl(context, command):
-    context.root.verify("ssl")
-    context.root.set("ssl", [])
+    _delete_all(context, context.root, "ssl", "SSL")
 
 
 def run_set_ssl(context, command):
@@ -140,21 +143,6 @@ def run_set_ssl(context, command):
 _CONTROLLER = {**GRAPH, "Controller": ("target",), "Bridge": ("name", "ports", "controller")}
 _FAIL_MODE = {**GRAPH, "Bridge": ("name", "ports", "fail_mode")}
 _MANAGER = {"Open_vSwitch": ("manager_options",), "Manager": ("target",)}
-_SSL = {
-    "Open_vSwitch": ("ssl",),
-    "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert"),
-}
-_FAIL_MODE = {**GRAPH, "Bridge": ("name", "ports", "fail_mode")}
-_MANAGER = {"Open_vSwitch": ("manager_options",), "Manager": ("target",)}
-_SSL = {
-    "Open_vSwitch": ("ssl",),
-    "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert"),
-}
-_MANAGER = {"Open_vSwitch": ("manager_options",), "Manager": ("target",)}
-_SSL = {
-    "Open_vSwitch": ("ssl",),
-    "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert"),
-}
 _SSL = {
     "Open_vSwitch": ("ssl",),
     "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert"),

@@ -310,7 +310,7 @@ def _check_symbols(context):
                 f'row id "{name}" is referenced but never created '
                 f'(e.g. with "-- --id={name} create ...")'
             )
-    for name in symbols.created - symbols.strong:
+    for name in symbols.created - symbols.found - symbols.strong:
         row = next(
             (row for row in context.snapshot.touched if row.uuid == symbols.uuids[name]), None
         )

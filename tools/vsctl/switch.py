@@ -91,9 +91,18 @@ def _new_port(context, bridge, name, iface_names, settings=(), kind="", columns=
     return port
 
 
+def _delete_iface(context, iface):
+    context.switch.remove_iface(iface)
+    context.snapshot.delete(iface.row)
+
+
 def _delete_port(context, port):
+    """The rows go, too, as nothing refers to them: later commands do not find them."""
     port.bridge.row.remove_from("ports", [port.row.uuid])
+    for iface in list(port.ifaces):
+        _delete_iface(context, iface)
     context.switch.remove_port(port)
+    context.snapshot.delete(port.row)
 
 
 def _delete_bridge(context, bridge):
@@ -103,6 +112,7 @@ def _delete_bridge(context, bridge):
         _delete_port(context, port)
     if bridge.parent is None:
         context.root.remove_from("bridges", [bridge.row.uuid])
+        context.snapshot.delete(bridge.row)
     context.switch.remove_bridge(bridge)
 
 
@@ -446,7 +456,7 @@ def run_del_bond_iface(context, command):
         raise Fatal(f"cannot delete last interface from port {iface.port.name}")
     iface.port.row.verify("interfaces")  # that another one is left
     iface.port.row.remove_from("interfaces", [iface.row.uuid])
-    context.switch.remove_iface(iface)
+    _delete_iface(context, iface)
 
 
 # The table of commands

@@ -196,6 +196,13 @@ def test_id_used_before_get(server):
     assert (status, err) == (0, "")
     port = run(server, "get", "port", "p1", "_uuid")[1]
     assert run(server, "get", "mirror", "m", "output_port")[1] == port
+    # The same of a port that this very run makes.
+    words = "--id=@n create mirror name=n output-port=@p -- add bridge br0 mirrors @n"
+    words += " -- add-port br0 p2 -- --id=@p get port p2"
+    status, _, err = run(server, "--", *words.split())
+    assert (status, err) == (0, "")
+    port = run(server, "get", "port", "p2", "_uuid")[1]
+    assert run(server, "get", "mirror", "n", "output_port")[1] == port
 
 
 def test_chosen_uuid(server):

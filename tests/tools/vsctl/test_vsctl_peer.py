@@ -560,6 +560,56 @@ set port eth0 tag=5 -- get port eth0 tag
 list-br
 get port eth0 tag -- clear port eth0 tag -- get port eth0 tag
 """,
+    # What a command deletes is not there for the next ones of the same run.
+    r"""
+add-br br0 -- add-port br0 X -- set interface X type=internal
+--if-exists del-port X -- add-port br0 X -- set Interface X external_ids:a=b
+--if-exists del-br br0 -- add-br br0 -- set bridge br0 fail_mode=secure
+--if-exists del-br br1 -- add-br br1 -- set bridge br1 fail_mode=secure -- add-port br1 X -- get port X tag
+add-port br0 X -- del-port X -- get port X name
+del-port X -- add-port br0 X tag=3 -- del-port X -- add-port br1 X -- get port X tag
+add-port br0 p3 -- del-port p3 -- set port p3 tag=5
+add-port br0 p3 -- del-port p3 -- set interface p3 type=internal
+add-port br0 p3 -- del-port p3 -- --if-exists set interface p3 type=internal -- --if-exists clear port p3 tag
+add-port br0 p3 -- --id=@p get port p3 -- --id=@m create mirror name=m0 select_src_port=@p -- add bridge br0 mirrors @m
+del-port p3 -- get mirror m0 select_src_port -- find port name=p3 -- find interface name=p3
+get mirror m0 select_src_port
+add-br fb br0 9 -- add-port fb f1 -- del-br fb -- list port f1
+add-br fb br0 9 -- add-port fb f1
+del-br br0 -- --columns=name list bridge -- --columns=name find port name=f1 -- find interface name=br0
+list-br
+add-br br0 -- add-bond br0 b0 e1 e2 -- del-bond-iface b0 e1 -- get interface e1 name
+add-bond br0 b0 e1 e2
+del-bond-iface b0 e1 -- get interface e1 name
+del-bond-iface b0 e1 -- add-port br0 e1 -- set interface e1 type=internal -- list-ifaces br0
+--may-exist add-bond-iface b0 e1 -- list-ifaces br0
+del-port b0 -- add-port br0 e2 -- set interface e2 mtu_request=1400
+set-controller br0 tcp:1.1.1.1 -- del-controller br0 -- --columns=target list controller
+set-controller br0 tcp:1.1.1.1
+set-controller br0 tcp:1.1.1.2 -- --columns=target list controller -- set controller br0 max_backoff=2000
+del-controller br0 -- list controller br0
+set-controller br0 tcp:1.1.1.1 tcp:1.1.1.2 -- del-controller br0 -- get-controller br0 -- list controller
+set-manager ptcp:6640 -- del-manager -- list manager
+set-manager ptcp:6640
+set-manager ptcp:6640 -- set manager ptcp:6640 inactivity_probe=5 -- get-manager
+del-manager -- list manager -- set-manager ptcp:6641 -- --columns=target list manager
+set-ssl a b c -- set-ssl d e f -- get ssl . ca_cert
+set-ssl g h i -- get ssl . ca_cert -- del-ssl -- get-ssl -- list ssl
+del-ssl -- get ssl . ca_cert
+add-aa-mapping br0 1 2 -- del-aa-mapping br0 1 2 -- get-aa-mapping br0
+add-aa-mapping br0 1 2 -- clear bridge br0 auto_attach -- get-aa-mapping br0
+clear bridge br0 mirrors -- --id=@m create mirror name=m0 -- add bridge br0 mirrors @m -- set mirror m0 select_all=true
+-- --id=@q create qos type=linux-htb queues:0=@z -- --id=@z create queue dscp=1 -- set port br0 qos=@q
+clear port br0 qos -- --all destroy qos -- --all destroy queue -- list qos -- list queue
+-- --id=@d create datapath datapath_version=1 -- set open . datapaths:netdev=@d
+add-zone-tp netdev zone=1 icmp_first=1
+destroy port e2 -- list port e2
+destroy port e2 -- add-port br0 e2
+destroy bridge br0 -- list-br
+emer-reset -- list controller -- list mirror -- get-manager
+del-br br0 -- del-br br0
+del-br br0 -- set bridge br0 fail_mode=secure
+""",
 ]
 
 
@@ -572,7 +622,7 @@ def pair(request):
         server.stop()
 
 
-@pytest.mark.parametrize("script", WRITES, ids=["switch", "database"])
+@pytest.mark.parametrize("script", WRITES, ids=["switch", "database", "deleted"])
 def test_write(pair, script):
     theirs, mine = pair
     for line in lines(script):
