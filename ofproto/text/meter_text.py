@@ -20,21 +20,21 @@ def format_id(meter_id: int) -> str:
     return _WORDS.get(meter_id, str(meter_id))
 
 
-def _number(text: str, bits: int = 32) -> int:
+def _number(text: str, bits: int = 32, name: str = "") -> int:
     try:
         found = int(text, 0)
     except ValueError:
         found = -1
     if not 0 <= found < 1 << bits:
-        raise TextError(f"invalid numeric format {text}")
+        raise TextError(f"{name and name + ': '}invalid numeric format {text}")
     return found
 
 
-def parse_id(text: str) -> int:
-    """A meter's number or name.  Raises TextError."""
+def parse_id(text: str, name: str = "") -> int:
+    """A meter's number or name.  Raises TextError, which says `name` of a number's field."""
     if text in NAMES:
         return NAMES[text]
-    found = _number(text, 64)
+    found = _number(text, 64, name)
     if not 0 < found <= OFPM_MAX:
         raise TextError("invalid value for meter")
     return found
@@ -66,7 +66,7 @@ def _parse_head(text: str) -> m.MeterMod:
         elif not value:
             raise TextError(f"field {name} missing value")
         elif name == "meter":
-            mod.meter_id = parse_id(value)
+            mod.meter_id = parse_id(value, name)
         else:
             raise TextError(f"unknown keyword {name}")
     if not mod.meter_id:
@@ -108,11 +108,11 @@ def _parse_bands(text: str) -> list[Any]:
         elif not bands:
             raise TextError("band must start with the 'type' keyword")
         elif name == "rate":
-            bands[-1].rate = _number(value)
+            bands[-1].rate = _number(value, 32, name)
         elif name == "burst_size":
-            bands[-1].burst = _number(value)
+            bands[-1].burst = _number(value, 32, name)
         elif name == "prec_level":
-            bands[-1].prec_level = _number(value, 8)
+            bands[-1].prec_level = _number(value, 8, name)
         else:
             raise TextError(f"unknown keyword {name}")
     return bands

@@ -44,7 +44,8 @@ def said(program, target, command, *words):
     title, newline, rest = steady(out).partition("\n")
     out = title + newline + "\n\n".join(sorted(rest.strip("\n").split("\n\n")))
     err = re.sub(r"^00000000  .*", "", steady(err), flags=re.M)  # it has the transaction id
-    return status, out, re.sub(r"^\w+-ofctl: ", "", err)
+    err = re.sub(r"^\w+-ofctl: ", "", err)
+    return status, out, re.sub(r"^\w+: (?=invalid numeric)", "", err)  # ours names the field
 
 
 def clean(target):
@@ -116,6 +117,7 @@ WRONG = [
     "meter=1,kbps,foo,band=type=drop,rate=4", "meter=1,kbps,foo=1,band=type=drop,rate=4",
     "meter=1,kbps,band=type=foo,rate=4", "meter=1,kbps,band=rate=4", "meter=1,kbps,band=type=drop",
     "meter=1,kbps,band=type=drop,rate=0", "meter=1,kbps,band=type=drop,rate=x",
+    "meter=1,kbps,burst,band=type=drop,rate=1,burst_size=y",
     "meter=1,kbps,band=type=drop,rate", "meter=1,kbps,band=type=drop,rate=4,foo=3",
     "meter=1,kbps,burst,band=type=drop,rate=5", "meter=1,kbps,band=type=drop,rate=5,burst_size=9",
     "meter=1,kbps,band=type=drop,rate=4,prec_level=3", "meter=1,kbps,rate=3,band=type=drop",
@@ -135,6 +137,17 @@ def test_what_is_wrong_is_told_alike(targets, text):
     wanted = said(theirs, peer, "add-meter", text)
     assert wanted[0] == 1 and said(ours, mine, "add-meter", text) == wanted
     assert said(ours, mine, "mod-meter", text)[0] == 1
+
+
+def test_a_wrong_number_is_named(targets):
+    mine, _peer = targets
+    for name, text in (
+        ("rate", "meter=1,kbps,band=type=drop,rate=x"),
+        ("burst_size", "meter=1,kbps,burst,band=type=drop,rate=1,burst_size=x"),
+        ("meter", "meter=x,kbps,band=type=drop,rate=1"),
+    ):
+        status, _out, err = ours("add-meter", mine, text)
+        assert (status, err) == (1, f"pyvs-ofctl: {name}: invalid numeric format x\n")
 
 
 def test_versions(targets):
