@@ -189,6 +189,10 @@ cdef class Engine:
             })
         return rows
 
+    def port_dead(self):
+        """The numbers of ports whose interface is known to be gone."""
+        return [number for number, port in self.ports.items() if port.dead]
+
     def port_inject(self, number, bytes frame):
         cdef Netdev dev = self.port(number)
         cdef Worker worker = self.workers[dev.dev.owner]

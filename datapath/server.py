@@ -227,6 +227,9 @@ class Server:
         more = len(rows) == PORTS_PIECE
         return {"ports": rows, "behind": rows[-1]["port_no"] if more else None}, b""
 
+    def _port_dead(self, _client, _data):
+        return {"ports": self.engine.port_dead()[:PORTS_PIECE]}, b""
+
     def _port_inject(self, _client, data, port_no):
         self.engine.port_inject(port_no, data)
         return {}, b""
@@ -293,7 +296,7 @@ class Server:
 OPERATIONS = {
     name: getattr(Server, f"_{name}")
     for name in (
-        *("version", "port_add", "port_del", "port_dump", "port_inject", "port_drain"),
+        *("version", "port_add", "port_del", "port_dump", "port_dead", "port_inject", "port_drain"),
         *(
             "flow_put",
             "flow_get",

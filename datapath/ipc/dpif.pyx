@@ -187,6 +187,11 @@ cdef class Dpif:
         found = self._request("port_dump", behind=port_no - 1, count=1)[0]["ports"]
         return PortInfo(**found[0]) if found and found[0]["port_no"] == port_no else None
 
+    def port_dead(self):
+        """Numbers of (some) ports whose interface went without its port; costs the datapath no
+        look at its devices."""
+        return self._request("port_dead")[0]["ports"]
+
     def port_inject(self, port_no, frame):
         """A frame as if the (dummy) port had received it."""
         self._request("port_inject", bytes(frame), port_no=port_no)

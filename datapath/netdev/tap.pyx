@@ -1,7 +1,8 @@
 """Interfaces that the switch makes for the host: type "internal" and "tap".
 
 A TAP with virtio-net headers, so that offloads work as on AF_PACKET.  It goes when the process
-ends.  Where /dev/net/tun is closed to us (in user namespaces), an internal port is a veth pair:
+ends.  The device may be moved to another network namespace or renamed: it stays the port, which
+then has no ifindex here, or another name than its device.  Where /dev/net/tun is closed to us (in user namespaces), an internal port is a veth pair:
 the inner end has the port's name, the outer one is received from as from any interface.
 """
 
@@ -39,7 +40,7 @@ cdef extern from "<sys/ioctl.h>":      # what the numbers in if_tun.h are made w
     pass
 
 cdef extern from "<linux/if_tun.h>" nogil:
-    unsigned int TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ
+    unsigned int TUNSETIFF, TUNGETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ, TUNGETDEVNETNS
     int IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
     int TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN
 
@@ -106,6 +107,21 @@ def _check_name(str name):
         raise ValueError(f"{name}: not a valid interface name")
 
 
+def _index(str name):
+    """The ifindex of a device of this network namespace; 0: there is none."""
+    import socket
+
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def _is_here(int namespace):
+    """Whether a descriptor of a network namespace is that of our own."""
+    return os.fstat(namespace).st_ino == os.stat("/proc/self/ns/net").st_ino
+
+
 cdef class TapNetdev(Netdev):
     """type "internal" or "tap" (the same); the interface is made down, with a random address."""
 
@@ -131,6 +147,30 @@ cdef class TapNetdev(Netdev):
         self.dev.send = tap_send
         self.dev.link_error = tap_link_error
         self.dev.private = &self.io
+
+    cpdef refresh(self):
+        if self.io.fd < 0 or self.dev.dead:
+            return
+        try:
+            answer = fcntl.ioctl(self.io.fd, TUNGETIFF, bytes(40))
+        except OSError as error:
+            self.dev.dead = error.errno == errors.EBADFD
+            return
+        self.ifindex = self._index_here(answer[:NAME_SIZE].partition(b"\0")[0].decode())
+
+    def _index_here(self, str device):
+        """The device's ifindex; 0 where it is in another network namespace."""
+        try:
+            namespace = fcntl.ioctl(self.io.fd, TUNGETDEVNETNS)
+        except OSError as error:
+            if error.errno == errors.EPERM:         # it is in one that is not for us
+                return 0
+            # A kernel before 5.2: it is here if what has the name is what it was.
+            return self.ifindex if _index(device) == self.ifindex else 0
+        try:
+            return _index(device) if _is_here(namespace) else 0
+        finally:
+            os.close(namespace)
 
     def close(self):
         if self.io.fd >= 0:
@@ -172,6 +212,21 @@ cdef class VethNetdev(PacketNetdev):
                     raise OSError(error.code, os.strerror(error.code)) from None
             outer = netlink.link_lookup(ifname=self.outer)[0]
             netlink.link("set", index=outer, state="up")
+
+    cpdef refresh(self):
+        PacketNetdev.refresh(self)
+        if not self.dev.dead and (not self.ifindex or _index(self.name) != self.ifindex):
+            self.ifindex = self._inner_index()
+
+    def _inner_index(self):
+        """What the inner end has here; 0 where it is in another network namespace."""
+        from pyroute2 import IPRoute
+
+        with IPRoute() as netlink:
+            for link in netlink.get_links(ifname=self.outer):
+                if link.get_attr("IFLA_LINK_NETNSID") is None:
+                    return link.get_attr("IFLA_LINK") or 0
+        return 0
 
     def close(self):
         super().close()
