@@ -45,15 +45,17 @@ class Ports:
         """Raises DpifError, or ValueError when there is no number left."""
         if name in self.by_name:
             raise ValueError(f"{name} is a port of {self._xbridge.name} already")
+        # The device first: what cannot be opened uses up no number, however often it is tried.
+        odp_port = None if type_ == "patch" else self._backer.odp_port_add(name, type_, options)
         local = name == self._xbridge.name
-        number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
-        port = OfPort(number, name, type_, options, now)
         try:
-            if not port.is_patch:
-                port.odp_port = self._backer.odp_port_add(name, type_, options)
-        except BaseException:
-            self._numbers.free(number)
+            number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
+        except ValueError:
+            if odp_port is not None:
+                self._backer.odp_port_del(odp_port)
             raise
+        port = OfPort(number, name, type_, options, now)
+        port.odp_port = odp_port
         port.xport = XPort(name, number)
         port.xport.up = port.may_forward
         self._xbridge.port_add(port.xport)

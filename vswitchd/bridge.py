@@ -6,18 +6,20 @@ takes over what the kernel tells of devices.  The work is that of the ports, int
 devices that changed.  No call blocks; errors of one interface go to its `error` column.
 """
 
+import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 import ovs.vlog
 
-from vswitchd import netdev, settings
+from vswitchd import settings
 from vswitchd.bundles import Bundles
 from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
+from vswitchd.devices import Devices
 from vswitchd.iface import Iface, effective_type, open_error
 from vswitchd.links import Link, Links
-from vswitchd.port_numbers import WantedNumbers
+from vswitchd.port_numbers import Requests, WantedNumbers
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -46,11 +48,12 @@ class Bridge:
         self._known_ofport = known_ofport
         self.config = config
         self.name = config.name
-        self.mac = settings.bridge_mac(config)
-        self.ofproto = make_ofproto(self.name, settings.datapath_id(config, self.mac))
-        self.ofproto.set_device_up = self._set_device_up
+        mac = settings.bridge_mac(config)
+        self.ofproto = make_ofproto(self.name, settings.datapath_id(config, mac))
         self.ifaces: dict[str, Iface] = {}
         self.news: set[str] = set()
+        self.devices = Devices(self.name, mac, self.ifaces, self.ofproto, self.news)
+        self.ofproto.set_device_up = self.devices.set_device_up
         self.has_news = True
         self._ports: dict[str, PortConfig] = {}
         # Interface -> port -> what that port says of it.
@@ -60,7 +63,10 @@ class Bridge:
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
         self._numbers = WantedNumbers()
+        self._requests = Requests()
+        self._holders: dict[int, str] = {}  # port number -> the interface that has it
         self._missing: set[str] = set()  # interfaces that are no port
+        self._linked: dict[str, bool] = {}  # patch port -> whether it has another end
         # What the reconciliation that is under way has to look at.
         self._touched: set[str] = set()  # interfaces
         self._stale: set[str] = set()  # ports
@@ -78,8 +84,8 @@ class Bridge:
         """Take over `config` and these ports (None: gone), and drop what is not wanted as it is."""
         self.config = config
         mac = settings.bridge_mac(config)
-        if mac != self.mac:
-            self.mac = mac
+        if mac != self.devices.mac:
+            self.devices.mac = mac
             self._touched.add(self.name)
         changed = dict(ports)
         if changed.get(self.name) is None and (self.name in changed or not self._ports):
@@ -89,6 +95,7 @@ class Bridge:
             self._touched |= self._take_port(name, changed[name])
         for name in sorted(self._touched):
             self._take_interface(name, links)
+        self._settle_requests(links)
 
     def _take_port(self, name: str, port: PortConfig | None) -> set[str]:
         """Replace what is known of a port; returns the interfaces that it has or had."""
@@ -118,11 +125,12 @@ class Bridge:
                 self._forget(iface)
             return
         type_ = effective_type(config, self.name)
+        self._requests.ask(name, None if name == self.name else config.ofport_request)
         if iface is None:
             known = self._known_ofport(config.uuid)
             iface = self.ifaces[name] = Iface(config, type_, known)
             self._missing.add(name)
-        elif self._must_go(iface, config) or self._replaced(iface, links):
+        elif self._must_go(iface, config) or self.devices.replaced(iface, links):
             self._detach(iface)
         iface.config = config
         iface.type = type_
@@ -132,21 +140,37 @@ class Bridge:
 
     def _must_go(self, iface: Iface, config: InterfaceConfig) -> bool:
         """Whether a port has to be made anew to be as `config` says."""
-        request = config.ofport_request
-        return (
-            effective_type(config, self.name) != iface.type
-            or config.options != iface.config.options
-            or (
-                request is not None
-                and iface.name != self.name
-                and request not in (iface.config.ofport_request, iface.ofp_port)
+        kind = effective_type(config, self.name)
+        return kind != iface.type or config.options != iface.config.options
+
+    def _settle_requests(self, links: Links) -> None:
+        """Who asks for a port number gets it, from whoever has it without asking.
+
+        Of several who ask for the same, the one that has it, or had it, keeps it.
+        """
+        for number, names in self._requests.by_number.items():
+            asking = [self.ifaces[name] for name in names]
+            iface = min(
+                asking, key=lambda i: (i.ofp_port != number, i.last_ofport != number, i.name)
             )
-        )
+            if iface.ofp_port == number or not self._may_attach(iface, links):
+                continue
+            holder = self._holders.get(number)
+            for each in (self.ifaces[holder] if holder else None, iface):
+                if each is not None and each.ofp_port is not None:
+                    self._touched.add(each.name)
+                    self._detach(each)
+
+    @staticmethod
+    def _may_attach(iface: Iface, links: Links) -> bool:
+        kind = iface.kind
+        return kind is not None and (not kind.needs_device or links.get(iface.name) is not None)
 
     def _forget(self, iface: Iface) -> None:
         name = iface.name
         del self.ifaces[name]
         self._numbers.drop(name)
+        self._requests.ask(name, None)
         self._missing.discard(name)
         self._touched.discard(name)
         self.news.discard(name)
@@ -154,8 +178,7 @@ class Bridge:
     def add_wanted(self, links: Links) -> None:
         """Make a port of every interface that is none yet, if it can be had."""
         missing = [self.ifaces[name] for name in sorted(self._missing)]
-        # Who asks for a number, or had one, comes before those who take any.
-        missing.sort(key=lambda each: (each.name != self.name, each.wanted_ofport() is None))
+        missing.sort(key=lambda each: (each.name != self.name, each.precedence()))
         for iface in missing:
             self._attach(iface, links)
 
@@ -169,7 +192,7 @@ class Bridge:
             self._set_bundle(port)
         config = self.config
         other = config.other_config
-        self._set("set_datapath_id", settings.datapath_id(config, self.mac))
+        self._set("set_datapath_id", settings.datapath_id(config, self.devices.mac))
         self._set("set_fail_mode", config.fail_mode or "standalone")
         self._set("set_protocols", self._versions())
         self._set(
@@ -194,14 +217,6 @@ class Bridge:
 
     # --- ports
 
-    def _replaced(self, iface: Iface, links: Links) -> bool:
-        """Whether the device of a port is not the one that is there now."""
-        kind = iface.kind
-        if iface.ofp_port is None or kind is None or not kind.is_device or iface.link is None:
-            return False
-        link = links.get(iface.name)
-        return link is None or link.ifindex != iface.link.ifindex
-
     def _attach(self, iface: Iface, links: Links) -> None:
         self._touched.add(iface.name)
         self._stale.update(self._wanted[iface.name])
@@ -214,25 +229,24 @@ class Bridge:
                 vlog.warn(f"bridge {self.name}: {problem}")
             iface.failed(problem, link)
             return
-        if iface.kind.is_ours:
-            links.run()  # the device is new
-        iface.attached(iface.ofp_port, links.get(iface.name) if iface.kind.is_device else None)
+        iface.attached(iface.ofp_port)
         self._missing.discard(iface.name)
         self._numbers.set(iface.name, iface.ofp_port)
+        self._holders[iface.ofp_port] = iface.name
         vlog.info(f"bridge {self.name}: added interface {iface.name} on port {iface.ofp_port}")
-        self._set_up_device(iface, links)
-        self._tell_link(iface)
+        self.devices.attached(iface, links)
 
-    def _problem(self, iface: Iface, link: Link | None) -> str | None:
+    @staticmethod
+    def _problem(iface: Iface, link: Link | None) -> str | None:
         """Why the interface cannot become a port, as far as can be told before trying."""
         kind = iface.kind
         if kind is None:
-            return (
-                f"could not open network device {iface.name}"
-                f" (interface type {iface.type} is unsupported)"
-            )
-        if kind.needs_device and link is None:
-            return f"could not open network device {iface.name} (No such device)"
+            return open_error(iface, errno.EAFNOSUPPORT)
+        if kind.needs_device:
+            if link is None:
+                return open_error(iface, errno.ENODEV)
+            if not link.can_be_port:
+                return open_error(iface, errno.EINVAL)
         if iface.type == "patch":
             peer = iface.config.options.get("peer")
             if not peer:
@@ -244,10 +258,11 @@ class Bridge:
     def _port_add(self, iface: Iface) -> str | None:
         """Have the port made; its number goes to iface.ofp_port.  Returns the error."""
         name, numbers = iface.name, self._numbers
-        request = None if name == self.name else iface.wanted_ofport()
-        own = iface.config.ofport_request
-        if request is not None and not own and numbers.others_want(name, request):
-            request = None  # somebody asks for the number that this one had
+        request = None if name == self.name else iface.config.ofport_request
+        if request is None or request in self._holders:
+            request = iface.last_ofport
+            if request is not None and numbers.others_want(name, request):
+                request = None  # somebody asks for the number that this one had
         try:
             iface.ofp_port = self.ofproto.port_add(
                 name, iface.type, request, iface.config.options, numbers
@@ -255,12 +270,7 @@ class Bridge:
         except ValueError as error:
             return str(error)
         except OSError as error:
-            return open_error(iface.name, error.errno or 0)
-        except Exception as error:
-            code = getattr(error, "errno", None)
-            if code is None:  # not the datapath's
-                raise
-            return open_error(iface.name, code)
+            return open_error(iface, error.errno or 0)
         return None
 
     def _detach(self, iface: Iface) -> None:
@@ -269,157 +279,55 @@ class Bridge:
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
         self.bundles.drop_with(iface.ofp_port)
         self.ofproto.port_del(iface.ofp_port)
+        del self._holders[iface.ofp_port]
         iface.detached()
+        self.devices.detached(iface.name)
         self._missing.add(iface.name)
         self._stale.update(self._wanted.get(iface.name, ()))
 
+    # --- patch ports
+
+    def follow_patches(self) -> None:
+        """Note which patch ports have found, or lost, their other end since the last time."""
+        linked = {
+            name: self.ofproto.patch_is_linked(iface.ofp_port)
+            for name, iface in self.ifaces.items()
+            if iface.type == "patch" and iface.ofp_port is not None
+        }
+        for name in linked.keys() | self._linked.keys():
+            if linked.get(name) != self._linked.get(name) and name in linked:
+                self.ifaces[name].is_linked = linked[name]
+                self.news.add(name)
+        self._linked = linked
+
     # --- devices
-
-    def _set_up_device(self, iface: Iface, links: Links) -> None:
-        """Give a device the address and MTU that the configuration has for it."""
-        if iface.link is None:
-            return
-        mac = settings.parse_mac(iface.config.mac)
-        if iface.name == self.name:
-            mac = self.mac
-        elif not iface.kind.is_ours:
-            mac = None  # OVS, too, leaves the address of somebody else's device
-        mtu = iface.config.mtu_request
-        new_mac, new_mtu = mac and mac != iface.link.mac, mtu and mtu != iface.link.mtu
-        try:
-            if new_mac:
-                netdev.set_mac(iface.name, mac)
-            if new_mtu:
-                netdev.set_mtu(iface.name, mtu)
-        except OSError as error:
-            vlog.warn(f"{iface.name}: setting MAC or MTU of the device failed ({error.strerror})")
-        if new_mac or new_mtu:
-            links.run()
-        self._take_link(iface, links)
-
-    def _take_link(self, iface: Iface, links: Links) -> None:
-        link = links.get(iface.name)
-        if link is not None and (iface.link is None or iface.link.ifindex == link.ifindex):
-            iface.link = link
 
     def update_devices(self, links: Links) -> None:
         """After a change of configuration: address and MTU of devices that stay."""
         touched, self._touched = self._touched, set()
         for name in sorted(touched):
             iface = self.ifaces[name]
-            if iface.ofp_port is not None and iface.link is not None:
-                self._set_up_device(iface, links)
+            if iface.ofp_port is not None:
+                self.devices.set_up(iface, links)
         if touched:
-            self._follow_mtu(links)
+            self.devices.follow_mtu(links)
         self.news |= touched
 
-    def _follow_mtu(self, links: Links) -> None:
-        """Internal ports get the smallest MTU of the bridge's other devices, as in OVS."""
-        attached = [i for i in self.ifaces.values() if i.ofp_port is not None and i.link]
-        others = [i.link.mtu for i in attached if not i.kind.is_ours]
-        if not others:
-            return
-        mtu = min(others)
-        for iface in attached:
-            ours = iface.kind.is_ours and not iface.config.mtu_request
-            if not ours or iface.link.mtu == mtu:
-                continue
-            try:
-                netdev.set_mtu(iface.name, mtu)
-            except OSError as error:
-                vlog.warn(f"{iface.name}: could not set MTU {mtu} ({error.strerror})")
-            links.run()
-            self._take_link(iface, links)
-            self._tell_link(iface)
-            self.news.add(iface.name)
-
-    def _tell_link(self, iface: Iface) -> None:
-        """Hand the state of the device to the OpenFlow switch."""
-        link = iface.link
-        if link is None:
-            # No device behind it: always up.
-            mac = settings.parse_mac(iface.config.mac)
-            self.ofproto.port_update(
-                iface.name,
-                mac=bytes.fromhex(mac.replace(":", "")) if mac else None,
-                admin_up=True,
-                link_up=True,
-            )
-            return
-        iface.link_mode = netdev.link_mode(iface.name)
-        iface.driver = netdev.driver_info(iface.name)
-        mode = iface.link_mode
-        self.ofproto.port_update(
-            iface.name,
-            mac=bytes.fromhex(link.mac.replace(":", "")) if link.mac else None,
-            admin_up=link.is_up,
-            link_up=link.has_carrier,
-            speed=mode.speed // 1_000_000 if mode and mode.speed else None,
-            full_duplex=not mode or mode.duplex != "half",
-            copper=bool(mode and mode.copper),
-            mtu=link.mtu,
-        )
-
     def ports_to_redo(self, devices: Iterable[str], links: Links) -> set[str]:
-        """Of devices that changed: the ports with an interface that waits for one which is
-        there now, or whose device went or was replaced."""
-        found: set[str] = set()
-        for name in devices:
-            iface = self.ifaces.get(name)
-            if iface is not None and (self._replaced(iface, links) or self._arrived(iface, links)):
-                found.update(self._wanted[name])
-        return found
+        """Ports of interfaces whose device went, was replaced, or is there now."""
+        return self.ports_of(self.devices.to_redo(devices, links))
 
-    def _arrived(self, iface: Iface, links: Links) -> bool:
-        """Whether there is another device for an interface that is no port for want of one."""
-        if iface.ofp_port is not None or not (iface.kind and iface.kind.needs_device):
-            return False
-        link = links.get(iface.name)
-        before = iface.link.ifindex if iface.link else None
-        return (link.ifindex if link else None) != before
+    def ports_of(self, interfaces: Iterable[str]) -> set[str]:
+        """The ports that have these interfaces."""
+        return {port for name in interfaces for port in self._wanted.get(name, ())}
 
     def links_changed(self, devices: Iterable[str], links: Links) -> bool:
         """Take over changes of devices that stay.  Returns whether there were any."""
-        changed = [
-            iface
-            for iface in map(self.ifaces.get, devices)
-            if iface is not None and self._follow_link(iface, links)
-        ]
-        if not changed:
-            return False
-        self._follow_mtu(links)
-        for iface in changed:
-            self.news.add(iface.name)
-            for name in self._wanted[iface.name]:
-                if len(self._ports[name].interfaces) > 1:
-                    self._set_bundle(self._ports[name])  # a bond may have to fail over
-        return True
-
-    def _follow_link(self, iface: Iface, links: Links) -> bool:
-        """Returns whether the device of a port is another than it was told of."""
-        if iface.ofp_port is None or not iface.kind.is_device:
-            return False
-        before = iface.link
-        self._take_link(iface, links)
-        if iface.link == before:
-            return False
-        self._tell_link(iface)
-        return True
-
-    def devices_renewed(self) -> None:
-        """The datapath process is a new one: devices that it makes are new, too.
-
-        They are to be told as changed with the next links_changed().
-        """
-        for iface in self.ifaces.values():
-            if iface.kind and iface.kind.is_ours:
-                iface.link = None
-
-    def _set_device_up(self, name: str, up: bool) -> None:
-        """A controller turns a port on or off (PORT_MOD).  Raises OSError."""
-        iface = self.ifaces.get(name)
-        if iface is not None and iface.link is not None:
-            netdev.set_up(name, up)
+        changed = self.devices.changed(devices, links)
+        for name in self.ports_of(changed):
+            if len(self._ports[name].interfaces) > 1:
+                self._set_bundle(self._ports[name])  # a bond may have to fail over
+        return bool(changed)
 
     # --- what is not there
 

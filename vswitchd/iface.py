@@ -34,14 +34,21 @@ def effective_type(config: InterfaceConfig, bridge: str) -> str:
     return config.type or "system"
 
 
-def open_error(name: str, code: int) -> str:
-    """The text of the error column when the device cannot be had."""
-    reason = f"({os.strerror(code)})"
+def open_error(iface: "Iface", code: int) -> str:
+    """The text of the error column when the device cannot be had (`code`: errno), as in OVS."""
+    name, reason = iface.name, os.strerror(code)
     if code in (errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET):
         return f"could not add network device {name}: the datapath process is gone"
-    if code in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
-        return f"could not open network device {name} ({os.strerror(errno.ENODEV)})"
-    return f"could not add network device {name} to ofproto {reason}"
+    if code in (errno.ENOENT, errno.ENXIO):
+        reason = os.strerror(errno.ENODEV)
+    kind = iface.kind
+    # OVS opens devices itself, which makes those that it is to make, and then adds them.
+    if kind is None or kind.is_ours or code in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
+        return f"could not open network device {name} ({reason})"
+    return f"could not add network device {name} to ofproto ({reason})"
+
+
+DEFAULT_MTU = 1500  # of a device that the datapath makes, and of a bridge without others
 
 
 class Iface:
@@ -56,10 +63,13 @@ class Iface:
         "config",
         "driver",
         "error",
+        "given_mtu",
+        "is_linked",
         "last_ofport",
         "link",
         "link_mode",
         "ofp_port",
+        "own_mtu",
         "resets_base",
         "type",
     )
@@ -74,6 +84,10 @@ class Iface:
         self.driver: DriverInfo | None = None
         self.resets_base = 0
         self.last_ofport = last_ofport
+        self.is_linked = False  # a patch port has its other end
+        # Of an internal device: the MTU that we gave it last, and the one that somebody else did.
+        self.given_mtu = DEFAULT_MTU
+        self.own_mtu: int | None = None
 
     @property
     def name(self) -> str:
@@ -99,12 +113,40 @@ class Iface:
         """The number to ask for: the user's, else the one it had."""
         return self.config.ofport_request or self.last_ofport
 
-    def attached(self, ofp_port: int, link: Link | None) -> None:
+    def precedence(self) -> int:
+        """Of those who become ports at the same time, the lowest comes first: who asks for a
+        number that it had, who asks for one, who had one, who takes any."""
+        request = self.config.ofport_request
+        if request:
+            return 0 if request == self.last_ofport else 1
+        return 3 if self.last_ofport is None else 2
+
+    # --- its MTU
+
+    @property
+    def follows_mtu(self) -> bool:
+        """Whether its MTU is that of the bridge's other devices."""
+        return self.type == "internal" and not self.config.mtu_request
+
+    def mtu_for(self, smallest: int) -> int:
+        """The MTU that the device is to have where the others' smallest is this one."""
+        if self.link.mtu != self.given_mtu:  # somebody changed it
+            self.given_mtu = self.link.mtu
+            self.own_mtu = self.link.mtu if self.link.mtu != smallest else None
+        return min(smallest, self.own_mtu or smallest)
+
+    # --- what becomes of it
+
+    def attached(self, ofp_port: int) -> None:
         self.ofp_port = self.last_ofport = ofp_port
         self.error = None
-        self.link = link
+        self.link = None
         self.link_mode = None
-        self.resets_base = link.carrier_changes if link else 0
+        self.given_mtu, self.own_mtu = DEFAULT_MTU, None
+
+    def begin_counting(self) -> None:
+        """From now on count what happens to the carrier."""
+        self.resets_base = self.link.carrier_changes if self.link else 0
 
     def failed(self, error: str, link: Link | None) -> None:
         self.ofp_port = None

@@ -33,7 +33,10 @@ IFLA_INFO_KIND = 1
 NLA_TYPE_MASK = 0x3FFF
 
 # <linux/if.h>
-IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x8, 0x40, 0x10000
+
+# <linux/if_arp.h>
+ARPHRD_ETHER = 1
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
@@ -53,6 +56,12 @@ class Link(NamedTuple):
     flags: int  # IFF_*
     kind: str  # "veth", "tun", ...; "" for hardware and the loopback device
     carrier_changes: int
+    hardware: int = ARPHRD_ETHER  # ARPHRD_*
+
+    @property
+    def can_be_port(self) -> bool:
+        """Whether it carries Ethernet frames to and from somewhere."""
+        return self.hardware == ARPHRD_ETHER and not self.flags & IFF_LOOPBACK
 
     @property
     def is_up(self) -> bool:
@@ -91,7 +100,7 @@ def parse_link(data: bytes, offset: int, end: int) -> Link | None:
     """
     if offset + _IFINFO.size > end:
         return None
-    family, _type, ifindex, flags, _change = _IFINFO.unpack_from(data, offset)
+    family, hardware, ifindex, flags, _change = _IFINFO.unpack_from(data, offset)
     if family != socket.AF_UNSPEC:
         return None
     found = dict(_attributes(data, offset + _IFINFO.size, end))
@@ -108,6 +117,7 @@ def parse_link(data: bytes, offset: int, end: int) -> Link | None:
         flags=flags,
         kind=_text(kind),
         carrier_changes=_u32(found.get(IFLA_CARRIER_CHANGES, b"")),
+        hardware=hardware,
     )
 
 
@@ -142,6 +152,9 @@ class Links:
 
     def get(self, name: str) -> Link | None:
         return self.by_name.get(name)
+
+    def by_index(self, ifindex: int) -> Link | None:
+        return self._by_index.get(ifindex)
 
     def take_changed(self) -> set[str]:
         """The names of devices that came, went, were replaced or changed since the last call."""

@@ -29,3 +29,22 @@ class WantedNumbers:
     def others_want(self, name: str, number: int) -> bool:
         """Whether an interface other than `name` does."""
         return self._times[number] > (self._of.get(name) == number)
+
+
+class Requests:
+    """Who asks for which port number (ofport_request)."""
+
+    def __init__(self):
+        self.by_number: dict[int, set[str]] = {}
+        self._of: dict[str, int] = {}
+
+    def ask(self, name: str, number: int | None) -> None:
+        """None: no number, from now on."""
+        before = self._of.pop(name, None)
+        if before is not None:
+            self.by_number[before].discard(name)
+            if not self.by_number[before]:
+                del self.by_number[before]
+        if number is not None:
+            self._of[name] = number
+            self.by_number.setdefault(number, set()).add(name)

@@ -76,11 +76,10 @@ def bridge_row(bridge: Bridge) -> dict[str, Any]:
 def _device_status(iface: Iface) -> dict[str, str]:
     if iface.type == "patch":
         return {}
-    if iface.link is None:
-        return {"driver_name": iface.type}
     info = iface.driver
     if info is None:
-        return {"driver_name": iface.link.kind} if iface.link.kind else {}
+        kind = iface.link.kind if iface.link else iface.type
+        return {"driver_name": kind} if kind else {}
     return {
         "driver_name": info.driver,
         "driver_version": info.version,
@@ -88,7 +87,15 @@ def _device_status(iface: Iface) -> dict[str, str]:
     }
 
 
-def interface_row(iface: Iface, ofproto: Any) -> dict[str, Any]:
+def _error(iface: Iface, bridge: Bridge) -> list[str]:
+    """What is wrong with an interface that is a port."""
+    if iface.type != "patch" or iface.is_linked:
+        return []
+    peer, kind = iface.config.options.get("peer"), bridge.config.datapath_type or "system"
+    return [f"No usable peer '{peer}' exists in '{kind}' datapath."]
+
+
+def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
     """All but the statistics."""
     if iface.ofp_port is None:
         return {
@@ -97,11 +104,11 @@ def interface_row(iface: Iface, ofproto: Any) -> dict[str, Any]:
             "error": [iface.error] if iface.error else [],
             "statistics": {},
         }
-    row = {**NO_INTERFACE, "ofport": [iface.ofp_port], "error": []}
+    row = {**NO_INTERFACE, "ofport": [iface.ofp_port], "error": _error(iface, bridge)}
     row["status"] = _device_status(iface)
     link, mode = iface.link, iface.link_mode
     if link is None:
-        port = ofproto.port_by_name(iface.name)
+        port = bridge.ofproto.port_by_name(iface.name)
         row["admin_state"] = row["link_state"] = ["up"]
         row["ifindex"] = [0]
         row["link_resets"] = [0]
@@ -143,7 +150,9 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     rows = controller_rows(bridge) if bridge.config.controllers else {}
     if everything or bridge.has_news:
         rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
-    news, bridge.news, bridge.has_news = bridge.news, set(), False
+    news = set(bridge.news)
+    bridge.news.clear()
+    bridge.has_news = False
     ofproto = bridge.ofproto
     counted = ofproto.all_port_stats() if everything else None
     for name in bridge.ifaces if everything else news:
@@ -151,7 +160,7 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
         uuid = iface.config.uuid
         if uuid == NO_UUID:
             continue
-        row = rows["Interface", uuid] = interface_row(iface, ofproto)
+        row = rows["Interface", uuid] = interface_row(iface, bridge)
         if iface.ofp_port is not None:
             number = iface.ofp_port
             stats = counted.get(number, {}) if everything else ofproto.port_stats(number)

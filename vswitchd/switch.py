@@ -28,6 +28,8 @@ from vswitchd.links import Links
 vlog = ovs.vlog.Vlog("switch")
 
 STATS_INTERVAL_MS = 5000
+# How often the datapath is asked for devices that went in other network namespaces.
+AWAY_INTERVAL_MS = 1000
 RETRY_MS = 50  # for a datapath process that is about to come up
 
 
@@ -69,6 +71,7 @@ class Switch:
         self._statistics_at = 0  # ms; 0: at once
         self._controllers: Any = None  # what was last written of their states
         self._next_open = 0
+        self._next_away = 0
         self._contended = False
 
     @property
@@ -90,7 +93,7 @@ class Switch:
         self.idl.run()
         self.links.run()
         self._connect_datapath(now)
-        self._follow()
+        self._follow(now)
         for bridge in self.bridges.values():
             bridge.ofproto.run(now)
         self._write_status(now)
@@ -104,6 +107,8 @@ class Switch:
             poller.timer_wait_until(self._next_open)
         for bridge in self.bridges.values():
             bridge.ofproto.wait(poller)
+        if self._is_any_away():
+            poller.timer_wait_until(self._next_away)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 
@@ -151,7 +156,7 @@ class Switch:
         self._dpif = self.backer.dpif
         self.links.run()
         for bridge in self.bridges.values():
-            bridge.devices_renewed()
+            bridge.devices.renewed()
             self.links.changed.update(bridge.ifaces)
         if self.config is not None:
             self._changes.add_all(self.config)
@@ -166,20 +171,27 @@ class Switch:
                 self._dpif = None
         return self.backer is not None and self.backer.dpif is not None
 
-    def _follow(self) -> None:
+    def _follow(self, now: int) -> None:
         """Reconcile what the configuration or the devices ask for."""
         if self._is_contended():
             return
         self._read_config()
         if not self._datapath_ready():
             return
-        self._follow_devices()
+        self._follow_devices(now)
         if self._changes:
             changes, self._changes = self._changes, Changes()
             self._reconcile(changes)
 
-    def _follow_devices(self) -> None:
+    def _is_any_away(self) -> bool:
+        return any(bridge.devices.elsewhere for bridge in self.bridges.values())
+
+    def _follow_devices(self, now: int) -> None:
         devices = self.links.take_changed()
+        if self._is_any_away() and now >= self._next_away:
+            # The kernel tells us of the devices of our own namespace only.
+            self._next_away = now + AWAY_INTERVAL_MS
+            devices |= set(self.backer.dead_ports())
         if not devices:
             return
         for name, bridge in self.bridges.items():
@@ -229,6 +241,8 @@ class Switch:
         for bridge in bridges:
             bridge.configure()
             bridge.update_devices(self.links)
+        for bridge in self.bridges.values():  # a peer may be in any
+            bridge.follow_patches()
         if not self._reconciled:
             self._reconciled = self._all_due = True
             self.backer.first_reconcile_done()

@@ -32,6 +32,9 @@ RECONNECT_MS = 1000
 FRESH_FLOWS = 5000
 FRESH_MS = 100
 
+# Types whose devices the datapath makes.
+MADE = ("internal", "tap")
+
 RECONNECTS = coverage.counter("dpif_reconnect")
 
 
@@ -159,10 +162,13 @@ class Backer:
 
     @staticmethod
     def _is_same(found: Any, type_: str) -> bool:
-        """Whether a port that the datapath has is what a bridge asks for."""
+        """Whether a port that the datapath has is what a bridge asks for.
+
+        A device that the datapath made is it wherever it was moved and whatever its name is now.
+        """
         if found.dead or found.type != type_:
             return False
-        if not found.ifindex:
+        if not found.ifindex or found.type in MADE:
             return True
         try:
             return socket.if_nametoindex(found.name) == found.ifindex
@@ -209,6 +215,33 @@ class Backer:
             self._lost(error)
             return {}
         return found.stats if found is not None else {}
+
+    def odp_port_ifindex(self, odp_port: int) -> int | None:
+        """What the port's device has in this network namespace; 0 when it is in another one, or
+        there is no datapath to ask; None when the device is gone."""
+        if self.dpif is None:
+            return 0
+        try:
+            found = self.dpif.port_get(odp_port)
+        except DpifError:
+            return None
+        except OSError as error:
+            self._lost(error)
+            return 0
+        return None if found is None or found.dead else found.ifindex
+
+    def dead_ports(self) -> list[str]:
+        """Names of ports whose device went; the datapath hears of those of any namespace."""
+        if self.dpif is None:
+            return []
+        try:
+            dead = self.dpif.port_dead()
+        except DpifError:  # a datapath process of an older build
+            return []
+        except OSError as error:
+            self._lost(error)
+            return []
+        return [self.ports[number].name for number in dead if number in self.ports]
 
     def first_reconcile_done(self) -> None:
         """All bridges have asked for their ports: what the datapath has and none wants may go."""

@@ -25,6 +25,9 @@ class FakeBacker:
     def first_reconcile_done(self):
         self.calls.append("first_reconcile_done")
 
+    def dead_ports(self):
+        return []
+
     def run(self, now):
         pass
 
@@ -38,8 +41,10 @@ class FakeBacker:
 class FakeOfproto:
     """Gives numbers as ofproto does; `refuse` maps names to what port_add raises."""
 
-    def __init__(self, name, backer, datapath_id, refuse):
+    def __init__(self, name, backer, datapath_id, refuse, links):
         self.name = name
+        self.links = links
+        self.ifindexes = {}
         self.datapath_id = datapath_id
         self.calls = []
         self.ports = {}
@@ -66,6 +71,17 @@ class FakeOfproto:
 
     def port_update(self, name, **state):
         self.ports[name].state = state
+
+    def port_ifindex(self, number):
+        """What `ifindexes` says, by the port's name; else that of the device of its name."""
+        [name] = [name for name, port in self.ports.items() if port.number == number]
+        if name in self.ifindexes:
+            return self.ifindexes[name]
+        link = self.links.get(name)
+        return link.ifindex if link else 0
+
+    def patch_is_linked(self, number):
+        return True
 
     def port_by_name(self, name):
         return self.ports.get(name)
@@ -136,6 +152,9 @@ class FakeLinks:
 
     def get(self, name):
         return self.by_name.get(name)
+
+    def by_index(self, ifindex):
+        return next((each for each in self.by_name.values() if each.ifindex == ifindex), None)
 
     def run(self):
         return False

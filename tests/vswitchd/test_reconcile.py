@@ -10,8 +10,7 @@ import pytest
 from ovsdb import files
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
-from vswitchd import bridge as bridge_module
-from vswitchd import columns
+from vswitchd import columns, netdev
 from vswitchd.switch import Switch
 
 
@@ -54,7 +53,7 @@ class Bench:
             self.links,
             lambda: self.dpif,
             FakeBacker,
-            lambda name, backer, dpid: FakeOfproto(name, backer, dpid, self.refuse),
+            lambda name, backer, dpid: FakeOfproto(name, backer, dpid, self.refuse, self.links),
         )
 
     def run_until(self, condition, seconds=10):
@@ -98,8 +97,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr(bridge_module.netdev, "set_mac", lambda name, mac: None)
-    monkeypatch.setattr(bridge_module.netdev, "set_mtu", lambda name, mtu: None)
+    monkeypatch.setattr(netdev, "set_mac", lambda name, mac: None)
+    monkeypatch.setattr(netdev, "set_mtu", lambda name, mtu: None)
     made = Bench(tmp_path)
     try:
         made.vsctl("init", wait=False)
@@ -235,7 +234,7 @@ def test_bad_interfaces_report_errors(bench):
     bench.vsctl("add-port", "br0", "p1")
     assert "could not add network device p1 to ofproto" in bench.errors
     bench.vsctl("add-port", "br0", "vx", "--", "set", "interface", "vx", "type=vxlan")
-    assert "unsupported" in bench.vsctl("get", "interface", "vx", "error")
+    assert "Address family not supported" in bench.vsctl("get", "interface", "vx", "error")
     bench.vsctl("add-port", "br0", "pp", "--", "set", "interface", "pp", "type=patch")
     assert "requires valid 'peer'" in bench.vsctl("get", "interface", "pp", "error")
     bench.vsctl("set", "interface", "pp", "options:peer=qq")

@@ -440,7 +440,7 @@ def _report_interface_errors(client, context):
     found = False
     for result in transact(client, DATABASE, operations):
         for row in result["rows"]:
-            if row["ofport"] == -1 or row["error"] != ["set", []]:
+            if row["ofport"] == -1:
                 reason = row["error"] if isinstance(row["error"], str) else "unknown error"
                 print(
                     f"{PROGRAM}: Error detected while setting up '{row['name']}': {reason}.  "
