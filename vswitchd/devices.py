@@ -13,7 +13,7 @@ import ovs.vlog
 
 from vswitchd import netdev, settings
 from vswitchd.iface import DEFAULT_MTU, Iface
-from vswitchd.links import Link, Links
+from vswitchd.links import Links
 
 vlog = ovs.vlog.Vlog("devices")
 
