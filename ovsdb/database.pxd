@@ -23,4 +23,7 @@ cdef class Database:
     cdef public list listeners
     cdef public str name, last_txn_id
     cdef public dict tables
-    cpdef publish(self, dict changes)
+    cdef Py_ssize_t _history_size
+    cpdef publish(self, dict changes, Py_ssize_t size=*)
+    cdef _remember(self, dict changes, Py_ssize_t size)
+    cpdef forget(self)

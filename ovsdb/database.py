@@ -13,9 +13,11 @@ from ovsdb.condition import Condition, Row
 from ovsdb.datum import Datum, as_key
 from ovsdb.schema import DatabaseSchema, TableSchema
 from ovsdb.uuids import new_uuid
+from pyvs import containment
 
 # How many transactions a monitor_cond_since can go back.
 HISTORY_TRANSACTIONS = 100
+HISTORY_BYTES = 32 * 1024 * 1024  # of their records, all together
 
 # table name -> uuid -> (old row or None, new row or None)
 Changes = dict[str, dict[str, tuple[Row | None, Row | None]]]
@@ -137,8 +139,8 @@ class Storage(Protocol):
     path: str
     as_diff: bool
 
-    def commit(self, database: "Database", changes: Changes, comment: str, durable: bool) -> None:
-        """Store a transaction; OvsdbError, with nothing stored."""
+    def commit(self, database: "Database", changes: Changes, comment: str, durable: bool) -> int:
+        """Store a transaction; the bytes of its record.  OvsdbError, with nothing stored."""
 
     def replace(self, database: "Database", comment: str) -> None:
         """Write everything anew, with the database's schema and rows, durably."""
@@ -159,8 +161,9 @@ class Storage(Protocol):
 class Source(Protocol):
     """The server whose copy a database is; relay.Relay."""
 
-    def forward(self, operations: list, done: Callable[[Any, Any], None]) -> None:
-        """Have a transaction executed there, and call done(result, error)."""
+    def forward(self, operations: list, done: Callable[[Any, Any], None], client: Any) -> bool:
+        """Have a transaction of `client` (of which `closed` is looked at) executed there, and call
+        done(result, error).  False: it is refused, too many wait."""
 
     def close(self) -> None:
         """Stop following."""
@@ -179,8 +182,9 @@ class Database:
         self.relay: Source | None = None  # whose copy it is
         self.ready = True  # False before a relay has its schema
         self.listeners: list[Callable[[Database, Changes, str], None]] = []
-        # (transaction id, changes), oldest first.
-        self.history: deque[tuple[str, Changes]] = deque(maxlen=HISTORY_TRANSACTIONS)
+        # (transaction id, changes, size of the record), oldest first.
+        self.history: deque[tuple[str, Changes, int]] = deque()
+        self._history_size = 0
         self.set_schema(schema)
 
     def set_schema(self, schema: DatabaseSchema) -> None:
@@ -188,15 +192,13 @@ class Database:
         self.schema = schema
         self.name = schema.name
         self.tables = {name: Table(table) for name, table in schema.tables.items()}
-        self.history.clear()
-        self.last_txn_id = new_uuid()
+        self.forget()
 
     def take(self, other: "Database") -> None:
         """Become what `other`, of the same name, is: schema and rows.  The file stays."""
         self.schema = other.schema
         self.tables = other.tables
-        self.history.clear()
-        self.last_txn_id = new_uuid()
+        self.forget()
 
     def rebuild(self) -> None:
         """Make indexes and reference counts anew from the rows, after a file was read."""
@@ -221,19 +223,38 @@ class Database:
             weak = self.tables[target_table].weak
             weak.setdefault(target, set()).add((table.name, uuid))
 
-    def publish(self, changes: Changes) -> None:
-        """Tell everyone who follows the database of a commit."""
+    def publish(self, changes: Changes, size: int = 0) -> None:
+        """Tell everyone who follows the database of a commit, a record of `size` bytes."""
         self.last_txn_id = new_uuid()
-        self.history.append((self.last_txn_id, changes))
+        self._remember(changes, size)
         for listener in list(self.listeners):
-            listener(self, changes, self.last_txn_id)
+            try:
+                listener(self, changes, self.last_txn_id)
+            except Exception:  # it is stored: neither its author nor the others are to suffer
+                containment.caught("OVSDB commit listener", self.name)
+
+    def _remember(self, changes: Changes, size: int) -> None:
+        """Old rows are what the history costs: as much as the records that they came by."""
+        history = self.history
+        if len(history) == HISTORY_TRANSACTIONS:
+            self._history_size -= history.popleft()[2]
+        history.append((self.last_txn_id, changes, size))
+        self._history_size += size
+        while self._history_size > HISTORY_BYTES and history:
+            self._history_size -= history.popleft()[2]
+
+    def forget(self) -> None:
+        """Another schema or other rows: nothing that was is of use to monitors."""
+        self.history.clear()
+        self._history_size = 0
+        self.last_txn_id = new_uuid()
 
     def changes_since(self, txn_id: str) -> list[Changes] | None:
         """What was committed after that transaction; None when it is not in the history."""
         if txn_id == self.last_txn_id:
             return []
         later: list[Changes] = []
-        for known, changes in reversed(self.history):
+        for known, changes, _size in reversed(self.history):
             if known == txn_id:
                 later.reverse()
                 return later

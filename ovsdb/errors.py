@@ -2,7 +2,7 @@
 
 from typing import Any, NoReturn
 
-import orjson
+from pyvs.json_text import dumps
 
 
 class OvsdbError(Exception):
@@ -28,10 +28,7 @@ class OvsdbError(Exception):
 
 def compact(json: Any) -> str:
     """`json` as a short text for the "syntax" member."""
-    try:
-        text = orjson.dumps(json, option=orjson.OPT_SORT_KEYS).decode()
-    except (TypeError, ValueError):
-        text = repr(json)
+    text = dumps(json, sort_keys=True).decode()
     return text if len(text) <= 4096 else text[:4093] + "..."
 
 

@@ -13,10 +13,18 @@ import ovs.vlog
 
 from ovsdb.database import Changes, Database
 from ovsdb.errors import OvsdbError
-from ovsdb.log import LogWriter, TornRecord, encode_record, io_error, read_records
+from ovsdb.log import (
+    LogWriter,
+    TornRecord,
+    encode_record,
+    io_error,
+    read_records,
+    sync_directory,
+)
 from ovsdb.records import Reader, snapshot_json, transaction_json
 from ovsdb.schema import DatabaseSchema
 from ovsdb.transaction import Transaction
+from pyvs import containment
 
 vlog = ovs.vlog.Vlog("ovsdb_file")
 
@@ -29,6 +37,7 @@ COMPACT_GROWTH = 2
 COMPACT_MIN_COMMITS = 100
 COMPACT_MIN_SECONDS = 10 * 60
 COMPACT_MAX_SECONDS = 24 * 60 * 60
+COPY_BYTES = 1024 * 1024  # of the log at a time
 
 
 def load_schema(path: str) -> dict:
@@ -59,6 +68,9 @@ def create(path: str, schema: dict) -> None:
         try:
             log.append(record, durable=True)
             sync_directory(path)
+        except OSError as error:
+            os.unlink(path)
+            raise io_error(f"{path}: create failed", error) from error
         except OvsdbError:
             os.unlink(path)
             raise
@@ -81,15 +93,6 @@ def save(path: str, database: Database, comment: str, mode: int = 0o640) -> None
         log.append(encode_record(snapshot_json(database, comment)), durable=True)
     finally:
         log.close()
-
-
-def sync_directory(path: str) -> None:
-    """Make the name of a new or renamed file durable."""
-    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class FileLock:
@@ -166,17 +169,17 @@ class DatabaseFile:
         self.compacted_size = log.size
         self.compacted_at = time.monotonic()
         self._child: _Compaction | None = None
+        self._commits_before = 0  # commits_since_compaction when the child began
 
-    def commit(self, database: Database, changes: Changes, comment: str, durable: bool) -> None:
-        """Append a transaction; OvsdbError when it cannot be stored."""
+    def commit(self, database: Database, changes: Changes, comment: str, durable: bool) -> int:
+        """Append a transaction; the size of its record.  OvsdbError when it cannot be stored."""
         json = transaction_json(database, changes, comment, self.as_diff)
         if json is None:
-            return
+            return 0
         record = encode_record(json)
         self.log.append(record, durable)
         self.commits_since_compaction += 1
-        if self._child is not None:
-            self._child.tail.append(record)
+        return len(record)
 
     def wants_compaction(self, now: float) -> bool:
         """Whether it is time to compact, by ovsdb-server's rules; `now` monotonic seconds."""
@@ -198,7 +201,18 @@ class DatabaseFile:
         if self._child is not None:
             self._child.done.append(done)
             return
-        self._child = _Compaction(self.path, database, comment, done)
+        try:
+            self._child = _Compaction(self.path, self.log.size, database, comment, done)
+        except OSError as failed:  # no descriptor, process or memory
+            self._failed(io_error(f"{self.path}: cannot start a compaction", failed))
+            done(io_error(f"{self.path}: cannot start a compaction", failed))
+            return
+        self._commits_before = self.commits_since_compaction
+
+    def _failed(self, error: OvsdbError) -> None:
+        """After a failure the next attempt waits, too."""
+        vlog.warn(f"{self.path}: compaction failed: {error}")
+        self.compacted_at = time.monotonic()
 
     @property
     def compaction_fd(self) -> int:
@@ -214,19 +228,18 @@ class DatabaseFile:
         if child is None or not child.finished(wait):
             return False
         self._child = None
+        error: OvsdbError | None = None
         try:
             self.log = child.install(self.log)
         except OvsdbError as failed:
-            vlog.warn(f"{self.path}: compaction failed: {failed}")
-            error: OvsdbError | None = failed
+            error = failed
+            self._failed(failed)
         else:
-            error = None
-            self.commits_since_compaction = len(child.tail)
+            self.commits_since_compaction -= self._commits_before
             self.compacted_size = child.snapshot_size
-        # After a failure, too, the next attempt waits.
         self.compacted_at = now
         for done in child.done:
-            done(error)
+            containment.call("OVSDB compaction", self.path, done, error)
         return True
 
     def replace(self, database: Database, comment: str) -> None:
@@ -235,9 +248,12 @@ class DatabaseFile:
             for done in self._child.done:
                 done(OvsdbError("canceled", "the database was converted"))
             self._child.abandon()
-        child = _Compaction(self.path, database, comment, lambda _error: None)
+            self._child = None
+        try:
+            child = _Compaction(self.path, self.log.size, database, comment, lambda _error: None)
+        except OSError as error:
+            raise io_error(f"{self.path}: cannot be written anew", error) from error
         child.finished(wait=True)
-        self._child = None
         self.log = child.install(self.log)
         self.compacted_size = child.snapshot_size
         self.commits_since_compaction = 0
@@ -252,22 +268,30 @@ class DatabaseFile:
 
 
 class _Compaction:
-    """A child process that writes a snapshot to PATH.tmp, and the records that came since."""
+    """A child process that writes a snapshot to PATH.tmp.  What is appended to the old log after
+    its first `begin` bytes is copied when the snapshot is there.  OSError."""
 
     def __init__(
         self,
         path: str,
+        begin: int,
         database: Database,
         comment: str,
         done: Callable[[OvsdbError | None], None],
     ):
         self.path = path
         self.temporary = path + ".tmp"
-        self.tail: list[bytes] = []
+        self.begin = begin
         self.done = [done]
         self.snapshot_size = 0
+        self.message = ""
         self.fd, writer = os.pipe()
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            os.close(self.fd)
+            os.close(writer)
+            raise
         if self.pid == 0:
             status = 1
             try:
@@ -294,16 +318,22 @@ class _Compaction:
 
     def finished(self, wait: bool) -> bool:
         """Whether the child ended."""
-        pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        try:
+            pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        except ChildProcessError:  # somebody else has waited for it
+            pid, status = self.pid, 0
         if pid == 0:
             return False
-        message = os.read(self.fd, 4096).decode()
+        message = os.read(self.fd, 4096).decode(errors="replace")
         os.close(self.fd)
         self.message = message or ("" if status == 0 else f"child ended with status {status}")
         return True
 
     def install(self, old: LogWriter) -> LogWriter:
-        """Add the records since the snapshot, and take the place of the old file."""
+        """Add the records since the snapshot, and take the place of the old file.
+
+        Raises OvsdbError while the old file is the one in place.
+        """
         try:
             if self.message:
                 raise OvsdbError("I/O error", self.message)
@@ -311,10 +341,8 @@ class _Compaction:
             log = LogWriter(fd, self.path, os.fstat(fd).st_size)
             self.snapshot_size = log.size
             try:
-                if self.tail:
-                    log.append(b"".join(self.tail), durable=True)
+                self._copy_tail(old, log)
                 os.rename(self.temporary, self.path)
-                sync_directory(self.path)
             except BaseException:
                 log.close()
                 raise
@@ -324,8 +352,22 @@ class _Compaction:
         except OvsdbError:
             self._remove()
             raise
+        # From here on the new file is the database, whatever happens: the old one has no name.
         old.close()
+        try:
+            log.sync_name()
+        except OSError as error:
+            vlog.warn(f"{self.path}: cannot make its new name durable: {error.strerror}")
         return log
+
+    def _copy_tail(self, old: LogWriter, new: LogWriter) -> None:
+        at = self.begin
+        while at < old.size:
+            data = os.pread(old.fd, min(COPY_BYTES, old.size - at), at)
+            if not data:
+                raise OSError(errno.EIO, "the log is shorter than what was written")
+            at += len(data)
+            new.append(data, durable=at >= old.size)
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
@@ -333,8 +375,9 @@ class _Compaction:
 
     def abandon(self) -> None:
         """Let the server end: nobody waits for the child's file any more."""
-        os.kill(self.pid, 9)
-        os.waitpid(self.pid, 0)
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, 9)
+            os.waitpid(self.pid, 0)
         os.close(self.fd)
         self._remove()
 
@@ -406,6 +449,10 @@ def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
         size = torn.offset
         vlog.warn(f"{path}: {torn}: cutting off the last {len(data) - size} bytes")
     if database is None:
-        raise OvsdbError("ovsdb error", f"{path}: empty file, not a database")
+        raise OvsdbError(
+            "ovsdb error",
+            f"{path}: empty file, not a database; restore a backup, or begin with an empty"
+            f" database: 'mv {path} {path}.damaged'",
+        )
     database.rebuild()
     return database, size, len(data)

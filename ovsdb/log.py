@@ -20,7 +20,7 @@ import orjson
 from ovsdb.errors import OvsdbError
 
 HEADER = re.compile(rb"OVSDB ([A-Z]{1,16}) (\d{1,12}) ([0-9a-f]{40})\n")
-NEXT_HEADER = re.compile(rb"OVSDB [A-Z]{1,16} \d{1,12} [0-9a-f]{40}\n")
+NEXT_HEADER = re.compile(rb"OVSDB [A-Z]{1,16} (\d{1,12}) [0-9a-f]{40}\n")
 MAGIC = b"JSON"
 
 
@@ -66,14 +66,38 @@ def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
 
 
 def _good_record_after(data: bytes, offset: int, path: str) -> int | None:
-    """The offset of a good record somewhere after `offset`."""
+    """The offset of a good record somewhere after `offset`.
+
+    What looks like a record, and would be one of the whole rest, can stand there any number of
+    times: no more is hashed than a few times the file.
+    """
+    budget = 4 * len(data)
     for header in NEXT_HEADER.finditer(data, offset + 1):
+        budget -= int(header[1])
         try:
             _one_record(data, header.start(), path)
         except (ValueError, OvsdbError):
+            if budget < 0:
+                break
             continue
         return header.start()
     return None
+
+
+def _damaged(path: str, what: str, offset: int, good: int | None) -> OvsdbError:
+    """Says what was found, and what can be done about it."""
+    follows = f", but a good record follows at offset {good}" if good is not None else ""
+    if offset:
+        advice = (
+            "restore a backup, or keep what is before the damage:"
+            f" 'cp {path} {path}.damaged && truncate -s {offset} {path}'"
+        )
+    else:
+        advice = f"restore a backup, or begin with an empty database: 'mv {path} {path}.damaged'"
+    return OvsdbError(
+        "ovsdb error",
+        f"{path}: {what} at offset {offset}{follows}: the file is damaged; {advice}",
+    )
 
 
 def read_records(data: bytes, path: str) -> Iterator[tuple[int, Any]]:
@@ -90,10 +114,7 @@ def read_records(data: bytes, path: str) -> Iterator[tuple[int, Any]]:
             good = _good_record_after(data, offset, path)
             if good is None and offset > 0:
                 raise TornRecord(offset, str(error)) from None
-            more = f", but a good record follows at offset {good}" if good is not None else ""
-            raise OvsdbError(
-                "ovsdb error", f"{path}: {error} at offset {offset}{more}: the file is damaged"
-            ) from None
+            raise _damaged(path, str(error), offset, good) from None
         yield offset, json
         offset = end
 
@@ -117,6 +138,15 @@ def first_record(path: str) -> tuple[str, Any]:
     return header[1].decode(), json if type(json) is dict else {}
 
 
+def sync_directory(path: str) -> None:
+    """Make the name of a new or renamed file durable."""
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class LogWriter:
     """Appends records to a file; a record is whole in the file, or not there at all.
 
@@ -128,6 +158,8 @@ class LogWriter:
         self.path = path
         self.size = size
         self._dirty = False  # bytes of a failed write may follow `size`
+        # The file was renamed, and its name may be that of the old one after a crash.
+        self.name_unsynced = False
 
     def append(self, record: bytes, durable: bool) -> None:
         """Write a record; returns once the kernel has it, or the disk when `durable`.
@@ -143,6 +175,8 @@ class LogWriter:
                 self._write_rest(memoryview(record)[written:], self.size + written)
             if durable:
                 os.fdatasync(self.fd)
+                if self.name_unsynced:
+                    self.sync_name()
         except OSError as error:
             self._cut()
             raise io_error(f"{self.path}: write failed", error) from error
@@ -150,6 +184,13 @@ class LogWriter:
             self._dirty = True
             raise
         self.size += len(record)
+
+    def sync_name(self) -> None:
+        """Make the file's name durable.  OSError, and it is tried again with each durable record,
+        which cannot be had before."""
+        self.name_unsynced = True
+        sync_directory(self.path)
+        self.name_unsynced = False
 
     def _write_rest(self, left: memoryview, at: int) -> None:
         while left:

@@ -17,7 +17,7 @@ from ovsdb.remotes import Remotes
 from ovsdb.replication import Replication
 from ovsdb.server import Loop
 from ovsdb.service import Service
-from pyvs import coverage, daemon, rundir
+from pyvs import containment, coverage, daemon, framing, rundir
 
 vlog = ovs.vlog.Vlog("ovsdb_main")
 
@@ -157,8 +157,11 @@ class Program:
     def run(self, process: subprocess.Popen | None) -> int:
         """Serve until told to exit, or until `process` ends; the exit status."""
         while not daemon.exiting():
-            self.loop.run(100 if process is not None else None)
-            self.remotes.run()
+            try:
+                self.loop.run(100 if process is not None else None)
+                self.remotes.run()
+            except Exception:
+                containment.caught("OVSDB loop")
             if process is not None and process.poll() is not None:
                 return 0 if process.returncode == 0 else 1
         return 0
@@ -189,6 +192,8 @@ def _main(argv: list[str] | None) -> int:
             daemon.fatal(f"option '--{name}' is not supported")
     names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
     daemon.start()
+    # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
+    sys.setrecursionlimit(5 * framing.MAX_DEPTH)
     gc.disable()  # until the databases are read: see _spare_the_collector()
     try:
         as_diff = "disable-file-column-diff" not in options

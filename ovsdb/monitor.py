@@ -7,7 +7,7 @@ Monitors that ask for the same share the work: `Monitor.key` tells which do.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -16,6 +16,8 @@ from ovsdb.database import Changes, Database, Table
 from ovsdb.datum import diff
 from ovsdb.errors import Members, fail
 from ovsdb.schema import Column
+from pyvs import containment
+from pyvs.json_text import dumps
 
 SELECTS = ("initial", "insert", "delete", "modify")
 EVERYTHING = Condition([])
@@ -52,8 +54,6 @@ class TableMonitor:
         if names is None:
             columns = self.table.schema.all_columns
             return [column for name, column in columns.items() if name != "_uuid"]
-        if len({str(name) for name in names}) != len(names):
-            fail("column mentioned more than once", names)
         return self.table.schema.parse_columns(names)
 
     def settle(self) -> None:
@@ -72,7 +72,7 @@ class TableMonitor:
         # With no columns at all, rows still come and go.
         self.wants = {event: bool(self.events[event]) or not self.columns for event in SELECTS}
         chosen = [(name, wanted) for name, (_column, wanted) in sorted(self.columns.items())]
-        self.key = orjson.dumps([chosen, self.where_json])
+        self.key = dumps([chosen, self.where_json])
 
     def matches(self, row: Row | None) -> bool:
         """Whether there is such a row, and the condition holds for it."""
@@ -135,7 +135,7 @@ class Monitor:
 
     def __init__(self, database: Database, id_json: Any, requests: Any, version: int):
         self.database = database
-        self.id_json = id_json
+        self.rename(id_json)
         self.version = version
         self.conditional = version > 1
         self.tables: dict[str, TableMonitor] = {}
@@ -150,6 +150,11 @@ class Monitor:
                 monitored.add_request(request, self.conditional)
             monitored.settle()
         self._settle()
+
+    def rename(self, id_json: Any) -> None:
+        """Take the name that notifications have."""
+        self.id_json = id_json
+        self.id_text = dumps(id_json)
 
     def _settle(self) -> None:
         parts = [(name, table.key) for name, table in sorted(self.tables.items())]
@@ -283,7 +288,7 @@ def _merged(several: list[Changes]) -> Changes:
 
 def notification(monitor: Monitor, updates_json: bytes, txn_id: str) -> bytes:
     """The bytes of the notification with already encoded <table-updates>."""
-    id_json = orjson.dumps(monitor.id_json)
+    id_json = monitor.id_text
     if monitor.version == 1:
         head = b'{"id":null,"method":"update","params":[%s,' % id_json
     elif monitor.version == 2:
@@ -293,19 +298,28 @@ def notification(monitor: Monitor, updates_json: bytes, txn_id: str) -> bytes:
     return head + updates_json + b"]}"
 
 
-class Fanout:
-    """Follows a database for all its monitors; a commit's updates are encoded once per key.
+class Watcher(Protocol):
+    """Who has monitors: session.Session."""
 
-    Monitors are in here with a function that sends bytes to their client.
-    """
+    name: str
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the client."""
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+
+
+class Fanout:
+    """Follows a database for all its monitors; a commit's updates are encoded once per key."""
 
     def __init__(self, database: Database):
-        self.monitors: dict[Monitor, Any] = {}
+        self.monitors: dict[Monitor, Watcher] = {}
         database.listeners.append(self._committed)
 
-    def add(self, monitor: Monitor, send: Any) -> None:
-        """Send the monitor's notifications with `send(bytes)` from now on."""
-        self.monitors[monitor] = send
+    def add(self, monitor: Monitor, watcher: Watcher) -> None:
+        """Send the monitor's notifications to `watcher` from now on."""
+        self.monitors[monitor] = watcher
 
     def remove(self, monitor: Monitor) -> None:
         """No more notifications for this monitor."""
@@ -315,12 +329,16 @@ class Fanout:
         if not self.monitors:
             return
         encoded: dict[Any, bytes | None] = {}
-        for monitor, send in list(self.monitors.items()):
-            if monitor.key in encoded:
-                updates_json = encoded[monitor.key]
-            else:
-                updates = monitor.updates(changes)
-                updates_json = orjson.dumps(updates) if updates else None
-                encoded[monitor.key] = updates_json
-            if updates_json is not None:
-                send(notification(monitor, updates_json, txn_id))
+        for monitor, watcher in list(self.monitors.items()):
+            try:
+                if monitor.key in encoded:
+                    updates_json = encoded[monitor.key]
+                else:
+                    updates = monitor.updates(changes)
+                    updates_json = orjson.dumps(updates) if updates else None
+                    encoded[monitor.key] = updates_json
+                if updates_json is not None:
+                    watcher.send(notification(monitor, updates_json, txn_id))
+            except Exception:  # it missed this commit: it has to begin anew
+                containment.caught("OVSDB monitor", watcher.name)
+                watcher.close("internal error")

@@ -16,6 +16,12 @@ from ovsdb.upstream import Follower, Upstream, split_servers
 
 vlog = ovs.vlog.Vlog("relay")
 
+# Transactions on their way to the server: those that wait for a connection, those that wait for
+# an answer, and the bytes that it has not taken.
+MAX_WAITING = 1000
+MAX_OUTSTANDING = 10_000
+MAX_BYTES = 32 * 1024 * 1024
+
 LOCAL_OPERATIONS = frozenset(("select", "comment"))
 
 
@@ -28,7 +34,7 @@ class Relay:
         self.database.relay = self
         self.database.ready = False
         self.connected = False
-        self._waiting: list[tuple[list, Callable[[Any, Any], None]]] = []
+        self._waiting: list[tuple[list, Callable[[Any, Any], None], Any]] = []
         self._servers = servers
         self._upstream: Upstream | None = None
 
@@ -50,13 +56,21 @@ class Relay:
         """Whether a transaction can be answered from the copy."""
         return all(type(each) is dict and each.get("op") in LOCAL_OPERATIONS for each in operations)
 
-    def forward(self, operations: list, done: Callable[[Any, Any], None]) -> None:
-        """Have a transaction executed there; now, or when there is a connection."""
+    def forward(self, operations: list, done: Callable[[Any, Any], None], client: Any) -> bool:
+        """Have a transaction executed there; now, or when there is a connection and `client`
+        has not gone.  False: too many wait already."""
         follower = self._upstream.follower if self._upstream is not None else None
         if self.connected and follower is not None:
+            if follower.outstanding >= MAX_OUTSTANDING or follower.backlog > MAX_BYTES:
+                return False
             follower.request("transact", [self.database.name, *operations], done)
-        else:
-            self._waiting.append((operations, done))
+            return True
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting = [each for each in self._waiting if not each[2].closed]
+            if len(self._waiting) >= MAX_WAITING:
+                return False
+        self._waiting.append((operations, done, client))
+        return True
 
     def got_schema(self, json: Any) -> None:
         """Take over the schema, if it is another one; OvsdbError."""
@@ -76,8 +90,9 @@ class Relay:
         self.loop.service.set_connected(self.database, connected)
         if connected:
             waiting, self._waiting = self._waiting, []
-            for operations, done in waiting:
-                self.forward(operations, done)
+            for operations, done, client in waiting:
+                if not client.closed and not self.forward(operations, done, client):
+                    done(None, {"error": "resources exhausted"})
 
     def close(self) -> None:
         """Stop following."""

@@ -6,13 +6,14 @@ when it is.
 """
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
-import orjson
 import ovs.vlog
 
 from pyvs import coverage
 from pyvs.framing import FramingError, JsonStream
+from pyvs.json_text import dumps
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("jsonrpc_server")
@@ -20,6 +21,10 @@ _syntax, _slow = (LimitedLog(vlog, 5, 5) for _ in range(2))  # what clients caus
 
 # A peer that is behind by more than this, and does not read, is disconnected.
 MAX_BACKLOG = 64 * 1024 * 1024
+# One that has so much to read first has no further requests answered: a reply may be large, but
+# not as many of them as can be asked for in a moment.
+MAX_UNREAD = 1024 * 1024
+TURN_SECONDS = 0.005  # of one peer, before the others have theirs
 RECEIVED = coverage.counter("jsonrpc_received")
 OVERFLOWS = coverage.counter("jsonrpc_backlog_overflow")
 PROBE_ID = "echo"
@@ -36,7 +41,7 @@ class Peer:
         self.client_id: str | None = None  # the common name of its certificate
         # Called when output appears, so that the owner looks at this peer.
         self.on_output: Callable[[], None] | None = None
-        # Replies of any size are the client's own wish; updates are not, and are limited.
+        # A reply of any size is the client's own wish; updates are not, and are limited.
         self._excused = 0
         self._stream = JsonStream()
 
@@ -47,14 +52,17 @@ class Peer:
         self._stream.feed(data)
 
     def process(self, now: float, limit: int) -> bool:
-        """Handle up to `limit` messages; whether there may be more.
+        """Handle up to `limit` messages, for a few milliseconds; whether there may be more.
 
         `now` in monotonic milliseconds.
         """
         stream = self._stream
+        end = monotonic() + TURN_SECONDS
         for _ in range(limit):
             if self.closed:
                 return False
+            if self.backlog > MAX_UNREAD:
+                return True
             try:
                 message = stream.next()
             except FramingError as error:
@@ -66,7 +74,14 @@ class Peer:
             self.handle(message, now)
             if not stream.pending:
                 return False
+            if monotonic() > end:
+                break
         return True
+
+    @property
+    def unhandled(self) -> int:
+        """Bytes received that are no message yet, or are to be handled."""
+        return self._stream.pending
 
     def handle(self, message: dict, now: float) -> None:
         """Act upon a message."""
@@ -105,21 +120,22 @@ class Peer:
 
     def reply(self, id_json: Any, result: Any) -> None:
         """Answer a request."""
-        data = orjson.dumps({"id": id_json, "result": result, "error": None})
-        self._excused = self.backlog + len(data)
+        data = dumps({"id": id_json, "result": result, "error": None})
+        if self.backlog <= MAX_UNREAD:  # else it is one of many that came late, from waits
+            self._excused = self.backlog + len(data)
         self.send(data)
 
     def reply_error(self, id_json: Any, error: Any) -> None:
         """Refuse a request."""
-        self.send(orjson.dumps({"id": id_json, "result": None, "error": error}))
+        self.send(dumps({"id": id_json, "result": None, "error": error}))
 
     def notify(self, method: str, params: list) -> None:
         """Send a notification."""
-        self.send(orjson.dumps({"id": None, "method": method, "params": params}))
+        self.send(dumps({"id": None, "method": method, "params": params}))
 
     def probe(self) -> None:
         """Ask whether the peer is there: any answer is one."""
-        self.send(orjson.dumps({"id": PROBE_ID, "method": "echo", "params": []}))
+        self.send(dumps({"id": PROBE_ID, "method": "echo", "params": []}))
 
     def close(self, reason: str) -> None:
         """Mark the connection closed; what is in `output` may still be written."""
@@ -143,12 +159,17 @@ class ClientPeer(Peer):
         self._calls: dict[int, Callable[[Any, Any], None]] = {}
         self._next_id = 0
 
+    @property
+    def outstanding(self) -> int:
+        """The number of requests without an answer yet."""
+        return len(self._calls)
+
     def request(self, method: str, params: list, done: Callable[[Any, Any], None]) -> None:
         """Send a request."""
         self._next_id += 1
         self._calls[self._next_id] = done
         message = {"id": self._next_id, "method": method, "params": params}
-        data = orjson.dumps(message)
+        data = dumps(message)
         self._excused = self.backlog + len(data)
         self.send(data)
 

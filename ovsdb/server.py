@@ -14,7 +14,8 @@ import ovs.vlog
 
 from ovsdb.rpc import Peer
 from ovsdb.service import Service
-from pyvs import coverage
+from pyvs import containment, coverage
+from pyvs.log_limit import LimitedLog
 from pyvs.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
@@ -25,11 +26,17 @@ MESSAGES_PER_TURN = 50
 BUFFERS_PER_WRITE = 256
 EVENTS_PER_ROUND = 256
 SCAN_MSEC = 1000
+# Messages that are not whole yet: who has more than this is looked at, and all of them together
+# may have that much (bytes).
+LARGE_INPUT = 1024 * 1024
+MAX_INPUT = 384 * 1024 * 1024
 # Seconds
 SPIN = 50e-6
 SHORT_WAIT = 100e-6
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WAKEUPS = coverage.counter("poll_wakeup")
+INPUT_OVERFLOWS = coverage.counter("jsonrpc_input_overflow")
+_overflows = LimitedLog(vlog, 5, 5)
 
 
 def msec() -> float:
@@ -85,6 +92,8 @@ class Connection:
         session.receive(data)
         if session.process(loop.now, MESSAGES_PER_TURN):
             loop.busy.add(self)
+        if session.unhandled > LARGE_INPUT:
+            loop.limit_input(self)
 
     def process(self) -> None:
         """Handle some of the received messages."""
@@ -131,6 +140,12 @@ class Connection:
             self._mask = mask
             self.loop.epoll.modify(self.fd, mask)
 
+    def fault(self) -> None:
+        """Called in an `except`: the exception of serving this connection ends it."""
+        containment.caught("OVSDB connection", self.name)
+        self.session.output.clear()
+        self.close("internal error")
+
     def run_timer(self, now: float) -> None:
         """Probe a silent client; give up one that does not answer."""
         if not self.probe_interval:
@@ -151,7 +166,7 @@ class Connection:
         self.fd = -1
         self.sock.close()
         self.loop.forget(self)
-        self.session.ended()
+        containment.call("OVSDB session", self.name, self.session.ended)
 
 
 def _drop(output: list, count: int) -> None:
@@ -167,6 +182,21 @@ def _drop(output: list, count: int) -> None:
         output[0] = memoryview(output[0])[count:]
 
 
+def _contain(handler: Any) -> None:
+    """Called in an `except`: `handler` of a descriptor raised it."""
+    owner = getattr(handler, "__self__", None)
+    if isinstance(owner, Connection):
+        owner.fault()
+    else:
+        containment.caught("OVSDB descriptor", _name(handler))
+
+
+def _name(function: Any) -> str:
+    """Whose a callback is."""
+    owner = getattr(function, "__self__", function)
+    return getattr(owner, "name", "") or type(owner).__name__
+
+
 class Loop:
     """The epoll loop; `register` gives it other descriptors to call back for."""
 
@@ -179,6 +209,7 @@ class Loop:
         self.connections: set[Connection] = set()
         self.dirty: set[Connection] = set()  # may have output, or are to be closed
         self.busy: set[Connection] = set()  # have messages left to handle
+        self._large: set[Connection] = set()  # those with more than LARGE_INPUT
         self.paused: set[Any] = set()  # Listeners that found no descriptor for a client
         # All sockets are read into it: a fresh one of this size each time would cost more
         # than a transaction, as the allocator gives large blocks back to the kernel.
@@ -204,8 +235,20 @@ class Loop:
         self.connections.discard(connection)
         self.dirty.discard(connection)
         self.busy.discard(connection)
+        self._large.discard(connection)
         for listener in list(self.paused):
             listener.resume()
+
+    def limit_input(self, connection: Connection) -> None:
+        """A connection has much input that is not handled; the largest may have to go."""
+        self._large.add(connection)
+        sizes = {each: each.session.unhandled for each in self._large}
+        self._large = {each for each, size in sizes.items() if size > LARGE_INPUT}
+        if sum(sizes.values()) > MAX_INPUT:
+            INPUT_OVERFLOWS.count += 1
+            largest = max(sizes, key=sizes.__getitem__)
+            _overflows.warn(f"{largest.name}: all clients' unfinished messages exceed {MAX_INPUT}")
+            largest.close("too much input")
 
     def run(self, wait_ms: float | None) -> None:
         """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
@@ -216,7 +259,10 @@ class Loop:
             self.now = monotonic() * 1000
             handler = self.handlers.get(fd)  # None: closed in this round
             if handler is not None:
-                handler(events)
+                try:
+                    handler(events)
+                except Exception:
+                    _contain(handler)
         self.now = monotonic() * 1000
         if self.busy:
             self._serve_busy()
@@ -246,12 +292,17 @@ class Loop:
         for connection in list(self.busy):
             if not connection.session.backlog:  # else not until it has read the answers
                 self.busy.discard(connection)
-                connection.process()
+                try:
+                    connection.process()
+                except Exception:
+                    connection.fault()
 
     def _timeout(self, wait_ms: float | None) -> float:
         for connection in self.busy:
             if not connection.session.backlog:
                 return 0
+        if self.service.has_work:
+            return 0
         wait = self._next_scan - self.now
         if wait_ms is not None and wait_ms < wait:
             wait = wait_ms
@@ -264,15 +315,22 @@ class Loop:
     def flush(self) -> None:
         """Write out what the sessions have for their clients."""
         while self.dirty:
-            self.dirty.pop().flush()
+            connection = self.dirty.pop()
+            try:
+                connection.flush()
+            except Exception:
+                connection.fault()
 
     def _scan(self) -> None:
         self._next_scan = self.now + SCAN_MSEC
         coverage.tick()
         for connection in list(self.connections):
-            connection.run_timer(self.now)
-        for timer in self.timers:
-            timer(self.now)
+            try:
+                connection.run_timer(self.now)
+            except Exception:
+                connection.fault()
+        for timer in list(self.timers):
+            containment.call("OVSDB timer", _name(timer), timer, self.now)
         self.service.run_files(self.now / 1000)
         self.flush()
 

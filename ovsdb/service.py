@@ -4,7 +4,9 @@ Knows nothing of sockets; times are monotonic milliseconds that the caller gives
 """
 
 import ctypes
+from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 import orjson
@@ -17,7 +19,7 @@ from ovsdb.operations import Blocked, execute
 from ovsdb.rbac import EVERYTHING, Rights
 from ovsdb.schema import DatabaseSchema
 from ovsdb.uuids import new_uuid
-from pyvs import coverage
+from pyvs import containment, coverage
 
 SERVER_DATABASE = "_Server"
 MODELS = ["set", ["clustered", "relay", "standalone"]]
@@ -43,11 +45,19 @@ SERVER_SCHEMA = {
 
 COMMITS = coverage.counter("ovsdb_commit")
 TRANSACTIONS = coverage.counter("ovsdb_transact")
+REFUSALS = coverage.counter("ovsdb_resources_exhausted")
+
+
+# What one client may have at a time: more is refused.
+MAX_WAITING = 64
+MAX_LOCKS = 256
+RETRY_SECONDS = 0.005  # in one round, for transactions that wait
 
 
 class Client(Protocol):
     """Who uses the service: session.Session."""
 
+    name: str
     read_only: bool
     role: str  # for RBAC, "" for all rights
     client_id: str | None
@@ -99,7 +109,7 @@ class Lock:
     __slots__ = ("queue",)
 
     def __init__(self):
-        self.queue: list[Client] = []
+        self.queue: dict[Client, None] = {}
 
 
 class Service:
@@ -111,7 +121,9 @@ class Service:
         self.databases: dict[str, Database] = {}
         self.fanouts: dict[str, Fanout] = {}
         self.locks: dict[str, Lock] = {}
-        self.waiting: list[Waiting] = []
+        self._queued: dict[Client, set[str]] = {}  # the locks that it has or waits for
+        self.waiting: dict[Waiting, None] = {}  # in the order of their arrival
+        self._due: deque[Waiting] = deque()  # those that are to be tried again
         self._changed: set[str] = set()
         self.read_only = False
         self.trim_memory = False  # give memory back to the kernel after a compaction
@@ -147,7 +159,7 @@ class Service:
     def cancel_database(self, database: Database) -> None:
         """Answer the waiting transactions of a database, and end its monitors."""
         for waiting in [w for w in self.waiting if w.database is database]:
-            self.waiting.remove(waiting)
+            del self.waiting[waiting]
             waiting.session.reply_error(waiting.id_json, "canceled")
         for session in list(self.sessions):
             session.cancel_monitors(database)
@@ -216,9 +228,11 @@ class Service:
         try:
             return self._execute(session, database, operations, 0)
         except Blocked as blocked:
+            if sum(each.session is session for each in self.waiting) >= MAX_WAITING:
+                raise exhausted(f"{MAX_WAITING} transactions of this client wait") from None
             waiting = Waiting(session, id_json, database, operations, now)
             waiting.set_deadline(blocked.timeout)
-            self.waiting.append(waiting)
+            self.waiting[waiting] = None
             return None
 
     def _execute(
@@ -241,83 +255,103 @@ class Service:
         except Blocked as blocked:
             waiting.set_deadline(blocked.timeout)
             return
-        self.waiting.remove(waiting)
+        except Exception:
+            del self.waiting[waiting]
+            containment.caught("OVSDB wait", waiting.session.name)
+            waiting.session.close("internal error")
+            return
+        del self.waiting[waiting]
         waiting.session.reply(waiting.id_json, result)
 
-    def run(self, now: float) -> float | None:
-        """Try waiting transactions again where something changed or time is up.
+    @property
+    def has_work(self) -> bool:
+        """Whether run() is to be called again at once."""
+        return bool(self._due)
 
-        Returns when to call again at the latest, None for no deadline.
-        """
+    def run(self, now: float) -> None:
+        """Try waiting transactions again where something changed or time is up; some of them,
+        if there are many."""
         if not self.waiting:
             self._changed.clear()
-            return None
-        while self.waiting:
-            changed, self._changed = self._changed, set()
-            due = [
-                each
-                for each in self.waiting
-                if each.database.name in changed
-                or (each.deadline is not None and each.deadline <= now)
-            ]
-            if not due:
-                break
-            for each in due:
-                if each in self.waiting:
-                    self._try_again(each, now)
-        self._changed.clear()
-        deadlines = [each.deadline for each in self.waiting if each.deadline is not None]
-        return min(deadlines, default=None)
+            self._due.clear()
+            return
+        end = monotonic() + RETRY_SECONDS
+        while True:
+            if not self._due:
+                changed, self._changed = self._changed, set()
+                self._due.extend(
+                    each
+                    for each in self.waiting
+                    if each.database.name in changed
+                    or (each.deadline is not None and each.deadline <= now)
+                )
+                if not self._due:
+                    return
+            each = self._due.popleft()
+            if each in self.waiting:
+                self._try_again(each, now)
+            if monotonic() > end:
+                return
 
     def cancel(self, session: Client, id_json: Any) -> None:
         """Give up a session's waiting transaction."""
         for waiting in self.waiting:
             if waiting.session is session and waiting.id_json == id_json:
-                self.waiting.remove(waiting)
+                del self.waiting[waiting]
                 session.reply_error(id_json, "canceled")
                 return
 
     def forget(self, session: Client) -> None:
         """A session ended: its waiting transactions and locks go."""
         self.sessions.discard(session)
-        self.waiting = [each for each in self.waiting if each.session is not session]
-        for name in [n for n, lock in self.locks.items() if session in lock.queue]:
-            self.unlock(session, name)
+        for waiting in [each for each in self.waiting if each.session is session]:
+            del self.waiting[waiting]
+        for name in self._queued.pop(session, ()):
+            self._leave(session, name)
 
     # --- locks
 
     def lock(self, session: Client, name: str, steal: bool) -> bool:
         """Queue for a lock, or take it from its owner; whether the session has it now."""
-        lock = self.locks.setdefault(name, Lock())
-        if session in lock.queue:
+        mine = self._queued.setdefault(session, set())
+        if name in mine:
             raise OvsdbError(
                 "syntax error",
                 f'must issue "unlock" before new "{"steal" if steal else "lock"}"',
                 [name],
             )
-        if steal and lock.queue:
-            lock.queue[0].notify("stolen", [name])
-            lock.queue.insert(0, session)
-        else:
-            lock.queue.append(session)
-        return lock.queue[0] is session
+        if len(mine) >= MAX_LOCKS:
+            raise exhausted(f"this client has or waits for {MAX_LOCKS} locks")
+        mine.add(name)
+        queue = self.locks.setdefault(name, Lock()).queue
+        if steal and queue:
+            owner = next(iter(queue))
+            owner.notify("stolen", [name])
+            self.locks[name].queue = {session: None, **queue}
+            return True
+        queue[session] = None
+        return len(queue) == 1
 
     def unlock(self, session: Client, name: str) -> None:
         """Give up a lock or the wait for it; the next in the queue is told."""
-        lock = self.locks.get(name)
-        if lock is None or session not in lock.queue:
+        if name not in self._queued.get(session, ()):
             raise OvsdbError("syntax error", '"unlock" without "lock" or "steal"', [name])
-        owned = lock.queue[0] is session
-        lock.queue.remove(session)
-        if not lock.queue:
+        self._queued[session].discard(name)
+        self._leave(session, name)
+
+    def _leave(self, session: Client, name: str) -> None:
+        queue = self.locks[name].queue
+        owned = self.owns(session, name)
+        del queue[session]
+        if not queue:
             del self.locks[name]
         elif owned:
-            lock.queue[0].notify("locked", [name])
+            next(iter(queue)).notify("locked", [name])
 
     def owns(self, session: Client, name: str) -> bool:
         """Whether the session holds the lock."""
         lock = self.locks.get(name)
-        return lock is not None and lock.queue[0] is session
+        return lock is not None and next(iter(lock.queue)) is session
 
     # --- files
 
@@ -326,14 +360,17 @@ class Service:
 
         `now` in monotonic seconds.
         """
-        for database in self.databases.values():
-            file = database.file
-            if file is None:
-                continue
-            if file.run_compaction(now) and self.trim_memory:
-                ctypes.CDLL(None).malloc_trim(0)
-            if file.wants_compaction(now):
-                file.start_compaction(database, "compacting database online", _ignore)
+        for database in list(self.databases.values()):
+            containment.call("OVSDB file", database.name, self._run_file, database, now)
+
+    def _run_file(self, database: Database, now: float) -> None:
+        file = database.file
+        if file is None:
+            return
+        if file.run_compaction(now) and self.trim_memory:
+            ctypes.CDLL(None).malloc_trim(0)
+        if file.wants_compaction(now):
+            file.start_compaction(database, "compacting database online", _ignore)
 
     def compact(
         self, database: Database, done: Callable[[OvsdbError | None], None], now: float
@@ -359,6 +396,12 @@ class Service:
             "triggers": len(self.waiting),
             "backlog": sum(session.backlog for session in self.sessions),
         }
+
+
+def exhausted(details: str) -> OvsdbError:
+    """A client wants more than its share."""
+    REFUSALS.count += 1
+    return OvsdbError("resources exhausted", details)
 
 
 def _schema_text(database: Database) -> str:

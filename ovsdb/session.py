@@ -11,7 +11,10 @@ from ovsdb.datum import is_id, is_uuid
 from ovsdb.errors import OvsdbError, syntax_error
 from ovsdb.monitor import Monitor, notification
 from ovsdb.rpc import Peer
-from ovsdb.service import Service
+from ovsdb.service import Service, exhausted
+from pyvs.json_text import dumps
+
+MAX_MONITORS = 64  # of one client
 
 
 class Session(Peer):
@@ -110,7 +113,8 @@ class Session(Peer):
         if database is None or not database.ready:
             database = self._database(params, "transact")  # says what is wrong
         if database.relay is not None and self._goes_on(database.relay, params[1:]):
-            database.relay.forward(params[1:], self._forwarded(id_json))
+            if not database.relay.forward(params[1:], self._forwarded(id_json), self):
+                raise exhausted("too many transactions wait for the relay's server")
             return LATER
         result = self.service.transact(self, id_json, database, params[1:], now)
         return LATER if result is None else result
@@ -171,9 +175,11 @@ class Session(Peer):
         key = _id_key(params[1])
         if key in self.monitors:
             raise syntax_error("duplicate monitor ID", params[1])
+        if len(self.monitors) >= MAX_MONITORS:
+            raise exhausted(f"this client has {MAX_MONITORS} monitors")
         monitor = Monitor(database, params[1], params[2], version)
         self.monitors[key] = monitor
-        self.service.fanouts[database.name].add(monitor, self.send)
+        self.service.fanouts[database.name].add(monitor, self)
         return monitor
 
     def monitor(self, params: list, _id: Any, _now: float) -> Any:
@@ -202,7 +208,7 @@ class Session(Peer):
         if updates:
             txn_id = monitor.database.last_txn_id
             self.send(notification(monitor, orjson.dumps(updates), txn_id))
-        monitor.id_json = params[1]
+        monitor.rename(params[1])
         del self.monitors[old_key]
         self.monitors[new_key] = monitor
         return {}
@@ -232,7 +238,7 @@ LATER = object()  # a method's result when the reply was sent, or comes later
 
 def _id_key(json: Any) -> bytes:
     """What makes monitor IDs the same."""
-    return orjson.dumps(json, option=orjson.OPT_SORT_KEYS)
+    return dumps(json, sort_keys=True)
 
 
 METHODS: dict[str, Callable[[Session, list, Any, float], Any]] = {

@@ -98,8 +98,9 @@ class Transaction:
                 self._prune_weak_references()
             self._check_indexes()
             changes = self._changes()
+            size = 0
             if self.database.file is not None:
-                self.database.file.commit(
+                size = self.database.file.commit(
                     self.database, changes, "\n".join(self.comments), self.durable
                 )
         except BaseException:
@@ -108,7 +109,7 @@ class Transaction:
         if relinked:
             self._update_references(changes)
         self._update_indexes()
-        self.database.publish(changes)
+        self.database.publish(changes, size)
         return changes
 
     def _settle(self) -> bool:

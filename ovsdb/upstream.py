@@ -125,6 +125,8 @@ def apply_updates(database: Database, updates: Any, replaced: list[str]) -> None
     try:
         for name in replaced:
             kept = updates.get(name, {})
+            if type(kept) is not dict:
+                raise syntax_error("<table-update> must be an object", kept)
             for uuid, row in list(database.tables[name].rows.items()):
                 if uuid not in kept:
                     transaction.delete(database.tables[name], row)
