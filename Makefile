@@ -1,10 +1,10 @@
-# The doors: make demo, make test, make bench, make lint.  Each builds first.
+# The doors: make demo, make test, make bench, make fuzz MINUTES=60, make lint.  Each builds first.
 SHELL := /bin/bash
 PY ?= python3
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 
-.PHONY: all build demo test bench lint clean
+.PHONY: all build demo test bench fuzz lint clean
 all: build
 build:
 	@.ci/build "$(PY)" "$(VENV)"
@@ -12,6 +12,8 @@ demo: build
 	@$(BIN)/python -m demo $(if $(SHELL_AFTER),--shell-after)
 test: build
 	@$(BIN)/python -m pytest $(TESTS)
+fuzz: build
+	@$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),1) $(FUZZ)
 bench: build
 	@$(BIN)/python -m bench $(BENCH)
 lint: build

@@ -1,0 +1,84 @@
+"""Hostile conversations with real daemons, one after the other, watched by an oracle.
+
+A campaign starts daemons and knows how to be rude to them.  Each conversation draws from a
+generator seeded with "SEED:NUMBER", so that one can be held again without those before it:
+
+    python -m tests.hostile NAME --seed SEED --first NUMBER --count 1
+"""
+
+import contextlib
+import random
+import time
+
+from tests.hostile.oracle import Oracle
+
+WARM_UP = 15  # conversations before descriptors and memory are counted
+
+
+class Campaign:
+    """A context manager around running daemons."""
+
+    name = ""
+
+    def __enter__(self):
+        raise NotImplementedError
+
+    def __exit__(self, *exc):
+        raise NotImplementedError
+
+    def pids(self):
+        """Name to process id of the daemons that must live on."""
+        raise NotImplementedError
+
+    def logs(self):
+        """The text of all logs so far; it only grows."""
+        raise NotImplementedError
+
+    def bystander(self):
+        """A function that asks as a good client does, and returns when it has the answer."""
+        raise NotImplementedError
+
+    def attack(self, rng):
+        """One conversation.  What a daemon answers, or that it closes, is no failure;
+        OSError may pass."""
+        raise NotImplementedError
+
+
+class Result:
+    """What came of a run."""
+
+    def __init__(self):
+        self.conversations = 0
+        self.longest = 0.0
+        self.late = 0
+
+
+def run(campaign, seed, first=0, count=None, seconds=None):
+    """Hold `count` conversations, or for `seconds`; AssertionError names the one to repeat."""
+    result = Result()
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with campaign, contextlib.closing(_oracle(campaign)) as oracle:
+        number = first
+        while (count is None or number < first + count) and (
+            deadline is None or time.monotonic() < deadline
+        ):
+            if number - first == WARM_UP:
+                oracle.baseline()
+            try:
+                with contextlib.suppress(OSError):
+                    campaign.attack(random.Random(f"{seed}:{number}"))
+                oracle.check()
+            except AssertionError as error:
+                raise AssertionError(
+                    f"python -m tests.hostile {campaign.name} --seed {seed} --first {number}"
+                    f" --count 1\n(or the answer to one shortly before)\n{error}"
+                ) from error
+            number += 1
+        oracle.settle()
+        result.conversations = number - first
+        result.longest, result.late = oracle.bystander.longest, oracle.bystander.late
+    return result
+
+
+def _oracle(campaign):
+    return Oracle(campaign.pids(), campaign.logs, campaign.bystander())

@@ -1,0 +1,113 @@
+"""unixctl, the control sockets: commands that there are, with arguments that there cannot be.
+
+Against pyvs-ovsdb-server; the code of the socket is the same in all daemons, the commands of the
+others join in where the campaigns of these daemons run.
+"""
+
+import json
+import socket
+import tempfile
+
+from tests.hostile.campaign import Campaign
+from tests.hostile.json_values import COUNTS, LIMITS, TEXTS, hostile_value, mutate, text
+from tests.hostile.ovsdb_campaign import SMALL, converse
+from tests.ovsdb.ovsdb_world import Daemon
+
+# Commands that end the daemon, stop its clock or take away what the bystander needs, because
+# their user wants that.
+SPARED = {
+    "exit",
+    "time/stop",
+    "time/warp",
+    "ovsdb-server/remove-db",
+    "ovsdb-server/remove-remote",
+    "ovsdb-server/reconnect",
+    "ovsdb-server/disable-monitor-cond",
+    "ovsdb-server/connect-active-ovsdb-server",
+    "vlog/set",
+    "vlog/set-pattern",
+}
+WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m")
+
+
+def call(path, method, *params):
+    """What a good client does; the reply's result."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(30)
+        sock.connect(path)
+        sock.sendall(json.dumps({"method": method, "params": params, "id": 0}).encode())
+        data = b""
+        while True:
+            data += sock.recv(1 << 16) or _closed(method)
+            try:
+                reply = json.loads(data)
+            except ValueError:
+                continue
+            assert reply["error"] is None, reply
+            return reply["result"]
+
+
+def _closed(method):
+    raise EOFError(f"no reply to {method}")
+
+
+def commands(path):
+    """The names of a daemon's commands that may be tried."""
+    lines = call(path, "list-commands").splitlines()[1:]
+    return [name for name in (line.split()[0] for line in lines) if name not in SPARED]
+
+
+def message(rng, names, number):
+    params = [
+        rng.choice((rng.choice(WORDS), rng.choice(TEXTS), str(rng.choice(LIMITS)), "x" * 3000))
+        for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 100)))
+    ]
+    identity = rng.choice((number, number, None, hostile_value(rng)))
+    made = {"method": rng.choice(names), "params": params, "id": identity}
+    changed = mutate(rng, made) if rng.random() < 0.5 else made
+    if str(changed.get("method")) in SPARED:
+        return b"{}"
+    return text(rng, changed)
+
+
+def attack(rng, path, names):
+    """One conversation with a control socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(path)
+        messages = [message(rng, names, number) for number in range(rng.choice((1, 1, 3, 10)))]
+        if rng.random() < 0.1:
+            messages = messages[:1] * rng.choice(COUNTS)
+        converse(rng, sock, messages)
+
+
+class UnixctlCampaign(Campaign):
+    """The control socket of a daemon."""
+
+    name = "unixctl"
+
+    def __enter__(self):
+        self._directory = tempfile.TemporaryDirectory(prefix="pyvs-hostile-")
+        self._server = Daemon("pyvs", self._directory.name, SMALL)
+        self._path = f"{self._directory.name}/pyvs.ctl"
+        self._names = commands(self._path)
+        return self
+
+    def __exit__(self, *exc):
+        self._server.kill()
+        self._directory.cleanup()
+
+    def pids(self):
+        return {"pyvs-ovsdb-server": self._server.process.pid}
+
+    def logs(self):
+        return self._server.log
+
+    def bystander(self):
+        def probe():
+            assert "pyvs" in call(self._path, "version")
+
+        return probe
+
+    def attack(self, rng):
+        attack(rng, self._path, self._names)
