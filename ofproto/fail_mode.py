@@ -8,8 +8,8 @@ has only the flows that somebody gave it.
 
 import ovs.vlog
 
-from ofproto.codec.action_base import OF10
 from ofproto.codec.actions import Output
+from ofproto.codec.actions.base import OF10
 from ofproto.codec.instructions import ApplyActions
 from ofproto.codec.match import Match
 from ofproto.port import OFPP_NORMAL

@@ -12,8 +12,8 @@ import ovs.vlog
 
 from ofproto import handlers_multipart
 from ofproto.codec import messages
-from ofproto.codec.action_base import CheckContext
 from ofproto.codec.actions import check_actions
+from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.peers.rconn import ROLE_MASTER, ROLE_SLAVE
 from ofproto.port import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, PC_PORT_DOWN

@@ -1,4 +1,4 @@
-"""Instructions: what a flow does.  Encode, decode, parse, print and check, as in action_base.
+"""Instructions: what a flow does.  Encode, decode, parse, print and check, as in actions.base.
 
 OpenFlow 1.0 has actions only: a list of them is one ApplyActions here.
 Sources: OpenFlow 1.3.5 7.2.4; ovs-actions(7) for the text.
@@ -7,7 +7,7 @@ Sources: OpenFlow 1.3.5 7.2.4; ovs-actions(7) for the text.
 from functools import lru_cache
 from struct import Struct
 
-from .action_base import (
+from .actions.base import (
     NX,
     OF10,
     OF13,
@@ -21,8 +21,8 @@ from .action_base import (
     parse_actions,
     unsupported,
 )
-from .actions_nx import Resubmit
-from .actions_set import SetField
+from .actions.nx import Resubmit
+from .actions.set import SetField
 from .errors import OFError
 from .fields import BY_NAME
 from .match_text import TextError, split_terms

@@ -7,7 +7,7 @@ from typing import Any
 import ovs.vlog
 
 from ofproto.codec import messages
-from ofproto.codec.action_base import OF10, OF13
+from ofproto.codec.actions.base import OF10, OF13
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import METER_ADD
 from ofproto.rules.classifier import Rule

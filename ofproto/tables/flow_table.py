@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ofproto.codec.action_base import CheckContext
+from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import Instructions, check_instructions
 from ofproto.codec.match import Match

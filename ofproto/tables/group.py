@@ -11,8 +11,8 @@ from itertools import count
 from typing import Any
 
 from ofproto.codec import messages
-from ofproto.codec.action_base import CheckContext
 from ofproto.codec.actions import check_actions
+from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import (
     BUCKET_ALL,

@@ -5,7 +5,7 @@ All tables can do the same; only where goto_table may lead differs (OpenFlow 1.3
 
 from functools import cache
 
-from ofproto.codec.action_base import WIRE
+from ofproto.codec.actions.base import WIRE
 from ofproto.codec.fields import CT, FIELDS, NSH
 from ofproto.codec.instructions import (
     ApplyActions,

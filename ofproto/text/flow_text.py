@@ -8,7 +8,7 @@ Errors in text raise TextError, whose message is for the user.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ofproto.codec.action_base import OF10, CheckContext, parse_subfield
+from ofproto.codec.actions.base import OF10, CheckContext, parse_subfield
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.instructions import check_instructions, format_instructions, parse_instructions

@@ -7,7 +7,7 @@ Errors in text raise TextError, whose message is for the user.
 
 import re
 
-from ofproto.codec.action_base import Action, long_number, parse_action
+from ofproto.codec.actions.base import Action, long_number, parse_action
 from ofproto.codec.fields import OFPP_MAX, OFPP_NONE
 from ofproto.codec.match_text import PortNumbers, TextError, parse_int, parse_port, split_terms
 from ofproto.codec.messages import (

@@ -9,12 +9,12 @@ import contextlib
 from collections.abc import Callable
 
 from ofproto.codec import messages as m
-from ofproto.codec.action_base import format_actions
+from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
-from ofproto.codec.msg_base import find
+from ofproto.codec.messages.base import find
 
 from .flow_text import format_duration, format_flags, format_flow, format_table
 
@@ -347,7 +347,7 @@ _IN_NX_FORM = {
 
 
 def _head(raw, form):
-    """The name of a message in a form (msg_base.Form), its version and xid."""
+    """The name of a message in a form (messages.base.Form), its version and xid."""
     name = _PRINTERS[form.cls][0]
     if form.multipart:
         name = f"{'NXST' if form.head.startswith(VENDOR_STATS) else 'OFPST'}_{name}"

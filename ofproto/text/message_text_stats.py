@@ -1,7 +1,7 @@
 """The printers of message_text for switches, ports, queues, tables, groups and meters."""
 
 from ofproto.codec import messages as m
-from ofproto.codec.action_base import format_actions
+from ofproto.codec.actions.base import format_actions
 from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.match_text import format_eth
 

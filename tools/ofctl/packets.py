@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 
 from ofproto.codec import messages as m
-from ofproto.codec.action_base import parse_actions
+from ofproto.codec.actions.base import parse_actions
 from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.match_text import parse_port, split_terms
 from ofproto.text.flow_text import TextError

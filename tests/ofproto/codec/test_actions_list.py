@@ -2,8 +2,9 @@
 
 import pytest
 
-from ofproto.codec import action_base, actions, instructions
-from ofproto.codec.action_base import CheckContext
+from ofproto.codec import actions, instructions
+from ofproto.codec.actions import base as action_base
+from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import (
     check_instructions,

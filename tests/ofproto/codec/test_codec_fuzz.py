@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from ofproto.codec import errors
 from ofproto.codec import messages as m
-from ofproto.codec.action_base import MAX_NESTING, nicira
 from ofproto.codec.actions import Clone, Output
+from ofproto.codec.actions.base import MAX_NESTING, nicira
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import ApplyActions, parse_instructions
 from ofproto.codec.match_text import TextError, parse_match

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from ofproto.codec import messages as m
-from ofproto.codec import msg_base
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import parse_match
+from ofproto.codec.messages import base as msg_base
 from tests.ofproto.codec_samples import CASES, OUTPUT, TCP, case_id
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
-from ofproto.codec.action_base import parse_actions
+from ofproto.codec.actions.base import parse_actions
 from ofproto.codec.match_text import TextError
 from ofproto.text.group_text import COMMANDS, parse_group
 from ofproto.text.message_text import Style, format_message

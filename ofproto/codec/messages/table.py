@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from struct import Struct
 
-from .errors import OFError
-from .fields import BY_CODE, EXPERIMENTER_CLASS, Field
-from .msg_base import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import BY_CODE, EXPERIMENTER_CLASS, Field
+
+from .base import (
     ANY,
     EMPTY,
     FROM13,

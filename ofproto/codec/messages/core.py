@@ -3,11 +3,11 @@ Nicira's settings of a connection."""
 
 from dataclasses import dataclass, field
 
+from ofproto.codec import errors
+from ofproto.codec.errors import OFError
 from ofproto.peers.connection import decode_hello, encode_hello
 
-from . import errors
-from .errors import OFError
-from .msg_base import (
+from .base import (
     ANY,
     EMPTY,
     FROM11,

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from struct import Struct
 
-from .actions import decode_actions, encode_actions
-from .errors import OFError
-from .fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, port_to_32
-from .match import Match
-from .match_wire import decode_match, encode_match, oxm_decode, oxm_encode
-from .msg_base import (
+from ofproto.codec.actions import decode_actions, encode_actions
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, port_to_32
+from ofproto.codec.match import Match
+from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
+
+from .base import (
     ANY,
     FROM13,
     MSG,

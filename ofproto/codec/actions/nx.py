@@ -2,7 +2,11 @@
 
 from struct import Struct
 
-from .action_base import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_IN_PORT
+from ofproto.codec.match_text import TextError, split_terms
+
+from .base import (
     Action,
     decode_actions,
     encode_actions,
@@ -17,11 +21,8 @@ from .action_base import (
     parse_subfield,
     port_number,
 )
-from .actions_output import MAX_LEN_WHOLE, Output
-from .actions_set import check_bits, check_set, check_writable, check_zero, field_at, field_header
-from .errors import OFError
-from .fields import OFPP_CONTROLLER, OFPP_IN_PORT
-from .match_text import TextError, split_terms
+from .output import MAX_LEN_WHOLE, Output
+from .set import check_bits, check_set, check_writable, check_zero, field_at, field_header
 
 _STACK_BODY = 14  # bytes: first bit, field, bits, zeros
 _CONTROLLER = Struct("!HHBx")

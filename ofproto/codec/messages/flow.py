@@ -6,11 +6,11 @@ Flows are what there are ten thousands of: these bodies are written by hand for 
 from dataclasses import dataclass, field
 from struct import Struct
 
-from .errors import OFError
-from .fields import OFPP_NONE, port_to_32
-from .instructions import decode_instructions, encode_instructions
-from .match import Match
-from .match_wire import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_NONE, port_to_32
+from ofproto.codec.instructions import decode_instructions, encode_instructions
+from ofproto.codec.match import Match
+from ofproto.codec.match_wire import (
     OFP10_MATCH_LEN,
     OFP10_WILDCARDS,
     decode_match,
@@ -20,7 +20,8 @@ from .match_wire import (
     oxm_decode,
     oxm_encode,
 )
-from .msg_base import (
+
+from .base import (
     ANY,
     FROM12,
     MSG,

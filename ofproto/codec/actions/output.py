@@ -2,7 +2,11 @@
 
 from struct import Struct
 
-from .action_base import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_MAX, OFPP_NONE, OFPP_UNSET, PORT_NAMES
+from ofproto.codec.match_text import TextError
+
+from .base import (
     OF10,
     OF11,
     OF15,
@@ -17,10 +21,7 @@ from .action_base import (
     port_to_wire,
     standard,
 )
-from .actions_set import check_bits, check_zero, field_at, field_header
-from .errors import OFError
-from .fields import OFPP_CONTROLLER, OFPP_MAX, OFPP_NONE, OFPP_UNSET, PORT_NAMES
-from .match_text import TextError
+from .set import check_bits, check_zero, field_at, field_header
 
 _U16X2 = Struct("!HH")
 _OUTPUT_REG = Struct("!HIH6x")

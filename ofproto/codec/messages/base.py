@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar
 
-from .errors import NX_VENDOR_ID, OFError
-from .fields import OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.errors import NX_VENDOR_ID, OFError
+from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
 
 OF10, OF11, OF12, OF13, OF14, OF15 = range(1, 7)
 # Runs of wire versions

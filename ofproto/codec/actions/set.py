@@ -7,7 +7,13 @@ ovs-actions(7).
 
 from struct import Struct
 
-from .action_base import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field
+from ofproto.codec.match import VLAN_CFI, VLAN_VID
+from ofproto.codec.match_text import TextError, format_value, parse_eth, parse_int, parse_value
+from ofproto.codec.match_wire import oxm_value, value_fits
+
+from .base import (
     OF10,
     OF11,
     OF12,
@@ -22,11 +28,6 @@ from .action_base import (
     standard,
     unsupported,
 )
-from .errors import OFError
-from .fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field
-from .match import VLAN_CFI, VLAN_VID
-from .match_text import TextError, format_value, parse_eth, parse_int, parse_value
-from .match_wire import oxm_value, value_fits
 
 _REG_LOAD = Struct("!HIQ")
 _REG_MOVE = Struct("!HHH")

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from struct import Struct
 
-from . import msg_group_15
-from .actions import decode_actions, encode_actions
-from .errors import OFError
-from .fields import OFPP_NONE, port_from_32, port_to_32
-from .msg_base import (
+from ofproto.codec.actions import decode_actions, encode_actions
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
+
+from . import group_15
+from .base import (
     EMPTY,
     FROM11,
     FROM12,
@@ -30,7 +31,7 @@ from .msg_base import (
     row,
     wire,
 )
-from .msg_group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX
+from .group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX
 
 GROUP_ADD, GROUP_MODIFY, GROUP_DELETE = range(3)
 GROUP_INSERT_BUCKET, GROUP_REMOVE_BUCKET = 3, 5
@@ -113,13 +114,13 @@ def _read_group_mod_15(cls, data, version):
         raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket:#x}")
     if bucket <= BUCKET_MAX and command not in _BUCKETS_NAMED:
         raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket}")
-    buckets = msg_group_15.read_buckets(data[_GROUP_MOD_15.size : end], kind, version)
-    msg_group_15.check_group_properties(data[end:])
+    buckets = group_15.read_buckets(data[_GROUP_MOD_15.size : end], kind, version)
+    group_15.check_group_properties(data[end:])
     return cls(command, kind, group, [Bucket(**each) for each in buckets], bucket)
 
 
 def _write_group_mod_15(m, version):
-    buckets = msg_group_15.write_buckets(m.buckets, m.type, version)
+    buckets = group_15.write_buckets(m.buckets, m.type, version)
     head = (m.command, m.type, m.group_id, len(buckets), m.command_bucket_id)
     return _GROUP_MOD_15.pack(*head) + buckets
 
@@ -247,12 +248,12 @@ def _read_group_desc_15(data, version):
     end = _GROUP_DESC_15.size + size
     if end > len(data):
         raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
-    buckets = msg_group_15.read_buckets(data[_GROUP_DESC_15.size : end], kind, version)
+    buckets = group_15.read_buckets(data[_GROUP_DESC_15.size : end], kind, version)
     return GroupDesc(group, kind, [Bucket(**each) for each in buckets])
 
 
 def _write_group_desc_15(g, version):
-    buckets = msg_group_15.write_buckets(g.buckets, g.type, version, True)
+    buckets = group_15.write_buckets(g.buckets, g.type, version, True)
     size = _GROUP_DESC_15.size + len(buckets)
     return _GROUP_DESC_15.pack(size, g.type, g.group_id, len(buckets)) + buckets
 

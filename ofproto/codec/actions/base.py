@@ -15,11 +15,11 @@ import re
 from contextlib import contextmanager
 from struct import Struct
 
-from . import match_text
-from .errors import NX_VENDOR_ID, OFError
-from .fields import VLAN, Field, port_from_32, port_to_32
-from .fields import field as field_by_name
-from .match_text import TextError, format_port, parse_int, parse_port
+from ofproto.codec import match_text
+from ofproto.codec.errors import NX_VENDOR_ID, OFError
+from ofproto.codec.fields import VLAN, Field, port_from_32, port_to_32
+from ofproto.codec.fields import field as field_by_name
+from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
 
 OF10, OF11, OF12, OF13, OF15 = 1, 2, 3, 4, 6
 ANY_VERSION = (1, 6)

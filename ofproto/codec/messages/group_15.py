@@ -1,15 +1,15 @@
 """Groups whose buckets have numbers: the layout of OpenFlow 1.5 (7.3.4.3, 7.3.5.9), which
 Nicira's messages for 1.0 have, too.
 
-Buckets here are dicts of what msg_group's Bucket takes, so that this module needs nothing of it.
+Buckets here are dicts of what group's Bucket takes, so that this module needs nothing of it.
 """
 
 from itertools import count
 from struct import Struct
 
-from .actions import decode_actions, encode_actions
-from .errors import OFError
-from .fields import OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.actions import decode_actions, encode_actions
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
 
 BUCKET_FIRST, BUCKET_LAST, BUCKET_ALL = 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 BUCKET_MAX = 0xFFFFFF00

@@ -6,11 +6,11 @@ Bits of config and state are those of ofproto/port.py, features those of OpenFlo
 from dataclasses import dataclass, field
 from struct import Struct
 
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import OFPP_ALL, OFPP_MAX, OFPP_NONE, port_to_32
 from ofproto.port import PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN
 
-from .errors import OFError
-from .fields import OFPP_ALL, OFPP_MAX, OFPP_NONE, port_to_32
-from .msg_base import (
+from .base import (
     EMPTY,
     FROM11,
     FROM13,

@@ -2,17 +2,19 @@
 
 One class per message, with one meaning for all versions; versions (wire numbers: 1 is OpenFlow
 1.0, 4 is 1.3) differ in the codec only.  Port numbers are 16-bit inside.  The classes are in the
-msg_* modules, which register their rows (see msg_base) on import.
+modules beside this one, which register their rows (see base) on import.
 
 Sources: OpenFlow Switch Specification 1.0.1 and 1.3.5; Nicira's extensions as ovs-ofctl(8),
 ovs-fields(7) and ovs-actions(7) tell of them and Open vSwitch 3.1 sends them.
 """
 # ruff: noqa: F401 - the names that this module is imported for
 
-from . import errors, msg_base
-from .errors import OFError
-from .msg_base import HEADER, HEADER_SIZE, MAX_SIZE, NO_BUFFER, OFPT_VENDOR, Message, multipart
-from .msg_core import (
+from ofproto.codec import errors
+from ofproto.codec.errors import OFError
+
+from . import base
+from .base import HEADER, HEADER_SIZE, MAX_SIZE, NO_BUFFER, OFPT_VENDOR, Message, multipart
+from .core import (
     ASYNC_KINDS,
     PACKET_IN_FORMATS,
     BarrierReply,
@@ -37,7 +39,7 @@ from .msg_core import (
     SetAsync,
     SetConfig,
 )
-from .msg_flow import (
+from .flow import (
     ADD,
     ALL_ONES,
     ALL_TABLES,
@@ -64,7 +66,7 @@ from .msg_flow import (
     FlowStatsReply,
     FlowStatsRequest,
 )
-from .msg_group import (
+from .group import (
     BAND_DROP,
     BAND_DSCP_REMARK,
     BAND_EXPERIMENTER,
@@ -105,8 +107,8 @@ from .msg_group import (
     MeterStatsReply,
     MeterStatsRequest,
 )
-from .msg_group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST
-from .msg_packet import (
+from .group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST
+from .packet import (
     NO_COOKIE,
     R_ACTION,
     R_ACTION_SET,
@@ -117,7 +119,7 @@ from .msg_packet import (
     PacketIn,
     PacketOut,
 )
-from .msg_port import (
+from .port import (
     C_ARP_MATCH_IP,
     C_FLOW_STATS,
     C_GROUP_STATS,
@@ -145,7 +147,7 @@ from .msg_port import (
     QueueStatsReply,
     QueueStatsRequest,
 )
-from .msg_table import (
+from .table import (
     PROPERTIES,
     DescReply,
     DescRequest,
@@ -164,7 +166,7 @@ def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
 
     `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0).
     """
-    message = msg_base.read(raw)
+    message = base.read(raw)
     if type(message) is FlowMod:
         message.settle(flow_mod_table_id)
     return message

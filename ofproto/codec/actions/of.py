@@ -2,7 +2,11 @@
 
 from struct import Struct
 
-from .action_base import (
+from ofproto.codec.errors import OFError
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match_text import TextError, parse_int
+
+from .base import (
     ANY_VERSION,
     OF10,
     OF11,
@@ -21,10 +25,7 @@ from .action_base import (
     standard,
     unsupported,
 )
-from .actions_set import RegLoad
-from .errors import OFError
-from .fields import BY_NAME
-from .match_text import TextError, parse_int
+from .set import RegLoad
 
 _U16X2 = Struct("!HH")
 _U32 = Struct("!I")

@@ -1,7 +1,7 @@
-"""All actions, and how lists of them go to and from bytes and text; see action_base."""
+"""All actions, and how lists of them go to and from bytes and text; see base."""
 # ruff: noqa: F401 - the names that this module is imported for
 
-from .action_base import (
+from .base import (
     Action,
     CheckContext,
     decode_actions,
@@ -10,8 +10,8 @@ from .action_base import (
     parse_action,
     parse_actions,
 )
-from .actions_nx import Clone, Controller, Note, Resubmit, StackPop, StackPush
-from .actions_of import (
+from .nx import Clone, Controller, Note, Resubmit, StackPop, StackPush
+from .of import (
     CopyTtlIn,
     CopyTtlOut,
     DecMplsTtl,
@@ -30,8 +30,8 @@ from .actions_of import (
     SetQueue,
     SetTtl,
 )
-from .actions_output import Output, OutputReg
-from .actions_set import RegLoad, RegMove, SetField
+from .output import Output, OutputReg
+from .set import RegLoad, RegMove, SetField
 
 
 def check_actions(actions, context: CheckContext) -> None:
