@@ -309,7 +309,7 @@ class Bridge:
             iface = self.ifaces[name]
             if iface.ofp_port is not None:
                 self.devices.set_up(iface, links)
-        if touched:
+        if touched or self.devices.lost_one:
             self.devices.follow_mtu(links)
         self.news |= touched
 

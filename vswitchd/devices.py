@@ -32,6 +32,7 @@ class Devices:
         self.news = news
         # Interfaces of ours whose device is in another namespace, or has another name than they.
         self.elsewhere: set[str] = set()
+        self.lost_one = False  # the smallest MTU may have gone with a port
         self._name = name
         self._ifaces = ifaces
         self._ofproto = ofproto
@@ -50,6 +51,7 @@ class Devices:
 
     def detached(self, name: str) -> None:
         self.elsewhere.discard(name)
+        self.lost_one = True
 
     def replaced(self, iface: Iface, links: Links) -> bool:
         """Whether the device of a port is gone, or is not the one that is there now."""
@@ -130,6 +132,7 @@ class Devices:
                 netdev.set_mac(iface.link.name, mac)
             if new_mtu:
                 netdev.set_mtu(iface.link.name, mtu)
+                iface.given_mtu, iface.own_mtu = mtu, None
         except OSError as error:
             vlog.warn(f"{iface.name}: setting MAC or MTU of the device failed ({error.strerror})")
         if new_mac or new_mtu:
@@ -141,6 +144,7 @@ class Devices:
 
         A smaller one that somebody gave such a device himself stays.
         """
+        self.lost_one = False
         attached = [i for i in self._ifaces.values() if i.ofp_port is not None and i.link]
         following = [iface for iface in attached if iface.follows_mtu]
         others = [iface.link.mtu for iface in attached if not iface.follows_mtu]
