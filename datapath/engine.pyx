@@ -9,7 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from libc.errno cimport ENOENT
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 
@@ -61,7 +61,8 @@ cdef class Engine:
     cdef readonly dict ports            # number -> Netdev
     cdef readonly Meters meters
     cdef object closer
-    cdef uint8_t *piece
+    cdef uint8_t *piece                 # DUMP_PIECE bytes, for one command's records
+    cdef uint32_t piece_used
 
     def __cinit__(self, n_workers=1):
         self.piece = <uint8_t *> malloc(DUMP_PIECE)
@@ -93,6 +94,14 @@ cdef class Engine:
             self.closer.submit(port.close)
         self.ports = {}
         self.closer.shutdown()
+
+    cdef int sync(self) except -1:
+        """Each worker has done what reached it before: see COMMAND_SYNC."""
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_SYNC
+        self.all_workers(&c)
+        return 0
 
     cdef int all_workers(self, command *c) except -1:
         """The command in each worker; the first error, or 0."""
@@ -230,12 +239,13 @@ cdef class Engine:
         if len(data) < protocol.FLOW.size + 2 * KEY_DP_SIZE:
             raise EngineError(error_numbers.EINVAL, "a flow has ufid, key, mask and actions")
         head = protocol.FLOW.unpack_from(data)
-        ufid, size = head[0], head[6]
+        ufid, size = head[0], head[8]
         start = protocol.FLOW.size + 2 * KEY_DP_SIZE
         actions = data[start : start + size]
         if len(actions) != size:
             raise EngineError(error_numbers.EINVAL, "the actions are cut off")
         check(actions)
+        self.sync()
         memset(&key, 0, sizeof(key))
         memset(&mask, 0, sizeof(mask))
         at = <const uint8_t *> <const char *> data + sizeof(flow_record)
@@ -275,6 +285,7 @@ cdef class Engine:
 
     def flow_get(self, bytes ufid):
         """The flow's bytes, as in protocol.py."""
+        self.sync()
         found = self.flow_command(COMMAND_FLOW_GET, ufid)
         if not found:
             raise EngineError(error_numbers.ENOENT, "no such flow")
@@ -282,12 +293,14 @@ cdef class Engine:
 
     def flow_del(self, bytes ufid):
         """The same, or b"" when there was none."""
+        self.sync()
         return self.flow_command(COMMAND_FLOW_DEL, ufid)
 
     def flow_del_many(self, bytes ufids):
         """Terse records of those that were there; `ufids` one behind the other."""
         if len(ufids) % 16:
             raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
+        self.sync()
         return b"".join([self.flow_command(COMMAND_FLOW_DEL, ufids[at : at + 16], True)
                          for at in range(0, len(ufids), 16)])
 
@@ -297,45 +310,65 @@ cdef class Engine:
         c.kind = COMMAND_FLOW_FLUSH
         self.all_workers(&c)
 
-    def flow_dump(self, cursor, bint terse=False):
+    def flow_dump(self, cursor, bint terse=False, since=0):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
 
-        With several workers all of it comes at once, as their counters are added up.
+        A record has the counters of all workers.  With `since`, ms of CLOCK_MONOTONIC: only flows
+        that were used then or later; one that several workers used may come several times.
         """
-        if len(self.workers) == 1:
-            data, position = self._dump_piece(0, cursor or 0, terse)
-            return data, position
-        flows = {}
-        for index in range(len(self.workers)):
+        n_workers = len(self.workers)
+        if type(since) is not int or not 0 <= since < 1 << 63:
+            raise EngineError(error_numbers.EINVAL, "bad time")
+        if cursor is None:
+            cursor = 0
+            self.sync()
+        elif type(cursor) is not int or not 0 <= cursor < n_workers << 32:
+            raise EngineError(error_numbers.EINVAL, "bad cursor")
+        index = cursor >> 32
+        position = self._dump_piece(index, cursor & 0xffffffff, terse, since)
+        if position is None:
+            index += 1
             position = 0
-            while position is not None:
-                data, position = self._dump_piece(index, position, terse)
-                for record in split(data, terse):
-                    flows.setdefault(record[:16], []).append(record)
-        return b"".join(merge(records) for records in flows.values()), None
+        return (<char *> self.piece)[: self.piece_used], (
+            index << 32 | position if index < n_workers else None)
 
-    def _dump_piece(self, index, cursor, bint terse):
+    def _dump_piece(self, uint32_t index, uint32_t position, bint terse, uint64_t since):
+        """Some flows of a worker into self.piece; the worker's next position or None."""
         cdef Worker worker = self.workers[index]
         cdef command c
-        if not 0 <= cursor < 0xffffffff:
-            raise EngineError(error_numbers.EINVAL, "bad cursor")
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_DUMP
         c.keys = not terse
+        c.since = since
         c.buffer = self.piece
         c.room = TERSE_PIECE if terse else DUMP_PIECE
-        c.cursor = <uint32_t> cursor
+        c.cursor = position
         worker.run_command(&c)
-        return (<char *> self.piece)[: c.used], None if c.cursor == NO_FRAME else c.cursor
+        following = None if c.cursor == NO_FRAME else c.cursor
+        self.add_counters(index, &c)
+        self.piece_used = c.used
+        return following
+
+    cdef int add_counters(self, uint32_t index, command *c) except -1:
+        """Complete the records that worker `index` gave: with what the others counted.
+
+        Almost always all workers have the same flows, so what an earlier worker has was given
+        already, unless it gave only what it had used lately."""
+        cdef Worker worker
+        cdef uint32_t i
+        c.kind = COMMAND_FLOW_ADD
+        for i in range(<uint32_t> len(self.workers)):
+            if i != index and c.used:
+                worker = self.workers[i]
+                c.drop_known = i < index and c.since == 0
+                worker.run_command(c)
+        return 0
 
     # --- meters
 
     cdef int forget_meters(self) except -1:
         """Let go of what was replaced, once no worker is in the midst of a packet."""
-        cdef command c
-        memset(&c, 0, sizeof(c))
-        c.kind = COMMAND_SYNC
-        self.all_workers(&c)
+        self.sync()
         self.meters.reclaim()
         return 0
 
@@ -477,16 +510,6 @@ cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:
     return buffer
 
 
-def split(data, terse):
-    """The single records in a run of flows."""
-    at = 0
-    while at < len(data):
-        size = protocol.FLOW.unpack_from(data, at)[6]
-        end = at + protocol.FLOW.size + (0 if terse else 2 * KEY_DP_SIZE + padded(size))
-        yield data[at:end]
-        at = end
-
-
 def merge(records):
     """One flow's records of several workers, with counters added up."""
     if len(records) == 1:
@@ -494,8 +517,8 @@ def merge(records):
     heads = [protocol.FLOW.unpack_from(record) for record in records]
     flags = 0
     for head in heads:
-        flags |= head[4]
-    packets, n_bytes = sum(head[1] for head in heads), sum(head[2] for head in heads)
+        flags |= head[6]
+    packets, n_bytes, _, *earlier = (sum(column) for column in zip(*(h[1:6] for h in heads)))
     used = max(head[3] for head in heads)
-    total = (heads[0][0], packets, n_bytes, used, flags, 0, heads[0][6])
+    total = (heads[0][0], packets, n_bytes, used, *earlier, flags, 0, heads[0][8])
     return protocol.FLOW.pack(*total) + records[0][protocol.FLOW.size :]

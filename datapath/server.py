@@ -255,8 +255,8 @@ class Server:
     def _flow_del_many(self, _client, data):
         return {}, self.engine.flow_del_many(data)
 
-    def _flow_dump(self, _client, _data, cursor=None, terse=False):
-        flows, cursor = self.engine.flow_dump(cursor, terse)
+    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0):
+        flows, cursor = self.engine.flow_dump(cursor, terse, since)
         return {"cursor": cursor}, flows
 
     def _meter_features(self, _client, _data):

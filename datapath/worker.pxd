@@ -22,6 +22,7 @@ cdef enum:
     DOWN_BATCH = 64             # records of the down ring in one round
     EVENTS = 64
     HITS = 256
+    DUMP_SCAN = 4096            # flows looked at for one command of a dump
     NO_FRAME = 0xffffffff
 
 cdef enum command_kind:
@@ -33,10 +34,11 @@ cdef enum command_kind:
     COMMAND_FLOW_GET
     COMMAND_FLOW_FLUSH
     COMMAND_FLOW_DUMP
+    COMMAND_FLOW_ADD
     COMMAND_EXECUTE
     COMMAND_INJECT
     COMMAND_RINGS
-    COMMAND_SYNC                # nothing: the worker is between two packets
+    COMMAND_SYNC                # what came before the command is done: see sync()
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -44,6 +46,8 @@ cdef struct flow_record:
     uint64_t n_packets
     uint64_t n_bytes
     uint64_t used               # ms of CLOCK_MONOTONIC; 0: never
+    uint64_t earlier_packets    # as in megaflow
+    uint64_t earlier_bytes
     uint16_t tcp_flags          # host order
     uint16_t pad
     uint32_t actions_size       # the actions follow key and mask, padded to 8
@@ -59,7 +63,9 @@ cdef struct command:
     uint32_t actions_size
     packet *p                   # EXECUTE, INJECT
     bint keys                   # FLOW_DUMP: with keys, masks and actions
-    uint8_t *buffer             # FLOW_GET, FLOW_DEL, FLOW_DUMP: flow_records go here
+    bint drop_known             # FLOW_ADD: take out the flows that this worker has
+    uint64_t since              # FLOW_DUMP: ms, only flows used at that time or later
+    uint8_t *buffer             # FLOW_GET, _DEL, _DUMP, _ADD: flow_records
     uint32_t room
     uint32_t used               # result: bytes in the buffer
     uint32_t cursor             # FLOW_DUMP: 0 at first, NO_FRAME at the end

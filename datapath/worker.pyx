@@ -11,7 +11,7 @@ import threading
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOENT, ENOSPC, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close, read, write
 
@@ -65,6 +65,7 @@ cdef enum:
     SPIN_MIN = 5000
     SHORT_SLEEP = 100000        # ns, with the burst that ended it: spinning would have spared it
     LOOK_ROUND = 8              # rounds between two looks at the ports that were quiet
+    MIN_RECORD = 64             # bytes that a record of the down ring takes, at least
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
     ANSWERING = 4               # ports sent to at once, at most, that are expected to answer
 
@@ -554,6 +555,10 @@ cdef void obey(worker *w) noexcept nogil:
         megaflow_flush(&w.flows)
     elif c.kind == COMMAND_FLOW_DUMP:
         flow_dump(w, c)
+    elif c.kind == COMMAND_FLOW_ADD:
+        flow_add(w, c)
+    elif c.kind == COMMAND_SYNC:
+        sync(w)
     elif c.kind == COMMAND_EXECUTE:
         execute(w, c)
     elif c.kind == COMMAND_INJECT:
@@ -589,6 +594,17 @@ cdef void port_del(worker *w, netdev *dev) noexcept nogil:
             return
 
 
+cdef void sync(worker *w) noexcept nogil:
+    """Does what has arrived by now: all of the down ring, and a burst of each port."""
+    cdef uint32_t n
+    for n in range(w.down.size // (DOWN_BATCH * MIN_RECORD) + 1):
+        if not drain_down(w):
+            break
+    look(w, 0)
+    poll_hot(w, False)
+    stamp_hits(w)
+
+
 cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
     """Writes a flow into the command's buffer; false where it does not fit."""
     cdef flow_record *record = <flow_record *> (c.buffer + c.used)
@@ -603,6 +619,8 @@ cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
     record.n_packets = f.n_packets
     record.n_bytes = f.n_bytes
     record.used = f.used // 1000000
+    record.earlier_packets = f.earlier_packets
+    record.earlier_bytes = f.earlier_bytes
     record.tcp_flags = ntohs(f.tcp_flags)
     record.pad = 0
     record.actions_size = f.actions_len if c.keys else 0
@@ -630,15 +648,44 @@ cdef void flow_get(worker *w, command *c) noexcept nogil:
 cdef void flow_dump(worker *w, command *c) noexcept nogil:
     """As many flows as fit into the buffer; the next command goes on behind them."""
     cdef uint32_t cursor = c.cursor
+    cdef uint32_t i
     cdef megaflow *f
-    while True:
+    for i in range(DUMP_SCAN):
         f = megaflow_next(&w.flows, &cursor)
         if f == NULL:
             c.cursor = NO_FRAME
             return
-        if not put_flow(c, f):
+        if f.used // 1000000 >= c.since and not put_flow(c, f):
             return
         c.cursor = cursor
+
+
+cdef inline uint32_t record_size(const command *c, const flow_record *record) noexcept nogil:
+    return (<uint32_t> sizeof(flow_record)
+            + (2 * KEY_DP_SIZE + padded(record.actions_size) if c.keys else 0))
+
+
+cdef void flow_add(worker *w, command *c) noexcept nogil:
+    """Adds this worker's counters to the flows in the buffer, or takes those that it has out."""
+    cdef uint32_t at = 0, end = c.used, size
+    cdef flow_record *record
+    cdef megaflow *f
+    c.used = 0
+    while at < end:
+        record = <flow_record *> (c.buffer + at)
+        size = record_size(c, record)
+        f = megaflow_find(&w.flows, record.ufid)
+        if f != NULL and not c.drop_known:
+            record.n_packets += f.n_packets
+            record.n_bytes += f.n_bytes
+            record.used = max(record.used, f.used // 1000000)
+            record.earlier_packets += f.earlier_packets
+            record.earlier_bytes += f.earlier_bytes
+            record.tcp_flags |= ntohs(f.tcp_flags)
+        if f == NULL or not c.drop_known:
+            memmove(c.buffer + c.used, c.buffer + at, size)
+            c.used += size
+        at += size
 
 
 cdef void execute(worker *w, command *c) noexcept nogil:

@@ -213,7 +213,7 @@ cdef class Dpif:
         if len(key) != KEY_DP_SIZE or len(mask) != KEY_DP_SIZE:
             raise ValueError(f"key and mask have {KEY_DP_SIZE} bytes at least")
         ufid = flow.ufid(key, mask) if ufid is None else ufid
-        record = protocol.FLOW.pack(ufid, 0, 0, 0, 0, 0, len(actions))
+        record = protocol.FLOW.pack(ufid, 0, 0, 0, 0, 0, 0, 0, len(actions))
         self._request("flow_put", record + key + mask + actions)
         return ufid
 
@@ -237,12 +237,22 @@ cdef class Dpif:
         """Delete all flows."""
         self._request("flow_flush")
 
-    def flow_dump(self, terse=False):
-        """Iterator of FlowInfo; flows may come and go meanwhile.  `terse`: without keys and
-        actions, which are None."""
+    def flow_stats_sync(self, since=0):
+        """What flows have counted by now: {ufid: FlowInfo}, without keys and actions.
+
+        Exact: before anything is read, each worker has done all that this handler has put into
+        its ring, and the frames that its ports had (a burst of each).  `since`, ms of
+        CLOCK_MONOTONIC: only flows that had a packet then or later; with the time before the
+        last call these are all that have changed.
+        """
+        return {info.ufid: info for info in self.flow_dump(True, since)}
+
+    def flow_dump(self, terse=False, since=0):
+        """Iterator of FlowInfo, as exact as flow_stats_sync() when it begins; flows may come and
+        go meanwhile.  `terse`: without keys and actions, which are None."""
         cursor = None
         while True:
-            body, data = self._request("flow_dump", cursor=cursor, terse=terse)
+            body, data = self._request("flow_dump", cursor=cursor, terse=terse, since=since)
             yield from protocol.terse_flows(data) if terse else protocol.flows(data)
             cursor = body["cursor"]
             if cursor is None:

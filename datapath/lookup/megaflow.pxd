@@ -16,6 +16,8 @@ cdef struct megaflow:
     uint32_t actions_len
     uint16_t tcp_flags          # network order, OR of all packets
     bint live                   # false: the slot is free
+    uint64_t earlier_packets    # of n_packets, those before the actions were last given
+    uint64_t earlier_bytes
     uint64_t generation         # moves on whenever the slot is freed; the EMC checks it
     uint8_t ufid[16]
     # private
@@ -58,7 +60,7 @@ cdef struct megaflow_table:
 cdef int megaflow_table_init(megaflow_table *t) noexcept nogil
 cdef void megaflow_table_destroy(megaflow_table *t) noexcept nogil
 # Adds a flow, or gives the flow of that ufid (same key, same mask) new actions and keeps its
-# counters; *error: 0, EEXIST (the ufid has another key, or the key and mask another ufid), ENOMEM.
+# counters, noting what they were; *error: 0, EEXIST (the ufid has another key, or the key and mask another ufid), ENOMEM.
 # key need not be masked.  Copies all it is given.
 cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flow_key *key,
                                const flow_key *mask, const uint8_t *actions, uint32_t length,

@@ -312,7 +312,11 @@ cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flo
         return NULL
     if same != NULL:
         error[0] = _set_actions(same, actions, length)
-        return NULL if error[0] else same
+        if error[0]:
+            return NULL
+        same.earlier_packets = same.n_packets
+        same.earlier_bytes = same.n_bytes
+        return same
     error[0] = ENOMEM
     if sub == NULL:
         sub = _subtable_new(t, mask)

@@ -1,6 +1,7 @@
 """Requests against a dictionary, upcalls and their answers, with one worker and with three."""
 
 import struct
+import time
 
 import pytest
 from hypothesis import settings
@@ -25,7 +26,7 @@ ACTIONS = (
 )
 
 
-@pytest.fixture(scope="module", params=(1, 3), ids=("worker", "workers"))
+@pytest.fixture(scope="module", params=(1, 2, 4), ids=("worker", "2workers", "4workers"))
 def process(request):
     made = Process(f"--workers={request.param}")
     made.n_workers = request.param
@@ -120,6 +121,15 @@ def test_terse_dump_and_many_deletions(process):
     assert {each.ufid for each in process.dpif.flow_dump()} == set(ufids[300:])
 
 
+def test_a_dump_of_more_bytes_than_a_message(process):
+    """4,000 flows with keys are 5 MB: the dump of several workers once was one answer."""
+    for number in range(4000):
+        process.flow(f"in_port(1),eth_type(0x{0x600 + number:x})", "2")
+    assert len({each.ufid for each in process.dpif.flow_dump()}) == 4000
+    assert len(process.dpif.flow_stats_sync()) == 4000
+    process.dpif.flow_flush()
+
+
 # --- upcalls
 
 
@@ -169,6 +179,55 @@ def test_answer_installs_and_executes(ports):
     wait_until(lambda: {w["flows"] for w in process.dpif.stats()["workers"]} == {1})
     [info] = process.dpif.flow_dump()
     assert info.packets == 1  # that of the upcall is counted by who installs
+
+
+def test_counters_are_exact_when_asked_for(ports):
+    """What lies in the ring is done before, by each worker; packets belong to the actions that
+    they met, whichever came by which worker."""
+    _process, handler, (one, two) = ports
+    handler.port_inject(one, frame())
+    given = take(handler)
+    key, mask = flow.parse_key("eth_type(0x88b5)")
+    assert not handler.flow_stats_sync()
+    for number in range(100):
+        assert answer_upcall(handler, given, odp.parse_actions(str(two)), key, mask), number
+    [(ufid, info)] = handler.flow_stats_sync().items()
+    assert (ufid, info.packets, info.actions) == (flow.ufid(key, mask), 0, None)
+    for port, count in ((one, 3), (two, 4)):
+        for _ in range(count):
+            handler.port_inject(port, frame())
+    [info] = handler.flow_stats_sync().values()
+    assert (info.packets, info.bytes, info.earlier_packets) == (7, 7 * 60, 0)
+    assert answer_upcall(handler, given, odp.parse_actions(str(one)), key, mask)
+    handler.flow_stats_sync()
+    for port in (one, two, two):
+        handler.port_inject(port, frame(size=100))
+    [info] = handler.flow_stats_sync().values()
+    assert (info.packets, info.bytes) == (10, 7 * 60 + 300)
+    assert (info.earlier_packets, info.earlier_bytes) == (7, 7 * 60)
+    assert next(handler.flow_dump()).earlier_packets == 7
+    assert handler.flow_del(ufid).earlier_packets == 7
+
+
+def test_statistics_of_what_was_used_lately(ports):
+    process, handler, (one, two) = ports
+    for number in range(2000):
+        process.flow(f"in_port({one}),eth_type(0x{0x8000 + number:x})", "drop")
+    process.flow("eth_type(0x7001)", "drop")
+    idle = process.flow("eth_type(0x7002)", "drop")
+    handler.port_inject(two, frame(kind=0x7002))
+    time.sleep(0.002)
+    since = time.monotonic_ns() // 1_000_000
+    assert handler.flow_stats_sync()[idle].packets == 1
+    assert not handler.flow_stats_sync(since)
+    for port, kind in ((one, 0x7001), (two, 0x7001), (one, 0x8005)):
+        handler.port_inject(port, frame(kind=kind))
+    found = handler.flow_stats_sync(since)
+    assert sorted(info.packets for info in found.values()) == [1, 2]
+    assert idle not in found
+    for bad in (-1, (1 << 64) - 1, 1.5, "x"):
+        with pytest.raises(DpifError, match="bad time"):
+            handler.flow_stats_sync(bad)
 
 
 def test_packets_of_the_handler_keep_their_order(ports):

@@ -168,7 +168,7 @@ def test_flow_put_of_any_bytes(shared, data):
     size = protocol.FLOW.size + 2 * protocol.KEY_DP_SIZE
     actions = data.draw(st.binary(max_size=64))
     length = data.draw(st.sampled_from((len(actions), 0, 8, 0xFFFFFFFF)))
-    head = protocol.FLOW.pack(b"u" * 16, 0, 0, 0, 0, 0, length)
+    head = protocol.FLOW.pack(b"u" * 16, *[0] * 7, length)
     rest = bytes(size - len(head)) if data.draw(st.booleans()) else os.urandom(size - len(head))
     with Raw(shared) as raw:
         body, _, _ = raw.ask({"op": "flow_put"}, head + rest + actions)
