@@ -111,7 +111,7 @@ cdef int emit_ttl(Program p, op_code code, set_kind_t kind, prereq_t prereq, uin
 
 
 def _output(p, a):
-    emit_port(p, OP_OUTPUT, SET_OUTPUT, a.port, getattr(a, "max_len", 0xffff) or 0xffff)
+    emit_port(p, OP_OUTPUT, SET_OUTPUT, a.port, a.max_len)
 
 
 def _output_reg(Program p, a):

@@ -214,6 +214,21 @@ def test_bad_actions_and_matches(client):
         assert client.refused(twice) == "OFPBMC_DUP_FIELD"
 
 
+def test_max_len_of_an_output_comes_back_as_it_was_sent(client):
+    """Ryu's tester compares it; with a port that is not the controller it means nothing."""
+    sent = [Output(number, length) for number in (2, IN_PORT, FLOOD) for length in (0, 7, 0xFFFF)]
+    sent += [Output(OFPP_CONTROLLER, length) for length in (0, 128, 0xFFFF)]
+    mod = flow("priority=7 actions=drop")
+    mod.instructions = [ApplyActions(sent)]
+    client.do(mod)
+    (found,) = (each for each in client.ask(m.FlowStatsRequest()).flows if each.priority == 7)
+    (applied,) = found.instructions
+    assert applied.actions == sent
+    client.do(flow("priority=7 actions=output:2,CONTROLLER"))
+    (found,) = (each for each in client.ask(m.FlowStatsRequest()).flows if each.priority == 7)
+    assert [each.max_len for each in found.instructions[0].actions] == [0, 0xFFFF]
+
+
 def test_buffers_do_not_exist(client):
     """The flow is there all the same, as nothing was buffered."""
     assert refused_mod(client, "in_port=1 actions=drop", buffer_id=5) == "OFPBRC_BUFFER_UNKNOWN"

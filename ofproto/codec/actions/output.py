@@ -32,21 +32,26 @@ _OUTPUT_PORTS = set(PORT_NAMES) - {OFPP_NONE, OFPP_UNSET}
 
 
 class Output(Action):
-    """To a port; max_len: bytes of a packet that go to the controller."""
+    """To a port; max_len: bytes of a packet that go to the controller.  With other ports it means
+    nothing, and is kept: a controller compares what it asks for with what it sent."""
 
     FIELDS = ("port", "max_len")
-    DEFAULTS = (MAX_LEN_WHOLE,)
+
+    def __init__(self, port, max_len=None):
+        if max_len is None:
+            max_len = MAX_LEN_WHOLE if port == OFPP_CONTROLLER else 0
+        self.port = port
+        self.max_len = max_len
 
     def encode(self, version):
-        max_len = self.max_len if self.port == OFPP_CONTROLLER else 0
-        body = port_to_wire(self.port, version) + max_len.to_bytes(2, "big")
+        body = port_to_wire(self.port, version) + self.max_len.to_bytes(2, "big")
         return standard(0, body if version == OF10 else body + bytes(6))
 
     def decode(body, _version):
         size = 2 if len(body) == 4 else 4
         port = port_from_wire(body[:size])
         max_len = int.from_bytes(body[size : size + 2], "big")
-        return Output(port, max_len if port == OFPP_CONTROLLER else MAX_LEN_WHOLE)
+        return Output(port, max_len)
 
     WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
 
@@ -58,7 +63,7 @@ class Output(Action):
                 return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
             except TextError:
                 raise TextError(f"{argument or ''}: output to unknown port") from None
-        return Output(port, number(max_len, "max_len", 16) if colon else MAX_LEN_WHOLE)
+        return Output(port, number(max_len, "max_len", 16) if colon else None)
 
     def format(self, names=None):
         if self.port == OFPP_CONTROLLER:

@@ -152,8 +152,8 @@ def match_10(match):
 
 def action(each, version):
     if type(each) is Output:
-        max_len = each.max_len if each.port == OFPP_CONTROLLER else 0
-        return {"OFPActionOutput": {"port": number(each.port, version), "max_len": max_len}}
+        port = number(each.port, version)
+        return {"OFPActionOutput": {"port": port, "max_len": each.max_len}}
     if type(each) is Resubmit:
         return {"NXActionResubmitTable": {"table_id": each.table}}
     if type(each) is Controller:
@@ -477,9 +477,10 @@ RARE_13 = [
     ("eth_type=0x86dd, ipv6_exthdr=(0x100, 0x180)", "ipv6,ipv6_exthdr=-unrep+unseq"),
 ]
 ACTIONS_13 = [
-    ("p.OFPActionOutput(3)", Output(3)),
+    ("p.OFPActionOutput(3, 0)", Output(3)),
+    ("p.OFPActionOutput(3, 99)", Output(3, 99)),
     ("p.OFPActionOutput(o.OFPP_CONTROLLER, 99)", Output(OFPP_CONTROLLER, 99)),
-    ("p.OFPActionOutput(o.OFPP_LOCAL)", Output(OFPP_LOCAL)),
+    ("p.OFPActionOutput(o.OFPP_LOCAL, 0)", Output(OFPP_LOCAL)),
     ("p.OFPActionSetField(eth_dst='00:11:22:33:44:55')", field("eth_dst", MAC)),
     ("p.OFPActionSetField(ipv4_src='1.2.3.4')", field("ip_src", 0x01020304)),
     ("p.OFPActionSetField(ipv6_src='::1')", field("ipv6_src", 1)),
@@ -515,7 +516,8 @@ ACTIONS_13 = [
     ("p.NXActionRegLoad2('reg0', 0x5, 0xff)", field("reg0", 5, 0xFF)),
 ]  # fmt: skip
 ACTIONS_10 = [
-    ("p.OFPActionOutput(3)", Output(3)),
+    ("p.OFPActionOutput(3, 0)", Output(3)),
+    ("p.OFPActionOutput(3, 99)", Output(3, 99)),
     ("p.OFPActionOutput(o.OFPP_CONTROLLER, 99)", Output(OFPP_CONTROLLER, 99)),
     ("p.OFPActionVlanVid(5)", legacy("dl_vlan", 5, "mod_vlan_vid")),
     ("p.OFPActionVlanPcp(5)", legacy("dl_vlan_pcp", 5, "mod_vlan_pcp")),
@@ -549,14 +551,14 @@ WRITES_13 = [
     ("p.OFPGetAsyncRequest(d)", m.GetAsyncRequest()),
     ("p.OFPSetAsync(d, [7, 1], [7, 0], [15, 4])", m.SetAsync(MASKS)),
     ("p.OFPPacketOut(d, buffer_id=o.OFP_NO_BUFFER, in_port=o.OFPP_CONTROLLER, "
-     "actions=[p.OFPActionOutput(3)], data=bytes(60))",
+     "actions=[p.OFPActionOutput(3, 0)], data=bytes(60))",
      m.PacketOut(bytes(60), OFPP_CONTROLLER, [Output(3)])),
     (f"p.OFPFlowMod(d, match={TCP_13}, cookie=5, table_id=3, idle_timeout=7, hard_timeout=8, "
      "priority=9, out_port=o.OFPP_ANY, out_group=o.OFPG_ANY, flags=o.OFPFF_SEND_FLOW_REM, "
      "instructions=["
-     "p.OFPInstructionActions(o.OFPIT_APPLY_ACTIONS, [p.OFPActionOutput(2)]), "
+     "p.OFPInstructionActions(o.OFPIT_APPLY_ACTIONS, [p.OFPActionOutput(2, 0)]), "
      "p.OFPInstructionMeter(4), p.OFPInstructionActions(o.OFPIT_CLEAR_ACTIONS, []), "
-     "p.OFPInstructionActions(o.OFPIT_WRITE_ACTIONS, [p.OFPActionOutput(4)]), "
+     "p.OFPInstructionActions(o.OFPIT_WRITE_ACTIONS, [p.OFPActionOutput(4, 0)]), "
      "p.OFPInstructionWriteMetadata(5, 7), p.OFPInstructionGotoTable(6)])",
      m.FlowMod(m.ADD, TCP, 9, 5, 0, None, 3, 7, 8, flags=m.SEND_FLOW_REM, instructions=[
          Meter(4), ApplyActions([Output(2)]), ClearActions(), WriteActions([Output(4)]),
@@ -573,7 +575,7 @@ WRITES_13 = [
      m.PortMod(4, MAC.to_bytes(6, "big"), 1, 0x65, 0x2840)),
     ("p.OFPTableMod(d, 255, 3)", m.TableMod(None, 3)),
     ("p.OFPGroupMod(d, o.OFPGC_ADD, o.OFPGT_SELECT, 4, "
-     "[p.OFPBucket(3, 5, o.OFPG_ANY, [p.OFPActionOutput(5)])])",
+     "[p.OFPBucket(3, 5, o.OFPG_ANY, [p.OFPActionOutput(5, 0)])])",
      m.GroupMod(m.GROUP_ADD, m.GROUP_SELECT, 4, [m.Bucket(3, 5, None, [Output(5)])])),
     ("p.OFPMeterMod(d, o.OFPMC_ADD, o.OFPMF_KBPS, 4, [p.OFPMeterBandDrop(5, 6), "
      "p.OFPMeterBandDscpRemark(7, 8, 2)])",
@@ -613,10 +615,10 @@ WRITES_10 = [
     ("p.OFPSetConfig(d, 1, 128)", m.SetConfig(1, 128)),
     ("p.OFPBarrierRequest(d)", m.BarrierRequest()),
     ("p.OFPPacketOut(d, buffer_id=0xffffffff, in_port=o.OFPP_NONE, "
-     "actions=[p.OFPActionOutput(3)], data=bytes(60))",
+     "actions=[p.OFPActionOutput(3, 0)], data=bytes(60))",
      m.PacketOut(bytes(60), 0xFFFF, [Output(3)])),
     (f"p.OFPFlowMod(d, {MATCH_10}, 5, o.OFPFC_ADD, idle_timeout=7, priority=9, "
-     "flags=o.OFPFF_SEND_FLOW_REM, actions=[p.OFPActionOutput(2)])", ADD_10),
+     "flags=o.OFPFF_SEND_FLOW_REM, actions=[p.OFPActionOutput(2, 0)])", ADD_10),
     (f"p.OFPFlowMod(d, {MATCH_10}, 0, o.OFPFC_DELETE, out_port=4)",
      m.FlowMod(m.DELETE, TCP, out_port=4)),
     ("p.OFPPortMod(d, 4, '00:11:22:33:44:55', 1, 0x11, 0x2c0)",
@@ -636,7 +638,7 @@ WRITES_10 = [
     ("p.NXTSetControllerId(d, 7)", m.NxSetControllerId(7)),
     ("p.NXTFlowAge(d)", m.NxFlowAge()),
     (f"p.NXTFlowMod(d, 5, o.OFPFC_ADD, priority=9, rule={RULE}, "
-     "actions=[p.OFPActionOutput(2)])",
+     "actions=[p.OFPActionOutput(2, 0)])",
      m.FlowMod(m.ADD, Match(), 9, 5, flags=m.RESET_COUNTS,
                instructions=[ApplyActions([Output(2)])])),
     (f"p.NXFlowStatsRequest(d, 0, 4, 3, {RULE})", m.FlowStatsRequest(Match(), 3, 4, nxm=True)),
