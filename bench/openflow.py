@@ -16,7 +16,7 @@ import time
 
 from bench.peers import OpenVSwitch, Pyvs
 from ofproto.codec import messages as m
-from ofproto.peers.connection import encode_hello
+from ofproto.codec.hello import encode_hello
 from ofproto.text import flow_text
 
 OF13 = 4

@@ -11,7 +11,7 @@ import socket
 import time
 
 from ofproto.codec import messages as m
-from ofproto.peers.connection import encode_hello
+from ofproto.codec.hello import encode_hello
 
 SECONDS = 10.0
 ECHO_REQUEST, ECHO_REPLY = 2, 3

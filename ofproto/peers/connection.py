@@ -11,18 +11,14 @@ The handshake is a table of transitions: (state, event) -> (method, new state).
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from struct import Struct
 
 import ovs.vlog
 
+from ofproto.codec.hello import HEADER, HEADER_SIZE, OFPT_HELLO, decode_hello, encode_hello
+
 vlog = ovs.vlog.Vlog("connection")
 
-HEADER = Struct("!BBHI")  # version, type, length, xid
-HEADER_SIZE = 8
-BITMAP = Struct("!HH")  # HELLO element: type, length
-
-OFPT_HELLO, OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY, OFPT_EXPERIMENTER = range(5)
-OFPHET_VERSIONBITMAP = 1
+OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY = 1, 2, 3
 
 # Bytes queued for a peer.  Above the first, packet-ins are dropped (and counted); above the second
 # long replies wait, above the third requests, until it reads; at the fourth it is cut off.
@@ -33,44 +29,14 @@ OUTPUT_LIMIT = 64 << 20
 # The most input that is kept unhandled: one largest message and what recv() adds to it.
 INPUT_LIMIT = 256 << 10
 
+# Of what a peer says, for logs and status: bytes of text, versions.
+MOST_TEXT, MOST_SHOWN = 256, 8
+
 HELLO_WAIT, RUNNING, CLOSED = "HELLO_WAIT", "RUNNING", "CLOSED"
 
 VERSION_NAMES = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3", 5: "1.4", 6: "1.5"}
 # What a bridge with an empty `protocols` column allows.
 DEFAULT_VERSIONS = frozenset({1, 4})
-
-
-def encode_hello(versions: Iterable[int], xid: int = 0) -> bytes:
-    """HELLO of the highest version; with a bitmap unless that says the same as the header."""
-    versions = set(versions)
-    top = max(versions)
-    body = b""
-    if versions != set(range(1, top + 1)):
-        bits = sum(1 << version for version in versions)
-        body = BITMAP.pack(OFPHET_VERSIONBITMAP, 8) + bits.to_bytes(4, "big")
-    return HEADER.pack(top, OFPT_HELLO, HEADER_SIZE + len(body), xid) + body
-
-
-def decode_hello(message: bytes) -> set[int]:
-    """The versions that a HELLO offers: those of its bitmap, else all up to the header's.
-
-    Elements that are unknown or broken are passed over, as the specification wants.
-    """
-    at = HEADER_SIZE
-    while at + 4 <= len(message):
-        kind, length = BITMAP.unpack_from(message, at)
-        if length < 4 or at + length > len(message):
-            break
-        if kind == OFPHET_VERSIONBITMAP and length >= 8:
-            words = message[at + 4 : at + 4 + (length - 4) // 4 * 4]
-            return {
-                32 * (i // 4) + bit
-                for i in range(0, len(words), 4)
-                for bit in range(32)
-                if int.from_bytes(words[i : i + 4], "big") >> bit & 1
-            }
-        at += (length + 7) // 8 * 8
-    return set(range(1, message[0] + 1))
 
 
 def encode_error(version: int, kind: int, code: int, data: bytes, xid: int) -> bytes:
@@ -202,7 +168,7 @@ class OFConnection:
         return self.version is not None
 
     def _peer_refused(self, raw: bytes) -> bool:
-        text = raw[12:].decode("utf-8", "replace").rstrip("\0")
+        text = raw[12 : 12 + MOST_TEXT].decode("utf-8", "replace").rstrip("\0")
         self.fail(f"peer refused the version: {text}" if text else "peer refused the version")
         return False
 
@@ -313,7 +279,9 @@ class OFConnection:
 
 
 def _versions(versions: Iterable[int]) -> str:
-    return ", ".join(VERSION_NAMES.get(v, f"0x{v:02x}") for v in sorted(versions)) or "none"
+    """For people, of what may be 256 versions."""
+    shown = [VERSION_NAMES.get(v, f"0x{v:02x}") for v in sorted(versions)]
+    return ", ".join(shown[:MOST_SHOWN]) + ", ..." * (len(shown) > MOST_SHOWN) or "none"
 
 
 _EVENTS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ofproto.codec import messages as m
-from ofproto.peers.connection import HEADER, encode_hello
+from ofproto.codec.hello import HEADER, encode_hello
 from ofproto.text import flow_text
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client

@@ -10,7 +10,8 @@ import os
 import select
 
 from ofproto.codec import messages
-from ofproto.peers.connection import CLOSED, RUNNING, OFConnection, decode_hello, encode_hello
+from ofproto.codec.hello import decode_hello, encode_hello
+from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ofproto.codec import errors
 from ofproto.codec.errors import OFError
-from ofproto.peers.connection import decode_hello, encode_hello
+from ofproto.codec.hello import decode_hello, encode_hello
 
 from .base import (
     ANY,

@@ -263,6 +263,8 @@ def test_closed_takes_and_gives_nothing():
         ((1, 4), hello(4, body=b"\0\1\0\0"), 4),
         ((1, 4), hello(4, body=b"\0\1\0\xff\0\0\0\2"), 4),
         ((1, 4), hello(4, body=b"\0\1"), 4),
+        ((4,), hello(4, body=b"\0\1\x1d\xc4\xff\xff\xff\xe0" + b"\xff" * 7616), None),
+        ((4,), hello(4, body=b"\0\1\x1d\xc4\0\0\0\x10" + b"\xff" * 7616), 4),
         ((1, 4), hello(4, body=b"\0\x09\0\5x\0\0\0" + bitmap(1)), 1),  # behind an unknown element
         ((1, 4), hello(4, body=b"\0\1\0\x0c\0\0\0\2\xff\xff\xff\xff" + bytes(4)), 1),
     ],

@@ -11,7 +11,7 @@ import ovs.stream
 import pytest
 
 from ofproto.codec import messages as m
-from ofproto.peers.connection import HEADER
+from ofproto.codec.hello import HEADER
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig
 from tests.daemons import wait_until
