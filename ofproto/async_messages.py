@@ -8,10 +8,8 @@ from typing import Any
 from datapath.key import flow
 from ofproto.codec import messages
 from ofproto.codec.match import Match
+from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.peers.packet_in import cut
-from ofproto.peers.rconn import R_ACTION, R_NO_MATCH
-
-OF13, OF14 = 4, 5
 
 # Fields of the pipeline that a PACKET_IN tells when they are not zero: name, start, end, zero.
 PIPELINE = [
@@ -41,10 +39,10 @@ def pipeline_match(event: Any) -> Match:
 def wire_reason(event: Any, version: int) -> int:
     """The reason that a version has for it: before 1.4 what is not a miss or a TTL is an action's,
     and before 1.3 a table-miss flow is a flow like others."""
-    if event.reason == R_NO_MATCH:
-        return R_ACTION if event.table_miss_flow and version < OF13 else R_NO_MATCH
+    if event.reason == OFPR_NO_MATCH:
+        return OFPR_ACTION if event.table_miss_flow and version < OF13 else OFPR_NO_MATCH
     if event.reason > 2 and version < OF14:
-        return R_ACTION
+        return OFPR_ACTION
     return event.reason
 
 
@@ -52,7 +50,7 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     """The message for a peer, or None when it does not want it."""
     if event.controller_id != peer.controller_id or not peer.running:
         return None
-    implicit = event.reason == R_NO_MATCH and not event.table_miss_flow
+    implicit = event.reason == OFPR_NO_MATCH and not event.table_miss_flow
     if implicit and peer.version >= OF13:
         return None  # there a miss without a flow for it drops
     reason = wire_reason(event, peer.version)

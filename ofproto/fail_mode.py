@@ -9,10 +9,9 @@ has only the flows that somebody gave it.
 import ovs.vlog
 
 from ofproto.codec.actions import Output
-from ofproto.codec.actions.base import OF10
 from ofproto.codec.instructions import ApplyActions
 from ofproto.codec.match import Match
-from ofproto.port import OFPP_NORMAL
+from ofproto.codec.numbers import OF10, OFPP_NORMAL
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_log import FlowLog

@@ -15,10 +15,18 @@ from ofproto.codec import messages
 from ofproto.codec.actions import check_actions
 from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import (
+    N_VISIBLE_TABLES,
+    OF13,
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPPC_PORT_DOWN,
+)
 from ofproto.peers.rconn import ROLE_MASTER, ROLE_SLAVE
-from ofproto.port import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, PC_PORT_DOWN
 from ofproto.rules.compile import compile_actions
-from ofproto.tables.flow_table import N_TABLES, check_table
+from ofproto.tables.flow_table import check_table
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ofproto")
@@ -32,8 +40,6 @@ OF10_ACTIONS = 0xFFF
 
 FRAG_MODES = ("normal", "drop", "reasm", "nx-match")  # OFPC_FRAG_*
 FRAG_MASK, INVALID_TTL = 3, 4
-
-OF13 = 4
 
 
 def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
@@ -71,7 +77,7 @@ def features(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     answer = messages.FeaturesReply(
         datapath_id=ofproto.datapath_id,
         n_buffers=0,
-        n_tables=N_TABLES,
+        n_tables=N_VISIBLE_TABLES,
         auxiliary_id=0,
         capabilities=CAPABILITIES & ~(1 << 3) | ARP_MATCH_IP if peer.version == 1 else CAPABILITIES,
         actions=OF10_ACTIONS if old else 0,
@@ -126,7 +132,7 @@ def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
     if len(message.packet) < 14:
         raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
     groups = ofproto.xbridge.groups
-    check_actions(message.actions, CheckContext(None, peer.version, 0, N_TABLES, groups))
+    check_actions(message.actions, CheckContext(None, peer.version, 0, N_VISIBLE_TABLES, groups))
     try:
         program = compile_actions(message.actions)
     except ValueError as error:
@@ -143,8 +149,8 @@ def port_mod(ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
         raise OFError("OFPPMFC_BAD_PORT", f"port {mod.port_no}")
     if mod.hw_addr != port.hw_addr:
         raise OFError("OFPPMFC_BAD_HW_ADDR", mod.hw_addr.hex(":"))
-    if mod.mask & PC_PORT_DOWN:
-        ofproto.turn_device(port, not mod.config & PC_PORT_DOWN)
+    if mod.mask & OFPPC_PORT_DOWN:
+        ofproto.turn_device(port, not mod.config & OFPPC_PORT_DOWN)
     ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)
 
 

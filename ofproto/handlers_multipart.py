@@ -8,8 +8,9 @@ from typing import Any
 
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
-from ofproto.tables.flow_table import MAX_RULES, N_TABLES, check_table
+from ofproto.tables.flow_table import MAX_RULES, check_table
 from ofproto.tables.table_features import action_types, features
 
 
@@ -70,7 +71,7 @@ def aggregate(ofproto: Any, peer: Any, request: Any, now: int) -> None:
 
 def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     used = dict(ofproto.tables.tables())
-    items = [_table(number, used.get(number)) for number in range(N_TABLES)]
+    items = [_table(number, used.get(number)) for number in range(N_VISIBLE_TABLES)]
     reply_list(peer, request, messages.TableStatsReply, items)
 
 
@@ -88,7 +89,7 @@ def _table(number: int, table: Any) -> Any:
 def table_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     if request.tables is not None:
         raise OFError("OFPTFFC_EPERM", "the features of tables cannot be changed")
-    items = (features(number, peer.version) for number in range(N_TABLES))
+    items = (features(number, peer.version) for number in range(N_VISIBLE_TABLES))
     reply_list(peer, request, messages.TableFeaturesReply, items)
 
 

@@ -21,30 +21,30 @@ from ofproto import async_messages, handlers
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
 from ofproto.codec.messages import PortDesc, PortStatus
+from ofproto.codec.numbers import (
+    OF13,
+    OFPR_NO_MATCH,
+    OFPRR_DELETE,
+    OFPRR_GROUP_DELETE,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+    OFPRR_METER_DELETE,
+)
 from ofproto.fail_mode import FailMode
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
-from ofproto.peers.rconn import R_NO_MATCH
 from ofproto.port import OfPort
 from ofproto.ports import Ports
 from ofproto.tables.flow_log import FlowLog
-from ofproto.tables.flow_table import (
-    DELETED,
-    GROUP_DELETED,
-    HARD_TIMEOUT,
-    IDLE_TIMEOUT,
-    SEND_FLOW_REM,
-    FlowTables,
-)
+from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
-from ofproto.tables.meter import METER_DELETED, meter_mod
+from ofproto.tables.meter import meter_mod
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, rundir
 from pyvs.version import OVS_COMPATIBLE, VERSION
 
 vlog = ovs.vlog.Vlog("ofproto")
 
-OF13 = 4
 # Controllers choose drivers by manufacturer, hardware and a software version of 2.x.
 DEFAULT_DESC = {
     "mfr": "Nicira, Inc.",
@@ -301,11 +301,11 @@ class Ofproto:
 
     def _flow_removed(self, rule: Any, reason: int | None) -> None:
         now = clock.msec()
-        if reason in (IDLE_TIMEOUT, HARD_TIMEOUT):
+        if reason in (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT):
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
-        if reason in (DELETED, GROUP_DELETED, METER_DELETED):
+        if reason in (OFPRR_DELETE, OFPRR_GROUP_DELETE, OFPRR_METER_DELETE):
             self.backer.refresh(now)
         message = async_messages.flow_removed(rule, reason, now)
         self.connmgr.broadcast("flow_removed", reason, message.encode)
@@ -324,7 +324,7 @@ class Ofproto:
     def _follow_misses(self) -> None:
         """Whether a miss goes to the controllers: where one speaks a version before 1.3."""
         wanted = any(
-            peer.running and peer.version < OF13 and peer.wants("packet_in", R_NO_MATCH)
+            peer.running and peer.version < OF13 and peer.wants("packet_in", OFPR_NO_MATCH)
             for peer in self.connmgr.peers()
         )
         if wanted != self.xbridge.miss_to_controller:

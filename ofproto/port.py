@@ -8,58 +8,36 @@ rest so that a number that was just freed is the last to be used again.
 from collections.abc import Container
 from itertools import chain
 
-# Reserved port numbers, in Open vSwitch's 16-bit form; the 1.1+ codec widens them.
-OFPP_MAX = 0xFF00
-OFPP_IN_PORT = 0xFFF8
-OFPP_TABLE = 0xFFF9
-OFPP_NORMAL = 0xFFFA
-OFPP_FLOOD = 0xFFFB
-OFPP_ALL = 0xFFFC
-OFPP_CONTROLLER = 0xFFFD
-OFPP_LOCAL = 0xFFFE
-OFPP_NONE = 0xFFFF
-
-# Config bits, as in OpenFlow 1.0 (1.1+ has PORT_DOWN, NO_RECV, NO_FWD, NO_PACKET_IN of these).
-PC_PORT_DOWN = 1 << 0
-PC_NO_STP = 1 << 1
-PC_NO_RECV = 1 << 2
-PC_NO_RECV_STP = 1 << 3
-PC_NO_FLOOD = 1 << 4
-PC_NO_FWD = 1 << 5
-PC_NO_PACKET_IN = 1 << 6
-
-# State bits: LINK_DOWN has the same value in each version, LIVE is 1.1+.
-PS_LINK_DOWN = 1 << 0
-PS_BLOCKED = 1 << 1
-PS_LIVE = 1 << 2
-
-# Feature bits of 1.1+ (1.0 has no 40, 100 Gb, 1 Tb and OTHER, and shifts the ones behind).
-PF_10MB_HD = 1 << 0
-PF_10MB_FD = 1 << 1
-PF_100MB_HD = 1 << 2
-PF_100MB_FD = 1 << 3
-PF_1GB_HD = 1 << 4
-PF_1GB_FD = 1 << 5
-PF_10GB_FD = 1 << 6
-PF_40GB_FD = 1 << 7
-PF_100GB_FD = 1 << 8
-PF_1TB_FD = 1 << 9
-PF_OTHER = 1 << 10
-PF_COPPER = 1 << 11
-PF_FIBER = 1 << 12
-PF_AUTONEG = 1 << 13
+from ofproto.codec.numbers import (
+    OFPP_MAX,
+    OFPPC_PORT_DOWN,
+    OFPPF_1GB_FD,
+    OFPPF_1GB_HD,
+    OFPPF_1TB_FD,
+    OFPPF_10GB_FD,
+    OFPPF_10MB_FD,
+    OFPPF_10MB_HD,
+    OFPPF_40GB_FD,
+    OFPPF_100GB_FD,
+    OFPPF_100MB_FD,
+    OFPPF_100MB_HD,
+    OFPPF_COPPER,
+    OFPPF_OTHER,
+    OFPPS_LINK_DOWN,
+    OFPPS_LIVE,
+)
 
 _SPEED_FEATURES = {
-    (10, False): PF_10MB_HD,
-    (10, True): PF_10MB_FD,
-    (100, False): PF_100MB_HD,
-    (100, True): PF_100MB_FD,
-    (1000, False): PF_1GB_HD,
-    (1000, True): PF_1GB_FD,
-    (10000, True): PF_10GB_FD,
-    (40000, True): PF_40GB_FD,
-    (100000, True): PF_100GB_FD,
-    (1000000, True): PF_1TB_FD,
+    (10, False): OFPPF_10MB_HD,
+    (10, True): OFPPF_10MB_FD,
+    (100, False): OFPPF_100MB_HD,
+    (100, True): OFPPF_100MB_FD,
+    (1000, False): OFPPF_1GB_HD,
+    (1000, True): OFPPF_1GB_FD,
+    (10000, True): OFPPF_10GB_FD,
+    (40000, True): OFPPF_40GB_FD,
+    (100000, True): OFPPF_100GB_FD,
+    (1000000, True): OFPPF_1TB_FD,
 }
 
 
@@ -67,7 +45,7 @@ def speed_features(mbps: int, full_duplex: bool = True) -> int:
     """The feature bits of a link speed in Mbit/s; OTHER for one that OpenFlow has no bit for."""
     if mbps <= 0:
         return 0
-    return _SPEED_FEATURES.get((mbps, full_duplex), PF_OTHER)
+    return _SPEED_FEATURES.get((mbps, full_duplex), OFPPF_OTHER)
 
 
 class OfPort:
@@ -119,7 +97,7 @@ class OfPort:
 
     @property
     def may_forward(self) -> bool:
-        return not self.config & PC_PORT_DOWN and not self.state & PS_LINK_DOWN
+        return not self.config & OFPPC_PORT_DOWN and not self.state & OFPPS_LINK_DOWN
 
     def description(self) -> tuple:
         """What a PORT_STATUS tells: two equal ones need no message."""
@@ -142,21 +120,21 @@ class OfPort:
     ) -> None:
         """Take over link state and speed of the network device."""
         if up:
-            self.state &= ~PS_LINK_DOWN
-            self.state |= PS_LIVE
+            self.state &= ~OFPPS_LINK_DOWN
+            self.state |= OFPPS_LIVE
         else:
-            self.state |= PS_LINK_DOWN
-            self.state &= ~PS_LIVE
-        self.curr = speed_features(speed_mbps, full_duplex) | PF_COPPER * copper
+            self.state |= OFPPS_LINK_DOWN
+            self.state &= ~OFPPS_LIVE
+        self.curr = speed_features(speed_mbps, full_duplex) | OFPPF_COPPER * copper
         # max_speed stays 0: virtual devices tell of no other modes.
         self.curr_speed = max(0, speed_mbps) * 1000
 
     def set_admin(self, up: bool) -> None:
         """Take over whether the network device is up."""
         if up:
-            self.config &= ~PC_PORT_DOWN
+            self.config &= ~OFPPC_PORT_DOWN
         else:
-            self.config |= PC_PORT_DOWN
+            self.config |= OFPPC_PORT_DOWN
 
 
 class PortNumbers:

@@ -8,8 +8,8 @@ in another bridge.
 from collections.abc import Callable, Container
 from typing import Any
 
-from ofproto.peers.rconn import PR_ADD, PR_DELETE, PR_MODIFY
-from ofproto.port import OFPP_LOCAL, OfPort, PortNumbers
+from ofproto.codec.numbers import OFPP_LOCAL, OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
+from ofproto.port import OfPort, PortNumbers
 from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
@@ -64,7 +64,7 @@ class Ports:
         else:
             self._backer.handler.port_set(port.odp_port, port.xport)
         self.by_number[number] = self.by_name[name] = port
-        self._tell(PR_ADD, port)
+        self._tell(OFPPR_ADD, port)
         return port
 
     def _connect_patch(self, port: OfPort) -> None:
@@ -85,7 +85,7 @@ class Ports:
         if port.odp_port is not None:
             self._backer.odp_port_del(port.odp_port)
         self._numbers.free(number)
-        self._tell(PR_DELETE, port)
+        self._tell(OFPPR_DELETE, port)
 
     def update(
         self,
@@ -122,7 +122,7 @@ class Ports:
             xport.config, xport.up = port.config, port.may_forward
             self._xbridge.touch()
         if port.description() != before:
-            self._tell(PR_MODIFY, port)
+            self._tell(OFPPR_MODIFY, port)
 
     # --- counters
 

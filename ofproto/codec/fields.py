@@ -14,30 +14,6 @@ NXM_OF, NXM_NX, ERICOXM, OXM_OF, PKT_REG = 0x0000, 0x0001, 0x1000, 0x8000, 0x800
 EXPERIMENTER_CLASS = 0xFFFF
 NXOXM_ET, NXOXM_NSH, ONFOXM_ET = 0x00002320, 0x005AD650, 0x4F4E4600
 
-# Ports, as 16-bit numbers (OpenFlow 1.0); 1.1 and later have 0xffff in front of them.
-OFPP_MAX = 0xFF00  # the first reserved number
-OFPP_UNSET = 0xFFF7
-OFPP_IN_PORT = 0xFFF8
-OFPP_TABLE = 0xFFF9
-OFPP_NORMAL = 0xFFFA
-OFPP_FLOOD = 0xFFFB
-OFPP_ALL = 0xFFFC
-OFPP_CONTROLLER = 0xFFFD
-OFPP_LOCAL = 0xFFFE
-OFPP_NONE = OFPP_ANY = 0xFFFF
-PORT_NAMES = {
-    OFPP_IN_PORT: "IN_PORT",
-    OFPP_TABLE: "TABLE",
-    OFPP_NORMAL: "NORMAL",
-    OFPP_FLOOD: "FLOOD",
-    OFPP_ALL: "ALL",
-    OFPP_CONTROLLER: "CONTROLLER",
-    OFPP_LOCAL: "LOCAL",
-    OFPP_NONE: "ANY",
-    OFPP_UNSET: "UNSET",
-}
-PORT_NUMBERS = {name: number for number, name in PORT_NAMES.items()} | {"NONE": OFPP_NONE}
-
 ETH_IP, ETH_ARP, ETH_RARP, ETH_IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
 ETH_MPLS, ETH_MPLSM, ETH_PBB, ETH_NSH = 0x8847, 0x8848, 0x88E7, 0x894F
 ETH_IP_ANY = (ETH_IP, ETH_IPV6)
@@ -442,17 +418,3 @@ PROTOCOLS = {
 def field(name: str) -> Field | None:
     """A field by its name, alias, or OXM/NXM name."""
     return BY_NAME.get(name) or BY_HEADER_NAME.get(name)
-
-
-def port_from_32(number: int) -> int | None:
-    """The 16-bit port of a 32-bit one; None when it has none (0xff00 .. 0xfffffeff)."""
-    if number < OFPP_MAX:
-        return number
-    if number >= 0xFFFF0000 + OFPP_MAX:
-        return number & 0xFFFF
-    return None
-
-
-def port_to_32(port: int) -> int:
-    """The 32-bit number of a 16-bit port."""
-    return port if port < OFPP_MAX else port | 0xFFFF0000

@@ -9,8 +9,6 @@ from struct import Struct
 
 from .actions.base import (
     NX,
-    OF10,
-    OF13,
     CheckContext,
     decode_actions,
     encode_actions,
@@ -26,6 +24,7 @@ from .actions.set import SetField
 from .errors import OFError
 from .fields import BY_NAME
 from .match_text import TextError, split_terms
+from .numbers import OF10, OF13
 
 _HEAD = Struct("!HH")
 _METADATA = Struct("!4xQQ")

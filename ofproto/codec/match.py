@@ -84,9 +84,8 @@ class Match:
         return hash((bytes(self.key), bytes(self.mask)))
 
     def __repr__(self):
-        from .match_text import format_match
-
-        return f"<Match {format_match(self)}>"
+        parts = (f"{field.name}={value:#x}/{mask:#x}" for field, value, mask in self.fields())
+        return f"<Match {','.join(parts)}>"
 
     def copy(self) -> "Match":
         """An independent copy."""

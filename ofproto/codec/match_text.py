@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 
-from . import fields
+from . import fields, numbers
 from .fields import BY_NAME, Field
 from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 
@@ -134,9 +134,9 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
     """A port by number (16-bit, or the reserved 32-bit ones), reserved name, or `names`."""
     number = int(text) if text.isdecimal() else None
     if number is not None:
-        return number if number <= 0xFFFF else fields.port_from_32(number)
-    if text.upper() in fields.PORT_NUMBERS:
-        return fields.PORT_NUMBERS[text.upper()]
+        return number if number <= 0xFFFF else numbers.port_from_32(number)
+    if text.upper() in numbers.PORT_NUMBERS:
+        return numbers.PORT_NUMBERS[text.upper()]
     if names:
         return names.get(unquote(text))
     return None
@@ -148,12 +148,12 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 def format_port(port: int, names: PortNames = None) -> str:
     """A port's reserved name, or its name in `names` (quoted where it could be misread), or its
     number."""
-    if port in fields.PORT_NAMES:
-        return fields.PORT_NAMES[port]
+    if port in numbers.PORT_NAMES:
+        return numbers.PORT_NAMES[port]
     name = names.get(port) if names else None
     if name is None:
         return str(port)
-    plain = _PLAIN_NAME.match(name) and name.upper() not in fields.PORT_NUMBERS
+    plain = _PLAIN_NAME.match(name) and name.upper() not in numbers.PORT_NUMBERS
     return name if plain else f'"{name}"'
 
 

@@ -4,8 +4,9 @@ from struct import Struct
 
 from . import fields, match_plan
 from .errors import OFError
-from .fields import BY_NAME, FIELDS, Field, port_from_32, port_to_32
+from .fields import BY_NAME, FIELDS, Field
 from .match import OFP_VLAN_NONE, SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
+from .numbers import port_from_32, port_to_32
 
 _U32 = Struct("!I")
 _ZEROS = [bytes(n) for n in range(17)]

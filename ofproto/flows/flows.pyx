@@ -13,12 +13,11 @@ from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
 from ofproto.xlate.xlate cimport Xlate
-from ofproto.xlate.xlate_base cimport (
-    OFPR_NO_MATCH, OFPR_TABLE_MISS_FLOW, controller_data, set_in_port,
-)
+from ofproto.xlate.xlate_base cimport OFPR_TABLE_MISS_FLOW, controller_data, set_in_port
 
 from datapath.key import flow as flow_module
 from ofproto.xlate.xbridge import PacketInEvent
+from ofproto.codec.numbers cimport OFPR_NO_MATCH
 
 cdef extern from "arpa/inet.h" nogil:
     uint32_t ntohl(uint32_t)

@@ -13,6 +13,24 @@ import ovs.reconnect
 import ovs.stream
 import ovs.vlog
 
+from ofproto.codec.numbers import (
+    OF14,
+    OFPPR_ADD,
+    OFPPR_DELETE,
+    OFPPR_MODIFY,
+    OFPR_ACTION,
+    OFPR_ACTION_SET,
+    OFPR_GROUP,
+    OFPR_INVALID_TTL,
+    OFPR_NO_MATCH,
+    OFPR_PACKET_OUT,
+    OFPRR_DELETE,
+    OFPRR_EVICTION,
+    OFPRR_GROUP_DELETE,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+    OFPRR_METER_DELETE,
+)
 from pyvs import clock
 
 from . import streams
@@ -25,14 +43,10 @@ RECV_SIZE = 64 << 10
 READS_PER_RUN = 4
 MAX_PEERS_PER_SERVICE = 128
 DEFAULT_PROBE = 5000  # ms
-OF14 = 5
 
 ROLE_OTHER, ROLE_MASTER, ROLE_SLAVE = "other", "master", "slave"
 
 # Reasons, as bit numbers: asynchronous messages are masked by them.
-R_NO_MATCH, R_ACTION, R_INVALID_TTL, R_ACTION_SET, R_GROUP, R_PACKET_OUT = range(6)
-FR_IDLE, FR_HARD, FR_DELETE, FR_GROUP_DELETE, FR_METER_DELETE, FR_EVICTION = range(6)
-PR_ADD, PR_DELETE, PR_MODIFY = range(3)
 
 DEFAULT_MISS_SEND_LEN = 128
 
@@ -47,16 +61,21 @@ def default_async(receives_nothing: bool = False) -> dict[str, dict[bool, int]]:
         return {kind: {False: 0, True: 0} for kind in ("packet_in", "port_status", "flow_removed")}
     return {
         "packet_in": {
-            False: _bits(R_NO_MATCH, R_ACTION, R_ACTION_SET, R_GROUP, R_PACKET_OUT),
+            False: _bits(OFPR_NO_MATCH, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_PACKET_OUT),
             True: 0,
         },
         "port_status": {
-            False: _bits(PR_ADD, PR_DELETE, PR_MODIFY),
-            True: _bits(PR_ADD, PR_DELETE, PR_MODIFY),
+            False: _bits(OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY),
+            True: _bits(OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY),
         },
         "flow_removed": {
             False: _bits(
-                FR_IDLE, FR_HARD, FR_DELETE, FR_GROUP_DELETE, FR_METER_DELETE, FR_EVICTION
+                OFPRR_IDLE_TIMEOUT,
+                OFPRR_HARD_TIMEOUT,
+                OFPRR_DELETE,
+                OFPRR_GROUP_DELETE,
+                OFPRR_METER_DELETE,
+                OFPRR_EVICTION,
             ),
             True: 0,
         },
@@ -126,11 +145,11 @@ class Peer:
         # A service connection asks for them by setting a miss_send_len.
         if not self.primary and not self.miss_send_len:
             return False
-        if kind == "packet_in" and reason == R_INVALID_TTL and self.invalid_ttl:
+        if kind == "packet_in" and reason == OFPR_INVALID_TTL and self.invalid_ttl:
             return self.role != ROLE_SLAVE
         reasons = self.async_masks[kind][self.role == ROLE_SLAVE]
-        if kind == "flow_removed" and reason == FR_METER_DELETE and self.version < OF14:
-            reasons |= reasons >> FR_DELETE << reason  # the message will say that it was deleted
+        if kind == "flow_removed" and reason == OFPRR_METER_DELETE and self.version < OF14:
+            reasons |= reasons >> OFPRR_DELETE << reason  # the message will say that it was deleted
         return bool(reasons >> reason & 1)
 
     def reply(self, request, message) -> None:

@@ -10,7 +10,7 @@ from ofproto.codec import fields
 from ofproto.codec.fields import BY_NAME
 
 from ofproto.rules.program cimport *
-from ofproto.xlate.xbridge cimport OFPP_IN_PORT
+from ofproto.codec.numbers cimport OFPP_IN_PORT
 
 PREREQUISITES = {
     fields.VLAN: PRE_VLAN,

@@ -7,9 +7,9 @@ from typing import Any
 import ovs.vlog
 
 from ofproto.codec import messages
-from ofproto.codec.actions.base import OF10, OF13
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import METER_ADD
+from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
 
 from .flow_table import ADD, DELETE_STRICT, FlowTables

@@ -15,13 +15,19 @@ from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import Instructions, check_instructions
 from ofproto.codec.match import Match
-from ofproto.port import OFPP_NONE
+from ofproto.codec.numbers import (
+    N_VISIBLE_TABLES,
+    OF11,
+    OFPP_NONE,
+    OFPRR_DELETE,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+)
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 
 from .meter import MeterTable
 
-N_TABLES = 254  # 254 is no table, and 255 means all of them
 MAX_RULES = 1_000_000  # in one table
 
 ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
@@ -34,11 +40,6 @@ KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
 
 IDLE_GRACE_MS = 600
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
-
-# Why a flow was removed, numbered as OFPRR_*.
-IDLE_TIMEOUT, HARD_TIMEOUT, DELETED, GROUP_DELETED = range(4)
-
-OF11 = 2
 
 
 def _overlaps(table: Any, mod: Any) -> bool:
@@ -85,7 +86,7 @@ class FlowTables:
             self._used = [
                 (number, table)
                 for number, table in enumerate(tables)
-                if table is not None and number < N_TABLES
+                if table is not None and number < N_VISIBLE_TABLES
             ]
         return self._used
 
@@ -184,7 +185,9 @@ class FlowTables:
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
-        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups, self.meters)
+        context = CheckContext(
+            match, version, table_id, N_VISIBLE_TABLES, self.xbridge.groups, self.meters
+        )
         check_instructions(instructions, context)
         program = getattr(instructions, "program", None)
         if program is not None:
@@ -242,12 +245,12 @@ class FlowTables:
             mod.match, mod.table_id, mod.out_port, mod.out_group, mod.cookie, mod.cookie_mask
         )
         for rule in found:
-            self.remove(rule, DELETED)
+            self.remove(rule, OFPRR_DELETE)
 
     def _delete_strict(self, mod: Any, _version: int, _now: int) -> None:
         found = self._exactly(mod)
         for rule in _filtered(found, mod.out_port, mod.out_group, mod.cookie, mod.cookie_mask):
-            self.remove(rule, DELETED)
+            self.remove(rule, OFPRR_DELETE)
 
     def remove(self, rule: Rule, reason: int | None) -> None:
         """Take a rule out of its table; no error when it is out already."""
@@ -304,7 +307,7 @@ class FlowTables:
                 self._watch(rule)
                 continue
             hard = rule.hard_timeout and rule.modified + rule.hard_timeout * 1000 <= now
-            self.remove(rule, HARD_TIMEOUT if hard else IDLE_TIMEOUT)
+            self.remove(rule, OFPRR_HARD_TIMEOUT if hard else OFPRR_IDLE_TIMEOUT)
 
     def next_expiry(self) -> int | None:
         """When expire() has to be called next; None: not at all."""
@@ -324,7 +327,7 @@ def deadline(rule: Rule) -> int | None:
 
 def check_table(table_id: int) -> None:
     """Raises OFError when there is no such table."""
-    if not 0 <= table_id < N_TABLES:
+    if not 0 <= table_id < N_VISIBLE_TABLES:
         raise OFError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
 
 

@@ -30,14 +30,13 @@ from ofproto.codec.messages import (
     GROUP_SELECT,
     OFPG_ALL,
 )
-from ofproto.port import OFPP_NONE
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF13, OFPP_NONE, OFPRR_GROUP_DELETE
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate.xgroup import XBucket, XGroup
 
-from .flow_table import GROUP_DELETED, N_TABLES, FlowTables
+from .flow_table import FlowTables
 
 OFPG_MAX = BUCKET_MAX = 0xFFFFFF00
-OF13 = 4
 ALL_TYPES = 1 << GROUP_ALL | 1 << GROUP_SELECT | 1 << GROUP_INDIRECT | 1 << GROUP_FAST_FAILOVER
 # OFPGFC_*: weights and liveness of select, groups in buckets; loops are not looked for.
 CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2
@@ -129,7 +128,7 @@ class GroupTable:
                 continue
             self.tables.xbridge.touch()
             for rule in self.tables.users_of(number):
-                self.tables.remove(rule, GROUP_DELETED)
+                self.tables.remove(rule, OFPRR_GROUP_DELETE)
 
     # --- reading
 
@@ -190,7 +189,7 @@ def _buckets(buckets: list[Any], version: int) -> list[XBucket]:
     for number, bucket in enumerate(buckets):
         if bucket.bucket_id is None:
             bucket.bucket_id = next(free)
-        context = CheckContext(None, version, 0, N_TABLES, _Anything(), _Anything())
+        context = CheckContext(None, version, 0, N_VISIBLE_TABLES, _Anything(), _Anything())
         check_actions(bucket.actions, context)
         try:
             program = compile_actions(bucket.actions)

@@ -16,6 +16,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import OFPM_MAX
 from ofproto.codec.instructions import Meter as MeterInstruction
 from ofproto.codec.messages import METER_ADD, METER_MODIFY, OFPM_ALL
+from ofproto.codec.numbers import OFPRR_METER_DELETE
 from ofproto.flows.dp_meters import DatapathMeters
 from ofproto.text.meter_text import OFPM_CONTROLLER, OFPM_SLOWPATH, format_id
 
@@ -24,7 +25,6 @@ vlog = ovs.vlog.Vlog("meter")
 # Not for flows: what packets to the controllers, and through the slow path, have to pass.
 VIRTUAL = (OFPM_SLOWPATH, OFPM_CONTROLLER)
 KBPS, PKTPS = 1, 2
-METER_DELETED = messages.RR_METER_DELETE
 
 
 class Meter:
@@ -200,7 +200,7 @@ def meter_mod(tables: Any, mod: Any, now: int) -> None:
     else:
         doomed = meters.doomed(mod.meter_id)
         for rule in [rule for meter in doomed for rule in meter.rules]:
-            tables.remove(rule, METER_DELETED)
+            tables.remove(rule, OFPRR_METER_DELETE)
         meters.delete(doomed, now)
 
 

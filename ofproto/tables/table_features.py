@@ -16,9 +16,10 @@ from ofproto.codec.instructions import (
     WriteMetadata,
 )
 from ofproto.codec.messages import TableFeatures
+from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.rules.compile import EMIT
 
-from .flow_table import MAX_RULES, N_TABLES
+from .flow_table import MAX_RULES
 
 ALL_ONES = (1 << 64) - 1
 
@@ -49,7 +50,7 @@ def _fields(version: int) -> tuple[list, list]:
 def features(table_id: int, version: int) -> TableFeatures:
     """The features of one table in an OpenFlow version of 1.3 or later."""
     instructions = [WriteMetadata, WriteActions, ApplyActions, ClearActions, Meter]
-    later = list(range(table_id + 1, N_TABLES))
+    later = list(range(table_id + 1, N_VISIBLE_TABLES))
     if later:
         instructions.insert(0, GotoTable)
     matched, settable = _fields(version)

@@ -8,9 +8,8 @@ Errors in text raise TextError, whose message is for the user.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ofproto.codec.actions.base import OF10, CheckContext, parse_subfield
+from ofproto.codec.actions.base import CheckContext, parse_subfield
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.instructions import check_instructions, format_instructions, parse_instructions
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import (
@@ -34,6 +33,7 @@ from ofproto.codec.messages import (
     FlowMod,
     FlowStatsRequest,
 )
+from ofproto.codec.numbers import OF10, OFPP_NONE
 
 ALL_TABLES = 0xFF
 OFPG_MAX = 0xFFFFFF00

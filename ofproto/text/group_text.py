@@ -8,7 +8,6 @@ Errors in text raise TextError, whose message is for the user.
 import re
 
 from ofproto.codec.actions.base import Action, long_number, parse_action
-from ofproto.codec.fields import OFPP_MAX, OFPP_NONE
 from ofproto.codec.match_text import PortNumbers, TextError, parse_int, parse_port, split_terms
 from ofproto.codec.messages import (
     BUCKET_ALL,
@@ -29,6 +28,7 @@ from ofproto.codec.messages import (
     Bucket,
     GroupMod,
 )
+from ofproto.codec.numbers import OFPP_MAX, OFPP_NONE
 
 OFPG_MAX = 0xFFFFFF00
 TYPES = {

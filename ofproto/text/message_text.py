@@ -11,14 +11,13 @@ from collections.abc import Callable
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
 from ofproto.codec.messages.base import find
+from ofproto.codec.numbers import OF10, OFPP_NONE
 
 from .flow_text import format_duration, format_flags, format_flow, format_table
 
-OF10 = 1
 VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)", 6: " (OF1.5)"}
 ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
 FRAGS = ("normal", "drop", "reassemble", "nx-match")

@@ -2,8 +2,8 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
-from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.match_text import format_eth
+from ofproto.codec.numbers import OFPP_NONE
 
 from .flow_text import format_duration, format_table
 from .message_text_tables import ACTIONS_13, format_table_features, format_table_stats

@@ -9,12 +9,13 @@ from libc.string cimport memcmp, memset
 from datapath.key.flow cimport flow_key, vlan_tag
 from ofproto.xlate.mac_learning cimport MacEntry, mac_key
 from ofproto.xlate.xbridge cimport (
-    OFPP_NONE, PRIORITY_TAGS_ALWAYS, PRIORITY_TAGS_NEVER, VLAN_ACCESS, VLAN_DOT1Q_TUNNEL,
-    VLAN_NATIVE_TAGGED, VLAN_NATIVE_UNTAGGED, VLAN_TRUNK, XBridge, XBundle, XPort,
-    bundle_allows_cvlan, bundle_includes_vlan, bundle_trunks_vlan,
+    PRIORITY_TAGS_ALWAYS, PRIORITY_TAGS_NEVER, VLAN_ACCESS, VLAN_DOT1Q_TUNNEL, VLAN_NATIVE_TAGGED,
+    VLAN_NATIVE_UNTAGGED, VLAN_TRUNK, XBridge, XBundle, XPort, bundle_allows_cvlan,
+    bundle_includes_vlan, bundle_trunks_vlan,
 )
 from ofproto.xlate.xcache cimport X_LEARN, X_WATCH
 from ofproto.xlate.xlate_base cimport XlateBase, flow_in_port
+from ofproto.codec.numbers cimport OFPP_NONE
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)

@@ -4,27 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.xlate.mac_learning cimport MacLearning
-
-cdef enum:
-    OFPP_MAX = 0xff00
-    OFPP_UNSET = 0xfff7
-    OFPP_IN_PORT = 0xfff8
-    OFPP_TABLE = 0xfff9
-    OFPP_NORMAL = 0xfffa
-    OFPP_FLOOD = 0xfffb
-    OFPP_ALL = 0xfffc
-    OFPP_CONTROLLER = 0xfffd
-    OFPP_LOCAL = 0xfffe
-    OFPP_NONE = 0xffff
-
-cdef enum:                      # OFPPC_*: the same bits in OpenFlow 1.0 and later
-    PC_PORT_DOWN = 1
-    PC_NO_STP = 2
-    PC_NO_RECV = 4
-    PC_NO_RECV_STP = 8
-    PC_NO_FLOOD = 16
-    PC_NO_FWD = 32
-    PC_NO_PACKET_IN = 64
+from ofproto.codec.numbers cimport N_TABLES
 
 cdef enum vlan_mode_t:
     VLAN_ACCESS
@@ -46,8 +26,6 @@ cpdef enum:
 
 cdef enum:
     NO_ODP_PORT = 0xffffffff
-cdef enum:
-    N_TABLES = 255
 
 
 cdef class Generation:

@@ -4,6 +4,7 @@ from libc.string cimport memset
 
 from datapath.key.flow cimport KEY_SIZE
 from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.codec.numbers cimport N_TABLES
 
 
 globals()["NO_ODP_PORT"] = 0xffffffff    # the C name is taken

@@ -1,7 +1,7 @@
 """OpenFlow groups as translation and statistics see them.  xgroup.pyi has the Python view."""
 
 from ofproto.rules.action_set cimport order_action_set
-from ofproto.xlate.xbridge cimport OFPP_NONE
+from ofproto.codec.numbers cimport OFPP_NONE
 
 cdef enum:
     LEAST_SLOTS = 16

@@ -16,20 +16,20 @@ from ofproto.xlate.commit cimport is_mpls
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.rules.program cimport *
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
-from ofproto.xlate.xbridge cimport (
-    MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, N_TABLES, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD,
-    OFPP_IN_PORT, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, PC_NO_PACKET_IN, XBridge, XPort,
-)
+from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
 from ofproto.xlate.xcache cimport X_GROUP, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 from ofproto.xlate.xlate_base cimport (
     HASHED, IN_ACTION_SET, IN_GROUP, IN_PACKET_OUT, MAX_BUCKETS, MAX_DEPTH, MAX_RESUBMITS,
-    OFPR_ACTION,
-    OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH, OFPR_PACKET_OUT, OFPR_TABLE_MISS_FLOW,
-    flow_in_port, set_in_port,
+    OFPR_TABLE_MISS_FLOW, flow_in_port, set_in_port,
 )
 from ofproto.xlate.xlate_group cimport first_live, needs_hash, pick
 from ofproto.xlate.xlate_headers cimport XlateHeaders
+from ofproto.codec.numbers cimport (
+    N_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
+    OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH,
+    OFPR_PACKET_OUT,
+)
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -200,7 +200,7 @@ cdef class Xlate(XlateHeaders):
             return 0
         if what == MISS_CONTROLLER or (what == MISS_DEFAULT and self.bridge.miss_to_controller):
             port = self.bridge.ports.get(flow_in_port(&self.flow))
-            if may_packet_in and not (port is not None and port.config & PC_NO_PACKET_IN):
+            if may_packet_in and not (port is not None and port.config & OFPPC_NO_PACKET_IN):
                 if self.trace is not None:
                     self.level += 1
                     self.report("action", "CONTROLLER:65535")

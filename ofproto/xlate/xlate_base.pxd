@@ -20,12 +20,6 @@ cdef enum:
     USERSPACE_CONTROLLER = 2    # reason of ACT_USERSPACE: userdata is a controller_data
 
 cdef enum:                  # reasons of a packet-in
-    OFPR_NO_MATCH = 0
-    OFPR_ACTION = 1
-    OFPR_INVALID_TTL = 2
-    OFPR_ACTION_SET = 3
-    OFPR_GROUP = 4
-    OFPR_PACKET_OUT = 5
     OFPR_TABLE_MISS_FLOW = 6    # a table-miss flow's controller action: NO_MATCH to OpenFlow 1.3
 
 cdef enum:                  # bits of FrozenState.place

@@ -11,10 +11,11 @@ from libc.string cimport memcmp, memcpy, memset
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
 from datapath.actions.odp cimport ACT_CLONE, ACT_SAMPLE, HASH_SYM_L4, ActionBuffer
 from ofproto.xlate.commit cimport commit_actions, is_ip_any
-from ofproto.xlate.xbridge cimport (
-    NO_ODP_PORT, OFPP_NONE, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV, PC_NO_RECV_STP, PC_PORT_DOWN,
-)
+from ofproto.xlate.xbridge cimport NO_ODP_PORT
 from ofproto.xlate.xcache cimport X_PATCH, X_STATE, XCache
+from ofproto.codec.numbers cimport (
+    OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN, OFPP_NONE,
+)
 
 cdef uint8_t STP_ADDRESS[6]
 STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
@@ -82,9 +83,9 @@ cdef class XlateBase:
         return self.output_xport(<XPort> port)
 
     cdef int output_xport(self, XPort port) except -1:
-        if port.config & PC_NO_FWD:
+        if port.config & OFPPC_NO_FWD:
             self.report("detail", "OFPPC_NO_FWD set, skipping output")
-        elif port.config & PC_PORT_DOWN:
+        elif port.config & OFPPC_PORT_DOWN:
             self.report("detail", "port is down, skipping output")
         elif self.is_protected(port):
             self.report("detail", "Flow is between protected ports, skipping output.")
@@ -112,7 +113,7 @@ cdef class XlateBase:
         for port in list(self.bridge.ports.values()):
             if port.ofp_port == in_port or self.stop:
                 continue
-            if every or not port.config & PC_NO_FLOOD:
+            if every or not port.config & OFPPC_NO_FLOOD:
                 self.output_xport(port)
         return 0
 
@@ -179,13 +180,13 @@ cdef class XlateBase:
     cdef bint may_receive(self, XPort port) except -1:
         """Whether the port's configuration lets the packet in."""
         cdef uint32_t config = port.config
-        if config & (PC_NO_RECV | PC_NO_RECV_STP):
+        if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP):
             memset(self.wc.eth_dst, 0xff, 6)
             if memcmp(self.flow.eth_dst, STP_ADDRESS, 6) == 0:
-                config &= ~PC_NO_RECV
+                config &= ~OFPPC_NO_RECV
             else:
-                config &= ~PC_NO_RECV_STP
-        return not config & (PC_NO_RECV | PC_NO_RECV_STP | PC_PORT_DOWN)
+                config &= ~OFPPC_NO_RECV_STP
+        return not config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP | OFPPC_PORT_DOWN)
 
     cdef int run_bridge(self, uint16_t in_port) except -1:
         raise NotImplementedError

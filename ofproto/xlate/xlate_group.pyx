@@ -10,9 +10,10 @@ from libc.string cimport memset
 
 from datapath.key.flow cimport flow_hash_symmetric
 from ofproto.xlate.commit cimport is_ip_any
-from ofproto.xlate.xbridge cimport OFPP_NONE, XBridge, XPort
+from ofproto.xlate.xbridge cimport XBridge, XPort
 from ofproto.xlate.xgroup cimport NO_GROUP, XBucket, XGroup
 from ofproto.xlate.xlate_base cimport XlateBase
+from ofproto.codec.numbers cimport OFPP_NONE
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)

@@ -12,7 +12,8 @@ from ofproto.xlate.commit cimport (
     MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
 )
 from ofproto.rules.program cimport *
-from ofproto.xlate.xlate_base cimport OFPR_INVALID_TTL, XlateBase
+from ofproto.xlate.xlate_base cimport XlateBase
+from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)

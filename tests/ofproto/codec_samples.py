@@ -3,9 +3,10 @@ of encode())."""
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Controller, Output, PopVlan, Resubmit, SetField
-from ofproto.codec.fields import BY_NAME, OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
+from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ApplyActions, GotoTable, WriteMetadata
 from ofproto.codec.match_text import parse_match
+from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
 
 BOTH, OF10, OF13 = (1, 4), (1,), (4,)
 TCP = "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,tp_dst=80"
@@ -71,11 +72,11 @@ def packets():
     yield m.PacketOut(data, OFPP_CONTROLLER, [Output(3)]), BOTH, {}
     yield m.PacketOut(b"", 3, [Output(1), Output(2)], 77), BOTH, {}
     port = match("in_port=3")
-    yield m.PacketIn(data, 99, m.R_ACTION, in_port=3, match=port, buffer_id=8), OF10, {}
+    yield m.PacketIn(data, 99, m.OFPR_ACTION, in_port=3, match=port, buffer_id=8), OF10, {}
     pipeline = match("in_port=3,reg1=4,metadata=9,tun_id=2")
     more = {"table_id": 4, "cookie": 6, "in_port": 3, "match": pipeline}
-    yield m.PacketIn(data, 60, m.R_NO_MATCH, **more), OF13, {}
-    yield m.PacketIn(data, 60, m.R_INVALID_TTL, **more, format="nxt_packet_in"), BOTH, {}
+    yield m.PacketIn(data, 60, m.OFPR_NO_MATCH, **more), OF13, {}
+    yield m.PacketIn(data, 60, m.OFPR_INVALID_TTL, **more, format="nxt_packet_in"), BOTH, {}
     yield m.PacketIn(data, 60, **more, format="nxt_packet_in2"), BOTH, {}
     yield m.PacketIn(data, 61, **more, buffer_id=1, format="nxt_packet_in2", userdata=b"\1\2",
                      continuation=b"\0\5\0\5\1\0\0\0"), BOTH, {}  # fmt: skip
@@ -96,9 +97,9 @@ def flows():
     yield m.FlowStatsReply([stats], nxm=True), OF10, {}
     stats = m.FlowStats(match(NXM), **FLOW, flags=3, instructions=PIPELINE)
     yield m.FlowStatsReply([stats]), OF13, {}
-    yield m.FlowRemoved(match(TCP), 5, 6, m.RR_DELETE, None, 1, 2, 3, 0, 4, 5), OF10, {}
-    yield m.FlowRemoved(match(NXM), 5, 6, m.RR_DELETE, 8, 1, 2, 3, 0, 4, 5, True), OF10, {}
-    yield m.FlowRemoved(match(NXM), 5, 6, m.RR_HARD_TIMEOUT, 8, 1, 2, 3, 9, 4, 5), OF13, {}
+    yield m.FlowRemoved(match(TCP), 5, 6, m.OFPRR_DELETE, None, 1, 2, 3, 0, 4, 5), OF10, {}
+    yield m.FlowRemoved(match(NXM), 5, 6, m.OFPRR_DELETE, 8, 1, 2, 3, 0, 4, 5, True), OF10, {}
+    yield m.FlowRemoved(match(NXM), 5, 6, m.OFPRR_HARD_TIMEOUT, 8, 1, 2, 3, 9, 4, 5), OF13, {}
 
 
 def ports():

@@ -5,10 +5,16 @@ import pytest
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
-from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
 from ofproto.codec.instructions import ApplyActions, GotoTable
 from ofproto.codec.match import Match
-from ofproto.port import PC_NO_FWD, PC_NO_RECV, PC_PORT_DOWN
+from ofproto.codec.numbers import (
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_NONE,
+    OFPPC_NO_FWD,
+    OFPPC_NO_RECV,
+    OFPPC_PORT_DOWN,
+)
 from pyvs import clock
 from tests.ofproto.bridge_world import DATAPATH_ID, World, dump, flow, frame
 
@@ -371,18 +377,18 @@ def test_port_mod(client, world):
     mac = port(client).hw_addr
     packet = frame()
     client.do(flow("actions=all"))
-    client.do(m.PortMod(1, mac, PC_NO_FWD, PC_NO_FWD))
-    assert port(client).config == PC_NO_FWD
+    client.do(m.PortMod(1, mac, OFPPC_NO_FWD, OFPPC_NO_FWD))
+    assert port(client).config == OFPPC_NO_FWD
     world.send(2, packet)
     world.expect({3: [packet]})
-    client.do(m.PortMod(1, mac, 0, PC_NO_FWD))
+    client.do(m.PortMod(1, mac, 0, OFPPC_NO_FWD))
     becomes(world, 2, [1, 3])
     if client.version == OF13:
-        client.do(m.PortMod(2, port(client, 2).hw_addr, PC_NO_RECV, PC_NO_RECV))
+        client.do(m.PortMod(2, port(client, 2).hw_addr, OFPPC_NO_RECV, OFPPC_NO_RECV))
         becomes(world, 2, [])
-    client.do(m.PortMod(1, mac, PC_PORT_DOWN, PC_PORT_DOWN))
-    assert devices == [("p1", False)] and port(client).config == PC_PORT_DOWN
-    client.do(m.PortMod(1, mac, 0, PC_PORT_DOWN), m.PortMod(1, mac, PC_PORT_DOWN, 0))
+    client.do(m.PortMod(1, mac, OFPPC_PORT_DOWN, OFPPC_PORT_DOWN))
+    assert devices == [("p1", False)] and port(client).config == OFPPC_PORT_DOWN
+    client.do(m.PortMod(1, mac, 0, OFPPC_PORT_DOWN), m.PortMod(1, mac, OFPPC_PORT_DOWN, 0))
     assert devices == [("p1", False), ("p1", True)] and port(client).config == 0
     assert client.refused(m.PortMod(9, mac, 0, 0)) == "OFPPMFC_BAD_PORT"
     assert client.refused(m.PortMod(1, bytes(6), 0, 0)) == "OFPPMFC_BAD_HW_ADDR"
@@ -393,7 +399,7 @@ def test_a_device_that_cannot_be_turned_is_no_error(client, world):
         raise PermissionError(1, "Operation not permitted")
 
     world.bridge.set_device_up = fails
-    client.do(m.PortMod(1, port(client).hw_addr, PC_PORT_DOWN, PC_PORT_DOWN))
+    client.do(m.PortMod(1, port(client).hw_addr, OFPPC_PORT_DOWN, OFPPC_PORT_DOWN))
 
 
 def test_queues(client):
@@ -520,5 +526,5 @@ def test_any_flow_shows_in_any_version(world, text, by):
     watchers[2].do(flow("", m.DELETE, table_id=None))
     for watcher in watchers:
         removed = watcher.wait_for(m.FlowRemoved)
-        assert removed.reason == m.RR_DELETE
+        assert removed.reason == m.OFPRR_DELETE
     assert dump(watchers[2]) == []

@@ -7,8 +7,7 @@ from scapy.all import IP, UDP, Ether
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
-from ofproto.codec.fields import OFPP_CONTROLLER
-from ofproto.port import PC_NO_PACKET_IN, PS_LINK_DOWN
+from ofproto.codec.numbers import OFPP_CONTROLLER, OFPPC_NO_PACKET_IN, OFPPS_LINK_DOWN
 from pyvs import clock
 from tests.ofproto.bridge_world import World, dump, flow, frame
 
@@ -44,7 +43,11 @@ def test_table_miss_flow_of_1_3(world):
     client.do(flow("cookie=9,priority=0 actions=CONTROLLER:100"))
     world.send(2, packet)
     message = client.wait_for(m.PacketIn)
-    assert (message.packet, message.total_len, message.reason) == (packet[:100], 300, m.R_NO_MATCH)
+    assert (message.packet, message.total_len, message.reason) == (
+        packet[:100],
+        300,
+        m.OFPR_NO_MATCH,
+    )
     assert (message.in_port, message.table_id, message.cookie) == (2, 0, 9)
     assert message.buffer_id is None
 
@@ -62,7 +65,7 @@ def test_max_len_of_an_output_action(world):
     client.do(mod)
     world.send(1, packet)
     message = client.wait_for(m.PacketIn)
-    assert (message.packet, message.reason, message.table_id) == (packet, m.R_ACTION, 3)
+    assert (message.packet, message.reason, message.table_id) == (packet, m.OFPR_ACTION, 3)
 
 
 def test_implicit_miss_is_for_versions_before_1_3(world):
@@ -71,7 +74,7 @@ def test_implicit_miss_is_for_versions_before_1_3(world):
     world.send(3, packet)
     message = old.wait_for(m.PacketIn)
     assert (message.packet, message.total_len) == (packet[:128], 300)
-    assert (message.reason, message.in_port) == (m.R_NO_MATCH, 3)
+    assert (message.reason, message.in_port) == (m.OFPR_NO_MATCH, 3)
     old.do(m.SetConfig(0, 60))
     world.send(2, packet)
     assert old.wait_for(m.PacketIn).packet == packet[:60]
@@ -144,13 +147,13 @@ def test_invalid_ttl(world):
     assert nothing(client, m.PacketIn)
     client.do(m.SetAsync({"packet_in": ALL_BITS}))
     world.send(1, packet)
-    assert client.wait_for(m.PacketIn).reason == m.R_INVALID_TTL
+    assert client.wait_for(m.PacketIn).reason == m.OFPR_INVALID_TTL
 
 
 def test_a_port_whose_misses_are_not_told(world):
     client = world.controller(OF10)
     mac = world.bridge.ports[1].hw_addr
-    client.do(m.PortMod(1, mac, PC_NO_PACKET_IN, PC_NO_PACKET_IN))
+    client.do(m.PortMod(1, mac, OFPPC_NO_PACKET_IN, OFPPC_NO_PACKET_IN))
     world.send(1, frame())
     world.until(lambda: world.backer.dpif.stats()["misses"] == 1)
     world.send(2, frame(70))
@@ -206,7 +209,7 @@ def test_set_async(world):
     assert nothing(client, (m.PacketIn, m.FlowRemoved))
     client.do(m.SetAsync({**masks, "flow_removed": (4, 0)}))
     client.do(flow("priority=7 actions=drop", flags=m.SEND_FLOW_REM), flow("", m.DELETE))
-    assert client.wait_for(m.FlowRemoved).reason == m.RR_DELETE
+    assert client.wait_for(m.FlowRemoved).reason == m.OFPRR_DELETE
 
 
 def test_what_a_slave_hears(world):
@@ -258,11 +261,11 @@ def test_timeouts(world, version):
     )
     clock.warp(1700)
     idle = client.wait_for(m.FlowRemoved)
-    assert (idle.reason, idle.cookie, idle.priority) == (m.RR_IDLE_TIMEOUT, 2, 5)
+    assert (idle.reason, idle.cookie, idle.priority) == (m.OFPRR_IDLE_TIMEOUT, 2, 5)
     assert (idle.idle_timeout, idle.duration_sec) == (1, 1)
     clock.warp(500)
     hard = client.wait_for(m.FlowRemoved)
-    assert (hard.reason, hard.cookie, hard.duration_sec) == (m.RR_HARD_TIMEOUT, 1, 2)
+    assert (hard.reason, hard.cookie, hard.duration_sec) == (m.OFPRR_HARD_TIMEOUT, 1, 2)
     if version == OF13:
         assert (hard.hard_timeout, hard.table_id) == (2, 0)
     assert nothing(client, m.FlowRemoved)
@@ -283,7 +286,7 @@ def test_packets_keep_an_idle_flow(world, monkeypatch):
         world.until(lambda pause=pause: time.monotonic() > pause)
     assert count(client) == sent
     removed = client.wait_for(m.FlowRemoved)
-    assert (removed.reason, removed.n_packets) == (m.RR_IDLE_TIMEOUT, sent)
+    assert (removed.reason, removed.n_packets) == (m.OFPRR_IDLE_TIMEOUT, sent)
 
 
 def count(client):
@@ -313,7 +316,7 @@ def test_port_status(world, version):
     world.bridge.port_update("p1", admin_up=True, link_up=False)
     status = client.wait_for(m.PortStatus)
     assert (status.reason, status.port.name) == (m.OFPPR_MODIFY, "p1")
-    assert status.port.state & PS_LINK_DOWN
+    assert status.port.state & OFPPS_LINK_DOWN
     world.bridge.port_update("p1", admin_up=True, link_up=False)  # nothing new
     world.bridge.port_del(4)
     status = client.wait_for(m.PortStatus)

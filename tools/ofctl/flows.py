@@ -8,6 +8,7 @@ from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
 from ofproto.codec.match_text import format_match
 from ofproto.codec.match_wire import fits_of10
+from ofproto.codec.numbers import OF10, OF13
 from ofproto.text import flow_text
 from ofproto.text.flow_text import (
     TextError,
@@ -20,7 +21,6 @@ from ofproto.text.message_text import format_message
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
-from .session import OF10, OF13
 from .switch import dump
 
 # Flow formats: the name of each, and what it means of the version, NXM, and tables in commands.

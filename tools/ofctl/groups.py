@@ -2,11 +2,11 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
+from ofproto.codec.numbers import OF10, OF13
 from ofproto.text.group_text import parse_group, split_command
 from pyvs_tools.command import Fatal
 
 from .flows import read_lines
-from .session import OF10, OF13
 
 # By Nicira's extension they are in 1.0, too.
 FROM_15 = {m.GROUP_INSERT_BUCKET: "insert-bucket", m.GROUP_REMOVE_BUCKET: "remove-bucket"}

@@ -2,10 +2,10 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
+from ofproto.codec.numbers import OF13
 from ofproto.text.meter_text import NAMES, parse_id, parse_meter, parse_selection
 from pyvs_tools.command import Fatal
 
-from .session import OF13
 from .switch import dump
 
 

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import parse_actions
-from ofproto.codec.fields import OFPP_NONE
 from ofproto.codec.match_text import parse_port, split_terms
+from ofproto.codec.numbers import OF10, OFPP_NONE
 from ofproto.text.flow_text import TextError
 from ofproto.text.message_text import INVALID_TTL, format_raw
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
-from .session import OF10, cut_messages
+from .session import cut_messages
 from .switch import find_port
 
 ETHERNET_HEADER = 14

@@ -3,12 +3,12 @@
 import sys
 
 from ofproto.codec import messages as m
+from ofproto.codec.numbers import OF10, OF13
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs_tools.command import Fatal
 
 from . import flows as flows_
-from .session import OF10, OF13
 
 PRINT_LEVEL = 2
 

@@ -11,13 +11,13 @@ import select
 
 from ofproto.codec import messages
 from ofproto.codec.hello import decode_hello, encode_hello
+from ofproto.codec.numbers import OF10, OF13
 from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 from .errors import SwitchError
 
-OF10, OF13 = 1, 4
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,
             "OpenFlow15": 6}  # fmt: skip
 SPOKEN = frozenset({OF10, OF13})

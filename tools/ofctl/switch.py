@@ -3,32 +3,34 @@
 import sys
 
 from ofproto.codec import messages as m
-from ofproto.codec.fields import OFPP_ALL, OFPP_MAX, OFPP_NONE
 from ofproto.codec.match_text import parse_port
-from ofproto.port import (
-    PC_NO_FLOOD,
-    PC_NO_FWD,
-    PC_NO_PACKET_IN,
-    PC_NO_RECV,
-    PC_NO_RECV_STP,
-    PC_NO_STP,
-    PC_PORT_DOWN,
+from ofproto.codec.numbers import (
+    OF10,
+    OF13,
+    OFPP_ALL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPPC_NO_FLOOD,
+    OFPPC_NO_FWD,
+    OFPPC_NO_PACKET_IN,
+    OFPPC_NO_RECV,
+    OFPPC_NO_RECV_STP,
+    OFPPC_NO_STP,
+    OFPPC_PORT_DOWN,
 )
 from ofproto.text.message_text import FRAGS, format_message
 from pyvs_tools.command import Fatal
 
-from .session import OF10, OF13
-
 # mod-port: word -> config bit, whether the word sets it
 PORT_ACTIONS = {
-    "up": (PC_PORT_DOWN, False),
-    "down": (PC_PORT_DOWN, True),
-    "stp": (PC_NO_STP, False),
-    "receive": (PC_NO_RECV, False),
-    "receive-stp": (PC_NO_RECV_STP, False),
-    "flood": (PC_NO_FLOOD, False),
-    "forward": (PC_NO_FWD, False),
-    "packet-in": (PC_NO_PACKET_IN, False),
+    "up": (OFPPC_PORT_DOWN, False),
+    "down": (OFPPC_PORT_DOWN, True),
+    "stp": (OFPPC_NO_STP, False),
+    "receive": (OFPPC_NO_RECV, False),
+    "receive-stp": (OFPPC_NO_RECV_STP, False),
+    "flood": (OFPPC_NO_FLOOD, False),
+    "forward": (OFPPC_NO_FWD, False),
+    "packet-in": (OFPPC_NO_PACKET_IN, False),
 }
 PORT_ACTIONS |= {
     f"no-{word}": (bit, True)

@@ -17,11 +17,11 @@ from struct import Struct
 
 from ofproto.codec import match_text
 from ofproto.codec.errors import NX_VENDOR_ID, OFError
-from ofproto.codec.fields import VLAN, Field, port_from_32, port_to_32
+from ofproto.codec.fields import VLAN, Field
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
+from ofproto.codec.numbers import OF10, OF13, port_from_32, port_to_32
 
-OF10, OF11, OF12, OF13, OF15 = 1, 2, 3, 4, 6
 ANY_VERSION = (1, 6)
 OFPAT_VENDOR = 0xFFFF
 

@@ -3,8 +3,8 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_IN_PORT
 from ofproto.codec.match_text import TextError, split_terms
+from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_IN_PORT
 
 from .base import (
     Action,

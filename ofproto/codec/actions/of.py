@@ -5,13 +5,10 @@ from struct import Struct
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match_text import TextError, parse_int
+from ofproto.codec.numbers import OF10, OF11, OF13, OF15
 
 from .base import (
     ANY_VERSION,
-    OF10,
-    OF11,
-    OF13,
-    OF15,
     Action,
     format_port,
     long_number,

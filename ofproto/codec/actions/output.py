@@ -3,13 +3,19 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_MAX, OFPP_NONE, OFPP_UNSET, PORT_NAMES
 from ofproto.codec.match_text import TextError
-
-from .base import (
+from ofproto.codec.numbers import (
     OF10,
     OF11,
     OF15,
+    OFPP_CONTROLLER,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPP_UNSET,
+    PORT_NAMES,
+)
+
+from .base import (
     Action,
     format_port,
     format_subfield,

@@ -12,12 +12,9 @@ from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field
 from ofproto.codec.match import VLAN_CFI, VLAN_VID
 from ofproto.codec.match_text import TextError, format_value, parse_eth, parse_int, parse_value
 from ofproto.codec.match_wire import oxm_value, value_fits
+from ofproto.codec.numbers import OF10, OF11, OF12, OF15
 
 from .base import (
-    OF10,
-    OF11,
-    OF12,
-    OF15,
     Action,
     format_subfield,
     long_number,

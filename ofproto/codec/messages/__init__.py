@@ -11,6 +11,22 @@ ovs-fields(7) and ovs-actions(7) tell of them and Open vSwitch 3.1 sends them.
 
 from ofproto.codec import errors
 from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import (
+    OFPPR_ADD,
+    OFPPR_DELETE,
+    OFPPR_MODIFY,
+    OFPR_ACTION,
+    OFPR_ACTION_SET,
+    OFPR_GROUP,
+    OFPR_INVALID_TTL,
+    OFPR_NO_MATCH,
+    OFPR_PACKET_OUT,
+    OFPRR_DELETE,
+    OFPRR_GROUP_DELETE,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+    OFPRR_METER_DELETE,
+)
 
 from . import base
 from .base import HEADER, HEADER_SIZE, MAX_SIZE, NO_BUFFER, OFPT_VENDOR, Message, multipart
@@ -52,11 +68,6 @@ from .flow import (
     NO_GROUP,
     NO_PKT_COUNTS,
     RESET_COUNTS,
-    RR_DELETE,
-    RR_GROUP_DELETE,
-    RR_HARD_TIMEOUT,
-    RR_IDLE_TIMEOUT,
-    RR_METER_DELETE,
     SEND_FLOW_REM,
     AggregateReply,
     AggregateRequest,
@@ -108,17 +119,7 @@ from .group import (
     MeterStatsRequest,
 )
 from .group_15 import BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST
-from .packet import (
-    NO_COOKIE,
-    R_ACTION,
-    R_ACTION_SET,
-    R_GROUP,
-    R_INVALID_TTL,
-    R_NO_MATCH,
-    R_PACKET_OUT,
-    PacketIn,
-    PacketOut,
-)
+from .packet import NO_COOKIE, PacketIn, PacketOut
 from .port import (
     C_ARP_MATCH_IP,
     C_FLOW_STATS,
@@ -129,9 +130,6 @@ from .port import (
     C_QUEUE_STATS,
     C_STP,
     C_TABLE_STATS,
-    OFPPR_ADD,
-    OFPPR_DELETE,
-    OFPPR_MODIFY,
     FeaturesReply,
     PortDesc,
     PortDescReply,

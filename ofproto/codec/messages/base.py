@@ -24,9 +24,8 @@ from struct import Struct
 from typing import ClassVar
 
 from ofproto.codec.errors import NX_VENDOR_ID, OFError
-from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.numbers import OF10, OF11, OF12, OF13, OF15, OFPP_NONE, port_from_32, port_to_32
 
-OF10, OF11, OF12, OF13, OF14, OF15 = range(1, 7)
 # Runs of wire versions
 ANY, ONLY10, ONLY13 = (OF10, OF15), (OF10, OF10), (OF13, OF13)
 FROM11, FROM12, FROM13, UP_TO_13 = (OF11, OF15), (OF12, OF15), (OF13, OF15), (OF11, OF13)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ofproto.codec import errors
 from ofproto.codec.errors import OFError
 from ofproto.codec.hello import decode_hello, encode_hello
+from ofproto.codec.numbers import OF13, OF14
 
 from .base import (
     ANY,
@@ -16,8 +17,6 @@ from .base import (
     HEADER,
     MSG,
     NX,
-    OF13,
-    OF14,
     ONLY10,
     Body,
     Layout,

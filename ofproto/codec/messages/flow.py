@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_NONE, port_to_32
 from ofproto.codec.instructions import decode_instructions, encode_instructions
 from ofproto.codec.match import Match
 from ofproto.codec.match_wire import (
@@ -20,6 +19,18 @@ from ofproto.codec.match_wire import (
     oxm_decode,
     oxm_encode,
 )
+from ofproto.codec.numbers import (
+    OF10,
+    OF11,
+    OF12,
+    OF13,
+    OF14,
+    OFPP_NONE,
+    OFPRR_DELETE,
+    OFPRR_IDLE_TIMEOUT,
+    OFPRR_METER_DELETE,
+    port_to_32,
+)
 
 from .base import (
     ANY,
@@ -29,11 +40,6 @@ from .base import (
     NX,
     NX_REPLY,
     NX_REQUEST,
-    OF10,
-    OF11,
-    OF12,
-    OF13,
-    OF14,
     ONLY10,
     REPLY,
     REQUEST,
@@ -56,8 +62,6 @@ _FLAGS_13 = 0x1F
 ALL_TABLES = 0xFF
 NO_GROUP = 0xFFFFFFFF
 ALL_ONES = (1 << 64) - 1
-
-RR_IDLE_TIMEOUT, RR_HARD_TIMEOUT, RR_DELETE, RR_GROUP_DELETE, RR_METER_DELETE = range(5)
 
 
 def _none(number, none):
@@ -275,7 +279,7 @@ class FlowRemoved(Message):
     match: Match
     priority: int
     cookie: int = 0
-    reason: int = RR_IDLE_TIMEOUT
+    reason: int = OFPRR_IDLE_TIMEOUT
     table_id: int | None = None
     duration_sec: int = 0
     duration_nsec: int = 0
@@ -291,7 +295,7 @@ class FlowRemoved(Message):
 
 def _reason(m, version):
     """Before 1.4 a flow that went with its meter was just deleted."""
-    return RR_DELETE if m.reason == RR_METER_DELETE and version < OF14 else m.reason
+    return OFPRR_DELETE if m.reason == OFPRR_METER_DELETE and version < OF14 else m.reason
 
 
 _REMOVED_10 = Struct("!QHBxIIH2xQQ")

@@ -5,7 +5,7 @@ from struct import Struct
 
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.numbers import OF10, OF11, OF12, OFPP_NONE, port_from_32, port_to_32
 
 from . import group_15
 from .base import (
@@ -17,9 +17,6 @@ from .base import (
     NX,
     NX_REPLY,
     NX_REQUEST,
-    OF10,
-    OF11,
-    OF12,
     ONLY10,
     REPLY,
     REQUEST,

@@ -9,7 +9,7 @@ from struct import Struct
 
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.numbers import OFPP_NONE, port_from_32, port_to_32
 
 BUCKET_FIRST, BUCKET_LAST, BUCKET_ALL = 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 BUCKET_MAX = 0xFFFFFF00

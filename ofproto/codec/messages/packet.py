@@ -5,9 +5,22 @@ from struct import Struct
 
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE, port_to_32
 from ofproto.codec.match import Match
 from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
+from ofproto.codec.numbers import (
+    OF10,
+    OF11,
+    OF13,
+    OF14,
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPR_ACTION,
+    OFPR_INVALID_TTL,
+    OFPR_NO_MATCH,
+    port_to_32,
+)
 
 from .base import (
     ANY,
@@ -15,10 +28,6 @@ from .base import (
     MSG,
     NO_BUFFER,
     NX,
-    OF10,
-    OF11,
-    OF13,
-    OF14,
     ONLY10,
     Body,
     Message,
@@ -29,7 +38,6 @@ from .base import (
 )
 
 NO_COOKIE = (1 << 64) - 1
-R_NO_MATCH, R_ACTION, R_INVALID_TTL, R_ACTION_SET, R_GROUP, R_PACKET_OUT = range(6)
 
 _PACKET_IN_10 = Struct("!IHHBx")
 _PACKET_IN_13 = Struct("!IHBBQ")
@@ -56,7 +64,7 @@ class PacketIn(Message):
 
     packet: bytes
     total_len: int
-    reason: int = R_NO_MATCH
+    reason: int = OFPR_NO_MATCH
     table_miss: bool = False
     table_id: int = 0
     cookie: int = NO_COOKIE
@@ -72,9 +80,9 @@ class PacketIn(Message):
 
     def wire_reason(self, version: int) -> int:
         """The reason's number in a version."""
-        if self.table_miss and self.reason == R_NO_MATCH:
-            return R_NO_MATCH if version >= OF13 else R_ACTION
-        return R_ACTION if self.reason > R_INVALID_TTL and version < OF14 else self.reason
+        if self.table_miss and self.reason == OFPR_NO_MATCH:
+            return OFPR_NO_MATCH if version >= OF13 else OFPR_ACTION
+        return OFPR_ACTION if self.reason > OFPR_INVALID_TTL and version < OF14 else self.reason
 
     def full_match(self) -> Match:
         """The match, with in_port where it is known."""
@@ -185,7 +193,7 @@ def _read_in_nx2(cls, data, version):
     return cls(
         packet,
         numbers.get(_FULL_LEN, len(packet)),
-        numbers.get(_REASON, R_NO_MATCH),
+        numbers.get(_REASON, OFPR_NO_MATCH),
         False,
         numbers.get(_TABLE_ID, 0),
         numbers.get(_COOKIE, NO_COOKIE) & NO_COOKIE,

@@ -7,18 +7,26 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import OFPP_ALL, OFPP_MAX, OFPP_NONE, port_to_32
-from ofproto.port import PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN
+from ofproto.codec.numbers import (
+    OF10,
+    OF11,
+    OF12,
+    OF13,
+    OFPP_ALL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPPC_NO_FWD,
+    OFPPC_NO_PACKET_IN,
+    OFPPC_NO_RECV,
+    OFPPC_PORT_DOWN,
+    port_to_32,
+)
 
 from .base import (
     EMPTY,
     FROM11,
     FROM13,
     MSG,
-    OF10,
-    OF11,
-    OF12,
-    OF13,
     ONLY10,
     REPLY,
     REQUEST,
@@ -36,7 +44,7 @@ from .base import (
 )
 
 CONFIG_10 = 0x7F
-CONFIG_11 = PC_PORT_DOWN | PC_NO_RECV | PC_NO_FWD | PC_NO_PACKET_IN
+CONFIG_11 = OFPPC_PORT_DOWN | OFPPC_NO_RECV | OFPPC_NO_FWD | OFPPC_NO_PACKET_IN
 STATE_10, STATE_11 = 0x301, 0x7  # 1.0's bits 8 and 9 are a number, the STP state
 _FEATURES_LOW, _FEATURES_SHIFT = 0x7F, 4  # 1.0 has COPPER and those behind it 4 bits lower
 # Speed in kbit/s of the feature bits from bit 0
@@ -210,9 +218,6 @@ def _status(port):
         read,
         lambda m, version: bytes((m.reason, *bytes(7))) + port.write(m.port, version),
     )
-
-
-OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY = range(3)
 
 
 @wire(row(ONLY10, MSG, 12, _status(_P10)), row(UP_TO_13, MSG, 12, _status(_P11)))

@@ -42,10 +42,10 @@ def check(raw):
     if message is None or type(message) in (m.Hello, m.Error, m.Experimenter):
         return
     version = raw[0]
-    if type(message) is m.PacketIn and message.reason > m.R_INVALID_TTL:
-        message.reason = m.R_ACTION  # what 1.4 tells apart
-    if type(message) is m.FlowRemoved and message.reason == m.RR_METER_DELETE:
-        message.reason = m.RR_DELETE
+    if type(message) is m.PacketIn and message.reason > m.OFPR_INVALID_TTL:
+        message.reason = m.OFPR_ACTION  # what 1.4 tells apart
+    if type(message) is m.FlowRemoved and message.reason == m.OFPRR_METER_DELETE:
+        message.reason = m.OFPRR_DELETE
     more = {"nxm": True} if type(message) is m.FlowMod and raw[1] == 4 else {}
     again = m.decode(message.encode(version, message.xid, **more))
     assert (again.version, again.xid) == (version, message.xid)

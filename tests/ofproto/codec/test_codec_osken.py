@@ -30,7 +30,7 @@ from ofproto.codec.actions import (
     SetTtl,
 )
 from ofproto.codec.errors import lookup
-from ofproto.codec.fields import BY_NAME, OFPP_CONTROLLER, OFPP_LOCAL, port_to_32
+from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import (
     ApplyActions,
     ClearActions,
@@ -41,6 +41,7 @@ from ofproto.codec.instructions import (
 )
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import parse_match
+from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_LOCAL, port_to_32
 from tests.ofproto.codec_samples import CASES
 
 ROOT = Path(__file__).resolve().parents[3]

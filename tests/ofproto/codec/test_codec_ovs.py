@@ -13,9 +13,10 @@ from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import format_instructions, parse_instructions
 from ofproto.codec.match_text import format_match, parse_match
+from ofproto.codec.numbers import OF13
 from tests.ofproto import codec_samples
 from tests.ofproto.action_samples import FLOWS
-from tests.ofproto.codec_samples import CASES, OF13
+from tests.ofproto.codec_samples import CASES
 from tests.ofproto.fake_switch import FakeSwitch
 
 pytestmark = [
@@ -312,7 +313,7 @@ def monitor(form):
 
     def reply(_request):
         yield m.BarrierReply()
-        yield m.PacketIn(bytes(range(60)), 60, m.R_ACTION, cookie=9, in_port=3, match=pipeline,
+        yield m.PacketIn(bytes(range(60)), 60, m.OFPR_ACTION, cookie=9, in_port=3, match=pipeline,
                          format=form)  # fmt: skip
         yield m.PortStatus(m.OFPPR_ADD, codec_samples.PORT)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ofproto.codec import match_plan, match_wire
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_CODE, BY_NAME, FIELDS, FRAG_NAMES, OXM_OF, port_to_32
+from ofproto.codec.fields import BY_CODE, BY_NAME, FIELDS, FRAG_NAMES, OXM_OF
 from ofproto.codec.match import Match, Shape
 from ofproto.codec.match_text import format_match, parse_match
 from ofproto.codec.match_wire import (
@@ -19,6 +19,7 @@ from ofproto.codec.match_wire import (
     oxm_encode,
     value_fits,
 )
+from ofproto.codec.numbers import port_to_32
 
 # OpenFlow 1.3.5 table 12: number, bits, whether it may be masked.
 OXM_13 = {

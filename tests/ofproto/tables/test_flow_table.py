@@ -9,15 +9,12 @@ from hypothesis import strategies as st
 from ofproto.codec.actions import Output
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import ApplyActions, GotoTable, WriteActions
-from ofproto.port import OFPP_NONE
+from ofproto.codec.numbers import OFPP_NONE, OFPRR_DELETE, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 from ofproto.tables.flow_table import (
     ADD,
     CHECK_OVERLAP,
     DELETE,
     DELETE_STRICT,
-    DELETED,
-    HARD_TIMEOUT,
-    IDLE_TIMEOUT,
     MODIFY,
     MODIFY_STRICT,
     RESET_COUNTS,
@@ -125,7 +122,7 @@ def test_delete_by_port_and_cookie(tables):
     assert len(tables) == 1
     tables.do(DELETE_STRICT, {"in_port": 3}, table_id=None)
     assert not len(tables)
-    assert {reason for _, reason in tables.gone} == {DELETED}
+    assert {reason for _, reason in tables.gone} == {OFPRR_DELETE}
 
 
 def test_errors(tables):
@@ -148,9 +145,9 @@ def test_timeouts(tables):
     tables.expire(1999)
     assert not tables.gone
     tables.expire(2999)
-    assert [reason for _, reason in tables.gone] == [IDLE_TIMEOUT]
+    assert [reason for _, reason in tables.gone] == [OFPRR_IDLE_TIMEOUT]
     tables.expire(3000)
-    assert [reason for _, reason in tables.gone] == [IDLE_TIMEOUT, HARD_TIMEOUT]
+    assert [reason for _, reason in tables.gone] == [OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT]
     assert 3500 < tables.next_expiry() <= 4100
     tables.expire(tables.next_expiry())
     assert len(tables) == 1 and tables.next_expiry() is None

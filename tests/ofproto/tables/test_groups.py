@@ -7,7 +7,7 @@ from scapy.all import IP, UDP, Ether
 from datapath.actions import odp
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Group, Output
-from ofproto.port import OFPP_CONTROLLER
+from ofproto.codec.numbers import OFPP_CONTROLLER
 from ofproto.text.group_text import parse_group
 from ofproto.text.message_text import Style, format_message
 from tests.ofproto.bridge_world import World, dump, flow, frame
@@ -239,7 +239,7 @@ def test_deletion_of_a_group_deletes_its_flows(world):
         group("group_id=1", m.GROUP_DELETE),
     )
     gone = controller.wait_for(m.FlowRemoved)
-    assert (gone.cookie, gone.reason) == (7, m.RR_GROUP_DELETE)
+    assert (gone.cookie, gone.reason) == (7, m.OFPRR_GROUP_DELETE)
     assert dump(controller) == ["in_port=3 actions=group:2"]
     controller.do(group("", m.GROUP_DELETE))
     assert dump(controller) == []

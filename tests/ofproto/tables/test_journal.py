@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
-from ofproto.codec.actions.base import OF13
+from ofproto.codec.numbers import OF13
 from ofproto.tables import flow_log, journal
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables

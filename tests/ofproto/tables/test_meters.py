@@ -163,7 +163,7 @@ def test_a_meter_takes_its_flows_along(world, client):
     controller.do(flow("in_port=1,actions=meter:1,2", flags=m.SEND_FLOW_REM))
     controller.do(delete(1))
     removed = controller.wait_for(m.FlowRemoved)
-    assert (removed.reason, removed.match.get("in_port")) == (m.RR_DELETE, (1, 0xFFFF))
+    assert (removed.reason, removed.match.get("in_port")) == (m.OFPRR_DELETE, (1, 0xFFFF))
     assert dump(client) == ["in_port=2 actions=meter:2,output:1", "table=5, actions=output:3"]
 
 

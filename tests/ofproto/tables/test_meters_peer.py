@@ -126,7 +126,7 @@ def test_flow_removed(ours, theirs):
     By default Open vSwitch does not tell 1.3 of it, but where 1.4's bit was asked for; we do.
     """
     removed = []
-    for client, reasons in ((ours, 1 << m.RR_DELETE), (theirs, 1 << m.RR_METER_DELETE)):
+    for client, reasons in ((ours, 1 << m.OFPRR_DELETE), (theirs, 1 << m.OFPRR_METER_DELETE)):
         # A tool asks for asynchronous messages by its configuration.
         client.do(m.SetConfig(0, 128), m.SetAsync({"flow_removed": (reasons, 0)}))
         client.do(meter_text.parse_meter("meter=1,kbps,band=type=drop,rate=7"))
@@ -135,7 +135,7 @@ def test_flow_removed(ours, theirs):
         found = client.wait_for(m.FlowRemoved)
         found.duration_sec = found.duration_nsec = 0
         removed.append(found)
-    assert removed[0] == removed[1] and removed[0].reason == m.RR_DELETE
+    assert removed[0] == removed[1] and removed[0].reason == m.OFPRR_DELETE
 
 
 # --- which packets pass
