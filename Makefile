@@ -17,6 +17,6 @@ fuzz: build
 bench: build
 	@$(BIN)/python -m bench $(BENCH)
 lint: build
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/arrows
 clean:
 	rm -rf build *.egg-info; find . -name '*.so' -not -path './.venv/*' -delete

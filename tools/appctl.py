@@ -3,8 +3,8 @@
 import os
 import sys
 
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard, set_timeout, version_text
-from pyvs_tools.ovsdb import options as ovsdb_options
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = "pyvs-appctl"
@@ -127,7 +127,7 @@ def _set_format(client, name):
 
 def _print_answer(answer, pretty):
     if not isinstance(answer, str):
-        from pyvs_tools.table import dump_json
+        from pyvs_tools.ovsdb.table import dump_json
 
         answer = dump_json(answer, pretty)
     sys.stdout.write(answer if answer.endswith("\n") or not answer else answer + "\n")
@@ -136,7 +136,7 @@ def _print_answer(answer, pretty):
 
 def run(args):
     """Runs a command line; returns the exit status."""
-    found, words = ovsdb_options.parse(args, OPTIONS)
+    found, words = getopt_long.parse(args, OPTIONS)
     options = dict(found)
     if "rundir" in options:
         from pyvs import rundir

@@ -6,7 +6,7 @@ Imported by each command, so it imports little.
 import os
 import sys
 
-from pyvs_tools.ovsdb.options import UsageError
+from pyvs_tools.getopt_long import UsageError
 
 
 class Fatal(Exception):

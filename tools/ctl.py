@@ -12,9 +12,8 @@ import sys
 import time
 
 from pyvs import rundir, version
-from pyvs_tools import appctl
+from pyvs_tools import appctl, getopt_long
 from pyvs_tools.command import Fatal, guard, schema_path, version_text
-from pyvs_tools.ovsdb import options as ovsdb_options
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.vsctl import main as vsctl
 
@@ -513,7 +512,7 @@ COMMANDS = {
 
 def run(args):
     """Runs a command line; returns the exit status."""
-    found, words = ovsdb_options.parse(args, OPTIONS, permute=True)
+    found, words = getopt_long.parse(args, OPTIONS, permute=True)
     options = Options(found)
     for name, variable in (("dbdir", "PYVS_DBDIR"), ("logdir", "PYVS_LOGDIR")):
         if name in options:

@@ -5,8 +5,8 @@ Speaks to the datapath process itself, so it works while pyvs-vswitchd is down.
 
 import sys
 
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
-from pyvs_tools.ovsdb import options as ovsdb_options
 
 PROGRAM = "pyvs-dpctl"
 
@@ -551,7 +551,7 @@ def _without_datapath(words, least):
 
 def run(argv):
     """Do what the command line says; returns the exit status."""
-    found, words = ovsdb_options.parse(argv, OPTIONS, permute=True)
+    found, words = getopt_long.parse(argv, OPTIONS, permute=True)
     options = dict(found)
     if "help" in options:
         sys.stdout.write(USAGE)

@@ -6,8 +6,8 @@ which is loaded only when it is called.
 
 import sys
 
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
-from pyvs_tools.ovsdb import options as ovsdb_options
 
 from .errors import SwitchError
 
@@ -232,7 +232,7 @@ def _check(name, words, settings):
 
 def run(argv):
     """Do what the command line says; returns the exit status."""
-    found, words = ovsdb_options.parse(argv, OPTIONS, permute=True)
+    found, words = getopt_long.parse(argv, OPTIONS, permute=True)
     options = dict(found)
     if "help" in options:
         from .help import USAGE

@@ -4,12 +4,12 @@ import json
 import os
 import sys
 
-from pyvs_tools import table
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard, set_timeout, version_text
-from pyvs_tools.table import Json, Table
+from pyvs_tools.ovsdb import table
+from pyvs_tools.ovsdb.table import Json, Table
 
 from . import client_monitor as monitor
-from . import options as ovsdb_options
 from . import rpc as ovsdb_rpc
 from . import types
 from .client_session import (
@@ -432,7 +432,7 @@ def _take_database(session, args):
 
 def run(args):
     """Runs a command line."""
-    options, words = ovsdb_options.parse(args, OPTIONS, permute=True)
+    options, words = getopt_long.parse(args, OPTIONS, permute=True)
     session = Session(options)
     if "rundir" in session.options:
         from pyvs import rundir

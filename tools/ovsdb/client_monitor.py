@@ -3,7 +3,7 @@
 import json
 
 from pyvs_tools.command import Fatal
-from pyvs_tools.table import Table
+from pyvs_tools.ovsdb.table import Table
 
 from . import types
 from .client_session import detach, parse_json

@@ -4,8 +4,8 @@ import json
 import os
 import sys
 
-from pyvs_tools import table
 from pyvs_tools.command import Fatal
+from pyvs_tools.ovsdb import table
 
 from . import rpc as ovsdb_rpc
 from . import types

@@ -12,10 +12,10 @@ from ovsdb.operations import execute
 from ovsdb.rbac import Rights
 from ovsdb.schema import DatabaseSchema
 from pyvs import rundir, version
-from pyvs_tools import table
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, version_text
+from pyvs_tools.ovsdb import table
 
-from . import options as ovsdb_options
 from .log import show_log
 
 PROGRAM = "pyvs-ovsdb-tool"
@@ -305,7 +305,7 @@ def _dispatch(options, words):
 
 def run(args):
     """Runs a command line; returns the exit status."""
-    options, words = ovsdb_options.parse(args, OPTIONS)
+    options, words = getopt_long.parse(args, OPTIONS)
     given = dict(options)
     if "rundir" in given:
         rundir.use(given["rundir"])

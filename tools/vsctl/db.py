@@ -6,7 +6,7 @@ import re
 
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import types
-from pyvs_tools.table import Table
+from pyvs_tools.ovsdb.table import Table
 
 from .context import Spec, TryAgain, prefix_match
 

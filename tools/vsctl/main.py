@@ -8,11 +8,10 @@ sends the changes; when somebody else changed the same columns meanwhile, it sta
 import os
 import sys
 
-from pyvs_tools import table
+from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard
-from pyvs_tools.ovsdb import options as ovsdb_options
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
-from pyvs_tools.ovsdb import types
+from pyvs_tools.ovsdb import table, types
 from pyvs_tools.ovsdb.model import Conflict, Snapshot, TransactionError, transact
 
 from . import control as vsctl_control
@@ -96,7 +95,7 @@ def _local_options():
 def parse_command_line(args):
     """(Settings, [Command]).  Exits itself after --help and the like."""
     rows = [*OPTIONS, *_local_options()]
-    found, rest = ovsdb_options.parse(args, rows)
+    found, rest = getopt_long.parse(args, rows)
     global_names = {row[0] for row in OPTIONS}
     settings, local = Settings(), {}
     for name, value in found:

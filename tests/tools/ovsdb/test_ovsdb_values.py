@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyvs_tools.ovsdb import types
-from pyvs_tools.table import FORMATS, Style, Table
+from pyvs_tools.ovsdb.table import FORMATS, Style, Table
 
 ATOMS = {
     "integer": st.integers(-(2**63), 2**63 - 1),

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyvs_tools.command import Fatal
+from pyvs_tools.getopt_long import UsageError
 from pyvs_tools.ovsdb import model as ovsdb_model
-from pyvs_tools.ovsdb.options import UsageError
 from pyvs_tools.vsctl import main as vsctl
 from tests.tools.ovsdb_peers import contents, run_ours, start_server
 
@@ -316,7 +316,7 @@ def test_any_command_line(words):
         return
     if any(word.startswith(("--rund", "--log")) for word in words):
         return
-    from pyvs_tools.table import StyleError
+    from pyvs_tools.ovsdb.table import StyleError
 
     try:
         _, commands = vsctl.parse_command_line(words)

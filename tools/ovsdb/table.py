@@ -64,7 +64,7 @@ class Style:
         return True
 
 
-# Rows for ovsdb_options.parse(): name, short letter, takes an argument
+# Rows for getopt_long.parse(): name, short letter, takes an argument
 OPTIONS = (
     ("format", "f", True),
     ("data", "d", True),
