@@ -11,7 +11,7 @@ build:
 demo: build
 	@$(BIN)/python -m demo $(if $(SHELL_AFTER),--shell-after)
 test: build
-	@$(BIN)/python -m pytest $(TESTS)
+	@.ci/test $(BIN)/python $(TESTS)
 fuzz: build
 	@$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),1) $(FUZZ)
 bench: build
