@@ -42,11 +42,20 @@ COMPILED_PYTHON = {
         "database",
         "datum",
         "errors",
+        "files",
+        "log",
+        "monitor",
+        "mutation",
         "operations",
+        "rbac",
         "records",
+        "rpc",
         "schema",
+        "server",
+        "service",
+        "session",
         "transaction",
-    )
+    ),
 }
 
 # command -> module:function

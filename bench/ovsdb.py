@@ -203,30 +203,76 @@ def large_rows(number: int) -> dict:
 # --- measurements: each returns one figure
 
 
-def one_at_a_time(server: Server, seconds: float) -> float:
+PAUSE = 0.001  # s between an answer and the next question of a client that has other things to do
+
+
+def asked_at_once(server: Server, seconds: float) -> float:
     """Transactions per second, each sent after the reply to the one before."""
+    return one_at_a_time(server, seconds, 0)[0]
+
+
+def asked_after_a_pause(server: Server, seconds: float) -> float:
+    """Transactions per second of the time that a client waits for replies, where it pauses before
+    each: the server has slept, and its caches are cold."""
+    return one_at_a_time(server, seconds, PAUSE)[0]
+
+
+def one_at_a_time(server: Server, seconds: float, pause: float) -> tuple[float, int]:
+    """(transactions per second of waiting, transactions)"""
     client = Client(server.path)
     requests = [
         json.dumps({"method": "transact", "params": ["Bench", update(n)], "id": n}).encode()
         for n in range(1000)
     ]
-    begin = time.perf_counter()
+    end = time.perf_counter() + seconds
+    waited = 0.0
     count = 0
-    while time.perf_counter() - begin < seconds:
+    begin = time.perf_counter()
+    while begin < end:
         client.sock.sendall(requests[count % 1000])
         client.sock.recv(65536)
+        waited += time.perf_counter() - begin
         count += 1
-    return count / (time.perf_counter() - begin)
+        if pause:
+            time.sleep(pause)
+        begin = time.perf_counter()
+    return count / waited, count
 
 
-def processor_time(server: Server, seconds: float) -> float:
-    """Microseconds of the processor for each of the transactions that one_at_a_time() sends.
+def processor_time(server: Server, seconds: float, pause: float = 0) -> float:
+    """Microseconds of the processor for each transaction of one_at_a_time().
 
     Other processes of the machine disturb it less than they do the rate.
     """
     used = server.cpu()
-    rate = one_at_a_time(server, seconds)
-    return (server.cpu() - used) / (rate * seconds) * 1e6
+    _rate, count = one_at_a_time(server, seconds, pause)
+    return (server.cpu() - used) / count * 1e6
+
+
+def processor_time_of_an_idl(server: Server, seconds: float) -> float:
+    """The same for what a client with a copy of the database sends: a condition that nothing has
+    changed, changes of a row by its UUID, a new row, all in one; and with Python's own JSON."""
+    client = Client(server.path)
+    where = [["name", "==", "thing1"]]
+    select = {"op": "select", "table": "Thing", "where": where, "columns": ["_uuid", "number"]}
+    [row] = client.call("transact", ["Bench", select])["result"][0]["rows"]
+    by_uuid = [["_uuid", "==", row["_uuid"]]]
+    used = server.cpu()
+    begin = time.perf_counter()
+    count = 0
+    number = row["number"]
+    while time.perf_counter() - begin < seconds:
+        wait = {"op": "wait", "table": "Thing", "where": by_uuid, "columns": ["number"]}
+        wait |= {"until": "==", "rows": [{"number": number}], "timeout": 0}
+        number += 1
+        values = {"number": number, "options": ["map", [["a", str(number)], ["b", "c"]]]}
+        change = {"op": "update", "table": "Thing", "where": by_uuid, "row": values}
+        tags = {"op": "mutate", "table": "Thing", "where": by_uuid}
+        tags["mutations"] = [["tags", "delete", ["set", ["y"]]], ["tags", "insert", ["set", ["x"]]]]
+        reply = client.call("transact", ["Bench", wait, change, tags])
+        assert reply["result"][1:] == [{"count": 1}] * 2, reply
+        count += 1
+    return (server.cpu() - used) / count * 1e6
 
 
 def pipelined(server: Server, seconds: float) -> float:
@@ -316,8 +362,10 @@ def in_turns(
     return rounds
 
 
-def run(servers: list[Server], seconds: float, rows: int, directory: str) -> None:
-    """All measurements."""
+def run(
+    servers: list[Server], seconds: float, rows: int, directory: str, only_one: bool = False
+) -> None:
+    """All measurements, or only those of one transaction at a time."""
 
     def show(what: str, unit: str, measure: Callable[[Server], float], count: int = 1) -> None:
         report(what, unit, servers, in_turns(servers, count, measure))
@@ -325,8 +373,13 @@ def run(servers: list[Server], seconds: float, rows: int, directory: str) -> Non
     each = seconds / ROUNDS
     for server in servers:
         Client(server.path).call("transact", ["Bench", *[insert(n) for n in range(100)]])
-    show("transactions one at a time", "/s", lambda s: one_at_a_time(s, each), ROUNDS)
-    show("processor time of one", "us", lambda s: processor_time(s, each), ROUNDS)
+    show("transactions one at a time", "/s", lambda s: asked_at_once(s, each), ROUNDS)
+    show("  processor time of one", "us", lambda s: processor_time(s, each), ROUNDS)
+    show("after a pause of 1 ms", "/s", lambda s: asked_after_a_pause(s, each), ROUNDS)
+    show("  processor time of one", "us", lambda s: processor_time(s, each, PAUSE), ROUNDS)
+    show("  of one of an IDL", "us", lambda s: processor_time_of_an_idl(s, each), ROUNDS)
+    if only_one:
+        return
     show("transactions pipelined", "/s", lambda s: pipelined(s, each), ROUNDS)
     for server in servers:
         client = Client(server.path)
@@ -351,6 +404,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rows", type=int, default=10000)
+    parser.add_argument("--one-at-a-time", action="store_true", help="only these measurements")
     parser.add_argument("servers", nargs="*")
     args = parser.parse_args(argv)
     commands = [server.split() for server in args.servers]
@@ -362,7 +416,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         servers += [Server(command) for command in commands]
         with tempfile.TemporaryDirectory(prefix="pyvs-bench-") as directory:
-            run(servers, args.seconds, args.rows, directory)
+            run(servers, args.seconds, args.rows, directory, args.one_at_a_time)
     finally:
         for server in servers:
             server.close()

@@ -4,7 +4,6 @@ A client is not read from while it has not taken what it was sent, and is discon
 updates for it pile up (ovsdb.rpc.MAX_BACKLOG), so that memory stays bounded.
 """
 
-import os
 import select
 import socket
 from time import monotonic
@@ -12,6 +11,7 @@ from typing import Any
 
 import ovs.vlog
 
+from ovsdb import sysio
 from ovsdb.rpc import Peer
 from ovsdb.service import Service
 from pyvs import containment, coverage
@@ -20,19 +20,14 @@ from pyvs.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
 
-RECEIVE_SIZE = 256 * 1024
 # Messages of one client before the others have their turn.
 MESSAGES_PER_TURN = 50
 BUFFERS_PER_WRITE = 256
-EVENTS_PER_ROUND = 256
 SCAN_MSEC = 1000
 # Messages that are not whole yet: who has more than this is looked at, and all of them together
 # may have that much (bytes).
 LARGE_INPUT = 1024 * 1024
 MAX_INPUT = 384 * 1024 * 1024
-# Seconds
-SPIN = 50e-6
-SHORT_WAIT = 100e-6
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WAKEUPS = coverage.counter("poll_wakeup")
 INPUT_OVERFLOWS = coverage.counter("jsonrpc_input_overflow")
@@ -126,13 +121,16 @@ class Connection:
 
     def _read(self) -> bytes:
         """Received bytes, b"" at the end; BlockingIOError when there are none yet."""
-        buffer = self.loop.buffer
-        return bytes(buffer[: self.sock.recv_into(buffer)])
+        return sysio.receive(self.fd)
 
     def _write(self, output: list) -> int:
         """Write from the start of `output`; how many bytes were taken, or BlockingIOError."""
-        if len(output) == 1:
-            return self.sock.send(output[0])
+        data = output[0]
+        if len(output) == 1 and type(data) is bytes:
+            count = sysio.send(self.fd, data)
+            if count < 0:
+                raise BlockingIOError
+            return count
         return self.sock.sendmsg(output[:BUFFERS_PER_WRITE])
 
     def _set_mask(self, mask: int) -> None:
@@ -205,18 +203,15 @@ class Loop:
         self.tls = TlsSettings()
         self.tls_contexts: Any = None  # made by ovsdb.tls, which is imported when it is needed
         self.epoll = select.epoll()
+        self._epoll_fd = self.epoll.fileno()
         self.handlers: dict[int, Any] = {}
         self.connections: set[Connection] = set()
         self.dirty: set[Connection] = set()  # may have output, or are to be closed
         self.busy: set[Connection] = set()  # have messages left to handle
         self._large: set[Connection] = set()  # those with more than LARGE_INPUT
         self.paused: set[Any] = set()  # Listeners that found no descriptor for a client
-        # All sockets are read into it: a fresh one of this size each time would cost more
-        # than a transaction, as the allocator gives large blocks back to the kernel.
-        self.buffer = memoryview(bytearray(RECEIVE_SIZE))
         self.now = msec()
         self._next_scan = self.now + SCAN_MSEC
-        self._brisk = False  # the last wait was short
         # Called about once a second with the time in ms.
         self.timers: list[Any] = []
 
@@ -252,7 +247,7 @@ class Loop:
 
     def run(self, wait_ms: float | None) -> None:
         """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
-        for fd, events in self._wait(self._timeout(wait_ms)):
+        for fd, events in sysio.wait(self._epoll_fd, self._timeout(wait_ms)):
             if not WAKEUPS.count & 0xFF:
                 coverage.tick()
             WAKEUPS.count += 1
@@ -271,23 +266,6 @@ class Loop:
         if self.now >= self._next_scan:
             self._scan()
 
-    def _wait(self, timeout: float) -> list[tuple[int, int]]:
-        """Events, in `timeout` seconds.
-
-        Who sends one transaction after the other is answered sooner by a server that is awake:
-        after a short wait the next message is looked for, for a while, before sleeping.
-        """
-        began = monotonic()
-        found: list[tuple[int, int]] = []
-        if self._brisk and timeout:
-            while not found and monotonic() < began + SPIN:
-                os.sched_yield()  # to the client, where it is on this processor
-                found = self.epoll.poll(0, EVENTS_PER_ROUND)
-        if not found:
-            found = self.epoll.poll(timeout, EVENTS_PER_ROUND)
-        self._brisk = monotonic() < began + SHORT_WAIT
-        return found
-
     def _serve_busy(self) -> None:
         for connection in list(self.busy):
             if not connection.session.backlog:  # else not until it has read the answers
@@ -297,7 +275,8 @@ class Loop:
                 except Exception:
                     connection.fault()
 
-    def _timeout(self, wait_ms: float | None) -> float:
+    def _timeout(self, wait_ms: float | None) -> int:
+        """How long to wait, in ms."""
         for connection in self.busy:
             if not connection.session.backlog:
                 return 0
@@ -310,7 +289,7 @@ class Loop:
             if waiting.deadline is not None:
                 wait = min(wait, waiting.deadline - self.now)
         # Rounded up: a millisecond early would be a round for nothing.
-        return max(0.0, wait + 1) / 1000
+        return int(max(0.0, wait + 1))
 
     def flush(self) -> None:
         """Write out what the sessions have for their clients."""

@@ -228,12 +228,14 @@ class Service:
         try:
             return self._execute(session, database, operations, 0)
         except Blocked as blocked:
-            if sum(each.session is session for each in self.waiting) >= MAX_WAITING:
-                raise exhausted(f"{MAX_WAITING} transactions of this client wait") from None
-            waiting = Waiting(session, id_json, database, operations, now)
-            waiting.set_deadline(blocked.timeout)
-            self.waiting[waiting] = None
+            self._wait(Waiting(session, id_json, database, operations, now), blocked)
             return None
+
+    def _wait(self, waiting: Waiting, blocked: Blocked) -> None:
+        if sum(each.session is waiting.session for each in self.waiting) >= MAX_WAITING:
+            raise exhausted(f"{MAX_WAITING} transactions of this client wait") from None
+        waiting.set_deadline(blocked.timeout)
+        self.waiting[waiting] = None
 
     def _execute(
         self, session: Client, database: Database, operations: list, elapsed: float
@@ -278,13 +280,7 @@ class Service:
         end = monotonic() + RETRY_SECONDS
         while True:
             if not self._due:
-                changed, self._changed = self._changed, set()
-                self._due.extend(
-                    each
-                    for each in self.waiting
-                    if each.database.name in changed
-                    or (each.deadline is not None and each.deadline <= now)
-                )
+                self._find_due(now)
                 if not self._due:
                     return
             each = self._due.popleft()
@@ -292,6 +288,13 @@ class Service:
                 self._try_again(each, now)
             if monotonic() > end:
                 return
+
+    def _find_due(self, now: float) -> None:
+        changed, self._changed = self._changed, set()
+        for each in self.waiting:
+            late = each.deadline is not None and each.deadline <= now
+            if late or each.database.name in changed:
+                self._due.append(each)
 
     def cancel(self, session: Client, id_json: Any) -> None:
         """Give up a session's waiting transaction."""

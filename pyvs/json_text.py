@@ -19,9 +19,8 @@ def dumps(value: Any, sort_keys: bool = False) -> bytes:
     what is none."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
-    except TypeError as error:
-        if "ecursion" not in str(error):
-            raise
+    except TypeError:
+        pass  # deep, or an integer of more than 64 bits
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEP))
     try:

@@ -1,0 +1,13 @@
+cdef class Peer:
+    cdef public str name
+    cdef public list output
+    cdef public object closed, client_id, on_output
+    cdef public Py_ssize_t backlog
+    cdef public Py_ssize_t _excused
+    cdef object _stream
+    cpdef receive(self, bytes data)
+    cpdef bint process(self, double now, Py_ssize_t limit) except -1
+    cpdef handle(self, dict message, double now)
+    cpdef send(self, bytes data)
+    cpdef written(self, Py_ssize_t count)
+    cpdef reply(self, id_json, result)

@@ -1,0 +1,31 @@
+from ovsdb cimport sysio
+from ovsdb.rpc cimport Peer
+from ovsdb.service cimport Service
+
+cdef class Connection:
+    cdef public Loop loop
+    cdef public object sock, name
+    cdef public int fd
+    cdef public double probe_interval, last_heard, connected_at
+    cdef public bint probed
+    cdef public Peer session
+    cdef public int _mask
+    cpdef ready(self, int events)
+    cpdef _receive(self)
+    cpdef process(self)
+    cpdef flush(self)
+    cpdef bytes _read(self)
+    cpdef Py_ssize_t _write(self, list output) except -1
+
+cdef class Loop:
+    cdef public Service service
+    cdef public object tls, tls_contexts, epoll
+    cdef public dict handlers
+    cdef public set connections, dirty, busy, _large, paused
+    cdef public double now, _next_scan
+    cdef int _epoll_fd
+    cdef public list timers
+    cpdef run(self, wait_ms)
+    cdef _serve_busy(self)
+    cdef int _timeout(self, wait_ms) except -1
+    cpdef flush(self)

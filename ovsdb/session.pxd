@@ -1,0 +1,9 @@
+from ovsdb.rpc cimport Peer
+from ovsdb.service cimport Service
+
+cdef class Session(Peer):
+    cdef public Service service
+    cdef public bint read_only, change_aware
+    cdef public str role
+    cdef public dict monitors
+    cpdef handle(self, dict message, double now)
