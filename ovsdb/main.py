@@ -157,14 +157,18 @@ class Program:
     def run(self, process: subprocess.Popen | None) -> int:
         """Serve until told to exit, or until `process` ends; the exit status."""
         while not daemon.exiting():
-            try:
-                self.loop.run(100 if process is not None else None)
-                self.remotes.run()
-            except Exception:
-                containment.caught("OVSDB loop")
+            self.turn(100 if process is not None else None)
             if process is not None and process.poll() is not None:
                 return 0 if process.returncode == 0 else 1
         return 0
+
+    def turn(self, wait_ms: float | None) -> None:
+        """One round, which waits for at most so long."""
+        try:
+            self.loop.run(wait_ms)
+            self.remotes.run()
+        except Exception:
+            containment.caught("OVSDB loop")
 
     def close(self) -> None:
         """Close sockets and files."""

@@ -168,9 +168,12 @@ def _select(context: Context, members: Members) -> dict:
     table = _table(context, members)
     where = members.need("where", (list,))
     names = members.get("columns", (list,))
+    sort = members.get("sort", (list,))
     members.finish()
     rows = _where(context, members, table, where)
     columns = _columns(table, names)
+    if sort:
+        _sort(rows, table.schema.parse_columns(sort))
     encoders = [(column.name, column.type.encode) for column in columns]
     if not any(column.name in ("_uuid", "_version") for column in columns):
         # Like ovsdb-server: rows that look the same are given once.
@@ -178,6 +181,22 @@ def _select(context: Context, members: Members) -> dict:
             {tuple([as_key(row[name]) for name, _ in encoders]): row for row in rows}.values()
         )
     return {"rows": [{name: encode(row[name]) for name, encode in encoders} for row in rows]}
+
+
+def _sort(rows: list[Row], columns: list[Column]) -> None:
+    """In the order of the columns' values: fewer elements first, then by these."""
+    for column in reversed(columns):  # each sort keeps the order that the ones before made
+        rows.sort(key=_sort_key(column.name))
+
+
+def _sort_key(name: str) -> Callable[[Row], tuple]:
+    def key(row: Row) -> tuple:
+        value: Any = row[name]
+        if type(value) is dict:
+            return (len(value), tuple(value), tuple(value.values()))
+        return (len(value), value)
+
+    return key
 
 
 def _columns(table: Table, json: list | None) -> list[Column]:

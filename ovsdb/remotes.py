@@ -23,7 +23,7 @@ from ovsdb.operations import execute
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop
 from ovsdb.session import Session
-from pyvs import rundir
+from pyvs import containment, rundir
 from pyvs.listener import parse_port, short_path
 from pyvs.resolver import Lookup
 
@@ -510,8 +510,8 @@ class Remotes:
 
     def run_timer(self, now: float) -> None:
         """Let remotes retry; write the status now and then."""
-        for remote in list(self.remotes.values()):
-            remote.run_timer(now)
+        for name, remote in list(self.remotes.items()):
+            containment.call("OVSDB remote", name, remote.run_timer, now)
         if now >= self._next_status:
             self._next_status = now + STATUS_MSEC
             for source in self.configured.values():

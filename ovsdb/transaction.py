@@ -11,7 +11,7 @@ from typing import Any
 
 from ovsdb.condition import Condition, Row
 from ovsdb.database import Changes, Database, RefColumn, Table
-from ovsdb.datum import ZERO_UUID, Datum, make_map
+from ovsdb.datum import Datum, make_map
 from ovsdb.errors import OvsdbError, constraint_violation
 from ovsdb.schema import Symbols
 from ovsdb.uuids import new_uuid
@@ -44,7 +44,7 @@ class Transaction:
             **table.defaults,
             **values,
             "_uuid": (uuid,),
-            "_version": (ZERO_UUID,),
+            "_version": (new_uuid(),),
         }
         self.before.setdefault(table.name, {}).setdefault(uuid, None)
 
@@ -136,17 +136,18 @@ class Transaction:
         return relinked
 
     def _changes(self) -> Changes:
-        """What changed; gives the rows their new versions."""
+        """What changed; gives changed rows new versions (new ones have theirs)."""
         changes: Changes = {}
         for name, rows in self.before.items():
             current = self.database.tables[name].rows
             of_table = {}
             for uuid, old in rows.items():
                 new = current.get(uuid)
-                if new is not None:
+                if old is None:
+                    if new is None:  # inserted, and garbage at once
+                        continue
+                elif new is not None:
                     new["_version"] = (new_uuid(),)
-                elif old is None:  # inserted, and garbage at once
-                    continue
                 of_table[uuid] = (old, new)
             if of_table:
                 changes[name] = of_table

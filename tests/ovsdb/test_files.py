@@ -4,7 +4,9 @@ ovsdb-tool."""
 import errno
 import json
 import os
+import re
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from ovsdb import files
 from ovsdb.errors import OvsdbError
 from ovsdb.log import LogWriter, TornRecord, encode_record, read_records
+from ovsdb.operations import execute
 from tests.ovsdb.ovsdb_world import Local, directory, insert, needs_ovs, select
 from tests.ovsdb.random_transactions import SCHEMA, TRANSACTIONS, World
 
@@ -384,3 +387,57 @@ def test_when_a_file_is_compacted_by_itself(path, monkeypatch):
     assert file.wants_compaction(start + files.COMPACT_MIN_SECONDS)
     assert not file.wants_compaction(start + files.COMPACT_MIN_SECONDS - 1)
     local.close()
+
+
+def test_what_to_do_with_a_damaged_file(tmp_path):
+    """The message's command makes the file one that can be opened, with all before the damage."""
+    path = str(tmp_path / "db")
+    files.create(path, COUNTER)
+    database = files.open_database(path)
+    sizes = []
+    for number in range(3):
+        execute(database, [insert("T", n=number)])
+        sizes.append(database.file.log.size)
+    database.file.close()
+    with open(path, "r+b") as file:
+        file.seek(sizes[1] - 10)
+        file.write(b"?")
+    with pytest.raises(OvsdbError) as caught:
+        files.open_database(path)
+    command = re.search(r"'(cp .*)'", str(caught.value))[1]
+    subprocess.run(command, shell=True, check=True)
+    opened = files.open_database(path)
+    assert [row["n"] for row in opened.tables["T"].rows.values()] == [(0,)]
+    opened.file.close()
+    assert (tmp_path / "db.damaged").stat().st_size == sizes[-1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_file_damaged_in_any_way_is_opened_or_refused(data):
+    """By changed bytes, by records of another form under a right hash: never an exception that
+    is not the file's."""
+    rows = {"0" * 8 + "-0000-0000-0000-" + "0" * 12: {"n": 1, "words": ["set", ["a"]]}}
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["T", "n", "words", *rows, "_is_diff", ""]), inner)
+        ),
+        max_leaves=8,
+    )
+    records = [COUNTER, {"T": rows}, {"T": rows, "_is_diff": True}]
+    records += data.draw(st.lists(values, max_size=3))
+    if data.draw(st.booleans()):
+        records[0] = data.draw(values)
+    text = bytearray(b"".join(encode_record(each) for each in records))
+    for _ in range(data.draw(st.integers(0, 2))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/db"
+        with open(path, "wb") as file:
+            file.write(text[: data.draw(st.integers(0, len(text)))])
+        try:
+            files.open_database(path).file.close()
+        except OvsdbError as error:
+            assert path in str(error)

@@ -8,10 +8,13 @@ import socket
 
 import pytest
 
-from ovsdb import rpc
+from ovsdb import files, relay, rpc, service, session
+from ovsdb import server as ovsdb_server
+from ovsdb.operations import execute
 from ovsdb.service import Service
 from ovsdb.session import Session
-from tests.ovsdb.ovsdb_world import Daemon, directory, insert, select, wait_until
+from pyvs_tools.ovsdb.rpc import Disconnected
+from tests.ovsdb.ovsdb_world import Daemon, RpcError, directory, insert, select, wait_until
 
 BLOBS = {
     "name": "Blobs",
@@ -184,3 +187,134 @@ def test_socket_of_a_dead_server_is_taken_over():
         assert not os.path.exists(started.socket)
         with pytest.raises(OSError):
             socket.socket(socket.AF_UNIX).connect(started.socket)
+
+
+# --- what one client may have
+
+
+def test_locks_waits_and_monitors_of_one_client(server):
+    """Beyond its share it is told so; another client has its own."""
+    greedy, other = server.client(), server.client()
+    for number in range(service.MAX_LOCKS):
+        greedy.request("lock", [f"l{number}"])
+    for number in range(session.MAX_MONITORS):
+        greedy.request("monitor", ["Blobs", number, {"T": {}}])
+    wait = {"op": "wait", "table": "T", "where": [], "columns": ["name"], "until": "==", "rows": []}
+    wait["rows"] = [{"name": "never"}]
+    for number in range(service.MAX_WAITING):
+        greedy.send({"id": f"w{number}", "method": "transact", "params": ["Blobs", wait]})
+    for method, params in (
+        ("lock", ["one_more"]),
+        ("monitor", ["Blobs", "one more", {"T": {}}]),
+        ("transact", ["Blobs", wait]),
+    ):
+        with pytest.raises(RpcError) as caught:
+            greedy.request(method, params)
+        assert caught.value.error["error"] == "resources exhausted"
+    assert other.request("lock", ["one_more"]) == {"locked": True}
+    assert other.request("lock", ["l0"]) == {"locked": False}
+    greedy.request("unlock", ["l1"])
+    greedy.request("lock", ["two_more"])
+    greedy.close()
+    assert other.notification() == {"id": None, "method": "locked", "params": ["l0"]}
+    other.close()
+
+
+def test_a_remote_has_a_number_of_clients(server):
+    """Further ones are let go at once, so that they know; those who are in stay."""
+    with directory() as path:
+        small = Daemon("pyvs", path, BLOBS, options=[f"--remote=punix:{path}/other"])
+        try:
+            # The limit is read when it listens.
+            small.stop()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+            try:
+                small.start(ready=False)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            wait_until(small._listens, "the server to listen")
+            clients = [wait_until(lambda: _comes_in(small), "a place") for _ in range(32)]
+            late = small.connect()
+            assert late.recv(1) == b""
+            assert clients[0].request("echo", [1]) == [1]
+            other = socket.socket(socket.AF_UNIX)  # another remote has places of its own
+            other.connect(f"{path}/other")
+            other.sendall(b'{"id":1,"method":"echo","params":[]}')
+            other.settimeout(20)
+            assert other.recv(100)
+            clients.pop().close()
+            clients.append(wait_until(lambda: _comes_in(small), "a place that is free again"))
+            assert int(small.control("coverage/read-counter", "pstream_refused")) >= 1
+            for client in clients:
+                client.close()
+            other.close()
+        finally:
+            small.stop()
+
+
+def _comes_in(server):
+    """A client that is served, or None."""
+    client = server.client()
+    try:
+        client.request("echo", [])
+        return client
+    except (OSError, Disconnected):
+        client.close()
+        return None
+
+
+def test_unfinished_messages_of_all_clients(monkeypatch):
+    """The largest goes when they are too many bytes together."""
+    monkeypatch.setattr(ovsdb_server, "MAX_INPUT", 3_000_000)
+    loop = ovsdb_server.Loop(Service())
+    pairs = [socket.socketpair() for _ in range(3)]
+    made = [
+        ovsdb_server.Connection(loop, theirs, Session(loop.service, str(number)), 0)
+        for number, (_ours, theirs) in enumerate(pairs)
+    ]
+    for size, (ours, _theirs) in zip((1_200_000, 1_700_000, 1_100_000), pairs, strict=True):
+        data = b'{"id":1,"method":"echo","params":["' + b"x" * size
+        ours.setblocking(False)
+        while data and loop.connections:
+            try:
+                data = data[ours.send(data) :]
+            except OSError:
+                break
+            loop.run(0)
+    for _ in range(20):
+        loop.run(0)
+    assert [each.fd >= 0 for each in made] == [True, False, True]
+    loop.close()
+    for ours, _theirs in pairs:
+        ours.close()
+
+
+def test_a_relay_without_its_server():
+    """So many transactions wait for it, and none of a client that has gone."""
+    loop = ovsdb_server.Loop(Service())
+    made = relay.Relay(loop, "D", ["unix:/nonexistent"])
+    clients = [Session(loop.service, "first"), Session(loop.service, "second")]
+    told = []
+    for _ in range(relay.MAX_WAITING):
+        assert made.forward([], lambda *answer: told.append(answer), clients[0])
+    assert not made.forward([], lambda *answer: told.append(answer), clients[1])
+    clients[0].close("gone")
+    assert made.forward([], lambda *answer: told.append(answer), clients[1])
+    assert not told
+    loop.close()
+
+
+def test_history_is_bounded_by_its_size():
+    """A hundred changes of a large row do not keep a hundred large rows."""
+    with directory() as path:
+        files.create(f"{path}/db", BLOBS)
+        database = files.open_database(f"{path}/db")
+        execute(database, [insert("T")])
+        first = database.last_txn_id
+        for number in range(12):
+            execute(database, [update(f"{number:0{5_000_000}}")])
+        assert database.changes_since(first) is None
+        assert sum(len(rows) for _, rows, _ in database.history) <= 7
+        assert database.changes_since(database.last_txn_id) == []
+        database.file.close()

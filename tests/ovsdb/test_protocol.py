@@ -8,7 +8,15 @@ import time
 import pytest
 
 from pyvs_tools.ovsdb.rpc import Disconnected
-from tests.ovsdb.ovsdb_world import HAVE_OVS, Daemon, RpcError, directory, insert, select
+from tests.ovsdb.ovsdb_world import (
+    HAVE_OVS,
+    Daemon,
+    RpcError,
+    directory,
+    insert,
+    select,
+    wait_until,
+)
 
 STRINGS = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 SCHEMA = {
@@ -422,3 +430,77 @@ def test_waits_end_with_a_conversion(client, connect):
     assert connect().request("convert", ["Small", SCHEMA]) == {}
     message = client.receive()
     assert message["id"] == "w" and message["error"] is not None
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [253, 254, 300, 900])
+def test_deep_values_come_back(client, depth):
+    """In an echo and its id, and in the text of an error."""
+    client.send({"id": nested(depth), "method": "echo", "params": [nested(depth)]})
+    reply = client.receive()
+    assert reply["result"] == [nested(depth)] and reply["id"] == nested(depth)
+    operation = {"op": "update", "table": "T", "where": [], "row": {"n": nested(depth)}}
+    assert "error" in client.transact("Small", operation)[-1]
+
+
+@pytest.mark.parametrize("sort", [["n"], ["name", "n"], ["tags", "n"], ["_uuid"]])
+def test_select_in_order(client, sort):
+    """ovsdb-server's order of sets: by their sizes first."""
+    tags = [[], ["a"], ["z"], ["a", "b"], ["b"], ["A", "a", "b"], ["ä"]]
+    rows = [
+        insert("T", name=f"{n % 3}", n=10 - n, tags=["set", each]) for n, each in enumerate(tags)
+    ]
+    client.transact("Small", *rows)
+    operation = {**select("T", columns=["name", "n", "tags", "_uuid"]), "sort": sort}
+    found = client.transact("Small", operation)[0]["rows"]
+    assert len(found) == len(tags)
+
+    def key(row, name):
+        value = row[name]
+        if name == "tags":
+            value = sorted(value[1] if type(value) is list else [value])
+            return len(value), value
+        return value
+
+    assert found == sorted(found, key=lambda row: [key(row, name) for name in sort])
+
+
+def test_select_in_no_such_order(client):
+    for sort, tag in ((["nosuch"], "syntax error"), ("n", "syntax error"), (["n", "n"], None)):
+        [result] = client.transact("Small", {**select("T"), "sort": sort})
+        assert result["error"] == tag or tag is None
+    [result] = client.transact("Small", {**select("T"), "sort": []})
+    assert result == {"rows": []}
+
+
+def test_versions(client):
+    """A row has one from its insert on, and another after each change; no two are the same."""
+
+    def versions():
+        [result] = client.transact("Small", select("T", columns=["n", "_version"]))
+        return {row["n"]: row["_version"][1] for row in result["rows"]}
+
+    read = select("T", columns=["n", "_version"])
+    result = client.transact("Small", insert("T", n=1), insert("T", n=2), insert("T", n=3), read)
+    inside = {row["n"]: row["_version"][1] for row in result[-1]["rows"]}
+    first = versions()
+    assert inside == first and len(set(first.values())) == 3 and ZERO not in first.values()
+    change = {"op": "update", "table": "T", "where": [["n", "<", 3]], "row": {"name": "x"}}
+    client.transact("Small", change)
+    second = versions()
+    assert second[3] == first[3]
+    assert len({*first.values(), *second.values()}) == 5
+    client.transact("Small", change)  # nothing is another
+    assert versions() == second
+
+
+def test_what_it_says_at_its_start(server):
+    """One line for whoever looks at the terminal: what it is."""
+    first = wait_until(lambda: server.log, "a line").splitlines()[0]
+    assert "|INFO|" in first and "ovsdb-server (Open vSwitch" in first

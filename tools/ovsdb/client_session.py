@@ -1,7 +1,10 @@
 """What a run of pyvs-ovsdb-client has: options, connection, output."""
 
+import atexit
+import contextlib
 import json
 import os
+import signal
 import sys
 
 from pyvs_tools.command import Fatal
@@ -90,3 +93,21 @@ def detach(session):
         path = os.path.join(rundir.rundir(), session.options["pidfile"] or PROGRAM + ".pid")
         with open(path, "w") as file:
             file.write(f"{os.getpid()}\n")
+        _remove_at_the_end(path)
+
+
+def _remove_at_the_end(path):
+    """The file goes with the process: when the server ends the connection, by a signal too."""
+
+    def remove():
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+    def end(number, _frame):
+        remove()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    atexit.register(remove)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
