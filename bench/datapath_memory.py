@@ -8,7 +8,7 @@ import statistics
 import struct
 import time
 
-from datapath.key import flow
+from datapath.key import flow, key_text
 from datapath.lookup.emc import Classifier
 
 ROUNDS = 5
@@ -33,7 +33,7 @@ def mask_of(number: int) -> bytes:
         "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth(src=0:0:0:0:0:0,dst=0:0:0:0:0:0),"
         "eth_type(0x0800),ipv4(dst=0.0.0.0,frag=no)"
     )
-    mask = bytearray(flow.parse_key(text)[1])
+    mask = bytearray(key_text.parse_key(text)[1])
     offset, _ = flow.MEMBERS["tp_src"]
     mask[offset : offset + 2] = (number << 1).to_bytes(2, "big")
     return bytes(mask)

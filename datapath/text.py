@@ -6,8 +6,8 @@ For pyvs-dpctl and for the dpctl/* commands of both daemons.
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from datapath.actions import odp
-from datapath.key import flow
+from datapath.actions import odp_text
+from datapath.key import key_text
 
 DATAPATH = "netdev@pyvs"
 TCP_FLAGS = "FSRP.UEC"
@@ -46,7 +46,7 @@ def map_words(text: str, change: Callable[[str], str]) -> str:
 
 def format_match(info, names: PortNames = None, more: bool = False) -> str:
     """A flow's match; in_port by name where `names` has it; `more`: with wildcarded fields."""
-    text = flow.format_key(info.key, info.mask, more)
+    text = key_text.format_key(info.key, info.mask, more)
     before, found, rest = text.partition("in_port(")
     number, _, rest = rest.partition(")")
     if not names or not found or not number.isdigit() or int(number) not in names:
@@ -56,7 +56,7 @@ def format_match(info, names: PortNames = None, more: bool = False) -> str:
 
 def format_actions(info, names: PortNames = None) -> str:
     """A flow's actions; outputs by name where `names` has them."""
-    text = odp.format_actions(info.actions, info.key)
+    text = odp_text.format_actions(info.actions, info.key)
     if not names:
         return text
     return map_words(text, lambda word: names.get(int(word), word) if word.isdigit() else word)

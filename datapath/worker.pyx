@@ -12,10 +12,10 @@ from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOENT, ENOSPC, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close, read, write
 
 from datapath.base.atomic cimport fence, load64, store64
+from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.lookup.emc cimport emc_classify, emc_destroy, emc_init, emc_prepare
 from datapath.actions.execute cimport execute_actions, executor_free, executor_init
@@ -68,12 +68,6 @@ cdef enum:
     MIN_RECORD = 64             # bytes that a record of the down ring takes, at least
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
     ANSWERING = 4               # ports sent to at once, at most, that are expected to answer
-
-
-cdef inline uint64_t clock_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
 
 
 cdef inline uint64_t time_of(worker *w) noexcept nogil:

@@ -8,7 +8,7 @@ PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in
 
 from typing import TYPE_CHECKING, Any
 
-from datapath.key import flow
+from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
 from pyvs import clock
 from pyvs.daemon import CommandError
@@ -68,7 +68,7 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
     if "(" not in words[0]:
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     try:
-        key, _mask = flow.parse_key(words[0])
+        key, _mask = key_text.parse_key(words[0])
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
     handler = switch.backer.handler

@@ -8,8 +8,8 @@ but only where something follows and something inside could change it.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.actions.execute cimport *
 from datapath.key.flow cimport *
@@ -40,9 +40,7 @@ cdef struct course:
 
 
 cdef void executor_init(executor *x) noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    x.random = (<uint64_t> now.tv_nsec << 20 ^ <uint64_t> <size_t> x) | 1
+    x.random = (clock_ns() << 20 ^ <uint64_t> <size_t> x) | 1
     x.depth = 0
     memset(x.scratch, 0, sizeof(x.scratch))
     memset(x.scratch_size, 0, sizeof(x.scratch_size))

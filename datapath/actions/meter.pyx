@@ -11,8 +11,8 @@ whole where all of them may.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from datapath.base.clock cimport clock_ns
 from datapath.base.atomic cimport exchange32, load64, store32, store64
 
 cdef extern from "<sched.h>" nogil:
@@ -110,12 +110,6 @@ cdef inline meter_verdict decide(meter *m, uint32_t n_packets, uint32_t n_bytes,
 
 
 # --- as the control thread has them
-
-cdef uint64_t clock_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
-
 
 def check(id, flags, bands, owner=""):
     """Raises ValueError unless a meter may be like that: see meter.pyi."""

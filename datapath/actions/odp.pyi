@@ -30,9 +30,3 @@ class ActionBuffer:
 
 def check_actions(actions: bytes) -> None:
     """ValueError where the datapath would not take the list."""
-
-def format_actions(actions: bytes, key: bytes | None = None) -> str:
-    """Text as ovs-dpctl prints it; key, the flow's, tells which protocol a set is for."""
-
-def parse_actions(text: str) -> bytes:
-    """ValueError says what is wrong."""

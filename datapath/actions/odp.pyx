@@ -332,15 +332,3 @@ def check_actions(actions):
     wrong = check_run(&view[0], <uint32_t> view.shape[0], 0)
     if wrong != NULL:
         raise ValueError((<bytes> wrong).decode())
-
-
-def format_actions(actions, key=None):
-    from datapath.actions import odp_text# imports this module
-
-    return odp_text.format_actions(actions, key)
-
-
-def parse_actions(text):
-    from datapath.actions import odp_text
-
-    return odp_text.parse_actions(text)

@@ -7,10 +7,9 @@ from libc.string cimport memcpy, memset
 
 from datapath.actions.offload cimport *
 from datapath.base.packet cimport *
+from datapath.base.protocols cimport *
 
 cdef enum:
-    PROTO_TCP = 6
-    PROTO_UDP = 17
     SCTP_CSUM_OFFSET = 8        # no other protocol has its checksum there
     UDP_CSUM_OFFSET = 6
     TCP_CSUM_OFFSET = 16
@@ -131,14 +130,14 @@ cdef uint32_t _find_l3(const packet *p) noexcept nogil:
             return 0
         kind = get16(p.data + at)
         at += 2
-        if kind == 0x0800 or kind == 0x86dd:
+        if kind == ETH_IP or kind == ETH_IPV6:
             return at
-        if kind == 0x8847 or kind == 0x8848:
+        if is_mpls_type(kind):
             break
-        if kind == 0x88e7:      # PBB: priority and I-SID, customer addresses
+        if kind == ETH_PBB:     # PBB: priority and I-SID, customer addresses
             at += 16
             continue
-        if kind != 0x8100 and kind != 0x88a8 and kind != 0x9100:
+        if not is_vlan_tpid(kind):
             return 0
         at += 2
     for i in range(MAX_TAGS):

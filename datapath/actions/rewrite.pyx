@@ -9,26 +9,14 @@ from libc.string cimport memcmp, memcpy
 from datapath.key.flow cimport *
 from datapath.actions.offload cimport crc32c
 from datapath.base.packet cimport *
+from datapath.base.protocols cimport *
 from datapath.actions.rewrite cimport *
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
 
 cdef enum:
-    ETH_IP = 0x0800
-    ETH_ARP = 0x0806
-    ETH_RARP = 0x8035
-    ETH_IPV6 = 0x86dd
-    ETH_MPLS = 0x8847
-    ETH_MPLS_MCAST = 0x8848
-    ETH_PBB = 0x88e7
     I_TAG = 16                  # bytes: TCI, C-DA, C-SA
-    PROTO_ICMP = 1
-    PROTO_TCP = 6
-    PROTO_UDP = 17
-    PROTO_ROUTING = 43
-    PROTO_ICMPV6 = 58
-    PROTO_SCTP = 132
     MEMBER_MAX = 16             # bytes of the longest member that a packet has
 
 
@@ -132,8 +120,8 @@ cdef uint32_t _l2_end(const packet *p) noexcept nogil:
     while at + 2 <= p.size:
         kind = get16(p.data + at)
         at += 2
-        if kind != 0x8100 and kind != 0x88a8 and kind != 0x9100:
-            return at if kind >= 0x0600 else 0
+        if not is_vlan_tpid(kind):
+            return at if kind >= ETH_FIRST else 0
         at += 2
     return 0
 
@@ -215,13 +203,13 @@ cdef bint _routed(const packet *p) noexcept nogil:
     while at + 8 <= p.l4:
         if proto == PROTO_ROUTING:
             return p.data[at + 3] > 0
-        elif proto == 0 or proto == 60:
+        elif proto == PROTO_HOPOPTS or proto == PROTO_DSTOPTS:
             proto = p.data[at]
             at += (p.data[at + 1] + 1) * 8
-        elif proto == 51:
+        elif proto == PROTO_AH:
             proto = p.data[at]
             at += (p.data[at + 1] + 2) * 4
-        elif proto == 44:
+        elif proto == PROTO_FRAGMENT:
             proto = p.data[at]
             at += 8
         else:
@@ -352,16 +340,16 @@ cdef bint _set_nd_option(packet *p, const flow_key *key, uint8_t kind,
 cdef bint _set_nd(packet *p, const flow_key *key, uint16_t member,
                   const uint8_t *new) noexcept nogil:
     if (key.nw_proto != PROTO_ICMPV6 or key.tp_dst != 0 or _l4_left(p, key) < 24
-            or (key.tp_src != htons(135) and key.tp_src != htons(136))):
+            or (key.tp_src != htons(ND_SOLICIT) and key.tp_src != htons(ND_ADVERT))):
         return False
     if member == MEMBER_nd_target:
         _set_l4_bytes(p, key, p.data + p.l4 + 8, new, 16)
     elif member == MEMBER_nd_reserved:
         _set_l4_bytes(p, key, p.data + p.l4 + 4, new, 4)
     elif member == MEMBER_arp_sha:
-        return _set_nd_option(p, key, 1, new)
+        return _set_nd_option(p, key, ND_OPT_SOURCE, new)
     elif member == MEMBER_arp_tha:
-        return _set_nd_option(p, key, 2, new)
+        return _set_nd_option(p, key, ND_OPT_TARGET, new)
     return True
 
 

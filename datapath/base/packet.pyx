@@ -1,6 +1,7 @@
 """Room for headers in a packet's buffer: opening, closing and copying with all offsets kept right."""
 
 from datapath.base.packet cimport *
+from datapath.base.protocols cimport is_vlan_tpid
 
 
 cdef inline uint16_t _moved(uint16_t offset, uint32_t at, int by) noexcept nogil:
@@ -64,9 +65,5 @@ cdef bint packet_push_vlan(packet *p, uint16_t tpid, uint16_t tci) noexcept nogi
 
 
 cdef void packet_pop_vlan(packet *p) noexcept nogil:
-    cdef uint16_t tpid
-    if p.size < 18:
-        return
-    tpid = get16(p.data + 12)
-    if tpid == 0x8100 or tpid == 0x88a8 or tpid == 0x9100:
+    if p.size >= 18 and is_vlan_tpid(get16(p.data + 12)):
         packet_close(p, 12, 4)

@@ -40,8 +40,3 @@ def ufid(key: bytes, mask: bytes) -> bytes:
     """16 bytes that name the megaflow; key need not be masked."""
 
 def hash_l4(key: bytes, basis: int = 0, symmetric: bool = False) -> int: ...
-def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str:
-    """Text as ovs-dpctl prints it; see key_text.py."""
-
-def parse_key(text: str) -> tuple[bytes, bytes]:
-    """(key, mask), KEY_SIZE bytes each; ValueError."""

@@ -11,6 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from datapath.key.flow cimport *
 from datapath.base.hashing cimport hash_finish, hash_word
 from datapath.base.packet cimport NO_OFFSET, get16, get32, packet, packet_init
+from datapath.base.protocols cimport *
 
 cdef extern from "datapath/key/flow_key.h":
     const uint64_t MAP_METADATA, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
@@ -22,35 +23,7 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
 
 cdef enum:
-    ETH_IP = 0x0800
-    ETH_ARP = 0x0806
-    ETH_RARP = 0x8035
-    ETH_IPV6 = 0x86dd
-    ETH_MPLS = 0x8847
-    ETH_MPLS_MCAST = 0x8848
-    ETH_PBB = 0x88e7            # IEEE 802.1ah: an I-TAG
-    ETH_NONE = 0x05ff           # 802.3 without a SNAP Ethertype
-
-    PROTO_HOPOPTS = 0
-    PROTO_ICMP = 1
-    PROTO_IGMP = 2
-    PROTO_TCP = 6
-    PROTO_UDP = 17
-    PROTO_ROUTING = 43
-    PROTO_FRAGMENT = 44
-    PROTO_ESP = 50
-    PROTO_AH = 51
-    PROTO_ICMPV6 = 58
-    PROTO_NONEXT = 59
-    PROTO_DSTOPTS = 60
-    PROTO_SCTP = 132
-
-    VLAN_CFI = 0x1000
     MAX_MPLS = 3
-    ND_SOLICIT = 135
-    ND_ADVERT = 136
-    ND_OPT_SOURCE = 1
-    ND_OPT_TARGET = 2
 
 
 # ---- The cursor ----
@@ -71,16 +44,12 @@ cdef inline const uint8_t *take(cursor *c, uint32_t n) noexcept nogil:
 
 # ---- L2 ----
 
-cdef inline bint _is_vlan(uint16_t ethertype) noexcept nogil:
-    return ethertype == 0x8100 or ethertype == 0x88a8 or ethertype == 0x9100
-
-
 cdef inline uint64_t _vlans(cursor *c, flow_key *key) noexcept nogil:
     """The cursor stands at an Ethertype and does so afterwards."""
     cdef int i
     for i in range(2):
         # A tag needs an Ethertype behind it, else its TPID is the frame's Ethertype.
-        if c.left < 6 or not _is_vlan(get16(c.at)):
+        if c.left < 6 or not is_vlan_tpid(get16(c.at)):
             return MAP_VLAN if i else 0
         memcpy(&key.vlan[i].tpid, c.at, 2)
         key.vlan[i].tci = (<uint16_t *> (c.at + 2))[0] | htons(VLAN_CFI)
@@ -92,12 +61,12 @@ cdef inline uint16_t _ethertype(cursor *c) noexcept nogil:
     """Ethernet II, or 802.3 with LLC and SNAP; host order."""
     cdef const uint8_t *at = take(c, 2)
     cdef uint16_t kind = get16(at)
-    if kind >= 0x0600:
+    if kind >= ETH_FIRST:
         return kind
     if c.left < 8 or memcmp(c.at, b"\xaa\xaa\x03\0\0\0", 6) != 0:
         return ETH_NONE
     kind = get16(take(c, 8) + 6)
-    return kind if kind >= 0x0600 else ETH_NONE
+    return kind if kind >= ETH_FIRST else ETH_NONE
 
 
 cdef inline uint64_t _mpls(cursor *c, flow_key *key) noexcept nogil:
@@ -390,7 +359,7 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     elif ethertype == ETH_ARP or ethertype == ETH_RARP:
         p.l3 = <uint16_t> (c.at - p.data)
         map |= _arp(&c, key)
-    elif ethertype == ETH_MPLS or ethertype == ETH_MPLS_MCAST:
+    elif is_mpls_type(ethertype):
         p.l2_5 = <uint16_t> (c.at - p.data)
         map |= _mpls(&c, key)
     elif ethertype == ETH_PBB:
@@ -624,15 +593,3 @@ def hash_l4(key, uint32_t basis=0, bint symmetric=False):
     cdef flow_key k
     _load(key, &k)
     return flow_hash_symmetric(&k, basis) if symmetric else flow_hash_5tuple(&k, basis)
-
-
-def format_key(key, mask=None, more=False):
-    from datapath.key import key_text# imports this module
-
-    return key_text.format_key(key, mask, more)
-
-
-def parse_key(text):
-    from datapath.key import key_text
-
-    return key_text.parse_key(text)

@@ -38,6 +38,7 @@ from datapath.netdev.netdev cimport (
     rx_burst,
 )
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init, packet_push_vlan
+from datapath.base.protocols cimport ETH_VLAN
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -108,7 +109,7 @@ cdef inline void _put_tag(packet *p, uint32_t status, uint16_t tci, uint16_t tpi
     """Append the packet to the burst, with the VLAN tag that the kernel gave beside it."""
     if status & TP_STATUS_VLAN_VALID:
         if not status & TP_STATUS_VLAN_TPID_VALID:
-            tpid = 0x8100
+            tpid = ETH_VLAN
         if not packet_push_vlan(p, htons(tpid), htons(tci)):
             side.drops[DROP_NO_HEADROOM] += 1
             return

@@ -15,8 +15,8 @@ cdef enum:
 # share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
 cdef class Shape:
     cdef uint32_t n
-    cdef uint8_t index[83]          # word numbers, by stage
-    cdef uint64_t mask[83]
+    cdef uint8_t index[KEY_WORDS]   # word numbers, by stage
+    cdef uint64_t mask[KEY_WORDS]
     cdef uint8_t stage_end[N_STAGES]    # words before the end of each stage
     cdef bytes mask_bytes
     cdef object __weakref__

@@ -7,6 +7,7 @@ out, so that a header changed ten times costs one action and one changed back co
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport (
     KEY_PACKET_SIZE, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_eth_dst, MEMBER_eth_src,
     MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_ipv6_src, MEMBER_mpls_lse0,
@@ -42,21 +43,21 @@ METADATA[:] = [MEMBER_skb_priority, MEMBER_pkt_mark, 0]
 
 
 cdef bint is_mpls(uint16_t eth_type) noexcept nogil:
-    return eth_type == htons(0x8847) or eth_type == htons(0x8848)
+    return eth_type == htons(ETH_MPLS) or eth_type == htons(ETH_MPLS_MCAST)
 
 
 cdef bint is_pbb(uint16_t eth_type) noexcept nogil:
-    return eth_type == htons(0x88e7)
+    return eth_type == htons(ETH_PBB)
 
 
 cdef bint is_ip_any(const flow_key *key) noexcept nogil:
-    return key.eth_type == htons(0x0800) or key.eth_type == htons(0x86dd)
+    return key.eth_type == htons(ETH_IP) or key.eth_type == htons(ETH_IPV6)
 
 
 cdef int count_vlans(const flow_key *key) noexcept nogil:
-    if not key.vlan[0].tci & htons(0x1000):
+    if not key.vlan[0].tci & htons(VLAN_CFI):
         return 0
-    return 2 if key.vlan[1].tci & htons(0x1000) else 1
+    return 2 if key.vlan[1].tci & htons(VLAN_CFI) else 1
 
 
 cdef int count_mpls(const flow_key *key) noexcept nogil:
@@ -105,19 +106,20 @@ cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
     cdef uint8_t proto = flow.nw_proto
     if flow.eth_type != base.eth_type:
         return
-    if flow.eth_type == htons(0x0800):
+    if flow.eth_type == htons(ETH_IP):
         set_members(IPV4, flow, base, wc, out)
-    elif flow.eth_type == htons(0x86dd):
+    elif flow.eth_type == htons(ETH_IPV6):
         set_members(IPV6, flow, base, wc, out)
     else:
-        if flow.eth_type == htons(0x0806) or flow.eth_type == htons(0x8035):
+        if flow.eth_type == htons(ETH_ARP) or flow.eth_type == htons(ETH_RARP):
             set_members(ARP, flow, base, wc, out)
         elif is_pbb(flow.eth_type):
             set_members(PBB, flow, base, wc, out)
         return
-    if proto == 6 or proto == 17 or proto == 132 or proto == 1 or proto == 58:
+    if (proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_SCTP or proto == PROTO_ICMP
+            or proto == PROTO_ICMPV6):
         set_members(L4, flow, base, wc, out)
-        if proto == 58:
+        if proto == PROTO_ICMPV6:
             set_members(ND, flow, base, wc, out)
 
 

@@ -6,6 +6,7 @@ How ports treat tags is said in ovs-vswitchd.conf.db(5), "VLAN Configuration" of
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_key, vlan_tag
 from ofproto.xlate.mac_learning cimport MacEntry, mac_key
 from ofproto.xlate.xbridge cimport (
@@ -66,9 +67,9 @@ cdef void extract_tags(const flow_key *flow, xtag *tags) noexcept nogil:
     cdef int i
     for i in range(2):
         tci = ntohs(flow.vlan[i].tci)
-        tags[i].tpid = ntohs(flow.vlan[i].tpid) if tci & 0x1000 else 0
-        tags[i].vid = tci & 0xfff if tci & 0x1000 else 0
-        tags[i].pcp = tci & 0xe000 if tci & 0x1000 else 0
+        tags[i].tpid = ntohs(flow.vlan[i].tpid) if tci & VLAN_CFI else 0
+        tags[i].vid = tci & 0xfff if tci & VLAN_CFI else 0
+        tags[i].pcp = tci & 0xe000 if tci & VLAN_CFI else 0
 
 
 cdef void put_tags(flow_key *flow, const xtag *tags, int priority_tags) noexcept nogil:
@@ -81,8 +82,8 @@ cdef void put_tags(flow_key *flow, const xtag *tags, int priority_tags) noexcept
         tci = tags[i].vid | tags[i].pcp
         if (tci or (i == 0 and priority_tags == PRIORITY_TAGS_ALWAYS)
                 or (tags[i].tpid and i == 1)):
-            fresh[n].tpid = htons(tags[i].tpid if tags[i].tpid else 0x8100)
-            fresh[n].tci = htons(tci | 0x1000)
+            fresh[n].tpid = htons(tags[i].tpid if tags[i].tpid else ETH_VLAN)
+            fresh[n].tci = htons(tci | VLAN_CFI)
             n += 1
     flow.vlan[0] = fresh[0]
     flow.vlan[1] = fresh[1]
@@ -212,7 +213,7 @@ cdef int xlate_normal(XlateBase x) except -1:
         if in_port is None and x.trace is not None:
             x.report("error", "received packet on unknown port %d" % flow_in_port(flow))
         return x.report("warn", "no input bundle, dropping")
-    if flow.eth_type == htons(0x8100) and not flow.vlan[0].tci & htons(0x1000):
+    if flow.eth_type == htons(ETH_VLAN) and not flow.vlan[0].tci & htons(VLAN_CFI):
         return x.report("warn", "partial VLAN tag, dropping")
     extract_tags(flow, packet)
     if in_bundle is not None:
@@ -220,7 +221,7 @@ cdef int xlate_normal(XlateBase x) except -1:
         if why is not None:
             return x.report("detail", why)
         if in_bundle.mode == VLAN_DOT1Q_TUNNEL and packet[0].tpid:
-            x.wc.vlan[1].tci |= htons(0x1000)
+            x.wc.vlan[1].tci |= htons(VLAN_CFI)
             if packet[1].tpid:      # the key has room for two: a third would be lost
                 return x.report("detail", "no room for another VLAN tag, dropping")
         tags_in(in_bundle, packet, tags)

@@ -6,7 +6,7 @@ The same translation as for upcalls, with a list to note the steps in.
 import re
 import struct
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import format_match, parse_match
@@ -68,7 +68,7 @@ def report(key, result, names=None, sent=False):
     """The whole text for a translated key; `sent`: as if packets went to the controllers."""
     final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
-    actions = odp.format_actions(result.actions, key)
+    actions = odp_text.format_actions(result.actions, key)
     lines = [
         "Flow: " + format_flow(key, names),
         *render(result.trace),

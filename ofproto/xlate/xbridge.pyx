@@ -2,6 +2,7 @@
 
 from libc.string cimport memset
 
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE
 from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.codec.numbers cimport N_TABLES
@@ -92,11 +93,11 @@ cdef class XBundle:
         self.ports = []
         self.mode = VLAN_TRUNK
         self.vlan = -1
-        self.qinq_tpid = 0x88a8
+        self.qinq_tpid = ETH_QINQ
         self.floodable = True
 
     def set_vlan(self, mode=None, tag=None, trunks=None, cvlans=None, priority_tags="never",
-                 int qinq_tpid=0x88a8):
+                 int qinq_tpid=ETH_QINQ):
         """VLAN configuration, as the Port table has it."""
         if mode is None:
             mode = "trunk" if tag is None else "access"

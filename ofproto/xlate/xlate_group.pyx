@@ -8,6 +8,7 @@ weights need more slots than that is worth are hashed here.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_hash_symmetric
 from ofproto.xlate.commit cimport is_ip_any
 from ofproto.xlate.xbridge cimport XBridge, XPort
@@ -135,7 +136,7 @@ cdef void match_connection(XlateBase x) noexcept:
     x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
     if not is_ip_any(&x.flow):
         return
-    if x.flow.eth_type == htons(0x0800):
+    if x.flow.eth_type == htons(ETH_IP):
         x.wc.nw_src = x.wc.nw_dst = 0xffffffff
     else:
         memset(x.wc.ipv6_src, 0xff, 16)

@@ -6,6 +6,7 @@ All of it happens to the key of a translation; commit_actions() writes the diffe
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, flow_key
 from ofproto.rules.action_set cimport action_text
 from ofproto.xlate.commit cimport (
@@ -22,7 +23,6 @@ cdef extern from "arpa/inet.h" nogil:
     uint32_t ntohl(uint32_t)
 
 cdef enum:
-    VLAN_CFI = 0x1000
     VLAN_PCP = 0xe000
     MAX_STACK = 4096        # values
 
@@ -41,16 +41,16 @@ cdef class XlateHeaders(XlateBase):
         cdef flow_key *flow = &self.flow
         cdef flow_key *wc = &self.wc
         cdef uint16_t eth = ntohs(flow.eth_type)
-        cdef bint ip = eth == 0x0800 or eth == 0x86dd
+        cdef bint ip = eth == ETH_IP or eth == ETH_IPV6
         if kind == PRE_VLAN:
             wc.vlan[0].tci |= htons(VLAN_CFI)
             return flow.vlan[0].tci & htons(VLAN_CFI) != 0
         if kind == PRE_ARP:
-            return eth == 0x0806 or eth == 0x8035
+            return eth == ETH_ARP or eth == ETH_RARP
         if kind == PRE_IPV4:
-            return eth == 0x0800
+            return eth == ETH_IP
         if kind == PRE_IPV6:
-            return eth == 0x86dd
+            return eth == ETH_IPV6
         if kind == PRE_IP_ANY:
             return ip
         if kind == PRE_MPLS:
@@ -65,16 +65,17 @@ cdef class XlateHeaders(XlateBase):
         if flow.nw_frag & FRAG_LATER:
             return False
         if kind == PRE_TCP:
-            return flow.nw_proto == 6
+            return flow.nw_proto == PROTO_TCP
         if kind == PRE_UDP:
-            return flow.nw_proto == 17
+            return flow.nw_proto == PROTO_UDP
         if kind == PRE_SCTP:
-            return flow.nw_proto == 132
+            return flow.nw_proto == PROTO_SCTP
         if kind == PRE_L4_PORTS:
-            return flow.nw_proto == 6 or flow.nw_proto == 17 or flow.nw_proto == 132
+            return (flow.nw_proto == PROTO_TCP or flow.nw_proto == PROTO_UDP
+                    or flow.nw_proto == PROTO_SCTP)
         if kind == PRE_ICMPV4:
-            return flow.nw_proto == 1 and eth == 0x0800
-        if flow.nw_proto != 58 or eth != 0x86dd:
+            return flow.nw_proto == PROTO_ICMP and eth == ETH_IP
+        if flow.nw_proto != PROTO_ICMPV6 or eth != ETH_IPV6:
             return False
         if kind == PRE_ICMPV6:
             return True
@@ -83,8 +84,8 @@ cdef class XlateHeaders(XlateBase):
         if flow.tp_dst:
             return False
         if kind == PRE_ND:
-            return flow.tp_src == htons(135) or flow.tp_src == htons(136)
-        return flow.tp_src == htons(135 if kind == PRE_ND_SOLICIT else 136)
+            return flow.tp_src == htons(ND_SOLICIT) or flow.tp_src == htons(ND_ADVERT)
+        return flow.tp_src == htons(ND_SOLICIT if kind == PRE_ND_SOLICIT else ND_ADVERT)
 
     cdef int report_prereq(self, int code) except -1:
         if self.trace is not None and (code == OP_SET or code == OP_MOVE):
@@ -169,7 +170,7 @@ cdef class XlateHeaders(XlateBase):
         self.wc.vlan[0].tci |= htons(VLAN_CFI)
         if flow.vlan[0].tci & htons(VLAN_CFI):
             if not flow.vlan[0].tpid:
-                flow.vlan[0].tpid = htons(0x8100)
+                flow.vlan[0].tpid = htons(ETH_VLAN)
         else:
             self.pop_vlan()
         return 0
@@ -201,7 +202,7 @@ cdef class XlateHeaders(XlateBase):
         if not flow.vlan[0].tci & htons(VLAN_CFI):
             if not push:
                 return 0
-            flow.vlan[0].tpid = htons(0x8100)
+            flow.vlan[0].tpid = htons(ETH_VLAN)
             flow.vlan[0].tci = 0
         flow.vlan[0].tci = (flow.vlan[0].tci & htons(~mask & 0xffff)) | htons(bits | VLAN_CFI)
         return 0
@@ -223,7 +224,7 @@ cdef class XlateHeaders(XlateBase):
             flow.mpls_lse[0] &= htonl(~0x100 & 0xffffffff)
         else:
             self.commit()
-            if flow.eth_type == htons(0x86dd):
+            if flow.eth_type == htons(ETH_IPV6):
                 label = 2           # IPv6 explicit null
             if is_ip_any(flow):
                 self.wc.nw_tos |= 0xfc
@@ -293,7 +294,7 @@ cdef class XlateHeaders(XlateBase):
         memset(flow.vlan, 0, sizeof(flow.vlan))
         memset(flow.mpls_lse, 0, sizeof(flow.mpls_lse))
         clear_l3(flow)
-        flow.eth_type = htons(0x88e7)
+        flow.eth_type = htons(ETH_PBB)
         flow.pbb_isid = htonl(isid)
         self.base = flow[0]
         self.was_mpls = False
@@ -330,7 +331,7 @@ cdef class XlateHeaders(XlateBase):
             self.flow.nw_ttl -= 1
             return 0
         if self.trace is not None:
-            version = 4 if self.flow.eth_type == htons(0x0800) else 6
+            version = 4 if self.flow.eth_type == htons(ETH_IP) else 6
             self.report("warn", f"IPv{version} decrement TTL exception")
         for i in range(o.data_len // 2):
             self.controller(0xffff, OFPR_INVALID_TTL, <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1]))

@@ -10,9 +10,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif
-from datapath.key import flow
+from datapath.key import key_text
 from tests import daemons
 from tests.daemons import wait_until
 
@@ -77,8 +77,8 @@ class Process:
 
     def flow(self, match, actions, dpif=None):
         """Put a flow given in text; returns its ufid."""
-        key, mask = flow.parse_key(match)
-        return (dpif or self.dpif).flow_put(key, mask, odp.parse_actions(actions))
+        key, mask = key_text.parse_key(match)
+        return (dpif or self.dpif).flow_put(key, mask, odp_text.parse_actions(actions))
 
     def port(self, name):
         """PortInfo of a port."""

@@ -12,7 +12,7 @@ from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.ipc.dpif import answer_upcall, take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import frame
@@ -75,7 +75,7 @@ def test_a_frame_that_the_kernel_refuses(net):
     net.dpif.port_inject(1, frame())
     given = wait_until(lambda: take_upcall(handler))
     vnet = {**given.vnet, "flags": NEEDS_CSUM, "csum_start": 60000}
-    assert answer_upcall(handler, given._replace(vnet=vnet), odp.parse_actions("2"))
+    assert answer_upcall(handler, given._replace(vnet=vnet), odp_text.parse_actions("2"))
     counted(net, "t1", "tx_error")
     assert net.port("t1").stats["tx_errors"] == 1
 

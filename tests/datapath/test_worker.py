@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.base import drops
 from datapath.ipc.dpif import DpifError, answer_upcall, push_down
 from datapath.key import flow
@@ -143,7 +143,7 @@ def no_headroom(process, handler):
 def bad_offload(process, handler):
     process.dpif.port_inject(1, frame())
     given = take(handler)._replace(vnet={**VNET, "flags": NEEDS_CSUM, "csum_start": 60000})
-    assert answer_upcall(handler, given, odp.parse_actions("2"))
+    assert answer_upcall(handler, given, odp_text.parse_actions("2"))
 
 
 def meter_exceeded(process, handler):
@@ -213,7 +213,7 @@ def test_segmentation_of_an_upcall(datapath):
     given = take(handler)
     whole, vnet = gso(60_000, 1448)
     sent = given._replace(packet=whole, vnet=vnet, key=flow.extract(whole, in_port=1))
-    assert answer_upcall(handler, sent, odp.parse_actions("2"))
+    assert answer_upcall(handler, sent, odp_text.parse_actions("2"))
     wait_until(lambda: datapath.port("d2").stats["tx_packets"] == 42)
     segments = datapath.dpif.port_drain(2)
     assert b"".join(each[58:] for each in segments) == whole[58:]
@@ -235,7 +235,7 @@ def test_any_offload_header(shared, name, numbers):
     given = take(handler)._replace(
         packet=frames()[name], vnet=dict(zip(VNET, numbers, strict=True))
     )
-    assert answer_upcall(handler, given, odp.parse_actions("2,push_vlan(vid=1,pcp=0),3"))
+    assert answer_upcall(handler, given, odp_text.parse_actions("2,push_vlan(vid=1,pcp=0),3"))
     shared.dpif.stats()
 
 

@@ -139,7 +139,7 @@ def _number_of(run, name):
 
 def _parse_flow(run, text):
     """(key, mask) of a flow, in_port by name too, and (ufid or None)."""
-    from datapath.key import flow
+    from datapath.key import key_text
     from datapath.text import parse_ufid
 
     ufid = None
@@ -155,13 +155,13 @@ def _parse_flow(run, text):
         number = _number_of(run, name) if name and not name[0].isdigit() else None
         if number is not None:
             text = f"{text[:start]}{number}{text[end:]}"
-    key, mask = _checked("parsing flow key", flow.parse_key, text)
+    key, mask = _checked("parsing flow key", key_text.parse_key, text)
     return key, mask, ufid
 
 
 def _parse_actions(run, text):
     """Actions as bytes; outputs by name too."""
-    from datapath.actions import odp
+    from datapath.actions import odp_text
     from datapath.text import map_words
 
     def by_number(word):
@@ -172,7 +172,7 @@ def _parse_actions(run, text):
         return word and not word.isdigit() and any(port.name == word for port in run.ports())
 
     text = map_words(text, lambda word: by_number(word) if is_name(word) else word)
-    return _checked("parsing actions", odp.parse_actions, text)
+    return _checked("parsing actions", odp_text.parse_actions, text)
 
 
 def _checked(doing, parse, text):
@@ -379,9 +379,9 @@ def del_flows(run, words):
 
 def normalize_actions(run, words):
     """normalize-actions ACTIONS"""
-    from datapath.actions import odp
+    from datapath.actions import odp_text
 
-    run.print(odp.format_actions(_parse_actions(run, words[-1])) + "\n")
+    run.print(odp_text.format_actions(_parse_actions(run, words[-1])) + "\n")
 
 
 # --- ports and counters

@@ -467,7 +467,7 @@ def test_arbitrary_action_bytes_never_crash(data, name):
     except ValueError:
         pass
     else:
-        odp.format_actions(data)
+        odp_text.format_actions(data)
     Recorder().run(frames()[name], data)
 
 
@@ -492,7 +492,7 @@ def test_arbitrary_attributes_never_crash(attributes, name, cut):
     events = Recorder(output(1)).run(frames()[name][:cut], actions)
     if checked:
         assert ("drop", "bad_action") not in events
-        odp.format_actions(actions)
+        odp_text.format_actions(actions)
 
 
 def test_ipv6_frames_too():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datapath.actions import meter, odp
+from datapath.actions import meter, odp, odp_text
 from datapath.actions.execute import Recorder
 from datapath.actions.offload import segments
 from datapath.ipc.dpif import DpifError
@@ -126,7 +126,7 @@ def kinds(events):
 def run(actions, *, rate=1, times=1):
     recorder = Recorder()
     recorder.meters.set(3, PKTPS, [(rate, rate)], "", 0)
-    return [kinds(recorder.run(frame(), odp.parse_actions(actions))) for _ in range(times)]
+    return [kinds(recorder.run(frame(), odp_text.parse_actions(actions))) for _ in range(times)]
 
 
 def test_what_follows_is_for_those_that_pass():
@@ -182,7 +182,7 @@ def test_segments_are_packets(flags, bands, packets):
         whole, vnet = gso(n_bytes, mss)
         parts = segments(whole, vnet)
         may = [twin.passes(len(part), recorder.now) for part, _ in parts]
-        events = recorder.run(whole, odp.parse_actions("meter(3),2"), vnet=vnet)
+        events = recorder.run(whole, odp_text.parse_actions("meter(3),2"), vnet=vnet)
         if all(may):
             assert [event[2] for event in events] == [whole] and events[0][3] == vnet
         else:
@@ -205,7 +205,7 @@ def test_segments_get_what_follows():
     def outputs(actions, burst=2):
         recorder = Recorder()
         recorder.meters.set(3, PKTPS, [(1, burst)], "", 0)
-        events = recorder.run(whole, odp.parse_actions(actions), vnet=vnet)
+        events = recorder.run(whole, odp_text.parse_actions(actions), vnet=vnet)
         return [event[1:3] if event[0] == "output" else event[0] for event in events]
 
     tagged = [part[:12] + tag + part[12:] for part, _ in parts]
@@ -224,15 +224,15 @@ def test_segments_get_what_follows():
 
 
 def test_text():
-    actions = odp.parse_actions("meter(262143),2")
-    assert odp.format_actions(actions) == "meter(262143),2"
+    actions = odp_text.parse_actions("meter(262143),2")
+    assert odp_text.format_actions(actions) == "meter(262143),2"
     buffer = odp.ActionBuffer()
     buffer.add("meter", 262143)
     buffer.add("output", 2)
     assert bytes(buffer) == actions
     for bad in ("meter(262144)", "meter(-1)", "meter()", "meter(x)", "meter"):
         with pytest.raises(ValueError):
-            odp.parse_actions(bad)
+            odp_text.parse_actions(bad)
 
 
 # --- a process

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datapath.actions import odp
+from datapath.actions import odp, odp_text
 from datapath.actions.odp_text import attribute, set_attribute
 from datapath.key import flow
 from tests.datapath.sample_frames import frames
@@ -72,8 +72,8 @@ ACTIONS = st.recursive(
 def test_text_round_trip(actions, name):
     odp.check_actions(actions)
     key = None if name is None else flow.extract(frames()[name])
-    text = odp.format_actions(actions, key)
-    assert odp.parse_actions(text) == actions
+    text = odp_text.format_actions(actions, key)
+    assert odp_text.parse_actions(text) == actions
 
 
 TEXTS = [
@@ -110,22 +110,22 @@ TEXTS = [
 def test_inner_labels():
     frame = frames()["mpls2"]
     actions = set_attribute("mpls_lse1", 5 << 12, 0xFFFFF000)
-    text = odp.format_actions(actions, flow.extract(frame))
-    assert text == "set(mpls(label1=5))" and odp.parse_actions(text) == actions
+    text = odp_text.format_actions(actions, flow.extract(frame))
+    assert text == "set(mpls(label1=5))" and odp_text.parse_actions(text) == actions
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_forms(text):
-    assert odp.format_actions(odp.parse_actions(text)) == text
+    assert odp_text.format_actions(odp_text.parse_actions(text)) == text
 
 
 def test_the_flow_tells_which_protocol_a_set_is_for():
-    actions = odp.parse_actions("set(udp(dst=53)),set(ipv4(ttl=3)),1")
+    actions = odp_text.parse_actions("set(udp(dst=53)),set(ipv4(ttl=3)),1")
     for name, want in (
         ("udp4", "set(udp(dst=53)),set(ipv4(ttl=3)),1"),
         ("tcp6", "set(tcp(dst=53)),set(ipv6(hlimit=3)),1"),
     ):
-        assert odp.format_actions(actions, flow.extract(frames()[name])) == want
+        assert odp_text.format_actions(actions, flow.extract(frames()[name])) == want
 
 
 @pytest.mark.parametrize(
@@ -137,19 +137,19 @@ def test_the_flow_tells_which_protocol_a_set_is_for():
 )  # fmt: skip
 def test_bad_text_is_refused(text):
     if text in ("", ",", "1,,2"):  # lists with empty items: nothing is lost
-        odp.parse_actions(text)
+        odp_text.parse_actions(text)
         return
     with pytest.raises(ValueError, match=r"\w"):
-        odp.parse_actions(text)
+        odp_text.parse_actions(text)
 
 
 @given(st.text(alphabet="setcloneudprivan0123456789()=,./%x", max_size=50))
 def test_text_never_fails_otherwise(text):
     try:
-        actions = odp.parse_actions(text)
+        actions = odp_text.parse_actions(text)
     except ValueError:
         return
-    odp.format_actions(actions)
+    odp_text.format_actions(actions)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_buffer_builds_what_the_text_says():
     buffer.add("pop_pbb")
     buffer.add("hash", odp.ALG_SYM_L4, 3)
     buffer.add("userspace", 1, b"abc")
-    buffer.add("append", odp.parse_actions("7,8"))
+    buffer.add("append", odp_text.parse_actions("7,8"))
     kept = len(buffer)
     buffer.add("output", 99)
     buffer.add("truncate", kept)
@@ -215,8 +215,8 @@ def test_buffer_builds_what_the_text_says():
         "push_pbb(isid=5,pcp=3),pop_pbb,hash(sym_l4(3)),userspace(pid=0,slow_path(action),userdata(616263)),7,8,drop(3),"
         "recirc(0x11)"
     )
-    assert odp.format_actions(bytes(buffer)) == text
-    assert odp.parse_actions(text) == bytes(buffer)
+    assert odp_text.format_actions(bytes(buffer)) == text
+    assert odp_text.parse_actions(text) == bytes(buffer)
 
 
 def test_buffer_has_an_end():

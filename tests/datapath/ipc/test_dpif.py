@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif, DpifError, answer_upcall, take_upcall
-from datapath.key import flow
+from datapath.key import flow, key_text
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process, frame
 from tests.datapath.sample_frames import frames
@@ -46,8 +46,8 @@ def test_flows_against_a_dictionary(process):
 
         @rule(number=st.integers(0, 5), port=st.integers(1, 9), actions=st.sampled_from(ACTIONS))
         def put(self, number, port, actions):
-            ufid, raw = UFIDS[number], odp.parse_actions(actions)
-            key, mask = flow.parse_key(f"in_port({port}),eth_type(0x{0x700 + number:x})")
+            ufid, raw = UFIDS[number], odp_text.parse_actions(actions)
+            key, mask = key_text.parse_key(f"in_port({port}),eth_type(0x{0x700 + number:x})")
             if ufid in self.twin:  # a flow keeps its match: only the actions change
                 key, mask, _ = self.twin[ufid]
             process.dpif.flow_put(key, mask, raw, ufid)
@@ -99,7 +99,7 @@ def test_many_flows_come_whole(process):
     first = next(dump)
     other = process.client()
     for number in range(0, 3000, 7):
-        key, mask = flow.parse_key(f"in_port(1),eth_type(0x{0x600 + number:x})")
+        key, mask = key_text.parse_key(f"in_port(1),eth_type(0x{0x600 + number:x})")
         other.flow_del(flow.ufid(key, mask))
     stay = {each.ufid for each in other.flow_dump()}
     seen = [first.ufid, *(each.ufid for each in dump)]
@@ -170,8 +170,8 @@ def test_answer_installs_and_executes(ports):
     """The packet goes out once, the next ones without an upcall, on every worker."""
     process, handler, (one, two) = ports
     process.dpif.port_inject(one, frame())
-    key, mask = flow.parse_key(f"in_port({one})")
-    assert answer_upcall(handler, take(handler), odp.parse_actions(str(two)), key, mask)
+    key, mask = key_text.parse_key(f"in_port({one})")
+    assert answer_upcall(handler, take(handler), odp_text.parse_actions(str(two)), key, mask)
     assert wait_until(lambda: process.dpif.port_drain(two)) == [frame()]
     process.dpif.port_inject(one, frame(src=5))
     assert process.dpif.port_drain(two) == [frame(src=5)]
@@ -187,10 +187,10 @@ def test_counters_are_exact_when_asked_for(ports):
     _process, handler, (one, two) = ports
     handler.port_inject(one, frame())
     given = take(handler)
-    key, mask = flow.parse_key("eth_type(0x88b5)")
+    key, mask = key_text.parse_key("eth_type(0x88b5)")
     assert not handler.flow_stats_sync()
     for number in range(100):
-        assert answer_upcall(handler, given, odp.parse_actions(str(two)), key, mask), number
+        assert answer_upcall(handler, given, odp_text.parse_actions(str(two)), key, mask), number
     [(ufid, info)] = handler.flow_stats_sync().items()
     assert (ufid, info.packets, info.actions) == (flow.ufid(key, mask), 0, None)
     for port, count in ((one, 3), (two, 4)):
@@ -198,7 +198,7 @@ def test_counters_are_exact_when_asked_for(ports):
             handler.port_inject(port, frame())
     [info] = handler.flow_stats_sync().values()
     assert (info.packets, info.bytes, info.earlier_packets) == (7, 7 * 60, 0)
-    assert answer_upcall(handler, given, odp.parse_actions(str(one)), key, mask)
+    assert answer_upcall(handler, given, odp_text.parse_actions(str(one)), key, mask)
     handler.flow_stats_sync()
     for port in (one, two, two):
         handler.port_inject(port, frame(size=100))
@@ -233,7 +233,7 @@ def test_statistics_of_what_was_used_lately(ports):
 def test_packets_of_the_handler_keep_their_order(ports):
     """And come after what it installed."""
     process, handler, (one, two) = ports
-    recirculate = odp.parse_actions("recirc(7)")
+    recirculate = odp_text.parse_actions("recirc(7)")
     process.flow(f"in_port({one}),recirc_id(7)", str(two))
     wanted = [frame(src=number) for number in range(40)]
     for packet in wanted:
@@ -245,7 +245,7 @@ def test_packets_of_the_handler_keep_their_order(ports):
 
 def test_packets_that_the_ring_does_not_take(ports):
     process, handler, (_, two) = ports
-    assert not process.dpif.execute_soon(frame(), odp.parse_actions(str(two)))  # has no rings
+    assert not process.dpif.execute_soon(frame(), odp_text.parse_actions(str(two)))  # has no rings
     assert not handler.execute_soon(bytes(1 << 20), b"")
     assert not handler.execute_soon(frame(), bytes(1 << 20))
     before = process.dpif.stats()["drops"].get("bad_action", 0)
@@ -256,7 +256,7 @@ def test_packets_that_the_ring_does_not_take(ports):
 def test_answer_that_only_executes(ports):
     process, handler, (one, two) = ports
     process.dpif.port_inject(one, frame())
-    tag = odp.parse_actions(f"push_vlan(vid=9,pcp=2),{two},pop_vlan,{one}")
+    tag = odp_text.parse_actions(f"push_vlan(vid=9,pcp=2),{two},pop_vlan,{one}")
     assert answer_upcall(handler, take(handler), tag)
     [tagged] = wait_until(lambda: process.dpif.port_drain(two))
     assert tagged == frame()[:12] + struct.pack("!HH", 0x8100, 0x4009) + frame()[12:]

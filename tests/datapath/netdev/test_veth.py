@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
 
+from datapath.actions import odp_text
 from datapath.ipc.dpif import take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import ROOT, frame
@@ -418,10 +419,9 @@ def test_two_hundred_ports(net):
     for n in range(99):
         net.flow(f"in_port({2 * n + 2}),{chosen}", str(2 * n + 3))
     net.flow(f"in_port(200),{chosen}", "500")
-    from datapath.actions import odp
 
     for number in range(20):
-        net.dpif.execute(frame(src=number), odp.parse_actions("1"))
+        net.dpif.execute(frame(src=number), odp_text.parse_actions("1"))
     seen = []
     wait_until(lambda: seen.extend(net.dpif.port_drain(500)) or len(seen) == 20)
     assert seen == [frame(src=number) for number in range(20)]

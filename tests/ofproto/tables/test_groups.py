@@ -4,7 +4,7 @@ with their group, and where packets go."""
 import pytest
 from scapy.all import IP, UDP, Ether
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Group, Output
 from ofproto.codec.numbers import OFPP_CONTROLLER
@@ -274,7 +274,7 @@ def test_all_and_indirect(world, client):
 
 
 def flows_of(world):
-    return [odp.format_actions(each.actions) for each in world.backer.dpif.flow_dump()]
+    return [odp_text.format_actions(each.actions) for each in world.backer.dpif.flow_dump()]
 
 
 def until_flows(world, *outputs):

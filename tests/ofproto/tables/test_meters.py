@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.instructions import Meter
 from ofproto.codec.match_text import TextError
@@ -56,7 +56,7 @@ def datapath_meters(world):
 
 def datapath_actions(world):
     """The actions of the datapath's flows, as text."""
-    return sorted(odp.format_actions(info.actions) for info in world.backer.dpif.flow_dump())
+    return sorted(odp_text.format_actions(info.actions) for info in world.backer.dpif.flow_dump())
 
 
 def later(world):

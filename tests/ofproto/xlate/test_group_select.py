@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import IP, TCP, Ether
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.messages import GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.recirc import RecircTable
@@ -107,7 +107,7 @@ def test_liveness_beside_a_fixed_point(wanted, up):
     for number, buckets in groups.items():
         alive = [at for at, bucket in enumerate(buckets) if naive_bucket(bucket, live, up)]
         world.rule([act("Group", group=number)])
-        actions = odp.format_actions(translate(world.bridge, key_of(PACKET, 1)).actions)
+        actions = odp_text.format_actions(translate(world.bridge, key_of(PACKET, 1)).actions)
         assert actions == (str(ODP_BASE + 4 + alive[0]) if alive else "drop")
 
 
@@ -143,7 +143,9 @@ def test_a_hash_leads_to_the_next_live_slot(weights, up, dp_hash):
     slots = naive_spread(weights)
     turned = slots[dp_hash % len(slots) :] + slots[: dp_hash % len(slots)]
     chosen = next((at + 1 for at in turned if at + 1 in up), None)
-    assert odp.format_actions(result.actions) == (str(ODP_BASE + 4 + chosen) if chosen else "drop")
+    assert odp_text.format_actions(result.actions) == (
+        str(ODP_BASE + 4 + chosen) if chosen else "drop"
+    )
     offset, size = flow.MEMBERS["dp_hash"]
     assert int.from_bytes(result.mask[offset : offset + size], "big") == len(slots) - 1
 
@@ -161,8 +163,8 @@ def hashed_here(weights, up, n):
     for sport in range(n):
         packet = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=sport)
         back = Ether() / IP(src="10.0.0.2", dst="10.0.0.1") / TCP(dport=sport, sport=80)
-        actions = odp.format_actions(translate(world.bridge, key_of(packet, 8)).actions)
-        assert odp.format_actions(translate(world.bridge, key_of(back, 8)).actions) == actions
+        actions = odp_text.format_actions(translate(world.bridge, key_of(packet, 8)).actions)
+        assert odp_text.format_actions(translate(world.bridge, key_of(back, 8)).actions) == actions
         found[int(actions) - ODP_BASE - 4] += 1
     return found
 
@@ -179,4 +181,4 @@ def test_one_bucket_needs_no_hash():
     world.group(1, GROUP_SELECT, [Bucket(0, actions=[output(2)]), Bucket(7, actions=[output(3)])])
     world.rule([act("Group", group=1)])
     actions = translate(world.bridge, key_of(PACKET, 1)).actions
-    assert odp.format_actions(actions) == str(ODP_BASE + 3)
+    assert odp_text.format_actions(actions) == str(ODP_BASE + 3)

@@ -14,8 +14,8 @@ from scapy.contrib.mpls import MPLS
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1AH
 
-from datapath.actions import odp
 from datapath.actions.execute import Recorder
+from datapath.actions.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.recirc import RecircTable
@@ -259,7 +259,7 @@ def test_wildcarded_bits_do_not_matter(seed):
                 if changed is None or changed == key:
                     continue
                 again = translate(world.bridge, changed, recirc=recirc)
-                assert odp.format_actions(again.actions) == odp.format_actions(result.actions)
+                assert format_actions(again.actions) == format_actions(result.actions)
                 assert again.error == result.error
 
 
@@ -299,7 +299,7 @@ def test_flipping_one_field_at_a_time(seed):
             if mixed(bytes(changed), bytes(changed), result.mask) is None:
                 continue
             again = translate(world.bridge, bytes(changed), recirc=recirc)
-            assert odp.format_actions(again.actions) == odp.format_actions(result.actions), at
+            assert format_actions(again.actions) == format_actions(result.actions), at
 
 
 def test_the_test_can_fail():

@@ -10,7 +10,7 @@ from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw
 from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import Dot1AH
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.actions.execute import Recorder
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xlate import translate
@@ -354,13 +354,13 @@ def test_against_the_interpreter(seed):
         return
     result = translate(world.bridge, key_of(raw, in_port), recirc=recirc)
     assert sent_by(result, raw, ODP_BASE + in_port, world, recirc) == expected, (
-        odp.format_actions(result.actions),
+        odp_text.format_actions(result.actions),
         [type(a).__name__ for a in plan],
     )
 
 
 def through(world, packet, in_port=1):
-    return odp.format_actions(translate(world.bridge, key_of(packet, in_port)).actions)
+    return odp_text.format_actions(translate(world.bridge, key_of(packet, in_port)).actions)
 
 
 TCP_PACKET = Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", ttl=64) / TCP(dport=80)
@@ -469,7 +469,7 @@ def test_mpls_pop_goes_round_and_on():
     kind, recirc_id, frame, key = events[-1]
     assert kind == "recirculate" and recirc_id
     second = translate(world.bridge, key, recirc=recirc)
-    assert odp.format_actions(second.actions) == "set(ipv4(ttl=4)),12"
+    assert odp_text.format_actions(second.actions) == "set(ipv4(ttl=4)),12"
     assert sent_by(second, frame, 11) == [
         (12, bytes(fresh(Ether(src=A, dst=B) / IP(dst="10.0.0.9", ttl=4) / UDP())))
     ]

@@ -12,7 +12,7 @@ import pytest
 from scapy.all import ARP, IP, UDP, Ether
 from scapy.contrib.mpls import MPLS
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif, DpifError
 from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
@@ -109,7 +109,7 @@ class Daemon:
         assert {number: frames for number, frames in seen.items() if frames} == wanted
 
     def actions(self):
-        return sorted(odp.format_actions(found.actions) for found in self.dpif.flow_dump())
+        return sorted(odp_text.format_actions(found.actions) for found in self.dpif.flow_dump())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from scapy.all import ARP, IP, TCP, Ether
 from scapy.contrib.mpls import MPLS
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from datapath.actions.execute import Recorder
 from datapath.key import flow
 from ofproto.flows.flows import Flows
@@ -76,7 +76,7 @@ class FakeDpif:
         return False
 
     def execute(self, packet, actions, in_port=0, **metadata):
-        self.executed.append((packet, odp.format_actions(actions), in_port))
+        self.executed.append((packet, odp_text.format_actions(actions), in_port))
 
 
 class Switch:
@@ -107,7 +107,7 @@ class Switch:
         raise AssertionError("the revalidator finds no end")
 
     def actions(self, ukey):
-        return odp.format_actions(self.dpif.flows[ukey.ufid].actions)
+        return odp_text.format_actions(self.dpif.flows[ukey.ufid].actions)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from scapy.all import ARP, IP, Dot1Q, Ether, Raw
 
-from datapath.actions import odp
+from datapath.actions import odp_text
 from ofproto.xlate.xbridge import connect_patch
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
@@ -27,7 +27,7 @@ def run(world, packet, in_port, learn=False, now=0):
     result = translate(
         world.bridge, key_of(packet, in_port), side_effects=learn, packet_size=len(packet), now=now
     )
-    return odp.format_actions(result.actions)
+    return odp_text.format_actions(result.actions)
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+# Numbers of protocols, host byte order: the one place of them for compiled code.
+
+from libc.stdint cimport uint8_t, uint16_t
+
+cdef enum:
+    # Ethertypes (IEEE 802 Numbers of IANA)
+    ETH_NONE = 0x05ff           # ours, for 802.3 without a SNAP Ethertype
+    ETH_FIRST = 0x0600          # from here on; what is less is the length of an 802.3 frame
+    ETH_IP = 0x0800
+    ETH_ARP = 0x0806
+    ETH_RARP = 0x8035
+    ETH_VLAN = 0x8100           # IEEE 802.1Q, the customer's tag
+    ETH_IPV6 = 0x86dd
+    ETH_MPLS = 0x8847
+    ETH_MPLS_MCAST = 0x8848
+    ETH_QINQ = 0x88a8           # IEEE 802.1ad, the service's tag
+    ETH_PBB = 0x88e7            # IEEE 802.1ah: an I-TAG
+    ETH_QINQ_OLD = 0x9100       # service tags before 802.1ad
+
+    # IP protocols, and IPv6 extension headers (Assigned Internet Protocol Numbers)
+    PROTO_HOPOPTS = 0
+    PROTO_ICMP = 1
+    PROTO_IGMP = 2
+    PROTO_TCP = 6
+    PROTO_UDP = 17
+    PROTO_ROUTING = 43
+    PROTO_FRAGMENT = 44
+    PROTO_ESP = 50
+    PROTO_AH = 51
+    PROTO_ICMPV6 = 58
+    PROTO_NONEXT = 59
+    PROTO_DSTOPTS = 60
+    PROTO_SCTP = 132
+
+    # neighbour discovery (RFC 4861): types of ICMPv6, and of options
+    ND_SOLICIT = 135
+    ND_ADVERT = 136
+    ND_OPT_SOURCE = 1
+    ND_OPT_TARGET = 2
+
+    # in flow_key.vlan[].tci: a tag is there (in a frame this bit is DEI, once CFI)
+    VLAN_CFI = 0x1000
+
+
+# The Ethertype of a VLAN tag.
+cdef inline bint is_vlan_tpid(uint16_t ethertype) noexcept nogil:
+    return ethertype == ETH_VLAN or ethertype == ETH_QINQ or ethertype == ETH_QINQ_OLD
+
+
+cdef inline bint is_mpls_type(uint16_t ethertype) noexcept nogil:
+    return ethertype == ETH_MPLS or ethertype == ETH_MPLS_MCAST
