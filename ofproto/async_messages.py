@@ -57,7 +57,7 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     if not peer.wants("packet_in", reason):
         return None
     message = messages.PacketIn(
-        packet=cut(event.packet, peer.miss_send_len if implicit else event.max_len),
+        packet=cut(event.packet, peer.asynchronous.miss_send_len if implicit else event.max_len),
         total_len=len(event.packet),
         reason=reason,
         table_miss=event.table_miss_flow,

@@ -24,7 +24,7 @@ from ofproto.codec.numbers import (
     OFPP_NONE,
     OFPPC_PORT_DOWN,
 )
-from ofproto.peers.rconn import ROLE_MASTER, ROLE_SLAVE
+from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import check_table
 from pyvs.log_limit import LimitedLog
@@ -87,8 +87,9 @@ def features(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    flags = FRAG_MODES.index(ofproto.xbridge.frag_mode) | INVALID_TTL * peer.invalid_ttl
-    peer.reply(request, messages.GetConfigReply(flags=flags, miss_send_len=peer.miss_send_len))
+    masks = peer.asynchronous
+    flags = FRAG_MODES.index(ofproto.xbridge.frag_mode) | INVALID_TTL * masks.invalid_ttl
+    peer.reply(request, messages.GetConfigReply(flags=flags, miss_send_len=masks.miss_send_len))
 
 
 def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
@@ -99,8 +100,8 @@ def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
         elif mode != ofproto.xbridge.frag_mode:
             ofproto.xbridge.frag_mode = mode
             ofproto.xbridge.touch()
-    peer.invalid_ttl = bool(request.flags & INVALID_TTL)
-    peer.miss_send_len = request.miss_send_len
+    peer.asynchronous.invalid_ttl = bool(request.flags & INVALID_TTL)
+    peer.asynchronous.miss_send_len = request.miss_send_len
 
 
 def barrier(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
@@ -180,22 +181,24 @@ def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 def role_request(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     manager = ofproto.connmgr
     counts = request.role in (ROLE_MASTER, ROLE_SLAVE) and request.generation_id is not None
-    if counts and not manager.accept_generation(request.generation_id):
+    if counts and not manager.roles.accept(request.generation_id):
         raise OFError("OFPRRFC_STALE")
     if request.role != "nochange":
         manager.set_role(peer, request.role)
-    answer = messages.RoleReply(role=peer.role, generation_id=manager.generation_id)
+    answer = messages.RoleReply(role=peer.role, generation_id=manager.roles.generation_id)
     peer.reply(request, answer)
 
 
 def get_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    masks = {kind: (masks[False], masks[True]) for kind, masks in peer.async_masks.items()}
-    peer.reply(request, messages.GetAsyncReply(masks=masks))
+    peer.reply(request, messages.GetAsyncReply(masks=dict(peer.asynchronous.masks)))
 
 
 def set_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    for kind, (other, slave) in request.masks.items():
-        peer.async_masks[kind] = {False: other, True: slave}
+    known = peer.asynchronous.masks
+    for kind, masks in request.masks.items():
+        before = known.get(kind, (0, 0))
+        new = (old if mask is None else mask for mask, old in zip(masks, before, strict=True))
+        known[kind] = tuple(new)
 
 
 def set_flow_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:

@@ -40,7 +40,7 @@ from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
 from ofproto.xlate.xbridge import XBridge
-from pyvs import clock, rundir
+from pyvs import clock, containment, rundir
 from pyvs.version import OVS_COMPATIBLE, VERSION
 
 vlog = ovs.vlog.Vlog("ofproto")
@@ -80,6 +80,13 @@ class Ofproto:
         self.connmgr = ConnMgr(name, self._handle)
         self._datapath_id = datapath_id
         self._now = now
+        # What runs in each round, in guards of their own.
+        self._parts = (
+            ("connections", self.connmgr.run),
+            ("flow expiry", self.tables.expire),
+            ("fail mode", self._follow_controllers),
+            ("journal", self.log.run),
+        )
         backer.handler.add_bridge(self.xbridge)
         backer.bridges[name] = self
         self._restore(now)
@@ -315,11 +322,12 @@ class Ofproto:
     def run(self, now: int | None = None) -> None:
         """Connections, messages, expiry, fail-mode, journal."""
         self._now = now = clock.msec() if now is None else now
-        self.connmgr.run(now)
-        self.tables.expire(now)
+        for part, run in self._parts:
+            containment.call(part, self.name, run, now)
+
+    def _follow_controllers(self, now: int) -> None:
         self.fail_mode.run(self.connmgr.any_connected(), self.connmgr.longest_probe(), now)
         self._follow_misses()
-        self.log.run(now)
 
     def _follow_misses(self) -> None:
         """Whether a miss goes to the controllers: where one speaks a version before 1.3."""

@@ -16,7 +16,7 @@ QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
 
 
 class Ports:
-    """`tell(reason, port)` hears of each port that came, went or changed (PR_*)."""
+    """`tell(reason, port)` hears of each port that came, went or changed (OFPPR_*)."""
 
     def __init__(self, xbridge: Any, backer: Any, tell: Callable[[int, OfPort], None]):
         self.by_number: dict[int, OfPort] = {}

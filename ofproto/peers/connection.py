@@ -2,9 +2,9 @@
 
 `receive()` cuts the input into messages, does the version handshake, answers echo requests, and
 hands on what the switch has to look at.  `send()` queues output; `pull()` fetches it for the
-socket.  Long replies are iterators of byte strings that are only advanced while the peer reads,
-and while one is under way no later message of this connection is handled, so that replies and
-barriers keep their order.
+socket.  Long replies are iterators of byte strings that `advance()` makes go on while the peer
+reads, and while one is under way no later message of this connection is handled, so that replies
+and barriers keep their order.
 
 The handshake is a table of transitions: (state, event) -> (method, new state).
 """
@@ -12,11 +12,11 @@ The handshake is a table of transitions: (state, event) -> (method, new state).
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-import ovs.vlog
-
 from ofproto.codec.hello import HEADER, HEADER_SIZE, OFPT_HELLO, decode_hello, encode_hello
+from pyvs import containment, coverage
 
-vlog = ovs.vlog.Vlog("connection")
+PACKET_INS_DROPPED = coverage.counter("packet_in_backlog")
+NOT_READ = coverage.counter("ofconn_output_overflow")
 
 OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY = 1, 2, 3
 
@@ -25,9 +25,14 @@ OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY = 1, 2, 3
 PACKET_IN_BACKLOG = 512 << 10
 REPLY_BACKLOG = 256 << 10
 REQUEST_BACKLOG = 4 << 20
-OUTPUT_LIMIT = 64 << 20
+OUTPUT_LIMIT = 16 << 20
+# The same of all peers together: who has more than its due then is cut off.
+TOTAL_LIMIT, DUE = 128 << 20, 1 << 20
 # The most input that is kept unhandled: one largest message and what recv() adds to it.
 INPUT_LIMIT = 256 << 10
+
+# Messages that the switch does not see (HELLO, ECHO) in one call of next_message().
+MOST_UNSEEN = 32
 
 # Of what a peer says, for logs and status: bytes of text, versions.
 MOST_TEXT, MOST_SHOWN = 256, 8
@@ -47,6 +52,12 @@ def encode_error(version: int, kind: int, code: int, data: bytes, xid: int) -> b
         + code.to_bytes(2, "big")
         + data
     )
+
+
+class Backlog:
+    """Bytes that all connections have queued together."""
+
+    total = 0
 
 
 class OFConnection:
@@ -70,6 +81,7 @@ class OFConnection:
         self._backlog = 0
         self._replies: deque[Iterator[bytes]] = deque()
         self._only_hellos = True
+        self._held = 0
         self._queue(encode_hello(self.allowed))
 
     # --- input
@@ -82,11 +94,11 @@ class OFConnection:
     def next_message(self) -> bytes | None:
         """The next message for the switch, or None when there is none (yet).
 
-        Handshake and echo are done here.  None too while a long reply is under way, or the peer
-        has not read what it asked for so far.
+        Handshake and echo are done here, so many at a time that has_input may still be true.
+        None too while a reply is under way, or the peer has not read what it asked for so far.
         """
-        while not self._waits:
-            raw = self._cut()
+        for _ in range(MOST_UNSEEN):
+            raw = None if self._waits else self._cut()
             if raw is None:
                 return None
             self.n_received += 1
@@ -101,7 +113,17 @@ class OFConnection:
     @property
     def _waits(self) -> bool:
         """Whether no message is handled for now."""
-        return self.state is CLOSED or bool(self._replies) or self._backlog >= REQUEST_BACKLOG
+        if self.state is CLOSED or self._held:
+            return True
+        return bool(self._replies) or self._backlog >= REQUEST_BACKLOG
+
+    def hold(self) -> None:
+        """Handle no further message until release(): an answer is to come before."""
+        self._held += 1
+
+    def release(self) -> None:
+        """One hold() less."""
+        self._held -= 1
 
     @property
     def wants_input(self) -> bool:
@@ -203,50 +225,66 @@ class OFConnection:
         """Queue a whole message, or several."""
         if self.state is CLOSED:
             return
-        if self._backlog + len(data) > OUTPUT_LIMIT:
-            self._output.clear()
-            self._backlog = 0
+        backlog = self._backlog + len(data)
+        if backlog > OUTPUT_LIMIT or (backlog > DUE and Backlog.total > TOTAL_LIMIT):
+            NOT_READ.count += 1
+            self.discard()
             self.fail("peer does not read")
             return
         self._queue(data)
+
+    def discard(self) -> None:
+        """Forget what is queued: the socket is gone, or nobody reads."""
+        self._output.clear()
+        self._count(-self._backlog)
+
+    def _count(self, size: int) -> None:
+        self._backlog += size
+        Backlog.total += size
 
     def send_packet_in(self, data: bytes) -> bool:
         """Queue a message that may be lost; False when the peer is too slow for it."""
         if self.state is not RUNNING or self._backlog > PACKET_IN_BACKLOG:
             self.n_packet_in_dropped += 1
+            PACKET_INS_DROPPED.count += 1
             return False
         self._queue(data)
         return True
 
     def send_long(self, parts: Iterator[bytes]) -> None:
-        """Queue a reply of many messages, made as the peer reads."""
+        """Queue a reply of many messages, which advance() makes as the peer reads."""
         if self.state is not CLOSED:
             self._replies.append(iter(parts))
-            self._advance()
 
     def _queue(self, data: bytes) -> None:
         self._output.append(data)
-        self._backlog += len(data)
+        self._count(len(data))
         self.n_sent += 1
         if self.snoop:
             self.snoop(data)
 
-    def _advance(self) -> None:
-        while self._replies and self._backlog < REPLY_BACKLOG:
-            try:
-                part = next(self._replies[0], None)
-            except Exception:  # a bug of ours costs this connection, not the switch
-                vlog.exception("a long reply")
-                self.fail("internal error")
-                return
-            if part is None:
-                self._replies.popleft()
-            else:
-                self._queue(part)
+    @property
+    def may_advance(self) -> bool:
+        """Whether there is a long reply whose next part may be made."""
+        return bool(self._replies) and self._backlog < REPLY_BACKLOG
+
+    def advance(self) -> None:
+        """Make one more part of the long reply; an exception of it is contained."""
+        if not self.may_advance:
+            return
+        try:
+            part = next(self._replies[0], None)
+        except Exception:
+            containment.caught("OpenFlow reply", f"in version {self.version}")
+            self.fail("internal error")
+            return
+        if part is None:
+            self._replies.popleft()
+        else:
+            self._queue(part)
 
     def pull(self, limit: int = 256 << 10) -> bytes:
         """About `limit` bytes to write now; b"" when there are none."""
-        self._advance()
         if not self._output:
             return b""
         parts, size = [], 0
@@ -254,14 +292,14 @@ class OFConnection:
             part = self._output.popleft()
             parts.append(part)
             size += len(part)
-        self._backlog -= size
+        self._count(-size)
         return b"".join(parts)
 
     def unpull(self, rest: bytes) -> None:
         """Give back what the socket did not take of pull()."""
         if rest:
             self._output.appendleft(rest)
-            self._backlog += len(rest)
+            self._count(len(rest))
 
     @property
     def backlog(self) -> int:

@@ -1,31 +1,34 @@
 """All OpenFlow connections of one bridge: controllers, management and snoop sockets.
 
-Runs the sockets, hands messages to the switch in order of arrival per connection, fairly among
-connections, and sends what goes to several of them: PORT_STATUS, FLOW_REMOVED, PACKET_IN,
-ROLE_STATUS.  Knows the roles, since the master is one among all connections.
+Runs the sockets, hands messages to the switch (turns: in which order, how many), and sends what
+goes to several connections: PORT_STATUS, FLOW_REMOVED, PACKET_IN, ROLE_STATUS.  What serves one
+target or one connection is in a guard of its own: an exception ends that one.
 """
 
 from collections.abc import Callable, Iterable
 
 import ovs.vlog
 
-from . import rconn, streams
+from pyvs import containment
+
+from . import roles, streams
 from .connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG
 from .controller import ControllerConfig
-from .rconn import ROLE_MASTER, ROLE_SLAVE, Controller, Peer, Service
+from .peer import Peer, is_primary, probe_interval
+from .rconn import Rconn
+from .roles import Roles
+from .service import Service
+from .turns import Turns
 
 vlog = ovs.vlog.Vlog("connmgr")
 
-MESSAGES_PER_TURN = 64  # of one connection, before the next one has its turn
-TURNS_PER_RUN = 16
-
-GENERATION_NONE = None
-_U64 = (1 << 64) - 1
+Target = Rconn | Service
+ALL_VERSIONS = frozenset(range(1, 7))
 
 
 class ConnMgr:
-    """`handle(peer, raw)` is called with each message that the switch has to see;
-    `closed(peer)` when a connection is gone.
+    """`handle(peer, raw)` is called with each message that the switch has to see, and may leave
+    the rest of the work in peer.work; `closed(peer)` when a connection is gone.
     """
 
     def __init__(
@@ -36,13 +39,12 @@ class ConnMgr:
     ):
         self.name = name
         self.versions = DEFAULT_VERSIONS
-        self.controllers: dict[str, Controller | Service] = {}
+        self.controllers: dict[str, Target] = {}
         self.management: list[Service] = []
         self.snoops: list[Service] = []
-        self.generation_id: int | None = None
-        self._handle = handle
+        self.roles = Roles()
+        self._turns = Turns(handle)
         self._closed = closed
-        self._busy = False
 
     # --- configuration
 
@@ -56,7 +58,7 @@ class ConnMgr:
         """Listen on these for peers that read what controllers and switch say."""
         for target in targets:
             config = ControllerConfig(target, inactivity_probe=0, type="service")
-            self.snoops.append(Service(config, frozenset(range(1, 7)), now))
+            self.snoops.append(Service(config, ALL_VERSIONS, now))
 
     def set_controllers(self, configs: Iterable, now: int) -> None:
         """Make these the controllers; those whose target stays keep their connections."""
@@ -72,7 +74,7 @@ class ConnMgr:
         for target, config in wanted.items():
             known = previous.get(target)
             if known is None:
-                make = Controller if streams.kind(target) == "active" else Service
+                make = Rconn if streams.kind(target) == "active" else Service
                 known = make(config, self.versions, now)
             else:
                 known.reconfigure(config)
@@ -95,14 +97,14 @@ class ConnMgr:
             for peer in peers:
                 self._closed(peer)
 
-    def _all(self) -> list[Controller | Service]:
+    def _all(self) -> list[Target]:
         return [*self.controllers.values(), *self.management]
 
     def peers(self) -> list[Peer]:
         """Every connection but snoops."""
         return [peer for each in self._all() for peer in each.peers]
 
-    def _drop(self, each: Controller | Service) -> None:
+    def _drop(self, each: Target) -> None:
         peers = list(each.peers)
         each.close()
         for peer in peers:
@@ -113,51 +115,43 @@ class ConnMgr:
     def run(self, now: int) -> None:
         """Pump sockets, handle messages."""
         for each in self._all():
-            each.run(now, lambda peer, each=each: self._new_peer(each, peer))
-        self._handle_messages(now)
-        for peer in self.peers():
+            self._serve(each, now, lambda peer, each=each: self._new_peer(each, peer))
+        peers = self.peers()
+        self._turns.run(peers)
+        for peer in peers:
+            self._finish(peer, now)
+        self._run_snoops(now)
+        for each in self._all():
+            for peer in each.reap(now):
+                self._closed(peer)
+
+    @staticmethod
+    def _serve(each: Target, now: int, new_peer: Callable[[Peer], None]) -> None:
+        try:
+            each.run(now, new_peer)
+        except Exception:
+            containment.caught("OpenFlow target", each.config.target)
+            each.fault(now)
+
+    def _new_peer(self, each: Target, peer: Peer) -> None:
+        if self.controllers.get(each.config.target) is each:
+            peer.connection.snoop = self._snooped
+
+    @staticmethod
+    def _finish(peer: Peer, now: int) -> None:
+        """After messages were handled: send what is queued."""
+        try:
             peer.note_handshake(now)
             if peer.scheduler:
                 peer.scheduler.run(now, peer.connection.send_packet_in)
             if peer.connection.has_output:
                 peer.write()
-        self._run_snoops(now)
-        self._reap(now)
-
-    def _new_peer(self, each: Controller | Service, peer: Peer) -> None:
-        if self.controllers.get(each.config.target) is each:
-            peer.connection.snoop = self._snooped
-
-    def _handle_messages(self, now: int) -> None:
-        """Round robin; what is left at the end is for the next run."""
-        busy = self.peers()
-        for _ in range(TURNS_PER_RUN):
-            busy = [peer for peer in busy if peer.alive and self._turn(peer)]
-            if not busy:
-                break
-        self._busy = bool(busy)
-
-    def _turn(self, peer: Peer) -> bool:
-        connection = peer.connection
-        for _ in range(MESSAGES_PER_TURN):
-            raw = connection.next_message()
-            if raw is None:
-                return False
-            try:
-                self._handle(peer, raw)
-            except Exception:  # a bug of ours costs this connection, not the switch
-                vlog.exception(f"{self.name}<->{peer.name}: message of type {raw[1]}")
-                connection.fail("internal error")
-        return True
-
-    def _reap(self, now: int) -> None:
-        for each in self._all():
-            dead = each.reap(now)
-            for peer in dead if isinstance(dead, list) else [dead] if dead else []:
-                self._closed(peer)
+        except Exception:
+            containment.caught("OpenFlow connection", peer.name)
+            peer.fault()
 
     def wait(self, poller, now: int) -> None:
-        if self._busy:
+        if self._turns.busy:
             poller.immediate_wake()
         for each in (*self._all(), *self.snoops):
             each.wait(poller, now)
@@ -183,12 +177,10 @@ class ConnMgr:
 
     def _run_snoops(self, now: int) -> None:
         for each in self.snoops:
-            each.run(now, lambda peer: None)
+            self._serve(each, now, lambda peer: None)
             for peer in each.peers:
-                while peer.connection.next_message() is not None:
-                    pass  # a snoop has nothing to say
-                peer.note_handshake(now)
-                peer.write()
+                peer.connection.next_message()  # a snoop has nothing to say
+                self._finish(peer, now)
             each.reap(now)
 
     # --- to several connections
@@ -220,13 +212,13 @@ class ConnMgr:
 
     # --- fail-mode asks
 
-    def primaries(self) -> list[Controller]:
+    def primaries(self) -> list[Target]:
         """Configured targets that count for fail-mode."""
-        return [each for each in self.controllers.values() if rconn.is_primary(each.config)]
+        return [each for each in self.controllers.values() if is_primary(each.config)]
 
     def longest_probe(self) -> int:
         """The longest inactivity probe of these, in ms."""
-        return max((rconn.probe_interval(each.config) for each in self.primaries()), default=0)
+        return max((probe_interval(each.config) for each in self.primaries()), default=0)
 
     def any_connected(self) -> bool:
         """Whether a primary controller is connected now."""
@@ -236,20 +228,4 @@ class ConnMgr:
 
     def set_role(self, peer: Peer, role: str) -> list[Peer]:
         """Give `peer` a role; returns the peers that lost mastership by it."""
-        demoted = []
-        if role == ROLE_MASTER:
-            for other in self.peers():
-                if other is not peer and other.role == ROLE_MASTER:
-                    other.role = ROLE_SLAVE
-                    demoted.append(other)
-        peer.role = role
-        return demoted
-
-    def accept_generation(self, generation_id: int) -> bool:
-        """OpenFlow 1.3 6.3.4: stale when the signed distance to the present one is negative."""
-        if self.generation_id is not None:
-            distance = (generation_id - self.generation_id) & _U64
-            if distance >> 63:
-                return False
-        self.generation_id = generation_id
-        return True
+        return roles.give(role, peer, self.peers())

@@ -6,12 +6,14 @@ neither IPv6 nor TLS, and its unix sockets take their permissions from the umask
 
 import errno
 import os
+import socket
 import ssl
+from typing import Any
 
 import ovs.stream
 import ovs.vlog
 
-from pyvs import listener, tls_stream
+from pyvs import listener, resolver, tls_stream
 from pyvs.log_limit import LimitedLog
 
 limited = LimitedLog(ovs.vlog.Vlog("streams"), per_minute=5, burst=5)
@@ -40,28 +42,40 @@ def split_host(text: str) -> tuple[str, str]:
     return host, port
 
 
-def normalize(target: str) -> str:
-    """The target with its default port filled in."""
-    method, _, rest = target.partition(":")
-    if method in ("tcp", "ssl"):
-        host, port = split_host(rest)
-        shown = f"[{host}]" if ":" in host else host
-        return f"{method}:{shown}:{port or OFP_PORT}"
-    return target
-
-
 def needs_probes(target: str) -> bool:
     """Whether a dead peer would go unnoticed without inactivity probes."""
     return not target.startswith(("unix:", "punix:"))
 
 
-def open_active(target: str, dscp: int | None = None) -> ovs.stream.Stream:
-    """Begin to connect.  Raises OSError."""
+class _NoLookup:
+    """That of a unix socket."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def addresses(self) -> list[tuple[int, tuple | None]]:
+        return [(socket.AF_UNIX, None)]
+
+    def close(self) -> None:
+        pass
+
+
+def lookup(target: str) -> Any:
+    """A resolver.Lookup of an active target's host.  Raises OSError for a target that cannot be."""
+    method, _, rest = target.partition(":")
+    if method not in ("tcp", "ssl"):
+        return _NoLookup()
+    host, port = split_host(rest)
+    return resolver.Lookup(host, listener.parse_port(port, OFP_PORT))
+
+
+def open_active(target: str, address: tuple, dscp: int | None = None) -> ovs.stream.Stream:
+    """Begin to connect to one of the addresses that lookup() found.  Raises OSError."""
     if target.startswith("ssl:") and not ovs.stream.Stream._SSL_ca_cert_file:
         raise OSError(errno.ENOPROTOOPT, "Private key, certificate and CA are not configured")
     try:
         error, stream = ovs.stream.Stream.open(
-            normalize(target), ovs.stream.Stream.DSCP_DEFAULT if dscp is None else dscp
+            _numeric(target, address), ovs.stream.Stream.DSCP_DEFAULT if dscp is None else dscp
         )
     except ssl.SSLError as reason:
         raise OSError(errno.EPROTO, str(reason)) from reason
@@ -72,14 +86,24 @@ def open_active(target: str, dscp: int | None = None) -> ovs.stream.Stream:
     return stream
 
 
+def _numeric(target: str, address: tuple) -> str:
+    """The target with the host's address, so that nothing is left to look up."""
+    family, found = address
+    if family == socket.AF_UNIX:
+        return target
+    host, port = found[:2]
+    shown = f"[{host}]" if family == socket.AF_INET6 else host
+    return f"{target.partition(':')[0]}:{shown}:{port}"
+
+
 class Listener:
     """A passive target, whose clients are streams.  Raises OSError when it cannot listen."""
 
-    def __init__(self, target: str):
+    def __init__(self, target: str, most_clients: int | None = None):
         self.name = target
         if target.startswith("pssl:"):
             _server_context()  # tell at once what is missing
-        self._listener = listener.Listener(target, OFP_PORT)
+        self._listener = listener.Listener(target, OFP_PORT, most_clients)
 
     @property
     def port(self) -> int | None:

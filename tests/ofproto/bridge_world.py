@@ -9,10 +9,9 @@ from datapath.ipc.dpif import Dpif
 from ofproto.codec import messages as m
 from ofproto.flows.backer import Backer
 from ofproto.ofproto import Ofproto
-from ofproto.peers import connection, connmgr
 from ofproto.peers.controller import ControllerConfig
 from ofproto.text import flow_text
-from pyvs import clock
+from pyvs import clock, containment
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process, frame
 from tests.of_client import Client
@@ -30,7 +29,8 @@ class World:
         self.clients = []
         self._configs = []
         self.bugs = []
-        connection.vlog.exception = connmgr.vlog.exception = self._bug
+        self._contained = containment.caught
+        containment.caught = self._bug
         self.start()
 
     def start(self):
@@ -41,9 +41,9 @@ class World:
             self.add_port(f"p{number}", number)
         self.backer.first_reconcile_done()
 
-    def _bug(self, what):
+    def _bug(self, place, whose=""):
         """The switch lives on after an exception of a handler's; a test does not."""
-        self.bugs.append(f"{what}\n{traceback.format_exc()}")
+        self.bugs.append(f"{place} {whose}\n{traceback.format_exc()}")
 
     def stop(self, delete=False):
         for client in self.clients:
@@ -134,7 +134,7 @@ class World:
         try:
             self.stop()
         finally:
-            del connection.vlog.exception, connmgr.vlog.exception
+            containment.caught = self._contained
             if self._before is None:
                 del os.environ["PYVS_RUNDIR"]
             else:

@@ -115,7 +115,9 @@ def feed(connection, chunks, reading):
         if not connection.wants_input:
             break
         connection.receive(chunk)
-        while (raw := connection.next_message()) is not None:
+        while (raw := connection.next_message()) is not None or connection.has_input:
+            if raw is None:
+                continue
             try:
                 m.decode(raw)
             except m.OFError as error:
@@ -367,11 +369,14 @@ def test_a_long_reply_holds_what_comes_behind():
     assert connection.next_message() == barriers[0]
     connection.send_long(parts())
     connection.send(header(21, xid=1))
-    assert len(made) < 10 and not connection.wants_input
+    while connection.may_advance:
+        connection.advance()
+    assert 0 < len(made) < 10 and not connection.wants_input
     connection.receive(header(2, xid=3))
     read = []
     while connection.has_output:
-        assert connection.next_message() is None or len(made) == 50
+        connection.advance()
+        assert len(made) == 50 or connection.next_message() is None
         read += cut(connection.pull())
     assert [int.from_bytes(each[4:8], "big") for each in read if each[1] == 19] == [*range(50)]
     assert connection.next_message() == barriers[1]
@@ -385,6 +390,7 @@ def test_several_long_replies_in_turn():
         connection.send_long(iter([header(19, xid=xid, body=bytes(50000)) for xid in xids]))
     read = []
     while connection.has_output:
+        connection.advance()
         read += cut(connection.pull())
     assert [int.from_bytes(each[4:8], "big") for each in read] == [*range(20), *range(100, 120)]
 

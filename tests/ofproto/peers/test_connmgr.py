@@ -15,7 +15,7 @@ from ofproto.codec.hello import HEADER
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig
 from tests.daemons import wait_until
-from tests.of_client import Client
+from tests.of_client import Client, Closed
 
 OF10, OF13 = 1, 4
 
@@ -160,17 +160,15 @@ def test_passive_tcp(world, target):
 
 
 def test_no_more_peers_than_allowed(world, monkeypatch):
-    monkeypatch.setattr("ofproto.peers.rconn.MAX_PEERS_PER_SERVICE", 2)
+    monkeypatch.setattr("ofproto.peers.service.MAX_PEERS_PER_SERVICE", 2)
     world.manager.set_management([f"punix:{world.path('m')}"], world.now)
     first, _second = world.connect("m"), world.connect("m")
-    waiting = Client.unix(world.path("m"), turn=world.turn)
-    world.closing.append(waiting)
-    for _ in range(5):
-        world.turn()
+    with pytest.raises(Closed):
+        world.connect("m")
     assert len(world.manager.peers()) == 2
     first.close()
-    waiting.hello()
-    waiting.barrier()
+    world.until(lambda: len(world.manager.peers()) == 1)
+    world.connect("m").barrier()
 
 
 def test_a_peer_that_says_nothing_is_dropped(world):
@@ -289,9 +287,9 @@ def test_backoff_grows_to_its_limit(world):
     controller = world.manager.controllers[target]
     connect = controller._connect
 
-    def counted(now, new_peer):
-        tries.append(now)
-        connect(now, new_peer)
+    def counted(new_peer):
+        tries.append(world.now)
+        connect(new_peer)
 
     controller._connect = counted
     for _ in range(400):
@@ -445,12 +443,12 @@ def test_reconnect_drops_and_comes_back(world):
 
 
 def test_generation_ids(world):
-    accept = world.manager.accept_generation
+    accept = world.manager.roles.accept
     assert accept(5) and accept(5) and accept(6)
-    assert not accept(5) and world.manager.generation_id == 6
+    assert not accept(5) and world.manager.roles.generation_id == 6
     assert accept((1 << 63) + 5) and not accept(6)  # the signed distance counts
-    world.manager.generation_id = (1 << 64) - 1
-    assert accept(0) and world.manager.generation_id == 0
+    world.manager.roles.generation_id = (1 << 64) - 1
+    assert accept(0) and world.manager.roles.generation_id == 0
     assert not accept((1 << 64) - 1)
 
 
@@ -484,10 +482,10 @@ def test_broadcast_goes_to_those_that_want_it(world):
     assert world.manager.broadcast("port_status", 0, encode) == 1
     assert m.HEADER.unpack(controller.read())[3] == 99
     peer = world.manager.management[0].peers[0]
-    peer.miss_send_len = 128  # by which a tool asks for them
+    peer.asynchronous.miss_send_len = 128  # by which a tool asks for them
     assert world.manager.broadcast("port_status", 0, encode) == 2
     assert encoded == [OF13, OF13]
-    world.manager.controllers[target].peer.async_masks["port_status"][False] = 0b110
+    world.manager.controllers[target].peer.asynchronous.masks["port_status"] = (0b110, 7)
     assert world.manager.broadcast("port_status", 0, encode) == 1
     assert world.manager.broadcast("port_status", 1, lambda version: None) == 0
 

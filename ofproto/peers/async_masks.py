@@ -1,0 +1,74 @@
+"""Which asynchronous messages a connection gets: a mask of reasons for each kind of message, one
+as master or other and one as slave (OpenFlow 1.3.5 6.3.4 and 7.3.10; reasons are 1.4's)."""
+
+from ofproto.codec.numbers import (
+    OF14,
+    OFPPR_ADD,
+    OFPPR_DELETE,
+    OFPPR_MODIFY,
+    OFPR_ACTION,
+    OFPR_ACTION_SET,
+    OFPR_GROUP,
+    OFPR_INVALID_TTL,
+    OFPR_NO_MATCH,
+    OFPR_PACKET_OUT,
+    OFPRR_DELETE,
+    OFPRR_EVICTION,
+    OFPRR_GROUP_DELETE,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+    OFPRR_METER_DELETE,
+)
+
+from .roles import ROLE_SLAVE
+
+DEFAULT_MISS_SEND_LEN = 128
+
+
+def _bits(*numbers: int) -> int:
+    return sum(1 << number for number in numbers)
+
+
+_PORT_REASONS = _bits(OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY)
+# kind -> (as master or other, as slave)
+_DEFAULT = {
+    "packet_in": (
+        _bits(OFPR_NO_MATCH, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_PACKET_OUT),
+        0,
+    ),
+    "port_status": (_PORT_REASONS, _PORT_REASONS),
+    "flow_removed": (
+        _bits(
+            OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_DELETE, OFPRR_GROUP_DELETE,
+            OFPRR_METER_DELETE, OFPRR_EVICTION,
+        ),
+        0,
+    ),
+}  # fmt: skip
+
+
+class AsyncMasks:
+    """Of one connection.  `nothing`: it begins with none (enable_async_messages=false).
+
+    `miss_send_len`: how much of a packet of a miss it gets; a service gets none of the messages
+    before it has set one.  `invalid_ttl`: whether it asked for OFPR_INVALID_TTL by SET_CONFIG.
+    """
+
+    def __init__(self, primary: bool, nothing: bool):
+        self.masks: dict[str, tuple[int, int]] = {
+            kind: (0, 0) if nothing else masks for kind, masks in _DEFAULT.items()
+        }
+        self.miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
+        self.invalid_ttl = False
+
+    def wants(self, kind: str, reason: int, role: str, primary: bool, version: int) -> bool:
+        """Whether a message is for a connection of this role and version."""
+        if not primary and not self.miss_send_len:
+            return False
+        slave = role == ROLE_SLAVE
+        if kind == "packet_in" and reason == OFPR_INVALID_TTL and self.invalid_ttl:
+            return not slave
+        reasons = self.masks.get(kind, (0, 0))[slave]
+        if kind == "flow_removed" and reason == OFPRR_METER_DELETE and version < OF14:
+            reasons |= reasons >> OFPRR_DELETE << reason  # the message will say that it was deleted
+        return bool(reasons >> reason & 1)
