@@ -1,14 +1,17 @@
-"""A Match on the wire: OXM of OpenFlow 1.2 and later, NXM, and struct ofp_match of 1.0."""
+"""A Match on the wire: OXM of OpenFlow 1.2 and later, and NXM."""
 
 from struct import Struct
+
+from ofproto.codec.numbers import port_from_32, port_to_32
 
 from . import fields, match_plan
 from .errors import OFError
 from .fields import BY_NAME, FIELDS, Field
-from .match import OFP_VLAN_NONE, SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
-from .numbers import port_from_32, port_to_32
+from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
+from .match_fixed import OFP11_MATCH_LEN, of11_decode, of11_encode
 
 _U32 = Struct("!I")
+OF11 = 2
 _ZEROS = [bytes(n) for n in range(17)]
 _VLAN_TCI, _VLAN_VID, _VLAN_PCP, _TUN_FLAGS, _PACKET_TYPE = (
     BY_NAME[name] for name in ("vlan_tci", "vlan_vid", "vlan_pcp", "tun_flags", "packet_type")
@@ -281,11 +284,17 @@ _OXM_MATCH = Struct("!HH")
 
 
 def decode_match(data: bytes, position: int = 0, strict: bool = True) -> tuple[Match, int]:
-    """struct ofp_match of OpenFlow 1.2 and later at `position`: the match, and the position
-    behind its padding.  OFPMT_STANDARD (1.1) is refused."""
+    """struct ofp_match of OpenFlow 1.1 and later at `position`: the match, and the position
+    behind its padding.  1.1's structure (OFPMT_STANDARD) says what it is, and may stand in
+    messages of any version."""
     if len(data) - position < 8:
         raise OFError("OFPBMC_BAD_LEN", "truncated match")
     kind, length = _OXM_MATCH.unpack_from(data, position)
+    if kind == 0:
+        end = position + OFP11_MATCH_LEN
+        if length != OFP11_MATCH_LEN or end > len(data):
+            raise OFError("OFPBMC_BAD_LEN", f"match of {length} bytes")
+        return of11_decode(data, position), end
     if kind != 1:
         raise OFError("OFPBMC_BAD_TYPE", f"match type {kind}")
     end = position + (length + 7) // 8 * 8
@@ -295,130 +304,9 @@ def decode_match(data: bytes, position: int = 0, strict: bool = True) -> tuple[M
 
 
 def encode_match(match: Match, version: int) -> bytes:
-    """struct ofp_match of OpenFlow 1.2 and later, padded to 8 bytes."""
+    """struct ofp_match of OpenFlow 1.1 and later, padded to 8 bytes."""
+    if version == OF11:
+        return of11_encode(match)
     body = oxm_encode(match, version)
     length = 4 + len(body)
     return _OXM_MATCH.pack(1, length) + body + bytes(-length % 8)
-
-
-# OpenFlow 1.0
-
-_OFP10 = Struct("!IH6s6sHBxHBBxxIIHH")
-OFP10_MATCH_LEN = _OFP10.size
-(
-    _W_IN_PORT,
-    _W_DL_VLAN,
-    _W_DL_SRC,
-    _W_DL_DST,
-    _W_DL_TYPE,
-    _W_NW_PROTO,
-    _W_TP_SRC,
-    _W_TP_DST,
-) = (1 << i for i in range(8))
-_W_NW_SRC_SHIFT, _W_NW_DST_SHIFT = 8, 14
-_W_PCP, _W_TOS = 1 << 20, 1 << 21
-OFP10_WILDCARDS = _W_ALL = (1 << 22) - 1
-
-
-def of10_decode(data: bytes, position: int = 0) -> Match:
-    """struct ofp_match of OpenFlow 1.0.  As the specification's errata say, fields without their
-    prerequisites are ignored."""
-    (wild, in_port, dl_src, dl_dst, dl_vlan, pcp, dl_type, tos, proto, src, dst, tp_src, tp_dst) = (
-        _OFP10.unpack_from(data, position)
-    )
-    match = Match()
-    put = match.set
-    if not wild & _W_IN_PORT:
-        put("in_port", in_port)
-    if not wild & _W_DL_SRC:
-        put("eth_src", int.from_bytes(dl_src, "big"))
-    if not wild & _W_DL_DST:
-        put("eth_dst", int.from_bytes(dl_dst, "big"))
-    if not wild & _W_DL_VLAN:
-        put("dl_vlan", dl_vlan)
-    if not wild & _W_PCP and (wild & _W_DL_VLAN or dl_vlan != OFP_VLAN_NONE):
-        put("dl_vlan_pcp", pcp & 7)
-    if not wild & _W_DL_TYPE:
-        put("eth_type", dl_type)
-        _put_layer_3(put, wild, tos, proto, src, dst)
-        if not wild & _W_TP_SRC:
-            put("tcp_src", tp_src)
-        if not wild & _W_TP_DST:
-            put("tcp_dst", tp_dst)
-        match.normalize()
-    return match
-
-
-def _put_layer_3(put, wild, tos, proto, src, dst):
-    if not wild & _W_NW_PROTO:
-        put("nw_proto", proto)
-    if not wild & _W_TOS:
-        put("nw_tos", tos)
-    for name, address, shift in (
-        ("ip_src", src, _W_NW_SRC_SHIFT),
-        ("ip_dst", dst, _W_NW_DST_SHIFT),
-    ):
-        ignored = wild >> shift & 0x3F
-        if ignored < 32:
-            put(name, address, 0xFFFFFFFF & ~((1 << ignored) - 1))
-
-
-_W_NOTHING = (
-    _W_ALL & ~(0x3F << _W_NW_SRC_SHIFT | 0x3F << _W_NW_DST_SHIFT)
-    | 32 << _W_NW_SRC_SHIFT
-    | 32 << _W_NW_DST_SHIFT
-)
-_NOTHING_10 = dict.fromkeys(
-    ("in_port", "dl_src", "dl_dst", "dl_vlan", "pcp", "dl_type", "nw_tos", "nw_proto", "nw_src",
-     "nw_dst", "tp_src", "tp_dst"), 0)  # fmt: skip
-_BITS_10 = {"in_port": _W_IN_PORT, "dl_src": _W_DL_SRC, "dl_dst": _W_DL_DST, "dl_type": _W_DL_TYPE,
-            "nw_proto": _W_NW_PROTO, "nw_tos": _W_TOS, "tp_src": _W_TP_SRC,
-            "tp_dst": _W_TP_DST}  # fmt: skip
-
-
-def of10_encode(match: Match) -> bytes:
-    """struct ofp_match of OpenFlow 1.0; what it cannot say is left out (see `fits_of10`)."""
-    wild, say = _W_NOTHING, dict(_NOTHING_10)
-    for field, value, mask in match.fields():
-        name = field.of10
-        if field is _VLAN_TCI:
-            wild = _vlan_to_10(say, wild, value, mask)
-        elif name in ("nw_src", "nw_dst"):
-            shift = _W_NW_SRC_SHIFT if name == "nw_src" else _W_NW_DST_SHIFT
-            prefix = _cidr(mask)
-            if prefix is not None:
-                wild = wild & ~(0x3F << shift) | (32 - prefix) << shift
-                say[name] = value
-        elif name is not None and mask == field.mask:
-            wild &= ~_BITS_10[name]
-            say[name] = value
-    return _OFP10.pack(
-        wild, say["in_port"], say["dl_src"].to_bytes(6, "big"), say["dl_dst"].to_bytes(6, "big"),
-        say["dl_vlan"], say["pcp"], say["dl_type"], say["nw_tos"], say["nw_proto"],
-        say["nw_src"], say["nw_dst"], say["tp_src"], say["tp_dst"])  # fmt: skip
-
-
-def _vlan_to_10(say, wild, value, mask):
-    if not mask & VLAN_CFI:
-        return wild
-    if not value & VLAN_CFI:
-        say["dl_vlan"] = OFP_VLAN_NONE
-        return wild & ~_W_DL_VLAN
-    if mask & VLAN_VID == VLAN_VID:
-        say["dl_vlan"] = value & VLAN_VID
-        wild &= ~_W_DL_VLAN
-    if mask & VLAN_PCP == VLAN_PCP:
-        say["pcp"] = value >> 13
-        wild &= ~_W_PCP
-    return wild
-
-
-def _cidr(mask: int) -> int | None:
-    """The prefix length of a 32-bit mask, or None."""
-    inverse = ~mask & 0xFFFFFFFF
-    return None if inverse & (inverse + 1) else 32 - inverse.bit_length()
-
-
-def fits_of10(match: Match) -> bool:
-    """Whether OpenFlow 1.0 can say this match exactly."""
-    return of10_decode(of10_encode(match)) == match

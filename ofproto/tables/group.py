@@ -201,6 +201,8 @@ def _buckets(buckets: list[Any], version: int) -> list[XBucket]:
 
 def _check(mod: Any) -> None:
     """What a GROUP_MOD of its type must have, whatever it is to do."""
+    if mod.method not in ("", "dp_hash") or mod.parameter:
+        raise OFError("OFPBPC_BAD_VALUE", f"selection_method {mod.method}, {mod.parameter}")
     n_buckets = len(mod.buckets)
     if mod.command == GROUP_INSERT_BUCKET:
         return  # the type is the group's

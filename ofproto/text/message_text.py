@@ -7,13 +7,25 @@ ovs-ofctl of Open vSwitch 3.1 prints.
 
 import contextlib
 from collections.abc import Callable
+from importlib import import_module
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
-from ofproto.codec.messages.base import find
+from ofproto.codec.messages.base import (
+    MSG,
+    NX,
+    NX_REPLY,
+    NX_REQUEST,
+    ONF,
+    ONF_REPLY,
+    ONF_REQUEST,
+    REPLY,
+    REQUEST,
+    find,
+)
 from ofproto.codec.numbers import OF10, OFPP_NONE
 
 from .flow_text import format_duration, format_flags, format_flow, format_table
@@ -21,16 +33,15 @@ from .flow_text import format_duration, format_flags, format_flow, format_table
 VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)", 6: " (OF1.5)"}
 ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
 FRAGS = ("normal", "drop", "reassemble", "nx-match")
-OFPT_VENDOR, VENDOR_STATS = 4, b"\xff\xff"
 INVALID_TTL = 4  # flag of SET_CONFIG
 _SECTIONS = ("primary", "secondary")
 _PACKET_REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
 _PORT_REASONS = ("add", "delete", "modify")
-_REMOVED_REASONS = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
+REMOVED_REASONS = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
 _ASYNC_NAMES = {
     "packet_in": _PACKET_REASONS,
     "port_status": _PORT_REASONS,
-    "flow_removed": _REMOVED_REASONS,
+    "flow_removed": REMOVED_REASONS,
     "role_status": ("primary_request", "configuration_changed", "experimenter_data_changed"),
     "table_status": ("", "", "", "vacancy_down", "vacancy_up"),
     "requestforward": ("group_mod_request", "meter_mod_request"),
@@ -78,8 +89,14 @@ def _dump(data, text=True):
 
 def _error(message, style):
     if message.name.startswith("OFPHFC_"):
-        return f" {message.name}\n{message.data.decode('utf-8', 'replace').rstrip(chr(0))}\n"
+        return f" {message.name}\n{printable(message.data)}\n"
     return f" {message.name}\n{format_raw(message.data, style)}"
+
+
+def printable(data: bytes) -> str:
+    """Text that somebody sent: what is not plain ASCII, and backslashes, in octal."""
+    data = data.rstrip(b"\0")
+    return "".join(chr(b) if 32 <= b < 127 and b != 92 else f"\\{b:03o}" for b in data)
 
 
 def _config(message, style):
@@ -113,8 +130,9 @@ def _async(message, style):
 
 
 def _packet_out(message, style):
+    more = format_match(message.match, style.names)
     text = (
-        f" in_port={style.port(message.in_port)}"
+        f" {more}{',' if more else ''}in_port={style.port(message.in_port)}"
         f" actions={format_actions(message.actions, style.names)}"
     )
     if message.buffer_id is not None:
@@ -163,7 +181,7 @@ def _packet_in(message, style):
 
 def _flow_removed(message, style):
     words = [format_match(message.match, style.names, message.priority)]
-    words.append(f"reason={_reason(_REMOVED_REASONS, message.reason)}")
+    words.append(f"reason={_reason(REMOVED_REASONS, message.reason)}")
     if message.table_id is not None and message.table_id != 0xFF:
         words.append(f"table_id={format_table(message.table_id, style.tables)}")
     if message.cookie:
@@ -256,106 +274,138 @@ def _port_mod(message, style):
     )
 
 
-def _later(name):
-    """A printer of message_text_stats, loaded when it is first needed."""
+def _of(module):
+    """Makes printers of a module that is loaded when one is first needed."""
 
-    def printer(message, style):
-        from . import message_text_stats
+    def later(name):
+        def printer(message, style):
+            found = import_module(f".{module}", __package__)
+            return getattr(found, name)(message, style)
 
-        return getattr(message_text_stats, name)(message, style)
+        return printer
 
-    return printer
+    return later
 
 
-# class -> (name, printer).  Names of multipart messages stand without their prefix OFPST or NXST.
+_later, _extended = _of("message_text_stats"), _of("message_text_extended")
+
+
+# class -> (name without what tells its place, printer)
 _PRINTERS: dict[type, tuple[str, Callable]] = {
-    m.Hello: ("OFPT_HELLO", _hello),
-    m.Error: ("OFPT_ERROR", _error),
-    m.EchoRequest: ("OFPT_ECHO_REQUEST", _echo),
-    m.EchoReply: ("OFPT_ECHO_REPLY", _echo),
-    m.FeaturesRequest: ("OFPT_FEATURES_REQUEST", _nothing),
-    m.FeaturesReply: ("OFPT_FEATURES_REPLY", _later("features")),
-    m.GetConfigRequest: ("OFPT_GET_CONFIG_REQUEST", _nothing),
-    m.GetConfigReply: ("OFPT_GET_CONFIG_REPLY", _config),
-    m.SetConfig: ("OFPT_SET_CONFIG", _config),
-    m.PacketIn: ("OFPT_PACKET_IN", _packet_in),
-    m.FlowRemoved: ("OFPT_FLOW_REMOVED", _flow_removed),
-    m.PortStatus: ("OFPT_PORT_STATUS", _later("port_status")),
-    m.PacketOut: ("OFPT_PACKET_OUT", _packet_out),
-    m.FlowMod: ("OFPT_FLOW_MOD", _flow_mod),
-    m.GroupMod: ("OFPT_GROUP_MOD", _later("group_mod")),
-    m.PortMod: ("OFPT_PORT_MOD", _port_mod),
-    m.TableMod: ("OFPT_TABLE_MOD", _later("table_mod")),
-    m.MeterMod: ("OFPT_METER_MOD", _later("meter_mod")),
-    m.BarrierRequest: ("OFPT_BARRIER_REQUEST", _nothing),
-    m.BarrierReply: ("OFPT_BARRIER_REPLY", _nothing),
-    m.QueueGetConfigRequest: ("OFPT_QUEUE_GET_CONFIG_REQUEST", _later("queue_config_request")),
-    m.QueueGetConfigReply: ("OFPT_QUEUE_GET_CONFIG_REPLY", _later("queue_config")),
-    m.RoleRequest: ("OFPT_ROLE_REQUEST", _role),
-    m.RoleReply: ("OFPT_ROLE_REPLY", _role),
-    m.GetAsyncRequest: ("OFPT_GET_ASYNC_REQUEST", _nothing),
-    m.GetAsyncReply: ("OFPT_GET_ASYNC_REPLY", _async),
-    m.SetAsync: ("OFPT_SET_ASYNC", _async),
-    m.NxSetFlowFormat: ("NXT_SET_FLOW_FORMAT", lambda x, s: f" format={x.format}"),
+    m.Hello: ("HELLO", _hello),
+    m.Error: ("ERROR", _error),
+    m.EchoRequest: ("ECHO_REQUEST", _echo),
+    m.EchoReply: ("ECHO_REPLY", _echo),
+    m.FeaturesRequest: ("FEATURES_REQUEST", _nothing),
+    m.FeaturesReply: ("FEATURES_REPLY", _later("features")),
+    m.GetConfigRequest: ("GET_CONFIG_REQUEST", _nothing),
+    m.GetConfigReply: ("GET_CONFIG_REPLY", _config),
+    m.SetConfig: ("SET_CONFIG", _config),
+    m.PacketIn: ("PACKET_IN", _packet_in),
+    m.FlowRemoved: ("FLOW_REMOVED", _flow_removed),
+    m.PortStatus: ("PORT_STATUS", _later("port_status")),
+    m.PacketOut: ("PACKET_OUT", _packet_out),
+    m.FlowMod: ("FLOW_MOD", _flow_mod),
+    m.GroupMod: ("GROUP_MOD", _later("group_mod")),
+    m.PortMod: ("PORT_MOD", _port_mod),
+    m.TableMod: ("TABLE_MOD", _later("table_mod")),
+    m.MeterMod: ("METER_MOD", _later("meter_mod")),
+    m.BarrierRequest: ("BARRIER_REQUEST", _nothing),
+    m.BarrierReply: ("BARRIER_REPLY", _nothing),
+    m.QueueGetConfigRequest: ("QUEUE_GET_CONFIG_REQUEST", _later("queue_config_request")),
+    m.QueueGetConfigReply: ("QUEUE_GET_CONFIG_REPLY", _later("queue_config")),
+    m.RoleRequest: ("ROLE_REQUEST", _role),
+    m.RoleReply: ("ROLE_REPLY", _role),
+    m.GetAsyncRequest: ("GET_ASYNC_REQUEST", _nothing),
+    m.GetAsyncReply: ("GET_ASYNC_REPLY", _async),
+    m.SetAsync: ("SET_ASYNC", _async),
+    m.NxSetFlowFormat: ("SET_FLOW_FORMAT", lambda x, s: f" format={x.format}"),
     m.NxFlowModTableId: (
-        "NXT_FLOW_MOD_TABLE_ID",
+        "FLOW_MOD_TABLE_ID",
         lambda x, s: " enable" if x.enable else " disable",
     ),
-    m.NxSetPacketInFormat: ("NXT_SET_PACKET_IN_FORMAT", lambda x, s: f" format={x.format}"),
-    m.NxFlowAge: ("NXT_FLOW_AGE", _nothing),
-    m.NxSetControllerId: ("NXT_SET_CONTROLLER_ID", lambda x, s: f" id={x.controller_id}"),
-    m.DescRequest: ("DESC request", _nothing),
-    m.DescReply: ("DESC reply", _later("desc")),
-    m.FlowStatsRequest: ("FLOW request", _flow_request),
-    m.FlowStatsReply: ("FLOW reply", _flows),
-    m.AggregateRequest: ("AGGREGATE request", _flow_request),
-    m.AggregateReply: ("AGGREGATE reply", _aggregate),
-    m.TableStatsRequest: ("TABLE request", _nothing),
-    m.TableStatsReply: ("TABLE reply", _later("tables")),
-    m.PortStatsRequest: ("PORT request", _later("port_request")),
-    m.PortStatsReply: ("PORT reply", _later("port_stats")),
-    m.PortDescRequest: ("PORT_DESC request", lambda x, s: " port=ANY"),
-    m.PortDescReply: ("PORT_DESC reply", _later("port_descs")),
-    m.QueueStatsRequest: ("QUEUE request", _later("queue_request")),
-    m.QueueStatsReply: ("QUEUE reply", _later("queue_stats")),
-    m.GroupStatsRequest: ("GROUP request", _later("group_request")),
-    m.GroupStatsReply: ("GROUP reply", _later("group_stats")),
-    m.GroupDescRequest: ("GROUP_DESC request", _later("group_request")),
-    m.GroupDescReply: ("GROUP_DESC reply", _later("group_descs")),
-    m.GroupFeaturesRequest: ("GROUP_FEATURES request", _nothing),
-    m.GroupFeaturesReply: ("GROUP_FEATURES reply", _later("group_features")),
-    m.MeterStatsRequest: ("METER request", _later("meter_request")),
-    m.MeterStatsReply: ("METER reply", _later("meter_stats")),
-    m.MeterConfigRequest: ("METER_CONFIG request", _later("meter_request")),
-    m.MeterConfigReply: ("METER_CONFIG reply", _later("meter_configs")),
-    m.MeterFeaturesRequest: ("METER_FEATURES request", _nothing),
-    m.MeterFeaturesReply: ("METER_FEATURES reply", _later("meter_features")),
-    m.TableFeaturesRequest: ("TABLE_FEATURES request", _later("table_features")),
-    m.TableFeaturesReply: ("TABLE_FEATURES reply", _later("table_features")),
+    m.NxSetPacketInFormat: ("SET_PACKET_IN_FORMAT", lambda x, s: f" format={x.format}"),
+    m.NxFlowAge: ("FLOW_AGE", _nothing),
+    m.NxSetControllerId: ("SET_CONTROLLER_ID", lambda x, s: f" id={x.controller_id}"),
+    m.DescRequest: ("DESC", _nothing),
+    m.DescReply: ("DESC", _later("desc")),
+    m.FlowStatsRequest: ("FLOW", _flow_request),
+    m.FlowStatsReply: ("FLOW", _flows),
+    m.AggregateRequest: ("AGGREGATE", _flow_request),
+    m.AggregateReply: ("AGGREGATE", _aggregate),
+    m.TableStatsRequest: ("TABLE", _nothing),
+    m.TableStatsReply: ("TABLE", _later("tables")),
+    m.PortStatsRequest: ("PORT", _later("port_request")),
+    m.PortStatsReply: ("PORT", _later("port_stats")),
+    m.PortDescRequest: ("PORT_DESC", _later("port_desc_request")),
+    m.PortDescReply: ("PORT_DESC", _later("port_descs")),
+    m.QueueStatsRequest: ("QUEUE", _later("queue_request")),
+    m.QueueStatsReply: ("QUEUE", _later("queue_stats")),
+    m.GroupStatsRequest: ("GROUP", _later("group_request")),
+    m.GroupStatsReply: ("GROUP", _later("group_stats")),
+    m.GroupDescRequest: ("GROUP_DESC", _later("group_request")),
+    m.GroupDescReply: ("GROUP_DESC", _later("group_descs")),
+    m.GroupFeaturesRequest: ("GROUP_FEATURES", _nothing),
+    m.GroupFeaturesReply: ("GROUP_FEATURES", _later("group_features")),
+    m.MeterStatsRequest: ("METER", _later("meter_request")),
+    m.MeterStatsReply: ("METER", _later("meter_stats")),
+    m.MeterConfigRequest: ("METER_CONFIG", _later("meter_request")),
+    m.MeterConfigReply: ("METER_CONFIG", _later("meter_configs")),
+    m.MeterFeaturesRequest: ("METER_FEATURES", _nothing),
+    m.MeterFeaturesReply: ("METER_FEATURES", _later("meter_features")),
+    m.TableFeaturesRequest: ("TABLE_FEATURES", _later("table_features")),
+    m.TableFeaturesReply: ("TABLE_FEATURES", _later("table_features")),
+    m.QueueDescRequest: ("QUEUE_DESC", _later("queue_desc_request")),
+    m.QueueDescReply: ("QUEUE_DESC", _later("queue_descs")),
+    m.TableDescRequest: ("TABLE_DESC", _nothing),
+    m.TableDescReply: ("TABLE_DESC", _later("table_descs")),
+    m.TableStatus: ("TABLE_STATUS", _later("table_status")),
+    m.RoleStatus: ("ROLE_STATUS", _extended("role_status")),
+    m.RequestForward: ("REQUESTFORWARD", _extended("request_forward")),
+    m.BundleControl: ("BUNDLE_CONTROL", _extended("bundle_control")),
+    m.BundleAdd: ("BUNDLE_ADD_MESSAGE", _extended("bundle_add")),
+    m.FlowMonitorRequest: ("FLOW_MONITOR", _extended("flow_monitors")),
+    m.FlowMonitorReply: ("FLOW_MONITOR", _extended("flow_updates")),
+    m.FlowMonitorCancel: ("FLOW_MONITOR_CANCEL", lambda x, s: f" id={x.monitor_id}"),
+    m.FlowMonitorPaused: ("FLOW_MONITOR_PAUSED", _nothing),
+    m.FlowMonitorResumed: ("FLOW_MONITOR_RESUMED", _nothing),
+    m.Resume: ("RESUME", lambda x, s: _packet_in(x.packet_in, s)),
+    m.TlvTableMod: ("TLV_TABLE_MOD", _extended("tlv_table_mod")),
+    m.TlvTableRequest: ("TLV_TABLE_REQUEST", _nothing),
+    m.TlvTableReply: ("TLV_TABLE_REPLY", _extended("tlv_table")),
+    m.CtFlushZone: ("CT_FLUSH_ZONE", lambda x, s: f" zone_id={x.zone}"),
+    m.CtFlush: ("CT_FLUSH", _extended("ct_flush")),
+    m.IpfixBridgeRequest: ("IPFIX_BRIDGE", _nothing),
+    m.IpfixBridgeReply: ("IPFIX_BRIDGE", _extended("ipfix_bridge")),
+    m.IpfixFlowRequest: ("IPFIX_FLOW", _nothing),
+    m.IpfixFlowReply: ("IPFIX_FLOW", _extended("ipfix_flow")),
 }
-# Names of Nicira's forms, where the class has another; subtypes tell packet-ins apart.
-_IN_NX_FORM = {
-    (m.FlowMod, 13): "NXT_FLOW_MOD",
-    (m.FlowRemoved, 14): "NXT_FLOW_REMOVED",
-    (m.GroupMod, 31): "NXT_GROUP_MOD",
-    (m.PacketIn, 17): "NXT_PACKET_IN",
-    (m.PacketIn, 30): "NXT_PACKET_IN2",
-    (m.SetAsync, 19): "NXT_SET_ASYNC_CONFIG",
-    (m.SetAsync, 27): "NXT_SET_ASYNC_CONFIG2",
+# Names of forms whose class has another
+_NAMES = {
+    (m.PacketIn, NX, 30): "PACKET_IN2",
+    (m.SetAsync, NX, 19): "SET_ASYNC_CONFIG",
+    (m.SetAsync, NX, 27): "SET_ASYNC_CONFIG2",
+}
+_PLACES = {
+    MSG: ("OFPT_", ""),
+    NX: ("NXT_", ""),
+    ONF: ("ONFT_", ""),
+    REQUEST: ("OFPST_", " request"),
+    REPLY: ("OFPST_", " reply"),
+    NX_REQUEST: ("NXST_", " request"),
+    NX_REPLY: ("NXST_", " reply"),
+    ONF_REQUEST: ("ONFST_", " request"),
+    ONF_REPLY: ("ONFST_", " reply"),
 }
 
 
 def _head(raw, form):
     """The name of a message in a form (messages.base.Form), its version and xid."""
-    name = _PRINTERS[form.cls][0]
-    if form.multipart:
-        name = f"{'NXST' if form.head.startswith(VENDOR_STATS) else 'OFPST'}_{name}"
-    elif form.wire_type == OFPT_VENDOR:
-        subtype = int.from_bytes(form.head[4:8], "big")
-        default = name.replace("OFPT_ROLE", "NXT_ROLE")
-        name = _IN_NX_FORM.get((form.cls, subtype), default)
+    name = _NAMES.get((form.cls, form.place, form.number)) or _PRINTERS[form.cls][0]
+    before, behind = _PLACES[form.place]
     version = VERSION_TEXT.get(raw[0], f" (OF 0x{raw[0]:02x})")
-    return f"{name}{version} (xid=0x{int.from_bytes(raw[4:8], 'big'):x}):"
+    xid = int.from_bytes(raw[4:8], "big")
+    return f"{before}{name}{behind}{version} (xid=0x{xid:x}):"
 
 
 def format_message(message: m.Message, raw: bytes, style: Style) -> str:
@@ -379,6 +429,8 @@ def format_raw(raw: bytes, style: Style) -> str:
     """The text of a message's bytes; of what is wrong with them, where they make no message."""
     size = len(raw)
     length = int.from_bytes(raw[2:4], "big")
+    if not raw:
+        return "OpenFlow message is empty\n"
     if size < 8:
         return f"OpenFlow packet too short (only {size} bytes):\n" + _dump(raw)
     if length > size:
@@ -387,7 +439,7 @@ def format_raw(raw: bytes, style: Style) -> str:
         return f"(***only uses {length} bytes out of {size}***)\n" + _dump(raw)
     try:
         message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
+        text = format_message(message, raw, style)
     except OFError as error:
         return _undecodable(raw, f"***decode error: {error.name}***", " ")
-    text = format_message(message, raw, style)
     return text + _dump(raw) if style.more > 4 else text

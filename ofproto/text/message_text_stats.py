@@ -2,13 +2,14 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
-from ofproto.codec.match_text import format_eth
+from ofproto.codec.match_text import format_eth, format_value
 from ofproto.codec.numbers import OFPP_NONE
 
 from .flow_text import format_duration, format_table
-from .message_text_tables import ACTIONS_13, format_table_features, format_table_stats
+from .message_text_tables import ACTIONS_11, ACTIONS_13, format_table_features, format_table_stats
 from .meter_text import BAND_TYPES, FLAGS, format_id, format_meter
 
+OF13 = 4
 CAPABILITIES = {
     m.C_FLOW_STATS: "FLOW_STATS",
     m.C_TABLE_STATS: "TABLE_STATS",
@@ -19,6 +20,8 @@ CAPABILITIES = {
     m.C_QUEUE_STATS: "QUEUE_STATS",
     m.C_ARP_MATCH_IP: "ARP_MATCH_IP",
     m.C_PORT_BLOCKED: "PORT_BLOCKED",
+    m.C_BUNDLES: "BUNDLES",
+    m.C_FLOW_MONITORING: "FLOW_MONITORING",
 }
 # Names of bits, from bit 0
 CONFIG_BITS = ("PORT_DOWN", "NO_STP", "NO_RECV", "NO_RECV_STP", "NO_FLOOD", "NO_FWD",
@@ -69,7 +72,7 @@ def features(message, style):
         f"n_tables:{message.n_tables}, n_buffers:{message.n_buffers}{auxiliary}\n"
         f"capabilities: {' '.join(words) or '0'}\n"
     )
-    if message.version == 1:
+    if message.version == 1 and message.actions:
         text += f"actions: {actions_10(message.actions)}\n"
     return text + _ports(message.ports, style)
 
@@ -134,6 +137,10 @@ def port_descs(message, style):
     return "\n" + _ports(message.ports, style, message.version)
 
 
+def port_desc_request(message, style):
+    return f" port={_any_port(message.port_no, style)}"
+
+
 def port_status(message, style):
     reason = ("ADD", "DEL", "MOD")[message.reason] if message.reason < 3 else "UNKNOWN"
     return f" {reason}:{format_port_desc(message.port, style, message.version)}"
@@ -160,7 +167,31 @@ def _port_counters(p, style):
     )
     if p.duration_sec is not None:
         text += f"           duration={format_duration(p.duration_sec, p.duration_nsec or 0)}\n"
+    return text + _rfc2819(p) + _custom(p)
+
+
+# Counters of RFC 2819 that stand under their whole names
+_WHOLE = ("rx_fragmented_errors", "rx_jabber_errors")
+
+
+def _rfc2819(p):
+    text = ""
+    for side in ("rx", "tx"):
+        words = [
+            f"{name if name in _WHOLE else name[3:]}={value}, "
+            for name, value in p.rfc2819.items()
+            if name.startswith(side)
+        ]
+        if words:
+            text += f"           {side} rfc2819 {''.join(words)}\n"
     return text
+
+
+def _custom(p):
+    if not p.custom:
+        return ""
+    words = ", ".join(f"{name}={value}" for name, value in p.custom.items())
+    return f"           CUSTOM Statistics\n                      {words},\n"
 
 
 # Queues
@@ -206,6 +237,22 @@ def queue_config(message, style):
     return text
 
 
+def queue_desc_request(message, style):
+    queue = "" if message.queue_id is None else f" queue={message.queue_id}"
+    return f" port={_any_port(message.port_no, style)}{queue}"
+
+
+def queue_descs(message, style):
+    text, port = "", None
+    for queue in sorted(message.queues, key=lambda each: (each.port_no, each.queue_id)):
+        if queue.port_no != port:
+            port = queue.port_no
+            text += f" port={style.port(port)}\n" if not text else f"port={style.port(port)}\n"
+        rates = _rate("min_rate", queue.min_rate) + _rate("max_rate", queue.max_rate)
+        text += f"queue {queue.queue_id}:{rates}\n"
+    return text
+
+
 # Tables
 
 
@@ -214,20 +261,72 @@ def tables(message, style):
 
 
 def table_features(message, style):
-    return format_table_features(message.tables or [], style)
+    return format_table_features(message.tables or [], style, message.version)
+
+
+MISS_CONFIGS = ("controller", "continue", "drop")
+EVICTIONS = {m.EVICT_OTHER: "OTHER", m.EVICT_IMPORTANCE: "IMPORTANCE", m.EVICT_LIFETIME: "LIFETIME"}
+
+
+def _on(config, bit):
+    return "on" if config & bit else "off"
+
+
+def _eviction_flags(flags):
+    if flags is None:
+        return "(default)"
+    return "|".join(name for bit, name in EVICTIONS.items() if flags & bit) or "0"
 
 
 def table_mod(message, style):
     if message.table_id is None:
-        return " table_id: ALL_TABLES"
-    return f" table_id={format_table(message.table_id, style.tables)}"
+        text = " table_id: ALL_TABLES"
+    else:
+        text = f" table_id={format_table(message.table_id, style.tables)}"
+    config = message.config
+    if message.version < OF13:
+        return f"{text}, flow_miss_config={MISS_CONFIGS[config if config < 3 else 0]}"
+    if message.version == OF13:
+        return text
+    text += f", eviction={_on(config, m.TC_EVICTION)}"
+    if message.eviction is not None:
+        text += f" eviction_flags={_eviction_flags(message.eviction)}"
+    text += f", vacancy={_on(config, m.TC_VACANCY_EVENTS)}"
+    if config & m.TC_VACANCY_EVENTS:
+        down, up = message.vacancy or (0, 0)
+        text += f" vacancy:{down},{up}"
+    return text
+
+
+def format_table_desc(table: m.TableDesc, style) -> str:
+    """How a table is configured, on several lines."""
+    config = table.config
+    lines = [
+        f"\n  table {format_table(table.table_id, style.tables)}:",
+        f"   eviction={_on(config, m.TC_EVICTION)} "
+        f"eviction_flags={_eviction_flags(table.eviction)}",
+    ]
+    vacancy = f"   vacancy={_on(config, m.TC_VACANCY_EVENTS)}"
+    if config & m.TC_VACANCY_EVENTS:
+        down, up, now = table.vacancy or (0, 0, 0)
+        vacancy += f" vacancy_down={down}% vacancy_up={up}% vacancy={now}%"
+    return "\n".join((*lines, vacancy)) + "\n"
+
+
+def table_descs(message, style):
+    return "".join(format_table_desc(table, style) for table in message.tables)
+
+
+def table_status(message, style):
+    reason = "VACANCY_UP" if message.reason == m.VACANCY_UP else "VACANCY_DOWN"
+    return f" reason={reason}\ntable_desc:-{format_table_desc(message.table, style)}"
 
 
 # Groups
 
 
 def _group_number(number):
-    return "ALL" if number == m.OFPG_ALL else str(number)
+    return {m.OFPG_ALL: "ALL", m.OFPG_ANY: "ANY"}.get(number, str(number))
 
 
 def group_request(message, style):
@@ -240,7 +339,8 @@ def group_stats(message, style):
 
 def _group_counters(g):
     yield f"group_id={g.group_id}"
-    yield f"duration={format_duration(g.duration_sec, g.duration_nsec)}"
+    if g.duration_sec is not None:
+        yield f"duration={format_duration(g.duration_sec, g.duration_nsec)}"
     yield f"ref_count={g.ref_count}"
     yield f"packet_count={g.n_packets},byte_count={g.n_bytes}"
     for i, (packets, n_bytes) in enumerate(g.buckets):
@@ -249,6 +349,14 @@ def _group_counters(g):
 
 def _group(group, style):
     parts = [f"group_id={group.group_id},type={GROUP_TYPES[group.type]}"]
+    if group.method:
+        parts.append(f"selection_method={group.method}")
+        if group.parameter:
+            parts.append(f"selection_method_param={group.parameter}")
+        if len(group.fields) == 1:
+            parts.append(f"fields={_selected(*group.fields[0])}")
+        elif group.fields:
+            parts.append(f"fields({','.join(_selected(*each) for each in group.fields)})")
     for bucket in group.buckets:
         words = [] if bucket.bucket_id is None else [f"bucket_id:{bucket.bucket_id}"]
         if bucket.weight != (group.type == m.GROUP_SELECT):
@@ -260,6 +368,11 @@ def _group(group, style):
         words.append(f"actions={format_actions(bucket.actions, style.names)}")
         parts.append("bucket=" + ",".join(words))
     return ",".join(parts)
+
+
+def _selected(field, mask):
+    """A field that counts for select, and its mask where not all bits do."""
+    return field.name if mask == field.mask else f"{field.name}={format_value(field, mask)}"
 
 
 def group_descs(message, style):
@@ -289,7 +402,8 @@ def group_features(message, style):
     for i, title in enumerate(GROUP_TITLES):
         if message.types >> i & 1:
             bits = message.actions[i]
-            names = [name for bit, name in ACTIONS_13.items() if bits >> bit & 1]
+            table = ACTIONS_11 if message.version == 2 else ACTIONS_13
+            names = [name for bit, name in table.items() if bits >> bit & 1]
             if message.version == 1:
                 names = [actions_10(bits)] if bits else []
             text += (

@@ -5,13 +5,23 @@ Tables that are like the one before are not told again: "ditto".
 
 import re
 
-from ofproto.codec.fields import Field
+from ofproto.codec.fields import BY_CODE, BY_NAME, Field
+from ofproto.codec.messages import TC_EVICTION, TC_VACANCY_EVENTS, TableFeatures
 
-# Actions of 1.3 by type
+OF13 = 4
+
+# Actions by type, in the order of printing
 ACTIONS_13 = {
     0: "output", 22: "group", 25: "set_field", 18: "strip_vlan", 17: "push_vlan",
     23: "mod_nw_ttl", 24: "dec_ttl", 15: "set_mpls_ttl", 16: "dec_mpls_ttl", 19: "push_mpls",
     20: "pop_mpls", 21: "set_queue",
+}  # fmt: skip
+ACTIONS_11 = {
+    0: "output", 22: "group", 1: "set_vlan_vid", 2: "set_vlan_pcp", 18: "strip_vlan",
+    17: "push_vlan", 3: "mod_dl_src", 4: "mod_dl_dst", 5: "mod_nw_src", 6: "mod_nw_dst",
+    7: "mod_nw_tos", 8: "mod_nw_ecn", 23: "mod_nw_ttl", 9: "mod_tp_src", 10: "mod_tp_dst",
+    24: "dec_ttl", 13: "set_mpls_label", 14: "set_mpls_tc", 15: "set_mpls_ttl",
+    16: "dec_mpls_ttl", 19: "push_mpls", 20: "pop_mpls", 21: "set_queue",
 }  # fmt: skip
 
 # The fields of OpenFlow 1.0 by their wildcard bits, in the order of printing
@@ -118,6 +128,8 @@ def _title(table, names):
 
 
 def _matching_10(table, before):
+    if not table.wildcards and not table.max_entries:
+        return ""
     if before and (before.wildcards, before.max_entries) == (table.wildcards, table.max_entries):
         return "    (same features)\n"
     names = [name for bits, name in _WILDCARDS_10 if table.wildcards & bits]
@@ -128,12 +140,66 @@ def _matching_10(table, before):
     )
 
 
+def _counters(table):
+    return f"    active={table.active}, lookup={table.lookups}, matched={table.matched}\n"
+
+
+# 1.1: fields of the bits of `match` and `wildcards`
+_FIELDS_11 = {
+    0: "in_port", 1: "vlan_vid", 2: "vlan_pcp", 3: "eth_type", 4: "nw_tos", 5: "nw_proto",
+    6: "tcp_src", 7: "tcp_dst", 8: "mpls_label", 9: "mpls_tc", 11: "eth_src", 12: "eth_dst",
+    13: "ip_src", 14: "ip_dst", 15: "metadata",
+}  # fmt: skip
+_OXM_CLASS, _IN_PHY_PORT = 0x8000, 1  # the latter is never told apart from in_port
+_MISS_CONFIGS = ("controller", "continue", "drop")
+
+
+def _bits(number):
+    return [bit for bit in range(number.bit_length()) if number >> bit & 1]
+
+
+def _fields_of(bits, version):
+    """Fields by the bits of 1.1, or by 1.2's, which are OXM numbers."""
+    if version == 2:
+        return [BY_NAME[_FIELDS_11[bit]] for bit in _bits(bits) if bit in _FIELDS_11]
+    codes = ((_OXM_CLASS, 0, bit) for bit in _bits(bits) if bit != _IN_PHY_PORT)
+    return [BY_CODE[code] for code in codes if code in BY_CODE]
+
+
+def _known_actions(bits):
+    return [bit for bit in _bits(bits) if bit in ACTIONS_13]
+
+
+def _features_of(table, version):
+    """What statistics of 1.1 and 1.2 tell of a table's features."""
+    told = table.features
+    wild = _fields_of(table.wildcards, version)
+    match = _fields_of(told.get("match", 0), version)
+    properties = {
+        "instructions": _bits(told.get("instructions", 0)),
+        "write_actions": _known_actions(told.get("write_actions", 0)),
+        "apply_actions": _known_actions(told.get("apply_actions", 0)),
+        "match": [(field, False) for field in {*match, *wild}],
+        "wildcards": [(field, False) for field in wild],
+    }
+    for name in ("write_setfield", "apply_setfield"):
+        fields = _fields_of(told.get(name, 0), version)
+        properties[name] = [(field, False) for field in fields]
+    return TableFeatures(
+        table.table_id, table.name, told.get("metadata_match", 0), told.get("metadata_write", 0),
+        told.get("config", 0) & 3, table.max_entries, properties,
+    )  # fmt: skip
+
+
 def _key(table):
     return (table.wildcards, table.max_entries, table.active, table.lookups, table.matched)
 
 
 def format_table_stats(tables, style, version: int) -> str:
     """The body of a TABLE reply."""
+    if version in (2, 3):
+        features = [_features_of(table, version) for table in tables]
+        return format_table_features(features, style, version, tables)
     parts, before, dittos = [], None, _Dittos()
     for table in tables:
         same = before is not None and _key(table) == _key(before)
@@ -145,7 +211,7 @@ def format_table_stats(tables, style, version: int) -> str:
             parts += [
                 dittos.flush(),
                 f"\n  {_title(table, style.tables)}:\n",
-                f"    active={table.active}, lookup={table.lookups}, matched={table.matched}\n",
+                _counters(table),
             ]
             if version == 1:
                 parts.append(_matching_10(table, before))
@@ -238,15 +304,22 @@ def _format_side(side, before):
     return text + _format_actions("Write-Actions", write) + _format_actions("Apply-Actions", apply)
 
 
-def _format_head(table):
+def _format_head(table, version):
     text = ""
     if table.metadata_match or table.metadata_write:
         text += f"    metadata: match={table.metadata_match:#x} write={table.metadata_write:#x}\n"
+    if version < OF13:
+        text += f"    config={_MISS_CONFIGS[table.config % len(_MISS_CONFIGS)]}\n"
+    if version > OF13:
+        for name, bit in (("eviction", TC_EVICTION), ("vacancy events", TC_VACANCY_EVENTS)):
+            text += f"    {name}: {'' if table.config & bit else 'not '}supported\n"
     return text + (f"    max_entries={table.max_entries}\n" if table.max_entries else "")
 
 
 def _format_sides(table, before):
     hit, miss = _side(table, 0), _side(table, 1)
+    if not any(map(any, (*hit[2:], *miss[2:]))) and not any((*hit[:2], *miss[:2])):
+        return ""
     old = [_side(before, 0), _side(before, 1)] if before else [None, None]
     if [hit, miss] == old:
         return "    (same instructions)\n"
@@ -300,24 +373,27 @@ def _same_features(table, before):
     return True
 
 
-def format_table_features(tables, style) -> str:
-    """The body of a TABLE_FEATURES reply."""
-    parts, before, dittos = [], None, _Dittos()
-    for table in tables:
-        same = before is not None and _same_features(table, before)
+def format_table_features(tables, style, version: int = OF13, stats=None) -> str:
+    """The body of a TABLE_FEATURES reply; with `stats`, that of each, of a TABLE reply."""
+    parts, before, counted, dittos = [], None, None, _Dittos()
+    for table, own in zip(tables, stats or tables, strict=True):
+        same_features = before is not None and _same_features(table, before)
+        same = same_features and (stats is None or _key(own) == _key(counted))
         title = _title(table, style.tables)
         if same and not table.name:
             dittos.add(table.table_id)
         elif same:
             parts += [dittos.flush(), f"\n  {title}: ditto"]
         else:
-            parts += [
-                dittos.flush(),
-                f"\n  {title}:\n",
-                _format_head(table),
-                _format_sides(table, before),
-                _format_matching(table, before),
-            ]
-        before = table
+            parts += [dittos.flush(), f"\n  {title}:\n", _counters(own) if stats else ""]
+            if same_features:
+                parts.append("    (same features)\n")
+            else:
+                parts += [
+                    _format_head(table, version),
+                    _format_sides(table, before),
+                    _format_matching(table, before),
+                ]
+        before, counted = table, own
     parts.append(dittos.flush())
     return "".join(parts)

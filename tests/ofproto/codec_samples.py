@@ -8,7 +8,8 @@ from ofproto.codec.instructions import ApplyActions, GotoTable, WriteMetadata
 from ofproto.codec.match_text import parse_match
 from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
 
-BOTH, OF10, OF13 = (1, 4), (1,), (4,)
+BOTH, OF10, OF11, OF12, OF13, OF15 = (1, 4), (1,), (2,), (3,), (4,), (6,)
+FROM13, FROM14, NUMBERED = (4, 5, 6), (5, 6), (1, 6)  # the last: where buckets have numbers
 TCP = "tcp,in_port=3,dl_vlan=7,dl_src=02:00:00:00:00:01,nw_src=10.0.0.0/8,tp_dst=80"
 NXM = "tcp6,in_port=3,ipv6_src=2001:db8::/32,tp_dst=0x50/0xfff0,reg1=7/0xff,tun_id=9"
 OUTPUT = [ApplyActions([Output(4), Output(OFPP_CONTROLLER, 100)])]
@@ -201,12 +202,142 @@ def core():
     yield m.NxSetControllerId(77), BOTH, {}
 
 
-SAMPLES = [
+def ports_14():
+    yield m.PortStatus(m.OFPPR_MODIFY, PORT), FROM14, {}
+    yield m.PortMod(5, b"\x02\0\0\0\0\x05", 0x20, 0x21, 0x2840), FROM14, {}
+    yield m.PortMod(5, b"\x02\0\0\0\0\x05", 0x20, 0x21), FROM14, {}
+    yield m.PortDescRequest(4), OF15, {}
+    yield m.PortDescReply([PORT, LOCAL], True), FROM14, {}
+    counted = m.PortStats(1, **COUNTERS, duration_sec=4, duration_nsec=5)
+    counted.rfc2819 = {name: i for i, name in enumerate(m.RFC2819) if i % 5}
+    counted.custom = {"a": 1, "queue_0_bytes": 1 << 63}
+    yield m.PortStatsReply([m.PortStats(2), counted]), FROM14, {}
+    yield m.QueueStatsReply([m.QueueStats(1, 2, 3, 4, 5, 6, 7), m.QueueStats(1, 2)]), FROM14, {}
+    yield m.QueueDescRequest(), FROM14, {}
+    yield m.QueueDescRequest(3, 4), FROM14, {}
+    queues = [m.QueueDesc(1, 2, 500, None), m.QueueDesc(1, 3), m.QueueDesc(2, 2, 1, 1000)]
+    yield m.QueueDescReply(queues), FROM14, {}
+    yield m.FeaturesReply(0x123, 256, 254, 0, 0x8F, ports=[LOCAL]), OF11, {}
+    yield m.FeaturesReply(0x123, 256, 254, 0, 0x10F, ports=[LOCAL]), OF12, {}
+
+
+def tables_14():
+    on = m.TC_EVICTION | m.TC_VACANCY_EVENTS
+    yield m.TableMod(5, 1), (2, 3), {}
+    yield m.TableMod(5, on, None, (10, 20)), FROM14, {}
+    yield m.TableMod(None, m.TC_EVICTION), FROM14, {}
+    yield m.TableDescRequest(), FROM14, {}
+    full = m.TableDesc(4, on, m.EVICT_OTHER | m.EVICT_IMPORTANCE, (10, 20, 15))
+    yield m.TableDescReply([m.TableDesc(3), full]), FROM14, {}
+    yield m.TableStatus(m.VACANCY_DOWN, full), FROM14, {}
+    more = {"active": 1, "lookups": 2, "matched": 3, "max_entries": 77, "wildcards": 0x30FF}
+    told = {
+        "match": 0x1F,
+        "instructions": 0x3E,
+        "write_actions": 1,
+        "apply_actions": 3,
+        "config": 1,
+    }
+    told["config"] = 1
+    yield m.TableStatsReply([m.TableStats(3, "x", **more, features=told)]), OF11, {}
+    told = told | {
+        "write_setfield": 6,
+        "apply_setfield": 6,
+        "metadata_match": 1,
+        "metadata_write": 2,
+    }
+    yield m.TableStatsReply([m.TableStats(3, "x", **more, features=told)]), OF12, {}
+
+
+def groups_15():
+    selection = ((BY_NAME["ip_src"], 0xFFFFFF00), (BY_NAME["tcp_dst"], 0xFFFF))
+    hashed = {"method": "hash", "parameter": 7, "fields": selection}
+    numbered = m.Bucket(3, 5, 6, [Output(5)], 7)
+    yield m.GroupMod(m.GROUP_ADD, m.GROUP_SELECT, 9, [numbered], **hashed), NUMBERED, {}
+    yield m.GroupMod(m.GROUP_ADD, m.GROUP_SELECT, 9, [numbered], method="dp_hash"), NUMBERED, {}
+    yield m.GroupMod(m.GROUP_REMOVE_BUCKET, 0, 9, [], 4), NUMBERED, {}
+    yield m.GroupDescRequest(8), OF15, {}
+    hashed["fields"] = selection[:1]
+    yield m.GroupDescReply([m.GroupDesc(9, 1, [numbered], **hashed), m.GroupDesc(4)]), NUMBERED, {}
+    yield m.GroupStatsReply([m.GroupStats(9, 1, 2, 3, None, None, [(1, 2)])]), (2, 3), {}
+
+
+def flows_15():
+    stats = m.FlowStats(match(TCP), **FLOW, importance=8, flags=3, idle_age=3, instructions=OUTPUT)
+    yield m.FlowStatsReply([stats, m.FlowStats(match(""))], True), OF15, {}
+    yield m.FlowStatsReply([m.FlowStats(match(TCP), n_packets=None, n_bytes=None)]), OF15, {}
+    yield m.AggregateReply(1, 2, 3), OF15, {}
+    yield m.FlowRemoved(match(NXM), 5, 6, m.OFPRR_METER_DELETE, 8, 1, 2, 3, 9, 4, 5), FROM14, {}
+    yield m.FlowMod(match=match(TCP), table_id=0, importance=7, instructions=OUTPUT), FROM14, {}
+    yield m.PacketIn(bytes(60), 60, table_id=3, in_port=3, match=match("in_port=3")), (2, 3), {}
+    physical = match("in_port=3,in_phy_port=4")
+    yield m.PacketIn(bytes(60), 60, table_id=3, in_port=3, match=physical), OF11, {}
+    pipeline = match("metadata=5,reg1=7")
+    yield m.PacketOut(bytes(20), 3, [Output(3)], None, pipeline), OF15, {}
+    resumed = m.PacketIn(
+        bytes(60), 60, in_port=3, match=match("in_port=3"), format="nxt_packet_in2"
+    )
+    yield m.Resume(resumed), BOTH, {}
+
+
+def connections():
+    yield m.RoleStatus("slave", m.R_CONFIG, 5), FROM13, {}
+    yield m.RoleStatus("other", m.R_EXPERIMENTER), FROM13, {}
+    flow = m.FlowMod(match=match(TCP), table_id=0, instructions=OUTPUT)
+    for version in FROM13:
+        yield m.BundleControl(4, m.OPEN_REQUEST, 3), (version,), {}
+        yield m.BundleControl(4, m.COMMIT_REPLY), (version,), {}
+        yield m.BundleAdd(4, 1, flow.encode(version, 0x1234)), (version,), {}
+    for version in range(1, 7):
+        group = m.GroupMod(m.GROUP_DELETE, 0, 9).encode(version, 3)
+        yield m.RequestForward(group), (version,), {}
+    changes = m.FM_ADD | m.FM_REMOVED | m.FM_MODIFY
+    monitor = m.Monitor(7, changes, match(TCP), 5, 3)
+    whole = m.Monitor(8, changes | m.FM_INITIAL | m.FM_INSTRUCTIONS, match(""))
+    yield m.FlowMonitorRequest([monitor, whole]), (1, 2, 3, 4), {}
+    wanted = m.Monitor(9, m.FM_ADD, match(TCP), 5, 3, 6)
+    yield m.FlowMonitorRequest([wanted, m.Monitor(4, command=m.MONITOR_DELETE)]), FROM14, {}
+    update = m.FlowUpdate(m.EV_ADDED, match(TCP), 5, 3, 0x99, 0, 4, 5, OUTPUT)
+    gone = m.FlowUpdate(m.EV_REMOVED, match(""), 5, 3, 0, m.OFPRR_DELETE, instructions=[])
+    abbreviated = m.FlowUpdate(m.EV_ABBREV, xid=0x77)
+    yield m.FlowMonitorReply([update, gone, abbreviated]), range(1, 7), {}
+    initial = m.FlowUpdate(m.EV_INITIAL, match(TCP), 5, 3, 0x99, instructions=OUTPUT)
+    paused = [m.FlowUpdate(m.EV_PAUSED), m.FlowUpdate(m.EV_RESUMED)]
+    yield m.FlowMonitorReply([initial, *paused]), FROM14, {}
+    yield m.FlowMonitorCancel(4), (1, 2, 3, 4), {}
+    for cls in (m.FlowMonitorPaused, m.FlowMonitorResumed):
+        yield cls(), (1, 2, 3, 4), {}
+
+
+def nicira():
+    maps = [m.TlvMap(0x102, 3, 4, 5), m.TlvMap(0xFFFF, 0x80, 16, 63)]
+    yield m.TlvTableMod(m.TLV_ADD, maps), BOTH, {}
+    yield m.TlvTableMod(m.TLV_DELETE, maps[:1]), BOTH, {}
+    yield m.TlvTableMod(m.TLV_CLEAR), BOTH, {}
+    yield m.TlvTableRequest(), BOTH, {}
+    yield m.TlvTableReply(256, 64, maps), BOTH, {}
+    yield m.TlvTableReply(), BOTH, {}
+    yield m.CtFlushZone(13), BOTH, {}
+    mapped = 0xFFFF << 32 | 0x01020304
+    yield m.CtFlush(17, 5, m.CtTuple(mapped, None, 1, 2), m.CtTuple(dst=mapped)), BOTH, {}
+    yield m.CtFlush(58, None, m.CtTuple(1, 2, icmp_id=3, icmp_type=4, icmp_code=5)), BOTH, {}
+    for request in (m.IpfixBridgeRequest, m.IpfixFlowRequest):
+        yield request(), BOTH, {}
+    counters = m.IpfixStats(*range(1, 12))
+    yield m.IpfixBridgeReply([counters]), BOTH, {}
+    yield m.IpfixFlowReply([counters, m.IpfixStats()]), BOTH, {}
+
+
+_OLD = [
     *core(), *ports(), *packets(), *flow_mods(), *flows(), *tables(), *groups(),
 ]  # fmt: skip
+LATER = [
+    *ports_14(), *tables_14(), *groups_15(), *flows_15(), *connections(), *nicira(),
+]  # fmt: skip
+SAMPLES = _OLD + LATER
 CASES = [
-    (message, version, keywords) for message, versions, keywords in SAMPLES for version in versions
-]
+    (message, version, keywords) for message, versions, keywords in _OLD for version in versions
+]  # of 1.0 and 1.3
 
 
 def case_id(value):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from ofproto.codec import messages as m
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
+from ofproto.codec.match_fixed import fits_of10
 from ofproto.codec.match_text import format_match
-from ofproto.codec.match_wire import fits_of10
 from ofproto.codec.numbers import OF10, OF13
 from ofproto.text import flow_text
 from ofproto.text.flow_text import (

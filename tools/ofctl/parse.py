@@ -78,7 +78,7 @@ def _messages(file):
 
 def ofp_parse(settings, path):
     """ofp-parse FILE"""
-    style = Style(more=settings.more + 1)
+    style = Style(more=settings.more + PRINT_LEVEL)
     try:
         with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
             for raw in _messages(file):

@@ -6,8 +6,9 @@ A class of message is a dataclass with one meaning for all versions.  `wire` giv
     row(versions, place, number, body, form="")
 
 `place` is MSG (the header's type is `number`), REQUEST or REPLY (a multipart message, or "stats"
-as 1.0 calls them, of type `number`), or NX, NX_REQUEST, NX_REPLY (Nicira's vendor message or
-multipart message, of subtype `number`).  A body has
+as 1.0 calls them, of type `number`), NX, NX_REQUEST, NX_REPLY (Nicira's vendor message or
+multipart message, of subtype `number`), or ONF, ONF_REQUEST, ONF_REPLY (the same of the ONF's
+extensions for 1.3).  A body has
 
     size, step            its bytes: `size`, and multiples of `step` behind them (0: nothing)
     read(cls, data, version)
@@ -23,12 +24,23 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar
 
-from ofproto.codec.errors import NX_VENDOR_ID, OFError
-from ofproto.codec.numbers import OF10, OF11, OF12, OF13, OF15, OFPP_NONE, port_from_32, port_to_32
+from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError
+from ofproto.codec.numbers import (
+    OF10,
+    OF11,
+    OF12,
+    OF13,
+    OF14,
+    OF15,
+    OFPP_NONE,
+    port_from_32,
+    port_to_32,
+)
 
 # Runs of wire versions
-ANY, ONLY10, ONLY13 = (OF10, OF15), (OF10, OF10), (OF13, OF13)
-FROM11, FROM12, FROM13, UP_TO_13 = (OF11, OF15), (OF12, OF15), (OF13, OF15), (OF11, OF13)
+ANY, ONLY10, ONLY13, ONLY15 = (OF10, OF15), (OF10, OF10), (OF13, OF13), (OF15, OF15)
+FROM11, FROM12, FROM13, FROM14 = (OF11, OF15), (OF12, OF15), (OF13, OF15), (OF14, OF15)
+UP_TO_13, UP_TO_14 = (OF11, OF13), (OF11, OF14)  # from 1.1 on
 
 HEADER = Struct("!BBHI")  # version, type, length, xid
 HEADER_SIZE = 8
@@ -40,6 +52,9 @@ MORE = 1  # flag of multipart messages
 
 MSG, REQUEST, REPLY = "msg", "request", "reply"
 NX, NX_REQUEST, NX_REPLY = "nx", "nx_request", "nx_reply"
+ONF, ONF_REQUEST, ONF_REPLY = "onf", "onf_request", "onf_reply"
+VENDORS = {NX: NX_VENDOR_ID, ONF: ONF_VENDOR_ID}
+_VENDOR_PLACES = {number: place for place, number in VENDORS.items()}
 _MULTIPART = {OF10: {REQUEST: 16, REPLY: 17}}
 _MULTIPART_11 = {REQUEST: 18, REPLY: 19}
 _VENDOR = Struct("!II")
@@ -72,13 +87,16 @@ class Message:
 class Form:
     """One row in one version."""
 
-    __slots__ = ("body", "cls", "head", "head_size", "multipart", "version", "wire_type")
+    __slots__ = (
+        "body", "cls", "head", "head_size", "multipart", "number", "place", "version", "wire_type",
+    )  # fmt: skip
 
     def __init__(self, cls, version: int, place: str, number: int, body):
         self.cls = cls
         self.version = version
         self.body = body
-        self.multipart = place not in (MSG, NX)
+        self.place, self.number = place, number
+        self.multipart = place not in (MSG, NX, ONF)
         self.wire_type, self.head = _envelope(version, place, number)
         self.head_size = HEADER_SIZE + len(self.head)
 
@@ -97,13 +115,14 @@ def _envelope(version, place, number):
     """The header's type, and what stands between header and body."""
     if place == MSG:
         return number, b""
-    if place == NX:
-        return OFPT_VENDOR, _VENDOR.pack(NX_VENDOR_ID, number)
-    kind = _MULTIPART.get(version, _MULTIPART_11)[place.removeprefix("nx_")]
+    if place in VENDORS:
+        return OFPT_VENDOR, _VENDOR.pack(VENDORS[place], number)
+    vendor, _, side = place.rpartition("_")
+    kind = _MULTIPART.get(version, _MULTIPART_11)[side]
     if place in (REQUEST, REPLY):
         return kind, _STATS.pack(number, 0) + (b"" if version == OF10 else bytes(4))
     head = _NX_STATS.get(version, _NX_STATS_11)
-    return kind, head.pack(OFPMP_VENDOR, 0, NX_VENDOR_ID, number)
+    return kind, head.pack(OFPMP_VENDOR, 0, VENDORS[vendor], number)
 
 
 def row(versions: tuple[int, int], place: str, number: int, body, form: str = "") -> tuple:
@@ -199,13 +218,13 @@ _PLACES_11 = {OFPT_VENDOR: NX, 18: REQUEST, 19: REPLY}
 def _find_inner(raw, version, place):
     """The form of a vendor or multipart message."""
     if place == NX:
-        return _find_vendor(raw, version, NX, HEADER_SIZE)
+        return _find_vendor(raw, version, "", HEADER_SIZE)
     at = HEADER_SIZE + (4 if version == OF10 else 8)
     if len(raw) < at:
         raise OFError("OFPBRC_BAD_LEN", "truncated multipart message")
     number, flags = _STATS.unpack_from(raw, HEADER_SIZE)
     if number == OFPMP_VENDOR:
-        found = _find_vendor(raw, version, f"nx_{place}", at)
+        found = _find_vendor(raw, version, f"_{place}", at)
     else:
         found = FORMS.get((version, place, number))
     if found is None:
@@ -215,16 +234,17 @@ def _find_inner(raw, version, place):
     return found
 
 
-def _find_vendor(raw, version, place, at):
+def _find_vendor(raw, version, side, at):
     if len(raw) < at + 4:
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     vendor = int.from_bytes(raw[at : at + 4], "big")
-    if vendor != NX_VENDOR_ID:
+    place = _VENDOR_PLACES.get(vendor)
+    if place is None:
         raise OFError("OFPBRC_BAD_VENDOR", f"vendor {vendor:#x}")
     if len(raw) < at + 8:
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
-    found = FORMS.get((version, place, subtype))
+    found = FORMS.get((version, place + side, subtype))
     if found is None:
         raise OFError("OFPBRC_BAD_SUBTYPE", f"subtype {subtype}")
     return found

@@ -9,22 +9,20 @@ from struct import Struct
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import decode_instructions, encode_instructions
 from ofproto.codec.match import Match
-from ofproto.codec.match_wire import (
+from ofproto.codec.match_fixed import (
     OFP10_MATCH_LEN,
     OFP10_WILDCARDS,
-    decode_match,
-    encode_match,
     of10_decode,
     of10_encode,
-    oxm_decode,
-    oxm_encode,
 )
+from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
 from ofproto.codec.numbers import (
     OF10,
     OF11,
     OF12,
     OF13,
     OF14,
+    OF15,
     OFPP_NONE,
     OFPRR_DELETE,
     OFPRR_IDLE_TIMEOUT,
@@ -32,17 +30,20 @@ from ofproto.codec.numbers import (
     port_to_32,
 )
 
+from . import oxs
 from .base import (
     ANY,
-    FROM12,
+    FROM11,
     MSG,
     NO_BUFFER,
     NX,
     NX_REPLY,
     NX_REQUEST,
     ONLY10,
+    ONLY15,
     REPLY,
     REQUEST,
+    UP_TO_14,
     Body,
     Layout,
     Message,
@@ -263,7 +264,7 @@ def _write_mod_12(m, version):
 
 wire(
     row(ONLY10, MSG, 14, Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 8, _read_mod_10, _write_mod_10)),
-    row(FROM12, MSG, 14, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
+    row(FROM11, MSG, 14, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
     row(ONLY10, NX, 13, Body(_FLOW_MOD_NX.size, 8, _read_mod_nx, _write_mod_nx), "nx"),
 )(FlowMod)
 
@@ -301,6 +302,7 @@ def _reason(m, version):
 _REMOVED_10 = Struct("!QHBxIIH2xQQ")
 _REMOVED_12 = Struct("!QHBBIIHHQQ")
 _REMOVED_NX = Struct("!QHBBIIHHQQ")
+_REMOVED_15 = Struct("!BBHHHQ")
 
 
 def _read_removed_10(cls, data, version):
@@ -335,6 +337,32 @@ def _write_removed_12(m, version):
     ) + encode_match(m.match, version)  # fmt: skip
 
 
+def _read_removed_15(cls, data, version):
+    table, reason, priority, idle, hard, cookie = _REMOVED_15.unpack_from(data)
+    match, at = decode_match(data, _REMOVED_15.size)
+    stats, end = oxs.read(data, at)
+    if end != len(data):
+        raise OFError("OFPBRC_BAD_LEN", "bytes behind the statistics")
+    sec, nsec = stats.get(oxs.DURATION, (0, 0))
+    return cls(
+        match, priority, cookie, reason, table, sec, nsec, idle, hard,
+        stats.get(oxs.PACKETS, 0), stats.get(oxs.BYTES, 0),
+    )  # fmt: skip
+
+
+def _write_removed_15(m, version):
+    stats = oxs.write({
+        oxs.DURATION: (m.duration_sec, m.duration_nsec),
+        oxs.PACKETS: m.n_packets,
+        oxs.BYTES: m.n_bytes,
+    })  # fmt: skip
+    head = _REMOVED_15.pack(
+        _number(m.table_id, ALL_TABLES), _reason(m, version), m.priority, m.idle_timeout,
+        m.hard_timeout, m.cookie,
+    )  # fmt: skip
+    return head + encode_match(m.match, version) + stats
+
+
 def _read_removed_nx(cls, data, version):
     cookie, priority, reason, table, sec, nsec, idle, length, packets, n_bytes = (
         _REMOVED_NX.unpack_from(data)
@@ -360,7 +388,8 @@ wire(
         ONLY10, MSG, 11,
         Body(OFP10_MATCH_LEN + _REMOVED_10.size, 0, _read_removed_10, _write_removed_10),
     ),
-    row(FROM12, MSG, 11, Body(_REMOVED_12.size + 8, 8, _read_removed_12, _write_removed_12)),
+    row(UP_TO_14, MSG, 11, Body(_REMOVED_12.size + 8, 8, _read_removed_12, _write_removed_12)),
+    row(ONLY15, MSG, 11, Body(_REMOVED_15.size + 8, 8, _read_removed_15, _write_removed_15)),
     row(ANY, NX, 14, Body(_REMOVED_NX.size, 8, _read_removed_nx, _write_removed_nx), "nx"),
 )(FlowRemoved)  # fmt: skip
 
@@ -424,7 +453,7 @@ def _write_request_10(m, version):
 def _read_request_12(cls, data, version):
     table, port, group, cookie, mask = _REQUEST_11.unpack_from(data)
     match, end = decode_match(data, _REQUEST_11.size)
-    if end != len(data):
+    if end != len(data) and version < OF15:  # 1.5 has statistics there, which nobody reads
         raise OFError("OFPBRC_BAD_LEN", "bytes behind the match")
     return cls(
         match, _none(table, ALL_TABLES), read_port32(port), _none(group, NO_GROUP), cookie, mask
@@ -460,7 +489,7 @@ _FLOWS_NX = Body(_REQUEST_NX.size, 8, _read_request_nx, _write_request_nx)
 for _cls, _number_, _number_nx in ((FlowStatsRequest, 1, 0), (AggregateRequest, 2, 1)):
     wire(
         row(ONLY10, REQUEST, _number_, _FLOWS_10),
-        row(FROM12, REQUEST, _number_, _FLOWS_12),
+        row(FROM11, REQUEST, _number_, _FLOWS_12),
         row(ONLY10, NX_REQUEST, _number_nx, _FLOWS_NX, "nx"),
     )(_cls)
 
@@ -575,9 +604,43 @@ def _write_flow_nx(f, version):
     ) + rest  # fmt: skip
 
 
+# 1.5: what a flow is, and its statistics as OXS
+
+
+def _read_flow_15(data, version):
+    _length, table, priority, idle, hard, flags, importance, cookie = _FLOW_15.unpack_from(data)
+    match, at = decode_match(data, _FLOW_15.size)
+    stats, at = oxs.read(data, at)
+    sec, nsec = stats.get(oxs.DURATION, (0, 0))
+    idle_age = stats.get(oxs.IDLE_TIME)
+    return FlowStats(
+        match, priority, table, cookie, sec, nsec, idle, hard,
+        None if idle_age is None else idle_age[0], None, flags, importance,
+        stats.get(oxs.PACKETS), stats.get(oxs.BYTES), decode_instructions(data[at:], version),
+    )  # fmt: skip
+
+
+def _write_flow_15(f, version):
+    stats = {
+        oxs.DURATION: (f.duration_sec, f.duration_nsec),
+        oxs.IDLE_TIME: None if f.idle_age is None else (f.idle_age, 0),
+        oxs.PACKETS: f.n_packets,
+        oxs.BYTES: f.n_bytes,
+    }
+    rest = encode_match(f.match, version) + oxs.write(stats) + _lossy(f, version)
+    return _FLOW_15.pack(
+        _FLOW_15.size + len(rest), f.table_id, f.priority, f.idle_timeout, f.hard_timeout,
+        f.flags, f.importance, f.cookie,
+    ) + rest  # fmt: skip
+
+
+_FLOW_15 = Struct("!H2xBxHHHHHQ")
+
+
 @wire(
     row(ONLY10, REPLY, 1, Runs("flows", _FLOW_SIZE_10, _read_flow_10, _write_flow_10)),
-    row(FROM12, REPLY, 1, Runs("flows", _FLOW_11.size + 8, _read_flow_12, _write_flow_12)),
+    row(UP_TO_14, REPLY, 1, Runs("flows", _FLOW_11.size + 8, _read_flow_12, _write_flow_12)),
+    row(ONLY15, REPLY, 1, Runs("flows", _FLOW_15.size + 8, _read_flow_15, _write_flow_15)),
     row(
         ONLY10, NX_REPLY, 0,
         Runs("flows", _FLOW_NX.size, _read_flow_nx, _write_flow_nx, Layout("", nxm=True)), "nx",
@@ -593,8 +656,20 @@ class FlowStatsReply(_Nxm, Message):
 _AGGREGATE = "n_packets:u64? n_bytes:u64? n_flows:u32 pad:4"
 
 
+def _read_aggregate_15(cls, data, version):
+    stats, end = oxs.read(data, 0)
+    if end != len(data):
+        raise OFError("OFPBRC_BAD_LEN", "bytes behind the statistics")
+    return cls(stats.get(oxs.PACKETS), stats.get(oxs.BYTES), stats.get(oxs.FLOWS, 0))
+
+
+def _write_aggregate_15(m, version):
+    return oxs.write({oxs.FLOWS: m.n_flows, oxs.PACKETS: m.n_packets, oxs.BYTES: m.n_bytes})
+
+
 @wire(
-    row(ANY, REPLY, 2, Layout(_AGGREGATE)),
+    row((OF10, OF14), REPLY, 2, Layout(_AGGREGATE)),
+    row(ONLY15, REPLY, 2, Body(0, 8, _read_aggregate_15, _write_aggregate_15)),
     row(ONLY10, NX_REPLY, 1, Layout(_AGGREGATE, nxm=True), "nx"),
 )
 @dataclass(slots=True)

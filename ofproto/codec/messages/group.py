@@ -1,4 +1,4 @@
-"""Groups and meters: GROUP_MOD, METER_MOD, and their multipart messages."""
+"""Groups: GROUP_MOD and their multipart messages."""
 
 from dataclasses import dataclass, field
 from struct import Struct
@@ -18,9 +18,10 @@ from .base import (
     NX_REPLY,
     NX_REQUEST,
     ONLY10,
+    ONLY15,
     REPLY,
     REQUEST,
-    UP_TO_13,
+    UP_TO_14,
     Body,
     Layout,
     Message,
@@ -35,10 +36,6 @@ GROUP_INSERT_BUCKET, GROUP_REMOVE_BUCKET = 3, 5
 GROUP_ADD_OR_MODIFY = 0x8000  # Open vSwitch's own
 GROUP_ALL, GROUP_SELECT, GROUP_INDIRECT, GROUP_FAST_FAILOVER = range(4)
 OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
-METER_ADD, METER_MODIFY, METER_DELETE = range(3)
-_RATES = 0x3  # of the two units of a rate one at most
-BAND_DROP, BAND_DSCP_REMARK, BAND_EXPERIMENTER = 1, 2, 0xFFFF
-OFPM_ALL = 0xFFFFFFFF
 
 
 # Groups
@@ -112,14 +109,15 @@ def _read_group_mod_15(cls, data, version):
     if bucket <= BUCKET_MAX and command not in _BUCKETS_NAMED:
         raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket}")
     buckets = group_15.read_buckets(data[_GROUP_MOD_15.size : end], kind, version)
-    group_15.check_group_properties(data[end:])
-    return cls(command, kind, group, [Bucket(**each) for each in buckets], bucket)
+    selection = group_15.read_group_properties(data[end:], kind)
+    return cls(command, kind, group, [Bucket(**each) for each in buckets], bucket, **selection)
 
 
 def _write_group_mod_15(m, version):
     buckets = group_15.write_buckets(m.buckets, m.type, version)
     head = (m.command, m.type, m.group_id, len(buckets), m.command_bucket_id)
-    return _GROUP_MOD_15.pack(*head) + buckets
+    properties = group_15.write_group_properties(m, version)
+    return _GROUP_MOD_15.pack(*head) + buckets + properties
 
 
 def _write_group_mod(m, version):
@@ -130,18 +128,24 @@ def _write_group_mod(m, version):
 
 @wire(
     row(ONLY10, NX, 31, Body(_GROUP_MOD_15.size, 8, _read_group_mod_15, _write_group_mod_15)),
-    row(UP_TO_13, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _write_group_mod)),
+    row(UP_TO_14, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _write_group_mod)),
+    row(ONLY15, MSG, 15, Body(_GROUP_MOD_15.size, 8, _read_group_mod_15, _write_group_mod_15)),
 )
 @dataclass(slots=True)
 class GroupMod(Message):
     """`command`: GROUP_ADD ...; `type`: GROUP_ALL ...; `command_bucket_id`: where to insert, or
-    what to remove."""
+    what to remove.  How select chooses can be said in 1.0 and 1.5 only: `method`, "" (the
+    switch's choice), hash or dp_hash; its `parameter`; `fields`, (Field, mask) of those that
+    count."""
 
     command: int
     type: int = GROUP_ALL
     group_id: int = 0
     buckets: list[Bucket] = field(default_factory=list)
     command_bucket_id: int = BUCKET_ALL
+    method: str = ""
+    parameter: int = 0
+    fields: tuple = ()
 
 
 _GROUP_REQUEST = Layout("group_id:u32 pad:4")
@@ -157,14 +161,14 @@ class GroupStatsRequest(Message):
 
 @dataclass(slots=True)
 class GroupStats:
-    """`buckets`: (packets, bytes) of each.  Durations are of 1.3."""
+    """`buckets`: (packets, bytes) of each.  Durations are of 1.3; None before."""
 
     group_id: int
     ref_count: int = 0
     n_packets: int = 0
     n_bytes: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
+    duration_sec: int | None = 0
+    duration_nsec: int | None = 0
     buckets: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -178,7 +182,7 @@ def _read_group_stats(data, version):
     if (len(data) - head.size) % _COUNTER.size:
         raise OFError("OFPBRC_BAD_LEN", f"group of {len(data)} bytes")
     if version in (OF11, OF12):
-        values += (0, 0)
+        values += (None, None)
     return GroupStats(*values, list(_COUNTER.iter_unpack(data[head.size :])))
 
 
@@ -206,7 +210,11 @@ class GroupStatsReply(Message):
     more: bool = False
 
 
-@wire(row((OF11, 5), REQUEST, 7, EMPTY), row(ONLY10, NX_REQUEST, 8, _GROUP_REQUEST))
+@wire(
+    row(UP_TO_14, REQUEST, 7, EMPTY),
+    row(ONLY15, REQUEST, 7, _GROUP_REQUEST),
+    row(ONLY10, NX_REQUEST, 8, _GROUP_REQUEST),
+)
 @dataclass(slots=True)
 class GroupDescRequest(Message):
     """`group_id` OFPG_ALL, as always from 1.1 to 1.4: all."""
@@ -216,9 +224,14 @@ class GroupDescRequest(Message):
 
 @dataclass(slots=True)
 class GroupDesc:
+    """As in GroupMod."""
+
     group_id: int
     type: int = GROUP_ALL
     buckets: list[Bucket] = field(default_factory=list)
+    method: str = ""
+    parameter: int = 0
+    fields: tuple = ()
 
 
 _GROUP_DESC = Struct("!HBxI")
@@ -246,19 +259,25 @@ def _read_group_desc_15(data, version):
     if end > len(data):
         raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
     buckets = group_15.read_buckets(data[_GROUP_DESC_15.size : end], kind, version)
-    return GroupDesc(group, kind, [Bucket(**each) for each in buckets])
+    selection = group_15.read_group_properties(data[end:], kind)
+    return GroupDesc(group, kind, [Bucket(**each) for each in buckets], **selection)
 
 
 def _write_group_desc_15(g, version):
     buckets = group_15.write_buckets(g.buckets, g.type, version, True)
-    size = _GROUP_DESC_15.size + len(buckets)
-    return _GROUP_DESC_15.pack(size, g.type, g.group_id, len(buckets)) + buckets
+    rest = buckets + group_15.write_group_properties(g, version)
+    size = _GROUP_DESC_15.size + len(rest)
+    return _GROUP_DESC_15.pack(size, g.type, g.group_id, len(buckets)) + rest
 
 
 _DESCS_15 = Runs("groups", _GROUP_DESC_15.size, _read_group_desc_15, _write_group_desc_15)
 
 
-@wire(row(UP_TO_13, REPLY, 7, _DESCS), row(ONLY10, NX_REPLY, 8, _DESCS_15))
+@wire(
+    row(UP_TO_14, REPLY, 7, _DESCS),
+    row(ONLY15, REPLY, 7, _DESCS_15),
+    row(ONLY10, NX_REPLY, 8, _DESCS_15),
+)
 @dataclass(slots=True)
 class GroupDescReply(Message):
     groups: list[GroupDesc] = field(default_factory=list)
@@ -295,172 +314,3 @@ class GroupFeaturesReply(Message):
     capabilities: int = 0
     max_groups: tuple[int, ...] = (0, 0, 0, 0)
     actions: tuple[int, ...] = (0, 0, 0, 0)
-
-
-# Meters
-
-
-@dataclass(slots=True)
-class Band:
-    """`type`: BAND_*; `rate` and `burst` in the meter's units; `prec_level` of DSCP_REMARK."""
-
-    type: int
-    rate: int = 0
-    burst: int = 0
-    prec_level: int = 0
-
-
-_BAND = Struct("!HHIIB3x")
-
-
-def _read_band(data, version):
-    kind, length, rate, burst, level = _BAND.unpack_from(data)
-    if kind not in (BAND_DROP, BAND_DSCP_REMARK):
-        raise OFError("OFPMMFC_BAD_BAND", f"band type {kind}")
-    if length != _BAND.size:
-        raise OFError("OFPBRC_BAD_LEN", f"band of {length} bytes")
-    return Band(kind, rate, burst, level if kind == BAND_DSCP_REMARK else 0)
-
-
-def _write_band(b, version):
-    return _BAND.pack(b.type, _BAND.size, b.rate, b.burst, b.prec_level)
-
-
-def _bands(head):
-    return Runs("bands", _BAND.size, _read_band, _write_band, head, 2)
-
-
-_METER_MOD = _bands(Layout("command:u16 flags:u16 meter_id:u32"))
-
-
-def _read_meter_mod(cls, data, version):
-    command = int.from_bytes(data[:2], "big")
-    if command > METER_DELETE:
-        raise OFError("OFPMMFC_BAD_COMMAND", f"command {command}")
-    flags = int.from_bytes(data[2:4], "big")
-    if command != METER_DELETE and flags & _RATES == _RATES:
-        raise OFError("OFPMMFC_BAD_FLAGS", f"flags {flags:#x}")
-    return _METER_MOD.read(cls, data, version)
-
-
-@wire(row(FROM13, MSG, 29, Body(_METER_MOD.size, 1, _read_meter_mod, _METER_MOD.write)))
-@dataclass(slots=True)
-class MeterMod(Message):
-    """`command`: METER_ADD ... ."""
-
-    command: int
-    flags: int = 0
-    meter_id: int = 0
-    bands: list[Band] = field(default_factory=list)
-
-
-_METER_REQUEST = Layout("meter_id:u32 pad:4")
-
-
-@wire(row(FROM13, REQUEST, 9, _METER_REQUEST))
-@dataclass(slots=True)
-class MeterStatsRequest(Message):
-    """`meter_id` OFPM_ALL: all."""
-
-    meter_id: int = OFPM_ALL
-
-
-@dataclass(slots=True)
-class MeterStats:
-    """`bands`: (packets, bytes) of each."""
-
-    meter_id: int
-    flow_count: int = 0
-    n_packets: int = 0
-    n_bytes: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
-    bands: list[tuple[int, int]] = field(default_factory=list)
-
-
-_METER_STATS = Struct("!IH6xIQQII")
-
-
-def _read_meter_stats(data, version):
-    meter, _length, *values = _METER_STATS.unpack_from(data)
-    if (len(data) - _METER_STATS.size) % _COUNTER.size:
-        raise OFError("OFPBRC_BAD_LEN", f"meter of {len(data)} bytes")
-    return MeterStats(meter, *values, list(_COUNTER.iter_unpack(data[_METER_STATS.size :])))
-
-
-def _write_meter_stats(m, version):
-    size = _METER_STATS.size + _COUNTER.size * len(m.bands)
-    head = _METER_STATS.pack(
-        m.meter_id, size, m.flow_count, m.n_packets, m.n_bytes, m.duration_sec, m.duration_nsec
-    )
-    return head + b"".join([_COUNTER.pack(*pair) for pair in m.bands])
-
-
-_METERS = Runs("meters", _METER_STATS.size, _read_meter_stats, _write_meter_stats, length_at=4)
-
-
-@wire(row(FROM13, REPLY, 9, _METERS))
-@dataclass(slots=True)
-class MeterStatsReply(Message):
-    meters: list[MeterStats] = field(default_factory=list)
-    more: bool = False
-
-
-@wire(row(FROM13, REQUEST, 10, _METER_REQUEST))
-@dataclass(slots=True)
-class MeterConfigRequest(Message):
-    """`meter_id` OFPM_ALL: all."""
-
-    meter_id: int = OFPM_ALL
-
-
-@dataclass(slots=True)
-class MeterConfig:
-    meter_id: int
-    flags: int = 0
-    bands: list[Band] = field(default_factory=list)
-
-
-_METER_CONFIG = Struct("!HHI")
-_BANDS = _bands(EMPTY)
-
-
-def _read_meter_config(data, version):
-    _length, flags, meter = _METER_CONFIG.unpack_from(data)
-    return MeterConfig(meter, flags, _BANDS.read_items(data, _METER_CONFIG.size, version))
-
-
-def _write_meter_config(m, version):
-    bands = _BANDS.write_items(m.bands, version)
-    return _METER_CONFIG.pack(_METER_CONFIG.size + len(bands), m.flags, m.meter_id) + bands
-
-
-_CONFIGS = Runs("meters", _METER_CONFIG.size, _read_meter_config, _write_meter_config)
-
-
-@wire(row(FROM13, REPLY, 10, _CONFIGS))
-@dataclass(slots=True)
-class MeterConfigReply(Message):
-    meters: list[MeterConfig] = field(default_factory=list)
-    more: bool = False
-
-
-@wire(row(FROM13, REQUEST, 11, EMPTY))
-@dataclass(slots=True)
-class MeterFeaturesRequest(Message):
-    pass
-
-
-_METER_FEATURES = Layout(
-    "max_meter:u32 band_types:u32 capabilities:u32 max_bands:u8 max_color:u8 pad:2"
-)
-
-
-@wire(row(FROM13, REPLY, 11, _METER_FEATURES))
-@dataclass(slots=True)
-class MeterFeaturesReply(Message):
-    max_meter: int = 0
-    band_types: int = 0
-    capabilities: int = 0
-    max_bands: int = 0
-    max_color: int = 0

@@ -8,8 +8,11 @@ from itertools import count
 from struct import Struct
 
 from ofproto.codec.actions import decode_actions, encode_actions
+from ofproto.codec.actions.set import field_at
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OFPP_NONE, port_from_32, port_to_32
+
+from .properties import EXPERIMENTER, make, split, unknown
 
 BUCKET_FIRST, BUCKET_LAST, BUCKET_ALL = 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF
 BUCKET_MAX = 0xFFFFFF00
@@ -19,24 +22,11 @@ GROUP_SELECT = 1
 _BUCKET = Struct("!HHI")
 _PROPERTY = Struct("!HH")
 _WEIGHT, _PORT, _GROUP = range(3)  # OFPGBPT_*
-_EXPERIMENTER = 0xFFFF
 # Netronome's property, which names how a select group chooses (ovs-ofctl(8), selection_method):
 # vendor, type, method, parameter
 _SELECTION = Struct("!II4x16sQ")
 _NTR, _NTR_SELECTION = 0x0000154D, 1
-
-
-def _properties(data, error):
-    """(type, body) of each."""
-    at = 0
-    while at < len(data):
-        if len(data) - at < _PROPERTY.size:
-            raise OFError(error, f"property of {len(data) - at} bytes")
-        kind, length = _PROPERTY.unpack_from(data, at)
-        if length < _PROPERTY.size or at + length > len(data):
-            raise OFError(error, f"property of {length} bytes")
-        yield kind, data[at + _PROPERTY.size : at + length]
-        at += length + -length % 8
+METHODS = ("hash", "dp_hash")
 
 
 def read_buckets(data: bytes, group_type: int, version: int) -> list[dict]:
@@ -65,7 +55,7 @@ def _read_bucket(data, group_type, version):
         "weight": 1 if group_type == GROUP_SELECT else 0,
         "actions": decode_actions(data[_BUCKET.size : end], version),
     }
-    for kind, body in _properties(data[end:], "OFPBPC_BAD_LEN"):
+    for kind, body in split(data[end:]):
         _read_property(made, kind, body)
     return made
 
@@ -109,18 +99,55 @@ def _bucket_properties(bucket, group_type):
     return b"".join(_PROPERTY.pack(kind, 8) + number.to_bytes(4, "big") for kind, number in numbers)
 
 
-def check_group_properties(data: bytes) -> None:
-    """A group may say how select chooses, as long as it is the way of those that do not."""
-    for kind, body in _properties(data, "OFPBPC_BAD_LEN"):
-        if kind != _EXPERIMENTER:
-            raise OFError("OFPBPC_BAD_TYPE", f"group property {kind}")
+def read_group_properties(data: bytes, group_type: int) -> dict:
+    """What a group's properties say of how select chooses, by the names of Selection."""
+    found = {}
+    for kind, body in split(data):
+        if kind != EXPERIMENTER:
+            raise unknown(kind, body)
+        if len(body) < 8:
+            raise OFError("OFPBPC_BAD_LEN", f"group property of {4 + len(body)} bytes")
+        if int.from_bytes(body[:4], "big") != _NTR:
+            raise unknown(kind, body)
+        if int.from_bytes(body[4:8], "big") != _NTR_SELECTION:
+            raise unknown(kind, body, True)
         if len(body) < _SELECTION.size:
             raise OFError("OFPBPC_BAD_LEN", f"group property of {4 + len(body)} bytes")
-        vendor, what, method, parameter = _SELECTION.unpack_from(body)
-        if vendor != _NTR:
-            raise OFError("OFPBPC_BAD_EXPERIMENTER", f"vendor {vendor:#x}")
-        if what != _NTR_SELECTION:
-            raise OFError("OFPBPC_BAD_EXP_TYPE", f"type {what}")
-        name = method.partition(b"\0")[0].decode("ascii", "replace")
-        if name != "dp_hash" or parameter:
-            raise OFError("OFPBPC_BAD_VALUE", f"selection_method {name!r}, {parameter}")
+        found = _read_selection(body, group_type)
+    return found
+
+
+def _read_selection(body, group_type):
+    _vendor, _kind, method, parameter = _SELECTION.unpack_from(body)
+    name = method.partition(b"\0")[0].decode("ascii", "replace")
+    if group_type != GROUP_SELECT or name not in METHODS:
+        raise OFError("OFPBPC_BAD_VALUE", f"selection_method {name!r}")
+    fields = _read_fields(body[_SELECTION.size :])
+    return {"method": name, "parameter": parameter, "fields": fields}
+
+
+def _read_fields(data):
+    """((Field, mask), ...) of OXMs without a mask whose values are masks."""
+    found, at = [], 0
+    while at < len(data):
+        each, at = field_at(data, at)
+        mask = int.from_bytes(data[at : at + each.n_bytes], "big") & each.mask
+        at += each.n_bytes
+        if at > len(data):
+            raise OFError("OFPBMC_BAD_LEN", f"mask of {each.name}")
+        if any(each is other for other, _mask in found):
+            raise OFError("OFPBMC_DUP_FIELD", each.name)
+        found.append((each, mask))
+    return tuple(found)
+
+
+def write_group_properties(group, version: int) -> bytes:
+    """The property of a group that says how select chooses."""
+    if not group.method:
+        return b""
+    body = _SELECTION.pack(_NTR, _NTR_SELECTION, group.method.encode()[:15], group.parameter)
+    for each, mask in group.fields:
+        width = each.n_bytes
+        value = mask if mask != each.mask else (1 << 8 * width) - 1
+        body += each.oxm(version, False) + value.to_bytes(width, "big")
+    return make(EXPERIMENTER, body)

@@ -10,6 +10,7 @@ from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm
 from ofproto.codec.numbers import (
     OF10,
     OF11,
+    OF12,
     OF13,
     OF14,
     OFPP_CONTROLLER,
@@ -29,6 +30,7 @@ from .base import (
     NO_BUFFER,
     NX,
     ONLY10,
+    ONLY15,
     Body,
     Message,
     aligned,
@@ -36,10 +38,13 @@ from .base import (
     row,
     wire,
 )
+from .properties import make, split
 
 NO_COOKIE = (1 << 64) - 1
 
 _PACKET_IN_10 = Struct("!IHHBx")
+_PACKET_IN_11 = Struct("!IIIHBB")
+_PACKET_IN_12 = Struct("!IHBB")
 _PACKET_IN_13 = Struct("!IHBBQ")
 _PACKET_IN_NX = Struct("!IHBBQH6x")
 
@@ -115,6 +120,46 @@ def _write_in_10(m, version):
     return head + m.packet
 
 
+def _read_in_11(cls, data, version):
+    buffer_id, port, physical, total, reason, table = _PACKET_IN_11.unpack_from(data)
+    match = Match()
+    match.set("in_port", read_port32(port))
+    if physical != port:
+        match.set("in_phy_port", read_port32(physical))
+    return cls(
+        data[_PACKET_IN_11.size :], total, reason, False, table, in_port=read_port32(port),
+        match=match, buffer_id=_buffer(buffer_id),
+    )  # fmt: skip
+
+
+def _write_in_11(m, version):
+    physical, mask = m.match.get("in_phy_port")
+    port = port_to_32(m.in_port)
+    head = _PACKET_IN_11.pack(
+        _unbuffer(m.buffer_id), port, port_to_32(physical) if mask else port, m.total_len,
+        m.wire_reason(version), m.table_id,
+    )  # fmt: skip
+    return head + m.packet
+
+
+def _read_in_12(cls, data, version):
+    buffer_id, total, reason, table = _PACKET_IN_12.unpack_from(data)
+    match, at = decode_match(data, _PACKET_IN_12.size, strict=False)
+    if len(data) < at + 2:
+        raise OFError("OFPBRC_BAD_LEN", "truncated PACKET_IN")
+    return cls(
+        data[at + 2 :], total, reason, False, table, NO_COOKIE, _in_port(match), match,
+        _buffer(buffer_id),
+    )  # fmt: skip
+
+
+def _write_in_12(m, version):
+    head = _PACKET_IN_12.pack(
+        _unbuffer(m.buffer_id), m.total_len, m.wire_reason(version), m.table_id
+    )
+    return b"".join((head, encode_match(m.full_match(), version), b"\0\0", m.packet))
+
+
 def _read_in_13(cls, data, version):
     buffer_id, total, reason, table, cookie = _PACKET_IN_13.unpack_from(data)
     match, at = decode_match(data, _PACKET_IN_13.size, strict=False)
@@ -161,27 +206,9 @@ def _write_in_nx(m, version):
 _FIXED = {_FULL_LEN: 4, _BUFFER_ID: 4, _TABLE_ID: 1, _COOKIE: 12, _REASON: 1}
 
 
-def properties(data: bytes):
-    """Yields (type, value) of 1.4-style properties.  Raises OFError OFPBPC_BAD_LEN."""
-    at = 0
-    while at < len(data):
-        kind, length = int.from_bytes(data[at : at + 2], "big"), 0
-        if len(data) - at >= 4:
-            length = int.from_bytes(data[at + 2 : at + 4], "big")
-        end = at + (length + 7) // 8 * 8
-        if length < 4 or end > len(data):
-            raise OFError("OFPBPC_BAD_LEN", f"property of {length} bytes")
-        yield kind, data[at + 4 : at + length]
-        at = end
-
-
-def property_bytes(kind: int, value: bytes) -> bytes:
-    return aligned(kind.to_bytes(2, "big") + (4 + len(value)).to_bytes(2, "big") + value)
-
-
 def _read_in_nx2(cls, data, version):
     found = {}
-    for kind, value in properties(data):
+    for kind, value in split(data):
         if _FIXED.get(kind, len(value)) != len(value):
             raise OFError("OFPBPC_BAD_LEN", f"property {kind} of {len(value)} bytes")
         found[kind] = value
@@ -221,15 +248,35 @@ def _write_in_nx2(m, version):
         rows.append((_USERDATA, m.userdata))
     if m.continuation is not None:
         rows.append((_CONTINUATION, m.continuation))
-    return b"".join([property_bytes(kind, value) for kind, value in rows])
+    return b"".join([make(kind, value) for kind, value in rows])
 
 
 wire(
     row(ONLY10, MSG, 10, Body(_PACKET_IN_10.size, 1, _read_in_10, _write_in_10)),
+    row((OF11, OF11), MSG, 10, Body(_PACKET_IN_11.size, 1, _read_in_11, _write_in_11)),
+    row((OF12, OF12), MSG, 10, Body(_PACKET_IN_12.size + 8, 1, _read_in_12, _write_in_12)),
     row(FROM13, MSG, 10, Body(_PACKET_IN_13.size + 8, 1, _read_in_13, _write_in_13)),
     row(ANY, NX, 17, Body(_PACKET_IN_NX.size, 1, _read_in_nx, _write_in_nx), "nxt_packet_in"),
     row(ANY, NX, 30, Body(0, 8, _read_in_nx2, _write_in_nx2), "nxt_packet_in2"),
 )(PacketIn)
+
+
+# Nicira's message by which a controller gives back a packet that waits for it.
+_RESUME = Body(
+    0,
+    8,
+    lambda cls, data, version: cls(_read_in_nx2(PacketIn, data, version)),
+    lambda m, version: _write_in_nx2(m.packet_in, version),
+)
+
+
+@wire(row(ANY, NX, 28, _RESUME))
+@dataclass(slots=True)
+class Resume(Message):
+    """`packet_in`: that of the packet, with its continuation, as it came, and with what the
+    controller changed of packet and metadata."""
+
+    packet_in: PacketIn
 
 
 # PACKET_OUT
@@ -245,9 +292,7 @@ def _packet_out(head, read_port, write_port):
         end = head.size + length
         if end > len(data):
             raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
-        port = read_port(port)
-        if port >= OFPP_MAX and port not in _SOURCES:
-            raise OFError("OFPBRC_BAD_PORT", f"packet from port {port:#x}")
+        port = _source(read_port(port))
         actions = decode_actions(data[head.size : end], version)
         return cls(data[end:], port, actions, _buffer(buffer_id))
 
@@ -259,15 +304,49 @@ def _packet_out(head, read_port, write_port):
     return Body(head.size, 1, read, write)
 
 
+def _source(port):
+    if port >= OFPP_MAX and port not in _SOURCES:
+        raise OFError("OFPBRC_BAD_PORT", f"packet from port {port:#x}")
+    return port
+
+
+_PACKET_OUT_15 = Struct("!IH2x")
+
+
+def _read_out_15(cls, data, version):
+    buffer_id, length = _PACKET_OUT_15.unpack_from(data)
+    match, at = decode_match(data, _PACKET_OUT_15.size)
+    port = _in_port(match)
+    if not match.get("in_port")[1]:
+        raise OFError("OFPBRC_BAD_PORT", "no in_port")
+    match.set("in_port", 0, 0)
+    end = at + length
+    if end > len(data):
+        raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
+    actions = decode_actions(data[at:end], version)
+    return cls(data[end:], _source(port), actions, _buffer(buffer_id), match)
+
+
+def _write_out_15(m, version):
+    match = m.match.copy()
+    match.set("in_port", m.in_port)
+    actions = encode_actions(m.actions, version)
+    head = _PACKET_OUT_15.pack(_unbuffer(m.buffer_id), len(actions))
+    return b"".join((head, encode_match(match, version), actions, m.packet))
+
+
 @wire(
     row(ONLY10, MSG, 13, _packet_out(_PACKET_OUT_10, int, int)),
     row((OF11, OF14), MSG, 13, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
+    row(ONLY15, MSG, 13, Body(_PACKET_OUT_15.size + 8, 1, _read_out_15, _write_out_15)),
 )
 @dataclass(slots=True)
 class PacketOut(Message):
-    """`buffer_id` None: the packet is `packet`."""
+    """`buffer_id` None: the packet is `packet`.  `match`: pipeline fields besides in_port that the
+    packet has, which only 1.5 can say."""
 
     packet: bytes = b""
     in_port: int = OFPP_NONE
     actions: list = field(default_factory=list)
     buffer_id: int | None = None
+    match: Match = field(default_factory=Match)

@@ -1,4 +1,4 @@
-"""Ports in messages: FEATURES, PORT_STATUS, PORT_MOD, port descriptions and statistics, queues.
+"""Ports in messages: FEATURES, PORT_STATUS, PORT_MOD, port descriptions and statistics.
 
 Bits of config and state are those of ofproto/port.py, features those of OpenFlow 1.1 and later.
 """
@@ -12,9 +12,8 @@ from ofproto.codec.numbers import (
     OF11,
     OF12,
     OF13,
-    OFPP_ALL,
-    OFPP_MAX,
-    OFPP_NONE,
+    OF14,
+    OF15,
     OFPPC_NO_FWD,
     OFPPC_NO_PACKET_IN,
     OFPPC_NO_RECV,
@@ -26,8 +25,11 @@ from .base import (
     EMPTY,
     FROM11,
     FROM13,
+    FROM14,
     MSG,
     ONLY10,
+    ONLY13,
+    ONLY15,
     REPLY,
     REQUEST,
     UP_TO_13,
@@ -42,6 +44,7 @@ from .base import (
     wire,
     write_string,
 )
+from .properties import EXPERIMENTER, Fixed, make, split
 
 CONFIG_10 = 0x7F
 CONFIG_11 = OFPPC_PORT_DOWN | OFPPC_NO_RECV | OFPPC_NO_FWD | OFPPC_NO_PACKET_IN
@@ -135,7 +138,42 @@ class _Port11:
         )  # fmt: skip
 
 
+_PORT_14 = Struct("!IH2x6s2x16sII")
+_ETHERNET = 0  # type of the only property that counts here
+_SPEEDS_14 = Struct("!4xIIIIII")
+_FEATURES_11 = 0xFFFF
+
+
+def _put_speeds(port, *values):
+    port.curr, port.advertised, port.supported, port.peer = (v & _FEATURES_11 for v in values[:4])
+    port.curr_speed, port.max_speed = values[4:]
+
+
+_PORT_PROPERTIES = Fixed({_ETHERNET: (_SPEEDS_14, _put_speeds)}, loose=True)
+
+
+def _read_port_14(data, version):
+    number, _length, mac, name, config, state = _PORT_14.unpack_from(data)
+    port = PortDesc(
+        read_port32(number), mac, read_string(name), config & CONFIG_11, state & STATE_11
+    )
+    _PORT_PROPERTIES.read(data[_PORT_14.size :], port)
+    return port
+
+
+def _write_port_14(port, version):
+    speeds = _SPEEDS_14.pack(
+        port.curr, port.advertised, port.supported, port.peer, port.curr_speed, port.max_speed
+    )
+    rest = make(_ETHERNET, speeds)
+    return _PORT_14.pack(
+        port_to_32(port.port_no), _PORT_14.size + len(rest), port.hw_addr,
+        write_string(port.name, 16), port.config & CONFIG_11, port.state & STATE_11,
+    ) + rest  # fmt: skip
+
+
 _P10, _P11 = _Port10(), _Port11()
+_PORTS_14 = Runs("ports", _PORT_14.size, _read_port_14, _write_port_14, length_at=4)
 
 
 # FEATURES_REPLY
@@ -143,10 +181,16 @@ _P10, _P11 = _Port10(), _Port11()
 # Capabilities: 1.3's bits, and two of 1.0 that later versions dropped, the second one moved.
 C_FLOW_STATS, C_TABLE_STATS, C_PORT_STATS, C_GROUP_STATS = 1, 2, 4, 8
 C_IP_REASM, C_QUEUE_STATS, C_ARP_MATCH_IP, C_PORT_BLOCKED = 32, 64, 128, 256
+C_BUNDLES, C_FLOW_MONITORING = 512, 1024  # of 1.5
 C_STP = 1 << 16
 _C_BOTH = C_FLOW_STATS | C_TABLE_STATS | C_PORT_STATS | C_IP_REASM | C_QUEUE_STATS
 _C_10 = _C_BOTH | C_ARP_MATCH_IP
-_C_11 = _C_BOTH | C_GROUP_STATS | C_PORT_BLOCKED
+_C_13 = _C_BOTH | C_GROUP_STATS | C_PORT_BLOCKED
+_CAPABILITIES = {
+    OF10: _C_10,
+    OF11: _C_10 | C_GROUP_STATS,
+    OF15: _C_13 | C_BUNDLES | C_FLOW_MONITORING,
+}
 _STP_10 = 8
 
 
@@ -177,7 +221,7 @@ def _features(port):
             stp = C_STP if capabilities & _STP_10 else 0
             capabilities = capabilities & _C_10 | stp
         else:
-            capabilities &= _C_11
+            capabilities &= _CAPABILITIES.get(version, _C_13)
         found = cls(dpid, n_buffers, n_tables, aux if version >= OF13 else 0, capabilities)
         found.actions = actions if version == OF10 else 0
         for at in range(size, len(data), port.size if port else 1):
@@ -185,7 +229,7 @@ def _features(port):
         return found
 
     def write(message, version):
-        capabilities, actions = message.capabilities & _C_11, 0
+        capabilities, actions = message.capabilities & _CAPABILITIES.get(version, _C_13), 0
         if version == OF10:
             stp = _STP_10 if message.capabilities & C_STP else 0
             capabilities, actions = message.capabilities & _C_10 | stp, message.actions
@@ -220,7 +264,26 @@ def _status(port):
     )
 
 
-@wire(row(ONLY10, MSG, 12, _status(_P10)), row(UP_TO_13, MSG, 12, _status(_P11)))
+def _read_status_14(cls, data, version):
+    ports = _PORTS_14.read_items(data, 8, version)
+    if len(ports) != 1:
+        raise OFError("OFPBRC_BAD_LEN", f"{len(ports)} ports")
+    return cls(data[0], ports[0])
+
+
+_STATUS_14 = Body(
+    8 + _PORT_14.size,
+    1,
+    _read_status_14,
+    lambda m, version: bytes((m.reason, *bytes(7))) + _write_port_14(m.port, version),
+)
+
+
+@wire(
+    row(ONLY10, MSG, 12, _status(_P10)),
+    row(UP_TO_13, MSG, 12, _status(_P11)),
+    row(FROM14, MSG, 12, _STATUS_14),
+)
 @dataclass(slots=True)
 class PortStatus(Message):
     """`reason`: OFPPR_*."""
@@ -257,7 +320,33 @@ def _port_mod(layout, allowed, features_in, features_out):
     return Body(layout.size, 0, read, write)
 
 
+_PORT_MOD_14 = Layout("port_no:port32 pad:4 hw_addr:mac pad:2 config:u32 mask:u32")
+_U32 = Struct("!I")
+
+
+def _put_advertise(mod, bits):
+    mod.advertise = bits
+
+
+_MOD_PROPERTIES = Fixed({_ETHERNET: (_U32, _put_advertise)})
+
+
+def _read_port_mod_14(cls, data, version):
+    found = cls(**_PORT_MOD_14.unpack(data))
+    found.config &= CONFIG_11
+    found.mask &= CONFIG_11
+    _MOD_PROPERTIES.read(data[_PORT_MOD_14.size :], found)
+    return found
+
+
+def _write_port_mod_14(m, version):
+    mod = PortMod(m.port_no, m.hw_addr, m.config & CONFIG_11, m.mask & CONFIG_11)
+    advertise = make(_ETHERNET, _U32.pack(m.advertise)) if m.advertise else b""
+    return _PORT_MOD_14.pack(mod) + advertise
+
+
 @wire(
+    row(FROM14, MSG, 16, Body(_PORT_MOD_14.size, 1, _read_port_mod_14, _write_port_mod_14)),
     row(ONLY10, MSG, 15, _port_mod(_PORT_MOD_10, CONFIG_10, features_from_10, features_to_10)),
     row(UP_TO_13, MSG, 16, _port_mod(_PORT_MOD_11, CONFIG_11, int, int)),
 )
@@ -275,7 +364,9 @@ class PortMod(Message):
 # Port descriptions and statistics
 
 
-@wire(row((OF10, 5), REQUEST, 13, EMPTY))
+@wire(
+    row((OF10, OF14), REQUEST, 13, EMPTY), row(ONLY15, REQUEST, 13, Layout("port_no:port32? pad:4"))
+)
 @dataclass(slots=True)
 class PortDescRequest(Message):
     """`port_no` (None: all) is of 1.5 only."""
@@ -286,6 +377,7 @@ class PortDescRequest(Message):
 @wire(
     row(ONLY10, REPLY, 13, Items("ports", PortDesc, _P10)),
     row(UP_TO_13, REPLY, 13, Items("ports", PortDesc, _P11)),
+    row(FROM14, REPLY, 13, _PORTS_14),
 )
 @dataclass(slots=True)
 class PortDescReply(Message):
@@ -295,7 +387,8 @@ class PortDescReply(Message):
 
 @dataclass(slots=True)
 class PortStats:
-    """Counters; None where the switch does not know.  Durations are of 1.3."""
+    """Counters; None where the switch does not know.  Durations are of 1.3; `rfc2819` (names as in
+    RFC2819) and `custom`, counters by name, of 1.4."""
 
     port_no: int
     rx_packets: int | None = None
@@ -312,6 +405,8 @@ class PortStats:
     collisions: int | None = None
     duration_sec: int | None = None
     duration_nsec: int | None = None
+    rfc2819: dict[str, int] = field(default_factory=dict)
+    custom: dict[str, int] = field(default_factory=dict)
 
 
 _COUNTERS = (
@@ -323,6 +418,91 @@ _DURATION = "duration_sec:u32? duration_nsec:u32?"
 _PORT_STATS_10 = Layout(f"port_no:port16 pad:6 {_COUNTERS}")
 _PORT_STATS_11 = Layout(f"port_no:port32 pad:4 {_COUNTERS}")
 _PORT_STATS_13 = Layout(f"port_no:port32 pad:4 {_COUNTERS} {_DURATION}")
+
+
+# 1.4
+
+_LENGTH = Struct("!H2x")
+_HEAD_14 = Layout(
+    "port_no:port32 duration_sec:u32? duration_nsec:u32? rx_packets:u64?"
+    " tx_packets:u64? rx_bytes:u64? tx_bytes:u64? rx_dropped:u64? tx_dropped:u64?"
+    " rx_errors:u64? tx_errors:u64?"
+)
+_ETHERNET_14 = Layout("pad:4 rx_frame_err:u64? rx_over_err:u64? rx_crc_err:u64? collisions:u64?")
+# Counters of RFC 2819 in a property of Intel's, in their order there
+RFC2819 = (
+    *("rx_1_to_64_packets", "rx_65_to_127_packets", "rx_128_to_255_packets"),
+    *("rx_256_to_511_packets", "rx_512_to_1023_packets", "rx_1024_to_1522_packets"),
+    "rx_1523_to_max_packets",
+    *("tx_1_to_64_packets", "tx_65_to_127_packets", "tx_128_to_255_packets"),
+    *("tx_256_to_511_packets", "tx_512_to_1023_packets", "tx_1024_to_1522_packets"),
+    "tx_1523_to_max_packets",
+    *("tx_multicast_packets", "rx_broadcast_packets", "tx_broadcast_packets"),
+    *("rx_undersized_errors", "rx_oversize_errors", "rx_fragmented_errors", "rx_jabber_errors"),
+)
+_INTEL, _INTEL_RFC2819, _INTEL_CUSTOM = 0xAA01, 1, 2
+_VENDOR = Struct("!II")  # vendor and type of a property
+_RFC2819 = Struct(f"!4x{len(RFC2819)}Q")
+_UNKNOWN_64 = (1 << 64) - 1
+
+
+def _read_stats_14(data, version):
+    found = PortStats(**_HEAD_14.unpack(data, _LENGTH.size))
+    for kind, value in split(data[_LENGTH.size + _HEAD_14.size :]):
+        if kind == _ETHERNET:
+            if len(value) != _ETHERNET_14.size:
+                raise OFError("OFPBPC_BAD_LEN", f"ethernet of {len(value)} bytes")
+            for name, number in _ETHERNET_14.unpack(value).items():
+                setattr(found, name, number)
+        elif kind == EXPERIMENTER and len(value) >= _VENDOR.size:
+            _read_vendor_stats(found, *_VENDOR.unpack_from(value), value[_VENDOR.size :])
+    return found
+
+
+def _read_vendor_stats(found, vendor, kind, data):
+    if (vendor, kind) == (_INTEL, _INTEL_RFC2819):
+        if len(data) != _RFC2819.size:
+            raise OFError("OFPBPC_BAD_LEN", f"RFC 2819 counters of {len(data)} bytes")
+        found.rfc2819 = {
+            name: value
+            for name, value in zip(RFC2819, _RFC2819.unpack(data), strict=True)
+            if value != _UNKNOWN_64
+        }
+    elif (vendor, kind) == (_INTEL, _INTEL_CUSTOM):
+        found.custom = _read_custom(data)
+
+
+def _read_custom(data):
+    """Their number, behind 2 bytes; of each the length of its name, the name, 64 bits."""
+    if len(data) < 4:
+        raise OFError("OFPBPC_BAD_LEN", "truncated counters")
+    found, at = {}, 4
+    for _ in range(int.from_bytes(data[2:4], "big")):
+        size = data[at] if at < len(data) else 0
+        end = at + 1 + size
+        if not size or end + 8 > len(data):
+            raise OFError("OFPBPC_BAD_LEN", "truncated counter")
+        found[read_string(data[at + 1 : end] + b"\0")] = int.from_bytes(data[end : end + 8], "big")
+        at = end + 8
+    return found
+
+
+def _write_stats_14(p, version):
+    rest = make(_ETHERNET, _ETHERNET_14.pack(p))
+    if p.rfc2819:
+        values = _RFC2819.pack(*(p.rfc2819.get(name, _UNKNOWN_64) for name in RFC2819))
+        rest += make(EXPERIMENTER, _VENDOR.pack(_INTEL, _INTEL_RFC2819) + values)
+    if p.custom:
+        data = len(p.custom).to_bytes(4, "big")
+        for name, value in p.custom.items():
+            text = name.encode()[:255]
+            data += bytes((len(text),)) + text + value.to_bytes(8, "big")
+        rest += make(EXPERIMENTER, _VENDOR.pack(_INTEL, _INTEL_CUSTOM) + data)
+    rest = _HEAD_14.pack(p) + rest
+    return _LENGTH.pack(_LENGTH.size + len(rest)) + rest
+
+
+_STATS_14 = Runs("ports", _LENGTH.size + _HEAD_14.size, _read_stats_14, _write_stats_14)
 
 
 @wire(
@@ -339,172 +519,10 @@ class PortStatsRequest(Message):
 @wire(
     row(ONLY10, REPLY, 4, Items("ports", PortStats, _PORT_STATS_10)),
     row((OF11, OF12), REPLY, 4, Items("ports", PortStats, _PORT_STATS_11)),
-    row((OF13, OF13), REPLY, 4, Items("ports", PortStats, _PORT_STATS_13)),
+    row(ONLY13, REPLY, 4, Items("ports", PortStats, _PORT_STATS_13)),
+    row(FROM14, REPLY, 4, _STATS_14),
 )
 @dataclass(slots=True)
 class PortStatsReply(Message):
     ports: list[PortStats] = field(default_factory=list)
     more: bool = False
-
-
-# Queues
-
-
-_QUEUES_10 = Layout("port_no:port16? pad:2 queue_id:u32?")
-
-
-def _read_queues_10(cls, data, version):
-    found = _QUEUES_10.read(cls, data, version)
-    if found.port_no == OFPP_ALL:
-        found.port_no = None
-    return found
-
-
-def _write_queues_10(m, version):
-    port = OFPP_ALL if m.port_no is None else m.port_no
-    return _QUEUES_10.pack(QueueStatsRequest(port, m.queue_id))
-
-
-@wire(
-    row(ONLY10, REQUEST, 5, Body(_QUEUES_10.size, 0, _read_queues_10, _write_queues_10)),
-    row(FROM11, REQUEST, 5, Layout("port_no:port32? queue_id:u32?")),
-)
-@dataclass(slots=True)
-class QueueStatsRequest(Message):
-    """None: all."""
-
-    port_no: int | None = None
-    queue_id: int | None = None
-
-
-@dataclass(slots=True)
-class QueueStats:
-    """Counters; None where the switch does not know.  Durations are of 1.3."""
-
-    port_no: int
-    queue_id: int
-    tx_bytes: int | None = None
-    tx_packets: int | None = None
-    tx_errors: int | None = None
-    duration_sec: int | None = None
-    duration_nsec: int | None = None
-
-
-_QUEUE_COUNTERS = "tx_bytes:u64? tx_packets:u64? tx_errors:u64?"
-_QUEUE_STATS_10 = Layout(f"port_no:port16 pad:2 queue_id:u32 {_QUEUE_COUNTERS}")
-_QUEUE_STATS_11 = Layout(f"port_no:port32 queue_id:u32 {_QUEUE_COUNTERS}")
-_QUEUE_STATS_13 = Layout(f"port_no:port32 queue_id:u32 {_QUEUE_COUNTERS} {_DURATION}")
-
-
-@wire(
-    row(ONLY10, REPLY, 5, Items("queues", QueueStats, _QUEUE_STATS_10)),
-    row((OF11, OF12), REPLY, 5, Items("queues", QueueStats, _QUEUE_STATS_11)),
-    row((OF13, OF13), REPLY, 5, Items("queues", QueueStats, _QUEUE_STATS_13)),
-)
-@dataclass(slots=True)
-class QueueStatsReply(Message):
-    queues: list[QueueStats] = field(default_factory=list)
-    more: bool = False
-
-
-def _one_port(layout):
-    """A request about a physical port; from 1.1 on about all of them, too."""
-
-    def read(cls, data, version):
-        found = layout.read(cls, data, version)
-        if found.port_no >= OFPP_MAX and (version == OF10 or found.port_no != OFPP_NONE):
-            raise OFError("OFPQOFC_BAD_PORT", f"port {found.port_no:#x}")
-        return found
-
-    return Body(layout.size, 0, read, layout.write)
-
-
-@wire(
-    row(ONLY10, MSG, 20, _one_port(Layout("port_no:port16 pad:2"))),
-    row(UP_TO_13, MSG, 22, _one_port(Layout("port_no:port32 pad:4"))),
-)
-@dataclass(slots=True)
-class QueueGetConfigRequest(Message):
-    """`port_no` OFPP_NONE: all (1.1 to 1.3)."""
-
-    port_no: int = OFPP_NONE
-
-
-_QUEUE_10, _QUEUE_12 = Struct("!IH2x"), Struct("!IIH6x")  # id, (port,) length
-_PROPERTY, _RATE = Struct("!HH4x"), Struct("!HH4xH6x")
-_MIN_RATE, _MAX_RATE = 1, 2
-_NO_RATE = 0xFFFF
-
-
-def _read_queue(data, version):
-    """(queue id, minimum, maximum rate) in 1/10 %; None where there is no such property."""
-    queue = int.from_bytes(data[:4], "big")
-    rates, at = {}, (_QUEUE_10 if version < OF12 else _QUEUE_12).size
-    while at < len(data):
-        if len(data) - at < _PROPERTY.size:
-            raise OFError("OFPBRC_BAD_LEN", "truncated queue property")
-        kind, length = _PROPERTY.unpack_from(data, at)
-        if length < _PROPERTY.size or at + length > len(data):
-            raise OFError("OFPBRC_BAD_LEN", f"queue property of {length} bytes")
-        if kind in (_MIN_RATE, _MAX_RATE):
-            if length != _RATE.size:
-                raise OFError("OFPBRC_BAD_LEN", f"queue rate of {length} bytes")
-            rate = _RATE.unpack_from(data, at)[2]
-            rates[kind] = None if rate == _NO_RATE else rate
-        at += length
-    return queue, rates.get(_MIN_RATE), rates.get(_MAX_RATE)
-
-
-def _read_port_queue(data, version):
-    """(port, queue) from 1.2 on."""
-    return read_port32(int.from_bytes(data[4:8], "big")), _read_queue(data, version)
-
-
-def _write_queue(queue, rates, version, port):
-    body = b"".join(
-        _RATE.pack(kind, _RATE.size, rate)
-        for kind, rate in zip((_MIN_RATE, _MAX_RATE), rates, strict=True)
-        if rate is not None
-    )
-    if version < OF12:
-        return _QUEUE_10.pack(queue, _QUEUE_10.size + len(body)) + body
-    return _QUEUE_12.pack(queue, port_to_32(port), _QUEUE_12.size + len(body)) + body
-
-
-def _queue_config(head, read_queue, least, length_at):
-    runs = Runs("queues", least, read_queue, None, head, length_at)
-
-    def read(cls, data, version):
-        found = runs.read(cls, data, version)
-        if version >= OF12:
-            pairs, found.queues = found.queues, [queue for _port, queue in found.queues]
-            if found.port_no == OFPP_NONE:
-                found.ports = [port for port, _queue in pairs]
-        return found
-
-    def write(m, version):
-        ports = m.ports or [m.port_no] * len(m.queues)
-        return head.pack(m) + b"".join(
-            _write_queue(queue, rates, version, port)
-            for port, (queue, *rates) in zip(ports, m.queues, strict=True)
-        )
-
-    return Body(runs.size, 1, read, write)
-
-
-_CONFIG_10, _CONFIG_11 = Layout("port_no:port16 pad:6"), Layout("port_no:port32 pad:4")
-
-
-@wire(
-    row(ONLY10, MSG, 21, _queue_config(_CONFIG_10, _read_queue, 8, 4)),
-    row((OF11, OF11), MSG, 23, _queue_config(_CONFIG_11, _read_queue, 8, 4)),
-    row((OF12, OF13), MSG, 23, _queue_config(_CONFIG_11, _read_port_queue, 16, 8)),
-)
-@dataclass(slots=True)
-class QueueGetConfigReply(Message):
-    """`queues`: (queue id, minimum rate, maximum rate), in 1/10 % of the link's; None: none.
-    `ports`: that of each queue, where they are of all ports (OFPP_NONE)."""
-
-    port_no: int
-    queues: list[tuple[int, int | None, int | None]] = field(default_factory=list)
-    ports: list[int] = field(default_factory=list)

@@ -1,31 +1,31 @@
-"""DESC, TABLE_MOD, and statistics and features of tables."""
+"""DESC, and tables: TABLE_MOD, their description, their status and statistics."""
 
 from dataclasses import dataclass, field
 from struct import Struct
+from types import SimpleNamespace
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_CODE, EXPERIMENTER_CLASS, Field
+from ofproto.codec.numbers import OF11, OF12
 
 from .base import (
     ANY,
     EMPTY,
     FROM13,
+    FROM14,
     MSG,
     ONLY10,
-    ONLY13,
     REPLY,
     REQUEST,
     UP_TO_13,
+    Body,
     Items,
     Layout,
     Message,
     Runs,
-    aligned,
-    read_string,
     row,
     wire,
-    write_string,
 )
+from .properties import Fixed, make
 
 
 @wire(row(ANY, REQUEST, 0, EMPTY))
@@ -44,13 +44,137 @@ class DescReply(Message):
     dp: str = ""
 
 
-@wire(row(UP_TO_13, MSG, 17, Layout("table_id:u8? pad:3 config:u32")))
+# Configuration of tables
+
+# What happens to packets that match no flow, up to 1.2
+MISS_CONTROLLER, MISS_CONTINUE, MISS_DROP, MISS_MASK = range(4)
+TC_EVICTION, TC_VACANCY_EVENTS = 1 << 2, 1 << 3  # from 1.4 on
+EVICT_OTHER, EVICT_IMPORTANCE, EVICT_LIFETIME = 1, 2, 4
+_EVICTION, _VACANCY = 2, 3
+_FLAGS = Struct("!I")
+_LEVELS = Struct("!BBBx")
+
+
+def _put_eviction(found, flags):
+    found.eviction = flags
+
+
+def _put_vacancy(found, *levels):
+    found.vacancy = levels
+
+
+_PROPERTIES = Fixed({_EVICTION: (_FLAGS, _put_eviction), _VACANCY: (_LEVELS, _put_vacancy)}, True)
+
+
+def _properties(table):
+    out = b""
+    if table.eviction is not None:
+        out += make(_EVICTION, _FLAGS.pack(table.eviction))
+    if table.vacancy is not None:
+        out += make(_VACANCY, _LEVELS.pack(*(*table.vacancy, 0)[:3]))
+    return out
+
+
+_MOD = Layout("table_id:u8? pad:3 config:u32")
+
+
+def _read_mod_14(cls, data, version):
+    found = cls(**_MOD.unpack(data))
+    _PROPERTIES.read(data[_MOD.size :], found)
+    if found.vacancy is not None:
+        found.vacancy = found.vacancy[:2]
+        down, up = found.vacancy
+        if not down <= up <= 100:
+            raise OFError("OFPBPC_BAD_VALUE", f"vacancy {down}, {up}")
+    return found
+
+
+_DESC = Struct("!HBxI")
+
+
+def _read_desc(data, version):
+    _length, table, config = _DESC.unpack_from(data)
+    found = TableDesc(table, config)
+    _PROPERTIES.read(data[_DESC.size :], found)
+    return found
+
+
+def _write_desc(table, version):
+    rest = _properties(table)
+    return _DESC.pack(_DESC.size + len(rest), table.table_id, table.config) + rest
+
+
+_DESCS = Runs("tables", _DESC.size, _read_desc, _write_desc)
+_STATUS_HEAD = 8
+
+
+def _read_status(cls, data, version):
+    tables = _DESCS.read_items(data, _STATUS_HEAD, version)
+    if len(tables) != 1:
+        raise OFError("OFPBRC_BAD_LEN", f"{len(tables)} tables")
+    if data[0] not in (VACANCY_DOWN, VACANCY_UP):
+        raise OFError("OFPBPC_BAD_VALUE", f"reason {data[0]}")
+    return cls(data[0], tables[0])
+
+
+_STATUS = Body(
+    _STATUS_HEAD + _DESC.size,
+    1,
+    _read_status,
+    lambda m, version: bytes((m.reason, *bytes(7))) + _write_desc(m.table, version),
+)
+_MOD_14 = Body(_MOD.size, 1, _read_mod_14, lambda m, version: _MOD.pack(m) + _properties(m))
+
+
+@wire(row(UP_TO_13, MSG, 17, _MOD), row(FROM14, MSG, 17, _MOD_14))
 @dataclass(slots=True)
 class TableMod(Message):
-    """`table_id` None: all."""
+    """`table_id` None: all.  `config`: MISS_* up to 1.2, TC_* from 1.4 on, where `eviction` is
+    EVICT_* bits (None: not told) and `vacancy` (down, up) in per cent: at less room than `down`,
+    and at more than `up`, there is a TABLE_STATUS; (down, up, room now) in descriptions."""
 
     table_id: int | None
     config: int = 0
+    eviction: int | None = None
+    vacancy: tuple[int, ...] | None = None
+
+
+@wire(row(FROM14, REQUEST, 14, EMPTY))
+@dataclass(slots=True)
+class TableDescRequest(Message):
+    pass
+
+
+@dataclass(slots=True)
+class TableDesc:
+    """As in TableMod."""
+
+    table_id: int
+    config: int = 0
+    eviction: int | None = None
+    vacancy: tuple[int, ...] | None = None
+
+
+@wire(row(FROM14, REPLY, 14, _DESCS))
+@dataclass(slots=True)
+class TableDescReply(Message):
+    tables: list[TableDesc] = field(default_factory=list)
+    more: bool = False
+
+
+VACANCY_DOWN, VACANCY_UP = 3, 4  # reasons of TABLE_STATUS
+
+
+@wire(row(FROM14, MSG, 31, _STATUS))
+@dataclass(slots=True)
+class TableStatus(Message):
+    """`reason`: VACANCY_DOWN or VACANCY_UP."""
+
+    reason: int
+    table: TableDesc
+
+
+# Statistics
 
 
 @wire(row(ANY, REQUEST, 3, EMPTY))
@@ -61,7 +185,9 @@ class TableStatsRequest(Message):
 
 @dataclass(slots=True)
 class TableStats:
-    """`name`, `wildcards` (OFPFW_* of 1.0) and `max_entries` are of 1.0."""
+    """`name`, `wildcards` (bits of 1.0's and 1.1's matches; OXM numbers in 1.2) and `max_entries`
+    are of 1.0 to 1.2; 1.1 and 1.2 have `features`, in their own numbers, by the names in the
+    layouts below."""
 
     table_id: int
     name: str = ""
@@ -70,6 +196,7 @@ class TableStats:
     active: int = 0
     lookups: int = 0
     matched: int = 0
+    features: dict[str, int] = field(default_factory=dict)
 
 
 _STATS_10 = Layout(
@@ -78,163 +205,45 @@ _STATS_10 = Layout(
 _STATS_13 = Layout("table_id:u8 pad:3 active:u32 lookups:u64 matched:u64")
 
 
+_STATS_11 = Layout(
+    "table_id:u8 pad:7 name:str32 wildcards:u32 match:u32 instructions:u32 write_actions:u32"
+    " apply_actions:u32 config:u32 max_entries:u32 active:u32 lookups:u64 matched:u64"
+)
+_STATS_12 = Layout(
+    "table_id:u8 pad:7 name:str32 match:u64 wildcards:u64 write_actions:u32 apply_actions:u32"
+    " write_setfield:u64 apply_setfield:u64 metadata_match:u64 metadata_write:u64"
+    " instructions:u32 config:u32 max_entries:u32 active:u32 lookups:u64 matched:u64"
+)
+
+
+class _Stats:
+    """Statistics with features, whose columns TableStats keeps apart."""
+
+    step = 0
+
+    def __init__(self, layout):
+        self.layout = layout
+        self.size = layout.size
+        self.own = TableStats.__slots__
+
+    def read(self, cls, data, version):
+        found = self.layout.unpack(data)
+        features = {name: found.pop(name) for name in self.layout.names if name not in self.own}
+        return cls(**found, features=features)
+
+    def write(self, table, version):
+        values = {name: table.features.get(name, 0) for name in self.layout.names}
+        values |= {name: getattr(table, name) for name in self.layout.names if name in self.own}
+        return self.layout.pack(SimpleNamespace(**values))
+
+
 @wire(
     row(ONLY10, REPLY, 3, Items("tables", TableStats, _STATS_10)),
+    row((OF11, OF11), REPLY, 3, Items("tables", TableStats, _Stats(_STATS_11))),
+    row((OF12, OF12), REPLY, 3, Items("tables", TableStats, _Stats(_STATS_12))),
     row(FROM13, REPLY, 3, Items("tables", TableStats, _STATS_13)),
 )
 @dataclass(slots=True)
 class TableStatsReply(Message):
     tables: list[TableStats] = field(default_factory=list)
-    more: bool = False
-
-
-# Table features
-
-_HEAD = Struct("!HB5x32sQQII")
-_PROPERTY = Struct("!HH")
-# type -> (name, what it lists)
-PROPERTIES = {
-    0: ("instructions", "types"),
-    1: ("instructions_miss", "types"),
-    2: ("next_tables", "tables"),
-    3: ("next_tables_miss", "tables"),
-    4: ("write_actions", "types"),
-    5: ("write_actions_miss", "types"),
-    6: ("apply_actions", "types"),
-    7: ("apply_actions_miss", "types"),
-    8: ("match", "fields"),
-    10: ("wildcards", "fields"),
-    12: ("write_setfield", "fields"),
-    13: ("write_setfield_miss", "fields"),
-    14: ("apply_setfield", "fields"),
-    15: ("apply_setfield_miss", "fields"),
-}
-_NUMBERS = {name: (number, kind) for number, (name, kind) in PROPERTIES.items()}
-
-
-@dataclass(slots=True)
-class TableFeatures:
-    """`properties`: name (PROPERTIES) -> list: of numbers of instructions, tables or actions, or
-    of (Field, whether it may be masked); a field unknown here is its header, an int."""
-
-    table_id: int
-    name: str = ""
-    metadata_match: int = 0
-    metadata_write: int = 0
-    config: int = 0
-    max_entries: int = 0
-    properties: dict[str, list] = field(default_factory=dict)
-
-
-def _read_types(data):
-    """Heads of instructions or actions; experimenters' have an id behind them."""
-    found, at = [], 0
-    while at < len(data):
-        if len(data) - at < 4:
-            raise OFError("OFPBPC_BAD_LEN", "truncated type")
-        kind, length = _PROPERTY.unpack_from(data, at)
-        if length < 4 or at + length > len(data):
-            raise OFError("OFPBPC_BAD_LEN", f"type of {length} bytes")
-        found.append(kind)
-        at += length
-    return found
-
-
-def _read_fields(data):
-    found, at = [], 0
-    while at < len(data):
-        size = 8 if data[at : at + 2] == b"\xff\xff" else 4
-        if len(data) - at < size:
-            raise OFError("OFPBPC_BAD_LEN", "truncated OXM header")
-        head = int.from_bytes(data[at : at + 4], "big")
-        code = (head >> 16, int.from_bytes(data[at + 4 : at + size], "big"), head >> 9 & 0x7F)
-        each = BY_CODE.get(code)
-        whole = int.from_bytes(data[at : at + size], "big")
-        found.append((each if each else whole, bool(head >> 8 & 1)))
-        at += size
-    return found
-
-
-def _write_types(numbers):
-    return b"".join([_PROPERTY.pack(number, 4) for number in numbers])
-
-
-def _write_fields(version):
-    def write(pairs):
-        return b"".join([_header(each, has_mask, version) for each, has_mask in pairs])
-
-    return write
-
-
-def _header(each, has_mask, version):
-    if isinstance(each, Field):
-        return each.oxm(version, has_mask)
-    return each.to_bytes(8 if each >> 48 == EXPERIMENTER_CLASS else 4, "big")
-
-
-_READERS = {"types": _read_types, "tables": list, "fields": _read_fields}
-
-
-def _read_features(data, version):
-    _length, table, name, can_match, can_write, config, most = _HEAD.unpack_from(data)
-    found, at = {}, _HEAD.size
-    while at < len(data):
-        if len(data) - at < 4:
-            raise OFError("OFPBPC_BAD_LEN", "truncated property")
-        kind, length = _PROPERTY.unpack_from(data, at)
-        end = at + (length + 7) // 8 * 8
-        if length < 4 or end > len(data):
-            raise OFError("OFPBPC_BAD_LEN", f"property of {length} bytes")
-        known = PROPERTIES.get(kind)
-        if known:
-            found[known[0]] = _READERS[known[1]](data[at + 4 : at + length])
-        elif kind < 0xFFFE:
-            raise OFError("OFPBPC_BAD_TYPE", f"property {kind}")
-        at = end
-    return TableFeatures(table, read_string(name), can_match, can_write, config, most, found)
-
-
-def _write_features(each, version):
-    writers = {"types": _write_types, "tables": bytes, "fields": _write_fields(version)}
-    out = b""
-    for name, values in each.properties.items():
-        number, kind = _NUMBERS[name]
-        body = writers[kind](values)
-        out += aligned(_PROPERTY.pack(number, 4 + len(body)) + body)
-    head = _HEAD.pack(
-        _HEAD.size + len(out), each.table_id, write_string(each.name, 32), each.metadata_match,
-        each.metadata_write, each.config, each.max_entries,
-    )  # fmt: skip
-    return head + out
-
-
-class _Features(Runs):
-    """A request without a body asks; one with a list would set it."""
-
-    def read(self, cls, data, version):
-        found = Runs.read(self, cls, data, version)
-        if cls is TableFeaturesRequest and not data:
-            found.tables = None
-        return found
-
-    def write_items(self, items, version):
-        return Runs.write_items(self, items or (), version)
-
-
-_FEATURES = _Features("tables", _HEAD.size, _read_features, _write_features)
-
-
-@wire(row(ONLY13, REQUEST, 12, _FEATURES))
-@dataclass(slots=True)
-class TableFeaturesRequest(Message):
-    """`tables` None: asks for those that are; a list: asks to set them."""
-
-    tables: list[TableFeatures] | None = None
-    more: bool = False
-
-
-@wire(row(ONLY13, REPLY, 12, _FEATURES))
-@dataclass(slots=True)
-class TableFeaturesReply(Message):
-    tables: list[TableFeatures] = field(default_factory=list)
     more: bool = False

@@ -9,12 +9,11 @@ from ofproto.codec import match_plan, match_wire
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_CODE, BY_NAME, FIELDS, FRAG_NAMES, OXM_OF
 from ofproto.codec.match import Match, Shape
+from ofproto.codec.match_fixed import of10_decode, of10_encode
 from ofproto.codec.match_text import format_match, parse_match
 from ofproto.codec.match_wire import (
     decode_match,
     encode_match,
-    of10_decode,
-    of10_encode,
     oxm_decode,
     oxm_encode,
     value_fits,

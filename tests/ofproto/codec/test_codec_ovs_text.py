@@ -1,0 +1,60 @@
+"""What is printed of each sample message in each version that has it: as ovs-ofctl prints it."""
+
+import difflib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ofproto.codec import messages as m
+from ofproto.codec.errors import OFError
+from ofproto.text.message_text import Style, format_raw
+from tests.ofproto.codec_samples import SAMPLES
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="Open vSwitch is not installed"),
+]
+MARK = 0x55000000  # xids of the messages that separate printed ones
+OF11 = 2
+
+
+def differs(message, version, _raw):
+    """What we have and Open vSwitch has not."""
+    if isinstance(message, m.FlowMod) and version == OF11 and message.wire_table() == 0xFF:
+        return True  # it refuses to delete flows of all tables by 1.1, which has that
+    if isinstance(message, m.PacketIn | m.Resume):
+        packet_in = getattr(message, "packet_in", message)
+        # It reads in its own continuations, and knows no physical ports.
+        return packet_in.continuation is not None or packet_in.match.get("in_phy_port")[1] != 0
+    return isinstance(message, m.FlowMonitorRequest) and any(
+        each.flags & (m.FM_ONLY_OWN | m.FM_NO_ABBREV) for each in message.monitors
+    )
+
+
+def raws():
+    for message, _versions, keywords in SAMPLES:
+        for version in range(1, 7):
+            try:
+                raw = message.encode(version, 0x1234, **(keywords if version == 1 else {}))
+            except (ValueError, OFError):
+                continue
+            if not differs(message, version, raw):
+                yield raw
+
+
+def test_what_is_printed(tmp_path):
+    found = sorted(set(raws()))
+    file = tmp_path / "messages"
+    file.write_bytes(
+        b"".join(raw + m.EchoRequest().encode(1, MARK + i) for i, raw in enumerate(found))
+    )
+    command = ["ovs-ofctl", "-voff", "ofp-parse", str(file)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    parts = re.split(r"OFPT_ECHO_REQUEST \(xid=0x55[0-9a-f]+\): 0 bytes of payload\n", text)
+    assert len(parts) == len(found) + 1 > 700
+    style = Style(more=2)
+    for raw, theirs in zip(found, parts, strict=False):
+        ours = format_raw(raw, style)
+        assert ours == theirs, "\n".join(difflib.ndiff(theirs.splitlines(), ours.splitlines()))
