@@ -33,7 +33,7 @@ PACKAGES = {
     "vswitchd": "vswitchd",
     "pyvs_tools": "tools",
 }
-COMPILED = ("datapath", "ofproto", "ovsdb")
+COMPILED = ("datapath", "ofproto", "ovsdb", "pyvs")
 # Modules that are Python as they stand, and compiled because every transaction passes
 # through them; the .pxd beside one says which of its classes and functions become C.
 COMPILED_PYTHON = {

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from pyvs.json_scan import scan
+
 MAX_DEPTH = 1000
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, where the owner of the stream does not say less
 
-_OUTSIDE_STRING = re.compile(rb'["{}\[\]]')
-_INSIDE_STRING = re.compile(rb'["\\]')
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 # How many times to guess the end of a message by "}{" before scanning for it.
 _GUESSES = 2
@@ -130,31 +130,11 @@ class JsonStream:
             at = start.start()
             if buffer[at] != 0x7B:
                 raise FramingError("message is not a JSON object")
-        depth = self._depth
-        in_string = self._in_string
-        size = len(buffer)
-        while at < size:
-            token = (_INSIDE_STRING if in_string else _OUTSIDE_STRING).search(buffer, at)
-            if token is None:
-                at = size
-                break
-            at = token.end()
-            byte = buffer[at - 1]
-            if byte == 0x22:  # "
-                in_string = not in_string
-            elif byte == 0x5C:  # \
-                if at == size:  # what it escapes is yet to come
-                    at -= 1
-                    break
-                at += 1
-            elif byte in b"{[":
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise FramingError(f"input exceeds maximum nesting depth {MAX_DEPTH}")
-            else:
-                depth -= 1
-                if depth == 0:
-                    return at
+        at, depth, in_string = scan(buffer, at, self._depth, self._in_string, MAX_DEPTH)
+        if depth > MAX_DEPTH:
+            raise FramingError(f"input exceeds maximum nesting depth {MAX_DEPTH}")
+        if depth == 0:
+            return at
         self._scanned, self._depth, self._in_string = at, depth, in_string
         return None
 

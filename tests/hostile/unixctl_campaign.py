@@ -8,6 +8,7 @@ import json
 import socket
 import tempfile
 
+from tests import daemons
 from tests.hostile.campaign import Campaign
 from tests.hostile.json_values import COUNTS, LIMITS, TEXTS, hostile_value, mutate, text
 from tests.hostile.ovsdb_campaign import SMALL, converse
@@ -111,3 +112,44 @@ class UnixctlCampaign(Campaign):
 
     def attack(self, rng):
         attack(rng, self._path, self._names)
+
+
+class SwitchUnixctlCampaign(Campaign):
+    """The control sockets of all three daemons, with the commands that each of them has."""
+
+    name = "switch-unixctl"
+
+    def __enter__(self):
+        self._switch = daemons.Switch()
+        try:
+            self._switch.start()
+            self._switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
+            directory = self._switch.directory
+            self._paths = [
+                str(directory / f"{name}.{self._switch.pid(name)}.ctl") for name in daemons.DAEMONS
+            ]
+            self._names = {path: commands(path) for path in self._paths}
+        except BaseException:
+            self._switch.close()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        self._switch.close()
+
+    def pids(self):
+        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
+
+    def logs(self):
+        return "\n".join(line for _name, line in self._switch.logs())
+
+    def bystander(self):
+        def probe():
+            for path in self._paths:
+                assert "pyvs" in call(path, "version")
+
+        return probe
+
+    def attack(self, rng):
+        path = rng.choice(self._paths)
+        attack(rng, path, self._names[path])

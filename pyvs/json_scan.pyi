@@ -1,0 +1,3 @@
+def scan(
+    buffer: bytearray, at: int, depth: int, in_string: bool, most: int
+) -> tuple[int, int, bool]: ...
