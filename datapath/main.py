@@ -15,7 +15,7 @@ from datapath.engine import Engine
 from datapath.server import Server
 from pyvs import daemon, privileges, rundir
 
-vlog = ovs.vlog.Vlog("datapath")
+vlog = ovs.vlog.Vlog("dpif_netdev")
 
 PROGRAM = "pyvs-datapath"
 

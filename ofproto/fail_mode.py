@@ -17,7 +17,7 @@ from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 
-vlog = ovs.vlog.Vlog("fail_mode")
+vlog = ovs.vlog.Vlog("fail_open")
 
 FAIL_OPEN_PRIORITY = 0xF0F0
 PROBES = 3  # inactivity probes without an answer

@@ -15,7 +15,7 @@ from ovsdb.session import disable_monitor_cond
 from ovsdb.transaction_log import TransactionLog
 from pyvs import daemon
 
-vlog = ovs.vlog.Vlog("ovsdb_commands")
+vlog = ovs.vlog.Vlog("ovsdb_server")
 
 NO_PERF_COUNTERS = "performance counter is not supported on this platform\n"
 

@@ -19,7 +19,7 @@ from ovsdb.server import Loop
 from ovsdb.service import Service
 from pyvs import containment, coverage, daemon, framing, rundir
 
-vlog = ovs.vlog.Vlog("ovsdb_main")
+vlog = ovs.vlog.Vlog("ovsdb_server")
 
 PROGRAM = "pyvs-ovsdb-server"
 
@@ -27,7 +27,7 @@ USAGE = """{program}: database server of RFC 7047 (OVSDB)
 usage: {program} [OPTIONS] [DATABASE...]
 where each DATABASE is a database file, made with pyvs-ovsdb-tool or pyvs-ctl,
 or relay:DB:SERVER[,SERVER]... for a copy of DB on another server
-(default: {dbdir}/conf.db)
+(default: {dbdir}/conf.db; with --no-db, none)
 
 Connections:
   --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:[PORT][:HOST],
@@ -59,6 +59,7 @@ OPTIONS = {
     "sync-from": daemon.REQUIRED,
     "sync-exclude-tables": daemon.REQUIRED,
     "active": daemon.NONE,
+    "no-db": daemon.NONE,
     "disable-file-column-diff": daemon.NONE,
 }
 # option -> attribute of TlsSettings
@@ -195,13 +196,17 @@ def _main(argv: list[str] | None) -> int:
         if name in options:
             daemon.fatal(f"option '--{name}' is not supported")
     names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
+    if names and "no-db" in options:
+        daemon.fatal("--no-db and databases make no sense together")
     daemon.start()
     # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
     sys.setrecursionlimit(5 * framing.MAX_DEPTH)
     gc.disable()  # until the databases are read: see _spare_the_collector()
     try:
         as_diff = "disable-file-column-diff" not in options
-        program = Program(names or [os.path.join(rundir.dbdir(), "conf.db")], as_diff)
+        if not names and "no-db" not in options:
+            names = [os.path.join(rundir.dbdir(), "conf.db")]
+        program = Program(names, as_diff)
         for option, attribute in TLS_OPTIONS.items():
             if option in options:
                 setattr(program.loop.tls, attribute, daemon.last(options, option))

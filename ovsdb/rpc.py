@@ -16,7 +16,7 @@ from pyvs.framing import FramingError, JsonStream
 from pyvs.json_text import dumps
 from pyvs.log_limit import LimitedLog
 
-vlog = ovs.vlog.Vlog("jsonrpc_server")
+vlog = ovs.vlog.Vlog("ovsdb_jsonrpc_server")
 _syntax, _slow = (LimitedLog(vlog, 5, 5) for _ in range(2))  # what clients cause
 
 # A peer that is behind by more than this, and does not read, is disconnected.

@@ -17,7 +17,7 @@ from ovsdb.rpc import ClientPeer
 from ovsdb.server import Loop
 from ovsdb.transaction import Transaction
 
-vlog = ovs.vlog.Vlog("ovsdb_upstream")
+vlog = ovs.vlog.Vlog("ovsdb_cs")
 
 
 def split_servers(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import ovs.unixctl
 
-from pyvs import clock, coverage, rundir, unixctl
+from pyvs import clock, coverage, identity, rundir, unixctl
 from pyvs.options import version_text
 
 
@@ -125,13 +125,14 @@ def _remove_stale(name: str) -> None:
                 os.unlink(path)
 
 
-def unixctl_server(name: str, where: str | None) -> unixctl.Server | None:
-    """Listen on NAME.PID.ctl, or `where` (relative to the run directory; "none": nothing).
+def unixctl_server(own: str, where: str | None) -> unixctl.Server | None:
+    """Listen on NAME.PID.ctl, where NAME is that of our program `own` (pyvs.identity), or `where`
+    (relative to the run directory; "none": nothing).
 
     Registers the commands that every daemon has (vlog/* are those of pyvs.logs).  Call it in
     the process that stays, as its id is in the name.  Raises OSError.
     """
-    command("version", "", 0, 0, lambda _args: version_text(name) + "\n")
+    command("version", "", 0, 0, lambda _args: version_text(own) + "\n")
     command("exit", "", 0, 1, lambda _args: exit_now())
     command("list-commands", "", 0, 0, _list_commands)
     command("help", "", 0, 0, _list_commands)
@@ -142,6 +143,7 @@ def unixctl_server(name: str, where: str | None) -> unixctl.Server | None:
     ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
     if where == "none":
         return None
+    name = identity.program(own)
     _remove_stale(name)
     path = os.path.join(rundir.rundir(), where or f"{name}.{os.getpid()}.ctl")
     return unixctl.listen(path)

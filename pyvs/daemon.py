@@ -31,7 +31,17 @@ from typing import Any, NoReturn
 
 import ovs.vlog
 
-from pyvs import containment, control, coverage, logs, privileges, rundir, supervise, unixctl
+from pyvs import (
+    containment,
+    control,
+    coverage,
+    identity,
+    logs,
+    privileges,
+    rundir,
+    supervise,
+    unixctl,
+)
 from pyvs import options as command_line
 from pyvs.control import CommandError, command, exit_now, exiting
 from pyvs.options import (
@@ -64,7 +74,7 @@ __all__ = [
     "version_text",
 ]
 
-vlog = ovs.vlog.Vlog("daemon_helper")
+vlog = ovs.vlog.Vlog("daemon")
 
 FAULT_PAUSE_MSEC = 100  # at most, until a module whose turn ended by a fault has the next
 
@@ -72,7 +82,7 @@ FAULT_PAUSE_MSEC = 100  # at most, until a module whose turn ended by a fault ha
 class _State:
     """What this process knows of itself as a daemon."""
 
-    program = "pyvs"
+    own = program = "pyvs"  # our name, and the one that it goes by
     options: Options = {}
     started = False
     is_ready = False
@@ -95,14 +105,14 @@ def parse(
 ) -> tuple[Options, list[str]]:
     """Parse a daemon's command line and settle names and directories.
 
-    `program` is also the name of pid, log and control files.  `argv` leaves out the program
-    name (None: that of this process).  `extra` are the daemon's own long options.  `usage` is
-    the beginning of the text of --help; `{rundir}`, `{dbdir}` and `{program}` in it are
-    filled in.  Handles --help and --version (which exit 0), and --rundir.  Returns the
-    options given (name to list of values, None for an option without one) and the other
-    arguments.  A wrong option exits with status 1.
+    `program`, or what pyvs.identity makes of it, is also the name of pid, log and control
+    files.  `argv` leaves out the program name (None: that of this process).  `extra` are the
+    daemon's own long options.  `usage` is the beginning of the text of --help; `{rundir}`,
+    `{dbdir}` and `{program}` in it are filled in.  Handles --help and --version (which exit 0),
+    and --rundir.  Returns the options given (name to list of values, None for an option without
+    one) and the other arguments.  A wrong option exits with status 1.
     """
-    _State.program = program
+    _State.own, _State.program = program, identity.program(program)
     _State.options, args = command_line.parse(program, argv, extra, usage)
     return _State.options, args
 
@@ -121,7 +131,7 @@ def start(capabilities: frozenset[int] = frozenset()) -> None:
     _make_run_directory(user)
     os.umask(0o077)
     try:
-        log_file = logs.start(options, _State.program)
+        log_file = logs.start(options, _State.own)
     except ValueError as error:
         fatal(str(error))
     except OSError as error:

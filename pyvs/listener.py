@@ -23,7 +23,7 @@ import ovs.vlog
 from pyvs import coverage, rundir
 from pyvs.log_limit import LimitedLog
 
-vlog = ovs.vlog.Vlog("listener")
+vlog = ovs.vlog.Vlog("stream")
 _accepting = LimitedLog(vlog, 5, 5)  # anybody may connect
 
 ACCEPTED = coverage.counter("pstream_open")

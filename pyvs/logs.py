@@ -6,6 +6,7 @@ knows the patterns of ovs-appctl(8).
 
 import functools
 import logging
+import logging.handlers
 import os
 import re
 import sys
@@ -16,17 +17,24 @@ from typing import NamedTuple
 import ovs.util
 import ovs.vlog
 
-from pyvs import control, log_limit, rundir
+from pyvs import control, identity, log_limit, rundir
 from pyvs.control import CommandError
 from pyvs.options import Options, last
+from pyvs.ovs_modules import COUNTERPARTS, modules
 
 DESTINATIONS = ("console", "syslog", "file")
 START = time.monotonic()
+vlog = ovs.vlog.Vlog("vlog")
+SEVERITIES = {"emer": 1, "err": 3, "warn": 4, "info": 5, "dbg": 7}  # of syslog(3)
 
 _CONVERSION = re.compile(
     r"%(?P<left>-?)(?P<zero>0?)(?P<width>\d*)(?P<letter>[A-Za-z%])(\{(?P<form>[^}]*)\})?"
 )
 _DATE_DEFAULT = "%Y-%m-%d %H:%M:%S.###"
+
+
+class _State:
+    facility = "local0"  # as %B has it, until another is asked for
 
 
 # --- patterns
@@ -49,9 +57,16 @@ def _date(record: Record, form: str, broken_down: Callable[[float], time.struct_
     return time.strftime(form, broken_down(record.now))
 
 
+def _priority(level: str) -> int:
+    """The PRI of RFC 5424: facility and severity."""
+    number = logging.handlers.SysLogHandler.facility_names[_State.facility]
+    return number * 8 + SEVERITIES.get(level.lower(), 7)
+
+
 # Letter -> text, from the record and what stands in braces.
 FIELDS: dict[str, Callable[[Record, str], str]] = {
     "A": lambda record, _: ovs.util.PROGRAM_NAME,
+    "B": lambda record, _: str(_priority(record.level)),
     "c": lambda record, _: record.module,
     "d": lambda record, form: _date(record, form, time.localtime),
     "D": lambda record, form: _date(record, form, time.gmtime),
@@ -120,12 +135,28 @@ def set_verbosity(spec: str) -> None:
             ovs.vlog.Vlog.set_pattern(name, pattern)
         return
     if head.upper() == "FACILITY":
-        spec = f"FACILITY:{rest}"
-    else:
-        spec = re.sub(r"[:,\s]+", ":", spec)
+        if rest not in ovs.vlog.FACILITIES:
+            raise ValueError("invalid facility")
+        _State.facility = rest
+        _set_levels(f"FACILITY:{rest}")
+        return
+    words = [word for word in re.split(r"[:,\s]+", spec) if word]
+    _set_levels(":".join(words))
+    for at, word in enumerate(words):
+        for ours in COUNTERPARTS.get(word.lower(), ()):
+            if ours in known_modules():
+                _set_levels(":".join([*words[:at], ours, *words[at + 1 :]]))
+
+
+def _set_levels(spec: str) -> None:
     error = ovs.vlog.Vlog.set_levels_from_string(spec)
     if error:
         raise ValueError(error)
+
+
+def known_modules() -> set[str]:
+    """The names of all modules, ours and Open vSwitch's."""
+    return set(ovs.vlog.Vlog._Vlog__mfl)
 
 
 def _vlog_set(args: list[str]) -> None:
@@ -138,10 +169,11 @@ def _vlog_set(args: list[str]) -> None:
 
 def _set_rate_limit(args: list[str], limited: bool) -> None:
     """Of these modules, or of all."""
-    known = set(ovs.vlog.Vlog._Vlog__mfl)
+    known = known_modules()
     if not known.issuperset(args):
         raise CommandError("unknown module")
-    log_limit.set_limited(set(args) or known, limited)
+    ours = {module for name in args for module in COUNTERPARTS.get(name, ())}
+    log_limit.set_limited({*args, *ours} or known, limited)
 
 
 def _vlog_list(_args: list[str]) -> str:
@@ -176,11 +208,13 @@ def _set_syslog(method: str | None) -> None:
 
 
 def start(options: Options, program: str) -> str | None:
-    """Set levels from -v, open the log file.  No Vlog may be made after this.
+    """Set levels from -v, open the log file of our `program`.  No Vlog may be made after this.
 
     Returns the name of the log file, if there is one.  Raises ValueError, OSError (of that file).
     """
     ovs.vlog.Vlog._build_message = _build_message
+    for name in modules(program):
+        ovs.vlog.Vlog(name)
     _set_syslog(last(options, "syslog-method"))
     for spec in options.get("verbose", []):
         set_verbosity(spec or "any:any:dbg")
@@ -197,9 +231,11 @@ def start(options: Options, program: str) -> str | None:
         logging.getLogger(name).propagate = False
     log_file = None
     if "log-file" in options:
-        default = os.path.join(rundir.logdir(), f"{program}.log")
+        default = os.path.join(rundir.logdir(), f"{identity.program(program)}.log")
         log_file = os.path.join(rundir.logdir(), last(options, "log-file", default) or default)
         os.makedirs(os.path.dirname(log_file), exist_ok=True)
         open(log_file, "a").close()
     ovs.vlog.Vlog.init(log_file)
+    if log_file:
+        vlog.info(f"opened log file {log_file}")
     return log_file

@@ -7,8 +7,8 @@ import ovs.dirs
 import ovs.stream
 import ovs.util
 
-from pyvs import rundir
-from pyvs.version import OVS_COMPATIBLE, VERSION
+from pyvs import identity, rundir
+from pyvs.identity import version_text
 
 NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
 
@@ -66,14 +66,6 @@ Other options:
 """
 
 Options = dict[str, list[str | None]]
-
-
-def version_text(program: str) -> str:
-    """What --version prints.
-
-    Scripts take the first number for the Open vSwitch version, so that one comes first.
-    """
-    return f"{program} (Open vSwitch compatible) {OVS_COMPATIBLE}\npyvs {VERSION}"
 
 
 def _match_long(name: str, known: dict[str, str]) -> str:
@@ -145,6 +137,7 @@ def parse(
     usage: str = "",
 ) -> tuple[Options, list[str]]:
     """Parse a daemon's command line and settle names and directories; see daemon.parse()."""
+    own, program = program, identity.program(program)
     ovs.util.PROGRAM_NAME = program
     argv = sys.argv[1:] if argv is None else argv
     known = {**COMMON_OPTIONS, **(extra or {})}
@@ -164,7 +157,7 @@ def parse(
         sys.stdout.write((text + COMMON_USAGE).format(program=program, **names))
         sys.exit(0)
     if "version" in options:
-        print(version_text(program))
+        print(version_text(own))
         sys.exit(0)
     return options, args
 

@@ -4,13 +4,15 @@
 directory is given and PYVS_DBDIR or PYVS_LOGDIR is not, database and logs go there too, so
 that one option makes a private switch.  The names inside are those of Open vSwitch:
 db.sock, BRIDGE.mgmt, NAME.pid, NAME.PID.ctl; and datapath.sock, which is ours.
+
+Under Open vSwitch's names (pyvs.identity) the variables and defaults are Open vSwitch's:
+OVS_RUNDIR leaves the other directories where they are, and OVS_SYSCONFDIR has the database in
+its openvswitch/.
 """
 
 import os
 
-DEFAULT_RUNDIR = "/var/run/pyvs"
-DEFAULT_DBDIR = "/etc/pyvs"
-DEFAULT_LOGDIR = "/var/log/pyvs"
+from pyvs import identity
 
 _given: str | None = None
 
@@ -20,30 +22,38 @@ def use(directory: str | None) -> None:
     global _given
     if directory:
         _given = os.path.abspath(directory)
-        os.environ["PYVS_RUNDIR"] = _given
+        os.environ[identity.variable("RUNDIR")] = _given
+
+
+def _from_environment(name: str) -> str | None:
+    return os.environ.get(identity.variable(name)) or None
 
 
 def rundir() -> str:
     """The absolute path of the run directory; it need not exist."""
-    return os.path.abspath(_given or os.environ.get("PYVS_RUNDIR") or DEFAULT_RUNDIR)
+    return os.path.abspath(_given or _from_environment("RUNDIR") or identity.family().rundir)
 
 
-def _other(variable: str, default: str) -> str:
-    if os.environ.get(variable):
-        return os.path.abspath(os.environ[variable])
-    if _given or os.environ.get("PYVS_RUNDIR"):
+def _other(name: str, default: str) -> str:
+    directory = _from_environment(name)
+    if directory:
+        return os.path.abspath(directory)
+    if _given or (not identity.is_ovs() and _from_environment("RUNDIR")):
         return rundir()
     return default
 
 
 def dbdir() -> str:
     """The directory of conf.db."""
-    return _other("PYVS_DBDIR", DEFAULT_DBDIR)
+    default = identity.family().dbdir
+    if identity.is_ovs() and os.environ.get("OVS_SYSCONFDIR"):
+        default = os.path.join(os.path.abspath(os.environ["OVS_SYSCONFDIR"]), "openvswitch")
+    return _other("DBDIR", default)
 
 
 def logdir() -> str:
     """The directory of NAME.log."""
-    return _other("PYVS_LOGDIR", DEFAULT_LOGDIR)
+    return _other("LOGDIR", identity.family().logdir)
 
 
 def path(name: str) -> str:

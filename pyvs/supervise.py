@@ -18,7 +18,7 @@ import ovs.daemon
 import ovs.fatal_signal
 import ovs.vlog
 
-vlog = ovs.vlog.Vlog("monitor")
+vlog = ovs.vlog.Vlog("daemon_unix")
 
 CRASHED = 5  # exit status of a daemon that wants to be started again
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -21,7 +21,7 @@ from pyvs.framing import FramingError, JsonStream
 from pyvs.listener import Listener
 from pyvs.log_limit import LimitedLog
 
-vlog = ovs.vlog.Vlog("unixctl_server")
+vlog = ovs.vlog.Vlog("unixctl")
 _syntax = LimitedLog(vlog, 5, 5)
 
 REQUESTS = coverage.counter("unixctl_received")
@@ -63,6 +63,8 @@ class Connection:
         if self.closed or not self.pending:
             return
         self.pending = False
+        if vlog.dbg_is_enabled():
+            vlog.dbg(f"replying with {'success' if error is None else 'error'}")
         reply = {"id": self._id, "result": result, "error": error}
         try:
             self._output += json_text.dumps(reply)
@@ -134,6 +136,8 @@ class Connection:
             self._refuse("received what is not a request")
             return
         REQUESTS.count += 1
+        if vlog.dbg_is_enabled():
+            vlog.dbg(f"received request {method}[{', '.join(map(str, params))}]")
         self.pending = True
         error = self._call(method, params)
         if error:

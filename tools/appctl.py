@@ -3,19 +3,14 @@
 import os
 import sys
 
+from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard, set_timeout, version_text
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
-PROGRAM = "pyvs-appctl"
-DEFAULT_TARGET = "pyvs-vswitchd"
-# So that scripts for Open vSwitch find our daemons
-ALIASES = {
-    "ovs-vswitchd": "pyvs-vswitchd",
-    "vswitchd": "pyvs-vswitchd",
-    "ovsdb-server": "pyvs-ovsdb-server",
-    "datapath": "pyvs-datapath",
-}
+PROGRAM = identity.program("pyvs-appctl")
+DEFAULT_TARGET = identity.program("pyvs-vswitchd")
+SHORT = {"vswitchd": "pyvs-vswitchd", "datapath": "pyvs-datapath"}
 
 OPTIONS = (
     ("target", "t", True),
@@ -65,6 +60,14 @@ def _running_pid(path):
     return int(text)
 
 
+def _names(target):
+    """The names under which a daemon may run: ours and Open vSwitch's, the likely one first."""
+    theirs = {name: own for own, name in identity.OVS_PROGRAMS.items()}
+    own = SHORT.get(target) or theirs.get(target, target)
+    # The word itself, too: it may be somebody's own daemon.
+    return dict.fromkeys((identity.program(own), own, target))
+
+
 def find_socket(target):
     """The path of the control socket of a daemon: `target` is its name or that path."""
     from pyvs import rundir
@@ -72,8 +75,7 @@ def find_socket(target):
     if "/" in target:
         return os.path.abspath(target)
     failure = None
-    # A name that an alias stands for is tried as it is, too: it may be somebody's own daemon.
-    for name in dict.fromkeys((ALIASES.get(target, target), target)):
+    for name in _names(target):
         path = rundir.path(f"{name}.pid")
         try:
             pid = _running_pid(path)

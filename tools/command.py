@@ -6,6 +6,7 @@ Imported by each command, so it imports little.
 import os
 import sys
 
+from pyvs import identity
 from pyvs_tools.getopt_long import UsageError
 
 
@@ -24,11 +25,12 @@ def schema_path():
 
 
 def guard(program, run, argv, told=()):
-    """`run(argv)`, with what ends it told on standard error; returns the exit status.
+    """`run(argv)` of our `program`, what ends it told on standard error; returns the exit status.
 
     `argv` None: the process' own.  `told`: (exception class, function from exception to text)
     rows for what a command raises besides Fatal, UsageError and OSError; first match counts.
     """
+    program = identity.program(program)
     try:
         status = run(list(sys.argv[1:] if argv is None else argv)) or 0
         sys.stdout.flush()
@@ -55,9 +57,8 @@ def _hint(text):
     gone = any(word in text for word in ("No such file or directory", "Connection refused"))
     if not gone or rundir.rundir() not in text:
         return ""
-    return (
-        "\nIs the switch running?  `pyvs-ctl start` starts it; --rundir or PYVS_RUNDIR tells where."
-    )
+    ctl, variable = identity.program("pyvs-ctl"), identity.variable("RUNDIR")
+    return f"\nIs the switch running?  `{ctl} start` starts it; --rundir or {variable} tells where."
 
 
 def _reason(error):
@@ -79,10 +80,8 @@ def set_timeout(text, option="-t or --timeout", zero=False):
 
 
 def version_text(program):
-    """What --version prints."""
-    from pyvs.version import OVS_COMPATIBLE, VERSION
-
-    return f"{program} (Open vSwitch compatible) {OVS_COMPATIBLE}\npyvs {VERSION}\n"
+    """What --version prints; `program` is our own name."""
+    return identity.version_text(program) + "\n"
 
 
 def check_count(name, words, least, most):

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import time
 
-from pyvs import rundir, version
+from pyvs import identity, rundir, version
 from pyvs_tools import appctl, getopt_long
 from pyvs_tools.command import Fatal, guard, schema_path, version_text
+from pyvs_tools.ovs_names import make_links
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.vsctl import main as vsctl
 
-PROGRAM = "pyvs-ctl"
-OVSDB_SERVER, DATAPATH, VSWITCHD = "pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd"
+PROGRAM = identity.program("pyvs-ctl")
+OVSDB_SERVER, DATAPATH, VSWITCHD = map(
+    identity.program, ("pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd")
+)
 _STOP_SECONDS = 5  # for each of: the exit command, SIGTERM, SIGKILL
 
 OPTIONS = (
@@ -41,12 +44,22 @@ OPTIONS = (
     ("no-ovs-vswitchd", "", False),
     ("datapath", "", False),
     ("no-monitor", "", False),
+    ("no-record-hostname", "", False),
+    # Options of ovs-ctl for what does not arise here: taken, so that scripts work.
+    *((name, "", False) for name in ("mlockall", "no-mlockall", "no-force-corefiles")),
+    *((name, "", False) for name in ("no-self-confinement", "force-corefiles")),
+    *((name, "", True) for name in ("protocol", "sport", "dport", "ovs-user")),
+    *(
+        (name, "", True)
+        for name in ("daemon-cwd", "ovsdb-server-priority", "ovs-vswitchd-priority")
+    ),
     ("help", "h", False),
     ("version", "V", False),
 )
 
 USAGE = """{program}: start and stop the switch
 usage: {program} [OPTIONS] start|stop|restart|status|version
+       {program} ovs-names DIR
 
 Commands:
   start      make the database if there is none, start what does not run yet
@@ -56,6 +69,11 @@ Commands:
              running (but with --datapath: see below)
   status     say which daemons run; exit with 1 unless all do
   version    versions of the daemons
+  ovs-names DIR
+             make links in DIR by which the programs go under Open vSwitch's names:
+             ovs-vsctl, ovs-vswitchd, ovsdb-server, ovs-ctl ...
+  record-hostname-if-not-set, delete-transient-ports
+             what `start` does of that, alone
 
 A daemon that crashes or is killed is started again by its monitor, with its flows.
 
@@ -153,10 +171,12 @@ def running(name):
 def _program(name):
     """The path of another of our commands."""
     places = [os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)]
-    for place in places:
-        path = os.path.join(place, name)
-        if os.access(path, os.X_OK):
-            return path
+    # Under a name of Open vSwitch's there may be no link but the one that we were called by.
+    for word in (name, *(own for own, theirs in identity.OVS_PROGRAMS.items() if theirs == name)):
+        for place in places:
+            path = os.path.join(place, word)
+            if os.access(path, os.X_OK):
+                return path
     found = shutil.which(name)
     if found is None:
         raise Fatal(f"cannot find the command {name}")
@@ -233,13 +253,14 @@ class _Start:
             f"--log-file={self.log}",
             "-vconsole:off",
             *([] if "no-monitor" in options else ["--monitor"]),
+            *([f"--user={options.get('ovs-user')}"] if "ovs-user" in options else []),
             *arguments,
         ]
         environment = {
-            **os.environ,
-            "PYVS_RUNDIR": rundir.rundir(),
-            "PYVS_DBDIR": rundir.dbdir(),
-            "PYVS_LOGDIR": rundir.logdir(),
+            **identity.child_environment(),
+            identity.variable("RUNDIR"): rundir.rundir(),
+            identity.variable("DBDIR"): rundir.dbdir(),
+            identity.variable("LOGDIR"): rundir.logdir(),
         }
         # Its messages must not keep our own pipe open when it has gone to the background.
         self._errors = open(self.log + ".start", "w+")  # noqa: SIM115
@@ -320,16 +341,21 @@ def _initialize(options):
         settings.append(f"external_ids:{_quoted(key)}={_quoted(value)}")
     _vsctl("init", "--", "set", "Open_vSwitch", ".", *settings)
     client = ovsdb_rpc.connect("unix:" + rundir.db_sock())
-    # An administrator's host name stays.
-    pair = ["map", [["hostname", _host_name()]]]
-    mutation = [["external_ids", "insert", pair]]
-    mutate = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutation}
-    client.request("transact", ["Open_vSwitch", mutate])
+    if "no-record-hostname" not in options:
+        _record_hostname(client)
     if "delete-bridges" in options:
         _vsctl("clear", "Open_vSwitch", ".", "bridges")
     if "delete-transient-ports" in options:
         _delete_transient_ports(client)
     client.close()
+
+
+def _record_hostname(client):
+    """An administrator's host name stays."""
+    pair = ["map", [["hostname", _host_name()]]]
+    mutation = [["external_ids", "insert", pair]]
+    mutate = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutation}
+    client.request("transact", ["Open_vSwitch", mutate])
 
 
 def _vsctl(*words):
@@ -501,7 +527,27 @@ def run_version(options):
     return 0
 
 
+def run_nothing(_options):
+    """What Open vSwitch's kernel module or the host's firewall need, and we do not."""
+    return 0
+
+
+def run_record_hostname(_options):
+    _record_hostname(ovsdb_rpc.connect("unix:" + rundir.db_sock()))
+    return 0
+
+
+def run_delete_transient_ports(_options):
+    _delete_transient_ports(ovsdb_rpc.connect("unix:" + rundir.db_sock()))
+    return 0
+
+
 COMMANDS = {
+    "load-kmod": run_nothing,
+    "enable-protocol": run_nothing,
+    "force-reload-kmod": run_restart,
+    "record-hostname-if-not-set": run_record_hostname,
+    "delete-transient-ports": run_delete_transient_ports,
     "start": run_start,
     "stop": run_stop,
     "restart": run_restart,
@@ -514,9 +560,9 @@ def run(args):
     """Runs a command line; returns the exit status."""
     found, words = getopt_long.parse(args, OPTIONS, permute=True)
     options = Options(found)
-    for name, variable in (("dbdir", "PYVS_DBDIR"), ("logdir", "PYVS_LOGDIR")):
+    for name in ("dbdir", "logdir"):
         if name in options:
-            os.environ[variable] = os.path.abspath(options.get(name))
+            os.environ[identity.variable(name.upper())] = os.path.abspath(options.get(name))
     rundir.use(options.get("rundir"))
     if "help" in options or words == ["help"]:
         places = {"rundir": rundir.rundir(), "dbdir": rundir.dbdir(), "logdir": rundir.logdir()}
@@ -524,6 +570,11 @@ def run(args):
         return 0
     if "version" in options:
         sys.stdout.write(version_text(PROGRAM))
+        return 0
+    if words[:1] == ["ovs-names"]:
+        if len(words) != 2:
+            raise Fatal("ovs-names wants a directory")
+        make_links(words[1])
         return 0
     if len(words) != 1:
         raise Fatal("exactly one command is required (use --help for help)")

@@ -10,7 +10,7 @@ import ovs.vlog
 from vswitchd.config import PortConfig
 from vswitchd.iface import Iface
 
-vlog = ovs.vlog.Vlog("bundles")
+vlog = ovs.vlog.Vlog("bridge")
 
 
 class Given(NamedTuple):

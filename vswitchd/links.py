@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import ovs.vlog
 
-vlog = ovs.vlog.Vlog("links")
+vlog = ovs.vlog.Vlog("netdev_linux")
 
 # <linux/netlink.h>, <linux/rtnetlink.h>
 NLMSG_ERROR, NLMSG_DONE = 2, 3

@@ -14,9 +14,9 @@ from typing import Any
 
 import ovs.vlog
 
-from pyvs import clock, rundir
+from pyvs import clock, identity, rundir
 
-vlog = ovs.vlog.Vlog("datapath_process")
+vlog = ovs.vlog.Vlog("dpif")
 
 PROGRAM = "pyvs-datapath"
 RESTART_MS = 1000  # between two attempts to start it
@@ -31,6 +31,7 @@ def command(log: bool) -> list[str]:
         code = "import sys; from datapath.main import main; sys.exit(main())"
         program = [sys.executable, "-c", code]
     options = [f"--rundir={rundir.rundir()}", "--detach", "--no-chdir", "--pidfile"]
+    options.append("-vconsole:warn")  # our terminal is for what we have to say
     if log:
         options.append(f"--log-file={os.path.join(rundir.logdir(), PROGRAM + '.log')}")
     return program + options
@@ -81,11 +82,14 @@ class DatapathProcess:
         if self._child is not None or now < self._next_start:
             return
         self._next_start = now + RESTART_MS
-        vlog.info(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
+        vlog.dbg(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
         words = command(self._log)
         try:
             self._child = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=identity.child_environment(),
             )
         except OSError as error:
             vlog.err(f"starting {words[0]} failed ({error.strerror})")

@@ -17,7 +17,7 @@ from vswitchd.columns import Replica
 from vswitchd.iface import TYPES, Iface
 from vswitchd.settings import NO_UUID
 
-vlog = ovs.vlog.Vlog("status")
+vlog = ovs.vlog.Vlog("bridge")
 
 DATAPATH_TYPES = ["netdev", "system"]
 

@@ -25,7 +25,7 @@ from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, Tl
 from vswitchd.config_reader import Reader
 from vswitchd.links import Links
 
-vlog = ovs.vlog.Vlog("switch")
+vlog = ovs.vlog.Vlog("bridge")
 
 STATS_INTERVAL_MS = 5000
 # How often the datapath is asked for devices that went in other network namespaces.

@@ -16,7 +16,7 @@ import ovs.vlog
 from pyvs import listener, resolver, tls_stream
 from pyvs.log_limit import LimitedLog
 
-limited = LimitedLog(ovs.vlog.Vlog("streams"), per_minute=5, burst=5)
+limited = LimitedLog(ovs.vlog.Vlog("stream"), per_minute=5, burst=5)
 
 OFP_PORT = 6653
 ACTIVE = ("tcp", "ssl", "unix")

@@ -5,10 +5,11 @@ Speaks to the datapath process itself, so it works while pyvs-vswitchd is down.
 
 import sys
 
+from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
 
-PROGRAM = "pyvs-dpctl"
+PROGRAM = identity.program("pyvs-dpctl")
 
 OPTIONS = (
     ("statistics", "s", False),

@@ -18,6 +18,7 @@ from ofproto.text.flow_text import (
     parse_flow_request,
 )
 from ofproto.text.message_text import format_message
+from pyvs import identity
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
@@ -137,7 +138,7 @@ def set_flow_format(session, nxm: bool, table_id: bool) -> None:
 
 def warn(text: str) -> None:
     """A note about flow text that does not mean what it seems to."""
-    print(f"pyvs-ofctl: note: {text}", file=sys.stderr)
+    print(f"{identity.program('pyvs-ofctl')}: note: {text}", file=sys.stderr)
 
 
 def parse(text: str, command: int, names=None) -> m.FlowMod:

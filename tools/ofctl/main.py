@@ -6,12 +6,13 @@ which is loaded only when it is called.
 
 import sys
 
+from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
 
 from .errors import SwitchError
 
-PROGRAM = "pyvs-ofctl"
+PROGRAM = identity.program("pyvs-ofctl")
 
 # long name, short letter, takes an argument
 OPTIONS = (
@@ -237,7 +238,7 @@ def run(argv):
     if "help" in options:
         from .help import USAGE
 
-        sys.stdout.write(USAGE)
+        sys.stdout.write(identity.renamed(USAGE))
         return 0
     if "version" in options:
         sys.stdout.write(_version_text())

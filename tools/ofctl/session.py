@@ -13,6 +13,7 @@ from ofproto.codec import messages
 from ofproto.codec.hello import decode_hello, encode_hello
 from ofproto.codec.numbers import OF10, OF13
 from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
+from pyvs import identity
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
@@ -52,7 +53,9 @@ def method_of(target: str, suffix: str = "mgmt") -> str:
 
         raise Fatal(
             f"{target} is not a bridge or a socket\nThe run directory is {rundir.rundir()}:"
-            " `pyvs-vsctl list-br` names its bridges, `pyvs-ctl start` starts its switch."
+            + identity.renamed(
+                " `pyvs-vsctl list-br` names its bridges, `pyvs-ctl start` starts its switch."
+            )
         )
     if kind in ("tcp", "ssl"):
         bare = rest.rpartition("]")[2] if rest.startswith("[") else rest

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 
+from pyvs import identity
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import table
 
 from . import rpc as ovsdb_rpc
 from . import types
 
-PROGRAM = "pyvs-ovsdb-client"
+PROGRAM = identity.program("pyvs-ovsdb-client")
 DEFAULT_DATABASE = "Open_vSwitch"
 _TLS = {
     "private-key": "private_key",

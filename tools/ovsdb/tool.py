@@ -11,14 +11,14 @@ from ovsdb.log import first_record
 from ovsdb.operations import execute
 from ovsdb.rbac import Rights
 from ovsdb.schema import DatabaseSchema
-from pyvs import rundir, version
+from pyvs import identity, rundir, version
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, version_text
 from pyvs_tools.ovsdb import table
 
 from .log import show_log
 
-PROGRAM = "pyvs-ovsdb-tool"
+PROGRAM = identity.program("pyvs-ovsdb-tool")
 NO_CLUSTERS = "pyvs has no clustered databases"
 
 OPTIONS = (

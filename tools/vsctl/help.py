@@ -1,6 +1,6 @@
 """The texts of `pyvs-vsctl --help` and `--version`."""
 
-from pyvs import rundir
+from pyvs import identity, rundir
 from pyvs_tools import command
 
 _USAGE = """pyvs-vsctl: query and configure the switch
@@ -94,7 +94,7 @@ Options:
 
 
 def usage():
-    return _USAGE.format(socket=rundir.db_sock(), rundir=rundir.rundir())
+    return identity.renamed(_USAGE).format(socket=rundir.db_sock(), rundir=rundir.rundir())
 
 
 def _schema_version():

@@ -8,6 +8,7 @@ sends the changes; when somebody else changed the same columns meanwhile, it sta
 import os
 import sys
 
+from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
@@ -20,7 +21,8 @@ from . import switch as vsctl_switch
 from . import zones as vsctl_zones
 from .context import Command, Context, TryAgain
 
-PROGRAM = "pyvs-vsctl"
+PROGRAM = identity.program("pyvs-vsctl")
+VSWITCHD = identity.program("pyvs-vswitchd")
 DATABASE = "Open_vSwitch"
 COMMANDS = {
     **vsctl_switch.COMMANDS,
@@ -443,7 +445,7 @@ def _report_interface_errors(client, context):
                 reason = row["error"] if isinstance(row["error"], str) else "unknown error"
                 print(
                     f"{PROGRAM}: Error detected while setting up '{row['name']}': {reason}.  "
-                    "See pyvs-vswitchd log for details.",
+                    f"See {VSWITCHD} log for details.",
                     file=sys.stderr,
                 )
                 found = True
@@ -476,7 +478,7 @@ def _log(settings, args):
     if settings.syslog:
         import syslog
 
-        syslog.openlog("pyvs-vsctl", 0, syslog.LOG_DAEMON)
+        syslog.openlog(PROGRAM, 0, syslog.LOG_DAEMON)
         syslog.syslog(syslog.LOG_INFO, "vsctl|INFO|" + text)
     if settings.log_file:
         import time
