@@ -18,11 +18,12 @@ from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
+from datapath.netdev.dummy cimport DummyNetdev
 from datapath.worker cimport *
 
 from datapath.actions import odp
 from datapath.ipc import protocol
-from datapath.netdev.dummy import DummyNetdev
+from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap import open_internal
 from datapath.ipc.ring import create_memory
@@ -41,7 +42,7 @@ TYPES = {
     "system": PacketNetdev,
     "internal": open_internal,
     "tap": open_internal,
-    "dummy": DummyNetdev,
+    **dict.fromkeys(DUMMY_TYPES, DummyNetdev),
 }
 
 
@@ -95,7 +96,7 @@ cdef class Engine:
         self.ports = {}
         self.closer.shutdown()
 
-    cdef int sync(self) except -1:
+    cpdef int sync(self) except -1:
         """Each worker has done what reached it before: see COMMAND_SYNC."""
         cdef command c
         memset(&c, 0, sizeof(c))
@@ -139,7 +140,7 @@ cdef class Engine:
         if any(port.name == name for port in self.ports.values()):
             raise EngineError(error_numbers.EEXIST, f"{name} is a port already")
         number = self._free_number(port_no)
-        words = (type,) if type in ("internal", "tap") else ()
+        words = () if type == "system" else (type,)
         try:
             dev = TYPES[type](name, options or {}, len(self.workers), *words)
         except OSError as error:
@@ -208,10 +209,11 @@ cdef class Engine:
         cdef command c
         cdef packet p
         cdef uint8_t *buffer
-        if dev.type != "dummy":
+        if dev.type not in DUMMY_TYPES:
             raise EngineError(error_numbers.EOPNOTSUPP, f"{dev.name} is no dummy port")
         if not 14 <= len(frame) <= 65535:
             raise EngineError(error_numbers.EINVAL, f"a frame of {len(frame)} bytes")
+        (<DummyNetdev> dev).note_received(frame)
         memset(&c, 0, sizeof(c))
         buffer = take_packet(&p, frame)
         c.kind = COMMAND_INJECT
@@ -224,7 +226,7 @@ cdef class Engine:
 
     def port_drain(self, number):
         port = self.port(number)
-        if port.type != "dummy":
+        if port.type not in DUMMY_TYPES:
             raise EngineError(error_numbers.EOPNOTSUPP, f"{port.name} is no dummy port")
         return port.drain()
 

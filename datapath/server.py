@@ -14,11 +14,12 @@ import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
 
 from datapath.actions.meter import FEATURES
+from datapath.base.clock import set_clock
 from datapath.engine import Engine, EngineError
 from datapath.ipc import protocol
 from pyvs.version import VERSION
 
-vlog = ovs.vlog.Vlog("datapath_server")
+vlog = ovs.vlog.Vlog("dpif_netdev")
 
 RECEIVE = 1 << 18
 MAX_CLIENTS = 128
@@ -277,6 +278,14 @@ class Server:
         more = len(rows) == METERS_PIECE
         return {"meters": rows, "behind": rows[-1]["meter"] if more else None}, b""
 
+    def _clock(self, _client, _data, stopped, ahead):
+        set_clock(stopped, ahead)
+        return {}, b""
+
+    def _sync(self, _client, _data):
+        self.engine.sync()
+        return {}, b""
+
     def _execute(self, _client, data, packet_size, **metadata):
         self.engine.execute(data, packet_size, **metadata)
         return {}, b""
@@ -308,6 +317,6 @@ OPERATIONS = {
             "stats",
         ),
         *("meter_features", "meter_set", "meter_get", "meter_del", "meter_dump"),
-        "upcall_register",
+        *("upcall_register", "clock", "sync"),
     )
 }

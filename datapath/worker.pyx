@@ -14,8 +14,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close, read, write
 
+from datapath.base.clock cimport clock_ns, kernel_ns
 from datapath.base.atomic cimport fence, load64, store64
-from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.lookup.emc cimport emc_classify, emc_destroy, emc_init, emc_prepare
 from datapath.actions.execute cimport execute_actions, executor_free, executor_init
@@ -489,7 +489,7 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
     cool(w)
     if ring_sleep(&w.down) and not load64(&w.mailbox):
         w.n_sleeps += 1
-        since = clock_ns()
+        since = kernel_ns()
         look(w, -1)
         warm_up(w)
         # Frames first, and their answers: the ring's memory, and the clock, are far away
@@ -497,7 +497,7 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
         if poll_hot(w, False):
             poll_hot(w, False)
             stamp_hits(w)
-        adapt_spin(w, clock_ns() - since)
+        adapt_spin(w, kernel_ns() - since)
     ring_awake(&w.down)
 
 
@@ -521,10 +521,10 @@ cdef void run_worker(worker *w) noexcept nogil:
         if busy:
             idle_since = 0
         elif idle_since == 0:
-            idle_since = clock_ns()
+            idle_since = kernel_ns()
             if w.spin:
                 sched_yield()       # to whom the last frames woke, perhaps on this very CPU
-        elif clock_ns() - idle_since >= w.spin:
+        elif kernel_ns() - idle_since >= w.spin:
             sleep_till_frames(w)
             idle_since = 0
 

@@ -1,11 +1,8 @@
 # The clock of everything that is timed in the datapath.
 
 from libc.stdint cimport uint64_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-
-# Nanoseconds of CLOCK_MONOTONIC.
-cdef inline uint64_t clock_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
+# Nanoseconds of CLOCK_MONOTONIC, unless they were stopped or put forward (time/stop, time/warp).
+cdef uint64_t clock_ns() noexcept nogil
+# The same, always the kernel's: for how long a worker spins.
+cdef uint64_t kernel_ns() noexcept nogil

@@ -311,6 +311,15 @@ cdef class Dpif:
         return self.execute_upcall(&u, <const uint8_t *> <const char *> actions,
                                    <uint32_t> len(actions)) == 0
 
+    def set_clock(self, stopped, ahead):
+        """Have the clock of packets and flows stand at `stopped` (ns; None: go), `ahead` ns
+        before the kernel's."""
+        self._request("clock", stopped=stopped, ahead=ahead)
+
+    def sync(self):
+        """When it returns, the workers have done all that was put into their rings before."""
+        self._request("sync")
+
     def stats(self):
         """Counters: hits, misses, lost, n_flows, masks, drops {reason: n}, workers [{...}]."""
         return self._request("stats")[0]["stats"]

@@ -1,16 +1,41 @@
-"""type "dummy": frames are injected and read by request, so that tests need no interfaces.
+"""Types "dummy", "dummy-internal" and "dummy-pmd": frames are injected and read by request, so that
+tests need no interfaces.  Options as Open vSwitch's: pcap, rxq_pcap and tx_pcap name files that get
+a copy of each frame.
 
 Takes no offload state, so what it is given to send is what an ordinary NIC would put on a wire.
 A spin lock guards the frames that wait, as any worker may send; nothing here is meant to be fast.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdio cimport FILE, fclose, fflush, fopen, fwrite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from posix.unistd cimport write
+
+import os
+
 from datapath.base.atomic cimport exchange32, store32
+from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_NO_MEMORY, DROP_TX_QUEUE_FULL
 from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, netdev_side, rx_burst
+
+TYPES = ("dummy", "dummy-internal", "dummy-pmd")
+
+cdef struct pcap_header:        # of a file: pcap-savefile(5)
+    uint32_t magic
+    uint16_t major
+    uint16_t minor
+    uint32_t zone
+    uint32_t accuracy
+    uint32_t longest
+    uint32_t link_type
+
+cdef struct pcap_record:        # of a frame
+    uint32_t seconds
+    uint32_t microseconds
+    uint32_t stored
+    uint32_t size
 
 cdef enum:
     QUEUE_LIMIT = 1024          # frames that wait for being read
@@ -34,8 +59,31 @@ cdef inline void _unlock(dummy_io *io) noexcept nogil:
     store32(&io.locked, 0)
 
 
+cdef FILE *_open_pcap(const char *path) noexcept:
+    cdef pcap_header head = [0xa1b2c3d4, 2, 4, 0, 0, 65535, 1]
+    cdef FILE *file = fopen(path, "wb")
+    if file != NULL:
+        fwrite(&head, sizeof(head), 1, file)
+        fflush(file)
+    return file
+
+
+cdef void _write_pcap(FILE *file, const uint8_t *data, uint32_t size) noexcept nogil:
+    cdef uint64_t now = clock_ns() // 1000
+    cdef pcap_record head
+    head.seconds = <uint32_t> (now // 1000000)
+    head.microseconds = <uint32_t> (now % 1000000)
+    head.stored = head.size = size
+    fwrite(&head, sizeof(head), 1, file)
+    fwrite(data, size, 1, file)
+    fflush(file)                # whoever is told that the frame was sent may read it here
+
+
 cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side *side) noexcept nogil:
     cdef dummy_frame *frame
+    cdef uint64_t one = 1
+    if io.sent != NULL:
+        _write_pcap(io.sent, data, size)
     if io.n >= QUEUE_LIMIT or io.bytes + size > BYTES_LIMIT:
         side.drops[DROP_TX_QUEUE_FULL] += 1
         return
@@ -56,6 +104,8 @@ cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side 
     io.bytes += size
     side.tx_packets += 1
     side.tx_bytes += size
+    if io.event >= 0:
+        write(io.event, &one, 8)
 
 
 cdef void dummy_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
@@ -83,17 +133,51 @@ cdef void dummy_link_error(netdev *dev) noexcept nogil:
 
 
 cdef class DummyNetdev(Netdev):
-    """No options."""
+    """`type` is one of TYPES.  Unknown options are left alone."""
 
-    def __init__(self, str name, dict options, uint32_t n_workers):
-        self.type = "dummy"
+    def __init__(self, str name, dict options, uint32_t n_workers, str type="dummy"):
+        self.type = type
         memset(&self.io, 0, sizeof(self.io))
+        self.io.event = -1
         self.dev.takes_offload = False
         self.dev.receive = dummy_receive
         self.dev.release = dummy_release
         self.dev.send = dummy_send
         self.dev.link_error = dummy_link_error
         self.dev.private = &self.io
+        try:
+            self._open_files(options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_files(self, dict options):
+        if options.get("pcap"):
+            self.io.sent = self.io.received = self.open_file(options["pcap"])
+            return
+        if options.get("tx_pcap"):
+            self.io.sent = self.open_file(options["tx_pcap"])
+        if options.get("rxq_pcap"):
+            self.io.received = self.open_file(options["rxq_pcap"])
+
+    cdef FILE *open_file(self, str path) except NULL:
+        cdef bytes name = os.fsencode(path)
+        cdef FILE *file = _open_pcap(name)
+        if file == NULL:
+            raise OSError(2, f"{path}: cannot be written", path)
+        return file
+
+    cdef int note_received(self, bytes frame) except -1:
+        """A frame that is about to be injected."""
+        if self.io.received != NULL:
+            _lock(&self.io)
+            _write_pcap(self.io.received, frame, <uint32_t> len(frame))
+            _unlock(&self.io)
+        return 0
+
+    def tell(self, int event):
+        """Have this eventfd (-1: none) written when a frame waits for drain()."""
+        self.io.event = event
 
     def drain(self):
         """The frames sent by this port since the last call, oldest first."""
@@ -109,3 +193,8 @@ cdef class DummyNetdev(Netdev):
 
     def close(self):
         self.drain()
+        if self.io.received != NULL and self.io.received != self.io.sent:
+            fclose(self.io.received)
+        if self.io.sent != NULL:
+            fclose(self.io.sent)
+        self.io.sent = self.io.received = NULL

@@ -25,7 +25,7 @@ from .dp_meters import DatapathMeters
 from .revalidator import Revalidator
 from .upcall import UpcallHandler
 
-vlog = ovs.vlog.Vlog("backer")
+vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 RECONNECT_MS = 1000
 # A flow dump for one request of statistics is worth it up to so many flows, and so often.
@@ -65,12 +65,15 @@ class Backer:
         self.meters = DatapathMeters(self._lost)
         self.handler = UpcallHandler()
         self.revalidator = Revalidator(self.handler)
+        # The number for a port of a name, given the ones that there are; None: the first free one.
+        self.choose_number: Callable[[str, Any], int | None] | None = None
         self._reopen = reopen
         self._next_open = 0
         self._fresh_at = 0
         self._port_stats: dict[int, dict[str, int]] | None = None
         self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._take(dpif)
+        clock.followers.append(self._follow_clock)
 
     @property
     def generation(self) -> int:
@@ -84,6 +87,8 @@ class Backer:
         self._found = {port.name: port for port in dpif.port_dump()}
         self.meters.attach(dpif)  # before there are flows
         dpif.upcall_register()
+        if clock.position() != (None, 0):
+            dpif.set_clock(*clock.position())
         self.dpif = dpif
         self.handler.set_dpif(dpif)
         self.revalidator.reset()
@@ -132,6 +137,11 @@ class Backer:
             # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
             vlog.info(f"{port.name}: could not be added again ({error.strerror})")
 
+    def _follow_clock(self, stopped: int | None, ahead: int) -> None:
+        """time/stop and time/warp reach the packets, too."""
+        if self.dpif is not None:
+            self._guarded(lambda _now: self.dpif.set_clock(stopped, ahead), clock.msec())
+
     # --- ports
 
     def odp_port_add(self, name: str, type_: str, options: dict[str, str] | None = None) -> int:
@@ -149,7 +159,8 @@ class Backer:
                 self.dpif.port_del(found.port_no)
                 found = None
             if found is None:
-                number = self.dpif.port_add(name, type_, None, options)
+                wanted = self.choose_number(name, self.ports) if self.choose_number else None
+                number = self.dpif.port_add(name, type_, wanted, options)
             else:
                 number = found.port_no
         except DpifError:
@@ -319,6 +330,8 @@ class Backer:
 
     def close(self, keep: bool = True) -> None:
         """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
+        if self._follow_clock in clock.followers:
+            clock.followers.remove(self._follow_clock)
         if self.dpif is None:
             return
         dpif, self.dpif = self.dpif, None
