@@ -26,7 +26,7 @@ def _ports(engine: Engine) -> list[_Port]:
 def _only(args: list[str], known: tuple[str, ...]) -> bool:
     """Whether an option of `known` is given; CommandError for anything else."""
     for arg in args:
-        if arg not in (*known, text.DATAPATH, "pyvs"):
+        if arg not in (*known, text.datapath(), "pyvs"):
             raise daemon.CommandError(f"{arg}: unknown argument")
     return any(arg in known for arg in args)
 
@@ -63,7 +63,7 @@ def register(engine: Engine) -> None:
         return "\n".join(lines) + "\n"
 
     def drops(_args):
-        lines = [f"{text.DATAPATH}:\n", text.format_drops(engine.stats())]
+        lines = [f"{text.datapath()}:\n", text.format_drops(engine.stats())]
         for port in _ports(engine):
             if port.drops:
                 lines.append(f"port {port.port_no}: {port.name}\n")
@@ -74,7 +74,7 @@ def register(engine: Engine) -> None:
         return text.format_workers(engine.stats())
 
     for name, usage, arguments, function in (
-        ("dpctl/dump-dps", "", 0, lambda _args: f"{text.DATAPATH}\n"),
+        ("dpctl/dump-dps", "", 0, lambda _args: f"{text.datapath()}\n"),
         ("dpctl/dump-flows", "[-m] [DP]", 2, dump_flows),
         ("dpctl/show", "[-s] [DP]", 2, show),
         ("drops/show", "", 0, drops),

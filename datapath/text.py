@@ -3,15 +3,30 @@
 For pyvs-dpctl and for the dpctl/* commands of both daemons.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 from datapath.actions import odp_text
+from datapath.base.clock import now_ms
 from datapath.key import key_text
+from pyvs import identity
 
-DATAPATH = "netdev@pyvs"
 TCP_FLAGS = "FSRP.UEC"
 METER_FLAGS = ("kbps", "pktps", "burst", "stats")  # from bit 0 on
+
+
+class _State:
+    name: str | None = None
+
+
+def datapath() -> str:
+    """The name of the datapath of this process, TYPE@NAME."""
+    return _State.name or identity.family().datapath
+
+
+def set_datapath(name: str) -> None:
+    """Give it another one."""
+    _State.name = name
+
 
 PortNames = Mapping[int, str] | None  # by number
 
@@ -27,8 +42,8 @@ def _used(used: int, now: int) -> str:
 
 
 def format_counters(info, now: int | None = None) -> str:
-    """`packets:1, bytes:42, used:0.500s, flags:S`; `now`: ms of CLOCK_MONOTONIC."""
-    now = time.monotonic_ns() // 1_000_000 if now is None else now
+    """`packets:1, bytes:42, used:0.500s, flags:S`; `now`: ms of its clock."""
+    now = now_ms() if now is None else now
     text = f"packets:{info.packets}, bytes:{info.bytes}, used:{_used(info.used, now)}"
     return text + (f", flags:{format_flags(info.tcp_flags)}" if info.tcp_flags else "")
 
@@ -65,7 +80,7 @@ def format_actions(info, names: PortNames = None) -> str:
 def format_flow(info, more: bool = False, now: int | None = None, names: PortNames = None) -> str:
     """One line for a FlowInfo; `more`: with its ufid and wildcarded fields.
 
-    `now`: ms of CLOCK_MONOTONIC.
+    `now`: ms of its clock.
     """
     parts = [f"ufid:{format_ufid(info.ufid)}"] if more else []
     parts += [format_match(info, names, more), format_counters(info, now)]
@@ -135,11 +150,15 @@ def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
     hits, misses = stats["hits"], stats["misses"]
     per_packet = stats["mask_hits"] / (hits + misses) if hits + misses else 0.0
     lines = [
-        f"{DATAPATH}:",
+        f"{datapath()}:",
         f"  lookups: hit:{hits} missed:{misses} lost:{stats['lost']}",
         f"  flows: {stats['n_flows']}",
         f"  masks: hit:{stats['mask_hits']} total:{stats['masks']} hit/pkt:{per_packet:.2f}",
     ]
+    if identity.is_ovs():  # as Open vSwitch's userspace datapath
+        del lines[-1]
+        kind, _, name = datapath().partition("@")
+        lines.append(f"  port 0: {name} ({'dummy-internal' if kind == 'dummy' else 'tap'})")
     for port in ports:
         gone = ", interface is gone" if port.dead else ""
         lines.append(f"  port {port.port_no}: {port.name}{_port_type(port)}{gone}")

@@ -70,6 +70,11 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, FAMILY_VARIABLE: family().prefix}
 
 
+def datapaths() -> tuple[str, ...]:
+    """Names, TYPE@NAME, by which scripts call the one datapath."""
+    return (PYVS.datapath, OVS.datapath, "system@ovs-system")
+
+
 def variable(name: str) -> str:
     """RUNDIR, DBDIR, LOGDIR: the environment variable of that directory."""
     return f"{family().prefix}_{name}"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs import daemon
 from pyvs.daemon import CommandError
-from vswitchd import appctl_dpif, appctl_fdb, appctl_trace
+from vswitchd import appctl_dpif, appctl_dummy, appctl_fdb, appctl_trace
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -79,7 +79,8 @@ def register_exit(ending: Ending) -> None:
 
 def register(switch: Switch) -> None:
     """Make all COMMANDS available, for `switch`."""
-    for each in COMMANDS:
+    dummies = (Command(*row) for row in appctl_dummy.COMMANDS) if switch.dummies.enabled else ()
+    for each in (*COMMANDS, *dummies):
         _register(switch, each)
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from datapath import text
 from datapath.key import flow
-from datapath.text import DATAPATH
-from pyvs import clock
+from datapath.text import datapath
+from pyvs import clock, identity
 from pyvs.daemon import CommandError
 from vswitchd.bridge import LOCAL
 
@@ -53,7 +53,7 @@ def _flow_lines(switch: "Switch", flows: Any, options: set[str]) -> str:
     names = None
     if "--names" in options:
         names = {number: port.name for number, port in switch.backer.ports.items()}
-    return "".join(f"{text.format_flow(info, more, names=names)}\n" for info in flows)
+    return "".join(f"{text.format_flow(info, more, clock.msec(), names)}\n" for info in flows)
 
 
 def bridge_flows(switch: "Switch", args: list[str]) -> str:
@@ -72,7 +72,8 @@ def dump_flows(switch: "Switch", args: list[str]) -> str:
     """dpctl/dump-flows: all of them."""
     options, names = split_options(args, ("-m", "--more", *NAMES))
     check_datapath(names)
-    return _flow_lines(switch, _dpif(switch).flow_dump(), options)
+    lines = _flow_lines(switch, _dpif(switch).flow_dump(), options)
+    return f"flow-dump from the main thread:\n{lines}" if lines and identity.is_ovs() else lines
 
 
 def delete_flows(switch: "Switch", args: list[str]) -> None:
@@ -82,8 +83,9 @@ def delete_flows(switch: "Switch", args: list[str]) -> None:
 
 def check_datapath(names: list[str]) -> None:
     """Raises CommandError unless each is the name of the one datapath."""
+    known = (datapath(), *identity.datapaths())
     for name in names:
-        if name not in (DATAPATH, "pyvs", "netdev@ovs-netdev"):
+        if name not in known and name not in [each.partition("@")[2] for each in known]:
             raise CommandError(f"{name}: no such datapath")
 
 
@@ -99,7 +101,7 @@ def _shown_type(port: Any) -> str:
 def show(switch: "Switch", _args: list[str]) -> str:
     """dpif/show: each bridge's ports with OpenFlow and datapath numbers."""
     counted = _dpif(switch).stats()
-    lines = [f"{DATAPATH}: hit:{counted['hits']} missed:{counted['misses']}"]
+    lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
     for name in sorted(switch.bridges):
         lines.append(f"  {name}:")
         for port in _ports(switch, name):
@@ -110,7 +112,7 @@ def show(switch: "Switch", _args: list[str]) -> str:
 
 
 def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
-    return f"{DATAPATH}\n"
+    return f"{datapath()}\n"
 
 
 def show_datapath(switch: "Switch", args: list[str]) -> str:
@@ -133,7 +135,7 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
     )
     more = {**handler.stats(), **{f"revalidator_{name}": n for name, n in rounds.items()}}
     return (
-        f"{DATAPATH}:\n"
+        f"{datapath()}:\n"
         f"  flows         : {flows}\n"
         f"  dump duration : {rounds['round_ms']}ms\n"
         f"  ufid enabled : true\n\n"

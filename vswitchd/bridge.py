@@ -17,7 +17,8 @@ from vswitchd import settings
 from vswitchd.bundles import Bundles
 from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.devices import Devices
-from vswitchd.iface import Iface, effective_type, open_error
+from vswitchd.dummy import Dummies
+from vswitchd.iface import Iface, open_error
 from vswitchd.links import Link, Links
 from vswitchd.port_numbers import Requests, WantedNumbers
 
@@ -40,19 +41,21 @@ class Bridge:
         config: BridgeConfig,
         make_ofproto: Callable[[str, int], Any],
         known_ofport: Callable[[UUID], int | None],
+        dummies: Dummies,
     ):
         """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's.
 
         `known_ofport(uuid)` is the number that an interface had before this process, or None.
         """
         self._known_ofport = known_ofport
+        self._dummies = dummies
         self.config = config
         self.name = config.name
         mac = settings.bridge_mac(config)
         self.ofproto = make_ofproto(self.name, settings.datapath_id(config, mac))
         self.ifaces: dict[str, Iface] = {}
         self.news: set[str] = set()
-        self.devices = Devices(self.name, mac, self.ifaces, self.ofproto, self.news)
+        self.devices = Devices(self.name, mac, self.ifaces, self.ofproto, self.news, dummies)
         self.ofproto.set_device_up = self.devices.set_device_up
         self.has_news = True
         self._ports: dict[str, PortConfig] = {}
@@ -124,7 +127,7 @@ class Bridge:
                 self._detach(iface)
                 self._forget(iface)
             return
-        type_ = effective_type(config, self.name)
+        type_ = self._type(config)
         self._requests.ask(name, None if name == self.name else config.ofport_request)
         if iface is None:
             known = self._known_ofport(config.uuid)
@@ -138,9 +141,12 @@ class Bridge:
         if number:
             self._numbers.set(name, number)
 
+    def _type(self, config: InterfaceConfig) -> str:
+        return self._dummies.effective_type(config, self.name, self.config.datapath_type)
+
     def _must_go(self, iface: Iface, config: InterfaceConfig) -> bool:
         """Whether a port has to be made anew to be as `config` says."""
-        kind = effective_type(config, self.name)
+        kind = self._type(config)
         return kind != iface.type or config.options != iface.config.options
 
     def _settle_requests(self, links: Links) -> None:
@@ -236,11 +242,10 @@ class Bridge:
         vlog.info(f"bridge {self.name}: added interface {iface.name} on port {iface.ofp_port}")
         self.devices.attached(iface, links)
 
-    @staticmethod
-    def _problem(iface: Iface, link: Link | None) -> str | None:
+    def _problem(self, iface: Iface, link: Link | None) -> str | None:
         """Why the interface cannot become a port, as far as can be told before trying."""
         kind = iface.kind
-        if kind is None:
+        if kind is None or (iface.type == "system" and not self._dummies.has_system):
             return open_error(iface, errno.EAFNOSUPPORT)
         if kind.needs_device:
             if link is None:

@@ -12,6 +12,8 @@ from typing import Any
 import ovs.vlog
 
 from vswitchd import netdev, settings
+from vswitchd.dummy import TYPES as DUMMY_TYPES
+from vswitchd.dummy import Device, Dummies
 from vswitchd.iface import DEFAULT_MTU, Iface
 from vswitchd.links import Links
 
@@ -26,7 +28,13 @@ class Devices:
     """
 
     def __init__(
-        self, name: str, mac: str, ifaces: MutableMapping[str, Iface], ofproto: Any, news: set[str]
+        self,
+        name: str,
+        mac: str,
+        ifaces: MutableMapping[str, Iface],
+        ofproto: Any,
+        news: set[str],
+        dummies: Dummies,
     ):
         self.mac = mac
         self.news = news
@@ -36,6 +44,7 @@ class Devices:
         self._name = name
         self._ifaces = ifaces
         self._ofproto = ofproto
+        self._dummies = dummies
 
     # --- which device it is
 
@@ -45,11 +54,17 @@ class Devices:
             if iface.kind.is_ours:
                 links.run()  # the device is new
             self._take_link(iface, links)
+        if iface.type in DUMMY_TYPES:
+            iface.dummy = self._dummies.attach(iface.name, self._wanted_mac(iface))
         iface.begin_counting()
         self.set_up(iface, links)
         self.tell_link(iface)
 
+    def _wanted_mac(self, iface: Iface) -> str | None:
+        return self.mac if iface.name == self._name else settings.parse_mac(iface.config.mac)
+
     def detached(self, name: str) -> None:
+        self._dummies.detach(name)
         self.elsewhere.discard(name)
         self.lost_one = True
 
@@ -194,6 +209,9 @@ class Devices:
     def tell_link(self, iface: Iface) -> None:
         """Hand the state of the device to the OpenFlow switch."""
         link = iface.link
+        if iface.dummy is not None:
+            self._tell_dummy(iface, iface.dummy)
+            return
         if link is None:
             self._tell_always_up(iface)
             return
@@ -210,6 +228,21 @@ class Devices:
             copper=bool(mode and mode.copper),
             mtu=link.mtu,
         )
+
+    def _tell_dummy(self, iface: Iface, dummy: Device) -> None:
+        dummy.mac = self._wanted_mac(iface) or dummy.mac
+        self._ofproto.port_update(
+            iface.name,
+            mac=_octets(dummy.mac),
+            admin_up=dummy.up,
+            link_up=dummy.up,
+            mtu=iface.config.mtu_request or DEFAULT_MTU,
+        )
+
+    def dummy_changed(self, name: str) -> None:
+        """A command changed the state of a dummy."""
+        self.tell_link(self._ifaces[name])
+        self.news.add(name)
 
     def _tell_always_up(self, iface: Iface) -> None:
         """There is no device, or none in this namespace."""

@@ -5,6 +5,8 @@ import os
 from typing import NamedTuple
 
 from vswitchd.config import InterfaceConfig
+from vswitchd.dummy import TYPES as DUMMY_TYPES
+from vswitchd.dummy import Device
 from vswitchd.links import Link
 from vswitchd.netdev import DriverInfo, LinkMode
 
@@ -23,15 +25,8 @@ TYPES = {
     "internal": IfaceType(needs_device=False, is_device=True, is_ours=True),
     "tap": IfaceType(needs_device=False, is_device=True, is_ours=True),
     "patch": IfaceType(needs_device=False, is_device=False, is_ours=False),
-    "dummy": IfaceType(needs_device=False, is_device=False, is_ours=False),
+    **dict.fromkeys(DUMMY_TYPES, IfaceType(needs_device=False, is_device=False, is_ours=False)),
 }
-
-
-def effective_type(config: InterfaceConfig, bridge: str) -> str:
-    """The type that counts: "" is system, and a bridge's own port is internal."""
-    if config.name == bridge:
-        return "internal"
-    return config.type or "system"
 
 
 def open_error(iface: "Iface", code: int) -> str:
@@ -62,6 +57,7 @@ class Iface:
     __slots__ = (
         "config",
         "driver",
+        "dummy",
         "error",
         "given_mtu",
         "is_linked",
@@ -82,6 +78,7 @@ class Iface:
         self.link: Link | None = None
         self.link_mode: LinkMode | None = None
         self.driver: DriverInfo | None = None
+        self.dummy: Device | None = None  # of a dummy
         self.resets_base = 0
         self.last_ofport = last_ofport
         self.is_linked = False  # a patch port has its other end
@@ -107,6 +104,8 @@ class Iface:
         """Whether frames can leave through it."""
         if self.ofp_port is None:
             return False
+        if self.dummy is not None:
+            return self.dummy.up
         return self.link is None or (self.link.is_up and self.link.has_carrier)
 
     def wanted_ofport(self) -> int | None:

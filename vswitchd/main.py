@@ -3,10 +3,13 @@
 import sys
 from typing import Any
 
+import ovs.fatal_signal
 import ovs.vlog
 
+from datapath import text
 from pyvs import daemon, privileges, rundir
 from vswitchd import appctl, columns, report
+from vswitchd.dummy import DATAPATH, OVERRIDDEN, Dummies
 from vswitchd.links import Links
 from vswitchd.process import DatapathProcess
 from vswitchd.switch import Switch
@@ -28,15 +31,33 @@ It starts a datapath process if none runs in the run directory.
                           like --ca-cert; if there is no such file, the peer of the first
                           ssl: connection says who its CA is
   --peer-ca-cert=FILE     certificates to send to peers besides our own
+
+For tests of switches:
+  --enable-dummy[=override|system]
+                          have ports of type dummy and a datapath of that type, with predictable
+                          numbers and addresses; "system": system interfaces are dummies;
+                          "override": internal ones, too
+  --disable-system        refuse the host's interfaces
 """
 
-# Options of ovs-vswitchd without a meaning here: taken, so that scripts work.
-IGNORED = {
-    "mlockall": daemon.NONE,
-    "disable-system": daemon.NONE,
-    "disable-system-route": daemon.NONE,
+OPTIONS = {
     "enable-dummy": daemon.OPTIONAL,
+    "disable-system": daemon.NONE,
+    "dummy-numa": daemon.REQUIRED,
+    # Without a meaning here: taken, so that scripts work.
+    "mlockall": daemon.NONE,
+    "disable-system-route": daemon.NONE,
 }
+
+
+def _dummies(options: daemon.Options) -> Dummies:
+    """What --enable-dummy and --disable-system ask for."""
+    mode = None
+    if "enable-dummy" in options:
+        mode = daemon.last(options, "enable-dummy") or ""
+        if mode not in OVERRIDDEN:
+            daemon.fatal(f"--enable-dummy={mode}: it is 'override', 'system' or nothing")
+    return Dummies(mode, has_system="disable-system" not in options)
 
 
 class Readiness:
@@ -57,11 +78,12 @@ class Readiness:
 
 
 def run(argv: list[str] | None) -> int:
-    options, args = daemon.parse(PROGRAM, argv, {**daemon.SSL_OPTIONS, **IGNORED}, USAGE)
+    options, args = daemon.parse(PROGRAM, argv, {**daemon.SSL_OPTIONS, **OPTIONS}, USAGE)
     if len(args) > 1:
         daemon.fatal("at most one non-option argument accepted; use --help for usage")
     remote = args[0] if args else f"unix:{rundir.db_sock()}"
     daemon.use_ssl(options)
+    dummies = _dummies(options)
     # Imported before the fork, so that their Vlogs exist when logging starts.
     from datapath.ipc.dpif import Dpif
     from ofproto.flows.backer import Backer
@@ -71,12 +93,16 @@ def run(argv: list[str] | None) -> int:
     ending = appctl.Ending()
     appctl.register_exit(ending)
     control = daemon.unixctl_server(PROGRAM)
+    if dummies.enabled:
+        text.set_datapath(DATAPATH)
     process = DatapathProcess(Dpif, log="log-file" in options)
-    switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto)
+    switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies)
+    ovs.fatal_signal.add_hook(process.close, None, True)
     appctl.register(switch)
     report.register(switch)
     daemon.main_loop(control, [switch, Readiness(switch)])
     switch.close(delete=ending.cleanup)
+    process.close()
     return 0
 
 

@@ -46,6 +46,8 @@ class DatapathProcess:
         self._log = log
         self._child: subprocess.Popen | None = None
         self._next_start = 0
+        self._started = False
+        self.pid: int | None = None  # of the process, where we started it
 
     def open(self) -> Any:
         """A new connection.  Raises ConnectionError while there is no process to connect to.
@@ -63,6 +65,8 @@ class DatapathProcess:
             dpif.close()
             self._end(stranger)
             raise ConnectionError(errno.EPROTO, "a datapath process of another build")
+        if self._started:
+            self.pid = dpif.version()["pid"]
         return dpif
 
     @staticmethod
@@ -78,10 +82,18 @@ class DatapathProcess:
                 vlog.err(f"starting {PROGRAM} failed with status {self._child.returncode}")
             self._child = None
 
+    def close(self) -> None:
+        """Under Open vSwitch's names vswitchd and its datapath are one: it ends what it started."""
+        if self.pid is not None and identity.is_ovs():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+        self.pid = None
+
     def _start(self, now: int) -> None:
         if self._child is not None or now < self._next_start:
             return
         self._next_start = now + RESTART_MS
+        self._started = True
         vlog.dbg(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
         words = command(self._log)
         try:

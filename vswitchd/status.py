@@ -109,7 +109,9 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
     link, mode = iface.link, iface.link_mode
     if link is None:
         port = bridge.ofproto.port_by_name(iface.name)
-        row["admin_state"] = row["link_state"] = ["up"]
+        row["admin_state"] = row["link_state"] = _UP[iface.dummy is None or iface.dummy.up]
+        if port is not None and port.mtu:
+            row["mtu"] = [port.mtu]
         row["ifindex"] = [0]
         row["link_resets"] = [0]
         if port is not None and any(port.hw_addr):

@@ -23,6 +23,7 @@ from vswitchd import columns, config, status
 from vswitchd.bridge import Bridge
 from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
 from vswitchd.config_reader import Reader
+from vswitchd.dummy import DATAPATH_TYPE, Dummies, choose_number
 from vswitchd.links import Links
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -47,9 +48,11 @@ class Switch:
         open_datapath: Callable[[], Any],
         make_backer: Callable[..., Any],
         make_ofproto: Callable[..., Any],
+        dummies: Dummies | None = None,
     ):
         self.idl = idl
         self.links = links
+        self.dummies = dummies or Dummies()
         self.bridges: dict[str, Bridge] = {}
         self.backer: Any = None
         self._open_datapath = open_datapath
@@ -166,6 +169,8 @@ class Switch:
         if self.backer is None and self._dpif is not None and self.config is not None:
             try:
                 self.backer = self._make_backer(self._dpif, self._open_datapath)
+                if self.dummies.enabled:
+                    self.backer.choose_number = choose_number
             except OSError as error:  # it died meanwhile
                 vlog.warn(f"lost the datapath process ({error})")
                 self._dpif = None
@@ -219,7 +224,7 @@ class Switch:
         self._idl_seqno = idl.change_seqno
         changes = self._reader.read()
         if self.config is None:
-            vlog.info("the database has no Open_vSwitch row yet")
+            vlog.dbg("the database has no Open_vSwitch row yet")
         self._changes.add(changes)
 
     # --- reconciliation
@@ -268,7 +273,8 @@ class Switch:
             changes.add_ports(name, self.config.ports[name])
 
     def _make_bridge(self, wanted: BridgeConfig) -> None:
-        if wanted.datapath_type not in ("", *status.DATAPATH_TYPES):
+        known = ("", *status.DATAPATH_TYPES, *((DATAPATH_TYPE,) if self.dummies.enabled else ()))
+        if wanted.datapath_type not in known:
             vlog.warn(
                 f"bridge {wanted.name}: datapath type {wanted.datapath_type} is not known,"
                 " using the one there is"
@@ -277,6 +283,7 @@ class Switch:
             wanted,
             make_ofproto=lambda name, dpid: self._make_ofproto(name, self.backer, dpid),
             known_ofport=lambda interface: config.known_ofport(self.idl, interface),
+            dummies=self.dummies,
         )
         self.bridges[wanted.name] = bridge
         vlog.info(f"bridge {wanted.name}: added, datapath id {bridge.ofproto.datapath_id:016x}")

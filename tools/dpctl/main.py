@@ -390,10 +390,10 @@ def normalize_actions(run, words):
 
 def dump_dps(run, _words):
     """dump-dps: nothing when no datapath process runs."""
-    from datapath.text import DATAPATH
+    from datapath.text import datapath
 
     run.dpif.version()
-    run.print(f"{DATAPATH}\n")
+    run.print(f"{datapath()}\n")
 
 
 def show(run, _words):
@@ -402,7 +402,7 @@ def show(run, _words):
 
     stats, ports = run.dpif.stats(), run.ports()
     if run.wants_json():
-        run.print_json({text.DATAPATH: {**stats, "ports": [port._asdict() for port in ports]}})
+        run.print_json({text.datapath(): {**stats, "ports": [port._asdict() for port in ports]}})
     else:
         run.print(text.format_show(stats, ports, "statistics" in run))
 

@@ -1,0 +1,163 @@
+"""netdev-dummy/*: packets into dummy ports, and their state."""
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from datapath.key import key_text
+from datapath.key.compose import compose
+from pyvs import clock
+from pyvs.daemon import CommandError
+
+if TYPE_CHECKING:
+    from vswitchd.iface import Iface
+    from vswitchd.switch import Switch
+
+LEAST_FRAME, LONGEST_FRAME = 14, 65535
+# Group of a datapath flow's text -> the Ethernet type that it stands for
+ETH_TYPES = {"ipv4": 0x0800, "ipv6": 0x86DD, "arp": 0x0806, "mpls": 0x8847, "nsh": 0x894F}
+ROUNDS = 64  # of upcalls that one packet may cause before the command returns
+
+
+def _bridge_of(switch: "Switch", name: str) -> Any:
+    for bridge in switch.bridges.values():
+        if name in switch.dummies.devices and name in bridge.ifaces:
+            return bridge
+    raise CommandError("no such dummy netdev")
+
+
+def _iface(switch: "Switch", name: str) -> "Iface":
+    return _bridge_of(switch, name).ifaces[name]
+
+
+# --- receive
+
+
+def _frame(text: str, size: int | None) -> bytes:
+    """A packet from hexadecimal digits, or a datapath flow's text."""
+    digits = "".join(text.split())
+    if len(digits) % 2 == 0 and digits and all(each in "0123456789abcdefABCDEF" for each in digits):
+        return bytes.fromhex(digits)
+    try:
+        key, _mask = key_text.parse_key(_with_eth_type(text))
+    except ValueError as error:
+        raise CommandError(f"bad packet or flow syntax: {error}") from None
+    return compose(key, size)
+
+
+def _with_eth_type(text: str) -> str:
+    """A flow's text with what goes without saying."""
+    if "eth_type(" in text or "packet_type(ns=1" in text:
+        return text
+    for group, number in ETH_TYPES.items():
+        before, found, rest = text.partition(f"{group}(")
+        if found:
+            return f"{before}eth_type({number:#06x}),{found}{rest}"
+    return text
+
+
+def _packets(words: list[str]) -> list[bytes]:
+    """Of PACKET [--len N] and so on."""
+    frames = []
+    at = 0
+    while at < len(words):
+        text, size = words[at], None
+        at += 1
+        if at + 1 < len(words) and words[at] == "--len":
+            if not words[at + 1].isdecimal():
+                raise CommandError(f"{words[at + 1]}: not a length")
+            size = int(words[at + 1])
+            at += 2
+        frame = _frame(text, size)
+        if not LEAST_FRAME <= len(frame) <= LONGEST_FRAME:
+            raise CommandError(f"a packet of {len(frame)} bytes")
+        frames.append(frame)
+    return frames
+
+
+def receive(switch: "Switch", args: list[str]) -> None:
+    """netdev-dummy/receive NAME [--qid ID] PACKET|FLOW [--len SIZE]...
+
+    When it returns the packets have been forwarded, translated first where that was necessary.
+    """
+    name, *words = args
+    iface = _iface(switch, name)
+    if words[:1] == ["--qid"]:
+        if len(words) < 3 or not words[1].isdecimal():
+            raise CommandError("Invalid queue id")
+        words = words[2:]
+    frames = _packets(words)
+    port = _bridge_of(switch, name).ofproto.port_by_name(iface.name)
+    if port is None or port.odp_port is None:
+        raise CommandError(f"{name} is not a port")
+    if not switch.dummies.devices[name].up:
+        return
+    for frame in frames:
+        switch.backer.dpif.port_inject(port.odp_port, frame)
+        settle(switch)
+
+
+def settle(switch: "Switch") -> None:
+    """Have packets that came up answered, and what that causes done."""
+    backer = switch.backer
+    for _ in range(ROUNDS):
+        handled = backer.handler.run(clock.msec())
+        backer.dpif.sync()
+        if not handled:
+            return
+
+
+# --- state
+
+
+def set_admin_state(switch: "Switch", args: list[str]) -> str:
+    names, word = args[:-1], args[-1].lower()
+    if word not in ("up", "down"):
+        raise CommandError("Invalid Admin State")
+    for name in names or list(switch.dummies.devices):
+        bridge = _bridge_of(switch, name)
+        switch.dummies.devices[name].up = word == "up"
+        bridge.devices.dummy_changed(name)
+    return "OK"
+
+
+def connection_state(switch: "Switch", args: list[str]) -> str:
+    for name in args:
+        _bridge_of(switch, name)
+    names = args or sorted(switch.dummies.devices)
+    return "".join(f"{name}: {_connection(switch, name)}\n" for name in names)
+
+
+def _connection(switch: "Switch", name: str) -> str:
+    options = _iface(switch, name).config.options
+    if not options.get("stream") and not options.get("pstream"):
+        return "unknown"
+    port = _bridge_of(switch, name).ofproto.port_by_name(name)
+    info = switch.backer.dpif.port_get(port.odp_port) if port is not None else None
+    return info.link if info is not None and info.link else "disconnected"
+
+
+def add_address(switch: "Switch", args: list[str]) -> str:
+    name, text = args
+    _bridge_of(switch, name)
+    try:
+        address = ipaddress.ip_interface(text)
+    except ValueError:
+        raise CommandError("Invalid parameters") from None
+    switch.dummies.devices[name].addresses.append(str(address))
+    return "OK"
+
+
+# name, usage, least and most arguments, function
+COMMANDS = [
+    ("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state),
+    ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_address),
+    ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_address),
+    (
+        "netdev-dummy/receive",
+        "name [--qid queue_id] packet|flow [--len packet_len]",
+        2,
+        1000,
+        receive,
+    ),
+    ("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state),
+]
