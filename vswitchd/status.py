@@ -14,7 +14,7 @@ import ovs.vlog
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
 from vswitchd.columns import Replica
-from vswitchd.iface import TYPES, Iface
+from vswitchd.iface import DEFAULT_MTU, TYPES, Iface
 from vswitchd.settings import NO_UUID
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -110,8 +110,8 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
     if link is None:
         port = bridge.ofproto.port_by_name(iface.name)
         row["admin_state"] = row["link_state"] = _UP[iface.dummy is None or iface.dummy.up]
-        if port is not None and port.mtu:
-            row["mtu"] = [port.mtu]
+        if iface.dummy is not None:
+            row["mtu"] = [iface.config.mtu_request or DEFAULT_MTU]
         row["ifindex"] = [0]
         row["link_resets"] = [0]
         if port is not None and any(port.hw_addr):

@@ -250,8 +250,8 @@ def test_log_lines(program):
     """Serial numbers from 00001, milliseconds with three digits, no spaces: as ovs' logs."""
     program("--detach", "--pidfile", "--log-file", "-vPATTERN:file:%D{%S.###}|%05N|%c|%-6p|%m%%")
     call(program.rundir, "broken")
-    first = (program.rundir / "pyvs-crash.log").read_text().splitlines()[0]
-    assert re.fullmatch(r"\d\d\.\d{3}\|00001\|containment\|ERR   \|unixctl command.*", first)
+    second = (program.rundir / "pyvs-crash.log").read_text().splitlines()[1]
+    assert re.fullmatch(r"\d\d\.\d{3}\|00002\|containment\|ERR   \|unixctl command.*", second)
     assert call(program.rundir, "vlog/list")[1].splitlines()[0].split() == [
         "console", "syslog", "file"
     ]  # fmt: skip

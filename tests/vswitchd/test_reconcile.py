@@ -300,7 +300,10 @@ def test_status_columns(bench):
     get = ("get", "interface", "p1", "statistics:rx_packets")
     assert bench.vsctl(*get) == "1"
     types = bench.vsctl("get", "Open_vSwitch", ".", "iface_types", "datapath_types")
-    assert types == "[dummy, internal, patch, system, tap]\n[netdev, system]"
+    assert (
+        types
+        == "[dummy, dummy-internal, dummy-pmd, internal, patch, system, tap]\n[netdev, system]"
+    )
 
 
 def test_second_vswitchd_waits_for_the_lock(bench):

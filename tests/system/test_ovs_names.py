@@ -1,0 +1,137 @@
+"""Our programs under Open vSwitch's names, as scripts written for that call them."""
+
+import contextlib
+import os
+import re
+import subprocess
+
+import pytest
+
+from datapath.key import flow
+from datapath.key.compose import compose
+from tests.daemons import BIN, Namespace, _alive, wait_until
+
+pytestmark = pytest.mark.system
+
+PING = (
+    "in_port(1),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
+    "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=1,tos=0,ttl=64,frag=no),icmp(type=8,code=0)"
+)
+
+
+class Names:
+    """Links in `bin`, a run directory, a network namespace; `run(program, ...)`."""
+
+    def __init__(self, directory):
+        self.bin, self.rundir = directory / "bin", directory / "run"
+        self.host = Namespace()
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PYVS_", "OVS_"))},
+            **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"), str(self.rundir)),
+            "OVS_SYSLOG_METHOD": "null",
+        }
+        subprocess.run([BIN / "pyvs-ctl", "ovs-names", self.bin], check=True)
+
+    def run(self, program, *words, check=True):
+        return self.host.run(
+            str(self.bin / program), *words, env=self.environment, check=check, timeout=30
+        )
+
+    def pid(self, name):
+        return int((self.rundir / f"{name}.pid").read_text())
+
+    def start(self, *options):
+        """By hand, as test suites do: no datapath process, no ovs-ctl."""
+        self.rundir.mkdir()
+        database = str(self.rundir / "conf.db")
+        schema = BIN.parents[1] / "ovsdb" / "vswitch.ovsschema"
+        self.run("ovsdb-tool", "create", database, str(schema))
+        daemon = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
+        socket = f"--remote=punix:{self.rundir}/db.sock"
+        self.run("ovsdb-server", *daemon, socket, database)
+        self.run("ovs-vsctl", "--no-wait", "init")
+        self.run("ovs-vswitchd", *daemon, "-vvconn", "-vofproto_dpif", *options)
+
+    def close(self):
+        for name in ("ovs-vswitchd", "ovsdb-server", "pyvs-datapath"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(self.pid(name), 9)
+        self.host.close()
+
+
+@pytest.fixture
+def names(tmp_path):
+    made = Names(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_program_goes_by_the_name_that_it_was_called_by(names):
+    for program in ("ovs-vsctl", "ovs-ofctl", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool"):
+        assert re.match(rf"{program} \(Open vSwitch\) \d+\.\d+\.\d+\n", names.run(program, "-V"))
+    assert re.search(r"^DB Schema \d+\.\d+\.\d+$", names.run("ovs-vsctl", "-V"), re.MULTILINE)
+    with pytest.raises(Exception, match=r"ovs-vsctl: .*/run/db.sock"):
+        names.run("ovs-vsctl", "show")
+    names.start()
+    assert {"ovs-vswitchd.log", "ovsdb-server.log"} <= {p.name for p in names.rundir.iterdir()}
+    assert (names.rundir / f"ovs-vswitchd.{names.pid('ovs-vswitchd')}.ctl").is_socket()
+    assert names.run("ovs-appctl", "version").startswith("ovs-vswitchd (Open vSwitch) ")
+    for target in ("ovs-vswitchd", "ovsdb-server"):
+        names.run("ovs-appctl", "-t", target, "vlog/set", "socket_util:file:dbg")
+        levels = names.run("ovs-appctl", "-t", target, "vlog/list")
+        assert re.search(r"^socket_util +OFF +\S+ +DBG$", levels, re.MULTILINE)
+
+
+def test_vswitchd_has_a_datapath_process_as_long_as_it_lives(names):
+    names.start()
+    names.run("ovs-vsctl", "add-br", "br0")
+    assert "br0 65534/1: (tap)" in names.run("ovs-appctl", "dpif/show")
+    vswitchd, datapath = names.pid("ovs-vswitchd"), names.pid("pyvs-datapath")
+    names.run("ovs-appctl", "exit", "--cleanup")
+    wait_until(lambda: not _alive(vswitchd) and not _alive(datapath), what="the end of both")
+
+
+def test_ovs_ctl(names):
+    names.run("ovs-ctl", "--system-id=random", "load-kmod")
+    names.run("ovs-ctl", "--system-id=random", "--no-mlockall", "--no-monitor", "start")
+    assert "ovs-vswitchd is running with pid" in names.run("ovs-ctl", "status")
+    names.run("ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
+    names.run("ovs-ctl", "stop")
+    assert not (names.rundir / "ovs-vswitchd.pid").exists()
+
+
+def test_dummy_ports(names):
+    """What netdev-dummy/receive is given has been forwarded, and is in the files, at once."""
+    names.start("--enable-dummy", "--disable-system")
+    sent = names.rundir / "sent.pcap"
+    add = ["--", "add-port", "br0", "p1", "--", "set", "Interface", "p1", "type=dummy"]
+    add += ["--", "add-port", "br0", "p7", "--", "set", "Interface", "p7", "type=dummy"]
+    add += ["ofport_request=7", f"options:tx_pcap={sent}", "--", "add-port", "br0", "eth0"]
+    names.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
+              "fail_mode=secure", "other_config:hwaddr=aa:55:aa:55:00:00", *add)  # fmt: skip
+    shown = names.run("ovs-appctl", "dpif/show").splitlines()
+    assert shown[0].startswith("dummy@ovs-dummy: hit:")
+    assert [line.strip() for line in shown[2:]] == [
+        "br0 65534/100: (dummy-internal)", "p1 1/1: (dummy)", "p7 7/7: (dummy)"
+    ]  # fmt: skip
+    assert "Address family not" in names.run("ovs-vsctl", "get", "Interface", "eth0", "error")
+    names.run("ovs-ofctl", "add-flow", "br0", "in_port=1,actions=7")
+    names.run("ovs-appctl", "time/stop")
+    for _ in range(2):
+        names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
+    key, _mask = flow.parse_key(PING)
+    assert sent.read_bytes().count(compose(key)) == 2
+    dumped = names.run("ovs-appctl", "dpctl/dump-flows")
+    assert "packets:1, bytes:106, used:0.000s, actions:7" in dumped
+    names.run("ovs-appctl", "time/warp", "5000", "1000")
+    assert "used:5.000s" in names.run("ovs-appctl", "dpctl/dump-flows")
+    assert "n_packets=2" in names.run("ovs-ofctl", "dump-flows", "br0")
+    names.run("ovs-appctl", "netdev-dummy/set-admin-state", "p7", "down")
+    assert re.search(r"7\(p7\).*\n.*PORT_DOWN\n.*LINK_DOWN", names.run("ovs-ofctl", "show", "br0"))
+
+
+def test_names_that_are_taken_are_left_alone(tmp_path):
+    (tmp_path / "ovs-vsctl").write_text("somebody's own")
+    done = subprocess.run([BIN / "pyvs-ctl", "ovs-names", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and "ovs-vsctl is there" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["ovs-vsctl"]
