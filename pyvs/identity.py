@@ -8,7 +8,6 @@ of pyvs' own variables.  Whoever needs a name, a variable or a directory asks he
 
 import os
 import sys
-from typing import NamedTuple
 
 from pyvs.version import OVS_COMPATIBLE, VERSION
 
@@ -26,14 +25,14 @@ OVS_PROGRAMS = {
 }
 
 
-class Family(NamedTuple):
+class Family:
     """What the names of one family of programs bring with them."""
 
-    prefix: str  # of environment variables
-    rundir: str
-    dbdir: str
-    logdir: str
-    datapath: str  # type@name, as dpif/show prints it
+    def __init__(self, prefix: str, rundir: str, dbdir: str, logdir: str, datapath: str):
+        """`prefix`: of environment variables; `datapath`: TYPE@NAME, as dpif/show prints it."""
+        self.prefix = prefix
+        self.rundir, self.dbdir, self.logdir = rundir, dbdir, logdir
+        self.datapath = datapath
 
 
 PYVS = Family("PYVS", "/var/run/pyvs", "/etc/pyvs", "/var/log/pyvs", "netdev@pyvs")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from datapath.key import flow
+from datapath.key import key_text
 from datapath.key.compose import compose
 from tests.daemons import BIN, Namespace, _alive, wait_until
 
@@ -119,7 +119,7 @@ def test_dummy_ports(names):
     names.run("ovs-appctl", "time/stop")
     for _ in range(2):
         names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
-    key, _mask = flow.parse_key(PING)
+    key, _mask = key_text.parse_key(PING)
     assert sent.read_bytes().count(compose(key)) == 2
     dumped = names.run("ovs-appctl", "dpctl/dump-flows")
     assert "packets:1, bytes:106, used:0.000s, actions:7" in dumped
