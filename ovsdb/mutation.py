@@ -115,7 +115,7 @@ def _parse_number(column: Column, mutator: str, json: list) -> Any:
     if column.type.is_map or kind not in kinds:
         raise _mismatch(column, mutator, json)
     # The operand need not keep the column's constraints; the result must.
-    return ColumnType(BaseType(kind), None, 1, 1).parse(json[2])[0]
+    return _NUMBERS[kind].parse(json[2])[0]
 
 
 def _parse_elements(column: Column, mutator: str, json: list, symbols: Symbols) -> Datum:
@@ -131,3 +131,6 @@ def _parse_elements(column: Column, mutator: str, json: list, symbols: Symbols) 
             raise
     # What is no map may be a set of keys.
     return ColumnType(type_.key, None, 0, UNLIMITED).parse(json[2], symbols)
+
+
+_NUMBERS = {kind: ColumnType(BaseType(kind), None, 1, 1) for kind in ("integer", "real")}

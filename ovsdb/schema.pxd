@@ -11,6 +11,7 @@ cdef class ColumnType:
     cdef public object default, encode, parse, unchecked_parse
     cdef public BaseType key, value
     cdef public object min, max
+    cdef dict _resized
 
 cdef class Column:
     cdef public str name

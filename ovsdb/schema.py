@@ -216,13 +216,24 @@ class ColumnType:
     `encode(value)` gives its JSON; `default` is the value of RFC 7047 section 5.2.1.
     """
 
-    __slots__ = ("default", "encode", "key", "max", "min", "parse", "unchecked_parse", "value")
+    __slots__ = (
+        "_resized",
+        "default",
+        "encode",
+        "key",
+        "max",
+        "min",
+        "parse",
+        "unchecked_parse",
+        "value",
+    )
 
     def __init__(self, key: BaseType, value: BaseType | None, low: int, high: int):
         self.key = key
         self.value = value
         self.min = low
         self.max = high
+        self._resized: dict[tuple[int, int], ColumnType] | None = None
         self.default: Datum
         self.unchecked_parse: Callable[..., Datum]
         if value is not None:
@@ -300,7 +311,12 @@ class ColumnType:
 
     def resized(self, low: int, high: int) -> "ColumnType":
         """The type with other limits on the number of elements."""
-        return ColumnType(self.key, self.value, low, high)
+        if self._resized is None:
+            self._resized = {}
+        found = self._resized.get((low, high))
+        if found is None:  # there are few, and each condition and mutation wants one
+            found = self._resized[low, high] = ColumnType(self.key, self.value, low, high)
+        return found
 
     def check(self, datum: Datum) -> None:
         """Raise a constraint violation for an atom that is not allowed."""
@@ -372,7 +388,8 @@ class ColumnType:
             if type(pair) is not list or len(pair) != 2:
                 fail("expected 2-element array", pair)
             found.append((parse_key(pair[0], symbols), parse_value(pair[1], symbols)))
-        found.sort(key=_first)
+        if len(found) > 1:
+            found.sort(key=_first)
         datum = dict(found)
         if len(datum) != len(found):
             raise OvsdbError("ovsdb error", "map contains duplicate key")
