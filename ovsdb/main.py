@@ -227,7 +227,8 @@ def _main(argv: list[str] | None) -> int:
     command = daemon.last(options, "run")
     if command is not None:
         process = subprocess.Popen(command, shell=True)
-    vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
+    if "log-file" in options:  # for the file: a terminal stays empty
+        vlog.info(daemon.version_text(PROGRAM).splitlines()[0])
     daemon.ready()
     _spare_the_collector()
     status = program.run(process)
