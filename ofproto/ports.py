@@ -156,8 +156,9 @@ class Ports:
         priority_tags: str | None = None,
         cvlans: list[int] | None = None,
         qinq_ethtype: str = "802.1ad",
+        protected: bool = False,
     ) -> None:
-        """Make or change the bundle `key`."""
+        """Make or change the bundle `key`.  Nothing passes between two that are `protected`."""
         bundle = self._bundles.get(key)
         if bundle is None:
             bundle = self._bundles[key] = XBundle(name)
@@ -169,6 +170,7 @@ class Ports:
             priority_tags or "never",
             QINQ_TPIDS.get(qinq_ethtype, QINQ_TPIDS["802.1ad"]),
         )
+        bundle.protected = protected
         members = [self.by_number[number].xport for number in ofp_ports]
         self._xbridge.bundle_set(bundle, members)
 

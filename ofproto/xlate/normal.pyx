@@ -126,11 +126,13 @@ cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
     """From the tags inside the switch to those on the wire."""
     packet[0] = tags[0]
     packet[1] = tags[1]
-    if bundle.mode == VLAN_ACCESS or bundle.mode == VLAN_DOT1Q_TUNNEL:
+    if bundle.mode == VLAN_ACCESS:      # a customer's tag inside is none of its business
+        memset(packet, 0, 2 * sizeof(xtag))
+        if bundle.priority_tags_ != PRIORITY_TAGS_NEVER:
+            packet[0].pcp = tags[0].pcp
+    elif bundle.mode == VLAN_DOT1Q_TUNNEL:
         packet[0] = tags[1]
         memset(&packet[1], 0, sizeof(xtag))
-        if bundle.mode == VLAN_ACCESS and not packet[0].tpid:
-            packet[0].pcp = tags[0].pcp if bundle.priority_tags_ != PRIORITY_TAGS_NEVER else 0
     elif bundle.mode == VLAN_NATIVE_UNTAGGED and tags[0].vid == bundle.vlan:
         packet[0].vid = 0
         if bundle.priority_tags_ == PRIORITY_TAGS_NEVER:
@@ -167,7 +169,8 @@ cdef int flood(XlateBase x, XBundle in_bundle, const xtag *tags) except -1:
     for bundle in list(x.bridge.bundles):
         if x.stop:
             break
-        if bundle.has_cvlans and tags[0].tpid:
+        if tags[0].tpid and (bundle.has_cvlans or (
+                bundle.mode == VLAN_ACCESS and tags[0].vid == bundle.vlan)):
             x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
             x.wc.vlan[1].tci |= htons(0x1fff)
         if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)

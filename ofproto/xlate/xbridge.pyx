@@ -170,7 +170,7 @@ cdef bint bundle_trunks_vlan(XBundle bundle, int vlan) noexcept:
 
 cdef bint bundle_includes_vlan(XBundle bundle, int vlan, int inner) noexcept:
     if bundle.mode == VLAN_ACCESS:
-        return vlan == bundle.vlan
+        return vlan == bundle.vlan and not inner
     if bundle.mode == VLAN_DOT1Q_TUNNEL:
         return vlan == bundle.vlan and bundle_allows_cvlan(bundle, inner)
     return bundle_trunks_vlan(bundle, vlan)

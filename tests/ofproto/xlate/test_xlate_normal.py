@@ -187,12 +187,33 @@ def test_priority_survives_a_new_tag():
     assert run(world, frame(vid=0, pcp=6), 1) == "pop_vlan,push_vlan(vid=10,pcp=6),12"
 
 
-def test_inner_tag_stays():
+def test_inner_tag():
+    """It goes on with the frame, but not out of an access port: as in Open vSwitch with its
+    vlan-limit of 2."""
     world = World(0)
     world.add_port(1)
     world.add_port(2, tag=10)
+    world.add_port(3, mode="native-untagged", tag=10)
     world.rule([output(NORMAL)])
-    assert run(world, frame(vid=10, inner=33), 1) == "pop_vlan,12"
+    assert run(world, frame(dst=C, vid=10, inner=33), 1) == "pop_vlan,13"
+    assert run(world, frame(dst=C, vid=10), 1) == "pop_vlan,12,13"
+    # A station that was learned there gets it without tags.
+    world.bridge.mac.add(10, bytes.fromhex("00000000000b"), world.bundles[2], 0)
+    assert run(world, frame(dst=B, vid=10, inner=33), 1) == "pop_vlan,pop_vlan,12"
+
+
+def test_customers_tag_does_not_reach_access_ports():
+    world = World(0)
+    for number, settings in enumerate(
+        ({"mode": "dot1q-tunnel", "tag": 100}, {"tag": 100}, {"tag": 5}, {}), 1
+    ):
+        world.add_port(number, **settings)
+    world.rule([output(NORMAL)])
+    tunnel = "push_vlan(tpid=0x88a8,vid=100,pcp=0),14"
+    assert run(world, frame(dst=C, vid=5), 1) == tunnel
+    assert run(world, frame(dst=C), 1) == f"12,{tunnel}"
+    world.bridge.mac.add(100, bytes.fromhex("00000000000b"), world.bundles[2], 0)
+    assert run(world, frame(dst=B, vid=5), 1) == "pop_vlan,12"
 
 
 def test_dot1q_tunnel():
