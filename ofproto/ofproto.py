@@ -245,6 +245,11 @@ class Ofproto:
         self.xbridge.mac.set_aging(aging_time)
         self.xbridge.mac.set_max_entries(size)
 
+    def set_flood_vlans(self, vlans: frozenset[int]) -> None:
+        """VLANs in which NORMAL learns no addresses."""
+        self.xbridge.mac.set_flood_vlans(set(vlans))
+        self.xbridge.touch()
+
     def set_forward_bpdu(self, forward: bool) -> None:
         """Whether NORMAL forwards frames to reserved addresses."""
         if self.xbridge.forward_bpdu != forward:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs import daemon
 from pyvs.daemon import CommandError
-from vswitchd import appctl_dpif, appctl_dummy, appctl_fdb, appctl_trace
+from vswitchd import appctl_bond, appctl_dpif, appctl_dummy, appctl_fdb, appctl_trace
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -59,6 +59,7 @@ COMMANDS = [
     Command("bridge/dump-flows", "BRIDGE", 1, 2, dump_flows),
     Command("bridge/reconnect", "[BRIDGE]", 0, 1, reconnect),
     Command("ofproto/list", "", 0, 0, list_ofprotos),
+    *(Command(*row) for row in appctl_bond.COMMANDS),
     *(Command(*row) for row in appctl_fdb.COMMANDS),
     *(Command(*row) for row in appctl_dpif.COMMANDS),
     *(Command(*row) for row in appctl_trace.COMMANDS),

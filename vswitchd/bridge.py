@@ -13,6 +13,7 @@ from uuid import UUID
 
 import ovs.vlog
 
+from pyvs import clock
 from vswitchd import settings
 from vswitchd.bundles import Bundles
 from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
@@ -41,11 +42,13 @@ class Bridge:
         config: BridgeConfig,
         make_ofproto: Callable[[str, int], Any],
         known_ofport: Callable[[UUID], int | None],
+        known_active: Callable[[UUID], str | None],
         dummies: Dummies,
     ):
         """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's.
 
-        `known_ofport(uuid)` is the number that an interface had before this process, or None.
+        `known_ofport(uuid)` is the number that an interface had before this process, or None;
+        `known_active(uuid)` the address of a bond's active member.
         """
         self._known_ofport = known_ofport
         self._dummies = dummies
@@ -61,7 +64,7 @@ class Bridge:
         self._ports: dict[str, PortConfig] = {}
         # Interface -> port -> what that port says of it.
         self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
-        self.bundles = Bundles(self.ofproto)
+        self.bundles = Bundles(self.ofproto, known_active)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -207,6 +210,7 @@ class Bridge:
             settings.integer(other, "mac-table-size", settings.DEFAULT_MAC_ENTRIES, 10, 1_000_000),
         )
         self._set("set_desc", None, None, None, other.get("dp-sn"), other.get("dp-desc"))
+        self._set("set_flood_vlans", frozenset(config.flood_vlans))
         self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
@@ -214,7 +218,8 @@ class Bridge:
         return {settings.OPENFLOW_VERSIONS[name] for name in self.config.protocols}
 
     def _set_bundle(self, port: PortConfig) -> None:
-        self.bundles.set(port, [self.ifaces[interface.name] for interface in port.interfaces])
+        members = [self.ifaces[interface.name] for interface in port.interfaces]
+        self.bundles.set(port, members, clock.msec())
 
     def _set(self, setter: str, *values: Any) -> None:
         if self._settings.get(setter) != values:
@@ -289,6 +294,10 @@ class Bridge:
         self.devices.detached(iface.name)
         self._missing.add(iface.name)
         self._stale.update(self._wanted.get(iface.name, ()))
+
+    def port_uuid(self, name: str) -> UUID:
+        """The row of a port that there is."""
+        return self._ports[name].uuid
 
     # --- patch ports
 

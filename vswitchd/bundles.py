@@ -3,14 +3,13 @@
 A bond is active-backup whatever mode it asks for: one interface at a time carries it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
+from uuid import UUID
 
-import ovs.vlog
-
+from vswitchd.bonds import Bond
 from vswitchd.config import PortConfig
 from vswitchd.iface import Iface
-
-vlog = ovs.vlog.Vlog("bridge")
 
 
 class Given(NamedTuple):
@@ -22,48 +21,80 @@ class Given(NamedTuple):
 
 
 class Bundles:
-    """Keeps an Ofproto's bundles as the PortConfigs say, named as the ports."""
+    """Keeps an Ofproto's bundles as the PortConfigs say, named as the ports.
 
-    def __init__(self, ofproto: Any):
+    `bonds` are those of the ports that have more than one usable interface, by name;
+    `bonds_changed` says that the active member of some may be another one.
+    """
+
+    def __init__(self, ofproto: Any, known_active: Callable[[UUID], str | None]):
+        """`known_active(uuid)`: the address of a Port's active member before this process."""
+        self.bonds: dict[str, Bond] = {}
+        self.bonds_changed = False
         self._ofproto = ofproto
+        self._known_active = known_active
+        self._ports: dict[str, PortConfig] = {}  # of the bonds
         self._given: dict[str, Given] = {}
         self._names: dict[int, str] = {}  # port number -> bundle
 
-    def set(self, port: PortConfig, members: list[Iface]) -> None:
+    def set(self, port: PortConfig, members: list[Iface], now: int) -> None:
         """Make or change the bundle of `port`; without a usable member there is none."""
-        ofp_ports = self._choose(port, members)
-        if not ofp_ports:
-            self.drop(port.name)
+        attached = [iface for iface in members if iface.ofp_port is not None]
+        if len(attached) > 1:
+            self._set_bond(port, attached, now)
             return
+        self._forget_bond(port.name)
+        if attached:
+            self._give(port, attached[0].ofp_port)
+        else:
+            self.drop(port.name)
+
+    def _set_bond(self, port: PortConfig, members: list[Iface], now: int) -> None:
+        bond = self.bonds.get(port.name)
+        if bond is None:
+            bond = self.bonds[port.name] = Bond(port.name, self._known_active(port.uuid))
+        self._ports[port.name] = port
+        bond.configure(port, members, now)
+        self.follow(bond)
+
+    def follow(self, bond: Bond) -> None:
+        """Have the bundle of a bond be its active member.
+
+        While there is none the bundle remains, as what was learned and said of it does.
+        """
+        self.bonds_changed = True
+        first = next(iter(bond.members.values()))
+        self._give(self._ports[bond.name], (bond.active or first).iface.ofp_port)
+
+    def run(self, now: int) -> None:
+        """Bonds whose delays are over."""
+        for bond in self.bonds.values():
+            when = bond.next_run()
+            if when is not None and now >= when:
+                bond.run(now)
+                self.follow(bond)
+
+    def next_run(self) -> int | None:
+        """When run() has something to do, in ms."""
+        times = [bond.next_run() for bond in self.bonds.values()]
+        return min((when for when in times if when is not None), default=None)
+
+    def _give(self, port: PortConfig, ofp_port: int) -> None:
+        """Have the Ofproto's bundle be this, if it is not."""
         trunks = list(port.trunks) or None
         priority_tags = port.other_config.get("priority-tags")
-        more = {}
+        more: dict[str, Any] = {"protected": True} if port.protected else {}
         if port.vlan_mode == "dot1q-tunnel":
             more["cvlans"] = list(port.cvlans) or None
             if "qinq-ethtype" in port.other_config:
                 more["qinq_ethtype"] = port.other_config["qinq-ethtype"]
         arguments = (port.vlan_mode, port.tag, trunks, priority_tags)
-        given = Given(ofp_ports, arguments, more)
+        given = Given([ofp_port], arguments, more)
         if self._given.get(port.name) != given:
-            self._ofproto.bundle_set(port.name, port.name, ofp_ports, *arguments, **more)
+            self._ofproto.bundle_set(port.name, port.name, given.ofp_ports, *arguments, **more)
             self._forget(port.name)
             self._given[port.name] = given
-            self._names.update(dict.fromkeys(ofp_ports, port.name))
-
-    def _choose(self, port: PortConfig, members: list[Iface]) -> list[int]:
-        """The port numbers that make the bundle; of a bond, that of the active member.
-
-        The active member stays so while it is up; else the first that is up takes over.
-        """
-        attached = [iface for iface in members if iface.ofp_port is not None]
-        if len(attached) < 2:
-            return [iface.ofp_port for iface in attached]
-        active = self.port(port.name)
-        usable = [iface for iface in attached if iface.is_up()] or attached
-        if active not in [iface.ofp_port for iface in usable]:
-            active = usable[0].ofp_port
-            vlog.info(f"bond {port.name}: active interface is now {usable[0].name}")
-        return [active]
+            self._names[ofp_port] = port.name
 
     def port(self, name: str) -> int | None:
         """The OpenFlow number of a bundle's port; None when there is no such bundle."""
@@ -76,8 +107,13 @@ class Bundles:
 
     def drop(self, name: str) -> None:
         """End a bundle, if there is one of this name."""
+        self._forget_bond(name)
         if self._forget(name):
             self._ofproto.bundle_del(name)
+
+    def _forget_bond(self, name: str) -> None:
+        self.bonds.pop(name, None)
+        self._ports.pop(name, None)
 
     def _forget(self, name: str) -> bool:
         given = self._given.pop(name, None)

@@ -44,6 +44,9 @@ READ = {
         "cvlans",
         "vlan_mode",
         "bond_mode",
+        "bond_updelay",
+        "bond_downdelay",
+        "protected",
         "lacp",
         "qos",
         "fake_bridge",
@@ -95,7 +98,7 @@ WRITTEN = {
         "statistics",
     ],
     "Bridge": ["datapath_id", "datapath_version", "status"],
-    "Port": ["status", "statistics"],
+    "Port": ["status", "statistics", "bond_active_slave"],
     "Interface": [
         "ofport",
         "error",

@@ -34,6 +34,9 @@ class PortConfig(NamedTuple):
     trunks: tuple[int, ...]
     cvlans: tuple[int, ...]
     bond_mode: str | None
+    bond_updelay: int  # ms
+    bond_downdelay: int
+    protected: bool
     lacp: str | None
     has_qos: bool
     fake_bridge: bool
@@ -162,6 +165,9 @@ def port_config(row: Any) -> PortConfig:
         trunks=tuple(row.trunks),
         cvlans=tuple(row.cvlans),
         bond_mode=one(row.bond_mode),
+        bond_updelay=row.bond_updelay,
+        bond_downdelay=row.bond_downdelay,
+        protected=row.protected,
         lacp=one(row.lacp),
         has_qos=bool(row.qos),
         fake_bridge=row.fake_bridge,
@@ -219,3 +225,9 @@ def known_ofport(idl: Replica, interface: UUID) -> int | None:
     row = idl.tables["Interface"].rows.get(interface)
     number = one(row.ofport) if row is not None else None
     return number if number and number > 0 else None
+
+
+def known_active(idl: Replica, port: UUID) -> str | None:
+    """The address of a bond's active member when a vswitchd last wrote its status."""
+    row = idl.tables["Port"].rows.get(port)
+    return one(row.bond_active_slave) if row is not None else None

@@ -91,4 +91,20 @@ def controller(row: ControllerRow) -> ControllerConfig:
 def local_port(name: str) -> PortConfig:
     """The bridge's own port, for a configuration that leaves it out."""
     interface = InterfaceConfig(NO_UUID, name, "internal", {}, None, None, None, False, {})
-    return PortConfig(NO_UUID, name, (interface,), None, None, (), (), None, None, False, False, {})
+    return PortConfig(
+        uuid=NO_UUID,
+        name=name,
+        interfaces=(interface,),
+        vlan_mode=None,
+        tag=None,
+        trunks=(),
+        cvlans=(),
+        bond_mode=None,
+        bond_updelay=0,
+        bond_downdelay=0,
+        protected=False,
+        lacp=None,
+        has_qos=False,
+        fake_bridge=False,
+        other_config={},
+    )

@@ -147,11 +147,23 @@ def controller_rows(bridge: Bridge) -> Rows:
     return rows
 
 
+def bond_rows(bridge: Bridge) -> Rows:
+    return {
+        ("Port", bridge.port_uuid(name)): {
+            "bond_active_slave": [bond.active_mac] if bond.active is not None else []
+        }
+        for name, bond in bridge.bundles.bonds.items()
+    }
+
+
 def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     """The rows of a bridge, its controllers, and its interfaces: all, or those with news."""
     rows = controller_rows(bridge) if bridge.config.controllers else {}
     if everything or bridge.has_news:
         rows["Bridge", bridge.config.uuid] = bridge_row(bridge)
+    if everything or bridge.bundles.bonds_changed:
+        rows.update(bond_rows(bridge))
+        bridge.bundles.bonds_changed = False
     news = set(bridge.news)
     bridge.news.clear()
     bridge.has_news = False

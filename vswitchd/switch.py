@@ -98,6 +98,8 @@ class Switch:
         self._connect_datapath(now)
         self._follow(now)
         for bridge in self.bridges.values():
+            bridge.bundles.run(now)
+            self._status_due |= bridge.bundles.bonds_changed
             bridge.ofproto.run(now)
         self._write_status(now)
 
@@ -110,6 +112,9 @@ class Switch:
             poller.timer_wait_until(self._next_open)
         for bridge in self.bridges.values():
             bridge.ofproto.wait(poller)
+            when = bridge.bundles.next_run()
+            if when is not None:
+                poller.timer_wait_until(when)
         if self._is_any_away():
             poller.timer_wait_until(self._next_away)
         if self._reconciled and self.idl.has_lock:
@@ -283,6 +288,7 @@ class Switch:
             wanted,
             make_ofproto=lambda name, dpid: self._make_ofproto(name, self.backer, dpid),
             known_ofport=lambda interface: config.known_ofport(self.idl, interface),
+            known_active=lambda port: config.known_active(self.idl, port),
             dummies=self.dummies,
         )
         self.bridges[wanted.name] = bridge

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.daemons import DATAPATH, VSWITCHD, Namespace, wait_until
+from tests.daemons import DATAPATH, VSWITCHD, CommandFailed, Namespace, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -257,3 +257,120 @@ def test_the_error_column_tells_what_is_wrong(switch):
     assert error("pa") == error("pb") == "[]"
     switch.vsctl("del-br", "br1")
     wait_until(lambda: error("pa") == alone.format("pb"), what="the peer's end")
+
+
+def test_protected_ports(switch):
+    """Nothing passes between them, by flood, by a learned address or by OpenFlow."""
+    switch.vsctl("add-br", "br0")
+    one, two, three = (switch.container(f"c{n}", f"10.0.0.{n}/24", "br0") for n in (1, 2, 3))
+
+    def reached():
+        answers = one.ping("10.0.0.2", 1), one.ping("10.0.0.3", 1), three.ping("10.0.0.2", 1)
+        return tuple(map(bool, answers))
+
+    assert reached() == (True, True, True)
+    switch.vsctl("set", "port", "c1", "protected=true", "--", "set", "port", "c2", "protected=true")
+    assert reached() == (False, True, True)
+    switch.ofctl("add-flow", "br0", "priority=9,in_port=1,actions=2,3")
+    assert reached() == (False, True, True)
+    switch.restart(VSWITCHD)
+    assert reached() == (False, True, True)
+    switch.vsctl("set", "port", "c2", "protected=false")
+    assert reached() == (True, True, True)
+    del two
+
+
+BOND = """\
+---- bond0 ----
+bond_mode: active-backup
+bond may use recirculation: no, Recirc-ID : -1
+bond-hash-basis: 0
+lb_output action: disabled, bond-id: -1
+updelay: 0 ms
+downdelay: 0 ms
+lacp_status: off
+lacp_fallback_ab: false
+active-backup primary: <none>
+active member mac: {mac}(e1)
+
+member e1: enabled
+  active member
+  may_enable: true
+
+member e2: enabled
+  may_enable: true
+
+"""
+
+
+def test_bond_commands(switch):
+    host = switch.host
+    for name in ("e1", "e2"):
+        host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}x")
+        host.run("ip", "link", "set", name, "up")
+        host.run("ip", "link", "set", f"{name}x", "up")
+    macs = {name: link(host, name)["address"] for name in ("e1", "e2")}
+    switch.vsctl("add-br", "br0")
+    switch.vsctl("add-bond", "br0", "bond0", "e1", "e2", "bond_mode=active-backup")
+
+    def active(name):
+        shown = f"active member mac: {macs[name]}({name})\n" in switch.appctl("bond/show")
+        return shown and switch.get("port", "bond0", "bond_active_slave") == macs[name]
+
+    def becomes(name):
+        wait_until(lambda: active(name), what=f"{name} as the active member")
+
+    def refused(*words):
+        with pytest.raises(CommandFailed) as error:
+            switch.appctl(*words)
+        return str(error.value).splitlines()[1]
+
+    assert switch.appctl("bond/show") == switch.appctl("bond/show", "bond0")
+    assert switch.appctl("bond/show") == BOND.format(mac=macs["e1"])
+    header = "bond\ttype\trecircID\tmembers\n"
+    assert switch.appctl("bond/list") == f"{header}bond0\tactive-backup\t0\te1, e2\n"
+    becomes("e1")
+    assert switch.appctl("bond/set-active-member", "bond0", "e1") == "no change\n"
+    assert switch.appctl("bond/set-active-slave", "bond0", "e2") == "done\n"
+    becomes("e2")
+    switch.restart(VSWITCHD)
+    becomes("e2")
+    host.run("ip", "link", "set", "e2", "down")
+    becomes("e1")
+    assert refused("bond/set-active-member", "bond0", "e2") == "cannot make disabled member active"
+    host.run("ip", "link", "set", "e2", "up")
+    wait_until(lambda: "e2: enabled" in switch.appctl("bond/show"), what="the link")
+    assert active("e1")
+    switch.vsctl("set", "port", "bond0", "other_config:bond-primary=e2")
+    becomes("e2")
+    host.run("ip", "link", "set", "e2", "down")
+    becomes("e1")
+    host.run("ip", "link", "set", "e2", "up")
+    becomes("e2")
+    assert switch.appctl("bond/disable-member", "bond0", "e2") == "disabled\n"
+    becomes("e1")
+    assert switch.appctl("bond/enable-slave", "bond0", "e2") == "enabled\n"
+    becomes("e2")
+    switch.vsctl("set", "port", "bond0", "other_config:bond-primary=nosuch")
+    assert "active-backup primary: nosuch (no such member)\n" in switch.appctl("bond/show")
+    # A delay counts, unless it would leave the bond without a member.
+    switch.vsctl("set", "port", "bond0", "bond_updelay=600000")
+    host.run("ip", "link", "set", "e1", "down")
+    wait_until(lambda: "e1: disabled" in switch.appctl("bond/show"), what="the link's end")
+    host.run("ip", "link", "set", "e1", "up")
+    wait_until(lambda: "updelay expires in" in switch.appctl("bond/show"), what="the delay")
+    assert active("e2")
+    host.run("ip", "link", "set", "e2", "down")
+    becomes("e1")
+    # Wrong and missing names.
+    assert refused("bond/show", "br0") == refused("bond/set-active-member", "x", "e1")
+    assert refused("bond/set-active-member", "x", "e1") == "no such bond"
+    assert refused("bond/set-active-member", "bond0", "e9") == "no such member"
+    assert refused("bond/disable-slave", "bond0", "bond0") == "no such member"
+    assert refused("bond/hash", "x") == "invalid mac"
+    # As Open vSwitch has it.
+    mac = "02:00:00:00:00:01"
+    for words, expected in (((mac,), 38), ((mac, "5"), 37), ((mac, "5", "7"), 18)):
+        assert switch.appctl("bond/hash", *words) == f"{expected}\n"
+    switch.vsctl("del-port", "bond0")
+    assert switch.appctl("bond/list") == header and switch.appctl("bond/show") == ""

@@ -127,6 +127,7 @@ class FakeOfproto:
             "set_protocols",
             "set_mac_table",
             "set_desc",
+            "set_flood_vlans",
             "set_forward_bpdu",
         ):
             raise AttributeError(name)
