@@ -27,8 +27,6 @@ vlog = ovs.vlog.Vlog("bridge")
 
 LOCAL = 0xFFFE
 
-BOND_MODES = (None, "active-backup")
-
 
 class Bridge:
     """A bridge and its interfaces: `ifaces` by name, `config` as last realised.
@@ -196,14 +194,14 @@ class Bridge:
         self.has_news = True
         stale, self._stale = self._stale & self._ports.keys(), set()
         ports = [self._ports[name] for name in sorted(stale)]
-        self._warn_unsupported(ports)
+        self._warn_in_vain(ports)
         for port in ports:
             self._set_bundle(port)
         config = self.config
         other = config.other_config
         self._set("set_datapath_id", settings.datapath_id(config, self.devices.mac))
         self._set("set_fail_mode", config.fail_mode or "standalone")
-        self._set("set_protocols", self._versions())
+        self._set("set_protocols", settings.versions(config.protocols))
         self._set(
             "set_mac_table",
             settings.integer(other, "mac-aging-time", settings.DEFAULT_MAC_AGING, 15, 3600),
@@ -213,9 +211,6 @@ class Bridge:
         self._set("set_flood_vlans", frozenset(config.flood_vlans))
         self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
-
-    def _versions(self) -> set[int]:
-        return {settings.OPENFLOW_VERSIONS[name] for name in self.config.protocols}
 
     def _set_bundle(self, port: PortConfig) -> None:
         members = [self.ifaces[interface.name] for interface in port.interfaces]
@@ -345,23 +340,16 @@ class Bridge:
 
     # --- what is not there
 
-    def _warn_unsupported(self, ports: Iterable[PortConfig]) -> None:
-        """Say once per cause what the configuration asks for in vain."""
-        for column in self.config.unsupported:
-            self._warn(f"bridge {self.name}: {column} is not supported")
+    def _warn_in_vain(self, ports: Iterable[PortConfig]) -> None:
+        """Say once what the configuration asks for in vain."""
+        records = [(f"bridge {self.name}", self.config)]
+        records += [(f"controller {row.target}", row) for row in self.config.controllers]
         for port in ports:
-            if len(port.interfaces) > 1 and port.bond_mode not in BOND_MODES:
-                self._warn(
-                    f"port {port.name}: bond mode {port.bond_mode} is not supported,"
-                    " using active-backup"
-                )
-            if port.lacp in ("active", "passive"):
-                self._warn(f"port {port.name}: LACP is not supported")
-            if port.has_qos:
-                self._warn(f"port {port.name}: QoS is not supported")
-            for interface in port.interfaces:
-                if interface.policed:
-                    self._warn(f"interface {interface.name}: policing is not supported")
+            records.append((f"port {port.name}", port))
+            records += [(f"interface {each.name}", each) for each in port.interfaces]
+        for name, record in records:
+            for text in record.in_vain:
+                self._warn(f"{name}: {text} is not followed yet")
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:

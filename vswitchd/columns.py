@@ -1,6 +1,7 @@
 """The columns of the database that vswitchd follows and writes, and the replica of them.
 
-READ columns are configuration: a change in one means to reconcile.  WRITTEN columns are
+READ columns are configuration: a change in one means to reconcile; those of not_followed are
+read to tell so.  WRITTEN columns are
 vswitchd's own: it writes them, and reads them only to see whether they need writing.
 ovs-vswitchd.conf.db(5) describes each.
 """
@@ -13,9 +14,9 @@ from uuid import UUID
 import ovs.db.idl
 
 import ovsdb
-from vswitchd import fast_jsonrpc
+from vswitchd import fast_jsonrpc, not_followed
 
-READ = {
+_FOLLOWED = {
     "Open_vSwitch": ["bridges", "next_cfg", "other_config", "external_ids", "ssl"],
     "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
     "Bridge": [
@@ -28,13 +29,6 @@ READ = {
         "other_config",
         "external_ids",
         "flood_vlans",
-        "stp_enable",
-        "rstp_enable",
-        "mcast_snooping_enable",
-        "mirrors",
-        "netflow",
-        "sflow",
-        "ipfix",
     ],
     "Port": [
         "name",
@@ -47,10 +41,7 @@ READ = {
         "bond_updelay",
         "bond_downdelay",
         "protected",
-        "lacp",
-        "qos",
         "fake_bridge",
-        "bond_fake_iface",
         "other_config",
         "external_ids",
     ],
@@ -61,8 +52,6 @@ READ = {
         "ofport_request",
         "mac",
         "mtu_request",
-        "ingress_policing_rate",
-        "ingress_policing_kpkts_rate",
         "other_config",
         "external_ids",
     ],
@@ -75,14 +64,23 @@ READ = {
         "controller_rate_limit",
         "controller_burst_limit",
         "controller_queue_size",
+        "type",
         "other_config",
     ],
     # Only to see that they are used.
-    "QoS": ["type"],
+    "AutoAttach": ["system_name"],
+    "Datapath": ["datapath_version"],
+    "Flow_Table": ["name"],
+    "IPFIX": ["targets"],
     "Mirror": ["name"],
     "NetFlow": ["targets"],
+    "QoS": ["type"],
     "sFlow": ["targets"],
-    "IPFIX": ["targets"],
+}
+
+READ = {
+    table: list(dict.fromkeys([*columns, *not_followed.plain_columns(table)]))
+    for table, columns in _FOLLOWED.items()
 }
 
 WRITTEN = {

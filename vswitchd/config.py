@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from vswitchd import not_followed
 from vswitchd.columns import Replica
 
 
@@ -21,8 +22,8 @@ class InterfaceConfig(NamedTuple):
     ofport_request: int | None
     mac: str | None
     mtu_request: int | None
-    policed: bool  # whether ingress policing is asked for
     other_config: dict[str, str]
+    in_vain: tuple[str, ...] = ()  # what it asks for that is not followed yet
 
 
 class PortConfig(NamedTuple):
@@ -37,10 +38,9 @@ class PortConfig(NamedTuple):
     bond_updelay: int  # ms
     bond_downdelay: int
     protected: bool
-    lacp: str | None
-    has_qos: bool
     fake_bridge: bool
     other_config: dict[str, str]
+    in_vain: tuple[str, ...] = ()
 
 
 class ControllerRow(NamedTuple):
@@ -53,6 +53,9 @@ class ControllerRow(NamedTuple):
     rate_limit: int | None  # packet-ins per second
     burst_limit: int | None
     queue_size: int | None
+    type: str | None
+    dscp: int | None
+    in_vain: tuple[str, ...] = ()
 
 
 class BridgeConfig(NamedTuple):
@@ -64,7 +67,7 @@ class BridgeConfig(NamedTuple):
     protocols: tuple[str, ...]
     other_config: dict[str, str]
     flood_vlans: tuple[int, ...]
-    unsupported: tuple[str, ...]  # columns that ask for what is not there
+    in_vain: tuple[str, ...] = ()
 
 
 class TlsConfig(NamedTuple):
@@ -82,6 +85,7 @@ class SwitchConfig(NamedTuple):
     other_config: dict[str, str]
     external_ids: dict[str, str]
     tls: TlsConfig | None
+    in_vain: tuple[str, ...] = ()
 
 
 @dataclass
@@ -124,15 +128,9 @@ class Changes:
             self.add_ports(bridge, ports)
 
 
-UNSUPPORTED_COLUMNS = (
-    "stp_enable",
-    "rstp_enable",
-    "mcast_snooping_enable",
-    "mirrors",
-    "netflow",
-    "sflow",
-    "ipfix",
-)
+def in_vain(row: Any) -> tuple[str, ...]:
+    """What a row of the replica asks for that is not followed yet."""
+    return tuple(not_followed.asked(row._table.name, lambda column: getattr(row, column)))
 
 
 def one(values: Any) -> Any:
@@ -149,8 +147,8 @@ def interface_config(row: Any) -> InterfaceConfig:
         ofport_request=one(row.ofport_request),
         mac=one(row.mac),
         mtu_request=one(row.mtu_request),
-        policed=bool(row.ingress_policing_rate or row.ingress_policing_kpkts_rate),
         other_config=row.other_config,
+        in_vain=in_vain(row),
     )
 
 
@@ -168,11 +166,15 @@ def port_config(row: Any) -> PortConfig:
         bond_updelay=row.bond_updelay,
         bond_downdelay=row.bond_downdelay,
         protected=row.protected,
-        lacp=one(row.lacp),
-        has_qos=bool(row.qos),
         fake_bridge=row.fake_bridge,
         other_config=row.other_config,
+        in_vain=in_vain(row),
     )
+
+
+def _dscp(row: Any) -> int | None:
+    text = row.other_config.get("dscp", "")
+    return int(text) if text.isdecimal() and int(text) < 64 else None
 
 
 def _controller(row: Any) -> ControllerRow:
@@ -186,6 +188,9 @@ def _controller(row: Any) -> ControllerRow:
         rate_limit=one(row.controller_rate_limit),
         burst_limit=one(row.controller_burst_limit),
         queue_size=one(row.controller_queue_size),
+        type=one(row.type),
+        dscp=_dscp(row),
+        in_vain=in_vain(row),
     )
 
 
@@ -200,7 +205,7 @@ def bridge_config(row: Any) -> BridgeConfig:
         protocols=tuple(row.protocols),
         other_config=row.other_config,
         flood_vlans=tuple(row.flood_vlans),
-        unsupported=tuple(name for name in UNSUPPORTED_COLUMNS if getattr(row, name)),
+        in_vain=in_vain(row),
     )
 
 
@@ -217,6 +222,7 @@ def switch_config(row: Any) -> SwitchConfig:
         other_config=row.other_config,
         external_ids=row.external_ids,
         tls=_tls_config(one(row.ssl)),
+        in_vain=in_vain(row),
     )
 
 

@@ -1,7 +1,9 @@
 """What the columns of a bridge mean, as values for its Ofproto: pure functions."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
+from ofproto.peers.connection import DEFAULT_VERSIONS
 from ofproto.peers.controller import ControllerConfig
 from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
@@ -19,6 +21,11 @@ OPENFLOW_VERSIONS = {
     "OpenFlow14": 5,
     "OpenFlow15": 6,
 }
+
+
+def versions(names: Iterable[str]) -> set[int]:
+    """Those of the protocols column that the switch speaks; with none of them: {}, its default."""
+    return {OPENFLOW_VERSIONS[name] for name in names} & DEFAULT_VERSIONS
 
 
 def parse_mac(text: str | None) -> str | None:
@@ -82,6 +89,8 @@ def controller(row: ControllerRow) -> ControllerConfig:
         "controller_rate_limit": row.rate_limit,
         "controller_burst_limit": row.burst_limit,
         "controller_queue_size": row.queue_size,
+        "dscp": row.dscp,
+        "type": row.type,
     }
     return ControllerConfig(
         target=row.target, **{name: value for name, value in given.items() if value is not None}
@@ -90,7 +99,7 @@ def controller(row: ControllerRow) -> ControllerConfig:
 
 def local_port(name: str) -> PortConfig:
     """The bridge's own port, for a configuration that leaves it out."""
-    interface = InterfaceConfig(NO_UUID, name, "internal", {}, None, None, None, False, {})
+    interface = InterfaceConfig(NO_UUID, name, "internal", {}, None, None, None, {})
     return PortConfig(
         uuid=NO_UUID,
         name=name,
@@ -103,8 +112,6 @@ def local_port(name: str) -> PortConfig:
         bond_updelay=0,
         bond_downdelay=0,
         protected=False,
-        lacp=None,
-        has_qos=False,
         fake_bridge=False,
         other_config={},
     )

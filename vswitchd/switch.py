@@ -76,6 +76,7 @@ class Switch:
         self._next_open = 0
         self._next_away = 0
         self._contended = False
+        self._warned: set[str] = set()
 
     @property
     def config(self) -> Configuration | None:
@@ -238,6 +239,10 @@ class Switch:
         self.n_reconciled += 1
         wanted = self.config
         self._take_tls(wanted.switch.tls)
+        for text in wanted.switch.in_vain:
+            if text not in self._warned:
+                self._warned.add(text)
+                vlog.warn(f"Open_vSwitch: {text} is not followed yet")
         for name in sorted(changes.bridges):
             self._remake_bridge(name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()

@@ -118,6 +118,10 @@ class Row:
             if name not in self._data or datum != self._data[name]
         }
 
+    def set_so_far(self):
+        """{column: datum} of what this run sets or adds to."""
+        return {**self._mutated, **self.changed()}
+
     def _where(self):
         return [["_uuid", "==", ["uuid", self.uuid]]]
 

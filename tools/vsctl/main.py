@@ -327,6 +327,24 @@ def _check_symbols(context):
             )
 
 
+def _not_followed(context):
+    """What the run sets that the switch does not follow yet, as text."""
+    from vswitchd import not_followed
+
+    found, unused = [], []
+    for name, rows in context.snapshot.rows.items():
+        for row in rows.values():
+            values = row.set_so_far()
+            if not values:
+                continue
+            texts = not_followed.asked(name, values.get)
+            label = row.one("name") if row.knows("name") else row.uuid[:8]
+            found += [f"{name} {label}: {text}" for text in texts]
+            if name in not_followed.TABLES:
+                unused.append(name)
+    return found or sorted(set(unused))
+
+
 def _increment_next_cfg(context):
     """The operations that make vswitchd reconfigure; the last one's result has the number."""
     where = [["_uuid", "==", ["uuid", context.root.uuid]]]
@@ -520,6 +538,8 @@ def run(args):
     _plan(context, commands)
     comment = " ".join(map(_quote, [PROGRAM, *args]))
     next_cfg = _run(client, context, commands, settings, comment)
+    for text in _not_followed(context):
+        print(f"{PROGRAM}: {text} is not followed yet", file=sys.stderr)
     for command in commands:
         if command.spec.after is not None:
             command.spec.after(context, command)

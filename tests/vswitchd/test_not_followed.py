@@ -1,0 +1,105 @@
+"""The list of what is not followed is whole, true, and told."""
+
+import pytest
+
+from ofproto.peers.connection import DEFAULT_VERSIONS
+from ovsdb import files
+from tests.daemons import BIN, ROOT, CommandFailed
+from vswitchd import columns, not_followed, settings
+
+SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
+# Columns that others follow, or that pyvs is to write one day.
+OTHERS = {
+    "Open_vSwitch": {"manager_options", "dpdk_version"},
+    "Bridge": {"rstp_status"},
+    "Port": {"rstp_status", "rstp_statistics"},
+    "Interface": {"bfd_status", "lacp_current"},
+}
+STATUS_OF_CFM = ("cfm_fault", "cfm_fault_status", "cfm_flap_count", "cfm_health")
+OTHERS["Interface"] |= {*STATUS_OF_CFM, "cfm_remote_mpids", "cfm_remote_opstate"}
+OF_OVSDB_SERVER = {"Manager", "SSL"}
+
+
+def test_every_column_stands_somewhere():
+    for table, schema in SCHEMA.items():
+        if table in OF_OVSDB_SERVER or table in not_followed.TABLES:
+            continue
+        known = {*columns.READ[table], *columns.WRITTEN.get(table, ()), "external_ids"}
+        assert schema["columns"].keys() == known | OTHERS.get(table, set()), table
+        assert not OTHERS.get(table, set()) & known
+    for table in not_followed.COLUMNS:
+        assert set(not_followed.plain_columns(table)) <= SCHEMA[table]["columns"].keys()
+
+
+def test_the_documents_are_true():
+    assert (ROOT / "docs/not-followed.md").read_text() == not_followed.document()
+    names = {name for name, version in settings.OPENFLOW_VERSIONS.items()
+             if version in DEFAULT_VERSIONS}  # fmt: skip
+    assert set(not_followed.COLUMNS["Bridge"]["protocols"]) == names
+
+
+@pytest.mark.system
+def test_setting_them_is_told(switch):
+    switch.allow("is not followed yet")
+    switch.vsctl("add-br", "br0")
+    for name in ("e1", "e2"):
+        switch.host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}x")
+
+    def told(*words):
+        """What vsctl says on standard error."""
+        switch.host.run(
+            *("sh", "-c", f'"$0" "$@" 2> {switch.directory}/err', str(BIN / "pyvs-vsctl")),
+            *words,
+            env=switch.environment,
+        )
+        return (switch.directory / "err").read_text().splitlines()
+
+    def lines(*texts):
+        return [f"pyvs-vsctl: {text} is not followed yet" for text in texts]
+
+    mirror = "-- --id=@m create mirror name=m -- add bridge br0 mirrors @m"
+    assert told(*mirror.split()) == lines("Bridge br0: mirrors")
+    bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb lacp=active other_config:a=b"
+    assert told(*bond.split()) == lines(
+        "Port bond0: bond_mode balance-slb", "Port bond0: lacp active"
+    )
+    rate = "set interface e1 ingress_policing_rate=5 bfd:enable=true cfm_mpid=7"
+    assert sorted(told(*rate.split())) == lines(
+        "Interface e1: bfd", "Interface e1: cfm_mpid", "Interface e1: ingress_policing_rate"
+    )
+    assert told("add-aa-mapping", "br0", "1", "2") == lines("Bridge br0: auto_attach")
+    assert told("add-aa-mapping", "br0", "3", "4") == lines("AutoAttach")
+    config = "set open . other_config:flow-restore-wait=true"
+    assert told(*config.split())[0].endswith(
+        "other_config:flow-restore-wait true is not followed yet"
+    )
+    assert told("set", "bridge", "br0", "protocols=OpenFlow13,OpenFlow15") == lines(
+        "Bridge br0: protocols OpenFlow15"
+    )
+    # What asks for nothing, and what only takes away, needs no word.
+    for words in (
+        "set port bond0 lacp=off bond_mode=active-backup protected=true",
+        "set interface e1 ingress_policing_rate=0",
+        "clear bridge br0 mirrors auto_attach",
+        "remove interface e1 bfd enable",
+        "set bridge br0 protocols=OpenFlow13 stp_enable=false",
+        "get bridge br0 mirrors",
+    ):
+        assert told(*words.split()) == [], words
+    log = (switch.directory / "pyvs-vswitchd.log").read_text()
+    for text in (
+        "bridge br0: mirrors is", "port bond0: lacp active is", "interface e1: bfd is",
+        "bridge br0: protocols OpenFlow15 is", "other_config:flow-restore-wait true is",
+    ):  # fmt: skip
+        assert log.count(f"{text} not followed yet") == 1, text
+
+
+@pytest.mark.system
+def test_a_version_that_is_not_spoken_locks_nobody_out(switch):
+    switch.allow("is not followed yet")
+    switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "protocols=OpenFlow15")
+    assert "NORMAL" in switch.ofctl("dump-flows", "br0")
+    switch.vsctl("set", "bridge", "br0", "protocols=OpenFlow13,OpenFlow15")
+    assert "NORMAL" in switch.ofctl("-OOpenFlow13", "dump-flows", "br0")
+    with pytest.raises(CommandFailed):
+        switch.ofctl("-OOpenFlow10", "dump-flows", "br0")

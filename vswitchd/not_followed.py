@@ -1,0 +1,119 @@
+"""What of the database pyvs does not follow yet: the one list of it.
+
+pyvs-vsctl prints a warning when a command sets such a column, vswitchd logs one, and
+docs/not-followed.md is made of it (`python -m vswitchd.not_followed`).  Whoever makes a column
+work takes its line out.  pyvs-vsctl imports this with each run: it imports nothing.
+"""
+
+# Table -> column, or map column:key -> the values that ask for nothing which is not there.
+COLUMNS = {
+    "Open_vSwitch": {
+        "datapaths": (),
+        "other_config:dpdk-init": ("false",),
+        "other_config:flow-limit": (),
+        "other_config:flow-restore-wait": ("false",),
+        "other_config:hw-offload": ("false",),
+        "other_config:max-idle": (),
+        "other_config:max-revalidator": (),
+        "other_config:n-handler-threads": (),
+        "other_config:n-revalidator-threads": (),
+        "other_config:pmd-cpu-mask": (),
+        "other_config:vlan-limit": ("0", "2"),
+    },
+    "Bridge": {
+        "auto_attach": (),
+        "flow_tables": (),
+        "ipfix": (),
+        "mcast_snooping_enable": (),
+        "mirrors": (),
+        "netflow": (),
+        "other_config:in-band-queue": (),
+        "protocols": ("OpenFlow10", "OpenFlow13"),
+        "rstp_enable": (),
+        "sflow": (),
+        "stp_enable": (),
+    },
+    "Port": {
+        "bond_fake_iface": (),
+        "bond_mode": ("active-backup",),
+        "lacp": ("off",),
+        "mac": (),
+        "other_config:bond-detect-mode": ("carrier",),
+        "other_config:bond-miimon-interval": (),
+        "qos": (),
+    },
+    "Interface": {
+        "bfd": (),
+        "cfm_mpid": (),
+        "ingress_policing_burst": (),
+        "ingress_policing_kpkts_burst": (),
+        "ingress_policing_kpkts_rate": (),
+        "ingress_policing_rate": (),
+        "lldp": (),
+    },
+    "Controller": {
+        "connection_mode": ("out-of-band",),
+        "local_gateway": (),
+        "local_ip": (),
+        "local_netmask": (),
+    },
+}
+
+# Tables whose rows are of use only where one of these columns refers to them.
+TABLES = (
+    *("AutoAttach", "CT_Timeout_Policy", "CT_Zone", "Datapath", "Flow_Sample_Collector_Set"),
+    *("Flow_Table", "IPFIX", "Mirror", "NetFlow", "QoS", "Queue", "sFlow"),
+)
+
+DOCUMENT = """\
+# What of the database is not followed yet
+
+Made by `python -m vswitchd.not_followed`. These columns can be set, and kept, but nothing happens:
+`pyvs-vsctl` and vswitchd's log say so.
+
+| table | column | of use all the same |
+|---|---|---|
+"""
+
+
+def plain_columns(table):
+    """The columns of a table that the list names, without keys."""
+    return list(dict.fromkeys(name.partition(":")[0] for name in COLUMNS.get(table, ())))
+
+
+def asked(table, get):
+    """What a row asks for in vain, as text: "COLUMN" or "COLUMN VALUE".
+
+    `get(column)` gives the value: a set or one atom, or a dictionary; None when it is not known.
+    """
+    found = []
+    for name, fine in COLUMNS.get(table, {}).items():
+        column, _, key = name.partition(":")
+        value = get(column)
+        if key:
+            value = (value or {}).get(key)
+        vain = [each for each in _atoms(value) if each not in fine]
+        if vain:
+            found.append(f"{name} {','.join(map(str, vain))}" if fine else name)
+    return found
+
+
+def _atoms(value):
+    """What was set: nothing, where it is a default."""
+    atoms = [*value] if isinstance(value, list | tuple | set | dict) else [value]
+    return [each for each in atoms if each]
+
+
+def document():
+    """The text of docs/not-followed.md."""
+    rows = "".join(
+        f"| {table} | {name} | {', '.join(fine)} |\n"
+        for table, columns in COLUMNS.items()
+        for name, fine in columns.items()
+    )
+    tables = ", ".join(TABLES)
+    return f"{DOCUMENT}{rows}\nRows of these tables are of no use yet: {tables}.\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")
