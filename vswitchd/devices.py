@@ -17,7 +17,7 @@ from vswitchd.dummy import Device, Dummies
 from vswitchd.iface import DEFAULT_MTU, Iface
 from vswitchd.links import Links
 
-vlog = ovs.vlog.Vlog("devices")
+vlog = ovs.vlog.Vlog("bridge")
 
 
 class Devices:
