@@ -18,7 +18,7 @@ ETH_IP, ETH_ARP, ETH_RARP, ETH_IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
 ETH_MPLS, ETH_MPLSM, ETH_PBB, ETH_NSH = 0x8847, 0x8848, 0x88E7, 0x894F
 ETH_IP_ANY = (ETH_IP, ETH_IPV6)
 
-CS_TRACKED = 0x20
+CS_INVALID, CS_TRACKED, CS_OF_CONNECTION = 0x10, 0x20, 0xCF
 # ct_state and the other flag fields: the text names of the bits, from bit 0.
 CT_STATE_BITS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 TCP_FLAG_BITS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]",
@@ -40,7 +40,8 @@ FRAG_NAMES = {
 # protocol, `icmp` the ICMPv6 types; "vlan", "ct" and "in_port" name those not of that form.
 class Prerequisite:
     """`eth`: tuple of Ethertypes or None; `proto`: IP protocol; `types`: ICMPv6 types;
-    `special`: "vlan" (a tag is present), "ct" (ct_state has +trk) or "in_port" (it is matched)."""
+    `special`: "vlan" (a tag is present), "ct" (ct_state says that there is a connection) or
+    "in_port" (it is matched)."""
 
     __slots__ = ("eth", "proto", "special", "types")
 

@@ -9,6 +9,7 @@ from struct import Struct
 
 from .actions.base import (
     NX,
+    WIRE,
     CheckContext,
     decode_actions,
     encode_actions,
@@ -17,6 +18,7 @@ from .actions.base import (
     nicira,
     parse_action,
     parse_actions,
+    standard,
     unsupported,
 )
 from .actions.nx import Resubmit
@@ -24,7 +26,7 @@ from .actions.set import SetField
 from .errors import OFError
 from .fields import BY_NAME
 from .match_text import TextError, split_terms
-from .numbers import OF10, OF13
+from .numbers import OF10, OF13, OF15
 
 _HEAD = Struct("!HH")
 _METADATA = Struct("!4xQQ")
@@ -237,7 +239,7 @@ def _decode(data, version):
         if kind == 0xFFFF:
             raise OFError("OFPBIC_BAD_EXPERIMENTER")
         row = _TYPES.get(kind)
-        if row is None or (kind == Meter.TYPE and version < OF13):
+        if row is None or (kind == Meter.TYPE and not OF13 <= version < OF15):
             raise OFError("OFPBIC_UNKNOWN_INST", f"instruction {kind}")
         _cls, wanted, decode = row
         if wanted is not None and length - 4 != wanted:
@@ -263,7 +265,10 @@ def _split(actions):
             if at < len(actions) - 1:
                 raise OFError("OFPBAC_UNSUPPORTED_ORDER", "actions behind write_metadata")
             rest = [actions.pop()]
-    return [ApplyActions(actions), *rest] if actions else rest
+        elif isinstance(each, Meter) and at:
+            raise OFError("OFPBAC_UNSUPPORTED_ORDER", "actions before meter")
+    first = [actions.pop(0)] if actions and isinstance(actions[0], Meter) else []
+    return [*first, ApplyActions(actions), *rest] if actions else first + rest
 
 
 def _decode_nx_metadata(body, _version):
@@ -272,6 +277,9 @@ def _decode_nx_metadata(body, _version):
     return WriteMetadata(int.from_bytes(body[6:14], "big"), int.from_bytes(body[14:], "big"))
 
 
+# From 1.5 on meter is an action, which stands before the others here.
+_METER_15 = 29
+WIRE[OF15, _METER_15] = (Meter, 4, Meter.decode)
 NX[_NX_WRITE_METADATA] = (WriteMetadata, 22, _decode_nx_metadata)
 
 
@@ -282,6 +290,8 @@ def encode_instructions(instructions, version: int, match=None, lossy: bool = Fa
     `lossy`: what the version cannot say is left out, as a switch does with a flow that came by
     another version; else OFError tells.
     """
+    if version >= OF15 and any(isinstance(each, Meter) for each in instructions):
+        return _encode_15(instructions, version, match, lossy)
     if version != OF10:
         return b"".join([each.encode(version, match, lossy) for each in instructions])
     parts = []
@@ -295,6 +305,20 @@ def encode_instructions(instructions, version: int, match=None, lossy: bool = Fa
         elif not lossy:
             raise OFError("OFPBIC_UNSUP_INST", f"{type(each).__name__} in OpenFlow 1.0")
     return b"".join(parts)
+
+
+def _encode_15(instructions, version, match, lossy):
+    """Instructions of which one is a meter: as an action before those that are applied."""
+    meters, actions, rest = b"", b"", []
+    for each in instructions:
+        if isinstance(each, Meter):
+            meters += standard(_METER_15, each.meter.to_bytes(4, "big"))
+        elif isinstance(each, ApplyActions):
+            actions = encode_actions(each.actions, version, match, lossy)
+        else:
+            rest.append(each.encode(version, match, lossy))
+    data = meters + actions
+    return _HEAD.pack(ApplyActions.TYPE, 8 + len(data)) + bytes(4) + data + b"".join(rest)
 
 
 def _metadata_10(each, instructions):

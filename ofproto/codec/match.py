@@ -58,6 +58,16 @@ _DL_VLAN, _PACKET_TYPE = _f("dl_vlan"), _f("packet_type")
 _PCP_FIELDS = (_f("vlan_pcp"), _f("dl_vlan_pcp"))
 
 
+def _tracked(state, mask):
+    """Whether ct_state says that there is a connection: by a state that only one has, or as one
+    that is tracked and not invalid."""
+    if state & fields.CS_OF_CONNECTION:
+        return True
+    return bool(state & fields.CS_TRACKED and mask & fields.CS_INVALID) and not (
+        state & fields.CS_INVALID
+    )
+
+
 class Match:
     """The fields that a flow matches; starts as match-all.  Mutable; hash only when done."""
 
@@ -170,7 +180,8 @@ class Match:
         if need.special == "in_port":
             return self._exact(_IN_PORT) >= 0
         if need.special == "ct":
-            return self._bits(_CT_STATE, fields.CS_TRACKED)
+            at = _CT_STATE.end - 1
+            return _tracked(self.key[at], self.mask[at])
         at, proto = _ETH_TYPE.start, _NW_PROTO.start
         eth_type = self.key[at] << 8 | self.key[at + 1]
         if self.mask[at : at + 2] != b"\xff\xff" or eth_type not in need.eth:
@@ -202,10 +213,8 @@ class Match:
         ports = _ANY_PORTS
         if key[_PROTO_AT] == _ICMPV6:  # ND's fields want certain types
             ports = bytes(key[_TP_SRC.start : _TP_DST.end])
-        tags = key[_TCI.start] & _CFI_BYTE | key[_CT_STATE.end - 1] & fields.CS_TRACKED
-        signature = b"".join(
-            (self.mask, key[_ETH_TYPE.start : _ETH_TYPE.end], bytes((key[_PROTO_AT], tags)), ports)
-        )
+        states = bytes((key[_PROTO_AT], key[_TCI.start] & _CFI_BYTE, key[_CT_STATE.end - 1]))
+        signature = b"".join((self.mask, key[_ETH_TYPE.start : _ETH_TYPE.end], states, ports))
         found = _SHAPES.get(signature)
         if found is None:
             if len(_SHAPES) >= _MAX_SHAPES:

@@ -162,9 +162,8 @@ def format_port(port: int, names: PortNames = None) -> str:
 
 
 def _format_integer(value, mask, field, names):
-    if mask != field.mask:
-        return f"0x{value:x}/0x{mask:x}"
-    return f"0x{value:x}" if value and field.text != "decimal" else str(value)
+    shown = f"0x{value:x}" if value and field.text != "decimal" else str(value)
+    return shown if mask == field.mask else f"{shown}/0x{mask:x}"
 
 
 def _parse_integer(text, field, names):
@@ -473,6 +472,8 @@ def _match_value(field, value, mask, names):
         return f"0x{value:05x}" + ("" if mask == field.mask else f"/0x{mask:05x}")
     if field.name == "ct_zone":
         return str(value)
+    if field.text == "decimal" and mask != field.mask:
+        return f"0x{value:x}/0x{mask:x}"
     if field.text == "hex" and field.name[:3] != "gtp":
         exact = "" if mask == field.mask else f"/0x{mask:x}"
         return ("0" if value == 0 else f"0x{value:x}") + exact

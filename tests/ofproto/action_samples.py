@@ -4,6 +4,7 @@ writes them, at least one for each class."""
 ANY, IP, IPV6, ARP, TCP, UDP, SCTP = "", "ip", "ipv6", "arp", "tcp", "udp", "sctp"
 PBB = "dl_type=0x88e7"
 MPLS, VLAN, ND = "mpls", "dl_vlan=1", "icmp6,icmp_type=135,icmp_code=0"
+NSH = "dl_type=0x894f"
 ADVERT = "icmp6,icmp_type=136,icmp_code=0"
 
 _BY_MATCH = {
@@ -227,3 +228,91 @@ OURS = [
     (PBB, "write_actions(pop_pbb,output:1)"),
     (IPV6, "move:OXM_OF_IPV6_EXTHDR[]->NXM_NX_REG0[0..8]"),
 ]
+# Coded, and not executed yet
+_CODED = {
+    ANY: """
+        bundle(eth_src,0,hrw,ofport,members:4,8)
+        bundle(symmetric_l4,60,active_backup,ofport,members:2,3,5)
+        bundle(symmetric_l3l4+udp,60,hrw,ofport,members:)
+        bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[],members:4,8)
+        bundle_load(symmetric_l3,5,hrw,ofport,NXM_NX_REG1[16..31],members:4,8)
+        multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[])
+        multipath(symmetric_l3,50,iter_hash,4,9,NXM_NX_REG0[0..7])
+        learn(table=1)
+        learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])
+        learn(table=2,eth_dst=00:11:22:33:44:55,load:0x1122334455667788->NXM_NX_XXREG0[0..79])
+        learn(table=3,eth_type=0x800,nw_proto=6,tcp_dst=80,NXM_NX_REG0[0..3]=0x5)
+        sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,ingress)
+        conjunction(5,1/2)
+        conjunction(4294967295,64/64)
+        ct_clear
+        controller(userdata=01.02.03.04)
+        controller(userdata=01.02.03.04,pause)
+        controller(pause)
+        controller(meter_id=5)
+        controller(reason=group,max_len=100,id=7,userdata=0a,pause,meter_id=77)
+        output(port=1,max_len=100)
+        output(port=LOCAL,max_len=1500)
+        check_pkt_larger(1000)->NXM_NX_REG0[0]
+        check_pkt_larger(100)->NXM_NX_TUN_ID[5]
+        debug_recirc
+        debug_slow
+    """,
+    IP: """
+        ct()
+        ct(commit)
+        ct(commit,force,table=5,zone=6)
+        ct(zone=NXM_NX_REG0[0..15])
+        ct(commit,exec(load:0x1->NXM_NX_CT_MARK[0..7]))
+        ct(nat)
+        ct(commit,nat)
+        ct(commit,nat(src))
+        ct(commit,nat(src=10.0.0.240))
+        ct(commit,nat(src=10.0.0.240-10.0.0.254:32768-65535,persistent,random))
+        ct(table=0,zone=1,nat)
+    """,
+    TCP: """
+        fin_timeout(idle_timeout=5,hard_timeout=15)
+        fin_timeout()
+        ct(commit,nat(dst=10.0.0.1:80),exec(set_field:0x1->ct_mark))
+        ct(commit,zone=5,exec(set_field:0x5->ct_mark),alg=ftp)
+    """,
+    IPV6: """
+        ct(commit,nat(dst=[fe80::1]-[fe80::ff]:80,hash))
+        ct(commit,nat(src=fe80::1))
+        ct(commit,nat(src=fe80::1-fe80::5))
+    """,
+    "ip,ct_state=+trk+est": """
+        resubmit(,5,ct)
+        resubmit(1,5,ct)
+    """,
+    NSH: """
+        set_field:0x5->nsh_spi
+    """,
+}
+_CODED_13 = """
+    encap(ethernet)
+    encap(nsh)
+    encap(nsh(md_type=1))
+    encap(nsh(md_type=2,tlv(0x1000,10,0x12345678)))
+    encap(nsh(md_type=2,tlv(0x1000,10,0x12345678),tlv(0x2000,20,0xfedcba9876543210)))
+    encap(mpls)
+    encap(mpls_mc)
+    decap()
+    decap(packet_type(ns=0,type=0))
+    decap(packet_type(ns=1,type=0x894f))
+"""
+CODED = [
+    (match, line.strip()) for match, text in _CODED.items() for line in text.split("\n")
+    if line.strip()
+]  # fmt: skip
+CODED_13 = [(ANY, line.strip()) for line in _CODED_13.split("\n") if line.strip()]
+CODED_13.append((NSH, "dec_nsh_ttl"))
+NOT_EXECUTED = {
+    "Bundle", "Multipath", "Learn", "Sample", "Conjunction", "Ct", "Nat", "CtClear",
+    "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "FinTimeout", "DecNshTtl",
+    "Encap", "Decap", "DeleteField",
+}  # fmt: skip

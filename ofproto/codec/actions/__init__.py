@@ -10,6 +10,19 @@ from .base import (
     parse_action,
     parse_actions,
 )
+from .ct import Ct, CtClear, Nat
+from .encap import Decap, Encap
+from .extended import (
+    CheckPktLarger,
+    Conjunction,
+    DebugRecirc,
+    DebugSlow,
+    DecNshTtl,
+    DeleteField,
+    FinTimeout,
+    Sample,
+)
+from .learn import Clause, Learn
 from .nx import Clone, Controller, Note, Resubmit, StackPop, StackPush
 from .of import (
     CopyTtlIn,
@@ -30,8 +43,9 @@ from .of import (
     SetQueue,
     SetTtl,
 )
-from .output import Output, OutputReg
+from .output import Output, OutputReg, OutputTrunc
 from .set import RegLoad, RegMove, SetField
+from .spread import Bundle, Multipath
 
 
 def check_actions(actions, context: CheckContext) -> None:

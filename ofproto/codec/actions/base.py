@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from struct import Struct
 
 from ofproto.codec import match_text
-from ofproto.codec.errors import NX_VENDOR_ID, OFError
-from ofproto.codec.fields import VLAN, Field
+from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError
+from ofproto.codec.fields import BY_NAME, VLAN, Field
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
-from ofproto.codec.numbers import OF10, OF13, port_from_32, port_to_32
+from ofproto.codec.numbers import OF10, OF11, OF13, OF15, port_from_32, port_to_32
 
 ANY_VERSION = (1, 6)
 OFPAT_VENDOR = 0xFFFF
@@ -31,6 +31,7 @@ _NX_HEAD = Struct("!HHIH")
 # Filled by Action.__init_subclass__
 WIRE: dict[tuple[int, int], tuple] = {}  # (version, type) -> (class, size, decode)
 NX: dict[int, tuple] = {}  # subtype -> (class, size, decode)
+ONF: dict[int, tuple] = {}  # the same of the ONF's extensions for 1.3
 TEXT: dict[str, tuple] = {}  # name -> (class, parse)
 
 
@@ -42,6 +43,7 @@ class Action:
     DEFAULTS: tuple = ()
     WIRE: tuple = ()
     NX: tuple = ()
+    ONF: tuple = ()
     TEXT: dict = {}
     in_context = False  # how it is encoded depends on the flow and on the actions before it
 
@@ -60,6 +62,8 @@ class Action:
                 WIRE[version, number] = (cls, size, decode)
         for subtype, size, decode in cls.NX:
             NX[subtype] = (cls, size, decode)
+        for subtype, size, decode in cls.ONF:
+            ONF[subtype] = (cls, size, decode)
         for name, parse in cls.TEXT.items():
             TEXT[name] = (cls, parse)
 
@@ -111,7 +115,7 @@ class CheckContext:
 
     def require(self, field: Field) -> None:
         """The field's prerequisite holds for all packets of the flow, else MATCH_INCONSISTENT."""
-        if not self._holds(field.prerequisite):
+        if not self.holds(field.prerequisite):
             raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
 
     def require_after_10(self, field: Field) -> None:
@@ -119,7 +123,8 @@ class CheckContext:
         if self.version > OF10:
             self.require(field)
 
-    def _holds(self, need):
+    def holds(self, need) -> bool:
+        """Whether a prerequisite holds for all packets of the flow."""
         if need is None or self.match is None:
             return True
         if need.special == "vlan":
@@ -182,19 +187,22 @@ def decode_actions(data: bytes, version: int, top: bool = False) -> list[Action]
 def _decode_one(kind, body, version, top):
     if kind == OFPAT_VENDOR:
         vendor, subtype = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:6], "big")
-        if vendor != NX_VENDOR_ID:
+        if vendor == NX_VENDOR_ID:
+            row = NX.get(subtype)
+        elif vendor == ONF_VENDOR_ID and version == OF13:
+            row = ONF.get(subtype)
+        else:
             raise OFError("OFPBAC_BAD_VENDOR", f"vendor {vendor:#x}")
-        row = NX.get(subtype)
         if row is None:
-            raise OFError("OFPBAC_BAD_VENDOR_TYPE", f"Nicira action {subtype}")
-        if not top and not issubclass(row[0], Action):
-            raise OFError("OFPBIC_UNSUP_INST", f"{row[0].__name__} among actions")
+            raise OFError("OFPBAC_BAD_VENDOR_TYPE", f"action {subtype} of vendor {vendor:#x}")
         body = body[6:]
     else:
         row = WIRE.get((version, kind))
         if row is None:
             raise OFError("OFPBAC_BAD_TYPE", f"action type {kind}")
     _cls, size, decode = row
+    if not top and not issubclass(_cls, Action):
+        raise OFError("OFPBIC_UNSUP_INST", f"{_cls.__name__} among actions")
     if size is not None and len(body) != size:
         raise OFError("OFPBAC_BAD_LEN", f"{_cls.__name__} of {len(body)} bytes")
     return decode(body, version)
@@ -331,6 +339,39 @@ def nothing(cls):
         return cls()
 
     return parse
+
+
+class Plain(Action):
+    """An action without argument: its text, its standard type and Nicira's subtype (None: has
+    none), and the field that it is about."""
+
+    text = ""
+    number: int | None = None
+    subtype: int | None = None
+    field: str | None = None
+
+    def __init_subclass__(cls):
+        def decode(_body, _version):
+            return cls()
+
+        cls.WIRE = ((OF11, OF15, cls.number, 4, decode),) if cls.number else ()
+        cls.NX = ((cls.subtype, 6, decode),) if cls.subtype else ()
+        cls.TEXT = {cls.text: nothing(cls)}
+        super().__init_subclass__()
+
+    def encode(self, version):
+        if version > OF10 and self.number:
+            return standard(self.number, bytes(4))
+        if self.subtype is None:
+            raise unsupported(self, version)
+        return nicira(self.subtype, b"")
+
+    def format(self, names=None):
+        return self.text
+
+    def check(self, context):
+        if self.field:
+            context.require_after_10(BY_NAME[self.field])
 
 
 _BITS = re.compile(r"\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?\Z")

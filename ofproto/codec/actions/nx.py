@@ -3,6 +3,7 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
+from ofproto.codec.fields import CT
 from ofproto.codec.match_text import TextError, split_terms
 from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_IN_PORT
 
@@ -13,6 +14,7 @@ from .base import (
     format_actions,
     format_port,
     format_subfield,
+    long_number,
     need,
     nested,
     nicira,
@@ -41,15 +43,16 @@ _REASON_NAMES = {number_: name for name, number_ in REASONS.items()}
 
 
 class Resubmit(Action):
-    """Looks the packet up again, in `table` (None: the same), as from `port` (None: its own)."""
+    """Looks the packet up again, in `table` (None: the same), as from `port` (None: its own).
+    `ct`: with its original addresses, as conntrack has them."""
 
-    FIELDS = ("port", "table")
-    DEFAULTS = (None,)
+    FIELDS = ("port", "table", "ct")
+    DEFAULTS = (None, False)
 
     def encode(self, version):
         port = OFPP_IN_PORT if self.port is None else self.port
         table = ALL_TABLES if self.table is None else self.table
-        return nicira(14, port.to_bytes(2, "big") + bytes((table, 0, 0, 0)))
+        return nicira(44 if self.ct else 14, port.to_bytes(2, "big") + bytes((table, 0, 0, 0)))
 
     def decode(body, _version):
         return Resubmit(_in_port(body), None)
@@ -60,11 +63,19 @@ class Resubmit(Action):
         table = body[2]
         return Resubmit(_in_port(body), None if table == ALL_TABLES else table)
 
-    NX = ((1, 6, decode), (14, 6, decode_table))
+    def decode_ct(body, version):
+        made = Resubmit.decode_table(body, version)
+        made.ct = True
+        return made
+
+    NX = ((1, 6, decode), (14, 6, decode_table), (44, 6, decode_ct))
 
     def parse(argument, names):
-        port, _comma, table = (argument or "").partition(",")
-        port, table = port.strip(), table.strip()
+        port, table, ct, *more = (
+            [word.strip() for word in (argument or "").split(",")] + [""] * 2
+        )[: max(3, (argument or "").count(",") + 1)]
+        if more or ct not in ("", "ct"):
+            raise TextError(f"{ct}: unknown parameter")
         found = port_number(port, names, "resubmit") if port else OFPP_IN_PORT
         if not table:
             table_id = ALL_TABLES
@@ -75,17 +86,24 @@ class Resubmit(Action):
         if found == OFPP_IN_PORT and table_id == ALL_TABLES:
             raise TextError('at least one "in_port" or "table" must be specified on resubmit')
         return Resubmit(
-            None if found == OFPP_IN_PORT else found, None if table_id == ALL_TABLES else table_id
+            None if found == OFPP_IN_PORT else found,
+            None if table_id == ALL_TABLES else table_id,
+            bool(ct),
         )
 
     TEXT = {"resubmit": parse}
 
     def format(self, names=None):
-        if self.table is None:
+        if self.table is None and not self.ct:
             port = OFPP_IN_PORT if self.port is None else self.port
             return f"resubmit:{format_port(port, names)}"
         port = "" if self.port is None else format_port(self.port, names)
-        return f"resubmit({port},{self.table})"
+        table = "" if self.table is None else self.table
+        return f"resubmit({port},{table}{',ct' if self.ct else ''})"
+
+    def check(self, context):
+        if self.ct and not context.holds(CT):
+            raise OFError("OFPBAC_MATCH_INCONSISTENT", "resubmit of what may not be tracked")
 
 
 def _in_port(body):
@@ -94,39 +112,71 @@ def _in_port(body):
 
 
 class Controller(Action):
-    """To the controllers with `controller_id`, with a reason."""
+    """To the controllers with `controller_id`, with a reason.  `userdata` goes to them, too;
+    `pause`: the packet waits for their answer; `meter`: how often this may be (None: not told)."""
 
-    FIELDS = ("max_len", "reason", "controller_id")
-    DEFAULTS = (MAX_LEN_WHOLE, 1, 0)
+    FIELDS = ("max_len", "reason", "controller_id", "userdata", "pause", "meter")
+    DEFAULTS = (MAX_LEN_WHOLE, 1, 0, b"", False, None)
 
     def encode(self, version):
-        return nicira(20, _CONTROLLER.pack(self.max_len, self.controller_id, self.reason))
+        if not self.userdata and not self.pause and self.meter is None:
+            body = _CONTROLLER.pack(self.max_len, self.controller_id, self.reason)
+            return nicira(20, body)
+        rows = [
+            (_MAX_LEN, self.max_len, MAX_LEN_WHOLE),
+            (_CONTROLLER_ID, self.controller_id, 0),
+            (_REASON, self.reason, REASONS["action"]),
+            (_USERDATA, self.userdata, b""),
+            (_PAUSE, b"" if self.pause else None, None),
+            (_METER, self.meter, None),
+        ]
+        body = b"".join(_property(kind, value) for kind, value, default in rows if value != default)
+        return nicira(37, bytes(6) + body)
 
     def decode(body, _version):
         max_len, controller_id, reason = _CONTROLLER.unpack(body)
-        if reason not in _REASON_NAMES:
-            raise OFError("NXBRC_BAD_REASON", f"reason {reason}")
-        return Controller(max_len, reason, controller_id)
+        return _check_reason(Controller(max_len, reason, controller_id))
 
-    NX = ((20, 6, decode),)
+    def decode_2(body, _version):
+        check_zero(body[:6])
+        made = Controller()
+        for kind, value in _properties(body[6:]):
+            if kind not in _PROPERTIES:
+                raise OFError("OFPBPC_BAD_TYPE", f"controller property {kind}")
+            name, size = _PROPERTIES[kind]
+            if size is not None and len(value) != size:
+                raise OFError("OFPBPC_BAD_LEN", f"controller property of {len(value)} bytes")
+            if kind in _SHORT:
+                value = value[:2]
+            if kind == _USERDATA:
+                made.userdata = value
+            else:
+                setattr(made, name, int.from_bytes(value, "big") if size else True)
+        return _check_reason(made)
+
+    NX = ((20, 6, decode), (37, None, decode_2))
 
     def parse(argument, _names):
         if not argument or argument.strip().isdigit():
             max_len = number(argument, "max_len", 16) if argument else MAX_LEN_WHOLE
             return Output(OFPP_CONTROLLER, max_len)
-        words = {"max_len": MAX_LEN_WHOLE, "reason": "action", "id": 0}
+        made = Controller()
         for name, value in split_terms(argument):
-            if name not in words or value is None:
+            if name == "pause" and value is None:
+                made.pause = True
+                continue
+            setter = _KEYS.get(name)
+            if setter is None or value is None:
                 raise TextError(f'unknown key "{name}" parsing controller action')
-            words[name] = value if name == "reason" else number(value, name, 16)
-        if words["reason"] not in REASONS:
-            raise TextError(f'unknown reason "{words["reason"]}"')
-        return Controller(words["max_len"], REASONS[words["reason"]], words["id"])
+            setattr(made, *setter(value))
+        if made == Controller(made.max_len):
+            return Output(OFPP_CONTROLLER, made.max_len)
+        return made
 
     TEXT = {"controller": parse, "CONTROLLER": parse}
 
     def format(self, names=None):
-        if self.reason == 1 and not self.controller_id:
+        if self == Controller(self.max_len):
             return f"CONTROLLER:{self.max_len}"
         words = []
         if self.reason != 1:
@@ -135,7 +185,76 @@ class Controller(Action):
             words.append(f"max_len={self.max_len}")
         if self.controller_id:
             words.append(f"id={self.controller_id}")
+        if self.userdata:
+            words.append(f"userdata={self.userdata.hex('.')}")
+        if self.pause:
+            words.append("pause")
+        if self.meter is not None:
+            words.append(f"meter_id={self.meter}")
         return f"controller({','.join(words)})"
+
+
+_MAX_LEN, _CONTROLLER_ID, _REASON, _USERDATA, _PAUSE, _METER = range(6)
+_PROPERTIES = {
+    _MAX_LEN: ("max_len", 4),  # 16 bits, and 16 of nothing
+    _CONTROLLER_ID: ("controller_id", 4),
+    _REASON: ("reason", 1),
+    _USERDATA: ("userdata", None),
+    _PAUSE: ("pause", 0),
+    _METER: ("meter", 4),
+}
+
+
+_SHORT = (_MAX_LEN, _CONTROLLER_ID)
+
+
+def _property(kind, value):
+    size = 2 if kind in _SHORT else _PROPERTIES[kind][1]
+    data = value if isinstance(value, bytes) else value.to_bytes(size, "big")
+    data += bytes(2) if kind in _SHORT else b""
+    body = _U16X2.pack(kind, 4 + len(data)) + data
+    return body + bytes(-len(body) % 8)
+
+
+def _properties(data):
+    at = 0
+    while at < len(data):
+        if len(data) - at < 4:
+            raise OFError("OFPBPC_BAD_LEN", "truncated controller property")
+        kind, length = _U16X2.unpack_from(data, at)
+        end = at + (length + 7) // 8 * 8
+        if length < 4 or end > len(data):
+            raise OFError("OFPBPC_BAD_LEN", f"controller property of {length} bytes")
+        yield kind, data[at + 4 : at + length]
+        at = end
+
+
+def _check_reason(made):
+    if made.reason not in _REASON_NAMES:
+        raise OFError("NXBRC_BAD_REASON", f"reason {made.reason}")
+    return made
+
+
+def _parse_reason(value):
+    if value not in REASONS:
+        raise TextError(f'unknown reason "{value}"')
+    return "reason", REASONS[value]
+
+
+def _parse_userdata(value):
+    try:
+        return "userdata", bytes.fromhex(value.replace(".", ""))
+    except ValueError:
+        raise TextError("bad hex digit in `controller' action `userdata'") from None
+
+
+_KEYS = {
+    "max_len": lambda value: ("max_len", number(value, "max_len", 16)),
+    "reason": _parse_reason,
+    "id": lambda value: ("controller_id", number(value, "id", 16)),
+    "userdata": _parse_userdata,
+    "meter_id": lambda value: ("meter", long_number(value, 32)),
+}
 
 
 class _Stack(Action):

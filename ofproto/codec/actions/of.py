@@ -10,6 +10,7 @@ from ofproto.codec.numbers import OF10, OF11, OF13, OF15
 from .base import (
     ANY_VERSION,
     Action,
+    Plain,
     format_port,
     long_number,
     need,
@@ -62,64 +63,31 @@ class Enqueue(Action):
     TEXT = {"enqueue": parse}
 
 
-class _Plain(Action):
-    """An action without argument: its text, its standard type and Nicira's subtype (None: has
-    none), and the field that it is about."""
-
-    text = ""
-    number: int | None = None
-    subtype: int | None = None
-    field: str | None = None
-
-    def __init_subclass__(cls):
-        def decode(_body, _version):
-            return cls()
-
-        cls.WIRE = ((OF11, OF15, cls.number, 4, decode),) if cls.number else ()
-        cls.NX = ((cls.subtype, 6, decode),) if cls.subtype else ()
-        cls.TEXT = {cls.text: nothing(cls)}
-        super().__init_subclass__()
-
-    def encode(self, version):
-        if version > OF10 and self.number:
-            return standard(self.number, bytes(4))
-        if self.subtype is None:
-            raise unsupported(self, version)
-        return nicira(self.subtype, b"")
-
-    def format(self, names=None):
-        return self.text
-
-    def check(self, context):
-        if self.field:
-            context.require_after_10(BY_NAME[self.field])
-
-
-class CopyTtlOut(_Plain):
+class CopyTtlOut(Plain):
     """The second label's TTL, or that of IP behind the last one, to the outermost label."""
 
     text, number, field = "copy_ttl_out", 11, "mpls_label"
 
 
-class CopyTtlIn(_Plain):
+class CopyTtlIn(Plain):
     """The outermost label's TTL to the next one, or to IP."""
 
     text, number, field = "copy_ttl_in", 12, "mpls_label"
 
 
-class DecMplsTtl(_Plain):
+class DecMplsTtl(Plain):
     """Decrements the outermost label's TTL; at 0 or 1 the packet goes to the controller."""
 
     text, number, subtype, field = "dec_mpls_ttl", 16, 26, "mpls_label"
 
 
-class PopQueue(_Plain):
+class PopQueue(Plain):
     """Back to the queue before set_queue."""
 
     text, subtype = "pop_queue", 5
 
 
-class Exit(_Plain):
+class Exit(Plain):
     """Ends the processing of the packet, also of the tables that resubmitted it here."""
 
     text, subtype = "exit", 17

@@ -3,14 +3,18 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.match_text import TextError
+from ofproto.codec.match_text import TextError, parse_int, split_terms
 from ofproto.codec.numbers import (
     OF10,
     OF11,
     OF15,
+    OFPP_ALL,
     OFPP_CONTROLLER,
+    OFPP_FLOOD,
     OFPP_MAX,
     OFPP_NONE,
+    OFPP_NORMAL,
+    OFPP_TABLE,
     OFPP_UNSET,
     PORT_NAMES,
 )
@@ -31,6 +35,7 @@ from .set import check_bits, check_zero, field_at, field_header
 
 _U16X2 = Struct("!HH")
 _OUTPUT_REG = Struct("!HIH6x")
+_TRUNC = Struct("!HI")
 MAX_LEN_WHOLE = 0xFFFF
 
 # The reserved ports that a packet may go to
@@ -62,6 +67,8 @@ class Output(Action):
     WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
 
     def parse(argument, names):
+        if "port=" in (argument or "") or "max_len=" in (argument or ""):
+            return parse_trunc(argument, names)
         text, colon, max_len = (argument or "").partition(":")
         port = parse_port(text, names)
         if port is None:
@@ -123,3 +130,52 @@ class OutputReg(Action):
 
     def check(self, context):
         context.require(self.field)
+
+
+class OutputTrunc(Action):
+    """To a port, cut to `max_len` bytes."""
+
+    FIELDS = ("port", "max_len")
+
+    def encode(self, version):
+        return nicira(39, _TRUNC.pack(self.port, self.max_len))
+
+    def decode(body, _version):
+        port, max_len = _TRUNC.unpack(body)
+        if max_len < MIN_TRUNC:
+            raise OFError("OFPBAC_BAD_ARGUMENT", f"max_len {max_len}")
+        return OutputTrunc(port, max_len)
+
+    NX = ((39, 6, decode),)
+
+    def format(self, names=None):
+        return f"output(port={format_port(self.port, names)},max_len={self.max_len})"
+
+    def check(self, context):
+        if self.port in _NOT_TRUNCATED:
+            raise OFError("OFPBAC_BAD_OUT_PORT", format_port(self.port))
+
+
+MIN_TRUNC = 14
+_NOT_TRUNCATED = (OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER)
+
+
+def parse_trunc(text, names=None) -> OutputTrunc:
+    """`port=P,max_len=N`.  Raises TextError."""
+    port = max_len = None
+    for key, value in split_terms(text):
+        if key == "port":
+            port = parse_port(value or "", names)
+            if port is None:
+                raise TextError(f"output to unknown truncate port: {value}")
+            if port in _NOT_TRUNCATED:
+                raise TextError(f"output to unsupported truncate port: {value}")
+        elif key == "max_len":
+            max_len = parse_int(value or "", "max_len", 32)
+        else:
+            raise TextError(f"invalid key '{key}' in output_trunc argument")
+    if port is None or max_len is None:
+        raise TextError("output(port=port,max_len=N) needs both")
+    if max_len < MIN_TRUNC:
+        raise TextError(f"max_len {max_len} is less than the minimum value {MIN_TRUNC}")
+    return OutputTrunc(port, max_len)

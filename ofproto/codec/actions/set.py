@@ -200,8 +200,8 @@ def _long(bits, what="", valid=-1):
 
 _VID, _PCP = _short("VLAN VID", 16, 0xFFF), _short("VLAN PCP", 8, 7)
 _SETTERS = (
-    Setter("mod_vlan_vid", "dl_vlan", 1, None, None, 2, 0, _VID, _decimal),
-    Setter("mod_vlan_pcp", "dl_vlan_pcp", 2, None, None, 1, 0, _PCP, _decimal),
+    Setter("mod_vlan_vid", "dl_vlan", 1, 1, None, 2, 0, _VID, _decimal),
+    Setter("mod_vlan_pcp", "dl_vlan_pcp", 2, 2, None, 1, 0, _PCP, _decimal),
     Setter("mod_dl_src", "eth_src", 4, 3, None, 6, 0, _ethernet, _eth_text),
     Setter("mod_dl_dst", "eth_dst", 5, 4, None, 6, 0, _ethernet, _eth_text),
     Setter("mod_nw_src", "ip_src", 6, 5, None, 4, 0, _address, _ip_text),
@@ -225,7 +225,11 @@ _IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
     BY_NAME["udp_src"]: (_BY_TEXT["mod_tp_src"], 0),
     BY_NAME["udp_dst"]: (_BY_TEXT["mod_tp_dst"], 0),
 }
+_IN_11 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of11} | {
+    field: row for field, row in _IN_10.items() if row[0].of11
+}
 _TAGGING = ("mod_vlan_vid", "mod_vlan_pcp")
+_CHANGE_TAG = ("set_vlan_vid", "set_vlan_pcp")  # 1.1's actions, which add no tag
 # mod_tp_*: whatever the L4 protocol is
 _L4 = {"mod_tp_src": "src", "mod_tp_dst": "dst"}
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
@@ -235,8 +239,8 @@ class SetField(Action):
     """Sets a field, or its bits in `mask` (None: all).
 
     `legacy` is the name of the action that said it when that is not set_field, else False:
-    mod_vlan_vid and mod_vlan_pcp add a tag where there is none, mod_tp_src and mod_tp_dst set the
-    port of any L4 protocol.
+    mod_vlan_vid and mod_vlan_pcp add a tag where there is none, set_vlan_* do not, mod_tp_src and
+    mod_tp_dst set the port of any L4 protocol.
     """
 
     FIELDS = ("field", "value", "mask", "legacy")
@@ -247,10 +251,14 @@ class SetField(Action):
         return bool(self.legacy)
 
     def encode(self, version):
+        if self.legacy in _CHANGE_TAG:
+            return SetField(self.field, self.value).encode(version)
         if self.legacy:
             return self._encode_legacy(version, -1)
         if version == OF10:
             return self._encode_10()
+        if version == OF11 and self.mask is None:
+            return self._encode_11()
         if self.mask is None and version >= OF12:
             return self._set_field(self.field, self.value, None, version)
         if version >= OF15:
@@ -262,6 +270,8 @@ class SetField(Action):
         return self.field.mask if self.mask is None else self.mask
 
     def encode_in(self, version, context):
+        if self.legacy in _CHANGE_TAG:
+            return self.encode(version)
         push = b""
         if self.legacy in _TAGGING:
             if version > OF10 and not context.has_vlan:
@@ -282,7 +292,9 @@ class SetField(Action):
         setter = _BY_TEXT[self.legacy]
         if version == OF10 and setter.of10:
             return setter.standard(setter.of10, self.value)
-        if version == OF10 and setter.nx:
+        if version == OF11 and setter.of11:
+            return setter.standard(setter.of11, self.value)
+        if version <= OF11 and setter.nx:
             if self.value >> 8 * setter.size:
                 setter = _BY_TEXT["set_tunnel64"]
             return setter.nicira(self.value)
@@ -304,6 +316,12 @@ class SetField(Action):
             protocol = _PROTOCOLS.get(nw_proto, "tcp")
             return BY_NAME[f"{protocol}_{_L4[self.legacy]}"], self.value
         return self.field, self.value
+
+    def _encode_11(self):
+        setter, shift = _IN_11.get(self.field, (None, 0))
+        if setter is None:
+            return _loads(self, self.field, self.value, self.field.mask, OF11)
+        return setter.standard(setter.of11, self.value << shift & setter.field.mask)
 
     def _encode_10(self):
         setter, shift = _IN_10.get(self.field, (None, 0))
@@ -330,15 +348,17 @@ class SetField(Action):
         return SetField(field, value, mask if has_mask and mask != field.mask else None)
 
     def decode_vid_11(body, _version):
-        return SetField(_VLAN_VID_FIELD, _BY_TEXT["mod_vlan_vid"].decode(body).value | VLAN_CFI)
+        vid = _BY_TEXT["mod_vlan_vid"].decode(body).value
+        return SetField(_VLAN_VID_FIELD, vid | VLAN_CFI, None, "set_vlan_vid")
 
     def decode_pcp_11(body, _version):
-        return SetField(_VLAN_PCP, _BY_TEXT["mod_vlan_pcp"].decode(body).value)
+        pcp = _BY_TEXT["mod_vlan_pcp"].decode(body).value
+        return SetField(_VLAN_PCP, pcp, None, "set_vlan_pcp")
 
     # 1.2 and later have SET_FIELD instead of 1.1's, but Open vSwitch takes these, too.
     WIRE = (
         *((OF10, OF10, s.of10, s.standard_size, s.decode) for s in _SETTERS if s.of10),
-        *((OF11, OF15, s.of11, s.standard_size, s.decode) for s in _SETTERS if s.of11),
+        *((OF11, OF15, s.of11, s.standard_size, s.decode) for s in _SETTERS if (s.of11 or 0) > 2),
         (OF11, OF15, 1, 4, decode_vid_11),
         (OF11, OF15, 2, 4, decode_pcp_11),
         (OF12, OF15, 25, None, decode_oxm),
@@ -369,16 +389,20 @@ class SetField(Action):
         return SetField(found, value & mask, mask)
 
     def parse_vid(argument, _names):
-        return SetField(_VLAN_VID_FIELD, _BY_TEXT["mod_vlan_vid"].parse(argument) | VLAN_CFI)
+        vid = _BY_TEXT["mod_vlan_vid"].parse(argument)
+        return SetField(_VLAN_VID_FIELD, vid | VLAN_CFI, None, "set_vlan_vid")
 
     def parse_pcp(argument, _names):
-        return SetField(_VLAN_PCP, _BY_TEXT["mod_vlan_pcp"].parse(argument))
+        pcp = _BY_TEXT["mod_vlan_pcp"].parse(argument)
+        return SetField(_VLAN_PCP, pcp, None, "set_vlan_pcp")
 
     TEXT = {"set_field": parse, "set_vlan_vid": parse_vid, "set_vlan_pcp": parse_pcp} | {
         s.name: lambda a, n, s=s: SetField(s.field, s.parse(a), None, s.name) for s in _SETTERS
     }
 
     def format(self, names=None):
+        if self.legacy in _CHANGE_TAG:
+            return f"{self.legacy}:{self.value & VLAN_VID}"
         if self.legacy:
             return self.legacy + _BY_TEXT[self.legacy].format(self.value)
         value = format_value(self.field, self.value, self.mask, names)
@@ -390,7 +414,7 @@ class SetField(Action):
         elif self.legacy in _L4 and context.match is not None:
             if context.match.nw_proto not in _PROTOCOLS:
                 context.require_after_10(self.field)
-        elif self.legacy:
+        elif self.legacy and self.legacy not in _CHANGE_TAG:
             context.require_after_10(self.field)
         else:
             check_set(self.field, context)
@@ -436,6 +460,9 @@ class RegLoad(Action):
 
     def encode(self, version):
         mask = (1 << self.n_bits) - 1 << self.start
+        if version >= OF15:
+            whole = None if mask == self.field.mask else mask
+            return SetField(self.field, self.value << self.start, whole).encode(version)
         return _loads(self, self.field, self.value << self.start, mask, version)
 
     def decode(body, _version):
@@ -482,22 +509,42 @@ class RegMove(Action):
 
     def encode(self, version):
         head = _REG_MOVE.pack(self.n_bits, self.src_start, self.dst_start)
+        if version >= OF15:
+            data = head + bytes(2) + self.src.oxm(version, False) + self.dst.oxm(version, False)
+            return standard(28, data + bytes(-(4 + len(data)) % 8))
         src, dst = (field_header(self, field, version) for field in (self.src, self.dst))
         return nicira(6, head + src + dst)
 
     def decode(body, _version):
-        if len(body) < 14:
+        return RegMove.of_bytes(body, _REG_MOVE.size)
+
+    def decode_copy(body, _version):
+        """COPY_FIELD of 1.5."""
+        check_zero(body[6:8])
+        return RegMove.of_bytes(body, _REG_MOVE.size + 2)
+
+    def decode_onf(body, _version):
+        """The same as the ONF's extension for 1.3."""
+        check_zero(body[6:8])
+        return RegMove.of_bytes(body, _REG_MOVE.size + 2)
+
+    @classmethod
+    def of_bytes(cls, body, at):
+        """A move whose fields begin at `at`."""
+        if len(body) < at + 8:
             raise OFError("OFPBAC_BAD_LEN", f"move of {len(body)} bytes")
         n_bits, src_start, dst_start = _REG_MOVE.unpack_from(body)
-        src, at = field_at(body, _REG_MOVE.size)
+        src, at = field_at(body, at)
         dst, at = field_at(body, at)
         check_zero(body[at:])
         check_bits(src, src_start, n_bits)
         check_bits(dst, dst_start, n_bits)
         check_writable(dst)
-        return RegMove(src, src_start, n_bits, dst, dst_start)
+        return cls(src, src_start, n_bits, dst, dst_start)
 
+    WIRE = ((OF15, OF15, 28, None, decode_copy),)
     NX = ((6, None, decode),)
+    ONF = ((3200, None, decode_onf),)
 
     def parse(argument, _names):
         source, arrow, destination = need(argument, "move").partition("->")
