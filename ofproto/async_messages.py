@@ -11,6 +11,11 @@ from ofproto.codec.match import Match
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.peers.packet_in import cut
 
+# A frame that is yet to be segmented may be longer than a message: so much of it goes to a
+# controller.  Its match takes less than the rest; the length of the whole has 16 bits.
+MOST_PACKET = messages.MAX_SIZE - 1024
+MOST_TOTAL = 0xFFFF
+
 # Fields of the pipeline that a PACKET_IN tells when they are not zero: name, start, end, zero.
 PIPELINE = [
     (name, start, start + size, bytes(size))
@@ -56,9 +61,10 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     reason = wire_reason(event, peer.version)
     if not peer.wants("packet_in", reason):
         return None
+    most = peer.asynchronous.miss_send_len if implicit else event.max_len
     message = messages.PacketIn(
-        packet=cut(event.packet, peer.asynchronous.miss_send_len if implicit else event.max_len),
-        total_len=len(event.packet),
+        packet=cut(event.packet, most)[:MOST_PACKET],
+        total_len=min(len(event.packet), MOST_TOTAL),
         reason=reason,
         table_miss=event.table_miss_flow,
         table_id=event.table_id,

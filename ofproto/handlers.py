@@ -27,6 +27,7 @@ from ofproto.codec.numbers import (
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import check_table
+from ofproto.tables.sizes import SURE_SIZE, check_flow
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ofproto")
@@ -60,6 +61,8 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
     if kind is messages.FlowMod:
+        if len(raw) > SURE_SIZE and message.command < messages.DELETE:
+            check_flow(message, peer.version)
         ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
     elif kind is messages.GroupMod:
         ofproto.log.group_mod(raw, now)

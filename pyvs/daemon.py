@@ -77,6 +77,9 @@ __all__ = [
 vlog = ovs.vlog.Vlog("daemon")
 
 FAULT_PAUSE_MSEC = 100  # at most, until a module whose turn ended by a fault has the next
+# A fault that comes again in so many rounds one after the other: with each further one the loop
+# rests so many seconds, and others still have their turns.
+FAULTS_IN_A_ROW, FAULT_REST = 8, 0.02
 
 
 class _State:
@@ -217,6 +220,7 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
     An exception of one of them ends its turn, not the loop, and it has another turn soon.
     """
     served = [*modules, server] if server else list(modules)
+    in_a_row = 0
     while True:
         coverage.tick(time.monotonic())
         faults = containment.FAULTS.count
@@ -230,7 +234,12 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
         for each in served:
             _contained(each.wait, poller)
         if containment.FAULTS.count != faults:
+            in_a_row += 1
             poller.timer_wait(FAULT_PAUSE_MSEC)
+            if in_a_row > FAULTS_IN_A_ROW:
+                time.sleep(FAULT_REST)
+        else:
+            in_a_row = 0
         poller.block()
     if server:
         server.close()

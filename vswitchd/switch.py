@@ -18,7 +18,7 @@ from typing import Any
 
 import ovs.vlog
 
-from pyvs import clock, tls_stream
+from pyvs import clock, containment, tls_stream
 from vswitchd import columns, config, status
 from vswitchd.bridge import Bridge
 from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
@@ -93,16 +93,19 @@ class Switch:
     def run(self) -> None:
         now = clock.msec()
         if self.backer is not None:
-            self.backer.run(now)
-        self.idl.run()
-        self.links.run()
-        self._connect_datapath(now)
-        self._follow(now)
-        for bridge in self.bridges.values():
-            bridge.bundles.run(now)
-            self._status_due |= bridge.bundles.bonds_changed
-            bridge.ofproto.run(now)
-        self._write_status(now)
+            containment.call("datapath connection", "", self.backer.run, now)
+        containment.call("database connection", "", self.idl.run)
+        containment.call("kernel links", "", self.links.run)
+        containment.call("datapath connection", "", self._connect_datapath, now)
+        containment.call("reconfiguration", "", self._follow, now)
+        for name, bridge in self.bridges.items():
+            containment.call("bridge", name, self._run_bridge, bridge, now)
+        containment.call("status", "", self._write_status, now)
+
+    def _run_bridge(self, bridge: Bridge, now: int) -> None:
+        bridge.bundles.run(now)
+        self._status_due |= bridge.bundles.bonds_changed
+        bridge.ofproto.run(now)
 
     def wait(self, poller: Any) -> None:
         self.idl.wait(poller)
@@ -111,15 +114,19 @@ class Switch:
             self.backer.wait(poller)
         elif self._dpif is None and self.idl.has_ever_connected():
             poller.timer_wait_until(self._next_open)
-        for bridge in self.bridges.values():
-            bridge.ofproto.wait(poller)
-            when = bridge.bundles.next_run()
-            if when is not None:
-                poller.timer_wait_until(when)
+        for name, bridge in self.bridges.items():
+            containment.call("bridge", name, self._wait_bridge, bridge, poller)
         if self._is_any_away():
             poller.timer_wait_until(self._next_away)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
+
+    @staticmethod
+    def _wait_bridge(bridge: Bridge, poller: Any) -> None:
+        bridge.ofproto.wait(poller)
+        when = bridge.bundles.next_run()
+        if when is not None:
+            poller.timer_wait_until(when)
 
     def _release(self, delete: bool = False) -> None:
         """Leave the datapath to another vswitchd; `delete`: empty."""
@@ -244,20 +251,25 @@ class Switch:
                 self._warned.add(text)
                 vlog.warn(f"Open_vSwitch: {text} is not followed yet")
         for name in sorted(changes.bridges):
-            self._remake_bridge(name, wanted.bridges.get(name), changes)
+            _contained(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
         for name in sorted(names):
             ports = _look_up(changes.ports.get(name, ()), wanted.ports[name])
-            self.bridges[name].remove_unwanted(wanted.bridges[name], ports, self.links)
+            bridge = self.bridges[name]
+            _contained(name, bridge.remove_unwanted, wanted.bridges[name], ports, self.links)
         # Who has nothing to change may have waited for what others gave up just now.
-        bridges = [b for name, b in self.bridges.items() if name in names or b.lacks_ports]
-        for bridge in bridges:
-            bridge.add_wanted(self.links)
-        for bridge in bridges:
-            bridge.configure()
-            bridge.update_devices(self.links)
-        for bridge in self.bridges.values():  # a peer may be in any
-            bridge.follow_patches()
+        bridges = {
+            name: bridge
+            for name, bridge in self.bridges.items()
+            if name in names or bridge.lacks_ports
+        }
+        for name, bridge in bridges.items():
+            _contained(name, bridge.add_wanted, self.links)
+        for name, bridge in bridges.items():
+            _contained(name, bridge.configure)
+            _contained(name, bridge.update_devices, self.links)
+        for name, bridge in self.bridges.items():  # a peer may be in any
+            _contained(name, bridge.follow_patches)
         if not self._reconciled:
             self._reconciled = self._all_due = True
             self.backer.first_reconcile_done()
@@ -347,6 +359,11 @@ class Switch:
             self._realised_cfg, columns.SCHEMA_VERSION
         )
         return rows
+
+
+def _contained(name: str, step: Callable[..., Any], *args: Any) -> None:
+    """A fault with one bridge's configuration leaves the others' to be realised."""
+    containment.call("bridge configuration", name, step, *args)
 
 
 def _look_up(names: Iterable[str], ports: dict[str, PortConfig]) -> dict[str, PortConfig | None]:

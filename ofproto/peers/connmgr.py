@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 
 import ovs.vlog
 
+from ofproto.codec import messages
 from pyvs import containment
 
 from . import roles, streams
-from .connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG
+from .connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG, VERSION_NAMES
 from .controller import ControllerConfig
 from .peer import Peer, is_primary, probe_interval
 from .rconn import Rconn
@@ -24,6 +25,19 @@ vlog = ovs.vlog.Vlog("connmgr")
 
 Target = Rconn | Service
 ALL_VERSIONS = frozenset(range(1, 7))
+
+
+# What the switch sends unasked: a version without a row for one of these cannot be allowed.
+ASYNCHRONOUS = (messages.PacketIn, messages.PortStatus, messages.FlowRemoved)
+
+
+def spoken() -> frozenset[int]:
+    """The versions that can say all asynchronous messages."""
+    return frozenset(
+        version
+        for version in ALL_VERSIONS
+        if all((version, "") in each.FORMS for each in ASYNCHRONOUS)
+    )
 
 
 class ConnMgr:
@@ -82,7 +96,12 @@ class ConnMgr:
 
     def set_versions(self, versions: Iterable[int], now: int) -> None:
         """Allow these versions; connections of a version that is no longer allowed are closed."""
-        self.versions = frozenset(versions) or DEFAULT_VERSIONS
+        wanted = frozenset(versions) or DEFAULT_VERSIONS
+        lacking = wanted - spoken()
+        if lacking:
+            names = ", ".join(VERSION_NAMES.get(each, str(each)) for each in sorted(lacking))
+            vlog.warn(f"{self.name}: OpenFlow {names} is not spoken here")
+        self.versions = (wanted - lacking) or DEFAULT_VERSIONS
         for each in self._all():
             each.allowed = self.versions
             for peer in each.peers:
@@ -199,7 +218,9 @@ class ConnMgr:
                 continue
             version = peer.version
             if version not in encoded:
-                encoded[version] = encode(version)
+                encoded[version] = containment.call(
+                    "OpenFlow message", f"{kind} in version {version}", encode, version
+                )
             if encoded[version] is not None:
                 peer.connection.send(encoded[version])
                 n += 1

@@ -11,6 +11,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.messages import METER_ADD
 from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
+from pyvs import containment
 
 from .flow_table import ADD, DELETE_STRICT, FlowTables
 from .group import GroupTable, as_mod
@@ -124,11 +125,21 @@ class FlowLog:
         """Shorten the journal when it has grown, a little at each call."""
         journal = self._journal
         if journal.rewriting:
-            self._go_on()
+            self._guarded(self._go_on)
         elif self._pending:
             self._settle()  # the journal has ended
         elif journal.has_grown and journal.wants_compaction(self._n_needed()):
-            self._start(now)
+            self._guarded(self._start, now)
+
+    def _guarded(self, step: Any, *args: Any) -> None:
+        """What cannot be written leaves the old journal, which is longer, not less true."""
+        try:
+            step(*args)
+        except Exception:
+            containment.caught("journal", self._journal.path or "")
+            self._journal.cancel_rewrite()
+            self._journal.put_off()
+            self._settle()
 
     def _n_needed(self) -> int:
         return len(self.tables) + len(self.groups) + len(self.tables.meters) + 1

@@ -35,6 +35,7 @@ from ofproto.rules.compile import compile_actions
 from ofproto.xlate.xgroup import XBucket, XGroup
 
 from .flow_table import FlowTables
+from .sizes import check_group
 
 OFPG_MAX = BUCKET_MAX = 0xFFFFFF00
 ALL_TYPES = 1 << GROUP_ALL | 1 << GROUP_SELECT | 1 << GROUP_INDIRECT | 1 << GROUP_FAST_FAILOVER
@@ -72,14 +73,16 @@ class GroupTable:
             raise OFError("OFPGMFC_INVALID_GROUP", f"group {mod.group_id:#x}")
         if mod.group_id in self.groups:
             raise OFError("OFPGMFC_GROUP_EXISTS", f"group {mod.group_id}")
-        self._put(XGroup(mod.group_id, mod.type, _buckets(mod.buckets, version), now, version))
+        self._put(
+            XGroup(mod.group_id, mod.type, _buckets(mod.type, mod.buckets, version), now, version)
+        )
 
     def _modify(self, mod: Any, version: int, _now: int) -> None:
         old = self.groups.get(mod.group_id)
         if old is None:
             raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
         # Counters start anew, the group's life does not.
-        buckets = _buckets(mod.buckets, version)
+        buckets = _buckets(mod.type, mod.buckets, version)
         self._put(XGroup(mod.group_id, mod.type, buckets, old.created, version))
 
     def _insert_buckets(self, mod: Any, version: int, _now: int) -> None:
@@ -114,7 +117,7 @@ class GroupTable:
         return old, [bucket.source for bucket in old.buckets]
 
     def _replace(self, old: XGroup, buckets: list[Any], version: int) -> None:
-        made = _buckets(buckets, version)
+        made = _buckets(old.type, buckets, version)
         self._put(XGroup(old.group_id, old.type, made, old.created, version))
 
     def _put(self, group: XGroup) -> None:
@@ -181,8 +184,9 @@ def _place(buckets: list[Any], number: int) -> int:
     raise OFError("OFPGMFC_UNKNOWN_BUCKET", f"bucket {number}")
 
 
-def _buckets(buckets: list[Any], version: int) -> list[XBucket]:
+def _buckets(group_type: int, buckets: list[Any], version: int) -> list[XBucket]:
     """The buckets for translation, their actions checked; they have numbers afterwards."""
+    check_group(group_type, buckets)
     made = []
     taken = {bucket.bucket_id for bucket in buckets}
     free = (number for number in count() if number not in taken)

@@ -134,8 +134,12 @@ class Journal:
             return False
         if self.n_records > COMPACT_GROWTH * n_needed:
             return True
-        self._compacted = self.size * 2 // COMPACT_GROWTH
+        self.put_off()
         return False
+
+    def put_off(self) -> None:
+        """No compaction before it is twice as large."""
+        self._compacted = self.size * 2 // COMPACT_GROWTH
 
     # --- a shorter log in the place of this one
 

@@ -1,0 +1,57 @@
+"""Whether what a controller installs can be told again: a message has 64 KB at most.
+
+A flow or group that came in one message may need more than one in another form: a masked set is
+one load for each run of ones where a version cannot say the mask, and buckets are added by many
+messages.  Such a one is refused when it comes; statistics, and the journal when it is written
+anew, would have no way to say it.
+"""
+
+import struct
+from typing import Any
+
+from ofproto.codec import messages
+from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import OF10
+
+# Bytes of a FLOW_MOD that is no larger in any form than a message may be: an action of 40 bytes
+# becomes 64 of 24 bytes at most.
+SURE_SIZE = 1024
+SURE_ACTIONS = 32  # of a group's buckets, and the buckets themselves
+# What stands around a flow's or a group's instructions or buckets: headers, the largest match.
+ROOM = messages.MAX_SIZE - 2048
+MOST_BUCKETS = ROOM // 16  # each has counters of 16 bytes in GROUP statistics
+
+
+def check_flow(mod: Any, version: int) -> None:
+    """Raises OFError when a flow of this FLOW_MOD could not be told in some form."""
+    item = messages.FlowStats(mod.match, mod.priority, instructions=mod.instructions)
+    for form in messages.FlowStatsReply.FORMS.values():
+        if _size(form.body.write_item, item, form.version) > ROOM:
+            raise OFError("OFPBAC_TOO_MANY", f"flow too large for version {form.version}")
+    try:
+        mod.encode(version, nxm=version == OF10)
+    except ValueError:
+        raise OFError("OFPBAC_TOO_MANY", "flow too large") from None
+
+
+def check_group(group_type: int, buckets: list[Any]) -> None:
+    """Raises OFError when a group of these messages.Buckets could not be told in some form."""
+    if sum(len(bucket.actions) + 1 for bucket in buckets) <= SURE_ACTIONS:
+        return
+    item = messages.GroupDesc(1, group_type, buckets)
+    fits = all(
+        _size(form.body.write_item, item, form.version) <= ROOM
+        for form in messages.GroupDescReply.FORMS.values()
+    )
+    if not fits or len(buckets) > MOST_BUCKETS:
+        raise OFError("OFPGMFC_OUT_OF_BUCKETS", "group too large for a message")
+
+
+def _size(write: Any, item: Any, version: int) -> int:
+    """Bytes of an item; 0 where a version cannot say it, and need not."""
+    try:
+        return len(write(item, version))
+    except struct.error:  # its length does not fit into the item's own header
+        return messages.MAX_SIZE
+    except (ValueError, OFError):
+        return 0
