@@ -1,7 +1,7 @@
 """What a bridge does without its controllers: ovs-vsctl(8), "Controller Failure Settings".
 
 Without any controller a standalone bridge has one flow, NORMAL at priority 0, and is a learning
-switch.  With controllers it is one again, by a flow of high priority, when none has been heard of
+switch.  With controllers it is one again, by a flow of the switch's own, when none has been heard of
 for three times the inactivity probe; the controllers' own flows are gone then.  A secure bridge
 has only the flows that somebody gave it.
 """
@@ -19,7 +19,8 @@ from ofproto.tables.flow_table import FlowTables
 
 vlog = ovs.vlog.Vlog("fail_open")
 
-FAIL_OPEN_PRIORITY = 0xF0F0
+# Beyond what a FLOW_MOD can say: the rule is hidden, and no controller's or tool's to delete.
+FAIL_OPEN_PRIORITY = 0xF0F0F0
 PROBES = 3  # inactivity probes without an answer
 MIN_PROBE_MS = 5000  # taken for a target without probes
 
@@ -47,28 +48,28 @@ class FailMode:
     def state(self) -> bytes:
         """A byte that tells which flows the configuration makes: the same after a restart means
         that the flows of before are still right."""
-        return bytes([self.has_controllers | (self.mode == "secure") << 1])
+        return bytes([self.has_controllers | (self.mode == "secure") << 1 | self.is_open << 2])
 
     def flush(self, now: int) -> None:
         """Delete every flow; add the default one where there are neither rules nor rulers."""
         self._fail_open = None
         self._clear(now)
         if not self.has_controllers and self.mode != "secure":
-            self._add_normal(0, now)
+            self._log.added(self._normal(0, now), now)
 
     def _clear(self, now: int) -> None:
         self.tables.clear(now)
         self._log.cleared(self.state, now)
 
-    def restored(self, state: bytes) -> None:
+    def restored(self, state: bytes, now: int) -> None:
         """The tables are those of an earlier process, whose `state` was this."""
         self.has_controllers = bool(state[0] & 1)
         self.mode = "secure" if state[0] & 2 else "standalone"
-        if self.has_controllers:
-            table = self.tables.xbridge.table(0)
-            self._fail_open = table.find_exactly(Match(), FAIL_OPEN_PRIORITY)
+        if state[0] & 4:
+            self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
 
-    def _add_normal(self, priority: int, now: int) -> Rule:
+    def _normal(self, priority: int, now: int) -> Rule:
+        """A rule for all packets, which is in its table when it is returned."""
         instructions = [ApplyActions([Output(OFPP_NORMAL)])]
         rule = Rule(
             Match(),
@@ -79,7 +80,6 @@ class FailMode:
         )
         rule.data = OF10
         self.tables.insert(rule)
-        self._log.added(rule, now)
         return rule
 
     def run(self, connected: bool, probe: int, now: int) -> None:
@@ -99,7 +99,8 @@ class FailMode:
             f"{self.name}: could not connect to controller for {seconds} seconds, failing open"
         )
         self._clear(now)
-        self._fail_open = self._add_normal(FAIL_OPEN_PRIORITY, now)
+        self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
+        self._log.note(self.state, now)
 
     @staticmethod
     def patience(probe: int) -> int:
@@ -108,9 +109,9 @@ class FailMode:
 
     def _recover(self, now: int) -> None:
         vlog.info(f"{self.name}: no longer in fail-open mode")
-        self._log.deleted(self._fail_open, now)
         self.tables.remove(self._fail_open, None)
         self._fail_open = None
+        self._log.note(self.state, now)
 
     def next_change(self, probe: int) -> int | None:
         """When run() may have something to do, in ms; None: not by time alone."""

@@ -41,7 +41,7 @@ def _selected(ofproto: Any, request: Any, now: int) -> list[Any]:
     if request.table_id is not None:
         check_table(request.table_id)
     ofproto.backer.refresh(now)
-    rules = ofproto.tables.select(
+    return ofproto.tables.select(
         request.match,
         request.table_id,
         request.out_port,
@@ -49,7 +49,6 @@ def _selected(ofproto: Any, request: Any, now: int) -> list[Any]:
         request.cookie,
         request.cookie_mask,
     )
-    return [rule for rule in rules if not rule.hidden]
 
 
 def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:

@@ -99,7 +99,7 @@ class Ofproto:
         if state is None:
             self.fail_mode.flush(now)
         else:
-            self.fail_mode.restored(state)
+            self.fail_mode.restored(state, now)
         self.tables.meters.connect(self.backer.meters)
 
     # --- ports

@@ -71,6 +71,7 @@ class FlowTables:
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
         self._users: dict[int, set[Rule]] = {}  # of groups
+        self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
 
     # --- reading
 
@@ -100,11 +101,11 @@ class FlowTables:
         return list(self._users.get(group, ()))
 
     def all_rules(self) -> set[Rule]:
-        """All of them at once."""
+        """All of them at once, but for hidden ones."""
         found: set[Rule] = set()
         for _, table in self.tables():
             found.update(table)
-        return found
+        return found - self.hidden
 
     def select(
         self,
@@ -115,10 +116,13 @@ class FlowTables:
         cookie: int = 0,
         cookie_mask: int = 0,
     ) -> list[Rule]:
-        """The rules that a non-strict request means.  Raises OFError for a bad table."""
+        """The rules that a non-strict request means, but for hidden ones, which are the switch's
+        own.  Raises OFError for a bad table."""
         found = []
         for table in self._wanted(table_id):
             found += table.loose(match)
+        if self.hidden:
+            found = [rule for rule in found if not rule.hidden]
         return _filtered(found, out_port, out_group, cookie, cookie_mask)
 
     def _wanted(self, table_id: int | None) -> list[Any]:
@@ -169,6 +173,8 @@ class FlowTables:
             self.removed(old, None)
         self._use(rule)
         self._watch(rule)
+        if rule.hidden:
+            self.hidden.add(rule)
 
     def _use(self, rule: Rule) -> None:
         """Note which meter and groups a rule refers to."""
@@ -256,6 +262,7 @@ class FlowTables:
         """Take a rule out of its table; no error when it is out already."""
         if self.xbridge.table(rule.table_id).remove(rule):
             self._unuse(rule)
+            self.hidden.discard(rule)
             self.xbridge.touch()
             self.removed(rule, reason)
 
@@ -266,6 +273,7 @@ class FlowTables:
             self.removed(rule, None)
         self._expiry.clear()
         self._users.clear()
+        self.hidden.clear()
         self.xbridge.groups.clear()
         self.meters.clear(now)
         self.xbridge.touch()

@@ -2,10 +2,15 @@
 
 import pytest
 
+from ofproto.codec import messages as m
+from ofproto.codec.match import Match
 from ofproto.fail_mode import FAIL_OPEN_PRIORITY, FailMode
+from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 from ofproto.xlate.xbridge import XBridge
+from pyvs import clock
+from tests.ofproto.bridge_world import World, dump, frame
 
 PROBE = 5000
 PATIENCE = 3 * PROBE
@@ -60,6 +65,25 @@ def test_fail_open_and_recovery(bridge):
     assert not bridge.mode.is_open  # it is away since just now
 
 
+def test_what_fail_open_adds_is_hidden_and_stays(bridge):
+    """del-flows, mod-flows and the journal written anew leave it alone; only its owner removes it."""
+    bridge.mode.has_controllers = True
+    bridge.mode.flush(0)
+    bridge.run(False, 0)
+    bridge.run(False, PATIENCE)
+    (rule,) = bridge.tables.rules()
+    actions = rule.actions
+    assert rule.hidden and not bridge.tables.select(Match()) and not bridge.tables.all_rules()
+    for command in (m.DELETE, m.DELETE_STRICT, m.MODIFY, m.MODIFY_STRICT):
+        bridge.tables.flow_mod(m.FlowMod(command, priority=0xFFFF, table_id=0), 4, 1)
+        assert list(bridge.tables.rules()) == [rule] and rule.actions is actions
+    bridge.log._start(1)
+    while bridge.log._journal.rewriting:
+        bridge.log._go_on()
+    bridge.run(True, PATIENCE + 1)
+    assert bridge.priorities() == [] and not bridge.tables.hidden
+
+
 def test_secure_never_opens(bridge):
     bridge.mode.mode = "secure"
     bridge.mode.has_controllers = True
@@ -78,9 +102,29 @@ def test_a_restart_goes_on_in_fail_open(tmp_path):
     first.run(False, 0)
     first.run(False, PATIENCE)
     second = Bridge(path)
-    second.mode.restored(second.log.restore(PATIENCE + 1))
+    second.mode.restored(second.log.restore(PATIENCE + 1), PATIENCE + 1)
     assert second.mode.is_open and second.mode.has_controllers
+    assert second.priorities() == [FAIL_OPEN_PRIORITY]
     second.run(True, PATIENCE + 2)
     third = Bridge(path)
-    third.mode.restored(third.log.restore(PATIENCE + 3))
+    third.mode.restored(third.log.restore(PATIENCE + 3), PATIENCE + 3)
     assert not third.mode.is_open and third.priorities() == []
+
+
+def test_traffic_goes_on_after_del_flows_in_fail_open():
+    """The user's case: the controller does not answer, and somebody types del-flows."""
+    world = World()
+    try:
+        world.bridge.set_controllers([ControllerConfig("unix:/nonexistent/c.sock")])
+        world.bridge.fail_mode.since = clock.msec() - 1_000_000
+        world.turn()
+        client = world.client()
+        assert dump(client) == []
+        client.do(m.FlowMod(m.DELETE))
+        world.send(1, frame())
+        world.expect({2: [frame()], 3: [frame()]})
+        assert dump(client) == [] and world.bridge.dump_flows() == []
+        (line,) = world.bridge.dump_flows(hidden=True)
+        assert "priority=15790320,actions=NORMAL" in line
+    finally:
+        world.close()
