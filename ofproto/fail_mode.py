@@ -1,9 +1,9 @@
 """What a bridge does without its controllers: ovs-vsctl(8), "Controller Failure Settings".
 
 Without any controller a standalone bridge has one flow, NORMAL at priority 0, and is a learning
-switch.  With controllers it is one again, by a flow of the switch's own, when none has been heard of
-for three times the inactivity probe; the controllers' own flows are gone then.  A secure bridge
-has only the flows that somebody gave it.
+switch.  With controllers it is one again, by a flow of the switch's own, when none has been
+heard of for three times the inactivity probe; the controllers' own flows are gone then.  A secure
+bridge has only the flows that somebody gave it.
 """
 
 import ovs.vlog

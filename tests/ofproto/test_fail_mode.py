@@ -66,7 +66,7 @@ def test_fail_open_and_recovery(bridge):
 
 
 def test_what_fail_open_adds_is_hidden_and_stays(bridge):
-    """del-flows, mod-flows and the journal written anew leave it alone; only its owner removes it."""
+    """del-flows, mod-flows and a journal written anew leave it alone; its owner removes it."""
     bridge.mode.has_controllers = True
     bridge.mode.flush(0)
     bridge.run(False, 0)
