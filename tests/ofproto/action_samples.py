@@ -179,7 +179,7 @@ _BY_MATCH = {
         mod_tp_src:80
         mod_tp_dst:80
         set_field:80->tcp_src
-        set_field:0x50/0xf0->tcp_dst
+        set_field:80/0xf0->tcp_dst
     """,
     "tcp6": """
         mod_tp_dst:80
@@ -222,7 +222,7 @@ OURS = [
     (ANY, "push_pbb:0x88e7,set_field:5->pbb_isid,push_vlan:0x88a8,set_field:4101->vlan_vid"),
     (PBB, "pop_pbb"),
     (PBB, "set_field:5->pbb_isid"),
-    (PBB, "set_field:0x500/0xff00->pbb_isid"),
+    (PBB, "set_field:1280/0xff00->pbb_isid"),
     (PBB, "load:0x5->OXM_OF_PBB_ISID[0..7]"),
     (PBB, "move:OXM_OF_PBB_ISID[]->NXM_NX_REG0[0..23]"),
     (PBB, "write_actions(pop_pbb,output:1)"),
