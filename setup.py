@@ -7,6 +7,8 @@ runnable, without a copy.
 
 Environment:
     PYVS_DEBUG=1   bounds checks, assertions (PYVS_DEBUG defined in C), no optimisation
+    PYVS_SANITIZE=1  the same with AddressSanitizer and UBSan, which stop the process at a fault;
+                   to be run as docs/sanitizers.md says
     PYVS_ONLY=a,b  build only the extensions of these packages
     PYVS_MARCH=x   value of -march (default: the compiler's own, so that a build runs anywhere)
 """
@@ -22,6 +24,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 DEBUG = os.environ.get("PYVS_DEBUG") == "1"
+SANITIZE = os.environ.get("PYVS_SANITIZE") == "1"
 ONLY = [name for name in os.environ.get("PYVS_ONLY", "").split(",") if name]
 
 # import name -> folder
@@ -58,6 +61,14 @@ COMPILED_PYTHON = {
     ),
 }
 
+# `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.
+SANITIZERS = (
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+    "-fno-sanitize=alignment",
+)
+
 # command -> module:function
 COMMANDS = {
     "pyvs-ovsdb-server": "ovsdb.main:main",
@@ -74,9 +85,9 @@ COMMANDS = {
 
 DIRECTIVES = {
     "language_level": "3",
-    "boundscheck": DEBUG,
+    "boundscheck": DEBUG or SANITIZE,
     "wraparound": False,
-    "initializedcheck": DEBUG,
+    "initializedcheck": DEBUG or SANITIZE,
     "cdivision": True,
     "overflowcheck": False,
     "embedsignature": True,
@@ -112,11 +123,21 @@ def extension(package, source, flags):
         extra_compile_args=[*flags, "-fno-strict-aliasing", "-Wno-unreachable-code"],
         depends=glob("datapath/**/*.h", recursive=True),
         include_dirs=["."],
+        extra_link_args=list(SANITIZERS) if SANITIZE else [],
     )
+
+
+def native_test(source, flags):
+    made = extension("datapath", "datapath/engine.pyx", flags)
+    made.name = "tests.native." + Path(source).stem
+    made.sources = [source]
+    return made
 
 
 def extensions():
     flags = ["-O0", "-g", "-DPYVS_DEBUG=1"] if DEBUG else ["-O2", "-g0"]
+    if SANITIZE:
+        flags = ["-O1", "-g", "-DPYVS_DEBUG=1", *SANITIZERS]
     if os.environ.get("PYVS_MARCH"):
         flags.append("-march=" + os.environ["PYVS_MARCH"])
     compiled = [
@@ -125,6 +146,8 @@ def extensions():
         if not ONLY or package in ONLY
         for source in sorted(glob(f"{package}/**/*.pyx", recursive=True))
     ]
+    if "--inplace" in sys.argv:  # what tests and benchmarks need is not installed
+        compiled += [native_test(source, flags) for source in sorted(glob("tests/native/*.pyx"))]
     python = [
         extension(package, f"{package}/{name}.py", flags)
         for package, names in COMPILED_PYTHON.items()
@@ -142,7 +165,7 @@ def cythonized(found, directives):
     return cythonize(
         found,
         compiler_directives=directives,
-        build_dir="build/debug" if DEBUG else "build/cython",
+        build_dir="build/sanitize" if SANITIZE else "build/debug" if DEBUG else "build/cython",
         nthreads=0,
     )
 

@@ -9,7 +9,7 @@ import struct
 import time
 
 from datapath.key import flow, key_text
-from datapath.lookup.emc import Classifier
+from tests.native.classifier import Classifier
 
 ROUNDS = 5
 PACKETS = 2_000_000

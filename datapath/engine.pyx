@@ -4,6 +4,7 @@ Every method runs in the control thread.  A change goes to the workers as comman
 after the other; what a method returns has happened in all of them.
 """
 
+import contextlib
 import errno as error_numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from libc.errno cimport ENOENT
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
+from posix.unistd cimport close as close_fd
 
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.meter cimport Meters
@@ -19,7 +21,8 @@ from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
-from datapath.worker cimport *
+from datapath.worker.state cimport *
+from datapath.worker.worker cimport Worker
 
 from datapath.actions import odp
 from datapath.ipc import protocol
@@ -36,6 +39,8 @@ DOWN_RING = 8 << 20
 CLOSERS = 64                    # threads that close ports
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
+MAX_OPTIONS = 64               # of a port, a name and a text each,
+MAX_OPTION = 1024              # characters of them together
 TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
@@ -61,11 +66,14 @@ cdef class Engine:
     cdef readonly list workers
     cdef readonly dict ports            # number -> Netdev
     cdef readonly Meters meters
+    cdef readonly int alarm_fd          # readable when take_alarms() has something to say
+    cdef list told                      # what it said: (bad records, refused flows) of each worker
     cdef object closer
     cdef uint8_t *piece                 # DUMP_PIECE bytes, for one command's records
     cdef uint32_t piece_used
 
     def __cinit__(self, n_workers=1):
+        self.alarm_fd = -1
         self.piece = <uint8_t *> malloc(DUMP_PIECE)
         if self.piece == NULL:
             raise MemoryError()
@@ -75,12 +83,17 @@ cdef class Engine:
         self.workers = [Worker(i) for i in range(n_workers)]
         self.ports = {}
         self.meters = Meters()
+        self.told = [(0, 0)] * n_workers
+        self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for worker in self.workers:
             worker.w.meters = self.meters.table
+            worker.w.alarm_fd = self.alarm_fd
         # The kernel takes 40 ms to close an AF_PACKET socket, and no longer for many at once.
         self.closer = ThreadPoolExecutor(CLOSERS, "closer")
 
     def __dealloc__(self):
+        if self.alarm_fd >= 0:
+            close_fd(self.alarm_fd)     # os may be gone by now
         free(self.piece)
 
     def start(self):
@@ -139,6 +152,7 @@ cdef class Engine:
             raise EngineError(error_numbers.EINVAL, f"{name}: not a port name")
         if any(port.name == name for port in self.ports.values()):
             raise EngineError(error_numbers.EEXIST, f"{name} is a port already")
+        check_options(options)
         number = self._free_number(port_no)
         words = () if type == "system" else (type,)
         try:
@@ -307,10 +321,15 @@ cdef class Engine:
                          for at in range(0, len(ufids), 16)])
 
     def flow_flush(self):
+        """Remove all flows; in pieces, as each worker has packets to forward meanwhile."""
+        cdef Worker worker
         cdef command c
-        memset(&c, 0, sizeof(c))
-        c.kind = COMMAND_FLOW_FLUSH
-        self.all_workers(&c)
+        self.sync()
+        for worker in self.workers:
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_FLOW_FLUSH
+            while c.cursor != CURSOR_END:
+                worker.run_command(&c)
 
     def flow_dump(self, cursor, bint terse=False, since=0):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
@@ -346,7 +365,7 @@ cdef class Engine:
         c.room = TERSE_PIECE if terse else DUMP_PIECE
         c.cursor = position
         worker.run_command(&c)
-        following = None if c.cursor == NO_FRAME else c.cursor
+        following = None if c.cursor == CURSOR_END else c.cursor
         self.add_counters(index, &c)
         self.piece_used = c.used
         return following
@@ -468,7 +487,30 @@ cdef class Engine:
         c.up_fd = c.down_fd = c.up_event = -1
         self.all_workers(&c)
 
+    def rings_broken(self):
+        """Whether a worker found a ring of the handler broken."""
+        return any(worker.broken for worker in self.workers)
+
     # --- counters
+
+    def take_alarms(self):
+        """What workers had to refuse since the last call: [(worker's number, text)]."""
+        cdef Worker worker
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.alarm_fd)
+        for worker in self.workers:
+            if not worker.take_alarm():
+                continue
+            now = (worker.w.n_bad_records, worker.w.n_refused_flows)
+            bad, refused = (n - old for n, old in zip(now, self.told[worker.id]))
+            self.told[worker.id] = now
+            if bad:
+                found.append((worker.id, f"{bad} records of the handler make no sense"))
+            if refused:
+                found.append((worker.id, f"{refused} flows were not taken: the table is full, or "
+                                         "has their ufid or their match already"))
+        return found
 
     def stats(self):
         """What Dpif.stats() gives."""
@@ -493,6 +535,19 @@ cdef class Engine:
             "drops": drops,
             "workers": workers,
         }
+
+
+def check_options(options):
+    """Texts, and not more than an answer can carry for many ports."""
+    if options is None:
+        return
+    if not isinstance(options, dict) or len(options) > MAX_OPTIONS:
+        raise EngineError(error_numbers.EINVAL, f"options: not {MAX_OPTIONS} names at most")
+    for name, text in options.items():
+        if not isinstance(text, str):
+            raise EngineError(error_numbers.EINVAL, f"option {name}: not a text")
+    if sum(len(name) + len(text) for name, text in options.items()) > MAX_OPTION:
+        raise EngineError(error_numbers.EINVAL, f"options: more than {MAX_OPTION} characters")
 
 
 def check(actions):

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 
 import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
@@ -17,15 +18,23 @@ from datapath.actions.meter import FEATURES
 from datapath.base.clock import set_clock
 from datapath.engine import Engine, EngineError
 from datapath.ipc import protocol
+from pyvs import containment, coverage
+from pyvs.listener import Listener, short_path
+from pyvs.log_limit import LimitedLog
 from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
+_nonsense = LimitedLog(vlog, 12, 12)
+_refusals = LimitedLog(vlog, 12, 12)
+
+BROKEN_RINGS = coverage.counter("datapath_ring_broken")
 
 RECEIVE = 1 << 18
 MAX_CLIENTS = 128
-PORTS_PIECE = 1000  # in one answer to port_dump
-METERS_PIECE = 2000
-ROUND = 64  # requests of one client before the others have their turn
+PORTS_PIECE = 256  # in one answer to port_dump
+METERS_PIECE = 1000
+ROUND = 64  # requests of one client before the others have their turn,
+SLICE = 0.01  # and seconds after which it ends as well
 
 
 class Client:
@@ -62,33 +71,24 @@ class Client:
         self.sock.close()
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str) -> Listener:
     """A listening socket that only its owner may use, in the place of one that is dead.
 
     Raises OSError, EADDRINUSE where another process listens.
     """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                pass
-            else:
-                raise OSError(errno.EADDRINUSE, "another datapath process serves there")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        old = os.umask(0o177)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            listener.bind(path)
-        finally:
-            os.umask(old)
-        listener.listen(2 * MAX_CLIENTS)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+            with short_path(path) as short:
+                probe.connect(short)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return Listener(f"punix:{path}", 0, MAX_CLIENTS)
+    raise OSError(errno.EADDRINUSE, "another datapath process serves there")
+
+
+def refusal(seq: int, number: int, text: str) -> bytes:
+    """The answer to a request that was not done."""
+    plain = text[:1000].encode(errors="replace").decode()
+    return protocol.encode({"error": number, "text": plain}, b"", seq)
 
 
 class Server:
@@ -108,18 +108,17 @@ class Server:
         for client in list(self.clients):
             self._drop(client)
         self.listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
 
     # --- the daemon's rhythm
 
     def run(self) -> None:
+        self._look_at_workers()
         for client in list(self.clients):
             try:
                 self._serve(client)
             except protocol.ProtocolError as error:
                 self.n_bad_requests += 1
-                vlog.info(f"disconnecting a client: {error}")
+                _nonsense.info(f"disconnecting a client: {error}")
                 refusal = {"error": errno.EPROTO, "text": str(error)}
                 client.output += protocol.encode(refusal)
                 with contextlib.suppress(OSError):
@@ -127,30 +126,31 @@ class Server:
                 self._drop(client)
             except OSError:
                 self._drop(client)
+            except Exception:
+                containment.caught("datapath client")
+                self._drop(client)
         self._accept()  # last: who is gone has made room
 
     def wait(self, poller) -> None:
-        poller.fd_wait(self.listener.fileno(), POLLIN)
+        self.listener.wait(poller)
+        poller.fd_wait(self.engine.alarm_fd, POLLIN)
         for client in self.clients:
             poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
-            if not client.output and protocol.complete(client.input):
+            if not client.output and protocol.complete(client.input, protocol.MAX_REQUEST):
                 poller.immediate_wake()
 
+    def _look_at_workers(self) -> None:
+        """What the workers met in the rings of the handler that should not be there."""
+        for worker, text in self.engine.take_alarms():
+            _refusals.warn(f"worker {worker}: {text}")
+        if self.handler is not None and self.engine.rings_broken():
+            BROKEN_RINGS.count += 1
+            vlog.warn("a ring of the upcall handler is broken: disconnecting it")
+            self._drop(self.handler)
+
     def _accept(self) -> None:
-        while True:
-            try:
-                sock, _address = self.listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                vlog.warn(f"accepting a connection failed: {error.strerror}")
-                return
-            if len(self.clients) >= MAX_CLIENTS:
-                vlog.warn(f"a connection is refused: there are {MAX_CLIENTS}")
-                sock.close()
-                continue
-            sock.setblocking(False)
-            self.clients.append(Client(sock))
+        while accepted := self.listener.accept(len(self.clients)):
+            self.clients.append(Client(accepted.sock))
 
     def _serve(self, client: Client) -> None:
         """Send, read once, answer.  Raises OSError at the end of the connection.
@@ -160,24 +160,26 @@ class Server:
         client.flush()
         if client.output:
             return
-        if not protocol.complete(client.input):
+        if not protocol.complete(client.input, protocol.MAX_REQUEST):
             with contextlib.suppress(BlockingIOError):
                 data = client.sock.recv(RECEIVE)
                 if not data:
                     raise ConnectionResetError
                 client.input += data
+        end = time.monotonic() + SLICE
         for _ in range(ROUND):
-            message = protocol.decode(client.input)
+            message = protocol.decode(client.input, protocol.MAX_REQUEST)
             if message is None:
                 return
             self._answer(client, *message)
             client.flush()
-            if client.output:
+            if client.output or time.monotonic() > end:
                 return
 
     def _drop(self, client: Client) -> None:
         client.close()
         self.clients.remove(client)
+        self.listener.resume()
         if client is self.handler:
             self.handler = None
             self.engine.detach()
@@ -192,20 +194,21 @@ class Server:
             if not isinstance(op, str) or op not in OPERATIONS:
                 raise EngineError(errno.EOPNOTSUPP, f"{op}: unknown operation")
             reply, rest = OPERATIONS[op](self, client, data, **body)
+            answer = protocol.encode(reply, rest, seq)
         except EngineError as error:
             self.n_bad_requests += 1
-            reply, rest = {"error": error.errno, "text": error.text}, b""
+            answer = refusal(seq, error.errno, error.text)
         except OSError as error:
-            reply, rest = {"error": error.errno or errno.EIO, "text": str(error)}, b""
+            answer = refusal(seq, error.errno or errno.EIO, str(error))
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             # A request's words are not what the operation takes.
             self.n_bad_requests += 1
-            reply, rest = {"error": errno.EINVAL, "text": f"{op}: {error}"}, b""
+            answer = refusal(seq, errno.EINVAL, f"{op}: {error}")
         except Exception as error:
             # A bug of ours: packets go on, and whoever reads the log finds it.
-            vlog.exception(f"{op} failed")
-            reply, rest = {"error": errno.EIO, "text": f"{op}: {error!r}"}, b""
-        client.output += protocol.encode(reply, rest, seq)
+            containment.caught("datapath request", str(op))
+            answer = refusal(seq, errno.EIO, f"{op}: {error!r}")
+        client.output += answer
 
     def _version(self, _client, _data):
         workers = len(self.engine.workers)
@@ -296,7 +299,15 @@ class Server:
     def _upcall_register(self, client, _data):
         if client.output:
             raise EngineError(errno.EBUSY, "earlier answers have not been read")
-        client.fds = self.engine.attach()
+        client.drop_fds()
+        former, self.handler = self.handler, None
+        try:
+            client.fds = self.engine.attach()
+        except (OSError, EngineError):
+            # The rings of who was the handler are gone: it is to come again.
+            if former not in (None, client):
+                self._drop(former)
+            raise
         self.handler = client
         vlog.info("a new upcall handler")
         return {"workers": len(self.engine.workers)}, b""

@@ -4,10 +4,14 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from datapath.key.flow cimport flow_key
 from datapath.actions.meter cimport meter_verdict
+from datapath.actions.odp cimport MAX_NESTING
 from datapath.base.packet cimport packet
 
 cdef enum:
-    MAX_EXECUTE_DEPTH = 16      # recirculations plus clones in one another
+    MAX_EXECUTE_DEPTH = MAX_NESTING + 16    # clones and recirculations in one another
+    # Actions that a packet meets on its whole way, copies and recirculations included, and
+    # segments made of it: a list of recirculations would otherwise multiply without end.
+    MAX_WORK = 1 << 15
 
 # The packet belongs to the caller, who may change it as soon as the callback returns: send it or
 # copy it.  The callback may change nothing but the metadata (`recirculate`: anything, as the
@@ -34,8 +38,13 @@ cdef struct executor:
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     uint32_t depth
+    uint32_t work               # actions that may still be run for the packet
     uint8_t *scratch[MAX_EXECUTE_DEPTH]     # buffers of copies, made when first needed
     uint32_t scratch_size[MAX_EXECUTE_DEPTH]
+
+# Counts `n` more actions: for callbacks whose work is as much as that.
+cdef inline void executor_charge(executor *x, uint32_t n) noexcept nogil:
+    x.work -= min(x.work, n)
 
 # Zeroes the private part; set the callbacks and owner yourself.
 cdef void executor_init(executor *x) noexcept nogil

@@ -5,7 +5,6 @@ then; SAMPLE, CLONE and RECIRC leave the packet behind them unchanged, for which
 but only where something follows and something inside could change it.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -13,7 +12,7 @@ from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.actions.execute cimport *
 from datapath.key.flow cimport *
-from datapath.actions.meter cimport METER_DROP, METER_PASS, Meters, meter_verdict, meter_weigh
+from datapath.actions.meter cimport METER_DROP, METER_PASS, meter_verdict
 from datapath.actions.odp cimport *
 from datapath.actions.offload cimport count_segments, segment
 from datapath.base.packet cimport *
@@ -22,15 +21,13 @@ from datapath.actions.rewrite cimport (
     packet_push_pbb, rewrite,
 )
 
-from datapath.base import drops
-
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
 
 # One packet's way through one list of actions (nested ones included).
-cdef struct course:
+cdef struct execution:
     executor *x
     packet *p
     flow_key *key
@@ -41,7 +38,7 @@ cdef struct course:
 
 cdef void executor_init(executor *x) noexcept nogil:
     x.random = (clock_ns() << 20 ^ <uint64_t> <size_t> x) | 1
-    x.depth = 0
+    x.depth = x.work = 0
     memset(x.scratch, 0, sizeof(x.scratch))
     memset(x.scratch_size, 0, sizeof(x.scratch_size))
 
@@ -61,44 +58,44 @@ cdef inline uint32_t _random(executor *x) noexcept nogil:
     return <uint32_t> (x.random >> 32)
 
 
-cdef inline void _drop(course *c, uint32_t reason) noexcept nogil:
-    c.accounted = True
-    c.x.dropped(c.x.owner, reason)
+cdef inline void _drop(execution *e, uint32_t reason) noexcept nogil:
+    e.accounted = True
+    e.x.dropped(e.x.owner, reason)
 
 
-cdef inline void _refresh(course *c) noexcept nogil:
-    if c.stale:
-        flow_extract(c.p, c.key)
-        c.stale = False
+cdef inline void _refresh(execution *e) noexcept nogil:
+    if e.stale:
+        flow_extract(e.p, e.key)
+        e.stale = False
 
 
 # ---- Copies ----
 
-cdef bint _take_buffer(course *c, packet *p) noexcept nogil:
+cdef bint _take_buffer(execution *e, packet *p) noexcept nogil:
     """Gives `p` the buffer of this depth, with room for the packet; false, and counted, where
     that fails."""
-    cdef executor *x = c.x
-    cdef uint32_t size = PACKET_HEADROOM + c.p.size + 64
+    cdef executor *x = e.x
+    cdef uint32_t size = PACKET_HEADROOM + e.p.size + 64
     if x.scratch_size[x.depth] < size:
         free(x.scratch[x.depth])
         size = max(size, <uint32_t> 2048)
         x.scratch[x.depth] = <uint8_t *> malloc(size)
         x.scratch_size[x.depth] = size if x.scratch[x.depth] != NULL else 0
         if x.scratch[x.depth] == NULL:
-            _drop(c, DROP_NO_MEMORY)
+            _drop(e, DROP_NO_MEMORY)
             return False
     p.base = x.scratch[x.depth]
     p.capacity = x.scratch_size[x.depth]
     return True
 
 
-cdef bint _copy(course *c, course *copy, packet *p, flow_key *key) noexcept nogil:
+cdef bint _copy(execution *e, execution *copy, packet *p, flow_key *key) noexcept nogil:
     """A second packet in the buffer of this depth; false, and counted, where that fails."""
-    if not _take_buffer(c, p):
+    if not _take_buffer(e, p):
         return False
-    packet_copy(p, c.p, PACKET_HEADROOM)
-    memcpy(key, c.key, KEY_SIZE)
-    copy[0] = c[0]
+    packet_copy(p, e.p, PACKET_HEADROOM)
+    memcpy(key, e.key, KEY_SIZE)
+    copy[0] = e[0]
     copy.p = p
     copy.key = key
     return True
@@ -129,186 +126,186 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
     return False
 
 
-cdef void _nested(course *c, const uint8_t *at, uint32_t length, bint last) noexcept nogil:
-    cdef course inner
+cdef void _nested(execution *e, const uint8_t *at, uint32_t length, bint last) noexcept nogil:
+    cdef execution inner
     cdef packet p
     cdef flow_key key
-    if c.x.depth >= MAX_EXECUTE_DEPTH:
-        _drop(c, DROP_RECIRC_TOO_DEEP)
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(e, DROP_RECIRC_TOO_DEEP)
         return
-    inner = c[0]
+    inner = e[0]
     if not last and _changes(at, length):
-        _refresh(c)
-        if not _copy(c, &inner, &p, &key):
+        _refresh(e)
+        if not _copy(e, &inner, &p, &key):
             return
-    c.x.depth += 1
+    e.x.depth += 1
     _run(&inner, at, length, last)
-    c.x.depth -= 1
-    c.accounted = c.accounted or inner.accounted
+    e.x.depth -= 1
+    e.accounted = e.accounted or inner.accounted
 
 
-cdef void _recirculate(course *c, uint32_t recirc_id, bint last) noexcept nogil:
-    cdef course inner = c[0]
+cdef void _recirculate(execution *e, uint32_t recirc_id, bint last) noexcept nogil:
+    cdef execution inner = e[0]
     cdef packet p
     cdef flow_key key
-    if c.x.depth >= MAX_EXECUTE_DEPTH:
-        _drop(c, DROP_RECIRC_TOO_DEEP)
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(e, DROP_RECIRC_TOO_DEEP)
         return
-    if not last and not _copy(c, &inner, &p, &key):
+    if not last and not _copy(e, &inner, &p, &key):
         return
-    c.accounted = True
+    e.accounted = True
     inner.p.recirc_id = htonl(recirc_id)
-    c.x.depth += 1
-    c.x.recirculate(c.x.owner, inner.p, inner.key)
-    c.x.depth -= 1
+    e.x.depth += 1
+    e.x.recirculate(e.x.owner, inner.p, inner.key)
+    e.x.depth -= 1
 
 
 # ---- What leaves the packet path ----
 
-cdef uint32_t _truncate(course *c, vnet_hdr *vnet) noexcept nogil:
+cdef uint32_t _truncate(execution *e, vnet_hdr *vnet) noexcept nogil:
     """Cuts the packet for one output; returns the size to put back."""
-    cdef uint32_t size = c.p.size
-    vnet[0] = c.p.vnet
-    if c.max_len and c.max_len < size:
-        c.p.size = c.max_len
+    cdef uint32_t size = e.p.size
+    vnet[0] = e.p.vnet
+    if e.max_len and e.max_len < size:
+        e.p.size = e.max_len
         # A cut frame has no whole payload to segment or to sum up.
-        memset(&c.p.vnet, 0, sizeof(vnet_hdr))
+        memset(&e.p.vnet, 0, sizeof(vnet_hdr))
     return size
 
 
-cdef inline void _untruncate(course *c, uint32_t size, const vnet_hdr *vnet) noexcept nogil:
-    if c.p.size != size:
-        c.p.size = size
-        c.p.vnet = vnet[0]
-    c.max_len = 0
+cdef inline void _untruncate(execution *e, uint32_t size, const vnet_hdr *vnet) noexcept nogil:
+    if e.p.size != size:
+        e.p.size = size
+        e.p.vnet = vnet[0]
+    e.max_len = 0
 
 
-cdef void _output(course *c, uint32_t port) noexcept nogil:
+cdef void _output(execution *e, uint32_t port) noexcept nogil:
     cdef vnet_hdr vnet
     cdef uint32_t size
-    c.accounted = True
-    if c.max_len == 0:
-        c.x.output(c.x.owner, c.p, port)
+    e.accounted = True
+    if e.max_len == 0:
+        e.x.output(e.x.owner, e.p, port)
         return
-    size = _truncate(c, &vnet)
-    c.x.output(c.x.owner, c.p, port)
-    _untruncate(c, size, &vnet)
+    size = _truncate(e, &vnet)
+    e.x.output(e.x.owner, e.p, port)
+    _untruncate(e, size, &vnet)
 
 
-cdef void _userspace(course *c, const uint8_t *payload, uint32_t length) noexcept nogil:
+cdef void _userspace(execution *e, const uint8_t *payload, uint32_t length) noexcept nogil:
     cdef vnet_hdr vnet
     cdef uint32_t size
-    c.accounted = True
-    _refresh(c)
-    size = _truncate(c, &vnet)
-    c.x.userspace(c.x.owner, c.p, c.key, (<const uint32_t *> payload)[0], payload + 8, length - 8)
-    _untruncate(c, size, &vnet)
+    e.accounted = True
+    _refresh(e)
+    size = _truncate(e, &vnet)
+    e.x.userspace(e.x.owner, e.p, e.key, (<const uint32_t *> payload)[0], payload + 8, length - 8)
+    _untruncate(e, size, &vnet)
 
 
 # ---- Changes ----
 
-cdef void _hash(course *c, uint32_t algorithm, uint32_t basis) noexcept nogil:
+cdef void _hash(execution *e, uint32_t algorithm, uint32_t basis) noexcept nogil:
     cdef uint32_t value
-    _refresh(c)
+    _refresh(e)
     if algorithm == HASH_SYM_L4:
-        value = flow_hash_symmetric(c.key, basis)
+        value = flow_hash_symmetric(e.key, basis)
     else:
-        value = flow_hash_5tuple(c.key, basis)
-    c.p.dp_hash = htonl(value if value else 1)      # 0 is "no hash"
-    c.key.dp_hash = c.p.dp_hash
+        value = flow_hash_5tuple(e.key, basis)
+    e.p.dp_hash = htonl(value if value else 1)      # 0 is "no hash"
+    e.key.dp_hash = e.p.dp_hash
 
 
-cdef bint _set(course *c, const uint8_t *payload, uint32_t length) noexcept nogil:
+cdef bint _set(execution *e, const uint8_t *payload, uint32_t length) noexcept nogil:
     cdef const uint16_t *head = <const uint16_t *> payload
     if not is_writable(head[0]) or head[1] != key_members[head[0]].size:
         return False
     if length != <uint32_t> 4 + 2 * head[1]:
         return False
-    _refresh(c)
-    rewrite(c.p, c.key, head[0], payload + 4, payload + 4 + head[1])
-    c.stale = changes_parsing(c.key, head[0])
+    _refresh(e)
+    rewrite(e.p, e.key, head[0], payload + 4, payload + 4 + head[1])
+    e.stale = changes_parsing(e.key, head[0])
     return True
 
 
-cdef bint _push_vlan(course *c, const uint8_t *payload) noexcept nogil:
+cdef bint _push_vlan(execution *e, const uint8_t *payload) noexcept nogil:
     cdef const uint16_t *words = <const uint16_t *> payload
-    c.stale = True
+    e.stale = True
     # 0x1000 says "a tag" in a key; a pushed tag starts with DEI 0.
-    return packet_push_vlan(c.p, words[0], words[1] & htons(0xefff))
+    return packet_push_vlan(e.p, words[0], words[1] & htons(0xefff))
 
 
-cdef bint _push_mpls(course *c, const uint8_t *payload) noexcept nogil:
-    c.stale = True
-    return packet_push_mpls(c.p, (<const uint32_t *> payload)[0],
+cdef bint _push_mpls(execution *e, const uint8_t *payload) noexcept nogil:
+    e.stale = True
+    return packet_push_mpls(e.p, (<const uint32_t *> payload)[0],
                             (<const uint16_t *> (payload + 4))[0])
 
 
-cdef void _pop_pbb(course *c) noexcept nogil:
-    _refresh(c)
-    packet_pop_pbb(c.p)
-    c.stale = True
-    _refresh(c)     # an output asks by l2_5 whether the kernel understands the frame
+cdef void _pop_pbb(execution *e) noexcept nogil:
+    _refresh(e)
+    packet_pop_pbb(e.p)
+    e.stale = True
+    _refresh(e)     # an output asks by l2_5 whether the kernel understands the frame
 
 
 # ---- Meters ----
 
 # What is to be done for each segment of a frame that does not pass a meter whole.
 cdef struct split:
-    course *c
+    execution *e
     uint32_t meter
     const uint8_t *rest         # the actions behind the meter
     uint32_t length
 
 
-cdef bint _meter(course *c, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
+cdef bint _meter(execution *e, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
     """Whether the packet goes on; if not it was dropped, or the rest was done for its segments."""
     cdef uint32_t n_bytes
     cdef uint32_t n_packets
     cdef meter_verdict verdict
-    if c.x.meter == NULL:
+    if e.x.meter == NULL:
         return True
-    n_packets = count_segments(c.p, &n_bytes)
-    verdict = c.x.meter(c.x.owner, meter, n_packets, n_bytes)
+    n_packets = count_segments(e.p, &n_bytes)
+    verdict = e.x.meter(e.x.owner, meter, n_packets, n_bytes)
     if verdict == METER_PASS:
         return True
     if verdict == METER_DROP:
-        _drop(c, DROP_METER)
+        _drop(e, DROP_METER)
     else:
-        _split(c, meter, rest, length)
+        _split(e, meter, rest, length)
     return False
 
 
-cdef void _split(course *c, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
+cdef void _split(execution *e, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
     cdef split s
     cdef packet p
-    if c.x.depth >= MAX_EXECUTE_DEPTH:
-        _drop(c, DROP_RECIRC_TOO_DEEP)
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(e, DROP_RECIRC_TOO_DEEP)
         return
-    if not _take_buffer(c, &p):
+    if not _take_buffer(e, &p):
         return
-    s.c = c
+    s.e = e
     s.meter = meter
     s.rest = rest
     s.length = length
-    c.x.depth += 1
-    if segment(c.p, &p, _one_segment, &s) < 0:
-        _drop(c, DROP_BAD_OFFLOAD)
-    c.x.depth -= 1
+    e.x.depth += 1
+    if segment(e.p, &p, _one_segment, &s) < 0:
+        _drop(e, DROP_BAD_OFFLOAD)
+    e.x.depth -= 1
 
 
 cdef void _one_segment(void *owner, packet *p) noexcept nogil:
     cdef split *s = <split *> owner
-    cdef course inner = s.c[0]
+    cdef execution inner = s.e[0]
     cdef flow_key key
-    memcpy(&key, s.c.key, KEY_SIZE)
+    memcpy(&key, s.e.key, KEY_SIZE)
     inner.p = p
     inner.key = &key
     inner.stale = True          # the offsets, of another packet
-    if s.c.x.meter(s.c.x.owner, s.meter, 1, p.size) == METER_PASS:
+    if s.e.x.meter(s.e.x.owner, s.meter, 1, p.size) == METER_PASS:
         _run(&inner, s.rest, s.length, True)
     else:
         _drop(&inner, DROP_METER)
-    s.c.accounted = s.c.accounted or inner.accounted
+    s.e.accounted = s.e.accounted or inner.accounted
 
 
 # ---- The list ----
@@ -326,7 +323,7 @@ cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
     return 4
 
 
-cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length,
+cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t length,
                bint last) noexcept nogil:
     """One action; 0 to go on, 1 at an explicit drop, else minus the reason of a loss, minus 1."""
     cdef uint32_t number = 0
@@ -335,42 +332,42 @@ cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length
     if length >= 4:
         memcpy(&number, payload, 4)
     if kind == ACT_OUTPUT:
-        _output(c, number)
+        _output(e, number)
     elif kind == ACT_SET:
-        if not _set(c, payload, length):
+        if not _set(e, payload, length):
             return -1 - DROP_BAD_ACTION
     elif kind == ACT_PUSH_VLAN:
-        if not _push_vlan(c, payload):
+        if not _push_vlan(e, payload):
             return -1 - DROP_NO_HEADROOM
     elif kind == ACT_POP_VLAN:
-        packet_pop_vlan(c.p)
-        c.stale = True
+        packet_pop_vlan(e.p)
+        e.stale = True
     elif kind == ACT_PUSH_MPLS:
-        if not _push_mpls(c, payload):
+        if not _push_mpls(e, payload):
             return -1 - DROP_NO_HEADROOM
     elif kind == ACT_POP_MPLS:
-        _refresh(c)
-        packet_pop_mpls(c.p, (<const uint16_t *> payload)[0])
-        c.stale = True
+        _refresh(e)
+        packet_pop_mpls(e.p, (<const uint16_t *> payload)[0])
+        e.stale = True
     elif kind == ACT_PUSH_PBB:
-        c.stale = True
-        if not packet_push_pbb(c.p, (<const uint32_t *> payload)[0]):
+        e.stale = True
+        if not packet_push_pbb(e.p, (<const uint32_t *> payload)[0]):
             return -1 - DROP_NO_HEADROOM
     elif kind == ACT_POP_PBB:
-        _pop_pbb(c)
+        _pop_pbb(e)
     elif kind == ACT_RECIRC:
-        _recirculate(c, number, last)
+        _recirculate(e, number, last)
     elif kind == ACT_HASH:
-        _hash(c, number, (<const uint32_t *> payload)[1])
+        _hash(e, number, (<const uint32_t *> payload)[1])
     elif kind == ACT_SAMPLE:
-        if _random(c.x) <= number and number:
-            _nested(c, payload + 4, length - 4, last)
+        if _random(e.x) <= number and number:
+            _nested(e, payload + 4, length - 4, last)
     elif kind == ACT_CLONE:
-        _nested(c, payload, length, last)
+        _nested(e, payload, length, last)
     elif kind == ACT_USERSPACE:
-        _userspace(c, payload, length)
+        _userspace(e, payload, length)
     elif kind == ACT_TRUNC:
-        c.max_len = number
+        e.max_len = number
     elif kind == ACT_DROP:
         return 1
     else:
@@ -378,29 +375,33 @@ cdef int _step(course *c, uint16_t kind, const uint8_t *payload, uint32_t length
     return 0
 
 
-cdef void _run(course *c, const uint8_t *at, uint32_t length, bint last) noexcept nogil:
+cdef void _run(execution *e, const uint8_t *at, uint32_t length, bint last) noexcept nogil:
     """`last`: nothing is done with the packet after this list."""
     cdef const attr *a
     cdef uint32_t size
     cdef int result
     cdef bint ends
     while length:
+        if e.x.work == 0:
+            _drop(e, DROP_TOO_MANY_ACTIONS)
+            return
+        e.x.work -= 1
         a = <const attr *> at
         if length < sizeof(attr) or a.length < sizeof(attr) or a.length > length:
-            _drop(c, DROP_BAD_ACTION)
+            _drop(e, DROP_BAD_ACTION)
             return
         size = min(<uint32_t> (a.length + 3) & ~<uint32_t> 3, length)
         ends = size == length
         if a.type == ACT_METER and a.length == sizeof(attr) + 4:
-            if not _meter(c, (<const uint32_t *> (at + sizeof(attr)))[0], at + size,
+            if not _meter(e, (<const uint32_t *> (at + sizeof(attr)))[0], at + size,
                           length - size):
                 return
             at += size
             length -= size
             continue
-        result = _step(c, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
+        result = _step(e, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
         if result:
-            _drop(c, DROP_ACTION if result == 1 else -1 - result)
+            _drop(e, DROP_ACTION if result == 1 else -1 - result)
             return
         at += size
         length -= size
@@ -408,110 +409,14 @@ cdef void _run(course *c, const uint8_t *at, uint32_t length, bint last) noexcep
 
 cdef void execute_actions(executor *x, packet *p, flow_key *key, const uint8_t *actions,
                           uint32_t length) noexcept nogil:
-    cdef course c
-    c.x = x
-    c.p = p
-    c.key = key
-    c.stale = c.accounted = False
-    c.max_len = 0
-    _run(&c, actions, length, True)
-    if not c.accounted:
-        _drop(&c, DROP_ACTION)
-
-
-# ---- For Python: tests, and whoever wants to know what actions do ----
-
-cdef class Recorder:
-    """Runs actions on a frame and notes what comes out: see execute.pyi."""
-    cdef executor x
-    cdef public list events
-    cdef public object recirculated
-    cdef readonly Meters meters
-    cdef public uint64_t now
-    cdef uint32_t levels
-
-    def __cinit__(self, recirculated=None):
-        executor_init(&self.x)
-        self.x.owner = <void *> self
-        self.x.output = _note_output
-        self.x.userspace = _note_userspace
-        self.x.recirculate = _note_recirculate
-        self.x.dropped = _note_drop
-        self.x.meter = _weigh
-        self.meters = Meters()
-        self.now = 0
-        self.events = []
-        self.recirculated = recirculated
-        self.levels = 0
-
-    def __dealloc__(self):
-        executor_free(&self.x)
-
-    def run(self, frame, bytes actions, uint32_t in_port=0, vnet=None, uint32_t headroom=128,
-            uint32_t skb_priority=0, uint32_t pkt_mark=0):
-        cdef const uint8_t[:] view = frame
-        cdef bytes owned = bytes(view)
-        cdef packet p
-        cdef flow_key key
-        cdef uint32_t size = <uint32_t> len(owned)
-        cdef uint8_t *base = <uint8_t *> malloc(headroom + size + 1)
-        if base == NULL:
-            raise MemoryError
-        memcpy(base + headroom, <const char *> owned, size)
-        packet_init(&p, base, headroom + size, headroom, size)
-        p.in_port = htonl(in_port)
-        p.skb_priority = htonl(skb_priority)
-        p.pkt_mark = htonl(pkt_mark)
-        if vnet is not None:
-            p.vnet = vnet
-        memset(&key, 0, sizeof(key))
-        self.events = []
-        flow_extract(&p, &key)
-        execute_actions(&self.x, &p, &key, <const uint8_t *> <const char *> actions,
-                        <uint32_t> len(actions))
-        free(base)
-        return self.events
-
-
-cdef bytes _bytes(const void *at, uint32_t n):
-    return PyBytes_FromStringAndSize(<const char *> at, n)
-
-
-cdef void _note_output(void *owner, packet *p, uint32_t port) noexcept nogil:
-    with gil:
-        (<Recorder> owner).events.append(("output", port, _bytes(p.data, p.size), p.vnet))
-
-
-cdef void _note_userspace(void *owner, packet *p, const flow_key *key, uint32_t reason,
-                          const uint8_t *userdata, uint32_t length) noexcept nogil:
-    with gil:
-        (<Recorder> owner).events.append((
-            "userspace", reason, _bytes(userdata, length), _bytes(p.data, p.size),
-            _bytes(key, KEY_SIZE)))
-
-
-cdef void _again(Recorder recorder, packet *p, flow_key *key) noexcept:
-    cdef bytes actions = recorder.recirculated
-    flow_extract(p, key)
-    recorder.events.append(("recirculate", ntohl(p.recirc_id), _bytes(p.data, p.size),
-                            _bytes(key, KEY_SIZE)))
-    if actions is not None:
-        execute_actions(&recorder.x, p, key, <const uint8_t *> <const char *> actions,
-                        <uint32_t> len(actions))
-
-
-cdef void _note_recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
-    with gil:
-        _again(<Recorder> owner, p, key)
-
-
-cdef meter_verdict _weigh(void *owner, uint32_t meter, uint32_t n_packets,
-                          uint32_t n_bytes) noexcept nogil:
-    with gil:
-        recorder = <Recorder> owner
-        return meter_weigh(recorder.meters.table, meter, n_packets, n_bytes, recorder.now)
-
-
-cdef void _note_drop(void *owner, uint32_t reason) noexcept nogil:
-    with gil:
-        (<Recorder> owner).events.append(("drop", drops.NAMES[reason]))
+    cdef execution e
+    if x.depth == 0:
+        x.work = MAX_WORK
+    e.x = x
+    e.p = p
+    e.key = key
+    e.stale = e.accounted = False
+    e.max_len = 0
+    _run(&e, actions, length, True)
+    if not e.accounted:
+        _drop(&e, DROP_ACTION)

@@ -33,7 +33,7 @@ cdef enum:
 
     USERSPACE_ACTION = 1        # reasons: vswitchd translates the packet anew, with side effects
 
-    MAX_NESTING = 8
+    MAX_NESTING = 64            # of clones and samples; translation and the codec keep to it, too
     MAX_ACTIONS = 65532         # bytes; one attribute's length is a u16
 
 cdef struct attr:

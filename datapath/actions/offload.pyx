@@ -16,6 +16,7 @@ cdef enum:
     TCP_FIN_PSH = 0x09
     TCP_CWR = 0x80
     MAX_TAGS = 16
+    MAX_SEGMENTS = 2048         # of 65535 bytes and the smallest MSS of Linux, 48: 1366
 
 cdef uint32_t _crc_table[256]
 
@@ -200,6 +201,8 @@ cdef bint _find_layout(const packet *p, layout *l) noexcept nogil:
         if header < 20 or l.l4 + header > l.end:
             return False
     l.payload = l.l4 + header
+    if (l.end - l.payload) // l.size >= MAX_SEGMENTS:
+        return False
     l.checksummed = (not l.udp or p.vnet.flags & VNET_NEEDS_CSUM
                      or get16(p.data + l.l4 + UDP_CSUM_OFFSET) != 0)
     return True

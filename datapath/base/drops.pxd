@@ -19,4 +19,5 @@ cdef enum:
     DROP_NO_MEMORY
     DROP_RX_QUEUE_FULL          # came faster than the worker took them; counted by the kernel
     DROP_METER                  # a meter's rate was exceeded
+    DROP_TOO_MANY_ACTIONS       # a packet met more actions on its way than one may
     DROP_REASONS                # how many

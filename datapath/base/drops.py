@@ -18,4 +18,5 @@ NAMES = (
     "no_memory",
     "rx_queue_full",
     "meter_exceeded",
+    "too_many_actions",
 )

@@ -30,6 +30,7 @@ from collections import namedtuple
 from datapath.ipc import protocol
 from datapath.key import flow
 from datapath.ipc.protocol import FlowInfo
+from pyvs.listener import short_path
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
@@ -65,7 +66,8 @@ cdef class Dpif:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT)
         try:
-            self.sock.connect(self.path)
+            with short_path(self.path) as short:
+                self.sock.connect(short)
         except OSError:
             self.sock.close()
             raise
@@ -83,9 +85,13 @@ cdef class Dpif:
         return self.sock.fileno()
 
     def alive(self):
-        """Whether the process is still there."""
+        """Whether the process is still there, and the rings are of use."""
+        cdef uint32_t i
         if self.sock.fileno() < 0:
             return False
+        for i in range(self.n_workers):
+            if self.up[i].broken or self.down[i].broken:
+                return False
         try:
             # The socket has a timeout, which recv() would wait for whatever its flags are.
             poll = select.poll()

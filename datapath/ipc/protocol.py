@@ -26,6 +26,7 @@ HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, seque
 FLOW = struct.Struct("=16sQQQQQHHI")
 VNET = struct.Struct("=BBHHHH")
 MAX_MESSAGE = 4 << 20
+MAX_REQUEST = 256 << 10  # the largest has a packet and a list of actions
 MAX_FDS = 253  # SCM_MAX_FD
 
 # To be raised with every change of a request, an action or a record; keys are looked at.
@@ -52,15 +53,15 @@ def encode(body: dict, data: bytes = b"", seq: int = 0) -> bytes:
     return HEADER.pack(HEADER.size + len(text) + len(data), len(text), seq) + text + data
 
 
-def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
+def decode(buffer: bytearray, most: int = MAX_MESSAGE) -> tuple[dict, bytes, int] | None:
     """Take the first message out of `buffer`: (body, data, seq), or None while it is incomplete.
 
-    Raises ProtocolError.
+    Raises ProtocolError, also for one of more than `most` bytes.
     """
     if len(buffer) < HEADER.size:
         return None
     size, text_size, seq = HEADER.unpack_from(buffer)
-    if not HEADER.size + text_size <= size <= MAX_MESSAGE:
+    if not HEADER.size + text_size <= size <= most:
         raise ProtocolError(f"a message of {size} bytes, {text_size} of JSON")
     if len(buffer) < size:
         return None
@@ -75,12 +76,12 @@ def decode(buffer: bytearray) -> tuple[dict, bytes, int] | None:
     return body, data, seq
 
 
-def complete(buffer: bytearray) -> bool:
+def complete(buffer: bytearray, most: int = MAX_MESSAGE) -> bool:
     """Whether decode() has something to say: a message, or that there will be none."""
     if len(buffer) < HEADER.size:
         return False
     size, text_size, _seq = HEADER.unpack_from(buffer)
-    return len(buffer) >= size or not HEADER.size + text_size <= size <= MAX_MESSAGE
+    return len(buffer) >= size or not HEADER.size + text_size <= size <= most
 
 
 def terse_flows(data: bytes) -> Iterator[FlowInfo]:

@@ -38,8 +38,8 @@ cdef uint8_t *ring_reserve(ring *r, uint32_t length) noexcept nogil
 cdef void ring_commit(ring *r) noexcept nogil
 # Whether the reader sleeps and wants its eventfd written; true only once for each sleep.
 cdef bint ring_must_wake(ring *r) noexcept nogil
-# Bytes written that the reader has not taken, as last seen by ring_reserve.
-cdef uint32_t ring_used(const ring *r) noexcept nogil
+# Bytes that are free by now; 0 in a broken ring.
+cdef uint32_t ring_free(ring *r) noexcept nogil
 
 # Reader.  The oldest record, or NULL: empty (or broken).  The bytes stay the writer's to spoil:
 # copy what is checked.  Valid until ring_release, which takes the record out.

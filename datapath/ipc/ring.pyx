@@ -55,26 +55,31 @@ cdef void ring_unmap(ring *r) noexcept nogil:
 
 # --- writer
 
-cdef uint32_t ring_used(const ring *r) noexcept nogil:
-    return <uint32_t> (r.head - r.tail)
-
-
-cdef uint8_t *ring_reserve(ring *r, uint32_t length) noexcept nogil:
+cdef uint32_t ring_free(ring *r) noexcept nogil:
     cdef uint64_t tail
-    cdef uint32_t at, to_end, skip = 0
-    cdef uint32_t need = _record_size(length)
-    if r.broken or r.memory == NULL or length > r.size // 2:
-        return NULL
+    if r.broken or r.memory == NULL:
+        return 0
     tail = load64(r.memory + RING_TAIL)
     if tail - r.tail > r.head - r.tail or tail & 7:    # behind its last place, or before ours
         r.broken = True
-        return NULL
+        return 0
     r.tail = tail
+    return r.size - <uint32_t> (r.head - tail)
+
+
+cdef uint8_t *ring_reserve(ring *r, uint32_t length) noexcept nogil:
+    cdef uint32_t at, to_end, free, skip = 0
+    cdef uint32_t need = _record_size(length)
+    if length > r.size // 2:
+        return NULL
+    free = ring_free(r)
+    if free == 0:
+        return NULL
     at = <uint32_t> r.head & (r.size - 1)
     to_end = r.size - at
     if need > to_end:
         skip = to_end
-    if r.size - <uint32_t> (r.head - tail) < need + skip:
+    if free < need + skip:
         return NULL
     if skip:
         store32(r.data + at, RING_WRAP)

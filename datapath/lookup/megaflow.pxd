@@ -7,6 +7,9 @@ from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 cdef enum:
     INLINE_WORDS = 12           # words of a megaflow kept in the struct itself
     SLAB_FLOWS = 256
+    MAX_FLOWS = 1 << 19         # of a table,
+    MAX_SUBTABLES = 4096        # all of which a miss searches,
+    MAX_ACTION_BYTES = 256 << 20    # and all actions together
 
 cdef struct megaflow:
     uint64_t n_packets
@@ -47,6 +50,7 @@ cdef struct megaflow_table:
     uint32_t n_subs
     uint32_t room_subs
     uint32_t n_flows
+    uint64_t action_bytes       # of all flows
     megaflow **slabs
     uint32_t n_slabs
     megaflow *free
@@ -60,7 +64,8 @@ cdef struct megaflow_table:
 cdef int megaflow_table_init(megaflow_table *t) noexcept nogil
 cdef void megaflow_table_destroy(megaflow_table *t) noexcept nogil
 # Adds a flow, or gives the flow of that ufid (same key, same mask) new actions and keeps its
-# counters, noting what they were; *error: 0, EEXIST (the ufid has another key, or the key and mask another ufid), ENOMEM.
+# counters, noting what they were; *error: 0, EEXIST (the ufid has another key, or the key and mask another ufid), ENOMEM,
+# ENOSPC (a bound of the table).
 # key need not be masked.  Copies all it is given.
 cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flow_key *key,
                                const flow_key *mask, const uint8_t *actions, uint32_t length,

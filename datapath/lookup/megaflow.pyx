@@ -4,7 +4,7 @@ Memory: flows live in slabs that stay until the table goes, so a pointer to a fl
 together with its generation, and checked later (the exact-match cache does).
 """
 
-from libc.errno cimport EEXIST, ENOMEM
+from libc.errno cimport EEXIST, ENOMEM, ENOSPC
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -197,6 +197,7 @@ cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
 
 cdef void _flow_free(megaflow_table *t, megaflow *f) noexcept nogil:
     cdef uint64_t generation = f.generation + 1
+    t.action_bytes -= f.actions_len
     free(f.actions)
     if f.words != f.inline_words:
         free(f.words)
@@ -224,11 +225,17 @@ cdef bint _flow_fill(megaflow *f, const subtable *sub, const flow_key *key,
     return True
 
 
-cdef int _set_actions(megaflow *f, const uint8_t *actions, uint32_t length) noexcept nogil:
-    cdef uint8_t *copy = <uint8_t *> malloc(length if length else 1)
+cdef int _set_actions(megaflow_table *t, megaflow *f, const uint8_t *actions, uint32_t length) noexcept nogil:
+    cdef uint8_t *copy
+    if t.action_bytes - f.actions_len + length > MAX_ACTION_BYTES:
+        return ENOSPC
+    copy = <uint8_t *> malloc(length if length else 1)
     if copy == NULL:
         return ENOMEM
-    memcpy(copy, actions, length)
+    if length:
+        memcpy(copy, actions, length)
+    t.action_bytes += length
+    t.action_bytes -= f.actions_len
     free(f.actions)
     f.actions = copy
     f.actions_len = length
@@ -281,14 +288,17 @@ cdef bint _make_room(megaflow_table *t, subtable *sub) noexcept nogil:
 
 cdef megaflow *_insert_new(megaflow_table *t, subtable *sub, const uint8_t *ufid,
                            const flow_key *key, const uint8_t *actions,
-                           uint32_t length) noexcept nogil:
+                           uint32_t length, int *error) noexcept nogil:
     cdef megaflow *f
     if not _make_room(t, sub):
         return NULL
     f = _flow_new(t)
     if f == NULL:
         return NULL
-    if not _flow_fill(f, sub, key, ufid) or _set_actions(f, actions, length):
+    error[0] = ENOMEM
+    if _flow_fill(f, sub, key, ufid):
+        error[0] = _set_actions(t, f, actions, length)
+    if error[0]:
         _flow_free(t, f)
         return NULL
     _slot_put(sub.slots, sub.slot_mask, f.hash, f)
@@ -311,21 +321,22 @@ cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flo
         error[0] = EEXIST
         return NULL
     if same != NULL:
-        error[0] = _set_actions(same, actions, length)
+        error[0] = _set_actions(t, same, actions, length)
         if error[0]:
             return NULL
         same.earlier_packets = same.n_packets
         same.earlier_bytes = same.n_bytes
         return same
+    if t.n_flows >= MAX_FLOWS or (sub == NULL and t.n_subs >= MAX_SUBTABLES):
+        error[0] = ENOSPC
+        return NULL
     error[0] = ENOMEM
     if sub == NULL:
         sub = _subtable_new(t, mask)
         if sub == NULL:
             return NULL
-    f = _insert_new(t, sub, ufid, key, actions, length)
-    if f != NULL:
-        error[0] = 0
-    elif sub.n_flows == 0:
+    f = _insert_new(t, sub, ufid, key, actions, length, error)
+    if f == NULL and sub.n_flows == 0:
         _subtable_free(t, sub)
     return f
 

@@ -1,8 +1,8 @@
-# A network interface of the kernel through AF_PACKET: see netdev_packet.pyx.
+# A network interface of the kernel through AF_PACKET: see af_packet.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, netdev_side
+from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, worker_port
 
 cdef enum:
     SLOT_SIZE = 2048
@@ -20,7 +20,7 @@ cdef struct packet_io:
     int tx_fd
 
 # Sends with sendmmsg(2); also what counts the results.
-cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil
+cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil
 
 cdef class PacketNetdev(Netdev):
     cdef packet_io io

@@ -27,6 +27,7 @@ from datapath.netdev.netdev cimport (
     BIG_BUFFERS,
     BIG_SIZE,
     BURST,
+    LARGEST_FRAME,
     VNET_SIZE,
     Netdev,
     drop_of_errno,
@@ -34,7 +35,7 @@ from datapath.netdev.netdev cimport (
     mmsghdr,
     msghdr,
     netdev,
-    netdev_side,
+    worker_port,
     rx_burst,
 )
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init, packet_push_vlan
@@ -95,7 +96,6 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     SLOT_HEADER = 32            # TPACKET_ALIGN(sizeof(struct tpacket2_hdr)): ours to write after
     SMALLEST_FRAME = 14
-    LARGEST_FRAME = 65535 + 18
     BLOCK_SIZE = 65536          # the kernel allots the ring in such pieces
     ETH_P_ALL = 3
 
@@ -105,34 +105,34 @@ SEND_BUFFER = 4 << 20
 
 
 cdef inline void _put_tag(packet *p, uint32_t status, uint16_t tci, uint16_t tpid,
-                          netdev_side *side, rx_burst *burst) noexcept nogil:
+                          worker_port *port, rx_burst *burst) noexcept nogil:
     """Append the packet to the burst, with the VLAN tag that the kernel gave beside it."""
     if status & TP_STATUS_VLAN_VALID:
         if not status & TP_STATUS_VLAN_TPID_VALID:
             tpid = ETH_VLAN
         if not packet_push_vlan(p, htons(tpid), htons(tci)):
-            side.drops[DROP_NO_HEADROOM] += 1
+            port.drops[DROP_NO_HEADROOM] += 1
             return
-    side.rx_packets += 1
-    side.rx_bytes += p.size
+    port.rx_packets += 1
+    port.rx_bytes += p.size
     burst.n += 1
 
 
-cdef void _take_slot(tpacket2_hdr *slot, uint32_t status, netdev_side *side,
+cdef void _take_slot(tpacket2_hdr *slot, uint32_t status, worker_port *port,
                      rx_burst *burst) noexcept nogil:
     cdef packet *p = &burst.packets[burst.n]
     cdef uint8_t *start = <uint8_t *> slot + SLOT_HEADER
     cdef uint32_t at = slot.tp_mac
     if (slot.tp_snaplen < SMALLEST_FRAME or at < SLOT_HEADER + VNET_SIZE
             or at + slot.tp_snaplen > SLOT_SIZE):
-        side.drops[DROP_RX_INVALID] += 1
+        port.drops[DROP_RX_INVALID] += 1
         return
     packet_init(p, start, SLOT_SIZE - SLOT_HEADER, at - SLOT_HEADER, slot.tp_snaplen)
     memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
-    _put_tag(p, status, slot.tp_vlan_tci, slot.tp_vlan_tpid, side, burst)
+    _put_tag(p, status, slot.tp_vlan_tci, slot.tp_vlan_tpid, port, burst)
 
 
-cdef void _take_big(int fd, netdev_side *side, rx_burst *burst) noexcept nogil:
+cdef void _take_big(int fd, worker_port *port, rx_burst *burst) noexcept nogil:
     """Fetch a frame that did not fit its slot from the socket's queue into a big buffer.
 
     The VLAN tag comes from the frame's own auxiliary data: with several senders the order of
@@ -158,13 +158,13 @@ cdef void _take_big(int fd, netdev_side *side, rx_burst *burst) noexcept nogil:
         message.msg_controllen = sizeof(control)
         n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC)
     if n < 0:
-        side.drops[DROP_RX_QUEUE_FULL] += 1
+        port.drops[DROP_RX_QUEUE_FULL] += 1
         return
     if n > LARGEST_FRAME + VNET_SIZE:
-        side.drops[DROP_RX_OVERSIZE] += 1
+        port.drops[DROP_RX_OVERSIZE] += 1
         return
     if n < SMALLEST_FRAME + VNET_SIZE:
-        side.drops[DROP_RX_INVALID] += 1
+        port.drops[DROP_RX_INVALID] += 1
         return
     packet_init(p, base, BIG_SIZE, PACKET_HEADROOM, <uint32_t> (n - VNET_SIZE))
     memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
@@ -172,12 +172,12 @@ cdef void _take_big(int fd, netdev_side *side, rx_burst *burst) noexcept nogil:
     c = CMSG_FIRSTHDR(&message)
     if c != NULL and c.cmsg_level == SOL_PACKET and c.cmsg_type == PACKET_AUXDATA:
         aux = <tpacket_auxdata *> CMSG_DATA(c)
-        _put_tag(p, aux.tp_status, aux.tp_vlan_tci, aux.tp_vlan_tpid, side, burst)
+        _put_tag(p, aux.tp_status, aux.tp_vlan_tci, aux.tp_vlan_tpid, port, burst)
     else:
-        _put_tag(p, 0, 0, 0, side, burst)
+        _put_tag(p, 0, 0, 0, port, burst)
 
 
-cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
+cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
     cdef packet_io *io = <packet_io *> dev.private
     cdef tpacket2_hdr *slot
     cdef uint32_t status, taken = 0
@@ -187,13 +187,13 @@ cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, netdev_side *side) no
         if not status & TP_STATUS_USER:
             break
         if slot.tp_snaplen >= slot.tp_len:
-            _take_slot(slot, status, side, burst)
+            _take_slot(slot, status, port, burst)
         elif status & TP_STATUS_COPY:
             if burst.big_used == BIG_BUFFERS:
                 break
-            _take_big(io.rx_fd, side, burst)
+            _take_big(io.rx_fd, port, burst)
         else:
-            side.drops[DROP_RX_QUEUE_FULL] += 1     # the socket's buffer had no room for it
+            port.drops[DROP_RX_QUEUE_FULL] += 1     # the socket's buffer had no room for it
         io.next += 1
         io.taken += 1
         taken += 1
@@ -216,7 +216,7 @@ cdef inline int _send_some(int fd, mmsghdr *messages, uint32_t n) noexcept nogil
     return -1 if send(fd, only.iov_base, only.iov_len, MSG_DONTWAIT) < 0 else 1
 
 
-cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
+cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
     cdef int fd = (<packet_io *> dev.private).tx_fd
     cdef uint32_t i = 0, end
     cdef int sent
@@ -227,13 +227,13 @@ cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *s
                 continue
             # The first of the rest failed: count it, go on behind it.  After the link went
             # down the kernel tells so once through the socket, and once more for each frame.
-            side.drops[drop_of_errno(errno)] += 1
+            port.drops[drop_of_errno(errno)] += 1
             i += 1
             continue
         end = i + <uint32_t> sent
         while i < end:
-            side.tx_packets += 1
-            side.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
+            port.tx_packets += 1
+            port.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
             i += 1
 
 
@@ -346,7 +346,7 @@ cdef class PacketNetdev(Netdev):
             self.dev.dead = True
         # Reading resets the kernel's counters.
         if getsockopt(self.io.rx_fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
-            self.dev.sides[self.dev.n_sides - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
+            self.dev.worker_ports[self.dev.n_worker_ports - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
 
     def close(self):
         global _rings

@@ -18,7 +18,7 @@ import os
 from datapath.base.atomic cimport exchange32, store32
 from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_NO_MEMORY, DROP_TX_QUEUE_FULL
-from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, netdev_side, rx_burst
+from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, worker_port, rx_burst
 
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
 
@@ -42,7 +42,7 @@ cdef enum:
     BYTES_LIMIT = 2 << 20       # and their bytes: one answer carries them all
 
 
-cdef uint32_t dummy_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
+cdef uint32_t dummy_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
     return 0                    # the worker is given injected frames by command
 
 
@@ -79,17 +79,17 @@ cdef void _write_pcap(FILE *file, const uint8_t *data, uint32_t size) noexcept n
     fflush(file)                # whoever is told that the frame was sent may read it here
 
 
-cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side *side) noexcept nogil:
+cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, worker_port *port) noexcept nogil:
     cdef dummy_frame *frame
     cdef uint64_t one = 1
     if io.sent != NULL:
         _write_pcap(io.sent, data, size)
     if io.n >= QUEUE_LIMIT or io.bytes + size > BYTES_LIMIT:
-        side.drops[DROP_TX_QUEUE_FULL] += 1
+        port.drops[DROP_TX_QUEUE_FULL] += 1
         return
     frame = <dummy_frame *> malloc(sizeof(dummy_frame) + size)
     if frame == NULL:
-        side.drops[DROP_NO_MEMORY] += 1
+        port.drops[DROP_NO_MEMORY] += 1
         return
     frame.next = NULL
     frame.size = size
@@ -102,19 +102,19 @@ cdef void _append(dummy_io *io, const uint8_t *data, uint32_t size, netdev_side 
     io.last = frame
     io.n += 1
     io.bytes += size
-    side.tx_packets += 1
-    side.tx_bytes += size
+    port.tx_packets += 1
+    port.tx_bytes += size
     if io.event >= 0:
         write(io.event, &one, 8)
 
 
-cdef void dummy_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
+cdef void dummy_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
     cdef dummy_io *io = <dummy_io *> dev.private
     cdef uint32_t i
     _lock(io)
     for i in range(n):
         _append(io, <uint8_t *> messages[i].msg_hdr.msg_iov.iov_base + VNET_SIZE,
-                <uint32_t> messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE, side)
+                <uint32_t> messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE, port)
     _unlock(io)
 
 

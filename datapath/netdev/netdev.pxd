@@ -1,5 +1,5 @@
-# What a network device is to a worker: the provider interface of netdev_packet (AF_PACKET),
-# netdev_tap and netdev_dummy.
+# What a network device is to a worker: the provider interface of af_packet, tap and
+# dummy.
 #
 # A cdef class Netdev (control thread, Python) owns the file descriptors, rings and memory, and
 # embeds the C struct netdev, which is all that a worker sees.  Rules:
@@ -34,6 +34,7 @@ cdef enum:
     BURST = 32
     VNET_SIZE = 10              # bytes of a virtio-net header in front of a frame
     BIG_BUFFERS = 16            # of a worker, for frames that do not lie in a ring slot
+    LARGEST_FRAME = 65535 + 18
     BIG_SIZE = 66560            # 65535 bytes, tags and headroom
     MAX_PORTS = 65536           # port numbers are 1 .. MAX_PORTS - 1
 
@@ -47,7 +48,7 @@ cdef struct rx_burst:
     packet packets[BURST]
 
 # What one worker keeps of one port; nobody else writes it, anyone may read it.
-cdef struct netdev_side:
+cdef struct worker_port:
     uint64_t rx_packets
     uint64_t rx_bytes
     uint64_t rx_errors
@@ -58,17 +59,21 @@ cdef struct netdev_side:
     uint32_t tx_first
     uint32_t tx_last
     uint32_t tx_count
+    # its packets in the worker's up ring; see upcalls.pyx
+    uint64_t upcall_window      # the ring's head when the present window began
+    uint32_t upcall_bytes       # put into the ring since then,
+    uint32_t upcall_bytes_before    # and in the window before
 
 # Appends frames to the burst, until it is full, big buffers run out, or nothing waits.  Fills
 # packet.vnet; a VLAN tag that came beside the frame is put into it; metadata is the caller's.
 # Counts rx_packets, rx_bytes, and drops of what it could not take.  Returns how many frames
 # were taken in, dropped ones included: 0 means that nothing waits.
-ctypedef uint32_t (*receive_fn)(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil
+ctypedef uint32_t (*receive_fn)(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil
 # Gives the memory of all frames received back to the device.
 ctypedef void (*release_fn)(netdev *dev) noexcept nogil
 # Sends n frames; each message has one iovec: a struct virtio_net_hdr, then the frame.  Counts
 # tx_packets, tx_bytes and drops.  Keeps no reference.
-ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil
+ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil
 # epoll reported an error condition: clear it, and set `dead` if the device is gone for good.
 ctypedef void (*link_error_fn)(netdev *dev) noexcept nogil
 
@@ -85,10 +90,10 @@ cdef struct netdev:
     uint32_t port_no
     uint32_t port_be            # the same in network order
     uint32_t owner              # the worker that receives
-    uint32_t n_sides
-    netdev_side *sides          # one for each worker, and the last for the control thread
+    uint32_t n_worker_ports
+    worker_port *worker_ports          # one for each worker, and the last for the control thread
     # owner's
-    bint hot                    # in its list of ports that may have something
+    bint ready                    # in its list of ports that may have something
 
 # What send functions count a failed transmission under.
 cdef uint32_t drop_of_errno(int error) noexcept nogil

@@ -44,13 +44,13 @@ cdef class Netdev:
         self.options = dict(options)
         self.dev.rx_fd = -1
         self.dev.takes_offload = True
-        self.dev.n_sides = n_workers + 1
-        self.dev.sides = <netdev_side *> calloc(n_workers + 1, sizeof(netdev_side))
-        if self.dev.sides == NULL:
+        self.dev.n_worker_ports = n_workers + 1
+        self.dev.worker_ports = <worker_port *> calloc(n_workers + 1, sizeof(worker_port))
+        if self.dev.worker_ports == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
-        free(self.dev.sides)
+        free(self.dev.worker_ports)
 
     def close(self):
         """Give everything back; no worker may know the device any more.  Idempotent."""
@@ -74,13 +74,13 @@ cdef class Netdev:
     cdef uint64_t total(self, size_t offset):
         cdef uint64_t total = 0
         cdef uint32_t i
-        for i in range(self.dev.n_sides):
-            total += (<uint64_t *> (<uint8_t *> &self.dev.sides[i] + offset))[0]
+        for i in range(self.dev.n_worker_ports):
+            total += (<uint64_t *> (<uint8_t *> &self.dev.worker_ports[i] + offset))[0]
         return total
 
     def drops(self):
         """Discarded packets by reason, {name: count}, reasons that never happened left out."""
-        cdef netdev_side *none = NULL
+        cdef worker_port *none = NULL
         cdef size_t start = <size_t> &none.drops[0]
         counts = {
             drops.NAMES[i]: self.total(start + 8 * i) for i in range(DROP_REASONS)
@@ -89,7 +89,7 @@ cdef class Netdev:
 
     def stats(self):
         """The OpenFlow port counters, {name: count}; GSO frames count once."""
-        cdef netdev_side *none = NULL
+        cdef worker_port *none = NULL
         cdef size_t start = <size_t> &none.drops[0]
         names = drops.NAMES
         return {

@@ -1,4 +1,4 @@
-# Interfaces that the switch makes: internal ports and TAPs; see netdev_tap.pyx.
+# Interfaces that the switch makes: internal ports and TAPs; see tap.pyx.
 
 from datapath.netdev.netdev cimport Netdev
 from datapath.netdev.af_packet cimport PacketNetdev

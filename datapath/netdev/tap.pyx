@@ -17,17 +17,18 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 from posix.unistd cimport read, write
 
-from datapath.base.drops cimport DROP_RX_INVALID
+from datapath.base.drops cimport DROP_RX_INVALID, DROP_RX_OVERSIZE
 from datapath.netdev.netdev cimport (
     BIG_BUFFERS,
     BIG_SIZE,
     BURST,
+    LARGEST_FRAME,
     VNET_SIZE,
     Netdev,
     drop_of_errno,
     mmsghdr,
     netdev,
-    netdev_side,
+    worker_port,
     rx_burst,
 )
 from datapath.netdev.af_packet cimport PacketNetdev
@@ -48,7 +49,7 @@ TUN_DEVICE = "/dev/net/tun"
 NAME_SIZE = 16                  # IFNAMSIZ
 
 
-cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexcept nogil:
+cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
     cdef int fd = (<tap_io *> dev.private).fd
     cdef packet *p
     cdef uint8_t *base
@@ -65,13 +66,16 @@ cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, netdev_side *side) noexc
             break
         taken += 1
         if n < VNET_SIZE + 14:
-            side.drops[DROP_RX_INVALID] += 1
+            port.drops[DROP_RX_INVALID] += 1
+            continue
+        if n > LARGEST_FRAME + VNET_SIZE:
+            port.drops[DROP_RX_OVERSIZE] += 1
             continue
         p = &burst.packets[burst.n]
         packet_init(p, base, BIG_SIZE, PACKET_HEADROOM, <uint32_t> (n - VNET_SIZE))
         memcpy(&p.vnet, p.data - VNET_SIZE, VNET_SIZE)
-        side.rx_packets += 1
-        side.rx_bytes += p.size
+        port.rx_packets += 1
+        port.rx_bytes += p.size
         burst.n += 1
         burst.big_used += 1
     return taken
@@ -81,17 +85,17 @@ cdef void tap_release(netdev *dev) noexcept nogil:
     pass
 
 
-cdef void tap_send(netdev *dev, mmsghdr *messages, uint32_t n, netdev_side *side) noexcept nogil:
+cdef void tap_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
     cdef int fd = (<tap_io *> dev.private).fd
     cdef uint32_t i = 0
     while i < n:
         if write(fd, messages[i].msg_hdr.msg_iov.iov_base, messages[i].msg_hdr.msg_iov.iov_len) < 0:
             if errno == EINTR:
                 continue
-            side.drops[drop_of_errno(errno)] += 1
+            port.drops[drop_of_errno(errno)] += 1
         else:
-            side.tx_packets += 1
-            side.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
+            port.tx_packets += 1
+            port.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
         i += 1
 
 

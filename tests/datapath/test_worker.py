@@ -152,6 +152,13 @@ def meter_exceeded(process, handler):
     process.dpif.port_inject(1, frame(size=1000))
 
 
+def too_many_actions(process, handler):
+    """Lists of recirculations multiply: without a bound the worker would not come back."""
+    process.flow("in_port(1),recirc_id(0)", ",".join(["recirc(0x1)"] * 10))
+    process.flow("in_port(1),recirc_id(0x1)", ",".join(["hash(hash_l4(0))"] * 5000 + ["2"]))
+    process.dpif.port_inject(1, frame())
+
+
 CAUSES = {
     "action_drop": drop_action,
     **{
@@ -159,6 +166,7 @@ CAUSES = {
         for function in (
             *(no_such_port, tx_queue_full, upcall_no_handler, upcall_queue_full),
             *(recirc_too_deep, bad_action, no_headroom, bad_offload, meter_exceeded),
+            too_many_actions,
         )
     },
 }

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datapath.actions import meter, odp, odp_text
-from datapath.actions.execute import Recorder
 from datapath.actions.offload import segments
 from datapath.ipc.dpif import DpifError
 from tests.datapath.dp_process import frame
 from tests.datapath.sample_frames import frames
+from tests.native.recorder import Recorder
 
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
 SECOND = 10**9

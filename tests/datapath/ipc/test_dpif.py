@@ -1,5 +1,7 @@
 """Requests against a dictionary, upcalls and their answers, with one worker and with three."""
 
+import mmap
+import os
 import struct
 import time
 
@@ -311,6 +313,70 @@ def test_full_ring_counts_and_lets_others_in(ports):
     assert taken + lost == 200
     process.dpif.port_inject(one, frame())
     assert take(handler).packet == frame()
+
+
+def test_a_flood_leaves_room_for_others(ports):
+    """A port has an eighth of the ring at most, whether its packets are large or small; others'
+    first packets come up, and its own again when the handler has taken some."""
+    process, handler, (one, two) = ports
+    for size in (60, 60_000):
+        before = process.dpif.stats()["lost"]
+        for number in range(2500):
+            process.dpif.port_inject(one, frame(size=size, src=number))
+        flooded = process.dpif.stats()["lost"] - before
+        assert flooded > 500
+        for number in range(50):
+            process.dpif.port_inject(two, frame(src=number, kind=0x9000))
+        assert process.dpif.stats()["lost"] - before == flooded
+        taken = []
+        while upcall := take_upcall(handler):
+            taken.append(upcall)
+        of_two = [u for u in taken if u.packet[12:14] == b"\x90\0"]
+        assert len(of_two) == 50 and len(taken) == 2500 - flooded + 50
+        process.dpif.port_inject(one, frame())
+        assert take(handler).packet == frame()
+
+
+def test_flows_that_the_table_does_not_take(ports):
+    """A flow that comes by the ring with another's ufid: counted and logged; its packet goes on."""
+    process, handler, (one, two) = ports
+    process.dpif.port_inject(one, frame())
+    given = take(handler)
+    key, mask = key_text.parse_key("eth_type(0x88b5)")
+    process.dpif.flow_put(key, mask, b"", b"another ufid....")
+    assert answer_upcall(handler, given, odp_text.parse_actions(str(two)), key, mask)
+    assert wait_until(lambda: process.dpif.port_drain(two)) == [frame()]
+    wait_until(lambda: "flows were not taken" in process.log())
+    assert sum(each["refused_flows"] for each in process.dpif.stats()["workers"]) > 0
+
+
+def test_a_broken_ring_ends_its_handler(process):
+    """Whoever spoils the shared memory is disconnected, so that it comes again with fresh rings."""
+    handler = process.client()
+    descriptors = []
+    handler._request("upcall_register", fds=descriptors)
+    try:
+        with mmap.mmap(descriptors[2], 8192) as ring:
+            ring[0:8] = (12345).to_bytes(8, "little")  # the head, no multiple of 8
+        os.eventfd_write(descriptors[3], 1)
+        wait_until(lambda: not handler.alive())
+        assert "broken" in process.log()
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+        handler.close()
+    again = process.client()
+    again.upcall_register()
+    assert again.alive()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "options", ({"a": 1}, {"a": {}}, {"a": "x" * 2000}, {str(n): "" for n in range(100)}, [1])
+)
+def test_options_that_no_answer_could_carry(process, options):
+    with pytest.raises(DpifError, match="option"):
+        process.dpif.port_add("d7", "dummy", None, options)
 
 
 # --- the end of the process

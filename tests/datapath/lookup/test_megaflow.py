@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from datapath.key import flow
-from datapath.lookup.emc import Classifier
 from tests.datapath.sample_frames import frames
+from tests.native.classifier import Classifier
 
 SIZE = flow.KEY_DP_SIZE
 # Few words, values and masks, so that things meet; one key has more words than the cache takes.

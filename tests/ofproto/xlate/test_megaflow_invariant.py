@@ -14,13 +14,13 @@ from scapy.contrib.mpls import MPLS
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1AH
 
-from datapath.actions.execute import Recorder
 from datapath.actions.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xbridge import connect_patch
 from ofproto.xlate.xlate import translate
+from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     ALL,
     CONTROLLER,

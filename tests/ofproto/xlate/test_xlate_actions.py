@@ -11,9 +11,9 @@ from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import Dot1AH
 
 from datapath.actions import odp_text
-from datapath.actions.execute import Recorder
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xlate import translate
+from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     ALL,
     FLOOD,

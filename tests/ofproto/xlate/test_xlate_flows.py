@@ -7,12 +7,12 @@ from scapy.all import ARP, IP, TCP, Ether
 from scapy.contrib.mpls import MPLS
 
 from datapath.actions import odp_text
-from datapath.actions.execute import Recorder
 from datapath.key import flow
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate.xbridge import NO_ODP_PORT
+from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     CONTROLLER,
     NORMAL,

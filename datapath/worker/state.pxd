@@ -1,17 +1,22 @@
-# A worker: one thread that receives from its ports, looks up, acts and sends, without the GIL.
+# What a worker has: one thread that receives from its ports, looks up, acts and sends, without the
+# GIL.
 #
 # Everything in struct worker belongs to that thread.  The control thread speaks to it by one
 # command at a time (run_command), and reads counters, each a whole aligned word, as it likes.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from posix.unistd cimport read, write
+
+from datapath.base.atomic cimport exchange32
+from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_REASONS
 from datapath.lookup.emc cimport emc, emc_key
 from datapath.actions.execute cimport executor
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.meter cimport meter
-from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, netdev_side, rx_burst
+from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, worker_port, rx_burst
 from datapath.base.packet cimport packet
 from datapath.ipc.ring cimport ring
 
@@ -23,6 +28,8 @@ cdef enum:
     EVENTS = 64
     HITS = 256
     DUMP_SCAN = 4096            # flows looked at for one command of a dump
+    FLUSH_PIECE = 1024          # flows that one command of a flush removes
+    CURSOR_END = 0xffffffff
     NO_FRAME = 0xffffffff
 
 cdef enum command_kind:
@@ -68,7 +75,7 @@ cdef struct command:
     uint8_t *buffer             # FLOW_GET, _DEL, _DUMP, _ADD: flow_records
     uint32_t room
     uint32_t used               # result: bytes in the buffer
-    uint32_t cursor             # FLOW_DUMP: 0 at first, NO_FRAME at the end
+    uint32_t cursor             # FLOW_DUMP, FLOW_FLUSH: 0 at first, CURSOR_END at last
     int up_fd                   # RINGS: memfds, -1: none; taken over (mapped), not closed
     int down_fd
     int up_event                # an eventfd, which the worker closes with the rings
@@ -85,8 +92,8 @@ cdef struct worker:
     bint running
     command *mailbox            # written by the control thread, emptied by the worker
     netdev **ports              # MAX_PORTS pointers
-    netdev **hot                # ports that may have frames
-    uint32_t n_hot
+    netdev **ready              # ports that may have frames
+    uint32_t n_ready
     megaflow_table flows
     emc cache
     executor x
@@ -97,8 +104,8 @@ cdef struct worker:
     megaflow *hits[HITS]        # used since the last stamp_hits()
     uint32_t n_hits
     uint64_t spin               # ns of looking for frames before the next sleep
-    netdev_side *side           # that what happens now is counted for
-    netdev_side nowhere         # for packets of no port
+    worker_port *ingress        # of the packet in hand: what happens to it is counted there
+    worker_port no_port         # for packets of no port
     meter **meters              # the datapath's, NULL before it has any
     # transmission
     frame frames[FRAMES]
@@ -115,7 +122,7 @@ cdef struct worker:
     ring up
     ring down
     int up_event
-    uint32_t burst_upcalls      # packets of this burst that went up, or should have
+    bint broken                 # a ring was found so, and the control thread was told
     uint8_t *down_packet        # a private copy of what is executed
     uint8_t *down_actions
     # counters
@@ -125,8 +132,46 @@ cdef struct worker:
     uint64_t n_lost
     uint64_t n_sleeps
     uint64_t n_recirculations
+    uint64_t n_bad_records      # of the down ring, that contradict themselves
+    uint64_t n_refused_flows    # of the down ring, that the table did not take
+    # what the control thread should look at: a broken ring, bad records, refused flows
+    int alarm_fd                # eventfd of the engine
+    uint32_t alarm              # 1: written since the control thread last looked
 
-cdef class Worker:
-    cdef worker w
-    cdef object thread
-    cdef int run_command(self, command *c) except -1
+
+# The time of the burst: read when it is asked for first, for a sleeper's clock is slow.
+cdef inline uint64_t time_of(worker *w) noexcept nogil:
+    if w.now == 0:
+        w.now = clock_ns()
+    return w.now
+
+
+cdef inline void signal_event(int fd) noexcept nogil:
+    cdef uint64_t one = 1
+    write(fd, &one, 8)
+
+
+cdef inline void clear_event(int fd) noexcept nogil:
+    cdef uint64_t count
+    read(fd, &count, 8)
+
+
+# Has the control thread look at this worker's counters soon.
+cdef inline void raise_alarm(worker *w) noexcept nogil:
+    if not exchange32(&w.alarm, 1):
+        signal_event(w.alarm_fd)
+
+
+# --- the ports that may have frames
+
+cdef inline void add_ready(worker *w, netdev *dev) noexcept nogil:
+    if not dev.ready:
+        dev.ready = True
+        w.ready[w.n_ready] = dev
+        w.n_ready += 1
+
+
+cdef inline void remove_ready(worker *w, uint32_t i) noexcept nogil:
+    w.ready[i].ready = False
+    w.n_ready -= 1
+    w.ready[i] = w.ready[w.n_ready]

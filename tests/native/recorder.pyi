@@ -1,4 +1,4 @@
-"""Actions run on a frame, for tests."""
+"""Datapath actions run on a frame."""
 
 from typing import Any
 

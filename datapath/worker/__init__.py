@@ -1,0 +1,1 @@
+"""A worker: the way of a packet (forward.pyx), and what keeps it going."""

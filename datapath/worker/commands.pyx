@@ -1,0 +1,231 @@
+"""Commands of the control thread, one at a time, between two bursts."""
+
+from libc.errno cimport ENOENT, ENOSPC, errno
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memmove, memset
+from posix.unistd cimport close
+
+from datapath.actions.execute cimport execute_actions
+from datapath.base.atomic cimport load64, store64
+from datapath.ipc.ring cimport ring_map, ring_unmap
+from datapath.ipc.upcall cimport padded
+from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
+from datapath.lookup.megaflow cimport (
+    megaflow, megaflow_expand, megaflow_find, megaflow_insert, megaflow_next, megaflow_remove,
+)
+from datapath.netdev.netdev cimport netdev
+from datapath.worker.down cimport drain_down
+from datapath.worker.epoll cimport *
+from datapath.worker.forward cimport process_burst, stamp_hits
+from datapath.worker.ports cimport look, poll_ready
+from datapath.worker.state cimport *
+from datapath.worker.transmit cimport flush_frames
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t ntohs(uint16_t)
+
+cdef enum:
+    MIN_RECORD = 64             # bytes that a record of the down ring takes, at least
+
+
+cdef void do_command(worker *w) noexcept nogil:
+    cdef command *c = <command *> load64(&w.mailbox)
+    c.error = 0
+    w.ingress = &w.no_port
+    if c.kind == COMMAND_STOP:
+        w.running = False
+    elif c.kind == COMMAND_PORT_ADD:
+        c.error = port_add(w, c.dev)
+    elif c.kind == COMMAND_PORT_DEL:
+        port_del(w, c.dev)
+    elif c.kind == COMMAND_FLOW_PUT:
+        megaflow_insert(&w.flows, c.ufid, c.key, c.mask, c.actions, c.actions_size, &c.error)
+    elif c.kind == COMMAND_FLOW_GET or c.kind == COMMAND_FLOW_DEL:
+        flow_get(w, c)
+    elif c.kind == COMMAND_FLOW_FLUSH:
+        flow_flush(w, c)
+    elif c.kind == COMMAND_FLOW_DUMP:
+        flow_dump(w, c)
+    elif c.kind == COMMAND_FLOW_ADD:
+        flow_add(w, c)
+    elif c.kind == COMMAND_SYNC:
+        sync(w)
+    elif c.kind == COMMAND_EXECUTE:
+        execute(w, c)
+    elif c.kind == COMMAND_INJECT:
+        inject(w, c)
+    elif c.kind == COMMAND_RINGS:
+        c.error = attach_rings(w, c)
+    store64(&w.mailbox, 0)
+    signal_event(w.done_fd)
+
+
+cdef int port_add(worker *w, netdev *dev) noexcept nogil:
+    cdef epoll_event event
+    if dev.owner == w.id and dev.rx_fd >= 0:
+        event.events = EPOLLIN
+        event.data.ptr = dev
+        if epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, dev.rx_fd, &event) < 0:
+            return errno
+        add_ready(w, dev)
+    w.ports[dev.port_no] = dev
+    return 0
+
+
+cdef void port_del(worker *w, netdev *dev) noexcept nogil:
+    cdef uint32_t i
+    w.ports[dev.port_no] = NULL
+    if dev.owner != w.id:
+        return
+    if dev.rx_fd >= 0:
+        epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, dev.rx_fd, NULL)
+    for i in range(w.n_ready):
+        if w.ready[i] == dev:
+            remove_ready(w, i)
+            return
+
+
+cdef void sync(worker *w) noexcept nogil:
+    """Does what has arrived by now: all of the down ring, and a burst of each port."""
+    cdef uint32_t n
+    for n in range(w.down.size // (DOWN_BATCH * MIN_RECORD) + 1):
+        if not drain_down(w):
+            break
+    look(w, 0)
+    poll_ready(w, False)
+    stamp_hits(w)
+
+
+# --- flows
+
+cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
+    """Writes a flow into the command's buffer; false where it does not fit."""
+    cdef flow_record *record = <flow_record *> (c.buffer + c.used)
+    cdef flow_key *keys = <flow_key *> (c.buffer + c.used + sizeof(flow_record))
+    cdef flow_key key, mask
+    cdef uint32_t size = sizeof(flow_record)
+    if c.keys:
+        size += 2 * KEY_DP_SIZE + padded(f.actions_len)
+    if c.used + size > c.room:
+        return False
+    memcpy(record.ufid, f.ufid, 16)
+    record.n_packets = f.n_packets
+    record.n_bytes = f.n_bytes
+    record.used = f.used // 1000000
+    record.earlier_packets = f.earlier_packets
+    record.earlier_bytes = f.earlier_bytes
+    record.tcp_flags = ntohs(f.tcp_flags)
+    record.pad = 0
+    record.actions_size = f.actions_len if c.keys else 0
+    if c.keys:
+        megaflow_expand(f, &key, &mask)
+        memcpy(keys, &key, KEY_DP_SIZE)
+        memcpy(<uint8_t *> keys + KEY_DP_SIZE, &mask, KEY_DP_SIZE)
+        memcpy(<uint8_t *> keys + 2 * KEY_DP_SIZE, f.actions, f.actions_len)
+    c.used += size
+    return True
+
+
+cdef void flow_get(worker *w, command *c) noexcept nogil:
+    cdef megaflow *f = megaflow_find(&w.flows, c.ufid)
+    if f == NULL:
+        c.error = ENOENT
+        return
+    if c.buffer != NULL and not put_flow(c, f):
+        c.error = ENOSPC
+        return
+    if c.kind == COMMAND_FLOW_DEL:
+        megaflow_remove(&w.flows, f)
+
+
+cdef void flow_flush(worker *w, command *c) noexcept nogil:
+    """Removes some flows; the next command goes on."""
+    cdef megaflow *f
+    cdef uint32_t i
+    for i in range(FLUSH_PIECE):
+        f = megaflow_next(&w.flows, &c.cursor)
+        if f == NULL:
+            c.cursor = CURSOR_END
+            return
+        megaflow_remove(&w.flows, f)
+
+
+cdef void flow_dump(worker *w, command *c) noexcept nogil:
+    """As many flows as fit into the buffer; the next command goes on behind them."""
+    cdef uint32_t cursor = c.cursor
+    cdef uint32_t i
+    cdef megaflow *f
+    for i in range(DUMP_SCAN):
+        f = megaflow_next(&w.flows, &cursor)
+        if f == NULL:
+            c.cursor = CURSOR_END
+            return
+        if f.used // 1000000 >= c.since and not put_flow(c, f):
+            return
+        c.cursor = cursor
+
+
+cdef inline uint32_t record_size(const command *c, const flow_record *record) noexcept nogil:
+    return (<uint32_t> sizeof(flow_record)
+            + (2 * KEY_DP_SIZE + padded(record.actions_size) if c.keys else 0))
+
+
+cdef void flow_add(worker *w, command *c) noexcept nogil:
+    """Adds this worker's counters to the flows in the buffer, or takes those that it has out."""
+    cdef uint32_t at = 0, end = c.used, size
+    cdef flow_record *record
+    cdef megaflow *f
+    c.used = 0
+    while at < end:
+        record = <flow_record *> (c.buffer + at)
+        size = record_size(c, record)
+        f = megaflow_find(&w.flows, record.ufid)
+        if f != NULL and not c.drop_known:
+            record.n_packets += f.n_packets
+            record.n_bytes += f.n_bytes
+            record.used = max(record.used, f.used // 1000000)
+            record.earlier_packets += f.earlier_packets
+            record.earlier_bytes += f.earlier_bytes
+            record.tcp_flags |= ntohs(f.tcp_flags)
+        if f == NULL or not c.drop_known:
+            memmove(c.buffer + c.used, c.buffer + at, size)
+            c.used += size
+        at += size
+
+
+# --- packets and rings
+
+cdef void execute(worker *w, command *c) noexcept nogil:
+    cdef flow_key key
+    memset(&key, 0, sizeof(key))
+    w.now = 0
+    flow_extract(c.p, &key)
+    execute_actions(&w.x, c.p, &key, c.actions, c.actions_size)
+    flush_frames(w)
+
+
+cdef void inject(worker *w, command *c) noexcept nogil:
+    """A frame as if the port had received it."""
+    w.ingress = &c.dev.worker_ports[w.id]
+    w.ingress.rx_packets += 1
+    w.ingress.rx_bytes += c.p.size
+    w.burst.n = 1
+    w.burst.packets[0] = c.p[0]
+    process_burst(w, c.dev)
+    stamp_hits(w)
+
+
+cdef int attach_rings(worker *w, command *c) noexcept nogil:
+    ring_unmap(&w.up)
+    ring_unmap(&w.down)
+    if w.up_event >= 0:
+        close(w.up_event)
+    w.up_event = c.up_event
+    w.broken = False
+    if c.up_fd < 0:
+        return 0
+    if ring_map(&w.up, c.up_fd) < 0 or ring_map(&w.down, c.down_fd) < 0:
+        ring_unmap(&w.up)
+        ring_unmap(&w.down)
+        return errno
+    return 0

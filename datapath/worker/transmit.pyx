@@ -1,0 +1,114 @@
+"""Transmission: a list of frames for each port, sent with one system call at the end of a burst.
+
+A port whose device takes no offload gets whole checksums and segments.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from datapath.actions.execute cimport executor_charge
+from datapath.actions.offload cimport segment
+from datapath.base.drops cimport (
+    DROP_BAD_OFFLOAD, DROP_NO_HEADROOM, DROP_NO_SUCH_PORT, DROP_PORT_DOWN,
+)
+from datapath.base.packet cimport (
+    GSO_NONE, NO_OFFSET, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_headroom, packet_init,
+)
+from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, VNET_SIZE, netdev, worker_port
+from datapath.worker.state cimport ARENA, COPY_LIMIT, FRAMES, NO_FRAME, add_ready, worker
+
+
+cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
+    """Queues a frame for a port.
+
+    What lies in a receive slot and stays unchanged (w.keep) is sent from there at the end of
+    the burst; a small frame is copied; a large one is sent at once, as copying costs more.
+    """
+    cdef worker *w = <worker *> owner
+    cdef netdev *dev = w.ports[port] if port < MAX_PORTS else NULL
+    cdef packet scratch
+    cdef int made
+    if dev == NULL:
+        w.ingress.drops[DROP_NO_SUCH_PORT] += 1
+        return
+    if leaves_as_it_is(p, dev):
+        queue_frame(w, dev, p, w.keep)
+        return
+    w.segmenting = dev
+    packet_init(&scratch, w.segment_buffer, BIG_SIZE, PACKET_HEADROOM, 0)
+    made = segment(p, &scratch, queue_segment, w)
+    if made < 0:
+        w.ingress.drops[DROP_BAD_OFFLOAD] += 1
+    else:
+        executor_charge(&w.x, <uint32_t> made)
+
+
+cdef inline bint leaves_as_it_is(const packet *p, const netdev *dev) noexcept nogil:
+    """Nothing is left to do for the frame, or the port's device does it.  No device segments behind
+    MPLS labels or an I-TAG."""
+    if dev.takes_offload:
+        return p.vnet.gso_type == GSO_NONE or p.l2_5 == NO_OFFSET
+    return p.vnet.gso_type == GSO_NONE and not p.vnet.flags & VNET_NEEDS_CSUM
+
+
+cdef void queue_segment(void *owner, packet *p) noexcept nogil:
+    queue_frame(<worker *> owner, (<worker *> owner).segmenting, p, False)
+
+
+cdef void queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nogil:
+    cdef worker_port *port = &dev.worker_ports[w.id]
+    cdef uint8_t *start = p.data - VNET_SIZE
+    cdef uint32_t size = p.size + VNET_SIZE
+    cdef uint32_t n
+    if packet_headroom(p) < VNET_SIZE:
+        w.ingress.drops[DROP_NO_HEADROOM] += 1
+        return
+    if w.n_frames == FRAMES or (not keep and size <= COPY_LIMIT and w.arena_used + size > ARENA):
+        flush_frames(w)
+    if not keep and size <= COPY_LIMIT:
+        start = w.arena + w.arena_used
+        memcpy(start + VNET_SIZE, p.data, p.size)
+        w.arena_used += (size + 15) & ~<uint32_t> 15
+        keep = True
+    # What stands in front of the frame is a header that was taken off, or the kernel's.
+    memcpy(start, &p.vnet, VNET_SIZE)
+    n = w.n_frames
+    w.n_frames += 1
+    w.frames[n].vector.iov_base = start
+    w.frames[n].vector.iov_len = size
+    w.frames[n].next = NO_FRAME
+    if port.tx_count == 0:
+        port.tx_first = n
+        w.sending[w.n_sending] = dev
+        w.n_sending += 1
+    else:
+        w.frames[port.tx_last].next = n
+    port.tx_last = n
+    port.tx_count += 1
+    if not keep:
+        flush_frames(w)
+
+
+cdef void flush_frames(worker *w) noexcept nogil:
+    """Sends everything that waits; afterwards no memory of a frame is referred to."""
+    cdef netdev *dev
+    cdef worker_port *port
+    cdef uint32_t i, at, n
+    for i in range(w.n_sending):
+        dev = w.sending[i]
+        port = &dev.worker_ports[w.id]
+        at = port.tx_first
+        n = 0
+        while at != NO_FRAME:
+            w.messages[n].msg_hdr.msg_iov = &w.frames[at].vector
+            n += 1
+            at = w.frames[at].next
+        port.tx_count = 0
+        if dev.dead:
+            port.drops[DROP_PORT_DOWN] += n
+        else:
+            dev.send(dev, w.messages, n, port)
+            # The answer often lies there already: the kernel delivers within the system call.
+            if w.n_sending <= ANSWERING and dev.owner == w.id and dev.rx_fd >= 0:
+                add_ready(w, dev)
+    w.n_sending = w.n_frames = w.arena_used = 0

@@ -1,0 +1,160 @@
+"""A worker as the control thread has it: its memory, its thread, and the way to give it commands."""
+
+import os
+import threading
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+from posix.unistd cimport close, read
+
+from datapath.actions.execute cimport executor_free, executor_init
+from datapath.actions.odp cimport MAX_ACTIONS
+from datapath.base.atomic cimport exchange32, fence, store64
+from datapath.base.drops cimport DROP_REASONS
+from datapath.ipc.ring cimport ring_unmap
+from datapath.lookup.emc cimport emc_destroy, emc_init
+from datapath.lookup.megaflow cimport megaflow_table_destroy, megaflow_table_init
+from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, netdev
+from datapath.worker.epoll cimport *
+from datapath.worker.forward cimport forward_init
+from datapath.worker.loop cimport run_worker
+from datapath.worker.state cimport *
+
+from datapath.base import drops
+
+
+cdef class Worker:
+    """A worker and its thread.  start() it; stop() it before its ports are closed."""
+
+    def __cinit__(self, uint32_t id):
+        cdef uint32_t i
+        cdef worker *w = &self.w
+        memset(w, 0, sizeof(worker))
+        w.id = id
+        w.epoll_fd = w.wake_fd = w.done_fd = w.up_event = w.alarm_fd = -1
+        w.ports = <netdev **> calloc(MAX_PORTS, sizeof(netdev *))
+        w.ready = <netdev **> calloc(MAX_PORTS, sizeof(netdev *))
+        w.sending = <netdev **> calloc(FRAMES, sizeof(netdev *))
+        w.burst.big = <uint8_t *> malloc(<size_t> BIG_BUFFERS * BIG_SIZE)
+        w.arena = <uint8_t *> malloc(ARENA)
+        w.segment_buffer = <uint8_t *> malloc(BIG_SIZE)
+        w.down_packet = <uint8_t *> malloc(BIG_SIZE)
+        w.down_actions = <uint8_t *> malloc(MAX_ACTIONS + 8)
+        executor_init(&w.x)
+        if (w.ports == NULL or w.ready == NULL or w.sending == NULL or w.burst.big == NULL
+                or w.arena == NULL or w.segment_buffer == NULL or w.down_packet == NULL
+                or w.down_actions == NULL or megaflow_table_init(&w.flows) < 0
+                or emc_init(&w.cache) < 0):
+            raise MemoryError()
+        forward_init(w)
+        w.ingress = &w.no_port
+        for i in range(FRAMES):
+            w.messages[i].msg_hdr.msg_iovlen = 1
+
+    def __init__(self, id):
+        cdef epoll_event event
+        self.w.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.w.done_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self.w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.w.epoll_fd < 0:
+            raise OSError(errno, os.strerror(errno))
+        event.events = EPOLLIN
+        event.data.ptr = NULL
+        if epoll_ctl(self.w.epoll_fd, EPOLL_CTL_ADD, self.w.wake_fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        cdef worker *w = &self.w
+        for fd in (w.epoll_fd, w.wake_fd, w.done_fd, w.up_event):
+            if fd >= 0:
+                close(fd)
+        ring_unmap(&w.up)
+        ring_unmap(&w.down)
+        executor_free(&w.x)
+        emc_destroy(&w.cache)
+        megaflow_table_destroy(&w.flows)
+        free(w.ports)
+        free(w.ready)
+        free(w.sending)
+        free(w.burst.big)
+        free(w.arena)
+        free(w.segment_buffer)
+        free(w.down_packet)
+        free(w.down_actions)
+
+    @property
+    def id(self):
+        return self.w.id
+
+    @property
+    def wake_fd(self):
+        """The eventfd that vswitchd writes after it put a record into a sleeping down ring."""
+        return self.w.wake_fd
+
+    def start(self):
+        """Run the thread; after the process forked for the last time."""
+        self.thread = threading.Thread(target=self._run, name=f"worker{self.w.id}", daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with nogil:
+            run_worker(&self.w)
+
+    def stop(self):
+        """End the thread.  Idempotent."""
+        cdef command c
+        if self.thread is not None:
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_STOP
+            self.run_command(&c)
+            self.thread.join()
+            self.thread = None
+
+    cdef int run_command(self, command *c) except -1:
+        """Have the worker do `c`, and wait for it.  c.error is the result."""
+        cdef uint64_t count
+        if self.thread is None:
+            raise RuntimeError("the worker does not run")
+        with nogil:
+            store64(&self.w.mailbox, <uint64_t> <size_t> c)
+            fence()
+            signal_event(self.w.wake_fd)
+            while read(self.w.done_fd, &count, 8) < 0 and errno == EINTR:
+                pass
+        return 0
+
+    def stats(self):
+        """Counters since the start, {name: count}."""
+        cdef worker *w = &self.w
+        return {
+            "packets": w.n_packets,
+            "bursts": w.n_bursts,
+            "emc_hits": w.cache.hits,
+            "megaflow_hits": w.flows.found,
+            "misses": w.flows.lookups - w.flows.found,
+            "masks_probed": w.flows.probed,
+            "upcalls": w.n_upcalls,
+            "lost": w.n_lost,
+            "recirculations": w.n_recirculations,
+            "bad_records": w.n_bad_records,
+            "refused_flows": w.n_refused_flows,
+            "sleeps": w.n_sleeps,
+            "flows": w.flows.n_flows,
+            "masks": w.flows.n_subs,
+        }
+
+    cdef bint take_alarm(self):
+        """Whether the worker raised an alarm since the last call."""
+        return exchange32(&self.w.alarm, 0)
+
+    @property
+    def broken(self):
+        """Whether a ring to vswitchd is of no more use."""
+        return bool(self.w.broken)
+
+    def drops(self):
+        """Discards of packets that came from no port, {name: count}."""
+        counts = {drops.NAMES[i]: self.w.no_port.drops[i] for i in range(DROP_REASONS)}
+        return {name: count for name, count in counts.items() if count}

@@ -1,0 +1,1 @@
+"""Extensions that tests and benchmarks drive C code with; not installed."""
