@@ -19,8 +19,6 @@ cdef struct megaflow:
     uint32_t actions_len
     uint16_t tcp_flags          # network order, OR of all packets
     bint live                   # false: the slot is free
-    uint64_t earlier_packets    # of n_packets, those before the actions were last given
-    uint64_t earlier_bytes
     uint64_t generation         # moves on whenever the slot is freed; the EMC checks it
     uint8_t ufid[16]
     # private
@@ -29,6 +27,9 @@ cdef struct megaflow:
     uint64_t *words             # the masked key, sub.n_words of them
     uint64_t inline_words[INLINE_WORDS]
     megaflow *next_free
+    # of n_packets and n_bytes, those before the actions were last given; last, as they are rarely read
+    uint64_t earlier_packets
+    uint64_t earlier_bytes
 
 cdef struct slot:
     uint64_t hash
