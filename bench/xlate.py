@@ -141,12 +141,13 @@ class Datapath:
 def through_the_ring(n_flows=10000, burst=250):
     """Upcalls a second of the handler's own time, then revalidation of the flows made so."""
     with Datapath() as datapath:
-        handler = UpcallHandler()
-        bridge, _ = world(handler, lambda name: datapath.dpif.port_add(name, "dummy"))
-        handler.add_bridge(bridge)
+        flows = Flows()
+        handler = UpcallHandler(flows)
+        bridge, _ = world(flows, lambda name: datapath.dpif.port_add(name, "dummy"))
+        flows.add_bridge(bridge)
         datapath.dpif.upcall_register()
-        handler.set_dpif(datapath.dpif)
-        revalidator = Revalidator(handler)
+        flows.set_dpif(datapath.dpif)
+        revalidator = Revalidator(flows)
         revalidator.ready = True
         normal(bridge)
         port = bridge.ports[1].odp_port
@@ -160,7 +161,7 @@ def through_the_ring(n_flows=10000, burst=250):
                 n = handler.run(int(time.monotonic() * 1000))
                 busy += time.perf_counter() - begin if n else 0
                 done += n
-        print(f"upcalls                 {done / busy:12,.0f} /s   ({len(handler)} flows)")
+        print(f"upcalls                 {done / busy:12,.0f} /s   ({len(flows)} flows)")
         revalidate(revalidator, "statistics", lambda: None)
         revalidate(revalidator, "same result", bridge.touch)
         other = Match()
@@ -239,9 +240,11 @@ def main(words):
     def new_flow():
         changed = bytearray(key)
         changed[64:72] = next(keys).to_bytes(8, "big")
-        flows.miss(bytes(changed[: flow.KEY_DP_SIZE]), 60, 1)
+        handler.upcall(0, bytes(changed[: flow.KEY_DP_SIZE]), FRAME, 1)
 
     bridge, flows = world()
+    flows.flow_limit = flows.max_flows = 1 << 31
+    handler = UpcallHandler(flows)
     normal(bridge)
     print(f"misses with a new flow  {rate(new_flow, seconds):12,.0f} /s")
 

@@ -28,6 +28,7 @@ from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import check_table
 from ofproto.tables.sizes import SURE_SIZE, check_flow
+from pyvs import clock
 from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("ofproto")
@@ -49,8 +50,12 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
         _dispatch(ofproto, peer, message, raw, now)
     except OFError as error:
-        _refusals.info(f"{ofproto.name}<->{peer.name}: sending {error} error reply")
-        peer.connection.send(messages.error(error, raw, peer.version))
+        _refuse(ofproto, peer, raw, error)
+
+
+def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
+    _refusals.info(f"{ofproto.name}<->{peer.name}: sending {error} error reply")
+    peer.connection.send(messages.error(error, raw, peer.version))
 
 
 def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
@@ -68,7 +73,25 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         ofproto.log.group_mod(raw, now)
     elif kind is messages.MeterMod:
         ofproto.log.meter_mod(raw, now)
-    handler(ofproto, peer, message, now)
+    if kind in handlers_multipart.COUNTERS_OF:
+        _when_counted(ofproto, peer, message, raw)
+    else:
+        handler(ofproto, peer, message, now)
+
+
+def _when_counted(ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:
+    """Answer a request for counters once those of the datapath are in; the peer's next message
+    waits for it."""
+
+    def answer() -> None:
+        peer.connection.release()
+        try:
+            HANDLERS[type(message)](ofproto, peer, message, clock.msec())
+        except OFError as error:
+            _refuse(ofproto, peer, raw, error)
+
+    peer.connection.hold()
+    ofproto.backer.collect(answer, lambda: peer.connection.fail("internal error"))
 
 
 # --- the switch

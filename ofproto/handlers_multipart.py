@@ -37,10 +37,9 @@ def flow_stats_of(rule: Any, now: int) -> Any:
     )  # fmt: skip
 
 
-def _selected(ofproto: Any, request: Any, now: int) -> list[Any]:
+def _selected(ofproto: Any, request: Any) -> list[Any]:
     if request.table_id is not None:
         check_table(request.table_id)
-    ofproto.backer.refresh(now)
     return ofproto.tables.select(
         request.match,
         request.table_id,
@@ -52,13 +51,13 @@ def _selected(ofproto: Any, request: Any, now: int) -> list[Any]:
 
 
 def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
-    found = _selected(ofproto, request, now)
+    found = _selected(ofproto, request)
     items: Iterator[Any] = (flow_stats_of(rule, now) for rule in found)
     reply_list(peer, request, messages.FlowStatsReply, items, nxm=request.nxm)
 
 
-def aggregate(ofproto: Any, peer: Any, request: Any, now: int) -> None:
-    found = _selected(ofproto, request, now)
+def aggregate(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    found = _selected(ofproto, request)
     answer = messages.AggregateReply(
         n_packets=sum(rule.n_packets for rule in found),
         n_bytes=sum(rule.n_bytes for rule in found),
@@ -145,7 +144,6 @@ def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def group_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
-    ofproto.backer.refresh(now)
     found = ofproto.groups.select(request.group_id)
     items = [ofproto.groups.stats(group, now) for group in found]
     reply_list(peer, request, messages.GroupStatsReply, items)
@@ -199,4 +197,13 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.MeterStatsRequest: meter_stats,
     messages.MeterConfigRequest: meter_config,
     messages.MeterFeaturesRequest: meter_features,
+}
+
+# The requests for what the datapath counts: it is asked before they are answered.
+COUNTERS_OF = {
+    messages.FlowStatsRequest,
+    messages.AggregateRequest,
+    messages.TableStatsRequest,
+    messages.GroupStatsRequest,
+    messages.MeterStatsRequest,
 }

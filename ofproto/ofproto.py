@@ -24,11 +24,8 @@ from ofproto.codec.messages import PortDesc, PortStatus
 from ofproto.codec.numbers import (
     OF13,
     OFPR_NO_MATCH,
-    OFPRR_DELETE,
-    OFPRR_GROUP_DELETE,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
-    OFPRR_METER_DELETE,
 )
 from ofproto.fail_mode import FailMode
 from ofproto.peers.connmgr import ConnMgr
@@ -69,7 +66,7 @@ class Ofproto:
         self.backer = backer
         self.desc = dict(DEFAULT_DESC)
         self.set_device_up: Callable[[str, bool], None] | None = None
-        self.xbridge = XBridge(name, backer.handler.generation)
+        self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.groups = GroupTable(self.tables)
@@ -87,7 +84,7 @@ class Ofproto:
             ("fail mode", self._follow_controllers),
             ("journal", self.log.run),
         )
-        backer.handler.add_bridge(self.xbridge)
+        backer.flows.add_bridge(self.xbridge)
         backer.bridges[name] = self
         self._restore(now)
         self.connmgr.set_management([f"punix:{rundir.mgmt_sock(name)}"], now)
@@ -317,8 +314,12 @@ class Ofproto:
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
-        if reason in (OFPRR_DELETE, OFPRR_GROUP_DELETE, OFPRR_METER_DELETE):
-            self.backer.refresh(now)
+        if rule.n_flows:  # the datapath counts for it still
+            self.backer.settle(lambda: self._send_flow_removed(rule, reason, now))
+        else:
+            self._send_flow_removed(rule, reason, now)
+
+    def _send_flow_removed(self, rule: Any, reason: int, now: int) -> None:
         message = async_messages.flow_removed(rule, reason, now)
         self.connmgr.broadcast("flow_removed", reason, message.encode)
 
@@ -365,7 +366,7 @@ class Ofproto:
             for number in list(self.ports):
                 self.port_del(number)
             self.tables.meters.clear(clock.msec())
-            self.backer.handler.remove_bridge(self.xbridge)
+            self.backer.flows.remove_bridge(self.xbridge)
         self.backer.bridges.pop(self.name, None)
         self.connmgr.close()
         self.log.close(delete)

@@ -62,7 +62,7 @@ class Ports:
         if port.is_patch:
             self._connect_patch(port)
         else:
-            self._backer.handler.port_set(port.odp_port, port.xport)
+            self._backer.flows.port_set(port.odp_port, port.xport)
         self.by_number[number] = self.by_name[name] = port
         self._tell(OFPPR_ADD, port)
         return port

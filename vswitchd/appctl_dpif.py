@@ -128,7 +128,7 @@ def show_datapath(switch: "Switch", args: list[str]) -> str:
 
 def upcall_show(switch: "Switch", _args: list[str]) -> str:
     counted = _dpif(switch).stats()
-    handler, rounds = switch.backer.handler, switch.backer.revalidator.stats()
+    handler, rounds = switch.backer.flows, switch.backer.revalidator.stats()
     flows = (
         f"(current {counted['n_flows']}) (avg {rounds['avg_flows']})"
         f" (max {rounds['max_flows']}) (limit {handler.flow_limit})"
@@ -152,7 +152,7 @@ def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
 def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
     _dpif(switch)
     switch.backer.revalidator.sync(clock.msec())
-    switch.backer.handler.flush()
+    switch.backer.flows.flush()
 
 
 # name, usage, least and most arguments, function

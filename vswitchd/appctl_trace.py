@@ -44,7 +44,7 @@ def _of_flow(switch: "Switch", words: list[str], learn: bool, shown: bool) -> st
     return tracing.trace_flow(
         ofproto.xbridge,
         words[1],
-        recirc=switch.backer.handler.recirc,
+        recirc=switch.backer.flows.recirc,
         packet=_packet(words[2]) if len(words) == 3 else None,
         learn=learn,
         now=clock.msec(),
@@ -71,7 +71,7 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
         key, _mask = key_text.parse_key(words[0])
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
-    handler = switch.backer.handler
+    handler = switch.backer.flows
     offset, size = flow.MEMBERS["in_port"]
     odp_port = int.from_bytes(key[offset : offset + size], "big")
     port = handler.port_get(odp_port)

@@ -17,7 +17,7 @@ def events(switch: "Switch") -> dict[str, int]:
     """Counts of upcalls and revalidation; they begin anew with vswitchd."""
     found = {"bridge_reconfigure": switch.n_reconciled}
     if switch.backer is not None:
-        upcalls, rounds = switch.backer.handler.stats(), switch.backer.revalidator.stats()
+        upcalls, rounds = switch.backer.flows.stats(), switch.backer.revalidator.stats()
         found |= {f"upcall_{name}": n for name, n in upcalls.items() if name not in SIZES}
         found |= {f"revalidate_{name}": n for name, n in rounds.items() if name not in LEVELS}
     return found
@@ -37,7 +37,7 @@ def memory(switch: "Switch") -> dict[str, int]:
             "handlers": 1,
             "revalidators": 1,
             "ports": len(switch.backer.ports),
-            "udpif keys": len(switch.backer.handler.ukeys()),
+            "udpif keys": len(switch.backer.flows.ukeys()),
         }
     return found
 

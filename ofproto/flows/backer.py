@@ -13,24 +13,25 @@ name; two things survive a crash on either side:
 import errno
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ovs.vlog
 
 from datapath.ipc.dpif import DpifError
-from pyvs import clock, coverage
+from pyvs import clock, containment, coverage
 
 from .dp_meters import DatapathMeters
+from .flows import Flows
 from .revalidator import Revalidator
 from .upcall import UpcallHandler
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 RECONNECT_MS = 1000
-# A flow dump for one request of statistics is worth it up to so many flows, and so often.
+# Flows whose statistics are collected at once where nobody can wait for them.
 FRESH_FLOWS = 5000
-FRESH_MS = 100
 
 # Types whose devices the datapath makes.
 MADE = ("internal", "tap")
@@ -55,7 +56,7 @@ class Backer:
     raises ConnectionError or DpifError when there is none yet.
 
     Public attributes: `dpif` (the present one; None while disconnected), `bridges` (name ->
-    Ofproto), `ports` (odp port number -> OdpPort), `meters`, `handler` and `revalidator`.
+    Ofproto), `ports` (odp port number -> OdpPort), `meters`, `flows`, `handler` and `revalidator`.
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
@@ -63,13 +64,17 @@ class Backer:
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
         self.meters = DatapathMeters(self._lost)
-        self.handler = UpcallHandler()
-        self.revalidator = Revalidator(self.handler)
+        self.flows = Flows()
+        self.handler = UpcallHandler(self.flows)
+        self.revalidator = Revalidator(self.flows)
+        # Who waits for counters: (round of statistics, what to call then, and if that fails).
+        self._collecting: deque[tuple[int, Callable[[], Any], Callable[[], Any]]] = deque()
+        # And first for all flows to be what the tables of some generation say.
+        self._settling: deque[tuple[int, Callable[[], Any]]] = deque()
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
         self._reopen = reopen
         self._next_open = 0
-        self._fresh_at = 0
         self._port_stats: dict[int, dict[str, int]] | None = None
         self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._take(dpif)
@@ -78,7 +83,7 @@ class Backer:
     @property
     def generation(self) -> int:
         """Raised by need_revalidate."""
-        return self.handler.generation.value
+        return self.flows.generation.value
 
     # --- the connection
 
@@ -90,7 +95,7 @@ class Backer:
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
         self.dpif = dpif
-        self.handler.set_dpif(dpif)
+        self.flows.set_dpif(dpif)
         self.revalidator.reset()
 
     def _lost(self, error: OSError | None = None) -> None:
@@ -99,7 +104,7 @@ class Backer:
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
         dpif, self.dpif = self.dpif, None
         self.meters.detach()
-        self.handler.set_dpif(None)
+        self.flows.set_dpif(None)
         self.revalidator.reset()
         dpif.close()
 
@@ -189,7 +194,7 @@ class Backer:
     def odp_port_del(self, odp_port: int) -> None:
         """Delete a datapath port; a port that is gone already is no error."""
         self.ports.pop(odp_port, None)
-        self.handler.port_del(odp_port)
+        self.flows.port_del(odp_port)
         if self.dpif is None:
             return
         try:
@@ -268,7 +273,7 @@ class Backer:
     def packet_out(self, bridge: Any, packet: bytes, in_port: int, program: Any, now: int) -> None:
         """Run actions on a packet of a controller's; lost while there is no datapath."""
         try:
-            self.handler.packet_out(bridge, packet, in_port, program, now)
+            self.flows.packet_out(bridge, packet, in_port, program, now)
         except DpifError as error:
             vlog.warn(f"packet-out failed ({error})")
         except OSError as error:
@@ -278,15 +283,43 @@ class Backer:
 
     def need_revalidate(self) -> None:
         """Some table, port, bundle or MAC entry changed: have every megaflow looked at again."""
-        self.handler.generation.touch()
+        self.flows.generation.touch()
 
     def refresh(self, now: int | None = None) -> None:
-        """Bring the statistics of OpenFlow flows up to date, where that is cheap."""
+        """Bring the statistics of OpenFlow flows up to date, where that is done in no time."""
         now = clock.msec() if now is None else now
-        if self.dpif is None or now < self._fresh_at or len(self.handler) > FRESH_FLOWS:
-            return
-        self._guarded(self.revalidator.sync, now)
-        self._fresh_at = clock.msec() + FRESH_MS
+        if self.dpif is not None and len(self.flows) <= FRESH_FLOWS:
+            self._guarded(self.handler.run, now)
+            self._guarded(self.revalidator.sync, now)
+
+    def collect(self, then: Callable[[], Any], failed: Callable[[], Any] = lambda: None) -> None:
+        """Call `then` once all that the datapath has counted by now is credited to the OpenFlow
+        flows (without a datapath process at once); `failed` when it raises an exception, which is
+        contained."""
+        ticket = self.revalidator.collect()
+        self._collecting.append((ticket, then, failed))
+        if self.dpif is None:
+            self._call_waiting()
+
+    def settle(self, then: Callable[[], Any]) -> None:
+        """The same once also each datapath flow does what the tables say now."""
+        self._settling.append((self.generation, then))
+        if self.dpif is None:
+            self._call_waiting()
+
+    def _call_waiting(self) -> None:
+        """Those whose time has come; without a datapath process there is nothing to wait for."""
+        lost = self.dpif is None
+        while self._settling and (lost or self.revalidator.passed >= self._settling[0][0]):
+            _, then = self._settling.popleft()
+            self._collecting.append((self.revalidator.collect(), then, lambda: None))
+        while self._collecting and (lost or self.revalidator.collected >= self._collecting[0][0]):
+            _, then, failed = self._collecting.popleft()
+            try:
+                then()
+            except Exception:
+                containment.caught("statistics")
+                failed()
 
     def _guarded(self, function: Callable[[int], Any], now: int) -> Any:
         try:
@@ -304,6 +337,7 @@ class Backer:
         now = clock.msec() if now is None else now
         self._port_stats = None
         if self.dpif is None:
+            self._call_waiting()
             self._reconnect(now)
             return
         self.dpif.upcall_awake()
@@ -311,6 +345,7 @@ class Backer:
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
         self._guarded(self.revalidator.run, now)
+        self._call_waiting()
         self.meters.run(self.revalidator.current, now)
 
     def wait(self, poller: Any) -> None:
@@ -325,7 +360,7 @@ class Backer:
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)
-        if not self.dpif.upcall_wait():
+        if self.handler.busy or not self.dpif.upcall_wait():
             poller.immediate_wake()
 
     def close(self, keep: bool = True) -> None:
@@ -344,5 +379,5 @@ class Backer:
                     dpif.meter_del(meter.meter)
             except OSError as error:
                 vlog.warn(f"emptying the datapath failed ({error})")
-        self.handler.set_dpif(None)
+        self.flows.set_dpif(None)
         dpif.close()

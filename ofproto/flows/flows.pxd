@@ -1,13 +1,13 @@
 # The datapath's flows as vswitchd knows them.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport flow_key
+from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.recirc cimport RecircTable
 from ofproto.xlate.xbridge cimport Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
-from ofproto.xlate.xlate cimport Xlate
-from ofproto.xlate.xlate_base cimport controller_data
 
 
 cdef class Ukey:
@@ -22,14 +22,17 @@ cdef class Ukey:
     cdef readonly uint64_t generation
     cdef uint64_t round                 # of the dump that saw it last
     cdef XCache cache
+    cdef XCache previous                # whom packets before the last change belong to, or None
     cdef bint doomed                    # to be deleted with others, before the next upcall
     cdef readonly bint dead
 
 
 cdef class Flows:
     cdef readonly object dpif
+    cdef Dpif rings                     # the same, when packets come up by its rings
     cdef readonly Generation generation
-    cdef public uint32_t flow_limit
+    cdef public uint32_t max_flows      # as configured
+    cdef public uint32_t flow_limit     # at present: what can be revalidated in a second
     cdef readonly bint settled
     cdef bint looked                    # for flows of an earlier daemon, since set_dpif()
     cdef readonly RecircTable recirc
@@ -37,8 +40,11 @@ cdef class Flows:
     cdef readonly dict counts
     cdef dict ports                     # datapath port -> XPort
     cdef dict by_ufid                   # ufid -> Ukey
+    cdef dict by_port                   # in_port (its 4 bytes) -> number of flows
+    cdef uint64_t n_effects             # of all caches
+    cdef dict credited                  # ufid -> (packets, bytes) of flows that may come back
     cdef dict masks                     # mask -> itself: few different ones, shared by all ukeys
-    cdef Xlate xlate
+    cdef XlateContext xlate
     cdef bint settle(self) except -1
     # Gives a flow of the datapath the actions; False: not now, try again.
     cdef bint change(self, Ukey ukey, bytes actions) except -1
@@ -46,15 +52,17 @@ cdef class Flows:
     cdef bint translate(self, const flow_key *key, int64_t now) except -1
     # The flow of the last translation: its ufid and masked key.
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked)
+    # Whether the datapath may get another flow for packets of this in_port.
+    cdef bint has_room(self, const flow_key *key) except -1
     cdef Ukey find(self, bytes ufid)
     cdef Ukey add_ukey(self, bytes ufid, bytes key, bytes mask, int64_t now)
     cdef int take_translation(self, Ukey ukey, int64_t now) except -1
-    cdef int drop_cache(self, Ukey ukey, int64_t now) except -1
+    cdef int drop_cache(self, XCache cache, Ukey ukey, int64_t now) except -1
     cdef int remove_ukey(self, Ukey ukey, int64_t now) except -1
+    # Takes it out of the books, though the datapath may have it still.
+    cdef int lose_ukey(self, Ukey ukey, int64_t now) except -1
     cdef bytes xlate_actions(self)
     cdef bytes shared_mask(self, const flow_key *mask)
-    cdef int to_controller(self, const flow_key *dp_key, const uint8_t *packet, uint32_t size,
-                           const uint8_t *userdata, uint32_t length) except -1
 
 
-cdef bint same_actions(Ukey ukey, Xlate x) except -1
+cdef bint same_actions(Ukey ukey, XlateContext x) except -1

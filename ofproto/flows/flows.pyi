@@ -21,14 +21,15 @@ class Ukey:
     dead: bool
 
 class Flows:
-    """Base of UpcallHandler: bridges, ports and flows of one datapath.  Times in ms.
+    """Bridges, ports and flows of one datapath.  Times in ms.
 
     `generation` is to be given to each XBridge of this datapath.  `recirc` has the frozen states.
     """
 
     dpif: Any
     generation: Generation
-    flow_limit: int
+    max_flows: int  # as configured
+    flow_limit: int  # at present: what can be revalidated in a second
     recirc: RecircTable
     bridges: list[XBridge]
     counts: dict[str, int]
@@ -43,9 +44,6 @@ class Flows:
 
     def port_del(self, odp_port: int) -> None: ...
     def port_get(self, odp_port: int) -> XPort | None: ...
-    def miss(self, key: bytes, size: int, now: int) -> Ukey | None:
-        """Translates a datapath key as for one packet and notes the flow; installs nothing."""
-
     def packet_out(
         self, bridge: XBridge, packet: bytes, in_port: int, program: Program, now: int
     ) -> None:
@@ -53,9 +51,6 @@ class Flows:
 
         Raises DpifError.
         """
-
-    def deliver(self, key: bytes, packet: bytes, userdata: bytes) -> None:
-        """A packet that a controller action sent up: calls the bridge's packet_in."""
 
     def flush(self) -> None:
         """Deletes all flows from the datapath."""

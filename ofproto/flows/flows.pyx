@@ -1,33 +1,45 @@
 """The datapath's flows as vswitchd knows them: ukeys, and translation of a datapath key.
 
-UpcallHandler adds the packets that come up; Revalidator keeps the flows right.
+UpcallHandler fills them in for packets that come up; Revalidator keeps them right.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid
 from ofproto.rules.program cimport Program
+from ofproto.xlate.context cimport XlateContext, set_in_port
 from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
-from ofproto.xlate.xlate cimport Xlate
-from ofproto.xlate.xlate_base cimport OFPR_TABLE_MISS_FLOW, controller_data, set_in_port
+from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
 
 from datapath.key import flow as flow_module
-from ofproto.xlate.xbridge import PacketInEvent
-from ofproto.codec.numbers cimport OFPR_NO_MATCH
+from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
     uint32_t ntohl(uint32_t)
 
 cdef enum:
-    FLOW_LIMIT = 200000
+    FLOW_LIMIT = 200000     # as other_config:flow-limit
     MAX_MASKS = 10000       # distinct masks remembered for sharing
+    MAX_CREDITED = 100000   # counters remembered of flows that may come back
+    MAX_EFFECTS = 8 << 20   # of all flows together: 256 MB
 
 COUNTS = ("upcalls", "misses", "packet_ins", "installed", "executed_only", "flow_limit_hit",
-          "unknown_port", "unknown_state", "xlate_errors", "execute_errors")
+          "unknown_port", "unknown_state", "xlate_errors", "execute_errors", "ring_full")
+
+XLATE_ERRORS = {}           # error -> coverage counter
+
+
+cdef count_error(str error):
+    """Translation drops packets under a name: xlate_too_much_work, for instance."""
+    found = XLATE_ERRORS.get(error)
+    if found is None:
+        found = XLATE_ERRORS[error] = coverage.counter("xlate_" + error.lower().replace(" ", "_"))
+    found.count += 1
 
 
 @cython.no_gc
@@ -43,13 +55,16 @@ cdef class Flows:
 
     def __init__(self, dpif=None):
         self.dpif = dpif
+        self.rings = dpif if isinstance(dpif, Dpif) else None
         self.generation = Generation()
-        self.flow_limit = FLOW_LIMIT
-        self.xlate = Xlate()
+        self.max_flows = self.flow_limit = FLOW_LIMIT
+        self.xlate = XlateContext()
         self.recirc = self.xlate.recirc
         self.bridges = []
         self.ports = {}
         self.by_ufid = {}
+        self.by_port = {}
+        self.credited = {}
         self.masks = {}
         self.counts = dict.fromkeys(COUNTS, 0)
 
@@ -59,8 +74,9 @@ cdef class Flows:
         """After a reconnect; None: disconnected.  What is known of flows is forgotten."""
         cdef Ukey ukey
         for ukey in list(self.by_ufid.values()):
-            self.remove_ukey(ukey, 0)
+            self.lose_ukey(ukey, 0)
         self.dpif = dpif
+        self.rings = dpif if isinstance(dpif, Dpif) else None
         self.settled = self.looked = False
 
     cdef bint settle(self) except -1:
@@ -78,8 +94,14 @@ cdef class Flows:
         return self.settled
 
     cdef bint change(self, Ukey ukey, bytes actions) except -1:
-        self.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
-        return True
+        """By the ring: the datapath does it before it answers the next upcall."""
+        if self.rings is None or not self.rings.n_workers:
+            self.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
+            return True
+        return 0 == self.rings.install(
+            <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
+            <const flow_key *> <const char *> ukey.mask, <const uint8_t *> <const char *> actions,
+            <uint32_t> len(actions))
 
     def add_bridge(self, XBridge bridge):
         """Its MAC table is aged and its moves are followed from now on."""
@@ -144,12 +166,13 @@ cdef class Flows:
             if state is None:
                 self.counts["unknown_state"] += 1
                 return False
-            self.xlate.resume(state, &flow, now)
+            xlate_resume(self.xlate, state, &flow, now)
         else:
             set_in_port(&flow, port.ofp_port)
-            self.xlate.translate(port.bridge, &flow, now)
+            xlate_packet(self.xlate, port.bridge, &flow, now)
         if self.xlate.error is not None:
             self.counts["xlate_errors"] += 1
+            count_error(self.xlate.error)
         return True
 
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked):
@@ -164,25 +187,6 @@ cdef class Flows:
         flow_ufid(masked, &self.xlate.wc, ufid)
         return (<char *> ufid)[:16]
 
-    def miss(self, bytes key, uint32_t size, int64_t now):
-        """Translates a datapath key (KEY_DP_SIZE bytes at least) as for a packet of `size` bytes,
-        and notes the flow.  Returns its Ukey, or None when the packet belongs nowhere."""
-        cdef flow_key masked
-        cdef Ukey ukey
-        cdef const flow_key *dp_key = <const flow_key *> <const char *> key
-        if len(key) < KEY_DP_SIZE:
-            raise ValueError(f"a datapath key has {KEY_DP_SIZE} bytes")
-        if not self.translate(dp_key, now):
-            return None
-        self.xlate.cache.credit(1, size, now)
-        ufid = self.name_flow(dp_key, &masked)
-        ukey = self.find(ufid)
-        if ukey is None:
-            ukey = self.add_ukey(ufid, (<char *> &masked)[:KEY_DP_SIZE],
-                                 self.shared_mask(&self.xlate.wc), now)
-        self.take_translation(ukey, now)
-        return ukey
-
     def packet_out(self, XBridge bridge, bytes packet, int in_port, Program program, int64_t now):
         """Runs an OpenFlow action list on a packet, with statistics and learning."""
         cdef flow_key key
@@ -194,48 +198,12 @@ cdef class Flows:
         extracted = flow_module.extract(packet, odp_port)
         memcpy(&key, <const char *> extracted, KEY_SIZE)
         set_in_port(&key, in_port)
-        self.xlate.run_program(bridge, &key, program, now)
+        xlate_program(self.xlate, bridge, &key, program, now)
         self.xlate.cache.credit(1, len(packet), now)
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             if not self.dpif.execute_soon(packet, actions, odp_port):
                 self.dpif.execute(packet, actions, in_port=odp_port)
-
-    cdef int to_controller(self, const flow_key *dp_key, const uint8_t *packet, uint32_t size,
-                           const uint8_t *userdata, uint32_t length) except -1:
-        """A packet that the datapath sends for the controllers, as its flow's actions say."""
-        cdef controller_data data
-        cdef flow_key key
-        cdef FrozenState state = None
-        cdef XBridge bridge
-        if length >= sizeof(data):
-            memcpy(&data, userdata, sizeof(data))
-            state = self.recirc.get(data.state)
-        if state is None:
-            self.counts["unknown_state"] += 1
-            return 0
-        bridge = state.bridge
-        if bridge.packet_in is None:
-            return 0
-        self.counts["packet_ins"] += 1
-        memcpy(&key, dp_key, KEY_DP_SIZE)
-        set_in_port(&key, state.in_port)
-        memcpy(<uint8_t *> &key + KEY_DP_SIZE, <const char *> state.pipeline,
-               KEY_SIZE - KEY_DP_SIZE)
-        bridge.packet_in(PacketInEvent(
-            (<char *> packet)[:size],
-            OFPR_NO_MATCH if data.reason == OFPR_TABLE_MISS_FLOW else data.reason,
-            data.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
-            (<char *> &key)[:KEY_SIZE], data.reason == OFPR_TABLE_MISS_FLOW))
-        return 0
-
-    def deliver(self, bytes key, bytes packet, bytes userdata):
-        """A packet that came up for the controllers, with its datapath key."""
-        if len(key) < KEY_DP_SIZE:
-            raise ValueError(f"a datapath key has {KEY_DP_SIZE} bytes")
-        self.to_controller(<const flow_key *> <const char *> key,
-                           <const uint8_t *> <const char *> packet, <uint32_t> len(packet),
-                           <const uint8_t *> <const char *> userdata, <uint32_t> len(userdata))
 
     # --- flows
 
@@ -244,48 +212,89 @@ cdef class Flows:
         cdef Ukey ukey
         if self.dpif is not None:
             self.dpif.flow_flush()
+        self.credited.clear()
         for ukey in list(self.by_ufid.values()):
             self.remove_ukey(ukey, 0)
 
     cdef Ukey find(self, bytes ufid):
         return <Ukey> self.by_ufid.get(ufid)
 
+    cdef bint has_room(self, const flow_key *key) except -1:
+        """At the limit, ports that have less than their share of it may still have flows: what
+        floods one port does not keep the others' packets from being forwarded by flows."""
+        cdef Py_ssize_t n = len(self.by_ufid)
+        if self.n_effects >= MAX_EFFECTS:
+            return False
+        if n < self.flow_limit:
+            return True
+        if n >= 2 * <Py_ssize_t> self.flow_limit or not self.by_port:
+            return False
+        return (self.by_port.get((<char *> &key.in_port)[:4], 0)
+                < self.flow_limit // (len(self.by_port) + 1))
+
     cdef Ukey add_ukey(self, bytes ufid, bytes key, bytes mask, int64_t now):
         cdef Ukey ukey = Ukey()
+        cdef bytes port = port_of(key)
         ukey.ufid = ufid
         ukey.key = key
         ukey.mask = mask
         ukey.created = now
         self.by_ufid[ufid] = ukey
+        self.by_port[port] = self.by_port.get(port, 0) + 1
         return ukey
 
     cdef int take_translation(self, Ukey ukey, int64_t now) except -1:
         """The last translation's actions become the flow's, and its packets are credited to what
-        that went through."""
-        cdef XCache cache = self.xlate.cache
+        that went through; those that the datapath counted before, to what they went through."""
+        cdef XCache cache = self.xlate.cache, old = ukey.cache
         cache.keep_states(self.recirc, True, now)
-        self.drop_cache(ukey, now)
+        self.n_effects += cache.n
         if ukey.actions is None or not same_actions(ukey, self.xlate):
             ukey.actions = self.xlate_actions()
+        if old is not None:
+            old.watch(ukey, False)
+            if ukey.previous is None and not old.credits_same(cache):
+                ukey.previous = old
+            else:
+                self.drop_cache(old, None, now)
         ukey.cache = cache
         ukey.generation = self.generation.value
         cache.watch(ukey, True)
+        cache.use_rules(1)
         return 0
 
-    cdef int drop_cache(self, Ukey ukey, int64_t now) except -1:
-        if ukey.cache is None:
+    cdef int drop_cache(self, XCache cache, Ukey ukey, int64_t now) except -1:
+        """`ukey`, if any, watches for it."""
+        if cache is None:
             return 0
-        ukey.cache.watch(ukey, False)
-        ukey.cache.keep_states(self.recirc, False, now)
-        ukey.cache = None
+        if ukey is not None:
+            cache.watch(ukey, False)
+        cache.use_rules(-1)
+        cache.keep_states(self.recirc, False, now)
+        self.n_effects -= cache.n
         return 0
 
     cdef int remove_ukey(self, Ukey ukey, int64_t now) except -1:
-        if not ukey.dead:
-            ukey.dead = True
-            self.drop_cache(ukey, now)
-            self.by_ufid.pop(ukey.ufid, None)
+        cdef bytes port
+        if ukey.dead:
+            return 0
+        ukey.dead = True
+        self.drop_cache(ukey.cache, ukey, now)
+        self.drop_cache(ukey.previous, None, now)
+        ukey.cache = ukey.previous = None
+        if self.by_ufid.pop(ukey.ufid, None) is not None:
+            port = port_of(ukey.key)
+            n = self.by_port.get(port, 0) - 1
+            if n > 0:
+                self.by_port[port] = n
+            else:
+                self.by_port.pop(port, None)
         return 0
+
+    cdef int lose_ukey(self, Ukey ukey, int64_t now) except -1:
+        if ukey.packets and not ukey.dead and len(self.credited) < MAX_CREDITED:
+            self.credited[ukey.ufid] = (ukey.packets, ukey.n_bytes)
+        return self.remove_ukey(ukey, now)
 
     cdef bytes xlate_actions(self):
         return (<char *> self.xlate.out.data)[:self.xlate.out.length] if self.xlate.out.length else b""
@@ -298,7 +307,12 @@ cdef class Flows:
         return self.masks.setdefault(found, found)
 
 
-cdef bint same_actions(Ukey ukey, Xlate x) except -1:
+cdef bytes port_of(bytes key):
+    cdef const flow_key *k = <const flow_key *> <const char *> key
+    return (<char *> &k.in_port)[:4]
+
+
+cdef bint same_actions(Ukey ukey, XlateContext x) except -1:
     cdef Py_ssize_t length = len(ukey.actions)
     return (length == <Py_ssize_t> x.out.length
             and (not length or memcmp(<const char *> ukey.actions, x.out.data, length) == 0))

@@ -1,7 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ofproto.flows.flows cimport Flows, Ukey
-from ofproto.xlate.xbridge cimport XBridge
 
 
 cdef class Revalidator:
@@ -14,24 +13,35 @@ cdef class Revalidator:
     cdef int64_t now                    # of this run()
     cdef object work                    # generator of the round under way, or None
     cdef int64_t started                # ms, the round
+    cdef int64_t counted                # ms, when the last whole dump of what was used began
     cdef int64_t next_round
+    cdef int64_t next_whole
+    cdef int64_t next_sweep
     cdef uint64_t round                 # number of the present or last round
+    cdef uint64_t dumped                # the last round whose dump is over
+    cdef uint64_t wanted                # the round that somebody waits for
+    cdef readonly uint64_t collected    # the last round whose counters are all credited
     cdef bint strange                   # the last round met flows that nobody here knows
     cdef list queue                     # Ukeys to check, from the last one on
     cdef list moved                     # (Ukey, XBridge, key, moved) to look at, from the last one on
     cdef list doomed                    # Ukeys to delete before run() returns
     cdef bint blocked                   # the datapath takes no more changes just now
     cdef uint64_t checked               # generation that the queue is for
+    cdef readonly uint64_t passed       # generation for which all flows were checked
     cdef int check(self, Ukey ukey) except -1
+    cdef bint retranslate(self, Ukey ukey) except -1
     cdef bint put(self, Ukey ukey, bytes actions) except -1
     cdef int delete(self, Ukey ukey) except -1
     cdef int delete_doomed(self) except -1
     cdef int credit(self, Ukey ukey, info) except -1
+    cdef int credit_previous(self, Ukey ukey, info) except -1
     cdef int see(self, info) except -1
-    cdef bint forget_lost(self, Ukey ukey) except -1
+    cdef int sweep(self, Ukey ukey, bint whole) except -1
     cdef bint teach(self, info) except -1
     cdef int adopt(self, info) except -1
     cdef int run_macs(self, int budget) except -1
     cdef int run_round(self, int budget) except -1
+    cdef int begin_next(self) except -1
     cdef int round_over(self) except -1
+    cdef int adapt_limit(self, int64_t duration) except -1
     cdef int run_checks(self, int budget) except -1

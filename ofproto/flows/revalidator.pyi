@@ -23,6 +23,12 @@ class Revalidator:
     def reset(self) -> None:
         """The datapath went away or came back: forget the round under way."""
 
+    collected: int  # the last round whose counters are all credited
+    passed: int  # the generation for which all flows were checked
+    def collect(self) -> int:
+        """Has what the datapath has counted by now credited: it is once `collected` has reached
+        the number that this returns.  Requests that come together share a round."""
+
     def stats(self) -> dict[str, int]: ...
     def next_run(self, now: int) -> int:
         """Milliseconds until run() should be called again; 0: at once."""

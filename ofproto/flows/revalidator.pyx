@@ -2,13 +2,17 @@
 
 Three kinds of work, each done in bounded pieces by run():
 
-- A round of statistics every `interval`: the datapath's flows are dumped, what has been counted
-  since the last round is credited to rules, ports and MAC entries; idle flows go.
+- A round of statistics every `interval`, or when somebody asks: the datapath's flows that were used
+  since the last one are dumped, what has been counted is credited to rules, ports and MAC entries;
+  idle flows go.
 - When the generation rose (a table, port or setting changed), every flow is translated again;
   one whose result differs is changed or deleted.
 - When a MAC entry came, moved or went, only the flows that watch it are translated again.  The
   flows *from* a station that moved are deleted, so that its next packet from the old place, if
   there is one, comes up and is learned from.
+
+Packets belong to the rules that they matched: where a change gives a flow other rules, the datapath
+says how much it had counted before (earlier_packets), and that is credited to the rules it had.
 
 Flows found in a datapath that outlived vswitchd are translated from their key, and stay as they
 are when that gives what they do already; nothing of them is touched before `ready`.
@@ -23,18 +27,29 @@ from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.xlate.xbridge cimport XBridge
 
+from datapath.ipc.dpif import DpifError
+from pyvs import containment, coverage
+
 cdef enum:
     INTERVAL = 500
     MAX_IDLE = 10000        # ms, as other_config:max-idle
     CROWDED_IDLE = 100      # ms, while there are more flows than the limit
     STEP = 500
-    WHOLE_EVERY = 8         # rounds, of which one compares actions, too
+    WHOLE = 4000            # ms between rounds of which one compares actions, too
+    SOON = 100              # ms between two rounds at least, unless somebody asks
+    GRACE = 1000            # ms that a new flow may be on its way into the datapath
     DELETION = 20           # units of work
-    SWEPT = 16              # flows looked at for one unit of work
+    SWEPT = 64              # flows looked at for one unit of work
+    WORK = 64               # of translation for one unit
+    MAX_MOVED = 50000       # flows to look at because of MAC entries
+    LEAST_LIMIT = 1000      # flows, whatever a round takes
     FOREVER = 1 << 30
 
 COUNTS = ("rounds", "checked", "kept", "modified", "deleted", "idle", "adopted", "lost",
           "dpif_errors", "max_flows", "avg_flows", "round_ms")
+
+MANY_MOVES = coverage.counter("revalidate_many_moves")
+REFUSED = coverage.counter("revalidate_refused")
 
 
 cdef class Revalidator:
@@ -46,7 +61,7 @@ cdef class Revalidator:
         self.queue = []
         self.moved = []
         self.doomed = []
-        self.checked = flows.generation.value
+        self.checked = self.passed = flows.generation.value
         self.counts = dict.fromkeys(COUNTS, 0)
 
     @property
@@ -57,7 +72,7 @@ cdef class Revalidator:
     @ready.setter
     def ready(self, bint ready):
         self._ready = ready
-        self.next_round = 0
+        self.next_round = self.next_whole = 0
 
     @property
     def current(self):
@@ -72,10 +87,12 @@ cdef class Revalidator:
     def reset(self):
         """The datapath went away or came back: the round under way is void."""
         self.work = None
-        self.next_round = 0
+        self.next_round = self.next_whole = self.counted = 0
         self.queue = []
         self.moved = []
         self.doomed = []
+        self.wanted = self.collected = self.dumped = self.round
+        self.passed = self.checked
 
     def run(self, int64_t now):
         """A bounded piece of work; True when there is more to do at once."""
@@ -88,6 +105,7 @@ cdef class Revalidator:
             self.run_round(self.step)
         finally:
             self.delete_doomed()
+        self.collected = self.dumped
         return self.next_run(now) == 0
 
     def next_run(self, int64_t now):
@@ -97,13 +115,21 @@ cdef class Revalidator:
             return self.interval
         if self.blocked:
             return 1
-        if (self.work is not None or self.queue or self.moved
+        if (self.work is not None or self.queue or self.moved or self.wanted > self.round
                 or self.checked != self.flows.generation.value):
             return 0
         for bridge in self.flows.bridges:
-            if bridge.mac.changed:
+            if bridge.mac.has_changed():
                 return 0
         return max(0, self.next_round - now)
+
+    def collect(self):
+        """Has what the datapath has counted by now credited: it is once `collected` has reached the
+        number that this returns.  Requests that come together share a round."""
+        if self.flows.dpif is None:
+            return self.collected
+        self.wanted = self.round + 1
+        return self.wanted
 
     def sync(self, int64_t now):
         """A whole round at once: all flows are checked and credited when it returns."""
@@ -114,10 +140,11 @@ cdef class Revalidator:
             self.run_macs(FOREVER)
             self.run_checks(FOREVER)
             self.work = None
-            self.next_round = now
+            self.next_round = self.next_sweep = now
             self.run_round(FOREVER)
         finally:
             self.delete_doomed()
+        self.collected = self.dumped
 
     def begin(self, int64_t now):
         """What a run() starts with."""
@@ -129,12 +156,13 @@ cdef class Revalidator:
     cdef int run_round(self, int budget) except -1:
         """Goes on with the round, or begins one when it is time."""
         if self.work is None:
-            if self.now < self.next_round:
+            if self.now < self.next_round and self.wanted <= self.round:
                 return 0
             if not self._ready and not self.flows.settle():
                 self.next_round = self.now + self.interval
+                self.collected = self.dumped = self.round = max(self.round, self.wanted)
                 return 0
-            self.work = self.steps()
+            self.begin_next()
         try:
             while budget > 0:
                 done = next(self.work, None)
@@ -149,7 +177,21 @@ cdef class Revalidator:
         except BaseException:
             self.work = None        # a round that broke off says nothing of flows not seen
             self.next_round = self.now + self.interval
+            self.counted = 0
             raise
+        return 0
+
+    cdef int begin_next(self) except -1:
+        cdef bint whole = not self.flows.settled or self.now >= self.next_whole
+        cdef bint sweeping = whole or self.now >= self.next_sweep
+        if whole:
+            self.next_whole = self.now + WHOLE
+        if sweeping:
+            self.next_sweep = self.now + self.interval
+        self.round += 1
+        self.started = self.now
+        self.counts["rounds"] += 1
+        self.work = self.steps(whole, sweeping)
         return 0
 
     cdef int round_over(self) except -1:
@@ -158,20 +200,33 @@ cdef class Revalidator:
         self.counts["max_flows"] = max(self.counts["max_flows"], n)
         self.counts["avg_flows"] = (self.counts["avg_flows"] + n) // 2
         self.counts["round_ms"] = self.now - self.started
+        return self.adapt_limit(max(1, self.now - self.started))
+
+    cdef int adapt_limit(self, int64_t duration) except -1:
+        """As many flows as a round of about a second can go through (as Open vSwitch does)."""
+        cdef int64_t limit = self.flows.flow_limit
+        if duration > 2000:
+            limit = limit * 1000 // duration
+        elif duration > 1300:
+            limit = limit * 3 // 4
+        elif duration < 1000 and limit < len(self.flows) * 1000 // duration:
+            limit += 1000
+        self.flows.flow_limit = <uint32_t> min(self.flows.max_flows, max(limit, LEAST_LIMIT))
         return 0
 
-    def steps(self):
-        """A round, as a generator of the units of work that each step took."""
+    def steps(self, bint whole, bint sweeping):
+        """A round, as a generator of the units of work that each step took.
+
+        A whole one is shown all flows, with their actions, and finds which are not there any more;
+        others are shown those that were used since the last one.
+        """
         cdef Ukey ukey
         cdef XBridge bridge
         cdef list orphans = []
-        cdef bint whole
-        self.round += 1
-        self.started = self.now
-        self.counts["rounds"] += 1
-        whole = self.strange or not self.flows.settled or self.round % WHOLE_EVERY == 0
+        cdef int64_t since = 0 if whole else self.counted
+        cdef int64_t began = max(0, self.now - 1)
         self.strange = False
-        for info in self.flows.dpif.flow_dump(terse=not whole):
+        for info in self.flows.dpif.flow_dump(terse=not whole, since=since):
             if self.flows.find(info.ufid) is not None:
                 yield self.see(info)
             elif whole and self._ready:
@@ -180,12 +235,20 @@ cdef class Revalidator:
             else:
                 self.strange = True
                 yield 1
-        swept = 0
-        for ukey in list(self.flows.by_ufid.values()):
-            swept += 1
-            if self.forget_lost(ukey) or swept % SWEPT == 0:
-                yield 1
+        self.counted = began
+        self.dumped = self.round
+        if self.strange:
+            self.next_whole = min(self.next_whole, self.started + self.interval)
+        if sweeping:
+            swept = 0
+            for ukey in list(self.flows.by_ufid.values()):
+                swept += 1
+                units = self.sweep(ukey, whole)
+                if units or swept % SWEPT == 0:
+                    yield units + 1
         yield from self.take_over(orphans)
+        if whole:
+            self.flows.credited.clear()
         for bridge in self.flows.bridges:
             bridge.mac.run(self.now)
         self.flows.recirc.expire(self.now)
@@ -193,20 +256,30 @@ cdef class Revalidator:
     cdef int see(self, info) except -1:
         """A flow in a dump; the units of work."""
         cdef Ukey ukey = self.flows.find(info.ufid)
-        cdef int64_t idle = self.max_idle
         if ukey is None or ukey.doomed:
             return 1
         ukey.round = self.round
         self.credit(ukey, info)
-        if len(self.flows.by_ufid) > self.flows.flow_limit:
-            idle = CROWDED_IDLE
-        if self.now - max(ukey.used, ukey.created) >= idle:
-            self.counts["idle"] += 1
-            return self.delete(ukey)
         if info.actions is not None and info.actions != ukey.actions:
             # An installation on its way overtook a change, or somebody else made one.
             self.put(ukey, ukey.actions)
         return 1
+
+    cdef int sweep(self, Ukey ukey, bint whole) except -1:
+        """Lets go of a flow that is idle, or that the datapath lost; the units of work."""
+        cdef int64_t idle = self.max_idle
+        if ukey.dead or ukey.doomed:
+            return 0
+        if whole and ukey.round != self.round and ukey.created < self.started - GRACE:
+            self.counts["lost"] += 1
+            self.flows.remove_ukey(ukey, self.now)
+            return 1
+        if len(self.flows.by_ufid) > <Py_ssize_t> self.flows.flow_limit:
+            idle = CROWDED_IDLE
+        if self.now - max(ukey.used, ukey.created) < idle:
+            return 0
+        self.counts["idle"] += 1
+        return self.delete(ukey)
 
     cdef int credit(self, Ukey ukey, info) except -1:
         """What the datapath counted since it was last asked."""
@@ -216,19 +289,29 @@ cdef class Revalidator:
             ukey.packets = ukey.n_bytes = 0
         if packets > ukey.packets:
             ukey.used = used or self.now
+        if ukey.previous is not None:
+            self.credit_previous(ukey, info)
+        if packets > ukey.packets:
             if ukey.cache is not None:
                 ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
             ukey.packets = packets
             ukey.n_bytes = n_bytes
         return 0
 
-    cdef bint forget_lost(self, Ukey ukey) except -1:
-        """Forgets a flow that the dump did not have."""
-        if ukey.dead or ukey.round == self.round or self.now - ukey.created <= 2 * self.interval:
-            return False
-        self.counts["lost"] += 1
-        self.flows.remove_ukey(ukey, self.now)
-        return True
+    cdef int credit_previous(self, Ukey ukey, info) except -1:
+        """The part of it that was counted before the last change."""
+        cdef uint64_t earlier = info.earlier_packets, n_bytes = info.earlier_bytes
+        cdef bint changed = earlier >= ukey.packets
+        if not changed:                     # the change is on its way
+            earlier, n_bytes = info.packets, info.bytes
+        if earlier > ukey.packets:
+            ukey.previous.count(earlier - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
+            ukey.packets = earlier
+            ukey.n_bytes = n_bytes
+        if changed:
+            self.flows.drop_cache(ukey.previous, None, self.now)
+            ukey.previous = None
+        return 0
 
     # --- revalidation
 
@@ -236,9 +319,16 @@ cdef class Revalidator:
         """Checks the flows that watch MAC entries which changed."""
         cdef XBridge bridge
         cdef Ukey ukey
+        cdef bint overflow = False
         for bridge in self.flows.bridges:
+            overflow = overflow or bridge.mac.too_many
             for ukey, key, moved in bridge.mac.take_changed():
                 self.moved.append((ukey, bridge, key, moved))
+        if overflow or len(self.moved) > MAX_MOVED:
+            # So many that all flows may as well be looked at.
+            self.moved.clear()
+            self.flows.generation.touch()
+            MANY_MOVES.count += 1
         while self.moved and budget > 0 and not self.blocked:
             ukey, bridge, key, moved = self.moved.pop()
             if ukey.dead or ukey.doomed:
@@ -264,21 +354,42 @@ cdef class Revalidator:
                 budget -= self.check(ukey)
                 if self.blocked:
                     self.queue.append(ukey)
+        if not self.queue:
+            self.passed = self.checked
         return 0
 
     cdef int check(self, Ukey ukey) except -1:
         """Translates a flow anew; it stays, is changed, or deleted.  The units of work."""
-        cdef const flow_key *key = <const flow_key *> <const char *> ukey.key
+        cdef int units
         self.counts["checked"] += 1
+        self.flows.xlate.work = 0
+        try:
+            good = self.retranslate(ukey)
+        except Exception:
+            containment.caught("revalidation", ukey.ufid.hex())
+            good = False
+        units = 1 + <int> (self.flows.xlate.work // WORK)
+        return units if good else units + self.delete(ukey)
+
+    cdef bint retranslate(self, Ukey ukey) except -1:
+        """False: the flow has to go."""
+        cdef const flow_key *key = <const flow_key *> <const char *> ukey.key
+        cdef bint same, credits_same
         if (not self.flows.translate(key, self.now)
                 or not mask_holds(ukey.mask, &self.flows.xlate.wc)):
-            return self.delete(ukey)
-        if same_actions(ukey, self.flows.xlate):
+            return False
+        same = same_actions(ukey, self.flows.xlate)
+        credits_same = ukey.cache is None or ukey.cache.credits_same(self.flows.xlate.cache)
+        if same:
             self.counts["kept"] += 1
-        elif not self.put(ukey, self.flows.xlate_actions()):
-            return 1
+        if not credits_same:
+            # Counters tell of one change only: they are to be read before there is another.
+            self.next_round = min(self.next_round, max(self.now, self.started + SOON))
+        # The datapath notes its counters with each change: those so far are the old rules'.
+        if not (same and credits_same) and not self.put(ukey, self.flows.xlate_actions()):
+            return True
         self.flows.take_translation(ukey, self.now)
-        return 1
+        return True
 
     cdef bint put(self, Ukey ukey, bytes actions) except -1:
         """Gives a flow other actions; False when the datapath refuses, then it is forgotten, or
@@ -287,9 +398,10 @@ cdef class Revalidator:
             if not self.flows.change(ukey, actions):
                 self.blocked = True
                 return False
-        except OSError:
+        except DpifError:
             self.counts["dpif_errors"] += 1
-            self.flows.remove_ukey(ukey, self.now)
+            REFUSED.count += 1
+            self.flows.lose_ukey(ukey, self.now)
             return False
         self.counts["modified"] += 1
         return True
@@ -310,9 +422,12 @@ cdef class Revalidator:
         self.counts["deleted"] += len(doomed)
         try:
             gone = self.flows.dpif.flow_del_many([ukey.ufid for ukey in doomed])
-        except OSError:
+        except DpifError:
             self.counts["dpif_errors"] += 1
-            gone = {}
+            REFUSED.count += 1
+            for ukey in doomed:
+                self.flows.lose_ukey(ukey, self.now)
+            return 0
         for ukey in doomed:
             info = gone.get(ukey.ufid)
             if info is not None and not ukey.dead:
@@ -352,19 +467,21 @@ cdef class Revalidator:
         return True
 
     cdef int adopt(self, info) except -1:
-        """The flow stays when translation says of it what it does already."""
+        """The flow stays when translation says of it what it does already; what it has counted
+        under these actions, and nobody was credited with yet, is its rules'."""
         cdef Ukey ukey = self.flows.add_ukey(info.ufid, info.key, info.mask, self.now)
         cdef int work
         ukey.mask = self.flows.masks.setdefault(info.mask, info.mask)
         ukey.actions = info.actions
-        ukey.packets = info.packets
-        ukey.n_bytes = info.bytes
+        ukey.packets, ukey.n_bytes = max(
+            self.flows.credited.pop(info.ufid, (0, 0)), (info.earlier_packets, info.earlier_bytes))
         ukey.used = info.used
         ukey.round = self.round
         work = self.check(ukey)
         if self.blocked:
             self.queue.append(ukey)
-        if not ukey.doomed:
+        if not ukey.doomed and not ukey.dead:
+            self.credit(ukey, info)
             self.counts["adopted"] += 1
         return work
 

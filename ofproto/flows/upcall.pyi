@@ -1,15 +1,27 @@
 """Upcalls: packets the datapath has no flow for are translated and their flow is installed."""
 
-from typing import Any
-
 from ofproto.flows.flows import Flows
 
-class UpcallHandler(Flows):
-    """Of one datapath; `dpif` is a datapath.dpif.Dpif after upcall_register().
+class UpcallHandler:
+    """Handles what comes up by the rings of `flows.dpif`.  Times in monotonic milliseconds."""
 
-    Times in monotonic milliseconds.
-    """
+    flows: Flows
+    @property
+    def busy(self) -> bool:
+        """Whether run() should be called again at once."""
 
-    def __init__(self, dpif: Any = None) -> None: ...
+    def __init__(self, flows: Flows) -> None: ...
     def run(self, now: int, limit: int = 512) -> int:
         """Answers up to `limit` upcalls; returns how many, `limit` when more may be waiting."""
+
+    def upcall(
+        self,
+        type: int,
+        key: bytes,
+        packet: bytes,
+        now: int,
+        *,
+        reason: int = 0,
+        userdata: bytes = b"",
+    ) -> None:
+        """Handles one upcall as if it had come by a ring; `key` has KEY_DP_SIZE bytes at least."""

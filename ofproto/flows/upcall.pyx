@@ -3,125 +3,176 @@
 One record comes up by a ring in shared memory, one goes down: "install this flow, run its actions
 on the packet".  A packet that a flow's USERSPACE action sent comes up here, too: it is for the
 controllers, or has to be translated each time (slow path).
+
+Each packet has a guard of its own: what goes wrong with one is no reason not to serve the next.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from datapath.ipc.dpif cimport UPCALL_ACTION, Dpif, upcall
-from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.offload cimport complete_checksum
 from datapath.base.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_init
+from datapath.ipc.dpif cimport UPCALL_ACTION, Dpif, upcall
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
+from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
-from ofproto.xlate.xlate_base cimport USERSPACE_CONTROLLER
+from ofproto.flows.waiting cimport Waiting, waiting_upcall
+from ofproto.xlate.context cimport set_in_port
+from ofproto.xlate.output cimport (
+    OFPR_TABLE_MISS_FLOW, USERSPACE_CONTROLLER, controller_data,
+)
+from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.xbridge cimport XBridge
+
+from ofproto.xlate.xbridge import PacketInEvent
+from pyvs import containment, coverage
 
 cdef extern from "arpa/inet.h" nogil:
     uint32_t ntohl(uint32_t)
 
 cdef enum:
     BELATED = 100           # ms after which a flow that still misses is installed once more
+    WORK = 64               # of translation that count as one upcall more
+    MAX_SORTED = 4096       # packets that are put in line in one run
+
+LOST = coverage.counter("upcall_line_full")
 
 
-cdef class UpcallHandler(Flows):
-    def __init__(self, dpif=None):
-        Flows.__init__(self, dpif)
-        self.counts["ring_full"] = 0
-        if isinstance(dpif, Dpif):
-            self.rings = dpif
-
-    def set_dpif(self, dpif):
-        """After a reconnect; None: disconnected.  What is known of flows is forgotten."""
-        Flows.set_dpif(self, dpif)
-        self.rings = dpif if isinstance(dpif, Dpif) else None
-
-    cdef bint change(self, Ukey ukey, bytes actions) except -1:
-        """By the ring: the datapath does it before it answers the next upcall."""
-        if self.rings is None or not self.rings.n_workers:
-            return Flows.change(self, ukey, actions)
-        return 0 == self.rings.install(
-            <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
-            <const flow_key *> <const char *> ukey.mask, <const uint8_t *> <const char *> actions,
-            <uint32_t> len(actions))
+cdef class UpcallHandler:
+    def __init__(self, Flows flows):
+        self.flows = flows
+        self.waiting = Waiting()
 
     def run(self, int64_t now, int limit=512):
-        """Answers up to `limit` upcalls; returns how many.  `now` in ms."""
+        """Answers up to `limit` upcalls, fewer where they are laborious; returns how many, `limit`
+        when more may be waiting.  `now` in ms."""
         cdef upcall u
-        cdef int n = 0
-        cdef Dpif rings = self.rings
+        cdef int n = 0, work = 0, sorted = 0
+        cdef Dpif rings = self.flows.rings
+        cdef waiting_upcall *first
         if rings is None:
+            self.waiting.clear()
             return 0
-        while n < limit and rings.next_upcall(&u):
+        while work < limit and not self.waiting.length and rings.next_upcall(&u):
             try:
-                self.handle(&u, now)
+                work += self.guarded(&u, now)
             finally:
                 rings.release_upcall(&u)
             n += 1
-        return n
+        if work < limit and not self.waiting.length:
+            return n
+        while sorted < MAX_SORTED and rings.next_upcall(&u):
+            sorted += 1
+            if not self.waiting.put(&u):
+                LOST.count += 1
+            rings.release_upcall(&u)
+        while work < limit:
+            first = self.waiting.take()
+            if first is NULL:
+                break
+            try:
+                work += self.guarded(&first.u, now)
+            finally:
+                free(first)
+            n += 1
+        return limit if self.waiting.length else n
+
+    @property
+    def busy(self):
+        """Whether run() should be called again at once."""
+        return self.waiting.length > 0
+
+    def upcall(self, int type, bytes key, bytes packet, int64_t now, *, reason=0, userdata=b""):
+        """Handles one upcall as if it had come by a ring; `key` has KEY_DP_SIZE bytes at least."""
+        cdef upcall u
+        if len(key) < KEY_DP_SIZE:
+            raise ValueError(f"a datapath key has {KEY_DP_SIZE} bytes")
+        memset(&u, 0, sizeof(u))
+        u.type = type
+        u.reason = reason
+        memcpy(&u.key, <const char *> key, KEY_DP_SIZE)
+        u.packet = <const uint8_t *> <const char *> packet
+        u.packet_size = <uint32_t> len(packet)
+        u.userdata = <const uint8_t *> <const char *> (<bytes> userdata)
+        u.userdata_size = <uint32_t> len(userdata)
+        self.handle(&u, now)
+
+    cdef int guarded(self, upcall *u, int64_t now) except -1:
+        self.flows.xlate.work = 0
+        try:
+            self.handle(u, now)
+        except Exception:
+            containment.caught("upcall", f"of datapath port {ntohl(u.key.in_port)}")
+        return 1 + <int> (self.flows.xlate.work // WORK)
 
     cdef int handle(self, upcall *u, int64_t now) except -1:
-        self.counts["upcalls"] += 1
+        self.flows.counts["upcalls"] += 1
         if u.type == UPCALL_ACTION and u.reason == USERSPACE_CONTROLLER:
             return self.packet_in(u)
-        self.counts["misses"] += 1
+        self.flows.counts["misses"] += 1
         return self.answer(u, now)
 
     cdef int answer(self, upcall *u, int64_t now) except -1:
         """Translates a packet; its flow goes into the datapath, its actions are run."""
-        if u.key.in_port and self.ports.get(ntohl(u.key.in_port)) is None:
+        cdef Flows flows = self.flows
+        if u.key.in_port and flows.ports.get(ntohl(u.key.in_port)) is None:
             return self.drop_port(u, now)
-        if not self.translate(&u.key, now):
+        if not flows.translate(&u.key, now):
             return 0
-        self.xlate.cache.credit(1, u.packet_size, now)
-        if u.type == UPCALL_ACTION or self.xlate.slow:
+        flows.xlate.cache.credit(1, u.packet_size, now)
+        if u.type == UPCALL_ACTION or flows.xlate.slow:
             return self.execute(u)
         return self.install(u, now)
 
     cdef int drop_port(self, upcall *u, int64_t now) except -1:
         """A flow that drops what comes by a port that is nobody's, until it is somebody's."""
-        self.counts["unknown_port"] += 1
+        self.flows.counts["unknown_port"] += 1
         if u.type != UPCALL_ACTION and not u.key.recirc_id:
-            self.xlate.start(None, &u.key, now)
+            self.flows.xlate.start(None, &u.key, now)
             return self.install(u, now)
         return 0
 
     cdef int execute(self, upcall *u) except -1:
-        self.counts["executed_only"] += 1
-        if self.xlate.out.length and self.rings.execute_upcall(u, self.xlate.out.data,
-                                                               self.xlate.out.length):
-            self.counts["ring_full"] += 1
+        cdef Flows flows = self.flows
+        flows.counts["executed_only"] += 1
+        if flows.xlate.out.length and flows.rings is not None and flows.rings.execute_upcall(
+                u, flows.xlate.out.data, flows.xlate.out.length):
+            flows.counts["ring_full"] += 1
         return 0
 
     cdef int install(self, upcall *u, int64_t now) except -1:
+        cdef Flows flows = self.flows
         cdef flow_key masked
-        cdef bytes ufid = self.name_flow(&u.key, &masked)
-        cdef Ukey ukey = self.find(ufid)
-        if ukey is not None and same_actions(ukey, self.xlate) and now - ukey.created < BELATED:
+        cdef bytes ufid = flows.name_flow(&u.key, &masked)
+        cdef Ukey ukey = flows.find(ufid)
+        if ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED:
             return self.execute(u)      # another packet of a burst: the flow is on its way
         if ukey is None:
-            if not self.settle():
+            if not flows.settle():
                 return self.execute(u)
-            if len(self.by_ufid) >= self.flow_limit:
-                self.counts["flow_limit_hit"] += 1
+            if not flows.has_room(&u.key):
+                flows.counts["flow_limit_hit"] += 1
                 return self.execute(u)
-            ukey = self.add_ukey(ufid, (<char *> &masked)[:KEY_DP_SIZE],
-                                 self.shared_mask(&self.xlate.wc), now)
-        self.take_translation(ukey, now)
-        self.counts["installed"] += 1
-        if self.rings.install_and_execute(u, <const uint8_t *> <const char *> ufid, &masked,
-                                          &self.xlate.wc, self.xlate.out.data,
-                                          self.xlate.out.length):
-            self.counts["ring_full"] += 1
-            self.remove_ukey(ukey, now)
+            ukey = flows.add_ukey(ufid, (<char *> &masked)[:KEY_DP_SIZE],
+                                  flows.shared_mask(&flows.xlate.wc), now)
+        flows.take_translation(ukey, now)
+        flows.counts["installed"] += 1
+        if flows.rings is not None and flows.rings.install_and_execute(
+                u, <const uint8_t *> <const char *> ufid, &masked, &flows.xlate.wc,
+                flows.xlate.out.data, flows.xlate.out.length):
+            flows.counts["ring_full"] += 1
+            flows.lose_ukey(ukey, now)
         return 0
+
+    # --- for the controllers
 
     cdef int packet_in(self, const upcall *u) except -1:
         """To the controllers, with a checksum that was left to the network card completed."""
         cdef packet p
         cdef uint8_t *copy
         if not u.vnet.flags & VNET_NEEDS_CSUM:
-            return self.to_controller(&u.key, u.packet, u.packet_size, u.userdata,
-                                      u.userdata_size)
+            return self.to_controller(u, (<char *> u.packet)[:u.packet_size])
         copy = <uint8_t *> malloc(PACKET_HEADROOM + u.packet_size + 1)
         if copy == NULL:
             raise MemoryError
@@ -131,6 +182,32 @@ cdef class UpcallHandler(Flows):
             memcpy(p.data, u.packet, u.packet_size)
             p.vnet = u.vnet
             complete_checksum(&p)
-            return self.to_controller(&u.key, p.data, p.size, u.userdata, u.userdata_size)
+            return self.to_controller(u, (<char *> p.data)[:p.size])
         finally:
             free(copy)
+
+    cdef int to_controller(self, const upcall *u, bytes packet) except -1:
+        """A packet that the datapath sends for the controllers, as its flow's actions say."""
+        cdef controller_data data
+        cdef flow_key key
+        cdef FrozenState state = None
+        cdef XBridge bridge
+        if u.userdata_size >= sizeof(data):
+            memcpy(&data, u.userdata, sizeof(data))
+            state = self.flows.recirc.get(data.state)
+        if state is None:
+            self.flows.counts["unknown_state"] += 1
+            return 0
+        bridge = state.bridge
+        if bridge.packet_in is None:
+            return 0
+        self.flows.counts["packet_ins"] += 1
+        memcpy(&key, &u.key, KEY_DP_SIZE)
+        set_in_port(&key, state.in_port)
+        memcpy(<uint8_t *> &key + KEY_DP_SIZE, <const char *> state.pipeline,
+               KEY_SIZE - KEY_DP_SIZE)
+        bridge.packet_in(PacketInEvent(
+            packet, OFPR_NO_MATCH if data.reason == OFPR_TABLE_MISS_FLOW else data.reason,
+            data.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
+            (<char *> &key)[:KEY_SIZE], data.reason == OFPR_TABLE_MISS_FLOW))
+        return 0

@@ -21,6 +21,14 @@ cdef str action_set_text(list programs):
     return ",".join([action_text(action) for action in order_action_set(programs).actions])
 
 
+cdef uint32_t count_ops(list programs) except? 0xffffffff:
+    cdef Program program
+    cdef uint32_t n = 0
+    for program in programs:
+        n += program.n_ops
+    return n
+
+
 cdef bint has_group(list programs) except -1:
     cdef Program program
     cdef uint32_t i
@@ -63,5 +71,4 @@ cdef int copy_op(Program to, Program source, uint32_t i) except -1:
     to.ops[at].data = data
     to.ops[at].action = <uint16_t> len(to.actions)
     to.actions.append(source.actions[source.ops[i].action])
-    to.subs.extend(source.subs)
     return 0

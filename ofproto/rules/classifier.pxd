@@ -68,6 +68,7 @@ cdef class Rule:
     cdef public uint32_t flags          # OFPFF_*, as the OpenFlow side defines them
     cdef public uint64_t n_packets
     cdef public uint64_t n_bytes
+    cdef readonly int32_t n_flows       # datapath flows whose packets are credited to it
     cdef public int64_t created         # ms, monotonic
     cdef public int64_t modified
     cdef public int64_t used

@@ -22,6 +22,7 @@ class Rule:
     flags: int
     n_packets: int
     n_bytes: int
+    n_flows: int  # datapath flows whose packets are credited to it
     created: int
     modified: int
     used: int

@@ -10,6 +10,13 @@ cdef class MacEntry:
     cdef readonly int64_t moved         # ms, when it was learned on this bundle
     cdef readonly bint static           # given by a user: it stays where it is
     cdef MacEntry newer, older          # by last use; static ones are not in this list
+    cdef MacEntry share_newer, share_older      # the same among its bundle's
+
+
+cdef class Share:
+    cdef readonly object bundle
+    cdef readonly int n
+    cdef MacEntry oldest, newest
 
 
 cdef class MacLearning:
@@ -20,6 +27,9 @@ cdef class MacLearning:
     cdef readonly uint32_t max_entries
     cdef readonly set flood_vlans
     cdef readonly uint64_t total_learned, total_expired, total_evicted, total_moved
+    cdef dict shares                    # bundle -> Share, of those that have entries
+    cdef list by_size                   # number of entries -> {Share: None}
+    cdef readonly bint too_many         # changes to be noted, since take_changed
     cdef dict watchers                  # key -> whom to tell of a change: one, or a set
     cdef list changed                   # (watcher, key, moved), until take_changed
     cdef MacEntry lookup(self, uint64_t key)
@@ -29,6 +39,13 @@ cdef class MacLearning:
     cdef drop(self, MacEntry e)
     cdef take_out(self, MacEntry e)
     cdef evict(self)
+    cdef bint has_changed(self) noexcept
+    cdef resize(self, Share share, int by)
+    cdef join_share(self, MacEntry e)
+    cdef leave_share(self, MacEntry e)
+    cdef void use_again(self, Share share, MacEntry e)
+    cdef void append_to(self, Share share, MacEntry e)
+    cdef void take_from(self, Share share, MacEntry e)
     cdef notify(self, object key, bint moved)
     cdef watch(self, uint64_t key, watcher)
     cdef unwatch(self, uint64_t key, watcher)

@@ -1,5 +1,6 @@
 """The MAC table of a bridge."""
 
+from collections.abc import Sequence
 from typing import Any
 
 class MacEntry:
@@ -17,6 +18,7 @@ class MacLearning:
     max_entries: int
     entries: dict[int, MacEntry]
     statics: dict[int, MacEntry]
+    too_many: bool  # changes to be noted, since take_changed()
     total_learned: int
     total_expired: int
     total_evicted: int
@@ -41,6 +43,10 @@ class MacLearning:
         """Puts an address on a bundle for good; the entry it replaces, None where that said it."""
 
     def remove_static(self, vlan: int, mac: bytes) -> bool: ...
+    def take_changed(self) -> Sequence[tuple[Any, int, bool]]:
+        """The (watcher, key, moved) since the last call; where they were `too_many`, some are
+        missing, and all watchers are to be checked."""
+
     def clear_statistics(self) -> None: ...
     def find(self, vlan: int, mac: bytes) -> MacEntry | None: ...
     def __len__(self) -> int: ...

@@ -3,14 +3,22 @@
 Flows that depend on an entry watch its key, whether the entry is there or not; when it comes,
 moves or goes, only these are checked again.
 
+Where the table is full, the bundle with the most entries makes room: whoever makes up addresses on
+one port pushes out nobody else's.
+
 Static entries, which a user adds, do not age, move or make room for others.
 """
+
+from pyvs import coverage
+
+EVICTED = coverage.counter("mac_learning_evicted")
 
 cdef enum:
     DEFAULT_AGING = 300000      # ms
     DEFAULT_ENTRIES = 8192      # as ovs-vswitchd.conf.db(5) says
     MIN_ENTRIES = 10
     MAX_ENTRIES = 1000000
+    MAX_CHANGED = 50000         # (watcher, key) that are noted
 
 
 cdef class MacEntry:
@@ -27,8 +35,14 @@ cdef class MacEntry:
         return (self.key & 0xffffffffffff).to_bytes(6, "big")
 
 
+cdef class Share:
+    """Entries that were learned on one bundle, by last use."""
+
+
 cdef class MacLearning:
     def __cinit__(self):
+        self.shares = {}
+        self.by_size = [None]
         self.entries = {}
         self.statics = {}
         self.watchers = {}
@@ -64,11 +78,15 @@ cdef class MacLearning:
         e.expires = now + self.aging
         self.touch_newest(e)
         if e.bundle is bundle:
+            self.use_again(self.shares[bundle], e)
             return False
         moved = e.bundle is not None
+        if moved:
+            self.leave_share(e)
         self.total_moved += moved
         e.bundle = bundle
         e.moved = now
+        self.join_share(e)
         self.notify(key, moved)
         return True
 
@@ -92,11 +110,18 @@ cdef class MacLearning:
             del self.watchers[key]
 
     def take_changed(self):
-        """The (watcher, key, moved) of all changes since the last call."""
+        """The (watcher, key, moved) of all changes since the last call.
+
+        Where there were `too_many` of them some are missing, and all watchers are to be checked.
+        """
+        self.too_many = False
         if not self.changed:
             return ()
         taken, self.changed = self.changed, []
         return taken
+
+    cdef bint has_changed(self) noexcept:
+        return self.too_many or len(self.changed) != 0
 
     # --- the list by last use
 
@@ -129,19 +154,86 @@ cdef class MacLearning:
             del self.statics[e.key]
         else:
             self.unlink(e)
+            self.leave_share(e)
         del self.entries[e.key]
 
     cdef evict(self):
-        """Takes out the least recently used one, a static one only where there is no other."""
+        """Takes out the least recently used one of the bundle that has most, a static one only
+        where there is no other."""
+        cdef Share most
+        cdef Py_ssize_t last = len(self.by_size) - 1
         self.total_evicted += 1
-        self.drop(self.oldest if self.oldest is not None else next(iter(self.statics.values())))
+        EVICTED.count += 1
+        while last and not self.by_size[last]:
+            self.by_size.pop()
+            last -= 1
+        if last:
+            most = next(iter(self.by_size[last]))
+            self.drop(most.oldest)
+        else:
+            self.drop(next(iter(self.statics.values())))
 
     cdef notify(self, object key, bint moved):
         found = self.watchers.get(key)
-        if type(found) is set:
+        if found is None or self.too_many:
+            return
+        if len(self.changed) + (len(<set> found) if type(found) is set else 1) > MAX_CHANGED:
+            self.too_many = True
+            self.changed.clear()
+        elif type(found) is set:
             self.changed.extend([(watcher, key, moved) for watcher in <set> found])
-        elif found is not None:
+        else:
             self.changed.append((found, key, moved))
+
+    # --- shares: by_size[n] has those of n entries; the last list may be empty
+
+    cdef resize(self, Share share, int by):
+        (<dict> self.by_size[share.n] if share.n else {}).pop(share, None)
+        share.n += by
+        if not share.n:
+            del self.shares[share.bundle]
+            return
+        while len(self.by_size) <= share.n:
+            self.by_size.append({})
+        self.by_size[share.n][share] = None
+
+    cdef join_share(self, MacEntry e):
+        cdef Share share = self.shares.get(e.bundle)
+        if share is None:
+            share = self.shares[e.bundle] = Share()
+            share.bundle = e.bundle
+        self.append_to(share, e)
+        self.resize(share, 1)
+
+    cdef leave_share(self, MacEntry e):
+        cdef Share share = self.shares[e.bundle]
+        self.take_from(share, e)
+        self.resize(share, -1)
+
+    cdef void use_again(self, Share share, MacEntry e):
+        if share.newest is not e:
+            self.take_from(share, e)
+            self.append_to(share, e)
+
+    cdef void append_to(self, Share share, MacEntry e):
+        e.share_older = share.newest
+        e.share_newer = None
+        if share.newest is not None:
+            share.newest.share_newer = e
+        else:
+            share.oldest = e
+        share.newest = e
+
+    cdef void take_from(self, Share share, MacEntry e):
+        if e.share_older is not None:
+            e.share_older.share_newer = e.share_newer
+        else:
+            share.oldest = e.share_newer
+        if e.share_newer is not None:
+            e.share_newer.share_older = e.share_older
+        else:
+            share.newest = e.share_older
+        e.share_older = e.share_newer = None
 
     # --- for the switch
 

@@ -1,4 +1,4 @@
-from ofproto.xlate.xlate_base cimport XlateBase
+from ofproto.xlate.context cimport XlateContext
 
 # The NORMAL action: a learning switch with VLANs.
-cdef int xlate_normal(XlateBase x) except -1
+cdef int xlate_normal(XlateContext x) except -1

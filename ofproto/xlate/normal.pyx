@@ -15,12 +15,16 @@ from ofproto.xlate.xbridge cimport (
     bundle_includes_vlan, bundle_trunks_vlan,
 )
 from ofproto.xlate.xcache cimport X_LEARN, X_WATCH
-from ofproto.xlate.xlate_base cimport XlateBase, flow_in_port
-from ofproto.codec.numbers cimport OFPP_NONE
+from ofproto.codec.numbers cimport OFPPC_NO_FLOOD, OFPP_NONE
+from ofproto.xlate.context cimport XlateContext, flow_in_port
+from ofproto.xlate.output cimport output_xport
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
+
+cdef enum:
+    BUNDLES_PER_WORK = 2    # of a flood
 
 # Addresses that forward-bpdu is about, with how many bits of them count.
 cdef struct reserved_address:
@@ -139,7 +143,7 @@ cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
             packet[0].pcp = 0
 
 
-cdef int output_bundle(XlateBase x, XBundle bundle, const xtag *tags) except -1:
+cdef int output_bundle(XlateContext x, XBundle bundle, const xtag *tags) except -1:
     cdef xtag packet[2]
     cdef vlan_tag old[2]
     cdef XPort port = None, candidate
@@ -158,14 +162,16 @@ cdef int output_bundle(XlateBase x, XBundle bundle, const xtag *tags) except -1:
         # Whether a tag stays depends on the priority, what comes out on the one inside.
         x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
     put_tags(&x.flow, packet, bundle.priority_tags_)
-    x.output_xport(port)
+    output_xport(x, port)
     x.flow.vlan[0] = old[0]
     x.flow.vlan[1] = old[1]
     return 0
 
 
-cdef int flood(XlateBase x, XBundle in_bundle, const xtag *tags) except -1:
+cdef int flood(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
     cdef XBundle bundle
+    if x.spend(len(x.bridge.bundles) // BUNDLES_PER_WORK):
+        return 0
     for bundle in list(x.bridge.bundles):
         if x.stop:
             break
@@ -185,12 +191,12 @@ cdef bint bundle_floods(XBundle bundle) except -1:
     if not bundle.floodable:
         return False
     for port in bundle.ports:
-        if not port.config & 16:
+        if not port.config & OFPPC_NO_FLOOD:
             return True
     return False
 
 
-cdef uint64_t remember(XlateBase x, XBundle in_bundle, uint16_t vid) except? 0:
+cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 0:
     """Has the source learned and both addresses watched; the destination's key."""
     cdef uint64_t src = mac_key(vid, x.flow.eth_src), dst = mac_key(vid, x.flow.eth_dst)
     x.cache.add(X_WATCH, x.bridge.mac, None, dst)
@@ -200,7 +206,7 @@ cdef uint64_t remember(XlateBase x, XBundle in_bundle, uint16_t vid) except? 0:
     return dst
 
 
-cdef int xlate_normal(XlateBase x) except -1:
+cdef int xlate_normal(XlateContext x) except -1:
     cdef flow_key *flow = &x.flow
     cdef xtag packet[2]
     cdef xtag tags[2]

@@ -8,10 +8,10 @@ cdef class FrozenState:
     cdef readonly object bridge         # XBridge
     cdef readonly bytes pipeline        # the key's part behind KEY_DP_SIZE
     cdef readonly uint16_t in_port      # OpenFlow port
-    cdef readonly list stack            # of (bytes, n_bits)
+    cdef readonly list stack            # values, 16 bytes each
     cdef readonly list todo             # (Program, pc, table_id, rule or None), innermost first
     cdef readonly list action_set       # of Program
-    cdef readonly int place             # XlateBase.place()
+    cdef readonly int flags             # where the actions stand: IN_* of freeze.pyx
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
     cdef int64_t released               # ms, when the last reference went
@@ -19,6 +19,8 @@ cdef class FrozenState:
 
 cdef class RecircTable:
     cdef readonly dict states           # id -> FrozenState
+    cdef object looking                 # ids of states to be looked at for one that may go
+    cdef bint make_room(self)
     cdef FrozenState get(self, uint32_t id)
     cdef FrozenState intern(self, FrozenState state, int64_t now)
     cdef void reference(self, FrozenState state)

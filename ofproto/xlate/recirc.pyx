@@ -7,18 +7,25 @@ sends up for the controller: their state says with which registers.
 
 from hashlib import blake2b
 
+from pyvs import coverage
+
 from ofproto.rules.classifier cimport Rule, is_table_miss
 from ofproto.rules.program cimport Program
 
 cdef enum:
     LINGER = 30000      # ms that a state stays once no flow refers to it: packets may be on the way
+    MAX_STATES = 65536  # registers are part of them, so packets can make as many as they like
+    SEARCHED = 64       # states looked at for one that may go
+
+NO_ROOM = coverage.counter("recirc_no_room")
+DROPPED = coverage.counter("recirc_dropped_early")
 
 
 cdef class FrozenState:
     """Immutable once interned; equal names make equal states."""
 
     def __init__(self, bridge, bytes pipeline, int in_port, list stack, list todo,
-                 list action_set, int place):
+                 list action_set, int flags):
         cdef Program program
         self.bridge = bridge
         self.pipeline = pipeline
@@ -26,12 +33,12 @@ cdef class FrozenState:
         self.stack = stack
         self.todo = todo
         self.action_set = action_set
-        self.place = place
+        self.flags = flags
         steps = [(program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
         self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),
-                     place)
+                     flags)
 
 
 cdef name_rule(Rule rule):
@@ -42,6 +49,7 @@ cdef name_rule(Rule rule):
 cdef class RecircTable:
     def __cinit__(self):
         self.states = {}
+        self.looking = iter(())
 
     def __len__(self):
         return len(self.states)
@@ -51,7 +59,8 @@ cdef class RecircTable:
         return <FrozenState> self.states.get(id)
 
     cdef FrozenState intern(self, FrozenState state, int64_t now):
-        """The table's state that equals this one; it gets an id when it is new."""
+        """The table's state that equals this one; it gets an id when it is new.  None: there is no
+        room for another."""
         cdef FrozenState old
         digest = blake2b(repr(state.name).encode(), digest_size=4).digest()
         cdef uint32_t id = int.from_bytes(digest, "little")
@@ -64,13 +73,32 @@ cdef class RecircTable:
                 old.released = max(old.released, now)
                 return old
             id += 1
+        if len(self.states) >= MAX_STATES and not self.make_room():
+            NO_ROOM.count += 1
+            return None
         state.id = id
         state.released = now
         self.states[id] = state
         return state
 
+    cdef bint make_room(self):
+        """Takes out a state that no flow refers to, though packets may be on their way to it."""
+        cdef FrozenState state
+        for _ in range(SEARCHED):
+            id = next(self.looking, None)
+            if id is None:
+                self.looking = iter(list(self.states))
+                continue
+            state = self.states.get(id)
+            if state is not None and not state.references:
+                del self.states[id]
+                DROPPED.count += 1
+                return True
+        return False
+
     cdef void reference(self, FrozenState state):
         state.references += 1
+        self.states.setdefault(state.id, state)
 
     cdef void release(self, FrozenState state, int64_t now):
         state.references -= 1

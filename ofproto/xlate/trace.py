@@ -100,7 +100,7 @@ def _has_metadata(key):
 
 
 def _controller(found, sent):
-    """The data of a packet for the controllers (controller_data in xlate_base.pxd), readable."""
+    """The data of a packet for the controllers (controller_data in output.pxd), readable."""
     state, controller, max_len, cookie, reason, _ = _DATA.unpack(bytes.fromhex(found[1]))
     cookie = f"{cookie:#x}" if cookie else "0"
     return (

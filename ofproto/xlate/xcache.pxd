@@ -32,6 +32,11 @@ cdef class XCache:
     cdef int add(self, effect_kind kind, object first, object second=*, uint64_t key=*) except -1
     # Counts `packets`, the last of them at `used`, for all that the flow went through.
     cdef int credit(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1
+    # The same without what they teach.
+    cdef int count(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1
+    cdef bint credits_same(self, XCache other) noexcept
+    # Counts a flow in each rule that it refers to, or out (-1).
+    cdef int use_rules(self, int by) except -1
     # Packets came at `used`: their sources are where the flow says.
     cdef int learn(self, int64_t used) except -1
     # Has `watcher` told of changes of the MAC entries, or no more.

@@ -62,10 +62,14 @@ cdef class XCache:
         return 0
 
     cdef int credit(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1:
-        cdef effect *e
-        cdef uint32_t i
         if not packets:
             return 0
+        self.count(packets, n_bytes, used)
+        return self.learn(used)
+
+    cdef int count(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1:
+        cdef effect *e
+        cdef uint32_t i
         for i in range(self.n):
             e = &self.effects[i]
             if e.kind == X_TABLE:
@@ -80,7 +84,29 @@ cdef class XCache:
                 (<XPort> e.second).rx_bytes += n_bytes
             elif e.kind == X_GROUP:
                 credit_group(<XGroup> e.first, e.second, packets, n_bytes)
-        return self.learn(used)
+        return 0
+
+    cdef bint credits_same(self, XCache other) noexcept:
+        """Whether packets are credited to the same rules, ports and groups."""
+        cdef uint32_t i = 0, j = 0
+        while True:
+            i = next_credited(self, i)
+            j = next_credited(other, j)
+            if i == self.n or j == other.n:
+                return i == self.n and j == other.n
+            if (self.effects[i].kind != other.effects[j].kind
+                    or self.effects[i].first is not other.effects[j].first
+                    or self.effects[i].second is not other.effects[j].second):
+                return False
+            i += 1
+            j += 1
+
+    cdef int use_rules(self, int by) except -1:
+        cdef uint32_t i
+        for i in range(self.n):
+            if self.effects[i].kind == X_TABLE and self.effects[i].second is not NULL:
+                (<Rule> self.effects[i].second).n_flows += by
+        return 0
 
     cdef int learn(self, int64_t used) except -1:
         cdef XBridge bridge
@@ -137,6 +163,14 @@ cdef class XCache:
             if e.kind == X_LEARN and e.key == key and <object> e.first is bridge:
                 return <object> e.second
         return None
+
+
+cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
+    """The first effect from number i on that is counted."""
+    while i < cache.n and not (cache.effects[i].kind == X_TABLE or cache.effects[i].kind == X_PATCH
+                               or cache.effects[i].kind == X_GROUP):
+        i += 1
+    return i
 
 
 cdef inline int credit_rule(Rule rule, uint64_t packets, uint64_t n_bytes,

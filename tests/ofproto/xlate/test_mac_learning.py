@@ -1,6 +1,6 @@
 """The MAC table against a plain model, and its limits."""
 
-from types import SimpleNamespace
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from ofproto.xlate.mac_learning import MacLearning
 
-PORTS = [SimpleNamespace(name=f"p{i}") for i in range(3)]
+
+class Port:
+    """What a bundle is to the table."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+PORTS = [Port(f"p{i}") for i in range(3)]
 
 
 def mac(number):
@@ -43,7 +51,12 @@ def test_against_a_model(history):
         if step == "add":
             table.add(vlan, mac(address), PORTS[port], now)
             if (vlan, address) not in model and len(model) == 12:
-                del model[next(iter(model))]
+                (gone,) = set(model) - {(v, int(m[-2:], 16)) for v, m, _ in names(table)}
+                held = Counter(p for p, _ in model.values())
+                owner = model[gone][0]
+                assert held[owner] == max(held.values()), "of the port that has most"
+                assert gone == next(k for k, v in model.items() if v[0] == owner), "the oldest"
+                del model[gone]
             model.pop((vlan, address), None)
             model[vlan, address] = (port, now + 30_000)
         elif step == "run":
@@ -93,6 +106,31 @@ def test_a_smaller_table_loses_the_oldest():
     table.set_max_entries(15)
     assert [text for _, text, _ in names(table)] == [mac(i).hex(":") for i in range(5, 20)]
     assert table.total_evicted == 5
+
+
+def test_one_port_does_not_push_the_others_out():
+    table = MacLearning()
+    table.set_max_entries(100)
+    for number in range(10):
+        table.add(0, mac(number), PORTS[1], number)
+        table.add(0, mac(100 + number), PORTS[2], number)
+    for number in range(5000):
+        table.add(0, mac(1000 + number), PORTS[0], 10 + number)
+        if number % 7 == 0:
+            table.add(0, mac(number % 10), PORTS[number % 3], 10 + number)  # stations that move
+    for number in range(10):
+        table.add(0, mac(number), PORTS[1], 6000)
+    held = Counter(port for _, _, port in names(table))
+    assert held == {"p0": 80, "p1": 10, "p2": 10}
+    assert table.find(0, mac(5999)) is not None and len(table) == 100
+
+
+def test_changes_that_nobody_takes_are_bounded():
+    table = MacLearning()
+    for number in range(60_000):
+        table.add(0, mac(1), PORTS[number % 2], number)
+    assert not table.too_many, "nobody watches"
+    assert table.take_changed() == ()
 
 
 def test_flood_vlans_forget():

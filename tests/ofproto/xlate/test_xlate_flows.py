@@ -7,11 +7,17 @@ from scapy.all import ARP, IP, TCP, Ether
 from scapy.contrib.mpls import MPLS
 
 from datapath.actions import odp_text
+from datapath.ipc.dpif import DpifError
 from datapath.key import flow
+from ofproto.codec.fields import BY_NAME
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
+from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.compile import compile_actions
+from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xbridge import NO_ODP_PORT
+from ofproto.xlate.xlate import translate
+from pyvs import coverage
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     CONTROLLER,
@@ -26,6 +32,8 @@ from tests.ofproto.xlate_world import (
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+MISS, ACTION = 0, 1
+USERSPACE_CONTROLLER = 2
 
 
 class FakeDpif:
@@ -46,6 +54,8 @@ class FakeDpif:
             bytes=0,
             used=0,
             tcp_flags=0,
+            earlier_packets=0,
+            earlier_bytes=0,
         )
 
     def hit(self, ukey, packets, now, size=100):
@@ -54,7 +64,7 @@ class FakeDpif:
         found.bytes += packets * size
         found.used = now
 
-    def flow_dump(self, terse=False):
+    def flow_dump(self, terse=False, since=0):
         rows = [SimpleNamespace(**vars(found)) for found in self.flows.values()]
         for row in rows if terse else ():
             row.key = row.mask = row.actions = None
@@ -63,7 +73,9 @@ class FakeDpif:
     def flow_put(self, key, mask, actions, ufid=None):
         if self.fail:
             raise self.fail
-        self.flows[ufid].actions = actions
+        found = self.flows[ufid]
+        found.actions = actions
+        found.earlier_packets, found.earlier_bytes = found.packets, found.bytes
         return ufid
 
     def flow_del_many(self, ufids):
@@ -79,6 +91,12 @@ class FakeDpif:
         self.executed.append((packet, odp_text.format_actions(actions), in_port))
 
 
+def is_for(ukey, key):
+    """Whether the datapath would take this flow for a packet."""
+    pairs = zip(key, ukey.mask, ukey.key, strict=False)
+    return all(k & m == want for k, m, want in pairs)
+
+
 class Switch:
     """World, flows, revalidator and fake datapath together."""
 
@@ -90,15 +108,27 @@ class Switch:
         self.flows.add_bridge(self.bridge)
         for port in self.world.ports.values():
             self.flows.port_set(port.odp_port, port)
+        self.handler = UpcallHandler(self.flows)
         self.revalidator = Revalidator(self.flows)
 
     def packet(self, src, dst, in_port, now=1000):
         """One packet through datapath and upcall; the ukey of its flow."""
         packet = bytes(Ether(src=src, dst=dst) / IP(src="10.0.0.1", dst="10.0.0.2") / TCP())
-        ukey = self.flows.miss(key_of(packet, in_port + 10), len(packet), now)
+        ukey = self.miss(key_of(packet, in_port + 10), packet, now)
         if ukey is not None and ukey.ufid not in self.dpif.flows:
             self.dpif.install(ukey)
         return ukey
+
+    def miss(self, key, packet, now):
+        """An upcall for a packet without a flow; the ukey of its flow, or None."""
+        self.handler.upcall(MISS, key, packet, now)
+        fits = [ukey for ukey in self.flows.ukeys() if is_for(ukey, key)]
+        assert len(fits) <= 1, "of flows that overlap none may be found first"
+        return fits[0] if fits else None
+
+    def deliver(self, key, packet, userdata):
+        """An upcall of a packet that a flow sent to the controllers."""
+        self.handler.upcall(ACTION, key, packet, 5, reason=USERSPACE_CONTROLLER, userdata=userdata)
 
     def settle(self, now):
         for _ in range(100):
@@ -252,7 +282,7 @@ def test_a_dump_that_breaks_off_loses_nothing(switch):
     switch.packet(A, B, 1)
     switch.settle(1000)
 
-    def broken(terse=False):
+    def broken(terse=False, since=0):
         yield from ()
         raise ConnectionError
 
@@ -267,7 +297,7 @@ def test_a_dump_that_breaks_off_loses_nothing(switch):
 
 def test_a_datapath_that_refuses_a_change(switch):
     switch.packet(A, B, 1)
-    switch.dpif.fail = OSError(5, "no")
+    switch.dpif.fail = DpifError(5, "no")
     switch.world.rule([output(3)], match(in_port=1), priority=5)
     switch.bridge.touch()
     switch.settle(1001)
@@ -276,7 +306,7 @@ def test_a_datapath_that_refuses_a_change(switch):
 
 def test_packets_of_unknown_ports_are_counted(switch):
     packet = bytes(Ether() / ARP())
-    assert switch.flows.miss(key_of(packet, 99), len(packet), 0) is None
+    assert switch.miss(key_of(packet, 99), packet, 0).actions == b""
     assert switch.flows.stats()["unknown_port"] == 1
 
 
@@ -286,10 +316,10 @@ def test_packet_in(switch):
     switch.world.rule([resubmit(3)], match(in_port=1), priority=9)
     switch.world.rule([output(CONTROLLER, 200)], table=3, cookie=0xABC, priority=4)
     packet = bytes(Ether(src=A, dst=B) / ARP())
-    ukey = switch.flows.miss(key_of(packet, 11), len(packet), 5)
+    ukey = switch.miss(key_of(packet, 11), packet, 5)
     ((kind, _reason, userdata, frame, key),) = Recorder().run(packet, ukey.actions, in_port=11)
     assert kind == "userspace"
-    switch.flows.deliver(key, frame, userdata)
+    switch.deliver(key, frame, userdata)
     (event,) = events
     assert (event.packet, event.reason, event.table_id) == (packet, 1, 3)
     assert (event.cookie, event.max_len, event.in_port) == (0xABC, 200, 1)
@@ -303,16 +333,16 @@ def test_table_miss_flow_says_so(switch):
     switch.bridge.table(0).remove(switch.rule)
     switch.world.rule([output(CONTROLLER)], priority=0)
     packet = bytes(Ether(src=A, dst=B) / ARP())
-    ukey = switch.flows.miss(key_of(packet, 11), len(packet), 5)
+    ukey = switch.miss(key_of(packet, 11), packet, 5)
     ((_, _, userdata, frame, key),) = Recorder().run(packet, ukey.actions, in_port=11)
-    switch.flows.deliver(key, frame, userdata)
+    switch.deliver(key, frame, userdata)
     assert events[0].reason == 0 and events[0].table_miss_flow
 
 
 @pytest.mark.parametrize("userdata", [b"", b"\xff" * 24, b"\xff" * 7])
 def test_userdata_that_nobody_knows_is_counted(switch, userdata):
     packet = bytes(Ether() / ARP())
-    switch.flows.deliver(key_of(packet, 11), packet, userdata)
+    switch.deliver(key_of(packet, 11), packet, userdata)
     assert switch.flows.stats()["unknown_state"] == 1
 
 
@@ -346,7 +376,7 @@ def test_flows_sent_round_twice_are_taken_over(switch):
     frame = bytes(Ether(src=A, dst=B) / MPLS(label=16, s=1, ttl=9) / IP(ttl=9) / TCP())
     key = key_of(frame, 11)
     while key is not None:
-        ukey = switch.flows.miss(key, len(frame), 1000)
+        ukey = switch.miss(key, frame, 1000)
         switch.dpif.install(ukey)
         events = Recorder().run(frame, ukey.actions, in_port=11)
         key, frame = next(((e[3], e[2]) for e in events if e[0] == "recirculate"), (None, frame))
@@ -436,3 +466,143 @@ def test_foreign_flows_go(switch):
     switch.settle(1500)
     switch.settle(2000)
     assert stranger.ufid not in switch.dpif.flows and ukey.ufid in switch.dpif.flows
+
+
+def test_packets_belong_to_the_rules_that_they_matched(switch):
+    """A rule takes another's place: what the datapath had counted is the old one's, what it
+    counts from then on the new one's, whether their actions differ or not."""
+    for actions in ([output(NORMAL)], [output(3)]):
+        switch = Switch()
+        old = switch.world.rule([output(NORMAL)], priority=0)
+        ukey = switch.packet(A, B, 1, now=1000)
+        switch.settle(1000)
+        switch.dpif.hit(ukey, 5, 1040)
+        new = switch.world.rule(actions, match(in_port=1), priority=5)
+        switch.bridge.touch()
+        switch.revalidator.run(1050)
+        switch.dpif.hit(ukey, 7, 1060)
+        assert old.n_flows == 1 and new.n_flows == 1
+        wanted = switch.revalidator.collect()
+        switch.settle(1200)
+        assert switch.revalidator.collected >= wanted
+        assert (old.n_packets, new.n_packets) == (6, 7)
+        assert (old.n_bytes, new.n_bytes) == (554, 700)
+        assert old.n_flows == 0 and new.n_flows == 1
+
+
+def test_counters_are_collected_when_asked_for(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.settle(1000)
+    switch.dpif.hit(ukey, 5, 1010)
+    switch.settle(1020)
+    assert switch.rule.n_packets == 1, "no round is due"
+    rounds = switch.revalidator.counts["rounds"]
+    wanted = {switch.revalidator.collect() for _ in range(10)}
+    switch.settle(1020)
+    assert switch.rule.n_packets == 6
+    assert wanted == {switch.revalidator.collected}
+    assert switch.revalidator.counts["rounds"] == rounds + 1, "one for all who ask"
+
+
+def test_a_round_that_takes_long_forgets_no_new_flow(switch):
+    for number in range(40):
+        switch.packet(A, f"00:00:00:00:01:{number:02x}", 1, now=1000)
+    switch.settle(1000)
+    switch.revalidator.step = 1
+    switch.revalidator.run(6000)  # a whole round begins
+    late = switch.packet(C, B, 2, now=6100)
+    del switch.dpif.flows[late.ufid]  # its installation is on the way
+    for now in range(6200, 12_000, 100):
+        switch.revalidator.run(now)
+    assert not late.dead and switch.revalidator.counts["lost"] == 0
+
+
+def test_what_flows_counted_before_a_restart_is_their_rules(switch):
+    ukey = switch.packet(A, B, 1, now=1000)
+    switch.dpif.hit(ukey, 5, 1100)
+    again = Switch(dpif=switch.dpif)
+    rule = again.world.rule([output(NORMAL)], priority=0)
+    again.revalidator.ready = True
+    again.settle(2000)
+    assert rule.n_packets == 5
+    again.flows.set_dpif(again.dpif)  # a connection that broke and came back
+    again.revalidator.reset()
+    again.dpif.hit(ukey, 2, 2100)
+    again.settle(3000)
+    assert rule.n_packets == 7
+
+
+def test_a_fault_costs_one_packet_or_flow(switch):
+    """Whatever goes wrong in a translation is contained, and the others are served."""
+    before = coverage.read("fault_contained") or 0
+    ukey = switch.packet(A, B, 1)
+    other = switch.packet(B, A, 2)
+    broken = switch.world.rule([act("Meter", meter=5)], match(in_port=1), priority=5)
+    switch.bridge.meters[5] = "no number"
+    switch.bridge.touch()
+    switch.settle(1001)
+    assert coverage.read("fault_contained") > before
+    assert ukey.dead and not other.dead and broken.n_flows == 0
+
+
+def test_a_table_that_moves_all_the_time(switch):
+    """More changes of MAC entries than anybody looks at: all flows are checked instead."""
+    flows = [switch.packet(A, f"00:00:00:00:02:{number:02x}", 1) for number in range(100)]
+    switch.settle(1000)
+    for number in range(1000):
+        for port in (1, 2):
+            mac = bytes.fromhex("00000000000a")
+            switch.bridge.mac.add(0, mac, switch.world.bundles[port], 1001 + number)
+    assert switch.bridge.mac.too_many
+    checked = switch.revalidator.counts["checked"]
+    switch.settle(2500)
+    assert switch.revalidator.counts["checked"] - checked <= 2 * len(flows)
+
+
+def test_a_flood_of_one_port_leaves_room_for_the_others(switch):
+    switch.flows.flow_limit = 20
+    for number in range(200):
+        switch.packet(f"00:00:00:00:{number >> 8:02x}:{number & 255:02x}", B, 1)
+    assert len(switch.flows) == 20
+    assert switch.packet(C, B, 2).ufid in switch.dpif.flows
+    for number in range(200):
+        switch.packet(f"00:00:00:01:{number >> 8:02x}:{number & 255:02x}", B, 2)
+    assert len(switch.flows) < 40
+
+
+def test_no_more_flows_than_a_second_goes_through(switch):
+    """As Open vSwitch's flow limit: shrunk by rounds that take long, grown by quick ones."""
+    for number in range(5):
+        switch.packet(A, f"00:00:00:00:01:{number:02x}", 1)
+    switch.settle(1000)
+    switch.revalidator.max_idle = 1 << 40
+    switch.revalidator.step = 1
+    for now in range(10_000, 100_000, 1000):
+        switch.revalidator.run(now)
+    small = switch.flows.flow_limit
+    assert small < switch.flows.max_flows
+    switch.revalidator.step = 500
+    for now in range(150_000, 160_000, 500):
+        switch.settle(now)
+    assert small < switch.flows.flow_limit <= switch.flows.max_flows
+
+
+def test_states_have_a_bound():
+    """Registers are part of a state: packets can make as many as there are addresses."""
+    world = World(2)
+    move_to_register = act(
+        "RegMove",
+        src=BY_NAME["eth_src"],
+        dst=BY_NAME["xreg0"],
+        src_start=0,
+        dst_start=0,
+        n_bits=48,
+    )
+    world.rule([move_to_register, output(CONTROLLER)])
+    table = RecircTable()
+    key = bytearray(key_of(bytes(Ether(src=A, dst=B) / ARP()), 1))
+    at, _ = flow.MEMBERS["eth_src"]
+    for number in range(70_000):
+        key[at + 2 : at + 6] = number.to_bytes(4, "big")
+        assert translate(world.bridge, bytes(key), recirc=table).error is None
+    assert len(table) == 65536

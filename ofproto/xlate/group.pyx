@@ -13,8 +13,8 @@ from datapath.key.flow cimport flow_hash_symmetric
 from ofproto.xlate.commit cimport is_ip_any
 from ofproto.xlate.xbridge cimport XBridge, XPort
 from ofproto.xlate.xgroup cimport NO_GROUP, XBucket, XGroup
-from ofproto.xlate.xlate_base cimport XlateBase
 from ofproto.codec.numbers cimport OFPP_NONE
+from ofproto.xlate.context cimport XlateContext
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -22,13 +22,17 @@ cdef extern from "arpa/inet.h" nogil:
     uint32_t ntohl(uint32_t)
 
 
+cdef enum:
+    BUCKETS_PER_WORK = 4    # that are looked at
+
+
 # --- liveness
 
-cdef bint is_live(XlateBase x, XBucket bucket) except -1:
+cdef bint is_live(XlateContext x, XBucket bucket) except -1:
     """A bucket that watches nothing is live; else a port or a group that it watches has to be."""
     if bucket.watch_port == OFPP_NONE and bucket.watch_group == NO_GROUP:
         return True
-    if port_is_live(x.bridge, bucket) or group_is_live(x.bridge, bucket.watch_group):
+    if port_is_live(x.bridge, bucket) or group_is_live(x, bucket.watch_group):
         return True
     if x.trace is not None:
         what = []
@@ -45,9 +49,10 @@ cdef bint port_is_live(XBridge bridge, XBucket bucket) except -1:
     return port is not None and port.up
 
 
-cdef bint group_is_live(XBridge bridge, int64_t group_id) except -1:
+cdef bint group_is_live(XlateContext x, int64_t group_id) except -1:
     """Whether a way leads from the group, by groups that its buckets watch, to a live bucket.
     Each group is looked at once, so a circle of them is no endless one."""
+    cdef XBridge bridge = x.bridge
     cdef XGroup group
     cdef XBucket bucket
     cdef list todo
@@ -60,6 +65,8 @@ cdef bint group_is_live(XBridge bridge, int64_t group_id) except -1:
         group = bridge.groups.get(todo.pop())
         if group is None:
             continue
+        if x.spend(1 + len(group.buckets) // BUCKETS_PER_WORK):
+            return False
         for bucket in group.buckets:
             if bucket.watch_port == OFPP_NONE and bucket.watch_group == NO_GROUP:
                 return True
@@ -71,8 +78,9 @@ cdef bint group_is_live(XBridge bridge, int64_t group_id) except -1:
     return False
 
 
-cdef XBucket first_live(XlateBase x, XGroup group):
+cdef XBucket first_live(XlateContext x, XGroup group):
     cdef XBucket bucket
+    x.spend(len(group.buckets) // BUCKETS_PER_WORK)
     for bucket in group.buckets:
         if is_live(x, bucket):
             return bucket
@@ -81,11 +89,12 @@ cdef XBucket first_live(XlateBase x, XGroup group):
 
 # --- select
 
-cdef bint needs_hash(XlateBase x, XGroup group) noexcept:
+cdef bint needs_hash(XlateContext x, XGroup group) noexcept:
     return len(group.slots) != 0 and not x.hashed
 
 
-cdef XBucket pick(XlateBase x, XGroup group):
+cdef XBucket pick(XlateContext x, XGroup group):
+    x.spend(len(group.buckets) // BUCKETS_PER_WORK)
     if group.sole is not None:
         return group.sole if is_live(x, group.sole) else None
     if group.slots:
@@ -93,7 +102,7 @@ cdef XBucket pick(XlateBase x, XGroup group):
     return pick_by_headers(x, group)
 
 
-cdef XBucket pick_by_slot(XlateBase x, XGroup group):
+cdef XBucket pick_by_slot(XlateContext x, XGroup group):
     """From the hash's slot on, the first one whose bucket is live: the packets of live buckets
     stay with them."""
     cdef const unsigned char[::1] slots = group.slots
@@ -113,7 +122,7 @@ cdef XBucket pick_by_slot(XlateBase x, XGroup group):
     return None
 
 
-cdef XBucket pick_by_headers(XlateBase x, XGroup group):
+cdef XBucket pick_by_headers(XlateContext x, XGroup group):
     """By a hash of what of the packet makes a connection, which is all matched then."""
     cdef list live = [bucket for bucket in group.buckets if bucket.weight and is_live(x, bucket)]
     cdef uint64_t total = sum([bucket.weight for bucket in live]), at
@@ -129,7 +138,7 @@ cdef XBucket pick_by_headers(XlateBase x, XGroup group):
     return None
 
 
-cdef void match_connection(XlateBase x) noexcept:
+cdef void match_connection(XlateContext x) noexcept:
     """Unwildcards what flow_hash_symmetric() reads."""
     memset(x.wc.eth_src, 0xff, 6)
     memset(x.wc.eth_dst, 0xff, 6)

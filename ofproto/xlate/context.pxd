@@ -1,0 +1,96 @@
+# The state of one translation, and what is kept of it while actions run on a copy of the packet.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+from datapath.actions.odp cimport ActionBuffer
+from datapath.key.flow cimport flow_key
+from ofproto.rules.classifier cimport Rule
+from ofproto.xlate.recirc cimport RecircTable
+from ofproto.xlate.xbridge cimport XBridge
+from ofproto.xlate.xcache cimport XCache
+
+cdef enum:
+    # As Open vSwitch's.
+    MAX_DEPTH = 64          # tables, patch ports, groups and clones in one another
+    MAX_RESUBMITS = 4096    # table lookups for one packet
+    # What one packet may cost in all, in units of about 0.1 us: 20 ms.
+    MAX_WORK = 100000
+
+cdef enum isolation:        # how a copy's changes are kept from the packet behind it
+    UNDO_HEADERS            # by header actions, and labels and I-TAGs by a clone
+    UNDO_NOTHING            # the datapath runs all of them on a clone
+
+
+# What a copy does not change: of a packet in a clone, in a group's bucket, behind a patch port.
+cdef class Snapshot:
+    cdef flow_key flow
+    cdef flow_key base
+    cdef uint32_t start         # of the copy's actions in the output
+    cdef uint32_t reshaped
+    cdef uint32_t nesting
+    cdef XBridge bridge
+    cdef Rule rule
+    cdef uint8_t table_id
+    cdef list stack
+    cdef list action_set
+    cdef bint in_action_set
+    cdef bint in_group
+    cdef bint unparsed
+
+
+cdef class XlateContext:
+    cdef RecircTable recirc
+    cdef XBridge bridge
+    cdef flow_key flow          # as it shall be
+    cdef flow_key base          # as the actions so far have made it
+    cdef flow_key wc            # bits of the packet that the result depends on
+    cdef ActionBuffer out
+    cdef uint32_t nesting       # of `out`
+    cdef XCache cache
+    cdef Rule rule              # whose actions run
+    cdef uint8_t table_id
+    cdef uint32_t initial_priority      # skb_priority as the packet had it
+    cdef int64_t now
+    cdef int depth
+    cdef int resubmits
+    cdef int64_t work
+    cdef bint in_packet_out
+    cdef bint in_action_set
+    cdef bint in_group
+    cdef bint slow
+    cdef bint stop              # no further action: frozen or failed
+    cdef bint freezing
+    cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet
+    cdef uint32_t reshaped      # how often an I-TAG was put on or taken off: no action undoes it
+    cdef bint hashing           # the datapath is to hash the packet that is sent round
+    cdef bint hashed            # it has done so: flow.dp_hash is known
+    cdef list todo              # frozen steps, innermost first
+    cdef list stack             # values, 16 bytes each, big endian
+    cdef list action_set        # Program
+    cdef readonly str error
+    cdef readonly list trace    # (level, kind, text), or None
+    cdef int level
+
+    cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1
+    cdef int report(self, str kind, str text) except -1
+    # Drops the packet, whatever was done already; the first error counts.
+    cdef int fail(self, str error, str text=*) except -1
+    # Whether to stop: `units` of work, about 0.1 us each, were one too many.
+    cdef bint spend(self, int64_t units) except -1
+    # Writes the changes of the packet so far out.
+    cdef int commit(self) except -1
+    # To be called before actions that run on a copy, and with its answer behind them.
+    cdef Snapshot save(self)
+    cdef int restore(self, Snapshot saved, isolation how) except -1
+    cdef int wrap_clone(self, uint32_t start) except -1
+
+
+cdef inline uint16_t flow_in_port(const flow_key *key) noexcept nogil:
+    return <uint16_t> ((<uint8_t *> &key.in_port)[2] << 8 | (<uint8_t *> &key.in_port)[3])
+
+cdef inline void set_in_port(flow_key *key, uint32_t port) noexcept nogil:
+    cdef uint8_t *at = <uint8_t *> &key.in_port
+    at[0] = port >> 24
+    at[1] = port >> 16 & 0xff
+    at[2] = port >> 8 & 0xff
+    at[3] = port & 0xff

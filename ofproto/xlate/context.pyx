@@ -1,0 +1,158 @@
+"""The state of one translation, and what is kept of it while actions run on a copy of the packet.
+
+Translation itself changes nothing but this state.  What shall be counted or learned for each
+packet of the flow is gathered in an XCache; who translates a real packet credits it, trace and
+revalidation do not (or later, with the datapath's figures).
+
+What may cost more than a few steps is paid for by spend(): a packet whose work is too much is
+dropped, like one of too many resubmits.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcmp, memset
+
+from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer
+from datapath.key.flow cimport flow_key
+from ofproto.xlate.commit cimport commit_actions, is_ip_any
+from ofproto.xlate.xcache cimport XCache
+
+cdef enum:
+    COPY_WORK = 4           # a snapshot
+    VALUES_PER_WORK = 16    # of a stack that is copied
+    BYTES_PER_WORK = 1024   # of actions that are moved
+
+
+@cython.freelist(8)
+@cython.no_gc
+cdef class Snapshot:
+    """Lives as long as the copy's actions run."""
+
+
+cdef class XlateContext:
+    def __cinit__(self):
+        self.out = ActionBuffer()
+        self.recirc = RecircTable()
+
+    cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1:
+        """A new translation: everything back to its initial value."""
+        self.bridge = bridge
+        self.flow = key[0]
+        self.base = key[0]
+        memset(&self.wc, 0, sizeof(flow_key))
+        self.wc.in_port = self.wc.recirc_id = self.wc.packet_type = 0xffffffff
+        self.wc.eth_type = 0xffff
+        if is_ip_any(key):
+            self.wc.nw_frag = 0xff
+        self.initial_priority = key.skb_priority
+        self.out.clear()
+        self.cache = XCache()
+        self.rule = None
+        self.table_id = 0
+        self.now = now
+        self.depth = self.resubmits = self.level = 0
+        self.work = 0
+        self.reshaped = self.nesting = 0
+        self.in_packet_out = self.in_action_set = self.in_group = False
+        self.slow = self.stop = self.freezing = self.unparsed = False
+        self.hashing = self.hashed = False
+        self.todo = None
+        self.stack = None
+        self.action_set = None
+        self.error = None
+        return 0
+
+    cdef int report(self, str kind, str text) except -1:
+        """A line for trace; callers on hot paths ask first whether `trace` is there."""
+        if self.trace is not None:
+            self.trace.append((self.level, kind, text))
+        return 0
+
+    cdef int fail(self, str error, str text=None) except -1:
+        """`text`, if it says more, is for trace."""
+        if self.error is None:
+            self.error = error
+            self.report("error", error.lower() if text is None else text)
+        self.stop = True
+        return 0
+
+    cdef bint spend(self, int64_t units) except -1:
+        self.work += units
+        if self.work > MAX_WORK:
+            self.fail("Too much work", "over %d units of work" % MAX_WORK)
+        return self.stop
+
+    cdef int commit(self) except -1:
+        commit_actions(&self.flow, &self.base, &self.wc, self.out)
+        return 0
+
+    # --- copies of the packet
+
+    cdef Snapshot save(self):
+        cdef Snapshot saved = Snapshot()
+        saved.flow = self.flow
+        saved.base = self.base
+        saved.start = self.out.length
+        saved.reshaped = self.reshaped
+        saved.nesting = self.nesting
+        saved.bridge = self.bridge
+        saved.rule = self.rule
+        saved.table_id = self.table_id
+        saved.stack = None if self.stack is None else list(self.stack)
+        saved.action_set = None if self.action_set is None else list(self.action_set)
+        saved.in_action_set = self.in_action_set
+        saved.in_group = self.in_group
+        saved.unparsed = self.unparsed
+        self.nesting = 0
+        self.depth += 1
+        self.spend(COPY_WORK + (len(self.stack) // VALUES_PER_WORK if self.stack else 0))
+        return saved
+
+    cdef int restore(self, Snapshot saved, isolation how) except -1:
+        """The packet is what it was; what the copy's actions made of it is undone as `how` says.
+        An `exit` ended the copy's actions only."""
+        cdef bint isolate
+        self.depth -= 1
+        if self.error is None:
+            self.stop = False
+        if how == UNDO_NOTHING:
+            isolate = (self.reshaped != saved.reshaped
+                       or memcmp(&self.base, &saved.base, sizeof(flow_key)) != 0)
+        else:
+            isolate = changed_shape(self, saved)
+        if isolate:
+            self.wrap_clone(saved.start)
+            self.base = saved.base
+        self.nesting = max(self.nesting, saved.nesting)
+        self.flow = saved.flow
+        self.bridge = saved.bridge
+        self.rule = saved.rule
+        self.table_id = saved.table_id
+        self.stack = saved.stack
+        self.action_set = saved.action_set
+        self.in_action_set = saved.in_action_set
+        self.in_group = saved.in_group
+        self.unparsed = saved.unparsed
+        return 0
+
+    cdef int wrap_clone(self, uint32_t start) except -1:
+        """Makes the actions from offset `start` on a clone's."""
+        cdef bytes tail = (<char *> self.out.data)[start:self.out.length]
+        cdef uint32_t at
+        if not tail:
+            return 0
+        self.spend(<int64_t> len(tail) // BYTES_PER_WORK)
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            self.fail("Clones nested too deep")
+        self.out.truncate(start)
+        at = self.out.start_nested(ACT_CLONE)
+        self.out.append(<const uint8_t *> <const char *> tail, <uint32_t> len(tail))
+        self.out.end_nested(at)
+        return 0
+
+
+cdef bint changed_shape(XlateContext x, Snapshot saved) noexcept:
+    """Labels or I-TAGs changed: what these hid cannot be put back by header actions."""
+    return (x.reshaped != saved.reshaped or x.base.eth_type != saved.base.eth_type
+            or memcmp(x.base.mpls_lse, saved.base.mpls_lse, sizeof(saved.base.mpls_lse)) != 0)

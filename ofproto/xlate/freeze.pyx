@@ -1,0 +1,132 @@
+"""Freezing a translation: the packet goes round through the datapath and comes back to go on.
+
+It has to where translation needs what only the datapath can tell: headers that a popped MPLS
+label or I-TAG hid, a hash.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from datapath.actions.odp cimport HASH_SYM_L4
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
+from ofproto.codec.numbers cimport OFPP_NORMAL, OFPP_TABLE
+from ofproto.rules.program cimport *
+from ofproto.xlate.commit cimport is_mpls
+from ofproto.xlate.context cimport XlateContext, flow_in_port, set_in_port
+from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.xcache cimport X_STATE
+
+cdef enum:                  # bits of FrozenState.flags
+    IN_PACKET_OUT = 1
+    IN_ACTION_SET = 2
+    IN_GROUP = 4
+    HASHED = 8
+
+cdef enum:
+    STATE_WORK = 150        # a state is named by a hash of all that it has
+    VALUE_WORK = 3          # a value of its stack, likewise
+
+cdef flow_key *NO_KEY = NULL
+cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid
+
+
+cdef int freeze(XlateContext x) except -1:
+    x.freezing = x.stop = True
+    x.todo = []
+    return 0
+
+
+cdef int finish_freezing(XlateContext x) except -1:
+    cdef list todo = x.todo
+    cdef FrozenState state
+    if not x.freezing:
+        return 0
+    x.freezing = x.unparsed = False
+    x.stop = x.error is not None
+    x.todo = None
+    x.commit()
+    if x.hashing:
+        x.out.hash(HASH_SYM_L4, 0)
+    state = frozen_state(x, todo)
+    if state is not None:
+        x.out.recirc(state.id)
+    x.hashing = False
+    return 0
+
+
+cdef FrozenState frozen_state(XlateContext x, list todo):
+    cdef FrozenState state
+    if x.spend(STATE_WORK + VALUE_WORK * (len(x.stack) if x.stack else 0)) and x.error is not None:
+        return None
+    state = x.recirc.intern(FrozenState(
+        x.bridge, (<char *> &x.flow)[KEY_DP_SIZE:KEY_SIZE], flow_in_port(&x.flow),
+        list(x.stack or ()), todo, list(x.action_set or ()) if todo else [],
+        frozen_flags(x) if todo else 0), x.now)
+    if state is None:
+        x.fail("No recirculation context", "no room for another recirculation id")
+        return None
+    x.cache.add(X_STATE, state)
+    return state
+
+
+cdef int frozen_flags(XlateContext x) noexcept:
+    """Where the actions stand that run, part of a packet-in's reason, and whether the packet has a
+    hash."""
+    return (IN_PACKET_OUT * x.in_packet_out | IN_ACTION_SET * x.in_action_set
+            | IN_GROUP * x.in_group | HASHED * (x.hashed or x.hashing))
+
+
+cdef int thaw(XlateContext x, FrozenState state) except -1:
+    memcpy(<uint8_t *> &x.flow + KEY_DP_SIZE, <const char *> state.pipeline,
+           KEY_SIZE - KEY_DP_SIZE)
+    set_in_port(&x.flow, state.in_port)
+    x.stack = list(state.stack)
+    x.action_set = list(state.action_set)
+    x.in_packet_out = state.flags & IN_PACKET_OUT
+    x.in_action_set = state.flags & IN_ACTION_SET
+    x.in_group = state.flags & IN_GROUP
+    x.hashed = state.flags & HASHED
+    if x.trace is not None:
+        x.report("thaw", "thaw")
+    return 0
+
+
+# --- which actions have to wait for the headers
+
+cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
+    """The action looks at headers that a popped MPLS label or I-TAG hid."""
+    cdef int code = o.code
+    if eth_type == 0:
+        return needs_ethernet(o)
+    if o.prereq == PRE_MPLS or o.src_prereq == PRE_MPLS:
+        return is_mpls(eth_type)
+    if code == OP_SET:
+        return o.prereq != PRE_NONE and o.prereq != PRE_VLAN
+    if code == OP_MOVE:
+        return is_header(o.src.offset) or is_header(o.dst.offset)
+    if code == OP_OUTPUT:
+        return o.port == OFPP_TABLE
+    return (code == OP_RESUBMIT or code == OP_GOTO_TABLE or code == OP_DEC_NW_TTL
+            or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
+            or code == OP_PUSH_PBB or code == OP_POP_PBB
+            or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
+            or code == OP_STACK_POP or code == OP_OUTPUT_REG)
+
+
+cdef bint needs_ethernet(const op *o) noexcept nogil:
+    """The same behind a popped I-TAG, which hid the whole frame: what looks at nothing of it?"""
+    cdef int code = o.code
+    if code == OP_OUTPUT:
+        return o.port == OFPP_TABLE or o.port == OFPP_NORMAL
+    if code == OP_SET:
+        return AT_ETHERNET <= o.dst.offset < KEY_PACKET_SIZE
+    return not (code == OP_CONTROLLER or code == OP_ENQUEUE or code == OP_SET_QUEUE
+                or code == OP_POP_QUEUE or code == OP_WRITE_METADATA or code == OP_WRITE_ACTIONS
+                or code == OP_CLEAR_ACTIONS or code == OP_EXIT or code == OP_NOP
+                or code == OP_METER)
+
+
+cdef bint is_header(size_t offset) noexcept nogil:
+    return AT_L3 <= offset < KEY_PACKET_SIZE
+

@@ -1,0 +1,143 @@
+"""Output: to ports, through patch ports, to the controllers."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
+
+from datapath.actions.odp cimport ACT_SAMPLE
+from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
+from ofproto.codec.numbers cimport (
+    OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
+)
+from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port
+from ofproto.xlate.freeze cimport frozen_state
+from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
+from ofproto.xlate.xcache cimport X_PATCH
+
+cdef enum:
+    ALWAYS = 0xffffffff             # probability of ACT_SAMPLE
+    OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers
+
+cdef uint8_t STP_ADDRESS[6]
+STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
+
+cdef pipeline run_pipeline = NULL
+
+
+cdef int set_pipeline(pipeline run) except -1:
+    global run_pipeline
+    run_pipeline = run
+    return 0
+
+
+# --- ports
+
+cdef int output_port(XlateContext x, uint16_t ofp_port) except -1:
+    port = x.bridge.ports.get(ofp_port)
+    if port is None:
+        return x.report("warn", "Nonexistent output port")
+    return output_xport(x, <XPort> port)
+
+
+cdef int output_xport(XlateContext x, XPort port) except -1:
+    if port.config & OFPPC_NO_FWD:
+        x.report("detail", "OFPPC_NO_FWD set, skipping output")
+    elif port.config & OFPPC_PORT_DOWN:
+        x.report("detail", "port is down, skipping output")
+    elif is_protected(x, port):
+        x.report("detail", "Flow is between protected ports, skipping output.")
+    elif port.peer is not None:
+        output_patch(x, port)
+    elif port.odp_port == <uint32_t> NO_ODP_PORT:
+        x.report("warn", "Nonexistent output port")
+    else:
+        x.commit()
+        x.out.output(port.odp_port)
+    return 0
+
+
+cdef bint is_protected(XlateContext x, XPort port) except -1:
+    """Between protected ports no packet passes."""
+    cdef XPort in_port
+    if port.bundle is None or not port.bundle.protected:
+        return False
+    in_port = x.bridge.ports.get(flow_in_port(&x.flow))
+    return in_port is not None and in_port.bundle is not None and in_port.bundle.protected
+
+
+cdef int output_flood(XlateContext x, bint every) except -1:
+    cdef uint16_t in_port = flow_in_port(&x.flow)
+    cdef XPort port
+    for port in list(x.bridge.ports.values()):
+        if port.ofp_port == in_port:
+            continue
+        if x.spend(1):
+            break
+        if every or not port.config & OFPPC_NO_FLOOD:
+            output_xport(x, port)
+    return 0
+
+
+cdef int output_patch(XlateContext x, XPort port) except -1:
+    """Through the peer's bridge, which starts afresh; its changes do not reach back."""
+    cdef XPort peer = port.peer
+    cdef Snapshot saved
+    if peer.bridge is None:
+        return x.report("warn", "Nonexistent patch port peer")
+    if x.depth >= MAX_DEPTH:
+        return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
+    x.cache.add(X_PATCH, port, peer)
+    x.commit()
+    saved = x.save()
+    memset(<uint8_t *> &x.flow + KEY_PACKET_SIZE, 0, KEY_SIZE - KEY_PACKET_SIZE)
+    x.bridge = peer.bridge
+    x.stack = x.action_set = None
+    x.in_action_set = x.in_group = False
+    if not x.stop:
+        run_pipeline(x, peer.ofp_port)
+    return x.restore(saved, UNDO_HEADERS)
+
+
+cdef bint may_receive(XlateContext x, XPort port) except -1:
+    cdef uint32_t config = port.config
+    if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP):
+        memset(x.wc.eth_dst, 0xff, 6)
+        if memcmp(x.flow.eth_dst, STP_ADDRESS, 6) == 0:
+            config &= ~OFPPC_NO_RECV
+        else:
+            config &= ~OFPPC_NO_RECV_STP
+    return not config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP | OFPPC_PORT_DOWN)
+
+
+# --- controllers
+
+cdef int output_controller(XlateContext x, uint16_t max_len, int reason,
+                           uint16_t controller_id) except -1:
+    cdef controller_data data
+    cdef FrozenState state = frozen_state(x, [])
+    if state is None:
+        return 0
+    memset(&data, 0, sizeof(data))
+    data.state = state.id
+    data.controller_id = controller_id
+    data.max_len = max_len
+    data.cookie = x.rule.cookie if x.rule is not None else <uint64_t> 0xffffffffffffffff
+    data.reason = reason
+    data.table_id = x.table_id
+    x.commit()
+    return send_up(x, &data)
+
+
+cdef int send_up(XlateContext x, const controller_data *data) except -1:
+    """What the controllers' meter drops is dropped for them only."""
+    cdef uint32_t at
+    meter = x.bridge.meters.get(<uint32_t> OFPM_CONTROLLER)
+    if meter is None:
+        x.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
+        return 0
+    x.nesting = max(x.nesting, 1)
+    at = x.out.start_nested(ACT_SAMPLE, ALWAYS)
+    x.out.meter(<uint32_t> meter)
+    x.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
+    x.out.end_nested(at)
+    return 0
