@@ -117,8 +117,12 @@ cdef inline uint64_t _ports(cursor *c, flow_key *key, uint32_t header) noexcept 
 
 cdef inline uint64_t _tcp(cursor *c, flow_key *key) noexcept nogil:
     cdef const uint8_t *at = take(c, 20)
+    cdef uint32_t header
     if at == NULL:
         return 0
+    header = (at[12] >> 4) * 4
+    if header < 20 or header - 20 > c.left:
+        return 0                    # no such header can be
     memcpy(&key.tp_src, at, 4)
     key.tcp_flags = (<uint16_t *> (at + 12))[0] & htons(0x0fff)
     return MAP_L4

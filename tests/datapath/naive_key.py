@@ -129,7 +129,8 @@ def _extension_flags(chain: list[int]) -> int:
 def _l4(data: bytes, proto: int, version: int, key: dict[str, int]) -> None:
     least = {6: 20, 17: 8, 132: 12}.get(proto)
     if least is not None:
-        if len(data) >= least:
+        header = data[12] >> 4 if proto == 6 and len(data) >= 20 else 5  # in words
+        if len(data) >= least and 20 <= 4 * header <= max(20, len(data)):
             key["tp_src"], key["tp_dst"] = struct.unpack("!HH", data[:4])
             if proto == 6:
                 key["tcp_flags"] = _number(data[12:14]) & 0xFFF
