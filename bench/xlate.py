@@ -77,7 +77,7 @@ def world(flows=None, add=None):
 
 def normal(bridge):
     bridge.table(0).insert(
-        Rule(Match(), 0, program=compile_actions([action("Output", port=NORMAL)]))
+        Rule(Match(), 0, program=compile_actions([action("Output", port=NORMAL, max_len=0)]))
     )
 
 
@@ -92,7 +92,7 @@ def many_subtables(rng, n_rules=10000, n_subtables=50):
         match.set("nw_proto", 6)
         match.set("ip_dst", rng.randrange(1 << 32), (1 << 32) - (1 << (32 - bits)))
         match.set("tcp_dst", rng.randrange(1 << 16), (1 << 16) - (1 << (16 - port_bits)))
-        program = compile_actions([action("Output", port=2)])
+        program = compile_actions([action("Output", port=2, max_len=0)])
         bridge.table(0).insert(Rule(match, rng.randrange(1, 1000), program=program))
     normal(bridge)
     return bridge
@@ -166,7 +166,7 @@ def through_the_ring(n_flows=10000, burst=250):
         revalidate(revalidator, "same result", bridge.touch)
         other = Match()
         other.set("in_port", 1)
-        program = compile_actions([action("Output", port=3)])
+        program = compile_actions([action("Output", port=3, max_len=0)])
         bridge.table(0).insert(Rule(other, 5, program=program))
         revalidate(revalidator, "other actions", bridge.touch)
         other.set("eth_type", 0x0800)
@@ -225,7 +225,7 @@ def main(words):
         if number == 2:
             late.insert(0, action("SetField", field=BY_NAME["ip_dst"], value=1, mask=None))
         bridge.table(number).insert(Rule(Match(), 1, program=compile_actions(late)))
-    bridge.table(5).insert(Rule(Match(), 1, program=compile_actions([action("Output", port=2)])))
+    bridge.table(5).insert(Rule(Match(), 1, program=compile_actions([action("Output", port=2, max_len=0)])))
     print(f"translate 6 tables      {rate(lambda: translate(bridge, key), seconds):12,.0f} /s")
 
     bridge = many_subtables(rng)
