@@ -77,9 +77,6 @@ __all__ = [
 vlog = ovs.vlog.Vlog("daemon")
 
 FAULT_PAUSE_MSEC = 100  # at most, until a module whose turn ended by a fault has the next
-# A fault that comes again in so many rounds one after the other: with each further one the loop
-# rests so many seconds, and others still have their turns.
-FAULTS_IN_A_ROW, FAULT_REST = 8, 0.02
 
 
 class _State:
@@ -220,33 +217,26 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
     An exception of one of them ends its turn, not the loop, and it has another turn soon.
     """
     served = [*modules, server] if server else list(modules)
-    in_a_row = 0
+    breather = containment.Breather()
     while True:
-        coverage.tick(time.monotonic())
-        faults = containment.FAULTS.count
+        _contained(coverage.tick, time.monotonic())
         for each in served:
             _contained(each.run)
         if exiting():
             break
         poller = Poller()
-        if control.warp_on():
+        if _contained(control.warp_on):
             poller.immediate_wake()
         for each in served:
             _contained(each.wait, poller)
-        if containment.FAULTS.count != faults:
-            in_a_row += 1
+        if breather.rest():
             poller.timer_wait(FAULT_PAUSE_MSEC)
-            if in_a_row > FAULTS_IN_A_ROW:
-                time.sleep(FAULT_REST)
-        else:
-            in_a_row = 0
-        poller.block()
+        _contained(poller.block)
     if server:
         server.close()
 
 
-def _contained(function: Callable, *args: Any) -> None:
-    try:
-        function(*args)
-    except Exception:
-        containment.caught("main loop", type(function.__self__).__name__)  # type: ignore
+def _contained(function: Callable, *args: Any) -> Any:
+    owner = getattr(function, "__self__", None)
+    whose = function.__name__ if owner is None else type(owner).__name__
+    return containment.call("main loop", whose, function, *args)

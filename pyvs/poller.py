@@ -5,6 +5,8 @@ from typing import Any
 
 from pyvs import clock
 
+LONGEST = 60_000  # ms; poll(2) takes no number, and who asks for a year has a look once a minute
+
 
 class Poller:
     """Takes the place of ovs.poller.Poller, which is on select(2) and ends at descriptor 1024.
@@ -27,7 +29,7 @@ class Poller:
 
     def timer_wait(self, msec: float) -> None:
         """Wake up in `msec` milliseconds at the latest."""
-        msec = max(0, int(msec))
+        msec = int(max(0, min(msec, LONGEST)))
         if self._timeout < 0 or msec < self._timeout:
             self._timeout = msec
 

@@ -1,0 +1,66 @@
+"""The loop of a daemon: what it is asked to wait for, and faults that come again and again."""
+
+import os
+
+import pytest
+
+from pyvs import containment, control, daemon
+from pyvs.poller import Poller
+
+
+@pytest.mark.parametrize("msec", [10**15, 1e300, float("inf"), 2**31])
+def test_nobody_waits_too_long_for_poll(msec):
+    poller = Poller()
+    poller.timer_wait(msec)
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    poller.fd_wait(reader, 1)
+    assert poller.block()  # and no OverflowError
+    os.close(reader)
+    os.close(writer)
+
+
+class Module:
+    """Ends the loop after some rounds, in which everything else fails."""
+
+    def __init__(self, rounds):
+        self.left = rounds
+
+    def run(self):
+        self.left -= 1
+        if self.left == 0:
+            control.exit_now()
+        raise KeyError("run")
+
+    def wait(self, poller):
+        poller.immediate_wake()
+        raise KeyError("wait")
+
+
+@pytest.fixture
+def rests(monkeypatch):
+    monkeypatch.setattr(control._State, "exiting", False)
+    made = []
+    monkeypatch.setattr(containment.time, "sleep", made.append)
+    yield made
+    control._State.exiting = False
+
+
+def test_the_loop_goes_on_slowly(rests, monkeypatch):
+    def broken(*_args):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(daemon.coverage, "tick", broken)
+    monkeypatch.setattr(daemon.control, "warp_on", broken)
+    daemon.main_loop(None, [Module(containment.IN_A_ROW + 4)])
+    assert rests == [containment.REST] * 3
+
+
+def test_a_fault_that_cannot_be_logged_is_contained_all_the_same(monkeypatch):
+    def broken(*_args):
+        raise OSError("no log")
+
+    monkeypatch.setattr(containment.LimitedLog, "err", broken)
+    before = containment.FAULTS.count
+    assert containment.call("test", None, lambda: 1 // 0, default=7) == 7
+    assert containment.FAULTS.count == before + 1
