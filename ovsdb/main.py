@@ -1,5 +1,6 @@
 """pyvs-ovsdb-server: the command line of ovsdb-server(1), and how the parts are put together."""
 
+import contextlib
 import gc
 import os
 import select
@@ -81,45 +82,54 @@ UNSUPPORTED = dict.fromkeys(
 
 
 class Control:
-    """Serves ovs.unixctl's connections, which want poll(2), inside the epoll loop.
+    """Serves the control connections, which want poll(2), inside the epoll loop.
 
     Their descriptors are in an epoll of their own, which is one descriptor of the loop.
     """
 
     def __init__(self, loop: Loop, server: Any):
-        self.loop = loop
         self.server = server
-        self._inner: select.epoll | None = None
+        self._inner = select.epoll()
+        self._events: dict[int, int] = {}  # of the descriptors in there
+        self._wanted: dict[int, int] = {}
+        self._at_once = os.eventfd(1, os.EFD_CLOEXEC)  # always readable
         self._watch()
+        loop.register(self._inner.fileno(), select.EPOLLIN, self.run)
         # A reply that comes late and does not go out at once changes what is waited for.
         loop.timers.append(lambda _now: self.run())
 
-    def _watch(self) -> None:
-        self._inner = select.epoll()
-        self.server.wait(self)
-        self.loop.register(self._inner.fileno(), select.EPOLLIN, self.run)
-
     def run(self, _events: int = 0) -> None:
         """Serve the control connections."""
-        assert self._inner is not None
-        self.loop.unregister(self._inner.fileno())
-        self._inner.close()
         self.server.run()
         self._watch()
+
+    def _watch(self) -> None:
+        """Have in the epoll what is waited for now, and no more."""
+        self._wanted = {}
+        self.server.wait(self)
+        for fd in self._events.keys() - self._wanted.keys():
+            with contextlib.suppress(OSError):  # closed: it has gone by itself
+                self._inner.unregister(fd)
+        for fd, events in self._wanted.items():
+            try:
+                self._inner.modify(fd, events)
+            except FileNotFoundError:
+                self._inner.register(fd, events)
+        self._events = self._wanted
 
     # what server.wait() calls on a poller
 
     def fd_wait(self, fd: Any, events: int) -> None:
         """Wake up for a descriptor."""
-        assert self._inner is not None
         number = fd if isinstance(fd, int) else fd.fileno()
-        try:
-            self._inner.register(number, events)
-        except FileExistsError:
-            self._inner.modify(number, select.EPOLLIN | select.EPOLLOUT)
+        self._wanted[number] = self._wanted.get(number, 0) | events
+
+    def timer_wait(self, _msec: float) -> None:
+        """The loop's timer is often enough."""
 
     def immediate_wake(self) -> None:
-        """Only streams that are closed ask for this; the next round finds them."""
+        """A client has sent more than is answered in one turn."""
+        self._wanted[self._at_once] = select.EPOLLIN
 
 
 class Program:
@@ -131,6 +141,7 @@ class Program:
         self.loop = Loop(self.service)
         self.remotes = Remotes(self.loop)
         self.replication = Replication(self.loop)
+        self._breather = containment.Breather()
         for name in names:
             self.add(name)
         coverage.memory_reporter(self.service.memory)
@@ -170,6 +181,7 @@ class Program:
             self.remotes.run()
         except Exception:
             containment.caught("OVSDB loop")
+        self._breather.rest()
 
     def close(self) -> None:
         """Close sockets and files."""
