@@ -31,6 +31,7 @@ REFUSED = coverage.counter("pstream_refused")
 OUT_OF_DESCRIPTORS = coverage.counter("pstream_paused")
 
 BACKLOG = 256
+REFUSED_AT_ONCE = 32  # by one accept(): who connects as fast as we refuse holds nothing up
 PAUSE = 0.2  # s without accept() after there was no descriptor or no memory for a client
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _POLLIN = 1
@@ -52,6 +53,8 @@ class Listener:
     """
 
     def __init__(self, target: str, default_port: int, most_clients: int | None = None):
+        if "\0" in target:
+            raise OSError(errno.EINVAL, "a target with a NUL")
         self.name = target
         self.method, _, rest = target.partition(":")
         self.has_tls = self.method == "pssl"
@@ -113,7 +116,7 @@ class Listener:
             if time.monotonic() < self._resume_at:
                 return None
             self._resume_at = None
-        while True:
+        for _ in range(REFUSED_AT_ONCE):
             try:
                 sock, address = self.socket.accept()
             except BlockingIOError:
@@ -132,6 +135,7 @@ class Listener:
             REFUSED.count += 1
             _accepting.warn(f"{self.name}: {clients} clients are connected: no more are accepted")
             sock.close()
+        return None
 
     def _prepare(self, sock: socket.socket, address: Any) -> Accepted | None:
         """None: it has gone already."""
@@ -207,13 +211,19 @@ def passive_address(host: str, port: str, default_port: int) -> tuple[int, tuple
 
 @contextlib.contextmanager
 def short_path(path: str) -> Iterator[str]:
-    """A name of a socket's file that fits into an address, by its directory where needed."""
+    """A name of a socket's file that fits into an address, by its directory where needed.
+    OSError for a path that cannot be."""
+    if "\0" in path:
+        raise OSError(errno.EINVAL, "a path with a NUL")
     if len(os.fsencode(path)) < _SUN_PATH:
         yield path
         return
     directory, name = os.path.split(path)
-    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{fd}/{name}"
+        short = f"/proc/self/fd/{fd}/{name}"
+        if len(os.fsencode(short)) >= _SUN_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        yield short
     finally:
         os.close(fd)

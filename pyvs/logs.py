@@ -30,6 +30,7 @@ SEVERITIES = {"emer": 1, "err": 3, "warn": 4, "info": 5, "dbg": 7}  # of syslog(
 _CONVERSION = re.compile(
     r"%(?P<left>-?)(?P<zero>0?)(?P<width>\d*)(?P<letter>[A-Za-z%])(\{(?P<form>[^}]*)\})?"
 )
+_MOST_WIDTH = 1000  # of a field
 _DATE_DEFAULT = "%Y-%m-%d %H:%M:%S.###"
 
 
@@ -87,7 +88,7 @@ def _field(match: re.Match, record: Record) -> str:
     if function is None:
         return match[0]
     text = function(record, match["form"] if match["form"] is not None else _DATE_DEFAULT)
-    width = int(match["width"] or 0)
+    width = min(int(match["width"][:9] or 0), _MOST_WIDTH)
     if match["left"]:
         return text.ljust(width)
     return text.rjust(width, "0" if match["zero"] else " ")
@@ -114,7 +115,10 @@ def format_record(pattern: str, record: Record) -> str:
 def _build_message(vlog, message, destination, level, number):
     """In place of Vlog's method of this name."""
     record = Record(vlog.name, level, str(message), number + 1, time.time())
-    return format_record(ovs.vlog.PATTERNS[destination], record)
+    try:
+        return format_record(ovs.vlog.PATTERNS[destination], record)
+    except (ValueError, OverflowError, OSError):  # what strftime(3) does not take
+        return f"{level}|{record.message}"
 
 
 # --- levels

@@ -42,6 +42,7 @@ class Lookup:
             self._error = OSError(errno.EAGAIN, f"{host}: too many names are being looked up")
             return
         LOOKUPS.count += 1
+        writer = -1
         try:
             self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             thread = threading.Thread(
@@ -50,6 +51,8 @@ class Lookup:
             thread.start()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             _busy.release()
+            if writer >= 0:
+                os.close(writer)
             self._error = OSError(errno.EAGAIN, f"{host}: {error}")
 
     def _run(self, host: str, port: int, writer: int) -> None:
@@ -57,6 +60,8 @@ class Lookup:
             self._found = _resolve(host, port, 0)
         except OSError as error:
             self._error = error
+        except Exception as error:  # no memory, say: whoever waits is to hear of an end
+            self._error = OSError(errno.EAGAIN, f"{host}: {type(error).__name__}")
         finally:
             os.close(writer)  # the other end becomes readable
             _busy.release()

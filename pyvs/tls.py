@@ -172,10 +172,14 @@ def bootstrap(sock: ssl.SSLSocket, path: str) -> None:
         raise BootstrapError("the peer does not send its authority's certificate")
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except (OSError, ValueError) as error:
+        raise BootstrapError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(ssl.DER_cert_to_PEM_cert(chain[-1]))
     except OSError as error:
+        os.unlink(path)  # half of it would be taken for the authority's from now on
         raise BootstrapError(f"{path}: {error.strerror}") from error
-    with os.fdopen(fd, "w") as file:
-        file.write(ssl.DER_cert_to_PEM_cert(chain[-1]))
 
 
 def _chain(sock: Any) -> list[bytes]:

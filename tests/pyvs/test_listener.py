@@ -131,7 +131,16 @@ def test_a_client_that_resets_at_once(listening):
 
 
 @pytest.mark.parametrize(
-    "target", ["ptcp:70000", "ptcp:x", "ptcp:-1", "ptcp:0:localhost", "ptcp:0:1.2.3.4.5", "ptcp:²"]
+    "target",
+    [
+        "ptcp:70000",
+        "ptcp:x",
+        "ptcp:-1",
+        "ptcp:0:localhost",
+        "ptcp:0:1.2.3.4.5",
+        "ptcp:²",
+        "punix:a\0b",
+    ],
 )
 def test_addresses_that_cannot_be(directory, target):
     with pytest.raises(OSError) as caught:

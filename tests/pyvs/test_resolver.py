@@ -60,3 +60,14 @@ def test_names_that_are_none(host, monkeypatch):
             wait(lookup)
         lookup.addresses()
     lookup.close()
+
+
+def test_a_lookup_always_ends(monkeypatch):
+    def resolve(_host, _port, flags):
+        raise OSError("not an address") if flags else MemoryError
+
+    monkeypatch.setattr(resolver, "_resolve", resolve)
+    lookup = Lookup("name.example", 80)
+    with pytest.raises(OSError):
+        wait(lookup)
+    lookup.close()
