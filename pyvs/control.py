@@ -1,15 +1,18 @@
 """The control socket of a daemon, unixctl: what pyvs-appctl talks to."""
 
 import contextlib
+import errno
 import glob
 import os
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import ovs.unixctl
 
 from pyvs import clock, coverage, identity, rundir, unixctl
+from pyvs.listener import short_path
 from pyvs.options import version_text
 
 
@@ -80,6 +83,14 @@ def _read_counter(args: list[str]) -> str:
 
 # --- time/stop, time/warp
 
+MOST_WARPED = (1 << 31) - 1  # ms at once
+
+
+def offer_clock() -> None:
+    """Have the commands: for daemons of those who test, as a stopped clock stops every timer."""
+    command("time/stop", "", 0, 0, _time_stop)
+    ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
+
 
 class _Warps:
     """Connections that wait for a warp to be over."""
@@ -93,7 +104,9 @@ def _time_stop(_args: list[str]) -> None:
 
 def _time_warp(connection: Any, args: list[str], _aux: Any) -> None:
     """time/warp MSEC: at once; time/warp TOTAL STEP: step by step, with all work in between."""
-    if not all(re.fullmatch(r"[0-9]{1,15}", each) and int(each) for each in args):
+    if not all(
+        re.fullmatch(r"[0-9]{1,10}", each) and 0 < int(each) <= MOST_WARPED for each in args
+    ):
         connection.reply_error("invalid MSEC\n")
         return
     clock.stop()
@@ -120,9 +133,21 @@ def _remove_stale(name: str) -> None:
     """Delete the sockets that killed daemons of this name left."""
     for path in glob.glob(os.path.join(glob.escape(rundir.rundir()), f"{name}.*.ctl")):
         pid = path.split(".")[-2]
-        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}") and not _is_served(path):
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+def _is_served(path: str) -> bool:
+    """Whether somebody listens there: in a container, say, whose process ids are others."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.setblocking(False)
+        try:
+            with short_path(path) as short:
+                sock.connect(short)
+        except OSError as error:
+            return error.errno != errno.ECONNREFUSED
+    return True
 
 
 def unixctl_server(own: str, where: str | None) -> unixctl.Server | None:
@@ -139,8 +164,6 @@ def unixctl_server(own: str, where: str | None) -> unixctl.Server | None:
     command("coverage/show", "", 0, 0, lambda _args: coverage.show())
     command("coverage/read-counter", "COUNTER", 1, 1, _read_counter)
     command("memory/show", "", 0, 0, lambda _args: coverage.memory())
-    command("time/stop", "", 0, 0, _time_stop)
-    ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
     if where == "none":
         return None
     name = identity.program(own)

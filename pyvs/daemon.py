@@ -43,7 +43,7 @@ from pyvs import (
     unixctl,
 )
 from pyvs import options as command_line
-from pyvs.control import CommandError, command, exit_now, exiting
+from pyvs.control import CommandError, command, exit_now, exiting, offer_clock
 from pyvs.options import (
     NONE,
     OPTIONAL,
@@ -69,6 +69,7 @@ __all__ = [
     "exit_now",
     "exiting",
     "last",
+    "offer_clock",
     "split_options",
     "use_ssl",
     "version_text",
@@ -171,7 +172,8 @@ def _make_run_directory(user: privileges.User | None) -> None:
 def _become(user: privileges.User, capabilities: frozenset[int], log_file: str | None) -> None:
     try:
         if log_file:
-            os.chown(log_file, user.uid, user.gid)
+            # (Not what a link leads to: the directory may be that user's, and the file anybody's.)
+            os.chown(log_file, user.uid, user.gid, follow_symlinks=False)
         privileges.become(user, capabilities)
     except OSError as error:
         fatal(f"could not become user {user.name}: {error.strerror}")

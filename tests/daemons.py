@@ -179,15 +179,15 @@ class Switch:
 
     # --- daemons
 
-    def start(self, datapath=True):
-        """Start everything; `datapath` False leaves that process to vswitchd."""
+    def start(self, datapath=True, vswitchd=()):
+        """Start everything; `datapath` False leaves that process to vswitchd, which has options."""
         if self.database is None:
             self.host = Namespace()
             self.start_ovsdb_server()
         if datapath:
             self.start_daemon(DATAPATH)
         self.vsctl("--no-wait", "init")
-        self.start_daemon(VSWITCHD)
+        self.start_daemon(VSWITCHD, *vswitchd)
 
     def start_ovsdb_server(self):
         from ovsdb import files

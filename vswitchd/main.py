@@ -94,6 +94,7 @@ def run(argv: list[str] | None) -> int:
     appctl.register_exit(ending)
     control = daemon.unixctl_server(PROGRAM)
     if dummies.enabled:
+        daemon.offer_clock()
         text.set_datapath(DATAPATH)
     process = DatapathProcess(Dpif, log="log-file" in options)
     switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies)

@@ -42,6 +42,7 @@ def run(argv):
     options, args = daemon.parse("pyvs-crash", argv, {"fail": daemon.NONE})
     daemon.start()
     control = daemon.unixctl_server("pyvs-crash")
+    daemon.offer_clock()
     if "fail" in options:
         daemon.fatal("told to fail")
     crasher = Crasher()

@@ -19,7 +19,9 @@ def lines(switch, name, pattern):
     ]
 
 
-def test_bad_openflow_messages(switch):
+def test_bad_openflow_messages(switch_daemons):
+    switch = switch_daemons
+    switch.start(vswitchd=["--enable-dummy"])
     switch.vsctl("add-br", "br0")
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(str(switch.directory / "br0.mgmt"))
