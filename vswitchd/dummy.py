@@ -15,6 +15,9 @@ BRIDGE_BASE = 100  # brN has datapath port 100 + N
 MTU = 1500
 
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
+# Options of a dummy that name files, which are overwritten: not for whoever may write to the
+# database of a switch that is no test's.
+FILE_OPTIONS = ("pcap", "rxq_pcap", "tx_pcap")
 DATAPATH_TYPE = "dummy"
 DATAPATH = "dummy@ovs-dummy"
 
@@ -82,8 +85,8 @@ class Dummies:
 
 def choose_number(name: str, used: Container[int]) -> int | None:
     """The datapath port number that a name asks for: pN has N, brN 100 + N; None: any."""
-    digits = re.search(r"\d+", name)
-    if digits is None:
+    digits = re.search(r"[0-9]+", name)
+    if digits is None or len(digits[0]) > 9:
         return None
     number = int(digits[0]) + (BRIDGE_BASE if name.startswith("br") else 0)
     return number if 0 < number < 65536 and number not in used else None

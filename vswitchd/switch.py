@@ -19,7 +19,7 @@ from typing import Any
 import ovs.vlog
 
 from pyvs import clock, containment, tls_stream
-from vswitchd import columns, config, status
+from vswitchd import columns, config, settings, status
 from vswitchd.bridge import Bridge
 from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
 from vswitchd.config_reader import Reader
@@ -314,8 +314,10 @@ class Switch:
     # --- status
 
     def _interval(self) -> int:
-        text = self.config.switch.other_config.get("stats-update-interval", "")
-        return max(STATS_INTERVAL_MS, int(text)) if text.isdecimal() else STATS_INTERVAL_MS
+        return settings.integer(
+            self.config.switch.other_config,
+            *("stats-update-interval", STATS_INTERVAL_MS, STATS_INTERVAL_MS, (1 << 31) - 1),
+        )
 
     def _write_status(self, now: int) -> None:
         if not self._reconciled or self.config is None:

@@ -8,6 +8,7 @@ import ovs.poller
 import pytest
 
 from ovsdb import files
+from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
 from vswitchd import columns, netdev
@@ -343,3 +344,24 @@ def test_poll_does_not_spin(bench):
     poller = Recorder()
     bench.switch.wait(poller)
     assert poller.timeout > 100
+
+
+def test_a_dummy_writes_no_files_without_enable_dummy(bench):
+    """Who may write to the database need not be who may write to /etc."""
+    add = ("--", "set", "interface", "d0", "type=dummy")
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "d0", *add, "options:tx_pcap=/etc/x")
+    assert "d0" not in bench.ofproto().ports
+    assert "--enable-dummy" in bench.vsctl("get", "interface", "d0", "error")
+    bench.vsctl("remove", "interface", "d0", "options", "tx_pcap")
+    assert "d0" in bench.ofproto().ports
+
+
+@pytest.mark.parametrize("interval", ["9" * 18, "9" * 5000, "x", "-1", "0"])
+def test_an_interval_that_cannot_be(bench, interval):
+    bench.vsctl("set", "Open_vSwitch", ".", f"other_config:stats-update-interval={interval}")
+    poller = Poller()
+    bench.switch.run()
+    bench.switch.wait(poller)
+    poller.immediate_wake()
+    poller.block()
+    assert bench.switch._interval() >= 5000
