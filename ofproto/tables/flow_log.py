@@ -48,8 +48,9 @@ class FlowLog:
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
         for kind, when, payload in self._journal.replay():
-            if kind in _REPLAY:
-                _REPLAY[kind](self, payload, when)
+            if kind in _REPLAY:  # one that caused a fault when it came does so again
+                containment.call("journal replay", self._journal.path or "",
+                                 _REPLAY[kind], self, payload, when)  # fmt: skip
         for rule in self.tables.rules():
             rule.used = now  # nobody knows better, and no idle timeout is to end now
         if self.state is not None:

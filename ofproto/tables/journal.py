@@ -182,6 +182,7 @@ class Journal:
             self._scratch = None
             os.rename(f"{self.path}.new", self.path)
             os.close(self._fd)
+            self._fd = -1
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
             self._fail(error)

@@ -225,3 +225,21 @@ def execute(log, tables, mod):
     raw = mod.encode(OF13)
     log.flow_mod(raw, False, 0)
     tables.flow_mod(m.decode(raw), OF13, 0)
+
+
+def test_a_record_that_causes_a_fault_costs_itself_only(path, monkeypatch):
+    """It was written before it was executed, and is there at each start."""
+    adds = [flow_mod(m.ADD, number, 1, False).encode(OF13) for number in (1, 2)]
+    written(path, [(FLOW_MOD, 1, adds[0]), (FLOW_MOD, 2, adds[1]), (STATE, 3, b"s")])
+    tables = FlowTables(XBridge("br0"))
+    real = tables.flow_mod
+
+    def fault_at_first(*args):
+        monkeypatch.undo()
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(tables, "flow_mod", fault_at_first)
+    log = FlowLog(str(path), tables)
+    assert log.restore(4) == b"s"
+    assert len(tables) == 1 and tables.flow_mod == real
+    log.close()
