@@ -59,6 +59,7 @@ COMPILED_PYTHON = {
         "session",
         "transaction",
     ),
+    "pyvs": ("framing",),
 }
 
 # `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.

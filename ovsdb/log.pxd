@@ -1,3 +1,5 @@
+from ovsdb.sha1 cimport record
+
 cpdef bytes encode_record(json)
 
 cdef class LogWriter:

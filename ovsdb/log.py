@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from ovsdb.errors import OvsdbError
+from ovsdb.sha1 import record
 
 HEADER = re.compile(rb"OVSDB ([A-Z]{1,16}) (\d{1,12}) ([0-9a-f]{40})\n")
 NEXT_HEADER = re.compile(rb"OVSDB [A-Z]{1,16} (\d{1,12}) [0-9a-f]{40}\n")
@@ -32,8 +33,7 @@ def io_error(details: str, error: OSError) -> OvsdbError:
 
 def encode_record(json: Any) -> bytes:
     """The bytes of one record."""
-    data = orjson.dumps(json) + b"\n"
-    return b"OVSDB JSON %d %s\n" % (len(data), sha1(data).hexdigest().encode()) + data
+    return record(orjson.dumps(json))
 
 
 class TornRecord(Exception):

@@ -1,10 +1,12 @@
+from pyvs.framing cimport JsonStream
+
 cdef class Peer:
     cdef public str name
     cdef public list output
     cdef public object closed, client_id, on_output
     cdef public Py_ssize_t backlog
     cdef public Py_ssize_t _excused
-    cdef object _stream
+    cdef JsonStream _stream
     cpdef receive(self, bytes data)
     cpdef bint process(self, double now, Py_ssize_t limit) except -1
     cpdef handle(self, dict message, double now)

@@ -26,10 +26,20 @@ class FramingError(Exception):
 class JsonStream:
     """feed() bytes as they come, then take the messages with next()."""
 
-    __slots__ = ("_buffer", "_depth", "_found", "_in_string", "_limit", "_scanned", "_tried")
+    __slots__ = (
+        "_buffer",
+        "_depth",
+        "_found",
+        "_fresh",
+        "_in_string",
+        "_limit",
+        "_scanned",
+        "_tried",
+    )
 
     def __init__(self, limit: int | None = None):
         self._buffer = bytearray()
+        self._fresh: bytes | None = None  # what came first into the empty buffer, not yet in it
         self._found: dict | None = None  # by peek()
         self._limit = limit or MAX_MESSAGE
         self._restart()
@@ -44,11 +54,21 @@ class JsonStream:
     @property
     def pending(self) -> int:
         """The number of bytes that are not taken yet."""
-        return len(self._buffer)
+        waiting = len(self._buffer)
+        return waiting if self._fresh is None else waiting + len(self._fresh)
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
-        self._buffer += data
+        if self._fresh is not None:
+            self._settle()
+        if self._buffer or not data:
+            self._buffer += data
+        else:
+            self._fresh = data
+
+    def _settle(self) -> None:
+        self._buffer += self._fresh  # type: ignore[arg-type]
+        self._fresh = None
 
     def peek(self) -> bool:
         """Whether next() has a message.  Raises FramingError."""
@@ -61,15 +81,18 @@ class JsonStream:
         if self._found is not None:
             found, self._found = self._found, None
             return found
+        fresh = self._fresh
+        if fresh is not None:
+            if fresh.endswith(b"}") and fresh.find(b"}{") < 0:  # one message, most often
+                message = _loads(fresh)
+                if message is not None:
+                    self._fresh = None
+                    return message
+            self._settle()
         buffer = self._buffer
         if not buffer:
             return None
         if not self._tried:
-            if buffer[-1] == 0x7D and buffer.find(b"}{") < 0:  # one message, most often
-                message = _loads(buffer)
-                if message is not None:
-                    buffer.clear()
-                    return message
             self._tried = True
             message = self._guess()
             if message is not None:

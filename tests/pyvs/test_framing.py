@@ -131,16 +131,15 @@ def test_large_message_is_scanned_once(monkeypatch):
     """10 MB in pieces of 4 KB: each byte is looked at a bounded number of times."""
     text = json.dumps({"a": ["x" * 1000, {"b": "}{"}] * 10000}).encode()
     seen = 0
-    scan = JsonStream._scan
+    scan = framing.scan
 
-    def counting(self):
+    def counting(buffer, at, *where):
         nonlocal seen
-        before = self._scanned
-        end = scan(self)
-        seen += (self._scanned if end is None else end) - before
-        return end
+        found = scan(buffer, at, *where)
+        seen += found[0] - at
+        return found
 
-    monkeypatch.setattr(JsonStream, "_scan", counting)
+    monkeypatch.setattr(framing, "scan", counting)
     reader, found = JsonStream(), []
     for start in range(0, len(text), 4096):
         reader.feed(text[start : start + 4096])

@@ -1,0 +1,1 @@
+cpdef bytes record(bytes json)
