@@ -222,6 +222,7 @@ FIELDS = (
           (_oxm("PACKET_TYPE", 44, 6),), **_EXACT_RO),
     Field("conj_id", 32, "decimal", _member("conj_id", 32), NONE,
           (_nx("CONJ_ID", 37),), **_EXACT_RO),
+    Field("skb_priority", 32, "hex", _member("skb_priority", 32), NONE, (), **_EXACT_RO),
     Field("in_port", 16, "port", _member("in_port", 32), NONE,
           (_of("IN_PORT", 0),), of10="in_port", **_EXACT),
     Field("in_port_oxm", 32, "port", _member("in_port", 32), NONE,

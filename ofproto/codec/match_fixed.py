@@ -112,7 +112,7 @@ def _vlan_to_10(say, wild, value, mask):
         return wild
     if not value & VLAN_CFI:
         say["dl_vlan"] = OFP_VLAN_NONE
-        return wild & ~_W_DL_VLAN
+        return wild & ~(_W_DL_VLAN | _W_PCP)  # so Open vSwitch says it
     if mask & VLAN_VID == VLAN_VID:
         say["dl_vlan"] = value & VLAN_VID
         wild &= ~_W_DL_VLAN

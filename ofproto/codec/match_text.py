@@ -396,7 +396,7 @@ def parse_value(field: Field, text: str, names: PortNumbers = None):
     """(value, mask or None for an exact one) of `VALUE[/MASK]`; raises TextError."""
     value, mask = _PARSERS[field.text](text, field, names)
     if mask is not None:
-        if not field.maskable and mask & field.mask not in (0, field.mask):
+        if not field.maskable and mask not in (0, (1 << 8 * field.n_bytes) - 1):
             raise TextError(f"{text}: invalid mask for field {field.name}")
         if mask & field.mask == field.mask:
             mask = None
@@ -408,9 +408,9 @@ def parse_value(field: Field, text: str, names: PortNumbers = None):
 # Fields in the order in which a match is printed, up to the Ethertype's word and after it.
 # `name` alone prints under the field's own name; (field, printed name) under another.
 _BEFORE = [
-    "pkt_mark", "recirc_id", "dp_hash", "conj_id", "actset_output", "ct_state", "ct_zone",
-    "ct_mark", "ct_label", "ct_nw_src", "ct_ipv6_src", "ct_nw_dst", "ct_ipv6_dst", "ct_nw_proto",
-    "ct_tp_src", "ct_tp_dst", "packet_type",
+    "pkt_mark", "recirc_id", "dp_hash", "conj_id", "skb_priority", "actset_output", "ct_state",
+    "ct_zone", "ct_mark", "ct_label", "ct_nw_src", "ct_ipv6_src", "ct_nw_dst", "ct_ipv6_dst",
+    "ct_nw_proto", "ct_tp_src", "ct_tp_dst", "packet_type",
 ]  # fmt: skip
 _AFTER = [
     *(f"reg{i}" for i in range(16)),

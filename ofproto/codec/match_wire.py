@@ -1,8 +1,9 @@
 """A Match on the wire: OXM of OpenFlow 1.2 and later, and NXM."""
 
+import re
 from struct import Struct
 
-from ofproto.codec.numbers import port_from_32, port_to_32
+from ofproto.codec.numbers import OF15, port_from_32, port_to_32
 
 from . import fields, match_plan
 from .errors import OFError
@@ -195,7 +196,8 @@ def oxm_encode(match: Match, version: int, cookie: tuple[int, int] | None = None
     shape, key = match.shape(), match.key
     steps = shape.steps.get(version)
     if steps is None:
-        steps = shape.steps[version] = [_step(row, version) for row in shape.rows]
+        rows = shape.rows if version < OF15 else _with_xregs(shape.rows)
+        steps = shape.steps[version] = [_step(row, version) for row in rows]
     out = []
     for head, start, end, tail, put in steps:
         if put is None:
@@ -203,9 +205,33 @@ def oxm_encode(match: Match, version: int, cookie: tuple[int, int] | None = None
         else:
             put(out, int.from_bytes(key[start:end], "big"))
     if cookie is not None and cookie[1]:
-        out.append((_COOKIE_CODE | 0x110).to_bytes(4, "big"))
-        out += (cookie[0].to_bytes(8, "big"), cookie[1].to_bytes(8, "big"))
+        whole = cookie[1] == (1 << 64) - 1
+        out.append((_COOKIE_CODE | (8 if whole else 0x110)).to_bytes(4, "big"))
+        out += (cookie[0].to_bytes(8, "big"), b"" if whole else cookie[1].to_bytes(8, "big"))
     return b"".join(out)
+
+
+_REGISTER = re.compile(r"reg(\d+)\Z")
+
+
+def _with_xregs(rows):
+    """1.5 says pairs of registers as its own 64-bit ones."""
+    found, masks, at = [], {}, 0
+    for row in rows:
+        register = _REGISTER.match(row[0].name)
+        if register:
+            number = int(register[1])
+            shift = 0 if number & 1 else 32
+            masks[number // 2] = masks.get(number // 2, 0) | row[5] << shift
+            at = at or len(found)
+        else:
+            found.append(row)
+    wide = []
+    for number, mask in sorted(masks.items()):
+        field = BY_NAME[f"xreg{number}"]
+        slot = SLOTS[field]
+        wide.append((field, slot.start, slot.end, slot.shift, slot.ones, mask))
+    return found[:at] + wide + found[at:]
 
 
 def _step(row, version):

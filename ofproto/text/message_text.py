@@ -12,6 +12,7 @@ from importlib import import_module
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
+from ofproto.codec.hello import OFPHET_VERSIONBITMAP
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
 from ofproto.codec.messages.base import (
@@ -71,8 +72,29 @@ def _nothing(message, style):
     return ""
 
 
+def _has_unknown_elements(raw):
+    """Whether a HELLO has more than a bitmap with a version in it."""
+    at = m.HEADER_SIZE
+    while len(raw) - at >= 4:
+        kind, length = (
+            int.from_bytes(raw[at : at + 2], "big"),
+            int.from_bytes(raw[at + 2 : at + 4], "big"),
+        )
+        end = at + length
+        if (
+            kind != OFPHET_VERSIONBITMAP
+            or length < 8
+            or end > len(raw)
+            or not any(raw[at + 4 : end])
+        ):
+            return True
+        at += (length + 7) // 8 * 8
+    return at < len(raw)
+
+
 def _hello(message, style):
-    bits = ", ".join(f"0x{version:02x}" for version in sorted(message.versions))
+    versions = message.versions or range(1, message.version + 1)
+    bits = ", ".join(f"0x{version:02x}" for version in sorted(versions))
     return f"\n version bitmap: {bits}"
 
 
@@ -413,6 +435,8 @@ def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     head = _head(raw, find(raw)[0])
     more = " flags=[more]" if getattr(message, "more", False) else ""
     text = head + more + _PRINTERS[type(message)][1](message, style)
+    if isinstance(message, m.Hello) and _has_unknown_elements(raw):
+        text += f"\n unknown data in hello:\n{_dump(raw)}"
     return text if text.endswith("\n") else text + "\n"
 
 

@@ -4,11 +4,13 @@ import sys
 from dataclasses import replace
 
 from ofproto.codec import messages as m
+from ofproto.codec.actions import SetField
+from ofproto.codec.actions.set import IN_11
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
-from ofproto.codec.match_fixed import fits_of10
+from ofproto.codec.match_fixed import fits_of10, fits_of11
 from ofproto.codec.match_text import format_match
-from ofproto.codec.numbers import OF10, OF13
+from ofproto.codec.numbers import OF10, OF11, OF12, OF13, OF14, OF15
 from ofproto.text import flow_text
 from ofproto.text.flow_text import (
     TextError,
@@ -30,11 +32,16 @@ FORMATS = {
     "OpenFlow10+table_id": (OF10, False, True),
     "NXM-table_id": (OF10, True, False),
     "NXM+table_id": (OF10, True, True),
+    "OpenFlow11": (OF11, False, False),
+    "OXM-OpenFlow12": (OF12, False, False),
     "OXM-OpenFlow13": (OF13, False, False),
+    "OXM-OpenFlow14": (OF14, False, False),
+    "OXM-OpenFlow15": (OF15, False, False),
 }
-_ABBREVIATIONS = {"any": "", "openflow10": "OpenFlow10", "nxm": "NXM", "oxm": "OXM"}
-_NOT_SPOKEN = ("oxm-openflow12", "oxm-openflow14", "oxm-openflow15")
-_NOT_IN_10 = m.RESET_COUNTS | m.NO_PKT_COUNTS | m.NO_BYT_COUNTS
+# Names for several of them, by what theirs begin with
+_ABBREVIATIONS = {"any": "", "OpenFlow10": "OpenFlow10", "NXM": "NXM", "OXM": "OXM"}
+_NOT_IN_12 = m.NO_PKT_COUNTS | m.NO_BYT_COUNTS
+_NOT_IN_10 = m.RESET_COUNTS | _NOT_IN_12
 
 
 # Flow formats
@@ -48,12 +55,12 @@ def allowed_formats(settings) -> dict:
     allowed = {}
     for word in text.split(","):
         low = word.lower()
-        if low in _ABBREVIATIONS:
-            start = _ABBREVIATIONS[low]
+        start = {name.lower(): text for name, text in _ABBREVIATIONS.items()}.get(low)
+        if start is not None:
             allowed |= {name: row for name, row in FORMATS.items() if name.startswith(start)}
         elif low in (name.lower() for name in FORMATS):
             allowed |= {name: row for name, row in FORMATS.items() if name.lower() == low}
-        elif low not in _NOT_SPOKEN:
+        else:
             raise Fatal(f"{word}: unknown flow protocol")
     _check_versions(settings, allowed)
     return allowed
@@ -62,7 +69,8 @@ def allowed_formats(settings) -> dict:
 def _check_versions(settings, allowed):
     versions = settings.versions
     if not allowed or (versions and versions.isdisjoint(row[0] for row in allowed.values())):
-        names = ",".join(f"OpenFlow1{version - 1}" for version in sorted(versions or (OF10, OF13)))
+        known = sorted(versions or {row[0] for row in FORMATS.values()})
+        names = ",".join(f"OpenFlow1{version - 1}" for version in known)
         given = short_names(allowed) or settings.options["flow-format"]
         raise Fatal(
             f"None of the enabled OpenFlow versions ({names}) supports any of the enabled flow "
@@ -72,24 +80,76 @@ def _check_versions(settings, allowed):
 
 
 def short_names(names) -> str:
-    """A list of flow formats, with one name for both kinds of those that come in two."""
-    text = ",".join(names)
-    for name in ("OpenFlow10", "NXM"):
-        text = text.replace(f"{name}-table_id,{name}+table_id", name)
-    return text
+    """A list of flow formats, with one name for several of them where all are there."""
+    left, words = list(names), []
+    for word, start in _ABBREVIATIONS.items():
+        group = [name for name in FORMATS if name.startswith(start)]
+        if all(name in left for name in group):
+            words.append(word)
+            left = [name for name in left if name not in group]
+    return ",".join(words + left) or "none"
 
 
-def needs_13(flow: m.FlowMod) -> bool:
-    """Whether OpenFlow 1.0 could not say all of a flow mod."""
-    if flow.flags & _NOT_IN_10 or flow.out_group is not None:
-        return True
-    if any(isinstance(each, Meter | WriteActions | ClearActions) for each in flow.instructions):
-        return True
+def usable_formats(flows) -> list[str]:
+    """The formats that can say all of these flow mods or requests."""
+    return [name for name in FORMATS if all(_can_say(flow, *FORMATS[name]) for flow in flows)]
+
+
+def _can_say(flow, version, nxm, table_id):
+    if any(not field.headers for field, _value, _mask in flow.match.fields()):
+        return False  # a field of the switch's own
+    if version == OF10:
+        if needs_nxm(flow) and not nxm:
+            return False
+        if flow.table_id is not None and not table_id:
+            return False
+    elif version == OF11 and not fits_of11(flow.match):
+        return False
+    if isinstance(flow, m.FlowMod):
+        return _instructions_fit(flow, version)
+    return version > OF10 or flow.out_group is None
+
+
+def _instructions_fit(flow, version):
+    if flow.flags & (_NOT_IN_10 if version == OF10 else _NOT_IN_12 if version < OF13 else 0):
+        return False
+    if (version == OF10 and flow.out_group is not None) or (version < OF14 and flow.importance):
+        return False
+    if version < OF13 and any(isinstance(each, Meter) for each in flow.instructions):
+        return False
+    if version == OF11 and not _sets_fit_11(flow.instructions):
+        return False
     try:
-        flow.encode(OF10, nxm=True, table_id_in_command=True)
+        encode_flow(_sayable(flow, version), version, nxm=True, table_id=True)
     except (ValueError, m.OFError):
+        return False
+    return True
+
+
+def _sayable(flow, version):
+    """The flow mod without the instructions that 1.0 is sent without."""
+    if version > OF10:
+        return flow
+    kept = [each for each in flow.instructions if not isinstance(each, WriteActions | ClearActions)]
+    return replace(flow, instructions=kept)
+
+
+def _sets_fit_11(instructions):
+    """1.1 sets fields by actions of their own only."""
+    for each in instructions:
+        for action in getattr(each, "actions", ()):
+            plain = isinstance(action, SetField) and not action.legacy
+            if (plain and action.field not in IN_11) or not _sets_fit_11([action]):
+                return False
+    return True
+
+
+def needs_later(flow) -> bool:
+    """Whether OpenFlow 1.0 cannot say a flow mod, or would lose instructions of it, which counts
+    as saying it where ovs-ofctl names formats."""
+    if any(isinstance(each, WriteActions | ClearActions) for each in flow.instructions):
         return True
-    return False
+    return not any(FORMATS[name][0] == OF10 for name in usable_formats([flow]))
 
 
 def needs_nxm(flow) -> bool:
@@ -106,23 +166,15 @@ def needs_nxm(flow) -> bool:
 
 def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
     """(NXM, tables in commands) of the first format that can say all flows.  Raises Fatal."""
-    wants = (any(map(needs_nxm, flows)), any(flow.table_id is not None for flow in flows))
-    usable = [
-        name
-        for name, (version, *has) in FORMATS.items()
-        if version == session.version and (version > OF10 or all(map(_implies, wants, has)))
-    ]
+    usable = usable_formats(flows)
     for name in usable:
-        if name in formats:
+        if name in formats and FORMATS[name][0] == session.version:
             return FORMATS[name][1:]
+    own = [name for name in usable if FORMATS[name][0] == session.version]
     raise Fatal(
-        f"none of the usable flow formats ({short_names(usable)}) is among the allowed flow "
+        f"none of the usable flow formats ({short_names(own or usable)}) is among the allowed flow "
         f"formats ({short_names(formats)})"
     )
-
-
-def _implies(wanted, has):
-    return has or not wanted
 
 
 def set_flow_format(session, nxm: bool, table_id: bool) -> None:
@@ -301,15 +353,15 @@ def dump_aggregate(settings, target, *words):
 def open_for_mods(settings, target, read):
     """(session, flow mods, (NXM, tables in commands)); read(names) gives the flow mods."""
     formats = allowed_formats(settings)
-    session = settings.connect(target, OF10 if _has(formats, OF10) else OF13)
+    session = settings.connect(target, min((row[0] for row in formats.values()), default=OF10))
     flows = read(settings.numbers(session))
-    if session.version == OF10 and any(map(needs_13, flows)):
+    versions = {FORMATS[name][0] for name in usable_formats(flows) if name in formats}
+    if any(map(needs_later, flows)):
+        versions.discard(OF10)
+    if versions and session.version not in versions and not settings.versions:
         session.close()
-        if settings.versions and OF13 not in settings.versions:
-            raise Fatal("no usable protocol: a flow needs OpenFlow 1.3 ('-O OpenFlow13')")
-        session = settings.connect(target, OF13)
-        if session.version == OF10:
-            raise Fatal(f"{target}: a flow needs OpenFlow 1.3, which the switch does not speak")
+        wanted = OF13 if OF13 in versions else min(versions)
+        session = settings.connect(target, wanted)
     return session, flows, choose_format(session, flows, formats)
 
 

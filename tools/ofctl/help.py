@@ -57,7 +57,20 @@ Other commands:
   parse-flow FLOW                  print FLOW as the flow mod that it makes
   parse-flows FILE                 the same for the lines of FILE
   ofp-parse FILE                   print messages read from FILE
-  ofp-print HEX [VERBOSITY]        print a message given in hexadecimal
+  ofp-print HEX [VERBOSITY]        print a message given in hexadecimal ("-": on standard input)
+  print-error ERROR                print the type and code of an error in each version
+  encode-error-reply ERROR HEX     print the error message that answers a message
+  encode-hello BITMAP              print the HELLO that offers these versions
+  parse-key-value STRING...        print how flow text is split
+Of lines of standard input:
+  [--strict] parse-nx-match        print matches of NXM fields as they are sent
+             (or parse-nxm)
+  [--strict] parse-oxm VERSION     the same of OXM fields
+  parse-ofp10-match, parse-ofp11-match
+                                   print struct ofp_match in hexadecimal as text
+  parse-actions VERSION, parse-instructions VERSION
+                                   the same of actions and instructions
+  check-vlan TCI MASK              print how a match on a VLAN tag is sent
 
 SWITCH or TARGET is the name of a bridge, or an active OpenFlow connection method:
   tcp:HOST[:PORT]                  PORT (default: 6653) at remote HOST
@@ -69,7 +82,7 @@ PKI configuration (required to use SSL):
   -C, --ca-cert=FILE               file with peer CA certificate
 
 Options:
-  -O, --protocols=VERSION[,...]    OpenFlow10, OpenFlow13 (default: what the switch allows,
+  -O, --protocols=VERSION[,...]    OpenFlow10 to OpenFlow15 (default: what the switch allows,
                                    OpenFlow10 where that can say it)
   -F, --flow-format=FORMAT[,...]   flow formats to choose from
   -P, --packet-in-format=FORMAT    standard, nxt_packet_in or nxt_packet_in2 (monitor)

@@ -111,6 +111,18 @@ COMMANDS = {
     "parse-flows": ("parse", 1, 1, False),
     "ofp-parse": ("parse", 1, 1, False),
     "ofp-print": ("parse", 1, 2, False),
+    "parse-nx-match": ("matches", 0, 0, False),
+    "parse-nxm": ("matches", 0, 0, False),
+    "parse-oxm": ("matches", 1, 1, False),
+    "parse-ofp10-match": ("matches", 0, 0, False),
+    "parse-ofp11-match": ("matches", 0, 0, False),
+    "parse-actions": ("matches", 1, 1, False),
+    "parse-instructions": ("matches", 1, 1, False),
+    "check-vlan": ("matches", 2, 2, False),
+    "print-error": ("codes", 1, 1, False),
+    "encode-error-reply": ("codes", 2, 2, False),
+    "encode-hello": ("codes", 1, 1, False),
+    "parse-key-value": ("codes", 1, None, False),
 }
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
@@ -210,7 +222,7 @@ def _versions(text):
 
 
 def _version_text():
-    return version_text(PROGRAM) + "OpenFlow versions 0x1:0x4\n"
+    return version_text(PROGRAM) + "OpenFlow versions 0x1:0x6\n"
 
 
 def _check(name, words, settings):

@@ -3,12 +3,12 @@
 import sys
 
 from ofproto.codec import messages as m
-from ofproto.codec.numbers import OF10, OF13
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs_tools.command import Fatal
 
 from . import flows as flows_
+from .session import SPOKEN
 
 PRINT_LEVEL = 2
 
@@ -16,17 +16,12 @@ PRINT_LEVEL = 2
 def _form(settings, flows):
     """(version, NXM, tables in commands) by the first format that -O and -F leave."""
     formats = flows_.allowed_formats(settings)
-    nxm = any(map(flows_.needs_nxm, flows))
-    table = any(flow.table_id is not None for flow in flows)
-    old = not any(map(flows_.needs_13, flows))
-    usable = [
-        name
-        for name, (version, *has) in flows_.FORMATS.items()
-        if version == OF13 or (old and has[0] >= nxm and has[1] >= table)
-    ]
-    sys.stdout.write(f"usable protocols: {','.join(usable)}\n")
+    usable = flows_.usable_formats(flows)
+    if not usable:
+        raise Fatal("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
+    sys.stdout.write(f"usable protocols: {flows_.short_names(usable)}\n")
     for name in usable:
-        if name in formats and flows_.FORMATS[name][0] in (settings.versions or (OF10, OF13)):
+        if name in formats and flows_.FORMATS[name][0] in (settings.versions or SPOKEN):
             sys.stdout.write(f"chosen protocol: {name}\n")
             return flows_.FORMATS[name]
     raise Fatal("no usable protocol")
@@ -50,14 +45,22 @@ def parse_flows(settings, path):
     _print(settings, flows_.read_flows(path, m.ADD))
 
 
+def parse_hex(text) -> bytes:
+    """Bytes of hexadecimal digits, `-`: of standard input.  Raises Fatal."""
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        return bytes.fromhex("".join(text.split()))
+    except ValueError:
+        raise Fatal("trailing garbage following hex bytes") from None
+
+
 def ofp_print(settings, text, level=str(PRINT_LEVEL)):
     """ofp-print HEX [VERBOSITY]"""
-    try:
-        raw = bytes.fromhex("".join(text.split()))
-        style = Style(more=int(level))
-    except ValueError:
-        raise Fatal("trailing garbage in hex bytes or verbosity") from None
-    sys.stdout.write(format_raw(raw, style))
+    raw = parse_hex(text)
+    if not level.isdecimal():
+        raise Fatal(f"{level}: not a verbosity")
+    sys.stdout.write(format_raw(raw, Style(more=int(level))))
 
 
 def _messages(file):

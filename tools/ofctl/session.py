@@ -11,7 +11,7 @@ import select
 
 from ofproto.codec import messages
 from ofproto.codec.hello import decode_hello, encode_hello
-from ofproto.codec.numbers import OF10, OF13
+from ofproto.codec.numbers import OF10, OF15
 from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
 from pyvs import identity
 from pyvs_tools.command import Fatal
@@ -21,7 +21,7 @@ from .errors import SwitchError
 
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,
             "OpenFlow15": 6}  # fmt: skip
-SPOKEN = frozenset({OF10, OF13})
+SPOKEN = frozenset(range(OF10, OF15 + 1))
 DEFAULT_PORT = 6653
 HELLO_SECONDS = 1  # how long a peer may wait for ours before it sends its own
 _READ = 1 << 18

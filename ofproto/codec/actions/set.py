@@ -225,7 +225,8 @@ _IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
     BY_NAME["udp_src"]: (_BY_TEXT["mod_tp_src"], 0),
     BY_NAME["udp_dst"]: (_BY_TEXT["mod_tp_dst"], 0),
 }
-_IN_11 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of11} | {
+# The same of 1.1
+IN_11 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of11} | {
     field: row for field, row in _IN_10.items() if row[0].of11
 }
 _TAGGING = ("mod_vlan_vid", "mod_vlan_pcp")
@@ -318,7 +319,7 @@ class SetField(Action):
         return self.field, self.value
 
     def _encode_11(self):
-        setter, shift = _IN_11.get(self.field, (None, 0))
+        setter, shift = IN_11.get(self.field, (None, 0))
         if setter is None:
             return _loads(self, self.field, self.value, self.field.mask, OF11)
         return setter.standard(setter.of11, self.value << shift & setter.field.mask)

@@ -166,16 +166,16 @@ def test_version(small, versions, options, found, patient, monkeypatch):
     assert "Manufacturer: pyvs" in out
 
 
-@pytest.mark.parametrize("versions, options", [((5,), ()), ((4,), ("-OOpenFlow10",))])
+@pytest.mark.parametrize("versions, options", [((7,), ()), ((4,), ("-OOpenFlow10",))])
 def test_no_common_version(small, versions, options):
     status, out, said = ours(*options, "show", small(versions=versions).target)
     assert (status, out) == (1, "")
     assert "version negotiation failed" in said and "no common versions" in said
 
 
-def test_versions_that_are_not_spoken(small):
+def test_versions_that_the_switch_has_not(small):
     status, _out, said = ours("-OOpenFlow14", "show", small().target)
-    assert status == 1 and "supported: OpenFlow10, OpenFlow13" in said
+    assert status == 1 and "tried OpenFlow14" in said
 
 
 # What a switch may do
@@ -409,12 +409,12 @@ def test_ports_are_asked_for_only_when_a_name_is_there(small):
 def test_what_a_flow_needs(text, nxm, newer):
     flow = parse_flow(text)
     assert ofctl_flows.needs_nxm(flow) == nxm
-    assert ofctl_flows.needs_13(flow) == newer
+    assert ofctl_flows.needs_later(flow) == newer
 
 
 def test_deletions_that_10_cannot_say():
     assert ofctl_flows.needs_nxm(parse_flow("cookie=1/-1", m.DELETE))
-    assert ofctl_flows.needs_13(parse_flow("out_group=1", m.DELETE))
+    assert ofctl_flows.needs_later(parse_flow("out_group=1", m.DELETE))
 
 
 @pytest.mark.parametrize(
@@ -608,6 +608,7 @@ def test_parse_flows_and_messages(tmp_path):
     assert status == 0
     assert [line.split(" ")[0] for line in out.splitlines()] == [
         "OFPT_ECHO_REQUEST",
+        "00000000",
         "OFPT_HELLO",
         "",
     ]
@@ -656,3 +657,46 @@ def test_json_of_show(small):
     assert (found["name"], found["hw_addr"]) == ("eth0", "01:02:03:04:05:06")
     assert (found["config"], found["state"]) == (["PORT_DOWN", "NO_FLOOD"], ["LINK_DOWN"])
     assert found["curr"] == ["10GB-FD", "COPPER"]
+
+
+def fed(text, *words):
+    """What a command says to standard input."""
+    return ours(*words, text=text)[1].splitlines()
+
+
+def test_commands_without_a_switch():
+    tlvs = "# tags\nNXM_OF_VLAN_TCI_W(1123/1fff) # one\nNXM_OF_IN_PORT(0001), NXM_OF_IN_PORT(0002)"
+    assert fed(tlvs, "--strict", "parse-nx-match") == [
+        "# tags",
+        "NXM_OF_VLAN_TCI_W(1123/1fff)",
+        "nx_pull_match() returned error OFPBMC_DUP_FIELD",
+    ]
+    assert fed("OXM_OF_IN_PORT(00000001)", "-m", "parse-oxm", "OpenFlow13") == [
+        "OXM_OF_IN_PORT(00000001)",
+        "00000000  00 01 00 0c 80 00 00 04-00 00 00 01 00 00 00 00",
+    ]
+    head, wild = "00 00 00 58 00 00 00 05 00 00 03 fe", "00" * 6 + "ff" * 6
+    rest = f"{head} {wild} {wild} {'00' * 8} {('00' * 4 + 'ff' * 4) * 2} {'00' * 12}"
+    eleven = f"{rest} {'00' * 8} {'ff' * 8}"
+    assert fed(eleven, "parse-ofp11-match") == ["in_port=5", ""]
+    action = "0000 0010 00000001 0000 000000000000"
+    assert fed(action, "parse-actions", "OpenFlow13") == [
+        "actions=output:1",
+        "",
+    ]
+    goto = "2,0001 0008 01 000000\n0001 0008 01 000000"
+    assert fed(goto, "parse-instructions", "OpenFlow13") == [
+        "bad OpenFlow13 instructions: OFPBIC_BAD_TABLE_ID",
+        "",
+        "actions=goto_table:1",
+        "",
+    ]
+    assert ours("print-error", "NXBRC_NXM_INVALID")[1].splitlines()[2] == (
+        "OpenFlow 1.2: vendor 0x2320, type 2, code 0"
+    )
+    assert ours("print-error", "foo")[0] == 1
+    reply = ours("encode-error-reply", "OFPBRC_BAD_TYPE", "0112000812345678")[1]
+    assert reply.split()[:5] == ["00000000", "01", "01", "00", "14"]
+    assert ours("encode-hello", "0x12")[1].splitlines()[-1] == " version bitmap: 0x01, 0x04"
+    assert ours("parse-key-value", "a=b,c(d)", "x")[1] == "a=b, c=d\nx\n"
+    assert ours("check-vlan", "1123", "1fff")[1].splitlines()[0] == "dl_vlan=291 -> 1123/1fff"
