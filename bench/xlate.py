@@ -225,7 +225,8 @@ def main(words):
         if number == 2:
             late.insert(0, action("SetField", field=BY_NAME["ip_dst"], value=1, mask=None))
         bridge.table(number).insert(Rule(Match(), 1, program=compile_actions(late)))
-    bridge.table(5).insert(Rule(Match(), 1, program=compile_actions([action("Output", port=2, max_len=0)])))
+    output = action("Output", port=2, max_len=0)
+    bridge.table(5).insert(Rule(Match(), 1, program=compile_actions([output])))
     print(f"translate 6 tables      {rate(lambda: translate(bridge, key), seconds):12,.0f} /s")
 
     bridge = many_subtables(rng)
