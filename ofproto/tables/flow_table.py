@@ -162,10 +162,15 @@ class FlowTables:
             now=now,
         )
         rule.data = version
-        self.insert(rule)
+        old = self.insert(rule)
+        if old is not None:
+            rule.used = old.used
+            # Before OpenFlow 1.2 a new flow's counters always began anew.
+            if version > OF11 and not mod.flags & RESET_COUNTS:
+                rule.n_packets, rule.n_bytes = old.n_packets, old.n_bytes
 
-    def insert(self, rule: Rule) -> None:
-        """Put a rule into its table, in the place of an equal one."""
+    def insert(self, rule: Rule) -> Rule | None:
+        """Put a rule into its table, in the place of an equal one, which is returned."""
         old = self.xbridge.table(rule.table_id).insert(rule)
         self.xbridge.touch()
         if old is not None:
@@ -175,6 +180,7 @@ class FlowTables:
         self._watch(rule)
         if rule.hidden:
             self.hidden.add(rule)
+        return old
 
     def _use(self, rule: Rule) -> None:
         """Note which meter and groups a rule refers to."""

@@ -11,6 +11,8 @@ Static entries, which a user adds, do not age, move or make room for others.
 
 from pyvs import coverage
 
+# Packets from a station that a static entry has elsewhere.
+STATIC_MOVES = coverage.counter("mac_learning_static_none_move")
 EVICTED = coverage.counter("mac_learning_evicted")
 
 cdef enum:
@@ -72,6 +74,8 @@ cdef class MacLearning:
             self.entries[key] = e
             self.total_learned += 1
         elif e.static:
+            if e.bundle is not bundle:
+                STATIC_MOVES.count += 1
             return False
         else:
             self.unlink(e)

@@ -70,12 +70,17 @@ def tables():
 def test_add_replaces_an_equal_one(tables):
     tables.do(ADD, {"in_port": 1}, ports=[2], now=5)
     (rule,) = tables.rules()
-    rule.n_packets = 7
+    rule.n_packets, rule.used = 7, 6
     tables.do(ADD, {"in_port": 1}, ports=[3], now=9)
     (rule,) = tables.rules()
-    assert (rule.n_packets, rule.created) == (0, 9)
+    assert (rule.n_packets, rule.created, rule.used) == (7, 9, 6)
     assert tables.ports() == [(0, 0x8000, (3,))]
     assert [reason for _, reason in tables.gone] == [None]
+    for version, flags in ((OF13, RESET_COUNTS), (OF10, 0)):
+        rule.n_packets = 7
+        tables.do(ADD, {"in_port": 1}, ports=[3], now=10, flags=flags, version=version)
+        (rule,) = tables.rules()
+        assert (rule.n_packets, rule.created, rule.used) == (0, 10, 6)
 
 
 def test_overlap(tables):
