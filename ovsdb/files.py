@@ -56,8 +56,9 @@ def load_schema(path: str) -> dict:
 def create(path: str, schema: dict) -> None:
     """Make a database file with `schema` (JSON) and no rows, durably.
 
-    The file must not exist.  Raises OvsdbError.
+    The file must not exist; a link to nowhere leads to where it is made.  Raises OvsdbError.
     """
+    path = os.path.realpath(path)
     record = encode_record(DatabaseSchema.from_json(schema).to_json())
     with FileLock(path):
         try:

@@ -239,9 +239,9 @@ def _main(argv: list[str] | None) -> int:
     command = daemon.last(options, "run")
     if command is not None:
         process = subprocess.Popen(command, shell=True)
-    if "log-file" in options:  # for the file: a terminal stays empty
-        vlog.info(daemon.version_text(PROGRAM).splitlines()[0])
     daemon.ready()
+    if process is None:  # with --run it is a command, whose output is the other one's
+        vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
     _spare_the_collector()
     status = program.run(process)
     if control is not None:

@@ -30,6 +30,8 @@ OPTIONS = (
     ("leader-only", "", False),
     ("no-leader-only", "", False),
     ("rundir", "", True),
+    ("db-change-aware", "", False),
+    ("no-db-change-aware", "", False),
     ("detach", "", False),
     ("no-chdir", "", False),
     ("pidfile", "", "optional"),
@@ -399,6 +401,7 @@ Options:
   --no-leader-only          be content with a follower in a cluster
   -t, --timeout=SECS        end with SIGALRM after SECS seconds
   --detach, --pidfile[=FILE], --no-chdir   for monitor and lock
+  --no-db-change-aware      of monitor: end when a database comes, goes or is converted
   -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE
   --rundir=DIR              run directory
   -v, --verbose             print the messages of the protocol
@@ -466,6 +469,9 @@ def _dispatch(session, name, args):
         _take_database(session, args)
     if len(args) < least or (most is not None and len(args) > most):
         raise Fatal(f"invalid syntax for '{name}' (use --help for help)")
+    if name.startswith("monitor") and "no-db-change-aware" not in session.options:
+        # Else the connection ends when a database comes, goes or is converted.
+        session.client.request("set_db_change_aware", [True])
     function(session, *args)
     sys.stdout.flush()
 
