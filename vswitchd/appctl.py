@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from pyvs import daemon
 from pyvs.daemon import CommandError
-from vswitchd import appctl_bond, appctl_dpif, appctl_dummy, appctl_fdb, appctl_trace
+from vswitchd import (
+    appctl_bond,
+    appctl_dpctl,
+    appctl_dpif,
+    appctl_dummy,
+    appctl_fdb,
+    appctl_trace,
+)
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -62,6 +69,7 @@ COMMANDS = [
     *(Command(*row) for row in appctl_bond.COMMANDS),
     *(Command(*row) for row in appctl_fdb.COMMANDS),
     *(Command(*row) for row in appctl_dpif.COMMANDS),
+    *(Command(*row) for row in appctl_dpctl.COMMANDS),
     *(Command(*row) for row in appctl_trace.COMMANDS),
 ]
 

@@ -68,19 +68,6 @@ def bridge_flows(switch: "Switch", args: list[str]) -> str:
     return _flow_lines(switch, found, options)
 
 
-def dump_flows(switch: "Switch", args: list[str]) -> str:
-    """dpctl/dump-flows: all of them."""
-    options, names = split_options(args, ("-m", "--more", *NAMES))
-    check_datapath(names)
-    lines = _flow_lines(switch, _dpif(switch).flow_dump(), options)
-    return f"flow-dump from the main thread:\n{lines}" if lines and identity.is_ovs() else lines
-
-
-def delete_flows(switch: "Switch", args: list[str]) -> None:
-    check_datapath(args)
-    _dpif(switch).flow_flush()
-
-
 def check_datapath(names: list[str]) -> None:
     """Raises CommandError unless each is the name of the one datapath."""
     known = (datapath(), *identity.datapaths())
@@ -115,14 +102,6 @@ def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
     return f"{datapath()}\n"
 
 
-def show_datapath(switch: "Switch", args: list[str]) -> str:
-    """dpctl/show: counters and ports of the datapath."""
-    options, names = split_options(args, ("-s", "--statistics"))
-    check_datapath(names)
-    dpif = _dpif(switch)
-    return text.format_show(dpif.stats(), dpif.port_dump(), statistics=bool(options))
-
-
 # --- upcalls
 
 
@@ -144,6 +123,19 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
     )
 
 
+def set_terse(_switch: "Switch", terse: bool) -> str:
+    """Flows are always dumped by their ufid here; the words are what scripts wait for."""
+    return f"Datapath dumping tersely using UFID {'enabled' if terse else 'disabled'}\n"
+
+
+def set_flow_limit(switch: "Switch", args: list[str]) -> str:
+    if not args[0].isdecimal() or not 0 < int(args[0]) < 1 << 32:
+        raise CommandError(f"{args[0]}: not a number of flows")
+    _dpif(switch)
+    switch.backer.handler.flow_limit = int(args[0])
+    return f"set flow_limit to {args[0]}\n"
+
+
 def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
     _dpif(switch)
     switch.backer.revalidator.sync(clock.msec())
@@ -160,11 +152,10 @@ COMMANDS = [
     ("dpif/dump-dps", "", 0, 0, dump_datapaths),
     ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, bridge_flows),
     ("dpif/show", "", 0, 0, show),
-    ("dpctl/del-flows", "[DP]", 0, 1, delete_flows),
-    ("dpctl/dump-dps", "", 0, 0, dump_datapaths),
-    ("dpctl/dump-flows", "[-m] [DP]", 0, 3, dump_flows),
-    ("dpctl/show", "[-s] [DP]", 0, 3, show_datapath),
     ("revalidator/purge", "", 0, 0, revalidator_purge),
     ("revalidator/wait", "", 0, 0, revalidator_wait),
+    ("upcall/disable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, False)),
+    ("upcall/enable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, True)),
+    ("upcall/set-flow-limit", "flow-limit-number", 1, 1, set_flow_limit),
     ("upcall/show", "", 0, 0, upcall_show),
 ]

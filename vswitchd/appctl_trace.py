@@ -12,6 +12,7 @@ from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
 from pyvs import clock
 from pyvs.daemon import CommandError
+from vswitchd import dpctl
 from vswitchd.appctl_dpif import check_datapath, split_options
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ def _names(numbers: dict[str, int], shown: bool) -> Any:
     return {number: name for name, number in numbers.items()} if shown else numbers
 
 
+def _of_dump(text: str) -> str:
+    """The flow of a line that dpctl/dump-flows printed: neither its ufid nor what is behind it."""
+    if text.startswith("ufid:"):
+        text = text.partition(",")[2].strip()
+    return text.partition(", packets:")[0].strip()
+
+
 def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> str:
     if len(words) > 1 and "(" not in words[0]:
         if "(" not in words[1]:
@@ -67,8 +75,9 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
         raise CommandError("Must specify a bridge and a flow, or a datapath flow")
     if "(" not in words[0]:
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
+    names = {port.name: number for number, port in switch.backer.ports.items()}
     try:
-        key, _mask = key_text.parse_key(words[0])
+        key, _mask = key_text.parse_key(dpctl.with_numbers(_of_dump(words[0]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
     handler = switch.backer.flows
@@ -76,7 +85,7 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
     odp_port = int.from_bytes(key[offset : offset + size], "big")
     port = handler.port_get(odp_port)
     if port is None or port.bridge is None:
-        raise CommandError(f"Invalid datapath flow: no port {odp_port}")
+        raise CommandError(f"no OpenFlow port for datapath port {odp_port}")
     key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
     packet = _packet(words[1]) if len(words) == 2 else None
     return tracing.trace_key(

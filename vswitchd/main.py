@@ -7,7 +7,8 @@ import ovs.fatal_signal
 import ovs.vlog
 
 from datapath import text
-from pyvs import daemon, privileges, rundir
+from datapath.base.clock import set_clock
+from pyvs import clock, daemon, privileges, rundir
 from vswitchd import appctl, columns, report
 from vswitchd.dummy import DATAPATH, OVERRIDDEN, Dummies
 from vswitchd.links import Links
@@ -93,6 +94,7 @@ def run(argv: list[str] | None) -> int:
     ending = appctl.Ending()
     appctl.register_exit(ending)
     control = daemon.unixctl_server(PROGRAM)
+    clock.followers.append(set_clock)
     if dummies.enabled:
         daemon.offer_clock()
         text.set_datapath(DATAPATH)

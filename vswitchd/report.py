@@ -9,6 +9,15 @@ if TYPE_CHECKING:
 
 # Of Revalidator.stats(): what is no count of events.
 LEVELS = ("max_flows", "avg_flows", "round_ms")
+# Reason of a discard in the datapath -> Open vSwitch's counter, without "datapath_".
+DATAPATH_DROPS = {
+    "rx_invalid_packet": "drop_rx_invalid_packet",
+    "no_such_port": "drop_invalid_port",
+    "upcall_queue_full": "drop_upcall_error",
+    "upcall_no_handler": "drop_upcall_error",
+    "recirc_too_deep": "drop_recirc_error",
+    "meter_exceeded": "drop_meter",
+}
 # Of UpcallHandler.stats(), the same.
 SIZES = ("flows", "states")
 
@@ -20,6 +29,20 @@ def events(switch: "Switch") -> dict[str, int]:
         upcalls, rounds = switch.backer.flows.stats(), switch.backer.revalidator.stats()
         found |= {f"upcall_{name}": n for name, n in upcalls.items() if name not in SIZES}
         found |= {f"revalidate_{name}": n for name, n in rounds.items() if name not in LEVELS}
+        found |= _datapath_drops(switch)
+    return found
+
+
+def _datapath_drops(switch: "Switch") -> dict[str, int]:
+    """What the datapath discarded, under the names that OVS has for it."""
+    try:
+        counted = switch.backer.dpif.stats()["drops"] if switch.backer.dpif is not None else {}
+    except OSError:
+        counted = {}
+    found = {f"datapath_{name}": 0 for name in DATAPATH_DROPS.values()}
+    for reason, count in counted.items():
+        if reason in DATAPATH_DROPS:
+            found[f"datapath_{DATAPATH_DROPS[reason]}"] += count
     return found
 
 

@@ -146,7 +146,7 @@ def _candidates(key: bytes | None) -> list[tuple[str, list[key_text.Field]]]:
     return known + [(name, _set_fields(name)) for name in SETTABLE if name not in names]
 
 
-def _read_set(payload: bytes) -> tuple[str, int, int]:
+def read_set(payload: bytes) -> tuple[str, int, int]:
     """(member, value & mask, mask)."""
     member, size = struct.unpack_from("=HH", payload)
     value = int.from_bytes(payload[4 : 4 + size], "big")
@@ -215,7 +215,7 @@ def format_actions(actions: bytes, key: bytes | None = None) -> str:
     run: list[tuple[str, int, int]] = []
     for kind, payload in attributes(actions):
         if kind == odp.SET:
-            run.append(_read_set(payload))
+            run.append(read_set(payload))
             continue
         texts += _format_sets(run, key)
         run = []

@@ -1,0 +1,69 @@
+"""dpctl/*: the commands of pyvs-dpctl, by vswitchd's connection to the datapath process."""
+
+from typing import TYPE_CHECKING, Any
+
+from pyvs.daemon import CommandError
+from vswitchd import dpctl
+from vswitchd.dpctl import DpctlError
+
+if TYPE_CHECKING:
+    from vswitchd.switch import Switch
+
+MOST_WORDS = 1000
+
+
+class AppctlRun(dpctl.Run):
+    """A request: what it prints is the reply."""
+
+    def __init__(self, switch: "Switch", options: dict[str, Any]):
+        super().__init__(options)
+        self._switch = switch
+        self.output: list[str] = []
+        self.complaints: list[str] = []
+
+    @property
+    def dpif(self) -> Any:
+        dpif = self._switch.backer.dpif if self._switch.backer is not None else None
+        if dpif is None:
+            raise DpctlError("no datapath process")
+        return dpif
+
+    def print(self, text: str) -> None:
+        self.output.append(text)
+
+    def complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+
+def _split_options(args: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Options, by their long names, and other words.  Raises CommandError."""
+    known = {}
+    for name, letter, _takes in dpctl.OPTIONS:
+        known[f"--{name}"] = known[f"-{letter}" if letter else f"--{name}"] = name
+    options = {}
+    for word in (arg for arg in args if arg.startswith("-") and len(arg) > 1):
+        if word not in known:
+            raise CommandError(f"unrecognized option '{word}'")
+        options[known[word]] = None
+    return options, [arg for arg in args if not arg.startswith("-") or len(arg) == 1]
+
+
+def _command(name: str) -> Any:
+    def function(switch: "Switch", args: list[str]) -> str:
+        options, words = _split_options(args)
+        run = AppctlRun(switch, options)
+        try:
+            status = dpctl.do(run, name, words)
+        except DpctlError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(error.strerror or str(error)) from error
+        if status:
+            raise CommandError("".join(f"{text}\n" for text in run.complaints))
+        return "".join(run.output)
+
+    return function
+
+
+# name, usage, least and most arguments, function
+COMMANDS = [(f"dpctl/{name}", "[dp] ...", 0, MOST_WORDS, _command(name)) for name in dpctl.COMMANDS]

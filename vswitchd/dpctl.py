@@ -1,0 +1,526 @@
+"""What pyvs-dpctl and the dpctl/* commands of vswitchd do, in the manner of ovs-dpctl(8).
+
+Each function takes a Run and the words behind the command's name (and DP); COMMANDS lists them.
+What they need is imported when it is called for: most commands need little, and start fast.
+"""
+
+
+class DpctlError(Exception):
+    """The command cannot be done; its text is for the user."""
+
+
+# Options of the commands themselves: long name, short letter, takes an argument.
+OPTIONS = (
+    ("statistics", "s", False),
+    ("more", "m", False),
+    ("names", "", False),
+    ("no-names", "", False),
+    ("may-create", "", False),
+    ("read-only", "", False),
+    ("clear", "", False),
+)
+
+
+class Run:
+    """What a command gets: options, the connection, where text goes.
+
+    Who runs commands gives it a `dpif`, print() and complain().
+    """
+
+    def __init__(self, options):
+        """`options`: a dictionary by the long names of OPTIONS, and "format"."""
+        self.options = options
+        self._ports = None
+
+    def __contains__(self, option):
+        return option in self.options
+
+    @property
+    def dpif(self):
+        """The connection to the datapath process."""
+        raise NotImplementedError
+
+    def print(self, text):
+        """Put out a part of the answer."""
+        raise NotImplementedError
+
+    def complain(self, text):
+        """Tell of one of several things that failed."""
+        raise NotImplementedError
+
+    def standard_input(self):
+        """The stream that a file "-" means."""
+        raise DpctlError("-: there is no standard input here")
+
+    def ports(self):
+        """port_dump(), asked for once."""
+        if self._ports is None:
+            self._ports = self.dpif.port_dump()
+        return self._ports
+
+    def shown_names(self):
+        """Port names by number where the output is to have them, else None."""
+        if "names" in self or ("more" in self and "no-names" not in self):
+            return {port.port_no: port.name for port in self.ports()}
+        return None
+
+    def print_json(self, value):
+        import orjson
+
+        pretty = orjson.OPT_INDENT_2 if "pretty" in self else 0
+        self.print(orjson.dumps(value, option=pretty).decode() + "\n")
+
+    def wants_json(self):
+        return self.options.get("format", "text") == "json"
+
+
+# --- reading arguments
+
+
+def _number_of(run, name):
+    """The port number that a name, or a number, stands for; None when there is none."""
+    for port in run.ports():
+        if port.name == name:
+            return port.port_no
+    if name.isdigit() and any(port.port_no == int(name) for port in run.ports()):
+        return int(name)
+    return None
+
+
+def with_numbers(text, numbers):
+    """A flow's text with in_port as a number, where it is a name of `numbers`."""
+    before, found, rest = text.partition("in_port(")
+    name, closed, rest = rest.partition(")")
+    if not found or not closed or name not in numbers:
+        return text
+    return f"{before}{found}{numbers[name]}{closed}{rest}"
+
+
+def _parse_flow(run, text):
+    """(key, mask) of a flow, in_port by name too, and (ufid or None)."""
+    from datapath.key import key_text
+    from datapath.text import parse_ufid
+
+    ufid = None
+    if text.startswith("ufid:"):
+        head, _, text = text.partition(",")
+        ufid = _checked("parsing flow ufid", parse_ufid, head)
+        text = text.strip()
+    text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
+    key, mask = _checked("parsing flow key", key_text.parse_key, text)
+    return key, mask, ufid
+
+
+def _parse_actions(run, text):
+    """Actions as bytes; outputs by name too."""
+    from datapath.actions import odp_text
+    from datapath.text import map_words
+
+    def by_number(word):
+        number = _number_of(run, word)
+        return word if number is None else str(number)
+
+    def is_name(word):
+        return word and not word.isdigit() and any(port.name == word for port in run.ports())
+
+    text = map_words(text, lambda word: by_number(word) if is_name(word) else word)
+    return _checked("parsing actions", odp_text.parse_actions, text)
+
+
+def _checked(doing, parse, text):
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise DpctlError(f"{doing} ({error}) (Invalid argument)") from error
+
+
+def _ufid_of(key, mask, ufid):
+    from datapath.key import flow
+
+    return flow.ufid(key[: flow.KEY_DP_SIZE], mask[: flow.KEY_DP_SIZE]) if ufid is None else ufid
+
+
+def _find(run, ufid):
+    """The flow, or None."""
+    from datapath.ipc.dpif import DpifError
+
+    try:
+        return run.dpif.flow_get(ufid)
+    except DpifError as error:
+        if error.errno == 2:
+            return None
+        raise
+
+
+# --- flows
+
+
+def _flow_json(info, names):
+    from datapath import text
+
+    now = text.now_ms()
+    return {
+        "ufid": text.format_ufid(info.ufid),
+        "match": text.format_match(info, names),
+        "packets": info.packets,
+        "bytes": info.bytes,
+        "used": max(0, now - info.used) / 1000 if info.used else None,
+        "flags": text.format_flags(info.tcp_flags),
+        "actions": text.format_actions(info, names),
+    }
+
+
+def _filter(text):
+    """A function that tells whether a flow and the filter could match the same packet."""
+    from datapath.key import flow
+    from ofproto.codec.match_text import parse_match
+
+    try:
+        match = parse_match(text)
+    except ValueError as error:
+        raise DpctlError(f"Failed to parse filter ({error})") from error
+    size = flow.KEY_DP_SIZE
+    key = int.from_bytes(match.key_bytes[:size], "big")
+    mask = int.from_bytes(match.mask_bytes[:size], "big")
+
+    def passes(info):
+        both = mask & int.from_bytes(info.mask[:size], "big")
+        return not (key ^ int.from_bytes(info.key[:size], "big")) & both
+
+    return passes
+
+
+def dump_flows(run, words):
+    """dump-flows [filter=FILTER] [type=TYPE] [pmd=N]"""
+    from datapath import text
+    from pyvs import identity
+
+    passes = None
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "filter":
+            passes = _filter(value)
+        elif name == "type":
+            if {"all", "ovs"}.isdisjoint(value.split(",")):
+                return
+        elif name != "pmd":
+            raise DpctlError(f"dump-flows: unknown argument {word}")
+    names = run.shown_names()
+    flows = (info for info in run.dpif.flow_dump() if passes is None or passes(info))
+    if run.wants_json():
+        run.print_json([_flow_json(info, names) for info in flows])
+        return
+    lines = [text.format_flow(info, "more" in run, names=names) + "\n" for info in flows]
+    if lines and identity.is_ovs():  # as of Open vSwitch's userspace datapath
+        run.print("flow-dump from the main thread:\n")
+    run.print("".join(lines))
+
+
+def get_flow(run, words):
+    """get-flow ufid:UFID"""
+    from datapath import text
+
+    ufid = _checked("parsing flow ufid", text.parse_ufid, words[0])
+    info = _find(run, ufid)
+    if info is None:
+        raise DpctlError("getting flow (No such file or directory)")
+    names = run.shown_names()
+    if run.wants_json():
+        run.print_json(_flow_json(info, names))
+    else:
+        run.print(text.format_flow(info, "more" in run, names=names) + "\n")
+
+
+def _put(run, flow_text, actions_text, may_create, may_modify):
+    """Add or change a flow; returns it as it was before, or None."""
+    key, mask, ufid = _parse_flow(run, flow_text)
+    actions = _parse_actions(run, actions_text)
+    ufid = _ufid_of(key, mask, ufid)
+    before = _find(run, ufid)
+    if before is None and not may_create:
+        raise DpctlError("updating flow table (No such file or directory)")
+    if before is not None and not may_modify:
+        raise DpctlError("updating flow table (File exists)")
+    if before is not None and "clear" in run:
+        run.dpif.flow_del(ufid)
+    run.dpif.flow_put(key, mask, actions, ufid=ufid)
+    return before
+
+
+def add_flow(run, words):
+    """add-flow FLOW ACTIONS"""
+    _put(run, *words, may_create=True, may_modify=False)
+
+
+def mod_flow(run, words):
+    """mod-flow FLOW ACTIONS"""
+    from datapath import text
+
+    before = _put(run, *words, may_create="may-create" in run, may_modify=True)
+    if "statistics" in run:
+        run.print(text.format_counters(before) + "\n" if before else "")
+
+
+def del_flow(run, words):
+    """del-flow FLOW or UFID"""
+    from datapath import text
+
+    word = words[0]
+    if word.startswith("ufid:") and "," not in word:
+        ufid = _checked("parsing flow ufid", text.parse_ufid, word)
+    else:
+        ufid = _ufid_of(*_parse_flow(run, word))
+    info = run.dpif.flow_del(ufid)
+    if info is None:
+        hint = "" if word.startswith("ufid:") else "\nPerhaps you need to specify a UFID?"
+        raise DpctlError(f"deleting flow (No such file or directory){hint}")
+    if "statistics" in run:
+        run.print(text.format_counters(info) + "\n")
+
+
+def _split_line(line):
+    """(flow, actions) of a line: the first space or comma outside parentheses divides them."""
+    depth = 0
+    for at, char in enumerate(line):
+        depth += (char == "(") - (char == ")")
+        if char.isspace() and depth == 0:
+            return line[:at].rstrip(","), line[at:].strip()
+    return line, ""
+
+
+def _flows_from_file(run, path, default):
+    """Each line: [add|modify|delete] FLOW [ACTIONS]; "#" starts a comment."""
+    functions = {
+        "add": lambda words: _put(run, *words, may_create=True, may_modify=False),
+        "modify": lambda words: _put(run, *words, may_create="may-create" in run, may_modify=True),
+        "delete": lambda words: del_flow(run, words[:1]),
+    }
+    try:
+        with run.standard_input() if path == "-" else open(path) as stream:
+            lines = stream.read().splitlines()
+    except OSError as error:
+        raise DpctlError(f"{path}: open failed ({error.strerror})") from error
+    for number, line in enumerate(lines, 1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        first, _, rest = line.partition(" ")
+        action, line = (first, rest.strip()) if first in functions else (default, line)
+        try:
+            functions[action](_split_line(line))
+        except DpctlError as error:
+            raise DpctlError(f"{path}:{number}: {error}") from error
+
+
+def add_flows(run, words):
+    """add-flows FILE"""
+    _flows_from_file(run, words[0], "add")
+
+
+def mod_flows(run, words):
+    """mod-flows FILE"""
+    _flows_from_file(run, words[0], "modify")
+
+
+def del_flows(run, words):
+    """del-flows [FILE]"""
+    if words:
+        _flows_from_file(run, words[0], "delete")
+    else:
+        run.dpif.flow_flush()
+
+
+def normalize_actions(run, words):
+    """normalize-actions [FLOW] ACTIONS: with a FLOW, by the tags that its packets then have."""
+    from datapath.actions import odp_text
+
+    actions = _parse_actions(run, words[-1])
+    if len(words) == 1:
+        run.print(odp_text.format_actions(actions) + "\n")
+        return
+    from vswitchd import normalize
+
+    key, _mask, _ufid = _parse_flow(run, words[0])
+    run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))
+
+
+# --- ports and counters
+
+
+def dump_dps(run, _words):
+    """dump-dps: nothing when no datapath process runs."""
+    from datapath.text import datapath
+
+    run.dpif.version()
+    run.print(f"{datapath()}\n")
+
+
+def show(run, _words):
+    """show [-s]"""
+    from datapath import text
+
+    stats, ports = run.dpif.stats(), run.ports()
+    if run.wants_json():
+        run.print_json({text.datapath(): {**stats, "ports": [port._asdict() for port in ports]}})
+    else:
+        run.print(text.format_show(stats, ports, "statistics" in run))
+
+
+def drops(run, _words):
+    """drops: by reason, then of each port that had some."""
+    from datapath import text
+
+    total = run.dpif.stats()
+    if run.wants_json():
+        run.print_json({"total": total["drops"], "ports": {p.name: p.drops for p in run.ports()}})
+        return
+    run.print(text.format_drops(total))
+    for port in run.ports():
+        if port.drops:
+            run.print(f"port {port.port_no}: {port.name}\n")
+            run.print("".join(f"  {line}\n" for line in text.format_counts(port.drops)))
+
+
+def dump_meters(run, _words):
+    """dump-meters: by number."""
+    from datapath import text
+
+    meters = run.dpif.meter_dump()
+    if run.wants_json():
+        run.print_json([info._asdict() for info in meters])
+        return
+    run.print("".join(text.format_meter(info) for info in meters))
+
+
+def stats(run, _words):
+    """stats: of each worker."""
+    from datapath import text
+
+    counted = run.dpif.stats()
+    if run.wants_json():
+        run.print_json(counted)
+    else:
+        run.print(text.format_workers(counted))
+
+
+def _failing(run, words, one):
+    """Do `one` for each word, report what fails, and fail in the end."""
+    failed = None
+    for word in words:
+        try:
+            one(run, word)
+        except OSError as error:
+            failed = DpctlError(error.strerror or str(error))
+        except DpctlError as error:
+            failed = error
+        else:
+            continue
+        run.complain(str(failed))
+    return 1 if failed else 0
+
+
+def _add_one(run, word):
+    name, *rest = word.split(",")
+    options = {}
+    for part in rest:
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise DpctlError(f"{name}: {part}: option has no value")
+        options[key] = value
+    type_ = options.pop("type", "system")
+    port_no = options.pop("port_no", None)
+    if port_no is not None and not port_no.isdigit():
+        raise DpctlError(f"{name}: port_no={port_no}: not a number")
+    run.dpif.port_add(name, type_, None if port_no is None else int(port_no), options)
+
+
+def add_if(run, words):
+    """add-if IFACE[,OPTION=VALUE]..."""
+    return _failing(run, words, _add_one)
+
+
+def _del_one(run, word):
+    number = _number_of(run, word)
+    if number is None:
+        raise DpctlError(f"no port named {word}")
+    run.dpif.port_del(number)
+
+
+def del_if(run, words):
+    """del-if IFACE..."""
+    return _failing(run, words, _del_one)
+
+
+# What ovs-dpctl(8) has besides, and why it is not here.
+ONE_DATAPATH = "the only datapath is there as long as pyvs-datapath runs"
+UNSUPPORTED = {
+    **dict.fromkeys(("add-dp", "del-dp"), ONE_DATAPATH),
+    "set-if": "delete the port and add it with other options",
+    **dict.fromkeys(
+        (
+            *("dump-conntrack", "flush-conntrack", "ct-stats-show", "ct-bkts"),
+            *("ct-set-maxconns", "ct-get-maxconns", "ct-get-nconns"),
+            *("ct-enable-tcp-seq-chk", "ct-disable-tcp-seq-chk", "ct-get-tcp-seq-chk"),
+            *("ct-set-limits", "ct-get-limits", "ct-del-limits", "ct-get-sweep-interval"),
+            *("ct-set-sweep-interval", "ipf-set-enabled", "ipf-set-disabled"),
+            *("ipf-set-min-frag", "ipf-set-max-nfrags", "ipf-get-status"),
+        ),
+        "the datapath does not track connections",
+    ),
+}
+
+
+def unsupported(name):
+    def refuse(_run, _words):
+        raise DpctlError(f"{name}: not supported: {UNSUPPORTED[name]}")
+
+    return refuse
+
+
+# name -> function, least and most arguments without DP (None: any number), changes something
+COMMANDS = {
+    "dump-dps": (dump_dps, 0, 0, False),
+    "show": (show, 0, 0, False),
+    "dump-flows": (dump_flows, 0, None, False),
+    "add-flow": (add_flow, 2, 2, True),
+    "add-flows": (add_flows, 1, 1, True),
+    "mod-flow": (mod_flow, 2, 2, True),
+    "mod-flows": (mod_flows, 1, 1, True),
+    "get-flow": (get_flow, 1, 1, False),
+    "del-flow": (del_flow, 1, 1, True),
+    "del-flows": (del_flows, 0, 1, True),
+    "add-if": (add_if, 1, None, True),
+    "del-if": (del_if, 1, None, True),
+    "drops": (drops, 0, 0, False),
+    "dump-meters": (dump_meters, 0, 0, False),
+    "stats": (stats, 0, 0, False),
+    "normalize-actions": (normalize_actions, 1, 2, False),
+    **{name: (unsupported(name), 0, None, False) for name in UNSUPPORTED},
+}
+
+
+def without_datapath(words, least):
+    """The words behind DP.  A name with "@" that is not ours is an error."""
+    from datapath.text import datapath
+    from pyvs import identity
+
+    names = (datapath(), *identity.datapaths())
+    names += tuple(name.partition("@")[2] for name in names)
+    if words and words[0] in names and len(words) > least - 1:
+        return words[1:]
+    if words and "@" in words[0] and "(" not in words[0]:
+        raise DpctlError(f"opening datapath {words[0]} (No such file or directory)")
+    return words
+
+
+def do(run, name, words):
+    """Check and call a row of COMMANDS; returns the exit status."""
+    function, least, most, changes = COMMANDS[name]
+    words = without_datapath(words, least)
+    if len(words) < least:
+        raise DpctlError(f"'{name}' command requires at least {least} arguments")
+    if most is not None and len(words) > most:
+        raise DpctlError(f"'{name}' command takes at most {most} arguments")
+    if changes and "read-only" in run:
+        raise DpctlError(f"'{name}' command does not work in read only mode")
+    return function(run, words) or 0
