@@ -123,6 +123,16 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
     )
 
 
+def set_exact(switch: "Switch", exact: bool) -> str:
+    """upcall/disable-megaflows: each packet with its own flow."""
+    handler = switch.backer.handler
+    _dpif(switch)
+    handler.exact = exact
+    switch.backer.revalidator.sync(clock.msec())
+    handler.flush()
+    return f"megaflows {'disabled' if exact else 'enabled'}\n"
+
+
 def set_terse(_switch: "Switch", terse: bool) -> str:
     """Flows are always dumped by their ufid here; the words are what scripts wait for."""
     return f"Datapath dumping tersely using UFID {'enabled' if terse else 'disabled'}\n"
@@ -132,7 +142,8 @@ def set_flow_limit(switch: "Switch", args: list[str]) -> str:
     if not args[0].isdecimal() or not 0 < int(args[0]) < 1 << 32:
         raise CommandError(f"{args[0]}: not a number of flows")
     _dpif(switch)
-    switch.backer.handler.flow_limit = int(args[0])
+    handler = switch.backer.handler
+    handler.max_flows = handler.flow_limit = int(args[0])
     return f"set flow_limit to {args[0]}\n"
 
 
@@ -154,7 +165,9 @@ COMMANDS = [
     ("dpif/show", "", 0, 0, show),
     ("revalidator/purge", "", 0, 0, revalidator_purge),
     ("revalidator/wait", "", 0, 0, revalidator_wait),
+    ("upcall/disable-megaflows", "", 0, 0, lambda switch, _args: set_exact(switch, True)),
     ("upcall/disable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, False)),
+    ("upcall/enable-megaflows", "", 0, 0, lambda switch, _args: set_exact(switch, False)),
     ("upcall/enable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, True)),
     ("upcall/set-flow-limit", "flow-limit-number", 1, 1, set_flow_limit),
     ("upcall/show", "", 0, 0, upcall_show),

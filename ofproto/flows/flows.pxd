@@ -32,6 +32,7 @@ cdef class Flows:
     cdef Dpif rings                     # the same, when packets come up by its rings
     cdef readonly Generation generation
     cdef public uint32_t max_flows      # as configured
+    cdef public bint exact              # flows match all that their packets have: for tests
     cdef public uint32_t flow_limit     # at present: what can be revalidated in a second
     cdef readonly bint settled
     cdef bint looked                    # for flows of an earlier daemon, since set_dpif()

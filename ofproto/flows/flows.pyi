@@ -29,6 +29,7 @@ class Flows:
     dpif: Any
     generation: Generation
     max_flows: int  # as configured
+    exact: bool  # flows match all that their packets have: for tests
     flow_limit: int  # at present: what can be revalidated in a second
     recirc: RecircTable
     bridges: list[XBridge]

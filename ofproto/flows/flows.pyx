@@ -8,7 +8,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.ipc.dpif cimport Dpif
-from datapath.key.flow cimport KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid
+from datapath.key.flow cimport (
+    KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
+)
 from ofproto.rules.program cimport Program
 from ofproto.xlate.context cimport XlateContext, set_in_port
 from ofproto.xlate.recirc cimport FrozenState
@@ -173,6 +175,8 @@ cdef class Flows:
         if self.xlate.error is not None:
             self.counts["xlate_errors"] += 1
             count_error(self.xlate.error)
+        if self.exact:
+            flow_wildcards_for(key, &self.xlate.wc)
         return True
 
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked):

@@ -11,6 +11,7 @@ cdef enum effect_kind:
     X_LEARN                     # a station is heard: XBridge, XBundle, key; its entry is watched
     X_WATCH                     # the result depends on an entry: MacLearning, -, key
     X_STATE                     # the actions refer to a state: FrozenState
+    X_DROP                      # the packet is dropped: coverage.Counter
     X_GROUP                     # through a group: XGroup, XBucket (or NULL: all of them)
 
 # `first` and `second` are references of the cache's own.

@@ -82,6 +82,8 @@ cdef class XCache:
                 (<XPort> e.first).tx_bytes += n_bytes
                 (<XPort> e.second).rx_packets += packets
                 (<XPort> e.second).rx_bytes += n_bytes
+            elif e.kind == X_DROP:
+                (<object> e.first).count += packets
             elif e.kind == X_GROUP:
                 credit_group(<XGroup> e.first, e.second, packets, n_bytes)
         return 0

@@ -34,8 +34,10 @@ from ofproto.xlate.output cimport (
 )
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
-from ofproto.xlate.xcache cimport X_GROUP, X_TABLE
+from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
+
+from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -50,6 +52,20 @@ cdef enum:
     SUBTABLES_PER_WORK = 4  # asked in a lookup
     BUCKET_WORK = 2
     OPS_PER_WORK = 16       # looked at
+
+# Packets that are dropped here count by the reason, under Open vSwitch's names.
+DROP_OF_PIPELINE = coverage.counter("drop_action_of_pipeline")
+DROPS = {
+    error: coverage.counter(name)
+    for error, name in (
+        ("Recursion too deep", "drop_action_recursion_too_deep"),
+        ("Too many resubmits", "drop_action_too_many_resubmit"),
+        ("Stack too deep", "drop_action_stack_too_deep"),
+        ("Too many MPLS labels", "drop_action_too_many_mpls_labels"),
+        ("Too many VLAN tags", "drop_action_too_many_vlan_tags"),
+        ("Too many actions", "drop_action_too_many_actions"),
+    )
+}
 
 
 # --- ways in
@@ -97,6 +113,8 @@ cdef int finish(XlateContext x) except -1:
         x.fail("Too many actions")
     if x.error is not None:
         x.out.clear()
+    if x.out.length == 0 and x.bridge is not None:
+        x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
     if x.base.nw_frag & FRAG_LATER:
         # Nothing of L4 is known, and everything is 0, of each packet of the flow.
         x.wc.tp_src = x.wc.tp_dst = x.wc.tcp_flags = 0
