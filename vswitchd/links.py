@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -44,6 +45,9 @@ _ATTRIBUTE = struct.Struct("=HH")  # rtattr: len, type
 
 RECEIVE_BYTES = 1 << 18
 BUFFER_BYTES = 4 << 20
+
+# Seconds until a dump that failed is asked for again: doubled with each failure in a row.
+RETRY_FIRST, RETRY_MOST = 0.1, 10.0
 
 
 class Link(NamedTuple):
@@ -121,6 +125,11 @@ def parse_link(data: bytes, offset: int, end: int) -> Link | None:
     )
 
 
+def _error_code(data: bytes, offset: int, end: int) -> int:
+    """The errno in the body of an NLMSG_ERROR or NLMSG_DONE message; 0 when it has none."""
+    return abs(struct.unpack_from("=i", data, offset)[0]) if offset + 4 <= end else 0
+
+
 class Links:
     """The network devices of this network namespace: `by_name`, kept current by run().
 
@@ -138,6 +147,8 @@ class Links:
         self._seen: set[int] | None = None
         self._interrupted = False
         self._sequence = 0
+        self._retry_after = RETRY_FIRST
+        self._retry_at: float | None = None  # monotonic s; None when no dump has failed
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self._socket.bind((0, RTMGRP_LINK))
@@ -163,10 +174,14 @@ class Links:
 
     def wait(self, poller: Any) -> None:
         poller.fd_wait(self._socket, select.POLLIN)
+        if self._retry_at is not None:
+            poller.timer_wait(1000 * max(0.0, self._retry_at - time.monotonic()) + 1)
 
     def run(self) -> bool:
         """Take in all that the kernel has told.  Returns whether anything changed."""
         before = self.change_seqno
+        if self._retry_at is not None and time.monotonic() >= self._retry_at:
+            self._request_dump()
         while True:
             try:
                 data = self._socket.recv(RECEIVE_BYTES)
@@ -183,6 +198,7 @@ class Links:
 
     def _request_dump(self) -> None:
         self._sequence += 1
+        self._retry_at = None
         self._seen = set()
         self._interrupted = False
         body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
@@ -190,7 +206,10 @@ class Links:
         flags = NLM_F_REQUEST | NLM_F_DUMP
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, RTM_GETLINK, flags, self._sequence, 0)
-        self._socket.send(header + body)
+        try:
+            self._socket.send(header + body)
+        except OSError as error:
+            self._dump_failed(error.errno or errno.EIO)
 
     def _messages(self, data: bytes) -> None:
         offset = 0
@@ -206,9 +225,10 @@ class Links:
                 if link is not None:
                     self._take(link, kind == RTM_NEWLINK)
             elif kind == NLMSG_DONE and of_dump:
-                self._dump_done()
+                self._dump_ended(_error_code(data, offset + _HEADER.size, offset + length))
             elif kind == NLMSG_ERROR and of_dump:
-                self._dump_failed(data, offset + _HEADER.size)
+                code = _error_code(data, offset + _HEADER.size, offset + length)
+                self._dump_failed(code or errno.EPROTO)
             offset += (length + 3) & ~3
 
     def _take(self, link: Link, exists: bool) -> None:
@@ -232,8 +252,12 @@ class Links:
         if self.by_name.get(link.name) is link:
             del self.by_name[link.name]
 
-    def _dump_done(self) -> None:
+    def _dump_ended(self, code: int) -> None:
+        if code:  # the kernel could not go on: what is missing need not be gone
+            self._dump_failed(code)
+            return
         seen, self._seen = self._seen or set(), None
+        self._retry_after = RETRY_FIRST
         if self._interrupted:
             self._request_dump()
             return
@@ -241,7 +265,13 @@ class Links:
             self._forget(self._by_index[ifindex])
             self.change_seqno += 1
 
-    def _dump_failed(self, data: bytes, offset: int) -> None:
+    def _dump_failed(self, code: int) -> None:
+        """What is known may be stale until another dump succeeds, so ask again, but not at once:
+        EBUSY lasts as long as the dump before, ENOBUFS as long as memory is short."""
         self._seen = None
-        code = struct.unpack_from("=i", data, offset)[0] if offset + 4 <= len(data) else 0
-        vlog.warn(f"listing the network devices failed ({os.strerror(-code)})")
+        self._retry_at = time.monotonic() + self._retry_after
+        vlog.warn(
+            f"listing the network devices failed ({os.strerror(code)});"
+            f" again in {self._retry_after:g} s"
+        )
+        self._retry_after = min(2 * self._retry_after, RETRY_MOST)

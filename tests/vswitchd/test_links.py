@@ -1,5 +1,6 @@
 """Network devices through rtnetlink: real ones in a private namespace, and any bytes."""
 
+import errno
 import socket
 import struct
 import sys
@@ -55,8 +56,61 @@ def test_broken_messages(data):
     table.by_name, table._by_index = {}, {}
     table.change_seqno, table.changed = 0, set()
     table._seen, table._sequence, table._interrupted = None, 1, False
+    table._retry_at, table._retry_after = None, links.RETRY_FIRST
     table._messages(bytes(message[: data.draw(st.integers(0, len(message)))]))
     assert len(table.by_name) <= 1
+
+
+@pytest.mark.parametrize("kind", [links.NLMSG_ERROR, links.NLMSG_DONE])
+def test_a_dump_that_fails_is_asked_for_again(monkeypatch, kind):
+    """Only a dump that succeeds tells that a device has gone; the pauses grow, to a limit."""
+    now = [1000.0]
+    monkeypatch.setattr(links.time, "monotonic", lambda: now[0])
+    timers = []
+
+    class Poller:
+        def fd_wait(self, *_arguments):
+            pass
+
+        def timer_wait(self, milliseconds):
+            timers.append(milliseconds)
+
+    table = Links()
+    table._take(Link(1 << 30, "gone", "", 0, 0, "", 0), True)
+    request, pauses = table._request_dump, []
+    table.wait(Poller())
+    assert not timers
+    with monkeypatch.context() as patch:
+        # The kernel answers this number with an error instead of devices.
+        patch.setattr(table, "_request_dump", lambda: fail())
+
+        def fail():
+            table._sequence += 1
+            table._seen = set()
+            error = struct.pack("=i", -errno.EBUSY)
+            header = struct.pack("=IHHII", 16 + len(error), kind, 0, table._sequence, 0)
+            table._messages(header + error)
+
+        fail()
+        for _ in range(10):
+            table.wait(Poller())
+            pauses.append(round(timers[-1] - 1) / 1000)
+            sequence = table._sequence
+            table.run()
+            assert table._sequence == sequence, "asked again too early"
+            now[0] += pauses[-1] + 0.01
+            table.run()
+            assert table._sequence == sequence + 1
+    assert pauses[:3] == [0.1, 0.2, 0.4] and pauses[-1] == links.RETRY_MOST
+    assert table.get("gone")
+    assert table._request_dump == request
+    now[0] += links.RETRY_MOST + 0.01
+    daemons.wait_until(lambda: table.run() or not table.get("gone"), what="the dump")
+    assert not table.get("gone") and table.get("lo")
+    before = len(timers)
+    table.wait(Poller())
+    assert len(timers) == before
+    table.close()
 
 
 SCRIPT = """
