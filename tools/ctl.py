@@ -206,34 +206,53 @@ def _first_record(path):
     """The schema (JSON) at the beginning of a database file; {} when it cannot be read."""
     import json
 
-    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
-        words = file.readline().split()
+    with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as file:
+        words = file.readline(1024).split()
         if words[:2] == [b"OVSDB", b"JSON"]:
             return json.loads(file.read(int(words[2])))
     return {}
+
+
+def _back_up(path, old_version):
+    """Copies a database file to one beside it that does not exist yet; returns its path."""
+    first = path_of_copy = f"{path}.backup{old_version}"
+    number = 0
+    while os.path.lexists(path_of_copy):
+        number += 1
+        path_of_copy = f"{first}.{number}"
+    shutil.copy(path, path_of_copy)  # with its mode
+    return path_of_copy
+
+
+def _convert_database(path, schema):
+    """Gives a database file another schema (JSON) unless it is of that version already."""
+    from ovsdb import files
+    from ovsdb.schema import DatabaseSchema
+
+    if _first_record(path).get("version") == schema.get("version"):
+        return
+    old = files.open_database(path)
+    try:
+        new = files.converted(old, DatabaseSchema.from_json(schema))
+        saved = _back_up(path, old.schema.version)
+        old.file.replace(new, f"converted from schema version {old.schema.version}")
+    finally:
+        old.file.close()
+    print(f"converted {path} to schema version {schema['version']} (old one: {saved})")
 
 
 def _prepare_database(options):
     """Creates the database, or converts it to the present schema if it is of another version."""
     from ovsdb import files
     from ovsdb.errors import OvsdbError
-    from ovsdb.schema import DatabaseSchema
 
     path = options.db_file()
     schema = files.load_schema(options.get("db-schema") or schema_path())
     try:
         if not os.path.exists(path):
             files.create(path, schema)
-            return
-        if _first_record(path).get("version") == schema.get("version"):
-            return
-        old = files.open_database(path)
-        new = files.converted(old, DatabaseSchema.from_json(schema))
-        saved = f"{path}.backup{old.schema.version}"
-        shutil.copyfile(path, saved)
-        old.file.replace(new)
-        old.file.close()
-        print(f"converted {path} to schema version {schema['version']} (old one: {saved})")
+        else:
+            _convert_database(path, schema)
     except OvsdbError as error:
         raise Fatal(f"database {path}: {error}") from None
 

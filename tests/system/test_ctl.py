@@ -1,5 +1,6 @@
 """pyvs-ctl starts, stops and restarts the switch; ovs' daemon options."""
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ovsdb import files
 from tests.daemons import BIN, DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, Namespace, wait_until
 from tests.system.test_crashes import Pinger
 
@@ -158,6 +160,65 @@ def test_wrong_use_says_so(ctl):
     )
     assert done.returncode == 1 and "/proc/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_database_of_another_schema_is_converted(ctl):
+    """Older without a column, newer with a table and a column that we do not know, with rows."""
+    run = ctl.switch.directory
+    schema = files.load_schema(files.SWITCH_SCHEMA)
+    database = run / "conf.db"
+    present = schema["version"]
+    for number, version in enumerate(("1.0.0", "99.0.0", "1.0.0")):
+        other = json.loads(json.dumps(schema))
+        other["version"] = version
+        del other["tables"]["Bridge"]["columns"]["flood_vlans"]
+        other["tables"]["Bridge"]["columns"]["colour"] = {"type": "string"}
+        other["tables"]["Wheel"] = {"columns": {"size": {"type": "integer"}}, "isRoot": True}
+        database.unlink(missing_ok=True)
+        files.create(str(database), other)
+        bridge = {"name": f"old{number}", "colour": "red", "ports": ["set", []]}
+        operations = [
+            {"op": "insert", "table": "Wheel", "row": {"size": 7}},
+            {"op": "insert", "table": "Bridge", "uuid-name": "b", "row": bridge},
+            {"op": "insert", "table": "Open_vSwitch", "row": {"bridges": ["named-uuid", "b"]}},
+        ]
+        words = json.dumps(["Open_vSwitch", *operations])
+        ctl.switch.command("pyvs-ovsdb-tool", "transact", str(database), words)
+        before = database.read_bytes()
+        saved = run / f"conf.db.backup{version}{'.1' if number == 2 else ''}"
+        assert f"to schema version {present} (old one: {saved})" in ctl(
+            "--no-datapath", "--no-vswitchd", "start"
+        )
+        assert saved.read_bytes() == before
+        assert ctl.switch.vsctl("--no-wait", "list-br") == f"old{number}\n"
+        assert ctl.switch.get("bridge", f"old{number}", "flood_vlans") == "[]"
+        ctl("stop")
+        assert "converted" not in ctl("--no-datapath", "--no-vswitchd", "start")
+        ctl("stop")
+
+
+def test_a_database_that_is_none(ctl):
+    database = ctl.switch.directory / "conf.db"
+
+    def refused():
+        command = [str(BIN / "pyvs-ctl"), f"--rundir={ctl.switch.directory}", "start"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith(f"pyvs-ctl: database {database}: "), done.stderr
+
+    for content in (
+        b"",
+        b"OVSDB JSON",
+        b"OVSDB JSON x y\n",
+        b"rubbish\n" * 9,
+        b"OVSDB CLUSTER 1 0\n",
+    ):
+        database.write_bytes(content)
+        refused()
+        assert database.read_bytes() == content
+    database.unlink()
+    database.mkdir()
+    refused()
 
 
 def test_daemons_start_as_those_of_ovs_do(switch_daemons):
