@@ -141,9 +141,12 @@ class Options:
 
 def _locker(path):
     """The process that holds the lock of a pid file, or None.  The kernel knows it, so that a
-    process that merely got the same id later is not taken for the daemon."""
+    process that merely got the same id later is not taken for the daemon.  Raises Fatal where
+    that may not be known: "is not running" would be a guess."""
     try:
         fd = os.open(path, os.O_RDONLY)
+    except PermissionError as error:
+        raise Fatal(f"cannot read {path}: {error.strerror}") from None
     except OSError:
         return None
     try:
@@ -498,6 +501,12 @@ def _stop(name, *arguments):
     pid = running(name)
     if pid is None:
         return
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise Fatal(f"{name} (pid {pid}) cannot be stopped: {error.strerror}") from None
     _ask_to_exit(name, *arguments)
     for number in (0, signal.SIGTERM, signal.SIGKILL):
         if number and running(name) == pid:

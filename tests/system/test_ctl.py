@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import signal
 import stat
@@ -219,6 +220,53 @@ def test_a_database_that_is_none(ctl):
     database.unlink()
     database.mkdir()
     refused()
+
+
+def as_nobody(run, *words, prefix=()):
+    """What a command says that may not do its work."""
+    command = [*prefix, str(BIN / words[0]), f"--rundir={run}", *words[1:]]
+    other = {} if prefix else {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=30, **other)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert not done.stdout
+    return done.stderr
+
+
+ASKING = (
+    ("pyvs-ofctl", "dump-flows", "br0"),
+    ("pyvs-vsctl", "show"),
+    ("pyvs-dpctl", "show"),
+    ("pyvs-appctl", "version"),
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a directory away")
+def test_what_somebody_else_is_told(ctl):
+    """Permission is what lacks; nobody guesses that nothing runs."""
+    run = ctl.switch.directory
+    ctl("start")
+    ctl.switch.vsctl("add-br", "br0")
+    before = pids(ctl("status"))
+    # A root without capabilities, who can run the commands wherever they are installed.
+    powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    os.chown(run, pwd.getpwnam("nobody").pw_uid, -1)
+    run.chmod(0o700)
+    for words in (*ASKING, ("pyvs-ctl", "status"), ("pyvs-ctl", "stop")):
+        text = as_nobody(run, *words, prefix=powerless)
+        assert "Permission denied" in text and str(run) in text, text
+    os.chown(run, 0, -1)
+    run.chmod(0o755)
+    try:
+        version = [BIN / "pyvs-ctl", "--version"]
+        subprocess.run(version, user="nobody", extra_groups=[], check=True, cwd="/")
+    except (OSError, subprocess.CalledProcessError):
+        pass  # nor can somebody else be tried, where the commands are out of reach
+    else:
+        for words in ASKING:
+            assert "Permission denied" in as_nobody(run, *words)
+        reason = as_nobody(run, "pyvs-ctl", "stop")
+        assert re.search("Operation not permitted|Permission denied", reason), reason
+    assert pids(ctl("status")) == before
 
 
 def test_daemons_start_as_those_of_ovs_do(switch_daemons):

@@ -5,9 +5,11 @@ common one, which a handshake gives, is not the one that ovs-ofctl would speak.
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import select
+import stat
 
 from ofproto.codec import messages
 from ofproto.codec.hello import decode_hello, encode_hello
@@ -46,9 +48,16 @@ def method_of(target: str, suffix: str = "mgmt") -> str:
     """The connection method that a target stands for: a method, a socket's path or a bridge."""
     kind, colon, rest = target.partition(":")
     if not colon:
+        denied = None
         for path in _sockets(target, suffix):
-            if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-                return f"unix:{path}"
+            try:
+                if stat.S_ISSOCK(os.stat(path).st_mode):
+                    return f"unix:{path}"
+                denied = None
+            except OSError as error:  # the last counts: the first is of the current directory
+                denied = path if isinstance(error, PermissionError) else None
+        if denied is not None:
+            raise Fatal(f"cannot open {denied} ({os.strerror(errno.EACCES)})")
         from pyvs import rundir
 
         raise Fatal(
