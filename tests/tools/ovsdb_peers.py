@@ -82,11 +82,11 @@ def start_server(kind):
     directory = tempfile.mkdtemp(prefix="pyvs-tools-")
     database = os.path.join(directory, "conf.db")
     listen = f"--remote=punix:{directory}/db.sock"
+    control = f"--unixctl={directory}/ovsdb-server.ctl"
     if kind == "ovs":
         if not HAVE_OVS:
             pytest.skip("Open vSwitch is not installed")
         subprocess.run(["ovsdb-tool", "create", database, SCHEMA], check=True)
-        control = f"--unixctl={directory}/ovsdb-server.ctl"
         return Server(["ovsdb-server", database, listen, control], directory)
     if not have_our_server():
         pytest.skip("pyvs' ovsdb-server is not built")
@@ -94,7 +94,7 @@ def start_server(kind):
 
     ctl.create_database(database)
     program = "import sys; from ovsdb.main import main; sys.exit(main())"
-    return Server([sys.executable, "-c", program, database, listen], directory)
+    return Server([sys.executable, "-c", program, database, listen, control], directory)
 
 
 def run_peer(tool, remote, args, timeout=10):

@@ -10,11 +10,13 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
 from pyvs_tools.ovsdb import client as ovsdb_client
+from tests.daemons import wait_until
 from tests.tools.ovsdb_peers import (
     SCHEMA,
     contents,
@@ -152,20 +154,42 @@ MONITORS = [
 ]
 
 
-def follow(commands, server, changes):
-    """The (output, messages) of commands that go on while the database changes."""
+def follow(commands, server, changes, same):
+    """The (output, messages) of commands that go on while the database changes.
+
+    They have begun when they have said something, or ended; those that say nothing at first get
+    a while.  They have seen all when `same(outputs)` holds; that they never did shows in what is
+    returned.
+    """
+    # Appending: reading here moves the offset that the commands share.
+    files = [[tempfile.TemporaryFile("a+") for _ in range(2)] for _ in commands]  # noqa: SIM115
     processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command in commands
+        subprocess.Popen(command, stdout=out, stderr=err)
+        for command, (out, err) in zip(commands, files, strict=True)
     ]
-    time.sleep(0.35)  # the peer does not say when its monitor is established
-    for line in changes:
-        assert run_peer("ovs-vsctl", server.remote, shlex.split(line))[0] == 0
-    time.sleep(0.15)
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-    return [process.communicate(timeout=10) for process in processes]
+
+    def texts(stream):
+        found = []
+        for pair in files:
+            pair[stream].seek(0)
+            found.append(pair[stream].read())
+        return found
+
+    try:
+        if any("!initial" in word or '"mm"' in word for word in commands[0]):
+            time.sleep(2)  # nothing outside the processes tells that their monitors stand
+        else:
+            wait_until(lambda: all(texts(0)) or any(p.poll() is not None for p in processes))
+        for line in changes:
+            assert run_peer("ovs-vsctl", server.remote, shlex.split(line))[0] == 0
+        with contextlib.suppress(AssertionError, TimeoutError):
+            wait_until(lambda: all(texts(0)) and same(texts(0)), what="output")
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            process.wait(10)
+    return list(zip(texts(0), texts(1), strict=True))
 
 
 CHANGES = [
@@ -180,12 +204,15 @@ def test_monitor(server, line):
     args = arguments(server, line)
     program = "import sys; from pyvs_tools.ovsdb.client import main; sys.exit(main())"
     commands = ["ovsdb-client", *args], [sys.executable, "-c", program, *args]
-    (theirs, error), (mine, our_error) = follow(commands, server, CHANGES)
 
     def pieces(text):
         text = re.sub(r">[0-9a-f]{8}</a>", "></a>", normal_uuids(text))
         return in_order(line, re.sub(r" +$", "", text, flags=re.M))
 
+    def same(outputs):
+        return pieces(outputs[0]) == pieces(outputs[1])
+
+    (theirs, error), (mine, our_error) = follow(commands, server, CHANGES, same)
     assert pieces(mine) == pieces(theirs)
     for message in re.findall(r"^ovsdb-client: \S+: (.*)", error, flags=re.M):
         assert message in our_error
