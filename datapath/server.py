@@ -190,8 +190,10 @@ class Server:
     def _answer(self, client: Client, body: dict, data: bytes, seq: int) -> None:
         self.n_requests += 1
         op = body.pop("op", None)
+        if not isinstance(op, str):
+            op = "a name that is no text"  # what it is may be too deep for being shown
         try:
-            if not isinstance(op, str) or op not in OPERATIONS:
+            if op not in OPERATIONS:
                 raise EngineError(errno.EOPNOTSUPP, f"{op}: unknown operation")
             reply, rest = OPERATIONS[op](self, client, data, **body)
             answer = protocol.encode(reply, rest, seq)
@@ -200,8 +202,8 @@ class Server:
             answer = refusal(seq, error.errno, error.text)
         except OSError as error:
             answer = refusal(seq, error.errno or errno.EIO, str(error))
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            # A request's words are not what the operation takes.
+        except (TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+            # A request's words are not what the operation takes, or too deep for an error's text.
             self.n_bad_requests += 1
             answer = refusal(seq, errno.EINVAL, f"{op}: {error}")
         except Exception as error:

@@ -154,6 +154,19 @@ def test_wrong_words(shared, op, words, data):
         is_usable(shared)
 
 
+@pytest.mark.parametrize("depth", (100, 900, 1000))
+@pytest.mark.parametrize("word", ("op", "name", "type", "port_no", "options"))
+def test_words_too_deep_to_be_shown(shared, word, depth):
+    """What an error's text would show costs the connection nothing."""
+    words = {"op": '"port_add"', "name": '"deep"', "type": '"dummy"', "port_no": "null"}
+    words[word] = "[" * depth + "]" * depth
+    text = "{" + ",".join(f'"{name}":{value}' for name, value in words.items()) + "}"
+    with Raw(shared) as raw:
+        raw.sock.sendall(protocol.HEADER.pack(12 + len(text), len(text), 5) + text.encode())
+        assert raw.receive()[0]["error"] in (errno.EINVAL, errno.EOPNOTSUPP)
+        assert raw.ask({"op": "version"})[0]["pid"] == shared.pid
+
+
 def test_unknown_operation(shared):
     with Raw(shared) as raw:
         body, _, _ = raw.ask({"op": "reboot"})
