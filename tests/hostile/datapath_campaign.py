@@ -1,0 +1,262 @@
+"""datapath.sock: requests of protocol.py that are bent, and a handler whose ring records are.
+
+Each request is right at first; then its JSON, its bytes (flows' keys, masks, actions, packets) and
+its header's sizes change.  The daemon lives in a network namespace of its own, as ports are opened
+by name.
+"""
+
+import contextlib
+import json
+import socket
+import struct
+import time
+
+from datapath.actions import odp_text
+from datapath.ipc import protocol
+from datapath.ipc.dpif import Dpif, DpifError, push_down
+from datapath.key import flow, key_text
+from tests import daemons
+from tests.datapath.dp_process import Process
+from tests.datapath.sample_frames import frames
+from tests.hostile.campaign import Campaign
+from tests.hostile.json_values import COUNTS, mutate, text
+from tests.hostile.ovsdb_campaign import converse
+
+NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 16, 0x7FFF, 0x8000, 0xFFFC, 0xFFFF)
+SIZES = (0, 1, 11, 12, 13, 1 << 16, protocol.MAX_REQUEST, protocol.MAX_MESSAGE, 2**31, 2**32 - 1)
+MATCHES = (
+    "in_port(1)",
+    "in_port(2),eth_type(0x0800),ipv4(proto=17),udp(dst=53)",
+    "in_port(1),eth_type(0x86dd)",
+)
+ACTIONS = tuple(
+    odp_text.parse_actions(each)
+    for each in (
+        "1,2,3",
+        "push_vlan(vid=9,pcp=2),2,pop_vlan,1",
+        "set(udp(dst=53)),set(ipv4(ttl=3)),1",
+        "sample(sample=50.0%,actions(1,clone(2,3))),3",
+        "clone(pop_vlan,1),2",
+        "userspace(pid=0,reason=4,userdata(00ff))",
+        "trunc(100),1",
+        "meter(5),1",
+        "recirc(7)",
+        "1,drop(3)",
+    )
+)
+FRAMES = tuple(frames().values())
+UFIDS = tuple(bytes([n]) * 16 for n in range(8))
+
+
+def actions(rng):
+    """A list of actions, most of them no more what they were."""
+    data = bytearray(b"".join(rng.choice(ACTIONS) for _ in range(rng.choice((0, 1, 1, 2, 5)))))
+    if rng.random() < 0.1 and data:
+        data *= rng.choice((2, 100, 60_000 // len(data)))
+    for _ in range(rng.choice((0, 0, 1, 2, 4))):
+        at = rng.randrange(max(1, len(data) // 2)) * 2
+        data[at : at + 2] = rng.choice(NUMBERS).to_bytes(2, "little")
+    if rng.random() < 0.1:
+        for _ in range(rng.choice((1, 16, 17, 500))):  # in each other, of any type
+            if len(data) + 4 > 0xFFFF:
+                break
+            data[:0] = struct.pack("=HH", rng.randrange(24), len(data) + 4)
+    if rng.random() < 0.1:
+        del data[rng.randrange(len(data) + 1) :]
+    return bytes(data)
+
+
+def key_and_mask(rng):
+    kind = rng.random()
+    if kind < 0.4:
+        key, mask = key_text.parse_key(rng.choice(MATCHES))
+    elif kind < 0.7:
+        key, mask = flow.extract(rng.choice(FRAMES)), b"\xff" * flow.KEY_DP_SIZE
+    else:
+        key, mask = (rng.randbytes(flow.KEY_DP_SIZE) for _ in range(2))
+    data = bytearray(bytes(key[: flow.KEY_DP_SIZE]) + bytes(mask[: flow.KEY_DP_SIZE]))
+    for _ in range(rng.choice((0, 0, 1, 5))):
+        data[rng.randrange(len(data))] = rng.choice((0, 1, 0x80, 0xFF))
+    return bytes(data)
+
+
+def a_flow(rng):
+    words = actions(rng)
+    size = rng.choice((len(words), len(words), len(words), *SIZES[:4], 2**32 - 1))
+    head = protocol.FLOW.pack(rng.choice(UFIDS), *(rng.choice((0, 2**64 - 1)),) * 5, 0, 0, size)
+    return head + key_and_mask(rng) + words
+
+
+def _ufids(rng):
+    return b"".join(rng.choice(UFIDS) for _ in range(rng.choice((0, 1, 1, 8, 1000))))
+
+
+def _execute(rng):
+    packet = rng.choice(FRAMES)
+    words = {"in_port": 1, "recirc_id": 0, "skb_priority": 0, "pkt_mark": 0}
+    return {"packet_size": len(packet), **words}, packet + actions(rng)
+
+
+def _port(rng):
+    kind = rng.choice(("dummy", "dummy", "dummy", "internal", "tap", "system", "nosuch"))
+    number = rng.choice((None, 1, 2, 3, 4, 65535))
+    options = rng.choice((None, {}, {"a": "b"}))
+    name = f"h{rng.randrange(6)}"
+    return {"name": name, "type": kind, "port_no": number, "options": options}, b""
+
+
+def _meter(rng):
+    bands = [[rng.choice((0, 1, 2**32 - 1)), 0] for _ in range(rng.choice((0, 1, 1, 2, 100)))]
+    flags = rng.choice((1, 1, 5, 2, 13, rng.randrange(32)))
+    return {"meter": rng.choice((0, 5, 5, 5, 2**32)), "flags": flags, "bands": bands}
+
+
+# op -> a function of the generator that gives the request's words and bytes
+REQUESTS = {
+    "version": lambda rng: ({}, b""),
+    "port_add": _port,
+    "port_del": lambda rng: ({"port_no": rng.choice((3, 4, 5, 0, -1))}, b""),
+    "port_dump": lambda rng: ({"behind": 0, "count": rng.choice((0, 1, 256, -1))}, b""),
+    "port_dead": lambda rng: ({}, b""),
+    "port_inject": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, rng.choice(FRAMES)),
+    "port_drain": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, b""),
+    "flow_put": lambda rng: ({}, a_flow(rng)),
+    "flow_get": lambda rng: ({}, rng.choice(UFIDS)),
+    "flow_del": lambda rng: ({}, rng.choice(UFIDS)),
+    "flow_del_many": lambda rng: ({}, _ufids(rng)),
+    "flow_flush": lambda rng: ({}, b""),
+    "flow_dump": lambda rng: ({"cursor": rng.choice((None, 0, 1, 2**32)), "terse": True}, b""),
+    "meter_features": lambda rng: ({}, b""),
+    "meter_set": lambda rng: (_meter(rng), b""),
+    "meter_get": lambda rng: ({"meter": rng.choice((5, 5, 262143))}, b""),
+    "meter_del": lambda rng: ({"meter": rng.choice((5, 5, 262143))}, b""),
+    "meter_dump": lambda rng: ({"behind": -1}, b""),
+    "clock": lambda rng: ({"stopped": rng.choice((None, time.monotonic_ns())), "ahead": 0}, b""),
+    "sync": lambda rng: ({}, b""),
+    "execute": _execute,
+    "stats": lambda rng: ({}, b""),
+    "upcall_register": lambda rng: ({}, b""),
+}
+OFTEN = ("flow_put", "flow_put", "port_inject", "execute", "flow_dump", "port_add", "meter_set")
+
+
+def request(rng, number):
+    """One message, right or not."""
+    op = rng.choice((*REQUESTS, *OFTEN))
+    words, data = REQUESTS[op](rng)
+    body = {"op": op, **words}
+    if rng.random() < 0.4:
+        # A copy, as what is changed in place is not ours alone; "op" is among what may change.
+        raw = text(rng, mutate(rng, json.loads(json.dumps(body))))
+    else:
+        raw = json.dumps(body).encode()
+    if rng.random() < 0.1:
+        data = rng.choice(
+            (b"", data[: rng.randrange(len(data) + 1)], data * rng.choice(COUNTS[:4]))
+        )
+    sizes = [protocol.HEADER.size + len(raw) + len(data), len(raw)]
+    if rng.random() < 0.1:
+        which = rng.randrange(2)
+        near = sizes[which] + rng.choice((-12, -1, 1, 12))
+        sizes[which] = rng.choice((*SIZES, max(0, near)))
+    return protocol.HEADER.pack(*sizes, number) + raw + data
+
+
+def record(rng):
+    """What a handler puts into a down ring."""
+    packet, words = rng.choice(FRAMES), actions(rng)
+    sizes = [len(packet), len(words)]
+    if rng.random() < 0.4:
+        sizes[rng.randrange(2)] = rng.choice(SIZES)
+    lengths = (rng.choice(NUMBERS) for _ in range(4))
+    vnet = protocol.VNET.pack(rng.choice((0, 1, 255)), rng.choice((0, 1, 3, 4, 5, 255)), *lengths)
+    what = rng.choice((1, 2, 3, 3, 0, 0xFFFF))
+    head = struct.pack("=IIH", *sizes, what) + vnet + bytes(4) + rng.choice(UFIDS)
+    made = head + key_and_mask(rng)[: flow.KEY_DP_SIZE * (1 + (what & 1))]
+    made += words + bytes(-len(words) % 8) + packet
+    if rng.random() < 0.2:
+        made = made[: rng.randrange(len(made))]
+    return made
+
+
+class DatapathCampaign(Campaign):
+    """pyvs-datapath with dummy ports and nobody's vswitchd."""
+
+    name = "datapath-sock"
+
+    def __enter__(self):
+        self._host = daemons.Namespace()
+        try:
+            self._process = Process("--workers=2", host=self._host)
+        except BaseException:
+            self._host.close()
+            raise
+        self._restore()
+        return self
+
+    def __exit__(self, *exc):
+        try:
+            self._process.close()
+        finally:
+            self._host.close()
+
+    def _restore(self):
+        """What later conversations need, as a good client: nothing of the old, three ports.
+
+        A refusal is no failure: requests of those who left are still being done.
+        """
+        dpif = self._process.dpif
+        try:
+            dpif.set_clock(None, 0)
+            dpif.flow_flush()
+            for meter in dpif.meter_dump():
+                with contextlib.suppress(DpifError):
+                    dpif.meter_del(meter.meter)
+            for port in dpif.port_dump():
+                with contextlib.suppress(DpifError):
+                    dpif.port_del(port.port_no)
+            for number in (1, 2, 3):
+                with contextlib.suppress(DpifError):
+                    dpif.port_add(f"d{number}", "dummy", number)
+        except OSError as error:
+            raise AssertionError(f"a good client was not served: {error!r}") from error
+
+    def pids(self):
+        return {"pyvs-datapath": self._process.pid}
+
+    def logs(self):
+        return self._process.log()
+
+    def bystander(self):
+        client = self._process.client()
+
+        def probe():
+            assert client.version()["pid"] == self._process.pid
+            client.sync()
+
+        return probe
+
+    def attack(self, rng):
+        if rng.random() < 0.1:
+            self._restore()
+        if rng.random() < 0.15:
+            self._mad_handler(rng)
+            return
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(self._process.path))
+            messages = [request(rng, number) for number in range(rng.choice((1, 2, 5, 20)))]
+            if rng.random() < 0.1:
+                messages = messages[:1] * min(rng.choice(COUNTS), (1 << 20) // len(messages[0]))
+            if rng.random() < 0.1:
+                for byte in b"".join(messages)[:2000]:
+                    sock.sendall(bytes([byte]))
+                return
+            converse(rng, sock, messages)
+
+    def _mad_handler(self, rng):
+        handler = Dpif(self._process.path)
+        with contextlib.closing(handler):
+            handler.upcall_register()
+            for _ in range(rng.choice((1, 5, 50))):
+                push_down(handler, rng.randrange(2), record(rng))
+            handler.sync()
