@@ -1,6 +1,7 @@
 """All campaigns, by name.  A new parser, queue or table of a daemon gets its case in one."""
 
 from tests.hostile.datapath_campaign import DatapathCampaign
+from tests.hostile.frames_campaign import FramesCampaign
 from tests.hostile.openflow_campaign import OpenflowCampaign
 from tests.hostile.ovsdb_campaign import OvsdbCampaign
 from tests.hostile.unixctl_campaign import SwitchUnixctlCampaign, UnixctlCampaign
@@ -13,5 +14,6 @@ CAMPAIGNS = {
         UnixctlCampaign,
         SwitchUnixctlCampaign,
         DatapathCampaign,
+        FramesCampaign,
     )
 }
