@@ -221,7 +221,7 @@ def main(words):
 
     bridge, flows = world()
     for number in range(5):
-        late = [action("Resubmit", port=None, table=number + 1)]
+        late = [action("Resubmit", port=None, table=number + 1, ct=False)]
         if number == 2:
             late.insert(0, action("SetField", field=BY_NAME["ip_dst"], value=1, mask=None))
         bridge.table(number).insert(Rule(Match(), 1, program=compile_actions(late)))

@@ -121,6 +121,8 @@ def _output_reg(Program p, a):
 
 
 def _controller(Program p, a):
+    if a.userdata or a.pause or a.meter is not None:
+        raise ValueError("controller's userdata, pause and meter are not supported yet")
     cdef op *o = emit(p, OP_CONTROLLER, SET_OUTPUT)
     o.port = a.controller_id
     o.arg = a.max_len
@@ -168,6 +170,8 @@ def _dec_ttl(Program p, a):
 
 
 def _resubmit(Program p, a):
+    if a.ct:
+        raise ValueError("resubmit's ct is not supported yet")
     cdef op *o = emit(p, OP_RESUBMIT, SET_RESUBMIT)
     o.port = OFPP_IN_PORT if a.port is None else a.port
     o.aux = 255 if a.table is None else a.table

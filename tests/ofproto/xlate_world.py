@@ -34,7 +34,7 @@ def set_field(name, value, mask=None):
 
 
 def resubmit(table, port=None):
-    return act("Resubmit", port=port, table=table)
+    return act("Resubmit", port=port, table=table, ct=False)
 
 
 def move(src, dst, n_bits, src_start=0, dst_start=0):
