@@ -240,7 +240,7 @@ def _main(argv: list[str] | None) -> int:
     if command is not None:
         process = subprocess.Popen(command, shell=True)
     daemon.ready()
-    if process is None:  # with --run it is a command, whose output is the other one's
+    if process is None and "log-file" in options:  # --run's output is the command's, a terminal stays empty
         vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
     _spare_the_collector()
     status = program.run(process)

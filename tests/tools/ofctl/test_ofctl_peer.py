@@ -475,7 +475,7 @@ def test_version_that_the_bridge_allows(switch):
         switch.vsctl("set", "bridge", "br0", "protocols=OpenFlow10", wait=True)
         assert "OF1.3" not in ours("show", switch.br0)[1]
         status, _out, said = ours("add-flow", switch.br0, "actions=meter:3,output:1")
-        assert status == 1 and "OpenFlow 1.3" in said
+        assert status == 1 and "OXM-OpenFlow13" in said
         switch.vsctl("set", "bridge", "br0", "protocols=OpenFlow14", wait=True)
         status, _out, said = ours("show", switch.br0)
         assert status == 1 and "no common versions" in said
