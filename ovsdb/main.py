@@ -240,7 +240,8 @@ def _main(argv: list[str] | None) -> int:
     if command is not None:
         process = subprocess.Popen(command, shell=True)
     daemon.ready()
-    if process is None and "log-file" in options:  # --run's output is the command's, a terminal stays empty
+    # A terminal stays empty; with --run the output is the command's.
+    if process is None and "log-file" in options:
         vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
     _spare_the_collector()
     status = program.run(process)
