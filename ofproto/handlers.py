@@ -14,9 +14,10 @@ from ofproto import handlers_multipart
 from ofproto.codec import messages
 from ofproto.codec.actions import check_actions
 from ofproto.codec.actions.base import CheckContext
-from ofproto.codec.errors import OFError
+from ofproto.codec.errors import ONF_VENDOR_ID, OFError
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
+    OF10,
     OF13,
     OFPP_CONTROLLER,
     OFPP_LOCAL,
@@ -58,11 +59,21 @@ def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
     peer.connection.send(messages.error(error, raw, peer.version))
 
 
+def _unhandled(raw: bytes, version: int) -> str:
+    """The error for a message that the codec knows and this switch does not serve: that of a switch
+    which never heard of it, by which controllers (neutron's bundles) find out what there is."""
+    if raw[1] == messages.OFPT_VENDOR:
+        onf = raw[8:12] == ONF_VENDOR_ID.to_bytes(4, "big")
+        return "OFPBRC_BAD_VENDOR" if onf else "OFPBRC_BAD_SUBTYPE"
+    multipart = 16 if version == OF10 else 18
+    return "OFPBRC_BAD_STAT" if raw[1] == multipart else "OFPBRC_BAD_TYPE"
+
+
 def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
     kind = type(message)
     handler = HANDLERS.get(kind)
     if handler is None:
-        raise OFError("OFPBRC_BAD_TYPE", kind.__name__)
+        raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
     if kind is messages.FlowMod:

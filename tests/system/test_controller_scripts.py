@@ -218,7 +218,7 @@ def test_standalone_when_the_controller_goes_and_comes(bridge):
     client.close()
     made.gone()
     wait_until(
-        lambda: "priority=61680 actions=NORMAL" in switch.ofctl("dump-flows", "br0"),
+        lambda: "actions=NORMAL" in switch.appctl("bridge/dump-flows", "br0"),
         seconds=20,
         what="fail-open",
     )
@@ -232,7 +232,7 @@ def test_standalone_when_the_controller_goes_and_comes(bridge):
     made.listen()
     client = made.accept()
     client.hello()
-    wait_until(lambda: "NORMAL" not in switch.ofctl("dump-flows", "br0"), what="its rule")
+    wait_until(lambda: "NORMAL" not in switch.appctl("bridge/dump-flows", "br0"), what="its rule")
     wait_until(lambda: column(switch, "is_connected") == "true", what="is_connected")
     client.close()
 
