@@ -110,7 +110,7 @@ def test_it_goes_and_comes(switch, controller, mode):
     wait_until(lambda: switch.get("controller", ".", "is_connected") == "false", what="its end")
     if mode == "standalone":
         wait_until(
-            lambda: "priority=61680 actions=NORMAL" in switch.ofctl("dump-flows", "br0"),
+            lambda: "actions=NORMAL" in switch.appctl("bridge/dump-flows", "br0"),
             seconds=20,
             what="fail-open",
         )
