@@ -4,6 +4,7 @@ OpenFlow 1.0 has actions only: a list of them is one ApplyActions here.
 Sources: OpenFlow 1.3.5 7.2.4; ovs-actions(7) for the text.
 """
 
+import re
 from functools import lru_cache
 from struct import Struct
 
@@ -21,7 +22,8 @@ from .actions.base import (
     standard,
     unsupported,
 )
-from .actions.nx import Resubmit
+from .actions.extended import Conjunction
+from .actions.nx import Note, Resubmit
 from .actions.set import SetField
 from .errors import OFError
 from .fields import BY_NAME
@@ -411,5 +413,23 @@ def format_instructions(instructions, names=None) -> str:
 
 def check_instructions(instructions, context: CheckContext) -> None:
     """Check a flow's instructions in their order."""
+    _check_conjunctions(instructions)
     for each in instructions:
         each.check(context)
+
+
+def _check_conjunctions(instructions) -> None:
+    """What is an alternative of conjunctive matches (ovs-actions(7)) is that alone."""
+    flat = []
+    for each in instructions:
+        flat += each.actions if isinstance(each, ApplyActions) else [each]
+    if not any(isinstance(each, Conjunction) for each in flat):
+        return
+    for each in flat:
+        if not isinstance(each, Conjunction | Note):
+            name = re.split("[:(,]", each.format(), maxsplit=1)[0]
+            raise OFError(
+                "NXBAC_BAD_CONJUNCTION",
+                '"conjunction" actions may be used along with "note" but not any other kind of '
+                f'action (such as the "{name}" action used here)',
+            )

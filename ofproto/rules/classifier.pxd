@@ -3,6 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.key.flow cimport KEY_WORDS, flow_key
+from ofproto.rules.conjunctive cimport soft_set
+from ofproto.rules.node cimport rule_node
 from ofproto.rules.prefix cimport prefix_answer, prefix_trie
 from ofproto.rules.program cimport Program
 
@@ -20,14 +22,6 @@ cdef class Shape:
     cdef uint8_t stage_end[N_STAGES]    # words before the end of each stage
     cdef bytes mask_bytes
     cdef object __weakref__
-
-ctypedef struct rule_node:
-    rule_node *next                 # next key in the bucket
-    rule_node *lower                # same key, lower priority
-    uint32_t hash
-    int32_t priority
-    void *rule                      # Rule, borrowed: the classifier's dict holds the reference
-    uint64_t *values                # shape.n words
 
 ctypedef struct stage_count:        # how many keys of a subtable have this hash up to a stage
     uint32_t hash
@@ -73,11 +67,12 @@ cdef class Rule:
     cdef public int64_t modified
     cdef public int64_t used
     cdef public object actions          # the OpenFlow side's own action list
-    cdef public Program program         # what translation runs; None drops
+    cdef readonly Program program       # what translation runs; None drops
     cdef public object data             # free for the owner of the table
     cdef Shape shape
     cdef rule_node node
     cdef object _owner                  # SubtableObject while it is in a classifier
+    cpdef set_program(self, Program program)
 
 
 cdef inline bint is_table_miss(Rule rule) noexcept:
@@ -95,6 +90,7 @@ cdef class Classifier:
     cdef public uint8_t table_id
     cdef public uint64_t n_lookup       # as in OpenFlow table statistics
     cdef public uint64_t n_matched
+    cdef uint32_t soft_steps            # what conjunctive matches cost the last lookup
     cdef dict _rules                    # Rule -> None, in order of insertion: the references
     cdef dict _subtables                # Shape -> SubtableObject
     cdef subtable **order               # by max_priority, highest first
@@ -106,5 +102,7 @@ cdef class Classifier:
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1
     cdef int rebuild(self) except -1
     cdef Rule find(self, const flow_key *key, flow_key *wc)
+    cdef rule_node *find_conjunctive(self, const flow_key *key, flow_key *wc, rule_node *hard,
+                                     soft_set *soft) noexcept
     cpdef Rule insert(self, Rule rule)
     cpdef bint remove(self, Rule rule)

@@ -27,8 +27,9 @@ class Rule:
     modified: int
     used: int
     actions: Any
-    program: Program | None
+    program: Program | None  # changed by set_program() only
     data: Any
+    def set_program(self, program: Program | None) -> None: ...
     @property
     def match(self) -> Match: ...
     @property

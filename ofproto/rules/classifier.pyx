@@ -7,9 +7,12 @@ L4); where no rule has the words up to a stage, it stops there, and only the bit
 enter the megaflow's mask: a packet that differs in the other bits misses this subtable, too.
 Before L3, tries of the rules' address prefixes may say, with a few bits of the address, that no
 rule of the subtable can match; before L4, tries of ports do.
+
+Rules that are alternatives of a conjunctive match are gathered on the way, and looked at where no
+rule of its own is above them (conjunctive.pyx).
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -17,10 +20,17 @@ from weakref import WeakValueDictionary
 
 from datapath.key.flow cimport KEY_SIZE, KEY_WORDS, flow_key
 from datapath.base.hashing cimport hash_finish, hash_word
+from ofproto.rules.conjunctive cimport (
+    MAX_SOFT_STEPS, soft_add, soft_complete, soft_descend, soft_free, soft_init, soft_set, soft_top,
+)
+from ofproto.rules.node cimport rule_node
 from ofproto.rules.prefix cimport (
     prefix_add, prefix_answer, prefix_free, prefix_length, prefix_lookup, prefix_mask,
     prefix_remove, prefix_trie,
 )
+
+cdef extern from "arpa/inet.h" nogil:
+    uint32_t htonl(uint32_t)
 
 cdef object _shapes = WeakValueDictionary()     # mask bytes -> Shape
 
@@ -126,7 +136,7 @@ cdef class Rule:
         self.table_id = table_id
         self.cookie = cookie
         self.actions = actions
-        self.program = program
+        self.set_program(program)
         self.idle_timeout = idle_timeout
         self.hard_timeout = hard_timeout
         self.importance = importance
@@ -135,6 +145,11 @@ cdef class Rule:
 
     def __dealloc__(self):
         free(self.node.values)
+
+    cpdef set_program(self, Program program):
+        self.program = program
+        self.node.n_conjs = 0 if program is None else program.n_conjs
+        self.node.conjs = NULL if program is None else program.conjs
 
     @property
     def mask(self):
@@ -545,11 +560,37 @@ cdef class Classifier:
 
     cdef Rule find(self, const flow_key *key, flow_key *wc):
         cdef rule_node *node
+        cdef soft_set soft
         if self.dirty:
             self.rebuild()
+        soft_init(&soft)
         node = search(self.order, self.n_order, self.tries, <const uint64_t *> key,
-                      <uint64_t *> wc)
+                      <uint64_t *> wc, &soft)
+        if soft.n:
+            node = self.find_conjunctive(key, wc, node, &soft)
+        self.soft_steps = soft.steps
+        soft_free(&soft)
         return <Rule> node.rule if node is not NULL else None
+
+    cdef rule_node *find_conjunctive(self, const flow_key *key, flow_key *wc, rule_node *hard,
+                                     soft_set *soft) noexcept:
+        """What a packet matches that `hard` matches on its own (NULL: nothing does), and the
+        alternatives of `soft`."""
+        cdef flow_key copy
+        cdef rule_node *node
+        cdef uint32_t conj_id
+        cdef int32_t top = soft_top(soft, -1 if hard is NULL else hard.priority)
+        while top >= 0:
+            if soft_complete(soft, top, &conj_id):
+                copy = key[0]
+                copy.conj_id = htonl(conj_id)
+                node = search(self.order, self.n_order, self.tries, <const uint64_t *> &copy,
+                              <uint64_t *> wc, NULL)
+                if node is not NULL:
+                    return node
+            soft_descend(soft, top, &hard)
+            top = soft_top(soft, -1 if hard is NULL else hard.priority)
+        return hard
 
     def lookup(self, const uint8_t[::1] key, wc=None):
         cdef uint8_t[::1] mask
@@ -653,8 +694,9 @@ cdef bint agrees(Shape shape, const uint64_t *values, const uint64_t *key,
 
 
 cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
-                       const uint64_t *key, uint64_t *wc) noexcept nogil:
-    """The rule of highest priority; ors the bits that decided it into `wc` (may be NULL)."""
+                       const uint64_t *key, uint64_t *wc, soft_set *soft) noexcept nogil:
+    """The rule of highest priority; ors the bits that decided it into `wc` (may be NULL).
+    Alternatives of conjunctive matches above it go to `soft`; NULL: they are passed over."""
     cdef rule_node *best = NULL
     cdef rule_node *node
     cdef prefix_state state
@@ -665,6 +707,20 @@ cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
         if best is not NULL and best.priority >= order[i].max_priority:
             break
         node = subtable_find(order[i], key, wc, &state)
+        if node is not NULL and node.n_conjs:
+            if soft is NULL:
+                node = below_alternatives(node)
+            else:
+                if not soft_add(soft, node):
+                    soft.steps = MAX_SOFT_STEPS + 1
+                continue
         if node is not NULL and (best is NULL or node.priority > best.priority):
             best = node
     return best
+
+
+cdef rule_node *below_alternatives(rule_node *node) noexcept nogil:
+    """The first rule from `node` down, all of the same match, that is one of its own."""
+    while node is not NULL and node.n_conjs:
+        node = node.lower
+    return node

@@ -182,6 +182,12 @@ def _group(Program p, a):
     p.groups = frozenset([a.group]) if p.groups is None else p.groups | {a.group}
 
 
+def _conjunction(Program p, a):
+    emit_aux(p, OP_CONJUNCTION, SET_NONE, a.clause << 8 | a.clauses)
+    p.ops[p.n_ops - 1].arg = a.id
+    p.add_conjunction(a.id, a.clause, a.clauses)
+
+
 def _write_metadata(Program p, a):
     cdef op *o
     cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
@@ -243,6 +249,7 @@ EMIT = {
     "Note": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
     "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),
     "Clone": lambda p, a: emit_sub(p, OP_CLONE, a.actions),
+    "Conjunction": _conjunction,
     "Drop": lambda p, a: None,
     "GotoTable": lambda p, a: emit_aux(p, OP_GOTO_TABLE, SET_NONE, a.table),
     "WriteMetadata": _write_metadata,

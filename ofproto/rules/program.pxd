@@ -38,6 +38,7 @@ cdef enum op_code:
     OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
     OP_EXIT
     OP_NOP              # note
+    OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done
 
 # A run of bits in the flow key: `n_bits` bits that end `shift` bits above the least significant bit
 # of the member at byte `offset`, `size` bytes long (big endian).
@@ -62,6 +63,12 @@ ctypedef struct op:
     slot dst
 
 
+ctypedef struct conjunction:    # an alternative of one dimension of a conjunctive match
+    uint32_t id
+    uint8_t clause              # from 0
+    uint8_t n_clauses           # 2 to 64
+
+
 cdef class Program:
     cdef op *ops
     cdef uint32_t n_ops
@@ -71,8 +78,11 @@ cdef class Program:
     cdef readonly list actions      # objects that the ops came from, in order; for text
     cdef readonly list subs         # sub-programs (write_actions, clone)
     cdef readonly frozenset groups  # numbers of groups that it refers to, or None
+    cdef conjunction *conjs
+    cdef uint32_t n_conjs
     cdef bytes _signature
     cdef op *add(self, op_code code) except NULL
+    cdef int add_conjunction(self, uint32_t id, uint8_t clause, uint8_t n_clauses) except -1
     cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff
     cpdef bytes signature(self)
 

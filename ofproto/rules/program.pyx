@@ -17,6 +17,7 @@ cdef class Program:
     def __dealloc__(self):
         free(self.ops)
         free(self.pool)
+        free(self.conjs)
 
     cdef op *add(self, op_code code) except NULL:
         """A new op, all zero but its code; valid until the next add."""
@@ -34,6 +35,19 @@ cdef class Program:
         self.n_ops += 1
         self._signature = None
         return fresh
+
+    cdef int add_conjunction(self, uint32_t id, uint8_t clause, uint8_t n_clauses) except -1:
+        """Before the program is given to a rule."""
+        cdef conjunction *grown
+        if not self.n_conjs & (self.n_conjs - 1):       # a power of two: full
+            grown = <conjunction *> realloc(
+                self.conjs, max(1, 2 * self.n_conjs) * sizeof(conjunction))
+            if grown is NULL:
+                raise MemoryError
+            self.conjs = grown
+        self.conjs[self.n_conjs] = conjunction(id, clause, n_clauses)
+        self.n_conjs += 1
+        return 0
 
     cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff:
         """Copies bytes to the pool; their offset."""

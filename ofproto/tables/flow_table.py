@@ -242,7 +242,7 @@ class FlowTables:
         for rule, program in programs.items():
             self._unuse(rule)
             rule.actions = mod.instructions
-            rule.program = program
+            rule.set_program(program)
             self._use(rule)
             rule.data = version
             rule.modified = now

@@ -223,6 +223,8 @@ def _check(instructions, match, table, version):
     try:
         check_instructions(instructions, context)
     except OFError as error:
+        if error.name == "NXBAC_BAD_CONJUNCTION":
+            raise TextError(error.detail) from None
         raise TextError(f"actions are invalid with specified match ({error.name})") from None
 
 

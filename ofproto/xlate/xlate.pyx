@@ -17,9 +17,10 @@ from ofproto.codec.numbers cimport (
 )
 from ofproto.rules.action_set cimport action_set_text, action_text, count_ops, has_group, order_action_set
 from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
+from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
 from ofproto.xlate.context cimport (
-    MAX_DEPTH, MAX_RESUBMITS, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
+    MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
 from ofproto.xlate.freeze cimport finish_freezing, freeze, needs_headers, thaw
@@ -50,6 +51,7 @@ cdef enum:              # what run_op() returns
 
 cdef enum:
     SUBTABLES_PER_WORK = 4  # asked in a lookup
+    SOFT_STEPS_PER_WORK = 16    # of conjunctive matches
     BUCKET_WORK = 2
     OPS_PER_WORK = 16       # looked at
 
@@ -198,6 +200,9 @@ cdef Rule lookup(XlateContext x, uint16_t in_port, uint8_t table_id):
     x.spend(1 + table.n_order // SUBTABLES_PER_WORK)
     set_in_port(&x.flow, in_port)
     rule = table.find(&x.flow, &x.wc)
+    if table.soft_steps:
+        x.spend(MAX_WORK + 1 if table.soft_steps > MAX_SOFT_STEPS
+                else table.soft_steps // SOFT_STEPS_PER_WORK)
     x.flow.in_port = real_port
     x.flow.tp_src = tp_src
     x.flow.tp_dst = tp_dst

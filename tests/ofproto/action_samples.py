@@ -107,6 +107,9 @@ _BY_MATCH = {
         group:5
         meter:5
         meter:5,output:1
+        conjunction(5,1/2)
+        conjunction(4294967295,64/64)
+        conjunction(1,1/2),conjunction(2,3/3),note:01.02.03.00.00.00
         clear_actions
         write_actions(output:1,set_field:0x5->reg0)
         write_metadata:0x5
@@ -246,8 +249,6 @@ _CODED = {
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,ingress)
-        conjunction(5,1/2)
-        conjunction(4294967295,64/64)
         ct_clear
         controller(userdata=01.02.03.04)
         controller(userdata=01.02.03.04,pause)
@@ -312,7 +313,7 @@ CODED = [
 CODED_13 = [(ANY, line.strip()) for line in _CODED_13.split("\n") if line.strip()]
 CODED_13.append((NSH, "dec_nsh_ttl"))
 NOT_EXECUTED = {
-    "Bundle", "Multipath", "Learn", "Sample", "Conjunction", "Ct", "Nat", "CtClear",
+    "Bundle", "Multipath", "Learn", "Sample", "Ct", "Nat", "CtClear",
     "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "FinTimeout", "DecNshTtl",
     "Encap", "Decap", "DeleteField",
 }  # fmt: skip
