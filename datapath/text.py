@@ -181,9 +181,10 @@ def format_meter(info) -> str:
     """A MeterInfo: what it is, what came, and a line for each band with what it dropped."""
     flags = "".join(f" {name}" for bit, name in enumerate(METER_FLAGS) if info.flags >> bit & 1)
     text = f"meter {info.meter} ({info.owner}):{flags} packets:{info.packets} bytes:{info.bytes}\n"
-    for number, (rate, burst) in enumerate(info.bands):
+    for number, (rate, burst, *level) in enumerate(info.bands):
         packets, n_bytes = info.dropped[number]
-        text += f"  {number}: drop rate={rate} burst={burst} packets:{packets} bytes:{n_bytes}\n"
+        what = f"dscp_remark prec_level={level[0]}" if level else "drop"
+        text += f"  {number}: {what} rate={rate} burst={burst} packets:{packets} bytes:{n_bytes}\n"
     return text
 
 

@@ -12,10 +12,11 @@ from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.actions.execute cimport *
 from datapath.key.flow cimport *
-from datapath.actions.meter cimport METER_DROP, METER_PASS, meter_verdict
+from datapath.actions.meter cimport METER_DROP, METER_PASS, METER_REMARK, meter_verdict
 from datapath.actions.odp cimport *
 from datapath.actions.offload cimport count_segments, segment
 from datapath.base.packet cimport *
+from datapath.base.protocols cimport ETH_IP, ETH_IPV6
 from datapath.actions.rewrite cimport (
     changes_parsing, is_writable, packet_pop_mpls, packet_pop_pbb, packet_push_mpls,
     packet_push_pbb, rewrite,
@@ -25,6 +26,9 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
+
+cdef enum:
+    DSCP_MASK = 0xfc            # of the key's nw_tos
 
 # One packet's way through one list of actions (nested ones included).
 cdef struct execution:
@@ -115,9 +119,8 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
         elif a.type == ACT_SAMPLE:
             if a.length < 8 or _changes(at + 8, a.length - 8):
                 return True
-        elif (a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP
-              and a.type != ACT_METER):
-            return True
+        elif a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP:
+            return True         # a meter's band may re-mark
         size = (a.length + 3) & ~3
         if size >= length:
             return False
@@ -268,11 +271,31 @@ cdef bint _meter(execution *e, uint32_t meter, const uint8_t *rest, uint32_t len
     verdict = e.x.meter(e.x.owner, meter, n_packets, n_bytes)
     if verdict == METER_PASS:
         return True
+    if verdict >= METER_REMARK:
+        _remark(e, <uint32_t> verdict - METER_REMARK)
+        return True
     if verdict == METER_DROP:
         _drop(e, DROP_METER)
     else:
         _split(e, meter, rest, length)
     return False
+
+
+cdef void _remark(execution *e, uint32_t levels) noexcept nogil:
+    """Raises the drop precedence of an assured-forwarding DSCP (RFC 2597 section 6); the others
+    have none, and packets that are not IP no DSCP."""
+    cdef uint8_t value, mask = DSCP_MASK
+    cdef uint32_t dscp, precedence
+    _refresh(e)
+    if e.key.eth_type != htons(ETH_IP) and e.key.eth_type != htons(ETH_IPV6):
+        return
+    dscp = e.key.nw_tos >> 2
+    precedence = dscp >> 1 & 3
+    if not 1 <= dscp >> 3 <= 4 or dscp & 1 or precedence == 0:
+        return
+    precedence = min(precedence + levels, <uint32_t> 3)
+    value = <uint8_t> ((dscp & 0x38 | precedence << 1) << 2)
+    rewrite(e.p, e.key, MEMBER_nw_tos, &value, &mask)
 
 
 cdef void _split(execution *e, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
@@ -297,14 +320,18 @@ cdef void _one_segment(void *owner, packet *p) noexcept nogil:
     cdef split *s = <split *> owner
     cdef execution inner = s.e[0]
     cdef flow_key key
+    cdef meter_verdict verdict
     memcpy(&key, s.e.key, KEY_SIZE)
     inner.p = p
     inner.key = &key
     inner.stale = True          # the offsets, of another packet
-    if s.e.x.meter(s.e.x.owner, s.meter, 1, p.size) == METER_PASS:
-        _run(&inner, s.rest, s.length, True)
-    else:
+    verdict = s.e.x.meter(s.e.x.owner, s.meter, 1, p.size)
+    if verdict >= METER_REMARK:
+        _remark(&inner, <uint32_t> verdict - METER_REMARK)
+    if verdict == METER_DROP:
         _drop(&inner, DROP_METER)
+    else:
+        _run(&inner, s.rest, s.length, True)
     s.e.accounted = s.e.accounted or inner.accounted
 
 

@@ -21,8 +21,9 @@ cdef struct meter_band:
     uint32_t rate               # packets or kilobits in a second
     uint32_t burst              # what the bucket holds, in packets or kilobits
     uint64_t tokens
+    uint32_t prec_level         # by how much the DSCP's drop precedence rises; 0: it drops
     uint64_t fill_time          # ns after which an empty bucket is full
-    uint64_t n_packets          # dropped by this band
+    uint64_t n_packets          # dropped, or re-marked, by this band
     uint64_t n_bytes
 
 cdef struct meter:
@@ -38,6 +39,7 @@ cdef enum meter_verdict:
     METER_PASS
     METER_DROP
     METER_SPLIT                 # of several packets not all may pass: ask for each by itself
+    METER_REMARK = 0x100        # plus the levels by which the drop precedence of the DSCP rises
 
 # What becomes of a packet, or of several in one frame, of n_bytes in all; by a meter that is not
 # there everything passes.  SPLIT has counted nothing.  now: ns of CLOCK_MONOTONIC.

@@ -1,13 +1,15 @@
 """Meters of the datapath: token buckets that packets with a METER action have to pass.
 
 A packet is weighed against every band.  Those that have enough tokens give them; of the others
-the one with the highest rate drops the packet (OpenFlow 1.3.5 5.7.1), and counts it.
+the one with the highest rate drops the packet, or makes it likelier to be dropped further on
+(OpenFlow 1.3.5 5.7.1), and counts it.
 
 A frame that is left to be segmented is as many packets as it will be on the wire: else a rate of
 packets would mean little, and no TCP could live with a burst smaller than such frames.  It passes
 whole where all of them may.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -20,6 +22,7 @@ cdef extern from "<sched.h>" nogil:
 
 cdef enum:
     MAX_OWNER = 255             # characters
+    MAX_PREC_LEVEL = 255
     SPINS = 100                 # tries for the lock before the processor is given away
 
 cdef uint64_t TOKENS = 1000000000      # in a packet, or a kilobit
@@ -63,7 +66,7 @@ cdef inline bint affords(const meter *m, uint64_t cost) noexcept nogil:
 
 
 cdef inline meter_band *take(meter *m, uint64_t cost) noexcept nogil:
-    """The band that drops a packet; NULL: it passes."""
+    """The band that a packet is too much for; NULL: it passes."""
     cdef meter_band *found = NULL
     cdef meter_band *band
     cdef uint32_t i
@@ -106,6 +109,8 @@ cdef inline meter_verdict decide(meter *m, uint32_t n_packets, uint32_t n_bytes,
         return METER_PASS
     band.n_packets += n_packets
     band.n_bytes += n_bytes
+    if band.prec_level:
+        return <meter_verdict> (METER_REMARK + band.prec_level)
     return METER_DROP
 
 
@@ -124,13 +129,20 @@ def check(id, flags, bands, owner=""):
     if not isinstance(bands, list) or len(bands) > MAX_BANDS:
         raise ValueError(f"a meter has a list of {MAX_BANDS} bands at most")
     for band in bands:
-        if not isinstance(band, (list, tuple)) or len(band) != 2:
-            raise ValueError("a band has a rate and a burst")
-        for number in band:
-            if type(number) is not int or not 0 <= number < 1 << 32:
-                raise ValueError(f"{number}: not a rate or burst")
+        check_band(band)
 
 
+cdef check_band(band):
+    if not isinstance(band, (list, tuple)) or len(band) not in (2, 3):
+        raise ValueError("a band has a rate and a burst, and a level if it re-marks")
+    for number in band[:2]:
+        if type(number) is not int or not 0 <= number < 1 << 32:
+            raise ValueError(f"{number}: not a rate or burst")
+    if len(band) == 3 and (type(band[2]) is not int or not 0 < band[2] <= MAX_PREC_LEVEL):
+        raise ValueError(f"{band[2]}: not a level of drop precedence")
+
+
+@cython.no_gc_clear      # __dealloc__ needs `owners`; nothing in it leads in a circle
 cdef class Meters:
     """The meters of one datapath, by number."""
 
@@ -176,12 +188,13 @@ cdef class Meters:
         m.flags = flags
         m.n_bands = <uint16_t> len(bands)
         m.used = clock_ns() if now is None else now
-        for i, (rate, burst) in enumerate(bands):
+        for i, (rate, burst, *level) in enumerate(bands):
             band = &m.bands[i]
             band.rate = rate
             band.burst = burst or rate
+            band.prec_level = level[0] if level else 0
             band.tokens = band.burst * TOKENS
-            band.fill_time = -(-band.tokens // band.rate) if band.rate else 0
+            band.fill_time = (band.tokens + rate - 1) // rate if rate else 0
         self.replace(id, m)
         self.owners[id] = owner
 
@@ -210,7 +223,8 @@ cdef class Meters:
         return {
             "meter": id, "owner": self.owners[id], "flags": copy.flags,
             "packets": copy.n_packets, "bytes": copy.n_bytes,
-            "bands": [[band["rate"], band["burst"]] for band in bands],
+            "bands": [[band["rate"], band["burst"], *([band["prec_level"]] * (band["prec_level"] > 0))]
+                      for band in bands],
             "dropped": [[band["n_packets"], band["n_bytes"]] for band in bands],
         }
 

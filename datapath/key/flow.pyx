@@ -439,6 +439,8 @@ cdef uint32_t flow_hash_symmetric(const flow_key *key, uint32_t basis) noexcept 
     elif key.eth_type == htons(ETH_IPV6):
         sum += hash_word(src[0] ^ dst[0], 3) + hash_word(src[1] ^ dst[1], 4)
     else:
+        if key.eth_type == htons(ETH_ARP):
+            sum += hash_word(key.nw_src ^ key.nw_dst, 3)
         return <uint32_t> hash_finish(sum)
     sum += hash_word(key.nw_proto, 5)
     if _has_ports(key):

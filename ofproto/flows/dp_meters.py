@@ -24,11 +24,11 @@ vlog = ovs.vlog.Vlog("dp_meters")
 # After the last flow that referred to a meter was told to change, it does within that time.
 GRACE_MS = 1000
 
-Bands = list[tuple[int, int]]
+Bands = list[tuple[int, ...]]  # (rate, burst), and the level of those that re-mark
 
 
 class DpMeter(NamedTuple):
-    """A meter that a bridge wants; bands: (rate, burst)."""
+    """A meter that a bridge wants."""
 
     owner: str
     flags: int
@@ -196,4 +196,4 @@ class DatapathMeters:
 
 def _with_bursts(bands: Bands) -> Bands:
     """A burst of 0 is as much as comes in a second: as the datapath tells it."""
-    return [(rate, burst or rate) for rate, burst in bands]
+    return [(rate, burst or rate, *level) for rate, burst, *level in bands]

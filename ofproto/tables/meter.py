@@ -15,7 +15,7 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import OFPM_MAX
 from ofproto.codec.instructions import Meter as MeterInstruction
-from ofproto.codec.messages import METER_ADD, METER_MODIFY, OFPM_ALL
+from ofproto.codec.messages import BAND_DROP, BAND_DSCP_REMARK, METER_ADD, METER_MODIFY, OFPM_ALL
 from ofproto.codec.numbers import OFPRR_METER_DELETE
 from ofproto.flows.dp_meters import DatapathMeters
 from ofproto.text.meter_text import OFPM_CONTROLLER, OFPM_SLOWPATH, format_id
@@ -25,6 +25,7 @@ vlog = ovs.vlog.Vlog("meter")
 # Not for flows: what packets to the controllers, and through the slow path, have to pass.
 VIRTUAL = (OFPM_SLOWPATH, OFPM_CONTROLLER)
 KBPS, PKTPS = 1, 2
+BANDS = (BAND_DROP, BAND_DSCP_REMARK)
 
 
 class Meter:
@@ -41,10 +42,7 @@ class Meter:
 
     def configure(self, mod: Any) -> None:
         self.flags = mod.flags
-        self.bands = [
-            messages.Band(each.type, each.rate, each.burst or each.rate, each.prec_level)
-            for each in mod.bands
-        ]
+        self.bands = list(mod.bands)
 
     @property
     def config(self) -> Any:
@@ -67,8 +65,11 @@ def meter_of(instructions: Any) -> int | None:
     return None
 
 
-def _pairs(bands: Any) -> list[tuple[int, int]]:
-    return [(each.rate, each.burst) for each in bands]
+def _of_datapath(bands: Any) -> list[tuple[int, ...]]:
+    return [
+        (each.rate, each.burst, *([each.prec_level] if each.type == BAND_DSCP_REMARK else []))
+        for each in bands
+    ]
 
 
 class MeterTable:
@@ -99,7 +100,7 @@ class MeterTable:
             return
         owner = f"{self.xbridge.name}:{format_id(meter.meter_id)}"
         try:
-            meter.number = self.datapath.add(owner, meter.flags, _pairs(meter.bands))
+            meter.number = self.datapath.add(owner, meter.flags, _of_datapath(meter.bands))
         except DpifError as error:
             raise OFError("OFPMMFC_OUT_OF_METERS", str(error)) from None
         if meter.number is None:
@@ -148,7 +149,7 @@ class MeterTable:
         _check_bands(mod)
         if self.datapath is not None and meter.number is not None:
             try:
-                self.datapath.change(meter.number, mod.flags, _pairs(mod.bands))
+                self.datapath.change(meter.number, mod.flags, _of_datapath(mod.bands))
             except DpifError as error:
                 raise OFError("OFPMMFC_OUT_OF_METERS", str(error)) from None
         meter.configure(mod)
@@ -208,7 +209,7 @@ def features() -> Any:
     """The METER_FEATURES reply."""
     return messages.MeterFeaturesReply(
         max_meter=FEATURES["max_meters"],
-        band_types=1 << messages.BAND_DROP,
+        band_types=sum(1 << kind for kind in BANDS),
         capabilities=FEATURES["flags"],
         max_bands=FEATURES["max_bands"],
         max_color=0,
@@ -233,5 +234,7 @@ def _check_bands(mod: Any) -> None:
     if mod.flags & ~FEATURES["flags"]:
         raise OFError("OFPMMFC_BAD_FLAGS", f"flags {mod.flags:#x}")
     for band in mod.bands:
-        if band.type != messages.BAND_DROP:
+        if band.type not in BANDS:
             raise OFError("OFPMMFC_BAD_BAND", f"band type {band.type}")
+        if band.type == BAND_DSCP_REMARK and not band.prec_level:
+            raise OFError("OFPMMFC_BAD_BAND_VALUE", "prec_level 0")

@@ -143,11 +143,11 @@ cdef void match_connection(XlateContext x) noexcept:
     memset(x.wc.eth_src, 0xff, 6)
     memset(x.wc.eth_dst, 0xff, 6)
     x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
+    if x.flow.eth_type == htons(ETH_IP) or x.flow.eth_type == htons(ETH_ARP):
+        x.wc.nw_src = x.wc.nw_dst = 0xffffffff
     if not is_ip_any(&x.flow):
         return
-    if x.flow.eth_type == htons(ETH_IP):
-        x.wc.nw_src = x.wc.nw_dst = 0xffffffff
-    else:
+    if x.flow.eth_type == htons(ETH_IPV6):
         memset(x.wc.ipv6_src, 0xff, 16)
         memset(x.wc.ipv6_dst, 0xff, 16)
     x.wc.nw_proto = 0xff

@@ -5,6 +5,9 @@ from ofproto.codec.numbers cimport OFPP_NONE
 
 cdef enum:
     LEAST_SLOTS = 16
+    # Each slot is a flow of the datapath: more of them for the sake of even shares up to here.
+    FAIR_SLOTS = 64
+    FAIRNESS = 20
 
 globals()["MAX_SLOTS"] = 256    # the C name is taken
 
@@ -44,16 +47,10 @@ cdef class XGroup:
 
 
 def spread(weights):
-    """Shares slots out among buckets by their weights (the method of Sainte-Laguë): a power of two
-    of bucket numbers, such that the lightest bucket gets a slot; b"" when MAX_SLOTS are not
-    enough, or there is nobody to give one to.
-
-    Each next slot goes to the bucket that is farthest behind, so that neighbours are mostly
-    different ones: the slots of a bucket that fails fall to several others.
-    """
+    """Shares slots out among buckets by their weights: a power of two of bucket numbers, such that
+    the lightest bucket gets a slot, and each about the share that is due to it as far as
+    FAIR_SLOTS reach; b"" when MAX_SLOTS are not enough, or there is nobody to give one to."""
     cdef uint64_t total = 0, least = 0xffff, n = LEAST_SLOTS
-    cdef Py_ssize_t best, i
-    cdef list given = [1] * len(weights)        # twice the slots that it has, and one
     for weight in weights:
         total += weight
         if 0 < weight < least:
@@ -62,6 +59,29 @@ def spread(weights):
         n *= 2
     if not total or n > MAX_SLOTS:
         return b""
+    slots = share_out(weights, n)
+    while n < FAIR_SLOTS and not is_fair(weights, total, slots):
+        n *= 2
+        slots = share_out(weights, n)
+    return slots
+
+
+cdef bint is_fair(weights, uint64_t total, bytes slots) except -1:
+    """Each bucket's share is right to one part in FAIRNESS."""
+    cdef int64_t due, n = len(slots)
+    for i, weight in enumerate(weights):
+        due = <int64_t> weight * n
+        if abs(slots.count(i) * <int64_t> total - due) * FAIRNESS > due:
+            return False
+    return True
+
+
+cdef bytes share_out(weights, uint64_t n):
+    """By the method of Sainte-Laguë: each next slot goes to the bucket that is farthest behind, so
+    that neighbours are mostly different ones, and the slots of a bucket that fails fall to several
+    others."""
+    cdef Py_ssize_t best, i
+    cdef list given = [1] * len(weights)        # twice the slots that it has, and one
     slots = bytearray()
     while len(slots) < n:
         best = -1

@@ -6,6 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from datapath.actions import meter, odp, odp_text
 from datapath.actions.offload import segments
@@ -16,6 +19,7 @@ from tests.native.recorder import Recorder
 
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
 SECOND = 10**9
+MAC = "02:00:00:00:00:01"
 
 
 class Twin:
@@ -23,15 +27,19 @@ class Twin:
 
     def __init__(self, flags, bands, now):
         self.per_packet = bool(flags & PKTPS)
-        self.bands = [(rate, burst or rate) for rate, burst in bands]
-        self.buckets = [Fraction(burst) for _, burst in self.bands]
+        self.bands = [(rate, burst or rate, *level) for rate, burst, *level in bands]
+        self.buckets = [Fraction(burst) for _, burst, *_ in self.bands]
         self.now = now
         self.came = [0, 0]
         self.dropped = [[0, 0] for _ in bands]
 
     def passes(self, size, now):
+        return self.verdict(size, now) == 0
+
+    def verdict(self, size, now):
+        """0: it passes, 1: it is dropped, 256 + n: it passes, n levels likelier to be dropped."""
         if now > self.now:
-            for i, (rate, burst) in enumerate(self.bands):
+            for i, (rate, burst, *_) in enumerate(self.bands):
                 more = Fraction(rate * (now - self.now), SECOND)
                 self.buckets[i] = min(Fraction(burst), self.buckets[i] + more)
             self.now = now
@@ -46,10 +54,16 @@ class Twin:
             hit = self.dropped[exceeded[rates.index(max(rates))]]
             hit[0] += 1
             hit[1] += size
-        return not exceeded
+            _, _, *level = self.bands[exceeded[rates.index(max(rates))]]
+            return 256 + level[0] if level else 1
+        return 0
 
 
 NUMBERS = st.one_of(st.integers(0, 20), st.integers(0, 10**6), st.integers(0, 2**32 - 1))
+BANDS = st.lists(
+    st.tuples(NUMBERS, NUMBERS) | st.tuples(NUMBERS, NUMBERS, st.integers(1, 255)),
+    max_size=meter.FEATURES["max_bands"],
+)
 PACKETS = st.lists(
     st.tuples(
         st.one_of(st.integers(14, 1600), st.integers(14, 65535)),
@@ -62,7 +76,7 @@ PACKETS = st.lists(
 
 @given(
     flags=st.sampled_from((KBPS, PKTPS, KBPS | BURST | STATS, PKTPS | STATS)),
-    bands=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=meter.FEATURES["max_bands"]),
+    bands=BANDS,
     packets=PACKETS,
 )
 def test_like_the_naive_twin(flags, bands, packets):
@@ -71,7 +85,7 @@ def test_like_the_naive_twin(flags, bands, packets):
     meters.set(7, flags, bands, "", start)
     for size, passed in packets:
         now = min(max(0, now + passed), 2**63)
-        assert meters.passes(7, size, now) == twin.passes(size, now)
+        assert meters.weigh(7, 1, size, now) == twin.verdict(size, now)
     got = meters.get(7)
     assert [got["packets"], got["bytes"], got["dropped"]] == [*twin.came, twin.dropped]
     assert [tuple(band) for band in got["bands"]] == twin.bands
@@ -106,6 +120,7 @@ BAD = [
     (1, 0, []), (1, KBPS | PKTPS, []), (1, 16 | KBPS, []), (1, None, []),
     (1, KBPS, None), (1, KBPS, {}), (1, KBPS, [(1, 2)] * 9), (1, KBPS, [1]), (1, KBPS, [(1,)]),
     (1, KBPS, [], None), (1, KBPS, [], "x" * 256),
+    (1, KBPS, [(1, 2, 0)]), (1, KBPS, [(1, 2, 256)]), (1, KBPS, [(1, 2, 3, 4)]),
     (1, KBPS, [(-1, 0)]), (1, KBPS, [(0, 1 << 32)]), (1, KBPS, [("1", 0)]),
 ]  # fmt: skip
 
@@ -149,6 +164,45 @@ def test_a_nested_meter_drops_what_is_nested():
     ]
 
 
+def tos_of(data):
+    """The traffic class of an IPv4 or IPv6 frame with or without a VLAN tag."""
+    at = 18 if data[12:14] == b"\x81\x00" else 14
+    if data[at] >> 4 == 4:
+        return data[at + 1]
+    return (data[at] << 8 | data[at + 1]) >> 4 & 0xFF
+
+
+@given(st.integers(0, 255), st.integers(1, 255), st.sampled_from((IP, IPv6)), st.booleans())
+def test_too_many_are_likelier_to_be_dropped(tos, level, ip, tagged):
+    """AF1x to AF4x get a higher drop precedence, up to AFx3 (RFC 2597); others stay as they are,
+    ECN and checksums do in any case."""
+    where = {"tos": tos} if ip is IP else {"tc": tos}
+    head = Ether(src=MAC, dst=MAC)
+    sent = bytes((head / Dot1Q(vlan=5) if tagged else head) / ip(**where) / TCP() / b"x")
+    recorder = Recorder()
+    recorder.meters.set(3, PKTPS, [(1, 1, level)], "", 0)
+    first, second = (recorder.run(sent, odp_text.parse_actions("meter(3),2")) for _ in range(2))
+    assert [event[2] for event in first] == [sent]
+    [(_, _, got, _)] = second
+    af = {(8 * c + 2 * p) << 2: (8 * c + 2 * min(3, p + level)) << 2
+          for c in (1, 2, 3, 4) for p in (1, 2, 3)}  # fmt: skip
+    assert tos_of(got) == af.get(tos & 0xFC, tos & 0xFC) | tos & 3
+    again = Ether(got)
+    if ip is IP:
+        del again[IP].chksum
+    del again[TCP].chksum
+    assert bytes(again) == got
+
+
+def test_what_has_no_dscp_passes_a_marking_meter():
+    recorder = Recorder()
+    recorder.meters.set(3, PKTPS, [(1, 1, 1)], "", 0)
+    arp = bytes(Ether(src=MAC, dst=MAC) / ARP())
+    for _ in range(2):
+        [event] = recorder.run(arp, odp_text.parse_actions("meter(3),2"))
+        assert event[2] == arp
+
+
 # --- frames that are left to be segmented
 
 TCP4 = frames()["tcp4"]
@@ -167,23 +221,30 @@ def gso(n_bytes, mss):
 
 @given(
     flags=st.sampled_from((KBPS, PKTPS)),
-    bands=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 30)), min_size=1, max_size=3),
+    bands=st.lists(
+        st.tuples(st.integers(1, 50), st.integers(0, 30))
+        | st.tuples(st.integers(1, 50), st.integers(0, 30), st.integers(1, 3)),
+        min_size=1,
+        max_size=3,
+    ),
     packets=st.lists(
         st.tuples(st.integers(1, 9000), st.integers(500, 1460), st.integers(0, SECOND)),
         max_size=8,
     ),
 )
 def test_segments_are_packets(flags, bands, packets):
-    """A frame passes whole where all of its segments may, else those that may."""
+    """A frame passes whole where all of its segments may, else those that may; TOS 0 is none that
+    could be marked."""
     recorder, twin = Recorder(), Twin(flags, bands, 0)
     recorder.meters.set(3, flags, bands, "", 0)
     for n_bytes, mss, passed in packets:
         recorder.now += passed
         whole, vnet = gso(n_bytes, mss)
         parts = segments(whole, vnet)
-        may = [twin.passes(len(part), recorder.now) for part, _ in parts]
+        verdicts = [twin.verdict(len(part), recorder.now) for part, _ in parts]
+        may = [verdict != 1 for verdict in verdicts]
         events = recorder.run(whole, odp_text.parse_actions("meter(3),2"), vnet=vnet)
-        if all(may):
+        if not any(verdicts) or (all(may) and len(parts) == 1):
             assert [event[2] for event in events] == [whole] and events[0][3] == vnet
         else:
             wanted = [
@@ -221,6 +282,15 @@ def test_segments_get_what_follows():
     assert outputs("meter(3),2", burst=3) == [(2, whole)]
     deep = "meter(3),recirc(0x1)"
     assert outputs(deep) == ["recirculate", "recirculate", "drop"]
+
+
+def test_segments_are_marked_one_by_one():
+    whole, vnet = gso(3000, 1000)
+    whole = whole[:15] + bytes([10 << 2]) + whole[16:]
+    recorder = Recorder()
+    recorder.meters.set(3, PKTPS, [(1, 2, 1)], "", 0)
+    events = recorder.run(whole, odp_text.parse_actions("meter(3),2"), vnet=vnet)
+    assert [tos_of(event[2]) >> 2 for event in events] == [10, 10, 12]
 
 
 def test_text():
@@ -265,7 +335,7 @@ def test_requests(three):
     assert dpif.meter_del(5) == info
     assert error_of(dpif.meter_get, 5) == error_of(dpif.meter_del, 5) == 2
     assert error_of(dpif.meter_set, 1 << 18, KBPS, []) == 22
-    assert error_of(dpif.meter_set, 1, KBPS, [(1, 2, 3)]) == 22
+    assert error_of(dpif.meter_set, 1, KBPS, [(1, 2, 3, 4)]) == 22
     assert (error_of(dpif.meter_get, [1]), error_of(dpif.meter_get, "1")) == (22, 2)
 
 

@@ -166,8 +166,9 @@ def their_flows(ovs):  # noqa: F811
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_the_same_share_of_hashes(ovs, weights):  # noqa: F811
-    """How many values of the hash lead to each bucket."""
+def test_a_fair_share_of_hashes(ovs, weights):  # noqa: F811
+    """How many values of the hash lead to each bucket: as many as with Open vSwitch, or nearer to
+    its weight."""
     ports = [2 + i % 3 for i in range(len(weights))]
     buckets = "".join(f",bucket=weight:{w},output:{p}" for w, p in zip(weights, ports, strict=True))
     world = put(ovs, [f"group_id=1,type=select{buckets}"], ["actions=group:1"])
@@ -184,6 +185,5 @@ def test_the_same_share_of_hashes(ovs, weights):  # noqa: F811
         for dp_hash in range(1, 65):
             found = trace(f"in_port=1,udp,recirc_id={recirc_id},dp_hash={dp_hash}")
             chosen.append(int(re.search(r"using bucket (\d+)", found)[1]))
-            mask = re.search(r"dp_hash=\w+/(0x[0-9a-f]+)", found)[1]
-        counts.append((mask, sorted(chosen)))
-    assert counts[0] == counts[1]
+        counts.append([abs(chosen.count(i) / 64 - w / sum(weights)) for i, w in enumerate(weights)])
+    assert max(counts[0]) <= max(counts[1]) and sum(counts[0]) <= sum(counts[1])

@@ -73,7 +73,7 @@ def test_add_modify_delete(world, client):
     client.do(add("meter=3,pktps,bands=type=drop,rate=10,type=drop,rate=20"))
     first, second = client.ask(m.MeterConfigRequest()).meters
     assert second == m.MeterConfig(7, KBPS | BURST | STATS, [m.Band(m.BAND_DROP, 100, 5)])
-    assert first == m.MeterConfig(3, PKTPS, [m.Band(1, 10, 10), m.Band(1, 20, 20)])
+    assert first == m.MeterConfig(3, PKTPS, drops(10, 20))
     assert client.ask(m.MeterConfigRequest(7)).meters == [second]
     assert datapath_meters(world) == {"br0:7": (0, [100]), "br0:3": (1, [10, 20])}
     client.do(modify("meter=7,pktps,band=type=drop,rate=4"))
@@ -98,7 +98,7 @@ REFUSED = [
     (m.MeterMod(m.METER_ADD, KBPS, 2, drops(0)), "OFPMMFC_BAD_RATE"),
     (m.MeterMod(m.METER_ADD, KBPS, 2, []), "OFPMMFC_OUT_OF_BANDS"),
     (m.MeterMod(m.METER_ADD, KBPS, 2, drops(*range(1, 10))), "OFPMMFC_OUT_OF_BANDS"),
-    (m.MeterMod(m.METER_ADD, KBPS, 2, [m.Band(m.BAND_DSCP_REMARK, 1, 0, 1)]), "OFPMMFC_BAD_BAND"),
+    (m.MeterMod(m.METER_ADD, KBPS, 2, [m.Band(m.BAND_DSCP_REMARK, 1)]), "OFPMMFC_BAD_BAND_VALUE"),
     (m.MeterMod(m.METER_MODIFY, KBPS, 2, drops(1)), "OFPMMFC_UNKNOWN_METER"),
     (m.MeterMod(m.METER_MODIFY, KBPS, 1, drops(1, 0)), "OFPMMFC_BAD_RATE"),
     (m.MeterStatsRequest(5), "OFPMMFC_UNKNOWN_METER"),
@@ -107,6 +107,15 @@ REFUSED = [
     (flow("actions=2", instructions=[Meter(CONTROLLER)]), "OFPMMFC_INVALID_METER"),
     (flow("actions=2", instructions=[Meter(0)]), "OFPMMFC_INVALID_METER"),
 ]  # fmt: skip
+
+
+def test_bands_are_told_as_they_were_sent(world, client):
+    """A burst that the flags do not speak of, too; the datapath's bucket holds a second's worth."""
+    bands = [m.Band(m.BAND_DROP, 9), m.Band(m.BAND_DSCP_REMARK, 5, 0, 2)]
+    client.do(m.MeterMod(m.METER_ADD, PKTPS, 1, bands))
+    assert client.ask(m.MeterConfigRequest(1)).meters == [m.MeterConfig(1, PKTPS, bands)]
+    [found] = world.backer.dpif.meter_dump()
+    assert found.bands == [(9, 9), (5, 5, 2)]
 
 
 @pytest.mark.parametrize(("message", "error"), REFUSED, ids=lambda each: str(each)[:70])
@@ -121,7 +130,8 @@ def test_refusals_change_nothing(world, client, message, error):
 
 def test_features(client):
     reply = client.ask(m.MeterFeaturesRequest())
-    wanted = (1 << 18, 1 << m.BAND_DROP, KBPS | PKTPS | BURST | STATS, 8, 0)
+    bands = 1 << m.BAND_DROP | 1 << m.BAND_DSCP_REMARK
+    wanted = (1 << 18, bands, KBPS | PKTPS | BURST | STATS, 8, 0)
     assert (
         reply.max_meter, reply.band_types, reply.capabilities, reply.max_bands, reply.max_color,
     ) == wanted  # fmt: skip

@@ -65,10 +65,10 @@ def ours():
 
 BANDS = st.builds(
     m.Band,
-    st.sampled_from((m.BAND_DROP, m.BAND_DROP, m.BAND_DROP, m.BAND_DSCP_REMARK)),
+    st.just(m.BAND_DROP),  # Open vSwitch has no others
     st.sampled_from((0, 1, 5, 5, 1000, 2**32 - 1)),
     st.sampled_from((0, 7, 2**32 - 1)),
-    st.sampled_from((0, 3)),
+    st.just(0),
 )
 MODS = st.builds(
     m.MeterMod,
@@ -84,6 +84,8 @@ def outcome(client, mod):
     client.send(mod)
     errors = [each.name for each in client.barrier() if isinstance(each, m.Error)]
     meters = client.ask(m.MeterConfigRequest()).meters
+    for band in (band for meter in meters for band in meter.bands):
+        band.burst = band.burst or band.rate  # as Open vSwitch tells it
     return errors, sorted(meters, key=lambda each: each.meter_id)
 
 
@@ -111,7 +113,9 @@ def test_flows_and_statistics(ours, theirs):
             client.send(flow(text))
             found.append([each.name for each in client.barrier() if isinstance(each, m.Error)])
         [stats] = client.ask(m.MeterStatsRequest(1)).meters
-        found += [client.ask(m.MeterFeaturesRequest()), stats.flow_count, stats.bands]
+        features = client.ask(m.MeterFeaturesRequest())
+        features.band_types &= ~(1 << m.BAND_DSCP_REMARK)  # Open vSwitch has none
+        found += [features, stats.flow_count, stats.bands]
         client.do(m.MeterMod(m.METER_DELETE, 0, 1))
         flows = client.ask(m.FlowStatsRequest(Match())).flows
         found.append([each for each in flows if each.priority])  # ours begins with NORMAL

@@ -21,18 +21,28 @@ OFPP_NONE = 0xFFFF
 PACKET = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP()
 
 
-def n_slots(weights):
-    """16, or the power of two that gives the lightest its due; 0: there is none."""
+def naive_spread(weights):
+    """16 slots, or as few more as give the lightest one, and up to 64 for shares that are right to
+    a twentieth; none where 256 are not enough."""
     heavy = [weight for weight in weights if weight]
     needed = max([Fraction(sum(heavy), weight) for weight in heavy], default=0)
-    return next((n for n in (16, 32, 64, 128, 256) if needed and n >= needed), 0)
+    enough = [n for n in (16, 32, 64, 128, 256) if needed and n >= needed]
+    for n in enough:
+        slots = share_out(weights, n)
+        if n >= 64 or all(
+            abs(Fraction(slots.count(i) * sum(weights), n * weight) - 1) <= Fraction(1, 20)
+            for i, weight in enumerate(weights)
+            if weight
+        ):
+            return slots
+    return []
 
 
-def naive_spread(weights):
+def share_out(weights, n):
     """Each slot to the one who is owed most, by the quotients of Sainte-Laguë."""
     given_away = Counter()
     slots = []
-    for _ in range(n_slots(weights)):
+    for _ in range(n):
         owed = [Fraction(weight, 2 * given_away[i] + 1) for i, weight in enumerate(weights)]
         best = owed.index(max(owed))
         given_away[best] += 1
