@@ -9,7 +9,8 @@ import ovs.vlog
 from datapath import text
 from datapath.base.clock import set_clock
 from pyvs import clock, daemon, privileges, rundir
-from vswitchd import appctl, columns, report
+from vswitchd import columns, report
+from vswitchd.appctl import commands
 from vswitchd.dummy import DATAPATH, OVERRIDDEN, Dummies
 from vswitchd.links import Links
 from vswitchd.process import DatapathProcess
@@ -91,8 +92,8 @@ def run(argv: list[str] | None) -> int:
     from ofproto.ofproto import Ofproto
 
     daemon.start(privileges.NETWORK)
-    ending = appctl.Ending()
-    appctl.register_exit(ending)
+    ending = commands.Ending()
+    commands.register_exit(ending)
     control = daemon.unixctl_server(PROGRAM)
     clock.followers.append(set_clock)
     if dummies.enabled:
@@ -101,7 +102,7 @@ def run(argv: list[str] | None) -> int:
     process = DatapathProcess(Dpif, log="log-file" in options)
     switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies)
     ovs.fatal_signal.add_hook(process.close, None, True)
-    appctl.register(switch)
+    commands.register(switch)
     report.register(switch)
     daemon.main_loop(control, [switch, Readiness(switch)])
     switch.close(delete=ending.cleanup)

@@ -10,14 +10,7 @@ from typing import NamedTuple
 
 from pyvs import daemon
 from pyvs.daemon import CommandError
-from vswitchd import (
-    appctl_bond,
-    appctl_dpctl,
-    appctl_dpif,
-    appctl_dummy,
-    appctl_fdb,
-    appctl_trace,
-)
+from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, trace
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -66,11 +59,11 @@ COMMANDS = [
     Command("bridge/dump-flows", "BRIDGE", 1, 2, dump_flows),
     Command("bridge/reconnect", "[BRIDGE]", 0, 1, reconnect),
     Command("ofproto/list", "", 0, 0, list_ofprotos),
-    *(Command(*row) for row in appctl_bond.COMMANDS),
-    *(Command(*row) for row in appctl_fdb.COMMANDS),
-    *(Command(*row) for row in appctl_dpif.COMMANDS),
-    *(Command(*row) for row in appctl_dpctl.COMMANDS),
-    *(Command(*row) for row in appctl_trace.COMMANDS),
+    *(Command(*row) for row in bond.COMMANDS),
+    *(Command(*row) for row in fdb.COMMANDS),
+    *(Command(*row) for row in dpif.COMMANDS),
+    *(Command(*row) for row in dpctl.COMMANDS),
+    *(Command(*row) for row in trace.COMMANDS),
 ]
 
 
@@ -88,7 +81,7 @@ def register_exit(ending: Ending) -> None:
 
 def register(switch: Switch) -> None:
     """Make all COMMANDS available, for `switch`."""
-    dummies = (Command(*row) for row in appctl_dummy.COMMANDS) if switch.dummies.enabled else ()
+    dummies = (Command(*row) for row in dummy.COMMANDS) if switch.dummies.enabled else ()
     for each in (*COMMANDS, *dummies):
         _register(switch, each)
 

@@ -13,7 +13,7 @@ from ofproto.xlate import trace as tracing
 from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd import dpctl
-from vswitchd.appctl_dpif import check_datapath, split_options
+from vswitchd.appctl.dpif import check_datapath, split_options
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -1,0 +1,4 @@
+"""vswitchd's commands on its control socket.
+
+`commands` has the table of all, the other modules the functions, one for each family of names.
+"""
