@@ -36,9 +36,15 @@ vlog = ovs.vlog.Vlog("ofproto")
 # What peers cause, and may cause as often as they like
 _refusals, _answers, _modes = (LimitedLog(vlog, 10, 10) for _ in range(3))
 
-# OFPC_*: the capabilities of the FEATURES reply, numbered as in 1.3.
-CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6
-ARP_MATCH_IP = 1 << 7  # 1.0 only
+# Of the FEATURES reply; the codec leaves out those that a version does not have.
+CAPABILITIES = (
+    messages.C_FLOW_STATS
+    | messages.C_TABLE_STATS
+    | messages.C_PORT_STATS
+    | messages.C_GROUP_STATS
+    | messages.C_QUEUE_STATS
+    | messages.C_ARP_MATCH_IP
+)
 OF10_ACTIONS = 0xFFF
 
 FRAG_MODES = ("normal", "drop", "reasm", "nx-match")  # OFPC_FRAG_*
@@ -116,7 +122,7 @@ def features(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
         n_buffers=0,
         n_tables=N_VISIBLE_TABLES,
         auxiliary_id=0,
-        capabilities=CAPABILITIES & ~(1 << 3) | ARP_MATCH_IP if peer.version == 1 else CAPABILITIES,
+        capabilities=CAPABILITIES,
         actions=OF10_ACTIONS if old else 0,
         ports=[messages.PortDesc.of_port(port) for port in ports],
     )
@@ -207,9 +213,14 @@ def meter_mod(ofproto: Any, _peer: Any, mod: Any, now: int) -> None:
 
 
 def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    if request.port_no not in (OFPP_NONE, *ofproto.ports):
-        raise OFError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
-    peer.reply(request, messages.QueueGetConfigReply(port_no=request.port_no, queues=[]))
+    number = None if request.port_no == OFPP_NONE else request.port_no
+    found = handlers_multipart.queues(ofproto, number, None)
+    answer = messages.QueueGetConfigReply(
+        port_no=request.port_no,
+        queues=[(queue, None, None) for _port, queue in found],
+        ports=[port.number for port, _queue in found],
+    )
+    peer.reply(request, answer)
 
 
 # --- the connection

@@ -116,13 +116,18 @@ COUNTERS = (
 )
 
 
+# What a dummy counts: there is nothing that could go wrong with it.
+DUMMY_COUNTERS = COUNTERS[:4]
+
+
 def _port_counters(port: Any, counted: dict[str, int], now: int) -> Any:
+    known = DUMMY_COUNTERS if port.is_dummy else COUNTERS
     age = max(0, now - port.created)
     return messages.PortStats(
         port_no=port.number,
         duration_sec=age // 1000,
         duration_nsec=age % 1000 * 1_000_000,
-        **{name: counted.get(name) for name in COUNTERS},
+        **{name: counted.get(name) for name in known},
     )
 
 
@@ -132,12 +137,30 @@ def port_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     reply_list(peer, request, messages.PortDescReply, items)
 
 
+def queues(ofproto: Any, port_no: int | None, queue_id: int | None) -> list[tuple[Any, int]]:
+    """(OfPort, queue) of one port or all (None), and one queue or all.  Raises OFError."""
+    ports = _ports(ofproto, port_no)
+    if port_no is not None and not ports:
+        raise OFError("OFPQOFC_BAD_PORT", f"port {port_no}")
+    found = [(port, queue) for port in ports for queue in port.queues]
+    if queue_id is None:
+        return found
+    found = [(port, queue) for port, queue in found if queue == queue_id]
+    if not found:
+        raise OFError("OFPQOFC_BAD_QUEUE", f"queue {queue_id}")
+    return found
+
+
 def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    if request.port_no is not None and request.port_no not in ofproto.ports:
-        raise OFError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
-    if request.queue_id is not None:
-        raise OFError("OFPQOFC_BAD_QUEUE", f"queue {request.queue_id}")
-    reply_list(peer, request, messages.QueueStatsReply, [])
+    found = queues(ofproto, request.port_no, request.queue_id)
+    items = [messages.QueueStats(port.number, queue) for port, queue in found]
+    reply_list(peer, request, messages.QueueStatsReply, items)
+
+
+def queue_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    found = queues(ofproto, request.port_no, request.queue_id)
+    items = [messages.QueueDesc(port.number, queue) for port, queue in found]
+    reply_list(peer, request, messages.QueueDescReply, items)
 
 
 # --- groups
@@ -191,6 +214,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.PortStatsRequest: port_stats,
     messages.PortDescRequest: port_desc,
     messages.QueueStatsRequest: queue_stats,
+    messages.QueueDescRequest: queue_desc,
     messages.GroupStatsRequest: group_stats,
     messages.GroupDescRequest: group_desc,
     messages.GroupFeaturesRequest: group_features,

@@ -96,6 +96,16 @@ class OfPort:
         return self.options.get("peer") if self.is_patch else None
 
     @property
+    def is_dummy(self) -> bool:
+        """Whether it stands for a device that a test would have."""
+        return self.type.startswith("dummy")
+
+    @property
+    def queues(self) -> tuple[int, ...]:
+        """The queues of its device: those of a dummy are one, as in Open vSwitch."""
+        return (0,) if self.is_dummy else ()
+
+    @property
     def may_forward(self) -> bool:
         return not self.config & OFPPC_PORT_DOWN and not self.state & OFPPS_LINK_DOWN
 

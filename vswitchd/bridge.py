@@ -354,14 +354,12 @@ class Bridge:
             records += [(f"interface {each.name}", each) for each in port.interfaces]
         for name, record in records:
             for text in record.in_vain:
-                # A controller takes one of the versions that there are: no harm is done.
-                harmless = text.startswith("protocols ")
-                self._warn(f"{name}: {text} is not followed yet", vlog.info if harmless else None)
+                self._warn(f"{name}: {text} is not followed yet")
 
-    def _warn(self, text: str, log: Callable[[str], None] | None = None) -> None:
+    def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            (log or vlog.warn)(text)
+            vlog.warn(text)
 
     # --- end
 

@@ -28,7 +28,6 @@ COLUMNS = {
         "mirrors": (),
         "netflow": (),
         "other_config:in-band-queue": (),
-        "protocols": ("OpenFlow10", "OpenFlow13"),
         "rstp_enable": (),
         "sflow": (),
         "stp_enable": (),

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from ofproto.peers.connection import DEFAULT_VERSIONS
 from ofproto.peers.controller import ControllerConfig
 from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
@@ -24,8 +23,8 @@ OPENFLOW_VERSIONS = {
 
 
 def versions(names: Iterable[str]) -> set[int]:
-    """Those of the protocols column that the switch speaks; with none of them: {}, its default."""
-    return {OPENFLOW_VERSIONS[name] for name in names} & DEFAULT_VERSIONS
+    """The protocols column as wire versions; {}: the switch's default, all of them."""
+    return {OPENFLOW_VERSIONS[name] for name in names}
 
 
 def parse_mac(text: str | None) -> str | None:

@@ -41,7 +41,7 @@ HELLO_WAIT, RUNNING, CLOSED = "HELLO_WAIT", "RUNNING", "CLOSED"
 
 VERSION_NAMES = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3", 5: "1.4", 6: "1.5"}
 # What a bridge with an empty `protocols` column allows.
-DEFAULT_VERSIONS = frozenset({1, 4})
+DEFAULT_VERSIONS = frozenset(VERSION_NAMES)
 
 
 def encode_error(version: int, kind: int, code: int, data: bytes, xid: int) -> bytes:

@@ -1,5 +1,5 @@
-"""Every OpenFlow message that a tool or a controller may send, over 1.0 and 1.3, against a bridge
-on a real datapath.  (Client checks that replies carry the xid, errors the message.)"""
+"""Every OpenFlow message that a tool or a controller may send, over 1.0 to 1.5, against a
+bridge on a real datapath.  (Client checks that replies carry the xid, errors the message.)"""
 
 import pytest
 
@@ -18,7 +18,8 @@ from ofproto.codec.numbers import (
 from pyvs import clock
 from tests.ofproto.bridge_world import DATAPATH_ID, World, dump, flow, frame
 
-OF10, OF13 = 1, 4
+OF10, OF11, OF12, OF13, OF14, OF15 = range(1, 7)
+TESTED = (OF10, OF11, OF13, OF15)  # the others differ from these in the codec
 ALL, FLOOD, IN_PORT, TABLE = 0xFFFC, 0xFFFB, 0xFFF8, 0xFFF9
 NORMAL = "priority=0 actions=NORMAL"
 
@@ -30,7 +31,7 @@ def world():
     made.close()
 
 
-@pytest.fixture(params=[OF10, OF13], ids=["1.0", "1.3"])
+@pytest.fixture(params=TESTED, ids=[f"1.{version - 1}" for version in TESTED])
 def client(world, request):
     return world.client(request.param)
 
@@ -58,10 +59,10 @@ def test_features(client):
     reply = client.ask(m.FeaturesRequest())
     assert (reply.datapath_id, reply.n_tables, reply.n_buffers) == (DATAPATH_ID, 254, 0)
     names = [port.name for port in reply.ports]
-    assert names == (["p1", "p2", "p3"] if client.version == OF10 else [])
+    assert names == (["p1", "p2", "p3"] if client.version < OF13 else [])
     wanted = m.C_FLOW_STATS | m.C_TABLE_STATS | m.C_PORT_STATS | m.C_QUEUE_STATS
     assert reply.capabilities & wanted == wanted
-    assert bool(reply.capabilities & m.C_ARP_MATCH_IP) == (client.version == OF10)
+    assert bool(reply.capabilities & m.C_ARP_MATCH_IP) == (client.version <= OF11)
     assert reply.actions == (0xFFF if client.version == OF10 else 0)
 
 
@@ -126,7 +127,7 @@ def test_five_commands(client):
 def test_modify_adds_only_in_old_versions(client):
     client.do(flow("in_port=1 actions=output:3", m.MODIFY))
     client.do(flow("in_port=2 actions=output:3", m.MODIFY_STRICT))
-    assert len(dump(client)) == (3 if client.version == OF10 else 1)
+    assert len(dump(client)) == (3 if client.version <= OF11 else 1)
 
 
 def test_cookies(new):
@@ -403,11 +404,18 @@ def test_a_device_that_cannot_be_turned_is_no_error(client, world):
 
 
 def test_queues(client):
-    assert client.ask(m.QueueStatsRequest()).queues == []
+    """A dummy has one; a device that QoS was not set for has none (see OfPort.queues)."""
+    assert [each.port_no for each in client.ask(m.QueueStatsRequest()).queues] == [1, 2, 3]
     assert client.refused(m.QueueStatsRequest(9)) == "OFPQOFC_BAD_PORT"
     assert client.refused(m.QueueStatsRequest(1, 5)) == "OFPQOFC_BAD_QUEUE"
-    assert client.ask(m.QueueGetConfigRequest(1)).queues == []
-    assert client.refused(m.QueueGetConfigRequest(9)) == "OFPQOFC_BAD_PORT"
+    if client.version < OF14:
+        assert client.ask(m.QueueGetConfigRequest(1)).queues == [(0, None, None)]
+        assert client.refused(m.QueueGetConfigRequest(9)) == "OFPQOFC_BAD_PORT"
+        return
+    assert client.ask(m.QueueDescRequest(2)).queues == [m.QueueDesc(2, 0)]
+    assert len(client.ask(m.QueueDescRequest(None, 0)).queues) == 3
+    assert client.refused(m.QueueDescRequest(9)) == "OFPQOFC_BAD_PORT"
+    assert client.refused(m.QueueDescRequest(None, 1)) == "OFPQOFC_BAD_QUEUE"
 
 
 # --- tables, groups

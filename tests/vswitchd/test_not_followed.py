@@ -2,10 +2,9 @@
 
 import pytest
 
-from ofproto.peers.connection import DEFAULT_VERSIONS
 from ovsdb import files
-from tests.daemons import BIN, ROOT, CommandFailed
-from vswitchd import columns, not_followed, settings
+from tests.daemons import BIN, ROOT
+from vswitchd import columns, not_followed
 
 SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
 # Columns that others follow, or that pyvs is to write one day.
@@ -33,9 +32,6 @@ def test_every_column_stands_somewhere():
 
 def test_the_documents_are_true():
     assert (ROOT / "docs/not-followed.md").read_text() == not_followed.document()
-    names = {name for name, version in settings.OPENFLOW_VERSIONS.items()
-             if version in DEFAULT_VERSIONS}  # fmt: skip
-    assert set(not_followed.COLUMNS["Bridge"]["protocols"]) == names
 
 
 @pytest.mark.system
@@ -73,9 +69,6 @@ def test_setting_them_is_told(switch):
     assert told(*config.split())[0].endswith(
         "other_config:flow-restore-wait true is not followed yet"
     )
-    assert told("set", "bridge", "br0", "protocols=OpenFlow13,OpenFlow15") == lines(
-        "Bridge br0: protocols OpenFlow15"
-    )
     # What asks for nothing, and what only takes away, needs no word.
     for words in (
         "set port bond0 lacp=off bond_mode=active-backup protected=true",
@@ -89,17 +82,6 @@ def test_setting_them_is_told(switch):
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
         "bridge br0: mirrors is", "port bond0: lacp active is", "interface e1: bfd is",
-        "bridge br0: protocols OpenFlow15 is", "other_config:flow-restore-wait true is",
+        "other_config:flow-restore-wait true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text
-
-
-@pytest.mark.system
-def test_a_version_that_is_not_spoken_locks_nobody_out(switch):
-    switch.allow("is not followed yet")
-    switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "protocols=OpenFlow15")
-    assert "NORMAL" in switch.ofctl("dump-flows", "br0")
-    switch.vsctl("set", "bridge", "br0", "protocols=OpenFlow13,OpenFlow15")
-    assert "NORMAL" in switch.ofctl("-OOpenFlow13", "dump-flows", "br0")
-    with pytest.raises(CommandFailed):
-        switch.ofctl("-OOpenFlow10", "dump-flows", "br0")

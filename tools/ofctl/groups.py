@@ -2,7 +2,7 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
-from ofproto.codec.numbers import OF10, OF13
+from ofproto.codec.numbers import OF10, OF13, OF15
 from ofproto.text.group_text import parse_group, split_command
 from pyvs_tools.command import Fatal
 
@@ -35,7 +35,7 @@ def _send(session, mods):
     """Do group mods in their order."""
     raws = []
     for mod in mods:
-        if mod.command in FROM_15 and session.version != OF10:
+        if mod.command in FROM_15 and session.version not in (OF10, OF15):
             name = FROM_15[mod.command]
             raise Fatal(f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15'), or 1.0")
         try:

@@ -7,6 +7,7 @@ from ofproto.codec.match_text import parse_port
 from ofproto.codec.numbers import (
     OF10,
     OF13,
+    OF14,
     OFPP_ALL,
     OFPP_MAX,
     OFPP_NONE,
@@ -78,7 +79,7 @@ def show(settings, target):
         return
     style = settings.style()
     requests = [m.FeaturesRequest()]
-    if session.version > OF10:
+    if session.version >= OF13:
         requests.append(m.PortDescRequest())
     for request in requests:
         _print(session, request, style)
@@ -191,11 +192,15 @@ def _queue(text):
 def queue_get_config(settings, target, port_text="ANY", queue_text="ANY"):
     """queue-get-config SWITCH [PORT [QUEUE]]; OpenFlow 1.0 has no request for all ports."""
     session = settings.connect(target)
-    port = OFPP_NONE
+    port, queue = OFPP_NONE, None
     if port_text.upper() not in ("ALL", "ANY"):
         port = _port(settings, session, port_text)
     if queue_text.upper() not in ("ALL", "ANY"):
-        _queue(queue_text)
+        queue = _queue(queue_text)
+    if session.version >= OF14:
+        wanted = None if port == OFPP_NONE else port
+        dump(settings, session, m.QueueDescRequest(wanted, queue))
+        return
     ports = [port]
     if port == OFPP_NONE and session.version == OF10:
         numbers = sorted(each.port_no for each in session.ports)

@@ -345,7 +345,7 @@ def test_probe_before_and_after_the_handshake():
     connection = OFConnection()
     connection.pull()
     connection.probe()
-    assert connection.pull() == header(c.OFPT_ECHO_REQUEST, OF13)
+    assert connection.pull() == header(c.OFPT_ECHO_REQUEST, max(connection.allowed))
     old = started(OF10)
     old.probe()
     assert old.pull() == header(c.OFPT_ECHO_REQUEST, OF10)
