@@ -45,6 +45,8 @@ def command(
             reply = function(args)
         except CommandError as error:
             connection.reply_error(_line(str(error)))
+        except TimeoutError as error:  # of another process, which has to be asked
+            connection.reply_error(_line(error.strerror or "timed out"))
         else:
             connection.reply(_line(reply or ""))
 

@@ -19,6 +19,7 @@ from vswitchd.switch import Switch
 vlog = ovs.vlog.Vlog("vswitchd")
 
 PROGRAM = "pyvs-vswitchd"
+PATIENCE = 0.1  # seconds that the loop waits for an answer of the datapath process
 
 USAGE = """{program}: the switch daemon of pyvs
 usage: {program} [OPTIONS] [DATABASE]
@@ -99,7 +100,7 @@ def run(argv: list[str] | None) -> int:
     if dummies.enabled:
         daemon.offer_clock()
         text.set_datapath(DATAPATH)
-    process = DatapathProcess(Dpif, log="log-file" in options)
+    process = DatapathProcess(lambda path: Dpif(path, PATIENCE), log="log-file" in options)
     switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies)
     ovs.fatal_signal.add_hook(process.close, None, True)
     commands.register(switch)

@@ -47,17 +47,23 @@ class DatapathProcess:
         self._child: subprocess.Popen | None = None
         self._next_start = 0
         self._started = False
+        self._slow: Any = None  # a connection whose first answer is outstanding
         self.pid: int | None = None  # of the process, where we started it
 
     def open(self) -> Any:
         """A new connection.  Raises ConnectionError while there is no process to connect to.
 
-        Starts one then; it is there a little later.
+        Starts one then; it is there a little later.  One that does not answer is not asked again
+        before it has.
         """
         self._reap()
+        dpif, self._slow = self._slow, None
         try:
-            dpif = self._make_dpif(rundir.datapath_sock())
+            dpif = dpif or self._make_dpif(rundir.datapath_sock())
             stranger = dpif.stranger()
+        except TimeoutError as error:
+            self._slow = dpif
+            raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error
         except OSError as error:
             self._start(clock.msec())
             raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error

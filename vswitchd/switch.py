@@ -63,6 +63,8 @@ class Switch:
         # The connection that the present ports were made on; before there is a Backer, the
         # one that waits for it: packets are not answered before there is a configuration.
         self._dpif: Any = None
+        self._renewed = 0  # as the Backer counts it
+        self._unclaimed = False  # the datapath may have ports that nobody wants
         self._idl_seqno: int | None = None
         self._changes = Changes()  # not reconciled yet
         self._tls: TlsConfig | None = None  # as last taken over
@@ -166,10 +168,12 @@ class Switch:
         return self._dpif is None and now >= self._next_open and self.idl.has_ever_connected()
 
     def _follow_datapath(self) -> None:
-        """Notice that the Backer has a new datapath process."""
-        if self.backer.dpif is None or self.backer.dpif is self._dpif:
+        """Notice that the Backer has a new datapath process, or one whose ports are in doubt."""
+        known = self._dpif, self._renewed
+        if self.backer.dpif is None or known == (self.backer.dpif, self.backer.renewed):
             return
-        self._dpif = self.backer.dpif
+        self._dpif, self._renewed = self.backer.dpif, self.backer.renewed
+        self._unclaimed = True
         self.links.run()
         for bridge in self.bridges.values():
             bridge.devices.renewed()
@@ -271,7 +275,9 @@ class Switch:
         for name, bridge in self.bridges.items():  # a peer may be in any
             _contained(name, bridge.follow_patches)
         if not self._reconciled:
-            self._reconciled = self._all_due = True
+            self._reconciled = self._all_due = self._unclaimed = True
+        if self._unclaimed:
+            self._unclaimed = False
             self.backer.first_reconcile_done()
         self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True

@@ -24,6 +24,9 @@ cdef class Dpif:
     cdef object sock
     cdef bytearray buffer
     cdef uint32_t seq
+    cdef object patience
+    cdef dict late                          # ufid -> FlowInfo: deletions answered late
+    cdef readonly str unanswered            # the request whose answer is outstanding; None
     cdef readonly str path
     cdef readonly int upcall_fd             # an eventfd; -1 before upcall_register()
     cdef uint32_t n_workers                 # with rings; 0 before upcall_register()

@@ -35,7 +35,9 @@ from pyvs.listener import short_path
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
 
-TIMEOUT = 10.0                  # seconds to wait for an answer
+TIMEOUT = 10.0                  # seconds to wait for an answer, for who can wait
+# Requests for which the kernel makes or takes devices: who has no time gives them that more.
+SLOW, SLOWER = ("port_add", "port_del", "flow_flush", "upcall_register"), 5
 MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(
@@ -56,15 +58,25 @@ class DpifError(OSError):
     """The datapath process refused a request: `errno`, and `strerror` in its words."""
 
 
+class DpifStalled(TimeoutError):
+    """The datapath process has not answered yet: the connection goes on, but takes no request
+    until the answer is there (Dpif.settled)."""
+
+
 cdef class Dpif:
     def __cinit__(self):
         self.upcall_fd = -1
 
-    def __init__(self, path):
+    def __init__(self, path, patience=None):
+        """`patience`: seconds after which a request raises DpifStalled; None: it waits TIMEOUT,
+        and the connection ends then."""
         self.path = os.fspath(path)
+        self.patience = patience
+        self.unanswered = None
+        self.late = {}
         self.buffer = bytearray()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(TIMEOUT if patience is None else patience)
         try:
             with short_path(self.path) as short:
                 self.sock.connect(short)
@@ -93,10 +105,7 @@ cdef class Dpif:
             if self.up[i].broken or self.down[i].broken:
                 return False
         try:
-            # The socket has a timeout, which recv() would wait for whatever its flags are.
-            poll = select.poll()
-            poll.register(self.sock, select.POLLIN)
-            if not poll.poll(0):
+            if not self._is_readable():
                 return True
             return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:
@@ -124,15 +133,22 @@ cdef class Dpif:
         self.seq = (self.seq + 1) & 0xffffffff
         self.sock.sendall(protocol.encode({"op": op, **words}, data, self.seq))
 
+    def _read(self, fds):
+        data, received, _flags, _address = socket.recv_fds(self.sock, 1 << 20, protocol.MAX_FDS)
+        fds += received
+        if not data:
+            raise ConnectionResetError(104, "the datapath process closed the connection")
+        self.buffer += data
+
+    def _is_readable(self):
+        """The socket has a timeout, which recv() would wait for whatever its flags are."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
     def _receive(self, fds):
         while (message := protocol.decode(self.buffer)) is None:
-            data, received, _flags, _address = socket.recv_fds(
-                self.sock, 1 << 20, protocol.MAX_FDS
-            )
-            fds += received
-            if not data:
-                raise ConnectionResetError(104, "the datapath process closed the connection")
-            self.buffer += data
+            self._read(fds)
         body, data, seq = message
         if seq != self.seq:
             raise protocol.ProtocolError(f"answer {seq} to request {self.seq}")
@@ -143,9 +159,13 @@ cdef class Dpif:
     def _request(self, op, data=b"", fds=None, **words):
         """One request and its answer, (body, data)."""
         received = [] if fds is None else fds
+        if not self.settled():
+            raise DpifStalled(110, "the datapath process does not answer")
         try:
             self._send(op, data, words)
-            return self._receive(received)
+            return self._answer(op, received)
+        except DpifStalled:
+            raise
         except (TimeoutError, ConnectionError, protocol.ProtocolError) as error:
             # What comes later would answer another question.
             self.sock.close()
@@ -156,6 +176,39 @@ cdef class Dpif:
             if fds is None:
                 for fd in received:
                     os.close(fd)
+
+    def _answer(self, op, fds):
+        if self.patience is None:
+            return self._receive(fds)
+        self.sock.settimeout(self.patience * (SLOWER if op in SLOW else 1))
+        try:
+            return self._receive(fds)
+        except TimeoutError:
+            self.unanswered = op
+            raise DpifStalled(110, "the datapath process does not answer") from None
+        finally:
+            self.sock.settimeout(self.patience)
+
+    def settled(self):
+        """Whether no answer is outstanding; does not wait for one.  Raises ConnectionError."""
+        fds = []
+        if self.unanswered is None:
+            return True
+        try:
+            while (message := protocol.decode(self.buffer)) is None:
+                if not self._is_readable():
+                    return False
+                self._read(fds)
+        except (ConnectionError, protocol.ProtocolError) as error:
+            self.sock.close()
+            raise ConnectionResetError(104, str(error)) from None
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if self.unanswered == "flow_del_many" and "error" not in message[0]:
+            self.late.update((info.ufid, info) for info in protocol.terse_flows(message[1]))
+        self.unanswered = None
+        return True
 
     def version(self):
         """{"version": text, "layout": text, "pid": number, "workers": number}."""
@@ -232,11 +285,21 @@ cdef class Dpif:
         return next(protocol.flows(self._request("flow_del", bytes(ufid))[1]), None)
 
     def flow_del_many(self, ufids):
-        """Delete flows; {ufid: FlowInfo} of those that were there, with their last counters only."""
+        """Delete flows; {ufid: FlowInfo} of those that were there, with their last counters only.
+
+        After DpifStalled it is to be called again for the same ones: it then returns as well what
+        was deleted before.
+        """
         gone, ufids = {}, list(ufids)
         for at in range(0, len(ufids), MANY):
-            _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
+            try:
+                _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
+            except DpifStalled:
+                self.late.update(gone)
+                raise
             gone.update((info.ufid, info) for info in protocol.terse_flows(data))
+        gone.update(self.late)
+        self.late = {}
         return gone
 
     def flow_flush(self):

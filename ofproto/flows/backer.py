@@ -8,6 +8,10 @@ name; two things survive a crash on either side:
   wants once the first reconciliation is complete.
 - the datapath process dies: the Backer connects again as soon as there is a new one, adds every
   port under its old number, and registers for upcalls; the flows come back by upcalls.
+
+A datapath process that is there and does not answer is gone on without, as if there were none, but
+that its flows stay known and its upcalls are answered: `dpif` is None until the answer that is
+outstanding came.
 """
 
 import errno
@@ -19,7 +23,7 @@ from typing import Any, NamedTuple
 
 import ovs.vlog
 
-from datapath.ipc.dpif import DpifError
+from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 
 from .dp_meters import DatapathMeters
@@ -37,6 +41,15 @@ FRESH_FLOWS = 5000
 MADE = ("internal", "tap")
 
 RECONNECTS = coverage.counter("dpif_reconnect")
+STALLS = coverage.counter("dpif_stalled")
+WARN_MS = 1000  # without an answer
+# Who asked for counters has those of before then.
+COUNTERS_MS = 3000
+# Requests that, answered too late, leave nothing to be looked after (deletions are asked again).
+HARMLESS = {
+    *("flow_dump", "flow_del_many", "flow_get", "stats", "sync", "version"),
+    *("port_dump", "port_dead", "meter_dump", "meter_get", "execute"),
+}
 
 
 class OdpPort(NamedTuple):
@@ -55,12 +68,18 @@ class Backer:
     after the connection broke (at most once per second); it may start a datapath process; it
     raises ConnectionError or DpifError when there is none yet.
 
-    Public attributes: `dpif` (the present one; None while disconnected), `bridges` (name ->
-    Ofproto), `ports` (odp port number -> OdpPort), `meters`, `flows`, `handler` and `revalidator`.
+    Public attributes: `dpif` (the present one; None while disconnected, or without answer),
+    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `meters`, `flows`, `handler`,
+    `revalidator`, and `renewed`, which rises when ports may not be what was asked for.
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
         self.dpif: Any = None
+        self.renewed = 0
+        self._stalled: Any = None  # the connection that is to become `dpif` again
+        self._stalled_at = 0
+        self._unsure = False  # ports were to change since then
+        self._told = False  # the log that it does not answer
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
         self.meters = DatapathMeters(self._lost)
@@ -76,6 +95,7 @@ class Backer:
         self._reopen = reopen
         self._next_open = 0
         self._port_stats: dict[int, dict[str, int]] | None = None
+        self._known_stats: dict[int, dict[str, int]] = {}  # when they were asked for last
         self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._take(dpif)
         clock.followers.append(self._follow_clock)
@@ -99,6 +119,10 @@ class Backer:
         self.revalidator.reset()
 
     def _lost(self, error: OSError | None = None) -> None:
+        if isinstance(error, DpifStalled) and self._pause():
+            return
+        if self._stalled is not None:
+            self.dpif, self._stalled = self._stalled, None
         if self.dpif is None:
             return
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
@@ -107,6 +131,54 @@ class Backer:
         self.flows.set_dpif(None)
         self.revalidator.reset()
         dpif.close()
+
+    def _pause(self) -> bool:
+        """Go on without a datapath process that does not answer.  False: there is none."""
+        if self._stalled is None and self.dpif is not None:
+            STALLS.count += 1
+            self._stalled, self.dpif = self.dpif, None
+            self._stalled_at = clock.msec()
+            self._unsure = self._told = False
+            self.meters.detach()
+        return self._stalled is not None
+
+    def _run_stalled(self, now: int) -> None:
+        """What goes on meanwhile; look for the answer."""
+        dpif = self._stalled
+        asked = dpif.unanswered
+        dpif.upcall_awake()
+        self._guarded(self.handler.run, now)
+        try:
+            answered = dpif.settled()
+            if not dpif.alive():
+                self._lost()
+            elif answered:
+                self._resume(asked, now)
+        except OSError as error:
+            self._lost(error)
+        if self._stalled is not None and not self._told and now >= self._stalled_at + WARN_MS:
+            self._told = True
+            vlog.warn("the datapath process does not answer: going on without it")
+
+    def _resume(self, asked: str | None, now: int) -> None:
+        """`asked`: what was answered late.  Raises OSError."""
+        dpif, self._stalled = self._stalled, None
+        self.dpif = dpif
+        if self._told:
+            vlog.info(f"the datapath process answers again, after {now - self._stalled_at} ms")
+        if asked == "upcall_register":  # the rings came with the answer
+            self._lost()
+            return
+        self.meters.attach(dpif)
+        if self.revalidator.ready:
+            self.meters.forget_found(now)
+        if asked in HARMLESS and not self._unsure:
+            return
+        self._found = {port.name: port for port in dpif.port_dump()}
+        for port in list(self.ports.values()):
+            self._put_back(port)
+        self.need_revalidate()
+        self.renewed += 1
 
     def _reconnect(self, now: int) -> None:
         if self._reopen is None or now < self._next_open:
@@ -156,6 +228,7 @@ class Backer:
         port is deleted first.  Raises DpifError (errno, text).
         """
         options = dict(options or {})
+        self._unsure = True
         if self.dpif is None:
             raise DpifError(errno.ENOTCONN, "no datapath process")
         found = self._found.pop(name, None)
@@ -193,6 +266,7 @@ class Backer:
 
     def odp_port_del(self, odp_port: int) -> None:
         """Delete a datapath port; a port that is gone already is no error."""
+        self._unsure = True
         self.ports.pop(odp_port, None)
         self.flows.port_del(odp_port)
         if self.dpif is None:
@@ -213,8 +287,11 @@ class Backer:
         if self._port_stats is None and self.dpif is not None:
             try:
                 self._port_stats = {port.port_no: port.stats for port in self.dpif.port_dump()}
+                self._known_stats = self._port_stats
             except OSError as error:
                 self._lost(error)
+        if self._stalled is not None:  # those of before
+            return self._known_stats
         return self._port_stats or {}
 
     def odp_port_stats(self, odp_port: int) -> dict[str, int]:
@@ -222,7 +299,7 @@ class Backer:
         if self._port_stats is not None:
             return self._port_stats.get(odp_port, {})
         if self.dpif is None:
-            return {}
+            return self._known_stats.get(odp_port, {}) if self._stalled is not None else {}
         try:
             found = self.dpif.port_get(odp_port)
         except DpifError:
@@ -309,7 +386,9 @@ class Backer:
 
     def _call_waiting(self) -> None:
         """Those whose time has come; without a datapath process there is nothing to wait for."""
-        lost = self.dpif is None
+        lost = self.dpif is None and (
+            self._stalled is None or clock.msec() >= self._stalled_at + COUNTERS_MS
+        )
         while self._settling and (lost or self.revalidator.passed >= self._settling[0][0]):
             _, then = self._settling.popleft()
             self._collecting.append((self.revalidator.collect(), then, lambda: None))
@@ -336,6 +415,12 @@ class Backer:
         """Upcalls, revalidation, reconnection."""
         now = clock.msec() if now is None else now
         self._port_stats = None
+        if self.dpif is not None and getattr(self.dpif, "unanswered", None):
+            self._pause()  # somebody else asked
+        if self._stalled is not None:
+            self._run_stalled(now)
+            self._call_waiting()
+            return
         if self.dpif is None:
             self._call_waiting()
             self._reconnect(now)
@@ -350,6 +435,9 @@ class Backer:
 
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
+        if self._stalled is not None:
+            self._wait_stalled(poller)
+            return
         if self.dpif is None:
             if self._reopen is not None:
                 poller.timer_wait_until(self._next_open)
@@ -363,10 +451,23 @@ class Backer:
         if self.handler.busy or not self.dpif.upcall_wait():
             poller.immediate_wake()
 
+    def _wait_stalled(self, poller: Any) -> None:
+        poller.fd_wait(self._stalled.fileno(), select.POLLIN)
+        poller.fd_wait(self._stalled.upcall_fd, select.POLLIN)
+        if not self._told:
+            poller.timer_wait_until(self._stalled_at + WARN_MS)
+        if self._collecting or self._settling:
+            poller.timer_wait_until(self._stalled_at + COUNTERS_MS)
+        if self.handler.busy or not self._stalled.upcall_wait():
+            poller.immediate_wake()
+
     def close(self, keep: bool = True) -> None:
         """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
         if self._follow_clock in clock.followers:
             clock.followers.remove(self._follow_clock)
+        if self._stalled is not None:
+            self._stalled.close()
+            self.flows.set_dpif(None)
         if self.dpif is None:
             return
         dpif, self.dpif = self.dpif, None

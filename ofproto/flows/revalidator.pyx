@@ -27,7 +27,7 @@ from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.xlate.xbridge cimport XBridge
 
-from datapath.ipc.dpif import DpifError
+from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import containment, coverage
 
 cdef enum:
@@ -428,6 +428,10 @@ cdef class Revalidator:
             for ukey in doomed:
                 self.flows.lose_ukey(ukey, self.now)
             return 0
+        except DpifStalled:             # asked again when it answers, with what they have counted
+            self.counts["deleted"] -= len(doomed)
+            self.doomed = doomed + self.doomed
+            raise
         for ukey in doomed:
             info = gone.get(ukey.ufid)
             if info is not None and not ukey.dead:

@@ -20,6 +20,7 @@ class FakeBacker:
     def __init__(self, dpif, reopen):
         self.dpif = dpif
         self.reopen = reopen
+        self.renewed = 0
         self.calls = []
 
     def first_reconcile_done(self):
