@@ -37,6 +37,7 @@ from pyvs import (
     coverage,
     identity,
     logs,
+    poll_interval,
     privileges,
     rundir,
     supervise,
@@ -220,6 +221,7 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
     """
     served = [*modules, server] if server else list(modules)
     breather = containment.Breather()
+    interval = poll_interval.PollInterval()
     while True:
         _contained(coverage.tick, time.monotonic())
         for each in served:
@@ -233,7 +235,9 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
             _contained(each.wait, poller)
         if breather.rest():
             poller.timer_wait(FAULT_PAUSE_MSEC)
+        interval.end()
         _contained(poller.block)
+        interval.begin()
     if server:
         server.close()
 

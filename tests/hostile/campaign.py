@@ -30,6 +30,10 @@ class Campaign:
         """Name to process id of the daemons that must live on."""
         raise NotImplementedError
 
+    def controls(self):
+        """Paths of control sockets, where there are any."""
+        return []
+
     def logs(self):
         """The text of all logs so far; it only grows."""
         raise NotImplementedError
@@ -81,4 +85,4 @@ def run(campaign, seed, first=0, count=None, seconds=None):
 
 
 def _oracle(campaign):
-    return Oracle(campaign.pids(), campaign.logs, campaign.bystander())
+    return Oracle(campaign.pids(), campaign.logs, campaign.bystander(), campaign.controls())

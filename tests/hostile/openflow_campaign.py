@@ -157,6 +157,9 @@ class OpenflowCampaign(Campaign):
     def pids(self):
         return {name: self._switch.pid(name) for name in daemons.DAEMONS}
 
+    def controls(self):
+        return [str(path) for path in self._switch.directory.glob("*.ctl")]
+
     def logs(self):
         return "\n".join(line for _name, line in self._switch.logs())
 

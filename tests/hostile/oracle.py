@@ -1,7 +1,8 @@
 """What must be true of daemons whatever their peers do.
 
 The same processes live on; a bystander, a second client that does nothing wrong, is answered all
-the while; afterwards descriptors and memory are back where they were, and no log has a traceback.
+the while; no turn of a loop takes long by its own doing; afterwards descriptors and memory are back
+where they were, and no log has a traceback.
 """
 
 import os
@@ -9,6 +10,8 @@ import re
 import threading
 import time
 from pathlib import Path
+
+from tests.hostile.control import call
 
 # The longest that the bystander may wait, in seconds.  The aim is 0.1; a machine that runs other
 # tests beside this one is late by itself, so the bound in CI only tells a daemon that stands still.
@@ -18,6 +21,8 @@ PAUSE = 0.005  # s between two questions of the bystander
 SETTLE = 20.0  # s for descriptors to be closed
 # Memory that a daemon may have more than at the beginning, in KiB: allocators keep some.
 GROWTH = 64 * 1024
+# Turns of a loop that took more processor time than 100 ms, which counts nobody else's.
+LONG_TURNS = "loop_over_100ms_cpu"
 DESCRIPTORS = 4  # that come and go: a compaction's pipe, a log's, a resolver's
 
 _TROUBLE = re.compile(r"Traceback|Segmentation|unexpected error|Fatal Python error|Sanitizer")
@@ -105,11 +110,17 @@ class Process:
         return f"{more} KiB of memory" if more > GROWTH else ""
 
 
+def _long_turns(path):
+    return int(call(path, "coverage/read-counter", LONG_TURNS))
+
+
 class Oracle:
     """Watches `pids` (name to process id) and `logs()`, the text of all logs, while `probe()`
-    asks and gets an answer of the daemons; probe raises when it gets none."""
+    asks and gets an answer of the daemons; probe raises when it gets none.  `controls`: paths of
+    their control sockets."""
 
-    def __init__(self, pids, logs, probe):
+    def __init__(self, pids, logs, probe, controls=()):
+        self._long_turns = {path: _long_turns(path) for path in controls}
         self.processes = [Process(name, pid) for name, pid in pids.items()]
         self._logs = logs
         self._read = 0  # characters of the logs that were looked at
@@ -135,6 +146,9 @@ class Oracle:
         """At the end: descriptors and memory are back."""
         self.bystander.one_more()
         self.check()
+        for path, before in self._long_turns.items():
+            long = _long_turns(path) - before
+            assert not long, f"{path}: {long} turns took more than 100 ms of processor time"
         deadline = time.monotonic() + SETTLE
         for process in self.processes:
             while excess := process.excess():

@@ -216,6 +216,9 @@ class OvsdbCampaign(Campaign):
     def pids(self):
         return {"pyvs-ovsdb-server": self._server.process.pid}
 
+    def controls(self):
+        return [f"{self._directory}/pyvs.ctl"]
+
     def logs(self):
         return self._server.log
 

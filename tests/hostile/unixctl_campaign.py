@@ -4,12 +4,12 @@ Against pyvs-ovsdb-server; the code of the socket is the same in all daemons, th
 others join in where the campaigns of these daemons run.
 """
 
-import json
 import socket
 import tempfile
 
 from tests import daemons
 from tests.hostile.campaign import Campaign
+from tests.hostile.control import call
 from tests.hostile.json_values import COUNTS, LIMITS, TEXTS, hostile_value, mutate, text
 from tests.hostile.ovsdb_campaign import SMALL, converse
 from tests.ovsdb.ovsdb_world import Daemon
@@ -29,27 +29,6 @@ SPARED = {
     "vlog/set-pattern",
 }
 WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m")
-
-
-def call(path, method, *params):
-    """What a good client does; the reply's result."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(30)
-        sock.connect(path)
-        sock.sendall(json.dumps({"method": method, "params": params, "id": 0}).encode())
-        data = b""
-        while True:
-            data += sock.recv(1 << 16) or _closed(method)
-            try:
-                reply = json.loads(data)
-            except ValueError:
-                continue
-            assert reply["error"] is None, reply
-            return reply["result"]
-
-
-def _closed(method):
-    raise EOFError(f"no reply to {method}")
 
 
 def commands(path):
@@ -101,6 +80,9 @@ class UnixctlCampaign(Campaign):
     def pids(self):
         return {"pyvs-ovsdb-server": self._server.process.pid}
 
+    def controls(self):
+        return [self._path]
+
     def logs(self):
         return self._server.log
 
@@ -139,6 +121,9 @@ class SwitchUnixctlCampaign(Campaign):
 
     def pids(self):
         return {name: self._switch.pid(name) for name in daemons.DAEMONS}
+
+    def controls(self):
+        return self._paths
 
     def logs(self):
         return "\n".join(line for _name, line in self._switch.logs())

@@ -1,10 +1,13 @@
 """The loop of a daemon: what it is asked to wait for, and faults that come again and again."""
 
 import os
+import re
+import threading
+import time
 
 import pytest
 
-from pyvs import containment, control, daemon
+from pyvs import containment, control, daemon, poll_interval
 from pyvs.poller import Poller
 
 
@@ -64,3 +67,32 @@ def test_a_fault_that_cannot_be_logged_is_contained_all_the_same(monkeypatch):
     before = containment.FAULTS.count
     assert containment.call("test", None, lambda: 1 // 0, default=7) == 7
     assert containment.FAULTS.count == before + 1
+
+
+def test_long_turns_are_told_and_counted(monkeypatch):
+    """By processor time what the turn did itself, by the clock what others suffered."""
+    told = []
+    interval = poll_interval.PollInterval
+    monkeypatch.setattr(poll_interval.vlog, "warn", told.append)
+    monkeypatch.setattr(poll_interval, "LONG", 0.25)
+    counters = [poll_interval.LONG_INTERVALS, *(each for _, each in poll_interval.STEPS)]
+
+    def counted(turn):
+        before = [each.count for each in counters]
+        made = interval()
+        turn()
+        made.end()
+        return [each.count - old for each, old in zip(counters, before, strict=True)]
+
+    def idle():
+        threading.Event().wait(0.3)
+
+    def busy():
+        end = time.thread_time() + 0.15
+        while time.thread_time() < end:
+            pass
+
+    assert counted(lambda: None) == [0, 0, 0] and not told
+    assert counted(idle) == [1, 0, 0]
+    assert re.match(r"Unreasonably long \d+ms poll interval \(\d+ms user, \d+ms system\)", told[0])
+    assert counted(busy)[1:] == [1, 1]
