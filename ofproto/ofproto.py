@@ -122,6 +122,14 @@ class Ofproto:
         """Remove a port and its datapath port; no error when there is none."""
         self.port_set.delete(ofp_port)
 
+    def port_set_aside(self, ofp_port: int) -> None:
+        """As port_del(), but port_add() under the same name finds its datapath port again."""
+        self.port_set.set_aside(ofp_port)
+
+    def drop_set_aside(self) -> None:
+        """Nobody adds again what was set aside and is not there."""
+        self.port_set.drop_set_aside()
+
     def port_update(
         self,
         name: str,

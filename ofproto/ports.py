@@ -26,6 +26,7 @@ class Ports:
         self._tell = tell
         self._numbers = PortNumbers()
         self._bundles: dict[Any, Any] = {}
+        self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
     def in_order(self) -> list[OfPort]:
         """By number, LOCAL last, as replies list them."""
@@ -46,7 +47,9 @@ class Ports:
         if name in self.by_name:
             raise ValueError(f"{name} is a port of {self._xbridge.name} already")
         # The device first: what cannot be opened uses up no number, however often it is tried.
-        odp_port = None if type_ == "patch" else self._backer.odp_port_add(name, type_, options)
+        odp_port = self._set_aside.pop(name, None)
+        if odp_port is None and type_ != "patch":
+            odp_port = self._backer.odp_port_add(name, type_, options)
         local = name == self._xbridge.name
         try:
             number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
@@ -77,15 +80,32 @@ class Ports:
 
     def delete(self, number: int) -> None:
         """No error when there is none."""
+        port = self._take_out(number)
+        if port is not None and port.odp_port is not None:
+            self._backer.odp_port_del(port.odp_port)
+
+    def set_aside(self, number: int) -> None:
+        """Delete a port, but for its datapath port, which add() takes again under the same name:
+        an internal device stays where a container has it."""
+        port = self._take_out(number)
+        if port is not None and port.odp_port is not None:
+            self._backer.flows.port_del(port.odp_port)
+            self._set_aside[port.name] = port.odp_port
+
+    def drop_set_aside(self) -> None:
+        """Delete what was set aside and not added again."""
+        while self._set_aside:
+            self._backer.odp_port_del(self._set_aside.popitem()[1])
+
+    def _take_out(self, number: int) -> OfPort | None:
         port = self.by_number.pop(number, None)
         if port is None:
-            return
+            return None
         del self.by_name[port.name]
         self._xbridge.port_del(port.xport)
-        if port.odp_port is not None:
-            self._backer.odp_port_del(port.odp_port)
         self._numbers.free(number)
         self._tell(OFPPR_DELETE, port)
+        return port
 
     def update(
         self,

@@ -167,7 +167,7 @@ class Bridge:
             for each in (self.ifaces[holder] if holder else None, iface):
                 if each is not None and each.ofp_port is not None:
                     self._touched.add(each.name)
-                    self._detach(each)
+                    self._set_aside(each)
 
     @staticmethod
     def _may_attach(iface: Iface, links: Links) -> bool:
@@ -189,6 +189,7 @@ class Bridge:
         missing.sort(key=lambda each: (each.name != self.name, each.precedence()))
         for iface in missing:
             self._attach(iface, links)
+        self.ofproto.drop_set_aside()
 
     def configure(self) -> None:
         """Bundles, controllers and everything else, where it differs from before."""
@@ -289,9 +290,19 @@ class Bridge:
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
         self.bundles.drop_with(iface.ofp_port)
         self.ofproto.port_del(iface.ofp_port)
+        self.devices.detached(iface.name)
+        self._has_no_port(iface)
+
+    def _set_aside(self, iface: Iface) -> None:
+        """It gets another number in this reconciliation; its device stays what it is."""
+        vlog.info(f"bridge {self.name}: interface {iface.name} leaves port {iface.ofp_port}")
+        self.bundles.drop_with(iface.ofp_port)
+        self.ofproto.port_set_aside(iface.ofp_port)
+        self._has_no_port(iface)
+
+    def _has_no_port(self, iface: Iface) -> None:
         del self._holders[iface.ofp_port]
         iface.detached()
-        self.devices.detached(iface.name)
         self._missing.add(iface.name)
         self._stale.update(self._wanted.get(iface.name, ()))
 

@@ -54,8 +54,8 @@ def test_an_internal_port_is_moved_to_a_container(switch, namespace):
     def ifindex(value):
         return lambda: switch.get("interface", "p1", "ifindex") == str(value)
 
-    def works():
-        assert ofports(switch)["p1"] == number
+    def works(at=number):
+        assert ofports(switch)["p1"] == at
         assert switch.get("interface", "p1", "error") == "[]"
         assert namespace.ping("10.0.0.2", interval=0.05) == 3
 
@@ -63,8 +63,15 @@ def test_an_internal_port_is_moved_to_a_container(switch, namespace):
     arrive(namespace, "p1")
     wait_until(ifindex(0), what="the port's departure")
     works()
-    # Neither a reconfiguration nor another vswitchd takes it back, nor its name on the host.
+    # Neither a reconfiguration nor another vswitchd takes it back, nor its name on the host, nor
+    # somebody who asks for its number.
     internal(switch, "br0", "p3")
+    works()
+    switch.vsctl("set", "interface", "p3", f"ofport_request={number}")
+    assert ofports(switch)["p3"] == number
+    works(at=4)
+    switch.vsctl("clear", "interface", "p3", "ofport_request")
+    switch.vsctl("set", "interface", "p1", f"ofport_request={number}")
     works()
     switch.restart(VSWITCHD)
     works()

@@ -64,9 +64,18 @@ class FakeOfproto:
         return number
 
     def port_del(self, number):
+        self._take_out("port_del", number)
+
+    def port_set_aside(self, number):
+        self._take_out("port_set_aside", number)
+
+    def drop_set_aside(self):
+        pass
+
+    def _take_out(self, how, number):
         for name, port in list(self.ports.items()):
             if port.number == number:
-                self.calls.append(("port_del", name))
+                self.calls.append((how, name))
                 del self.ports[name]
                 self._numbers.free(number)
 
