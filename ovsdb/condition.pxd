@@ -1,3 +1,5 @@
+from ovsdb.schema cimport Column, Symbols, TableSchema
+
 cdef class Clause:
     cdef public object column
     cdef public str function
@@ -10,3 +12,6 @@ cdef class Condition:
     cpdef bint all(self, dict row) except -1
     cpdef bint any(self, dict row) except -1
     cpdef dict equalities(self)
+
+cdef Clause _parse_clause(TableSchema table, json, Symbols symbols)
+cpdef Condition parse_condition(TableSchema table, list json, Symbols symbols)

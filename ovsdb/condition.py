@@ -77,29 +77,36 @@ class Clause:
         self.arg = arg
         self.test = FUNCTIONS[function][0]
 
-    @classmethod
-    def from_json(cls, table: TableSchema, json: Any, symbols: Symbols | None) -> "Clause":
-        """Parse a clause about a row of `table`."""
-        if type(json) is bool:
-            return cls(None, "==", json)
-        if type(json) is not list or len(json) != 3 or not _are_strings(json[:2]):
-            fail("Parse error in condition.", json)
-        column = table.column(json[0], json)
-        function = json[1]
-        if function not in FUNCTIONS:
-            raise OvsdbError("unknown function", f"No function named {function}.")
-        type_ = FUNCTIONS[function][1](column, function, json)
-        return cls(column.name, function, type_.parse(json[2], symbols))
-
     def matches(self, row: Row) -> bool:
         """Whether the row fulfils the clause."""
         if self.column is None:
             return self.arg
+        if self.function == "==":  # most often
+            return row[self.column] == self.arg
         return self.test(row[self.column], self.arg)
 
 
-def _are_strings(values: list) -> bool:
-    return all(type(value) is str for value in values)
+def _parse_clause(table: TableSchema, json: Any, symbols: Symbols | None) -> Clause:
+    """The clause about a row of `table` that `json` is."""
+    if type(json) is bool:
+        return Clause(None, "==", json)
+    if type(json) is not list or len(json) != 3:
+        fail("Parse error in condition.", json)
+    name, function, arg = json
+    if type(name) is not str or type(function) is not str:
+        fail("Parse error in condition.", json)
+    column = table.column(name, json)
+    if function == "==":  # whose argument is of the column's own type
+        return Clause(column.name, function, column.type.parse(arg, symbols))
+    if function not in FUNCTIONS:
+        raise OvsdbError("unknown function", f"No function named {function}.")
+    type_ = FUNCTIONS[function][1](column, function, json)
+    return Clause(column.name, function, type_.parse(arg, symbols))
+
+
+def parse_condition(table: TableSchema, json: list, symbols: Symbols | None) -> "Condition":
+    """The condition on rows of `table` that an array of clauses is."""
+    return Condition([_parse_clause(table, clause, symbols) for clause in json])
 
 
 class Condition:
@@ -109,13 +116,6 @@ class Condition:
 
     def __init__(self, clauses: list[Clause]):
         self.clauses = clauses
-
-    @classmethod
-    def from_json(
-        cls, table: TableSchema, json: list, symbols: Symbols | None = None
-    ) -> "Condition":
-        """Parse an array of clauses."""
-        return cls([Clause.from_json(table, clause, symbols) for clause in json])
 
     def all(self, row: Row) -> bool:
         """Whether every clause holds; with no clauses, true."""

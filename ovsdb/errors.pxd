@@ -1,5 +1,5 @@
 cdef class Members:
-    cdef public object json
+    cdef public dict json
     cdef public str what
     cdef public list taken
     cpdef get(self, str name, tuple kinds, default=*)

@@ -71,9 +71,13 @@ class Members:
 
     def need(self, name: str, kinds: tuple[type, ...]) -> Any:
         """As get(), for a member that must be there."""
-        if name not in self.json:
+        value = self.json.get(name, self)
+        if value is self:
             self.fail(f"Required '{name}' member is missing.")
-        return self.get(name, kinds)
+        self.taken.append(name)
+        if type(value) not in kinds:
+            self.fail(f"Type mismatch for member '{name}'.")
+        return value
 
     def fail(self, details: str) -> NoReturn:
         """Raise a syntax error about the object."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from ovsdb.condition import Condition, Row
+from ovsdb.condition import Condition, Row, parse_condition
 from ovsdb.database import Changes, Database, Table
 from ovsdb.datum import diff
 from ovsdb.errors import Members, fail
@@ -58,7 +58,7 @@ class TableMonitor:
 
     def settle(self) -> None:
         """Work out what the requests together say.  Call again when `where_json` changed."""
-        self.condition = Condition.from_json(self.table.schema, self.where_json)
+        self.condition = parse_condition(self.table.schema, self.where_json, None)
         if self.condition.is_true:
             self.condition = EVERYTHING
         self.events = {
@@ -264,7 +264,7 @@ class Monitor:
             if clauses is not None:
                 where = (where or []) + clauses
         if where is not None:
-            Condition.from_json(monitored.table.schema, where)
+            parse_condition(monitored.table.schema, where, None)
         return where
 
 

@@ -41,38 +41,20 @@ def _out_of_range(result: Any) -> bool:
 class Mutation:
     """One [column, mutator, value]; `apply(old)` gives the new, checked value."""
 
-    __slots__ = ("apply", "arg", "column", "mutator")
+    __slots__ = ("arg", "column", "mutator")
 
     def __init__(self, column: Column, mutator: str, arg: Any):
         self.column = column
         self.mutator = mutator
         self.arg = arg
-        self.apply: Callable[[Datum], Datum]
-        if mutator in ARITHMETIC:
-            self.apply = self._arithmetic
-        else:
-            self.apply = self._insert if mutator == "insert" else self._delete
 
-    @classmethod
-    def from_json(cls, table: TableSchema, json: Any, symbols: Symbols) -> "Mutation":
-        """Parse a mutation of a row of `table`."""
-        if type(json) is not list or len(json) != 3 or type(json[0]) is not str:
-            fail("Parse error in mutation.", json)
-        column = table.column(json[0], json)
-        if not column.mutable:
-            raise constraint_violation(
-                f"Cannot mutate immutable column {column.name} in table {table.name}.", json
-            )
-        mutator = json[1]
-        if type(mutator) is not str:
-            fail("Parse error in mutation.", json)
-        if mutator not in MUTATORS:
-            raise OvsdbError("unknown mutator", f"No mutator named {mutator}.")
-        if mutator in ARITHMETIC:
-            arg = _parse_number(column, mutator, json)
-        else:
-            arg = _parse_elements(column, mutator, json, symbols)
-        return cls(column, mutator, arg)
+    def apply(self, old: Datum) -> Datum:
+        """The new value."""
+        if self.mutator == "insert":
+            return self._insert(old)
+        if self.mutator == "delete":
+            return self._delete(old)
+        return self._arithmetic(old)
 
     def _arithmetic(self, old: Datum) -> Datum:
         function = ARITHMETIC[self.mutator]
@@ -99,6 +81,27 @@ class Mutation:
         if len(new) < self.column.type.min:
             self.column.type.check_size(new)
         return new
+
+
+def parse_mutation(table: TableSchema, json: Any, symbols: Symbols) -> Mutation:
+    """The mutation of a row of `table` that `json` is."""
+    if type(json) is not list or len(json) != 3 or type(json[0]) is not str:
+        fail("Parse error in mutation.", json)
+    column = table.column(json[0], json)
+    if not column.mutable:
+        raise constraint_violation(
+            f"Cannot mutate immutable column {column.name} in table {table.name}.", json
+        )
+    mutator = json[1]
+    if type(mutator) is not str:
+        fail("Parse error in mutation.", json)
+    if mutator not in MUTATORS:
+        raise OvsdbError("unknown mutator", f"No mutator named {mutator}.")
+    if mutator in ARITHMETIC:
+        arg = _parse_number(column, mutator, json)
+    else:
+        arg = _parse_elements(column, mutator, json, symbols)
+    return Mutation(column, mutator, arg)
 
 
 def _mismatch(column: Column, mutator: str, json: Any) -> OvsdbError:

@@ -1,5 +1,7 @@
 from ovsdb.database cimport Database, Table
+from ovsdb.condition cimport parse_condition
 from ovsdb.errors cimport Members
+from ovsdb.mutation cimport Mutation, parse_mutation
 from ovsdb.transaction cimport Transaction
 
 cdef class Context:
@@ -7,6 +9,8 @@ cdef class Context:
     cdef public Database database
     cdef public object elapsed, owns_lock, read_only, rights
 
+cpdef list execute(Database database, list operations, double elapsed=*, owns_lock=*,
+                   bint read_only=*, rights=*)
 cdef dict _run(Context context, operation, int number, int count)
 cdef Table _table(Context context, Members members)
 cdef list _where(Context context, Members members, Table table, list json)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ovsdb import rbac
-from ovsdb.condition import Condition, Row
+from ovsdb.condition import Row, parse_condition
 from ovsdb.database import Database, Table
 from ovsdb.datum import as_key, is_id, is_uuid
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
-from ovsdb.mutation import Mutation
+from ovsdb.mutation import parse_mutation
 from ovsdb.rbac import Rights
 from ovsdb.schema import Column
 from ovsdb.transaction import Transaction
@@ -47,11 +47,16 @@ class Context:
         self.rights = rights
 
 
+def _owns_nothing(_lock: str) -> bool:
+    """Who has no session has no locks."""
+    return False
+
+
 def execute(
     database: Database,
     operations: list,
     elapsed: float = 0,
-    owns_lock: Callable[[str], bool] = lambda name: False,
+    owns_lock: Callable[[str], bool] = _owns_nothing,
     read_only: bool = False,
     rights: Rights = rbac.EVERYTHING,
 ) -> list:
@@ -105,7 +110,7 @@ def _table(context: Context, members: Members) -> Table:
 
 
 def _where(context: Context, members: Members, table: Table, json: list) -> list[Row]:
-    condition = Condition.from_json(table.schema, json, context.transaction.symbols)
+    condition = parse_condition(table.schema, json, context.transaction.symbols)
     return context.transaction.find(table, condition)
 
 
@@ -230,7 +235,7 @@ def _mutate(context: Context, members: Members) -> dict:
     json = members.need("mutations", (list,))
     members.finish()
     symbols = context.transaction.symbols
-    mutations = [Mutation.from_json(table.schema, each, symbols) for each in json]
+    mutations = [parse_mutation(table.schema, each, symbols) for each in json]
     rows = _where(context, members, table, where)
     columns = [mutation.column.name for mutation in mutations]
     context.rights.check_change(context.database, table, rows, columns, "mutation")

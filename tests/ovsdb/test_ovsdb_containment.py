@@ -170,7 +170,7 @@ def test_in_a_transaction_that_waits(world, monkeypatch):
     good = world.client()
     [waiting] = world.program.service.waiting
     with one_more("OVSDB wait", good):
-        waiting.operations = None
+        waiting.operations = 3  # a list is what it is to be
         assert "uuid" in good.transact("D", insert("T", name="x"))[0]
         with pytest.raises((ovsdb_rpc.Disconnected, OSError)):
             bad.receive()
