@@ -72,6 +72,7 @@ class Ofproto:
         self.groups = GroupTable(self.tables)
         path = rundir.path(f"{name}.flows") if journal else None
         self.log = FlowLog(path, self.tables, self.groups)
+        self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
         self.connmgr = ConnMgr(name, self._handle)

@@ -4,7 +4,7 @@ UpcallHandler fills them in for packets that come up; Revalidator keeps them rig
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.ipc.dpif cimport Dpif
@@ -22,6 +22,7 @@ from datapath.key import flow as flow_module
 from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
+    uint16_t ntohs(uint16_t)
     uint32_t ntohl(uint32_t)
 
 cdef enum:
@@ -202,8 +203,13 @@ cdef class Flows:
         extracted = flow_module.extract(packet, odp_port)
         memcpy(&key, <const char *> extracted, KEY_SIZE)
         set_in_port(&key, in_port)
-        xlate_program(self.xlate, bridge, &key, program, now)
+        self.xlate.side_effects = True
+        try:
+            xlate_program(self.xlate, bridge, &key, program, now)
+        finally:
+            self.xlate.side_effects = False
         self.xlate.cache.credit(1, len(packet), now)
+        self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             if not self.dpif.execute_soon(packet, actions, odp_port):
@@ -262,7 +268,8 @@ cdef class Flows:
             else:
                 self.drop_cache(old, None, now)
         ukey.cache = cache
-        ukey.generation = self.generation.value
+        # Of when translation began: what it learned may change what it found.
+        ukey.generation = self.xlate.generation or self.generation.value
         cache.watch(ukey, True)
         cache.use_rules(1)
         return 0

@@ -294,6 +294,7 @@ cdef class Revalidator:
         if packets > ukey.packets:
             if ukey.cache is not None:
                 ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
+                ukey.cache.finish_tcp(info.tcp_flags)
             ukey.packets = packets
             ukey.n_bytes = n_bytes
         return 0

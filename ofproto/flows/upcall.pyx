@@ -7,7 +7,7 @@ controllers, or has to be translated each time (slow path).
 Each packet has a guard of its own: what goes wrong with one is no reason not to serve the next.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -29,6 +29,7 @@ from ofproto.xlate.xbridge import PacketInEvent
 from pyvs import containment, coverage
 
 cdef extern from "arpa/inet.h" nogil:
+    uint16_t ntohs(uint16_t)
     uint32_t ntohl(uint32_t)
 
 cdef enum:
@@ -118,9 +119,14 @@ cdef class UpcallHandler:
         cdef Flows flows = self.flows
         if u.key.in_port and flows.ports.get(ntohl(u.key.in_port)) is None:
             return self.drop_port(u, now)
-        if not flows.translate(&u.key, now):
-            return 0
+        flows.xlate.side_effects = True
+        try:
+            if not flows.translate(&u.key, now):
+                return 0
+        finally:
+            flows.xlate.side_effects = False
         flows.xlate.cache.credit(1, u.packet_size, now)
+        flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
         if u.type == UPCALL_ACTION or flows.xlate.slow:
             return self.execute(u)
         return self.install(u, now)

@@ -7,8 +7,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.key.flow import MEMBERS
 from ofproto.codec import fields
+from ofproto.codec.actions.learn import DELETE_LEARNED
 from ofproto.codec.fields import BY_NAME
+from ofproto.codec.numbers import OF10
 
+from ofproto.rules.learned cimport LearnSpec
 from ofproto.rules.program cimport *
 from ofproto.codec.numbers cimport OFPP_IN_PORT
 
@@ -188,6 +191,34 @@ def _conjunction(Program p, a):
     p.add_conjunction(a.id, a.clause, a.clauses)
 
 
+def _learn(Program p, a):
+    cdef op *o
+    cdef bytes data = a.encode(OF10)        # for the signature
+    cdef LearnSpec spec = LearnSpec(a, compile_actions)
+    for clause in a.clauses:
+        if clause.n_bits > 128:
+            raise ValueError("learn of more than 128 bits is not supported")
+        if not isinstance(clause.source, int):
+            field, start = clause.source
+            spec.add_source(slot_of(field, start, clause.n_bits))
+    if a.result is not None:
+        spec.has_result = True
+        field, start = a.result
+        spec.result = slot_of(field, start, 1)
+    o = emit(p, OP_LEARN, SET_NONE)
+    o.arg = <uint32_t> len(p.specs)
+    o.data = p.add_data(data, <uint32_t> len(data))
+    p.specs.append(spec)
+    if a.flags & DELETE_LEARNED:
+        p.learned += ((a.table, a.cookie),)
+
+
+def _fin_timeout(Program p, a):
+    cdef op *o = emit(p, OP_FIN_TIMEOUT, SET_NONE)
+    o.prereq = PRE_TCP
+    o.arg = a.idle_timeout << 16 | a.hard_timeout
+
+
 def _write_metadata(Program p, a):
     cdef op *o
     cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
@@ -203,6 +234,7 @@ cdef int emit_sub(Program p, op_code code, actions) except -1:
     o = emit(p, code, SET_NONE)
     o.arg = <uint32_t> len(p.subs)
     p.subs.append(sub)
+    p.learned += sub.learned
     if sub.groups is not None:
         p.groups = sub.groups if p.groups is None else p.groups | sub.groups
     return 0
@@ -250,6 +282,8 @@ EMIT = {
     "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),
     "Clone": lambda p, a: emit_sub(p, OP_CLONE, a.actions),
     "Conjunction": _conjunction,
+    "Learn": _learn,
+    "FinTimeout": _fin_timeout,
     "Drop": lambda p, a: None,
     "GotoTable": lambda p, a: emit_aux(p, OP_GOTO_TABLE, SET_NONE, a.table),
     "WriteMetadata": _write_metadata,

@@ -38,6 +38,8 @@ cdef enum op_code:
     OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
     OP_EXIT
     OP_NOP              # note
+    OP_LEARN            # arg = index in Program.specs
+    OP_FIN_TIMEOUT      # arg = idle << 16 | hard, seconds
     OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done
 
 # A run of bits in the flow key: `n_bits` bits that end `shift` bits above the least significant bit
@@ -77,6 +79,8 @@ cdef class Program:
     cdef uint32_t pool_size
     cdef readonly list actions      # objects that the ops came from, in order; for text
     cdef readonly list subs         # sub-programs (write_actions, clone)
+    cdef readonly list specs        # LearnSpec
+    cdef readonly tuple learned     # (table, cookie) of flows that go with this program's last flow
     cdef readonly frozenset groups  # numbers of groups that it refers to, or None
     cdef conjunction *conjs
     cdef uint32_t n_conjs

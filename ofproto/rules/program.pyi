@@ -7,6 +7,7 @@ class Program:
 
     actions: list[Any]  # what the ops came from, in order
     subs: list[Program]  # of write_actions and clone
+    learned: tuple[tuple[int, int], ...]  # (table, cookie) of what its learn actions delete
     groups: frozenset[int] | None  # numbers of groups that it refers to
     def signature(self) -> bytes:
         """Bytes equal for programs that do the same; the same in each run of the daemon."""

@@ -13,6 +13,8 @@ cdef class Program:
     def __cinit__(self):
         self.actions = []
         self.subs = []
+        self.specs = []
+        self.learned = ()
 
     def __dealloc__(self):
         free(self.ops)

@@ -26,6 +26,7 @@ from ofproto.codec.numbers import (
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 
+from .learned import LearnedFlows
 from .meter import MeterTable
 
 MAX_RULES = 1_000_000  # in one table
@@ -71,6 +72,7 @@ class FlowTables:
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
         self._users: dict[int, set[Rule]] = {}  # of groups
+        self.learned = xbridge.learner = LearnedFlows(self)
         self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
 
     # --- reading
@@ -139,6 +141,7 @@ class FlowTables:
         if mod.table_id is not None:
             check_table(mod.table_id)
         _COMMANDS[mod.command](self, mod, version, now)
+        self.learned.bury()
 
     def _add(self, mod: Any, version: int, now: int, cookie: int | None = None) -> None:
         table_id = mod.table_id or 0
@@ -185,11 +188,13 @@ class FlowTables:
     def _use(self, rule: Rule) -> None:
         """Note which meter and groups a rule refers to."""
         self.meters.rule_added(rule)
+        self.learned.rule_added(rule)
         for group in (rule.program and rule.program.groups) or ():
             self._users.setdefault(group, set()).add(rule)
 
     def _unuse(self, rule: Rule) -> None:
         self.meters.rule_gone(rule)
+        self.learned.rule_gone(rule)
         for group in (rule.program and rule.program.groups) or ():
             self._users[group].discard(rule)
             if not self._users[group]:
@@ -237,20 +242,26 @@ class FlowTables:
             rule: self._compile(mod.instructions, rule.match, rule.table_id, version)
             for rule in rules
         }
-        if self.changing is not None:
-            self.changing(rules)
         for rule, program in programs.items():
-            self._unuse(rule)
-            rule.actions = mod.instructions
-            rule.set_program(program)
-            self._use(rule)
-            rule.data = version
-            rule.modified = now
-            if mod.new_cookie is not None:
-                rule.cookie = mod.new_cookie
+            cookie = rule.cookie if mod.new_cookie is None else mod.new_cookie
+            self.change(rule, mod.instructions, program, version, cookie, now)
             if mod.flags & RESET_COUNTS:
                 rule.n_packets = rule.n_bytes = 0
-            self.xbridge.touch()
+
+    def change(
+        self, rule: Rule, instructions: list, program: Any, version: int, cookie: int, now: int
+    ) -> None:
+        """Give a rule other actions and another cookie, in place."""
+        if self.changing is not None:
+            self.changing([rule])
+        self._unuse(rule)
+        rule.actions = instructions
+        rule.set_program(program)
+        rule.cookie = cookie
+        self._use(rule)
+        rule.data = version
+        rule.modified = now
+        self.xbridge.touch()
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
         found = self.select(
@@ -271,6 +282,7 @@ class FlowTables:
             self.hidden.discard(rule)
             self.xbridge.touch()
             self.removed(rule, reason)
+            self.learned.bury()
 
     def clear(self, now: int) -> None:
         """Delete every flow, group and meter, without telling why."""
@@ -279,6 +291,7 @@ class FlowTables:
             self.removed(rule, None)
         self._expiry.clear()
         self._users.clear()
+        self.learned.clear()
         self.hidden.clear()
         self.xbridge.groups.clear()
         self.meters.clear(now)
@@ -293,6 +306,11 @@ class FlowTables:
             heapq.heappush(self._expiry, (when, self._n_timers, rule))
             if len(self._expiry) >= self._prune_at:
                 self._prune()
+
+    def watch_again(self, rule: Rule) -> None:
+        """A rule's timeouts are others now."""
+        if self._is_present(rule):
+            self._watch(rule)
 
     def _prune(self) -> None:
         """Let go of rules that were removed before their time."""

@@ -1,6 +1,6 @@
 # The state of one translation, and what is kept of it while actions run on a copy of the packet.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.actions.odp cimport ActionBuffer
 from datapath.key.flow cimport flow_key
@@ -54,6 +54,8 @@ cdef class XlateContext:
     cdef int depth
     cdef int resubmits
     cdef int64_t work
+    cdef bint side_effects      # a real packet: what it teaches is learned at once
+    cdef uint64_t generation    # of the tables that the translation began with
     cdef bint in_packet_out
     cdef bint in_action_set
     cdef bint in_group

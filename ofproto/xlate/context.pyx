@@ -50,6 +50,7 @@ cdef class XlateContext:
         self.rule = None
         self.table_id = 0
         self.now = now
+        self.generation = 0 if bridge is None else bridge.generation.value
         self.depth = self.resubmits = self.level = 0
         self.work = 0
         self.reshaped = self.nesting = 0

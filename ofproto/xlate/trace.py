@@ -41,12 +41,10 @@ def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, na
     key = _with_tpid(match.key)
     if packet is not None:
         key = with_packet(key, packet)
-    return trace_key(
-        bridge, key, recirc=recirc, size=len(packet or b""), learn=learn, now=now, names=names
-    )
+    return trace_key(bridge, key, recirc=recirc, learn=learn, now=now, names=names)
 
 
-def trace_key(bridge, key, *, recirc=None, size=0, learn=False, now=0, names=None):
+def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None):
     """The report for a flow key (KEY_SIZE bytes, in_port as OpenFlow port) of a packet of `size`
     bytes.  Raises TraceError."""
     try:
@@ -54,8 +52,7 @@ def trace_key(bridge, key, *, recirc=None, size=0, learn=False, now=0, names=Non
             bridge,
             key,
             recirc=recirc,
-            side_effects=learn,
-            packet_size=size,
+            learn=learn,
             now=now,
             trace=True,
         )

@@ -75,6 +75,7 @@ cdef class XBridge:
     cdef public Rule drop_frags_rule
     cdef public object packet_in        # callable(PacketInEvent) or None
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
+    cdef public object learner          # learns flows (see xbridge.pyi), or None
     cdef public object data
     cpdef Classifier table(self, int table_id)
 

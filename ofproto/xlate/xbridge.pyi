@@ -6,9 +6,10 @@ themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
-from ofproto.rules.classifier import Classifier
+from ofproto.rules.classifier import Classifier, Rule
+from ofproto.rules.learned import Learned
 from ofproto.xlate.mac_learning import MacLearning
 from ofproto.xlate.xgroup import XGroup
 
@@ -66,6 +67,18 @@ class XBundle:
     ) -> None:
         """Mode None: access with a tag, else trunk, as ovs-vswitchd.conf.db(5) says."""
 
+class Learner(Protocol):
+    """Who owns the flow tables."""
+
+    def learn(self, learned: Learned, used: int) -> Rule | None:
+        """Has the flow there, refreshed by a packet at `used` (ms); None: there is no room."""
+
+    def would_learn(self, learned: Learned) -> bool:
+        """Whether learn() would find or make it."""
+
+    def finished(self, rule: Rule, idle: int, hard: int) -> None:
+        """A TCP connection of the flow ended: its timeouts become these (seconds), if less."""
+
 class XBridge:
     name: str
     generation: Generation
@@ -79,6 +92,7 @@ class XBridge:
     forward_bpdu: bool
     frag_mode: str  # normal, drop, nx-match
     packet_in: Callable[[PacketInEvent], None] | None
+    learner: Learner | None
     queues: dict[tuple[int, int], int]
     data: Any
     def __init__(self, name: str, generation: Generation | None = None) -> None: ...

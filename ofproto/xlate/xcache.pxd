@@ -13,6 +13,8 @@ cdef enum effect_kind:
     X_STATE                     # the actions refer to a state: FrozenState
     X_DROP                      # the packet is dropped: coverage.Counter
     X_GROUP                     # through a group: XGroup, XBucket (or NULL: all of them)
+    X_FLOW                      # a flow is learned: LearnEffect
+    X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 
 # `first` and `second` are references of the cache's own.
 ctypedef struct effect:
@@ -40,6 +42,8 @@ cdef class XCache:
     cdef int use_rules(self, int by) except -1
     # Packets came at `used`: their sources are where the flow says.
     cdef int learn(self, int64_t used) except -1
+    # TCP flags (host order) of its packets, all in one.
+    cdef int finish_tcp(self, uint32_t flags) except -1
     # Has `watcher` told of changes of the MAC entries, or no more.
     cdef int watch(self, object watcher, bint on) except -1
     # Keeps the states in their table, or lets them go.

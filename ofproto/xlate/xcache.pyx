@@ -12,10 +12,16 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.xlate.learning cimport LearnEffect
 from ofproto.xlate.mac_learning cimport MacEntry, MacLearning
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.xbridge cimport XBridge, XBundle, XPort
 from ofproto.xlate.xgroup cimport XBucket, XGroup
+
+
+cdef enum:
+    TCP_FIN = 0x01
+    TCP_RST = 0x04
 
 
 @cython.no_gc
@@ -118,6 +124,8 @@ cdef class XCache:
         cdef uint32_t i
         for i in range(self.n):
             e = &self.effects[i]
+            if e.kind == X_FLOW:
+                (<LearnEffect> e.first).learn(used)
             if e.kind != X_LEARN:
                 continue
             bridge = <XBridge> e.first
@@ -127,6 +135,17 @@ cdef class XCache:
             if bundle.bridge is bridge and (
                     entry is None or entry.bundle is bundle or used > entry.moved):
                 bridge.mac.learn(e.key, bundle, used)
+        return 0
+
+    cdef int finish_tcp(self, uint32_t flags) except -1:
+        cdef effect *e
+        cdef uint32_t i
+        if not flags & (TCP_FIN | TCP_RST):
+            return 0
+        for i in range(self.n):
+            e = &self.effects[i]
+            if e.kind == X_FIN and (<XBridge> e.first).learner is not None:
+                (<XBridge> e.first).learner.finished(<Rule> e.second, e.key >> 16, e.key & 0xffff)
         return 0
 
     cdef int watch(self, object watcher, bint on) except -1:

@@ -22,11 +22,13 @@ def translate(
     program: Program | None = None,
     packet_size: int = 0,
     side_effects: bool = False,
+    learn: bool = False,
     now: int = 0,
     trace: bool = False,
 ) -> XlateResult:
     """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
 
     With `program`, runs that instead of table 0 (packet-out).  `side_effects` counts and learns
-    one packet of `packet_size` bytes.  Raises LookupError for an unknown recirc_id.
+    one packet of `packet_size` bytes, `learn` has it learned only.  Raises LookupError for an
+    unknown recirc_id.
     """

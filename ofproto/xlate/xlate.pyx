@@ -29,6 +29,7 @@ from ofproto.xlate.headers cimport (
     copy_ttl, dec_mpls_ttl, dec_ttl, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
     push_pbb, push_vlan, set_field, set_vlan, stack_pop, stack_push, unwildcard, write_metadata,
 )
+from ofproto.xlate.learn cimport fin_timeout, learn
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
     OFPR_TABLE_MISS_FLOW, may_receive, output_controller, output_flood, output_port, set_pipeline,
@@ -42,6 +43,7 @@ from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
 
@@ -372,6 +374,10 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         stack_push(x, o)
     elif code == OP_STACK_POP:
         stack_pop(x, program, o)
+    elif code == OP_LEARN:
+        learn(x, program, o)
+    elif code == OP_FIN_TIMEOUT:
+        fin_timeout(x, o)
     elif code == OP_EXIT:
         x.stop = True
     return 0
@@ -599,12 +605,13 @@ class XlateResult:
 
 
 def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,
-              Program program=None, int packet_size=0, bint side_effects=False, int64_t now=0,
+              Program program=None, int packet_size=0, bint side_effects=False,
+              bint learn=False, int64_t now=0,
               bint trace=False):
     """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
 
     With `program`, runs that instead of table 0.  `side_effects` counts and learns one packet of
-    `packet_size` bytes.  `recirc` is the table of frozen states to resume from and add to.
+    `packet_size` bytes; `learn` has it learned only.  `recirc` is the table of frozen states to resume from and add to.
     Raises LookupError when the key's recirc_id is unknown.
     """
     cdef XlateContext x = XlateContext()
@@ -613,6 +620,7 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
     if key.shape[0] != KEY_SIZE:
         raise ValueError(f"a key has {KEY_SIZE} bytes")
     flow = <const flow_key *> &key[0]
+    x.side_effects = side_effects or learn
     if recirc is not None:
         x.recirc = recirc
     if trace:
@@ -628,4 +636,7 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
         xlate_packet(x, bridge, flow, now)
     if side_effects:
         x.cache.credit(1, packet_size, now)
+        x.cache.finish_tcp(ntohs(flow.tcp_flags))
+    elif learn:
+        x.cache.learn(now)
     return XlateResult(x)

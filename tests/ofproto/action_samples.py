@@ -107,6 +107,10 @@ _BY_MATCH = {
         group:5
         meter:5
         meter:5,output:1
+        learn(table=1)
+        learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])
+        learn(table=2,eth_dst=00:11:22:33:44:55,load:0x1122334455667788->NXM_NX_XXREG0[0..79])
+        learn(table=3,eth_type=0x800,nw_proto=6,tcp_dst=80,NXM_NX_REG0[0..3]=0x5)
         conjunction(5,1/2)
         conjunction(4294967295,64/64)
         conjunction(1,1/2),conjunction(2,3/3),note:01.02.03.00.00.00
@@ -183,6 +187,8 @@ _BY_MATCH = {
         mod_tp_dst:80
         set_field:80->tcp_src
         set_field:80/0xf0->tcp_dst
+        fin_timeout(idle_timeout=5,hard_timeout=15)
+        fin_timeout()
     """,
     "tcp6": """
         mod_tp_dst:80
@@ -241,10 +247,6 @@ _CODED = {
         bundle_load(symmetric_l3,5,hrw,ofport,NXM_NX_REG1[16..31],members:4,8)
         multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[])
         multipath(symmetric_l3,50,iter_hash,4,9,NXM_NX_REG0[0..7])
-        learn(table=1)
-        learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])
-        learn(table=2,eth_dst=00:11:22:33:44:55,load:0x1122334455667788->NXM_NX_XXREG0[0..79])
-        learn(table=3,eth_type=0x800,nw_proto=6,tcp_dst=80,NXM_NX_REG0[0..3]=0x5)
         sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
@@ -276,8 +278,6 @@ _CODED = {
         ct(table=0,zone=1,nat)
     """,
     TCP: """
-        fin_timeout(idle_timeout=5,hard_timeout=15)
-        fin_timeout()
         ct(commit,nat(dst=10.0.0.1:80),exec(set_field:0x1->ct_mark))
         ct(commit,zone=5,exec(set_field:0x5->ct_mark),alg=ftp)
     """,
@@ -313,7 +313,7 @@ CODED = [
 CODED_13 = [(ANY, line.strip()) for line in _CODED_13.split("\n") if line.strip()]
 CODED_13.append((NSH, "dec_nsh_ttl"))
 NOT_EXECUTED = {
-    "Bundle", "Multipath", "Learn", "Sample", "Ct", "Nat", "CtClear",
-    "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "FinTimeout", "DecNshTtl",
+    "Bundle", "Multipath", "Sample", "Ct", "Nat", "CtClear",
+    "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "DecNshTtl",
     "Encap", "Decap", "DeleteField",
 }  # fmt: skip

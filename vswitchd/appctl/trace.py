@@ -92,7 +92,6 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
         port.bridge,
         key if packet is None else tracing.with_packet(key, packet),
         recirc=handler.recirc,
-        size=len(packet or b""),
         learn=learn,
         now=clock.msec(),
     )

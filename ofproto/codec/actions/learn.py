@@ -310,7 +310,9 @@ def _parse_load(text):
     if not field.writable:
         raise TextError(f"{destination} is read-only")
     if source[:1].isdigit():
-        number = parse_int(source, "load", 128)
+        number = parse_int(source, "load", 1024)
+        if number >> 128:
+            raise TextError(f"{text}: value does not fit into 128 bits")
         if number >> n_bits:
             raise TextError(f"{text}: value {number:#x} does not fit into {n_bits} bits")
         return Clause(LOAD, field, start, n_bits, number)
