@@ -10,11 +10,8 @@ COLUMNS = {
     "Open_vSwitch": {
         "datapaths": (),
         "other_config:dpdk-init": ("false",),
-        "other_config:flow-limit": (),
         "other_config:flow-restore-wait": ("false",),
         "other_config:hw-offload": ("false",),
-        "other_config:max-idle": (),
-        "other_config:max-revalidator": (),
         "other_config:n-handler-threads": (),
         "other_config:n-revalidator-threads": (),
         "other_config:pmd-cpu-mask": (),
@@ -22,6 +19,7 @@ COLUMNS = {
     },
     "Bridge": {
         "auto_attach": (),
+        "datapath_type": ("dummy", "netdev", "system"),
         "flow_tables": (),
         "ipfix": (),
         "mcast_snooping_enable": (),

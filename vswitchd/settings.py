@@ -1,6 +1,7 @@
 """What the columns of a bridge mean, as values for its Ofproto: pure functions."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from ofproto.peers.controller import ControllerConfig
@@ -76,6 +77,23 @@ def integer(options: dict[str, str], key: str, default: int, low: int, high: int
     except ValueError:
         return default
     return min(max(value, low), high)
+
+
+class FlowTuning(NamedTuple):
+    """How many flows the datapath may have, and how long; times in ms."""
+
+    limit: int
+    max_idle: int
+    max_revalidator: int
+
+
+def flow_tuning(options: dict[str, str]) -> FlowTuning:
+    """Open_vSwitch's other_config; defaults and least values are Open vSwitch's."""
+    return FlowTuning(
+        integer(options, "flow-limit", 200_000, 0, (1 << 32) - 1),
+        integer(options, "max-idle", 10_000, 500, (1 << 31) - 1),
+        integer(options, "max-revalidator", 500, 100, (1 << 31) - 1),
+    )
 
 
 def controller(row: ControllerRow) -> ControllerConfig:

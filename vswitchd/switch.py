@@ -68,6 +68,7 @@ class Switch:
         self._idl_seqno: int | None = None
         self._changes = Changes()  # not reconciled yet
         self._tls: TlsConfig | None = None  # as last taken over
+        self._tuning: settings.FlowTuning | None = None
         self._reconciled = False  # at least once
         self.n_reconciled = 0
         self._realised_cfg = 0
@@ -250,6 +251,7 @@ class Switch:
         self.n_reconciled += 1
         wanted = self.config
         self._take_tls(wanted.switch.tls)
+        self._tune_flows(settings.flow_tuning(wanted.switch.other_config))
         for text in wanted.switch.in_vain:
             if text not in self._warned:
                 self._warned.add(text)
@@ -288,6 +290,13 @@ class Switch:
             return
         self._tls = wanted
         tls_stream.configure(*wanted)
+
+    def _tune_flows(self, wanted: settings.FlowTuning) -> None:
+        """What upcall/set-flow-limit said stays until the configuration says something else."""
+        if wanted == self._tuning:
+            return
+        self._tuning = wanted
+        self.backer.tune(*wanted)
 
     def _remake_bridge(self, name: str, wanted: BridgeConfig | None, changes: Changes) -> None:
         """Have a bridge that there must be, and none that there must not."""

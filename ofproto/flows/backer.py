@@ -219,6 +219,13 @@ class Backer:
         if self.dpif is not None:
             self._guarded(lambda _now: self.dpif.set_clock(stopped, ahead), clock.msec())
 
+    def tune(self, flow_limit: int, max_idle: int, max_revalidator: int) -> None:
+        """How many flows there may be, the ms that an idle one stays, and between two rounds of
+        statistics."""
+        self.flows.max_flows = self.flows.flow_limit = flow_limit
+        self.revalidator.max_idle = max_idle
+        self.revalidator.interval = max_revalidator
+
     # --- ports
 
     def odp_port_add(self, name: str, type_: str, options: dict[str, str] | None = None) -> int:

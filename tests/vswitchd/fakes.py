@@ -26,6 +26,9 @@ class FakeBacker:
     def first_reconcile_done(self):
         self.calls.append("first_reconcile_done")
 
+    def tune(self, *values):
+        self.calls.append(("tune", *values))
+
     def dead_ports(self):
         return []
 

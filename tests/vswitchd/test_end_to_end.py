@@ -6,9 +6,11 @@ import sys
 import time
 
 import pytest
+from ovs.unixctl.client import UnixctlClient
 from scapy.all import ARP, Dot1Q, Ether
 
 from tests.daemons import DATAPATH, OVSDB_SERVER, VSWITCHD, CommandFailed, Container, wait_until
+from vswitchd.appctl.commands import COMMANDS
 
 pytestmark = pytest.mark.system
 
@@ -44,6 +46,34 @@ class Pinger:
             run = 0 if number in answered else run + 1
             longest = max(longest, run)
         return sent, longest
+
+
+def test_no_control_command_stumbles(switch):
+    """Each with words that fit some of them: it answers or refuses, the log has no traceback."""
+    two_containers(switch)
+    [path] = switch.directory.glob("pyvs-vswitchd.*.ctl")
+    _, client = UnixctlClient.create(str(path))
+    for command in COMMANDS:
+        for words in (["br0", "c1", "in_port=1", "1"], ["c1", "7", "0a:00:00:00:00:01"], ["100"]):
+            for n in range(command.min_args, min(command.max_args, len(words)) + 1):
+                failed, error, reply = client.transact(command.name, words[:n])
+                assert not failed and (error is not None or reply is not None)
+    client.close()
+    assert switch.appctl("ofproto/list") == "br0\n"
+
+
+def test_limits_of_datapath_flows(switch):
+    one, _ = two_containers(switch)
+    tune = ("set", "Open_vSwitch", ".", "other_config:max-idle=500")
+    switch.vsctl(*tune, "other_config:flow-limit=4321", "other_config:max-revalidator=100")
+    assert "(limit 4321)" in switch.appctl("upcall/show")
+    assert one.ping("10.0.0.2") == 3
+    wait_until(lambda: "in_port" not in switch.appctl("dpctl/dump-flows"), what="idle flows' end")
+    switch.appctl("upcall/set-flow-limit", "1234")
+    switch.vsctl("set", "bridge", "br0", "external_ids:a=b")
+    assert "(limit 1234)" in switch.appctl("upcall/show")
+    switch.vsctl("clear", "Open_vSwitch", ".", "other_config")
+    assert "(limit 200000)" in switch.appctl("upcall/show")
 
 
 def test_ping_through_normal(switch):

@@ -119,7 +119,7 @@ def test_bridge_and_ports(bench):
     assert bench.vsctl("get", "Interface", "p1", "ofport", "link_state") == "1\nup"
     assert bench.vsctl("get", "Interface", "br0", "ofport") == "65534"
     assert ofproto.ports["p1"].state["admin_up"]
-    assert bench.switch.backer.calls == ["first_reconcile_done"]
+    assert bench.switch.backer.calls == [("tune", 200_000, 10_000, 500), "first_reconcile_done"]
 
 
 def test_nothing_is_done_twice(bench):

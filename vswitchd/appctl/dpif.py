@@ -107,29 +107,29 @@ def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
 
 def upcall_show(switch: "Switch", _args: list[str]) -> str:
     counted = _dpif(switch).stats()
-    handler, rounds = switch.backer.flows, switch.backer.revalidator.stats()
-    flows = (
+    flows, rounds = switch.backer.flows, switch.backer.revalidator.stats()
+    counts = (
         f"(current {counted['n_flows']}) (avg {rounds['avg_flows']})"
-        f" (max {rounds['max_flows']}) (limit {handler.flow_limit})"
+        f" (max {rounds['max_flows']}) (limit {flows.flow_limit})"
     )
-    more = {**handler.stats(), **{f"revalidator_{name}": n for name, n in rounds.items()}}
+    more = {**flows.stats(), **{f"revalidator_{name}": n for name, n in rounds.items()}}
     return (
         f"{datapath()}:\n"
-        f"  flows         : {flows}\n"
+        f"  flows         : {counts}\n"
         f"  dump duration : {rounds['round_ms']}ms\n"
         f"  ufid enabled : true\n\n"
-        f"  0: (keys {len(handler.ukeys())})\n"
+        f"  0: (keys {len(flows.ukeys())})\n"
         + "".join(f"  {name}: {value}\n" for name, value in sorted(more.items()))
     )
 
 
 def set_exact(switch: "Switch", exact: bool) -> str:
     """upcall/disable-megaflows: each packet with its own flow."""
-    handler = switch.backer.handler
+    flows = switch.backer.flows
     _dpif(switch)
-    handler.exact = exact
+    flows.exact = exact
     switch.backer.revalidator.sync(clock.msec())
-    handler.flush()
+    flows.flush()
     return f"megaflows {'disabled' if exact else 'enabled'}\n"
 
 
@@ -142,8 +142,8 @@ def set_flow_limit(switch: "Switch", args: list[str]) -> str:
     if not args[0].isdecimal() or not 0 < int(args[0]) < 1 << 32:
         raise CommandError(f"{args[0]}: not a number of flows")
     _dpif(switch)
-    handler = switch.backer.handler
-    handler.max_flows = handler.flow_limit = int(args[0])
+    flows = switch.backer.flows
+    flows.max_flows = flows.flow_limit = int(args[0])
     return f"set flow_limit to {args[0]}\n"
 
 

@@ -80,10 +80,10 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
         key, _mask = key_text.parse_key(dpctl.with_numbers(_of_dump(words[0]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
-    handler = switch.backer.flows
+    flows = switch.backer.flows
     offset, size = flow.MEMBERS["in_port"]
     odp_port = int.from_bytes(key[offset : offset + size], "big")
-    port = handler.port_get(odp_port)
+    port = flows.port_get(odp_port)
     if port is None or port.bridge is None:
         raise CommandError(f"no OpenFlow port for datapath port {odp_port}")
     key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
@@ -91,7 +91,7 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
     return tracing.trace_key(
         port.bridge,
         key if packet is None else tracing.with_packet(key, packet),
-        recirc=handler.recirc,
+        recirc=flows.recirc,
         learn=learn,
         now=clock.msec(),
     )
