@@ -10,7 +10,7 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
-from ofproto.tables.flow_table import MAX_RULES, check_table
+from ofproto.tables.flow_table import MAX_RULES, flow_filter
 from ofproto.tables.table_features import action_types, features
 
 
@@ -37,34 +37,51 @@ def flow_stats_of(rule: Any, now: int) -> Any:
     )  # fmt: skip
 
 
-def _selected(ofproto: Any, request: Any) -> list[Any]:
-    if request.table_id is not None:
-        check_table(request.table_id)
-    return ofproto.tables.select(
-        request.match,
-        request.table_id,
-        request.out_port,
-        request.out_group,
-        request.cookie,
-        request.cookie_mask,
-    )
+SLICE = 500  # flows looked at in one step
+
+
+def _select(
+    ofproto: Any, peer: Any, request: Any, then: Callable[[list[Any]], Iterator[None]]
+) -> None:
+    """Have `then` go on, in steps, with the flows that a request means."""
+    found = ofproto.tables.select(request.match, request.table_id)
+    passes = flow_filter(request)
+
+    def steps() -> Iterator[None]:
+        rules = found
+        if passes is not None:
+            rules = []
+            for at in range(0, len(found), SLICE):
+                rules += filter(passes, found[at : at + SLICE])
+                yield
+        yield from then(rules)
+
+    peer.work = steps()
 
 
 def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
-    found = _selected(ofproto, request)
-    items: Iterator[Any] = (flow_stats_of(rule, now) for rule in found)
-    reply_list(peer, request, messages.FlowStatsReply, items, nxm=request.nxm)
+    def answer(found: list[Any]) -> Iterator[None]:
+        items: Iterator[Any] = (flow_stats_of(rule, now) for rule in found)
+        reply_list(peer, request, messages.FlowStatsReply, items, nxm=request.nxm)
+        yield
+
+    _select(ofproto, peer, request, answer)
 
 
 def aggregate(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    found = _selected(ofproto, request)
-    answer = messages.AggregateReply(
-        n_packets=sum(rule.n_packets for rule in found),
-        n_bytes=sum(rule.n_bytes for rule in found),
-        n_flows=len(found),
-        nxm=request.nxm,
-    )
-    peer.reply(request, answer)
+    def answer(found: list[Any]) -> Iterator[None]:
+        n_packets = n_bytes = 0
+        for at in range(0, len(found), SLICE):
+            some = found[at : at + SLICE]
+            n_packets += sum(rule.n_packets for rule in some)
+            n_bytes += sum(rule.n_bytes for rule in some)
+            yield
+        answer = messages.AggregateReply(
+            n_packets=n_packets, n_bytes=n_bytes, n_flows=len(found), nxm=request.nxm
+        )
+        peer.reply(request, answer)
+
+    _select(ofproto, peer, request, answer)
 
 
 def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:

@@ -6,12 +6,13 @@ import glob
 import os
 import re
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ovs.unixctl
 
-from pyvs import clock, coverage, identity, rundir, unixctl
+from pyvs import clock, containment, coverage, identity, rundir, unixctl
 from pyvs.listener import short_path
 from pyvs.options import version_text
 
@@ -32,9 +33,11 @@ def command(
     usage: str,
     min_args: int,
     max_args: int,
-    function: Callable[[list[str]], str | None],
+    function: Callable[[list[str]], str | Iterator[str | None] | None],
 ) -> None:
-    """Register a unixctl command that replies at once with what `function(args)` returns.
+    """Register a unixctl command that replies with what `function(args)` returns: at once, or
+    where that is an iterator of pieces of text, when the loop has made all of them; a piece that
+    is None means that there is nothing to do but to wait.
 
     CommandError becomes an error reply.  A command that replies later is registered with
     ovs.unixctl.command_register.  The first registration of a name stands.
@@ -43,14 +46,73 @@ def command(
     def callback(connection: Any, args: list[str], _aux: Any) -> None:
         try:
             reply = function(args)
-        except CommandError as error:
-            connection.reply_error(_line(str(error)))
-        except TimeoutError as error:  # of another process, which has to be asked
-            connection.reply_error(_line(error.strerror or "timed out"))
-        else:
+        except _REFUSALS as error:
+            connection.reply_error(_refusal(error))
+            return
+        if reply is None or isinstance(reply, str):
             connection.reply(_line(reply or ""))
+            return
+        long = _LongReply(connection, reply)
+        if long.go_on(PIECES_SECONDS) is not _DONE:
+            _LongReply.unfinished.append(long)
 
     ovs.unixctl.command_register(name, usage, min_args, max_args, callback, None)
+
+
+# Of another process, which has to be asked: TimeoutError.
+_REFUSALS = (CommandError, TimeoutError)
+
+
+def _refusal(error: Exception) -> str:
+    return _line(str(getattr(error, "strerror", None) or error))
+
+
+# --- replies in pieces
+
+PIECES_SECONDS = 0.01  # of the loop for all of them in a round
+_DONE, _WAITS, _MORE = range(3)
+
+
+class _LongReply:
+    """What is there of a reply yet."""
+
+    unfinished: list["_LongReply"] = []
+
+    def __init__(self, connection: Any, pieces: Iterator[str | None]):
+        self._connection = connection
+        self._pieces = pieces
+        self._made: list[str] = []
+
+    def go_on(self, seconds: float) -> int:
+        """Make some of it; _DONE when there is no more to do, as nobody waits any more, say."""
+        end = time.monotonic() + seconds
+        try:
+            while not getattr(self._connection, "closed", False):
+                piece = next(self._pieces)
+                if piece is None:
+                    return _WAITS
+                self._made.append(piece)
+                if time.monotonic() >= end:
+                    return _MORE
+        except StopIteration:
+            self._connection.reply(_line("".join(self._made)))
+        except _REFUSALS as error:
+            self._connection.reply_error(_refusal(error))
+        except Exception as error:
+            containment.caught("unixctl command")
+            self._connection.reply_error(f"internal error ({type(error).__name__}: {error})\n")
+        return _DONE
+
+
+def reply_on() -> bool:
+    """A slice of the replies that are made in pieces; whether there is more to do at once."""
+    unfinished = _LongReply.unfinished
+    if not unfinished:
+        return False
+    share = PIECES_SECONDS / len(unfinished)
+    states = [(each, each.go_on(share)) for each in unfinished]
+    unfinished[:] = [each for each, state in states if state is not _DONE]
+    return any(state is _MORE for _, state in states)
 
 
 def _line(text: str) -> str:

@@ -231,6 +231,8 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
         poller = Poller()
         if _contained(control.warp_on):
             poller.immediate_wake()
+        if _contained(control.reply_on):
+            poller.immediate_wake()
         for each in served:
             _contained(each.wait, poller)
         if breather.rest():

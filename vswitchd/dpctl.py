@@ -2,7 +2,10 @@
 
 Each function takes a Run and the words behind the command's name (and DP); COMMANDS lists them.
 What they need is imported when it is called for: most commands need little, and start fast.
+One that may print much is a generator, whose steps are little work.
 """
+
+from collections.abc import Iterator
 
 
 class DpctlError(Exception):
@@ -210,10 +213,11 @@ def dump_flows(run, words):
     if run.wants_json():
         run.print_json([_flow_json(info, names) for info in flows])
         return
-    lines = [text.format_flow(info, "more" in run, names=names) + "\n" for info in flows]
-    if lines and identity.is_ovs():  # as of Open vSwitch's userspace datapath
-        run.print("flow-dump from the main thread:\n")
-    run.print("".join(lines))
+    heading = "flow-dump from the main thread:\n" if identity.is_ovs() else ""
+    for info in flows:
+        run.print(heading + text.format_flow(info, "more" in run, names=names) + "\n")
+        heading = ""  # as of Open vSwitch's userspace datapath
+        yield
 
 
 def get_flow(run, words):
@@ -515,6 +519,16 @@ def without_datapath(words, least):
 
 def do(run, name, words):
     """Check and call a row of COMMANDS; returns the exit status."""
+    steps = do_in_steps(run, name, words)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def do_in_steps(run, name, words):
+    """The same as a generator, whose value is the exit status."""
     function, least, most, changes = COMMANDS[name]
     words = without_datapath(words, least)
     if len(words) < least:
@@ -523,4 +537,7 @@ def do(run, name, words):
         raise DpctlError(f"'{name}' command takes at most {most} arguments")
     if changes and "read-only" in run:
         raise DpctlError(f"'{name}' command does not work in read only mode")
-    return function(run, words) or 0
+    done = function(run, words)
+    if isinstance(done, Iterator):
+        done = yield from done
+    return done or 0

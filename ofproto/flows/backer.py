@@ -34,8 +34,6 @@ from .upcall import UpcallHandler
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 RECONNECT_MS = 1000
-# Flows whose statistics are collected at once where nobody can wait for them.
-FRESH_FLOWS = 5000
 
 # Types whose devices the datapath makes.
 MADE = ("internal", "tap")
@@ -368,13 +366,6 @@ class Backer:
     def need_revalidate(self) -> None:
         """Some table, port, bundle or MAC entry changed: have every megaflow looked at again."""
         self.flows.generation.touch()
-
-    def refresh(self, now: int | None = None) -> None:
-        """Bring the statistics of OpenFlow flows up to date, where that is done in no time."""
-        now = clock.msec() if now is None else now
-        if self.dpif is not None and len(self.flows) <= FRESH_FLOWS:
-            self._guarded(self.handler.run, now)
-            self._guarded(self.revalidator.sync, now)
 
     def collect(self, then: Callable[[], Any], failed: Callable[[], Any] = lambda: None) -> None:
         """Call `then` once all that the datapath has counted by now is credited to the OpenFlow

@@ -40,6 +40,7 @@ SEND_FLOW_REM, CHECK_OVERLAP, RESET_COUNTS, NO_PKT_COUNTS, NO_BYT_COUNTS = (
 KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
 
 IDLE_GRACE_MS = 600
+EXPIRED_AT_ONCE = 500  # timers looked at in a round
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
 
 
@@ -328,7 +329,9 @@ class FlowTables:
         A flow's last use is known as of the last round of statistics, half a second ago at
         most: an idle one is given that time.
         """
-        while self._expiry and self._expiry[0][0] <= now:
+        for _ in range(EXPIRED_AT_ONCE):
+            if not self._expiry or self._expiry[0][0] > now:
+                return
             rule = heapq.heappop(self._expiry)[2]
             if not self._is_present(rule):
                 continue
@@ -363,16 +366,33 @@ def check_table(table_id: int) -> None:
         raise OFError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
 
 
+def flow_filter(request: Any) -> Callable[[Rule], bool] | None:
+    """Which rules a non-strict FLOW_MOD or a request for statistics means, besides by their match
+    and table; None: all."""
+    return _filter(request.out_port, request.out_group, request.cookie, request.cookie_mask)
+
+
+def _filter(
+    out_port: int, out_group: int | None, cookie: int, cookie_mask: int
+) -> Callable[[Rule], bool] | None:
+    if not cookie_mask and out_port == OFPP_NONE and out_group is None:
+        return None
+
+    def passes(rule: Rule) -> bool:
+        if (rule.cookie ^ cookie) & cookie_mask:
+            return False
+        if out_port != OFPP_NONE and not _mentions(rule.actions, "Output", "port", out_port):
+            return False
+        return out_group is None or _mentions(rule.actions, "Group", "group", out_group)
+
+    return passes
+
+
 def _filtered(
     rules: list[Rule], out_port: int, out_group: int | None, cookie: int, cookie_mask: int
 ) -> list[Rule]:
-    if cookie_mask:
-        rules = [rule for rule in rules if not (rule.cookie ^ cookie) & cookie_mask]
-    if out_port != OFPP_NONE:
-        rules = [rule for rule in rules if _mentions(rule.actions, "Output", "port", out_port)]
-    if out_group is not None:
-        rules = [rule for rule in rules if _mentions(rule.actions, "Group", "group", out_group)]
-    return rules
+    passes = _filter(out_port, out_group, cookie, cookie_mask)
+    return rules if passes is None else list(filter(passes, rules))
 
 
 def _mentions(actions: list, kind: str, attribute: str, value: int) -> bool:

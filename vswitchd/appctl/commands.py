@@ -5,7 +5,7 @@ CommandError.  A command that OVS has and pyvs does not is not registered, so th
 a clear error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pyvs import daemon
@@ -26,7 +26,7 @@ class Command(NamedTuple):
     usage: str
     min_args: int
     max_args: int
-    function: Callable[[Switch, list[str]], str | None]
+    function: Callable[[Switch, list[str]], str | Iterator[str | None] | None]
 
 
 def find_bridge(switch: Switch, name: str) -> Bridge:
@@ -35,14 +35,22 @@ def find_bridge(switch: Switch, name: str) -> Bridge:
     return switch.bridges[name]
 
 
-def dump_flows(switch: Switch, args: list[str]) -> str:
+def dump_flows(switch: Switch, args: list[str]) -> Iterator[str | None]:
     """bridge/dump-flows: every flow, the hidden ones too."""
     options = [arg for arg in args if arg.startswith("-")]
     names = [arg for arg in args if not arg.startswith("-")]
     if len(names) != 1 or set(options) - {"--offload-stats"}:
         raise CommandError("usage: bridge/dump-flows BRIDGE")
-    lines = find_bridge(switch, names[0]).ofproto.dump_flows(hidden=True)
-    return "".join(f"{line}\n" for line in lines)
+    return _counted(switch, find_bridge(switch, names[0]).ofproto.dump_flows(hidden=True))
+
+
+def _counted(switch: Switch, pieces: Iterator[str]) -> Iterator[str | None]:
+    """What is to be told with all that the datapath has counted by now."""
+    counted: list[bool] = []
+    switch.backer.collect(lambda: counted.append(True), lambda: counted.append(False))
+    while not counted:
+        yield None
+    yield from pieces
 
 
 def reconnect(switch: Switch, args: list[str]) -> None:
@@ -87,7 +95,7 @@ def register(switch: Switch) -> None:
 
 
 def _register(switch: Switch, command: Command) -> None:
-    def function(args: list[str]) -> str | None:
+    def function(args: list[str]) -> str | Iterator[str | None] | None:
         return command.function(switch, args)
 
     daemon.command(command.name, command.usage, command.min_args, command.max_args, function)

@@ -1,5 +1,6 @@
 """dpctl/*: the commands of pyvs-dpctl, by vswitchd's connection to the datapath process."""
 
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyvs.daemon import CommandError
@@ -48,19 +49,30 @@ def _split_options(args: list[str]) -> tuple[dict[str, Any], list[str]]:
     return options, [arg for arg in args if not arg.startswith("-") or len(arg) == 1]
 
 
+def _pieces(run: AppctlRun, steps: Iterator[None]) -> Generator[str, None, int]:
+    """What is printed step by step."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        yield "".join(run.output)
+        run.output.clear()
+
+
 def _command(name: str) -> Any:
-    def function(switch: "Switch", args: list[str]) -> str:
+    def function(switch: "Switch", args: list[str]) -> Iterator[str]:
         options, words = _split_options(args)
         run = AppctlRun(switch, options)
         try:
-            status = dpctl.do(run, name, words)
+            status = yield from _pieces(run, dpctl.do_in_steps(run, name, words))
         except DpctlError as error:
             raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(error.strerror or str(error)) from error
         if status:
             raise CommandError("".join(f"{text}\n" for text in run.complaints))
-        return "".join(run.output)
+        yield "".join(run.output)
 
     return function
 

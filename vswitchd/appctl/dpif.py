@@ -48,15 +48,17 @@ def _ports(switch: "Switch", bridge: str) -> Iterator[Any]:
     return iter(sorted(present, key=lambda port: (port.number != LOCAL, port.number)))
 
 
-def _flow_lines(switch: "Switch", flows: Any, options: set[str]) -> str:
+def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterator[str]:
     more = bool(options & {"-m", "--more"})
     names = None
     if "--names" in options:
         names = {number: port.name for number, port in switch.backer.ports.items()}
-    return "".join(f"{text.format_flow(info, more, clock.msec(), names)}\n" for info in flows)
+    for info in _dpif(switch).flow_dump():
+        is_wanted = _in_port(info) in inside
+        yield f"{text.format_flow(info, more, clock.msec(), names)}\n" if is_wanted else ""
 
 
-def bridge_flows(switch: "Switch", args: list[str]) -> str:
+def bridge_flows(switch: "Switch", args: list[str]) -> Iterator[str]:
     """dpif/dump-flows: the datapath flows of packets that come in by the bridge's ports."""
     options, names = split_options(args, ("-m", *NAMES))
     if len(names) != 1:
@@ -64,8 +66,7 @@ def bridge_flows(switch: "Switch", args: list[str]) -> str:
     if names[0] not in switch.bridges:
         raise CommandError("no such bridge")
     inside = {port.odp_port for port in _ports(switch, names[0])}
-    found = (info for info in _dpif(switch).flow_dump() if _in_port(info) in inside)
-    return _flow_lines(switch, found, options)
+    return _flow_lines(switch, inside, options)
 
 
 def check_datapath(names: list[str]) -> None:

@@ -1,0 +1,59 @@
+"""Work over all of many flows is done in slices: no turn of vswitchd's loop is all of it."""
+
+import contextlib
+
+import pytest
+
+from ofproto.codec import messages as m
+from ofproto.text import flow_text
+from tests.of_client import Client
+
+pytestmark = pytest.mark.system
+
+MANY = 8000
+LONG = "loop_over_100ms_cpu"
+OF13 = 4
+
+
+@pytest.fixture
+def full(switch):
+    """br0 with many flows, every other one with another cookie, and a client of it."""
+    switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure")
+    with contextlib.closing(Client.unix(switch.directory / "br0.mgmt", OF13)) as client:
+        client.hello()
+        client.do(*map(a_flow, range(MANY)))
+        yield switch, client
+
+
+def a_flow(number):
+    return parsed(
+        f"cookie={number & 1},table=0,priority={number % 7},hard_timeout=3600,"
+        f"ip,nw_src=10.0.{number >> 8}.{number & 255},actions=output:{number % 3 + 1}",
+        m.ADD,
+    )
+
+
+def long_turns(switch):
+    return int(switch.appctl("coverage/read-counter", LONG))
+
+
+@contextlib.contextmanager
+def no_long_turn(switch, what):
+    before = long_turns(switch)
+    yield
+    assert long_turns(switch) == before, f"{what} took a turn of 100 ms of processor time"
+
+
+def parsed(text, command):
+    return flow_text.parse_flow(text, command)
+
+
+def test_nobody_waits_for_all_of_them(full):
+    switch, client = full
+    with no_long_turn(switch, "bridge/dump-flows"):
+        assert len(switch.appctl("bridge/dump-flows", "br0").splitlines()) == MANY
+    with no_long_turn(switch, "AGGREGATE"):
+        answer = client.ask(m.AggregateRequest(out_port=2, cookie=1, cookie_mask=1))
+        assert answer.n_flows == sum(n % 3 == 1 and n & 1 for n in range(MANY))
+    with no_long_turn(switch, "FLOW statistics that few flows pass"):
+        assert client.ask(m.FlowStatsRequest(out_port=99)).flows == []
