@@ -21,6 +21,7 @@ FREE = {
 }  # fmt: skip
 FREE |= {f"{kind}{number}" for kind in ("reg", "xreg", "xxreg") for number in range(16)}
 MAX_PLANS = 4  # for one length of the TLVs
+MAX_LENGTHS = 64  # of TLVs that there are plans for; the one that came first goes
 LEARN_EVERY = 8  # matches without a plan, that one is made for one of them
 
 _plans: dict[int, list["Plan"]] = {}
@@ -81,5 +82,7 @@ def wanted() -> bool:
 def learn(data: bytes, match: Match, parts: list[tuple[int, int, Any, bool]]) -> None:
     """Make a plan of a match that was decoded; see Plan."""
     plans = _plans.setdefault(len(data), [])
+    if len(_plans) > MAX_LENGTHS:
+        del _plans[next(iter(_plans))]
     plans.insert(0, Plan(data, match, parts))
     del plans[MAX_PLANS:]

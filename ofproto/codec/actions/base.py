@@ -15,6 +15,7 @@ import re
 from contextlib import contextmanager
 from struct import Struct
 
+from datapath.actions import odp
 from ofproto.codec import match_text
 from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError
 from ofproto.codec.fields import BY_NAME, VLAN, Field
@@ -243,7 +244,7 @@ def port_from_wire(data: bytes) -> int:
 
 # Actions within actions
 
-MAX_NESTING = 100
+MAX_NESTING = odp.NESTING  # what cannot be executed is refused when it is told
 _nesting = 0
 
 

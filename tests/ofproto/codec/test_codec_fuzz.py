@@ -179,6 +179,12 @@ def test_nesting_ends_somewhere():
                 assert m.decode(found.encode(4)) == found
     with pytest.raises(OFError, match="TOO_MANY"):
         m.decode(with_length(m.FlowMod(table_id=0).encode(4) + instruction(4, raw)))
-    assert type(parse_instructions("clone(" * 99 + "output:1" + ")" * 99)[0].actions[0]) is Clone
+    assert type(parse_instructions(deep(MAX_NESTING))[0].actions[0]) is Clone
     with pytest.raises(TextError):
-        parse_instructions("clone(" * 5000 + "output:1" + ")" * 5000)
+        parse_instructions(deep(MAX_NESTING + 1))
+    with pytest.raises(TextError):
+        parse_instructions(deep(5000))
+
+
+def deep(levels):
+    return "clone(" * levels + "output:1" + ")" * levels
