@@ -1,4 +1,7 @@
-from ovsdb.condition cimport Condition
+cimport cython
+
+from ovsdb.condition cimport Clause, Condition
+from ovsdb.datum cimport as_key
 from ovsdb.schema cimport TableSchema
 
 cdef class RefColumn:
@@ -14,6 +17,7 @@ cdef class Table:
     cpdef index_key(self, Py_ssize_t index, dict row)
     cpdef list moved(self, Py_ssize_t index, dict before)
     cpdef bint relinked(self, str uuid, dict old, dict new) except -1
+    @cython.locals(clause=Clause, clauses=list)
     cpdef list find(self, Condition condition, bint use_indexes)
     cpdef _candidates(self, dict equalities, bint use_indexes)
 

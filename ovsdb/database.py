@@ -111,8 +111,14 @@ class Table:
 
     def find(self, condition: Condition, use_indexes: bool) -> list[Row]:
         """The rows that match; `use_indexes` when no row was touched since the last commit."""
-        if not condition.clauses:
+        clauses = condition.clauses
+        if not clauses:
             return list(self.rows.values())
+        if len(clauses) == 1:
+            clause = clauses[0]
+            if clause.column == "_uuid" and clause.function == "==":  # most often
+                row = self.rows.get(clause.arg[0])
+                return [] if row is None else [row]
         found = []
         for row in self._candidates(condition.equalities(), use_indexes):
             if condition.all(row):

@@ -10,9 +10,6 @@ from typing import Any
 Datum = tuple | dict
 
 ZERO_UUID = "00000000-0000-0000-0000-000000000000"
-is_uuid = re.compile(
-    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z"
-).match
 is_id = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z").match
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1

@@ -1,4 +1,7 @@
-from ovsdb.schema cimport Column, Symbols, TableSchema
+cimport cython
+
+from ovsdb.datum cimport subtract, union
+from ovsdb.schema cimport Column, ColumnType, Symbols, TableSchema
 
 cdef class Mutation:
     cdef public Column column
@@ -11,4 +14,5 @@ cdef class Mutation:
 
 cpdef Mutation parse_mutation(TableSchema table, json, Symbols symbols)
 cdef _parse_number(Column column, str mutator, list json)
+@cython.locals(type_=ColumnType)
 cdef _parse_elements(Column column, str mutator, list json, Symbols symbols)

@@ -1,8 +1,13 @@
-from ovsdb.database cimport Database, Table
+cimport cython
+
 from ovsdb.condition cimport parse_condition
+from ovsdb.database cimport Database, Table
+from ovsdb.datum cimport as_key
 from ovsdb.errors cimport Members
 from ovsdb.mutation cimport Mutation, parse_mutation
+from ovsdb.schema cimport Column, TableSchema
 from ovsdb.transaction cimport Transaction
+from ovsdb.uuids cimport is_uuid
 
 cdef class Context:
     cdef public Transaction transaction
@@ -15,3 +20,6 @@ cdef dict _run(Context context, operation, int number, int count)
 cdef Table _table(Context context, Members members)
 cdef list _where(Context context, Members members, Table table, list json)
 cdef dict _parse_row(Context context, Table table, dict json)
+cdef list _names(Table table, list json)
+@cython.locals(schema=TableSchema, column=Column, key=list)
+cdef list _wanted(Context context, Table table, list names, list json)

@@ -6,13 +6,13 @@ from typing import Any
 from ovsdb import rbac
 from ovsdb.condition import Row, parse_condition
 from ovsdb.database import Database, Table
-from ovsdb.datum import as_key, is_id, is_uuid
+from ovsdb.datum import as_key, is_id
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
 from ovsdb.mutation import parse_mutation
 from ovsdb.rbac import Rights
 from ovsdb.schema import Column
 from ovsdb.transaction import Transaction
-from ovsdb.uuids import new_uuid
+from ovsdb.uuids import is_uuid, new_uuid
 
 
 class Blocked(Exception):
@@ -270,11 +270,14 @@ def _wait(context: Context, members: Members) -> dict:
     json = members.need("rows", (list,))
     members.finish()
     rows = _where(context, members, table, where)
-    names = [column.name for column in _columns(table, column_names)]
+    names = _names(table, column_names)
     if until not in ("==", "!="):
         fail('"until" must be "==" or "!="', until)
-    found = {tuple([as_key(row[name]) for name in names]) for row in rows}
-    if (found == _wanted(context, table, names, json)) == (until == "=="):
+    found = [tuple([as_key(row[name]) for name in names]) for row in rows]
+    wanted = _wanted(context, table, names, json)
+    # Rows that look the same count as one; a single one needs no set.
+    same = found == wanted or (len(found) + len(wanted) > 2 and set(found) == set(wanted))
+    if same == (until == "=="):
         return {}
     if timeout is None:
         raise Blocked(None)
@@ -285,15 +288,28 @@ def _wait(context: Context, members: Members) -> dict:
     raise OvsdbError("timed out", f'"wait" timed out after {int(timeout)} ms')
 
 
-def _wanted(context: Context, table: Table, names: list[str], json: list) -> set[tuple]:
+def _names(table: Table, json: list | None) -> list[str]:
+    """The names of the columns that "wait" looks at."""
+    if json is not None and len(json) == 1:
+        column = table.schema.all_columns.get(json[0]) if type(json[0]) is str else None
+        if column is not None:
+            return json
+    return [column.name for column in _columns(table, json)]
+
+
+def _wanted(context: Context, table: Table, names: list[str], json: list) -> list[tuple]:
     """The rows that "wait" compares with; columns left out have their defaults."""
-    wanted = set()
+    schema = table.schema
+    wanted = []
     for row in json:
         if type(row) is not dict:
             raise syntax_error("<row> must be an object", row)
         values = _parse_row(context, table, row)
-        defaults = {n: table.schema.all_columns[n].type.default for n in names}
-        wanted.add(tuple([as_key(values.get(n, defaults[n])) for n in names]))
+        key = []
+        for name in names:
+            column = schema.all_columns[name]
+            key.append(as_key(values.get(name, column.type.default)))
+        wanted.append(tuple(key))
     return wanted
 
 

@@ -1,4 +1,5 @@
 from ovsdb.database cimport Database, Table
+from ovsdb.datum cimport diff
 
 cdef dict _row_json(Table table, dict old, dict new, bint as_diff)
 cpdef transaction_json(Database database, dict changes, str comment, bint as_diff=*)

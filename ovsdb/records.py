@@ -10,10 +10,10 @@ from typing import Any
 
 from ovsdb.condition import Row
 from ovsdb.database import Changes, Database, Table
-from ovsdb.datum import apply_diff, diff, is_uuid
+from ovsdb.datum import apply_diff, diff
 from ovsdb.errors import OvsdbError
 from ovsdb.schema import UNLIMITED, ColumnType
-from ovsdb.uuids import new_uuid
+from ovsdb.uuids import is_uuid, new_uuid
 
 
 def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool) -> dict:

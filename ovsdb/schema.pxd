@@ -1,3 +1,7 @@
+cimport cython
+
+from ovsdb.uuids cimport is_uuid
+
 cdef class Symbols:
     cdef public dict uuids
     cdef public set created
@@ -6,12 +10,22 @@ cdef class BaseType:
     cdef public str kind
     cdef public object enum, minimum, maximum, ref_table
     cdef public object strong
+    cdef object _native, _parser
+    cpdef parse(self, json, Symbols symbols=*)
 
 cdef class ColumnType:
-    cdef public object default, encode, parse, unchecked_parse
+    cdef public object default, encode
     cdef public BaseType key, value
     cdef public object min, max
+    cdef bint _constrained
     cdef dict _resized
+    cpdef parse(self, json, Symbols symbols=*)
+    cpdef unchecked_parse(self, json, Symbols symbols=*)
+    @cython.locals(key=BaseType, count=Py_ssize_t, atoms=list)
+    cdef tuple _parse_set(self, list json, Symbols symbols)
+    @cython.locals(key=BaseType, value=BaseType, pairs=list)
+    cdef dict _parse_map(self, json, Symbols symbols)
+    cpdef ColumnType resized(self, low, high)
 
 cdef class Column:
     cdef public str name

@@ -1,7 +1,7 @@
 """Schemas (RFC 7047 section 3.2): types with their constraints, columns, tables.
 
-Types also read and write values: `ColumnType.parse` and `.encode` are chosen once per column
-for its shape, as they run for every value of every transaction.
+Types also read and write values: `ColumnType.parse` is C, and `.encode` is chosen once per
+column for its shape, as they run for every value of every transaction.
 """
 
 import re
@@ -15,11 +15,10 @@ from ovsdb.datum import (
     ZERO_UUID,
     Datum,
     is_id,
-    is_uuid,
     make_set,
 )
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
-from ovsdb.uuids import new_uuid
+from ovsdb.uuids import is_uuid, new_uuid
 
 UNLIMITED = sys.maxsize
 DEFAULT_ATOM = {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": ZERO_UUID}
@@ -95,6 +94,10 @@ ATOM_PARSERS: dict[str, Callable[..., Any]] = {
 }
 
 
+# The kinds whose every JSON value of this type is an atom as it stands.
+NATIVE: dict[str, type] = {"real": float, "boolean": bool, "string": str}
+
+
 def _encode_real(atom: float) -> Any:
     """A real without a fraction goes out as a JSON integer, as ovsdb-server writes it."""
     return int(atom) if -1e15 < atom < 1e15 and atom.is_integer() else atom
@@ -118,10 +121,12 @@ RANGES = {
 class BaseType:
     """The type of an atom with its constraints (<base-type>)."""
 
-    __slots__ = ("enum", "kind", "maximum", "minimum", "ref_table", "strong")
+    __slots__ = ("_native", "_parser", "enum", "kind", "maximum", "minimum", "ref_table", "strong")
 
     def __init__(self, kind: str):
         self.kind = kind
+        self._native = NATIVE.get(kind)
+        self._parser = ATOM_PARSERS[kind]
         self.enum: tuple | None = None
         self.minimum: Any = None
         self.maximum: Any = None
@@ -174,6 +179,12 @@ class BaseType:
                 json["refType"] = "weak"
         return self.kind if len(json) == 1 else json
 
+    def parse(self, json: Any, symbols: Symbols | None = None) -> Any:
+        """The atom, with its constraints unchecked; a syntax error when it is of another kind."""
+        if type(json) is self._native:
+            return json
+        return self._parser(json, symbols)
+
     def encode(self, atom: Any) -> Any:
         """The JSON of an atom."""
         encoder = ATOM_ENCODERS.get(self.kind)
@@ -212,21 +223,10 @@ class BaseType:
 class ColumnType:
     """The type of a column (<type>): a base type, or two for a map, and how many of them.
 
-    `parse(json, symbols=None)` gives a checked value, or raises OvsdbError;
-    `encode(value)` gives its JSON; `default` is the value of RFC 7047 section 5.2.1.
+    `encode(value)` gives a value's JSON; `default` is the value of RFC 7047 section 5.2.1.
     """
 
-    __slots__ = (
-        "_resized",
-        "default",
-        "encode",
-        "key",
-        "max",
-        "min",
-        "parse",
-        "unchecked_parse",
-        "value",
-    )
+    __slots__ = ("_constrained", "_resized", "default", "encode", "key", "max", "min", "value")
 
     def __init__(self, key: BaseType, value: BaseType | None, low: int, high: int):
         self.key = key
@@ -234,20 +234,15 @@ class ColumnType:
         self.min = low
         self.max = high
         self._resized: dict[tuple[int, int], ColumnType] | None = None
+        self._constrained = key.constrained or (value is not None and value.constrained)
         self.default: Datum
-        self.unchecked_parse: Callable[..., Datum]
         if value is not None:
             first = {DEFAULT_ATOM[key.kind]: DEFAULT_ATOM[value.kind]}
             self.default = first if low else {}
-            self.unchecked_parse = self._parse_map
             self.encode = self._map_encoder()
         else:
             self.default = (DEFAULT_ATOM[key.kind],) if low else ()
-            scalar = low == high == 1
-            self.unchecked_parse = self._parse_scalar if scalar else self._parse_set
-            self.encode = self._scalar_encoder() if scalar else self._set_encoder()
-        constrained = key.constrained or (value is not None and value.constrained)
-        self.parse = self._checked_parse if constrained else self.unchecked_parse
+            self.encode = self._scalar_encoder() if low == high == 1 else self._set_encoder()
 
     @classmethod
     def from_json(cls, json: Any) -> "ColumnType":
@@ -349,31 +344,39 @@ class ColumnType:
             f"{kind} must have {self._limits()} {members} but {count} are present", json
         )
 
-    def _checked_parse(self, json: Any, symbols: Symbols | None = None) -> Datum:
+    def parse(self, json: Any, symbols: Symbols | None = None) -> Datum:
+        """The value, checked; OvsdbError.  `symbols`: of the transaction, for named UUIDs."""
         datum = self.unchecked_parse(json, symbols)
-        self.check(datum)
+        if self._constrained:
+            self.check(datum)
         return datum
 
-    def _parse_scalar(self, json: Any, symbols: Symbols | None = None) -> tuple:
+    def unchecked_parse(self, json: Any, symbols: Symbols | None = None) -> Datum:
+        """As parse(), without the constraints of its atoms."""
+        if self.value is not None:
+            return self._parse_map(json, symbols)
         if type(json) is list and json and json[0] == "set":
             return self._parse_set(json, symbols)
-        return (ATOM_PARSERS[self.key.kind](json, symbols),)
+        return (self.key.parse(json, symbols),)
 
-    def _parse_set(self, json: Any, symbols: Symbols | None = None) -> tuple:
-        parse_atom = ATOM_PARSERS[self.key.kind]
-        if type(json) is list and json and json[0] == "set":
-            if len(json) != 2 or type(json[1]) is not list:
-                fail('expected ["set", <array>]', json)
-            count = len(json[1])
-            if not self.min <= count <= self.max:
-                raise self._bad_size("set", count, json)
-            datum = make_set([parse_atom(atom, symbols) for atom in json[1]])
-            if len(datum) != count:
-                raise OvsdbError("ovsdb error", "set contains duplicate")
-            return datum
-        return (parse_atom(json, symbols),)
+    def _parse_set(self, json: list, symbols: Symbols | None) -> tuple:
+        if len(json) != 2 or type(json[1]) is not list:
+            fail('expected ["set", <array>]', json)
+        atoms = json[1]
+        count = len(atoms)
+        if not self.min <= count <= self.max:
+            raise self._bad_size("set", count, json)
+        if count == 0:
+            return ()
+        key = self.key
+        if count == 1:
+            return (key.parse(atoms[0], symbols),)
+        datum = make_set([key.parse(atom, symbols) for atom in atoms])
+        if len(datum) != count:
+            raise OvsdbError("ovsdb error", "set contains duplicate")
+        return datum
 
-    def _parse_map(self, json: Any, symbols: Symbols | None = None) -> dict:
+    def _parse_map(self, json: Any, symbols: Symbols | None) -> dict:
         if type(json) is not list or len(json) != 2 or json[0] != "map":
             fail('expected ["map", <array>]', json)
         pairs = json[1]
@@ -381,13 +384,12 @@ class ColumnType:
             fail('expected ["map", <array>]', json)
         if not self.min <= len(pairs) <= self.max:
             raise self._bad_size("map", len(pairs), json)
-        parse_key = ATOM_PARSERS[self.key.kind]
-        parse_value = ATOM_PARSERS[self.value.kind]  # type: ignore[union-attr]
+        key, value = self.key, self.value
         found = []
         for pair in pairs:
             if type(pair) is not list or len(pair) != 2:
                 fail("expected 2-element array", pair)
-            found.append((parse_key(pair[0], symbols), parse_value(pair[1], symbols)))
+            found.append((key.parse(pair[0], symbols), value.parse(pair[1], symbols)))
         if len(found) > 1:
             found.sort(key=_first)
         datum = dict(found)

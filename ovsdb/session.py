@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 
 from ovsdb.database import Database
-from ovsdb.datum import is_id, is_uuid
+from ovsdb.datum import is_id
 from ovsdb.errors import OvsdbError, syntax_error
 from ovsdb.monitor import Monitor, notification
 from ovsdb.rpc import Peer
 from ovsdb.service import Service, exhausted
+from ovsdb.uuids import is_uuid
 from pyvs.json_text import dumps
 
 MAX_MONITORS = 64  # of one client

@@ -10,12 +10,12 @@ from typing import Any
 import ovs.vlog
 
 from ovsdb.database import Database, Table
-from ovsdb.datum import is_uuid
 from ovsdb.errors import OvsdbError, syntax_error
 from ovsdb.remotes import KINDS, ActiveRemote, Options
 from ovsdb.rpc import ClientPeer
 from ovsdb.server import Loop
 from ovsdb.transaction import Transaction
+from ovsdb.uuids import is_uuid
 
 vlog = ovs.vlog.Vlog("ovsdb_cs")
 

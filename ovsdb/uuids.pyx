@@ -1,8 +1,13 @@
-"""Random UUIDs (RFC 4122, version 4), written in C: every changed row gets a new one."""
+"""Random UUIDs (RFC 4122, version 4), and whether a text is one, written in C: every changed row
+gets a new one, and most conditions name one."""
 
 import os
 
-from cpython.unicode cimport PyUnicode_DecodeASCII
+from cpython.unicode cimport (
+    PyUnicode_DecodeASCII,
+    PyUnicode_GET_LENGTH,
+    PyUnicode_READ_CHAR,
+)
 
 cdef const char* DIGITS = b"0123456789abcdef"
 
@@ -36,3 +41,19 @@ def new_uuid():
         text[at + 1] = DIGITS[byte & 0x0F]
         at += 2
     return PyUnicode_DecodeASCII(text, 36, NULL)
+
+
+cpdef bint is_uuid(str text):
+    """Whether `text` is a UUID, in letters of either case."""
+    cdef Py_UCS4 letter
+    cdef int at
+    if PyUnicode_GET_LENGTH(text) != 36:
+        return False
+    for at in range(36):
+        letter = PyUnicode_READ_CHAR(text, at)
+        if at == 8 or at == 13 or at == 18 or at == 23:
+            if letter != c"-":
+                return False
+        elif not (c"0" <= letter <= c"9" or c"a" <= letter <= c"f" or c"A" <= letter <= c"F"):
+            return False
+    return True

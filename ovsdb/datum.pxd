@@ -1,0 +1,5 @@
+cpdef tuple make_set(atoms)
+cpdef object union(old, add)
+cpdef object subtract(old, remove)
+cpdef object diff(old, new)
+cpdef object as_key(datum)
