@@ -17,6 +17,7 @@ from ovsdb.log import (
     LogWriter,
     TornRecord,
     encode_record,
+    good_record_after,
     io_error,
     read_records,
     sync_directory,
@@ -388,9 +389,9 @@ def open_database(path: str) -> Database:
 
     An incomplete last record is cut off, with a warning in the log.
     """
-    path = os.path.realpath(path)
+    name, path = path, os.path.realpath(path)
     if not os.path.exists(path):
-        raise io_error(f"{path}: open failed", OSError(errno.ENOENT, ""))
+        raise io_error(f"{name}: open failed", OSError(errno.ENOENT, ""))
     lock = FileLock(path)
     try:
         fd = _open(path, os.O_RDWR)
@@ -432,6 +433,13 @@ def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
     """The database, the length of its good records, and the length of the file."""
     with open(fd, "rb", closefd=False) as file:
         data = file.read()
+    database, size = _replay(path, data)
+    database.rebuild()
+    return database, size, len(data)
+
+
+def _replay(path: str, data: bytes) -> tuple[Database, int]:
+    """The database whose records these are, without indexes, and the length of the good ones."""
     size = len(data)
     database: Database | None = None
     try:
@@ -443,6 +451,12 @@ def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
                 else:
                     reader.apply(json)
             except OvsdbError as error:
+                if offset and good_record_after(data, offset, path) is None:
+                    vlog.warn(
+                        f"{path}: the last transaction, at offset {offset}, is none of this"
+                        f" database ({error}): cutting it off"
+                    )
+                    return _replay(path, data[:offset])  # half of it may be in the rows by now
                 raise OvsdbError(
                     error.tag, f"{path}: record at offset {offset}: {error.details}", error.syntax
                 ) from error
@@ -455,5 +469,4 @@ def _read_database(path: str, fd: int) -> tuple[Database, int, int]:
             f"{path}: empty file, not a database; restore a backup, or begin with an empty"
             f" database: 'mv {path} {path}.damaged'",
         )
-    database.rebuild()
-    return database, size, len(data)
+    return database, size

@@ -65,7 +65,7 @@ def _one_record(data: bytes, offset: int, path: str) -> tuple[bytes, int]:
     return text, end
 
 
-def _good_record_after(data: bytes, offset: int, path: str) -> int | None:
+def good_record_after(data: bytes, offset: int, path: str) -> int | None:
     """The offset of a good record somewhere after `offset`.
 
     What looks like a record, and would be one of the whole rest, can stand there any number of
@@ -111,7 +111,7 @@ def read_records(data: bytes, path: str) -> Iterator[tuple[int, Any]]:
             text, end = _one_record(data, offset, path)
             json = orjson.loads(text)
         except ValueError as error:  # orjson's is one, too
-            good = _good_record_after(data, offset, path)
+            good = good_record_after(data, offset, path)
             if good is None and offset > 0:
                 raise TornRecord(offset, str(error)) from None
             raise _damaged(path, str(error), offset, good) from None

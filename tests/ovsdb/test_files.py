@@ -155,9 +155,9 @@ def test_any_bytes_are_a_log_or_not(data):
         (b"hello\n", "at offset 0"),
         (encode_record({"name": "x"}), "Required 'tables' member"),
         (encode_record(COUNTER).replace(b"JSON", b"CLUSTER"), "CLUSTER"),
-        (encode_record(COUNTER) + encode_record([]), "not an object"),
-        (encode_record(COUNTER) + encode_record({"X": {}}), "No table named X"),
-        (encode_record(COUNTER) + encode_record({"T": {"x": {}}}), "<row-txn>"),
+        (encode_record(COUNTER) + encode_record([]) + encode_record({}), "not an object"),
+        (encode_record(COUNTER) + encode_record({"X": {}}) + encode_record({}), "No table named X"),
+        (encode_record(COUNTER) + encode_record({"T": {"x": {}}}) + encode_record({}), "<row-txn>"),
     ],
 )
 def test_what_is_no_database_is_refused(tmp_path, content, words):
@@ -167,6 +167,19 @@ def test_what_is_no_database_is_refused(tmp_path, content, words):
     with pytest.raises(OvsdbError, match=words):
         files.open_database(path)
     files.FileLock(path).release()  # and no lock is left behind
+
+
+def test_a_last_transaction_of_no_sense_is_cut_off(path):
+    """As ovsdb-server does; what it had put into the rows before it failed goes, too."""
+    good = filled(path)
+    row = {"00000000-0000-4000-8000-000000000000": {"n": 99}}
+    with open(path, "ab") as file:
+        file.write(encode_record({"T": row, "nosuch": {}}))
+    local = opened(path)
+    assert numbers(local.service.databases["Count"]) == [0, 1, 2, 3, 4]
+    local.close()
+    with open(path, "rb") as file:
+        assert file.read() == good
 
 
 # --- a disk that fails
