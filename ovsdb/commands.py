@@ -80,6 +80,7 @@ class Commands:
         except (OvsdbError, ValueError) as error:
             raise daemon.CommandError(str(error)) from error
         self.remotes.reconfigure()
+        self.program.keep()
 
     def _remove_db(self, args: list[str]) -> None:
         if args[0] == SERVER_DATABASE:
@@ -89,18 +90,21 @@ class Commands:
         except OvsdbError as error:
             raise daemon.CommandError(error.details) from error
         self.remotes.reconfigure()
+        self.program.keep()
 
     def _add_remote(self, args: list[str]) -> None:
         try:
             self.remotes.add(args[0])
         except ValueError as error:
             raise daemon.CommandError(str(error)) from error
+        self.program.keep()
 
     def _remove_remote(self, args: list[str]) -> None:
         try:
             self.remotes.remove(args[0])
         except KeyError:
             raise daemon.CommandError("no such remote") from None
+        self.program.keep()
 
     def _list_remotes(self, _args: list[str]) -> str:
         return "".join(f"{name}\n" for name in sorted(self.remotes.configured))

@@ -13,6 +13,7 @@ import ovs.vlog
 from ovsdb import files
 from ovsdb.commands import Commands
 from ovsdb.errors import OvsdbError
+from ovsdb.kept import Kept
 from ovsdb.relay import Relay
 from ovsdb.remotes import Remotes
 from ovsdb.replication import Replication
@@ -135,8 +136,10 @@ class Control:
 class Program:
     """The running server."""
 
-    def __init__(self, names: list[str], as_diff: bool = True):
+    def __init__(self, names: list[str], as_diff: bool = True, kept: Kept | None = None):
         self.as_diff = as_diff
+        self._kept = kept
+        self._names: dict[str, str] = {}  # database -> by what name add() gets it
         self.service = Service()
         self.loop = Loop(self.service)
         self.remotes = Remotes(self.loop)
@@ -151,13 +154,14 @@ class Program:
         if name.startswith("relay:"):
             relay = Relay.parse(self.loop, name)
             self.service.add_database(relay.database)
+            self._names[relay.database.name] = name
             relay.start()
             return
         path = os.path.realpath(name)
         # (Opening it again would lose the lock, which belongs to the process.)
         if path in [db.file.path for db in self.service.databases.values() if db.file]:
             raise OvsdbError("ovsdb error", f"{name}: already open")
-        database = files.open_database(path)
+        database = files.open_database(name)
         assert database.file is not None
         database.file.as_diff = self.as_diff
         try:
@@ -165,6 +169,13 @@ class Program:
         except OvsdbError:
             database.file.close()
             raise
+        self._names[database.name] = path
+
+    def keep(self) -> None:
+        """A command changed the databases or remotes: so they are to be after a crash, too."""
+        if self._kept is not None:
+            names = [self._names[each] for each in self.service.databases if each in self._names]
+            self._kept.save(names, list(self.remotes.configured))
 
     def run(self, process: subprocess.Popen | None) -> int:
         """Serve until told to exit, or until `process` ends; the exit status."""
@@ -210,6 +221,7 @@ def _main(argv: list[str] | None) -> int:
     names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
     if names and "no-db" in options:
         daemon.fatal("--no-db and databases make no sense together")
+    kept = Kept() if "monitor" in options else None
     daemon.start()
     # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
     sys.setrecursionlimit(5 * framing.MAX_DEPTH)
@@ -218,13 +230,16 @@ def _main(argv: list[str] | None) -> int:
         as_diff = "disable-file-column-diff" not in options
         if not names and "no-db" not in options:
             names = [os.path.join(rundir.dbdir(), "conf.db")]
-        program = Program(names, as_diff)
+        remotes = [str(remote) for remote in options.get("remote", [])]
+        if kept is not None:
+            names, remotes = kept.load() or (names, remotes)
+        program = Program(names, as_diff, kept)
         for option, attribute in TLS_OPTIONS.items():
             if option in options:
                 setattr(program.loop.tls, attribute, daemon.last(options, option))
         program.loop.tls.bootstrap = "bootstrap-ca-cert" in options
-        for remote in options.get("remote", []):
-            program.remotes.add(str(remote))
+        for remote in remotes:
+            program.remotes.add(remote)
         _set_replication(program.replication, options)
     except (OvsdbError, ValueError) as error:
         daemon.fatal(str(error))

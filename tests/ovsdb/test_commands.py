@@ -1,6 +1,9 @@
 """The control commands, beside those of Open vSwitch's server."""
 
+import contextlib
+import os
 import re
+import signal
 
 import pytest
 
@@ -120,3 +123,30 @@ def test_small_ones(server):
     for word in ("disable", "enable"):
         assert server.control(f"vlog/{word}-rate-limit") == ""
         assert "unknown module" in server.control(f"vlog/{word}-rate-limit", "nope", check=False)
+
+
+def _child(pid):
+    """The process that a monitor watches, or None for a moment."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return next(iter(file.read().split()), None)
+
+
+@pytest.mark.parametrize("kind", ["pyvs", pytest.param("ovs", marks=needs_ovs)])
+def test_what_commands_added_is_there_after_a_crash(kind):
+    other = {**SCHEMA, "name": "Added"}
+    with directory() as where, contextlib.ExitStack() as stack:
+        helper = Daemon(kind, where, other)  # (only to have a file with this schema)
+        helper.kill()
+        server = Daemon(kind, where, SCHEMA, options=["--monitor"])
+        stack.callback(server.stop)
+        server.control("ovsdb-server/add-db", f"{where}/{kind}-Added.db")
+        server.control("ovsdb-server/remove-db", "Things")
+        server.control("ovsdb-server/add-remote", f"punix:{where}/more")
+        before = _child(server.process.pid)
+        os.kill(int(before), signal.SIGSEGV)
+        wait_until(lambda: _child(server.process.pid) not in (None, before), "another process")
+        wait_until(server._listens, "it to listen")
+        wait_until(lambda: "Added" in server.control("ovsdb-server/list-dbs", check=False), "Added")
+        assert set(server.control("ovsdb-server/list-dbs").split()) == {"Added", "_Server"}
+        remotes = server.control("ovsdb-server/list-remotes").split()
+        assert sorted(remotes) == sorted([f"punix:{where}/more", f"punix:{server.socket}"])
