@@ -84,11 +84,11 @@ def writable_column(table, name):
     return column
 
 
-def modifiable_column(table, name):
-    """A column that commands may set in an existing row."""
-    column = writable_column(table, name)
-    if not column.mutable:
-        raise Fatal(f"cannot modify read-only column {column.name} in table {table.name}")
+def modifiable_column(row, name):
+    """A column that commands may set in a row: any, while the transaction makes the row."""
+    column = writable_column(row.table, name)
+    if not column.mutable and not row.is_new:
+        raise Fatal(f"cannot modify read-only column {column.name} in table {row.table.name}")
     return column
 
 
@@ -229,23 +229,17 @@ def read_set(context, command):
     _read_record(context, table)
     for argument in command.args[2:]:
         column, *_ = split_argument(table, argument, ("=",))
-        context.want(table.name, [modifiable_column(table, column.name).name])
+        context.want(table.name, [writable_column(table, column.name).name])
 
 
 def read_add(context, command):
     table = find_table(context, command.args[0])
-    _read_record(context, table, [modifiable_column(table, command.args[2]).name])
+    _read_record(context, table, [writable_column(table, command.args[2]).name])
 
 
 def read_clear(context, command):
     table = find_table(context, command.args[0])
-    columns = [modifiable_column(table, name) for name in command.args[2:]]
-    for column in columns:
-        if column.type.min > 0:
-            raise Fatal(
-                f'"clear" operation cannot be applied to column {column.name} of table '
-                f"{table.name}, which is not allowed to be empty"
-            )
+    columns = [writable_column(table, name) for name in command.args[2:]]
     _read_record(context, table, [column.name for column in columns])
 
 
@@ -428,8 +422,7 @@ def run_wait_until(context, command):
 def set_column(context, row, argument):
     """Applies COLUMN[:KEY]=VALUE to a row; also for add-port and add-bond."""
     column, key, _, value = split_argument(row.table, argument, ("=",))
-    if not row.is_new:
-        modifiable_column(row.table, column.name)
+    modifiable_column(row, column.name)
     if key is None:
         row.set(column.name, types.parse(column.type, value, context.symbols))
         return
@@ -456,7 +449,7 @@ def run_add(context, command):
     row = _row_to_change(context, command)
     if row is None:
         return
-    column = modifiable_column(row.table, command.args[2])
+    column = modifiable_column(row, command.args[2])
     for text in command.args[3:]:
         more = types.parse(column.type.at_least_one(), text, context.symbols)
         row.insert_into(column.name, more)
@@ -477,7 +470,7 @@ def run_remove(context, command):
     row = _row_to_change(context, command)
     if row is None:
         return
-    column = modifiable_column(row.table, command.args[2])
+    column = modifiable_column(row, command.args[2])
     for text in command.args[3:]:
         row.remove_from(column.name, _to_remove(context, column, text))
     context.invalidate(row)
@@ -488,7 +481,12 @@ def run_clear(context, command):
     if row is None:
         return
     for name in command.args[2:]:
-        column = modifiable_column(row.table, name)
+        column = modifiable_column(row, name)
+        if column.type.min > 0:
+            raise Fatal(
+                f'"clear" operation cannot be applied to column {column.name} of table '
+                f"{row.table.name}, which is not allowed to be empty"
+            )
         row.set(column.name, {} if column.type.is_map else [])
     context.invalidate(row)
 
@@ -541,6 +539,8 @@ def run_destroy(context, command):
         must_exist = "if-exists" not in command.options
         if "if-exists" in command.options and not names:
             raise Fatal("--if-exists needs records to destroy")
+        if not names:
+            context.warn("either --all or records argument should be specified")
         rows = [find_record(context, table, name, must_exist) for name in names]
     for row in rows:
         if row is not None and not row.deleted:

@@ -41,6 +41,11 @@ def find_iface(context, name, must_exist=True):
     return iface
 
 
+def _check_name(kind, name):
+    if not name:
+        raise Fatal(f"{kind} name must not be empty string")
+
+
 def check_conflicts(context, name, what):
     """Raises Fatal if a bridge, port or interface of that name exists.  (That none appears
     meanwhile is the server's care: the names are indexes of their tables.)"""
@@ -201,6 +206,7 @@ def run_add_br(context, command):
     name, *rest = command.args
     if len(rest) == 1:
         raise Fatal("'add-br' command takes exactly 1 or 3 arguments")
+    _check_name("bridge", name)
     parent_name, vlan = (rest[0], _parse_vlan(rest[1])) if rest else (None, 0)
     if "may-exist" in command.options and name in context.switch.bridges:
         _check_same_bridge(find_bridge(context, name), name, parent_name, vlan)
@@ -329,6 +335,9 @@ def run_list_ports(context, command):
 
 
 def _add_port(context, command, bridge_name, name, iface_names, settings, fake_iface=False):
+    _check_name("port", name)
+    for iface in iface_names:
+        _check_name("interface", iface)
     if "may-exist" in command.options and name in context.switch.ports:
         port = find_port(context, name, must_exist=False)
         if port.name != port.bridge.name:

@@ -513,6 +513,8 @@ remove port e1 tag
 remove interface e1 type internal
 clear port e1 tag trunks
 clear port e1 name
+clear port zz name
+set port zz name=x
 clear bridge br0 stp_enable
 clear port e1 zz
 clear port zz tag
@@ -520,6 +522,15 @@ clear port zz tag
 create queue dscp=5
 create queue
 create bridge name=brx
+-- --id=@b create bridge name=bry -- set b bry name=brz -- add o . bridges @b -- list-br
+del-br brz
+add-br ''
+--may-exist add-br '' br0 3
+add-port br0 ''
+add-port zz ''
+add-bond br0 '' x y
+add-bond br0 b '' y
+destroy queue
 -- --id=@q create qos type=linux-htb queues:0=@z -- --id=@z create queue dscp=1
 -- --id=@a create queue dscp=1 -- --id=@a create queue dscp=2
 -- --id=@a create bridge name=bq
