@@ -38,7 +38,7 @@ from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
-from pyvs.version import OVS_COMPATIBLE, VERSION
+from pyvs.version import OVS_DRIVER, VERSION
 
 vlog = ovs.vlog.Vlog("ofproto")
 
@@ -46,7 +46,7 @@ vlog = ovs.vlog.Vlog("ofproto")
 DEFAULT_DESC = {
     "mfr": "Nicira, Inc.",
     "hw": "Open vSwitch",
-    "sw": f"{OVS_COMPATIBLE} (pyvs {VERSION})",
+    "sw": f"{OVS_DRIVER} (pyvs {VERSION})",
     "serial": "None",
     "dp": "None",
 }

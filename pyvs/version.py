@@ -1,6 +1,8 @@
 """The version of pyvs, and the Open vSwitch release whose behaviour it follows."""
 
 VERSION = "0.1.0"
-# Controllers choose drivers by the software version in the OpenFlow DESC reply (ONOS wants
-# 2.x); scripts parse the first number of `--version`.
-OVS_COMPATIBLE = "2.17.0"
+# In `--version`, whose first number scripts take, and in the column ovs_version.
+OVS_COMPATIBLE = "3.1.0"
+# In the OpenFlow DESC reply, by which controllers choose their drivers: ONOS's for Open vSwitch
+# wants a software version of 2.x.
+OVS_DRIVER = "2.17.0"

@@ -156,7 +156,7 @@ def test_detached_start_control_and_exit(program):
     control = program.rundir / f"pyvs-crash.{pid}.ctl"
     assert control.stat().st_mode & 0o077 == 0
     error, version = call(program.rundir, "version")
-    assert not error and "2.17" in version
+    assert not error and "3.1.0" in version
     error, commands = call(program.rundir, "list-commands")
     for name in ("exit", "vlog/set", "vlog/list", "vlog/reopen", "vlog/close", "memory/show"):
         assert name in commands
