@@ -13,6 +13,11 @@ cdef enum:
     N_L3_TRIES = 4          # IPv4 source, destination, IPv6 source, destination
     N_TRIES = 6             # source port, destination port
 
+
+cdef class View:
+    cdef readonly uint64_t now          # the version that is seen
+    cdef readonly uint64_t committed
+
 # Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
 # share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
 cdef class Shape:
@@ -69,6 +74,7 @@ cdef class Rule:
     cdef public object actions          # the OpenFlow side's own action list
     cdef readonly Program program       # what translation runs; None drops
     cdef public object data             # free for the owner of the table
+    cdef public Rule heir               # counts what comes late for this one, which it replaced
     cdef Shape shape
     cdef rule_node node
     cdef object _owner                  # SubtableObject while it is in a classifier
@@ -96,8 +102,12 @@ cdef class Classifier:
     cdef subtable **order               # by max_priority, highest first
     cdef uint32_t n_order
     cdef prefix_trie tries[N_TRIES]
+    cdef readonly View view
+    cdef readonly uint32_t coming       # rules that only a transaction sees
+    cdef readonly uint32_t going        # rules that only a transaction does not see
+    cdef readonly uint32_t gone         # of a transaction that was: nobody sees them
     cdef bint dirty                     # `order` must be rebuilt before a lookup
-    cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node)
+    cdef Rule insert_by_priority(self, rule_node **link, rule_node *node)
     cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1
     cdef int rebuild(self) except -1

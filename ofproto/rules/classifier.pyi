@@ -6,6 +6,16 @@ from typing import Any
 from ofproto.codec.match import Match
 from ofproto.rules.program import Program
 
+class View:
+    """Which version of a bridge's tables is seen: all of its classifiers share one."""
+
+    now: int
+    committed: int
+    ahead: bool
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+    def switch(self) -> None: ...
+
 class Rule:
     """One flow of a table.  `priority` and `match` never change; the rest is its owner's.
 
@@ -30,6 +40,10 @@ class Rule:
     program: Program | None  # changed by set_program() only
     data: Any
     def set_program(self, program: Program | None) -> None: ...
+    heir: Rule | None  # counts what the datapath tells late of this one
+    def inherit(self, old: Rule) -> None:
+        """Take over the counters of a rule that this one replaces."""
+
     @property
     def match(self) -> Match: ...
     @property
@@ -61,12 +75,26 @@ class Classifier:
     n_lookup: int
     n_matched: int
     n_subtables: int
-    def __init__(self, table_id: int = 0) -> None: ...
+    coming: int
+    going: int
+    gone: int
+    view: View
+    def __init__(self, table_id: int = 0, view: View | None = None) -> None: ...
     def insert(self, rule: Rule) -> Rule | None:
-        """Adds `rule`; returns the rule of equal match and priority that it replaced."""
+        """Adds `rule`; returns the rule of equal match and priority that it replaced, which ahead
+        of the committed version is in the table yet."""
 
     def remove(self, rule: Rule) -> bool:
         """Removes this very object; False when it is not here."""
+
+    def unlink(self, rule: Rule) -> bool:
+        """Removes it for all versions."""
+
+    def revive(self, rule: Rule) -> None:
+        """Undoes its removal ahead of the committed version."""
+
+    def switched(self) -> None:
+        """To be called after View.switch()."""
 
     def find_exactly(self, match: Match, priority: int) -> Rule | None: ...
     def lookup(self, key: bytes, wc: bytearray | None = None) -> Rule | None:

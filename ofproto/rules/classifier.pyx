@@ -10,6 +10,11 @@ rule of the subtable can match; before L4, tries of ports do.
 
 Rules that are alternatives of a conjunctive match are gathered on the way, and looked at where no
 rule of its own is above them (conjunctive.pyx).
+
+A transaction (View) makes its changes in a version of the table that nobody else sees: its rules
+are in the subtables, what it removes stays there, and a lookup passes over what is not of its
+version.  So all of its changes are there, or gone, at once.  Masks may meanwhile have bits for the
+sake of rules that are not seen: they are more exact than they need be, not less.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -23,7 +28,7 @@ from datapath.base.hashing cimport hash_finish, hash_word
 from ofproto.rules.conjunctive cimport (
     MAX_SOFT_STEPS, soft_add, soft_complete, soft_descend, soft_free, soft_init, soft_set, soft_top,
 )
-from ofproto.rules.node cimport rule_node
+from ofproto.rules.node cimport NEVER, first_seen, is_seen, rule_node
 from ofproto.rules.prefix cimport (
     prefix_add, prefix_answer, prefix_free, prefix_length, prefix_lookup, prefix_mask,
     prefix_remove, prefix_trie,
@@ -70,6 +75,32 @@ TRIE_BITS[:] = [32, 32, 128, 128, 16, 16]
 cdef enum:
     L3_STAGE = 2
     L4_STAGE = 3
+
+
+cdef class View:
+    """Which version of a bridge's tables their readers see: `committed`, or within a transaction's
+    own steps the one that it makes."""
+
+    def __cinit__(self):
+        self.now = self.committed = 0
+
+    @property
+    def ahead(self):
+        """Whether the readers of now are a transaction's own."""
+        return self.now != self.committed
+
+    def enter(self):
+        """From here to leave(), see and change the version of the transaction."""
+        self.now = self.committed + 1
+
+    def leave(self):
+        """See what is committed."""
+        self.now = self.committed
+
+    def switch(self):
+        """The transaction's version is everybody's."""
+        self.committed += 1
+        self.now = self.committed
 
 
 cdef class Shape:
@@ -132,6 +163,7 @@ cdef class Rule:
         self.node.hash = fold(sum)
         self.node.priority = priority
         self.node.rule = <void *> self
+        self.node.removed = NEVER
         self.priority = priority
         self.table_id = table_id
         self.cookie = cookie
@@ -175,6 +207,14 @@ cdef class Rule:
         match.key[:] = self.key
         match.mask[:] = self.mask
         return match
+
+    def inherit(self, Rule old):
+        """Go on counting for a rule that this one replaces, what the datapath is yet to tell of
+        it included."""
+        self.n_packets += old.n_packets
+        self.n_bytes += old.n_bytes
+        self.used = old.used
+        old.heir = self
 
     @property
     def hidden(self):
@@ -294,7 +334,7 @@ cdef bint prefixes_exclude(const subtable *t, uint32_t first, uint32_t end, cons
 
 
 cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *wc,
-                              prefix_state *state) noexcept nogil:
+                              prefix_state *state, uint64_t version) noexcept nogil:
     cdef uint64_t sum = 0
     cdef uint64_t values[KEY_WORDS]
     cdef uint32_t i = 0, j, hash
@@ -319,6 +359,7 @@ cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *
             if node.hash == hash and same_values(t, node.values, values):
                 break
             node = node.next
+        node = first_seen(node, version)
     if wc is not NULL:
         for j in range(i):
             wc[t.index[j]] |= t.mask[j]
@@ -390,8 +431,9 @@ cdef class SubtableObject:
 
 
 cdef class Classifier:
-    def __cinit__(self, int table_id=0):
+    def __cinit__(self, int table_id=0, View view=None):
         self.table_id = table_id
+        self.view = View() if view is None else view
         self._rules = {}
         self._subtables = {}
 
@@ -407,13 +449,17 @@ cdef class Classifier:
         return len(self._subtables)
 
     def __len__(self):
-        return len(self._rules)
+        return len(self._rules) - (self.going if self.view.now != self.view.committed
+                                   else self.coming + self.gone)
 
     def __iter__(self):
-        return iter(list(self._rules))
+        cdef Rule rule
+        if not self.coming and not self.going and not self.gone:
+            return iter(list(self._rules))
+        return iter([rule for rule in self._rules if is_seen(&rule.node, self.view.now)])
 
-    def __contains__(self, rule):
-        return rule in self._rules
+    def __contains__(self, Rule rule):
+        return rule in self._rules and is_seen(&rule.node, self.view.now)
 
     cpdef Rule insert(self, Rule rule):
         cdef SubtableObject sub = self._subtables.get(rule.shape)
@@ -425,6 +471,8 @@ cdef class Classifier:
         if sub is None:
             sub = self._subtables[rule.shape] = SubtableObject(rule.shape)
             self.dirty = True
+        node.added = self.view.now
+        node.removed = NEVER
         link = subtable_place(&sub.t, node)
         if link[0] is NULL:
             if sub.t.n_keys > sub.t.bucket_mask:
@@ -435,16 +483,14 @@ cdef class Classifier:
             link[0] = node
             sub.t.n_keys += 1
         else:
-            old = self.insert_by_priority(sub, link, node)
+            old = self.insert_by_priority(link, node)
         rule._owner = sub
         self._rules[rule] = None
+        self.coming += node.added > self.view.committed
         self.count_priority(sub, rule.priority, 1)
         self.count_prefixes(sub, rule, True)
         if old is not None:
-            old._owner = None
-            del self._rules[old]
-            self.count_priority(sub, old.priority, -1)
-            self.count_prefixes(sub, old, False)
+            self.remove(old)
         return old
 
     cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1:
@@ -467,30 +513,27 @@ cdef class Classifier:
                 prefix_remove(&self.tries[i], address, sub.t.prefix[i])
         return 0
 
-    cdef Rule insert_by_priority(self, SubtableObject sub, rule_node **link, rule_node *node):
+    cdef Rule insert_by_priority(self, rule_node **link, rule_node *node):
         """Puts `node` in the list at `link`, highest priority first; returns whom it replaces."""
         cdef rule_node *head = link[0]
         cdef rule_node **at
-        cdef rule_node *same = NULL
+        cdef rule_node *same
         if node.priority >= head.priority:
             node.next = head.next
-            if node.priority == head.priority:
-                same = head
-                node.lower = head.lower
-            else:
-                node.lower = head
+            node.lower = head
             link[0] = node
         else:
             at = &head.lower
             while at[0] is not NULL and at[0].priority > node.priority:
                 at = &at[0].lower
-            if at[0] is not NULL and at[0].priority == node.priority:
-                same = at[0]
-                node.lower = same.lower
-            else:
-                node.lower = at[0]
+            node.lower = at[0]
             at[0] = node
-        return <Rule> same.rule if same is not NULL else None
+        same = node.lower
+        while same is not NULL and same.priority == node.priority:
+            if is_seen(same, self.view.now):
+                return <Rule> same.rule
+            same = same.lower
+        return None
 
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1:
         cdef dict counts = sub.priorities
@@ -508,12 +551,29 @@ cdef class Classifier:
         return 0
 
     cpdef bint remove(self, Rule rule):
+        cdef rule_node *node = &rule.node
+        if rule not in self._rules or not is_seen(node, self.view.now):
+            return False
+        if node.added < self.view.now and self.view.now != self.view.committed:
+            node.removed = self.view.now    # others see it yet
+            self.going += 1
+            return True
+        return self.unlink(rule)
+
+    def unlink(self, Rule rule):
+        """Takes this very object out for all versions; False when it is out."""
         cdef SubtableObject sub = rule._owner
         cdef rule_node *node = &rule.node
         cdef rule_node **link
         cdef rule_node **at
         if rule not in self._rules:
             return False
+        if node.removed <= self.view.committed:
+            self.gone -= 1
+        elif node.removed != NEVER:
+            self.going -= 1
+        if node.added > self.view.committed:
+            self.coming -= 1
         link = subtable_place(&sub.t, node)
         if link[0] is node:
             if node.lower is not NULL:
@@ -538,6 +598,18 @@ cdef class Classifier:
             self.dirty = True
             self.rebuild()          # `order` must not point to freed memory
         return True
+
+    def revive(self, Rule rule):
+        """A transaction that removed it is undone."""
+        cdef rule_node *node = &rule.node
+        if rule in self._rules and node.removed > self.view.committed and node.removed != NEVER:
+            node.removed = NEVER
+            self.going -= 1
+
+    def switched(self):
+        """After View.switch(): what was coming has come."""
+        self.gone += self.going
+        self.coming = self.going = 0
 
     cdef int rebuild(self) except -1:
         cdef SubtableObject sub
@@ -564,8 +636,9 @@ cdef class Classifier:
         if self.dirty:
             self.rebuild()
         soft_init(&soft)
+        soft.version = self.view.now
         node = search(self.order, self.n_order, self.tries, <const uint64_t *> key,
-                      <uint64_t *> wc, &soft)
+                      <uint64_t *> wc, &soft, self.view.now)
         if soft.n:
             node = self.find_conjunctive(key, wc, node, &soft)
         self.soft_steps = soft.steps
@@ -585,7 +658,7 @@ cdef class Classifier:
                 copy = key[0]
                 copy.conj_id = htonl(conj_id)
                 node = search(self.order, self.n_order, self.tries, <const uint64_t *> &copy,
-                              <uint64_t *> wc, NULL)
+                              <uint64_t *> wc, NULL, soft.version)
                 if node is not NULL:
                     return node
             soft_descend(soft, top, &hard)
@@ -611,11 +684,11 @@ cdef class Classifier:
         if sub is None:
             return None
         node = subtable_place(&sub.t, &probe.node)[0]
-        while node is not NULL and node.priority > priority:
+        while node is not NULL and node.priority >= priority:
+            if node.priority == priority and is_seen(node, self.view.now):
+                return <Rule> node.rule
             node = node.lower
-        if node is NULL or node.priority != priority:
-            return None
-        return <Rule> node.rule
+        return None
 
     def loose(self, match):
         """Rules whose match is `match` or more specific."""
@@ -637,7 +710,8 @@ cdef class Classifier:
                     if agrees(shape, node.values, k, m):
                         lower = node
                         while lower is not NULL:
-                            found.append(<Rule> lower.rule)
+                            if is_seen(lower, self.view.now):
+                                found.append(<Rule> lower.rule)
                             lower = lower.lower
                     node = node.next
         return found
@@ -659,7 +733,8 @@ cdef class Classifier:
                 node = sub.t.buckets[i]
                 while node is not NULL:
                     lower = node
-                    while lower is not NULL and lower.priority > priority:
+                    while lower is not NULL and (lower.priority > priority
+                                                 or not is_seen(lower, self.view.now)):
                         lower = lower.lower
                     if (lower is not NULL and lower.priority == priority
                             and agrees(shape, lower.values, k, m)):
@@ -694,7 +769,8 @@ cdef bint agrees(Shape shape, const uint64_t *values, const uint64_t *key,
 
 
 cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
-                       const uint64_t *key, uint64_t *wc, soft_set *soft) noexcept nogil:
+                       const uint64_t *key, uint64_t *wc, soft_set *soft,
+                       uint64_t version) noexcept nogil:
     """The rule of highest priority; ors the bits that decided it into `wc` (may be NULL).
     Alternatives of conjunctive matches above it go to `soft`; NULL: they are passed over."""
     cdef rule_node *best = NULL
@@ -706,10 +782,10 @@ cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
     for i in range(n):
         if best is not NULL and best.priority >= order[i].max_priority:
             break
-        node = subtable_find(order[i], key, wc, &state)
+        node = subtable_find(order[i], key, wc, &state, version)
         if node is not NULL and node.n_conjs:
             if soft is NULL:
-                node = below_alternatives(node)
+                node = below_alternatives(node, version)
             else:
                 if not soft_add(soft, node):
                     soft.steps = MAX_SOFT_STEPS + 1
@@ -719,8 +795,8 @@ cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
     return best
 
 
-cdef rule_node *below_alternatives(rule_node *node) noexcept nogil:
+cdef rule_node *below_alternatives(rule_node *node, uint64_t version) noexcept nogil:
     """The first rule from `node` down, all of the same match, that is one of its own."""
     while node is not NULL and node.n_conjs:
-        node = node.lower
+        node = first_seen(node.lower, version)
     return node

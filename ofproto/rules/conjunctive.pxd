@@ -1,6 +1,6 @@
 # Conjunctive matches: what the alternatives (conjunction(ID, K/N)) that a packet matches amount to.
 
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from ofproto.rules.node cimport rule_node
 
@@ -13,6 +13,7 @@ ctypedef struct soft_set:       # a subtable's best match, where that is an alte
     uint32_t n
     uint32_t capacity
     uint32_t steps              # spent
+    uint64_t version            # of the tables that is seen
     rule_node *few[FEW_SOFT]
 
 cdef void soft_init(soft_set *s) noexcept nogil

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from datapath.base.hashing cimport hash_finish
+from ofproto.rules.node cimport first_seen
 from ofproto.rules.program cimport conjunction
 
 cdef enum:
@@ -128,7 +129,7 @@ cdef void soft_descend(soft_set *s, int32_t top, rule_node **hard) noexcept nogi
         node = s.nodes[i]
         if node.priority != top:
             continue
-        node = node.lower
+        node = first_seen(node.lower, s.version)
         if node is not NULL and not node.n_conjs:
             if hard[0] is NULL or node.priority > hard[0].priority:
                 hard[0] = node

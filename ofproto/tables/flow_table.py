@@ -3,6 +3,8 @@
 Each table is a Classifier of the bridge's XBridge, which translation reads.  A Rule's `actions`
 is its list of instructions.  Sources: OpenFlow 1.0.1 4.6 and 5.3.3, 1.3.5 6.4 to 6.6 and 7.3.4.1.
 
+Within a transaction's steps (transaction.py) changes are made in the version that only it sees.
+
 Who owns the tables is told through `removed`, so that FLOW_REMOVED messages and the journal are
 the owner's matter.
 """
@@ -15,6 +17,7 @@ from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import Instructions, check_instructions
 from ofproto.codec.match import Match
+from ofproto.codec.messages.monitor import EV_ADDED, EV_MODIFIED, EV_REMOVED
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
     OF11,
@@ -28,6 +31,7 @@ from ofproto.rules.compile import compile_actions
 
 from .learned import LearnedFlows
 from .meter import MeterTable
+from .transaction import Change, Transaction
 
 MAX_RULES = 1_000_000  # in one table
 
@@ -75,6 +79,12 @@ class FlowTables:
         self._users: dict[int, set[Rule]] = {}  # of groups
         self.learned = xbridge.learner = LearnedFlows(self)
         self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
+        self.pending: Transaction | None = None  # that is not over
+        self.transaction: Transaction | None = None  # the same within its own steps
+        # (peer, xid) of the message that changes flows now; told to `watched` with each change:
+        # (EV_*, rule, OFPRR_*, actions before, requester).
+        self.requester: tuple[Any, int] | None = None
+        self.watched: Callable[[int, Rule, int, Any, Any], None] | None = None
 
     # --- reading
 
@@ -101,7 +111,8 @@ class FlowTables:
 
     def users_of(self, group: int) -> list[Rule]:
         """The flows that refer to a group."""
-        return list(self._users.get(group, ()))
+        table = self.xbridge.table
+        return [rule for rule in self._users.get(group, ()) if rule in table(rule.table_id)]
 
     def all_rules(self) -> set[Rule]:
         """All of them at once, but for hidden ones."""
@@ -166,40 +177,101 @@ class FlowTables:
             now=now,
         )
         rule.data = version
-        old = self.insert(rule)
-        if old is not None:
-            rule.used = old.used
-            # Before OpenFlow 1.2 a new flow's counters always began anew.
-            if version > OF11 and not mod.flags & RESET_COUNTS:
-                rule.n_packets, rule.n_bytes = old.n_packets, old.n_bytes
+        # Before OpenFlow 1.2 a new flow's counters always began anew.
+        self.insert(rule, version > OF11 and not mod.flags & RESET_COUNTS)
 
-    def insert(self, rule: Rule) -> Rule | None:
+    def insert(
+        self, rule: Rule, keeps_counters: bool = False, is_modified: bool = False
+    ) -> Rule | None:
         """Put a rule into its table, in the place of an equal one, which is returned."""
         old = self.xbridge.table(rule.table_id).insert(rule)
-        self.xbridge.touch()
         if old is not None:
-            self._unuse(old)
-            self.removed(old, None)
-        self._use(rule)
-        self._watch(rule)
+            rule.used = old.used
+        self._use_groups(rule)
+        self._done(Change(rule, old, self.requester, is_modified=is_modified), keeps_counters)
         if rule.hidden:
             self.hidden.add(rule)
         return old
 
-    def _use(self, rule: Rule) -> None:
-        """Note which meter and groups a rule refers to."""
+    def _done(self, change: Change, keeps_counters: bool = False) -> None:
+        """A rule came or went."""
+        if self.transaction is not None:
+            self.transaction.note(change, keeps_counters)
+            return
+        if change.old is not None and keeps_counters:
+            change.rule.inherit(change.old)
+        self.xbridge.touch()
+        self.settle(change)
+
+    def settle(self, change: Change) -> None:
+        """What follows from a change once everybody sees it."""
+        rule = change.rule
+        if change.is_removal:
+            self._let_go(rule, change.reason)
+            if self.watched is not None and change.reason is not None:
+                self.watched(EV_REMOVED, rule, change.reason, None, change.requester)
+            if self.pending is None:
+                self.learned.bury()
+            return
+        if change.old is not None:
+            self._let_go(change.old, None)
         self.meters.rule_added(rule)
         self.learned.rule_added(rule)
+        self._watch(rule)
+        if self.watched is not None:
+            if change.is_modified:
+                self._tell_modified(rule, change.old.actions, change.old.cookie, change.requester)
+            else:
+                old = None if change.old is None else change.old.actions
+                self.watched(EV_ADDED, rule, 0, old, change.requester)
+
+    def _tell_modified(self, rule: Rule, actions: Any, cookie: int, requester: Any) -> None:
+        if self.watched is not None and (rule.actions != actions or rule.cookie != cookie):
+            self.watched(EV_MODIFIED, rule, 0, actions, requester)
+
+    def _let_go(self, rule: Rule, reason: int | None) -> None:
+        self.xbridge.table(rule.table_id).unlink(rule)
+        self._unuse(rule)
+        self.hidden.discard(rule)
+        self.removed(rule, reason)
+
+    def revert(self, change: Change) -> None:
+        """Undo a change that only its transaction has seen; the latest one first."""
+        table = self.xbridge.table(change.rule.table_id)
+        if change.is_removal:
+            table.revive(change.rule)
+            return
+        table.unlink(change.rule)
+        self._unuse_groups(change.rule)
+        if change.old is not None:
+            table.revive(change.old)
+
+    def touch(self) -> None:
+        """What happens to packets has changed; of a transaction it does when it switches."""
+        if self.transaction is None:
+            self.xbridge.touch()
+
+    def _use_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
             self._users.setdefault(group, set()).add(rule)
+
+    def _use(self, rule: Rule) -> None:
+        """Note which meter and groups a rule refers to, and what it teaches."""
+        self.meters.rule_added(rule)
+        self.learned.rule_added(rule)
+        self._use_groups(rule)
 
     def _unuse(self, rule: Rule) -> None:
         self.meters.rule_gone(rule)
         self.learned.rule_gone(rule)
+        self._unuse_groups(rule)
+
+    def _unuse_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
-            self._users[group].discard(rule)
-            if not self._users[group]:
-                del self._users[group]
+            users = self._users.get(group, set())
+            users.discard(rule)
+            if not users:
+                self._users.pop(group, None)
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
@@ -243,6 +315,10 @@ class FlowTables:
             rule: self._compile(mod.instructions, rule.match, rule.table_id, version)
             for rule in rules
         }
+        if self.transaction is not None:
+            for rule, program in programs.items():
+                self._put_modified(rule, program, mod, version, now)
+            return
         for rule, program in programs.items():
             cookie = rule.cookie if mod.new_cookie is None else mod.new_cookie
             self.change(rule, mod.instructions, program, version, cookie, now)
@@ -255,6 +331,7 @@ class FlowTables:
         """Give a rule other actions and another cookie, in place."""
         if self.changing is not None:
             self.changing([rule])
+        before = rule.actions, rule.cookie
         self._unuse(rule)
         rule.actions = instructions
         rule.set_program(program)
@@ -263,6 +340,26 @@ class FlowTables:
         rule.data = version
         rule.modified = now
         self.xbridge.touch()
+        self._tell_modified(rule, *before, self.requester)
+
+    def _put_modified(self, old: Rule, program: Any, mod: Any, version: int, now: int) -> None:
+        """A modified copy in a rule's place: others have the rule as it is."""
+        rule = Rule(
+            (old.key, old.mask),
+            old.priority,
+            table_id=old.table_id,
+            cookie=old.cookie if mod.new_cookie is None else mod.new_cookie,
+            actions=mod.instructions,
+            program=program,
+            idle_timeout=old.idle_timeout,
+            hard_timeout=old.hard_timeout,
+            importance=old.importance,
+            flags=old.flags,
+            now=old.created,
+        )
+        rule.data = version
+        rule.modified = now
+        self.insert(rule, not mod.flags & RESET_COUNTS, is_modified=True)
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
         found = self.select(
@@ -279,17 +376,19 @@ class FlowTables:
     def remove(self, rule: Rule, reason: int | None) -> None:
         """Take a rule out of its table; no error when it is out already."""
         if self.xbridge.table(rule.table_id).remove(rule):
-            self._unuse(rule)
-            self.hidden.discard(rule)
-            self.xbridge.touch()
-            self.removed(rule, reason)
-            self.learned.bury()
+            self._done(Change(rule, None, self.requester, True, reason))
 
     def clear(self, now: int) -> None:
-        """Delete every flow, group and meter, without telling why."""
+        """Delete every flow, group and meter, without telling why.  A transaction that is not
+        over is so at once."""
+        if self.pending is not None:
+            for _ in self.pending.rest():
+                pass
         for rule in list(self.rules()):
             self.xbridge.table(rule.table_id).remove(rule)
             self.removed(rule, None)
+            if self.watched is not None:
+                self.watched(EV_REMOVED, rule, OFPRR_DELETE, None, None)
         self._expiry.clear()
         self._users.clear()
         self.learned.clear()
@@ -329,6 +428,8 @@ class FlowTables:
         A flow's last use is known as of the last round of statistics, half a second ago at
         most: an idle one is given that time.
         """
+        if self.pending is not None:
+            return
         for _ in range(EXPIRED_AT_ONCE):
             if not self._expiry or self._expiry[0][0] > now:
                 return
@@ -346,7 +447,7 @@ class FlowTables:
 
     def next_expiry(self) -> int | None:
         """When expire() has to be called next; None: not at all."""
-        return self._expiry[0][0] if self._expiry else None
+        return self._expiry[0][0] if self._expiry and self.pending is None else None
 
 
 def deadline(rule: Rule) -> int | None:
@@ -381,11 +482,16 @@ def _filter(
     def passes(rule: Rule) -> bool:
         if (rule.cookie ^ cookie) & cookie_mask:
             return False
-        if out_port != OFPP_NONE and not _mentions(rule.actions, "Output", "port", out_port):
-            return False
-        return out_group is None or _mentions(rule.actions, "Group", "group", out_group)
+        return filtered(rule.actions, out_port, out_group)
 
     return passes
+
+
+def filtered(actions: list, out_port: int, out_group: int | None) -> bool:
+    """Whether these instructions output to a port, and to a group; OFPP_NONE, None: to any."""
+    if out_port != OFPP_NONE and not _mentions(actions, "Output", "port", out_port):
+        return False
+    return out_group is None or _mentions(actions, "Group", "group", out_group)
 
 
 def _filtered(

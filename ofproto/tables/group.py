@@ -55,7 +55,11 @@ class GroupTable:
 
     def __init__(self, tables: FlowTables):
         self.tables = tables
-        self.groups: dict[int, XGroup] = tables.xbridge.groups
+
+    @property
+    def groups(self) -> dict[int, XGroup]:
+        """By number: those of the version that is seen."""
+        return self.tables.xbridge.groups
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -63,6 +67,8 @@ class GroupTable:
     def group_mod(self, mod: Any, version: int, now: int) -> None:
         """Execute a messages.GroupMod.  Raises OFError; then nothing is changed."""
         _check(mod)
+        if self.tables.transaction is not None:
+            self.tables.transaction.own_groups()
         command = mod.command
         if command == GROUP_ADD_OR_MODIFY:
             command = GROUP_MODIFY if mod.group_id in self.groups else GROUP_ADD
@@ -122,14 +128,14 @@ class GroupTable:
 
     def _put(self, group: XGroup) -> None:
         self.groups[group.group_id] = group
-        self.tables.xbridge.touch()
+        self.tables.touch()
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
         doomed = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
         for number in doomed:
             if self.groups.pop(number, None) is None:
                 continue
-            self.tables.xbridge.touch()
+            self.tables.touch()
             for rule in self.tables.users_of(number):
                 self.tables.remove(rule, OFPRR_GROUP_DELETE)
 

@@ -18,6 +18,7 @@ SEND_FLOW_REM = 1  # OFPFF_SEND_FLOW_REM
 MAX_LEARNED = 200_000
 FULL = coverage.counter("learn_table_full")
 LIMITED = coverage.counter("learn_limit")
+DEFERRED = coverage.counter("learn_during_bundle")
 
 
 class LearnedFlows:
@@ -68,6 +69,9 @@ class LearnedFlows:
         return self._tables.xbridge.table(action.table).find_exactly(learned.match, action.priority)
 
     def _has_room(self, action: Any) -> bool:
+        if self._tables.pending is not None:  # which may have the same flow; the next packet may
+            DEFERRED.count += 1
+            return False
         if len(self._tables.xbridge.table(action.table)) >= MAX_LEARNED:
             FULL.count += 1
             return False

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.rules.classifier cimport Classifier, Rule, View
 from ofproto.xlate.mac_learning cimport MacLearning
 from ofproto.codec.numbers cimport N_TABLES
 
@@ -66,7 +66,8 @@ cdef class XBridge:
     cdef readonly list bundles
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
-    cdef readonly dict groups           # number -> XGroup
+    cdef readonly View view             # the version of the tables that is seen
+    cdef public dict groups             # number -> XGroup; a transaction's steps have their own
     cdef readonly dict meters           # OpenFlow meter -> the datapath's
     cdef uint8_t miss[N_TABLES]
     cdef public bint miss_to_controller

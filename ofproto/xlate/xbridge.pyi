@@ -8,7 +8,7 @@ themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from ofproto.rules.classifier import Classifier, Rule
+from ofproto.rules.classifier import Classifier, Rule, View
 from ofproto.rules.learned import Learned
 from ofproto.xlate.mac_learning import MacLearning
 from ofproto.xlate.xgroup import XGroup
@@ -86,6 +86,7 @@ class XBridge:
     bundles: list[XBundle]
     mac: MacLearning
     tables: list[Classifier | None]
+    view: View
     groups: dict[int, XGroup]  # who changes it calls touch()
     meters: dict[int, int]  # OpenFlow meter -> the datapath's
     miss_to_controller: bool  # what a miss in a table with MISS_DEFAULT means

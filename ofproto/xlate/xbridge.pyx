@@ -4,7 +4,7 @@ from libc.string cimport memset
 
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE
-from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.rules.classifier cimport Classifier, Rule, View
 from ofproto.codec.numbers cimport N_TABLES
 
 
@@ -188,6 +188,7 @@ cdef class XBridge:
         self.bundles = []
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
+        self.view = View()
         self.groups = {}
         self.meters = {}
         self.frag_mode = "normal"
@@ -200,7 +201,7 @@ cdef class XBridge:
         if not 0 <= table_id < N_TABLES:
             raise ValueError(f"no table {table_id}")
         if self.tables[table_id] is None:
-            self.tables[table_id] = Classifier(table_id)
+            self.tables[table_id] = Classifier(table_id, self.view)
         return <Classifier> self.tables[table_id]
 
     def set_miss(self, int table_id, int miss):
