@@ -10,25 +10,18 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import handlers_multipart
+from ofproto import handlers_multipart, monitors, prepare
+from ofproto.bundles import Bundles
 from ofproto.codec import messages
-from ofproto.codec.actions import check_actions
-from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import ONF_VENDOR_ID, OFError
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
     OF10,
     OF13,
-    OFPP_CONTROLLER,
-    OFPP_LOCAL,
-    OFPP_MAX,
     OFPP_NONE,
-    OFPPC_PORT_DOWN,
 )
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
-from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import check_table
-from ofproto.tables.sizes import SURE_SIZE, check_flow
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
 
@@ -58,6 +51,9 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
         _dispatch(ofproto, peer, message, raw, now)
     except OFError as error:
         _refuse(ofproto, peer, raw, error)
+    finally:
+        ofproto.tables.requester = None
+        ofproto.monitors.flush()
 
 
 def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
@@ -78,19 +74,24 @@ def _unhandled(raw: bytes, version: int) -> str:
 def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
     kind = type(message)
     handler = HANDLERS.get(kind)
-    if handler is None:
+    if handler is None and kind not in BUNDLED:
         raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
+    if ofproto.bundles.commits.busy and kind in CHANGES_TABLES:
+        ofproto.bundles.commits.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
+        return
     if kind is messages.FlowMod:
-        if len(raw) > SURE_SIZE and message.command < messages.DELETE:
-            check_flow(message, peer.version)
+        prepare.flow_mod(message, len(raw), peer.version)
         ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
     elif kind is messages.GroupMod:
         ofproto.log.group_mod(raw, now)
     elif kind is messages.MeterMod:
         ofproto.log.meter_mod(raw, now)
-    if kind in handlers_multipart.COUNTERS_OF:
+    ofproto.tables.requester = (peer, message.xid)
+    if kind in BUNDLED:
+        BUNDLED[kind](ofproto.bundles, peer, message, raw, now)
+    elif kind in handlers_multipart.COUNTERS_OF:
         _when_counted(ofproto, peer, message, raw)
     else:
         handler(ofproto, peer, message, now)
@@ -166,21 +167,7 @@ def flow_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
 
 
 def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
-    if message.buffer_id is not None:
-        raise OFError("OFPBRC_BUFFER_UNKNOWN")
-    in_port = message.in_port
-    if in_port in (OFPP_NONE, OFPP_CONTROLLER):
-        in_port = OFPP_CONTROLLER
-    elif not 0 < in_port < OFPP_MAX and in_port != OFPP_LOCAL:
-        raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
-    if len(message.packet) < 14:
-        raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
-    groups = ofproto.xbridge.groups
-    check_actions(message.actions, CheckContext(None, peer.version, 0, N_VISIBLE_TABLES, groups))
-    try:
-        program = compile_actions(message.actions)
-    except ValueError as error:
-        raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+    in_port, program = prepare.packet_out(ofproto, message, peer.version)
     ofproto.backer.packet_out(ofproto.xbridge, message.packet, in_port, program, now)
 
 
@@ -188,14 +175,7 @@ def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
 
 
 def port_mod(ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
-    port = ofproto.ports.get(mod.port_no)
-    if port is None:
-        raise OFError("OFPPMFC_BAD_PORT", f"port {mod.port_no}")
-    if mod.hw_addr != port.hw_addr:
-        raise OFError("OFPPMFC_BAD_HW_ADDR", mod.hw_addr.hex(":"))
-    if mod.mask & OFPPC_PORT_DOWN:
-        ofproto.turn_device(port, not mod.config & OFPPC_PORT_DOWN)
-    ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)
+    prepare.configure_port(ofproto, prepare.find_port(ofproto, mod), mod)
 
 
 def table_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
@@ -288,10 +268,17 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.NxSetPacketInFormat: set_packet_in_format,
     messages.NxSetControllerId: set_controller_id,
     **handlers_multipart.HANDLERS,
+    **monitors.HANDLERS,
+}
+
+BUNDLED: dict[type, Callable[..., None]] = {
+    messages.BundleControl: Bundles.control,
+    messages.BundleAdd: Bundles.add,
 }
 
 # OpenFlow 1.3.5 6.3.4
 NOT_FOR_SLAVES = {
+    *BUNDLED,
     messages.FlowMod,
     messages.PacketOut,
     messages.PortMod,
@@ -299,3 +286,6 @@ NOT_FOR_SLAVES = {
     messages.GroupMod,
     messages.MeterMod,
 }
+
+# What waits while a bundle is executed.
+CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.BundleAdd}

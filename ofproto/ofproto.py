@@ -8,6 +8,8 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     groups     group        the same of GROUP_MODs
     ports      ports        OpenFlow ports, bundles, the datapath's ports
     connmgr    connmgr      connections, roles
+    bundles    bundles      messages to be executed together
+    monitors   monitors     who is told of changes to flows
     fail_mode  fail_mode    what happens without a controller
     log        flow_log     flows on disk, so that they outlive vswitchd
 """
@@ -18,6 +20,7 @@ from typing import Any
 import ovs.vlog
 
 from ofproto import async_messages, handlers
+from ofproto.bundles import Bundles
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
 from ofproto.codec.messages import PortDesc, PortStatus
@@ -28,6 +31,7 @@ from ofproto.codec.numbers import (
     OFPRR_IDLE_TIMEOUT,
 )
 from ofproto.fail_mode import FailMode
+from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
 from ofproto.port import OfPort
@@ -75,14 +79,19 @@ class Ofproto:
         self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
-        self.connmgr = ConnMgr(name, self._handle)
+        self.bundles = Bundles(self)
+        self.monitors = FlowMonitors(self.tables)
+        self.connmgr = ConnMgr(name, self._handle, self._peer_closed)
         self._datapath_id = datapath_id
         self._now = now
         # What runs in each round, in guards of their own.
         self._parts = (
             ("connections", self.connmgr.run),
+            ("bundles", self.bundles.run),
+            ("bundle commits", self.bundles.commits.run),
             ("flow expiry", self.tables.expire),
             ("fail mode", self._follow_controllers),
+            ("flow monitors", self.monitors.run),
             ("journal", self.log.run),
         )
         backer.flows.add_bridge(self.xbridge)
@@ -251,6 +260,10 @@ class Ofproto:
         self.xbridge.mac.set_aging(aging_time)
         self.xbridge.mac.set_max_entries(size)
 
+    def set_bundle_timeout(self, seconds: int) -> None:
+        """How long an OpenFlow bundle may be left alone (other_config:bundle-idle-timeout)."""
+        self.bundles.idle_ms = seconds * 1000
+
     def set_flood_vlans(self, vlans: frozenset[int]) -> None:
         """VLANs in which NORMAL learns no addresses."""
         self.xbridge.mac.set_flood_vlans(set(vlans))
@@ -316,6 +329,10 @@ class Ofproto:
     def _handle(self, peer: Any, raw: bytes) -> None:
         handlers.handle(self, peer, raw, self._now)
 
+    def _peer_closed(self, peer: Any) -> None:
+        self.bundles.closed(peer)
+        self.monitors.closed(peer)
+
     def _packet_in(self, event: Any) -> None:
         async_messages.send_packet_in(self.connmgr.peers(), event, clock.msec())
 
@@ -364,9 +381,11 @@ class Ofproto:
         """Wake up for any of these."""
         self.connmgr.wait(poller, clock.msec())
         self.log.wait(poller)
+        self.bundles.commits.wait(poller)
         for when in (
             self.tables.next_expiry(),
             self.fail_mode.next_change(self.connmgr.longest_probe()),
+            self.bundles.next_expiry(),
         ):
             if when is not None:
                 poller.timer_wait_until(when)

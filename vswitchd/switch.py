@@ -18,6 +18,7 @@ from typing import Any
 
 import ovs.vlog
 
+from ofproto.bundles import IDLE_SECONDS
 from pyvs import clock, containment, tls_stream
 from vswitchd import columns, config, settings, status
 from vswitchd.bridge import Bridge
@@ -274,6 +275,11 @@ class Switch:
         for name, bridge in bridges.items():
             _contained(name, bridge.configure)
             _contained(name, bridge.update_devices, self.links)
+        seconds = settings.integer(
+            wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
+        )
+        for bridge in self.bridges.values():
+            bridge.ofproto.set_bundle_timeout(seconds)
         for name, bridge in self.bridges.items():  # a peer may be in any
             _contained(name, bridge.follow_patches)
         if not self._reconciled:

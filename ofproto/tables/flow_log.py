@@ -16,11 +16,14 @@ from pyvs import containment
 from .flow_table import ADD, DELETE_STRICT, FlowTables
 from .group import GroupTable, as_mod
 from .journal import (
+    BUNDLE_END,
+    BUNDLE_PART,
     CLEAR,
     FLOW_MOD,
     FLOW_MOD_TABLE_ID,
     GROUP_MOD,
     METER_MOD,
+    NUMBER_SIZE,
     STATE,
     Journal,
 )
@@ -30,6 +33,7 @@ vlog = ovs.vlog.Vlog("flow_log")
 
 # How long packets and messages wait at most for a part of a shorter journal.
 SLICE_SECONDS = 0.002
+OFPT_FLOW_MOD = 14
 BATCH = 32  # rules between looks at the clock
 
 
@@ -44,6 +48,8 @@ class FlowLog:
         self._journal = Journal(path)
         # While the journal is written anew: the rules of its start that are not in it yet.
         self._pending: set[Rule] = set()
+        self._held = False
+        self._bundle: tuple[bytes, list[bytes]] = (b"", [])  # replayed: number, messages
 
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
@@ -100,6 +106,44 @@ class FlowLog:
         """A whole METER_MOD message; the flows that it deletes need no records."""
         self._journal.append(METER_MOD, raw, now)
 
+    # --- a bundle: all of it, or none
+
+    def hold(self) -> None:
+        """A bundle begins; until release() the journal is not written anew from its beginning."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+
+    def bundled(self, number: bytes, raws: list[bytes], now: int) -> None:
+        """Some whole messages of the bundle of that number (8 bytes)."""
+        self._journal.append(BUNDLE_PART, number + b"".join(raws), now, len(raws))
+
+    def bundle_done(self, number: bytes, now: int) -> None:
+        """What came of a bundle counts from here on."""
+        self._journal.append(BUNDLE_END, number, now)
+
+    def _replay_part(self, payload: bytes, _when: int) -> None:
+        number = payload[:NUMBER_SIZE]
+        if self._bundle[0] != number:
+            self._bundle = (number, [])
+        at = NUMBER_SIZE
+        while at < len(payload):
+            size = int.from_bytes(payload[at + 2 : at + 4], "big")
+            self._bundle[1].append(payload[at : at + size])
+            at += max(size, 1)
+
+    def _replay_end(self, payload: bytes, when: int) -> None:
+        number, raws = self._bundle
+        self._bundle = (b"", [])
+        if number != payload:
+            return
+        for raw in raws:
+            if raw[1] == OFPT_FLOW_MOD:
+                self._replay_mod(raw, when)
+            else:
+                self._replay_group_mod(raw, when)
+
     def added(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD made."""
         self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), now)
@@ -129,7 +173,7 @@ class FlowLog:
             self._guarded(self._go_on)
         elif self._pending:
             self._settle()  # the journal has ended
-        elif journal.has_grown and journal.wants_compaction(self._n_needed()):
+        elif not self._held and journal.has_grown and journal.wants_compaction(self._n_needed()):
             self._guarded(self._start, now)
 
     def _guarded(self, step: Any, *args: Any) -> None:
@@ -220,4 +264,6 @@ _REPLAY: dict[bytes, Any] = {
     METER_MOD: FlowLog._replay_meter_mod,
     CLEAR: FlowLog._replay_clear,
     STATE: FlowLog._replay_state,
+    BUNDLE_PART: FlowLog._replay_part,
+    BUNDLE_END: FlowLog._replay_end,
 }

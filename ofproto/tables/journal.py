@@ -12,6 +12,8 @@ the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and th
     T  the same, of a peer that puts the table's number into 1.0's command (NXT_FLOW_MOD_TABLE_ID)
     G  an OpenFlow GROUP_MOD
     M  an OpenFlow METER_MOD
+    P  a number of NUMBER_SIZE bytes, and whole messages of the bundle that has it
+    E  that number: the bundle is done; without this its parts mean nothing
     C  nothing: all flows, groups and meters were deleted
     S  a byte that the owner keeps here
 
@@ -34,7 +36,9 @@ vlog = ovs.vlog.Vlog("journal")
 HEADER = struct.Struct("!IIQ")
 FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
 CLEAR, STATE = b"C", b"S"
-MAX_RECORD = 1 << 17
+BUNDLE_PART, BUNDLE_END = b"P", b"E"
+NUMBER_SIZE = 8
+MAX_RECORD = 1 << 18
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COPY_SIZE = 1 << 20
 COMPACT_GROWTH = 4  # times the size after the last compaction
@@ -99,8 +103,9 @@ class Journal:
             self._fail(error)
         self.size = self._compacted = size or len(first)
 
-    def append(self, kind: bytes, payload: bytes, now: int) -> None:
-        """Add a record.  A disk that takes no more ends the journal, not the switch."""
+    def append(self, kind: bytes, payload: bytes, now: int, weight: int = 1) -> None:
+        """Add a record, which counts as `weight` of them.  A disk that takes no more ends the
+        journal, not the switch."""
         if self._fd < 0:
             return
         record = _record(kind, payload, now)
@@ -111,7 +116,7 @@ class Journal:
             self._fail(error)
             return
         self.size += len(record)
-        self.n_records += 1
+        self.n_records += weight
 
     def _fail(self, error: OSError) -> None:
         """A log that lacks something is worse than none."""

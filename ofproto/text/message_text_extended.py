@@ -19,6 +19,11 @@ ROLE_REASONS = ("primary_request", "configuration_changed", "experimenter_data_c
 # Bundles and forwarded requests
 
 
+def _hex(number):
+    """As C's %#x: zero has no 0x."""
+    return f"{number:#x}" if number else "0"
+
+
 def _bundle_flags(flags):
     words = [name for bit, name in BUNDLE_FLAGS.items() if flags & bit]
     return " ".join(words) or "0"
@@ -26,14 +31,14 @@ def _bundle_flags(flags):
 
 def bundle_control(message, style):
     flags = _bundle_flags(message.flags)
-    return f"\n bundle_id={message.bundle_id:#x} type={BUNDLE_TYPES[message.type]} flags={flags}"
+    return f"\n bundle_id={_hex(message.bundle_id)} type={BUNDLE_TYPES[message.type]} flags={flags}"
 
 
 def bundle_add(message, style):
     m.check_bundled(message.message, message.xid)
     flags = _bundle_flags(message.flags)
     inner = format_raw(message.message, style)
-    return f"\n bundle_id={message.bundle_id:#x} flags={flags}\n{inner}"
+    return f"\n bundle_id={_hex(message.bundle_id)} flags={flags}\n{inner}"
 
 
 def request_forward(message, style):

@@ -1,0 +1,226 @@
+"""The execution of a bundle: slice by slice in a transaction, then visible at once, or undone.
+
+While one is under way, messages that would change the tables wait, those of other connections
+too.  Its own connection waits for the answer.  In the journal a bundle is one: a log that ends
+before its end has none of it.
+"""
+
+import gc
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ovs.vlog
+
+from ofproto import prepare
+from ofproto.codec import messages
+from ofproto.codec.errors import OFError
+from ofproto.codec.messages.bundle import inner
+from ofproto.tables.transaction import Transaction
+from pyvs import clock, containment, coverage
+
+vlog = ovs.vlog.Vlog("bundles")
+
+SLICE_SECONDS = 0.010  # of the loop, in each round
+JOURNAL_BYTES = 64 << 10  # of messages in a record
+ADD_HEADER = 16  # bytes before the message in a BUNDLE_ADD; 24 in the ONF's extension
+
+COMMITTED = coverage.counter("bundle_committed")
+FAILED = coverage.counter("bundle_failed")
+
+CLOCK_EVERY = 8  # steps between looks at the clock
+
+
+class Commits:
+    """Those of a bridge: one at a time."""
+
+    def __init__(self, ofproto: Any):
+        self._ofproto = ofproto
+        self._work: Iterator[None] | None = None
+        self._waiting: deque[tuple[Any, Callable[[], None]]] = deque()
+        self.longest_switch = 0.0  # seconds
+
+    @property
+    def busy(self) -> bool:
+        """Whether the tables may not be changed now."""
+        return self._work is not None
+
+    def start(
+        self, peer: Any, raws: list[bytes], request: bytes, answer: Callable[[], None]
+    ) -> None:
+        """Execute whole BUNDLE_ADDs of a peer; `answer()` when that is done.  A refusal is told
+        about the one that failed, and with `request`'s xid about all."""
+        peer.connection.hold()
+        self._work = _Commit(self, self._ofproto, peer, raws, request, answer).steps()
+
+    def defer(self, peer: Any, handle: Callable[[], None]) -> None:
+        """Handle this message of a peer, and its next ones, once the tables are free."""
+        peer.connection.hold()
+        self._waiting.append((peer, handle))
+
+    def run(self, _now: int) -> None:
+        """Go on for one slice of time."""
+        if self._work is None:
+            return
+        end = time.monotonic() + SLICE_SECONDS
+        while time.monotonic() < end:
+            for _ in range(CLOCK_EVERY):
+                try:
+                    next(self._work)
+                except StopIteration:
+                    self._work = None
+                    self._release()
+                    return
+
+    def _release(self) -> None:
+        """Those that waited have their turn, until one of them commits."""
+        for _ in range(len(self._waiting)):
+            peer, handle = self._waiting.popleft()
+            peer.connection.release()
+            if peer.alive:
+                containment.call("OpenFlow connection", peer.name, handle)
+
+    def wait(self, poller: Any) -> None:
+        if self._work is not None:
+            poller.immediate_wake()
+
+
+class _Commit:
+    """One bundle's."""
+
+    def __init__(
+        self, commits: Commits, ofproto: Any, peer: Any, raws: list[bytes], request: bytes,
+        answer: Callable[[], None],
+    ):  # fmt: skip
+        self.commits = commits
+        self.ofproto = ofproto
+        self.peer = peer
+        self.raws = raws
+        self.request = request
+        self.answer = answer
+        self.now = clock.msec()
+        self.ports: list[tuple[Any, Any]] = []
+        self.packets: list[tuple[Any, Any]] = []
+        self._part: list[bytes] = []
+        self._part_size = 0
+        self._id = os.urandom(8)
+
+    def steps(self) -> Iterator[None]:
+        transaction = Transaction(self.ofproto.tables)
+        self.ofproto.log.hold()
+        gc.disable()  # a collection looks at all flows, and would not be of a slice's length
+        try:
+            refused = yield from self._prepare(transaction)
+            if not refused:
+                self._switch(transaction)
+            yield from transaction.rest()
+            if not refused:
+                yield from self._send_packets()
+        finally:
+            for _ in transaction.rest():
+                pass
+            gc.enable()
+            self.ofproto.log.release()
+            self._tell(refused=not transaction.is_switched)
+            self.peer.connection.release()
+
+    # --- before
+
+    def _prepare(self, transaction: Transaction) -> Iterator[None]:
+        """Each message in turn; returns whether the bundle has failed."""
+        for raw in self.raws:
+            if self.ofproto.tables.pending is not transaction:
+                return True  # all flows were deleted meanwhile
+            try:
+                with transaction.ahead():
+                    self._execute(raw)
+            except OFError as error:
+                self._send_error(error, raw)
+                return True
+            except Exception:
+                containment.caught("bundle", self.peer.name)
+                return True
+            yield
+        return self.ofproto.tables.pending is not transaction
+
+    def _execute(self, raw: bytes) -> None:
+        at = ADD_HEADER if raw[1] != messages.OFPT_VENDOR else ADD_HEADER + 8
+        own = inner(raw, raw[0], at, "OFPBFC_MSG_BAD_LEN")
+        message = messages.decode(own)
+        self.ofproto.tables.requester = (self.peer, message.xid)
+        try:
+            _EXECUTE[type(message)](self, message, own)
+        finally:
+            self.ofproto.tables.requester = None
+
+    def _flow_mod(self, mod: Any, raw: bytes) -> None:
+        prepare.flow_mod(mod, len(raw), self.peer.version)
+        self.ofproto.tables.flow_mod(mod, self.peer.version, self.now)
+        self._journal(raw)
+
+    def _group_mod(self, mod: Any, raw: bytes) -> None:
+        self.ofproto.groups.group_mod(mod, self.peer.version, self.now)
+        self._journal(raw)
+
+    def _port_mod(self, mod: Any, _raw: bytes) -> None:
+        self.ports.append((prepare.find_port(self.ofproto, mod), mod))
+
+    def _packet_out(self, message: Any, _raw: bytes) -> None:
+        made = prepare.packet_out(self.ofproto, message, self.peer.version)
+        self.packets.append((message, made))
+
+    def _journal(self, raw: bytes) -> None:
+        self._part.append(raw)
+        self._part_size += len(raw)
+        if self._part_size >= JOURNAL_BYTES:
+            self._write_part()
+
+    def _write_part(self) -> None:
+        if self._part:
+            self.ofproto.log.bundled(self._id, self._part, self.now)
+            self._part, self._part_size = [], 0
+
+    # --- the moment, and after
+
+    def _switch(self, transaction: Transaction) -> None:
+        """From here on everybody sees all of it."""
+        if transaction.changes or transaction.has_groups:
+            self._write_part()
+            self.ofproto.log.bundle_done(self._id, self.now)
+        start = time.monotonic()
+        transaction.switch()
+        self.commits.longest_switch = max(self.commits.longest_switch, time.monotonic() - start)
+        for port, mod in self.ports:
+            if self.ofproto.ports.get(port.number) is port:
+                prepare.configure_port(self.ofproto, port, mod)
+
+    def _send_packets(self) -> Iterator[None]:
+        for message, (in_port, program) in self.packets:
+            self.ofproto.backer.packet_out(
+                self.ofproto.xbridge, message.packet, in_port, program, self.now
+            )
+            yield
+
+    def _send_error(self, error: OFError, raw: bytes) -> None:
+        vlog.dbg(f"{self.ofproto.name}<->{self.peer.name}: bundle fails with {error}")
+        if self.peer.running:
+            self.peer.connection.send(messages.error(error, raw, self.peer.version))
+
+    def _tell(self, refused: bool) -> None:
+        if refused:
+            FAILED.count += 1
+            self._send_error(OFError("OFPBFC_MSG_FAILED"), self.request)
+            return
+        COMMITTED.count += 1
+        if self.peer.running:
+            self.answer()
+
+
+_EXECUTE = {
+    messages.FlowMod: _Commit._flow_mod,
+    messages.GroupMod: _Commit._group_mod,
+    messages.PortMod: _Commit._port_mod,
+    messages.PacketOut: _Commit._packet_out,
+}

@@ -1,0 +1,60 @@
+"""Messages looked at before they are executed, alone or in a bundle.  Refusals are OFErrors."""
+
+from typing import Any
+
+from ofproto.codec import messages
+from ofproto.codec.actions import check_actions
+from ofproto.codec.actions.base import CheckContext
+from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import (
+    N_VISIBLE_TABLES,
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPPC_PORT_DOWN,
+)
+from ofproto.rules.compile import compile_actions
+from ofproto.tables.sizes import SURE_SIZE, check_flow
+
+
+def flow_mod(mod: Any, size: int, version: int) -> None:
+    """Whether a FLOW_MOD of `size` bytes makes flows that can be told again."""
+    if size > SURE_SIZE and mod.command < messages.DELETE:
+        check_flow(mod, version)
+
+
+def packet_out(ofproto: Any, message: Any, version: int) -> tuple[int, Any]:
+    """(port, Program) for a PACKET_OUT."""
+    if message.buffer_id is not None:
+        raise OFError("OFPBRC_BUFFER_UNKNOWN")
+    in_port = message.in_port
+    if in_port in (OFPP_NONE, OFPP_CONTROLLER):
+        in_port = OFPP_CONTROLLER
+    elif not 0 < in_port < OFPP_MAX and in_port != OFPP_LOCAL:
+        raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
+    if len(message.packet) < 14:
+        raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
+    groups = ofproto.xbridge.groups
+    check_actions(message.actions, CheckContext(None, version, 0, N_VISIBLE_TABLES, groups))
+    try:
+        return in_port, compile_actions(message.actions)
+    except ValueError as error:
+        raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+
+
+def find_port(ofproto: Any, mod: Any) -> Any:
+    """The port that a PORT_MOD is about."""
+    port = ofproto.ports.get(mod.port_no)
+    if port is None:
+        raise OFError("OFPPMFC_BAD_PORT", f"port {mod.port_no}")
+    if mod.hw_addr != port.hw_addr:
+        raise OFError("OFPPMFC_BAD_HW_ADDR", mod.hw_addr.hex(":"))
+    return port
+
+
+def configure_port(ofproto: Any, port: Any, mod: Any) -> None:
+    """What a PORT_MOD does to its port."""
+    if mod.mask & OFPPC_PORT_DOWN:
+        ofproto.turn_device(port, not mod.config & OFPPC_PORT_DOWN)
+    ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)
