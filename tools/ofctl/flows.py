@@ -378,7 +378,7 @@ def send_mods(session, flows, form) -> None:
             )
         except (ValueError, m.OFError) as error:
             raise Fatal(f"{format_match(flow.match)}: {error}") from None
-    session.command(*raws)
+    session.execute(raws)
 
 
 def _change(settings, target, words, command):

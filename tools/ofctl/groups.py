@@ -42,7 +42,7 @@ def _send(session, mods):
             raws.append(mod.encode(session.version, session.next_xid()))
         except (ValueError, m.OFError) as error:
             raise Fatal(f"group {mod.group_id}: {error}") from None
-    session.command(*raws)
+    session.execute(raws)
 
 
 def _change(settings, target, text, command):

@@ -28,8 +28,10 @@ For OpenFlow switches:
   packet-out SWITCH IN_PORT ACTIONS PACKET...
   packet-out SWITCH "in_port=PORT packet=HEX actions=..."
                                    execute actions on a packet
-  monitor SWITCH [MISS_LEN] [invalid_ttl]
-                                   print packets received from SWITCH
+  bundle SWITCH FILE               the flow, group and packet-out lines of FILE as one
+                                   transaction
+  monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:[SPEC]]
+                                   print what SWITCH says: packets, changes of flows
   snoop SWITCH                     snoop on SWITCH and its controller
   add-group SWITCH GROUP           add group described by GROUP ("-": standard input)
   add-groups SWITCH FILE           add groups from FILE
@@ -91,6 +93,10 @@ Options:
       --read-only                  do not execute read/write commands
       --readd                      replace flows that haven't changed
       --timestamp                  (monitor, snoop) print timestamps
+      --bundle                     flow and group commands as one transaction (OpenFlow 1.4)
+      --detach, --pidfile[=FILE], --no-chdir, --overwrite-pidfile
+                                   (monitor) go on in the background
+      --unixctl=SOCKET             (monitor) where pyvs-appctl finds it
       --sort[=FIELD]               sort flows in ascending order
       --rsort[=FIELD]              sort flows in descending order
       --names, --no-names          show (and accept) port names, or numbers only

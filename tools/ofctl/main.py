@@ -10,7 +10,7 @@ from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
 
-from .errors import SwitchError
+from .errors import BundleError, SwitchError
 
 PROGRAM = identity.program("pyvs-ofctl")
 
@@ -37,6 +37,10 @@ OPTIONS = (
     ("color", "", "optional"),
     ("may-create", "", False),
     ("unixctl", "", True),
+    ("detach", "", False),
+    ("no-chdir", "", False),
+    ("pidfile", "", "optional"),
+    ("overwrite-pidfile", "", False),
     ("rundir", "", True),
     ("private-key", "p", True),
     ("certificate", "c", True),
@@ -101,9 +105,10 @@ COMMANDS = {
     "del-flows": ("flows", 1, 2, True),
     "replace-flows": ("diff", 2, 2, True),
     "diff-flows": ("diff", 2, 2, False),
+    "bundle": ("bundle", 2, 2, True),
     "packet-out": ("packets", 2, None, True),
-    "monitor": ("packets", 1, 4, False),
-    "snoop": ("packets", 1, 1, False),
+    "monitor": ("monitor", 1, 4, False),
+    "snoop": ("monitor", 1, 1, False),
     "probe": ("packets", 1, 1, False),
     "ping": ("packets", 1, 2, False),
     "benchmark": ("packets", 3, 3, False),
@@ -127,7 +132,7 @@ COMMANDS = {
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
     "add-tlv-map", "del-tlv-map", "dump-tlv-map",
-    "dump-table-desc", "bundle", "ct-flush", "ct-flush-zone", "dump-ipfix-bridge",
+    "dump-table-desc", "ct-flush", "ct-flush-zone", "dump-ipfix-bridge",
     "dump-ipfix-flow", "ofp-parse-pcap",
 )  # fmt: skip
 
@@ -144,6 +149,9 @@ class Settings:
         )
         self.stats = self._last(found, "stats", "no-stats") != "no-stats"
         self.versions = _versions(self.options.get("protocols"))
+        self.bundles = "bundle" in self.options
+        if self.bundles:
+            self.use_bundles()
 
     @staticmethod
     def _last(found, *names):
@@ -177,11 +185,19 @@ class Settings:
         tls.bootstrap = "bootstrap-ca-cert" in self.options
         return tls
 
+    def use_bundles(self):
+        """Speak only what has bundles."""
+        from .bundle import DEFAULT_VERSIONS, VERSIONS
+
+        self.versions = (self.versions or DEFAULT_VERSIONS) & VERSIONS or DEFAULT_VERSIONS
+
     def connect(self, target, prefer=1):
         """A Session; `prefer` is the version that is taken without -O."""
         from .session import Session
 
-        return Session(target, self.tls, self.versions, prefer)
+        session = Session(target, self.tls, self.versions, prefer)
+        session.bundles = self.bundles
+        return session
 
     def numbers(self, session):
         """Port numbers by name, for parsers; None with --no-names."""
@@ -236,8 +252,6 @@ def _check(name, words, settings):
     check_count(name, words, least, most)
     if changes and "read-only" in settings:
         raise Fatal(f"'{name}' command does not work in read only mode")
-    if "bundle" in settings:
-        raise Fatal("--bundle needs OpenFlow 1.4, which is not supported")
     if settings.options.get("format", "text") not in ("text", "json"):
         raise Fatal(f'unknown output format "{settings.options["format"]}"')
     return row
@@ -259,6 +273,8 @@ def run(argv):
         raise Fatal("missing command name; use --help for help")
     name, *words = words
     settings = Settings(found)
+    if name == "bundle":
+        settings.use_bundles()
     module = _check(name, words, settings)[0]
     set_timeout(options.get("timeout"))
     if "rundir" in options:
@@ -280,6 +296,23 @@ def _print_refusal(error):
     return ""
 
 
+def _print_bundle(error):
+    """Each message that was refused, and why, as ovs-ofctl shows it."""
+    from ofproto.codec import messages as m
+    from ofproto.text.message_text import Style, format_raw
+
+    from .session import method_of
+
+    sys.stdout.flush()
+    requests = {raw[4:8]: raw for raw in error.requests}
+    for raw in error.errors:
+        refusal = m.decode(raw)
+        about = requests.get(raw[4:8], refusal.data)
+        text = format_raw(about, Style(more=1))
+        sys.stderr.write(f"Error {refusal.name} for: {text}")
+    return f"talking to {method_of(error.session.target)} (Protocol error)"
+
+
 def main(argv=None):
     """The command; returns the exit status."""
-    return guard(PROGRAM, run, argv, [(SwitchError, _print_refusal)])
+    return guard(PROGRAM, run, argv, [(SwitchError, _print_refusal), (BundleError, _print_bundle)])

@@ -1,31 +1,20 @@
-"""Commands of pyvs-ofctl that move packets and watch: packet-out, monitor, snoop, ping."""
+"""Commands of pyvs-ofctl that move packets: packet-out, probe, ping, benchmark."""
 
 import sys
 import time
-from datetime import datetime
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import parse_actions
 from ofproto.codec.match_text import parse_port, split_terms
-from ofproto.codec.numbers import OF10, OFPP_NONE
+from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.flow_text import TextError
-from ofproto.text.message_text import INVALID_TTL, format_raw
 from pyvs_tools.command import Fatal
 
-from .errors import SwitchError
-from .session import cut_messages
 from .switch import find_port
 
 ETHERNET_HEADER = 14
 PINGS = 10
 PING_BYTES = 64
-_PACKET_IN_FORMATS = {
-    "standard": "standard",
-    "openflow10": "standard",
-    "nxt_packet_in": "nxt_packet_in",
-    "nxm": "nxt_packet_in",
-    "nxt_packet_in2": "nxt_packet_in2",
-}
 
 
 # packet-out
@@ -61,7 +50,7 @@ def parse_packet_out(text: str, names=None) -> m.PacketOut:
         elif key == "packet":
             packet = _packet(value or "", "packet: ")
         else:
-            raise Fatal(f"unknown keyword {key}")
+            raise Fatal(f"unknown keyword {key}" if value else f"field {key} missing value")
     if packet is None:
         raise Fatal("must specify packet")
     return m.PacketOut(packet, port, _actions(actions, names) if found else [])
@@ -83,88 +72,6 @@ def packet_out(settings, target, *words):
     packets = [_packet(text) for text in words[2:]]
     for packet in packets:
         session.tell(m.PacketOut(packet, port, actions))
-
-
-# monitor, snoop
-
-
-def _print(settings, raw, style):
-    """One message on standard error, as it comes."""
-    if "timestamp" in settings:
-        now = datetime.now().astimezone()
-        sys.stderr.write(f"{now:%Y-%m-%d %H:%M:%S}.{now.microsecond // 1000:03}: ")
-    sys.stderr.write(format_raw(raw, style))
-    sys.stderr.flush()
-
-
-def monitor(settings, target, *words):
-    """monitor SWITCH [MISS_LEN] [invalid_ttl]"""
-    miss_len, invalid_ttl = None, False
-    for word in words:
-        if word.isdigit() and int(word) <= 0xFFFF:
-            miss_len = int(word)
-        elif word == "invalid_ttl":
-            invalid_ttl = True
-        elif word.startswith("watch:"):
-            raise Fatal("watch: is not supported")
-        else:
-            raise Fatal(f'{word}: unsupported "monitor" argument')
-    chosen = _packet_in_format(settings)
-    session = settings.connect(target)
-    _configure(session, miss_len, invalid_ttl)
-    _set_packet_in_format(session, chosen)
-    style = settings.style(session, more=2)
-    while True:
-        _print(settings, session.receive(), style)
-
-
-def _configure(session, miss_len, invalid_ttl):
-    if miss_len is None and not invalid_ttl:
-        return
-    config = session.request(m.GetConfigRequest())
-    if miss_len is not None:
-        config.miss_send_len = miss_len
-    if invalid_ttl:
-        config.flags |= INVALID_TTL
-    session.tell(m.SetConfig(config.flags, config.miss_send_len))
-
-
-def _packet_in_format(settings):
-    """The format of -P; None when none is given."""
-    text = settings.options.get("packet-in-format")
-    if text is None:
-        return None
-    if text not in _PACKET_IN_FORMATS:
-        raise Fatal(f'unknown packet-in format "{text}"')
-    return _PACKET_IN_FORMATS[text]
-
-
-def _set_packet_in_format(session, chosen):
-    """The chosen format, or the first of the better ones that the switch has."""
-    if chosen is not None:
-        try:
-            session.tell(m.NxSetPacketInFormat(chosen))
-        except SwitchError:
-            if chosen != "standard":
-                raise Fatal(
-                    f"{session.target}: switch does not support the requested packet-in format"
-                ) from None
-        return
-    better = ["nxt_packet_in2"] + (["nxt_packet_in"] if session.version == OF10 else [])
-    for name in better:
-        try:
-            session.tell(m.NxSetPacketInFormat(name))
-        except SwitchError:
-            continue
-        return
-
-
-def snoop(settings, target):
-    """snoop SWITCH: what a bridge and its controller say to each other."""
-    style = settings.style(more=2)
-    versions = settings.versions or frozenset(range(1, 7))
-    for raw in cut_messages(target, settings.tls, "snoop", versions):
-        _print(settings, raw, style)
 
 
 # probe, ping, benchmark

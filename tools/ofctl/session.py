@@ -19,6 +19,7 @@ from pyvs import identity
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
+from .bundle import transact
 from .errors import SwitchError
 
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,
@@ -92,6 +93,7 @@ class Session:
     def __init__(self, target: str, tls=None, allowed=None, prefer: int = OF10):
         self.target = target
         self.tables: dict[int, str] = {}
+        self.bundles = False
         self._ports = None
         self._sock = open_target(target, tls)
         data = self._first_bytes()
@@ -185,6 +187,24 @@ class Session:
             raise Fatal(f"{self.target}: the switch closed the connection")
         self.connection.receive(data)
 
+    # For loops that wait for other things, too
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are bytes that poll() does not see."""
+        return hasattr(self._sock, "pending") and bool(self._sock.pending())
+
+    def read_some(self) -> None:
+        """Take what has come, if anything.  Raises Fatal."""
+        self._read()
+
+    def write(self) -> None:
+        """Send what can be sent."""
+        self._write()
+
     def receive(self) -> bytes:
         """The next message that is no HELLO and no ECHO."""
         while True:
@@ -276,12 +296,24 @@ class Session:
     def command(self, *raws: bytes) -> None:
         """Send messages that have no reply, and see that they are done.  Raises SwitchError."""
         for raw in raws:
-            self.connection.send(raw)
-            if self.connection.backlog > _READ:
-                self._turn(0)
+            self.queue(raw)
         errors = self.barrier()
         if errors:
             raise SwitchError(errors[0])
+
+    def queue(self, raw: bytes) -> None:
+        """Send a message some time, while more are made."""
+        self.connection.send(raw)
+        if self.connection.backlog > _READ:
+            self._turn(0)
+
+    def execute(self, raws: list[bytes]) -> None:
+        """command() of messages that --bundle makes a transaction.  Raises SwitchError, or
+        BundleError."""
+        if self.bundles:
+            transact(self, raws)
+        else:
+            self.command(*raws)
 
     def tell(self, message, **form) -> None:
         """command() of one message."""
