@@ -162,7 +162,8 @@ def test_timers_of_removed_flows_are_let_go(tables):
     for number in range(5000):
         tables.do(ADD, {"in_port": 1}, hard_timeout=60000, now=number)
     assert len(tables) == 1 and len(tables._expiry) <= 1024
-    tables.expire(4999 + 60000 * 1000)
+    while (when := tables.next_expiry()) and when <= 4999 + 60000 * 1000:
+        tables.expire(4999 + 60000 * 1000)  # some at a time
     assert not len(tables)
 
 
