@@ -7,6 +7,9 @@ from ofproto.rules.program import Program
 
 EMIT: dict[str, Callable[[Program, Any], None]]  # class name -> compiler
 
+def compile_fields(fields: Iterable[tuple[Any, int]]) -> Program:
+    """(Field, mask) that a select group hashes.  Raises ValueError for what is too long."""
+
 def compile_actions(actions: Iterable[Any], instructions: Iterable[Any] = ()) -> Program:
     """A Program of actions, then instructions, in the order they run.
 

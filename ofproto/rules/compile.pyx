@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from datapath.key.flow import MEMBERS
 from ofproto.codec import fields
 from ofproto.codec.actions.learn import DELETE_LEARNED
+from ofproto.codec.actions.spread import BUNDLE_ALGORITHMS, HASH_FIELDS, MULTIPATH_ALGORITHMS
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.numbers import OF10
 
@@ -219,6 +220,57 @@ def _fin_timeout(Program p, a):
     o.arg = a.idle_timeout << 16 | a.hard_timeout
 
 
+def _multipath(Program p, a):
+    cdef op *o
+    cdef bytes data = a.argument.to_bytes(4, "little")
+    o = emit(p, OP_MULTIPATH, SET_NONE)
+    o.aux = HASH_FIELDS.index(a.fields)
+    o.arg = a.basis << 16 | MULTIPATH_ALGORITHMS.index(a.algorithm)
+    o.port = a.links
+    o.prereq = prerequisite(a.field)
+    o.dst = slot_of(a.field, a.start, a.n_bits)
+    o.data = p.add_data(data, 4)
+    o.data_len = 4
+
+
+def _bundle(Program p, a):
+    cdef op *o
+    cdef bytes data = b"".join([port.to_bytes(2, "little") for port in a.members])
+    if p.pool_size & 1:
+        p.add_data(b"\0", 1)
+    o = emit(p, OP_BUNDLE, SET_NONE)
+    o.aux = HASH_FIELDS.index(a.fields)
+    o.arg = a.basis << 16 | BUNDLE_ALGORITHMS.index(a.algorithm)
+    o.port = len(a.members)
+    o.data_len = <uint16_t> len(data)
+    o.data = p.add_data(data, <uint32_t> len(data))
+    if a.destination is not None:
+        field, start, n_bits = a.destination
+        o.prereq = prerequisite(field)
+        o.dst = slot_of(field, start, n_bits)
+
+
+def compile_fields(fields):
+    """A Program that names fields to be hashed, not to be run: an op for each, with its slot and
+    prerequisite, and its mask in 16 bytes.  ValueError: a field has more."""
+    cdef Program p = Program()
+    cdef op *o
+    cdef bytes data
+    for field, mask in fields:
+        if field.n_bits > 128:
+            raise ValueError(f"{field.name} is too long to be hashed")
+        p.actions.append(field)
+        data = (mask & field.mask).to_bytes(16, "big")
+        while p.pool_size & 7:
+            p.add_data(b"\0", 1)
+        o = emit(p, OP_NOP, SET_NONE)
+        o.prereq = prerequisite(field)
+        o.src = slot_of(field, 0, field.n_bits)
+        o.data_len = 16
+        o.data = p.add_data(data, 16)
+    return p
+
+
 def _write_metadata(Program p, a):
     cdef op *o
     cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
@@ -282,6 +334,8 @@ EMIT = {
     "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),
     "Clone": lambda p, a: emit_sub(p, OP_CLONE, a.actions),
     "Conjunction": _conjunction,
+    "Multipath": _multipath,
+    "Bundle": _bundle,
     "Learn": _learn,
     "FinTimeout": _fin_timeout,
     "Drop": lambda p, a: None,

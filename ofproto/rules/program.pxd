@@ -38,6 +38,10 @@ cdef enum op_code:
     OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
     OP_EXIT
     OP_NOP              # note
+    OP_MULTIPATH        # aux = fields, arg = basis << 16 | algorithm, port = links, dst slot,
+                        # data = argument (4 bytes)
+    OP_BUNDLE           # aux = fields, arg = basis << 16 | algorithm, port = members, dst slot if
+                        # loaded, data = members (2 bytes each)
     OP_LEARN            # arg = index in Program.specs
     OP_FIN_TIMEOUT      # arg = idle << 16 | hard, seconds
     OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done

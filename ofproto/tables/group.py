@@ -30,8 +30,8 @@ from ofproto.codec.messages import (
     GROUP_SELECT,
     OFPG_ALL,
 )
-from ofproto.codec.numbers import N_VISIBLE_TABLES, OF13, OFPP_NONE, OFPRR_GROUP_DELETE
-from ofproto.rules.compile import compile_actions
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF13, OF15, OFPP_NONE, OFPRR_GROUP_DELETE
+from ofproto.rules.compile import compile_actions, compile_fields
 from ofproto.xlate.xgroup import XBucket, XGroup
 
 from .flow_table import FlowTables
@@ -79,9 +79,8 @@ class GroupTable:
             raise OFError("OFPGMFC_INVALID_GROUP", f"group {mod.group_id:#x}")
         if mod.group_id in self.groups:
             raise OFError("OFPGMFC_GROUP_EXISTS", f"group {mod.group_id}")
-        self._put(
-            XGroup(mod.group_id, mod.type, _buckets(mod.type, mod.buckets, version), now, version)
-        )
+        buckets = _buckets(mod.type, mod.buckets, version)
+        self._put(XGroup(mod.group_id, mod.type, buckets, now, version, *_selection(mod)))
 
     def _modify(self, mod: Any, version: int, _now: int) -> None:
         old = self.groups.get(mod.group_id)
@@ -89,7 +88,7 @@ class GroupTable:
             raise OFError("OFPGMFC_UNKNOWN_GROUP", f"group {mod.group_id}")
         # Counters start anew, the group's life does not.
         buckets = _buckets(mod.type, mod.buckets, version)
-        self._put(XGroup(mod.group_id, mod.type, buckets, old.created, version))
+        self._put(XGroup(mod.group_id, mod.type, buckets, old.created, version, *_selection(mod)))
 
     def _insert_buckets(self, mod: Any, version: int, _now: int) -> None:
         old, buckets = self._parts(mod)
@@ -124,7 +123,9 @@ class GroupTable:
 
     def _replace(self, old: XGroup, buckets: list[Any], version: int) -> None:
         made = _buckets(old.type, buckets, version)
-        self._put(XGroup(old.group_id, old.type, made, old.created, version))
+        self._put(
+            XGroup(old.group_id, old.type, made, old.created, version, old.selection, old.fields)
+        )
 
     def _put(self, group: XGroup) -> None:
         self.groups[group.group_id] = group
@@ -164,7 +165,7 @@ class GroupTable:
 def describe(group: XGroup) -> messages.GroupDesc:
     """The group as GROUP_DESC tells it."""
     return messages.GroupDesc(
-        group.group_id, group.type, [bucket.source for bucket in group.buckets]
+        group.group_id, group.type, [bucket.source for bucket in group.buckets], *group.selection
     )
 
 
@@ -172,10 +173,12 @@ def as_mod(group: XGroup) -> bytes:
     """A GROUP_MOD that adds the group, in the version that it came with."""
     made = describe(group)
     mod = messages.GroupMod(GROUP_ADD, made.type, made.group_id, made.buckets)
+    mod.method, mod.parameter, mod.fields = group.selection
     try:
         return mod.encode(group.version)
     except (ValueError, OFError):
-        return mod.encode(OF13)  # only some of the buckets came with that version
+        # Only some of the buckets came with that version.
+        return mod.encode(OF15 if mod.method else OF13)
 
 
 def _place(buckets: list[Any], number: int) -> int:
@@ -209,9 +212,20 @@ def _buckets(group_type: int, buckets: list[Any], version: int) -> list[XBucket]
     return made
 
 
+def _selection(mod: Any) -> tuple[tuple, Any]:
+    """What an XGroup wants of a GROUP_MOD: how to select, and the fields as a Program."""
+    how = (mod.method, mod.parameter, tuple(mod.fields))
+    if mod.method != "hash" or not mod.fields:
+        return how, None
+    try:
+        return how, compile_fields(mod.fields)
+    except ValueError as error:
+        raise OFError("OFPBPC_BAD_VALUE", str(error)) from None
+
+
 def _check(mod: Any) -> None:
     """What a GROUP_MOD of its type must have, whatever it is to do."""
-    if mod.method not in ("", "dp_hash") or mod.parameter:
+    if mod.method not in ("", "hash", "dp_hash") or (mod.method != "hash" and mod.parameter > 1):
         raise OFError("OFPBPC_BAD_VALUE", f"selection_method {mod.method}, {mod.parameter}")
     n_buckets = len(mod.buckets)
     if mod.command == GROUP_INSERT_BUCKET:

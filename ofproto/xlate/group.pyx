@@ -11,6 +11,7 @@ from libc.string cimport memset
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_hash_symmetric
 from ofproto.xlate.commit cimport is_ip_any
+from ofproto.xlate.spread cimport hash_group_fields
 from ofproto.xlate.xbridge cimport XBridge, XPort
 from ofproto.xlate.xgroup cimport NO_GROUP, XBucket, XGroup
 from ofproto.codec.numbers cimport OFPP_NONE
@@ -123,14 +124,19 @@ cdef XBucket pick_by_slot(XlateContext x, XGroup group):
 
 
 cdef XBucket pick_by_headers(XlateContext x, XGroup group):
-    """By a hash of what of the packet makes a connection, which is all matched then."""
+    """By a hash of the fields that the group names, or of what makes a connection; all of that is
+    matched then."""
     cdef list live = [bucket for bucket in group.buckets if bucket.weight and is_live(x, bucket)]
     cdef uint64_t total = sum([bucket.weight for bucket in live]), at
     cdef XBucket bucket
     if not live:
         return None
-    match_connection(x)
-    at = (<uint64_t> flow_hash_symmetric(&x.flow, group.group_id) * total) >> 32
+    if group.fields is not None:
+        at = hash_group_fields(x, group)
+    else:
+        match_connection(x)
+        at = flow_hash_symmetric(&x.flow, group.group_id + <uint32_t> group.parameter)
+    at = at * total >> 32
     for bucket in live:
         if at < bucket.weight:
             return bucket

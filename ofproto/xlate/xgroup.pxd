@@ -32,6 +32,9 @@ cdef class XGroup:
     cdef readonly XBucket sole          # select: the only one with a weight, or None
     cdef readonly bytes slots           # select: numbers of buckets, a power of two of them; b"":
                                         # the weights need more than MAX_SLOTS
+    cdef readonly object selection      # as (method, parameter, fields) of the GROUP_MOD
+    cdef readonly Program fields        # select: what is hashed, where it is named; or None
+    cdef readonly uint64_t parameter
     cdef readonly uint64_t total        # select: sum of the weights
     cdef public int64_t created         # ms
     cdef public int version             # OpenFlow's, that the buckets came with

@@ -24,6 +24,8 @@ class XGroup:
     buckets: list[XBucket]
     sole: XBucket | None
     slots: bytes
+    selection: tuple[str, int, tuple[Any, ...]]  # method, parameter, (Field, mask)
+    fields: Program | None  # of compile_fields(): what is hashed
     total: int
     created: int  # ms
     version: int
@@ -36,6 +38,8 @@ class XGroup:
         buckets: list[XBucket],
         created: int = 0,
         version: int = 4,
+        selection: tuple[str, int, tuple[Any, ...]] = ...,
+        fields: Program | None = None,
     ) -> None: ...
 
 def spread(weights: list[int]) -> bytes:

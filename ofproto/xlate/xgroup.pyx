@@ -26,20 +26,24 @@ cdef class XBucket:
 
 
 cdef class XGroup:
-    def __init__(self, uint32_t group_id, int type, buckets, int64_t created=0, int version=4):
+    def __init__(self, uint32_t group_id, int type, buckets, int64_t created=0, int version=4,
+                 selection=("", 0, ()), Program fields=None):
         cdef XBucket bucket
         self.group_id = group_id
         self.type = type
         self.buckets = list(buckets)
         self.created = created
         self.version = version
+        self.selection = selection
+        self.fields = fields
+        self.parameter = selection[1]
         self.slots = b""
         if type == GROUP_SELECT:
             weighted = [bucket for bucket in self.buckets if bucket.weight]
             self.total = sum([bucket.weight for bucket in weighted])
             if len(weighted) == 1:
                 self.sole = weighted[0]
-            else:
+            elif selection[0] != "hash":      # of headers, which the datapath does not hash so
                 self.slots = spread([bucket.weight for bucket in self.buckets])
 
     def __repr__(self):

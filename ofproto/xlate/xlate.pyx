@@ -35,6 +35,7 @@ from ofproto.xlate.output cimport (
     OFPR_TABLE_MISS_FLOW, may_receive, output_controller, output_flood, output_port, set_pipeline,
 )
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
+from ofproto.xlate.spread cimport bundle, multipath
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
 from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
@@ -303,7 +304,7 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     """One action; NO_MORE: the rest of this list is not to be run; AGAIN: the packet is to be
     sent round, and the action run then."""
     cdef flow_key *flow = &x.flow
-    cdef int code = o.code
+    cdef int code = o.code, port
     if o.prereq and not prereq(x, o.prereq):
         if x.trace is not None and (code == OP_SET or code == OP_MOVE):
             x.report("warn", "unmet prerequisites, action ignored")
@@ -374,6 +375,12 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         stack_push(x, o)
     elif code == OP_STACK_POP:
         stack_pop(x, program, o)
+    elif code == OP_MULTIPATH:
+        multipath(x, program, o)
+    elif code == OP_BUNDLE:
+        port = bundle(x, program, o)
+        if port >= 0:
+            output(x, <uint16_t> port, 0, False)
     elif code == OP_LEARN:
         learn(x, program, o)
     elif code == OP_FIN_TIMEOUT:

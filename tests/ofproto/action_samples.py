@@ -111,6 +111,13 @@ _BY_MATCH = {
         learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])
         learn(table=2,eth_dst=00:11:22:33:44:55,load:0x1122334455667788->NXM_NX_XXREG0[0..79])
         learn(table=3,eth_type=0x800,nw_proto=6,tcp_dst=80,NXM_NX_REG0[0..3]=0x5)
+        bundle(eth_src,0,hrw,ofport,members:4,8)
+        bundle(symmetric_l4,60,active_backup,ofport,members:2,3,5)
+        bundle(symmetric_l3l4+udp,60,hrw,ofport,members:)
+        bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[],members:4,8)
+        bundle_load(symmetric_l3,5,hrw,ofport,NXM_NX_REG1[16..31],members:4,8)
+        multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[])
+        multipath(symmetric_l3,50,iter_hash,4,9,NXM_NX_REG0[0..7])
         conjunction(5,1/2)
         conjunction(4294967295,64/64)
         conjunction(1,1/2),conjunction(2,3/3),note:01.02.03.00.00.00
@@ -240,13 +247,6 @@ OURS = [
 # Coded, and not executed yet
 _CODED = {
     ANY: """
-        bundle(eth_src,0,hrw,ofport,members:4,8)
-        bundle(symmetric_l4,60,active_backup,ofport,members:2,3,5)
-        bundle(symmetric_l3l4+udp,60,hrw,ofport,members:)
-        bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[],members:4,8)
-        bundle_load(symmetric_l3,5,hrw,ofport,NXM_NX_REG1[16..31],members:4,8)
-        multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[])
-        multipath(symmetric_l3,50,iter_hash,4,9,NXM_NX_REG0[0..7])
         sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
@@ -313,7 +313,7 @@ CODED = [
 CODED_13 = [(ANY, line.strip()) for line in _CODED_13.split("\n") if line.strip()]
 CODED_13.append((NSH, "dec_nsh_ttl"))
 NOT_EXECUTED = {
-    "Bundle", "Multipath", "Sample", "Ct", "Nat", "CtClear",
+    "Sample", "Ct", "Nat", "CtClear",
     "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "DecNshTtl",
     "Encap", "Decap", "DeleteField",
 }  # fmt: skip

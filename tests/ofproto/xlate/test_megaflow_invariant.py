@@ -16,6 +16,7 @@ from scapy.layers.l2 import Dot1AH
 
 from datapath.actions.odp_text import format_actions
 from datapath.key import flow
+from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xbridge import connect_patch
@@ -157,9 +158,25 @@ def action(rng, table):
         lambda: act("OutputReg", field=_field("reg1"), start=0, n_bits=16, max_len=0),
         lambda: resubmit(rng.choice([table, 1, 2]), rng.choice([None, 1, 2])),
         lambda: act("Group", group=rng.choice(GROUPS)),
+        lambda: parsed(rng.choice(SPREAD)),
+        lambda: parsed(LEARN),
         lambda: act("Group", group=rng.choice(GROUPS)),
     ]
     return rng.choice(choices)()
+
+
+SPREAD = (
+    "multipath(symmetric_l4,0,modulo_n,4,0,NXM_NX_REG1[0..15])",
+    "multipath(nw_dst,0,iter_hash,3,0,NXM_NX_REG1[0..15])",
+    "bundle(symmetric_l3l4+udp,0,hrw,ofport,members:1,2,3)",
+    "bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG1[0..15],members:1,2,4)",
+    "bundle(nw_src,0,active_backup,ofport,members:1,2)",
+)
+LEARN = "learn(table=2,NXM_OF_ETH_DST[0..7]=NXM_OF_ETH_SRC[8..15],result_dst=NXM_NX_REG1[0])"
+
+
+def parsed(text):
+    return parse_instructions(text)[0].actions[0]
 
 
 def add_groups(rng, world):
@@ -196,7 +213,7 @@ def instructions(rng, table):
 
 
 def allowed_late(made):
-    return type(made).__name__ not in ("Clone", "Resubmit")
+    return type(made).__name__ not in ("Clone", "Resubmit", "Multipath", "Bundle", "Learn")
 
 
 def random_world(rng):
