@@ -78,9 +78,10 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
-    if ofproto.bundles.commits.busy and kind in CHANGES_TABLES:
-        ofproto.bundles.commits.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
-        return
+    for busy in (ofproto.bundles.commits, ofproto.long_mods):
+        if busy.busy and kind in CHANGES_TABLES:
+            busy.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
+            return
     if kind is messages.FlowMod:
         prepare.flow_mod(message, len(raw), peer.version)
         ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
@@ -93,6 +94,10 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         BUNDLED[kind](ofproto.bundles, peer, message, raw, now)
     elif kind in handlers_multipart.COUNTERS_OF:
         _when_counted(ofproto, peer, message, raw)
+    elif kind is messages.FlowMod and ofproto.long_mods.takes(message):
+        ofproto.long_mods.start(
+            peer, message, peer.version, now, lambda error: _refuse(ofproto, peer, raw, error)
+        )
     else:
         handler(ofproto, peer, message, now)
 
@@ -287,5 +292,5 @@ NOT_FOR_SLAVES = {
     messages.MeterMod,
 }
 
-# What waits while a bundle is executed.
+# What waits while a bundle, or a FLOW_MOD of many flows, is executed.
 CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.BundleAdd}

@@ -31,6 +31,7 @@ from ofproto.codec.numbers import (
     OFPRR_IDLE_TIMEOUT,
 )
 from ofproto.fail_mode import FailMode
+from ofproto.long_mods import LongMods
 from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
@@ -79,6 +80,7 @@ class Ofproto:
         self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
+        self.long_mods = LongMods(self.tables)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables)
         self.connmgr = ConnMgr(name, self._handle, self._peer_closed)
@@ -89,6 +91,7 @@ class Ofproto:
             ("connections", self.connmgr.run),
             ("bundles", self.bundles.run),
             ("bundle commits", self.bundles.commits.run),
+            ("long flow mods", self.long_mods.run),
             ("flow expiry", self.tables.expire),
             ("fail mode", self._follow_controllers),
             ("flow monitors", self.monitors.run),
@@ -382,6 +385,7 @@ class Ofproto:
         self.connmgr.wait(poller, clock.msec())
         self.log.wait(poller)
         self.bundles.commits.wait(poller)
+        self.long_mods.wait(poller)
         for when in (
             self.tables.next_expiry(),
             self.fail_mode.next_change(self.connmgr.longest_probe()),

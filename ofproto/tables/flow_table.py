@@ -292,11 +292,11 @@ class FlowTables:
 
     def _modify(self, mod: Any, version: int, now: int) -> None:
         found = self.select(mod.match, mod.table_id, cookie=mod.cookie, cookie_mask=mod.cookie_mask)
-        self._modify_rules(found, mod, version, now)
+        self.modify(found, mod, version, now)
 
     def _modify_strict(self, mod: Any, version: int, now: int) -> None:
         found = _filtered(self._exactly(mod), OFPP_NONE, None, mod.cookie, mod.cookie_mask)
-        self._modify_rules(found, mod, version, now)
+        self.modify(found, mod, version, now)
 
     def _exactly(self, mod: Any) -> list[Rule]:
         """What a strict request means, but for its filters."""
@@ -305,7 +305,13 @@ class FlowTables:
         ]
         return [rule for rule in found if rule is not None]
 
-    def _modify_rules(self, rules: list[Rule], mod: Any, version: int, now: int) -> None:
+    def check(self, rules: list[Rule], mod: Any, version: int) -> None:
+        """Raises OFError when some rule cannot have the instructions of a FLOW_MOD."""
+        for rule in rules:
+            self._compile(mod.instructions, rule.match, rule.table_id, version)
+
+    def modify(self, rules: list[Rule], mod: Any, version: int, now: int) -> None:
+        """Modify the rules that a FLOW_MOD means.  Raises OFError; then nothing is changed."""
         if not rules:
             # 1.0 and 1.1 add what is not there.
             if version <= OF11 and not mod.cookie_mask:
@@ -467,9 +473,11 @@ def check_table(table_id: int) -> None:
         raise OFError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
 
 
-def flow_filter(request: Any) -> Callable[[Rule], bool] | None:
+def flow_filter(request: Any, with_outputs: bool = True) -> Callable[[Rule], bool] | None:
     """Which rules a non-strict FLOW_MOD or a request for statistics means, besides by their match
-    and table; None: all."""
+    and table; None: all.  `with_outputs`: ports and groups matter."""
+    if not with_outputs:
+        return _filter(OFPP_NONE, None, request.cookie, request.cookie_mask)
     return _filter(request.out_port, request.out_group, request.cookie, request.cookie_mask)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ofproto.codec import messages as m
 from ofproto.text import flow_text
+from tests import daemons
 from tests.of_client import Client
 
 pytestmark = pytest.mark.system
@@ -57,3 +58,43 @@ def test_nobody_waits_for_all_of_them(full):
         assert answer.n_flows == sum(n % 3 == 1 and n & 1 for n in range(MANY))
     with no_long_turn(switch, "FLOW statistics that few flows pass"):
         assert client.ask(m.FlowStatsRequest(out_port=99)).flows == []
+
+
+def test_modify_and_delete_of_all_are_one_for_others(full):
+    """They take many rounds, in which others are served; whoever changes tables comes after."""
+    switch, client = full
+    with contextlib.closing(Client.unix(switch.directory / "br0.mgmt", OF13)) as other:
+        other.hello()
+        with no_long_turn(switch, "a FLOW_MOD that modifies all"):
+            client.send(parsed("cookie=0/1,actions=output:9", m.MODIFY))
+            client.send(parsed("cookie=1/1,actions=output:8", m.MODIFY))
+            barrier = client.send(m.BarrierRequest())
+            other.ask(m.DescRequest())
+            client.reply(barrier)
+        assert other.ask(m.AggregateRequest(out_port=9)).n_flows == MANY // 2
+        assert other.ask(m.AggregateRequest(out_port=8)).n_flows == MANY // 2
+        # A refusal changes nothing, and quotes its message.
+        wrong = parsed("tcp,actions=set_field:1->tcp_dst,output:7", m.MODIFY)
+        wrong.match = parsed("actions=drop", m.MODIFY).match
+        assert client.refused(wrong) == "OFPBAC_MATCH_INCONSISTENT"
+        assert other.ask(m.AggregateRequest(out_port=7)).n_flows == 0
+        with no_long_turn(switch, "a FLOW_MOD that deletes all"):
+            client.send(m.FlowMod(m.DELETE, table_id=None))
+            other.do(a_flow(5))  # behind it or before it, but not within it
+            client.barrier()
+        left = other.ask(m.FlowStatsRequest()).flows
+        assert [flow.match for flow in left] in ([], [a_flow(5).match])
+
+
+def test_a_client_that_leaves_has_its_message_done(full):
+    switch, client = full
+    client.send(m.FlowMod(m.DELETE, table_id=None, out_port=2))
+    begun = "ofproto_long_flow_mod"
+    daemons.wait_until(lambda: int(switch.appctl("coverage/read-counter", begun)), what=begun)
+    client.close()
+    with contextlib.closing(Client.unix(switch.directory / "br0.mgmt", OF13)) as other:
+        other.hello()
+        wanted = {MANY - MANY // 3 - (MANY % 3 > 1)}
+        daemons.wait_until(
+            lambda: other.ask(m.AggregateRequest()).n_flows in wanted, what="the deletion"
+        )
