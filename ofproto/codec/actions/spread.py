@@ -1,5 +1,6 @@
 """bundle, bundle_load and multipath: one of several by a hash of header fields (ovs-actions(7))."""
 
+import re
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -124,7 +125,7 @@ def _parse_bundle(text, names, load):
     if words[3] != "ofport":
         raise TextError(f"{text}: unknown member_type `{words[3]}'")
     ports = []
-    for word in members.replace(",", " ").split():
+    for word in re.split(r"[,\[\]\s]+", members.strip(" ,[]")) if members.strip(" ,[]") else ():
         port = parse_port(word, names)
         if port is None:
             raise TextError(f"{word}: bad port number")

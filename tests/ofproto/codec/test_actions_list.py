@@ -181,6 +181,12 @@ def test_what_a_version_cannot_say(version):
     assert format_instructions(decode_instructions(raw, version)) == "output:1"
 
 
+def test_members_in_brackets():
+    """As older manuals have them."""
+    text = "bundle(eth_src,0,hrw,ofport,members:{})"
+    assert parse_instructions(text.format("[4, 8]")) == parse_instructions(text.format("4,8"))
+
+
 BAD_TEXT = [
     ("output:1,drop", '"drop" must not be accompanied'),
     ("goto_table:3,output:1", "apply_actions must appear before goto_table"),
