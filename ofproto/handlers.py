@@ -21,6 +21,7 @@ from ofproto.codec.numbers import (
     OFPP_NONE,
 )
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
+from ofproto.tables import tlv_table
 from ofproto.tables.flow_table import check_table
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
@@ -274,6 +275,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.NxSetControllerId: set_controller_id,
     **handlers_multipart.HANDLERS,
     **monitors.HANDLERS,
+    **tlv_table.HANDLERS,
 }
 
 BUNDLED: dict[type, Callable[..., None]] = {

@@ -41,6 +41,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
+from ofproto.tables.tlv_table import TlvTable
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
 from pyvs.version import OVS_DRIVER, VERSION
@@ -75,6 +76,7 @@ class Ofproto:
         self.xbridge.packet_in = self._packet_in
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.groups = GroupTable(self.tables)
+        self.tlv_table = TlvTable()
         path = rundir.path(f"{name}.flows") if journal else None
         self.log = FlowLog(path, self.tables, self.groups)
         self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())

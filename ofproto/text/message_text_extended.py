@@ -138,7 +138,7 @@ def _tlv_maps(maps):
         " ------  ----  ------  --------------",
     ]
     for each in maps:
-        kind, option = f"{each.option_class:#x}", f"{each.option_type:#x}"
+        kind, option = _hex(each.option_class), _hex(each.option_type)
         lines.append(f" {kind:>6}  {option:>4}  {each.length:6}  tun_metadata{each.index}")
     return "\n".join(lines)
 

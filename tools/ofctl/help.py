@@ -28,6 +28,10 @@ For OpenFlow switches:
   packet-out SWITCH IN_PORT ACTIONS PACKET...
   packet-out SWITCH "in_port=PORT packet=HEX actions=..."
                                    execute actions on a packet
+  add-tlv-map SWITCH MAP...        add tunnel options: {class=C,type=T,len=L}->tun_metadataN
+  del-tlv-map SWITCH [MAP...]      delete tunnel options, or all
+  dump-tlv-map SWITCH              print the table of tunnel options
+  ct-flush-zone SWITCH ZONE        forget the tracked connections of a zone
   bundle SWITCH FILE               the flow, group and packet-out lines of FILE as one
                                    transaction
   monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:[SPEC]]

@@ -109,6 +109,10 @@ COMMANDS = {
     "packet-out": ("packets", 2, None, True),
     "monitor": ("monitor", 1, 4, False),
     "snoop": ("monitor", 1, 1, False),
+    "add-tlv-map": ("tunnels", 2, 2, True),
+    "del-tlv-map": ("tunnels", 1, 2, True),
+    "dump-tlv-map": ("tunnels", 1, 1, False),
+    "ct-flush-zone": ("tunnels", 2, 2, True),
     "probe": ("packets", 1, 1, False),
     "ping": ("packets", 1, 2, False),
     "benchmark": ("packets", 3, 3, False),
@@ -131,8 +135,7 @@ COMMANDS = {
 }
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
-    "add-tlv-map", "del-tlv-map", "dump-tlv-map",
-    "dump-table-desc", "ct-flush", "ct-flush-zone", "dump-ipfix-bridge",
+    "dump-table-desc", "ct-flush", "dump-ipfix-bridge",
     "dump-ipfix-flow", "ofp-parse-pcap",
 )  # fmt: skip
 
