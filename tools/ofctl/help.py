@@ -8,6 +8,7 @@ For OpenFlow switches:
   dump-desc SWITCH                 print switch description
   dump-tables SWITCH               print table stats
   dump-table-features SWITCH       print table features
+  dump-table-desc SWITCH           print table description (OpenFlow 1.4+)
   mod-port SWITCH IFACE ACT        modify port behavior
   mod-table SWITCH TABLE SETTING   modify flow table behavior
   get-frags SWITCH                 print fragment handling behavior

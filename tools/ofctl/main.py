@@ -72,6 +72,7 @@ COMMANDS = {
     "dump-desc": ("switch", 1, 1, False),
     "dump-tables": ("switch", 1, 1, False),
     "dump-table-features": ("switch", 1, 1, False),
+    "dump-table-desc": ("switch", 1, 1, False),
     "dump-ports": ("switch", 1, 2, False),
     "dump-ports-desc": ("switch", 1, 2, False),
     "queue-stats": ("switch", 1, 3, False),
@@ -79,7 +80,7 @@ COMMANDS = {
     "get-frags": ("switch", 1, 1, False),
     "set-frags": ("switch", 2, 2, True),
     "mod-port": ("switch", 3, 3, True),
-    "mod-table": ("switch", 3, 3, True),
+    "mod-table": ("tables", 3, 3, True),
     "add-group": ("groups", 2, 2, True),
     "add-groups": ("groups", 2, 2, True),
     "mod-group": ("groups", 2, 2, True),
@@ -135,7 +136,7 @@ COMMANDS = {
 }
 # What ovs-ofctl has beyond these
 UNSUPPORTED = (
-    "dump-table-desc", "ct-flush", "dump-ipfix-bridge",
+    "ct-flush", "dump-ipfix-bridge",
     "dump-ipfix-flow", "ofp-parse-pcap",
 )  # fmt: skip
 

@@ -256,7 +256,13 @@ class Session:
 
     def replies(self, message, **form):
         """Yields (bytes, decoded message) of each part of the reply.  Raises SwitchError."""
-        xid = self.send(message, **form)
+        xid = next(_xids)
+        yield from self.replies_to(xid, [self.encode(message, xid, **form)])
+
+    def replies_to(self, xid, raws):
+        """The same of a request that is in several messages of this xid."""
+        for raw in raws:
+            self.send_raw(raw)
         more = True
         while more:
             raw = self.receive()

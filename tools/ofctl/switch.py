@@ -127,6 +127,11 @@ def dump_table_features(settings, target):
     sys.stdout.write(text.removeprefix("\n") + "\n")
 
 
+def dump_table_desc(settings, target):
+    """dump-table-desc SWITCH"""
+    _dump(settings, target, m.TableDescRequest(), OF14)
+
+
 # Ports
 
 
@@ -234,28 +239,6 @@ def set_frags(settings, target, mode):
             f"{target}: setting fragment handling mode failed "
             f'(this switch probably doesn\'t support mode "{mode}")'
         )
-
-
-# mod-table: word -> the versions of OpenFlow that have the setting
-TABLE_SETTINGS = {
-    **dict.fromkeys(("controller", "continue", "drop"), "OpenFlow11, OpenFlow12"),
-    **dict.fromkeys(("evict", "noevict", "vacancy", "novacancy"), "OpenFlow14, OpenFlow15"),
-}
-
-
-def mod_table(settings, target, table, setting):
-    """mod-table SWITCH TABLE SETTING: no version that is spoken here has any of them."""
-    from ofproto.text.flow_text import TextError, parse_table
-
-    settings.connect(target)
-    try:
-        parse_table(table)
-    except TextError as error:
-        raise Fatal(str(error)) from None
-    versions = TABLE_SETTINGS.get(setting.partition(":")[0])
-    if versions is None:
-        raise Fatal(f"invalid table_mod setting {setting}")
-    raise Fatal(f"table_mod '{setting}' requires one of the OpenFlow versions {versions}")
 
 
 # Groups

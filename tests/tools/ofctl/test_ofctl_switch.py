@@ -289,3 +289,31 @@ def test_snoop(switch):
         switch.daemons.vsctl("del-controller", "br0")
         peer.close()
         server.close()
+
+
+def test_settings_of_tables(switch):
+    """mod-table by either program, and by either what came of it."""
+    for mine, other in ((ours, theirs), (theirs, ours)):
+        for version, setting in (
+            ("OpenFlow14", "evict"), ("OpenFlow15", "vacancy:20,80"), ("OpenFlow14", "noevict"),
+            ("OpenFlow13", "name:one"), ("OpenFlow15", "name:two"), ("OpenFlow11", "drop"),
+        ):  # fmt: skip
+            assert mine(f"-O{version}", "mod-table", switch.br0, "3", setting)[0] == 0, setting
+        status, desc, _said = other("-OOpenFlow14", "dump-table-desc", switch.br0)
+        assert status == 0
+        part = desc.partition("  table 3")[2].split("  table ")[0]
+        assert "eviction=off" in part and "vacancy_down=20% vacancy_up=80% vacancy=100%" in part
+        features = other("-OOpenFlow15", "dump-table-features", switch.br0)[1]
+        assert 'table 3 ("two")' in features
+        stats = other("-OOpenFlow11", "dump-tables", switch.br0)[1]
+        assert "config=drop" in stats.partition('table 3 ("two")')[2].split("  table ")[0]
+        mine("-OOpenFlow14", "mod-table", switch.br0, "3", "novacancy")
+        mine("-OOpenFlow15", "mod-table", switch.br0, "3", "name:")
+        mine("-OOpenFlow12", "mod-table", switch.br0, "ALL", "controller")
+    for arguments in (
+        ("3", "vacancy:80,20"),
+        ("3", "vacancy:20"),
+        ("254", "evict"),
+        ("300", "evict"),
+    ):
+        assert ours("-OOpenFlow14", "mod-table", switch.br0, *arguments)[0] == 1, arguments
