@@ -1,4 +1,4 @@
-"""Messages that the switch sends unasked: PACKET_IN, FLOW_REMOVED, PORT_STATUS.
+"""Messages that the switch sends unasked: PACKET_IN, FLOW_REMOVED, ROLE_STATUS, REQUESTFORWARD.
 
 Each peer gets those that its role, its masks and its version want, in its own format.
 """
@@ -7,9 +7,11 @@ from typing import Any
 
 from datapath.key import flow
 from ofproto.codec import messages
+from ofproto.codec.errors import OFError
 from ofproto.codec.match import Match
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.peers.packet_in import cut
+from ofproto.peers.roles import ROLE_SLAVE
 
 # A frame that is yet to be segmented may be longer than a message: so much of it goes to a
 # controller.  Its match takes less than the rest; the length of the whole has 16 bits.
@@ -104,3 +106,34 @@ def flow_removed(rule: Any, reason: int, now: int) -> Any:
         n_packets=rule.n_packets,
         n_bytes=rule.n_bytes,
     )
+
+
+def send_role_status(demoted: list[Any], generation_id: int | None) -> None:
+    """Tell those that another peer took mastership from, and which are slaves now, unless their
+    masks are against it; versions before 1.3 cannot be told."""
+    message = messages.RoleStatus(ROLE_SLAVE, messages.R_MASTER_REQUEST, generation_id)
+    for peer in demoted:
+        if peer.version >= OF13 and peer.asynchronous.masks["role_status"][1] >> message.reason & 1:
+            peer.connection.send(message.encode(peer.version))
+
+
+_FORWARDED = {
+    messages.GroupMod: messages.RF_GROUP_MOD,
+    messages.MeterMod: messages.RF_METER_MOD,
+}
+
+
+def forward_request(connmgr: Any, source: Any, mod: Any) -> None:
+    """REQUESTFORWARD: the other controllers that asked for it hear of a GROUP_MOD or METER_MOD
+    that was done."""
+    reason = _FORWARDED[type(mod)]
+
+    def encode(version: int) -> bytes | None:
+        if reason == messages.RF_METER_MOD and version < OF13:
+            return None
+        try:
+            return messages.RequestForward(mod.encode(version, mod.xid)).encode(version)
+        except (ValueError, OFError):
+            return None  # what it does cannot be said there
+
+    connmgr.broadcast("requestforward", reason, encode, source)

@@ -10,7 +10,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import handlers_multipart, monitors, prepare
+from ofproto import async_messages, handlers_multipart, monitors, prepare
 from ofproto.bundles import Bundles
 from ofproto.codec import messages
 from ofproto.codec.errors import ONF_VENDOR_ID, OFError
@@ -22,7 +22,6 @@ from ofproto.codec.numbers import (
 )
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.tables import tlv_table
-from ofproto.tables.flow_table import check_table
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
 
@@ -184,18 +183,18 @@ def port_mod(ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
     prepare.configure_port(ofproto, prepare.find_port(ofproto, mod), mod)
 
 
-def table_mod(_ofproto: Any, _peer: Any, mod: Any, _now: int) -> None:
-    # From 1.3 on the only configuration is deprecated and means nothing.
-    if mod.table_id is not None:
-        check_table(mod.table_id)
+def table_mod(ofproto: Any, peer: Any, mod: Any, _now: int) -> None:
+    ofproto.tables.configs.table_mod(mod, peer.version)
 
 
 def group_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
     ofproto.groups.group_mod(mod, peer.version, now)
+    async_messages.forward_request(ofproto.connmgr, peer, mod)
 
 
-def meter_mod(ofproto: Any, _peer: Any, mod: Any, now: int) -> None:
+def meter_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
     ofproto.meter_mod(mod, now)
+    async_messages.forward_request(ofproto.connmgr, peer, mod)
 
 
 def queue_get_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
@@ -218,7 +217,8 @@ def role_request(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     if counts and not manager.roles.accept(request.generation_id):
         raise OFError("OFPRRFC_STALE")
     if request.role != "nochange":
-        manager.set_role(peer, request.role)
+        demoted = manager.set_role(peer, request.role)
+        async_messages.send_role_status(demoted, manager.roles.generation_id)
     answer = messages.RoleReply(role=peer.role, generation_id=manager.roles.generation_id)
     peer.reply(request, answer)
 
@@ -233,6 +233,7 @@ def set_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
         before = known.get(kind, (0, 0))
         new = (old if mask is None else mask for mask, old in zip(masks, before, strict=True))
         known[kind] = tuple(new)
+    peer.asynchronous.asked()
 
 
 def set_flow_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:

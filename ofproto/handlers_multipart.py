@@ -10,8 +10,8 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
-from ofproto.tables.flow_table import MAX_RULES, flow_filter
-from ofproto.tables.table_features import action_types, features
+from ofproto.tables.flow_table import flow_filter
+from ofproto.tables.table_features import action_types, features, in_stats
 
 
 def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:
@@ -86,26 +86,48 @@ def aggregate(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     used = dict(ofproto.tables.tables())
-    items = [_table(number, used.get(number)) for number in range(N_VISIBLE_TABLES)]
+    configs, version = ofproto.tables.configs, peer.version
+    items = [
+        _table(configs, number, used.get(number), version) for number in range(N_VISIBLE_TABLES)
+    ]
     reply_list(peer, request, messages.TableStatsReply, items)
 
 
-def _table(number: int, table: Any) -> Any:
+def _table(configs: Any, number: int, table: Any, version: int) -> Any:
+    wildcards, more = in_stats(number, version)
     return messages.TableStats(
         table_id=number,
-        wildcards=0x3FFFFF,
-        max_entries=MAX_RULES,
+        name=configs.name(number),
+        wildcards=wildcards,
+        features=more | {"config": configs.miss(number)},
+        max_entries=configs.limit(number),
         active=0 if table is None else len(table),
         lookups=0 if table is None else table.n_lookup,
         matched=0 if table is None else table.n_matched,
     )
 
 
-def table_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    if request.tables is not None:
-        raise OFError("OFPTFFC_EPERM", "the features of tables cannot be changed")
-    items = (features(number, peer.version) for number in range(N_VISIBLE_TABLES))
+def table_features(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    """Of all tables; or, as Open vSwitch has it, gives tables other names and nothing else."""
+    configs, version = ofproto.tables.configs, peer.version
+    for each in request.tables or ():
+        configs.check_name(each.table_id, each.name)
+        if each.properties not in ({}, features(each.table_id, version).properties):
+            raise OFError("OFPTFFC_EPERM", "tables cannot have other features")
+    for each in request.tables or ():
+        configs.set_name(each.table_id, each.name)
+    if request.more:
+        return
+    items = (
+        features(number, version, configs.name(number), configs.limit(number))
+        for number in range(N_VISIBLE_TABLES)
+    )
     reply_list(peer, request, messages.TableFeaturesReply, items)
+
+
+def table_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    items = [ofproto.tables.configs.describe(number) for number in range(N_VISIBLE_TABLES)]
+    reply_list(peer, request, messages.TableDescReply, items)
 
 
 # --- ports and queues
@@ -228,6 +250,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.AggregateRequest: aggregate,
     messages.TableStatsRequest: table_stats,
     messages.TableFeaturesRequest: table_features,
+    messages.TableDescRequest: table_desc,
     messages.PortStatsRequest: port_stats,
     messages.PortDescRequest: port_desc,
     messages.QueueStatsRequest: queue_stats,

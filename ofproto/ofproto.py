@@ -23,9 +23,10 @@ from ofproto import async_messages, handlers
 from ofproto.bundles import Bundles
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
-from ofproto.codec.messages import PortDesc, PortStatus
+from ofproto.codec.messages import PortDesc, PortStatus, TableDesc, TableStatus
 from ofproto.codec.numbers import (
     OF13,
+    OF14,
     OFPR_NO_MATCH,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
@@ -41,6 +42,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
+from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
@@ -75,6 +77,7 @@ class Ofproto:
         self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
         self.tables = FlowTables(self.xbridge, self._flow_removed)
+        self.tables.configs.status = self._table_status
         self.groups = GroupTable(self.tables)
         self.tlv_table = TlvTable()
         path = rundir.path(f"{name}.flows") if journal else None
@@ -90,6 +93,7 @@ class Ofproto:
         self._now = now
         # What runs in each round, in guards of their own.
         self._parts = (
+            ("new ports", self.port_set.tell_new),
             ("connections", self.connmgr.run),
             ("bundles", self.bundles.run),
             ("bundle commits", self.bundles.commits.run),
@@ -269,6 +273,10 @@ class Ofproto:
         """How long an OpenFlow bundle may be left alone (other_config:bundle-idle-timeout)."""
         self.bundles.idle_ms = seconds * 1000
 
+    def set_tables(self, settings: dict[int, TableSettings]) -> None:
+        """Flow_Table rows by number of the table."""
+        self.tables.configure(settings)
+
     def set_flood_vlans(self, vlans: frozenset[int]) -> None:
         """VLANs in which NORMAL learns no addresses."""
         self.xbridge.mac.set_flood_vlans(set(vlans))
@@ -345,6 +353,14 @@ class Ofproto:
         message = PortStatus(reason, PortDesc.of_port(port))
         self.connmgr.broadcast("port_status", reason, message.encode)
 
+    def _table_status(self, reason: int, table: TableDesc) -> None:
+        message = TableStatus(reason, table)
+
+        def encode(version: int) -> bytes | None:
+            return message.encode(version) if version >= OF14 else None
+
+        self.connmgr.broadcast("table_status", reason, encode)
+
     def _flow_removed(self, rule: Any, reason: int | None) -> None:
         now = clock.msec()
         if reason in (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT):
@@ -388,6 +404,8 @@ class Ofproto:
         self.log.wait(poller)
         self.bundles.commits.wait(poller)
         self.long_mods.wait(poller)
+        if self.port_set.has_news:
+            poller.immediate_wake()
         for when in (
             self.tables.next_expiry(),
             self.fail_mode.next_change(self.connmgr.longest_probe()),

@@ -25,6 +25,7 @@ class Ports:
         self._backer = backer
         self._tell = tell
         self._numbers = PortNumbers()
+        self._untold: dict[int, OfPort] = {}  # new ones, whose devices are yet to be looked at
         self._bundles: dict[Any, Any] = {}
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
@@ -67,8 +68,20 @@ class Ports:
         else:
             self._backer.flows.port_set(port.odp_port, port.xport)
         self.by_number[number] = self.by_name[name] = port
-        self._tell(OFPPR_ADD, port)
+        self._untold[number] = port
         return port
+
+    @property
+    def has_news(self) -> bool:
+        """Whether tell_new() has something to tell."""
+        return bool(self._untold)
+
+    def tell_new(self, _now: int) -> None:
+        """Tell of ports that came since the last time, as they are now: whoever adds one says
+        right away what its device is like."""
+        untold, self._untold = self._untold, {}
+        for port in untold.values():
+            self._tell(OFPPR_ADD, port)
 
     def _connect_patch(self, port: OfPort) -> None:
         """Join it with the port that it names, if that one names it, too."""
@@ -104,7 +117,8 @@ class Ports:
         del self.by_name[port.name]
         self._xbridge.port_del(port.xport)
         self._numbers.free(number)
-        self._tell(OFPPR_DELETE, port)
+        if self._untold.pop(number, None) is None:
+            self._tell(OFPPR_DELETE, port)
         return port
 
     def update(
@@ -141,7 +155,7 @@ class Ports:
         if (xport.config, xport.up) != (port.config, port.may_forward):
             xport.config, xport.up = port.config, port.may_forward
             self._xbridge.touch()
-        if port.description() != before:
+        if port.description() != before and port.number not in self._untold:
             self._tell(OFPPR_MODIFY, port)
 
     # --- counters

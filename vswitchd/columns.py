@@ -29,7 +29,9 @@ _FOLLOWED = {
         "other_config",
         "external_ids",
         "flood_vlans",
+        "flow_tables",
     ],
+    "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
     "Port": [
         "name",
         "interfaces",
@@ -70,7 +72,6 @@ _FOLLOWED = {
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
     "Datapath": ["datapath_version"],
-    "Flow_Table": ["name"],
     "IPFIX": ["targets"],
     "Mirror": ["name"],
     "NetFlow": ["targets"],

@@ -58,6 +58,13 @@ class ControllerRow(NamedTuple):
     in_vain: tuple[str, ...] = ()
 
 
+class FlowTableRow(NamedTuple):
+    name: str
+    flow_limit: int | None
+    evict: bool
+    groups: tuple[str, ...]  # subfields, as in ovs-actions(7)
+
+
 class BridgeConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -68,6 +75,7 @@ class BridgeConfig(NamedTuple):
     other_config: dict[str, str]
     flood_vlans: tuple[int, ...]
     in_vain: tuple[str, ...] = ()
+    flow_tables: tuple[tuple[int, FlowTableRow], ...] = ()  # by number
 
 
 class TlsConfig(NamedTuple):
@@ -194,6 +202,15 @@ def _controller(row: Any) -> ControllerRow:
     )
 
 
+def _flow_table(row: Any) -> FlowTableRow:
+    return FlowTableRow(
+        name=one(row.name) or "",
+        flow_limit=one(row.flow_limit),
+        evict=one(row.overflow_policy) == "evict",
+        groups=tuple(row.groups),
+    )
+
+
 def bridge_config(row: Any) -> BridgeConfig:
     controllers = sorted(row.controller, key=lambda each: each.target)
     return BridgeConfig(
@@ -206,6 +223,9 @@ def bridge_config(row: Any) -> BridgeConfig:
         other_config=row.other_config,
         flood_vlans=tuple(row.flood_vlans),
         in_vain=in_vain(row),
+        flow_tables=tuple(
+            (number, _flow_table(each)) for number, each in sorted(row.flow_tables.items())
+        ),
     )
 
 

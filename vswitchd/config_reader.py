@@ -22,7 +22,7 @@ from vswitchd.config import (
 )
 
 # Columns of a bridge that refer to rows which are read with it.
-BRIDGE_PARTS = ("controller",)
+BRIDGE_PARTS = ("controller", "flow_tables")
 # Tables of which at most one row counts, and is read with the switch.
 OF_ROOT = ("Open_vSwitch", "SSL")
 
@@ -188,7 +188,8 @@ class Reader:
 
 def _references(row: Any, column: str) -> set[UUID]:
     """The rows that a column refers to, without making row objects of them."""
-    return {atom.value for atom in row._data[column].values}
+    found = row._data[column].values
+    return {atom.value for atom in (found.values() if row._data[column].type.is_map() else found)}
 
 
 def _differences(before: Configuration | None, after: Configuration) -> Changes:

@@ -20,7 +20,6 @@ COLUMNS = {
     "Bridge": {
         "auto_attach": (),
         "datapath_type": ("dummy", "netdev", "system"),
-        "flow_tables": (),
         "ipfix": (),
         "mcast_snooping_enable": (),
         "mirrors": (),
@@ -48,6 +47,9 @@ COLUMNS = {
         "ingress_policing_rate": (),
         "lldp": (),
     },
+    "Flow_Table": {
+        "prefixes": (),
+    },
     "Controller": {
         "connection_mode": ("out-of-band",),
         "local_gateway": (),
@@ -59,7 +61,7 @@ COLUMNS = {
 # Tables whose rows are of use only where one of these columns refers to them.
 TABLES = (
     *("AutoAttach", "CT_Timeout_Policy", "CT_Zone", "Datapath", "Flow_Sample_Collector_Set"),
-    *("Flow_Table", "IPFIX", "Mirror", "NetFlow", "QoS", "Queue", "sFlow"),
+    *("IPFIX", "Mirror", "NetFlow", "QoS", "Queue", "sFlow"),
 )
 
 DOCUMENT = """\

@@ -4,8 +4,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
+import ovs.vlog
+
+from ofproto.codec.actions.base import parse_subfield
+from ofproto.codec.match_text import TextError
 from ofproto.peers.controller import ControllerConfig
+from ofproto.tables.table_config import TableSettings
 from vswitchd.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
+
+vlog = ovs.vlog.Vlog("bridge")
 
 NO_UUID = UUID(int=0)
 
@@ -112,6 +119,26 @@ def controller(row: ControllerRow) -> ControllerConfig:
     return ControllerConfig(
         target=row.target, **{name: value for name, value in given.items() if value is not None}
     )
+
+
+def tables(config: BridgeConfig) -> dict[int, TableSettings]:
+    """The Flow_Table rows as the ofproto has them; what eviction cannot group by is left out."""
+    return {
+        number: TableSettings(row.name, row.flow_limit, row.evict, _subfields(row.groups))
+        for number, row in config.flow_tables
+    }
+
+
+def _subfields(texts: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for text in texts:
+        try:
+            field, start, n_bits = parse_subfield(text)
+        except TextError as error:
+            vlog.warn(f"Flow_Table groups: {error}")
+        else:
+            found.append((field.name, start, n_bits))
+    return tuple(found)
 
 
 def local_port(name: str) -> PortConfig:

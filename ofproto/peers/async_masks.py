@@ -1,6 +1,7 @@
 """Which asynchronous messages a connection gets: a mask of reasons for each kind of message, one
 as master or other and one as slave (OpenFlow 1.3.5 6.3.4 and 7.3.10; reasons are 1.4's)."""
 
+from ofproto.codec.messages import R_CONFIG, R_EXPERIMENTER, R_MASTER_REQUEST
 from ofproto.codec.numbers import (
     OF14,
     OFPPR_ADD,
@@ -30,6 +31,7 @@ def _bits(*numbers: int) -> int:
 
 
 _PORT_REASONS = _bits(OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY)
+_ROLE_REASONS = _bits(R_MASTER_REQUEST, R_CONFIG, R_EXPERIMENTER)
 # kind -> (as master or other, as slave)
 _DEFAULT = {
     "packet_in": (
@@ -44,6 +46,10 @@ _DEFAULT = {
         ),
         0,
     ),
+    # Who loses mastership is told as what it is then; Open vSwitch asks no mask for it.
+    "role_status": (_ROLE_REASONS, _ROLE_REASONS),
+    "table_status": (0, 0),
+    "requestforward": (0, 0),
 }  # fmt: skip
 
 
@@ -60,6 +66,10 @@ class AsyncMasks:
         }
         self.miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
         self.invalid_ttl = False
+
+    def asked(self) -> None:
+        """It has chosen its messages: a service gets them without a SET_CONFIG, too."""
+        self.miss_send_len = self.miss_send_len or DEFAULT_MISS_SEND_LEN
 
     def wants(self, kind: str, reason: int, role: str, primary: bool, version: int) -> bool:
         """Whether a message is for a connection of this role and version."""

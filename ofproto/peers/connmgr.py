@@ -205,16 +205,20 @@ class ConnMgr:
     # --- to several connections
 
     def broadcast(
-        self, kind: str, reason: int, encode: Callable[[int], bytes | None], droppable: bool = False
+        self,
+        kind: str,
+        reason: int,
+        encode: Callable[[int], bytes | None],
+        source: Peer | None = None,
     ) -> int:
-        """Send an asynchronous message to all that want it; returns to how many.
+        """Send an asynchronous message to all that want it but `source`; returns to how many.
 
         `encode(version)` makes it, once per version; None: that version has no such message.
         """
         encoded: dict[int, bytes | None] = {}
         n = 0
         for peer in self.peers():
-            if not peer.wants(kind, reason):
+            if peer is source or not peer.wants(kind, reason):
                 continue
             version = peer.version
             if version not in encoded:

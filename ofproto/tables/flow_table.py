@@ -23,6 +23,7 @@ from ofproto.codec.numbers import (
     OF11,
     OFPP_NONE,
     OFPRR_DELETE,
+    OFPRR_EVICTION,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
 )
@@ -31,9 +32,8 @@ from ofproto.rules.compile import compile_actions
 
 from .learned import LearnedFlows
 from .meter import MeterTable
+from .table_config import TableConfigs, TableSettings
 from .transaction import Change, Transaction
-
-MAX_RULES = 1_000_000  # in one table
 
 ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
 
@@ -45,6 +45,7 @@ KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
 
 IDLE_GRACE_MS = 600
 EXPIRED_AT_ONCE = 500  # timers looked at in a round
+MOST_TRIMMED = 256  # flows above a lowered limit that go in one round
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
 
 
@@ -68,6 +69,7 @@ class FlowTables:
     ):
         self.xbridge = xbridge
         self.meters = MeterTable(xbridge)
+        self.configs = TableConfigs(self, deadline)
         self.removed = removed
         self._n_unused = -1
         self._used: list[tuple[int, Any]] = []
@@ -161,8 +163,11 @@ class FlowTables:
         table = self.xbridge.table(table_id)
         if mod.flags & CHECK_OVERLAP and _overlaps(table, mod):
             raise OFError("OFPFMFC_OVERLAP")
-        if len(table) >= MAX_RULES:
-            raise OFError("OFPFMFC_TABLE_FULL")
+        victim = None
+        if table.find_exactly(mod.match, mod.priority) is None:
+            victim = self.configs.make_room(table_id)
+            if victim is not None and self.transaction is not None:
+                raise OFError("OFPFMFC_TABLE_FULL", "a transaction evicts nobody")
         rule = Rule(
             mod.match,
             mod.priority,
@@ -177,6 +182,8 @@ class FlowTables:
             now=now,
         )
         rule.data = version
+        if victim is not None:
+            self.remove(victim, OFPRR_EVICTION)
         # Before OpenFlow 1.2 a new flow's counters always began anew.
         self.insert(rule, version > OF11 and not mod.flags & RESET_COUNTS)
 
@@ -218,6 +225,7 @@ class FlowTables:
         self.meters.rule_added(rule)
         self.learned.rule_added(rule)
         self._watch(rule)
+        self.configs.inserted(rule)
         if self.watched is not None:
             if change.is_modified:
                 self._tell_modified(rule, change.old.actions, change.old.cookie, change.requester)
@@ -233,6 +241,7 @@ class FlowTables:
         self.xbridge.table(rule.table_id).unlink(rule)
         self._unuse(rule)
         self.hidden.discard(rule)
+        self.configs.removed(rule)
         self.removed(rule, reason)
 
     def revert(self, change: Change) -> None:
@@ -401,7 +410,20 @@ class FlowTables:
         self.hidden.clear()
         self.xbridge.groups.clear()
         self.meters.clear(now)
+        self.configs.cleared()
         self.xbridge.touch()
+
+    def configure(self, wanted: dict[int, TableSettings]) -> None:
+        """Make these the tables' settings; flows that are too many go by and by."""
+        self.configs.configure(wanted)
+        self._trim()
+
+    def _trim(self) -> None:
+        for _ in range(MOST_TRIMMED if self.pending is None else 0):
+            rule = self.configs.surplus()
+            if rule is None:
+                return
+            self.remove(rule, OFPRR_EVICTION)
 
     # --- timeouts
 
@@ -436,6 +458,8 @@ class FlowTables:
         """
         if self.pending is not None:
             return
+        if self.configs.busy:
+            self._trim()
         for _ in range(EXPIRED_AT_ONCE):
             if not self._expiry or self._expiry[0][0] > now:
                 return
@@ -453,6 +477,8 @@ class FlowTables:
 
     def next_expiry(self) -> int | None:
         """When expire() has to be called next; None: not at all."""
+        if self.configs.busy and self.pending is None:
+            return 0
         return self._expiry[0][0] if self._expiry and self.pending is None else None
 
 

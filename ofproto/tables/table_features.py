@@ -3,6 +3,7 @@
 All tables can do the same; only where goto_table may lead differs (OpenFlow 1.3.5 7.3.5.5).
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 from ofproto.codec.actions.base import WIRE
@@ -16,10 +17,10 @@ from ofproto.codec.instructions import (
     WriteMetadata,
 )
 from ofproto.codec.messages import TableFeatures
-from ofproto.codec.numbers import N_VISIBLE_TABLES
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF11, OF12
 from ofproto.rules.compile import EMIT
 
-from .flow_table import MAX_RULES
+from .table_config import MAX_RULES
 
 ALL_ONES = (1 << 64) - 1
 
@@ -47,16 +48,62 @@ def _fields(version: int) -> tuple[list, list]:
     return matched, settable
 
 
-def features(table_id: int, version: int) -> TableFeatures:
+def _instructions(table_id: int) -> list[int]:
+    """Types; goto_table only where there is a table to go to."""
+    kinds = [WriteMetadata, WriteActions, ApplyActions, ClearActions, Meter]
+    if table_id < N_VISIBLE_TABLES - 1:
+        kinds.insert(0, GotoTable)
+    return [each.TYPE for each in kinds]
+
+
+WILDCARDS_10 = 0x3FFFFF
+# OFPFMF_*: all of 1.1's fields, but for OFPFMF_TYPE, which is none
+FIELDS_11 = 0xFBFF
+_BASIC = 0x8000  # the OXM class of OpenFlow's own fields
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in set(numbers))
+
+
+def _oxm_bits(fields: list, version: int) -> int:
+    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits."""
+    heads = (int.from_bytes(field.oxm(version, False)[:4], "big") for field, _masked in fields)
+    numbers = (head >> 9 & 0x7F for head in heads if head >> 16 == _BASIC)
+    return _bits(number for number in numbers if number < 64)
+
+
+@cache
+def in_stats(table_id: int, version: int) -> tuple[int, dict[str, int]]:
+    """What statistics of 1.0 to 1.2 tell of a table: `wildcards`, and the rest by name (see
+    codec.messages.TableStats), but for what is configured."""
+    if version not in (OF11, OF12):
+        return WILDCARDS_10, {}
+    actions = _bits(action_types(version))
+    found = {
+        "instructions": _bits(kind for kind in _instructions(table_id) if kind != Meter.TYPE),
+        "write_actions": actions,
+        "apply_actions": actions,
+        "metadata_match": ALL_ONES,
+        "metadata_write": ALL_ONES,
+    }
+    if version == OF11:
+        return FIELDS_11, found | {"match": FIELDS_11}
+    matched, settable = _fields(version)
+    bits = _oxm_bits(settable, version)
+    found |= {"write_setfield": bits, "apply_setfield": bits, "match": _oxm_bits(matched, version)}
+    return found["match"], found
+
+
+def features(
+    table_id: int, version: int, name: str = "", max_entries: int = MAX_RULES
+) -> TableFeatures:
     """The features of one table in an OpenFlow version of 1.3 or later."""
-    instructions = [WriteMetadata, WriteActions, ApplyActions, ClearActions, Meter]
     later = list(range(table_id + 1, N_VISIBLE_TABLES))
-    if later:
-        instructions.insert(0, GotoTable)
     matched, settable = _fields(version)
     actions = action_types(version)
     properties: dict[str, list] = {
-        "instructions": [each.TYPE for each in instructions],
+        "instructions": _instructions(table_id),
         "next_tables": later,
         "write_actions": actions,
         "apply_actions": actions,
@@ -67,8 +114,9 @@ def features(table_id: int, version: int) -> TableFeatures:
     }
     return TableFeatures(
         table_id=table_id,
+        name=name,
         metadata_match=ALL_ONES,
         metadata_write=ALL_ONES,
-        max_entries=MAX_RULES,
+        max_entries=max_entries,
         properties=properties,
     )

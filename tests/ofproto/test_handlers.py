@@ -14,7 +14,9 @@ from ofproto.codec.numbers import (
     OFPPC_NO_FWD,
     OFPPC_NO_RECV,
     OFPPC_PORT_DOWN,
+    OFPRR_EVICTION,
 )
+from ofproto.tables.table_config import TableSettings
 from pyvs import clock
 from tests.ofproto.bridge_world import DATAPATH_ID, World, dump, flow, frame
 
@@ -428,7 +430,7 @@ def test_table_stats(client):
     assert tables[0].active == 2 and tables[7].active == 0
 
 
-def test_table_features(new):
+def test_table_features(new, world):
     reply = new.ask(m.TableFeaturesRequest())
     assert [each.table_id for each in reply.tables] == [*range(254)]
     first, last = reply.tables[0], reply.tables[-1]
@@ -436,12 +438,132 @@ def test_table_features(new):
     assert last.properties["next_tables"] == [] and 1 not in last.properties["instructions"]
     matched = {field.name for field, _ in first.properties["match"]}
     assert {"eth_dst", "ip_dst", "ipv6_dst", "tcp_dst", "metadata", "mpls_label"} <= matched
-    assert new.refused(m.TableFeaturesRequest([first])) == "OFPTFFC_EPERM"
+    first.name = "classify"
+    assert new.ask(m.TableFeaturesRequest([first])).tables[0].name == "classify"
+    new.ask(m.TableFeaturesRequest([m.TableFeatures(2, "two")]))
+    world.bridge.set_tables({0: TableSettings("main", 500)})
+    found = new.ask(m.TableFeaturesRequest()).tables
+    assert [(each.name, each.max_entries) for each in found[:3]] == [
+        ("main", 500), ("", 1_000_000), ("two", 1_000_000),
+    ]  # fmt: skip
+    assert new.refused(m.TableFeaturesRequest([first])) == "OFPTFFC_EPERM"  # the database's
+    last.properties["write_actions"] = []
+    assert new.refused(m.TableFeaturesRequest([last])) == "OFPTFFC_EPERM"
+    assert new.refused(m.TableFeaturesRequest([m.TableFeatures(254)])) == "OFPTFFC_BAD_TABLE"
+    assert [each.name for each in world.client(OF10).ask(m.TableStatsRequest()).tables][:3] == [
+        "main", "", "two",
+    ]  # fmt: skip
 
 
-def test_table_mod(new):
+@pytest.mark.parametrize("version", [OF11, OF12])
+def test_what_becomes_of_a_miss(world, version):
+    """TABLE_MOD of 1.1 and 1.2, and the features that statistics have there."""
+    client = world.client(version)
+    client.do(flow("", m.DELETE), flow("table=1 actions=output:2"))
+    packet = frame()
+    client.do(m.TableMod(0, m.MISS_CONTINUE))
+    becomes(world, 1, [2])
+    found = client.ask(m.TableStatsRequest()).tables
+    assert [each.features["config"] for each in found[:2]] == [m.MISS_CONTINUE, m.MISS_CONTROLLER]
+    assert found[0].features["match"] == found[0].wildcards != 0
+    goto = 1 << GotoTable.TYPE
+    assert (
+        found[0].features["instructions"] & goto and not found[253].features["instructions"] & goto
+    )
+    client.do(m.TableMod(None, m.MISS_CONTROLLER), m.SetConfig(0, 128))
+
+    def missed():
+        world.send(1, packet)  # the datapath may still know better for a while
+        return [each for each in client.barrier() if isinstance(each, m.PacketIn)]
+
+    assert world.until(missed, "a packet-in")[0].reason == m.OFPR_NO_MATCH
+    client.do(m.TableMod(0, m.MISS_DROP))
+    becomes(world, 1, [])
+    assert client.refused(m.TableMod(0, 3)) == "OFPTMFC_BAD_CONFIG"
+    refusal = "OFPBRC_EPERM" if version == OF11 else "OFPTMFC_EPERM"
+    assert client.refused(m.TableMod(254)) == refusal
+
+
+def test_table_mod_of_1_3_means_nothing(new):
     new.do(m.TableMod(3), m.TableMod(None, 3))
-    assert new.refused(m.TableMod(254)) == "OFPBRC_BAD_TABLE_ID"
+    assert new.refused(m.TableMod(254)) == "OFPTMFC_EPERM"
+
+
+# --- full tables
+
+
+@pytest.mark.parametrize("version", [OF10, OF13, OF15])
+def test_a_table_that_is_full(world, version):
+    client = world.client(version)
+    client.do(flow("", m.DELETE))
+    world.bridge.set_tables({0: TableSettings(limit=2)})
+    one, two, three = (flow(f"in_port={number} actions=drop") for number in (1, 2, 3))
+    client.do(one, two, one)
+    assert client.refused(three) == "OFPFMFC_TABLE_FULL"
+    client.do(flow("table=1 actions=drop") if version > OF10 else two)
+    world.bridge.set_tables({0: TableSettings(limit=2, evict=True)})
+    assert client.refused(three) == "OFPFMFC_TABLE_FULL"  # those there have no timeouts
+    client.do(m.SetConfig(0, 128))
+    client.do(flow("in_port=1,idle_timeout=60 actions=drop", flags=m.SEND_FLOW_REM), three)
+    removed = client.wait_for(m.FlowRemoved)
+    assert (removed.reason, removed.match.get("in_port")[0]) == (OFPRR_EVICTION, 1)
+
+
+def test_who_is_evicted(world):
+    """The least important, then who expires first, of the largest group by the fields of it."""
+    client = world.client(OF14)
+    client.do(flow("", m.DELETE), m.TableMod(0, m.TC_EVICTION))
+    world.bridge.set_tables({0: TableSettings(limit=4)})
+    for number, importance, seconds in ((1, 5, 10), (2, 1, 90), (3, 1, 50), (4, 9, 5)):
+        text = f"in_port={number},importance={importance},hard_timeout={seconds} actions=drop"
+        client.do(flow(text))
+
+    def ports():
+        return sorted(each.match.get("in_port")[0] for each in
+                      client.ask(m.FlowStatsRequest()).flows)  # fmt: skip
+
+    for new_one, left in ((5, [1, 2, 4, 5]), (6, [1, 4, 5, 6]), (7, [4, 5, 6, 7])):
+        client.do(flow(f"in_port={new_one} actions=drop"))
+        assert ports() == left
+    client.do(flow("", m.DELETE), m.TableMod(0))
+    world.bridge.set_tables({0: TableSettings(limit=4, evict=True, fields=(("eth_src", 0, 48),))})
+    for number, mac in enumerate((1, 2, 2, 2), 1):
+        client.do(flow(f"dl_src=02::{mac},in_port={number},idle_timeout={99 - number} actions=drop"
+                       .replace("::", ":00:00:00:00:0")))  # fmt: skip
+    for new_one, left in ((5, [1, 2, 3, 5]), (6, [1, 2, 5, 6])):
+        client.do(flow(f"in_port={new_one} actions=drop"))
+        assert ports() == left
+    world.bridge.set_tables({0: TableSettings(limit=3, evict=True)})
+    assert len(ports()) == 3  # what is too many goes when the limit is lowered
+
+
+def test_table_desc_and_status(world):
+    """Vacancy: told once each time that it passes a level, to who asked for it."""
+    client, silent = world.controller(OF14), world.controller(OF14, "silent")
+    client.do(m.SetAsync({"table_status": (0x18, 0)}))
+    flags = m.EVICT_OTHER | m.EVICT_IMPORTANCE | m.EVICT_LIFETIME
+    assert client.ask(m.TableDescRequest()).tables[253] == m.TableDesc(253, 0, flags)
+    world.bridge.set_tables({0: TableSettings(limit=10)})
+    client.do(flow("", m.DELETE))
+    client.do(m.TableMod(0, m.TC_VACANCY_EVENTS | m.TC_EVICTION, None, (20, 70)))
+    desc = m.TableDesc(0, m.TC_VACANCY_EVENTS | m.TC_EVICTION, flags, (20, 70, 100))
+    assert client.ask(m.TableDescRequest()).tables[0] == desc
+    for number in range(1, 10):
+        client.do(flow(f"in_port={number} actions=drop"))
+    told = client.wait_for(m.TableStatus)
+    assert (told.reason, told.table.vacancy) == (m.VACANCY_DOWN, (20, 70, 10))
+    client.do(flow("in_port=1", m.DELETE), flow("in_port=1 actions=drop"))
+    assert client.unasked == []
+    client.do(flow("", m.DELETE))
+    told = client.wait_for(m.TableStatus)
+    assert (told.reason, told.table.vacancy[2]) == (m.VACANCY_UP, 80)
+    client.barrier()
+    assert client.unasked == []
+    client.do(m.TableMod(0))
+    assert client.ask(m.TableDescRequest()).tables[0] == m.TableDesc(0, 0, flags)
+    assert silent.barrier() == [] and silent.unasked == []
+    bad = m.TableMod(0, m.TC_EVICTION, m.EVICT_LIFETIME)
+    assert client.refused(bad) == "OFPTMFC_BAD_CONFIG"
 
 
 # --- roles

@@ -203,6 +203,9 @@ def test_set_async(world):
     client.do(flow("priority=7 actions=controller", flags=m.SEND_FLOW_REM))
     world.add_port("p4", 4)  # ADD, then MODIFY: only the second is wanted
     found = client.barrier()
+    assert not any(isinstance(each, m.PortStatus) for each in found)
+    world.bridge.port_update("p4", link_up=False)
+    found = client.barrier()
     assert {each.reason for each in found if isinstance(each, m.PortStatus)} == {m.OFPPR_MODIFY}
     world.send(1, frame())
     client.do(flow("", m.DELETE))
@@ -331,3 +334,51 @@ def test_port_status_is_not_lost_in_the_handshake(world):
     xid = client.send(m.FeaturesRequest())
     client.reply(xid)
     assert client.wait_for(m.PortStatus).port.port_no == 2
+
+
+# --- what one controller causes and others hear
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_who_loses_mastership_is_told(world, version):
+    """From 1.3 on, by its own message there; and not when its masks are against it."""
+    one, two = world.controller(version, "one"), world.controller(OF13, "two")
+    one.ask(m.RoleRequest("master", 5 if version > 2 else None))
+    two.ask(m.RoleRequest("master", 7))
+    if version < OF13:
+        assert nothing(one, m.RoleStatus)
+        return
+    told = one.wait_for(m.RoleStatus)
+    assert told == m.RoleStatus("slave", m.R_MASTER_REQUEST, 7)
+    assert nothing(two, m.RoleStatus)
+    if version > OF13:
+        one.do(m.SetAsync({"role_status": (None, 0)}))
+        assert one.ask(m.GetAsyncRequest()).masks["role_status"] == (7, 0)
+        one.ask(m.RoleRequest("master", 8))
+        two.wait_for(m.RoleStatus)
+        two.ask(m.RoleRequest("master", 9))
+        assert nothing(one, m.RoleStatus)
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_requests_of_others_are_forwarded(world, version):
+    source, hears = world.controller(OF13, "source"), world.controller(version, "hears")
+    silent = world.controller(version, "silent")
+    source.do(m.SetAsync({"requestforward": (3, 3)}, True))
+    hears.do(m.SetAsync({"requestforward": (3, 0)}, True))
+    bucket = m.Bucket(actions=[Output(2)])
+    add = m.GroupMod(m.GROUP_ADD, m.GROUP_ALL, 7, [bucket])
+    source.do(add)
+    inner = m.decode(hears.wait_for(m.RequestForward).message)
+    assert (inner.command, inner.group_id) == (m.GROUP_ADD, 7)
+    assert inner.buckets[0].actions == [Output(2)]
+    assert source.refused(add) == "OFPGMFC_GROUP_EXISTS"
+    source.do(m.MeterMod(m.METER_ADD, 1, 3, [m.Band(m.BAND_DROP, 100, 10)]))
+    if version >= OF13:
+        assert m.decode(hears.wait_for(m.RequestForward).message).meter_id == 3
+    assert nothing(hears, m.RequestForward)  # of what was refused, and in 1.2 of meters
+    for client in (source, silent):
+        assert nothing(client, m.RequestForward)
+    hears.do(m.GroupMod(m.GROUP_DELETE, m.GROUP_ALL, m.OFPG_ALL, []))
+    forwarded = m.decode(source.wait_for(m.RequestForward).message)
+    assert (forwarded.command, forwarded.group_id) == (m.GROUP_DELETE, m.OFPG_ALL)

@@ -134,10 +134,14 @@ class FakeOfproto:
             for each in self.controllers
         ]
 
+    def set_bundle_timeout(self, seconds):
+        pass
+
     def __getattr__(self, name):
         if name not in (
             "set_fail_mode",
             "set_protocols",
+            "set_tables",
             "set_mac_table",
             "set_desc",
             "set_flood_vlans",

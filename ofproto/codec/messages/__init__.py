@@ -41,6 +41,8 @@ from .bundle import (
     DISCARD_REQUEST,
     OPEN_REPLY,
     OPEN_REQUEST,
+    RF_GROUP_MOD,
+    RF_METER_MOD,
     BundleAdd,
     BundleControl,
     RequestForward,
