@@ -79,12 +79,18 @@ def parse_json(text):
         raise Fatal(f'"{text}": {error}') from None
 
 
-def detach(session):
-    """With --detach: goes on in the background, and says by a pid file who that is."""
+def detach(session, prepare=lambda: None):
+    """With --detach: goes on in the background, and says by a pid file who that is.
+
+    The process that was started ends when that is so and `prepare()`, whose result is returned,
+    has been called in the one that stays.
+    """
+    reader, writer = os.pipe()
     if "detach" in session.options:
         sys.stdout.flush()
         if os.fork():
-            os._exit(0)
+            os.close(writer)
+            os._exit(0 if os.read(reader, 1) else 1)
         os.setsid()
         if "no-chdir" not in session.options:
             os.chdir("/")
@@ -95,6 +101,11 @@ def detach(session):
         with open(path, "w") as file:
             file.write(f"{os.getpid()}\n")
         _remove_at_the_end(path)
+    result = prepare()
+    os.write(writer, b"\0")
+    os.close(reader)
+    os.close(writer)
+    return result
 
 
 def _remove_at_the_end(path):

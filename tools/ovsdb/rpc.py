@@ -202,17 +202,21 @@ class Client:
         self._buffer = text[position:].encode()
         self._messages += messages
 
+    def fetch(self):
+        """Reads what the server has sent, at least a byte; blocks."""
+        try:
+            data = self.sock.recv(_READ)
+        except OSError as error:
+            raise Disconnected(error.strerror or str(error)) from None
+        if not data:
+            raise Disconnected("End of file")
+        self._buffer += data
+        self._parse()
+
     def receive(self):
         """The next message, whatever it is; blocks."""
         while not self._messages:
-            try:
-                data = self.sock.recv(_READ)
-            except OSError as error:
-                raise Disconnected(error.strerror or str(error)) from None
-            if not data:
-                raise Disconnected("End of file")
-            self._buffer += data
-            self._parse()
+            self.fetch()
         message = self._messages.pop(0)
         if self.trace:
             self.trace(f"{self.remote}: received {json.dumps(message, ensure_ascii=False)}")
