@@ -118,11 +118,12 @@ class Commands:
     def _get_source(self, _args: list[str]) -> str:
         return f"{self.replication.source}\n" if self.replication.source else ""
 
-    def _start_backup(self, _args: list[str]) -> None:
+    def _start_backup(self, _args: list[str]) -> str | None:
         try:
             self.replication.start()
         except ValueError as error:
-            raise daemon.CommandError(str(error)) from error
+            return str(error)  # (an answer like any other with ovsdb-server, too)
+        return None
 
     def _stop_backup(self, _args: list[str]) -> None:
         self.replication.stop()

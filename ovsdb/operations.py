@@ -96,7 +96,6 @@ def _run(context: Context, operation: Any, number: int, count: int) -> dict:
         raise OvsdbError(
             "not allowed",
             f"{name} operation not allowed when database server is in read only mode",
-            operation,
         )
     return function(context, members)
 
