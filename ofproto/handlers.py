@@ -22,6 +22,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.tables import tlv_table
+from ofproto.xlate import continuation
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
 
@@ -176,6 +177,14 @@ def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
     ofproto.backer.packet_out(ofproto.xbridge, message.packet, in_port, program, now)
 
 
+def resume(ofproto: Any, _peer: Any, message: Any, now: int) -> None:
+    told = message.packet_in
+    state = continuation.decode(ofproto.xbridge, told)
+    if len(told.packet) < 14:
+        raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(told.packet)} bytes")
+    ofproto.backer.resume(state, told.packet, told.match.key_bytes, now)
+
+
 # --- ports and tables
 
 
@@ -245,8 +254,6 @@ def set_flow_mod_table_id(_ofproto: Any, peer: Any, request: Any, _now: int) -> 
 
 
 def set_packet_in_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    if request.format == "nxt_packet_in2":
-        raise OFError("OFPBRC_EPERM", "packet-in format 2 is not supported")
     peer.packet_in_format = request.format
 
 
@@ -262,6 +269,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.Error: peer_error,
     messages.FlowMod: flow_mod,
     messages.PacketOut: packet_out,
+    messages.Resume: resume,
     messages.PortMod: port_mod,
     messages.TableMod: table_mod,
     messages.GroupMod: group_mod,
@@ -289,6 +297,7 @@ NOT_FOR_SLAVES = {
     *BUNDLED,
     messages.FlowMod,
     messages.PacketOut,
+    messages.Resume,
     messages.PortMod,
     messages.TableMod,
     messages.GroupMod,
@@ -297,3 +306,5 @@ NOT_FOR_SLAVES = {
 
 # What waits while a bundle, or a FLOW_MOD of many flows, is executed.
 CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.BundleAdd}
+# What waits while a bundle is executed.
+CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd}

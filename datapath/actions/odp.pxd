@@ -32,6 +32,8 @@ cdef enum:
     HASH_SYM_L4 = 1             # the same for both directions
 
     USERSPACE_ACTION = 1        # reasons: vswitchd translates the packet anew, with side effects
+    USERSPACE_CONTROLLER = 2    # for the controllers: userdata is a controller_data
+    CONTINUATION = 1            # bits of controller_data.flags: translation waits for an answer
 
     MAX_NESTING = 64            # of clones and samples; translation and the codec keep to it, too
     MAX_ACTIONS = 65532         # bytes; one attribute's length is a u16
@@ -39,6 +41,16 @@ cdef enum:
 cdef struct attr:
     uint16_t type
     uint16_t length
+
+# What the datapath sends back with a packet for the controllers; host order.
+ctypedef struct controller_data:
+    uint32_t state              # vswitchd's, as in ACT_RECIRC: bridge, in_port, registers, table
+    uint16_t controller_id
+    uint16_t max_len
+    uint64_t cookie
+    uint8_t reason
+    uint8_t flags
+    uint8_t pad[6]
 
 # Checks a run of attributes; NULL when good, else what is wrong (a static text).
 cdef const char *check_run(const uint8_t *at, uint32_t length, int depth) noexcept nogil

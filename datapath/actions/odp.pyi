@@ -17,6 +17,8 @@ METER: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew
+TO_CONTROLLER: int  # the same: for the controllers
+PAUSED: int  # flag of controller data: translation waits for an answer
 NESTING: int
 ACTIONS_SIZE: int  # bytes of the longest list
 

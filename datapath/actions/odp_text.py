@@ -12,6 +12,7 @@ MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
 HASHES = {odp.ALG_L4: "hash_l4", odp.ALG_SYM_L4: "sym_l4"}
 SLOW_PATHS = {odp.SLOW_ACTION: "action"}
 FULL_PROBABILITY = 0xFFFFFFFF
+_CONTROLLER_DATA = struct.Struct("=IHHQBB6x")  # controller_data in odp.pxd
 # Groups that set() may name, the likeliest reading of a member first: without the flow's key,
 # nothing says whether tp_src is TCP's.
 SETTABLE = (
@@ -111,10 +112,23 @@ def _format_sample(payload: bytes, key: bytes | None) -> str:
 
 def _format_userspace(payload: bytes, key: bytes | None) -> str:
     reason = _number(payload)
+    if reason == odp.TO_CONTROLLER and len(payload) == 8 + _CONTROLLER_DATA.size:
+        text = f"userspace(pid=0,{_format_controller(payload[8:])})"
+        if _reads_as(text, attribute(odp.USERSPACE, payload)):
+            return text
     slow = SLOW_PATHS.get(reason)
     what = f"slow_path({slow})" if slow else f"reason={reason}"
     data = f",userdata({payload[8:].hex()})" if payload[8:] else ""
     return f"userspace(pid=0,{what}{data})"
+
+
+def _format_controller(data: bytes) -> str:
+    state, controller_id, max_len, cookie, reason, flags = _CONTROLLER_DATA.unpack(data)
+    return (
+        f"controller(reason={reason},dont_send=0,continuation={flags & odp.PAUSED},"
+        f"recirc_id={state},rule_cookie={f'{cookie:#x}' if cookie else '0'},"
+        f"controller_id={controller_id},max_len={max_len})"
+    )
 
 
 FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
@@ -298,6 +312,24 @@ def _parse_sample(body: str) -> bytes:
     return attribute(odp.SAMPLE, struct.pack("=I", probability) + _parse(nested))
 
 
+_CONTROLLER_OPTIONS = {
+    "reason": 8, "dont_send": 1, "continuation": 1, "recirc_id": 32, "rule_cookie": 64,
+    "controller_id": 16, "max_len": 16,
+}  # fmt: skip
+
+
+def _parse_controller(body: str) -> bytes:
+    given = _options(body, dict.fromkeys(_CONTROLLER_OPTIONS, 0))
+    for name, bits in _CONTROLLER_OPTIONS.items():
+        _within(given[name], bits, name)
+    if given["dont_send"]:
+        raise ValueError("dont_send=1: not supported")
+    return _CONTROLLER_DATA.pack(
+        given["recirc_id"], given["controller_id"], given["max_len"], given["rule_cookie"],
+        given["reason"], given["continuation"] * odp.PAUSED,
+    )  # fmt: skip
+
+
 def _parse_userspace(body: str) -> bytes:
     reason, data = 0, b""
     for part in key_text.split(body):
@@ -309,6 +341,9 @@ def _parse_userspace(body: str) -> bytes:
             if slow not in known:
                 raise ValueError(f"{part}: unknown slow path")
             reason = known[slow]
+        elif part.startswith("controller("):
+            reason = odp.TO_CONTROLLER
+            data = _parse_controller(key_text.name_and_body(part)[1])
         elif part.startswith("userdata("):
             data = bytes.fromhex(key_text.name_and_body(part)[1])
         elif not part.startswith("pid="):

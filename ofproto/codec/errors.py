@@ -32,6 +32,8 @@ NXFMFC_BAD_TABLE_ID                    1-2=nx:5,257 3-6=nx:13
 NXFMFC_HARDWARE                        1-2=nx:5,256 3-6=nx:12
 NXFMFC_INVALID_TLV_FIELD               1-2=nx:1,536 3-6=nx:37
 NXQOFC_QUEUE_ERROR                     5-6=nx:23
+NXR_NOT_SUPPORTED                      1-2=nx:1,533 3-6=nx:34
+NXR_STALE                              1-2=nx:1,534 3-6=nx:35
 NXTFFC_DUP_TABLE                       4-6=nx:44
 NXTTMFC_ALREADY_MAPPED                 1-2=nx:1,531 3-6=nx:20
 NXTTMFC_BAD_COMMAND                    1-2=nx:1,527 3-6=nx:16

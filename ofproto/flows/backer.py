@@ -354,8 +354,15 @@ class Backer:
 
     def packet_out(self, bridge: Any, packet: bytes, in_port: int, program: Any, now: int) -> None:
         """Run actions on a packet of a controller's; lost while there is no datapath."""
+        self._send(self.flows.packet_out, bridge, packet, in_port, program, now)
+
+    def resume(self, state: Any, packet: bytes, sent: bytes, now: int) -> None:
+        """A packet that waited for a controller goes on; see Flows.resume()."""
+        self._send(self.flows.resume, state, packet, sent, now)
+
+    def _send(self, send: Callable[..., None], *args: Any) -> None:
         try:
-            self.flows.packet_out(bridge, packet, in_port, program, now)
+            send(*args)
         except DpifError as error:
             vlog.warn(f"packet-out failed ({error})")
         except OSError as error:

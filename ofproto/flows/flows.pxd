@@ -63,6 +63,8 @@ cdef class Flows:
     # Takes it out of the books, though the datapath may have it still.
     cdef int lose_ukey(self, Ukey ukey, int64_t now) except -1
     cdef bytes xlate_actions(self)
+    cdef int run_translation(self, bytes packet, uint32_t odp_port, const flow_key *key,
+                             int64_t now) except -1
     cdef bytes shared_mask(self, const flow_key *mask)
 
 

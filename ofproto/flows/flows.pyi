@@ -3,7 +3,7 @@
 from typing import Any
 
 from ofproto.rules.program import Program
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.recirc import FrozenState, RecircTable
 from ofproto.xlate.xbridge import Generation, XBridge, XPort
 
 class Ukey:
@@ -45,6 +45,11 @@ class Flows:
 
     def port_del(self, odp_port: int) -> None: ...
     def port_get(self, odp_port: int) -> XPort | None: ...
+    def resume(self, state: FrozenState, packet: bytes, sent: bytes, now: int) -> None:
+        """A packet that waited for a controller goes on, as packet_out() does; `sent`: a key with
+        what the controller says of its mark and tunnel.  Raises DpifError.
+        """
+
     def packet_out(
         self, bridge: XBridge, packet: bytes, in_port: int, program: Program, now: int
     ) -> None:

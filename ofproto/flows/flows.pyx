@@ -9,7 +9,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport (
-    KEY_DP_SIZE, KEY_DP_WORDS, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
+    KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
 )
 from ofproto.rules.program cimport Program
 from ofproto.xlate.context cimport XlateContext, set_in_port
@@ -208,12 +208,39 @@ cdef class Flows:
             xlate_program(self.xlate, bridge, &key, program, now)
         finally:
             self.xlate.side_effects = False
+        self.run_translation(packet, odp_port, &key, now)
+
+    def resume(self, FrozenState state, bytes packet, bytes sent, int64_t now):
+        """A packet that waited for a controller goes on, as packet_out() does.  `sent`: a key with
+        what the controller says of packet metadata and tunnel."""
+        cdef flow_key key
+        cdef XPort port = state.bridge.ports.get(state.in_port)
+        cdef uint32_t odp_port = 0
+        cdef bytes extracted
+        if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
+            odp_port = port.odp_port
+        extracted = flow_module.extract(packet, odp_port)
+        memcpy(&key, <const char *> extracted, KEY_SIZE)
+        memcpy(<uint8_t *> &key + KEY_PACKET_SIZE, <const char *> sent + KEY_PACKET_SIZE,
+               KEY_DP_SIZE - KEY_PACKET_SIZE)
+        key.pkt_mark = (<const flow_key *> <const char *> sent).pkt_mark
+        self.xlate.side_effects = True
+        try:
+            xlate_resume(self.xlate, state, &key, now)
+        finally:
+            self.xlate.side_effects = False
+        self.run_translation(packet, odp_port, &key, now)
+
+    cdef int run_translation(self, bytes packet, uint32_t odp_port, const flow_key *key,
+                             int64_t now) except -1:
+        """What the last translation made of a packet happens to it."""
         self.xlate.cache.credit(1, len(packet), now)
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             if not self.dpif.execute_soon(packet, actions, odp_port):
                 self.dpif.execute(packet, actions, in_port=odp_port)
+        return 0
 
     # --- flows
 

@@ -12,6 +12,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from datapath.actions.offload cimport complete_checksum
+from datapath.actions.odp cimport CONTINUATION, USERSPACE_CONTROLLER, controller_data
 from datapath.base.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_init
 from datapath.ipc.dpif cimport UPCALL_ACTION, Dpif, upcall
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
@@ -19,12 +20,11 @@ from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.context cimport set_in_port
-from ofproto.xlate.output cimport (
-    OFPR_TABLE_MISS_FLOW, USERSPACE_CONTROLLER, controller_data,
-)
 from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.to_controller cimport OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge
 
+from ofproto.xlate import continuation
 from ofproto.xlate.xbridge import PacketInEvent
 from pyvs import containment, coverage
 
@@ -214,6 +214,7 @@ cdef class UpcallHandler:
                KEY_SIZE - KEY_DP_SIZE)
         bridge.packet_in(PacketInEvent(
             packet, OFPR_NO_MATCH if data.reason == OFPR_TABLE_MISS_FLOW else data.reason,
-            data.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
-            (<char *> &key)[:KEY_SIZE], data.reason == OFPR_TABLE_MISS_FLOW))
+            state.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
+            (<char *> &key)[:KEY_SIZE], data.reason == OFPR_TABLE_MISS_FLOW, state.userdata,
+            continuation.encode(state) if data.flags & CONTINUATION else None))
         return 0

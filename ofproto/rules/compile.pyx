@@ -3,6 +3,8 @@
 EMIT has one function per class of ofproto.actions and ofproto.instructions.
 """
 
+from sys import byteorder
+
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.key.flow import MEMBERS
@@ -125,12 +127,17 @@ def _output_reg(Program p, a):
 
 
 def _controller(Program p, a):
-    if a.userdata or a.pause or a.meter is not None:
-        raise ValueError("controller's userdata, pause and meter are not supported yet")
-    cdef op *o = emit(p, OP_CONTROLLER, SET_OUTPUT)
+    cdef op *o
+    cdef bytes data
+    o = emit(p, OP_PAUSE if a.pause else OP_CONTROLLER, SET_OUTPUT)
     o.port = a.controller_id
     o.arg = a.max_len
     o.aux = a.reason
+    if a.userdata or a.meter is not None:
+        meter = <uint32_t> OFPM_CONTROLLER if a.meter is None else a.meter
+        data = meter.to_bytes(4, byteorder) + a.userdata
+        o.data_len = <uint16_t> len(data)
+        o.data = p.add_data(data, <uint32_t> len(data))
 
 
 def _set_field(Program p, a):

@@ -5,7 +5,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum op_code:
     OP_OUTPUT           # port = OpenFlow port, arg = max_len for CONTROLLER
     OP_OUTPUT_REG       # src slot; arg = max_len
-    OP_CONTROLLER       # port = controller id, arg = max_len, aux = reason
+    OP_CONTROLLER       # port = controller id, arg = max_len, aux = reason; data, if any: meter
+                        # (u32, host order), userdata
+    OP_PAUSE            # the same, and the packet waits for the controller's answer
     OP_SET              # dst slot (whole bytes of the key), data = value then mask
     OP_MOVE             # src slot -> dst slot
     OP_PUSH_VLAN        # aux = TPID, host order
@@ -45,6 +47,9 @@ cdef enum op_code:
     OP_LEARN            # arg = index in Program.specs
     OP_FIN_TIMEOUT      # arg = idle << 16 | hard, seconds
     OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done
+
+cdef enum:
+    OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers
 
 # A run of bits in the flow key: `n_bits` bits that end `shift` bits above the least significant bit
 # of the member at byte `offset`, `size` bytes long (big endian).

@@ -12,4 +12,7 @@ class Program:
     def signature(self) -> bytes:
         """Bytes equal for programs that do the same; the same in each run of the daemon."""
 
+    def remaining(self, pc: int) -> list[Any]:
+        """The actions and instructions from op number `pc` on."""
+
     def __len__(self) -> int: ...

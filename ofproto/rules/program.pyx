@@ -73,8 +73,18 @@ cdef class Program:
             self._signature = b"".join([len(part).to_bytes(4, "little") + part for part in parts])
         return self._signature
 
+    def remaining(self, uint32_t pc):
+        """What the ops from `pc` on come from; lists are told by what they have."""
+        if pc >= self.n_ops:
+            return []
+        return [each for each in self.actions[self.ops[pc].action:] if not is_list(each)]
+
     def __len__(self):
         return self.n_ops
+
+
+cdef bint is_list(action):
+    return type(action).__name__ == "ApplyActions"
 
 
 cdef inline int get_bit(const uint8_t *key, const slot *s, int bit) noexcept nogil:

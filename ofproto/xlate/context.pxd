@@ -65,6 +65,7 @@ cdef class XlateContext:
     cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet
     cdef uint32_t reshaped      # how often an I-TAG was put on or taken off: no action undoes it
     cdef bint hashing           # the datapath is to hash the packet that is sent round
+    cdef object pausing         # the Telling of the controllers who are to send the packet on, or None
     cdef bint hashed            # it has done so: flow.dp_hash is known
     cdef list todo              # frozen steps, innermost first
     cdef list stack             # values, 16 bytes each, big endian

@@ -57,6 +57,7 @@ cdef class XlateContext:
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.slow = self.stop = self.freezing = self.unparsed = False
         self.hashing = self.hashed = False
+        self.pausing = None
         self.todo = None
         self.stack = None
         self.action_set = None

@@ -5,14 +5,16 @@ from libc.stdint cimport uint16_t
 from ofproto.rules.program cimport op
 from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.to_controller cimport Telling
 
 # The actions end here.  Who runs them adds to x.todo what is left of each list, innermost first.
 cdef int freeze(XlateContext x) except -1
 # Where actions were frozen: sends the packet round, to go on with x.todo.
 cdef int finish_freezing(XlateContext x) except -1
-# What is to be known when the packet comes back; None where there is no room, then the packet is
-# dropped.
-cdef FrozenState frozen_state(XlateContext x, list todo)
+# The same, but the packet goes to the controllers, who send it on.
+cdef int pause(XlateContext x, Telling told) except -1
+# Sends the packet, as it is by now, to the controllers.
+cdef int tell(XlateContext x, Telling told) except -1
 # Goes on where a packet was frozen; its steps are the caller's to run.
 cdef int thaw(XlateContext x, FrozenState state) except -1
 # Whether an action looks at headers that a popped MPLS label or I-TAG hid (eth_type 0: an I-TAG).

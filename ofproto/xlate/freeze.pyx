@@ -1,7 +1,8 @@
 """Freezing a translation: the packet goes round through the datapath and comes back to go on.
 
 It has to where translation needs what only the datapath can tell: headers that a popped MPLS
-label or I-TAG hid, a hash.
+label or I-TAG hid, a hash.  A packet that is to wait for a controller goes there instead, with the
+state as a continuation (continuation.py).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -14,6 +15,7 @@ from ofproto.rules.program cimport *
 from ofproto.xlate.commit cimport is_mpls
 from ofproto.xlate.context cimport XlateContext, flow_in_port, set_in_port
 from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.to_controller cimport Telling, send_up
 from ofproto.xlate.xcache cimport X_STATE
 
 cdef enum:                  # bits of FrozenState.flags
@@ -21,6 +23,7 @@ cdef enum:                  # bits of FrozenState.flags
     IN_ACTION_SET = 2
     IN_GROUP = 4
     HASHED = 8
+    PAUSED = 16
 
 cdef enum:
     STATE_WORK = 150        # a state is named by a hash of all that it has
@@ -37,8 +40,23 @@ cdef int freeze(XlateContext x) except -1:
     return 0
 
 
+cdef int pause(XlateContext x, Telling told) except -1:
+    freeze(x)
+    x.pausing = told
+    return 0
+
+
+cdef int tell(XlateContext x, Telling told) except -1:
+    cdef FrozenState state = frozen_state(x, [], told)
+    if state is None:
+        return 0
+    x.commit()
+    return send_up(x, told, state.id, False)
+
+
 cdef int finish_freezing(XlateContext x) except -1:
     cdef list todo = x.todo
+    cdef Telling told = x.pausing
     cdef FrozenState state
     if not x.freezing:
         return 0
@@ -48,21 +66,30 @@ cdef int finish_freezing(XlateContext x) except -1:
     x.commit()
     if x.hashing:
         x.out.hash(HASH_SYM_L4, 0)
-    state = frozen_state(x, todo)
-    if state is not None:
+    state = frozen_state(x, todo, told)
+    if state is None:
+        pass
+    elif told is not None:
+        send_up(x, told, state.id, True)
+    else:
         x.out.recirc(state.id)
     x.hashing = False
+    x.pausing = None
     return 0
 
 
-cdef FrozenState frozen_state(XlateContext x, list todo):
+cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
+    """`told`: of a packet for the controllers; without x.pausing they get nothing of what is left
+    to do."""
     cdef FrozenState state
+    cdef bint going_on = told is None or x.pausing is not None
     if x.spend(STATE_WORK + VALUE_WORK * (len(x.stack) if x.stack else 0)) and x.error is not None:
         return None
     state = x.recirc.intern(FrozenState(
         x.bridge, (<char *> &x.flow)[KEY_DP_SIZE:KEY_SIZE], flow_in_port(&x.flow),
-        list(x.stack or ()), todo, list(x.action_set or ()) if todo else [],
-        frozen_flags(x) if todo else 0), x.now)
+        list(x.stack or ()) if going_on else [], todo,
+        list(x.action_set or ()) if going_on else [], frozen_flags(x) if going_on else 0,
+        b"" if told is None else told.userdata, 0 if told is None else told.table_id), x.now)
     if state is None:
         x.fail("No recirculation context", "no room for another recirculation id")
         return None
@@ -74,7 +101,8 @@ cdef int frozen_flags(XlateContext x) noexcept:
     """Where the actions stand that run, part of a packet-in's reason, and whether the packet has a
     hash."""
     return (IN_PACKET_OUT * x.in_packet_out | IN_ACTION_SET * x.in_action_set
-            | IN_GROUP * x.in_group | HASHED * (x.hashed or x.hashing))
+            | IN_GROUP * x.in_group | HASHED * (x.hashed or x.hashing)
+            | PAUSED * (x.pausing is not None))
 
 
 cdef int thaw(XlateContext x, FrozenState state) except -1:

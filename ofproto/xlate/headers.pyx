@@ -15,7 +15,8 @@ from ofproto.xlate.commit cimport (
 )
 from ofproto.rules.program cimport *
 from ofproto.xlate.context cimport XlateContext
-from ofproto.xlate.output cimport output_controller
+from ofproto.xlate.freeze cimport tell
+from ofproto.xlate.to_controller cimport new_telling
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -329,7 +330,7 @@ cdef int dec_mpls_ttl(XlateContext x) except -1:
         flow.mpls_lse[0] = htonl(lse - 1)
         return 0
     x.report("warn", "MPLS decrement TTL exception")
-    output_controller(x, 0xffff, OFPR_INVALID_TTL, 0)
+    tell(x, new_telling(x, 0xffff, OFPR_INVALID_TTL, 0))
     return 1
 
 
@@ -344,7 +345,8 @@ cdef int dec_ttl(XlateContext x, Program program, const op *o) except -1:
         version = 4 if x.flow.eth_type == htons(ETH_IP) else 6
         x.report("warn", f"IPv{version} decrement TTL exception")
     for i in range(o.data_len // 2):
-        output_controller(x, 0xffff, OFPR_INVALID_TTL, <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1]))
+        tell(x, new_telling(x, 0xffff, OFPR_INVALID_TTL,
+                            <uint16_t> (ids[2 * i] << 8 | ids[2 * i + 1])))
     return 1
 
 

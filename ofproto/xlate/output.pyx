@@ -1,22 +1,15 @@
-"""Output: to ports, through patch ports, to the controllers."""
+"""Output: to ports, and through patch ports."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
-from datapath.actions.odp cimport ACT_SAMPLE
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
     OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
 )
 from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port
-from ofproto.xlate.freeze cimport frozen_state
-from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
 from ofproto.xlate.xcache cimport X_PATCH
-
-cdef enum:
-    ALWAYS = 0xffffffff             # probability of ACT_SAMPLE
-    OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers
 
 cdef uint8_t STP_ADDRESS[6]
 STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
@@ -107,37 +100,3 @@ cdef bint may_receive(XlateContext x, XPort port) except -1:
         else:
             config &= ~OFPPC_NO_RECV_STP
     return not config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP | OFPPC_PORT_DOWN)
-
-
-# --- controllers
-
-cdef int output_controller(XlateContext x, uint16_t max_len, int reason,
-                           uint16_t controller_id) except -1:
-    cdef controller_data data
-    cdef FrozenState state = frozen_state(x, [])
-    if state is None:
-        return 0
-    memset(&data, 0, sizeof(data))
-    data.state = state.id
-    data.controller_id = controller_id
-    data.max_len = max_len
-    data.cookie = x.rule.cookie if x.rule is not None else <uint64_t> 0xffffffffffffffff
-    data.reason = reason
-    data.table_id = x.table_id
-    x.commit()
-    return send_up(x, &data)
-
-
-cdef int send_up(XlateContext x, const controller_data *data) except -1:
-    """What the controllers' meter drops is dropped for them only."""
-    cdef uint32_t at
-    meter = x.bridge.meters.get(<uint32_t> OFPM_CONTROLLER)
-    if meter is None:
-        x.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
-        return 0
-    x.nesting = max(x.nesting, 1)
-    at = x.out.start_nested(ACT_SAMPLE, ALWAYS)
-    x.out.meter(<uint32_t> meter)
-    x.out.userspace(USERSPACE_CONTROLLER, data, sizeof(controller_data))
-    x.out.end_nested(at)
-    return 0

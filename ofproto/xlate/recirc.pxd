@@ -12,6 +12,8 @@ cdef class FrozenState:
     cdef readonly list todo             # (Program, pc, table_id, rule or None), innermost first
     cdef readonly list action_set       # of Program
     cdef readonly int flags             # where the actions stand: IN_* of freeze.pyx
+    cdef readonly bytes userdata        # of the controller action
+    cdef readonly uint8_t table_id      # where that is
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
     cdef int64_t released               # ms, when the last reference went

@@ -1,6 +1,23 @@
 """What translation knew when it sent a packet back to the datapath, by recirculation id."""
 
+from typing import Any
+
 class FrozenState:
+    """`todo`: (Program, op, table, rule or None) of each list, innermost first; `action_set`:
+    Programs; `flags`: where the actions stand, bits private to translation."""
+
+    def __init__(
+        self,
+        bridge: Any,
+        pipeline: bytes,
+        in_port: int,
+        stack: list[bytes],
+        todo: list[tuple[Any, int, int, Any]],
+        action_set: list[Any],
+        flags: int,
+        userdata: bytes = b"",
+        table_id: int = 0,
+    ) -> None: ...
     id: int
     in_port: int  # OpenFlow port
     pipeline: bytes  # the key's part behind KEY_DP_SIZE

@@ -25,7 +25,7 @@ cdef class FrozenState:
     """Immutable once interned; equal names make equal states."""
 
     def __init__(self, bridge, bytes pipeline, int in_port, list stack, list todo,
-                 list action_set, int flags):
+                 list action_set, int flags, bytes userdata=b"", int table_id=0):
         cdef Program program
         self.bridge = bridge
         self.pipeline = pipeline
@@ -34,11 +34,13 @@ cdef class FrozenState:
         self.todo = todo
         self.action_set = action_set
         self.flags = flags
+        self.userdata = userdata
+        self.table_id = table_id
         steps = [(program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
         self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),
-                     flags)
+                     flags, userdata, table_id)
 
 
 cdef name_rule(Rule rule):

@@ -125,4 +125,6 @@ class PacketInEvent:
     max_len: int
     controller_id: int
     in_port: int
+    userdata: bytes  # of the action
+    continuation: bytes | None  # see continuation.py; the packet waits to be resumed
     key: bytes

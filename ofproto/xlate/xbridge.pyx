@@ -286,10 +286,10 @@ class PacketInEvent:
     """A packet for the controllers: see xbridge.pyi."""
 
     __slots__ = ("packet", "reason", "table_id", "cookie", "max_len", "controller_id", "in_port",
-                 "key", "table_miss_flow")
+                 "key", "table_miss_flow", "userdata", "continuation")
 
     def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key,
-                 table_miss_flow=False):
+                 table_miss_flow=False, userdata=b"", continuation=None):
         self.packet = packet
         self.reason = reason
         self.table_id = table_id
@@ -299,6 +299,8 @@ class PacketInEvent:
         self.in_port = in_port
         self.key = key
         self.table_miss_flow = table_miss_flow
+        self.userdata = userdata
+        self.continuation = continuation
 
     def __repr__(self):
         return (f"<PacketInEvent port {self.in_port} reason {self.reason} table {self.table_id}"

@@ -23,7 +23,7 @@ from ofproto.xlate.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
-from ofproto.xlate.freeze cimport finish_freezing, freeze, needs_headers, thaw
+from ofproto.xlate.freeze cimport finish_freezing, freeze, needs_headers, pause, tell, thaw
 from ofproto.xlate.group cimport first_live, needs_hash, pick
 from ofproto.xlate.headers cimport (
     copy_ttl, dec_mpls_ttl, dec_ttl, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
@@ -32,10 +32,13 @@ from ofproto.xlate.headers cimport (
 from ofproto.xlate.learn cimport fin_timeout, learn
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
-    OFPR_TABLE_MISS_FLOW, may_receive, output_controller, output_flood, output_port, set_pipeline,
+    may_receive, output_flood, output_port, set_pipeline,
 )
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.spread cimport bundle, multipath
+from ofproto.xlate.to_controller cimport (
+    OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
+)
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
 from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
@@ -231,7 +234,7 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
                 x.level += 1
                 x.report("action", "CONTROLLER:65535")
                 x.level -= 1
-            return output_controller(x, 0xffff, OFPR_NO_MATCH, 0)
+            return tell(x, new_telling(x, 0xffff, OFPR_NO_MATCH, 0))
     return trace_drop(x)
 
 
@@ -328,8 +331,8 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
             move_field(x, program, o)
     elif code == OP_OUTPUT_REG:
         output_reg(x, o)
-    elif code == OP_CONTROLLER:
-        output_controller(x, <uint16_t> o.arg, o.aux, <uint16_t> o.port)
+    elif code == OP_CONTROLLER or code == OP_PAUSE:
+        controller(x, program, o)
     elif code == OP_WRITE_METADATA:
         write_metadata(x, &program.pool[o.data])
     elif code == OP_WRITE_ACTIONS:
@@ -412,12 +415,17 @@ cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet
             reason = OFPR_ACTION_SET
         elif x.rule is not None and is_table_miss(x.rule):
             reason = OFPR_TABLE_MISS_FLOW
-        output_controller(x, <uint16_t> min(max_len, 0xffff), reason, 0)
+        tell(x, new_telling(x, <uint16_t> min(max_len, 0xffff), reason, 0))
     elif port == flow_in_port(&x.flow) and port != OFPP_NONE:
         x.report("warn", "skipping output to input port")
     elif port != OFPP_NONE:
         output_port(x, port)
     return 0
+
+
+cdef int controller(XlateContext x, Program program, const op *o) except -1:
+    cdef Telling told = telling_of(x, program, o)
+    return pause(x, told) if o.code == OP_PAUSE else tell(x, told)
 
 
 cdef int output_reg(XlateContext x, const op *o) except -1:

@@ -18,6 +18,11 @@ _BY_MATCH = {
         controller(reason=action_set,id=65535)
         controller(reason=group)
         controller(reason=packet_out)
+        controller(userdata=01.02.03.04)
+        controller(userdata=01.02.03.04,pause)
+        controller(pause)
+        controller(meter_id=5)
+        controller(reason=group,max_len=100,id=7,userdata=0a,pause,meter_id=77)
         output:NXM_NX_REG0[]
         output:NXM_NX_REG0[0..15]
         output:NXM_OF_VLAN_TCI[3]
@@ -252,11 +257,6 @@ _CODED = {
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
         sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,ingress)
         ct_clear
-        controller(userdata=01.02.03.04)
-        controller(userdata=01.02.03.04,pause)
-        controller(pause)
-        controller(meter_id=5)
-        controller(reason=group,max_len=100,id=7,userdata=0a,pause,meter_id=77)
         output(port=1,max_len=100)
         output(port=LOCAL,max_len=1500)
         check_pkt_larger(1000)->NXM_NX_REG0[0]

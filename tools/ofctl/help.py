@@ -35,7 +35,7 @@ For OpenFlow switches:
   ct-flush-zone SWITCH ZONE        forget the tracked connections of a zone
   bundle SWITCH FILE               the flow, group and packet-out lines of FILE as one
                                    transaction
-  monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:[SPEC]]
+  monitor SWITCH [MISS_LEN] [invalid_ttl] [resume] [watch:[SPEC]]
                                    print what SWITCH says: packets, changes of flows
   snoop SWITCH                     snoop on SWITCH and its controller
   add-group SWITCH GROUP           add group described by GROUP ("-": standard input)

@@ -104,8 +104,9 @@ def _set_output(args: list[str]) -> None:
 class _Monitor:
     """The loop of monitor on a session, and the commands that it takes."""
 
-    def __init__(self, settings, session, printer):
+    def __init__(self, settings, session, printer, resume):
         self._settings = settings
+        self._resume = resume  # packets that wait for it are to go on
         self._session = session
         self._printer = printer
         self._blocked = False
@@ -188,11 +189,25 @@ class _Monitor:
         session.read_some()
         while (raw := session.connection.next_message()) is not None:
             self._printer.received(raw)
+            if self._resume:
+                self._send_on(raw)
             if self._barrier is not None and raw[1] in (19, 21) and _is_barrier_reply(raw):
                 self._barrier.reply("")
                 self._barrier = None
         if session.connection.state == CLOSED:
             raise Fatal(f"{session.target}: {session.connection.error}")
+
+    def _send_on(self, raw: bytes) -> None:
+        """A packet that waits goes on as it is."""
+        session = self._session
+        try:
+            message = m.decode(raw)
+        except m.OFError:
+            return
+        if isinstance(message, m.PacketIn) and message.continuation is not None:
+            answer = m.Resume(message).encode(session.version, session.next_xid())
+            self._printer.sent(answer)
+            session.connection.send(answer)
 
     def _wait(self, poller: Poller, server: Any) -> None:
         session = self._session
@@ -227,13 +242,15 @@ def parse_watch(text: str, names=None) -> wire.Monitor:
 
 
 def monitor(settings, target, *words):
-    """monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:[SPEC]]"""
-    miss_len, invalid_ttl, watches = None, False, []
+    """monitor SWITCH [MISS_LEN] [invalid_ttl] [resume] [watch:[SPEC]]"""
+    miss_len, invalid_ttl, resume, watches = None, False, False, []
     for word in words:
         if word.isdigit() and int(word) <= 0xFFFF:
             miss_len = int(word)
         elif word == "invalid_ttl":
             invalid_ttl = True
+        elif word == "resume":
+            resume = True
         elif word.startswith("watch:"):
             watches.append(word.removeprefix("watch:"))
         else:
@@ -246,7 +263,7 @@ def monitor(settings, target, *words):
     _set_packet_in_format(session, chosen)
     printer = Printer(settings, settings.style(session, more=2))
     server = _detach(settings)
-    loop = _Monitor(settings, session, printer)
+    loop = _Monitor(settings, session, printer, resume)
     _is_ready(settings)
     loop.run(server)
 
