@@ -119,6 +119,10 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
         elif a.type == ACT_SAMPLE:
             if a.length < 8 or _changes(at + 8, a.length - 8):
                 return True
+        elif a.type == ACT_CHECK_PKT_LEN:
+            # Its two lists stand in one run, for neither lacks its padding.
+            if a.length < 12 or _changes(at + 12, a.length - 12):
+                return True
         elif a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP:
             return True         # a meter's band may re-mark
         size = (a.length + 3) & ~3
@@ -145,6 +149,28 @@ cdef void _nested(execution *e, const uint8_t *at, uint32_t length, bint last) n
     _run(&inner, at, length, last)
     e.x.depth -= 1
     e.accounted = e.accounted or inner.accounted
+
+
+cdef uint32_t _length(const packet *p) noexcept nogil:
+    """Of the packet, or of the longest that it will be segmented into."""
+    cdef uint32_t n_bytes
+    cdef uint32_t n = count_segments(p, &n_bytes)
+    if n <= 1:
+        return p.size
+    return (n_bytes - p.size) // (n - 1) + p.vnet.gso_size      # each has a copy of the headers
+
+
+cdef bint _check_length(execution *e, const uint8_t *payload, uint32_t length,
+                        bint last) noexcept nogil:
+    cdef uint32_t head[2]
+    memcpy(head, payload, 8)
+    if head[1] > length - 8:
+        return False
+    if _length(e.p) > head[0]:
+        _nested(e, payload + 8, head[1], last)
+    else:
+        _nested(e, payload + 8 + head[1], length - 8 - head[1], last)
+    return True
 
 
 cdef void _recirculate(execution *e, uint32_t recirc_id, bint last) noexcept nogil:
@@ -339,7 +365,7 @@ cdef void _one_segment(void *owner, packet *p) noexcept nogil:
 
 cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
     """Payload bytes without which an attribute cannot be read."""
-    if kind == ACT_HASH or kind == ACT_USERSPACE:
+    if kind == ACT_HASH or kind == ACT_USERSPACE or kind == ACT_CHECK_PKT_LEN:
         return 8
     if kind == ACT_PUSH_MPLS:
         return 6
@@ -391,6 +417,9 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
             _nested(e, payload + 4, length - 4, last)
     elif kind == ACT_CLONE:
         _nested(e, payload, length, last)
+    elif kind == ACT_CHECK_PKT_LEN:
+        if not _check_length(e, payload, length, last):
+            return -1 - DROP_BAD_ACTION
     elif kind == ACT_USERSPACE:
         _userspace(e, payload, length)
     elif kind == ACT_TRUNC:

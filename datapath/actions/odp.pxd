@@ -18,12 +18,13 @@ cdef enum:
     ACT_USERSPACE = 11          # u32 reason, u32 0, userdata
     ACT_DROP = 12               # u32 reason: 0 explicit
     ACT_TRUNC = 13              # u32 max_len, for the next output
+    # u32 size, u32 bytes of actions for packets that are longer, these, actions for others
+    ACT_CHECK_PKT_LEN = 18
     ACT_METER = 15              # u32 meter: what follows is for packets that it lets pass
     # reserved: check_actions refuses these until they are there
     ACT_CT = 14
     ACT_TUNNEL_PUSH = 16
     ACT_TUNNEL_POP = 17
-    ACT_CHECK_PKT_LEN = 18
 
     ACT_PUSH_PBB = 19           # be32 I-TAG TCI: PCP:3, DEI:1, UCA:1, reserved:3, I-SID:24
     ACT_POP_PBB = 20
@@ -82,6 +83,10 @@ cdef class ActionBuffer:
     cdef void drop(self, uint32_t reason) noexcept nogil
     cdef void trunc(self, uint32_t max_len) noexcept nogil
     cdef void meter(self, uint32_t meter) noexcept nogil
+    # Actions for packets longer than `size`, and, from `middle` on, for others: between the two
+    # calls both are appended, and `middle` is the buffer's length between them.
+    cdef uint32_t start_check_len(self, uint32_t size) noexcept nogil
+    cdef void end_check_len(self, uint32_t offset, uint32_t middle) noexcept nogil
     # Nested: ACT_CLONE, or ACT_SAMPLE with its probability; returns what end_nested wants.
     cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=*) noexcept nogil
     cdef void end_nested(self, uint32_t offset) noexcept nogil

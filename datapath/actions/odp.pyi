@@ -14,6 +14,7 @@ USERSPACE: int
 DROP: int
 TRUNC: int
 METER: int
+CHECK_PKT_LEN: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew

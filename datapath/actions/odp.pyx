@@ -19,7 +19,7 @@ globals().update(
     SET=<int> ACT_SET, PUSH_MPLS=<int> ACT_PUSH_MPLS, POP_MPLS=<int> ACT_POP_MPLS,
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
-    METER=<int> ACT_METER, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
+    METER=<int> ACT_METER, CHECK_PKT_LEN=<int> ACT_CHECK_PKT_LEN, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     TO_CONTROLLER=<int> USERSPACE_CONTROLLER, PAUSED=<int> CONTINUATION,
     NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
@@ -82,6 +82,10 @@ cdef class ActionBuffer:
             self.meter(values[0])
         elif name == "start_nested":
             return self.start_nested(values[0], values[1])
+        elif name == "start_check_len":
+            return self.start_check_len(values[0])
+        elif name == "end_check_len":
+            self.end_check_len(values[0], values[1])
         elif name == "end_nested":
             self.end_nested(values[0])
         elif name == "append":
@@ -229,6 +233,17 @@ cdef class ActionBuffer:
         if not self.failed and offset + sizeof(attr) <= self.length:
             (<attr *> (self.data + offset)).length = <uint16_t> (self.length - offset)
 
+    cdef uint32_t start_check_len(self, uint32_t size) noexcept nogil:
+        cdef uint32_t offset = self.length
+        self._put32x2(ACT_CHECK_PKT_LEN, size, 0)
+        return offset
+
+    cdef void end_check_len(self, uint32_t offset, uint32_t middle) noexcept nogil:
+        cdef uint32_t longer = middle - offset - <uint32_t> sizeof(attr) - 8
+        if not self.failed and offset + sizeof(attr) + 8 <= middle <= self.length:
+            memcpy(self.data + offset + sizeof(attr) + 4, &longer, 4)
+            self.end_nested(offset)
+
     cdef void append(self, const uint8_t *actions, uint32_t length) noexcept nogil:
         if length and self._reserve(length):
             memcpy(self.data + self.length, actions, length)
@@ -280,6 +295,21 @@ cdef const char *_check_fixed(uint16_t kind, const uint8_t *payload, uint32_t le
     return NULL
 
 
+cdef const char *_check_lengths(const uint8_t *payload, uint32_t length,
+                                int depth) noexcept nogil:
+    cdef uint32_t head[2]
+    cdef const char *wrong
+    if length < 8:
+        return "check_pkt_len: too short"
+    memcpy(head, payload, 8)
+    if head[1] > length - 8 or head[1] & 3:
+        return "check_pkt_len: wrong length of a list"
+    wrong = check_run(payload + 8, head[1], depth + 1)
+    if wrong != NULL:
+        return wrong
+    return check_run(payload + 8 + head[1], length - 8 - head[1], depth + 1)
+
+
 cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t length,
                             int depth) noexcept nogil:
     cdef int size = _payload_size(kind)
@@ -293,6 +323,8 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         if length < 4:
             return "sample: too short"
         return check_run(payload + 4, length - 4, depth + 1)
+    if kind == ACT_CHECK_PKT_LEN:
+        return _check_lengths(payload, length, depth)
     if kind == ACT_USERSPACE:
         if length < 8 or memcmp(payload + 4, b"\0\0\0\0", 4) != 0:
             return "userspace: malformed"

@@ -131,6 +131,13 @@ def _format_controller(data: bytes) -> str:
     )
 
 
+def _format_check_len(payload: bytes, key: bytes | None) -> str:
+    size, longer = struct.unpack_from("=II", payload)
+    gt = format_actions(payload[8 : 8 + longer], key)
+    le = format_actions(payload[8 + longer :], key)
+    return f"check_pkt_len(size={size},gt({gt}),le({le}))"
+
+
 FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.OUTPUT: lambda payload, key: str(_number(payload)),
     odp.PUSH_VLAN: _format_push_vlan,
@@ -146,6 +153,7 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.USERSPACE: _format_userspace,
     odp.DROP: lambda payload, key: f"drop({_number(payload)})" if _number(payload) else "drop",
     odp.TRUNC: lambda payload, key: f"trunc({_number(payload)})",
+    odp.CHECK_PKT_LEN: _format_check_len,
     odp.METER: lambda payload, key: f"meter({_number(payload)})",
 }
 
@@ -312,6 +320,21 @@ def _parse_sample(body: str) -> bytes:
     return attribute(odp.SAMPLE, struct.pack("=I", probability) + _parse(nested))
 
 
+def _parse_check_len(body: str) -> bytes:
+    parts = key_text.split(body)
+    if len(parts) != 3 or not parts[0].startswith("size="):
+        raise ValueError(f"check_pkt_len({body}): expected size=N,gt(...),le(...)")
+    size = _within(int(parts[0][len("size=") :], 0), 16, "size")
+    lists = []
+    for part, wanted in zip(parts[1:], ("gt", "le"), strict=True):
+        name, nested = key_text.name_and_body(part)
+        if name != wanted:
+            raise ValueError(f"check_pkt_len({body}): expected {wanted}(...)")
+        lists.append(_parse(nested))
+    head = struct.pack("=II", size, len(lists[0]))
+    return attribute(odp.CHECK_PKT_LEN, head + lists[0] + lists[1])
+
+
 _CONTROLLER_OPTIONS = {
     "reason": 8, "dont_send": 1, "continuation": 1, "recirc_id": 32, "rule_cookie": 64,
     "controller_id": 16, "max_len": 16,
@@ -368,6 +391,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "recirc": lambda body: _u32(odp.RECIRC, body, "recirc_id"),
     "hash": _parse_hash,
     "sample": _parse_sample,
+    "check_pkt_len": _parse_check_len,
     "clone": lambda body: attribute(odp.CLONE, _parse(body)),
     "userspace": _parse_userspace,
     "drop": lambda body: _u32(odp.DROP, body, "reason"),

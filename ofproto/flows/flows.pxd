@@ -65,6 +65,9 @@ cdef class Flows:
     cdef bytes xlate_actions(self)
     cdef int run_translation(self, bytes packet, uint32_t odp_port, const flow_key *key,
                              int64_t now) except -1
+    # What the datapath is to do with the flow of the last translation, instead of its actions, where
+    # vswitchd is to see each packet.
+    cdef int slow_down(self) except -1
     cdef bytes shared_mask(self, const flow_key *mask)
 
 

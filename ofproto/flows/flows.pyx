@@ -7,6 +7,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport (
     KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
@@ -333,6 +334,12 @@ cdef class Flows:
         if ukey.packets and not ukey.dead and len(self.credited) < MAX_CREDITED:
             self.credited[ukey.ufid] = (ukey.packets, ukey.n_bytes)
         return self.remove_ukey(ukey, now)
+
+    cdef int slow_down(self) except -1:
+        if self.xlate.slow:
+            self.xlate.out.clear()
+            self.xlate.out.userspace(USERSPACE_ACTION, NULL, 0)
+        return 0
 
     cdef bytes xlate_actions(self):
         return (<char *> self.xlate.out.data)[:self.xlate.out.length] if self.xlate.out.length else b""

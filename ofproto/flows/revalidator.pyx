@@ -379,6 +379,7 @@ cdef class Revalidator:
         if (not self.flows.translate(key, self.now)
                 or not mask_holds(ukey.mask, &self.flows.xlate.wc)):
             return False
+        self.flows.slow_down()
         same = same_actions(ukey, self.flows.xlate)
         credits_same = ukey.cache is None or ukey.cache.credits_same(self.flows.xlate.cache)
         if same:

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from datapath.ipc.dpif cimport upcall
+from datapath.key.flow cimport flow_key
 from ofproto.flows.flows cimport Flows
 from ofproto.flows.waiting cimport Waiting
 
@@ -16,6 +17,8 @@ cdef class UpcallHandler:
     cdef int answer(self, upcall *u, int64_t now) except -1
     cdef int drop_port(self, upcall *u, int64_t now) except -1
     cdef int execute(self, upcall *u) except -1
+    cdef int execute_rest(self, upcall *u) except -1
+    cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
     cdef int install(self, upcall *u, int64_t now) except -1
     cdef int packet_in(self, const upcall *u) except -1
     cdef int to_controller(self, const upcall *u, bytes packet) except -1

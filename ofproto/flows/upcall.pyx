@@ -125,10 +125,14 @@ cdef class UpcallHandler:
                 return 0
         finally:
             flows.xlate.side_effects = False
-        flows.xlate.cache.credit(1, u.packet_size, now)
         flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
-        if u.type == UPCALL_ACTION or flows.xlate.slow:
+        if u.type == UPCALL_ACTION:
+            flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
             return self.execute(u)
+        flows.xlate.cache.credit(1, u.packet_size, now)
+        if flows.xlate.slow:
+            self.execute(u)
+            flows.slow_down()
         return self.install(u, now)
 
     cdef int drop_port(self, upcall *u, int64_t now) except -1:
@@ -147,29 +151,41 @@ cdef class UpcallHandler:
             flows.counts["ring_full"] += 1
         return 0
 
+    cdef int execute_rest(self, upcall *u) except -1:
+        """Where no flow is installed: what was not executed yet."""
+        return 0 if self.flows.xlate.slow else self.execute(u)
+
     cdef int install(self, upcall *u, int64_t now) except -1:
         cdef Flows flows = self.flows
         cdef flow_key masked
         cdef bytes ufid = flows.name_flow(&u.key, &masked)
         cdef Ukey ukey = flows.find(ufid)
         if ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED:
-            return self.execute(u)      # another packet of a burst: the flow is on its way
+            return self.execute_rest(u)      # another packet of a burst: the flow is on its way
         if ukey is None:
             if not flows.settle():
-                return self.execute(u)
+                return self.execute_rest(u)
             if not flows.has_room(&u.key):
                 flows.counts["flow_limit_hit"] += 1
-                return self.execute(u)
+                return self.execute_rest(u)
             ukey = flows.add_ukey(ufid, (<char *> &masked)[:KEY_DP_SIZE],
                                   flows.shared_mask(&flows.xlate.wc), now)
         flows.take_translation(ukey, now)
         flows.counts["installed"] += 1
-        if flows.rings is not None and flows.rings.install_and_execute(
-                u, <const uint8_t *> <const char *> ufid, &masked, &flows.xlate.wc,
-                flows.xlate.out.data, flows.xlate.out.length):
+        if flows.rings is not None and self.send_down(u, ufid, &masked):
             flows.counts["ring_full"] += 1
             flows.lose_ukey(ukey, now)
         return 0
+
+    cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept:
+        """The flow, and the packet with it where that was not executed yet; not 0: no room."""
+        cdef Flows flows = self.flows
+        cdef const uint8_t *name = <const uint8_t *> <const char *> ufid
+        if flows.xlate.slow:
+            return flows.rings.install(name, masked, &flows.xlate.wc, flows.xlate.out.data,
+                                       flows.xlate.out.length)
+        return flows.rings.install_and_execute(u, name, masked, &flows.xlate.wc,
+                                               flows.xlate.out.data, flows.xlate.out.length)
 
     # --- for the controllers
 

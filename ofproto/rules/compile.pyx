@@ -161,6 +161,13 @@ def _reg_move(Program p, a):
     o.prereq = prerequisite(a.dst)
 
 
+def _check_pkt_larger(Program p, a):
+    cdef op *o = emit(p, OP_CHECK_LARGER, SET_NONE)
+    o.arg = a.size
+    o.dst = slot_of(a.field, a.start, 1)
+    o.prereq = prerequisite(a.field)
+
+
 def _stack_push(Program p, a):
     cdef op *o = emit(p, OP_STACK_PUSH, SET_NONE)
     o.src = slot_of(a.field, a.start, a.n_bits)
@@ -312,6 +319,7 @@ cdef add_all(Program p, actions):
 EMIT = {
     "Output": _output,
     "OutputReg": _output_reg,
+    "OutputTrunc": lambda p, a: emit_port(p, OP_TRUNC, SET_OUTPUT, a.port, a.max_len),
     "Controller": _controller,
     "Enqueue": lambda p, a: emit_port(p, OP_ENQUEUE, SET_OUTPUT, a.port, a.queue),
     "SetField": _set_field,
@@ -338,6 +346,11 @@ EMIT = {
     "Meter": lambda p, a: emit_port(p, OP_METER, SET_NONE, 0, a.meter),
     "Resubmit": _resubmit,
     "Note": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
+    "CheckPktLarger": _check_pkt_larger,
+    # Without IPFIX there is no collector set that a sample could go to.
+    "Sample": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
+    "DebugRecirc": lambda p, a: emit_aux(p, OP_DEBUG_RECIRC, SET_NONE, 0),
+    "DebugSlow": lambda p, a: emit_aux(p, OP_DEBUG_SLOW, SET_NONE, 0),
     "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),
     "Clone": lambda p, a: emit_sub(p, OP_CLONE, a.actions),
     "Conjunction": _conjunction,

@@ -38,6 +38,10 @@ cdef enum op_code:
     OP_STRIP_ALL        # OF1.0 set_vlan on an untagged packet: see SET_VLAN_*
     OP_SET_VLAN_VID     # arg = VID, aux: 1 = push a tag when there is none
     OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
+    OP_TRUNC            # port, arg = max_len
+    OP_CHECK_LARGER     # arg = size, dst slot of one bit
+    OP_DEBUG_RECIRC
+    OP_DEBUG_SLOW
     OP_EXIT
     OP_NOP              # note
     OP_MULTIPATH        # aux = fields, arg = basis << 16 | algorithm, port = links, dst slot,

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from datapath.actions.odp cimport ActionBuffer
 from datapath.key.flow cimport flow_key
 from ofproto.rules.classifier cimport Rule
+from ofproto.rules.program cimport Program
 from ofproto.xlate.recirc cimport RecircTable
 from ofproto.xlate.xbridge cimport XBridge
 from ofproto.xlate.xcache cimport XCache
@@ -67,6 +68,8 @@ cdef class XlateContext:
     cdef bint hashing           # the datapath is to hash the packet that is sent round
     cdef object pausing         # the Telling of the controllers who are to send the packet on, or None
     cdef bint hashed            # it has done so: flow.dp_hash is known
+    cdef Program checking       # whose op `checking_op` asks for the packet's length, or None
+    cdef uint32_t checking_op
     cdef list todo              # frozen steps, innermost first
     cdef list stack             # values, 16 bytes each, big endian
     cdef list action_set        # Program

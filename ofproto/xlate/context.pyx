@@ -58,6 +58,7 @@ cdef class XlateContext:
         self.slow = self.stop = self.freezing = self.unparsed = False
         self.hashing = self.hashed = False
         self.pausing = None
+        self.checking = None
         self.todo = None
         self.stack = None
         self.action_set = None

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t
 
-from ofproto.rules.program cimport op
+from ofproto.rules.program cimport Program, op
 from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.to_controller cimport Telling
@@ -13,6 +13,12 @@ cdef int freeze(XlateContext x) except -1
 cdef int finish_freezing(XlateContext x) except -1
 # The same, but the packet goes to the controllers, who send it on.
 cdef int pause(XlateContext x, Telling told) except -1
+# The same, but translation goes on in both of the cases that the datapath tells apart by the packet's
+# length; o[at] is OP_CHECK_LARGER.
+cdef int check_larger(XlateContext x, Program program, const op *o) except -1
+# The steps of x.todo, and what is at the end of a list.  They are above this module, which is told.
+ctypedef int (*continuing)(XlateContext x, list todo) except -1
+cdef int set_continuing(continuing run) except -1
 # Sends the packet, as it is by now, to the controllers.
 cdef int tell(XlateContext x, Telling told) except -1
 # Goes on where a packet was frozen; its steps are the caller's to run.

@@ -6,14 +6,16 @@ state as a continuation (continuation.py).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from datapath.actions.odp cimport HASH_SYM_L4
+from datapath.actions.odp cimport HASH_SYM_L4, MAX_NESTING
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPP_NORMAL, OFPP_TABLE
 from ofproto.rules.program cimport *
 from ofproto.xlate.commit cimport is_mpls
-from ofproto.xlate.context cimport XlateContext, flow_in_port, set_in_port
+from ofproto.xlate.context cimport (
+    MAX_DEPTH, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port, set_in_port,
+)
 from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.to_controller cimport Telling, send_up
 from ofproto.xlate.xcache cimport X_STATE
@@ -46,6 +48,60 @@ cdef int pause(XlateContext x, Telling told) except -1:
     return 0
 
 
+cdef continuing go_on = NULL
+
+
+cdef int set_continuing(continuing run) except -1:
+    global go_on
+    go_on = run
+    return 0
+
+
+cdef int check_larger(XlateContext x, Program program, const op *o) except -1:
+    freeze(x)
+    x.checking = program
+    x.checking_op = <uint32_t> (o - program.ops)
+    return 0
+
+
+cdef int finish_checking(XlateContext x, list todo) except -1:
+    """Both cases, each with its value of the bit, as actions on copies of the packet."""
+    cdef const op *o = &x.checking.ops[x.checking_op]
+    cdef uint32_t at, middle
+    x.checking = None
+    x.commit()
+    at = x.out.start_check_len(o.arg)
+    run_case(x, o, 1, todo)
+    middle = x.out.length
+    run_case(x, o, 0, todo)
+    x.out.end_check_len(at, middle)
+    x.nesting += 1
+    if x.nesting > MAX_NESTING:
+        x.fail("Clones nested too deep")
+    return 0
+
+
+cdef int run_case(XlateContext x, const op *o, uint8_t bit, list todo) except -1:
+    cdef uint8_t value[16]
+    cdef Snapshot saved
+    if x.depth >= MAX_DEPTH:
+        return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
+    saved = x.save()
+    memset(value, 0, sizeof(value))
+    value[15] = bit
+    write_slot(<uint8_t *> &x.flow, &o.dst, value)
+    value[15] = 1
+    write_slot(<uint8_t *> &x.wc, &o.dst, value)
+    if x.trace is not None:
+        x.report("bucket", "packet is larger" if bit else "packet is not larger")
+    if not x.stop:
+        go_on(x, todo)
+    # The datapath itself keeps each case's changes from what is behind them.
+    x.base = saved.base
+    x.reshaped = saved.reshaped
+    return x.restore(saved, UNDO_NOTHING)
+
+
 cdef int tell(XlateContext x, Telling told) except -1:
     cdef FrozenState state = frozen_state(x, [], told)
     if state is None:
@@ -63,6 +119,8 @@ cdef int finish_freezing(XlateContext x) except -1:
     x.freezing = x.unparsed = False
     x.stop = x.error is not None
     x.todo = None
+    if x.checking is not None:
+        return finish_checking(x, todo)
     x.commit()
     if x.hashing:
         x.out.hash(HASH_SYM_L4, 0)

@@ -49,6 +49,27 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     return 0
 
 
+cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) except -1:
+    """To ports of the datapath only: behind a patch port, the next output is anybody's."""
+    cdef XPort port
+    cdef uint32_t before, cut
+    if ofp_port == flow_in_port(&x.flow):
+        return x.report("detail", "skipping output to input port")
+    found = x.bridge.ports.get(ofp_port)
+    if found is not None:
+        port = <XPort> found
+    if found is None or port.peer is not None or port.odp_port == <uint32_t> NO_ODP_PORT:
+        return x.report("error", f"output_trunc does not support port: {ofp_port}")
+    x.commit()
+    before = x.out.length
+    x.out.trunc(max_len)
+    cut = x.out.length
+    output_xport(x, port)
+    if x.out.length == cut:
+        x.out.truncate(before)      # nothing went out that could be cut
+    return 0
+
+
 cdef bint is_protected(XlateContext x, XPort port) except -1:
     """Between protected ports no packet passes."""
     cdef XPort in_port

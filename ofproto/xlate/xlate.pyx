@@ -23,7 +23,9 @@ from ofproto.xlate.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
-from ofproto.xlate.freeze cimport finish_freezing, freeze, needs_headers, pause, tell, thaw
+from ofproto.xlate.freeze cimport (
+    check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
+)
 from ofproto.xlate.group cimport first_live, needs_hash, pick
 from ofproto.xlate.headers cimport (
     copy_ttl, dec_mpls_ttl, dec_ttl, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
@@ -32,7 +34,7 @@ from ofproto.xlate.headers cimport (
 from ofproto.xlate.learn cimport fin_timeout, learn
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
-    may_receive, output_flood, output_port, set_pipeline,
+    may_receive, output_flood, output_port, output_trunc, set_pipeline,
 )
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.spread cimport bundle, multipath
@@ -88,11 +90,17 @@ cdef int xlate_packet(XlateContext x, XBridge bridge, const flow_key *key,
 
 cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
                       int64_t now) except -1:
-    cdef list todo = state.todo
-    cdef uint32_t pc
     x.start(state.bridge, key, now)
     report_bridge(x)
     thaw(x, state)
+    run_todo(x, state.todo)
+    return finish(x)
+
+
+cdef int run_todo(XlateContext x, list todo) except -1:
+    """What is left of lists, innermost first, and the end of the pipeline or of a copy's actions:
+    there the action set is empty."""
+    cdef uint32_t pc
     for at in range(len(todo)):
         program, pc, x.table_id, x.rule = todo[at]
         run_ops(x, program, pc)
@@ -101,8 +109,7 @@ cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
             break
         if x.stop:
             break
-    end_bridge(x)
-    return finish(x)
+    return end_bridge(x)
 
 
 cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Program program,
@@ -121,6 +128,7 @@ cdef int finish(XlateContext x) except -1:
         x.fail("Too many actions")
     if x.error is not None:
         x.out.clear()
+        x.slow = False
     if x.out.length == 0 and x.bridge is not None:
         x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
     if x.base.nw_frag & FRAG_LATER:
@@ -388,6 +396,14 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         learn(x, program, o)
     elif code == OP_FIN_TIMEOUT:
         fin_timeout(x, o)
+    elif code == OP_TRUNC:
+        output_trunc(x, <uint16_t> o.port, o.arg)
+    elif code == OP_CHECK_LARGER:
+        check_larger(x, program, o)
+    elif code == OP_DEBUG_RECIRC:
+        freeze(x)
+    elif code == OP_DEBUG_SLOW:
+        x.slow = True
     elif code == OP_EXIT:
         x.stop = True
     return 0
@@ -601,6 +617,7 @@ cdef Program TO_TABLE = output_to_table()
 
 
 set_pipeline(run_bridge)
+set_continuing(run_todo)
 
 
 # --- the Python view

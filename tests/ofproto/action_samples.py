@@ -22,6 +22,16 @@ _BY_MATCH = {
         controller(userdata=01.02.03.04,pause)
         controller(pause)
         controller(meter_id=5)
+        sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
+        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,ingress)
+        output(port=1,max_len=100)
+        output(port=LOCAL,max_len=1500)
+        check_pkt_larger(1000)->NXM_NX_REG0[0]
+        check_pkt_larger(100)->NXM_NX_TUN_ID[5]
+        debug_recirc
+        debug_slow
         controller(reason=group,max_len=100,id=7,userdata=0a,pause,meter_id=77)
         output:NXM_NX_REG0[]
         output:NXM_NX_REG0[0..15]
@@ -252,17 +262,7 @@ OURS = [
 # Coded, and not executed yet
 _CODED = {
     ANY: """
-        sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
-        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=56)
-        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=5,egress)
-        sample(probability=5,collector_set_id=2,obs_domain_id=3,obs_point_id=4,ingress)
         ct_clear
-        output(port=1,max_len=100)
-        output(port=LOCAL,max_len=1500)
-        check_pkt_larger(1000)->NXM_NX_REG0[0]
-        check_pkt_larger(100)->NXM_NX_TUN_ID[5]
-        debug_recirc
-        debug_slow
     """,
     IP: """
         ct()
@@ -313,7 +313,6 @@ CODED = [
 CODED_13 = [(ANY, line.strip()) for line in _CODED_13.split("\n") if line.strip()]
 CODED_13.append((NSH, "dec_nsh_ttl"))
 NOT_EXECUTED = {
-    "Sample", "Ct", "Nat", "CtClear",
-    "OutputTrunc", "CheckPktLarger", "DebugRecirc", "DebugSlow", "DecNshTtl",
+    "Ct", "Nat", "CtClear", "DecNshTtl",
     "Encap", "Decap", "DeleteField",
 }  # fmt: skip
