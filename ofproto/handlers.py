@@ -305,6 +305,4 @@ NOT_FOR_SLAVES = {
 }
 
 # What waits while a bundle, or a FLOW_MOD of many flows, is executed.
-CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.BundleAdd}
-# What waits while a bundle is executed.
 CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd}
