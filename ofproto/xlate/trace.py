@@ -3,9 +3,6 @@
 The same translation as for upcalls, with a list to note the steps in.
 """
 
-import re
-import struct
-
 from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.match import Match
@@ -18,8 +15,8 @@ _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
 _SUFFIX = {"error": " <<<<"}
 
 
-_TO_CONTROLLER = re.compile(r"userspace\(pid=0,reason=2,userdata\(([0-9a-f]{48})\)\)")
-_DATA = struct.Struct("=IHHQB7s")
+# What trace says of packets that only a real one would send
+_NOT_SENT = ("dont_send=0", "dont_send=1")
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
@@ -72,7 +69,7 @@ def report(key, result, names=None, sent=False):
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
         "Megaflow: " + format_megaflow(key, result.mask, names),
-        "Datapath actions: " + _TO_CONTROLLER.sub(lambda found: _controller(found, sent), actions),
+        "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
@@ -94,17 +91,6 @@ def _has_metadata(key):
     registers = flow.MEMBERS["reg0"][0]
     written = _member(key, "actset_output") not in (_NO_OUTPUT, bytes(4))
     return written or any(_member(key, "metadata")) or any(key[registers : registers + 64])
-
-
-def _controller(found, sent):
-    """The data of a packet for the controllers (controller_data in output.pxd), readable."""
-    state, controller, max_len, cookie, reason, _ = _DATA.unpack(bytes.fromhex(found[1]))
-    cookie = f"{cookie:#x}" if cookie else "0"
-    return (
-        f"userspace(pid=0,controller(reason={reason},dont_send={int(not sent)},continuation=0,"
-        f"recirc_id={state},rule_cookie={cookie},controller_id={controller},"
-        f"max_len={max_len}))"
-    )
 
 
 def with_packet(key, packet):
