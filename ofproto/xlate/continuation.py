@@ -75,7 +75,7 @@ def decode(bridge: Any, told: Any) -> Any:
     return FrozenState(
         bridge, _pipeline(told, action_set), told.in_port, _stack(b"".join(found[_STACK])),
         [_step(bridge, value) for value in found[_STEP]],
-        [compile_actions(actions) for actions in action_set], found[_FLAGS][0][0] & _KEPT_FLAGS,
+        [_program(actions) for actions in action_set], found[_FLAGS][0][0] & _KEPT_FLAGS,
     )  # fmt: skip
 
 
@@ -103,16 +103,20 @@ def _actions(bridge: Any, value: bytes) -> list[Any]:
     return actions
 
 
+def _program(actions: Any, instructions: Any = ()) -> Any:
+    try:
+        return compile_actions(actions, instructions)
+    except ValueError as error:  # an action that translation does not have
+        raise OFError("NXR_STALE", str(error)) from None
+
+
 def _step(bridge: Any, value: bytes) -> tuple[Any, int, int, Any]:
     if len(value) < _STEP_HEAD.size:
         raise OFError("NXR_STALE", "truncated step")
     table_id, bits, cookie = _STEP_HEAD.unpack_from(value)
     instructions = _text(value[_STEP_HEAD.size :], parse_instructions)
     check_instructions(instructions, _context(bridge, table_id))
-    try:
-        program = compile_actions((), instructions)
-    except ValueError as error:
-        raise OFError("NXR_STALE", str(error)) from None
+    program = _program((), instructions)
     rule = None
     if bits & _HAS_RULE:
         rule = Rule(Match(), 0 if bits & _MISS else 1, table_id=table_id, cookie=cookie)
