@@ -166,7 +166,7 @@ def test_a_frame_longer_than_a_message(world, version):
     class Event:
         reason, table_miss_flow, table_id, cookie = 1, False, 0, 0
         in_port, controller_id, max_len = 2, 0, 0xFFFF
-        key = bytes(1024)
+        key, userdata, continuation = bytes(1024), b"", None
 
     Event.packet = packet
     raw = async_messages.packet_in_for(peer, Event)

@@ -17,8 +17,10 @@ from tests.ofproto.ovs_peer import Ovs, peer_marks
 
 pytestmark = peer_marks
 VERSIONS = "OpenFlow10,OpenFlow13"
-# Their dumps of 1.0 put actions behind write_metadata, which nobody takes.
-ADDED = [flow for flow in FLOWS if "write_metadata:0x5,goto" not in flow[1]]
+# Their dumps of 1.0 put actions behind write_metadata, which nobody takes, and pad properties by
+# their place in the message, where nobody, they included, can tell the padding from a property.
+UNREADABLE = ("write_metadata:0x5,goto", "userdata=", "pause", "meter_id=")
+ADDED = [flow for flow in FLOWS if not any(each in flow[1] for each in UNREADABLE)]
 
 
 class Client:
