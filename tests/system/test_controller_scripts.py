@@ -13,13 +13,19 @@ import pytest
 
 from ofproto.codec import messages as m
 from ofproto.codec.hello import HEADER, encode_hello
+from ofproto.codec.messages.bundle import (
+    BUNDLE_ATOMIC,
+    BUNDLE_ORDERED,
+    COMMIT_REQUEST,
+    OPEN_REQUEST,
+)
 from ofproto.text import flow_text
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
 
 pytestmark = pytest.mark.system
 
-OF10, OF13 = 1, 4
+OF10, OF13, OF14, OF15 = 1, 4, 5, 6
 UNSET = (1 << 64) - 1
 
 
@@ -65,14 +71,18 @@ def controller(bridge):
     made.sock.close()
 
 
-def test_onos(bridge, controller):
+@pytest.mark.parametrize("version", [OF13, OF15])
+def test_onos(bridge, controller, version):
     """Silent until our HELLO; the version is the header's; ROLE_REQUEST with generation id 0 each
     time, and again on the next connection."""
+    if version != OF15:
+        bridge.vsctl("set", "bridge", "br0", f"protocols=OpenFlow{9 + version}")
     for _ in range(2):
-        client = controller.accept()
-        first = client.read("our HELLO")
-        assert first[1] == 0 and first[0] == OF13
-        client.write(HEADER.pack(OF13, 0, 8, 0))
+        client = controller.accept(version)
+        while (first := client.read("our HELLO"))[0] != version:
+            client = controller.accept(version)  # that one began before the bridge was told
+        assert first[1] == 0
+        client.write(HEADER.pack(version, 0, 8, 0))
         assert client.ask(m.FeaturesRequest()).n_buffers == 0
         assert len(client.ask(m.PortDescRequest()).ports) == 3
         client.barrier()
@@ -175,20 +185,23 @@ def test_faucet(bridge, controller):
 
 
 def test_neutron(bridge, controller):
-    """What its agent says at start: bundles are refused with an error that it can read, flows by
-    cookie, and a canary table that tells of a restart."""
-    client = controller.accept()
-    client.hello(OF10, OF13, 5)
+    """What its agent says at start: flows in a bundle, by cookie, and a canary table, which tells of
+    a restart."""
+    client = controller.accept(OF14)
+    client.hello(OF10, OF13, OF14)
     client.ask(m.FeaturesRequest())
-    onf_bundle = HEADER.pack(OF13, 4, 24, 0) + b"ONF\0\0\0\x08\xfc" + bytes(8)
-    assert client.refused(onf_bundle) == "OFPBRC_BAD_VENDOR"
     client.ask(m.MeterFeaturesRequest())
     canary = flow_text.parse_flow("table=23,priority=0,cookie=0xabc actions=drop")
     move = flow_text.parse_flow(
         "table=60,cookie=0xabc,arp actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],"
         "load:2->NXM_OF_ARP_OP[],IN_PORT"
     )
-    client.do(canary, move, flow_text.parse_flow("table=0,cookie=0xabc actions=resubmit(,60)"))
+    first = flow_text.parse_flow("table=0,cookie=0xabc actions=resubmit(,60)")
+    both = BUNDLE_ATOMIC | BUNDLE_ORDERED
+    assert client.ask(m.BundleControl(7, OPEN_REQUEST, both)).bundle_id == 7
+    for mod in (canary, move, first):
+        client.write(m.BundleAdd(7, both, mod.encode(OF14, 99)).encode(OF14, 99))
+    assert client.ask(m.BundleControl(7, COMMIT_REQUEST, both)).type == COMMIT_REQUEST + 1
     reply = client.ask(m.FlowStatsRequest(cookie=0xABC, cookie_mask=UNSET))
     assert len(reply.flows) == 3
     client.do(m.FlowMod(m.DELETE, cookie=0xABC, cookie_mask=UNSET))
