@@ -185,8 +185,7 @@ def test_faucet(bridge, controller):
 
 
 def test_neutron(bridge, controller):
-    """What its agent says at start: flows in a bundle, by cookie, and a canary table, which tells of
-    a restart."""
+    """What its agent says at start: flows in a bundle, by cookie, a canary table for restarts."""
     client = controller.accept(OF14)
     client.hello(OF10, OF13, OF14)
     client.ask(m.FeaturesRequest())
