@@ -8,7 +8,15 @@ Errors in text raise TextError, whose message is for the user.
 import re
 
 from ofproto.codec.actions.base import Action, long_number, parse_action
-from ofproto.codec.match_text import PortNumbers, TextError, parse_int, parse_port, split_terms
+from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match_text import (
+    PortNumbers,
+    TextError,
+    parse_int,
+    parse_port,
+    parse_value,
+    split_terms,
+)
 from ofproto.codec.messages import (
     BUCKET_ALL,
     BUCKET_FIRST,
@@ -31,6 +39,7 @@ from ofproto.codec.messages import (
 from ofproto.codec.numbers import OFPP_MAX, OFPP_NONE
 
 OFPG_MAX = 0xFFFFFF00
+MAX_METHOD = 15  # bytes of a selection method's name
 TYPES = {
     "all": GROUP_ALL,
     "select": GROUP_SELECT,
@@ -84,7 +93,8 @@ def parse_group(text: str, command: int, ports: PortNumbers = None) -> GroupMod:
     if kind == GROUP_INDIRECT and len(made) > 1:
         raise TextError("Indirect groups can have at most one bucket.")
     where = words.get("command_bucket_id", BUCKET_ALL)
-    return GroupMod(command, kind or GROUP_ALL, words["group_id"], made, where)
+    selection = {name: words[name] for name, _ in _SELECTION.values() if name in words}
+    return GroupMod(command, kind or GROUP_ALL, words["group_id"], made, where, **selection)
 
 
 def _check_given(words, command):
@@ -92,6 +102,13 @@ def _check_given(words, command):
         raise TextError("must specify a group_id")
     if "type" not in words and command not in _WITHOUT_TYPE:
         raise TextError("must specify a type")
+    method = words.get("method")
+    if method and words.get("type", GROUP_SELECT) != GROUP_SELECT:
+        raise TextError("selection method is only for select groups")
+    if not method and "parameter" in words:
+        raise TextError('selection_method_param is only allowed with "selection_method"')
+    if method != "hash" and "fields" in words:
+        raise TextError('fields may only be specified with "selection_method=hash"')
     if command == GROUP_INSERT_BUCKET:
         if "command_bucket_id" not in words:
             raise TextError("must specify a command bucket id")
@@ -114,13 +131,39 @@ def _read_head(text, command):
             if command not in _OF_BUCKETS:
                 raise TextError("command bucket id is not needed")
             words[key] = _parse_bucket_id(value or "", "command bucket id")
-        elif key == "selection_method" and command not in _WITHOUT_TYPE:
-            # Before 1.5 nobody can be told; this one is the method without being told.
-            if value != "dp_hash":
-                raise TextError(f"selection_method={value} needs OpenFlow 1.5")
+        elif key in _SELECTION and command not in _WITHOUT_TYPE:
+            name, parse = _SELECTION[key]
+            words[name] = parse(value or "")
         else:
             raise TextError(f"unknown keyword {key}")
     return words
+
+
+def _parse_method(text):
+    if len(text) > MAX_METHOD:
+        raise TextError(f"selection method is longer than {MAX_METHOD} bytes long")
+    return text
+
+
+def _parse_fields(text):
+    """((Field, mask), ...) of `ip_dst,tcp_src=0xff`."""
+    found = {}
+    for name, value in split_terms(text):
+        field = BY_NAME.get(name)
+        if field is None:
+            raise TextError(f"{name}: unknown field")
+        if field in found:
+            raise TextError(f"{name}: duplicate field")
+        found[field] = field.mask if value is None else parse_value(field, value)[0]
+    return tuple(found.items())
+
+
+# Of groups of type select: the attribute of GroupMod, and how it is read.
+_SELECTION = {
+    "selection_method": ("method", _parse_method),
+    "selection_method_param": ("parameter", lambda text: long_number(text, 64)),
+    "fields": ("fields", _parse_fields),
+}
 
 
 def _parse_bucket_id(text, what):

@@ -32,7 +32,8 @@ def cluster(switch_daemons):
 @pytest.fixture
 def switch(switch_daemons, cluster):
     """The running switch, its database the cluster."""
-    switch_daemons.allow("connection (attempt )?(failed|dropped)|(receive|send) error|clustered database")
+    switch_daemons.allow("connection (attempt )?(failed|dropped)|(receive|send) error")
+    switch_daemons.allow("clustered database")
     switch_daemons.allow("transaction|status failed")  # of a member that was killed
     switch_daemons.allow("could not open network device c2")
     switch_daemons.start()

@@ -38,6 +38,8 @@ def _send(session, mods):
         if mod.command in FROM_15 and session.version not in (OF10, OF15):
             name = FROM_15[mod.command]
             raise Fatal(f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15'), or 1.0")
+        if mod.method == "hash" and session.version not in (OF10, OF15):
+            raise Fatal("selection_method=hash needs OpenFlow 1.5 ('-O OpenFlow15'), or 1.0")
         try:
             raws.append(mod.encode(session.version, session.next_xid()))
         except (ValueError, m.OFError) as error:

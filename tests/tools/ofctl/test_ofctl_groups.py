@@ -161,6 +161,13 @@ WITH_NUMBERS = [
     ("add-group", "group_id=7,type=all,command_bucket_id=3,bucket=output:1"),
     ("add-group", "group_id=7,type=select,bucket=bucket_id:3,weight:4,output:1,bucket=output:2"),
     ("mod-group", "group_id=1,type=select,bucket=bucket_id:3,drop,bucket=watch_port:1,output:2"),
+    ("add-group", "group_id=7,type=select,selection_method=hash,selection_method_param=7,"
+                  "fields(ip_dst=255.255.0.0,tcp_src=0xff,vlan_tci),bucket=output:1"),
+    ("add-group", "group_id=7,type=select,selection_method=hash,fields=eth_src,bucket=output:1"),
+    ("add-group", "group_id=7,type=select,selection_method=hash,fields(udp_src,udp_src),bucket="),
+    ("add-group", "group_id=7,type=select,selection_method=dp_hash,fields=eth_src,bucket=drop"),
+    ("add-group", "group_id=7,type=select,selection_method_param=7,bucket=output:1"),
+    ("add-group", "group_id=7,type=select,selection_method=hashhashhashhash,bucket=output:1"),
     *[("add-group", text) for text in GROUPS],
 ]  # fmt: skip
 
