@@ -7,6 +7,7 @@ from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, worker_port
 cdef enum:
     SLOT_SIZE = 2048
     DEFAULT_SLOTS = 256         # of a ring
+    MAX_SLOTS = 4096            # as of Open vSwitch
     FEWER_SLOTS = 64            # of each further one, where all together have RINGS_PLENTY bytes
     RINGS_PLENTY = 64 << 20
     SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own

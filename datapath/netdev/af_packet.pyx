@@ -269,8 +269,8 @@ cdef size_t _rings = 0          # bytes of all receive rings of this process
 def _slots(options):
     usual = DEFAULT_SLOTS if _rings < RINGS_PLENTY else FEWER_SLOTS
     text = options.get("n_rxq_desc", str(usual))
-    if not text.isdigit() or not 64 <= int(text) <= 65536 or int(text) & (int(text) - 1):
-        raise ValueError(f"n_rxq_desc: {text} is not a power of two from 64 to 65536")
+    if not text.isdigit() or not 64 <= int(text) <= MAX_SLOTS or int(text) & (int(text) - 1):
+        raise ValueError(f"n_rxq_desc: {text} is not a power of two from 64 to {MAX_SLOTS}")
     return int(text)
 
 

@@ -399,7 +399,7 @@ def test_renamed_interface(pair):
 
 def test_bad_option(net):
     net.host.run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
-    for text in ("0", "100", "x", "131072", ""):
+    for text in ("0", "100", "x", "8192", "131072", ""):
         with pytest.raises(OSError, match="n_rxq_desc"):
             net.add("v0", "system", n_rxq_desc=text)
     net.add("v0", "system", n_rxq_desc="64")
