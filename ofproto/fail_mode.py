@@ -11,7 +11,7 @@ import ovs.vlog
 from ofproto.codec.actions import Output
 from ofproto.codec.instructions import ApplyActions
 from ofproto.codec.match import Match
-from ofproto.codec.numbers import OF10, OFPP_NORMAL
+from ofproto.codec.numbers import OF13, OFPP_NORMAL
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_log import FlowLog
@@ -78,7 +78,7 @@ class FailMode:
             program=compile_actions((), instructions),
             now=now,
         )
-        rule.data = OF10
+        rule.data = OF13
         self.tables.insert(rule)
         return rule
 

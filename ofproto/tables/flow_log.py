@@ -13,7 +13,7 @@ from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
 from pyvs import containment
 
-from .flow_table import ADD, DELETE_STRICT, FlowTables
+from .flow_table import ADD, CHECK_OVERLAP, DELETE_STRICT, FlowTables
 from .group import GroupTable, as_mod
 from .journal import (
     BUNDLE_END,
@@ -247,7 +247,7 @@ def _as_mod(rule: Rule, command: int) -> bytes:
         table_id=rule.table_id,
         idle_timeout=rule.idle_timeout,
         hard_timeout=rule.hard_timeout,
-        flags=rule.flags,
+        flags=rule.flags & ~CHECK_OVERLAP,  # what was let in may overlap with later ones
         importance=rule.importance,
         instructions=rule.actions if command == ADD else [],
     )

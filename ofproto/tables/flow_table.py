@@ -40,8 +40,8 @@ ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
 SEND_FLOW_REM, CHECK_OVERLAP, RESET_COUNTS, NO_PKT_COUNTS, NO_BYT_COUNTS = (
     1 << bit for bit in range(5)
 )
-# What a flow keeps of its FLOW_MOD's flags.
-KEPT_FLAGS = SEND_FLOW_REM | NO_PKT_COUNTS | NO_BYT_COUNTS
+# What a flow keeps of its FLOW_MOD's flags, to be shown from 1.3 on.
+KEPT_FLAGS = SEND_FLOW_REM | CHECK_OVERLAP | RESET_COUNTS | NO_PKT_COUNTS | NO_BYT_COUNTS
 
 IDLE_GRACE_MS = 600
 EXPIRED_AT_ONCE = 500  # timers looked at in a round
@@ -178,7 +178,7 @@ class FlowTables:
             idle_timeout=mod.idle_timeout,
             hard_timeout=mod.hard_timeout,
             importance=mod.importance,
-            flags=mod.flags & KEPT_FLAGS,
+            flags=mod.flags & KEPT_FLAGS | (RESET_COUNTS if version <= OF11 else 0),
             now=now,
         )
         rule.data = version

@@ -74,7 +74,7 @@ def features(message, style):
     )
     if message.version == 1 and message.actions:
         text += f"actions: {actions_10(message.actions)}\n"
-    return text + _ports(message.ports, style)
+    return text + _ports(message.ports, style, message.version)
 
 
 def actions_10(bits: int) -> str:
@@ -128,7 +128,7 @@ def style_number(port) -> str:
     return format_port(port.port_no)
 
 
-def _ports(ports, style, version=1):
+def _ports(ports, style, version):
     ordered = sorted(ports, key=lambda port: port.port_no)
     return "".join(format_port_desc(port, style, version) for port in ordered)
 

@@ -132,12 +132,11 @@ def _matching_10(table, before):
         return ""
     if before and (before.wildcards, before.max_entries) == (table.wildcards, table.max_entries):
         return "    (same features)\n"
+    most = f"    max_entries={table.max_entries}\n"
+    if before and before.wildcards == table.wildcards:
+        return most + "    (same matching)\n"
     names = [name for bits, name in _WILDCARDS_10 if table.wildcards & bits]
-    return (
-        f"    max_entries={table.max_entries}\n"
-        "    matching:\n"
-        f"      exact match or wildcard: {compact(names)}\n"
-    )
+    return f"{most}    matching:\n      exact match or wildcard: {compact(names)}\n"
 
 
 def _counters(table):

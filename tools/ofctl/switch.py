@@ -19,8 +19,10 @@ from ofproto.codec.numbers import (
     OFPPC_NO_STP,
     OFPPC_PORT_DOWN,
 )
-from ofproto.text.message_text import FRAGS, format_message
+from ofproto.text.message_text import FRAGS, format_message, format_raw
 from pyvs_tools.command import Fatal
+
+from .errors import SwitchError
 
 # mod-port: word -> config bit, whether the word sets it
 PORT_ACTIONS = {
@@ -88,8 +90,13 @@ def show(settings, target):
 
 
 def _print(session, request, style):
-    for raw, reply in session.replies(request):
-        sys.stdout.write(format_message(reply, raw, style))
+    """What the switch answers is the output, even if it is an error, and the status 0: as
+    ovs-ofctl's."""
+    try:
+        for raw, reply in session.replies(request):
+            sys.stdout.write(format_message(reply, raw, style))
+    except SwitchError as error:
+        sys.stdout.write(format_raw(error.raw, style))
 
 
 def _show_json(settings, session):
