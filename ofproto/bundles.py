@@ -94,11 +94,15 @@ class Bundles:
         self._answer(peer, request)
 
     def _create(self, peer: Any, message: Any, raw: bytes, now: int) -> Bundle:
-        bundles = self._of.setdefault(peer, {})
-        if len(bundles) >= MAX_BUNDLES:
+        bundles = self._of.get(peer, {})
+        size = len(raw) + OVERHEAD
+        if len(bundles) >= MAX_BUNDLES or self.size + size > MAX_TOTAL:
             REFUSED.count += 1
             raise OFError("OFPBFC_OUT_OF_BUNDLES", f"{len(bundles)} bundles")
+        self._of[peer] = bundles
         bundle = bundles[message.bundle_id] = Bundle(message.bundle_id, message.flags, raw, now)
+        bundle.size = size
+        self.size += size
         return bundle
 
     def _same_flags(self, peer: Any, bundle: Bundle, message: Any) -> None:
@@ -154,7 +158,9 @@ class Bundles:
     # --- time
 
     def run(self, now: int) -> None:
-        """Discard what was left alone."""
+        """Discard what was left alone; not while peers wait for the tables, unheard."""
+        if self.commits.busy or self._ofproto.long_mods.busy:
+            return
         for peer, bundles in list(self._of.items()):
             for bundle in list(bundles.values()):
                 if bundle.used + self.idle_ms > now or not peer.alive:

@@ -60,6 +60,13 @@ class Commits:
         peer.connection.hold()
         self._waiting.append((peer, handle))
 
+    def close(self) -> None:
+        """The bridge goes: what is under way is undone, and nobody waits."""
+        self._waiting.clear()
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()  # type: ignore[attr-defined]
+
     def run(self, _now: int) -> None:
         """Go on for one slice of time."""
         if self._work is None:
@@ -119,12 +126,14 @@ class _Commit:
             if not refused:
                 yield from self._send_packets()
         finally:
-            for _ in transaction.rest():
-                pass
-            gc.enable()
-            self.ofproto.log.release()
-            self._tell(refused=not transaction.is_switched)
-            self.peer.connection.release()
+            try:
+                for _ in transaction.rest():
+                    pass
+            finally:
+                gc.enable()
+                self.ofproto.log.release()
+                self.peer.connection.release()
+                self._tell(refused=not transaction.is_switched)
 
     # --- before
 

@@ -27,8 +27,9 @@ SLICED = coverage.counter("ofproto_long_flow_mod")
 class LongMods:
     """Those of a bridge: one at a time."""
 
-    def __init__(self, tables: Any):
+    def __init__(self, tables: Any, log: Any):
         self._tables = tables
+        self._log = log
         self._work: tuple[Any, Iterator[None], Callable[[OFError], None]] | None = None
         self._requester: Any = None
         self._waiting: deque[tuple[Any, Callable[[], None]]] = deque()
@@ -47,6 +48,7 @@ class LongMods:
     ) -> None:
         """Execute a FLOW_MOD of a peer, which gets to its next message afterwards."""
         peer.connection.hold()
+        self._log.hold()  # a shorter journal has all of it, or what was before
         SLICED.count += 1
         self._work = peer, self._steps(mod, version, now), refuse
         self._requester = self._tables.requester
@@ -79,6 +81,7 @@ class LongMods:
     def _over(self, peer: Any) -> None:
         """Those that waited have their turn, until one of them is much work again."""
         self._work = None
+        self._log.release()
         peer.connection.release()
         while self._waiting and self._work is None:
             waiting, handle = self._waiting.popleft()
@@ -126,6 +129,7 @@ class LongMods:
             if there:
                 self._tables.modify(there, mod, version, now)
             yield
+        self._tables.learned.bury()
 
 
 def _pieces(rules: list[Any]) -> Iterator[list[Any]]:

@@ -59,24 +59,24 @@ class _Watch:
 
 
 class _Watcher:
-    """A connection with monitors.  `changed`, while it is paused: rules that came (True) or were
-    modified since."""
+    """A connection with monitors.  `changed`, while it is paused: (rule, whether it came) of what
+    came or was modified since, by what makes a flow itself."""
 
     def __init__(self) -> None:
         self.watches: dict[int, _Watch] = {}
         self.updates: list[Any] = []
         self.abbreviated: int | None = None
-        self.changed: dict[Any, bool] | None = None
+        self.changed: dict[Any, tuple[Any, bool]] | None = None
 
-    def note_paused(self, event: int, rule: Any) -> bool:
+    def note_paused(self, event: int, rule: Any, replaces: bool) -> bool:
         """Whether a change is told although it is paused: a deletion of what it knows."""
         assert self.changed is not None
+        key = rule.table_id, rule.priority, rule.key, rule.mask
+        before = self.changed.pop(key, None)
         if event == wire.EV_REMOVED:
-            return not self.changed.pop(rule, False)
-        if event == wire.EV_ADDED:
-            self.changed[rule] = True
-        else:
-            self.changed.setdefault(rule, False)
+            return before is None or not before[1]
+        is_new = before[1] if before else event == wire.EV_ADDED and not replaces
+        self.changed[key] = rule, is_new
         return False
 
 
@@ -113,7 +113,8 @@ class FlowMonitors:
         if not known:
             del self._watchers[peer]
         self._follow()
-        parts = m.multipart(m.FlowMonitorReply, _initial(found), peer.version, request.xid)
+        flows = _initial(self._tables, found)
+        parts = m.multipart(m.FlowMonitorReply, flows, peer.version, request.xid)
         peer.connection.send_long(parts)
 
     def _apply(self, known: dict[int, _Watch], monitor: Any) -> None:
@@ -176,7 +177,8 @@ class FlowMonitors:
                 flags |= watch.flags
         if not flags:
             return
-        if watcher.changed is not None and not watcher.note_paused(event, rule):
+        replaces = actions_before is not None
+        if watcher.changed is not None and not watcher.note_paused(event, rule, replaces):
             return
         if own and not flags & (wire.FM_NO_ABBREV | wire.FM_ONLY_OWN):
             if watcher.abbreviated != requester[1]:
@@ -216,7 +218,7 @@ class FlowMonitors:
 
     def _resume(self, peer: Any, watcher: _Watcher) -> None:
         changed, watcher.changed = watcher.changed or {}, None
-        for rule, is_new in changed.items():
+        for rule, is_new in changed.values():
             event = wire.EV_ADDED if is_new else wire.EV_MODIFIED
             self._tell(peer, watcher, event, rule, 0, None, None)
         if watcher.updates:
@@ -240,14 +242,17 @@ def _update(event: int, rule: Any, flags: int, reason: int = 0) -> Any:
     )  # fmt: skip
 
 
-def _initial(found: list[tuple[Any, list[Any]]]) -> Iterator[Any]:
-    """Each flow once, with what all monitors that select it want to know."""
+def _initial(tables: Any, found: list[tuple[Any, list[Any]]]) -> Iterator[Any]:
+    """Each flow once, with what all monitors that select it want to know; as it is by then, for
+    what changed since was told already."""
     flags: dict[Any, int] = {}
     for monitor, rules in found:
         for rule in rules:
             flags[rule] = flags.get(rule, 0) | monitor.flags
     for rule, wanted in flags.items():
-        yield _update(wire.EV_INITIAL, rule, wanted)
+        now = tables.xbridge.table(rule.table_id).find_exactly(rule.match, rule.priority)
+        if now is not None:
+            yield _update(wire.EV_INITIAL, now, wanted)
 
 
 def request(ofproto: Any, peer: Any, message: Any, _now: int) -> None:

@@ -28,6 +28,7 @@ from ofproto.codec.numbers import (
     OF13,
     OF14,
     OFPR_NO_MATCH,
+    OFPRR_EVICTION,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
 )
@@ -85,7 +86,7 @@ class Ofproto:
         self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
-        self.long_mods = LongMods(self.tables)
+        self.long_mods = LongMods(self.tables, self.log)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables)
         self.connmgr = ConnMgr(name, self._handle, self._peer_closed)
@@ -363,7 +364,7 @@ class Ofproto:
 
     def _flow_removed(self, rule: Any, reason: int | None) -> None:
         now = clock.msec()
-        if reason in (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT):
+        if reason in (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION):
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
@@ -420,6 +421,7 @@ class Ofproto:
         `delete`: the bridge is gone, so are its ports, flows and journal.  Else (the daemon ends
         and is to come back) the datapath keeps ports and flows.
         """
+        self.bundles.commits.close()
         if delete:
             for number in list(self.ports):
                 self.port_del(number)

@@ -72,7 +72,11 @@ class DatapathProcess:
             self._end(stranger)
             raise ConnectionError(errno.EPROTO, "a datapath process of another build")
         if self._started:
-            self.pid = dpif.version()["pid"]
+            try:
+                self.pid = dpif.version()["pid"]
+            except TimeoutError as error:
+                self._slow = dpif
+                raise ConnectionError(error.errno, f"{rundir.datapath_sock()}: {error}") from error
         return dpif
 
     @staticmethod

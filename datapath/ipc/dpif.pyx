@@ -194,6 +194,8 @@ cdef class Dpif:
         fds = []
         if self.unanswered is None:
             return True
+        if self.sock.fileno() < 0:
+            raise ConnectionResetError(104, "the connection is closed")
         try:
             while (message := protocol.decode(self.buffer)) is None:
                 if not self._is_readable():

@@ -113,6 +113,7 @@ class Backer:
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
         self.dpif = dpif
+        self._unsure = False
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
 
@@ -136,7 +137,9 @@ class Backer:
             STALLS.count += 1
             self._stalled, self.dpif = self.dpif, None
             self._stalled_at = clock.msec()
-            self._unsure = self._told = False
+            self._told = False
+            if self._stalled.unanswered not in HARMLESS:
+                self._unsure = True
             self.meters.detach()
         return self._stalled is not None
 
@@ -167,16 +170,19 @@ class Backer:
         if asked == "upcall_register":  # the rings came with the answer
             self._lost()
             return
+        if asked not in HARMLESS:
+            self._unsure = True
         self.meters.attach(dpif)
         if self.revalidator.ready:
             self.meters.forget_found(now)
-        if asked in HARMLESS and not self._unsure:
+        if not self._unsure:
             return
         self._found = {port.name: port for port in dpif.port_dump()}
         for port in list(self.ports.values()):
             self._put_back(port)
         self.need_revalidate()
         self.renewed += 1
+        self._unsure = False
 
     def _reconnect(self, now: int) -> None:
         if self._reopen is None or now < self._next_open:
@@ -233,8 +239,8 @@ class Backer:
         port is deleted first.  Raises DpifError (errno, text).
         """
         options = dict(options or {})
-        self._unsure = True
         if self.dpif is None:
+            self._unsure = True
             raise DpifError(errno.ENOTCONN, "no datapath process")
         found = self._found.pop(name, None)
         try:
@@ -250,6 +256,7 @@ class Backer:
             raise
         except OSError as error:
             self._lost(error)
+            self._unsure = True
             raise DpifError(error.errno or errno.EIO, str(error)) from error
         self.ports[number] = OdpPort(number, name, type_, options)
         return number
@@ -271,10 +278,10 @@ class Backer:
 
     def odp_port_del(self, odp_port: int) -> None:
         """Delete a datapath port; a port that is gone already is no error."""
-        self._unsure = True
         self.ports.pop(odp_port, None)
         self.flows.port_del(odp_port)
         if self.dpif is None:
+            self._unsure = True
             return
         try:
             self.dpif.port_del(odp_port)
@@ -283,6 +290,7 @@ class Backer:
                 vlog.warn(f"deleting datapath port {odp_port} failed ({error})")
         except OSError as error:
             self._lost(error)
+            self._unsure = True
 
     def port_stats(self) -> dict[int, dict[str, int]]:
         """The counters of all datapath ports, by number, under the OpenFlow names.

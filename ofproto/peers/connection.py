@@ -234,7 +234,8 @@ class OFConnection:
         self._queue(data)
 
     def discard(self) -> None:
-        """Forget what is queued: the socket is gone, or nobody reads."""
+        """Forget what is queued, and queue no more: the socket is gone, or nobody reads."""
+        self.state = CLOSED
         self._output.clear()
         self._count(-self._backlog)
 

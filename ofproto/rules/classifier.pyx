@@ -17,6 +17,7 @@ version.  So all of its changes are there, or gone, at once.  Masks may meanwhil
 sake of rules that are not seen: they are more exact than they need be, not less.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -144,6 +145,7 @@ cdef inline uint32_t fold(uint64_t sum) noexcept nogil:
     return <uint32_t> (h ^ (h >> 32))
 
 
+@cython.trashcan(True)      # heirs are a chain as long as a controller likes
 cdef class Rule:
     def __cinit__(self, match, int priority=0x8000, *, int table_id=0, uint64_t cookie=0,
                   actions=None, Program program=None, int idle_timeout=0, int hard_timeout=0,

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ofproto.rules.classifier import Rule
+from pyvs import containment
 
 
 class Change(NamedTuple):
@@ -77,6 +78,7 @@ class Transaction:
         """Make it what everybody sees."""
         tables, xbridge = self.tables, self.tables.xbridge
         self.is_switched = True
+        self.changes.reverse()  # rest() takes them from the end
         for rule, old in self._heirs:
             rule.inherit(old)
         if self._groups is not None:
@@ -89,15 +91,9 @@ class Transaction:
     def rest(self) -> Iterator[None]:
         """A step for each change: after switch(), to tell of it and to free what went; without
         switch(), to undo it.  Whoever else goes on with the rest, each change has one step."""
-        changes = self.changes
-        if self.is_switched:
-            changes.reverse()
-        while changes:
-            change = changes.pop()
-            if self.is_switched:
-                self.tables.settle(change)
-            else:
-                self.tables.revert(change)
+        step = self.tables.settle if self.is_switched else self.tables.revert
+        while self.changes:
+            containment.call("transaction", "", step, self.changes.pop())
             yield
         self._heirs.clear()
         if self.tables.pending is self:

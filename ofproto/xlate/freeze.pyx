@@ -5,7 +5,7 @@ label or I-TAG hid, a hash.  A packet that is to wait for a controller goes ther
 state as a continuation (continuation.py).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from datapath.actions.odp cimport HASH_SYM_L4, MAX_NESTING
@@ -30,6 +30,7 @@ cdef enum:                  # bits of FrozenState.flags
 cdef enum:
     STATE_WORK = 150        # a state is named by a hash of all that it has
     VALUE_WORK = 3          # a value of its stack, likewise
+    USERDATA_PER_WORK = 4   # bytes, likewise
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
@@ -141,7 +142,10 @@ cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
     to do."""
     cdef FrozenState state
     cdef bint going_on = told is None or x.pausing is not None
-    if x.spend(STATE_WORK + VALUE_WORK * (len(x.stack) if x.stack else 0)) and x.error is not None:
+    cdef int64_t work = STATE_WORK + VALUE_WORK * (len(x.stack) if x.stack else 0)
+    if told is not None:
+        work += len(told.userdata) // USERDATA_PER_WORK
+    if x.spend(work) and x.error is not None:
         return None
     state = x.recirc.intern(FrozenState(
         x.bridge, (<char *> &x.flow)[KEY_DP_SIZE:KEY_SIZE], flow_in_port(&x.flow),
@@ -197,7 +201,9 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
             or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
             or code == OP_PUSH_PBB or code == OP_POP_PBB
             or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
-            or code == OP_STACK_POP or code == OP_OUTPUT_REG)
+            or code == OP_STACK_POP or code == OP_OUTPUT_REG
+            or code == OP_MULTIPATH or code == OP_BUNDLE or code == OP_LEARN
+            or code == OP_FIN_TIMEOUT or code == OP_CHECK_LARGER)
 
 
 cdef bint needs_ethernet(const op *o) noexcept nogil:

@@ -16,6 +16,8 @@ from ofproto.codec.actions.base import format_subfield
 
 cdef enum:
     LEARN_WORK = 400        # a flow is put into a table: 40 us
+    SOURCE_WORK = 3         # a value is taken
+    CLAUSE_WORK = 10        # a part of a flow is made
     VALUE = 16
 
 
@@ -23,6 +25,8 @@ cdef int learn(XlateContext x, Program program, const op *o) except -1:
     cdef LearnSpec spec = <LearnSpec> program.specs[o.arg]
     cdef LearnEffect effect = LearnEffect()
     cdef bint there
+    if x.spend(SOURCE_WORK * spec.n_sources):
+        return 0
     effect.bridge = x.bridge
     effect.source = x.rule
     effect.learned = spec.learned(take_values(x, spec))
@@ -52,7 +56,8 @@ cdef bytes take_values(XlateContext x, LearnSpec spec):
 cdef bint make(XlateContext x, LearnEffect effect) except -1:
     """Whether the flow is there, or would be."""
     if x.side_effects:
-        x.spend(LEARN_WORK)
+        if x.spend(LEARN_WORK + CLAUSE_WORK * len(effect.learned.spec.action.clauses)):
+            return False
         return effect.learn(x.now)
     if effect.learned.spec.has_result and x.bridge.learner is not None:
         return x.bridge.learner.would_learn(effect.learned)

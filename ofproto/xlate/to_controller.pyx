@@ -27,7 +27,7 @@ cdef Telling telling_of(XlateContext x, Program program, const op *o):
     cdef Telling t = new_telling(x, <uint16_t> o.arg, o.aux, <uint16_t> o.port)
     if o.data_len >= METER_SIZE:
         memcpy(&t.meter, &program.pool[o.data], METER_SIZE)
-        t.userdata = (<char *> program.pool)[o.data + METER_SIZE:o.data + o.data_len]
+        t.userdata = program.actions[o.action].userdata     # states share the action's own
     return t
 
 
