@@ -4,7 +4,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from datapath.key.flow cimport flow_key
 from datapath.actions.meter cimport meter_verdict
-from datapath.actions.odp cimport MAX_NESTING
+from datapath.actions.odp cimport MAX_NESTING, ct_action
 from datapath.base.packet cimport packet
 
 cdef enum:
@@ -28,6 +28,16 @@ ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DR
 ctypedef meter_verdict (*meter_fn)(void *owner, uint32_t meter, uint32_t n_packets,
                                    uint32_t n_bytes) noexcept nogil
 
+# Tracks the packet and sets p.ct; a value of ct_verdict, or the reason (DROP_*) of its loss, which
+# execute_actions counts.  Fragments are kept until the packet is whole; then `emit` is called with
+# each of them, and does what is left to be done with it: they may be used no more afterwards.
+cdef enum ct_verdict:
+    CT_DONE = -1                # go on; bytes may have changed: the key is extracted anew
+    CT_TAKEN = -2               # the packet is kept, or was given to `emit` in pieces
+ctypedef void (*emit_fn)(void *arg, packet *p) noexcept nogil
+ctypedef int (*ct_fn)(void *owner, packet *p, const flow_key *key, const ct_action *a,
+                      emit_fn emit, void *arg) noexcept nogil
+
 cdef struct executor:
     void *owner
     output_fn output
@@ -35,6 +45,7 @@ cdef struct executor:
     recirculate_fn recirculate
     dropped_fn dropped
     meter_fn meter              # NULL: all pass
+    ct_fn track                 # NULL: DROP_CT_NO_TRACKER
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     uint32_t depth

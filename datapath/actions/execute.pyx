@@ -276,6 +276,59 @@ cdef void _pop_pbb(execution *e) noexcept nogil:
     _refresh(e)     # an output asks by l2_5 whether the kernel understands the frame
 
 
+# ---- Connections ----
+
+# What is to be done with each fragment of a packet that was tracked whole.
+cdef struct pieces:
+    execution *e
+    const uint8_t *rest         # the actions behind the ct
+    uint32_t length
+    uint32_t max_len
+
+
+cdef int _track(execution *e, const uint8_t *payload, const uint8_t *rest,
+                uint32_t length) noexcept nogil:
+    """0 to go on; 2 where the packet is kept elsewhere, or all is done for its pieces; else minus
+    the reason of a loss, minus 1."""
+    cdef int verdict
+    cdef pieces rest_of
+    if e.x.track == NULL:
+        return -1 - DROP_CT_NO_TRACKER
+    _refresh(e)
+    rest_of.e = e
+    rest_of.rest = rest
+    rest_of.length = length
+    rest_of.max_len = e.max_len
+    verdict = e.x.track(e.x.owner, e.p, e.key, <const ct_action *> payload, _one_piece, &rest_of)
+    if verdict >= 0:
+        return -1 - verdict
+    e.stale = True
+    if verdict == CT_TAKEN:
+        e.accounted = True
+        return 2
+    return 0
+
+
+cdef void _one_piece(void *arg, packet *p) noexcept nogil:
+    cdef pieces *rest_of = <pieces *> arg
+    cdef execution inner = rest_of.e[0]
+    cdef flow_key key
+    if inner.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(&inner, DROP_RECIRC_TOO_DEEP)
+        return
+    memcpy(&key, inner.key, KEY_SIZE)
+    inner.p = p
+    inner.key = &key
+    inner.stale = True
+    inner.accounted = False
+    inner.max_len = rest_of.max_len
+    inner.x.depth += 1
+    _run(&inner, rest_of.rest, rest_of.length, True)
+    inner.x.depth -= 1
+    if not inner.accounted:
+        _drop(&inner, DROP_ACTION)
+
+
 # ---- Meters ----
 
 # What is to be done for each segment of a frame that does not pass a meter whole.
@@ -371,7 +424,8 @@ cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
         return 6
     if kind == ACT_POP_MPLS:
         return 2
-    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CLONE:
+    if (kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CLONE
+            or kind == ACT_CT_CLEAR):
         return 0
     return 4
 
@@ -408,6 +462,10 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
             return -1 - DROP_NO_HEADROOM
     elif kind == ACT_POP_PBB:
         _pop_pbb(e)
+    elif kind == ACT_CT_CLEAR:
+        if e.p.ct.state:
+            e.p.ct.state = 0
+            e.stale = True
     elif kind == ACT_RECIRC:
         _recirculate(e, number, last)
     elif kind == ACT_HASH:
@@ -455,7 +513,12 @@ cdef void _run(execution *e, const uint8_t *at, uint32_t length, bint last) noex
             at += size
             length -= size
             continue
-        result = _step(e, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
+        if a.type == ACT_CT and a.length == sizeof(attr) + sizeof(ct_action):
+            result = _track(e, at + sizeof(attr), at + size, length - size)
+            if result == 2:
+                return
+        else:
+            result = _step(e, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
         if result:
             _drop(e, DROP_ACTION if result == 1 else -1 - result)
             return

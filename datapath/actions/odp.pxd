@@ -21,13 +21,14 @@ cdef enum:
     # u32 size, u32 bytes of actions for packets that are longer, these, actions for others
     ACT_CHECK_PKT_LEN = 18
     ACT_METER = 15              # u32 meter: what follows is for packets that it lets pass
+    ACT_CT = 14                 # struct ct_action
     # reserved: check_actions refuses these until they are there
-    ACT_CT = 14
     ACT_TUNNEL_PUSH = 16
     ACT_TUNNEL_POP = 17
 
     ACT_PUSH_PBB = 19           # be32 I-TAG TCI: PCP:3, DEI:1, UCA:1, reserved:3, I-SID:24
     ACT_POP_PBB = 20
+    ACT_CT_CLEAR = 21
 
     HASH_L4 = 0                 # addresses and ports, 5-tuple
     HASH_SYM_L4 = 1             # the same for both directions
@@ -35,6 +36,24 @@ cdef enum:
     USERSPACE_ACTION = 1        # reasons: vswitchd translates the packet anew, with side effects
     USERSPACE_CONTROLLER = 2    # for the controllers: userdata is a controller_data
     CONTINUATION = 1            # bits of controller_data.flags: translation waits for an answer
+
+    CT_COMMIT = 0x1             # ct_action.flags
+    CT_FORCE = 0x2              # with COMMIT: a connection of the other direction is replaced
+    CT_NAT = 0x4                # as the connection has it, or by the range behind SRC or DST
+    CT_SRC = 0x8
+    CT_DST = 0x10
+    CT_PERSISTENT = 0x20        # of a range
+    CT_HASH = 0x40
+    CT_RANDOM = 0x80
+    CT_MARK = 0x100             # mark and mark_mask count
+    CT_LABEL = 0x200            # label and label_mask count
+    CT_IPV6 = 0x400             # the range's addresses are IPv6
+    CT_FLAGS = 0x7ff
+    CT_TIMEOUT_NAME = 32        # bytes of a timeout policy's name, its NUL included
+
+    ALG_NONE = 0                # ct_action.alg
+    ALG_FTP = 1
+    ALG_TFTP = 2
 
     MAX_NESTING = 64            # of clones and samples; translation and the codec keep to it, too
     MAX_ACTIONS = 65532         # bytes; one attribute's length is a u16
@@ -52,6 +71,21 @@ ctypedef struct controller_data:
     uint8_t reason
     uint8_t flags
     uint8_t pad[6]
+
+ctypedef struct ct_action:
+    uint16_t flags              # CT_*, host order
+    uint16_t zone               # network order, as mark and label, and their masks
+    uint32_t mark
+    uint32_t mark_mask
+    uint8_t label[16]
+    uint8_t label_mask[16]
+    uint8_t addr_min[16]        # of the range; IPv4: the first four bytes; zero: none given
+    uint8_t addr_max[16]
+    uint16_t port_min           # host order; 0: none given
+    uint16_t port_max
+    uint8_t alg                 # ALG_*
+    uint8_t pad[3]
+    char timeout[32]            # name of a timeout policy, NUL-terminated; "": none
 
 # Checks a run of attributes; NULL when good, else what is wrong (a static text).
 cdef const char *check_run(const uint8_t *at, uint32_t length, int depth) noexcept nogil
@@ -83,6 +117,8 @@ cdef class ActionBuffer:
     cdef void drop(self, uint32_t reason) noexcept nogil
     cdef void trunc(self, uint32_t max_len) noexcept nogil
     cdef void meter(self, uint32_t meter) noexcept nogil
+    cdef void ct(self, const ct_action *a) noexcept nogil
+    cdef void ct_clear(self) noexcept nogil
     # Actions for packets longer than `size`, and, from `middle` on, for others: between the two
     # calls both are appended, and `middle` is the buffer's length between them.
     cdef uint32_t start_check_len(self, uint32_t size) noexcept nogil

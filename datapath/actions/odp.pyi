@@ -15,6 +15,22 @@ DROP: int
 TRUNC: int
 METER: int
 CHECK_PKT_LEN: int
+CT: int
+CT_CLEAR: int
+FLAG_COMMIT: int  # CT_* of ct_action.flags
+FLAG_FORCE: int
+FLAG_NAT: int
+FLAG_SRC: int
+FLAG_DST: int
+FLAG_PERSISTENT: int
+FLAG_HASH: int
+FLAG_RANDOM: int
+FLAG_MARK: int
+FLAG_LABEL: int
+FLAG_IPV6: int
+TIMEOUT_NAME: int
+HELPER_FTP: int
+HELPER_TFTP: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew

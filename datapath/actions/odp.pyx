@@ -20,6 +20,12 @@ globals().update(
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
     METER=<int> ACT_METER, CHECK_PKT_LEN=<int> ACT_CHECK_PKT_LEN, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
+    CT=<int> ACT_CT, CT_CLEAR=<int> ACT_CT_CLEAR,
+    FLAG_COMMIT=<int> CT_COMMIT, FLAG_FORCE=<int> CT_FORCE, FLAG_NAT=<int> CT_NAT,
+    FLAG_SRC=<int> CT_SRC, FLAG_DST=<int> CT_DST, FLAG_PERSISTENT=<int> CT_PERSISTENT,
+    FLAG_HASH=<int> CT_HASH, FLAG_RANDOM=<int> CT_RANDOM, FLAG_MARK=<int> CT_MARK,
+    FLAG_LABEL=<int> CT_LABEL, FLAG_IPV6=<int> CT_IPV6, TIMEOUT_NAME=<int> CT_TIMEOUT_NAME,
+    HELPER_FTP=<int> ALG_FTP, HELPER_TFTP=<int> ALG_TFTP,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     TO_CONTROLLER=<int> USERSPACE_CONTROLLER, PAUSED=<int> CONTINUATION,
     NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
@@ -80,6 +86,13 @@ cdef class ActionBuffer:
             self.trunc(values[0])
         elif name == "meter":
             self.meter(values[0])
+        elif name == "ct":
+            value = values[0]
+            if len(value) != sizeof(ct_action):
+                raise ValueError("ct: wrong size")
+            self.ct(<const ct_action *> <const char *> value)
+        elif name == "ct_clear":
+            self.ct_clear()
         elif name == "start_nested":
             return self.start_nested(values[0], values[1])
         elif name == "start_check_len":
@@ -221,6 +234,14 @@ cdef class ActionBuffer:
     cdef void meter(self, uint32_t meter) noexcept nogil:
         self._put32(ACT_METER, meter)
 
+    cdef void ct(self, const ct_action *a) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_CT, sizeof(ct_action))
+        if at != NULL:
+            memcpy(at, a, sizeof(ct_action))
+
+    cdef void ct_clear(self) noexcept nogil:
+        self.room(ACT_CT_CLEAR, 0)
+
     cdef uint32_t start_nested(self, uint16_t kind, uint32_t probability=0) noexcept nogil:
         cdef uint32_t offset = self.length
         if kind == ACT_SAMPLE:
@@ -268,7 +289,7 @@ cdef const char *_check_set(const uint8_t *payload, uint32_t length) noexcept no
 
 cdef inline int _payload_size(uint16_t kind) noexcept nogil:
     """Of actions whose payload has one size; else -1."""
-    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB:
+    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CT_CLEAR:
         return 0
     if kind == ACT_POP_MPLS:
         return 2
@@ -310,6 +331,42 @@ cdef const char *_check_lengths(const uint8_t *payload, uint32_t length,
     return check_run(payload + 8 + head[1], length - 8 - head[1], depth + 1)
 
 
+cdef const char *_check_nat(const ct_action *a) noexcept nogil:
+    cdef uint16_t kind = a.flags & (CT_SRC | CT_DST)
+    cdef const uint64_t *least = <const uint64_t *> a.addr_min
+    cdef bint given = (least[0] | least[1] | a.port_min | a.port_max) != 0
+    if kind == (CT_SRC | CT_DST):
+        return "ct: nat of both src and dst"
+    if kind and not a.flags & CT_NAT:
+        return "ct: src or dst without nat"
+    given = given or memcmp(a.addr_min, a.addr_max, 16) != 0
+    if not kind and (given or a.flags & (CT_PERSISTENT | CT_HASH | CT_RANDOM)):
+        return "ct: a range of nat without src or dst"
+    if memcmp(a.addr_min, a.addr_max, 16) > 0 or a.port_min > a.port_max:
+        return "ct: a range of nat that ends before it begins"
+    if a.port_max and not a.port_min:
+        return "ct: a range of ports from 0"
+    if a.flags & CT_HASH and a.flags & CT_RANDOM:
+        return "ct: nat with both hash and random"
+    return NULL
+
+
+cdef const char *_check_ct(const uint8_t *payload, uint32_t length) noexcept nogil:
+    cdef ct_action a
+    if length != sizeof(ct_action):
+        return "ct: wrong length"
+    memcpy(&a, payload, sizeof(ct_action))
+    if a.flags & ~CT_FLAGS or a.pad[0] or a.pad[1] or a.pad[2]:
+        return "ct: unknown flags"
+    if a.flags & CT_FORCE and not a.flags & CT_COMMIT:
+        return "ct: force without commit"
+    if a.alg > ALG_TFTP:
+        return "ct: no such helper"
+    if a.timeout[CT_TIMEOUT_NAME - 1]:
+        return "ct: the name of a timeout policy has no end"
+    return _check_nat(&a)
+
+
 cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t length,
                             int depth) noexcept nogil:
     cdef int size = _payload_size(kind)
@@ -317,6 +374,8 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         return _check_fixed(kind, payload, length, <uint32_t> size)
     if kind == ACT_SET:
         return _check_set(payload, length)
+    if kind == ACT_CT:
+        return _check_ct(payload, length)
     if kind == ACT_CLONE:
         return check_run(payload, length, depth + 1)
     if kind == ACT_SAMPLE:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from datapath.key import flow, key_text
 
-from . import odp
+from . import ct_text, odp
 
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
@@ -154,6 +154,8 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.DROP: lambda payload, key: f"drop({_number(payload)})" if _number(payload) else "drop",
     odp.TRUNC: lambda payload, key: f"trunc({_number(payload)})",
     odp.CHECK_PKT_LEN: _format_check_len,
+    odp.CT: lambda payload, key: ct_text.format_ct(payload),
+    odp.CT_CLEAR: lambda payload, key: "ct_clear",
     odp.METER: lambda payload, key: f"meter({_number(payload)})",
 }
 
@@ -396,6 +398,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "userspace": _parse_userspace,
     "drop": lambda body: _u32(odp.DROP, body, "reason"),
     "trunc": lambda body: _u32(odp.TRUNC, body, "length"),
+    "ct": lambda body: attribute(odp.CT, ct_text.parse_ct(body)),
     "meter": lambda body: _u32(odp.METER, body, "meter"),
     "set": _parse_set,
 }
@@ -408,6 +411,10 @@ def _parse_one(item: str) -> bytes:
         return attribute(odp.POP_VLAN)
     if item == "pop_pbb":
         return attribute(odp.POP_PBB)
+    if item == "ct_clear":
+        return attribute(odp.CT_CLEAR)
+    if item == "ct":
+        return attribute(odp.CT, ct_text.parse_ct(""))
     if item == "drop":
         return attribute(odp.DROP, bytes(4))
     name, body = key_text.name_and_body(item)

@@ -19,4 +19,10 @@ NAMES = (
     "rx_queue_full",
     "meter_exceeded",
     "too_many_actions",
+    "ct_no_tracker",
+    "ct_nat_exhausted",
+    "frag_malformed",
+    "frag_too_small",
+    "frag_limit",
+    "frag_timeout",
 )

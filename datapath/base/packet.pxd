@@ -29,6 +29,22 @@ cdef struct vnet_hdr:
     uint16_t csum_start
     uint16_t csum_offset
 
+# What the connection tracker said of the packet; network byte order, as in the key.  Without
+# `state` the rest means nothing, and may hold anything.
+cdef struct ct_metadata:
+    uint32_t state
+    uint32_t mark
+    uint16_t zone
+    uint8_t nw_proto            # of the connection's original direction, as is what follows it
+    uint8_t v6                  # addresses are ipv6_src and _dst instead of nw_src and _dst
+    uint8_t label[16]
+    uint32_t nw_src
+    uint32_t nw_dst
+    uint16_t tp_src
+    uint16_t tp_dst
+    uint8_t ipv6_src[16]
+    uint8_t ipv6_dst[16]
+
 cdef struct packet:
     uint8_t *base               # start of the buffer
     uint8_t *data               # first byte of the Ethernet header
@@ -45,6 +61,7 @@ cdef struct packet:
     uint32_t skb_priority
     uint32_t pkt_mark
     uint32_t dp_hash
+    ct_metadata ct
 
 
 # A packet whose `size` bytes lie (or will be put) at base + headroom.  All the rest is zeroed.
@@ -59,6 +76,7 @@ cdef inline void packet_init(packet *p, uint8_t *base, uint32_t capacity, uint32
     p.l2_5 = p.l3 = p.l4 = NO_OFFSET
     p.l3_size = 0
     p.recirc_id = p.in_port = p.skb_priority = p.pkt_mark = p.dp_hash = 0
+    p.ct.state = 0
 
 cdef inline uint32_t packet_headroom(const packet *p) noexcept nogil:
     return <uint32_t> (p.data - p.base)

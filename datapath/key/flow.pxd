@@ -156,14 +156,16 @@ cdef extern from "datapath/key/flow_key.h":
 
     const key_member key_members[]
 
-from datapath.base.packet cimport packet
+from datapath.base.packet cimport ct_metadata, packet
 
 # Fills the packet part of the key and the offsets of p; the metadata comes from p.  The tunnel
 # and pipeline parts are not touched: zero them once, or fill them when a tunnel port gives them.
 # A layer that is truncated or contradicts itself leaves its members 0.  Returns the map of key
 # words that may be nonzero (bit 63 stands for all words from 63 on), for emc_prepare.
 cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil
-# The same map for any key, found by looking at each datapath word.
+# What the key says of the tracker, as a packet's metadata: for packets that come back.
+cdef void key_ct(const flow_key *key, ct_metadata *ct) noexcept nogil
+# The same map as flow_extract's for any key, found by looking at each datapath word.
 cdef uint64_t key_map(const flow_key *key) noexcept nogil
 # 128 bits that name a megaflow.  Covers the datapath part; the same in every process.
 cdef void flow_ufid(const flow_key *masked, const flow_key *mask, uint8_t *out) noexcept nogil

@@ -10,11 +10,11 @@ from libc.string cimport memcmp, memcpy, memset
 
 from datapath.key.flow cimport *
 from datapath.base.hashing cimport hash_finish, hash_word
-from datapath.base.packet cimport NO_OFFSET, get16, get32, packet, packet_init
+from datapath.base.packet cimport NO_OFFSET, ct_metadata, get16, get32, packet, packet_init
 from datapath.base.protocols cimport *
 
 cdef extern from "datapath/key/flow_key.h":
-    const uint64_t MAP_METADATA, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
+    const uint64_t MAP_METADATA, MAP_CT, MAP_CT6, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
     const uint64_t MAP_IPV6, MAP_IP, MAP_L4, MAP_IGMP, MAP_ARP, MAP_ND, MAP_TUNNEL
     void key_clear_packet(flow_key *) noexcept nogil
 
@@ -333,6 +333,39 @@ cdef inline uint64_t _tunnel_map(const flow_key *key) noexcept nogil:
     return 0
 
 
+cdef uint64_t _ct(const ct_metadata *ct, flow_key *key) noexcept nogil:
+    key.ct_state = ct.state
+    key.ct_mark = ct.mark
+    key.ct_zone = ct.zone
+    key.ct_nw_proto = ct.nw_proto
+    memcpy(key.ct_label, ct.label, 16)
+    key.ct_tp_src = ct.tp_src
+    key.ct_tp_dst = ct.tp_dst
+    if ct.v6:
+        memcpy(key.ct_ipv6_src, ct.ipv6_src, 16)
+        memcpy(key.ct_ipv6_dst, ct.ipv6_dst, 16)
+        return MAP_CT | MAP_CT6
+    key.ct_nw_src = ct.nw_src
+    key.ct_nw_dst = ct.nw_dst
+    return MAP_CT
+
+
+cdef void key_ct(const flow_key *key, ct_metadata *ct) noexcept nogil:
+    cdef const uint64_t *v6 = <const uint64_t *> key.ct_ipv6_src
+    ct.state = key.ct_state
+    ct.mark = key.ct_mark
+    ct.zone = key.ct_zone
+    ct.nw_proto = key.ct_nw_proto
+    memcpy(ct.label, key.ct_label, 16)
+    ct.tp_src = key.ct_tp_src
+    ct.tp_dst = key.ct_tp_dst
+    ct.nw_src = key.ct_nw_src
+    ct.nw_dst = key.ct_nw_dst
+    ct.v6 = (v6[0] | v6[1] | v6[2] | v6[3]) != 0
+    memcpy(ct.ipv6_src, key.ct_ipv6_src, 16)
+    memcpy(ct.ipv6_dst, key.ct_ipv6_dst, 16)
+
+
 cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     cdef cursor c
     cdef uint16_t ethertype
@@ -343,6 +376,8 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     key.skb_priority = p.skb_priority
     key.pkt_mark = p.pkt_mark
     key.dp_hash = p.dp_hash
+    if p.ct.state:
+        map |= _ct(&p.ct, key)
     p.l2_5 = p.l3 = p.l4 = NO_OFFSET
     p.l3_size = 0
     c.at = p.data

@@ -131,6 +131,8 @@ static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
     ((~(uint64_t) 0 << (offsetof(flow_key, first) / 8)) & \
      (~(uint64_t) 0 >> (63 - (KEY_END(last) - 1) / 8)))
 #define MAP_METADATA KEY_MAP(recirc_id, dp_hash)
+#define MAP_CT (KEY_MAP(ct_state, ct_label) | KEY_MAP(ct_nw_src, ct_tp_dst))
+#define MAP_CT6 KEY_MAP(ct_ipv6_src, ct_ipv6_dst)
 #define MAP_ETHERNET KEY_MAP(eth_dst, pad_l2)
 #define MAP_VLAN KEY_MAP(vlan, vlan)
 #define MAP_MPLS KEY_MAP(mpls_lse, mpls_lse)

@@ -208,6 +208,11 @@ TUNNEL = [
     Field("metadata", "tun_metadata", "hexid"),
     Field("flags", "tun_flags", "hex"),
 ]
+_CT_PORTS = [
+    Field("proto", "ct_nw_proto", "dec"),
+    Field("tp_src", "ct_tp_src", "dec"),
+    Field("tp_dst", "ct_tp_dst", "dec"),
+]
 METADATA: dict[str, list[Field]] = {
     "skb_priority": _one("skb_priority", "hex"),
     "tunnel": TUNNEL,
@@ -216,6 +221,12 @@ METADATA: dict[str, list[Field]] = {
     "ct_zone": _one("ct_zone", "hex"),
     "ct_mark": _one("ct_mark", "hex"),
     "ct_label": _one("ct_label", "hex"),
+    "ct_tuple4": [Field("src", "ct_nw_src", "ip4"), Field("dst", "ct_nw_dst", "ip4"), *_CT_PORTS],
+    "ct_tuple6": [
+        Field("src", "ct_ipv6_src", "ip6"),
+        Field("dst", "ct_ipv6_dst", "ip6"),
+        *_CT_PORTS,
+    ],
     "recirc_id": _one("recirc_id", "hex"),
     "dp_hash": _one("dp_hash", "hex"),
     "in_port": _one("in_port", "dec"),
@@ -311,7 +322,7 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
 # ---- Formatting ----
 
 # Groups that only flows which match on them have in their long form.
-WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext", "ipv6_exthdr")
+WITHOUT_WILDCARDS = ("tunnel", "vlan", "nd_ext", "ipv6_exthdr", "ct_tuple4", "ct_tuple6")
 
 
 class _Writer:
@@ -386,8 +397,10 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
     mask = _implied_mask(key) if mask is None else bytes(mask).ljust(flow.KEY_SIZE, b"\0")
     writer = _Writer(key, mask, more)
     parts: list[str] = []
+    foreign = "ct_tuple4" if number(key, "eth_type") == 0x86DD else "ct_tuple6"
     for name, fields in METADATA.items():
-        parts += writer.group(name, fields)
+        if name != foreign:
+            parts += writer.group(name, fields)
     tags = 0
     inner: list[str] = []
     while tags < 2 and _has_tag(key, mask, tags):

@@ -9,7 +9,8 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 
 cdef enum:
     EMC_ENTRIES = 8192
-    EMC_WORDS = 12              # keys with more nonzero words are not cached (ND with options: 12)
+    # Keys with more nonzero words are not cached: TCP over IPv6 with a tag, tracked, has 20.
+    EMC_WORDS = 20
 
 cdef struct emc_key:
     uint64_t hash
@@ -17,7 +18,7 @@ cdef struct emc_key:
     uint32_t n                  # how many; 0: cannot be cached
     uint64_t words[EMC_WORDS]
 
-cdef struct emc_entry:          # 128 bytes, two cache lines
+cdef struct emc_entry:          # three cache lines, of which untracked IPv4 needs two
     uint64_t hash
     uint64_t map                # 0: empty
     megaflow *flow

@@ -19,7 +19,7 @@ cdef enum:
 
 cdef int emc_init(emc *e) noexcept nogil:
     memset(e, 0, sizeof(emc))
-    # Entries are two cache lines each, and must start on one.
+    # Entries are whole cache lines, and must start on one.
     e.memory = calloc(1, EMC_ENTRIES * sizeof(emc_entry) + 64)
     if e.memory == NULL:
         return -1

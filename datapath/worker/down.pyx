@@ -15,7 +15,7 @@ from datapath.ipc.ring cimport ring_peek, ring_release
 from datapath.ipc.upcall cimport (
     DOWN_EXECUTE, DOWN_INSTALL, MAX_UPCALL_PACKET, down_record, padded,
 )
-from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
+from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key, key_ct
 from datapath.lookup.megaflow cimport megaflow_insert
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, netdev
 from datapath.worker.state cimport DOWN_BATCH, raise_alarm, worker
@@ -101,6 +101,7 @@ cdef void execute_down(worker *w, const down_record *record, flow_key *key,
     p.skb_priority = key.skb_priority
     p.pkt_mark = key.pkt_mark
     p.dp_hash = key.dp_hash
+    key_ct(key, &p.ct)
     dev = w.ports[ntohl(key.in_port)] if ntohl(key.in_port) < MAX_PORTS else NULL
     if dev != NULL:
         w.ingress = &dev.worker_ports[w.id]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datapath.actions import odp, odp_text
+from datapath.actions import ct_text, odp, odp_text
 from datapath.actions.odp_text import attribute, set_attribute
 from datapath.key import flow
 from tests.datapath.sample_frames import frames
@@ -104,7 +104,24 @@ TEXTS = [
     "trunc(100),1",
     "meter(5),1",
     "1,drop(3)",
+    "ct,ct_clear",
+    "ct(commit),recirc(0x1)",
+    "ct(force_commit,zone=65535,mark=0x1/0xffffffff,label=0x1/0xff,helper=ftp,timeout=ovs_tp_1_tcp4)",
+    "ct(label=0x10)",
+    "ct(commit,helper=tftp,nat(src=10.0.0.1-10.0.0.9:1000-2000,persistent,hash))",
+    "ct(commit,nat(dst=10.0.0.1:80,random))",
+    "ct(commit,nat(src=0.0.0.0))",
+    "ct(commit,nat(src=fd00::1-fd00::ff))",
+    "ct(commit,nat(dst=[fd00::1]-[fd00::2]:80-90))",
+    "ct(zone=1,nat)",
 ]
+
+
+def ct(**values):
+    action = ct_text.CtAction()
+    for name, value in values.items():
+        setattr(action, name, value)
+    return attribute(odp.CT, action.pack())
 
 
 def test_inner_labels():
@@ -133,7 +150,9 @@ def test_the_flow_tells_which_protocol_a_set_is_for():
     ["", ",", "1,,2", "set(eth(src=1))", "set(ipv4(frag=no))", "set(eth_type(0x800))",
      "push_vlan(vid=4096)", "-1", "4294967296", "recirc(x)", "clone(1", "clone 1)", "foo",
      "hash(md5(0))", "sample(sample=101%,actions(1))", "sample(1)", "trunc(3)", "userspace(x)",
-     "userspace(userdata(0))", "set(tcp(src=65536))", "set(tcp(src=1,src=2))", "set(in_port(1))"],
+     "userspace(userdata(0))", "set(tcp(src=65536))", "set(tcp(src=1,src=2))", "set(in_port(1))",
+     "ct(what)", "ct(zone=65536)", "ct(mark=x)", "ct(helper=sip)", "ct(nat(src=1.1.1.1-fd00::1))",
+     "ct(nat(src=1.1.1.1:70000))", "ct(nat(1))", f"ct(timeout={'x' * 32})", "ct(label=-1)"],
 )  # fmt: skip
 def test_bad_text_is_refused(text):
     if text in ("", ",", "1,,2"):  # lists with empty items: nothing is lost
@@ -160,7 +179,18 @@ def test_text_never_fails_otherwise(text):
         (struct.pack("=HHH", 3, 2, 0), "length"),
         (struct.pack("=HHHH", 1, 6, 0, 0), "wrong length"),
         (attribute(99), "unknown"),
-        (attribute(14, bytes(4)), "unknown"),
+        (attribute(16, bytes(4)), "unknown"),
+        (attribute(odp.CT, bytes(4)), "ct: wrong length"),
+        (attribute(odp.CT_CLEAR, bytes(4)), "wrong length"),
+        (ct(flags=0x800), "unknown flags"),
+        (ct(flags=odp.FLAG_FORCE), "without commit"),
+        (ct(flags=odp.FLAG_NAT | odp.FLAG_SRC | odp.FLAG_DST), "both"),
+        (ct(flags=odp.FLAG_SRC), "without nat"),
+        (ct(flags=odp.FLAG_NAT, addresses=(b"\1" * 4, b"\1" * 4)), "without src or dst"),
+        (ct(flags=odp.FLAG_NAT | odp.FLAG_SRC, addresses=(b"\2" * 4, b"\1" * 4)), "ends before"),
+        (ct(flags=odp.FLAG_NAT | odp.FLAG_SRC, ports=(2, 1)), "ends before"),
+        (ct(helper=3), "helper"),
+        (attribute(odp.CT, ct()[4:-1] + b"x"), "no end"),
         (attribute(odp.SET, struct.pack("=HH", 9999, 4) + bytes(8)), "no such member"),
         (attribute(odp.SET, struct.pack("=HH", 0, 4) + bytes(8)), "cannot be set"),
         (attribute(odp.SET, struct.pack("=HH", 15, 5) + bytes(10)), "wrong size"),

@@ -261,3 +261,17 @@ def test_long_text_has_what_anything_matches():
         "tcp(src=0/0,dst=0/0),tcp_flags(0/0)"
     )
     assert key_text.parse_key(key_text.format_key(key, mask, True)) == (key, mask)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ct_state(+trk+est),ct_zone(0),ct_mark(0x1/0xff),ct_label(0),"
+        "ct_tuple4(src=10.0.0.1,dst=10.0.0.0/255.255.255.0,proto=6,tp_src=1,tp_dst=80),"
+        "recirc_id(0x1),in_port(1),eth_type(0x0800),ipv4(frag=no)",
+        "ct_tuple6(src=fd00::1,proto=17),recirc_id(0x1),in_port(1),eth_type(0x86dd)",
+    ],
+)
+def test_what_the_tracker_said_as_text(text):
+    wanted = text.replace("+trk+est", "+est+trk")
+    assert key_text.format_key(*key_text.parse_key(text)) == wanted
