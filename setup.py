@@ -35,6 +35,7 @@ PACKAGES = {
     "ovsdb": "ovsdb",
     "vswitchd": "vswitchd",
     "pyvs_tools": "tools",
+    "containers": "containers",
 }
 COMPILED = ("datapath", "ofproto", "ovsdb", "pyvs")
 # Modules that are Python as they stand, and compiled because every transaction passes
@@ -82,6 +83,10 @@ COMMANDS = {
     "pyvs-ovsdb-tool": "pyvs_tools.ovsdb.tool:main",
     "pyvs-ovsdb-client": "pyvs_tools.ovsdb.client:main",
     "pyvs-ctl": "pyvs_tools.ctl:main",
+    "pyvs-docker": "containers.ovs_docker:main",
+    "pyvs-cni": "containers.cni.main:main",
+    "pyvs-netavark": "containers.netavark:main",
+    "pyvs-docker-driver": "containers.driver.main:main",
 }
 
 DIRECTIVES = {

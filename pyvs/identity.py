@@ -22,6 +22,7 @@ OVS_PROGRAMS = {
     "pyvs-ovsdb-client": "ovsdb-client",
     "pyvs-ovsdb-tool": "ovsdb-tool",
     "pyvs-ctl": "ovs-ctl",
+    "pyvs-docker": "ovs-docker",
 }
 
 

@@ -14,6 +14,7 @@ from pyvs_tools.command import Fatal, guard
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
 from pyvs_tools.ovsdb.model import Conflict, Snapshot, TransactionError, transact
+from pyvs_tools.ovsdb.waiting import wait_for_vswitchd
 
 from . import control as vsctl_control
 from . import db as vsctl_db
@@ -429,18 +430,6 @@ def _run(client, context, commands, settings, comment):
             refused = True
 
 
-def _wait_for_vswitchd(client, next_cfg):
-    """Returns when vswitchd has applied configuration `next_cfg`."""
-    request = {"columns": ["cur_cfg"], "select": {"initial": True}}
-    update = client.request("monitor", [DATABASE, PROGRAM + "-cfg", {"Open_vSwitch": request}])
-    while True:
-        for row in update.get("Open_vSwitch", {}).values():
-            if row.get("new", {}).get("cur_cfg", -1) >= next_cfg:
-                return
-        message = client.notification()
-        update = message["params"][1] if message.get("method") == "update" else {}
-
-
 def _report_interface_errors(client, context):
     """Prints what vswitchd could not set up of the interfaces that this run added."""
     if not context.new_ifaces:
@@ -546,7 +535,7 @@ def run(args):
             command.spec.after(context, command)
     _print_outputs(commands, settings)
     if next_cfg is not None:
-        _wait_for_vswitchd(client, next_cfg)
+        wait_for_vswitchd(client, DATABASE, PROGRAM, next_cfg)
         _report_interface_errors(client, context)
     client.close()
     return 0

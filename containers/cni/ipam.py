@@ -1,0 +1,107 @@
+"""Address management, delegated to the plug-in that the configuration names (section 4)."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from typing import Any
+
+from .config import Call
+from .errors import DECODING_FAILURE, FAILED, INVALID_CONFIG, Delegated
+
+# Seconds; a DHCP client may have to wait for its server.
+PATIENCE = 60
+# Commands that a plug-in of an older version does not know: it is not asked.
+NEW = ("GC", "STATUS")
+
+
+@dataclasses.dataclass
+class Addresses:
+    """What the plug-in handed out."""
+
+    ips: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # address, gateway
+    routes: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # dst, gw
+    dns: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _program(call: Call, kind: str) -> str:
+    if "/" in kind:
+        raise Delegated(INVALID_CONFIG, f"ipam: {kind} is no name of a plug-in")
+    for folder in filter(None, call.path.split(":")):
+        path = os.path.join(folder, kind)
+        if os.access(path, os.X_OK):
+            return path
+    raise Delegated(FAILED, f'failed to find plugin "{kind}" in path [{call.path}]')
+
+
+def run(call: Call, command: str, stdin: dict | None = None) -> dict[str, Any]:
+    """Executes the IPAM plug-in, where there is one; returns what it printed.
+
+    Raises Delegated with its error.
+    """
+    kind = call.mapping("ipam").get("type")
+    if not kind:
+        return {}
+    environment = {**os.environ, "CNI_COMMAND": command}
+    raw = json.dumps(call.config if stdin is None else stdin).encode()
+    program = _program(call, str(kind))
+    if command in NEW and not _speaks(program, call):
+        return {}
+    done = _execute(program, raw, environment)
+    return _answer(str(kind), done)
+
+
+def _speaks(program: str, call: Call) -> bool:
+    """Whether the plug-in has the configuration's version; Debian 12's end at 1.0.0."""
+    asked = json.dumps({"cniVersion": call.version}).encode()
+    done = _execute(program, asked, {**os.environ, "CNI_COMMAND": "VERSION"})
+    try:
+        return call.version in json.loads(done.stdout)["supportedVersions"]
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _execute(
+    program: str, raw: bytes, environment: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            [program], input=raw, capture_output=True, env=environment, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise Delegated(FAILED, f"{program}: no answer within {PATIENCE} seconds") from None
+    except OSError as error:
+        raise Delegated(FAILED, f"{program}: {error.strerror}") from None
+
+
+def _answer(kind: str, done: subprocess.CompletedProcess) -> dict[str, Any]:
+    try:
+        found = json.loads(done.stdout) if done.stdout.strip() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Delegated(DECODING_FAILURE, f"{kind}: its answer is not a JSON object")
+    if done.returncode:
+        said = found.get("msg") or done.stderr.decode(errors="replace").strip()[-300:]
+        code = found.get("code")
+        details = str(found.get("details", ""))
+        raise Delegated(code if isinstance(code, int) else FAILED, said or "failed", details)
+    return found
+
+
+def add(call: Call) -> Addresses:
+    """Addresses for the container; none where the configuration has no "ipam"."""
+    found = run(call, "ADD")
+    if "ips" in found:
+        return Addresses(found["ips"], found.get("routes") or [], found.get("dns") or {})
+    return _of_version_0_2(found)
+
+
+def _of_version_0_2(found: dict[str, Any]) -> Addresses:
+    """The form of 0.1.0 and 0.2.0: one address of each family, with its routes."""
+    made = Addresses(dns=found.get("dns") or {})
+    for key in ("ip4", "ip6"):
+        if part := found.get(key):
+            made.ips.append({"address": part["ip"], "gateway": part.get("gateway")})
+            made.routes += part.get("routes") or []
+    return made

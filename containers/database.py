@@ -1,0 +1,236 @@
+"""What endpoints ask of the switch's database: ports of a bridge, with what they are for.
+
+Each change is one transaction that counts `next_cfg` up and returns when vswitchd has applied it,
+as pyvs-vsctl does.
+"""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from pyvs import rundir
+from pyvs_tools.ovsdb import rpc
+from pyvs_tools.ovsdb.model import TransactionError, transact
+from pyvs_tools.ovsdb.waiting import wait_for_vswitchd
+
+from .errors import Fault, Unavailable
+
+DATABASE = "Open_vSwitch"
+WHO = "containers"
+# Seconds that vswitchd may take, its restart by a monitor included.
+PATIENCE = 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port as it is to be; the names are those of the columns, ovs-vswitchd.conf.db(5)."""
+
+    name: str
+    tag: int | None = None
+    trunks: tuple[int, ...] = ()
+    vlan_mode: str | None = None
+    type: str = ""
+    ofport_request: int | None = None
+    mtu_request: int | None = None
+    external_ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    interface_ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    policing_rate: int = 0  # kbit/s that the container may send; 0: any
+
+
+def as_map(pairs: dict[str, str]) -> list:
+    """A map as RFC 7047 writes it."""
+    return ["map", [list(pair) for pair in pairs.items()]]
+
+
+def as_set(atoms) -> list:
+    """A set as RFC 7047 writes it; None is the empty one."""
+    return ["set", [] if atoms is None else list(atoms)]
+
+
+def from_map(value: list) -> dict[str, Any]:
+    """{key: value} of a map in a row."""
+    return dict(value[1])
+
+
+def from_set(value) -> list:
+    """The atoms of a set in a row, where a set of one may stand as the atom itself."""
+    return value[1] if isinstance(value, list) and value[0] == "set" else [value]
+
+
+def quoted(error: TransactionError) -> str:
+    """What the server said of a transaction."""
+    found = error.error
+    return f"{found.get('error')}: {found.get('details', '')}".rstrip(": ")
+
+
+class Database:
+    """A connection to the database of the switch; raises Unavailable where there is none."""
+
+    def __init__(self, remote: str | None = None, patience: float = PATIENCE):
+        self.remote = remote or f"unix:{rundir.db_sock()}"
+        try:
+            self._client = rpc.connect(self.remote, database=DATABASE)
+        except rpc.ConnectError as error:
+            raise Unavailable(f"{self.remote}: database connection failed ({error})") from None
+        self._client.sock.settimeout(patience)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self._client.close()
+
+    def transact(self, *operations: dict) -> list[dict]:
+        """The results of one transaction; raises Fault where the server refuses it."""
+        try:
+            return transact(self._client, DATABASE, list(operations))
+        except TransactionError as error:
+            raise Fault(quoted(error)) from None
+        except rpc.RpcError as error:
+            raise Fault(f"{self.remote}: {error}") from None
+        except rpc.Disconnected as error:
+            raise Unavailable(f"{self.remote}: {error}") from None
+
+    def select(self, table: str, where: list, columns: list[str]) -> list[dict]:
+        """Rows, as the server writes them."""
+        operation = {"op": "select", "table": table, "where": where, "columns": columns}
+        return self.transact(operation)[0]["rows"]
+
+    def configure(self, *operations: dict) -> list[dict]:
+        """transact(), and wait until vswitchd has done it."""
+        count = {
+            "op": "mutate",
+            "table": DATABASE,
+            "where": [],
+            "mutations": [["next_cfg", "+=", 1]],
+        }
+        read = {"op": "select", "table": DATABASE, "where": [], "columns": ["next_cfg"]}
+        results = self.transact(*operations, count, read)
+        try:
+            wait_for_vswitchd(self._client, DATABASE, WHO, results[-1]["rows"][0]["next_cfg"])
+            self._client.request("monitor_cancel", [f"{WHO}-cfg"])
+        except rpc.Disconnected as error:
+            raise Unavailable(f"vswitchd has not taken the configuration: {error}") from None
+        return results
+
+    def has_bridge(self, name: str) -> bool:
+        """Whether there is such a bridge."""
+        return bool(self.select("Bridge", [["name", "==", name]], ["name"]))
+
+    def add_bridge(self, name: str, external_ids: dict[str, str]) -> None:
+        """A bridge with its local port."""
+        interface = {"op": "insert", "table": "Interface", "uuid-name": "interface"}
+        interface["row"] = {"name": name, "type": "internal"}
+        port = {"op": "insert", "table": "Port", "uuid-name": "port"}
+        port["row"] = {"name": name, "interfaces": ["named-uuid", "interface"]}
+        bridge = {"op": "insert", "table": "Bridge", "uuid-name": "bridge"}
+        ids = as_map(external_ids)
+        bridge["row"] = {"name": name, "ports": ["named-uuid", "port"], "external_ids": ids}
+        self.configure(
+            interface, port, bridge, _insert_into(DATABASE, [], "bridges", ["named-uuid", "bridge"])
+        )
+
+    def delete_bridge(self, name: str) -> None:
+        """Delete a bridge with its ports; nothing happens where there is none."""
+        for row in self.select("Bridge", [["name", "==", name]], ["_uuid"]):
+            self.configure(_delete_from(DATABASE, [], "bridges", row["_uuid"]))
+
+    def add_port(self, bridge: str, port: Port) -> None:
+        """Add it to a bridge.  Raises Fault where it cannot be, and then it is not there."""
+        where = [["name", "==", bridge]]
+        if not self.has_bridge(bridge):
+            raise Fault(f"no bridge named {bridge}")
+        there = {"op": "wait", "table": "Bridge", "where": where, "columns": ["name"]}
+        there.update(until="==", rows=[{"name": bridge}], timeout=0)
+        interface = {"op": "insert", "table": "Interface", "uuid-name": "interface"}
+        interface["row"] = _interface_row(port)
+        row = {"op": "insert", "table": "Port", "uuid-name": "port", "row": _port_row(port)}
+        into = _insert_into("Bridge", where, "ports", ["named-uuid", "port"])
+        try:
+            self.configure(there, interface, row, into)
+            self._check_interface(port.name)
+        except (Fault, Unavailable):
+            self._forget_port(port.name)
+            raise
+
+    def _check_interface(self, name: str) -> None:
+        (row,) = self.select("Interface", [["name", "==", name]], ["ofport", "error"]) or ({},)
+        if row.get("ofport") == -1 or not row:
+            reason = from_set(row.get("error", ["set", []])) or ["it is not there"]
+            raise Fault(f"port {name}: {reason[0]}")
+
+    def _forget_port(self, name: str) -> None:
+        """delete_port() where the first trouble is what counts, and vswitchd may not answer."""
+        with contextlib.suppress(Fault, Unavailable):
+            self.transact(*self._deletion(name))
+
+    def _deletion(self, *names: str) -> list[dict]:
+        rows = [
+            row for name in names for row in self.select("Port", [["name", "==", name]], ["_uuid"])
+        ]
+        return [_delete_from("Bridge", [], "ports", row["_uuid"]) for row in rows]
+
+    def delete_ports(self, *names: str) -> None:
+        """Take ports out of whatever bridges they are on; those that are not there do not count."""
+        operations = self._deletion(*names)
+        if operations:
+            self.configure(*operations)
+
+    def set_port(self, name: str, **columns) -> None:
+        """Set columns (as RFC 7047 writes values) of a Port."""
+        where = [["name", "==", name]]
+        self.configure({"op": "update", "table": "Port", "where": where, "row": columns})
+
+    def ports_with(self, table: str = "Interface", **external_ids: str) -> list[str]:
+        """Names of the ports whose external_ids (in the Port or Interface `table`) say so."""
+        where = [["external_ids", "includes", as_map(external_ids)]]
+        return sorted(row["name"] for row in self.select(table, where, ["name"]))
+
+    def external_ids(self, table: str, name: str) -> dict[str, str]:
+        """The external_ids of the row of that name; {} where there is none."""
+        rows = self.select(table, [["name", "==", name]], ["external_ids"])
+        return from_map(rows[0]["external_ids"]) if rows else {}
+
+    def change_external_ids(
+        self, table: str, name: str, *, add: dict[str, str] | None = None, remove: tuple = ()
+    ) -> None:
+        """Add and remove external_ids of a row, in one step."""
+        mutations = []
+        if gone := [*remove, *(add or {})]:
+            mutations.append(["external_ids", "delete", as_set(gone)])
+        if add:
+            mutations.append(["external_ids", "insert", as_map(add)])
+        where = [["name", "==", name]]
+        self.transact({"op": "mutate", "table": table, "where": where, "mutations": mutations})
+
+
+def _insert_into(table: str, where: list, column: str, value: list) -> dict:
+    mutations = [[column, "insert", as_set([value])]]
+    return {"op": "mutate", "table": table, "where": where, "mutations": mutations}
+
+
+def _delete_from(table: str, where: list, column: str, value: list) -> dict:
+    mutations = [[column, "delete", as_set([value])]]
+    return {"op": "mutate", "table": table, "where": where, "mutations": mutations}
+
+
+def _interface_row(port: Port) -> dict:
+    row: dict[str, Any] = {"name": port.name, "external_ids": as_map(port.interface_ids)}
+    for column in ("type", "ofport_request", "mtu_request"):
+        if value := getattr(port, column):
+            row[column] = value
+    if port.policing_rate:
+        row["ingress_policing_rate"] = port.policing_rate
+    return row
+
+
+def _port_row(port: Port) -> dict:
+    row: dict[str, Any] = {"name": port.name, "interfaces": ["named-uuid", "interface"]}
+    row["external_ids"] = as_map(port.external_ids)
+    if port.tag is not None:
+        row["tag"] = port.tag
+    if port.trunks:
+        row["trunks"] = as_set(port.trunks)
+    if port.vlan_mode:
+        row["vlan_mode"] = port.vlan_mode
+    return row

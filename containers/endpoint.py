@@ -1,0 +1,162 @@
+"""An endpoint: a veth pair whose one end is a bridge's port, the other a container's interface.
+
+attach() makes all of it or nothing; detach() takes away what is there of it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import ipaddress
+import os
+import re
+
+from .database import Database, Port
+from .errors import BadRequest, Fault, NotThere
+from .rtnetlink import Rtnetlink
+
+# A device's name (linux/if.h: IFNAMSIZ with the NUL), of which the kernel refuses some bytes.
+NAME_BYTES = 15
+_NAME = re.compile(r"[^\s/:]+\Z")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
+MTU_LEAST, MTU_MOST = 68, 65535
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interface:
+    """What the container sees."""
+
+    name: str
+    mac: str | None = None
+    mtu: int | None = None
+    addresses: tuple[str, ...] = ()  # with prefix lengths
+    gateways: tuple[str, ...] = ()  # of default routes, one of each family
+    routes: tuple[tuple[str, str | None], ...] = ()  # (prefix, gateway)
+
+    def check(self) -> None:
+        """Raises BadRequest with what is wrong first."""
+        check_name(self.name)
+        if self.mac and not _MAC.match(self.mac):
+            raise BadRequest(f"{self.mac}: not an Ethernet address")
+        if self.mac and int(self.mac[:2], 16) & 1:
+            raise BadRequest(f"{self.mac}: a group's address, not that of a station")
+        if self.mtu is not None and not MTU_LEAST <= self.mtu <= MTU_MOST:
+            raise BadRequest(f"MTU {self.mtu} is not in the range {MTU_LEAST} to {MTU_MOST}")
+        for parse, texts in (
+            (ipaddress.ip_interface, self.addresses),
+            (ipaddress.ip_address, self.gateways),
+            (ipaddress.ip_network, [prefix for prefix, _gateway in self.routes]),
+        ):
+            for text in texts:
+                try:
+                    parse(text)
+                except ValueError as error:
+                    raise BadRequest(str(error)) from None
+
+
+def check_name(name: str) -> None:
+    """Raises BadRequest where no device can have this name."""
+    if not _NAME.match(name) or name in (".", ".."):
+        raise BadRequest(f'"{name}": not a name of a network device')
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise BadRequest(f'"{name}": longer than {NAME_BYTES} bytes')
+
+
+def check_vlan(tag: int) -> None:
+    """Raises BadRequest where a port cannot have this tag."""
+    if not 0 <= tag <= 4095:
+        raise BadRequest(f"VLAN {tag} is not in the range 0 to 4095")
+
+
+def device_name(container: str, interface: str) -> str:
+    """The switch's end of the pair: the same name whenever the same container asks."""
+    digest = hashlib.sha256(f"{container}\0{interface}".encode()).hexdigest()
+    return "pv" + digest[: NAME_BYTES - 3]
+
+
+@contextlib.contextmanager
+def namespace(path: str):
+    """A descriptor of the network namespace at `path`; raises NotThere."""
+    try:
+        netns = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotThere(f"{path}: {error.strerror}") from None
+    try:
+        yield netns
+    finally:
+        os.close(netns)
+
+
+def _in_words(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror}"
+
+
+def configure(inside: Rtnetlink, wanted: Interface) -> str:
+    """Brings up an interface with addresses and routes; returns its MAC address."""
+    link = inside.link(wanted.name)
+    if link is None:
+        raise NotThere(f"{wanted.name}: there is no such interface")
+    for address in wanted.addresses:
+        inside.add_address(link, address)
+    loopback = inside.link("lo")
+    if loopback and not loopback.is_up:
+        inside.set_link(loopback, up=True)
+    inside.set_link(link, up=True)
+    defaults = [("::/0" if ":" in gateway else "0.0.0.0/0", gateway) for gateway in wanted.gateways]
+    for destination, gateway in (*wanted.routes, *defaults):
+        inside.add_route(link, destination, gateway)
+    return link.mac
+
+
+def check_free(netns: str, interface: str) -> None:
+    """Raises Fault where the namespace has an interface of that name; NotThere without it."""
+    with namespace(netns) as descriptor, Rtnetlink(descriptor) as inside:
+        _check_free(inside, interface)
+
+
+def _check_free(inside: Rtnetlink, interface: str) -> None:
+    if inside.link(interface) is not None:
+        raise Fault(f"{interface}: the container has such an interface already")
+
+
+def attach(database: Database, bridge: str, netns: str, wanted: Interface, port: Port) -> str:
+    """Make the pair, the interface and the port; returns the interface's MAC address.
+
+    Raises Fault (NotThere, BadRequest, Unavailable …), and then nothing is left of it.
+    """
+    wanted.check()
+    check_name(port.name)
+    if not database.has_bridge(bridge):
+        raise Fault(f"no bridge named {bridge}")
+    with namespace(netns) as descriptor, Rtnetlink() as host:
+        try:
+            return _attach(database, host, descriptor, bridge, wanted, port)
+        except OSError as error:
+            raise Fault(_in_words(error)) from None
+
+
+def _attach(
+    database: Database, host: Rtnetlink, netns: int, bridge: str, wanted: Interface, port: Port
+) -> str:
+    with Rtnetlink(netns) as inside:
+        _check_free(inside, wanted.name)
+        host.add_veth(port.name, wanted.name, netns, wanted.mac, wanted.mtu)
+        try:
+            mac = configure(inside, wanted)
+            link = host.link(port.name)
+            if link is None:
+                raise NotThere("the container ended meanwhile")
+            host.set_link(link, up=True)
+            database.add_port(bridge, port)
+        except BaseException:
+            host.delete_link(port.name)
+            raise
+    return mac
+
+
+def detach(database: Database, *names: str) -> None:
+    """Take away ports and their pairs; those that are not there do not count."""
+    database.delete_ports(*names)
+    with Rtnetlink() as host:
+        for name in names:
+            host.delete_link(name)

@@ -1,0 +1,156 @@
+"""pyvs-netavark: podman's networks by a plug-in of netavark (plug-in API 1.0.0).
+
+`podman network create -d pyvs …` stores options that `setup` finds again: `bridge`, `vlan`, `mtu`,
+`rate`.  Addresses are podman's own (ipam driver host-local): it sends them with each container.
+"""
+
+import json
+import sys
+from typing import Any
+
+from pyvs.version import VERSION
+
+from . import endpoint
+from .database import Database, Port
+from .errors import BadRequest, Fault
+from .rate import kilobits
+
+API_VERSION = "1.0.0"
+OWNER = "pyvs-netavark"
+
+
+def _options(network: dict[str, Any]) -> dict[str, str]:
+    return network.get("options") or {}
+
+
+def _bridge(network: dict[str, Any]) -> str:
+    name = _options(network).get("bridge") or network.get("network_interface")
+    if not name:
+        raise BadRequest("option bridge is missing: podman network create -d pyvs -o bridge=NAME")
+    return name
+
+
+def _number(network: dict[str, Any], name: str) -> int | None:
+    text = _options(network).get(name)
+    if text is not None and not (text.isascii() and text.isdigit()):
+        raise BadRequest(f"option {name}: {text} is not a number")
+    return None if text is None else int(text)
+
+
+def _check_options(network: dict[str, Any]) -> None:
+    known = {"bridge", "vlan", "mtu", "rate"}
+    if unknown := sorted(set(_options(network)) - known):
+        raise BadRequest(f"option {unknown[0]} is not supported")
+    endpoint.check_name(_bridge(network))
+    endpoint.check_vlan(_number(network, "vlan") or 0)
+    kilobits(_options(network).get("rate"))
+    _number(network, "mtu")
+
+
+def run_create(network: dict[str, Any]) -> dict[str, Any]:
+    """Checks a new network; the bridge is the switch's and must be there."""
+    _check_options(network)
+    with Database() as database:
+        if not database.has_bridge(_bridge(network)):
+            raise Fault(f"no bridge named {_bridge(network)}")
+    return network
+
+
+def _endpoint(netns: str, asked: dict[str, Any]) -> tuple[endpoint.Interface, Port]:
+    network, mine = asked["network"], asked["network_options"]
+    subnets = network.get("subnets") or ()
+    chosen = [_with_subnet(address, subnets) for address in mine.get("static_ips") or ()]
+    wanted = endpoint.Interface(
+        name=mine["interface_name"],
+        mac=mine.get("static_mac") or None,
+        mtu=_number(network, "mtu"),
+        addresses=tuple(address for address, _gateway in chosen),
+        gateways=tuple(gateway for _address, gateway in chosen if gateway)
+        if not network.get("internal")
+        else (),
+    )
+    container = asked["container_id"]
+    port = Port(
+        name=endpoint.device_name(container, f"{network['id']}/{wanted.name}"),
+        tag=_number(network, "vlan"),
+        policing_rate=kilobits(_options(network).get("rate")),
+        external_ids={"owner": OWNER, "contNetns": netns, "contIface": wanted.name},
+        interface_ids={"container_id": container, "container_iface": wanted.name},
+    )
+    return wanted, port
+
+
+def _with_subnet(address: str, subnets) -> tuple[str, str | None]:
+    """(address with its prefix length, gateway) by the network's subnet that has it."""
+    import ipaddress
+
+    for subnet in subnets:
+        prefix = ipaddress.ip_network(subnet["subnet"])
+        if ipaddress.ip_address(address) in prefix:
+            return f"{address}/{prefix.prefixlen}", subnet.get("gateway")
+    raise BadRequest(f"{address}: in none of the network's subnets")
+
+
+def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
+    """Connects a container; the answer is netavark's StatusBlock."""
+    wanted, port = _endpoint(netns, asked)
+    with Database() as database:
+        mac = endpoint.attach(database, _bridge(asked["network"]), netns, wanted, port)
+    gateways = {(":" in gateway): gateway for gateway in wanted.gateways}
+    subnets = []
+    for address in wanted.addresses:
+        gateway = gateways.get(":" in address)
+        subnets.append({"ipnet": address, **({"gateway": gateway} if gateway else {})})
+    answer = {"mac_address": mac, "subnets": subnets}
+    return {"dns_search_domains": [], "dns_server_ips": [], "interfaces": {wanted.name: answer}}
+
+
+def run_teardown(asked: dict[str, Any], netns: str) -> None:
+    """Takes away what setup made; what is not there does not count."""
+    name = endpoint.device_name(
+        asked["container_id"],
+        f"{asked['network']['id']}/{asked['network_options']['interface_name']}",
+    )
+    with Database() as database:
+        endpoint.detach(database, name)
+
+
+def run_info() -> dict[str, Any]:
+    """Versions of the plug-in and of the interface that it speaks."""
+    return {"version": VERSION, "api_version": API_VERSION}
+
+
+# command -> (function, number of words behind it, whether it reads stdin)
+COMMANDS = {
+    "create": (run_create, 0, True),
+    "setup": (run_setup, 1, True),
+    "teardown": (run_teardown, 1, True),
+    "info": (run_info, 0, False),
+}
+
+
+def _execute(words: list[str]) -> Any:
+    if not words or words[0] not in COMMANDS:
+        raise BadRequest(f"usage: pyvs-netavark {'|'.join(COMMANDS)} [NETNS]")
+    function, count, reads = COMMANDS[words[0]]
+    if len(words) != count + 1:
+        raise BadRequest(f"{words[0]}: takes {count} arguments")
+    if not reads:
+        return function(*words[1:])
+    try:
+        asked = json.load(sys.stdin)
+        return function(asked, *words[1:])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"{words[0]}: the input lacks something: {error}") from None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The plug-in; errors are an object on stdout, as netavark reads them."""
+    try:
+        answer = _execute(sys.argv[1:] if argv is None else argv)
+    except (Fault, OSError, ValueError, RecursionError) as error:
+        print(json.dumps({"error": str(error)}))
+        return 1
+    if answer is not None:
+        print(json.dumps(answer))
+    return 0
