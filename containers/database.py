@@ -34,7 +34,6 @@ class Port:
     mtu_request: int | None = None
     external_ids: dict[str, str] = dataclasses.field(default_factory=dict)
     interface_ids: dict[str, str] = dataclasses.field(default_factory=dict)
-    policing_rate: int = 0  # kbit/s that the container may send; 0: any
 
 
 def as_map(pairs: dict[str, str]) -> list:
@@ -219,8 +218,6 @@ def _interface_row(port: Port) -> dict:
     for column in ("type", "ofport_request", "mtu_request"):
         if value := getattr(port, column):
             row[column] = value
-    if port.policing_rate:
-        row["ingress_policing_rate"] = port.policing_rate
     return row
 
 

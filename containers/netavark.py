@@ -1,7 +1,8 @@
 """pyvs-netavark: podman's networks by a plug-in of netavark (plug-in API 1.0.0).
 
-`podman network create -d pyvs …` stores options that `setup` finds again: `bridge`, `vlan`, `mtu`,
-`rate`.  Addresses are podman's own (ipam driver host-local): it sends them with each container.
+A network's driver is the name of the plug-in's file in a folder of netavark_plugin_dirs, so a link
+`pyvs` to this program makes `podman network create -d pyvs -o bridge=br0 -o vlan=10 -o mtu=1400`.
+Addresses are podman's own (ipam driver host-local): it sends them with each container.
 """
 
 import json
@@ -13,7 +14,6 @@ from pyvs.version import VERSION
 from . import endpoint
 from .database import Database, Port
 from .errors import BadRequest, Fault
-from .rate import kilobits
 
 API_VERSION = "1.0.0"
 OWNER = "pyvs-netavark"
@@ -38,12 +38,11 @@ def _number(network: dict[str, Any], name: str) -> int | None:
 
 
 def _check_options(network: dict[str, Any]) -> None:
-    known = {"bridge", "vlan", "mtu", "rate"}
+    known = {"bridge", "vlan", "mtu"}
     if unknown := sorted(set(_options(network)) - known):
         raise BadRequest(f"option {unknown[0]} is not supported")
     endpoint.check_name(_bridge(network))
     endpoint.check_vlan(_number(network, "vlan") or 0)
-    kilobits(_options(network).get("rate"))
     _number(network, "mtu")
 
 
@@ -73,7 +72,6 @@ def _endpoint(netns: str, asked: dict[str, Any]) -> tuple[endpoint.Interface, Po
     port = Port(
         name=endpoint.device_name(container, f"{network['id']}/{wanted.name}"),
         tag=_number(network, "vlan"),
-        policing_rate=kilobits(_options(network).get("rate")),
         external_ids={"owner": OWNER, "contNetns": netns, "contIface": wanted.name},
         interface_ids={"container_id": container, "container_iface": wanted.name},
     )

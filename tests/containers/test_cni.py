@@ -1,8 +1,6 @@
 """pyvs-cni as a runtime executes it: the specification's commands, versions and errors."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -189,9 +187,3 @@ def test_whatever_comes_is_answered(command, raw, environment):
     assert status == 0 or {"cniVersion", "code", "msg"} <= set(answer)
     if status:
         assert not answer["msg"].startswith("internal error"), answer
-
-
-needs_podman = pytest.mark.skipif(
-    any(shutil.which(each) is None for each in ("podman", "runc", "busybox")) or os.geteuid() != 0,
-    reason="podman, runc, busybox-static and root are needed",
-)

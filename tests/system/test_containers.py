@@ -1,61 +1,13 @@
 """Two real containers (podman with runc, a busybox root file system) on one bridge."""
 
-import os
-import shutil
 import subprocess
-import tempfile
 
 import pytest
 
+from tests.podman import RUN, podman, root_file_system
+
+__all__ = ["podman", "root_file_system"]  # fixtures
 pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(180)]
-
-# The limits because not every machine lets a container raise its own.
-LIMITS = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]
-RUN = ["run", "--detach", "--runtime=runc", "--network=none", "--cap-add=NET_RAW", *LIMITS]
-
-
-def why_not():
-    if os.geteuid() != 0:
-        return "root is needed"
-    for program in ("podman", "runc", "busybox"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    linked = subprocess.run(["ldd", shutil.which("busybox")], capture_output=True, text=True)
-    return None if linked.returncode else "busybox is not static (Debian: busybox-static)"
-
-
-@pytest.fixture
-def podman(tmp_path):
-    """A function that runs podman on a storage of its own, which ends with the test."""
-    if reason := why_not():
-        pytest.skip(reason)
-    run_root = tempfile.mkdtemp(prefix="pyvs-")  # podman wants a path of 50 characters at most
-    base = ["podman", f"--root={tmp_path}/root", f"--runroot={run_root}"]
-    base += ["--storage-driver=vfs", "--cgroup-manager=cgroupfs", f"--tmpdir={tmp_path}/tmp"]
-
-    def run(*words, check=True):
-        done = subprocess.run([*base, *words], capture_output=True, text=True, timeout=60)
-        if check and done.returncode:
-            if "cgroup" in done.stderr or "runc" in done.stderr:
-                pytest.skip(f"this machine runs no containers: {done.stderr.strip()[-300:]}")
-            raise AssertionError(f"podman {' '.join(words)}: {done.stderr}")
-        return done.stdout.strip()
-
-    yield run
-    run("rm", "--force", "--all", "--time", "0", check=False)
-    shutil.rmtree(run_root, ignore_errors=True)
-
-
-@pytest.fixture
-def root_file_system(tmp_path):
-    """A folder with busybox and the links that a container needs."""
-    root = tmp_path / "rootfs"
-    for folder in ("bin", "proc", "sys", "dev", "tmp", "etc"):
-        (root / folder).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
-    for name in ("sh", "ip", "ping", "sleep"):
-        (root / "bin" / name).symlink_to("busybox")
-    return root
 
 
 @pytest.fixture
