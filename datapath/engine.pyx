@@ -18,6 +18,8 @@ from posix.unistd cimport close as close_fd
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
+from datapath.base.clock cimport clock_ns
+from datapath.conntrack.connections cimport Connections
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
@@ -41,6 +43,11 @@ MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
 MAX_OPTIONS = 64               # of a port, a name and a text each,
 MAX_OPTION = 1024              # characters of them together
+CT_SWEEP_INTERVAL = 20000       # ms
+CT_ROWS = 500                   # connections in one answer of a dump,
+CT_PIECE = 2000                 # and records looked at before that is asked again
+CT_FLUSH_PIECE = 20000
+CT_LEAST, CT_MOST = 64, 20000   # records looked at by one piece of a sweep: 2 ms at most
 TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
@@ -66,9 +73,12 @@ cdef class Engine:
     cdef readonly list workers
     cdef readonly dict ports            # number -> Netdev
     cdef readonly Meters meters
+    cdef readonly Connections connections
     cdef readonly int alarm_fd          # readable when take_alarms() has something to say
     cdef list told                      # what it said: (bad records, refused flows) of each worker
     cdef object closer
+    cdef public uint64_t sweep_interval         # ms in which all connections are looked at
+    cdef uint64_t swept                         # ms, when that was done last
     cdef uint8_t *piece                 # DUMP_PIECE bytes, for one command's records
     cdef uint32_t piece_used
 
@@ -83,10 +93,14 @@ cdef class Engine:
         self.workers = [Worker(i) for i in range(n_workers)]
         self.ports = {}
         self.meters = Meters()
+        self.connections = Connections()
+        self.sweep_interval = CT_SWEEP_INTERVAL
         self.told = [(0, 0)] * n_workers
         self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for worker in self.workers:
             worker.w.meters = self.meters.table
+            worker.w.connections = &self.connections.t
+            worker.w.fragments.settings = &self.connections.fragments
             worker.w.alarm_fd = self.alarm_fd
         # The kernel takes 40 ms to close an AF_PACKET socket, and no longer for many at once.
         self.closer = ThreadPoolExecutor(CLOSERS, "closer")
@@ -419,6 +433,29 @@ cdef class Engine:
         numbers = [number for number in self.meters if number > behind][:count]
         return [self.meters.get(number) for number in numbers]
 
+    # --- connections
+
+    def ct_dump(self, cursor=0, zone=None):
+        """(rows of some connections, cursor of the next ones or None)."""
+        rows, cursor = [], whole(cursor)
+        while cursor is not None and len(rows) < CT_ROWS:
+            found, cursor = self.connections.dump(cursor, CT_PIECE, zone)
+            rows += found
+        return rows, cursor
+
+    def ct_flush(self, cursor=0, match=None):
+        """(how many of the next records were flushed, cursor or None)."""
+        return refused(self.connections.flush, whole(cursor), CT_FLUSH_PIECE, match or {})
+
+    def ct_sweep(self, now):
+        """A piece of the sweep for connections that have expired; called again and again.
+
+        The whole table is looked at in sweep_interval, if there are fewer than CT_MOST in a call."""
+        passed, self.swept = max(0, min(now - self.swept, self.sweep_interval)), now
+        high = self.connections.high
+        n = high * passed // max(1, self.sweep_interval) + CT_LEAST
+        self.connections.sweep(min(n, CT_MOST), clock_ns() // 1000000)
+
     # --- packets
 
     def execute(self, bytes data, packet_size, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
@@ -555,6 +592,23 @@ def check(actions):
         odp.check_actions(actions)
     except ValueError as error:
         raise EngineError(error_numbers.EINVAL, f"actions: {error}") from None
+
+
+def whole(number):
+    """A cursor of a request."""
+    if type(number) is not int or not 0 <= number < 1 << 32:
+        raise EngineError(error_numbers.EINVAL, "bad cursor")
+    return number
+
+
+def refused(function, *args):
+    """What the tracker's functions do, and their complaints as an EngineError."""
+    try:
+        return function(*args)
+    except (ValueError, TypeError) as error:
+        raise EngineError(error_numbers.EINVAL, str(error)) from None
+    except KeyError as error:
+        raise EngineError(error_numbers.ENOENT, f"{error}: not there") from None
 
 
 cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:

@@ -11,12 +11,13 @@ import os
 import socket
 import time
 
+import ovs.timeval
 import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
 
 from datapath.actions.meter import FEATURES
 from datapath.base.clock import set_clock
-from datapath.engine import Engine, EngineError
+from datapath.engine import Engine, EngineError, refused
 from datapath.ipc import protocol
 from pyvs import containment, coverage
 from pyvs.listener import Listener, short_path
@@ -33,6 +34,7 @@ RECEIVE = 1 << 18
 MAX_CLIENTS = 128
 PORTS_PIECE = 256  # in one answer to port_dump
 METERS_PIECE = 1000
+SWEEP = 100  # ms from one piece of the sweep of connections to the next
 ROUND = 64  # requests of one client before the others have their turn,
 SLICE = 0.01  # and seconds after which it ends as well
 
@@ -100,6 +102,7 @@ class Server:
         self.clients: list[Client] = []
         self.handler: Client | None = None
         self.n_requests = 0
+        self.next_sweep = 0
         self.n_bad_requests = 0
         self.listener = listen(path)
 
@@ -113,6 +116,7 @@ class Server:
 
     def run(self) -> None:
         self._look_at_workers()
+        self._sweep()
         for client in list(self.clients):
             try:
                 self._serve(client)
@@ -133,11 +137,20 @@ class Server:
 
     def wait(self, poller) -> None:
         self.listener.wait(poller)
+        if self.engine.connections.high:
+            poller.timer_wait_until(self.next_sweep)
         poller.fd_wait(self.engine.alarm_fd, POLLIN)
         for client in self.clients:
             poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
             if not client.output and protocol.complete(client.input, protocol.MAX_REQUEST):
                 poller.immediate_wake()
+
+    def _sweep(self) -> None:
+        """Some connections that may have expired, every SWEEP ms."""
+        now = ovs.timeval.msec()
+        if now >= self.next_sweep:
+            self.next_sweep = now + SWEEP
+            self.engine.ct_sweep(now)
 
     def _look_at_workers(self) -> None:
         """What the workers met in the rings of the handler that should not be there."""
@@ -283,6 +296,68 @@ class Server:
         more = len(rows) == METERS_PIECE
         return {"meters": rows, "behind": rows[-1]["meter"] if more else None}, b""
 
+    def _ct_dump(self, _client, _data, cursor=0, zone=None):
+        rows, cursor = self.engine.ct_dump(cursor, zone)
+        return {"connections": rows, "cursor": cursor}, b""
+
+    def _ct_flush(self, _client, _data, cursor=0, match=None):
+        count, cursor = self.engine.ct_flush(cursor, match)
+        return {"count": count, "cursor": cursor}, b""
+
+    def _ct_stats(self, _client, _data):
+        return {"stats": self.engine.connections.stats()}, b""
+
+    def _ct_buckets(self, _client, _data):
+        return {"buckets": self.engine.connections.buckets()}, b""
+
+    def _ct_get(self, _client, _data):
+        """The settings; _ct_set changes some of them."""
+        table = self.engine.connections
+        return {
+            "maxconns": table.limit,
+            "tcp_seq_chk": table.tcp_seq_chk,
+            "sweep_interval": self.engine.sweep_interval,
+        }, b""
+
+    def _ct_set(self, _client, _data, maxconns=None, tcp_seq_chk=None, sweep_interval=None):
+        if sweep_interval is not None:
+            if type(sweep_interval) is not int or not 0 <= sweep_interval < 1 << 32:
+                raise ValueError(f"{sweep_interval}: not a number of milliseconds")
+            self.engine.sweep_interval = sweep_interval
+        if maxconns is not None:
+            self.engine.connections.limit = maxconns
+        if tcp_seq_chk is not None:
+            self.engine.connections.tcp_seq_chk = tcp_seq_chk
+        return {}, b""
+
+    def _ct_limits(self, _client, _data, zones=None):
+        default, limits = self.engine.connections.limits(zones)
+        return {"default": default, "limits": limits}, b""
+
+    def _ct_limits_set(self, _client, _data, limits):
+        for zone, limit in limits:
+            self.engine.connections.set_limit(zone, limit)
+        return {}, b""
+
+    def _ct_limits_del(self, _client, _data, zones):
+        for zone in zones:
+            self.engine.connections.delete_limit(zone)
+        return {}, b""
+
+    def _ct_policy_set(self, _client, _data, name, timeouts):
+        if name:
+            self.engine.connections.set_policy(name, timeouts)
+        else:
+            self.engine.connections.default_policy(timeouts)
+        return {}, b""
+
+    def _ct_policy_del(self, _client, _data, name):
+        refused(self.engine.connections.delete_policy, name)
+        return {}, b""
+
+    def _ct_policy_dump(self, _client, _data):
+        return {"policies": self.engine.connections.policies()}, b""
+
     def _clock(self, _client, _data, stopped, ahead):
         set_clock(stopped, ahead)
         return {}, b""
@@ -330,6 +405,9 @@ OPERATIONS = {
             "stats",
         ),
         *("meter_features", "meter_set", "meter_get", "meter_del", "meter_dump"),
+        *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_set"),
+        *("ct_limits", "ct_limits_set", "ct_limits_del"),
+        *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
         *("upcall_register", "clock", "sync"),
     )
 }

@@ -35,7 +35,7 @@ cdef enum ct_verdict:
     CT_DONE = -1                # go on; bytes may have changed: the key is extracted anew
     CT_TAKEN = -2               # the packet is kept, or was given to `emit` in pieces
 ctypedef void (*emit_fn)(void *arg, packet *p) noexcept nogil
-ctypedef int (*ct_fn)(void *owner, packet *p, const flow_key *key, const ct_action *a,
+ctypedef int (*ct_fn)(void *owner, packet *p, flow_key *key, const ct_action *a,
                       emit_fn emit, void *arg) noexcept nogil
 
 cdef struct executor:

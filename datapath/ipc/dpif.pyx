@@ -357,6 +357,69 @@ cdef class Dpif:
             behind = body["behind"]
         return meters
 
+    # --- connections; rows and tuples are as connections.pyi has them
+
+    def ct_dump(self, zone=None):
+        """Iterator of connections, dictionaries; some may come and go meanwhile."""
+        cursor = 0
+        while cursor is not None:
+            body = self._request("ct_dump", cursor=cursor, zone=zone)[0]
+            yield from body["connections"]
+            cursor = body["cursor"]
+
+    def ct_flush(self, zone=None, orig=None, reply=None, mark=None, label=None):
+        """Remove connections; how many.  orig, reply: some members of a tuple; mark, label: value
+        and mask (label in hexadecimal)."""
+        match = {"zone": zone, "orig": orig, "reply": reply, "mark": mark, "label": label}
+        count, cursor = 0, 0
+        while cursor is not None:
+            body = self._request("ct_flush", cursor=cursor, match=match)[0]
+            count += body["count"]
+            cursor = body["cursor"]
+        return count
+
+    def ct_stats(self):
+        """Counters: connections, and what became of others."""
+        return self._request("ct_stats")[0]["stats"]
+
+    def ct_buckets(self):
+        """How many are in each part of the hash."""
+        return self._request("ct_buckets")[0]["buckets"]
+
+    def ct_get(self):
+        """{"maxconns", "tcp_seq_chk", "sweep_interval" (ms)}."""
+        return self._request("ct_get")[0]
+
+    def ct_set(self, **settings):
+        """Change some of what ct_get() tells.  DpifError EINVAL."""
+        self._request("ct_set", **settings)
+
+    def ct_limits(self, zones=None):
+        """(default, [(zone, limit, connections)]) of zones that have a limit, or of these."""
+        body = self._request("ct_limits", zones=zones)[0]
+        return body["default"], [tuple(row) for row in body["limits"]]
+
+    def ct_limits_set(self, limits):
+        """[(zone, limit)]; zone None: the default; limit 0: none."""
+        self._request("ct_limits_set", limits=limits)
+
+    def ct_limits_del(self, zones):
+        """These zones have the default's again."""
+        self._request("ct_limits_del", zones=list(zones))
+
+    def ct_timeout_policy_set(self, name, timeouts):
+        """Make or replace a policy: {name as in CT_Timeout_Policy: seconds}; name "": what holds
+        without one."""
+        self._request("ct_policy_set", name=name, timeouts=timeouts)
+
+    def ct_timeout_policy_del(self, name):
+        """DpifError ENOENT when there is none."""
+        self._request("ct_policy_del", name=name)
+
+    def ct_timeout_policies(self):
+        """{name: {timeout's name: seconds}}."""
+        return self._request("ct_policy_dump")[0]["policies"]
+
     # --- packets
 
     def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):

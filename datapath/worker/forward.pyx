@@ -19,6 +19,7 @@ from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
 from datapath.lookup.megaflow cimport megaflow, megaflow_count
 from datapath.netdev.netdev cimport netdev, rx_burst
 from datapath.worker.state cimport HITS, time_of, worker
+from datapath.worker.track cimport track
 from datapath.worker.transmit cimport flush_frames, output
 from datapath.worker.upcalls cimport send_up
 
@@ -116,3 +117,4 @@ cdef void forward_init(worker *w) noexcept nogil:
     w.x.recirculate = recirculate
     w.x.dropped = dropped
     w.x.meter = weigh
+    w.x.track = track

@@ -18,6 +18,8 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, worker_port, rx_burst
 from datapath.base.packet cimport packet
+from datapath.conntrack.fragments cimport frag_table
+from datapath.conntrack.table cimport tracker
 from datapath.ipc.ring cimport ring
 
 cdef enum:
@@ -107,6 +109,9 @@ cdef struct worker:
     worker_port *ingress        # of the packet in hand: what happens to it is counted there
     worker_port no_port         # for packets of no port
     meter **meters              # the datapath's, NULL before it has any
+    tracker *connections        # the datapath's
+    frag_table fragments
+    uint8_t *whole              # BIG_SIZE bytes, for what was fragmented
     # transmission
     frame frames[FRAMES]
     mmsghdr messages[FRAMES]

@@ -11,6 +11,7 @@ from posix.unistd cimport close, read
 
 from datapath.actions.execute cimport executor_free, executor_init
 from datapath.actions.odp cimport MAX_ACTIONS
+from datapath.conntrack.fragments cimport frag_destroy
 from datapath.base.atomic cimport exchange32, fence, store64
 from datapath.base.drops cimport DROP_REASONS
 from datapath.ipc.ring cimport ring_unmap
@@ -40,11 +41,12 @@ cdef class Worker:
         w.burst.big = <uint8_t *> malloc(<size_t> BIG_BUFFERS * BIG_SIZE)
         w.arena = <uint8_t *> malloc(ARENA)
         w.segment_buffer = <uint8_t *> malloc(BIG_SIZE)
+        w.whole = <uint8_t *> malloc(BIG_SIZE)
         w.down_packet = <uint8_t *> malloc(BIG_SIZE)
         w.down_actions = <uint8_t *> malloc(MAX_ACTIONS + 8)
         executor_init(&w.x)
         if (w.ports == NULL or w.ready == NULL or w.sending == NULL or w.burst.big == NULL
-                or w.arena == NULL or w.segment_buffer == NULL or w.down_packet == NULL
+                or w.arena == NULL or w.segment_buffer == NULL or w.down_packet == NULL or w.whole == NULL
                 or w.down_actions == NULL or megaflow_table_init(&w.flows) < 0
                 or emc_init(&w.cache) < 0):
             raise MemoryError()
@@ -73,6 +75,7 @@ cdef class Worker:
         ring_unmap(&w.up)
         ring_unmap(&w.down)
         executor_free(&w.x)
+        frag_destroy(&w.fragments)
         emc_destroy(&w.cache)
         megaflow_table_destroy(&w.flows)
         free(w.ports)
@@ -82,6 +85,7 @@ cdef class Worker:
         free(w.arena)
         free(w.segment_buffer)
         free(w.down_packet)
+        free(w.whole)
         free(w.down_actions)
 
     @property

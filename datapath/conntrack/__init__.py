@@ -1,0 +1,1 @@
+"""Connection tracking: who speaks with whom, NAT, and fragments."""
