@@ -17,8 +17,10 @@ from ovs.poller import POLLIN, POLLOUT
 
 from datapath.actions.meter import FEATURES
 from datapath.base.clock import set_clock
+from datapath.dummy_links import DummyLinks
 from datapath.engine import Engine, EngineError, refused
 from datapath.ipc import protocol
+from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from pyvs import containment, coverage
 from pyvs.listener import Listener, short_path
 from pyvs.log_limit import LimitedLog
@@ -98,6 +100,7 @@ class Server:
 
     def __init__(self, engine: Engine, path: str):
         self.engine = engine
+        self.dummy_links = DummyLinks(engine)
         self.path = path
         self.clients: list[Client] = []
         self.handler: Client | None = None
@@ -110,6 +113,7 @@ class Server:
         """End all connections and remove the socket."""
         for client in list(self.clients):
             self._drop(client)
+        self.dummy_links.close()
         self.listener.close()
 
     # --- the daemon's rhythm
@@ -117,6 +121,7 @@ class Server:
     def run(self) -> None:
         self._look_at_workers()
         self._sweep()
+        self.dummy_links.run()
         for client in list(self.clients):
             try:
                 self._serve(client)
@@ -139,6 +144,7 @@ class Server:
         self.listener.wait(poller)
         if self.engine.connections.high:
             poller.timer_wait_until(self.next_sweep)
+        self.dummy_links.wait(poller)
         poller.fd_wait(self.engine.alarm_fd, POLLIN)
         for client in self.clients:
             poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
@@ -232,11 +238,18 @@ class Server:
 
     def _port_add(self, _client, _data, name, type, port_no=None, options=None):
         number = self.engine.port_add(name, type, port_no, options)
+        if type in DUMMY_TYPES:
+            try:
+                self.dummy_links.add(number, options)
+            except OSError:
+                self.engine.port_del(number)
+                raise
         vlog.info(f"port {number}: {name} ({type})")
         return {"port_no": number}, b""
 
     def _port_del(self, _client, _data, port_no):
         name = self.engine.port(port_no).name
+        self.dummy_links.remove(port_no)
         self.engine.port_del(port_no)
         vlog.info(f"port {port_no}: {name} removed")
         return {}, b""
@@ -244,6 +257,8 @@ class Server:
     def _port_dump(self, _client, _data, behind=0, count=PORTS_PIECE):
         rows = self.engine.port_dump(behind, min(count, PORTS_PIECE))
         more = len(rows) == PORTS_PIECE
+        for row in rows:
+            row["link"] = self.dummy_links.state(row["port_no"])
         return {"ports": rows, "behind": rows[-1]["port_no"] if more else None}, b""
 
     def _port_dead(self, _client, _data):

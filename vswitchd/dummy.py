@@ -15,9 +15,9 @@ BRIDGE_BASE = 100  # brN has datapath port 100 + N
 MTU = 1500
 
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
-# Options of a dummy that name files, which are overwritten: not for whoever may write to the
-# database of a switch that is no test's.
-FILE_OPTIONS = ("pcap", "rxq_pcap", "tx_pcap")
+# Options of a dummy that name files, which are overwritten, or sockets: not for whoever may write
+# to the database of a switch that is no test's.
+FILE_OPTIONS = ("pcap", "rxq_pcap", "tx_pcap", "stream", "pstream")
 DATAPATH_TYPE = "dummy"
 DATAPATH = "dummy@ovs-dummy"
 

@@ -16,6 +16,8 @@ FRAG_ANY, FRAG_LATER = 1, 2
 CFI = 0x1000
 PAYLOAD = 64  # bytes behind a transport header, when no length is asked for
 ND_SOLICIT, ND_ADVERT = 135, 136
+TCP_FIN, TCP_SYN, TCP_RST = 1, 2, 4
+ECHOES = {PROTO_ICMP: (8, 0), PROTO_ICMPV6: (128, 129)}  # protocol -> types, request and reply
 
 
 class Key:
@@ -46,16 +48,25 @@ def compose(key: bytes, size: int | None = None) -> bytes:
     """A frame with the fields of `key`, and what they leave open made sensible.
 
     `size`: bytes of the whole frame, if it can be made so by a longer or shorter payload; else the
-    transport header is followed by PAYLOAD bytes.
+    transport header is followed by PAYLOAD bytes where packets of its kind carry data: not behind
+    TCP segments that begin or end a connection, SCTP, and ICMP messages but echoes.
     """
     k = Key(key)
-    frame = _frame(k, PAYLOAD)
-    if size is None or size == len(frame):
-        return frame
+    if size is None:
+        return _frame(k, PAYLOAD if _carries_data(k) else 0)
     with_none = _frame(k, 0)
-    if len(frame) == len(with_none):  # there is no payload
-        return frame + bytes(max(0, size - len(frame)))
+    if len(_frame(k, PAYLOAD)) == len(with_none):  # there can be no payload
+        return with_none + bytes(max(0, size - len(with_none)))
     return _frame(k, max(0, size - len(with_none)))
+
+
+def _carries_data(k: Key) -> bool:
+    proto = k["nw_proto"]
+    if proto == PROTO_TCP:
+        return not k["tcp_flags"] & (TCP_SYN | TCP_FIN | TCP_RST)
+    if proto in ECHOES:
+        return k["tp_src"] in ECHOES[proto] and not k["tp_dst"]
+    return proto != PROTO_SCTP
 
 
 def _frame(k: Key, payload: int) -> bytes:

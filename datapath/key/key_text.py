@@ -305,8 +305,10 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
     if eth_type in (0x0806, 0x8035):
         yield "arp", L3["arp"]
     elif eth_type in (0x8847, 0x8848):
-        look = mask or key
-        depth = 2 if number(look, "mpls_lse2") else 1 if number(look, "mpls_lse1") else 0
+        deeper = [
+            n for n in (1, 2) if number(mask or key, f"mpls_lse{n}") or number(key, f"mpls_lse{n}")
+        ]
+        depth = max(deeper, default=0)
         yield "mpls", L3[MPLS_BY_DEPTH[depth]]
     elif eth_type == 0x88E7:
         yield "pbb", L3["pbb"]
@@ -337,13 +339,30 @@ class _Writer:
         self.mask = mask
         self.shown: set[str] = set()
 
+    def mpls(self, fields: list[Field]) -> list[str]:
+        """All of each label, as Open vSwitch has it: labels of one name, one behind the other, and
+        all with their masks unless everything is matched."""
+        masks = [number(self.mask, f.member) >> f.shift & f.ones for f in fields]
+        self.shown |= {f.member for f in fields}
+        whole = all(mask == f.ones for f, mask in zip(fields, masks, strict=True))
+        if not any(masks):
+            return []
+        parts = []
+        for field, mask in zip(fields, masks, strict=True):
+            label = field.label.rstrip("012")
+            value = number(self.key, field.member) >> field.shift & field.ones
+            hexadecimal = label in ("label", "ttl")
+            shown = "" if whole else f"/{mask:#x}" if hexadecimal else f"/{mask:x}"
+            parts.append(f"{label}={value}{shown}")
+        return [f"mpls({','.join(parts)})"]
+
     def group(self, name: str, fields: list[Field]) -> list[str]:
         parts = []
         for field in fields:
             self.shown.add(field.member)
             mask = number(self.mask, field.member) >> field.shift & field.ones
             if mask or (self.more and name not in WITHOUT_WILDCARDS):
-                value = number(self.key, field.member) >> field.shift & mask
+                value = number(self.key, field.member) >> field.shift & field.ones
                 text = format_value(field, value, mask)
                 parts.append(f"{field.label}={text}" if field.label else text)
         return [f"{name}({','.join(parts)})"] if parts else []
@@ -351,13 +370,10 @@ class _Writer:
     def vlan(self, level: int) -> list[str]:
         tpid, tci = f"vlan{level}_tpid", f"vlan{level}_tci"
         self.shown |= {tpid, tci}
-        fields = _vlan(level)
-        if number(self.mask, tci) == 0xFFFF and number(self.key, tci) & CFI:
-            fields.pop()  # a tag as it is: cfi goes without saying
         found = []
         if number(self.mask, tpid):
             found += self.group("eth_type", [Field("", tpid, "hex4")])
-        return found + (self.group("vlan", fields) or ["vlan(vid=0/0x0)"])
+        return [*found, f"vlan({_vlan_text(number(self.key, tci), number(self.mask, tci))})"]
 
     def rest(self) -> list[str]:
         found = []
@@ -368,6 +384,22 @@ class _Writer:
                 value = number(self.key, name) & mask
                 found.append(f"{name}(0x{value:0{digits}x}/0x{mask:0{digits}x})")
         return found
+
+
+def _vlan_text(tci: int, mask: int) -> str:
+    """As Open vSwitch has it: what is not 0 is shown though anything matches, a CFI that the tag
+    has to have goes without saying."""
+    parts = []
+    for field in _vlan(0):
+        value, known = (n >> field.shift & field.ones for n in (tci, mask))
+        if field.label == "cfi":
+            shown = not (value and known)
+        else:
+            shown = bool(value or known)
+        if shown:
+            text = f"{field.label}={value}"
+            parts.append(text if known == field.ones else f"{text}/{known:#x}")
+    return ",".join(parts) or "vid=0/0x0"
 
 
 def _has_tag(key: bytes, mask: bytes, level: int) -> bool:
@@ -409,7 +441,7 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
     writer.shown |= {"vlan0_tpid", "vlan0_tci", "vlan1_tpid", "vlan1_tci"}
     inner += writer.group("eth_type", [ETH_TYPE])
     for name, fields in protocol_groups(key, mask):
-        inner += writer.group(name, fields)
+        inner += writer.mpls(fields) if name == "mpls" else writer.group(name, fields)
     for tag in reversed(outer):
         inner = [*tag, f"encap({','.join(inner)})"] if inner else tag
     return ",".join(parts + inner + writer.rest())
@@ -444,6 +476,20 @@ def name_and_body(item: str) -> tuple[str, str]:
     if not found or not body.endswith(")"):
         raise ValueError(f"{item}: expected NAME(...)")
     return name.strip(), body[:-1]
+
+
+def _numbered(body: str) -> str:
+    """The body of an mpls group whose labels have the same names, with these numbered."""
+    parts = split(body)
+    if sum(part.startswith("label=") for part in parts) < 2:
+        return body
+    seen: dict[str, int] = {}
+    numbered = []
+    for part in parts:
+        label, equals, text = part.partition("=")
+        level = seen[label] = seen.get(label, -1) + 1
+        numbered.append(f"{label}{level}{equals}{text}")
+    return ",".join(numbered)
 
 
 def fields_of(name: str, body: str) -> list[Field]:
@@ -508,6 +554,8 @@ class _Reader:
                     raise ValueError("encap() without vlan()")
                 self.items(body, level + 1)
             else:
+                if name == "mpls":
+                    body = _numbered(body)
                 for member, (value, mask) in parse_group(fields_of(name, body), body).items():
                     self.put(member, value, mask)
 
@@ -524,8 +572,8 @@ class _Reader:
     def vlan(self, body: str, level: int) -> None:
         given = parse_group(_vlan(level), body)
         value, mask = given.get(f"vlan{level}_tci", (0, 0))
-        if not mask & CFI and mask == 0xFFFF & ~CFI:
-            value, mask = value | CFI, 0xFFFF
+        if "cfi" not in body:
+            value, mask = value | CFI, mask | CFI
         self.put(f"vlan{level}_tci", value, mask)
 
 
