@@ -132,7 +132,7 @@ def set_verbosity(spec: str) -> None:
     head, _, rest = spec.partition(":")
     if head.upper() == "PATTERN":
         destination, _, pattern = rest.partition(":")
-        known = DESTINATIONS if destination == "any" else (destination,)
+        known = DESTINATIONS if destination.lower() == "any" else (destination.lower(),)
         if not pattern or not set(known) <= set(DESTINATIONS):
             raise ValueError(f'processing "{spec}": destination and pattern expected')
         for name in known:

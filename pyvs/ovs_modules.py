@@ -7,7 +7,6 @@ the ones of ours set that it stands for, if there are any.
 
 COUNTERPARTS = {
     "daemon_unix": ("daemon",),
-    "dpif_netdev": ("dpif",),
     "netdev": ("netdev_linux",),
     "ofproto_dpif": ("dp_meters", "meter", "journal", "flow_log"),
     "ovsdb": ("ovsdb_server",),

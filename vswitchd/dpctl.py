@@ -61,6 +61,10 @@ class Run:
             self._ports = self.dpif.port_dump()
         return self._ports
 
+    def seen(self, info):
+        """A FlowInfo with what is known of the packet that the flow was made for."""
+        return info
+
     def shown_names(self):
         """Port names by number where the output is to have them, else None."""
         if "names" in self or ("more" in self and "no-names" not in self):
@@ -209,7 +213,7 @@ def dump_flows(run, words):
         elif name != "pmd":
             raise DpctlError(f"dump-flows: unknown argument {word}")
     names = run.shown_names()
-    flows = (info for info in run.dpif.flow_dump() if passes is None or passes(info))
+    flows = (run.seen(info) for info in run.dpif.flow_dump() if passes is None or passes(info))
     if run.wants_json():
         run.print_json([_flow_json(info, names) for info in flows])
         return
@@ -228,6 +232,7 @@ def get_flow(run, words):
     info = _find(run, ufid)
     if info is None:
         raise DpctlError("getting flow (No such file or directory)")
+    info = run.seen(info)
     names = run.shown_names()
     if run.wants_json():
         run.print_json(_flow_json(info, names))

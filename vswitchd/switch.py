@@ -190,6 +190,7 @@ class Switch:
                 self.backer = self._make_backer(self._dpif, self._open_datapath)
                 if self.dummies.enabled:
                     self.backer.choose_number = choose_number
+                    self.backer.flows.recirc.counting = True
             except OSError as error:  # it died meanwhile
                 vlog.warn(f"lost the datapath process ({error})")
                 self._dpif = None

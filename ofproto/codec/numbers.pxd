@@ -2,6 +2,7 @@
 
 cdef enum:
     N_TABLES = 255
+    N_VISIBLE_TABLES = 254
     TABLE_INTERNAL = 254
     TABLE_ALL = 255
 

@@ -12,7 +12,8 @@ from ofproto.xlate.xcache cimport XCache
 
 cdef class Ukey:
     cdef readonly bytes ufid
-    cdef readonly bytes key             # masked, KEY_DP_SIZE, in_port as datapath port
+    # Of the packet that it was made for, KEY_DP_SIZE, in_port as datapath port; not masked.
+    cdef readonly bytes key
     cdef readonly bytes mask
     cdef readonly bytes actions
     cdef readonly uint64_t packets      # as last seen in the datapath

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from datapath.ipc.protocol import FlowInfo
 from ofproto.rules.program import Program
 from ofproto.xlate.recirc import FrozenState, RecircTable
 from ofproto.xlate.xbridge import Generation, XBridge, XPort
@@ -62,5 +63,6 @@ class Flows:
         """Deletes all flows from the datapath."""
 
     def stats(self) -> dict[str, int]: ...
+    def with_seen_key(self, info: FlowInfo) -> FlowInfo: ...
     def ukeys(self) -> list[Ukey]: ...
     def __len__(self) -> int: ...

@@ -23,10 +23,15 @@ from datapath.key import flow as flow_module
 from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint32_t htonl(uint32_t)
     uint16_t ntohs(uint16_t)
     uint32_t ntohl(uint32_t)
 
 cdef enum:
+    CT_STATES = 0xff        # bits of ct_state that have a meaning
+    VLAN_VID = 0x0fff
+    VLAN_CFI = 0x1000
     FLOW_LIMIT = 200000     # as other_config:flow-limit
     MAX_MASKS = 10000       # distinct masks remembered for sharing
     MAX_CREDITED = 100000   # counters remembered of flows that may come back
@@ -146,6 +151,12 @@ cdef class Flows:
         """Counters of upcalls, and the number of flows."""
         return dict(self.counts, flows=len(self.by_ufid), states=len(self.recirc))
 
+    def with_seen_key(self, info):
+        """A FlowInfo of the datapath, which has what is matched only, with the key of the packet
+        that the flow was made for, where that is known."""
+        cdef Ukey ukey = self.find(info.ufid)
+        return info if ukey is None else info._replace(key=ukey.key)
+
     def ukeys(self):
         """A snapshot of all flows."""
         return list(self.by_ufid.values())
@@ -179,6 +190,15 @@ cdef class Flows:
             count_error(self.xlate.error)
         if self.exact:
             flow_wildcards_for(key, &self.xlate.wc)
+            self.xlate.wc.ct_state = htonl(CT_STATES)
+        else:
+            # A flow says that there is no tag by saying nothing of one: as in Open vSwitch's
+            # userspace datapath, no flow leaves that open, nor a tag's Ethertype.
+            self.xlate.wc.vlan[0].tpid = 0xffff
+            if not self.xlate.wc.vlan[0].tci:
+                self.xlate.wc.vlan[0].tci = htons(VLAN_VID | VLAN_CFI)
+            if self.xlate.wc.vlan[1].tci:
+                self.xlate.wc.vlan[1].tpid = 0xffff
         return True
 
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked):

@@ -11,6 +11,7 @@ cdef class Revalidator:
     cdef public int step                # units of work per run() and kind, about a flow checked each
     cdef readonly dict counts
     cdef int64_t now                    # of this run()
+    cdef bint verbose                   # changes of flows are told in the log
     cdef object work                    # generator of the round under way, or None
     cdef int64_t started                # ms, the round
     cdef int64_t counted                # ms, when the last whole dump of what was used began

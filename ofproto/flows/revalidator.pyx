@@ -28,6 +28,7 @@ from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.xlate.xbridge cimport XBridge
 
 from datapath.ipc.dpif import DpifError, DpifStalled
+from ofproto.flows import debug_log
 from pyvs import containment, coverage
 
 cdef enum:
@@ -150,6 +151,7 @@ cdef class Revalidator:
         """What a run() starts with."""
         self.now = now
         self.blocked = False
+        self.verbose = debug_log.wanted()
 
     # --- statistics
 
@@ -406,6 +408,8 @@ cdef class Revalidator:
             self.flows.lose_ukey(ukey, self.now)
             return False
         self.counts["modified"] += 1
+        if self.verbose:
+            debug_log.changed("put[modify]", ukey.ufid, ukey.key, ukey.mask, actions)
         return True
 
     cdef int delete(self, Ukey ukey) except -1:
@@ -436,6 +440,8 @@ cdef class Revalidator:
             raise
         for ukey in doomed:
             info = gone.get(ukey.ufid)
+            if self.verbose:
+                debug_log.changed("delete", ukey.ufid, ukey.key, ukey.mask)
             if info is not None and not ukey.dead:
                 self.credit(ukey, info)
             self.flows.remove_ukey(ukey, self.now)

@@ -4,12 +4,13 @@ from libc.stdint cimport int64_t, uint32_t
 
 from datapath.ipc.dpif cimport upcall
 from datapath.key.flow cimport flow_key
-from ofproto.flows.flows cimport Flows
+from ofproto.flows.flows cimport Flows, Ukey
 from ofproto.flows.waiting cimport Waiting
 
 
 cdef class UpcallHandler:
     cdef readonly Flows flows
+    cdef bint verbose                   # what comes up is told in the log
     cdef Waiting waiting                # packets of ports that send more than is served at once
     # The units of work that it took.
     cdef int guarded(self, upcall *u, int64_t now) except -1
@@ -20,5 +21,6 @@ cdef class UpcallHandler:
     cdef int execute_rest(self, upcall *u) except -1
     cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
     cdef int install(self, upcall *u, int64_t now) except -1
+    cdef int tell(self, Ukey ukey, bint is_new) except -1
     cdef int packet_in(self, const upcall *u) except -1
     cdef int to_controller(self, const upcall *u, bytes packet) except -1

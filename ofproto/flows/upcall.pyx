@@ -24,6 +24,7 @@ from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.to_controller cimport OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge
 
+from ofproto.flows import debug_log
 from ofproto.xlate import continuation
 from ofproto.xlate.xbridge import PacketInEvent
 from pyvs import containment, coverage
@@ -55,6 +56,7 @@ cdef class UpcallHandler:
         if rings is None:
             self.waiting.clear()
             return 0
+        self.verbose = debug_log.wanted()
         while work < limit and not self.waiting.length and rings.next_upcall(&u):
             try:
                 work += self.guarded(&u, now)
@@ -109,6 +111,9 @@ cdef class UpcallHandler:
 
     cdef int handle(self, upcall *u, int64_t now) except -1:
         self.flows.counts["upcalls"] += 1
+        if self.verbose:
+            debug_log.upcall("action" if u.type == UPCALL_ACTION else "miss",
+                             (<char *> &u.key)[:KEY_DP_SIZE], (<char *> u.packet)[:u.packet_size])
         if u.type == UPCALL_ACTION and u.reason == USERSPACE_CONTROLLER:
             return self.packet_in(u)
         self.flows.counts["misses"] += 1
@@ -159,22 +164,34 @@ cdef class UpcallHandler:
         cdef Flows flows = self.flows
         cdef flow_key masked
         cdef bytes ufid = flows.name_flow(&u.key, &masked)
+        cdef bint is_new
         cdef Ukey ukey = flows.find(ufid)
         if ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED:
             return self.execute_rest(u)      # another packet of a burst: the flow is on its way
+        is_new = ukey is None
         if ukey is None:
             if not flows.settle():
                 return self.execute_rest(u)
             if not flows.has_room(&u.key):
                 flows.counts["flow_limit_hit"] += 1
                 return self.execute_rest(u)
-            ukey = flows.add_ukey(ufid, (<char *> &masked)[:KEY_DP_SIZE],
+            ukey = flows.add_ukey(ufid, (<char *> &u.key)[:KEY_DP_SIZE],
                                   flows.shared_mask(&flows.xlate.wc), now)
         flows.take_translation(ukey, now)
+        if self.verbose:
+            self.tell(ukey, is_new)
         flows.counts["installed"] += 1
         if flows.rings is not None and self.send_down(u, ufid, &masked):
             flows.counts["ring_full"] += 1
             flows.lose_ukey(ukey, now)
+        return 0
+
+    cdef int tell(self, Ukey ukey, bint is_new) except -1:
+        """In the log, of the flow that goes down."""
+        if is_new:
+            debug_log.added(ukey.ufid, ukey.key, ukey.mask, ukey.actions)
+        else:
+            debug_log.changed("put[modify]", ukey.ufid, ukey.key, ukey.mask, ukey.actions)
         return 0
 
     cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept:

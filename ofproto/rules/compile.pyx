@@ -39,6 +39,10 @@ PREREQUISITES = {
     fields.CT: PRE_NEVER,
     None: PRE_NONE,
 }
+# Of what OpenFlow 1.0 has actions for.
+LEGACY_PREREQUISITES = {"mod_tp_src": PRE_L4_PORTS, "mod_tp_dst": PRE_L4_PORTS}
+# Of fields that are written.
+WRITTEN = {fields.IPV4: PRE_IPV4_HEADER, fields.IP_ANY: PRE_IP_HEADER}
 VLAN_VID, VLAN_PCP = BY_NAME["vlan_vid"], BY_NAME["vlan_pcp"]
 DL_VLAN, DL_VLAN_PCP = BY_NAME["dl_vlan"], BY_NAME["dl_vlan_pcp"]
 
@@ -82,7 +86,7 @@ cdef int emit_set(Program p, field, value, mask) except -1:
     data = ((value & mask) << s.shift).to_bytes(s.size, "big")
     data += (mask << s.shift).to_bytes(s.size, "big")
     o = emit(p, OP_SET, SET_FIELD)
-    o.prereq = prerequisite(field)
+    o.prereq = WRITTEN.get(field.prerequisite, prerequisite(field))
     o.dst = s
     o.data_len = <uint16_t> len(data)
     o.data = p.add_data(data, <uint32_t> len(data))
@@ -141,11 +145,10 @@ def _controller(Program p, a):
 
 
 def _set_field(Program p, a):
-    cdef op *o
     emit_set(p, a.field, a.value, a.field.mask if a.mask is None else a.mask)
-    if getattr(a, "legacy", None) in ("mod_tp_src", "mod_tp_dst"):
-        o = &p.ops[p.n_ops - 1]
-        o.prereq = PRE_L4_PORTS
+    prereq = LEGACY_PREREQUISITES.get(getattr(a, "legacy", None))
+    if prereq is not None:
+        p.ops[p.n_ops - 1].prereq = prereq
 
 
 def _reg_load(p, a):
@@ -182,7 +185,7 @@ def _dec_ttl(Program p, a):
     cdef op *o
     cdef bytes ids = b"".join([i.to_bytes(2, "big") for i in getattr(a, "ids", None) or (0,)])
     o = emit(p, OP_DEC_NW_TTL, SET_DEC_NW_TTL)
-    o.prereq = PRE_IP_ANY
+    o.prereq = PRE_IP_HEADER
     o.data_len = <uint16_t> len(ids)
     o.data = p.add_data(ids, <uint32_t> len(ids))
 
@@ -336,7 +339,7 @@ EMIT = {
     "PopPbb": lambda p, a: emit_ttl(p, OP_POP_PBB, SET_POP_PBB, PRE_PBB, 0),
     "SetMplsTtl": lambda p, a: emit_ttl(p, OP_SET_MPLS_TTL, SET_FIELD, PRE_MPLS, a.ttl),
     "DecMplsTtl": lambda p, a: emit_ttl(p, OP_DEC_MPLS_TTL, SET_DEC_MPLS_TTL, PRE_MPLS, 0),
-    "SetTtl": lambda p, a: emit_ttl(p, OP_SET_NW_TTL, SET_FIELD, PRE_IP_ANY, a.ttl),
+    "SetTtl": lambda p, a: emit_ttl(p, OP_SET_NW_TTL, SET_FIELD, PRE_IP_HEADER, a.ttl),
     "DecTtl": _dec_ttl,
     "CopyTtlIn": lambda p, a: emit_ttl(p, OP_COPY_TTL_IN, SET_COPY_TTL_IN, PRE_MPLS, 0),
     "CopyTtlOut": lambda p, a: emit_ttl(p, OP_COPY_TTL_OUT, SET_COPY_TTL_OUT, PRE_MPLS, 0),

@@ -121,6 +121,8 @@ cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_ND
     PRE_ND_SOLICIT
     PRE_ND_ADVERT
+    PRE_IPV4_HEADER         # what is written there leaves no protocol open, as in Open vSwitch
+    PRE_IP_HEADER
     PRE_NEVER               # not in this switch: NSH, conntrack
 
 cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10

@@ -54,6 +54,11 @@ cdef bint prereq(XlateContext x, int kind) noexcept:
         return eth == ETH_IPV6
     if kind == PRE_IP_ANY:
         return ip
+    if kind == PRE_IPV4_HEADER or kind == PRE_IP_HEADER:
+        if eth == ETH_IP or (ip and kind == PRE_IP_HEADER):
+            wc.nw_proto = 0xff
+            return True
+        return False
     if kind == PRE_MPLS:
         return is_mpls(flow.eth_type)
     if kind == PRE_PBB:

@@ -21,7 +21,11 @@ cdef class FrozenState:
 
 cdef class RecircTable:
     cdef readonly dict states           # id -> FrozenState
+    # Ids count from 1 on: what tests of a switch compare does not depend on hashes.
+    cdef public bint counting
+    cdef dict numbers                   # digest of a state's name -> id, where these count
     cdef object looking                 # ids of states to be looked at for one that may go
+    cdef uint32_t first_id(self, FrozenState state) except? 0
     cdef bint make_room(self)
     cdef FrozenState get(self, uint32_t id)
     cdef FrozenState intern(self, FrozenState state, int64_t now)

@@ -51,6 +51,7 @@ cdef name_rule(Rule rule):
 cdef class RecircTable:
     def __cinit__(self):
         self.states = {}
+        self.numbers = {}
         self.looking = iter(())
 
     def __len__(self):
@@ -64,8 +65,7 @@ cdef class RecircTable:
         """The table's state that equals this one; it gets an id when it is new.  None: there is no
         room for another."""
         cdef FrozenState old
-        digest = blake2b(repr(state.name).encode(), digest_size=4).digest()
-        cdef uint32_t id = int.from_bytes(digest, "little")
+        cdef uint32_t id = self.first_id(state)
         while True:
             id = id or 1
             old = self.states.get(id)
@@ -82,6 +82,15 @@ cdef class RecircTable:
         state.released = now
         self.states[id] = state
         return state
+
+    cdef uint32_t first_id(self, FrozenState state) except? 0:
+        """Where to look for a state's id, or to give it one."""
+        digest = blake2b(repr(state.name).encode(), digest_size=4).digest()
+        if not self.counting:
+            return int.from_bytes(digest, "little")
+        if len(self.numbers) >= 2 * MAX_STATES:
+            self.numbers.clear()
+        return self.numbers.setdefault(digest, len(self.numbers) + 1)
 
     cdef bint make_room(self):
         """Takes out a state that no flow refers to, though packets may be on their way to it."""

@@ -137,9 +137,23 @@ def format_megaflow(key, mask, names=None):
     for name in hidden:
         _set(shown, name, 0)
     recirc_id = int.from_bytes(_member(key, "recirc_id"), "big")
+    first = _before_eth(key, shown, names)
     text = format_match(_match(key, shown), names)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
-    return f"recirc_id={shown_id},eth" + ("," + text if text else "")
+    return ",".join(filter(None, (f"recirc_id={shown_id}", *first, "eth", text)))
+
+
+def _before_eth(key, shown, names):
+    """What stands in front of the protocols, which is taken out of `shown`."""
+    found = []
+    for name in ("dp_hash", "skb_priority"):
+        offset, size = flow.MEMBERS[name]
+        mask = bytes(offset) + bytes(shown[offset : offset + size])
+        mask = mask.ljust(len(shown), b"\0")
+        if any(mask):
+            found.append(format_match(_match(key, mask), names))
+        _set(shown, name, 0)
+    return found
 
 
 def _member(key, name):

@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport (
-    N_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
+    N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
 )
@@ -227,14 +227,15 @@ cdef Rule lookup(XlateContext x, uint16_t in_port, uint8_t table_id):
 cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_miss) except -1:
     cdef uint8_t what = x.bridge.miss[table_id]
     cdef XPort port
+    cdef Telling told
     if x.trace is not None:
         x.report("table", "%2d. No match." % table_id)
     if not honor_miss:
         return trace_drop(x)
     if what == MISS_CONTINUE:
-        if table_id + 1 < N_TABLES:
+        if table_id + 1 < N_VISIBLE_TABLES:
             return run_table(x, flow_in_port(&x.flow), table_id + 1, may_packet_in, True)
-        return 0
+        what = MISS_DEFAULT
     if what == MISS_CONTROLLER or (what == MISS_DEFAULT and x.bridge.miss_to_controller):
         port = x.bridge.ports.get(flow_in_port(&x.flow))
         if may_packet_in and not (port is not None and port.config & OFPPC_NO_PACKET_IN):
@@ -242,7 +243,9 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
                 x.level += 1
                 x.report("action", "CONTROLLER:65535")
                 x.level -= 1
-            return tell(x, new_telling(x, 0xffff, OFPR_NO_MATCH, 0))
+            told = new_telling(x, 0xffff, OFPR_NO_MATCH, 0)
+            told.cookie = 0
+            return tell(x, told)
     return trace_drop(x)
 
 

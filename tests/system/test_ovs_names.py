@@ -130,6 +130,75 @@ def test_dummy_ports(names):
     assert re.search(r"7\(p7\).*\n.*PORT_DOWN\n.*LINK_DOWN", names.run("ovs-ofctl", "show", "br0"))
 
 
+TAGGED = (
+    "in_port(1),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x8100),"
+    "vlan(vid=9,pcp=3),encap(eth_type(0x86dd),ipv6(src=2001:db8::7,dst=2001:db8::8,label=0,"
+    "proto=6,tclass=0,hlimit=9,frag=no),tcp(src=1,dst=2),tcp_flags(syn))"
+)
+
+
+def test_what_is_told_of_upcalls_and_flows(names):
+    """`vlog/set dpif:dbg dpif_netdev:dbg`; flows are shown with the packet's own values."""
+    names.start("--enable-dummy", "--disable-system")
+    names.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
+              "fail_mode=secure", *[word for n in "12" for word in (
+                  "--", "add-port", "br0", f"p{n}", "--", "set", "Interface", f"p{n}",
+                  "type=dummy")])  # fmt: skip
+    names.run("ovs-appctl", "vlog/set", "dpif:file:dbg", "dpif_netdev:file:dbg")
+    names.run("ovs-appctl", "vlog/set", "PATTERN:ANY:%c|%p|%m")
+    names.run("ovs-ofctl", "add-flow", "br0", "ipv6,ipv6_src=2001:db8::/32,actions=2")
+    names.run("ovs-appctl", "netdev-dummy/receive", "p1", TAGGED)
+    names.run("ovs-ofctl", "add-flow", "br0", "priority=40000,actions=2,local")
+    names.run("ovs-appctl", "revalidator/wait")
+    names.run("ovs-ofctl", "add-flow", "br0", "ip,actions=set_field:9.9.9.9->ip_dst,debug_recirc,2")
+    names.run("ovs-ofctl", "del-flows", "--strict", "br0", "priority=40000")
+    names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
+    log = (names.rundir / "ovs-vswitchd.log").read_text()
+    lines = log.splitlines()
+    at = lines.index("dpif_netdev|DBG|ovs-dummy: miss upcall:")
+    key = lines[at + 1]
+    assert key.startswith("skb_priority(0),skb_mark(0),ct_state(0),") and key.endswith(
+        TAGGED.partition("eth(")[2].replace("tcp_flags(syn))", "ipv6_exthdr(0),").split("tcp(")[0]
+        + "ipv6_exthdr(0),tcp(src=1,dst=2),tcp_flags(syn))"
+    )
+    added = [line.partition("flow_add: ")[2] for line in lines if "|flow_add: " in line]
+    seen = re.sub(r"^ufid:\S+ mega_ufid:\S+ ", "", added[0])
+    flow = (
+        "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth_type(0x8100),vlan(vid=9,pcp=3/0x0),"
+        "encap(eth_type(0x86dd),ipv6(src=2001:db8::7/ffff:ffff::,frag=no))"
+    )
+    assert seen == f"{flow}, actions:2"
+    changed, restored = [line for line in lines if "put[modify]" in line]
+    assert changed.startswith("dpif|DBG|dummy@ovs-dummy: put[modify] ufid:")
+    assert "hlimit=9/0," in changed and changed.endswith("actions:2,100")
+    assert restored.endswith("actions:2")
+    assert flow in names.run("ovs-appctl", "dpctl/dump-flows")
+    rest = [re.sub(r".*mega_ufid:\S+ ", "", line) for line in added[1:]]
+    # The address is written where it is known that there is a header: its protocol is matched.
+    assert rest[0].endswith("ipv4(dst=10.0.0.2,proto=1,frag=no), actions:set(ipv4(dst=9.9.9.9)),"
+                            "recirc(0x1)")  # fmt: skip
+    assert rest[1].startswith("recirc_id(0x1),in_port(1)") and rest[1].endswith("actions:2")
+
+
+def test_dummies_with_a_cable(names):
+    names.start("--enable-dummy", "--disable-system")
+    cable = names.rundir / "cable"
+    words = []
+    for bridge, ports in (("br0", ("p1", "p2")), ("br1", ("p3", "p4"))):
+        words += ["--", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=dummy"]
+        for port in ports:
+            words += ["--", "add-port", bridge, port, "--", "set", "Interface", port, "type=dummy"]
+    words += ["--", "set", "Interface", "p2", f"options:pstream=punix:{cable}"]
+    words += ["--", "set", "Interface", "p3", f"options:stream=unix:{cable}"]
+    names.run("ovs-vsctl", *words[1:])
+    state = ("ovs-appctl", "netdev-dummy/conn-state")
+    wait_until(lambda: names.run(*state, "p3") == "p3: connected\n", what="the cable")
+    assert names.run(*state, "p1") == "p1: unknown\n"
+    names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
+    learned = ("ovs-appctl", "fdb/show", "br1")
+    wait_until(lambda: "50:54:00:00:00:01" in names.run(*learned), what="the packet")
+
+
 def test_names_that_are_taken_are_left_alone(tmp_path):
     (tmp_path / "ovs-vsctl").write_text("somebody's own")
     done = subprocess.run([BIN / "pyvs-ctl", "ovs-names", tmp_path], capture_output=True, text=True)

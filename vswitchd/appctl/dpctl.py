@@ -29,6 +29,9 @@ class AppctlRun(dpctl.Run):
             raise DpctlError("no datapath process")
         return dpif
 
+    def seen(self, info: Any) -> Any:
+        return self._switch.backer.flows.with_seen_key(info)
+
     def print(self, text: str) -> None:
         self.output.append(text)
 

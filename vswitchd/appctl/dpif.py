@@ -55,7 +55,8 @@ def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterat
         names = {number: port.name for number, port in switch.backer.ports.items()}
     for info in _dpif(switch).flow_dump():
         is_wanted = _in_port(info) in inside
-        yield f"{text.format_flow(info, more, clock.msec(), names)}\n" if is_wanted else ""
+        seen = switch.backer.flows.with_seen_key(info)
+        yield f"{text.format_flow(seen, more, clock.msec(), names)}\n" if is_wanted else ""
 
 
 def bridge_flows(switch: "Switch", args: list[str]) -> Iterator[str]:

@@ -47,7 +47,7 @@ class FakeDpif:
     def install(self, ukey):
         self.flows[ukey.ufid] = SimpleNamespace(
             ufid=ukey.ufid,
-            key=ukey.key,
+            key=bytes(a & b for a, b in zip(ukey.key, ukey.mask, strict=True)),
             mask=ukey.mask,
             actions=ukey.actions,
             packets=0,
@@ -94,7 +94,7 @@ class FakeDpif:
 def is_for(ukey, key):
     """Whether the datapath would take this flow for a packet."""
     pairs = zip(key, ukey.mask, ukey.key, strict=False)
-    return all(k & m == want for k, m, want in pairs)
+    return all((k ^ seen) & m == 0 for k, m, seen in pairs)
 
 
 class Switch:
