@@ -159,7 +159,7 @@ class Bundles:
 
     def run(self, now: int) -> None:
         """Discard what was left alone; not while peers wait for the tables, unheard."""
-        if self.commits.busy or self._ofproto.long_mods.busy:
+        if self._ofproto.table_work.busy:
             return
         for peer, bundles in list(self._of.items()):
             for bundle in list(bundles.values()):

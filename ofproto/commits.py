@@ -1,14 +1,12 @@
 """The execution of a bundle: slice by slice in a transaction, then visible at once, or undone.
 
-While one is under way, messages that would change the tables wait, those of other connections
-too.  Its own connection waits for the answer.  In the journal a bundle is one: a log that ends
-before its end has none of it.
+The slices are table_work.py's: messages that would change the tables wait meanwhile.  In the
+journal a bundle is one: a log that ends before its end has none of it.
 """
 
 import gc
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,75 +21,27 @@ from pyvs import clock, containment, coverage
 
 vlog = ovs.vlog.Vlog("bundles")
 
-SLICE_SECONDS = 0.010  # of the loop, in each round
 JOURNAL_BYTES = 64 << 10  # of messages in a record
 ADD_HEADER = 16  # bytes before the message in a BUNDLE_ADD; 24 in the ONF's extension
 
 COMMITTED = coverage.counter("bundle_committed")
 FAILED = coverage.counter("bundle_failed")
 
-CLOCK_EVERY = 8  # steps between looks at the clock
-
 
 class Commits:
-    """Those of a bridge: one at a time."""
+    """Those of a bridge."""
 
     def __init__(self, ofproto: Any):
         self._ofproto = ofproto
-        self._work: Iterator[None] | None = None
-        self._waiting: deque[tuple[Any, Callable[[], None]]] = deque()
         self.longest_switch = 0.0  # seconds
-
-    @property
-    def busy(self) -> bool:
-        """Whether the tables may not be changed now."""
-        return self._work is not None
 
     def start(
         self, peer: Any, raws: list[bytes], request: bytes, answer: Callable[[], None]
     ) -> None:
         """Execute whole BUNDLE_ADDs of a peer; `answer()` when that is done.  A refusal is told
         about the one that failed, and with `request`'s xid about all."""
-        peer.connection.hold()
-        self._work = _Commit(self, self._ofproto, peer, raws, request, answer).steps()
-
-    def defer(self, peer: Any, handle: Callable[[], None]) -> None:
-        """Handle this message of a peer, and its next ones, once the tables are free."""
-        peer.connection.hold()
-        self._waiting.append((peer, handle))
-
-    def close(self) -> None:
-        """The bridge goes: what is under way is undone, and nobody waits."""
-        self._waiting.clear()
-        work, self._work = self._work, None
-        if work is not None:
-            work.close()  # type: ignore[attr-defined]
-
-    def run(self, _now: int) -> None:
-        """Go on for one slice of time."""
-        if self._work is None:
-            return
-        end = time.monotonic() + SLICE_SECONDS
-        while time.monotonic() < end:
-            for _ in range(CLOCK_EVERY):
-                try:
-                    next(self._work)
-                except StopIteration:
-                    self._work = None
-                    self._release()
-                    return
-
-    def _release(self) -> None:
-        """Those that waited have their turn, until one of them commits."""
-        for _ in range(len(self._waiting)):
-            peer, handle = self._waiting.popleft()
-            peer.connection.release()
-            if peer.alive:
-                containment.call("OpenFlow connection", peer.name, handle)
-
-    def wait(self, poller: Any) -> None:
-        if self._work is not None:
-            poller.immediate_wake()
+        steps = _Commit(self, self._ofproto, peer, raws, request, answer).steps()
+        self._ofproto.table_work.start("bundle commit", steps, peer)
 
 
 class _Commit:
@@ -116,7 +66,6 @@ class _Commit:
 
     def steps(self) -> Iterator[None]:
         transaction = Transaction(self.ofproto.tables)
-        self.ofproto.log.hold()
         gc.disable()  # a collection looks at all flows, and would not be of a slice's length
         try:
             refused = yield from self._prepare(transaction)
@@ -131,8 +80,6 @@ class _Commit:
                     pass
             finally:
                 gc.enable()
-                self.ofproto.log.release()
-                self.peer.connection.release()
                 self._tell(refused=not transaction.is_switched)
 
     # --- before

@@ -79,28 +79,42 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
-    for busy in (ofproto.bundles.commits, ofproto.long_mods):
-        if busy.busy and kind in CHANGES_TABLES:
-            busy.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
-            return
-    if kind is messages.FlowMod:
-        prepare.flow_mod(message, len(raw), peer.version)
-        ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
-    elif kind is messages.GroupMod:
-        ofproto.log.group_mod(raw, now)
-    elif kind is messages.MeterMod:
-        ofproto.log.meter_mod(raw, now)
+    if ofproto.table_work.busy and kind in CHANGES_TABLES:
+        ofproto.table_work.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
+        return
     ofproto.tables.requester = (peer, message.xid)
     if kind in BUNDLED:
         BUNDLED[kind](ofproto.bundles, peer, message, raw, now)
     elif kind in handlers_multipart.COUNTERS_OF:
         _when_counted(ofproto, peer, message, raw)
-    elif kind is messages.FlowMod and ofproto.long_mods.takes(message):
-        ofproto.long_mods.start(
-            peer, message, peer.version, now, lambda error: _refuse(ofproto, peer, raw, error)
-        )
+    elif kind in RECORDS:
+        _recorded(ofproto, peer, message, raw, now)
     else:
         handler(ofproto, peer, message, now)
+
+
+def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
+    """Execute what is also written to the journal; not when it is refused, since a replay might
+    let it in, which knows no limits of tables."""
+    kind = type(message)
+    refused = False
+    try:
+        if kind is messages.FlowMod:
+            prepare.flow_mod(message, len(raw), peer.version)
+        if kind is messages.FlowMod and ofproto.long_mods.takes(message):
+            ofproto.long_mods.start(
+                peer, message, peer.version, now, lambda error: _refuse(ofproto, peer, raw, error)
+            )
+        else:
+            HANDLERS[kind](ofproto, peer, message, now)
+    except OFError:
+        refused = True
+        raise
+    finally:  # a fault may have changed something: replayed, it does so again
+        if not refused:
+            RECORDS[kind](ofproto, peer, raw, now)
+    if kind is messages.FlowMod and message.buffer_id is not None:
+        raise OFError("OFPBRC_BUFFER_UNKNOWN")
 
 
 def _when_counted(ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:
@@ -168,8 +182,6 @@ def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:
 
 def flow_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
     ofproto.flow_mod(mod, peer.version, now)
-    if mod.buffer_id is not None:
-        raise OFError("OFPBRC_BUFFER_UNKNOWN")
 
 
 def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
@@ -292,6 +304,15 @@ BUNDLED: dict[type, Callable[..., None]] = {
     messages.BundleAdd: Bundles.add,
 }
 
+# What the journal has of messages that changed the tables.
+RECORDS: dict[type, Callable[[Any, Any, bytes, int], None]] = {
+    messages.FlowMod: lambda ofproto, peer, raw, now: ofproto.log.flow_mod(
+        raw, peer.flow_mod_table_id, now
+    ),
+    messages.GroupMod: lambda ofproto, peer, raw, now: ofproto.log.group_mod(raw, now),
+    messages.MeterMod: lambda ofproto, peer, raw, now: ofproto.log.meter_mod(raw, now),
+}
+
 # OpenFlow 1.3.5 6.3.4
 NOT_FOR_SLAVES = {
     *BUNDLED,
@@ -304,5 +325,5 @@ NOT_FOR_SLAVES = {
     messages.MeterMod,
 }
 
-# What waits while a bundle, or a FLOW_MOD of many flows, is executed.
+# What waits while there is work on the tables.
 CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd}

@@ -1,43 +1,52 @@
-"""FLOW_MODs that mean very many flows: done in slices of the loop.
+"""Changes of very many flows, done in slices of the loop (table_work.py): FLOW_MODs, and what goes
+with a group, a meter or a flow that taught others.
 
 Selection and check come first, so that what is refused has changed nothing; then the flows are
 changed piece by piece, and packets may meet some that are and some that are not yet, as in Open
-vSwitch while it works through a table.  Messages of all connections that change tables wait
-meanwhile, so that nobody's message falls into the middle of another's; the own connection waits
-for the end.  A connection that goes does not end what it began.
+vSwitch while it works through a table.
+
+The journal has such a message from its beginning on.  A flow that a packet has taught, or taught
+anew, since then, and that the message reaches afterwards, has a record of its own: replayed, the
+lesson comes after the message.
 """
 
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OFPRR_DELETE
+from ofproto.table_work import TableWork
 from ofproto.tables.flow_table import DELETE, MODIFY, flow_filter
-from pyvs import containment, coverage
+from pyvs import clock, coverage
 
-MANY = 1000  # flows in the tables, with fewer of which a FLOW_MOD is done at once
+MANY = 1000  # flows, with fewer of which a change is made at once
 STEP = 100  # flows in one step
-SLICE_SECONDS = 0.008  # of the loop, in each round
 
 SLICED = coverage.counter("ofproto_long_flow_mod")
 
 
 class LongMods:
-    """Those of a bridge: one at a time."""
+    """Those of a bridge."""
 
-    def __init__(self, tables: Any, log: Any):
+    def __init__(self, tables: Any, log: Any, work: TableWork):
         self._tables = tables
         self._log = log
-        self._work: tuple[Any, Iterator[None], Callable[[OFError], None]] | None = None
-        self._requester: Any = None
-        self._waiting: deque[tuple[Any, Callable[[], None]]] = deque()
+        self._work = work
+        self._n_under_way = 0
+        self._taught: set[Any] = set()  # rules, since the first of those under way began
 
-    @property
-    def busy(self) -> bool:
-        """Whether the tables may not be changed by a message now."""
-        return self._work is not None
+    # --- lessons meanwhile
+
+    def note_taught(self, rule: Any) -> None:
+        """A packet has taught a rule, or taught it anew, and the journal has that."""
+        if self._n_under_way:
+            self._taught.add(rule)
+
+    def was_taught(self, rule: Any) -> bool:
+        """Whether the journal has to be told when the rule goes."""
+        return rule in self._taught
+
+    # --- what is done
 
     def takes(self, mod: Any) -> bool:
         """Whether a FLOW_MOD may be so much work that it is done here."""
@@ -46,79 +55,70 @@ class LongMods:
     def start(
         self, peer: Any, mod: Any, version: int, now: int, refuse: Callable[[OFError], None]
     ) -> None:
-        """Execute a FLOW_MOD of a peer, which gets to its next message afterwards."""
-        peer.connection.hold()
-        self._log.hold()  # a shorter journal has all of it, or what was before
-        SLICED.count += 1
-        self._work = peer, self._steps(mod, version, now), refuse
-        self._requester = self._tables.requester
-
-    def defer(self, peer: Any, handle: Callable[[], None]) -> None:
-        """Handle this message of a peer, and its next ones, once the tables are free."""
-        peer.connection.hold()
-        self._waiting.append((peer, handle))
-
-    def run(self, _now: int) -> None:
-        """Go on for one slice of time."""
-        end = time.monotonic() + SLICE_SECONDS
-        while self._work is not None and time.monotonic() < end:
-            peer, steps, refuse = self._work
-            self._tables.requester = self._requester  # whom flow monitors tell of
-            try:
-                next(steps)
-            except StopIteration:
-                self._over(peer)
-            except OFError as error:
-                refuse(error)
-                self._over(peer)
-            except Exception:
-                containment.caught("FLOW_MOD", peer.name)
-                self._over(peer)
-                peer.connection.fail("internal error")
-            finally:
-                self._tables.requester = None
-
-    def _over(self, peer: Any) -> None:
-        """Those that waited have their turn, until one of them is much work again."""
-        self._work = None
-        self._log.release()
-        peer.connection.release()
-        while self._waiting and self._work is None:
-            waiting, handle = self._waiting.popleft()
-            waiting.connection.release()
-            if waiting.alive:
-                containment.call("OpenFlow connection", waiting.name, handle)
-
-    def wait(self, poller: Any) -> None:
-        if self._work is not None:
-            poller.immediate_wake()
-
-    # --- one of them
-
-    def _steps(self, mod: Any, version: int, now: int) -> Iterator[None]:
+        """Execute a FLOW_MOD of a peer.  Raises OFError for what is refused at once."""
         found = self._tables.select(mod.match, mod.table_id)
-        yield
+        if not found:
+            self._tables.flow_mod(mod, version, now)  # 1.0 and 1.1 add what is not there
+            return
+        self._begin(self._flow_mod(found, mod, version, now), peer, refuse)
+
+    def remove(
+        self,
+        rules: list[Any],
+        reason: int,
+        belongs: Callable[[Any], bool],
+        then: Callable[[], None],
+    ) -> bool:
+        """Remove rules as long as they belong() to what is deleted, and do `then` at the end; for
+        the connection whose message is handled.  Returns False where they are few."""
+        if len(rules) <= MANY:
+            return False
+        requester = self._tables.requester
+        self._begin(self._remove(rules, reason, belongs, then), requester and requester[0])
+        return True
+
+    def _begin(
+        self, steps: Iterator[None], peer: Any, refuse: Callable[[OFError], None] | None = None
+    ) -> None:
+        SLICED.count += 1
+        self._n_under_way += 1
+        self._work.start("FLOW_MOD", self._steps(steps, self._tables.requester), peer, refuse)
+
+    def _steps(self, steps: Iterator[None], requester: Any) -> Iterator[None]:
+        """Each step on behalf of who asked for it: flow monitors are told."""
+        try:
+            while True:
+                self._tables.requester = requester
+                try:
+                    next(steps)
+                except StopIteration:
+                    return
+                finally:
+                    self._tables.requester = None
+                yield
+        finally:
+            self._n_under_way -= 1
+            if not self._n_under_way:
+                self._taught.clear()
+
+    def _flow_mod(self, candidates: list[Any], mod: Any, version: int, now: int) -> Iterator[None]:
         passes = flow_filter(mod, with_outputs=mod.command == DELETE)
+        found = candidates
         if passes is not None:
-            candidates, found = found, []
+            found = []
             for some in _pieces(candidates):
                 found += filter(passes, some)
                 yield
-        if mod.command == DELETE:
-            yield from self._delete(found)
-        else:
+        if mod.command == MODIFY:
             yield from self._modify(found, mod, version, now)
-        if mod.buffer_id is not None:
-            raise OFError("OFPBRC_BUFFER_UNKNOWN")
-
-    def _delete(self, found: list[Any]) -> Iterator[None]:
+            return
         for some in _pieces(found):
             for rule in some:
                 self._tables.remove(rule, OFPRR_DELETE)
             yield
 
     def _modify(self, found: list[Any], mod: Any, version: int, now: int) -> Iterator[None]:
-        if not found:  # 1.0 and 1.1 add what is not there
+        if not found:
             self._tables.modify([], mod, version, now)
         for some in _pieces(found):
             self._tables.check(some, mod, version)
@@ -126,10 +126,24 @@ class LongMods:
         table = self._tables.xbridge.table
         for some in _pieces(found):
             there = [rule for rule in some if rule in table(rule.table_id)]
+            now = clock.msec()  # packets that came before, and are counted later, teach no more
             if there:
                 self._tables.modify(there, mod, version, now)
+            for rule in self._taught.intersection(there):
+                self._log.added(rule, now)
             yield
         self._tables.learned.bury()
+
+    def _remove(
+        self, rules: list[Any], reason: int, belongs: Callable[[Any], bool],
+        then: Callable[[], None],
+    ) -> Iterator[None]:  # fmt: skip
+        for some in _pieces(rules):
+            for rule in some:
+                if belongs(rule):
+                    self._tables.remove(rule, reason)
+            yield
+        then()
 
 
 def _pieces(rules: list[Any]) -> Iterator[list[Any]]:

@@ -8,6 +8,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     groups     group        the same of GROUP_MODs
     ports      ports        OpenFlow ports, bundles, the datapath's ports
     connmgr    connmgr      connections, roles
+    table_work table_work   what is done to the tables slice by slice
     bundles    bundles      messages to be executed together
     monitors   monitors     who is told of changes to flows
     fail_mode  fail_mode    what happens without a controller
@@ -39,6 +40,7 @@ from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
 from ofproto.port import OfPort
 from ofproto.ports import Ports
+from ofproto.table_work import TableWork
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
@@ -59,6 +61,9 @@ DEFAULT_DESC = {
     "serial": "None",
     "dp": "None",
 }
+
+# Why flows go without a message that the journal has.
+NO_MESSAGE = (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION)
 
 
 class Ofproto:
@@ -83,10 +88,11 @@ class Ofproto:
         self.tlv_table = TlvTable()
         path = rundir.path(f"{name}.flows") if journal else None
         self.log = FlowLog(path, self.tables, self.groups)
-        self.tables.learned.changed = lambda rule: self.log.added(rule, clock.msec())
+        self.tables.learned.changed = self._flow_taught
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
-        self.long_mods = LongMods(self.tables, self.log)
+        self.table_work = TableWork(self.log)
+        self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables)
         self.connmgr = ConnMgr(name, self._handle, self._peer_closed)
@@ -97,8 +103,7 @@ class Ofproto:
             ("new ports", self.port_set.tell_new),
             ("connections", self.connmgr.run),
             ("bundles", self.bundles.run),
-            ("bundle commits", self.bundles.commits.run),
-            ("long flow mods", self.long_mods.run),
+            ("work on tables", self.table_work.run),
             ("flow expiry", self.tables.expire),
             ("fail mode", self._follow_controllers),
             ("flow monitors", self.monitors.run),
@@ -118,6 +123,7 @@ class Ofproto:
         else:
             self.fail_mode.restored(state, now)
         self.tables.meters.connect(self.backer.meters)
+        self.tables.remove_many = self.long_mods.remove
 
     # --- ports
 
@@ -362,9 +368,13 @@ class Ofproto:
 
         self.connmgr.broadcast("table_status", reason, encode)
 
+    def _flow_taught(self, rule: Any) -> None:
+        self.log.added(rule, clock.msec())
+        self.long_mods.note_taught(rule)
+
     def _flow_removed(self, rule: Any, reason: int | None) -> None:
         now = clock.msec()
-        if reason in (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION):
+        if reason in NO_MESSAGE or (reason is not None and self.long_mods.was_taught(rule)):
             self.log.deleted(rule, now)
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
@@ -403,8 +413,7 @@ class Ofproto:
         """Wake up for any of these."""
         self.connmgr.wait(poller, clock.msec())
         self.log.wait(poller)
-        self.bundles.commits.wait(poller)
-        self.long_mods.wait(poller)
+        self.table_work.wait(poller)
         if self.port_set.has_news:
             poller.immediate_wake()
         for when in (
@@ -421,7 +430,7 @@ class Ofproto:
         `delete`: the bridge is gone, so are its ports, flows and journal.  Else (the daemon ends
         and is to come back) the datapath keeps ports and flows.
         """
-        self.bundles.commits.close()
+        self.table_work.close()
         if delete:
             for number in list(self.ports):
                 self.port_del(number)

@@ -13,7 +13,7 @@ from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
 from pyvs import containment
 
-from .flow_table import ADD, CHECK_OVERLAP, DELETE_STRICT, FlowTables
+from .flow_table import ADD, CHECK_OVERLAP, DELETE_STRICT, RESET_COUNTS, FlowTables
 from .group import GroupTable, as_mod
 from .journal import (
     BUNDLE_END,
@@ -25,6 +25,7 @@ from .journal import (
     METER_MOD,
     NUMBER_SIZE,
     STATE,
+    TAUGHT,
     Journal,
 )
 from .meter import meter_mod
@@ -38,8 +39,8 @@ BATCH = 32  # rules between looks at the clock
 
 
 class FlowLog:
-    """Of one bridge.  A FLOW_MOD or GROUP_MOD is written before it is executed: one that fails
-    fails again when it is replayed."""
+    """Of one bridge.  A FLOW_MOD, GROUP_MOD or METER_MOD is written when it was executed; one that
+    takes many turns of the loop when it begins."""
 
     def __init__(self, path: str | None, tables: FlowTables, groups: GroupTable | None = None):
         self.tables = tables
@@ -72,6 +73,13 @@ class FlowLog:
 
     def _replay_table_id(self, payload: bytes, when: int) -> None:
         self._replay_mod(payload, when, True)
+
+    def _replay_taught(self, payload: bytes, when: int) -> None:
+        self._replay_mod(payload, when, True)
+        mod = messages.decode(payload, flow_mod_table_id=True)
+        rule = self.tables.xbridge.table(mod.table_id).find_exactly(mod.match, mod.priority)
+        if rule is not None:
+            rule.flags &= ~RESET_COUNTS
 
     def _replay_group_mod(self, payload: bytes, when: int) -> None:
         try:
@@ -109,7 +117,7 @@ class FlowLog:
     # --- a bundle: all of it, or none
 
     def hold(self) -> None:
-        """A bundle begins; until release() the journal is not written anew from its beginning."""
+        """Changes in many steps begin; until release() no shortening of the journal does."""
         self._held = True
 
     def release(self) -> None:
@@ -146,7 +154,7 @@ class FlowLog:
 
     def added(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD made."""
-        self._journal.append(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), now)
+        self._journal.append(_kind(rule), _as_mod(rule, ADD), now)
 
     def deleted(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD removed."""
@@ -219,7 +227,7 @@ class FlowLog:
         self._settle()
 
     def _write(self, rule: Rule) -> None:
-        self._journal.rewrite(FLOW_MOD_TABLE_ID, _as_mod(rule, ADD), rule.created)
+        self._journal.rewrite(_kind(rule), _as_mod(rule, ADD), rule.created)
 
     def _write_before_change(self, rules: list[Rule]) -> None:
         """The change is in the records that come later.  (Removed rules stay what they are.)"""
@@ -235,6 +243,12 @@ class FlowLog:
     def close(self, delete: bool = False) -> None:
         """Stop; `delete`: the bridge is gone for good."""
         self._journal.close(delete)
+
+
+def _kind(rule: Rule) -> bytes:
+    """Of the record that adds a rule."""
+    was_taught = rule.data == OF10 and not rule.flags & RESET_COUNTS
+    return TAUGHT if was_taught else FLOW_MOD_TABLE_ID
 
 
 def _as_mod(rule: Rule, command: int) -> bytes:
@@ -260,6 +274,7 @@ def _as_mod(rule: Rule, command: int) -> bytes:
 _REPLAY: dict[bytes, Any] = {
     FLOW_MOD: FlowLog._replay_mod,
     FLOW_MOD_TABLE_ID: FlowLog._replay_table_id,
+    TAUGHT: FlowLog._replay_taught,
     GROUP_MOD: FlowLog._replay_group_mod,
     METER_MOD: FlowLog._replay_meter_mod,
     CLEAR: FlowLog._replay_clear,

@@ -73,12 +73,14 @@ class FlowTables:
         self.removed = removed
         self._n_unused = -1
         self._used: list[tuple[int, Any]] = []
+        # Takes over what remove_all() is to do, where that is much: then it returns True.
+        self.remove_many: Callable[..., bool] = lambda *_: False
         # Called with rules before they are changed in place, when somebody wants to know.
         self.changing: Callable[[list[Rule]], None] | None = None
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
-        self._users: dict[int, set[Rule]] = {}  # of groups
+        self._users: dict[int, dict[Rule, None]] = {}  # of groups, in the order that they came
         self.learned = xbridge.learner = LearnedFlows(self)
         self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
         self.pending: Transaction | None = None  # that is not over
@@ -262,7 +264,7 @@ class FlowTables:
 
     def _use_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
-            self._users.setdefault(group, set()).add(rule)
+            self._users.setdefault(group, {})[rule] = None
 
     def _use(self, rule: Rule) -> None:
         """Note which meter and groups a rule refers to, and what it teaches."""
@@ -277,8 +279,8 @@ class FlowTables:
 
     def _unuse_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
-            users = self._users.get(group, set())
-            users.discard(rule)
+            users = self._users.get(group, {})
+            users.pop(rule, None)
             if not users:
                 self._users.pop(group, None)
 
@@ -392,6 +394,21 @@ class FlowTables:
         """Take a rule out of its table; no error when it is out already."""
         if self.xbridge.table(rule.table_id).remove(rule):
             self._done(Change(rule, None, self.requester, True, reason))
+
+    def remove_all(
+        self,
+        rules: list[Rule],
+        reason: int,
+        belongs: Callable[[Rule], bool],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Remove rules, and do `then` afterwards.  Where they are many that may take some turns of
+        the loop, during which those stay that no more belong() to them."""
+        if self.transaction is None and self.remove_many(rules, reason, belongs, then):
+            return
+        for rule in rules:
+            self.remove(rule, reason)
+        then()
 
     def clear(self, now: int) -> None:
         """Delete every flow, group and meter, without telling why.  A transaction that is not

@@ -132,13 +132,17 @@ class GroupTable:
         self.tables.touch()
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
-        doomed = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
-        for number in doomed:
-            if self.groups.pop(number, None) is None:
-                continue
-            self.tables.touch()
-            for rule in self.tables.users_of(number):
-                self.tables.remove(rule, OFPRR_GROUP_DELETE)
+        named = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
+        doomed = {number for number in named if self.groups.pop(number, None) is not None}
+        if not doomed:
+            return
+        self.tables.touch()
+        users = {rule: None for number in doomed for rule in self.tables.users_of(number)}
+
+        def belongs(rule: Any) -> bool:
+            return rule.program is not None and not doomed.isdisjoint(rule.program.groups or ())
+
+        self.tables.remove_all(list(users), OFPRR_GROUP_DELETE, belongs)
 
     # --- reading
 

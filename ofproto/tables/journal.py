@@ -10,6 +10,7 @@ the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and th
 
     F  an OpenFlow FLOW_MOD, with its version in its header
     T  the same, of a peer that puts the table's number into 1.0's command (NXT_FLOW_MOD_TABLE_ID)
+    L  the same of a flow that a packet taught: without the OFPFF_RESET_COUNTS of 1.0's FLOW_MODs
     G  an OpenFlow GROUP_MOD
     M  an OpenFlow METER_MOD
     P  a number of NUMBER_SIZE bytes, and whole messages of the bundle that has it
@@ -35,7 +36,7 @@ vlog = ovs.vlog.Vlog("journal")
 
 HEADER = struct.Struct("!IIQ")
 FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
-CLEAR, STATE = b"C", b"S"
+TAUGHT, CLEAR, STATE = b"L", b"C", b"S"
 BUNDLE_PART, BUNDLE_END = b"P", b"E"
 NUMBER_SIZE = 8
 MAX_RECORD = 1 << 18

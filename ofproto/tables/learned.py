@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ofproto.codec.actions.learn import SEND_FLOW_REM as LEARN_SEND_FLOW_REM
-from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OFPRR_DELETE
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OFPRR_DELETE, OFPRR_EVICTION
 from ofproto.rules.classifier import Rule
 from pyvs import coverage
 
@@ -78,10 +78,16 @@ class LearnedFlows:
         if action.limit and len(self._with(action.table, action.cookie)) >= action.limit:
             LIMITED.count += 1
             return False
+        if not self._tables.configs.has_room(action.table):
+            FULL.count += 1
+            return False
         return True
 
     def _add(self, learned: Any, used: int) -> Rule:
         action = learned.spec.action
+        victim = self._tables.configs.make_room(action.table)
+        if victim is not None:
+            self._tables.remove(victim, OFPRR_EVICTION)
         rule = Rule(
             learned.match,
             action.priority,
@@ -143,13 +149,15 @@ class LearnedFlows:
         self._burying = True
         try:
             while self._dead:
-                key = self._dead.pop()
-                if key not in self._teachers:
-                    for rule in list(self._with(*key)):
-                        if not rule.hidden:
-                            self._tables.remove(rule, OFPRR_DELETE)
+                self._bury(self._dead.pop())
         finally:
             self._burying = False
+
+    def _bury(self, key: tuple[int, int]) -> None:
+        if key in self._teachers:
+            return
+        rules = [rule for rule in self._with(*key) if not rule.hidden]
+        self._tables.remove_all(rules, OFPRR_DELETE, lambda rule: rule in self._with(*key))
 
     def clear(self) -> None:
         """All rules are gone."""

@@ -161,7 +161,10 @@ class MeterTable:
         return [self.by_id[meter_id]] if meter_id in self.by_id else []
 
     def delete(self, meters: Iterable[Meter], now: int) -> None:
+        """Those that are there."""
         for meter in meters:
+            if self.by_id.get(meter.meter_id) is not meter:
+                continue
             del self.by_id[meter.meter_id]
             if self.datapath is not None and meter.number is not None:
                 del self.xbridge.meters[meter.meter_id]
@@ -200,9 +203,12 @@ def meter_mod(tables: Any, mod: Any, now: int) -> None:
         meters.modify(mod, now)
     else:
         doomed = meters.doomed(mod.meter_id)
-        for rule in [rule for meter in doomed for rule in meter.rules]:
-            tables.remove(rule, OFPRR_METER_DELETE)
-        meters.delete(doomed, now)
+        rules = [rule for meter in doomed for rule in meter.rules]
+
+        def belongs(rule: Any) -> bool:
+            return any(rule in meter.rules for meter in doomed)
+
+        tables.remove_all(rules, OFPRR_METER_DELETE, belongs, lambda: meters.delete(doomed, now))
 
 
 def features() -> Any:

@@ -198,6 +198,10 @@ class TableConfigs:
             raise OFError("OFPFMFC_TABLE_FULL")
         return rule
 
+    def has_room(self, table_id: int) -> bool:
+        """Whether make_room() would find some."""
+        return self._size(table_id) < self.limit(table_id) or self._choose(table_id) is not None
+
     def _choose(self, table_id: int) -> Any:
         config = self._configs.get(table_id)
         return config.eviction.choose() if config and config.eviction else None

@@ -1,6 +1,7 @@
 """Bundles against a bridge on a real datapath, by raw messages of 1.3's extension; what a real
 Open vSwitch answers is in the tables."""
 
+import gc
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from ofproto.codec import messages as m
 from ofproto.codec.messages import bundle as wire
 from ofproto.codec.numbers import OFPPC_NO_FWD
 from ofproto.text import group_text
+from pyvs import clock
 from tests.ofproto.bridge_world import World, dump, flow, frame
 
 OF13, OF14 = 4, 5
@@ -163,7 +165,7 @@ def test_others_wait_and_packets_do_not(world, client):
         add(client, flow(f"priority=9,in_port=1,dl_type=0x88b5,reg0={number} actions=drop"))
     add(client, flow("priority=1,in_port=1 actions=output:3"))
     client.send(control(COMMIT))
-    world.until(lambda: world.bridge.bundles.commits.busy, "a commit under way")
+    world.until(lambda: world.bridge.table_work.busy, "a commit under way")
     other.send(flow("priority=1,in_port=1 actions=drop"))
     for _ in range(3):
         world.turn()
@@ -263,3 +265,44 @@ def test_only_the_master_may(world):
     slave = world.controller(OF13)
     slave.ask(m.RoleRequest("slave", 1))
     assert slave.refused(control(OPEN)) == "OFPBRC_IS_SECONDARY"
+
+
+def test_a_bridge_that_goes_in_the_middle(world, client):
+    """It is undone, and the collector of garbage, which rests meanwhile, works again."""
+    client.do(flow("priority=1 actions=drop"))
+    client.send(control(OPEN))
+    for number in range(3000):
+        add(client, flow(f"reg0={number} actions=drop"))
+    client.send(control(COMMIT))
+    world.until(lambda: not gc.isenabled(), "a commit under way")
+    tables = world.bridge.tables
+    world.stop(delete=True)
+    assert gc.isenabled() and tables.pending is None and len(tables) == 1
+    world.start()
+
+
+def test_what_opens_bundles_is_counted(world, client, monkeypatch):
+    monkeypatch.setattr(bundles, "MAX_TOTAL", 10 * bundles.OVERHEAD)
+    for number in range(20):
+        client.send(control(OPEN, number=number))
+    refused = names(client)
+    assert 10 < len(refused) < 20 and set(refused) == {"OFPBFC_OUT_OF_BUNDLES"}
+    for number in range(20):
+        client.send(control(DISCARD, number=number))
+    names(client)
+    assert world.bridge.bundles.size == 0
+
+
+def test_bundles_of_who_waits_for_the_tables_are_kept(world, client):
+    """Its next message may be there already, unread."""
+    other = world.client(OF13)
+    client.send(control(OPEN))
+    add(client, flow("actions=drop"))
+    client.barrier()
+    steps = iter(range(1000))
+    world.bridge.set_bundle_timeout(0)
+    world.bridge.table_work.start("bundle commit", (next(steps) and None for _ in steps))
+    world.bridge.bundles.run(clock.msec() + 60_000)
+    assert world.bridge.bundles._of
+    world.bridge.set_bundle_timeout(60)
+    assert not names(other) and not names(client)
