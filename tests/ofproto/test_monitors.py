@@ -172,3 +172,26 @@ def test_who_does_not_read_is_paused(world, watcher, monkeypatch):
         [("added", 3), ("modified", 1)], [("modified", 1), ("added", 3)])  # fmt: skip
     assert found.count(("added", 9)) == after.count(("deleted", 9)) > 5
     assert ("added", 4) not in found and ("deleted", 4) not in found
+
+
+def test_a_pause_keeps_each_flow_once(world, watcher, monkeypatch):
+    """However often it is replaced; and nobody is told of flows that are gone."""
+    monkeypatch.setattr(monitors, "PAUSE_BYTES", 100)
+    other = world.client(4)
+    other.do(flow("cookie=1,in_port=1 actions=drop"))
+    watch(watcher, wire.Monitor(1, ALL))
+    (peer,) = world.bridge.monitors._watchers
+    monkeypatch.setattr(peer.stream, "send", lambda data: -11)  # its socket is full
+    other.do(*(flow(f"cookie=9,reg0={n} actions=drop") for n in range(20)))
+    before = len(world.bridge.monitors._watchers[peer].changed)
+    for n in range(100, 150):
+        other.do(flow(f"cookie={n},in_port=1 actions=output:{n}"))
+    assert len(world.bridge.monitors._watchers[peer].changed) == before + 1
+    monkeypatch.undo()
+    world.until(lambda: world.bridge.monitors._watchers[peer].changed is None, "the end")
+    assert [each for each in told(watcher) if each[1] >= 100] == [("modified", 149)]
+    tables = world.bridge.tables
+    rules = list(tables.rules())
+    other.do(flow("reg0=5", m.DELETE), flow("cookie=3,reg0=6 actions=drop"))
+    shown_first = list(monitors._initial(tables, [(wire.Monitor(1, ALL), rules)]))
+    assert len(shown_first) == 20 and sum(each.cookie == 3 for each in shown_first) == 1

@@ -187,6 +187,16 @@ def test_a_peer_that_never_reads_what_comes_unasked_is_cut_off():
     assert not connection.has_output
 
 
+def test_who_is_gone_gets_no_more_output():
+    connection = started()
+    connection.send(header(12, body=bytes(600)))
+    connection.discard()
+    connection.send(header(12, body=bytes(600)))
+    connection.send_packet_in(header(10, body=bytes(600)))
+    connection.send_long(iter([header(12)]))
+    assert not connection.has_output and not connection.backlog
+
+
 def test_packet_ins_are_dropped_and_counted():
     connection = started()
     data = header(10, body=bytes(1400))

@@ -1,6 +1,8 @@
 """The classifier against a naive linear scan, and its masks against the megaflow invariant."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -207,3 +209,19 @@ def test_a_host_route_does_not_make_masks_narrow():
     wc = bytearray(SIZE)
     assert classifier.lookup(packet_to(bytes([192, 1, 2, 3]), bytes(4)), wc) is default
     assert wc[NW_DST : NW_DST + 4] == b"\x80\0\0\0"
+
+
+def test_a_long_chain_of_replaced_rules_is_freed():
+    """As long as a controller likes, while one datapath flow of the first is not settled."""
+    code = """if True:
+        from ofproto.codec.match import Match
+        from ofproto.rules.classifier import Rule
+        first = last = Rule(Match(), 1)
+        for _ in range(300_000):
+            following = Rule(Match(), 1)
+            following.inherit(last)
+            last = following
+        del following, last, first
+        print("freed")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "freed\n"), done

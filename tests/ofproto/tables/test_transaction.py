@@ -176,3 +176,26 @@ def test_deleting_all_ends_a_transaction():
         assert list(steps) == [] and len(world.tables) == 0
         assert len(world.gone) == (2 if switched else 0)
         world.nothing_left()
+
+
+def test_another_goes_on_with_the_rest():
+    """Each change is told once and in order, whoever tells of it: clear() does in the middle."""
+    world, told = World(), []
+    for switch in (True, False):
+        world.tables.watched = None
+        world.tables.flow_mod(m.FlowMod(3), OF13, 0)
+        told.clear()
+        transaction = Transaction(world.tables)
+        with transaction.ahead():
+            for port in range(1, 7):
+                world.do(m.FlowMod(m.ADD, _match(port, 0), table_id=0, cookie=port), 1)
+        if switch:
+            transaction.switch()
+            world.tables.watched = lambda _event, rule, *_: told.append(rule.cookie)
+        first = transaction.rest()
+        next(first)
+        for rest in (transaction.rest(), first):
+            for _ in rest:
+                pass
+        assert told == [1, 2, 3, 4, 5, 6][: 6 * switch] and len(world.tables) == 6 * switch
+        world.nothing_left()

@@ -11,6 +11,7 @@ from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import Dot1AH
 
 from datapath.actions import odp_text
+from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.native.recorder import Recorder
@@ -475,6 +476,28 @@ def test_mpls_pop_goes_round_and_on():
     ]
     # the same state has the same id in another daemon
     assert translate(world.bridge, key_of(packet, 1), recirc=RecircTable()).actions == first.actions
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        "multipath(symmetric_l4,0,modulo_n,4,0,NXM_NX_REG0[])",
+        "bundle_load(nw_src,0,hrw,ofport,NXM_NX_REG0[],slaves:2,3)",
+        "learn(table=1,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])",
+        "fin_timeout(idle_timeout=1)",
+        "check_pkt_larger(99)->NXM_NX_REG0[0]",
+    ],
+)
+def test_behind_a_popped_label_headers_come_first(looks):
+    """What the label hid is looked at by these, too; not before that they do their work."""
+    (apply,) = parse_flow(f"actions=pop_mpls:0x0800,{looks},output:2").instructions
+    world = World(3)
+    world.rule(apply.actions)
+    packet = Ether(src=A, dst=B) / MPLS(label=16, s=1, ttl=9) / IP(dst="10.0.0.9") / UDP()
+    shown = odp_text.format_actions(
+        translate(world.bridge, key_of(packet, 1), recirc=RecircTable()).actions
+    )
+    assert shown.startswith("pop_mpls(eth_type=0x800),recirc(") and shown.endswith(")")
 
 
 def test_unknown_recirculation_id():
