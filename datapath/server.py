@@ -119,9 +119,9 @@ class Server:
     # --- the daemon's rhythm
 
     def run(self) -> None:
-        self._look_at_workers()
-        self._sweep()
-        self.dummy_links.run()
+        containment.call("datapath workers", "", self._look_at_workers)
+        containment.call("connection tracking", "", self._sweep)
+        containment.call("dummy links", "", self.dummy_links.run)
         for client in list(self.clients):
             try:
                 self._serve(client)
@@ -138,7 +138,7 @@ class Server:
             except Exception:
                 containment.caught("datapath client")
                 self._drop(client)
-        self._accept()  # last: who is gone has made room
+        containment.call("datapath listener", "", self._accept)  # last: who is gone has made room
 
     def wait(self, poller) -> None:
         self.listener.wait(poller)

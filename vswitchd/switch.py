@@ -33,6 +33,7 @@ STATS_INTERVAL_MS = 5000
 # How often the datapath is asked for devices that went in other network namespaces.
 AWAY_INTERVAL_MS = 1000
 RETRY_MS = 50  # for a datapath process that is about to come up
+RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised
 
 
 class Switch:
@@ -68,6 +69,9 @@ class Switch:
         self._unclaimed = False  # the datapath may have ports that nobody wants
         self._idl_seqno: int | None = None
         self._changes = Changes()  # not reconciled yet
+        self._faulty = Changes()  # reconciled, with a fault
+        self._failed: set[str] = set()  # bridges whose turn, in this round, ended with a fault
+        self._retry_at = 0
         self._tls: TlsConfig | None = None  # as last taken over
         self._tuning: settings.FlowTuning | None = None
         self._reconciled = False  # at least once
@@ -122,6 +126,8 @@ class Switch:
             containment.call("bridge", name, self._wait_bridge, bridge, poller)
         if self._is_any_away():
             poller.timer_wait_until(self._next_away)
+        if self._faulty:
+            poller.timer_wait_until(self._retry_at)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 
@@ -144,7 +150,7 @@ class Switch:
         self.backer = self._dpif = None
         self._reader = Reader(self.idl)
         self._idl_seqno = None
-        self._changes = Changes()
+        self._changes, self._faulty = Changes(), Changes()
         self._reconciled = False
 
     def close(self, delete: bool = False) -> None:
@@ -204,9 +210,8 @@ class Switch:
         if not self._datapath_ready():
             return
         self._follow_devices(now)
-        if self._changes:
-            changes, self._changes = self._changes, Changes()
-            self._reconcile(changes)
+        if self._changes or (self._faulty and now >= self._retry_at):
+            self._realise(now)
 
     def _is_any_away(self) -> bool:
         return any(bridge.devices.elsewhere for bridge in self.bridges.values())
@@ -249,6 +254,24 @@ class Switch:
 
     # --- reconciliation
 
+    def _realise(self, now: int) -> None:
+        """Reconcile.  What a fault kept from being realised has another turn later; until then
+        nobody is told that it is done."""
+        changes, self._changes = self._changes, Changes()
+        changes.add(self._faulty)
+        self._faulty = Changes()
+        self._failed.clear()
+        try:
+            self._reconcile(changes)
+        except Exception:
+            self._faulty.add(changes)
+            raise
+        finally:
+            for name in self._failed:
+                self._faulty.bridges.add(name)
+                self._faulty.add_ports(name, self.config.ports.get(name, ()))
+            self._retry_at = now + RETRY_FAULT_MS
+
     def _reconcile(self, changes: Changes) -> None:
         self.n_reconciled += 1
         wanted = self.config
@@ -259,12 +282,12 @@ class Switch:
                 self._warned.add(text)
                 vlog.warn(f"Open_vSwitch: {text} is not followed yet")
         for name in sorted(changes.bridges):
-            _contained(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
+            self._guarded(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
         for name in sorted(names):
             ports = _look_up(changes.ports.get(name, ()), wanted.ports[name])
             bridge = self.bridges[name]
-            _contained(name, bridge.remove_unwanted, wanted.bridges[name], ports, self.links)
+            self._guarded(name, bridge.remove_unwanted, wanted.bridges[name], ports, self.links)
         # Who has nothing to change may have waited for what others gave up just now.
         bridges = {
             name: bridge
@@ -272,24 +295,33 @@ class Switch:
             if name in names or bridge.lacks_ports
         }
         for name, bridge in bridges.items():
-            _contained(name, bridge.add_wanted, self.links)
+            self._guarded(name, bridge.add_wanted, self.links)
         for name, bridge in bridges.items():
-            _contained(name, bridge.configure)
-            _contained(name, bridge.update_devices, self.links)
+            self._guarded(name, bridge.configure)
+            self._guarded(name, bridge.update_devices, self.links)
         seconds = settings.integer(
             wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
         )
-        for bridge in self.bridges.values():
-            bridge.ofproto.set_bundle_timeout(seconds)
+        for name, bridge in self.bridges.items():
+            self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
         for name, bridge in self.bridges.items():  # a peer may be in any
-            _contained(name, bridge.follow_patches)
+            self._guarded(name, bridge.follow_patches)
         if not self._reconciled:
             self._reconciled = self._all_due = self._unclaimed = True
         if self._unclaimed:
             self._unclaimed = False
             self.backer.first_reconcile_done()
-        self._realised_cfg = wanted.switch.next_cfg
+        if not self._failed:
+            self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
+
+    def _guarded(self, name: str, step: Callable[..., Any], *args: Any) -> None:
+        """A fault with one bridge's configuration leaves the others' to be realised."""
+        try:
+            step(*args)
+        except Exception:
+            containment.caught("bridge configuration", name)
+            self._failed.add(name)
 
     def _take_tls(self, wanted: TlsConfig | None) -> None:
         """Connections that stand keep theirs; without a row, the command line's counts."""
@@ -383,11 +415,6 @@ class Switch:
             self._realised_cfg, columns.SCHEMA_VERSION
         )
         return rows
-
-
-def _contained(name: str, step: Callable[..., Any], *args: Any) -> None:
-    """A fault with one bridge's configuration leaves the others' to be realised."""
-    containment.call("bridge configuration", name, step, *args)
 
 
 def _look_up(names: Iterable[str], ports: dict[str, PortConfig]) -> dict[str, PortConfig | None]:

@@ -1,0 +1,111 @@
+"""Faults in vswitchd's rounds and in what it makes of the configuration: contained and counted,
+the others' turns come, and what was not realised is neither claimed nor forgotten."""
+
+import pytest
+
+from pyvs import containment
+from tests.vswitchd.test_reconcile import bench  # noqa: F401  (a fixture)
+from vswitchd import switch as switch_module
+from vswitchd.bridge import Bridge
+
+
+class Injected(Exception):
+    pass
+
+
+def fail(*_args, **_more):
+    raise Injected
+
+
+@pytest.fixture
+def faults():
+    """How many there have been since the test began."""
+    before = containment.FAULTS.count
+    return lambda: containment.FAULTS.count - before
+
+
+@pytest.fixture
+def pair(bench, monkeypatch):  # noqa: F811
+    """Bridges br0 and br1, each with a port."""
+    monkeypatch.setattr(switch_module, "RETRY_FAULT_MS", 100)
+    for name in ("p0", "p1"):
+        bench.links.add(name)
+    for number in "01":
+        bench.vsctl("add-br", f"br{number}", "--", "add-port", f"br{number}", f"p{number}")
+    return bench
+
+
+def cfg(bench, which):  # noqa: F811
+    return int(bench.vsctl("get", "Open_vSwitch", ".", which, wait=False))
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["_connect_datapath", "_follow", "_run_bridge", "_write_status", "idl.run", "links.run",
+     "backer.run"],
+)  # fmt: skip
+def test_in_a_part_of_a_round(pair, monkeypatch, faults, part):
+    """The other parts have their turns, and all is well once it is over."""
+    owner, name = pair.switch, part
+    if "." in part:
+        owner, name = getattr(owner, part.split(".")[0]), "run"
+    turns = []
+    for other in {"_follow", "_write_status"} - {part}:
+        real = getattr(pair.switch, other)
+        monkeypatch.setattr(
+            pair.switch, other, lambda now, real=real, other=other: turns.append(other) or real(now)
+        )
+    monkeypatch.setattr(owner, name, fail)
+    pair.rounds(5)
+    assert faults() >= 5 and len(turns) >= 5
+    monkeypatch.undo()
+    pair.vsctl("set", "port", "p1", "tag=9")
+    assert pair.ofproto("br1").bundles["p1"][2] == 9
+
+
+STEPS = ("remove_unwanted", "add_wanted", "configure", "update_devices", "follow_patches")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_with_one_bridges_configuration(pair, monkeypatch, faults, step):
+    """The others' is realised; this one's is tried again, and reported when it is there."""
+    real = getattr(Bridge, step)
+
+    def broken(bridge, *args):
+        if bridge.config.name == "br1":
+            raise Injected
+        return real(bridge, *args)
+
+    done = cfg(pair, "cur_cfg")
+    monkeypatch.setattr(Bridge, step, broken)
+    pair.vsctl("set", "port", "p0", "tag=5", "--", "set", "port", "p1", "tag=6", wait=False)
+    pair.vsctl("set", "bridge", "br1", "fail_mode=secure", wait=False)
+    pair.vsctl("--", "set", "Open_vSwitch", ".", f"next_cfg={done + 5}", wait=False)
+    pair.run_until(lambda: faults() >= 3 and pair.ofproto("br0").bundles["p0"][2] == 5)
+    pair.rounds(10)
+    assert cfg(pair, "cur_cfg") == done
+    monkeypatch.setattr(Bridge, step, real)
+    pair.run_until(lambda: cfg(pair, "cur_cfg") == done + 5)
+    assert pair.ofproto("br1").bundles["p1"][2] == 6
+    seen = faults()
+    pair.rounds(10)
+    assert faults() == seen and not pair.switch._faulty
+
+
+def test_a_bridge_that_cannot_be_made_at_first(pair, monkeypatch, faults):
+    real = pair.switch._make_bridge
+    monkeypatch.setattr(pair.switch, "_make_bridge", fail)
+    pair.vsctl("add-br", "br2", "--", "set", "port", "p0", "tag=4", wait=False)
+    pair.run_until(lambda: faults() and pair.ofproto("br0").bundles["p0"][2] == 4)
+    assert "br2" not in pair.switch.bridges
+    monkeypatch.setattr(pair.switch, "_make_bridge", real)
+    pair.run_until(lambda: "br2" in pair.switch.bridges)
+    pair.vsctl("set", "bridge", "br2", "external_ids:a=b")  # which waits for it
+
+
+def test_with_what_is_not_of_one_bridge(pair, monkeypatch, faults):
+    monkeypatch.setattr(pair.switch, "_tune_flows", fail)
+    pair.vsctl("set", "port", "p0", "tag=3", wait=False)
+    pair.run_until(lambda: faults() >= 2)
+    monkeypatch.undo()
+    pair.run_until(lambda: pair.ofproto("br0").bundles["p0"][2] == 3)
