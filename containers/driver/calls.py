@@ -1,0 +1,283 @@
+"""The calls of libnetwork's remote driver protocol: JSON objects in and out.
+
+https://github.com/moby/moby/blob/master/libnetwork/docs/remote.md; a call that fails raises Fault,
+which server.py sends as {"Err": …}.  Calls may come at once, and again after any of the daemons was
+killed: each leaves things as asked, whatever it finds.
+"""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ovs.vlog
+
+from .. import endpoint as endpoints
+from ..database import Database, Port, from_map
+from ..errors import BadRequest, Fault, NotThere
+from ..rtnetlink import Rtnetlink
+from . import gateway, nat, state
+
+vlog = ovs.vlog.Vlog("docker_driver")
+
+OWNER = gateway.OWNER
+ENDPOINT_ID = "docker_endpoint"  # of an Interface's external_ids
+Object = dict[str, Any]
+
+# Where a container's port goes that is published without a number of the host's.
+HOST_PORTS = range(49153, 65536)
+
+# Rules of a network are written from what the database says: one at a time.
+_rules = threading.Lock()
+
+
+def _device(endpoint_id: str) -> str:
+    """The switch's end of an endpoint's pair."""
+    return endpoints.device_name(endpoint_id, "host")
+
+
+def _inner_device(endpoint_id: str) -> str:
+    """The container's end, until Docker renames it."""
+    return endpoints.device_name(endpoint_id, "container")
+
+
+def activate(_database: Database, _asked: Object) -> Object:
+    return {"Implements": ["NetworkDriver"]}
+
+
+def capabilities(_database: Database, _asked: Object) -> Object:
+    return {"Scope": "local", "ConnectivityScope": "local"}
+
+
+def nothing(_database: Database, _asked: Object) -> Object:
+    return {}
+
+
+def create_network(database: Database, asked: Object) -> Object:
+    network = state.network_of(asked)
+    if network.owns_bridge and not database.has_bridge(network.bridge):
+        database.add_bridge(network.bridge, {"owner": OWNER})
+    elif not database.has_bridge(network.bridge):
+        raise Fault(f"no bridge named {network.bridge}")
+    state.keep(database, network.bridge, network)
+    try:
+        _ensure(database, network)
+    except BaseException:
+        _delete_network(database, network)
+        raise
+    return {}
+
+
+def _ensure(database: Database, network: state.Network) -> None:
+    """The network's way to the outside."""
+    if network.mode == "nat":
+        gateway.ensure(database, network)
+        _write_rules(database, network)
+
+
+def _write_rules(database: Database, network: state.Network) -> None:
+    with _rules:
+        nat.write(network, state.endpoints(database, network.id))
+
+
+def delete_network(database: Database, asked: Object) -> Object:
+    try:
+        _delete_network(database, state.network(database, asked["NetworkID"]))
+    except NotThere:
+        vlog.info(f"network {asked['NetworkID']} is gone already")
+    return {}
+
+
+def _delete_network(database: Database, network: state.Network) -> None:
+    if network.mode == "nat":
+        nat.remove(network)
+        gateway.remove(database, network)
+    if network.owns_bridge:
+        database.delete_bridge(network.bridge)
+    else:
+        for item in (*state.endpoints(database, network.id), network):
+            state.forget(database, network.bridge, item)
+
+
+def _made_mac(address: str) -> str:
+    """A local address that is made of an IPv4 address, as Docker's bridge does it."""
+    packed = ipaddress.ip_interface(address).ip.packed[-4:]
+    return bytes((0x02, 0x42, *packed)).hex(":")
+
+
+def create_endpoint(database: Database, asked: Object) -> Object:
+    network = state.network(database, asked["NetworkID"])
+    given = asked.get("Interface") or {}
+    addresses = [given[key] for key in ("Address", "AddressIPv6") if given.get(key)]
+    mac = given.get("MacAddress") or (_made_mac(addresses[0]) if addresses else "")
+    endpoints.Interface(name="eth0", mac=mac or None, addresses=tuple(addresses)).check()
+    made = state.Endpoint(asked["EndpointID"], network.id, addresses, mac)
+    state.keep(database, network.bridge, made)
+    return {"Interface": {} if given.get("MacAddress") or not mac else {"MacAddress": mac}}
+
+
+def delete_endpoint(database: Database, asked: Object) -> Object:
+    try:
+        network = state.network(database, asked["NetworkID"])
+        found = state.endpoint(database, asked["EndpointID"])
+    except NotThere:
+        return {}
+    state.forget(database, network.bridge, found)
+    endpoints.detach(database, _device(found.id))
+    return {}
+
+
+def operational_info(database: Database, asked: Object) -> Object:
+    found = state.endpoint(database, asked["EndpointID"])
+    value = {"com.docker.network.endpoint.macaddress": found.mac}
+    return {"Value": {**value, state.PORT_MAP: found.port_map}}
+
+
+def join(database: Database, asked: Object) -> Object:
+    network = state.network(database, asked["NetworkID"])
+    found = state.endpoint(database, asked["EndpointID"])
+    name, inner = _device(found.id), _inner_device(found.id)
+    port = Port(
+        name=name,
+        tag=network.vlan,
+        external_ids={"owner": OWNER, "docker_network": network.id},
+        interface_ids={ENDPOINT_ID: found.id, "attached-mac": found.mac},
+    )
+    endpoints.detach(database, name)  # what a call that was cut off left
+    with endpoints.namespace("/proc/thread-self/ns/net") as own, Rtnetlink() as host:
+        host.add_veth(name, inner, own, found.mac or None, network.mtu)
+        try:
+            host.set_link(_link(host, name), up=True)
+            database.add_port(network.bridge, port)
+        except BaseException:
+            host.delete_link(name)
+            raise
+    return {
+        "InterfaceName": {"SrcName": inner, "DstPrefix": "eth"},
+        "Gateway": network.gateway(4),
+        "GatewayIPv6": network.gateway(6),
+        "StaticRoutes": [],
+        "DisableGatewayService": network.mode == "l2" or not network.gateways,
+    }
+
+
+def _link(host: Rtnetlink, name: str):
+    link = host.link(name)
+    if link is None:
+        raise Fault(f"{name}: gone already")
+    return link
+
+
+def leave(database: Database, asked: Object) -> Object:
+    endpoints.detach(database, _device(asked["EndpointID"]))
+    return {}
+
+
+def _with_host_ports(bindings: list[Object], taken: set[int]) -> list[Object]:
+    """The bindings, each with a port of the host's."""
+    found = []
+    for binding in bindings:
+        if not isinstance(binding.get("Port"), int):
+            raise BadRequest("published port: no number")
+        port = binding.get("HostPort") or _free_port(taken)
+        taken.add(port)
+        found.append({**binding, "HostPort": port, "HostPortEnd": port})
+    return found
+
+
+def _free_port(taken: set[int]) -> int:
+    for port in HOST_PORTS:
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        return port
+    raise Fault("no port of the host is free")
+
+
+def program_connectivity(database: Database, asked: Object) -> Object:
+    network = state.network(database, asked["NetworkID"])
+    bindings = (asked.get("Options") or {}).get(state.PORT_MAP) or []
+    if network.mode != "nat":
+        if bindings:
+            raise Fault(f"ports are published in mode nat only; this network's is {network.mode}")
+        return {}
+    with _rules:
+        taken = _published(database)
+        for binding in bindings:
+            if binding.get("HostPort") in taken:
+                raise Fault(f"port {binding['HostPort']} of the host is published already")
+        found = state.endpoint(database, asked["EndpointID"])
+        found.port_map = _with_host_ports(bindings, taken)
+        state.keep(database, network.bridge, found)
+        nat.write(network, state.endpoints(database, network.id))
+    return {}
+
+
+def _published(database: Database) -> set[int]:
+    """The host's ports that lead to containers of any network."""
+    return {
+        binding["HostPort"]
+        for network in state.networks(database)
+        for each in state.endpoints(database, network.id)
+        for binding in each.port_map
+    }
+
+
+def revoke_connectivity(database: Database, asked: Object) -> Object:
+    try:
+        network = state.network(database, asked["NetworkID"])
+        found = state.endpoint(database, asked["EndpointID"])
+    except NotThere:
+        return {}
+    if found.port_map:
+        found.port_map = []
+        state.keep(database, network.bridge, found)
+        _write_rules(database, network)
+    return {}
+
+
+# path of the request -> function
+CALLS: dict[str, Callable[[Database, Object], Object]] = {
+    "/Plugin.Activate": activate,
+    "/NetworkDriver.GetCapabilities": capabilities,
+    "/NetworkDriver.CreateNetwork": create_network,
+    "/NetworkDriver.DeleteNetwork": delete_network,
+    "/NetworkDriver.CreateEndpoint": create_endpoint,
+    "/NetworkDriver.DeleteEndpoint": delete_endpoint,
+    "/NetworkDriver.EndpointOperInfo": operational_info,
+    "/NetworkDriver.Join": join,
+    "/NetworkDriver.Leave": leave,
+    "/NetworkDriver.DiscoverNew": nothing,
+    "/NetworkDriver.DiscoverDelete": nothing,
+    "/NetworkDriver.ProgramExternalConnectivity": program_connectivity,
+    "/NetworkDriver.RevokeExternalConnectivity": revoke_connectivity,
+}
+
+
+def restore(database: Database) -> None:
+    """At the start: what a reboot or a kill has taken from networks, and ports of the dead."""
+    for network in state.networks(database):
+        try:
+            _ensure(database, network)
+        except (Fault, OSError) as error:
+            vlog.warn(f"network {network.id[: state.ID_CHARACTERS]}: {error}")
+    if stale := _stale_ports(database):
+        vlog.info(f"ports of containers that are gone: {', '.join(stale)}")
+        endpoints.detach(database, *stale)
+
+
+def _stale_ports(database: Database) -> list[str]:
+    """Ports whose container is gone: so is the pair, or Docker has put the inner end back here."""
+    rows = database.select("Interface", [], ["name", "external_ids"])
+    with Rtnetlink() as host:
+        return [
+            row["name"]
+            for row in rows
+            if (identity := from_map(row["external_ids"]).get(ENDPOINT_ID))
+            and (host.link(row["name"]) is None or host.link(_inner_device(identity)))
+        ]

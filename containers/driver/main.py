@@ -1,0 +1,62 @@
+"""pyvs-docker-driver: the process that Docker calls for networks of the driver "pyvs"."""
+
+import os
+import sys
+
+import ovs.vlog
+
+from pyvs import daemon
+
+from ..database import Database
+from ..errors import Fault
+from .calls import restore
+from .server import Server
+
+vlog = ovs.vlog.Vlog("docker_driver")
+
+PROGRAM = "pyvs-docker-driver"
+# Docker finds a driver by the name of its socket.
+SOCKET = "/run/docker/plugins/pyvs.sock"
+
+USAGE = """{program}: networks of Docker on bridges of the switch
+usage: {program} [OPTIONS]
+Then: docker network create -d pyvs [-o bridge=BRIDGE] [-o vlan=N] [-o mode=nat|flat|l2] NAME
+
+Options:
+  --socket=PATH           where Docker finds the driver (default: /run/docker/plugins/pyvs.sock)
+  --db=DATABASE           the switch's database (default: unix:{rundir}/db.sock)
+"""
+
+
+def run(argv: list[str] | None) -> int:
+    rows = {"socket": daemon.REQUIRED, "db": daemon.REQUIRED}
+    options, args = daemon.parse(PROGRAM, argv, rows, USAGE)
+    if args:
+        daemon.fatal("no arguments accepted; use --help for usage")
+    path = os.path.abspath(daemon.last(options, "socket") or SOCKET)
+    remote = daemon.last(options, "db")
+    daemon.start()
+    try:
+        with Database(remote) as database:
+            restore(database)
+        server = Server(path, remote)
+    except Fault as error:
+        daemon.fatal(str(error))
+    except OSError as error:
+        daemon.fatal(f"{path}: {error.strerror}")
+    control = daemon.unixctl_server(PROGRAM)
+    daemon.ready()
+    try:
+        daemon.main_loop(control, [])
+    finally:
+        server.close()
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the process with `argv` (without the program's name); returns the exit status."""
+    return daemon.guard(lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

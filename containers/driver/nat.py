@@ -1,0 +1,108 @@
+"""A network's rules in nftables: masquerading to the outside, published ports to the inside.
+
+Each network has a table of its own, which is always written whole and in one transaction, from
+what the database says: so it is right whatever was there.  `nft -j` reads libnftables-json(5).
+"""
+
+import ipaddress
+import json
+import subprocess
+from typing import Any
+
+from ..errors import Fault
+from .state import ID_CHARACTERS, Endpoint, Network
+
+FAMILY = "inet"
+PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+# Priorities of nat chains, nft(8): dstnat is -100, srcnat 100.
+DSTNAT, SRCNAT = -100, 100
+
+
+def _run(commands: list[dict[str, Any]]) -> None:
+    text = json.dumps({"nftables": commands})
+    try:
+        done = subprocess.run(["nft", "-j", "-f", "-"], input=text, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Fault("mode nat needs the program nft (package nftables)") from None
+    if done.returncode:
+        raise Fault(f"nft: {done.stderr.strip().splitlines()[0] if done.stderr else 'failed'}")
+
+
+def _table(network: Network) -> str:
+    return "pyvs-" + network.id[:ID_CHARACTERS]
+
+
+def _chain(table: str, name: str, hook: str, priority: int) -> dict[str, Any]:
+    chain = {"family": FAMILY, "table": table, "name": name, "type": "nat", "hook": hook}
+    return {"add": {"chain": {**chain, "prio": priority, "policy": "accept"}}}
+
+
+def _rule(table: str, chain: str, *expressions: dict[str, Any]) -> dict[str, Any]:
+    rule = {"family": FAMILY, "table": table, "chain": chain, "expr": list(expressions)}
+    return {"add": {"rule": rule}}
+
+
+def _match(left: Any, right: Any, operator: str = "==") -> dict[str, Any]:
+    return {"match": {"op": operator, "left": left, "right": right}}
+
+
+def _field(protocol: str, name: str) -> dict[str, Any]:
+    return {"payload": {"protocol": protocol, "field": name}}
+
+
+def _masquerade(network: Network, subnet: str):
+    """What leaves the network gets the host's address; so does what comes back into it by a
+    published port, whose answer would else go to the asking neighbour directly."""
+    prefix = ipaddress.ip_network(subnet)
+    protocol = "ip" if prefix.version == 4 else "ip6"
+    mine = {"prefix": {"addr": str(prefix.network_address), "len": prefix.prefixlen}}
+    source = _match(_field(protocol, "saddr"), mine)
+    outside = _match({"meta": {"key": "oifname"}}, network.gateway_device, "!=")
+    published = _match({"ct": {"key": "status"}}, "dnat", "in")
+    for where in (outside, published):
+        yield _rule(_table(network), "postrouting", source, where, {"masquerade": None})
+
+
+def _publish(network: Network, endpoint: Endpoint, binding: dict[str, Any]):
+    """The rules that lead a port of the host to one of the container's."""
+    protocol = PROTOCOLS.get(binding.get("Proto", 6))
+    if protocol is None:
+        raise Fault(f"published port: protocol {binding['Proto']} is not supported")
+    host = binding.get("HostIP") or ""
+    for text in endpoint.addresses:
+        address = ipaddress.ip_interface(text).ip
+        family = "ip" if address.version == 4 else "ip6"
+        if host and ipaddress.ip_address(host).version != address.version:
+            continue
+        where = [_match({"meta": {"key": "nfproto"}}, "ipv4" if family == "ip" else "ipv6")]
+        if host and not ipaddress.ip_address(host).is_unspecified:
+            where.append(_match(_field(family, "daddr"), host))
+        else:
+            where.append(_match({"fib": {"result": "type", "flags": ["daddr"]}}, "local"))
+        where.append(_match(_field(protocol, "dport"), binding["HostPort"]))
+        target = {"addr": str(address), "port": binding["Port"], "family": family}
+        for chain in ("prerouting", "output"):
+            yield _rule(_table(network), chain, *where, {"dnat": target})
+
+
+def write(network: Network, endpoints: list[Endpoint]) -> None:
+    """Make the network's table as it is to be."""
+    table = {"table": {"family": FAMILY, "name": _table(network)}}
+    commands = [{"add": table}, {"delete": table}, {"add": table}]
+    commands += [
+        _chain(_table(network), "prerouting", "prerouting", DSTNAT),
+        _chain(_table(network), "output", "output", DSTNAT),
+        _chain(_table(network), "postrouting", "postrouting", SRCNAT),
+    ]
+    for subnet in network.subnets:
+        commands += _masquerade(network, subnet)
+    for endpoint in endpoints:
+        for binding in endpoint.port_map:
+            commands += _publish(network, endpoint, binding)
+    _run(commands)
+
+
+def remove(network: Network) -> None:
+    """Delete the table; nothing happens where there is none."""
+    table = {"table": {"family": FAMILY, "name": _table(network)}}
+    _run([{"add": table}, {"delete": table}])

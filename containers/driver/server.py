@@ -1,0 +1,123 @@
+"""HTTP on the plug-in's socket: POST with a JSON object, answered with one.
+
+Each request has a thread and a database connection of its own, for Docker sends several at once
+and each waits for the switch.
+"""
+
+import http.server
+import json
+import os
+import socket
+import socketserver
+import threading
+from typing import Any
+
+import ovs.vlog
+
+from ..database import Database
+from ..errors import BadRequest, Fault
+from .calls import CALLS
+
+vlog = ovs.vlog.Vlog("docker_driver")
+
+MAX_BODY = 1 << 20
+# Requests under way; others wait in the socket's backlog.
+MAX_REQUESTS = 32
+# Seconds in which a peer must have sent its request.
+PATIENCE = 30
+CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = PATIENCE
+    server: "Server"
+
+    def do_POST(self) -> None:
+        """One call."""
+        status, answer = self._call()
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _call(self) -> tuple[int, dict[str, Any]]:
+        asked = self._body()
+        function = CALLS.get(self.path)
+        if function is None:
+            return 404, {"Err": f"{self.path}: no such call"}
+        try:
+            if not isinstance(asked, dict):
+                raise BadRequest("the request is not a JSON object")
+            with Database(self.server.remote) as database:
+                return 200, function(database, asked)
+        except (Fault, OSError) as error:
+            vlog.warn(f"{self.path}: {error}")
+            return 500, {"Err": str(error)}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            vlog.warn(f"{self.path}: the request lacks something: {error!r}")
+            return 400, {"Err": f"the request lacks something: {error}"}
+
+    def _body(self) -> Any:
+        """What was sent, or None where it is no JSON or too long (then the connection ends)."""
+        text = self.headers.get("Content-Length", "0")
+        size = int(text) if text.isascii() and text.isdigit() else MAX_BODY + 1
+        if size > MAX_BODY or "chunked" in self.headers.get("Transfer-Encoding", ""):
+            self.close_connection = True
+            return None
+        try:
+            return json.loads(self.rfile.read(size) or b"{}")
+        except (ValueError, RecursionError):
+            return None
+
+    def address_string(self) -> str:
+        return "docker"
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        vlog.dbg(format % arguments)
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Listens at `path`, which is this process' until close()."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, path: str, remote: str | None):
+        self.remote = remote
+        self.path = path
+        self._slots = threading.BoundedSemaphore(MAX_REQUESTS)
+        self._remove_dead_socket()
+        super().__init__(path, _Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def _remove_dead_socket(self) -> None:
+        """A socket that nobody listens on any more is in the way; a living one is another's."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(self.path)
+            except ConnectionRefusedError:
+                os.unlink(self.path)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(self.path), exist_ok=True)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._slots.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        vlog.exception("a request ended")
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.shutdown()
+        self.server_close()
+        os.unlink(self.path)

@@ -1,0 +1,145 @@
+"""Networks and endpoints, kept in the external_ids of their bridges.
+
+Nothing is remembered in this process: a driver that is started anew knows what the one before it
+knew, and what an administrator deletes with a bridge is gone here, too.
+"""
+
+import dataclasses
+import ipaddress
+import json
+from typing import Any
+
+from ..database import Database, from_map
+from ..endpoint import check_name, check_vlan
+from ..errors import BadRequest, NotThere
+
+NETWORK, ENDPOINT = "pyvs_docker_network:", "pyvs_docker_endpoint:"
+MODES = ("nat", "flat", "l2")
+# Options of `docker network create -o`, and where they are in the request.
+OPTIONS = ("bridge", "vlan", "mode", "mtu")
+GENERIC, PORT_MAP = "com.docker.network.generic", "com.docker.network.portmap"
+INTERNAL = "com.docker.network.internal"
+ID_CHARACTERS = 12  # of a network's id, in names of devices
+
+
+@dataclasses.dataclass
+class Network:
+    """A network of Docker's on a bridge."""
+
+    id: str
+    bridge: str
+    mode: str
+    vlan: int | None = None
+    mtu: int | None = None
+    owns_bridge: bool = False  # made for this network, goes with it
+    subnets: list[str] = dataclasses.field(default_factory=list)
+    gateways: list[str] = dataclasses.field(default_factory=list)  # with prefix lengths
+
+    @property
+    def gateway_device(self) -> str:
+        """The internal port that has the gateways' addresses, in mode nat."""
+        return "pg" + self.id[:ID_CHARACTERS]
+
+    def gateway(self, version: int) -> str:
+        """The gateway of an IP version, or ""."""
+        for text in self.gateways if self.mode != "l2" else ():
+            address = ipaddress.ip_interface(text)
+            if address.version == version:
+                return str(address.ip)
+        return ""
+
+
+@dataclasses.dataclass
+class Endpoint:
+    """A container's place in a network."""
+
+    id: str
+    network: str
+    addresses: list[str]  # with prefix lengths
+    mac: str
+    port_map: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def _number(options: dict[str, Any], name: str) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not str(text).isascii() or not str(text).isdigit():
+        raise BadRequest(f"option {name}: {text} is not a number")
+    return int(text)
+
+
+def network_of(asked: dict[str, Any]) -> Network:
+    """The network that a CreateNetwork wants; raises BadRequest."""
+    every = asked.get("Options") or {}
+    options = every.get(GENERIC) or {}
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        raise BadRequest(f"option {unknown[0]} is not supported")
+    mode = options.get("mode", "nat")
+    if mode not in MODES:
+        raise BadRequest(f"option mode: {mode} is none of {', '.join(MODES)}")
+    made = Network(
+        id=asked["NetworkID"],
+        bridge=options.get("bridge") or "pb" + asked["NetworkID"][:ID_CHARACTERS],
+        mode="l2" if every.get(INTERNAL) else mode,
+        vlan=_number(options, "vlan"),
+        mtu=_number(options, "mtu"),
+        owns_bridge="bridge" not in options,
+    )
+    check_name(made.bridge)
+    check_vlan(made.vlan or 0)
+    for data in (*(asked.get("IPv4Data") or ()), *(asked.get("IPv6Data") or ())):
+        made.subnets.append(data["Pool"])
+        if data.get("Gateway"):
+            made.gateways.append(data["Gateway"])
+    return made
+
+
+def _rows(database: Database, prefix: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """{id: (bridge, value)} of all that the bridges' external_ids have under a prefix."""
+    found = {}
+    for row in database.select("Bridge", [], ["name", "external_ids"]):
+        for key, text in from_map(row["external_ids"]).items():
+            if key.startswith(prefix):
+                found[key.removeprefix(prefix)] = (row["name"], json.loads(text))
+    return found
+
+
+def networks(database: Database) -> list[Network]:
+    """All of them."""
+    return [Network(**value) for _bridge, value in _rows(database, NETWORK).values()]
+
+
+def network(database: Database, identity: str) -> Network:
+    """One; raises NotThere."""
+    row = _rows(database, NETWORK).get(identity)
+    if row is None:
+        raise NotThere(f"network {identity[:ID_CHARACTERS]} is not known")
+    return Network(**row[1])
+
+
+def endpoints(database: Database, network_id: str) -> list[Endpoint]:
+    """Those of a network."""
+    rows = _rows(database, ENDPOINT).values()
+    return [Endpoint(**value) for _bridge, value in rows if value["network"] == network_id]
+
+
+def endpoint(database: Database, identity: str) -> Endpoint:
+    """One; raises NotThere."""
+    row = _rows(database, ENDPOINT).get(identity)
+    if row is None:
+        raise NotThere(f"endpoint {identity[:ID_CHARACTERS]} is not known")
+    return Endpoint(**row[1])
+
+
+def keep(database: Database, bridge: str, item: Network | Endpoint) -> None:
+    """Write it, new or changed."""
+    prefix = NETWORK if isinstance(item, Network) else ENDPOINT
+    text = json.dumps(dataclasses.asdict(item), separators=(",", ":"))
+    database.change_external_ids("Bridge", bridge, add={prefix + item.id: text})
+
+
+def forget(database: Database, bridge: str, item: Network | Endpoint) -> None:
+    """Delete it."""
+    prefix = NETWORK if isinstance(item, Network) else ENDPOINT
+    database.change_external_ids("Bridge", bridge, remove=(prefix + item.id,))

@@ -1,0 +1,143 @@
+"""pyvs-docker-driver with Docker itself: networks, isolation, published ports, kills."""
+
+import re
+import sys
+
+import pytest
+
+from tests.containers import docker_host
+from tests.daemons import CommandFailed, wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def host():
+    if reason := docker_host.missing():
+        pytest.skip(reason)
+    made = docker_host.DockerHost()
+    try:
+        made.run("pyvs-vsctl", "add-br", "br0")
+        made.start_driver()
+        made.start_dockerd()
+        made.import_image()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def clean(host):
+    """The host, from which the test's containers and networks are taken off."""
+    yield host
+    names = host.run("docker", "ps", "--all", "--quiet").split()
+    if names:
+        host.run("docker", "rm", "--force", *names)
+    for name in ("blue", "green", "out"):
+        host.run("docker", "network", "rm", name, check=False)
+    assert host.run("pyvs-vsctl", "list-br").split() == ["br0"]
+    assert host.run("pyvs-vsctl", "list-ports", "br0").split() == []
+    assert "pyvs_docker" not in host.run("pyvs-vsctl", "get", "bridge", "br0", "external_ids")
+    assert host.run("nft", "list", "tables") == ""
+
+
+def create(host, name, subnet, *options):
+    host.run(
+        *("docker", "network", "create", "--driver=pyvs", f"--subnet={subnet}", *options, name)
+    )
+
+
+def pings(host, name, address, count=2):
+    """How many answers came."""
+    words = ("/bin/ping", "-c", str(count), "-W", "2", address)
+    out = host.execute(name, *words, check=False)
+    found = re.search(r"(\d+) packets received", out)
+    return int(found[1]) if found else 0  # none: there was no way to send any
+
+
+def fetch(host, url, container=None):
+    """A page, as the host or a container gets it; "" where that fails."""
+    code = (
+        f"import urllib.request as r; print(r.urlopen({url!r}, timeout=5).read().decode(), end='')"
+    )
+    prefix = ()
+    if container:
+        pid = host.run("docker", "inspect", "--format={{.State.Pid}}", container).strip()
+        prefix = ("nsenter", f"--target={pid}", "--net")
+    return host.run(*prefix, sys.executable, "-c", code, check=False)
+
+
+def test_two_networks_are_apart(clean):
+    host = clean
+    create(host, "blue", "10.5.0.0/24", "-o", "bridge=br0", "-o", "vlan=5", "-o", "mode=l2")
+    create(host, "green", "10.6.0.0/24", "-o", "bridge=br0", "-o", "vlan=6", "-o", "mode=l2")
+    host.start_container("pod-a", "--network=blue", "--ip=10.5.0.10")
+    host.start_container(
+        "pod-b", "--network=blue", "--ip=10.5.0.11", "--mac-address=02:00:00:00:00:0b"
+    )
+    host.start_container("pod-c", "--network=green", "--ip=10.6.0.12")
+    assert pings(host, "pod-a", "10.5.0.11") == 2
+    assert "02:00:00:00:00:0b" in host.execute("pod-b", "/bin/ip", "link")
+    assert pings(host, "pod-a", "10.6.0.12", count=1) == 0
+    host.run("docker", "network", "connect", "green", "pod-a")
+    assert pings(host, "pod-a", "10.6.0.12") == 2
+    host.run("docker", "network", "disconnect", "green", "pod-a")
+    assert len(host.run("pyvs-vsctl", "list-ports", "br0").split()) == 3
+
+
+def test_kills_of_driver_and_vswitchd(clean):
+    host = clean
+    create(host, "blue", "10.5.0.0/24", "-o", "bridge=br0", "-o", "mode=l2")
+    host.start_container("pod-a", "--network=blue", "--ip=10.5.0.10")
+    host.kill("pyvs-docker-driver")
+    host.kill("pyvs-vswitchd")
+    host.run("pyvs-ctl", "start")
+    host.start_driver()
+    host.start_container("pod-b", "--network=blue", "--ip=10.5.0.11")
+    assert pings(host, "pod-a", "10.5.0.11") == 2
+    # A container that ends while no driver runs leaves no port for long.
+    host.kill("pyvs-docker-driver")
+    host.run("docker", "kill", "pod-b")
+    wait_until(lambda: host.run("docker", "ps", "--quiet").count("\n") == 1, what="the end of b")
+    host.start_driver()
+    assert len(host.run("pyvs-vsctl", "list-ports", "br0").split()) == 1
+
+
+def test_a_published_port_and_the_way_out(clean):
+    host = clean
+    create(host, "out", "10.7.0.0/24")
+    page = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
+    host.start_container(
+        "web", "--network=out", "--publish=8080:80", command=("/bin/sh", "-c", page)
+    )
+    host.start_container("pod-a", "--network=out")
+    url = "http://10.7.0.1:8080/"
+    wait_until(lambda: fetch(host, url) == "hello\n", what="the page")
+    assert fetch(host, url, "pod-a") == "hello\n"
+    assert fetch(host, url, "web") == "hello\n"
+    assert pings(host, "pod-a", "10.7.0.1") == 2
+    # A neighbour of the host, which has no way back to the network's addresses.
+    for words in (
+        "netns add far",
+        "link add outside type veth peer name eth0 netns far",
+        "address add 198.51.100.1/24 dev outside",
+        "link set outside up",
+        "-n far address add 198.51.100.2/24 dev eth0",
+        "-n far link set eth0 up",
+    ):
+        host.run("ip", *words.split())
+    assert pings(host, "pod-a", "198.51.100.2") == 2
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("-o", "bridge=br9"), "no bridge named br9"),
+        (("-o", "vlan=5000"), "VLAN 5000"),
+        (("-o", "mode=loud"), "mode: loud"),
+        (("-o", "colour=red"), "option colour"),
+    ],
+)
+def test_networks_that_cannot_be(clean, options, said):
+    with pytest.raises(CommandFailed, match=said):
+        create(clean, "blue", "10.5.0.0/24", *options)
