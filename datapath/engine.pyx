@@ -18,6 +18,7 @@ from posix.unistd cimport close as close_fd
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
+from datapath.base.atomic cimport store64
 from datapath.base.clock cimport clock_ns
 from datapath.conntrack.connections cimport Connections
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
@@ -44,6 +45,7 @@ DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it 
 MAX_OPTIONS = 64               # of a port, a name and a text each,
 MAX_OPTION = 1024              # characters of them together
 CT_SWEEP_INTERVAL = 20000       # ms
+IPF_COUNTERS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
 CT_ROWS = 500                   # connections in one answer of a dump,
 CT_PIECE = 2000                 # and records looked at before that is asked again
 CT_FLUSH_PIECE = 20000
@@ -447,6 +449,32 @@ cdef class Engine:
         """(how many of the next records were flushed, cursor or None)."""
         return refused(self.connections.flush, whole(cursor), CT_FLUSH_PIECE, match or {})
 
+    def ct_adopt(self, fd):
+        """Go on with the table of a datapath process that is gone; how many connections it has.
+
+        EngineError EEXIST where this one has had connections."""
+        cdef Worker worker
+        cdef Connections table
+        mine, given = os.fstat(self.connections.fd), os.fstat(fd)
+        if (mine.st_dev, mine.st_ino) == (given.st_dev, given.st_ino):
+            return len(self.connections)
+        if self.connections.high:
+            raise EngineError(error_numbers.EEXIST, "there are connections already")
+        if given.st_size != mine.st_size:
+            raise EngineError(error_numbers.EINVAL, "not a table of connections")
+        try:
+            table = Connections(fd)
+        except OSError as error:
+            raise EngineError(error.errno, error.strerror) from None
+        table.fragments = self.connections.fragments
+        for worker in self.workers:
+            worker.w.fragments.settings = &table.fragments
+            store64(&worker.w.connections, <uint64_t> <size_t> &table.t)
+        former = self.connections       # not freed before no worker looks at it any more
+        self.connections = table
+        self.sync()
+        return len(table)
+
     def ct_sweep(self, now):
         """A piece of the sweep for connections that have expired; called again and again.
 
@@ -455,6 +483,21 @@ cdef class Engine:
         high = self.connections.high
         n = high * passed // max(1, self.sweep_interval) + CT_LEAST
         self.connections.sweep(min(n, CT_MOST), clock_ns() // 1000000)
+
+    def ipf_get(self):
+        """Settings and counters of fragments that wait for others: see Dpif.ipf_get()."""
+        cdef Worker worker
+        counters = {name: [0, 0] for name in IPF_COUNTERS}
+        waiting = 0
+        for worker in self.workers:
+            waiting += worker.w.fragments.n_fragments
+            for i in range(2):
+                counters["accepted"][i] += worker.w.fragments.accepted[<int> i]
+                counters["completed"][i] += worker.w.fragments.completed[<int> i]
+                counters["expired"][i] += worker.w.fragments.expired[<int> i]
+                counters["too small"][i] += worker.w.fragments.too_small[<int> i]
+                counters["overlapped"][i] += worker.w.fragments.overlapping[<int> i]
+        return {**self.connections.fragment_settings(), "waiting": waiting, "counters": counters}
 
     # --- packets
 

@@ -48,6 +48,7 @@ class Client:
         self.sock = sock
         self.input = bytearray()
         self.output = bytearray()
+        self.given = -1  # a descriptor that came
         self.fds: list[int] = []  # to go with the first byte of the output
 
     def flush(self) -> None:
@@ -70,8 +71,22 @@ class Client:
             os.close(fd)
         self.fds = []
 
+    def keep(self, fds: list[int]) -> None:
+        """The last descriptor that came, for the request that came with it."""
+        if fds:
+            self.close_given()
+            self.given = fds.pop()
+        for fd in fds:
+            os.close(fd)
+
+    def close_given(self) -> None:
+        if self.given >= 0:
+            os.close(self.given)
+        self.given = -1
+
     def close(self) -> None:
         self.drop_fds()
+        self.close_given()
         self.sock.close()
 
 
@@ -181,7 +196,8 @@ class Server:
             return
         if not protocol.complete(client.input, protocol.MAX_REQUEST):
             with contextlib.suppress(BlockingIOError):
-                data = client.sock.recv(RECEIVE)
+                data, fds, _flags, _address = socket.recv_fds(client.sock, RECEIVE, 1)
+                client.keep(fds)
                 if not data:
                     raise ConnectionResetError
                 client.input += data
@@ -373,6 +389,28 @@ class Server:
     def _ct_policy_dump(self, _client, _data):
         return {"policies": self.engine.connections.policies()}, b""
 
+    def _ct_memory(self, client, _data):
+        """The table's descriptor, for who keeps it until another datapath process comes."""
+        if client.output:
+            raise EngineError(errno.EBUSY, "earlier answers have not been read")
+        client.drop_fds()
+        client.fds = [os.dup(self.engine.connections.fd)]
+        return {}, b""
+
+    def _ct_adopt(self, client, _data):
+        if client.given < 0:
+            raise EngineError(errno.EINVAL, "no descriptor came with the request")
+        count = self.engine.ct_adopt(client.given)
+        vlog.info(f"{count} connections of the datapath process before are tracked on")
+        return {"count": count}, b""
+
+    def _ipf_get(self, _client, _data):
+        return {"status": self.engine.ipf_get()}, b""
+
+    def _ipf_set(self, _client, _data, **settings):
+        self.engine.connections.set_fragments(**settings)
+        return {}, b""
+
     def _clock(self, _client, _data, stopped, ahead):
         set_clock(stopped, ahead)
         return {}, b""
@@ -423,6 +461,7 @@ OPERATIONS = {
         *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_set"),
         *("ct_limits", "ct_limits_set", "ct_limits_del"),
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
+        *("ct_memory", "ct_adopt", "ipf_get", "ipf_set"),
         *("upcall_register", "clock", "sync"),
     )
 }

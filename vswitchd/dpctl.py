@@ -7,6 +7,8 @@ One that may print much is a generator, whose steps are little work.
 
 from collections.abc import Iterator
 
+from vswitchd import ct_dpctl
+
 
 class DpctlError(Exception):
     """The command cannot be done; its text is for the user."""
@@ -465,17 +467,6 @@ ONE_DATAPATH = "the only datapath is there as long as pyvs-datapath runs"
 UNSUPPORTED = {
     **dict.fromkeys(("add-dp", "del-dp"), ONE_DATAPATH),
     "set-if": "delete the port and add it with other options",
-    **dict.fromkeys(
-        (
-            *("dump-conntrack", "flush-conntrack", "ct-stats-show", "ct-bkts"),
-            *("ct-set-maxconns", "ct-get-maxconns", "ct-get-nconns"),
-            *("ct-enable-tcp-seq-chk", "ct-disable-tcp-seq-chk", "ct-get-tcp-seq-chk"),
-            *("ct-set-limits", "ct-get-limits", "ct-del-limits", "ct-get-sweep-interval"),
-            *("ct-set-sweep-interval", "ipf-set-enabled", "ipf-set-disabled"),
-            *("ipf-set-min-frag", "ipf-set-max-nfrags", "ipf-get-status"),
-        ),
-        "the datapath does not track connections",
-    ),
 }
 
 
@@ -504,6 +495,7 @@ COMMANDS = {
     "dump-meters": (dump_meters, 0, 0, False),
     "stats": (stats, 0, 0, False),
     "normalize-actions": (normalize_actions, 1, 2, False),
+    **ct_dpctl.COMMANDS,
     **{name: (unsupported(name), 0, None, False) for name in UNSUPPORTED},
 }
 
@@ -542,7 +534,10 @@ def do_in_steps(run, name, words):
         raise DpctlError(f"'{name}' command takes at most {most} arguments")
     if changes and "read-only" in run:
         raise DpctlError(f"'{name}' command does not work in read only mode")
-    done = function(run, words)
-    if isinstance(done, Iterator):
-        done = yield from done
+    try:
+        done = function(run, words)
+        if isinstance(done, Iterator):
+            done = yield from done
+    except ct_dpctl.CtError as error:
+        raise DpctlError(str(error)) from None
     return done or 0

@@ -47,6 +47,13 @@ class Connections:
 
     def policies(self) -> dict[str, dict[str, int]]: ...
     def default_policy(self, timeouts: dict[str, int]) -> None: ...
+    def fragment_settings(self) -> dict[str, Any]:
+        """v4, v6: whether fragments are put together; min_v4, min_v6: bytes of one that is not
+        the last; most: how many may wait."""
+
+    def set_fragments(self, **settings: Any) -> None:
+        """Some of them; ValueError."""
+
     def track(
         self,
         frame: bytes,

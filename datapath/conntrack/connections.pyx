@@ -13,7 +13,9 @@ from datapath.base.clock cimport clock_ns
 from datapath.base.packet cimport PACKET_HEADROOM, ct_metadata, packet, packet_init, vnet_hdr
 from datapath.base.protocols cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP
 from datapath.conntrack.connections cimport *
-from datapath.conntrack.fragments cimport FRAG_DEFAULT_MAX, FRAG_MIN_V4, FRAG_MIN_V6
+from datapath.conntrack.fragments cimport (
+    FRAG_DEFAULT_MAX, FRAG_LEAST_V4, FRAG_LEAST_V6, FRAG_MAX_MAX, FRAG_MIN_V4, FRAG_MIN_V6,
+)
 from datapath.conntrack.table cimport *
 from datapath.conntrack.track cimport ct_track
 from datapath.key.flow cimport KEY_SIZE, flow_extract, flow_key
@@ -315,6 +317,26 @@ cdef class Connections:
                 found[(<bytes> policy.name).decode()] = {
                     name: policy.timeouts[<int> at] for at, name in enumerate(TIMEOUTS)}
         return found
+
+    # --- fragments
+
+    def fragment_settings(self):
+        return {"v4": bool(self.fragments.v4), "v6": bool(self.fragments.v6),
+                "min_v4": self.fragments.min_v4, "min_v6": self.fragments.min_v6,
+                "most": self.fragments.most}
+
+    def set_fragments(self, v4=None, v6=None, min_v4=None, min_v6=None, most=None):
+        if min_v4 is not None and not FRAG_LEAST_V4 <= min_v4 <= 65535:
+            raise ValueError(f"{min_v4}: not a least size of IPv4 fragments")
+        if min_v6 is not None and not FRAG_LEAST_V6 <= min_v6 <= 65535:
+            raise ValueError(f"{min_v6}: not a least size of IPv6 fragments")
+        if most is not None and not 0 <= most <= FRAG_MAX_MAX:
+            raise ValueError(f"{most}: more fragments than {<int> FRAG_MAX_MAX}")
+        self.fragments.v4 = self.fragments.v4 if v4 is None else bool(v4)
+        self.fragments.v6 = self.fragments.v6 if v6 is None else bool(v6)
+        self.fragments.min_v4 = self.fragments.min_v4 if min_v4 is None else min_v4
+        self.fragments.min_v6 = self.fragments.min_v6 if min_v6 is None else min_v6
+        self.fragments.most = self.fragments.most if most is None else most
 
     # --- for tests
 

@@ -14,6 +14,8 @@ cdef enum:
     FRAG_MAX_MAX = 5000
     FRAG_MIN_V4 = 1200          # bytes of a fragment that is not the last (ipf-set-min-frag)
     FRAG_MIN_V6 = 1280
+    FRAG_LEAST_V4 = 400         # that these may be set to
+    FRAG_LEAST_V6 = 400
     FRAG_TIMEOUT = 15000        # ms
 
 cdef struct fragment:

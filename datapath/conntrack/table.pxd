@@ -16,6 +16,7 @@ cdef enum:
     CT_ZONES = 65536
     CT_DEFAULT_LIMIT = 3000000  # connections, as in Open vSwitch
     CT_CAPACITY = 4 << 20       # records that there is address space for
+    CT_EXPECTED = 1024          # connections that may be expected at once
     CT_NAME = 32                # bytes of a policy's name, with NUL
 
     # bits of a packet's ct_state, host order (ovs-fields(7))
@@ -82,8 +83,10 @@ cdef struct conn:               # 256 bytes
     uint8_t l4_state            # of protocols without TCP's states
     uint8_t policy              # number of a timeout policy, 0: default
     int32_t skew[2]             # what was added to the payload of each direction (ftp)
-    uint32_t skew_seq[2]        # from this sequence number on
+    uint32_t skew_seq[2]        # from this sequence number on,
+    int32_t skew_before[2]      # and this up to there
     ct_tuple parent             # with RELATED
+    uint8_t pad[24]
 
 cdef struct ct_policy:
     char name[CT_NAME]          # "": not there
@@ -109,6 +112,16 @@ cdef struct ct_counters:
     uint64_t bad_checksum
     uint64_t bad_sequence
 
+# A connection that a helper expects: `way`, of which any source port will do and, in the answer,
+# any destination port.
+cdef struct expectation:
+    ct_tuple way[2]
+    uint64_t until              # ms; 0: the place is free
+    uint32_t mark
+    uint8_t label[16]
+    uint8_t flags               # CONN_SNAT, CONN_DNAT
+    ct_tuple parent
+
 cdef struct tracker:
     ct_header *head
     conn *conns
@@ -122,6 +135,9 @@ cdef struct tracker:
     uint32_t free_lock
     uint32_t free               # first of the list of free records, by next[0]
     uint32_t sweep_at
+    expectation *expected       # EXPECTED of them; not kept for another process
+    uint32_t n_expected
+    uint32_t expected_lock
     ct_counters counters
 
 cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil      # 0 or an errno

@@ -97,7 +97,8 @@ cdef bint _make_index(tracker *t) noexcept nogil:
     t.buckets = <uint32_t *> calloc(BUCKETS, sizeof(uint32_t))
     t.stripes = <uint32_t *> calloc(CT_STRIPES * LINE, sizeof(uint32_t))
     t.zone_count = <uint32_t *> calloc(CT_ZONES, sizeof(uint32_t))
-    return t.buckets != NULL and t.stripes != NULL and t.zone_count != NULL
+    t.expected = <expectation *> calloc(CT_EXPECTED, sizeof(expectation))
+    return t.expected != NULL and t.buckets != NULL and t.stripes != NULL and t.zone_count != NULL
 
 
 cdef void _adopt(tracker *t) noexcept nogil:
@@ -122,7 +123,7 @@ cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil:
     cdef void *memory
     memset(t, 0, sizeof(tracker))
     t.size = HEADER_PAGES + <uint64_t> CT_CAPACITY * sizeof(conn)
-    if sizeof(ct_header) > HEADER_PAGES or (fresh and ftruncate(fd, <long> t.size) < 0):
+    if sizeof(ct_header) > HEADER_PAGES or sizeof(conn) != 256 or (fresh and ftruncate(fd, <long> t.size) < 0):
         return errno or EINVAL
     memory = mmap(NULL, t.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0)
     if memory == MAP_FAILED:
@@ -152,6 +153,7 @@ cdef void tracker_unmap(tracker *t) noexcept nogil:
     free(t.buckets)
     free(t.stripes)
     free(t.zone_count)
+    free(t.expected)
     memset(t, 0, sizeof(tracker))
 
 

@@ -10,7 +10,8 @@ from datapath.actions.odp cimport *
 from datapath.base.drops cimport DROP_CT_NAT_EXHAUSTED
 from datapath.base.packet cimport ct_metadata, packet
 from datapath.base.protocols cimport *
-from datapath.conntrack.helpers cimport expected, helper_packet
+from datapath.conntrack.expectations cimport expected
+from datapath.conntrack.helpers cimport helper_before, helper_packet
 from datapath.conntrack.keys cimport *
 from datapath.conntrack.nat cimport *
 from datapath.conntrack.simple cimport simple_new, simple_update, simple_valid_new
@@ -138,6 +139,8 @@ cdef void _of_connection(passage *s) noexcept nogil:
         return
     if s.c.flags & CONN_RELATED:
         s.state |= CS_REL
+    if s.c.alg:
+        helper_before(s.p, s.c, s.way)
     what = _update(s)
     if what == UPDATE_RESTART:
         _forget(s)
@@ -184,6 +187,7 @@ cdef bint _commit(passage *s, const conn *parent) noexcept nogil:
         c.flags = CONN_RELATED | parent.flags
         c.parent = parent.way[0]
         c.way[1] = parent.way[1]
+        c.way[1].dst_port = s.tuple.src_port
         c.mark = parent.mark
         memcpy(c.label, parent.label, 16)
     _new_state(s, c)

@@ -28,6 +28,7 @@ cdef class Dpif:
     cdef dict late                          # ufid -> FlowInfo: deletions answered late
     cdef readonly str unanswered            # the request whose answer is outstanding; None
     cdef readonly str path
+    cdef list sending                       # descriptors that go with the next request
     cdef readonly int upcall_fd             # an eventfd; -1 before upcall_register()
     cdef uint32_t n_workers                 # with rings; 0 before upcall_register()
     cdef uint32_t turn

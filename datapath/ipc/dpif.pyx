@@ -74,6 +74,7 @@ cdef class Dpif:
         self.patience = patience
         self.unanswered = None
         self.late = {}
+        self.sending = []
         self.buffer = bytearray()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT if patience is None else patience)
@@ -131,7 +132,11 @@ cdef class Dpif:
 
     def _send(self, op, data, words):
         self.seq = (self.seq + 1) & 0xffffffff
-        self.sock.sendall(protocol.encode({"op": op, **words}, data, self.seq))
+        message = protocol.encode({"op": op, **words}, data, self.seq)
+        if self.sending:        # they go with a request that is small
+            socket.send_fds(self.sock, [message], self.sending)
+        else:
+            self.sock.sendall(message)
 
     def _read(self, fds):
         data, received, _flags, _address = socket.recv_fds(self.sock, 1 << 20, protocol.MAX_FDS)
@@ -419,6 +424,34 @@ cdef class Dpif:
     def ct_timeout_policies(self):
         """{name: {timeout's name: seconds}}."""
         return self._request("ct_policy_dump")[0]["policies"]
+
+    def ct_memory(self):
+        """A descriptor of the memory with all connections, to be closed by the caller: whoever
+        keeps it has them when the datapath process dies."""
+        fds = []
+        self._request("ct_memory", fds=fds)
+        if len(fds) != 1:
+            raise DpifError(5, f"{len(fds)} descriptors")
+        return fds[0]
+
+    def ct_adopt(self, fd):
+        """Have a new datapath process go on with that memory; how many connections it has.
+
+        DpifError EEXIST where it has connections of its own, EINVAL where it is of another build.
+        """
+        self.sending = [fd]
+        try:
+            return self._request("ct_adopt")[0]["count"]
+        finally:
+            self.sending = []
+
+    def ipf_get(self):
+        """Fragments: v4, v6, min_v4, min_v6, most (settings), waiting, counters {name: [v4, v6]}."""
+        return self._request("ipf_get")[0]["status"]
+
+    def ipf_set(self, **settings):
+        """Change some of the settings.  DpifError EINVAL."""
+        self._request("ipf_set", **settings)
 
     # --- packets
 

@@ -26,6 +26,7 @@ import ovs.vlog
 from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 
+from .dp_connections import KeptConnections
 from .dp_meters import DatapathMeters
 from .flows import Flows
 from .revalidator import Revalidator
@@ -81,6 +82,7 @@ class Backer:
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
         self.meters = DatapathMeters(self._lost)
+        self.connections = KeptConnections()
         self.flows = Flows()
         self.handler = UpcallHandler(self.flows)
         self.revalidator = Revalidator(self.flows)
@@ -108,7 +110,8 @@ class Backer:
     def _take(self, dpif: Any) -> None:
         """Make this connection ours.  Raises OSError when it breaks meanwhile."""
         self._found = {port.name: port for port in dpif.port_dump()}
-        self.meters.attach(dpif)  # before there are flows
+        self.connections.attach(dpif)  # both before there are flows
+        self.meters.attach(dpif)
         dpif.upcall_register()
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())

@@ -193,7 +193,7 @@ def test_usage_errors(dpctl, args, text):
     assert dpctl(*args, status=1) == f"pyvs-dpctl: {text}\n"
 
 
-@pytest.mark.parametrize("name", ("add-dp", "del-dp", "set-if", "dump-conntrack", "ct-bkts"))
+@pytest.mark.parametrize("name", ("add-dp", "del-dp", "set-if"))
 def test_unsupported_says_so(dpctl, name):
     assert f"{name}: not supported: " in dpctl(name, "dp0", status=1)
 

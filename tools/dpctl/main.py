@@ -40,6 +40,14 @@ usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
   del-flows [DP] [FILE]      delete all or specified flows from DP
   drops [DP]                 discarded packets by reason, in all and by port
   dump-meters [DP]           display meters in DP, and what they dropped
+  dump-conntrack [DP] [zone=N]  display the tracked connections
+  flush-conntrack [DP] [zone=N] [ORIG-TUPLE] [REPLY-TUPLE]  delete connections
+  ct-stats-show [DP] [zone=N]  how many connections of each protocol (and state: -m)
+  ct-bkts [DP] [gt=N]        how connections spread over the table
+  ct-{{set,get}}-maxconns, ct-get-nconns, ct-{{set,get,del}}-limits,
+  ct-{{enable,disable,get}}-tcp-seq-chk, ct-{{set,get}}-sweep-interval,
+  ipf-set-{{enabled,disabled}}, ipf-set-min-frag, ipf-set-max-nfrags, ipf-get-status
+                             settings of the tracker, as in ovs-dpctl(8)
   stats [DP]                 counters of each worker
   normalize-actions [DP] ACTIONS  print ACTIONS as the datapath has them
 Each IFACE on add-if may be followed by comma-separated options:

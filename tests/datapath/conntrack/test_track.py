@@ -283,3 +283,96 @@ def test_another_process_takes_over(peers):
     data = IP(src=A, dst=B) / TCP(sport=1000, dport=80, flags="PA", seq=101, ack=501) / Raw(b"x")
     out, state, _ = successor.send(data, "nat")
     assert state == EST | TRK | SNAT and out.src.startswith("192.0.2.")
+
+
+# ---- Helpers ----
+
+
+def talk(peers, sport, way, text, action, seq, ack, src=A, dst=B, flags="PA"):
+    """A segment of a control connection, as the host at the end of `way` sends it."""
+    ports = {"sport": sport, "dport": 21} if way == 0 else {"sport": 21, "dport": sport}
+    packet = IP(src=src, dst=dst) / TCP(flags=flags, seq=seq, ack=ack, window=2000, **ports)
+    return peers.send(packet / Raw(text) if text else packet, action)[0]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_ftp_active_through_snat(peers, extended):
+    """PORT names the outside's address, and what comes there goes to the client; numbers that
+    count bytes are shifted for both ends, selective acknowledgments included."""
+    action = "commit,helper=ftp,nat(src=192.0.2.100)"
+    out, _ = handshake(peers, action, dport=21)
+    said = b"EPRT |1|10.0.0.1|5001|\r\n" if extended else b"PORT 10,0,0,1,19,137\r\n"
+    want = b"EPRT |1|192.0.2.100|5001|\r\n" if extended else b"PORT 192,0,2,100,19,137\r\n"
+    got = talk(peers, 1000, 0, said, action, 101, 501)
+    assert bytes(got[TCP].payload) == want and got[TCP].seq == 101
+    again = talk(peers, 1000, 0, said, action, 101, 501)
+    assert bytes(again) == bytes(got)
+    grown = len(want) - len(said)
+    answer = IP(src=B, dst=out.src) / TCP(
+        sport=21, dport=1000, flags="PA", seq=501, ack=101 + len(want), window=2000,
+        options=[("NOP", None), ("NOP", None), ("SAck", (106 + len(want), 110 + len(want)))],
+    ) / Raw(b"200 ok\r\n")  # fmt: skip
+    back, state, _ = peers.send(answer, action)
+    assert state & EST and back[TCP].ack == 101 + len(said)
+    assert dict(back[TCP].options)["SAck"] == (106 + len(said), 110 + len(said))
+    later = talk(peers, 1000, 0, b"RETR x\r\n", action, 101 + len(said), 509)
+    assert later[TCP].seq == 101 + len(said) + grown and later[TCP].ack == 509
+    data = IP(src=B, dst="192.0.2.100") / TCP(sport=20, dport=5001, flags="S", seq=1)
+    _, state, _ = peers.send(data, "")
+    assert state == NEW | REL | TRK
+    got, state, _ = peers.send(data, "commit,nat")
+    assert state == NEW | REL | TRK | DNAT and (got.dst, got[TCP].dport) == (A, 5001)
+    reply = IP(src=A, dst=B) / TCP(sport=5001, dport=20, flags="SA", seq=1, ack=2)
+    got, state, _ = peers.send(reply, "nat")
+    assert got.src == "192.0.2.100" and state == EST | REL | RPL | TRK | SNAT
+    assert [row["helper"] for row in peers.rows()] == ["ftp", None]
+    assert peers.rows()[1]["related"] == peers.rows()[0]["orig"]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_ftp_passive_through_dnat(peers, extended):
+    action = "commit,helper=ftp,nat(dst=10.0.0.9)"
+    handshake(peers, action, dport=21)
+    said = b"229 go (|||6000|)\r\n" if extended else b"227 go (10,0,0,9,23,112).\r\n"
+    want = said if extended else b"227 go (10,0,0,2,23,112).\r\n"
+    got = talk(peers, 1000, 1, said, action, 501, 101, src="10.0.0.9", dst=A)
+    assert bytes(got[TCP].payload) == want and got.src == B
+    data = IP(src=A, dst=B) / TCP(sport=4444, dport=6000, flags="S", seq=1)
+    got, state, _ = peers.send(data, "commit,nat")
+    assert state == NEW | REL | TRK | DNAT and (got.dst, got[TCP].dport) == ("10.0.0.9", 6000)
+    # Once only, and nobody else.
+    other = IP(src=A, dst=B) / TCP(sport=4445, dport=6000, flags="S", seq=1)
+    assert peers.send(other, "")[1] == NEW | TRK
+
+
+def test_ftp_that_lies(peers):
+    """Addresses of others and nonsense announce nothing, and change nothing."""
+    action = "commit,helper=ftp,nat(src=192.0.2.100)"
+    handshake(peers, action, dport=21)
+    seq = 101
+    for text in (
+        b"PORT 10,0,0,7,19,137\r\n",
+        b"PORT 10,0,0,1,19\r\n",
+        b"PORT 300,0,0,1,1,1\r\n",
+        b"PORT 10,0,0,1,0,0\r\n",
+        b"EPRT |2|10.0.0.1|5|\r\n",
+        b"EPRT |1|10.0.0.1|99999|\r\n",
+        b"EPRT |1|10.0.0.1|\r\n",
+        b"EPRT ",
+        b"PORT " + b"1" * 300,
+        b"227 (10,0,0,1,1,1)",
+    ):
+        got = talk(peers, 1000, 0, text, action, seq, 501)
+        assert bytes(got[TCP].payload) == text and got[TCP].seq == seq
+        seq += len(text)
+    for port in (5001, 1285):
+        data = IP(src=B, dst="192.0.2.100") / TCP(sport=20, dport=port, flags="S", seq=1)
+        assert peers.send(data, "")[1] == NEW | TRK
+
+
+def test_tftp(peers):
+    ask = IP(src=A, dst=B) / UDP(sport=1069, dport=69) / Raw(b"\0\1file\0octet\0")
+    peers.send(ask, "commit,helper=tftp,nat(src=192.0.2.100)")
+    data = IP(src=B, dst="192.0.2.100") / UDP(sport=3333, dport=1069) / Raw(b"\0\3")
+    got, state, _ = peers.send(data, "commit,nat")
+    assert state == NEW | REL | TRK | DNAT and got.dst == A
