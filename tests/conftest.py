@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import daemons
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes says how busy the machine is, and nothing of pyvs.
+settings.register_profile("pyvs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pyvs")
 
 
 def pytest_sessionstart(session):

@@ -114,12 +114,21 @@ def test_a_dump_that_fails_is_asked_for_again(monkeypatch, kind):
 
 
 SCRIPT = """
+import os
 import subprocess
+import time
 from vswitchd import netdev
 from vswitchd.links import Links
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, sorted(links.by_name)
+        time.sleep(0.01)
+        links.run()
 
 links = Links()
 assert set(links.by_name) == {"lo"}, links.by_name
@@ -131,7 +140,7 @@ netdev.set_mtu("a0", 1400)
 netdev.set_mac("a0", "02:00:00:00:00:07")
 ip("link", "set", "a0", "up")
 ip("link", "set", "a1", "up")
-links.run()
+until(lambda: links.get("a0").has_carrier)  # which the kernel tells later
 now = links.get("a0")
 assert (now.mac, now.mtu, now.ifindex) == ("02:00:00:00:00:07", 1400, first.ifindex)
 assert now.is_up and now.has_carrier and now.carrier_changes > first.carrier_changes
@@ -141,11 +150,11 @@ ip("link", "set", "a0", "down")
 ip("link", "set", "a0", "name", "b0")
 links.run()
 assert links.get("a0") is None and links.get("b0").ifindex == first.ifindex
-other = subprocess.Popen(["unshare", "--net", "sleep", "9"])
-import time; time.sleep(0.3)
+other = subprocess.Popen(["unshare", "--net", "sleep", "1000"])
+namespace = f"/proc/{other.pid}/ns/net"
+until(lambda: os.readlink(namespace) != os.readlink("/proc/self/ns/net"))
 ip("link", "set", "b0", "netns", str(other.pid))
-links.run()
-assert links.get("b0") is None
+until(lambda: links.get("b0") is None)
 other.kill()
 other.wait()
 # More messages than the socket holds: everything is read again.
@@ -153,10 +162,7 @@ links._socket.setsockopt(1, 8, 2048)
 for number in range(30):
     ip("link", "add", f"d{number}", "type", "veth", "peer", "name", f"e{number}")
 ip("link", "delete", "d3")
-import select
-while select.select([links._socket], [], [], 0.2)[0]:
-    links.run()
-assert sum(name[0] == "d" for name in links.by_name) == 29, sorted(links.by_name)
+until(lambda: sum(name[0] == "d" for name in links.by_name) == 29)
 assert netdev.driver_info("nothing") is None
 try:
     netdev.set_mtu("nothing", 1400)
