@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -47,3 +49,17 @@ class Authority:
             os.path.join(self.path, file) for file in (f"{name}.key", f"{name}.pem", "ca.pem")
         )
         return tls
+
+
+def resetting(address):
+    """Calls connect() to this (host, port), and resets: before a byte, in the middle of a
+    ClientHello, and behind a record that is none.  Yields before each reset, for the server to have
+    its turn, or not."""
+    for said in (b"", b"\x16\x03\x01\x02\x00\x01\x00", b"\x15\x03\x03\x00\x02\x02\x00", b"GET / "):
+        for waits in (False, True):
+            sock = socket.create_connection(address)
+            sock.sendall(said)
+            if waits:
+                yield said
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()

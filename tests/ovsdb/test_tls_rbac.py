@@ -14,7 +14,7 @@ from ovsdb.database import Database
 from ovsdb.operations import execute
 from ovsdb.schema import DatabaseSchema
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
-from tests.authority import Authority, needs_openssl
+from tests.authority import Authority, needs_openssl, resetting
 from tests.ovsdb.ovsdb_world import HAVE_OVS, Client, Daemon, directory, insert, select, wait_until
 
 pytestmark = needs_openssl
@@ -128,6 +128,21 @@ def test_requests_of_any_size(world):
     for size in (1, 16383, 16384, 16385, 70000):
         assert client.request("echo", ["y" * size]) == ["y" * size]
     client.close()
+
+
+def test_clients_that_reset(world):
+    """Wherever in the handshake they are."""
+    server, authority, address, _ = world
+    host, _, port = address.rpartition(":")
+    client = tls_client(authority, "c1", address)
+    for said in resetting((host, int(port))):
+        assert client.request("echo", [said.hex()]) == [said.hex()]
+    assert client.request("echo", ["x"]) == ["x"]
+    client.close()
+    client = tls_client(authority, "c1", address)
+    assert client.request("echo", ["y"]) == ["y"]
+    client.close()
+    assert "Traceback" not in server.log
 
 
 def test_many_at_once_and_pipelined(world):

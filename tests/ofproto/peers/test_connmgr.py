@@ -14,6 +14,8 @@ from ofproto.codec import messages as m
 from ofproto.codec.hello import HEADER
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig
+from pyvs import containment
+from tests.authority import resetting
 from tests.daemons import wait_until
 from tests.of_client import Client, Closed
 
@@ -679,3 +681,24 @@ def test_tls_without_keys_is_an_error_in_status(world):
         world.turn()
         status = world.status(target)
         assert status["last_error"] == "Private key, certificate and CA are not configured"
+
+
+def test_tls_clients_that_reset(world, switch_keys):
+    """Wherever in the handshake they are: nobody else notices, and they leave nothing."""
+    faults = containment.FAULTS.count
+    target = "pssl:0:127.0.0.1"
+    world.controllers(target)
+    port = world.manager.controllers[target].port
+    tls = TlsSocket(
+        socket.create_connection(("127.0.0.1", port)), switch_keys, "controller", server=False
+    )
+    tls.shake_hands(world.turn)
+    client = Client(tls, turn=world.turn)
+    world.closing.append(client)
+    client.hello()
+    for _ in resetting(("127.0.0.1", port)):
+        for _ in range(3):
+            world.turn()
+    client.barrier()
+    world.until(lambda: len(world.manager.peers()) == 1)
+    assert containment.FAULTS.count == faults
