@@ -1,10 +1,11 @@
-# The doors: make demo, make test, make bench, make fuzz MINUTES=60, make lint.  Each builds first.
+# The doors: make demo, make test, make bench, make fuzz MINUTES=60, make sanitize,
+# make lint.  Each builds first.
 SHELL := /bin/bash
 PY ?= python3
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 
-.PHONY: all build demo test bench fuzz lint clean
+.PHONY: all build demo test bench fuzz sanitize lint clean
 all: build
 build:
 	@.ci/build "$(PY)" "$(VENV)"
@@ -14,6 +15,8 @@ test: build
 	@.ci/test $(BIN)/python $(TESTS)
 fuzz: build
 	@$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),1) $(FUZZ)
+sanitize: build
+	@MINUTES=$(MINUTES) TESTS="$(TESTS)" .ci/sanitize $(BIN)/python
 bench: build
 	@$(BIN)/python -m bench $(BENCH)
 lint: build
