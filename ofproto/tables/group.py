@@ -206,14 +206,21 @@ def _buckets(group_type: int, buckets: list[Any], version: int) -> list[XBucket]
     for number, bucket in enumerate(buckets):
         if bucket.bucket_id is None:
             bucket.bucket_id = next(free)
-        context = CheckContext(None, version, 0, N_VISIBLE_TABLES, _Anything(), _Anything())
-        check_actions(bucket.actions, context)
-        try:
-            program = compile_actions(bucket.actions)
-        except ValueError as error:
-            raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
-        made.append(XBucket(bucket, program, number))
+        if bucket.program is None:
+            bucket.program = _compile(bucket.actions, version)
+        made.append(XBucket(bucket, bucket.program, number))
     return made
+
+
+def _compile(actions: list[Any], version: int) -> Any:
+    """A bucket's actions, checked, as a Program.  Raises OFError."""
+    check_actions(
+        actions, CheckContext(None, version, 0, N_VISIBLE_TABLES, _Anything(), _Anything())
+    )
+    try:
+        return compile_actions(actions)
+    except ValueError as error:
+        raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
 
 
 def _selection(mod: Any) -> tuple[tuple, Any]:

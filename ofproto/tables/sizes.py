@@ -38,13 +38,26 @@ def check_group(group_type: int, buckets: list[Any]) -> None:
     """Raises OFError when a group of these messages.Buckets could not be told in some form."""
     if sum(len(bucket.actions) + 1 for bucket in buckets) <= SURE_ACTIONS:
         return
-    item = messages.GroupDesc(1, group_type, buckets)
-    fits = all(
-        _size(form.body.write_item, item, form.version) <= ROOM
-        for form in messages.GroupDescReply.FORMS.values()
-    )
-    if not fits or len(buckets) > MOST_BUCKETS:
+    forms = messages.GroupDescReply.FORMS.values()
+    empty = [_size(form.body.write_item, messages.GroupDesc(1, group_type, []), form.version)
+             for form in forms]  # fmt: skip
+    sizes = [bucket.sizes or _bucket_sizes(group_type, bucket, empty) for bucket in buckets]
+    whole = map(sum, zip(empty, *sizes, strict=True))
+    if len(buckets) > MOST_BUCKETS or any(size > ROOM for size in whole):
         raise OFError("OFPGMFC_OUT_OF_BUCKETS", "group too large for a message")
+
+
+def _bucket_sizes(group_type: int, bucket: Any, around: list[int]) -> tuple[int, ...]:
+    """Bytes of a bucket in each form, which it remembers when it has its number; `around`: those
+    of a group without buckets."""
+    item = messages.GroupDesc(1, group_type, [bucket])
+    sizes = tuple(
+        max(0, _size(form.body.write_item, item, form.version) - empty)
+        for form, empty in zip(messages.GroupDescReply.FORMS.values(), around, strict=True)
+    )
+    if bucket.bucket_id is not None:
+        bucket.sizes = sizes
+    return sizes
 
 
 def _size(write: Any, item: Any, version: int) -> int:

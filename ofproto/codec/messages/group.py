@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
 
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.errors import OFError
@@ -51,6 +52,10 @@ class Bucket:
     watch_group: int | None = None
     actions: list = field(default_factory=list)
     bucket_id: int | None = None
+    # What the switch has made of it, so that one bucket more costs no work for those before: its
+    # actions' Program, and its bytes in each form of GROUP_DESC.
+    program: Any = field(default=None, compare=False, repr=False)
+    sizes: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
 
 _BUCKET = Struct("!HHII4x")

@@ -8,6 +8,8 @@ from datapath.actions import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Group, Output
 from ofproto.codec.numbers import OFPP_CONTROLLER
+from ofproto.tables import group as group_table
+from ofproto.tables import sizes
 from ofproto.text.group_text import parse_group
 from ofproto.text.message_text import Style, format_message
 from tests.ofproto.bridge_world import World, dump, flow, frame
@@ -432,3 +434,22 @@ def test_groups_come_back_before_their_flows(world, client):
         client = world.client(OF13)
         assert (groups(client), dump(client)) == (told, flows)
         assert [each.ref_count for each in stats(client)] == [0, 1]
+
+
+def test_one_bucket_more_is_no_work_for_those_before(world, client, monkeypatch):
+    """Each is compiled once, and its size in each form looked at twice at most."""
+    compiled, sized = [], []
+    real_compile, real_sizes = group_table.compile_actions, sizes._bucket_sizes
+    monkeypatch.setattr(
+        group_table, "compile_actions", lambda actions: compiled.append(1) or real_compile(actions)
+    )
+    monkeypatch.setattr(sizes, "_bucket_sizes", lambda *a: sized.append(1) or real_sizes(*a))
+    old = world.client(OF10)
+    old.do(group("group_id=1,type=all"))
+    for number in range(120):
+        text = f"group_id=1,command_bucket_id=last,bucket=bucket_id:{number},actions=output:1"
+        old.send(group(text, m.GROUP_INSERT_BUCKET))
+    assert not old.barrier()
+    (found,) = client.ask(m.GroupDescRequest()).groups
+    assert len(found.buckets) == 120
+    assert len(compiled) == 120 and len(sized) <= 240
