@@ -216,13 +216,7 @@ cdef class Flows:
     def packet_out(self, XBridge bridge, bytes packet, int in_port, Program program, int64_t now):
         """Runs an OpenFlow action list on a packet, with statistics and learning."""
         cdef flow_key key
-        cdef XPort port = bridge.ports.get(in_port)
-        cdef uint32_t odp_port = 0
-        cdef bytes extracted
-        if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
-            odp_port = port.odp_port
-        extracted = flow_module.extract(packet, odp_port)
-        memcpy(&key, <const char *> extracted, KEY_SIZE)
+        cdef uint32_t odp_port = key_of(packet, bridge, in_port, &key)
         set_in_port(&key, in_port)
         self.xlate.side_effects = True
         try:
@@ -235,13 +229,7 @@ cdef class Flows:
         """A packet that waited for a controller goes on, as packet_out() does.  `sent`: a key with
         what the controller says of packet metadata and tunnel."""
         cdef flow_key key
-        cdef XPort port = state.bridge.ports.get(state.in_port)
-        cdef uint32_t odp_port = 0
-        cdef bytes extracted
-        if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
-            odp_port = port.odp_port
-        extracted = flow_module.extract(packet, odp_port)
-        memcpy(&key, <const char *> extracted, KEY_SIZE)
+        cdef uint32_t odp_port = key_of(packet, state.bridge, state.in_port, &key)
         memcpy(<uint8_t *> &key + KEY_PACKET_SIZE, <const char *> sent + KEY_PACKET_SIZE,
                KEY_DP_SIZE - KEY_PACKET_SIZE)
         key.pkt_mark = (<const flow_key *> <const char *> sent).pkt_mark
@@ -370,6 +358,19 @@ cdef class Flows:
         if len(self.masks) > MAX_MASKS:
             self.masks.clear()
         return self.masks.setdefault(found, found)
+
+
+cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, flow_key *key) except? 0xffffffff:
+    """The key of a packet that comes from a controller, but for its in_port; returns the datapath
+    port that stands for it, 0 where there is none."""
+    cdef XPort port = bridge.ports.get(in_port)
+    cdef uint32_t odp_port = 0
+    cdef bytes extracted
+    if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
+        odp_port = port.odp_port
+    extracted = flow_module.extract(packet, odp_port)
+    memcpy(key, <const char *> extracted, KEY_SIZE)
+    return odp_port
 
 
 cdef bytes port_of(bytes key):

@@ -314,7 +314,7 @@ cdef add_all(Program p, actions):
         name = type(action).__name__
         function = EMIT.get(name)
         if function is None:
-            raise ValueError(f"translation of {name} is not supported")
+            raise ValueError(f"{name} is not supported yet")
         p.actions.append(action)
         function(p, action)
 
