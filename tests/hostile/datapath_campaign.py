@@ -41,6 +41,8 @@ ACTIONS = tuple(
         "trunc(100),1",
         "meter(5),1",
         "recirc(7)",
+        "ct(commit,zone=3,mark=0x1/0xf,helper=ftp,nat(src=10.0.0.1-10.0.0.9:5-9)),2",
+        "ct(force_commit,helper=tftp,nat(dst=fd00::1)),ct_clear,ct,recirc(7)",
         "1,drop(3)",
     )
 )
@@ -111,6 +113,12 @@ def _meter(rng):
     return {"meter": rng.choice((0, 5, 5, 5, 2**32)), "flags": flags, "bands": bands}
 
 
+CT_SETTINGS = ("maxconns", "tcp_seq_chk", "sweep_interval")
+CT_MATCHES = (
+    {}, {"zone": 3}, {"zone": 65536}, {"orig": {"src": "10.0.0.1"}}, {"reply": {"src": "x"}},
+    {"mark": [1]}, {"mark": [2**40, 1]}, {"label": ["zz", "1"]}, 5, {"orig": {"type": 8, "id": 1}},
+)  # fmt: skip
+
 # op -> a function of the generator that gives the request's words and bytes
 REQUESTS = {
     "version": lambda rng: ({}, b""),
@@ -131,6 +139,22 @@ REQUESTS = {
     "meter_get": lambda rng: ({"meter": rng.choice((5, 5, 262143))}, b""),
     "meter_del": lambda rng: ({"meter": rng.choice((5, 5, 262143))}, b""),
     "meter_dump": lambda rng: ({"behind": -1}, b""),
+    "ct_dump": lambda rng: ({"cursor": rng.choice((0, 1, 2**32, None)), "zone": 3}, b""),
+    "ct_flush": lambda rng: ({"cursor": 0, "match": rng.choice(CT_MATCHES)}, b""),
+    "ct_stats": lambda rng: ({}, b""),
+    "ct_buckets": lambda rng: ({}, b""),
+    "ct_get": lambda rng: ({}, b""),
+    "ct_set": lambda rng: ({rng.choice(CT_SETTINGS): rng.choice((0, 1, 2**22, 2**40, -1))}, b""),
+    "ct_limits": lambda rng: ({"zones": rng.choice((None, [3], [65536], 3))}, b""),
+    "ct_limits_set": lambda rng: ({"limits": [[rng.choice((None, 3, -1)), 5]]}, b""),
+    "ct_limits_del": lambda rng: ({"zones": [rng.choice((3, 65536))]}, b""),
+    "ct_policy_set": lambda rng: ({"name": rng.choice(("", "a", "x" * 40)), "timeouts": {}}, b""),
+    "ct_policy_del": lambda rng: ({"name": rng.choice(("", "a"))}, b""),
+    "ct_policy_dump": lambda rng: ({}, b""),
+    "ct_memory": lambda rng: ({}, b""),
+    "ct_adopt": lambda rng: ({}, b""),
+    "ipf_get": lambda rng: ({}, b""),
+    "ipf_set": lambda rng: ({rng.choice(("v4", "min_v6", "most")): rng.choice((0, 500))}, b""),
     "clock": lambda rng: ({"stopped": rng.choice((None, time.monotonic_ns())), "ahead": 0}, b""),
     "sync": lambda rng: ({}, b""),
     "execute": _execute,
