@@ -225,7 +225,7 @@ cdef class Engine:
             rows.append({
                 "port_no": number, "name": port.name, "type": port.type,
                 "ifindex": port.ifindex, "dead": port.dead, "stats": port.stats(),
-                "drops": port.drops(), "options": port.options,
+                "drops": port.drops(), "options": port.options, "worker": port.owner,
             })
         return rows
 

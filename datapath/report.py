@@ -7,7 +7,7 @@ from datapath.engine import Engine
 from datapath.ipc import protocol
 from pyvs import coverage, daemon
 
-_Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options")
+_Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options worker")
 
 
 def _flows(engine: Engine):

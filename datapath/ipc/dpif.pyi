@@ -10,8 +10,9 @@ from datapath.ipc.protocol import FlowInfo as FlowInfo
 # stats: the OpenFlow port counters by name; drops: discards by reason; dead: the interface is
 # gone, so that only port_del is left; ifindex 0: not a device of the kernel, or one that was
 # moved to another network namespace, and still is the port
-# `link`: of a dummy port with a cable, connected or disconnected; else "".
-PortInfo = namedtuple("PortInfo", "port_no name type ifindex dead stats drops options link")
+# `worker`: the number of the one that polls it.  `link`: of a dummy port with a cable, connected or
+# disconnected; else "".
+PortInfo = namedtuple("PortInfo", "port_no name type ifindex dead stats drops options worker link")
 
 # bands: [(rate, burst), ...]; packets and bytes that came; dropped: [(packets, bytes), ...] by band
 MeterInfo = namedtuple("MeterInfo", "meter owner flags bands packets bytes dropped")

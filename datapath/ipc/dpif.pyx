@@ -41,7 +41,7 @@ SLOW, SLOWER = ("port_add", "port_del", "flow_flush", "upcall_register"), 20
 MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(
-    "PortInfo", "port_no name type ifindex dead stats drops options link", defaults=("",)
+    "PortInfo", "port_no name type ifindex dead stats drops options worker link", defaults=("",)
 )
 
 

@@ -13,9 +13,12 @@ from datapath import text
 from datapath.actions import odp_text
 from datapath.key import flow, key_text
 from ofproto.text.packet_text import format_packet
+from ofproto.xlate import trace
+from pyvs import clock
 from pyvs.log_limit import LimitedLog
 
 netdev_vlog = ovs.vlog.Vlog("dpif_netdev")
+upcall_vlog = ovs.vlog.Vlog("ofproto_dpif_upcall")
 dpif_vlog = ovs.vlog.Vlog("dpif")
 PER_MINUTE, BURST = 600, 600  # of upcalls; as many of changes
 UPCALLS = LimitedLog(netdev_vlog, PER_MINUTE, BURST)
@@ -44,6 +47,27 @@ def added(ufid: bytes, key: bytes, mask: bytes, actions: bytes) -> None:
         shown = key_text.format_key(key, mask)
         ADDED.dbg(f"flow_add: ufid:{name} mega_ufid:{name} {shown}, {_actions(actions, key)}")
     changed("put[create]", ufid, key, mask, actions)
+
+
+class Failures:
+    """Packets that translation gave up on, each with its trace: one in EVERY ms at most, since
+    the packet is translated once more for that."""
+
+    EVERY = 5000
+    next_at = 0
+
+    @classmethod
+    def tell(cls, bridge: Any, key: bytes, error: str, recirc: Any) -> None:
+        """`key`: KEY_SIZE bytes, in_port as OpenFlow port."""
+        now = clock.msec()
+        if now < cls.next_at or not upcall_vlog.warn_is_enabled():
+            return
+        cls.next_at = now + cls.EVERY
+        try:
+            steps = trace.trace_key(bridge, key, recirc=recirc, now=now)
+        except trace.TraceError as gone:
+            steps = str(gone)
+        upcall_vlog.warn(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")
 
 
 def changed(operation: str, ufid: bytes, key: bytes, mask: bytes, actions: Any = None) -> None:

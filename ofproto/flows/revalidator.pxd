@@ -8,6 +8,7 @@ cdef class Revalidator:
     cdef bint _ready
     cdef public int64_t interval        # ms between two rounds of statistics
     cdef public int64_t max_idle        # ms
+    cdef public bint paused             # run() does nothing: for tests
     cdef public int step                # units of work per run() and kind, about a flow checked each
     cdef readonly dict counts
     cdef int64_t now                    # of this run()

@@ -97,7 +97,7 @@ cdef class Revalidator:
 
     def run(self, int64_t now):
         """A bounded piece of work; True when there is more to do at once."""
-        if self.flows.dpif is None:
+        if self.flows.dpif is None or self.paused:
             return False
         self.begin(now)
         try:
@@ -112,7 +112,7 @@ cdef class Revalidator:
     def next_run(self, int64_t now):
         """Milliseconds until run() should be called again; 0: at once."""
         cdef XBridge bridge
-        if self.flows.dpif is None:
+        if self.flows.dpif is None or self.paused:
             return self.interval
         if self.blocked:
             return 1

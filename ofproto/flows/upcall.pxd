@@ -16,6 +16,7 @@ cdef class UpcallHandler:
     cdef int guarded(self, upcall *u, int64_t now) except -1
     cdef int handle(self, upcall *u, int64_t now) except -1
     cdef int answer(self, upcall *u, int64_t now) except -1
+    cdef int tell_failure(self, const flow_key *key) except -1
     cdef int drop_port(self, upcall *u, int64_t now) except -1
     cdef int execute(self, upcall *u) except -1
     cdef int execute_rest(self, upcall *u) except -1

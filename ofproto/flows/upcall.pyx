@@ -22,7 +22,7 @@ from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.context cimport set_in_port
 from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.to_controller cimport OFPR_TABLE_MISS_FLOW
-from ofproto.xlate.xbridge cimport XBridge
+from ofproto.xlate.xbridge cimport XBridge, XPort
 
 from ofproto.flows import debug_log
 from ofproto.xlate import continuation
@@ -130,6 +130,8 @@ cdef class UpcallHandler:
                 return 0
         finally:
             flows.xlate.side_effects = False
+        if flows.xlate.error is not None:
+            self.tell_failure(&u.key)
         flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
         if u.type == UPCALL_ACTION:
             flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
@@ -139,6 +141,18 @@ cdef class UpcallHandler:
             self.execute(u)
             flows.slow_down()
         return self.install(u, now)
+
+    cdef int tell_failure(self, const flow_key *key) except -1:
+        cdef XPort port = self.flows.ports.get(ntohl(key.in_port))
+        cdef flow_key flow
+        if port is None or port.bridge is None:
+            return 0
+        memset(&flow, 0, sizeof(flow))
+        memcpy(&flow, key, KEY_DP_SIZE)
+        set_in_port(&flow, port.ofp_port)
+        debug_log.Failures.tell(port.bridge, (<char *> &flow)[:KEY_SIZE], self.flows.xlate.error,
+                                self.flows.recirc)
+        return 0
 
     cdef int drop_port(self, upcall *u, int64_t now) except -1:
         """A flow that drops what comes by a port that is nobody's, until it is somebody's."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs import daemon
 from pyvs.daemon import CommandError
-from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, trace
+from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, pmd, trace
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -71,6 +71,7 @@ COMMANDS = [
     *(Command(*row) for row in fdb.COMMANDS),
     *(Command(*row) for row in dpif.COMMANDS),
     *(Command(*row) for row in dpctl.COMMANDS),
+    *(Command(*row) for row in pmd.COMMANDS),
     *(Command(*row) for row in trace.COMMANDS),
 ]
 

@@ -84,6 +84,11 @@ def check_datapath(names: list[str]) -> None:
 def _shown_type(port: Any) -> str:
     if port.is_patch:
         return f"patch: peer={port.peer}"
+    if port.type == "dummy-pmd":
+        queues = (1, 1, port.options.get("n_rxq", 1), 1)
+        told = ("configured_rx", "configured_tx", "requested_rx", "requested_tx")
+        pairs = [f"{name}_queues={count}" for name, count in zip(told, queues, strict=True)]
+        return f"{port.type}: {', '.join(pairs)}"
     return "tap" if port.type == "internal" else port.type
 
 
@@ -154,6 +159,12 @@ def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
     switch.backer.revalidator.sync(clock.msec())
 
 
+def set_paused(switch: "Switch", paused: bool) -> None:
+    """Datapath flows stay as they are meanwhile, whoever made them; upcalls go on."""
+    _dpif(switch)
+    switch.backer.revalidator.paused = paused
+
+
 def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
     _dpif(switch)
     switch.backer.revalidator.sync(clock.msec())
@@ -165,7 +176,9 @@ COMMANDS = [
     ("dpif/dump-dps", "", 0, 0, dump_datapaths),
     ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, bridge_flows),
     ("dpif/show", "", 0, 0, show),
+    ("revalidator/pause", "", 0, 0, lambda switch, _args: set_paused(switch, True)),
     ("revalidator/purge", "", 0, 0, revalidator_purge),
+    ("revalidator/resume", "", 0, 0, lambda switch, _args: set_paused(switch, False)),
     ("revalidator/wait", "", 0, 0, revalidator_wait),
     ("upcall/disable-megaflows", "", 0, 0, lambda switch, _args: set_exact(switch, True)),
     ("upcall/disable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, False)),
