@@ -52,10 +52,14 @@ class _Watch:
             return False
         if int.from_bytes(rule.key, "big") & self._mask != self._key:
             return False
-        if monitor.out_port == OFPP_NONE and monitor.out_group is None:
+        if monitor.out_group is not None and not filtered(
+            rule.actions, OFPP_NONE, monitor.out_group
+        ):
+            return False  # what was done before counts for ports only, as in Open vSwitch
+        if monitor.out_port == OFPP_NONE:
             return True
         lists = [rule.actions] if actions_before is None else [rule.actions, actions_before]
-        return any(filtered(each, monitor.out_port, monitor.out_group) for each in lists)
+        return any(filtered(each, monitor.out_port, None) for each in lists)
 
 
 class _Watcher:
@@ -171,8 +175,6 @@ class FlowMonitors:
         own = requester is not None and requester[0] is peer
         flags = 0
         for watch in watcher.watches.values():
-            if watch.flags & wire.FM_ONLY_OWN and not own:
-                continue
             if watch.flags & _WANTED[event] and watch.selects(rule, actions_before):
                 flags |= watch.flags
         if not flags:
@@ -180,7 +182,7 @@ class FlowMonitors:
         replaces = actions_before is not None
         if watcher.changed is not None and not watcher.note_paused(event, rule, replaces):
             return
-        if own and not flags & (wire.FM_NO_ABBREV | wire.FM_ONLY_OWN):
+        if own and not flags & wire.FM_NO_ABBREV:
             if watcher.abbreviated != requester[1]:
                 watcher.abbreviated = requester[1]
                 watcher.updates.append(wire.FlowUpdate(wire.EV_ABBREV, xid=requester[1]))

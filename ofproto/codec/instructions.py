@@ -27,7 +27,7 @@ from .actions.nx import Note, Resubmit
 from .actions.set import SetField
 from .errors import OFError
 from .fields import BY_NAME
-from .match_text import TextError, split_terms
+from .match_text import TextError, format_table, parse_table, split_terms
 from .numbers import OF10, OF13, OF15
 
 _HEAD = Struct("!HH")
@@ -80,7 +80,7 @@ class GotoTable(Instruction):
         return GotoTable(body[0])
 
     def format(self, names=None):
-        return f"goto_table:{self.table}"
+        return f"goto_table:{format_table(self.table, names)}"
 
     def check(self, context):
         if self.table <= context.table or self.table >= context.n_tables:
@@ -231,7 +231,7 @@ def _shared(data, version):
 def _decode(data, version):
     if version == OF10:
         return _split(decode_actions(data, OF10, top=True))
-    found, at, size = [], 0, len(data)
+    found, kinds, at, size = [], [], 0, len(data)
     while at < size:
         if size - at < 8:
             raise OFError("OFPBIC_BAD_LEN", "truncated instruction")
@@ -247,12 +247,12 @@ def _decode(data, version):
         if wanted is not None and length - 4 != wanted:
             raise OFError("OFPBIC_BAD_LEN", f"{_cls.__name__} of {length} bytes")
         each = decode(data[at + 4 : at + length], version)
-        found += _split(each.actions) if kind == ApplyActions.TYPE else [each]
+        more = _split(each.actions) if kind == ApplyActions.TYPE else [each]
+        found += more
+        kinds += {kind, *(one.TYPE for one in more)}
         at += length
-    kinds = [each.TYPE for each in found]
     if len(set(kinds)) != len(kinds):
         raise OFError("OFPBIC_DUP_INST")
-    found = [each for each in found if not isinstance(each, _Actions) or each.actions]
     return sorted(found, key=lambda each: each.RANK)
 
 
@@ -338,7 +338,7 @@ _RANKED = {
     "clear_actions": lambda a, n: ClearActions(),
     "write_actions": lambda a, n: WriteActions(_parse_set(a, n)),
     "write_metadata": lambda a, n: _parse_metadata(a),
-    "goto_table": lambda a, n: GotoTable(_parse_table(a)),
+    "goto_table": lambda a, n: GotoTable(_parse_table(a, n)),
 }
 _NAMES = {Meter: "meter", ClearActions: "clear_actions", WriteActions: "write_actions",
           WriteMetadata: "write_metadata", GotoTable: "goto_table",
@@ -359,11 +359,11 @@ def _parse_metadata(argument):
     return WriteMetadata(value & mask, mask)
 
 
-def _parse_table(argument):
-    table = argument or ""
-    if not table.isdecimal() or int(table) > 255:
-        raise TextError(f'unknown table "{table}"')
-    return int(table)
+def _parse_table(argument, names):
+    table = parse_table(argument or "", names)
+    if table is None:
+        raise TextError(f'unknown table "{argument or ""}"')
+    return table
 
 
 def parse_instructions(text: str, names=None) -> list[Instruction]:

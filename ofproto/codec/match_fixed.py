@@ -108,15 +108,14 @@ def of10_encode(match: Match) -> bytes:
 
 
 def _vlan_to_10(say, wild, value, mask):
-    if not mask & VLAN_CFI:
-        return wild
-    if not value & VLAN_CFI:
+    """What cannot be said exactly is said as Open vSwitch does: any bit of VID or PCP is all."""
+    if mask & VLAN_CFI and not value & VLAN_CFI:
         say["dl_vlan"] = OFP_VLAN_NONE
-        return wild & ~(_W_DL_VLAN | _W_PCP)  # so Open vSwitch says it
-    if mask & VLAN_VID == VLAN_VID:
+        return wild & ~(_W_DL_VLAN | _W_PCP)
+    if mask & VLAN_VID:
         say["dl_vlan"] = value & VLAN_VID
         wild &= ~_W_DL_VLAN
-    if mask & VLAN_PCP == VLAN_PCP:
+    if mask & VLAN_PCP:
         say["pcp"] = value >> 13
         wild &= ~_W_PCP
     return wild
@@ -265,14 +264,12 @@ def of11_encode(match: Match) -> bytes:
 
 
 def _tag_to_11(say, wild, value, mask):
-    if not mask & VLAN_CFI:
-        return wild
     wild &= ~_W11_DL_VLAN
-    if not value & VLAN_CFI:
+    if mask & VLAN_CFI and not value & VLAN_CFI:
         say["dl_vlan"] = OFP_VLAN_NONE
         return wild
     say["dl_vlan"] = value & VLAN_VID if mask & VLAN_VID else _VID_ANY
-    if mask & VLAN_PCP == VLAN_PCP:
+    if mask & VLAN_PCP:
         say["pcp"] = value >> 13
         wild &= ~_W11_PCP
     return wild

@@ -14,6 +14,16 @@ from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 DEFAULT_PRIORITY = 0x8000
 PortNames = dict[int, str] | None
 PortNumbers = dict[str, int] | None
+ALL_TABLES = 0xFF
+
+
+class Names(dict):
+    """Ports' names by number, or numbers by name, and `tables`: the same of tables.  A plain dict
+    of ports may stand wherever these may."""
+
+    def __init__(self, ports, tables):
+        super().__init__(ports)
+        self.tables = tables
 
 
 class TextError(ValueError):
@@ -140,6 +150,23 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
     if names:
         return names.get(unquote(text))
     return None
+
+
+def parse_table(text: str, names: PortNumbers = None) -> int | None:
+    """A table's number, 0 to 255, by number or by name; None where it is neither."""
+    if text.isdecimal():
+        return int(text) if int(text) <= ALL_TABLES else None
+    tables = getattr(names, "tables", None)
+    return tables.get(unquote(text)) if tables else None
+
+
+def format_table(table: int, names: PortNames = None) -> str:
+    """A table's name, where it has one that can be read again, or its number."""
+    tables = getattr(names, "tables", None)
+    name = tables.get(table) if tables else None
+    if name is None:
+        return str(table)
+    return name if _PLAIN_NAME.match(name) else f'"{name}"'
 
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")

@@ -14,9 +14,10 @@ from .match_fixed import OFP11_MATCH_LEN, of11_decode, of11_encode
 _U32 = Struct("!I")
 OF11 = 2
 _ZEROS = [bytes(n) for n in range(17)]
-_VLAN_TCI, _VLAN_VID, _VLAN_PCP, _TUN_FLAGS, _PACKET_TYPE = (
-    BY_NAME[name] for name in ("vlan_tci", "vlan_vid", "vlan_pcp", "tun_flags", "packet_type")
+_VLAN_TCI, _VLAN_VID, _VLAN_PCP, _PACKET_TYPE = (
+    BY_NAME[name] for name in ("vlan_tci", "vlan_vid", "vlan_pcp", "packet_type")
 )
+_WIDER = (BY_NAME["tun_flags"], BY_NAME["ct_state"])  # have more bits than are matched
 _IN_PORT, _IP_DSCP = BY_NAME["in_port_oxm"], BY_NAME["ip_dscp"]
 _COOKIE_CODE = 0x0001 << 16 | 30 << 9  # NXM_NX_COOKIE, which is no field of packets
 
@@ -270,7 +271,8 @@ def _put_vlan(out, version, field, value, mask):
     vid_mask = mask & (VLAN_CFI | VLAN_VID)
     if mask == 0xFFFF and value == 0:
         _put(out, _VLAN_VID, version, 0, VLAN_CFI | VLAN_VID)
-    elif mask & VLAN_PCP == 0:
+    elif mask & VLAN_PCP == 0 or (mask & VLAN_CFI and not value & VLAN_CFI):
+        # no tag: no priority either
         _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
     elif mask & VLAN_PCP == VLAN_PCP and value & vid_mask & VLAN_CFI:
         _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
@@ -290,7 +292,7 @@ _SPECIAL = {
 def _head(field, version, mask):
     """The header of a field with this mask, and whether it is without one."""
     exact = mask == field.mask or (field.text == "port" and mask >= 0xFFFF)
-    if field is _TUN_FLAGS:  # the field has more bits than are matched
+    if field in _WIDER:
         exact = False
     return field.oxm(version, not exact), exact
 

@@ -8,6 +8,7 @@ Errors in text raise TextError, whose message is for the user.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from ofproto.codec import match_text
 from ofproto.codec.actions.base import CheckContext, parse_subfield
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import check_instructions, format_instructions, parse_instructions
@@ -22,7 +23,6 @@ from ofproto.codec.match_text import (
     parse_port,
     set_term,
     split_terms,
-    unquote,
 )
 from ofproto.codec.messages import (
     ADD,
@@ -35,7 +35,7 @@ from ofproto.codec.messages import (
 )
 from ofproto.codec.numbers import OF10, OFPP_NONE
 
-ALL_TABLES = 0xFF
+ALL_TABLES = match_text.ALL_TABLES
 OFPG_MAX = 0xFFFFFF00
 _GROUPS = {"all": 0xFFFFFFFC, "any": 0xFFFFFFFF}
 _U64 = (1 << 64) - 1
@@ -57,7 +57,6 @@ COMMANDS = {
     "delete": DELETE,
     "delete_strict": DELETE_STRICT,
 }
-TableNumbers = dict[str, int] | None  # by name
 TableNames = dict[int, str] | None
 
 # Printed by dump-flows, and passed over so that its output can be read again
@@ -83,7 +82,6 @@ class _Terms:
 
     command: int
     ports: PortNumbers
-    tables: TableNumbers
     match: Match = field(default_factory=Match)
     values: dict = field(default_factory=dict)
     flags: int = 0
@@ -101,7 +99,7 @@ def _set_u16(terms, key, value):
 
 
 def _set_table(terms, key, value):
-    terms.values["table_id"] = parse_table(value, terms.tables)
+    terms.values["table_id"] = parse_table(value, terms.ports)
 
 
 def _set_out_port(terms, key, value):
@@ -150,14 +148,12 @@ def _parse_u64(text: str) -> int:
     return -number & _U64 if negative else number
 
 
-def parse_table(text: str, names: TableNumbers = None) -> int | None:
+def parse_table(text: str, names: PortNumbers = None) -> int | None:
     """A table by number or name; None for 255, which stands for all of them."""
-    if text.isdecimal() and int(text) <= ALL_TABLES:
-        return None if int(text) == ALL_TABLES else int(text)
-    found = names.get(unquote(text)) if names else None
+    found = match_text.parse_table(text, names)
     if found is None:
         raise TextError(f'unknown table "{text}"')
-    return found
+    return None if found == ALL_TABLES else found
 
 
 def parse_group(text: str) -> int:
@@ -233,14 +229,13 @@ def parse_flow(
     command: int = ADD,
     names: PortNumbers = None,
     *,
-    tables: TableNumbers = None,
     warn: Callable[[str], None] | None = None,
     version: int = OF10,
 ) -> FlowMod:
-    """The flow mod of a flow's text.  `names`, `tables`: numbers by name; `warn` gets a line
-    about fields that cannot be matched.  Actions are checked as `version` has it; 1.0 is the most
-    lenient.  Raises TextError."""
-    terms = _Terms(command, names, tables)
+    """The flow mod of a flow's text.  `names`: ports by name, or match_text.Names of tables, too;
+    `warn` gets a line about fields that cannot be matched.  Actions are checked as `version` has
+    it; 1.0 is the most lenient.  Raises TextError."""
+    terms = _Terms(command, names)
     instructions = []
     if command in _WITH_ACTIONS:
         text, actions = _split_actions(text)
@@ -273,12 +268,11 @@ def parse_flow_request(
     text: str,
     names: PortNumbers = None,
     *,
-    tables: TableNumbers = None,
     warn: Callable[[str], None] | None = None,
     request=FlowStatsRequest,
 ):
     """The request, FlowStatsRequest or AggregateRequest, for the flows that text selects."""
-    terms = _Terms(DUMP, names, tables)
+    terms = _Terms(DUMP, names)
     _read_terms(text, terms)
     _normalize(terms.match, warn)
     return request(match=terms.match, **terms.values)
@@ -308,10 +302,7 @@ def format_duration(seconds: int, nanoseconds: int) -> str:
 def format_table(table: int | None, names: TableNames = None) -> str:
     """A table's name where it has one in `names`, or its number."""
     number = ALL_TABLES if table is None else table
-    name = names.get(number) if names else None
-    if name is None:
-        return str(number)
-    return name if name.isidentifier() else f'"{name}"'
+    return match_text.format_table(number, match_text.Names({}, names))
 
 
 def format_flags(flags: int) -> str:
@@ -326,7 +317,6 @@ def format_flow(
     *,
     stats: bool = True,
     names: PortNames = None,
-    tables: TableNames = None,
 ) -> str:
     """A messages.FlowStats as dump-flows prints it, without the space in front.
 
@@ -337,6 +327,7 @@ def format_flow(
         parts.append(f"cookie={flow.cookie:#x}, ")
     if stats:
         parts.append(f"duration={format_duration(flow.duration_sec, flow.duration_nsec)}, ")
+    tables = getattr(names, "tables", None)
     if stats or flow.table_id or (tables and flow.table_id in tables):
         parts.append(f"table={format_table(flow.table_id, tables)}, ")
     if stats:

@@ -51,14 +51,14 @@ _COMMANDS = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
 
 
 class Style:
-    """How to print: `names` and `tables` give names by number; `more`: 0 leaves packets out, 2
-    and 3 add bytes of payloads and of packets, 5 of whole messages."""
+    """How to print: `names` (match_text.Names for tables, too) give names by number; `more`: 0
+    leaves packets out, 2 and 3 add bytes of payloads and of packets, 5 of whole messages."""
 
     __slots__ = ("more", "names", "tables")
 
-    def __init__(self, names: PortNames = None, tables=None, more: int = 1):
+    def __init__(self, names: PortNames = None, more: int = 1):
         self.names = names
-        self.tables = tables
+        self.tables = getattr(names, "tables", None)
         self.more = more
 
     def port(self, number: int) -> str:
@@ -267,9 +267,7 @@ def _flow_request(message, style):
 
 
 def _flows(message, style):
-    lines = [
-        f"\n {format_flow(flow, names=style.names, tables=style.tables)}" for flow in message.flows
-    ]
+    lines = [f"\n {format_flow(flow, names=style.names)}" for flow in message.flows]
     return "".join(lines)
 
 

@@ -68,7 +68,6 @@ _FLAGS = {
     m.FM_MODIFY: "modify",
     m.FM_INSTRUCTIONS: "actions",
     m.FM_NO_ABBREV: "own",
-    m.FM_ONLY_OWN: "only_own",
 }
 _COMMANDS = {m.MONITOR_MODIFY: "modify", m.MONITOR_DELETE: "delete"}
 _EVENTS = {
@@ -185,8 +184,7 @@ def _ct_tuple(each, protocol):
 def ct_flush(message, style):
     nothing = m.CtTuple()
     first = _ct_tuple(message.original or nothing, message.protocol)
-    if message.protocol:
-        first += f",ct_nw_proto={message.protocol}"
+    first += f",ct_nw_proto={message.protocol}"
     second = _ct_tuple(message.reply or nothing, message.protocol)
     return f" zone={message.zone or 0} '{first}' '{second}'"
 

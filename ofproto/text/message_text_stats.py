@@ -100,9 +100,18 @@ def _state(port, version):
     return " ".join(filter(None, (state, stp))) or "0"
 
 
+def _shown_name(name: str) -> str:
+    """A port's name up to what would not be seen, or would be seen as lines of its own."""
+    for at, character in enumerate(name):
+        if not " " <= character <= "~":
+            return name[:at]
+    return name
+
+
 def format_port_desc(port: m.PortDesc, style, version: int) -> str:
     """A port's name, address, configuration, state and speeds, on several lines."""
-    shown = "" if not port.name else f"({port.name})"
+    name = _shown_name(port.name)
+    shown = "" if not name else f"({name})"
     lines = [
         f" {style_number(port)}{shown}: addr:{format_eth(int.from_bytes(port.hw_addr, 'big'))}",
         f"     config:     {bit_names(port.config, CONFIG_BITS)}",
@@ -190,8 +199,9 @@ def _rfc2819(p):
 def _custom(p):
     if not p.custom:
         return ""
-    words = ", ".join(f"{name}={value}" for name, value in p.custom.items())
-    return f"           CUSTOM Statistics\n                      {words},\n"
+    words = [f"{name}={value}," for name, value in p.custom.items()]
+    rows = [" ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
+    return "           CUSTOM Statistics\n" + "".join(f"{' ' * 22}{row}\n" for row in rows)
 
 
 # Queues

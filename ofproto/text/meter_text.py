@@ -134,6 +134,8 @@ def _check_band(band: Any, flags: int) -> None:
 def format_meter(meter: Any) -> str:
     """Of a MeterConfig or a MeterMod; a line for each band."""
     flags = "".join(f"{name} " for name, bit in FLAGS.items() if meter.flags & bit)
+    if unknown := meter.flags & ~sum(FLAGS.values()):
+        flags += f"flags:{unknown:#x} "
     text = f"meter={format_id(meter.meter_id)} {flags}bands=\n"
     names = {number: name for name, number in BAND_TYPES.items()}
     for band in meter.bands:

@@ -20,6 +20,7 @@ from ofproto.text.flow_text import (
     parse_flow_request,
 )
 from ofproto.text.message_text import format_message
+from ofproto.text.packet_text import hex_dump
 from pyvs import identity
 from pyvs_tools.command import Fatal
 
@@ -113,7 +114,7 @@ def _can_say(flow, version, nxm, table_id):
 def _instructions_fit(flow, version):
     if flow.flags & (_NOT_IN_10 if version == OF10 else _NOT_IN_12 if version < OF13 else 0):
         return False
-    if (version == OF10 and flow.out_group is not None) or (version < OF14 and flow.importance):
+    if version == OF10 and flow.out_group is not None:
         return False
     if version < OF13 and any(isinstance(each, Meter) for each in flow.instructions):
         return False
@@ -365,8 +366,8 @@ def open_for_mods(settings, target, read):
     return session, flows, choose_format(session, flows, formats)
 
 
-def send_mods(session, flows, form) -> None:
-    """Do flow mods in their order."""
+def send_mods(session, flows, form, more=0) -> None:
+    """Do flow mods in their order; `more`: how often -m was given."""
     nxm, table_id = form
     if session.version == OF10:
         set_flow_format(session, nxm, table_id)
@@ -378,7 +379,16 @@ def send_mods(session, flows, form) -> None:
             )
         except (ValueError, m.OFError) as error:
             raise Fatal(f"{format_match(flow.match)}: {error}") from None
+    if not session.bundles:
+        sys.stdout.write("".join(_shown(raw, more) for raw in raws))
     session.execute(raws)
+
+
+def _shown(raw, more):
+    """The bytes of a flow mod that -m asks for at least five times, as ovs-ofctl writes them."""
+    if more < 5:
+        return ""
+    return hex_dump(raw) if more == 5 else f"{int.from_bytes(raw, 'big'):#x}\n"
 
 
 def _change(settings, target, words, command):
@@ -391,7 +401,7 @@ def _change(settings, target, words, command):
             return read_flows("-", None if command == m.ADD else command, names)
         return [parse(text, command, names)]
 
-    send_mods(*open_for_mods(settings, target, read))
+    send_mods(*open_for_mods(settings, target, read), settings.more)
 
 
 def add_flow(settings, target, text):
@@ -401,7 +411,8 @@ def add_flow(settings, target, text):
 
 def add_flows(settings, target, path):
     """add-flows SWITCH FILE"""
-    send_mods(*open_for_mods(settings, target, lambda names: read_flows(path, None, names)))
+    opened = open_for_mods(settings, target, lambda names: read_flows(path, None, names))
+    send_mods(*opened, settings.more)
 
 
 def mod_flows(settings, target, text):

@@ -33,6 +33,9 @@ For OpenFlow switches:
   del-tlv-map SWITCH [MAP...]      delete tunnel options, or all
   dump-tlv-map SWITCH              print the table of tunnel options
   ct-flush-zone SWITCH ZONE        forget the tracked connections of a zone
+  ct-flush SWITCH [zone=N] [TUPLE [TUPLE]]  forget some of them, by what their packets have
+  dump-ipfix-bridge SWITCH         print what IPFIX counts of the switch
+  dump-ipfix-flow SWITCH           print what IPFIX counts of flows
   bundle SWITCH FILE               the flow, group and packet-out lines of FILE as one
                                    transaction
   monitor SWITCH [MISS_LEN] [invalid_ttl] [resume] [watch:[SPEC]]
@@ -64,6 +67,7 @@ Other commands:
   parse-flow FLOW                  print FLOW as the flow mod that it makes
   parse-flows FILE                 the same for the lines of FILE
   ofp-parse FILE                   print messages read from FILE
+  ofp-parse-pcap FILE [PORT...]    print the messages of connections in a capture
   ofp-print HEX [VERBOSITY]        print a message given in hexadecimal ("-": on standard input)
   print-error ERROR                print the type and code of an error in each version
   encode-error-reply ERROR HEX     print the error message that answers a message

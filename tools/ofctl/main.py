@@ -113,13 +113,17 @@ COMMANDS = {
     "add-tlv-map": ("tunnels", 2, 2, True),
     "del-tlv-map": ("tunnels", 1, 2, True),
     "dump-tlv-map": ("tunnels", 1, 1, False),
+    "dump-ipfix-bridge": ("switch", 1, 1, False),
+    "dump-ipfix-flow": ("switch", 1, 1, False),
     "ct-flush-zone": ("tunnels", 2, 2, True),
+    "ct-flush": ("tunnels", 1, 4, True),
     "probe": ("packets", 1, 1, False),
     "ping": ("packets", 1, 2, False),
     "benchmark": ("packets", 3, 3, False),
     "parse-flow": ("parse", 1, 1, False),
     "parse-flows": ("parse", 1, 1, False),
     "ofp-parse": ("parse", 1, 1, False),
+    "ofp-parse-pcap": ("pcap", 1, None, False),
     "ofp-print": ("parse", 1, 2, False),
     "parse-nx-match": ("matches", 0, 0, False),
     "parse-nxm": ("matches", 0, 0, False),
@@ -135,10 +139,7 @@ COMMANDS = {
     "parse-key-value": ("codes", 1, None, False),
 }
 # What ovs-ofctl has beyond these
-UNSUPPORTED = (
-    "ct-flush", "dump-ipfix-bridge",
-    "dump-ipfix-flow", "ofp-parse-pcap",
-)  # fmt: skip
+UNSUPPORTED = ("compose-packet", "parse-packet")
 
 
 class Settings:

@@ -13,7 +13,8 @@ import stat
 
 from ofproto.codec import messages
 from ofproto.codec.hello import decode_hello, encode_hello
-from ofproto.codec.numbers import OF10, OF15
+from ofproto.codec.match_text import Names
+from ofproto.codec.numbers import OF10, OF13, OF15
 from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
 from pyvs import identity
 from pyvs_tools.command import Fatal
@@ -92,9 +93,9 @@ class Session:
 
     def __init__(self, target: str, tls=None, allowed=None, prefer: int = OF10):
         self.target = target
-        self.tables: dict[int, str] = {}
         self.bundles = False
         self._ports = None
+        self._tables = None
         self._sock = open_target(target, tls)
         data = self._first_bytes()
         versions = allowed or self._choose(data, prefer)
@@ -346,29 +347,63 @@ class Session:
         parts = self.replies(messages.PortDescRequest())
         return [port for _raw, reply in parts for port in reply.ports]
 
-    def names(self) -> dict[int, str]:
-        """Port names by number, without those that two ports have (names are cut to 15 bytes)."""
-        found: dict[str, list[int]] = {}
-        for port in self.ports:
-            found.setdefault(port.name, []).append(port.port_no)
-        return {numbers[0]: name for name, numbers in found.items() if len(numbers) == 1 and name}
+    def names(self) -> Names:
+        """Names of ports and tables by number; a name that two have is left out (those of ports
+        are cut to 15 bytes)."""
+        ports = _unique((port.name, port.port_no) for port in self.ports)
+        return Names({number: name for name, number in ports.items()}, self.table_names())
+
+    def table_names(self) -> dict[int, str]:
+        """Names of tables by number, asked for once."""
+        if self._tables is None:
+            self._tables = self._ask_tables()
+        return self._tables
+
+    def _ask_tables(self):
+        by_features = self.version >= OF13
+        request = messages.TableFeaturesRequest() if by_features else messages.TableStatsRequest()
+        try:
+            tables = [table for _raw, reply in self.replies(request) for table in reply.tables]
+        except SwitchError:  # has no such request, so no names
+            return {}
+        # "table3" is what switches of 1.0 call a table without a name
+        found = _unique((table.name, table.table_id) for table in tables)
+        return {number: name for name, number in found.items() if name != f"table{number}"}
 
     def close(self):
         self._sock.close()
 
 
-class LazyNumbers:
-    """Port numbers by name, as the parsers of ofproto take them: asks the switch only when a name
-    stands in the text."""
+def _unique(pairs) -> dict[str, int]:
+    """name -> number of those names that only one number has."""
+    found: dict[str, list[int]] = {}
+    for name, number in pairs:
+        found.setdefault(name, []).append(number)
+    return {name: numbers[0] for name, numbers in found.items() if len(numbers) == 1 and name}
 
-    def __init__(self, session: Session):
-        self._session = session
+
+class _Lazy:
+    """Numbers by name, which `ask` is called for when a name is first looked for."""
+
+    def __init__(self, ask):
+        self._ask = ask
         self._numbers = None
 
     def get(self, name, default=None):
         if self._numbers is None:
-            self._numbers = {name: number for number, name in self._session.names().items()}
+            self._numbers = _unique(self._ask())
         return self._numbers.get(name, default)
+
+
+class LazyNumbers(_Lazy):
+    """Port numbers by name, and `tables`, as the parsers of ofproto take them (match_text.Names):
+    asks the switch only when a name stands in the text."""
+
+    def __init__(self, session: Session):
+        super().__init__(lambda: ((port.name, port.port_no) for port in session.ports))
+        self.tables = _Lazy(
+            lambda: ((name, number) for number, name in session.table_names().items())
+        )
 
 
 def cut_messages(target: str, tls, suffix: str, versions):

@@ -130,13 +130,26 @@ def dump_table_features(settings, target):
 
     parts = session.replies(m.TableFeaturesRequest())
     tables = [table for _raw, reply in parts for table in reply.tables]
-    text = format_table_features(tables, settings.style(session))
+    text = format_table_features(tables, settings.style(session), session.version)
     sys.stdout.write(text.removeprefix("\n") + "\n")
 
 
 def dump_table_desc(settings, target):
     """dump-table-desc SWITCH"""
-    _dump(settings, target, m.TableDescRequest(), OF14)
+    session = settings.connect(target, OF14)
+    if session.version < OF14:
+        raise Fatal("dump-table-desc needs OpenFlow 1.4 or later ('-O OpenFlow14')")
+    dump(settings, session, m.TableDescRequest())
+
+
+def dump_ipfix_bridge(settings, target):
+    """dump-ipfix-bridge SWITCH"""
+    _dump(settings, target, m.IpfixBridgeRequest())
+
+
+def dump_ipfix_flow(settings, target):
+    """dump-ipfix-flow SWITCH"""
+    _dump(settings, target, m.IpfixFlowRequest())
 
 
 # Ports
@@ -168,11 +181,11 @@ def mod_port(settings, target, name, action):
 
 
 def _described(settings, session, name):
-    """The description of a port by name or number."""
-    if settings.accepts_names:
-        for port in session.ports:
-            if port.name == name:
-                return port
+    """The description of a port by name, which --no-names does not keep from meaning one, or by
+    number."""
+    for port in session.ports:
+        if port.name == name:
+            return port
     number = parse_port(name)
     for port in session.ports:
         if port.port_no == number:

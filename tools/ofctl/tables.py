@@ -23,12 +23,13 @@ def mod_table(settings, target, table_text, setting):
     versions = SETTINGS.get(word)
     if versions is None:
         raise Fatal(f"invalid table_mod setting {setting}")
-    try:
-        table = None if table_text.upper() == "ALL" else parse_table(table_text)
-    except TextError as error:
-        raise Fatal(str(error)) from None
     levels = _levels(value) if word == "vacancy" else None
     session = settings.connect(target)
+    try:
+        everything = table_text.upper() == "ALL"
+        table = None if everything else parse_table(table_text, settings.numbers(session))
+    except TextError as error:
+        raise Fatal(str(error)) from None
     if session.version not in versions:
         known = {number: name for name, number in VERSIONS.items()}
         names = ", ".join(known[version] for version in versions)

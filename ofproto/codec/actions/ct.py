@@ -6,7 +6,13 @@ from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import IP_ANY
-from ofproto.codec.match_text import TextError, parse_int, split_terms
+from ofproto.codec.match_text import (
+    TextError,
+    format_table,
+    parse_int,
+    parse_table,
+    split_terms,
+)
 
 from .base import (
     Action,
@@ -83,7 +89,7 @@ class Ct(Action):
     def format(self, names=None):
         words = [name for name, bit in (("commit", COMMIT), ("force", FORCE)) if self.flags & bit]
         if self.table is not None:
-            words.append(f"table={self.table}")
+            words.append(f"table={format_table(self.table, names)}")
         if not isinstance(self.zone, int):
             words.append(f"zone={format_subfield(*self.zone)}")
         elif self.zone:
@@ -125,9 +131,9 @@ def _parse_ct(text, names):
         elif key == "force":
             flags |= FORCE
         elif key == "table":
-            if not (value or "").isdecimal() or int(value) > 0xFF:
+            table = parse_table(value or "", names)
+            if table is None:
                 raise TextError(f'unknown table "{value or ""}"')
-            table = int(value)
             if table == NO_TABLE:
                 raise TextError("invalid table 0xff")
         elif key == "zone":

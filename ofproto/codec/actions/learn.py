@@ -7,8 +7,10 @@ from ofproto.codec.fields import Field
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import (
     TextError,
+    format_table,
     format_value,
     parse_int,
+    parse_table,
     parse_value,
     split_terms,
 )
@@ -107,7 +109,7 @@ class Learn(Action):
     TEXT = {"learn": parse}
 
     def format(self, names=None):
-        words = [f"table={self.table}"]
+        words = [f"table={format_table(self.table, names)}"]
         for name in ("idle_timeout", "hard_timeout", "fin_idle_timeout", "fin_hard_timeout"):
             if getattr(self, name):
                 words.append(f"{name}={getattr(self, name)}")
@@ -236,6 +238,8 @@ def _parse(text, names):
     for key, value in split_terms(text):
         if key in _FLAGS and not value:
             flags |= _FLAGS[key]
+        elif key == "table" and (named := parse_table(value or "", names)) is not None:
+            values[key] = named
         elif key in _NUMBERS:
             values[key] = _number(key, value or "")
         elif key == "result_dst":

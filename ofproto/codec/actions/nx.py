@@ -4,7 +4,13 @@ from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import CT
-from ofproto.codec.match_text import TextError, split_terms
+from ofproto.codec.match_text import (
+    ALL_TABLES,
+    TextError,
+    format_table,
+    parse_table,
+    split_terms,
+)
 from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_IN_PORT
 
 from .base import (
@@ -29,7 +35,6 @@ from .set import check_bits, check_set, check_writable, check_zero, field_at, fi
 _STACK_BODY = 14  # bytes: first bit, field, bits, zeros
 _CONTROLLER = Struct("!HHBx")
 _U16X2 = Struct("!HH")
-ALL_TABLES = 255
 
 REASONS = {
     "no_match": 0,
@@ -77,12 +82,9 @@ class Resubmit(Action):
         if more or ct not in ("", "ct"):
             raise TextError(f"{ct}: unknown parameter")
         found = port_number(port, names, "resubmit") if port else OFPP_IN_PORT
-        if not table:
-            table_id = ALL_TABLES
-        elif not table.isdecimal() or int(table) > ALL_TABLES:
+        table_id = parse_table(table, names) if table else ALL_TABLES
+        if table_id is None:
             raise TextError(f"{table}: resubmit to unknown table")
-        else:
-            table_id = int(table)
         if found == OFPP_IN_PORT and table_id == ALL_TABLES:
             raise TextError('at least one "in_port" or "table" must be specified on resubmit')
         return Resubmit(
@@ -98,7 +100,7 @@ class Resubmit(Action):
             port = OFPP_IN_PORT if self.port is None else self.port
             return f"resubmit:{format_port(port, names)}"
         port = "" if self.port is None else format_port(self.port, names)
-        table = "" if self.table is None else self.table
+        table = "" if self.table is None else format_table(self.table, names)
         return f"resubmit({port},{table}{',ct' if self.ct else ''})"
 
     def check(self, context):

@@ -151,7 +151,6 @@ from .monitor import (
     FM_INSTRUCTIONS,
     FM_MODIFY,
     FM_NO_ABBREV,
-    FM_ONLY_OWN,
     FM_REMOVED,
     MONITOR_ADD,
     MONITOR_DELETE,

@@ -26,6 +26,7 @@ _WEIGHT, _PORT, _GROUP = range(3)  # OFPGBPT_*
 # vendor, type, method, parameter
 _SELECTION = Struct("!II4x16sQ")
 _NTR, _NTR_SELECTION = 0x0000154D, 1
+_VENDORS = (_NTR, 0x00001540)  # the other is what Open vSwitch 2.4 sends
 METHODS = ("hash", "dp_hash")
 
 
@@ -107,7 +108,7 @@ def read_group_properties(data: bytes, group_type: int) -> dict:
             raise unknown(kind, body)
         if len(body) < 8:
             raise OFError("OFPBPC_BAD_LEN", f"group property of {4 + len(body)} bytes")
-        if int.from_bytes(body[:4], "big") != _NTR:
+        if int.from_bytes(body[:4], "big") not in _VENDORS:
             raise unknown(kind, body)
         if int.from_bytes(body[4:8], "big") != _NTR_SELECTION:
             raise unknown(kind, body, True)

@@ -37,9 +37,13 @@ from .base import (
 UP_TO_12 = (OF10, OF12)
 ALL_TABLES, NO_GROUP = 0xFF, 0xFFFFFFFF
 # Flags, as 1.4 has them.  Nicira's bit 5, OWN, is NO_ABBREV.
-FM_INITIAL, FM_ADD, FM_REMOVED, FM_MODIFY, FM_INSTRUCTIONS, FM_NO_ABBREV, FM_ONLY_OWN = (
-    1 << i for i in range(7)
+FM_INITIAL, FM_ADD, FM_REMOVED, FM_MODIFY, FM_INSTRUCTIONS, FM_NO_ABBREV = (
+    1 << i for i in range(6)
 )
+# Open vSwitch says NO_ABBREV with this bit, OFPFMF_ONLY_OWN, in 1.4 and later, and refuses the one
+# that is meant for it.  Both are taken here, and this one is sent.
+_OWN_14 = 1 << 6
+_KNOWN = (FM_NO_ABBREV << 1) - 1
 _CHANGES = FM_INITIAL | FM_ADD | FM_REMOVED | FM_MODIFY
 MONITOR_ADD, MONITOR_MODIFY, MONITOR_DELETE = range(3)
 
@@ -47,7 +51,7 @@ MONITOR_ADD, MONITOR_MODIFY, MONITOR_DELETE = range(3)
 @dataclass(slots=True)
 class Monitor:
     """`table_id` None, `out_port` OFPP_NONE, `out_group` None: any.  `command` other than
-    MONITOR_ADD, ONLY_OWN and `out_group` are of 1.4."""
+    MONITOR_ADD, and `out_group`, are of 1.4."""
 
     monitor_id: int
     flags: int = 0
@@ -98,7 +102,7 @@ def _number(value, none):
 
 def _read_nx(data, version):
     number, flags, port, length, table = _NX_HEAD.unpack_from(data)
-    _check_flags(flags, FM_ONLY_OWN - 1)
+    _check_flags(flags, _KNOWN)
     if any(data[11 : _NX_HEAD.size]):
         raise OFError("NXBRC_MUST_BE_ZERO")
     at = _NX_HEAD.size
@@ -121,7 +125,7 @@ def _write_nx(m, version):
 
 def _read_onf(data, version):
     number, flags, _length, port, table = _ONF_HEAD.unpack_from(data)
-    _check_flags(flags, FM_ONLY_OWN - 1)
+    _check_flags(flags, _KNOWN)
     match, _end = decode_match(data, _ONF_HEAD.size)
     return Monitor(number, flags, match, _none(table, ALL_TABLES), read_port32(port))
 
@@ -140,7 +144,9 @@ def _read_14(data, version):
         return Monitor(number, command=command)
     if command > MONITOR_DELETE:
         raise OFError("OFPMOFC_BAD_COMMAND", f"command {command}")
-    _check_flags(flags, (FM_ONLY_OWN << 1) - 1)
+    _check_flags(flags, _KNOWN | _OWN_14)
+    if flags & _OWN_14:
+        flags = flags & ~_OWN_14 | FM_NO_ABBREV
     match, _end = decode_match(data, _HEAD_14.size)
     return Monitor(
         number, flags, match, _none(table, ALL_TABLES), read_port32(port),
@@ -149,8 +155,11 @@ def _read_14(data, version):
 
 
 def _write_14(m, version):
+    flags = m.flags
+    if flags & FM_NO_ABBREV:
+        flags = flags & ~FM_NO_ABBREV | _OWN_14
     return _HEAD_14.pack(
-        m.monitor_id, port_to_32(m.out_port), _number(m.out_group, NO_GROUP), m.flags,
+        m.monitor_id, port_to_32(m.out_port), _number(m.out_group, NO_GROUP), flags,
         _number(m.table_id, ALL_TABLES), m.command,
     ) + encode_match(m.match, version)  # fmt: skip
 
@@ -158,16 +167,17 @@ def _write_14(m, version):
 _REQUEST_NX = _Requests(
     _NX_HEAD, _read_nx, _write_nx, lambda data, at: int.from_bytes(data[at + 8 : at + 10], "big")
 )
-_REQUEST_ONF = _Requests(
-    _ONF_HEAD, _read_onf, _write_onf, lambda data, at: int.from_bytes(data[at + 6 : at + 8], "big")
-)
-_MATCH_14 = _HEAD_14.size + 2  # where the match's length is
-_REQUEST_14 = _Requests(
-    _HEAD_14,
-    _read_14,
-    _write_14,
-    lambda data, at: int.from_bytes(data[at + _MATCH_14 : at + _MATCH_14 + 2], "big"),
-)
+
+
+def _own_length(head):
+    """What reads the length that a match behind `head` says of itself."""
+    place = head.size + 2
+    return lambda data, at: int.from_bytes(data[at + place : at + place + 2], "big")
+
+
+# The ONF's head has the match's length, too, which nobody reads: Open vSwitch does not either.
+_REQUEST_ONF = _Requests(_ONF_HEAD, _read_onf, _write_onf, _own_length(_ONF_HEAD))
+_REQUEST_14 = _Requests(_HEAD_14, _read_14, _write_14, _own_length(_HEAD_14))
 
 
 @wire(

@@ -1,5 +1,6 @@
 """PACKET_IN in its standard and Nicira's forms, and PACKET_OUT."""
 
+import re
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -311,11 +312,23 @@ def _source(port):
 
 
 _PACKET_OUT_15 = Struct("!IH2x")
+# What a packet may have that stands nowhere in it (OpenFlow 1.5.1, 7.2.3.9)
+_PIPELINE = re.compile(
+    r"(in_port(_oxm)?|in_phy_port|metadata|pkt_mark|packet_type|x{0,2}reg\d+|tun_\w+)\Z"
+)
 
 
 def _read_out_15(cls, data, version):
     buffer_id, length = _PACKET_OUT_15.unpack_from(data)
-    match, at = decode_match(data, _PACKET_OUT_15.size)
+    try:
+        match, at = decode_match(data, _PACKET_OUT_15.size, strict=False)
+    except OFError as error:
+        if error.name != "OFPBMC_BAD_PREREQ":
+            raise
+        raise OFError("OFPBRC_PIPELINE_FIELDS_ONLY", error.detail) from None
+    for each, _value, _mask in match.fields():
+        if not _PIPELINE.match(each.name):
+            raise OFError("OFPBRC_PIPELINE_FIELDS_ONLY", each.name)
     port = _in_port(match)
     if not match.get("in_port")[1]:
         raise OFError("OFPBRC_BAD_PORT", "no in_port")

@@ -189,6 +189,7 @@ _C_13 = _C_BOTH | C_GROUP_STATS | C_PORT_BLOCKED
 _CAPABILITIES = {
     OF10: _C_10,
     OF11: _C_10 | C_GROUP_STATS,
+    OF14: _C_13 | C_BUNDLES,  # as Open vSwitch says it
     OF15: _C_13 | C_BUNDLES | C_FLOW_MONITORING,
 }
 _STP_10 = 8

@@ -9,9 +9,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ofproto.codec.actions import Output
+from ofproto.codec.actions.nx import Resubmit
 from ofproto.codec.errors import OFError
-from ofproto.codec.instructions import ApplyActions
-from ofproto.codec.match_text import parse_match
+from ofproto.codec.instructions import ApplyActions, GotoTable, format_instructions
+from ofproto.codec.match_text import Names, parse_match
 from ofproto.codec.messages import (
     ADD,
     DELETE,
@@ -97,11 +98,23 @@ def test_requests():
 
 def test_names():
     ports, tables = {"eth0": 5, "a b": 6}, {"acl": 9}
-    flow = parse_flow(
-        'table=acl,in_port=eth0,actions="a b",output:eth0', names=ports, tables=tables
-    )
+    text = 'table=acl,ip,in_port=eth0,actions="a b",output:eth0,resubmit(,"b c"),ct(table=acl)'
+    flow = parse_flow(text, names=Names(ports, tables | {"b c": 11}))
     assert (flow.table_id, flow.match.get("in_port")[0]) == (9, 5)
-    assert flow.instructions == [ApplyActions([Output(6), Output(5)])]
+    assert flow.instructions[0].actions[:3] == [Output(6), Output(5), Resubmit(None, 11)]
+    shown = Names({5: "eth0", 6: "a b"}, {9: "acl", 11: "b c"})
+    assert format_instructions(flow.instructions, shown) == (
+        'output:"a b",output:eth0,resubmit(,"b c"),ct(table=acl)'
+    )
+    assert parse_flow("actions=goto_table(acl)", names=Names({}, tables)).instructions == [
+        GotoTable(9)
+    ]
+    learn = "learn(table=acl,NXM_OF_VLAN_TCI[0..11])"
+    (apply,) = parse_flow(f"actions={learn}", names=Names({}, tables)).instructions
+    assert apply.format(Names({}, {9: "acl"})) == learn
+    for text in ("table=acl,actions=drop", "actions=resubmit(,acl)", "actions=goto_table:acl"):
+        with pytest.raises(TextError, match="unknown table"):
+            parse_flow(text, names=ports)
 
 
 def test_subfields_add_up():
@@ -269,7 +282,7 @@ MATCH = "priority=5,tcp,tp_dst=80 actions=output:2"
         ),
         (
             {"n_packets": None, "n_bytes": None, "match": parse_match(""), "priority": 0x8000},
-            {"tables": {1: "acl"}},
+            {"names": Names({}, {1: "acl"})},
             f"{HEAD}{REST}idle_age=2, actions=output:2".replace("table=1", "table=acl")
             .replace("n_packets=14", "n_packets=?")
             .replace("n_bytes=15", "n_bytes=?"),

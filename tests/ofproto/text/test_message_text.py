@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
 from ofproto.codec.fields import BY_NAME
-from ofproto.codec.match_text import parse_match
+from ofproto.codec.match_text import TextError, parse_match
+from ofproto.text.ct_text import parse_flush
 from ofproto.text.message_text import Style, format_raw
 from ofproto.text.packet_text import format_packet
+from pyvs_tools.ofctl.matches import check_vlan
 from tests.ofproto.codec_samples import CASES, case_id
 
 needs_ofctl = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="no ovs-ofctl")
@@ -54,6 +56,75 @@ def test_same_as_ovs_ofctl(message, version, options):
 def test_more_is_told_as_by_ovs_ofctl(message, more):
     raw = message.encode(1, 5)
     assert ours(raw, more) == theirs(raw, more)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # a name of which nothing behind its line feed is shown
+        "0413005000000002000d000000000000000000030000000002030405060700006574680a7830" + "00" * 42,
+        "051d0010000000020000010100000001",  # a meter flag that nobody knows
+        # a PACKET_OUT of 1.5: zeros for a field, and a field that is none of the pipeline
+        "060d003011223344ffffff00001000000001001080000004000000010000000000000010fffffffb"
+        "05dc000000000000",
+        "060d003811223344ffffff00001000000001001880000004000000018000160411223344000000"
+        "0000000010fffffffb05dc000000000000",
+        # flow monitors: the ONF's head with a wrong length, Open vSwitch's bit for own changes
+        "0412003000000006ffff0000000000004f4e46000000074e000010000004ffff"
+        "fffffffe010000000001000400000000",
+        "0512002800000006001000000000000000001000fffffffeffffffff005f00000001000400000000",
+        # a selection method with the experimenter of Open vSwitch 2.4
+        "060f00400000000300000100876543210000 0000ffffffffffff0028000015400000000100000000"
+        "68617368000000000000000000000000000000000000 0007",
+        # two instructions of one kind, an empty list of actions to write
+        m.FlowMod().encode(4).hex() + "00030008000000000004000800000000",
+        m.FlowMod().encode(4).hex() + "00040008000000000004000800000000",
+    ],
+)
+@needs_ofctl
+def test_unusual_messages_as_ovs_ofctl(text):
+    raw = bytearray.fromhex(text)
+    raw[2:4] = len(raw).to_bytes(2, "big")
+    assert ours(bytes(raw)) == theirs(raw)
+
+
+@pytest.mark.parametrize(
+    "tuples, zone",
+    [
+        ([], 5),
+        (["ct_nw_src=10.1.1.1,ct_nw_proto=17,ct_tp_src=1", "ct_nw_dst=10.2.0.0,ct_tp_dst=7"], None),
+        (["", "ct_ipv6_src=fe80::1,ct_nw_proto=58,icmp_id=7,icmp_type=128,icmp_code=0"], 6),
+    ],
+)
+@needs_ofctl
+def test_ct_flush_as_ovs_ofctl(tuples, zone):
+    raw = parse_flush(tuples, zone).encode(4, 5)
+    assert ours(raw) == theirs(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ct_nw_src", "ct_nw_src=10.0.0.1,ct_ipv6_dst=::1", "ct_nw_src=1.2.3.4,ct_nw_src=1.2.3.5"),
+        *("ct_tp_src=1", "icmp_type=8,ct_nw_proto=1", "ct_nw_proto=256", "ct_nw_src=1.2.3", "x=1"),
+    ],
+)
+def test_broken_tuples(text):
+    with pytest.raises(TextError):
+        parse_flush([text])
+
+
+@pytest.mark.parametrize("tci", ["0000", "1005", "b000", "babc"])
+@pytest.mark.parametrize("mask", ["0000", "0fff", "00ff", "1fff", "1000", "f000", "ffff"])
+@needs_ofctl
+def test_vlans_as_ovs_ofctl(tci, mask, capsys):
+    command = ["ovs-ofctl", "check-vlan", f"{int(tci, 16) & int(mask, 16):04x}", mask]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    check_vlan(None, command[2], mask)
+    lines = zip(capsys.readouterr().out.splitlines(), done.stdout.splitlines(), strict=True)
+    for our, their in lines:
+        # what OXM cannot say is left out by Open vSwitch, and NXM's field here
+        assert our == their or "NXM_OF_VLAN_TCI" in our
 
 
 def test_names_of_ports():

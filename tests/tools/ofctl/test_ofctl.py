@@ -554,7 +554,7 @@ def test_every_command_is_there():
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["ct-flush", "br0"], "not supported"),
+        (["compose-packet", "tcp"], "not supported"),
         (["-f", "xml", "dump-flows", "x"], "unknown output format"),
         (["-t", "x", "show", "br0"], "is invalid"),
         (["monitor", "br0", "70000"], "unsupported"),
