@@ -15,6 +15,7 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import bundle as wire
 from ofproto.commits import Commits
+from ofproto.tables.flow_table import check_mod
 from pyvs import coverage
 
 # What one connection may have, and all of a bridge together; a message counts with its bytes and
@@ -138,7 +139,9 @@ class Bundles:
     def add(self, peer: Any, message: Any, raw: bytes, now: int) -> None:
         """Raises OFError."""
         wire.check_bundled(message.message, message.xid)
-        messages.decode(message.message)
+        inner = messages.decode(message.message)
+        if isinstance(inner, messages.FlowMod):
+            check_mod(inner)
         bundle = self._of.get(peer, {}).get(message.bundle_id)
         if bundle is None:
             bundle = self._create(peer, message, raw, now)

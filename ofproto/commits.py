@@ -153,10 +153,8 @@ class _Commit:
                 prepare.configure_port(self.ofproto, port, mod)
 
     def _send_packets(self) -> Iterator[None]:
-        for message, (in_port, program) in self.packets:
-            self.ofproto.backer.packet_out(
-                self.ofproto.xbridge, message.packet, in_port, program, self.now
-            )
+        for message, program in self.packets:
+            self.ofproto.backer.packet_out(self.ofproto.xbridge, message, program, self.now)
             yield
 
     def _send_error(self, error: OFError, raw: bytes) -> None:

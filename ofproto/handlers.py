@@ -38,6 +38,7 @@ CAPABILITIES = (
     | messages.C_GROUP_STATS
     | messages.C_QUEUE_STATS
     | messages.C_ARP_MATCH_IP
+    | messages.C_BUNDLES
 )
 OF10_ACTIONS = 0xFFF
 
@@ -185,8 +186,8 @@ def flow_mod(ofproto: Any, peer: Any, mod: Any, now: int) -> None:
 
 
 def packet_out(ofproto: Any, peer: Any, message: Any, now: int) -> None:
-    in_port, program = prepare.packet_out(ofproto, message, peer.version)
-    ofproto.backer.packet_out(ofproto.xbridge, message.packet, in_port, program, now)
+    program = prepare.packet_out(ofproto, message, peer.version)
+    ofproto.backer.packet_out(ofproto.xbridge, message, program, now)
 
 
 def resume(ofproto: Any, _peer: Any, message: Any, now: int) -> None:

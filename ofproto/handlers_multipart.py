@@ -161,13 +161,29 @@ DUMMY_COUNTERS = COUNTERS[:4]
 
 def _port_counters(port: Any, counted: dict[str, int], now: int) -> Any:
     known = DUMMY_COUNTERS if port.is_dummy else COUNTERS
+    custom = _dummy_custom(counted) if port.is_dummy else {}
     age = max(0, now - port.created)
     return messages.PortStats(
         port_no=port.number,
         duration_sec=age // 1000,
         duration_nsec=age % 1000 * 1_000_000,
         **{name: counted.get(name) for name in known},
+        custom=custom,
     )
+
+
+def _dummy_custom(counted: dict[str, int]) -> dict[str, int]:
+    """What Open vSwitch's dummies count beside: packets received, twice, and of their one queue."""
+    packets = counted.get("rx_packets", 0)
+    return {
+        "rx_custom_packets_1": packets,
+        "rx_custom_packets_2": packets,
+        **{
+            f"{side}_q0_{unit}": counted.get(f"{side}_{unit}", 0)
+            for side in ("rx", "tx")
+            for unit in ("bytes", "packets")
+        },
+    }
 
 
 def port_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:

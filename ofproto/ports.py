@@ -8,7 +8,14 @@ in another bridge.
 from collections.abc import Callable, Container
 from typing import Any
 
-from ofproto.codec.numbers import OFPP_LOCAL, OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
+from ofproto.codec.numbers import (
+    OFPP_LOCAL,
+    OFPPC_PORT_DOWN,
+    OFPPR_ADD,
+    OFPPR_DELETE,
+    OFPPR_MODIFY,
+    OFPPS_LIVE,
+)
 from ofproto.port import OfPort, PortNumbers
 from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
 
@@ -81,7 +88,11 @@ class Ports:
         right away what its device is like."""
         untold, self._untold = self._untold, {}
         for port in untold.values():
+            live, port.state = port.state & OFPPS_LIVE, port.state & ~OFPPS_LIVE
             self._tell(OFPPR_ADD, port)
+            if live:  # a message of its own, as from Open vSwitch
+                port.state |= live
+                self._tell(OFPPR_MODIFY, port)
 
     def _connect_patch(self, port: OfPort) -> None:
         """Join it with the port that it names, if that one names it, too."""
@@ -148,6 +159,8 @@ class Ports:
         """Give a port other config bits (PC_*)."""
         before = port.description()
         port.config = config
+        if config & OFPPC_PORT_DOWN:
+            port.state &= ~OFPPS_LIVE  # at once; that its link is down, the device says
         self._changed(port, before)
 
     def _changed(self, port: OfPort, before: tuple) -> None:

@@ -24,21 +24,19 @@ def flow_mod(mod: Any, size: int, version: int) -> None:
         check_flow(mod, version)
 
 
-def packet_out(ofproto: Any, message: Any, version: int) -> tuple[int, Any]:
-    """(port, Program) for a PACKET_OUT."""
+def packet_out(ofproto: Any, message: Any, version: int) -> Any:
+    """The Program of a PACKET_OUT."""
     if message.buffer_id is not None:
         raise OFError("OFPBRC_BUFFER_UNKNOWN")
     in_port = message.in_port
-    if in_port in (OFPP_NONE, OFPP_CONTROLLER):
-        in_port = OFPP_CONTROLLER
-    elif not 0 < in_port < OFPP_MAX and in_port != OFPP_LOCAL:
+    if not 0 < in_port < OFPP_MAX and in_port not in (OFPP_LOCAL, OFPP_NONE, OFPP_CONTROLLER):
         raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
     if len(message.packet) < 14:
         raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
     groups = ofproto.xbridge.groups
     check_actions(message.actions, CheckContext(None, version, 0, N_VISIBLE_TABLES, groups))
     try:
-        return in_port, compile_actions(message.actions)
+        return compile_actions(message.actions)
     except ValueError as error:
         raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
 
@@ -54,7 +52,7 @@ def find_port(ofproto: Any, mod: Any) -> Any:
 
 
 def configure_port(ofproto: Any, port: Any, mod: Any) -> None:
-    """What a PORT_MOD does to its port."""
+    """What a PORT_MOD does to its port, and then, what its device says."""
+    ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)
     if mod.mask & OFPPC_PORT_DOWN:
         ofproto.turn_device(port, not mod.config & OFPPC_PORT_DOWN)
-    ofproto.port_config(port, port.config & ~mod.mask | mod.config & mod.mask)

@@ -181,7 +181,13 @@ class Devices:
     def set_device_up(self, name: str, up: bool) -> None:
         """A controller turns a port on or off (PORT_MOD).  Raises OSError."""
         iface = self._ifaces.get(name)
-        if iface is not None and iface.link is not None:
+        if iface is None:
+            return
+        if iface.dummy is not None:
+            iface.dummy.up = up
+            self.tell_link(iface)
+            self.news.add(name)
+        elif iface.link is not None:
             netdev.set_up(iface.link.name, up)
 
     # --- what it tells

@@ -363,9 +363,11 @@ class Backer:
 
     # --- packets
 
-    def packet_out(self, bridge: Any, packet: bytes, in_port: int, program: Any, now: int) -> None:
-        """Run actions on a packet of a controller's; lost while there is no datapath."""
-        self._send(self.flows.packet_out, bridge, packet, in_port, program, now)
+    def packet_out(self, bridge: Any, message: Any, program: Any, now: int) -> None:
+        """Run actions on the packet of a PACKET_OUT; lost while there is no datapath."""
+        sent = message.match.key_bytes
+        packet, in_port = message.packet, message.in_port
+        self._send(self.flows.packet_out, bridge, packet, in_port, sent, program, now)
 
     def resume(self, state: Any, packet: bytes, sent: bytes, now: int) -> None:
         """A packet that waited for a controller goes on; see Flows.resume()."""

@@ -52,9 +52,10 @@ class Flows:
         """
 
     def packet_out(
-        self, bridge: XBridge, packet: bytes, in_port: int, program: Program, now: int
+        self, bridge: XBridge, packet: bytes, in_port: int, sent: bytes, program: Program, now: int
     ) -> None:
-        """Runs an OpenFlow action list on a packet, with statistics and learning.
+        """Runs an OpenFlow action list on a packet, with statistics and learning; `sent`: a key
+        with what the controller says of its mark, tunnel, metadata and registers.
 
         Raises DpifError.
         """

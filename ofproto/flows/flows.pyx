@@ -213,10 +213,13 @@ cdef class Flows:
         flow_ufid(masked, &self.xlate.wc, ufid)
         return (<char *> ufid)[:16]
 
-    def packet_out(self, XBridge bridge, bytes packet, int in_port, Program program, int64_t now):
-        """Runs an OpenFlow action list on a packet, with statistics and learning."""
+    def packet_out(self, XBridge bridge, bytes packet, int in_port, bytes sent, Program program,
+                   int64_t now):
+        """Runs an OpenFlow action list on a packet, with statistics and learning.  `sent`: a key
+        with what the controller says of its mark, tunnel, metadata and registers."""
         cdef flow_key key
         cdef uint32_t odp_port = key_of(packet, bridge, in_port, &key)
+        take_sent(&key, sent, KEY_SIZE)
         set_in_port(&key, in_port)
         self.xlate.side_effects = True
         try:
@@ -230,9 +233,7 @@ cdef class Flows:
         what the controller says of packet metadata and tunnel."""
         cdef flow_key key
         cdef uint32_t odp_port = key_of(packet, state.bridge, state.in_port, &key)
-        memcpy(<uint8_t *> &key + KEY_PACKET_SIZE, <const char *> sent + KEY_PACKET_SIZE,
-               KEY_DP_SIZE - KEY_PACKET_SIZE)
-        key.pkt_mark = (<const flow_key *> <const char *> sent).pkt_mark
+        take_sent(&key, sent, KEY_DP_SIZE)
         self.xlate.side_effects = True
         try:
             xlate_resume(self.xlate, state, &key, now)
@@ -358,6 +359,13 @@ cdef class Flows:
         if len(self.masks) > MAX_MASKS:
             self.masks.clear()
         return self.masks.setdefault(found, found)
+
+
+cdef int take_sent(flow_key *key, const char *sent, size_t end) noexcept:
+    """A packet's mark, and what stands between its headers and `end`, as a controller says it."""
+    memcpy(<uint8_t *> key + KEY_PACKET_SIZE, sent + KEY_PACKET_SIZE, end - KEY_PACKET_SIZE)
+    key.pkt_mark = (<const flow_key *> sent).pkt_mark
+    return 0
 
 
 cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, flow_key *key) except? 0xffffffff:

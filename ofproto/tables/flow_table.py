@@ -26,6 +26,7 @@ from ofproto.codec.numbers import (
     OFPRR_EVICTION,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
+    TABLE_INTERNAL,
 )
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
@@ -154,8 +155,7 @@ class FlowTables:
 
     def flow_mod(self, mod: Any, version: int, now: int) -> None:
         """Execute a messages.FlowMod.  Raises OFError; then nothing is changed."""
-        if mod.table_id is not None:
-            check_table(mod.table_id)
+        check_mod(mod)
         _COMMANDS[mod.command](self, mod, version, now)
         self.learned.bury()
 
@@ -514,6 +514,14 @@ def check_table(table_id: int) -> None:
     """Raises OFError when there is no such table."""
     if not 0 <= table_id < N_VISIBLE_TABLES:
         raise OFError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
+
+
+def check_mod(mod: Any) -> None:
+    """Whether flows of a FLOW_MOD's table may be changed.  Raises OFError."""
+    if mod.table_id == TABLE_INTERNAL:
+        raise OFError("OFPBRC_EPERM", f"table {mod.table_id} is the switch's own")
+    if mod.table_id is not None:
+        check_table(mod.table_id)
 
 
 def flow_filter(request: Any, with_outputs: bool = True) -> Callable[[Rule], bool] | None:

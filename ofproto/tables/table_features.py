@@ -67,10 +67,14 @@ def _bits(numbers: Iterable[int]) -> int:
 
 
 def _oxm_bits(fields: list, version: int) -> int:
-    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits."""
-    heads = (int.from_bytes(field.oxm(version, False)[:4], "big") for field, _masked in fields)
-    numbers = (head >> 9 & 0x7F for head in heads if head >> 16 == _BASIC)
-    return _bits(number for number in numbers if number < 64)
+    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits; not of those
+    that later versions brought."""
+    headers = (header for field, _masked in fields for header in field.headers)
+    return _bits(
+        header.number
+        for header in headers
+        if header.oxm_class == _BASIC and header.since <= version and header.number < 64
+    )
 
 
 @cache

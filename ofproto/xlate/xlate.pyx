@@ -195,7 +195,8 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
     else:
         run_rule(x, rule, deeper)
     x.table_id = old_table
-    x.rule = old_rule
+    if old_rule is not None or x.resubmits:
+        x.rule = old_rule        # else the action set is the first rule's
     return 0
 
 

@@ -196,13 +196,13 @@ def test_errors_of_flow_mods(client):
     bad_port = [ApplyActions([Output(OFPP_NONE)])]
     assert refused_mod(client, instructions=bad_port) == "OFPBAC_BAD_OUT_PORT"
     if client.version == OF13:
-        assert refused_mod(client, table_id=254) == "OFPBRC_BAD_TABLE_ID"
+        assert refused_mod(client, table_id=254) == "OFPBRC_EPERM"
         everywhere = bytearray(flow("actions=drop").encode(OF13))
         everywhere[24] = 0xFF
         assert client.refused(bytes(everywhere)) == "OFPFMFC_BAD_TABLE_ID"
         back = [GotoTable(3)]
         assert refused_mod(client, table_id=3, instructions=back) == "OFPBIC_BAD_TABLE_ID"
-        assert refused_mod(client, "", m.DELETE, table_id=254) == "OFPBRC_BAD_TABLE_ID"
+        assert refused_mod(client, "", m.DELETE, table_id=254) == "OFPBRC_EPERM"
     assert dump(client) == before
 
 

@@ -7,11 +7,18 @@ from scapy.all import IP, UDP, Ether
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
-from ofproto.codec.numbers import OFPP_CONTROLLER, OFPPC_NO_PACKET_IN, OFPPS_LINK_DOWN
+from ofproto.codec.match_text import parse_match
+from ofproto.codec.numbers import (
+    OFPP_CONTROLLER,
+    OFPP_NONE,
+    OFPP_TABLE,
+    OFPPC_NO_PACKET_IN,
+    OFPPS_LINK_DOWN,
+)
 from pyvs import clock
 from tests.ofproto.bridge_world import World, dump, flow, frame
 
-OF10, OF13 = 1, 4
+OF10, OF13, OF15 = 1, 4, 6
 ALL_BITS = (0x3F, 0x3F)
 
 
@@ -187,6 +194,28 @@ def test_rate_limit(world):
         clock._State.stopped_at = None
 
 
+# --- where a PACKET_OUT comes from
+
+
+@pytest.mark.parametrize("port", [OFPP_NONE, OFPP_CONTROLLER, 1])
+def test_packet_out_comes_back_from_the_port_that_it_names(world, port):
+    client = asking(world)
+    client.do(m.PacketOut(frame(77), port, [Output(OFPP_CONTROLLER)]))
+    assert client.wait_for(m.PacketIn).in_port == port
+
+
+def test_pipeline_fields_of_a_packet_out(world):
+    """1.5 says metadata and registers beside the port: tables see them, and so do packet-ins."""
+    client = asking(world, OF15)
+    client.do(flow("metadata=7,reg3=9,tun_id=5,in_port=1 actions=controller"))
+    match = parse_match("metadata=7,reg3=9,tun_id=5")
+    client.do(m.PacketOut(frame(77), 1, [Output(OFPP_TABLE)], match=match))
+    told = client.wait_for(m.PacketIn).match
+    assert [told.get(name)[0] for name in ("metadata", "reg3")] == [7, 9]
+    other = m.PacketOut(frame(77), 1, [], match=parse_match("metadata=7,eth_src=1:2:3:4:5:6"))
+    assert client.refused(other) == "OFPBRC_PIPELINE_FIELDS_ONLY"
+
+
 # --- masks, roles
 
 
@@ -197,9 +226,9 @@ def test_set_async(world):
     client.do(m.SetAsync(masks))
     assert client.ask(m.GetAsyncRequest()).masks == masks
     client.do(flow("priority=7 actions=controller", flags=m.SEND_FLOW_REM))
-    world.add_port("p4", 4)  # ADD, then MODIFY: only the second is wanted
+    world.add_port("p4", 4)  # ADD, then MODIFY, when it is live: only the second is wanted
     found = client.barrier()
-    assert not any(isinstance(each, m.PortStatus) for each in found)
+    assert [each.reason for each in found if isinstance(each, m.PortStatus)] == [m.OFPPR_MODIFY]
     world.bridge.port_update("p4", link_up=False)
     found = client.barrier()
     assert {each.reason for each in found if isinstance(each, m.PortStatus)} == {m.OFPPR_MODIFY}

@@ -14,6 +14,7 @@ from scapy.contrib.mpls import MPLS
 
 from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif, DpifError
+from ofproto.codec.match import Match
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
@@ -22,6 +23,7 @@ from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, out
 
 A, B = "00:00:00:00:00:0a", "00:00:00:00:00:0b"
 N_CHANGES = 1500
+NOTHING = Match().key_bytes
 
 
 def frame(src, dst):
@@ -145,7 +147,7 @@ def test_packet_in_and_packet_out(daemon):
     daemon.until(lambda: daemon.events)
     (event,) = daemon.events
     assert (event.packet, event.in_port, event.cookie, event.max_len) == (packet, 3, 9, 64)
-    daemon.flows.packet_out(daemon.bridge, packet, 0xFFFD, compile_actions([output(2)]), 0)
+    daemon.flows.packet_out(daemon.bridge, packet, 0xFFFD, NOTHING, compile_actions([output(2)]), 0)
     daemon.expect({2: [packet]})
 
 

@@ -10,6 +10,7 @@ from datapath.actions import odp_text
 from datapath.ipc.dpif import DpifError
 from datapath.key import flow
 from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match import Match
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
@@ -34,6 +35,7 @@ A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 MISS, ACTION = 0, 1
 USERSPACE_CONTROLLER = 2
+NOTHING = Match().key_bytes
 
 
 class FakeDpif:
@@ -348,11 +350,11 @@ def test_userdata_that_nobody_knows_is_counted(switch, userdata):
 
 def test_packet_out(switch):
     packet = bytes(Ether(src=A, dst=B) / ARP())
-    switch.flows.packet_out(switch.bridge, packet, 1, compile_actions([output(NORMAL)]), 7)
+    switch.flows.packet_out(switch.bridge, packet, 1, NOTHING, compile_actions([output(NORMAL)]), 7)
     assert switch.dpif.executed == [(packet, "12,13", 11)]
     assert len(switch.bridge.mac) == 1
     program = compile_actions([output(0xFFF9)])  # TABLE
-    switch.flows.packet_out(switch.bridge, packet, 0xFFFD, program, 8)
+    switch.flows.packet_out(switch.bridge, packet, 0xFFFD, NOTHING, program, 8)
     assert switch.dpif.executed[1:] == [(packet, "11,12,13", 0)]
     assert switch.rule.n_packets == 1
 
