@@ -501,14 +501,15 @@ cdef class Engine:
 
     # --- packets
 
-    def execute(self, bytes data, packet_size, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
-        """`data`: a frame of packet_size bytes, then actions."""
+    def execute(self, bytes data, packet_size, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0,
+                packet_type=0):
+        """`data`: a packet of packet_size bytes, then actions."""
         cdef Worker worker = self.workers[0]
         cdef command c
         cdef packet p
         cdef uint8_t *buffer
         cdef bytes actions
-        if not 14 <= packet_size <= min(len(data), 65535):
+        if not (1 if packet_type else 14) <= packet_size <= min(len(data), 65535):
             raise EngineError(error_numbers.EINVAL, f"a frame of {packet_size} bytes")
         actions = data[packet_size:]
         check(actions)
@@ -518,6 +519,7 @@ cdef class Engine:
         p.recirc_id = htonl(recirc_id)
         p.skb_priority = htonl(skb_priority)
         p.pkt_mark = htonl(pkt_mark)
+        p.packet_type = htonl(packet_type)
         c.kind = COMMAND_EXECUTE
         c.p = &p
         c.actions = <const uint8_t *> <const char *> actions

@@ -17,10 +17,11 @@ from datapath.actions.odp cimport *
 from datapath.actions.offload cimport count_segments, segment
 from datapath.base.packet cimport *
 from datapath.base.protocols cimport ETH_IP, ETH_IPV6
-from datapath.actions.rewrite cimport (
-    changes_parsing, is_writable, packet_pop_mpls, packet_pop_pbb, packet_push_mpls,
-    packet_push_pbb, rewrite,
+from datapath.actions.encap cimport (
+    ENCAP_DONE, ENCAP_NO_ROOM, encap_result, packet_add_mpls, packet_pop_eth, packet_pop_mpls,
+    packet_pop_nsh, packet_pop_pbb, packet_push_eth, packet_push_mpls, packet_push_nsh, packet_push_pbb,
 )
+from datapath.actions.rewrite cimport changes_parsing, copy_ttl, is_writable, rewrite
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -213,6 +214,10 @@ cdef void _output(execution *e, uint32_t port) noexcept nogil:
     cdef vnet_hdr vnet
     cdef uint32_t size
     e.accounted = True
+    if e.p.packet_type:
+        _drop(e, DROP_PACKET_TYPE)
+        e.max_len = 0
+        return
     if e.max_len == 0:
         e.x.output(e.x.owner, e.p, port)
         return
@@ -263,10 +268,31 @@ cdef bint _push_vlan(execution *e, const uint8_t *payload) noexcept nogil:
     return packet_push_vlan(e.p, words[0], words[1] & htons(0xefff))
 
 
-cdef bint _push_mpls(execution *e, const uint8_t *payload) noexcept nogil:
+cdef int _encap(execution *e, uint16_t kind, const uint8_t *payload,
+                uint32_t length) noexcept nogil:
+    """A header put on or taken off: what _step() returns."""
+    cdef encap_result result
+    _refresh(e)     # it goes by the places of the headers
+    if kind == ACT_PUSH_MPLS:
+        result = packet_push_mpls(e.p, (<const uint32_t *> payload)[0],
+                                  (<const uint16_t *> (payload + 4))[0])
+    elif kind == ACT_ADD_MPLS:
+        result = packet_add_mpls(e.p, (<const uint32_t *> payload)[0],
+                                 (<const uint16_t *> (payload + 4))[0])
+    elif kind == ACT_PUSH_PBB:
+        result = packet_push_pbb(e.p, (<const uint32_t *> payload)[0])
+    elif kind == ACT_PUSH_ETH:
+        result = packet_push_eth(e.p, payload)
+    elif kind == ACT_POP_ETH:
+        result = packet_pop_eth(e.p)
+    elif kind == ACT_PUSH_NSH:
+        result = packet_push_nsh(e.p, payload, length)
+    else:
+        result = packet_pop_nsh(e.p)
     e.stale = True
-    return packet_push_mpls(e.p, (<const uint32_t *> payload)[0],
-                            (<const uint16_t *> (payload + 4))[0])
+    if result == ENCAP_DONE:
+        return 0
+    return -1 - (DROP_NO_HEADROOM if result == ENCAP_NO_ROOM else DROP_PACKET_TYPE)
 
 
 cdef void _pop_pbb(execution *e) noexcept nogil:
@@ -420,12 +446,14 @@ cdef inline uint32_t _least(uint16_t kind) noexcept nogil:
     """Payload bytes without which an attribute cannot be read."""
     if kind == ACT_HASH or kind == ACT_USERSPACE or kind == ACT_CHECK_PKT_LEN:
         return 8
-    if kind == ACT_PUSH_MPLS:
+    if kind == ACT_PUSH_MPLS or kind == ACT_ADD_MPLS:
         return 6
+    if kind == ACT_PUSH_ETH:
+        return 12
     if kind == ACT_POP_MPLS:
         return 2
     if (kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CLONE
-            or kind == ACT_CT_CLEAR):
+            or kind == ACT_CT_CLEAR or kind == ACT_POP_ETH or kind == ACT_POP_NSH):
         return 0
     return 4
 
@@ -449,23 +477,23 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
     elif kind == ACT_POP_VLAN:
         packet_pop_vlan(e.p)
         e.stale = True
-    elif kind == ACT_PUSH_MPLS:
-        if not _push_mpls(e, payload):
-            return -1 - DROP_NO_HEADROOM
+    elif (kind == ACT_PUSH_MPLS or kind == ACT_PUSH_PBB
+          or ACT_PUSH_ETH <= kind <= ACT_ADD_MPLS):
+        return _encap(e, kind, payload, length)
     elif kind == ACT_POP_MPLS:
         _refresh(e)
         packet_pop_mpls(e.p, (<const uint16_t *> payload)[0])
         e.stale = True
-    elif kind == ACT_PUSH_PBB:
-        e.stale = True
-        if not packet_push_pbb(e.p, (<const uint32_t *> payload)[0]):
-            return -1 - DROP_NO_HEADROOM
     elif kind == ACT_POP_PBB:
         _pop_pbb(e)
     elif kind == ACT_CT_CLEAR:
         if e.p.ct.state:
             e.p.ct.state = 0
             e.stale = True
+    elif kind == ACT_COPY_TTL:
+        _refresh(e)
+        copy_ttl(e.p, number == COPY_TTL_IN)
+        e.stale = True
     elif kind == ACT_RECIRC:
         _recirculate(e, number, last)
     elif kind == ACT_HASH:

@@ -30,6 +30,18 @@ cdef enum:
     ACT_POP_PBB = 20
     ACT_CT_CLEAR = 21
 
+    # headers in front of all that the packet has; a packet without Ethernet has another packet type
+    ACT_PUSH_ETH = 22           # u8 source[6], destination[6]
+    ACT_POP_ETH = 23
+    ACT_PUSH_NSH = 24           # the header as on the wire (RFC 8300)
+    ACT_POP_NSH = 25
+    ACT_ADD_MPLS = 26           # be32 lse, be16 ethertype
+    # between the outermost MPLS label and the header behind it, a label or IP: u32 direction
+    ACT_COPY_TTL = 27
+
+    COPY_TTL_OUT = 0            # to the outermost label
+    COPY_TTL_IN = 1             # from it
+
     HASH_L4 = 0                 # addresses and ports, 5-tuple
     HASH_SYM_L4 = 1             # the same for both directions
 
@@ -111,6 +123,12 @@ cdef class ActionBuffer:
     cdef void pop_mpls(self, uint16_t ethertype) noexcept nogil                    # network order
     cdef void push_pbb(self, uint32_t tci) noexcept nogil                          # network order
     cdef void pop_pbb(self) noexcept nogil
+    cdef void push_eth(self, const uint8_t *source, const uint8_t *destination) noexcept nogil
+    cdef void pop_eth(self) noexcept nogil
+    cdef void push_nsh(self, const uint8_t *header, uint32_t size) noexcept nogil
+    cdef void pop_nsh(self) noexcept nogil
+    cdef void add_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil      # network order
+    cdef void copy_ttl(self, uint32_t direction) noexcept nogil
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil                      # host order
     cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil
     cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil

@@ -31,6 +31,14 @@ FLAG_IPV6: int
 TIMEOUT_NAME: int
 HELPER_FTP: int
 HELPER_TFTP: int
+PUSH_ETH: int
+POP_ETH: int
+PUSH_NSH: int
+POP_NSH: int
+ADD_MPLS: int
+COPY_TTL: int
+TTL_OUT: int  # directions of COPY_TTL
+TTL_IN: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew

@@ -8,6 +8,7 @@ from datapath.key.flow cimport N_MEMBERS, key_members
 from datapath.actions.meter cimport MAX_METERS
 from datapath.actions.odp cimport *
 from datapath.actions.rewrite cimport is_writable
+from datapath.base.protocols cimport nsh_size
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -26,6 +27,9 @@ globals().update(
     FLAG_HASH=<int> CT_HASH, FLAG_RANDOM=<int> CT_RANDOM, FLAG_MARK=<int> CT_MARK,
     FLAG_LABEL=<int> CT_LABEL, FLAG_IPV6=<int> CT_IPV6, TIMEOUT_NAME=<int> CT_TIMEOUT_NAME,
     HELPER_FTP=<int> ALG_FTP, HELPER_TFTP=<int> ALG_TFTP,
+    PUSH_ETH=<int> ACT_PUSH_ETH, POP_ETH=<int> ACT_POP_ETH, PUSH_NSH=<int> ACT_PUSH_NSH,
+    POP_NSH=<int> ACT_POP_NSH, ADD_MPLS=<int> ACT_ADD_MPLS,
+    COPY_TTL=<int> ACT_COPY_TTL, TTL_OUT=<int> COPY_TTL_OUT, TTL_IN=<int> COPY_TTL_IN,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     TO_CONTROLLER=<int> USERSPACE_CONTROLLER, PAUSED=<int> CONTINUATION,
     NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
@@ -73,6 +77,22 @@ cdef class ActionBuffer:
             self.push_pbb(htonl(values[0]))
         elif name == "pop_pbb":
             self.pop_pbb()
+        elif name == "push_eth":
+            value, mask = values
+            if not len(value) == len(mask) == 6:
+                raise ValueError("push_eth: wrong size")
+            self.push_eth(<const uint8_t *> <const char *> value, <const uint8_t *> <const char *> mask)
+        elif name == "pop_eth":
+            self.pop_eth()
+        elif name == "push_nsh":
+            value = values[0]
+            self.push_nsh(<const uint8_t *> <const char *> value, <uint32_t> len(value))
+        elif name == "pop_nsh":
+            self.pop_nsh()
+        elif name == "add_mpls":
+            self.add_mpls(htonl(values[0]), htons(values[1]))
+        elif name == "copy_ttl":
+            self.copy_ttl(values[0])
         elif name == "recirc":
             self.recirc(values[0])
         elif name == "hash":
@@ -207,6 +227,32 @@ cdef class ActionBuffer:
     cdef void pop_pbb(self) noexcept nogil:
         self.room(ACT_POP_PBB, 0)
 
+    cdef void push_eth(self, const uint8_t *source, const uint8_t *destination) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_PUSH_ETH, 12)
+        if at != NULL:
+            memcpy(at, source, 6)
+            memcpy(at + 6, destination, 6)
+
+    cdef void pop_eth(self) noexcept nogil:
+        self.room(ACT_POP_ETH, 0)
+
+    cdef void push_nsh(self, const uint8_t *header, uint32_t size) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_PUSH_NSH, size)
+        if at != NULL:
+            memcpy(at, header, size)
+
+    cdef void pop_nsh(self) noexcept nogil:
+        self.room(ACT_POP_NSH, 0)
+
+    cdef void add_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil:
+        cdef uint8_t *at = self.room(ACT_ADD_MPLS, 6)
+        if at != NULL:
+            memcpy(at, &lse, 4)
+            memcpy(at + 4, &ethertype, 2)
+
+    cdef void copy_ttl(self, uint32_t direction) noexcept nogil:
+        self._put32(ACT_COPY_TTL, direction)
+
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil:
         self._put32(ACT_RECIRC, recirc_id)
 
@@ -289,14 +335,17 @@ cdef const char *_check_set(const uint8_t *payload, uint32_t length) noexcept no
 
 cdef inline int _payload_size(uint16_t kind) noexcept nogil:
     """Of actions whose payload has one size; else -1."""
-    if kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CT_CLEAR:
+    if (kind == ACT_POP_VLAN or kind == ACT_POP_PBB or kind == ACT_CT_CLEAR or kind == ACT_POP_ETH
+            or kind == ACT_POP_NSH):
         return 0
+    if kind == ACT_PUSH_ETH:
+        return 12
     if kind == ACT_POP_MPLS:
         return 2
     if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
-            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_PUSH_PBB):
+            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_COPY_TTL or kind == ACT_PUSH_PBB):
         return 4
-    if kind == ACT_PUSH_MPLS:
+    if kind == ACT_PUSH_MPLS or kind == ACT_ADD_MPLS:
         return 6
     return 8 if kind == ACT_HASH else -1
 
@@ -311,6 +360,8 @@ cdef const char *_check_fixed(uint16_t kind, const uint8_t *payload, uint32_t le
         return "trunc: less than an Ethernet header"
     if kind == ACT_METER and number >= MAX_METERS:
         return "meter: no such number"
+    if kind == ACT_COPY_TTL and number > COPY_TTL_IN:
+        return "copy_ttl: no such direction"
     if kind == ACT_HASH and number > HASH_SYM_L4:
         return "hash: no such algorithm"
     return NULL
@@ -384,6 +435,10 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         return check_run(payload + 4, length - 4, depth + 1)
     if kind == ACT_CHECK_PKT_LEN:
         return _check_lengths(payload, length, depth)
+    if kind == ACT_PUSH_NSH:
+        if length == 0 or nsh_size(payload, length) != length:
+            return "push_nsh: malformed"
+        return NULL
     if kind == ACT_USERSPACE:
         if length < 8 or memcmp(payload + 4, b"\0\0\0\0", 4) != 0:
             return "userspace: malformed"

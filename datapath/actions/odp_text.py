@@ -25,6 +25,7 @@ SETTABLE = (
     "ipv4",
     "mpls",
     "pbb",
+    "nsh",
     "tcp",
     "udp",
     "sctp",
@@ -80,12 +81,31 @@ def _format_push_vlan(payload: bytes, key: bytes | None) -> str:
     return f"push_vlan({kind}vid={tci & 0xFFF},pcp={tci >> 13}{cfi})"
 
 
-def _format_push_mpls(payload: bytes, key: bytes | None) -> str:
+def _format_label(name: str, payload: bytes) -> str:
     lse, kind = struct.unpack("!IH", payload)
     return (
-        f"push_mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF},bos={lse >> 8 & 1},"
+        f"{name}(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF},bos={lse >> 8 & 1},"
         f"eth_type=0x{kind:x})"
     )
+
+
+def _format_push_eth(payload: bytes, key: bytes | None) -> str:
+    return f"push_eth(src={payload[:6].hex(':')},dst={payload[6:].hex(':')})"
+
+
+def _format_push_nsh(payload: bytes, key: bytes | None) -> str:
+    """RFC 8300, section 2.2."""
+    head, kind, following, path = struct.unpack_from("!HBBI", payload)
+    parts = [
+        f"flags={head >> 12 & 3},ttl={head >> 6 & 63},mdtype={kind},np={following}",
+        f"spi={path >> 8:#x},si={path & 0xFF}",
+    ]
+    metadata = payload[8:]
+    if kind == 1:
+        parts += [f"c{n}={value:#x}" for n, value in enumerate(struct.unpack("!4I", metadata), 1)]
+    elif metadata:
+        parts.append(f"md2=0x{metadata.hex()}")
+    return f"push_nsh({','.join(parts)})"
 
 
 def _format_push_pbb(payload: bytes, key: bytes | None) -> str:
@@ -138,14 +158,21 @@ def _format_check_len(payload: bytes, key: bytes | None) -> str:
     return f"check_pkt_len(size={size},gt({gt}),le({le}))"
 
 
+_COPY_TTL = {odp.TTL_OUT: "copy_ttl_out", odp.TTL_IN: "copy_ttl_in"}
 FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.OUTPUT: lambda payload, key: str(_number(payload)),
     odp.PUSH_VLAN: _format_push_vlan,
     odp.POP_VLAN: lambda payload, key: "pop_vlan",
-    odp.PUSH_MPLS: _format_push_mpls,
+    odp.PUSH_MPLS: lambda payload, key: _format_label("push_mpls", payload),
+    odp.ADD_MPLS: lambda payload, key: _format_label("add_mpls", payload),
+    odp.PUSH_ETH: _format_push_eth,
+    odp.POP_ETH: lambda payload, key: "pop_eth",
+    odp.PUSH_NSH: _format_push_nsh,
+    odp.POP_NSH: lambda payload, key: "pop_nsh()",
     odp.POP_MPLS: lambda payload, key: f"pop_mpls(eth_type=0x{struct.unpack('!H', payload)[0]:x})",
     odp.PUSH_PBB: _format_push_pbb,
     odp.POP_PBB: lambda payload, key: "pop_pbb",
+    odp.COPY_TTL: lambda payload, key: _COPY_TTL[_number(payload)],
     odp.RECIRC: lambda payload, key: f"recirc({_number(payload):#x})",
     odp.HASH: _format_hash,
     odp.SAMPLE: _format_sample,
@@ -279,12 +306,50 @@ def _parse_push_vlan(body: str) -> bytes:
     return attribute(odp.PUSH_VLAN, struct.pack("!HH", _within(given["tpid"], 16, "tpid"), tci))
 
 
-def _parse_push_mpls(body: str) -> bytes:
+def _parse_label(action: int, body: str) -> bytes:
     given = _options(body, {"label": 0, "tc": 0, "ttl": 0, "bos": 0, "eth_type": 0x8847})
     lse = _within(given["label"], 20, "label") << 12 | _within(given["tc"], 3, "tc") << 9
     lse |= _within(given["bos"], 1, "bos") << 8 | _within(given["ttl"], 8, "ttl")
     kind = _within(given["eth_type"], 16, "eth_type")
-    return attribute(odp.PUSH_MPLS, struct.pack("!IH", lse, kind))
+    return attribute(action, struct.pack("!IH", lse, kind))
+
+
+def _parse_push_eth(body: str) -> bytes:
+    words = dict(part.partition("=")[::2] for part in key_text.split(body))
+    if set(words) != {"src", "dst"}:
+        raise ValueError(f"push_eth({body}): expected src=MAC,dst=MAC")
+    read = key_text.KINDS["mac"][1]
+    return attribute(
+        odp.PUSH_ETH, read(words["src"]).to_bytes(6, "big") + read(words["dst"]).to_bytes(6, "big")
+    )
+
+
+# name -> bits and default
+_NSH_OPTIONS = {
+    "flags": (2, 0), "ttl": (6, 63), "mdtype": (8, 1), "np": (8, 3), "spi": (24, 0),
+    "si": (8, 255), "c1": (32, 0), "c2": (32, 0), "c3": (32, 0), "c4": (32, 0),
+}  # fmt: skip
+
+
+def _parse_push_nsh(body: str) -> bytes:
+    parts = key_text.split(body)
+    options = [part for part in parts if part.startswith("md2=0x")]
+    defaults = {name: default for name, (_, default) in _NSH_OPTIONS.items()}
+    given = _options(",".join(part for part in parts if part not in options), defaults)
+    for name, (bits, _) in _NSH_OPTIONS.items():
+        _within(given[name], bits, name)
+    if given["mdtype"] == 1:
+        metadata = struct.pack("!4I", *(given[f"c{n}"] for n in (1, 2, 3, 4)))
+    elif given["mdtype"] == 2:
+        metadata = bytes.fromhex(options[0][len("md2=0x") :]) if options else b""
+    else:
+        raise ValueError(f"mdtype {given['mdtype']}: unknown")
+    metadata += bytes(-len(metadata) % 4)
+    words = _within(2 + len(metadata) // 4, 6, "words of the header")
+    head = given["flags"] << 12 | given["ttl"] << 6 | words
+    path = given["spi"] << 8 | given["si"]
+    fixed = struct.pack("!HBBI", head, given["mdtype"], given["np"], path)
+    return attribute(odp.PUSH_NSH, fixed + metadata)
 
 
 def _parse_pop_mpls(body: str) -> bytes:
@@ -387,7 +452,11 @@ def _parse_set(body: str) -> bytes:
 
 PARSERS: dict[str, Callable[[str], bytes]] = {
     "push_vlan": _parse_push_vlan,
-    "push_mpls": _parse_push_mpls,
+    "push_mpls": lambda body: _parse_label(odp.PUSH_MPLS, body),
+    "add_mpls": lambda body: _parse_label(odp.ADD_MPLS, body),
+    "push_eth": _parse_push_eth,
+    "push_nsh": _parse_push_nsh,
+    "pop_nsh": lambda body: attribute(odp.POP_NSH),
     "pop_mpls": _parse_pop_mpls,
     "push_pbb": _parse_push_pbb,
     "recirc": lambda body: _u32(odp.RECIRC, body, "recirc_id"),
@@ -404,17 +473,25 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
 }
 
 
+# Names without parentheses
+_BARE = {
+    "pop_vlan": odp.POP_VLAN,
+    "pop_pbb": odp.POP_PBB,
+    "pop_eth": odp.POP_ETH,
+    "ct_clear": odp.CT_CLEAR,
+}
+
+
 def _parse_one(item: str) -> bytes:
     if item.isdigit():
         return _u32(odp.OUTPUT, item, "port")
-    if item == "pop_vlan":
-        return attribute(odp.POP_VLAN)
-    if item == "pop_pbb":
-        return attribute(odp.POP_PBB)
-    if item == "ct_clear":
-        return attribute(odp.CT_CLEAR)
     if item == "ct":
         return attribute(odp.CT, ct_text.parse_ct(""))
+    if item in _COPY_TTL.values():
+        direction = odp.TTL_OUT if item == _COPY_TTL[odp.TTL_OUT] else odp.TTL_IN
+        return attribute(odp.COPY_TTL, struct.pack("=I", direction))
+    if item in _BARE:
+        return attribute(_BARE[item])
     if item == "drop":
         return attribute(odp.DROP, bytes(4))
     name, body = key_text.name_and_body(item)

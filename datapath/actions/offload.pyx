@@ -9,6 +9,9 @@ from datapath.actions.offload cimport *
 from datapath.base.packet cimport *
 from datapath.base.protocols cimport *
 
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t ntohl(uint32_t)
+
 cdef enum:
     SCTP_CSUM_OFFSET = 8        # no other protocol has its checksum there
     UDP_CSUM_OFFSET = 6
@@ -121,25 +124,45 @@ cdef struct layout:
     bint checksummed            # false: a UDP datagram without checksum
 
 
+cdef inline uint16_t _behind_nsh(uint8_t next_protocol) noexcept nogil:
+    """An Ethertype; 0 where it is unknown."""
+    if next_protocol == NSH_P_ETHERNET:
+        return ETH_TEB
+    if next_protocol == NSH_P_NSH:
+        return ETH_NSH
+    if next_protocol == NSH_P_IPV4:
+        return ETH_IP
+    return ETH_IPV6 if next_protocol == NSH_P_IPV6 else 0
+
+
 cdef uint32_t _find_l3(const packet *p) noexcept nogil:
-    """Offset of the IP header behind tags and MPLS labels, 0 where there is none."""
-    cdef uint32_t at = 12
+    """Offset of the IP header behind tags, NSH and MPLS labels, 0 where there is none."""
+    cdef uint32_t at = 0, size
     cdef int i
-    cdef uint16_t kind
+    cdef uint16_t kind = <uint16_t> (ntohl(p.packet_type) & 0xffff) or ETH_TEB
     for i in range(MAX_TAGS):
-        if at + 2 > p.size:
-            return 0
-        kind = get16(p.data + at)
-        at += 2
         if kind == ETH_IP or kind == ETH_IPV6:
             return at
         if is_mpls_type(kind):
             break
-        if kind == ETH_PBB:     # PBB: priority and I-SID, customer addresses
-            at += 16
+        if kind == ETH_NSH:
+            size = nsh_size(p.data + at, p.size - at)
+            if size == 0:
+                return 0
+            kind = _behind_nsh(p.data[at + 3])
+            at += size
             continue
-        if not is_vlan_tpid(kind):
+        if kind == ETH_TEB:     # a frame, with its addresses
+            at += 12
+        elif kind == ETH_PBB:   # priority and I-SID, customer addresses
+            at += 16
+        elif is_vlan_tpid(kind):
+            at += 2
+        else:
             return 0
+        if at + 2 > p.size:
+            return 0
+        kind = get16(p.data + at)
         at += 2
     for i in range(MAX_TAGS):
         if at + 4 > p.size:

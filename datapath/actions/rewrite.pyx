@@ -7,6 +7,7 @@ kernel left a partial checksum (NEEDS_CSUM), only the pseudo header counts in it
 from libc.string cimport memcmp, memcpy
 
 from datapath.key.flow cimport *
+from datapath.actions.encap cimport has_i_tag, has_label
 from datapath.actions.offload cimport crc32c
 from datapath.base.packet cimport *
 from datapath.base.protocols cimport *
@@ -16,7 +17,6 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
 
 cdef enum:
-    I_TAG = 16                  # bytes: TCI, C-DA, C-SA
     MEMBER_MAX = 16             # bytes of the longest member that a packet has
 
 
@@ -83,7 +83,7 @@ cdef inline void _replace(uint8_t *at, const uint8_t *new, uint32_t n, uint8_t *
     memcpy(at, new, n)
 
 
-# ---- L2, MPLS and PBB ----
+# ---- L2, MPLS, PBB and NSH ----
 
 cdef void _set_vlan(packet *p, int level, bint tpid, const uint8_t *new) noexcept nogil:
     cdef uint8_t *at = p.data + 12 + 4 * level
@@ -99,6 +99,35 @@ cdef inline bint _is_mpls(uint16_t eth_type) noexcept nogil:
     return eth_type == htons(ETH_MPLS) or eth_type == htons(ETH_MPLS_MCAST)
 
 
+cdef void _copy_byte(uint8_t *outer, uint8_t *inner, bint inwards) noexcept nogil:
+    if inwards:
+        inner[0] = outer[0]
+    else:
+        outer[0] = inner[0]
+
+
+cdef void copy_ttl(packet *p, bint inwards) noexcept nogil:
+    cdef uint32_t inner = <uint32_t> p.l2_5 + 4
+    cdef uint8_t word[2]
+    cdef uint8_t *label
+    cdef uint8_t *behind
+    if not has_label(p) or inner + 4 > p.size:
+        return
+    label = p.data + p.l2_5
+    behind = p.data + inner
+    if not label[2] & 1:
+        _copy_byte(label + 3, behind + 3, inwards)
+    elif behind[0] >> 4 == 4 and inner + 20 <= p.size:
+        if inwards:
+            word[0] = label[3]
+            word[1] = behind[9]
+            _replace(behind + 8, word, 2, behind + 10)
+        else:
+            label[3] = behind[8]
+    elif behind[0] >> 4 == 6 and inner + 40 <= p.size:
+        _copy_byte(label + 3, behind + 7, inwards)
+
+
 cdef bint _has_label(const packet *p, const flow_key *key, int level) noexcept nogil:
     cdef int i
     if not _is_mpls(key.eth_type) or p.l2_5 + 4 * (level + 1) > <int> p.size:
@@ -109,65 +138,24 @@ cdef bint _has_label(const packet *p, const flow_key *key, int level) noexcept n
     return True
 
 
-cdef uint32_t _l2_end(const packet *p) noexcept nogil:
-    """The first byte behind the last Ethertype, 0 for 802.3 frames and cut ones."""
-    cdef uint32_t at = 12
-    cdef uint16_t kind
-    if p.l2_5 != NO_OFFSET:
-        return p.l2_5
-    if p.l3 != NO_OFFSET:
-        return p.l3
-    while at + 2 <= p.size:
-        kind = get16(p.data + at)
-        at += 2
-        if not is_vlan_tpid(kind):
-            return at if kind >= ETH_FIRST else 0
-        at += 2
-    return 0
-
-
-cdef bint packet_push_mpls(packet *p, uint32_t lse, uint16_t ethertype) noexcept nogil:
-    cdef uint32_t at = _l2_end(p)
-    if at == 0 or not packet_open(p, at, 4):
+cdef bint _set_nsh(packet *p, const flow_key *key, uint16_t member,
+                   const uint8_t *new) noexcept nogil:
+    cdef uint8_t *nsh = p.data + p.l2_5
+    if (key.eth_type != htons(ETH_NSH) or p.l2_5 == NO_OFFSET
+            or nsh_size(nsh, p.size - p.l2_5) == 0):
         return False
-    memcpy(p.data + at - 2, &ethertype, 2)
-    memcpy(p.data + at, &lse, 4)
-    p.l2_5 = <uint16_t> at
-    return True
-
-
-cdef void packet_pop_mpls(packet *p, uint16_t ethertype) noexcept nogil:
-    cdef uint32_t at = p.l2_5
-    if p.l2_5 == NO_OFFSET or at + 4 > p.size or get16(p.data + at - 2) == ETH_PBB:
-        return
-    packet_close(p, at, 4)
-    memcpy(p.data + at - 2, &ethertype, 2)
-    p.l2_5 = <uint16_t> at if _is_mpls(ethertype) else NO_OFFSET
-
-
-cdef bint packet_push_pbb(packet *p, uint32_t tci) noexcept nogil:
-    if p.size < 14 or not packet_open(p, 12, 2 + I_TAG):
+    if member == MEMBER_nsh_flags:
+        nsh[0] = (nsh[0] & 0xcf) | <uint8_t> (new[0] << 4)
+    elif member == MEMBER_nsh_ttl:
+        nsh[0] = (nsh[0] & 0xf0) | new[0] >> 2
+        nsh[1] = (nsh[1] & 0x3f) | <uint8_t> (new[0] << 6)
+    elif member == MEMBER_nsh_path_hdr:
+        memcpy(nsh + 4, new, 4)
+    elif nsh[2] == NSH_MD1:
+        memcpy(nsh + 8 + 4 * (member - MEMBER_nsh_context0), new, 4)
+    else:
         return False
-    put16(p.data + 12, ETH_PBB)
-    memcpy(p.data + 14, &tci, 4)
-    memcpy(p.data + 18, p.data, 12)
-    p.l2_5 = 14
     return True
-
-
-cdef bint _has_i_tag(const packet *p) noexcept nogil:
-    """Whole, and with an Ethertype behind it."""
-    return (p.l2_5 != NO_OFFSET and p.l2_5 + I_TAG + 2 <= <int> p.size
-            and get16(p.data + p.l2_5 - 2) == ETH_PBB)
-
-
-cdef void packet_pop_pbb(packet *p) noexcept nogil:
-    cdef uint32_t at = p.l2_5
-    if not _has_i_tag(p):
-        return
-    memcpy(p.data, p.data + at + 4, 12)
-    packet_close(p, at - 2, 2 + I_TAG)
-    p.l2_5 = NO_OFFSET          # who wants to know what was inside extracts anew
 
 
 # ---- L3 ----
@@ -364,6 +352,8 @@ cdef bint is_writable(uint16_t member) noexcept nogil:
             or MEMBER_nw_tos <= member <= MEMBER_tp_dst
             or member == MEMBER_nd_reserved or member == MEMBER_arp_sha
             or member == MEMBER_arp_tha or member == MEMBER_nd_target
+            or member == MEMBER_nsh_flags or member == MEMBER_nsh_ttl
+            or MEMBER_nsh_path_hdr <= member <= MEMBER_nsh_context3
             or MEMBER_tun_id <= member <= MEMBER_tun_metadata)
 
 
@@ -384,7 +374,7 @@ cdef bint _set_in_packet(packet *p, flow_key *key, uint16_t member,
                          const uint8_t *new) noexcept nogil:
     cdef int level
     if member == MEMBER_eth_dst or member == MEMBER_eth_src:
-        if p.size < 14:
+        if p.size < 14 or p.packet_type:
             return False
         memcpy(p.data + (0 if member == MEMBER_eth_dst else 6), new, 6)
     elif MEMBER_vlan0_tpid <= member <= MEMBER_vlan1_tci:
@@ -398,9 +388,11 @@ cdef bint _set_in_packet(packet *p, flow_key *key, uint16_t member,
             return False
         memcpy(p.data + p.l2_5 + 4 * level, new, 4)
     elif member == MEMBER_pbb_isid:
-        if not _has_i_tag(p):
+        if not has_i_tag(p):
             return False
         memcpy(p.data + p.l2_5 + 1, new + 1, 3)     # in front of it are priority and flags
+    elif MEMBER_nsh_flags <= member <= MEMBER_nsh_context3:
+        return _set_nsh(p, key, member, new)
     elif member == MEMBER_tp_src or member == MEMBER_tp_dst:
         return _set_tp(p, key, member, new)
     elif member == MEMBER_nd_target or member == MEMBER_nd_reserved:
@@ -419,6 +411,10 @@ cdef inline void _trim(uint16_t member, uint8_t *new) noexcept nogil:
     elif member == MEMBER_ipv6_label:
         new[0] = 0
         new[1] &= 0x0f
+    elif member == MEMBER_nsh_flags:
+        new[0] &= 3
+    elif member == MEMBER_nsh_ttl:
+        new[0] &= 63
 
 
 cdef bint changes_parsing(const flow_key *key, uint16_t member) noexcept nogil:

@@ -26,4 +26,5 @@ cdef enum:
     DROP_FRAG_TOO_SMALL         # one that is not the last, and below the least size
     DROP_FRAG_LIMIT             # fragments of more packets, or bytes, than may wait
     DROP_FRAG_TIMEOUT           # the rest of the packet did not come in time
+    DROP_PACKET_TYPE            # a header in front of the packet is not what the action is for
     DROP_REASONS                # how many

@@ -25,4 +25,5 @@ NAMES = (
     "frag_too_small",
     "frag_limit",
     "frag_timeout",
+    "wrong_packet_type",
 )

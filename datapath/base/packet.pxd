@@ -47,11 +47,11 @@ cdef struct ct_metadata:
 
 cdef struct packet:
     uint8_t *base               # start of the buffer
-    uint8_t *data               # first byte of the Ethernet header
+    uint8_t *data               # first byte of the Ethernet header, or of what packet_type says
     uint32_t size               # bytes from data
     uint32_t capacity           # bytes from base
     vnet_hdr vnet
-    uint16_t l2_5               # offsets from data, set by flow_extract: MPLS label or I-TAG,
+    uint16_t l2_5               # offsets from data, set by flow_extract: MPLS label, I-TAG or NSH,
     uint16_t l3                 # IPv4, IPv6 or ARP header,
     uint16_t l4                 # TCP, UDP, SCTP, ICMP, IGMP header
     uint32_t l3_size            # bytes from l3 by the IP header's own length; without L2 padding
@@ -62,6 +62,7 @@ cdef struct packet:
     uint32_t pkt_mark
     uint32_t dp_hash
     ct_metadata ct
+    uint32_t packet_type        # 0: Ethernet; PT_ETHERTYPE and others: without that header
 
 
 # A packet whose `size` bytes lie (or will be put) at base + headroom.  All the rest is zeroed.
@@ -75,8 +76,8 @@ cdef inline void packet_init(packet *p, uint8_t *base, uint32_t capacity, uint32
     p.vnet.hdr_len = p.vnet.gso_size = p.vnet.csum_start = p.vnet.csum_offset = 0
     p.l2_5 = p.l3 = p.l4 = NO_OFFSET
     p.l3_size = 0
-    p.recirc_id = p.in_port = p.skb_priority = p.pkt_mark = p.dp_hash = 0
     p.ct.state = 0
+    p.recirc_id = p.in_port = p.skb_priority = p.pkt_mark = p.dp_hash = p.packet_type = 0
 
 cdef inline uint32_t packet_headroom(const packet *p) noexcept nogil:
     return <uint32_t> (p.data - p.base)

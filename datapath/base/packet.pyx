@@ -57,7 +57,7 @@ cdef bint packet_copy(packet *dst, const packet *src, uint32_t headroom) noexcep
 
 
 cdef bint packet_push_vlan(packet *p, uint16_t tpid, uint16_t tci) noexcept nogil:
-    if p.size < 14 or not packet_open(p, 12, 4):
+    if p.size < 14 or p.packet_type or not packet_open(p, 12, 4):
         return False
     memcpy(p.data + 12, &tpid, 2)
     memcpy(p.data + 14, &tci, 2)
@@ -65,5 +65,5 @@ cdef bint packet_push_vlan(packet *p, uint16_t tpid, uint16_t tci) noexcept nogi
 
 
 cdef void packet_pop_vlan(packet *p) noexcept nogil:
-    if p.size >= 18 and is_vlan_tpid(get16(p.data + 12)):
+    if p.size >= 18 and not p.packet_type and is_vlan_tpid(get16(p.data + 12)):
         packet_close(p, 12, 4)

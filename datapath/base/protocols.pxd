@@ -1,6 +1,6 @@
 # Numbers of protocols, host byte order: the one place of them for compiled code.
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 cdef enum:
     # Ethertypes (IEEE 802 Numbers of IANA)
@@ -15,6 +15,8 @@ cdef enum:
     ETH_MPLS_MCAST = 0x8848
     ETH_QINQ = 0x88a8           # IEEE 802.1ad, the service's tag
     ETH_PBB = 0x88e7            # IEEE 802.1ah: an I-TAG
+    ETH_NSH = 0x894f            # RFC 8300: network service header
+    ETH_TEB = 0x6558            # transparent Ethernet bridging: what follows is a frame
     ETH_QINQ_OLD = 0x9100       # service tags before 802.1ad
 
     # IP protocols, and IPv6 extension headers (Assigned Internet Protocol Numbers)
@@ -38,6 +40,20 @@ cdef enum:
     ND_OPT_SOURCE = 1
     ND_OPT_TARGET = 2
 
+    # network service header (RFC 8300): metadata, and what follows
+    NSH_MD1 = 1                 # four context words
+    NSH_MD2 = 2                 # options
+    NSH_P_IPV4 = 1
+    NSH_P_IPV6 = 2
+    NSH_P_ETHERNET = 3
+    NSH_P_NSH = 4
+    NSH_BASE = 8                # bytes in front of the metadata
+    NSH_MD1_SIZE = 24           # bytes in all, with four context words
+    NSH_MAX = 252
+
+    # packet types (OpenFlow 1.5, section 7.2.3.11): namespace << 16 | type; Ethernet is 0
+    PT_ETHERTYPE = 1 << 16      # namespace: what begins with the header of that Ethertype
+
     # in flow_key.vlan[].tci: a tag is there (in a frame this bit is DEI, once CFI)
     VLAN_CFI = 0x1000
 
@@ -49,3 +65,14 @@ cdef inline bint is_vlan_tpid(uint16_t ethertype) noexcept nogil:
 
 cdef inline bint is_mpls_type(uint16_t ethertype) noexcept nogil:
     return ethertype == ETH_MPLS or ethertype == ETH_MPLS_MCAST
+
+
+# Bytes of the NSH header of which `left` bytes are at `at`; 0: none that the switch understands.
+cdef inline uint32_t nsh_size(const uint8_t *at, uint32_t left) noexcept nogil:
+    cdef uint32_t size
+    if left < NSH_BASE:
+        return 0
+    size = (at[1] & 63) * 4
+    if at[0] >> 6 != 0 or size < NSH_BASE or size > left:
+        return 0
+    return 0 if at[2] == NSH_MD1 and size != NSH_MD1_SIZE else size

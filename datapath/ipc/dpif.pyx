@@ -455,14 +455,15 @@ cdef class Dpif:
 
     # --- packets
 
-    def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0):
-        """Run actions on a packet (an Ethernet frame without offload state)."""
+    def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0,
+                packet_type=0):
+        """Run actions on a packet without offload state, an Ethernet frame if packet_type is 0."""
         self._request(
             "execute", bytes(packet) + bytes(actions), packet_size=len(packet), in_port=in_port,
-            recirc_id=recirc_id, skb_priority=skb_priority, pkt_mark=pkt_mark,
+            recirc_id=recirc_id, skb_priority=skb_priority, pkt_mark=pkt_mark, packet_type=packet_type,
         )
 
-    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0):
+    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0, packet_type=0):
         """As execute(), by the ring of a worker and without an answer.  False: no room there.
 
         What this handler installed before is there when the packet is sent, and packets stay in
@@ -473,6 +474,7 @@ cdef class Dpif:
             return False
         memset(&u, 0, sizeof(u))
         u.key.in_port = htonl(in_port)
+        u.key.packet_type = htonl(packet_type)
         u.packet = <const uint8_t *> <const char *> packet
         u.packet_size = <uint32_t> len(packet)
         return self.execute_upcall(&u, <const uint8_t *> <const char *> actions,

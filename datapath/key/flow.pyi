@@ -18,8 +18,10 @@ def extract(
     skb_priority: int = 0,
     pkt_mark: int = 0,
     dp_hash: int = 0,
+    packet_type: int = 0,
 ) -> bytes:
-    """The key (KEY_SIZE bytes) of a frame that starts with its Ethernet header.
+    """The key (KEY_SIZE bytes) of a packet that starts with its Ethernet header, or with the one of
+    its packet type.
 
     A layer that is truncated or contradicts itself leaves its members 0."""
 
@@ -30,6 +32,7 @@ def extract_with_offsets(
     skb_priority: int = 0,
     pkt_mark: int = 0,
     dp_hash: int = 0,
+    packet_type: int = 0,
 ) -> tuple[bytes, dict[str, int | None], int]:
     """The key, the offsets l2_5, l3, l4 (None: not there), and the IP packet's own length."""
 

@@ -16,11 +16,13 @@ from datapath.base.protocols cimport *
 cdef extern from "datapath/key/flow_key.h":
     const uint64_t MAP_METADATA, MAP_CT, MAP_CT6, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
     const uint64_t MAP_IPV6, MAP_IP, MAP_L4, MAP_IGMP, MAP_ARP, MAP_ND, MAP_TUNNEL
+    const uint64_t MAP_PACKET_TYPE, MAP_NSH
     void key_clear_packet(flow_key *) noexcept nogil
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
+    uint32_t ntohl(uint32_t)
 
 cdef enum:
     MAX_MPLS = 3
@@ -89,6 +91,21 @@ cdef inline uint64_t _pbb(cursor *c, flow_key *key) noexcept nogil:
         return 0
     key.pbb_isid = htonl(get32(at) & 0xffffff)
     return MAP_PBB
+
+
+cdef inline uint64_t _nsh(cursor *c, flow_key *key) noexcept nogil:
+    """What follows the header is not looked at."""
+    cdef const uint8_t *at = c.at
+    if nsh_size(at, c.left) == 0:
+        return 0
+    key.nsh_flags = at[0] >> 4 & 3
+    key.nsh_ttl = <uint8_t> ((at[0] & 15) << 2 | at[1] >> 6)
+    key.nsh_mdtype = at[2]
+    key.nsh_np = at[3]
+    memcpy(&key.nsh_path_hdr, at + 4, 4)
+    if at[2] == NSH_MD1:
+        memcpy(key.nsh_context, at + 8, 16)
+    return MAP_NSH
 
 
 cdef inline uint64_t _arp(cursor *c, flow_key *key) noexcept nogil:
@@ -382,12 +399,19 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     p.l3_size = 0
     c.at = p.data
     c.left = p.size
-    if c.left < 14:
-        return map
-    memcpy(key.eth_dst, c.at, 12)       # eth_dst and eth_src
-    take(&c, 12)
-    map |= MAP_ETHERNET | _vlans(&c, key)
-    ethertype = _ethertype(&c)
+    if p.packet_type:
+        key.packet_type = p.packet_type
+        map |= MAP_PACKET_TYPE | MAP_ETHERNET
+        if ntohl(p.packet_type) >> 16 != PT_ETHERTYPE >> 16:
+            return map
+        ethertype = <uint16_t> (ntohl(p.packet_type) & 0xffff)
+    else:
+        if c.left < 14:
+            return map
+        memcpy(key.eth_dst, c.at, 12)       # eth_dst and eth_src
+        take(&c, 12)
+        map |= MAP_ETHERNET | _vlans(&c, key)
+        ethertype = _ethertype(&c)
     key.eth_type = htons(ethertype)
     if ethertype == ETH_IP:
         p.l3 = <uint16_t> (c.at - p.data)
@@ -404,6 +428,9 @@ cdef uint64_t flow_extract(packet *p, flow_key *key) noexcept nogil:
     elif ethertype == ETH_PBB:
         p.l2_5 = <uint16_t> (c.at - p.data)
         map |= _pbb(&c, key)
+    elif ethertype == ETH_NSH:
+        p.l2_5 = <uint16_t> (c.at - p.data)
+        map |= _nsh(&c, key)
     return map
 
 
@@ -560,6 +587,9 @@ cdef void flow_wildcards_for(const flow_key *key, flow_key *mask) noexcept nogil
                 break
     elif key.eth_type == htons(ETH_PBB):
         mask.pbb_isid = htonl(0xffffff)
+    elif key.eth_type == htons(ETH_NSH):
+        for i in range(MEMBER_nsh_flags, MEMBER_nsh_context3 + 1):
+            _cover(mask, i)
 
 
 # ---- For Python ----
@@ -585,13 +615,14 @@ cdef int _load(object data, flow_key *key) except -1:
 
 
 def extract(packet_bytes, uint32_t in_port=0, uint32_t recirc_id=0, uint32_t skb_priority=0,
-            uint32_t pkt_mark=0, uint32_t dp_hash=0):
+            uint32_t pkt_mark=0, uint32_t dp_hash=0, uint32_t packet_type=0):
     return extract_with_offsets(packet_bytes, in_port, recirc_id, skb_priority, pkt_mark,
-                                dp_hash)[0]
+                                dp_hash, packet_type)[0]
 
 
 def extract_with_offsets(packet_bytes, uint32_t in_port=0, uint32_t recirc_id=0,
-                         uint32_t skb_priority=0, uint32_t pkt_mark=0, uint32_t dp_hash=0):
+                         uint32_t skb_priority=0, uint32_t pkt_mark=0, uint32_t dp_hash=0,
+                         uint32_t packet_type=0):
     cdef const uint8_t[:] view = packet_bytes
     cdef packet p
     cdef flow_key key
@@ -604,6 +635,7 @@ def extract_with_offsets(packet_bytes, uint32_t in_port=0, uint32_t recirc_id=0,
     p.skb_priority = htonl(skb_priority)
     p.pkt_mark = htonl(pkt_mark)
     p.dp_hash = htonl(dp_hash)
+    p.packet_type = htonl(packet_type)
     memset(&key, 0, KEY_SIZE)
     map = flow_extract(&p, &key)
     exact = key_map(&key)

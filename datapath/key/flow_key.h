@@ -133,6 +133,7 @@ static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
 #define MAP_METADATA KEY_MAP(recirc_id, dp_hash)
 #define MAP_CT (KEY_MAP(ct_state, ct_label) | KEY_MAP(ct_nw_src, ct_tp_dst))
 #define MAP_CT6 KEY_MAP(ct_ipv6_src, ct_ipv6_dst)
+#define MAP_PACKET_TYPE KEY_MAP(packet_type, packet_type)
 #define MAP_ETHERNET KEY_MAP(eth_dst, pad_l2)
 #define MAP_VLAN KEY_MAP(vlan, vlan)
 #define MAP_MPLS KEY_MAP(mpls_lse, mpls_lse)
@@ -143,6 +144,7 @@ static const key_member key_members[N_MEMBERS] __attribute__((unused)) = {
 #define MAP_L4 KEY_MAP(tp_src, ipv6_exthdr)
 #define MAP_IGMP KEY_MAP(igmp_group_ip4, nd_reserved)
 #define MAP_ARP KEY_MAP(arp_sha, pad_nd)
+#define MAP_NSH KEY_MAP(nsh_flags, nsh_context)
 #define MAP_ND KEY_MAP(nd_target, nd_target)
 #define MAP_TUNNEL (~(uint64_t) 0 << (KEY_PACKET_SIZE / 8))
 

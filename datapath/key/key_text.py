@@ -259,6 +259,15 @@ L3: dict[str, list[Field]] = {
     "mpls2": _mpls(0, "0") + _mpls(1, "1"),
     "ipv6_exthdr": _one("ipv6_exthdr", "ipv6_exthdr", 9),
     "pbb": [Field("isid", "pbb_isid", "dec", 24)],
+    "nsh": [
+        Field("flags", "nsh_flags", "dec"),
+        Field("ttl", "nsh_ttl", "dec"),
+        Field("mdtype", "nsh_mdtype", "dec"),
+        Field("np", "nsh_np", "dec"),
+        Field("spi", "nsh_path_hdr", "hexid", 24, 8),
+        Field("si", "nsh_path_hdr", "dec", 8),
+        *(Field(f"c{n + 1}", f"nsh_context{n}", "hexid") for n in range(4)),
+    ],
     "mpls3": _mpls(0, "0") + _mpls(1, "1") + _mpls(2, "2"),
 }
 L4: dict[str, list[Field]] = {
@@ -312,6 +321,8 @@ def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str
         yield "mpls", L3[MPLS_BY_DEPTH[depth]]
     elif eth_type == 0x88E7:
         yield "pbb", L3["pbb"]
+    elif eth_type == 0x894F:
+        yield "nsh", L3["nsh"]
     elif eth_type in (0x0800, 0x86DD):
         version = 4 if eth_type == 0x0800 else 6
         yield f"ipv{version}", L3[f"ipv{version}"]

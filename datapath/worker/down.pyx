@@ -102,6 +102,7 @@ cdef void execute_down(worker *w, const down_record *record, flow_key *key,
     p.pkt_mark = key.pkt_mark
     p.dp_hash = key.dp_hash
     key_ct(key, &p.ct)
+    p.packet_type = key.packet_type
     dev = w.ports[ntohl(key.in_port)] if ntohl(key.in_port) < MAX_PORTS else NULL
     if dev != NULL:
         w.ingress = &dev.worker_ports[w.id]

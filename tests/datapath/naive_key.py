@@ -37,7 +37,7 @@ def _ethernet(frame: bytes, key: dict[str, int]) -> None:
             kind = 0x5FF
     key["eth_type"] = kind
     layers = {0x800: _ipv4, 0x86DD: _ipv6, 0x806: _arp, 0x8035: _arp, 0x8847: _mpls, 0x8848: _mpls}
-    layers[0x88E7] = _pbb
+    layers |= {0x88E7: _pbb, 0x894F: _nsh}
     if kind in layers:
         layers[kind](rest, key)
 
@@ -63,6 +63,18 @@ def _mpls(data: bytes, key: dict[str, int]) -> None:
 def _pbb(data: bytes, key: dict[str, int]) -> None:
     if len(data) >= 4 + 6 + 6 + 2:
         key["pbb_isid"] = _number(data[1:4])
+
+
+def _nsh(data: bytes, key: dict[str, int]) -> None:
+    if len(data) < 8:
+        return
+    word, size = _number(data[:2]), (data[1] & 63) * 4
+    if word >> 14 or not 8 <= size <= len(data) or (data[2] == 1 and size != 24):
+        return
+    key.update(nsh_flags=word >> 12 & 3, nsh_ttl=word >> 6 & 63, nsh_mdtype=data[2])
+    key.update(nsh_np=data[3], nsh_path_hdr=_number(data[4:8]))
+    if data[2] == 1:
+        key.update({f"nsh_context{n}": _number(data[8 + 4 * n :][:4]) for n in range(4)})
 
 
 def _ipv4(data: bytes, key: dict[str, int]) -> None:

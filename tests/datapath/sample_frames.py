@@ -3,6 +3,7 @@
 from functools import cache
 
 from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
 from scapy.layers.igmp import IGMP
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Timestamp
 from scapy.layers.inet6 import (
@@ -38,6 +39,8 @@ def frames() -> dict[str, bytes]:
     unsummed = UDP(sport=53, dport=5353, chksum=0) / DATA
     sctp = SCTP(sport=5, dport=6, tag=77) / SCTPChunkData(data=b"sctp!")
     made = {
+        "nsh_md1": ETH / NSH(mdtype=1, spi=5, si=7, context_header=bytes(range(16))) / ETH,
+        "nsh_md2": ETH / NSH(mdtype=2, nextproto=1, spi=0xABCDEF, ttl=63) / V4,
         "tcp4": ETH / V4 / tcp,
         "udp4": ETH / V4 / udp,
         "udp4_unsummed": ETH / V4 / unsummed,

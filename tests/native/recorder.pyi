@@ -26,4 +26,5 @@ class Recorder:
         headroom: int = 128,
         skb_priority: int = 0,
         pkt_mark: int = 0,
+        packet_type: int = 0,
     ) -> list[tuple[Any, ...]]: ...

@@ -44,7 +44,7 @@ cdef class Recorder:
         executor_free(&self.x)
 
     def run(self, frame, bytes actions, uint32_t in_port=0, vnet=None, uint32_t headroom=128,
-            uint32_t skb_priority=0, uint32_t pkt_mark=0):
+            uint32_t skb_priority=0, uint32_t pkt_mark=0, uint32_t packet_type=0):
         cdef const uint8_t[:] view = frame
         cdef bytes owned = bytes(view)
         cdef packet p
@@ -58,6 +58,7 @@ cdef class Recorder:
         p.in_port = htonl(in_port)
         p.skb_priority = htonl(skb_priority)
         p.pkt_mark = htonl(pkt_mark)
+        p.packet_type = htonl(packet_type)
         if vnet is not None:
             p.vnet = vnet
         memset(&key, 0, sizeof(key))

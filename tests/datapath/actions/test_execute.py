@@ -441,7 +441,8 @@ WRITABLE = [
     for name in MEMBERS
     if name in ("skb_priority", "pkt_mark", "eth_dst", "eth_src", "nd_reserved", "nd_target")
     or name in ("ipv6_src", "ipv6_dst", "ipv6_label", "pbb_isid")
-    or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "tp_", "arp_"))
+    or name.startswith(("vlan", "mpls", "nw_src", "nw_dst", "nw_t", "tp_", "arp_", "nsh_flags"))
+    or name.startswith(("nsh_ttl", "nsh_path", "nsh_context"))
 ]
 
 
@@ -490,7 +491,7 @@ def test_arbitrary_action_bytes_never_crash(data, name):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 21), st.binary(max_size=24)).map(
+        st.tuples(st.integers(0, 27), st.binary(max_size=24)).map(
             lambda one: odp_text.attribute(*one)
         ),
         max_size=4,
