@@ -21,7 +21,7 @@ MOST_TOTAL = 0xFFFF
 # Fields of the pipeline that a PACKET_IN tells when they are not zero: name, start, end, zero.
 PIPELINE = [
     (name, start, start + size, bytes(size))
-    for name in ("metadata", "tun_id", "pkt_mark", *(f"reg{i}" for i in range(16)))
+    for name in ("packet_type", "metadata", "tun_id", "pkt_mark", *(f"reg{i}" for i in range(16)))
     for start, size in [flow.MEMBERS[name]]
 ]
 

@@ -37,11 +37,12 @@ FRAG_NAMES = {
 
 
 # Prerequisites: what must already be matched exactly.  `eth` lists Ethertypes, `proto` the IP
-# protocol, `icmp` the ICMPv6 types; "vlan", "ct" and "in_port" name those not of that form.
+# protocol, `icmp` the ICMPv6 types; "ethernet", "vlan", "ct" and "in_port" name those not of that
+# form.
 class Prerequisite:
     """`eth`: tuple of Ethertypes or None; `proto`: IP protocol; `types`: ICMPv6 types;
-    `special`: "vlan" (a tag is present), "ct" (ct_state says that there is a connection) or
-    "in_port" (it is matched)."""
+    `special`: "ethernet" (no other packet type is matched), "vlan" (a tag is present), "ct"
+    (ct_state says that there is a connection) or "in_port" (it is matched)."""
 
     __slots__ = ("eth", "proto", "special", "types")
 
@@ -53,6 +54,7 @@ class Prerequisite:
 
 
 NONE = None
+ETHERNET = Prerequisite(special="ethernet")
 VLAN = Prerequisite(special="vlan")
 CT = Prerequisite(special="ct")
 IN_PORT = Prerequisite(special="in_port")
@@ -231,23 +233,23 @@ FIELDS = (
           (_oxm("IN_PHY_PORT", 1),), **_EXACT_RO),
     Field("actset_output", 32, "port", _member("actset_output", 32), NONE,
           (_onf("ACTSET_OUTPUT", 43), _oxm("ACTSET_OUTPUT", 43, 6)), **_EXACT_RO),
-    Field("eth_src", 48, "ethernet", _member("eth_src", 48), NONE,
+    Field("eth_src", 48, "ethernet", _member("eth_src", 48), ETHERNET,
           (_oxm("ETH_SRC", 4), _of("ETH_SRC", 2)), aliases=("dl_src",), of10="dl_src"),
-    Field("eth_dst", 48, "ethernet", _member("eth_dst", 48), NONE,
+    Field("eth_dst", 48, "ethernet", _member("eth_dst", 48), ETHERNET,
           (_oxm("ETH_DST", 3), _of("ETH_DST", 1)), aliases=("dl_dst",), of10="dl_dst"),
-    Field("eth_type", 16, "hex", _member("eth_type", 16), NONE,
+    Field("eth_type", 16, "hex", _member("eth_type", 16), ETHERNET,
           (_oxm("ETH_TYPE", 5), _of("ETH_TYPE", 3)), aliases=("dl_type",), of10="dl_type",
           **_EXACT_RO),
-    Field("vlan_tci", 16, "hex", _member("vlan0_tci", 16), NONE, (_of("VLAN_TCI", 4),)),
-    Field("vlan_vid", 13, "decimal", _member("vlan0_tci", 13), NONE,
+    Field("vlan_tci", 16, "hex", _member("vlan0_tci", 16), ETHERNET, (_of("VLAN_TCI", 4),)),
+    Field("vlan_vid", 13, "decimal", _member("vlan0_tci", 13), ETHERNET,
           (_oxm("VLAN_VID", 6),), n_bytes=2),
     Field("vlan_pcp", 3, "decimal", _member("vlan0_tci", 3, 13), VLAN,
           (_oxm("VLAN_PCP", 7),), **_EXACT),
     # Text and OpenFlow 1.0 only: the VLAN fields without the CFI bit.
-    Field("dl_vlan", 12, "decimal", _member("vlan0_tci", 12), NONE, (), of10="dl_vlan",
+    Field("dl_vlan", 12, "decimal", _member("vlan0_tci", 12), ETHERNET, (), of10="dl_vlan",
           n_bytes=2, **_EXACT),
-    Field("dl_vlan_pcp", 3, "decimal", _member("vlan0_tci", 3, 13), NONE, (), of10="dl_vlan_pcp",
-          **_EXACT),
+    Field("dl_vlan_pcp", 3, "decimal", _member("vlan0_tci", 3, 13), ETHERNET, (),
+          of10="dl_vlan_pcp", **_EXACT),
     Field("mpls_tc", 3, "decimal", _member("mpls_lse0", 3, 9), MPLS, (_oxm("MPLS_TC", 35),),
           **_EXACT),
     Field("mpls_bos", 1, "decimal", _member("mpls_lse0", 1, 8), MPLS, (_oxm("MPLS_BOS", 36, 4),),

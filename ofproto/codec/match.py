@@ -110,7 +110,7 @@ class Match:
             self._set_dl_vlan(value)
             return
         if field is _PACKET_TYPE and value == 0:
-            return  # every packet here is Ethernet
+            return  # the default of a match on headers: Rule adds it
         slot = SLOTS[field]
         if mask is None or mask & field.mask == field.mask:
             care = slot.exact
@@ -175,6 +175,8 @@ class Match:
         """Whether a field's prerequisite is matched."""
         if need is None:
             return True
+        if need.special == "ethernet":
+            return not any(self.key[_TYPE_AT : _TYPE_AT + 4])
         if need.special == "vlan":
             return self._bits(_TCI, VLAN_CFI)
         if need.special == "in_port":
@@ -184,7 +186,11 @@ class Match:
             return _tracked(self.key[at], self.mask[at])
         at, proto = _ETH_TYPE.start, _NW_PROTO.start
         eth_type = self.key[at] << 8 | self.key[at + 1]
-        if self.mask[at : at + 2] != b"\xff\xff" or eth_type not in need.eth:
+        if self.mask[at : at + 2] != b"\xff\xff":
+            eth_type = -1
+            if self.key[_TYPE_AT + 1] == 1:  # a packet type's number is an Ethertype, too
+                eth_type = int.from_bytes(self.key[_TYPE_AT : _TYPE_AT + 4], "big") - (1 << 16)
+        if eth_type not in need.eth:
             return False
         if need.proto is None:
             return True
@@ -214,7 +220,8 @@ class Match:
         if key[_PROTO_AT] == _ICMPV6:  # ND's fields want certain types
             ports = bytes(key[_TP_SRC.start : _TP_DST.end])
         states = bytes((key[_PROTO_AT], key[_TCI.start] & _CFI_BYTE, key[_CT_STATE.end - 1]))
-        signature = b"".join((self.mask, key[_ETH_TYPE.start : _ETH_TYPE.end], states, ports))
+        types = bytes((*key[_ETH_TYPE.start : _ETH_TYPE.end], *key[_TYPE_AT : _TYPE_AT + 4]))
+        signature = b"".join((self.mask, types, states, ports))
         found = _SHAPES.get(signature)
         if found is None:
             if len(_SHAPES) >= _MAX_SHAPES:
@@ -276,6 +283,7 @@ class Shape:
 
 _SHAPES: dict[bytes, Shape] = {}
 _MAX_SHAPES = 1024
+_TYPE_AT = SLOTS[_PACKET_TYPE].start
 _PROTO_AT, _ICMPV6 = _NW_PROTO.start, 58
 _CFI_BYTE = VLAN_CFI >> 8
 _ANY_PORTS = b""

@@ -494,6 +494,9 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
     return [text for _, text in terms]
 
 
+_ALWAYS_HEX = ("nsh_spi", "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4")  # 0, too
+
+
 def _match_value(field, value, mask, names):
     if field.name == "ipv6_label":
         return f"0x{value:05x}" + ("" if mask == field.mask else f"/0x{mask:05x}")
@@ -501,6 +504,8 @@ def _match_value(field, value, mask, names):
         return str(value)
     if field.text == "decimal" and mask != field.mask:
         return f"0x{value:x}/0x{mask:x}"
+    if field.name in _ALWAYS_HEX:
+        return f"0x{value:x}" + ("" if mask == field.mask else f"/0x{mask:x}")
     if field.text == "hex" and field.name[:3] != "gtp":
         exact = "" if mask == field.mask else f"/0x{mask:x}"
         return ("0" if value == 0 else f"0x{value:x}") + exact

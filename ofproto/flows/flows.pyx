@@ -218,7 +218,7 @@ cdef class Flows:
         """Runs an OpenFlow action list on a packet, with statistics and learning.  `sent`: a key
         with what the controller says of its mark, tunnel, metadata and registers."""
         cdef flow_key key
-        cdef uint32_t odp_port = key_of(packet, bridge, in_port, &key)
+        cdef uint32_t odp_port = key_of(packet, bridge, in_port, sent, &key)
         take_sent(&key, sent, KEY_SIZE)
         set_in_port(&key, in_port)
         self.xlate.side_effects = True
@@ -232,7 +232,7 @@ cdef class Flows:
         """A packet that waited for a controller goes on, as packet_out() does.  `sent`: a key with
         what the controller says of packet metadata and tunnel."""
         cdef flow_key key
-        cdef uint32_t odp_port = key_of(packet, state.bridge, state.in_port, &key)
+        cdef uint32_t odp_port = key_of(packet, state.bridge, state.in_port, sent, &key)
         take_sent(&key, sent, KEY_DP_SIZE)
         self.xlate.side_effects = True
         try:
@@ -248,8 +248,9 @@ cdef class Flows:
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
-            if not self.dpif.execute_soon(packet, actions, odp_port):
-                self.dpif.execute(packet, actions, in_port=odp_port)
+            kind = ntohl(key.packet_type)
+            if not self.dpif.execute_soon(packet, actions, odp_port, kind):
+                self.dpif.execute(packet, actions, in_port=odp_port, packet_type=kind)
         return 0
 
     # --- flows
@@ -368,7 +369,8 @@ cdef int take_sent(flow_key *key, const char *sent, size_t end) noexcept:
     return 0
 
 
-cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, flow_key *key) except? 0xffffffff:
+cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, const char *sent,
+                     flow_key *key) except? 0xffffffff:
     """The key of a packet that comes from a controller, but for its in_port; returns the datapath
     port that stands for it, 0 where there is none."""
     cdef XPort port = bridge.ports.get(in_port)
@@ -376,7 +378,8 @@ cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, flow_key *key) e
     cdef bytes extracted
     if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
         odp_port = port.odp_port
-    extracted = flow_module.extract(packet, odp_port)
+    extracted = flow_module.extract(
+        packet, odp_port, packet_type=ntohl((<const flow_key *> sent).packet_type))
     memcpy(key, <const char *> extracted, KEY_SIZE)
     return odp_port
 

@@ -30,6 +30,7 @@ from ofproto.rules.conjunctive cimport (
     MAX_SOFT_STEPS, soft_add, soft_complete, soft_descend, soft_free, soft_init, soft_set, soft_top,
 )
 from ofproto.rules.node cimport NEVER, first_seen, is_seen, rule_node
+from ofproto.rules.typed cimport said_mask, typed_mask
 from ofproto.rules.prefix cimport (
     prefix_add, prefix_answer, prefix_free, prefix_length, prefix_lookup, prefix_mask,
     prefix_remove, prefix_trie,
@@ -129,7 +130,7 @@ cdef Shape shape_of(bytes mask):
 
 
 cdef tuple key_and_mask(match):
-    """(key, mask) of a Match or of a pair of bytes, checked for length."""
+    """(key, mask) of a Match or of a pair of bytes, checked for length; the packet type implied."""
     if isinstance(match, tuple):
         key, mask = match
     else:
@@ -137,7 +138,7 @@ cdef tuple key_and_mask(match):
     key, mask = bytes(key), bytes(mask)
     if len(key) != KEY_SIZE or len(mask) != KEY_SIZE:
         raise ValueError(f"key and mask must have {KEY_SIZE} bytes")
-    return key, mask
+    return key, typed_mask(mask)
 
 
 cdef inline uint32_t fold(uint64_t sum) noexcept nogil:
@@ -188,7 +189,7 @@ cdef class Rule:
     @property
     def mask(self):
         """The match's mask, KEY_SIZE bytes."""
-        return self.shape.mask_bytes
+        return said_mask(self.key, self.shape.mask_bytes)
 
     @property
     def key(self):

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.key.flow import MEMBERS
 from ofproto.codec import fields
+from ofproto.codec.actions.encap import MAX_CONTEXT
 from ofproto.codec.actions.learn import DELETE_LEARNED
 from ofproto.codec.actions.spread import BUNDLE_ALGORITHMS, HASH_FIELDS, MULTIPATH_ALGORITHMS
 from ofproto.codec.fields import BY_NAME
@@ -35,7 +36,8 @@ PREREQUISITES = {
     fields.ND: PRE_ND,
     fields.ND_SOLICIT: PRE_ND_SOLICIT,
     fields.ND_ADVERT: PRE_ND_ADVERT,
-    fields.NSH: PRE_NEVER,
+    fields.NSH: PRE_NSH,
+    fields.ETHERNET: PRE_ETHERNET,
     fields.CT: PRE_NEVER,
     None: PRE_NONE,
 }
@@ -97,6 +99,7 @@ cdef int emit_set_vlan(Program p, bint vid, value, bint push) except -1:
     cdef op *o = emit(p, OP_SET_VLAN_VID if vid else OP_SET_VLAN_PCP, SET_FIELD)
     o.arg = value
     o.aux = push
+    o.prereq = PRE_ETHERNET
     return 0
 
 
@@ -118,6 +121,29 @@ cdef int emit_ttl(Program p, op_code code, set_kind_t kind, prereq_t prereq, uin
     o.prereq = prereq
     o.arg = arg
     return 0
+
+
+cdef int emit_tag(Program p, op_code code, set_kind_t kind, uint16_t aux) except -1:
+    """What only an Ethernet header can have."""
+    cdef op *o = emit(p, code, kind)
+    o.aux = aux
+    o.prereq = PRE_ETHERNET
+    return 0
+
+
+def _encap(Program p, a):
+    cdef op *o
+    cdef bytes data = b"".join([
+        kind.to_bytes(2, "big") + bytes((number, len(value))) + value + bytes((4 - len(value) % 4) % 4)
+        for kind, number, value in a.tlvs
+    ])
+    if len(data) > MAX_CONTEXT:
+        raise ValueError(f"options of an NSH header: {len(data)} bytes, {MAX_CONTEXT} at most")
+    o = emit(p, OP_ENCAP, SET_ENCAP)
+    o.arg = a.packet_type
+    o.aux = a.md_type or 1
+    o.data_len = <uint16_t> len(data)
+    o.data = p.add_data(data, <uint32_t> len(data))
 
 
 def _output(p, a):
@@ -330,12 +356,12 @@ EMIT = {
     "RegMove": _reg_move,
     "StackPush": _stack_push,
     "StackPop": _stack_pop,
-    "PushVlan": lambda p, a: emit_aux(p, OP_PUSH_VLAN, SET_PUSH_VLAN, a.ethertype),
-    "PopVlan": lambda p, a: emit_aux(p, OP_POP_VLAN, SET_POP_VLAN, 0),
-    "StripVlan": lambda p, a: emit_aux(p, OP_POP_VLAN, SET_POP_VLAN, 0),
+    "PushVlan": lambda p, a: emit_tag(p, OP_PUSH_VLAN, SET_PUSH_VLAN, a.ethertype),
+    "PopVlan": lambda p, a: emit_tag(p, OP_POP_VLAN, SET_POP_VLAN, 0),
+    "StripVlan": lambda p, a: emit_tag(p, OP_POP_VLAN, SET_POP_VLAN, 0),
     "PushMpls": lambda p, a: emit_aux(p, OP_PUSH_MPLS, SET_PUSH_MPLS, a.ethertype),
     "PopMpls": lambda p, a: emit_aux(p, OP_POP_MPLS, SET_POP_MPLS, a.ethertype),
-    "PushPbb": lambda p, a: emit_aux(p, OP_PUSH_PBB, SET_PUSH_PBB, 0),
+    "PushPbb": lambda p, a: emit_tag(p, OP_PUSH_PBB, SET_PUSH_PBB, 0),
     "PopPbb": lambda p, a: emit_ttl(p, OP_POP_PBB, SET_POP_PBB, PRE_PBB, 0),
     "SetMplsTtl": lambda p, a: emit_ttl(p, OP_SET_MPLS_TTL, SET_FIELD, PRE_MPLS, a.ttl),
     "DecMplsTtl": lambda p, a: emit_ttl(p, OP_DEC_MPLS_TTL, SET_DEC_MPLS_TTL, PRE_MPLS, 0),
@@ -345,6 +371,9 @@ EMIT = {
     "CopyTtlOut": lambda p, a: emit_ttl(p, OP_COPY_TTL_OUT, SET_COPY_TTL_OUT, PRE_MPLS, 0),
     "SetQueue": lambda p, a: emit_port(p, OP_SET_QUEUE, SET_QUEUE, 0, a.queue),
     "PopQueue": lambda p, a: emit_aux(p, OP_POP_QUEUE, SET_QUEUE, 0),
+    "Encap": _encap,
+    "Decap": lambda p, a: emit_ttl(p, OP_DECAP, SET_DECAP, PRE_NONE, a.packet_type),
+    "DecNshTtl": lambda p, a: emit_ttl(p, OP_DEC_NSH_TTL, SET_DEC_NSH_TTL, PRE_NSH, 0),
     "Group": _group,
     "Meter": lambda p, a: emit_port(p, OP_METER, SET_NONE, 0, a.meter),
     "Resubmit": _resubmit,

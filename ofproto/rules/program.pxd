@@ -50,6 +50,9 @@ cdef enum op_code:
                         # loaded, data = members (2 bytes each)
     OP_LEARN            # arg = index in Program.specs
     OP_FIN_TIMEOUT      # arg = idle << 16 | hard, seconds
+    OP_ENCAP            # arg = packet type, aux = NSH's MD type, data = its options
+    OP_DECAP            # arg = packet type of what is inside
+    OP_DEC_NSH_TTL
     OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done
 
 cdef enum:
@@ -123,7 +126,9 @@ cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_ND_ADVERT
     PRE_IPV4_HEADER         # what is written there leaves no protocol open, as in Open vSwitch
     PRE_IP_HEADER
-    PRE_NEVER               # not in this switch: NSH, conntrack
+    PRE_NSH
+    PRE_ETHERNET            # the packet begins with an Ethernet header
+    PRE_NEVER               # not in this switch: conntrack
 
 cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_NONE                # not in an action set
@@ -131,12 +136,15 @@ cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_POP_VLAN
     SET_POP_PBB
     SET_POP_MPLS
+    SET_DECAP
+    SET_ENCAP
     SET_PUSH_MPLS
     SET_PUSH_PBB
     SET_PUSH_VLAN
     SET_COPY_TTL_OUT
     SET_DEC_MPLS_TTL
     SET_DEC_NW_TTL
+    SET_DEC_NSH_TTL
     SET_FIELD               # all of them, in the order written
     SET_QUEUE
     SET_GROUP               # with one, what follows is ignored

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ofproto.codec.actions.base import WIRE
-from ofproto.codec.fields import CT, FIELDS, NSH
+from ofproto.codec.fields import CT, FIELDS
 from ofproto.codec.instructions import (
     ApplyActions,
     ClearActions,
@@ -41,7 +41,7 @@ def _fields(version: int) -> tuple[list, list]:
     known = [
         field
         for field in FIELDS
-        if field.oxm(version, False) is not None and field.prerequisite not in (CT, NSH)
+        if field.oxm(version, False) is not None and field.prerequisite is not CT
     ]
     matched = [(field, field.maskable) for field in known]
     settable = [(field, False) for field in known if field.writable]

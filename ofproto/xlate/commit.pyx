@@ -11,6 +11,8 @@ from datapath.base.protocols cimport *
 from datapath.key.flow cimport (
     KEY_PACKET_SIZE, MEMBER_arp_sha, MEMBER_arp_tha, MEMBER_eth_dst, MEMBER_eth_src,
     MEMBER_ipv6_dst, MEMBER_ipv6_label, MEMBER_ipv6_src, MEMBER_mpls_lse0,
+    MEMBER_nsh_context0, MEMBER_nsh_context1, MEMBER_nsh_context2, MEMBER_nsh_context3, MEMBER_nsh_flags,
+    MEMBER_nsh_path_hdr, MEMBER_nsh_ttl,
     MEMBER_nd_options_type, MEMBER_nd_reserved, MEMBER_nd_target, MEMBER_nw_dst, MEMBER_nw_proto,
     MEMBER_nw_src, MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_pbb_isid, MEMBER_pkt_mark, MEMBER_skb_priority,
     MEMBER_tp_dst, MEMBER_tp_src, flow_key, key_members, vlan_tag,
@@ -21,6 +23,12 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
 
+cdef enum:
+    NSH_KEY_SIZE = 24           # bytes of the key's NSH members
+
+cdef flow_key *NO_KEY = NULL
+cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+
 # Members of each protocol in the order their actions come out; 0 ends a list (recirc_id, which
 # is number 0, is never set).
 cdef uint16_t ETHERNET[3]
@@ -30,6 +38,7 @@ cdef uint16_t IPV6[6]
 cdef uint16_t L4[3]
 cdef uint16_t ND[6]
 cdef uint16_t PBB[2]
+cdef uint16_t NSH[8]
 cdef uint16_t METADATA[3]
 ETHERNET[:] = [MEMBER_eth_src, MEMBER_eth_dst, 0]
 ARP[:] = [MEMBER_nw_src, MEMBER_nw_dst, MEMBER_nw_proto, MEMBER_arp_sha, MEMBER_arp_tha, 0]
@@ -39,6 +48,8 @@ L4[:] = [MEMBER_tp_src, MEMBER_tp_dst, 0]
 ND[:] = [MEMBER_nd_reserved, MEMBER_nd_options_type, MEMBER_nd_target, MEMBER_arp_sha,
          MEMBER_arp_tha, 0]
 PBB[:] = [MEMBER_pbb_isid, 0]
+NSH[:] = [MEMBER_nsh_flags, MEMBER_nsh_ttl, MEMBER_nsh_path_hdr, MEMBER_nsh_context0,
+          MEMBER_nsh_context1, MEMBER_nsh_context2, MEMBER_nsh_context3, 0]
 METADATA[:] = [MEMBER_skb_priority, MEMBER_pkt_mark, 0]
 
 
@@ -72,8 +83,19 @@ cdef int count_mpls(const flow_key *key) noexcept nogil:
 
 
 cdef void clear_l3(flow_key *key) noexcept nogil:
-    cdef size_t start = <size_t> (<uint8_t *> &key.pbb_isid - <uint8_t *> key)
-    memset(&key.pbb_isid, 0, KEY_PACKET_SIZE - start)
+    clear_from(key, <size_t> &NO_KEY.pbb_isid)
+
+
+cdef void clear_headers(flow_key *key) noexcept nogil:
+    clear_from(key, AT_ETHERNET)
+
+
+cdef void clear_from(flow_key *key, size_t start) noexcept nogil:
+    """Zeroes the members of headers from offset `start` on; among them stand two of the tracker's,
+    which are no header's."""
+    cdef size_t tracked = <size_t> NO_KEY.ct_ipv6_src, behind = <size_t> &NO_KEY.nsh_flags
+    memset(<uint8_t *> key + start, 0, tracked - start)
+    memset(<uint8_t *> key + behind, 0, KEY_PACKET_SIZE - behind)
 
 
 cdef void set_members(const uint16_t *members, const flow_key *flow, flow_key *base,
@@ -100,6 +122,27 @@ cdef void set_members(const uint16_t *members, const flow_key *flow, flow_key *b
         members += 1
 
 
+cdef void set_nsh(const flow_key *flow, flow_key *base, const flow_key *wc,
+                  ActionBuffer out) noexcept:
+    """As Open vSwitch does: with one member that differs, all that is known of the header."""
+    cdef const uint8_t *known
+    cdef uint8_t mask[4]
+    cdef uint16_t at, size
+    cdef int i, n = 0
+    if memcmp(&flow.nsh_flags, &base.nsh_flags, NSH_KEY_SIZE) == 0:
+        return
+    while NSH[n]:
+        at = key_members[NSH[n]].offset
+        size = key_members[NSH[n]].size
+        known = <const uint8_t *> wc + at
+        for i in range(size):
+            mask[i] = known[i] | ((<const uint8_t *> flow)[at + i] ^ (<uint8_t *> base)[at + i])
+        if memcmp(mask, b"\0\0\0\0", size) != 0:
+            out.set(NSH[n], <const uint8_t *> flow + at, mask)
+        n += 1
+    memcpy(&base.nsh_flags, &flow.nsh_flags, NSH_KEY_SIZE)
+
+
 cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
                       ActionBuffer out) noexcept:
     """L3 and L4, where base still has the protocol that flow has."""
@@ -115,6 +158,8 @@ cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
             set_members(ARP, flow, base, wc, out)
         elif is_pbb(flow.eth_type):
             set_members(PBB, flow, base, wc, out)
+        elif flow.eth_type == htons(ETH_NSH):
+            set_nsh(flow, base, wc, out)
         return
     if (proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_SCTP or proto == PROTO_ICMP
             or proto == PROTO_ICMPV6):
@@ -157,6 +202,7 @@ cdef void commit_mpls(const flow_key *flow, flow_key *base, flow_key *wc,
         base.eth_type = flow.eth_type
         clear_l3(base)
     memcpy(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse))
+    base.packet_type = flow.packet_type     # a packet without Ethernet is of its label's type
 
 
 cdef void commit_vlan(const flow_key *flow, flow_key *base, flow_key *wc,
@@ -178,6 +224,49 @@ cdef void commit_vlan(const flow_key *flow, flow_key *base, flow_key *wc,
     for i in range(want - 1, -1, -1):
         out.push_vlan(flow.vlan[i].tpid, flow.vlan[i].tci)
     memcpy(base.vlan, flow.vlan, sizeof(flow.vlan))
+
+
+cdef int push_nsh(const flow_key *flow, bytes metadata, ActionBuffer out) except -1:
+    """RFC 8300, section 2.2."""
+    cdef uint8_t header[NSH_MAX]
+    cdef uint32_t size = NSH_BASE
+    memset(header, 0, NSH_BASE)
+    if flow.nsh_mdtype == NSH_MD1:
+        memcpy(header + NSH_BASE, flow.nsh_context, sizeof(flow.nsh_context))
+        size += sizeof(flow.nsh_context)
+    elif metadata is not None:
+        memcpy(header + NSH_BASE, <const char *> metadata, min(len(metadata), NSH_MAX - NSH_BASE))
+        size += <uint32_t> min(len(metadata), NSH_MAX - NSH_BASE)
+    header[0] = <uint8_t> ((flow.nsh_flags & 3) << 4 | flow.nsh_ttl >> 2 & 15)
+    header[1] = <uint8_t> ((flow.nsh_ttl & 3) << 6 | size // 4)
+    header[2] = flow.nsh_mdtype
+    header[3] = flow.nsh_np
+    memcpy(header + 4, &flow.nsh_path_hdr, 4)
+    out.push_nsh(header, size)
+    return 0
+
+
+cdef int commit_pending(pending_header what, bytes metadata, const flow_key *flow, flow_key *base,
+                        ActionBuffer out) except -1:
+    if what == PENDING_PUSH_ETH:
+        out.push_eth(flow.eth_src, flow.eth_dst)
+    elif what == PENDING_POP_ETH:
+        out.pop_eth()
+    elif what == PENDING_PUSH_NSH:
+        push_nsh(flow, metadata, out)
+    elif what == PENDING_POP_NSH:
+        out.pop_nsh()
+    elif what == PENDING_ADD_MPLS:
+        out.add_mpls(flow.mpls_lse[0], flow.eth_type)
+    else:
+        return 0
+    base.packet_type = flow.packet_type
+    if what == PENDING_PUSH_ETH or what == PENDING_POP_ETH:
+        memcpy(base.eth_dst, flow.eth_dst, 12)      # and eth_src
+    else:
+        memcpy(<uint8_t *> base + AT_ETHERNET, <const uint8_t *> flow + AT_ETHERNET,
+               KEY_PACKET_SIZE - AT_ETHERNET)
+    return 0
 
 
 cdef void commit_actions(const flow_key *flow, flow_key *base, flow_key *wc,

@@ -6,6 +6,7 @@ from datapath.actions.odp cimport ActionBuffer
 from datapath.key.flow cimport flow_key
 from ofproto.rules.classifier cimport Rule
 from ofproto.rules.program cimport Program
+from ofproto.xlate.commit cimport pending_header
 from ofproto.xlate.recirc cimport RecircTable
 from ofproto.xlate.xbridge cimport XBridge
 from ofproto.xlate.xcache cimport XCache
@@ -64,7 +65,11 @@ cdef class XlateContext:
     cdef bint stop              # no further action: frozen or failed
     cdef bint freezing
     cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet
-    cdef uint32_t reshaped      # how often an I-TAG was put on or taken off: no action undoes it
+    cdef uint32_t reshaped      # how often a header was put on or taken off: no action undoes it
+    cdef pending_header pending     # what encap and decap left to commit(),
+    cdef bytes pending_metadata     # and the options of a new NSH header, or None
+    cdef uint32_t came_packet_type  # of the packet, and its Ethertype, as translation began
+    cdef uint16_t came_eth_type
     cdef bint hashing           # the datapath is to hash the packet that is sent round
     cdef object pausing         # the Telling of the controllers who are to send the packet on, or None
     cdef bint hashed            # it has done so: flow.dp_hash is known
@@ -89,6 +94,8 @@ cdef class XlateContext:
     cdef Snapshot save(self)
     cdef int restore(self, Snapshot saved, isolation how) except -1
     cdef int wrap_clone(self, uint32_t start) except -1
+    # A clone that ends the actions from offset `start` on is none: nothing is behind it.
+    cdef int unwrap_last(self, uint32_t start) except -1
 
 
 cdef inline uint16_t flow_in_port(const flow_key *key) noexcept nogil:

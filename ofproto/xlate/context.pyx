@@ -10,11 +10,11 @@ dropped, like one of too many resubmits.
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memmove, memset
 
-from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer
+from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer, attr
 from datapath.key.flow cimport flow_key
-from ofproto.xlate.commit cimport commit_actions, is_ip_any
+from ofproto.xlate.commit cimport PENDING_NOTHING, commit_actions, commit_pending, is_ip_any
 from ofproto.xlate.xcache cimport XCache
 
 cdef enum:
@@ -54,6 +54,10 @@ cdef class XlateContext:
         self.depth = self.resubmits = self.level = 0
         self.work = 0
         self.reshaped = self.nesting = 0
+        self.pending = PENDING_NOTHING
+        self.pending_metadata = None
+        self.came_packet_type = key.packet_type
+        self.came_eth_type = key.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.slow = self.stop = self.freezing = self.unparsed = False
         self.hashing = self.hashed = False
@@ -86,6 +90,11 @@ cdef class XlateContext:
         return self.stop
 
     cdef int commit(self) except -1:
+        if self.pending:
+            commit_pending(self.pending, self.pending_metadata, &self.flow, &self.base, self.out)
+            self.pending = PENDING_NOTHING
+            self.pending_metadata = None
+            self.reshaped += 1
         commit_actions(&self.flow, &self.base, &self.wc, self.out)
         return 0
 
@@ -93,6 +102,8 @@ cdef class XlateContext:
 
     cdef Snapshot save(self):
         cdef Snapshot saved = Snapshot()
+        if self.pending:
+            self.commit()       # of the packet itself, not of the copy
         saved.flow = self.flow
         saved.base = self.base
         saved.start = self.out.length
@@ -126,6 +137,8 @@ cdef class XlateContext:
         if isolate:
             self.wrap_clone(saved.start)
             self.base = saved.base
+        self.pending = PENDING_NOTHING
+        self.pending_metadata = None
         self.nesting = max(self.nesting, saved.nesting)
         self.flow = saved.flow
         self.bridge = saved.bridge
@@ -140,8 +153,10 @@ cdef class XlateContext:
 
     cdef int wrap_clone(self, uint32_t start) except -1:
         """Makes the actions from offset `start` on a clone's."""
-        cdef bytes tail = (<char *> self.out.data)[start:self.out.length]
+        cdef bytes tail
         cdef uint32_t at
+        self.unwrap_last(start)
+        tail = (<char *> self.out.data)[start:self.out.length]
         if not tail:
             return 0
         self.spend(<int64_t> len(tail) // BYTES_PER_WORK)
@@ -154,8 +169,24 @@ cdef class XlateContext:
         self.out.end_nested(at)
         return 0
 
+    cdef int unwrap_last(self, uint32_t start) except -1:
+        cdef uint8_t *data = self.out.data
+        cdef uint32_t at = start, size
+        while not self.out.failed and at < self.out.length:
+            size = ((<attr *> (data + at)).length + 3) & ~3
+            if at + size < self.out.length:
+                at += size
+                continue
+            if (<attr *> (data + at)).type != ACT_CLONE:
+                break
+            size -= sizeof(attr)
+            self.spend(size // BYTES_PER_WORK)
+            memmove(data + at, data + at + sizeof(attr), size)
+            self.out.truncate(at + size)
+        return 0
+
 
 cdef bint changed_shape(XlateContext x, Snapshot saved) noexcept:
-    """Labels or I-TAGs changed: what these hid cannot be put back by header actions."""
+    """Headers were put on or taken off: what these hid cannot be put back by header actions."""
     return (x.reshaped != saved.reshaped or x.base.eth_type != saved.base.eth_type
             or memcmp(x.base.mpls_lse, saved.base.mpls_lse, sizeof(saved.base.mpls_lse)) != 0)

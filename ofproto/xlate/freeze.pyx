@@ -192,7 +192,7 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
     if o.prereq == PRE_MPLS or o.src_prereq == PRE_MPLS:
         return is_mpls(eth_type)
     if code == OP_SET:
-        return o.prereq != PRE_NONE and o.prereq != PRE_VLAN
+        return o.prereq != PRE_NONE and o.prereq != PRE_VLAN and o.prereq != PRE_ETHERNET
     if code == OP_MOVE:
         return is_header(o.src.offset) or is_header(o.dst.offset)
     if code == OP_OUTPUT:
@@ -200,6 +200,7 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
     return (code == OP_RESUBMIT or code == OP_GOTO_TABLE or code == OP_DEC_NW_TTL
             or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
             or code == OP_PUSH_PBB or code == OP_POP_PBB
+            or code == OP_ENCAP or code == OP_DECAP or code == OP_DEC_NSH_TTL
             or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
             or code == OP_STACK_POP or code == OP_OUTPUT_REG
             or code == OP_MULTIPATH or code == OP_BUNDLE or code == OP_LEARN

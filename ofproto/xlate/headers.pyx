@@ -6,16 +6,17 @@ All of it happens to the key of a translation; commit_actions() writes the diffe
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from datapath.actions.odp cimport COPY_TTL_IN, COPY_TTL_OUT
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 from ofproto.rules.action_set cimport action_text
 from ofproto.xlate.commit cimport (
-    MAX_MPLS, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
+    MAX_MPLS, clear_headers, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
 )
 from ofproto.rules.program cimport *
 from ofproto.xlate.context cimport XlateContext
-from ofproto.xlate.freeze cimport tell
+from ofproto.xlate.freeze cimport freeze, tell
 from ofproto.xlate.to_controller cimport new_telling
 
 cdef extern from "arpa/inet.h" nogil:
@@ -31,7 +32,6 @@ cdef enum:
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_VLAN0 = <size_t> &NO_KEY.vlan[0]
 cdef size_t AT_MPLS = <size_t> &NO_KEY.mpls_lse[0]
-cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
 cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid      # what a label or a tag hides
 
 
@@ -63,6 +63,10 @@ cdef bint prereq(XlateContext x, int kind) noexcept:
         return is_mpls(flow.eth_type)
     if kind == PRE_PBB:
         return is_pbb(flow.eth_type)
+    if kind == PRE_NSH:
+        return eth == ETH_NSH
+    if kind == PRE_ETHERNET:
+        return flow.packet_type == 0
     if kind == PRE_NONE:
         return True
     if not ip or kind == PRE_NEVER:
@@ -185,14 +189,15 @@ cdef int fix_vlan(XlateContext x) except -1:
 
 
 cdef int push_vlan(XlateContext x, uint16_t tpid) except -1:
-    """The new tag is outermost, with VID and priority 0."""
+    """The new tag is outermost, and has the VID and priority of the one behind it (OpenFlow 1.3.5,
+    section 5.12)."""
     cdef flow_key *flow = &x.flow
     memset(x.wc.vlan, 0xff, sizeof(flow.vlan))
     if count_vlans(flow) == 2:      # the key has room for two: the inner one would be lost
         return x.fail("Too many VLAN tags", "too many VLAN tags")
     flow.vlan[1] = flow.vlan[0]
     flow.vlan[0].tpid = htons(tpid)
-    flow.vlan[0].tci = htons(VLAN_CFI)
+    flow.vlan[0].tci |= htons(VLAN_CFI)
     return 0
 
 
@@ -222,36 +227,57 @@ cdef int set_vlan(XlateContext x, bint vid, uint32_t value, bint push) except -1
 
 cdef int push_mpls(XlateContext x, uint16_t eth_type) except -1:
     cdef flow_key *flow = &x.flow
-    cdef int n = count_mpls(flow)
-    cdef uint32_t label = 0, tc = 0, ttl = 64
-    if n:
-        memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
+    cdef int n
+    cdef uint32_t label
+    if x.pending:
+        x.commit()
+    n = count_mpls(flow)
+    label = label_of(x, n > 0)
     if n >= MAX_MPLS:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
     if n:
         flow.mpls_lse[2] = flow.mpls_lse[1]
         flow.mpls_lse[1] = flow.mpls_lse[0]
-        flow.mpls_lse[0] &= htonl(~0x100 & 0xffffffff)
     else:
         x.commit()
-        if flow.eth_type == htons(ETH_IPV6):
-            label = 2           # IPv6 explicit null
-        if is_ip_any(flow):
-            x.wc.nw_tos |= 0xfc
-            x.wc.nw_ttl = 0xff
-            tc = flow.nw_tos >> 2 & 7
-            if flow.nw_ttl:
-                ttl = flow.nw_ttl
-        flow.mpls_lse[0] = htonl(label << 12 | tc << 9 | 0x100 | ttl)
         clear_l3(flow)
-    flow.eth_type = eth_type
+    flow.mpls_lse[0] = label
+    retype(flow, eth_type)
     return 0
+
+
+cdef uint32_t label_of(XlateContext x, bint below) noexcept:
+    cdef flow_key *flow = &x.flow
+    cdef uint32_t label = 0, tc = 0, ttl = 64
+    if below:
+        memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
+        return flow.mpls_lse[0] & htonl(~0x100 & 0xffffffff)
+    if flow.eth_type == htons(ETH_IPV6):
+        label = 2               # IPv6 explicit null
+    if is_ip_any(flow):
+        x.wc.nw_tos |= 0xfc
+        x.wc.nw_ttl = 0xff
+        tc = flow.nw_tos >> 2 & 7
+        if flow.nw_ttl:
+            ttl = flow.nw_ttl
+    return htonl(label << 12 | tc << 9 | 0x100 | ttl)
+
+
+cdef void retype(flow_key *flow, uint16_t eth_type) noexcept nogil:
+    """Another Ethertype; a packet without Ethernet header is of its packet type."""
+    flow.eth_type = eth_type
+    if flow.packet_type:
+        flow.packet_type = htonl(PT_ETHERTYPE | ntohs(eth_type))
 
 
 cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
     cdef flow_key *flow = &x.flow
-    cdef int n = count_mpls(flow), i
-    cdef bint odd = is_mpls(eth_type) != (n > 1)
+    cdef int n, i
+    cdef bint odd, alone
+    if x.pending:
+        x.commit()
+    n = count_mpls(flow)
+    odd = is_mpls(eth_type) != (n > 1)
     if not n:
         return 0
     if n > 1:
@@ -261,14 +287,16 @@ cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
     if n == 1 and eth_type == x.base.eth_type and not is_mpls(eth_type):
         return unpush_mpls(x)
-    if odd or (n == 1 and not is_mpls(x.base.eth_type)):
+    # Behind the only label of a packet without Ethernet anything may begin, a frame, too.
+    alone = n == 1 and flow.packet_type
+    if odd or alone or (n == 1 and not is_mpls(x.base.eth_type)):
         x.commit()
-    if odd:
+    if odd or alone:
         return pop_to(x, eth_type)
     for i in range(1, n):
         flow.mpls_lse[i - 1] = flow.mpls_lse[i]
     flow.mpls_lse[n - 1] = 0
-    flow.eth_type = eth_type
+    retype(flow, eth_type)
     x.unparsed = not is_mpls(eth_type)
     return 0
 
@@ -276,6 +304,7 @@ cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
 cdef int unpush_mpls(XlateContext x) except -1:
     """The label was pushed just now and not written out: its packet is as it was, and known."""
     x.flow.eth_type = x.base.eth_type
+    x.flow.packet_type = x.base.packet_type
     memset(x.flow.mpls_lse, 0, sizeof(x.flow.mpls_lse))
     memcpy(<uint8_t *> &x.flow + AT_L3, <uint8_t *> &x.base + AT_L3,
            KEY_PACKET_SIZE - AT_L3)
@@ -285,7 +314,9 @@ cdef int unpush_mpls(XlateContext x) except -1:
 cdef int pop_to(XlateContext x, uint16_t eth_type) except -1:
     """One label goes, though the Ethertype says that none follows, or one where none does."""
     x.out.pop_mpls(eth_type)
-    x.flow.eth_type = eth_type
+    retype(&x.flow, eth_type)
+    if x.flow.packet_type and eth_type == htons(ETH_TEB):
+        x.flow.packet_type = x.flow.eth_type = 0        # nothing of the frame is known
     memset(x.flow.mpls_lse, 0, sizeof(x.flow.mpls_lse))
     x.base = x.flow
     x.unparsed = True
@@ -317,10 +348,9 @@ cdef int push_pbb(XlateContext x) except -1:
 
 cdef int pop_pbb(XlateContext x) except -1:
     """Nothing is known of the frame inside, not even its addresses: its Ethertype is 0."""
-    cdef uint8_t *flow = <uint8_t *> &x.flow
     x.commit()
     x.out.pop_pbb()
-    memset(flow + AT_ETHERNET, 0, KEY_PACKET_SIZE - AT_ETHERNET)
+    clear_headers(&x.flow)
     x.base = x.flow
     x.unparsed = True
     x.reshaped += 1
@@ -356,10 +386,17 @@ cdef int dec_ttl(XlateContext x, Program program, const op *o) except -1:
 
 
 cdef int copy_ttl(XlateContext x, bint out) except -1:
-    """Between the two outermost TTLs, where both are MPLS labels that the key has."""
+    """Between the two outermost TTLs.  That of an IP header is known to the datapath only, which
+    leaves the label's unknown until the packet was parsed anew."""
     cdef flow_key *flow = &x.flow
-    if count_mpls(flow) < 2:
-        return 0
+    if x.pending:
+        x.commit()
+    if count_mpls(flow) == 1:
+        x.wc.mpls_lse[0] |= htonl(0x100)
+        x.commit()
+        x.out.copy_ttl(COPY_TTL_OUT if out else COPY_TTL_IN)
+        x.reshaped += 1
+        return freeze(x) if out else 0
     memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
     cdef int src = 1 if out else 0
     flow.mpls_lse[1 - src] = ((flow.mpls_lse[1 - src] & htonl(0xffffff00))

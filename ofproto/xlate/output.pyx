@@ -39,6 +39,8 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
         x.report("detail", "port is down, skipping output")
     elif is_protected(x, port):
         x.report("detail", "Flow is between protected ports, skipping output.")
+    elif x.flow.packet_type:
+        x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     elif port.peer is not None:
         output_patch(x, port)
     elif port.odp_port == <uint32_t> NO_ODP_PORT:

@@ -17,6 +17,10 @@ _SUFFIX = {"error": " <<<<"}
 
 # What trace says of packets that only a real one would send
 _NOT_SENT = ("dont_send=0", "dont_send=1")
+_OF_ETHERNET = ("eth_src", "eth_dst", "eth_type", "vlan0_tci", "vlan1_tci")
+_NSH = b"\x89\x4f"
+# Open vSwitch shows these of NSH packets, too, which have none.
+_BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
@@ -47,7 +51,7 @@ def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None):
     try:
         result = xlate.translate(
             bridge,
-            key,
+            _with_ethertype(key),
             recirc=recirc,
             learn=learn,
             now=now,
@@ -56,6 +60,15 @@ def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None):
     except LookupError as error:
         raise TraceError(str(error)) from None
     return report(key, result, names, learn)
+
+
+def _with_ethertype(key):
+    """Flow text with a packet type need not say the Ethertype again, which a packet's key has."""
+    offset, size = flow.MEMBERS["eth_type"]
+    packet_type = _member(key, "packet_type")
+    if packet_type[:2] != b"\0\1" or any(key[offset : offset + size]):
+        return key
+    return key[:offset] + packet_type[2:] + key[offset + size :]
 
 
 def report(key, result, names=None, sent=False):
@@ -68,7 +81,7 @@ def report(key, result, names=None, sent=False):
         *render(result.trace),
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
-        "Megaflow: " + format_megaflow(key, result.mask, names),
+        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.error:
@@ -116,7 +129,15 @@ def format_flow(key, names=None):
     if _member(key, "in_phy_port") in (_member(key, "in_port"), bytes(4)):
         _set(mask, "in_phy_port", 0)
     _set(mask, "in_port", 0xFF)
+    if any(_member(key, "packet_type")):
+        for name in _OF_ETHERNET:
+            _set(mask, name, 0)
     text = format_match(_match(key, mask), names)
+    recirc_id = f"recirc_id={int.from_bytes(_member(key, 'recirc_id'), 'big'):#x}"
+    if text.startswith(recirc_id) and not any(_member(key, "packet_type")):
+        text = text.replace(recirc_id, recirc_id + ",eth", 1)
+    if _member(key, "eth_type") == _NSH:
+        text += _BEHIND_NSH
     if any(_member(key, "vlan0_tci")) and not any(_member(key, "vlan1_tci")):
         text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
     return text
@@ -130,7 +151,11 @@ def format_megaflow(key, mask, names=None):
     shown = bytearray(mask)
     hidden = [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]
     hidden.append("in_phy_port")
-    hidden += ["recirc_id", "packet_type"]
+    hidden.append("recirc_id")
+    if not any(_member(key, "packet_type")):
+        hidden.append("packet_type")
+    else:
+        hidden += [name for name in _OF_ETHERNET if name != "eth_type"]
     for number in (0, 1):
         if not any(_member(key, f"vlan{number}_tci")):
             hidden.append(f"vlan{number}_tci")
@@ -140,7 +165,8 @@ def format_megaflow(key, mask, names=None):
     first = _before_eth(key, shown, names)
     text = format_match(_match(key, shown), names)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
-    return ",".join(filter(None, (f"recirc_id={shown_id}", *first, "eth", text)))
+    kind = "" if any(_member(key, "packet_type")) else "eth"
+    return ",".join(filter(None, (f"recirc_id={shown_id}", *first, kind, text)))
 
 
 def _before_eth(key, shown, names):

@@ -23,6 +23,7 @@ from ofproto.xlate.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
+from ofproto.xlate.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
 from ofproto.xlate.freeze cimport (
     check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
 )
@@ -73,6 +74,7 @@ DROPS = {
         ("Stack too deep", "drop_action_stack_too_deep"),
         ("Too many MPLS labels", "drop_action_too_many_mpls_labels"),
         ("Too many VLAN tags", "drop_action_too_many_vlan_tags"),
+        ("Unsupported packet type", "drop_action_unsupported_packet_type"),
         ("Too many actions", "drop_action_too_many_actions"),
     )
 }
@@ -124,6 +126,8 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
 
 
 cdef int finish(XlateContext x) except -1:
+    forget_made_headers(x)
+    x.unwrap_last(0)
     if x.out.failed or x.out.length > 65000:
         x.fail("Too many actions")
     if x.error is not None:
@@ -386,6 +390,12 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         return group(x, o.arg)
     elif code == OP_METER:
         meter(x, o.arg)
+    elif code == OP_ENCAP:
+        encap(x, program, o)
+    elif code == OP_DECAP:
+        decap(x, o)
+    elif code == OP_DEC_NSH_TTL:
+        return dec_nsh_ttl(x)
     elif code == OP_STACK_PUSH:
         stack_push(x, o)
     elif code == OP_STACK_POP:
@@ -418,6 +428,8 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
 cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet_in) except -1:
     cdef int reason
     if port == OFPP_NORMAL:
+        if x.flow.packet_type:
+            return x.report("warn", "NORMAL is for Ethernet packets only. Dropping packet.")
         xlate_normal(x)
     elif port == OFPP_IN_PORT:
         output_port(x, flow_in_port(&x.flow))

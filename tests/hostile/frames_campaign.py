@@ -141,6 +141,11 @@ REWRITES = (
     "table=0,priority=12,icmp6,actions=controller(max_len=65535),NORMAL",
     "table=0,priority=0,actions=push_mpls:0x8847,NORMAL",
     "table=1,priority=0,actions=dec_ttl,NORMAL",
+    "table=0,priority=8,dl_type=0x894f,actions=set_field:3->nsh_flags,set_field:5->nsh_c1,"
+    "dec_nsh_ttl,clone(decap(),decap(),resubmit(,2)),NORMAL",
+    "table=2,priority=9,packet_type=(1,0x894f),actions=decap(),resubmit(,2)",
+    "table=2,priority=9,ip,actions=encap(nsh(md_type=2,tlv(1,2,0x11223344))),encap(ethernet),NORMAL",
+    "table=2,priority=0,actions=encap(ethernet),NORMAL",
 )
 
 

@@ -112,6 +112,8 @@ class CheckContext:
         self.meters = meters
         self.tags = 1 if match is None or match.holds(VLAN) else 0  # VLAN tags known to be there
         self.ethertype: int | None = None  # made by push_mpls, pop_mpls, push_pbb; 0: unknown
+        # Its packet type: 0 is Ethernet, None is unknown.
+        self.packet_type: int | None = 0 if match is None else match.get("packet_type")[0]
         self.in_ct = False  # within ct(exec(...)), which alone may set ct_mark and ct_label
 
     def require(self, field: Field) -> None:
@@ -128,6 +130,8 @@ class CheckContext:
         """Whether a prerequisite holds for all packets of the flow."""
         if need is None or self.match is None:
             return True
+        if need.special == "ethernet":
+            return self.packet_type == 0
         if need.special == "vlan":
             return self.tags > 0
         if self.ethertype is not None and need.eth is not None:

@@ -70,11 +70,24 @@ class Encap(Action):
 
     TEXT = {"encap": parse}
 
+    def check(self, context):
+        if self.packet_type != PT_ETHERNET:
+            context.ethertype = self.packet_type & 0xFFFF
+        elif context.packet_type:
+            context.ethertype = context.packet_type & 0xFFFF
+        context.packet_type = self.packet_type
+        context.tags = 0
+
     def format(self, names=None):
         words = [f"md_type={self.md_type}"] if self.md_type else []
         words += [f"tlv({kind:#06x},{number},0x{data.hex()})" for kind, number, data in self.tlvs]
         inner = f"({','.join(words)})" if words else ""
         return f"encap({_TYPES[self.packet_type]}{inner})"
+
+
+def _inside(packet_type, ethertype):
+    """The packet type of a packet below its Ethernet header; None: unknown."""
+    return 1 << 16 | ethertype if packet_type == PT_ETHERNET and ethertype > 0 else None
 
 
 def _property(kind, data):
@@ -161,6 +174,13 @@ class Decap(Action):
         return Decap(space << 16 | parse_int(words["type"] or "", "type", 16))
 
     TEXT = {"decap": parse}
+
+    def check(self, context):
+        if context.ethertype is None:
+            context.ethertype = 0 if context.match is None else max(context.match.eth_type, 0)
+        context.packet_type = _inside(context.packet_type, context.ethertype)
+        if context.packet_type is None:
+            context.ethertype = 0
 
     def format(self, names=None):
         if self.packet_type == PT_NEXT:

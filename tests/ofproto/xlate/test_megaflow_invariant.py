@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6
 from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1AH
 
@@ -45,6 +46,7 @@ GROUPS = [1, 2, 3, 99]  # the last one is not there
 IP6S = ["fe80::1", "2001:db8::2"]
 VLAN_TCI, VLAN0_TPID = flow.MEMBERS["vlan0_tci"][0], flow.MEMBERS["vlan0_tpid"][0]
 ETH = flow.MEMBERS["eth_dst"][0]
+TYPE_AT = flow.MEMBERS["packet_type"][0]
 VLAN1 = flow.MEMBERS["vlan1_tpid"][0]
 
 
@@ -54,6 +56,11 @@ def packet(rng):
         if rng.random() < 0.5:
             made /= Dot1Q(vlan=5, prio=rng.choice([0, 5]))
         made /= Dot1AH(isid=rng.choice([5, 6]), prio=rng.choice([0, 1]))
+        made /= Ether(src=rng.choice(MACS[:2]), dst=rng.choice(MACS))
+    for _ in range(rng.choice([0, 0, 0, 0, 0, 0, 1, 2])):
+        made /= NSH(
+            mdtype=rng.choice([1, 2]), ttl=rng.choice([1, 9]), spi=rng.choice([5, 6]), nextproto=3
+        )
         made /= Ether(src=rng.choice(MACS[:2]), dst=rng.choice(MACS))
     for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
         made /= Dot1Q(vlan=rng.choice([0, 5, 10]), prio=rng.choice([0, 3]))
@@ -106,7 +113,10 @@ def matching(rng):
             fields["nw_proto"] = 6
             fields["tcp_dst"] = rng.choice([80, (0x1BB, 0xFFF0)])
     elif kind == 1:
-        fields["eth_type"] = rng.choice([0x0806, 0x86DD, 0x8847, 0x88E7])
+        fields["eth_type"] = rng.choice([0x0806, 0x86DD, 0x8847, 0x88E7, 0x894F])
+        if fields["eth_type"] == 0x894F and rng.random() < 0.7:
+            fields["nsh_spi"] = rng.choice([5, 6])
+            fields["nsh_mdtype"] = rng.choice([1, 2])
         if fields["eth_type"] == 0x86DD and rng.random() < 0.7:
             fields["ipv6_exthdr"] = rng.choice([0, 8, (8, 8), (0, 0x50), (0x40, 0x1C0)])
         if fields["eth_type"] == 0x88E7 and rng.random() < 0.7:
@@ -115,6 +125,11 @@ def matching(rng):
         fields["reg1"] = rng.choice([7, 5])
     elif kind == 3:
         fields["metadata"] = (1, 3)
+    elif rng.random() < 0.2:
+        number = rng.choice([0x0800, 0x894F, 0x8847])
+        fields = {"packet_type": 1 << 16 | number}
+        if number == 0x894F:
+            fields["nsh_ttl"] = rng.choice([1, 9])
     return match(**fields)
 
 
@@ -160,6 +175,11 @@ def action(rng, table):
         lambda: act("Group", group=rng.choice(GROUPS)),
         lambda: parsed(rng.choice(SPREAD)),
         lambda: parsed(LEARN),
+        lambda: parsed(rng.choice(HEADERS)),
+        lambda: parsed(rng.choice(HEADERS)),
+        lambda: set_field("nsh_spi", rng.choice([5, 6])),
+        lambda: set_field("nsh_c1", 5, rng.choice([None, 1])),
+        lambda: move("nsh_ttl", "reg1", 6),
         lambda: act("Group", group=rng.choice(GROUPS)),
     ]
     return rng.choice(choices)()
@@ -173,6 +193,11 @@ SPREAD = (
     "bundle(nw_src,0,active_backup,ofport,members:1,2)",
 )
 LEARN = "learn(table=2,NXM_OF_ETH_DST[0..7]=NXM_OF_ETH_SRC[8..15],result_dst=NXM_NX_REG1[0])"
+
+
+HEADERS = ("encap(nsh)", "encap(nsh(md_type=2,tlv(1,2,0x33)))", "encap(ethernet)", "encap(mpls)",
+           "decap()", "decap()", "decap(packet_type(ns=0,type=0))", "dec_nsh_ttl",
+           "copy_ttl_in", "copy_ttl_out")  # fmt: skip
 
 
 def parsed(text):
@@ -293,7 +318,9 @@ def passes(world, raw, in_port, recirc):
         key, frame = waiting.pop()
         result = translate(world.bridge, key, recirc=recirc)
         yield key, result
-        for event in Recorder().run(frame, result.actions, in_port=in_port + ODP_BASE):
+        kind = int.from_bytes(key[TYPE_AT : TYPE_AT + 4], "big")
+        in_odp = in_port + ODP_BASE
+        for event in Recorder().run(frame, result.actions, in_port=in_odp, packet_type=kind):
             if event[0] == "recirculate":
                 waiting.append((event[3], event[2]))
 

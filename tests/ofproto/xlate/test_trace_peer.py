@@ -101,8 +101,9 @@ CASES = {
     "VLAN": (
         [
             "dl_vlan=10,actions=pop_vlan,output:2",
+            # Open vSwitch's second tag would begin with VID 0.
             "priority=1,actions=push_vlan:0x88a8,set_field:4103->vlan_vid,push_vlan:0x8100,"
-            "output:2,pop_vlan,pop_vlan,output:3",
+            "set_field:4104->vlan_vid,output:2,pop_vlan,pop_vlan,output:3",
         ],
         ["in_port=1,dl_vlan=10,dl_vlan_pcp=3", "in_port=1"],
     ),

@@ -110,10 +110,12 @@ class Interpreter:
             setattr(layer, attribute, encode((old & ~mask) | (value & mask)))
 
     def PushVlan(self, action):
-        # VID and priority start at 0.
+        # VID and priority are those of the tag behind it, or 0.
         inner = self.packet.payload
         self.packet.remove_payload()
         tag = Dot1Q(vlan=0, type=self.packet.type)
+        if isinstance(inner, Dot1Q):
+            tag.vlan, tag.prio = inner.vlan, inner.prio
         self.packet.type = action.ethertype
         self.packet = self.packet / tag / inner
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from scapy.all import ARP, IP, UDP, Ether
 from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
 
 from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif, DpifError
+from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match import Match
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
@@ -158,6 +160,29 @@ def test_recirculation(daemon):
     inner.ttl = 4
     daemon.expect({2: [bytes(Ether(src=A, dst=B) / inner)]})
     assert len(daemon.actions()) == 2
+
+
+def test_packets_without_ethernet_header_go_up_and_down_again(daemon):
+    """Decapsulated twice, with an upcall at each level; then by the flows alone."""
+    inner = IP(src="10.0.0.1", dst="10.0.0.9", ttl=5) / UDP() / (b"x" * 20)
+    outer = Ether(src=A, dst=B) / NSH(mdtype=1, nextproto=4, spi=5)
+    packet = bytes(outer / NSH(mdtype=2, nextproto=1, spi=6) / inner)
+    for table, matching, actions in (
+        (0, match(eth_type=0x894F, nsh_spi=5), "decap(),decap(),resubmit(,1)"),
+        (1, match(packet_type=1 << 16 | 0x894F, nsh_spi=6), "decap(),resubmit(,2)"),
+        (
+            2,
+            match(packet_type=1 << 16 | 0x0800, ip_dst=0x0A000009),
+            "dec_ttl,encap(ethernet),output:2",
+        ),
+    ):
+        daemon.world.rule((), matching, 9, table, parse_instructions(actions))
+    inner.ttl = 4
+    want = bytes(Ether(src="00:00:00:00:00:00", dst="00:00:00:00:00:00") / inner)
+    for _ in range(3):
+        daemon.send(1, packet)
+        daemon.expect({2: [want]})
+    assert daemon.flows.stats()["misses"] == 3 and len(daemon.actions()) == 3
 
 
 def test_a_new_daemon_adopts_the_flows(daemon):
