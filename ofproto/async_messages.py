@@ -21,22 +21,52 @@ MOST_TOTAL = 0xFFFF
 # Fields of the pipeline that a PACKET_IN tells when they are not zero: name, start, end, zero.
 PIPELINE = [
     (name, start, start + size, bytes(size))
-    for name in ("packet_type", "metadata", "tun_id", "pkt_mark", *(f"reg{i}" for i in range(16)))
+    for name in (
+        *("packet_type", "metadata", "tun_id", "pkt_mark", "ct_zone", "ct_mark", "ct_label"),
+        *(f"reg{i}" for i in range(16)),
+    )
     for start, size in [flow.MEMBERS[name]]
 ]
 
 
 _PHYSICAL = flow.MEMBERS["in_phy_port"][0]
 
+# What the tracker found: those that every packet may have, and by the Ethertype the original
+# direction's, which a valid connection has.
+_CT_STATE, _CT_PROTO, _ETH_TYPE = (
+    flow.MEMBERS[n][0] for n in ("ct_state", "ct_nw_proto", "eth_type")
+)
+_CT_VALID = 0x0B  # new, est, rpl
+_L4_TUPLE = ("ct_nw_proto", "ct_tp_src", "ct_tp_dst")
+_TUPLES = {
+    0x0800: ("ct_nw_src", "ct_nw_dst", *_L4_TUPLE),
+    0x86DD: ("ct_ipv6_src", "ct_ipv6_dst", *_L4_TUPLE),
+}
+
+
+def _tracked(match: Match, key: bytes) -> None:
+    """What the tracker found; the Ethertype says how to read it."""
+    state = int.from_bytes(key[_CT_STATE : _CT_STATE + 4], "big")
+    if not state:
+        return
+    eth_type = int.from_bytes(key[_ETH_TYPE : _ETH_TYPE + 2], "big")
+    match.set("ct_state", state)
+    match.set("eth_type", eth_type)
+    if state & _CT_VALID and key[_CT_PROTO]:
+        for name in _TUPLES.get(eth_type, ()):
+            start, size = flow.MEMBERS[name]
+            match.set(name, int.from_bytes(key[start : start + size], "big"))
+
 
 def pipeline_match(event: Any) -> Match:
-    """in_port, and what metadata, tunnel and registers were, as a match."""
+    """in_port, and what metadata, tunnel, registers and tracking were, as a match."""
     match = Match()
     match.set("in_port", event.in_port)
     key = event.key
     for name, start, end, zero in PIPELINE:
         if key[start:end] != zero:
             match.set(name, int.from_bytes(key[start:end], "big"))
+    _tracked(match, key)
     physical = int.from_bytes(key[_PHYSICAL : _PHYSICAL + 4], "big")
     if physical not in (0, event.in_port):  # else it goes without saying (OpenFlow 1.3.5, 7.2.3.8)
         match.set("in_phy_port", physical)

@@ -59,6 +59,21 @@ cdef class Ukey:
         return f"<Ukey {self.ufid.hex()} packets={self.packets}>"
 
 
+cdef void track_as(flow_key *key, const flow_key *other) noexcept nogil:
+    """What the tracker said of another packet is said of this one."""
+    key.ct_state = other.ct_state
+    key.ct_mark = other.ct_mark
+    key.ct_zone = other.ct_zone
+    key.ct_nw_proto = other.ct_nw_proto
+    key.ct_nw_src = other.ct_nw_src
+    key.ct_nw_dst = other.ct_nw_dst
+    key.ct_tp_src = other.ct_tp_src
+    key.ct_tp_dst = other.ct_tp_dst
+    memcpy(key.ct_label, other.ct_label, 16)
+    memcpy(key.ct_ipv6_src, other.ct_ipv6_src, 16)
+    memcpy(key.ct_ipv6_dst, other.ct_ipv6_dst, 16)
+
+
 cdef class Flows:
     """Of one datapath.  Whoever installs flows there notes them here."""
 
@@ -363,9 +378,10 @@ cdef class Flows:
 
 
 cdef int take_sent(flow_key *key, const char *sent, size_t end) noexcept:
-    """A packet's mark, and what stands between its headers and `end`, as a controller says it."""
+    """A packet's mark and connection, and what stands between its headers and `end`, as a controller says it."""
     memcpy(<uint8_t *> key + KEY_PACKET_SIZE, sent + KEY_PACKET_SIZE, end - KEY_PACKET_SIZE)
     key.pkt_mark = (<const flow_key *> sent).pkt_mark
+    track_as(key, <const flow_key *> sent)
     return 0
 
 

@@ -7,7 +7,7 @@ ovs-actions(7) gives.
 from libc.stdint cimport uint16_t, uint32_t
 
 from ofproto.rules.program cimport (
-    N_SET_KINDS, OP_NOP, SET_FIELD, SET_GROUP, Program, op,
+    N_SET_KINDS, OP_CT, OP_NOP, SET_FIELD, SET_GROUP, Program, op,
 )
 
 
@@ -69,6 +69,9 @@ cdef int copy_op(Program to, Program source, uint32_t i) except -1:
     fresh[0] = source.ops[i]
     data = to.add_data(&source.pool[source.ops[i].data], source.ops[i].data_len)
     to.ops[at].data = data
+    if fresh.code == OP_CT:
+        to.ops[at].arg = <uint32_t> len(to.subs)
+        to.subs.append(source.subs[source.ops[i].arg])
     to.ops[at].action = <uint16_t> len(to.actions)
     to.actions.append(source.actions[source.ops[i].action])
     return 0

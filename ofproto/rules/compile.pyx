@@ -6,7 +6,9 @@ EMIT has one function per class of ofproto.actions and ofproto.instructions.
 from sys import byteorder
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
 
+from datapath.actions.odp cimport ALG_FTP, ALG_NONE, ALG_TFTP, CT_IPV6, CT_NAT, ct_action
 from datapath.key.flow import MEMBERS
 from ofproto.codec import fields
 from ofproto.codec.actions.encap import MAX_CONTEXT
@@ -38,15 +40,20 @@ PREREQUISITES = {
     fields.ND_ADVERT: PRE_ND_ADVERT,
     fields.NSH: PRE_NSH,
     fields.ETHERNET: PRE_ETHERNET,
-    fields.CT: PRE_NEVER,
+    fields.CT: PRE_CT,
     None: PRE_NONE,
 }
 # Of what OpenFlow 1.0 has actions for.
 LEGACY_PREREQUISITES = {"mod_tp_src": PRE_L4_PORTS, "mod_tp_dst": PRE_L4_PORTS}
 # Of fields that are written.
 WRITTEN = {fields.IPV4: PRE_IPV4_HEADER, fields.IP_ANY: PRE_IP_HEADER}
+CT_ALGS = {None: <int> ALG_NONE, "ftp": <int> ALG_FTP, "tftp": <int> ALG_TFTP}
 VLAN_VID, VLAN_PCP = BY_NAME["vlan_vid"], BY_NAME["vlan_pcp"]
 DL_VLAN, DL_VLAN_PCP = BY_NAME["dl_vlan"], BY_NAME["dl_vlan_pcp"]
+
+
+cdef enum:
+    NAT_FLAGS_SHIFT = 3     # from nat's flags to CT_SRC and so on
 
 
 cdef uint8_t prerequisite(field):
@@ -217,9 +224,8 @@ def _dec_ttl(Program p, a):
 
 
 def _resubmit(Program p, a):
-    if a.ct:
-        raise ValueError("resubmit's ct is not supported yet")
     cdef op *o = emit(p, OP_RESUBMIT, SET_RESUBMIT)
+    o.arg = a.ct
     o.port = OFPP_IN_PORT if a.port is None else a.port
     o.aux = 255 if a.table is None else a.table
 
@@ -291,6 +297,46 @@ def _bundle(Program p, a):
         field, start, n_bits = a.destination
         o.prereq = prerequisite(field)
         o.dst = slot_of(field, start, n_bits)
+
+
+cdef int fill_range(ct_action *c, nat) except -1:
+    """What is not given stays 0; a range of one ends where it begins."""
+    cdef bytes first, last
+    c.flags |= CT_NAT | <uint16_t> nat.flags << NAT_FLAGS_SHIFT
+    if nat.first is not None:
+        first = nat.first.packed
+        memcpy(c.addr_min, <const char *> first, len(first))
+        last = first if nat.last is None else nat.last.packed
+        memcpy(c.addr_max, <const char *> last, len(last))
+        if nat.first.version == 6:
+            c.flags |= CT_IPV6
+    if nat.first_port:
+        c.port_min = nat.first_port
+        c.port_max = nat.last_port or nat.first_port
+    return 0
+
+
+def _ct(Program p, a):
+    cdef op *o
+    cdef ct_action c
+    memset(&c, 0, sizeof(c))
+    c.flags = a.flags       # COMMIT and FORCE have the same bits
+    c.alg = CT_ALGS[a.alg]
+    for each in a.actions:
+        if type(each).__name__ == "Nat":
+            fill_range(&c, each)
+    emit_sub(p, OP_CT, a.actions)
+    o = &p.ops[p.n_ops - 1]
+    o.set_kind = SET_CT
+    o.aux = CT_NO_TABLE if a.table is None else a.table
+    if isinstance(a.zone, int):
+        o.port = a.zone
+    else:
+        field, start, n_bits = a.zone
+        o.src = slot_of(field, start, n_bits)
+        o.src_prereq = prerequisite(a.zone[0])
+    o.data_len = sizeof(c)
+    o.data = p.add_data(<const uint8_t *> &c, sizeof(c))
 
 
 def compile_fields(fields):
@@ -390,6 +436,9 @@ EMIT = {
     "Bundle": _bundle,
     "Learn": _learn,
     "FinTimeout": _fin_timeout,
+    "Ct": _ct,
+    "Nat": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),       # part of its ct
+    "CtClear": lambda p, a: emit_aux(p, OP_CT_CLEAR, SET_CT_CLEAR, 0),
     "Drop": lambda p, a: None,
     "GotoTable": lambda p, a: emit_aux(p, OP_GOTO_TABLE, SET_NONE, a.table),
     "WriteMetadata": _write_metadata,

@@ -27,7 +27,8 @@ cdef enum op_code:
     OP_ENQUEUE          # port, arg = queue
     OP_GROUP            # arg = group
     OP_METER            # arg = meter
-    OP_RESUBMIT         # port = in_port or OFPP_IN_PORT (0xfff8), aux = table, 255 = same
+    OP_RESUBMIT         # port = in_port or OFPP_IN_PORT (0xfff8), aux = table, 255 = same;
+                        # arg: by the tracked connection's original direction
     OP_GOTO_TABLE       # aux = table
     OP_WRITE_METADATA   # data = value, mask (8 bytes each)
     OP_WRITE_ACTIONS    # arg = index of the sub-program
@@ -54,9 +55,13 @@ cdef enum op_code:
     OP_DECAP            # arg = packet type of what is inside
     OP_DEC_NSH_TTL
     OP_CONJUNCTION      # arg = ID, aux = dimension << 8 | number of them; nothing is done
+    OP_CT               # arg = index of exec's sub-program, aux = table, CT_NO_TABLE = none;
+                        # src slot of the zone, or n_bits 0: port = zone; data = ct_action
+    OP_CT_CLEAR
 
 cdef enum:
     OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers
+    CT_NO_TABLE = 255
 
 # A run of bits in the flow key: `n_bits` bits that end `shift` bits above the least significant bit
 # of the member at byte `offset`, `size` bytes long (big endian).
@@ -128,7 +133,8 @@ cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_IP_HEADER
     PRE_NSH
     PRE_ETHERNET            # the packet begins with an Ethernet header
-    PRE_NEVER               # not in this switch: conntrack
+    PRE_CT                  # a tracked packet of a valid connection
+    PRE_NEVER               # not in this switch
 
 cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_NONE                # not in an action set
@@ -150,6 +156,8 @@ cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_GROUP               # with one, what follows is ignored
     SET_OUTPUT
     SET_RESUBMIT            # only where there is neither
+    SET_CT_CLEAR            # nor that
+    SET_CT
     N_SET_KINDS
 
 # A slot's value as a number of 16 bytes, big endian (slots of more than 128 bits are never moved).

@@ -38,6 +38,7 @@ cdef class Snapshot:
     cdef bint in_action_set
     cdef bint in_group
     cdef bint unparsed
+    cdef bint conntracked
 
 
 cdef class XlateContext:
@@ -65,11 +66,14 @@ cdef class XlateContext:
     cdef bint stop              # no further action: frozen or failed
     cdef bint freezing
     cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet
-    cdef uint32_t reshaped      # how often a header was put on or taken off: no action undoes it
+    # How often a header was put on or taken off, or the packet tracked: no action undoes it.
+    cdef uint32_t reshaped
     cdef pending_header pending     # what encap and decap left to commit(),
     cdef bytes pending_metadata     # and the options of a new NSH header, or None
     cdef uint32_t came_packet_type  # of the packet, and its Ethertype, as translation began
     cdef uint16_t came_eth_type
+    cdef bint conntracked       # the flow's ct_* are what a ct action found, and are sent round
+    cdef list forked            # for trace: Fork of each packet that ct sent round, or None
     cdef bint hashing           # the datapath is to hash the packet that is sent round
     cdef object pausing         # the Telling of the controllers who are to send the packet on, or None
     cdef bint hashed            # it has done so: flow.dp_hash is known
@@ -88,6 +92,8 @@ cdef class XlateContext:
     cdef int fail(self, str error, str text=*) except -1
     # Whether to stop: `units` of work, about 0.1 us each, were one too many.
     cdef bint spend(self, int64_t units) except -1
+    # The packet's connection is not known any more: the flow's ct_* are 0.
+    cdef int untrack(self) except -1
     # Writes the changes of the packet so far out.
     cdef int commit(self) except -1
     # To be called before actions that run on a copy, and with its answer behind them.

@@ -59,7 +59,7 @@ cdef class XlateContext:
         self.came_packet_type = key.packet_type
         self.came_eth_type = key.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
-        self.slow = self.stop = self.freezing = self.unparsed = False
+        self.slow = self.stop = self.freezing = self.unparsed = self.conntracked = False
         self.hashing = self.hashed = False
         self.pausing = None
         self.checking = None
@@ -98,6 +98,17 @@ cdef class XlateContext:
         commit_actions(&self.flow, &self.base, &self.wc, self.out)
         return 0
 
+    cdef int untrack(self) except -1:
+        cdef flow_key *flow = &self.flow
+        self.conntracked = False
+        flow.ct_state = flow.ct_mark = flow.ct_nw_src = flow.ct_nw_dst = 0
+        flow.ct_zone = flow.ct_tp_src = flow.ct_tp_dst = 0
+        flow.ct_nw_proto = 0
+        memset(flow.ct_label, 0, sizeof(flow.ct_label))
+        memset(flow.ct_ipv6_src, 0, sizeof(flow.ct_ipv6_src))
+        memset(flow.ct_ipv6_dst, 0, sizeof(flow.ct_ipv6_dst))
+        return 0
+
     # --- copies of the packet
 
     cdef Snapshot save(self):
@@ -117,6 +128,7 @@ cdef class XlateContext:
         saved.in_action_set = self.in_action_set
         saved.in_group = self.in_group
         saved.unparsed = self.unparsed
+        saved.conntracked = self.conntracked
         self.nesting = 0
         self.depth += 1
         self.spend(COPY_WORK + (len(self.stack) // VALUES_PER_WORK if self.stack else 0))
@@ -149,6 +161,7 @@ cdef class XlateContext:
         self.in_action_set = saved.in_action_set
         self.in_group = saved.in_group
         self.unparsed = saved.unparsed
+        self.conntracked = saved.conntracked
         return 0
 
     cdef int wrap_clone(self, uint32_t start) except -1:

@@ -23,5 +23,8 @@ cdef int set_continuing(continuing run) except -1
 cdef int tell(XlateContext x, Telling told) except -1
 # Goes on where a packet was frozen; its steps are the caller's to run.
 cdef int thaw(XlateContext x, FrozenState state) except -1
+# What translation is to go on with, once the packet comes round: interned, or None when that failed.
+# `told`: of a packet for the controllers.
+cdef FrozenState frozen_state(XlateContext x, list todo, Telling told)
 # Whether an action looks at headers that a popped MPLS label or I-TAG hid (eth_type 0: an I-TAG).
 cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil

@@ -26,6 +26,7 @@ cdef enum:                  # bits of FrozenState.flags
     IN_GROUP = 4
     HASHED = 8
     PAUSED = 16
+    CONNTRACKED = 32
 
 cdef enum:
     STATE_WORK = 150        # a state is named by a hash of all that it has
@@ -164,7 +165,7 @@ cdef int frozen_flags(XlateContext x) noexcept:
     hash."""
     return (IN_PACKET_OUT * x.in_packet_out | IN_ACTION_SET * x.in_action_set
             | IN_GROUP * x.in_group | HASHED * (x.hashed or x.hashing)
-            | PAUSED * (x.pausing is not None))
+            | PAUSED * (x.pausing is not None) | CONNTRACKED * x.conntracked)
 
 
 cdef int thaw(XlateContext x, FrozenState state) except -1:
@@ -177,8 +178,13 @@ cdef int thaw(XlateContext x, FrozenState state) except -1:
     x.in_action_set = state.flags & IN_ACTION_SET
     x.in_group = state.flags & IN_GROUP
     x.hashed = state.flags & HASHED
+    x.conntracked = state.flags & CONNTRACKED
+    if not x.conntracked:
+        x.untrack()
     if x.trace is not None:
         x.report("thaw", "thaw")
+        if state.todo:
+            x.report("resume", f"Resuming from table {state.todo[0][2]}")
     return 0
 
 
@@ -204,7 +210,7 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
             or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
             or code == OP_STACK_POP or code == OP_OUTPUT_REG
             or code == OP_MULTIPATH or code == OP_BUNDLE or code == OP_LEARN
-            or code == OP_FIN_TIMEOUT or code == OP_CHECK_LARGER)
+            or code == OP_FIN_TIMEOUT or code == OP_CHECK_LARGER or code == OP_CT)
 
 
 cdef bint needs_ethernet(const op *o) noexcept nogil:

@@ -28,6 +28,7 @@ cdef extern from "arpa/inet.h" nogil:
 cdef enum:
     VLAN_PCP = 0xe000
     MAX_STACK = 4096        # values
+    CT_VALID = 0x0b         # of ct_state: new, est, rpl; a tracked packet that is not invalid has one
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_VLAN0 = <size_t> &NO_KEY.vlan[0]
@@ -69,6 +70,9 @@ cdef bint prereq(XlateContext x, int kind) noexcept:
         return flow.packet_type == 0
     if kind == PRE_NONE:
         return True
+    if kind == PRE_CT:
+        wc.ct_state |= htonl(CT_VALID)
+        return flow.ct_state & htonl(CT_VALID) != 0
     if not ip or kind == PRE_NEVER:
         return False
     wc.nw_proto = 0xff

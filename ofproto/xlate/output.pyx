@@ -106,6 +106,7 @@ cdef int output_patch(XlateContext x, XPort port) except -1:
     x.commit()
     saved = x.save()
     memset(<uint8_t *> &x.flow + KEY_PACKET_SIZE, 0, KEY_SIZE - KEY_PACKET_SIZE)
+    x.untrack()
     x.bridge = peer.bridge
     x.stack = x.action_set = None
     x.in_action_set = x.in_group = False

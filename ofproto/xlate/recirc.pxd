@@ -9,7 +9,8 @@ cdef class FrozenState:
     cdef readonly bytes pipeline        # the key's part behind KEY_DP_SIZE
     cdef readonly uint16_t in_port      # OpenFlow port
     cdef readonly list stack            # values, 16 bytes each
-    cdef readonly list todo             # (Program, pc, table_id, rule or None), innermost first
+    # (Program, pc, table_id, rule or None), innermost first; without Program: the table is looked up.
+    cdef readonly list todo
     cdef readonly list action_set       # of Program
     cdef readonly int flags             # where the actions stand: IN_* of freeze.pyx
     cdef readonly bytes userdata        # of the controller action

@@ -36,7 +36,7 @@ cdef class FrozenState:
         self.flags = flags
         self.userdata = userdata
         self.table_id = table_id
-        steps = [(program.signature(), pc, table_id, name_rule(rule))
+        steps = [(b"" if program is None else program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
         self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),

@@ -3,17 +3,24 @@
 The same translation as for upcalls, with a list to note the steps in.
 """
 
+from itertools import chain
+
 from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import format_match, parse_match
+from ofproto.xlate.recirc import RecircTable
 
-from . import xlate
+from . import trace_recirc, xlate
+from .trace_recirc import TraceError, member
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
 _SUFFIX = {"error": " <<<<"}
-
+# Terms in front of "eth"
+_METADATA = (
+    *("pkt_mark=", "recirc_id=", "dp_hash=", "conj_id=", "skb_priority=", "actset_output=", "ct_"),
+)
 
 # What trace says of packets that only a real one would send
 _NOT_SENT = ("dont_send=0", "dont_send=1")
@@ -24,16 +31,20 @@ _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
-class TraceError(Exception):
-    """The request makes no sense; its text is for the user."""
+def trace_flow(*args, **options):
+    """trace_pieces() in one."""
+    return "".join(trace_pieces(*args, **options))
 
 
-def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, names=None):
-    """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge.
+def trace_pieces(
+    bridge, text, *, recirc=None, packet=None, learn=False, now=0, names=None, ct_states=()
+):
+    """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge, piece by piece.
 
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
     the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
-    the RecircTable to look up recirc_id in.  Raises TraceError.
+    the RecircTable to look up recirc_id in.  `ct_states` is what the first packets that ct sends
+    round are taken for.  Raises TraceError, before the first piece.
     """
     try:
         match = parse_match(text, names)
@@ -42,30 +53,33 @@ def trace_flow(bridge, text, *, recirc=None, packet=None, learn=False, now=0, na
     key = _with_tpid(match.key)
     if packet is not None:
         key = with_packet(key, packet)
-    return trace_key(bridge, key, recirc=recirc, learn=learn, now=now, names=names)
+    return trace_key(
+        bridge, key, recirc=recirc, learn=learn, now=now, names=names, ct_states=ct_states
+    )
 
 
-def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None):
-    """The report for a flow key (KEY_SIZE bytes, in_port as OpenFlow port) of a packet of `size`
-    bytes.  Raises TraceError."""
-    try:
-        result = xlate.translate(
-            bridge,
-            _with_ethertype(key),
-            recirc=recirc,
-            learn=learn,
-            now=now,
-            trace=True,
-        )
-    except LookupError as error:
-        raise TraceError(str(error)) from None
-    return report(key, result, names, learn)
+def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None, ct_states=()):
+    """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port)."""
+    if recirc is None:
+        recirc = RecircTable()
+
+    def translated(key):
+        try:
+            result = xlate.translate(
+                bridge, _with_ethertype(key), recirc=recirc, learn=learn, now=now, trace=True
+            )
+        except LookupError as error:
+            raise TraceError(str(error)) from None
+        return result, report(key, result, names, learn)
+
+    result, first = translated(key)
+    return chain((first,), trace_recirc.follow(result, ct_states, translated))
 
 
 def _with_ethertype(key):
     """Flow text with a packet type need not say the Ethertype again, which a packet's key has."""
     offset, size = flow.MEMBERS["eth_type"]
-    packet_type = _member(key, "packet_type")
+    packet_type = member(key, "packet_type")
     if packet_type[:2] != b"\0\1" or any(key[offset : offset + size]):
         return key
     return key[:offset] + packet_type[2:] + key[offset + size :]
@@ -74,7 +88,9 @@ def _with_ethertype(key):
 def report(key, result, names=None, sent=False):
     """The whole text for a translated key; `sent`: as if packets went to the controllers."""
     final = result.final_key
-    unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and not _has_metadata(final)
+    unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
+        _pipeline(final) == _pipeline(key)
+    )
     actions = odp_text.format_actions(result.actions, key)
     lines = [
         "Flow: " + format_flow(key, names),
@@ -100,10 +116,12 @@ def _with_tpid(key):
     return bytes(made)
 
 
-def _has_metadata(key):
+def _pipeline(key):
+    """Metadata, registers and the action set's output, if any."""
     registers = flow.MEMBERS["reg0"][0]
-    written = _member(key, "actset_output") not in (_NO_OUTPUT, bytes(4))
-    return written or any(_member(key, "metadata")) or any(key[registers : registers + 64])
+    output = member(key, "actset_output")
+    written = b"" if output in (_NO_OUTPUT, bytes(4)) else output
+    return member(key, "metadata"), key[registers : registers + 64], written
 
 
 def with_packet(key, packet):
@@ -126,19 +144,18 @@ def format_flow(key, names=None):
         _only_if_set(key, mask, name)
     _set(mask, "actset_output", 0)
     _set(mask, "conj_id", 0)
-    if _member(key, "in_phy_port") in (_member(key, "in_port"), bytes(4)):
+    if member(key, "in_phy_port") in (member(key, "in_port"), bytes(4)):
         _set(mask, "in_phy_port", 0)
     _set(mask, "in_port", 0xFF)
-    if any(_member(key, "packet_type")):
+    if any(member(key, "packet_type")):
         for name in _OF_ETHERNET:
             _set(mask, name, 0)
     text = format_match(_match(key, mask), names)
-    recirc_id = f"recirc_id={int.from_bytes(_member(key, 'recirc_id'), 'big'):#x}"
-    if text.startswith(recirc_id) and not any(_member(key, "packet_type")):
-        text = text.replace(recirc_id, recirc_id + ",eth", 1)
-    if _member(key, "eth_type") == _NSH:
+    if any(member(key, "recirc_id")) and not any(member(key, "packet_type")):
+        text = _with_eth(text)
+    if member(key, "eth_type") == _NSH:
         text += _BEHIND_NSH
-    if any(_member(key, "vlan0_tci")) and not any(_member(key, "vlan1_tci")):
+    if any(member(key, "vlan0_tci")) and not any(member(key, "vlan1_tci")):
         text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
     return text
 
@@ -152,39 +169,29 @@ def format_megaflow(key, mask, names=None):
     hidden = [n for n in flow.MEMBERS if n.startswith(("reg", "metadata", "actset", "conj"))]
     hidden.append("in_phy_port")
     hidden.append("recirc_id")
-    if not any(_member(key, "packet_type")):
+    if not any(member(key, "packet_type")):
         hidden.append("packet_type")
     else:
         hidden += [name for name in _OF_ETHERNET if name != "eth_type"]
     for number in (0, 1):
-        if not any(_member(key, f"vlan{number}_tci")):
+        if not any(member(key, f"vlan{number}_tci")):
             hidden.append(f"vlan{number}_tci")
     for name in hidden:
         _set(shown, name, 0)
-    recirc_id = int.from_bytes(_member(key, "recirc_id"), "big")
-    first = _before_eth(key, shown, names)
+    recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
     text = format_match(_match(key, shown), names)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
-    kind = "" if any(_member(key, "packet_type")) else "eth"
-    return ",".join(filter(None, (f"recirc_id={shown_id}", *first, kind, text)))
+    text = f"recirc_id={shown_id}" + ("," + text if text else "")
+    return text if any(member(key, "packet_type")) else _with_eth(text)
 
 
-def _before_eth(key, shown, names):
-    """What stands in front of the protocols, which is taken out of `shown`."""
-    found = []
-    for name in ("dp_hash", "skb_priority"):
-        offset, size = flow.MEMBERS[name]
-        mask = bytes(offset) + bytes(shown[offset : offset + size])
-        mask = mask.ljust(len(shown), b"\0")
-        if any(mask):
-            found.append(format_match(_match(key, mask), names))
-        _set(shown, name, 0)
-    return found
-
-
-def _member(key, name):
-    offset, size = flow.MEMBERS[name]
-    return key[offset : offset + size]
+def _with_eth(text):
+    """A datapath flow's text says that the packet is a frame, behind its metadata."""
+    terms = text.split(",")
+    at = 0
+    while at < len(terms) and terms[at].startswith(_METADATA):
+        at += 1
+    return ",".join([*terms[:at], "eth", *terms[at:]])
 
 
 def _match(key, mask):
@@ -216,7 +223,9 @@ def render(steps):
             own, inner = child[level]
             child[level] = (inner, inner)
             lines += ["", "    " * own + text, "    " * own + "-" * len(text)]
-        elif kind in ("table", "thaw"):
+        elif kind in ("thaw", "resume"):
+            lines.append("    " * (child[level][0] + 1 + (kind == "resume")) + text)
+        elif kind == "table":
             own, inner = child[level]
             base[level + 1] = inner
             lines.append("    " * own + text)

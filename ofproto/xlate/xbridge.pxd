@@ -75,6 +75,7 @@ cdef class XBridge:
     cdef public str frag_mode
     cdef public Rule drop_frags_rule
     cdef public object packet_in        # callable(PacketInEvent) or None
+    cdef public dict ct_timeouts        # zone -> name of its timeout policy, bytes; all bridges' own
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object learner          # learns flows (see xbridge.pyi), or None
     cdef public object data

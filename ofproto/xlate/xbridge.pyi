@@ -94,6 +94,7 @@ class XBridge:
     frag_mode: str  # normal, drop, nx-match
     packet_in: Callable[[PacketInEvent], None] | None
     learner: Learner | None
+    ct_timeouts: dict[int, bytes]  # zone -> name of its timeout policy in the datapath
     queues: dict[tuple[int, int], int]
     data: Any
     def __init__(self, name: str, generation: Generation | None = None) -> None: ...

@@ -192,6 +192,7 @@ cdef class XBridge:
         self.groups = {}
         self.meters = {}
         self.frag_mode = "normal"
+        self.ct_timeouts = {}
         self.queues = {}
         self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)
         memset(self.miss, MISS_DEFAULT, N_TABLES)

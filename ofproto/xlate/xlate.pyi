@@ -1,5 +1,7 @@
 """Translation: a flow key through the OpenFlow tables into datapath actions and a mask."""
 
+from typing import Any
+
 from ofproto.rules.program import Program
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xbridge import XBridge
@@ -13,6 +15,7 @@ class XlateResult:
     error: str | None  # why the packet is dropped whatever its actions were
     final_key: bytes
     trace: list[tuple[int, str, str]] | None  # (level, kind, text): see ofproto.trace
+    forked: list[Any] | None  # with trace: Fork (conntrack.pyx) of each packet that ct sent round
 
 def translate(
     bridge: XBridge,

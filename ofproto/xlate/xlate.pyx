@@ -24,6 +24,9 @@ from ofproto.xlate.context cimport (
     set_in_port,
 )
 from ofproto.xlate.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
+from ofproto.xlate.conntrack cimport (
+    ct_clear, has_tuple, outer_masks, start_exec, swap_tuple, track,
+)
 from ofproto.xlate.freeze cimport (
     check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
 )
@@ -105,7 +108,11 @@ cdef int run_todo(XlateContext x, list todo) except -1:
     cdef uint32_t pc
     for at in range(len(todo)):
         program, pc, x.table_id, x.rule = todo[at]
-        run_ops(x, program, pc)
+        if program is None:
+            x.resubmits = -1
+            run_table(x, flow_in_port(&x.flow), x.table_id, True, True, False)
+        else:
+            run_ops(x, program, pc)
         if x.freezing:
             x.todo.extend(todo[at + 1:])
             break
@@ -160,11 +167,11 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     if x.unparsed:
         # The other bridge's tables are to see what the label hid.
         freeze(x)
-        x.todo.append((TO_TABLE, 0, 0, None))
+        x.todo.append((None, 0, 0, None))
     else:
         if not x.depth:
             x.resubmits = -1     # the first lookup is none
-        run_table(x, in_port, 0, True, True)
+        run_table(x, in_port, 0, True, True, False)
     return end_bridge(x)
 
 
@@ -182,7 +189,8 @@ cdef int end_bridge(XlateContext x) except -1:
 # --- tables
 
 cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_packet_in,
-                   bint honor_miss) except -1:
+                   bint honor_miss, bint by_original) except -1:
+    """`by_original`: the rule is looked up by the connection's original direction."""
     cdef uint8_t old_table = x.table_id
     cdef Rule old_rule = x.rule, rule
     cdef bint deeper = table_id <= old_table and x.resubmits >= 0
@@ -192,7 +200,11 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
     x.resubmits += 1
     x.table_id = table_id
+    if by_original:
+        swap_tuple(x)
     rule = lookup(x, in_port, table_id)
+    if by_original:
+        swap_tuple(x)
     if rule is None:
         x.rule = None
         miss(x, table_id, may_packet_in, honor_miss)
@@ -239,7 +251,7 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
         return trace_drop(x)
     if what == MISS_CONTINUE:
         if table_id + 1 < N_VISIBLE_TABLES:
-            return run_table(x, flow_in_port(&x.flow), table_id + 1, may_packet_in, True)
+            return run_table(x, flow_in_port(&x.flow), table_id + 1, may_packet_in, True, False)
         what = MISS_DEFAULT
     if what == MISS_CONTROLLER or (what == MISS_DEFAULT and x.bridge.miss_to_controller):
         port = x.bridge.ports.get(flow_in_port(&x.flow))
@@ -335,7 +347,7 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     elif code == OP_RESUBMIT:
         resubmit(x, o)
     elif code == OP_GOTO_TABLE:
-        run_table(x, flow_in_port(flow), <uint8_t> o.aux, True, True)
+        run_table(x, flow_in_port(flow), <uint8_t> o.aux, True, True, False)
     elif code == OP_PUSH_VLAN:
         push_vlan(x, o.aux)
     elif code == OP_POP_VLAN:
@@ -396,6 +408,10 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         decap(x, o)
     elif code == OP_DEC_NSH_TTL:
         return dec_nsh_ttl(x)
+    elif code == OP_CT:
+        ct(x, program, o)
+    elif code == OP_CT_CLEAR:
+        ct_clear(x)
     elif code == OP_STACK_PUSH:
         stack_push(x, o)
     elif code == OP_STACK_POP:
@@ -434,7 +450,7 @@ cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet
     elif port == OFPP_IN_PORT:
         output_port(x, flow_in_port(&x.flow))
     elif port == OFPP_TABLE:
-        run_table(x, flow_in_port(&x.flow), 0, may_packet_in, True)
+        run_table(x, flow_in_port(&x.flow), 0, may_packet_in, True, False)
     elif port == OFPP_FLOOD or port == OFPP_ALL:
         output_flood(x, port == OFPP_ALL)
     elif port == OFPP_CONTROLLER:
@@ -508,7 +524,21 @@ cdef int resubmit(XlateContext x, const op *o) except -1:
         in_port = flow_in_port(&x.flow)
     if table_id == 255:
         table_id = x.table_id
-    return run_table(x, in_port, table_id, False, False)
+    if o.arg and not has_tuple(x):
+        return x.report("error", "resubmit(ct) with non-tracked or non-IP packet!")
+    return run_table(x, in_port, table_id, False, False, o.arg)
+
+
+cdef int ct(XlateContext x, Program program, const op *o) except -1:
+    cdef Program nested = <Program> program.subs[o.arg]
+    cdef outer_masks outer = start_exec(x)
+    x.level -= 1                # in trace, they follow the ct action
+    if nested.n_ops:
+        run_ops(x, nested, 0)
+    else:
+        trace_drop(x)
+    x.level += 1
+    return track(x, program, o, &outer)
 
 
 cdef int clone(XlateContext x, Program program) except -1:
@@ -624,14 +654,6 @@ cdef int run_action_set(XlateContext x) except -1:
     return run_ops(x, ordered, 0)     # end_bridge() says that it is over
 
 
-cdef Program output_to_table():
-    cdef Program program = Program()
-    program.add(OP_OUTPUT).port = OFPP_TABLE
-    return program
-
-cdef Program TO_TABLE = output_to_table()
-
-
 set_pipeline(run_bridge)
 set_continuing(run_todo)
 
@@ -641,7 +663,7 @@ set_continuing(run_todo)
 class XlateResult:
     """What translation found out about a flow: see xlate.pyi."""
 
-    __slots__ = ("actions", "mask", "slow", "error", "final_key", "trace")
+    __slots__ = ("actions", "mask", "slow", "error", "final_key", "trace", "forked")
 
     def __init__(self, XlateContext x):
         self.actions = x.out.data[:x.out.length] if x.out.length else b""
@@ -650,6 +672,7 @@ class XlateResult:
         self.error = x.error
         self.final_key = (<char *> &x.flow)[:KEY_SIZE]
         self.trace = x.trace
+        self.forked = x.forked
 
 
 def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,
@@ -673,6 +696,7 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
         x.recirc = recirc
     if trace:
         x.trace = []
+        x.forked = []
     if program is not None:
         xlate_program(x, bridge, flow, program, now)
     elif flow.recirc_id:

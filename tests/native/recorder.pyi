@@ -1,5 +1,6 @@
 """Datapath actions run on a frame."""
 
+from collections.abc import Callable
 from typing import Any
 
 from datapath.actions.meter import Meters
@@ -9,14 +10,21 @@ class Recorder:
 
     `recirculated`: actions for every packet that is recirculated, or None.
     Events: ("output", port, frame, vnet dict), ("userspace", reason, userdata, frame, key),
-    ("recirculate", id, frame, key), ("drop", reason name)."""
+    ("recirculate", id, frame, key), ("ct", struct ct_action), ("drop", reason name).
+
+    `tracker(ct_action, key)` gives a key whose ct_* are what it says of the packet; without one, ct
+    drops it.  Endless recirculation, as ct in a circle makes, is the caller's to end."""
 
     recirculated: bytes | None
     meters: Meters
     now: int  # ns, for the meters
     events: list[tuple[Any, ...]]
 
-    def __init__(self, recirculated: bytes | None = None) -> None: ...
+    def __init__(
+        self,
+        recirculated: bytes | None = None,
+        tracker: Callable[[bytes, bytes], bytes] | None = None,
+    ) -> None: ...
     def run(
         self,
         frame: bytes,

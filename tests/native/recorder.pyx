@@ -5,10 +5,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from datapath.actions.execute cimport execute_actions, executor, executor_free, executor_init
+from datapath.actions.execute cimport (
+    CT_DONE, emit_fn, execute_actions, executor, executor_free, executor_init,
+)
 from datapath.actions.meter cimport Meters, meter_verdict, meter_weigh
+from datapath.actions.odp cimport ct_action
 from datapath.base.packet cimport packet, packet_init
-from datapath.key.flow cimport KEY_SIZE, flow_extract, flow_key
+from datapath.key.flow cimport KEY_SIZE, flow_extract, flow_key, key_ct
 
 from datapath.base import drops
 
@@ -22,11 +25,12 @@ cdef class Recorder:
     cdef executor x
     cdef public list events
     cdef public object recirculated
+    cdef public object tracker
     cdef readonly Meters meters
     cdef public uint64_t now
     cdef uint32_t levels
 
-    def __cinit__(self, recirculated=None):
+    def __cinit__(self, recirculated=None, tracker=None):
         executor_init(&self.x)
         self.x.owner = <void *> self
         self.x.output = _note_output
@@ -38,6 +42,9 @@ cdef class Recorder:
         self.now = 0
         self.events = []
         self.recirculated = recirculated
+        self.tracker = tracker
+        if tracker is not None:
+            self.x.track = _note_ct
         self.levels = 0
 
     def __dealloc__(self):
@@ -100,6 +107,16 @@ cdef void _again(Recorder recorder, packet *p, flow_key *key) noexcept:
 cdef void _note_recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
     with gil:
         _again(<Recorder> owner, p, key)
+
+
+cdef int _note_ct(void *owner, packet *p, const flow_key *key, const ct_action *a,
+                  emit_fn emit, void *arg) noexcept nogil:
+    with gil:
+        recorder = <Recorder> owner
+        told = recorder.tracker(_bytes(a, sizeof(ct_action)), _bytes(key, KEY_SIZE))
+        key_ct(<const flow_key *> <const char *> (<bytes> told), &p.ct)
+        recorder.events.append(("ct", _bytes(a, sizeof(ct_action))))
+        return CT_DONE
 
 
 cdef meter_verdict _weigh(void *owner, uint32_t meter, uint32_t n_packets,

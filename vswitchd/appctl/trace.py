@@ -3,13 +3,16 @@
     ofproto/trace [OPTIONS] BRIDGE FLOW [PACKET]    a flow as ovs-ofctl(8) writes it
     ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]  a datapath flow, as dpctl/dump-flows prints it
 
+`--ct-next STATE`, several times, says what the tracker finds of the packets that ct sends round.
 PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in_port and metadata.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
+from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd import dpctl
@@ -21,9 +24,14 @@ if TYPE_CHECKING:
 USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
 GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
+CT_NEXT = ("--ct-next", "-ct-next")
 
 
-def trace(switch: "Switch", args: list[str]) -> str:
+def trace(switch: "Switch", args: list[str]) -> Iterator[str]:
+    try:
+        ct_states, args = _ct_states(args)
+    except tracing.TraceError as error:
+        raise CommandError(str(error)) from error
     options, words = split_options(args, OPTIONS)
     if switch.backer is None:
         raise CommandError("no datapath process")
@@ -31,18 +39,35 @@ def trace(switch: "Switch", args: list[str]) -> str:
     shown = bool(options & NAMES)
     try:
         if words and words[0] in switch.bridges:
-            return _of_flow(switch, words, learn, shown)
-        return _odp_flow(switch, words, learn, shown)
+            return _of_flow(switch, words, learn, shown, ct_states)
+        return _odp_flow(switch, words, learn, ct_states)
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
 
-def _of_flow(switch: "Switch", words: list[str], learn: bool, shown: bool) -> str:
+def _ct_states(args: list[str]) -> tuple[list[int], list[str]]:
+    """What --ct-next (several times) says, and the other arguments."""
+    states, rest = [], []
+    at = iter(args)
+    for arg in at:
+        if arg not in CT_NEXT:
+            rest.append(arg)
+            continue
+        text = next(at, None)
+        if text is None:
+            raise CommandError(f"Missing argument for option {arg}")
+        states.append(parse_ct_state(text))
+    return states, rest
+
+
+def _of_flow(
+    switch: "Switch", words: list[str], learn: bool, shown: bool, ct_states: list[int]
+) -> Iterator[str]:
     if len(words) not in (2, 3):
         raise CommandError(f"syntax error at {words[0]} (no flow after the bridge's name)")
     ofproto = switch.bridges[words[0]].ofproto
     numbers = {port.name: port.number for port in ofproto.ports_in_order()}
-    return tracing.trace_flow(
+    return tracing.trace_pieces(
         ofproto.xbridge,
         words[1],
         recirc=switch.backer.flows.recirc,
@@ -50,6 +75,7 @@ def _of_flow(switch: "Switch", words: list[str], learn: bool, shown: bool) -> st
         learn=learn,
         now=clock.msec(),
         names=_names(numbers, shown),
+        ct_states=ct_states,
     )
 
 
@@ -65,7 +91,9 @@ def _of_dump(text: str) -> str:
     return text.partition(", packets:")[0].strip()
 
 
-def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> str:
+def _odp_flow(
+    switch: "Switch", words: list[str], learn: bool, ct_states: list[int]
+) -> Iterator[str]:
     if len(words) > 1 and "(" not in words[0]:
         if "(" not in words[1]:
             raise CommandError(f"{words[0]}: unknown bridge")
@@ -94,6 +122,7 @@ def _odp_flow(switch: "Switch", words: list[str], learn: bool, _shown: bool) -> 
         recirc=flows.recirc,
         learn=learn,
         now=clock.msec(),
+        ct_states=ct_states,
     )
 
 
@@ -108,4 +137,4 @@ def _packet(text: str) -> bytes:
 
 
 # name, usage, least and most arguments, function
-COMMANDS = [("ofproto/trace", USAGE, 1, 7, trace)]
+COMMANDS = [("ofproto/trace", USAGE, 1, 64, trace)]

@@ -106,6 +106,9 @@ class Ct(Action):
         _require_ip(context)
         if self.flags & FORCE and not self.flags & COMMIT:
             raise OFError("OFPBAC_BAD_ARGUMENT", "force without commit")
+        bare = all(isinstance(each, Nat) and not each.flags for each in self.actions)
+        if not self.flags & COMMIT and not bare:
+            raise OFError("OFPBAC_BAD_ARGUMENT", "nat with arguments, or exec, without commit")
         if not isinstance(self.zone, int):
             context.require(self.zone[0])
         if self.alg and context.match is not None and context.match.nw_proto != _ALG_L4[self.alg]:

@@ -47,6 +47,8 @@ IP6S = ["fe80::1", "2001:db8::2"]
 VLAN_TCI, VLAN0_TPID = flow.MEMBERS["vlan0_tci"][0], flow.MEMBERS["vlan0_tpid"][0]
 ETH = flow.MEMBERS["eth_dst"][0]
 TYPE_AT = flow.MEMBERS["packet_type"][0]
+CT_TUPLE = flow.MEMBERS["ct_nw_src"][0]
+ETH_TYPE = flow.MEMBERS["eth_type"][0]
 VLAN1 = flow.MEMBERS["vlan1_tpid"][0]
 
 
@@ -130,6 +132,12 @@ def matching(rng):
         fields = {"packet_type": 1 << 16 | number}
         if number == 0x894F:
             fields["nsh_ttl"] = rng.choice([1, 9])
+    if rng.random() < 0.3:
+        fields["ct_state"] = rng.choice([(0x21, 0x21), (0x22, 0x23), (0x20, 0x20), (0, 0x20), 0x21])
+        if rng.random() < 0.5:
+            fields.update(rng.choice([{"ct_zone": 1}, {"ct_mark": (1, 5)}, {"ct_label": (0, 7)}]))
+        if fields.get("eth_type") == 0x0800 and rng.random() < 0.5:
+            fields["ct_nw_dst"] = (ip("10.0.0.0"), 0xFFFF0000)
     return match(**fields)
 
 
@@ -181,6 +189,11 @@ def action(rng, table):
         lambda: set_field("nsh_c1", 5, rng.choice([None, 1])),
         lambda: move("nsh_ttl", "reg1", 6),
         lambda: act("Group", group=rng.choice(GROUPS)),
+        lambda: parsed(rng.choice(CT)),
+        lambda: parsed(rng.choice(CT)),
+        lambda: act("Resubmit", port=None, table=rng.choice([1, 2]), ct=True),
+        lambda: move("ct_nw_src", "ip_src", 32),
+        lambda: move("ct_mark", "reg1", 8),
     ]
     return rng.choice(choices)()
 
@@ -191,6 +204,15 @@ SPREAD = (
     "bundle(symmetric_l3l4+udp,0,hrw,ofport,members:1,2,3)",
     "bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG1[0..15],members:1,2,4)",
     "bundle(nw_src,0,active_backup,ofport,members:1,2)",
+)
+MOST_PASSES = 5  # ct can send a packet round for ever
+CT = (
+    "ct(table=1)",
+    "ct(commit,table=2,zone=1,nat(src=10.0.0.9))",
+    "ct(commit,zone=NXM_NX_REG1[0..15],exec(set_field:5/7->ct_mark,load:1->NXM_NX_CT_LABEL[3..5]))",
+    "ct(commit,table=1,exec(move:NXM_OF_IP_SRC[0..7]->NXM_NX_CT_MARK[8..15]))",
+    "ct(commit,table=2,exec(move:NXM_NX_REG1[]->NXM_NX_CT_LABEL[0..31]))",
+    "ct_clear",
 )
 LEARN = "learn(table=2,NXM_OF_ETH_DST[0..7]=NXM_OF_ETH_SRC[8..15],result_dst=NXM_NX_REG1[0])"
 
@@ -238,7 +260,8 @@ def instructions(rng, table):
 
 
 def allowed_late(made):
-    return type(made).__name__ not in ("Clone", "Resubmit", "Multipath", "Bundle", "Learn")
+    no = ("Clone", "Resubmit", "Multipath", "Bundle", "Learn", "Ct", "CtClear")
+    return type(made).__name__ not in no
 
 
 def random_world(rng):
@@ -281,7 +304,8 @@ def mixed(key, other, mask):
     if made[VLAN1] and not made[VLAN0_TPID]:
         return None
     meaning = flow.wildcards_for(bytes(made))
-    made[ETH:] = bytes(a & b for a, b in zip(made[ETH:], meaning[ETH:], strict=True))
+    meant = zip(made[CT_TUPLE:], meaning[CT_TUPLE:], strict=True)
+    made[CT_TUPLE:] = bytes(a & b for a, b in meant)
     return bytes(made)
 
 
@@ -294,9 +318,11 @@ def test_wildcarded_bits_do_not_matter(seed):
     in_ports = [1, 2, 3, 4]
     for _ in range(6):
         raw = bytes(packet(rng))
-        for key, result in passes(world, raw, rng.choice(in_ports), recirc):
+        for key, result in passes(world, raw, rng.choice(in_ports), recirc, rng):
             for _ in range(8):
                 other = with_hash(key_of(packet(rng), rng.choice(in_ports)), rng)
+                if rng.random() < 0.7:
+                    other = tracked(other, rng)
                 changed = mixed(key, other, result.mask)
                 if changed is None or changed == key:
                     continue
@@ -311,16 +337,39 @@ def with_hash(key, rng):
     return key[:offset] + rng.randbytes(size) + key[offset + size :]
 
 
-def passes(world, raw, in_port, recirc):
+def tracked(key, rng):
+    """The key of a packet that the tracker has found something of."""
+    made = bytearray(key)
+    v4 = key[ETH_TYPE : ETH_TYPE + 2] == b"\x08\x00"
+    values = {
+        "ct_state": rng.choice([0x21, 0x22, 0x2A, 0x30, 0xA2]),
+        "ct_zone": rng.choice([0, 1]),
+        "ct_mark": rng.choice([0, 1, 5]),
+        "ct_label": rng.choice([0, 8]),
+        "ct_nw_proto": rng.choice([6, 17]),
+        "ct_tp_src": rng.choice([80, 443]),
+        "ct_nw_src" if v4 else "ct_ipv6_src": ip(rng.choice(IPS)),
+        "ct_nw_dst" if v4 else "ct_ipv6_dst": ip(rng.choice(IPS)),
+    }
+    for name, value in values.items():
+        start, size = flow.MEMBERS[name]
+        made[start : start + size] = value.to_bytes(size, "big")
+    return bytes(made)
+
+
+def passes(world, raw, in_port, recirc, rng):
     """(key, translation) of a packet as it comes in, and of what is sent round from there."""
     waiting = [(key_of(raw, in_port), raw)]
-    while waiting:
+    for _ in range(MOST_PASSES):
+        if not waiting:
+            break
         key, frame = waiting.pop()
         result = translate(world.bridge, key, recirc=recirc)
         yield key, result
         kind = int.from_bytes(key[TYPE_AT : TYPE_AT + 4], "big")
+        recorder = Recorder(tracker=lambda _action, key: tracked(key, rng))
         in_odp = in_port + ODP_BASE
-        for event in Recorder().run(frame, result.actions, in_port=in_odp, packet_type=kind):
+        for event in recorder.run(frame, result.actions, in_port=in_odp, packet_type=kind):
             if event[0] == "recirculate":
                 waiting.append((event[3], event[2]))
 
