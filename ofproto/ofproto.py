@@ -82,6 +82,7 @@ class Ofproto:
         self.set_device_up: Callable[[str, bool], None] | None = None
         self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
+        self.xbridge.ct_timeouts = backer.timeouts.names
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.tables.configs.status = self._table_status
         self.groups = GroupTable(self.tables)

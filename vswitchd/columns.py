@@ -17,7 +17,9 @@ import ovsdb
 from vswitchd import fast_jsonrpc, not_followed
 
 _FOLLOWED = {
-    "Open_vSwitch": ["bridges", "next_cfg", "other_config", "external_ids", "ssl"],
+    "Open_vSwitch": [
+        *("bridges", "next_cfg", "other_config", "external_ids", "ssl", "datapaths"),
+    ],
     "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
     "Bridge": [
         "name",
@@ -69,9 +71,11 @@ _FOLLOWED = {
         "type",
         "other_config",
     ],
+    "Datapath": ["ct_zones"],
+    "CT_Zone": ["timeout_policy"],
+    "CT_Timeout_Policy": ["timeouts"],
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
-    "Datapath": ["datapath_version"],
     "IPFIX": ["targets"],
     "Mirror": ["name"],
     "NetFlow": ["targets"],
@@ -113,6 +117,7 @@ WRITTEN = {
         "status",
     ],
     "Controller": ["is_connected", "role", "status"],
+    "Datapath": ["capabilities"],
 }
 
 _READ = {table: frozenset(names) for table, names in READ.items()}

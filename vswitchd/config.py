@@ -12,6 +12,7 @@ from uuid import UUID
 
 from vswitchd import not_followed
 from vswitchd.columns import Replica
+from vswitchd.datapaths import DatapathRow, datapath_rows
 
 
 class InterfaceConfig(NamedTuple):
@@ -94,6 +95,7 @@ class SwitchConfig(NamedTuple):
     external_ids: dict[str, str]
     tls: TlsConfig | None
     in_vain: tuple[str, ...] = ()
+    datapaths: dict[str, DatapathRow] = {}
 
 
 @dataclass
@@ -243,6 +245,7 @@ def switch_config(row: Any) -> SwitchConfig:
         external_ids=row.external_ids,
         tls=_tls_config(one(row.ssl)),
         in_vain=in_vain(row),
+        datapaths=datapath_rows(row),
     )
 
 

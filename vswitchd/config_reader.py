@@ -23,8 +23,9 @@ from vswitchd.config import (
 
 # Columns of a bridge that refer to rows which are read with it.
 BRIDGE_PARTS = ("controller", "flow_tables")
-# Tables of which at most one row counts, and is read with the switch.
-OF_ROOT = ("Open_vSwitch", "SSL")
+# Tables whose rows, a few at most, are read with the switch.
+WITH_ROOT = ("SSL", "Datapath", "CT_Zone", "CT_Timeout_Policy")
+OF_ROOT = ("Open_vSwitch", *WITH_ROOT)
 
 
 class Reader:
@@ -65,7 +66,7 @@ class Reader:
         found = Changes()
         configuration = self.configuration
         of_root = changed.get(("Open_vSwitch", root.uuid), ())
-        if of_root is None or of_root or any(table == "SSL" for table, _ in changed):
+        if of_root is None or of_root or any(table in WITH_ROOT for table, _ in changed):
             switch = switch_config(root)
             found.switch = switch != configuration.switch
             configuration.switch = switch

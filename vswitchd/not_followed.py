@@ -8,7 +8,6 @@ work takes its line out.  pyvs-vsctl imports this with each run: it imports noth
 # Table -> column, or map column:key -> the values that ask for nothing which is not there.
 COLUMNS = {
     "Open_vSwitch": {
-        "datapaths": (),
         "other_config:dpdk-init": ("false",),
         "other_config:flow-restore-wait": ("false",),
         "other_config:hw-offload": ("false",),
@@ -60,8 +59,8 @@ COLUMNS = {
 
 # Tables whose rows are of use only where one of these columns refers to them.
 TABLES = (
-    *("AutoAttach", "CT_Timeout_Policy", "CT_Zone", "Datapath", "Flow_Sample_Collector_Set"),
-    *("IPFIX", "Mirror", "NetFlow", "QoS", "Queue", "sFlow"),
+    *("AutoAttach", "Flow_Sample_Collector_Set", "IPFIX", "Mirror", "NetFlow", "QoS", "Queue"),
+    "sFlow",
 )
 
 DOCUMENT = """\

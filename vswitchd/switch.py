@@ -20,7 +20,7 @@ import ovs.vlog
 
 from ofproto.bundles import IDLE_SECONDS
 from pyvs import clock, containment, tls_stream
-from vswitchd import columns, config, settings, status
+from vswitchd import columns, config, datapaths, settings, status
 from vswitchd.bridge import Bridge
 from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
 from vswitchd.config_reader import Reader
@@ -277,6 +277,8 @@ class Switch:
         wanted = self.config
         self._take_tls(wanted.switch.tls)
         self._tune_flows(settings.flow_tuning(wanted.switch.other_config))
+        if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
+            self.backer.need_revalidate()
         for text in wanted.switch.in_vain:
             if text not in self._warned:
                 self._warned.add(text)
@@ -414,6 +416,8 @@ class Switch:
         rows["Open_vSwitch", self.config.switch.uuid] = status.switch_row(
             self._realised_cfg, columns.SCHEMA_VERSION
         )
+        for each in self.config.switch.datapaths.values():
+            rows["Datapath", each.uuid] = {"capabilities": datapaths.CAPABILITIES}
         return rows
 
 

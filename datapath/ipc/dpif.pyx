@@ -372,16 +372,19 @@ cdef class Dpif:
             yield from body["connections"]
             cursor = body["cursor"]
 
-    def ct_flush(self, zone=None, orig=None, reply=None, mark=None, label=None):
-        """Remove connections; how many.  orig, reply: some members of a tuple; mark, label: value
-        and mask (label in hexadecimal)."""
+    def ct_flush(self, **which):
+        """Remove connections; how many.  See ct_flush_pieces()."""
+        return sum(self.ct_flush_pieces(**which))
+
+    def ct_flush_pieces(self, zone=None, orig=None, reply=None, mark=None, label=None):
+        """Remove connections, a piece of the table at each step, which gives how many.  orig, reply:
+        some members of a tuple; mark, label: value and mask (label in hexadecimal)."""
         match = {"zone": zone, "orig": orig, "reply": reply, "mark": mark, "label": label}
-        count, cursor = 0, 0
+        cursor = 0
         while cursor is not None:
             body = self._request("ct_flush", cursor=cursor, match=match)[0]
-            count += body["count"]
             cursor = body["cursor"]
-        return count
+            yield body["count"]
 
     def ct_stats(self):
         """Counters: connections, and what became of others."""

@@ -18,7 +18,7 @@ import errno
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import ovs.vlog
@@ -28,6 +28,7 @@ from pyvs import clock, containment, coverage
 
 from .dp_connections import KeptConnections
 from .dp_meters import DatapathMeters
+from .dp_timeouts import TimeoutPolicies
 from .flows import Flows
 from .revalidator import Revalidator
 from .upcall import UpcallHandler
@@ -48,6 +49,7 @@ COUNTERS_MS = 3000
 HARMLESS = {
     *("flow_dump", "flow_del_many", "flow_get", "stats", "sync", "version"),
     *("port_dump", "port_dead", "meter_dump", "meter_get", "execute"),
+    *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_limits", "ct_policy_dump"),
 }
 
 
@@ -68,8 +70,9 @@ class Backer:
     raises ConnectionError or DpifError when there is none yet.
 
     Public attributes: `dpif` (the present one; None while disconnected, or without answer),
-    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `meters`, `flows`, `handler`,
-    `revalidator`, and `renewed`, which rises when ports may not be what was asked for.
+    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `meters`, `timeouts`,
+    `flows`, `handler`, `revalidator`, and `renewed`, which rises when ports may not be what was
+    asked for.
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
@@ -83,6 +86,7 @@ class Backer:
         self.ports: dict[int, OdpPort] = {}
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
+        self.timeouts = TimeoutPolicies(self._lost)
         self.flows = Flows()
         self.handler = UpcallHandler(self.flows)
         self.revalidator = Revalidator(self.flows)
@@ -110,8 +114,9 @@ class Backer:
     def _take(self, dpif: Any) -> None:
         """Make this connection ours.  Raises OSError when it breaks meanwhile."""
         self._found = {port.name: port for port in dpif.port_dump()}
-        self.connections.attach(dpif)  # both before there are flows
+        self.connections.attach(dpif)  # all before there are flows
         self.meters.attach(dpif)
+        self.timeouts.attach(dpif)
         dpif.upcall_register()
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
@@ -130,6 +135,7 @@ class Backer:
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
         dpif, self.dpif = self.dpif, None
         self.meters.detach()
+        self.timeouts.detach()
         self.flows.set_dpif(None)
         self.revalidator.reset()
         dpif.close()
@@ -144,6 +150,7 @@ class Backer:
             if self._stalled.unanswered not in HARMLESS:
                 self._unsure = True
             self.meters.detach()
+            self.timeouts.detach()
         return self._stalled is not None
 
     def _run_stalled(self, now: int) -> None:
@@ -176,6 +183,7 @@ class Backer:
         if asked not in HARMLESS:
             self._unsure = True
         self.meters.attach(dpif)
+        self.timeouts.attach(dpif)
         if self.revalidator.ready:
             self.meters.forget_found(now)
         if not self._unsure:
@@ -380,6 +388,27 @@ class Backer:
             vlog.warn(f"packet-out failed ({error})")
         except OSError as error:
             self._lost(error)
+
+    # --- connections
+
+    def ct_flush(self, **which: Any) -> Iterator[None]:
+        """Have connections forgotten, some at each step: see Dpif.ct_flush_pieces()."""
+        dpif = self.dpif
+        if dpif is None:
+            return
+        pieces = dpif.ct_flush_pieces(**which)
+        while self.dpif is dpif:
+            try:
+                next(pieces)
+            except StopIteration:
+                return
+            except DpifError as error:
+                vlog.warn(f"flushing connections failed ({error})")
+                return
+            except OSError as error:
+                self._lost(error)
+                return
+            yield
 
     # --- revalidation
 
