@@ -10,7 +10,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import async_messages, handlers_multipart, monitors, prepare
+from ofproto import async_messages, ct_flush, handlers_multipart, monitors, prepare
 from ofproto.bundles import Bundles
 from ofproto.codec import messages
 from ofproto.codec.errors import ONF_VENDOR_ID, OFError
@@ -295,6 +295,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.NxFlowModTableId: set_flow_mod_table_id,
     messages.NxSetPacketInFormat: set_packet_in_format,
     messages.NxSetControllerId: set_controller_id,
+    **ct_flush.HANDLERS,
     **handlers_multipart.HANDLERS,
     **monitors.HANDLERS,
     **tlv_table.HANDLERS,

@@ -167,8 +167,13 @@ def _ct_address(number):
     return (4, str(address.ipv4_mapped)) if address.ipv4_mapped else (6, str(address))
 
 
-def _ct_tuple(each, protocol):
-    kind = "nw" if 4 in {_ct_address(n)[0] for n in (each.src, each.dst) if n} else "ipv6"
+def _ct_kind(*tuples):
+    """The family of what addresses there are."""
+    numbers = [number for each in tuples for number in (each.src, each.dst)]
+    return "nw" if 4 in {_ct_address(number)[0] for number in numbers if number} else "ipv6"
+
+
+def _ct_tuple(each, protocol, kind):
     words = []
     for name in ("src", "dst"):
         number = getattr(each, name)
@@ -182,10 +187,12 @@ def _ct_tuple(each, protocol):
 
 
 def ct_flush(message, style):
-    nothing = m.CtTuple()
-    first = _ct_tuple(message.original or nothing, message.protocol)
-    first += f",ct_nw_proto={message.protocol}"
-    second = _ct_tuple(message.reply or nothing, message.protocol)
+    original, reply = message.original or m.CtTuple(), message.reply or m.CtTuple()
+    kind = _ct_kind(original, reply)
+    first = _ct_tuple(original, message.protocol, kind)
+    if message.protocol:
+        first += f",ct_nw_proto={message.protocol}"
+    second = _ct_tuple(reply, message.protocol, kind)
     return f" zone={message.zone or 0} '{first}' '{second}'"
 
 

@@ -1,11 +1,10 @@
-"""Commands of pyvs-ofctl for tunnel options, and for connections that are tracked."""
+"""Commands of pyvs-ofctl for tunnel options."""
 
 import re
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
 from ofproto.codec.messages.nx import TLV_ADD, TLV_CLEAR, TLV_DELETE
-from ofproto.text.ct_text import parse_flush
 from pyvs_tools.command import Fatal
 
 from .switch import dump
@@ -58,27 +57,3 @@ def del_tlv_map(settings, target, text=None):
 def dump_tlv_map(settings, target):
     """dump-tlv-map SWITCH"""
     dump(settings, settings.connect(target), m.TlvTableRequest())
-
-
-def ct_flush_zone(settings, target, zone):
-    """ct-flush-zone SWITCH ZONE"""
-    if not zone.isdecimal() or int(zone) > 0xFFFF:
-        raise Fatal(f'invalid zone_id "{zone}"')
-    settings.connect(target).tell(m.CtFlushZone(int(zone)))
-
-
-def ct_flush(settings, target, *words):
-    """ct-flush SWITCH [zone=N] [TUPLE [TUPLE]]: of the original and the reply direction"""
-    zone, tuples = None, list(words)
-    if tuples and tuples[0].startswith("zone="):
-        text = tuples.pop(0).removeprefix("zone=")
-        if not text.isdecimal() or int(text) > 0xFFFF:
-            raise Fatal("Failed to parse zone")
-        zone = int(text)
-    if len(tuples) > 2:
-        raise Fatal("ct-flush takes two tuples at most")
-    try:
-        flush = parse_flush(tuples, zone)
-    except TextError as error:
-        raise Fatal(f"Failed to parse ct-tuple: {error}") from None
-    settings.connect(target).tell(flush)

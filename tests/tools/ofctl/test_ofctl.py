@@ -555,6 +555,9 @@ def test_every_command_is_there():
     "words, said",
     [
         (["compose-packet", "tcp"], "not supported"),
+        (["ct-flush", "x", "zone=70000"], "Failed to parse zone"),
+        (["ct-flush", "x", "ct_tp_src=1"], "port is set without protocol"),
+        (["ct-flush", "x", "ct_nw_src=1.1.1.1,ct_nw_src=2.2.2.2"], "set multiple times"),
         (["-f", "xml", "dump-flows", "x"], "unknown output format"),
         (["-t", "x", "show", "br0"], "is invalid"),
         (["monitor", "br0", "70000"], "unsupported"),
