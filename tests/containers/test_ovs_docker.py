@@ -3,7 +3,7 @@
 import pytest
 
 from tests.containers.conftest import devices, ports
-from tests.daemons import CommandFailed
+from tests.daemons import CommandFailed, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -78,3 +78,15 @@ def test_a_second_interface_of_that_name_is_refused(bridge, sandboxes, docker):
     with pytest.raises(CommandFailed, match="has a port already"):
         docker("add-port", "br0", "eth1", str(container.pid))
     assert len(ports(bridge)) == 1 and devices(container) == ["eth1"]
+
+
+def test_a_container_that_is_gone_is_stale(bridge, sandboxes, docker):
+    stays, goes = sandboxes(), sandboxes()
+    for each in (stays, goes):
+        docker("add-port", "br0", "eth1", str(each.pid))
+    assert bridge.vsctl("list-stale") == ""
+    goes.close()
+    wait_until(lambda: bridge.vsctl("list-stale"), what="the port to be stale")
+    (name,) = bridge.vsctl("list-stale").split()
+    bridge.vsctl("del-port", name)
+    assert bridge.vsctl("list-stale") == "" and len(ports(bridge)) == 1

@@ -32,6 +32,7 @@ Ports (a bond is one port):
   del-bond-iface [BOND] IFACE       remove an interface from its bond
   del-port [BRIDGE] PORT            remove a port
   port-to-br PORT                   the bridge of a port
+  list-stale                        ports of containers that are gone
 
 Interfaces:
   list-ifaces BRIDGE                names of the interfaces

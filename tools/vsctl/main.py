@@ -18,6 +18,7 @@ from pyvs_tools.ovsdb.waiting import wait_for_vswitchd
 
 from . import control as vsctl_control
 from . import db as vsctl_db
+from . import stale as vsctl_stale
 from . import switch as vsctl_switch
 from . import zones as vsctl_zones
 from .context import Command, Context, TryAgain
@@ -28,6 +29,7 @@ DATABASE = "Open_vSwitch"
 COMMANDS = {
     **vsctl_switch.COMMANDS,
     **vsctl_zones.COMMANDS,
+    **vsctl_stale.COMMANDS,
     **vsctl_control.COMMANDS,
     **vsctl_db.COMMANDS,
 }
