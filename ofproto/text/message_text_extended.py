@@ -187,6 +187,11 @@ def _ct_tuple(each, protocol, kind):
 
 
 def ct_flush(message, style):
+    return format_ct_flush(message)
+
+
+def format_ct_flush(message):
+    """What an NXT_CT_FLUSH says, for a dump or a log."""
     original, reply = message.original or m.CtTuple(), message.reply or m.CtTuple()
     kind = _ct_kind(original, reply)
     first = _ct_tuple(original, message.protocol, kind)

@@ -3,7 +3,6 @@
 import re
 
 from ofproto.codec import messages as m
-from ofproto.codec.match_text import TextError
 from ofproto.codec.messages.nx import TLV_ADD, TLV_CLEAR, TLV_DELETE
 from pyvs_tools.command import Fatal
 
