@@ -161,7 +161,7 @@ def flush(run, words):
     tuples = [parse_tuple(word) or None for word in words] + [None, None]
     if tuples[1] and tuples[0] and "proto" in tuples[0]:
         tuples[1].setdefault("proto", tuples[0]["proto"])
-    run.dpif.ct_flush(zone, tuples[0], tuples[1])
+    run.dpif.ct_flush(zone=zone, orig=tuples[0], reply=tuples[1])
 
 
 def stats_show(run, words):

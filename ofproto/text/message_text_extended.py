@@ -195,8 +195,7 @@ def format_ct_flush(message):
     original, reply = message.original or m.CtTuple(), message.reply or m.CtTuple()
     kind = _ct_kind(original, reply)
     first = _ct_tuple(original, message.protocol, kind)
-    if message.protocol:
-        first += f",ct_nw_proto={message.protocol}"
+    first += f",ct_nw_proto={message.protocol}"
     second = _ct_tuple(reply, message.protocol, kind)
     return f" zone={message.zone or 0} '{first}' '{second}'"
 

@@ -131,7 +131,7 @@ def test_delete_by_port_and_cookie(tables):
 
 
 def test_errors(tables):
-    with pytest.raises(OFError, match="BAD_TABLE_ID"):
+    with pytest.raises(OFError, match="OFPBRC_EPERM"):
         tables.do(ADD, table_id=254)
     with pytest.raises(OFError, match="OFPBIC_BAD_TABLE_ID"):
         tables.do(ADD, table_id=3, instructions=[GotoTable(3)])
