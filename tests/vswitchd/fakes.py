@@ -3,6 +3,7 @@
 import errno
 from types import SimpleNamespace
 
+from ofproto.flows.dp_timeouts import TimeoutPolicies
 from ofproto.peers.controller import ControllerStatus
 from ofproto.port import PortNumbers
 from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
@@ -22,6 +23,10 @@ class FakeBacker:
         self.reopen = reopen
         self.renewed = 0
         self.calls = []
+        self.timeouts = TimeoutPolicies()
+
+    def need_revalidate(self):
+        self.calls.append("need_revalidate")
 
     def first_reconcile_done(self):
         self.calls.append("first_reconcile_done")
