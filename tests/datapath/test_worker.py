@@ -173,6 +173,7 @@ CAUSES = {
 # With real interfaces: test_veth.py and test_drops.py.
 ELSEWHERE = {"rx_invalid_packet", "rx_oversize", "tx_error", "port_down", "mtu_exceeded"}
 ELSEWHERE |= {"rx_queue_full", "no_memory"}
+ELSEWHERE.add("wrong_packet_type")  # with the actions on headers: actions/test_encap.py
 # With the tracker: tests/datapath/conntrack.
 ELSEWHERE |= {name for name in drops.NAMES if name.startswith(("ct_", "frag_"))}
 
