@@ -1,8 +1,6 @@
 """The table of connections as the control thread has it: dumps, flushes, limits, policies."""
 
-import contextlib
 import os
-import resource
 from ipaddress import ip_address
 
 from libc.string cimport memcpy, memset, strncmp
@@ -155,18 +153,6 @@ cdef bint _matches(const conn_filter *f, const conn *c) noexcept:
     return True
 
 
-@contextlib.contextmanager
-def _long_files():
-    """The table is memory, though to a limit on the length of files (ulimit -f) it is a file."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with contextlib.suppress(OSError, ValueError):      # without privileges, the limit holds
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 cdef class Connections:
     def __cinit__(self, fd=None):
         cdef int error, number
@@ -176,8 +162,7 @@ cdef class Connections:
         self.fragments.most = FRAG_DEFAULT_MAX
         self.fd = os.memfd_create("conntrack", os.MFD_CLOEXEC) if fd is None else os.dup(fd)
         number = self.fd
-        with _long_files():
-            error = tracker_map(&self.t, number, fd is None)
+        error = tracker_map(&self.t, number, fd is None)
         if error:
             raise OSError(error, os.strerror(error))
         if fd is None:

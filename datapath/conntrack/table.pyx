@@ -1,6 +1,6 @@
 """The table of connections: hash, locks, records; see table.pxd."""
 
-from libc.errno cimport EINVAL, ENOMEM, errno
+from libc.errno cimport EFBIG, EINVAL, ENOMEM, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -13,6 +13,8 @@ cdef extern from "<sched.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int ftruncate(int, long)
+    long lseek(int, long, int)
+    int SEEK_END
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *, size_t, int, int, int, long)
@@ -47,6 +49,7 @@ cdef enum:
     LINE = 16                   # uint32_t of a cache line
     SPINS = 100
     BUCKETS = 1 << 20
+    CT_LEAST = 1 << 10          # records without which there is no table
 
 cdef uint64_t MAGIC = 0x3163747376797000ULL      # raised with every change of the layout
 
@@ -119,12 +122,31 @@ cdef void _adopt(tracker *t) noexcept nogil:
             t.free = i
 
 
+cdef long _make_long(int fd) noexcept nogil:
+    """The bytes that the file has now, -1: errno.  Fewer than are wanted where the length of files
+    is limited (ulimit -f), which counts for memory with a descriptor, too."""
+    cdef uint64_t capacity = CT_CAPACITY
+    cdef long size
+    while True:
+        size = <long> (HEADER_PAGES + capacity * sizeof(conn))
+        if ftruncate(fd, size) == 0:
+            return size
+        if errno != EFBIG or capacity <= CT_LEAST:
+            return -1
+        capacity //= 2
+
+
 cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil:
     cdef void *memory
+    cdef uint32_t capacity
+    cdef long size = _make_long(fd) if fresh else lseek(fd, 0, SEEK_END)
     memset(t, 0, sizeof(tracker))
-    t.size = HEADER_PAGES + <uint64_t> CT_CAPACITY * sizeof(conn)
-    if sizeof(ct_header) > HEADER_PAGES or sizeof(conn) != 256 or (fresh and ftruncate(fd, <long> t.size) < 0):
-        return errno or EINVAL
+    if size < 0:
+        return errno
+    if sizeof(ct_header) > HEADER_PAGES or sizeof(conn) != 256 or size < HEADER_PAGES:
+        return EINVAL
+    t.size = <uint64_t> size
+    capacity = <uint32_t> min((t.size - HEADER_PAGES) // sizeof(conn), CT_CAPACITY)
     memory = mmap(NULL, t.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0)
     if memory == MAP_FAILED:
         return errno
@@ -136,11 +158,11 @@ cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil:
     t.free = NO_CONN
     if fresh:
         t.head.magic = MAGIC
-        t.head.capacity = CT_CAPACITY
+        t.head.capacity = capacity
         t.head.limit = CT_DEFAULT_LIMIT
         t.head.next_id = 1
         return 0
-    if (t.head.magic != MAGIC or t.head.capacity != CT_CAPACITY or t.head.high > CT_CAPACITY):
+    if t.head.magic != MAGIC or t.head.capacity != capacity or t.head.high > capacity:
         tracker_unmap(t)
         return EINVAL
     _adopt(t)

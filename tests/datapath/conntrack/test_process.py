@@ -2,6 +2,8 @@
 in fragments, and after the process was killed."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from scapy.all import IP, UDP, Ether, IPv6, defragment, fragment
@@ -209,3 +211,11 @@ def test_the_process_is_killed():
         process.check()
     finally:
         process.close()
+
+
+def test_a_limit_on_the_length_of_files():
+    """The table's memory has a descriptor, so `ulimit -f` counts: then it is as large as may be."""
+    code = "from datapath.conntrack.connections import Connections as C; print(C(C().fd).limit)"
+    words = ["sh", "-c", f'ulimit -f 8192; exec "{sys.executable}" -c "$0"', code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "3000000\n", done.stderr
