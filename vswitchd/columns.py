@@ -71,7 +71,7 @@ _FOLLOWED = {
         "type",
         "other_config",
     ],
-    "Datapath": ["ct_zones"],
+    "Datapath": ["datapath_version", "ct_zones"],
     "CT_Zone": ["timeout_policy"],
     "CT_Timeout_Policy": ["timeouts"],
     # Only to see that they are used.
