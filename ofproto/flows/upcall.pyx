@@ -19,8 +19,8 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
-from ofproto.xlate.context cimport set_in_port
-from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.context cimport forget_tracking, set_in_port
+from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.to_controller cimport OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge, XPort
 
@@ -257,6 +257,8 @@ cdef class UpcallHandler:
         self.flows.counts["packet_ins"] += 1
         memcpy(&key, &u.key, KEY_DP_SIZE)
         set_in_port(&key, state.in_port)
+        if not state.flags & CONNTRACKED:
+            forget_tracking(&key)       # where the action stands, the tables do not see it
         memcpy(<uint8_t *> &key + KEY_DP_SIZE, <const char *> state.pipeline,
                KEY_SIZE - KEY_DP_SIZE)
         bridge.packet_in(PacketInEvent(

@@ -104,6 +104,9 @@ cdef class XlateContext:
     cdef int unwrap_last(self, uint32_t start) except -1
 
 
+# All ct_* of a key become 0.
+cdef void forget_tracking(flow_key *key) noexcept nogil
+
 cdef inline uint16_t flow_in_port(const flow_key *key) noexcept nogil:
     return <uint16_t> ((<uint8_t *> &key.in_port)[2] << 8 | (<uint8_t *> &key.in_port)[3])
 

@@ -23,6 +23,15 @@ cdef enum:
     BYTES_PER_WORK = 1024   # of actions that are moved
 
 
+cdef void forget_tracking(flow_key *key) noexcept nogil:
+    key.ct_state = key.ct_mark = key.ct_nw_src = key.ct_nw_dst = 0
+    key.ct_zone = key.ct_tp_src = key.ct_tp_dst = 0
+    key.ct_nw_proto = 0
+    memset(key.ct_label, 0, sizeof(key.ct_label))
+    memset(key.ct_ipv6_src, 0, sizeof(key.ct_ipv6_src))
+    memset(key.ct_ipv6_dst, 0, sizeof(key.ct_ipv6_dst))
+
+
 @cython.freelist(8)
 @cython.no_gc
 cdef class Snapshot:
@@ -99,14 +108,8 @@ cdef class XlateContext:
         return 0
 
     cdef int untrack(self) except -1:
-        cdef flow_key *flow = &self.flow
         self.conntracked = False
-        flow.ct_state = flow.ct_mark = flow.ct_nw_src = flow.ct_nw_dst = 0
-        flow.ct_zone = flow.ct_tp_src = flow.ct_tp_dst = 0
-        flow.ct_nw_proto = 0
-        memset(flow.ct_label, 0, sizeof(flow.ct_label))
-        memset(flow.ct_ipv6_src, 0, sizeof(flow.ct_ipv6_src))
-        memset(flow.ct_ipv6_dst, 0, sizeof(flow.ct_ipv6_dst))
+        forget_tracking(&self.flow)
         return 0
 
     # --- copies of the packet

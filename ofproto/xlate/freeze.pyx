@@ -16,7 +16,7 @@ from ofproto.xlate.commit cimport is_mpls
 from ofproto.xlate.context cimport (
     MAX_DEPTH, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port, set_in_port,
 )
-from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.to_controller cimport Telling, send_up
 from ofproto.xlate.xcache cimport X_STATE
 
@@ -26,7 +26,6 @@ cdef enum:                  # bits of FrozenState.flags
     IN_GROUP = 4
     HASHED = 8
     PAUSED = 16
-    CONNTRACKED = 32
 
 cdef enum:
     STATE_WORK = 150        # a state is named by a hash of all that it has
@@ -151,7 +150,8 @@ cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
     state = x.recirc.intern(FrozenState(
         x.bridge, (<char *> &x.flow)[KEY_DP_SIZE:KEY_SIZE], flow_in_port(&x.flow),
         list(x.stack or ()) if going_on else [], todo,
-        list(x.action_set or ()) if going_on else [], frozen_flags(x) if going_on else 0,
+        list(x.action_set or ()) if going_on else [],
+        frozen_flags(x) if going_on else CONNTRACKED * x.conntracked,
         b"" if told is None else told.userdata, 0 if told is None else told.table_id), x.now)
     if state is None:
         x.fail("No recirculation context", "no room for another recirculation id")
@@ -174,11 +174,11 @@ cdef int thaw(XlateContext x, FrozenState state) except -1:
     set_in_port(&x.flow, state.in_port)
     x.stack = list(state.stack)
     x.action_set = list(state.action_set)
-    x.in_packet_out = state.flags & IN_PACKET_OUT
-    x.in_action_set = state.flags & IN_ACTION_SET
-    x.in_group = state.flags & IN_GROUP
-    x.hashed = state.flags & HASHED
-    x.conntracked = state.flags & CONNTRACKED
+    x.in_packet_out = (state.flags & IN_PACKET_OUT) != 0
+    x.in_action_set = (state.flags & IN_ACTION_SET) != 0
+    x.in_group = (state.flags & IN_GROUP) != 0
+    x.hashed = (state.flags & HASHED) != 0
+    x.conntracked = (state.flags & CONNTRACKED) != 0
     if not x.conntracked:
         x.untrack()
     if x.trace is not None:

@@ -3,6 +3,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
+cdef enum:
+    CONNTRACKED = 32        # of FrozenState.flags: ct_* of the packet are known to the tables
+
+
 cdef class FrozenState:
     cdef readonly uint32_t id
     cdef readonly object bridge         # XBridge

@@ -1,5 +1,7 @@
 """ct in translation: what the datapath is told, and what the tables see of the packet later."""
 
+import re
+
 import pytest
 from scapy.all import IP, TCP, UDP, Ether, IPv6
 
@@ -115,6 +117,25 @@ def test_without_table_the_packet_is_untracked():
     trip = Trip(world, TCP4)
     trip.run()
     assert trip.again(**TRACKED) == "ct_clear,12"
+
+
+def test_known_over_more_than_one_trip():
+    """Sent round for another reason, a tracked packet stays one, an untracked one is none."""
+    world = world_of(
+        "ip actions=ct(table=1)",
+        "table=1,ip actions=debug_recirc,debug_recirc,resubmit(,2),ct(commit),debug_recirc,"
+        "resubmit(,2)",
+        "table=2,priority=9,ct_state=+est+trk actions=output:3",
+        "table=2,ip actions=output:4",
+    )
+    trip = Trip(world, TCP4)
+    trip.run()
+    out = trip.again(**TRACKED)
+    for expected in ("", "", "13,ct(commit),", "14"):
+        found = re.fullmatch(rf"{re.escape(expected)}(recirc\((0x[0-9a-f]+)\))?", out)
+        assert found, out
+        if found[2]:
+            out = trip.run(recirc_id=int(found[2], 0), **TRACKED)
 
 
 def test_original_direction():
