@@ -41,7 +41,7 @@ For tests of switches:
                           have ports of type dummy and a datapath of that type, with predictable
                           numbers and addresses; "system": system interfaces are dummies;
                           "override": internal ones, too
-  --disable-system        refuse the host's interfaces
+  --disable-system        with --enable-dummy, refuse the host's interfaces
 """
 
 OPTIONS = {
