@@ -64,7 +64,7 @@ class Failures:
             return
         cls.next_at = now + cls.EVERY
         try:
-            steps = trace.trace_key(bridge, key, recirc=recirc, now=now)
+            steps = "".join(trace.trace_key(bridge, key, recirc=recirc, now=now))
         except trace.TraceError as gone:
             steps = str(gone)
         upcall_vlog.warn(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")
