@@ -215,7 +215,8 @@ def test_the_process_is_killed():
 
 def test_a_limit_on_the_length_of_files():
     """The table's memory has a descriptor, so `ulimit -f` counts: then it is as large as may be."""
-    code = "from datapath.conntrack.connections import Connections as C; print(C(C().fd).limit)"
+    code = "from datapath.conntrack.connections import Connections\n"
+    code += "a = Connections()\nprint(Connections(a.fd).limit)"
     words = ["sh", "-c", f'ulimit -f 8192; exec "{sys.executable}" -c "$0"', code]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.stdout == "3000000\n", done.stderr
