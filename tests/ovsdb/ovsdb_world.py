@@ -63,11 +63,12 @@ class Daemon:
         with open(os.path.join(self.directory, f"{self.kind}.out")) as file:
             return file.read()
 
-    def start(self, ready=True):
-        """Start the process; returns when it listens."""
+    def start(self, ready=True, prefix=()):
+        """Start the process, by a `prefix` command; returns when it listens."""
         program = PROGRAM if self.kind == "pyvs" else ["ovsdb-server"]
         command = [
-            *(*program, *self.databases, f"--remote=punix:{self.socket}", *self.options),
+            *(*prefix, *program, *self.databases),
+            *(f"--remote=punix:{self.socket}", *self.options),
             f"--unixctl={self.directory}/{self.kind}.ctl",
         ]
         environment = {

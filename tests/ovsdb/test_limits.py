@@ -227,13 +227,7 @@ def test_a_remote_has_a_number_of_clients(server):
         try:
             # The limit is read when it listens.
             small.stop()
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-            try:
-                small.start(ready=False)
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            wait_until(small._listens, "the server to listen")
+            small.start(prefix=("sh", "-c", 'ulimit -n 64; exec "$@"', "sh"))
             clients = [wait_until(lambda: _comes_in(small), "a place") for _ in range(32)]
             late = small.connect()
             assert late.recv(1) == b""
