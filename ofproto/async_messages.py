@@ -77,7 +77,7 @@ def wire_reason(event: Any, version: int) -> int:
     """The reason that a version has for it: before 1.4 what is not a miss or a TTL is an action's,
     and before 1.3 a table-miss flow is a flow like others."""
     if event.reason == OFPR_NO_MATCH:
-        return OFPR_ACTION if event.table_miss_flow and version < OF13 else OFPR_NO_MATCH
+        return OFPR_ACTION if event.miss == "flow" and version < OF13 else OFPR_NO_MATCH
     if event.reason > 2 and version < OF14:
         return OFPR_ACTION
     return event.reason
@@ -87,7 +87,7 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     """The message for a peer, or None when it does not want it."""
     if event.controller_id != peer.controller_id or not peer.running:
         return None
-    implicit = event.reason == OFPR_NO_MATCH and not event.table_miss_flow
+    implicit = event.miss == "implicit"
     if implicit and peer.version >= OF13:
         return None  # there a miss without a flow for it drops
     reason = wire_reason(event, peer.version)
@@ -98,7 +98,7 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
         packet=cut(event.packet, most)[:MOST_PACKET],
         total_len=min(len(event.packet), MOST_TOTAL),
         reason=reason,
-        table_miss=event.table_miss_flow,
+        table_miss=event.miss == "flow",
         table_id=event.table_id,
         cookie=event.cookie,
         in_port=event.in_port,

@@ -113,6 +113,7 @@ class _Commit:
 
     def _flow_mod(self, mod: Any, raw: bytes) -> None:
         prepare.flow_mod(mod, len(raw), self.peer.version)
+        self.peer.flow_mods.note(mod.command, self.now)
         self.ofproto.tables.flow_mod(mod, self.peer.version, self.now)
         self._journal(raw)
 

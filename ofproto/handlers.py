@@ -102,6 +102,7 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     try:
         if kind is messages.FlowMod:
             prepare.flow_mod(message, len(raw), peer.version)
+            peer.flow_mods.note(message.command, now)
         if kind is messages.FlowMod and ofproto.long_mods.takes(message):
             ofproto.long_mods.start(
                 peer, message, peer.version, now, lambda error: _refuse(ofproto, peer, raw, error)

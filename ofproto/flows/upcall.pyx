@@ -21,7 +21,7 @@ from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.context cimport forget_tracking, set_in_port
 from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
-from ofproto.xlate.to_controller cimport OFPR_TABLE_MISS_FLOW
+from ofproto.xlate.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge, XPort
 
 from ofproto.flows import debug_log
@@ -32,6 +32,9 @@ from pyvs import containment, coverage
 cdef extern from "arpa/inet.h" nogil:
     uint16_t ntohs(uint16_t)
     uint32_t ntohl(uint32_t)
+
+# Reasons that OpenFlow calls NO_MATCH, and what the miss was.
+MISSES = {OFPR_TABLE_MISS_FLOW: "flow", OFPR_IMPLICIT_MISS: "implicit"}
 
 cdef enum:
     BELATED = 100           # ms after which a flow that still misses is installed once more
@@ -261,9 +264,10 @@ cdef class UpcallHandler:
             forget_tracking(&key)       # where the action stands, the tables do not see it
         memcpy(<uint8_t *> &key + KEY_DP_SIZE, <const char *> state.pipeline,
                KEY_SIZE - KEY_DP_SIZE)
+        miss = MISSES.get(data.reason)
         bridge.packet_in(PacketInEvent(
-            packet, OFPR_NO_MATCH if data.reason == OFPR_TABLE_MISS_FLOW else data.reason,
+            packet, data.reason if miss is None else OFPR_NO_MATCH,
             state.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
-            (<char *> &key)[:KEY_SIZE], data.reason == OFPR_TABLE_MISS_FLOW, state.userdata,
+            (<char *> &key)[:KEY_SIZE], miss, state.userdata,
             continuation.encode(state) if data.flags & CONTINUATION else None))
         return 0

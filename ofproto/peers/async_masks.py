@@ -57,7 +57,7 @@ class AsyncMasks:
     """Of one connection.  `nothing`: it begins with none (enable_async_messages=false).
 
     `miss_send_len`: how much of a packet of a miss it gets; a service gets none of the messages
-    before it has set one.  `invalid_ttl`: whether it asked for OFPR_INVALID_TTL by SET_CONFIG.
+    before it has set one.
     """
 
     def __init__(self, primary: bool, nothing: bool):
@@ -65,7 +65,17 @@ class AsyncMasks:
             kind: (0, 0) if nothing else masks for kind, masks in _DEFAULT.items()
         }
         self.miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
-        self.invalid_ttl = False
+
+    @property
+    def invalid_ttl(self) -> bool:
+        """Whether a master gets OFPR_INVALID_TTL: what SET_CONFIG's flag says and sets."""
+        return bool(self.masks["packet_in"][0] >> OFPR_INVALID_TTL & 1)
+
+    @invalid_ttl.setter
+    def invalid_ttl(self, wanted: bool) -> None:
+        master, slave = self.masks["packet_in"]
+        bit = 1 << OFPR_INVALID_TTL
+        self.masks["packet_in"] = (master | bit if wanted else master & ~bit, slave)
 
     def asked(self) -> None:
         """It has chosen its messages: a service gets them without a SET_CONFIG, too."""
@@ -76,8 +86,6 @@ class AsyncMasks:
         if not primary and not self.miss_send_len:
             return False
         slave = role == ROLE_SLAVE
-        if kind == "packet_in" and reason == OFPR_INVALID_TTL and self.invalid_ttl:
-            return not slave
         reasons = self.masks.get(kind, (0, 0))[slave]
         if kind == "flow_removed" and reason == OFPRR_METER_DELETE and version < OF14:
             reasons |= reasons >> OFPRR_DELETE << reason  # the message will say that it was deleted

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from ofproto.codec.hello import HEADER, HEADER_SIZE, OFPT_HELLO, decode_hello, encode_hello
 from pyvs import containment, coverage
 
+from .vconn_log import VconnLog
+
 PACKET_INS_DROPPED = coverage.counter("packet_in_backlog")
 NOT_READ = coverage.counter("ofconn_output_overflow")
 
@@ -64,15 +66,17 @@ class OFConnection:
     """One connection.  `allowed` are wire versions; `version` is None until negotiated.
 
     `error` says why the state is CLOSED.  `n_packet_in_dropped` counts packet-ins that the peer
-    was too slow for.  `snoop`, when set, is called with each whole message in either direction.
+    was too slow for.  `snoop`, when set, is called with each whole message in either direction;
+    `log`, a VconnLog, is told of them while somebody wants to see them.
     """
 
-    def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS):
+    def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS, log: VconnLog | None = None):
         self.allowed = frozenset(allowed) or DEFAULT_VERSIONS
         self.state = HELLO_WAIT
         self.version: int | None = None
         self.error: str | None = None
         self.snoop = None
+        self.log = log
         self.n_packet_in_dropped = 0
         self.n_received = 0
         self.n_sent = 0
@@ -104,6 +108,8 @@ class OFConnection:
             self.n_received += 1
             if self.snoop:
                 self.snoop(raw)
+            if self.log:
+                self.log.received(raw)
             event = _EVENTS.get(raw[1], "message")
             handle, self.state = _TRANSITIONS[self.state, event]
             if handle(self, raw):
@@ -164,6 +170,8 @@ class OFConnection:
             )
             return False
         self.version = max(common)
+        if self.log:
+            self.log.negotiated(self.version, self.allowed, offered)
         return False
 
     def _another_hello(self, raw: bytes) -> bool:
@@ -263,6 +271,8 @@ class OFConnection:
         self.n_sent += 1
         if self.snoop:
             self.snoop(data)
+        if self.log:
+            self.log.sent(data)
 
     @property
     def may_advance(self) -> bool:

@@ -139,9 +139,11 @@ class ConnMgr:
         self._turns.run(peers)
         for peer in peers:
             self._finish(peer, now)
+            self._report(peer, peer.flow_mods.due(now))
         self._run_snoops(now)
         for each in self._all():
             for peer in each.reap(now):
+                self._report(peer, peer.flow_mods.text(now))
                 self._closed(peer)
 
     @staticmethod
@@ -155,6 +157,10 @@ class ConnMgr:
     def _new_peer(self, each: Target, peer: Peer) -> None:
         if self.controllers.get(each.config.target) is each:
             peer.connection.snoop = self._snooped
+
+    def _report(self, peer: Peer, text: str | None) -> None:
+        if text:
+            vlog.info(f"{self.name}<->{peer.name}: {text}")
 
     @staticmethod
     def _finish(peer: Peer, now: int) -> None:

@@ -11,9 +11,10 @@ import ovs.reconnect
 
 from pyvs import clock
 
-from . import streams
+from . import streams, vconn_log
 from .async_masks import AsyncMasks
 from .connection import CLOSED, RUNNING, OFConnection
+from .flow_mod_report import FlowModReport
 from .packet_in import RateLimiter
 from .roles import ROLE_OTHER
 
@@ -48,7 +49,7 @@ class Peer:
         self.stream = stream
         self.fsm = fsm
         self.primary = is_primary(config)
-        self.connection = OFConnection(allowed)
+        self.connection = OFConnection(allowed, vconn_log.of(name))
         self.work: Iterator[Any] | None = None
         self.role = ROLE_OTHER
         self.asynchronous = AsyncMasks(self.primary, not config.enable_async_messages)
@@ -57,6 +58,7 @@ class Peer:
         self.flow_mod_table_id = False
         self.flow_format = "openflow10"
         self.scheduler: RateLimiter | None = None
+        self.flow_mods = FlowModReport()
         self.handshake_done = False
         self.last_error = 0
         self._more = False
@@ -106,6 +108,7 @@ class Peer:
 
     def run(self, now: int) -> None:
         """Probes, and read what the socket has."""
+        self.connection.log = vconn_log.of(self.name)
         if self.handshake_done:
             self._probe(now)
         self._read(now)

@@ -120,7 +120,7 @@ class PacketInEvent:
 
     packet: bytes
     reason: int  # OFPR_* of OpenFlow 1.4, 0 (no match) to 5 (packet out)
-    table_miss_flow: bool  # reason 0 by a flow of priority 0 that matches all: 1.0-1.2's ACTION
+    miss: str | None  # "flow": priority 0 and matches all (1.0-1.2 say ACTION); "implicit": none
     table_id: int
     cookie: int
     max_len: int

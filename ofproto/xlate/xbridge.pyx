@@ -287,10 +287,10 @@ class PacketInEvent:
     """A packet for the controllers: see xbridge.pyi."""
 
     __slots__ = ("packet", "reason", "table_id", "cookie", "max_len", "controller_id", "in_port",
-                 "key", "table_miss_flow", "userdata", "continuation")
+                 "key", "miss", "userdata", "continuation")
 
     def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key,
-                 table_miss_flow=False, userdata=b"", continuation=None):
+                 miss=None, userdata=b"", continuation=None):
         self.packet = packet
         self.reason = reason
         self.table_id = table_id
@@ -299,7 +299,7 @@ class PacketInEvent:
         self.controller_id = controller_id
         self.in_port = in_port
         self.key = key
-        self.table_miss_flow = table_miss_flow
+        self.miss = miss
         self.userdata = userdata
         self.continuation = continuation
 

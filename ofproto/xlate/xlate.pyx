@@ -12,7 +12,7 @@ from libc.string cimport memset
 from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport (
     N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
-    OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP, OFPR_NO_MATCH,
+    OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
     OFPR_PACKET_OUT,
 )
 from ofproto.rules.action_set cimport action_set_text, action_text, count_ops, has_group, order_action_set
@@ -43,7 +43,7 @@ from ofproto.xlate.output cimport (
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.spread cimport bundle, multipath
 from ofproto.xlate.to_controller cimport (
-    OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
+    OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
 )
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
 from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
@@ -260,7 +260,7 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
                 x.level += 1
                 x.report("action", "CONTROLLER:65535")
                 x.level -= 1
-            told = new_telling(x, 0xffff, OFPR_NO_MATCH, 0)
+            told = new_telling(x, 0xffff, OFPR_IMPLICIT_MISS, 0)
             told.cookie = 0
             return tell(x, told)
     return trace_drop(x)

@@ -164,7 +164,7 @@ def test_a_frame_longer_than_a_message(world, version):
     peer = next(each for each in world.bridge.connmgr.peers() if each.primary)
 
     class Event:
-        reason, table_miss_flow, table_id, cookie = 1, False, 0, 0
+        reason, miss, table_id, cookie = 1, None, 0, 0
         in_port, controller_id, max_len = 2, 0, 0xFFFF
         key, userdata, continuation = bytes(1024), b"", None
 

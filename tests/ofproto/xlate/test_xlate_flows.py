@@ -338,7 +338,7 @@ def test_table_miss_flow_says_so(switch):
     ukey = switch.miss(key_of(packet, 11), packet, 5)
     ((_, _, userdata, frame, key),) = Recorder().run(packet, ukey.actions, in_port=11)
     switch.deliver(key, frame, userdata)
-    assert events[0].reason == 0 and events[0].table_miss_flow
+    assert events[0].reason == 0 and events[0].miss == "flow"
 
 
 @pytest.mark.parametrize("userdata", [b"", b"\xff" * 24, b"\xff" * 7])
