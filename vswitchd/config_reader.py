@@ -10,6 +10,9 @@ from collections import defaultdict
 from typing import Any
 from uuid import UUID
 
+import ovs.vlog
+
+from pyvs.log_limit import LimitedLog
 from vswitchd.columns import Replica
 from vswitchd.config import (
     BridgeConfig,
@@ -20,6 +23,8 @@ from vswitchd.config import (
     port_config,
     switch_config,
 )
+
+_names = LimitedLog(ovs.vlog.Vlog("bridge"), 1, 5)
 
 # Columns of a bridge that refer to rows which are read with it.
 BRIDGE_PARTS = ("controller", "flow_tables")
@@ -95,11 +100,19 @@ class Reader:
     # --- bridges
 
     def _read_bridges(self, root: Any, found: Changes) -> None:
-        wanted = _references(root, "bridges")
+        wanted = {uuid for uuid in _references(root, "bridges") if self._has_usable_name(uuid)}
         for uuid in self._bridges.keys() - wanted:
             self._drop_bridge(uuid, found)
         for uuid in wanted - self._bridges.keys():
             self._read_bridge(uuid, True, found)
+
+    def _has_usable_name(self, uuid: UUID) -> bool:
+        """A bridge's name is part of its sockets', which are to stay in the run directory."""
+        row = self._idl.tables["Bridge"].rows.get(uuid)
+        if row is None or not any(each in row.name for each in "/\\"):
+            return True
+        _names.warn(f"ignoring bridge with invalid name {row.name!r}")
+        return False
 
     def _read_bridge(self, uuid: UUID, with_ports: bool, found: Changes) -> None:
         row = self._idl.tables["Bridge"].rows.get(uuid)

@@ -120,6 +120,10 @@ class WriteActions(_Actions):
 
     TYPE, RANK = 3, 4
 
+    def encode(self, version, match=None, lossy=False):
+        """Without actions it does nothing, and is left out, as Open vSwitch does."""
+        return super().encode(version, match, lossy) if self.actions else b""
+
     def decode(body, version):
         return WriteActions(decode_actions(body[4:], version))
 

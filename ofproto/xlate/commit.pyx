@@ -28,6 +28,7 @@ cdef enum:
 
 cdef flow_key *NO_KEY = NULL
 cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
 
 # Members of each protocol in the order their actions come out; 0 ends a list (recirc_id, which
 # is number 0, is never set).
@@ -143,12 +144,22 @@ cdef void set_nsh(const flow_key *flow, flow_key *base, const flow_key *wc,
     memcpy(&base.nsh_flags, &flow.nsh_flags, NSH_KEY_SIZE)
 
 
-cdef void set_headers(const flow_key *flow, flow_key *base, const flow_key *wc,
+cdef void set_headers(const flow_key *flow, flow_key *base, flow_key *wc,
                       ActionBuffer out) noexcept:
-    """L3 and L4, where base still has the protocol that flow has."""
+    """L3 and L4, where base still has the protocol that flow has.
+
+    A packet of IP protocol or ARP operation 0 has a header that could not be read, or one that
+    nobody may send: nothing is written there."""
     cdef uint8_t proto = flow.nw_proto
     if flow.eth_type != base.eth_type:
         return
+    if is_ip_any(base) or base.eth_type == htons(ETH_ARP) or base.eth_type == htons(ETH_RARP):
+        if memcmp(<const char *> flow + AT_L3, <const char *> base + AT_L3,
+                  KEY_PACKET_SIZE - AT_L3) == 0:
+            return
+        wc.nw_proto = 0xff
+        if base.nw_proto == 0:
+            return
     if flow.eth_type == htons(ETH_IP):
         set_members(IPV4, flow, base, wc, out)
     elif flow.eth_type == htons(ETH_IPV6):

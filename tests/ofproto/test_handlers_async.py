@@ -7,7 +7,9 @@ from scapy.all import IP, UDP, Ether
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
+from ofproto.codec.actions.base import parse_actions
 from ofproto.codec.match_text import parse_match
+from ofproto.codec.messages.core import INVALID_TTL_TO_CONTROLLER
 from ofproto.codec.numbers import (
     OFPP_CONTROLLER,
     OFPP_NONE,
@@ -18,7 +20,7 @@ from ofproto.codec.numbers import (
 from pyvs import clock
 from tests.ofproto.bridge_world import World, dump, flow, frame
 
-OF10, OF13, OF15 = 1, 4, 6
+OF10, OF12, OF13, OF15 = 1, 3, 4, 6
 ALL_BITS = (0x3F, 0x3F)
 
 
@@ -151,6 +153,31 @@ def test_invalid_ttl(world):
     client.do(m.SetAsync({"packet_in": ALL_BITS}))
     world.send(1, packet)
     assert client.wait_for(m.PacketIn).reason == m.OFPR_INVALID_TTL
+
+
+def test_set_config_asks_invalid_ttl_for_a_master(world):
+    """The flag is a bit of the master's mask: a later mask counts, a slave's is its own."""
+    client = world.controller(OF12)
+    client.do(flow("ip actions=dec_ttl,output:2"))
+    packet = bytes(Ether() / IP(ttl=1) / UDP())
+    client.do(m.SetConfig(INVALID_TTL_TO_CONTROLLER, 128))
+    world.send(1, packet)
+    assert client.wait_for(m.PacketIn).reason == m.OFPR_INVALID_TTL
+    client.do(m.SetAsync({"packet_in": (0, 1 << m.OFPR_INVALID_TTL)}))
+    world.send(1, packet)
+    assert nothing(client, m.PacketIn)
+    client.do(m.RoleRequest("slave", 1))
+    world.send(1, packet)
+    assert client.wait_for(m.PacketIn).reason == m.OFPR_INVALID_TTL
+
+
+def test_an_action_that_says_no_match_is_no_miss(world):
+    """1.3 has no implicit misses to tell, but what a rule's action says is told."""
+    client = asking(world)
+    packet = frame(90)
+    client.do(m.PacketOut(packet, 1, parse_actions("controller(reason=no_match,max_len=50)")))
+    message = client.wait_for(m.PacketIn)
+    assert (message.packet, message.reason) == (packet[:50], m.OFPR_NO_MATCH)
 
 
 def test_a_port_whose_misses_are_not_told(world):

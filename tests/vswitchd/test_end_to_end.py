@@ -261,6 +261,17 @@ def test_a_datapath_of_another_build_is_replaced(switch):
     assert ofports(switch) == numbers
 
 
+def test_a_name_cannot_leave_the_run_directory(switch):
+    """A bridge's name is part of its sockets'; neighbours are set up as if it were not there."""
+    switch.allow("ignoring bridge with invalid name")
+    (switch.directory / "b").mkdir()
+    switch.vsctl("add-br", "b/c", "--", "add-br", "..\\d", "--", "add-br", "ok")
+    assert switch.appctl("ofproto/list") == "ok\n"
+    assert not list((switch.directory / "b").iterdir())
+    switch.vsctl("del-br", "b/c", "--", "del-br", "..\\d")
+    assert switch.vsctl("list-br") == "ok\n"
+
+
 def test_bridges_go(switch):
     two_containers(switch)
     switch.vsctl("del-br", "br0")

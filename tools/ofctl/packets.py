@@ -5,7 +5,8 @@ import time
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import parse_actions
-from ofproto.codec.match_text import parse_port, split_terms
+from ofproto.codec.match import Match
+from ofproto.codec.match_text import parse_port, set_term, split_terms
 from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.flow_text import TextError
 from pyvs_tools.command import Fatal
@@ -39,9 +40,9 @@ def _actions(text, names):
 
 
 def parse_packet_out(text: str, names=None) -> m.PacketOut:
-    """`in_port=1,packet=HEX,actions=...`.  Raises Fatal."""
+    """`in_port=1,packet=HEX,actions=...`, and fields that a packet has besides.  Raises Fatal."""
     before, found, actions = text.partition("actions=")
-    port, packet = OFPP_NONE, None
+    port, packet, match = OFPP_NONE, None, Match()
     for key, value in split_terms(before):
         if key == "in_port":
             port = parse_port(value or "", names)
@@ -49,11 +50,18 @@ def parse_packet_out(text: str, names=None) -> m.PacketOut:
                 raise Fatal(f"{value} is not a valid OpenFlow port")
         elif key == "packet":
             packet = _packet(value or "", "packet: ")
-        else:
+        elif not _set_field(match, key, value, names):
             raise Fatal(f"unknown keyword {key}" if value else f"field {key} missing value")
     if packet is None:
         raise Fatal("must specify packet")
-    return m.PacketOut(packet, port, _actions(actions, names) if found else [])
+    return m.PacketOut(packet, port, _actions(actions, names) if found else [], match=match)
+
+
+def _set_field(match, key, value, names):
+    try:
+        return set_term(match, key, value, names)
+    except TextError as error:
+        raise Fatal(str(error)) from None
 
 
 def packet_out(settings, target, *words):

@@ -450,10 +450,10 @@ def _report_interface_errors(client, context):
     found = False
     for result in transact(client, DATABASE, operations):
         for row in result["rows"]:
-            if row["ofport"] == -1:
-                reason = row["error"] if isinstance(row["error"], str) else "unknown error"
+            if row["ofport"] == -1 or not isinstance(row["ofport"], int):
+                reason = f": {row['error']}" if isinstance(row["error"], str) else ""
                 print(
-                    f"{PROGRAM}: Error detected while setting up '{row['name']}': {reason}.  "
+                    f"{PROGRAM}: Error detected while setting up '{row['name']}'{reason}.  "
                     f"See {VSWITCHD} log for details.",
                     file=sys.stderr,
                 )

@@ -11,6 +11,7 @@ from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import Dot1AH
 
 from datapath.actions import odp_text
+from datapath.key import flow
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.recirc import RecircTable
 from ofproto.xlate.xlate import translate
@@ -375,6 +376,19 @@ def test_action_set_runs_in_the_order_of_the_spec():
     world.rule([], instructions=[act("WriteActions", actions=late), act("GotoTable", table=1)])
     world.rule([], table=1, instructions=[act("WriteActions", actions=[set_field("vlan_pcp", 3)])])
     assert through(world, TCP_PACKET) == "set(ipv4(ttl=63)),push_vlan(vid=0,pcp=3),13"
+
+
+def test_headers_that_say_nothing_stay_as_they_are():
+    """IP protocol and ARP operation 0 are no packet's; the megaflow tells them from others."""
+    world = World(2)
+    world.rule([set_field("nw_dst", ip("9.9.9.9")), output(2)], match(eth_type=0x0800))
+    world.rule([set_field("arp_sha", mac(A)), output(2)], match(eth_type=0x0806))
+    ether = Ether(src=A, dst=B)
+    for good, bad in ((IP(proto=1), IP(proto=0)), (ARP(op=1, hwsrc=B), ARP(op=0, hwsrc=B))):
+        assert through(world, ether / good / Raw(bytes(40))).startswith("set(")
+        made = translate(world.bridge, key_of(ether / bad / Raw(bytes(40)), 1))
+        assert odp_text.format_actions(made.actions) == "12"
+        assert made.mask[flow.MEMBERS["nw_proto"][0]] == 0xFF
 
 
 def test_clear_actions():

@@ -354,10 +354,16 @@ def test_packet_out(switch, version):
     switch.reset("table=0,actions=drop")
     target = switch.br0
     assert ours(*version, "packet-out", target, "LOCAL", "table", FRAME, FRAME) == (0, "", "")
-    text = f"in_port=p1 packet={FRAME} actions=resubmit(,0)"
+    text = f"in_port=p1 packet={FRAME} packet_type=(0,0),metadata=5 actions=resubmit(,0)"
     assert ours(*version, "packet-out", target, text) == (0, "", "")
     _status, out, _err = theirs("dump-flows", target)
     assert "n_packets=3, n_bytes=126" in out
+    switch.reset("table=0,metadata=0x5,actions=drop")
+    assert ours("-OOpenFlow15", "packet-out", target, text) == (0, "", "")
+    assert "n_packets=1, " in theirs("dump-flows", target)[1]
+    for wrong, why in (("metadata=x", "metadata"), ("bad=1", "unknown keyword bad")):
+        status, _out, err = ours("packet-out", target, f"packet={FRAME} {wrong} actions=drop")
+        assert status == 1 and why in err
 
 
 def watch(program, *arguments, environment=None):

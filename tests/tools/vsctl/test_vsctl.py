@@ -63,14 +63,13 @@ class Vswitchd(threading.Thread):
             row["name"]
             for row in self.client.request("transact", ["Open_vSwitch", select])[0]["rows"]
         ]
+        result = {
+            "bad": {"ofport": -1, "error": ["set", ["could not open network device"]]},
+            "odd": {},  # not even tried
+        }
         failed = [
-            update(
-                "Interface",
-                [["name", "==", name]],
-                {"ofport": -1, "error": f"could not open network device {name}"},
-            )
+            update("Interface", [["name", "==", name]], result.get(name[:3], {"ofport": 1}))
             for name in names
-            if name.startswith("bad")
         ]
         done = update("Open_vSwitch", [], {"cur_cfg": number})
         self.client.request("transact", ["Open_vSwitch", *failed, done])
@@ -85,17 +84,19 @@ def test_waits_for_vswitchd_and_reports_errors(server):
     try:
         assert run(server, "add-br", "br0", wait=True) == (0, "", "")
         status, out, err = run(server, "add-port", "br0", "bad0", wait=True)
+        _, _, untold = run(server, "add-br", "odd/br", wait=True)
     finally:
         vswitchd.stop()
     assert (status, out) == (0, "")
     first, second = err.splitlines()
     assert first == (
-        "pyvs-vsctl: Error detected while setting up 'bad0': could not open network device bad0."
+        "pyvs-vsctl: Error detected while setting up 'bad0': could not open network device."
         "  See pyvs-vswitchd log for details."
     )
     assert second.startswith('pyvs-vsctl: The default log directory is "')
     _, cfg, _ = run(server, "get", "open", ".", "next_cfg", "cur_cfg")
-    assert cfg == "2\n2\n"
+    assert cfg == "3\n3\n"
+    assert untold.startswith("pyvs-vsctl: Error detected while setting up 'odd/br'.  See ")
 
 
 def test_nothing_changed_means_no_waiting(server):
