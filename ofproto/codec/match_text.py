@@ -102,7 +102,7 @@ def _closing(text, position):
             depth -= 1
             if depth == 0:
                 return i
-    raise TextError(f"{text}: missing )")
+    return len(text)  # which closes what is open, as in Open vSwitch
 
 
 def parse_int(text: str, what: str, bits: int = 64) -> int:

@@ -117,6 +117,14 @@ def test_names():
             parse_flow(text, names=ports)
 
 
+def test_the_end_closes_what_is_open():
+    for whole in ("resubmit(1,2)", "ct(commit,nat(dst=10.0.0.1))", "output:1,clone(output:2)"):
+        instructions = parse_flow(f"ip,actions={whole}").instructions
+        assert parse_flow("ip,actions=" + whole.rstrip(")")).instructions == instructions
+    with pytest.raises(TextError):
+        parse_flow("ip,actions=ct(commit,nat(dst=10.0.0.1),2")
+
+
 def test_subfields_add_up():
     assert parse_flow("reg0[3..5]=2,reg0[0]=1,actions=").match == parse_match("reg0=0x11/0x39")
 
