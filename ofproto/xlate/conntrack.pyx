@@ -35,9 +35,10 @@ class Fork:
 
 # --- ct
 
-cdef outer_masks start_exec(XlateContext x) except *:
-    cdef outer_masks outer
+cdef before_exec start_exec(XlateContext x, const op *o) except *:
+    cdef before_exec outer
     x.commit()
+    outer.zone = zone_of(x, o)
     outer.mark = x.wc.ct_mark
     memcpy(outer.label, x.wc.ct_label, sizeof(outer.label))
     x.wc.ct_mark = 0
@@ -45,10 +46,10 @@ cdef outer_masks start_exec(XlateContext x) except *:
     return outer
 
 
-cdef int track(XlateContext x, Program program, const op *o, const outer_masks *outer) except -1:
+cdef int track(XlateContext x, Program program, const op *o, const before_exec *outer) except -1:
     cdef ct_action a
     memcpy(&a, &program.pool[o.data], sizeof(a))
-    a.zone = zone_of(x, o)
+    a.zone = outer.zone
     if a.flags & CT_COMMIT:
         set_timeout(x, &a)
     set_marks(x, &a)

@@ -25,7 +25,7 @@ from ofproto.xlate.context cimport (
 )
 from ofproto.xlate.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
 from ofproto.xlate.conntrack cimport (
-    ct_clear, has_tuple, outer_masks, start_exec, swap_tuple, track,
+    before_exec, ct_clear, has_tuple, start_exec, swap_tuple, track,
 )
 from ofproto.xlate.freeze cimport (
     check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
@@ -531,7 +531,7 @@ cdef int resubmit(XlateContext x, const op *o) except -1:
 
 cdef int ct(XlateContext x, Program program, const op *o) except -1:
     cdef Program nested = <Program> program.subs[o.arg]
-    cdef outer_masks outer = start_exec(x)
+    cdef before_exec outer = start_exec(x, o)
     x.level -= 1                # in trace, they follow the ct action
     if nested.n_ops:
         run_ops(x, nested, 0)

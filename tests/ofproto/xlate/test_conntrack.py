@@ -102,6 +102,16 @@ def test_pipeline_as_ovn_has_it():
     assert trip.error is None
 
 
+def test_a_zone_from_the_label():
+    """It is looked at, and is nothing that exec() wrote."""
+    world = world_of("ip actions=ct(table=1)",
+                     "table=1 actions=ct(commit,zone=NXM_NX_CT_LABEL[0..15]),output:2")  # fmt: skip
+    trip = Trip(world, TCP4)
+    trip.run()
+    assert trip.again(ct_state=0x22, ct_label=0x50007) == "ct(commit,zone=7),12"
+    assert trip.sees("ct_label") == 0xFFFF
+
+
 def test_without_table_the_packet_is_untracked():
     """What was known of the packet is forgotten behind any ct; only a tracked one is cleared."""
     world = world_of(

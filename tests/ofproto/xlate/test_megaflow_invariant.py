@@ -209,6 +209,7 @@ MOST_PASSES = 5  # ct can send a packet round for ever
 CT = (
     "ct(table=1)",
     "ct(commit,table=2,zone=1,nat(src=10.0.0.9))",
+    "ct(table=2,zone=NXM_NX_CT_LABEL[0..15])",
     "ct(commit,zone=NXM_NX_REG1[0..15],exec(set_field:5/7->ct_mark,load:1->NXM_NX_CT_LABEL[3..5]))",
     "ct(commit,table=1,exec(move:NXM_OF_IP_SRC[0..7]->NXM_NX_CT_MARK[8..15]))",
     "ct(commit,table=2,exec(move:NXM_NX_REG1[]->NXM_NX_CT_LABEL[0..31]))",

@@ -153,8 +153,12 @@ CASES = {
             "table=3,ct_mark=5,ip,actions=drop",
             "table=3,ct_state=+trk,ct_zone=7,actions=output:20",
             "table=3,tcp6,actions=output:20",
+            "priority=8,in_port=3,udp,actions=ct(commit,table=4,zone=NXM_NX_CT_LABEL[0..15],"
+            "exec(set_field:7->ct_label))",
+            "table=4,udp,actions=ct(commit,zone=NXM_NX_CT_LABEL[4..19],nat),output:2",
         ],
         [
+            "in_port=3,udp,ct_label=0x55550000",
             "in_port=1,icmp",
             "in_port=1,icmp --ct-next trk,est --ct-next trk,est,rpl",
             "in_port=1,icmp --ct-next inv,trk",
