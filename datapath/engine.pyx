@@ -8,6 +8,7 @@ import contextlib
 import errno as error_numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 
 from libc.errno cimport ENOENT
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -21,6 +22,7 @@ from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
 from datapath.base.atomic cimport store64
 from datapath.base.clock cimport clock_ns
 from datapath.conntrack.connections cimport Connections
+from datapath.conntrack.fragments cimport FRAG_PACKETS, frag_row
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
@@ -498,6 +500,29 @@ cdef class Engine:
                 counters["too small"][i] += worker.w.fragments.too_small[<int> i]
                 counters["overlapped"][i] += worker.w.fragments.overlapping[<int> i]
         return {**self.connections.fragment_settings(), "waiting": waiting, "counters": counters}
+
+    def ipf_list(self):
+        """Packets of which fragments are missing: see Dpif.ipf_list()."""
+        cdef Worker worker
+        cdef command c
+        cdef frag_row rows[FRAG_PACKETS]
+        cdef frag_row *row
+        found = []
+        for worker in self.workers:
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_FRAGMENTS
+            c.waiting = rows
+            worker.run_command(&c)
+            for i in range(c.n_waiting):
+                row = &rows[<int> i]
+                size = 4 if row.key.family == 4 else 16
+                found.append({
+                    "src": str(ip_address((<const char *> row.key.src)[:size])),
+                    "dst": str(ip_address((<const char *> row.key.dst)[:size])),
+                    "recirc_id": row.recirc_id, "id": row.key.id, "zone": row.key.zone,
+                    "proto": row.key.proto, "fragments": row.n, "first": bool(row.first),
+                    "last": bool(row.last)})
+        return found
 
     # --- packets
 

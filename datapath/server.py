@@ -407,6 +407,9 @@ class Server:
     def _ipf_get(self, _client, _data):
         return {"status": self.engine.ipf_get()}, b""
 
+    def _ipf_list(self, _client, _data):
+        return {"packets": self.engine.ipf_list()}, b""
+
     def _ipf_set(self, _client, _data, **settings):
         self.engine.connections.set_fragments(**settings)
         return {}, b""
@@ -461,7 +464,7 @@ OPERATIONS = {
         *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_set"),
         *("ct_limits", "ct_limits_set", "ct_limits_del"),
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
-        *("ct_memory", "ct_adopt", "ipf_get", "ipf_set"),
+        *("ct_memory", "ct_adopt", "ipf_get", "ipf_list", "ipf_set"),
         *("upcall_register", "clock", "sync"),
     )
 }

@@ -317,7 +317,18 @@ def ipf_set_max_nfrags(run, words):
     run.print("setting maximum fragments successful\n")
 
 
+def _waiting(row):
+    which = "/".join(name for name in ("first", "last") if row[name]) or "other"
+    kind = "0x86dd" if ":" in row["src"] else "0x800"
+    return (
+        f"(src={row['src']},dst={row['dst']},recirc_id={row['recirc_id']},ip_id={row['id']},"
+        f"dl_type={kind},zone={row['zone']},nw_proto={row['proto']},"
+        f"num_fragments={row['fragments']},state={which} frag)\n"
+    )
+
+
 def ipf_get_status(run, _words):
+    """ipf-get-status; with -m, what waits, too"""
     status = run.dpif.ipf_get()
     lines = ["Fragmentation Module Status", "---------------------------"]
     lines += [f"{v} enabled: {int(status[v])}" for v in ("v4", "v6")]
@@ -328,6 +339,10 @@ def ipf_get_status(run, _words):
             lines.append(f"{v} frags {label}: {status['counters'][label][i]}")
     for line in lines:
         run.print(f"        {line}\n")
+    if "more" in run:
+        run.print("\n        Fragment Lists:\n\n")
+        for row in run.dpif.ipf_list():
+            run.print(_waiting(row))
 
 
 # as dpctl.COMMANDS

@@ -41,6 +41,14 @@ cdef struct waiting:
     bint bad                    # they contradict each other: what comes is dropped
     fragment *list[FRAG_EACH]   # in order
 
+# What is told of a packet that waits.
+cdef struct frag_row:
+    frag_key key                # proto: of IPv6, too
+    uint32_t recirc_id          # host order
+    uint32_t n
+    bint first                  # it is there
+    bint last
+
 # Settings of all workers; the control thread writes them.
 cdef struct frag_settings:
     bint v4
@@ -73,4 +81,6 @@ cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil
 # What a tracker changed in the whole, in the fragments.
 cdef void frag_split(waiting *done, const packet *whole) noexcept nogil
 cdef void frag_free(waiting *done) noexcept nogil
+# What waits, into `rows` with room for FRAG_PACKETS; how many.
+cdef uint32_t frag_list(const frag_table *f, frag_row *rows) noexcept nogil
 cdef void frag_destroy(frag_table *f) noexcept nogil

@@ -14,6 +14,7 @@ from datapath.key.flow cimport flow_key
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
+    uint32_t ntohl(uint32_t)
 
 cdef enum:
     MORE = 1                    # "more fragments", in a fragment_place
@@ -219,6 +220,29 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
     done[0] = slot[0]
     _clear(f, slot)
     return -2
+
+
+cdef uint32_t frag_list(const frag_table *f, frag_row *rows) noexcept nogil:
+    cdef const waiting *slot
+    cdef const fragment *one
+    cdef frag_row *row
+    cdef uint32_t n = 0
+    cdef int i
+    for i in range(FRAG_PACKETS):
+        slot = &f.slots[i]
+        if not slot.key.family or not slot.n:
+            continue
+        one = slot.list[0]
+        row = &rows[n]
+        row.key = slot.key
+        row.recirc_id = ntohl(one.p.recirc_id)
+        row.n = slot.n
+        row.first = one.offset == 0
+        row.last = slot.list[slot.n - 1].last
+        if slot.key.family == 6:
+            row.key.proto = one.p.data[one.payload - FRAG_HEADER]
+        n += 1
+    return n
 
 
 # ---- The whole, and its pieces ----

@@ -452,6 +452,11 @@ cdef class Dpif:
         """Fragments: v4, v6, min_v4, min_v6, most (settings), waiting, counters {name: [v4, v6]}."""
         return self._request("ipf_get")[0]["status"]
 
+    def ipf_list(self):
+        """Packets of which fragments are missing, as dicts: src, dst, id, proto, zone, recirc_id,
+        fragments (how many are there), first, last (whether these are)."""
+        return self._request("ipf_list")[0]["packets"]
+
     def ipf_set(self, **settings):
         """Change some of the settings.  DpifError EINVAL."""
         self._request("ipf_set", **settings)

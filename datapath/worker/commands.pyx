@@ -9,6 +9,7 @@ from datapath.actions.execute cimport execute_actions
 from datapath.base.atomic cimport load64, store64
 from datapath.ipc.ring cimport ring_map, ring_unmap
 from datapath.ipc.upcall cimport padded
+from datapath.conntrack.fragments cimport frag_list
 from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
 from datapath.lookup.megaflow cimport (
     megaflow, megaflow_expand, megaflow_find, megaflow_insert, megaflow_next, megaflow_remove,
@@ -52,6 +53,8 @@ cdef void do_command(worker *w) noexcept nogil:
         sync(w)
     elif c.kind == COMMAND_EXECUTE:
         execute(w, c)
+    elif c.kind == COMMAND_FRAGMENTS:
+        c.n_waiting = frag_list(&w.fragments, c.waiting)
     elif c.kind == COMMAND_INJECT:
         inject(w, c)
     elif c.kind == COMMAND_RINGS:

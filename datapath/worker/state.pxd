@@ -18,7 +18,7 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, worker_port, rx_burst
 from datapath.base.packet cimport packet
-from datapath.conntrack.fragments cimport frag_table
+from datapath.conntrack.fragments cimport frag_row, frag_table
 from datapath.conntrack.table cimport tracker
 from datapath.ipc.ring cimport ring
 
@@ -48,6 +48,7 @@ cdef enum command_kind:
     COMMAND_INJECT
     COMMAND_RINGS
     COMMAND_SYNC                # what came before the command is done: see sync()
+    COMMAND_FRAGMENTS
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -70,7 +71,9 @@ cdef struct command:
     const flow_key *mask
     const uint8_t *actions
     uint32_t actions_size
-    packet *p                   # EXECUTE, INJECT
+    packet *p                   # EXECUTE (key: metadata that it has no room for), INJECT
+    frag_row *waiting           # FRAGMENTS: room for FRAG_PACKETS
+    uint32_t n_waiting          # FRAGMENTS, result
     bint keys                   # FLOW_DUMP: with keys, masks and actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
     uint64_t since              # FLOW_DUMP: ms, only flows used at that time or later

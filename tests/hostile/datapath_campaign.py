@@ -154,6 +154,7 @@ REQUESTS = {
     "ct_memory": lambda rng: ({}, b""),
     "ct_adopt": lambda rng: ({}, b""),
     "ipf_get": lambda rng: ({}, b""),
+    "ipf_list": lambda rng: ({}, b""),
     "ipf_set": lambda rng: ({rng.choice(("v4", "min_v6", "most")): rng.choice((0, 500))}, b""),
     "clock": lambda rng: ({"stopped": rng.choice((None, time.monotonic_ns())), "ahead": 0}, b""),
     "sync": lambda rng: ({}, b""),

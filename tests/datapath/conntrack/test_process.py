@@ -183,6 +183,30 @@ def test_fragments_that_are_lost(datapath):
     assert datapath.dpif.port_drain(2) == [bytes(ETHER / good[0])]
 
 
+def test_what_waits_is_shown(datapath):
+    for number in (1, 2):
+        datapath.add(f"d{number}", "dummy", number)
+    datapath.flow("recirc_id(0),in_port(1),eth_type(0x0800)", "ct,2")
+    assert datapath.dpctl("ipf-get-status", "-m").endswith("Fragment Lists:\n\n")
+    for number, which in ((3, [0]), (4, [1]), (5, [2]), (6, [0, 2]), (7, [0, 1, 2])):
+        pieces = fragment(IP(src=A, dst=B, id=number) / UDP() / Raw(bytes(4000)), 1400)
+        inject(datapath, 1, ETHER / pieces[which[0]])
+        for each in which[1:]:
+            inject(datapath, 1, ETHER / pieces[each])
+    waiting = datapath.dpctl("ipf-get-status", "-m").partition("Fragment Lists:\n\n")[2]
+    assert sorted(waiting.splitlines()) == [
+        f"(src={A},dst={B},recirc_id=0,ip_id={number},dl_type=0x800,zone=0,nw_proto=17,"
+        f"num_fragments={n},state={state} frag)"
+        for number, n, state in (
+            (3, 1, "first"),
+            (4, 1, "other"),
+            (5, 1, "last"),
+            (6, 2, "first/last"),
+        )
+    ]
+    assert len(datapath.dpif.port_drain(2)) == 3
+
+
 def test_the_process_is_killed():
     """Who holds the memory gives it to the next process: connections go on, translated."""
     process = Process()
