@@ -101,6 +101,15 @@ cdef bint _sum_is_right(const packet *p, const ct_tuple *t) noexcept nogil:
     return True
 
 
+cdef bint _has_its_length(const packet *p) noexcept nogil:
+    """Whether a UDP datagram is all there; Open vSwitch lets bytes follow it, which its sum covers."""
+    cdef uint32_t size
+    if l4_size(p) < 8:
+        return False
+    size = get16(p.data + p.l4 + 4)
+    return 8 <= size <= l4_size(p)
+
+
 # ---- Inside of an ICMP error ----
 
 cdef const uint8_t *_inner6(const uint8_t *at, uint32_t *left, uint8_t *proto) noexcept nogil:
@@ -192,9 +201,8 @@ cdef extraction tuple_extract(const packet *p, const flow_key *key, uint16_t zon
         return KEY_BAD
     if t.proto == PROTO_SCTP and l4_size(p) < 12:
         return KEY_BAD
-    if t.proto == PROTO_UDP and l4_size(p) >= 8 and get16(l4 + 4) != l4_size(p):
-        if p.vnet.gso_type == GSO_NONE:
-            return KEY_BAD
+    if t.proto == PROTO_UDP and p.vnet.gso_type == GSO_NONE and not _has_its_length(p):
+        return KEY_BAD
     if not _l4(l4, l4_size(p), t):
         if (l4_size(p) >= 8 and t.proto == (PROTO_ICMP if t.family == 4 else PROTO_ICMPV6)
                 and _is_error(t.family, l4[0])):
