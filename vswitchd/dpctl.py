@@ -179,13 +179,14 @@ def _flow_json(info, names):
     }
 
 
-def _filter(text):
-    """A function that tells whether a flow and the filter could match the same packet."""
+def _filter(text, ports):
+    """A function that tells whether a flow and the filter could match the same packet; `ports`:
+    numbers by name."""
     from datapath.key import flow
     from ofproto.codec.match_text import parse_match
 
     try:
-        match = parse_match(text)
+        match = parse_match(text, ports)
     except ValueError as error:
         raise DpctlError(f"Failed to parse filter ({error})") from error
     size = flow.KEY_DP_SIZE
@@ -208,7 +209,7 @@ def dump_flows(run, words):
     for word in words:
         name, _, value = word.partition("=")
         if name == "filter":
-            passes = _filter(value)
+            passes = _filter(value, {port.name: port.port_no for port in run.ports()})
         elif name == "type":
             if {"all", "ovs"}.isdisjoint(value.split(",")):
                 return
