@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 from posix.unistd cimport close as close_fd
 
-from datapath.key.flow cimport KEY_DP_SIZE, flow_key
+from datapath.key.flow cimport KEY_DP_SIZE, flow_key, key_ct
 from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
 from datapath.base.atomic cimport store64
@@ -527,13 +527,14 @@ cdef class Engine:
     # --- packets
 
     def execute(self, bytes data, packet_size, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0,
-                packet_type=0):
-        """`data`: a packet of packet_size bytes, then actions."""
+                packet_type=0, key=""):
+        """`data`: a packet of packet_size bytes, then actions.  `key`: see Dpif.execute()."""
         cdef Worker worker = self.workers[0]
         cdef command c
         cdef packet p
+        cdef flow_key metadata
         cdef uint8_t *buffer
-        cdef bytes actions
+        cdef bytes actions, known = bytes.fromhex(key)
         if not (1 if packet_type else 14) <= packet_size <= min(len(data), 65535):
             raise EngineError(error_numbers.EINVAL, f"a frame of {packet_size} bytes")
         actions = data[packet_size:]
@@ -545,8 +546,12 @@ cdef class Engine:
         p.skb_priority = htonl(skb_priority)
         p.pkt_mark = htonl(pkt_mark)
         p.packet_type = htonl(packet_type)
+        memset(&metadata, 0, sizeof(metadata))
+        memcpy(&metadata, <const char *> known, min(len(known), <size_t> KEY_DP_SIZE))
+        key_ct(&metadata, &p.ct)
         c.kind = COMMAND_EXECUTE
         c.p = &p
+        c.key = &metadata
         c.actions = <const uint8_t *> <const char *> actions
         c.actions_size = <uint32_t> len(actions)
         try:

@@ -99,9 +99,15 @@ class Dpif:
         skb_priority: int = 0,
         pkt_mark: int = 0,
         packet_type: int = 0,
+        key: bytes = b"",
     ) -> None: ...
     def execute_soon(
-        self, packet: bytes, actions: bytes, in_port: int = 0, packet_type: int = 0
+        self,
+        packet: bytes,
+        actions: bytes,
+        in_port: int = 0,
+        packet_type: int = 0,
+        key: bytes = b"",
     ) -> bool: ...
     def stats(self) -> dict: ...
     def upcall_register(self) -> None: ...

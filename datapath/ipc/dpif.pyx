@@ -464,15 +464,19 @@ cdef class Dpif:
     # --- packets
 
     def execute(self, packet, actions, in_port=0, recirc_id=0, skb_priority=0, pkt_mark=0,
-                packet_type=0):
-        """Run actions on a packet without offload state, an Ethernet frame if packet_type is 0."""
+                packet_type=0, key=b""):
+        """Run actions on a packet without offload state, an Ethernet frame if packet_type is 0.
+        `key`: a flow key whose connection (ct_*) and tunnel are the packet's."""
         self._request(
             "execute", bytes(packet) + bytes(actions), packet_size=len(packet), in_port=in_port,
             recirc_id=recirc_id, skb_priority=skb_priority, pkt_mark=pkt_mark, packet_type=packet_type,
+            key=key.hex(),
         )
 
-    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0, packet_type=0):
-        """As execute(), by the ring of a worker and without an answer.  False: no room there.
+    def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0, packet_type=0,
+                     bytes key not None=b""):
+        """As execute(), by the ring of a worker and without an answer; `key` has all of the packet's
+        metadata.  False: no room there.
 
         What this handler installed before is there when the packet is sent, and packets stay in
         their order.  Faults in the actions are counted as drops.
@@ -481,6 +485,7 @@ cdef class Dpif:
         if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_ACTIONS:
             return False
         memset(&u, 0, sizeof(u))
+        memcpy(&u.key, <const char *> key, min(len(key), <size_t> KEY_DP_SIZE))
         u.key.in_port = htonl(in_port)
         u.key.packet_type = htonl(packet_type)
         u.packet = <const uint8_t *> <const char *> packet

@@ -199,8 +199,7 @@ cdef void flow_add(worker *w, command *c) noexcept nogil:
 # --- packets and rings
 
 cdef void execute(worker *w, command *c) noexcept nogil:
-    cdef flow_key key
-    memset(&key, 0, sizeof(key))
+    cdef flow_key key = c.key[0]
     w.now = 0
     flow_extract(c.p, &key)
     execute_actions(&w.x, c.p, &key, c.actions, c.actions_size)

@@ -264,8 +264,11 @@ cdef class Flows:
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             kind = ntohl(key.packet_type)
-            if not self.dpif.execute_soon(packet, actions, odp_port, kind):
-                self.dpif.execute(packet, actions, in_port=odp_port, packet_type=kind)
+            # What translation took the packet to have already, it must have in the datapath.
+            known = (<const char *> key)[:KEY_DP_SIZE]
+            if not self.dpif.execute_soon(packet, actions, odp_port, kind, known):
+                self.dpif.execute(packet, actions, in_port=odp_port, packet_type=kind,
+                                  pkt_mark=ntohl(key.pkt_mark), key=known)
         return 0
 
     # --- flows

@@ -72,6 +72,24 @@ def test_a_paused_packet_goes_on_as_the_controller_says(world, version):
     assert counts[3] == 1
 
 
+def test_a_tracked_packet_is_tracked_when_it_goes_on(world):
+    """In the datapath, too, which has to say so when the packet comes round."""
+    world.client().do(
+        flow("table=0,in_port=1,ip actions=ct(commit,table=1,zone=5,exec(set_field:7->ct_mark))"),
+        flow("table=1,ip,ct_state=+trk actions=set_field:9->pkt_mark,controller(pause),"
+             "debug_recirc,resubmit(,2)"),
+        flow("table=2,ip,ct_state=+new+trk,ct_zone=5,ct_mark=7,ct_nw_src=10.0.0.1,pkt_mark=9 "
+             "actions=output:2"),
+    )  # fmt: skip
+    client = asking(world)
+    packet = bytes(Ether(src=MAC, dst=MAC) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=53))
+    world.send(1, packet)
+    told = client.wait_for(m.PacketIn)
+    assert told.match.get("ct_mark")[0] == 7
+    client.do(m.Resume(told))
+    assert sent(world, 2) == [packet]
+
+
 def test_resumed_twice_and_by_a_bridge_that_did_not_pause_it(world):
     """The switch keeps nothing of a packet that waits; what another bridge said is stale."""
     client = asking(world)

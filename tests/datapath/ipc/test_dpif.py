@@ -245,6 +245,23 @@ def test_packets_of_the_handler_keep_their_order(ports):
     assert seen == wanted
 
 
+def test_what_is_known_of_a_packet_goes_with_it(ports):
+    """By the ring, and by the socket."""
+    process, handler, (one, two) = ports
+    recirculate = odp_text.parse_actions("recirc(7)")
+    text = "ct_state(+new+trk),ct_zone(0x5),ct_mark(0x7),skb_mark(0x9),recirc_id(7)"
+    process.flow(text, str(two))
+    key = bytes(key_text.parse_key(text)[0])
+    assert handler.execute_soon(frame(), recirculate, one, 0, key)
+    process.dpif.execute(frame(), recirculate, one, pkt_mark=9, key=key)
+    process.dpif.execute(frame(), recirculate, one, pkt_mark=9)
+    seen = []
+    wait_until(lambda: seen.extend(process.dpif.port_drain(two)) or len(seen) == 2)
+    assert seen == [frame()] * 2
+    with pytest.raises(DpifError):
+        process.dpif._request("execute", frame(), packet_size=len(frame()), key="no")
+
+
 def test_packets_that_the_ring_does_not_take(ports):
     process, handler, (_, two) = ports
     assert not process.dpif.execute_soon(frame(), odp_text.parse_actions(str(two)))  # has no rings

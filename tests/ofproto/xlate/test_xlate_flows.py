@@ -86,7 +86,7 @@ class FakeDpif:
     def flow_flush(self):
         self.flows.clear()
 
-    def execute_soon(self, packet, actions, in_port=0, packet_type=0):
+    def execute_soon(self, packet, actions, in_port=0, packet_type=0, key=b""):
         return False
 
     def execute(self, packet, actions, in_port=0, **metadata):
