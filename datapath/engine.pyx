@@ -27,6 +27,7 @@ from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
 from datapath.worker.state cimport *
+from datapath.kernel_cache cimport KernelCache
 from datapath.worker.worker cimport Worker
 
 from datapath.actions import odp
@@ -78,6 +79,7 @@ cdef class Engine:
     cdef readonly dict ports            # number -> Netdev
     cdef readonly Meters meters
     cdef readonly Connections connections
+    cdef readonly KernelCache kernel_cache
     cdef readonly int alarm_fd          # readable when take_alarms() has something to say
     cdef list told                      # what it said: (bad records, refused flows) of each worker
     cdef object closer
@@ -86,19 +88,20 @@ cdef class Engine:
     cdef uint8_t *piece                 # DUMP_PIECE bytes, for one command's records
     cdef uint32_t piece_used
 
-    def __cinit__(self, n_workers=1):
+    def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = -1
         self.piece = <uint8_t *> malloc(DUMP_PIECE)
         if self.piece == NULL:
             raise MemoryError()
 
-    def __init__(self, n_workers=1):
+    def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
         self.workers = [Worker(i) for i in range(n_workers)]
         self.ports = {}
         self.meters = Meters()
         self.connections = Connections()
         self.sweep_interval = CT_SWEEP_INTERVAL
+        self.kernel_cache = KernelCache(self.workers, owner)
         self.told = [(0, 0)] * n_workers
         self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for worker in self.workers:
@@ -120,6 +123,7 @@ cdef class Engine:
 
     def close(self):
         """Stop the workers, then close the ports.  Idempotent."""
+        self.kernel_cache.close(self.ports.values())
         for worker in self.workers:
             worker.stop()
         for port in self.ports.values():
@@ -173,11 +177,14 @@ cdef class Engine:
         check_options(options)
         number = self._free_number(port_no)
         words = () if type == "system" else (type,)
+        self.kernel_cache.prepare(name, type, options)
         try:
             dev = TYPES[type](name, options or {}, len(self.workers), *words)
         except OSError as error:
+            self.kernel_cache.abandon(name)
             raise EngineError(error.errno or error_numbers.EIO, f"{name}: {error.strerror}") from error
         except ValueError as error:
+            self.kernel_cache.abandon(name)
             raise EngineError(error_numbers.EINVAL, str(error)) from error
         dev.dev.port_no = number
         dev.dev.port_be = htonl(number)
@@ -190,6 +197,7 @@ cdef class Engine:
         if error:
             self.port_del(number)
             raise EngineError(error)
+        self.kernel_cache.add(dev)
         return number
 
     def _least_busy(self):
@@ -208,6 +216,7 @@ cdef class Engine:
         """Take a port from the workers, then close it."""
         cdef Netdev dev = self.port(number)
         cdef command c
+        self.kernel_cache.remove(dev)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_PORT_DEL
         c.dev = &dev.dev
@@ -221,6 +230,8 @@ cdef class Engine:
     def port_dump(self, behind=0, count=None):
         """What PortInfo tells, as dictionaries: of `count` ports with numbers above `behind`."""
         rows = []
+        if self.kernel_cache.on:
+            self.sync()
         for number in sorted(n for n in self.ports if n > behind)[:count]:
             port = self.ports[number]
             port.refresh()
@@ -626,9 +637,12 @@ cdef class Engine:
 
     def stats(self):
         """What Dpif.stats() gives."""
+        if self.kernel_cache.on:
+            self.sync()
         workers = [worker.stats() for worker in self.workers]
         for port in self.ports.values():
             port.refresh()
+        kernel = self.kernel_cache.status()
 
         def total(name):
             return sum(each[name] for each in workers)
@@ -638,7 +652,7 @@ cdef class Engine:
             for name, count in source.drops().items():
                 drops[name] = drops.get(name, 0) + count
         return {
-            "hits": total("emc_hits") + total("megaflow_hits"),
+            "hits": total("emc_hits") + total("megaflow_hits") + kernel["hits"],
             "misses": total("misses"),
             "lost": total("lost"),
             "n_flows": max(each["flows"] for each in workers),
@@ -646,6 +660,7 @@ cdef class Engine:
             "mask_hits": total("masks_probed"),
             "drops": drops,
             "workers": workers,
+            "kernel_cache": kernel,
         }
 
 
@@ -701,10 +716,11 @@ def merge(records):
     if len(records) == 1:
         return records[0]
     heads = [protocol.FLOW.unpack_from(record) for record in records]
-    flags = 0
+    flags = offloaded = 0
     for head in heads:
         flags |= head[6]
+        offloaded |= head[7]
     packets, n_bytes, _, *earlier = (sum(column) for column in zip(*(h[1:6] for h in heads)))
     used = max(head[3] for head in heads)
-    total = (heads[0][0], packets, n_bytes, used, *earlier, flags, 0, heads[0][8])
+    total = (heads[0][0], packets, n_bytes, used, *earlier, flags, offloaded, heads[0][8])
     return protocol.FLOW.pack(*total) + records[0][protocol.FLOW.size :]

@@ -11,6 +11,7 @@ from typing import Any
 import ovs.vlog
 
 from datapath import report
+from datapath.bpf.tc import owner
 from datapath.engine import Engine
 from datapath.server import Server
 from pyvs import daemon, privileges, rundir
@@ -75,7 +76,7 @@ def run(argv: list[str] | None) -> int:
     workers = n_workers(daemon.last(options, "workers"))
     daemon.start(privileges.NETWORK)
     raise_file_limit()
-    engine = Engine(workers)
+    engine = Engine(workers, owner(rundir.rundir()))
     try:
         server = Server(engine, rundir.datapath_sock())
     except OSError as error:

@@ -137,6 +137,7 @@ class Server:
         containment.call("datapath workers", "", self._look_at_workers)
         containment.call("connection tracking", "", self._sweep)
         containment.call("dummy links", "", self.dummy_links.run)
+        containment.call("kernel cache", "", self._tidy)
         for client in list(self.clients):
             try:
                 self._serve(client)
@@ -160,11 +161,17 @@ class Server:
         if self.engine.connections.high:
             poller.timer_wait_until(self.next_sweep)
         self.dummy_links.wait(poller)
+        if (deadline := self.engine.kernel_cache.deadline()) is not None:
+            poller.timer_wait_until(deadline)
         poller.fd_wait(self.engine.alarm_fd, POLLIN)
         for client in self.clients:
             poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
             if not client.output and protocol.complete(client.input, protocol.MAX_REQUEST):
                 poller.immediate_wake()
+
+    def _tidy(self) -> None:
+        """What a former process left in the kernel goes, once its ports had time to come."""
+        self.engine.kernel_cache.tidy(ovs.timeval.msec(), self.handler is not None)
 
     def _sweep(self) -> None:
         """Some connections that may have expired, every SWEEP ms."""
@@ -418,6 +425,10 @@ class Server:
         set_clock(stopped, ahead)
         return {}, b""
 
+    def _kernel_cache_set(self, _client, _data, wanted):
+        self.engine.kernel_cache.set(wanted, self.engine.ports.values())
+        return {}, b""
+
     def _sync(self, _client, _data):
         self.engine.sync()
         return {}, b""
@@ -465,6 +476,6 @@ OPERATIONS = {
         *("ct_limits", "ct_limits_set", "ct_limits_del"),
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
         *("ct_memory", "ct_adopt", "ipf_get", "ipf_list", "ipf_set"),
-        *("upcall_register", "clock", "sync"),
+        *("upcall_register", "clock", "sync", "kernel_cache_set"),
     )
 }

@@ -84,7 +84,8 @@ def format_flow(info, more: bool = False, now: int | None = None, names: PortNam
     """
     parts = [f"ufid:{format_ufid(info.ufid)}"] if more else []
     parts += [format_match(info, names, more), format_counters(info, now)]
-    parts += ["dp:ovs"] if more else []
+    if more:
+        parts += ["offloaded:yes", "dp:tc-bpf"] if info.offloaded else ["dp:ovs"]
     parts.append(f"actions:{format_actions(info, names)}")
     return ", ".join(parts)
 

@@ -71,7 +71,7 @@ def counters_size(n_cpus: int) -> int:
 
 
 def _read(code: Code, at: int, offset: Register | int, size: int) -> None:
-    """`size` bytes of the frame from `offset` to the stack at `at`; a miss where there are fewer."""
+    """`size` bytes of the frame from `offset` to the stack at `at`; a miss where there are less."""
     code.mov(R1, R6).mov(R2, offset).mov(R3, FRAME).add(R3, at).mov(R4, size)
     code.call("skb_load_bytes").jump("jne", R0, 0, "miss")
 

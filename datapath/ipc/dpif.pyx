@@ -334,6 +334,10 @@ cdef class Dpif:
             if cursor is None:
                 return
 
+    def kernel_cache_set(self, wanted):
+        """Whether the kernel is to forward what it can by itself; stats() has what became of it."""
+        self._request("kernel_cache_set", wanted=bool(wanted))
+
     # --- meters
 
     def meter_features(self):

@@ -22,7 +22,8 @@ import orjson
 from datapath.key.flow import KEY_DP_SIZE, MEMBERS
 
 HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, sequence number
-# ufid, packets, bytes, used (ms), packets and bytes of earlier actions, TCP flags, 0, actions' size
+# ufid, packets, bytes, used (ms), packets and bytes of earlier actions, TCP flags, whether the
+# kernel cache has it, actions' size
 FLOW = struct.Struct("=16sQQQQQHHI")
 VNET = struct.Struct("=BBHHHH")
 MAX_MESSAGE = 4 << 20
@@ -30,16 +31,17 @@ MAX_REQUEST = 256 << 10  # the largest has a packet and a list of actions
 MAX_FDS = 253  # SCM_MAX_FD
 
 # To be raised with every change of a request, an action or a record; keys are looked at.
-REVISION = 4
+REVISION = 5
 LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
 # packet, 0 for never; tcp_flags: OR of all packets, host order.  earlier_packets, earlier_bytes:
-# how much of packets and bytes was counted before the actions were last given.
+# how much of packets and bytes was counted before the actions were last given.  offloaded: the
+# kernel forwards packets of it by itself.
 FlowInfo = namedtuple(
     "FlowInfo",
-    "ufid key mask actions packets bytes used tcp_flags earlier_packets earlier_bytes",
-    defaults=(0, 0),
+    "ufid key mask actions packets bytes used tcp_flags earlier_packets earlier_bytes offloaded",
+    defaults=(0, 0, False),
 )
 
 
@@ -86,15 +88,16 @@ def complete(buffer: bytearray, most: int = MAX_MESSAGE) -> bool:
 
 def terse_flows(data: bytes) -> Iterator[FlowInfo]:
     """The flows in a reply's bytes that has counters only; the rest is None."""
-    for ufid, packets, n_bytes, used, *earlier, flags, _, _ in FLOW.iter_unpack(data):
-        yield FlowInfo(ufid, None, None, None, packets, n_bytes, used, flags, *earlier)
+    for ufid, packets, n_bytes, used, *earlier, flags, offloaded, _ in FLOW.iter_unpack(data):
+        counters = (packets, n_bytes, used, flags, *earlier, bool(offloaded))
+        yield FlowInfo(ufid, None, None, None, *counters)
 
 
 def flows(data: bytes) -> Iterator[FlowInfo]:
     """The flows, with keys, in a reply's bytes."""
     at = 0
     while at + FLOW.size <= len(data):
-        ufid, packets, n_bytes, used, *earlier, flags, _, size = FLOW.unpack_from(data, at)
+        ufid, packets, n_bytes, used, *earlier, flags, offloaded, size = FLOW.unpack_from(data, at)
         mask = at + FLOW.size + KEY_DP_SIZE
         actions = mask + KEY_DP_SIZE
         yield FlowInfo(
@@ -107,5 +110,6 @@ def flows(data: bytes) -> Iterator[FlowInfo]:
             used,
             flags,
             *earlier,
+            bool(offloaded),
         )
         at = actions + (size + 7 & ~7)

@@ -30,6 +30,8 @@ cdef struct megaflow:
     # of n_packets and n_bytes, those before the actions were last given; last, as they are rarely read
     uint64_t earlier_packets
     uint64_t earlier_bytes
+    uint32_t kernel_slot        # of the kernel cache, its number + 1; 0: the flow is not there,
+    bint kernel_never           # and cannot be
 
 cdef struct slot:
     uint64_t hash

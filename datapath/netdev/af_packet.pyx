@@ -99,6 +99,8 @@ cdef enum:
     BLOCK_SIZE = 65536          # the kernel allots the ring in such pieces
     ETH_P_ALL = 3
 
+SO_DETACH_FILTER, SO_ATTACH_BPF = 27, 50
+
 # In front of each: what it takes to have one 64 KiB frame in flight; the kernel doubles it.
 RECEIVE_BUFFER = 8 << 20
 SEND_BUFFER = 4 << 20
@@ -335,6 +337,13 @@ cdef class PacketNetdev(Netdev):
         tx.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
         tx.bind((socket.if_indextoname(self.ifindex), 0))
         self.io.tx_fd = tx.fileno()
+
+    def set_filter(self, int fd):
+        """A BPF program through which frames pass first, -1: none.  OSError."""
+        if fd < 0:
+            self.rx_socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        else:
+            self.rx_socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, fd)
 
     cpdef refresh(self):
         cdef tpacket_stats counts

@@ -92,6 +92,9 @@ cdef struct netdev:
     uint32_t owner              # the worker that receives
     uint32_t n_worker_ports
     worker_port *worker_ports          # one for each worker, and the last for the control thread
+    # the kernel cache's: a device that its programs may send to, 0: none; and its frames pass them
+    uint32_t kernel_index
+    bint kernel_cached
     # owner's
     bint ready                    # in its list of ports that may have something
 

@@ -7,15 +7,18 @@ from posix.unistd cimport close
 
 from datapath.actions.execute cimport execute_actions
 from datapath.base.atomic cimport load64, store64
+from datapath.bpf.offload cimport (
+    cache_collect, cache_forget, cache_forget_port, cache_start, cache_stop,
+)
 from datapath.ipc.ring cimport ring_map, ring_unmap
 from datapath.ipc.upcall cimport padded
 from datapath.conntrack.fragments cimport frag_list
 from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
 from datapath.lookup.megaflow cimport (
-    megaflow, megaflow_expand, megaflow_find, megaflow_insert, megaflow_next, megaflow_remove,
+    megaflow, megaflow_expand, megaflow_find, megaflow_next, megaflow_remove,
 )
 from datapath.netdev.netdev cimport netdev
-from datapath.worker.down cimport drain_down
+from datapath.worker.down cimport drain_down, put_megaflow
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport process_burst, stamp_hits
 from datapath.worker.ports cimport look, poll_ready
@@ -40,7 +43,7 @@ cdef void do_command(worker *w) noexcept nogil:
     elif c.kind == COMMAND_PORT_DEL:
         port_del(w, c.dev)
     elif c.kind == COMMAND_FLOW_PUT:
-        megaflow_insert(&w.flows, c.ufid, c.key, c.mask, c.actions, c.actions_size, &c.error)
+        put_megaflow(w, c.ufid, c.key, c.mask, c.actions, c.actions_size, &c.error)
     elif c.kind == COMMAND_FLOW_GET or c.kind == COMMAND_FLOW_DEL:
         flow_get(w, c)
     elif c.kind == COMMAND_FLOW_FLUSH:
@@ -51,6 +54,10 @@ cdef void do_command(worker *w) noexcept nogil:
         flow_add(w, c)
     elif c.kind == COMMAND_SYNC:
         sync(w)
+    elif c.kind == COMMAND_CACHE:
+        set_cache(w, c)
+    elif c.kind == COMMAND_CACHE_PORT:
+        cache_forget_port(&w.kernel, c.dev)
     elif c.kind == COMMAND_EXECUTE:
         execute(w, c)
     elif c.kind == COMMAND_FRAGMENTS:
@@ -77,6 +84,7 @@ cdef int port_add(worker *w, netdev *dev) noexcept nogil:
 
 cdef void port_del(worker *w, netdev *dev) noexcept nogil:
     cdef uint32_t i
+    cache_forget_port(&w.kernel, dev)
     w.ports[dev.port_no] = NULL
     if dev.owner != w.id:
         return
@@ -97,6 +105,14 @@ cdef void sync(worker *w) noexcept nogil:
     look(w, 0)
     poll_ready(w, False)
     stamp_hits(w)
+    cache_collect(&w.kernel)
+
+
+cdef void set_cache(worker *w, command *c) noexcept nogil:
+    """Ends the kernel cache that there is; c.cache has the maps of the next one."""
+    cache_stop(&w.kernel)
+    if c.cache != NULL:
+        c.error = cache_start(&w.kernel, w.id, c.cache)
 
 
 # --- flows
@@ -118,7 +134,7 @@ cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
     record.earlier_packets = f.earlier_packets
     record.earlier_bytes = f.earlier_bytes
     record.tcp_flags = ntohs(f.tcp_flags)
-    record.pad = 0
+    record.offloaded = f.kernel_slot != 0
     record.actions_size = f.actions_len if c.keys else 0
     if c.keys:
         megaflow_expand(f, &key, &mask)
@@ -134,6 +150,8 @@ cdef void flow_get(worker *w, command *c) noexcept nogil:
     if f == NULL:
         c.error = ENOENT
         return
+    if c.kind == COMMAND_FLOW_DEL:
+        cache_forget(&w.kernel, f)
     if c.buffer != NULL and not put_flow(c, f):
         c.error = ENOSPC
         return
@@ -150,6 +168,7 @@ cdef void flow_flush(worker *w, command *c) noexcept nogil:
         if f == NULL:
             c.cursor = CURSOR_END
             return
+        cache_forget(&w.kernel, f)
         megaflow_remove(&w.flows, f)
 
 
@@ -190,6 +209,7 @@ cdef void flow_add(worker *w, command *c) noexcept nogil:
             record.earlier_packets += f.earlier_packets
             record.earlier_bytes += f.earlier_bytes
             record.tcp_flags |= ntohs(f.tcp_flags)
+            record.offloaded |= f.kernel_slot != 0
         if f == NULL or not c.drop_known:
             memmove(c.buffer + c.used, c.buffer + at, size)
             c.used += size

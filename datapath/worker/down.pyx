@@ -11,12 +11,13 @@ from datapath.actions.execute cimport execute_actions
 from datapath.actions.odp cimport MAX_ACTIONS, check_run
 from datapath.base.drops cimport DROP_BAD_ACTION
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
+from datapath.bpf.offload cimport cache_forget
 from datapath.ipc.ring cimport ring_peek, ring_release
 from datapath.ipc.upcall cimport (
     DOWN_EXECUTE, DOWN_INSTALL, MAX_UPCALL_PACKET, down_record, padded,
 )
 from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key, key_ct
-from datapath.lookup.megaflow cimport megaflow_insert
+from datapath.lookup.megaflow cimport megaflow, megaflow_find, megaflow_insert
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, netdev
 from datapath.worker.state cimport DOWN_BATCH, raise_alarm, worker
 from datapath.worker.transmit cimport flush_frames
@@ -50,6 +51,17 @@ cdef void refuse(worker *w) noexcept nogil:
     raise_alarm(w)
 
 
+cdef bint put_megaflow(worker *w, const uint8_t *ufid, const flow_key *key, const flow_key *mask,
+                       const uint8_t *actions, uint32_t length, int *error) noexcept nogil:
+    """megaflow_insert(), and the kernel goes by the flow's former actions no longer."""
+    cdef megaflow *former
+    if w.kernel.on:
+        former = megaflow_find(&w.flows, ufid)
+        if former != NULL:
+            cache_forget(&w.kernel, former)
+    return megaflow_insert(&w.flows, ufid, key, mask, actions, length, error) != NULL
+
+
 cdef void take_down(worker *w, const uint8_t *at, uint32_t length) noexcept nogil:
     """One record: everything that is checked is copied first, for the other side can write."""
     cdef down_record record
@@ -81,8 +93,7 @@ cdef void take_down(worker *w, const uint8_t *at, uint32_t length) noexcept nogi
         refuse(w)
         return
     if record.what & DOWN_INSTALL:
-        if megaflow_insert(&w.flows, record.ufid, &key, &mask, w.down_actions,
-                           record.actions_size, &error) == NULL:
+        if not put_megaflow(w, record.ufid, &key, &mask, w.down_actions, record.actions_size, &error):
             w.n_refused_flows += 1
             raise_alarm(w)
     if record.what & DOWN_EXECUTE:

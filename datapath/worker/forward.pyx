@@ -13,6 +13,7 @@ from datapath.actions.meter cimport meter_verdict, meter_weigh
 from datapath.actions.odp cimport ACT_OUTPUT, attr
 from datapath.base.clock cimport clock_ns
 from datapath.base.packet cimport packet
+from datapath.bpf.offload cimport cache_offer
 from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_key, key_map
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
@@ -48,6 +49,8 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
             megaflow_count(f, p.size, w.keys[i].tcp_flags)
             w.hits[w.n_hits] = f
             w.n_hits += 1
+            if dev.kernel_cached and not f.kernel_never:
+                cache_offer(&w.kernel, w.ports, dev, p, &w.keys[i], f, w.prepared[i].hash)
             run_actions(w, p, &w.keys[i], f.actions, f.actions_len)
     flush_frames(w)
 

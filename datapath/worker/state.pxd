@@ -18,6 +18,7 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, worker_port, rx_burst
 from datapath.base.packet cimport packet
+from datapath.bpf.offload cimport cache_maps, kernel_cache
 from datapath.conntrack.fragments cimport frag_row, frag_table
 from datapath.conntrack.table cimport tracker
 from datapath.ipc.ring cimport ring
@@ -47,6 +48,8 @@ cdef enum command_kind:
     COMMAND_EXECUTE
     COMMAND_INJECT
     COMMAND_RINGS
+    COMMAND_CACHE               # the kernel cache: begin with these maps, or end it
+    COMMAND_CACHE_PORT          # no flow from or to the port stays there
     COMMAND_SYNC                # what came before the command is done: see sync()
     COMMAND_FRAGMENTS
 
@@ -59,7 +62,7 @@ cdef struct flow_record:
     uint64_t earlier_packets    # as in megaflow
     uint64_t earlier_bytes
     uint16_t tcp_flags          # host order
-    uint16_t pad
+    uint16_t offloaded          # 1: the kernel cache has it
     uint32_t actions_size       # the actions follow key and mask, padded to 8
 
 cdef struct command:
@@ -83,6 +86,7 @@ cdef struct command:
     uint32_t cursor             # FLOW_DUMP, FLOW_FLUSH: 0 at first, CURSOR_END at last
     int up_fd                   # RINGS: memfds, -1: none; taken over (mapped), not closed
     int down_fd
+    const cache_maps *cache     # CACHE: what it is to have; NULL: end it
     int up_event                # an eventfd, which the worker closes with the rings
 
 cdef struct frame:
@@ -101,6 +105,7 @@ cdef struct worker:
     uint32_t n_ready
     megaflow_table flows
     emc cache
+    kernel_cache kernel         # what the kernel forwards by itself
     executor x
     rx_burst burst
     flow_key keys[BURST]

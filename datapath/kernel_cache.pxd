@@ -1,0 +1,20 @@
+# See kernel_cache.pyx.
+
+from datapath.netdev.af_packet cimport PacketNetdev
+from datapath.worker.state cimport command
+
+
+cdef class KernelCache:
+    cdef list workers
+    cdef object tc
+    cdef object memory          # KernelMemory, None: it is off
+    cdef readonly bint wanted
+    cdef readonly str reason    # why it is off
+    cdef dict refused           # name of a port: why it has no part in it
+    cdef set attached           # devices that have our classifier
+    cdef set left               # devices on which a former process left its program
+    cdef object until           # ms, when these are let go
+
+    cdef int _all_workers(self, command *c) except -1
+    cdef int _void(self, PacketNetdev dev) except -1
+    cdef int _tell_workers(self) except -1

@@ -1,0 +1,238 @@
+"""The kernel cache of a datapath process: on or off, and on which ports.
+
+Runs in the control thread.  On a port its parts go in an order in which no frame is forwarded
+twice: the classifier is there before the socket that it spares, and both before any entry for the
+port's frames; they go after all these were voided.
+"""
+
+import os
+import socket
+
+import ovs.vlog
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
+
+from datapath.bpf.entry cimport cache_counters
+from datapath.bpf.offload cimport cache_maps
+from datapath.netdev.af_packet cimport PacketNetdev
+from datapath.worker.state cimport COMMAND_CACHE, COMMAND_CACHE_PORT, command, command_kind
+from datapath.worker.worker cimport Worker
+
+from datapath.bpf.memory import KernelMemory
+from datapath.bpf.tc import Tc
+
+vlog = ovs.vlog.Vlog("kernel_cache")
+
+OPTION = "kernel-cache"         # of a port: "false" keeps its frames out
+LEFT_FOR = 10000                # ms that what a former process left stays on ports not yet added
+
+
+cdef class KernelCache:
+    """`workers` are the engine's, `owner` names its filters."""
+
+    def __init__(self, list workers, str owner):
+        self.workers = workers
+        self.tc = Tc(owner)
+        self.memory = None
+        self.reason = "not configured"
+        self.refused = {}
+        self.attached = set()
+        self.until = None
+        try:
+            self.left = self.tc.left()
+        except OSError:
+            self.left = set()
+
+    @property
+    def on(self):
+        return self.memory is not None
+
+    # --- on and off
+
+    def set(self, bint wanted, ports):
+        """Begin or end; `ports`: the datapath's."""
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+        if wanted:
+            self._begin(ports)
+        else:
+            self._end(ports)
+            self.reason = "not configured"
+
+    def _begin(self, ports):
+        try:
+            self.memory = KernelMemory()
+            self._tell_workers()
+        except (OSError, ValueError, MemoryError) as error:
+            self.reason = f"the kernel does not let us: {error}"
+            vlog.info(f"no kernel cache: {error}")
+            self._forget_memory()
+            return
+        vlog.info("the kernel cache is on")
+        for port in ports:
+            self.prepare(port.name, port.type, port.options)
+            self.add(port)
+
+    def _end(self, ports):
+        if self.memory is None:
+            return
+        for port in ports:
+            self.remove(port)
+            self._set_target(port, 0)
+        self._forget_memory()
+        vlog.info("the kernel cache is off")
+
+    def _set_target(self, port, uint32_t index):
+        if isinstance(port, PacketNetdev):
+            (<PacketNetdev> port).dev.kernel_index = index
+
+    def _forget_memory(self):
+        memory, self.memory = self.memory, None
+        self.refused = {}
+        self._tell_workers()
+        if memory is not None:
+            memory.close()
+
+    cdef int _all_workers(self, command *c) except -1:
+        cdef Worker worker
+        for worker in self.workers:
+            worker.run_command(c)
+            if c.error:
+                raise OSError(c.error, os.strerror(c.error))
+        return 0
+
+    cdef int _tell_workers(self) except -1:
+        """Each has the maps, or none any more."""
+        cdef command c
+        cdef cache_maps maps
+        cdef uint8_t[:] generations
+        cdef uint8_t[:] counters
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_CACHE
+        if self.memory is not None:
+            generations, counters = self.memory.generations, self.memory.counters
+            maps.entries_fd = self.memory.entries
+            maps.generations = <uint32_t *> &generations[0]
+            maps.counters = <cache_counters *> &counters[0]
+            maps.n_cpus = self.memory.n_cpus
+            maps.n_workers = <uint32_t> len(self.workers)
+            c.cache = &maps
+        return self._all_workers(&c)
+
+    # --- ports
+
+    def _takes(self, str type, options):
+        return (self.memory is not None and type == "system"
+                and (options or {}).get(OPTION) != "false")
+
+    def prepare(self, str name, str type, options):
+        """Before a port's socket is opened: its classifier, in place of one that was left."""
+        try:
+            index = socket.if_nametoindex(name)
+        except OSError:
+            return                      # whoever opens it says so
+        self.refused.pop(name, None)
+        if self._takes(type, options):
+            try:
+                self.tc.attach(index, self.memory.classifier)
+                self.left.discard(index)
+                self.attached.add(index)
+            except OSError as error:
+                self.refused[name] = error.strerror
+        if index in self.left:
+            self.left.discard(index)
+            self.tc.detach(index)
+
+    def abandon(self, str name):
+        """After prepare(), when the port could not be opened."""
+        try:
+            self._detach(socket.if_nametoindex(name))
+        except OSError:
+            return                      # with the device its filters went
+
+    def _detach(self, int index):
+        if index in self.attached:
+            self.attached.discard(index)
+            self.tc.detach(index)
+
+    def add(self, port):
+        """A port whose socket is open; after prepare()."""
+        cdef PacketNetdev dev
+        if not isinstance(port, PacketNetdev) or port.type != "system" or self.memory is None:
+            return
+        dev = port
+        dev.dev.kernel_index = dev.ifindex
+        if not self._takes(dev.type, dev.options) or dev.name in self.refused:
+            return
+        try:
+            dev.set_filter(self.memory.socket_filter)
+        except OSError as error:
+            self.refused[dev.name] = error.strerror
+            self._detach(dev.ifindex)
+            return
+        dev.dev.kernel_cached = True
+
+    def remove(self, port):
+        """A port that is to go, or to have no part in it any more."""
+        cdef PacketNetdev dev
+        self.refused.pop(port.name, None)
+        if not isinstance(port, PacketNetdev):
+            return
+        dev = port
+        if dev.dev.kernel_cached:
+            self._void(dev)
+        self._detach(dev.ifindex)
+
+    cdef int _void(self, PacketNetdev dev) except -1:
+        """No entry is for frames of the port, or sends to it."""
+        cdef command c
+        dev.dev.kernel_cached = False
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_CACHE_PORT
+        c.dev = &dev.dev
+        self._all_workers(&c)
+        dev.set_filter(-1)
+        return 0
+
+    # --- what a former process left
+
+    def tidy(self, now, bint served):
+        """Let go of what a former process left on devices that are no ports of this one.
+
+        `served`: a vswitchd is there, which has told its ports when LEFT_FOR ms have passed."""
+        if not self.left or not served:
+            self.until = None
+        elif self.until is None:
+            self.until = now + LEFT_FOR
+        elif now >= self.until:
+            for index in self.left:
+                self.tc.detach(index)
+            self.left = set()
+
+    def deadline(self):
+        """ms, when tidy() has something to do, or None."""
+        return self.until if self.left else None
+
+    def close(self, ports):
+        """Leave nothing behind."""
+        self._end(ports)
+        for index in self.left:
+            self.tc.detach(index)
+        self.left = set()
+
+    # --- what people ask
+
+    def status(self):
+        """{"on", "reason": why not, "ports": {name: why it has no part in it}, and counts: flows
+        that are there, hits, entries offered and refused}."""
+        cdef Worker worker
+        counts = {"flows": 0, "hits": 0, "offered": 0, "refused": 0}
+        for worker in self.workers:
+            counts["flows"] += worker.w.kernel.n_used
+            counts["hits"] += worker.w.kernel.hits
+            counts["offered"] += worker.w.kernel.offered
+            counts["refused"] += worker.w.kernel.refused
+        return {"on": self.on, "reason": "" if self.on else self.reason,
+                "ports": dict(self.refused), **counts}

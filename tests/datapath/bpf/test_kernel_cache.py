@@ -1,0 +1,275 @@
+"""Frames on real veths with the kernel cache: each is where it would be without, and counted."""
+
+import random
+import signal
+import struct
+import sys
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Dot1Q, Ether
+
+from datapath.bpf.tc import owner
+from tests.daemons import wait_until
+from tests.datapath.bpf.test_instructions import needs_bpf
+from tests.datapath.dp_process import ROOT
+from tests.datapath.wire import Host, neighbours, raw_socket, receive, transfer
+
+pytestmark = needs_bpf
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+@pytest.fixture
+def three(net):
+    """Three containers on ports 1 to 3, the kernel cache on: (process, a, b, c)."""
+    net.dpif.kernel_cache_set(True)
+    made = []
+    try:
+        for name, address in zip(("pa", "pb", "pc"), ADDRESSES, strict=True):
+            made.append(Host(net, name, f"{address}/24"))
+            net.add(name, "system")
+        yield net, *made
+    finally:
+        for each in made:
+            each.close()
+
+
+def cache(net):
+    return net.dpif.stats()["kernel_cache"]
+
+
+def udp(number=0, source=1, size=100, tag=None, **more):
+    """A frame with a payload of its own."""
+    packet = Ether(src=f"02:00:00:00:00:0{source}", dst="02:00:00:00:00:02")
+    if tag is not None:
+        packet /= Dot1Q(vlan=tag & 0xFFF, prio=tag >> 13, dei=tag >> 12 & 1)
+    packet /= IP(src=ADDRESSES[0], dst=ADDRESSES[1], ttl=more.get("ttl", 64))
+    payload = struct.pack("!I", number).ljust(size, b"x")
+    return bytes(packet / UDP(sport=more.get("sport", 1000), dport=2000) / payload)
+
+
+def numbered(frame):
+    return b"xxxx" in frame
+
+
+def heat(net, sender, receiver, frame, n=8):
+    """Send a frame until its flow is in the kernel; n frames in all, which all arrive."""
+    for _ in range(n):
+        sender.send(frame)
+        receive(receiver, numbered)
+    wait_until(lambda: cache(net)["flows"], what="a flow in the kernel")
+
+
+def filters(net):
+    shown = net.host.run("tc", "filter", "show", "dev", "pa", "ingress")
+    return owner(str(net.directory)) in shown
+
+
+def info(net, ufid):
+    return net.dpif.flow_get(ufid)
+
+
+def test_hot_flows_are_forwarded_by_the_kernel_and_counted(three):
+    net, a, b, _ = three
+    ufid = net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        frame = udp(tag=5)
+        for number in range(500):
+            sender.send(udp(number, tag=5))
+            got = receive(receiver, numbered)
+            assert got == udp(number, tag=5)
+    before = info(net, ufid)
+    assert (before.packets, before.bytes) == (500, 500 * len(frame))
+    assert before.offloaded and before.used
+    assert cache(net)["hits"] > 450
+    stats = net.port("pa").stats, net.port("pb").stats
+    assert (stats[0]["rx_packets"], stats[0]["rx_bytes"]) == (500, 500 * len(frame))
+    assert (stats[1]["tx_packets"], stats[1]["tx_bytes"]) == (500, 500 * len(frame))
+    assert "offloaded:yes, dp:tc-bpf" in net.dpctl("dump-flows", "-m")
+    gone = net.dpif.flow_del(ufid)
+    assert (gone.packets, gone.bytes) == (500, 500 * len(frame))
+    assert cache(net)["flows"] == 0 and net.drops() == {}
+
+
+def test_tcp_with_its_offloads(three):
+    net, a, b, _ = three
+    neighbours(a, b)
+    ufids = [net.flow("in_port(1)", "2"), net.flow("in_port(2)", "1")]
+    transfer(a, b, ADDRESSES[1], size=16 << 20)
+    transfer(b, a, ADDRESSES[0], size=16 << 20)
+    found = [info(net, ufid) for ufid in ufids]
+    assert all(each.offloaded and each.bytes > 16 << 20 for each in found)
+    assert found[0].tcp_flags & 0x13 == 0x12 | found[0].tcp_flags & 1
+    assert cache(net)["hits"] > 100
+    assert found[0].bytes == net.port("pa").stats["rx_bytes"] == net.port("pb").stats["tx_bytes"]
+    assert net.drops() == {}
+
+
+def test_a_changed_or_deleted_flow_is_not_followed(three):
+    """Each time the request was answered, the very next packet goes the new way."""
+    net, a, b, c = three
+    with raw_socket(a) as sender, raw_socket(b) as left, raw_socket(c) as right:
+        ways = (("2", left), ("3", right))
+        number = counted = 0
+        for turn in range(12):
+            actions, receiver = ways[turn % 2]
+            ufid = net.flow("in_port(1)", actions)
+            for _ in range(30):
+                number += 1
+                sender.send(udp(number))
+                assert receive(receiver, numbered) == udp(number)
+            counted += 30
+            found = info(net, ufid)
+            assert found.packets == counted and found.offloaded
+            assert found.earlier_packets == counted - 30
+        net.dpif.flow_del(ufid)
+        before = net.drops()
+        sender.send(udp(number + 1))
+        wait_until(lambda: net.drops() != before, what="the loss of a packet that no flow is for")
+        for _, receiver in ways:
+            receiver.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                receive(receiver, numbered)
+
+
+ACTIONS = (
+    "2",
+    "3",
+    "drop",
+    "set(eth(src=02:aa:00:00:00:01,dst=02:bb:00:00:00:02)),2",
+    "push_vlan(vid=9,pcp=3),2",
+    "pop_vlan,2",
+    "pop_vlan,push_vlan(vid=77,pcp=1),3",
+    "pop_vlan,set(eth(dst=02:cc:00:00:00:03)),set(ipv4(ttl=63)),3",
+    "set(vlan(vid=44,pcp=2)),2",
+    "set(ipv4(ttl=7)),push_vlan(vid=5,pcp=0),2",
+)
+
+
+def crowd(rng):
+    """Frames of a few flows, tagged and not; the DEI bit, and TCP."""
+    found = []
+    for _ in range(6):
+        tag = rng.choice((None, None, 5, 0x6005, 0x1007))
+        frame = Ether(udp(0, tag=tag, sport=rng.randrange(1, 9), ttl=rng.choice((64, 2))))
+        if rng.random() < 0.4:
+            ports = {"sport": frame[UDP].sport, "dport": 80}
+            frame[IP].payload = TCP(**ports, flags=rng.choice(("A", "PA"))) / (b"x" * 50)
+            for name in ("len", "chksum", "proto"):
+                frame[IP].setfieldval(name, None)
+        found.append(bytes(frame.__class__(bytes(frame))))
+    return found
+
+
+def observed(net, sender, receivers, frames):
+    """Where each frame comes out, and as what; a marker behind each says that it did not."""
+    result = []
+    for frame in frames:
+        sender.send(frame)
+        sender.send(MARKER)
+        seen = []
+        for port, receiver in enumerate(receivers):
+            while (got := receive(receiver, lambda _: True)) != MARKER:
+                seen.append((port, got))
+        result.append(seen)
+    return result
+
+
+def random_flows(net, rng):
+    """What the flows of tagged and untagged frames do; their ufids."""
+    untagged = "in_port(1),eth_type(0x0800),ipv4(ttl={})"
+    tagged = "in_port(1),eth_type(0x8100),vlan(vid=5),encap(eth_type(0x0800),ipv4(ttl={}))"
+    other = "in_port(1),eth_type(0x8100),vlan(vid=7),encap(eth_type(0x0800))"
+    matches = [each.format(ttl) for each in (untagged, tagged) for ttl in (64, 2)]
+    return [net.flow(match, rng.choice(ACTIONS)) for match in (*matches, other)]
+
+
+MARKER = bytes.fromhex("ffffffffffff02000000000188b5") + b"marker".ljust(46)
+
+
+def test_random_flows_and_frames_with_and_without_the_cache(three):
+    """All frames come out as they do without it: bit for bit, in order, none twice, none lost."""
+    net, a, b, c = three
+    rng = random.Random(1)
+    net.flow("in_port(1),eth_type(0x88b5)", "2,3")
+    with raw_socket(a) as sender, raw_socket(b) as left, raw_socket(c) as right:
+        hits = 0
+        for _ in range(12):
+            ufids = random_flows(net, rng)
+            frames = rng.choices(crowd(rng), k=60)
+            results = []
+            for wanted in (False, True):
+                net.dpif.kernel_cache_set(wanted)
+                results.append(observed(net, sender, (left, right), frames))
+            assert results[0] == results[1]
+            hits += cache(net)["hits"]
+            for ufid in ufids:
+                net.dpif.flow_del(ufid)
+        assert hits > 200
+
+
+def test_traffic_outlives_the_process_and_its_end_leaves_nothing(three):
+    net, a, b, _ = three
+    ufid = net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        heat(net, sender, receiver, udp())
+        net.kill()
+        for number in range(100):
+            sender.send(udp(number))
+            assert receive(receiver, numbered) == udp(number)
+        assert filters(net)
+        net.start()
+        net.dpif.kernel_cache_set(True)
+        for name in ("pa", "pb"):
+            net.add(name, "system")
+        sender.send(udp(1000))  # the next process has no flow yet, and no other's are followed
+        ufid = net.flow("in_port(1)", "2")
+        for number in range(2000, 2100):
+            sender.send(udp(number))
+            assert receive(receiver, numbered) == udp(number)
+        assert info(net, ufid).packets == 100 and info(net, ufid).offloaded
+    net.dpif.port_del(net.port("pa").port_no)
+    assert not filters(net)
+    net.popen.send_signal(signal.SIGTERM)
+    net.popen.wait(20)
+    assert "clsact" not in net.host.run("tc", "qdisc", "show")
+    net.start()
+
+
+def test_off_means_off(three):
+    net, a, b, _ = three
+    ufid = net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        heat(net, sender, receiver, udp())
+        assert filters(net)
+        net.dpif.kernel_cache_set(False)
+        assert not filters(net)
+        hits = cache(net)["hits"]
+        for number in range(20):
+            sender.send(udp(number))
+            assert receive(receiver, numbered) == udp(number)
+        found = info(net, ufid)
+        assert found.packets == 28 and not found.offloaded
+        assert cache(net)["hits"] == hits or cache(net)["hits"] == 0
+        assert not cache(net)["on"] and cache(net)["reason"]
+
+
+OTHERS = """
+import socket
+from datapath.bpf import memory, tc
+tc.Tc("others").attach(socket.if_nametoindex("pa"), memory.KernelMemory().classifier)
+"""
+
+
+def test_filters_of_others_are_left_alone(net):
+    host = Host(net, "pa", "10.0.0.1/24")
+    try:
+        net.host.run(sys.executable, "-c", OTHERS, cwd=ROOT)
+        net.dpif.kernel_cache_set(True)
+        net.add("pa", "system")
+        assert "filters of others" in cache(net)["ports"]["pa"]
+        assert not filters(net)
+        net.dpif.port_del(1)
+        assert "others" in net.host.run("tc", "filter", "show", "dev", "pa", "ingress")
+    finally:
+        host.close()
