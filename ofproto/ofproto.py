@@ -6,6 +6,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
 
     tables     flow_table   what FLOW_MODs do; translation reads the same tables
     groups     group        the same of GROUP_MODs
+    bonds      bonds        which port of a bundle carries what
     ports      ports        OpenFlow ports, bundles, the datapath's ports
     connmgr    connmgr      connections, roles
     table_work table_work   what is done to the tables slice by slice
@@ -21,6 +22,7 @@ from typing import Any
 import ovs.vlog
 
 from ofproto import async_messages, handlers
+from ofproto.bonds import Bonds
 from ofproto.bundles import Bundles
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
@@ -92,6 +94,7 @@ class Ofproto:
         self.tables.learned.changed = self._flow_taught
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
+        self.bonds = Bonds(self.xbridge, backer, self.port_set)
         self.table_work = TableWork(self.log)
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
@@ -102,6 +105,7 @@ class Ofproto:
         # What runs in each round, in guards of their own.
         self._parts = (
             ("new ports", self.port_set.tell_new),
+            ("bonds", self.bonds.run),
             ("connections", self.connmgr.run),
             ("bundles", self.bundles.run),
             ("work on tables", self.table_work.run),
@@ -415,7 +419,7 @@ class Ofproto:
         self.connmgr.wait(poller, clock.msec())
         self.log.wait(poller)
         self.table_work.wait(poller)
-        if self.port_set.has_news:
+        if self.port_set.has_news or self.bonds.has_news:
             poller.immediate_wake()
         for when in (
             self.tables.next_expiry(),

@@ -221,6 +221,10 @@ class Ports:
         members = [self.by_number[number].xport for number in ofp_ports]
         self._xbridge.bundle_set(bundle, members)
 
+    def bundle(self, key: Any) -> Any:
+        """The XBundle of a bundle that there is."""
+        return self._bundles[key]
+
     def bundle_del(self, key: Any) -> None:
         """No error when there is none."""
         bundle = self._bundles.pop(key, None)

@@ -1,4 +1,4 @@
-"""Bonds of active-backup: which of several interfaces carries the traffic, and when another does.
+"""Bonds: which of several interfaces carries the traffic, or a part of it, and when another does.
 
 Time is an argument, in milliseconds.  A member is enabled while it is up; a change counts after
 bond_updelay or bond_downdelay, unless that would leave the bond without a member.
@@ -7,6 +7,7 @@ ovs-vswitchd.conf.db(5), "Bonding Configuration" of the Port table.
 
 import ovs.vlog
 
+from vswitchd.buckets import Buckets
 from vswitchd.config import PortConfig
 from vswitchd.iface import Iface
 from vswitchd.settings import integer
@@ -14,6 +15,8 @@ from vswitchd.settings import integer
 vlog = ovs.vlog.Vlog("bond")
 
 NO_MAC = "00:00:00:00:00:00"
+ACTIVE_BACKUP, SLB, TCP = MODES = ("active-backup", "balance-slb", "balance-tcp")
+REBALANCE_INTERVAL, SHORTEST_INTERVAL = 10000, 1000  # ms
 
 
 class Member:
@@ -33,11 +36,16 @@ class Member:
 
     @property
     def mac(self) -> str | None:
-        return self.iface.link.mac if self.iface.link else None
+        device = self.iface.dummy or self.iface.link
+        return device.mac if device else None
 
 
 class Bond:
-    """`members` by name; `active` is one of them, or None when none can be."""
+    """`members` by name; `active` is one of them, or None when none can be.
+
+    `buckets` are those of a bond that balances.  `is_moving`: stations are to be told that they are
+    reached by another member now.
+    """
 
     def __init__(self, name: str, last_mac: str | None):
         """`last_mac` is the address of the member that was active before this process."""
@@ -48,12 +56,28 @@ class Bond:
         self.primary: str | None = None
         self.updelay = self.downdelay = 0
         self.basis = 0
+        self.mode = ACTIVE_BACKUP
+        self.all_members_active = False
+        self.buckets: Buckets[Member] = Buckets()
+        self.interval = REBALANCE_INTERVAL
+        self.next_rebalance = 0
+        self.is_moving = False
+
+    @property
+    def is_balancing(self) -> bool:
+        return self.mode != ACTIVE_BACKUP
+
+    def enabled(self) -> list[Member]:
+        return [each for each in self.members.values() if each.enabled]
 
     def configure(self, port: PortConfig, ifaces: list[Iface], now: int) -> None:
         """Take over settings and members."""
         self.primary = port.other_config.get("bond-primary")
         self.updelay, self.downdelay = max(0, port.bond_updelay), max(0, port.bond_downdelay)
         self.basis = integer(port.other_config, "bond-hash-basis", 0, 0, 0xFFFFFFFF)
+        self.mode = port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
+        self.all_members_active = port.other_config.get("all-members-active") == "true"
+        self._set_interval(port, now)
         before, self.members = self.members, {}
         for iface in ifaces:
             known = before.get(iface.name)
@@ -63,6 +87,15 @@ class Bond:
             self.active = None
         self.run(now)
 
+    def _set_interval(self, port: PortConfig, now: int) -> None:
+        """other_config:bond-rebalance-interval; 0: never."""
+        given = integer(
+            port.other_config, "bond-rebalance-interval", REBALANCE_INTERVAL, 0, 0x7FFFFFFF
+        )
+        interval = max(given, SHORTEST_INTERVAL) if given else 0
+        if interval != self.interval or not self.next_rebalance:
+            self.interval, self.next_rebalance = interval, now + interval
+
     def run(self, now: int) -> None:
         """Follow the devices, and choose."""
         for member in self.members.values():
@@ -70,11 +103,30 @@ class Bond:
         chosen = self._choose()
         if chosen is not self.active:
             self._activate(chosen)
+        self.buckets.settle(self.enabled())
 
     def next_run(self) -> int | None:
         """When a delay is over."""
         waiting = [each.expires for each in self.members.values() if each.expires is not None]
         return min(waiting, default=None)
+
+    def rebalance(self, totals: list[int], now: int) -> bool:
+        """`totals`: see Buckets.count().  Returns whether something was moved."""
+        self.buckets.count(totals)
+        self.next_rebalance = now + self.interval
+        moved = self.buckets.rebalance(self.enabled())
+        for bucket, giver, taker in moved:
+            vlog.info(f"bond {self.name}: shift hash {bucket} from {giver.iface.name} to "
+                      f"{taker.iface.name}")  # fmt: skip
+        return bool(moved)
+
+    def when_to_rebalance(self) -> int | None:
+        """In ms; None: never."""
+        return self.next_rebalance if self.is_balancing and self.interval else None
+
+    def migrate(self, bucket: int, member: Member) -> None:
+        """An administrator has a bucket carried by this member."""
+        self.buckets.of[bucket] = member
 
     def set_active(self, member: Member) -> None:
         """An administrator chooses (the primary, if it is up, comes back with the next change)."""
@@ -92,12 +144,13 @@ class Bond:
 
     def _enable(self, member: Member, enabled: bool) -> None:
         member.enabled, member.expires = enabled, None
+        self.is_moving |= not enabled
         vlog.info(f"bond {self.name}: member {member.iface.name} "
                   f"{'enabled' if enabled else 'disabled'}")  # fmt: skip
 
     def _choose(self) -> Member | None:
         """The primary; the one that is active, or was before this process; the first that can."""
-        enabled = [each for each in self.members.values() if each.enabled]
+        enabled = self.enabled()
         if not enabled:
             return self._hasten()
         return min(
@@ -120,6 +173,7 @@ class Bond:
 
     def _activate(self, member: Member | None) -> None:
         self.active = member
+        self.is_moving = True
         if member is None:
             vlog.info(f"bond {self.name}: all members are disabled")
             return

@@ -350,10 +350,19 @@ class Bridge:
     def links_changed(self, devices: Iterable[str], links: Links) -> bool:
         """Take over changes of devices that stay.  Returns whether there were any."""
         changed = self.devices.changed(devices, links)
+        self._follow_members(changed)
+        return bool(changed)
+
+    def dummy_changed(self, name: str) -> None:
+        """A command changed the state of a dummy."""
+        self.devices.dummy_changed(name)
+        self._follow_members([name])
+
+    def _follow_members(self, changed: Iterable[str]) -> None:
+        """Bonds of these interfaces may have to fail over."""
         for name in self.ports_of(changed):
             if len(self._ports[name].interfaces) > 1:
-                self._set_bundle(self._ports[name])  # a bond may have to fail over
-        return bool(changed)
+                self._set_bundle(self._ports[name])
 
     # --- what is not there
 

@@ -1,13 +1,14 @@
 """The bundles of a bridge: a Port of the database is one interface or a bond of several.
 
-A bond is active-backup whatever mode it asks for: one interface at a time carries it.
+All members of a bond are ports of its bundle; which of them carries what is said apart.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from vswitchd.bonds import Bond
+from ofproto.bonds import BondSettings
+from vswitchd.bonds import TCP, Bond, Member
 from vswitchd.config import PortConfig
 from vswitchd.iface import Iface
 
@@ -36,6 +37,7 @@ class Bundles:
         self._ports: dict[str, PortConfig] = {}  # of the bonds
         self._given: dict[str, Given] = {}
         self._names: dict[int, str] = {}  # port number -> bundle
+        self._bond_given: dict[str, BondSettings] = {}
 
     def set(self, port: PortConfig, members: list[Iface], now: int) -> None:
         """Make or change the bundle of `port`; without a usable member there is none."""
@@ -45,7 +47,7 @@ class Bundles:
             return
         self._forget_bond(port.name)
         if attached:
-            self._give(port, attached[0].ofp_port)
+            self._give(port, [attached[0].ofp_port])
         else:
             self.drop(port.name)
 
@@ -58,28 +60,43 @@ class Bundles:
         self.follow(bond)
 
     def follow(self, bond: Bond) -> None:
-        """Have the bundle of a bond be its active member.
-
-        While there is none the bundle remains, as what was learned and said of it does.
-        """
+        """Have the Ofproto do as the bond says now."""
         self.bonds_changed = True
-        first = next(iter(bond.members.values()))
-        self._give(self._ports[bond.name], (bond.active or first).iface.ofp_port)
+        self._give(self._ports[bond.name], [each.iface.ofp_port for each in bond.members.values()])
+        settings = _settings(bond)
+        if self._bond_given.get(bond.name) != settings:
+            self._ofproto.bonds.set(bond.name, settings)
+            self._bond_given[bond.name] = settings
+        if bond.is_moving and bond.mode != TCP:  # a switch that aggregates links needs no telling
+            self._ofproto.bonds.announce(bond.name)
+        bond.is_moving = False
 
     def run(self, now: int) -> None:
-        """Bonds whose delays are over."""
+        """Bonds whose delays are over, or whose loads are to be looked at."""
         for bond in self.bonds.values():
             when = bond.next_run()
             if when is not None and now >= when:
                 bond.run(now)
                 self.follow(bond)
+            when = bond.when_to_rebalance()
+            if when is not None and now >= when and bond.rebalance(self.loads(bond), now):
+                self.follow(bond)
+
+    def loads(self, bond: Bond) -> list[int]:
+        """Bytes that left by each of its buckets, since ever."""
+        return self._ofproto.bonds.loads(bond.name)
+
+    def recirc_id(self, bond: Bond, now: int) -> int:
+        """Under which number its packets come round; 0: they do not."""
+        return self._ofproto.bonds.recirc_id(bond.name, now) if bond.mode == TCP else 0
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
-        times = [bond.next_run() for bond in self.bonds.values()]
+        bonds = self.bonds.values()
+        times = [when for bond in bonds for when in (bond.next_run(), bond.when_to_rebalance())]
         return min((when for when in times if when is not None), default=None)
 
-    def _give(self, port: PortConfig, ofp_port: int) -> None:
+    def _give(self, port: PortConfig, ofp_ports: list[int]) -> None:
         """Have the Ofproto's bundle be this, if it is not."""
         trunks = list(port.trunks) or None
         priority_tags = port.other_config.get("priority-tags")
@@ -89,12 +106,12 @@ class Bundles:
             if "qinq-ethtype" in port.other_config:
                 more["qinq_ethtype"] = port.other_config["qinq-ethtype"]
         arguments = (port.vlan_mode, port.tag, trunks, priority_tags)
-        given = Given([ofp_port], arguments, more)
+        given = Given(ofp_ports, arguments, more)
         if self._given.get(port.name) != given:
             self._ofproto.bundle_set(port.name, port.name, given.ofp_ports, *arguments, **more)
             self._forget(port.name)
             self._given[port.name] = given
-            self._names[ofp_port] = port.name
+            self._names.update(dict.fromkeys(ofp_ports, port.name))
 
     def port(self, name: str) -> int | None:
         """The OpenFlow number of a bundle's port; None when there is no such bundle."""
@@ -114,6 +131,8 @@ class Bundles:
     def _forget_bond(self, name: str) -> None:
         self.bonds.pop(name, None)
         self._ports.pop(name, None)
+        if self._bond_given.pop(name, None) is not None:
+            self._ofproto.bonds.set(name, None)
 
     def _forget(self, name: str) -> bool:
         given = self._given.pop(name, None)
@@ -121,3 +140,13 @@ class Bundles:
             if self._names.get(number) == name:
                 del self._names[number]
         return given is not None
+
+
+def _settings(bond: Bond) -> BondSettings:
+    def number(member: Member | None) -> int | None:
+        return member.iface.ofp_port if member is not None else None
+
+    buckets = tuple(map(number, bond.buckets.of)) if bond.is_balancing else ()
+    return BondSettings(
+        bond.mode, number(bond.active), buckets, bond.basis, bond.all_members_active
+    )

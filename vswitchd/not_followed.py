@@ -30,7 +30,6 @@ COLUMNS = {
     },
     "Port": {
         "bond_fake_iface": (),
-        "bond_mode": ("active-backup",),
         "lacp": ("off",),
         "mac": (),
         "other_config:bond-detect-mode": ("carrier",),

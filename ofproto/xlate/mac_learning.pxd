@@ -8,6 +8,7 @@ cdef class MacEntry:
     cdef readonly object bundle         # XBundle
     cdef readonly int64_t expires       # ms
     cdef readonly int64_t moved         # ms, when it was learned on this bundle
+    cdef readonly int64_t locked        # ms until which a bond does not take it away
     cdef readonly bint static           # given by a user: it stays where it is
     cdef MacEntry newer, older          # by last use; static ones are not in this list
     cdef MacEntry share_newer, share_older      # the same among its bundle's
@@ -47,6 +48,7 @@ cdef class MacLearning:
     cdef void append_to(self, Share share, MacEntry e)
     cdef void take_from(self, Share share, MacEntry e)
     cdef notify(self, object key, bint moved)
+    cdef int lock(self, uint64_t key, int64_t now) except -1
     cdef watch(self, uint64_t key, watcher)
     cdef unwatch(self, uint64_t key, watcher)
 

@@ -20,6 +20,7 @@ cdef enum:
     DEFAULT_ENTRIES = 8192      # as ovs-vswitchd.conf.db(5) says
     MIN_ENTRIES = 10
     MAX_ENTRIES = 1000000
+    ARP_LOCK = 5000             # ms, as ovs' bonding.rst says
     MAX_CHANGED = 50000         # (watcher, key) that are noted
 
 
@@ -93,6 +94,13 @@ cdef class MacLearning:
         self.join_share(e)
         self.notify(key, moved)
         return True
+
+    cdef int lock(self, uint64_t key, int64_t now) except -1:
+        """The station told at `now` where it is: what comes back by a bond says nothing else."""
+        cdef MacEntry e = self.entries.get(key)
+        if e is not None:
+            e.locked = now + ARP_LOCK
+        return 0
 
     cdef watch(self, uint64_t key, watcher):
         """Tell `watcher` of each change of this key's entry."""

@@ -14,7 +14,8 @@ from ofproto.xlate.xbridge cimport (
     VLAN_NATIVE_UNTAGGED, VLAN_TRUNK, XBridge, XBundle, XPort, bundle_allows_cvlan,
     bundle_includes_vlan, bundle_trunks_vlan,
 )
-from ofproto.xlate.xcache cimport X_LEARN, X_WATCH
+from ofproto.xlate.bond cimport is_gratuitous, output_bond, refuse_of_bond
+from ofproto.xlate.xcache cimport X_LEARN, X_LOCK, X_WATCH
 from ofproto.codec.numbers cimport OFPPC_NO_FLOOD, OFPP_NONE
 from ofproto.xlate.context cimport XlateContext, flow_in_port
 from ofproto.xlate.output cimport output_xport
@@ -146,13 +147,7 @@ cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
 cdef int output_bundle(XlateContext x, XBundle bundle, const xtag *tags) except -1:
     cdef xtag packet[2]
     cdef vlan_tag old[2]
-    cdef XPort port = None, candidate
-    for candidate in bundle.ports:
-        if candidate.up or port is None:
-            port = candidate
-            if candidate.up:
-                break
-    if port is None:
+    if not bundle.ports:
         return 0
     tags_out(bundle, tags, packet)
     old[0] = x.flow.vlan[0]
@@ -162,10 +157,21 @@ cdef int output_bundle(XlateContext x, XBundle bundle, const xtag *tags) except 
         # Whether a tag stays depends on the priority, what comes out on the one inside.
         x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
     put_tags(&x.flow, packet, bundle.priority_tags_)
-    output_xport(x, port)
+    if bundle.bond is not None:
+        output_bond(x, bundle, tags[0].vid)
+    else:
+        output_xport(x, first_up(bundle))
     x.flow.vlan[0] = old[0]
     x.flow.vlan[1] = old[1]
     return 0
+
+
+cdef XPort first_up(XBundle bundle):
+    cdef XPort port
+    for port in bundle.ports:
+        if port.up:
+            return port
+    return <XPort> bundle.ports[0]
 
 
 cdef int flood(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
@@ -203,6 +209,8 @@ cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 
     if in_bundle is not None and not x.flow.eth_src[0] & 1 and (
             not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans):
         x.cache.add(X_LEARN, x.bridge, in_bundle, src)
+        if x.bridge.bonds and in_bundle.bond is None and is_gratuitous(x):
+            x.cache.add(X_LOCK, x.bridge.mac, None, src)
     return dst
 
 
@@ -236,6 +244,10 @@ cdef int xlate_normal(XlateContext x) except -1:
         tags_in(in_bundle, packet, tags)
         if not x.bridge.forward_bpdu and is_reserved(flow.eth_dst):
             return x.report("detail", "packet has reserved destination MAC, dropping")
+        if in_bundle.bond is not None:
+            why = refuse_of_bond(x, in_bundle, in_port, mac_key(tags[0].vid, flow.eth_src))
+            if why is not None:
+                return x.report("detail", why)
     else:
         tags[0] = packet[0]
         tags[1] = packet[1]

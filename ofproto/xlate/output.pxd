@@ -12,6 +12,8 @@ cdef int set_pipeline(pipeline run) except -1
 
 cdef int output_port(XlateContext x, uint16_t ofp_port) except -1
 cdef int output_xport(XlateContext x, XPort port) except -1
+# Whether both this port and the packet's are protected.
+cdef bint is_protected(XlateContext x, XPort port) except -1
 # To a port, cut to `max_len` bytes.
 cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) except -1
 # To all ports but the one it came from; without `every`, not to those of NO_FLOOD.

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     CONNTRACKED = 32        # of FrozenState.flags: ct_* of the packet are known to the tables
+    FOR_BOND = 64           # the packet goes to the bond that `userdata` names
 
 
 cdef class FrozenState:

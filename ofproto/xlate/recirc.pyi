@@ -24,6 +24,9 @@ class FrozenState:
 
 class RecircTable:
     states: dict[int, FrozenState]
+    def id_of(self, state: FrozenState, now: int) -> int:
+        """The id of a state, which is to be there; 0: there is no room for another."""
+
     def expire(self, now: int) -> None:
         """Takes out the states that no flow has referred to for 30 s; `now` in ms."""
 

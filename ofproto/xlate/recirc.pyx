@@ -83,6 +83,11 @@ cdef class RecircTable:
         self.states[id] = state
         return state
 
+    def id_of(self, FrozenState state, int64_t now):
+        """The id of a state, which is to be there; 0: there is no room for another."""
+        state = self.intern(state, now)
+        return 0 if state is None else state.id
+
     cdef uint32_t first_id(self, FrozenState state) except? 0:
         """Where to look for a state's id, or to give it one."""
         digest = blake2b(repr(state.name).encode(), digest_size=4).digest()

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ofproto.rules.classifier cimport Classifier, Rule, View
 from ofproto.xlate.mac_learning cimport MacLearning
+from ofproto.xlate.xbond cimport XBond
 from ofproto.codec.numbers cimport N_TABLES
 
 cdef enum vlan_mode_t:
@@ -57,6 +58,7 @@ cdef class XBundle:
     cdef priority_tags_t priority_tags_
     cdef public bint protected
     cdef public bint floodable
+    cdef readonly XBond bond            # or None
 
 
 cdef class XBridge:
@@ -64,6 +66,7 @@ cdef class XBridge:
     cdef readonly Generation generation
     cdef readonly dict ports            # OpenFlow port -> XPort
     cdef readonly list bundles
+    cdef readonly dict bonds            # name -> XBundle, of those with a bond
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly View view             # the version of the tables that is seen

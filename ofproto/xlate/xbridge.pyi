@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ofproto.rules.classifier import Classifier, Rule, View
 from ofproto.rules.learned import Learned
 from ofproto.xlate.mac_learning import MacLearning
+from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup
 
 NO_ODP_PORT: int
@@ -55,6 +56,7 @@ class XBundle:
     priority_tags: str  # never, if-nonzero, always
     protected: bool
     qinq_tpid: int
+    bond: XBond | None
     def __init__(self, name: str) -> None: ...
     def set_vlan(
         self,
@@ -84,6 +86,7 @@ class XBridge:
     generation: Generation
     ports: dict[int, XPort]
     bundles: list[XBundle]
+    bonds: dict[str, XBundle]  # by name, those with a bond
     mac: MacLearning
     tables: list[Classifier | None]
     view: View
@@ -109,6 +112,9 @@ class XBridge:
 
     def bundle_set(self, bundle: XBundle, ports: Iterable[XPort]) -> None:
         """Adds or changes a bundle; a port is in one bundle at most."""
+
+    def bond_set(self, bundle: XBundle, bond: XBond | None) -> None:
+        """Makes a bundle of this bridge the bond that `bond` says, None: no bond."""
 
     def bundle_del(self, bundle: XBundle) -> None: ...
     def touch(self) -> None:

@@ -186,6 +186,7 @@ cdef class XBridge:
         self.generation = generation if generation is not None else Generation()
         self.ports = {}
         self.bundles = []
+        self.bonds = {}
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
         self.view = View()
@@ -267,6 +268,15 @@ cdef class XBridge:
         bundle.bridge = self
         self.touch()
 
+    def bond_set(self, XBundle bundle, XBond bond):
+        """Makes a bundle of this bridge the bond that `bond` says, None: no bond."""
+        bundle.bond = bond
+        if bond is None:
+            self.bonds.pop(bundle.name, None)
+        else:
+            self.bonds[bundle.name] = bundle
+        self.touch()
+
     def bundle_del(self, XBundle bundle):
         """Its ports stay on the bridge; without a bundle NORMAL does not use them."""
         cdef XPort port
@@ -276,6 +286,7 @@ cdef class XBridge:
             self.leave_bundle(port)
         self.mac.flush_bundle(bundle)
         self.bundles.remove(bundle)
+        self.bonds.pop(bundle.name, None)
         bundle.bridge = None
         self.touch()
 

@@ -9,11 +9,13 @@ cdef enum effect_kind:
     X_TABLE                     # a lookup: Classifier, Rule found (or NULL)
     X_PATCH                     # a way through: XPort out, XPort in
     X_LEARN                     # a station is heard: XBridge, XBundle, key; its entry is watched
+    X_LOCK                      # it tells where it is: MacLearning, -, key
     X_WATCH                     # the result depends on an entry: MacLearning, -, key
     X_STATE                     # the actions refer to a state: FrozenState
     X_DROP                      # the packet is dropped: coverage.Counter
     X_GROUP                     # through a group: XGroup, XBucket (or NULL: all of them)
     X_FLOW                      # a flow is learned: LearnEffect
+    X_BOND                      # out by a bond: XBond, -, bucket
     X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 
 # `first` and `second` are references of the cache's own.

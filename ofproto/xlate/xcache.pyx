@@ -15,6 +15,7 @@ from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.xlate.learning cimport LearnEffect
 from ofproto.xlate.mac_learning cimport MacEntry, MacLearning
 from ofproto.xlate.recirc cimport FrozenState, RecircTable
+from ofproto.xlate.xbond cimport XBond
 from ofproto.xlate.xbridge cimport XBridge, XBundle, XPort
 from ofproto.xlate.xgroup cimport XBucket, XGroup
 
@@ -92,10 +93,12 @@ cdef class XCache:
                 (<object> e.first).count += packets
             elif e.kind == X_GROUP:
                 credit_group(<XGroup> e.first, e.second, packets, n_bytes)
+            elif e.kind == X_BOND:
+                (<XBond> e.first).n_bytes[e.key] += n_bytes
         return 0
 
     cdef bint credits_same(self, XCache other) noexcept:
-        """Whether packets are credited to the same rules, ports and groups."""
+        """Whether packets are credited to the same rules, ports, groups and bonds."""
         cdef uint32_t i = 0, j = 0
         while True:
             i = next_credited(self, i)
@@ -104,7 +107,9 @@ cdef class XCache:
                 return i == self.n and j == other.n
             if (self.effects[i].kind != other.effects[j].kind
                     or self.effects[i].first is not other.effects[j].first
-                    or self.effects[i].second is not other.effects[j].second):
+                    or self.effects[i].second is not other.effects[j].second
+                    or (self.effects[i].kind == X_BOND
+                        and self.effects[i].key != other.effects[j].key)):
                 return False
             i += 1
             j += 1
@@ -126,6 +131,8 @@ cdef class XCache:
             e = &self.effects[i]
             if e.kind == X_FLOW:
                 (<LearnEffect> e.first).learn(used)
+            elif e.kind == X_LOCK:
+                (<MacLearning> e.first).lock(e.key, used)
             if e.kind != X_LEARN:
                 continue
             bridge = <XBridge> e.first
@@ -189,7 +196,8 @@ cdef class XCache:
 cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
     """The first effect from number i on that is counted."""
     while i < cache.n and not (cache.effects[i].kind == X_TABLE or cache.effects[i].kind == X_PATCH
-                               or cache.effects[i].kind == X_GROUP):
+                               or cache.effects[i].kind == X_GROUP
+                               or cache.effects[i].kind == X_BOND):
         i += 1
     return i
 

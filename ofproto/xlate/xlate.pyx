@@ -19,6 +19,7 @@ from ofproto.rules.action_set cimport action_set_text, action_text, count_ops, h
 from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
+from ofproto.xlate.bond cimport output_hashed
 from ofproto.xlate.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
@@ -40,7 +41,7 @@ from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
     may_receive, output_flood, output_port, output_trunc, set_pipeline,
 )
-from ofproto.xlate.recirc cimport FrozenState, RecircTable
+from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
 from ofproto.xlate.spread cimport bundle, multipath
 from ofproto.xlate.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
@@ -98,7 +99,10 @@ cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
     x.start(state.bridge, key, now)
     report_bridge(x)
     thaw(x, state)
-    run_todo(x, state.todo)
+    if state.flags & FOR_BOND:
+        output_hashed(x, state)
+    else:
+        run_todo(x, state.todo)
     return finish(x)
 
 

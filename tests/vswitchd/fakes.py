@@ -58,6 +58,7 @@ class FakeOfproto:
         self.calls = []
         self.ports = {}
         self.bundles = {}
+        self.bond_settings = {}
         self.controllers = []
         self.connected = set()
         self._numbers = PortNumbers()
@@ -112,6 +113,17 @@ class FakeOfproto:
 
     def port_stats(self, number):
         return self.all_port_stats()[number]
+
+    @property
+    def bonds(self):
+        """The bridge's bonds are those of this fake."""
+        return self
+
+    def set(self, key, settings):
+        self.bond_settings[key] = settings
+
+    def announce(self, key):
+        self.calls.append(("announce", key))
 
     def bundle_set(self, key, name, ofp_ports, *settings, **more):
         self.calls.append(("bundle_set", key))

@@ -7,11 +7,13 @@ import time
 import ovs.poller
 import pytest
 
+from ofproto.bonds import BondSettings
 from ovsdb import files
 from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
 from vswitchd import columns, netdev
+from vswitchd.links import IFF_LOWER_UP, IFF_UP
 from vswitchd.switch import Switch
 
 
@@ -255,10 +257,21 @@ def test_bond_uses_an_interface_that_is_up(bench):
     bench.links.add("p2")
     bench.vsctl("add-br", "br0", "--", "add-bond", "br0", "bond0", "p1", "p2")
     numbers = {name: bench.ofproto().ports[name].number for name in ("p1", "p2")}
-    assert bench.ofproto().bundles["bond0"][0] == [numbers["p1"]]
+    ofproto = bench.ofproto()
+    assert ofproto.bundles["bond0"][0] == [numbers["p1"], numbers["p2"]]
+    assert ofproto.bond_settings["bond0"] == BondSettings("active-backup", numbers["p1"])
     bench.links.change("p1", flags=0)
     bench.rounds()
-    assert bench.ofproto().bundles["bond0"][0] == [numbers["p2"]]
+    assert ofproto.bond_settings["bond0"].active == numbers["p2"]
+    assert ofproto.calls[-1] == ("announce", "bond0")
+    bench.vsctl("set", "port", "bond0", "bond_mode=balance-slb")
+    assert set(ofproto.bond_settings["bond0"].buckets) == {numbers["p2"]}
+    bench.links.change("p1", flags=IFF_UP | IFF_LOWER_UP)
+    bench.rounds()
+    assert set(ofproto.bond_settings["bond0"].buckets) == set(numbers.values())
+    bench.vsctl("del-bond-iface", "bond0", "p1")
+    assert ofproto.bundles["bond0"][0] == [numbers["p2"]]
+    assert ofproto.bond_settings["bond0"] is None
 
 
 def test_controllers_and_their_status(bench):

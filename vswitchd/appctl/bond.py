@@ -2,31 +2,30 @@
 
 from typing import TYPE_CHECKING
 
+from ofproto.xlate.xbond import bucket_of
 from pyvs import clock
 from pyvs.daemon import CommandError
-from vswitchd.bonds import Bond, Member
+from vswitchd.bonds import SLB, TCP, Bond, Member
+from vswitchd.buckets import N_BUCKETS
+from vswitchd.bundles import Bundles
 from vswitchd.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-MODE = "active-backup"
-BUCKETS = 256  # of a balancing bond: what bond/hash counts in
 
-
-def _bonds(switch: "Switch") -> dict[str, Bond]:
+def _bonds(switch: "Switch") -> dict[str, tuple[Bond, Bundles]]:
     return {
-        name: bond
+        name: (bond, bridge.bundles)
         for bridge in switch.bridges.values()
         for name, bond in bridge.bundles.bonds.items()
     }
 
 
 def _find(switch: "Switch", name: str) -> Bond:
-    bond = _bonds(switch).get(name)
-    if bond is None:
+    if name not in (bonds := _bonds(switch)):
         raise CommandError("no such bond")
-    return bond
+    return bonds[name][0]
 
 
 def _member(switch: "Switch", args: list[str]) -> tuple[Bond, Member]:
@@ -38,28 +37,37 @@ def _member(switch: "Switch", args: list[str]) -> tuple[Bond, Member]:
 
 def list_bonds(switch: "Switch", _args: list[str]) -> str:
     lines = ["bond\ttype\trecircID\tmembers"]
-    for name, bond in sorted(_bonds(switch).items()):
-        lines.append(f"{name}\t{MODE}\t0\t{', '.join(sorted(bond.members))}")
+    for name, (bond, bundles) in sorted(_bonds(switch).items()):
+        recirc_id = bundles.recirc_id(bond, clock.msec())
+        lines.append(f"{name}\t{bond.mode}\t{recirc_id}\t{', '.join(sorted(bond.members))}")
     return "\n".join(lines) + "\n"
 
 
 def show(switch: "Switch", args: list[str]) -> str:
-    bonds = {args[0]: _find(switch, args[0])} if args else _bonds(switch)
-    return "".join(_shown(bond, clock.msec()) for _, bond in sorted(bonds.items()))
+    bonds = _bonds(switch)
+    if args:
+        _find(switch, args[0])
+        bonds = {args[0]: bonds[args[0]]}
+    return "".join(_shown(*each, clock.msec()) for _, each in sorted(bonds.items()))
 
 
-def _shown(bond: Bond, now: int) -> str:
+def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
+    if bond.is_balancing:
+        bond.buckets.count(bundles.loads(bond))
     missing = "" if bond.primary in bond.members else " (no such member)"
     primary = f"{bond.primary}{missing}" if bond.primary else "<none>"
     active = bond.active.iface.name if bond.active else "none"
+    round_ = f"yes, Recirc-ID : {bundles.recirc_id(bond, now)}" if bond.mode == TCP else ""
     lines = [
         f"---- {bond.name} ----",
-        f"bond_mode: {MODE}",
-        "bond may use recirculation: no, Recirc-ID : -1",
+        f"bond_mode: {bond.mode}",
+        f"bond may use recirculation: {round_ or 'no, Recirc-ID : -1'}",
         f"bond-hash-basis: {bond.basis}",
         "lb_output action: disabled, bond-id: -1",
+        *([f"all members active: {str(bond.all_members_active).lower()}"] * (bond.mode == SLB)),
         f"updelay: {bond.updelay} ms",
         f"downdelay: {bond.downdelay} ms",
+        *_rebalancing(bond, now),
         "lacp_status: off",
         "lacp_fallback_ab: false",
         f"active-backup primary: {primary}",
@@ -73,7 +81,21 @@ def _shown(bond: Bond, now: int) -> str:
             delay = "downdelay" if member.enabled else "updelay"
             lines.append(f"  {delay} expires in {member.expires - now} ms")
         lines.append(f"  may_enable: {'true' if member.may_enable else 'false'}")
+        lines += _loads(bond, member)
     return "\n".join(lines) + "\n\n"
+
+
+def _rebalancing(bond: Bond, now: int) -> list[str]:
+    when = bond.when_to_rebalance()
+    return [] if when is None else [f"next rebalance: {when - now} ms"]
+
+
+def _loads(bond: Bond, member: Member) -> list[str]:
+    """Of the buckets that the member carries."""
+    if not bond.is_balancing:
+        return []
+    loads = {bucket: bond.buckets.loads[bucket] // 1024 for bucket in bond.buckets.buckets(member)}
+    return [f"  hash {bucket}: {load} kB load" for bucket, load in loads.items() if load]
 
 
 def set_active_member(switch: "Switch", args: list[str]) -> str:
@@ -110,45 +132,41 @@ def _apply(switch: "Switch", bond: Bond) -> None:
 
 
 def migrate(switch: "Switch", args: list[str]) -> str:
-    _find(switch, args[0])
-    raise CommandError("not an SLB bond")  # there are none yet
+    """Have a member of a balance-slb bond carry a bucket: its number, or a station's address."""
+    bond = _find(switch, args[0])
+    if bond.mode != SLB:
+        raise CommandError("not an SLB bond")
+    if args[1].isdecimal():
+        bucket = int(args[1]) % N_BUCKETS
+    else:
+        bucket = bucket_of(_mac(args[1], "bad hash"), 0, bond.basis)
+    bond, member = _member(switch, [args[0], args[2]])
+    if not member.enabled:
+        raise CommandError("cannot migrate to disabled member")
+    bond.migrate(bucket, member)
+    _apply(switch, bond)
+    return "migrated"
 
 
 # --- bond/hash
 
 
-def _mix(value: int) -> int:
-    value = value * 0xCC9E2D51 & 0xFFFFFFFF
-    value = (value << 15 | value >> 17) & 0xFFFFFFFF
-    return value * 0x1B873593 & 0xFFFFFFFF
-
-
-def _add(found: int, value: int) -> int:
-    found ^= _mix(value)
-    found = (found << 13 | found >> 19) & 0xFFFFFFFF
-    return (found * 5 + 0xE6546B64) & 0xFFFFFFFF
-
-
-def hash_source(mac: bytes, vlan: int, basis: int) -> int:
-    """MurmurHash3 (32 bits) of VLAN and address as one 64-bit word: a bond's bucket."""
-    word = vlan << 48 | int.from_bytes(mac)
-    found = _add(_add(basis, word & 0xFFFFFFFF), word >> 32) ^ 8
-    found = (found ^ found >> 16) * 0x85EBCA6B & 0xFFFFFFFF
-    found = (found ^ found >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
-    return (found ^ found >> 16) % BUCKETS
+def _mac(text: str, error: str) -> bytes:
+    mac = parse_mac(text)
+    if mac is None:
+        raise CommandError(error)
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def hash_mac(_switch: "Switch", args: list[str]) -> str:
-    mac = parse_mac(args[0])
-    if mac is None:
-        raise CommandError("invalid mac")
+    mac = _mac(args[0], "invalid mac")
     numbers = []
     for text, bits, name in zip(args[1:], (16, 32), ("vlan", "basis"), strict=False):
         if not text.isdecimal() or int(text) >> 32:
             raise CommandError(f"invalid {name}")
         numbers.append(int(text) & (1 << bits) - 1)
     vlan, basis = [*numbers, 0, 0][:2]
-    return str(hash_source(bytes.fromhex(mac.replace(":", "")), vlan, basis))
+    return str(bucket_of(mac, vlan, basis))
 
 
 COMMANDS = [

@@ -116,7 +116,7 @@ def set_admin_state(switch: "Switch", args: list[str]) -> str:
     for name in names or list(switch.dummies.devices):
         bridge = _bridge_of(switch, name)
         switch.dummies.devices[name].up = word == "up"
-        bridge.devices.dummy_changed(name)
+        bridge.dummy_changed(name)
     return "OK"
 
 

@@ -1,0 +1,28 @@
+"""What translation knows of a bond: which member carries what, and how much left by each bucket."""
+
+from collections.abc import Sequence
+
+from ofproto.xlate.xbridge import XPort
+
+BOND_ACTIVE_BACKUP: int
+BOND_SLB: int
+BOND_TCP: int
+
+class XBond:
+    active: XPort | None
+    buckets: tuple[XPort | None, ...]
+    def set(
+        self,
+        mode: int,
+        active: XPort | None,
+        buckets: Sequence[XPort | None] = (),
+        basis: int = 0,
+        all_members_active: bool = False,
+    ) -> None:
+        """Takes over what the bond is to do now; who calls this calls XBridge.touch()."""
+
+    def loads(self) -> list[int]:
+        """Bytes that left by each bucket, since ever."""
+
+def bucket_of(mac: bytes, vlan: int, basis: int) -> int:
+    """The bucket of a balance-slb bond that a station's packets leave by."""

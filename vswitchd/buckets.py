@@ -1,0 +1,93 @@
+"""Which member of a balancing bond carries which bucket of its traffic.
+
+ovs-vswitchd.conf.db(5), "Rebalancing Configuration"; bonding.rst of Open vSwitch, "Bond Packet
+Output".  A bucket's load is in bytes; older ones count half as much with each rebalancing.
+"""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+N_BUCKETS = 256
+LEAST_GAP = 100_000  # bytes that the most loaded member has more, for anything to be moved ...
+LEAST_SHARE = 1.03  # ... and how many times as much
+LEAST_GAIN = 0.1  # by which moving a bucket has to lessen the ratio of both loads
+
+M = TypeVar("M")
+
+
+class Buckets(Generic[M]):
+    """`of`: the member of each bucket, None while none is enabled."""
+
+    def __init__(self) -> None:
+        self.of: list[M | None] = [None] * N_BUCKETS
+        self.loads = [0] * N_BUCKETS
+        self._counted = [0] * N_BUCKETS
+
+    def count(self, totals: list[int]) -> None:
+        """`totals`: bytes of each bucket since ever."""
+        for i, total in enumerate(totals):
+            self.loads[i] += max(0, total - self._counted[i])
+        self._counted = totals
+
+    def load(self, member: M) -> int:
+        return sum(self.loads[i] for i in self.buckets(member))
+
+    def buckets(self, member: M) -> list[int]:
+        return [i for i, carrier in enumerate(self.of) if carrier is member]
+
+    def settle(self, enabled: list[M]) -> None:
+        """Have enabled members carry all.  What carried something stays where it can; the rest is
+        shared out evenly, so a member that is new gets some at once."""
+        if not enabled:
+            self.of = [None] * N_BUCKETS
+            return
+        loose = [i for i, carrier in enumerate(self.of) if carrier not in enabled]
+        counts = {id(member): len(self.buckets(member)) for member in enabled}
+        for i in loose:
+            self._give(i, min(enabled, key=lambda member: counts[id(member)]), counts)
+        for i in [i for i, load in enumerate(self.loads) if not load]:
+            least = min(enabled, key=lambda member: counts[id(member)])
+            if counts[id(self.of[i])] > counts[id(least)] + 1:
+                counts[id(self.of[i])] -= 1
+                self._give(i, least, counts)
+
+    def _give(self, i: int, member: M, counts: dict[int, int]) -> None:
+        self.of[i] = member
+        counts[id(member)] += 1
+
+    def rebalance(self, enabled: list[M]) -> list[tuple[int, M, M]]:
+        """Move load from those that have most to the one that has least; what was moved: (bucket,
+        from, to)."""
+        moved: list[tuple[int, M, M]] = []
+        while len(enabled) > 1 and len(moved) < N_BUCKETS:
+            step = self._step(enabled)
+            if step is None:
+                break
+            self.of[step[0]] = step[2]
+            moved.append(step)
+        self.loads = [load // 2 for load in self.loads]
+        return moved
+
+    def _step(self, enabled: list[M]) -> tuple[int, M, M] | None:
+        loads = sorted(((self.load(member), at) for at, member in enumerate(enabled)), reverse=True)
+        least, to = loads[-1]
+        for most, at in loads[:-1]:
+            if most - least < LEAST_GAP or most < least * LEAST_SHARE:
+                break
+            bucket = self._best(self.buckets(enabled[at]), most, least)
+            if bucket is not None:
+                return bucket, enabled[at], enabled[to]
+        return None
+
+    def _best(self, buckets: Iterable[int], most: int, least: int) -> int | None:
+        """The bucket that brings both loads closest to each other, if that is worth it."""
+        used = [i for i in buckets if self.loads[i]]
+        if len(used) < 2:
+            return None
+        best = min(used, key=lambda i: abs(most - least - 2 * self.loads[i]))
+        after = _ratio(most - self.loads[best], least + self.loads[best])
+        return best if _ratio(most, least) - after >= LEAST_GAIN else None
+
+
+def _ratio(one: int, other: int) -> float:
+    return max(one, other) / max(1, min(one, other))
