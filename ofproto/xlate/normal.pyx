@@ -138,6 +138,8 @@ cdef void tags_out(XBundle bundle, const xtag *tags, xtag *packet) noexcept:
     elif bundle.mode == VLAN_DOT1Q_TUNNEL:
         packet[0] = tags[1]
         memset(&packet[1], 0, sizeof(xtag))
+        if not tags[1].tpid and bundle.priority_tags_ != PRIORITY_TAGS_NEVER:
+            packet[0].pcp = tags[0].pcp     # of a frame that came without a customer's tag
     elif bundle.mode == VLAN_NATIVE_UNTAGGED and tags[0].vid == bundle.vlan:
         packet[0].vid = 0
         if bundle.priority_tags_ == PRIORITY_TAGS_NEVER:

@@ -1,21 +1,20 @@
 """What translation knows of a bond: which member carries what, and how much left by each bucket."""
 
 from collections.abc import Sequence
-
-from ofproto.xlate.xbridge import XPort
+from typing import Any
 
 BOND_ACTIVE_BACKUP: int
 BOND_SLB: int
 BOND_TCP: int
 
 class XBond:
-    active: XPort | None
-    buckets: tuple[XPort | None, ...]
+    active: Any  # XPort, or None
+    buckets: tuple[Any, ...]  # the same
     def set(
         self,
         mode: int,
-        active: XPort | None,
-        buckets: Sequence[XPort | None] = (),
+        active: Any,
+        buckets: Sequence[Any] = (),
         basis: int = 0,
         all_members_active: bool = False,
     ) -> None:

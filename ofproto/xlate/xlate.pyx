@@ -198,12 +198,14 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
     cdef uint8_t old_table = x.table_id
     cdef Rule old_rule = x.rule, rule
     cdef bint deeper = table_id <= old_table and x.resubmits >= 0
+    cdef bint first = x.resubmits < 0, in_group = x.in_group
     if x.resubmits >= MAX_RESUBMITS:
         return x.fail("Too many resubmits", "over %d resubmit actions" % MAX_RESUBMITS)
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
     x.resubmits += 1
     x.table_id = table_id
+    x.in_group = False          # a table's rules are no bucket's actions
     if by_original:
         swap_tuple(x)
     rule = lookup(x, in_port, table_id)
@@ -215,7 +217,8 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
     else:
         run_rule(x, rule, deeper)
     x.table_id = old_table
-    if old_rule is not None or x.resubmits:
+    x.in_group = in_group
+    if not first:
         x.rule = old_rule        # else the action set is the first rule's
     return 0
 

@@ -14,13 +14,16 @@ NAMES = ("packets", "recirculations", "emc_hits", "megaflow_hits", "misses", "lo
 def switch_of(workers, ports):
     dpif = SimpleNamespace(
         stats=lambda: {"workers": [dict(zip(NAMES, each, strict=True)) for each in workers]},
-        port_dump=lambda: [SimpleNamespace(name=name, worker=worker) for name, worker in ports],
+        port_dump=lambda: [
+            SimpleNamespace(name=name, worker=worker, type="dummy" if name == "d1" else "system")
+            for name, worker in ports
+        ],
     )
     return SimpleNamespace(backer=SimpleNamespace(dpif=dpif))
 
 
 def test_queues_are_those_of_each_worker():
-    switch = switch_of([(0,) * 7, (0,) * 7], [("p2", 1), ("br0", 0), ("p1", 1)])
+    switch = switch_of([(0,) * 7, (0,) * 7], [("p2", 1), ("br0", 0), ("p1", 1), ("d1", 0)])
     shown = pmd.show_queues(switch, ["-secs", "12"])
     assert shown.startswith("Displaying last 15 seconds pmd usage %\n")
     found = re.findall(
@@ -29,7 +32,9 @@ def test_queues_are_those_of_each_worker():
     assert found == [("0", "", ""), ("", "br0", "0"), ("1", "", ""), ("", "p1", "0"),
                      ("", "p2", "0")]  # fmt: skip
     assert pmd.show_queues(switch, ["-pmd", "1"]).count("core_id") == 1
-    for words in (["-secs", "61"], ["-pmd", "x"], ["-what", "1"], ["other"]):
+    for seconds in ("-1", "0", "61"):
+        assert "last 60 seconds" in pmd.show_queues(switch, ["-secs", seconds])
+    for words in (["-secs", "y"], ["-pmd", "x"], ["-what", "1"], ["other"]):
         with pytest.raises(CommandError):
             pmd.show_queues(switch, words)
 

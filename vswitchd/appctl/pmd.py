@@ -14,7 +14,8 @@ from vswitchd.appctl.dpif import check_datapath
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-SECONDS, MOST_SECONDS, INTERVAL = 60, 60, 5  # that pmd-rxq-show looks back
+SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
+NOT_POLLED = ("dummy", "dummy-internal")  # Open vSwitch's main thread does that
 
 
 def _dpif(switch: "Switch") -> Any:
@@ -36,7 +37,7 @@ def _options(args: list[str], known: tuple[str, ...]) -> tuple[dict[str, int], l
         value = next(rest, "")
         if word not in known:
             raise CommandError(f"{word}: unknown option")
-        if not value.isdecimal():
+        if not value.removeprefix("-").isdecimal():
             raise CommandError(f"{word}: a number is expected")
         options[word] = int(value)
     if len(words) > 1:
@@ -59,10 +60,11 @@ def _head(number: int) -> str:
 def show_queues(switch: "Switch", args: list[str]) -> str:
     options, _ = _options(args, ("-pmd", "-secs"))
     seconds = options.get("-secs", SECONDS)
-    if not 0 < seconds <= MOST_SECONDS:
-        raise CommandError(f"-secs: from 1 to {MOST_SECONDS}")
+    if not 0 < seconds <= SECONDS:
+        seconds = SECONDS
     seconds = -(-seconds // INTERVAL) * INTERVAL
     ports = sorted(_dpif(switch).port_dump(), key=lambda port: port.name)
+    ports = [port for port in ports if port.type not in NOT_POLLED]
     text = f"Displaying last {seconds} seconds pmd usage %\n"
     for number, _counted in _workers(switch, options):
         text += f"{_head(number)}  isolated : false\n"

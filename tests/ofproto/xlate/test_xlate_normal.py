@@ -179,6 +179,17 @@ def test_priority_tags():
     assert run(world, frame(vid=10), 1) == "pop_vlan,12,push_vlan(vid=0,pcp=0),13"
 
 
+def test_priority_of_a_frame_that_leaves_a_tunnel_port():
+    world = World(0)
+    world.add_port(1)
+    world.add_port(2, mode="dot1q-tunnel", tag=10, priority_tags="if-nonzero")
+    world.add_port(3, mode="dot1q-tunnel", tag=10)
+    world.rule([output(NORMAL)])
+    assert run(world, frame(vid=10, pcp=5), 1) == "pop_vlan,push_vlan(vid=0,pcp=5),12,pop_vlan,13"
+    tagged = run(world, frame(vid=10, pcp=5, inner=7), 1)  # the customer's tag is as it was
+    assert tagged == run(world, frame(vid=10, pcp=0, inner=7), 1) == "pop_vlan,12,13"
+
+
 def test_priority_survives_a_new_tag():
     world = World(0)
     world.add_port(1, tag=10)
