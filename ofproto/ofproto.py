@@ -30,12 +30,14 @@ from ofproto.codec.messages import PortDesc, PortStatus, TableDesc, TableStatus
 from ofproto.codec.numbers import (
     OF13,
     OF14,
+    OFPP_LOCAL,
     OFPR_NO_MATCH,
     OFPRR_EVICTION,
     OFPRR_HARD_TIMEOUT,
     OFPRR_IDLE_TIMEOUT,
 )
 from ofproto.fail_mode import FailMode
+from ofproto.in_band import InBand
 from ofproto.long_mods import LongMods
 from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
@@ -93,6 +95,7 @@ class Ofproto:
         self.log = FlowLog(path, self.tables, self.groups)
         self.tables.learned.changed = self._flow_taught
         self.fail_mode = FailMode(name, self.tables, self.log)
+        self.in_band = InBand(self.tables)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
         self.bonds = Bonds(self.xbridge, backer, self.port_set)
         self.table_work = TableWork(self.log)
@@ -111,6 +114,7 @@ class Ofproto:
             ("work on tables", self.table_work.run),
             ("flow expiry", self.tables.expire),
             ("fail mode", self._follow_controllers),
+            ("in-band control", self._follow_remotes),
             ("flow monitors", self.monitors.run),
             ("journal", self.log.run),
         )
@@ -300,6 +304,14 @@ class Ofproto:
             self.xbridge.forward_bpdu = forward
             self.xbridge.touch()
 
+    def set_in_band(
+        self, enabled: bool, queue: int | None, next_hop: Callable[[str], str | None]
+    ) -> None:
+        """Whether controllers are reached through the bridge, and the queue of what is sent there
+        (other_config:disable-in-band, in-band-queue); `next_hop` as in InBand."""
+        self.in_band.enabled, self.in_band.queue = enabled, queue
+        self.in_band.next_hop = next_hop
+
     def set_datapath_id(self, datapath_id: int) -> None:
         """Change the datapath id; connected controllers are disconnected, as in Open vSwitch."""
         if datapath_id != self._datapath_id:
@@ -403,6 +415,11 @@ class Ofproto:
     def _follow_controllers(self, now: int) -> None:
         self.fail_mode.run(self.connmgr.any_connected(), self.connmgr.longest_probe(), now)
         self._follow_misses()
+
+    def _follow_remotes(self, now: int) -> None:
+        local = self.ports.get(OFPP_LOCAL)
+        mac = local.hw_addr.hex(":") if local else None
+        self.in_band.run(self.connmgr.in_band_remotes(), mac, now)
 
     def _follow_misses(self) -> None:
         """Whether a miss goes to the controllers: where one speaks a version before 1.3."""

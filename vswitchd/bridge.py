@@ -22,6 +22,7 @@ from vswitchd.dummy import FILE_OPTIONS, Dummies
 from vswitchd.dummy import TYPES as DUMMY_TYPES
 from vswitchd.iface import Iface, open_error
 from vswitchd.links import Link, Links
+from vswitchd.next_hop import next_hop
 from vswitchd.port_numbers import Requests, WantedNumbers
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -213,6 +214,8 @@ class Bridge:
         self._set("set_desc", None, None, None, other.get("dp-sn"), other.get("dp-desc"))
         self._set("set_flood_vlans", frozenset(config.flood_vlans))
         self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
+        in_band = other.get("disable-in-band") != "true"
+        self._set("set_in_band", in_band, settings.in_band_queue(other), next_hop)
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _set_bundle(self, port: PortConfig) -> None:

@@ -23,7 +23,6 @@ COLUMNS = {
         "mcast_snooping_enable": (),
         "mirrors": (),
         "netflow": (),
-        "other_config:in-band-queue": (),
         "rstp_enable": (),
         "sflow": (),
         "stp_enable": (),
@@ -49,7 +48,6 @@ COLUMNS = {
         "prefixes": (),
     },
     "Controller": {
-        "connection_mode": ("out-of-band",),
         "local_gateway": (),
         "local_ip": (),
         "local_netmask": (),

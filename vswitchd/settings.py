@@ -86,6 +86,12 @@ def integer(options: dict[str, str], key: str, default: int, low: int, high: int
     return min(max(value, low), high)
 
 
+def in_band_queue(options: dict[str, str]) -> int | None:
+    """other_config:in-band-queue; a negative number is none."""
+    queue = integer(options, "in-band-queue", -1, -1, (1 << 32) - 1)
+    return None if queue < 0 else queue
+
+
 class FlowTuning(NamedTuple):
     """How many flows the datapath may have, and how long; times in ms."""
 

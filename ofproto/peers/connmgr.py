@@ -123,6 +123,14 @@ class ConnMgr:
         """Every connection but snoops."""
         return [peer for each in self._all() for peer in each.peers]
 
+    def in_band_remotes(self) -> list[tuple[str, int]]:
+        """IPv4 address and port of each controller that is to be reached through the bridge."""
+        return [
+            each.remote
+            for each in self.controllers.values()
+            if each.remote and each.config.connection_mode == "in-band"
+        ]
+
     def _drop(self, each: Target) -> None:
         peers = list(each.peers)
         each.close()

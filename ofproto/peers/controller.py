@@ -10,7 +10,7 @@ class ControllerConfig:
     target: str  # tcp:IP[:PORT], unix:FILE, ssl:IP[:PORT], ptcp:[PORT][:IP], punix:FILE, pssl:...
     max_backoff: int = 8000
     inactivity_probe: int | None = None  # None: 5 s; 0: no probes
-    connection_mode: str = "in-band"  # or out-of-band; kept for status, in-band rules are not made
+    connection_mode: str = "in-band"  # (see in_band.py) or out-of-band
     enable_async_messages: bool = True
     controller_rate_limit: int = 0  # packet-ins per second; 0: no limit
     controller_burst_limit: int = 0

@@ -3,6 +3,7 @@
 import errno
 import os
 import select
+import socket
 from collections.abc import Callable
 
 import ovs.reconnect
@@ -24,6 +25,7 @@ class Rconn:
         self.peer: Peer | None = None
         self.last_error = ""
         self._lookup: resolver.Lookup | None = None
+        self.remote: tuple[str, int] | None = None  # IPv4 address and port, once known
         self._tried = 0  # attempts: with each another address of the name has its turn
         self.fsm = ovs.reconnect.Reconnect(now)
         self.fsm.set_name(config.target)
@@ -88,6 +90,7 @@ class Rconn:
             return
         self._end_lookup()
         address = addresses[self._tried % len(addresses)]
+        self.remote = _remote(address)
         stream = streams.open_active(self.config.target, address, self.config.dscp)
         self.peer = Peer(self.config.target, stream, self.allowed, self.fsm, self.config)
         new_peer(self.peer)
@@ -159,3 +162,9 @@ class Rconn:
         if self.peer:
             self.peer.close()
             self.peer = None
+
+
+def _remote(address: tuple) -> tuple[str, int] | None:
+    """That of one of a lookup's (family, socket address) pairs."""
+    family, where = address
+    return where[:2] if family == socket.AF_INET else None

@@ -23,6 +23,7 @@ class Service:
     """Each accepted connection is a Peer; one more than MAX_PEERS_PER_SERVICE is closed."""
 
     passive = True
+    remote = None  # nobody in particular
 
     def __init__(self, config, allowed: frozenset[int], now: int):
         self.config = config

@@ -163,6 +163,7 @@ class FakeOfproto:
             "set_desc",
             "set_flood_vlans",
             "set_forward_bpdu",
+            "set_in_band",
         ):
             raise AttributeError(name)
         return lambda *values: self.calls.append((name, *values))
