@@ -102,7 +102,7 @@ class Ofproto:
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables)
-        self.connmgr = ConnMgr(name, self._handle, self._peer_closed)
+        self.connmgr = ConnMgr(name, self._handle, self._peer_closed, self.log.flush)
         self._datapath_id = datapath_id
         self._now = now
         # What runs in each round, in guards of their own.

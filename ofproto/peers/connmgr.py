@@ -42,7 +42,8 @@ def spoken() -> frozenset[int]:
 
 class ConnMgr:
     """`handle(peer, raw)` is called with each message that the switch has to see, and may leave
-    the rest of the work in peer.work; `closed(peer)` when a connection is gone.
+    the rest of the work in peer.work; `settle()` when some were handled, before anything is sent;
+    `closed(peer)` when a connection is gone.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ConnMgr:
         name: str,
         handle: Callable[[Peer, bytes], None],
         closed: Callable[[Peer], None] = lambda peer: None,
+        settle: Callable[[], None] = lambda: None,
     ):
         self.name = name
         self.versions = DEFAULT_VERSIONS
@@ -59,6 +61,7 @@ class ConnMgr:
         self.roles = Roles()
         self._turns = Turns(handle)
         self._closed = closed
+        self._settle = settle
 
     # --- configuration
 
@@ -145,6 +148,7 @@ class ConnMgr:
             self._serve(each, now, lambda peer, each=each: self._new_peer(each, peer))
         peers = self.peers()
         self._turns.run(peers)
+        self._settle()
         for peer in peers:
             self._finish(peer, now)
             self._report(peer, peer.flow_mods.due(now))

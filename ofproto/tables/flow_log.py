@@ -106,6 +106,10 @@ class FlowLog:
         """A whole FLOW_MOD message; `table_id`: of a peer with NXT_FLOW_MOD_TABLE_ID on."""
         self._journal.append(FLOW_MOD_TABLE_ID if table_id else FLOW_MOD, raw, now)
 
+    def flush(self) -> None:
+        """See to it that what was noted outlives the process."""
+        self._journal.flush()
+
     def group_mod(self, raw: bytes, now: int) -> None:
         """A whole GROUP_MOD message."""
         self._journal.append(GROUP_MOD, raw, now)
@@ -177,6 +181,7 @@ class FlowLog:
     def run(self, now: int) -> None:
         """Shorten the journal when it has grown, a little at each call."""
         journal = self._journal
+        journal.flush()
         if journal.rewriting:
             self._guarded(self._go_on)
         elif self._pending:

@@ -3,7 +3,8 @@
 The file is a log of FLOW_MODs and GROUP_MODs as they came, and of what else changed the tables;
 replaying it makes the tables what they were.  It protects against the end of the process, not of
 the machine: nothing is synced, and a log of another boot is ignored, as a switch starts empty
-then.
+then.  Records are written together by flush(), which its owner calls before it tells anybody that
+something was done.
 
 Format: the line `pyvs-flows 1 BOOT_ID`, then records of HEADER (size and CRC-32 of what follows
 the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and the payload:
@@ -40,6 +41,7 @@ TAUGHT, CLEAR, STATE = b"L", b"C", b"S"
 BUNDLE_PART, BUNDLE_END = b"P", b"E"
 NUMBER_SIZE = 8
 MAX_RECORD = 1 << 18
+MOST_UNWRITTEN = 1 << 18  # bytes of records that flush() is not waited for
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COPY_SIZE = 1 << 20
 COMPACT_GROWTH = 4  # times the size after the last compaction
@@ -65,6 +67,8 @@ class Journal:
         self._fd = -1
         self._compacted = 0
         self._broken = False
+        self._unwritten: list[bytes] = []
+        self._n_unwritten = 0  # bytes of these
         # While the log is written anew: the new one, how many records it has and the old one
         # had at the start, and where in the old one the records are that came since.
         self._scratch: IO[bytes] | None = None
@@ -110,14 +114,25 @@ class Journal:
         if self._fd < 0:
             return
         record = _record(kind, payload, now)
-        try:
-            if os.write(self._fd, record) != len(record):
-                raise OSError(28, "No space left on device")
-        except OSError as error:
-            self._fail(error)
-            return
+        self._unwritten.append(record)
+        self._n_unwritten += len(record)
         self.size += len(record)
         self.n_records += weight
+        if self._n_unwritten >= MOST_UNWRITTEN:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was appended."""
+        if not self._unwritten:
+            return
+        records = b"".join(self._unwritten)
+        self._unwritten.clear()
+        self._n_unwritten = 0
+        try:
+            if self._fd >= 0 and os.write(self._fd, records) != len(records):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fail(error)
 
     def _fail(self, error: OSError) -> None:
         """A log that lacks something is worse than none."""
@@ -151,6 +166,7 @@ class Journal:
 
     def start_rewrite(self) -> None:
         """Begin a log of what stands now, given with rewrite(), while append() goes on."""
+        self.flush()
         if self._fd < 0:
             return
         try:
@@ -179,6 +195,7 @@ class Journal:
 
     def finish_rewrite(self) -> None:
         """Add what was appended since the start, and put the new log in the place of the old."""
+        self.flush()
         if self._scratch is None:
             return
         try:
@@ -209,6 +226,7 @@ class Journal:
 
     def close(self, delete: bool = False) -> None:
         """Stop; `delete`: the bridge is gone, and the flows with it."""
+        self.flush()
         self.cancel_rewrite()
         if self._fd >= 0:
             os.close(self._fd)

@@ -127,8 +127,11 @@ def test_a_disk_that_takes_no_more_ends_the_journal(path, monkeypatch):
     log = Journal(str(path))
     list(log.replay())
     log.append(FLOW_MOD, b"one", 1)
+    log.flush()
+    assert path.read_bytes().endswith(b"one")
     monkeypatch.setattr(os, "write", lambda fd, data: 3)
     log.append(FLOW_MOD, b"two", 2)
+    log.flush()
     monkeypatch.undo()
     assert not path.exists()  # half a history would be worse than none
     log.append(FLOW_MOD, b"three", 3)
