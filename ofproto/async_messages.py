@@ -9,6 +9,7 @@ from datapath.key import flow
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.match import Match
+from ofproto.codec.messages.packet import TOTAL_LEN_AT
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.peers.packet_in import cut
 from ofproto.peers.roles import ROLE_SLAVE
@@ -30,6 +31,10 @@ PIPELINE = [
 
 
 _PHYSICAL = flow.MEMBERS["in_phy_port"][0]
+
+# Where in the key those are: pkt_mark, from ct_state to what the packet itself says, and from the
+# tunnel to the end.
+_MARK, _L2, _TUNNEL = (flow.MEMBERS[n][0] for n in ("pkt_mark", "eth_dst", "tun_id"))
 
 # What the tracker found: those that every packet may have, and by the Ethertype the original
 # direction's, which a valid connection has.
@@ -94,9 +99,40 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     if not peer.wants("packet_in", reason):
         return None
     most = peer.asynchronous.miss_send_len if implicit else event.max_len
+    packet = cut(event.packet, most)[:MOST_PACKET]
+    total = min(len(event.packet), MOST_TOTAL)
+    if peer.packet_in_format != "standard":
+        return _packet_in(peer, event, reason, packet, total)
+    head, at = _head(peer, event, reason), TOTAL_LEN_AT[peer.version]
+    size = (len(head) + len(packet)).to_bytes(2, "big")
+    return b"".join((head[:2], size, head[4:at], total.to_bytes(2, "big"), head[at + 2 :], packet))
+
+
+_heads: dict[tuple, bytes] = {}
+MAX_HEADS = 1024
+
+
+def _head(peer: Any, event: Any, reason: int) -> bytes:
+    """The message without its packet, which is the same for many."""
+    key = event.key
+    if any(key[_CT_STATE : _CT_STATE + 4]):  # what the tracker found is another thing each time
+        return _packet_in(peer, event, reason, b"", 0)
+    what = (
+        peer.version, reason, event.miss, event.table_id, event.cookie, event.in_port,
+        key[_MARK : _MARK + 4], key[_CT_STATE:_L2], key[_TUNNEL:],
+    )  # fmt: skip
+    head = _heads.get(what)
+    if head is None:
+        if len(_heads) >= MAX_HEADS:
+            _heads.clear()
+        head = _heads[what] = _packet_in(peer, event, reason, b"", 0)
+    return head
+
+
+def _packet_in(peer: Any, event: Any, reason: int, packet: bytes, total: int) -> bytes:
     message = messages.PacketIn(
-        packet=cut(event.packet, most)[:MOST_PACKET],
-        total_len=min(len(event.packet), MOST_TOTAL),
+        packet=packet,
+        total_len=total,
         reason=reason,
         table_miss=event.miss == "flow",
         table_id=event.table_id,

@@ -4,7 +4,7 @@ from typing import Any
 
 from ofproto.codec import messages
 from ofproto.codec.actions import check_actions
-from ofproto.codec.actions.base import CheckContext
+from ofproto.codec.actions.base import ActionList, CheckContext
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
@@ -33,12 +33,19 @@ def packet_out(ofproto: Any, message: Any, version: int) -> Any:
         raise OFError("OFPBRC_BAD_PORT", f"port {in_port}")
     if len(message.packet) < 14:
         raise OFError("OFPBRC_BAD_LEN", f"a packet of {len(message.packet)} bytes")
+    actions = message.actions
+    known = getattr(actions, "program", None)
+    if known is not None and not known.groups:  # checked, and nothing else depends on the switch
+        return known
     groups = ofproto.xbridge.groups
-    check_actions(message.actions, CheckContext(None, version, 0, N_VISIBLE_TABLES, groups))
+    check_actions(actions, CheckContext(None, version, 0, N_VISIBLE_TABLES, groups))
     try:
-        return compile_actions(message.actions)
+        program = compile_actions(actions)
     except ValueError as error:
         raise OFError("OFPBAC_BAD_TYPE", str(error)) from None
+    if isinstance(actions, ActionList):
+        actions.program = program
+    return program
 
 
 def find_port(ofproto: Any, mod: Any) -> Any:

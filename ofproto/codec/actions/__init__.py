@@ -5,6 +5,7 @@ from .base import (
     Action,
     CheckContext,
     decode_actions,
+    decode_shared,
     encode_actions,
     format_actions,
     parse_action,

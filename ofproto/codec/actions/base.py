@@ -13,6 +13,7 @@ Sources: OpenFlow 1.0.1 5.2.4, 1.3.5 7.2.5; ovs-actions(7); nicira-ext as ovs-fi
 
 import re
 from contextlib import contextmanager
+from functools import lru_cache
 from struct import Struct
 
 from datapath.actions import odp
@@ -187,6 +188,32 @@ def decode_actions(data: bytes, version: int, top: bool = False) -> list[Action]
         actions.append(_decode_one(kind, data[at + 4 : at + length], version, top))
         at += length
     return actions
+
+
+class ActionList(list):
+    """Decoded actions, not to be changed: equal bytes give the same object; `program`, when
+    somebody compiled it, is a program.Program."""
+
+    __slots__ = ("program",)
+
+    def __init__(self, actions):
+        super().__init__(actions)
+        self.program = None
+
+
+SHARED_SIZE = 256  # bytes; longer ones are not kept
+
+
+def decode_shared(data: bytes, version: int) -> ActionList:
+    """decode_actions() of what is likely to come again."""
+    if len(data) <= SHARED_SIZE:
+        return _shared(data, version)
+    return ActionList(decode_actions(data, version))
+
+
+@lru_cache(1024)
+def _shared(data, version):
+    return ActionList(decode_actions(data, version))
 
 
 def _decode_one(kind, body, version, top):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from struct import Struct
 
-from ofproto.codec.actions import decode_actions, encode_actions
+from ofproto.codec.actions import decode_shared, encode_actions
 from ofproto.codec.errors import OFError
 from ofproto.codec.match import Match
 from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
@@ -14,6 +14,7 @@ from ofproto.codec.numbers import (
     OF12,
     OF13,
     OF14,
+    OF15,
     OFPP_CONTROLLER,
     OFPP_LOCAL,
     OFPP_MAX,
@@ -48,6 +49,8 @@ _PACKET_IN_11 = Struct("!IIIHBB")
 _PACKET_IN_12 = Struct("!IHBB")
 _PACKET_IN_13 = Struct("!IHBBQ")
 _PACKET_IN_NX = Struct("!IHBBQH6x")
+# Where total_len is in a whole message of the standard form, which ends with the packet.
+TOTAL_LEN_AT = {OF11: 20, **dict.fromkeys((OF10, OF12, OF13, OF14, OF15), 12)}
 
 
 def _buffer(number):
@@ -294,7 +297,7 @@ def _packet_out(head, read_port, write_port):
         if end > len(data):
             raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
         port = _source(read_port(port))
-        actions = decode_actions(data[head.size : end], version)
+        actions = decode_shared(data[head.size : end], version)
         return cls(data[end:], port, actions, _buffer(buffer_id))
 
     def write(m, version):
@@ -336,7 +339,7 @@ def _read_out_15(cls, data, version):
     end = at + length
     if end > len(data):
         raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
-    actions = decode_actions(data[at:end], version)
+    actions = decode_shared(data[at:end], version)
     return cls(data[end:], _source(port), actions, _buffer(buffer_id), match)
 
 
