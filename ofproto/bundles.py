@@ -139,9 +139,10 @@ class Bundles:
     def add(self, peer: Any, message: Any, raw: bytes, now: int) -> None:
         """Raises OFError."""
         wire.check_bundled(message.message, message.xid)
-        inner = messages.decode(message.message)
-        if isinstance(inner, messages.FlowMod):
-            check_mod(inner)
+        if not self._ofproto.mod_plans.fits(message.message, False):
+            inner = messages.decode(message.message)
+            if isinstance(inner, messages.FlowMod):
+                check_mod(inner)
         bundle = self._of.get(peer, {}).get(message.bundle_id)
         if bundle is None:
             bundle = self._create(peer, message, raw, now)

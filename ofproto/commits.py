@@ -104,9 +104,14 @@ class _Commit:
     def _execute(self, raw: bytes) -> None:
         at = ADD_HEADER if raw[1] != messages.OFPT_VENDOR else ADD_HEADER + 8
         own = inner(raw, raw[0], at, "OFPBFC_MSG_BAD_LEN")
-        message = messages.decode(own)
-        self.ofproto.tables.requester = (self.peer, message.xid)
+        self.ofproto.tables.requester = (self.peer, int.from_bytes(own[4:8], "big"))
         try:
+            command = self.ofproto.mod_plans.run(own, False, self.now)
+            if command is not None:
+                self.peer.flow_mods.note(command, self.now)
+                self._journal(own)
+                return
+            message = messages.decode(own)
             _EXECUTE[type(message)](self, message, own)
         finally:
             self.ofproto.tables.requester = None
@@ -116,6 +121,7 @@ class _Commit:
         self.peer.flow_mods.note(mod.command, self.now)
         self.ofproto.tables.flow_mod(mod, self.peer.version, self.now)
         self._journal(raw)
+        self.ofproto.mod_plans.learn(raw, mod, False)
 
     def _group_mod(self, mod: Any, raw: bytes) -> None:
         self.ofproto.groups.group_mod(mod, self.peer.version, self.now)

@@ -48,6 +48,8 @@ FRAG_MASK, INVALID_TTL = 3, 4
 
 def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
     """Decode a whole message and do what it wants; errors are answered."""
+    if _planned(ofproto, peer, raw, now):
+        return
     try:
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
         _dispatch(ofproto, peer, message, raw, now)
@@ -56,6 +58,22 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
     finally:
         ofproto.tables.requester = None
         ofproto.monitors.flush()
+
+
+def _planned(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
+    """Execute a FLOW_MOD that is like an earlier one."""
+    if peer.role == ROLE_SLAVE or ofproto.table_work.busy:
+        return False
+    command = messages.ADD  # a fault may have changed something, see _recorded()
+    try:
+        command = ofproto.mod_plans.run(raw, peer.flow_mod_table_id, now)
+    finally:
+        if command is not None:
+            ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
+    if command is None:
+        return False
+    peer.flow_mods.note(command, now)
+    return True
 
 
 def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
@@ -115,8 +133,10 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     finally:  # a fault may have changed something: replayed, it does so again
         if not refused:
             RECORDS[kind](ofproto, peer, raw, now)
-    if kind is messages.FlowMod and message.buffer_id is not None:
-        raise OFError("OFPBRC_BUFFER_UNKNOWN")
+    if kind is messages.FlowMod:
+        if message.buffer_id is not None:
+            raise OFError("OFPBRC_BUFFER_UNKNOWN")
+        ofproto.mod_plans.learn(raw, message, peer.flow_mod_table_id)
 
 
 def _when_counted(ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:

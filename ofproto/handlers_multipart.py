@@ -10,6 +10,7 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
+from ofproto.tables.flow_rows import FlowRows
 from ofproto.tables.flow_table import flow_filter
 from ofproto.tables.table_features import action_types, features, in_stats
 
@@ -61,8 +62,14 @@ def _select(
 
 def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
     def answer(found: list[Any]) -> Iterator[None]:
-        items: Iterator[Any] = (flow_stats_of(rule, now) for rule in found)
-        reply_list(peer, request, messages.FlowStatsReply, items, nxm=request.nxm)
+        kind, version = messages.FlowStatsReply, peer.version
+        write = messages.item_writer(kind, version, nxm=request.nxm)
+        rows = FlowRows(version, request.nxm, now, lambda rule: write(flow_stats_of(rule, now)))
+        peer.connection.send_long(
+            messages.multipart_rows(
+                kind, map(rows.row, found), version, request.xid, nxm=request.nxm
+            )
+        )
         yield
 
     _select(ofproto, peer, request, answer)

@@ -49,6 +49,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
+from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
 from ofproto.xlate.xbridge import XBridge
@@ -89,6 +90,7 @@ class Ofproto:
         self.xbridge.ct_timeouts = backer.timeouts.names
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.tables.configs.status = self._table_status
+        self.mod_plans = ModPlans(self.tables)
         self.groups = GroupTable(self.tables)
         self.tlv_table = TlvTable()
         path = rundir.path(f"{name}.flows") if journal else None

@@ -61,20 +61,28 @@ def oxm_decode(data: bytes, strict: bool = True, cookie: list | None = None) -> 
 
 
 def _learn(data, match):
+    parts = values_in(data)
+    if parts:
+        match_plan.learn(data, match, [part[:4] for part in parts])
+
+
+def values_in(data: bytes) -> list[tuple[int, int, tuple[int, int] | None, bool, Field]] | None:
+    """What match_plan.Plan wants to know of a run of TLVs that was decoded, and the fields; None
+    where it has something that is no field."""
     parts = []
     for code, position, end in _tlvs(data):
         entry = _ENTRIES.get(code)
         if entry is None:
-            return  # the cookie, or something unknown
+            return None  # the cookie, or something unknown
         field, _need, place, decode = entry
         has_mask = end - position > field.n_bytes
         if has_mask and decode is _copy_masked and any(data[position + field.n_bytes : end]):
             place = (SLOTS[field].start, SLOTS[field].end)
         elif place is not None:
             place = place[:2]
-        parts.append((position, end, place if field.name in match_plan.FREE else None, has_mask))
-    if parts:
-        match_plan.learn(data, match, parts)
+        free = place if field.name in match_plan.FREE else None
+        parts.append((position, end, free, has_mask, field))
+    return parts
 
 
 def _oxm_decode(data, strict, cookie):

@@ -78,7 +78,14 @@ cdef class Rule:
     cdef Shape shape
     cdef rule_node node
     cdef object _owner                  # SubtableObject while it is in a classifier
+    cdef int place(self, Shape shape, const uint64_t *key, int32_t priority) except -1
     cpdef set_program(self, Program program)
+
+
+# For those who know many matches of one shape: a rule without anything but its match (`key`: of
+# KEY_WORDS words, with any bits where the shape has none), and the shape.
+cdef Rule placed_rule(Shape shape, const uint64_t *key, int32_t priority)
+cdef Shape shape_of_match(match)
 
 
 cdef inline bint is_table_miss(Rule rule) noexcept:
@@ -114,5 +121,6 @@ cdef class Classifier:
     cdef Rule find(self, const flow_key *key, flow_key *wc)
     cdef rule_node *find_conjunctive(self, const flow_key *key, flow_key *wc, rule_node *hard,
                                      soft_set *soft) noexcept
+    cdef Rule find_placed(self, Shape shape, const uint64_t *key, int32_t priority)
     cpdef Rule insert(self, Rule rule)
     cpdef bint remove(self, Rule rule)

@@ -146,28 +146,37 @@ cdef inline uint32_t fold(uint64_t sum) noexcept nogil:
     return <uint32_t> (h ^ (h >> 32))
 
 
+cdef uint32_t masked_values(Shape shape, const uint64_t *key, uint64_t *values) noexcept nogil:
+    """Puts the words of `key` that the shape has into `values`; returns their hash."""
+    cdef uint32_t i
+    cdef uint64_t sum = 0
+    for i in range(shape.n):
+        values[i] = key[shape.index[i]] & shape.mask[i]
+        sum += hash_word(values[i], i)
+    return fold(sum)
+
+
+cdef object _TO_BE_PLACED = object()
+
+
+cdef Rule placed_rule(Shape shape, const uint64_t *key, int32_t priority):
+    cdef Rule rule = Rule.__new__(Rule, _TO_BE_PLACED)
+    rule.place(shape, key, priority)
+    return rule
+
+
+cdef Shape shape_of_match(match):
+    return shape_of(key_and_mask(match)[1])
+
+
 @cython.trashcan(True)      # heirs are a chain as long as a controller likes
 cdef class Rule:
     def __cinit__(self, match, int priority=0x8000, *, int table_id=0, uint64_t cookie=0,
                   actions=None, Program program=None, int idle_timeout=0, int hard_timeout=0,
                   int importance=0, uint32_t flags=0, int64_t now=0):
-        cdef uint32_t i
-        cdef const uint64_t *words
-        cdef uint64_t sum = 0
-        key, mask = key_and_mask(match)
-        self.shape = shape_of(mask)
-        self.node.values = <uint64_t *> malloc((self.shape.n + 1) * sizeof(uint64_t))
-        if self.node.values is NULL:
-            raise MemoryError
-        words = <const uint64_t *> <const char *> (<bytes> key)
-        for i in range(self.shape.n):
-            self.node.values[i] = words[self.shape.index[i]] & self.shape.mask[i]
-            sum += hash_word(self.node.values[i], i)
-        self.node.hash = fold(sum)
-        self.node.priority = priority
-        self.node.rule = <void *> self
-        self.node.removed = NEVER
-        self.priority = priority
+        if match is not _TO_BE_PLACED:
+            key, mask = key_and_mask(match)
+            self.place(shape_of(mask), <const uint64_t *> <const char *> (<bytes> key), priority)
         self.table_id = table_id
         self.cookie = cookie
         self.actions = actions
@@ -180,6 +189,18 @@ cdef class Rule:
 
     def __dealloc__(self):
         free(self.node.values)
+
+    cdef int place(self, Shape shape, const uint64_t *key, int32_t priority) except -1:
+        """What it matches; once, before anything else is done with it."""
+        self.shape = shape
+        self.node.values = <uint64_t *> malloc((shape.n + 1) * sizeof(uint64_t))
+        if self.node.values is NULL:
+            raise MemoryError
+        self.node.hash = masked_values(shape, key, self.node.values)
+        self.node.priority = self.priority = priority
+        self.node.rule = <void *> self
+        self.node.removed = NEVER
+        return 0
 
     cpdef set_program(self, Program program):
         self.program = program
@@ -681,12 +702,20 @@ cdef class Classifier:
 
     def find_exactly(self, match, int priority):
         """The rule of just this match and priority, or None."""
-        cdef Rule probe = Rule(match, priority)
-        cdef SubtableObject sub = self._subtables.get(probe.shape)
+        key, mask = key_and_mask(match)
+        return self.find_placed(
+            shape_of(mask), <const uint64_t *> <const char *> (<bytes> key), priority)
+
+    cdef Rule find_placed(self, Shape shape, const uint64_t *key, int32_t priority):
+        cdef SubtableObject sub = self._subtables.get(shape)
+        cdef uint64_t values[KEY_WORDS]
+        cdef rule_node probe
         cdef rule_node *node
         if sub is None:
             return None
-        node = subtable_place(&sub.t, &probe.node)[0]
+        probe.values = values
+        probe.hash = masked_values(shape, key, values)
+        node = subtable_place(&sub.t, &probe)[0]
         while node is not NULL and node.priority >= priority:
             if node.priority == priority and is_seen(node, self.view.now):
                 return <Rule> node.rule

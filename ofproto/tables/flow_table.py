@@ -226,7 +226,7 @@ class FlowTables:
             self._let_go(change.old, None)
         self.meters.rule_added(rule)
         self.learned.rule_added(rule)
-        self._watch(rule)
+        self.watch(rule)
         self.configs.inserted(rule)
         if self.watched is not None:
             if change.is_modified:
@@ -253,7 +253,7 @@ class FlowTables:
             table.revive(change.rule)
             return
         table.unlink(change.rule)
-        self._unuse_groups(change.rule)
+        self.unuse_groups(change.rule)
         if change.old is not None:
             table.revive(change.old)
 
@@ -275,9 +275,10 @@ class FlowTables:
     def _unuse(self, rule: Rule) -> None:
         self.meters.rule_gone(rule)
         self.learned.rule_gone(rule)
-        self._unuse_groups(rule)
+        self.unuse_groups(rule)
 
-    def _unuse_groups(self, rule: Rule) -> None:
+    def unuse_groups(self, rule: Rule) -> None:
+        """A rule no longer refers to its groups."""
         for group in (rule.program and rule.program.groups) or ():
             users = self._users.get(group, {})
             users.pop(rule, None)
@@ -444,7 +445,8 @@ class FlowTables:
 
     # --- timeouts
 
-    def _watch(self, rule: Rule) -> None:
+    def watch(self, rule: Rule) -> None:
+        """See to its timeouts, if it has some."""
         when = deadline(rule)
         if when is not None:
             self._n_timers += 1
@@ -455,7 +457,7 @@ class FlowTables:
     def watch_again(self, rule: Rule) -> None:
         """A rule's timeouts are others now."""
         if self._is_present(rule):
-            self._watch(rule)
+            self.watch(rule)
 
     def _prune(self) -> None:
         """Let go of rules that were removed before their time."""
@@ -487,7 +489,7 @@ class FlowTables:
             if when is None:
                 continue
             if when > now:
-                self._watch(rule)
+                self.watch(rule)
                 continue
             hard = rule.hard_timeout and rule.modified + rule.hard_timeout * 1000 <= now
             self.remove(rule, OFPRR_HARD_TIMEOUT if hard else OFPRR_IDLE_TIMEOUT)

@@ -24,7 +24,7 @@ from ofproto.codec.messages import (
 from ofproto.codec.messages import MISS_CONTINUE as OF_CONTINUE
 from ofproto.codec.messages import MISS_CONTROLLER as OF_CONTROLLER
 from ofproto.codec.messages import MISS_DROP as OF_DROP
-from ofproto.codec.numbers import N_VISIBLE_TABLES, OF12, OF14
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF12, OF14, TABLE_ALL
 from ofproto.xlate.xbridge import MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, MISS_DROP
 
 from .eviction import Eviction
@@ -78,6 +78,10 @@ class TableConfigs:
         config = self._configs.get(table_id)
         limit = config.settings.limit if config else None
         return MAX_RULES if limit is None else min(limit, MAX_RULES)
+
+    def is_plain(self, table_id: int) -> bool:
+        """Whether nothing was ever configured for it, for TABLE_ALL for any."""
+        return table_id not in self._configs and (table_id != TABLE_ALL or not self._configs)
 
     def name(self, table_id: int) -> str:
         """The table's name, or nothing; the database's goes before a peer's."""

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ofproto import bundles
+from ofproto import bundles, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import bundle as wire
 from ofproto.codec.numbers import OFPPC_NO_FWD
@@ -156,8 +156,9 @@ def test_flows_groups_ports_and_packets_together(world, client):
     world.expect({3: [frame(1)]})
 
 
-def test_others_wait_and_packets_do_not(world, client):
+def test_others_wait_and_packets_do_not(world, client, monkeypatch):
     """A commit in slices: a packet meets the old tables until it meets the new ones."""
+    monkeypatch.setattr(table_work, "SLICE_SECONDS", 0.001)
     other = world.client(OF13)
     client.do(flow("priority=1,in_port=1 actions=output:2"))
     client.send(control(OPEN))

@@ -29,7 +29,17 @@ from ofproto.codec.numbers import (
 )
 
 from . import base
-from .base import HEADER, HEADER_SIZE, MAX_SIZE, NO_BUFFER, OFPT_VENDOR, Message, multipart
+from .base import (
+    HEADER,
+    HEADER_SIZE,
+    MAX_SIZE,
+    NO_BUFFER,
+    OFPT_VENDOR,
+    Message,
+    item_writer,
+    multipart,
+    multipart_rows,
+)
 from .bundle import (
     BUNDLE_ATOMIC,
     BUNDLE_ORDERED,

@@ -166,12 +166,24 @@ def multipart(reply_class, items: Iterable, version: int, xid: int, **form) -> I
 
     `form` are those attributes of the reply that choose its form (nxm=True).
     """
+    write = item_writer(reply_class, version, **form)
+    yield from multipart_rows(reply_class, map(write, items), version, xid, **form)
+
+
+def item_writer(reply_class, version: int, **form) -> Callable[[object], bytes]:
+    """What makes the bytes of an item of a list reply."""
+    write = form_of(reply_class, version, reply_class(**form).form(version)).body.write_item
+    return lambda item: write(item, version)
+
+
+def multipart_rows(
+    reply_class, rows: Iterable[bytes], version: int, xid: int, **form
+) -> Iterator[bytes]:
+    """multipart() of items that are bytes already."""
     found = form_of(reply_class, version, reply_class(**form).form(version))
-    write = found.body.write_item
     room = MAX_SIZE - found.head_size
     parts, size = [], 0
-    for item in items:
-        data = write(item, version)
+    for data in rows:
         if size + len(data) > room:
             yield found.pack(xid, b"".join(parts), True)
             parts, size = [], 0
