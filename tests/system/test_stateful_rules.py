@@ -182,6 +182,47 @@ def test_firewall_and_nat(switch):
             assert scenario(place) == EXPECTED
 
 
+TALK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 7))
+for line in sys.stdin:
+    s.sendall(line.encode()); print(s.recv(100).decode().strip(), s.getsockname()[1], flush=True)
+"""
+LISTEN = """
+import socket
+listener = socket.create_server(("::", 7), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+s, peer = listener.accept()
+while data := s.recv(100): s.sendall(f"{data.decode().strip()} {peer[0]} {peer[1]}\\n".encode())
+"""
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "fd00:2::1"])
+def test_tcp_through_nat_survives_the_datapath(switch, address):
+    """Killed in the middle of a connection, which goes on through the next process as it was."""
+    switch.allow("lost the datapath process|Connection refused|Broken pipe")
+    with contextlib.closing(Place(switch)) as place:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        listener = place.outside.popen("python3", "-c", LISTEN, **pipes)
+        place.servers.append(listener)
+        assert listener.stdout.readline() == "ready\n"
+        talker = place.inside.popen("python3", "-c", TALK, address, **pipes)
+        place.servers.append(talker)
+
+        def say(word):
+            talker.stdin.write(word + "\n")
+            talker.stdin.flush()
+            return talker.stdout.readline().split()
+
+        first = say("one")
+        assert first[1].removeprefix("::ffff:") in (OUTER, OUTER6)
+        before = switch.appctl("dpctl/dump-conntrack")
+        assert "ESTABLISHED" in before
+        switch.kill(DATAPATH)
+        assert say("two") == ["two", *first[1:]]
+        assert switch.appctl("dpctl/dump-conntrack") == before
+
+
 def protocols(switch):
     """Of the connections that there are."""
     with contextlib.closing(Dpif(switch.directory / "datapath.sock")) as dpif:
