@@ -7,7 +7,7 @@ import sys
 import bench
 from demo import lab
 
-NOT_BENCHMARKS = {"__main__", "peers", "generator"}
+NOT_BENCHMARKS = {"__main__", "peers", "generator", "ct_load"}
 
 
 def names() -> list[str]:

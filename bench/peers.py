@@ -62,6 +62,8 @@ class Peer:
 
 class Pyvs(Peer):
     name = "pyvs"
+    ofctl, appctl = "pyvs-ofctl", "pyvs-appctl"
+    pid_files = ("/run/pyvs/pyvs-datapath.pid", "/run/pyvs/pyvs-vswitchd.pid")
 
     def start_switch(self) -> None:
         self.sh("pyvs-ctl start && pyvs-vsctl add-br br0")
@@ -103,6 +105,8 @@ class OpenVSwitch(Peer):
             " --detach --no-chdir --pidfile --log-file"
         )
         self.vsctl = f"{environment} ovs-vsctl --db=unix:{run}/db.sock"
+        self.ofctl, self.appctl = f"{environment} ovs-ofctl", f"{environment} ovs-appctl"
+        self.pid_files = (f"{run}/ovs-vswitchd.pid",)
         self.sh(f"{self.vsctl} --no-wait init")
         if self.tso:
             self.sh(
