@@ -155,6 +155,15 @@ def scenario(place):
     return seen
 
 
+def connections(switch):
+    """Without what is chance: ports and ids that nobody chose, and how far TCP has got."""
+    found = set()
+    for line in switch.appctl("dpctl/dump-conntrack").splitlines():
+        line = re.sub(r"(port|id)=(?!80\b|8080\b|9\b)\d+", r"\1=N", line)
+        found.add(re.sub(r"state=\w+", "state=S", line))
+    return sorted(found)
+
+
 EXPECTED = [
     ("ping out", 2),
     ("ping in", 0),
@@ -174,12 +183,14 @@ EXPECTED = [
 def test_firewall_and_nat(switch):
     with contextlib.closing(Place(switch)) as place:
         assert scenario(place) == EXPECTED
+        ours = connections(switch)
         if no_peer():
             return
     with contextlib.closing(OvsSwitch()) as peer:
         peer.start()
         with contextlib.closing(Place(peer, "datapath_type=netdev")) as place:
             assert scenario(place) == EXPECTED
+            assert ours == connections(peer)
 
 
 TALK = """
