@@ -1,7 +1,8 @@
 """Forwarding between two containers: round-trip time, TCP, and small packets per second.
 
 The peers stand side by side in one set of namespaces and are measured in turns, so that the
-machine's moods strike all of them; the medians and their ratio to Open vSwitch's are printed.
+machine's moods strike all of them; the medians and their ratios to Open vSwitch's and the Linux
+bridge's are printed.
 """
 
 import json
@@ -94,6 +95,11 @@ def main(words: list[str]) -> None:
         print(f"{title} ({unit})")
         for peer, value in medians.items():
             rows = " ".join(text(row) for row in values[peer])
-            base = medians.get("ovs") or medians.get("ovs-tso")
-            ratio = f"{value / base:.2f} x ovs" if value and base else ""
-            print(f"  {peer:8} {text(value):>8}  {ratio:12} ({rows})", flush=True)
+            ovs = medians.get("ovs") or medians.get("ovs-tso")
+            ratios = [
+                f"{value / base:.2f} x {name}" if value and base else ""
+                for name, base in (("ovs", ovs), ("bridge", medians.get("bridge")))
+            ]
+            print(
+                f"  {peer:11} {text(value):>8}  {ratios[0]:12} {ratios[1]:14} ({rows})", flush=True
+            )

@@ -71,6 +71,21 @@ class Pyvs(Peer):
             self.sh(f"pyvs-vsctl add-port br0 {port}")
 
 
+class PyvsKernel(Peer):
+    """pyvs with its kernel cache."""
+
+    name = "pyvs-kernel"
+
+    def start_switch(self) -> None:
+        run = f"/run/{self.name}"
+        self.sh(f"pyvs-ctl --rundir={run} start")
+        self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
+        self.sh(f"{self.vsctl} set Open_vSwitch . other_config:kernel-cache=true")
+        self.sh(f"{self.vsctl} add-br br0")
+        for port in self.ports:
+            self.sh(f"{self.vsctl} add-port br0 {port}")
+
+
 class PyvsDatapath(Peer):
     """The datapath process alone, with a flow for each direction put into it."""
 
@@ -137,4 +152,7 @@ class LinuxBridge(Peer):
             self.sh(f"ip link set {port} master lb0")
 
 
-ALL = {peer.name: peer for peer in (Pyvs, PyvsDatapath, OpenVSwitch, OpenVSwitchTso, LinuxBridge)}
+ALL = {
+    peer.name: peer
+    for peer in (Pyvs, PyvsKernel, PyvsDatapath, OpenVSwitch, OpenVSwitchTso, LinuxBridge)
+}

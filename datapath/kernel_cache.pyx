@@ -207,9 +207,7 @@ cdef class KernelCache:
         elif self.until is None:
             self.until = now + LEFT_FOR
         elif now >= self.until:
-            for index in self.left:
-                self.tc.detach(index)
-            self.left = set()
+            self._let_go()
 
     def deadline(self):
         """ms, when tidy() has something to do, or None."""
@@ -218,6 +216,9 @@ cdef class KernelCache:
     def close(self, ports):
         """Leave nothing behind."""
         self._end(ports)
+        self._let_go()
+
+    def _let_go(self):
         for index in self.left:
             self.tc.detach(index)
         self.left = set()
@@ -225,7 +226,7 @@ cdef class KernelCache:
     # --- what people ask
 
     def status(self):
-        """{"on", "reason": why not, "ports": {name: why it has no part in it}, and counts: flows
+        """{"wanted", "on", "reason": why not, "ports": {name: why it has no part in it}, and counts: flows
         that are there, hits, entries offered and refused}."""
         cdef Worker worker
         counts = {"flows": 0, "hits": 0, "offered": 0, "refused": 0}
@@ -234,5 +235,5 @@ cdef class KernelCache:
             counts["hits"] += worker.w.kernel.hits
             counts["offered"] += worker.w.kernel.offered
             counts["refused"] += worker.w.kernel.refused
-        return {"on": self.on, "reason": "" if self.on else self.reason,
+        return {"wanted": bool(self.wanted), "on": self.on, "reason": "" if self.on else self.reason,
                 "ports": dict(self.refused), **counts}

@@ -146,6 +146,15 @@ def _port_statistics(port) -> list[str]:
     return lines
 
 
+def format_kernel_cache(status: Mapping) -> str:
+    """What stats() tells of it: whether it is on, or why not, and which ports have no part."""
+    if not status["on"]:
+        return f"off ({status['reason']})"
+    counts = f"flows:{status['flows']} hit:{status['hits']} refused:{status['refused']}"
+    ports = [f"{name}: {reason}" for name, reason in sorted(status["ports"].items())]
+    return ", ".join([f"on, {counts}", *ports])
+
+
 def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
     """dpctl/show: lookups, flows, ports; `statistics`: with each port's counters and drops."""
     hits, misses = stats["hits"], stats["misses"]
@@ -156,8 +165,10 @@ def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
         f"  flows: {stats['n_flows']}",
         f"  masks: hit:{stats['mask_hits']} total:{stats['masks']} hit/pkt:{per_packet:.2f}",
     ]
+    if cache := stats.get("kernel_cache"):
+        lines.append(f"  kernel cache: {format_kernel_cache(cache)}")
     if identity.is_ovs():  # as Open vSwitch's userspace datapath
-        del lines[-1]
+        del lines[3:]
         kind, _, name = datapath().partition("@")
         lines.append(f"  port 0: {name} ({'dummy-internal' if kind == 'dummy' else 'tap'})")
     for port in ports:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from datapath.bpf.tc import Tc, owner
 from pyvs import identity, rundir, version
 from pyvs_tools import appctl, getopt_long
 from pyvs_tools.command import Fatal, guard, schema_path, version_text
@@ -523,7 +524,15 @@ def run_stop(options):
     for name in (VSWITCHD, DATAPATH, OVSDB_SERVER):
         if name not in options.skip:
             _stop(name, *arguments.get(name, ()))
+    if DATAPATH not in options.skip:
+        _clean_kernel()
     return 0
+
+
+def _clean_kernel():
+    """A datapath process that was killed has left its kernel cache on the ports."""
+    with contextlib.suppress(OSError):
+        Tc(owner(rundir.rundir())).detach_all()
 
 
 def run_restart(options):

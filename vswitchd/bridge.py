@@ -150,7 +150,8 @@ class Bridge:
     def _must_go(self, iface: Iface, config: InterfaceConfig) -> bool:
         """Whether a port has to be made anew to be as `config` says."""
         kind = self._type(config)
-        return kind != iface.type or config.options != iface.config.options
+        options = settings.device_options
+        return kind != iface.type or options(config) != options(iface.config)
 
     def _settle_requests(self, links: Links) -> None:
         """Who asks for a port number gets it, from whoever has it without asking.
@@ -280,7 +281,7 @@ class Bridge:
                 request = None  # somebody asks for the number that this one had
         try:
             iface.ofp_port = self.ofproto.port_add(
-                name, iface.type, request, iface.config.options, numbers
+                name, iface.type, request, settings.device_options(iface.config), numbers
             )
         except ValueError as error:
             return str(error)

@@ -109,6 +109,22 @@ def flow_tuning(options: dict[str, str]) -> FlowTuning:
     )
 
 
+KERNEL_CACHE = "kernel-cache"  # in other_config of Open_vSwitch, and of an Interface
+
+
+def kernel_cache(other_config: dict[str, str]) -> bool:
+    """Open_vSwitch's other_config: whether the kernel is to forward by itself what it can."""
+    return other_config.get(KERNEL_CACHE) == "true"
+
+
+def device_options(config: InterfaceConfig) -> dict[str, str]:
+    """What the datapath is told of an interface: its options, and that its frames are to stay out
+    of the kernel cache."""
+    if config.other_config.get(KERNEL_CACHE) == "false":
+        return {**config.options, KERNEL_CACHE: "false"}
+    return config.options
+
+
 def controller(row: ControllerRow) -> ControllerConfig:
     """The ofproto's form of a Controller row; None there means ofproto's default."""
     given = {

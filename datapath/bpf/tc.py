@@ -115,6 +115,12 @@ class Tc:
             return {each for each in devices if self.owner in requests.filters(each, INGRESS)}
 
 
+    def detach_all(self) -> None:
+        """Leave nothing behind."""
+        for index in self.left():
+            self.detach(index)
+
+
 def _info() -> int:
     return PREFERENCE << 16 | socket.htons(ETH_P_ALL)
 

@@ -37,7 +37,8 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 TIMEOUT = 10.0                  # seconds to wait for an answer, for who can wait
 # Requests for which the kernel makes or takes devices: who has no time gives them that more.
-SLOW, SLOWER = ("port_add", "port_del", "flow_flush", "upcall_register"), 20
+SLOW = ("port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set")
+SLOWER = 20
 MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(

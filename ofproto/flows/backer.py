@@ -96,6 +96,7 @@ class Backer:
         self._settling: deque[tuple[int, Callable[[], Any]]] = deque()
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
+        self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
         self._reopen = reopen
         self._next_open = 0
         self._port_stats: dict[int, dict[str, int]] | None = None
@@ -118,6 +119,7 @@ class Backer:
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
         dpif.upcall_register()
+        self._tell_kernel_cache(dpif)
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
         self.dpif = dpif
@@ -184,6 +186,7 @@ class Backer:
             self._unsure = True
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
+        self._tell_kernel_cache(dpif)
         if self.revalidator.ready:
             self.meters.forget_found(now)
         if not self._unsure:
@@ -240,6 +243,18 @@ class Backer:
         self.flows.max_flows = self.flows.flow_limit = flow_limit
         self.revalidator.max_idle = max_idle
         self.revalidator.interval = max_revalidator
+
+    def set_kernel_cache(self, wanted: bool) -> None:
+        """Whether the kernel is to forward by itself what it can."""
+        if wanted == self._kernel_cache:
+            return
+        self._kernel_cache = wanted
+        if self.dpif is not None:
+            self._guarded(lambda _now: self._tell_kernel_cache(self.dpif), clock.msec())
+
+    def _tell_kernel_cache(self, dpif: Any) -> None:
+        if self._kernel_cache is not None:
+            dpif.kernel_cache_set(self._kernel_cache)
 
     # --- ports
 

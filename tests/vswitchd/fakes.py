@@ -34,6 +34,9 @@ class FakeBacker:
     def tune(self, *values):
         self.calls.append(("tune", *values))
 
+    def set_kernel_cache(self, wanted):
+        self.kernel_cache = wanted
+
     def dead_ports(self):
         return []
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapath import text
 from datapath.key import flow
-from datapath.text import datapath
+from datapath.text import datapath, format_kernel_cache
 from pyvs import clock, identity
 from pyvs.daemon import CommandError
 from vswitchd.bridge import LOCAL
@@ -96,6 +96,8 @@ def show(switch: "Switch", _args: list[str]) -> str:
     """dpif/show: each bridge's ports with OpenFlow and datapath numbers."""
     counted = _dpif(switch).stats()
     lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
+    if counted["kernel_cache"]["wanted"]:
+        lines.append(f"  kernel cache: {format_kernel_cache(counted['kernel_cache'])}")
     for name in sorted(switch.bridges):
         lines.append(f"  {name}:")
         for port in _ports(switch, name):
