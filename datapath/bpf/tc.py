@@ -114,7 +114,6 @@ class Tc:
             devices = list(requests.with_clsact())
             return {each for each in devices if self.owner in requests.filters(each, INGRESS)}
 
-
     def detach_all(self) -> None:
         """Leave nothing behind."""
         for index in self.left():
