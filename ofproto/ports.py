@@ -226,10 +226,15 @@ class Ports:
         return self._bundles[key]
 
     def bundle_del(self, key: Any) -> None:
-        """No error when there is none."""
+        """No error when there is none.  Other bridges forget its stations, too: what they learned
+        behind a patch port is as old."""
         bundle = self._bundles.pop(key, None)
-        if bundle is not None:
-            self._xbridge.bundle_del(bundle)
+        if bundle is None:
+            return
+        gone = self._xbridge.mac.keys_of(bundle)
+        self._xbridge.bundle_del(bundle)
+        for bridge in self._backer.bridges.values():
+            bridge.xbridge.mac.forget(gone)
 
     def forget(self) -> None:
         """The bridge goes, its ports stay in the datapath."""

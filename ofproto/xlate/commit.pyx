@@ -187,8 +187,10 @@ cdef void commit_mpls(const flow_key *flow, flow_key *base, flow_key *wc,
     if (base.eth_type == flow.eth_type
             and memcmp(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse)) == 0):
         return
-    if have and want:
-        memset(wc.mpls_lse, 0xff, sizeof(wc.mpls_lse))
+    # From the bottom up labels are compared.  Below one that was popped or pushed before they stand
+    # elsewhere in the packet, and are matched already.
+    for i in range(max(0, have - want), have):
+        wc.mpls_lse[i] = 0xffffffff
     for i in range(have):
         wc.mpls_lse[i] |= htonl(0x100)      # the labels were counted
     while (common < have and common < want

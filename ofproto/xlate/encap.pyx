@@ -114,7 +114,7 @@ cdef int encap_mpls(XlateContext x, uint32_t packet_type) except -1:
     cdef uint32_t labels[MAX_MPLS]
     if n == MAX_MPLS:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
-    labels[0] = label_of(x, True) if n else htonl(
+    labels[0] = label_of(x, n) if n else htonl(
         (2 if flow.eth_type == htons(ETH_IPV6) else 0) << 12 | 0x100 | LABEL_TTL)
     for i in range(n):
         labels[i + 1] = flow.mpls_lse[i]

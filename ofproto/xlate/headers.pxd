@@ -21,7 +21,7 @@ cdef int set_vlan(XlateContext x, bint vid, uint32_t value, bint push) except -1
 cdef int push_mpls(XlateContext x, uint16_t eth_type) except -1
 cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1
 # A new label, in front of others (`below`) or of what the packet is; network order.
-cdef uint32_t label_of(XlateContext x, bint below) noexcept
+cdef uint32_t label_of(XlateContext x, int n) noexcept
 # The only label goes, or one that the Ethertype contradicts; the rest is parsed anew.
 cdef int pop_to(XlateContext x, uint16_t eth_type) except -1
 cdef int push_pbb(XlateContext x) except -1

@@ -236,7 +236,7 @@ cdef int push_mpls(XlateContext x, uint16_t eth_type) except -1:
     if x.pending:
         x.commit()
     n = count_mpls(flow)
-    label = label_of(x, n > 0)
+    label = label_of(x, n)
     if n >= MAX_MPLS:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
     if n:
@@ -250,11 +250,12 @@ cdef int push_mpls(XlateContext x, uint16_t eth_type) except -1:
     return 0
 
 
-cdef uint32_t label_of(XlateContext x, bint below) noexcept:
+cdef uint32_t label_of(XlateContext x, int n) noexcept:
+    """The label to push onto `n` others."""
     cdef flow_key *flow = &x.flow
     cdef uint32_t label = 0, tc = 0, ttl = 64
-    if below:
-        memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
+    if n:
+        memset(x.wc.mpls_lse, 0xff, n * sizeof(flow.mpls_lse[0]))
         return flow.mpls_lse[0] & htonl(~0x100 & 0xffffffff)
     if flow.eth_type == htons(ETH_IPV6):
         label = 2               # IPv6 explicit null
@@ -284,8 +285,8 @@ cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
     odd = is_mpls(eth_type) != (n > 1)
     if not n:
         return 0
-    if n > 1:
-        memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
+    for i in range(1, n):
+        x.wc.mpls_lse[i] = 0xffffffff
     x.wc.mpls_lse[0] |= htonl(0x100)
     if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
         return x.fail("Too many MPLS labels", "too many MPLS labels")

@@ -1,6 +1,6 @@
 """The MAC table of a bridge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 class MacEntry:
@@ -32,6 +32,12 @@ class MacLearning:
     def next_expiry(self) -> int | None: ...
     def flush(self) -> None: ...
     def flush_bundle(self, bundle: Any) -> None: ...
+    def keys_of(self, bundle: Any) -> list[int]:
+        """What of a bundle has been learned, or given; for forget()."""
+
+    def forget(self, keys: Iterable[int]) -> None:
+        """Forgets these stations, where they were learned: static entries stay."""
+
     def rows(self, now: int) -> list[tuple[str, int, str, int | None]]:
         """For fdb/show: (bundle name, vlan, "aa:bb:…", age in s or None of a static one), static
         ones first, then the least recently used one."""

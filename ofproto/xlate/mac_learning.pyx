@@ -294,6 +294,18 @@ cdef class MacLearning:
             if e.bundle is bundle:
                 self.drop(e)
 
+    def keys_of(self, bundle):
+        """What of a bundle has been learned, or given; for forget()."""
+        return [e.key for e in self.entries.values() if e.bundle is bundle]
+
+    def forget(self, keys):
+        """Forgets these stations, where they were learned: static entries stay."""
+        cdef MacEntry e
+        for key in keys:
+            e = self.entries.get(key)
+            if e is not None and not e.static:
+                self.drop(e)
+
     def add(self, uint64_t vlan, bytes mac, bundle, int64_t now):
         """Learns an address as if it had been heard just now."""
         return self.learn(vlan << 48 | int.from_bytes(mac, "big"), bundle, now)

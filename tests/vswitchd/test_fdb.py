@@ -71,6 +71,19 @@ def test_static_addresses_go_with_their_port(ours, switch):
     assert ours("fdb/show", "br0") == (0, f"{HEADER}\n")
 
 
+def test_stations_of_a_port_that_goes_are_forgotten_everywhere(ours, switch):
+    """Behind a patch port another bridge has learned them, too."""
+    switch.vsctl("add-br", "br1")
+    for bridge, name, peer in (("br0", "a", "b"), ("br1", "b", "a")):
+        patch = ("type=patch", f"options:peer={peer}")
+        switch.vsctl("add-port", bridge, name, "--", "set", "interface", name, *patch)
+    learned = f"     0  {ONE}"
+    assert ours(*LEARN)[0] == 0
+    assert learned in ours("fdb/show", "br0")[1] and learned in ours("fdb/show", "br1")[1]
+    switch.vsctl("del-port", "p1")
+    assert ours("fdb/show", "br0") == ours("fdb/show", "br1") == (0, f"{HEADER}\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [

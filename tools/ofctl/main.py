@@ -124,6 +124,7 @@ COMMANDS = {
     "parse-flows": ("parse", 1, 1, False),
     "ofp-parse": ("parse", 1, 1, False),
     "ofp-parse-pcap": ("pcap", 1, None, False),
+    "parse-pcap": ("pcap", 1, None, False),
     "ofp-print": ("parse", 1, 2, False),
     "parse-nx-match": ("matches", 0, 0, False),
     "parse-nxm": ("matches", 0, 0, False),

@@ -1,4 +1,5 @@
-"""ofp-parse-pcap: the OpenFlow messages of TCP connections that a pcap file has.
+"""ofp-parse-pcap: the OpenFlow messages of TCP connections that a pcap file has; parse-pcap: the
+fields of all its packets.
 
 Segments of a direction are put in order by their sequence numbers; what a capture lost is skipped:
 a stream goes on with the first segment behind the gap once it is full of later ones.  IPv4 over
@@ -13,8 +14,11 @@ from ipaddress import IPv4Address
 from struct import Struct
 from typing import BinaryIO
 
+from datapath.key import flow
 from ofproto.codec.messages import HEADER_SIZE
+from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.message_text import Style, format_raw
+from ofproto.xlate.trace import format_flow
 from pyvs_tools.command import Fatal
 
 PORTS = (6653, 6633)  # of OpenFlow, and what it was before IANA gave it one
@@ -173,6 +177,17 @@ def ofp_parse_pcap(settings, path, *words):
                     before = "\n"
     except OSError as error:
         raise Fatal(f"{path}: open failed ({error.strerror})") from None
+
+
+def parse_pcap(_settings, *paths):
+    """parse-pcap FILE..."""
+    for path in paths:
+        try:
+            with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+                for _when, frame in packets(file, path):
+                    sys.stdout.write(format_flow(flow.extract(frame, OFPP_NONE)) + "\n")
+        except OSError as error:
+            raise Fatal(f"{path}: open failed ({error.strerror})") from None
 
 
 def _stamp(when):

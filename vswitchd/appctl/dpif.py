@@ -41,11 +41,10 @@ def _in_port(info: Any) -> int:
 
 
 def _ports(switch: "Switch", bridge: str) -> Iterator[Any]:
-    """The OfPorts of a bridge, the local one first, then by number."""
+    """The OfPorts of a bridge by name."""
     found = switch.bridges[bridge]
     ports = [found.ofproto.port_by_name(name) for name in found.ifaces]
-    present = [port for port in ports if port is not None]
-    return iter(sorted(present, key=lambda port: (port.number != LOCAL, port.number)))
+    return iter(sorted((each for each in ports if each is not None), key=lambda port: port.name))
 
 
 def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterator[str]:

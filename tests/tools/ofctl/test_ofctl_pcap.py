@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from scapy.all import IP, TCP, Dot1Q, Ether, PcapWriter
+from scapy.all import ARP, IP, TCP, Dot1Q, Ether, PcapWriter
 
 from ofproto.codec import messages as m
 from pyvs_tools.command import Fatal
@@ -121,3 +121,14 @@ def test_no_frame_breaks_it():
         for _ in range(rng.randrange(1, 6)):
             frame[rng.randrange(12, len(frame))] = rng.randrange(256)
         pcap.segment(bytes(frame))
+
+
+@needs_ofctl
+def test_fields_of_packets_as_ovs_ofctl(tmp_path, capsys):
+    frames = [packet(7, b"x", tag=tag) for tag in (False, True)]
+    frames += [Ether(type=0xABCD) / b"something", Ether() / ARP(psrc="10.0.0.1")]
+    path = write(tmp_path / "x.pcap", frames)
+    theirs = subprocess.run(["ovs-ofctl", "parse-pcap", path], capture_output=True, text=True)
+    assert ours(capsys, "parse-pcap", path) == theirs.stdout != ""
+    with pytest.raises(Fatal, match="open failed"):
+        pcap.parse_pcap({}, str(tmp_path / "none"))
