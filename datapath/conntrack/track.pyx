@@ -266,6 +266,10 @@ cdef int ct_track(tracker *t, packet *p, flow_key *key, const ct_action *a, uint
             _of_connection(&s)
         if s.c != NULL or not _begin(&s):
             break
+    else:
+        # Each time another worker made the connection, and it was gone again.
+        s.state = CS_NEW
+        _tell(&s, NULL, &s.tuple)
     if s.c != NULL:
         _finish(&s)
     return s.lost
