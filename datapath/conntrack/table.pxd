@@ -17,6 +17,7 @@ cdef enum:
     CT_DEFAULT_LIMIT = 3000000  # connections, as in Open vSwitch
     CT_CAPACITY = 4 << 20       # records that there is address space for
     CT_EXPECTED = 1024          # connections that may be expected at once
+    CT_RECORD = 240             # bytes of a connection: with its place in the hash, less than 256
     CT_NAME = 32                # bytes of a policy's name, with NUL
 
     # bits of a packet's ct_state, host order (ovs-fields(7))
@@ -67,7 +68,7 @@ cdef struct tcp_peer:
     uint8_t wscale              # WSCALE_* in tcp.pyx
     uint8_t state               # TCPS_*
 
-cdef struct conn:               # 256 bytes
+cdef struct conn:               # CT_RECORD bytes
     ct_tuple way[2]             # the original direction, and the reply as it comes in
     uint32_t next[2]            # of the chains of both; private to the process
     uint32_t bucket[2]
@@ -86,7 +87,7 @@ cdef struct conn:               # 256 bytes
     uint32_t skew_seq[2]        # from this sequence number on,
     int32_t skew_before[2]      # and this up to there
     ct_tuple parent             # with RELATED
-    uint8_t pad[24]
+    uint8_t pad[8]
 
 cdef struct ct_policy:
     char name[CT_NAME]          # "": not there

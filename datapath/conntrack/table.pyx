@@ -51,7 +51,7 @@ cdef enum:
     BUCKETS = 1 << 20
     CT_LEAST = 1 << 10          # records without which there is no table
 
-cdef uint64_t MAGIC = 0x3163747376797000ULL      # raised with every change of the layout
+cdef uint64_t MAGIC = 0x3263747376797000ULL      # raised with every change of the layout
 
 
 # ---- Locks ----
@@ -143,7 +143,7 @@ cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil:
     memset(t, 0, sizeof(tracker))
     if size < 0:
         return errno
-    if sizeof(ct_header) > HEADER_PAGES or sizeof(conn) != 256 or size < HEADER_PAGES:
+    if sizeof(ct_header) > HEADER_PAGES or sizeof(conn) != CT_RECORD or size < HEADER_PAGES:
         return EINVAL
     t.size = <uint64_t> size
     capacity = <uint32_t> min((t.size - HEADER_PAGES) // sizeof(conn), CT_CAPACITY)
