@@ -152,16 +152,32 @@ def _none_left(words):
         raise CtError(f"{words[0]}: unexpected argument")
 
 
+def _masked(words: list[str], name: str, bits: int) -> tuple[int, int] | None:
+    """NAME=VALUE[/MASK], taken out of the words; bits behind no mask are all looked at."""
+    text = _option(words, name)
+    if text is None:
+        return None
+    value, slash, mask = text.partition("/")
+    try:
+        found = int(value, 0), int(mask, 0) if slash else (1 << bits) - 1
+    except ValueError:
+        raise CtError(f"{name}: {text} is not VALUE[/MASK]") from None
+    if not all(0 <= number < 1 << bits for number in found):
+        raise CtError(f"{name}: {text} has more than {bits} bits")
+    return found
+
+
 def flush(run, words):
-    """flush-conntrack [zone=N] [ct-orig-tuple] [ct-reply-tuple]"""
+    """flush-conntrack [zone=N] [mark=X[/M]] [labels=X[/M]] [ct-orig-tuple] [ct-reply-tuple]"""
     words = list(words)
-    zone = _zone(words)
+    zone, mark, labels = _zone(words), _masked(words, "mark", 32), _masked(words, "labels", 128)
+    label = None if labels is None else tuple(f"{number:032x}" for number in labels)
     if len(words) > 2:
         raise CtError("invalid arguments")
     tuples = [parse_tuple(word) or None for word in words] + [None, None]
     if tuples[1] and tuples[0] and "proto" in tuples[0]:
         tuples[1].setdefault("proto", tuples[0]["proto"])
-    run.dpif.ct_flush(zone=zone, orig=tuples[0], reply=tuples[1])
+    run.dpif.ct_flush(zone=zone, mark=mark, label=label, orig=tuples[0], reply=tuples[1])
 
 
 def stats_show(run, words):
@@ -348,7 +364,7 @@ def ipf_get_status(run, _words):
 # as dpctl.COMMANDS
 COMMANDS = {
     "dump-conntrack": (dump, 0, 2, False),
-    "flush-conntrack": (flush, 0, 3, True),
+    "flush-conntrack": (flush, 0, 5, True),
     "ct-stats-show": (stats_show, 0, 2, False),
     "ct-bkts": (buckets, 0, 1, False),
     "ct-set-maxconns": (set_maxconns, 1, 1, True),

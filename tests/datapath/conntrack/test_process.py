@@ -70,6 +70,14 @@ def test_a_firewall_with_nat(three):
     assert three.dpctl("ct-get-nconns") == "1\n"
     three.dpctl("flush-conntrack", "zone=4", "ct_nw_src=10.0.0.9,ct_nw_proto=17")
     assert three.dpctl("ct-get-nconns") == "1\n"
+    for others in (("mark=6",), ("mark=1/3", "labels=0x5"), ("zone=4", "labels=1/1")):
+        three.dpctl("flush-conntrack", *others)
+        assert three.dpctl("ct-get-nconns") == "1\n"
+    assert "mark" in three.dpctl("flush-conntrack", "mark=x", check=False)
+    three.dpctl("flush-conntrack", "zone=4", "mark=0x5/0xf", "labels=0x6")
+    assert three.dpctl("dump-conntrack") == ""
+    inject(three, 1, udp())
+    assert three.dpctl("dump-conntrack") == UDP_LINE
     three.dpctl("flush-conntrack", "ct_nw_src=10.0.0.1,ct_nw_proto=17,ct_tp_dst=53")
     assert three.dpctl("dump-conntrack") == ""
     assert "invalid conntrack tuple field" in three.dpctl("flush-conntrack", "x=1", check=False)
