@@ -27,6 +27,7 @@ class Bridge:
 
     def run(self, connected, now):
         self.mode.run(connected, PROBE, now)
+        self.log.run(now)
 
 
 @pytest.fixture
