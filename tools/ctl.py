@@ -13,9 +13,9 @@ import time
 
 from datapath.bpf.tc import Tc, owner
 from pyvs import identity, rundir, version
-from pyvs_tools import appctl, getopt_long
+from pyvs_tools import appctl, getopt_long, saved, units
 from pyvs_tools.command import Fatal, guard, schema_path, version_text
-from pyvs_tools.ovs_names import make_links
+from pyvs_tools.ovs_names import make_links, program_path
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.vsctl import main as vsctl
 
@@ -54,6 +54,9 @@ OPTIONS = (
         (name, "", True)
         for name in ("daemon-cwd", "ovsdb-server-priority", "ovs-vswitchd-priority")
     ),
+    ("units-dir", "", True),
+    ("keep-state", "", False),
+    ("state-dir", "", True),
     ("help", "h", False),
     ("version", "V", False),
 )
@@ -61,6 +64,8 @@ OPTIONS = (
 USAGE = """{program}: start and stop the switch
 usage: {program} [OPTIONS] start|stop|restart|status|version
        {program} ovs-names DIR
+       {program} save|restore DIR
+       {program} [--units-dir=DIR] [--keep-state] install-units
 
 Commands:
   start      make the database if there is none, start what does not run yet
@@ -73,6 +78,12 @@ Commands:
   ovs-names DIR
              make links in DIR by which the programs go under Open vSwitch's names:
              ovs-vsctl, ovs-vswitchd, ovsdb-server, ovs-ctl ...
+  save DIR   write flows, groups, meters and tunnel options of each bridge, and the
+             addresses and routes of its devices, to files in DIR
+  restore DIR
+             make them what was saved
+  install-units
+             write units of systemd for the daemons
   record-hostname-if-not-set, delete-transient-ports
              what `start` does of that, alone
 
@@ -100,6 +111,9 @@ Options:
   --datapath            restart the datapath as well: traffic stops for a moment, flows
                         stay, internal ports are made anew and lose their addresses
   --no-monitor          do not restart daemons that crash
+  --units-dir=DIR       where install-units writes (default: {units})
+  --keep-state          with a unit that saves when the host goes down, and restores
+  --state-dir=DIR       where to (default: saved in the database directory)
   -h, --help  -V, --version
 """
 
@@ -170,21 +184,6 @@ def running(name):
     except (OSError, ValueError):
         return None
     return written if written == locker else None
-
-
-def _program(name):
-    """The path of another of our commands."""
-    places = [os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)]
-    # Under a name of Open vSwitch's there may be no link but the one that we were called by.
-    for word in (name, *(own for own, theirs in identity.OVS_PROGRAMS.items() if theirs == name)):
-        for place in places:
-            path = os.path.join(place, word)
-            if os.access(path, os.X_OK):
-                return path
-    found = shutil.which(name)
-    if found is None:
-        raise Fatal(f"cannot find the command {name}")
-    return found
 
 
 # Starting
@@ -268,7 +267,7 @@ class _Start:
         self.name = name
         self.log = os.path.join(rundir.logdir(), name + ".log")
         command = [
-            _program(name),
+            program_path(name),
             f"--rundir={rundir.rundir()}",
             "--detach",
             "--no-chdir",
@@ -560,7 +559,7 @@ def run_status(options):
 def run_version(options):
     for name in (OVSDB_SERVER, DATAPATH, VSWITCHD):
         if name not in options.skip:
-            subprocess.run([_program(name), "--version"], check=False)
+            subprocess.run([program_path(name), "--version"], check=False)
     return 0
 
 
@@ -579,7 +578,9 @@ def run_delete_transient_ports(_options):
     return 0
 
 
+WITH_DIRECTORY = {"ovs-names": make_links, "save": saved.save, "restore": saved.restore}
 COMMANDS = {
+    "install-units": units.install,
     "load-kmod": run_nothing,
     "enable-protocol": run_nothing,
     "force-reload-kmod": run_restart,
@@ -603,16 +604,16 @@ def run(args):
     rundir.use(options.get("rundir"))
     if "help" in options or words == ["help"]:
         places = {"rundir": rundir.rundir(), "dbdir": rundir.dbdir(), "logdir": rundir.logdir()}
+        places["units"] = units.DIRECTORY
         print(USAGE.format(program=PROGRAM, **places), end="")
         return 0
     if "version" in options:
         sys.stdout.write(version_text(PROGRAM))
         return 0
-    if words[:1] == ["ovs-names"]:
+    if words and words[0] in WITH_DIRECTORY:
         if len(words) != 2:
-            raise Fatal("ovs-names wants a directory")
-        make_links(words[1])
-        return 0
+            raise Fatal(f"{words[0]} wants a directory")
+        return WITH_DIRECTORY[words[0]](words[1])
     if len(words) != 1:
         raise Fatal("exactly one command is required (use --help for help)")
     command = COMMANDS.get(words[0])

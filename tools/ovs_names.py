@@ -1,27 +1,35 @@
 """pyvs-ctl ovs-names: links by which the programs go under Open vSwitch's names."""
 
 import os
+import shutil
 import sys
 
 from pyvs import identity
 from pyvs_tools.command import Fatal
 
 
-def _place(own):
-    """The path of one of our commands."""
-    for place in (os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)):
-        path = os.path.join(place, own)
-        if os.access(path, os.X_OK):
-            return path
-    raise Fatal(f"cannot find the command {own}")
+def program_path(name: str) -> str:
+    """The path of one of our commands, by its own name or by Open vSwitch's.  Raises Fatal."""
+    places = [os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)]
+    # Under a name of Open vSwitch's there may be no link but the one that we were called by.
+    for word in (name, *(own for own, theirs in identity.OVS_PROGRAMS.items() if theirs == name)):
+        for place in places:
+            path = os.path.join(place, word)
+            if os.access(path, os.X_OK):
+                return path
+    found = shutil.which(name)
+    if found is None:
+        raise Fatal(f"cannot find the command {name}")
+    return found
 
 
 def _is_ours(path, own):
     return os.path.islink(path) and os.path.basename(os.readlink(path)) == own
 
 
-def make_links(directory):
-    """Make them in a directory, which may be there; ones from before are made anew.
+def make_links(directory: str) -> int:
+    """Make them in a directory, which may be there; ones from before are made anew.  Returns the
+    exit status.
 
     Raises Fatal where a name is taken by something else, before anything is changed.
     """
@@ -35,4 +43,5 @@ def make_links(directory):
     for path, own in links:
         if os.path.lexists(path):
             os.unlink(path)
-        os.symlink(_place(own), path)
+        os.symlink(program_path(own), path)
+    return 0
