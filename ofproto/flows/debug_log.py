@@ -5,6 +5,7 @@ megaflow is made of it; the lines have the form that its userspace datapath give
 scripts cut flows out of.
 """
 
+from itertools import islice
 from typing import Any
 
 import ovs.vlog
@@ -24,6 +25,7 @@ PER_MINUTE, BURST = 600, 600  # of upcalls; as many of changes
 UPCALLS = LimitedLog(netdev_vlog, PER_MINUTE, BURST)
 ADDED = LimitedLog(netdev_vlog, PER_MINUTE, BURST)
 CHANGED = LimitedLog(dpif_vlog, PER_MINUTE, BURST)
+DUMPED = LimitedLog(dpif_vlog, PER_MINUTE, BURST)
 
 
 def wanted() -> bool:
@@ -77,6 +79,15 @@ def changed(operation: str, ufid: bytes, key: bytes, mask: bytes, actions: Any =
     shown = key_text.format_key(key, mask, more=True)
     done = "" if actions is None else f", {_actions(actions, key)}"
     CHANGED.dbg(f"{text.datapath()}: {operation} ufid:{text.format_ufid(ufid)} {shown}{done}")
+
+
+def dumped(flows: Any) -> None:
+    """The revalidator has been through the datapath's flows; some of them are told."""
+    if not dpif_vlog.dbg_is_enabled():
+        return
+    for info in map(flows.with_seen_key, islice(flows.dpif.flow_dump(), BURST)):
+        shown = f"{text.format_match(info, None, True)}, {text.format_counters(info, clock.msec())}"
+        DUMPED.dbg(f"{text.datapath()}: flow_dump {shown}, actions:{text.format_actions(info)}")
 
 
 def _actions(actions: bytes, key: bytes) -> str:

@@ -202,6 +202,8 @@ cdef class Revalidator:
         self.counts["max_flows"] = max(self.counts["max_flows"], n)
         self.counts["avg_flows"] = (self.counts["avg_flows"] + n) // 2
         self.counts["round_ms"] = self.now - self.started
+        if self.verbose:
+            debug_log.dumped(self.flows)
         return self.adapt_limit(max(1, self.now - self.started))
 
     cdef int adapt_limit(self, int64_t duration) except -1:

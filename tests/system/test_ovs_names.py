@@ -176,6 +176,8 @@ def test_what_is_told_of_upcalls_and_flows(names):
     assert changed.startswith("dpif|DBG|dummy@ovs-dummy: put[modify] ufid:")
     assert "hlimit=9/0," in changed and changed.endswith("actions:2,100")
     assert restored.endswith("actions:2")
+    told = r"^dpif\|DBG\|dummy@ovs-dummy: flow_dump skb_priority.*hlimit=9/0,.*, actions:2,100$"
+    assert re.search(told, log, re.MULTILINE)
     assert flow in names.run("ovs-appctl", "dpctl/dump-flows")
     rest = [re.sub(r".*mega_ufid:\S+ ", "", line) for line in added[1:]]
     # The address is written where it is known that there is a header: its protocol is matched.
@@ -237,3 +239,26 @@ def test_names_that_are_taken_are_left_alone(tmp_path):
     done = subprocess.run([BIN / "pyvs-ctl", "ovs-names", tmp_path], capture_output=True, text=True)
     assert done.returncode == 1 and "ovs-vsctl is there" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["ovs-vsctl"]
+
+
+def test_a_monitor_resumes_packets(names):
+    """It gets them without having said how much of them it wants."""
+    names.start("--enable-dummy", "--disable-system")
+    add = [
+        w for n in "12" for w in f"-- add-port br0 p{n} -- set Interface p{n} type=dummy".split()
+    ]
+    names.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
+              "fail_mode=secure", *add)  # fmt: skip
+    names.run("ovs-ofctl", "add-flow", "br0", "in_port=1,actions=controller(pause),resubmit(,2)")
+    names.run("ovs-ofctl", "add-flow", "br0", "table=2,actions=2")
+    monitor = f"{names.bin}/ovs-ofctl monitor br0 resume --detach --no-chdir --pidfile"
+    names.host.run("bash", "-c", f"{monitor} >/dev/null 2>&1", env=names.environment)
+    try:
+        names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
+        passed = r"table=2, n_packets=1,"
+        wait_until(
+            lambda: re.search(passed, names.run("ovs-ofctl", "dump-flows", "br0")),
+            what="the packet",
+        )
+    finally:
+        os.kill(names.pid("ovs-ofctl"), 15)

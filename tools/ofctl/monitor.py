@@ -251,6 +251,7 @@ def monitor(settings, target, *words):
             invalid_ttl = True
         elif word == "resume":
             resume = True
+            miss_len = 0xFFFF if miss_len is None else miss_len  # no packet comes without
         elif word.startswith("watch:"):
             watches.append(word.removeprefix("watch:"))
         else:
