@@ -17,6 +17,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
 """
 
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from typing import Any
 
 import ovs.vlog
@@ -37,6 +38,7 @@ from ofproto.codec.numbers import (
     OFPRR_IDLE_TIMEOUT,
 )
 from ofproto.fail_mode import FailMode
+from ofproto.flows.backer import REVALIDATED_IN
 from ofproto.in_band import InBand
 from ofproto.long_mods import LongMods
 from ofproto.monitors import FlowMonitors
@@ -54,6 +56,7 @@ from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
+from pyvs.poller import QUICK
 from pyvs.version import OVS_DRIVER, VERSION
 
 vlog = ovs.vlog.Vlog("ofproto")
@@ -433,9 +436,29 @@ class Ofproto:
             self.xbridge.miss_to_controller = wanted
             self.xbridge.touch()
 
+    def _serve(self, peer: Any) -> float:
+        """See Poller.quick()."""
+        self._now = clock.msec()
+        before = self.xbridge.generation.value
+        quiet = self.connmgr.serve(peer, self._now)
+        if not quiet or self.table_work.busy or self.port_set.has_news:
+            return 0
+        changed = self.xbridge.generation.value != before and len(self.backer.flows)
+        return REVALIDATED_IN if changed else QUICK
+
+    def send_queued(self, now: int) -> bool:
+        """Between rounds: what packets have made for peers, and for the journal.  Returns whether
+        that was all."""
+        self.log.flush()
+        return self.connmgr.send_queued(now)
+
     def wait(self, poller: Any) -> None:
         """Wake up for any of these."""
         self.connmgr.wait(poller, clock.msec())
+        if hasattr(poller, "quick"):  # that of the daemon's main loop
+            for peer in self.connmgr.peers():
+                if peer.is_quiet and peer.handshake_done:
+                    poller.quick(peer.fileno(), partial(self._serve, peer))
         self.log.wait(poller)
         self.table_work.wait(poller)
         if self.port_set.has_news or self.bonds.has_news:

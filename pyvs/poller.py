@@ -1,10 +1,14 @@
 """What `wait(poller)` methods say what they wait for to: poll(2)."""
 
 import select
+import time
+from collections.abc import Callable
 from typing import Any
 
-from pyvs import clock
+from pyvs import clock, containment
 
+# How long descriptors may be served one after the other without a round of the loop, in seconds.
+QUICK = 0.05
 LONGEST = 60_000  # ms; poll(2) takes no number, and who asks for a year has a look once a minute
 
 
@@ -17,6 +21,7 @@ class Poller:
     def __init__(self):
         self._events: dict[int, int] = {}
         self._timeout = -1
+        self._quick: dict[int, Callable[[], float]] = {}
         self.ready: set[int] | None = None  # after block(): the descriptors with events
 
     def fd_wait(self, fd: Any, events: int) -> None:
@@ -26,6 +31,12 @@ class Poller:
             self.immediate_wake()
             return
         self._events[number] = self._events.get(number, 0) | events
+
+    def quick(self, fd: int, serve: Callable[[], float]) -> None:
+        """While nothing but input of such descriptors comes, block() calls their `serve()`, and
+        goes on to wait, for QUICK at most: a client that asks one thing after the other need not
+        wait for whole rounds.  serve() returns in how many seconds a round is wanted."""
+        self._quick[fd] = serve
 
     def timer_wait(self, msec: float) -> None:
         """Wake up in `msec` milliseconds at the latest."""
@@ -46,6 +57,30 @@ class Poller:
         poll = select.poll()
         for number, events in self._events.items():
             poll.register(number, events)
+        start = time.monotonic()
         found = poll.poll(self._timeout)
+        if self._quick:
+            found = self._serve(poll, found, start)
         self.ready = {number for number, _events in found}
+        return found
+
+    def _serve(
+        self, poll: select.poll, found: list[tuple[int, int]], start: float
+    ) -> list[tuple[int, int]]:
+        """What poll(2) gives when those of quick() have been served."""
+        end = time.monotonic() + QUICK
+        if self._timeout >= 0:
+            end = min(end, start + self._timeout / 1000)
+        quick = self._quick
+        while found and all(n in quick and events == select.POLLIN for n, events in found):
+            wanted = min(
+                containment.call("between rounds", "", quick[number], default=0)
+                for number, _events in found
+            )
+            now = time.monotonic()
+            end = min(end, now + wanted)
+            left = end - now
+            if left <= 0:
+                break
+            found = poll.poll(left * 1000)
         return found

@@ -25,6 +25,7 @@ import ovs.vlog
 
 from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
+from pyvs.poller import QUICK
 
 from .dp_connections import KeptConnections
 from .dp_meters import DatapathMeters
@@ -51,6 +52,10 @@ HARMLESS = {
     *("port_dump", "port_dead", "meter_dump", "meter_get", "execute"),
     *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_limits", "ct_policy_dump"),
 }
+
+# When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
+# send one message after the other, or packets come.
+REVALIDATED_IN = 0.002
 
 
 class OdpPort(NamedTuple):
@@ -495,6 +500,18 @@ class Backer:
         self._call_waiting()
         self.meters.run(self.revalidator.current, now)
 
+    def _serve(self) -> float:
+        """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
+        now, before = clock.msec(), self.flows.generation.value
+        if self.dpif is None:
+            return 0
+        self.dpif.upcall_awake()
+        self._guarded(self.handler.run, now)
+        sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
+        if not all(sent) or self.dpif is None or self.handler.busy or not self.dpif.upcall_wait():
+            return 0
+        return REVALIDATED_IN if self.flows.generation.value != before else QUICK
+
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
         if self._stalled is not None:
@@ -512,6 +529,8 @@ class Backer:
             poller.timer_wait_until(when)
         if self.handler.busy or not self.dpif.upcall_wait():
             poller.immediate_wake()
+        elif hasattr(poller, "quick"):  # that of the daemon's main loop
+            poller.quick(self.dpif.upcall_fd, self._serve)
 
     def _wait_stalled(self, poller: Any) -> None:
         poller.fd_wait(self._stalled.fileno(), select.POLLIN)

@@ -158,6 +158,32 @@ class ConnMgr:
                 self._report(peer, peer.flow_mods.text(now))
                 self._closed(peer)
 
+    def serve(self, peer: Peer, now: int) -> bool:
+        """Between rounds: one connection whose socket has something.  Returns False when there is
+        more to do than can be done here."""
+        try:
+            peer.run(now)
+        except Exception:
+            containment.caught("OpenFlow connection", peer.name)
+            peer.fault()
+            return False
+        self._turns.run([peer])
+        self._settle()
+        self._finish(peer, now)
+        if not peer.is_quiet or self._turns.busy:
+            return False
+        return not any(other.connection.has_output for other in self.peers())
+
+    def send_queued(self, now: int) -> bool:
+        """Between rounds: what there is for peers; returns whether nothing of it is left."""
+        all_sent = True
+        for peer in self.peers():
+            if peer.connection.has_output:
+                self._finish(peer, now)
+            if peer.connection.has_output or peer.scheduler is not None or not peer.alive:
+                all_sent = False
+        return all_sent
+
     @staticmethod
     def _serve(each: Target, now: int, new_peer: Callable[[Peer], None]) -> None:
         try:

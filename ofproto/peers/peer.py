@@ -169,6 +169,18 @@ class Peer:
         self.connection.fail("internal error")
         self.end(errno.EPROTO)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to do for it until it sends something more."""
+        connection = self.connection
+        if self._dead or not self.running or self.work is not None or self._more:
+            return False
+        return connection.wants_input and not connection.has_input and not connection.has_output
+
+    def fileno(self) -> int:
+        """The socket's."""
+        return self.stream.socket.fileno()
+
     def wait(self, poller) -> None:
         connection = self.connection
         if not self.alive or connection.has_input or (self._more and connection.wants_input):

@@ -2,6 +2,8 @@
 
 import os
 import re
+import select
+import socket
 import threading
 import time
 
@@ -96,3 +98,60 @@ def test_long_turns_are_told_and_counted(monkeypatch):
     assert counted(idle) == [1, 0, 0]
     assert re.match(r"Unreasonably long \d+ms poll interval \(\d+ms user, \d+ms system\)", told[0])
     assert counted(busy)[1:] == [1, 1]
+
+
+class Client:
+    """One end of a socket pair whose other end is served between rounds."""
+
+    def __init__(self, wanted=1.0):
+        self.near, self.far = socket.socketpair()
+        self.wanted = wanted
+        self.served = 0
+
+    def serve(self):
+        self.near.recv(100)
+        self.served += 1
+        if self.served < 5:
+            self.far.send(b"once more")
+        return self.wanted
+
+    def wait(self, poller):
+        poller.fd_wait(self.near, select.POLLIN)
+        poller.quick(self.near.fileno(), self.serve)
+
+    def close(self):
+        self.near.close()
+        self.far.close()
+
+
+@pytest.mark.parametrize(("wanted", "served"), [(1.0, 5), (0, 1)])
+def test_who_is_served_between_rounds(wanted, served):
+    """As long as none of them wants a round, and then for the loop's own timers."""
+    poller, client = Poller(), Client(wanted)
+    client.wait(poller)
+    client.far.send(b"first")
+    poller.block()
+    assert client.served == served
+    client.close()
+
+
+def test_others_have_a_round_at_once():
+    poller, client, other = Poller(), Client(), Client()
+    client.wait(poller)
+    poller.fd_wait(other.near, select.POLLIN)
+    client.far.send(b"first")
+    other.far.send(b"first")
+    found = poller.block()
+    assert dict(found) == {client.near.fileno(): select.POLLIN, other.near.fileno(): select.POLLIN}
+    assert client.served == 0
+    client.close()
+    other.close()
+
+
+def test_a_client_that_has_gone_is_not_served_between_rounds():
+    poller, client = Poller(), Client()
+    client.wait(poller)
+    client.far.close()
+    assert poller.block()[0][0] == client.near.fileno()
+    assert client.served == 0
+    client.close()
