@@ -178,7 +178,7 @@ cdef class Connections:
 
     @property
     def high(self):
-        return self.t.head.high
+        return load32(&self.t.head.high)
 
     @property
     def limit(self):
@@ -205,7 +205,7 @@ cdef class Connections:
         return ct_sweep(&self.t, n, now)
 
     def dump(self, uint32_t cursor, uint32_t n, zone=None, now=None):
-        cdef uint32_t i, end = min(<uint64_t> cursor + n, <uint64_t> self.t.head.high)
+        cdef uint32_t i, end = min(<uint64_t> cursor + n, <uint64_t> load32(&self.t.head.high))
         cdef uint64_t ms = clock_ns() // 1000000 if now is None else now
         cdef conn copy
         cdef conn *c
@@ -214,24 +214,26 @@ cdef class Connections:
             c = &self.t.conns[i]
             if not load32(&c.used):
                 continue
-            spin_lock(&c.lock)
-            copy = c[0]
-            spin_unlock(&c.lock)
+            conn_copy(&copy, c)
             if copy.used and copy.expiration > ms and (zone is None or copy.way[0].zone == zone):
                 rows.append(_row(&copy, ms))
-        return rows, end if end < self.t.head.high else None
+        return rows, end if end < load32(&self.t.head.high) else None
 
     def flush(self, uint32_t cursor, uint32_t n, match):
-        cdef uint32_t i, end = min(<uint64_t> cursor + n, <uint64_t> self.t.head.high)
+        cdef uint32_t i, end = min(<uint64_t> cursor + n, <uint64_t> load32(&self.t.head.high))
         cdef conn_filter f
+        cdef conn copy
         cdef conn *c
         cdef uint32_t removed = 0
         _filter(match, &f)
         for i in range(cursor, end):
             c = &self.t.conns[i]
-            if load32(&c.used) and _matches(&f, c):
-                removed += ct_remove(&self.t, c, c.id)
-        return removed, end if end < self.t.head.high else None
+            if not load32(&c.used):
+                continue
+            conn_copy(&copy, c)
+            if copy.used and _matches(&f, &copy):
+                removed += ct_remove(&self.t, c, copy.id)
+        return removed, end if end < load32(&self.t.head.high) else None
 
     def buckets(self):
         cdef uint32_t i, j, at

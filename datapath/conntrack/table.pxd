@@ -74,7 +74,7 @@ cdef struct conn:               # CT_RECORD bytes
     uint32_t bucket[2]
     uint32_t used               # 1: a connection; set last, cleared first
     uint32_t lock
-    uint64_t expiration         # ms of CLOCK_MONOTONIC
+    uint64_t expiration         # ms of CLOCK_MONOTONIC; from here on: conn_copy()
     uint32_t mark               # network order
     uint32_t id
     uint8_t label[16]
@@ -151,6 +151,8 @@ cdef bint tuple_equal(const ct_tuple *a, const ct_tuple *b) noexcept nogil
 cdef conn *ct_find(tracker *t, const ct_tuple *tuple, uint64_t now, int *way) noexcept nogil
 cdef bint ct_exists(tracker *t, const ct_tuple *tuple, uint64_t now) noexcept nogil
 cdef void conn_unlock(conn *c) noexcept nogil
+# What there is to tell of a connection, as it is at one moment: all but its place in the hash.
+cdef void conn_copy(conn *to, conn *c) noexcept nogil
 # A record for a new connection, not in the table yet; NULL: no more may be (counted).
 cdef conn *ct_take(tracker *t, uint16_t zone) noexcept nogil
 cdef void ct_give_back(tracker *t, conn *c) noexcept nogil

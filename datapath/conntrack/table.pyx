@@ -2,7 +2,7 @@
 
 from libc.errno cimport EFBIG, EINVAL, ENOMEM, errno
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from datapath.base.atomic cimport exchange32, load32, load64, store32, store64
 from datapath.base.hashing cimport hash_finish, hash_salted
@@ -201,7 +201,7 @@ cdef bint tuple_equal(const ct_tuple *a, const ct_tuple *b) noexcept nogil:
 
 cdef void _link(tracker *t, conn *c, int way) noexcept nogil:
     cdef uint32_t bucket = <uint32_t> tuple_hash(t, &c.way[way]) & t.mask
-    c.bucket[way] = bucket
+    store32(&c.bucket[way], bucket)
     c.next[way] = t.buckets[bucket]
     t.buckets[bucket] = <uint32_t> (c - t.conns) * 2 + way + 1
 
@@ -259,10 +259,19 @@ cdef bint _zone_is_full(const tracker *t, uint16_t zone) noexcept nogil:
 
 
 cdef void _clear(conn *c) noexcept nogil:
-    """All but the lock: a sweep may still be looking whether this is the record it wanted."""
-    cdef size_t before = <size_t> (<uint8_t *> &c.lock - <uint8_t *> c)
-    memset(c, 0, before)
-    memset(<uint8_t *> &c.lock + sizeof(c.lock), 0, sizeof(conn) - before - sizeof(c.lock))
+    """All but what others may still look at, to see whether this is the record they wanted: the
+    buckets, `used`, which is 0, and the lock."""
+    memset(c.way, 0, sizeof(c.way))
+    memset(&c.expiration, 0, sizeof(conn) - <size_t> (<uint8_t *> &c.expiration - <uint8_t *> c))
+
+
+cdef void conn_copy(conn *to, conn *c) noexcept nogil:
+    spin_lock(&c.lock)
+    to.way = c.way
+    to.used = c.used
+    memcpy(&to.expiration, &c.expiration,
+           sizeof(conn) - <size_t> (<uint8_t *> &c.expiration - <uint8_t *> c))
+    spin_unlock(&c.lock)
 
 
 cdef conn *ct_take(tracker *t, uint16_t zone) noexcept nogil:
@@ -279,7 +288,7 @@ cdef conn *ct_take(tracker *t, uint16_t zone) noexcept nogil:
         t.free = t.conns[number].next[0]
     elif t.head.high < t.head.capacity:
         number = t.head.high
-        t.head.high += 1
+        store32(&t.head.high, number + 1)
     spin_unlock(&t.free_lock)
     if number == NO_CONN:
         count(&t.counters.full)
@@ -343,15 +352,21 @@ cdef bint _remove(tracker *t, conn *c, uint32_t id, uint64_t now) noexcept nogil
 
 
 cdef uint32_t ct_sweep(tracker *t, uint32_t n, uint64_t now) noexcept nogil:
-    cdef uint32_t i, removed = 0
+    cdef uint32_t i, id, removed = 0, high = load32(&t.head.high)
+    cdef bint expired
     cdef conn *c
-    for i in range(min(n, t.head.high)):
-        if t.sweep_at >= t.head.high:
+    for i in range(min(n, high)):
+        if t.sweep_at >= high:
             t.sweep_at = 0
         c = &t.conns[t.sweep_at]
         t.sweep_at += 1
-        if load32(&c.used) and load64(&c.expiration) <= now:
-            removed += _remove(t, c, c.id, now)
+        if not load32(&c.used):
+            continue
+        spin_lock(&c.lock)
+        expired, id = c.expiration <= now, c.id
+        spin_unlock(&c.lock)
+        if expired:
+            removed += _remove(t, c, id, now)
     t.counters.expired += removed
     return removed
 

@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset, strncmp
 
 from datapath.actions.odp cimport *
 from datapath.base.drops cimport DROP_CT_NAT_EXHAUSTED
+from datapath.base.atomic cimport store64
 from datapath.base.packet cimport ct_metadata, packet
 from datapath.base.protocols cimport *
 from datapath.conntrack.expectations cimport expected
@@ -111,7 +112,7 @@ cdef void _forget(passage *s) noexcept nogil:
     """Removes the connection in hand."""
     cdef conn *c = s.c
     cdef uint32_t id = c.id
-    c.expiration = 0
+    store64(&c.expiration, 0)   # who looks it up meanwhile has the bucket's lock, not this one
     conn_unlock(c)
     ct_remove(s.t, c, id)
     s.c = NULL
