@@ -15,11 +15,11 @@ CLOSED, SYN_SENT, ESTABLISHED, CLOSING, FIN_WAIT_2, TIME_WAIT = range(6)
 
 @dataclass(frozen=True)
 class Packet:
-    proto: int  # 6 or 17
+    proto: int  # 1, 6 or 17
     src: str
     dst: str
-    sport: int
-    dport: int
+    sport: int  # of ICMP: the id
+    dport: int  # of ICMP: type * 256
     flags: int = 0
 
     @property
@@ -27,7 +27,12 @@ class Packet:
         return (self.proto, self.src, self.dst, self.sport, self.dport)
 
 
+QUESTION, ANSWER = 8 << 8, 0  # of ICMP
+
+
 def reverse(t):
+    if t[0] == 1:
+        return (1, t[2], t[1], t[3], ANSWER if t[4] == QUESTION else QUESTION)
     return (t[0], t[2], t[1], t[4], t[3])
 
 
@@ -76,6 +81,10 @@ class Tracker:
     # --- states
 
     def update(self, c, way, p, now):
+        if p.proto == 1:
+            c.answered |= way == 1
+            c.expires = now + DEFAULTS["icmp_reply" if c.answered else "icmp_first"] * 1000
+            return "est" if c.answered else "new"
         if p.proto == 17:
             if way == 1:
                 c.answered = True
@@ -133,7 +142,7 @@ class Tracker:
             else:
                 state = {"inv": INV, "new": NEW, "est": EST | (RPL if way else 0)}[what]
         if not c:
-            if p.proto == 6 and (bad_flags(p.flags) or p.flags & (SYN | ACK) == (SYN | ACK)):
+            if self.begins_nothing(p):
                 return INV | TRK, 0, p.tuple, False
             state = NEW
             if not action.commit:
@@ -150,8 +159,14 @@ class Tracker:
             state |= SNAT if (c.nat == "src") == (way == 0) else DNAT
         return state | TRK, c.mark, out, False
 
+    @staticmethod
+    def begins_nothing(p):
+        if p.proto == 1:
+            return p.dport != QUESTION
+        return p.proto == 6 and (bad_flags(p.flags) or p.flags & (SYN | ACK) == (SYN | ACK))
+
     def commit(self, p, action, now, got):
-        first = "udp_first" if p.proto == 17 else "tcp_syn_sent"
+        first = {1: "icmp_first", 6: "tcp_syn_sent", 17: "udp_first"}[p.proto]
         c = Conn(action.zone, [p.tuple, reverse(p.tuple)])
         c.expires = now + DEFAULTS[first] * 1000
         if not action.kind and self.taken(action.zone, p.tuple, now):
@@ -159,6 +174,9 @@ class Tracker:
         if action.kind:
             c.nat = action.kind
             free = [t for t in self.choices(p, action) if not self.taken(action.zone, t, now)]
+            if not free and action.kind == "dst" and p.proto != 1 and got:
+                # Then the source port may be another one, of those like it.
+                free = [t for t in self.others(p, got) if not self.taken(action.zone, t, now)]
             if got is None:
                 assert not free, f"lost, though {free} are free"
                 return None, True
@@ -171,8 +189,17 @@ class Tracker:
         return self.find(zone, reverse(out), now)[0] is not None
 
     @staticmethod
+    def others(p, got):
+        if (p.sport < 1024) == (got[3] < 1024):
+            yield (p.proto, p.src, got[2], got[3], got[4])
+
+    @staticmethod
     def choices(p, action):
         """What the packet's tuple may become."""
+        if p.proto == 1:  # its id is nobody's choice
+            src = action.address if action.kind == "src" else p.src
+            yield (1, src, p.dst if action.kind == "src" else action.address, p.sport, p.dport)
+            return
         for port in action.ports:
             if action.kind == "src":
                 yield (p.proto, action.address, p.dst, port, p.dport)
