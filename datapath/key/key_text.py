@@ -374,9 +374,16 @@ class _Writer:
             mask = number(self.mask, field.member) >> field.shift & field.ones
             if mask or (self.more and name not in WITHOUT_WILDCARDS):
                 value = number(self.key, field.member) >> field.shift & field.ones
-                text = format_value(field, value, mask)
+                text = self.value(field, value, mask)
                 parts.append(f"{field.label}={text}" if field.label else text)
         return [f"{name}({','.join(parts)})"] if parts else []
+
+    def value(self, field: Field, value: int, mask: int) -> str:
+        """With all fields a connection's state is a number, as Open vSwitch has it."""
+        if not self.more or field.kind != "ct_state":
+            return format_value(field, value, mask)
+        shown = f"{value:#x}" if value else "0"
+        return shown if mask == field.ones else f"{shown}/{mask:#x}" if mask else f"{shown}/0"
 
     def vlan(self, level: int) -> list[str]:
         tpid, tci = f"vlan{level}_tpid", f"vlan{level}_tci"

@@ -274,4 +274,8 @@ def test_long_text_has_what_anything_matches():
 )
 def test_what_the_tracker_said_as_text(text):
     wanted = text.replace("+trk+est", "+est+trk")
-    assert key_text.format_key(*key_text.parse_key(text)) == wanted
+    key, mask = key_text.parse_key(text)
+    assert key_text.format_key(key, mask) == wanted
+    long = key_text.format_key(key, mask, True)
+    assert ("ct_state(0x22/0x22)" if "est" in text else "ct_state(0/0)") in long
+    assert key_text.parse_key(long) == (key, mask)
