@@ -164,5 +164,6 @@ cdef bint ct_remove(tracker *t, conn *c, uint32_t id) noexcept nogil
 cdef uint32_t ct_sweep(tracker *t, uint32_t n, uint64_t now) noexcept nogil
 
 cdef void set_timeout(const tracker *t, conn *c, ct_timeout which, uint64_t now) noexcept nogil
+cdef void ct_count(uint64_t *counter) noexcept nogil    # one more; several workers may
 cdef void spin_lock(uint32_t *lock) noexcept nogil
 cdef void spin_unlock(uint32_t *lock) noexcept nogil

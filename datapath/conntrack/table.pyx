@@ -93,6 +93,10 @@ cdef void _unlock_both(const tracker *t, uint32_t a, uint32_t b) noexcept nogil:
         spin_unlock(_stripe(t, b))
 
 
+cdef void ct_count(uint64_t *counter) noexcept nogil:
+    count(counter)
+
+
 # ---- Memory ----
 
 cdef bint _make_index(tracker *t) noexcept nogil:
@@ -203,7 +207,7 @@ cdef void _link(tracker *t, conn *c, int way) noexcept nogil:
     cdef uint32_t bucket = <uint32_t> tuple_hash(t, &c.way[way]) & t.mask
     store32(&c.bucket[way], bucket)
     c.next[way] = t.buckets[bucket]
-    t.buckets[bucket] = <uint32_t> (c - t.conns) * 2 + way + 1
+    store32(&t.buckets[bucket], <uint32_t> (c - t.conns) * 2 + way + 1)
 
 
 cdef void _unlink(tracker *t, conn *c, int way) noexcept nogil:
@@ -212,7 +216,7 @@ cdef void _unlink(tracker *t, conn *c, int way) noexcept nogil:
     while at[0] and at[0] != wanted:
         at = &t.conns[(at[0] - 1) // 2].next[(at[0] - 1) % 2]
     if at[0]:
-        at[0] = c.next[way]
+        store32(at, c.next[way])    # ct_find() looks without a lock whether a bucket is empty
 
 
 cdef conn *_search(tracker *t, uint32_t bucket, const ct_tuple *tuple, uint64_t now,

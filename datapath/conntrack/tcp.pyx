@@ -241,6 +241,6 @@ cdef update tcp_update(tracker *t, conn *c, int way, const uint8_t *tcp, uint32_
         _advance(src, dst, &s)
         _closing(src, dst, &s)
     else:
-        t.counters.bad_sequence += 1
+        ct_count(&t.counters.bad_sequence)
         return UPDATE_INVALID
     return UPDATE_ESTABLISHED

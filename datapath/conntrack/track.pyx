@@ -200,7 +200,7 @@ cdef bint _commit(passage *s, const conn *parent) noexcept nogil:
     ct_give_back(s.t, c)
     if result == NAT_KNOWN:
         return True
-    s.t.counters.exhausted += 1
+    ct_count(&s.t.counters.exhausted)
     s.lost = DROP_CT_NAT_EXHAUSTED
     return False
 
@@ -257,7 +257,8 @@ cdef int ct_track(tracker *t, packet *p, flow_key *key, const ct_action *a, uint
     s.natted = (s.state & (CS_SNAT | CS_DNAT)) != 0
     s.kind = tuple_extract(p, key, ntohs(a.zone), &s.tuple, &s.inner)
     if s.kind == KEY_BAD or s.kind == KEY_BAD_SUM:
-        t.counters.bad_checksum += s.kind == KEY_BAD_SUM
+        if s.kind == KEY_BAD_SUM:
+            ct_count(&t.counters.bad_checksum)
         s.state = CS_INV
         _tell(&s, NULL, NULL)
         return -1
