@@ -5,6 +5,7 @@ twice: the classifier is there before the socket that it spares, and both before
 port's frames; they go after all these were voided.
 """
 
+import contextlib
 import os
 import socket
 
@@ -193,7 +194,8 @@ cdef class KernelCache:
         c.kind = COMMAND_CACHE_PORT
         c.dev = &dev.dev
         self._all_workers(&c)
-        dev.set_filter(-1)
+        with contextlib.suppress(OSError):     # of a device that is gone
+            dev.set_filter(-1)
         return 0
 
     # --- what a former process left

@@ -12,8 +12,14 @@ from datapath.lookup.megaflow cimport megaflow
 from datapath.netdev.netdev cimport netdev
 
 cdef enum:
-    HEAT = 1024                 # packets are counted by the hash of their key, in so many places
+    HEAT = 1024                 # places in which packets are counted, by the hash of their key
     HOT = 4                     # the packet with which an entry is made
+
+# Whose packets are the most in a place lately, and by how many: keys that come once push out nobody,
+# and are not put into the kernel, however many there are.
+cdef struct cache_heat:
+    uint32_t tag                # of the key's hash
+    uint32_t count
 
 cdef struct cached_flow:
     megaflow *flow              # NULL: the slot is free
@@ -42,7 +48,7 @@ cdef struct kernel_cache:
     cached_flow *slots
     uint32_t *free              # a queue: who is free longest comes first
     uint32_t free_at
-    uint8_t heat[HEAT]
+    cache_heat heat[HEAT]
     uint64_t hits               # packets that the kernel forwarded or dropped
     uint64_t offered            # entries put into the kernel
     uint64_t refused            # and those that it did not take, or for which there was no slot

@@ -202,11 +202,19 @@ cdef void cache_forget_port(kernel_cache *k, const netdev *dev) noexcept nogil:
 # ---- Entries ----
 
 cdef inline bint _hot(kernel_cache *k, uint64_t hash) noexcept nogil:
-    cdef uint8_t *count = &k.heat[hash % HEAT]
-    count[0] += 1
-    if count[0] < HOT:
+    cdef cache_heat *place = &k.heat[hash % HEAT]
+    cdef uint32_t tag = <uint32_t> (hash >> 32)
+    if place.tag != tag:
+        if place.count > 1:
+            place.count -= 1
+        else:
+            place.tag = tag
+            place.count = 1
         return False
-    count[0] = 0                # where the kernel did not take it, or lost it again
+    place.count += 1
+    if place.count < HOT:
+        return False
+    place.count = 0             # from the start, where the kernel did not take it or lost it again
     return True
 
 

@@ -105,6 +105,46 @@ def test_tcp_with_its_offloads(three):
     assert net.drops() == {}
 
 
+def test_tcp_with_its_offloads_rewritten(three):
+    """GSO frames get a tag, cross a veth with it, lose it, and other addresses and another TTL."""
+    net, a, b, _ = three
+    net.host.run("ip", "link", "add", "xa", "type", "veth", "peer", "name", "xb")
+    for name in ("xa", "xb"):
+        net.host.run("ip", "link", "set", name, "up")
+        net.add(name, "system")
+    macs = neighbours(a, b)
+    ipv4 = "eth_type(0x0800),ipv4(ttl={})"
+    outer = "in_port({}),eth_type(0x8100),vlan(vid=5),encap(" + ipv4.format(63) + ")"
+    ufids = []
+    for port, near, far, to, last in ((1, 4, 5, b, 2), (2, 5, 4, a, 1)):
+        first = f"set(eth(dst=02:00:00:00:00:99)),set(ipv4(ttl=63)),push_vlan(vid=5,pcp=2),{near}"
+        ufids.append(net.flow(f"in_port({port})," + ipv4.format(64), first))
+        second = f"set(ipv4(ttl=9)),pop_vlan,set(eth(dst={macs[to]})),{last}"
+        ufids.append(net.flow(outer.format(far), second))
+    transfer(a, b, ADDRESSES[1], size=16 << 20)
+    transfer(b, a, ADDRESSES[0], size=16 << 20)
+    found = [info(net, ufid) for ufid in ufids]
+    assert all(each.offloaded and each.bytes > 16 << 20 for each in found)
+    for first, second in (found[:2], found[2:]):
+        assert second.packets == first.packets
+        assert second.bytes == first.bytes + 4 * first.packets
+        assert first.bytes / first.packets > 1000
+    sent, received = net.port("xa").stats["tx_bytes"], net.port("pa").stats["rx_bytes"]
+    assert sent == found[1].bytes and received == found[0].bytes
+    assert cache(net)["hits"] > 200
+
+
+def test_a_flood_of_new_keys_is_not_put_into_the_kernel(three):
+    net, a, b, _ = three
+    net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        for number in range(3000):
+            sender.send(udp(number, sport=number))
+            receive(receiver, numbered)
+        assert cache(net)["offered"] == 0
+        heat(net, sender, receiver, udp(1, sport=9))
+
+
 def test_a_changed_or_deleted_flow_is_not_followed(three):
     """Each time the request was answered, the very next packet goes the new way."""
     net, a, b, c = three
