@@ -200,23 +200,34 @@ def _filter(text, ports):
     return passes
 
 
+# type=TYPE of dump-flows: whether flows that the kernel cache has are shown, and others
+_KINDS = {
+    "all": (True, False),
+    **dict.fromkeys(("offloaded", "tc"), (True,)),
+    **dict.fromkeys(("non-offloaded", "ovs"), (False,)),
+}
+
+
 def dump_flows(run, words):
     """dump-flows [filter=FILTER] [type=TYPE] [pmd=N]"""
     from datapath import text
     from pyvs import identity
 
-    passes = None
+    passes, offloaded = None, _KINDS["all"]
     for word in words:
         name, _, value = word.partition("=")
         if name == "filter":
             passes = _filter(value, {port.name: port.port_no for port in run.ports()})
         elif name == "type":
-            if {"all", "ovs"}.isdisjoint(value.split(",")):
-                return
+            offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
         elif name != "pmd":
             raise DpctlError(f"dump-flows: unknown argument {word}")
     names = run.shown_names()
-    flows = (run.seen(info) for info in run.dpif.flow_dump() if passes is None or passes(info))
+    flows = (
+        run.seen(info)
+        for info in run.dpif.flow_dump()
+        if info.offloaded in offloaded and (passes is None or passes(info))
+    )
     if run.wants_json():
         run.print_json([_flow_json(info, names) for info in flows])
         return

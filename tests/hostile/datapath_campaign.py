@@ -126,6 +126,7 @@ REQUESTS = {
     "port_del": lambda rng: ({"port_no": rng.choice((3, 4, 5, 0, -1))}, b""),
     "port_dump": lambda rng: ({"behind": 0, "count": rng.choice((0, 1, 256, -1))}, b""),
     "port_dead": lambda rng: ({}, b""),
+    "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
     "port_inject": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, rng.choice(FRAMES)),
     "port_drain": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, b""),
     "flow_put": lambda rng: ({}, a_flow(rng)),
@@ -233,6 +234,7 @@ class DatapathCampaign(Campaign):
         dpif = self._process.dpif
         try:
             dpif.set_clock(None, 0)
+            dpif.kernel_cache_set(False)
             dpif.flow_flush()
             for meter in dpif.meter_dump():
                 with contextlib.suppress(DpifError):

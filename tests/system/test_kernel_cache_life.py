@@ -42,6 +42,8 @@ def test_statistics_of_flows_and_ports_are_exact(switch):
     assert hits(switch) > 300
     assert n_packets(switch, "icmp,in_port=1") == n_packets(switch, "icmp,in_port=2") == 200
     assert "offloaded:yes, dp:tc-bpf" in switch.dpctl("dump-flows", "-m")
+    for words, told in (("type=offloaded", True), ("type=ovs", False), ("type=dpdk", False)):
+        assert ("proto=1" in switch.appctl("dpctl/dump-flows", words)) == told
 
 
 def test_a_flow_mod_is_followed_at_its_barrier(switch):
