@@ -158,6 +158,12 @@ cdef extern from "datapath/key/flow_key.h":
 
 from datapath.base.packet cimport ct_metadata, packet
 
+cdef flow_key NO_KEY    # nobody's, all 0
+
+cdef inline size_t key_at(const void *member) noexcept nogil:
+    """Where a member of NO_KEY lies in each key."""
+    return <size_t> member - <size_t> &NO_KEY
+
 # Fills the packet part of the key and the offsets of p; the metadata comes from p.  The tunnel
 # and pipeline parts are not touched: zero them once, or fill them when a tunnel port gives them.
 # A layer that is truncated or contradicts itself leaves its members 0.  Returns the map of key

@@ -107,5 +107,5 @@ cdef class Netdev:
     cdef readonly str type
     cdef readonly dict options
     cdef readonly int ifindex               # 0: not a device of the kernel
-    cdef uint64_t total(self, size_t offset)
+    cdef uint64_t total(self, const uint64_t *counter)
     cpdef refresh(self)

@@ -28,6 +28,8 @@ cdef uint32_t drop_of_errno(int error) noexcept nogil:
     return DROP_TX_ERROR
 
 
+cdef worker_port NO_PORT    # nobody's: where a counter lies in one
+
 _RX_DROPS = (DROP_RX_OVERSIZE, DROP_RX_QUEUE_FULL)
 _TX_DROPS = (DROP_TX_QUEUE_FULL, DROP_PORT_DOWN, DROP_MTU_EXCEEDED)
 
@@ -71,7 +73,9 @@ cdef class Netdev:
         """Whether the interface is gone, so that only closing is left."""
         return bool(self.dev.dead)
 
-    cdef uint64_t total(self, size_t offset):
+    cdef uint64_t total(self, const uint64_t *counter):
+        """Of all workers; `counter` is one of NO_PORT's."""
+        cdef size_t offset = <size_t> counter - <size_t> &NO_PORT
         cdef uint64_t total = 0
         cdef uint32_t i
         for i in range(self.dev.n_worker_ports):
@@ -80,30 +84,26 @@ cdef class Netdev:
 
     def drops(self):
         """Discarded packets by reason, {name: count}, reasons that never happened left out."""
-        cdef worker_port *none = NULL
-        cdef size_t start = <size_t> &none.drops[0]
         counts = {
-            drops.NAMES[i]: self.total(start + 8 * i) for i in range(DROP_REASONS)
+            drops.NAMES[i]: self.total(&NO_PORT.drops[<int> i]) for i in range(DROP_REASONS)
         }
         return {name: count for name, count in counts.items() if count}
 
     def stats(self):
         """The OpenFlow port counters, {name: count}; GSO frames count once."""
-        cdef worker_port *none = NULL
-        cdef size_t start = <size_t> &none.drops[0]
         names = drops.NAMES
         return {
-            "rx_packets": self.total(<size_t> &none.rx_packets),
-            "tx_packets": self.total(<size_t> &none.tx_packets),
-            "rx_bytes": self.total(<size_t> &none.rx_bytes),
-            "tx_bytes": self.total(<size_t> &none.tx_bytes),
-            "rx_dropped": sum(self.total(start + 8 * i) for i in _RX_DROPS),
-            "tx_dropped": sum(self.total(start + 8 * i) for i in _TX_DROPS),
-            "rx_errors": self.total(<size_t> &none.rx_errors)
-            + self.total(start + 8 * DROP_RX_INVALID),
-            "tx_errors": self.total(start + 8 * DROP_TX_ERROR),
-            "rx_frame_err": self.total(start + 8 * DROP_RX_INVALID),
-            "rx_over_err": self.total(start + 8 * DROP_RX_QUEUE_FULL),
+            "rx_packets": self.total(&NO_PORT.rx_packets),
+            "tx_packets": self.total(&NO_PORT.tx_packets),
+            "rx_bytes": self.total(&NO_PORT.rx_bytes),
+            "tx_bytes": self.total(&NO_PORT.tx_bytes),
+            "rx_dropped": sum(self.total(&NO_PORT.drops[<int> i]) for i in _RX_DROPS),
+            "tx_dropped": sum(self.total(&NO_PORT.drops[<int> i]) for i in _TX_DROPS),
+            "rx_errors": self.total(&NO_PORT.rx_errors)
+            + self.total(&NO_PORT.drops[DROP_RX_INVALID]),
+            "tx_errors": self.total(&NO_PORT.drops[DROP_TX_ERROR]),
+            "rx_frame_err": self.total(&NO_PORT.drops[DROP_RX_INVALID]),
+            "rx_over_err": self.total(&NO_PORT.drops[DROP_RX_QUEUE_FULL]),
             "rx_crc_err": 0,
             "collisions": 0,
         }

@@ -2,10 +2,11 @@
 
 from libc.stdint cimport uint8_t
 
-from datapath.key.flow cimport KEY_PACKET_SIZE, MEMBER_packet_type, flow_key, key_members
+from datapath.key.flow cimport (
+    KEY_PACKET_SIZE, MEMBER_packet_type, NO_KEY, flow_key, key_at, key_members,
+)
 
-cdef flow_key *NO_KEY = NULL
-cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
+cdef size_t AT_ETHERNET = key_at(NO_KEY.eth_dst)
 cdef bytes TYPE_0 = b"\0\0\0\0"
 cdef bytes EXACT = b"\xff\xff\xff\xff"
 

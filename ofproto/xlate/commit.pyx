@@ -15,7 +15,7 @@ from datapath.key.flow cimport (
     MEMBER_nsh_path_hdr, MEMBER_nsh_ttl,
     MEMBER_nd_options_type, MEMBER_nd_reserved, MEMBER_nd_target, MEMBER_nw_dst, MEMBER_nw_proto,
     MEMBER_nw_src, MEMBER_nw_tos, MEMBER_nw_ttl, MEMBER_pbb_isid, MEMBER_pkt_mark, MEMBER_skb_priority,
-    MEMBER_tp_dst, MEMBER_tp_src, flow_key, key_members, vlan_tag,
+    MEMBER_tp_dst, MEMBER_tp_src, NO_KEY, flow_key, key_at, key_members, vlan_tag,
 )
 from datapath.actions.odp cimport ActionBuffer
 
@@ -26,9 +26,12 @@ cdef extern from "arpa/inet.h" nogil:
 cdef enum:
     NSH_KEY_SIZE = 24           # bytes of the key's NSH members
 
-cdef flow_key *NO_KEY = NULL
-cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
-cdef size_t AT_L3 = <size_t> &NO_KEY.nw_src
+cdef size_t AT_ETHERNET = key_at(NO_KEY.eth_dst)
+cdef size_t AT_HIDDEN = key_at(&NO_KEY.pbb_isid)     # what a label or a tag hides
+cdef size_t AT_L3 = key_at(&NO_KEY.nw_src)
+# Among the members of headers stand two of the tracker's.
+cdef size_t AT_TRACKED = key_at(NO_KEY.ct_ipv6_src)
+cdef size_t BEHIND_TRACKED = key_at(&NO_KEY.nsh_flags)
 
 # Members of each protocol in the order their actions come out; 0 ends a list (recirc_id, which
 # is number 0, is never set).
@@ -84,7 +87,7 @@ cdef int count_mpls(const flow_key *key) noexcept nogil:
 
 
 cdef void clear_l3(flow_key *key) noexcept nogil:
-    clear_from(key, <size_t> &NO_KEY.pbb_isid)
+    clear_from(key, AT_HIDDEN)
 
 
 cdef void clear_headers(flow_key *key) noexcept nogil:
@@ -92,11 +95,9 @@ cdef void clear_headers(flow_key *key) noexcept nogil:
 
 
 cdef void clear_from(flow_key *key, size_t start) noexcept nogil:
-    """Zeroes the members of headers from offset `start` on; among them stand two of the tracker's,
-    which are no header's."""
-    cdef size_t tracked = <size_t> NO_KEY.ct_ipv6_src, behind = <size_t> &NO_KEY.nsh_flags
-    memset(<uint8_t *> key + start, 0, tracked - start)
-    memset(<uint8_t *> key + behind, 0, KEY_PACKET_SIZE - behind)
+    """Zeroes the members of headers from offset `start` on."""
+    memset(<uint8_t *> key + start, 0, AT_TRACKED - start)
+    memset(<uint8_t *> key + BEHIND_TRACKED, 0, KEY_PACKET_SIZE - BEHIND_TRACKED)
 
 
 cdef void set_members(const uint16_t *members, const flow_key *flow, flow_key *base,

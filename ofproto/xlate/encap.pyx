@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from datapath.base.protocols cimport *
-from datapath.key.flow cimport KEY_PACKET_SIZE, flow_key
+from datapath.key.flow cimport KEY_PACKET_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 from ofproto.rules.program cimport *
 from ofproto.xlate.commit cimport (
@@ -34,7 +34,7 @@ cdef enum:
     NSH_DEFAULT_SI = 255
     LABEL_TTL = 64
 
-cdef flow_key *NO_KEY = NULL
+cdef size_t AT_NSH = key_at(&NO_KEY.nsh_flags)
 
 
 cdef int refuse(XlateContext x, str why) except -1:
@@ -219,6 +219,6 @@ cdef void forget_made_headers(XlateContext x) noexcept:
         memset(x.wc.eth_dst, 0, 12)     # and eth_src
         memset(x.wc.vlan, 0, sizeof(x.wc.vlan))
     if x.came_eth_type != htons(ETH_NSH):
-        memset(&x.wc.nsh_flags, 0, KEY_PACKET_SIZE - <size_t> &NO_KEY.nsh_flags)
+        memset(&x.wc.nsh_flags, 0, KEY_PACKET_SIZE - AT_NSH)
     if not is_mpls_type(ntohs(x.came_eth_type)):
         memset(x.wc.mpls_lse, 0, sizeof(x.wc.mpls_lse))

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from datapath.actions.odp cimport HASH_SYM_L4, MAX_NESTING
-from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPP_NORMAL, OFPP_TABLE
 from ofproto.rules.program cimport *
 from ofproto.xlate.commit cimport is_mpls
@@ -32,9 +32,8 @@ cdef enum:
     VALUE_WORK = 3          # a value of its stack, likewise
     USERDATA_PER_WORK = 4   # bytes, likewise
 
-cdef flow_key *NO_KEY = NULL
-cdef size_t AT_ETHERNET = <size_t> NO_KEY.eth_dst
-cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid
+cdef size_t AT_ETHERNET = key_at(NO_KEY.eth_dst)
+cdef size_t AT_L3 = key_at(&NO_KEY.pbb_isid)
 
 
 cdef int freeze(XlateContext x) except -1:

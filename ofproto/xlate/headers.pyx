@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.actions.odp cimport COPY_TTL_IN, COPY_TTL_OUT
 from datapath.base.protocols cimport *
-from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, flow_key
+from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 from ofproto.rules.action_set cimport action_text
 from ofproto.xlate.commit cimport (
@@ -30,10 +30,9 @@ cdef enum:
     MAX_STACK = 4096        # values
     CT_VALID = 0x0b         # of ct_state: new, est, rpl; a tracked packet that is not invalid has one
 
-cdef flow_key *NO_KEY = NULL
-cdef size_t AT_VLAN0 = <size_t> &NO_KEY.vlan[0]
-cdef size_t AT_MPLS = <size_t> &NO_KEY.mpls_lse[0]
-cdef size_t AT_L3 = <size_t> &NO_KEY.pbb_isid      # what a label or a tag hides
+cdef size_t AT_VLAN0 = key_at(&NO_KEY.vlan[0])
+cdef size_t AT_MPLS = key_at(&NO_KEY.mpls_lse[0])
+cdef size_t AT_L3 = key_at(&NO_KEY.pbb_isid)      # what a label or a tag hides
 
 
 # --- fields
