@@ -11,7 +11,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
 from ofproto.tables.flow_rows import FlowRows
-from ofproto.tables.flow_table import flow_filter
+from ofproto.tables.flow_table import drain, flow_filter
 from ofproto.tables.table_features import action_types, features, in_stats
 
 
@@ -45,16 +45,14 @@ def _select(
     ofproto: Any, peer: Any, request: Any, then: Callable[[list[Any]], Iterator[None]]
 ) -> None:
     """Have `then` go on, in steps, with the flows that a request means."""
-    found = ofproto.tables.select(request.match, request.table_id)
+    pieces = ofproto.tables.select_in_pieces(request.match, request.table_id)
     passes = flow_filter(request)
 
     def steps() -> Iterator[None]:
-        rules = found
-        if passes is not None:
-            rules = []
-            for at in range(0, len(found), SLICE):
-                rules += filter(passes, found[at : at + SLICE])
-                yield
+        rules: list[Any] = []
+        for some in pieces:
+            rules += some if passes is None else filter(passes, some)
+            yield
         yield from then(rules)
 
     peer.work = steps()
@@ -65,10 +63,9 @@ def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
         kind, version = messages.FlowStatsReply, peer.version
         write = messages.item_writer(kind, version, nxm=request.nxm)
         rows = FlowRows(version, request.nxm, now, lambda rule: write(flow_stats_of(rule, now)))
+        encoded = (rows.row(rule) for some in drain(found, SLICE) for rule in some)
         peer.connection.send_long(
-            messages.multipart_rows(
-                kind, map(rows.row, found), version, request.xid, nxm=request.nxm
-            )
+            messages.multipart_rows(kind, encoded, version, request.xid, nxm=request.nxm)
         )
         yield
 
@@ -77,14 +74,13 @@ def flow_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
 
 def aggregate(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     def answer(found: list[Any]) -> Iterator[None]:
-        n_packets = n_bytes = 0
-        for at in range(0, len(found), SLICE):
-            some = found[at : at + SLICE]
+        n_packets, n_bytes, n_flows = 0, 0, len(found)
+        for some in drain(found, SLICE):
             n_packets += sum(rule.n_packets for rule in some)
             n_bytes += sum(rule.n_bytes for rule in some)
             yield
         answer = messages.AggregateReply(
-            n_packets=n_packets, n_bytes=n_bytes, n_flows=len(found), nxm=request.nxm
+            n_packets=n_packets, n_bytes=n_bytes, n_flows=n_flows, nxm=request.nxm
         )
         peer.reply(request, answer)
 

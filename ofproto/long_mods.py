@@ -15,8 +15,9 @@ from typing import Any
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OFPRR_DELETE
+from ofproto.rules.classifier import Rule
 from ofproto.table_work import TableWork
-from ofproto.tables.flow_table import DELETE, MODIFY, flow_filter
+from ofproto.tables.flow_table import DELETE, MODIFY, check_mod, drain, flow_filter
 from pyvs import clock, coverage
 
 MANY = 1000  # flows, with fewer of which a change is made at once
@@ -50,17 +51,17 @@ class LongMods:
 
     def takes(self, mod: Any) -> bool:
         """Whether a FLOW_MOD may be so much work that it is done here."""
-        return mod.command in (MODIFY, DELETE) and len(self._tables) > MANY
+        if mod.command not in (MODIFY, DELETE) or len(self._tables) <= MANY:
+            return False
+        check_mod(mod)
+        return self._tables.n_candidates(mod.match, mod.table_id) > MANY
 
     def start(
         self, peer: Any, mod: Any, version: int, now: int, refuse: Callable[[OFError], None]
     ) -> None:
         """Execute a FLOW_MOD of a peer.  Raises OFError for what is refused at once."""
-        found = self._tables.select(mod.match, mod.table_id)
-        if not found:
-            self._tables.flow_mod(mod, version, now)  # 1.0 and 1.1 add what is not there
-            return
-        self._begin(self._flow_mod(found, mod, version, now), peer, refuse)
+        pieces = self._tables.select_in_pieces(mod.match, mod.table_id)
+        self._begin(self._flow_mod(pieces, mod, version, now), peer, refuse)
 
     def remove(
         self,
@@ -101,30 +102,39 @@ class LongMods:
             if not self._n_under_way:
                 self._taught.clear()
 
-    def _flow_mod(self, candidates: list[Any], mod: Any, version: int, now: int) -> Iterator[None]:
+    def _flow_mod(
+        self, pieces: Iterator[list[Any]], mod: Any, version: int, now: int
+    ) -> Iterator[None]:
         passes = flow_filter(mod, with_outputs=mod.command == DELETE)
-        found = candidates
-        if passes is not None:
-            found = []
-            for some in _pieces(candidates):
-                found += filter(passes, some)
-                yield
+        found: list[Any] = []
+        for some in pieces:
+            found += some if passes is None else filter(passes, some)
+            yield
         if mod.command == MODIFY:
             yield from self._modify(found, mod, version, now)
             return
-        for some in _pieces(found):
+        for some in drain(found, STEP):
             for rule in some:
                 self._tables.remove(rule, OFPRR_DELETE)
             yield
 
+    def _add(self, mod: Any, version: int, now: int) -> None:
+        """1.0 and 1.1 add what is not there to be modified."""
+        try:
+            self._tables.modify([], mod, version, now)
+        except OFError:  # a replay might let it in, which knows no limits of tables
+            rule = Rule(mod.match, mod.priority, table_id=mod.table_id or 0)
+            self._log.deleted(rule, now)
+            raise
+
     def _modify(self, found: list[Any], mod: Any, version: int, now: int) -> Iterator[None]:
         if not found:
-            self._tables.modify([], mod, version, now)
+            self._add(mod, version, now)
         for some in _pieces(found):
             self._tables.check(some, mod, version)
             yield
         table = self._tables.xbridge.table
-        for some in _pieces(found):
+        for some in drain(found, STEP):
             there = [rule for rule in some if rule in table(rule.table_id)]
             now = clock.msec()  # packets that came before, and are counted later, teach no more
             if there:
@@ -138,7 +148,7 @@ class LongMods:
         self, rules: list[Any], reason: int, belongs: Callable[[Any], bool],
         then: Callable[[], None],
     ) -> Iterator[None]:  # fmt: skip
-        for some in _pieces(rules):
+        for some in drain(rules, STEP):
             for rule in some:
                 if belongs(rule):
                     self._tables.remove(rule, reason)

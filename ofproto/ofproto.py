@@ -94,6 +94,7 @@ class Ofproto:
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.tables.configs.status = self._table_status
         self.mod_plans = ModPlans(self.tables)
+        self.tables.dispose = backer.disposal.add
         self.groups = GroupTable(self.tables)
         self.tlv_table = TlvTable()
         path = rundir.path(f"{name}.flows") if journal else None
@@ -481,10 +482,11 @@ class Ofproto:
         if delete:
             for number in list(self.ports):
                 self.port_del(number)
-            self.tables.meters.clear(clock.msec())
             self.backer.flows.remove_bridge(self.xbridge)
         self.backer.bridges.pop(self.name, None)
         self.connmgr.close()
+        if delete:
+            self.tables.clear(clock.msec())
         self.log.close(delete)
 
 

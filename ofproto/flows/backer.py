@@ -27,6 +27,7 @@ from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 from pyvs.poller import QUICK
 
+from .disposal import Disposal
 from .dp_connections import KeptConnections
 from .dp_meters import DatapathMeters
 from .dp_timeouts import TimeoutPolicies
@@ -92,6 +93,7 @@ class Backer:
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
         self.timeouts = TimeoutPolicies(self._lost)
+        self.disposal = Disposal()
         self.flows = Flows()
         self.handler = UpcallHandler(self.flows)
         self.revalidator = Revalidator(self.flows)
@@ -482,6 +484,7 @@ class Backer:
         """Upcalls, revalidation, reconnection."""
         now = clock.msec() if now is None else now
         self._port_stats = None
+        self.disposal.run()
         if self.dpif is not None and getattr(self.dpif, "unanswered", None):
             self._pause()  # somebody else asked
         if self._stalled is not None:
@@ -514,6 +517,7 @@ class Backer:
 
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
+        self.disposal.wait(poller)
         if self._stalled is not None:
             self._wait_stalled(poller)
             return

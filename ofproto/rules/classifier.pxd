@@ -7,16 +7,13 @@ from ofproto.rules.conjunctive cimport soft_set
 from ofproto.rules.node cimport rule_node
 from ofproto.rules.prefix cimport prefix_answer, prefix_trie
 from ofproto.rules.program cimport Program
+from ofproto.rules.view cimport View
 
 cdef enum:
     N_STAGES = 4
     N_L3_TRIES = 4          # IPv4 source, destination, IPv6 source, destination
     N_TRIES = 6             # source port, destination port
 
-
-cdef class View:
-    cdef readonly uint64_t now          # the version that is seen
-    cdef readonly uint64_t committed
 
 # Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
 # share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
@@ -55,6 +52,9 @@ ctypedef struct prefix_state:
     const prefix_trie *tries
     prefix_answer answers[N_TRIES]
     bint asked[N_TRIES]
+
+
+cdef tuple key_and_mask(match)
 
 
 cdef class Rule:
@@ -96,6 +96,7 @@ cdef inline bint is_table_miss(Rule rule) noexcept:
 cdef class SubtableObject:
     cdef subtable t
     cdef Shape shape
+    cdef uint32_t n_rules
     cdef dict priorities                # priority -> number of rules
 
 

@@ -5,16 +5,7 @@ from typing import Any
 
 from ofproto.codec.match import Match
 from ofproto.rules.program import Program
-
-class View:
-    """Which version of a bridge's tables is seen: all of its classifiers share one."""
-
-    now: int
-    committed: int
-    ahead: bool
-    def enter(self) -> None: ...
-    def leave(self) -> None: ...
-    def switch(self) -> None: ...
+from ofproto.rules.view import View
 
 class Rule:
     """One flow of a table.  `priority` and `match` never change; the rest is its owner's.
@@ -100,11 +91,12 @@ class Classifier:
     def lookup(self, key: bytes, wc: bytearray | None = None) -> Rule | None:
         """The rule of highest priority for `key` (KEY_SIZE bytes); `wc` gains bits looked at."""
 
-    def loose(self, match: Match) -> list[Rule]:
-        """Rules as specific as `match` or more (non-strict modify, delete, statistics)."""
+    def rules(self) -> list[Rule]:
+        """A snapshot, in the order that they came."""
 
-    def overlaps(self, match: Match, priority: int) -> Rule | None:
-        """Some rule of `priority` that a packet of `match` could hit too (OFPFF_CHECK_OVERLAP)."""
+    def take_all(self) -> dict[Rule, None]:
+        """Empties the table for all versions; returns what holds the rules, so that they need not
+        be freed at once."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Rule]:

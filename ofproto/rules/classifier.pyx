@@ -11,7 +11,7 @@ rule of the subtable can match; before L4, tries of ports do.
 Rules that are alternatives of a conjunctive match are gathered on the way, and looked at where no
 rule of its own is above them (conjunctive.pyx).
 
-A transaction (View) makes its changes in a version of the table that nobody else sees: its rules
+A transaction (view.pyx) makes its changes in a version of the table that nobody else sees: its rules
 are in the subtables, what it removes stays there, and a lookup passes over what is not of its
 version.  So all of its changes are there, or gone, at once.  Masks may meanwhile have bits for the
 sake of rules that are not seen: they are more exact than they need be, not less.
@@ -24,7 +24,7 @@ from libc.string cimport memcpy, memset
 
 from weakref import WeakValueDictionary
 
-from datapath.key.flow cimport KEY_SIZE, KEY_WORDS, flow_key
+from datapath.key.flow cimport KEY_SIZE, KEY_WORDS, NO_KEY, flow_key, key_at
 from datapath.base.hashing cimport hash_finish, hash_word
 from ofproto.rules.conjunctive cimport (
     MAX_SOFT_STEPS, soft_add, soft_complete, soft_descend, soft_free, soft_init, soft_set, soft_top,
@@ -46,11 +46,10 @@ cdef uint8_t _stage_of[KEY_WORDS]
 
 cdef void _init_stages():
     """Stage of each word of the key: what pipeline and tunnel say comes first."""
-    cdef flow_key *k = NULL
-    cdef size_t l2 = <size_t> &k.eth_dst[0]
-    cdef size_t l3 = <size_t> &k.nw_src
-    cdef size_t l4 = <size_t> &k.tp_src
-    cdef size_t tunnel = <size_t> &k.tun_id
+    cdef size_t l2 = key_at(&NO_KEY.eth_dst[0])
+    cdef size_t l3 = key_at(&NO_KEY.nw_src)
+    cdef size_t l4 = key_at(&NO_KEY.tp_src)
+    cdef size_t tunnel = key_at(&NO_KEY.tun_id)
     cdef size_t at
     cdef int word
     for word in range(KEY_WORDS):
@@ -67,42 +66,15 @@ cdef void _init_stages():
 _init_stages()
 
 # The members that have tries: byte offset and bits.
-cdef flow_key *_no_key = NULL
 cdef size_t TRIE_AT[N_TRIES]
-TRIE_AT[:] = [<size_t> &_no_key.nw_src, <size_t> &_no_key.nw_dst,
-              <size_t> &_no_key.ipv6_src[0], <size_t> &_no_key.ipv6_dst[0],
-              <size_t> &_no_key.tp_src, <size_t> &_no_key.tp_dst]
+TRIE_AT[:] = [key_at(&NO_KEY.nw_src), key_at(&NO_KEY.nw_dst),
+              key_at(&NO_KEY.ipv6_src[0]), key_at(&NO_KEY.ipv6_dst[0]),
+              key_at(&NO_KEY.tp_src), key_at(&NO_KEY.tp_dst)]
 cdef uint32_t TRIE_BITS[N_TRIES]
 TRIE_BITS[:] = [32, 32, 128, 128, 16, 16]
 cdef enum:
     L3_STAGE = 2
     L4_STAGE = 3
-
-
-cdef class View:
-    """Which version of a bridge's tables their readers see: `committed`, or within a transaction's
-    own steps the one that it makes."""
-
-    def __cinit__(self):
-        self.now = self.committed = 0
-
-    @property
-    def ahead(self):
-        """Whether the readers of now are a transaction's own."""
-        return self.now != self.committed
-
-    def enter(self):
-        """From here to leave(), see and change the version of the transaction."""
-        self.now = self.committed + 1
-
-    def leave(self):
-        """See what is committed."""
-        self.now = self.committed
-
-    def switch(self):
-        """The transaction's version is everybody's."""
-        self.committed += 1
-        self.now = self.committed
 
 
 cdef class Shape:
@@ -476,11 +448,15 @@ cdef class Classifier:
         return len(self._rules) - (self.going if self.view.now != self.view.committed
                                    else self.coming + self.gone)
 
-    def __iter__(self):
+    def rules(self):
+        """A list of them, by age."""
         cdef Rule rule
         if not self.coming and not self.going and not self.gone:
-            return iter(list(self._rules))
-        return iter([rule for rule in self._rules if is_seen(&rule.node, self.view.now)])
+            return list(self._rules)
+        return [rule for rule in self._rules if is_seen(&rule.node, self.view.now)]
+
+    def __iter__(self):
+        return iter(self.rules())
 
     def __contains__(self, Rule rule):
         return rule in self._rules and is_seen(&rule.node, self.view.now)
@@ -562,6 +538,7 @@ cdef class Classifier:
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1:
         cdef dict counts = sub.priorities
         cdef object n = counts.get(priority, 0) + by
+        sub.n_rules += by
         if n:
             counts[priority] = n
         else:
@@ -622,6 +599,18 @@ cdef class Classifier:
             self.dirty = True
             self.rebuild()          # `order` must not point to freed memory
         return True
+
+    def take_all(self):
+        """Empty the table, for all versions; returns what holds its rules, to be let go of."""
+        cdef dict rules = self._rules
+        cdef int i
+        self._rules = {}
+        self._subtables = {}
+        for i in range(N_TRIES):
+            prefix_free(&self.tries[i])
+        self.coming = self.going = self.gone = 0
+        self.rebuild()          # `order` must not point to freed memory
+        return rules
 
     def revive(self, Rule rule):
         """A transaction that removed it is undone."""
@@ -722,82 +711,9 @@ cdef class Classifier:
             node = node.lower
         return None
 
-    def loose(self, match):
-        """Rules whose match is `match` or more specific."""
-        key, mask = key_and_mask(match)
-        cdef const uint64_t *k = <const uint64_t *> <const char *> (<bytes> key)
-        cdef const uint64_t *m = <const uint64_t *> <const char *> (<bytes> mask)
-        cdef list found = []
-        cdef Shape shape
-        cdef SubtableObject sub
-        cdef rule_node *node
-        cdef rule_node *lower
-        cdef uint32_t i
-        for shape, sub in self._subtables.items():
-            if not mask_covers(shape, m):
-                continue
-            for i in range(sub.t.bucket_mask + 1):
-                node = sub.t.buckets[i]
-                while node is not NULL:
-                    if agrees(shape, node.values, k, m):
-                        lower = node
-                        while lower is not NULL:
-                            if is_seen(lower, self.view.now):
-                                found.append(<Rule> lower.rule)
-                            lower = lower.lower
-                    node = node.next
-        return found
-
-    def overlaps(self, match, int priority):
-        """Some rule of this priority that shares a packet with `match`, or None."""
-        key, mask = key_and_mask(match)
-        cdef const uint64_t *k = <const uint64_t *> <const char *> (<bytes> key)
-        cdef const uint64_t *m = <const uint64_t *> <const char *> (<bytes> mask)
-        cdef Shape shape
-        cdef SubtableObject sub
-        cdef rule_node *node
-        cdef rule_node *lower
-        cdef uint32_t i
-        for shape, sub in self._subtables.items():
-            if priority not in sub.priorities:
-                continue
-            for i in range(sub.t.bucket_mask + 1):
-                node = sub.t.buckets[i]
-                while node is not NULL:
-                    lower = node
-                    while lower is not NULL and (lower.priority > priority
-                                                 or not is_seen(lower, self.view.now)):
-                        lower = lower.lower
-                    if (lower is not NULL and lower.priority == priority
-                            and agrees(shape, lower.values, k, m)):
-                        return <Rule> lower.rule
-                    node = node.next
-        return None
-
 
 def _by_priority(SubtableObject sub):
     return -sub.t.max_priority
-
-
-cdef bint mask_covers(Shape shape, const uint64_t *mask) noexcept:
-    """Every bit of `mask` is one of the shape's."""
-    cdef const uint64_t *own = <const uint64_t *> <const char *> shape.mask_bytes
-    cdef int i
-    for i in range(KEY_WORDS):
-        if mask[i] & ~own[i]:
-            return False
-    return True
-
-
-cdef bint agrees(Shape shape, const uint64_t *values, const uint64_t *key,
-                 const uint64_t *mask) noexcept:
-    """A rule's values equal `key` in the bits that both masks have."""
-    cdef uint32_t i, word
-    for i in range(shape.n):
-        word = shape.index[i]
-        if (values[i] ^ key[word]) & mask[word] & shape.mask[i]:
-            return False
-    return True
 
 
 cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,

@@ -16,7 +16,7 @@ ctypedef struct rule_node:
     rule_node *lower                # same key, lower priority
     uint32_t hash
     int32_t priority
-    uint64_t added                  # the versions (classifier.View) that see it: from this one on
+    uint64_t added                  # the versions (view.View) that see it: from this one on
     uint64_t removed                # to before this one
     uint32_t n_conjs                # 0: a rule of its own
     const conjunction *conjs        # the program's

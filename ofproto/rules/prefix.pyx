@@ -86,8 +86,9 @@ cdef void free_path(prefix_trie *t, uint32_t at, const uint8_t *address, uint32_
 
 
 cdef void prefix_free(prefix_trie *t) noexcept nogil:
+    """Gives back its memory: it is empty then."""
     free(t.nodes)
-    t.nodes = NULL
+    memset(t, 0, sizeof(prefix_trie))
 
 
 cdef void prefix_lookup(const prefix_trie *t, const uint8_t *address, uint32_t width,

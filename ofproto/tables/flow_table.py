@@ -10,7 +10,7 @@ the owner's matter.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ofproto.codec.actions.base import CheckContext
@@ -30,6 +30,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
+from ofproto.rules.scan import Loose, overlapping
 
 from .learned import LearnedFlows
 from .meter import MeterTable
@@ -48,12 +49,13 @@ IDLE_GRACE_MS = 600
 EXPIRED_AT_ONCE = 500  # timers looked at in a round
 MOST_TRIMMED = 256  # flows above a lowered limit that go in one round
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
+PIECE = 500  # flows looked at in one step of select_in_pieces()
 
 
 def _overlaps(table: Any, mod: Any) -> bool:
     """Whether another flow could match what a new one does; the same flow again is no other."""
     same = table.find_exactly(mod.match, mod.priority)
-    return same is None and table.overlaps(mod.match, mod.priority) is not None
+    return same is None and overlapping(table, mod.match, mod.priority) is not None
 
 
 class FlowTables:
@@ -76,6 +78,8 @@ class FlowTables:
         self._used: list[tuple[int, Any]] = []
         # Takes over what remove_all() is to do, where that is much: then it returns True.
         self.remove_many: Callable[..., bool] = lambda *_: False
+        # Takes over what clear() leaves, which may be too much to be freed at once.
+        self.dispose: Callable[..., None] = lambda *_: None
         # Called with rules before they are changed in place, when somebody wants to know.
         self.changing: Callable[[list[Rule]], None] | None = None
         self._expiry: list[tuple[int, int, Rule]] = []  # a heap of (when to look, number, rule)
@@ -114,10 +118,17 @@ class FlowTables:
         for _, table in self.tables():
             yield from table
 
-    def users_of(self, group: int) -> list[Rule]:
-        """The flows that refer to a group."""
+    def users_of(self, group: int) -> Iterable[Rule]:
+        """The flows that refer to a group, those of all versions of the tables."""
+        return self._users.get(group, ())
+
+    def n_users_of(self, group: int) -> int:
+        """How many flows refer to a group."""
+        users = self._users.get(group, ())
+        if self.pending is None:
+            return len(users)
         table = self.xbridge.table
-        return [rule for rule in self._users.get(group, ()) if rule in table(rule.table_id)]
+        return sum(rule in table(rule.table_id) for rule in users)
 
     def all_rules(self) -> set[Rule]:
         """All of them at once, but for hidden ones."""
@@ -138,11 +149,29 @@ class FlowTables:
         """The rules that a non-strict request means, but for hidden ones, which are the switch's
         own.  Raises OFError for a bad table."""
         found = []
+        loose = Loose(match)
         for table in self._wanted(table_id):
-            found += table.loose(match)
-        if self.hidden:
-            found = [rule for rule in found if not rule.hidden]
+            found += self._shown(loose.of(table))
         return _filtered(found, out_port, out_group, cookie, cookie_mask)
+
+    def _shown(self, rules: list[Rule]) -> list[Rule]:
+        return [rule for rule in rules if not rule.hidden] if self.hidden else rules
+
+    def n_candidates(self, match: Match, table_id: int | None) -> int:
+        """How many rules select() looks at.  Raises OFError for a bad table."""
+        return sum(map(Loose(match).n_candidates, self._wanted(table_id)))
+
+    def select_in_pieces(self, match: Match, table_id: int | None) -> Iterator[list[Rule]]:
+        """What select() finds now, in lists (some of them empty) that are little work each.
+        Raises OFError for a bad table."""
+        loose = Loose(match)
+        snapshots = [
+            loose.of(table) if loose.n_candidates(table) <= PIECE else table.rules()
+            for table in self._wanted(table_id)
+        ]
+        return (
+            self._shown(loose.among(some)) for rules in snapshots for some in drain(rules, PIECE)
+        )
 
     def _wanted(self, table_id: int | None) -> list[Any]:
         if table_id is None:
@@ -412,21 +441,18 @@ class FlowTables:
         then()
 
     def clear(self, now: int) -> None:
-        """Delete every flow, group and meter, without telling why.  A transaction that is not
-        over is so at once."""
+        """Delete every flow, group and meter, and tell nobody but flow monitors.  A transaction
+        that is not over is so at once."""
         if self.pending is not None:
             for _ in self.pending.rest():
                 pass
-        for rule in list(self.rules()):
-            self.xbridge.table(rule.table_id).remove(rule)
-            self.removed(rule, None)
-            if self.watched is not None:
+        if self.watched is not None:
+            for rule in list(self.rules()):
                 self.watched(EV_REMOVED, rule, OFPRR_DELETE, None, None)
-        self._expiry.clear()
-        self._users.clear()
-        self.learned.clear()
+        rules = [table.take_all() for _, table in self.tables()]
+        self.dispose(rules, self._expiry, self._users, self.xbridge.groups, self.learned.clear())
+        self._expiry, self._users, self.xbridge.groups = [], {}, {}
         self.hidden.clear()
-        self.xbridge.groups.clear()
         self.meters.clear(now)
         self.configs.cleared()
         self.xbridge.touch()
@@ -499,6 +525,15 @@ class FlowTables:
         if self.configs.busy and self.pending is None:
             return 0
         return self._expiry[0][0] if self._expiry and self.pending is None else None
+
+
+def drain(rules: list[Rule], size: int) -> Iterator[list[Rule]]:
+    """Lists of so many in their order, which are kept no longer than until the next one: a rule
+    that is out of its table is freed, of many not all at the end."""
+    rules.reverse()
+    while rules:
+        yield rules[: -size - 1 : -1]
+        del rules[-size:]
 
 
 def deadline(rule: Rule) -> int | None:

@@ -133,16 +133,19 @@ class GroupTable:
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
         named = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
-        doomed = {number for number in named if self.groups.pop(number, None) is not None}
+        doomed = {number: self.groups.pop(number) for number in named if number in self.groups}
         if not doomed:
             return
         self.tables.touch()
-        users = {rule: None for number in doomed for rule in self.tables.users_of(number)}
+        users = [rule for number in doomed for rule in self.tables.users_of(number)]
 
         def belongs(rule: Any) -> bool:
-            return rule.program is not None and not doomed.isdisjoint(rule.program.groups or ())
+            groups = (rule.program and rule.program.groups) or ()
+            return any(number in doomed for number in groups)
 
-        self.tables.remove_all(list(users), OFPRR_GROUP_DELETE, belongs)
+        self.tables.remove_all(
+            users, OFPRR_GROUP_DELETE, belongs, lambda: self.tables.dispose(doomed)
+        )
 
     # --- reading
 
@@ -157,7 +160,7 @@ class GroupTable:
         age = max(0, now - group.created)
         return messages.GroupStats(
             group.group_id,
-            len(self.tables.users_of(group.group_id)),
+            self.tables.n_users_of(group.group_id),
             group.n_packets,
             group.n_bytes,
             age // 1000,

@@ -10,6 +10,7 @@ from typing import Any
 from ofproto.codec.actions.learn import SEND_FLOW_REM as LEARN_SEND_FLOW_REM
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OFPRR_DELETE, OFPRR_EVICTION
 from ofproto.rules.classifier import Rule
+from ofproto.rules.scan import by_cookie
 from pyvs import coverage
 
 SEND_FLOW_REM = 1  # OFPFF_SEND_FLOW_REM
@@ -156,14 +157,15 @@ class LearnedFlows:
     def _bury(self, key: tuple[int, int]) -> None:
         if key in self._teachers:
             return
-        rules = [rule for rule in self._with(*key) if not rule.hidden]
+        rules = list(self._with(*key) - self._tables.hidden)
         self._tables.remove_all(rules, OFPRR_DELETE, lambda rule: rule in self._with(*key))
 
-    def clear(self) -> None:
-        """All rules are gone."""
-        self._by_cookie = None
+    def clear(self) -> Any:
+        """All rules are gone; returns a heap of what was known of them."""
+        index, self._by_cookie = self._by_cookie or {}, None
         self._teachers.clear()
         self._dead.clear()
+        return index
 
     def _with(self, table: int, cookie: int) -> set[Rule]:
         if self._by_cookie is None:
@@ -172,9 +174,7 @@ class LearnedFlows:
         return self._by_cookie.get((table, cookie), set())
 
     def _index(self) -> None:
-        self._by_cookie = {}
-        for rule in self._tables.rules():
-            self._by_cookie.setdefault((rule.table_id, rule.cookie), set()).add(rule)
+        self._by_cookie = by_cookie(self._tables.rules())
 
 
 def _same(rule: Rule, learned: Any) -> bool:

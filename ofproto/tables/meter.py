@@ -205,8 +205,11 @@ def meter_mod(tables: Any, mod: Any, now: int) -> None:
         doomed = meters.doomed(mod.meter_id)
         rules = [rule for meter in doomed for rule in meter.rules]
 
+        by_id = {meter.meter_id: meter for meter in doomed}
+
         def belongs(rule: Any) -> bool:
-            return any(rule in meter.rules for meter in doomed)
+            meter = by_id.get(meter_of(rule.actions))
+            return meter is not None and rule in meter.rules
 
         tables.remove_all(rules, OFPRR_METER_DELETE, belongs, lambda: meters.delete(doomed, now))
 

@@ -1,7 +1,7 @@
 """A transaction: many changes to a bridge's flows and groups that are there at once, or not at all.
 
 While `ahead()` holds, FlowTables and GroupTable read and change the version of the tables that the
-transaction makes (classifier.View); between such steps everybody else, translation first of all,
+transaction makes (view.View); between such steps everybody else, translation first of all,
 has the version of before.  switch() makes the new version everybody's.  What a change costs
 besides - telling of it, freeing what went, or undoing it - is done by rest(), step by step.
 

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ofproto.rules.classifier cimport Classifier, Rule, View
+from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.rules.view cimport View
 from ofproto.xlate.mac_learning cimport MacLearning
 from ofproto.xlate.xbond cimport XBond
 from ofproto.codec.numbers cimport N_TABLES

@@ -8,8 +8,9 @@ themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from ofproto.rules.classifier import Classifier, Rule, View
+from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.learned import Learned
+from ofproto.rules.view import View
 from ofproto.xlate.mac_learning import MacLearning
 from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup

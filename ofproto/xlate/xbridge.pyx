@@ -4,7 +4,8 @@ from libc.string cimport memset
 
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE
-from ofproto.rules.classifier cimport Classifier, Rule, View
+from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.rules.view cimport View
 from ofproto.codec.numbers cimport N_TABLES
 
 

@@ -251,3 +251,27 @@ def test_a_long_modify_of_teachers(world, many, monkeypatch):
     assert len(dump(many)) == 13
     many.do(flow("in_port=1 actions=output:2", m.MODIFY))
     assert len(dump(many)) == 10 and comes_back(world)
+
+
+def test_a_long_modify_adds_nothing_to_a_full_table(world, many):
+    """It looks at many flows, and means none: 1.0 has it add one."""
+    world.bridge.set_tables({0: TableSettings(limit=2)})
+    old, absent = world.client(OF10), "dl_dst=00:00:00:00:99:99"
+    begun_before = long_mods.SLICED.count
+    assert old.refused(flow(f"{absent} actions=drop", m.MODIFY)) == "OFPFMFC_TABLE_FULL"
+    assert long_mods.SLICED.count == begun_before + 1 and comes_back(world)
+    world.bridge.set_tables({0: TableSettings(limit=3)})
+    old.do(flow(f"{absent} actions=drop", m.MODIFY))
+    assert len(dump(many, absent)) == 1 and comes_back(world)
+
+
+def test_all_flows_deleted_at_once(world, many):
+    """By the switch itself, in the middle of a long message; what they were is freed by and by."""
+    many.do(flow("table=2 actions=drop"))
+    drop_group(many)
+    world.bridge.flush_flows()
+    assert dump(many) == ["priority=0 actions=NORMAL"] and comes_back(world)
+    assert not world.bridge.groups.groups and not world.bridge.tables.users_of(9)
+    world.until(lambda: not world.bridge.backer.disposal._heaps, "nothing left")
+    many.do(flow("table=2 actions=output:2"))
+    assert len(dump(many)) == 2 and comes_back(world)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from datapath.key.flow import MEMBERS
 from ofproto.rules.classifier import Classifier, Rule
+from ofproto.rules.scan import Loose, by_cookie, overlapping
+from ofproto.tables.flow_table import drain
 
 SIZE = 672
 # Bytes in each of the lookup stages: metadata, L2, L3, L4, tunnel, pipeline.
@@ -95,23 +97,43 @@ def test_wildcarded_bits_do_not_matter(table, key, data):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(rules, max_size=20), rules)
-def test_loose_and_overlaps(table, probe):
+@given(st.lists(rules, max_size=20), rules, st.integers(1, 7))
+def test_loose_and_overlaps(table, probe, size):
     classifier = Classifier()
     for rule_key, mask, priority in table:
         classifier.insert(Rule((rule_key, mask), priority))
     key, mask, priority = probe
     key = masked(key, mask)
     loose = {r for r in classifier if masked(r.mask, mask) == mask and masked(r.key, mask) == key}
-    assert set(classifier.loose((key, mask))) == loose
+    asked = Loose((key, mask))
+    found = asked.of(classifier)
+    assert set(found) == loose and len(found) == len(loose) <= asked.n_candidates(classifier)
+    pieces = [asked.among(some) for some in drain(classifier.rules(), size)]
+    assert [r for some in pieces for r in some] == [r for r in classifier if r in loose]
     sharing = [
         r
         for r in classifier
         if r.priority == priority
         and not any((a ^ b) & c & d for a, b, c, d in zip(r.key, key, r.mask, mask, strict=True))
     ]
-    found = classifier.overlaps((key, mask), priority)
+    found = overlapping(classifier, (key, mask), priority)
     assert (found in sharing) if sharing else found is None
+
+
+def test_all_taken_at_once():
+    """What holds the rules is the caller's; the table is as good as new."""
+    classifier, mask = Classifier(), b"\xff" * SIZE
+    classifier.n_lookup = 7
+    before = [Rule((bytes([n]) * SIZE, mask), n, cookie=n // 2) for n in range(9)]
+    for rule in before:
+        classifier.insert(rule)
+    assert by_cookie(before) == {(0, n): set(before[2 * n : 2 * n + 2]) for n in range(5)}
+    assert list(classifier.take_all()) == before
+    assert not classifier.rules() and not classifier.n_subtables and not len(classifier)
+    assert classifier.lookup(before[0].key) is None and not classifier.remove(before[0])
+    again = Rule((bytes([3]) * SIZE, mask), 3)
+    assert classifier.insert(again) is None and classifier.lookup(again.key) is again
+    assert classifier.n_lookup == 7
 
 
 def test_stages_keep_later_bits_out_of_the_mask():

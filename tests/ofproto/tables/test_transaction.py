@@ -80,7 +80,7 @@ class World:
         )
         groups = {n: (g.created, repr([b.source for b in g.buckets]))
                   for n, g in self.groups.groups.items()}  # fmt: skip
-        users = {n: len(self.tables.users_of(n)) for n in IDS}
+        users = {n: self.tables.n_users_of(n) for n in IDS}
         return flows, groups, users, len(self.tables), self.seen(), self.tables.next_expiry()
 
     def seen(self):

@@ -1,0 +1,135 @@
+"""Rules of a table by their matches and cookies, not by a packet: those that a request means.
+
+Each looks at every rule of the subtables that come into question.  Where these are many, a request
+is answered by a Loose and a snapshot of the table, piece by piece.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from datapath.key.flow cimport KEY_WORDS
+from ofproto.rules.classifier cimport Classifier, Rule, Shape, SubtableObject, key_and_mask
+from ofproto.rules.node cimport is_seen, rule_node
+
+
+cdef class Loose:
+    """Tells the rules whose match is `match` or more specific (non-strict requests)."""
+
+    cdef bytes key, mask
+    cdef Shape shape            # the one that was looked at last
+    cdef bint covers            # whether that has all bits of the mask
+
+    def __init__(self, match):
+        self.key, self.mask = key_and_mask(match)
+
+    cdef bint reaches(self, Shape shape) noexcept:
+        """Whether rules of this mask come into question."""
+        if shape is not self.shape:
+            self.shape = shape
+            self.covers = mask_covers(shape, <const uint64_t *> <const char *> self.mask)
+        return self.covers
+
+    cdef bint means(self, Shape shape, const uint64_t *values) noexcept:
+        return agrees(shape, values, <const uint64_t *> <const char *> self.key,
+                      <const uint64_t *> <const char *> self.mask)
+
+    def n_candidates(self, Classifier table):
+        """How many rules of the table are to be looked at."""
+        cdef Shape shape
+        cdef SubtableObject sub
+        cdef uint64_t n = 0
+        for shape, sub in table._subtables.items():
+            if self.reaches(shape):
+                n += sub.n_rules
+        return n
+
+    def among(self, list rules):
+        """Those of `rules` that are meant."""
+        cdef Rule rule
+        return [rule for rule in rules
+                if self.reaches(rule.shape) and self.means(rule.shape, rule.node.values)]
+
+    def of(self, Classifier table):
+        """Those of a table, as it is seen now."""
+        cdef list found = []
+        cdef Shape shape
+        cdef SubtableObject sub
+        cdef rule_node *node
+        cdef rule_node *lower
+        cdef uint32_t i
+        for shape, sub in table._subtables.items():
+            if not self.reaches(shape):
+                continue
+            for i in range(sub.t.bucket_mask + 1):
+                node = sub.t.buckets[i]
+                while node is not NULL:
+                    if self.means(shape, node.values):
+                        lower = node
+                        while lower is not NULL:
+                            if is_seen(lower, table.view.now):
+                                found.append(<Rule> lower.rule)
+                            lower = lower.lower
+                    node = node.next
+        return found
+
+
+def by_cookie(rules):
+    """{(table, cookie): {Rule, ...}}"""
+    cdef dict index = {}
+    cdef set alike = None
+    cdef Rule rule
+    cdef uint64_t cookie = 0
+    cdef int table_id = -1
+    for rule in rules:
+        if rule.cookie != cookie or rule.table_id != table_id:
+            table_id, cookie = rule.table_id, rule.cookie
+            alike = index.setdefault((table_id, cookie), set())
+        alike.add(rule)
+    return index
+
+
+def overlapping(Classifier table, match, int priority):
+    """Some rule of this priority that shares a packet with `match`, or None."""
+    key, mask = key_and_mask(match)
+    cdef const uint64_t *k = <const uint64_t *> <const char *> (<bytes> key)
+    cdef const uint64_t *m = <const uint64_t *> <const char *> (<bytes> mask)
+    cdef Shape shape
+    cdef SubtableObject sub
+    cdef rule_node *node
+    cdef rule_node *lower
+    cdef uint32_t i
+    for shape, sub in table._subtables.items():
+        if priority not in sub.priorities:
+            continue
+        for i in range(sub.t.bucket_mask + 1):
+            node = sub.t.buckets[i]
+            while node is not NULL:
+                lower = node
+                while lower is not NULL and (lower.priority > priority
+                                             or not is_seen(lower, table.view.now)):
+                    lower = lower.lower
+                if (lower is not NULL and lower.priority == priority
+                        and agrees(shape, lower.values, k, m)):
+                    return <Rule> lower.rule
+                node = node.next
+    return None
+
+
+cdef bint mask_covers(Shape shape, const uint64_t *mask) noexcept:
+    """Every bit of `mask` is one of the shape's."""
+    cdef const uint64_t *own = <const uint64_t *> <const char *> shape.mask_bytes
+    cdef int i
+    for i in range(KEY_WORDS):
+        if mask[i] & ~own[i]:
+            return False
+    return True
+
+
+cdef bint agrees(Shape shape, const uint64_t *values, const uint64_t *key,
+                 const uint64_t *mask) noexcept:
+    """A rule's values equal `key` in the bits that both masks have."""
+    cdef uint32_t i, word
+    for i in range(shape.n):
+        word = shape.index[i]
+        if (values[i] ^ key[word]) & mask[word] & shape.mask[i]:
+            return False
+    return True
