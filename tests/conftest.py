@@ -49,7 +49,7 @@ def switch_daemons(request):
 
 
 @pytest.fixture
-def switch(switch_daemons):
-    """The running switch."""
-    switch_daemons.start()
+def switch(request, switch_daemons):
+    """The running switch; its pyvs-vswitchd has its module's VSWITCHD_OPTIONS."""
+    switch_daemons.start(vswitchd=getattr(request.module, "VSWITCHD_OPTIONS", ()))
     return switch_daemons

@@ -171,6 +171,7 @@ class Switch:
         self.host = None
         # Connection methods of the database, if it is not to be a server of ours.
         self.database = None
+        self._vswitchd = ()
         self._containers = []
         self._allowed = []
         self.environment = {**os.environ, "PYVS_RUNDIR": str(self.directory)}
@@ -180,7 +181,9 @@ class Switch:
     # --- daemons
 
     def start(self, datapath=True, vswitchd=()):
-        """Start everything; `datapath` False leaves that process to vswitchd, which has options."""
+        """Start everything; `datapath` False leaves that process to vswitchd, which has options,
+        whenever it is started."""
+        self._vswitchd = vswitchd
         if self.database is None:
             self.host = Namespace()
             self.start_ovsdb_server()
@@ -201,6 +204,8 @@ class Switch:
 
     def start_daemon(self, name, *arguments):
         """Start one, as a user would; returns when it is ready."""
+        if name == VSWITCHD:
+            arguments = arguments or self._vswitchd
         command = [
             *(str(BIN / name), "--detach", "--no-chdir", "--pidfile", "-vconsole:off"),
             *(f"--log-file={self.directory / (name + '.log')}", *arguments),

@@ -18,8 +18,7 @@ from vswitchd import settings
 from vswitchd.bundles import Bundles
 from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.devices import Devices
-from vswitchd.dummy import FILE_OPTIONS, Dummies
-from vswitchd.dummy import TYPES as DUMMY_TYPES
+from vswitchd.dummy import Dummies
 from vswitchd.iface import Iface, open_error
 from vswitchd.links import Link, Links
 from vswitchd.next_hop import next_hop
@@ -252,12 +251,8 @@ class Bridge:
     def _problem(self, iface: Iface, link: Link | None) -> str | None:
         """Why the interface cannot become a port, as far as can be told before trying."""
         kind = iface.kind
-        if kind is None or (iface.type == "system" and not self._dummies.has_system):
+        if kind is None or not self._dummies.has_type(iface.type):
             return open_error(iface, errno.EAFNOSUPPORT)
-        if iface.type in DUMMY_TYPES and not self._dummies.enabled:
-            for option in FILE_OPTIONS:
-                if iface.config.options.get(option):
-                    return f"{iface.name}: option {option} needs --enable-dummy"
         if kind.needs_device:
             if link is None:
                 return open_error(iface, errno.ENODEV)

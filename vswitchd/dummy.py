@@ -14,10 +14,9 @@ FIRST_MAC = 0xAA55AA550000
 BRIDGE_BASE = 100  # brN has datapath port 100 + N
 MTU = 1500
 
+# Their options name files, which are overwritten, and sockets: not for whoever may write to the
+# database of a switch that is no test's.
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
-# Options of a dummy that name files, which are overwritten, or sockets: not for whoever may write
-# to the database of a switch that is no test's.
-FILE_OPTIONS = ("pcap", "rxq_pcap", "tx_pcap", "stream", "pstream")
 DATAPATH_TYPE = "dummy"
 DATAPATH = "dummy@ovs-dummy"
 
@@ -52,6 +51,12 @@ class Dummies:
     @property
     def enabled(self) -> bool:
         return self.mode is not None
+
+    def has_type(self, type_: str) -> bool:
+        """Whether there are interfaces of this type, as far as it depends on the options."""
+        if type_ in TYPES:
+            return self.enabled
+        return type_ != "system" or self.has_system
 
     def overrides(self, datapath_type: str) -> bool:
         """Whether the datapath of a bridge is a dummy."""

@@ -38,7 +38,8 @@ def open_error(iface: "Iface", code: int) -> str:
         reason = os.strerror(errno.ENODEV)
     kind = iface.kind
     # OVS opens devices itself, which makes those that it is to make, and then adds them.
-    if kind is None or kind.is_ours or code in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
+    before = (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EAFNOSUPPORT)
+    if kind is None or kind.is_ours or code in before:
         return f"could not open network device {name} ({reason})"
     return f"could not add network device {name} to ofproto ({reason})"
 

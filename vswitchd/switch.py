@@ -343,21 +343,25 @@ class Switch:
     def _remake_bridge(self, name: str, wanted: BridgeConfig | None, changes: Changes) -> None:
         """Have a bridge that there must be, and none that there must not."""
         bridge = self.bridges.get(name)
-        if bridge is not None and (wanted is None or wanted.uuid != bridge.config.uuid):
+        problem = None if wanted is None else self._refusal(wanted)
+        if bridge is not None and (wanted is None or problem or wanted.uuid != bridge.config.uuid):
             vlog.info(f"bridge {name}: deleted")
             bridge.destroy(delete=True)
             del self.bridges[name]
-        if wanted is not None and name not in self.bridges:
+        if problem is not None:
+            vlog.err(f"failed to create bridge {name}: {problem}")
+        elif wanted is not None and name not in self.bridges:
             self._make_bridge(wanted)
             changes.add_ports(name, self.config.ports[name])
 
-    def _make_bridge(self, wanted: BridgeConfig) -> None:
+    def _refusal(self, wanted: BridgeConfig) -> str | None:
+        """Why there cannot be such a bridge."""
         known = ("", *status.DATAPATH_TYPES, *((DATAPATH_TYPE,) if self.dummies.enabled else ()))
         if wanted.datapath_type not in known:
-            vlog.warn(
-                f"bridge {wanted.name}: datapath type {wanted.datapath_type} is not known,"
-                " using the one there is"
-            )
+            return f"there are no datapaths of type {wanted.datapath_type}"
+        return None
+
+    def _make_bridge(self, wanted: BridgeConfig) -> None:
         bridge = Bridge(
             wanted,
             make_ofproto=lambda name, dpid: self._make_ofproto(name, self.backer, dpid),

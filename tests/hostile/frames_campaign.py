@@ -157,7 +157,7 @@ class FramesCampaign(Campaign):
     def __enter__(self):
         self._switch = daemons.Switch()
         try:
-            self._switch.start()
+            self._switch.start(vswitchd=["--enable-dummy"])
             self._configure()
             path = self._switch.directory / "datapath.sock"
             self._attacker, self._good = Dpif(path), Dpif(path)

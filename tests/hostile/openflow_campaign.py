@@ -139,7 +139,7 @@ class OpenflowCampaign(Campaign):
     def __enter__(self):
         self._switch = daemons.Switch()
         try:
-            self._switch.start()
+            self._switch.start(vswitchd=["--enable-dummy"])
             self._socket = str(self._switch.directory / "of.sock")
             self._switch.vsctl(
                 *("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure"),

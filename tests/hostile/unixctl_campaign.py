@@ -104,7 +104,7 @@ class SwitchUnixctlCampaign(Campaign):
     def __enter__(self):
         self._switch = daemons.Switch()
         try:
-            self._switch.start()
+            self._switch.start(vswitchd=["--enable-dummy"])
             self._switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
             directory = self._switch.directory
             self._paths = [

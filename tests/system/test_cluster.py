@@ -36,7 +36,7 @@ def switch(switch_daemons, cluster):
     switch_daemons.allow("clustered database")
     switch_daemons.allow("transaction|status failed")  # of a member that was killed
     switch_daemons.allow("could not open network device c2")
-    switch_daemons.start()
+    switch_daemons.start(vswitchd=["--enable-dummy"])
     return switch_daemons
 
 

@@ -23,6 +23,8 @@ from ofproto.text import flow_text
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = pytest.mark.system
 
 OF10, OF13, OF14, OF15 = 1, 4, 5, 6

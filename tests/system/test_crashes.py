@@ -18,6 +18,8 @@ import pytest
 
 from tests.daemons import DATAPATH, OVSDB_SERVER, ROOT, VSWITCHD, CommandFailed, wait_until
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROUNDS = 4

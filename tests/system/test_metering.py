@@ -14,6 +14,8 @@ from datapath.ipc.dpif import Dpif
 from tests.daemons import DATAPATH, VSWITCHD, wait_until
 from tests.datapath.dp_process import frame
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = pytest.mark.system
 
 

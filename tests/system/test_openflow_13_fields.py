@@ -16,6 +16,8 @@ from scapy.utils import checksum
 from tests.daemons import CommandFailed, wait_until
 from tests.system.test_crashes import Transfer
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = pytest.mark.system
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 HEAD = Ether(src=A, dst=B)

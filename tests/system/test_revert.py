@@ -6,6 +6,8 @@ import pytest
 
 from tests.system.test_crashes import Pinger, ofports
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 # What changes by itself: counters, ages.

@@ -201,7 +201,7 @@ def test_kill_under_traffic(switch, names):
     """Known flows never stop, the configuration is whole, numbers stay."""
     switch.allow("connection (attempt )?(failed|dropped)|db.sock")
     one, _two = two_containers(switch)
-    switch.vsctl("add-port", "br0", "d9", "--", "set", "Interface", "d9", "type=dummy",
+    switch.vsctl("add-port", "br0", "d9", "--", "set", "Interface", "d9", "type=internal",
                  "ofport_request=9")  # fmt: skip
     switch.ofctl("add-flow", "br0", "priority=7,tcp,tp_dst=81,actions=drop")
     switch.ofctl("-OOpenFlow13", "add-flow", "br0", "table=3,priority=9,actions=output:1")

@@ -7,6 +7,8 @@ import pytest
 from tests.daemons import BIN
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 
+VSWITCHD_OPTIONS = ["--enable-dummy"]
+
 pytestmark = pytest.mark.system
 ONE, TWO, THREE = (f"00:00:00:00:00:0{number}" for number in (1, 2, 3))
 LEARN = ("ofproto/trace", "br0", f"in_port=1,dl_src={ONE},dl_dst={TWO}", "-generate")

@@ -134,6 +134,7 @@ def test_nothing_is_done_twice(bench):
 
 
 def test_changes_are_differences(bench):
+    bench.switch.dummies.mode = ""
     bench.vsctl("add-br", "br0", "--", "add-port", "br0", "d0", "--", "set", "interface", "d0",
                 "type=dummy")  # fmt: skip
     before = len(bench.ofproto().calls)
@@ -359,14 +360,35 @@ def test_poll_does_not_spin(bench):
     assert poller.timeout > 100
 
 
-def test_a_dummy_writes_no_files_without_enable_dummy(bench):
-    """Who may write to the database need not be who may write to /etc."""
-    add = ("--", "set", "interface", "d0", "type=dummy")
+@pytest.mark.parametrize("kind", ["dummy", "dummy-internal", "dummy-pmd"])
+def test_no_dummies_without_enable_dummy(bench, kind):
+    """They write files: who may write to the database need not be who may write to /etc."""
+    add = ("--", "set", "interface", "d0", f"type={kind}")
     bench.vsctl("add-br", "br0", "--", "add-port", "br0", "d0", *add, "options:tx_pcap=/etc/x")
     assert "d0" not in bench.ofproto().ports
-    assert "--enable-dummy" in bench.vsctl("get", "interface", "d0", "error")
-    bench.vsctl("remove", "interface", "d0", "options", "tx_pcap")
+    error = "could not open network device d0 (Address family not supported by protocol)"
+    assert bench.vsctl("get", "interface", "d0", "ofport", "error").strip() == f'-1\n"{error}"'
+    bench.switch.dummies.mode = ""
+    bench.vsctl("set", "interface", "d0", "options:tx_pcap=/etc/y")
     assert "d0" in bench.ofproto().ports
+
+
+@pytest.mark.parametrize(
+    "name, kind", [("brd", "dummy"), ("brd", "x"), ("../d", "netdev"), ("a\\b", "netdev")]
+)
+def test_bridges_that_cannot_be(bench, name, kind):
+    bench.vsctl("add-br", "br0")
+    bench.vsctl("add-br", name, "--", "set", "bridge", name, f"datapath_type={kind}")
+    assert set(bench.switch.bridges) == {"br0"}
+    assert f"Error detected while setting up '{name}'.  See" in bench.errors
+    assert bench.vsctl("get", "interface", name, "ofport") == "[]"
+    bench.vsctl("set", "bridge", name, "datapath_type=netdev")
+    assert (name in bench.switch.bridges) is (name == "brd")
+    bench.vsctl("set", "bridge", "br0", "datapath_type=x")
+    assert "br0" not in bench.switch.bridges
+    bench.vsctl("set", "bridge", "br0", "datapath_type=system")
+    assert "br0" in bench.switch.bridges
+    bench.vsctl("del-br", name)
 
 
 @pytest.mark.parametrize("interval", ["9" * 18, "9" * 5000, "x", "-1", "0"])

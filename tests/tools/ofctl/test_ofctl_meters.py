@@ -19,7 +19,7 @@ def targets():
     if reason:
         pytest.skip(reason)
     with closing(daemons.Switch()) as running, closing_stop(OpenVSwitch()) as peer:
-        running.start()
+        running.start(vswitchd=["--enable-dummy"])
         running.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure")
         for number in (1, 2):
             running.vsctl(

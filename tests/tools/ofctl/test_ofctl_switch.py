@@ -51,7 +51,7 @@ def switch():
     if reason:
         pytest.skip(reason)
     with closing(daemons.Switch()) as running:
-        running.start()
+        running.start(vswitchd=["--enable-dummy"])
         running.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure")
         for number in (1, 2):
             running.vsctl(
