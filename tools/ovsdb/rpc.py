@@ -9,6 +9,7 @@ import json
 import os
 import socket
 
+from pyvs import rundir
 from pyvs.tls_settings import TlsSettings as Tls
 
 DEFAULT_OVSDB_PORT = 6640
@@ -64,11 +65,13 @@ def host_port(text, default_port, remote):
 
 
 def _unix(path, action):
-    """Calls action(path); a path too long for sun_path is reached through its directory."""
+    """Calls action(path), of a relative one that in the run directory (ovsdb(7)); a path too long
+    for sun_path is reached through its directory."""
+    path = os.path.join(rundir.rundir(), path)
     if len(os.fsencode(path)) < 108:
         return action(path)
     directory, name = os.path.split(path)
-    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return action(f"/proc/self/fd/{fd}/{name}")
     finally:
@@ -92,6 +95,7 @@ def _listen(remote, scheme, rest):
     """Waits for one connection on a passive method."""
     if scheme == "punix":
         server = socket.socket(socket.AF_UNIX)
+        rest = os.path.join(rundir.rundir(), rest)
         with _suppress_missing():
             os.unlink(rest)
         _unix(rest, server.bind)
