@@ -40,7 +40,9 @@ def _number(rng, data):
 
 def _near_the_truth(rng, data):
     at = rng.randrange(max(1, min(len(data), 80)))
-    data[at : at + 1] = bytes([data[at] + rng.choice((-8, -4, -1, 1, 4, 8)) & 0xFF])
+    data[at : at + 1] = bytes(
+        [each + rng.choice((-8, -4, -1, 1, 4, 8)) & 0xFF for each in data[at : at + 1]]
+    )
 
 
 def _byte(rng, data):

@@ -1,5 +1,6 @@
 """JSON that hurts: values at the limits, and changes of a message that is right."""
 
+import copy
 import json
 import sys
 
@@ -22,6 +23,7 @@ TEXTS = (
 )
 DEPTHS = (1, 10, 100, 250, 254, 255, 256, 300, 500, 900, 990)
 COUNTS = (0, 1, 2, 3, 63, 64, 65, 255, 256, 1000)
+MOST_VALUES = 200_000  # in a message: repetition of repetitions is no end of them
 
 
 def nested(rng, depth=None):
@@ -71,6 +73,17 @@ def _places(value):
     return found
 
 
+def _size(value):
+    """How many values there are in a value; of more than MOST_VALUES only that."""
+    waiting, size = [value], 0
+    while waiting and size < MOST_VALUES:
+        inner = waiting.pop()
+        size += 1
+        if type(inner) in (dict, list):
+            waiting += inner.values() if type(inner) is dict else inner
+    return size + len(waiting)
+
+
 def mutate(rng, message):
     """Change a message (in place) at a few places of its structure; returns it."""
     for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
@@ -82,7 +95,9 @@ def mutate(rng, message):
         if kind <= 2:
             container[key] = hostile_value(rng)
         elif kind == 3 and type(container) is list:
-            container.extend([container[key]] * rng.choice((1, 2, 100)))
+            times = rng.choice((1, 2, 100))
+            if times * _size(container[key]) < MOST_VALUES:
+                container.extend(copy.deepcopy(container[key]) for _ in range(times))
         elif kind == 4:
             del container[key]
         elif type(container) is dict:
