@@ -148,8 +148,10 @@ class Peer:
             self.on_output()
 
     def ended(self) -> None:
-        """The connection is gone."""
+        """The connection is gone, and with it whatever came of a message."""
         self.closed = self.closed or "connection closed"
+        self.on_output = None  # knows the connection: a circle would wait for the collector
+        self._stream = JsonStream()
 
 
 class ClientPeer(Peer):

@@ -105,6 +105,22 @@ def test_one_client_in_pieces_does_not_stop_the_others(server, client):
     slow.close()
 
 
+def test_what_a_client_left_unfinished_goes_with_it(server, client):
+    """At once, and not when the collector comes: that may be much later."""
+
+    def memory():
+        with open(f"/proc/{server.process.pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+    before = memory()
+    for _ in range(40):
+        leaving = server.connect()
+        leaving.sendall(b'{"method":"echo","params":["' + b"x" * (4 << 20))
+        leaving.close()
+        assert client.request("echo", [1]) == [1]
+    wait_until(lambda: memory() < before + (40 << 10), "the memory")
+
+
 def test_a_thousand_connections(server, client):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 1100:
