@@ -13,6 +13,8 @@ from tests.daemons import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 APPS = {"ryu": "ryu.app.simple_switch_13", "os-ken": "learning_switch"}
 
+FAIL_OPEN = "priority=15790320,actions=NORMAL"  # among in-band control's
+
 pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(300)]
 
 
@@ -110,7 +112,7 @@ def test_it_goes_and_comes(switch, controller, mode):
     wait_until(lambda: switch.get("controller", ".", "is_connected") == "false", what="its end")
     if mode == "standalone":
         wait_until(
-            lambda: "actions=NORMAL" in switch.appctl("bridge/dump-flows", "br0"),
+            lambda: FAIL_OPEN in switch.appctl("bridge/dump-flows", "br0"),
             seconds=20,
             what="fail-open",
         )
