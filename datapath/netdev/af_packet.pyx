@@ -86,7 +86,7 @@ cdef extern from "<linux/if_packet.h>" nogil:
     uint32_t TP_STATUS_COPY
     uint32_t TP_STATUS_VLAN_VALID
     uint32_t TP_STATUS_VLAN_TPID_VALID
-    int PACKET_AUXDATA, PACKET_COPY_THRESH, PACKET_IGNORE_OUTGOING, PACKET_QDISC_BYPASS
+    int PACKET_AUXDATA, PACKET_COPY_THRESH, PACKET_IGNORE_OUTGOING
     int PACKET_RESERVE, PACKET_RX_RING, PACKET_VERSION, PACKET_VNET_HDR, PACKET_STATISTICS
     int PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC, TPACKET_V2
 
@@ -334,7 +334,8 @@ cdef class PacketNetdev(Netdev):
         tx = self.tx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         _set_buffer(tx, 32, socket.SO_SNDBUF, SEND_BUFFER)        # SO_SNDBUFFORCE
         tx.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
-        tx.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        # No PACKET_QDISC_BYPASS: it hides what we send from tcpdump and from tc, and paired with the
+        # bridge TCP and small UDP packets were no slower without (bench/forwarding).
         tx.bind((socket.if_indextoname(self.ifindex), 0))
         self.io.tx_fd = tx.fileno()
 

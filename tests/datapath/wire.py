@@ -12,7 +12,7 @@ from scapy.layers.l2 import Ether
 from tests.daemons import Container
 
 ETH_P_ALL = 3
-SOL_PACKET, PACKET_AUXDATA = 263, 8
+SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
 UDP_SEGMENT = 103
 NO_IPV6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
 _PASS = """
@@ -47,7 +47,7 @@ def raw_socket(namespace, device="eth0"):
     """Sends and receives whole frames of a device."""
     made = socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW)
     made.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-    made.setsockopt(SOL_PACKET, 23, 1)  # PACKET_IGNORE_OUTGOING
+    made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     made.bind((device, ETH_P_ALL))
     return made
 

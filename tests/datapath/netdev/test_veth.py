@@ -21,6 +21,8 @@ from tests.datapath.dp_process import ROOT, frame
 from tests.datapath.sample_frames import frames
 from tests.datapath.wire import (
     NO_IPV6,
+    PACKET_IGNORE_OUTGOING,
+    SOL_PACKET,
     UDP_SEGMENT,
     Host,
     flood,
@@ -80,6 +82,19 @@ def test_gso_frames_pass_whole(pair):
     sent = net.port("pb").stats
     assert sent["tx_packets"] == stats["rx_packets"] and sent["tx_bytes"] == stats["rx_bytes"]
     assert net.drops() == {}
+
+
+def test_what_a_port_sends_is_seen_on_its_device(pair):
+    """As tcpdump sees it, beside what comes in; the switch itself sees only the latter."""
+    net, a, b = pair
+    join(net, 1, 2)
+    neighbours(a, b)
+    with raw_socket(net.host, "pb") as tap:
+        tap.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
+        assert a.ping(B, count=1) == 1
+        kinds = [tap.recvfrom(2000)[1][2] for _ in range(2)]
+    assert kinds == [socket.PACKET_OUTGOING, socket.PACKET_OTHERHOST]
+    assert net.port("pb").stats["rx_packets"] == net.port("pa").stats["tx_packets"]
 
 
 def test_largest_frames(pair):
