@@ -71,7 +71,7 @@ LimitNOFILE=1048576
 AmbientCapabilities=
 NoNewPrivileges=yes
 ProtectSystem=full
-ReadWritePaths=-{rundir} -{dbdir} -{logdir}
+{writable}
 ProtectHome=read-only
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
@@ -91,7 +91,7 @@ Requires={vswitchd}.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={ctl} restore {state}
+ExecStart=-{ctl} restore {state}
 ExecStop={ctl} save {state}
 
 [Install]
@@ -135,10 +135,24 @@ def _ctl() -> str:
     ):
         if path != default:
             words.append(f"--{name}={path}")
-    for word in words:
-        if any(each in word for each in " \t\n\"'\\%$"):
-            raise Fatal(f"a unit cannot name {word!r}: white space, quotes, %, $ or \\ in it")
-    return " ".join(words)
+    return " ".join(map(_plain, words))
+
+
+def _plain(word: str) -> str:
+    """The same word, which a unit may have as it is."""
+    if any(each in word for each in " \t\n\"'\\%$"):
+        raise Fatal(f"a unit cannot name {word!r}: white space, quotes, %, $ or \\ in it")
+    return word
+
+
+def _writable() -> str:
+    """Lines for the directories; one in /etc, which is read-only else, is made by systemd."""
+    paths = [os.path.realpath(rundir.rundir()), rundir.dbdir(), rundir.logdir()]
+    own = " ".join(path.removeprefix("/etc/") for path in paths if path.startswith("/etc/"))
+    lines = [f"ReadWritePaths={' '.join(f'-{path}' for path in paths)}"]
+    if own:
+        lines += [f"ConfigurationDirectory={own}", "ConfigurationDirectoryMode=0700"]
+    return "\n".join(lines)
 
 
 def _daemon(daemon: Daemon, ctl: str) -> str:
@@ -151,9 +165,7 @@ def _daemon(daemon: Daemon, ctl: str) -> str:
         "pidfile": os.path.realpath(rundir.path(f"{identity.program(daemon.program)}.pid")),
         "whole": whole(),
         "ctl": ctl,
-        "rundir": os.path.realpath(rundir.rundir()),
-        "dbdir": rundir.dbdir(),
-        "logdir": rundir.logdir(),
+        "writable": _writable(),
     }
     return (_HEAD + _DAEMON).format(**{**daemon._asdict(), **values})
 
@@ -170,7 +182,7 @@ def texts(state: str | None) -> dict[str, str]:
             "vswitchd": identity.program(_VSWITCHD),
             "whole": whole(),
             "ctl": ctl,
-            "state": state,
+            "state": _plain(state),
         }
         made[f"{whole()}-state.service"] = (_HEAD + _STATE).format(**values)
     made[f"{whole()}.service"] = _WHOLE.format(name=whole(), after=" ".join(made))
