@@ -65,9 +65,11 @@ def _planned(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
     if peer.role == ROLE_SLAVE or ofproto.table_work.busy:
         return False
     command = messages.ADD  # a fault may have changed something, see _recorded()
+    ofproto.tables.requester = (peer, int.from_bytes(raw[4:8], "big"))
     try:
         command = ofproto.mod_plans.run(raw, peer.flow_mod_table_id, now)
     finally:
+        ofproto.tables.requester = None
         if command is not None:
             ofproto.log.flow_mod(raw, peer.flow_mod_table_id, now)
     if command is None:

@@ -61,7 +61,8 @@ class LongMods:
     ) -> None:
         """Execute a FLOW_MOD of a peer.  Raises OFError for what is refused at once."""
         pieces = self._tables.select_in_pieces(mod.match, mod.table_id)
-        self._begin(self._flow_mod(pieces, mod, version, now), peer, refuse)
+        cleared = self._tables.n_cleared
+        self._begin(self._flow_mod(pieces, mod, version, now, cleared), peer, refuse)
 
     def remove(
         self,
@@ -103,15 +104,16 @@ class LongMods:
                 self._taught.clear()
 
     def _flow_mod(
-        self, pieces: Iterator[list[Any]], mod: Any, version: int, now: int
+        self, pieces: Iterator[list[Any]], mod: Any, version: int, now: int, cleared: int
     ) -> Iterator[None]:
         passes = flow_filter(mod, with_outputs=mod.command == DELETE)
         found: list[Any] = []
         for some in pieces:
             found += some if passes is None else filter(passes, some)
             yield
-        if mod.command == MODIFY:
+        if mod.command == MODIFY and cleared == self._tables.n_cleared:
             yield from self._modify(found, mod, version, now)
+        if mod.command == MODIFY:  # of flows that others deleted meanwhile, all of them
             return
         for some in drain(found, STEP):
             for rule in some:

@@ -442,6 +442,7 @@ class Ofproto:
         self._now = clock.msec()
         before = self.xbridge.generation.value
         quiet = self.connmgr.serve(peer, self._now)
+        self._follow_misses()
         if not quiet or self.table_work.busy or self.port_set.has_news:
             return 0
         changed = self.xbridge.generation.value != before and len(self.backer.flows)

@@ -4,6 +4,7 @@ Whoever can send bytes to a daemon could else fill its log.  A token bucket lets
 and then so many a minute; what was kept back is told with the next message that is let through.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pyvs import clock
@@ -44,10 +45,11 @@ class LimitedLog:
     def info(self, message: str) -> None:
         self._log("info", message)
 
-    def dbg(self, message: str) -> None:
+    def dbg(self, message: str | Callable[[], str]) -> None:
+        """A function is asked for the text only when it is let through."""
         self._log("dbg", message)
 
-    def _log(self, level: str, message: str) -> None:
+    def _log(self, level: str, message: str | Callable[[], str]) -> None:
         if not getattr(self._vlog, f"{level}_is_enabled")():
             return
         now = clock.msec()
@@ -65,7 +67,7 @@ class LimitedLog:
                 f" (most recently, {latest} seconds ago) due to excessive rate"
             )
             self._dropped = 0
-        log(message)
+        log(message() if callable(message) else message)
 
     def _take(self, now: int) -> bool:
         if self._filled is not None:

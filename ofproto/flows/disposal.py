@@ -1,7 +1,6 @@
 """What is of no use any more, and too much to be freed in one turn of the loop."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 SLICE_SECONDS = 0.004  # of the loop, in each round
@@ -13,34 +12,28 @@ class Disposal:
 
     def __init__(self) -> None:
         self._heaps: list[Any] = []
-        self._steps: Iterator[None] = iter(())
 
     def add(self, *heaps: Any) -> None:
         """Take them over; the last one goes first."""
-        if not self._heaps:
-            self._steps = self._empty()
         self._heaps += heaps
 
     def run(self) -> None:
-        """Go on for one slice of time."""
+        """Go on for one slice of time.  What cannot be emptied is let go at once."""
         end = time.monotonic() + SLICE_SECONDS
         while self._heaps and time.monotonic() < end:
-            next(self._steps, None)
+            self._step()
+
+    def _step(self) -> None:
+        heap = self._heaps.pop()
+        members = _take(heap)
+        if heap:
+            self._heaps.append(heap)
+        kinds = (list, set, dict)
+        self._heaps += [each for each in members if type(each) in kinds and len(each) > STEP]
 
     def wait(self, poller: Any) -> None:
         if self._heaps:
             poller.immediate_wake()
-
-    def _empty(self) -> Iterator[None]:
-        while self._heaps:
-            heap = self._heaps.pop()
-            while heap:
-                for member in _take(heap):
-                    if type(member) in (list, set, dict) and len(member) > STEP:
-                        self._heaps.append(member)
-                self._heaps.append(heap)
-                yield
-                heap = self._heaps.pop()
 
 
 def _take(heap: Any) -> list[Any]:

@@ -160,7 +160,9 @@ class ConnMgr:
 
     def serve(self, peer: Peer, now: int) -> bool:
         """Between rounds: one connection whose socket has something.  Returns False when there is
-        more to do than can be done here."""
+        more to do than can be done here, or others wait for their turn."""
+        if self._turns.busy:
+            return False
         try:
             peer.run(now)
         except Exception:

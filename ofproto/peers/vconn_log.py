@@ -37,7 +37,7 @@ class VconnLog:
         self._tell("sent (Success)", raw)
 
     def _tell(self, what: str, raw: bytes) -> None:
-        _lines.dbg(f"{self.name}: {what}: {format_raw(raw, Style()).rstrip()}")
+        _lines.dbg(lambda: f"{self.name}: {what}: {format_raw(raw, Style()).rstrip()}")
 
     def negotiated(self, version: int, ours: Collection[int], theirs: Collection[int]) -> None:
         _lines.dbg(

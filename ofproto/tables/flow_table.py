@@ -87,6 +87,7 @@ class FlowTables:
         self._prune_at = PRUNE_TIMERS
         self._users: dict[int, dict[Rule, None]] = {}  # of groups, in the order that they came
         self.learned = xbridge.learner = LearnedFlows(self)
+        self.n_cleared = 0  # how often all of them were deleted at once
         self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
         self.pending: Transaction | None = None  # that is not over
         self.transaction: Transaction | None = None  # the same within its own steps
@@ -151,11 +152,8 @@ class FlowTables:
         found = []
         loose = Loose(match)
         for table in self._wanted(table_id):
-            found += self._shown(loose.of(table))
+            found += _shown(loose.of(table), bool(self.hidden))
         return _filtered(found, out_port, out_group, cookie, cookie_mask)
-
-    def _shown(self, rules: list[Rule]) -> list[Rule]:
-        return [rule for rule in rules if not rule.hidden] if self.hidden else rules
 
     def n_candidates(self, match: Match, table_id: int | None) -> int:
         """How many rules select() looks at.  Raises OFError for a bad table."""
@@ -169,8 +167,9 @@ class FlowTables:
             loose.of(table) if loose.n_candidates(table) <= PIECE else table.rules()
             for table in self._wanted(table_id)
         ]
+        hidden = bool(self.hidden)  # now, as the snapshots are
         return (
-            self._shown(loose.among(some)) for rules in snapshots for some in drain(rules, PIECE)
+            _shown(loose.among(some), hidden) for rules in snapshots for some in drain(rules, PIECE)
         )
 
     def _wanted(self, table_id: int | None) -> list[Any]:
@@ -453,6 +452,7 @@ class FlowTables:
         self.dispose(rules, self._expiry, self._users, self.xbridge.groups, self.learned.clear())
         self._expiry, self._users, self.xbridge.groups = [], {}, {}
         self.hidden.clear()
+        self.n_cleared += 1
         self.meters.clear(now)
         self.configs.cleared()
         self.xbridge.touch()
@@ -616,3 +616,7 @@ _COMMANDS = {
     DELETE: FlowTables._delete,
     DELETE_STRICT: FlowTables._delete_strict,
 }
+
+
+def _shown(rules: list[Rule], some_hidden: bool) -> list[Rule]:
+    return [rule for rule in rules if not rule.hidden] if some_hidden else rules

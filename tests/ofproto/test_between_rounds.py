@@ -6,7 +6,8 @@ import pytest
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
-from ofproto.codec.numbers import OF13
+from ofproto.codec.numbers import OF10, OF13
+from ofproto.peers import turns
 from pyvs.poller import Poller
 from tests.ofproto.bridge_world import World, flow
 
@@ -52,6 +53,31 @@ def test_one_thing_after_the_other(world):
     assert {rule.match.get("in_port")[0] for rule in world.bridge.tables.rules()} >= set(
         range(1, 30)
     )
+
+
+def test_nobody_is_served_before_those_who_wait_for_their_turn(world, monkeypatch):
+    busy, quick = world.client(OF13), world.client(OF13)
+    monkeypatch.setattr(turns, "BUDGET", 0)  # a round in which nobody is served in full
+    busy.sock.sendall(m.BarrierRequest().encode(OF13))
+    quick.sock.sendall(m.BarrierRequest().encode(OF13))
+    world.turn()
+    assert world.bridge.connmgr._turns.busy
+    peer = world.bridge.connmgr.peers()[-1]
+    before = peer.connection.n_sent
+    monkeypatch.undo()
+    assert world.bridge._serve(peer) == 0 and peer.connection.n_sent == before
+    assert busy.wait_for(m.BarrierReply) and quick.wait_for(m.BarrierReply)
+
+
+def test_misses_are_told_once_the_barrier_is_answered(world):
+    """SET_CONFIG of a service of 1.0 asks for them; no whole round is needed for that."""
+    client = world.client(OF10)
+    client.barrier()
+    peer = world.bridge.connmgr.peers()[-1]
+    assert not world.bridge.xbridge.miss_to_controller
+    client.sock.sendall(m.SetConfig(0, 128).encode(OF10) + m.BarrierRequest().encode(OF10))
+    world.bridge._serve(peer)
+    assert world.bridge.xbridge.miss_to_controller
 
 
 def test_packets_and_answers(world):

@@ -2,6 +2,8 @@
 
 import weakref
 
+import pytest
+
 from ofproto.flows import disposal
 from ofproto.flows.disposal import STEP, Disposal
 
@@ -31,7 +33,7 @@ def test_heaps_go_in_slices(monkeypatch):
     before, rounds = len(alive), 0
     assert all(each() is not None for each in alive)
     while many._heaps:
-        next(many._steps, None)
+        many._step()
         left = sum(each() is not None for each in alive)
         assert before - left <= STEP
         before, rounds = left, rounds + 1
@@ -42,7 +44,7 @@ def test_more_comes_meanwhile():
     made, alive = things(5 * STEP)
     some = Disposal()
     some.add(made[: 3 * STEP])
-    next(some._steps)
+    some._step()
     some.add(made[3 * STEP :])
     del made
     while some._heaps:
@@ -51,5 +53,16 @@ def test_more_comes_meanwhile():
     made, alive = things(2)
     some.add(made)  # and again, when it was empty
     del made
+    some.run()
+    assert not any(each() for each in alive)
+
+
+def test_what_cannot_be_emptied_keeps_nothing_else():
+    made, alive = things(2 * STEP)
+    some = Disposal()
+    some.add(made, object())
+    del made
+    with pytest.raises(TypeError):
+        some.run()
     some.run()
     assert not any(each() for each in alive)

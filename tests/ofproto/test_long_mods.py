@@ -3,9 +3,12 @@ flows that there were.  And what long messages are but FLOW_MODs, slice by slice
 
 import pytest
 
-from ofproto import long_mods, table_work
+from ofproto import handlers, long_mods, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
+from ofproto.codec.match_text import parse_match
+from ofproto.rules.classifier import Rule
+from ofproto.rules.compile import compile_actions
 from ofproto.tables import journal
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
@@ -210,6 +213,42 @@ def test_many_flows_go_with_their_teacher(world, many, monkeypatch):
     expected = dump(many)
     assert comes_back(world)
     assert 3 <= len(expected) <= 4
+
+
+def test_a_barrier_waits_for_what_a_planned_message_began(world, many, monkeypatch):
+    """The second DELETE_STRICT of a shape goes by a plan; what its teacher taught is many."""
+    text = TEACHER.format(port=1, more="cookie=7,delete_learned,")
+    many.do(flow("table=1", m.DELETE), flow(text))
+    many.do(*(flow(f"in_port={port}", m.DELETE_STRICT) for port in (2, 3, 4)))
+    teach(world, 1, range(200, 200 + N_TAUGHT))
+    assert len(dump(many, "table=1")) == N_TAUGHT
+    planned = []
+    plan = handlers._planned
+    monkeypatch.setattr(handlers, "_planned", lambda *a: planned.append(plan(*a)) or planned[-1])
+    begun(world, many, monkeypatch, flow("in_port=1", m.DELETE_STRICT))
+    assert planned == [True]
+    assert [peer.connection._held for peer in world.bridge.connmgr.peers()] == [1]
+    monkeypatch.undo()
+    many.barrier()
+    assert not list(world.bridge.tables.rules()) and comes_back(world)
+
+
+def test_a_long_modify_adds_nothing_after_all_went(world, many, monkeypatch):
+    old = world.client(OF10)
+    begun(world, old, monkeypatch, flow("dl_dst=00:00:00:00:99:99 actions=drop", m.MODIFY))
+    world.bridge.flush_flows()
+    monkeypatch.undo()
+    old.barrier()
+    assert dump(many) == ["priority=0 actions=NORMAL"] and comes_back(world)
+
+
+def test_hidden_rules_of_a_snapshot_stay_hidden(world, many):
+    tables = world.bridge.tables
+    hidden = Rule(parse_match(""), 1 << 20, program=compile_actions((), ()))
+    tables.insert(hidden)
+    pieces = tables.select_in_pieces(parse_match(""), None)
+    tables.remove(hidden, None)
+    assert hidden not in [rule for some in pieces for rule in some]
 
 
 def test_a_fault_in_the_middle(world, many, monkeypatch):

@@ -10,7 +10,8 @@ from ofproto.peers.flow_mod_report import FIRST_MS, NEXT_MS, FlowModReport
 class Lines(list):
     """Takes what a LimitedLog would."""
 
-    dbg = list.append
+    def dbg(self, text):
+        self.append(text() if callable(text) else text)
 
     @staticmethod
     def dbg_is_enabled():
