@@ -126,7 +126,7 @@ class Bond:
 
     def migrate(self, bucket: int, member: Member) -> None:
         """An administrator has a bucket carried by this member."""
-        self.buckets.of[bucket] = member
+        self.buckets.move(bucket, member)
 
     def set_active(self, member: Member) -> None:
         """An administrator chooses (the primary, if it is up, comes back with the next change)."""

@@ -22,6 +22,8 @@ class Buckets(Generic[M]):
         self.of: list[M | None] = [None] * N_BUCKETS
         self.loads = [0] * N_BUCKETS
         self._counted = [0] * N_BUCKETS
+        self._carrying: list[M] = []  # who was enabled when it was settled last
+        self._by_hand: set[int] = set()  # buckets that somebody gave to who has them
 
     def count(self, totals: list[int]) -> None:
         """`totals`: bytes of each bucket since ever."""
@@ -36,20 +38,33 @@ class Buckets(Generic[M]):
         return [i for i, carrier in enumerate(self.of) if carrier is member]
 
     def settle(self, enabled: list[M]) -> None:
-        """Have enabled members carry all.  What carried something stays where it can; the rest is
-        shared out evenly, so a member that is new gets some at once."""
+        """Have enabled members carry all.  What an enabled member carries stays where it is, but
+        that one that is new gets its share of what carried nothing at once."""
+        has_new = any(member not in self._carrying for member in enabled)
+        self._carrying = list(enabled)
+        loose = [i for i, carrier in enumerate(self.of) if carrier not in enabled]
+        self._by_hand.difference_update(loose)
         if not enabled:
             self.of = [None] * N_BUCKETS
             return
-        loose = [i for i, carrier in enumerate(self.of) if carrier not in enabled]
         counts = {id(member): len(self.buckets(member)) for member in enabled}
         for i in loose:
             self._give(i, min(enabled, key=lambda member: counts[id(member)]), counts)
-        for i in [i for i, load in enumerate(self.loads) if not load]:
+        if has_new:
+            self._even_out(enabled, counts)
+
+    def _even_out(self, enabled: list[M], counts: dict[int, int]) -> None:
+        for i, load in enumerate(self.loads):
             least = min(enabled, key=lambda member: counts[id(member)])
-            if counts[id(self.of[i])] > counts[id(least)] + 1:
+            is_free = not load and i not in self._by_hand
+            if is_free and counts[id(self.of[i])] > counts[id(least)] + 1:
                 counts[id(self.of[i])] -= 1
                 self._give(i, least, counts)
+
+    def move(self, bucket: int, member: M) -> None:
+        """Somebody wants it there: it stays until the member fails or its load is too much."""
+        self.of[bucket] = member
+        self._by_hand.add(bucket)
 
     def _give(self, i: int, member: M, counts: dict[int, int]) -> None:
         self.of[i] = member
@@ -64,6 +79,7 @@ class Buckets(Generic[M]):
             if step is None:
                 break
             self.of[step[0]] = step[2]
+            self._by_hand.discard(step[0])
             moved.append(step)
         self.loads = [load // 2 for load in self.loads]
         return moved

@@ -56,6 +56,7 @@ class Bundles:
         if bond is None:
             bond = self.bonds[port.name] = Bond(port.name, self._known_active(port.uuid))
         self._ports[port.name] = port
+        self._count(bond)
         bond.configure(port, members, now)
         self.follow(bond)
 
@@ -76,11 +77,21 @@ class Bundles:
         for bond in self.bonds.values():
             when = bond.next_run()
             if when is not None and now >= when:
-                bond.run(now)
-                self.follow(bond)
+                self.run_bond(bond, now)
             when = bond.when_to_rebalance()
             if when is not None and now >= when and bond.rebalance(self.loads(bond), now):
                 self.follow(bond)
+
+    def run_bond(self, bond: Bond, now: int) -> None:
+        """What it follows changed, or is to be looked at."""
+        self._count(bond)
+        bond.run(now)
+        self.follow(bond)
+
+    def _count(self, bond: Bond) -> None:
+        """Have it know which buckets are idle: a member that is new may get those."""
+        if bond.is_balancing and bond.name in self._bond_given:
+            bond.buckets.count(self.loads(bond))
 
     def loads(self, bond: Bond) -> list[int]:
         """Bytes that left by each of its buckets, since ever."""

@@ -62,6 +62,7 @@ class FakeOfproto:
         self.ports = {}
         self.bundles = {}
         self.bond_settings = {}
+        self.bond_loads = [0] * 256
         self.controllers = []
         self.connected = set()
         self._numbers = PortNumbers()
@@ -124,6 +125,9 @@ class FakeOfproto:
 
     def set(self, key, settings):
         self.bond_settings[key] = settings
+
+    def loads(self, key):
+        return self.bond_loads
 
     def announce(self, key):
         self.calls.append(("announce", key))

@@ -26,6 +26,23 @@ def test_members_share_what_is_idle():
     assert buckets.of == [None] * N_BUCKETS
 
 
+def test_what_was_moved_by_hand_stays_while_its_member_carries():
+    buckets = Buckets()
+    buckets.settle(["a", "b"])
+    moved = buckets.buckets("a")[:60]
+    for bucket in moved:
+        buckets.move(bucket, "b")
+    buckets.settle(["a", "b"])
+    assert counts(buckets, ["a", "b"]) == [68, 188]
+    buckets.settle(["a", "b", "c"])  # it gets its share of the others
+    assert max(counts(buckets, "abc")) - min(counts(buckets, "abc")) <= 1
+    assert {buckets.of[bucket] for bucket in moved} == {"b"}
+    buckets.settle(["a", "c"])
+    buckets.settle(["a", "b", "c"])  # nobody's wish any more
+    assert max(counts(buckets, "abc")) - min(counts(buckets, "abc")) <= 1
+    assert {buckets.of[bucket] for bucket in moved} != {"b"}
+
+
 def test_loads_count_and_fade():
     buckets = Buckets()
     buckets.settle(["a", "b"])

@@ -112,8 +112,7 @@ def set_active_member(switch: "Switch", args: list[str]) -> str:
 def _bar(switch: "Switch", args: list[str], barred: bool) -> str:
     bond, member = _member(switch, args)
     member.is_barred = barred
-    bond.run(clock.msec())
-    _apply(switch, bond)
+    _bonds(switch)[bond.name][1].run_bond(bond, clock.msec())
     return "disabled" if barred else "enabled"
 
 
