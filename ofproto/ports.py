@@ -34,6 +34,7 @@ class Ports:
         self._numbers = PortNumbers()
         self._untold: dict[int, OfPort] = {}  # new ones, whose devices are yet to be looked at
         self._bundles: dict[Any, Any] = {}
+        self._vlans: dict[Any, tuple] = {}  # key of a bundle -> what its set_vlan() was given
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
     def in_order(self) -> list[OfPort]:
@@ -209,14 +210,11 @@ class Ports:
         bundle = self._bundles.get(key)
         if bundle is None:
             bundle = self._bundles[key] = XBundle(name)
-        bundle.set_vlan(
-            vlan_mode,
-            tag,
-            trunks,
-            cvlans,
-            priority_tags or "never",
-            QINQ_TPIDS.get(qinq_ethtype, QINQ_TPIDS["802.1ad"]),
-        )
+        tpid = QINQ_TPIDS.get(qinq_ethtype, QINQ_TPIDS["802.1ad"])
+        vlan = (vlan_mode, tag, trunks, cvlans, priority_tags or "never", tpid)
+        if self._vlans.get(key) != vlan:  # has it forget its stations
+            bundle.set_vlan(*vlan)
+            self._vlans[key] = vlan
         bundle.protected = protected
         members = [self.by_number[number].xport for number in ofp_ports]
         self._xbridge.bundle_set(bundle, members)
@@ -229,6 +227,7 @@ class Ports:
         """No error when there is none.  Other bridges forget its stations, too: what they learned
         behind a patch port is as old."""
         bundle = self._bundles.pop(key, None)
+        self._vlans.pop(key, None)
         if bundle is None:
             return
         gone = self._xbridge.mac.keys_of(bundle)

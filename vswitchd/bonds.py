@@ -87,6 +87,14 @@ class Bond:
             self.active = None
         self.run(now)
 
+    def remove(self, name: str, now: int) -> None:
+        """A member goes, and the others carry what it did."""
+        member = self.members.pop(name)
+        self.is_moving |= member.enabled
+        if self.active is member:
+            self.active = None
+        self.run(now)
+
     def _set_interval(self, port: PortConfig, now: int) -> None:
         """other_config:bond-rebalance-interval; 0: never."""
         given = integer(

@@ -288,7 +288,7 @@ class Bridge:
         if iface.ofp_port is None:
             return
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
-        self.bundles.drop_with(iface.ofp_port)
+        self.bundles.leave(iface, clock.msec())
         self.ofproto.port_del(iface.ofp_port)
         self.devices.detached(iface.name)
         self._has_no_port(iface)
@@ -296,7 +296,7 @@ class Bridge:
     def _set_aside(self, iface: Iface) -> None:
         """It gets another number in this reconciliation; its device stays what it is."""
         vlog.info(f"bridge {self.name}: interface {iface.name} leaves port {iface.ofp_port}")
-        self.bundles.drop_with(iface.ofp_port)
+        self.bundles.leave(iface, clock.msec())
         self.ofproto.port_set_aside(iface.ofp_port)
         self._has_no_port(iface)
 

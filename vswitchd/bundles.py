@@ -36,7 +36,7 @@ class Bundles:
         self._known_active = known_active
         self._ports: dict[str, PortConfig] = {}  # of the bonds
         self._given: dict[str, Given] = {}
-        self._names: dict[int, str] = {}  # port number -> bundle
+        self._names: dict[int, set[str]] = {}  # port number -> bundles that were given it
         self._bond_given: dict[str, BondSettings] = {}
 
     def set(self, port: PortConfig, members: list[Iface], now: int) -> None:
@@ -122,16 +122,29 @@ class Bundles:
             self._ofproto.bundle_set(port.name, port.name, given.ofp_ports, *arguments, **more)
             self._forget(port.name)
             self._given[port.name] = given
-            self._names.update(dict.fromkeys(ofp_ports, port.name))
+            for number in ofp_ports:
+                self._names.setdefault(number, set()).add(port.name)
 
     def port(self, name: str) -> int | None:
         """The OpenFlow number of a bundle's port; None when there is no such bundle."""
         return self._given[name].ofp_ports[0] if name in self._given else None
 
-    def drop_with(self, ofp_port: int) -> None:
-        """The port goes: end its bundle."""
-        if ofp_port in self._names:
-            self.drop(self._names[ofp_port])
+    def leave(self, iface: Iface, now: int) -> None:
+        """The interface's port goes: others of its bundle go on without it."""
+        for name in sorted(self._names.get(iface.ofp_port, ())):
+            self._leave(name, iface, now)
+
+    def _leave(self, name: str, iface: Iface, now: int) -> None:
+        others = [number for number in self._given[name].ofp_ports if number != iface.ofp_port]
+        if len(others) > 1:
+            self.bonds[name].remove(iface.name, now)
+            self.follow(self.bonds[name])
+        elif others:
+            port = self._ports[name]
+            self._forget_bond(name)
+            self._give(port, others)
+        else:
+            self.drop(name)
 
     def drop(self, name: str) -> None:
         """End a bundle, if there is one of this name."""
@@ -148,7 +161,8 @@ class Bundles:
     def _forget(self, name: str) -> bool:
         given = self._given.pop(name, None)
         for number in given.ofp_ports if given else ():
-            if self._names.get(number) == name:
+            self._names[number].discard(name)
+            if not self._names[number]:
                 del self._names[number]
         return given is not None
 

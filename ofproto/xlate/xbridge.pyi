@@ -109,7 +109,7 @@ class XBridge:
     def get_miss(self, table_id: int) -> int: ...
     def port_add(self, port: XPort) -> None: ...
     def port_del(self, port: XPort) -> None:
-        """Takes it out of the bridge and of its bundle, and forgets the MACs learned there."""
+        """Takes it out of the bridge and its bundle, which forgets its MACs with its last port."""
 
     def bundle_set(self, bundle: XBundle, ports: Iterable[XPort]) -> None:
         """Adds or changes a bundle; a port is in one bundle at most."""

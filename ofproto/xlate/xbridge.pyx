@@ -241,13 +241,14 @@ cdef class XBridge:
         self.touch()
 
     def leave_bundle(self, XPort port):
-        """A bundle that lost a port forgets what it learned, without a port it is dead."""
+        """Stations behind a bundle stay there while it has another port."""
         cdef XBundle bundle = port.bundle
         if bundle is None:
             return
         bundle.ports.remove(port)
         port.bundle = None
-        self.mac.flush_bundle(bundle)
+        if not bundle.ports:
+            self.mac.flush_bundle(bundle)
 
     def bundle_set(self, XBundle bundle, ports):
         """Makes `ports` the ports of a bundle of this bridge."""

@@ -77,6 +77,34 @@ def test_slb(bond):
         bond.run("ovs-appctl", "bond/migrate", "bond0", str(number), "p3")
 
 
+def test_a_member_goes(bond):
+    """Its device does; stations, choices and commands of the others stay."""
+    station = "50:54:00:00:00:63"
+    bond.run("ovs-appctl", "bond/set-active-member", "bond0", "p1")
+    bond.run("ovs-appctl", "netdev-dummy/receive", "p1", STATION.format(0x63, 1))
+    assert station in bond.run("ovs-appctl", "fdb/show", "br0")
+    receive(bond, range(40))
+    by_station = {source: name for (source, kind, _), name in sent(bond).items() if kind == "0800"}
+    own = next(source for source, name in by_station.items() if name == "p1")
+    number = bond.run("ovs-appctl", "bond/hash", own).strip()
+    bond.run("ovs-appctl", "bond/migrate", "bond0", number, "p3")
+    bond.run("ovs-vsctl", "set", "interface", "p2", "type=system")
+    wait_until(lambda: "p2" not in show(bond), what="the member's end")
+    assert station in bond.run("ovs-appctl", "fdb/show", "br0")
+    assert "active member" in show(bond)["p1"]
+    receive(bond, range(40), [2])
+    late = {key[0]: name for key, name in sent(bond).items() if key[2] == b"\0\2"}
+    assert late[own] == "p3" and set(late.values()) == {"p1", "p3"}
+    stayed = [source for source in late if by_station[source] != "p2" and source != own]
+    assert stayed and all(late[source] == by_station[source] for source in stayed)
+    # One is left: no bond, but the same stations behind it.
+    bond.run("ovs-vsctl", "set", "interface", "p1", "type=system")
+    wait_until(lambda: bond.run("ovs-appctl", "bond/list").count("\n") == 1, what="the bond's end")
+    assert station in bond.run("ovs-appctl", "fdb/show", "br0")
+    receive(bond, [1], [3])
+    assert {name for key, name in sent(bond).items() if key[2] == b"\0\3"} == {"p3"}
+
+
 def test_tcp_and_its_loads(bond):
     bond.run("ovs-vsctl", "set", "port", "bond0", "bond_mode=balance-tcp",
              "other_config:bond-rebalance-interval=0")  # fmt: skip

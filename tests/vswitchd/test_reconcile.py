@@ -13,6 +13,7 @@ from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
 from vswitchd import columns, netdev
+from vswitchd.appctl import bond as bond_commands
 from vswitchd.links import IFF_LOWER_UP, IFF_UP
 from vswitchd.switch import Switch
 
@@ -273,6 +274,44 @@ def test_bond_uses_an_interface_that_is_up(bench):
     bench.vsctl("del-bond-iface", "bond0", "p1")
     assert ofproto.bundles["bond0"][0] == [numbers["p2"]]
     assert ofproto.bond_settings["bond0"] is None
+
+
+def test_a_bond_goes_on_without_a_member(bench):
+    for name in ("p1", "p2", "p3"):
+        bench.links.add(name)
+    bench.vsctl("add-br", "br0", "--", "add-bond", "br0", "bond0", "p1", "p2", "p3",
+                "bond_mode=balance-slb", "other_config:bond-rebalance-interval=0")  # fmt: skip
+    ofproto = bench.ofproto()
+    numbers = {name: ofproto.ports[name].number for name in ("p1", "p2", "p3")}
+    bond_commands.disable_member(bench.switch, ["bond0", "p3"])
+    bench.switch.run()
+    bond_commands.set_active_member(bench.switch, ["bond0", "p2"])
+    bond_commands.migrate(bench.switch, ["bond0", "7", "p1"])
+    bond_commands.migrate(bench.switch, ["bond0", "8", "p2"])
+    before = len(ofproto.calls)
+    bench.links.remove("p1")
+    bench.run_until(lambda: "p1" not in ofproto.ports)
+    assert ofproto.bundles["bond0"][0] == [numbers["p2"], numbers["p3"]]
+    settings = ofproto.bond_settings["bond0"]
+    assert settings.active == numbers["p2"] and set(settings.buckets) == {numbers["p2"]}
+    assert ("announce", "bond0") in ofproto.calls[before:]
+    # It comes back, and gets what is idle; what was moved or carries something stays.
+    ofproto.bond_loads = [1000] * 7 + [0] * 249
+    bench.links.add("p1")
+    bench.run_until(lambda: numbers["p1"] in ofproto.bond_settings["bond0"].buckets)
+    settings = ofproto.bond_settings["bond0"]
+    assert set(settings.buckets[:7]) == {numbers["p2"]} == {settings.buckets[8], settings.active}
+    assert settings.buckets.count(numbers["p1"]) == 128 and numbers["p3"] not in settings.buckets
+    # A bundle that one port is left of is no bond, but the same bundle.
+    bench.links.remove("p1")
+    bench.links.remove("p2")
+    bench.run_until(lambda: not {"p1", "p2"} & ofproto.ports.keys())
+    assert ofproto.bundles["bond0"][0] == [numbers["p3"]]
+    assert ofproto.bond_settings["bond0"] is None
+    assert ("bundle_del", "bond0") not in ofproto.calls
+    bench.links.remove("p3")
+    bench.run_until(lambda: "p3" not in ofproto.ports)
+    assert "bond0" not in ofproto.bundles
 
 
 def test_controllers_and_their_status(bench):

@@ -47,6 +47,19 @@ def test_active_backup_uses_and_hears_one_member():
     assert run(world, frame(A, B), 4) == "drop"
 
 
+def test_stations_stay_behind_a_bond_that_lost_a_port():
+    world = BondWorld(BOND_ACTIVE_BACKUP, active=2)
+    run(world, frame(B, A), 2, learn=True)
+    world.bond.set(BOND_ACTIVE_BACKUP, world.ports[3])
+    world.bridge.port_del(world.ports[2])
+    assert run(world, frame(A, B), 4) == "13"
+    world.bridge.bundle_set(world.bundle, [world.ports[3]])
+    assert run(world, frame(A, B), 4) == "13"
+    world.bridge.port_del(world.ports[1])
+    world.bridge.port_del(world.ports[3])
+    assert run(world, frame(A, B), 4) == "15"  # flooded
+
+
 def test_slb_goes_by_source_and_vlan():
     world = BondWorld(BOND_SLB, basis=7)
     seen = Counter()
