@@ -99,7 +99,7 @@ class Tc:
 
     def detach(self, index: int) -> None:
         """Take the owner's filter away, and clsact where nothing else is left in it."""
-        with _Requests() as requests, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _Requests() as requests:
             if self.owner not in requests.filters(index, INGRESS):
                 return
             head = _TCMSG.pack(0, index, HANDLE, INGRESS, _info())
