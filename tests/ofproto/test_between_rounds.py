@@ -96,9 +96,12 @@ def test_packets_and_answers(world):
         bytes([2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, n]) + b"\x88\xb5" + bytes(50) for n in range(20)
     ]
 
+    odp_port = world.bridge.ports[1].odp_port
+    outside = world.process.client()  # the bridge's own is of the other thread
+
     def answer():
         for packet in packets:
-            world.send(1, packet)
+            outside.port_inject(odp_port, packet)
             message = m.decode(sock.recv(1000))
             out = m.PacketOut(message.packet, 1, [Output(3)]).encode(OF13)
             sock.sendall(out + m.BarrierRequest().encode(OF13))
