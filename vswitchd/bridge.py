@@ -14,14 +14,14 @@ from uuid import UUID
 import ovs.vlog
 
 from pyvs import clock
-from vswitchd import settings
-from vswitchd.bundles import Bundles
-from vswitchd.config import BridgeConfig, InterfaceConfig, PortConfig
-from vswitchd.devices import Devices
-from vswitchd.dummy import Dummies
-from vswitchd.iface import Iface, open_error
-from vswitchd.links import Link, Links
-from vswitchd.next_hop import next_hop
+from vswitchd.bonding.bundles import Bundles
+from vswitchd.database import settings
+from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
+from vswitchd.devices.devices import Devices
+from vswitchd.devices.dummy import Dummies
+from vswitchd.devices.iface import Iface, open_error
+from vswitchd.devices.links import Link, Links
+from vswitchd.devices.next_hop import next_hop
 from vswitchd.port_numbers import Requests, WantedNumbers
 
 vlog = ovs.vlog.Vlog("bridge")

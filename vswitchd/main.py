@@ -10,10 +10,11 @@ import ovs.vlog
 from datapath import text
 from datapath.base.clock import set_clock
 from pyvs import clock, daemon, privileges, rundir
-from vswitchd import columns, report
+from vswitchd import report
 from vswitchd.appctl import commands
-from vswitchd.dummy import DATAPATH, OVERRIDDEN, Dummies
-from vswitchd.links import Links
+from vswitchd.database import columns
+from vswitchd.devices.dummy import DATAPATH, OVERRIDDEN, Dummies
+from vswitchd.devices.links import Links
 from vswitchd.process import DatapathProcess
 from vswitchd.switch import Switch
 

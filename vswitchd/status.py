@@ -13,9 +13,9 @@ import ovs.vlog
 
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
-from vswitchd.columns import Replica
-from vswitchd.iface import DEFAULT_MTU, TYPES, Iface
-from vswitchd.settings import NO_UUID
+from vswitchd.database.columns import Replica
+from vswitchd.database.settings import NO_UUID
+from vswitchd.devices.iface import DEFAULT_MTU, TYPES, Iface
 
 vlog = ovs.vlog.Vlog("bridge")
 

@@ -20,12 +20,13 @@ import ovs.vlog
 
 from ofproto.bundles import IDLE_SECONDS
 from pyvs import clock, containment, tls_stream
-from vswitchd import columns, config, datapaths, settings, status
+from vswitchd import status
 from vswitchd.bridge import Bridge
-from vswitchd.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
-from vswitchd.config_reader import Reader
-from vswitchd.dummy import DATAPATH_TYPE, Dummies, choose_number
-from vswitchd.links import Links
+from vswitchd.database import columns, config, datapaths, settings
+from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
+from vswitchd.database.config_reader import Reader
+from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
+from vswitchd.devices.links import Links
 
 vlog = ovs.vlog.Vlog("bridge")
 

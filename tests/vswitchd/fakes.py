@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from ofproto.flows.dp_timeouts import TimeoutPolicies
 from ofproto.peers.controller import ControllerStatus
 from ofproto.port import PortNumbers
-from vswitchd.links import IFF_LOWER_UP, IFF_UP, Link
+from vswitchd.devices.links import IFF_LOWER_UP, IFF_UP, Link
 
 
 class FakeDpif:

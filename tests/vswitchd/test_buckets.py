@@ -2,7 +2,7 @@
 
 import random
 
-from vswitchd.buckets import LEAST_GAP, N_BUCKETS, Buckets
+from vswitchd.bonding.buckets import LEAST_GAP, N_BUCKETS, Buckets
 
 
 def counts(buckets, members):

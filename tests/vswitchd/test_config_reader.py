@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from ovsdb import files
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
-from vswitchd import columns
-from vswitchd.config import Changes
-from vswitchd.config_reader import Reader
+from vswitchd.database import columns
+from vswitchd.database.config import Changes
+from vswitchd.database.config_reader import Reader
 
 BRIDGES = ["br0", "br1", "br2"]
 PORTS = ["p0", "p1", "p2", "p3", "p4"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vswitchd.fast_jsonrpc import Connection
+from vswitchd.database.fast_jsonrpc import Connection
 
 LIBRARY = next(c for c in Connection.__mro__ if c.__module__ == "ovs.jsonrpc")
 VALUES = st.recursive(

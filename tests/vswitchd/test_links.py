@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import daemons
-from vswitchd import links
-from vswitchd.links import IFLA_IFNAME, Link, Links, parse_link
+from vswitchd.devices import links
+from vswitchd.devices.links import IFLA_IFNAME, Link, Links, parse_link
 
 
 def attribute(kind, payload):
@@ -117,8 +117,8 @@ SCRIPT = """
 import os
 import subprocess
 import time
-from vswitchd import netdev
-from vswitchd.links import Links
+from vswitchd.devices import netdev
+from vswitchd.devices.links import Links
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)

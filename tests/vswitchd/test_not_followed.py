@@ -4,7 +4,7 @@ import pytest
 
 from ovsdb import files
 from tests.daemons import BIN, ROOT
-from vswitchd import columns, not_followed
+from vswitchd.database import columns, not_followed
 
 SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
 # Columns that others follow, or that pyvs is to write one day.

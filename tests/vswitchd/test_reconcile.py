@@ -12,9 +12,10 @@ from ovsdb import files
 from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
-from vswitchd import columns, netdev
 from vswitchd.appctl import bond as bond_commands
-from vswitchd.links import IFF_LOWER_UP, IFF_UP
+from vswitchd.database import columns
+from vswitchd.devices import netdev
+from vswitchd.devices.links import IFF_LOWER_UP, IFF_UP
 from vswitchd.switch import Switch
 
 

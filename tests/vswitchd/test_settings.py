@@ -5,8 +5,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswitchd import settings
-from vswitchd.config import BridgeConfig
+from vswitchd.database import settings
+from vswitchd.database.config import BridgeConfig
 
 EMPTY = BridgeConfig(UUID(int=0x1234), "br0", "", (), None, (), {}, (), ())
 

@@ -8,8 +8,8 @@ import sys
 from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard, set_timeout, version_text
-from vswitchd import dpctl
-from vswitchd.dpctl import COMMANDS, DpctlError, Run, do
+from vswitchd.dpctl import dpctl
+from vswitchd.dpctl.dpctl import COMMANDS, DpctlError, Run, do
 
 PROGRAM = identity.program("pyvs-dpctl")
 

@@ -332,7 +332,7 @@ def _check_symbols(context):
 
 def _not_followed(context):
     """What the run sets that the switch does not follow yet, as text."""
-    from vswitchd import not_followed
+    from vswitchd.database import not_followed
 
     found, unused = [], []
     for name, rows in context.snapshot.rows.items():

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from ofproto.xlate.xbond import bucket_of
 from pyvs import clock
 from pyvs.daemon import CommandError
-from vswitchd.bonds import SLB, TCP, Bond, Member
-from vswitchd.buckets import N_BUCKETS
-from vswitchd.bundles import Bundles
-from vswitchd.settings import parse_mac
+from vswitchd.bonding.bonds import SLB, TCP, Bond, Member
+from vswitchd.bonding.buckets import N_BUCKETS
+from vswitchd.bonding.bundles import Bundles
+from vswitchd.database.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyvs.daemon import CommandError
-from vswitchd import dpctl
-from vswitchd.dpctl import DpctlError
+from vswitchd.dpctl import dpctl
+from vswitchd.dpctl.dpctl import DpctlError
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -9,7 +9,7 @@ from pyvs import clock
 from pyvs.daemon import CommandError
 
 if TYPE_CHECKING:
-    from vswitchd.iface import Iface
+    from vswitchd.devices.iface import Iface
     from vswitchd.switch import Switch
 
 LEAST_FRAME, LONGEST_FRAME = 14, 65535

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pyvs import clock
 from pyvs.daemon import CommandError
 from vswitchd.bridge import LOCAL
-from vswitchd.settings import parse_mac
+from vswitchd.database.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

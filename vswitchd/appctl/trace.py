@@ -15,8 +15,8 @@ from ofproto.xlate import trace as tracing
 from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.daemon import CommandError
-from vswitchd import dpctl
 from vswitchd.appctl.dpif import check_datapath, split_options
+from vswitchd.dpctl import dpctl
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -7,10 +7,10 @@ ovs-vswitchd.conf.db(5), "Bonding Configuration" of the Port table.
 
 import ovs.vlog
 
-from vswitchd.buckets import Buckets
-from vswitchd.config import PortConfig
-from vswitchd.iface import Iface
-from vswitchd.settings import integer
+from vswitchd.bonding.buckets import Buckets
+from vswitchd.database.config import PortConfig
+from vswitchd.database.settings import integer
+from vswitchd.devices.iface import Iface
 
 vlog = ovs.vlog.Vlog("bond")
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ofproto.bonds import BondSettings
-from vswitchd.bonds import TCP, Bond, Member
-from vswitchd.config import PortConfig
-from vswitchd.iface import Iface
+from vswitchd.bonding.bonds import TCP, Bond, Member
+from vswitchd.database.config import PortConfig
+from vswitchd.devices.iface import Iface
 
 
 class Given(NamedTuple):

@@ -1,8 +1,8 @@
 """What of the database pyvs does not follow yet: the one list of it.
 
 pyvs-vsctl prints a warning when a command sets such a column, vswitchd logs one, and
-docs/not-followed.md is made of it (`python -m vswitchd.not_followed`).  Whoever makes a column
-work takes its line out.  pyvs-vsctl imports this with each run: it imports nothing.
+docs/not-followed.md is made of it (`python -m vswitchd.database.not_followed`).  Whoever makes a
+column work takes its line out.  pyvs-vsctl imports this with each run: it imports nothing.
 """
 
 # Table -> column, or map column:key -> the values that ask for nothing which is not there.
@@ -63,8 +63,8 @@ TABLES = (
 DOCUMENT = """\
 # What of the database is not followed yet
 
-Made by `python -m vswitchd.not_followed`. These columns can be set, and kept, but nothing happens:
-`pyvs-vsctl` and vswitchd's log say so.
+Made by `python -m vswitchd.database.not_followed`. These columns can be set, and kept, but
+nothing happens: `pyvs-vsctl` and vswitchd's log say so.
 
 | table | column | of use all the same |
 |---|---|---|

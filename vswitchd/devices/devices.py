@@ -11,11 +11,12 @@ from typing import Any
 
 import ovs.vlog
 
-from vswitchd import netdev, settings
-from vswitchd.dummy import TYPES as DUMMY_TYPES
-from vswitchd.dummy import Device, Dummies
-from vswitchd.iface import DEFAULT_MTU, Iface
-from vswitchd.links import Links
+from vswitchd.database import settings
+from vswitchd.devices import netdev
+from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
+from vswitchd.devices.dummy import Device, Dummies
+from vswitchd.devices.iface import DEFAULT_MTU, Iface
+from vswitchd.devices.links import Links
 
 vlog = ovs.vlog.Vlog("bridge")
 

@@ -4,11 +4,11 @@ import errno
 import os
 from typing import NamedTuple
 
-from vswitchd.config import InterfaceConfig
-from vswitchd.dummy import TYPES as DUMMY_TYPES
-from vswitchd.dummy import Device
-from vswitchd.links import Link
-from vswitchd.netdev import DriverInfo, LinkMode
+from vswitchd.database.config import InterfaceConfig
+from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
+from vswitchd.devices.dummy import Device
+from vswitchd.devices.links import Link
+from vswitchd.devices.netdev import DriverInfo, LinkMode
 
 
 class IfaceType(NamedTuple):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from vswitchd import not_followed
-from vswitchd.columns import Replica
-from vswitchd.datapaths import DatapathRow, datapath_rows
+from vswitchd.database import not_followed
+from vswitchd.database.columns import Replica
+from vswitchd.database.datapaths import DatapathRow, datapath_rows
 
 
 class InterfaceConfig(NamedTuple):

@@ -14,7 +14,7 @@ from uuid import UUID
 import ovs.db.idl
 
 import ovsdb
-from vswitchd import fast_jsonrpc, not_followed
+from vswitchd.database import fast_jsonrpc, not_followed
 
 _FOLLOWED = {
     "Open_vSwitch": [

@@ -7,7 +7,7 @@ One that may print much is a generator, whose steps are little work.
 
 from collections.abc import Iterator
 
-from vswitchd import ct_dpctl
+from vswitchd.dpctl import ct_dpctl
 
 
 class DpctlError(Exception):
@@ -361,7 +361,7 @@ def normalize_actions(run, words):
     if len(words) == 1:
         run.print(odp_text.format_actions(actions) + "\n")
         return
-    from vswitchd import normalize
+    from vswitchd.dpctl import normalize
 
     key, _mask, _ufid = _parse_flow(run, words[0])
     run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))

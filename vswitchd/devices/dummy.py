@@ -8,7 +8,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from vswitchd.config import InterfaceConfig
+from vswitchd.database.config import InterfaceConfig
 
 FIRST_MAC = 0xAA55AA550000
 BRIDGE_BASE = 100  # brN has datapath port 100 + N

@@ -13,8 +13,8 @@ from uuid import UUID
 import ovs.vlog
 
 from pyvs.log_limit import LimitedLog
-from vswitchd.columns import Replica
-from vswitchd.config import (
+from vswitchd.database.columns import Replica
+from vswitchd.database.config import (
     BridgeConfig,
     Changes,
     Configuration,

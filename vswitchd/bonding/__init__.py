@@ -1,0 +1,1 @@
+"""Ports of several interfaces: bundles, bonds, and the buckets of what their members carry."""

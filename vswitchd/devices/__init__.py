@@ -1,0 +1,1 @@
+"""Interfaces and the network devices behind them: links, addresses, what a device is told."""
