@@ -11,10 +11,14 @@ cdef class KernelCache:
     cdef readonly bint wanted
     cdef readonly str reason    # why it is off
     cdef dict refused           # name of a port: why it has no part in it
-    cdef set attached           # devices that have our classifier
+    cdef dict attached          # devices that have our classifier: the name of the port of each
+    cdef dict ports             # PacketNetdevs that have a part in it, by device
+    cdef dict failures          # name of a port: how often frames did not reach its classifier
+    cdef object next_check      # ms
     cdef set left               # devices on which a former process left its program
     cdef object until           # ms, when these are let go
 
     cdef int _all_workers(self, command *c) except -1
+    cdef int _withdraw(self, PacketNetdev dev) except -1
     cdef int _void(self, PacketNetdev dev) except -1
     cdef int _tell_workers(self) except -1

@@ -27,6 +27,10 @@ vlog = ovs.vlog.Vlog("kernel_cache")
 
 OPTION = "kernel-cache"         # of a port: "false" keeps its frames out
 LEFT_FOR = 10000                # ms that what a former process left stays on ports not yet added
+CHECK_EVERY = 1000              # ms between looks at whether the classifiers are reached
+MAX_FAILURES = 5                # of a port: then it has no part in it any more
+SHARED = "the device is another port, too"
+UNREACHED = "frames do not reach its classifier"
 
 
 cdef class KernelCache:
@@ -38,8 +42,8 @@ cdef class KernelCache:
         self.memory = None
         self.reason = "not configured"
         self.refused = {}
-        self.attached = set()
-        self.until = None
+        self.attached, self.ports, self.failures = {}, {}, {}
+        self.until, self.next_check = None, 0
         try:
             self.left = self.tc.left()
         except OSError:
@@ -91,7 +95,7 @@ cdef class KernelCache:
 
     def _forget_memory(self):
         memory, self.memory = self.memory, None
-        self.refused = {}
+        self.refused, self.failures = {}, {}
         self._tell_workers()
         if memory is not None:
             memory.close()
@@ -135,27 +139,38 @@ cdef class KernelCache:
         except OSError:
             return                      # whoever opens it says so
         self.refused.pop(name, None)
-        if self._takes(type, options):
-            try:
-                self.tc.attach(index, self.memory.classifier)
-                self.left.discard(index)
-                self.attached.add(index)
-            except OSError as error:
-                self.refused[name] = error.strerror
+        if self._takes(type, options) and self._alone(name, index):
+            self._attach(name, index)
         if index in self.left:
             self.left.discard(index)
             self.tc.detach(index)
 
+    def _alone(self, str name, int index):
+        """Whether no other port is the same device, by another name: both sockets get its frames,
+        and the kernel would forward them once."""
+        other = self.attached.get(index, name)
+        if other == name:
+            return True
+        if index in self.ports:
+            self._withdraw(self.ports[index])
+        self.refused[name] = self.refused[other] = SHARED
+        return False
+
+    def _attach(self, str name, int index):
+        try:
+            self.tc.attach(index, self.memory.classifier)
+            self.left.discard(index)
+            self.attached[index] = name
+        except OSError as error:
+            self.refused[name] = error.strerror
+
     def abandon(self, str name):
         """After prepare(), when the port could not be opened."""
-        try:
-            self._detach(socket.if_nametoindex(name))
-        except OSError:
-            return                      # with the device its filters went
+        for index in [index for index, port in self.attached.items() if port == name]:
+            self._detach(index)
 
     def _detach(self, int index):
-        if index in self.attached:
-            self.attached.discard(index)
+        if self.attached.pop(index, None) is not None:
             self.tc.detach(index)
 
     def add(self, port):
@@ -174,17 +189,23 @@ cdef class KernelCache:
             self._detach(dev.ifindex)
             return
         dev.dev.kernel_cached = True
+        self.ports[dev.ifindex] = dev
 
     def remove(self, port):
         """A port that is to go, or to have no part in it any more."""
-        cdef PacketNetdev dev
         self.refused.pop(port.name, None)
-        if not isinstance(port, PacketNetdev):
-            return
-        dev = port
+        self.failures.pop(port.name, None)
+        if isinstance(port, PacketNetdev):
+            self._withdraw(port)
+
+    cdef int _withdraw(self, PacketNetdev dev) except -1:
         if dev.dev.kernel_cached:
             self._void(dev)
-        self._detach(dev.ifindex)
+        if self.ports.get(dev.ifindex) is dev:
+            del self.ports[dev.ifindex]
+        if self.attached.get(dev.ifindex) == dev.name:
+            self._detach(dev.ifindex)
+        return 0
 
     cdef int _void(self, PacketNetdev dev) except -1:
         """No entry is for frames of the port, or sends to it."""
@@ -197,6 +218,31 @@ cdef class KernelCache:
         with contextlib.suppress(OSError):     # of a device that is gone
             dev.set_filter(-1)
         return 0
+
+    # --- classifiers that are not reached
+
+    def check(self, now):
+        """Look after devices that the socket filters have in doubt: somebody took the classifier away,
+        or set another before it."""
+        if self.memory is None or now < self.next_check:
+            return
+        self.next_check = now + CHECK_EVERY
+        if self.memory.doubted:
+            for index, port in list(self.ports.items()):
+                if self.memory.in_doubt(index):
+                    self._look_after(index, port)
+            self.memory.trust_all()
+
+    def _look_after(self, int index, port):
+        """Attach the classifier again where it can be."""
+        times = self.failures[port.name] = self.failures.get(port.name, 0) + 1
+        vlog.warn(f"{port.name}: {UNREACHED}; {times} times")
+        self._withdraw(port)
+        if times > MAX_FAILURES:
+            self.refused[port.name] = UNREACHED
+            return
+        self.prepare(port.name, port.type, port.options)
+        self.add(port)
 
     # --- what a former process left
 
@@ -212,8 +258,11 @@ cdef class KernelCache:
             self._let_go()
 
     def deadline(self):
-        """ms, when tidy() has something to do, or None."""
-        return self.until if self.left else None
+        """ms, when tidy() or check() has something to do, or None."""
+        times = [self.until] if self.left and self.until is not None else []
+        if self.ports:
+            times.append(self.next_check)
+        return min(times, default=None)
 
     def close(self, ports):
         """Leave nothing behind."""

@@ -170,8 +170,11 @@ class Server:
                 poller.immediate_wake()
 
     def _tidy(self) -> None:
-        """What a former process left in the kernel goes, once its ports had time to come."""
-        self.engine.kernel_cache.tidy(ovs.timeval.msec(), self.handler is not None)
+        """What a former process left in the kernel goes, once its ports had time to come; and what is
+        there is looked after."""
+        now = ovs.timeval.msec()
+        self.engine.kernel_cache.tidy(now, self.handler is not None)
+        self.engine.kernel_cache.check(now)
 
     def _sweep(self) -> None:
         """Some connections that may have expired, every SWEEP ms."""

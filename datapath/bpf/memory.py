@@ -5,12 +5,14 @@ attached to a device.
 """
 
 import os
+import struct
 from pathlib import Path
 
 from datapath.bpf import entry, programs, syscall
 
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 MAX_COUNTERS = 256 << 20  # bytes
+_WORD = struct.Struct("=I")
 
 
 def n_processors() -> int:
@@ -49,6 +51,7 @@ class KernelMemory:
         self.generations = self._array("pyvs_gens", 4 * entry.SLOTS)
         self.counters = self._array("pyvs_counters", size)
         self.verdicts = self._array("pyvs_verdicts", self.n_cpus * programs.VERDICT["size"])
+        self.doubts = self._array("pyvs_doubts", _WORD.size * programs.DOUBTS)
 
     def _array(self, name: str, size: int):
         """An array of one value, and that value as memory of ours."""
@@ -58,9 +61,26 @@ class KernelMemory:
         return memory
 
     def _load(self, kind: int, program) -> int:
-        names = ("entries", "generations", "counters", "verdicts")
+        names = ("entries", "generations", "counters", "verdicts", "doubts")
         code = program(self.n_cpus).assemble(dict(zip(names, self._fds, strict=False)))
         return self._keep(syscall.prog_load(kind, code, f"pyvs_{program.__name__}"))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether any device is in doubt (see programs)."""
+        return self.doubts.find(b"\1", 0) >= 0
+
+    def in_doubt(self, index: int) -> bool:
+        """Whether a device is, or another whose number ends alike."""
+        return _WORD.unpack_from(self.doubts, index % programs.DOUBTS * _WORD.size)[0] != 0
+
+    def trust_all(self) -> None:
+        """No device is in doubt any more; what the filters had left is forgotten."""
+        for at in range(0, len(self.verdicts), programs.VERDICT["size"]):
+            _WORD.pack_into(
+                self.verdicts, at + programs.VERDICT["state"], entry.VERDICTS["none"]
+            )
+        self.doubts[:] = bytes(len(self.doubts))
 
     def close(self) -> None:
         """Idempotent; nobody may use the memory any more."""

@@ -12,6 +12,10 @@ A frame that a port receives passes its packet socket first, then the classifier
 So a frame is looked up once, and delivered or forwarded once, whatever changes between the two.
 A verdict is for the frame with the same address, device and length, and goes as it is taken.
 
+The filter trusts that the classifier comes after it.  Where it finds the last verdict of its
+processor not taken, that was in vain, and the verdict's device is in doubt: its frames are misses
+until user space has looked after it (doubts).
+
 An entry is void when its generation is not its slot's; one store of the worker that owns the slot
 voids all entries of a megaflow.  What is read here is what entry.pyx says: Ethernet, one tag (the
 kernel has it beside the frame by then), IPv4 without options or IPv6 without extension headers,
@@ -51,6 +55,7 @@ ICMP, IGMP, TCP, UDP, ICMPV6, SCTP = 1, 2, 6, 17, 58, 132
 ND_SOLICIT, ND_ADVERT = 135, 136
 DEI = 0x1000
 ENTRY_BIT = entry.FLAGS
+DOUBTS = 1024  # places of devices whose classifier is in doubt, by the low bits of their numbers
 
 _OFFSETS = entry.offsets()
 KEY, ENTRY, COUNTERS, VERDICT = (_OFFSETS[name] for name in ("key", "entry", "counters", "verdict"))
@@ -217,10 +222,33 @@ def _verdict(code: Code, n_cpus: int, to: Register) -> None:
     code.alu("mul", R0, VERDICT["size"]).map_value(to, "verdicts").add(to, R0)
 
 
+def _doubt(code: Code, base: Register) -> None:
+    """`base`: the place of the device in r1."""
+    code.alu("and", R1, DOUBTS - 1).alu("lsh", R1, 2).map_value(base, "doubts").add(base, R1)
+
+
+def _doubt_untaken(code: Code, n_cpus: int) -> None:
+    """A verdict that is still there puts its device in doubt."""
+    _verdict(code, n_cpus, R8)
+    code.load(R1, R8, VERDICT["state"], 32).jump("jeq", R1, entry.VERDICTS["none"], "taken")
+    code.load(R1, R8, VERDICT["ifindex"], 32)
+    _doubt(code, R2)
+    code.store(R2, 0, 1, 32).label("taken")
+
+
+def _unless_in_doubt(code: Code) -> None:
+    """A miss where this frame's device is in doubt."""
+    code.load(R1, R6, SKB_IFINDEX, 32)
+    _doubt(code, R2)
+    code.load(R1, R2, 0, 32).jump("jne", R1, 0, "miss")
+
+
 def socket_filter(n_cpus: int) -> Code:
     """For a packet socket; n_cpus: a power of two, more than the greatest number of a processor."""
     code = Code().mov(R6, R1)
+    _doubt_untaken(code, n_cpus)
     _find(code)
+    _unless_in_doubt(code)
     _verdict(code, n_cpus, R8)
     code.load(R1, FRAME, TCP_FLAGS_AT, 64).store(R8, VERDICT["tcp_flags"], R1, 32)
     for at in range(0, ENTRY["size"], 8):

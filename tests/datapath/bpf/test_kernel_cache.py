@@ -1,5 +1,6 @@
 """Frames on real veths with the kernel cache: each is where it would be without, and counted."""
 
+import os
 import random
 import signal
 import struct
@@ -313,3 +314,57 @@ def test_filters_of_others_are_left_alone(net):
         assert "others" in net.host.run("tc", "filter", "show", "dev", "pa", "ingress")
     finally:
         host.close()
+
+
+def lost_of(sender, receiver, n=40, allowed=0):
+    """How many of n frames of the hot flow do not arrive; waits for all but `allowed` of them."""
+    for number in range(n):
+        sender.send(udp(number))
+    seen = set()
+    while len(seen) < n - allowed or udp(n - 1) not in seen:
+        seen.add(receive(receiver, numbered))
+    return n - len(seen)
+
+
+# What somebody does under our feet; the second is a classifier that ends classification
+UNDER = {
+    "clsact": "qdisc del dev pa clsact",
+    "before": "filter add dev pa ingress prio 1 bpf bytecode",
+}
+ALL = ("1,6 0 0 4294967295",)
+
+
+@pytest.mark.parametrize("what", UNDER)
+def test_whoever_takes_the_classifiers_frames_is_noticed(three, what):
+    """One frame a processor is lost, the flow's others go by the worker; then the classifier is
+    attached again, or the port has no part in it any more."""
+    net, a, b, _ = three
+    net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        heat(net, sender, receiver, udp())
+        net.host.run("tc", *UNDER[what].split(), *(ALL if what == "before" else ()))
+        assert lost_of(sender, receiver, allowed=os.cpu_count()) <= os.cpu_count()
+        if what == "clsact":
+            wait_until(lambda: filters(net), what="the classifier again")
+            assert lost_of(sender, receiver) == 0
+        else:
+            wait_until(lambda: "pa" in cache(net)["ports"], what="the port left out")
+            assert "filters of others" in cache(net)["ports"]["pa"]
+            hits = cache(net)["hits"]
+            assert lost_of(sender, receiver) == 0
+            assert cache(net)["hits"] == hits
+
+
+def test_one_device_as_two_ports_has_no_part_in_it(three):
+    net, a, b, c = three
+    net.host.run("ip", "link", "property", "add", "dev", "pa", "altname", "pz")
+    net.add("pz", "system", 4)
+    net.flow("in_port(1)", "2")
+    net.flow("in_port(4)", "3")
+    assert set(cache(net)["ports"]) == {"pa", "pz"}
+    assert not filters(net)
+    with raw_socket(a) as sender, raw_socket(b) as one, raw_socket(c) as other:
+        for number in range(20):
+            sender.send(udp(number))
+            assert receive(one, numbered) == receive(other, numbered) == udp(number)
+    net.dpif.port_del(4)
