@@ -170,8 +170,8 @@ class Server:
                 poller.immediate_wake()
 
     def _tidy(self) -> None:
-        """What a former process left in the kernel goes, once its ports had time to come; and what is
-        there is looked after."""
+        """The kernel cache: what a former process left goes, once its ports had time to come, and
+        what is there is looked after."""
         now = ovs.timeval.msec()
         self.engine.kernel_cache.tidy(now, self.handler is not None)
         self.engine.kernel_cache.check(now)

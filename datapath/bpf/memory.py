@@ -77,9 +77,7 @@ class KernelMemory:
     def trust_all(self) -> None:
         """No device is in doubt any more; what the filters had left is forgotten."""
         for at in range(0, len(self.verdicts), programs.VERDICT["size"]):
-            _WORD.pack_into(
-                self.verdicts, at + programs.VERDICT["state"], entry.VERDICTS["none"]
-            )
+            _WORD.pack_into(self.verdicts, at + programs.VERDICT["state"], entry.VERDICTS["none"])
         self.doubts[:] = bytes(len(self.doubts))
 
     def close(self) -> None:
