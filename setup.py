@@ -60,7 +60,7 @@ COMPILED_PYTHON = {
         "session",
         "transaction",
     ),
-    "pyvs": ("framing",),
+    "pyvs": ("streams/framing",),
 }
 
 # `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.

@@ -18,7 +18,7 @@ import ovs.stream
 
 from datapath.engine import Engine
 from pyvs import containment, coverage
-from pyvs.listener import Listener
+from pyvs.streams.listener import Listener
 
 MOST_PEERS = 16  # of a listening port
 MOST_WAITING = 1 << 18  # bytes for a peer that does not read; then its frames are discarded

@@ -14,7 +14,8 @@ from datapath import report
 from datapath.bpf.tc import owner
 from datapath.engine import Engine
 from datapath.server import Server
-from pyvs import daemon, privileges, rundir
+from pyvs import rundir
+from pyvs.process import daemon, privileges
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 

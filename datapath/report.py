@@ -5,7 +5,8 @@ from collections import namedtuple
 from datapath import text
 from datapath.engine import Engine
 from datapath.ipc import protocol
-from pyvs import coverage, daemon
+from pyvs import coverage
+from pyvs.process import daemon
 
 _Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options worker")
 

@@ -22,8 +22,8 @@ from datapath.engine import Engine, EngineError, refused
 from datapath.ipc import protocol
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from pyvs import containment, coverage
-from pyvs.listener import Listener, short_path
 from pyvs.log_limit import LimitedLog
+from pyvs.streams.listener import Listener, short_path
 from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("dpif_netdev")

@@ -13,7 +13,7 @@ from ovsdb.replication import Replication
 from ovsdb.service import SERVER_DATABASE, Service
 from ovsdb.session import disable_monitor_cond
 from ovsdb.transaction_log import TransactionLog
-from pyvs import daemon
+from pyvs.process import daemon
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
 

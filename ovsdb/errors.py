@@ -2,7 +2,7 @@
 
 from typing import Any, NoReturn
 
-from pyvs.json_text import dumps
+from pyvs.streams.json_text import dumps
 
 
 class OvsdbError(Exception):

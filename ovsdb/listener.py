@@ -6,9 +6,9 @@ import socket
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop, vlog
 from ovsdb.session import Session
-from pyvs import listener
-from pyvs.listener import Accepted
 from pyvs.log_limit import LimitedLog
+from pyvs.streams import listener
+from pyvs.streams.listener import Accepted
 
 _accepting = LimitedLog(vlog, 5, 5)  # anybody may connect
 

@@ -19,7 +19,9 @@ from ovsdb.remotes import Remotes
 from ovsdb.replication import Replication
 from ovsdb.server import Loop
 from ovsdb.service import Service
-from pyvs import containment, coverage, daemon, framing, rundir
+from pyvs import containment, coverage, rundir
+from pyvs.process import daemon
+from pyvs.streams import framing
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
 

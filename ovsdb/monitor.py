@@ -17,7 +17,7 @@ from ovsdb.datum import diff
 from ovsdb.errors import Members, fail
 from ovsdb.schema import Column
 from pyvs import containment
-from pyvs.json_text import dumps
+from pyvs.streams.json_text import dumps
 
 SELECTS = ("initial", "insert", "delete", "modify")
 EVERYTHING = Condition([])

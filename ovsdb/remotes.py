@@ -24,8 +24,8 @@ from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop
 from ovsdb.session import Session
 from pyvs import containment, rundir
-from pyvs.listener import parse_port, short_path
-from pyvs.resolver import Lookup
+from pyvs.streams.listener import parse_port, short_path
+from pyvs.streams.resolver import Lookup
 
 vlog = ovs.vlog.Vlog("reconnect")
 

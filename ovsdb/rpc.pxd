@@ -1,4 +1,4 @@
-from pyvs.framing cimport JsonStream
+from pyvs.streams.framing cimport JsonStream
 
 cdef class Peer:
     cdef public str name

@@ -12,9 +12,9 @@ from typing import Any
 import ovs.vlog
 
 from pyvs import coverage
-from pyvs.framing import FramingError, JsonStream
-from pyvs.json_text import dumps
 from pyvs.log_limit import LimitedLog
+from pyvs.streams.framing import FramingError, JsonStream
+from pyvs.streams.json_text import dumps
 
 vlog = ovs.vlog.Vlog("ovsdb_jsonrpc_server")
 _syntax, _slow = (LimitedLog(vlog, 5, 5) for _ in range(2))  # what clients cause

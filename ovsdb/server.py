@@ -16,7 +16,7 @@ from ovsdb.rpc import Peer
 from ovsdb.service import Service
 from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
-from pyvs.tls_settings import TlsSettings
+from pyvs.streams.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("ovsdb_server")
 

@@ -13,7 +13,7 @@ from ovsdb.monitor import Monitor, notification
 from ovsdb.rpc import Peer
 from ovsdb.service import Service, exhausted
 from ovsdb.uuids import is_uuid
-from pyvs.json_text import dumps
+from pyvs.streams.json_text import dumps
 
 MAX_MONITORS = 64  # of one client
 

@@ -12,9 +12,9 @@ from typing import Any
 from ovsdb.condition import Row
 from ovsdb.rpc import Peer
 from ovsdb.server import Connection, Loop, vlog
-from pyvs import tls
 from pyvs.log_limit import LimitedLog
-from pyvs.tls_settings import TlsSettings
+from pyvs.streams import tls
+from pyvs.streams.tls_settings import TlsSettings
 
 _handshakes = LimitedLog(vlog, 5, 5)  # anybody may connect
 

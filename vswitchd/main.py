@@ -9,7 +9,8 @@ import ovs.vlog
 
 from datapath import text
 from datapath.base.clock import set_clock
-from pyvs import clock, daemon, privileges, rundir
+from pyvs import clock, rundir
+from pyvs.process import daemon, privileges
 from vswitchd import report
 from vswitchd.appctl import commands
 from vswitchd.database import columns

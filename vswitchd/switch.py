@@ -19,7 +19,8 @@ from typing import Any
 import ovs.vlog
 
 from ofproto.bundles import IDLE_SECONDS
-from pyvs import clock, containment, tls_stream
+from pyvs import clock, containment
+from pyvs.streams import tls_stream
 from vswitchd import status
 from vswitchd.bridge import Bridge
 from vswitchd.database import columns, config, datapaths, settings

@@ -5,7 +5,7 @@ import sys
 
 import ovs.vlog
 
-from pyvs import daemon
+from pyvs.process import daemon
 
 from ..database import Database
 from ..errors import Fault

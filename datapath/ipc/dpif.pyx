@@ -30,7 +30,7 @@ from collections import namedtuple
 from datapath.ipc import protocol
 from datapath.key import flow
 from datapath.ipc.protocol import FlowInfo
-from pyvs.listener import short_path
+from pyvs.streams.listener import short_path
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import ovs.reconnect
 
-from pyvs import resolver
+from pyvs.streams import resolver
 
 from . import streams
 from .peer import Peer

@@ -1,7 +1,7 @@
 """Sockets of OpenFlow connections: targets as Open vSwitch writes them, non-blocking.
 
-Active targets go through ovs.stream, passive ones through pyvs.listener: ovs.stream listens on
-neither IPv6 nor TLS, and its unix sockets take their permissions from the umask.
+Active targets go through ovs.stream, passive ones through pyvs.streams.listener: ovs.stream
+listens on neither IPv6 nor TLS, and its unix sockets take their permissions from the umask.
 """
 
 import errno
@@ -13,8 +13,8 @@ from typing import Any
 import ovs.stream
 import ovs.vlog
 
-from pyvs import listener, resolver, tls_stream
 from pyvs.log_limit import LimitedLog
+from pyvs.streams import listener, resolver, tls_stream
 
 limited = LimitedLog(ovs.vlog.Vlog("stream"), per_minute=5, burst=5)
 

@@ -12,7 +12,8 @@ import time
 import ovs.stream
 import pytest
 
-from pyvs import options, tls, tls_stream
+from pyvs.process import options
+from pyvs.streams import tls, tls_stream
 from tests.authority import Authority, needs_openssl
 from tests.ovsdb.ovsdb_world import Daemon, directory, wait_until
 from tests.ovsdb.test_tls_rbac import SCHEMA

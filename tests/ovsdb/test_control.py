@@ -9,7 +9,7 @@ import pytest
 from ovsdb.main import Control
 from ovsdb.server import Loop
 from ovsdb.service import Service
-from pyvs import unixctl
+from pyvs.process import unixctl
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""pyvs.daemon: options, start, pid files, crash and restart under --monitor."""
+"""pyvs.process.daemon: options, start, pid files, crash and restart under --monitor."""
 
 import errno
 import os
@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from pyvs import coverage, daemon
+from pyvs import coverage
+from pyvs.process import daemon
 from tests import processes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -18,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = """
 import os, sys
 import ovs.vlog
-from pyvs import daemon
+from pyvs.process import daemon
 vlog = ovs.vlog.Vlog("crash")
 
 class Crasher:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyvs import framing
-from pyvs.framing import FramingError, JsonStream
+from pyvs.streams import framing
+from pyvs.streams.framing import FramingError, JsonStream
 
 VALUES = st.recursive(
     st.none()

@@ -8,8 +8,9 @@ import struct
 
 import pytest
 
-from pyvs import coverage, listener, rundir
-from pyvs.listener import Listener
+from pyvs import coverage, rundir
+from pyvs.streams import listener
+from pyvs.streams.listener import Listener
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from pyvs import containment, control, daemon, poll_interval
+from pyvs import containment
 from pyvs.poller import Poller
+from pyvs.process import control, daemon, poll_interval
 
 
 @pytest.mark.parametrize("msec", [10**15, 1e300, float("inf"), 2**31])

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pyvs import resolver
-from pyvs.resolver import Lookup
+from pyvs.streams import resolver
+from pyvs.streams.resolver import Lookup
 
 
 def wait(lookup):

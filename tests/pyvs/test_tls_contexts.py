@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from pyvs import tls
-from pyvs.tls_settings import TlsSettings
+from pyvs.streams import tls
+from pyvs.streams.tls_settings import TlsSettings
 from tests.authority import Authority, needs_openssl
 
 pytestmark = needs_openssl

@@ -7,8 +7,9 @@ import socket
 import ovs.unixctl
 import pytest
 
-from pyvs import coverage, unixctl
+from pyvs import coverage
 from pyvs.poller import Poller
+from pyvs.process import unixctl
 
 
 class World:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl import pmd
 
 NAMES = ("packets", "recirculations", "emc_hits", "megaflow_hits", "misses", "lost", "masks_probed")

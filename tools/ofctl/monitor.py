@@ -16,8 +16,9 @@ from ofproto.codec.numbers import OF10
 from ofproto.peers.connection import CLOSED
 from ofproto.text.flow_text import TextError, parse_flow_request
 from ofproto.text.message_text import INVALID_TTL, format_message, format_raw
-from pyvs import control, identity, rundir, supervise
+from pyvs import identity, rundir
 from pyvs.poller import Poller
+from pyvs.process import control, supervise
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError

@@ -333,7 +333,7 @@ def _lock(session, method, name):
             print(message["method"])
             session.print_json(message["params"])
         if server is not None:
-            from pyvs import control
+            from pyvs.process import control
 
             server.run()
             if control.exiting():
@@ -360,7 +360,7 @@ def _lock_control(session):
     """The control socket of a client in the background, by which it is told to unlock; or None."""
     if "detach" not in session.options:
         return None
-    from pyvs import control
+    from pyvs.process import control
 
     def unlock(args):
         try:

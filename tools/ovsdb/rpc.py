@@ -10,7 +10,7 @@ import os
 import socket
 
 from pyvs import rundir
-from pyvs.tls_settings import TlsSettings as Tls
+from pyvs.streams.tls_settings import TlsSettings as Tls
 
 DEFAULT_OVSDB_PORT = 6640
 _READ = 1 << 18

@@ -3,7 +3,7 @@
 import os
 import ssl
 
-from pyvs.tls import BootstrapError, bootstrap, new_context
+from pyvs.streams.tls import BootstrapError, bootstrap, new_context
 
 
 def _bootstrap(sock, path):

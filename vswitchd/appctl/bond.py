@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ofproto.xlate.xbond import bucket_of
 from pyvs import clock
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.bonding.bonds import SLB, TCP, Bond, Member
 from vswitchd.bonding.buckets import N_BUCKETS
 from vswitchd.bonding.bundles import Bundles

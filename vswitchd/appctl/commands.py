@@ -8,8 +8,8 @@ a clear error.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pyvs import daemon
-from pyvs.daemon import CommandError
+from pyvs.process import daemon
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, pmd, trace
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.dpctl import dpctl
 from vswitchd.dpctl.dpctl import DpctlError
 

@@ -7,7 +7,7 @@ from datapath import text
 from datapath.key import flow
 from datapath.text import datapath, format_kernel_cache
 from pyvs import clock, identity
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
 
 if TYPE_CHECKING:

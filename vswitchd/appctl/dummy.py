@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from datapath.key import key_text
 from datapath.key.compose import compose
 from pyvs import clock
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 
 if TYPE_CHECKING:
     from vswitchd.devices.iface import Iface

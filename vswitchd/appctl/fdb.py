@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pyvs import clock
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
 from vswitchd.database.settings import parse_mac
 

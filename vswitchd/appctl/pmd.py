@@ -8,7 +8,7 @@ stand is what Open vSwitch says of an idle thread, NOT AVAIL.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath
 
 if TYPE_CHECKING:

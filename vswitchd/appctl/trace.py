@@ -14,7 +14,7 @@ from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
 from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
-from pyvs.daemon import CommandError
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath, split_options
 from vswitchd.dpctl import dpctl
 

@@ -2,7 +2,7 @@
 
 The `ovs` library, where it has no compiled parser, reads JSON character by character in Python:
 0.3 s for the status of 1,000 interfaces, in which no upcall is answered.  install() has its
-sessions split and parse with pyvs.framing instead.
+sessions split and parse with pyvs.streams.framing instead.
 """
 
 import errno
@@ -13,7 +13,7 @@ import ovs.json
 import ovs.jsonrpc
 import ovs.vlog
 
-from pyvs.framing import FramingError, JsonStream
+from pyvs.streams.framing import FramingError, JsonStream
 
 vlog = ovs.vlog.Vlog("jsonrpc")
 

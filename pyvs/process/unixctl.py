@@ -16,10 +16,11 @@ from typing import Any
 import ovs.unixctl
 import ovs.vlog
 
-from pyvs import containment, coverage, json_text
-from pyvs.framing import FramingError, JsonStream
-from pyvs.listener import Listener
+from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
+from pyvs.streams import json_text
+from pyvs.streams.framing import FramingError, JsonStream
+from pyvs.streams.listener import Listener
 
 vlog = ovs.vlog.Vlog("unixctl")
 _syntax = LimitedLog(vlog, 5, 5)

@@ -17,10 +17,11 @@ from typing import NamedTuple
 import ovs.util
 import ovs.vlog
 
-from pyvs import control, identity, log_limit, rundir
-from pyvs.control import CommandError
-from pyvs.options import Options, last
-from pyvs.ovs_modules import COUNTERPARTS, modules
+from pyvs import identity, log_limit, rundir
+from pyvs.process import control
+from pyvs.process.control import CommandError
+from pyvs.process.options import Options, last
+from pyvs.process.ovs_modules import COUNTERPARTS, modules
 
 DESTINATIONS = ("console", "syslog", "file")
 START = time.monotonic()

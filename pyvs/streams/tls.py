@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from pyvs.tls_settings import TlsSettings
+from pyvs.streams.tls_settings import TlsSettings
 
 VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,

@@ -166,7 +166,7 @@ def use_ssl(options: Options) -> None:
     """Hand the files of SSL_OPTIONS to the `ovs` library's active TLS connections."""
     if not any(name in options for name in SSL_OPTIONS):
         return
-    from pyvs import tls_stream  # `ssl` is slow to import
+    from pyvs.streams import tls_stream  # `ssl` is slow to import
 
     tls_stream.configure(
         last(options, "private-key"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pyvs.json_scan import scan
+from pyvs.streams.json_scan import scan
 
 MAX_DEPTH = 1000
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, where the owner of the stream does not say less

@@ -31,21 +31,12 @@ from typing import Any, NoReturn
 
 import ovs.vlog
 
-from pyvs import (
-    containment,
-    control,
-    coverage,
-    identity,
-    logs,
-    poll_interval,
-    privileges,
-    rundir,
-    supervise,
-    unixctl,
-)
-from pyvs import options as command_line
-from pyvs.control import CommandError, command, exit_now, exiting, offer_clock
-from pyvs.options import (
+from pyvs import containment, coverage, identity, rundir
+from pyvs.poller import Poller
+from pyvs.process import control, logs, poll_interval, privileges, supervise, unixctl
+from pyvs.process import options as command_line
+from pyvs.process.control import CommandError, command, exit_now, exiting, offer_clock
+from pyvs.process.options import (
     NONE,
     OPTIONAL,
     REQUIRED,
@@ -56,7 +47,6 @@ from pyvs.options import (
     use_ssl,
     version_text,
 )
-from pyvs.poller import Poller
 
 __all__ = [
     "NONE",
@@ -123,9 +113,10 @@ def start(capabilities: frozenset[int] = frozenset()) -> None:
     """Become the daemon that the parsed options ask for.
 
     Makes the run directory, starts logging, becomes --user with these `capabilities` of
-    pyvs.privileges, sets umask 077 (sockets and files are for their owner), forks for --detach
-    and --monitor and writes the pid file.  Returns in the daemon process only.  A pid file of a
-    dead process is replaced; that of a live one ends this process with a message and status 1.
+    pyvs.process.privileges, sets umask 077 (sockets and files are for their owner), forks for
+    --detach and --monitor and writes the pid file.  Returns in the daemon process only.  A pid
+    file of a dead process is replaced; that of a live one ends this process with a message and
+    status 1.
     Paths given relative must be made absolute before ready(), which changes to '/'.
     """
     options = _State.options
@@ -204,7 +195,7 @@ def guard(main: Callable[[], int | None]) -> int:
 
 
 def unixctl_server(name: str) -> unixctl.Server | None:
-    """Listen on the control socket NAME.PID.ctl, or where --unixctl says; see pyvs.control.
+    """Listen on the control socket NAME.PID.ctl, or where --unixctl says; see pyvs.process.control.
 
     Call it after start(), as the process id is in the name.  Failure ends the process.
     """

@@ -12,9 +12,10 @@ from typing import Any
 
 import ovs.unixctl
 
-from pyvs import clock, containment, coverage, identity, rundir, unixctl
-from pyvs.listener import short_path
-from pyvs.options import version_text
+from pyvs import clock, containment, coverage, identity, rundir
+from pyvs.process import unixctl
+from pyvs.process.options import version_text
+from pyvs.streams.listener import short_path
 
 
 class CommandError(Exception):
@@ -218,8 +219,8 @@ def unixctl_server(own: str, where: str | None) -> unixctl.Server | None:
     """Listen on NAME.PID.ctl, where NAME is that of our program `own` (pyvs.identity), or `where`
     (relative to the run directory; "none": nothing).
 
-    Registers the commands that every daemon has (vlog/* are those of pyvs.logs).  Call it in
-    the process that stays, as its id is in the name.  Raises OSError.
+    Registers the commands that every daemon has (vlog/* are those of pyvs.process.logs).  Call it
+    in the process that stays, as its id is in the name.  Raises OSError.
     """
     command("version", "", 0, 0, lambda _args: version_text(own) + "\n")
     command("exit", "", 0, 1, lambda _args: exit_now())

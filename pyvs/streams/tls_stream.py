@@ -9,8 +9,8 @@ import ovs.socket_util
 import ovs.stream
 import ovs.vlog
 
-from pyvs import tls
-from pyvs.tls_settings import TlsSettings
+from pyvs.streams import tls
+from pyvs.streams.tls_settings import TlsSettings
 
 vlog = ovs.vlog.Vlog("stream_ssl")
 

@@ -1,0 +1,1 @@
+"""How a daemon starts, runs, is controlled, logs and ends."""

@@ -1,0 +1,1 @@
+"""What goes over sockets, for daemons and commands: listeners, TLS, names of hosts, JSON."""
