@@ -35,6 +35,8 @@ from datapath.ipc import protocol
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap import open_internal
+from datapath.netdev.tunnel import TYPES as TUNNEL_TYPES
+from datapath.netdev.tunnel import TunnelNetdev
 from datapath.ipc.ring import create_memory
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -60,6 +62,7 @@ TYPES = {
     "internal": open_internal,
     "tap": open_internal,
     **dict.fromkeys(DUMMY_TYPES, DummyNetdev),
+    **dict.fromkeys(TUNNEL_TYPES, TunnelNetdev),
 }
 
 

@@ -27,4 +27,7 @@ cdef enum:
     DROP_FRAG_LIMIT             # fragments of more packets, or bytes, than may wait
     DROP_FRAG_TIMEOUT           # the rest of the packet did not come in time
     DROP_PACKET_TYPE            # a header in front of the packet is not what the action is for
+    DROP_TUNNEL_PUSH            # a packet that the tunnel's header does not fit
+    DROP_TUNNEL_POP             # an encapsulated packet that is cut, or contradicts itself
+    DROP_TUNNEL_NO_HEADER       # output to a tunnel port without a header for the way
     DROP_REASONS                # how many

@@ -26,4 +26,7 @@ NAMES = (
     "frag_limit",
     "frag_timeout",
     "wrong_packet_type",
+    "tunnel_push_error",
+    "tunnel_pop_error",
+    "tunnel_no_header",
 )

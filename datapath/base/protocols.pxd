@@ -27,6 +27,7 @@ cdef enum:
     PROTO_UDP = 17
     PROTO_ROUTING = 43
     PROTO_FRAGMENT = 44
+    PROTO_GRE = 47
     PROTO_ESP = 50
     PROTO_AH = 51
     PROTO_ICMPV6 = 58
@@ -53,6 +54,23 @@ cdef enum:
 
     # packet types (OpenFlow 1.5, section 7.2.3.11): namespace << 16 | type; Ethernet is 0
     PT_ETHERTYPE = 1 << 16      # namespace: what begins with the header of that Ethertype
+
+    # in flow_key.tun_flags, host order: OpenFlow's, as ovs-fields(7) has it; the outer header's
+    TUN_OAM = 1
+    TUN_DF = 2                  # IPv4: "don't fragment"
+    TUN_CSUM = 4                # it has a checksum
+    TUN_KEY = 8                 # it has a key, which is tun_id
+
+    # kinds of tunnels, as Open vSwitch's datapath interface numbers them
+    TUNNEL_NONE = 0
+    TUNNEL_GRE = 3
+    TUNNEL_VXLAN = 4
+    TUNNEL_GENEVE = 5
+    TUNNEL_ERSPAN = 107
+    TUNNEL_IP6ERSPAN = 108
+    TUNNEL_IP6GRE = 109
+    TUNNEL_GTPU = 110
+    TUNNEL_SRV6 = 112
 
     # in flow_key.vlan[].tci: a tag is there (in a frame this bit is DEI, once CFI)
     VLAN_CFI = 0x1000

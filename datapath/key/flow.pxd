@@ -81,7 +81,7 @@ cdef extern from "datapath/key/flow_key.h":
         uint32_t tun_dst
         uint8_t tun_ipv6_src[16]
         uint8_t tun_ipv6_dst[16]
-        uint16_t tun_flags
+        uint16_t tun_flags      # TUN_*
         uint8_t tun_tos
         uint8_t tun_ttl
         uint16_t tun_tp_src
@@ -94,8 +94,11 @@ cdef extern from "datapath/key/flow_key.h":
         uint8_t tun_erspan_hwid
         uint8_t tun_gtpu_flags
         uint8_t tun_gtpu_msgtype
-        uint32_t pad_tun
-        uint8_t tun_metadata[256]   # Geneve option values, allotted by the TLV table
+        # In the datapath: bytes of Geneve options, which stand in tun_metadata as in the packet.
+        # Inside ofproto tun_metadata has the options' values, allotted by the bridge's TLV table.
+        uint8_t tun_opts_size
+        uint8_t pad_tun[3]
+        uint8_t tun_metadata[256]
         # pipeline (ofproto only)
         uint64_t metadata
         uint32_t regs[16]       # xreg0 is regs[0]:regs[1], xxreg0 is regs[0..3]
@@ -142,7 +145,7 @@ cdef extern from "datapath/key/flow_key.h":
         MEMBER_tun_flags, MEMBER_tun_tos, MEMBER_tun_ttl, MEMBER_tun_tp_src, MEMBER_tun_tp_dst,
         MEMBER_tun_gbp_id, MEMBER_tun_gbp_flags, MEMBER_tun_erspan_ver, MEMBER_tun_erspan_idx,
         MEMBER_tun_erspan_dir, MEMBER_tun_erspan_hwid, MEMBER_tun_gtpu_flags,
-        MEMBER_tun_gtpu_msgtype, MEMBER_tun_metadata, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
+        MEMBER_tun_gtpu_msgtype, MEMBER_tun_opts_size, MEMBER_tun_metadata, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
         MEMBER_reg2, MEMBER_reg3, MEMBER_reg4, MEMBER_reg5, MEMBER_reg6, MEMBER_reg7,
         MEMBER_reg8, MEMBER_reg9, MEMBER_reg10, MEMBER_reg11, MEMBER_reg12, MEMBER_reg13,
         MEMBER_reg14, MEMBER_reg15, MEMBER_actset_output, MEMBER_conj_id,

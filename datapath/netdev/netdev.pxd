@@ -1,5 +1,5 @@
-# What a network device is to a worker: the provider interface of af_packet, tap and
-# dummy.
+# What a network device is to a worker: the provider interface of af_packet, tap, dummy and
+# tunnel.
 #
 # A cdef class Netdev (control thread, Python) owns the file descriptors, rings and memory, and
 # embeds the C struct netdev, which is all that a worker sees.  Rules:
@@ -89,6 +89,7 @@ cdef struct netdev:
     uint64_t link_errors
     uint32_t port_no
     uint32_t port_be            # the same in network order
+    uint32_t tunnel_kind        # TUNNEL_*; TUNNEL_NONE: a port that receives
     uint32_t owner              # the worker that receives
     uint32_t n_worker_ports
     worker_port *worker_ports          # one for each worker, and the last for the control thread
