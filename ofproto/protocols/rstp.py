@@ -1,0 +1,283 @@
+"""The Rapid Spanning Tree Protocol of IEEE 802.1D-2004, clause 17, without sockets and clock.
+
+A Rstp is a bridge: it selects the ports' roles, and runs their machines (rstp_port.py).  Times are
+in ms and given with each call.  Frames to send and what to forget are kept until take_frames() and
+take_flushes().
+"""
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from ofproto.protocols import bpdu
+from ofproto.protocols.bpdu import Bpdu, address_of
+from ofproto.protocols.rstp_port import (
+    AGED,
+    ALTERNATE,
+    BACKUP,
+    DESIGNATED,
+    DISABLED_INFO,
+    DISABLED_PORT,
+    MINE,
+    RECEIVED,
+    ROOT,
+    Port,
+    PortSettings,
+    Times,
+    Vector,
+)
+
+HELLO_TIME = 2  # the standard has no other
+TICK = 1000
+# Seconds made up for one by one, when nobody called for a while.
+MAX_TICKS = 64
+# Rounds of all machines for one event; a port needs some ten, and waits for others.
+MAX_ROUNDS = 100
+
+
+class Settings(NamedTuple):
+    """Times in seconds; `version` 0 is a bridge of 802.1D-1998's behaviour."""
+
+    priority: int  # a multiple of 4096
+    address: bytes
+    version: int = 2
+    max_age: int = 20
+    forward_delay: int = 15
+    transmit_hold_count: int = 6
+
+
+class Rstp:
+    """One bridge."""
+
+    def __init__(self, settings: Settings, now: int):
+        self.ports: dict[Hashable, Port] = {}
+        self.settings = settings
+        self.root_priority = self._own_vector()
+        self.root_times = self.own_times()
+        self.root_port: Port | None = None
+        self._now = now
+        self._next_tick = now + TICK
+        self._frames: list[tuple[Hashable, bytes]] = []
+        self._flushes: list[Hashable | None] = []
+
+    # --- what it is
+
+    @property
+    def bridge_id(self) -> int:
+        return bpdu.bridge_id(self.settings.priority, self.settings.address)
+
+    @property
+    def is_root(self) -> bool:
+        return self.root_priority.root == self.bridge_id
+
+    @property
+    def rstp_version(self) -> bool:
+        return self.settings.version >= 2
+
+    def own_times(self) -> Times:
+        settings = self.settings
+        return Times(0, settings.max_age, HELLO_TIME, settings.forward_delay)
+
+    def _own_vector(self) -> Vector:
+        return Vector(self.bridge_id, 0, self.bridge_id, 0)
+
+    # --- configuration
+
+    def configure(self, settings: Settings, now: int) -> None:
+        """Take over other settings."""
+        self._now = now
+        old, self.settings = self.settings, settings
+        for port in self.ports.values():
+            if old.version != settings.version:
+                self._restart(port)
+            if old.transmit_hold_count != settings.transmit_hold_count:
+                port.tx_count = 0
+        self._select_again()
+
+    def _restart(self, port: Port) -> None:
+        was = port.learning
+        port._begin()
+        if was:
+            self.flush(port)
+            self.state_changed(port)
+
+    def set_port(self, key: Hashable, settings: PortSettings, now: int) -> None:
+        """Add a port, without link, or give it other settings."""
+        self._now = now
+        port = self.ports.get(key)
+        if port is None:
+            self.ports[key] = Port(key, self, settings, now)
+        else:
+            old, port.settings = port.settings, settings
+            port.mcheck |= settings.mcheck and not old.mcheck and self.rstp_version
+            if old.admin_edge != settings.admin_edge:
+                port.oper_edge = settings.admin_edge
+        self._select_again()
+
+    def set_link(self, key: Hashable, up: bool, now: int) -> None:
+        self._now = now
+        port = self.ports[key]
+        if port.link != up:
+            port.link = up
+            self.settle()
+
+    def remove_port(self, key: Hashable, now: int) -> None:
+        self.set_link(key, False, now)
+        del self.ports[key]
+        self._select_again()
+
+    def _select_again(self) -> None:
+        for port in self.ports.values():
+            if port.info_is != DISABLED_INFO:
+                port.reselect, port.selected = True, False
+        self.settle()
+
+    # --- events
+
+    def receive(self, key: Hashable, frame: bytes, now: int) -> None:
+        """A frame to the bridges' group address came in on a port; others' are ignored."""
+        port = self.ports.get(key)
+        if port is None or not port.enabled:
+            return
+        self._now = now
+        try:
+            message = bpdu.decode(frame)
+        except ValueError:
+            port.errors += 1
+            return
+        port.rx += 1
+        if message.kind == bpdu.RST and not self.rstp_version:
+            return
+        port.receive(message)
+        self.settle()
+
+    def detect_change(self, now: int) -> None:
+        """As if each port had begun to forward: for `rstp/tcn`."""
+        self._now = now
+        for port in self.ports.values():
+            port.rcvd_tc |= port.active
+        self.settle()
+
+    def run(self, now: int) -> None:
+        """Do what is due."""
+        if now < self._next_tick:
+            return
+        ticks = min((now - self._next_tick) // TICK + 1, MAX_TICKS)
+        for left in reversed(range(ticks)):
+            self._now = now - left * TICK
+            for port in self.ports.values():
+                port.tick()
+            self.settle()
+        self._next_tick = max(self._next_tick + ticks * TICK, now + 1)
+
+    def next_wakeup(self) -> int | None:
+        """When run() has something to do."""
+        return self._next_tick if any(port.enabled for port in self.ports.values()) else None
+
+    def settle(self) -> None:
+        """Run the machines until none has anything to do."""
+        ports = list(self.ports.values())
+        for _ in range(MAX_ROUNDS):
+            changed = False
+            for port in ports:
+                changed |= port.migration() | port.edge() | port.information()
+            changed |= self._select_roles()
+            for port in ports:
+                changed |= port.role_transition() | port.state_transition()
+                changed |= port.topology_change()
+            if changed:
+                continue
+            for port in ports:
+                changed |= port.transmit()
+            if not changed:
+                return
+
+    # --- what the ports tell and ask
+
+    def take_frames(self) -> list[tuple[Hashable, bytes]]:
+        """(key, frame) of all that is to be sent since the last call."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def take_flushes(self) -> list[Hashable]:
+        """The ports on which what was learned is to be forgotten."""
+        flushes, self._flushes = self._flushes, []
+        return list(dict.fromkeys(flushes))
+
+    def send(self, port: Port, message: Bpdu) -> None:
+        self._frames.append((port.key, bpdu.encode(message, port.settings.address)))
+
+    def flush(self, port: Port) -> None:
+        self._flushes.append(port.key)
+
+    def state_changed(self, port: Port) -> None:
+        port.since = self._now
+
+    def set_sync(self) -> None:
+        for port in self.ports.values():
+            port.sync = True
+
+    def set_re_root(self) -> None:
+        for port in self.ports.values():
+            port.re_root = True
+
+    def propagate_change(self, origin: Port) -> None:
+        """setTcPropTree()."""
+        for port in self.ports.values():
+            port.tc_prop |= port is not origin
+
+    # --- role selection (17.28)
+
+    def _select_roles(self) -> bool:
+        ports = self.ports.values()
+        if not any(port.reselect for port in ports):
+            return False
+        for port in ports:
+            port.reselect = False
+        self._select_root()
+        for port in ports:
+            port.designated_priority = Vector(
+                self.root_priority.root, self.root_priority.cost, self.bridge_id, port.port_id
+            )
+            port.designated_times = self.root_times
+            port.selected_role, port.updt_info = self._role_of(port)
+        for port in ports:
+            port.selected = True
+        return True
+
+    def _select_root(self) -> None:
+        """The best of the bridge's own vector and what ports have heard."""
+        best, self.root_port = (*self._own_vector(), 0), None
+        own = address_of(self.bridge_id)
+        for port in self.ports.values():
+            heard = port.port_priority
+            if port.info_is != RECEIVED or address_of(heard.bridge) == own:
+                continue
+            cost = heard.cost + port.settings.path_cost
+            vector = (heard.root, cost, heard.bridge, heard.port, port.port_id)
+            if vector < best:
+                best, self.root_port = vector, port
+        self.root_priority = Vector(*best[:4])
+        if self.root_port is None:
+            self.root_times = self.own_times()
+        else:
+            times = self.root_port.port_times
+            self.root_times = times._replace(age=times.age + 1)
+
+    def _role_of(self, port: Port) -> tuple[int, bool]:
+        """Its role, and updtInfo."""
+        if port.info_is == DISABLED_INFO:
+            return DISABLED_PORT, False
+        if port.info_is == AGED:
+            return DESIGNATED, True
+        if port.info_is == MINE:
+            same = (port.port_priority, port.port_times) == (
+                port.designated_priority,
+                port.designated_times,
+            )
+            return DESIGNATED, not same
+        if port is self.root_port:
+            return ROOT, False
+        if port.designated_priority < port.port_priority:
+            return DESIGNATED, True
+        own = address_of(self.bridge_id)
+        return (BACKUP if address_of(port.port_priority.bridge) == own else ALTERNATE), False
