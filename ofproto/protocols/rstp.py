@@ -154,7 +154,7 @@ class Rstp:
         """As if each port had begun to forward: for `rstp/tcn`."""
         self._now = now
         for port in self.ports.values():
-            port.rcvd_tc |= port.active
+            port.rcvd_tcn |= port.active
         self.settle()
 
     def run(self, now: int) -> None:
