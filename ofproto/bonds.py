@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ofproto.codec.actions import Output
-from ofproto.codec.match import Match
-from ofproto.codec.numbers import OFPP_NONE
+from ofproto.frames import send
 from ofproto.ports import Ports
-from ofproto.rules.compile import compile_actions
 from ofproto.xlate.bond import bond_state
 from ofproto.xlate.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
 
@@ -94,25 +91,12 @@ class Bonds:
             if len(some) < AT_ONCE:
                 del self._announcing[key]
             for number, frame in some:
-                self._send(number, frame, now)
-
-    def _send(self, number: int, frame: bytes, now: int) -> None:
-        message = PacketOut(frame, OFPP_NONE, Match())
-        program = compile_actions([Output(number)])
-        self._backer.packet_out(self._xbridge, message, program, now)
+                send(self._backer, self._xbridge, number, frame, now)
 
     @property
     def has_news(self) -> bool:
         """Whether run() has something to send."""
         return bool(self._announcing)
-
-
-class PacketOut(NamedTuple):
-    """What of a PACKET_OUT the Backer looks at."""
-
-    packet: bytes
-    in_port: int
-    match: Match
 
 
 def carrier(bond: XBond, mac: bytes, vlan: int) -> Any:

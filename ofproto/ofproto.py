@@ -22,7 +22,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import async_messages, handlers
+from ofproto import async_messages, frames, handlers
 from ofproto.bonds import Bonds
 from ofproto.bundles import Bundles
 from ofproto.codec.instructions import format_instructions
@@ -190,6 +190,17 @@ class Ofproto:
         port = self.port_by_name(name)
         if port is not None:
             self.port_set.update(port, mac, admin_up, link_up, speed, full_duplex, copper, mtu)
+
+    def send_frame(self, ofp_port: int, frame: bytes, now: int) -> None:
+        """Send a frame of the switch's own out of a port; see ofproto.frames."""
+        frames.send(self.backer, self.xbridge, ofp_port, frame, now)
+
+    def port_verdict(self, ofp_port: int, who: str, live: bool | None) -> None:
+        """What a protocol finds of a port: one that some find dead is not live for groups and
+        controllers.  None: no more."""
+        port = self.ports.get(ofp_port)
+        if port is not None:
+            self.port_set.judge(port, who, live)
 
     @property
     def ports(self) -> dict[int, OfPort]:

@@ -68,6 +68,7 @@ class OfPort:
         "state",
         "supported",
         "type",
+        "verdicts",
         "xport",
     )
 
@@ -85,6 +86,7 @@ class OfPort:
         self.state = 0
         self.curr = self.advertised = self.supported = self.peer_features = 0
         self.curr_speed = self.max_speed = 0  # kbit/s
+        self.verdicts: dict[str, bool] = {}  # of protocols: whether frames get to the other side
 
     @property
     def is_patch(self) -> bool:
@@ -109,6 +111,25 @@ class OfPort:
     def may_forward(self) -> bool:
         return not self.config & OFPPC_PORT_DOWN and not self.state & OFPPS_LINK_DOWN
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether no protocol finds it dead."""
+        return all(self.verdicts.values())
+
+    def judge(self, who: str, live: bool | None) -> None:
+        """What a protocol finds of it; None: nothing any more."""
+        if live is None:
+            self.verdicts.pop(who, None)
+        else:
+            self.verdicts[who] = live
+        self._set_live(self.may_forward)
+
+    def _set_live(self, up: bool) -> None:
+        if up and self.is_sound:
+            self.state |= OFPPS_LIVE
+        else:
+            self.state &= ~OFPPS_LIVE
+
     def description(self) -> tuple:
         """What a PORT_STATUS tells: two equal ones need no message."""
         return (
@@ -131,10 +152,9 @@ class OfPort:
         """Take over link state and speed of the network device."""
         if up:
             self.state &= ~OFPPS_LINK_DOWN
-            self.state |= OFPPS_LIVE
         else:
             self.state |= OFPPS_LINK_DOWN
-            self.state &= ~OFPPS_LIVE
+        self._set_live(up)
         self.curr = speed_features(speed_mbps, full_duplex) | OFPPF_COPPER * copper
         # max_speed stays 0: virtual devices tell of no other modes.
         self.curr_speed = max(0, speed_mbps) * 1000

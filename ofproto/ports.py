@@ -164,10 +164,16 @@ class Ports:
             port.state &= ~OFPPS_LIVE  # at once; that its link is down, the device says
         self._changed(port, before)
 
+    def judge(self, port: OfPort, who: str, live: bool | None) -> None:
+        """See Ofproto.port_verdict()."""
+        before = port.description()
+        port.judge(who, live)
+        self._changed(port, before)
+
     def _changed(self, port: OfPort, before: tuple) -> None:
-        xport = port.xport
-        if (xport.config, xport.up) != (port.config, port.may_forward):
-            xport.config, xport.up = port.config, port.may_forward
+        xport, now = port.xport, (port.config, port.may_forward, port.is_sound)
+        if (xport.config, xport.up, xport.live) != now:
+            xport.config, xport.up, xport.live = now
             self._xbridge.touch()
         if port.description() != before and port.number not in self._untold:
             self._tell(OFPPR_MODIFY, port)

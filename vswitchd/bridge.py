@@ -23,6 +23,7 @@ from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
 from vswitchd.port_numbers import Requests, WantedNumbers
+from vswitchd.protocols.protocols import Protocols
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -64,6 +65,7 @@ class Bridge:
         # Interface -> port -> what that port says of it.
         self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
         self.bundles = Bundles(self.ofproto, known_active)
+        self.protocols = Protocols(self.ofproto, self.name)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -114,6 +116,7 @@ class Bridge:
             names.add(interface.name)
         if port is None:
             self.bundles.drop(name)
+            self.protocols.drop_port(name, clock.msec())
             return names
         self._ports[name] = port
         for interface in port.interfaces:
@@ -198,6 +201,7 @@ class Bridge:
         stale, self._stale = self._stale & self._ports.keys(), set()
         ports = [self._ports[name] for name in sorted(stale)]
         self._warn_in_vain(ports)
+        self.protocols.configure(self.config, clock.msec())
         for port in ports:
             self._set_bundle(port)
         config = self.config
@@ -220,7 +224,10 @@ class Bridge:
 
     def _set_bundle(self, port: PortConfig) -> None:
         members = [self.ifaces[interface.name] for interface in port.interfaces]
-        self.bundles.set(port, members, clock.msec())
+        now = clock.msec()
+        self.bundles.set(port, members, now)
+        attached = [iface for iface in members if iface.ofp_port is not None]
+        self.protocols.set_port(port, attached, now)
 
     def _set(self, setter: str, *values: Any) -> None:
         if self._settings.get(setter) != values:
@@ -288,7 +295,7 @@ class Bridge:
         if iface.ofp_port is None:
             return
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
-        self.bundles.leave(iface, clock.msec())
+        self._leave(iface)
         self.ofproto.port_del(iface.ofp_port)
         self.devices.detached(iface.name)
         self._has_no_port(iface)
@@ -296,9 +303,14 @@ class Bridge:
     def _set_aside(self, iface: Iface) -> None:
         """It gets another number in this reconciliation; its device stays what it is."""
         vlog.info(f"bridge {self.name}: interface {iface.name} leaves port {iface.ofp_port}")
-        self.bundles.leave(iface, clock.msec())
+        self._leave(iface)
         self.ofproto.port_set_aside(iface.ofp_port)
         self._has_no_port(iface)
+
+    def _leave(self, iface: Iface) -> None:
+        now = clock.msec()
+        self.protocols.leave(iface, now)
+        self.bundles.leave(iface, now)
 
     def _has_no_port(self, iface: Iface) -> None:
         del self._holders[iface.ofp_port]
@@ -359,6 +371,10 @@ class Bridge:
 
     def _follow_members(self, changed: Iterable[str]) -> None:
         """Bonds of these interfaces may have to fail over."""
+        for name in changed:
+            iface = self.ifaces.get(name)
+            if iface is not None and iface.ofp_port is not None:
+                self.protocols.link_changed(iface, clock.msec())
         for name in self.ports_of(changed):
             if len(self._ports[name].interfaces) > 1:
                 self._set_bundle(self._ports[name])
@@ -385,5 +401,6 @@ class Bridge:
 
     def destroy(self, delete: bool) -> None:
         """`delete`: the bridge is gone; else the datapath keeps its ports and flows."""
+        self.protocols.close()
         self.ofproto.destroy(delete)
         self.ifaces.clear()

@@ -179,6 +179,8 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
             number = iface.ofp_port
             stats = counted.get(number, {}) if everything else ofproto.port_stats(number)
             row["statistics"] = interface_statistics(stats)
+    for key, columns in bridge.protocols.rows(bridge.config.uuid, everything).items():
+        rows.setdefault(key, {}).update(columns)
     return rows
 
 

@@ -113,8 +113,9 @@ class Switch:
         containment.call("status", "", self._write_status, now)
 
     def _run_bridge(self, bridge: Bridge, now: int) -> None:
+        bridge.protocols.run(now)
         bridge.bundles.run(now)
-        self._status_due |= bridge.bundles.bonds_changed
+        self._status_due |= bridge.bundles.bonds_changed or bridge.protocols.has_news
         bridge.ofproto.run(now)
 
     def wait(self, poller: Any) -> None:
@@ -136,9 +137,9 @@ class Switch:
     @staticmethod
     def _wait_bridge(bridge: Bridge, poller: Any) -> None:
         bridge.ofproto.wait(poller)
-        when = bridge.bundles.next_run()
-        if when is not None:
-            poller.timer_wait_until(when)
+        for when in (bridge.bundles.next_run(), bridge.protocols.next_run()):
+            if when is not None:
+                poller.timer_wait_until(when)
 
     def _release(self, delete: bool = False) -> None:
         """Leave the datapath to another vswitchd; `delete`: empty."""

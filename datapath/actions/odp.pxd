@@ -47,6 +47,13 @@ cdef enum:
 
     USERSPACE_ACTION = 1        # reasons: vswitchd translates the packet anew, with side effects
     USERSPACE_CONTROLLER = 2    # for the controllers: userdata is a controller_data
+    # With USERSPACE_ACTION, whose packets they are: bits, of protocols that listen on ports.
+    SLOW_CFM = 0x100
+    SLOW_BFD = 0x200
+    SLOW_LACP = 0x400
+    SLOW_STP = 0x800            # and RSTP
+    SLOW_LLDP = 0x1000
+    SLOW_PROTOCOLS = 0x1f00
     CONTINUATION = 1            # bits of controller_data.flags: translation waits for an answer
 
     CT_COMMIT = 0x1             # ct_action.flags

@@ -42,6 +42,11 @@ TTL_IN: int
 ALG_L4: int  # hash algorithms
 ALG_SYM_L4: int
 SLOW_ACTION: int  # reason of USERSPACE: vswitchd translates the packet anew
+CFM: int  # bits beside SLOW_ACTION: the protocols whose packets these are
+BFD: int
+LACP: int
+STP: int
+LLDP: int
 TO_CONTROLLER: int  # the same: for the controllers
 PAUSED: int  # flag of controller data: translation waits for an answer
 NESTING: int

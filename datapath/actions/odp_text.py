@@ -10,7 +10,10 @@ from . import ct_text, odp
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
 HASHES = {odp.ALG_L4: "hash_l4", odp.ALG_SYM_L4: "sym_l4"}
-SLOW_PATHS = {odp.SLOW_ACTION: "action"}
+# Bits of a reason beside SLOW_ACTION; without any, it is the actions that need vswitchd.
+SLOW_PATHS = {
+    odp.CFM: "cfm", odp.BFD: "bfd", odp.LACP: "lacp", odp.STP: "stp", odp.LLDP: "lldp"
+}  # fmt: skip
 FULL_PROBABILITY = 0xFFFFFFFF
 _CONTROLLER_DATA = struct.Struct("=IHHQBB6x")  # controller_data in odp.pxd
 # Groups that set() may name, the likeliest reading of a member first: without the flow's key,
@@ -136,10 +139,18 @@ def _format_userspace(payload: bytes, key: bytes | None) -> str:
         text = f"userspace(pid=0,{_format_controller(payload[8:])})"
         if _reads_as(text, attribute(odp.USERSPACE, payload)):
             return text
-    slow = SLOW_PATHS.get(reason)
+    slow = ",".join(slow_paths(reason))
     what = f"slow_path({slow})" if slow else f"reason={reason}"
     data = f",userdata({payload[8:].hex()})" if payload[8:] else ""
     return f"userspace(pid=0,{what}{data})"
+
+
+def slow_paths(reason: int) -> list[str]:
+    """The names of what makes packets slow; none where the reason is another one."""
+    known = [name for bit, name in SLOW_PATHS.items() if reason & bit]
+    if reason & ~sum(SLOW_PATHS) != odp.SLOW_ACTION:
+        return []
+    return known or ["action"]
 
 
 def _format_controller(data: bytes) -> str:
@@ -420,17 +431,23 @@ def _parse_controller(body: str) -> bytes:
     )  # fmt: skip
 
 
+def _parse_slow(text: str) -> int:
+    known = {"action": 0, **{name: bit for bit, name in SLOW_PATHS.items()}}
+    reason = odp.SLOW_ACTION
+    for name in key_text.split(key_text.name_and_body(text)[1]):
+        if name not in known:
+            raise ValueError(f"{text}: unknown slow path")
+        reason |= known[name]
+    return reason
+
+
 def _parse_userspace(body: str) -> bytes:
     reason, data = 0, b""
     for part in key_text.split(body):
         if part.startswith("reason="):
             reason = _within(int(part[7:], 0), 32, "reason")
         elif part.startswith("slow_path("):
-            known = {text: number for number, text in SLOW_PATHS.items()}
-            slow = key_text.name_and_body(part)[1]
-            if slow not in known:
-                raise ValueError(f"{part}: unknown slow path")
-            reason = known[slow]
+            reason = _parse_slow(part)
         elif part.startswith("controller("):
             reason = odp.TO_CONTROLLER
             data = _parse_controller(key_text.name_and_body(part)[1])

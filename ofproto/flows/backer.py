@@ -497,6 +497,7 @@ class Backer:
             return
         self.dpif.upcall_awake()
         self._guarded(self.handler.run, now)
+        self.flows.inbox.run(now)
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
         self._guarded(self.revalidator.run, now)
@@ -511,7 +512,9 @@ class Backer:
         self.dpif.upcall_awake()
         self._guarded(self.handler.run, now)
         sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
-        if not all(sent) or self.dpif is None or self.handler.busy or not self.dpif.upcall_wait():
+        if not all(sent) or self.dpif is None or self.flows.inbox:
+            return 0
+        if self.handler.busy or not self.dpif.upcall_wait():
             return 0
         return REVALIDATED_IN if self.flows.generation.value != before else QUICK
 
@@ -531,7 +534,7 @@ class Backer:
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)
-        if self.handler.busy or not self.dpif.upcall_wait():
+        if self.handler.busy or self.flows.inbox or not self.dpif.upcall_wait():
             poller.immediate_wake()
         elif hasattr(poller, "quick"):  # that of the daemon's main loop
             poller.quick(self.dpif.upcall_fd, self._serve)

@@ -46,6 +46,7 @@ cdef class Flows:
     cdef uint64_t n_effects             # of all caches
     cdef dict credited                  # ufid -> (packets, bytes) of flows that may come back
     cdef dict masks                     # mask -> itself: few different ones, shared by all ukeys
+    cdef readonly object inbox          # packets that are for protocols: Inbox
     cdef XlateContext xlate
     cdef bint settle(self) except -1
     # Gives a flow of the datapath the actions; False: not now, try again.

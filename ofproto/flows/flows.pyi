@@ -3,6 +3,7 @@
 from typing import Any
 
 from datapath.ipc.protocol import FlowInfo
+from ofproto.flows.inbox import Inbox
 from ofproto.rules.program import Program
 from ofproto.xlate.recirc import FrozenState, RecircTable
 from ofproto.xlate.xbridge import Generation, XBridge, XPort
@@ -33,6 +34,7 @@ class Flows:
     exact: bool  # flows match all that their packets have: for tests
     flow_limit: int  # at present: what can be revalidated in a second
     recirc: RecircTable
+    inbox: Inbox  # packets that are for protocols
     bridges: list[XBridge]
     counts: dict[str, int]
     def __init__(self, dpif: Any = None) -> None: ...

@@ -20,6 +20,7 @@ from ofproto.xlate.xcache cimport XCache
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
 
 from datapath.key import flow as flow_module
+from ofproto.flows.inbox import Inbox
 from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
@@ -90,6 +91,7 @@ cdef class Flows:
         self.by_port = {}
         self.credited = {}
         self.masks = {}
+        self.inbox = Inbox()
         self.counts = dict.fromkeys(COUNTS, 0)
 
     # --- configuration
@@ -261,6 +263,8 @@ cdef class Flows:
         """What the last translation made of a packet happens to it."""
         self.xlate.cache.credit(1, len(packet), now)
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
+        if self.xlate.received is not None:
+            self.inbox.put(self.xlate.received, packet)
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             kind = ntohl(key.packet_type)
@@ -366,7 +370,7 @@ cdef class Flows:
     cdef int slow_down(self) except -1:
         if self.xlate.slow:
             self.xlate.out.clear()
-            self.xlate.out.userspace(USERSPACE_ACTION, NULL, 0)
+            self.xlate.out.userspace(USERSPACE_ACTION | self.xlate.slow, NULL, 0)
         return 0
 
     cdef bytes xlate_actions(self):

@@ -136,6 +136,8 @@ cdef class UpcallHandler:
         if flows.xlate.error is not None:
             self.tell_failure(&u.key)
         flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
+        if flows.xlate.received is not None:
+            flows.inbox.put(flows.xlate.received, (<char *> u.packet)[:u.packet_size])
         if u.type == UPCALL_ACTION:
             flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
             return self.execute(u)

@@ -68,7 +68,9 @@ cdef class XlateContext:
         self.came_packet_type = key.packet_type
         self.came_eth_type = key.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
-        self.slow = self.stop = self.freezing = self.unparsed = self.conntracked = False
+        self.stop = self.freezing = self.unparsed = self.conntracked = False
+        self.slow = 0
+        self.received = None
         self.hashing = self.hashed = False
         self.pausing = None
         self.checking = None

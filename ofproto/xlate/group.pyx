@@ -47,7 +47,7 @@ cdef bint is_live(XlateContext x, XBucket bucket) except -1:
 
 cdef bint port_is_live(XBridge bridge, XBucket bucket) except -1:
     cdef XPort port = bridge.ports.get(bucket.watch_port)
-    return port is not None and port.up
+    return port is not None and port.up and port.live
 
 
 cdef bint group_is_live(XlateContext x, int64_t group_id) except -1:

@@ -10,6 +10,8 @@ from ofproto.xlate.xbridge cimport XPort
 ctypedef int (*pipeline)(XlateContext x, uint16_t in_port) except -1
 cdef int set_pipeline(pipeline run) except -1
 
+cdef uint8_t STP_ADDRESS[6]
+
 cdef int output_port(XlateContext x, uint16_t ofp_port) except -1
 cdef int output_xport(XlateContext x, XPort port) except -1
 # Whether both this port and the packet's are protected.

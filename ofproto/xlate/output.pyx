@@ -11,7 +11,6 @@ from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateConte
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
 from ofproto.xlate.xcache cimport X_PATCH
 
-cdef uint8_t STP_ADDRESS[6]
 STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
 
 cdef pipeline run_pipeline = NULL

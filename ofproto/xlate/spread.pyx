@@ -231,7 +231,7 @@ cdef bint is_up(XBridge bridge, uint16_t number) except -1:
     if number in (OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_LOCAL):
         return True
     port = bridge.ports.get(number)
-    return port is not None and port.up and not port.config & OFPPC_PORT_DOWN
+    return port is not None and port.up and port.live and not port.config & OFPPC_PORT_DOWN
 
 
 # --- groups

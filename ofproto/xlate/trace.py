@@ -17,6 +17,7 @@ from .trace_recirc import TraceError, member
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
 _SUFFIX = {"error": " <<<<"}
+_SLOW = {"action": "  - Uses action(s) not supported by datapath."}
 # Terms in front of "eth"
 _METADATA = (
     *("pkt_mark=", "recirc_id=", "dp_hash=", "conj_id=", "skb_priority=", "actset_output=", "ct_"),
@@ -100,6 +101,12 @@ def report(key, result, names=None, sent=False):
         "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
+    if result.slow:
+        lines.append("This flow is handled by the userspace slow path because it:")
+        lines += [
+            _SLOW.get(name) or f"  - Consists of {name.upper()} packets."
+            for name in odp_text.slow_paths(result.slow)
+        ]
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
     return "\n".join(lines) + "\n"

@@ -30,6 +30,18 @@ cdef enum:
     NO_ODP_PORT = 0xffffffff
 
 
+cdef enum:
+    N_LISTENERS = 5             # protocols: the SLOW_* bits of datapath.actions.odp, lowest first
+
+
+# What a protocol takes of the packets that come in by a port.
+cdef struct listening:
+    uint8_t dst[6]              # destination, if has_dst
+    bint has_dst
+    bint checks_key             # only those whose tunnel key is 0
+    uint32_t nw_dst             # IPv4 destination, network order; 0: any
+
+
 cdef class Generation:
     cdef readonly uint64_t value
 
@@ -40,6 +52,10 @@ cdef class XPort:
     cdef public uint32_t odp_port       # NO_ODP_PORT: none (a patch port)
     cdef public uint32_t config         # OFPPC_*
     cdef public bint up                 # link state; a port that is down gets no packet
+    cdef public bint live               # as protocols see it: groups and bundle() use no other port
+    cdef readonly uint32_t listens      # SLOW_* bits of protocols that take packets
+    cdef listening listeners[N_LISTENERS]
+    cdef readonly dict receivers        # SLOW_* bit -> callable(packet, now)
     cdef public XBridge bridge
     cdef public XBundle bundle
     cdef public XPort peer              # patch ports: the other side

@@ -36,11 +36,32 @@ class XPort:
     bridge: XBridge | None
     bundle: XBundle | None
     peer: XPort | None  # set through connect_patch
+    live: bool  # as protocols see it: see OfPort.verdicts
+    listens: int
+    receivers: dict[int, Callable[[bytes, int], Any]]
     rx_packets: int
     rx_bytes: int
     tx_packets: int
     tx_bytes: int
     def __init__(self, name: str, ofp_port: int, odp_port: int = ...) -> None: ...
+    def listen(
+        self,
+        slow: int,
+        receive: Callable[[bytes, int], Any],
+        dst: bytes | None = None,
+        checks_key: bool = False,
+        nw_dst: int = 0,
+    ) -> None:
+        """Has the packets of a protocol (CFM, BFD, LACP, STP or LLDP of datapath.actions.odp) that
+        come in by this port go to `receive(packet, now)`, once each and soon (see
+        ofproto.flows.inbox), and not through the tables.
+
+        Which these are: ofproto.xlate.slow.  `dst`: only those to this Ethernet address;
+        `checks_key`: only those whose tunnel key is 0; `nw_dst`: only those to this IPv4 address.
+        """
+
+    def unlisten(self, slow: int) -> None:
+        """The protocol's packets are like others again; no error where they are."""
 
 def connect_patch(a: XPort, b: XPort) -> None:
     """Makes two patch ports each other's peer."""

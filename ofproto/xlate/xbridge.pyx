@@ -1,13 +1,17 @@
 """What translation knows of bridges, bundles and ports.  xbridge.pyi has the Python view."""
 
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset
 
+from datapath.actions.odp cimport SLOW_CFM
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE
 from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.rules.view cimport View
 from ofproto.codec.numbers cimport N_TABLES
 
+
+cdef extern from "arpa/inet.h" nogil:
+    uint32_t htonl(uint32_t)
 
 globals()["NO_ODP_PORT"] = 0xffffffff    # the C name is taken
 
@@ -42,10 +46,47 @@ cdef class XPort:
         self.name = name
         self.ofp_port = ofp_port
         self.odp_port = odp_port
-        self.up = True
+        self.up = self.live = True
+        self.receivers = {}
+
+    def listen(self, uint32_t slow, receive, bytes dst=None, bint checks_key=False,
+               uint32_t nw_dst=0):
+        """Has a protocol's packets go to it, and not through the tables."""
+        cdef listening *found = &self.listeners[listener(slow)]
+        cdef listening before = found[0]
+        memset(found, 0, sizeof(listening))
+        if dst is not None:
+            if len(dst) != 6:
+                raise ValueError("an address has 6 bytes")
+            memcpy(found.dst, <const char *> dst, 6)
+            found.has_dst = True
+        found.checks_key = checks_key
+        found.nw_dst = htonl(nw_dst)
+        self.receivers[slow] = receive
+        if self.listens & slow and memcmp(&before, found, sizeof(listening)) == 0:
+            return
+        self.listens |= slow
+        if self.bridge is not None:
+            self.bridge.touch()
+
+    def unlisten(self, uint32_t slow):
+        """The protocol's packets are like others again; no error where they are."""
+        if self.receivers.pop(slow, None) is None:
+            return
+        self.listens &= ~slow
+        if self.bridge is not None:
+            self.bridge.touch()
 
     def __repr__(self):
         return f"<XPort {self.name} ofp={self.ofp_port}>"
+
+
+cdef int listener(uint32_t slow) except -1:
+    cdef int i
+    for i in range(N_LISTENERS):
+        if slow == <uint32_t> SLOW_CFM << i:
+            return i
+    raise ValueError(f"no protocol: {slow:#x}")
 
 
 def connect_patch(XPort a, XPort b):

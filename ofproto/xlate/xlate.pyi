@@ -11,7 +11,7 @@ class XlateResult:
 
     actions: bytes
     mask: bytes  # KEY_SIZE bytes: the bits the result depends on
-    slow: bool  # userspace must see each packet of the flow
+    slow: int  # reasons for vswitchd to see each packet of the flow: see odp_text.slow_paths()
     error: str | None  # why the packet is dropped whatever its actions were
     final_key: bytes
     trace: list[tuple[int, str, str]] | None  # (level, kind, text): see ofproto.trace

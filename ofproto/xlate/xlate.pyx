@@ -9,6 +9,7 @@ already, and then no action is made) unwildcard.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport (
     N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
@@ -42,6 +43,7 @@ from ofproto.xlate.output cimport (
     may_receive, output_flood, output_port, output_trunc, set_pipeline,
 )
 from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
+from ofproto.xlate.slow cimport take_special
 from ofproto.xlate.spread cimport bundle, multipath
 from ofproto.xlate.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
@@ -143,7 +145,8 @@ cdef int finish(XlateContext x) except -1:
         x.fail("Too many actions")
     if x.error is not None:
         x.out.clear()
-        x.slow = False
+        x.slow = 0
+        x.received = None
     if x.out.length == 0 and x.bridge is not None:
         x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
     if x.base.nw_frag & FRAG_LATER:
@@ -164,6 +167,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     x.flow.in_phy_port = x.flow.in_port
     if x.depth:
         report_bridge(x)
+    if port is not None and port.listens and take_special(x, port):
+        return see_special(x, in_port)
     if port is not None and not may_receive(x, port):
         x.report("detail", "port configuration refuses the packet, dropping")
         return 0
@@ -177,6 +182,19 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
             x.resubmits = -1     # the first lookup is none
         run_table(x, in_port, 0, True, True, False)
     return end_bridge(x)
+
+
+cdef int see_special(XlateContext x, uint16_t in_port) except -1:
+    """As in Open vSwitch, a protocol's packet counts for the rule that it would have met."""
+    cdef Rule rule
+    if x.depth:
+        return 0
+    rule = lookup(x, in_port, 0)
+    if x.trace is None:
+        return 0
+    if rule is None:
+        return x.report("table", " 0. No match.")
+    return trace_rule(x, rule, 0)
 
 
 cdef int end_bridge(XlateContext x) except -1:
@@ -440,7 +458,7 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     elif code == OP_DEBUG_RECIRC:
         freeze(x)
     elif code == OP_DEBUG_SLOW:
-        x.slow = True
+        x.slow |= USERSPACE_ACTION
     elif code == OP_EXIT:
         x.stop = True
     return 0

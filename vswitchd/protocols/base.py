@@ -1,0 +1,56 @@
+"""What a protocol is to a bridge.  Times are in ms of the daemon's clock."""
+
+from typing import Any
+from uuid import UUID
+
+from vswitchd.database.config import BridgeConfig, PortConfig
+from vswitchd.devices.iface import Iface
+
+Rows = dict[tuple[str, UUID], dict[str, Any]]
+
+
+class Protocol:
+    """One for each bridge.  What it has of ports is its own; `ofproto` is the bridge's:
+
+    ofproto.ports[number].xport.listen(...)     has a port's packets of the protocol come here
+    ofproto.send_frame(number, frame, now)      sends one out of a port
+    ofproto.port_verdict(number, name, live)    says whether a port leads to anybody
+
+    None of these calls another protocol.  Nothing here blocks or takes long.
+    """
+
+    name = ""
+
+    def __init__(self, ofproto: Any):
+        self.ofproto = ofproto
+        self.has_news = False  # whether rows() may differ from what it was when it was asked last
+
+    def configure(self, config: BridgeConfig, now: int) -> None:
+        """The bridge's row, new or changed."""
+
+    def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
+        """A row of Port, new or changed, or with other members: interfaces that are ports now."""
+
+    def drop_port(self, name: str, now: int) -> None:
+        """The row is gone; no error where it was never there."""
+
+    def leave(self, iface: Iface, now: int) -> None:
+        """An interface is no port any more in a moment: its number is not to be used again."""
+
+    def link_changed(self, iface: Iface, now: int) -> None:
+        """The device of a member came up or went down, or may have."""
+
+    def run(self, now: int) -> None:
+        """Whatever is due."""
+
+    def next_run(self) -> int | None:
+        """When run() has something to do; None: not before something else happens."""
+        return None
+
+    def rows(self, bridge_uuid: UUID) -> Rows:
+        """The columns that it has to say something in, of all rows that it has; and, once, of
+        those that it had."""
+        return {}
+
+    def close(self) -> None:
+        """The bridge goes."""
