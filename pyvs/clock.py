@@ -50,19 +50,21 @@ def stop() -> None:
 
 
 def warp(amount: float, step: float = 0) -> None:
-    """Put the clock forward by `amount` ms: at once, or by `step` in each round."""
+    """Put the clock forward by `amount` ms: at once, or by `step` with each advance()."""
     _State.step = step or amount
     _State.remaining += amount
     advance()
 
 
 def advance() -> bool:
-    """One step of a warp that is under way.  Returns whether more is to come."""
+    """One step of a warp that is under way; False where it is over."""
+    if not _State.remaining:
+        return False
     forward = min(_State.step, _State.remaining)
     _State.ahead += forward
     _State.remaining -= forward
     _tell()
-    return _State.remaining > 0
+    return True
 
 
 ovs.timeval.msec = _now

@@ -52,6 +52,11 @@ class Poller:
         """Do not block."""
         self._timeout = 0
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether somebody has more to do at once."""
+        return self._timeout == 0
+
     def block(self) -> list[tuple[int, int]]:
         """Wait; returns what poll(2) does, [(descriptor, events)]."""
         poll = select.poll()

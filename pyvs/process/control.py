@@ -157,10 +157,16 @@ def offer_clock() -> None:
     ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
 
 
+# Between two steps of a warp all work is done, and so it is by other processes that take part
+# in it: until for so long, in ms, nothing comes, or so many rounds have passed.
+QUIET_MS, PATIENT_ROUNDS = 2, 50
+
+
 class _Warps:
-    """Connections that wait for a warp to be over."""
+    """Connections that wait for a warp to be over, and rounds since its last step."""
 
     waiting: list[Any] = []
+    rounds = 0
 
 
 def _time_stop(_args: list[str]) -> None:
@@ -179,16 +185,25 @@ def _time_warp(connection: Any, args: list[str], _aux: Any) -> None:
     _Warps.waiting.append(connection)
 
 
-def warp_on() -> bool:
-    """One step of time/warp in each round of the main loop; whether another must follow."""
+def hasten(poller: Any) -> None:
+    """Have a warp that is under way go on soon."""
+    if _Warps.waiting:
+        poller.timer_wait(QUIET_MS)
+
+
+def warp_on(quiet: bool) -> None:
+    """The next step of time/warp; `quiet`: nothing was to do in this round of the main loop."""
     if not _Warps.waiting:
-        return False
+        return
+    _Warps.rounds += 1
+    if not quiet and _Warps.rounds < PATIENT_ROUNDS:
+        return
+    _Warps.rounds = 0
     if clock.advance():
-        return True
+        return
     for connection in _Warps.waiting:
         connection.reply("warped\n")
     _Warps.waiting.clear()
-    return False
 
 
 # --- the socket

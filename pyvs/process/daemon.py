@@ -220,17 +220,18 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
         if exiting():
             break
         poller = Poller()
-        if _contained(control.warp_on):
-            poller.immediate_wake()
         if _contained(control.reply_on):
             poller.immediate_wake()
         for each in served:
             _contained(each.wait, poller)
         if breather.rest():
             poller.timer_wait(FAULT_PAUSE_MSEC)
+        busy = poller.is_immediate
+        control.hasten(poller)
         interval.end()
         _contained(poller.block)
         interval.begin()
+        _contained(control.warp_on, not busy and not poller.ready)
     if server:
         server.close()
 
