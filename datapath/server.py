@@ -16,6 +16,7 @@ import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
 
 from datapath.actions.meter import FEATURES
+from datapath.actions.tunnel_push import set_udp_ports
 from datapath.base.clock import set_clock
 from datapath.dummy_links import DummyLinks
 from datapath.engine import Engine, EngineError, refused
@@ -428,6 +429,10 @@ class Server:
         set_clock(stopped, ahead)
         return {}, b""
 
+    def _tunnel_ports(self, _client, _data, first, last):
+        set_udp_ports(first, last)
+        return {}, b""
+
     def _kernel_cache_set(self, _client, _data, wanted):
         self.engine.kernel_cache.set(wanted, self.engine.ports.values())
         return {}, b""
@@ -479,6 +484,6 @@ OPERATIONS = {
         *("ct_limits", "ct_limits_set", "ct_limits_del"),
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
         *("ct_memory", "ct_adopt", "ipf_get", "ipf_list", "ipf_set"),
-        *("upcall_register", "clock", "sync", "kernel_cache_set"),
+        *("upcall_register", "clock", "sync", "kernel_cache_set", "tunnel_ports"),
     )
 }

@@ -19,8 +19,8 @@ cdef enum:
 ctypedef void (*output_fn)(void *owner, packet *p, uint32_t port) noexcept nogil
 ctypedef void (*userspace_fn)(void *owner, packet *p, const flow_key *key, uint32_t reason,
                               const uint8_t *userdata, uint32_t length) noexcept nogil
-# p.recirc_id is set; the callee extracts the key again (the tunnel part of `key` stays as it is),
-# looks it up and calls execute_actions with the same executor.
+# p.recirc_id is set, and what came out of a tunnel has another in_port; the callee extracts the key
+# again (the tunnel part of `key` stays as it is), looks it up and calls execute_actions with the same executor.
 ctypedef void (*recirculate_fn)(void *owner, packet *p, flow_key *key) noexcept nogil
 ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DROP_*
 # What a meter says of a packet, or of the packets that a frame will be segmented into.  A drop is
@@ -38,6 +38,9 @@ ctypedef void (*emit_fn)(void *arg, packet *p) noexcept nogil
 ctypedef int (*ct_fn)(void *owner, packet *p, flow_key *key, const ct_action *a,
                       emit_fn emit, void *arg) noexcept nogil
 
+# The kind (TUNNEL_*) of a tunnel's port of the datapath.
+ctypedef uint32_t (*tunnel_fn)(void *owner, uint32_t port) noexcept nogil
+
 cdef struct executor:
     void *owner
     output_fn output
@@ -46,6 +49,7 @@ cdef struct executor:
     dropped_fn dropped
     meter_fn meter              # NULL: all pass
     ct_fn track                 # NULL: DROP_CT_NO_TRACKER
+    tunnel_fn tunnel_kind       # NULL: no port is one
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     uint32_t depth

@@ -22,6 +22,8 @@ from datapath.actions.encap cimport (
     packet_pop_nsh, packet_pop_pbb, packet_push_eth, packet_push_mpls, packet_push_nsh, packet_push_pbb,
 )
 from datapath.actions.rewrite cimport changes_parsing, copy_ttl, is_writable, rewrite
+from datapath.actions.tunnel_pop cimport tunnel_decapsulate
+from datapath.actions.tunnel_push cimport TUNNEL_HEADER, tunnel_encapsulate
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -76,11 +78,11 @@ cdef inline void _refresh(execution *e) noexcept nogil:
 
 # ---- Copies ----
 
-cdef bint _take_buffer(execution *e, packet *p) noexcept nogil:
-    """Gives `p` the buffer of this depth, with room for the packet; false, and counted, where
-    that fails."""
+cdef bint _take_buffer(execution *e, packet *p, uint32_t room=64) noexcept nogil:
+    """Gives `p` the buffer of this depth, with room for the packet and `room` bytes more; false,
+    and counted, where that fails."""
     cdef executor *x = e.x
-    cdef uint32_t size = PACKET_HEADROOM + e.p.size + 64
+    cdef uint32_t size = PACKET_HEADROOM + e.p.size + room
     if x.scratch_size[x.depth] < size:
         free(x.scratch[x.depth])
         size = max(size, <uint32_t> 2048)
@@ -300,6 +302,114 @@ cdef void _pop_pbb(execution *e) noexcept nogil:
     packet_pop_pbb(e.p)
     e.stale = True
     _refresh(e)     # an output asks by l2_5 whether the kernel understands the frame
+
+
+# ---- Tunnels ----
+
+# What is to be done with each segment of a frame, or with a copy that has more room.
+cdef struct again:
+    execution *e
+    const uint8_t *actions      # from the one on that could not be done
+    uint32_t length
+
+
+cdef void _one_again(void *owner, packet *p) noexcept nogil:
+    cdef again *a = <again *> owner
+    cdef execution inner = a.e[0]
+    cdef flow_key key
+    memcpy(&key, a.e.key, KEY_SIZE)
+    inner.p = p
+    inner.key = &key
+    inner.stale = True          # the offsets, of another packet
+    _run(&inner, a.actions, a.length, True)
+    a.e.accounted = a.e.accounted or inner.accounted
+
+
+cdef void _run_again(execution *e, const uint8_t *actions, uint32_t length) noexcept nogil:
+    """These and all further actions for each segment of the packet, or for a copy of what is none,
+    with room for any tunnel's header."""
+    cdef again a
+    cdef packet p
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(e, DROP_RECIRC_TOO_DEEP)
+        return
+    if not _take_buffer(e, &p, TUNNEL_HEADER + 64):
+        return
+    a.e = e
+    a.actions = actions
+    a.length = length
+    e.x.depth += 1
+    if e.p.vnet.gso_type == GSO_NONE:
+        packet_copy(&p, e.p, PACKET_HEADROOM)
+        _one_again(&a, &p)
+    elif segment(e.p, &p, _one_again, &a) < 0:
+        _drop(e, DROP_BAD_OFFLOAD)
+    e.x.depth -= 1
+
+
+cdef uint32_t _entropy(execution *e) noexcept nogil:
+    """A hash of the flow, for the outer header's source port."""
+    _refresh(e)
+    if e.key.eth_type == htons(ETH_IP) or e.key.eth_type == htons(ETH_IPV6):
+        return flow_hash_5tuple(e.key, 0)
+    return flow_hash_symmetric(e.key, 0)
+
+
+cdef int _push_tunnel(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
+    """`at`: the action and what stands behind it.  As _track() returns."""
+    cdef const uint8_t *payload = at + sizeof(attr)
+    cdef uint32_t size = (<const attr *> at).length - <uint32_t> sizeof(attr)
+    cdef vnet_hdr whole
+    cdef encap_result result
+    if e.p.vnet.gso_type == GSO_NONE or e.max_len:
+        _truncate(e, &whole)    # of the packet, not of what it will be in
+        e.max_len = 0
+        result = tunnel_encapsulate(e.p, payload, size, _entropy(e))
+        e.stale = True
+        if result == ENCAP_DONE:
+            return 0
+        if result != ENCAP_NO_ROOM:
+            return -1 - DROP_TUNNEL_PUSH
+        if packet_headroom(e.p) >= TUNNEL_HEADER:
+            return -1 - DROP_NO_HEADROOM
+    _run_again(e, at, length)
+    return 2
+
+
+cdef bint _holds_datagrams(const packet *p) noexcept nogil:
+    """A GSO frame of UDP datagrams, each of which is in a tunnel."""
+    return (p.vnet.gso_type & ~GSO_ECN == GSO_UDP_L4
+            and p.vnet.flags & VNET_NEEDS_CSUM and p.vnet.csum_start == p.l4)
+
+
+cdef int _pop_tunnel(execution *e, const uint8_t *at, uint32_t length, bint last) noexcept nogil:
+    """As _push_tunnel()."""
+    cdef execution inner = e[0]
+    cdef packet p
+    cdef flow_key key
+    cdef uint32_t port = (<const uint32_t *> (at + sizeof(attr)))[0]
+    cdef uint32_t kind = 0 if e.x.tunnel_kind == NULL else e.x.tunnel_kind(e.x.owner, port)
+    if kind == 0:
+        return -1 - DROP_NO_SUCH_PORT
+    _refresh(e)
+    if _holds_datagrams(e.p):
+        _run_again(e, at, length)
+        return 2
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        return -1 - DROP_RECIRC_TOO_DEEP
+    if not last and not _copy(e, &inner, &p, &key):
+        return 0
+    e.accounted = True
+    if not tunnel_decapsulate(inner.p, inner.key, kind):
+        _drop(e, DROP_TUNNEL_POP)
+        return 0
+    inner.p.in_port = htonl(port)
+    inner.p.recirc_id = inner.p.dp_hash = 0
+    inner.p.ct.state = 0
+    e.x.depth += 1
+    e.x.recirculate(e.x.owner, inner.p, inner.key)
+    e.x.depth -= 1
+    return 0
 
 
 # ---- Connections ----
@@ -543,10 +653,14 @@ cdef void _run(execution *e, const uint8_t *at, uint32_t length, bint last) noex
             continue
         if a.type == ACT_CT and a.length == sizeof(attr) + sizeof(ct_action):
             result = _track(e, at + sizeof(attr), at + size, length - size)
-            if result == 2:
-                return
+        elif a.type == ACT_TUNNEL_PUSH:
+            result = _push_tunnel(e, at, length)
+        elif a.type == ACT_TUNNEL_POP and a.length == sizeof(attr) + 4:
+            result = _pop_tunnel(e, at, length, last and ends)
         else:
             result = _step(e, a.type, at + sizeof(attr), a.length - sizeof(attr), last and ends)
+        if result == 2:
+            return
         if result:
             _drop(e, DROP_ACTION if result == 1 else -1 - result)
             return

@@ -22,10 +22,8 @@ cdef enum:
     ACT_CHECK_PKT_LEN = 18
     ACT_METER = 15              # u32 meter: what follows is for packets that it lets pass
     ACT_CT = 14                 # struct ct_action
-    # reserved: check_actions refuses these until they are there
-    ACT_TUNNEL_PUSH = 16
-    ACT_TUNNEL_POP = 17
-
+    ACT_TUNNEL_PUSH = 16        # struct tunnel_push, then the outer header
+    ACT_TUNNEL_POP = 17         # u32 port: of the tunnel, as which the packet is sent round
     ACT_PUSH_PBB = 19           # be32 I-TAG TCI: PCP:3, DEI:1, UCA:1, reserved:3, I-SID:24
     ACT_POP_PBB = 20
     ACT_CT_CLEAR = 21

@@ -8,6 +8,7 @@ from datapath.key.flow cimport N_MEMBERS, key_members
 from datapath.actions.meter cimport MAX_METERS
 from datapath.actions.odp cimport *
 from datapath.actions.rewrite cimport is_writable
+from datapath.actions.tunnel_push cimport check_tunnel_push
 from datapath.base.protocols cimport nsh_size
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -21,6 +22,7 @@ globals().update(
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
     METER=<int> ACT_METER, CHECK_PKT_LEN=<int> ACT_CHECK_PKT_LEN, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
+    TUNNEL_PUSH=<int> ACT_TUNNEL_PUSH, TUNNEL_POP=<int> ACT_TUNNEL_POP,
     CT=<int> ACT_CT, CT_CLEAR=<int> ACT_CT_CLEAR,
     FLAG_COMMIT=<int> CT_COMMIT, FLAG_FORCE=<int> CT_FORCE, FLAG_NAT=<int> CT_NAT,
     FLAG_SRC=<int> CT_SRC, FLAG_DST=<int> CT_DST, FLAG_PERSISTENT=<int> CT_PERSISTENT,
@@ -344,7 +346,8 @@ cdef inline int _payload_size(uint16_t kind) noexcept nogil:
     if kind == ACT_POP_MPLS:
         return 2
     if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
-            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_COPY_TTL or kind == ACT_PUSH_PBB):
+            or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_COPY_TTL or kind == ACT_PUSH_PBB
+            or kind == ACT_TUNNEL_POP):
         return 4
     if kind == ACT_PUSH_MPLS or kind == ACT_ADD_MPLS:
         return 6
@@ -440,6 +443,8 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         if length == 0 or nsh_size(payload, length) != length:
             return "push_nsh: malformed"
         return NULL
+    if kind == ACT_TUNNEL_PUSH:
+        return check_tunnel_push(payload, length)
     if kind == ACT_USERSPACE:
         if length < 8 or memcmp(payload + 4, b"\0\0\0\0", 4) != 0:
             return "userspace: malformed"

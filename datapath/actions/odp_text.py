@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from datapath.key import flow, key_text
 
-from . import ct_text, odp
+from . import ct_text, odp, tunnel_text
 
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
@@ -195,6 +195,8 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.CT: lambda payload, key: ct_text.format_ct(payload),
     odp.CT_CLEAR: lambda payload, key: "ct_clear",
     odp.METER: lambda payload, key: f"meter({_number(payload)})",
+    odp.TUNNEL_PUSH: lambda payload, key: tunnel_text.format_push(payload),
+    odp.TUNNEL_POP: lambda payload, key: f"tnl_pop({_number(payload)})",
 }
 
 
@@ -486,6 +488,8 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "trunc": lambda body: _u32(odp.TRUNC, body, "length"),
     "ct": lambda body: attribute(odp.CT, ct_text.parse_ct(body)),
     "meter": lambda body: _u32(odp.METER, body, "meter"),
+    "tnl_push": lambda body: attribute(odp.TUNNEL_PUSH, tunnel_text.parse_push(body)),
+    "tnl_pop": lambda body: _u32(odp.TUNNEL_POP, body, "port"),
     "set": _parse_set,
 }
 

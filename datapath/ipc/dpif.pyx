@@ -503,6 +503,10 @@ cdef class Dpif:
         before the kernel's."""
         self._request("clock", stopped=stopped, ahead=ahead)
 
+    def set_tunnel_ports(self, first, last):
+        """The range of UDP source ports of tunnels' outer headers."""
+        self._request("tunnel_ports", first=first, last=last)
+
     def sync(self):
         """When it returns, the workers have done all that was put into their rings before."""
         self._request("sync")

@@ -18,7 +18,7 @@ from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_key, key_map
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
 from datapath.lookup.megaflow cimport megaflow, megaflow_count
-from datapath.netdev.netdev cimport netdev, rx_burst
+from datapath.netdev.netdev cimport MAX_PORTS, netdev, rx_burst
 from datapath.worker.state cimport HITS, time_of, worker
 from datapath.worker.track cimport track
 from datapath.worker.transmit cimport flush_frames, output
@@ -103,6 +103,11 @@ cdef void userspace(void *owner, packet *p, const flow_key *key, uint32_t reason
     send_up(<worker *> owner, p, key, UPCALL_ACTION, reason, userdata, length)
 
 
+cdef uint32_t tunnel_kind(void *owner, uint32_t port) noexcept nogil:
+    cdef netdev *dev = (<worker *> owner).ports[port] if port < MAX_PORTS else NULL
+    return 0 if dev == NULL else dev.tunnel_kind
+
+
 cdef void dropped(void *owner, uint32_t reason) noexcept nogil:
     (<worker *> owner).ingress.drops[reason] += 1
 
@@ -121,3 +126,4 @@ cdef void forward_init(worker *w) noexcept nogil:
     w.x.dropped = dropped
     w.x.meter = weigh
     w.x.track = track
+    w.x.tunnel_kind = tunnel_kind

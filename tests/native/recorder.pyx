@@ -29,6 +29,7 @@ cdef class Recorder:
     cdef readonly Meters meters
     cdef public uint64_t now
     cdef uint32_t levels
+    cdef public dict tunnels
 
     def __cinit__(self, recirculated=None, tracker=None):
         executor_init(&self.x)
@@ -46,6 +47,8 @@ cdef class Recorder:
         if tracker is not None:
             self.x.track = _note_ct
         self.levels = 0
+        self.tunnels = {}
+        self.x.tunnel_kind = _kind_of
 
     def __dealloc__(self):
         executor_free(&self.x)
@@ -124,6 +127,11 @@ cdef meter_verdict _weigh(void *owner, uint32_t meter, uint32_t n_packets,
     with gil:
         recorder = <Recorder> owner
         return meter_weigh(recorder.meters.table, meter, n_packets, n_bytes, recorder.now)
+
+
+cdef uint32_t _kind_of(void *owner, uint32_t port) noexcept nogil:
+    with gil:
+        return (<Recorder> owner).tunnels.get(port, 0)
 
 
 cdef void _note_drop(void *owner, uint32_t reason) noexcept nogil:

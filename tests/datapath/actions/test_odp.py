@@ -179,7 +179,7 @@ def test_text_never_fails_otherwise(text):
         (struct.pack("=HHH", 3, 2, 0), "length"),
         (struct.pack("=HHHH", 1, 6, 0, 0), "wrong length"),
         (attribute(99), "unknown"),
-        (attribute(16, bytes(4)), "unknown"),
+        (attribute(odp.TUNNEL_PUSH, bytes(4)), "too short"),
         (attribute(odp.CT, bytes(4)), "ct: wrong length"),
         (attribute(odp.CT_CLEAR, bytes(4)), "wrong length"),
         (ct(flags=0x800), "unknown flags"),

@@ -1,0 +1,35 @@
+# A tunnel's outer header, prepared by translation, in front of a packet.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from datapath.actions.encap cimport encap_result
+from datapath.base.packet cimport packet
+
+cdef enum:
+    TUNNEL_HEADER = 512         # bytes of an outer header, at most
+    TUNNEL_SEQUENCES = 256
+    PROTO_IPIP = 4
+    PROTO_IPV6 = 41
+
+# Payload of ACT_TUNNEL_PUSH in front of the header's bytes, host order.
+cdef struct tunnel_push:
+    uint32_t tnl_port           # the tunnel's port of the datapath, and the underlay's: for readers
+    uint32_t out_port
+    uint16_t kind               # TUNNEL_*
+    uint16_t size               # bytes of header: Ethernet, IPv4 or IPv6, and the tunnel's
+
+# Where the layers of a header are, from its first byte.
+cdef struct tunnel_layout:
+    bint v6
+    uint8_t proto               # PROTO_UDP, PROTO_GRE, or the one of an IP packet in IPv6
+    uint32_t l4
+
+# NULL where the payload is a header that tunnel_encapsulate() takes; else what is wrong.
+cdef const char *check_tunnel_push(const uint8_t *payload, uint32_t length) noexcept nogil
+
+# Puts the header in front of a packet that is no GSO frame.  Lengths, IPv4's identification and
+# checksum, UDP's source port (from `hash`) and checksum, GRE's checksum and sequence number are
+# filled in; a UDP checksum that is 0 in the header stays so.  The packet's own checksum is
+# completed where the outer one covers it.
+cdef encap_result tunnel_encapsulate(packet *p, const uint8_t *payload, uint32_t length,
+                                     uint32_t hash) noexcept nogil
