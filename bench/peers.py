@@ -61,12 +61,16 @@ class Peer:
 
 
 class Pyvs(Peer):
+    """pyvs without its kernel cache."""
+
     name = "pyvs"
     ofctl, appctl = "pyvs-ofctl", "pyvs-appctl"
     pid_files = ("/run/pyvs/pyvs-datapath.pid", "/run/pyvs/pyvs-vswitchd.pid")
 
     def start_switch(self) -> None:
-        self.sh("pyvs-ctl start && pyvs-vsctl add-br br0")
+        self.sh("pyvs-ctl start")
+        self.sh("pyvs-vsctl set Open_vSwitch . other_config:kernel-cache=false")
+        self.sh("pyvs-vsctl add-br br0")
         for port in self.ports:
             self.sh(f"pyvs-vsctl add-port br0 {port}")
 
@@ -80,7 +84,6 @@ class PyvsKernel(Peer):
         run = f"/run/{self.name}"
         self.sh(f"pyvs-ctl --rundir={run} start")
         self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
-        self.sh(f"{self.vsctl} set Open_vSwitch . other_config:kernel-cache=true")
         self.sh(f"{self.vsctl} add-br br0")
         for port in self.ports:
             self.sh(f"{self.vsctl} add-port br0 {port}")

@@ -132,6 +132,7 @@ def test_killed_again_and_again_while_it_is_used(switch, names):
         for _ in range(ROUNDS):
             time.sleep(rng.uniform(0.3, 1.5))
             switch.restart(*names)
+        wait_until(lambda: any(list(user.ports.values())), seconds=60, what="a port of the user")
     finally:
         user.stop()
         sent, lost = pinger.stop()

@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.system, needs_bpf]
 
 
 def pair(switch):
-    switch.vsctl("set", "Open_vSwitch", ".", "other_config:kernel-cache=true")
     switch.vsctl("add-br", "br0")
     return [switch.container(f"c{n}", f"10.0.0.{n}/24", "br0") for n in (1, 2)]
 
@@ -86,6 +85,9 @@ def test_nothing_is_left_behind(switch):
     assert clsacts(switch) == 1
     switch.vsctl("remove", "Interface", "c1", "other_config", "kernel-cache")
     assert clsacts(switch) == 2
+    for off, left in (("false", 0), ("true", 2)):
+        switch.vsctl("set", "Open_vSwitch", ".", f"other_config:kernel-cache={off}")
+        wait_until(lambda left=left: clsacts(switch) == left, what="the cache as it is wanted")
     switch.vsctl("del-port", "c1")
     assert clsacts(switch) == 1
     switch.kill(DATAPATH)

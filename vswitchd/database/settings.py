@@ -113,8 +113,10 @@ KERNEL_CACHE = "kernel-cache"  # in other_config of Open_vSwitch, and of an Inte
 
 
 def kernel_cache(other_config: dict[str, str]) -> bool:
-    """Open_vSwitch's other_config: whether the kernel is to forward by itself what it can."""
-    return other_config.get(KERNEL_CACHE) == "true"
+    """Open_vSwitch's other_config: whether the kernel is to forward by itself what it can.
+
+    It is, unless somebody says no: where bpf(2) is not allowed the datapath goes on without."""
+    return other_config.get(KERNEL_CACHE) != "false"
 
 
 def device_options(config: InterfaceConfig) -> dict[str, str]:
