@@ -54,6 +54,7 @@ from ofproto.tables.meter import meter_mod
 from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
+from ofproto.xlate.tunnel_config import TunnelConfig
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
 from pyvs.poller import QUICK
@@ -149,15 +150,19 @@ class Ofproto:
         ofport_request: int | None = None,
         options: dict[str, str] | None = None,
         avoid: Container[int] = (),
+        tunnel: TunnelConfig | None = None,
     ) -> int:
         """Add a port; returns its OpenFlow number (0xfffe for the one named as the bridge).
 
-        `type_`: system, internal, tap, dummy, patch (options: peer).  `ofport_request` is
+        `type_`: system, internal, tap, dummy, patch (options: peer), or that of a tunnel, with what
+        it is as `tunnel`.  `ofport_request` is
         honoured when free; pass the last known number to keep it.  `avoid`: numbers that ports
         still to come ask for.  Raises DpifError, or ValueError with a text for the error column.
         """
         now = clock.msec()
-        return self.port_set.add(name, type_, ofport_request, options or {}, avoid, now).number
+        return self.port_set.add(
+            name, type_, ofport_request, options or {}, avoid, now, tunnel
+        ).number
 
     def port_del(self, ofp_port: int) -> None:
         """Remove a port and its datapath port; no error when there is none."""

@@ -26,6 +26,7 @@ from ofproto.codec.numbers import (
     OFPPS_LINK_DOWN,
     OFPPS_LIVE,
 )
+from ofproto.xlate.tunnel_config import TunnelConfig
 
 _SPEED_FEATURES = {
     (10, False): OFPPF_10MB_HD,
@@ -67,6 +68,7 @@ class OfPort:
         "peer_features",
         "state",
         "supported",
+        "tunnel",
         "type",
         "verdicts",
         "xport",
@@ -79,6 +81,7 @@ class OfPort:
         self.options = options
         self.created = now
         self.odp_port: int | None = None
+        self.tunnel: TunnelConfig | None = None  # of a tunnel port
         self.xport = None
         self.hw_addr = bytes(6)
         self.mtu = 0
@@ -96,6 +99,11 @@ class OfPort:
     def peer(self) -> str | None:
         """The name of the patch port at the other end."""
         return self.options.get("peer") if self.is_patch else None
+
+    @property
+    def counts_itself(self) -> bool:
+        """Whether its counters are translation's, since it has no datapath port of its own."""
+        return self.is_patch or self.tunnel is not None
 
     @property
     def is_dummy(self) -> bool:

@@ -5,9 +5,11 @@ datapath port what carries the packets.  A patch port has no datapath port, and 
 in another bridge.
 """
 
+import errno
 from collections.abc import Callable, Container
 from typing import Any
 
+from datapath.ipc.dpif import DpifError
 from ofproto.codec.numbers import (
     OFPP_LOCAL,
     OFPPC_PORT_DOWN,
@@ -17,6 +19,8 @@ from ofproto.codec.numbers import (
     OFPPS_LIVE,
 )
 from ofproto.port import OfPort, PortNumbers
+from ofproto.xlate.tunnel import Tunnel
+from ofproto.xlate.tunnel_config import TunnelConfig
 from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
@@ -51,14 +55,13 @@ class Ports:
         options: dict[str, str],
         avoid: Container[int],
         now: int,
+        tunnel: TunnelConfig | None = None,
     ) -> OfPort:
         """Raises DpifError, or ValueError when there is no number left."""
         if name in self.by_name:
             raise ValueError(f"{name} is a port of {self._xbridge.name} already")
         # The device first: what cannot be opened uses up no number, however often it is tried.
-        odp_port = self._set_aside.pop(name, None)
-        if odp_port is None and type_ != "patch":
-            odp_port = self._backer.odp_port_add(name, type_, options)
+        odp_port = self._odp_port(name, type_, options, tunnel)
         local = name == self._xbridge.name
         try:
             number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
@@ -70,14 +73,40 @@ class Ports:
         port.odp_port = odp_port
         port.xport = XPort(name, number)
         port.xport.up = port.may_forward
+        if tunnel is not None:
+            self._make_tunnel(port, tunnel)
         self._xbridge.port_add(port.xport)
         if port.is_patch:
             self._connect_patch(port)
-        else:
+        elif tunnel is None:
             self._backer.flows.port_set(port.odp_port, port.xport)
         self.by_number[number] = self.by_name[name] = port
         self._untold[number] = port
         return port
+
+    def _odp_port(
+        self, name: str, type_: str, options: dict[str, str], tunnel: TunnelConfig | None
+    ) -> int | None:
+        """The number of the datapath port, made where it is not there; None: there is to be none.
+        Raises DpifError."""
+        if name in self._set_aside:
+            return self._set_aside.pop(name)
+        if type_ == "patch":
+            return None
+        if tunnel is not None:
+            return self._backer.vports.take(tunnel)
+        return self._backer.odp_port_add(name, type_, options)
+
+    def _make_tunnel(self, port: OfPort, tunnel: TunnelConfig) -> None:
+        """Raises DpifError where another port gets the same packets."""
+        port.tunnel = tunnel
+        port.xport.tunnel = Tunnel(tunnel)
+        try:
+            self._backer.flows.tunnel_set(port.odp_port, port.xport)
+        except ValueError as error:
+            self._numbers.free(port.number)
+            self._backer.odp_port_del(port.odp_port)
+            raise DpifError(errno.EEXIST, str(error)) from error
 
     @property
     def has_news(self) -> bool:
@@ -114,7 +143,8 @@ class Ports:
         an internal device stays where a container has it."""
         port = self._take_out(number)
         if port is not None and port.odp_port is not None:
-            self._backer.flows.port_del(port.odp_port)
+            if port.tunnel is None:
+                self._backer.flows.port_del(port.odp_port)
             self._set_aside[port.name] = port.odp_port
 
     def drop_set_aside(self) -> None:
@@ -128,6 +158,8 @@ class Ports:
             return None
         del self.by_name[port.name]
         self._xbridge.port_del(port.xport)
+        if port.tunnel is not None:
+            self._backer.flows.tunnel_del(port.xport)
         self._numbers.free(number)
         if self._untold.pop(number, None) is None:
             self._tell(OFPPR_DELETE, port)
@@ -184,7 +216,7 @@ class Ports:
         """All ports' counters by number, under the OpenFlow names."""
         counted = self._backer.port_stats()
         return {
-            number: patch_stats(port.xport) if port.is_patch else counted.get(port.odp_port, {})
+            number: own_stats(port.xport) if port.counts_itself else counted.get(port.odp_port, {})
             for number, port in self.by_number.items()
         }
 
@@ -194,7 +226,9 @@ class Ports:
         if port is None:
             return {}
         return (
-            patch_stats(port.xport) if port.is_patch else self._backer.odp_port_stats(port.odp_port)
+            own_stats(port.xport)
+            if port.counts_itself
+            else self._backer.odp_port_stats(port.odp_port)
         )
 
     # --- bundles
@@ -247,8 +281,8 @@ class Ports:
             self._xbridge.port_del(port.xport)
 
 
-def patch_stats(xport: Any) -> dict[str, int]:
-    """A patch port's counters are translation's."""
+def own_stats(xport: Any) -> dict[str, int]:
+    """A patch or tunnel port's counters are translation's."""
     return {
         name: getattr(xport, name) for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
     }

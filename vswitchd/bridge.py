@@ -13,6 +13,7 @@ from uuid import UUID
 
 import ovs.vlog
 
+from ofproto.xlate.tunnel_config import KINDS
 from pyvs import clock
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import settings
@@ -24,6 +25,7 @@ from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
 from vswitchd.port_numbers import Requests, WantedNumbers
 from vswitchd.protocols.protocols import Protocols
+from vswitchd.tunnels import ports as tunnel_ports
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -281,9 +283,15 @@ class Bridge:
             request = iface.last_ofport
             if request is not None and numbers.others_want(name, request):
                 request = None  # somebody asks for the number that this one had
+        tunnel = None
+        if iface.type in KINDS:
+            vports = self.ofproto.backer.vports.by_name
+            tunnel, told = tunnel_ports.wanted(name, iface.type, iface.config.options, vports)
+            if tunnel is None:
+                return told
         try:
             iface.ofp_port = self.ofproto.port_add(
-                name, iface.type, request, settings.device_options(iface.config), numbers
+                name, iface.type, request, settings.device_options(iface.config), numbers, tunnel
             )
         except ValueError as error:
             return str(error)

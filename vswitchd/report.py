@@ -13,6 +13,7 @@ LEVELS = ("max_flows", "avg_flows", "round_ms")
 DATAPATH_DROPS = {
     "rx_invalid_packet": "drop_rx_invalid_packet",
     "no_such_port": "drop_invalid_port",
+    "tunnel_no_header": "drop_invalid_port",
     "upcall_queue_full": "drop_upcall_error",
     "upcall_no_handler": "drop_upcall_error",
     "recirc_too_deep": "drop_recirc_error",

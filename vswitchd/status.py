@@ -11,6 +11,7 @@ from uuid import UUID
 import ovs.db.idl
 import ovs.vlog
 
+from ofproto.xlate.tunnel_config import KINDS
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
 from vswitchd.database.columns import Replica
@@ -74,7 +75,7 @@ def bridge_row(bridge: Bridge) -> dict[str, Any]:
 
 
 def _device_status(iface: Iface) -> dict[str, str]:
-    if iface.type == "patch":
+    if iface.type == "patch" or iface.type in KINDS:
         return {}
     info = iface.driver
     if info is None:

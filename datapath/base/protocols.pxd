@@ -66,10 +66,13 @@ cdef enum:
     TUNNEL_GRE = 3
     TUNNEL_VXLAN = 4
     TUNNEL_GENEVE = 5
+    TUNNEL_LISP = 105
+    TUNNEL_STT = 106
     TUNNEL_ERSPAN = 107
     TUNNEL_IP6ERSPAN = 108
     TUNNEL_IP6GRE = 109
     TUNNEL_GTPU = 110
+    TUNNEL_BAREUDP = 111
     TUNNEL_SRV6 = 112
 
     # in flow_key.vlan[].tci: a tag is there (in a frame this bit is DEI, once CFI)

@@ -24,6 +24,10 @@ KINDS = {
     "ip6gre": TUNNEL_IP6GRE,
     "gtpu": TUNNEL_GTPU,
     "srv6": TUNNEL_SRV6,
+    # No header is made or taken off for these: they are there as in Open vSwitch.
+    "lisp": TUNNEL_LISP,
+    "stt": TUNNEL_STT,
+    "bareudp": TUNNEL_BAREUDP,
 }
 TYPES = tuple(KINDS)
 

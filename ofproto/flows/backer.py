@@ -34,6 +34,7 @@ from .dp_timeouts import TimeoutPolicies
 from .flows import Flows
 from .revalidator import Revalidator
 from .upcall import UpcallHandler
+from .vports import Vports
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
@@ -76,7 +77,8 @@ class Backer:
     raises ConnectionError or DpifError when there is none yet.
 
     Public attributes: `dpif` (the present one; None while disconnected, or without answer),
-    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `meters`, `timeouts`,
+    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `vports` (those of them that
+    tunnel ports share), `meters`, `timeouts`,
     `flows`, `handler`, `revalidator`, and `renewed`, which rises when ports may not be what was
     asked for.
     """
@@ -90,6 +92,7 @@ class Backer:
         self._told = False  # the log that it does not answer
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
+        self.vports = Vports(self)
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
         self.timeouts = TimeoutPolicies(self._lost)
@@ -310,7 +313,10 @@ class Backer:
             return False
 
     def odp_port_del(self, odp_port: int) -> None:
-        """Delete a datapath port; a port that is gone already is no error."""
+        """Delete a datapath port; a port that is gone already is no error.  One that tunnel ports
+        share goes with the last of them."""
+        if self.vports.release(odp_port):
+            return
         self.ports.pop(odp_port, None)
         self.flows.port_del(odp_port)
         if self.dpif is None:

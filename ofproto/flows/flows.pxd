@@ -6,6 +6,7 @@ from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.recirc cimport RecircTable
+from ofproto.xlate.tunnel cimport TunnelTable
 from ofproto.xlate.xbridge cimport Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
 
@@ -41,6 +42,7 @@ cdef class Flows:
     cdef readonly list bridges
     cdef readonly dict counts
     cdef dict ports                     # datapath port -> XPort
+    cdef readonly TunnelTable tunnels   # those that share datapath ports
     cdef dict by_ufid                   # ufid -> Ukey
     cdef dict by_port                   # in_port (its 4 bytes) -> number of flows
     cdef uint64_t n_effects             # of all caches
@@ -53,6 +55,8 @@ cdef class Flows:
     cdef bint change(self, Ukey ukey, bytes actions) except -1
     # Translates a datapath key (in_port as there); False when it belongs nowhere.
     cdef bint translate(self, const flow_key *key, int64_t now) except -1
+    # The port that a packet came by, or None.
+    cdef XPort port_of(self, const flow_key *key)
     # The flow of the last translation: its ufid and masked key.
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked)
     # Whether the datapath may get another flow for packets of this in_port.

@@ -6,6 +6,7 @@ from datapath.ipc.protocol import FlowInfo
 from ofproto.flows.inbox import Inbox
 from ofproto.rules.program import Program
 from ofproto.xlate.recirc import FrozenState, RecircTable
+from ofproto.xlate.tunnel import TunnelTable
 from ofproto.xlate.xbridge import Generation, XBridge, XPort
 
 class Ukey:
@@ -35,6 +36,7 @@ class Flows:
     flow_limit: int  # at present: what can be revalidated in a second
     recirc: RecircTable
     inbox: Inbox  # packets that are for protocols
+    tunnels: TunnelTable
     bridges: list[XBridge]
     counts: dict[str, int]
     def __init__(self, dpif: Any = None) -> None: ...
@@ -47,7 +49,17 @@ class Flows:
         """Packets with this datapath port number come in by `port`; sets port.odp_port."""
 
     def port_del(self, odp_port: int) -> None: ...
-    def port_get(self, odp_port: int) -> XPort | None: ...
+    def port_get(self, odp_port: int) -> XPort | None:
+        """Tunnel ports have none of their own."""
+
+    def port_for(self, key: bytes) -> XPort | None:
+        """The port of a packet with this datapath key, KEY_DP_SIZE bytes at least."""
+
+    def tunnel_set(self, odp_port: int, port: XPort) -> None:
+        """Packets of this datapath port that `port.tunnel` says are for `port` come in by it.
+        ValueError where they are another port's."""
+
+    def tunnel_del(self, port: XPort) -> None: ...
     def resume(self, state: FrozenState, packet: bytes, sent: bytes, now: int) -> None:
         """A packet that waited for a controller goes on, as packet_out() does; `sent`: a key with
         what the controller says of its mark and tunnel.  Raises DpifError.

@@ -15,6 +15,7 @@ from datapath.key.flow cimport (
 from ofproto.rules.program cimport Program
 from ofproto.xlate.context cimport XlateContext, set_in_port
 from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.tunnel cimport TunnelTable, has_tunnel
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
@@ -87,6 +88,7 @@ cdef class Flows:
         self.recirc = self.xlate.recirc
         self.bridges = []
         self.ports = {}
+        self.tunnels = TunnelTable()
         self.by_ufid = {}
         self.by_port = {}
         self.credited = {}
@@ -160,9 +162,33 @@ cdef class Flows:
                 port.odp_port = <uint32_t> NO_ODP_PORT
             self.generation.touch()
 
+    def tunnel_set(self, uint32_t odp_port, XPort port):
+        """Packets of this datapath port that `port.tunnel` says are for `port` come in by it.
+        ValueError where they are another port's."""
+        self.tunnels.add(odp_port, port.tunnel, port)
+        port.odp_port = odp_port
+        self.generation.touch()
+
+    def tunnel_del(self, XPort port):
+        """Its packets are dropped from now on, or another port's that names less of them."""
+        self.tunnels.remove(port)
+        port.odp_port = <uint32_t> NO_ODP_PORT
+        self.generation.touch()
+
     def port_get(self, uint32_t odp_port):
-        """The XPort, or None."""
+        """The XPort, or None; tunnel ports have none of their own."""
         return self.ports.get(odp_port)
+
+    def port_for(self, bytes key):
+        """The XPort of a packet with this datapath key, or None."""
+        if len(key) < KEY_DP_SIZE:
+            raise ValueError(f"a datapath key has {KEY_DP_SIZE} bytes")
+        return self.port_of(<const flow_key *> <const char *> key)
+
+    cdef XPort port_of(self, const flow_key *key):
+        if has_tunnel(key):
+            return <XPort> self.tunnels.find(key)
+        return <XPort> self.ports.get(ntohl(key.in_port))
 
     def stats(self):
         """Counters of upcalls, and the number of flows."""
@@ -184,7 +210,7 @@ cdef class Flows:
     # --- translation
 
     cdef bint translate(self, const flow_key *key, int64_t now) except -1:
-        cdef XPort port = self.ports.get(ntohl(key.in_port))
+        cdef XPort port = self.port_of(key)
         cdef FrozenState state
         cdef flow_key flow
         memset(&flow, 0, sizeof(flow))

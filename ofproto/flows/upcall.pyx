@@ -125,7 +125,7 @@ cdef class UpcallHandler:
     cdef int answer(self, upcall *u, int64_t now) except -1:
         """Translates a packet; its flow goes into the datapath, its actions are run."""
         cdef Flows flows = self.flows
-        if u.key.in_port and flows.ports.get(ntohl(u.key.in_port)) is None:
+        if u.key.in_port and flows.port_of(&u.key) is None:
             return self.drop_port(u, now)
         flows.xlate.side_effects = True
         try:
@@ -148,7 +148,7 @@ cdef class UpcallHandler:
         return self.install(u, now)
 
     cdef int tell_failure(self, const flow_key *key) except -1:
-        cdef XPort port = self.flows.ports.get(ntohl(key.in_port))
+        cdef XPort port = self.flows.port_of(key)
         cdef flow_key flow
         if port is None or port.bridge is None:
             return 0

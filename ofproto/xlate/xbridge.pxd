@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.rules.view cimport View
 from ofproto.xlate.mac_learning cimport MacLearning
+from ofproto.xlate.tunnel cimport Tunnel
 from ofproto.xlate.xbond cimport XBond
 from ofproto.codec.numbers cimport N_TABLES
 
@@ -59,7 +60,9 @@ cdef class XPort:
     cdef public XBridge bridge
     cdef public XBundle bundle
     cdef public XPort peer              # patch ports: the other side
-    cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes     # patch ports only
+    cdef public Tunnel tunnel           # tunnel ports: what is in the outer header; else None
+    # Of ports that the datapath does not count for: patch and tunnel ports.
+    cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes
 
 
 cdef class XBundle:

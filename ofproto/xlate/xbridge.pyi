@@ -12,6 +12,7 @@ from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.learned import Learned
 from ofproto.rules.view import View
 from ofproto.xlate.mac_learning import MacLearning
+from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup
 
@@ -39,6 +40,7 @@ class XPort:
     live: bool  # as protocols see it: see OfPort.verdicts
     listens: int
     receivers: dict[int, Callable[[bytes, int], Any]]
+    tunnel: Tunnel | None
     rx_packets: int
     rx_bytes: int
     tx_packets: int

@@ -55,6 +55,7 @@ class FakeOfproto:
 
     def __init__(self, name, backer, datapath_id, refuse, links):
         self.name = name
+        self.backer = SimpleNamespace(vports=SimpleNamespace(by_name={}))
         self.links = links
         self.ifindexes = {}
         self.datapath_id = datapath_id
@@ -68,7 +69,7 @@ class FakeOfproto:
         self._numbers = PortNumbers()
         self._refuse = refuse
 
-    def port_add(self, name, type_, request=None, options=None, avoid=()):
+    def port_add(self, name, type_, request=None, options=None, avoid=(), tunnel=None):
         self.calls.append(("port_add", name, type_))
         if name in self._refuse:
             raise self._refuse[name]

@@ -240,6 +240,8 @@ def test_bad_interfaces_report_errors(bench):
     bench.vsctl("add-port", "br0", "p1")
     assert "could not add network device p1 to ofproto" in bench.errors
     bench.vsctl("add-port", "br0", "vx", "--", "set", "interface", "vx", "type=vxlan")
+    assert "requires valid 'remote_ip'" in bench.vsctl("get", "interface", "vx", "error")
+    bench.vsctl("set", "interface", "vx", "type=nonesuch")
     assert "Address family not supported" in bench.vsctl("get", "interface", "vx", "error")
     bench.vsctl("add-port", "br0", "pp", "--", "set", "interface", "pp", "type=patch")
     assert "requires valid 'peer'" in bench.vsctl("get", "interface", "pp", "error")

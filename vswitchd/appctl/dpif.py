@@ -83,6 +83,9 @@ def check_datapath(names: list[str]) -> None:
 def _shown_type(port: Any) -> str:
     if port.is_patch:
         return f"patch: peer={port.peer}"
+    if port.tunnel is not None:
+        told = ", ".join(f"{name}={text}" for name, text in port.tunnel.shown().items())
+        return f"{port.type}: {told}"
     if port.type == "dummy-pmd":
         queues = (1, 1, port.options.get("n_rxq", 1), 1)
         told = ("configured_rx", "configured_tx", "requested_rx", "requested_tx")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
 from ofproto.xlate.trace_recirc import parse_ct_state
+from ofproto.xlate.tunnel import came_by_tunnel
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath, split_options
@@ -111,8 +112,10 @@ def _odp_flow(
     flows = switch.backer.flows
     offset, size = flow.MEMBERS["in_port"]
     odp_port = int.from_bytes(key[offset : offset + size], "big")
-    port = flows.port_get(odp_port)
+    port = flows.port_for(key)
     if port is None or port.bridge is None:
+        if came_by_tunnel(key):
+            raise CommandError("no OpenFlow tunnel port for this packet")
         raise CommandError(f"no OpenFlow port for datapath port {odp_port}")
     key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
     packet = _packet(words[1]) if len(words) == 2 else None

@@ -55,10 +55,12 @@ def bridge_mac(config: BridgeConfig) -> str:
     other_config:hwaddr, else one made of the row's UUID: locally administered, unique, and
     the same after every restart, whatever ports come and go.
     """
-    given = parse_mac(config.other_config.get("hwaddr"))
-    if given:
-        return given
-    octets = bytearray(config.uuid.bytes[-6:])
+    return parse_mac(config.other_config.get("hwaddr")) or own_mac(config.uuid)
+
+
+def own_mac(uuid: UUID) -> str:
+    """A locally administered address, the same each time."""
+    octets = bytearray(uuid.bytes[-6:])
     octets[0] = octets[0] & 0xFC | 0x02
     return octets.hex(":")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import ovs.vlog
 
+from ofproto.xlate.tunnel_config import KINDS
 from vswitchd.database import settings
 from vswitchd.devices import netdev
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
@@ -253,8 +254,10 @@ class Devices:
 
     def _tell_always_up(self, iface: Iface) -> None:
         """There is no device, or none in this namespace."""
-        mac = _octets(settings.parse_mac(iface.config.mac))
-        self._ofproto.port_update(iface.name, mac=mac, admin_up=True, link_up=True)
+        mac = settings.parse_mac(iface.config.mac)
+        if iface.type in KINDS:
+            mac = settings.own_mac(iface.config.uuid)
+        self._ofproto.port_update(iface.name, mac=_octets(mac), admin_up=True, link_up=True)
 
 
 def _octets(mac: str | None) -> bytes | None:

@@ -4,6 +4,7 @@ import errno
 import os
 from typing import NamedTuple
 
+from ofproto.xlate.tunnel_config import KINDS
 from vswitchd.database.config import InterfaceConfig
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.dummy import Device
@@ -24,8 +25,10 @@ TYPES = {
     "system": IfaceType(needs_device=True, is_device=True, is_ours=False),
     "internal": IfaceType(needs_device=False, is_device=True, is_ours=True),
     "tap": IfaceType(needs_device=False, is_device=True, is_ours=True),
-    "patch": IfaceType(needs_device=False, is_device=False, is_ours=False),
-    **dict.fromkeys(DUMMY_TYPES, IfaceType(needs_device=False, is_device=False, is_ours=False)),
+    **dict.fromkeys(
+        ("patch", *KINDS, *DUMMY_TYPES),
+        IfaceType(needs_device=False, is_device=False, is_ours=False),
+    ),
 }
 
 

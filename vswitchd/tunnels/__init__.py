@@ -1,0 +1,1 @@
+"""Tunnel ports: their options, and the way of the outer header."""
