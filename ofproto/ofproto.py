@@ -7,6 +7,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     tables     flow_table   what FLOW_MODs do; translation reads the same tables
     groups     group        the same of GROUP_MODs
     bonds      bonds        which port of a bundle carries what
+    mirrors    mirrors      copies of packets
     ports      ports        OpenFlow ports, bundles, the datapath's ports
     connmgr    connmgr      connections, roles
     table_work table_work   what is done to the tables slice by slice
@@ -41,6 +42,7 @@ from ofproto.fail_mode import FailMode
 from ofproto.flows.backer import REVALIDATED_IN
 from ofproto.in_band import InBand
 from ofproto.long_mods import LongMods
+from ofproto.mirrors import Mirrors
 from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
@@ -105,6 +107,7 @@ class Ofproto:
         self.in_band = InBand(self.tables)
         self.port_set = Ports(self.xbridge, backer, self._port_status)
         self.bonds = Bonds(self.xbridge, backer, self.port_set)
+        self.mirrors = Mirrors(self.xbridge, self.port_set)
         self.table_work = TableWork(self.log)
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
@@ -257,10 +260,12 @@ class Ofproto:
     ) -> None:
         """Make or change the bundle `key` (any hashable, the caller's): see Ports.bundle_set."""
         self.port_set.bundle_set(key, name, ofp_ports, *vlan, **more)
+        self.mirrors.stale = True
 
     def bundle_del(self, key: Any) -> None:
         """Remove a bundle; no error when there is none."""
         self.port_set.bundle_del(key)
+        self.mirrors.stale = True
 
     # --- configuration
 

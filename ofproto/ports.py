@@ -259,6 +259,11 @@ class Ports:
         members = [self.by_number[number].xport for number in ofp_ports]
         self._xbridge.bundle_set(bundle, members)
 
+    @property
+    def bundles(self) -> dict[Any, Any]:
+        """The XBundles by key."""
+        return self._bundles
+
     def bundle(self, key: Any) -> Any:
         """The XBundle of a bundle that there is."""
         return self._bundles[key]

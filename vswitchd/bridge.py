@@ -23,6 +23,7 @@ from vswitchd.devices.dummy import Dummies
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
+from vswitchd.monitoring.mirrors import MirrorRows
 from vswitchd.port_numbers import Requests, WantedNumbers
 from vswitchd.protocols.protocols import Protocols
 from vswitchd.tunnels import ports as tunnel_ports
@@ -68,6 +69,7 @@ class Bridge:
         self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
         self.bundles = Bundles(self.ofproto, known_active)
         self.protocols = Protocols(self.ofproto, self.name)
+        self._mirrors = MirrorRows(self.name)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -222,6 +224,7 @@ class Bridge:
         self._set("set_forward_bpdu", other.get("forward-bpdu") == "true")
         in_band = other.get("disable-in-band") != "true"
         self._set("set_in_band", in_band, settings.in_band_queue(other), next_hop)
+        self.ofproto.mirrors.set(self._mirrors.settings(config, self._ports))
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _set_bundle(self, port: PortConfig) -> None:

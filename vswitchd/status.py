@@ -157,6 +157,13 @@ def bond_rows(bridge: Bridge) -> Rows:
     }
 
 
+def mirror_rows(bridge: Bridge) -> Rows:
+    return {
+        ("Mirror", uuid): {"statistics": {"tx_packets": packets, "tx_bytes": n_bytes}}
+        for uuid, (packets, n_bytes) in bridge.ofproto.mirrors.counts().items()
+    }
+
+
 def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     """The rows of a bridge, its controllers, and its interfaces: all, or those with news."""
     rows = controller_rows(bridge) if bridge.config.controllers else {}
@@ -165,6 +172,8 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     if everything or bridge.bundles.bonds_changed:
         rows.update(bond_rows(bridge))
         bridge.bundles.bonds_changed = False
+    if everything:
+        rows.update(mirror_rows(bridge))
     news = set(bridge.news)
     bridge.news.clear()
     bridge.has_news = False

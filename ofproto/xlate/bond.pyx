@@ -14,11 +14,12 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport OFPP_NONE
 from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.mac_learning cimport MacEntry
-from ofproto.xlate.output cimport is_protected, output_xport
+from ofproto.xlate.output cimport is_protected, output_xport, tell_mirrors
 from ofproto.xlate.recirc cimport FOR_BOND, FrozenState
 from ofproto.xlate.xbond cimport BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, N_BUCKETS, XBond, source_bucket
 from ofproto.xlate.xbridge cimport XBridge, XBundle, XPort
 from ofproto.xlate.xcache cimport X_BOND, X_STATE, X_WATCH
+from ofproto.xlate.xmirror cimport ALL_MIRRORS
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -72,6 +73,7 @@ cdef int have_hashed(XlateContext x, XBundle bundle) except -1:
         return x.fail("No recirculation context", "no room for another recirculation id")
     x.cache.add(X_STATE, state)
     x.out.recirc(state.id)
+    tell_mirrors(x, bundle.ports[0])    # here it is known what the packet is
     return 0
 
 
@@ -88,6 +90,7 @@ cdef int output_hashed(XlateContext x, FrozenState state) except -1:
     bond = bundle.bond
     if bond.mode != BOND_TCP:
         return output_bond(x, bundle, 0)    # packets that were on their way when that changed
+    x.mirrors = ALL_MIRRORS     # they had the packet where it was sent round
     x.wc.dp_hash |= htonl(N_BUCKETS - 1)
     return output_bucket(x, bond, ntohl(x.flow.dp_hash) & (N_BUCKETS - 1))
 

@@ -31,6 +31,7 @@ cdef class Snapshot:
     cdef uint32_t reshaped
     cdef uint32_t nesting
     cdef XBridge bridge
+    cdef uint32_t mirrors
     cdef Rule rule
     cdef uint8_t table_id
     cdef list stack
@@ -53,6 +54,8 @@ cdef class XlateContext:
     cdef Rule rule              # whose actions run
     cdef uint8_t table_id
     cdef uint32_t initial_priority      # skb_priority as the packet had it
+    cdef uint32_t mirrors       # bits of those of the bridge that have the packet
+    cdef uint16_t snaplen       # of the mirror whose copy goes out; 0: whole
     cdef int64_t now
     cdef int depth
     cdef int resubmits

@@ -61,6 +61,7 @@ cdef class XlateContext:
         self.now = now
         self.generation = 0 if bridge is None else bridge.generation.value
         self.depth = self.resubmits = self.level = 0
+        self.mirrors = self.snaplen = 0
         self.work = 0
         self.reshaped = self.nesting = 0
         self.pending = PENDING_NOTHING
@@ -126,6 +127,7 @@ cdef class XlateContext:
         saved.reshaped = self.reshaped
         saved.nesting = self.nesting
         saved.bridge = self.bridge
+        saved.mirrors = self.mirrors
         saved.rule = self.rule
         saved.table_id = self.table_id
         saved.stack = None if self.stack is None else list(self.stack)
@@ -158,6 +160,8 @@ cdef class XlateContext:
         self.pending_metadata = None
         self.nesting = max(self.nesting, saved.nesting)
         self.flow = saved.flow
+        if self.bridge is not saved.bridge:
+            self.mirrors = saved.mirrors
         self.bridge = saved.bridge
         self.rule = saved.rule
         self.table_id = saved.table_id

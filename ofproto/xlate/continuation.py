@@ -25,7 +25,7 @@ from .recirc import FrozenState
 
 _PAD = bytes(4)  # the properties stand within another, whose payload is aligned to 8
 _FIRST = 0xA000  # apart from the types that Open vSwitch has, and prints
-_BRIDGE, _STACK, _STEP, _ACTION_SET, _FLAGS = range(_FIRST, _FIRST + 5)
+_BRIDGE, _STACK, _STEP, _ACTION_SET, _FLAGS, _MIRRORS = range(_FIRST, _FIRST + 6)
 _STEP_HEAD = Struct("!BBQ")  # table, _HAS_RULE | _MISS, the rule's cookie
 _HAS_RULE, _MISS = 1, 2
 _KEPT_FLAGS = 0x2F  # of FrozenState: where the actions stand, whether ct_* are known
@@ -38,6 +38,8 @@ _ACTSET = flow.MEMBERS["actset_output"]
 def encode(state: Any) -> bytes:
     """The continuation of a frozen state."""
     rows = [(_BRIDGE, state.bridge.name.encode()), (_FLAGS, bytes((state.flags & _KEPT_FLAGS,)))]
+    if state.mirrors:
+        rows.append((_MIRRORS, state.mirrors.to_bytes(4, "big")))
     if state.stack:
         rows.append((_STACK, b"".join(state.stack)))
     for program, pc, table_id, rule in state.todo:
@@ -62,7 +64,7 @@ def decode(bridge: Any, told: Any) -> Any:
     """
     if told.continuation is None:
         raise OFError("OFPBRC_BAD_LEN", "NXT_RESUME without a continuation")
-    found: dict[int, list[bytes]] = {_FIRST + i: [] for i in range(5)}
+    found: dict[int, list[bytes]] = {_FIRST + i: [] for i in range(6)}
     for kind, value in split(told.continuation[len(_PAD) :], "NXR_STALE"):
         if kind not in found:
             raise OFError("NXR_STALE", f"property {kind}")
@@ -76,6 +78,7 @@ def decode(bridge: Any, told: Any) -> Any:
         bridge, _pipeline(told, action_set), told.in_port, _stack(b"".join(found[_STACK])),
         [_step(bridge, value) for value in found[_STEP]],
         [_program(actions) for actions in action_set], found[_FLAGS][0][0] & _KEPT_FLAGS,
+        mirrors=int.from_bytes(b"".join(found[_MIRRORS])[:4], "big"),
     )  # fmt: skip
 
 

@@ -151,7 +151,8 @@ cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
         list(x.stack or ()) if going_on else [], todo,
         list(x.action_set or ()) if going_on else [],
         frozen_flags(x) if going_on else CONNTRACKED * x.conntracked,
-        b"" if told is None else told.userdata, 0 if told is None else told.table_id), x.now)
+        b"" if told is None else told.userdata, 0 if told is None else told.table_id,
+        x.mirrors if going_on else 0), x.now)
     if state is None:
         x.fail("No recirculation context", "no room for another recirculation id")
         return None
@@ -171,6 +172,7 @@ cdef int thaw(XlateContext x, FrozenState state) except -1:
     memcpy(<uint8_t *> &x.flow + KEY_DP_SIZE, <const char *> state.pipeline,
            KEY_SIZE - KEY_DP_SIZE)
     set_in_port(&x.flow, state.in_port)
+    x.mirrors = state.mirrors
     x.stack = list(state.stack)
     x.action_set = list(state.action_set)
     x.in_packet_out = (state.flags & IN_PACKET_OUT) != 0

@@ -51,13 +51,6 @@ for _i in range(8):
     RESERVED[_i].last_mask = _last
 
 
-# The tags of a packet inside the switch, host byte order: [0] is the VLAN it is switched in.
-ctypedef struct xtag:
-    uint16_t tpid           # 0: to be chosen
-    uint16_t vid
-    uint16_t pcp            # in place, 0xe000
-
-
 cdef bint is_reserved(const uint8_t *mac) noexcept nogil:
     cdef int i
     for i in range(8):
@@ -188,7 +181,7 @@ cdef int flood(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
             x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
             x.wc.vlan[1].tci |= htons(0x1fff)
         if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
-                and bundle_floods(bundle)):
+                and bundle_floods(bundle) and not bundle.mirror_out):
             output_bundle(x, bundle, tags)
     return 0
 

@@ -22,6 +22,15 @@ cdef int set_pipeline(pipeline run) except -1:
     return 0
 
 
+cdef mirroring run_mirrors = NULL
+
+
+cdef int set_mirroring(mirroring run) except -1:
+    global run_mirrors
+    run_mirrors = run
+    return 0
+
+
 # --- ports
 
 cdef int output_port(XlateContext x, uint16_t ofp_port) except -1:
@@ -41,13 +50,22 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     elif x.flow.packet_type:
         x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     elif port.peer is not None:
+        if x.snaplen:
+            return x.report("error", "a mirror with snaplen does not reach through a patch port")
         output_patch(x, port)
     elif port.odp_port == <uint32_t> NO_ODP_PORT:
         x.report("warn", "Nonexistent output port")
     else:
         x.commit()
+        if x.snaplen:
+            x.out.trunc(x.snaplen)
         x.out.output(port.odp_port)
+        tell_mirrors(x, port)
     return 0
+
+
+cdef int tell_mirrors(XlateContext x, XPort port) except -1:
+    return run_mirrors(x, port) if x.bridge.mirrors else 0
 
 
 cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) except -1:
@@ -107,6 +125,7 @@ cdef int output_patch(XlateContext x, XPort port) except -1:
     memset(<uint8_t *> &x.flow + KEY_PACKET_SIZE, 0, KEY_SIZE - KEY_PACKET_SIZE)
     x.untrack()
     x.bridge = peer.bridge
+    x.mirrors = 0               # the other bridge has its own
     x.stack = x.action_set = None
     x.in_action_set = x.in_group = False
     if not x.stop:

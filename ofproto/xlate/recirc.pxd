@@ -20,6 +20,7 @@ cdef class FrozenState:
     cdef readonly int flags             # where the actions stand: IN_* of freeze.pyx
     cdef readonly bytes userdata        # of the controller action
     cdef readonly uint8_t table_id      # where that is
+    cdef readonly uint32_t mirrors      # bits of those that have the packet
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
     cdef int64_t released               # ms, when the last reference went

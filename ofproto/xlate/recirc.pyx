@@ -25,7 +25,8 @@ cdef class FrozenState:
     """Immutable once interned; equal names make equal states."""
 
     def __init__(self, bridge, bytes pipeline, int in_port, list stack, list todo,
-                 list action_set, int flags, bytes userdata=b"", int table_id=0):
+                 list action_set, int flags, bytes userdata=b"", int table_id=0,
+                 uint32_t mirrors=0):
         cdef Program program
         self.bridge = bridge
         self.pipeline = pipeline
@@ -36,11 +37,12 @@ cdef class FrozenState:
         self.flags = flags
         self.userdata = userdata
         self.table_id = table_id
+        self.mirrors = mirrors
         steps = [(b"" if program is None else program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
         self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),
-                     flags, userdata, table_id)
+                     flags, userdata, table_id, *((mirrors,) if mirrors else ()))
 
 
 cdef name_rule(Rule rule):

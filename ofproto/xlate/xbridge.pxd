@@ -78,6 +78,8 @@ cdef class XBundle:
     cdef priority_tags_t priority_tags_
     cdef public bint protected
     cdef public bint floodable
+    # Bits of the bridge's mirrors: that copy what comes in here, what goes out, that use it as output.
+    cdef public uint32_t mirror_src, mirror_dst, mirror_out
     cdef readonly XBond bond            # or None
 
 
@@ -87,6 +89,7 @@ cdef class XBridge:
     cdef readonly dict ports            # OpenFlow port -> XPort
     cdef readonly list bundles
     cdef readonly dict bonds            # name -> XBundle, of those with a bond
+    cdef readonly list mirrors          # XMirror
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly View view             # the version of the tables that is seen

@@ -15,6 +15,7 @@ from ofproto.xlate.mac_learning import MacLearning
 from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup
+from ofproto.xlate.xmirror import XMirror
 
 NO_ODP_PORT: int
 MISS_DEFAULT: int
@@ -81,6 +82,10 @@ class XBundle:
     protected: bool
     qinq_tpid: int
     bond: XBond | None
+    # Bits of the bridge's mirrors: that copy what comes in, what goes out, that use it as output.
+    mirror_src: int
+    mirror_dst: int
+    mirror_out: int
     def __init__(self, name: str) -> None: ...
     def set_vlan(
         self,
@@ -111,6 +116,7 @@ class XBridge:
     ports: dict[int, XPort]
     bundles: list[XBundle]
     bonds: dict[str, XBundle]  # by name, those with a bond
+    mirrors: list[XMirror]
     mac: MacLearning
     tables: list[Classifier | None]
     view: View
@@ -139,6 +145,9 @@ class XBridge:
 
     def bond_set(self, bundle: XBundle, bond: XBond | None) -> None:
         """Makes a bundle of this bridge the bond that `bond` says, None: no bond."""
+
+    def mirrors_set(self, mirrors: Iterable[XMirror]) -> None:
+        """Makes these the bridge's; the bundles' bits are the caller's to set."""
 
     def bundle_del(self, bundle: XBundle) -> None: ...
     def touch(self) -> None:

@@ -229,6 +229,7 @@ cdef class XBridge:
         self.ports = {}
         self.bundles = []
         self.bonds = {}
+        self.mirrors = []
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
         self.view = View()
@@ -318,6 +319,11 @@ cdef class XBridge:
             self.bonds.pop(bundle.name, None)
         else:
             self.bonds[bundle.name] = bundle
+        self.touch()
+
+    def mirrors_set(self, mirrors):
+        """Makes these XMirrors the bridge's; the bundles' bits are the caller's to set."""
+        self.mirrors = list(mirrors)
         self.touch()
 
     def bundle_del(self, XBundle bundle):

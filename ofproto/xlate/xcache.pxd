@@ -16,6 +16,7 @@ cdef enum effect_kind:
     X_GROUP                     # through a group: XGroup, XBucket (or NULL: all of them)
     X_FLOW                      # a flow is learned: LearnEffect
     X_BOND                      # out by a bond: XBond, -, bucket
+    X_MIRROR                    # a mirror has a copy: XMirror
     X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 
 # `first` and `second` are references of the cache's own.

@@ -18,6 +18,7 @@ from ofproto.xlate.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.xbond cimport XBond
 from ofproto.xlate.xbridge cimport XBridge, XBundle, XPort
 from ofproto.xlate.xgroup cimport XBucket, XGroup
+from ofproto.xlate.xmirror cimport XMirror
 
 
 cdef enum:
@@ -95,6 +96,9 @@ cdef class XCache:
                 credit_group(<XGroup> e.first, e.second, packets, n_bytes)
             elif e.kind == X_BOND:
                 (<XBond> e.first).n_bytes[e.key] += n_bytes
+            elif e.kind == X_MIRROR:
+                (<XMirror> e.first).n_packets += packets
+                (<XMirror> e.first).n_bytes += n_bytes
         return 0
 
     cdef bint credits_same(self, XCache other) noexcept:
@@ -197,7 +201,8 @@ cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
     """The first effect from number i on that is counted."""
     while i < cache.n and not (cache.effects[i].kind == X_TABLE or cache.effects[i].kind == X_PATCH
                                or cache.effects[i].kind == X_GROUP
-                               or cache.effects[i].kind == X_BOND):
+                               or cache.effects[i].kind == X_BOND
+                               or cache.effects[i].kind == X_MIRROR):
         i += 1
     return i
 

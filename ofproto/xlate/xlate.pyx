@@ -38,6 +38,7 @@ from ofproto.xlate.headers cimport (
     push_pbb, push_vlan, set_field, set_vlan, stack_pop, stack_push, unwildcard, write_metadata,
 )
 from ofproto.xlate.learn cimport fin_timeout, learn
+from ofproto.xlate.mirror cimport mirror_in
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
     may_receive, output_flood, output_port, output_trunc, set_pipeline,
@@ -133,6 +134,7 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
     x.flow.in_phy_port = x.flow.in_port
     x.in_packet_out = True
     report_bridge(x)
+    mirror_in(x)
     run_ops(x, program, 0)
     end_bridge(x)
     return finish(x)
@@ -172,6 +174,11 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     if port is not None and not may_receive(x, port):
         x.report("detail", "port configuration refuses the packet, dropping")
         return 0
+    if port is not None and port.bundle is not None and port.bundle.mirror_out:
+        return x.report("detail", f"dropping packet received on port {port.bundle.name}, which is"
+                                  " reserved exclusively for mirroring")
+    if not x.depth:
+        mirror_in(x)
     x.flow.actset_output = htonl(OFPP_UNSET)
     if x.unparsed:
         # The other bridge's tables are to see what the label hid.

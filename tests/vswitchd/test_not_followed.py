@@ -53,8 +53,6 @@ def test_setting_them_is_told(switch):
     def lines(*texts):
         return [f"pyvs-vsctl: {text} is not followed yet" for text in texts]
 
-    mirror = "-- --id=@m create mirror name=m -- add bridge br0 mirrors @m"
-    assert told(*mirror.split()) == lines("Bridge br0: mirrors")
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb lacp=active other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: lacp active")
     rate = "set interface e1 ingress_policing_rate=5 bfd:enable=true cfm_mpid=7"
@@ -71,15 +69,15 @@ def test_setting_them_is_told(switch):
     for words in (
         "set port bond0 lacp=off bond_mode=active-backup protected=true",
         "set interface e1 ingress_policing_rate=0",
-        "clear bridge br0 mirrors auto_attach",
+        "clear bridge br0 auto_attach",
         "remove interface e1 bfd enable",
         "set bridge br0 protocols=OpenFlow13 stp_enable=false",
-        "get bridge br0 mirrors",
+        "get bridge br0 auto_attach",
     ):
         assert told(*words.split()) == [], words
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
-        "bridge br0: mirrors is", "port bond0: lacp active is", "interface e1: bfd is",
+        "port bond0: lacp active is", "interface e1: bfd is",
         "other_config:flow-restore-wait true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text

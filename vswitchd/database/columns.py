@@ -32,8 +32,13 @@ _FOLLOWED = {
         "external_ids",
         "flood_vlans",
         "flow_tables",
+        "mirrors",
     ],
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
+    "Mirror": [
+        *("name", "select_all", "select_src_port", "select_dst_port", "select_vlan"),
+        *("output_port", "output_vlan", "snaplen"),
+    ],
     "Port": [
         "name",
         "interfaces",
@@ -77,7 +82,6 @@ _FOLLOWED = {
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
     "IPFIX": ["targets"],
-    "Mirror": ["name"],
     "NetFlow": ["targets"],
     "QoS": ["type"],
     "sFlow": ["targets"],
@@ -118,6 +122,7 @@ WRITTEN = {
     ],
     "Controller": ["is_connected", "role", "status"],
     "Datapath": ["capabilities"],
+    "Mirror": ["statistics"],
 }
 
 _READ = {table: frozenset(names) for table, names in READ.items()}

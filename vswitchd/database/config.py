@@ -66,6 +66,18 @@ class FlowTableRow(NamedTuple):
     groups: tuple[str, ...]  # subfields, as in ovs-actions(7)
 
 
+class MirrorRow(NamedTuple):
+    uuid: UUID
+    name: str
+    select_all: bool
+    src_ports: tuple[str, ...]
+    dst_ports: tuple[str, ...]
+    vlans: tuple[int, ...]
+    output_port: str | None
+    output_vlan: int | None
+    snaplen: int | None
+
+
 class BridgeConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -77,6 +89,7 @@ class BridgeConfig(NamedTuple):
     flood_vlans: tuple[int, ...]
     in_vain: tuple[str, ...] = ()
     flow_tables: tuple[tuple[int, FlowTableRow], ...] = ()  # by number
+    mirrors: tuple[MirrorRow, ...] = ()
 
 
 class TlsConfig(NamedTuple):
@@ -213,6 +226,21 @@ def _flow_table(row: Any) -> FlowTableRow:
     )
 
 
+def _mirror(row: Any) -> MirrorRow:
+    output = one(row.output_port)
+    return MirrorRow(
+        uuid=row.uuid,
+        name=row.name,
+        select_all=row.select_all,
+        src_ports=tuple(sorted(each.name for each in row.select_src_port)),
+        dst_ports=tuple(sorted(each.name for each in row.select_dst_port)),
+        vlans=tuple(row.select_vlan),
+        output_port=output.name if output is not None else None,
+        output_vlan=one(row.output_vlan),
+        snaplen=one(row.snaplen),
+    )
+
+
 def bridge_config(row: Any) -> BridgeConfig:
     controllers = sorted(row.controller, key=lambda each: each.target)
     return BridgeConfig(
@@ -228,6 +256,7 @@ def bridge_config(row: Any) -> BridgeConfig:
         flow_tables=tuple(
             (number, _flow_table(each)) for number, each in sorted(row.flow_tables.items())
         ),
+        mirrors=tuple(_mirror(each) for each in sorted(row.mirrors, key=lambda each: each.name)),
     )
 
 

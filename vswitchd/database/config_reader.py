@@ -27,7 +27,7 @@ from vswitchd.database.config import (
 _names = LimitedLog(ovs.vlog.Vlog("bridge"), 1, 5)
 
 # Columns of a bridge that refer to rows which are read with it.
-BRIDGE_PARTS = ("controller", "flow_tables")
+BRIDGE_PARTS = ("controller", "flow_tables", "mirrors")
 # Tables whose rows, a few at most, are read with the switch.
 WITH_ROOT = ("SSL", "Datapath", "CT_Zone", "CT_Timeout_Policy")
 OF_ROOT = ("Open_vSwitch", *WITH_ROOT)

@@ -21,7 +21,6 @@ COLUMNS = {
         "datapath_type": ("dummy", "netdev", "system"),
         "ipfix": (),
         "mcast_snooping_enable": (),
-        "mirrors": (),
         "netflow": (),
         "rstp_enable": (),
         "sflow": (),
@@ -56,7 +55,7 @@ COLUMNS = {
 
 # Tables whose rows are of use only where one of these columns refers to them.
 TABLES = (
-    *("AutoAttach", "Flow_Sample_Collector_Set", "IPFIX", "Mirror", "NetFlow", "QoS", "Queue"),
+    *("AutoAttach", "Flow_Sample_Collector_Set", "IPFIX", "NetFlow", "QoS", "Queue"),
     "sFlow",
 )
 

@@ -1,0 +1,1 @@
+"""Who looks on: mirrors, and exports of flows and samples."""
