@@ -1,0 +1,41 @@
+"""Which packets for a local address are a tunnel's: by protocol and UDP port."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ofproto.underlay import addresses
+
+UDP, GRE, IPIP, IPV6 = 17, 47, 4, 41
+PROTOCOLS = {
+    "vxlan": (UDP,), "geneve": (UDP,), "gtpu": (UDP,), "gre": (GRE,), "ip6gre": (GRE,),
+    "erspan": (GRE,), "ip6erspan": (GRE,), "srv6": (IPIP, IPV6),
+}  # fmt: skip
+
+
+class Listener(NamedTuple):
+    """`port`: the tunnels' datapath port; `udp_port` 0: not by UDP; `users`: how many tunnels."""
+
+    name: str
+    port: int
+    protocol: int
+    udp_port: int
+    users: int
+
+    def text(self, mac: bytes, address: int) -> str:
+        """What it takes of one address's packets, as tnl/ports/show -v has it."""
+        ipv4 = addresses.is_ipv4(address)
+        kind, name = ("0x0800", "ipv4") if ipv4 else ("0x86dd", "ipv6")
+        udp = f",udp(dst={self.udp_port})" if self.udp_port else ""
+        return (
+            f"eth(dst={mac.hex(':')}),eth_type({kind}),"
+            f"{name}(dst={addresses.text(address)},proto={self.protocol},frag=no){udp}"
+        )
+
+
+def listeners(vports: Iterable[Any]) -> list[Listener]:
+    """Of datapath ports that tunnels share (Vport); a kind that is not decapsulated has none."""
+    return [
+        Listener(each.name, each.number, protocol, each.config.dst_port, each.users)
+        for each in vports
+        for protocol in PROTOCOLS.get(each.config.kind, ())
+    ]
