@@ -21,6 +21,7 @@ cdef extern from "<endian.h>" nogil:
     uint64_t htobe64(uint64_t)
 
 cdef enum:
+    LEAST_FRAME = 60            # what Ethernet pads to
     UDP = 8
     UDP_CSUM = 6
     VXLAN = 8
@@ -75,7 +76,8 @@ cdef inline bint _must_sum(const outer *o) noexcept nogil:
 # ---- IP ----
 
 cdef bint _open_ip(outer *o) noexcept nogil:
-    """Reads the IP header; what is behind the IP packet is padding, and cut off."""
+    """Reads the IP header.  Ethernet's padding is cut off; other bytes behind the IP packet stay, as
+    in Open vSwitch, where no header of the tunnel has a length."""
     cdef packet *p = o.p
     cdef flow_key *key = o.key
     cdef uint8_t *tunnel = <uint8_t *> key + KEY_PACKET_SIZE
@@ -85,10 +87,11 @@ cdef bint _open_ip(outer *o) noexcept nogil:
     if not o.v6 and (key.eth_type != htons(ETH_IP)
                      or _fold(csum_add(0, p.data + p.l3, p.l4 - p.l3))):
         return False
-    p.size = p.l3 + p.l3_size
     o.start = p.l4
     o.at = p.data + p.l4
-    o.left = p.size - p.l4
+    o.left = p.l3 + p.l3_size - p.l4
+    if p.size <= LEAST_FRAME:
+        p.size = p.l4 + o.left
     memset(tunnel, 0, KEY_DP_SIZE - KEY_PACKET_SIZE)
     if o.v6:
         memcpy(key.tun_ipv6_src, key.ipv6_src, 16)
@@ -290,8 +293,8 @@ cdef bint _pop_gtpu(outer *o) noexcept nogil:
     if o.p.vnet.gso_type == GSO_NONE:
         if size > o.left - GTPU:
             return False
-        o.p.size -= o.left - GTPU - size
         o.left = GTPU + size
+        o.p.size = <uint32_t> (at - o.p.data) + o.left
     _set_key(o.key, get32(at + 4))
     o.key.tun_gtpu_flags = at[0]
     o.key.tun_gtpu_msgtype = at[1]
