@@ -44,15 +44,16 @@ For tests of switches:
                           numbers and addresses; "system": system interfaces are dummies;
                           "override": internal ones, too
   --disable-system        with --enable-dummy, refuse the host's interfaces
+  --disable-system-route  tunnels use no routes of the kernel, only those of ovs/route/add
 """
 
 OPTIONS = {
     "enable-dummy": daemon.OPTIONAL,
     "disable-system": daemon.NONE,
     "dummy-numa": daemon.REQUIRED,
+    "disable-system-route": daemon.NONE,
     # Without a meaning here: taken, so that scripts work.
     "mlockall": daemon.NONE,
-    "disable-system-route": daemon.NONE,
 }
 
 
@@ -104,7 +105,10 @@ def run(argv: list[str] | None) -> int:
         daemon.offer_clock()
         text.set_datapath(DATAPATH)
     process = DatapathProcess(lambda path: Dpif(path, PATIENCE), log="log-file" in options)
-    switch = Switch(columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies)
+    follow_routes = "disable-system-route" not in options
+    switch = Switch(
+        columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies, follow_routes
+    )
     ovs.fatal_signal.add_hook(process.close, None, True)
     commands.register(switch)
     report.register(switch)

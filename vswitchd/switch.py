@@ -28,6 +28,7 @@ from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortC
 from vswitchd.database.config_reader import Reader
 from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
 from vswitchd.devices.links import Links
+from vswitchd.tunnels.ways import Ways
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -53,10 +54,12 @@ class Switch:
         make_backer: Callable[..., Any],
         make_ofproto: Callable[..., Any],
         dummies: Dummies | None = None,
+        follow_routes: bool = True,
     ):
         self.idl = idl
         self.links = links
         self.dummies = dummies or Dummies()
+        self.ways = Ways(links, self.dummies, follow_routes)
         self.bridges: dict[str, Bridge] = {}
         self.backer: Any = None
         self._open_datapath = open_datapath
@@ -108,9 +111,13 @@ class Switch:
         containment.call("kernel links", "", self.links.run)
         containment.call("datapath connection", "", self._connect_datapath, now)
         containment.call("reconfiguration", "", self._follow, now)
+        containment.call("tunnels", "", self._run_ways, now)
         for name, bridge in self.bridges.items():
             containment.call("bridge", name, self._run_bridge, bridge, now)
         containment.call("status", "", self._write_status, now)
+
+    def _run_ways(self, now: int) -> None:
+        self.ways.run(now, self.backer.vports.by_name if self.backer is not None else {})
 
     def _run_bridge(self, bridge: Bridge, now: int) -> None:
         bridge.protocols.run(now)
@@ -121,6 +128,7 @@ class Switch:
     def wait(self, poller: Any) -> None:
         self.idl.wait(poller)
         self.links.wait(poller)
+        self.ways.wait(poller)
         if self.backer is not None:
             self.backer.wait(poller)
         elif self._dpif is None and self.idl.has_ever_connected():
@@ -161,6 +169,7 @@ class Switch:
         self._release(delete)
         self.idl.close()
         self.links.close()
+        self.ways.close()
 
     # --- what happens outside
 
@@ -197,6 +206,7 @@ class Switch:
         if self.backer is None and self._dpif is not None and self.config is not None:
             try:
                 self.backer = self._make_backer(self._dpif, self._open_datapath)
+                self.backer.flows.set_underlay(self.ways.underlay)
                 if self.dummies.enabled:
                     self.backer.choose_number = choose_number
                     self.backer.flows.recirc.counting = True

@@ -107,6 +107,7 @@ class Backer:
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
+        self._tunnel_ports: tuple[int, int] | None = None  # None: those that it has
         self._reopen = reopen
         self._next_open = 0
         self._port_stats: dict[int, dict[str, int]] | None = None
@@ -132,6 +133,8 @@ class Backer:
         self._tell_kernel_cache(dpif)
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
+        if self._tunnel_ports is not None:
+            dpif.set_tunnel_ports(*self._tunnel_ports)
         self.dpif = dpif
         self._unsure = False
         self.flows.set_dpif(dpif)
@@ -246,6 +249,12 @@ class Backer:
         """time/stop and time/warp reach the packets, too."""
         if self.dpif is not None:
             self._guarded(lambda _now: self.dpif.set_clock(stopped, ahead), clock.msec())
+
+    def set_tunnel_ports(self, first: int, last: int) -> None:
+        """The range of UDP source ports of outer headers."""
+        self._tunnel_ports = first, last
+        if self.dpif is not None:
+            self._guarded(lambda _now: self.dpif.set_tunnel_ports(first, last), clock.msec())
 
     def tune(self, flow_limit: int, max_idle: int, max_revalidator: int) -> None:
         """How many flows there may be, the ms that an idle one stays, and between two rounds of
@@ -502,7 +511,7 @@ class Backer:
             self._reconnect(now)
             return
         self.dpif.upcall_awake()
-        self._guarded(self.handler.run, now)
+        self._guarded(self.answer_upcalls, now)
         self.flows.inbox.run(now)
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
@@ -510,13 +519,19 @@ class Backer:
         self._call_waiting()
         self.meters.run(self.revalidator.current, now)
 
+    def answer_upcalls(self, now: int) -> int:
+        """How many; neighbours that the packets' tunnels need are asked for.  Raises OSError."""
+        handled = self.handler.run(now)
+        self.flows.solicit(now)
+        return handled
+
     def _serve(self) -> float:
         """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
         now, before = clock.msec(), self.flows.generation.value
         if self.dpif is None:
             return 0
         self.dpif.upcall_awake()
-        self._guarded(self.handler.run, now)
+        self._guarded(self.answer_upcalls, now)
         sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
         if not all(sent) or self.dpif is None or self.flows.inbox:
             return 0
@@ -537,6 +552,9 @@ class Backer:
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)
         poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
         poller.timer_wait(self.revalidator.next_run(clock.msec()))
+        asking = self.flows.underlay.asked.next_run()
+        if asking is not None:
+            poller.timer_wait_until(asking)
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)

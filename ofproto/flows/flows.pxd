@@ -40,6 +40,8 @@ cdef class Flows:
     cdef bint looked                    # for flows of an earlier daemon, since set_dpif()
     cdef readonly RecircTable recirc
     cdef readonly list bridges
+    cdef readonly object underlay       # ofproto.underlay's: what tunnels travel over
+    cdef object solicitor               # Program: a frame of the host's own through the tables
     cdef readonly dict counts
     cdef dict ports                     # datapath port -> XPort
     cdef readonly TunnelTable tunnels   # those that share datapath ports

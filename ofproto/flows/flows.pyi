@@ -5,6 +5,7 @@ from typing import Any
 from datapath.ipc.protocol import FlowInfo
 from ofproto.flows.inbox import Inbox
 from ofproto.rules.program import Program
+from ofproto.underlay.underlay import Underlay
 from ofproto.xlate.recirc import FrozenState, RecircTable
 from ofproto.xlate.tunnel import TunnelTable
 from ofproto.xlate.xbridge import Generation, XBridge, XPort
@@ -37,6 +38,7 @@ class Flows:
     recirc: RecircTable
     inbox: Inbox  # packets that are for protocols
     tunnels: TunnelTable
+    underlay: Underlay
     bridges: list[XBridge]
     counts: dict[str, int]
     def __init__(self, dpif: Any = None) -> None: ...
@@ -45,6 +47,12 @@ class Flows:
 
     def add_bridge(self, bridge: XBridge) -> None: ...
     def remove_bridge(self, bridge: XBridge) -> None: ...
+    def set_underlay(self, underlay: Underlay) -> None:
+        """The tables of routes and neighbours of all bridges."""
+
+    def solicit(self, now: int) -> None:
+        """Sends what is due of questions for neighbours.  Raises DpifError."""
+
     def port_set(self, odp_port: int, port: XPort) -> None:
         """Packets with this datapath port number come in by `port`; sets port.odp_port."""
 

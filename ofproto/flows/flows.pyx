@@ -15,12 +15,17 @@ from datapath.key.flow cimport (
 from ofproto.rules.program cimport Program
 from ofproto.xlate.context cimport XlateContext, set_in_port
 from ofproto.xlate.recirc cimport FrozenState
+from ofproto.xlate.tnl_push cimport find_port
 from ofproto.xlate.tunnel cimport TunnelTable, has_tunnel
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
 from ofproto.xlate.xcache cimport XCache
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
 
 from datapath.key import flow as flow_module
+from ofproto.codec.actions import Output
+from ofproto.codec.numbers import OFPP_TABLE
+from ofproto.rules.compile import compile_actions
+from ofproto.underlay.underlay import Underlay
 from ofproto.flows.inbox import Inbox
 from pyvs import coverage
 
@@ -87,6 +92,7 @@ cdef class Flows:
         self.xlate = XlateContext()
         self.recirc = self.xlate.recirc
         self.bridges = []
+        self.set_underlay(Underlay())
         self.ports = {}
         self.tunnels = TunnelTable()
         self.by_ufid = {}
@@ -135,13 +141,37 @@ cdef class Flows:
         """Its MAC table is aged and its moves are followed from now on."""
         if bridge not in self.bridges:
             self.bridges.append(bridge)
+            bridge.underlay = self.underlay
 
     def remove_bridge(self, XBridge bridge):
         """Flows that lead through it are found by the next revalidation."""
         if bridge in self.bridges:
             self.bridges.remove(bridge)
+            bridge.underlay = None
             self.recirc.forget_bridge(bridge)
             self.generation.touch()
+
+    def set_underlay(self, underlay):
+        """The tables of routes and neighbours of all bridges."""
+        cdef XBridge bridge
+        self.underlay = underlay
+        underlay.bridges = self.bridges
+        underlay.told = self.generation.touch
+        for bridge in self.bridges:
+            bridge.underlay = underlay
+        self.generation.touch()
+
+    def solicit(self, int64_t now):
+        """Sends what is due of questions for neighbours, as the host would: through the tables of
+        the bridge.  Raises DpifError."""
+        cdef XPort port
+        for device, frame in self.underlay.frames_to_send(now):
+            port = find_port(self.underlay, device)
+            if port is not None:
+                if self.solicitor is None:
+                    self.solicitor = compile_actions([Output(OFPP_TABLE)])
+                self.packet_out(port.bridge, frame, port.ofp_port, bytes(KEY_SIZE),
+                                <Program> self.solicitor, now)
 
     def port_set(self, uint32_t odp_port, XPort port):
         """Packets of this datapath port come in by `port`."""

@@ -108,6 +108,9 @@ cdef class XlateContext:
     cdef int unwrap_last(self, uint32_t start) except -1
 
 
+# The pipeline of x.bridge for a packet that comes in by a port.
+ctypedef int (*pipeline)(XlateContext x, uint16_t in_port) except -1
+
 # All ct_* of a key become 0.
 cdef void forget_tracking(flow_key *key) noexcept nogil
 

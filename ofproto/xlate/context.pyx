@@ -9,13 +9,18 @@ dropped, like one of too many resubmits.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memmove, memset
 
 from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer, attr
+from datapath.base.protocols cimport TUN_CSUM, TUN_DF, TUN_KEY
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.commit cimport PENDING_NOTHING, commit_actions, commit_pending, is_ip_any
+from ofproto.xlate.tunnel cimport has_tunnel
 from ofproto.xlate.xcache cimport XCache
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
 
 cdef enum:
     COPY_WORK = 4           # a snapshot
@@ -30,6 +35,17 @@ cdef void forget_tracking(flow_key *key) noexcept nogil:
     memset(key.ct_label, 0, sizeof(key.ct_label))
     memset(key.ct_ipv6_src, 0, sizeof(key.ct_ipv6_src))
     memset(key.ct_ipv6_dst, 0, sizeof(key.ct_ipv6_dst))
+
+
+cdef void match_tunnel(const flow_key *key, flow_key *wc) noexcept:
+    """What says which port's packet it is."""
+    wc.tun_id = ~<uint64_t> 0
+    wc.tun_flags = htons(TUN_DF | TUN_CSUM | TUN_KEY)
+    if key.tun_dst:
+        wc.tun_src = wc.tun_dst = 0xffffffff
+    else:
+        memset(wc.tun_ipv6_src, 0xff, 16)
+        memset(wc.tun_ipv6_dst, 0xff, 16)
 
 
 @cython.freelist(8)
@@ -53,6 +69,8 @@ cdef class XlateContext:
         self.wc.eth_type = 0xffff
         if is_ip_any(key):
             self.wc.nw_frag = 0xff
+        if has_tunnel(key):
+            match_tunnel(key, &self.wc)
         self.initial_priority = key.skb_priority
         self.out.clear()
         self.cache = XCache()

@@ -2,12 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from ofproto.xlate.context cimport XlateContext
+from ofproto.xlate.context cimport XlateContext, pipeline
 from ofproto.xlate.xbridge cimport XPort
 
-# The pipeline of x.bridge for a packet that comes in by a port.  It is above this module, and says
-# by set_pipeline() what it is.
-ctypedef int (*pipeline)(XlateContext x, uint16_t in_port) except -1
+# The pipeline is above this module, and says by set_pipeline() what it is.
 cdef int set_pipeline(pipeline run) except -1
 
 cdef uint8_t STP_ADDRESS[6]

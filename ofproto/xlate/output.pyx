@@ -5,9 +5,11 @@ from libc.string cimport memcmp, memset
 
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
-    OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
+    OFPP_LOCAL, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
 )
 from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port
+from ofproto.xlate.tnl_pop cimport ends_tunnel
+from ofproto.xlate.tunnel_send cimport output_tunnel
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
 from ofproto.xlate.xcache cimport X_PATCH
 
@@ -47,6 +49,8 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
         x.report("detail", "port is down, skipping output")
     elif is_protected(x, port):
         x.report("detail", "Flow is between protected ports, skipping output.")
+    elif port.tunnel is not None:
+        output_tunnel(x, port, run_pipeline)
     elif x.flow.packet_type:
         x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     elif port.peer is not None:
@@ -55,7 +59,7 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
         output_patch(x, port)
     elif port.odp_port == <uint32_t> NO_ODP_PORT:
         x.report("warn", "Nonexistent output port")
-    else:
+    elif port.ofp_port != OFPP_LOCAL or x.bridge.underlay is None or not ends_tunnel(x, port):
         x.commit()
         if x.snaplen:
             x.out.trunc(x.snaplen)

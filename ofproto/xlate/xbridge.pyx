@@ -239,6 +239,7 @@ cdef class XBridge:
         self.ct_timeouts = {}
         self.queues = {}
         self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)
+        self.tun_options = lambda key: b""
         memset(self.miss, MISS_DEFAULT, N_TABLES)
 
     cpdef Classifier table(self, int table_id):

@@ -17,6 +17,10 @@ cdef enum effect_kind:
     X_FLOW                      # a flow is learned: LearnEffect
     X_BOND                      # out by a bond: XBond, -, bucket
     X_MIRROR                    # a mirror has a copy: XMirror
+    X_RECEIVED                  # in by a tunnel port: XPort
+    X_SENT                      # out by a tunnel port: XPort
+    X_HEADER                    # from here on packets are longer: -, -, by how much (a negative one ends it)
+    X_NEIGHBOUR                 # the next hop is needed: Neighbours, (bridge, address)
     X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 
 # `first` and `second` are references of the cache's own.

@@ -90,6 +90,12 @@ cdef class XCache:
                 (<XPort> e.first).tx_bytes += n_bytes
                 (<XPort> e.second).rx_packets += packets
                 (<XPort> e.second).rx_bytes += n_bytes
+            elif e.kind == X_RECEIVED:
+                (<XPort> e.first).rx_packets += packets
+                (<XPort> e.first).rx_bytes += n_bytes
+            elif e.kind == X_SENT:
+                (<XPort> e.first).tx_packets += packets
+                (<XPort> e.first).tx_bytes += n_bytes
             elif e.kind == X_DROP:
                 (<object> e.first).count += packets
             elif e.kind == X_GROUP:
@@ -99,6 +105,8 @@ cdef class XCache:
             elif e.kind == X_MIRROR:
                 (<XMirror> e.first).n_packets += packets
                 (<XMirror> e.first).n_bytes += n_bytes
+            elif e.kind == X_HEADER:
+                n_bytes += packets * e.key
         return 0
 
     cdef bint credits_same(self, XCache other) noexcept:
@@ -112,7 +120,7 @@ cdef class XCache:
             if (self.effects[i].kind != other.effects[j].kind
                     or self.effects[i].first is not other.effects[j].first
                     or self.effects[i].second is not other.effects[j].second
-                    or (self.effects[i].kind == X_BOND
+                    or ((self.effects[i].kind == X_BOND or self.effects[i].kind == X_HEADER)
                         and self.effects[i].key != other.effects[j].key)):
                 return False
             i += 1
@@ -137,6 +145,8 @@ cdef class XCache:
                 (<LearnEffect> e.first).learn(used)
             elif e.kind == X_LOCK:
                 (<MacLearning> e.first).lock(e.key, used)
+            elif e.kind == X_NEIGHBOUR:
+                (<object> e.first).keep(<object> e.second, used)
             if e.kind != X_LEARN:
                 continue
             bridge = <XBridge> e.first
@@ -202,7 +212,10 @@ cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
     while i < cache.n and not (cache.effects[i].kind == X_TABLE or cache.effects[i].kind == X_PATCH
                                or cache.effects[i].kind == X_GROUP
                                or cache.effects[i].kind == X_BOND
-                               or cache.effects[i].kind == X_MIRROR):
+                               or cache.effects[i].kind == X_MIRROR
+                               or cache.effects[i].kind == X_HEADER
+                               or cache.effects[i].kind == X_SENT
+                               or cache.effects[i].kind == X_RECEIVED):
         i += 1
     return i
 

@@ -50,7 +50,7 @@ from ofproto.xlate.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
 )
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
-from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
+from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_RECEIVED, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
 from pyvs import coverage
@@ -169,6 +169,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     x.flow.in_phy_port = x.flow.in_port
     if x.depth:
         report_bridge(x)
+    elif port is not None and port.tunnel is not None:
+        x.cache.add(X_RECEIVED, port)
     if port is not None and port.listens and take_special(x, port):
         return see_special(x, in_port)
     if port is not None and not may_receive(x, port):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, pmd, trace
+from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, pmd, trace, underlay
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -73,6 +73,7 @@ COMMANDS = [
     *(Command(*row) for row in dpctl.COMMANDS),
     *(Command(*row) for row in pmd.COMMANDS),
     *(Command(*row) for row in trace.COMMANDS),
+    *(Command(*row) for row in underlay.COMMANDS),
 ]
 
 

@@ -100,7 +100,7 @@ def settle(switch: "Switch") -> None:
     """Have packets that came up answered, and what that causes done."""
     backer = switch.backer
     for _ in range(ROUNDS):
-        handled = backer.handler.run(clock.msec())
+        handled = backer.answer_upcalls(clock.msec())
         backer.dpif.sync()
         if not handled:
             return

@@ -1,0 +1,101 @@
+"""Output to tunnel ports: the fields of the outer header, from the port's options and the flow.
+
+What an option leaves to the flow ("flow", "inherit") is what actions have set, or the packet's own.
+ECN is carried over as RFC 6040 says (compatibility mode for CE): a mark of congestion inside does
+not show outside, where routers may set their own.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from datapath.base.protocols cimport *
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_key
+from ofproto.xlate.commit cimport is_ip_any
+from ofproto.xlate.context cimport XlateContext, pipeline
+from ofproto.xlate.tnl_push cimport push_tunnel
+from ofproto.xlate.tunnel cimport TAKES_FRAMES, has_tunnel, tunnel_config
+from ofproto.xlate.xbridge cimport XPort
+from ofproto.xlate.xcache cimport X_SENT
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
+
+cdef enum:
+    ECN_MASK = 3
+    ECN_CE = 3
+    ECN_ECT0 = 2
+
+cdef const char *MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
+
+
+cdef void set_address(const uint8_t *address, uint32_t *ipv4, uint8_t *ipv6) noexcept nogil:
+    if memcmp(address, MAPPED, 12) == 0:
+        memcpy(ipv4, address + 12, 4)
+        memset(ipv6, 0, 16)
+    else:
+        ipv4[0] = 0
+        memcpy(ipv6, address, 16)
+
+
+cdef void fill_tos(XlateContext x, const tunnel_config *c) noexcept nogil:
+    cdef flow_key *flow = &x.flow
+    cdef bint ip = is_ip_any(flow)
+    cdef uint8_t ecn = 0
+    flow.tun_ttl = c.ttl
+    flow.tun_tos = c.tos
+    if c.ttl_inherit and ip:
+        x.wc.nw_ttl = 0xff
+        flow.tun_ttl = flow.nw_ttl
+    if c.tos_inherit and ip:
+        x.wc.nw_tos = 0xff
+        flow.tun_tos = flow.nw_tos
+    if ip:
+        x.wc.nw_tos |= ECN_MASK
+        ecn = flow.nw_tos & ECN_MASK
+    flow.tun_tos = flow.tun_tos & ~ECN_MASK & 0xff | (ECN_ECT0 if ecn == ECN_CE else ecn)
+
+
+cdef void fill(XlateContext x, const tunnel_config *c) noexcept nogil:
+    """The flow's tun_* as the outer header is to say."""
+    cdef flow_key *flow = &x.flow
+    if not c.local_flow:
+        set_address(c.local, &flow.tun_src, flow.tun_ipv6_src)
+    if not c.remote_flow:
+        set_address(c.remote, &flow.tun_dst, flow.tun_ipv6_dst)
+    if c.has_egress_mark:
+        flow.pkt_mark = c.egress_mark
+    if not c.out_key_flow:
+        flow.tun_id = c.out_key
+    fill_tos(x, c)
+    flow.tun_flags = htons(<uint16_t> (
+        ntohs(flow.tun_flags) & TUN_OAM | (TUN_DF if c.df else 0) | (TUN_CSUM if c.csum else 0)
+        | (TUN_KEY if c.has_out_key else 0)))
+    if not c.ver_flow:
+        flow.tun_erspan_ver = c.erspan_ver
+    if not c.idx_flow:
+        flow.tun_erspan_idx = c.erspan_idx
+    if not c.dir_flow:
+        flow.tun_erspan_dir = c.erspan_dir
+    if not c.hwid_flow:
+        flow.tun_erspan_hwid = c.erspan_hwid
+
+
+cdef int output_tunnel(XlateContext x, XPort port, pipeline run) except -1:
+    cdef uint8_t tunnel[256 + 128]
+    cdef uint32_t mark = x.flow.pkt_mark
+    cdef size_t size = KEY_DP_SIZE - KEY_PACKET_SIZE
+    cdef const tunnel_config *c = &port.tunnel.c
+    if x.flow.packet_type and c.packet_types == TAKES_FRAMES:
+        return x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port."
+                                " Dropping packet.")
+    memcpy(tunnel, &x.flow.tun_id, size)
+    fill(x, c)
+    if has_tunnel(&x.flow):
+        x.cache.add(X_SENT, port)
+        push_tunnel(x, port, run)
+    else:
+        x.report("detail", "Tunneling decided against output")
+    memcpy(&x.flow.tun_id, tunnel, size)
+    x.flow.pkt_mark = mark
+    return 0
