@@ -29,6 +29,28 @@ MATCHES = (
     "in_port(2),eth_type(0x0800),ipv4(proto=17),udp(dst=53)",
     "in_port(1),eth_type(0x86dd)",
 )
+_OUTER = "eth(dst=aa:55:aa:55:00:00,src=aa:55:aa:55:00:01,dl_type=0x0800),"
+_OUTER += "ipv4(src=1.1.2.88,dst=1.1.2.92,proto={},tos=0,ttl=64,frag=0x4000)"
+HEADERS = (
+    f"size=50,type=4,{_OUTER.format(17)},udp(src=0,dst=4789,csum=0xffff),vxlan(flags=0x8000000,vni=0x7b)",
+    f"size=58,type=5,{_OUTER.format(17)},udp(src=0,dst=6081,csum=0x0),"
+    "geneve(crit,vni=0x7b,options({class=0xffff,type=0x80,len=4,0xa}))",
+    f"size=46,type=3,{_OUTER.format(47)},gre((flags=0xa000,proto=0x6558),csum=0x0,key=0x1e241)",
+    f"size=54,type=107,{_OUTER.format(47)},erspan(ver=2,sid=0x7b,dir=1,hwid=0x7)",
+    f"size=50,type=110,{_OUTER.format(17)},udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x34,msgtype=255,teid=0x7b)",
+)
+_INNER = bytes(frames()["tcp"]) if "tcp" in frames() else next(iter(frames().values()))
+TUNNELLED = tuple(
+    bytes.fromhex("aa55aa550000aa55aa5500010800" + "45000000000040004011000001010258" + "0101025c")
+    + struct.pack("!HHHH", 5, port, 8 + len(body) + len(_INNER), 0)
+    + body
+    + _INNER
+    for port, body in (
+        (4789, bytes.fromhex("0800000000007b00")),
+        (6081, bytes.fromhex("0200655800007b00ffff80010000000a")),
+        (2152, bytes.fromhex("34ff00500000007b0000000101020300")),
+    )
+)
 ACTIONS = tuple(
     odp_text.parse_actions(each)
     for each in (
@@ -44,9 +66,12 @@ ACTIONS = tuple(
         "ct(commit,zone=3,mark=0x1/0xf,helper=ftp,nat(src=10.0.0.1-10.0.0.9:5-9)),2",
         "ct(force_commit,helper=tftp,nat(dst=fd00::1)),ct_clear,ct,recirc(7)",
         "1,drop(3)",
+        *(f"tnl_push(tnl_port(9),header({header}),out_port(1)),2" for header in HEADERS),
+        "tnl_pop(9)",
+        "clone(tnl_pop(8)),tnl_pop(7),1",
     )
 )
-FRAMES = tuple(frames().values())
+FRAMES = (*frames().values(), *TUNNELLED)
 UFIDS = tuple(bytes([n]) * 16 for n in range(8))
 
 
@@ -100,8 +125,9 @@ def _execute(rng):
 
 
 def _port(rng):
-    kind = rng.choice(("dummy", "dummy", "dummy", "internal", "tap", "system", "nosuch"))
-    number = rng.choice((None, 1, 2, 3, 4, 65535))
+    tunnels = ("vxlan", "geneve", "gre", "erspan", "gtpu", "srv6")
+    kind = rng.choice((*("dummy",) * 8, "internal", "tap", "system", "nosuch", *tunnels))
+    number = rng.choice((None, 1, 2, 3, 4, 7, 8, 9, 65535))
     options = rng.choice((None, {}, {"a": "b"}))
     name = f"h{rng.randrange(6)}"
     return {"name": name, "type": kind, "port_no": number, "options": options}, b""

@@ -170,6 +170,7 @@ class KernelRoutes:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._socket.bind((0, GROUPS))
         self._socket.setblocking(False)
+        self._ours = self._socket.getsockname()[0]
 
     def close(self) -> None:
         self._socket.close()
@@ -216,10 +217,11 @@ class KernelRoutes:
         self._socket.send(_HEADER.pack(size, kind, flags, self._sequence, 0) + body)
 
     def _messages(self, data: bytes, now: int) -> None:
-        for kind, sequence, at, end in _split(data):
-            if self._listing is None or sequence != self._sequence:
-                if sequence == 0:  # nobody asked for it
-                    self._again(now)
+        for kind, asked, at, end in _split(data):
+            if asked[1] != self._ours:  # it tells of a change, with the number of who made it
+                self._again(now)
+            elif self._listing is None or asked[0] != self._sequence:
+                continue
             elif kind == NLMSG_DONE:
                 self._listed(now)
             elif kind == NLMSG_ERROR:
@@ -247,12 +249,12 @@ class KernelRoutes:
             self.changed += 1
 
 
-def _split(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(type, sequence, first byte and end of the body) of each message."""
+def _split(data: bytes) -> Iterator[tuple[int, tuple[int, int], int, int]]:
+    """(type, (sequence, socket) that asked, first byte and end of the body) of each message."""
     at = 0
     while at + _HEADER.size <= len(data):
-        size, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
+        size, kind, _, *asked = _HEADER.unpack_from(data, at)
         if size < _HEADER.size or at + size > len(data):
             return
-        yield kind, sequence, at + _HEADER.size, at + size
+        yield kind, (asked[0], asked[1]), at + _HEADER.size, at + size
         at += (size + 3) & ~3

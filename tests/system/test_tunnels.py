@@ -1,0 +1,193 @@
+"""Tunnels through namespaces: the kernel's own devices, and Open vSwitch, at the other end.
+
+inside (10.9.0.1) -- int -- [tunnel] -- br0 (172.16.0.1) --- far (172.16.0.2, 10.9.0.2)
+"""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import ovs_userspace
+from tests.daemons import CommandFailed, wait_until
+
+pytestmark = pytest.mark.system
+
+HERE, THERE = "172.16.0.1", "172.16.0.2"
+HERE6, THERE6 = "fd16::1", "fd16::2"
+SIZE = 3_000_000
+RECEIVER = (
+    "import hashlib, socket\n"
+    "s = socket.create_server(('', 7000)); print('listening', flush=True)\n"
+    "c, _ = s.accept(); h = hashlib.sha256()\n"
+    "while data := c.recv(1 << 20): h.update(data)\n"
+    "c.sendall(h.digest()); c.close()\n"
+)
+SENDER = (
+    "import random, socket, sys\n"
+    f"data = random.Random(5).randbytes({SIZE})\n"
+    "s = socket.create_connection((sys.argv[1], 7000)); s.sendall(data)\n"
+    "s.shutdown(socket.SHUT_WR); sys.stdout.write(s.recv(64).hex())\n"
+)
+# Our options; the device of the kernel that is the other end, with {remote} and {local}.
+KINDS = {
+    "vxlan": ("options:key=7", "vxlan id 7 dstport 4789 noudpcsum remote {remote} local {local}"),
+    "vxlan-csum": (
+        "options:key=7 options:csum=true",
+        "vxlan id 7 dstport 4789 udpcsum remote {remote} local {local}",
+    ),
+    "geneve": ("options:key=7", "geneve id 7 dstport 6081 remote {remote}"),
+    "gre": ("options:key=7", "gretap key 7 remote {remote} local {local}"),
+    "gre-csum": (
+        "options:key=7 options:csum=true",
+        "gretap key 7 csum remote {remote} local {local}",
+    ),
+}
+
+
+class World:
+    """A running switch whose br0 is the underlay; `far` is a host at its other end."""
+
+    def __init__(self, switch):
+        self.switch = switch
+        switch.vsctl("add-br", "br0", "--", "add-br", "int")
+        self.far = switch.container("under", f"{THERE}/24", "br0")
+        self.far.run("ip", "address", "add", f"{THERE6}/64", "dev", "eth0", "nodad")
+        for address in (f"{HERE}/24", f"{HERE6}/64"):
+            nodad = ["nodad"] if ":" in address else []
+            switch.host.run("ip", "address", "add", address, "dev", "br0", *nodad)
+        switch.host.run("ip", "link", "set", "br0", "up")
+        self.inside = switch.container("inside", "10.9.0.1/24", "int")
+        self.inside.run("ip", "link", "set", "eth0", "mtu", "1400")
+
+    def tunnel(self, kind, remote, options):
+        self.switch.vsctl(
+            *("add-port", "int", "tun0", "--", "set", "interface", "tun0", f"type={kind}"),
+            *(f"options:remote_ip={remote}", *options.split()),
+        )
+
+    def device(self, text, remote, local):
+        name, *words = text.format(remote=remote, local=local).split()
+        try:
+            self.far.run("ip", "link", "add", "tun9", "type", name, *words)
+        except CommandFailed as error:
+            if "Unknown device type" in str(error):
+                pytest.skip(f"this kernel has no {name}")
+            raise
+        self.far.run("ip", "address", "add", "10.9.0.2/24", "dev", "tun9")
+        self.far.run("ip", "link", "set", "tun9", "mtu", "1400", "up")
+
+
+def transfer(receiver, sender, address):
+    """TCP, with whatever offloads the devices have: what arrives is what was sent."""
+    import random
+
+    server = receiver.popen(sys.executable, "-c", RECEIVER, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "listening\n"
+        got = sender.run(sys.executable, "-c", SENDER, address, timeout=60)
+    finally:
+        server.kill()
+        server.wait()
+    assert got == hashlib.sha256(random.Random(5).randbytes(SIZE)).hexdigest()
+
+
+@pytest.fixture
+def world(switch):
+    return World(switch)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("name", KINDS)
+def test_kernel_at_the_other_end(world, name, version):
+    kind = name.partition("-")[0]
+    options, device = KINDS[name]
+    remote, local = (THERE, HERE) if version == 4 else (THERE6, HERE6)
+    if version == 6:
+        device = device.replace("gretap", "ip6gretap")
+        device = device.replace("noudpcsum ", "").replace("udpcsum ", "")
+    world.tunnel(kind, remote, options)
+    world.device(device, local, remote)
+    wait_until(lambda: world.inside.ping("10.9.0.2", count=1), what="the first answer")
+    assert world.inside.ping("10.9.0.2") == 3
+    transfer(world.far, world.inside, "10.9.0.2")
+    transfer(world.inside, world.far, "10.9.0.1")
+    flows = world.switch.appctl("dpctl/dump-flows")
+    assert "tnl_push" in flows and "tnl_pop" in flows
+    route = world.switch.appctl("ovs/route/lookup", remote)
+    assert route == f"src {local}\ngateway ::\ndev br0\n"
+    assert remote in world.switch.appctl("tnl/neigh/show")
+    drops = world.switch.dpctl("drops")
+    assert "tunnel" not in drops
+
+
+@pytest.fixture
+def ovs(world):
+    """Open vSwitch's userspace datapath beside br0, and a container behind its tunnel."""
+    reason = ovs_userspace.missing()
+    if reason:
+        pytest.skip(reason)
+    made = ovs_userspace.OvsSwitch()
+    made.start()
+    try:
+        connect(world.switch, made)
+        yield made
+    finally:
+        made.close()
+
+
+def connect(switch, other):
+    host = switch.host
+    host.run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire-o")
+    host.run("ip", "link", "set", "wire-o", "netns", str(other.host.pid))
+    host.run("ethtool", "-K", "wire", "tx", "off")  # the other one completes no checksum
+    host.run("ip", "link", "set", "wire", "up")
+    switch.vsctl("add-port", "br0", "wire")
+    for bridge in ("phy", "int"):
+        other.vsctl("add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev")
+    other.vsctl("add-port", "phy", "wire-o")
+    other.host.run("ip", "link", "set", "wire-o", "up")
+    for address in ("172.16.0.3/24", "fd16::3/64"):
+        nodad = ["nodad"] if ":" in address else []
+        other.host.run("ip", "address", "add", address, "dev", "phy", *nodad)
+    other.host.run("ip", "link", "set", "phy", "up")
+    other.container("far", "10.9.0.3/24", "int").run("ip", "link", "set", "eth0", "mtu", "1400")
+
+
+# type, options of both ends, IP version
+PEERS = [
+    ("vxlan", "options:key=9", 4),
+]
+
+
+def test_open_vswitch_at_the_other_end(world, ovs):
+    far = ovs._containers[0]
+    for kind, options, version in PEERS:
+        there, here = ("172.16.0.3", HERE) if version == 4 else ("fd16::3", HERE6)
+        world.tunnel(kind, there, options)
+        ovs.vsctl(
+            *("add-port", "int", "tun0", "--", "set", "interface", "tun0", f"type={kind}"),
+            *(f"options:remote_ip={here}", *options.split()),
+        )
+        wait_until(lambda: world.inside.ping("10.9.0.3", count=1), what=f"an answer through {kind}")
+        assert world.inside.ping("10.9.0.3") == 3, kind
+        transfer(far, world.inside, "10.9.0.3")
+        for switch in (world.switch, ovs):
+            switch.vsctl("del-port", "int", "tun0")
+
+
+def test_routes_of_the_kernel_are_followed(world):
+    switch = world.switch
+    world.tunnel("vxlan", "192.168.77.7", "options:key=7")
+    local = f"{HERE}/32 dev br0 SRC {HERE} local"
+    wait_until(lambda: local in switch.appctl("ovs/route/show"), what="routes")
+    switch.host.run("ip", "route", "add", "192.168.77.0/24", "via", THERE)
+    wanted = f"Cached: 192.168.77.0/24 dev br0 GW {THERE} SRC {HERE}\n"
+    wait_until(lambda: wanted in switch.appctl("ovs/route/show"), what="the new route")
+    trace = switch.appctl("ofproto/trace", "int", "in_port=1,ip")
+    assert f"tunneling to {THERE} via br0" in trace
+    switch.host.run("ip", "route", "del", "192.168.77.0/24")
+    wait_until(lambda: wanted not in switch.appctl("ovs/route/show"), what="the route's end")
+    trace = switch.appctl("ofproto/trace", "int", "in_port=1,ip")
+    assert "native tunnel routing failed" in trace
