@@ -60,7 +60,7 @@ COMPILED_PYTHON = {
         "session",
         "transaction",
     ),
-    "pyvs": ("streams/framing",),
+    "pyvs": ("coverage", "streams/framing", "streams/json_text"),
 }
 
 # `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.

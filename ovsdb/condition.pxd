@@ -1,3 +1,5 @@
+cimport cython
+
 from ovsdb.schema cimport Column, Symbols, TableSchema
 
 cdef class Clause:
@@ -13,5 +15,8 @@ cdef class Condition:
     cpdef bint any(self, dict row) except -1
     cpdef dict equalities(self)
 
+cdef Clause _equality(str column, arg)
+@cython.locals(column=Column)
 cdef Clause _parse_clause(TableSchema table, json, Symbols symbols)
+@cython.locals(condition=Condition)
 cpdef Condition parse_condition(TableSchema table, list json, Symbols symbols)

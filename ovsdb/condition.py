@@ -75,7 +75,7 @@ class Clause:
         self.column = column
         self.function = function
         self.arg = arg
-        self.test = FUNCTIONS[function][0]
+        self.test = None if function == "==" else FUNCTIONS[function][0]
 
     def matches(self, row: Row) -> bool:
         """Whether the row fulfils the clause."""
@@ -84,6 +84,16 @@ class Clause:
         if self.function == "==":  # most often
             return row[self.column] == self.arg
         return self.test(row[self.column], self.arg)
+
+
+def _equality(column: str, arg: Datum) -> Clause:
+    """As Clause(column, "==", arg): what most of them are."""
+    clause = Clause.__new__(Clause)
+    clause.column = column
+    clause.function = "=="
+    clause.arg = arg
+    clause.test = None
+    return clause
 
 
 def _parse_clause(table: TableSchema, json: Any, symbols: Symbols | None) -> Clause:
@@ -97,7 +107,7 @@ def _parse_clause(table: TableSchema, json: Any, symbols: Symbols | None) -> Cla
         fail("Parse error in condition.", json)
     column = table.column(name, json)
     if function == "==":  # whose argument is of the column's own type
-        return Clause(column.name, function, column.type.parse(arg, symbols))
+        return _equality(column.name, column.type.parse(arg, symbols))
     if function not in FUNCTIONS:
         raise OvsdbError("unknown function", f"No function named {function}.")
     type_ = FUNCTIONS[function][1](column, function, json)
@@ -106,7 +116,9 @@ def _parse_clause(table: TableSchema, json: Any, symbols: Symbols | None) -> Cla
 
 def parse_condition(table: TableSchema, json: list, symbols: Symbols | None) -> "Condition":
     """The condition on rows of `table` that an array of clauses is."""
-    return Condition([_parse_clause(table, clause, symbols) for clause in json])
+    condition = Condition.__new__(Condition)
+    condition.clauses = [_parse_clause(table, clause, symbols) for clause in json]
+    return condition
 
 
 class Condition:

@@ -3,6 +3,10 @@ cimport cython
 from ovsdb.condition cimport Clause, Condition
 from ovsdb.datum cimport as_key
 from ovsdb.schema cimport TableSchema
+from ovsdb.uuids cimport new_uuid
+from pyvs.coverage cimport Counter
+
+cdef Counter COMMITS
 
 cdef class RefColumn:
     cdef public str name, target
@@ -11,13 +15,14 @@ cdef class RefColumn:
 cdef class Table:
     cdef public TableSchema schema
     cdef public str name
-    cdef public dict rows, strong, weak, defaults, encoders
-    cdef public list indexes, strong_columns, weak_columns, stored
+    cdef public dict rows, strong, weak, defaults, encoders, stored
+    cdef public list indexes, strong_columns, weak_columns
     cdef list _ref_names
+    cdef dict _unique
     cpdef index_key(self, Py_ssize_t index, dict row)
     cpdef list moved(self, Py_ssize_t index, dict before)
     cpdef bint relinked(self, str uuid, dict old, dict new) except -1
-    @cython.locals(clause=Clause, clauses=list)
+    @cython.locals(clause=Clause, clauses=list, index=dict)
     cpdef list find(self, Condition condition, bint use_indexes)
     cpdef _candidates(self, dict equalities, bint use_indexes)
 

@@ -13,7 +13,7 @@ from ovsdb.condition import Condition, Row
 from ovsdb.datum import Datum, as_key
 from ovsdb.schema import DatabaseSchema, TableSchema
 from ovsdb.uuids import new_uuid
-from pyvs import containment
+from pyvs import containment, coverage
 
 # How many transactions a monitor_cond_since can go back.
 HISTORY_TRANSACTIONS = 100
@@ -21,6 +21,10 @@ HISTORY_BYTES = 32 * 1024 * 1024  # of their records, all together
 
 # table name -> uuid -> (old row or None, new row or None)
 Changes = dict[str, dict[str, tuple[Row | None, Row | None]]]
+# table name -> the columns in which rows that were there before may have changed
+Written = dict[str, set[str]]
+
+COMMITS = coverage.counter("ovsdb_commit")
 
 
 class RefColumn:
@@ -50,6 +54,12 @@ class Table:
         self.rows: dict[str, Row] = {}
         # For each index of the schema: key -> uuid, of the committed rows.
         self.indexes: list[dict[Any, str]] = [{} for _ in schema.indexes]
+        # Those of one column, by its name.
+        self._unique = {
+            names[0]: index
+            for names, index in zip(schema.indexes, self.indexes, strict=True)
+            if len(names) == 1
+        }
         # uuid -> number of strong references from other rows, where it is not 0.
         self.strong: dict[str, int] = {}
         # uuid -> the (table, uuid) of the rows that refer to it weakly.
@@ -63,12 +73,12 @@ class Table:
         self._ref_names = [ref.name for ref in refs]
         self.strong_columns = [ref for ref in refs if ref.strong]
         self.weak_columns = [ref for ref in refs if not ref.strong]
-        # The columns that are in the file: (name, encode, whether changes are differences).
-        self.stored = [
-            (column.name, column.type.encode, column.type.is_composite)
+        # The columns that are in the file: name -> (encode, whether changes are differences).
+        self.stored: dict[str, tuple[Callable[[Any], Any], bool]] = {
+            column.name: (column.type.encode, column.type.is_composite)
             for column in schema.columns.values()
             if column.persistent
-        ]
+        }
         # Writers of the columns that monitors and select show: name -> encode
         self.encoders: dict[str, Callable[[Any], Any]] = {
             name: column.type.encode for name, column in schema.all_columns.items()
@@ -116,9 +126,15 @@ class Table:
             return list(self.rows.values())
         if len(clauses) == 1:
             clause = clauses[0]
-            if clause.column == "_uuid" and clause.function == "==":  # most often
-                row = self.rows.get(clause.arg[0])
-                return [] if row is None else [row]
+            if clause.function == "==" and clause.column is not None:
+                if clause.column == "_uuid":  # most often
+                    row = self.rows.get(clause.arg[0])
+                    return [] if row is None else [row]
+                if use_indexes:
+                    index = self._unique.get(clause.column)
+                    if index is not None:
+                        uuid = index.get((as_key(clause.arg),))
+                        return [] if uuid is None else [self.rows[uuid]]
         found = []
         for row in self._candidates(condition.equalities(), use_indexes):
             if condition.all(row):
@@ -145,7 +161,14 @@ class Storage(Protocol):
     path: str
     as_diff: bool
 
-    def commit(self, database: "Database", changes: Changes, comment: str, durable: bool) -> int:
+    def commit(
+        self,
+        database: "Database",
+        changes: Changes,
+        comment: str,
+        durable: bool,
+        written: Written | None = None,
+    ) -> int:
         """Store a transaction; the bytes of its record.  OvsdbError, with nothing stored."""
 
     def replace(self, database: "Database", comment: str) -> None:
@@ -232,7 +255,10 @@ class Database:
     def publish(self, changes: Changes, size: int = 0) -> None:
         """Tell everyone who follows the database of a commit, a record of `size` bytes."""
         self.last_txn_id = new_uuid()
+        COMMITS.count += 1
         self._remember(changes, size)
+        if not self.listeners:
+            return
         for listener in list(self.listeners):
             try:
                 listener(self, changes, self.last_txn_id)

@@ -50,13 +50,14 @@ def fail(details: str, json: Any = None) -> NoReturn:
 class Members:
     """Takes the members of a JSON object one by one, and complains of what is left over."""
 
-    __slots__ = ("json", "taken", "what")
+    __slots__ = ("count", "json", "number", "taken", "what")
 
     def __init__(self, json: Any, what: str):
         if type(json) is not dict:
             fail(f"Parsing {what} failed: Object expected.", json)
         self.json = json
         self.what = what
+        self.number = self.count = 0
         self.taken: list[str] = []
 
     def get(self, name: str, kinds: tuple[type, ...], default: Any = None) -> Any:
@@ -81,10 +82,24 @@ class Members:
 
     def fail(self, details: str) -> NoReturn:
         """Raise a syntax error about the object."""
-        fail(f"Parsing {self.what} failed: {details}", self.json)
+        what = f"{self.what} {self.number} of {self.count}" if self.count else self.what
+        fail(f"Parsing {what} failed: {details}", self.json)
 
     def finish(self) -> None:
         """Fail when there are members that nobody took."""
         if len(self.taken) != len(self.json):
             extra = [name for name in self.json if name not in self.taken]
             self.fail(f"Member '{extra[0]}' is present but not allowed.")
+
+
+def members_of(json: Any, what: str, number: int, count: int) -> Members:
+    """As Members(json, what), for one of `count` of a kind: every operation comes through here."""
+    if type(json) is not dict:
+        fail(f"Parsing {what} {number} of {count} failed: Object expected.", json)
+    self = Members.__new__(Members)
+    self.json = json
+    self.what = what
+    self.number = number
+    self.count = count
+    self.taken = []
+    return self

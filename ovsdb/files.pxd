@@ -1,5 +1,6 @@
 from ovsdb.database cimport Database
-from ovsdb.log cimport LogWriter
+from ovsdb.log cimport LogWriter, encode_record
+from ovsdb.records cimport transaction_json
 
 cdef class DatabaseFile:
     cdef public str path
@@ -8,4 +9,5 @@ cdef class DatabaseFile:
     cdef public bint as_diff
     cdef public Py_ssize_t commits_since_compaction, compacted_size, _commits_before
     cdef public double compacted_at
-    cpdef Py_ssize_t commit(self, Database database, dict changes, str comment, bint durable) except -1
+    cpdef Py_ssize_t commit(self, Database database, dict changes, str comment, bint durable,
+                            dict written=*) except -1

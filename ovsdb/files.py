@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import ovs.vlog
 
-from ovsdb.database import Changes, Database
+from ovsdb.database import Changes, Database, Written
 from ovsdb.errors import OvsdbError
 from ovsdb.log import (
     LogWriter,
@@ -173,9 +173,16 @@ class DatabaseFile:
         self._child: _Compaction | None = None
         self._commits_before = 0  # commits_since_compaction when the child began
 
-    def commit(self, database: Database, changes: Changes, comment: str, durable: bool) -> int:
+    def commit(
+        self,
+        database: Database,
+        changes: Changes,
+        comment: str,
+        durable: bool,
+        written: Written | None = None,
+    ) -> int:
         """Append a transaction; the size of its record.  OvsdbError when it cannot be stored."""
-        json = transaction_json(database, changes, comment, self.as_diff)
+        json = transaction_json(database, changes, comment, self.as_diff, written)
         if json is None:
             return 0
         record = encode_record(json)

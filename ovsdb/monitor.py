@@ -314,20 +314,21 @@ class Fanout:
     """Follows a database for all its monitors; a commit's updates are encoded once per key."""
 
     def __init__(self, database: Database):
+        self.database = database
         self.monitors: dict[Monitor, Watcher] = {}
-        database.listeners.append(self._committed)
 
     def add(self, monitor: Monitor, watcher: Watcher) -> None:
         """Send the monitor's notifications to `watcher` from now on."""
+        if not self.monitors:
+            self.database.listeners.append(self._committed)
         self.monitors[monitor] = watcher
 
     def remove(self, monitor: Monitor) -> None:
         """No more notifications for this monitor."""
-        self.monitors.pop(monitor, None)
+        if self.monitors.pop(monitor, None) is not None and not self.monitors:
+            self.database.listeners.remove(self._committed)
 
     def _committed(self, _database: Database, changes: Changes, txn_id: str) -> None:
-        if not self.monitors:
-            return
         encoded: dict[Any, bytes | None] = {}
         for monitor, watcher in list(self.monitors.items()):
             try:

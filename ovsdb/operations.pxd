@@ -3,18 +3,21 @@ cimport cython
 from ovsdb.condition cimport parse_condition
 from ovsdb.database cimport Database, Table
 from ovsdb.datum cimport as_key
-from ovsdb.errors cimport Members
+from ovsdb.errors cimport Members, members_of
 from ovsdb.mutation cimport Mutation, parse_mutation
 from ovsdb.schema cimport Column, TableSchema
 from ovsdb.transaction cimport Transaction
-from ovsdb.uuids cimport is_uuid
+from ovsdb.uuids cimport is_uuid, new_uuid
 
 cdef class Context:
     cdef public Transaction transaction
     cdef public Database database
-    cdef public object elapsed, owns_lock, read_only, rights
+    cdef public object owner, rights
+    cdef public double elapsed
+    cdef public bint read_only
 
-cpdef list execute(Database database, list operations, double elapsed=*, owns_lock=*,
+@cython.locals(context=Context, transaction=Transaction, number=Py_ssize_t)
+cpdef list execute(Database database, list operations, double elapsed=*, owner=*,
                    bint read_only=*, rights=*)
 cdef dict _run(Context context, operation, int number, int count)
 cdef Table _table(Context context, Members members)

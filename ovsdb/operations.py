@@ -1,13 +1,13 @@
 """The operations of a "transact" request (RFC 7047 section 5.2)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ovsdb import rbac
 from ovsdb.condition import Row, parse_condition
 from ovsdb.database import Database, Table
 from ovsdb.datum import as_key, is_id
-from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
+from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, members_of, syntax_error
 from ovsdb.mutation import parse_mutation
 from ovsdb.rbac import Rights
 from ovsdb.schema import Column
@@ -29,47 +29,42 @@ class Blocked(Exception):
 class Context:
     """What an operation works on: the transaction, and the session that asked for it."""
 
-    __slots__ = ("database", "elapsed", "owns_lock", "read_only", "rights", "transaction")
-
-    def __init__(
-        self,
-        transaction: Transaction,
-        elapsed: float,
-        owns_lock: Callable[[str], bool],
-        read_only: bool,
-        rights: Rights,
-    ):
-        self.transaction = transaction
-        self.database = transaction.database
-        self.elapsed = elapsed
-        self.owns_lock = owns_lock
-        self.read_only = read_only
-        self.rights = rights
+    __slots__ = ("database", "elapsed", "owner", "read_only", "rights", "transaction")
 
 
-def _owns_nothing(_lock: str) -> bool:
-    """Who has no session has no locks."""
-    return False
+class Owner(Protocol):
+    """Who may have locks: session.Session."""
+
+    def owns_lock(self, name: str) -> bool:
+        """For "assert"."""
 
 
 def execute(
     database: Database,
     operations: list,
     elapsed: float = 0,
-    owns_lock: Callable[[str], bool] = _owns_nothing,
+    owner: Owner | None = None,
     read_only: bool = False,
     rights: Rights = rbac.EVERYTHING,
 ) -> list:
     """Run a transaction and commit it; returns the result array of the reply.
 
-    `elapsed` is how many milliseconds ago the request came (for "wait").  Raises Blocked,
-    with nothing changed, when a "wait" has to wait.
+    `elapsed` is how many milliseconds ago the request came (for "wait"), `owner` whose request it
+    is.  Raises Blocked, with nothing changed, when a "wait" has to wait.
     """
     transaction = Transaction(database)
-    context = Context(transaction, elapsed, owns_lock, read_only, rights)
+    context = Context.__new__(Context)
+    context.transaction = transaction
+    context.database = database
+    context.elapsed = elapsed
+    context.owner = owner
+    context.read_only = read_only
+    context.rights = rights
     results: list[Any] = []
+    number = 0
     try:
-        for number, operation in enumerate(operations, 1):
+        for operation in operations:
+            number += 1
             results.append(_run(context, operation, number, len(operations)))
     except OvsdbError as error:
         transaction.abort()
@@ -87,7 +82,7 @@ def execute(
 
 
 def _run(context: Context, operation: Any, number: int, count: int) -> dict:
-    members = Members(operation, f"ovsdb operation {number} of {count}")
+    members = members_of(operation, "ovsdb operation", number, count)
     name = members.need("op", (str,))
     function = OPERATIONS.get(name)
     if function is None:
@@ -156,16 +151,15 @@ def _uuid_of_insert(context: Context, table: Table, name: str | None, given: str
             )
     if name is None:
         return given or new_uuid()
-    if name in symbols.created:
+    if not symbols.create(name):
         raise OvsdbError(
             "duplicate uuid-name", 'An earlier "insert" operation has this "uuid-name".', name
         )
-    symbols.created.add(name)
     if given is not None:
         # References before this insert went to another UUID, as in ovsdb-server.
-        symbols.uuids[name] = given
+        symbols.named()[name] = given
         return given
-    return symbols.uuids.setdefault(name, new_uuid())
+    return symbols.named().setdefault(name, new_uuid())
 
 
 def _select(context: Context, members: Members) -> dict:
@@ -216,15 +210,16 @@ def _update(context: Context, members: Members) -> dict:
     members.finish()
     values = _parse_row(context, table, json)
     for name in values:
-        if not table.schema.all_columns[name].mutable:
+        if not table.schema.column(name, json).mutable:
             raise constraint_violation(
                 f"Cannot update immutable column {name} in table {table.name}.", members.json
             )
     rows = _where(context, members, table, where)
     if values:
-        context.rights.check_change(context.database, table, rows, values, "modification")
+        if context.rights is not rbac.EVERYTHING:
+            context.rights.check_change(context.database, table, rows, values, "modification")
         for row in rows:
-            context.transaction.writable(table, row).update(values)
+            context.transaction.writable(table, row, values).update(values)
     return {"count": len(rows)}
 
 
@@ -239,7 +234,7 @@ def _mutate(context: Context, members: Members) -> dict:
     columns = [mutation.column.name for mutation in mutations]
     context.rights.check_change(context.database, table, rows, columns, "mutation")
     for row in rows:
-        new = context.transaction.writable(table, row)
+        new = context.transaction.writable(table, row, columns)
         for mutation in mutations:
             name = mutation.column.name
             new[name] = mutation.apply(new[name])
@@ -325,7 +320,7 @@ def _abort(context: Context, members: Members) -> dict:
 
 
 def _comment(context: Context, members: Members) -> dict:
-    context.transaction.comments.append(members.need("comment", (str,)))
+    context.transaction.comment(members.need("comment", (str,)))
     members.finish()
     return {}
 
@@ -335,7 +330,7 @@ def _assert(context: Context, members: Members) -> dict:
     if not is_id(lock):
         members.fail("Type mismatch for member 'lock'.")
     members.finish()
-    if not context.owns_lock(lock):
+    if context.owner is None or not context.owner.owns_lock(lock):
         raise OvsdbError("not owner", f"Asserted lock {lock} not held.")
     return {}
 

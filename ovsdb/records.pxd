@@ -1,8 +1,13 @@
+cimport cython
+
+from ovsdb cimport sysio
 from ovsdb.database cimport Database, Table
 from ovsdb.datum cimport diff
 
-cdef dict _row_json(Table table, dict old, dict new, bint as_diff)
-cpdef transaction_json(Database database, dict changes, str comment, bint as_diff=*)
+@cython.locals(base=dict, stored=dict, json=dict, column=tuple)
+cdef dict _row_json(Table table, dict old, dict new, bint as_diff, set names)
+@cython.locals(table=Table, rows=dict, of_table=dict, json=dict, old=dict, new=dict)
+cpdef transaction_json(Database database, dict changes, str comment, bint as_diff=*, dict written=*)
 
 cdef class Reader:
     cdef public Database database

@@ -5,33 +5,42 @@ with room for several elements are written as differences ("_is_diff"), as ovsdb
 does since 2.14.  Compiled: a commit and the start of the server wait for it.
 """
 
-import time
 from typing import Any
 
+from ovsdb import sysio
 from ovsdb.condition import Row
-from ovsdb.database import Changes, Database, Table
+from ovsdb.database import Changes, Database, Table, Written
 from ovsdb.datum import apply_diff, diff
 from ovsdb.errors import OvsdbError
 from ovsdb.schema import UNLIMITED, ColumnType
 from ovsdb.uuids import is_uuid, new_uuid
 
 
-def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool) -> dict:
-    """The persistent columns of `new` that differ from `old`, or from the defaults."""
+def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool, names: set | None) -> dict:
+    """The persistent columns of `new` that differ from `old`, or from the defaults; no others
+    than `names` can."""
     json = {}
     base = table.defaults if old is None else old
-    for name, encode, is_composite in table.stored:
+    stored = table.stored
+    for name in stored if names is None or old is None else names:
+        column = stored.get(name)
+        if column is None:
+            continue
         value, before = new[name], base[name]
         if value is before or value == before:
             continue
-        if as_diff and is_composite and old is not None:
+        if as_diff and column[1] and old is not None:
             value = diff(before, value)
-        json[name] = encode(value)
+        json[name] = column[0](value)
     return json
 
 
 def transaction_json(
-    database: Database, changes: Changes, comment: str, as_diff: bool = True
+    database: Database,
+    changes: Changes,
+    comment: str,
+    as_diff: bool = True,
+    written: Written | None = None,
 ) -> dict | None:
     """The record of a commit; None when nothing persistent changed.
 
@@ -40,19 +49,20 @@ def transaction_json(
     json: dict[str, Any] = {}
     for name, rows in changes.items():
         table = database.tables[name]
+        names = None if written is None else written.get(name)
         of_table = {}
         for uuid, (old, new) in rows.items():
             if new is None:
                 of_table[uuid] = None
                 continue
-            row = _row_json(table, old, new, as_diff)
+            row = _row_json(table, old, new, as_diff, names)
             if row or old is None:
                 of_table[uuid] = row
         if of_table:
             json[name] = of_table
     if not json:
         return None
-    json["_date"] = int(time.time() * 1000)
+    json["_date"] = sysio.wall_ms()
     if as_diff:
         json["_is_diff"] = True
     if comment:
@@ -67,7 +77,7 @@ def snapshot_json(database: Database, comment: str) -> dict:
         for name, table in database.tables.items()
     }
     json = transaction_json(database, everything, comment)
-    return json or {"_date": int(time.time() * 1000), "_comment": comment}
+    return json or {"_date": sysio.wall_ms(), "_comment": comment}
 
 
 class Reader:

@@ -41,6 +41,7 @@ class Peer:
         self.client_id: str | None = None  # the common name of its certificate
         # Called when output appears, so that the owner looks at this peer.
         self.on_output: Callable[[], None] | None = None
+        self.attended = False  # the owner looks at this peer anyhow, once process() returns
         # A reply of any size is the client's own wish; updates are not, and are limited.
         self._excused = 0
         self._stream = JsonStream()
@@ -101,7 +102,7 @@ class Peer:
         """Queue bytes for the peer, unless it is too far behind."""
         if self.closed:
             return
-        if not self.output and self.on_output is not None:
+        if not self.output and not self.attended and self.on_output is not None:
             self.on_output()
         self.output.append(data)
         self.backlog += len(data)

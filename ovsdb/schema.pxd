@@ -1,10 +1,12 @@
 cimport cython
 
-from ovsdb.uuids cimport is_uuid
+from ovsdb.uuids cimport is_uuid, new_uuid
 
 cdef class Symbols:
     cdef public dict uuids
     cdef public set created
+    cpdef dict named(self)
+    cpdef bint create(self, str name) except -1
 
 cdef class BaseType:
     cdef public str kind

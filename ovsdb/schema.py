@@ -26,13 +26,29 @@ is_version = re.compile(r"\d+\.\d+\.\d+\Z").match
 
 
 class Symbols:
-    """The named UUIDs of one transaction: name to UUID, and which an insert has made."""
+    """The named UUIDs of one transaction: name to UUID, and which an insert has made.  Most have
+    none: they are made when they are wanted."""
 
     __slots__ = ("created", "uuids")
 
     def __init__(self):
-        self.uuids: dict[str, str] = {}
-        self.created: set[str] = set()
+        self.uuids: dict[str, str] | None = None
+        self.created: set[str] | None = None
+
+    def named(self) -> dict[str, str]:
+        """The UUIDs by their names."""
+        if self.uuids is None:
+            self.uuids = {}
+        return self.uuids
+
+    def create(self, name: str) -> bool:
+        """An insert makes the row of that name; whether it is the first to do so."""
+        if self.created is None:
+            self.created = set()
+        if name in self.created:
+            return False
+        self.created.add(name)
+        return True
 
 
 # --- atoms
@@ -78,9 +94,10 @@ def parse_uuid(json: Any, symbols: Symbols | None = None) -> str:
         if kind == "named-uuid" and symbols is not None:
             if not is_id(text):
                 fail("named-uuid string is not a valid <id>", json)
-            uuid = symbols.uuids.get(text)
+            named = symbols.named()
+            uuid = named.get(text)
             if uuid is None:
-                uuid = symbols.uuids[text] = new_uuid()
+                uuid = named[text] = new_uuid()
             return uuid
     fail('expected ["uuid", <string>]', json)
 

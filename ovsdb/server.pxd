@@ -1,6 +1,11 @@
+cimport cython
+
 from ovsdb cimport sysio
 from ovsdb.rpc cimport Peer
 from ovsdb.service cimport Service
+from pyvs.coverage cimport Counter
+
+cdef Counter WAKEUPS
 
 cdef class Connection:
     cdef public Loop loop
@@ -25,7 +30,10 @@ cdef class Loop:
     cdef public double now, _next_scan
     cdef int _epoll_fd
     cdef public list timers
+    @cython.locals(connection=Connection, number=int)
     cpdef run(self, wait_ms)
     cdef _serve_busy(self)
+    @cython.locals(wait=double, service=Service)
     cdef int _timeout(self, wait_ms) except -1
+    @cython.locals(connection=Connection)
     cpdef flush(self)

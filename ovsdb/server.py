@@ -55,7 +55,8 @@ class Connection:
         self.session.on_output = lambda: loop.dirty.add(self)
         self._mask = select.EPOLLIN
         sock.setblocking(False)
-        loop.register(self.fd, self._mask, self.ready)
+        # What is no subclass is called directly.
+        loop.register(self.fd, self._mask, self if type(self) is Connection else self.ready)
         loop.connections.add(self)
 
     def ready(self, events: int) -> None:
@@ -85,15 +86,21 @@ class Connection:
         self.last_heard = loop.now
         self.probed = False
         session.receive(data)
-        if session.process(loop.now, MESSAGES_PER_TURN):
-            loop.busy.add(self)
+        self.process()
         if session.unhandled > LARGE_INPUT:
             loop.limit_input(self)
 
     def process(self) -> None:
         """Handle some of the received messages."""
-        if self.session.process(self.loop.now, MESSAGES_PER_TURN):
-            self.loop.busy.add(self)
+        session = self.session
+        session.attended = True
+        try:
+            if session.process(self.loop.now, MESSAGES_PER_TURN):
+                self.loop.busy.add(self)
+        finally:
+            session.attended = False
+        if session.output or session.closed:
+            self.loop.dirty.add(self)
 
     def flush(self) -> None:
         """Write as much of the session's output as the socket takes."""
@@ -106,7 +113,7 @@ class Connection:
                 if session.backlog:
                     _drop(output, count)
                 else:
-                    output.clear()
+                    del output[:]
         except BlockingIOError:
             pass
         except OSError as error:
@@ -182,7 +189,7 @@ def _drop(output: list, count: int) -> None:
 
 def _contain(handler: Any) -> None:
     """Called in an `except`: `handler` of a descriptor raised it."""
-    owner = getattr(handler, "__self__", None)
+    owner = getattr(handler, "__self__", handler)
     if isinstance(owner, Connection):
         owner.fault()
     else:
@@ -247,18 +254,23 @@ class Loop:
 
     def run(self, wait_ms: float | None) -> None:
         """One round: wait for at most `wait_ms` (None: for ever), then serve who is ready."""
-        for fd, events in sysio.wait(self._epoll_fd, self._timeout(wait_ms)):
+        for number in range(sysio.wait(self._epoll_fd, self._timeout(wait_ms))):
             if not WAKEUPS.count & 0xFF:
                 coverage.tick()
             WAKEUPS.count += 1
-            self.now = monotonic() * 1000
-            handler = self.handlers.get(fd)  # None: closed in this round
+            self.now = sysio.monotonic_ms()
+            # None: closed in this round
+            handler = self.handlers.get(sysio.ready_fd(number))
             if handler is not None:
                 try:
-                    handler(events)
+                    if type(handler) is Connection:
+                        connection = handler
+                        connection.ready(sysio.ready_events(number))
+                    else:
+                        handler(sysio.ready_events(number))
                 except Exception:
                     _contain(handler)
-        self.now = monotonic() * 1000
+        self.now = sysio.monotonic_ms()
         if self.busy:
             self._serve_busy()
         self.service.run(self.now)
@@ -277,17 +289,20 @@ class Loop:
 
     def _timeout(self, wait_ms: float | None) -> int:
         """How long to wait, in ms."""
-        for connection in self.busy:
-            if not connection.session.backlog:
-                return 0
-        if self.service.has_work:
-            return 0
+        if self.busy:
+            for connection in self.busy:
+                if not connection.session.backlog:
+                    return 0
+        service = self.service
         wait = self._next_scan - self.now
         if wait_ms is not None and wait_ms < wait:
             wait = wait_ms
-        for waiting in self.service.waiting:
-            if waiting.deadline is not None:
-                wait = min(wait, waiting.deadline - self.now)
+        if service.waiting:
+            if service.has_work:
+                return 0
+            for waiting in service.waiting:
+                if waiting.deadline is not None:
+                    wait = min(wait, waiting.deadline - self.now)
         # Rounded up: a millisecond early would be a round for nothing.
         return int(max(0.0, wait + 1))
 

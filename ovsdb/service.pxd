@@ -1,11 +1,14 @@
 from ovsdb.database cimport Database
+from ovsdb.operations cimport execute
+from pyvs.coverage cimport Counter
+
+cdef Counter TRANSACTIONS
 
 cdef class Service:
     cdef public str server_id
     cdef public set sessions
     cdef public dict databases, fanouts, locks, waiting
     cdef public object _due
-    cdef public set _changed
     cdef public dict _queued
     cdef public bint read_only, trim_memory
     cpdef transact(self, session, id_json, Database database, list operations, double now)

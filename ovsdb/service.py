@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from ovsdb import files
-from ovsdb.database import Changes, Database
+from ovsdb.database import Database
 from ovsdb.errors import OvsdbError
 from ovsdb.monitor import Fanout
 from ovsdb.operations import Blocked, execute
@@ -43,7 +43,6 @@ SERVER_SCHEMA = {
     },
 }
 
-COMMITS = coverage.counter("ovsdb_commit")
 TRANSACTIONS = coverage.counter("ovsdb_transact")
 REFUSALS = coverage.counter("ovsdb_resources_exhausted")
 
@@ -86,7 +85,7 @@ class Client(Protocol):
 class Waiting:
     """A "transact" request whose "wait" does not hold yet."""
 
-    __slots__ = ("created", "database", "deadline", "id_json", "operations", "session")
+    __slots__ = ("created", "database", "deadline", "id_json", "operations", "seen", "session")
 
     def __init__(
         self, session: Client, id_json: Any, database: Database, operations: list, now: float
@@ -97,6 +96,7 @@ class Waiting:
         self.operations = operations
         self.created = now
         self.deadline: float | None = None  # monotonic ms
+        self.seen = database.last_txn_id  # the commit after which it was tried last
 
     def set_deadline(self, timeout: int | None) -> None:
         """Wait for `timeout` ms after the request came, None for ever."""
@@ -124,7 +124,6 @@ class Service:
         self._queued: dict[Client, set[str]] = {}  # the locks that it has or waits for
         self.waiting: dict[Waiting, None] = {}  # in the order of their arrival
         self._due: deque[Waiting] = deque()  # those that are to be tried again
-        self._changed: set[str] = set()
         self.read_only = False
         self.trim_memory = False  # give memory back to the kernel after a compaction
         self.add_database(Database(DatabaseSchema.from_json(SERVER_SCHEMA)))
@@ -138,7 +137,6 @@ class Service:
             raise OvsdbError("ovsdb error", f"{database.name}: duplicate database name")
         self.databases[database.name] = database
         self.fanouts[database.name] = Fanout(database)
-        database.listeners.append(self._committed)
         self._insert_server_row(database)
         self.notify_sessions(except_for=None)
 
@@ -216,10 +214,6 @@ class Service:
 
     # --- transactions
 
-    def _committed(self, database: Database, _changes: Changes, _txn_id: str) -> None:
-        self._changed.add(database.name)
-        COMMITS.count += 1
-
     def transact(
         self, session: Client, id_json: Any, database: Database, operations: list, now: float
     ) -> list | None:
@@ -244,7 +238,7 @@ class Service:
             database,
             operations,
             elapsed,
-            session.owns_lock,
+            session,
             database.read_only or session.read_only or self.read_only,
             Rights(session.role, session.client_id) if session.role else EVERYTHING,
         )
@@ -252,6 +246,7 @@ class Service:
     def _try_again(self, waiting: Waiting, now: float) -> None:
         TRANSACTIONS.count += 1
         elapsed = now - waiting.created
+        waiting.seen = waiting.database.last_txn_id
         try:
             result = self._execute(waiting.session, waiting.database, waiting.operations, elapsed)
         except Blocked as blocked:
@@ -274,8 +269,8 @@ class Service:
         """Try waiting transactions again where something changed or time is up; some of them,
         if there are many."""
         if not self.waiting:
-            self._changed.clear()
-            self._due.clear()
+            if self._due:
+                self._due.clear()
             return
         end = monotonic() + RETRY_SECONDS
         while True:
@@ -290,10 +285,9 @@ class Service:
                 return
 
     def _find_due(self, now: float) -> None:
-        changed, self._changed = self._changed, set()
         for each in self.waiting:
             late = each.deadline is not None and each.deadline <= now
-            if late or each.database.name in changed:
+            if late or each.seen is not each.database.last_txn_id:
                 self._due.append(each)
 
     def cancel(self, session: Client, id_json: Any) -> None:

@@ -1,3 +1,6 @@
+cimport cython
+
+from ovsdb.database cimport Database
 from ovsdb.rpc cimport Peer
 from ovsdb.service cimport Service
 
@@ -7,3 +10,5 @@ cdef class Session(Peer):
     cdef public str role
     cdef public dict monitors
     cpdef handle(self, dict message, double now)
+    @cython.locals(database=Database)
+    cpdef transact(self, list params, id_json, double now)

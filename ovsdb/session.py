@@ -48,7 +48,10 @@ class Session(Peer):
             self.reply_error(id_json, "unknown method")
             return
         try:
-            result = function(self, params, id_json, now)
+            if function is TRANSACT:  # most often
+                result = self.transact(params, id_json, now)
+            else:
+                result = function(self, params, id_json, now)
         except OvsdbError as error:
             self.reply_error(id_json, error.to_json())
             return
@@ -259,6 +262,9 @@ METHODS: dict[str, Callable[[Session, list, Any, float], Any]] = {
     "transact": Session.transact,
     "unlock": Session.unlock,
 }
+
+
+TRANSACT = METHODS["transact"]
 
 
 def disable_monitor_cond() -> None:

@@ -8,7 +8,6 @@ from hashlib import sha1
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
 
 cdef enum:
@@ -76,6 +75,25 @@ cdef void digest(const uint8_t* data, size_t size, uint8_t* result) noexcept nog
         result[at] = <uint8_t>(state[at // 4] >> (24 - 8 * (at % 4)))
 
 
+cdef int header_start(char* to, size_t length) noexcept nogil:
+    """Write what comes before the hash; how many bytes that is."""
+    cdef char[20] digits
+    cdef int count = 0, at = 11
+    memcpy(to, b"OVSDB JSON ", 11)
+    while True:
+        digits[count] = <char>(c"0" + length % 10)
+        count += 1
+        length //= 10
+        if not length:
+            break
+    while count:
+        count -= 1
+        to[at] = digits[count]
+        at += 1
+    to[at] = c" "
+    return at + 1
+
+
 cpdef bytes record(bytes json):
     """The bytes of the record whose content is `json` and a line feed: header, JSON, line feed."""
     cdef Py_ssize_t length = PyBytes_GET_SIZE(json)
@@ -91,7 +109,7 @@ cpdef bytes record(bytes json):
     memcpy(text, PyBytes_AS_STRING(json), length)
     text[length] = b"\n"
     digest(text, length + 1, hashed)
-    size = snprintf(header, HEADER_SIZE, b"OVSDB JSON %zd ", length + 1)
+    size = header_start(header, length + 1)
     for at in range(DIGEST_SIZE):
         header[size] = DIGITS[hashed[at] >> 4]
         header[size + 1] = DIGITS[hashed[at] & 15]

@@ -1,4 +1,4 @@
-"""The three system calls of a round of the server, without what Python's objects add to them.
+"""The system calls of a round of the server, without what Python's objects add to them.
 
 With one transaction at a time they, and what surrounds them, are a good part of the work.
 """
@@ -19,6 +19,13 @@ cdef extern from "<sys/epoll.h>" nogil:
         unsigned int events
         epoll_data_t data
     int c_epoll_wait "epoll_wait"(int fd, epoll_event* events, int most, int timeout)
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC, CLOCK_REALTIME
+    int clock_gettime(int clock, timespec* now)
 
 cdef enum:
     MOST_EVENTS = 256
@@ -56,9 +63,10 @@ cpdef Py_ssize_t send(int fd, bytes data) except -2:
         PyErr_CheckSignals()
 
 
-cpdef list wait(int epoll_fd, int timeout):
-    """[(descriptor, events)] of an epoll, in `timeout` milliseconds; a signal ends the wait."""
-    cdef int count, number
+cpdef int wait(int epoll_fd, int timeout) except -1:
+    """How many descriptors of an epoll are ready, in `timeout` milliseconds; a signal ends the
+    wait.  They are asked for with ready_fd() and ready_events() before the next wait()."""
+    cdef int count
     with nogil:
         count = c_epoll_wait(epoll_fd, events, MOST_EVENTS, timeout)
     if count < 0:
@@ -66,4 +74,26 @@ cpdef list wait(int epoll_fd, int timeout):
             PyErr_SetFromErrno(OSError)
         count = 0
     PyErr_CheckSignals()
-    return [(events[number].data.fd, events[number].events) for number in range(count)]
+    return count
+
+
+cpdef int ready_fd(int number) noexcept:
+    return events[number].data.fd
+
+
+cpdef int ready_events(int number) noexcept:
+    return <int>events[number].events
+
+
+cpdef double monotonic_ms() noexcept:
+    """As time.monotonic(), in milliseconds."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec * 1e3 + now.tv_nsec / 1e6
+
+
+cpdef long long wall_ms() noexcept:
+    """Milliseconds since 1970."""
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    return <long long>now.tv_sec * 1000 + now.tv_nsec // 1000000

@@ -6,11 +6,11 @@ commit() follows RFC 7047 section 5.2 and the order of checks of ovsdb-server: r
 garbage collection, maxRows, weak references, indexes, and last the file.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ovsdb.condition import Condition, Row
-from ovsdb.database import Changes, Database, RefColumn, Table
+from ovsdb.database import Changes, Database, RefColumn, Table, Written
 from ovsdb.datum import Datum, make_map
 from ovsdb.errors import OvsdbError, constraint_violation
 from ovsdb.schema import Symbols
@@ -23,14 +23,16 @@ class Transaction:
     def __init__(self, database: Database):
         self.database = database
         self.symbols = Symbols()
-        self.comments: list[str] = []
+        self.comments: list[str] | None = None
         self.durable = False
         # table name -> uuid -> the row before this transaction, None for a new one.
         self.before: dict[str, dict[str, Row | None]] = {}
+        # Of the rows in `before` that are not new.
+        self.written: Written = {}
         # Strong references gained and lost: (table, uuid) -> difference.
-        self._delta: dict[tuple[str, str], int] = {}
+        self._delta: dict[tuple[str, str], int] | None = None
         # Of each index: the rows whose key is another one now, as (table, number, uuids).
-        self._moved: list[tuple[Table, int, list[str]]] = []
+        self._moved: list[tuple[Table, int, list[str]]] | None = None
 
     # --- reading and writing rows
 
@@ -46,7 +48,8 @@ class Transaction:
             "_uuid": (uuid,),
             "_version": (new_uuid(),),
         }
-        self.before.setdefault(table.name, {}).setdefault(uuid, None)
+        if self._rows_before(table).setdefault(uuid, None) is not None:  # deleted before
+            self._write(table, table.defaults)
 
     def knows(self, table: Table, uuid: str) -> bool:
         """Whether there is such a row, or was one before this transaction."""
@@ -55,18 +58,38 @@ class Transaction:
     def delete(self, table: Table, row: Row) -> None:
         """Remove a row."""
         uuid = row["_uuid"][0]
-        self.before.setdefault(table.name, {}).setdefault(uuid, row)
+        self._rows_before(table).setdefault(uuid, row)
         del table.rows[uuid]
 
-    def writable(self, table: Table, row: Row) -> Row:
-        """The row as one that this transaction may change in place."""
+    def writable(self, table: Table, row: Row, names: Iterable[str]) -> Row:
+        """The row as one whose columns of these names this transaction may change in place."""
+        self._write(table, names)
         uuid = row["_uuid"][0]
-        before = self.before.setdefault(table.name, {})
+        before = self._rows_before(table)
         if uuid in before:
             return row
         before[uuid] = row
-        copy = table.rows[uuid] = dict(row)
+        copy = table.rows[uuid] = row.copy()
         return copy
+
+    def comment(self, text: str) -> None:
+        """Have a comment in the file."""
+        if self.comments is None:
+            self.comments = []
+        self.comments.append(text)
+
+    def _rows_before(self, table: Table) -> dict[str, Row | None]:
+        rows = self.before.get(table.name)
+        if rows is None:
+            rows = self.before[table.name] = {}
+        return rows
+
+    def _write(self, table: Table, names: Iterable[str]) -> None:
+        written = self.written.get(table.name)
+        if written is None:
+            self.written[table.name] = set(names)
+        else:
+            written.update(names)
 
     # --- ending
 
@@ -100,15 +123,17 @@ class Transaction:
             changes = self._changes()
             size = 0
             if self.database.file is not None:
+                comment = "\n".join(self.comments) if self.comments else ""
                 size = self.database.file.commit(
-                    self.database, changes, "\n".join(self.comments), self.durable
+                    self.database, changes, comment, self.durable, self.written
                 )
         except BaseException:
             self.abort()
             raise
         if relinked:
             self._update_references(changes)
-        self._update_indexes()
+        if self._moved is not None:
+            self._update_indexes()
         self.database.publish(changes, size)
         return changes
 
@@ -117,23 +142,37 @@ class Transaction:
         references, so that references and numbers of rows are to be looked at."""
         tables = self.database.tables
         relinked = False
-        for name, rows in list(self.before.items()):
+        empty = False
+        for name, rows in self.before.items():
             table = tables[name]
             current = table.rows
-            same = []
+            written = self.written.get(name)
+            same = None
             for uuid, old in rows.items():
                 new = current.get(uuid)
-                if new == old:
-                    same.append(uuid)
-                elif not relinked:
-                    relinked = old is None or new is None or table.relinked(uuid, old, new)
-            for uuid in same:
-                row = rows.pop(uuid)
-                if row is not None:
-                    current[uuid] = row
-            if not rows:
-                del self.before[name]
+                if old is None or new is None:
+                    if old is not new:
+                        relinked = True
+                        continue
+                elif _differ(old, new, written):
+                    if not relinked:
+                        relinked = table.relinked(uuid, old, new)
+                    continue
+                if same is None:
+                    same = []
+                same.append(uuid)
+            if same is not None:
+                self._forget(rows, current, same)
+                empty = empty or not rows
+        if empty:
+            self.before = {name: rows for name, rows in self.before.items() if rows}
         return relinked
+
+    def _forget(self, rows: dict[str, Row | None], current: dict[str, Row], same: list) -> None:
+        for uuid in same:
+            row = rows.pop(uuid)
+            if row is not None:
+                current[uuid] = row
 
     def _changes(self) -> Changes:
         """What changed; gives changed rows new versions (new ones have theirs)."""
@@ -156,6 +195,7 @@ class Transaction:
     # --- strong references
 
     def _count_references(self) -> None:
+        self._delta = {}
         tables = self.database.tables
         for name, rows in self.before.items():
             table = tables[name]
@@ -311,7 +351,7 @@ class Transaction:
                 f"Weak references to rows that are not there leave column {ref.name} of"
                 f" {table.name} row {uuid} with {len(pruned)} values, but {least} are required."
             )
-        self.writable(table, row)[ref.name] = pruned
+        self.writable(table, row, (ref.name,))[ref.name] = pruned
 
     def _check_indexes(self) -> None:
         for name, rows in self.before.items():
@@ -320,6 +360,8 @@ class Transaction:
                 moved = table.moved(number, rows)
                 if not moved:
                     continue
+                if self._moved is None:
+                    self._moved = []
                 self._moved.append((table, number, moved))
                 added: dict[Any, str] = {}
                 for uuid in rows:
@@ -351,6 +393,15 @@ class Transaction:
                 new = table.rows.get(uuid)
                 if new is not None:
                     index[table.index_key(number, new)] = uuid
+
+
+def _differ(old: Row, new: Row, names: set[str]) -> bool:
+    """Whether one of these columns has another value."""
+    for name in names:
+        before, after = old[name], new[name]
+        if before is not after and before != after:
+            return True
+    return False
 
 
 def _reference_changes(

@@ -161,4 +161,4 @@ def _apply_row(transaction: Transaction, table: Table, uuid: str, change: Any) -
     if row is None:
         transaction.insert(table, uuid, values)
     else:
-        transaction.writable(table, row).update(values)
+        transaction.writable(table, row, values).update(values)

@@ -1,1 +1,2 @@
 cpdef bint is_uuid(str text)
+cpdef str new_uuid()

@@ -1,3 +1,5 @@
+from pyvs.streams.json_scan cimport may_be_one
+
 cdef class JsonStream:
     cdef bytearray _buffer
     cdef object _found

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pyvs.streams.json_scan import scan
+from pyvs.streams.json_scan import may_be_one, scan
 
 MAX_DEPTH = 1000
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, where the owner of the stream does not say less
@@ -83,7 +83,7 @@ class JsonStream:
             return found
         fresh = self._fresh
         if fresh is not None:
-            if fresh.endswith(b"}") and fresh.find(b"}{") < 0:  # one message, most often
+            if may_be_one(fresh):  # most often
                 message = _loads(fresh)
                 if message is not None:
                     self._fresh = None

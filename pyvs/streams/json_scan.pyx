@@ -2,6 +2,25 @@
 else hold up a daemon for a tenth of a second."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memchr
+
+
+cpdef bint may_be_one(bytes data):
+    """Whether bytes that came can be a single JSON object: a brace ends them, and no object begins
+    right behind the end of another."""
+    cdef const char* at = PyBytes_AS_STRING(data)
+    cdef const char* last = at + PyBytes_GET_SIZE(data) - 1
+    if last < at or last[0] != b"}":
+        return False
+    while at < last:
+        at = <const char*>memchr(at, b"}", last - at)
+        if at == NULL:
+            break
+        at += 1
+        if at[0] == b"{":
+            return False
+    return True
 
 
 def scan(bytearray buffer not None, Py_ssize_t at, Py_ssize_t depth, bint in_string, Py_ssize_t most):

@@ -18,7 +18,9 @@ def dumps(value: Any, sort_keys: bool = False) -> bytes:
     """The UTF-8 text of a JSON value, without white space.  Raises TypeError, ValueError for
     what is none."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
+        if sort_keys:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value)
     except TypeError:
         pass  # deep, or an integer of more than 64 bits
     limit = sys.getrecursionlimit()

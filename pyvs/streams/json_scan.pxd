@@ -1,0 +1,1 @@
+cpdef bint may_be_one(bytes data)

@@ -1,0 +1,1 @@
+cpdef bytes dumps(value, bint sort_keys=*)
