@@ -27,12 +27,14 @@ cdef class Table:
     cpdef _candidates(self, dict equalities, bint use_indexes)
 
 cdef class Database:
-    cdef public object file, relay, schema, history
+    cdef public object file, relay, schema
+    cdef public list history
     cdef public bint read_only, ready
     cdef public list listeners
     cdef public str name, last_txn_id
     cdef public dict tables
     cdef Py_ssize_t _history_size
     cpdef publish(self, dict changes, Py_ssize_t size=*)
+    @cython.locals(history=list)
     cdef _remember(self, dict changes, Py_ssize_t size)
     cpdef forget(self)

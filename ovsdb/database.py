@@ -5,7 +5,6 @@ are never changed in place once their transaction is committed, so that old and 
 can be compared, and kept in the history, without copies.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -73,9 +72,10 @@ class Table:
         self._ref_names = [ref.name for ref in refs]
         self.strong_columns = [ref for ref in refs if ref.strong]
         self.weak_columns = [ref for ref in refs if not ref.strong]
-        # The columns that are in the file: name -> (encode, whether changes are differences).
-        self.stored: dict[str, tuple[Callable[[Any], Any], bool]] = {
-            column.name: (column.type.encode, column.type.is_composite)
+        # The columns that are in the file: name -> (encode, whether changes are differences,
+        # whether a value is one atom that is its own JSON).
+        self.stored: dict[str, tuple[Callable[[Any], Any], bool, bool]] = {
+            column.name: (column.type.encode, column.type.is_composite, column.type.is_plain)
             for column in schema.columns.values()
             if column.persistent
         }
@@ -212,7 +212,7 @@ class Database:
         self.ready = True  # False before a relay has its schema
         self.listeners: list[Callable[[Database, Changes, str], None]] = []
         # (transaction id, changes, size of the record), oldest first.
-        self.history: deque[tuple[str, Changes, int]] = deque()
+        self.history: list[tuple[str, Changes, int]] = []
         self._history_size = 0
         self.set_schema(schema)
 
@@ -269,11 +269,11 @@ class Database:
         """Old rows are what the history costs: as much as the records that they came by."""
         history = self.history
         if len(history) == HISTORY_TRANSACTIONS:
-            self._history_size -= history.popleft()[2]
+            self._history_size -= history.pop(0)[2]
         history.append((self.last_txn_id, changes, size))
         self._history_size += size
         while self._history_size > HISTORY_BYTES and history:
-            self._history_size -= history.popleft()[2]
+            self._history_size -= history.pop(0)[2]
 
     def forget(self) -> None:
         """Another schema or other rows: nothing that was is of use to monitors."""

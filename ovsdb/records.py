@@ -31,7 +31,7 @@ def _row_json(table: Table, old: Row | None, new: Row, as_diff: bool, names: set
             continue
         if as_diff and column[1] and old is not None:
             value = diff(before, value)
-        json[name] = column[0](value)
+        json[name] = value[0] if column[2] else column[0](value)
     return json
 
 

@@ -13,6 +13,7 @@ cdef class Peer:
     cdef public Py_ssize_t _excused
     cdef JsonStream _stream
     cpdef receive(self, bytes data)
+    cpdef Py_ssize_t unhandled(self)
     cpdef bint process(self, double now, Py_ssize_t limit) except -1
     cpdef handle(self, dict message, double now)
     cpdef send(self, bytes data)

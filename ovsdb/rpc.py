@@ -73,7 +73,7 @@ class Peer:
                 return False
             RECEIVED.count += 1
             self.handle(message, now)
-            if not stream.pending:
+            if not stream.waiting():
                 return False
             if not end:  # one message only is the rule, and needs no clock
                 end = monotonic() + TURN_SECONDS
@@ -81,10 +81,9 @@ class Peer:
                 break
         return True
 
-    @property
     def unhandled(self) -> int:
         """Bytes received that are no message yet, or are to be handled."""
-        return self._stream.pending
+        return self._stream.waiting()
 
     def handle(self, message: dict, now: float) -> None:
         """Act upon a message."""

@@ -1,5 +1,6 @@
 cimport cython
 
+from ovsdb.integers cimport is_int64
 from ovsdb.uuids cimport is_uuid, new_uuid
 
 cdef class Symbols:
@@ -13,6 +14,7 @@ cdef class BaseType:
     cdef public object enum, minimum, maximum, ref_table
     cdef public object strong
     cdef object _native, _parser
+    cdef bint _integer
     cpdef parse(self, json, Symbols symbols=*)
 
 cdef class ColumnType:

@@ -18,6 +18,7 @@ from ovsdb.datum import (
     make_set,
 )
 from ovsdb.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
+from ovsdb.integers import is_int64
 from ovsdb.uuids import is_uuid, new_uuid
 
 UNLIMITED = sys.maxsize
@@ -55,7 +56,7 @@ class Symbols:
 
 
 def _parse_integer(json: Any, _symbols: Symbols | None = None) -> int:
-    if type(json) is int and INT_MIN <= json <= INT_MAX:
+    if is_int64(json):
         return json
     # 1.0 and 1e3 are integers to OVSDB.
     if type(json) is float and json.is_integer() and INT_MIN <= json < INT_MAX:
@@ -138,11 +139,22 @@ RANGES = {
 class BaseType:
     """The type of an atom with its constraints (<base-type>)."""
 
-    __slots__ = ("_native", "_parser", "enum", "kind", "maximum", "minimum", "ref_table", "strong")
+    __slots__ = (
+        "_integer",
+        "_native",
+        "_parser",
+        "enum",
+        "kind",
+        "maximum",
+        "minimum",
+        "ref_table",
+        "strong",
+    )
 
     def __init__(self, kind: str):
         self.kind = kind
         self._native = NATIVE.get(kind)
+        self._integer = kind == "integer"
         self._parser = ATOM_PARSERS[kind]
         self.enum: tuple | None = None
         self.minimum: Any = None
@@ -199,6 +211,8 @@ class BaseType:
     def parse(self, json: Any, symbols: Symbols | None = None) -> Any:
         """The atom, with its constraints unchecked; a syntax error when it is of another kind."""
         if type(json) is self._native:
+            return json
+        if self._integer and is_int64(json):
             return json
         return self._parser(json, symbols)
 
@@ -300,6 +314,11 @@ class ColumnType:
     @property
     def is_scalar(self) -> bool:
         return self.value is None and self.min == self.max == 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a value is one atom that is its own JSON."""
+        return self.is_scalar and self.key.kind not in ATOM_ENCODERS
 
     @property
     def is_composite(self) -> bool:

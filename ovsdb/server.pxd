@@ -6,6 +6,7 @@ from ovsdb.service cimport Service
 from pyvs.coverage cimport Counter
 
 cdef Counter WAKEUPS
+cdef int READ, WRITE
 
 cdef class Connection:
     cdef public Loop loop

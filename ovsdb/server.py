@@ -28,7 +28,7 @@ SCAN_MSEC = 1000
 # may have that much (bytes).
 LARGE_INPUT = 1024 * 1024
 MAX_INPUT = 384 * 1024 * 1024
-_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 WAKEUPS = coverage.counter("poll_wakeup")
 INPUT_OVERFLOWS = coverage.counter("jsonrpc_input_overflow")
 _overflows = LimitedLog(vlog, 5, 5)
@@ -53,7 +53,7 @@ class Connection:
         self.connected_at = loop.now
         self.session = session
         self.session.on_output = lambda: loop.dirty.add(self)
-        self._mask = select.EPOLLIN
+        self._mask = READ
         sock.setblocking(False)
         # What is no subclass is called directly.
         loop.register(self.fd, self._mask, self if type(self) is Connection else self.ready)
@@ -61,9 +61,9 @@ class Connection:
 
     def ready(self, events: int) -> None:
         """The socket can be read or written, or is broken."""
-        if events & select.EPOLLOUT:
+        if sysio.is_writable(events):
             self.loop.dirty.add(self)
-        if events & _READABLE:
+        if sysio.is_readable(events):
             self._receive()
 
     def _receive(self) -> None:
@@ -87,7 +87,7 @@ class Connection:
         self.probed = False
         session.receive(data)
         self.process()
-        if session.unhandled > LARGE_INPUT:
+        if session.unhandled() > LARGE_INPUT:
             loop.limit_input(self)
 
     def process(self) -> None:
@@ -122,9 +122,8 @@ class Connection:
         if session.closed:
             self.close(session.closed)
             return
-        mask = select.EPOLLOUT if output else select.EPOLLIN
-        if mask != self._mask:
-            self._set_mask(mask)
+        if output or self._mask != READ:
+            self._set_mask(WRITE if output else READ)
 
     def _read(self) -> bytes:
         """Received bytes, b"" at the end; BlockingIOError when there are none yet."""
@@ -244,7 +243,7 @@ class Loop:
     def limit_input(self, connection: Connection) -> None:
         """A connection has much input that is not handled; the largest may have to go."""
         self._large.add(connection)
-        sizes = {each: each.session.unhandled for each in self._large}
+        sizes = {each: each.session.unhandled() for each in self._large}
         self._large = {each for each, size in sizes.items() if size > LARGE_INPUT}
         if sum(sizes.values()) > MAX_INPUT:
             INPUT_OVERFLOWS.count += 1

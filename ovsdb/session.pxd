@@ -9,6 +9,7 @@ cdef class Session(Peer):
     cdef public bint read_only, change_aware
     cdef public str role
     cdef public dict monitors
+    @cython.locals(methods=dict)
     cpdef handle(self, dict message, double now)
     @cython.locals(database=Database)
-    cpdef transact(self, list params, id_json, double now)
+    cdef _transact(self, list params, id_json, double now)

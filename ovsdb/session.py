@@ -43,13 +43,14 @@ class Session(Peer):
             if method == "cancel" and params:
                 self.service.cancel(self, params[0])
             return
-        function = METHODS.get(method)
+        methods = METHODS
+        function = methods.get(method)
         if function is None:
             self.reply_error(id_json, "unknown method")
             return
         try:
             if function is TRANSACT:  # most often
-                result = self.transact(params, id_json, now)
+                result = self._transact(params, id_json, now)
             else:
                 result = function(self, params, id_json, now)
         except OvsdbError as error:
@@ -112,6 +113,9 @@ class Session(Peer):
         return {}
 
     def transact(self, params: list, id_json: Any, now: float) -> Any:
+        return self._transact(params, id_json, now)
+
+    def _transact(self, params: list, id_json: Any, now: float) -> Any:
         name = params[0] if params else None
         database = self.service.databases.get(name) if type(name) is str else None
         if database is None or not database.ready:

@@ -5,3 +5,5 @@ cpdef int ready_fd(int number) noexcept
 cpdef int ready_events(int number) noexcept
 cpdef double monotonic_ms() noexcept
 cpdef long long wall_ms() noexcept
+cpdef bint is_readable(int events) noexcept
+cpdef bint is_writable(int events) noexcept

@@ -15,6 +15,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
         int fd
+    int EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP
     struct epoll_event:
         unsigned int events
         epoll_data_t data
@@ -83,6 +84,16 @@ cpdef int ready_fd(int number) noexcept:
 
 cpdef int ready_events(int number) noexcept:
     return <int>events[number].events
+
+
+cpdef bint is_readable(int events) noexcept:
+    """Whether there is something to read, or an end or error to be learnt by reading."""
+    return (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0
+
+
+cpdef bint is_writable(int events) noexcept:
+    """Whether there is room for output."""
+    return (events & EPOLLOUT) != 0
 
 
 cpdef double monotonic_ms() noexcept:

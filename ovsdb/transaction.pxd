@@ -30,4 +30,6 @@ cdef class Transaction:
     @cython.locals(table=Table, rows=dict, current=dict, old=dict, new=dict, of_table=dict)
     cdef dict _changes(self)
 
+@cython.locals(self=Transaction)
+cpdef Transaction begin(Database database)
 cdef bint _differ(dict old, dict new, set names) except -1

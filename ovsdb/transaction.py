@@ -177,8 +177,10 @@ class Transaction:
     def _changes(self) -> Changes:
         """What changed; gives changed rows new versions (new ones have theirs)."""
         changes: Changes = {}
+        tables = self.database.tables
         for name, rows in self.before.items():
-            current = self.database.tables[name].rows
+            table = tables[name]
+            current = table.rows
             of_table = {}
             for uuid, old in rows.items():
                 new = current.get(uuid)
@@ -393,6 +395,19 @@ class Transaction:
                 new = table.rows.get(uuid)
                 if new is not None:
                     index[table.index_key(number, new)] = uuid
+
+
+def begin(database: Database) -> Transaction:
+    """As Transaction(database): every request comes through here."""
+    self = Transaction.__new__(Transaction)
+    self.database = database
+    self.symbols = Symbols.__new__(Symbols)
+    self.symbols.uuids = self.symbols.created = self.comments = None
+    self.durable = False
+    self.before = {}
+    self.written = {}
+    self._delta = self._moved = None
+    return self
 
 
 def _differ(old: Row, new: Row, names: set[str]) -> bool:

@@ -1,3 +1,5 @@
+cimport cython
+
 from pyvs.streams.json_scan cimport may_be_one
 
 cdef class JsonStream:
@@ -7,6 +9,8 @@ cdef class JsonStream:
     cdef Py_ssize_t _limit, _scanned, _depth
     cdef bint _in_string, _tried
     cdef _restart(self)
+    @cython.locals(fresh=bytes, waiting=Py_ssize_t)
+    cpdef Py_ssize_t waiting(self)
     cpdef feed(self, bytes data)
     cpdef next(self)
     cdef _settle(self)

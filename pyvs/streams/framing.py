@@ -54,8 +54,13 @@ class JsonStream:
     @property
     def pending(self) -> int:
         """The number of bytes that are not taken yet."""
+        return self.waiting()
+
+    def waiting(self) -> int:
+        """As `pending`."""
+        fresh = self._fresh
         waiting = len(self._buffer)
-        return waiting if self._fresh is None else waiting + len(self._fresh)
+        return waiting if fresh is None else waiting + len(fresh)
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""

@@ -1,0 +1,1 @@
+cpdef bint is_int64(object value)
