@@ -106,7 +106,7 @@ def _vxlan(outer: Outer) -> tuple[int, bytes]:
         if outer.inner not in GPE_NEXT:
             raise ValueError(f"VXLAN-GPE has no protocol {outer.inner:#06x}")
         flags, group = flags | VXLAN_GPE, GPE_NEXT[outer.inner]
-    elif outer.gbp is not None:
+    elif outer.gbp is not None and any(outer.gbp):  # as the kernel: no policy, no mark of one
         group, more = outer.gbp
         flags |= VXLAN_GBP
     return _udp(outer, struct.pack("!BBHI", flags, more, group, _vni(outer)))

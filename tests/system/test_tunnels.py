@@ -158,6 +158,13 @@ def connect(switch, other):
 # type, options of both ends, IP version
 PEERS = [
     ("vxlan", "options:key=9", 4),
+    ("vxlan", "options:key=9 options:exts=gbp", 6),
+    ("geneve", "options:key=9 options:csum=true", 4),
+    ("gre", "options:key=9 options:csum=true", 4),
+    ("gre", "options:key=9 options:seq=true", 4),
+    ("ip6gre", "options:key=9 options:packet_type=legacy_l2", 6),
+    ("erspan", "options:key=9 options:erspan_ver=1 options:erspan_idx=3", 4),
+    ("erspan", "options:key=9 options:erspan_ver=2 options:erspan_dir=1 options:erspan_hwid=7", 4),
 ]
 
 

@@ -83,7 +83,7 @@ class Ways:
         found: dict[str, list[tuple[int, int]]] = {}
         for each in self._kernel.addresses if self._kernel is not None else ():
             link = self._links.by_index(each.index)
-            if link is not None:
+            if link is not None and link.can_be_port:
                 found.setdefault(link.name, []).append((each.address, each.bits))
         devices = {
             name: Device(bytes.fromhex(link.mac.replace(":", "")), tuple(known))
