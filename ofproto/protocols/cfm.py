@@ -1,0 +1,241 @@
+"""Connectivity fault management: continuity check messages of IEEE 802.1ag, clause 21.6.
+
+A maintenance point (MP) hears of others on its link, and finds a fault where it hears of none,
+or of something that should not be.  Beside the standard's mode there is Open vSwitch's extended
+one, as ovs-vswitchd.conf.db(5) says: intervals in ms, MPIDs of eight bytes, the operational state.
+Times are in ms; payloads begin behind the Ethertype, 0x8902.
+"""
+
+import struct
+from typing import NamedTuple
+
+ETH_TYPE = 0x8902
+ADDRESS = bytes.fromhex("0180c2000030")  # of maintenance level 0
+EXTENDED_ADDRESS = bytes.fromhex("012320000030")
+# version and level, opcode, flags, where TLVs begin, sequence, MPID, MAID; in extended mode in the
+# 16 bytes of Y.1731: interval, MPID, whether it is down
+_CCM = struct.Struct("!BBBBIH48sHQB5xB")
+SIZE = _CCM.size
+OPCODE, TLV_OFFSET, RDI, INTERVAL_CODE = 1, 70, 0x80, 0x07
+MAID = bytes.fromhex("04036f767302036f7673").ljust(48, b"\0")  # "ovs" in "ovs", as Open vSwitch's
+INTERVALS = {1: 3, 2: 10, 3: 100, 4: 1000, 5: 10_000, 6: 60_000, 7: 600_000}
+MAX_REMOTE = 256
+CHECKS_IN_HEALTH = 6  # of faults, each 3.5 intervals
+CCMS_IN_HEALTH = 21
+DEMAND_LEAST = 500  # ms, in demand mode, that an interval counts for
+DEMAND_CCM = 100  # intervals in which one CCM has to come, in demand mode
+
+RECV, REMOTE, WRONG_MAID, LOOPBACK, OVERFLOW, OVERRIDE, WRONG_INTERVAL = FAULTS = (
+    *("recv", "rdi", "maid", "loopback", "overflow", "override", "interval"),
+)
+
+
+class Settings(NamedTuple):
+    mpid: int
+    interval: int = 1000
+    extended: bool = False
+    demand: bool = False
+    is_up: bool = True
+
+
+class Ccm(NamedTuple):
+    """A continuity check message; `interval` in ms, of extended mode."""
+
+    flags: int
+    sequence: int
+    mpid: int
+    maid: bytes
+    interval: int
+    long_mpid: int
+    is_down: bool
+
+
+def compose(ccm: Ccm) -> bytes:
+    head = (0, OPCODE, ccm.flags, TLV_OFFSET, ccm.sequence & 0xFFFFFFFF, ccm.mpid, ccm.maid)
+    return _CCM.pack(*head, ccm.interval, ccm.long_mpid, ccm.is_down, 0)
+
+
+def parse(payload: bytes) -> Ccm:
+    """ValueError where it is no CCM."""
+    if len(payload) < SIZE or payload[0] & 0x1F or payload[1] != OPCODE:
+        raise ValueError("no CCM")
+    _, _, flags, _, sequence, mpid, maid, interval, long_mpid, down, _ = _CCM.unpack_from(payload)
+    return Ccm(flags, sequence, mpid, maid, interval, long_mpid, bool(down))
+
+
+class Remote:
+    """Another MP; `heard`: since the last check."""
+
+    __slots__ = ("heard", "is_up", "rdi", "sequence")
+
+    def __init__(self) -> None:
+        self.heard, self.rdi, self.is_up = True, False, True
+        self.sequence: int | None = None
+
+
+class MaintenancePoint:
+    """`faults` are those of the last check; `override` True or False: what an administrator says.
+
+    `changed` says that what is told of it may have changed since the caller cleared it.
+    """
+
+    def __init__(self, settings: Settings, now: int):
+        self.settings = settings
+        self.faults: frozenset[str] = frozenset()
+        self.override: bool | None = None
+        self.remotes: dict[int, Remote] = {}
+        self.told: tuple[int, ...] = ()  # the MPs of the last check
+        self.remote_is_up = True
+        self.health: int | None = None
+        self.flaps = 0
+        self.changed = True
+        self._found: set[str] = set()  # faults since the last check
+        self._sequence = 0
+        self._healthy = 0  # CCMs
+        self._checks = 0
+        self._packets: int | None = None  # that the port had received at the last check
+        self._demanded = 0  # until when data may stand for CCMs
+        self.next_send = now
+        self.next_check = now + self.check_interval
+
+    # --- configuration
+
+    @property
+    def interval(self) -> int:
+        """In ms; of the standard's, the next one below."""
+        wanted = self.settings.interval
+        if self.settings.extended:
+            return wanted
+        return max((each for each in INTERVALS.values() if each <= wanted), default=3)
+
+    @property
+    def check_interval(self) -> int:
+        demand = self.settings.demand and self.settings.extended
+        return (max(self.interval, DEMAND_LEAST) if demand else self.interval) * 7 // 2
+
+    def configure(self, settings: Settings, now: int) -> None:
+        before, self.settings = self.settings, settings
+        if before != settings:
+            self.changed = True
+            self.next_send = min(self.next_send, now + self.interval)
+            self.next_check = now + self.check_interval
+
+    # --- what happens
+
+    def receive(self, payload: bytes, now: int) -> None:
+        try:
+            ccm = parse(payload)
+        except ValueError:
+            return
+        if ccm.maid != MAID:
+            self._found.add(WRONG_MAID)
+            return
+        extended = self.settings.extended
+        mpid = ccm.long_mpid if extended else ccm.mpid
+        fault = self._fault_of(ccm, mpid)
+        if fault is not None:
+            self._found.add(fault)
+        remote = self.remotes.get(mpid)
+        if remote is None:
+            if len(self.remotes) >= MAX_REMOTE:
+                self._found.add(OVERFLOW)
+                return
+            remote = self.remotes[mpid] = Remote()
+        remote.heard, remote.rdi = True, bool(ccm.flags & RDI)
+        remote.is_up = not (extended and ccm.is_down)
+        expected = remote.sequence is None or ccm.sequence == remote.sequence + 1 & 0xFFFFFFFF
+        remote.sequence = ccm.sequence
+        self._healthy += fault is None and expected and not remote.rdi
+        self._demanded = now + DEMAND_CCM * self.interval
+
+    def _fault_of(self, ccm: Ccm, mpid: int) -> str | None:
+        if mpid == self.settings.mpid:
+            return LOOPBACK
+        if self.settings.extended:
+            wrong = ccm.interval != self.interval
+        else:
+            wrong = INTERVALS.get(ccm.flags & INTERVAL_CODE) != self.interval
+        return WRONG_INTERVAL if wrong else None
+
+    def run(self, now: int, packets: int) -> bytes | None:
+        """Timers; what is to be sent now.  `packets`: how many the port has received, ever."""
+        if now >= self.next_check:
+            self._check(now, packets)
+        if now < self.next_send:
+            return None
+        self.next_send = now + self.interval
+        self._sequence += 1
+        return compose(self._ccm())
+
+    def next_run(self) -> int:
+        return min(self.next_check, self.next_send)
+
+    def _ccm(self) -> Ccm:
+        settings, rdi = self.settings, RDI * (RECV in self.faults)
+        if settings.extended:
+            short = settings.mpid & 0x1FFF or 1  # nobody looks at it
+            more = self.interval, settings.mpid, not settings.is_up
+            return Ccm(rdi, self._sequence, short, MAID, *more)
+        code = next(code for code, each in INTERVALS.items() if each == self.interval)
+        return Ccm(rdi | code, self._sequence, settings.mpid & 0xFFFF, MAID, 0, 0, False)
+
+    # --- the check
+
+    def _check(self, now: int, packets: int) -> None:
+        before = self.is_faulty
+        self.next_check = now + self.check_interval
+        if self._is_demanding(now, packets):
+            for remote in self.remotes.values():
+                remote.heard = True
+        self.remotes = {mpid: each for mpid, each in self.remotes.items() if each.heard}
+        self.remote_is_up = all(remote.is_up for remote in self.remotes.values())
+        found, self._found = self._found, set()
+        for remote in self.remotes.values():
+            remote.heard = False
+            if remote.rdi:
+                found.add(REMOTE)
+        if not self.remotes:
+            found.add(RECV)
+        self.faults, self.told = frozenset(found), tuple(self.remotes)
+        self.flaps += before != self.is_faulty
+        self._take_health()
+        self.changed = True
+
+    def _is_demanding(self, now: int, packets: int) -> bool:
+        """Whether data has come that stands for the CCMs of the one MP there is."""
+        before, self._packets = self._packets, packets
+        return (
+            self.settings.demand
+            and self.settings.extended
+            and len(self.remotes) == 1
+            and before is not None
+            and packets > before
+            and now < self._demanded
+        )
+
+    def _take_health(self) -> None:
+        self._checks += 1
+        if self._checks < CHECKS_IN_HEALTH:
+            return
+        share = min(100, self._healthy * 100 // CCMS_IN_HEALTH)
+        self.health = share if len(self.remotes) <= 1 else None
+        self._checks = self._healthy = 0
+
+    # --- what is known
+
+    @property
+    def shown_faults(self) -> list[str]:
+        if self.override is not None:
+            return [OVERRIDE] if self.override else []
+        return [name for name in FAULTS if name in self.faults]
+
+    @property
+    def is_faulty(self) -> bool:
+        return bool(self.shown_faults)
+
+    def set_override(self, faulty: bool | None) -> None:
+        """None: what is found counts again."""
+        before = self.is_faulty
+        self.override = faulty
+        self.flaps += before != self.is_faulty
+        self.changed = True
