@@ -32,6 +32,7 @@ class BondSettings(NamedTuple):
     buckets: tuple[int | None, ...] = ()  # of a bond that balances, 256
     basis: int = 0
     all_members_active: bool = False
+    accepting: tuple[int, ...] | None = None  # see XBond.set
 
 
 class Bonds:
@@ -56,6 +57,7 @@ class Bonds:
             [self._xport(number) for number in settings.buckets],
             settings.basis,
             settings.all_members_active,
+            None if settings.accepting is None else map(self._xport, settings.accepting),
         )
         self._xbridge.bond_set(bundle, bond)
 

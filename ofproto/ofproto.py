@@ -240,6 +240,10 @@ class Ofproto:
         """Whether a patch port has found the port that it names."""
         return self.ports[ofp_port].xport.peer is not None
 
+    def patch_set_peer(self, ofp_port: int, options: dict[str, str]) -> None:
+        """A patch port gets other options: the other end that they name, if that is there."""
+        self.port_set.set_peer(self.ports[ofp_port], options)
+
     def port_config(self, port: OfPort, config: int) -> None:
         """Give a port other config bits (PC_*)."""
         self.port_set.configure(port, config)

@@ -49,6 +49,17 @@ def speed_features(mbps: int, full_duplex: bool = True) -> int:
     return _SPEED_FEATURES.get((mbps, full_duplex), OFPPF_OTHER)
 
 
+# Protocols that watch a link: of several, one that finds it alive is enough, as in Open vSwitch.
+MONITORS = ("bfd", "cfm")
+
+
+def are_sound(verdicts: dict[str, bool]) -> bool:
+    """What protocols find of a port, by their names, in one."""
+    watched = [live for who, live in verdicts.items() if who in MONITORS]
+    others = [live for who, live in verdicts.items() if who not in MONITORS]
+    return all(others) and (not watched or any(watched))
+
+
 class OfPort:
     """One port.  `odp_port` is None for a patch port, `peer` is its other end's name."""
 
@@ -121,8 +132,8 @@ class OfPort:
 
     @property
     def is_sound(self) -> bool:
-        """Whether no protocol finds it dead."""
-        return all(self.verdicts.values())
+        """Whether frames get to the other side, as far as protocols know."""
+        return are_sound(self.verdicts)
 
     def judge(self, who: str, live: bool | None) -> None:
         """What a protocol finds of it; None: nothing any more."""

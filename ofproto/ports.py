@@ -21,7 +21,7 @@ from ofproto.codec.numbers import (
 from ofproto.port import OfPort, PortNumbers
 from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.tunnel_config import TunnelConfig
-from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
+from ofproto.xlate.xbridge import XBundle, XPort, connect_patch, disconnect_patch
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
 
@@ -131,6 +131,14 @@ class Ports:
             if peer is not None and peer.is_patch and peer.peer == port.name:
                 connect_patch(port.xport, peer.xport)
                 return
+
+    def set_peer(self, port: OfPort, options: dict[str, str]) -> None:
+        """See Ofproto.patch_set_peer()."""
+        if port.options == options:
+            return
+        port.options = options
+        disconnect_patch(port.xport)
+        self._connect_patch(port)
 
     def delete(self, number: int) -> None:
         """No error when there is none."""

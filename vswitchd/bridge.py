@@ -67,9 +67,9 @@ class Bridge:
         self._ports: dict[str, PortConfig] = {}
         # Interface -> port -> what that port says of it.
         self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
-        self.bundles = Bundles(self.ofproto, known_active)
         self.protocols = Protocols(self.ofproto, self.name)
         self._mirrors = MirrorRows(self.name)
+        self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -144,6 +144,8 @@ class Bridge:
             self._missing.add(name)
         elif self._must_go(iface, config) or self.devices.replaced(iface, links):
             self._detach(iface)
+        elif iface.ofp_port is not None and type_ == "patch":
+            self.ofproto.patch_set_peer(iface.ofp_port, config.options)
         iface.config = config
         iface.type = type_
         number = iface.wanted_ofport()
@@ -156,6 +158,8 @@ class Bridge:
     def _must_go(self, iface: Iface, config: InterfaceConfig) -> bool:
         """Whether a port has to be made anew to be as `config` says."""
         kind = self._type(config)
+        if kind == iface.type == "patch" and config.options.get("peer") not in (None, iface.name):
+            return False  # it gets another peer, and stays
         options = settings.device_options
         return kind != iface.type or options(config) != options(iface.config)
 
@@ -230,9 +234,9 @@ class Bridge:
     def _set_bundle(self, port: PortConfig) -> None:
         members = [self.ifaces[interface.name] for interface in port.interfaces]
         now = clock.msec()
-        self.bundles.set(port, members, now)
         attached = [iface for iface in members if iface.ofp_port is not None]
         self.protocols.set_port(port, attached, now)
+        self.bundles.set(port, members, now)
 
     def _set(self, setter: str, *values: Any) -> None:
         if self._settings.get(setter) != values:
@@ -380,15 +384,20 @@ class Bridge:
         self.devices.dummy_changed(name)
         self._follow_members([name])
 
+    def run_protocols(self, now: int) -> None:
+        """Protocols, and the bonds whose members they judge."""
+        self.protocols.run(now)
+        judged = self.protocols.take_judged()
+        if judged:
+            self.bundles.members_changed(self.ports_of(judged), now)
+
     def _follow_members(self, changed: Iterable[str]) -> None:
         """Bonds of these interfaces may have to fail over."""
         for name in changed:
             iface = self.ifaces.get(name)
             if iface is not None and iface.ofp_port is not None:
                 self.protocols.link_changed(iface, clock.msec())
-        for name in self.ports_of(changed):
-            if len(self._ports[name].interfaces) > 1:
-                self._set_bundle(self._ports[name])
+        self.bundles.members_changed(self.ports_of(changed), clock.msec())
 
     # --- what is not there
 

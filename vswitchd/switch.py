@@ -120,7 +120,7 @@ class Switch:
         self.ways.run(now, self.backer.vports.by_name if self.backer is not None else {})
 
     def _run_bridge(self, bridge: Bridge, now: int) -> None:
-        bridge.protocols.run(now)
+        bridge.run_protocols(now)
         bridge.bundles.run(now)
         self._status_due |= bridge.bundles.bonds_changed or bridge.protocols.has_news
         bridge.ofproto.run(now)

@@ -100,6 +100,8 @@ cdef int output_hashed(XlateContext x, FrozenState state) except -1:
 cdef str refuse_of_bond(XlateContext x, XBundle bundle, XPort port, uint64_t src):
     cdef XBond bond = bundle.bond
     cdef bint several = bond.mode == BOND_TCP or bond.all_members_active
+    if bond.accepting is not None:
+        return None if port in bond.accepting else "bonding refused admissibility, dropping"
     if port is not bond.active and not several and (
             bond.mode == BOND_ACTIVE_BACKUP or x.flow.eth_dst[0] & 1):
         return "bonding refused admissibility, dropping"

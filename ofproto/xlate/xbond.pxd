@@ -14,6 +14,8 @@ cdef class XBond:
     cdef readonly int mode
     cdef readonly uint32_t basis
     cdef readonly bint all_members_active
+    # Where LACP has negotiated the bond: the XPorts that packets may come in by, any of them.
+    cdef readonly frozenset accepting   # or None
     cdef readonly object active         # XPort or None
     cdef readonly tuple buckets         # XPort or None for each of N_BUCKETS; () of active-backup
     cdef uint64_t n_bytes[N_BUCKETS]    # that left by a bucket, since ever

@@ -1,6 +1,6 @@
 """What translation knows of a bond: which member carries what, and how much left by each bucket."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 BOND_ACTIVE_BACKUP: int
@@ -17,8 +17,13 @@ class XBond:
         buckets: Sequence[Any] = (),
         basis: int = 0,
         all_members_active: bool = False,
+        accepting: Iterable[Any] | None = None,
     ) -> None:
-        """Takes over what the bond is to do now; who calls this calls XBridge.touch()."""
+        """Takes over what the bond is to do now; who calls this calls XBridge.touch().
+
+        `accepting`: of a bond that the other side knows as one, the members that packets may come
+        in by.  None: nobody knows it, and packets that come twice or back are refused.
+        """
 
     def loads(self) -> list[int]:
         """Bytes that left by each bucket, since ever."""

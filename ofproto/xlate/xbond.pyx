@@ -9,7 +9,7 @@ cdef class XBond:
         memset(self.n_bytes, 0, sizeof(self.n_bytes))
 
     def set(self, int mode, active, buckets=(), uint32_t basis=0,
-            bint all_members_active=False):
+            bint all_members_active=False, accepting=None):
         """Takes over what the bond is to do now; who calls this calls XBridge.touch()."""
         if mode != BOND_ACTIVE_BACKUP and len(buckets) != N_BUCKETS:
             raise ValueError(f"a balancing bond has {N_BUCKETS} buckets")
@@ -18,6 +18,7 @@ cdef class XBond:
         self.buckets = tuple(buckets)
         self.basis = basis
         self.all_members_active = all_members_active
+        self.accepting = None if accepting is None else frozenset(accepting)
 
     def loads(self):
         """Bytes that left by each bucket, since ever."""

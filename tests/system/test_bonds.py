@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from ofproto.protocols import lacp
 from tests.daemons import wait_until
 from tests.system.test_ovs_names import Names
 
@@ -53,6 +54,14 @@ def show(bond):
 def receive(bond, stations, ports=(1,)):
     flows = [STATION.format(station, port) for station in stations for port in ports]
     bond.run("ovs-appctl", "netdev-dummy/receive", "p7", *flows)
+
+
+def partner(number):
+    """A frame of a switch that speaks LACP, on its link of this number; 90 s it is heard."""
+    state = lacp.AGGREGATION | lacp.SYNC | lacp.COLLECTING | lacp.DISTRIBUTING
+    actor = lacp.Info(1, b"\2\0\0\0\0\7", 5, 1, number, state)
+    head = lacp.ADDRESS + actor.sys_id + lacp.ETH_TYPE.to_bytes(2, "big")
+    return head + lacp.compose(actor, lacp.NOBODY)
 
 
 def test_slb(bond):
@@ -108,6 +117,15 @@ def test_a_member_goes(bond):
 def test_tcp_and_its_loads(bond):
     bond.run("ovs-vsctl", "set", "port", "bond0", "bond_mode=balance-tcp",
              "other_config:bond-rebalance-interval=0")  # fmt: skip
+    receive(bond, [1], range(1, 3))
+    assert not [key for key in sent(bond) if key[1] == "0800"]  # nobody knows of the bond
+    bond.run("ovs-vsctl", "set", "port", "bond0", "lacp=passive")
+    for number, name in enumerate(MEMBERS, 1):
+        bond.run("ovs-appctl", "netdev-dummy/receive", name, partner(number).hex())
+    bond_is = "lacp_status: negotiated"
+    wait_until(lambda: bond_is in bond.run("ovs-appctl", "bond/show"), what="the partner")
+    no_member = "may_enable: false"
+    wait_until(lambda: no_member not in bond.run("ovs-appctl", "bond/show"), what="the members")
     receive(bond, [1], range(1, 101))
     by_port = {port: name for (_, kind, port), name in sent(bond).items() if kind == "0800"}
     assert len(by_port) == 100 and min(Counter(by_port.values()).values()) > 15

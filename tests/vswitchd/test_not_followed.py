@@ -12,10 +12,7 @@ OTHERS = {
     "Open_vSwitch": {"manager_options", "dpdk_version"},
     "Bridge": {"rstp_status"},
     "Port": {"rstp_status", "rstp_statistics"},
-    "Interface": {"bfd_status", "lacp_current"},
 }
-STATUS_OF_CFM = ("cfm_fault", "cfm_fault_status", "cfm_flap_count", "cfm_health")
-OTHERS["Interface"] |= {*STATUS_OF_CFM, "cfm_remote_mpids", "cfm_remote_opstate"}
 OF_OVSDB_SERVER = {"Manager", "SSL"}
 
 
@@ -53,11 +50,13 @@ def test_setting_them_is_told(switch):
     def lines(*texts):
         return [f"pyvs-vsctl: {text} is not followed yet" for text in texts]
 
-    bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb lacp=active other_config:a=b"
-    assert told(*bond.split()) == lines("Port bond0: lacp active")
-    rate = "set interface e1 ingress_policing_rate=5 bfd:enable=true cfm_mpid=7"
+    bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
+    assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
+    rate = "set interface e1 ingress_policing_rate=5 bfd:oam=true lldp:enable=true"
     assert sorted(told(*rate.split())) == lines(
-        "Interface e1: bfd", "Interface e1: cfm_mpid", "Interface e1: ingress_policing_rate"
+        "Interface e1: bfd:oam true",
+        "Interface e1: ingress_policing_rate",
+        "Interface e1: lldp",
     )
     assert told("add-aa-mapping", "br0", "1", "2") == lines("Bridge br0: auto_attach")
     assert told("add-aa-mapping", "br0", "3", "4") == lines("AutoAttach")
@@ -67,10 +66,10 @@ def test_setting_them_is_told(switch):
     )
     # What asks for nothing, and what only takes away, needs no word.
     for words in (
-        "set port bond0 lacp=off bond_mode=active-backup protected=true",
+        "set port bond0 lacp=active bond_mode=active-backup protected=true",
         "set interface e1 ingress_policing_rate=0",
         "clear bridge br0 auto_attach",
-        "remove interface e1 bfd enable",
+        "remove interface e1 bfd oam",
         "set bridge br0 protocols=OpenFlow13 stp_enable=false",
         "get bridge br0 auto_attach",
     ):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ofproto.xlate.xbond import bucket_of
 from pyvs import clock
 from pyvs.process.daemon import CommandError
-from vswitchd.bonding.bonds import SLB, TCP, Bond, Member
+from vswitchd.bonding.bonds import SLB, Bond, Member
 from vswitchd.bonding.buckets import N_BUCKETS
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database.settings import parse_mac
@@ -57,7 +57,8 @@ def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
     missing = "" if bond.primary in bond.members else " (no such member)"
     primary = f"{bond.primary}{missing}" if bond.primary else "<none>"
     active = bond.active.iface.name if bond.active else "none"
-    round_ = f"yes, Recirc-ID : {bundles.recirc_id(bond, now)}" if bond.mode == TCP else ""
+    recirc_id = bundles.recirc_id(bond, now)
+    round_ = f"yes, Recirc-ID : {recirc_id}" if recirc_id else ""
     lines = [
         f"---- {bond.name} ----",
         f"bond_mode: {bond.mode}",
@@ -68,8 +69,8 @@ def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
         f"updelay: {bond.updelay} ms",
         f"downdelay: {bond.downdelay} ms",
         *_rebalancing(bond, now),
-        "lacp_status: off",
-        "lacp_fallback_ab: false",
+        f"lacp_status: {bond.lacp_status}",
+        f"lacp_fallback_ab: {str(bond.falls_back).lower()}",
         f"active-backup primary: {primary}",
         f"active member mac: {bond.active_mac}({active})",
     ]

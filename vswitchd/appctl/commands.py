@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import bond, dpctl, dpif, dummy, fdb, pmd, trace, underlay
+from vswitchd.appctl import bfd, bond, cfm, dpctl, dpif, dummy, fdb, lacp, pmd, trace, underlay
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -74,6 +74,9 @@ COMMANDS = [
     *(Command(*row) for row in pmd.COMMANDS),
     *(Command(*row) for row in trace.COMMANDS),
     *(Command(*row) for row in underlay.COMMANDS),
+    *(Command(*row) for row in lacp.COMMANDS),
+    *(Command(*row) for row in bfd.COMMANDS),
+    *(Command(*row) for row in cfm.COMMANDS),
 ]
 
 

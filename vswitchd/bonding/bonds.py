@@ -7,6 +7,7 @@ ovs-vswitchd.conf.db(5), "Bonding Configuration" of the Port table.
 
 import ovs.vlog
 
+from ofproto.protocols.lacp import Aggregate
 from vswitchd.bonding.buckets import Buckets
 from vswitchd.database.config import PortConfig
 from vswitchd.database.settings import integer
@@ -16,6 +17,7 @@ vlog = ovs.vlog.Vlog("bond")
 
 NO_MAC = "00:00:00:00:00:00"
 ACTIVE_BACKUP, SLB, TCP = MODES = ("active-backup", "balance-slb", "balance-tcp")
+LACP_OFF, LACP_CONFIGURED, LACP_NEGOTIATED = "off", "configured", "negotiated"
 REBALANCE_INTERVAL, SHORTEST_INTERVAL = 10000, 1000  # ms
 
 
@@ -32,7 +34,7 @@ class Member:
 
     @property
     def may_enable(self) -> bool:
-        return self.iface.is_up() and not self.is_barred
+        return self.iface.is_up() and self.iface.is_sound and not self.is_barred
 
     @property
     def mac(self) -> str | None:
@@ -62,10 +64,39 @@ class Bond:
         self.interval = REBALANCE_INTERVAL
         self.next_rebalance = 0
         self.is_moving = False
+        self.lacp: Aggregate | None = None
+
+    @property
+    def lacp_status(self) -> str:
+        """Whether the other side knows of the bond."""
+        if self.lacp is None:
+            return LACP_OFF
+        return LACP_NEGOTIATED if self.lacp.is_negotiated else LACP_CONFIGURED
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether it does without a partner that speaks LACP, if there is none."""
+        return self.lacp is not None and self.lacp.settings.fallback
+
+    @property
+    def has_fallen_back(self) -> bool:
+        return self.falls_back and self.lacp_status == LACP_CONFIGURED
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may carry nothing, for want of a partner that speaks LACP."""
+        if self.lacp is None:
+            return self.mode == TCP
+        return self.lacp_status == LACP_CONFIGURED and not self.falls_back
 
     @property
     def is_balancing(self) -> bool:
-        return self.mode != ACTIVE_BACKUP
+        return self.mode != ACTIVE_BACKUP and not self.has_fallen_back
+
+    @property
+    def announces(self) -> bool:
+        """Whether the other side is to be told of stations that move: who speaks LACP knows."""
+        return (self.mode != TCP and self.lacp is None) or self.has_fallen_back
 
     def enabled(self) -> list[Member]:
         return [each for each in self.members.values() if each.enabled]
@@ -146,9 +177,15 @@ class Bond:
             member.expires = None
             return
         if member.expires is None:
-            member.expires = now + (self.updelay if up else self.downdelay)
+            member.expires = now + self._delay(up)
         if now >= member.expires:
             self._enable(member, up)
+
+    def _delay(self, up: bool) -> int:
+        """LACP knows by itself when the other side is ready."""
+        if self.lacp is not None:
+            return 0
+        return self.updelay if up else self.downdelay
 
     def _enable(self, member: Member, enabled: bool) -> None:
         member.enabled, member.expires = enabled, None

@@ -3,12 +3,13 @@
 All members of a bond are ports of its bundle; which of them carries what is said apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from ofproto.bonds import BondSettings
-from vswitchd.bonding.bonds import TCP, Bond, Member
+from ofproto.protocols.lacp import Aggregate
+from vswitchd.bonding.bonds import ACTIVE_BACKUP, LACP_NEGOTIATED, TCP, Bond, Member
 from vswitchd.database.config import PortConfig
 from vswitchd.devices.iface import Iface
 
@@ -28,8 +29,15 @@ class Bundles:
     `bonds_changed` says that the active member of some may be another one.
     """
 
-    def __init__(self, ofproto: Any, known_active: Callable[[UUID], str | None]):
-        """`known_active(uuid)`: the address of a Port's active member before this process."""
+    def __init__(
+        self,
+        ofproto: Any,
+        known_active: Callable[[UUID], str | None],
+        lacp_of: Callable[[str], Aggregate | None] = lambda name: None,
+    ):
+        """`known_active(uuid)`: the address of a Port's active member before this process;
+        `lacp_of(name)`: its aggregate, where it speaks LACP."""
+        self._lacp_of = lacp_of
         self.bonds: dict[str, Bond] = {}
         self.bonds_changed = False
         self._ofproto = ofproto
@@ -57,6 +65,7 @@ class Bundles:
             bond = self.bonds[port.name] = Bond(port.name, self._known_active(port.uuid))
         self._ports[port.name] = port
         self._count(bond)
+        bond.lacp = self._lacp_of(port.name)
         bond.configure(port, members, now)
         self.follow(bond)
 
@@ -68,7 +77,7 @@ class Bundles:
         if self._bond_given.get(bond.name) != settings:
             self._ofproto.bonds.set(bond.name, settings)
             self._bond_given[bond.name] = settings
-        if bond.is_moving and bond.mode != TCP:  # a switch that aggregates links needs no telling
+        if bond.is_moving and bond.announces:
             self._ofproto.bonds.announce(bond.name)
         bond.is_moving = False
 
@@ -81,6 +90,12 @@ class Bundles:
             when = bond.when_to_rebalance()
             if when is not None and now >= when and bond.rebalance(self.loads(bond), now):
                 self.follow(bond)
+
+    def members_changed(self, names: Iterable[str], now: int) -> None:
+        """Of these bundles: their devices came up or went down, or protocols say so."""
+        for name in sorted(names):
+            if name in self.bonds:
+                self.run_bond(self.bonds[name], now)
 
     def run_bond(self, bond: Bond, now: int) -> None:
         """What it follows changed, or is to be looked at."""
@@ -99,7 +114,9 @@ class Bundles:
 
     def recirc_id(self, bond: Bond, now: int) -> int:
         """Under which number its packets come round; 0: they do not."""
-        return self._ofproto.bonds.recirc_id(bond.name, now) if bond.mode == TCP else 0
+        if bond.mode != TCP or bond.has_fallen_back:
+            return 0
+        return self._ofproto.bonds.recirc_id(bond.name, now)
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
@@ -171,7 +188,16 @@ def _settings(bond: Bond) -> BondSettings:
     def number(member: Member | None) -> int | None:
         return member.iface.ofp_port if member is not None else None
 
-    buckets = tuple(map(number, bond.buckets.of)) if bond.is_balancing else ()
-    return BondSettings(
-        bond.mode, number(bond.active), buckets, bond.basis, bond.all_members_active
-    )
+    if bond.is_idle:
+        return BondSettings(ACTIVE_BACKUP, None)
+    if not bond.is_balancing:
+        settings = BondSettings(ACTIVE_BACKUP, number(bond.active))
+    else:
+        buckets = tuple(map(number, bond.buckets.of))
+        more = bond.basis, bond.all_members_active
+        settings = BondSettings(bond.mode, number(bond.active), buckets, *more)
+    if bond.lacp_status != LACP_NEGOTIATED:
+        return settings
+    # The other side may send by a member a moment before it is enabled here.
+    able = [each for each in bond.members.values() if each.enabled or each.may_enable]
+    return settings._replace(accepting=tuple(map(number, able)))

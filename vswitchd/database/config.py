@@ -25,6 +25,8 @@ class InterfaceConfig(NamedTuple):
     mtu_request: int | None
     other_config: dict[str, str]
     in_vain: tuple[str, ...] = ()  # what it asks for that is not followed yet
+    cfm_mpid: int | None = None
+    bfd: dict[str, str] = {}
 
 
 class PortConfig(NamedTuple):
@@ -38,6 +40,7 @@ class PortConfig(NamedTuple):
     bond_mode: str | None
     bond_updelay: int  # ms
     bond_downdelay: int
+    lacp: str | None
     protected: bool
     fake_bridge: bool
     other_config: dict[str, str]
@@ -172,6 +175,8 @@ def interface_config(row: Any) -> InterfaceConfig:
         mtu_request=one(row.mtu_request),
         other_config=row.other_config,
         in_vain=in_vain(row),
+        cfm_mpid=one(row.cfm_mpid),
+        bfd=row.bfd,
     )
 
 
@@ -188,6 +193,7 @@ def port_config(row: Any) -> PortConfig:
         bond_mode=one(row.bond_mode),
         bond_updelay=row.bond_updelay,
         bond_downdelay=row.bond_downdelay,
+        lacp=one(row.lacp),
         protected=row.protected,
         fake_bridge=row.fake_bridge,
         other_config=row.other_config,

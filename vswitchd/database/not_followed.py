@@ -28,15 +28,13 @@ COLUMNS = {
     },
     "Port": {
         "bond_fake_iface": (),
-        "lacp": ("off",),
         "mac": (),
         "other_config:bond-detect-mode": ("carrier",),
         "other_config:bond-miimon-interval": (),
         "qos": (),
     },
     "Interface": {
-        "bfd": (),
-        "cfm_mpid": (),
+        "bfd:oam": ("false",),
         "ingress_policing_burst": (),
         "ingress_policing_kpkts_burst": (),
         "ingress_policing_kpkts_rate": (),

@@ -88,6 +88,13 @@ def integer(options: dict[str, str], key: str, default: int, low: int, high: int
     return min(max(value, low), high)
 
 
+def within(options: dict[str, str], key: str, default: int, low: int, high: int) -> int:
+    """An option that counts only where it is in this range."""
+    text = options.get(key, "")
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else low - 1
+    return value if low <= value <= high else default
+
+
 def in_band_queue(options: dict[str, str]) -> int | None:
     """other_config:in-band-queue; a negative number is none."""
     queue = integer(options, "in-band-queue", -1, -1, (1 << 32) - 1)
@@ -181,6 +188,7 @@ def local_port(name: str) -> PortConfig:
         bond_mode=None,
         bond_updelay=0,
         bond_downdelay=0,
+        lacp=None,
         protected=False,
         fake_bridge=False,
         other_config={},

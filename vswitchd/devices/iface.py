@@ -4,6 +4,7 @@ import errno
 import os
 from typing import NamedTuple
 
+from ofproto.port import are_sound
 from ofproto.xlate.tunnel_config import KINDS
 from vswitchd.database.config import InterfaceConfig
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
@@ -72,6 +73,7 @@ class Iface:
         "own_mtu",
         "resets_base",
         "type",
+        "verdicts",
     )
 
     def __init__(self, config: InterfaceConfig, type_: str, last_ofport: int | None):
@@ -85,6 +87,7 @@ class Iface:
         self.dummy: Device | None = None  # of a dummy
         self.resets_base = 0
         self.last_ofport = last_ofport
+        self.verdicts: dict[str, bool] = {}  # of protocols: whether it leads to anybody
         self.is_linked = False  # a patch port has its other end
         # Of an internal device: the MTU that we gave it last, and the one that somebody else did.
         self.given_mtu = DEFAULT_MTU
@@ -111,6 +114,11 @@ class Iface:
         if self.dummy is not None:
             return self.dummy.up
         return self.link is None or (self.link.is_up and self.link.has_carrier)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether frames get to the other side, as far as protocols know."""
+        return are_sound(self.verdicts)
 
     def wanted_ofport(self) -> int | None:
         """The number to ask for: the user's, else the one it had."""
@@ -159,5 +167,6 @@ class Iface:
 
     def detached(self) -> None:
         self.ofp_port = None
+        self.verdicts.clear()
         self.link = None
         self.link_mode = None

@@ -14,16 +14,30 @@ class Protocol:
 
     ofproto.ports[number].xport.listen(...)     has a port's packets of the protocol come here
     ofproto.send_frame(number, frame, now)      sends one out of a port
-    ofproto.port_verdict(number, name, live)    says whether a port leads to anybody
+    judge(iface, live)                          says whether a port leads to anybody
 
-    None of these calls another protocol.  Nothing here blocks or takes long.
+    `judged` are the interfaces whose bonds have to look at them again.  None of
+    these calls another protocol.  Nothing here blocks or takes long.
     """
 
     name = ""
 
     def __init__(self, ofproto: Any):
         self.ofproto = ofproto
+        self.judged: set[str] = set()
         self.has_news = False  # whether rows() may differ from what it was when it was asked last
+
+    def judge(self, iface: Iface, live: bool | None) -> None:
+        """The one place to tell it: groups, controllers and bonds go by it.  None: no more."""
+        if iface.verdicts.get(self.name) is live:
+            return
+        if live is None:
+            del iface.verdicts[self.name]
+        else:
+            iface.verdicts[self.name] = live
+        self.judged.add(iface.name)
+        if iface.ofp_port is not None:
+            self.ofproto.port_verdict(iface.ofp_port, self.name, live)
 
     def configure(self, config: BridgeConfig, now: int) -> None:
         """The bridge's row, new or changed."""

@@ -12,8 +12,11 @@ from pyvs import containment
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols.base import Protocol, Rows
+from vswitchd.protocols.bfd import Bfd
+from vswitchd.protocols.cfm import Cfm
+from vswitchd.protocols.lacp import Lacp
 
-REGISTRY: tuple[Callable[[Any], Protocol], ...] = ()
+REGISTRY: tuple[Callable[[Any], Protocol], ...] = (Lacp, Bfd, Cfm)
 
 
 class Protocols:
@@ -50,6 +53,19 @@ class Protocols:
     def next_run(self) -> int | None:
         times = [each.next_run() for each in self.by_name.values()]
         return min((when for when in times if when is not None), default=None)
+
+    def take_judged(self) -> set[str]:
+        """Interfaces that protocols have something else to say of than before."""
+        found: set[str] = set()
+        for protocol in self.by_name.values():
+            if protocol.judged:
+                found |= protocol.judged
+                protocol.judged = set()
+        return found
+
+    @property
+    def lacp(self) -> Lacp:
+        return self.by_name["lacp"]
 
     @property
     def has_news(self) -> bool:
