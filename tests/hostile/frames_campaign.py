@@ -9,13 +9,28 @@ import struct
 
 from datapath.ipc.dpif import Dpif, DpifError
 from ofproto.codec import messages as m
+from ofproto.protocols import bfd, bfd_packet, cfm, lacp
 from tests import daemons
 from tests.datapath.dp_process import frame
 from tests.datapath.sample_frames import frames
 from tests.hostile.campaign import Campaign
 from tests.of_client import Client
 
-SAMPLES = tuple(frames().values())
+
+def _of_protocols():
+    """Frames of the protocols that listen on ports."""
+    known = lacp.Info(1, bytes([2, 0, 0, 0, 0, 9]), 1, 1, 1, 0x3D)
+    marker = bytes((2, 1, 1, 16)) + bytes(106)
+    hello = bfd.compose(bfd.Control(0, bfd.DOWN, 0, 3, 7, 0, 100_000, 100_000))
+    yield from (lacp.ADDRESS + bytes(6) + b"\x88\x09" + each
+                for each in (lacp.compose(known, lacp.NOBODY), marker))  # fmt: skip
+    ccm = cfm.MaintenancePoint(cfm.Settings(9), 0).run(0, 0)
+    yield cfm.ADDRESS + bytes(6) + b"\x89\x02" + ccm
+    yield bfd_packet.compose(bfd_packet.Addresses(bytes(6)), 50000, hello)
+
+
+LISTENED = tuple(_of_protocols())
+SAMPLES = (*frames().values(), *LISTENED * 3)
 TYPES = (0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8, 0x9100, 0x8847, 0x8848, 0x88E7, 0x894F, 0x8809)
 TYPES += (0x88CC, 0x8902, 0x8035, 0x05FF, 0x0600, 0)
 # Next headers that key extraction follows or reads, and some that it does not.
@@ -190,6 +205,11 @@ class FramesCampaign(Campaign):
                 "tag=7",
             ),
         )
+        for port in ("a", "b", "f"):
+            self._switch.vsctl(
+                *("set", "port", port, "lacp=active", "--", "set", "interface", port),
+                *("cfm_mpid=7", "bfd:enable=true", "bfd:forwarding_if_rx=true"),
+            )
         for flow in REWRITES:
             self._switch.ofctl("add-flow", "br1", flow)
 
