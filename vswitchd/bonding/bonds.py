@@ -10,7 +10,7 @@ import ovs.vlog
 from ofproto.protocols.lacp import Aggregate
 from vswitchd.bonding.buckets import Buckets
 from vswitchd.database.config import PortConfig
-from vswitchd.database.settings import integer
+from vswitchd.database.settings import integer, within
 from vswitchd.devices.iface import Iface
 
 vlog = ovs.vlog.Vlog("bond")
@@ -18,6 +18,7 @@ vlog = ovs.vlog.Vlog("bond")
 NO_MAC = "00:00:00:00:00:00"
 ACTIVE_BACKUP, SLB, TCP = MODES = ("active-backup", "balance-slb", "balance-tcp")
 LACP_OFF, LACP_CONFIGURED, LACP_NEGOTIATED = "off", "configured", "negotiated"
+MII_INTERVAL = 200  # ms
 REBALANCE_INTERVAL, SHORTEST_INTERVAL = 10000, 1000  # ms
 
 
@@ -65,6 +66,8 @@ class Bond:
         self.next_rebalance = 0
         self.is_moving = False
         self.lacp: Aggregate | None = None
+        self.mii_interval = 0  # ms between two looks at the members' MIIs; 0: carrier counts
+        self._next_mii = 0
 
     @property
     def lacp_status(self) -> str:
@@ -109,6 +112,7 @@ class Bond:
         self.mode = port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
         self.all_members_active = port.other_config.get("all-members-active") == "true"
         self._set_interval(port, now)
+        self._set_detection(port, now)
         before, self.members = self.members, {}
         for iface in ifaces:
             known = before.get(iface.name)
@@ -116,6 +120,8 @@ class Bond:
             self.members[iface.name] = known if same else Member(iface)
         if self.active is not None and self.members.get(self.active.iface.name) is not self.active:
             self.active = None
+        if not self.mii_interval:
+            self._poll(now)
         self.run(now)
 
     def remove(self, name: str, now: int) -> None:
@@ -135,8 +141,23 @@ class Bond:
         if interval != self.interval or not self.next_rebalance:
             self.interval, self.next_rebalance = interval, now + interval
 
+    def _set_detection(self, port: PortConfig, now: int) -> None:
+        """other_config:bond-detect-mode; 0 ms are no interval."""
+        other = port.other_config
+        miimon = other.get("bond-detect-mode") == "miimon"
+        wanted = within(other, "bond-miimon-interval", MII_INTERVAL, 1, 0x7FFFFFFF) * miimon
+        if wanted != self.mii_interval:
+            self.mii_interval, self._next_mii = wanted, now
+
+    def _poll(self, now: int) -> None:
+        for member in self.members.values():
+            member.iface.poll_mii(self.mii_interval > 0)
+        self._next_mii = now + self.mii_interval
+
     def run(self, now: int) -> None:
         """Follow the devices, and choose."""
+        if self.mii_interval and now >= self._next_mii:
+            self._poll(now)
         for member in self.members.values():
             self._follow(member, now)
         chosen = self._choose()
@@ -145,8 +166,10 @@ class Bond:
         self.buckets.settle(self.enabled())
 
     def next_run(self) -> int | None:
-        """When a delay is over."""
+        """When a delay is over, or MIIs are to be asked."""
         waiting = [each.expires for each in self.members.values() if each.expires is not None]
+        if self.mii_interval:
+            waiting.append(self._next_mii)
         return min(waiting, default=None)
 
     def rebalance(self, totals: list[int], now: int) -> bool:

@@ -29,8 +29,6 @@ COLUMNS = {
     "Port": {
         "bond_fake_iface": (),
         "mac": (),
-        "other_config:bond-detect-mode": ("carrier",),
-        "other_config:bond-miimon-interval": (),
         "qos": (),
     },
     "Interface": {

@@ -10,7 +10,7 @@ from vswitchd.database.config import InterfaceConfig
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.dummy import Device
 from vswitchd.devices.links import Link
-from vswitchd.devices.netdev import DriverInfo, LinkMode
+from vswitchd.devices.netdev import DriverInfo, LinkMode, mii_link
 
 
 class IfaceType(NamedTuple):
@@ -69,6 +69,7 @@ class Iface:
         "last_ofport",
         "link",
         "link_mode",
+        "mii",
         "ofp_port",
         "own_mtu",
         "resets_base",
@@ -83,6 +84,7 @@ class Iface:
         self.error: str | None = None
         self.link: Link | None = None
         self.link_mode: LinkMode | None = None
+        self.mii: bool | None = None  # what its MII said last, where that is asked
         self.driver: DriverInfo | None = None
         self.dummy: Device | None = None  # of a dummy
         self.resets_base = 0
@@ -113,7 +115,13 @@ class Iface:
             return False
         if self.dummy is not None:
             return self.dummy.up
-        return self.link is None or (self.link.is_up and self.link.has_carrier)
+        if self.link is None:
+            return True
+        return self.link.is_up and (self.link.has_carrier if self.mii is None else self.mii)
+
+    def poll_mii(self, wanted: bool) -> None:
+        """Ask its MII whether there is a link; not `wanted`: its carrier counts again."""
+        self.mii = mii_link(self.name) if wanted and self.link is not None else None
 
     @property
     def is_sound(self) -> bool:

@@ -16,8 +16,15 @@ SIOCSIFFLAGS = 0x8914
 SIOCSIFMTU = 0x8922
 SIOCSIFHWADDR = 0x8924
 SIOCETHTOOL = 0x8946
+SIOCGMIIPHY = 0x8947
+SIOCGMIIREG = 0x8948
+
+# <linux/mii.h>
+MII_BMSR = 1
+BMSR_LSTATUS = 0x0004
 
 # <linux/ethtool.h>
+ETHTOOL_GLINK = 0xA
 ETHTOOL_GSET = 0x1
 ETHTOOL_GDRVINFO = 0x3
 SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
@@ -96,6 +103,19 @@ def driver_info(name: str) -> DriverInfo | None:
         return None
     fields = struct.unpack_from("=4x32s32s32s", answer)
     return DriverInfo(*(field.partition(b"\0")[0].decode("ascii", "replace") for field in fields))
+
+
+def mii_link(name: str) -> bool | None:
+    """Whether the device's MII says that there is a link; of one without MII, its driver."""
+    try:
+        ifreq = fcntl.ioctl(_control(), SIOCGMIIPHY, struct.pack("16s16x8x", _name(name)))
+        (phy,) = struct.unpack_from("=16xH", ifreq)
+        request = struct.pack("=16sHHHH16x", _name(name), phy, MII_BMSR, 0, 0)
+        answer = fcntl.ioctl(_control(), SIOCGMIIREG, request)
+        return bool(struct.unpack_from("=22xH", answer)[0] & BMSR_LSTATUS)
+    except OSError:
+        found = _ethtool(name, struct.pack("=II", ETHTOOL_GLINK, 0))
+    return None if found is None else bool(struct.unpack_from("=4xI", found)[0])
 
 
 def link_mode(name: str) -> LinkMode | None:
