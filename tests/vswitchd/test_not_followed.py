@@ -76,7 +76,7 @@ def test_setting_them_is_told(switch):
         assert told(*words.split()) == [], words
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
-        "port bond0: lacp active is", "interface e1: bfd is",
+        "port bond0: bond_fake_iface is", "interface e1: lldp is",
         "other_config:flow-restore-wait true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text
