@@ -18,6 +18,8 @@ DATAPATH_DROPS = {
     "upcall_no_handler": "drop_upcall_error",
     "recirc_too_deep": "drop_recirc_error",
     "meter_exceeded": "drop_meter",
+    "tunnel_push_error": "drop_tunnel_push_error",
+    "tunnel_pop_error": "drop_tunnel_pop_error",
 }
 # Of UpcallHandler.stats(), the same.
 SIZES = ("flows", "states")
