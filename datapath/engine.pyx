@@ -54,7 +54,8 @@ IPF_COUNTERS = ("accepted", "completed", "expired", "too small", "overlapped", "
 CT_ROWS = 500                   # connections in one answer of a dump,
 CT_PIECE = 2000                 # and records looked at before that is asked again
 CT_FLUSH_PIECE = 20000
-CT_LEAST, CT_MOST = 64, 20000   # records looked at by one piece of a sweep: 2 ms at most
+CT_LEAST, CT_MOST = 64, 2000    # records looked at by one piece of a sweep: 2 ms if all expire
+CT_SOONEST, CT_LATEST = 5, 100  # ms from one piece to the next
 TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
@@ -492,13 +493,16 @@ cdef class Engine:
         return len(table)
 
     def ct_sweep(self, now):
-        """A piece of the sweep for connections that have expired; called again and again.
+        """A piece of the sweep for connections that have expired; in how many ms the next is due.
 
-        The whole table is looked at in sweep_interval, if there are fewer than CT_MOST in a call."""
+        The whole table is looked at in sweep_interval, as far as pieces of CT_MOST each CT_SOONEST
+        do it."""
         passed, self.swept = max(0, min(now - self.swept, self.sweep_interval)), now
-        high = self.connections.high
+        high = max(1, self.connections.high)
         n = high * passed // max(1, self.sweep_interval) + CT_LEAST
         self.connections.sweep(min(n, CT_MOST), clock_ns() // 1000000)
+        due = (CT_MOST - CT_LEAST) * self.sweep_interval // high
+        return max(CT_SOONEST, min(due, CT_LATEST))
 
     def ipf_get(self):
         """Settings and counters of fragments that wait for others: see Dpif.ipf_get()."""

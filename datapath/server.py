@@ -37,7 +37,6 @@ RECEIVE = 1 << 18
 MAX_CLIENTS = 128
 PORTS_PIECE = 256  # in one answer to port_dump
 METERS_PIECE = 1000
-SWEEP = 100  # ms from one piece of the sweep of connections to the next
 ROUND = 64  # requests of one client before the others have their turn,
 SLICE = 0.01  # and seconds after which it ends as well
 
@@ -178,11 +177,10 @@ class Server:
         self.engine.kernel_cache.check(now)
 
     def _sweep(self) -> None:
-        """Some connections that may have expired, every SWEEP ms."""
+        """Some connections that may have expired, from time to time."""
         now = ovs.timeval.msec()
         if now >= self.next_sweep:
-            self.next_sweep = now + SWEEP
-            self.engine.ct_sweep(now)
+            self.next_sweep = now + self.engine.ct_sweep(now)
 
     def _look_at_workers(self) -> None:
         """What the workers met in the rings of the handler that should not be there."""
