@@ -26,6 +26,7 @@ from ovsdb.records import Reader, snapshot_json, transaction_json
 from ovsdb.schema import DatabaseSchema
 from ovsdb.transaction import Transaction
 from pyvs import containment
+from pyvs.named_files import open_regular
 
 vlog = ovs.vlog.Vlog("ovsdb_file")
 
@@ -431,7 +432,7 @@ def read_database(path: str) -> Database:
 
 def _open(path: str, flags: int) -> int:
     try:
-        return os.open(path, flags | os.O_CLOEXEC)
+        return open_regular(path, flags)
     except OSError as error:
         raise io_error(f"{path}: open failed", error) from error
 

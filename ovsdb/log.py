@@ -19,6 +19,7 @@ import orjson
 
 from ovsdb.errors import OvsdbError
 from ovsdb.sha1 import record
+from pyvs.named_files import reader
 
 HEADER = re.compile(rb"OVSDB ([A-Z]{1,16}) (\d{1,12}) ([0-9a-f]{40})\n")
 NEXT_HEADER = re.compile(rb"OVSDB [A-Z]{1,16} (\d{1,12}) [0-9a-f]{40}\n")
@@ -123,7 +124,7 @@ def first_record(path: str) -> tuple[str, Any]:
     """(magic, JSON value) of the first record of a file: JSON is a standalone database's
     schema, CLUSTER a member's header.  Raises OvsdbError."""
     try:
-        with open(path, "rb") as file:
+        with reader(path) as file:
             line = file.readline(100)
             header = HEADER.fullmatch(line)
             text = file.read(int(header[2])) if header else b""

@@ -12,7 +12,10 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from pyvs.named_files import read_regular
 from pyvs.streams.tls_settings import TlsSettings
+
+MOST_BYTES = 16 << 20  # of a file of certificates; a distribution's authorities are 250 KB
 
 VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -53,6 +56,8 @@ class Contexts:
         known, made = self._made.get(server_side, (None, None))
         if known != state:
             try:
+                for path in _files(settings):  # OpenSSL would read on and on in a device
+                    read_regular(path, MOST_BYTES)
                 made = new_context(settings, server_side)
             except (OSError, ValueError) as error:
                 made = error
@@ -83,7 +88,7 @@ def _stamp(path: str | None) -> tuple | None:
         return None
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
@@ -115,6 +120,14 @@ def new_context(settings: TlsSettings, server_side: bool) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise OSError(errno.EPROTO, str(error)) from error
     return context
+
+
+def _files(settings: TlsSettings) -> list[str]:
+    """The files that are there to be read."""
+    named = [settings.private_key, settings.certificate, settings.peer_ca_cert]
+    if settings.ca_cert != "none" and not to_bootstrap(settings):
+        named.append(settings.ca_cert)
+    return [path for path in named if path]
 
 
 def to_bootstrap(settings: TlsSettings) -> str | None:

@@ -4,6 +4,7 @@ Against pyvs-ovsdb-server; the code of the socket is the same in all daemons, th
 others join in where the campaigns of these daemons run.
 """
 
+import os
 import socket
 import tempfile
 
@@ -29,6 +30,7 @@ SPARED = {
     "vlog/set-pattern",
 }
 WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m")
+FIFO = "fifo"  # beside the control sockets
 
 
 def commands(path):
@@ -37,9 +39,11 @@ def commands(path):
     return [name for name in (line.split()[0] for line in lines) if name not in SPARED]
 
 
-def message(rng, names, number):
+def message(rng, names, number, files):
     params = [
-        rng.choice((rng.choice(WORDS), rng.choice(TEXTS), str(rng.choice(LIMITS)), "x" * 3000))
+        rng.choice(
+            (rng.choice((*WORDS, *files)), rng.choice(TEXTS), str(rng.choice(LIMITS)), "x" * 3000)
+        )
         for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 100)))
     ]
     identity = rng.choice((number, number, None, hostile_value(rng)))
@@ -55,7 +59,9 @@ def attack(rng, path, names):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(5)
         sock.connect(path)
-        messages = [message(rng, names, number) for number in range(rng.choice((1, 1, 3, 10)))]
+        files = os.path.join(os.path.dirname(path), FIFO), "/dev/zero", "/bin/sh", "/"
+        count = rng.choice((1, 1, 3, 10))
+        messages = [message(rng, names, number, files) for number in range(count)]
         if rng.random() < 0.1:
             messages = messages[:1] * rng.choice(COUNTS)
         converse(rng, sock, messages)
@@ -68,6 +74,7 @@ class UnixctlCampaign(Campaign):
 
     def __enter__(self):
         self._directory = tempfile.TemporaryDirectory(prefix="pyvs-hostile-")
+        os.mkfifo(f"{self._directory.name}/{FIFO}")
         self._server = Daemon("pyvs", self._directory.name, SMALL)
         self._path = f"{self._directory.name}/pyvs.ctl"
         self._names = commands(self._path)
@@ -107,6 +114,7 @@ class SwitchUnixctlCampaign(Campaign):
             self._switch.start(vswitchd=["--enable-dummy"])
             self._switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
             directory = self._switch.directory
+            os.mkfifo(directory / FIFO)
             self._paths = [
                 str(directory / f"{name}.{self._switch.pid(name)}.ctl") for name in daemons.DAEMONS
             ]

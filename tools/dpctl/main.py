@@ -105,8 +105,9 @@ class ToolRun(Run):
     def complain(self, text):
         print(f"{PROGRAM}: {text}", file=sys.stderr)
 
-    def standard_input(self):
-        return sys.stdin
+    def read(self, path):
+        with sys.stdin if path == "-" else open(path, errors="replace") as stream:
+            return stream.read()
 
 
 def run(argv):

@@ -2,12 +2,15 @@
 
 Each function takes a Run and the words behind the command's name (and DP); COMMANDS lists them.
 What they need is imported when it is called for: most commands need little, and start fast.
-One that may print much is a generator, whose steps are little work.
+One that may do much is a generator, whose steps are little work.
 """
 
 from collections.abc import Iterator
 
+from pyvs.named_files import read_regular
 from vswitchd.dpctl import ct_dpctl
+
+MOST_FROM_FILE = 64 << 20  # bytes
 
 
 class DpctlError(Exception):
@@ -53,9 +56,11 @@ class Run:
         """Tell of one of several things that failed."""
         raise NotImplementedError
 
-    def standard_input(self):
-        """The stream that a file "-" means."""
-        raise DpctlError("-: there is no standard input here")
+    def read(self, path):
+        """The text of a file that a daemon was told to read; "-" is none.  Raises OSError."""
+        if path == "-":
+            raise DpctlError("-: there is no standard input here")
+        return read_regular(path, MOST_FROM_FILE).decode(errors="replace")
 
     def ports(self):
         """port_dump(), asked for once."""
@@ -319,8 +324,7 @@ def _flows_from_file(run, path, default):
         "delete": lambda words: del_flow(run, words[:1]),
     }
     try:
-        with run.standard_input() if path == "-" else open(path) as stream:
-            lines = stream.read().splitlines()
+        lines = run.read(path).splitlines()
     except OSError as error:
         raise DpctlError(f"{path}: open failed ({error.strerror})") from error
     for number, line in enumerate(lines, 1):
@@ -333,24 +337,24 @@ def _flows_from_file(run, path, default):
             functions[action](_split_line(line))
         except DpctlError as error:
             raise DpctlError(f"{path}:{number}: {error}") from error
+        yield
 
 
 def add_flows(run, words):
     """add-flows FILE"""
-    _flows_from_file(run, words[0], "add")
+    return _flows_from_file(run, words[0], "add")
 
 
 def mod_flows(run, words):
     """mod-flows FILE"""
-    _flows_from_file(run, words[0], "modify")
+    return _flows_from_file(run, words[0], "modify")
 
 
 def del_flows(run, words):
     """del-flows [FILE]"""
     if words:
-        _flows_from_file(run, words[0], "delete")
-    else:
-        run.dpif.flow_flush()
+        return _flows_from_file(run, words[0], "delete")
+    return run.dpif.flow_flush()
 
 
 def normalize_actions(run, words):
