@@ -100,7 +100,7 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
-    if ofproto.table_work.busy and kind in CHANGES_TABLES:
+    if ofproto.table_work.busy and kind in WAITS_FOR_TABLES:
         ofproto.table_work.defer(peer, lambda: handle(ofproto, peer, raw, clock.msec()))
         return
     ofproto.tables.requester = (peer, message.xid)
@@ -350,5 +350,8 @@ NOT_FOR_SLAVES = {
     messages.MeterMod,
 }
 
-# What waits while there is work on the tables.
-CHANGES_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd}
+# What waits while there is work on the tables; a new monitor, too, which is not to hear of flows
+# that it was not told.
+WAITS_FOR_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd} | {
+    messages.FlowMonitorRequest
+}

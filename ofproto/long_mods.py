@@ -1,5 +1,5 @@
 """Changes of very many flows, done in slices of the loop (table_work.py): FLOW_MODs, and what goes
-with a group, a meter or a flow that taught others.
+with a group, a meter or a flow that taught others; and an ADD that is compared with very many.
 
 Selection and check come first, so that what is refused has changed nothing; then the flows are
 changed piece by piece, and packets may meet some that are and some that are not yet, as in Open
@@ -10,6 +10,7 @@ anew, since then, and that the message reaches afterwards, has a record of its o
 lesson comes after the message.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,11 +18,20 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OFPRR_DELETE
 from ofproto.rules.classifier import Rule
 from ofproto.table_work import TableWork
-from ofproto.tables.flow_table import DELETE, MODIFY, check_mod, drain, flow_filter
+from ofproto.tables.flow_table import (
+    ADD,
+    CHECK_OVERLAP,
+    DELETE,
+    MODIFY,
+    check_mod,
+    drain,
+    flow_filter,
+)
 from pyvs import clock, coverage
 
 MANY = 1000  # flows, with fewer of which a change is made at once
 STEP = 100  # flows in one step
+MANY_COMPARED = 10_000  # flows, with fewer of which an ADD is compared at once
 
 SLICED = coverage.counter("ofproto_long_flow_mod")
 
@@ -51,15 +61,31 @@ class LongMods:
 
     def takes(self, mod: Any) -> bool:
         """Whether a FLOW_MOD may be so much work that it is done here."""
-        if mod.command not in (MODIFY, DELETE) or len(self._tables) <= MANY:
+        if len(self._tables) <= MANY:
+            return False
+        if mod.command == ADD:
+            return self._compares_many(mod)
+        if mod.command not in (MODIFY, DELETE):
             return False
         check_mod(mod)
         return self._tables.n_candidates(mod.match, mod.table_id) > MANY
+
+    def _compares_many(self, mod: Any) -> bool:
+        if not mod.flags & CHECK_OVERLAP:
+            return False
+        check_mod(mod)
+        overlap = self._tables.overlap(mod)
+        table = self._tables.xbridge.table(mod.table_id or 0)
+        return overlap is not None and overlap.n_candidates(table) > MANY_COMPARED
 
     def start(
         self, peer: Any, mod: Any, version: int, now: int, refuse: Callable[[OFError], None]
     ) -> None:
         """Execute a FLOW_MOD of a peer.  Raises OFError for what is refused at once."""
+        if mod.command == ADD:
+            overlap = self._tables.overlap(mod)
+            self._begin(self._add_alone(mod, overlap, version, now), peer, refuse)
+            return
         pieces = self._tables.select_in_pieces(mod.match, mod.table_id)
         cleared = self._tables.n_cleared
         self._begin(self._flow_mod(pieces, mod, version, now, cleared), peer, refuse)
@@ -120,14 +146,35 @@ class LongMods:
                 self._tables.remove(rule, OFPRR_DELETE)
             yield
 
+    @contextlib.contextmanager
+    def _refused_in_replay(self, mod: Any, now: int) -> Iterator[None]:
+        """A replay might let in what is refused here: it knows no limits of tables, nor what was
+        taught meanwhile.  A flow that is there (taught, too) has a record of its own."""
+        try:
+            yield
+        except OFError:
+            table_id = mod.table_id or 0
+            if self._tables.xbridge.table(table_id).find_exactly(mod.match, mod.priority) is None:
+                self._log.deleted(Rule(mod.match, mod.priority, table_id=table_id), now)
+            raise
+
+    def _add_alone(self, mod: Any, overlap: Any, version: int, now: int) -> Iterator[None]:
+        with self._refused_in_replay(mod, now):
+            for some in drain(self._tables.xbridge.table(mod.table_id or 0).rules(), MANY):
+                if overlap.among(some) is not None:
+                    raise OFError("OFPFMFC_OVERLAP")
+                yield
+            if self._tables.overlap(mod) and overlap.among(self._taught_in(mod.table_id or 0)):
+                raise OFError("OFPFMFC_OVERLAP")
+            self._tables.add_alone(mod, version, now)
+
+    def _taught_in(self, table_id: int) -> list[Any]:
+        return [rule for rule in self._taught if rule.table_id == table_id]
+
     def _add(self, mod: Any, version: int, now: int) -> None:
         """1.0 and 1.1 add what is not there to be modified."""
-        try:
+        with self._refused_in_replay(mod, now):
             self._tables.modify([], mod, version, now)
-        except OFError:  # a replay might let it in, which knows no limits of tables
-            rule = Rule(mod.match, mod.priority, table_id=mod.table_id or 0)
-            self._log.deleted(rule, now)
-            raise
 
     def _modify(self, found: list[Any], mod: Any, version: int, now: int) -> Iterator[None]:
         if not found:

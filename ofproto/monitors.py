@@ -7,14 +7,16 @@ of what else has changed meanwhile (RESUMED).
 Sources: OpenFlow 1.4.1 7.3.5.17; ovs-ofctl(8), "watch:".
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import monitor as wire
-from ofproto.codec.numbers import OF13, OFPP_NONE
-from ofproto.tables.flow_table import check_table, filtered
+from ofproto.codec.numbers import OF13, OFPP_NONE, OFPRR_DELETE
+from ofproto.table_work import TableWork
+from ofproto.tables.flow_table import check_table, drain, filtered
 from pyvs import coverage
 
 MAX_MONITORS = 256  # of one connection
@@ -22,6 +24,7 @@ MAX_MONITORS = 256  # of one connection
 PAUSE_BYTES = 128 << 10
 # Changes told in one message at most.
 MOST_UPDATES = 256
+STEP = 100  # of many flows that went at once, those told in one step
 
 PAUSED = coverage.counter("flow_monitor_paused")
 REFUSED = coverage.counter("flow_monitor_limit")
@@ -85,12 +88,17 @@ class _Watcher:
 
 
 class FlowMonitors:
-    """Of a bridge's connections; told of changes by FlowTables."""
+    """Of a bridge's connections; told of changes by FlowTables.  Where all flows went at once, that
+    is told in slices; what changes meanwhile comes after it."""
 
-    def __init__(self, tables: Any):
+    def __init__(self, tables: Any, work: TableWork):
         self._tables = tables
+        self._work = work
         self._watchers: dict[Any, _Watcher] = {}
         self._requester: Any = None  # of the updates that are collected
+        # (rules, EV_*, OFPRR_*, actions before, requester) that are to be told in slices.
+        self._later: deque[tuple[list[Any], int, int, Any, Any]] = deque()
+        tables.watched_all = self._all_removed
 
     def closed(self, peer: Any) -> None:
         """A connection has ended."""
@@ -161,6 +169,33 @@ class FlowMonitors:
         until then); `requester`: (peer, xid) of the message that did it, or None."""
         if rule.hidden:
             return
+        if self._later:
+            self._later.append(([rule], event, reason, actions_before, requester))
+        else:
+            self._change(event, rule, reason, actions_before, requester)
+
+    def _all_removed(self, rules: list[Any]) -> None:
+        """The switch itself has deleted everything."""
+        if not self._later:
+            self._work.start("flow monitors", self._tell_later())
+        self._later.append((rules, wire.EV_REMOVED, OFPRR_DELETE, None, None))
+
+    def _tell_later(self) -> Iterator[None]:
+        try:
+            while self._later:
+                rules, event, *more = self._later[0]
+                for some in drain(rules, STEP):
+                    for rule in some:
+                        if not rule.hidden:
+                            self._change(event, rule, *more)
+                    yield
+                self._later.popleft()
+        finally:
+            self._later.clear()
+
+    def _change(
+        self, event: int, rule: Any, reason: int, actions_before: Any, requester: Any
+    ) -> None:
         if requester != self._requester:
             self.flush()
             self._requester = requester

@@ -111,7 +111,7 @@ class Ofproto:
         self.table_work = TableWork(self.log)
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
-        self.monitors = FlowMonitors(self.tables)
+        self.monitors = FlowMonitors(self.tables, self.table_work)
         self.connmgr = ConnMgr(name, self._handle, self._peer_closed, self.log.flush)
         self._datapath_id = datapath_id
         self._now = now

@@ -87,31 +87,75 @@ def by_cookie(rules):
     return index
 
 
-def overlapping(Classifier table, match, int priority):
-    """Some rule of this priority that shares a packet with `match`, or None."""
-    key, mask = key_and_mask(match)
-    cdef const uint64_t *k = <const uint64_t *> <const char *> (<bytes> key)
-    cdef const uint64_t *m = <const uint64_t *> <const char *> (<bytes> mask)
-    cdef Shape shape
-    cdef SubtableObject sub
-    cdef rule_node *node
-    cdef rule_node *lower
-    cdef uint32_t i
-    for shape, sub in table._subtables.items():
-        if priority not in sub.priorities:
-            continue
+cdef class Overlap:
+    """Tells rules of this priority that share a packet with `match`."""
+
+    cdef bytes key, mask
+    cdef int priority
+
+    def __init__(self, match, int priority):
+        self.key, self.mask = key_and_mask(match)
+        self.priority = priority
+
+    cdef bint shared(self, Shape shape, const uint64_t *values) noexcept:
+        return agrees(shape, values, <const uint64_t *> <const char *> self.key,
+                      <const uint64_t *> <const char *> self.mask)
+
+    cdef bint has_all_of(self, Shape shape) noexcept:
+        """Of a subtable with no bit but the match's, one bucket comes into question."""
+        return mask_covers_shape(<const uint64_t *> <const char *> self.mask, shape)
+
+    def n_candidates(self, Classifier table):
+        """How many rules of the table are to be looked at."""
+        cdef Shape shape
+        cdef SubtableObject sub
+        cdef uint64_t n = 0
+        for shape, sub in table._subtables.items():
+            if self.priority in sub.priorities:
+                n += 1 if self.has_all_of(shape) else sub.n_rules
+        return n
+
+    def among(self, rules):
+        """One of `rules`, or None."""
+        cdef Rule rule
+        for rule in rules:
+            if rule.priority == self.priority and self.shared(rule.shape, rule.node.values):
+                return rule
+        return None
+
+    def of(self, Classifier table):
+        """One of a table, as it is seen now, or None."""
+        cdef Shape shape
+        cdef SubtableObject sub
+        cdef Rule found
+        for shape, sub in table._subtables.items():
+            if self.priority not in sub.priorities:
+                continue
+            if self.has_all_of(shape):
+                found = table.find_placed(
+                    shape, <const uint64_t *> <const char *> self.key, self.priority)
+            else:
+                found = self.scan(table, shape, sub)
+            if found is not None:
+                return found
+        return None
+
+    cdef Rule scan(self, Classifier table, Shape shape, SubtableObject sub):
+        cdef rule_node *node
+        cdef rule_node *lower
+        cdef uint32_t i
         for i in range(sub.t.bucket_mask + 1):
             node = sub.t.buckets[i]
             while node is not NULL:
                 lower = node
-                while lower is not NULL and (lower.priority > priority
+                while lower is not NULL and (lower.priority > self.priority
                                              or not is_seen(lower, table.view.now)):
                     lower = lower.lower
-                if (lower is not NULL and lower.priority == priority
-                        and agrees(shape, lower.values, k, m)):
+                if (lower is not NULL and lower.priority == self.priority
+                        and self.shared(shape, lower.values)):
                     return <Rule> lower.rule
                 node = node.next
-    return None
+        return None
 
 
 cdef bint mask_covers(Shape shape, const uint64_t *mask) noexcept:
@@ -120,6 +164,15 @@ cdef bint mask_covers(Shape shape, const uint64_t *mask) noexcept:
     cdef int i
     for i in range(KEY_WORDS):
         if mask[i] & ~own[i]:
+            return False
+    return True
+
+
+cdef bint mask_covers_shape(const uint64_t *mask, Shape shape) noexcept:
+    """Every bit of the shape is one of `mask`'s."""
+    cdef uint32_t i
+    for i in range(shape.n):
+        if shape.mask[i] & ~mask[shape.index[i]]:
             return False
     return True
 

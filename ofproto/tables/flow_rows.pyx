@@ -72,7 +72,7 @@ cdef class FlowRows:
     cdef bint nxm
     cdef int64_t now
     cdef object whole
-    cdef dict plans                     # Shape -> [RowPlan, ...]
+    cdef dict plans                     # Shape -> [RowPlan, or None for a row without, ...]
 
     def __init__(self, int version, bint nxm, int64_t now, whole):
         self.version = version
@@ -92,7 +92,7 @@ cdef class FlowRows:
             key[rule.shape.index[i]] = rule.node.values[i]
         if plans is not None:
             for plan in plans:
-                if plan.fits(rule.shape, rule.node.values, <const uint8_t *> key):
+                if plan is not None and plan.fits(rule.shape, rule.node.values, <const uint8_t *> key):
                     return self.planned(plan, rule, <const uint8_t *> key)
         row = self.whole(rule)
         if plans is None or len(plans) < MOST_PLANS:
@@ -100,13 +100,14 @@ cdef class FlowRows:
         return row
 
     cdef int learn(self, Rule rule, bytes row, const uint64_t *key) except -1:
-        cdef RowPlan plan
-        copies = value_places.of_row(row, self.version, self.nxm)
-        if copies is None or len(copies) > MOST_COPIES or len(self.plans) >= MOST_SHAPES:
+        """What has no plan is tried as often as there may be plans, and no more."""
+        cdef RowPlan plan = None
+        if rule.shape not in self.plans and len(self.plans) >= MOST_SHAPES:
             return 0
-        plan = _planned(row, copies, self.head_size(row), key)
-        if plan is not None:
-            self.plans.setdefault(rule.shape, []).append(plan)
+        copies = value_places.of_row(row, self.version, self.nxm)
+        if copies is not None and len(copies) <= MOST_COPIES:
+            plan = _planned(row, copies, self.head_size(row), key)
+        self.plans.setdefault(rule.shape, []).append(plan)
         return 0
 
     cdef Py_ssize_t head_size(self, const uint8_t *row):

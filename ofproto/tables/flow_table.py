@@ -30,7 +30,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
-from ofproto.rules.scan import Loose, overlapping
+from ofproto.rules.scan import Loose, Overlap
 
 from .learned import LearnedFlows
 from .meter import MeterTable
@@ -50,12 +50,6 @@ EXPIRED_AT_ONCE = 500  # timers looked at in a round
 MOST_TRIMMED = 256  # flows above a lowered limit that go in one round
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
 PIECE = 500  # flows looked at in one step of select_in_pieces()
-
-
-def _overlaps(table: Any, mod: Any) -> bool:
-    """Whether another flow could match what a new one does; the same flow again is no other."""
-    same = table.find_exactly(mod.match, mod.priority)
-    return same is None and overlapping(table, mod.match, mod.priority) is not None
 
 
 class FlowTables:
@@ -95,6 +89,8 @@ class FlowTables:
         # (EV_*, rule, OFPRR_*, actions before, requester).
         self.requester: tuple[Any, int] | None = None
         self.watched: Callable[[int, Rule, int, Any, Any], None] | None = None
+        # Told with a list of rules that went at once; only where there is somebody `watched`.
+        self.watched_all: Callable[[list[Rule]], None] = lambda rules: None
 
     # --- reading
 
@@ -130,6 +126,13 @@ class FlowTables:
             return len(users)
         table = self.xbridge.table
         return sum(rule in table(rule.table_id) for rule in users)
+
+    def n_rules(self, table_id: int) -> int:
+        """How many rules a table has, but for hidden ones."""
+        table = self.xbridge.tables[table_id]
+        if table is None:
+            return 0
+        return len(table) - sum(rule.table_id == table_id for rule in self.hidden)
 
     def all_rules(self) -> set[Rule]:
         """All of them at once, but for hidden ones."""
@@ -187,11 +190,27 @@ class FlowTables:
         _COMMANDS[mod.command](self, mod, version, now)
         self.learned.bury()
 
-    def _add(self, mod: Any, version: int, now: int, cookie: int | None = None) -> None:
+    def overlap(self, mod: Any) -> Overlap | None:
+        """Tells flows that could match what an ADD's does; None where it does not ask for that, or
+        replaces the same flow, which is no other."""
+        if mod.command != ADD or not mod.flags & CHECK_OVERLAP:
+            return None
+        same = self.xbridge.table(mod.table_id or 0).find_exactly(mod.match, mod.priority)
+        return Overlap(mod.match, mod.priority) if same is None else None
+
+    def add_alone(self, mod: Any, version: int, now: int) -> None:
+        """Execute an ADD that the caller knows to overlap with nothing.  Raises OFError."""
+        self._add(mod, version, now, is_alone=True)
+        self.learned.bury()
+
+    def _add(
+        self, mod: Any, version: int, now: int, cookie: int | None = None, is_alone: bool = False
+    ) -> None:
         table_id = mod.table_id or 0
         program = self._compile(mod.instructions, mod.match, table_id, version)
         table = self.xbridge.table(table_id)
-        if mod.flags & CHECK_OVERLAP and _overlaps(table, mod):
+        overlap = None if is_alone else self.overlap(mod)
+        if overlap is not None and overlap.of(table) is not None:
             raise OFError("OFPFMFC_OVERLAP")
         victim = None
         if table.find_exactly(mod.match, mod.priority) is None:
@@ -446,8 +465,7 @@ class FlowTables:
             for _ in self.pending.rest():
                 pass
         if self.watched is not None:
-            for rule in list(self.rules()):
-                self.watched(EV_REMOVED, rule, OFPRR_DELETE, None, None)
+            self.watched_all(list(self.rules()))
         rules = [table.take_all() for _, table in self.tables()]
         self.dispose(rules, self._expiry, self._users, self.xbridge.groups, self.learned.clear())
         self._expiry, self._users, self.xbridge.groups = [], {}, {}

@@ -314,3 +314,37 @@ def test_all_flows_deleted_at_once(world, many):
     world.until(lambda: not world.bridge.backer.disposal._heaps, "nothing left")
     many.do(flow("table=2 actions=output:2"))
     assert len(dump(many)) == 2 and comes_back(world)
+
+
+def test_an_add_that_is_compared_with_many(world, many, monkeypatch):
+    """A match wider than those that there are; what is taught meanwhile is compared, too."""
+    monkeypatch.setattr(long_mods, "MANY_COMPARED", 5)
+    wide = "table=1,dl_dst=00:00:00:00:00:00/00:00:00:00:f0:00"
+    free = "table=1,dl_dst=00:00:00:00:10:00/00:00:00:00:f0:00"
+    begun_before = long_mods.SLICED.count
+    assert many.refused(flow(f"{wide} actions=drop", flags=m.CHECK_OVERLAP)) == "OFPFMFC_OVERLAP"
+    assert len(dump(many, "table=1")) == N_TAUGHT and comes_back(world)
+    many.do(flow(f"{free} actions=drop", flags=m.CHECK_OVERLAP))
+    many.do(flow(f"{free} actions=output:1", flags=m.CHECK_OVERLAP))  # the same flow again
+    assert len(dump(many, "table=1")) == N_TAUGHT + 1 and comes_back(world)
+    assert long_mods.SLICED.count == begun_before + 2
+    many.do(flow(f"{free}", m.DELETE))
+    begun(world, many, monkeypatch, flow(f"{free} actions=drop", flags=m.CHECK_OVERLAP))
+    teach(world, 1, [0x1000])
+    monkeypatch.undo()
+    errors = [each for each in many.barrier() if isinstance(each, m.Error)]
+    assert [error.name for error in errors] == ["OFPFMFC_OVERLAP"]
+    assert len(dump(many, "table=1")) == N_TAUGHT + 1 and comes_back(world)
+
+
+def test_a_flow_that_was_taught_outlives_a_refusal(world, many, monkeypatch):
+    """A packet teaches the very flow that an ADD would have been."""
+    monkeypatch.setattr(long_mods, "MANY_COMPARED", 1)
+    many.do(flow("table=1,dl_dst=02:00:00:00:00:00/ff:ff:ff:ff:00:00 actions=drop"))
+    match = "table=1,dl_dst=02:00:00:00:07:07"
+    begun(world, many, monkeypatch, flow(f"{match} actions=drop", flags=m.CHECK_OVERLAP))
+    teach(world, 1, [0x707])
+    monkeypatch.undo()
+    errors = [each for each in many.barrier() if isinstance(each, m.Error)]
+    assert [error.name for error in errors] == ["OFPFMFC_OVERLAP"]
+    assert len(dump(many, match)) == 1 and comes_back(world)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ofproto import monitors
+from ofproto import monitors, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import monitor as wire
 from tests.ofproto.bridge_world import World, flow
@@ -195,3 +195,25 @@ def test_a_pause_keeps_each_flow_once(world, watcher, monkeypatch):
     other.do(flow("reg0=5", m.DELETE), flow("cookie=3,reg0=6 actions=drop"))
     shown_first = list(monitors._initial(tables, [(wire.Monitor(1, ALL), rules)]))
     assert len(shown_first) == 20 and sum(each.cookie == 3 for each in shown_first) == 1
+
+
+def test_all_flows_deleted_at_once(world, watcher, monkeypatch):
+    """Told in slices, in order with what changes meanwhile; who asks meanwhile hears of what there
+    is, and of nothing that went before."""
+    watcher.do(*(flow(f"cookie={n},priority={n} actions=drop") for n in range(1, 8)))
+    assert len(watch(watcher, wire.Monitor(1, ALL))) == 7
+    monkeypatch.setattr(monitors, "STEP", 2)
+    monkeypatch.setattr(table_work, "SLICE_SECONDS", -1)
+    world.bridge.flush_flows()
+    world.bridge.flow_mod(flow("cookie=99,priority=3 actions=drop"), 4, 0)
+    late = world.client(watcher.version)
+    late.send(m.FlowMonitorRequest([wire.Monitor(1, ALL)]))
+    world.turn()
+    assert world.bridge.table_work.busy
+    monkeypatch.undo()
+    world.until(lambda: not world.bridge.table_work.busy, "all told")
+    now = [("added", 0), ("added", 99)]
+    events = told(watcher)
+    assert sorted(events[:7]) == [("deleted", n) for n in range(1, 8)] and events[7:] == now
+    (reply,) = late.barrier()
+    assert sorted(cookie for _, cookie in shown(reply.updates)) in ([0, 99], [99, reply.xid])

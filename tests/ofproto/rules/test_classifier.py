@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from datapath.key.flow import MEMBERS
 from ofproto.rules.classifier import Classifier, Rule
-from ofproto.rules.scan import Loose, by_cookie, overlapping
+from ofproto.rules.scan import Loose, Overlap, by_cookie
 from ofproto.tables.flow_table import drain
 
 SIZE = 672
@@ -116,8 +116,10 @@ def test_loose_and_overlaps(table, probe, size):
         if r.priority == priority
         and not any((a ^ b) & c & d for a, b, c, d in zip(r.key, key, r.mask, mask, strict=True))
     ]
-    found = overlapping(classifier, (key, mask), priority)
-    assert (found in sharing) if sharing else found is None
+    overlap = Overlap((key, mask), priority)
+    for found in (overlap.of(classifier), overlap.among(classifier)):
+        assert (found in sharing) if sharing else found is None
+    assert len(sharing) <= overlap.n_candidates(classifier) <= len(classifier)
 
 
 def test_all_taken_at_once():
