@@ -88,15 +88,13 @@ def aggregate(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def table_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    used = dict(ofproto.tables.tables())
-    configs, version = ofproto.tables.configs, peer.version
-    items = [
-        _table(configs, number, used.get(number), version) for number in range(N_VISIBLE_TABLES)
-    ]
+    tables, version = ofproto.tables, peer.version
+    items = [_table(tables, number, version) for number in range(N_VISIBLE_TABLES)]
     reply_list(peer, request, messages.TableStatsReply, items)
 
 
-def _table(configs: Any, number: int, table: Any, version: int) -> Any:
+def _table(tables: Any, number: int, version: int) -> Any:
+    configs, table = tables.configs, tables.xbridge.tables[number]
     wildcards, more = in_stats(number, version)
     return messages.TableStats(
         table_id=number,
@@ -104,7 +102,7 @@ def _table(configs: Any, number: int, table: Any, version: int) -> Any:
         wildcards=wildcards,
         features=more | {"config": configs.miss(number)},
         max_entries=configs.limit(number),
-        active=0 if table is None else len(table),
+        active=tables.n_rules(number),
         lookups=0 if table is None else table.n_lookup,
         matched=0 if table is None else table.n_matched,
     )

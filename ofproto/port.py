@@ -69,6 +69,7 @@ class OfPort:
         "created",
         "curr",
         "curr_speed",
+        "device_up",
         "hw_addr",
         "max_speed",
         "mtu",
@@ -97,6 +98,7 @@ class OfPort:
         self.hw_addr = bytes(6)
         self.mtu = 0
         self.config = 0
+        self.device_up = True
         self.state = 0
         self.curr = self.advertised = self.supported = self.peer_features = 0
         self.curr_speed = self.max_speed = 0  # kbit/s
@@ -125,6 +127,13 @@ class OfPort:
     def queues(self) -> tuple[int, ...]:
         """The queues of its device: those of a dummy are one, as in Open vSwitch."""
         return (0,) if self.is_dummy else ()
+
+    @property
+    def xlate_config(self) -> int:
+        """The config bits that translation looks at.  A device that is down loses its packets
+        itself; for one that a PORT_MOD could not turn off (away in a container) and for patch
+        ports translation does."""
+        return self.config if self.device_up else self.config & ~OFPPC_PORT_DOWN
 
     @property
     def may_forward(self) -> bool:
@@ -180,6 +189,7 @@ class OfPort:
 
     def set_admin(self, up: bool) -> None:
         """Take over whether the network device is up."""
+        self.device_up = up
         if up:
             self.config &= ~OFPPC_PORT_DOWN
         else:

@@ -211,7 +211,7 @@ class Ports:
         self._changed(port, before)
 
     def _changed(self, port: OfPort, before: tuple) -> None:
-        xport, now = port.xport, (port.config, port.may_forward, port.is_sound)
+        xport, now = port.xport, (port.xlate_config, port.may_forward, port.is_sound)
         if (xport.config, xport.up, xport.live) != now:
             xport.config, xport.up, xport.live = now
             self._xbridge.touch()

@@ -88,13 +88,6 @@ class TableConfigs:
         config = self._configs.get(table_id)
         return (config.settings.name or config.name) if config else ""
 
-    def _size(self, table_id: int) -> int:
-        table = self._tables.xbridge.tables[table_id]
-        if table is None:
-            return 0
-        hidden = sum(rule.table_id == table_id for rule in self._tables.hidden)
-        return len(table) - hidden
-
     # --- the database's rows
 
     def configure(self, wanted: dict[int, TableSettings]) -> None:
@@ -108,7 +101,7 @@ class TableConfigs:
                 continue
             config.settings = settings
             self._set_eviction(table_id, config)
-            if self._size(table_id) > self.limit(table_id):
+            if self._tables.n_rules(table_id) > self.limit(table_id):
                 self._over.add(table_id)
 
     def _set_eviction(self, table_id: int, config: _Table) -> None:
@@ -171,7 +164,7 @@ class TableConfigs:
     def _vacancy(self, table_id: int) -> int:
         """Room that the table has, in per cent."""
         limit = self.limit(table_id)
-        return max(0, limit - self._size(table_id)) * 100 // limit if limit else 0
+        return max(0, limit - self._tables.n_rules(table_id)) * 100 // limit if limit else 0
 
     def miss(self, table_id: int) -> int:
         """What becomes of a miss, in the numbers of OpenFlow 1.1."""
@@ -195,7 +188,7 @@ class TableConfigs:
     def make_room(self, table_id: int) -> Any:
         """The flow that a new one takes the place of; None where there is room.  Raises OFError
         where there is none."""
-        if self._size(table_id) < self.limit(table_id):
+        if self._tables.n_rules(table_id) < self.limit(table_id):
             return None
         rule = self._choose(table_id)
         if rule is None:
@@ -204,7 +197,10 @@ class TableConfigs:
 
     def has_room(self, table_id: int) -> bool:
         """Whether make_room() would find some."""
-        return self._size(table_id) < self.limit(table_id) or self._choose(table_id) is not None
+        return (
+            self._tables.n_rules(table_id) < self.limit(table_id)
+            or self._choose(table_id) is not None
+        )
 
     def _choose(self, table_id: int) -> Any:
         config = self._configs.get(table_id)
@@ -255,7 +251,7 @@ class TableConfigs:
     def surplus(self) -> Any:
         """A flow that has to go because a limit was lowered; None when there is none (left)."""
         for table_id in list(self._over):
-            if self._size(table_id) > self.limit(table_id):
+            if self._tables.n_rules(table_id) > self.limit(table_id):
                 rule = self._choose(table_id)
                 if rule is not None:
                     return rule

@@ -75,6 +75,7 @@ def test_what_fail_open_adds_is_hidden_and_stays(bridge):
     (rule,) = bridge.tables.rules()
     actions = rule.actions
     assert rule.hidden and not bridge.tables.select(Match()) and not bridge.tables.all_rules()
+    assert bridge.tables.n_rules(0) == 0  # as OFPST_TABLE has it
     for command in (m.DELETE, m.DELETE_STRICT, m.MODIFY, m.MODIFY_STRICT):
         bridge.tables.flow_mod(m.FlowMod(command, priority=0xFFFF, table_id=0), 4, 1)
         assert list(bridge.tables.rules()) == [rule] and rule.actions is actions

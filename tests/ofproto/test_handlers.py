@@ -397,6 +397,19 @@ def test_port_mod(client, world):
     assert client.refused(m.PortMod(1, bytes(6), 0, 0)) == "OFPPMFC_BAD_HW_ADDR"
 
 
+def test_a_device_that_is_down_loses_its_packets_itself(client, world):
+    """Translation goes on as if it were up, as in Open vSwitch: what is traced from br0, which is
+    down when it is new, is what will be."""
+    client.do(flow("actions=all"))
+    world.bridge.port_update("p1", admin_up=False)
+    assert port(client).config == OFPPC_PORT_DOWN
+    becomes(world, 2, [1, 3])
+    becomes(world, 1, [2, 3])
+    world.bridge.port_update("p1", admin_up=True)
+    client.do(m.PortMod(1, port(client).hw_addr, OFPPC_PORT_DOWN, OFPPC_PORT_DOWN))
+    becomes(world, 2, [3])  # its device does not know, or is away
+
+
 def test_a_device_that_cannot_be_turned_is_no_error(client, world):
     def fails(name, up):
         raise PermissionError(1, "Operation not permitted")
