@@ -232,6 +232,9 @@ class Session:
         if self._is_decaying and now >= self._decay_at:
             self._decay(now)
         self._follow(now)
+        # What is over is no reason to be called again.
+        self._data_until *= now < self._data_until
+        self._control_until *= now < self._control_until
         if now < self.next_send:
             return None
         packet = compose(self._control())

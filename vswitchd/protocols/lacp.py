@@ -95,6 +95,8 @@ class Lacp(Protocol):
     def _drop_member(self, port: _Port, name: str) -> None:
         iface = port.members.pop(name)
         port.aggregate.drop_member(name)
+        if any(name in each.members for each in self._ports.values()):
+            return  # another Port has it already
         known = self.ofproto.ports.get(iface.ofp_port)
         if known is not None:
             known.xport.unlisten(odp.LACP)

@@ -60,15 +60,21 @@ class PerInterface(Protocol):
 
     def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
         names = {iface.name for iface in members}
-        for name in self._members.get(port.name, set()) - names:
-            self._end(name)
+        before = self._members.get(port.name, set())
         self._members[port.name] = names
+        for name in before - names:
+            self._leave_port(name)
         for iface in members:
             self._take(iface, now)
 
     def drop_port(self, name: str, now: int) -> None:
         for member in self._members.pop(name, ()):
-            self._end(member)
+            self._leave_port(member)
+
+    def _leave_port(self, name: str) -> None:
+        """Unless another Port has the interface already."""
+        if not any(name in members for members in self._members.values()):
+            self._end(name)
 
     def leave(self, iface: Iface, now: int) -> None:
         if self._ifaces.get(iface.name) is iface:

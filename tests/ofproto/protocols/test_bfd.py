@@ -160,6 +160,8 @@ def test_decay_and_data():
         link.received[0] += 1
         link.run(100)
     assert not a.is_forwarding(link.now) and a.flaps == 2
+    link.settle()
+    assert a.next_run() > link.now
 
 
 def test_nothing_that_lies_ends_it_or_has_it_speak_much():

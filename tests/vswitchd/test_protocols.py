@@ -1,0 +1,180 @@
+"""What vswitchd does with protocols of ports and interfaces: rows in, frames and verdicts out."""
+
+import random
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from datapath.actions import odp
+from ofproto.port import are_sound
+from vswitchd.database import settings
+from vswitchd.database.config import InterfaceConfig, PortConfig
+from vswitchd.devices.iface import Iface
+from vswitchd.protocols import protocols as registry
+from vswitchd.protocols.base import Protocol
+from vswitchd.protocols.protocols import Protocols
+
+SLOW = {odp.LACP: 0x8809, odp.CFM: 0x8902, odp.BFD: 0x0800}
+
+
+class XPort:
+    def __init__(self):
+        self.receivers = {}
+
+    def listen(self, slow, receive, **_which):
+        self.receivers[slow] = receive
+
+    def unlisten(self, slow):
+        self.receivers.pop(slow, None)
+
+
+class Ofproto:
+    """A bridge whose ports have cables: number -> (the other bridge's, its number)."""
+
+    def __init__(self):
+        self.ports, self.cables, self.verdicts, self.sent = {}, {}, {}, []
+
+    def add(self, number):
+        mac = bytes([2, 0, 0, 0, 0, number])
+        self.ports[number] = SimpleNamespace(xport=XPort(), hw_addr=mac)
+
+    def send_frame(self, number, frame, now):
+        self.sent.append((number, frame))
+        if number in self.cables:
+            other, there = self.cables[number]
+            kind = int.from_bytes(frame[12:14], "big")
+            for slow, receive in list(other.ports[there].xport.receivers.items()):
+                if SLOW[slow] == kind:
+                    receive(frame, now)
+
+    def port_verdict(self, number, who, live):
+        self.verdicts[number, who] = live
+
+    def port_stats(self, number):
+        return {"rx_packets": 0}
+
+
+class Side:
+    def __init__(self, name):
+        self.ofproto = Ofproto()
+        self.protocols = Protocols(self.ofproto, name)
+        hwaddr = "02:00:00:00:01:" + name
+        config = SimpleNamespace(uuid=uuid4(), other_config={"hwaddr": hwaddr})
+        self.protocols.configure(config, 0)
+        self.ifaces = {}
+
+    def iface(self, number, **more):
+        config = InterfaceConfig(uuid4(), f"e{number}", "system", {}, None, None, None, {})
+        found = self.ifaces.get(number)
+        if found is None:
+            found = self.ifaces[number] = Iface(config, "system", None)
+            found.ofp_port = number
+            self.ofproto.add(number)
+        found.config = found.config._replace(**more)
+        return found
+
+    def port(self, name, numbers, now, **columns):
+        base = settings.local_port(name)
+        columns = {"other_config": {"lacp-time": "fast"}, **columns}
+        port = PortConfig(*base)._replace(uuid=uuid4(), **columns)
+        self.protocols.set_port(port, [self.ifaces[number] for number in numbers], now)
+
+    def rows(self):
+        found = self.protocols.rows(uuid4(), True)
+        names = {iface.config.uuid: iface.name for iface in self.ifaces.values()}
+        return {names[uuid]: columns for (_table, uuid), columns in found.items()}
+
+    def sound(self, number):
+        return are_sound(self.ifaces[number].verdicts)
+
+
+@pytest.fixture
+def sides():
+    random.seed(2)
+    made = Side("01"), Side("02")
+    for number in (1, 2):
+        made[0].ofproto.cables[number] = made[1].ofproto, number
+        made[1].ofproto.cables[number] = made[0].ofproto, number
+        for i, side in enumerate(made):
+            side.iface(
+                number,
+                cfm_mpid=10 * i + number,
+                bfd={"enable": "true", "min_rx": "100"},
+                other_config={"cfm_interval": "100"},
+            )
+    return made
+
+
+def run(sides, now, ms):
+    for _ in range(ms // 50):
+        now += 50
+        for side in sides:
+            side.protocols.run(now)
+    return now
+
+
+def test_rows_frames_and_verdicts(sides):
+    for side in sides:
+        side.port("bond", [1, 2], 0, lacp="active")
+        assert side.protocols.has_news and side.protocols.take_judged() == {"e1", "e2"}
+        assert not sides[0].sound(1) or side is sides[1]
+    now = run(sides, 0, 6000)
+    for side in sides:
+        row = side.rows()["e1"]
+        assert row["lacp_current"] == [True] and row["cfm_fault"] == [False]
+        assert row["bfd_status"]["state"] == "up" and len(row["cfm_remote_mpids"]) == 1
+        assert side.sound(1) and side.sound(2)
+        assert side.protocols.lacp.of_bond("bond").is_negotiated
+        assert not side.protocols.has_news
+    a, b = sides
+    # One cable carries nothing any more.
+    del a.ofproto.cables[1], b.ofproto.cables[1]
+    a.protocols.take_judged()
+    now = run(sides, now, 7000)
+    assert "e1" in a.protocols.take_judged() and not a.sound(1) and a.sound(2)
+    assert a.ofproto.verdicts[1, "lacp"] is False and a.ofproto.verdicts[1, "bfd"] is False
+    assert a.rows()["e1"]["cfm_fault_status"] == ["recv"]
+    # An interface that leaves has no columns and no verdicts; its packets are nobody's.
+    a.protocols.leave(a.ifaces[1], now)
+    row = a.rows()["e1"]
+    assert row["lacp_current"] == [] and row["cfm_fault"] == [] and row["bfd_status"] == {}
+    assert not a.ifaces[1].verdicts and a.ofproto.verdicts[1, "cfm"] is None
+    assert not a.ofproto.ports[1].xport.receivers and "e1" not in a.rows()
+    a.protocols.drop_port("bond", now)
+    assert not a.protocols.lacp.aggregates and not a.ofproto.ports[2].xport.receivers
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
+def test_an_interface_that_moves_to_another_port_is_that_ones(sides, order):
+    a = sides[0]
+    a.port("old", [1, 2], 0, lacp="active")
+    for name in order:
+        a.port(name, [1] if name == "old" else [2], 0, lacp="active")
+    assert a.protocols.lacp.of_bond("new").members.keys() == {"e2"}
+    assert a.ofproto.ports[2].xport.receivers.keys() == SLOW.keys()
+    assert a.ifaces[2].verdicts.keys() == {"lacp", "cfm", "bfd"}
+    before = len(a.ofproto.sent)
+    run([a], 0, 3000)
+    kinds = {frame[12:14].hex() for number, frame in a.ofproto.sent[before:] if number == 2}
+    assert kinds == {"8809", "8902", "0800"}
+
+
+def test_a_fault_of_one_protocol_is_none_of_the_others(sides, monkeypatch):
+    class Broken(Protocol):
+        name = "broken"
+
+        def run(self, now):
+            raise ValueError("broken")
+
+        set_port = rows = run
+
+    monkeypatch.setattr(registry, "REGISTRY", (Broken, *registry.REGISTRY))
+    bugs = []
+    monkeypatch.setattr(registry.containment, "caught", lambda *place: bugs.append(place))
+    side = Side("03")
+    side.iface(1, cfm_mpid=4)
+    side.port("e1", [1], 0)
+    side.protocols.run(10)
+    assert side.rows()["e1"]["cfm_fault"] == [False]
+    assert bugs and all(whose == "broken of 03" for _, whose in bugs)
