@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.forwarding import mac, median, packets, received, tcp, text
+from bench.forwarding import TCP_SECONDS, mac, median, packets, received, tcp, text
 from bench.peers import OpenVSwitch, Peer, Pyvs, sh
 
 ROUNDS = 3
@@ -86,15 +86,17 @@ def establish(peer: Peer) -> None:
 
 
 def established(peer: Peer) -> dict[str, float | None]:
-    """UDP: million packets per second and core; TCP: Gbit/s."""
+    """UDP: million packets per second and core; TCP: Gbit/s, and Gbit per second of a core."""
     found = {}
     for kind, lines in (("plain", PLAIN), ("ct", TRACKED)):
         rules(peer, lines)
         establish(peer)
         before = cpu(peer)
         found[f"UDP {kind}"] = packets(peer) * 3 / (cpu(peer) - before)
-        found[f"TCP {kind}"] = tcp(peer)
-    for name in ("UDP", "TCP"):
+        before = cpu(peer)
+        found[f"TCP {kind}"] = rate = tcp(peer)
+        found[f"TCP core {kind}"] = rate and rate * TCP_SECONDS / (cpu(peer) - before)
+    for name in ("UDP", "TCP", "TCP core"):
         plain, tracked = found[f"{name} plain"], found[f"{name} ct"]
         found[f"{name} ct/plain"] = tracked / plain if plain and tracked else None
     return found

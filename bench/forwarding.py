@@ -23,6 +23,9 @@ def rtt(peer: Peer) -> float:
     return statistics.median(float(time) for time in re.findall(r"time=([\d.]+)", output))
 
 
+TCP_SECONDS = 3
+
+
 def tcp(peer: Peer) -> float | None:
     """Gbit/s of one iperf3 stream with the containers' offloads left on; None: no connection."""
     server = subprocess.Popen(
@@ -32,7 +35,8 @@ def tcp(peer: Peer) -> float | None:
         listening = f"ip netns exec {peer.b} ss -Hltn sport = :5201"
         wait_for("iperf3", lambda: quiet(listening))
         output = quiet(
-            f"timeout 12 ip netns exec {peer.a} iperf3 -c 10.0.0.2 -t 3 -J --connect-timeout 3000"
+            f"timeout 12 ip netns exec {peer.a} iperf3 -c 10.0.0.2 -t {TCP_SECONDS} -J"
+            " --connect-timeout 3000"
         )
         end = json.loads(output)["end"] if output else {}
         return end["sum_received"]["bits_per_second"] / 1e9 if "sum_received" in end else None
