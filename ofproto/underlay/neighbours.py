@@ -1,7 +1,7 @@
 """Which Ethernet address an IP address has, by bridge: heard from answers, or set by a command.
 
 An entry lives for `aging` ms since it was heard, set or used last.  What is heard is bounded: in a
-full table the entry that would end first makes room.
+full table the entry that was so longest ago makes room.  Entries stand in that order.
 """
 
 from collections.abc import Callable
@@ -41,11 +41,13 @@ class Neighbours:
         name = bridge, address
         entry = self._entries.get(name)
         if entry is not None and entry.mac == mac:
-            entry.expires = now + self.aging
+            self.keep(name, now)
             return
-        if entry is None and len(self._entries) >= MAX_NEIGHBOURS:
+        if entry is not None:
+            del self._entries[name]
+        elif len(self._entries) >= MAX_NEIGHBOURS:
             FULL.count += 1
-            del self._entries[min(self._entries, key=lambda name: self._entries[name].expires)]
+            del self._entries[next(iter(self._entries))]
         self._entries[name] = _Entry(mac, now + self.aging)
         self.told()
 
@@ -54,14 +56,15 @@ class Neighbours:
         entry = self._entries.get((bridge, address))
         if entry is None or entry.expires <= now:
             return None
-        entry.expires = now + self.aging
+        self.keep((bridge, address), now)
         return entry.mac
 
     def keep(self, name: tuple[str, int], used: int) -> None:
         """A packet was sent to it at `used`."""
         entry = self._entries.get(name)
-        if entry is not None:
-            entry.expires = max(entry.expires, used + self.aging)
+        if entry is not None and used + self.aging > entry.expires:
+            entry.expires = used + self.aging
+            self._entries[name] = self._entries.pop(name)
 
     def remove(self, bridge: str, address: int) -> bool:
         """Whether there was one."""
@@ -84,14 +87,14 @@ class Neighbours:
 
     def run(self, now: int) -> None:
         """Lets go of what is too old."""
-        old = [name for name, entry in self._entries.items() if entry.expires <= now]
-        for name in old:
-            del self._entries[name]
-        if old:
+        before = len(self._entries)
+        while (first := self.next_run()) is not None and first <= now:
+            del self._entries[next(iter(self._entries))]
+        if len(self._entries) != before:
             self.told()
 
     def next_run(self) -> int | None:
-        return min((entry.expires for entry in self._entries.values()), default=None)
+        return next((entry.expires for entry in self._entries.values()), None)
 
     def __str__(self) -> str:
         """As tnl/neigh/show has it."""

@@ -12,6 +12,7 @@ from datapath.actions.odp cimport ACT_TUNNEL_PUSH
 from datapath.actions.tunnel_push cimport TUNNEL_HEADER, tunnel_push
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE, flow_key
+from ofproto.codec.numbers cimport OFPP_LOCAL
 from ofproto.xlate.commit cimport count_vlans
 from ofproto.xlate.context cimport MAX_DEPTH, UNDO_NOTHING, Snapshot, XlateContext, pipeline
 from ofproto.xlate.tunnel cimport TAKES_L3, Tunnel, mapped
@@ -49,9 +50,12 @@ cdef object address_of(uint32_t ipv4, const uint8_t *ipv6):
 
 
 cdef XPort find_port(underlay, str name):
-    """The port of a bridge that is this device."""
+    """Most often a bridge's own."""
     cdef XBridge bridge
     cdef XPort port
+    for bridge in underlay.bridges:
+        if bridge.name == name and OFPP_LOCAL in bridge.ports:
+            return <XPort> bridge.ports[OFPP_LOCAL]
     for bridge in underlay.bridges:
         for port in bridge.ports.values():
             if port.name == name:

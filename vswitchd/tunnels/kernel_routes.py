@@ -42,7 +42,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
 
 RECEIVE_BYTES = 1 << 18
-MESSAGES = 64  # receptions in one run: a full table comes in several rounds
+MESSAGES = 4  # receptions in one run: a long table comes in several rounds
 RELIST_MS = 200
 RETRY_MS = 1000
 # What a listing consists of, one after the other.
