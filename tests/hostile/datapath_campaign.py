@@ -37,7 +37,7 @@ HEADERS = (
     "geneve(crit,vni=0x7b,options({class=0xffff,type=0x80,len=4,0xa}))",
     f"size=46,type=3,{_OUTER.format(47)},gre((flags=0xa000,proto=0x6558),csum=0x0,key=0x1e241)",
     f"size=54,type=107,{_OUTER.format(47)},erspan(ver=2,sid=0x7b,dir=1,hwid=0x7)",
-    f"size=50,type=110,{_OUTER.format(17)},udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x34,msgtype=255,teid=0x7b)",
+    f"size=54,type=110,{_OUTER.format(17)},udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x34,msgtype=255,teid=0x7b)",
 )
 _INNER = bytes(frames()["tcp"]) if "tcp" in frames() else next(iter(frames().values()))
 TUNNELLED = tuple(
