@@ -261,6 +261,23 @@ def meter_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     peer.reply(request, meter.features())
 
 
+# --- exporters
+
+
+def ipfix_bridge(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    stats = ofproto.ipfix_stats(None)
+    if not stats:
+        raise OFError("NXST_NOT_CONFIGURED", "bridge IPFIX")
+    peer.reply(request, messages.IpfixBridgeReply(stats))
+
+
+def ipfix_flow(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    stats = [each for number in ofproto.collector_sets for each in ofproto.ipfix_stats(number)]
+    if not stats:
+        raise OFError("NXST_NOT_CONFIGURED", "flow IPFIX")
+    reply_list(peer, request, messages.IpfixFlowReply, stats)
+
+
 HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.DescRequest: desc,
     messages.FlowStatsRequest: flow_stats,
@@ -278,6 +295,8 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.MeterStatsRequest: meter_stats,
     messages.MeterConfigRequest: meter_config,
     messages.MeterFeaturesRequest: meter_features,
+    messages.IpfixBridgeRequest: ipfix_bridge,
+    messages.IpfixFlowRequest: ipfix_flow,
 }
 
 # The requests for what the datapath counts: it is asked before they are answered.

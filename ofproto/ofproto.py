@@ -91,6 +91,9 @@ class Ofproto:
         self.backer = backer
         self.desc = dict(DEFAULT_DESC)
         self.set_device_up: Callable[[str, bool], None] | None = None
+        # Of whoever exports: the statistics of a collector set, or of the bridge's own (None).
+        self.ipfix_stats: Callable[[int | None], list[Any]] = lambda number: []
+        self.collector_sets: tuple[int, ...] = ()
         self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
         self.xbridge.ct_timeouts = backer.timeouts.names

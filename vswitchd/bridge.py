@@ -23,6 +23,7 @@ from vswitchd.devices.dummy import Dummies
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
+from vswitchd.monitoring.exports import Exports
 from vswitchd.monitoring.mirrors import MirrorRows
 from vswitchd.port_numbers import Requests, WantedNumbers
 from vswitchd.protocols.protocols import Protocols
@@ -70,6 +71,7 @@ class Bridge:
         self.protocols = Protocols(self.ofproto, self.name)
         self._mirrors = MirrorRows(self.name)
         self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
+        self.exports = Exports(self.ofproto)
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -229,6 +231,7 @@ class Bridge:
         in_band = other.get("disable-in-band") != "true"
         self._set("set_in_band", in_band, settings.in_band_queue(other), next_hop)
         self.ofproto.mirrors.set(self._mirrors.settings(config, self._ports))
+        self.exports.configure(config)
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _set_bundle(self, port: PortConfig) -> None:
@@ -422,5 +425,6 @@ class Bridge:
     def destroy(self, delete: bool) -> None:
         """`delete`: the bridge is gone; else the datapath keeps its ports and flows."""
         self.protocols.close()
+        self.exports.close()
         self.ofproto.destroy(delete)
         self.ifaces.clear()

@@ -122,6 +122,7 @@ class Switch:
     def _run_bridge(self, bridge: Bridge, now: int) -> None:
         bridge.run_protocols(now)
         bridge.bundles.run(now)
+        bridge.exports.run(now)
         self._status_due |= bridge.bundles.bonds_changed or bridge.protocols.has_news
         bridge.ofproto.run(now)
 
@@ -145,7 +146,8 @@ class Switch:
     @staticmethod
     def _wait_bridge(bridge: Bridge, poller: Any) -> None:
         bridge.ofproto.wait(poller)
-        for when in (bridge.bundles.next_run(), bridge.protocols.next_run()):
+        for part in (bridge.bundles, bridge.protocols, bridge.exports):
+            when = part.next_run()
             if when is not None:
                 poller.timer_wait_until(when)
 

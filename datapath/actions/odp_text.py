@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from datapath.key import flow, key_text
 
-from . import ct_text, odp, tunnel_text
+from . import ct_text, odp, sample_text, tunnel_text
 
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
@@ -139,6 +139,9 @@ def _format_userspace(payload: bytes, key: bytes | None) -> str:
         text = f"userspace(pid=0,{_format_controller(payload[8:])})"
         if _reads_as(text, attribute(odp.USERSPACE, payload)):
             return text
+    sample = sample_text.format_sample(reason, payload[8:])
+    if sample is not None:
+        return f"userspace(pid=0,{sample})"
     slow = ",".join(slow_paths(reason))
     what = f"slow_path({slow})" if slow else f"reason={reason}"
     data = f",userdata({payload[8:].hex()})" if payload[8:] else ""
@@ -453,6 +456,10 @@ def _parse_userspace(body: str) -> bytes:
         elif part.startswith("controller("):
             reason = odp.TO_CONTROLLER
             data = _parse_controller(key_text.name_and_body(part)[1])
+        elif (sample := sample_text.parse_sample(part)) is not None:
+            reason, data = sample
+        elif part == "actions":
+            pass
         elif part.startswith("userdata("):
             data = bytes.fromhex(key_text.name_and_body(part)[1])
         elif not part.startswith("pid="):

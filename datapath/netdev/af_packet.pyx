@@ -43,6 +43,7 @@ from datapath.base.protocols cimport ETH_VLAN
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
+    uint32_t ntohl(uint32_t)
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recvmsg(int fd, msghdr *message, int flags)
@@ -61,6 +62,8 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_DONTWAIT
     int MSG_TRUNC
     int SOL_SOCKET
+    int SO_PRIORITY
+    int setsockopt(int fd, int level, int name, const void *value, unsigned int length)
     int SO_ERROR
 
 cdef extern from "<linux/if_packet.h>" nogil:
@@ -98,6 +101,7 @@ cdef enum:
     SMALLEST_FRAME = 14
     BLOCK_SIZE = 65536          # the kernel allots the ring in such pieces
     ETH_P_ALL = 3
+    QUEUES_MAJOR = 0x10000      # of the qdisc's handle, and of its classes'
 
 SO_DETACH_FILTER, SO_ATTACH_BPF = 27, 50
 
@@ -239,6 +243,14 @@ cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *p
             i += 1
 
 
+cdef void packet_prioritize(netdev *dev, uint32_t skb_priority) noexcept nogil:
+    """A queue's number becomes the class that its QoS has for it: sch_htb and sch_hfsc look there."""
+    cdef uint32_t queue = ntohl(skb_priority)
+    cdef int value = <int> (QUEUES_MAJOR | (queue + 1) & 0xffff) if queue else 0
+    dev.priority = skb_priority
+    setsockopt((<packet_io *> dev.private).tx_fd, SOL_SOCKET, SO_PRIORITY, &value, sizeof(value))
+
+
 cdef bint _unbound(int fd) noexcept nogil:
     """Whether the interface was unregistered or left the namespace: then the kernel unbinds."""
     cdef sockaddr_ll address
@@ -297,6 +309,7 @@ cdef class PacketNetdev(Netdev):
         self.dev.receive = packet_receive
         self.dev.release = packet_release
         self.dev.send = packet_send
+        self.dev.prioritize = packet_prioritize
         self.dev.link_error = packet_link_error
         self.dev.private = &self.io
 

@@ -77,11 +77,16 @@ ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, worker_port
 # epoll reported an error condition: clear it, and set `dead` if the device is gone for good.
 ctypedef void (*link_error_fn)(netdev *dev) noexcept nogil
 
+# Frames from now on have this skb_priority (of the key), which the device's qdisc may look at.
+ctypedef void (*prioritize_fn)(netdev *dev, uint32_t skb_priority) noexcept nogil
+
 cdef struct netdev:
     receive_fn receive
     release_fn release
     send_fn send
     link_error_fn link_error
+    prioritize_fn prioritize    # NULL: nobody looks at it
+    uint32_t priority           # as prioritize() was last told
     void *private
     int rx_fd                   # what epoll watches; -1: nothing comes by itself
     bint takes_offload          # false: the worker completes checksums and segments before send

@@ -24,4 +24,5 @@ cdef class UpcallHandler:
     cdef int install(self, upcall *u, int64_t now) except -1
     cdef int tell(self, Ukey ukey, bint is_new) except -1
     cdef int packet_in(self, const upcall *u) except -1
+    cdef int sampled(self, const upcall *u) except -1
     cdef int to_controller(self, const upcall *u, bytes packet) except -1

@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.actions.offload cimport complete_checksum
 from datapath.actions.odp cimport CONTINUATION, USERSPACE_CONTROLLER, controller_data
+from datapath.actions.samples cimport USERSPACE_SAMPLES, sample_data
 from datapath.base.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_init
 from datapath.ipc.dpif cimport UPCALL_ACTION, Dpif, upcall
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
@@ -23,6 +24,7 @@ from ofproto.xlate.context cimport forget_tracking, set_in_port
 from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge, XPort
+from ofproto.xlate.xsampling cimport XSampling
 
 from ofproto.flows import debug_log
 from ofproto.xlate import continuation
@@ -119,6 +121,8 @@ cdef class UpcallHandler:
                              (<char *> &u.key)[:KEY_DP_SIZE], (<char *> u.packet)[:u.packet_size])
         if u.type == UPCALL_ACTION and u.reason == USERSPACE_CONTROLLER:
             return self.packet_in(u)
+        if u.type == UPCALL_ACTION and u.reason & USERSPACE_SAMPLES:
+            return self.sampled(u)
         self.flows.counts["misses"] += 1
         return self.answer(u, now)
 
@@ -222,6 +226,23 @@ cdef class UpcallHandler:
                                        flows.xlate.out.length)
         return flows.rings.install_and_execute(u, name, masked, &flows.xlate.wc,
                                                flows.xlate.out.data, flows.xlate.out.length)
+
+    # --- for exporters
+
+    cdef int sampled(self, const upcall *u) except -1:
+        cdef XBridge bridge
+        cdef sample_data data
+        if u.userdata_size < sizeof(data):
+            return 0
+        memcpy(&data, u.userdata, sizeof(data))
+        for bridge in self.flows.bridges:
+            if bridge.sampling is not None and (
+                    <XSampling> bridge.sampling).number == data.bridge:
+                (<XSampling> bridge.sampling).receive(
+                    u.reason, (<char *> u.packet)[:u.packet_size],
+                    (<char *> &u.key)[:KEY_DP_SIZE], (<char *> u.userdata)[:u.userdata_size])
+                break
+        return 0
 
     # --- for the controllers
 

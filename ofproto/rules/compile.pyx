@@ -360,6 +360,17 @@ def compile_fields(fields):
     return p
 
 
+def _sample(Program p, a):
+    cdef op *o
+    cdef bytes data = a.domain.to_bytes(4, "big") + a.point.to_bytes(4, "big")
+    o = emit(p, OP_SAMPLE, SET_NONE)
+    o.aux = a.probability
+    o.port = a.port
+    o.arg = a.collector_set
+    o.data_len = 8
+    o.data = p.add_data(data, 8)
+
+
 def _write_metadata(Program p, a):
     cdef op *o
     cdef bytes data = (a.value & a.mask).to_bytes(8, "big") + a.mask.to_bytes(8, "big")
@@ -425,8 +436,7 @@ EMIT = {
     "Resubmit": _resubmit,
     "Note": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
     "CheckPktLarger": _check_pkt_larger,
-    # Without IPFIX there is no collector set that a sample could go to.
-    "Sample": lambda p, a: emit_aux(p, OP_NOP, SET_NONE, 0),
+    "Sample": _sample,
     "DebugRecirc": lambda p, a: emit_aux(p, OP_DEBUG_RECIRC, SET_NONE, 0),
     "DebugSlow": lambda p, a: emit_aux(p, OP_DEBUG_SLOW, SET_NONE, 0),
     "Exit": lambda p, a: emit_aux(p, OP_EXIT, SET_NONE, 0),

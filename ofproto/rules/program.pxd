@@ -58,6 +58,8 @@ cdef enum op_code:
     OP_CT               # arg = index of exec's sub-program, aux = table, CT_NO_TABLE = none;
                         # src slot of the zone, or n_bits 0: port = zone; data = ct_action
     OP_CT_CLEAR
+    OP_SAMPLE           # aux = probability of 65535, port = OpenFlow port or OFPP_NONE,
+                        # arg = collector set; data = observation domain and point (4 bytes each)
 
 cdef enum:
     OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers

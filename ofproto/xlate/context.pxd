@@ -55,6 +55,10 @@ cdef class XlateContext:
     cdef uint8_t table_id
     cdef uint32_t initial_priority      # skb_priority as the packet had it
     cdef uint32_t mirrors       # bits of those of the bridge that have the packet
+    # sFlow: where its data stands in `out` (0: not there) and for which bridge, how many outputs there
+    # were, and to which datapath port the last
+    cdef uint32_t sflow_at, n_outputs, last_output
+    cdef XBridge sampled
     cdef uint16_t snaplen       # of the mirror whose copy goes out; 0: whole
     cdef int64_t now
     cdef int depth

@@ -80,6 +80,8 @@ cdef class XlateContext:
         self.generation = 0 if bridge is None else bridge.generation.value
         self.depth = self.resubmits = self.level = 0
         self.mirrors = self.snaplen = 0
+        self.sflow_at = self.n_outputs = 0
+        self.sampled = bridge
         self.work = 0
         self.reshaped = self.nesting = 0
         self.pending = PENDING_NOTHING

@@ -9,9 +9,13 @@ from ofproto.xlate.xbridge cimport XPort
 cdef int set_pipeline(pipeline run) except -1
 
 cdef uint8_t STP_ADDRESS[6]
+
 # The copies for mirrors of a packet that went out by a port, likewise.
 ctypedef int (*mirroring)(XlateContext x, XPort port) except -1
 cdef int set_mirroring(mirroring run) except -1
+# The bridge's samples of what goes out by a datapath port, likewise.
+ctypedef int (*sampling)(XlateContext x, uint32_t odp_port) except -1
+cdef int set_sampling(sampling run) except -1
 cdef int tell_mirrors(XlateContext x, XPort port) except -1
 
 cdef int output_port(XlateContext x, uint16_t ofp_port) except -1

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
+from datapath.base.protocols cimport ETH_IP, ETH_IPV6
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
     OFPP_LOCAL, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
@@ -25,6 +26,20 @@ cdef int set_pipeline(pipeline run) except -1:
 
 
 cdef mirroring run_mirrors = NULL
+cdef sampling run_samples = NULL
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint32_t ntohl(uint32_t)
+
+cdef enum:
+    DSCP_MASK = 0xfc
+
+
+cdef int set_sampling(sampling run) except -1:
+    global run_samples
+    run_samples = run
+    return 0
 
 
 cdef int set_mirroring(mirroring run) except -1:
@@ -60,11 +75,32 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     elif port.odp_port == <uint32_t> NO_ODP_PORT:
         x.report("warn", "Nonexistent output port")
     elif port.ofp_port != OFPP_LOCAL or x.bridge.underlay is None or not ends_tunnel(x, port):
-        x.commit()
-        if x.snaplen:
-            x.out.trunc(x.snaplen)
-        x.out.output(port.odp_port)
+        send_out(x, port)
         tell_mirrors(x, port)
+    return 0
+
+
+cdef int send_out(XlateContext x, XPort port) except -1:
+    cdef uint8_t tos = x.flow.nw_tos
+    if port.dscp is not None:
+        mark_dscp(x, port)
+    x.commit()
+    if x.bridge.sampling is not None:
+        run_samples(x, port.odp_port)
+    if x.snaplen:
+        x.out.trunc(x.snaplen)
+    x.out.output(port.odp_port)
+    x.n_outputs += 1
+    x.last_output = port.odp_port
+    x.flow.nw_tos = tos
+    return 0
+
+
+cdef int mark_dscp(XlateContext x, XPort port) except -1:
+    dscp = port.dscp.get(ntohl(x.flow.skb_priority))
+    if dscp is not None and (x.flow.eth_type == htons(ETH_IP) or x.flow.eth_type == htons(ETH_IPV6)):
+        x.wc.nw_tos |= DSCP_MASK
+        x.flow.nw_tos = (x.flow.nw_tos & ~DSCP_MASK) | <uint8_t> (dscp << 2)
     return 0
 
 

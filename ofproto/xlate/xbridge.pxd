@@ -60,6 +60,8 @@ cdef class XPort:
     cdef public XBridge bridge
     cdef public XBundle bundle
     cdef public XPort peer              # patch ports: the other side
+    cdef public dict dscp               # queue -> DSCP of what leaves by it; None: none
+    cdef public int64_t policer         # the datapath's meter that what comes in passes; -1: none
     cdef public Tunnel tunnel           # tunnel ports: what is in the outer header; else None
     # Of ports that the datapath does not count for: patch and tunnel ports.
     cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes
@@ -90,6 +92,7 @@ cdef class XBridge:
     cdef readonly list bundles
     cdef readonly dict bonds            # name -> XBundle, of those with a bond
     cdef readonly list mirrors          # XMirror
+    cdef public object sampling         # XSampling, or None
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly View view             # the version of the tables that is seen

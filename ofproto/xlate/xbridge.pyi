@@ -16,6 +16,7 @@ from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup
 from ofproto.xlate.xmirror import XMirror
+from ofproto.xlate.xsampling import XSampling
 
 NO_ODP_PORT: int
 MISS_DEFAULT: int
@@ -38,6 +39,8 @@ class XPort:
     bridge: XBridge | None
     bundle: XBundle | None
     peer: XPort | None  # set through connect_patch
+    dscp: dict[int, int] | None  # queue -> DSCP of what leaves by it
+    policer: int  # the datapath's meter that what comes in passes; -1: none
     live: bool  # as protocols see it: see OfPort.verdicts
     listens: int
     receivers: dict[int, Callable[[bytes, int], Any]]
@@ -117,6 +120,7 @@ class XBridge:
     bundles: list[XBundle]
     bonds: dict[str, XBundle]  # by name, those with a bond
     mirrors: list[XMirror]
+    sampling: XSampling | None
     mac: MacLearning
     tables: list[Classifier | None]
     view: View

@@ -47,6 +47,7 @@ cdef class XPort:
         self.ofp_port = ofp_port
         self.odp_port = odp_port
         self.up = self.live = True
+        self.policer = -1
         self.receivers = {}
 
     def listen(self, uint32_t slow, receive, bytes dst=None, bint checks_key=False,

@@ -39,9 +39,10 @@ from ofproto.xlate.headers cimport (
 )
 from ofproto.xlate.learn cimport fin_timeout, learn
 from ofproto.xlate.mirror cimport mirror_in
+from ofproto.xlate.sample cimport finish_samples, sample_action, sample_in, sample_out
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
-    may_receive, output_flood, output_port, output_trunc, set_pipeline,
+    may_receive, output_flood, output_port, output_trunc, set_pipeline, set_sampling,
 )
 from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
 from ofproto.xlate.slow cimport take_special
@@ -134,6 +135,7 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
     x.flow.in_phy_port = x.flow.in_port
     x.in_packet_out = True
     report_bridge(x)
+    sample_in(x)
     mirror_in(x)
     run_ops(x, program, 0)
     end_bridge(x)
@@ -142,6 +144,7 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
 
 cdef int finish(XlateContext x) except -1:
     forget_made_headers(x)
+    finish_samples(x)
     x.unwrap_last(0)
     if x.out.failed or x.out.length > 65000:
         x.fail("Too many actions")
@@ -173,6 +176,10 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
         x.cache.add(X_RECEIVED, port)
     if port is not None and port.listens and take_special(x, port):
         return see_special(x, in_port)
+    if not x.depth:
+        if port is not None and port.policer >= 0:
+            x.out.meter(<uint32_t> port.policer)
+        sample_in(x)
     if port is not None and not may_receive(x, port):
         x.report("detail", "port configuration refuses the packet, dropping")
         return 0
@@ -464,6 +471,8 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         output_trunc(x, <uint16_t> o.port, o.arg)
     elif code == OP_CHECK_LARGER:
         check_larger(x, program, o)
+    elif code == OP_SAMPLE:
+        sample_action(x, program, o)
     elif code == OP_DEBUG_RECIRC:
         freeze(x)
     elif code == OP_DEBUG_SLOW:
@@ -689,6 +698,7 @@ cdef int run_action_set(XlateContext x) except -1:
 
 
 set_pipeline(run_bridge)
+set_sampling(sample_out)
 set_continuing(run_todo)
 
 

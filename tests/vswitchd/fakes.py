@@ -60,6 +60,7 @@ class FakeOfproto:
         self.ifindexes = {}
         self.datapath_id = datapath_id
         self.calls = []
+        self.xbridge = SimpleNamespace(sampling=None)
         self.mirrors = SimpleNamespace(set=lambda settings: None, counts=dict)
         self.ports = {}
         self.bundles = {}

@@ -33,8 +33,16 @@ _FOLLOWED = {
         "flood_vlans",
         "flow_tables",
         "mirrors",
+        "ipfix",
+        "sflow",
     ],
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
+    "IPFIX": [
+        *("targets", "sampling", "obs_domain_id", "obs_point_id", "cache_active_timeout"),
+        *("cache_max_flows", "other_config"),
+    ],
+    "Flow_Sample_Collector_Set": ["id", "bridge", "ipfix"],
+    "sFlow": ["targets", "agent", "header", "sampling", "polling"],
     "Mirror": [
         *("name", "select_all", "select_src_port", "select_dst_port", "select_vlan"),
         *("output_port", "output_vlan", "snaplen"),
@@ -84,10 +92,8 @@ _FOLLOWED = {
     "CT_Timeout_Policy": ["timeouts"],
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
-    "IPFIX": ["targets"],
     "NetFlow": ["targets"],
     "QoS": ["type"],
-    "sFlow": ["targets"],
 }
 
 READ = {

@@ -81,6 +81,26 @@ class MirrorRow(NamedTuple):
     snaplen: int | None
 
 
+class IpfixRow(NamedTuple):
+    uuid: UUID
+    targets: tuple[str, ...]
+    sampling: int | None  # one of so many packets
+    obs_domain_id: int | None
+    obs_point_id: int | None
+    active_timeout: int | None  # s
+    max_flows: int | None
+    other_config: dict[str, str]
+
+
+class SflowRow(NamedTuple):
+    uuid: UUID
+    targets: tuple[str, ...]
+    agent: str | None
+    header: int | None
+    sampling: int | None
+    polling: int  # s
+
+
 class BridgeConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -93,6 +113,9 @@ class BridgeConfig(NamedTuple):
     in_vain: tuple[str, ...] = ()
     flow_tables: tuple[tuple[int, FlowTableRow], ...] = ()  # by number
     mirrors: tuple[MirrorRow, ...] = ()
+    ipfix: IpfixRow | None = None
+    sflow: SflowRow | None = None
+    collector_sets: tuple[tuple[int, IpfixRow], ...] = ()  # by number
 
 
 class TlsConfig(NamedTuple):
@@ -247,6 +270,42 @@ def _mirror(row: Any) -> MirrorRow:
     )
 
 
+def _ipfix(row: Any) -> IpfixRow | None:
+    if row is None:
+        return None
+    return IpfixRow(
+        uuid=row.uuid,
+        targets=tuple(sorted(row.targets)),
+        sampling=one(row.sampling),
+        obs_domain_id=one(row.obs_domain_id),
+        obs_point_id=one(row.obs_point_id),
+        active_timeout=one(row.cache_active_timeout),
+        max_flows=one(row.cache_max_flows),
+        other_config=row.other_config,
+    )
+
+
+def _sflow(row: Any) -> SflowRow | None:
+    if row is None:
+        return None
+    polling = one(row.polling)
+    return SflowRow(
+        uuid=row.uuid,
+        targets=tuple(sorted(row.targets)),
+        agent=one(row.agent),
+        header=one(row.header),
+        sampling=one(row.sampling),
+        polling=30 if polling is None else polling,
+    )
+
+
+def _collector_sets(bridge: Any) -> tuple[tuple[int, IpfixRow], ...]:
+    """They refer to the bridge, and not the other way round."""
+    rows = bridge._idl.tables["Flow_Sample_Collector_Set"].rows.values()
+    found = [(row.id, _ipfix(one(row.ipfix))) for row in rows if row.bridge.uuid == bridge.uuid]
+    return tuple(sorted((number, row) for number, row in found if row is not None))
+
+
 def bridge_config(row: Any) -> BridgeConfig:
     controllers = sorted(row.controller, key=lambda each: each.target)
     return BridgeConfig(
@@ -263,6 +322,9 @@ def bridge_config(row: Any) -> BridgeConfig:
             (number, _flow_table(each)) for number, each in sorted(row.flow_tables.items())
         ),
         mirrors=tuple(_mirror(each) for each in sorted(row.mirrors, key=lambda each: each.name)),
+        ipfix=_ipfix(one(row.ipfix)),
+        sflow=_sflow(one(row.sflow)),
+        collector_sets=_collector_sets(row),
     )
 
 

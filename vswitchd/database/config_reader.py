@@ -27,7 +27,9 @@ from vswitchd.database.config import (
 _names = LimitedLog(ovs.vlog.Vlog("bridge"), 1, 5)
 
 # Columns of a bridge that refer to rows which are read with it.
-BRIDGE_PARTS = ("controller", "flow_tables", "mirrors")
+BRIDGE_PARTS = ("controller", "flow_tables", "mirrors", "ipfix", "sflow")
+# A table whose rows refer to bridges: with each change all of these are read.
+REFERRING = "Flow_Sample_Collector_Set"
 # Tables whose rows, a few at most, are read with the switch.
 WITH_ROOT = ("SSL", "Datapath", "CT_Zone", "CT_Timeout_Policy")
 OF_ROOT = ("Open_vSwitch", *WITH_ROOT)
@@ -79,6 +81,8 @@ class Reader:
                 self._read_bridges(root, found)
         bridges: dict[UUID, set[str] | None] = {}
         ports: set[UUID] = set()
+        if any(table in (REFERRING, "IPFIX") for table, _ in changed):
+            bridges = {uuid: set() for uuid in self._bridges}
         for (table, uuid), columns in changed.items():
             if table == "Bridge":
                 bridges[uuid] = columns

@@ -19,11 +19,9 @@ COLUMNS = {
     "Bridge": {
         "auto_attach": (),
         "datapath_type": ("dummy", "netdev", "system"),
-        "ipfix": (),
         "mcast_snooping_enable": (),
         "netflow": (),
         "rstp_enable": (),
-        "sflow": (),
         "stp_enable": (),
     },
     "Port": {
@@ -50,10 +48,7 @@ COLUMNS = {
 }
 
 # Tables whose rows are of use only where one of these columns refers to them.
-TABLES = (
-    *("AutoAttach", "Flow_Sample_Collector_Set", "IPFIX", "NetFlow", "QoS", "Queue"),
-    "sFlow",
-)
+TABLES = ("AutoAttach", "NetFlow", "QoS", "Queue")
 
 DOCUMENT = """\
 # What of the database is not followed yet

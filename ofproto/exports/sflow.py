@@ -1,0 +1,158 @@
+"""sFlow version 5 (sflow.org/sflow_version_5.txt): samples of packets, and interfaces' counters.
+
+Datagrams go when they are full, or with run(), which is to be called once in a second.  Flow
+samples have the sampled header and what the switch did with its tags; counter samples the generic
+counters.  Times are in milliseconds.
+"""
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple
+
+VERSION = 5
+FLOW_SAMPLE, COUNTER_SAMPLE = 1, 2
+RAW_HEADER, EXTENDED_SWITCH, IF_COUNTERS = 1, 1001, 1
+ETHERNET = 1  # header protocol
+FCS = 4  # bytes, of which the datapath knows nothing: "stripped"
+DATAGRAM = 1400  # bytes
+# Sources: type in the high byte.
+INTERFACES, SWITCH = 0, 0x020003E8  # the bridge itself: ds_class 2, ds_index 1000
+UNKNOWN = 0xFFFFFFFF
+IANA_ETHERNET = 6
+TICK = 1000  # ms
+
+
+class Settings(NamedTuple):
+    agent: str  # an address
+    sampling: int = 400  # one packet of so many
+    polling: int = 30  # seconds; 0: no counters
+    header: int = 128  # bytes of a packet
+
+
+class FlowSample(NamedTuple):
+    frame: bytes
+    input: int  # ifindex, 0: not known
+    output: int  # as the format has it, with its two bits
+    in_vlan: int
+    in_priority: int
+    out_vlan: int
+    out_priority: int
+
+
+class Interface(NamedTuple):
+    """None: a counter that there is not."""
+
+    index: int
+    speed: int  # bit/s
+    is_up: bool
+    has_link: bool
+    full_duplex: bool
+    counters: dict[str, int]  # under OpenFlow's names
+
+
+@dataclass(slots=True)
+class _Source:
+    sequence: int = 0
+    pool: int = 0
+
+
+class Agent:
+    """The datagrams that it has made since the last time are in `take()`."""
+
+    def __init__(self, settings: Settings, now: int):
+        self.settings = settings
+        self._started = self._ticked = self._polled = now
+        self._address = ipaddress.ip_address(settings.agent)
+        self._sequence = 0
+        self._flows = _Source()
+        self._counters: dict[int, int] = {}  # interface -> samples so far
+        self._samples: list[bytes] = []
+        self._size = 0
+        self._datagrams: list[bytes] = []
+
+    def take(self) -> list[bytes]:
+        made, self._datagrams = self._datagrams, []
+        return made
+
+    def sample(self, sample: FlowSample, now: int) -> None:
+        source = self._flows
+        source.sequence += 1
+        source.pool += self.settings.sampling
+        tags = struct.pack(
+            "!IIIIII", EXTENDED_SWITCH, 16, sample.in_vlan, sample.in_priority, sample.out_vlan,
+            sample.out_priority,
+        )  # fmt: skip
+        records = tags + self._header(sample.frame)
+        body = struct.pack(
+            "!IIIIIIII", source.sequence, SWITCH, self.settings.sampling,
+            source.pool & 0xFFFFFFFF, 0, sample.input, sample.output, 2,
+        )  # fmt: skip
+        self._add(FLOW_SAMPLE, body + records, now)
+
+    def _header(self, frame: bytes) -> bytes:
+        header = frame[: self.settings.header]
+        padded = header + bytes(-len(header) % 4)
+        head = struct.pack("!IIII", ETHERNET, len(frame) + FCS, FCS, len(header))
+        return struct.pack("!II", RAW_HEADER, len(head) + len(padded)) + head + padded
+
+    def wants_counters(self, now: int) -> bool:
+        """Whether it is time for poll()."""
+        polling = self.settings.polling * 1000
+        return bool(polling) and now >= self._polled + polling
+
+    def poll(self, interfaces: list[Interface], now: int) -> None:
+        """A counter sample of each."""
+        self._polled = now
+        for each in interfaces:
+            number = self._counters[each.index] = self._counters.get(each.index, 0) + 1
+            record = _if_counters(each)
+            body = struct.pack("!III", number, each.index, 1)
+            body += struct.pack("!II", IF_COUNTERS, len(record)) + record
+            self._add(COUNTER_SAMPLE, body, now)
+
+    def run(self, now: int) -> None:
+        if now >= self._ticked + TICK:
+            self._ticked = now
+            self._flush(now)
+
+    def next_run(self) -> int | None:
+        if not self._samples and not self.settings.polling:
+            return None
+        return self._ticked + TICK
+
+    def _add(self, kind: int, body: bytes, now: int) -> None:
+        if self._samples and self._size + 8 + len(body) > DATAGRAM:
+            self._flush(now)
+        self._samples.append(struct.pack("!II", kind, len(body)) + body)
+        self._size += 8 + len(body)
+
+    def _flush(self, now: int) -> None:
+        if not self._samples:
+            return
+        self._sequence += 1
+        kind = 1 if self._address.version == 4 else 2
+        head = struct.pack("!II", VERSION, kind) + self._address.packed
+        head += struct.pack(
+            "!IIII", 0, self._sequence, (now - self._started) & 0xFFFFFFFF, len(self._samples)
+        )
+        self._datagrams.append(head + b"".join(self._samples))
+        self._samples, self._size = [], 0
+
+
+def _if_counters(each: Interface) -> bytes:
+    def counted(name: str) -> int:
+        return each.counters.get(name, UNKNOWN) & 0xFFFFFFFF
+
+    status = each.is_up | (each.is_up and each.has_link) << 1
+    direction = 1 if each.full_duplex else 2
+    made = struct.pack("!IIQII", each.index, IANA_ETHERNET, each.speed, direction, status)
+    made += struct.pack(
+        "!QIIIIII", each.counters.get("rx_bytes", 0), counted("rx_packets"), UNKNOWN, UNKNOWN,
+        counted("rx_dropped"), counted("rx_errors"), UNKNOWN,
+    )  # fmt: skip
+    made += struct.pack(
+        "!QIIIII", each.counters.get("tx_bytes", 0), counted("tx_packets"), UNKNOWN, UNKNOWN,
+        counted("tx_dropped"), counted("tx_errors"),
+    )  # fmt: skip
+    return made + struct.pack("!I", 0)

@@ -1,0 +1,324 @@
+"""The exporters of one bridge: IPFIX of the bridge, of collector sets, and sFlow.
+
+The datapath sends up what the bridge's XSampling asks for; receive() gives it to its exporter at
+once, which has its bounds; run() sends what is due.
+"""
+
+import fcntl
+import socket
+import struct
+import time
+from typing import Any
+
+import ovs.vlog
+
+from datapath.actions import samples
+from datapath.key.flow import MEMBERS
+from ofproto.codec.messages import IpfixStats
+from ofproto.exports import ipfix, sflow
+from ofproto.exports.ipfix import IPV4, IPV6
+from ofproto.xlate.xsampling import XSampling
+from pyvs import clock
+from vswitchd.database.config import BridgeConfig, IpfixRow, SflowRow
+from vswitchd.monitoring.collectors import Collectors
+
+vlog = ovs.vlog.Vlog("exports")
+
+ALL = 0xFFFFFFFF
+IPFIX_PORT, SFLOW_PORT = 4739, 6343
+DEFAULT_SAMPLING = 400
+_DATA = struct.Struct(samples.DATA_FORMAT)
+CFI = 0x1000
+
+
+class Stream:
+    """An exporter and its collectors."""
+
+    def __init__(self, row: IpfixRow):
+        settings = ipfix.Settings(
+            row.active_timeout or 0, row.max_flows or 0, row.other_config.get("virtual_obs_id", "")
+        )
+        self.row = row
+        self.exporter = ipfix.Exporter(settings)
+        self._collectors = Collectors(row.targets, IPFIX_PORT)
+
+    def run(self, now: int) -> None:
+        self.exporter.run(now)
+        self.send()
+
+    def send(self) -> None:
+        sent, failed = self._collectors.send(self.exporter.take())
+        self.exporter.counters.tx_packets += sent
+        self.exporter.counters.tx_errors += failed
+
+    def stats(self, number: int) -> IpfixStats:
+        counted = self.exporter.counters
+        return IpfixStats(
+            counted.flows, self.exporter.current_flows, counted.packets, counted.ipv4, counted.ipv6,
+            counted.errors, counted.ipv4_errors, counted.ipv6_errors, counted.tx_packets,
+            counted.tx_errors, number,
+        )  # fmt: skip
+
+    def close(self, now: int) -> None:
+        self.exporter.close(now)
+        self.send()
+        self._collectors.close()
+
+
+class SflowStream:
+    def __init__(self, row: SflowRow, agent: str, now: int):
+        self.row = row
+        self.agent = sflow.Agent(
+            sflow.Settings(agent, row.sampling or DEFAULT_SAMPLING, row.polling, row.header or 128),
+            now,
+        )
+        self._collectors = Collectors(row.targets, SFLOW_PORT)
+
+    def send(self) -> None:
+        self._collectors.send(self.agent.take())
+
+    def close(self) -> None:
+        self._collectors.close()
+
+
+class Exports:
+    def __init__(self, ofproto: Any):
+        self._ofproto = ofproto
+        self._bridge: Stream | None = None
+        self._sets: dict[int, Stream] = {}
+        self._sflow: SflowStream | None = None
+        self._wanted: tuple = (None, (), None)
+        self._epoch = time.time_ns() // 1000 - clock.msec() * 1000  # us, of the daemon's clock
+        ofproto.ipfix_stats = self._ipfix_stats
+
+    # --- configuration
+
+    def configure(self, config: BridgeConfig) -> None:
+        wanted = (config.ipfix, config.collector_sets, config.sflow)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._take(*wanted)
+        if self._sflow is not None:
+            self._number_interfaces()
+
+    def _take(self, ipfix_row: IpfixRow | None, sets: tuple, sflow_row: SflowRow | None) -> None:
+        now = self._microseconds()
+        self._bridge = self._stream(self._bridge, ipfix_row, now)
+        for number in self._sets.keys() - {number for number, _ in sets}:
+            self._sets.pop(number).close(now)
+        for number, row in sets:
+            self._sets[number] = self._stream(self._sets.get(number), row, now)
+        self._take_sflow(sflow_row)
+        self._ofproto.collector_sets = tuple(sorted(self._sets))
+        self._sample()
+
+    @staticmethod
+    def _stream(old: Stream | None, row: IpfixRow | None, now: int) -> Stream | None:
+        if old is not None and old.row == row:
+            return old
+        if old is not None:
+            old.close(now)
+        return Stream(row) if row is not None and row.targets else None
+
+    def _take_sflow(self, row: SflowRow | None) -> None:
+        if self._sflow is not None and self._sflow.row == row:
+            return
+        if self._sflow is not None:
+            self._sflow.close()
+        self._sflow = None
+        if row is None:
+            return
+        agent = _agent_address(row)
+        if agent is None:
+            vlog.err(f"sFlow: no address for agent {row.agent}")
+        else:
+            self._sflow = SflowStream(row, agent, clock.msec())
+
+    def _sample(self) -> None:
+        """Have translation ask for what the exporters want."""
+        xbridge = self._ofproto.xbridge
+        if self._bridge is None and self._sflow is None and not self._sets:
+            if xbridge.sampling is not None:
+                xbridge.sampling = None
+                xbridge.touch()
+            return
+        sampling = XSampling(self._ofproto.name, self.receive)
+        if self._bridge is not None:
+            other = self._bridge.row.other_config
+            sampling.ipfix = ALL // (self._bridge.row.sampling or DEFAULT_SAMPLING)
+            sampling.ipfix_input = other.get("enable-input-sampling") != "false"
+            sampling.ipfix_output = other.get("enable-output-sampling") != "false"
+        if self._sflow is not None:
+            sampling.sflow = ALL // self._sflow.agent.settings.sampling
+        sampling.collectors = bool(self._sets)
+        xbridge.sampling = sampling
+        xbridge.touch()
+
+    def _ifindex(self, number: int, port: Any) -> int:
+        """0: none.  A dummy has what its options say."""
+        given = port.options.get("ifindex", "") if port.is_dummy else ""
+        index = int(given) if given.isdecimal() else self._ofproto.port_ifindex(number)
+        return max(index or 0, 0)
+
+    def _number_interfaces(self) -> None:
+        found = {
+            port.odp_port: index
+            for number, port in self._ofproto.ports.items()
+            if port.odp_port is not None and (index := self._ifindex(number, port))
+        }
+        sampling = self._ofproto.xbridge.sampling
+        if sampling.ifindexes != found:
+            sampling.ifindexes = found
+            self._ofproto.xbridge.touch()
+
+    # --- samples
+
+    def _microseconds(self) -> int:
+        return self._epoch + clock.msec() * 1000
+
+    def receive(self, reason: int, packet: bytes, key: bytes, data: bytes) -> None:
+        """A sample: see XSampling."""
+        _, output, number, domain, point, probability, tci, direction = _DATA.unpack(data)
+        if reason == samples.SFLOW:
+            self._receive_sflow(packet, key, output, tci)
+            return
+        if reason == samples.IPFIX:
+            stream, weight = self._bridge, 0
+            if stream is not None:
+                domain, point = stream.row.obs_domain_id or 0, stream.row.obs_point_id or 0
+                weight = stream.row.sampling or DEFAULT_SAMPLING
+            egress = output != samples.NONE
+        else:
+            stream, weight = self._sets.get(number), 65535 // max(probability, 1)
+            egress = direction == samples.EGRESS or (not direction and output != samples.NONE)
+        if stream is None:
+            return
+        port = self._port(output) if output != samples.NONE else None
+        sample = ipfix.Sample(
+            _packet(packet, key), domain, point, self._port(_number(key, "in_port")), port, egress,
+            weight,
+        )  # fmt: skip
+        stream.exporter.sample(sample, self._microseconds())
+        stream.send()
+
+    def _receive_sflow(self, packet: bytes, key: bytes, output: int, tci: int) -> None:
+        if self._sflow is None:
+            return
+        ifindexes = self._ofproto.xbridge.sampling.ifindexes
+        tag = int.from_bytes(key[slice(*_span("vlan0_tci"))], "big")
+        out_tag = int.from_bytes(struct.pack("=H", tci), "big")
+        sample = sflow.FlowSample(
+            packet, ifindexes.get(_number(key, "in_port"), 0), output,
+            tag & 0xFFF, tag >> 13, out_tag & 0xFFF, out_tag >> 13,
+        )  # fmt: skip
+        self._sflow.agent.sample(sample, clock.msec())
+        self._sflow.send()
+
+    def _port(self, odp_port: int) -> ipfix.Port:
+        for number, port in self._ofproto.ports.items():
+            if port.odp_port == odp_port:
+                return ipfix.Port(max(self._ofproto.port_ifindex(number) or 0, 0), port.name)
+        return ipfix.Port(0, "")
+
+    # --- the daemon's rhythm
+
+    def run(self, now: int) -> None:
+        for stream in filter(None, (self._bridge, *self._sets.values())):
+            stream.run(self._epoch + now * 1000)
+        if self._sflow is not None:
+            agent = self._sflow.agent
+            if agent.wants_counters(now):
+                agent.poll(self._interfaces(), now)
+            agent.run(now)
+            self._sflow.send()
+
+    def next_run(self) -> int | None:
+        """When run() has something to do, in ms."""
+        streams = filter(None, (self._bridge, *self._sets.values()))
+        times = [each.exporter.next_run() for each in streams]
+        times = [None if when is None else (when - self._epoch) // 1000 + 1 for when in times]
+        if self._sflow is not None:
+            times.append(self._sflow.agent.next_run())
+        return min((when for when in times if when is not None), default=None)
+
+    def _interfaces(self) -> list[sflow.Interface]:
+        ofproto = self._ofproto
+        counted = ofproto.all_port_stats()
+        found = []
+        for number, port in ofproto.ports.items():
+            index = self._ifindex(number, port)
+            if index:
+                found.append(
+                    sflow.Interface(
+                        index, (getattr(port, "curr_speed", 0) or 0) * 1000, True,
+                        port.may_forward, True, counted.get(number, {}),
+                    )
+                )  # fmt: skip
+        return found
+
+    def _ipfix_stats(self, number: int | None) -> list[IpfixStats]:
+        stream = self._bridge if number is None else self._sets.get(number)
+        return [] if stream is None else [stream.stats(number or 0)]
+
+    def close(self) -> None:
+        self._take(None, (), None)
+
+
+def _span(member: str) -> tuple[int, int]:
+    offset, size = MEMBERS[member]
+    return offset, offset + size
+
+
+def _number(key: bytes, member: str) -> int:
+    return int.from_bytes(key[slice(*_span(member))], "big")
+
+
+def _packet(frame: bytes, key: bytes) -> ipfix.Packet:
+    kind = _number(key, "eth_type")
+    tci = _number(key, "vlan0_tci")
+    found = ipfix.Packet(
+        key[slice(*_span("eth_src"))], key[slice(*_span("eth_dst"))], kind, len(frame),
+        tci if tci & CFI else None,
+    )  # fmt: skip
+    if kind not in (IPV4, IPV6):
+        return found
+    n_tags = sum(bool(_number(key, name) & CFI) for name in ("vlan0_tci", "vlan1_tci"))
+    found.l3_size = len(frame) - 14 - 4 * n_tags
+    found.proto, found.tos = _number(key, "nw_proto"), _number(key, "nw_tos")
+    found.ttl = _number(key, "nw_ttl")
+    found.tp_src, found.tp_dst = _number(key, "tp_src"), _number(key, "tp_dst")
+    found.tcp_flags = _number(key, "tcp_flags")
+    if kind == IPV4:
+        found.src, found.dst = key[slice(*_span("nw_src"))], key[slice(*_span("nw_dst"))]
+    else:
+        found.src, found.dst = key[slice(*_span("ipv6_src"))], key[slice(*_span("ipv6_dst"))]
+        found.label = _number(key, "ipv6_label")
+    return found
+
+
+def _agent_address(row: SflowRow) -> str | None:
+    """The address that `agent` is, or that its device has; else that by which the first target is
+    reached."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, row.agent or "")
+            return row.agent
+        except OSError:
+            continue
+    if row.agent:
+        return _device_address(row.agent)
+    found = Collectors(row.targets[:1], SFLOW_PORT)
+    try:
+        return found.source()
+    finally:
+        found.close()
+
+
+def _device_address(name: str) -> str | None:
+    """The IPv4 address of a device (SIOCGIFADDR of netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
+        try:
+            told = fcntl.ioctl(each.fileno(), 0x8915, struct.pack("256s", name.encode()[:15]))
+        except OSError:
+            return None
+    return socket.inet_ntoa(told[20:24])
