@@ -209,7 +209,11 @@ def queues(ofproto: Any, port_no: int | None, queue_id: int | None) -> list[tupl
 
 def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     found = queues(ofproto, request.port_no, request.queue_id)
-    items = [messages.QueueStats(port.number, queue) for port, queue in found]
+    counted = {port.name: ofproto.queue_counters(port.name) for port, _ in found}
+    items = [
+        messages.QueueStats(port.number, queue, **counted[port.name].get(queue, {}))
+        for port, queue in found
+    ]
     reply_list(peer, request, messages.QueueStatsReply, items)
 
 

@@ -94,6 +94,8 @@ class Ofproto:
         # Of whoever exports: the statistics of a collector set, or of the bridge's own (None).
         self.ipfix_stats: Callable[[int | None], list[Any]] = lambda number: []
         self.collector_sets: tuple[int, ...] = ()
+        # Counters of the queues of a device, by number.
+        self.queue_counters: Callable[[str], dict[int, dict[str, int]]] = lambda name: {}
         self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
         self.xbridge.ct_timeouts = backer.timeouts.names
@@ -273,6 +275,18 @@ class Ofproto:
         """Remove a bundle; no error when there is none."""
         self.port_set.bundle_del(key)
         self.mirrors.stale = True
+
+    # --- quality of service
+
+    def set_queues(
+        self, ofp_port: int, dscp: dict[int, int] | None, queues: tuple[int, ...] | None
+    ) -> None:
+        """The queues of a port (None: as its device has them), and what DSCP they mark."""
+        self.port_set.set_queues(self.ports[ofp_port], dscp, queues)
+
+    def set_policer(self, ofp_port: int, meter: tuple[int, list[tuple[int, ...]]] | None) -> None:
+        """What comes in by a port passes a meter of these flags and bands (see DatapathMeters)."""
+        self.port_set.set_policer(self.ports[ofp_port], meter, clock.msec())
 
     # --- configuration
 

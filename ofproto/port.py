@@ -78,6 +78,7 @@ class OfPort:
         "odp_port",
         "options",
         "peer_features",
+        "queue_numbers",
         "state",
         "supported",
         "tunnel",
@@ -91,6 +92,7 @@ class OfPort:
         self.name = name
         self.type = type_
         self.options = options
+        self.queue_numbers: tuple[int, ...] | None = None
         self.created = now
         self.odp_port: int | None = None
         self.tunnel: TunnelConfig | None = None  # of a tunnel port
@@ -126,6 +128,8 @@ class OfPort:
     @property
     def queues(self) -> tuple[int, ...]:
         """The queues of its device: those of a dummy are one, as in Open vSwitch."""
+        if self.queue_numbers is not None and not self.is_dummy:
+            return self.queue_numbers
         return (0,) if self.is_dummy else ()
 
     @property

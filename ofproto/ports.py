@@ -22,6 +22,7 @@ from ofproto.port import OfPort, PortNumbers
 from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.tunnel_config import TunnelConfig
 from ofproto.xlate.xbridge import XBundle, XPort, connect_patch, disconnect_patch
+from pyvs import clock
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
 
@@ -39,6 +40,7 @@ class Ports:
         self._untold: dict[int, OfPort] = {}  # new ones, whose devices are yet to be looked at
         self._bundles: dict[Any, Any] = {}
         self._vlans: dict[Any, tuple] = {}  # key of a bundle -> what its set_vlan() was given
+        self._policers: dict[str, Any] = {}  # name -> the meter's flags and bands
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
     def in_order(self) -> list[OfPort]:
@@ -165,6 +167,7 @@ class Ports:
         if port is None:
             return None
         del self.by_name[port.name]
+        self.set_policer(port, None, clock.msec())
         self._xbridge.port_del(port.xport)
         if port.tunnel is not None:
             self._backer.flows.tunnel_del(port.xport)
@@ -238,6 +241,33 @@ class Ports:
             if port.counts_itself
             else self._backer.odp_port_stats(port.odp_port)
         )
+
+    # --- quality of service
+
+    def set_queues(
+        self, port: OfPort, dscp: dict[int, int] | None, queues: tuple[int, ...] | None
+    ) -> None:
+        port.queue_numbers = queues
+        if port.xport.dscp != dscp:
+            port.xport.dscp = dscp
+            self._xbridge.touch()
+
+    def set_policer(self, port: OfPort, wanted: Any, now: int) -> None:
+        """`wanted`: flags and bands of a meter, None: none."""
+        if self._policers.get(port.name) == wanted:
+            return
+        meters, number = self._backer.meters, port.xport.policer
+        self._policers[port.name] = wanted
+        if wanted is None:
+            del self._policers[port.name]
+            port.xport.policer = -1
+            meters.remove(number, now)
+        elif number >= 0:
+            meters.change(number, *wanted)
+        else:
+            made = meters.add(f"{self._xbridge.name}:police:{port.name}"[-31:], *wanted)
+            port.xport.policer = -1 if made is None else made
+        self._xbridge.touch()
 
     # --- bundles
 

@@ -27,6 +27,7 @@ from vswitchd.monitoring.exports import Exports
 from vswitchd.monitoring.mirrors import MirrorRows
 from vswitchd.port_numbers import Requests, WantedNumbers
 from vswitchd.protocols.protocols import Protocols
+from vswitchd.qos.ports import PortsQos
 from vswitchd.tunnels import ports as tunnel_ports
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -72,6 +73,8 @@ class Bridge:
         self._mirrors = MirrorRows(self.name)
         self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
         self.exports = Exports(self.ofproto)
+        self.qos = PortsQos(self.name, self.ofproto)
+        self._qos_due: set[str] = set()  # ports
         self._settings: dict[str, Any] = {}  # setter -> what it was given
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
@@ -214,6 +217,7 @@ class Bridge:
         self.protocols.configure(self.config, clock.msec())
         for port in ports:
             self._set_bundle(port)
+        self._qos_due |= stale
         config = self.config
         other = config.other_config
         self._set("set_datapath_id", settings.datapath_id(config, self.devices.mac))
@@ -314,6 +318,7 @@ class Bridge:
             return
         vlog.info(f"bridge {self.name}: deleted interface {iface.name} on port {iface.ofp_port}")
         self._leave(iface)
+        self.qos.forget(iface)
         self.ofproto.port_del(iface.ofp_port)
         self.devices.detached(iface.name)
         self._has_no_port(iface)
@@ -364,6 +369,11 @@ class Bridge:
             iface = self.ifaces[name]
             if iface.ofp_port is not None:
                 self.devices.set_up(iface, links)
+        due, self._qos_due = self._qos_due & self._ports.keys(), set()
+        for name in sorted(due):
+            port = self._ports[name]
+            members = [self.ifaces[each.name] for each in port.interfaces]
+            self.qos.configure(port, members, links)
         if touched or self.devices.lost_one:
             self.devices.follow_mtu(links)
         self.news |= touched
@@ -426,5 +436,8 @@ class Bridge:
         """`delete`: the bridge is gone; else the datapath keeps its ports and flows."""
         self.protocols.close()
         self.exports.close()
+        if delete:
+            for iface in self.ifaces.values():
+                self.qos.forget(iface)
         self.ofproto.destroy(delete)
         self.ifaces.clear()

@@ -60,6 +60,7 @@ class FakeOfproto:
         self.ifindexes = {}
         self.datapath_id = datapath_id
         self.calls = []
+        self.set_queues = self.set_policer = lambda *arguments: None
         self.xbridge = SimpleNamespace(sampling=None)
         self.mirrors = SimpleNamespace(set=lambda settings: None, counts=dict)
         self.ports = {}

@@ -52,10 +52,9 @@ def test_setting_them_is_told(switch):
 
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
-    rate = "set interface e1 ingress_policing_rate=5 bfd:oam=true lldp:enable=true"
+    rate = "set interface e1 bfd:oam=true lldp:enable=true"
     assert sorted(told(*rate.split())) == lines(
         "Interface e1: bfd:oam true",
-        "Interface e1: ingress_policing_rate",
         "Interface e1: lldp",
     )
     assert told("add-aa-mapping", "br0", "1", "2") == lines("Bridge br0: auto_attach")
@@ -67,7 +66,6 @@ def test_setting_them_is_told(switch):
     # What asks for nothing, and what only takes away, needs no word.
     for words in (
         "set port bond0 lacp=active bond_mode=active-backup protected=true",
-        "set interface e1 ingress_policing_rate=0",
         "clear bridge br0 auto_attach",
         "remove interface e1 bfd oam",
         "set bridge br0 protocols=OpenFlow13 stp_enable=false",

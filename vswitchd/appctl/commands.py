@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import bfd, bond, cfm, dpctl, dpif, dummy, fdb, lacp, pmd, trace, underlay
+from vswitchd.appctl import bfd, bond, cfm, dpctl, dpif, dummy, fdb, lacp, pmd, qos, trace, underlay
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -68,6 +68,7 @@ COMMANDS = [
     Command("bridge/reconnect", "[BRIDGE]", 0, 1, reconnect),
     Command("ofproto/list", "", 0, 0, list_ofprotos),
     *(Command(*row) for row in bond.COMMANDS),
+    *(Command(*row) for row in qos.COMMANDS),
     *(Command(*row) for row in fdb.COMMANDS),
     *(Command(*row) for row in dpif.COMMANDS),
     *(Command(*row) for row in dpctl.COMMANDS),

@@ -60,6 +60,7 @@ _FOLLOWED = {
         "lacp",
         "protected",
         "fake_bridge",
+        "qos",
         "other_config",
         "external_ids",
     ],
@@ -72,6 +73,8 @@ _FOLLOWED = {
         "mtu_request",
         "bfd",
         "cfm_mpid",
+        *("ingress_policing_rate", "ingress_policing_burst"),
+        *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
         "other_config",
         "external_ids",
     ],
@@ -93,7 +96,8 @@ _FOLLOWED = {
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
     "NetFlow": ["targets"],
-    "QoS": ["type"],
+    "QoS": ["type", "other_config", "queues"],
+    "Queue": ["dscp", "other_config"],
 }
 
 READ = {

@@ -15,6 +15,19 @@ from vswitchd.database.columns import Replica
 from vswitchd.database.datapaths import DatapathRow, datapath_rows
 
 
+class QueueRow(NamedTuple):
+    dscp: int | None
+    other_config: dict[str, str]
+
+
+class QosRow(NamedTuple):
+    uuid: UUID
+    type: str
+    other_config: dict[str, str]
+    queues: tuple[tuple[int, QueueRow], ...]  # by number
+    parts: frozenset[UUID]  # rows that this was read from
+
+
 class InterfaceConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -27,6 +40,8 @@ class InterfaceConfig(NamedTuple):
     in_vain: tuple[str, ...] = ()  # what it asks for that is not followed yet
     cfm_mpid: int | None = None
     bfd: dict[str, str] = {}
+    # ingress_policing: kbit/s, burst in kbit, 1000 packets per second, burst in 1000 packets
+    policing: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 class PortConfig(NamedTuple):
@@ -45,6 +60,7 @@ class PortConfig(NamedTuple):
     fake_bridge: bool
     other_config: dict[str, str]
     in_vain: tuple[str, ...] = ()
+    qos: QosRow | None = None
 
 
 class ControllerRow(NamedTuple):
@@ -200,6 +216,23 @@ def interface_config(row: Any) -> InterfaceConfig:
         in_vain=in_vain(row),
         cfm_mpid=one(row.cfm_mpid),
         bfd=row.bfd,
+        policing=tuple(
+            getattr(row, f"ingress_policing_{each}")
+            for each in ("rate", "burst", "kpkts_rate", "kpkts_burst")
+        ),
+    )
+
+
+def _qos(row: Any) -> QosRow | None:
+    if row is None:
+        return None
+    queues = sorted(row.queues.items())
+    return QosRow(
+        uuid=row.uuid,
+        type=row.type,
+        other_config=row.other_config,
+        queues=tuple((n, QueueRow(one(each.dscp), each.other_config)) for n, each in queues),
+        parts=frozenset({row.uuid, *(each.uuid for _, each in queues)}),
     )
 
 
@@ -221,6 +254,7 @@ def port_config(row: Any) -> PortConfig:
         fake_bridge=row.fake_bridge,
         other_config=row.other_config,
         in_vain=in_vain(row),
+        qos=_qos(one(row.qos)),
     )
 
 

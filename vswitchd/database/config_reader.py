@@ -28,6 +28,7 @@ _names = LimitedLog(ovs.vlog.Vlog("bridge"), 1, 5)
 
 # Columns of a bridge that refer to rows which are read with it.
 BRIDGE_PARTS = ("controller", "flow_tables", "mirrors", "ipfix", "sflow")
+PORT_PARTS = ("Interface", "QoS", "Queue")
 # A table whose rows refer to bridges: with each change all of these are read.
 REFERRING = "Flow_Sample_Collector_Set"
 # Tables whose rows, a few at most, are read with the switch.
@@ -88,7 +89,7 @@ class Reader:
                 bridges[uuid] = columns
             elif table == "Port":
                 ports.add(uuid)
-            elif table == "Interface":
+            elif table in PORT_PARTS:
                 ports |= self._users.get(uuid, set())
             elif table not in OF_ROOT:
                 for user in self._users.get(uuid, ()):
@@ -164,7 +165,8 @@ class Reader:
         if row is None:
             return
         read = port_config(row)
-        self._set_parts(uuid, {interface.uuid for interface in read.interfaces})
+        parts = {interface.uuid for interface in read.interfaces}
+        self._set_parts(uuid, parts | (read.qos.parts if read.qos else set()))
         if read == self._ports.get(uuid):
             return
         self._ports[uuid] = read

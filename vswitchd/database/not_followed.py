@@ -27,14 +27,9 @@ COLUMNS = {
     "Port": {
         "bond_fake_iface": (),
         "mac": (),
-        "qos": (),
     },
     "Interface": {
         "bfd:oam": ("false",),
-        "ingress_policing_burst": (),
-        "ingress_policing_kpkts_burst": (),
-        "ingress_policing_kpkts_rate": (),
-        "ingress_policing_rate": (),
         "lldp": (),
     },
     "Flow_Table": {
@@ -48,7 +43,7 @@ COLUMNS = {
 }
 
 # Tables whose rows are of use only where one of these columns refers to them.
-TABLES = ("AutoAttach", "NetFlow", "QoS", "Queue")
+TABLES = ("AutoAttach", "NetFlow")
 
 DOCUMENT = """\
 # What of the database is not followed yet

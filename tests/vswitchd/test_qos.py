@@ -1,0 +1,114 @@
+"""QoS of ports with real daemons: the kernel's disciplines, rates as they are measured, DSCP."""
+
+import subprocess
+import sys
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+
+from tests.daemons import wait_until
+
+pytestmark = pytest.mark.system
+SECONDS = 4
+
+
+def tc(switch, what, device):
+    return switch.host.run("tc", what, "show", "dev", device, check=False)
+
+
+def start(switch):
+    switch.vsctl("add-br", "br0")
+    made = [switch.container(f"c{n}", f"10.1.1.{n}/24", "br0") for n in (1, 2)]
+    made[0].ping("10.1.1.2", 1)
+    return made
+
+
+SENDER = """
+import socket, sys, time
+rate, seconds = float(sys.argv[2]), float(sys.argv[3])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+start, sent = time.monotonic(), 0
+while time.monotonic() < start + seconds:
+    if sent * 1028 * 8 > (time.monotonic() - start) * rate:
+        time.sleep(0.001)
+        continue
+    try:
+        s.sendto(bytes(1000), (sys.argv[1], 9999))
+    except OSError:
+        pass
+    sent += 1
+"""
+RECEIVER = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 9999))
+print("ready", flush=True)
+s.settimeout(10)
+s.recv(2000)
+start = last = time.monotonic()
+n = 0
+s.settimeout(1.5)
+try:
+    while True:
+        s.recv(2000)
+        now = time.monotonic()
+        if now > start + 1:   # the burst is over
+            n += 1
+            first = first if n > 1 else now
+            last = now
+except TimeoutError:
+    pass
+print((n - 1) * 1042 * 8 / (last - first), flush=True)
+"""
+
+
+def rate(sender, receiver, offered):
+    """Bits per second that arrive, frames without FCS, after the first second."""
+    with receiver.popen(sys.executable, "-c", RECEIVER, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "ready\n"
+        sender.run(sys.executable, "-c", SENDER, "10.1.1.2", str(offered), str(SECONDS))
+        return float(child.stdout.readline())
+
+
+def test_htb_and_queues(switch):
+    one, two = start(switch)
+    switch.vsctl(
+        "--", "set", "port", "c2", "qos=@q", "--", "--id=@q", "create", "qos", "type=linux-htb",
+        "other_config:max-rate=3000000", "queues:0=@a", "queues:5=@b", "--", "--id=@a", "create",
+        "queue", "other_config:min-rate=2000000", "other_config:max-rate=3000000",
+        "other_config:burst=30000", "--", "--id=@b", "create", "queue", "dscp=12",
+        "other_config:min-rate=1000000", "other_config:max-rate=1000000",
+        "other_config:burst=30000",
+    )  # fmt: skip
+    wait_until(lambda: "htb 1:6" in tc(switch, "class", "c2"), what="classes")
+    classes = tc(switch, "class", "c2")
+    assert "class htb 1:1 parent 1:fffe prio 0 rate 2Mbit ceil 3Mbit" in classes, classes
+    assert 2.85e6 < rate(one, two, 8e6) < 3.15e6
+    number = switch.get("interface", "c2", "ofport")
+    switch.ofctl("add-flow", "br0", f"priority=50000,udp,actions=enqueue:{number}:5")
+    assert 0.95e6 < rate(one, two, 8e6) < 1.05e6
+    stats = switch.ofctl("queue-stats", "br0", number, "5")
+    assert "queue 5: bytes=" in stats and "bytes=0" not in stats, stats
+    frame = bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / IP(dst="10.1.1.2") / UDP(dport=7) / b"mark")
+    with two.receiving(1.0) as frames:
+        one.send(frame)
+    assert [f[15] >> 2 for f in frames if f.endswith(b"mark")] == [12]
+    switch.vsctl("clear", "port", "c2", "qos")
+    wait_until(lambda: "htb" not in tc(switch, "qdisc", "c2"), what="no discipline")
+    switch.vsctl("set", "port", "c2", "qos=@q", "--", "--id=@q", "create", "qos", "type=linux-htb")
+    wait_until(lambda: "htb" in tc(switch, "qdisc", "c2"), what="a discipline")
+    switch.vsctl("del-port", "c2")
+    wait_until(lambda: "htb" not in tc(switch, "qdisc", "c2"), what="no discipline")
+
+
+@pytest.mark.parametrize("columns", ["rate=2000 burst=200", "kpkts_rate=1 kpkts_burst=1"])
+def test_ingress_policing(switch, columns):
+    one, two = start(switch)
+    words = [f"ingress_policing_{each}" for each in columns.split()]
+    switch.vsctl("set", "interface", "c1", *words)
+    wait_until(lambda: "meter(" in switch.appctl("ofproto/trace", "br0", "in_port=c1"))
+    wanted = 2e6 if "kpkts" not in columns else 1000 * 1042 * 8
+    assert 0.95 * wanted < rate(one, two, 4 * wanted) < 1.05 * wanted
+    switch.vsctl("set", "interface", "c1", *(f"{w.partition('=')[0]}=0" for w in words))
+    assert rate(one, two, 2 * wanted) > 1.5 * wanted

@@ -1,0 +1,51 @@
+"""qos/*: quality of service of interfaces, as ovs-vswitchd(8) has them."""
+
+from typing import TYPE_CHECKING
+
+from pyvs.process.daemon import CommandError
+from vswitchd.bridge import Bridge
+
+if TYPE_CHECKING:
+    from vswitchd.switch import Switch
+
+
+def _bridge(switch: "Switch", name: str) -> Bridge:
+    for bridge in switch.bridges.values():
+        if name in bridge.ifaces:
+            return bridge
+    raise CommandError("no such interface")
+
+
+def show_types(switch: "Switch", args: list[str]) -> str:
+    """The types that can be configured."""
+    bridge = _bridge(switch, args[0])
+    if bridge.ifaces[args[0]].link is None:
+        return f"No QoS types supported for interface: {args[0]}\n"
+    from vswitchd.qos.tc import TYPES, UNTOUCHED
+
+    return "".join(f"QoS type: {each}\n" for each in sorted([*TYPES, UNTOUCHED]))
+
+
+def show(switch: "Switch", args: list[str]) -> str:
+    """What is configured, and the queues' counters."""
+    name = args[0]
+    bridge = _bridge(switch, name)
+    kind, options, queues = bridge.qos.given(name)
+    if not kind:
+        return f"QoS not configured on {name}\n"
+    counted = bridge.qos.counters(name)
+    lines = [f"QoS: {name} {kind}", *_options(options, "")]
+    for number, given in queues:
+        lines += ["", f"Queue {number}:" if number else "Default:", *_options(given, "  ")]
+        lines += [f"  {key}: {value}" for key, value in counted.get(number, {}).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _options(options: dict[str, str], indent: str) -> list[str]:
+    return [f"{indent}{key}: {value}" for key, value in sorted(options.items())]
+
+
+COMMANDS = (
+    ("qos/show-types", "interface", 1, 1, show_types),
+    ("qos/show", "iface", 1, 1, show),
+)

@@ -1,0 +1,1 @@
+"""Quality of service: what the kernel's traffic control does with what leaves by a port."""

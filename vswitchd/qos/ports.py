@@ -1,0 +1,105 @@
+"""The QoS of a bridge's ports: disciplines of devices, DSCP of queues, ingress policing.
+
+What is asked for is compared with what was last done for the same device, so that a reconciliation
+that has nothing to do with QoS costs nothing.
+"""
+
+from typing import Any
+
+import ovs.vlog
+
+from vswitchd.database.config import InterfaceConfig, PortConfig, QosRow
+from vswitchd.devices.iface import Iface
+from vswitchd.devices.links import Link, Links
+
+vlog = ovs.vlog.Vlog("bridge")
+
+KBPS, PKTPS, BURST = 0x1, 0x2, 0x4  # OFPMF_*
+DEFAULT_BURST = 8000  # kbit, and as many packets
+NO_QOS = ("", {}, ())
+
+
+class PortsQos:
+    def __init__(self, bridge: str, ofproto: Any):
+        self._bridge = bridge
+        self._ofproto = ofproto
+        self._done: dict[str, tuple[int, tuple]] = {}  # device -> ifindex, what it was given
+        self._told: set[str] = set()
+        ofproto.queue_counters = self.counters
+
+    def configure(self, port: PortConfig, members: list[Iface], links: Links) -> None:
+        for iface in members:
+            if iface.ofp_port is None:
+                continue
+            link = links.get(iface.name)
+            if link is not None:
+                self._shape(iface, link, port.qos)
+            marks = {n: row.dscp for n, row in port.qos.queues} if port.qos else {}
+            wanted = {n: dscp for n, dscp in marks.items() if dscp is not None} or None
+            self._ofproto.set_queues(
+                iface.ofp_port,
+                wanted,
+                tuple(n for n, _ in port.qos.queues) if port.qos else None,
+            )
+            self._police(iface, iface.config)
+
+    def _shape(self, iface: Iface, link: Link, row: QosRow | None) -> None:
+        given = NO_QOS
+        if row is not None:
+            queues = tuple((n, queue.other_config) for n, queue in row.queues)
+            given = (row.type, row.other_config, queues)
+        index, before = self._done.get(iface.name, (link.ifindex, NO_QOS))
+        if index != link.ifindex:
+            before = NO_QOS  # another device, which has nothing yet
+        if given == before:
+            return
+        self._done[iface.name] = (link.ifindex, given)
+        from vswitchd.qos import tc  # its library takes long to be imported
+
+        if given[0] == tc.UNTOUCHED:
+            return
+        if given[0] and given[0] not in tc.TYPES:
+            self._tell(f"{iface.name}: unknown QoS type {given[0]}")
+            return
+        speed = iface.link_mode.speed if iface.link_mode is not None else None
+        error = tc.replace(tc.Device(link.ifindex, link.mtu, speed), *given)
+        if error is not None:
+            self._tell(f"{iface.name}: QoS {given[0]} failed ({error})")
+
+    def _police(self, iface: Iface, config: InterfaceConfig) -> None:
+        rate, burst, packets, packets_burst = config.policing
+        wanted = None
+        if rate:
+            wanted = (KBPS | BURST, [(rate, burst or DEFAULT_BURST)])
+            if packets:
+                self._tell(f"{iface.name}: of two kinds of policing, the one by kbit/s is done")
+        elif packets:
+            wanted = (PKTPS | BURST, [(packets * 1000, (packets_burst or 16) * 1000)])
+        self._ofproto.set_policer(iface.ofp_port, wanted)
+
+    def forget(self, iface: Iface) -> None:
+        """The interface is no port any more: its device is as it was."""
+        index, given = self._done.pop(iface.name, (0, NO_QOS))
+        if given[0]:
+            from vswitchd.qos import tc
+
+            if given[0] != tc.UNTOUCHED:
+                tc.replace(tc.Device(index, 0, None), "", {}, ())
+
+    def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
+        """Type, options and queues that a device was given; "": none."""
+        return self._done.get(name, (0, NO_QOS))[1]
+
+    def counters(self, name: str) -> dict[int, dict[str, int]]:
+        """Of a device's queues, by number."""
+        index, given = self._done.get(name, (0, NO_QOS))
+        if not given[0]:
+            return {}
+        from vswitchd.qos import tc
+
+        return tc.counters(index) if given[0] in tc.CLASSFUL else {}
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            vlog.warn(text)
