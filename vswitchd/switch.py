@@ -292,7 +292,10 @@ class Switch:
         wanted = self.config
         self._take_tls(wanted.switch.tls)
         self._tune_flows(settings.flow_tuning(wanted.switch.other_config))
-        self.backer.set_kernel_cache(settings.kernel_cache(wanted.switch.other_config))
+        # With dummies only when asked for: the kernel has no part in these, nor in what is shown.
+        self.backer.set_kernel_cache(
+            settings.kernel_cache(wanted.switch.other_config, by_default=not self.dummies.enabled)
+        )
         if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
             self.backer.need_revalidate()
         for text in wanted.switch.in_vain:

@@ -121,11 +121,11 @@ def flow_tuning(options: dict[str, str]) -> FlowTuning:
 KERNEL_CACHE = "kernel-cache"  # in other_config of Open_vSwitch, and of an Interface
 
 
-def kernel_cache(other_config: dict[str, str]) -> bool:
+def kernel_cache(other_config: dict[str, str], by_default: bool = True) -> bool:
     """Open_vSwitch's other_config: whether the kernel is to forward by itself what it can.
 
     It is, unless somebody says no: where bpf(2) is not allowed the datapath goes on without."""
-    return other_config.get(KERNEL_CACHE) != "false"
+    return other_config.get(KERNEL_CACHE, "true" if by_default else "false") != "false"
 
 
 def device_options(config: InterfaceConfig) -> dict[str, str]:
