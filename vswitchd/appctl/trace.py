@@ -4,9 +4,12 @@
     ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]  a datapath flow, as dpctl/dump-flows prints it
 
 `--ct-next STATE`, several times, says what the tracker finds of the packets that ct sends round.
+`--l7-len BYTES` and `--l7 HEX` say what a packet has behind its headers, which translation does not
+look at: they are checked, and make no difference.
 PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in_port and metadata.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,7 @@ USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
 GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
 CT_NEXT = ("--ct-next", "-ct-next")
+PAYLOAD = {"--l7-len": re.compile(r"\d{1,5}"), "--l7": re.compile(r"([0-9a-fA-F]{2})*")}
 
 
 def trace(switch: "Switch", args: list[str]) -> Iterator[str]:
@@ -33,7 +37,7 @@ def trace(switch: "Switch", args: list[str]) -> Iterator[str]:
         ct_states, args = _ct_states(args)
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
-    options, words = split_options(args, OPTIONS)
+    options, words = split_options(_without_payload(args), OPTIONS)
     if switch.backer is None:
         raise CommandError("no datapath process")
     learn = bool(options & GENERATE)
@@ -59,6 +63,22 @@ def _ct_states(args: list[str]) -> tuple[list[int], list[str]]:
             raise CommandError(f"Missing argument for option {arg}")
         states.append(parse_ct_state(text))
     return states, rest
+
+
+def _without_payload(args: list[str]) -> list[str]:
+    """The arguments without --l7-len and --l7, and their values."""
+    rest = []
+    at = iter(args)
+    for arg in at:
+        if arg not in PAYLOAD:
+            rest.append(arg)
+            continue
+        text = next(at, None)
+        if text is None:
+            raise CommandError(f"Missing argument for option {arg}")
+        if not PAYLOAD[arg].fullmatch(text):
+            raise CommandError(f"{text}: invalid argument for option {arg}")
+    return rest
 
 
 def _of_flow(
