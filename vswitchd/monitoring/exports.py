@@ -88,12 +88,14 @@ class Exports:
         self._sets: dict[int, Stream] = {}
         self._sflow: SflowStream | None = None
         self._wanted: tuple = (None, (), None)
+        self._known: dict[int, ipfix.Port] = {}  # by datapath port
         self._epoch = time.time_ns() // 1000 - clock.msec() * 1000  # us, of the daemon's clock
         ofproto.ipfix_stats = self._ipfix_stats
 
     # --- configuration
 
     def configure(self, config: BridgeConfig) -> None:
+        self._known.clear()
         wanted = (config.ipfix, config.collector_sets, config.sflow)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -215,6 +217,13 @@ class Exports:
         self._sflow.send()
 
     def _port(self, odp_port: int) -> ipfix.Port:
+        """Known until the next reconfiguration: the datapath is not asked for each sample."""
+        found = self._known.get(odp_port)
+        if found is None:
+            found = self._known[odp_port] = self._look_up(odp_port)
+        return found
+
+    def _look_up(self, odp_port: int) -> ipfix.Port:
         for number, port in self._ofproto.ports.items():
             if port.odp_port == odp_port:
                 return ipfix.Port(max(self._ofproto.port_ifindex(number) or 0, 0), port.name)
