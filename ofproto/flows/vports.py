@@ -43,7 +43,7 @@ class Vports:
             number = self._backer.odp_port_add(config.device, config.kind)
             vport = self.by_name[config.device] = Vport(number, config)
             self._by_number[number] = vport
-        elif vport.config.exts != config.exts:
+        elif "gbp" in vport.config.exts ^ config.exts:
             raise DpifError(errno.EEXIST, f"{vport.name} is in use with other extensions")
         vport.users += 1
         return vport.number

@@ -21,6 +21,9 @@ cdef extern from "arpa/inet.h" nogil:
 cdef uint8_t IPV4_PREFIX[12]
 IPV4_PREFIX[:] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 
+# By packet_types_t; a port that takes all packets comes behind those that take only one sort.
+LAYERS = (b"2", b"3", b"*")
+
 # What a port names of a packet: its key; the address that it came from; the local address.  The
 # latter may also be expected to be looked at in the tables ("flow"), which comes last.
 SHAPES = [
@@ -101,10 +104,12 @@ cdef class Tunnel:
 
 
 cdef bytes identity_of(Tunnel tunnel):
-    """What tells packets for this port from those for others, as 40 bytes."""
+    """What tells packets for this port from those for others, as 41 bytes: the last one, whether
+    they have an Ethernet header."""
     cdef uint64_t key
     take_key(&key, tunnel.config.in_key)
-    return (<char *> &key)[:8] + (<char *> tunnel.c.local)[:16] + (<char *> tunnel.c.remote)[:16]
+    return ((<char *> &key)[:8] + (<char *> tunnel.c.local)[:16] + (<char *> tunnel.c.remote)[:16]
+            + LAYERS[tunnel.c.packet_types])
 
 
 cdef int shape_of(config) except -1:
@@ -162,11 +167,13 @@ cdef class TunnelTable:
             ports = self.shapes[at]
             if ports is None:
                 continue
-            found = ports.get((odp_port, (key_part if by_key else nothing[:8])
-                               + (local_part if by_local == "given" else nothing)
-                               + (remote_part if by_remote else nothing)))
-            if found is not None:
-                return found
+            name = ((key_part if by_key else nothing[:8])
+                    + (local_part if by_local == "given" else nothing)
+                    + (remote_part if by_remote else nothing))
+            for layer in (LAYERS[TAKES_L3 if key.packet_type else TAKES_FRAMES], LAYERS[TAKES_ALL]):
+                found = ports.get((odp_port, name + layer))
+                if found is not None:
+                    return found
         return None
 
     def lookup(self, const uint8_t[::1] key):

@@ -30,9 +30,9 @@ def wanted(
 
 
 def _conflict(name: str, config: TunnelConfig, vports: Mapping[str, Any]) -> str:
-    """Receivers tell by the UDP port whether packets have an extension."""
+    """By the UDP port receivers tell whether packets have GBP; GPE's header says so itself."""
     there = vports.get(config.device)
-    for ext in sorted(config.exts ^ there.config.exts) if there is not None else ():
+    for ext in (config.exts ^ there.config.exts) & {"gbp"} if there is not None else ():
         what = f"VXLAN-{ext.upper()}"
         return f"{name}: {what}, and non-{what} tunnels can't be configured on the same dst_port"
     return ""
