@@ -18,7 +18,9 @@ from posix.unistd cimport close as close_fd
 
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key, key_ct
 from datapath.actions.meter cimport Meters
-from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, Netdev, netdev
+from datapath.netdev.netdev cimport (
+    BIG_SIZE, MAX_PORTS, MAX_WORKERS, NO_WORKER, Netdev, netdev, rxq,
+)
 from datapath.base.atomic cimport store64
 from datapath.base.clock cimport clock_ns
 from datapath.conntrack.connections cimport Connections
@@ -28,10 +30,13 @@ from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
 from datapath.worker.state cimport *
 from datapath.kernel_cache cimport KernelCache
+from datapath.worker.commands cimport flow_dump
 from datapath.worker.worker cimport Worker
 
-from datapath.actions import odp
 from datapath.ipc import protocol
+from datapath.requests import (
+    EngineError, check, check_options, merge, numbers_of, refused, whole,
+)
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap import open_internal
@@ -47,8 +52,6 @@ DOWN_RING = 8 << 20
 CLOSERS = 64                    # threads that close ports
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
-MAX_OPTIONS = 64               # of a port, a name and a text each,
-MAX_OPTION = 1024              # characters of them together
 CT_SWEEP_INTERVAL = 20000       # ms
 IPF_COUNTERS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
 CT_ROWS = 500                   # connections in one answer of a dump,
@@ -56,6 +59,8 @@ CT_PIECE = 2000                 # and records looked at before that is asked aga
 CT_FLUSH_PIECE = 20000
 CT_LEAST, CT_MOST = 64, 2000    # records looked at by one piece of a sweep: 2 ms if all expire
 CT_SOONEST, CT_LATEST = 5, 100  # ms from one piece to the next
+MAX_CORE = 4096                 # processor cores that there may be
+WORKERS_OWN = ("id", "core", "busy", "cycles", "flows", "masks")    # of its stats()
 TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
@@ -67,15 +72,6 @@ TYPES = {
 }
 
 
-class EngineError(Exception):
-    """A request that cannot be done: errno, text."""
-
-    def __init__(self, number, text=None):
-        super().__init__(number, text or os.strerror(number))
-        self.errno = number
-        self.text = text or os.strerror(number)
-
-
 cdef class Engine:
     """The datapath.  start() after the last fork; close() ends workers and ports."""
 
@@ -85,7 +81,11 @@ cdef class Engine:
     cdef readonly Connections connections
     cdef readonly KernelCache kernel_cache
     cdef readonly int alarm_fd          # readable when take_alarms() has something to say
-    cdef list told                      # what it said: (bad records, refused flows) of each worker
+    cdef dict told                      # what it said: (bad records, refused flows) of each worker
+    cdef uint32_t n_ids                 # the workers' ids have been below
+    cdef dict retired                   # what workers counted that have ended
+    cdef dict retired_drops
+    cdef int up_event                   # the handler's, or -1
     cdef object closer
     cdef public uint64_t sweep_interval         # ms in which all connections are looked at
     cdef uint64_t swept                         # ms, when that was done last
@@ -93,7 +93,7 @@ cdef class Engine:
     cdef uint32_t piece_used
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
-        self.alarm_fd = -1
+        self.alarm_fd = self.up_event = -1
         self.piece = <uint8_t *> malloc(DUMP_PIECE)
         if self.piece == NULL:
             raise MemoryError()
@@ -101,25 +101,34 @@ cdef class Engine:
     def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
         self.workers = [Worker(i) for i in range(n_workers)]
+        self.n_ids = n_workers
+        self.retired, self.retired_drops = {}, {}
         self.ports = {}
         self.meters = Meters()
         self.connections = Connections()
         self.sweep_interval = CT_SWEEP_INTERVAL
         self.kernel_cache = KernelCache(self.workers, owner)
-        self.told = [(0, 0)] * n_workers
+        self.told = {}
         self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for worker in self.workers:
-            worker.w.meters = self.meters.table
-            worker.w.connections = &self.connections.t
-            worker.w.fragments.settings = &self.connections.fragments
-            worker.w.alarm_fd = self.alarm_fd
+            self._equip(worker)
         # The kernel takes 40 ms to close an AF_PACKET socket, and no longer for many at once.
         self.closer = ThreadPoolExecutor(CLOSERS, "closer")
 
     def __dealloc__(self):
         if self.alarm_fd >= 0:
             close_fd(self.alarm_fd)     # os may be gone by now
+        if self.up_event >= 0:
+            close_fd(self.up_event)
         free(self.piece)
+
+    cdef int _equip(self, Worker worker) except -1:
+        """A worker that does not run yet gets what all share."""
+        worker.w.meters = self.meters.table
+        worker.w.connections = &self.connections.t
+        worker.w.fragments.settings = &self.connections.fragments
+        worker.w.alarm_fd = self.alarm_fd
+        return 0
 
     def start(self):
         for worker in self.workers:
@@ -152,6 +161,117 @@ cdef class Engine:
             error = error or c.error
         return error
 
+    # --- workers, besides those that were there from the start
+
+    def worker(self, id):
+        """The Worker with this number."""
+        for worker in self.workers:
+            if worker.id == id:
+                return worker
+        raise EngineError(error_numbers.ENOENT, f"no worker {id}")
+
+    def workers_add(self, cores, bint pinned):
+        """A worker for each of these processor cores: their numbers.
+
+        They have no queues and no rings yet."""
+        cdef Worker worker
+        cdef Netdev dev
+        numbers_of("cores", cores, MAX_CORE)
+        known = {worker.core for worker in self.workers}
+        if known & set(cores):
+            raise EngineError(error_numbers.EEXIST, "a worker for that core is there already")
+        taken = {worker.id for worker in self.workers}
+        ids = [id for id in range(MAX_WORKERS) if id not in taken][: len(cores)]
+        if len(ids) < len(cores):
+            raise EngineError(error_numbers.EMFILE, f"more than {MAX_WORKERS} workers")
+        self.n_ids = max(self.n_ids, 1 + max(ids, default=0))
+        for dev in self.ports.values():
+            dev.dev.n_worker_ports = self.n_ids
+        with self._other_workers():
+            for id, core in zip(ids, cores):
+                worker = Worker(id, core, pinned)
+                self._equip(worker)
+                for dev in self.ports.values():
+                    worker.w.ports[dev.dev.port_no] = &dev.dev
+                worker.start()
+                self.workers.append(worker)
+        return ids
+
+    @contextlib.contextmanager
+    def _other_workers(self):
+        """While workers come or go."""
+        was_on = self.kernel_cache.pause(self.ports.values())
+        try:
+            yield
+        finally:
+            if was_on:
+                self.kernel_cache.go_on(self.ports.values())
+
+    def workers_del(self, ids):
+        """They end; whatever they polled is polled by one that stays, and what they counted stays.
+
+        Only those that workers_add() made can go."""
+        cdef Worker worker
+        cdef Netdev dev
+        numbers_of("workers", ids, MAX_WORKERS)
+        going = [self.worker(id) for id in ids]
+        if any(worker.core is None for worker in going):
+            raise EngineError(error_numbers.EPERM, "a worker without a core stays")
+        for dev in self.ports.values():
+            for queue, (owner, _packets, _busy) in enumerate(dev.queues()):
+                if owner in ids:
+                    self.queue_move(dev.port_no, queue, self._least_busy())
+        self.sync()
+        with self._other_workers():
+            for worker in going:
+                worker.stop()
+                self.workers.remove(worker)
+                self._hand_over(worker)
+
+    cdef int _hand_over(self, Worker gone) except -1:
+        """What the flows of a worker that has ended counted goes to others that have them."""
+        cdef Worker worker
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.buffer = self.piece
+        c.room = TERSE_PIECE
+        while c.cursor != CURSOR_END:
+            c.kind = COMMAND_FLOW_DUMP
+            c.used = 0
+            flow_dump(&gone.w, &c)
+            c.kind = COMMAND_FLOW_CREDIT
+            for worker in self.workers:
+                if c.used:
+                    worker.run_command(&c)
+        self.told.pop(gone, None)
+        for name, count in gone.stats().items():
+            if name not in WORKERS_OWN:
+                self.retired[name] = self.retired.get(name, 0) + count
+        for name, count in gone.drops().items():
+            self.retired_drops[name] = self.retired_drops.get(name, 0) + count
+        return 0
+
+    def queue_move(self, port_no, queue, worker_id):
+        """A queue is polled by this worker from now on; no frame is lost."""
+        cdef Netdev dev = self.port(port_no)
+        cdef Worker worker = self.worker(worker_id)
+        cdef Worker owner
+        cdef command c
+        if type(queue) is not int or not 0 <= queue < dev.dev.n_queues:
+            raise EngineError(error_numbers.EINVAL, f"{dev.name} has no queue {queue}")
+        memset(&c, 0, sizeof(c))
+        c.queue = &dev.dev.queues[<int> queue]
+        if c.queue.owner == worker.w.id:
+            return
+        if c.queue.owner != NO_WORKER:
+            owner = self.worker(c.queue.owner)
+            c.kind = COMMAND_QUEUE_LEAVE
+            owner.run_command(&c)
+        c.kind = COMMAND_QUEUE_TAKE
+        worker.run_command(&c)
+        if c.error:
+            raise EngineError(c.error)
+
     # --- ports
 
     def _free_number(self, wanted):
@@ -183,7 +303,7 @@ cdef class Engine:
         words = () if type == "system" else (type,)
         self.kernel_cache.prepare(name, type, options)
         try:
-            dev = TYPES[type](name, options or {}, len(self.workers), *words)
+            dev = TYPES[type](name, options or {}, self.n_ids, *words)
         except OSError as error:
             self.kernel_cache.abandon(name)
             raise EngineError(error.errno or error_numbers.EIO, f"{name}: {error.strerror}") from error
@@ -192,23 +312,28 @@ cdef class Engine:
             raise EngineError(error_numbers.EINVAL, str(error)) from error
         dev.dev.port_no = number
         dev.dev.port_be = htonl(number)
-        dev.dev.owner = self._least_busy()
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_PORT_ADD
         c.dev = &dev.dev
         self.ports[number] = dev
-        error = self.all_workers(&c)
-        if error:
+        self.all_workers(&c)
+        try:
+            for queue in range(dev.dev.n_queues):
+                self.queue_move(number, queue, self._least_busy())
+        except EngineError:
             self.port_del(number)
-            raise EngineError(error)
+            raise
         self.kernel_cache.add(dev)
         return number
 
     def _least_busy(self):
-        owned = [0] * len(self.workers)
+        """The number of the worker, of those for no core, that polls the fewest queues."""
+        polled = {worker.id: 0 for worker in self.workers if worker.core is None}
         for port in self.ports.values():
-            owned[port.owner] += 1
-        return owned.index(min(owned))
+            for owner, _packets, _busy in port.queues():
+                if owner in polled:
+                    polled[owner] += 1
+        return min(polled, key=polled.get)
 
     def port(self, number):
         """The Netdev of a number."""
@@ -219,9 +344,16 @@ cdef class Engine:
     def port_del(self, number):
         """Take a port from the workers, then close it."""
         cdef Netdev dev = self.port(number)
+        cdef Worker worker
         cdef command c
         self.kernel_cache.remove(dev)
         memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_QUEUE_LEAVE
+        for queue in range(dev.dev.n_queues):
+            c.queue = &dev.dev.queues[<int> queue]
+            if c.queue.owner != NO_WORKER:
+                worker = self.worker(c.queue.owner)
+                worker.run_command(&c)
         c.kind = COMMAND_PORT_DEL
         c.dev = &dev.dev
         self.all_workers(&c)
@@ -242,7 +374,7 @@ cdef class Engine:
             rows.append({
                 "port_no": number, "name": port.name, "type": port.type,
                 "ifindex": port.ifindex, "dead": port.dead, "stats": port.stats(),
-                "drops": port.drops(), "options": port.options, "worker": port.owner,
+                "drops": port.drops(), "options": port.options, "queues": port.queues(),
             })
         return rows
 
@@ -250,9 +382,9 @@ cdef class Engine:
         """The numbers of ports whose interface is known to be gone."""
         return [number for number, port in self.ports.items() if port.dead]
 
-    def port_inject(self, number, bytes frame):
+    def port_inject(self, number, bytes frame, queue=0):
         cdef Netdev dev = self.port(number)
-        cdef Worker worker = self.workers[dev.dev.owner]
+        cdef Worker worker
         cdef command c
         cdef packet p
         cdef uint8_t *buffer
@@ -260,11 +392,14 @@ cdef class Engine:
             raise EngineError(error_numbers.EOPNOTSUPP, f"{dev.name} is no dummy port")
         if not 14 <= len(frame) <= 65535:
             raise EngineError(error_numbers.EINVAL, f"a frame of {len(frame)} bytes")
+        if type(queue) is not int or not 0 <= queue < dev.dev.n_queues:
+            raise EngineError(error_numbers.EINVAL, f"{dev.name} has no queue {queue}")
+        worker = self.worker(dev.dev.queues[<int> queue].owner)
         (<DummyNetdev> dev).note_received(frame)
         memset(&c, 0, sizeof(c))
         buffer = take_packet(&p, frame)
         c.kind = COMMAND_INJECT
-        c.dev = &dev.dev
+        c.queue = &dev.dev.queues[<int> queue]
         c.p = &p
         try:
             worker.run_command(&c)
@@ -364,13 +499,15 @@ cdef class Engine:
             while c.cursor != CURSOR_END:
                 worker.run_command(&c)
 
-    def flow_dump(self, cursor, bint terse=False, since=0):
+    def flow_dump(self, cursor, bint terse=False, since=0, core=None):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
 
         A record has the counters of all workers.  With `since`, ms of CLOCK_MONOTONIC: only flows
-        that were used then or later; one that several workers used may come several times.
+        that were used then or later; one that several workers used may come several times.  `core`:
+        those of the worker for that core, -1: of those for none.
         """
-        n_workers = len(self.workers)
+        group = self._group(core)
+        n_workers = len(group)
         if type(since) is not int or not 0 <= since < 1 << 63:
             raise EngineError(error_numbers.EINVAL, "bad time")
         if cursor is None:
@@ -379,16 +516,27 @@ cdef class Engine:
         elif type(cursor) is not int or not 0 <= cursor < n_workers << 32:
             raise EngineError(error_numbers.EINVAL, "bad cursor")
         index = cursor >> 32
-        position = self._dump_piece(index, cursor & 0xffffffff, terse, since)
+        position = self._dump_piece(group, index, cursor & 0xffffffff, terse, since)
         if position is None:
             index += 1
             position = 0
         return (<char *> self.piece)[: self.piece_used], (
             index << 32 | position if index < n_workers else None)
 
-    def _dump_piece(self, uint32_t index, uint32_t position, bint terse, uint64_t since):
+    def _group(self, core):
+        """The workers whose flows are meant."""
+        if core is None:
+            return self.workers
+        found = [worker for worker in self.workers
+                 if worker.core == (None if core == -1 else core)]
+        if not found:
+            raise EngineError(error_numbers.ENOENT, f"no worker for core {core}")
+        return found
+
+    def _dump_piece(self, list group, uint32_t index, uint32_t position, bint terse,
+                    uint64_t since):
         """Some flows of a worker into self.piece; the worker's next position or None."""
-        cdef Worker worker = self.workers[index]
+        cdef Worker worker = group[index]
         cdef command c
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_DUMP
@@ -399,21 +547,21 @@ cdef class Engine:
         c.cursor = position
         worker.run_command(&c)
         following = None if c.cursor == CURSOR_END else c.cursor
-        self.add_counters(index, &c)
+        self.add_counters(group, index, &c)
         self.piece_used = c.used
         return following
 
-    cdef int add_counters(self, uint32_t index, command *c) except -1:
-        """Complete the records that worker `index` gave: with what the others counted.
+    cdef int add_counters(self, list group, uint32_t index, command *c) except -1:
+        """Complete the records that worker `index` of a group gave: with what the others counted.
 
         Almost always all workers have the same flows, so what an earlier worker has was given
         already, unless it gave only what it had used lately."""
         cdef Worker worker
         cdef uint32_t i
         c.kind = COMMAND_FLOW_ADD
-        for i in range(<uint32_t> len(self.workers)):
+        for i in range(<uint32_t> len(group)):
             if i != index and c.used:
-                worker = self.workers[i]
+                worker = group[i]
                 c.drop_known = i < index and c.since == 0
                 worker.run_command(c)
         return 0
@@ -584,11 +732,29 @@ cdef class Engine:
 
         One eventfd, then for each worker the up ring, the down ring and its wake eventfd.
         """
-        cdef Worker worker
-        cdef command c
         fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)]
         try:
-            for worker in self.workers:
+            fds += self.attach_some(self.workers, fds[0])
+        except (OSError, EngineError):
+            os.close(fds[0])
+            self.detach()
+            raise
+        self._keep_event(fds[0])
+        return fds
+
+    def _keep_event(self, fd):
+        if self.up_event >= 0:
+            os.close(self.up_event)
+        self.up_event = -1 if fd is None else os.dup(fd)
+
+    def attach_some(self, workers, event=None):
+        """Fresh rings of these workers for the handler that there is: three descriptors of each."""
+        cdef Worker worker
+        cdef command c
+        event = self.up_event if event is None else event
+        fds = []
+        try:
+            for worker in workers:
                 up = create_memory(UP_RING)
                 fds.append(up)
                 down = create_memory(DOWN_RING)
@@ -598,20 +764,20 @@ cdef class Engine:
                 c.up_fd = up
                 c.down_fd = down
                 # Each worker closes its copy when the next rings come.
-                c.up_event = os.dup(fds[0])
+                c.up_event = os.dup(event)
                 worker.run_command(&c)
                 if c.error:
                     raise EngineError(c.error)
         except (OSError, EngineError):
             for fd in fds:
                 os.close(fd)
-            self.detach()
             raise
         return fds
 
     def detach(self):
         """There is no handler any more: packets that would go up are counted and dropped."""
         cdef command c
+        self._keep_event(None)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_RINGS
         c.up_fd = c.down_fd = c.up_event = -1
@@ -633,8 +799,8 @@ cdef class Engine:
             if not worker.take_alarm():
                 continue
             now = (worker.w.n_bad_records, worker.w.n_refused_flows)
-            bad, refused = (n - old for n, old in zip(now, self.told[worker.id]))
-            self.told[worker.id] = now
+            bad, refused = (n - old for n, old in zip(now, self.told.get(worker, (0, 0))))
+            self.told[worker] = now
             if bad:
                 found.append((worker.id, f"{bad} records of the handler make no sense"))
             if refused:
@@ -652,9 +818,9 @@ cdef class Engine:
         kernel = self.kernel_cache.status()
 
         def total(name):
-            return sum(each[name] for each in workers)
+            return sum(each[name] for each in workers) + self.retired.get(name, 0)
 
-        drops = {}
+        drops = dict(self.retired_drops)
         for source in (*self.workers, *self.ports.values()):
             for name, count in source.drops().items():
                 drops[name] = drops.get(name, 0) + count
@@ -662,50 +828,14 @@ cdef class Engine:
             "hits": total("emc_hits") + total("megaflow_hits") + kernel["hits"],
             "misses": total("misses"),
             "lost": total("lost"),
-            "n_flows": max(each["flows"] for each in workers),
+            "n_flows": max(each["flows"] for each in workers if each["core"] is None)
+            + sum(each["flows"] for each in workers if each["core"] is not None),
             "masks": max(each["masks"] for each in workers),
             "mask_hits": total("masks_probed"),
             "drops": drops,
             "workers": workers,
             "kernel_cache": kernel,
         }
-
-
-def check_options(options):
-    """Texts, and not more than an answer can carry for many ports."""
-    if options is None:
-        return
-    if not isinstance(options, dict) or len(options) > MAX_OPTIONS:
-        raise EngineError(error_numbers.EINVAL, f"options: not {MAX_OPTIONS} names at most")
-    for name, text in options.items():
-        if not isinstance(text, str):
-            raise EngineError(error_numbers.EINVAL, f"option {name}: not a text")
-    if sum(len(name) + len(text) for name, text in options.items()) > MAX_OPTION:
-        raise EngineError(error_numbers.EINVAL, f"options: more than {MAX_OPTION} characters")
-
-
-def check(actions):
-    try:
-        odp.check_actions(actions)
-    except ValueError as error:
-        raise EngineError(error_numbers.EINVAL, f"actions: {error}") from None
-
-
-def whole(number):
-    """A cursor of a request."""
-    if type(number) is not int or not 0 <= number < 1 << 32:
-        raise EngineError(error_numbers.EINVAL, "bad cursor")
-    return number
-
-
-def refused(function, *args):
-    """What the tracker's functions do, and their complaints as an EngineError."""
-    try:
-        return function(*args)
-    except (ValueError, TypeError) as error:
-        raise EngineError(error_numbers.EINVAL, str(error)) from None
-    except KeyError as error:
-        raise EngineError(error_numbers.ENOENT, f"{error}: not there") from None
 
 
 cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:
@@ -716,18 +846,3 @@ cdef uint8_t *take_packet(packet *p, bytes frame) except NULL:
     packet_init(p, buffer, BIG_SIZE, PACKET_HEADROOM, <uint32_t> len(frame))
     memcpy(p.data, <const char *> frame, len(frame))
     return buffer
-
-
-def merge(records):
-    """One flow's records of several workers, with counters added up."""
-    if len(records) == 1:
-        return records[0]
-    heads = [protocol.FLOW.unpack_from(record) for record in records]
-    flags = offloaded = 0
-    for head in heads:
-        flags |= head[6]
-        offloaded |= head[7]
-    packets, n_bytes, _, *earlier = (sum(column) for column in zip(*(h[1:6] for h in heads)))
-    used = max(head[3] for head in heads)
-    total = (heads[0][0], packets, n_bytes, used, *earlier, flags, offloaded, heads[0][8])
-    return protocol.FLOW.pack(*total) + records[0][protocol.FLOW.size :]

@@ -89,6 +89,16 @@ cdef class KernelCache:
         self._forget_memory()
         vlog.info("the kernel cache is off")
 
+    def pause(self, ports):
+        """Before workers come or go, who share out what there is; whether it was on."""
+        was_on = self.on
+        self._end(ports)
+        return was_on
+
+    def go_on(self, ports):
+        """After that; entries are made anew."""
+        self._begin(ports)
+
     def _set_target(self, port, uint32_t index):
         if isinstance(port, PacketNetdev):
             (<PacketNetdev> port).dev.kernel_index = index
@@ -122,7 +132,7 @@ cdef class KernelCache:
             maps.generations = <uint32_t *> &generations[0]
             maps.counters = <cache_counters *> &counters[0]
             maps.n_cpus = self.memory.n_cpus
-            maps.n_workers = <uint32_t> len(self.workers)
+            maps.n_workers = <uint32_t> (max([each.id for each in self.workers]) + 1)
             c.cache = &maps
         return self._all_workers(&c)
 

@@ -8,7 +8,7 @@ from datapath.ipc import protocol
 from pyvs import coverage
 from pyvs.process import daemon
 
-_Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options worker")
+_Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options queues")
 
 
 def _flows(engine: Engine):
@@ -38,7 +38,7 @@ def _events(engine: Engine) -> dict[str, int]:
     counts = {f"drop_{name}": count for name, count in stats["drops"].items()}
     for worker in stats["workers"]:
         for name, count in worker.items():
-            if name not in ("flows", "masks"):
+            if name not in ("id", "core", "cycles", "flows", "masks"):
                 counts[f"worker_{name}"] = counts.get(f"worker_{name}", 0) + count
     return counts
 
@@ -59,8 +59,12 @@ def register(engine: Engine) -> None:
         lines = []
         for worker in engine.workers:
             lines.append(f"worker {worker.id}:")
-            owned = [port for port in engine.ports.values() if port.owner == worker.id]
-            lines += [f"  port: {port.name}  queue-id: 0" for port in owned]
+            lines += [
+                f"  port: {port.name}  queue-id: {queue}"
+                for port in engine.ports.values()
+                for queue, (owner, _packets, _busy) in enumerate(port.queues())
+                if owner == worker.id
+            ]
         return "\n".join(lines) + "\n"
 
     def drops(_args):

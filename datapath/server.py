@@ -19,9 +19,10 @@ from datapath.actions.meter import FEATURES
 from datapath.actions.tunnel_push import set_udp_ports
 from datapath.base.clock import set_clock
 from datapath.dummy_links import DummyLinks
-from datapath.engine import Engine, EngineError, refused
+from datapath.engine import Engine
 from datapath.ipc import protocol
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
+from datapath.requests import EngineError, refused
 from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
 from pyvs.streams.listener import Listener, short_path
@@ -289,8 +290,34 @@ class Server:
     def _port_dead(self, _client, _data):
         return {"ports": self.engine.port_dead()[:PORTS_PIECE]}, b""
 
-    def _port_inject(self, _client, data, port_no):
-        self.engine.port_inject(port_no, data)
+    def _port_inject(self, _client, data, port_no, queue=0):
+        self.engine.port_inject(port_no, data, queue)
+        return {}, b""
+
+    def _workers_add(self, client, _data, cores, pinned):
+        """The handler gets the descriptors of their rings."""
+        self._only_handler(client)
+        ids = self.engine.workers_add(cores, pinned)
+        if self.handler is client:
+            client.fds = self.engine.attach_some([self.engine.worker(id) for id in ids])
+        return {"workers": ids}, b""
+
+    def _workers_del(self, client, _data, workers):
+        self._only_handler(client)
+        self.engine.workers_del(workers)
+        return {}, b""
+
+    def _only_handler(self, client):
+        """It has to know the workers' rings."""
+        if self.handler not in (None, client):
+            raise EngineError(errno.EBUSY, "the workers are the upcall handler's")
+        if client.output:
+            raise EngineError(errno.EBUSY, "earlier answers have not been read")
+        client.drop_fds()
+
+    def _queues_move(self, _client, _data, moves):
+        for port_no, queue, worker in moves:
+            self.engine.queue_move(port_no, queue, worker)
         return {}, b""
 
     def _port_drain(self, _client, _data, port_no):
@@ -314,8 +341,8 @@ class Server:
     def _flow_del_many(self, _client, data):
         return {}, self.engine.flow_del_many(data)
 
-    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0):
-        flows, cursor = self.engine.flow_dump(cursor, terse, since)
+    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0, core=None):
+        flows, cursor = self.engine.flow_dump(cursor, terse, since, core)
         return {"cursor": cursor}, flows
 
     def _meter_features(self, _client, _data):
@@ -460,7 +487,7 @@ class Server:
             raise
         self.handler = client
         vlog.info("a new upcall handler")
-        return {"workers": len(self.engine.workers)}, b""
+        return {"workers": [[worker.id, worker.core] for worker in self.engine.workers]}, b""
 
 
 OPERATIONS = {
@@ -482,6 +509,7 @@ OPERATIONS = {
         *("ct_limits", "ct_limits_set", "ct_limits_del"),
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
         *("ct_memory", "ct_adopt", "ipf_get", "ipf_list", "ipf_set"),
+        *("workers_add", "workers_del", "queues_move"),
         *("upcall_register", "clock", "sync", "kernel_cache_set", "tunnel_ports"),
     )
 }

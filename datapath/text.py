@@ -104,8 +104,16 @@ def parse_ufid(text: str) -> bytes:
     return ufid
 
 
+def format_queues(count: int) -> str:
+    """What is told of the queues of a port of type dummy-pmd."""
+    queues = {"configured_rx": count, "configured_tx": 1, "requested_rx": count, "requested_tx": 1}
+    return ", ".join(f"{name}_queues={n}" for name, n in queues.items())
+
+
 def _port_type(port) -> str:
     shown = "tap" if port.type == "internal" else port.type
+    if shown == "dummy-pmd":
+        shown += f": {format_queues(len(port.queues))}"
     return "" if shown == "system" else f" ({shown})"
 
 
@@ -203,7 +211,8 @@ def format_meter(info) -> str:
 def format_workers(stats: dict) -> str:
     """Counters of each worker."""
     lines = []
-    for number, worker in enumerate(stats["workers"]):
-        lines.append(f"worker {number}:")
-        lines += [f"  {name}: {count}" for name, count in worker.items()]
+    for worker in stats["workers"]:
+        core = "" if worker["core"] is None else f" on core {worker['core']}"
+        lines.append(f"worker {worker['id']}{core}:")
+        lines += [f"  {name}: {n}" for name, n in worker.items() if name not in ("id", "core")]
     return "\n".join(lines) + "\n"

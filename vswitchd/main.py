@@ -16,6 +16,8 @@ from vswitchd.appctl import commands
 from vswitchd.database import columns
 from vswitchd.devices.dummy import DATAPATH, OVERRIDDEN, Dummies
 from vswitchd.devices.links import Links
+from vswitchd.pmds import cpus
+from vswitchd.pmds.pmds import Pmds
 from vswitchd.process import DatapathProcess
 from vswitchd.switch import Switch
 
@@ -43,6 +45,7 @@ For tests of switches:
                           have ports of type dummy and a datapath of that type, with predictable
                           numbers and addresses; "system": system interfaces are dummies;
                           "override": internal ones, too
+  --dummy-numa=NODE,...   as if there were these processor cores, on these NUMA nodes
   --disable-system        with --enable-dummy, refuse the host's interfaces
   --disable-system-route  tunnels use no routes of the kernel, only those of ovs/route/add
 """
@@ -65,6 +68,17 @@ def _dummies(options: daemon.Options) -> Dummies:
         if mode not in OVERRIDDEN:
             daemon.fatal(f"--enable-dummy={mode}: it is 'override', 'system' or nothing")
     return Dummies(mode, has_system="disable-system" not in options)
+
+
+def _cores(options: daemon.Options) -> cpus.Cores | None:
+    """--dummy-numa's."""
+    text = daemon.last(options, "dummy-numa")
+    if text is None:
+        return None
+    try:
+        return cpus.of_text(text)
+    except ValueError:
+        daemon.fatal(f"--dummy-numa={text}: not a list of NUMA nodes")
 
 
 class Readiness:
@@ -90,7 +104,7 @@ def run(argv: list[str] | None) -> int:
         daemon.fatal("at most one non-option argument accepted; use --help for usage")
     remote = args[0] if args else f"unix:{rundir.db_sock()}"
     daemon.use_ssl(options)
-    dummies = _dummies(options)
+    dummies, cores = _dummies(options), _cores(options)
     # Imported before the fork, so that their Vlogs exist when logging starts.
     from datapath.ipc.dpif import Dpif
     from ofproto.flows.backer import Backer
@@ -106,8 +120,11 @@ def run(argv: list[str] | None) -> int:
         text.set_datapath(DATAPATH)
     process = DatapathProcess(lambda path: Dpif(path, PATIENCE), log="log-file" in options)
     follow_routes = "disable-system-route" not in options
+    pmds = Pmds(cores or cpus.of_machine(), pinned=cores is None)
+    cpus.tell(pmds.cores)
     switch = Switch(
-        columns.make_idl(remote), Links(), process.open, Backer, Ofproto, dummies, follow_routes
+        *(columns.make_idl(remote), Links(), process.open, Backer, Ofproto),
+        *(dummies, follow_routes, pmds),
     )
     ovs.fatal_signal.add_hook(process.close, None, True)
     commands.register(switch)

@@ -28,6 +28,8 @@ from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortC
 from vswitchd.database.config_reader import Reader
 from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
 from vswitchd.devices.links import Links
+from vswitchd.pmds import cpus
+from vswitchd.pmds.pmds import Pmds, PolledPort
 from vswitchd.tunnels.ways import Ways
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -55,11 +57,13 @@ class Switch:
         make_ofproto: Callable[..., Any],
         dummies: Dummies | None = None,
         follow_routes: bool = True,
+        pmds: Pmds | None = None,
     ):
         self.idl = idl
         self.links = links
         self.dummies = dummies or Dummies()
         self.ways = Ways(links, self.dummies, follow_routes)
+        self.pmds = pmds or Pmds(cpus.of_machine(), pinned=True)
         self.bridges: dict[str, Bridge] = {}
         self.backer: Any = None
         self._open_datapath = open_datapath
@@ -85,6 +89,7 @@ class Switch:
         self._status_due = False  # of what the bridges have news of
         self._all_due = False  # status of everything
         self._statistics_at = 0  # ms; 0: at once
+        self._last_interval = 0  # that was configured
         self._controllers: Any = None  # what was last written of their states
         self._next_open = 0
         self._next_away = 0
@@ -114,10 +119,15 @@ class Switch:
         containment.call("tunnels", "", self._run_ways, now)
         for name, bridge in self.bridges.items():
             containment.call("bridge", name, self._run_bridge, bridge, now)
+        containment.call("workers", "", self._run_pmds, now)
         containment.call("status", "", self._write_status, now)
 
     def _run_ways(self, now: int) -> None:
         self.ways.run(now, self.backer.vports.by_name if self.backer is not None else {})
+
+    def _run_pmds(self, now: int) -> None:
+        if self.backer is not None and self.backer.dpif is not None:
+            self.backer.attempt(lambda: self.pmds.run(self.backer, now))
 
     def _run_bridge(self, bridge: Bridge, now: int) -> None:
         bridge.run_protocols(now)
@@ -140,6 +150,7 @@ class Switch:
             poller.timer_wait_until(self._next_away)
         if self._faulty:
             poller.timer_wait_until(self._retry_at)
+        self.pmds.wait(poller)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 
@@ -212,8 +223,8 @@ class Switch:
                 if self.dummies.enabled:
                     self.backer.choose_number = choose_number
                     self.backer.flows.recirc.counting = True
-            except OSError as error:  # it died meanwhile
-                vlog.warn(f"lost the datapath process ({error})")
+            except OSError as error:  # it died meanwhile; there is another soon
+                vlog.info(f"lost the datapath process ({error})")
                 self._dpif = None
         return self.backer is not None and self.backer.dpif is not None
 
@@ -249,7 +260,9 @@ class Switch:
     def _is_contended(self) -> bool:
         contended = self.idl.is_lock_contended
         if contended and not self._contended:
-            vlog.err("another vswitchd has the lock of this database; waiting until it goes away")
+            vlog.err(
+                "another ovs-vswitchd process is running, disabling this process until it goes away"
+            )
             self._release()
         self._contended = contended
         return contended
@@ -327,6 +340,9 @@ class Switch:
             self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
         for name, bridge in self.bridges.items():  # a peer may be in any
             self._guarded(name, bridge.follow_patches)
+        if wanted.bridges or self.pmds.tuning is not None:
+            self.pmds.configure(wanted.switch.other_config)
+            self.backer.attempt(lambda: self.pmds.follow(self.backer, self._polled_ports()))
         if not self._reconciled:
             self._reconciled = self._all_due = self._unclaimed = True
         if self._unclaimed:
@@ -335,6 +351,16 @@ class Switch:
         if not self._failed:
             self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
+
+    def _polled_ports(self) -> Iterable[PolledPort]:
+        for bridge in self.bridges.values():
+            for iface in bridge.ifaces.values():
+                port = bridge.ofproto.port_by_name(iface.name)
+                if port is None or port.odp_port is None:
+                    continue
+                node = settings.integer(iface.config.options, "numa_id", 0, 0, 1 << 16)
+                affinity = iface.config.other_config.get("pmd-rxq-affinity", "")
+                yield PolledPort(iface.name, port.odp_port, iface.type, node, affinity)
 
     def _guarded(self, name: str, step: Callable[..., Any], *args: Any) -> None:
         """A fault with one bridge's configuration leaves the others' to be realised."""
@@ -416,6 +442,9 @@ class Switch:
             self._status_due = True
         if self._writer.has_foreign():
             self._all_due = True
+        if self._interval() != self._last_interval:
+            self._last_interval = self._interval()
+            self._statistics_at = now
         statistics = now >= self._statistics_at
         if not (statistics or self._status_due or self._all_due) or not self._may_write():
             if statistics:

@@ -36,7 +36,7 @@ cdef struct cache_maps:
     uint32_t *generations       # of all slots
     cache_counters *counters
     uint32_t n_cpus
-    uint32_t n_workers
+    uint32_t n_workers          # their ids are below
 
 cdef struct kernel_cache:
     bint on

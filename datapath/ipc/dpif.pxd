@@ -6,6 +6,7 @@ from datapath.key.flow cimport flow_key
 from datapath.base.packet cimport vnet_hdr
 from datapath.ipc.ring cimport ring
 from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
+from datapath.netdev.netdev cimport MAX_WORKERS
 
 # A packet that came up.  userdata and packet lie in shared memory, which the datapath process
 # could change: valid until release_upcall, to be copied before anything is decided by them.
@@ -32,6 +33,9 @@ cdef class Dpif:
     cdef readonly int upcall_fd             # an eventfd; -1 before upcall_register()
     cdef uint32_t n_workers                 # with rings; 0 before upcall_register()
     cdef uint32_t turn
+    # By the workers' ids, of which `ids` are in use.
+    cdef uint32_t ids[MAX_WORKERS]
+    cdef uint64_t on_own_core               # a bit for each id: it has flows of its own
     cdef ring *up
     cdef ring *down
     cdef int *wake
@@ -41,10 +45,15 @@ cdef class Dpif:
     cdef void release_upcall(self, upcall *u) noexcept
     # The three push into the down rings; 0, or -1 where a ring is full (a flow may then be in
     # some workers and not in others; installing it again is harmless).
-    cdef int install(self, const uint8_t *ufid, const flow_key *key, const flow_key *mask,
-                     const uint8_t *actions, uint32_t length) noexcept
+    # A flow goes to `workers`, by a bit for each id.
+    cdef int install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
+                     const flow_key *mask, const uint8_t *actions, uint32_t length) noexcept
+    # The workers that are to get the flow of a packet that this one had: itself only where it has a
+    # core of its own, else all that have not.
+    cdef uint64_t peers(self, uint32_t worker) noexcept
     cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
                             uint32_t length) noexcept
+    # To the packet's worker and its peers.
     cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
                                  const flow_key *mask, const uint8_t *actions,
                                  uint32_t length) noexcept

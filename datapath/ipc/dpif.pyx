@@ -37,12 +37,12 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 TIMEOUT = 10.0                  # seconds to wait for an answer, for who can wait
 # Requests for which the kernel makes or takes devices: who has no time gives them that more.
-SLOW = ("port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set")
+SLOW = ("port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set", "workers_add", "workers_del")
 SLOWER = 20
 MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(
-    "PortInfo", "port_no name type ifindex dead stats drops options worker link", defaults=("",)
+    "PortInfo", "port_no name type ifindex dead stats drops options queues link", defaults=("",)
 )
 
 
@@ -104,7 +104,7 @@ cdef class Dpif:
         if self.sock.fileno() < 0:
             return False
         for i in range(self.n_workers):
-            if self.up[i].broken or self.down[i].broken:
+            if self.up[self.ids[i]].broken or self.down[self.ids[i]].broken:
                 return False
         try:
             if not self._is_readable():
@@ -114,11 +114,8 @@ cdef class Dpif:
             return False
 
     def _drop_rings(self):
-        cdef uint32_t i
-        for i in range(self.n_workers):
-            ring_unmap(&self.up[i])
-            ring_unmap(&self.down[i])
-            close(self.wake[i])
+        while self.n_workers:
+            self._drop_worker(self.n_workers - 1)
         if self.upcall_fd >= 0:
             close(self.upcall_fd)
         free(self.up)
@@ -126,8 +123,16 @@ cdef class Dpif:
         free(self.wake)
         self.up = self.down = NULL
         self.wake = NULL
-        self.n_workers = 0
         self.upcall_fd = -1
+
+    def _drop_worker(self, uint32_t index):
+        cdef uint32_t id = self.ids[index]
+        ring_unmap(&self.up[id])
+        ring_unmap(&self.down[id])
+        close(self.wake[id])
+        self.on_own_core &= ~(<uint64_t> 1 << id)
+        self.n_workers -= 1
+        self.ids[index] = self.ids[self.n_workers]
 
     # --- requests
 
@@ -259,9 +264,9 @@ cdef class Dpif:
         look at its devices."""
         return self._request("port_dead")[0]["ports"]
 
-    def port_inject(self, port_no, frame):
-        """A frame as if the (dummy) port had received it."""
-        self._request("port_inject", bytes(frame), port_no=port_no)
+    def port_inject(self, port_no, frame, queue=0):
+        """A frame as if the (dummy) port had received it, by one of its queues."""
+        self._request("port_inject", bytes(frame), port_no=port_no, queue=queue)
 
     def port_drain(self, port_no):
         """The frames that a dummy port sent since the last call."""
@@ -324,12 +329,14 @@ cdef class Dpif:
         """
         return {info.ufid: info for info in self.flow_dump(True, since)}
 
-    def flow_dump(self, terse=False, since=0):
+    def flow_dump(self, terse=False, since=0, core=None):
         """Iterator of FlowInfo, as exact as flow_stats_sync() when it begins; flows may come and
-        go meanwhile.  `terse`: without keys and actions, which are None."""
+        go meanwhile.  `terse`: without keys and actions, which are None.  `core`: only what the
+        worker for that processor core has, -1: what those for none have."""
         cursor = None
         while True:
-            body, data = self._request("flow_dump", cursor=cursor, terse=terse, since=since)
+            body, data = self._request(
+                "flow_dump", cursor=cursor, terse=terse, since=since, core=core)
             yield from protocol.terse_flows(data) if terse else protocol.flows(data)
             cursor = body["cursor"]
             if cursor is None:
@@ -515,6 +522,33 @@ cdef class Dpif:
         """Counters: hits, misses, lost, n_flows, masks, drops {reason: n}, workers [{...}]."""
         return self._request("stats")[0]["stats"]
 
+    # --- workers; those for no core were there from the start, and stay
+
+    def workers_add(self, cores, pinned):
+        """Have a worker for each of these processor cores (`pinned`: it runs there only); their
+        numbers.  The handler of upcalls gets theirs from then on."""
+        fds = []
+        try:
+            ids = self._request("workers_add", fds=fds, cores=list(cores), pinned=bool(pinned))[0]
+            if self.n_workers:
+                self._add_rings(zip(ids["workers"], cores), fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return ids["workers"]
+
+    def workers_del(self, workers):
+        """End some that workers_add() made; upcalls of theirs that were not taken are lost."""
+        cdef uint32_t i
+        self._request("workers_del", workers=list(workers))
+        for i in range(self.n_workers, 0, -1):
+            if self.ids[i - 1] in workers:
+                self._drop_worker(i - 1)
+
+    def queues_move(self, moves):
+        """Have receive queues polled by other workers: (port's number, queue, worker's number)."""
+        self._request("queues_move", moves=list(moves))
+
     # --- upcalls
 
     def upcall_register(self):
@@ -526,27 +560,41 @@ cdef class Dpif:
         fds = []
         try:
             body, _ = self._request("upcall_register", fds=fds)
-            self._take_rings(body["workers"], fds)
+            if not fds:
+                raise DpifError(5, "no descriptors")
+            self._drop_rings()
+            self.up = <ring *> calloc(MAX_WORKERS, sizeof(ring))
+            self.down = <ring *> calloc(MAX_WORKERS, sizeof(ring))
+            self.wake = <int *> calloc(MAX_WORKERS, sizeof(int))
+            if self.up == NULL or self.down == NULL or self.wake == NULL:
+                raise MemoryError()
+            self.upcall_fd = os.dup(fds[0])
+            os.set_blocking(self.upcall_fd, False)
+            self._add_rings(body["workers"], fds[1:])
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _take_rings(self, n_workers, fds):
-        cdef uint32_t i
-        if len(fds) != 1 + 3 * n_workers:
-            raise DpifError(5, f"{len(fds)} descriptors for {n_workers} workers")
-        self._drop_rings()
-        self.up = <ring *> calloc(n_workers, sizeof(ring))
-        self.down = <ring *> calloc(n_workers, sizeof(ring))
-        self.wake = <int *> calloc(n_workers, sizeof(int))
-        if self.up == NULL or self.down == NULL or self.wake == NULL:
-            raise MemoryError()
-        self.upcall_fd = os.dup(fds[0])
-        os.set_blocking(self.upcall_fd, False)
-        for i in range(n_workers):
-            self.wake[i] = os.dup(fds[3 + 3 * i])
-            self.n_workers = i + 1
-            if ring_map(&self.up[i], fds[1 + 3 * i]) or ring_map(&self.down[i], fds[2 + 3 * i]):
+    def knows(self, worker):
+        """Whether there are rings of the worker of this number."""
+        return worker in [self.ids[i] for i in range(self.n_workers)]
+
+    def _add_rings(self, workers, fds):
+        """`workers`: (number, core or None) of each; three descriptors of each."""
+        cdef uint32_t id
+        workers = list(workers)
+        if len(fds) != 3 * len(workers):
+            raise DpifError(5, f"{len(fds)} descriptors for {len(workers)} workers")
+        for (number, core), at in zip(workers, range(0, len(fds), 3)):
+            if not 0 <= number < MAX_WORKERS or self.n_workers == MAX_WORKERS:
+                raise DpifError(5, f"a worker {number}")
+            id = number
+            self.wake[id] = os.dup(fds[at + 2])
+            self.ids[self.n_workers] = id
+            self.n_workers += 1
+            if core is not None:
+                self.on_own_core |= <uint64_t> 1 << id
+            if ring_map(&self.up[id], fds[at]) or ring_map(&self.down[id], fds[at + 1]):
                 raise OSError(errno, os.strerror(errno))
 
     def upcall_wait(self):
@@ -554,7 +602,7 @@ cdef class Dpif:
         cdef uint32_t i
         cdef bint may_sleep = True
         for i in range(self.n_workers):
-            may_sleep = ring_sleep(&self.up[i]) and may_sleep
+            may_sleep = ring_sleep(&self.up[self.ids[i]]) and may_sleep
         return may_sleep
 
     def upcall_awake(self):
@@ -562,7 +610,7 @@ cdef class Dpif:
         cdef uint32_t i
         cdef uint64_t count
         for i in range(self.n_workers):
-            ring_awake(&self.up[i])
+            ring_awake(&self.up[self.ids[i]])
         if self.upcall_fd >= 0:
             read(self.upcall_fd, &count, 8)
 
@@ -570,13 +618,13 @@ cdef class Dpif:
         cdef uint32_t i, worker, length
         cdef const uint8_t *record
         for i in range(self.n_workers):
-            worker = (self.turn + i) % self.n_workers
+            worker = self.ids[(self.turn + i) % self.n_workers]
             while True:
                 record = ring_peek(&self.up[worker], &length)
                 if record == NULL:
                     break
                 if read_upcall(u, worker, record, length):
-                    self.turn = worker + 1
+                    self.turn += i + 1
                     return True
                 ring_release(&self.up[worker])
         return False
@@ -594,9 +642,11 @@ cdef class Dpif:
         cdef uint64_t one = 1
         if what & DOWN_INSTALL:
             size += KEY_DP_SIZE
+        if worker >= MAX_WORKERS or self.down == NULL:
+            return -1
         at = ring_reserve(&self.down[worker], size + padded(packet_size))
         if at == NULL:
-            return -1
+            return -1           # full, or the worker is gone
         record = <down_record *> at
         memset(record, 0, sizeof(down_record))
         record.what = what
@@ -620,12 +670,18 @@ cdef class Dpif:
             write(self.wake[worker], &one, 8)
         return 0
 
-    cdef int install(self, const uint8_t *ufid, const flow_key *key, const flow_key *mask,
-                     const uint8_t *actions, uint32_t length) noexcept:
+    cdef uint64_t peers(self, uint32_t worker) noexcept:
+        cdef uint64_t bit = <uint64_t> 1 << worker
+        return bit if self.on_own_core & bit else ~self.on_own_core
+
+    cdef int install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
+                     const flow_key *mask, const uint8_t *actions, uint32_t length) noexcept:
         cdef uint32_t i
         cdef int result = 0
         for i in range(self.n_workers):
-            result |= self._push(i, DOWN_INSTALL, NULL, ufid, key, mask, actions, length)
+            if workers >> self.ids[i] & 1:
+                result |= self._push(self.ids[i], DOWN_INSTALL, NULL, ufid, key, mask, actions,
+                                     length)
         return result
 
     cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
@@ -635,15 +691,10 @@ cdef class Dpif:
     cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
                                  const flow_key *mask, const uint8_t *actions,
                                  uint32_t length) noexcept:
-        cdef uint32_t i
-        cdef int result = 0
-        for i in range(self.n_workers):
-            if i == u.worker:
-                result |= self._push(i, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask, actions,
-                                     length)
-            else:
-                result |= self._push(i, DOWN_INSTALL, NULL, ufid, key, mask, actions, length)
-        return result
+        cdef uint64_t others = self.peers(u.worker) & ~(<uint64_t> 1 << u.worker)
+        cdef int result = self._push(u.worker, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask,
+                                     actions, length)
+        return result | self.install(others, ufid, key, mask, actions, length)
 
 
 # --- upcalls for Python: tests, and who wants to see what comes up
@@ -678,7 +729,7 @@ def answer_upcall(Dpif dpif not None, given, bytes actions, key=None, mask=None)
     cdef bytes words, packet, ufid
     memset(&u, 0, sizeof(u))
     u.worker = given.worker
-    if not u.worker < dpif.n_workers:
+    if not dpif.knows(u.worker):
         raise ValueError(f"there is no worker {given.worker}")
     u.vnet = given.vnet
     packet, words = given.packet, given.key
@@ -701,7 +752,7 @@ def push_down(Dpif dpif not None, uint32_t worker, bytes record):
     """Put any bytes into a worker's down ring, as a handler gone mad would.  False: no room."""
     cdef uint8_t *at
     cdef uint64_t one = 1
-    if worker >= dpif.n_workers:
+    if not dpif.knows(worker):
         raise ValueError(f"there is no worker {worker}")
     at = ring_reserve(&dpif.down[worker], <uint32_t> len(record))
     if at == NULL:

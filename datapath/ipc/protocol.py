@@ -31,7 +31,7 @@ MAX_REQUEST = 256 << 10  # the largest has a packet and a list of actions
 MAX_FDS = 253  # SCM_MAX_FD
 
 # To be raised with every change of a request, an action or a record; keys are looked at.
-REVISION = 6
+REVISION = 7
 LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last

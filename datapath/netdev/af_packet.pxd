@@ -12,12 +12,16 @@ cdef enum:
     RINGS_PLENTY = 64 << 20
     SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own
 
-cdef struct packet_io:
+# Of one receive queue.
+cdef struct packet_ring:
     uint8_t *slots
+    size_t mapped               # bytes
     uint32_t slot_mask          # slots - 1; a power of two
     uint32_t next               # the slot that the kernel fills next, free-running
     uint32_t taken              # slots handed out and not yet given back, those before `next`
-    int rx_fd
+    int fd
+
+cdef struct packet_io:
     int tx_fd
 
 # Sends with sendmmsg(2); also what counts the results.
@@ -25,6 +29,7 @@ cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *p
 
 cdef class PacketNetdev(Netdev):
     cdef packet_io io
-    cdef object rx_socket, tx_socket
-    cdef size_t mapped
+    cdef packet_ring *rings             # as many as there are queues
+    cdef list rx_sockets
+    cdef object tx_socket
     cdef open_device(self, str device)

@@ -6,6 +6,7 @@ socket has it whole.  Sending: a second socket without protocol, sendmmsg() with
 headers, past the qdisc.  See packet(7), Documentation/networking/packet_mmap.rst.
 """
 
+import ctypes
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ import struct
 from libc.errno cimport EAGAIN, EINTR, ENETDOWN, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
@@ -35,11 +37,14 @@ from datapath.netdev.netdev cimport (
     mmsghdr,
     msghdr,
     netdev,
+    rxq,
     worker_port,
     rx_burst,
 )
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init, packet_push_vlan
 from datapath.base.protocols cimport ETH_VLAN
+
+from datapath.netdev.netdev import wanted_queues
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -103,7 +108,9 @@ cdef enum:
     ETH_P_ALL = 3
     QUEUES_MAJOR = 0x10000      # of the qdisc's handle, and of its classes'
 
-SO_DETACH_FILTER, SO_ATTACH_BPF = 27, 50
+SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_ATTACH_BPF = 26, 27, 50
+PACKET_FANOUT = 18              # its type HASH is 0
+FANOUT_UNIQUEID, FANOUT_IGNORE_OUTGOING = 0x2000, 0x4000
 
 # In front of each: what it takes to have one 64 KiB frame in flight; the kernel doubles it.
 RECEIVE_BUFFER = 8 << 20
@@ -183,8 +190,8 @@ cdef void _take_big(int fd, worker_port *port, rx_burst *burst) noexcept nogil:
         _put_tag(p, 0, 0, 0, port, burst)
 
 
-cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
-    cdef packet_io *io = <packet_io *> dev.private
+cdef uint32_t packet_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil:
+    cdef packet_ring *io = <packet_ring *> q.private
     cdef tpacket2_hdr *slot
     cdef uint32_t status, taken = 0
     while burst.n < BURST and taken < BURST:
@@ -197,7 +204,7 @@ cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, worker_port *port) no
         elif status & TP_STATUS_COPY:
             if burst.big_used == BIG_BUFFERS:
                 break
-            _take_big(io.rx_fd, port, burst)
+            _take_big(io.fd, port, burst)
         else:
             port.drops[DROP_RX_QUEUE_FULL] += 1     # the socket's buffer had no room for it
         io.next += 1
@@ -206,8 +213,8 @@ cdef uint32_t packet_receive(netdev *dev, rx_burst *burst, worker_port *port) no
     return taken
 
 
-cdef void packet_release(netdev *dev) noexcept nogil:
-    cdef packet_io *io = <packet_io *> dev.private
+cdef void packet_release(rxq *q) noexcept nogil:
+    cdef packet_ring *io = <packet_ring *> q.private
     cdef uint32_t i
     for i in range(io.next - io.taken, io.next):
         store32(io.slots + <size_t> (i & io.slot_mask) * SLOT_SIZE, TP_STATUS_KERNEL)
@@ -259,14 +266,13 @@ cdef bint _unbound(int fd) noexcept nogil:
     return getsockname(fd, <sockaddr *> &address, &length) == 0 and address.sll_ifindex <= 0
 
 
-cdef void packet_link_error(netdev *dev) noexcept nogil:
-    cdef packet_io *io = <packet_io *> dev.private
+cdef void packet_link_error(rxq *q) noexcept nogil:
     cdef int error = 0
     cdef unsigned int length = sizeof(error)
-    dev.link_errors += 1
-    getsockopt(io.rx_fd, SOL_SOCKET, SO_ERROR, &error, &length)
-    if _unbound(io.rx_fd):
-        dev.dead = True
+    q.dev.link_errors += 1
+    getsockopt(q.fd, SOL_SOCKET, SO_ERROR, &error, &length)
+    if _unbound(q.fd):
+        q.dev.dead = True
 
 
 def _set_buffer(sock, forced, plain, size):
@@ -275,6 +281,14 @@ def _set_buffer(sock, forced, plain, size):
         sock.setsockopt(socket.SOL_SOCKET, forced, size)
     except PermissionError:
         sock.setsockopt(socket.SOL_SOCKET, plain, size)
+
+
+def _deafen(sock):
+    """Let nothing pass, by a program of one instruction: return 0."""
+    code = struct.pack("HBBI", 6, 0, 0, 0)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 cdef size_t _rings = 0          # bytes of all receive rings of this process
@@ -291,17 +305,32 @@ def _slots(options):
 cdef class PacketNetdev(Netdev):
     """type "system".
 
-    Options: n_rxq_desc, the slots of the receive ring (256; 64 where there are many ports).
+    Options: n_rxq_desc, the slots of the receive ring (256; 64 where there are many ports); n_rxq,
+    how many rings there are, among which the kernel shares out connections (PACKET_FANOUT_HASH).
     """
+
+    def __cinit__(self, *args):
+        self.rx_sockets = []
 
     def __init__(self, str name, dict options, uint32_t n_workers):
         self.type = "system"
         self.open_device(name)
 
+    def __dealloc__(self):
+        free(self.rings)
+
     cdef open_device(self, str device):
         cdef uint32_t slots = _slots(self.options)
+        n_queues = wanted_queues(self.options)
+        self.dev.private = &self.io
+        self.make_queues(n_queues)
+        self.rings = <packet_ring *> calloc(n_queues, sizeof(packet_ring))
+        if self.rings == NULL:
+            raise MemoryError()
         try:
-            self._open_receive(device, slots)
+            if n_queues == 1 or not self._open_shared(device, slots):
+                self.dev.n_queues = 1
+                self._open_receive(device, slots, 0, False)
             self._open_send()
         except OSError:
             self.close()
@@ -311,13 +340,17 @@ cdef class PacketNetdev(Netdev):
         self.dev.send = packet_send
         self.dev.prioritize = packet_prioritize
         self.dev.link_error = packet_link_error
-        self.dev.private = &self.io
 
-    def _open_receive(self, str device, uint32_t slots):
+    def _open_receive(self, str device, uint32_t slots, uint32_t number, bint deaf):
+        """`deaf`: nothing comes before the filter is taken off."""
         global _rings
         cdef void *memory
-        rx = self.rx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        cdef packet_ring *ring = &self.rings[number]
+        rx = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.rx_sockets.append(rx)
         _set_buffer(rx, 33, socket.SO_RCVBUF, RECEIVE_BUFFER)     # SO_RCVBUFFORCE
+        if deaf:
+            _deafen(rx)
         for option, value in (
             (PACKET_VERSION, TPACKET_V2),
             (PACKET_VNET_HDR, 1),
@@ -333,15 +366,37 @@ cdef class PacketNetdev(Netdev):
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, rx.fileno(), 0)
         if memory == MAP_FAILED:
             raise OSError(errno, os.strerror(errno))
-        self.mapped = size
+        ring.mapped = size
         _rings += size
-        self.io.slots = <uint8_t *> memory
-        self.io.slot_mask = slots - 1
-        self.io.rx_fd = self.dev.rx_fd = rx.fileno()
+        ring.slots = <uint8_t *> memory
+        ring.slot_mask = slots - 1
+        ring.fd = self.dev.queues[number].fd = rx.fileno()
+        self.dev.queues[number].private = ring
         rx.bind((device, ETH_P_ALL))
         self.ifindex = socket.if_nametoindex(device)
         membership = struct.pack("IHH8s", self.ifindex, PACKET_MR_PROMISC, 0, b"")
         rx.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+
+    def _open_shared(self, str device, uint32_t slots):
+        """Each frame goes to one of the rings, those of a connection to the same.
+
+        False, and none is open, where the kernel would give us what we send as well (before Linux
+        6.0)."""
+        for number in range(self.dev.n_queues):
+            self._open_receive(device, slots, number, True)
+        words = FANOUT_UNIQUEID | FANOUT_IGNORE_OUTGOING
+        group = 0
+        for rx in self.rx_sockets:
+            try:
+                rx.setsockopt(SOL_PACKET, PACKET_FANOUT, words << 16 | group)
+            except OSError:
+                self.close()
+                return False
+            words = FANOUT_IGNORE_OUTGOING
+            group = rx.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xffff
+        for rx in self.rx_sockets:
+            rx.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        return True
 
     def _open_send(self):
         tx = self.tx_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -354,31 +409,34 @@ cdef class PacketNetdev(Netdev):
 
     def set_filter(self, int fd):
         """A BPF program through which frames pass first, -1: none.  OSError."""
-        if fd < 0:
-            self.rx_socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
-        else:
-            self.rx_socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, fd)
+        for rx in self.rx_sockets:
+            if fd < 0:
+                rx.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            else:
+                rx.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, fd)
 
     cpdef refresh(self):
         cdef tpacket_stats counts
         cdef unsigned int length = sizeof(counts)
-        if self.rx_socket is None:
-            return
-        # A link that went down before it was deleted says so once only, and too early.
-        if _unbound(self.io.rx_fd):
-            self.dev.dead = True
-        # Reading resets the kernel's counters.
-        if getsockopt(self.io.rx_fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
-            self.dev.worker_ports[self.dev.n_worker_ports - 1].drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
+        for rx in self.rx_sockets:
+            # A link that went down before it was deleted says so once only, and too early.
+            if _unbound(rx.fileno()):
+                self.dev.dead = True
+            # Reading resets the kernel's counters.
+            if getsockopt(rx.fileno(), SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
+                self.dev.control.drops[DROP_RX_QUEUE_FULL] += counts.tp_drops
 
     def close(self):
         global _rings
-        if self.io.slots != NULL:
-            munmap(self.io.slots, self.mapped)
-            self.io.slots = NULL
-            _rings -= self.mapped
-        for sock in (self.rx_socket, self.tx_socket):
+        cdef uint32_t i
+        for i in range(self.dev.n_queues if self.rings != NULL else 0):
+            if self.rings[i].slots != NULL:
+                munmap(self.rings[i].slots, self.rings[i].mapped)
+                self.rings[i].slots = NULL
+                _rings -= self.rings[i].mapped
+            self.dev.queues[i].fd = -1
+        for sock in (*self.rx_sockets, self.tx_socket):
             if sock is not None:
                 sock.close()
-        self.rx_socket = self.tx_socket = None
-        self.dev.rx_fd = -1
+        self.rx_sockets = []
+        self.tx_socket = None

@@ -15,10 +15,12 @@ from posix.unistd cimport write
 
 import os
 
+from datapath.netdev.netdev import wanted_queues
+
 from datapath.base.atomic cimport exchange32, store32
 from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_NO_MEMORY, DROP_TX_QUEUE_FULL
-from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, worker_port, rx_burst
+from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, rxq, rx_burst, worker_port
 
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
 
@@ -42,11 +44,11 @@ cdef enum:
     BYTES_LIMIT = 2 << 20       # and their bytes: one answer carries them all
 
 
-cdef uint32_t dummy_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
+cdef uint32_t dummy_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil:
     return 0                    # the worker is given injected frames by command
 
 
-cdef void dummy_release(netdev *dev) noexcept nogil:
+cdef void dummy_release(rxq *q) noexcept nogil:
     pass
 
 
@@ -128,7 +130,7 @@ cdef dummy_frame *dummy_take(dummy_io *io) noexcept nogil:
     return first
 
 
-cdef void dummy_link_error(netdev *dev) noexcept nogil:
+cdef void dummy_link_error(rxq *q) noexcept nogil:
     pass
 
 
@@ -145,6 +147,7 @@ cdef class DummyNetdev(Netdev):
         self.dev.send = dummy_send
         self.dev.link_error = dummy_link_error
         self.dev.private = &self.io
+        self.make_queues(wanted_queues(options) if type == "dummy-pmd" else 1)
         try:
             self._open_files(options)
         except BaseException:

@@ -3,7 +3,8 @@
 #
 # A cdef class Netdev (control thread, Python) owns the file descriptors, rings and memory, and
 # embeds the C struct netdev, which is all that a worker sees.  Rules:
-#   - Only the worker `owner` calls receive, release and link_error.  Any worker may call send.
+#   - A device has one or more receive queues.  Only the worker that owns a queue calls receive and
+#     release of it, and link_error.  Any worker may call send.
 #   - No method blocks, allocates, or closes anything.  Errors are counted, not returned.
 #   - Netdev.close() is called after every worker has let go of the device.
 
@@ -37,6 +38,9 @@ cdef enum:
     LARGEST_FRAME = 65535 + 18
     BIG_SIZE = 66560            # 65535 bytes, tags and headroom
     MAX_PORTS = 65536           # port numbers are 1 .. MAX_PORTS - 1
+    MAX_WORKERS = 64            # their ids are below
+    MAX_QUEUES = 64             # of a port
+    NO_WORKER = 0xffffffff
 
 # Frames received in one go.  A packet of it lies in memory of the device (a ring slot) or in a
 # big buffer of the worker, with at least PACKET_HEADROOM / 2 bytes of room in front, and is the
@@ -68,14 +72,25 @@ cdef struct worker_port:
 # packet.vnet; a VLAN tag that came beside the frame is put into it; metadata is the caller's.
 # Counts rx_packets, rx_bytes, and drops of what it could not take.  Returns how many frames
 # were taken in, dropped ones included: 0 means that nothing waits.
-ctypedef uint32_t (*receive_fn)(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil
+ctypedef uint32_t (*receive_fn)(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil
 # Gives the memory of all frames received back to the device.
-ctypedef void (*release_fn)(netdev *dev) noexcept nogil
+ctypedef void (*release_fn)(rxq *q) noexcept nogil
 # Sends n frames; each message has one iovec: a struct virtio_net_hdr, then the frame.  Counts
 # tx_packets, tx_bytes and drops.  Keeps no reference.
 ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil
 # epoll reported an error condition: clear it, and set `dead` if the device is gone for good.
-ctypedef void (*link_error_fn)(netdev *dev) noexcept nogil
+ctypedef void (*link_error_fn)(rxq *q) noexcept nogil
+
+# A receive queue.  All but `owner` belongs to the worker that polls it.
+cdef struct rxq:
+    netdev *dev
+    void *private
+    uint32_t id
+    int fd                      # what epoll watches; -1: nothing comes by itself
+    uint32_t owner              # the worker that receives, or NO_WORKER
+    bint ready                  # in its list of queues that may have something
+    uint64_t n_packets
+    uint64_t busy               # cycles that its packets took; see base/cycles.pxd
 
 # Frames from now on have this skb_priority (of the key), which the device's qdisc may look at.
 ctypedef void (*prioritize_fn)(netdev *dev, uint32_t skb_priority) noexcept nogil
@@ -88,21 +103,20 @@ cdef struct netdev:
     prioritize_fn prioritize    # NULL: nobody looks at it
     uint32_t priority           # as prioritize() was last told
     void *private
-    int rx_fd                   # what epoll watches; -1: nothing comes by itself
     bint takes_offload          # false: the worker completes checksums and segments before send
     bint dead                   # the interface is gone; never comes back
     uint64_t link_errors
     uint32_t port_no
     uint32_t port_be            # the same in network order
     uint32_t tunnel_kind        # TUNNEL_*; TUNNEL_NONE: a port that receives
-    uint32_t owner              # the worker that receives
-    uint32_t n_worker_ports
-    worker_port *worker_ports          # one for each worker, and the last for the control thread
+    uint32_t n_queues
+    rxq *queues
+    uint32_t n_worker_ports     # of worker_ports, how many have been of use
+    worker_port *worker_ports   # MAX_WORKERS, by the workers' ids
+    worker_port control         # the control thread's
     # the kernel cache's: a device that its programs may send to, 0: none; and its frames pass them
     uint32_t kernel_index
     bint kernel_cached
-    # owner's
-    bint ready                    # in its list of ports that may have something
 
 # What send functions count a failed transmission under.
 cdef uint32_t drop_of_errno(int error) noexcept nogil
@@ -113,5 +127,7 @@ cdef class Netdev:
     cdef readonly str type
     cdef readonly dict options
     cdef readonly int ifindex               # 0: not a device of the kernel
+    # Once, before any worker knows the device: as many queues, each with the device's private part.
+    cdef int make_queues(self, uint32_t n) except -1
     cdef uint64_t total(self, const uint64_t *counter)
     cpdef refresh(self)

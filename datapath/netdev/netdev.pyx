@@ -17,6 +17,17 @@ from datapath.base.drops cimport (
 
 from datapath.base import drops
 
+LONGEST_NUMBER = 9              # digits
+
+
+def wanted_queues(options, name="n_rxq"):
+    """The number of queues that a port's options ask for: 1 where they make no sense, as in Open
+    vSwitch, and MAX_QUEUES at most."""
+    text = options.get(name, "1")
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
+        return 1
+    return min(max(int(text), 1), MAX_QUEUES)
+
 
 cdef uint32_t drop_of_errno(int error) noexcept nogil:
     if error in (EAGAIN, ENOBUFS):
@@ -37,22 +48,37 @@ _TX_DROPS = (DROP_TX_QUEUE_FULL, DROP_PORT_DOWN, DROP_MTU_EXCEEDED)
 cdef class Netdev:
     """A port's device.  Subclasses: PacketNetdev, TapNetdev, DummyNetdev.
 
-    Their constructor takes (name, options, n_workers) and opens the device: OSError when that
-    fails, ValueError for an option that makes no sense.
+    Their constructor takes (name, options, n_workers: how many ids of workers are in use) and opens
+    the device: OSError when that fails, ValueError for an option that makes no sense.
     """
 
     def __cinit__(self, str name, dict options, uint32_t n_workers, *args):
         self.name = name
         self.options = dict(options)
-        self.dev.rx_fd = -1
         self.dev.takes_offload = True
-        self.dev.n_worker_ports = n_workers + 1
-        self.dev.worker_ports = <worker_port *> calloc(n_workers + 1, sizeof(worker_port))
+        self.dev.n_worker_ports = n_workers
+        # Pages of workers that there are not are never touched.
+        self.dev.worker_ports = <worker_port *> calloc(MAX_WORKERS, sizeof(worker_port))
         if self.dev.worker_ports == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         free(self.dev.worker_ports)
+        free(self.dev.queues)
+
+    cdef int make_queues(self, uint32_t n) except -1:
+        cdef uint32_t i
+        self.dev.queues = <rxq *> calloc(n, sizeof(rxq))
+        if self.dev.queues == NULL:
+            raise MemoryError()
+        self.dev.n_queues = n
+        for i in range(n):
+            self.dev.queues[i].dev = &self.dev
+            self.dev.queues[i].private = self.dev.private
+            self.dev.queues[i].id = i
+            self.dev.queues[i].fd = -1
+            self.dev.queues[i].owner = <uint32_t> NO_WORKER
+        return 0
 
     def close(self):
         """Give everything back; no worker may know the device any more.  Idempotent."""
@@ -65,8 +91,13 @@ cdef class Netdev:
         return self.dev.port_no
 
     @property
-    def owner(self):
-        return self.dev.owner
+    def n_queues(self):
+        return self.dev.n_queues
+
+    def queues(self):
+        """Of each queue by its id: (number of the worker that polls it, packets, cycles they took)."""
+        return [(self.dev.queues[i].owner, self.dev.queues[i].n_packets, self.dev.queues[i].busy)
+                for i in range(self.dev.n_queues)]
 
     @property
     def dead(self):
@@ -76,7 +107,7 @@ cdef class Netdev:
     cdef uint64_t total(self, const uint64_t *counter):
         """Of all workers; `counter` is one of NO_PORT's."""
         cdef size_t offset = <size_t> counter - <size_t> &NO_PORT
-        cdef uint64_t total = 0
+        cdef uint64_t total = (<uint64_t *> (<uint8_t *> &self.dev.control + offset))[0]
         cdef uint32_t i
         for i in range(self.dev.n_worker_ports):
             total += (<uint64_t *> (<uint8_t *> &self.dev.worker_ports[i] + offset))[0]

@@ -28,6 +28,7 @@ from datapath.netdev.netdev cimport (
     drop_of_errno,
     mmsghdr,
     netdev,
+    rxq,
     worker_port,
     rx_burst,
 )
@@ -49,8 +50,8 @@ TUN_DEVICE = "/dev/net/tun"
 NAME_SIZE = 16                  # IFNAMSIZ
 
 
-cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
-    cdef int fd = (<tap_io *> dev.private).fd
+cdef uint32_t tap_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil:
+    cdef int fd = q.fd
     cdef packet *p
     cdef uint8_t *base
     cdef ssize_t n
@@ -62,7 +63,7 @@ cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, worker_port *port) noexc
             if errno == EINTR:
                 continue
             if errno == EBADFD:
-                dev.dead = True     # the interface was deleted
+                q.dev.dead = True   # the interface was deleted
             break
         taken += 1
         if n < VNET_SIZE + 14:
@@ -81,7 +82,7 @@ cdef uint32_t tap_receive(netdev *dev, rx_burst *burst, worker_port *port) noexc
     return taken
 
 
-cdef void tap_release(netdev *dev) noexcept nogil:
+cdef void tap_release(rxq *q) noexcept nogil:
     pass
 
 
@@ -99,11 +100,11 @@ cdef void tap_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port
         i += 1
 
 
-cdef void tap_link_error(netdev *dev) noexcept nogil:
-    dev.link_errors += 1
+cdef void tap_link_error(rxq *q) noexcept nogil:
+    q.dev.link_errors += 1
     # A read tells whether the interface is still there; a frame that it takes is lost with it.
-    if read((<tap_io *> dev.private).fd, NULL, 0) < 0 and errno == EBADFD:
-        dev.dead = True
+    if read(q.fd, NULL, 0) < 0 and errno == EBADFD:
+        q.dev.dead = True
 
 
 def _check_name(str name):
@@ -145,12 +146,13 @@ cdef class TapNetdev(Netdev):
         except OSError:
             self.close()
             raise
-        self.dev.rx_fd = self.io.fd
         self.dev.receive = tap_receive
         self.dev.release = tap_release
         self.dev.send = tap_send
         self.dev.link_error = tap_link_error
         self.dev.private = &self.io
+        self.make_queues(1)
+        self.dev.queues[0].fd = self.io.fd
 
     cpdef refresh(self):
         if self.io.fd < 0 or self.dev.dead:
@@ -179,7 +181,7 @@ cdef class TapNetdev(Netdev):
     def close(self):
         if self.io.fd >= 0:
             os.close(self.io.fd)
-        self.io.fd = self.dev.rx_fd = -1
+        self.io.fd = -1
 
 
 def outer_name(name):

@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from datapath.base.drops cimport DROP_TUNNEL_NO_HEADER
 from datapath.base.protocols cimport *
-from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, rx_burst, worker_port
+from datapath.netdev.netdev cimport Netdev, mmsghdr, netdev, rx_burst, rxq, worker_port
 
 # Name -> number; the numbers are those of Open vSwitch's vport types, which `type=` of a
 # tnl_push()'s header shows.
@@ -32,11 +32,11 @@ KINDS = {
 TYPES = tuple(KINDS)
 
 
-cdef uint32_t tunnel_receive(netdev *dev, rx_burst *burst, worker_port *port) noexcept nogil:
+cdef uint32_t tunnel_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil:
     return 0
 
 
-cdef void tunnel_release(netdev *dev) noexcept nogil:
+cdef void tunnel_release(rxq *q) noexcept nogil:
     pass
 
 
@@ -44,7 +44,7 @@ cdef void tunnel_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *p
     port.drops[DROP_TUNNEL_NO_HEADER] += n
 
 
-cdef void tunnel_link_error(netdev *dev) noexcept nogil:
+cdef void tunnel_link_error(rxq *q) noexcept nogil:
     pass
 
 

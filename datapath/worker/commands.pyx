@@ -1,12 +1,13 @@
 """Commands of the control thread, one at a time, between two bursts."""
 
 from libc.errno cimport ENOENT, ENOSPC, errno
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close
 
 from datapath.actions.execute cimport execute_actions
 from datapath.base.atomic cimport load64, store64
+from datapath.base.cycles cimport cycles
 from datapath.bpf.offload cimport (
     cache_collect, cache_forget, cache_forget_port, cache_start, cache_stop,
 )
@@ -17,7 +18,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
 from datapath.lookup.megaflow cimport (
     megaflow, megaflow_expand, megaflow_find, megaflow_next, megaflow_remove,
 )
-from datapath.netdev.netdev cimport netdev
+from datapath.netdev.netdev cimport netdev, rxq
 from datapath.worker.down cimport drain_down, put_megaflow
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport process_burst, stamp_hits
@@ -27,6 +28,7 @@ from datapath.worker.transmit cimport flush_frames
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t ntohs(uint16_t)
+    uint16_t htons(uint16_t)
 
 cdef enum:
     MIN_RECORD = 64             # bytes that a record of the down ring takes, at least
@@ -42,6 +44,10 @@ cdef void do_command(worker *w) noexcept nogil:
         c.error = port_add(w, c.dev)
     elif c.kind == COMMAND_PORT_DEL:
         port_del(w, c.dev)
+    elif c.kind == COMMAND_QUEUE_TAKE:
+        c.error = queue_take(w, c.queue)
+    elif c.kind == COMMAND_QUEUE_LEAVE:
+        queue_leave(w, c.queue)
     elif c.kind == COMMAND_FLOW_PUT:
         put_megaflow(w, c.ufid, c.key, c.mask, c.actions, c.actions_size, &c.error)
     elif c.kind == COMMAND_FLOW_GET or c.kind == COMMAND_FLOW_DEL:
@@ -52,6 +58,8 @@ cdef void do_command(worker *w) noexcept nogil:
         flow_dump(w, c)
     elif c.kind == COMMAND_FLOW_ADD:
         flow_add(w, c)
+    elif c.kind == COMMAND_FLOW_CREDIT:
+        flow_credit(w, c)
     elif c.kind == COMMAND_SYNC:
         sync(w)
     elif c.kind == COMMAND_CACHE:
@@ -71,27 +79,35 @@ cdef void do_command(worker *w) noexcept nogil:
 
 
 cdef int port_add(worker *w, netdev *dev) noexcept nogil:
-    cdef epoll_event event
-    if dev.owner == w.id and dev.rx_fd >= 0:
-        event.events = EPOLLIN
-        event.data.ptr = dev
-        if epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, dev.rx_fd, &event) < 0:
-            return errno
-        add_ready(w, dev)
     w.ports[dev.port_no] = dev
     return 0
 
 
 cdef void port_del(worker *w, netdev *dev) noexcept nogil:
-    cdef uint32_t i
     cache_forget_port(&w.kernel, dev)
     w.ports[dev.port_no] = NULL
-    if dev.owner != w.id:
-        return
-    if dev.rx_fd >= 0:
-        epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, dev.rx_fd, NULL)
+
+
+cdef int queue_take(worker *w, rxq *q) noexcept nogil:
+    cdef epoll_event event
+    if q.fd >= 0:
+        event.events = EPOLLIN
+        event.data.ptr = q
+        if epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, q.fd, &event) < 0:
+            return errno
+        add_ready(w, q)
+    q.owner = w.id
+    return 0
+
+
+cdef void queue_leave(worker *w, rxq *q) noexcept nogil:
+    """Between two bursts, so that nobody holds frames of the queue."""
+    cdef uint32_t i
+    q.owner = <uint32_t> NO_WORKER
+    if q.fd >= 0:
+        epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, q.fd, NULL)
     for i in range(w.n_ready):
-        if w.ready[i] == dev:
+        if w.ready[i] == q:
             remove_ready(w, i)
             return
 
@@ -216,6 +232,29 @@ cdef void flow_add(worker *w, command *c) noexcept nogil:
         at += size
 
 
+cdef void flow_credit(worker *w, command *c) noexcept nogil:
+    """The counters in the buffer go to the flows that this worker has; what it has not stays."""
+    cdef uint32_t at = 0, end = c.used, size
+    cdef flow_record *record
+    cdef megaflow *f
+    c.used = 0
+    while at < end:
+        record = <flow_record *> (c.buffer + at)
+        size = record_size(c, record)
+        f = megaflow_find(&w.flows, record.ufid)
+        if f != NULL:
+            f.n_packets += record.n_packets
+            f.n_bytes += record.n_bytes
+            f.earlier_packets += record.earlier_packets
+            f.earlier_bytes += record.earlier_bytes
+            f.used = max(f.used, record.used * 1000000)
+            f.tcp_flags |= htons(record.tcp_flags)
+        else:
+            memmove(c.buffer + c.used, c.buffer + at, size)
+            c.used += size
+        at += size
+
+
 # --- packets and rings
 
 cdef void execute(worker *w, command *c) noexcept nogil:
@@ -227,14 +266,19 @@ cdef void execute(worker *w, command *c) noexcept nogil:
 
 
 cdef void inject(worker *w, command *c) noexcept nogil:
-    """A frame as if the port had received it."""
-    w.ingress = &c.dev.worker_ports[w.id]
+    """A frame as if the queue had received it."""
+    cdef uint64_t since = cycles(), passed
+    w.ingress = &c.queue.dev.worker_ports[w.id]
     w.ingress.rx_packets += 1
     w.ingress.rx_bytes += c.p.size
     w.burst.n = 1
     w.burst.packets[0] = c.p[0]
-    process_burst(w, c.dev)
+    process_burst(w, c.queue.dev)
     stamp_hits(w)
+    passed = cycles() - since
+    c.queue.n_packets += 1
+    c.queue.busy += passed
+    w.busy += passed
 
 
 cdef int attach_rings(worker *w, command *c) noexcept nogil:

@@ -4,10 +4,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from datapath.base.atomic cimport load64
 from datapath.base.clock cimport kernel_ns
+from datapath.base.cycles cimport cycles
 from datapath.ipc.ring cimport ring_awake, ring_sleep
 from datapath.key.flow cimport flow_key
 from datapath.lookup.emc cimport emc_key
-from datapath.netdev.netdev cimport netdev, worker_port
+from datapath.netdev.netdev cimport rxq, worker_port
 from datapath.worker.commands cimport do_command
 from datapath.worker.down cimport drain_down
 from datapath.worker.forward cimport stamp_hits
@@ -41,7 +42,7 @@ cdef void warm_up(worker *w) noexcept nogil:
     A worker that wakes finds the caches cold: of a round trip of 100 us it waited 10 for memory.
     """
     cdef uint32_t i
-    cdef netdev *dev
+    cdef rxq *q
     prefetch_lines(w.keys, sizeof(flow_key))
     prefetch_lines(w.prepared, sizeof(emc_key))
     prefetch_lines(&w.burst, 128)
@@ -50,9 +51,9 @@ cdef void warm_up(worker *w) noexcept nogil:
     prefetch_lines(w.ports, 64)
     prefetch_lines(w.sending, 64)
     for i in range(min(w.n_ready, ANSWERING)):
-        dev = w.ready[i]
-        prefetch_lines(dev.private, 64)
-        prefetch_lines(&dev.worker_ports[w.id], sizeof(worker_port))
+        q = w.ready[i]
+        prefetch_lines(q.private, 64)
+        prefetch_lines(&q.dev.worker_ports[w.id], sizeof(worker_port))
 
 
 cdef void cool(worker *w) noexcept nogil:
@@ -91,6 +92,7 @@ cdef void run_worker(worker *w) noexcept nogil:
     cdef uint64_t idle_since = 0
     cdef bint busy
     w.running = True
+    w.began = cycles()
     while w.running:
         if load64(&w.mailbox):
             do_command(w)

@@ -1,54 +1,63 @@
-"""Which ports have frames, and a burst from each of them in turn."""
+"""Which queues have frames, and a burst from each of them in turn."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from datapath.netdev.netdev cimport netdev
+from datapath.base.cycles cimport cycles
+from datapath.netdev.netdev cimport netdev, rxq
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport process_burst
 from datapath.worker.state cimport EVENTS, add_ready, clear_event, remove_ready, worker
 
 
 cdef bint poll_ready(worker *w, bint prune) noexcept nogil:
-    """One burst from each port that may have frames; true when there was a frame.
+    """One burst from each queue that may have frames; true when there was a frame.
 
-    `prune`: ports without one leave the list; look() brings them back.
+    `prune`: queues without one leave the list; look() brings them back.
     """
     cdef uint32_t i = w.n_ready
+    cdef rxq *q
     cdef netdev *dev
     cdef bint any_frames = False
+    cdef uint64_t since = cycles(), now
     while i > 0:
         i -= 1
-        dev = w.ready[i]
+        q = w.ready[i]
+        dev = q.dev
         w.ingress = &dev.worker_ports[w.id]
         w.burst.n = w.burst.big_used = 0
-        if dev.receive(dev, &w.burst, w.ingress):
+        if dev.receive(q, &w.burst, w.ingress):
             any_frames = True
             if w.burst.n:
                 process_burst(w, dev)
-            dev.release(dev)
+            dev.release(q)
+            now = cycles()
+            q.n_packets += w.burst.n
+            q.busy += now - since
+            w.busy += now - since
+            since = now
         elif prune:
             remove_ready(w, i)
             continue
         if dev.dead:
-            epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, dev.rx_fd, NULL)
+            epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, q.fd, NULL)
             remove_ready(w, i)
     return any_frames
 
 
 cdef void look(worker *w, int timeout) noexcept nogil:
-    """Ask the kernel which ports have frames; sleeps up to `timeout` ms, -1: until there are."""
+    """Ask the kernel which queues have frames; sleeps up to `timeout` ms, -1: until there are."""
     cdef epoll_event events[EVENTS]
-    cdef netdev *dev
+    cdef rxq *q
     cdef int i
     cdef int n = epoll_wait(w.epoll_fd, events, EVENTS, timeout)
     for i in range(n):
-        dev = <netdev *> events[i].data.ptr
-        if dev == NULL:
+        q = <rxq *> events[i].data.ptr
+        if q == NULL:
             clear_event(w.wake_fd)
             continue
         if events[i].events & (EPOLLERR | EPOLLHUP):
-            dev.link_error(dev)
-            if dev.dead:
-                epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, dev.rx_fd, NULL)
+            q.dev.link_error(q)
+            if q.dev.dead:
+                epoll_ctl(w.epoll_fd, EPOLL_CTL_DEL, q.fd, NULL)
                 continue
-        add_ready(w, dev)
+        add_ready(w, q)

@@ -16,7 +16,7 @@ from datapath.actions.execute cimport executor
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.meter cimport meter
-from datapath.netdev.netdev cimport BURST, iovec, mmsghdr, netdev, worker_port, rx_burst
+from datapath.netdev.netdev cimport BURST, NO_WORKER, iovec, mmsghdr, netdev, rxq, rx_burst, worker_port
 from datapath.base.packet cimport packet
 from datapath.bpf.offload cimport cache_maps, kernel_cache
 from datapath.conntrack.fragments cimport frag_row, frag_table
@@ -39,12 +39,15 @@ cdef enum command_kind:
     COMMAND_STOP
     COMMAND_PORT_ADD
     COMMAND_PORT_DEL
+    COMMAND_QUEUE_TAKE          # poll this queue from now on
+    COMMAND_QUEUE_LEAVE
     COMMAND_FLOW_PUT
     COMMAND_FLOW_DEL
     COMMAND_FLOW_GET
     COMMAND_FLOW_FLUSH
     COMMAND_FLOW_DUMP
     COMMAND_FLOW_ADD
+    COMMAND_FLOW_CREDIT         # take over what a worker that goes has counted
     COMMAND_EXECUTE
     COMMAND_INJECT
     COMMAND_RINGS
@@ -68,7 +71,8 @@ cdef struct flow_record:
 cdef struct command:
     command_kind kind
     int error                   # result: 0 or an errno
-    netdev *dev                 # PORT_ADD, PORT_DEL, INJECT
+    netdev *dev                 # PORT_ADD, PORT_DEL
+    rxq *queue                  # QUEUE_TAKE, QUEUE_LEAVE, INJECT
     const uint8_t *ufid
     const flow_key *key
     const flow_key *mask
@@ -101,7 +105,7 @@ cdef struct worker:
     bint running
     command *mailbox            # written by the control thread, emptied by the worker
     netdev **ports              # MAX_PORTS pointers
-    netdev **ready              # ports that may have frames
+    rxq **ready                 # queues that may have frames
     uint32_t n_ready
     megaflow_table flows
     emc cache
@@ -140,6 +144,8 @@ cdef struct worker:
     uint8_t *down_actions
     # counters
     uint64_t n_packets
+    uint64_t busy               # cycles spent on bursts
+    uint64_t began              # cycles, when it began to run or its counters were cleared
     uint64_t n_bursts
     uint64_t n_upcalls
     uint64_t n_lost
@@ -175,12 +181,12 @@ cdef inline void raise_alarm(worker *w) noexcept nogil:
         signal_event(w.alarm_fd)
 
 
-# --- the ports that may have frames
+# --- the queues that may have frames
 
-cdef inline void add_ready(worker *w, netdev *dev) noexcept nogil:
-    if not dev.ready:
-        dev.ready = True
-        w.ready[w.n_ready] = dev
+cdef inline void add_ready(worker *w, rxq *q) noexcept nogil:
+    if not q.ready:
+        q.ready = True
+        w.ready[w.n_ready] = q
         w.n_ready += 1
 
 

@@ -93,6 +93,13 @@ cdef void queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nog
         flush_frames(w)
 
 
+cdef inline void look_for_answer(worker *w, netdev *dev) noexcept nogil:
+    cdef uint32_t i
+    for i in range(dev.n_queues):
+        if dev.queues[i].owner == w.id and dev.queues[i].fd >= 0:
+            add_ready(w, &dev.queues[i])
+
+
 cdef void flush_frames(worker *w) noexcept nogil:
     """Sends everything that waits; afterwards no memory of a frame is referred to."""
     cdef netdev *dev
@@ -113,6 +120,6 @@ cdef void flush_frames(worker *w) noexcept nogil:
         else:
             dev.send(dev, w.messages, n, port)
             # The answer often lies there already: the kernel delivers within the system call.
-            if w.n_sending <= ANSWERING and dev.owner == w.id and dev.rx_fd >= 0:
-                add_ready(w, dev)
+            if w.n_sending <= ANSWERING:
+                look_for_answer(w, dev)
     w.n_sending = w.n_frames = w.arena_used = 0

@@ -1,5 +1,6 @@
 """A worker as the control thread has it: its memory, its thread, and the way to give it commands."""
 
+import contextlib
 import os
 import threading
 
@@ -13,11 +14,12 @@ from datapath.actions.execute cimport executor_free, executor_init
 from datapath.actions.odp cimport MAX_ACTIONS
 from datapath.conntrack.fragments cimport frag_destroy
 from datapath.base.atomic cimport exchange32, fence, store64
+from datapath.base.cycles cimport cycles
 from datapath.base.drops cimport DROP_REASONS
 from datapath.ipc.ring cimport ring_unmap
 from datapath.lookup.emc cimport emc_destroy, emc_init
 from datapath.lookup.megaflow cimport megaflow_table_destroy, megaflow_table_init
-from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, netdev
+from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, netdev, rxq
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport forward_init
 from datapath.worker.loop cimport run_worker
@@ -29,14 +31,14 @@ from datapath.base import drops
 cdef class Worker:
     """A worker and its thread.  start() it; stop() it before its ports are closed."""
 
-    def __cinit__(self, uint32_t id):
+    def __cinit__(self, uint32_t id, *args):
         cdef uint32_t i
         cdef worker *w = &self.w
         memset(w, 0, sizeof(worker))
         w.id = id
         w.epoll_fd = w.wake_fd = w.done_fd = w.up_event = w.alarm_fd = -1
         w.ports = <netdev **> calloc(MAX_PORTS, sizeof(netdev *))
-        w.ready = <netdev **> calloc(MAX_PORTS, sizeof(netdev *))
+        w.ready = <rxq **> calloc(MAX_PORTS, sizeof(rxq *))
         w.sending = <netdev **> calloc(FRAMES, sizeof(netdev *))
         w.burst.big = <uint8_t *> malloc(<size_t> BIG_BUFFERS * BIG_SIZE)
         w.arena = <uint8_t *> malloc(ARENA)
@@ -55,8 +57,11 @@ cdef class Worker:
         for i in range(FRAMES):
             w.messages[i].msg_hdr.msg_iovlen = 1
 
-    def __init__(self, id):
+    def __init__(self, id, core=None, pinned=False):
+        """`core`: the processor core that it is for, None: any; `pinned`: it runs there only."""
         cdef epoll_event event
+        self.core = core
+        self.pinned = pinned
         self.w.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.w.done_fd = os.eventfd(0, os.EFD_CLOEXEC)
         self.w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
@@ -103,6 +108,9 @@ cdef class Worker:
         self.thread.start()
 
     def _run(self):
+        if self.pinned:
+            with contextlib.suppress(OSError):      # that of a container may not be ours
+                os.sched_setaffinity(0, {self.core})
         with nogil:
             run_worker(&self.w)
 
@@ -133,6 +141,10 @@ cdef class Worker:
         """Counters since the start, {name: count}."""
         cdef worker *w = &self.w
         return {
+            "id": w.id,
+            "core": self.core,
+            "busy": w.busy,
+            "cycles": cycles() - w.began if w.began else 0,
             "packets": w.n_packets,
             "bursts": w.n_bursts,
             "emc_hits": w.cache.hits,

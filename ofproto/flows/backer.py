@@ -263,6 +263,10 @@ class Backer:
         self.revalidator.max_idle = max_idle
         self.revalidator.interval = max_revalidator
 
+    def attempt(self, request: Callable[[], Any]) -> Any:
+        """Something that others want of the datapath; what goes wrong is dealt with here."""
+        return self._guarded(lambda _now: request(), clock.msec())
+
     def set_kernel_cache(self, wanted: bool) -> None:
         """Whether the kernel is to forward by itself what it can."""
         if wanted == self._kernel_cache:

@@ -133,7 +133,7 @@ cdef class Flows:
             self.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
             return True
         return 0 == self.rings.install(
-            <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
+            ukey.workers, <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
             <const flow_key *> <const char *> ukey.mask, <const uint8_t *> <const char *> actions,
             <uint32_t> len(actions))
 
@@ -365,6 +365,7 @@ cdef class Flows:
         ukey.key = key
         ukey.mask = mask
         ukey.created = now
+        ukey.workers = ~<uint64_t> 0
         self.by_ufid[ufid] = ukey
         self.by_port[port] = self.by_port.get(port, 0) + 1
         return ukey

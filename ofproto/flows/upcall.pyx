@@ -189,7 +189,8 @@ cdef class UpcallHandler:
         cdef bytes ufid = flows.name_flow(&u.key, &masked)
         cdef bint is_new
         cdef Ukey ukey = flows.find(ufid)
-        if ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED:
+        if (ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED
+                and ukey.workers >> u.worker & 1):
             return self.execute_rest(u)      # another packet of a burst: the flow is on its way
         is_new = ukey is None
         if ukey is None:
@@ -200,10 +201,12 @@ cdef class UpcallHandler:
                 return self.execute_rest(u)
             ukey = flows.add_ukey(ufid, (<char *> &u.key)[:KEY_DP_SIZE],
                                   flows.shared_mask(&flows.xlate.wc), now)
+            ukey.workers = 0
         flows.take_translation(ukey, now)
         if self.verbose:
             self.tell(ukey, is_new)
         flows.counts["installed"] += 1
+        ukey.workers |= flows.rings.peers(u.worker) if flows.rings is not None else ~<uint64_t> 0
         if flows.rings is not None and self.send_down(u, ufid, &masked):
             flows.counts["ring_full"] += 1
             flows.lose_ukey(ukey, now)
@@ -222,7 +225,7 @@ cdef class UpcallHandler:
         cdef Flows flows = self.flows
         cdef const uint8_t *name = <const uint8_t *> <const char *> ufid
         if flows.xlate.slow:
-            return flows.rings.install(name, masked, &flows.xlate.wc, flows.xlate.out.data,
+            return flows.rings.install(flows.rings.peers(u.worker), name, masked, &flows.xlate.wc, flows.xlate.out.data,
                                        flows.xlate.out.length)
         return flows.rings.install_and_execute(u, name, masked, &flows.xlate.wc,
                                                flows.xlate.out.data, flows.xlate.out.length)

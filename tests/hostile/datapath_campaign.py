@@ -153,7 +153,20 @@ REQUESTS = {
     "port_dump": lambda rng: ({"behind": 0, "count": rng.choice((0, 1, 256, -1))}, b""),
     "port_dead": lambda rng: ({}, b""),
     "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
-    "port_inject": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, rng.choice(FRAMES)),
+    "port_inject": lambda rng: (
+        {"port_no": rng.choice((1, 2, 3)), "queue": rng.choice((0, 0, 0, 1, -1, "x"))},
+        rng.choice(FRAMES),
+    ),
+    "workers_add": lambda rng: (
+        {"cores": rng.choice(([1], [2, 3], [1, 1], [-1], [2**40], "x", [])), "pinned": False}, b"",
+    ),
+    "workers_del": lambda rng: (
+        {"workers": rng.choice(([1], [2], [1, 2, 3], [0], [5, 5], [2**70], 7, []))}, b"",
+    ),
+    "queues_move": lambda rng: (
+        {"moves": rng.choice(([[1, 0, 1]], [[2, 0, 0]], [[1, 1, 0]], [[9, 0, 0]], [[1]], [5], 3))},
+        b"",
+    ),
     "port_drain": lambda rng: ({"port_no": rng.choice((1, 2, 3))}, b""),
     "flow_put": lambda rng: ({}, a_flow(rng)),
     "flow_get": lambda rng: ({}, rng.choice(UFIDS)),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapath import text
 from datapath.key import flow
-from datapath.text import datapath, format_kernel_cache
+from datapath.text import datapath, format_kernel_cache, format_queues
 from pyvs import clock, identity
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
@@ -80,17 +80,15 @@ def check_datapath(names: list[str]) -> None:
 # --- ports
 
 
-def _shown_type(port: Any) -> str:
+def _shown_type(port: Any, queues: dict[int, int]) -> str:
+    """`queues`: how many receive queues each datapath port has."""
     if port.is_patch:
         return f"patch: peer={port.peer}"
     if port.tunnel is not None:
         told = ", ".join(f"{name}={text}" for name, text in port.tunnel.shown().items())
         return f"{port.type}: {told}"
     if port.type == "dummy-pmd":
-        queues = (1, 1, port.options.get("n_rxq", 1), 1)
-        told = ("configured_rx", "configured_tx", "requested_rx", "requested_tx")
-        pairs = [f"{name}_queues={count}" for name, count in zip(told, queues, strict=True)]
-        return f"{port.type}: {', '.join(pairs)}"
+        return f"{port.type}: {format_queues(queues.get(port.odp_port, 1))}"
     return "tap" if port.type == "internal" else port.type
 
 
@@ -100,12 +98,13 @@ def show(switch: "Switch", _args: list[str]) -> str:
     lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
     if counted["kernel_cache"]["wanted"]:
         lines.append(f"  kernel cache: {format_kernel_cache(counted['kernel_cache'])}")
+    queues = {each.port_no: len(each.queues) for each in _dpif(switch).port_dump()}
     for name in sorted(switch.bridges):
         lines.append(f"  {name}:")
         for port in _ports(switch, name):
             odp_port = "none" if port.odp_port is None else port.odp_port
             number = 65534 if port.number == LOCAL else port.number
-            lines.append(f"    {port.name} {number}/{odp_port}: ({_shown_type(port)})")
+            lines.append(f"    {port.name} {number}/{odp_port}: ({_shown_type(port, queues)})")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from datapath.ipc.dpif import DpifError
 from datapath.key import key_text
 from datapath.key.compose import compose
 from pyvs import clock
@@ -81,9 +82,11 @@ def receive(switch: "Switch", args: list[str]) -> None:
     """
     name, *words = args
     iface = _iface(switch, name)
+    queue = 0
     if words[:1] == ["--qid"]:
         if len(words) < 3 or not words[1].isdecimal():
             raise CommandError("Invalid queue id")
+        queue = int(words[1])
         words = words[2:]
     frames = _packets(words)
     port = _bridge_of(switch, name).ofproto.port_by_name(iface.name)
@@ -92,7 +95,10 @@ def receive(switch: "Switch", args: list[str]) -> None:
     if not switch.dummies.devices[name].up:
         return
     for frame in frames:
-        switch.backer.dpif.port_inject(port.odp_port, frame)
+        try:
+            switch.backer.dpif.port_inject(port.odp_port, frame, queue)
+        except DpifError as error:
+            raise CommandError(error.strerror) from None
         settle(switch)
 
 

@@ -1,8 +1,7 @@
-"""dpif-netdev/pmd-*: the datapath's workers, as Open vSwitch tells of its PMD threads.
+"""dpif-netdev/*: workers and receive queues, as Open vSwitch tells of its PMD threads.
 
-A worker is bound to no processor core; its number stands where Open vSwitch has one. Each port has
-one receive queue, which one worker polls. Cycles are not counted: where a share of them would
-stand is what Open vSwitch says of an idle thread, NOT AVAIL.
+A worker for a processor core is a "pmd thread"; those for none, which the datapath process has from
+its start, are together the "main thread".
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,11 @@ if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
-NOT_POLLED = ("dummy", "dummy-internal")  # Open vSwitch's main thread does that
+NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
+MAIN = -1  # as the core of the main thread
+PRIORITIES = range(256)
+
+Counted = dict[str, int]
 
 
 def _dpif(switch: "Switch") -> Any:
@@ -25,8 +28,8 @@ def _dpif(switch: "Switch") -> Any:
     return dpif
 
 
-def _options(args: list[str], known: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
-    """Options that take a number, and other words.  Raises CommandError."""
+def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
+    """Options that take a number, before or behind the datapath's name.  Raises CommandError."""
     options: dict[str, int] = {}
     words = []
     rest = iter(args)
@@ -43,65 +46,142 @@ def _options(args: list[str], known: tuple[str, ...]) -> tuple[dict[str, int], l
     if len(words) > 1:
         raise CommandError("more than one datapath")
     check_datapath(words)
-    return options, words
+    return options
 
 
-def _workers(switch: "Switch", options: dict[str, int]) -> Iterator[tuple[int, dict[str, int]]]:
-    only = options.get("-pmd")
-    for number, counted in enumerate(_dpif(switch).stats()["workers"]):
-        if only is None or only == number:
-            yield number, counted
+def _workers(switch: "Switch", options: dict[str, int]) -> Iterator[tuple[int, Counted]]:
+    """What each has counted, by its core; the main thread's is the last."""
+    main: Counted = {}
+    found = {}
+    for each in _dpif(switch).stats()["workers"]:
+        if each["core"] is not None:
+            found[each["core"]] = each
+            continue
+        for name, count in each.items():
+            main[name] = main.get(name, 0) + (count or 0)
+    wanted = options.get("-pmd")
+    for core, counted in (*sorted(found.items()), (MAIN, main)):
+        if wanted in (None, core):
+            yield core, counted
 
 
-def _head(number: int) -> str:
-    return f"pmd thread numa_id 0 core_id {number}:\n"
+def _head(switch: "Switch", core: int) -> str:
+    if core == MAIN:
+        return "main thread:\n"
+    return f"pmd thread numa_id {switch.pmds.cores.get(core, 0)} core_id {core}:\n"
+
+
+# --- queues
 
 
 def show_queues(switch: "Switch", args: list[str]) -> str:
-    options, _ = _options(args, ("-pmd", "-secs"))
+    options = _options(args, ("-pmd", "-secs"))
     seconds = options.get("-secs", SECONDS)
     if not 0 < seconds <= SECONDS:
         seconds = SECONDS
     seconds = -(-seconds // INTERVAL) * INTERVAL
-    ports = sorted(_dpif(switch).port_dump(), key=lambda port: port.name)
-    ports = [port for port in ports if port.type not in NOT_POLLED]
+    polled = _polled(switch)
     text = f"Displaying last {seconds} seconds pmd usage %\n"
-    for number, _counted in _workers(switch, options):
-        text += f"{_head(number)}  isolated : false\n"
+    for core in sorted({*switch.pmds.workers, *polled}, key=lambda each: (each == MAIN, each)):
+        if options.get("-pmd") not in (None, core):
+            continue
+        text += _head(switch, core)
+        if core != MAIN:
+            isolated = "true" if core in switch.pmds.plan.isolated else "false"
+            text += f"  isolated : {isolated}\n"
         lines = [
-            f"  port: {port.name:<16}  queue-id: {0:2d} (enabled)   pmd usage: NOT AVAIL\n"
-            for port in ports
-            if port.worker == number
+            f"  port: {name:<16}  queue-id: {queue:2d} (enabled)   pmd usage: "
+            f"{_percent(_usage(switch, core, (number, queue), seconds))}\n"
+            for name, number, queue in sorted(polled.get(core, ()))
         ]
-        text += "".join(lines) + ("  overhead: NOT AVAIL\n" if lines else "")
+        text += "".join(lines)
+        if lines and core != MAIN:
+            text += f"  overhead: {_percent(_overhead(switch, core, polled[core], seconds))}\n"
     return text
 
 
-class Cleared:
-    """What the workers had counted when pmd-stats-clear was called last."""
+def _polled(switch: "Switch") -> dict[int, list[tuple[str, int, int]]]:
+    """(port, its number, queue) of what each worker polls really, by core."""
+    dpif = _dpif(switch)
+    cores = {each["id"]: each["core"] for each in dpif.stats()["workers"]}
+    found: dict[int, list[tuple[str, int, int]]] = {}
+    for port in dpif.port_dump():
+        if port.type in NOT_POLLED:
+            continue
+        for queue, (owner, _packets, _busy) in enumerate(port.queues):
+            core = cores.get(owner)
+            row = (port.name, port.port_no, queue)
+            found.setdefault(MAIN if core is None else core, []).append(row)
+    return found
 
-    before: tuple[dict[str, int], ...] = ()
+
+def _usage(switch: "Switch", core: int, queue: tuple[int, int] | None, seconds: int) -> int | None:
+    return None if core == MAIN else switch.pmds.usage(core, queue, seconds)
+
+
+def _overhead(switch: "Switch", core: int, rows: Any, seconds: int) -> int | None:
+    """What it did that was of no queue."""
+    busy = _usage(switch, core, None, seconds)
+    if busy is None:
+        return None
+    shares = [_usage(switch, core, (number, queue), seconds) for _, number, queue in rows]
+    return max(0, busy - sum(share or 0 for share in shares))
+
+
+def _percent(share: int | None) -> str:
+    return "NOT AVAIL" if share is None else f"{share:2d} %"
+
+
+def rebalance(switch: "Switch", args: list[str]) -> str:
+    _options(args, ())
+    _dpif(switch)
+    switch.backer.attempt(lambda: switch.pmds.rebalance(switch.backer))
+    return "pmd rxq rebalance requested.\n"
+
+
+# --- counters
+
+
+class Cleared:
+    """What the workers had counted when pmd-stats-clear was called last, by core."""
+
+    before: dict[int, Counted] = {}
 
     @classmethod
-    def since(cls, number: int, counted: dict[str, int]) -> dict[str, int]:
-        if number >= len(cls.before):
-            return counted
-        # Less than before: it is another process.
-        return {name: n - min(n, cls.before[number].get(name, 0)) for name, n in counted.items()}
+    def since(cls, core: int, counted: Counted) -> Counted:
+        before = cls.before.get(core, {})
+        if any(count < before.get(name, 0) for name, count in counted.items() if count):
+            return counted  # it is another worker
+        return {name: n - before.get(name, 0) for name, n in counted.items() if n is not None}
 
 
 def _per(total: int, count: int) -> float:
     return total / count if count else 0.0
 
 
+def _cycles(n: Counted) -> str:
+    if not n["cycles"] or not n["packets"]:
+        return ""
+    idle = max(0, n["cycles"] - n["busy"])
+    share = 100 * _per(idle, n["cycles"])
+    return (
+        f"  idle cycles: {idle} ({share:.02f}%)\n"
+        f"  processing cycles: {n['busy']} ({100 - share:.02f}%)\n"
+        f"  avg cycles per packet: {_per(n['cycles'], n['packets']):.02f}"
+        f" ({n['cycles']}/{n['packets']})\n"
+        f"  avg processing cycles per packet: {_per(n['busy'], n['packets']):.02f}"
+        f" ({n['busy']}/{n['packets']})\n"
+    )
+
+
 def show_statistics(switch: "Switch", args: list[str]) -> str:
-    options, _ = _options(args, ("-pmd",))
+    options = _options(args, ("-pmd",))
     text = ""
-    for number, counted in _workers(switch, options):
-        n = Cleared.since(number, counted)
+    for core, counted in _workers(switch, options):
+        n = Cleared.since(core, counted)
         passes = _per(n["packets"] + n["recirculations"], n["packets"])
         text += (
-            f"{_head(number)}"
+            f"{_head(switch, core)}"
             f"  packets received: {n['packets']}\n"
             f"  packet recirculations: {n['recirculations']}\n"
             f"  avg. datapath passes per packet: {passes:.02f}\n"
@@ -115,25 +195,111 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
             f"{_per(n['masks_probed'], n['megaflow_hits']):.02f}\n"
             f"  miss with success upcall: {n['misses'] - min(n['lost'], n['misses'])}\n"
             f"  miss with failed upcall: {n['lost']}\n"
+            f"{_cycles(n)}"
         )
     return text
 
 
 def clear_statistics(switch: "Switch", args: list[str]) -> None:
-    options, _ = _options(args, ("-pmd",))
-    only = options.get("-pmd")
-    before = list(Cleared.before)
-    for number, counted in enumerate(_dpif(switch).stats()["workers"]):
-        if number >= len(before):
-            before.append({})
-        if only is None or only == number:
-            before[number] = counted
-    Cleared.before = tuple(before)
+    options = _options(args, ("-pmd",))
+    Cleared.before = {**Cleared.before, **dict(_workers(switch, options))}
+
+
+def show_performance(switch: "Switch", args: list[str]) -> str:
+    """pmd-perf-show, without histograms and history, which nobody keeps here."""
+    options = _options([arg for arg in args if arg != "-nh"], ("-it", "-ms", "-pmd"))
+    text = ""
+    for core, counted in _workers(switch, options):
+        if core == MAIN and not counted.get("packets"):
+            continue
+        n = Cleared.since(core, counted)
+        passes = n["packets"] + n["recirculations"]
+        upcalls = n["misses"]
+        share = _per(100 * n["busy"], n["cycles"])
+        text += (
+            f"{_head(switch, core)}\n"
+            f"  Busy bursts:      {n['bursts']:12d}\n"
+            f"  Sleeps:           {n['sleeps']:12d}\n"
+            f"  - Used TSC cycles: {n['busy']:12d}  ({share:5.1f} % of total cycles)\n"
+            f"  Rx packets:       {n['packets']:12d}"
+            f"  ({_per(n['busy'], n['packets']):.0f} cycles/pkt)\n"
+            f"  Datapath passes:  {passes:12d}  ({_per(passes, n['packets']):.2f} passes/pkt)\n"
+            f"  - EMC hits:       {n['emc_hits']:12d}"
+            f"  ({_per(100 * n['emc_hits'], passes):5.1f} %)\n"
+            f"  - Megaflow hits:  {n['megaflow_hits']:12d}"
+            f"  ({_per(100 * n['megaflow_hits'], passes):5.1f} %,"
+            f" {_per(n['masks_probed'], n['megaflow_hits']):.2f} subtbl lookups/hit)\n"
+            f"  - Upcalls:        {upcalls:12d}  ({_per(100 * upcalls, passes):5.1f} %)\n"
+            f"  - Lost upcalls:   {n['lost']:12d}  ({_per(100 * n['lost'], passes):5.1f} %)\n\n"
+        )
+    return text
+
+
+# --- ways of Open vSwitch to look up and to parse, of which there is one here
+
+
+class Lookups:
+    """The priorities that were given; one function looks up here, whatever they are."""
+
+    priority = {"autovalidator": 0, "generic": 1}
+
+
+def set_lookup(_switch: "Switch", args: list[str]) -> str:
+    name, text = args[0], args[1]
+    if not text.isdecimal() or int(text) not in PRIORITIES:
+        raise CommandError("error converting priority, use integer in range 0-255")
+    if name not in Lookups.priority:
+        raise CommandError("error, subtable lookup function not found")
+    Lookups.priority[name] = int(text)
+    return "Lookup priority change affected 0 dpcls ports and 0 subtables.\n"
+
+
+def show_lookups(_switch: "Switch", _args: list[str]) -> str:
+    rows = [
+        f"  {name} (Use count: 0, Priority: {priority})\n"
+        for name, priority in Lookups.priority.items()
+    ]
+    return "Available dpcls implementations:\n" + "".join(rows)
+
+
+def set_implementation(_switch: "Switch", args: list[str]) -> str:
+    if args[0] != "dpif_scalar":
+        raise CommandError(f"DPIF implementation not available: unknown name {args[0]}")
+    return "DPIF implementation set to dpif_scalar.\n"
+
+
+def show_implementations(_switch: "Switch", _args: list[str]) -> str:
+    return "Available DPIF implementations:\n  dpif_scalar (pmds: 0)\n"
+
+
+def set_parser(_switch: "Switch", args: list[str]) -> str:
+    names = [arg for arg in args if not arg.startswith("-") and not arg.isdecimal()]
+    if names != ["scalar"]:
+        raise CommandError(f"unknown or unavailable miniflow parser: {' '.join(names)}")
+    return "Miniflow extract implementation set to scalar.\n"
+
+
+def show_parsers(_switch: "Switch", _args: list[str]) -> str:
+    return "Available Optimized Miniflow Extracts:\n  scalar (available: True, pmds: none)\n"
+
+
+def refuse_log(_switch: "Switch", _args: list[str]) -> None:
+    raise CommandError("not supported: suspicious iterations are not logged")
 
 
 # name, usage, least and most arguments, function
 COMMANDS = [
+    ("dpif-netdev/dpif-impl-get", "", 0, 0, show_implementations),
+    ("dpif-netdev/dpif-impl-set", "dpif_implementation_name", 1, 1, set_implementation),
+    ("dpif-netdev/miniflow-parser-get", "", 0, 0, show_parsers),
+    ("dpif-netdev/miniflow-parser-set", "[-pmd core] name [pkts]", 1, 5, set_parser),
+    ("dpif-netdev/pmd-perf-log-set", "on|off ...", 0, 10, refuse_log),
+    ("dpif-netdev/pmd-perf-show", "[-nh] [-it n] [-ms n] [-pmd core] [dp]", 0, 8, show_performance),
+    ("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, rebalance),
     ("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, show_queues),
     ("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, clear_statistics),
     ("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, show_statistics),
+    ("dpif-netdev/subtable-lookup-info-get", "", 0, 0, show_lookups),
+    ("dpif-netdev/subtable-lookup-prio-get", "", 0, 0, show_lookups),
+    ("dpif-netdev/subtable-lookup-prio-set", "lookup_func priority", 2, 2, set_lookup),
 ]

@@ -13,7 +13,6 @@ COLUMNS = {
         "other_config:hw-offload": ("false",),
         "other_config:n-handler-threads": (),
         "other_config:n-revalidator-threads": (),
-        "other_config:pmd-cpu-mask": (),
         "other_config:vlan-limit": ("0", "2"),
     },
     "Bridge": {

@@ -218,7 +218,7 @@ def dump_flows(run, words):
     from datapath import text
     from pyvs import identity
 
-    passes, offloaded = None, _KINDS["all"]
+    passes, offloaded, core = None, _KINDS["all"], None
     for word in words:
         name, _, value = word.partition("=")
         if name == "filter":
@@ -227,20 +227,34 @@ def dump_flows(run, words):
             offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
         elif name != "pmd":
             raise DpctlError(f"dump-flows: unknown argument {word}")
+        elif not value.removeprefix("-").isdecimal():
+            raise DpctlError(f"dump-flows: {word}: not a processor core, or -1")
+        else:
+            core = int(value)
     names = run.shown_names()
-    flows = (
-        run.seen(info)
-        for info in run.dpif.flow_dump()
-        if info.offloaded in offloaded and (passes is None or passes(info))
-    )
+
+    def flows(core):
+        for info in run.dpif.flow_dump(core=core):
+            if info.offloaded in offloaded and (passes is None or passes(info)):
+                yield run.seen(info)
+
     if run.wants_json():
-        run.print_json([_flow_json(info, names) for info in flows])
+        run.print_json([_flow_json(info, names) for info in flows(core)])
         return
-    heading = "flow-dump from the main thread:\n" if identity.is_ovs() else ""
-    for info in flows:
-        run.print(heading + text.format_flow(info, "more" in run, names=names) + "\n")
-        heading = ""  # as of Open vSwitch's userspace datapath
-        yield
+    # Of each worker's own, as of Open vSwitch's userspace datapath
+    separate = core is None and identity.is_ovs()
+    for heading, group in _dump_groups(run) if separate else [("", core)]:
+        for info in flows(group):
+            run.print(heading + text.format_flow(info, "more" in run, names=names) + "\n")
+            heading = ""
+            yield
+
+
+def _dump_groups(run):
+    """A heading, and the core, of the workers whose flows are listed together."""
+    cores = {each["core"] for each in run.dpif.stats()["workers"]} - {None}
+    groups = [(f"flow-dump from pmd on cpu core: {core}\n", core) for core in sorted(cores)]
+    return [*groups, ("flow-dump from the main thread:\n", -1)]
 
 
 def get_flow(run, words):
