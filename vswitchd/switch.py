@@ -23,7 +23,7 @@ from pyvs import clock, containment
 from pyvs.streams import tls_stream
 from vswitchd import status
 from vswitchd.bridge import Bridge
-from vswitchd.database import columns, config, datapaths, settings
+from vswitchd.database import columns, config, datapaths, not_followed, settings
 from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
 from vswitchd.database.config_reader import Reader
 from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
@@ -79,6 +79,7 @@ class Switch:
         self._idl_seqno: int | None = None
         self._changes = Changes()  # not reconciled yet
         self._faulty = Changes()  # reconciled, with a fault
+        self._new_bridges: list[str] = []  # of which the log does not tell yet
         self._failed: set[str] = set()  # bridges whose turn, in this round, ended with a fault
         self._retry_at = 0
         self._tls: TlsConfig | None = None  # as last taken over
@@ -314,7 +315,8 @@ class Switch:
         for text in wanted.switch.in_vain:
             if text not in self._warned:
                 self._warned.add(text)
-                vlog.warn(f"Open_vSwitch: {text} is not followed yet")
+                log = vlog.info if not_followed.is_harmless(text) else vlog.warn
+                log(f"Open_vSwitch: {text} is not followed yet")
         for name in sorted(changes.bridges):
             self._guarded(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
@@ -333,6 +335,7 @@ class Switch:
         for name, bridge in bridges.items():
             self._guarded(name, bridge.configure)
             self._guarded(name, bridge.update_devices, self.links)
+        self._tell_new_bridges()
         seconds = settings.integer(
             wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
         )
@@ -351,6 +354,13 @@ class Switch:
         if not self._failed:
             self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
+
+    def _tell_new_bridges(self) -> None:
+        names, self._new_bridges = self._new_bridges, []
+        for name in names:
+            if name in self.bridges:
+                number = self.bridges[name].ofproto.datapath_id
+                vlog.info(f"bridge {name}: using datapath ID {number:016x}")
 
     def _polled_ports(self) -> Iterable[PolledPort]:
         for bridge in self.bridges.values():
@@ -414,7 +424,7 @@ class Switch:
             dummies=self.dummies,
         )
         self.bridges[wanted.name] = bridge
-        vlog.info(f"bridge {wanted.name}: added, datapath id {bridge.ofproto.datapath_id:016x}")
+        self._new_bridges.append(wanted.name)
 
     # --- status
 

@@ -158,10 +158,12 @@ REQUESTS = {
         rng.choice(FRAMES),
     ),
     "workers_add": lambda rng: (
-        {"cores": rng.choice(([1], [2, 3], [1, 1], [-1], [2**40], "x", [])), "pinned": False}, b"",
+        {"cores": rng.choice(([1], [2, 3], [1, 1], [-1], [2**40], "x", [])), "pinned": False},
+        b"",
     ),
     "workers_del": lambda rng: (
-        {"workers": rng.choice(([1], [2], [1, 2, 3], [0], [5, 5], [2**70], 7, []))}, b"",
+        {"workers": rng.choice(([1], [2], [1, 2, 3], [0], [5, 5], [2**70], 7, []))},
+        b"",
     ),
     "queues_move": lambda rng: (
         {"moves": rng.choice(([[1, 0, 1]], [[2, 0, 0]], [[1, 1, 0]], [[9, 0, 0]], [[1]], [5], 3))},

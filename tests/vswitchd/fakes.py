@@ -37,6 +37,9 @@ class FakeBacker:
     def set_kernel_cache(self, wanted):
         self.kernel_cache = wanted
 
+    def attempt(self, request):
+        """There are no workers here."""
+
     def dead_ports(self):
         return []
 

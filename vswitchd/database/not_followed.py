@@ -41,6 +41,9 @@ COLUMNS = {
     },
 }
 
+# Of these, what changes only how fast things are, not what happens.
+HARMLESS = ("other_config:n-handler-threads", "other_config:n-revalidator-threads")
+
 # Tables whose rows are of use only where one of these columns refers to them.
 TABLES = ("AutoAttach", "NetFlow")
 
@@ -75,6 +78,11 @@ def asked(table, get):
         if vain:
             found.append(f"{name} {','.join(map(str, vain))}" if fine else name)
     return found
+
+
+def is_harmless(text):
+    """Whether nobody need be warned of what asked() gave."""
+    return text.partition(" ")[0] in HARMLESS
 
 
 def _atoms(value):
