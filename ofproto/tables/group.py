@@ -34,6 +34,7 @@ from ofproto.codec.numbers import N_VISIBLE_TABLES, OF13, OF15, OFPP_NONE, OFPRR
 from ofproto.rules.compile import compile_actions, compile_fields
 from ofproto.xlate.xgroup import XBucket, XGroup
 
+from . import group_log
 from .flow_table import FlowTables
 from .sizes import check_group
 
@@ -130,6 +131,7 @@ class GroupTable:
     def _put(self, group: XGroup) -> None:
         self.groups[group.group_id] = group
         self.tables.touch()
+        group_log.tell(group)
 
     def _delete(self, mod: Any, _version: int, _now: int) -> None:
         named = list(self.groups) if mod.group_id == OFPG_ALL else [mod.group_id]
