@@ -163,12 +163,16 @@ def format_kernel_cache(status: Mapping) -> str:
     return ", ".join([f"on, {counts}", *ports])
 
 
-def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
-    """dpctl/show: lookups, flows, ports; `statistics`: with each port's counters and drops."""
+def format_show(
+    stats: dict, ports: Iterable, statistics: bool = False, name: str | None = None
+) -> str:
+    """dpctl/show: lookups, flows, ports; `statistics`: with each port's counters and drops.
+
+    `name`: the datapath's, None: the switch's."""
     hits, misses = stats["hits"], stats["misses"]
     per_packet = stats["mask_hits"] / (hits + misses) if hits + misses else 0.0
     lines = [
-        f"{datapath()}:",
+        f"{name or datapath()}:",
         f"  lookups: hit:{hits} missed:{misses} lost:{stats['lost']}",
         f"  flows: {stats['n_flows']}",
         f"  masks: hit:{stats['mask_hits']} total:{stats['masks']} hit/pkt:{per_packet:.2f}",
@@ -177,8 +181,9 @@ def format_show(stats: dict, ports: Iterable, statistics: bool = False) -> str:
         lines.append(f"  kernel cache: {format_kernel_cache(cache)}")
     if identity.is_ovs():  # as Open vSwitch's userspace datapath
         del lines[3:]
-        kind, _, name = datapath().partition("@")
-        lines.append(f"  port 0: {name} ({'dummy-internal' if kind == 'dummy' else 'tap'})")
+        kind, _, own = (name or datapath()).partition("@")
+        lines.append(f"  port 0: {own} ({'dummy-internal' if kind == 'dummy' else 'tap'})")
+        ports = [port for port in ports if port.name != own]
     for port in ports:
         gone = ", interface is gone" if port.dead else ""
         lines.append(f"  port {port.port_no}: {port.name}{_port_type(port)}{gone}")

@@ -157,6 +157,15 @@ REQUESTS = {
         {"port_no": rng.choice((1, 2, 3)), "queue": rng.choice((0, 0, 0, 1, -1, "x"))},
         rng.choice(FRAMES),
     ),
+    "dp_add": lambda rng: (
+        {
+            "name": rng.choice(("x", "y", "", "a@b", 5, None)),
+            "type": rng.choice(("dummy", "no", 1)),
+        },
+        b"",
+    ),
+    "dp_del": lambda rng: ({"name": rng.choice(("x", "y", "z", 7, []))}, b""),
+    "dp_dump": lambda rng: ({}, b""),
     "workers_add": lambda rng: (
         {"cores": rng.choice(([1], [2, 3], [1, 1], [-1], [2**40], "x", [])), "pinned": False},
         b"",

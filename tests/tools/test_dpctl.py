@@ -186,16 +186,41 @@ def test_flows_from_file(dpctl):
         (("--read-only", "del-flows"), "'del-flows' command does not work in read only mode"),
         (("--nonsense",), "unrecognized option '--nonsense'"),
         (("add-flow", "foo()", "1"), "parsing flow key (foo: unknown field) (Invalid argument)"),
-        (("show", "system@other"), "opening datapath system@other (No such file or directory)"),
+        (("show", "system@other"), "opening datapath (No such device)"),
     ],
 )
 def test_usage_errors(dpctl, args, text):
     assert dpctl(*args, status=1) == f"pyvs-dpctl: {text}\n"
 
 
-@pytest.mark.parametrize("name", ("add-dp", "del-dp", "set-if"))
-def test_unsupported_says_so(dpctl, name):
-    assert f"{name}: not supported: " in dpctl(name, "dp0", status=1)
+def test_datapaths_besides_the_switchs(dpctl):
+    """They have ports, flows and counters of their own."""
+    dpctl("add-if", "d1,type=dummy")
+    dpctl("add-dp", "dummy@dp0", "d1,type=dummy,port_no=5")
+    assert dpctl("dump-dps") == "netdev@pyvs\ndummy@dp0\n"
+    assert dpctl("add-dp", "dummy@dp0", status=1) == "pyvs-dpctl: add_dp (File exists)\n"
+    assert "add_dp (File exists)" in dpctl("add-dp", "netdev@pyvs", status=1)
+    dpctl("add-flow", "dp0", "in_port(5)", "drop")
+    assert dpctl("dump-flows") == "" and dpctl("dump-flows", "dummy@dp0").count("\n") == 1
+    shown = dpctl("show", "dp0")
+    assert shown.startswith("dummy@dp0:\n") and "port 5: d1 (dummy)" in shown
+    assert "port 1: d1 (dummy)" in dpctl("show")
+    dpctl("set-if", "dp0", "d1,type=dummy,port_no=5")
+    assert "d1: can't change type from dummy to tap" in dpctl(
+        "set-if", "dp0", "d1,type=tap", status=1
+    )
+    assert "failed (d1 is a port already)" in dpctl("add-if", "dp0", "d1,type=dummy", status=1)
+    assert "no port named d9" in dpctl("del-if", "dp0", "d9", status=1)
+    assert "deleting port dp0 from dummy@dp0" in dpctl("del-if", "dp0", "dp0", status=1)
+    dpctl("del-if", "dp0", "d1")
+    dpctl("del-dp", "dp0")
+    assert dpctl("dump-dps") == "netdev@pyvs\n"
+    for words in (("del-dp", "dp0"), ("show", "dummy@dp0")):
+        assert "opening datapath (No such device)" in dpctl(*words, status=1)
+    assert "it is the switch's" in dpctl("del-dp", "netdev@pyvs", status=1)
+    for number in range(16):
+        dpctl("add-dp", f"dummy@n{number}")
+    assert "16 datapaths at most" in dpctl("add-dp", "dummy@more", status=1)
 
 
 def test_help_and_version(dpctl):

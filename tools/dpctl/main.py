@@ -52,7 +52,8 @@ usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
   normalize-actions [DP] ACTIONS  print ACTIONS as the datapath has them
 Each IFACE on add-if may be followed by comma-separated options:
 type=system|internal|tap|dummy, port_no=N, KEY=VALUE.
-The only datapath is netdev@pyvs; DP is optional everywhere.
+The switch's datapath is netdev@pyvs, and DP is optional everywhere; add-dp makes others, without a
+switch.
 
 Options for show, mod-flow and del-flow:
   -s, --statistics           print statistics for port or flow
@@ -86,7 +87,7 @@ class ToolRun(Run):
         self._dpif = None
 
     @property
-    def dpif(self):
+    def main(self):
         if self._dpif is None:
             from datapath.ipc.dpif import Dpif
 

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
+from pyvs import identity
 from pyvs.process.daemon import CommandError
 from vswitchd.dpctl import dpctl
 from vswitchd.dpctl.dpctl import DpctlError
@@ -23,7 +24,7 @@ class AppctlRun(dpctl.Run):
         self.complaints: list[str] = []
 
     @property
-    def dpif(self) -> Any:
+    def main(self) -> Any:
         dpif = self._switch.backer.dpif if self._switch.backer is not None else None
         if dpif is None:
             raise DpctlError("no datapath process")
@@ -63,6 +64,11 @@ def _pieces(run: AppctlRun, steps: Iterator[None]) -> Generator[str, None, int]:
         run.output.clear()
 
 
+def _told(text: str) -> str:
+    """As of Open vSwitch, whose name scripts look for in front."""
+    return f"{identity.program('pyvs-vswitchd')}: {text}" if identity.is_ovs() else text
+
+
 def _command(name: str) -> Any:
     def function(switch: "Switch", args: list[str]) -> Iterator[str]:
         options, words = _split_options(args)
@@ -70,11 +76,11 @@ def _command(name: str) -> Any:
         try:
             status = yield from _pieces(run, dpctl.do_in_steps(run, name, words))
         except DpctlError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(_told(str(error))) from error
         except OSError as error:
             raise CommandError(error.strerror or str(error)) from error
         if status:
-            raise CommandError("".join(f"{text}\n" for text in run.complaints))
+            raise CommandError("".join(f"{_told(text)}\n" for text in run.complaints))
         yield "".join(run.output)
 
     return function

@@ -8,7 +8,7 @@ One that may do much is a generator, whose steps are little work.
 from collections.abc import Iterator
 
 from pyvs.named_files import read_regular
-from vswitchd.dpctl import ct_dpctl
+from vswitchd.dpctl import ct_dpctl, datapaths
 
 MOST_FROM_FILE = 64 << 20  # bytes
 
@@ -39,14 +39,26 @@ class Run:
         """`options`: a dictionary by the long names of OPTIONS, and "format"."""
         self.options = options
         self._ports = None
+        self.chosen = None  # TYPE@NAME of another datapath than the switch's,
+        self.of_chosen = None  # and the connection to it
 
     def __contains__(self, option):
         return option in self.options
 
     @property
-    def dpif(self):
+    def main(self):
         """The connection to the datapath process."""
         raise NotImplementedError
+
+    @property
+    def dpif(self):
+        """The connection to the datapath that is meant."""
+        return self.main if self.of_chosen is None else self.of_chosen
+
+    def close(self):
+        """The command is done."""
+        if self.of_chosen is not None:
+            self.of_chosen.close()
 
     def print(self, text):
         """Put out a part of the answer."""
@@ -390,10 +402,11 @@ def normalize_actions(run, words):
 
 def dump_dps(run, _words):
     """dump-dps: nothing when no datapath process runs."""
+    from datapath.ipc import further
     from datapath.text import datapath
 
-    run.dpif.version()
-    run.print(f"{datapath()}\n")
+    run.main.version()
+    run.print("".join(f"{name}\n" for name in (datapath(), *further.names(run.main))))
 
 
 def show(run, _words):
@@ -402,9 +415,10 @@ def show(run, _words):
 
     stats, ports = run.dpif.stats(), run.ports()
     if run.wants_json():
-        run.print_json({text.datapath(): {**stats, "ports": [port._asdict() for port in ports]}})
+        name = run.chosen or text.datapath()
+        run.print_json({name: {**stats, "ports": [port._asdict() for port in ports]}})
     else:
-        run.print(text.format_show(stats, ports, "statistics" in run))
+        run.print(text.format_show(stats, ports, "statistics" in run, run.chosen))
 
 
 def drops(run, _words):
@@ -472,7 +486,12 @@ def _add_one(run, word):
     port_no = options.pop("port_no", None)
     if port_no is not None and not port_no.isdigit():
         raise DpctlError(f"{name}: port_no={port_no}: not a number")
-    run.dpif.port_add(name, type_, None if port_no is None else int(port_no), options)
+    try:
+        run.dpif.port_add(name, type_, None if port_no is None else int(port_no), options)
+    except OSError as error:
+        if run.chosen is None:
+            raise
+        raise DpctlError(f"adding {name} to {run.chosen} failed ({error.strerror})") from None
 
 
 def add_if(run, words):
@@ -480,7 +499,14 @@ def add_if(run, words):
     return _failing(run, words, _add_one)
 
 
+def _is_own_port(run, name):
+    """Whether it is the one that a further datapath has as long as it is there."""
+    return run.chosen is not None and name == run.chosen.partition("@")[2]
+
+
 def _del_one(run, word):
+    if _is_own_port(run, word):
+        raise DpctlError(f"deleting port {word} from {run.chosen} failed (Invalid argument)")
     number = _number_of(run, word)
     if number is None:
         raise DpctlError(f"no port named {word}")
@@ -492,19 +518,56 @@ def del_if(run, words):
     return _failing(run, words, _del_one)
 
 
-# What ovs-dpctl(8) has besides, and why it is not here.
-ONE_DATAPATH = "the only datapath is there as long as pyvs-datapath runs"
-UNSUPPORTED = {
-    **dict.fromkeys(("add-dp", "del-dp"), ONE_DATAPATH),
-    "set-if": "delete the port and add it with other options",
-}
+def _set_one(run, word):
+    """Nothing of a port can be changed: what is asked for must be so already."""
+    name, *rest = word.split(",")
+    wanted = dict(part.partition("=")[::2] for part in rest)
+    port = next((each for each in run.ports() if each.name == name), None)
+    if _is_own_port(run, name) and port is None:
+        known = {"type": "dummy-internal", "port_no": "0"}
+    elif port is None:
+        raise DpctlError(f"no port named {name}")
+    else:
+        known = {"type": port.type, "port_no": str(port.port_no), **port.options}
+    for key, value in wanted.items():
+        if known.get(key) == value:
+            continue
+        if key in ("type", "port_no"):
+            what = "number" if key == "port_no" else key
+            raise DpctlError(f"{name}: can't change {what} from {known[key]} to {value}")
+        raise DpctlError(f"{name}: can't change {key}: delete the port and add it anew")
 
 
-def unsupported(name):
-    def refuse(_run, _words):
-        raise DpctlError(f"{name}: not supported: {UNSUPPORTED[name]}")
+def set_if(run, words):
+    """set-if IFACE[,OPTION=VALUE]..."""
+    return _failing(run, words, _set_one)
 
-    return refuse
+
+def add_dp(run, words):
+    """add-dp DP [IFACE...]"""
+    from datapath.ipc import further
+
+    kind, name = datapaths.split(words[0])
+    if words[0] in datapaths.own_names():
+        raise DpctlError("add_dp (File exists)")
+    try:
+        further.add(run.main, name, kind)
+    except OSError as error:
+        raise DpctlError(f"add_dp ({error.strerror})") from None
+    datapaths.choose(run, f"{kind}@{name}")
+    return add_if(run, words[1:])
+
+
+def del_dp(run, words):
+    """del-dp DP"""
+    from datapath.ipc import further
+
+    if words[0] in datapaths.own_names():
+        raise DpctlError("del_dp: it is the switch's (Device or resource busy)")
+    known = datapaths.further_name(run, words[0])
+    if known is None or ("@" in words[0] and known != words[0]):
+        raise DpctlError("opening datapath (No such device)")
+    further.remove(run.main, known.partition("@")[2])
 
 
 # name -> function, least and most arguments without DP (None: any number), changes something
@@ -519,29 +582,28 @@ COMMANDS = {
     "get-flow": (get_flow, 1, 1, False),
     "del-flow": (del_flow, 1, 1, True),
     "del-flows": (del_flows, 0, 1, True),
+    "add-dp": (add_dp, 1, None, True),
+    "del-dp": (del_dp, 1, 1, True),
     "add-if": (add_if, 1, None, True),
+    "set-if": (set_if, 1, None, True),
     "del-if": (del_if, 1, None, True),
     "drops": (drops, 0, 0, False),
     "dump-meters": (dump_meters, 0, 0, False),
     "stats": (stats, 0, 0, False),
     "normalize-actions": (normalize_actions, 1, 2, False),
     **ct_dpctl.COMMANDS,
-    **{name: (unsupported(name), 0, None, False) for name in UNSUPPORTED},
 }
+NAMED_BY_THEMSELVES = ("add-dp", "del-dp")
 
 
-def without_datapath(words, least):
-    """The words behind DP.  A name with "@" that is not ours is an error."""
-    from datapath.text import datapath
-    from pyvs import identity
-
-    names = (datapath(), *identity.datapaths())
-    names += tuple(name.partition("@")[2] for name in names)
-    if words and words[0] in names and len(words) > least - 1:
-        return words[1:]
-    if words and "@" in words[0] and "(" not in words[0]:
-        raise DpctlError(f"opening datapath {words[0]} (No such file or directory)")
-    return words
+def without_datapath(run, words, least):
+    """The words behind DP, which is chosen.  A name with "@" that nothing has is an error."""
+    if not words or len(words) < least:
+        return words
+    try:
+        return words[1:] if datapaths.choose(run, words[0]) else words
+    except LookupError:
+        raise DpctlError("opening datapath (No such device)") from None
 
 
 def do(run, name, words):
@@ -557,7 +619,8 @@ def do(run, name, words):
 def do_in_steps(run, name, words):
     """The same as a generator, whose value is the exit status."""
     function, least, most, changes = COMMANDS[name]
-    words = without_datapath(words, least)
+    if name not in NAMED_BY_THEMSELVES:
+        words = without_datapath(run, words, least)
     if len(words) < least:
         raise DpctlError(f"'{name}' command requires at least {least} arguments")
     if most is not None and len(words) > most:
@@ -570,4 +633,6 @@ def do_in_steps(run, name, words):
             done = yield from done
     except ct_dpctl.CtError as error:
         raise DpctlError(str(error)) from None
+    finally:
+        run.close()
     return done or 0
