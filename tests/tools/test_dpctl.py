@@ -102,11 +102,12 @@ def test_del_unknown_port(dpctl):
 
 
 def test_flow_life(dpctl):
+    # What is said of no recirculation is of packets that were not sent round.
     dpctl("add-flow", ARP, "2")
     error = dpctl("add-flow", ARP, "3", status=1)
     assert error == "pyvs-dpctl: updating flow table (File exists)\n"
     dpctl("mod-flow", ARP, "3")
-    line = f"{ARP}, packets:0, bytes:0, used:never, actions:3\n"
+    line = f"recirc_id(0),{ARP}, packets:0, bytes:0, used:never, actions:3\n"
     assert dpctl("dump-flows") == line
     detailed = dpctl("-m", "dump-flows")
     assert "dp:ovs, actions:3" in detailed
@@ -173,7 +174,7 @@ def test_flows_from_file(dpctl):
     error = dpctl("add-flows", "-", stdin=f"\n{ARP} 2\n", status=1)
     assert error == "pyvs-dpctl: -:2: updating flow table (File exists)\n"
     dpctl("del-flows", "-", stdin="in_port(2)\n")
-    assert dpctl("dump-flows").startswith(ARP)
+    assert dpctl("dump-flows").startswith(f"recirc_id(0),{ARP}")
 
 
 @pytest.mark.parametrize(

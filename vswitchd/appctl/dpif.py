@@ -96,7 +96,7 @@ def show(switch: "Switch", _args: list[str]) -> str:
     """dpif/show: each bridge's ports with OpenFlow and datapath numbers."""
     counted = _dpif(switch).stats()
     lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
-    if counted["kernel_cache"]["wanted"]:
+    if counted["kernel_cache"]["wanted"] and not identity.is_ovs():
         lines.append(f"  kernel cache: {format_kernel_cache(counted['kernel_cache'])}")
     queues = {each.port_no: len(each.queues) for each in _dpif(switch).port_dump()}
     for name in sorted(switch.bridges):

@@ -134,7 +134,16 @@ def _parse_flow(run, text):
         text = text.strip()
     text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
     key, mask = _checked("parsing flow key", key_text.parse_key, text)
-    return key, mask, ufid
+    return key, _of_first_pass(mask), ufid
+
+
+def _of_first_pass(mask):
+    """A flow that says nothing of recirc_id is of packets that have none, as in Open vSwitch's
+    userspace datapath."""
+    from datapath.key import flow
+
+    at, size = flow.MEMBERS["recirc_id"]
+    return bytes(mask[:at]) + b"\xff" * size + bytes(mask[at + size :])
 
 
 def _parse_actions(run, text):
