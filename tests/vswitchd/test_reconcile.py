@@ -356,11 +356,11 @@ def test_status_columns(bench):
     assert bench.vsctl(*words).split("\n") == expected
     get = ("get", "interface", "p1", "statistics:rx_packets")
     assert bench.vsctl(*get) == "1"
-    types = bench.vsctl("get", "Open_vSwitch", ".", "iface_types", "datapath_types")
-    assert (
-        types
-        == "[dummy, dummy-internal, dummy-pmd, internal, patch, system, tap]\n[netdev, system]"
-    )
+    types, datapaths = bench.vsctl(
+        "get", "Open_vSwitch", ".", "iface_types", "datapath_types"
+    ).split("\n")
+    assert set(types.strip("[]").split(", ")) >= {"geneve", "gre", "internal", "patch", "vxlan"}
+    assert datapaths == "[netdev, system]"
 
 
 def test_second_vswitchd_waits_for_the_lock(bench):
