@@ -46,7 +46,7 @@ from ofproto.mirrors import Mirrors
 from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
-from ofproto.port import OfPort
+from ofproto.port import OfPort, TreeState
 from ofproto.ports import Ports
 from ofproto.table_work import TableWork
 from ofproto.tables.flow_log import FlowLog
@@ -214,6 +214,25 @@ class Ofproto:
         port = self.ports.get(ofp_port)
         if port is not None:
             self.port_set.judge(port, who, live)
+
+    def set_spanning(self, kind: str | None) -> None:
+        """ "STP" or "RSTP", where the bridge has one of them."""
+        if self.xbridge.spanning != kind:
+            self.xbridge.spanning = kind
+            self.xbridge.touch()
+
+    def set_tree_state(self, ofp_port: int, state: TreeState) -> None:
+        """See Ports.set_tree_state(); no error when there is no such port."""
+        port = self.ports.get(ofp_port)
+        if port is not None:
+            self.port_set.set_tree_state(port, state)
+
+    def forget_stations(self, ofp_port: int | None) -> None:
+        """What was learned on a port, or on all of them, is not true any more."""
+        if ofp_port is None:
+            self.xbridge.mac.flush()
+        else:
+            self.port_set.forget_stations(ofp_port)
 
     @property
     def ports(self) -> dict[int, OfPort]:

@@ -7,6 +7,7 @@ rest so that a number that was just freed is the last to be used again.
 
 from collections.abc import Container
 from itertools import chain
+from typing import NamedTuple
 
 from ofproto.codec.numbers import (
     OFPP_MAX,
@@ -58,6 +59,15 @@ def are_sound(verdicts: dict[str, bool]) -> bool:
     watched = [live for who, live in verdicts.items() if who in MONITORS]
     others = [live for who, live in verdicts.items() if who not in MONITORS]
     return all(others) and (not watched or any(watched))
+
+
+class TreeState(NamedTuple):
+    """What a spanning tree protocol lets a port do; `bits` are OFPPS_STP_*."""
+
+    forwards: bool = True
+    learns: bool = True
+    sends_bpdus: bool = True
+    bits: int = 0
 
 
 class OfPort:

@@ -17,8 +17,9 @@ from ofproto.codec.numbers import (
     OFPPR_DELETE,
     OFPPR_MODIFY,
     OFPPS_LIVE,
+    OFPPS_STP_MASK,
 )
-from ofproto.port import OfPort, PortNumbers
+from ofproto.port import OfPort, PortNumbers, TreeState
 from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.tunnel_config import TunnelConfig
 from ofproto.xlate.xbridge import XBundle, XPort, connect_patch, disconnect_patch
@@ -220,6 +221,25 @@ class Ports:
             self._xbridge.touch()
         if port.description() != before and port.number not in self._untold:
             self._tell(OFPPR_MODIFY, port)
+
+    # --- spanning trees
+
+    def set_tree_state(self, port: OfPort, state: TreeState) -> None:
+        """What a spanning tree protocol lets a port do."""
+        before, xport = port.description(), port.xport
+        allowed = (state.forwards, state.learns, state.sends_bpdus)
+        if (xport.forwards, xport.learns, xport.sends_bpdus) != allowed:
+            xport.forwards, xport.learns, xport.sends_bpdus = allowed
+            self._xbridge.touch()
+        port.state = port.state & ~OFPPS_STP_MASK | state.bits
+        self._changed(port, before)
+
+    def forget_stations(self, number: int) -> None:
+        """What was learned on a port's bundle."""
+        port = self.by_number.get(number)
+        if port is not None and port.xport.bundle is not None:
+            mac = self._xbridge.mac
+            mac.forget(mac.keys_of(port.xport.bundle))
 
     # --- counters
 

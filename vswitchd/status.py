@@ -70,7 +70,6 @@ def bridge_row(bridge: Bridge) -> dict[str, Any]:
     return {
         "datapath_id": [f"{bridge.ofproto.datapath_id:016x}"],
         "datapath_version": VERSION,
-        "status": {},
     }
 
 

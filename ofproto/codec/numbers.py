@@ -50,6 +50,8 @@ OFPPC_NO_PACKET_IN = 1 << 6
 OFPPS_LINK_DOWN = 1 << 0
 OFPPS_BLOCKED = 1 << 1
 OFPPS_LIVE = 1 << 2
+OFPPS_STP_MASK = 3 << 8  # 1.0 only: a number
+OFPPS_STP_LISTEN, OFPPS_STP_LEARN, OFPPS_STP_FORWARD, OFPPS_STP_BLOCK = (n << 8 for n in range(4))
 
 # ofp_port_features of 1.1+ (1.0 has no 40, 100 Gb, 1 Tb and OTHER, and shifts the ones behind).
 OFPPF_10MB_HD = 1 << 0

@@ -192,7 +192,7 @@ cdef bint bundle_floods(XBundle bundle) except -1:
     if not bundle.floodable:
         return False
     for port in bundle.ports:
-        if not port.config & OFPPC_NO_FLOOD:
+        if not port.config & OFPPC_NO_FLOOD and port.forwards:
             return True
     return False
 

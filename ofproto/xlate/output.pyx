@@ -3,10 +3,11 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
-from datapath.base.protocols cimport ETH_IP, ETH_IPV6
+from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
-    OFPP_LOCAL, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP, OFPPC_PORT_DOWN,
+    OFPP_LOCAL, OFPP_NONE, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP,
+    OFPPC_PORT_DOWN,
 )
 from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port
 from ofproto.xlate.tnl_pop cimport ends_tunnel
@@ -15,6 +16,15 @@ from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
 from ofproto.xlate.xcache cimport X_PATCH
 
 STP_ADDRESS[:] = [0x01, 0x80, 0xc2, 0, 0, 0]
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
+
+cdef enum:
+    NO_ETH_TYPE = 0x05ff        # of a frame with a length: LLC
+    ETH_CFM = 0x8902
+    BFD_PORT = 3784             # RFC 5881
 
 cdef pipeline run_pipeline = NULL
 
@@ -60,6 +70,8 @@ cdef int output_port(XlateContext x, uint16_t ofp_port) except -1:
 cdef int output_xport(XlateContext x, XPort port) except -1:
     if port.config & OFPPC_NO_FWD:
         x.report("detail", "OFPPC_NO_FWD set, skipping output")
+    elif not port.forwards and not passes_tree(x, port):
+        pass
     elif port.config & OFPPC_PORT_DOWN:
         x.report("detail", "port is down, skipping output")
     elif is_protected(x, port):
@@ -106,6 +118,23 @@ cdef int mark_dscp(XlateContext x, XPort port) except -1:
 
 cdef int tell_mirrors(XlateContext x, XPort port) except -1:
     return run_mirrors(x, port) if x.bridge.mirrors else 0
+
+
+cdef bint passes_tree(XlateContext x, XPort port) except -1:
+    """By a port that a spanning tree blocks go the tree's own frames, and those that look whether
+    the link is sound."""
+    cdef uint16_t kind = ntohs(x.base.eth_type)
+    if kind == NO_ETH_TYPE and memcmp(x.base.eth_dst, STP_ADDRESS, 6) == 0:
+        if port.sends_bpdus:
+            return True
+        x.report("warn", "STP not in listening state, skipping bpdu output")
+        return False
+    if flow_in_port(&x.flow) == OFPP_NONE and (
+            kind == ETH_CFM or (kind == ETH_IP and x.flow.nw_proto == PROTO_UDP
+                                and x.flow.tp_dst == htons(BFD_PORT))):
+        return True
+    x.report("warn", f"{x.bridge.spanning} not in forwarding state, skipping output")
+    return False
 
 
 cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) except -1:
@@ -175,6 +204,8 @@ cdef int output_patch(XlateContext x, XPort port) except -1:
 
 cdef bint may_receive(XlateContext x, XPort port) except -1:
     cdef uint32_t config = port.config
+    if not (port.forwards or port.learns):
+        return False
     if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP):
         memset(x.wc.eth_dst, 0xff, 6)
         if memcmp(x.flow.eth_dst, STP_ADDRESS, 6) == 0:

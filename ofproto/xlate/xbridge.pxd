@@ -65,6 +65,8 @@ cdef class XPort:
     cdef public Tunnel tunnel           # tunnel ports: what is in the outer header; else None
     # Of ports that the datapath does not count for: patch and tunnel ports.
     cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes
+    # What a spanning tree protocol lets a port do: carry packets, learn from them, send BPDUs.
+    cdef public bint forwards, learns, sends_bpdus
 
 
 cdef class XBundle:
@@ -101,6 +103,7 @@ cdef class XBridge:
     cdef uint8_t miss[N_TABLES]
     cdef public bint miss_to_controller
     cdef public bint forward_bpdu
+    cdef public str spanning            # "STP" or "RSTP", where the bridge has one
     cdef public str frag_mode
     cdef public Rule drop_frags_rule
     cdef public object packet_in        # callable(PacketInEvent) or None

@@ -45,6 +45,9 @@ class XPort:
     listens: int
     receivers: dict[int, Callable[[bytes, int], Any]]
     tunnel: Tunnel | None
+    forwards: bool  # what a spanning tree protocol lets it do
+    learns: bool
+    sends_bpdus: bool
     rx_packets: int
     rx_bytes: int
     tx_packets: int

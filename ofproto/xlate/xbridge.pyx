@@ -48,6 +48,7 @@ cdef class XPort:
         self.odp_port = odp_port
         self.up = self.live = True
         self.policer = -1
+        self.forwards = self.learns = self.sends_bpdus = True
         self.receivers = {}
 
     def listen(self, uint32_t slow, receive, bytes dst=None, bint checks_key=False,

@@ -196,6 +196,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     else:
         if not x.depth:
             x.resubmits = -1     # the first lookup is none
+        if port is not None and not port.forwards:
+            return only_learn(x, in_port)
         run_table(x, in_port, 0, True, True, False)
     return end_bridge(x)
 
@@ -211,6 +213,18 @@ cdef int see_special(XlateContext x, uint16_t in_port) except -1:
     if rule is None:
         return x.report("table", " 0. No match.")
     return trace_rule(x, rule, 0)
+
+
+cdef int only_learn(XlateContext x, uint16_t in_port) except -1:
+    """In a spanning tree's learning state: actions see the packet, and are not done."""
+    cdef uint32_t start = x.out.length
+    cdef flow_key base = x.base
+    run_table(x, in_port, 0, True, True, False)
+    x.out.truncate(start)
+    x.base = base
+    x.freezing = x.unparsed = x.hashing = x.in_action_set = False
+    x.todo = x.action_set = x.pausing = None
+    return x.report("detail", f"{x.bridge.spanning} not in forwarding state, dropping")
 
 
 cdef int end_bridge(XlateContext x) except -1:

@@ -146,6 +146,8 @@ def set_verbosity(spec: str) -> None:
         _set_levels(f"FACILITY:{rest}")
         return
     words = [word for word in re.split(r"[:,\s]+", spec) if word]
+    if not any(word.lower() in ovs.vlog.LEVELS for word in words):
+        words.append("dbg")
     _set_levels(":".join(words))
     for at, word in enumerate(words):
         for ours in COUNTERPARTS.get(word.lower(), ()):

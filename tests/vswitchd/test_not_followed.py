@@ -10,8 +10,6 @@ SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
 # Columns that others follow, or that pyvs is to write one day.
 OTHERS = {
     "Open_vSwitch": {"manager_options", "dpdk_version"},
-    "Bridge": {"rstp_status"},
-    "Port": {"rstp_status", "rstp_statistics"},
 }
 OF_OVSDB_SERVER = {"Manager", "SSL"}
 

@@ -10,7 +10,21 @@ from typing import NamedTuple
 
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import bfd, bond, cfm, dpctl, dpif, dummy, fdb, lacp, pmd, qos, trace, underlay
+from vswitchd.appctl import (
+    bfd,
+    bond,
+    cfm,
+    dpctl,
+    dpif,
+    dummy,
+    fdb,
+    lacp,
+    pmd,
+    qos,
+    spanning,
+    trace,
+    underlay,
+)
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 
@@ -73,6 +87,7 @@ COMMANDS = [
     *(Command(*row) for row in dpif.COMMANDS),
     *(Command(*row) for row in dpctl.COMMANDS),
     *(Command(*row) for row in pmd.COMMANDS),
+    *(Command(*row) for row in spanning.COMMANDS),
     *(Command(*row) for row in trace.COMMANDS),
     *(Command(*row) for row in underlay.COMMANDS),
     *(Command(*row) for row in lacp.COMMANDS),

@@ -35,6 +35,8 @@ _FOLLOWED = {
         "mirrors",
         "ipfix",
         "sflow",
+        "rstp_enable",
+        "stp_enable",
     ],
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
     "IPFIX": [
@@ -117,8 +119,8 @@ WRITTEN = {
         "dpdk_initialized",
         "statistics",
     ],
-    "Bridge": ["datapath_id", "datapath_version", "status"],
-    "Port": ["status", "statistics", "bond_active_slave"],
+    "Bridge": ["datapath_id", "datapath_version", "status", "rstp_status"],
+    "Port": ["status", "statistics", "bond_active_slave", "rstp_status", "rstp_statistics"],
     "Interface": [
         "ofport",
         "error",

@@ -132,6 +132,9 @@ class BridgeConfig(NamedTuple):
     ipfix: IpfixRow | None = None
     sflow: SflowRow | None = None
     collector_sets: tuple[tuple[int, IpfixRow], ...] = ()  # by number
+    stp_enable: bool = False
+    rstp_enable: bool = False
+    mcast_snooping_enable: bool = False
 
 
 class TlsConfig(NamedTuple):
@@ -359,6 +362,9 @@ def bridge_config(row: Any) -> BridgeConfig:
         ipfix=_ipfix(one(row.ipfix)),
         sflow=_sflow(one(row.sflow)),
         collector_sets=_collector_sets(row),
+        stp_enable=row.stp_enable,
+        rstp_enable=row.rstp_enable,
+        mcast_snooping_enable=row.mcast_snooping_enable,
     )
 
 

@@ -20,8 +20,6 @@ COLUMNS = {
         "datapath_type": ("dummy", "netdev", "system"),
         "mcast_snooping_enable": (),
         "netflow": (),
-        "rstp_enable": (),
-        "stp_enable": (),
     },
     "Port": {
         "bond_fake_iface": (),
