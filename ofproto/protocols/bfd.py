@@ -151,7 +151,6 @@ class Session:
         if before.forwarding_if_rx != settings.forwarding_if_rx:
             self._data_until = self._control_until = 0
             self._hear_control(now)
-        self.next_send = min(self.next_send, now + self.tx_interval)
         self._follow(now)
 
     def _wanted(self) -> tuple[int, int]:
@@ -243,7 +242,7 @@ class Session:
             if self._polled is not None:
                 self.flags |= POLL
         self.last_sent = now
-        self.next_send = now + int(self._send_interval * self._jitter())
+        self.next_send = now + max(1, int(self._send_interval * self._jitter()))
         return packet
 
     def next_run(self) -> int:
@@ -305,6 +304,8 @@ class Session:
         elif wanted != (self._polled or (self.min_tx, self.min_rx)):
             self._polled = wanted
             self._poll(now)
+        # Who asked for longer intervals than now may have been anybody.
+        self.next_send = min(self.next_send, self.last_sent + self._send_interval)
         forwarding = self.is_forwarding(now)
         if forwarding != self._told:
             self._told = forwarding

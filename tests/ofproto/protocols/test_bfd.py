@@ -193,3 +193,29 @@ def test_nothing_that_lies_ends_it_or_has_it_speak_much():
     assert sent <= bfd.ANSWERS + 1
     link.run(10_000)
     assert [state[0] for state in link.states()] == ["up", "up"]
+
+
+def test_longer_intervals_than_anybody_means_are_over_with_the_next_packet():
+    link = Link(Settings(100, 100), Settings(100, 100))
+    a, b = link.ends
+    link.ends[1] = None
+    forever = bfd.Control(0, bfd.DOWN, 0, 3, 77, 0, 1_000_000, 0xFFFFFFFF)
+    a.receive(bfd.compose(forever), link.now)
+    link.run(3000)
+    assert a.next_run() > link.now  # at its word
+    link.ends[1] = b
+    link.run(10_000)
+    assert [state[::2] for state in link.states()] == [("up", True)] * 2
+
+
+def test_the_shortest_intervals_are_no_spin():
+    link = Link(Settings(1, 1), Settings(1, 1), step=1)
+    link.run(3000)
+    assert link.states() == [FINE, FINE]
+    a, _ = link.ends
+    before = link.sent[0]
+    for _ in range(100):
+        a.run(link.now, 0)
+        assert a.next_run() > link.now
+    link.run(100)
+    assert 90 <= link.sent[0] - before <= 110
