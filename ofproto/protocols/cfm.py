@@ -182,7 +182,7 @@ class MaintenancePoint:
     # --- the check
 
     def _check(self, now: int, packets: int) -> None:
-        before = self.is_faulty
+        was_faulty, before = self.is_faulty, self._known()
         self.next_check = now + self.check_interval
         if self._is_demanding(now, packets):
             for remote in self.remotes.values():
@@ -197,9 +197,9 @@ class MaintenancePoint:
         if not self.remotes:
             found.add(RECV)
         self.faults, self.told = frozenset(found), tuple(self.remotes)
-        self.flaps += before != self.is_faulty
+        self.flaps += was_faulty != self.is_faulty
         self._take_health()
-        self.changed = True
+        self.changed |= before != self._known()
 
     def _is_demanding(self, now: int, packets: int) -> bool:
         """Whether data has come that stands for the CCMs of the one MP there is."""
@@ -222,6 +222,10 @@ class MaintenancePoint:
         self._checks = self._healthy = 0
 
     # --- what is known
+
+    def _known(self) -> tuple:
+        """What a check can change of what is told."""
+        return self.faults, self.told, self.remote_is_up, self.health, self.flaps
 
     @property
     def shown_faults(self) -> list[str]:

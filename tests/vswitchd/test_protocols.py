@@ -8,6 +8,7 @@ import pytest
 
 from datapath.actions import odp
 from ofproto.port import are_sound
+from ofproto.protocols import cfm
 from vswitchd.database import settings
 from vswitchd.database.config import InterfaceConfig, PortConfig
 from vswitchd.devices.iface import Iface
@@ -178,3 +179,26 @@ def test_a_fault_of_one_protocol_is_none_of_the_others(sides, monkeypatch):
     side.protocols.run(10)
     assert side.rows()["e1"]["cfm_fault"] == [False]
     assert bugs and all(whose == "broken of 03" for _, whose in bugs)
+
+
+def test_what_any_ccm_says_can_be_written(sides):
+    a = sides[0]
+    a.iface(1, cfm_mpid=1, other_config={"cfm_extended": "true"})
+    a.port("e1", [1], 0)
+    for mpid in (5, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+        payload = cfm.compose(cfm.Ccm(0, 1, 1, cfm.MAID, 1000, mpid, False))
+        a.ofproto.ports[1].xport.receivers[odp.CFM](bytes(12) + b"\x89\x02" + payload, 100)
+    run([a], 0, 4000)
+    told = a.rows()["e1"]["cfm_remote_mpids"]
+    assert told == [-(1 << 63), -1, 5, (1 << 63) - 1]  # as in Open vSwitch
+
+
+def test_a_check_that_finds_what_was_known_is_no_news(sides):
+    a = sides[0]
+    a.iface(1, cfm_mpid=1, bfd={}, other_config={"cfm_interval": "3"})
+    a.port("e1", [1], 0)
+    now = run([a], 0, 1000)
+    a.rows()
+    a.protocols.take_judged()
+    run([a], now, 1000)
+    assert not a.protocols.has_news and not a.protocols.take_judged()

@@ -65,9 +65,14 @@ class Cfm(PerInterface):
             "cfm_fault_status": session.shown_faults,
             "cfm_flap_count": [session.flaps],
             "cfm_health": [] if session.health is None else [session.health],
-            "cfm_remote_mpids": sorted(session.told),
+            "cfm_remote_mpids": sorted(map(_signed, session.told)),
             "cfm_remote_opstate": [up] if session.settings.extended else [],
         }
+
+
+def _signed(mpid: int) -> int:
+    """As the database's integers are: one that is none would have the whole transaction fail."""
+    return mpid - (1 << 64) if mpid >> 63 else mpid
 
 
 def _is_extended(iface: Iface) -> bool:
