@@ -7,12 +7,13 @@ others.
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 from pyvs import containment, coverage
 
 WAITING = 64  # packets of a port, at most
-AT_ONCE = 500  # that are given to their protocols in one round
+ROUND_SECONDS = 0.01  # for giving them to their protocols, in one round
 
 LOST = coverage.counter("protocol_packet_lost")
 
@@ -37,9 +38,11 @@ class Inbox:
             self._packets.append((port, slow, packet))
 
     def run(self, now: int) -> None:
-        """Give what has come by now to the protocols; what their answers lead to, over patch
-        ports, is for the next round."""
-        for _ in range(min(len(self._packets), AT_ONCE)):
+        """Give what has come by now to the protocols, or some of it; what their answers lead to,
+        over patch ports, is for the next round."""
+        waiting = len(self._packets)
+        end = monotonic() + ROUND_SECONDS if waiting else 0
+        for _ in range(waiting):
             port, slow, packet = self._packets.popleft()
             self._waiting[port] -= 1
             if not self._waiting[port]:
@@ -47,3 +50,5 @@ class Inbox:
             receive = port.receivers.get(slow)
             if receive is not None:  # else it ended meanwhile
                 containment.call("protocol", port.name, receive, packet, now)
+            if monotonic() > end:
+                break

@@ -1,6 +1,7 @@
 """Packets of protocols that listen on ports: past the tables, to their receivers."""
 
 import itertools
+import time
 
 import pytest
 from scapy.all import IP, LLC, UDP, Dot1Q, Dot3, Ether, IPv6, Raw
@@ -185,7 +186,8 @@ def test_a_flood_is_bounded_and_others_have_their_turn(monkeypatch):
         switch.comes(PACKETS[0][0])
     switch.comes(PACKETS[0][0], 2)
     assert coverage.read("protocol_packet_lost") == lost + 10
-    switch.flows.inbox.run(1)
+    while switch.flows.inbox:
+        switch.flows.inbox.run(1)
     assert [where for where, _, _ in switch.got] == ["a2"]
     assert bugs == [("protocol", "p1")] * inbox.WAITING
     # A port that goes meanwhile receives nothing.
@@ -193,3 +195,21 @@ def test_a_flood_is_bounded_and_others_have_their_turn(monkeypatch):
     a.ports[2].unlisten(odp.LACP)
     switch.flows.inbox.run(1)
     assert len(switch.got) == 1 and not switch.flows.inbox
+
+
+def test_a_round_is_short_whatever_the_protocols_do_with_the_packets():
+    switch = Switch()
+
+    def slow(packet, now):
+        time.sleep(inbox.ROUND_SECONDS / 4)
+        switch.got.append(packet)
+
+    listen(switch.worlds[0].ports[1], slow)
+    for _ in range(20):
+        switch.comes(PACKETS[0][0])
+    rounds = 0
+    while switch.flows.inbox:
+        switch.flows.inbox.run(1)
+        rounds += 1
+        assert len(switch.got) <= 4 * rounds
+    assert len(switch.got) == 20
