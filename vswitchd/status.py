@@ -17,6 +17,7 @@ from vswitchd.bridge import Bridge
 from vswitchd.database.columns import Replica
 from vswitchd.database.settings import NO_UUID
 from vswitchd.devices.iface import DEFAULT_MTU, TYPES, Iface
+from vswitchd.protocols.protocols import Protocols
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -184,6 +185,9 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
         if uuid == NO_UUID:
             continue
         row = rows["Interface", uuid] = interface_row(iface, bridge)
+        if everything or iface.ofp_port is None:
+            # A process before this one may have had something to say.
+            row.update(Protocols.NOTHING)
         if iface.ofp_port is not None:
             number = iface.ofp_port
             stats = counted.get(number, {}) if everything else ofproto.port_stats(number)
@@ -191,6 +195,14 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     for key, columns in bridge.protocols.rows(bridge.config.uuid, everything).items():
         rows.setdefault(key, {}).update(columns)
     return rows
+
+
+def join(rows: Rows, more: Rows) -> None:
+    """Have `more` in `rows`.  Of a row that is in both, an interface that moved between bridges,
+    who has something to say says it."""
+    for key, columns in more.items():
+        known = rows.setdefault(key, {})
+        known.update({name: each for name, each in columns.items() if each or name not in known})
 
 
 class StatusWriter:

@@ -474,7 +474,7 @@ class Switch:
         """Status and statistics: all, or what there is news of."""
         rows: status.Rows = {}
         for bridge in self.bridges.values():
-            rows.update(status.bridge_rows(bridge, everything))
+            status.join(rows, status.bridge_rows(bridge, everything))
         rows["Open_vSwitch", self.config.switch.uuid] = status.switch_row(
             self._realised_cfg, columns.SCHEMA_VERSION
         )

@@ -202,3 +202,27 @@ def test_a_check_that_finds_what_was_known_is_no_news(sides):
     a.protocols.take_judged()
     run([a], now, 1000)
     assert not a.protocols.has_news and not a.protocols.take_judged()
+
+
+def test_a_flood_asks_the_datapath_once(sides):
+    a, b = sides
+    for side in sides:
+        side.iface(1, cfm_mpid=None, bfd={"enable": "true", "decay_min_rx": "2000"})
+        side.port("e1", [1], 0)
+    asked = []
+    a.ofproto.port_stats = lambda number: asked.append(number) or {"rx_packets": 9}
+    frame = next(frame for number, frame in b.ofproto.sent if frame[12:14] == b"\x08\x00")
+    for now in (500, 501):
+        for _ in range(50):
+            a.ofproto.ports[1].xport.receivers[odp.BFD](frame, now)
+    assert len(asked) == 2
+
+
+def test_packets_that_wait_when_a_bridge_goes_are_nobodys(sides):
+    a = sides[0]
+    a.port("bond", [1, 2], 0, lacp="active")
+    a.protocols.close()
+    assert not any(port.xport.receivers for port in a.ofproto.ports.values())
+    a.ofproto.sent.clear()
+    run([a], 0, 3000)
+    assert not a.ofproto.sent and a.protocols.next_run() is None

@@ -12,6 +12,7 @@ from ovsdb import files
 from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
+from vswitchd import status
 from vswitchd.appctl import bond as bond_commands
 from vswitchd.database import columns
 from vswitchd.devices import netdev
@@ -361,6 +362,26 @@ def test_status_columns(bench):
     ).split("\n")
     assert set(types.strip("[]").split(", ")) >= {"geneve", "gre", "internal", "patch", "vxlan"}
     assert datapaths == "[netdev, system]"
+
+
+@pytest.mark.parametrize("device", ["p1", "missing"])
+def test_what_protocols_said_before_this_process_is_over(bench, device):
+    bench.links.add("p1")
+    told = ("bfd_status:state=up", "cfm_fault=true", "lacp_current=true", "cfm_health=7")
+    add = ("add-br", "br0", "--", "add-port", "br0", device, "--", "set", "interface", device)
+    bench.vsctl(*add, *told, wait=False)
+    words = ("get", "interface", device, "bfd_status", "cfm_fault", "lacp_current", "cfm_health")
+    bench.run_until(lambda: bench.vsctl(*words).split() == ["{}", "[]", "[]", "[]"])
+
+
+def test_of_an_interface_in_another_bridge_now_that_one_tells():
+    key = ("Interface", 1)
+    gone, there = {key: {"cfm_fault": [], "bfd_status": {}}}, {key: {"cfm_fault": [False]}}
+    for order in ((gone, there), (there, gone)):
+        rows = {}
+        for each in order:
+            status.join(rows, each)
+        assert rows == {key: {"cfm_fault": [False], "bfd_status": {}}}
 
 
 def test_second_vswitchd_waits_for_the_lock(bench):

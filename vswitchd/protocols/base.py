@@ -21,6 +21,7 @@ class Protocol:
     """
 
     name = ""
+    NOTHING: dict[str, Any] = {}  # the columns of an interface of which it has nothing to say
 
     def __init__(self, ofproto: Any):
         self.ofproto = ofproto
@@ -38,6 +39,12 @@ class Protocol:
         self.judged.add(iface.name)
         if iface.ofp_port is not None:
             self.ofproto.port_verdict(iface.ofp_port, self.name, live)
+
+    def unlisten(self, iface: Iface, slow: int) -> None:
+        """Its packets of the protocol are like others again."""
+        port = self.ofproto.ports.get(iface.ofp_port)
+        if port is not None:
+            port.xport.unlisten(slow)
 
     def configure(self, config: BridgeConfig, now: int) -> None:
         """The bridge's row, new or changed."""
@@ -67,4 +74,4 @@ class Protocol:
         return {}
 
     def close(self) -> None:
-        """The bridge goes."""
+        """The bridge goes: packets that wait are nobody's."""

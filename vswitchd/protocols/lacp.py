@@ -16,7 +16,6 @@ from vswitchd.protocols.frames import ethernet, payload_of
 vlog = ovs.vlog.Vlog("lacp")
 
 MAX_PRIORITY = 65535
-NOTHING = {"lacp_current": []}
 
 
 class _Port:
@@ -30,6 +29,7 @@ class _Port:
 
 class Lacp(Protocol):
     name = "lacp"
+    NOTHING = {"lacp_current": []}
 
     def __init__(self, ofproto: Any):
         super().__init__(ofproto)
@@ -97,9 +97,7 @@ class Lacp(Protocol):
         port.aggregate.drop_member(name)
         if any(name in each.members for each in self._ports.values()):
             return  # another Port has it already
-        known = self.ofproto.ports.get(iface.ofp_port)
-        if known is not None:
-            known.xport.unlisten(odp.LACP)
+        self.unlisten(iface, odp.LACP)
         self.judge(iface, None)
         self._had[iface.config.uuid] = None
         self.has_news = True
@@ -146,6 +144,12 @@ class Lacp(Protocol):
         frame = ethernet(ADDRESS, source, ETH_TYPE, payload)
         self.ofproto.send_frame(iface.ofp_port, frame, now)
 
+    def close(self) -> None:
+        for port in self._ports.values():
+            for iface in port.members.values():
+                self.unlisten(iface, odp.LACP)
+        self._ports.clear()
+
     # --- for others
 
     @property
@@ -159,7 +163,7 @@ class Lacp(Protocol):
         return port.aggregate if port is not None else None
 
     def rows(self, bridge_uuid: UUID) -> Rows:
-        rows: Rows = {("Interface", uuid): dict(NOTHING) for uuid in self._had}
+        rows: Rows = {("Interface", uuid): dict(self.NOTHING) for uuid in self._had}
         self._had.clear()
         for port in self._ports.values():
             for name, iface in port.members.items():

@@ -14,7 +14,6 @@ class PerInterface(Protocol):
     """Subclasses say what a session is.  It has `changed`, run(now, packets) and next_run()."""
 
     slow = 0  # the bit of its packets, see XPort.listen
-    NOTHING: dict[str, Any] = {}  # the columns of an interface without a session
 
     def __init__(self, ofproto: Any):
         super().__init__(ofproto)
@@ -22,6 +21,9 @@ class PerInterface(Protocol):
         self._ifaces: dict[str, Iface] = {}
         self._members: dict[str, set[str]] = {}  # of a Port
         self._had: set[UUID] = set()  # interfaces whose columns are to be emptied
+        # What ports have received, as of the time `_asked_at`: their datapath is another process.
+        self._asked_at: int | None = None
+        self._asked: dict[str, int] = {}
 
     # --- what a subclass says
 
@@ -107,9 +109,7 @@ class PerInterface(Protocol):
         if self.sessions.pop(name, None) is None:
             return
         iface = self._ifaces.pop(name)
-        port = self.ofproto.ports.get(iface.ofp_port)
-        if port is not None:
-            port.xport.unlisten(self.slow)
+        self.unlisten(iface, self.slow)
         self.judge(iface, None)
         self._had.add(iface.config.uuid)
         self.has_news = True
@@ -127,7 +127,7 @@ class PerInterface(Protocol):
     def follow(self, name: str, now: int) -> None:
         """Send what is due, and tell what became of the session."""
         session, iface = self.sessions[name], self._ifaces[name]
-        payload = session.run(now, self._received(session, iface))
+        payload = session.run(now, self._received(session, iface, now))
         if payload is not None:
             frame = self.frame(session, iface, payload)
             self.ofproto.send_frame(iface.ofp_port, frame, now)
@@ -136,11 +136,23 @@ class PerInterface(Protocol):
             self.has_news = True
             self.judge(iface, self.is_live(session, now))
 
-    def _received(self, session: Any, iface: Iface) -> int:
+    def _received(self, session: Any, iface: Iface, now: int) -> int:
         """Packets, ever; 0 where nobody wants to know."""
         if not self.counts_data(session):
             return 0
-        return self.ofproto.port_stats(iface.ofp_port).get("rx_packets", 0)
+        if now != self._asked_at:
+            self._asked_at, self._asked = now, {}
+        found = self._asked.get(iface.name)
+        if found is None:
+            found = self.ofproto.port_stats(iface.ofp_port).get("rx_packets", 0)
+            self._asked[iface.name] = found
+        return found
+
+    def close(self) -> None:
+        for iface in self._ifaces.values():
+            self.unlisten(iface, self.slow)
+        self.sessions.clear()
+        self._ifaces.clear()
 
     def mac(self, iface: Iface) -> bytes:
         """The address of its device."""

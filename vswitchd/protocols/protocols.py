@@ -23,6 +23,9 @@ REGISTRY: tuple[Callable[[Any], Protocol], ...] = (Lacp, Bfd, Cfm, Spanning)
 class Protocols:
     """`by_name` has the instances, for commands."""
 
+    # The columns of an interface of which none has anything to say.
+    NOTHING = {**Lacp.NOTHING, **Bfd.NOTHING, **Cfm.NOTHING}
+
     def __init__(self, ofproto: Any, name: str):
         self.by_name = {each.name: each for each in (make(ofproto) for make in REGISTRY)}
         self._bridge = name
