@@ -61,7 +61,8 @@ class Side:
         self.ofproto = Ofproto()
         self.protocols = Protocols(self.ofproto, name)
         hwaddr = "02:00:00:00:01:" + name
-        config = SimpleNamespace(uuid=uuid4(), other_config={"hwaddr": hwaddr})
+        trees = {"stp_enable": False, "rstp_enable": False}
+        config = SimpleNamespace(uuid=uuid4(), other_config={"hwaddr": hwaddr}, **trees)
         self.protocols.configure(config, 0)
         self.ifaces = {}
 
@@ -84,7 +85,7 @@ class Side:
     def rows(self):
         found = self.protocols.rows(uuid4(), True)
         names = {iface.config.uuid: iface.name for iface in self.ifaces.values()}
-        return {names[uuid]: columns for (_table, uuid), columns in found.items()}
+        return {names[uuid]: each for (table, uuid), each in found.items() if table == "Interface"}
 
     def sound(self, number):
         return are_sound(self.ifaces[number].verdicts)
