@@ -16,6 +16,8 @@ TC, PROPOSAL, LEARNING, FORWARDING, AGREEMENT, TC_ACK = 0x01, 0x02, 0x10, 0x20, 
 ROLE_SHIFT, ROLE_MASK = 2, 3
 ROLE_ALTERNATE, ROLE_ROOT, ROLE_DESIGNATED = 1, 2, 3  # Backup is Alternate here
 
+MOST_COST, MOST_AGE = 0xFFFF_FFFF, 0xFFFF // SECOND  # what fits
+
 _LLC = bytes.fromhex("424203")
 _HEADER = struct.Struct("!HBB")  # protocol, version, type
 _BODY = struct.Struct("!BQIQHHHHH")

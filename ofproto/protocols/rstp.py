@@ -162,12 +162,12 @@ class Rstp:
         if now < self._next_tick:
             return
         ticks = min((now - self._next_tick) // TICK + 1, MAX_TICKS)
+        self._next_tick = max(self._next_tick + ticks * TICK, now + 1)
         for left in reversed(range(ticks)):
             self._now = now - left * TICK
             for port in self.ports.values():
                 port.tick()
             self.settle()
-        self._next_tick = max(self._next_tick + ticks * TICK, now + 1)
 
     def next_wakeup(self) -> int | None:
         """When run() has something to do."""
@@ -252,7 +252,7 @@ class Rstp:
             heard = port.port_priority
             if port.info_is != RECEIVED or address_of(heard.bridge) == own:
                 continue
-            cost = heard.cost + port.settings.path_cost
+            cost = min(heard.cost + port.settings.path_cost, bpdu.MOST_COST)
             vector = (heard.root, cost, heard.bridge, heard.port, port.port_id)
             if vector < best:
                 best, self.root_port = vector, port
@@ -261,7 +261,7 @@ class Rstp:
             self.root_times = self.own_times()
         else:
             times = self.root_port.port_times
-            self.root_times = times._replace(age=times.age + 1)
+            self.root_times = times._replace(age=min(times.age + 1, bpdu.MOST_AGE))
 
     def _role_of(self, port: Port) -> tuple[int, bool]:
         """Its role, and updtInfo."""

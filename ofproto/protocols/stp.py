@@ -312,7 +312,7 @@ class Stp:
         candidates = [
             (
                 port.designated_root,
-                port.designated_cost + port.settings.path_cost,
+                min(port.designated_cost + port.settings.path_cost, bpdu.MOST_COST),
                 port.designated_bridge,
                 port.designated_port,
                 port.port_id,

@@ -288,3 +288,28 @@ def test_frames_that_are_none_and_wild_ones():
     net.run(60_000)
     assert is_whole(net)
     assert second.root_priority.root == net.bridges[1].bridge_id
+
+
+def test_costs_without_end_are_the_highest_that_there_is():
+    net = make({1: "a b", 2: "a b"})
+    net.run(5000)
+    bridge = net.bridges[2]
+    worst = (0xFFFFFFFF, 0, 0x8001, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF)
+    message = bpdu.Bpdu(bpdu.RST, 0x3C, 0, *worst)
+    for age in (0xFFFF, 0):
+        bridge.receive(1, bpdu.encode(message._replace(age=age), mac(9)), net.now)
+    assert bridge.root_priority.cost == 0xFFFFFFFF
+    for _ in range(5):
+        net.now += 1000
+        bridge.run(net.now)
+        assert bridge.next_wakeup() > net.now
+    sent = [bpdu.decode(frame) for key, frame in bridge.take_frames() if key == 2]
+    assert 0xFFFFFFFF in {each.cost for each in sent}
+
+
+def test_a_fault_in_a_second_is_not_that_second_again_and_again(monkeypatch):
+    bridge = make({1: "a"}).bridges[1]
+    monkeypatch.setattr(bridge, "settle", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bridge.run(5000)
+    assert bridge.next_wakeup() > 5000

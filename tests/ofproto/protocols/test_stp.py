@@ -189,3 +189,18 @@ def test_frames_that_are_none():
     assert second.designated_root == 0
     assert (second.max_age, second.hello_time, second.forward_delay) == (40_000, 1000, 4000)
     assert bpdu.decode(bpdu.encode(wild, mac(9))) == wild
+
+
+def test_costs_without_end_are_the_highest_that_there_is():
+    net = make({1: "a b", 2: "a b"})
+    net.run(40_000)
+    bridge = net.bridges[2]
+    wild = bpdu.Bpdu(bpdu.CONFIG, 0, 0, 0xFFFFFFFF, 0, 0x8001, 0, 5120, 512, 3840)
+    bridge.take_frames()
+    bridge.receive(1, bpdu.encode(wild, mac(9)), net.now)
+    assert bridge.root_path_cost == 0xFFFFFFFF
+    for _ in range(3):
+        net.now += 1000
+        bridge.run(net.now)
+    sent = [bpdu.decode(frame) for key, frame in bridge.take_frames() if key == 2]
+    assert {each.cost for each in sent if each.kind == bpdu.CONFIG} == {0xFFFFFFFF}
