@@ -17,7 +17,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     log        flow_log     flows on disk, so that they outlive vswitchd
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from functools import partial
 from typing import Any
 
@@ -227,12 +227,12 @@ class Ofproto:
         if port is not None:
             self.port_set.set_tree_state(port, state)
 
-    def forget_stations(self, ofp_port: int | None) -> None:
-        """What was learned on a port, or on all of them, is not true any more."""
-        if ofp_port is None:
+    def forget_stations(self, ofp_ports: Collection[int] | None) -> None:
+        """What was learned on these ports, or on all of them, is not true any more."""
+        if ofp_ports is None:
             self.xbridge.mac.flush()
         else:
-            self.port_set.forget_stations(ofp_port)
+            self.port_set.forget_stations(ofp_ports)
 
     @property
     def ports(self) -> dict[int, OfPort]:

@@ -6,7 +6,7 @@ in another bridge.
 """
 
 import errno
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from typing import Any
 
 from datapath.ipc.dpif import DpifError
@@ -234,12 +234,11 @@ class Ports:
         port.state = port.state & ~OFPPS_STP_MASK | state.bits
         self._changed(port, before)
 
-    def forget_stations(self, number: int) -> None:
-        """What was learned on a port's bundle."""
-        port = self.by_number.get(number)
-        if port is not None and port.xport.bundle is not None:
-            mac = self._xbridge.mac
-            mac.forget(mac.keys_of(port.xport.bundle))
+    def forget_stations(self, numbers: Collection[int]) -> None:
+        """What was learned on these ports' bundles."""
+        ports = [self.by_number[number] for number in numbers if number in self.by_number]
+        mac = self._xbridge.mac
+        mac.forget(mac.keys_of(*{port.xport.bundle for port in ports}))
 
     # --- counters
 

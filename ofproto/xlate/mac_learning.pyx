@@ -294,9 +294,11 @@ cdef class MacLearning:
             if e.bundle is bundle:
                 self.drop(e)
 
-    def keys_of(self, bundle):
-        """What of a bundle has been learned, or given; for forget()."""
-        return [e.key for e in self.entries.values() if e.bundle is bundle]
+    def keys_of(self, *bundles):
+        """What of these bundles has been learned, or given; for forget()."""
+        cdef MacEntry e
+        cdef frozenset wanted = frozenset(bundles)
+        return [e.key for e in self.entries.values() if e.bundle in wanted]
 
     def forget(self, keys):
         """Forgets these stations, where they were learned: static entries stay."""

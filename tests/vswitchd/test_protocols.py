@@ -8,7 +8,7 @@ import pytest
 
 from datapath.actions import odp
 from ofproto.port import are_sound
-from ofproto.protocols import cfm
+from ofproto.protocols import bpdu, cfm
 from vswitchd.database import settings
 from vswitchd.database.config import InterfaceConfig, PortConfig
 from vswitchd.devices.iface import Iface
@@ -227,3 +227,31 @@ def test_packets_that_wait_when_a_bridge_goes_are_nobodys(sides):
     a.ofproto.sent.clear()
     run([a], 0, 3000)
     assert not a.ofproto.sent and a.protocols.next_run() is None
+
+
+def test_a_change_of_topology_has_stations_looked_for_once():
+    """The table may have a million of them, and the bridge many ports."""
+    side = Side("07")
+    ofproto = side.ofproto
+    forgotten = []
+    ofproto.forget_stations = forgotten.append
+    ofproto.set_spanning = ofproto.set_tree_state = lambda *_state: None
+    for number in range(1, 31):
+        side.iface(number)
+        more = {"name": f"e{number}", "may_forward": True, "is_patch": False, "curr_speed": 0}
+        ofproto.ports[number].__dict__.update(more)
+        ofproto.ports[number].xport.learns = True
+        side.port(f"e{number}", [number], 0, other_config={"rstp-port-auto-edge": "false"})
+    trees = {"stp_enable": False, "rstp_enable": True}
+    config = SimpleNamespace(uuid=uuid4(), name="br", other_config={}, **trees)
+    side.protocols.configure(config, 0)
+    now = 0
+    for _ in range(40):
+        now += 1000
+        side.protocols.run(now)
+    forgotten.clear()
+    flags = bpdu.TC | bpdu.ROLE_DESIGNATED << bpdu.ROLE_SHIFT
+    change = bpdu.Bpdu(bpdu.RST, flags, 1, 0, 1, 0x8001, 0, 5120, 512, 3840)
+    for _ in range(2):
+        ofproto.ports[1].xport.receivers[odp.STP](bpdu.encode(change, bytes(6)), now)
+    assert 1 <= len(forgotten) <= 2 and len(set().union(*forgotten)) >= 29, forgotten

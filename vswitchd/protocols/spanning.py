@@ -91,6 +91,7 @@ class Spanning(Protocol):
         self._states: dict[int, str] = {}  # as last told
         self._stale = False  # which ports are in the tree is to be found anew
         self._told: set[UUID] | None = None  # Port rows with something in them
+        self._stale_stations: set[int | None] = set()  # ports; None: all
         self._warned: set[str] = set()
         self._started = 0
 
@@ -294,12 +295,14 @@ class Spanning(Protocol):
             title = self.kind.title
             vlog.dbg(f"port {port.name}: {title} state changed from {before} to {state}")
         if port is not None and port.xport.learns != meaning.learns:
-            self.ofproto.forget_stations(number)
+            self._stale_stations.add(number)
         self.ofproto.set_tree_state(number, meaning)
 
     def _collect(self, now: int) -> None:
-        for number in self.tree.take_flushes():
-            self.ofproto.forget_stations(number)
+        self._stale_stations.update(self.tree.take_flushes())
+        if self._stale_stations:
+            stale, self._stale_stations = self._stale_stations, set()
+            self.ofproto.forget_stations(None if None in stale else stale)
         for number, frame in self.tree.take_frames():
             if number in self.ofproto.ports:
                 self.ofproto.send_frame(number, frame, now)
