@@ -290,6 +290,7 @@ cdef class UpcallHandler:
             forget_tracking(&key)       # where the action stands, the tables do not see it
         memcpy(<uint8_t *> &key + KEY_DP_SIZE, <const char *> state.pipeline,
                KEY_SIZE - KEY_DP_SIZE)
+        state.take_tunnel(&key)
         miss = MISSES.get(data.reason)
         bridge.packet_in(PacketInEvent(
             packet, data.reason if miss is None else OFPR_NO_MATCH,

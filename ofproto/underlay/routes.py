@@ -111,6 +111,11 @@ class RouteTable:
             self.add(route)
 
     @property
+    def has_marks(self) -> bool:
+        """Whether some route is for packets with a mark."""
+        return any(mark and places for mark, places in self._marks.items())
+
+    @property
     def devices(self) -> set[str]:
         """Those that some route leads out by."""
         return {route.device for route in self}

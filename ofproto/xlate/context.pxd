@@ -40,6 +40,7 @@ cdef class Snapshot:
     cdef bint in_group
     cdef bint unparsed
     cdef bint conntracked
+    cdef bint tunnel_hidden
 
 
 cdef class XlateContext:
@@ -80,6 +81,8 @@ cdef class XlateContext:
     cdef bytes pending_metadata     # and the options of a new NSH header, or None
     cdef uint32_t came_packet_type  # of the packet, and its Ethertype, as translation began
     cdef uint16_t came_eth_type
+    cdef const flow_key *came   # the packet's key, as translation began; valid while that runs
+    cdef bint tunnel_hidden     # the bridge does not see through which tunnel the packet came
     cdef bint conntracked       # the flow's ct_* are what a ct action found, and are sent round
     cdef list forked            # for trace: Fork of each packet that ct sent round, or None
     cdef bint hashing           # the datapath is to hash the packet that is sent round

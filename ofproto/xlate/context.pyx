@@ -38,9 +38,10 @@ cdef void forget_tracking(flow_key *key) noexcept nogil:
 
 
 cdef void match_tunnel(const flow_key *key, flow_key *wc) noexcept:
-    """What says which port's packet it is."""
+    """What says which port's packet it is, and what its coming changes."""
     wc.tun_id = ~<uint64_t> 0
     wc.tun_flags = htons(TUN_DF | TUN_CSUM | TUN_KEY)
+    wc.tun_tos = 0xff           # a mark of congestion is carried over
     if key.tun_dst:
         wc.tun_src = wc.tun_dst = 0xffffffff
     else:
@@ -64,6 +65,7 @@ cdef class XlateContext:
         self.bridge = bridge
         self.flow = key[0]
         self.base = key[0]
+        self.came = key
         memset(&self.wc, 0, sizeof(flow_key))
         self.wc.in_port = self.wc.recirc_id = self.wc.packet_type = 0xffffffff
         self.wc.eth_type = 0xffff
@@ -90,6 +92,7 @@ cdef class XlateContext:
         self.came_eth_type = key.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.stop = self.freezing = self.unparsed = self.conntracked = False
+        self.tunnel_hidden = False
         self.slow = 0
         self.received = None
         self.hashing = self.hashed = False
@@ -156,6 +159,7 @@ cdef class XlateContext:
         saved.in_group = self.in_group
         saved.unparsed = self.unparsed
         saved.conntracked = self.conntracked
+        saved.tunnel_hidden = self.tunnel_hidden
         self.nesting = 0
         self.depth += 1
         self.spend(COPY_WORK + (len(self.stack) // VALUES_PER_WORK if self.stack else 0))
@@ -191,6 +195,7 @@ cdef class XlateContext:
         self.in_group = saved.in_group
         self.unparsed = saved.unparsed
         self.conntracked = saved.conntracked
+        self.tunnel_hidden = saved.tunnel_hidden
         return 0
 
     cdef int wrap_clone(self, uint32_t start) except -1:

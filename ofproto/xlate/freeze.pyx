@@ -6,7 +6,7 @@ state as a continuation (continuation.py).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from datapath.actions.odp cimport HASH_SYM_L4, MAX_NESTING
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, NO_KEY, flow_key, key_at
@@ -18,6 +18,7 @@ from ofproto.xlate.context cimport (
 )
 from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.to_controller cimport Telling, send_up
+from ofproto.xlate.tunnel cimport has_tunnel
 from ofproto.xlate.xcache cimport X_STATE
 
 cdef enum:                  # bits of FrozenState.flags
@@ -152,12 +153,30 @@ cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
         list(x.action_set or ()) if going_on else [],
         frozen_flags(x) if going_on else CONNTRACKED * x.conntracked,
         b"" if told is None else told.userdata, 0 if told is None else told.table_id,
-        x.mirrors if going_on else 0), x.now)
+        x.mirrors if going_on else 0, changed_tunnel(x)), x.now)
     if state is None:
         x.fail("No recirculation context", "no room for another recirculation id")
         return None
     x.cache.add(X_STATE, state)
     return state
+
+
+cdef bytes changed_tunnel(XlateContext x):
+    """FrozenState.tunnel: the datapath keeps what came with the packet only.  Where an action set
+    something, the packet's own is in the megaflow's mask, so that it is the same for all packets."""
+    cdef const uint8_t *flow = <const uint8_t *> &x.flow + KEY_PACKET_SIZE
+    cdef const uint8_t *own = <const uint8_t *> x.came + KEY_PACKET_SIZE
+    cdef size_t size = KEY_DP_SIZE - KEY_PACKET_SIZE, i
+    cdef bint whole = x.tunnel_hidden and has_tunnel(x.came)
+    cdef bytearray made
+    if not whole and memcmp(flow, own, size) == 0:
+        return b""
+    made = bytearray(2 * size)
+    for i in range(size):
+        if whole or flow[i] != own[i]:
+            made[i] = flow[i]
+            made[size + i] = 0xff
+    return bytes(made)
 
 
 cdef int frozen_flags(XlateContext x) noexcept:
@@ -171,6 +190,7 @@ cdef int frozen_flags(XlateContext x) noexcept:
 cdef int thaw(XlateContext x, FrozenState state) except -1:
     memcpy(<uint8_t *> &x.flow + KEY_DP_SIZE, <const char *> state.pipeline,
            KEY_SIZE - KEY_DP_SIZE)
+    x.tunnel_hidden = state.take_tunnel(&x.flow)
     set_in_port(&x.flow, state.in_port)
     x.mirrors = state.mirrors
     x.stack = list(state.stack)

@@ -192,6 +192,7 @@ cdef int output_patch(XlateContext x, XPort port) except -1:
     x.commit()
     saved = x.save()
     memset(<uint8_t *> &x.flow + KEY_PACKET_SIZE, 0, KEY_SIZE - KEY_PACKET_SIZE)
+    x.tunnel_hidden = True
     x.untrack()
     x.bridge = peer.bridge
     x.mirrors = 0               # the other bridge has its own

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from datapath.key.flow cimport flow_key
+
 
 cdef enum:
     CONNTRACKED = 32        # of FrozenState.flags: ct_* of the packet are known to the tables
@@ -20,10 +22,15 @@ cdef class FrozenState:
     cdef readonly int flags             # where the actions stand: IN_* of freeze.pyx
     cdef readonly bytes userdata        # of the controller action
     cdef readonly uint8_t table_id      # where that is
+    # What of the key's tunnel part is other than the packet's own, and which of its bits: as many
+    # bytes again.  Empty: nothing.
+    cdef readonly bytes tunnel
     cdef readonly uint32_t mirrors      # bits of those that have the packet
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
     cdef int64_t released               # ms, when the last reference went
+    # Puts what the state has of the tunnel part into the packet's own key.
+    cdef bint take_tunnel(self, flow_key *key)
 
 
 cdef class RecircTable:

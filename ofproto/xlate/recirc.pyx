@@ -7,8 +7,11 @@ sends up for the controller: their state says with which registers.
 
 from hashlib import blake2b
 
+from libc.stdint cimport uint8_t
+
 from pyvs import coverage
 
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_key
 from ofproto.rules.classifier cimport Rule, is_table_miss
 from ofproto.rules.program cimport Program
 
@@ -26,7 +29,7 @@ cdef class FrozenState:
 
     def __init__(self, bridge, bytes pipeline, int in_port, list stack, list todo,
                  list action_set, int flags, bytes userdata=b"", int table_id=0,
-                 uint32_t mirrors=0):
+                 uint32_t mirrors=0, bytes tunnel=b""):
         cdef Program program
         self.bridge = bridge
         self.pipeline = pipeline
@@ -38,11 +41,26 @@ cdef class FrozenState:
         self.userdata = userdata
         self.table_id = table_id
         self.mirrors = mirrors
+        self.tunnel = tunnel
         steps = [(b"" if program is None else program.signature(), pc, table_id, name_rule(rule))
                  for program, pc, table_id, rule in todo]
         late = [program.signature() for program in action_set]
         self.name = (bridge.name, pipeline, in_port, tuple(stack), tuple(steps), tuple(late),
-                     flags, userdata, table_id, *((mirrors,) if mirrors else ()))
+                     flags, userdata, table_id, *((mirrors,) if mirrors else ()),
+                     *((tunnel,) if tunnel else ()))
+
+    cdef bint take_tunnel(self, flow_key *key):
+        """Whether all of it was replaced."""
+        cdef uint8_t *at = <uint8_t *> key + KEY_PACKET_SIZE
+        cdef const uint8_t *value = <const uint8_t *> <const char *> self.tunnel
+        cdef size_t size = KEY_DP_SIZE - KEY_PACKET_SIZE, i
+        cdef bint whole = True
+        if <size_t> len(self.tunnel) != 2 * size:
+            return False
+        for i in range(size):
+            at[i] = at[i] & ~value[size + i] | value[i]
+            whole = whole and value[size + i] == 0xff
+        return whole
 
 
 cdef name_rule(Rule rule):

@@ -2,7 +2,7 @@
 
 The encapsulated packet enters the bridge whose port the route leads out by, as if the host had sent
 it there.  Nothing of the outer header is the packet's own but what stood in its tun_*: so what the
-underlay's tables look at is no part of the megaflow.
+underlay's tables look at is no part of the megaflow, but for the mark and the priority.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -74,6 +74,8 @@ cdef int push_tunnel(XlateContext x, XPort port, pipeline run) except -1:
     underlay = x.bridge.underlay
     x.report("detail", "output to native tunnel")
     destination = address_of(x.flow.tun_dst, x.flow.tun_ipv6_dst)
+    if x.came.pkt_mark or x.came.recirc_id or underlay.routes.has_marks:
+        x.wc.pkt_mark = 0xffffffff      # a packet that comes from outside has none
     way = underlay.way(destination, address_of(x.flow.tun_src, x.flow.tun_ipv6_src),
                        ntohl(x.flow.pkt_mark))
     out = None if way is None else find_port(underlay, way.device)
@@ -167,6 +169,7 @@ cdef int become(XlateContext x, bytes header) except -1:
     x.flow.pkt_mark = mark
     x.flow.skb_priority = priority
     x.base = x.flow
+    x.tunnel_hidden = True
     return 0
 
 
@@ -197,6 +200,8 @@ cdef int through(XlateContext x, XPort port, XPort out, uint16_t number, bytes h
     if not x.stop:
         run(x, out.ofp_port)
     x.cache.add(X_HEADER, None, None, <uint64_t> -<Py_ssize_t> len(header))
+    wc.skb_priority |= x.wc.skb_priority    # what the packet keeps in the underlay
+    wc.pkt_mark |= x.wc.pkt_mark
     x.wc = wc
     if x.out.length == pushed:
         x.out.truncate(saved.start)

@@ -3,5 +3,9 @@
 from ofproto.xlate.context cimport XlateContext, pipeline
 from ofproto.xlate.xbridge cimport XPort
 
+cdef enum:                  # RFC 3168, section 5
+    ECN_MASK = 3
+    ECN_CE = 3
+
 # To a tunnel port; `run` is the pipeline, for the bridge that the encapsulated packet goes through.
 cdef int output_tunnel(XlateContext x, XPort port, pipeline run) except -1

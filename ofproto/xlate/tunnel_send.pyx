@@ -13,6 +13,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_key
 from ofproto.xlate.commit cimport is_ip_any
 from ofproto.xlate.context cimport XlateContext, pipeline
 from ofproto.xlate.tnl_push cimport push_tunnel
+from ofproto.xlate.tunnel_send cimport *
 from ofproto.xlate.tunnel cimport TAKES_FRAMES, has_tunnel, tunnel_config
 from ofproto.xlate.xbridge cimport XPort
 from ofproto.xlate.xcache cimport X_SENT
@@ -22,8 +23,6 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t ntohs(uint16_t)
 
 cdef enum:
-    ECN_MASK = 3
-    ECN_CE = 3
     ECN_ECT0 = 2
 
 cdef const char *MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
@@ -56,15 +55,36 @@ cdef void fill_tos(XlateContext x, const tunnel_config *c) noexcept nogil:
     flow.tun_tos = flow.tun_tos & ~ECN_MASK & 0xff | (ECN_ECT0 if ecn == ECN_CE else ecn)
 
 
+cdef void match_own(XlateContext x, const tunnel_config *c) noexcept nogil:
+    """What a packet that came through a tunnel may have brought for its next one; see also
+    match_tunnel()."""
+    cdef flow_key *wc = &x.wc
+    wc.tun_flags |= htons(TUN_OAM)
+    if c.gbp:
+        wc.tun_gbp_id = 0xffff
+        wc.tun_gbp_flags = 0xff
+    if c.ver_flow:
+        wc.tun_erspan_ver = 0xff
+    if c.idx_flow:
+        wc.tun_erspan_idx = 0xffffffff
+    if c.dir_flow:
+        wc.tun_erspan_dir = 0xff
+    if c.hwid_flow:
+        wc.tun_erspan_hwid = 0xff
+
+
 cdef void fill(XlateContext x, const tunnel_config *c) noexcept nogil:
     """The flow's tun_* as the outer header is to say."""
     cdef flow_key *flow = &x.flow
+    if has_tunnel(x.came):
+        match_own(x, c)
     if not c.local_flow:
         set_address(c.local, &flow.tun_src, flow.tun_ipv6_src)
     if not c.remote_flow:
         set_address(c.remote, &flow.tun_dst, flow.tun_ipv6_dst)
     if c.has_egress_mark:
         flow.pkt_mark = c.egress_mark
+        x.wc.pkt_mark = 0xffffffff
     if not c.out_key_flow:
         flow.tun_id = c.out_key
     fill_tos(x, c)

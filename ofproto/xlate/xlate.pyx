@@ -21,6 +21,7 @@ from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
 from ofproto.xlate.bond cimport output_hashed
+from ofproto.xlate.commit cimport is_ip_any
 from ofproto.xlate.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
@@ -47,6 +48,8 @@ from ofproto.xlate.output cimport (
 from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
 from ofproto.xlate.slow cimport take_special
 from ofproto.xlate.spread cimport bundle, multipath
+from ofproto.xlate.tunnel cimport has_tunnel
+from ofproto.xlate.tunnel_send cimport ECN_CE, ECN_MASK
 from ofproto.xlate.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
 )
@@ -187,6 +190,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
         return x.report("detail", f"dropping packet received on port {port.bundle.name}, which is"
                                   " reserved exclusively for mirroring")
     if not x.depth:
+        if has_tunnel(x.came) and not take_congestion(x):
+            return 0
         mirror_in(x)
     x.flow.actset_output = htonl(OFPP_UNSET)
     if x.unparsed:
@@ -200,6 +205,19 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
             return only_learn(x, in_port)
         run_table(x, in_port, 0, True, True, False)
     return end_bridge(x)
+
+
+cdef bint take_congestion(XlateContext x) except -1:
+    """The outer header's mark of congestion becomes the packet's; one that cannot have it is lost
+    (RFC 6040, section 4.2)."""
+    if x.flow.tun_tos & ECN_MASK != ECN_CE or not is_ip_any(&x.flow):
+        return True
+    x.wc.nw_tos |= ECN_MASK
+    if not x.flow.nw_tos & ECN_MASK:
+        x.report("warn", "dropping tunnel packet marked ECN CE but is not ECN capable")
+        return False
+    x.flow.nw_tos |= ECN_CE
+    return True
 
 
 cdef int see_special(XlateContext x, uint16_t in_port) except -1:

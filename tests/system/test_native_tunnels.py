@@ -187,3 +187,82 @@ def test_access_ports_of_both_bridges(under):
 def int_port(under):
     shown = under.run("ovs-appctl", "dpif/show")
     return shown.partition("int 65534/")[2].partition(":")[0]
+
+
+UDP = (
+    "in_port(7),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
+    "ipv4(src={},dst=10.0.1.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)"
+)
+
+
+def test_what_was_set_for_a_tunnel_outlives_being_sent_round(under):
+    """And no packet goes by what another one's actions said."""
+    add_tunnel(under, 2, "vxlan", "remote_ip=flow", "key=flow")
+    receive(under, "p1", REPLY)
+    under.run("ovs-appctl", "ovs/route/add", "1.1.2.92/32", "br0", "pkt_mark=5")
+    for last, key, mark in ((1, 5, 0), (2, 6, 0), (3, 6, 5), (4, 6, 6)):
+        set_it = f"set_field:{key}->tun_id,set_field:1.1.2.92->tun_dst,set_field:{mark}->pkt_mark"
+        match = f"in_port=7,ip,nw_src=10.0.0.{last}"
+        under.run("ovs-ofctl", "add-flow", "int", f"{match},actions={set_it},ct(table=1)")
+    under.run("ovs-ofctl", "add-flow", "int", "table=1,actions=2")
+    for last in (1, 2, 3, 4):  # no route has the mark of the last one's
+        receive(under, "p7", UDP.format(f"10.0.0.{last}"))
+    wait_until(lambda: len(sent(under)) == 3, what="the packets")
+    assert [frame[46:49].hex() for frame in sent(under)] == ["000005", "000006", "000006"]
+    wait_until(
+        lambda: "used:never, actions:drop" in under.run("ovs-appctl", "dpctl/dump-flows"),
+        what="the lost one",
+    )
+    assert len(sent(under)) == 3
+
+
+def test_what_a_controller_gets_has_what_was_set(under):
+    add_tunnel(under, 2, "vxlan", "remote_ip=flow", "key=flow")
+    words = ("int", "in_port=7,actions=set_field:5->tun_id,controller")
+    under.run("ovs-ofctl", "add-flow", *words)
+    told = under.rundir / "told"
+    with told.open("w") as file:
+        monitor = under.host.popen(
+            str(under.bin / "ovs-ofctl"), "monitor", "int", "65534",
+            env=under.environment, stderr=file,
+        )  # fmt: skip
+    try:
+        wait_until(lambda: receive(under, "p7", FRAME.hex()) or told.read_text(), what="the packet")
+        assert "tun_id=0x5,in_port=7 (via action)" in told.read_text()
+    finally:
+        monitor.kill()
+        monitor.wait()
+
+
+
+CONGESTED = (
+    "tunnel(src=1.1.2.92,dst=1.1.2.88,tos=0x3,ttl=64),in_port({}),"
+    "eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),"
+    "ipv4(src=192.168.0.1,dst=192.168.0.2,proto=6,tos={},ttl=64,frag=no),tcp(src=8,dst=9)"
+)
+
+
+@pytest.mark.parametrize(
+    ("tos", "done"), [(3, "7"), (1, "set(ipv4(tos=0x3/0x3)),7"), (0, "drop")]
+)
+def test_congestion_of_the_outer_header_is_the_packets(under, tos, done):
+    """RFC 6040: one that cannot have the mark is lost.  As Open vSwitch 3.1 answers."""
+    add_tunnel(under, 2, "gre", "remote_ip=1.1.2.92")
+    under.run("ovs-ofctl", "add-flow", "int", "in_port=2,actions=7")
+    port = under.run("ovs-appctl", "tnl/ports/show").partition("(")[2].partition(")")[0]
+    trace = under.run("ovs-appctl", "ofproto/trace", "ovs-dummy", CONGESTED.format(port, tos))
+    megaflow, found = trace.splitlines()[-2:]
+    assert found == f"Datapath actions: {done}"
+    assert "tun_dst=1.1.2.88,tun_tos=3," in megaflow and f",nw_ecn={tos}," in megaflow
+
+
+
+def test_what_a_packet_brings_for_its_next_tunnel_is_looked_at(under):
+    add_tunnel(under, 2, "geneve", "remote_ip=1.1.2.92")
+    add_tunnel(under, 3, "vxlan", "remote_ip=1.1.2.92", "exts=gbp")
+    receive(under, "p1", REPLY)
+    under.run("ovs-ofctl", "add-flow", "int", "in_port=2,actions=3")
+    flow = "in_port=2,tun_src=1.1.2.92,tun_dst=1.1.2.88"
+    trace = under.run("ovs-appctl", "ofproto/trace", "int", flow)
+    [megaflow] = [line for line in trace.splitlines() if line.startswith("Megaflow: ")]
+    assert "tun_gbp_id=0" in megaflow and "oam" in megaflow
