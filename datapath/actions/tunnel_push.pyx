@@ -66,13 +66,6 @@ def udp_ports():
 
 # ---- Checking ----
 
-cdef uint32_t _least(uint16_t kind) noexcept nogil:
-    """Bytes of the tunnel's own header behind UDP or GRE's first four."""
-    if kind == TUNNEL_VXLAN or kind == TUNNEL_GENEVE or kind == TUNNEL_GTPU:
-        return 8
-    return 8 if kind == TUNNEL_ERSPAN or kind == TUNNEL_IP6ERSPAN else 0
-
-
 cdef bint _has_kind(uint16_t kind, uint8_t proto) noexcept nogil:
     """Whether a tunnel of this kind has this protocol behind IP."""
     if kind == TUNNEL_VXLAN or kind == TUNNEL_GENEVE or kind == TUNNEL_GTPU:
@@ -88,22 +81,69 @@ cdef uint32_t _gre_size(uint16_t flags) noexcept nogil:
                                 + (flags & GRE_SEQUENCE != 0)))
 
 
-cdef const char *_check_l4(const uint8_t *l4, uint32_t left, uint16_t kind, uint8_t proto) noexcept nogil:
-    if proto == PROTO_UDP:
-        if left < UDP + _least(kind):
-            return "tnl_push: no room for the tunnel's header"
-        if (kind == TUNNEL_GTPU and l4[UDP] & GTPU_OPTIONAL and left < UDP + GTPU_LONG):
-            return "tnl_push: no room for GTP-U's optional fields"
-    elif proto == PROTO_GRE:
-        if left < 4 or get16(l4) & ~<uint32_t> GRE_FLAGS:
-            return "tnl_push: unknown flags of GRE"
-        if left < _gre_size(get16(l4)) + (4 if _least(kind) else 0):
-            return "tnl_push: no room for GRE's fields"
-        if _least(kind) and get16(l4 + 2) == ERSPAN_V2 and left < _gre_size(get16(l4)) + 12:
-            return "tnl_push: no room for ERSPAN's fields"
-    elif proto == PROTO_ROUTING and (left < 8 or <uint32_t> (l4[1] + 1) * 8 != left):
+cdef bint _options_fit(const uint8_t *at, uint32_t left) noexcept nogil:
+    """Geneve's, to the last byte."""
+    cdef uint32_t size
+    while left >= 4:
+        size = 4 + (at[3] & 0x1f) * 4
+        if size > left:
+            return False
+        at += size
+        left -= size
+    return left == 0
+
+
+cdef const char *_check_udp(const uint8_t *at, uint32_t left, uint16_t kind) noexcept nogil:
+    """`at`: behind UDP."""
+    cdef uint32_t size = 8
+    if left < size:
+        return "tnl_push: no room for the tunnel's header"
+    if kind == TUNNEL_GENEVE:
+        size += (at[0] & 0x3f) * 4
+    elif kind == TUNNEL_GTPU and at[0] & GTPU_OPTIONAL:
+        size = GTPU_LONG
+    if left != size:
+        return "tnl_push: not the size of such a tunnel's header"
+    if kind == TUNNEL_GENEVE and not _options_fit(at + 8, left - 8):
+        return "tnl_push: wrong length of an option"
+    return NULL
+
+
+cdef const char *_check_gre(const uint8_t *at, uint32_t left, uint16_t kind) noexcept nogil:
+    cdef uint32_t size
+    if left < 4 or get16(at) & ~<uint32_t> GRE_FLAGS:
+        return "tnl_push: unknown flags of GRE"
+    size = _gre_size(get16(at))
+    if kind == TUNNEL_ERSPAN or kind == TUNNEL_IP6ERSPAN:
+        if get16(at) != GRE_SEQUENCE:
+            return "tnl_push: not the flags of ERSPAN"
+        size += 12 if get16(at + 2) == ERSPAN_V2 else 8
+        if left == size and at[8] >> 4 != (2 if get16(at + 2) == ERSPAN_V2 else 1):
+            return "tnl_push: not the version of ERSPAN"
+    if left != size:
+        return "tnl_push: not the size of such a tunnel's header"
+    return NULL
+
+
+cdef const char *_check_segments(const uint8_t *at, uint32_t left, uint8_t proto) noexcept nogil:
+    if proto != PROTO_ROUTING and left:
+        return "tnl_push: something stands behind IPv6"
+    if proto != PROTO_ROUTING:
+        return NULL
+    if left < 8 or left != 8 + 16 * (<uint32_t> at[4] + 1) or <uint32_t> (at[1] + 1) * 8 != left:
         return "tnl_push: wrong length of the routing header"
     return NULL
+
+
+cdef const char *_check_l4(const uint8_t *l4, uint32_t left, uint16_t kind, uint8_t proto) noexcept nogil:
+    """The header ends where the tunnel's does: whoever shows it or fills it in goes by that."""
+    if proto == PROTO_UDP:
+        if left < UDP:
+            return "tnl_push: no room for UDP"
+        return _check_udp(l4 + UDP, left - UDP, kind)
+    if proto == PROTO_GRE:
+        return _check_gre(l4, left, kind)
+    return _check_segments(l4, left, proto)
 
 
 cdef const char *_find_layers(const uint8_t *payload, uint32_t length, tunnel_push *head,

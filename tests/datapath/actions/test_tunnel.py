@@ -365,3 +365,30 @@ def test_nested_tunnels_end():
     many = once * 300
     odp.check_actions(many)
     assert Recorder().run(UDP_FRAME, many)[-1][0] == "drop"
+
+
+VXLAN_TEXT = "udp(src=0,dst=6081,csum=0x0),vxlan(flags={},vni=0x7b)"
+ENDLESS = {
+    "geneve without its options": (5, 17, VXLAN_TEXT.format("0x3f000000"), 16),
+    "geneve with half an option": (
+        5, 17, VXLAN_TEXT.format("0x3000000") + "," + MACS.format("0x0800"), 30,
+    ),
+    "vxlan and more": (4, 17, VXLAN_TEXT.format("0x8000000") + ",gre((flags=0x0,proto=0x0))", 20),
+    "gre and more": (3, 47, "gre((flags=0x0,proto=0x6558)),gre((flags=0x0,proto=0x0))", 8),
+    "erspan without a session": (
+        107, 47, "gre((flags=0x0,proto=0x88be)),gre((flags=0x0,proto=0x0))", 8,
+    ),
+    "srv6 without segments": (112, 4, "gre((flags=0x0,proto=0x0))", 4),
+    "srv6 with too few segments": (112, 43, "vxlan(flags=0x0,vni=0xff0000)", 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_headers_that_do_not_end_where_they_say(name):
+    """Refused as they come: who shows a flow that has one would read what is not there."""
+    kind, proto, layers, size = ENDLESS[name]
+    v6 = kind == 112
+    header = f"size={size + (54 if v6 else 34)},type={kind},{(V6 if v6 else V4).format(proto)}"
+    text = f"tnl_push(tnl_port(4789),header({header},{layers}),out_port(1)),9"
+    with pytest.raises(ValueError, match="tnl_push"):
+        odp.check_actions(odp_text.parse_actions(text))
