@@ -9,6 +9,7 @@ from ofproto.underlay.neighbours import Neighbours
 from pyvs import coverage
 
 MAX_ASKED = 1024  # neighbours at a time; packets for others wait in vain
+AT_ONCE = 64  # questions that one round sends
 OFTEN_MS, OFTEN = 1000, 3  # so many times
 SELDOM_MS = 10_000
 GIVEN_UP_MS = 300_000  # after somebody wanted it last
@@ -17,11 +18,11 @@ FULL = coverage.counter("tnl_neigh_asked_full")
 
 
 class _Question:
-    __slots__ = ("bridge", "due", "frame", "times", "wanted")
+    __slots__ = ("asker", "due", "frame", "times", "wanted")
 
-    def __init__(self, bridge: str, frame: bytes, now: int):
-        self.bridge = bridge
-        self.frame = frame
+    def __init__(self, now: int):
+        self.asker = "", b"", 0  # bridge, and our addresses
+        self.frame = b""
         self.due = self.wanted = now
         self.times = 0
 
@@ -35,22 +36,30 @@ class Asked:
     def want(
         self, device: str, bridge: str, mac: bytes, source: int, address: int, now: int
     ) -> None:
+        """Once more where it is asked for already.  The answer goes to who asked: from another
+        address of ours the next question is asked, and soon."""
+        asker = bridge, mac, source
         question = self._questions.get((device, address))
-        if question is not None:
-            question.wanted = now
-        elif len(self._questions) < MAX_ASKED:
-            frame = solicitation(mac, source, address)
-            self._questions[device, address] = _Question(bridge, frame, now)
-        else:
-            FULL.count += 1
+        if question is None:
+            if len(self._questions) >= MAX_ASKED:
+                FULL.count += 1
+                return
+            question = self._questions[device, address] = _Question(now)
+        question.wanted = now
+        if question.asker != asker:
+            question.asker = asker
+            question.frame = solicitation(mac, source, address)
+            question.due = min(question.due, now + OFTEN_MS)
 
     def take(self, neighbours: Neighbours, now: int) -> list[tuple[str, bytes]]:
-        """(device, frame) of those that are due."""
-        found = []
+        """(device, frame) of those that are due, AT_ONCE at most."""
+        found: list[tuple[str, bytes]] = []
         for (device, address), question in list(self._questions.items()):
+            if len(found) == AT_ONCE:
+                break
             if question.due > now:
                 continue
-            known = neighbours.lookup(question.bridge, address, now) is not None
+            known = neighbours.lookup(question.asker[0], address, now) is not None
             if known or now - question.wanted > GIVEN_UP_MS:
                 del self._questions[device, address]
                 continue

@@ -128,6 +128,8 @@ class Underlay:
         source = source or (route.source if route is not None else 0)
         if route is None or not source or route.device not in self.devices:
             return None
+        if addresses.is_ipv4(source) != addresses.is_ipv4(destination):
+            return None  # by a gateway of the other family
         mac = self.devices[route.device].mac
         return Way(route.device, mac, source, route.gateway or destination)
 

@@ -234,7 +234,6 @@ def test_what_a_controller_gets_has_what_was_set(under):
         monitor.wait()
 
 
-
 CONGESTED = (
     "tunnel(src=1.1.2.92,dst=1.1.2.88,tos=0x3,ttl=64),in_port({}),"
     "eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),"
@@ -242,9 +241,7 @@ CONGESTED = (
 )
 
 
-@pytest.mark.parametrize(
-    ("tos", "done"), [(3, "7"), (1, "set(ipv4(tos=0x3/0x3)),7"), (0, "drop")]
-)
+@pytest.mark.parametrize(("tos", "done"), [(3, "7"), (1, "set(ipv4(tos=0x3/0x3)),7"), (0, "drop")])
 def test_congestion_of_the_outer_header_is_the_packets(under, tos, done):
     """RFC 6040: one that cannot have the mark is lost.  As Open vSwitch 3.1 answers."""
     add_tunnel(under, 2, "gre", "remote_ip=1.1.2.92")
@@ -254,7 +251,6 @@ def test_congestion_of_the_outer_header_is_the_packets(under, tos, done):
     megaflow, found = trace.splitlines()[-2:]
     assert found == f"Datapath actions: {done}"
     assert "tun_dst=1.1.2.88,tun_tos=3," in megaflow and f",nw_ecn={tos}," in megaflow
-
 
 
 def test_what_a_packet_brings_for_its_next_tunnel_is_looked_at(under):

@@ -161,6 +161,7 @@ class KernelRoutes:
         """Raises OSError."""
         self.routes: list[KernelRoute] = []
         self.addresses: list[KernelAddress] = []
+        self.indexes: set[int] = set()  # of the devices of both
         self.changed = 0
         self._found: list[Any] = []
         self._listing: int | None = None  # place in LISTINGS
@@ -246,6 +247,7 @@ class KernelRoutes:
         found = [each for each in self._found if isinstance(each, KernelAddress)]
         if (routes, found) != (self.routes, self.addresses):
             self.routes, self.addresses = routes, found
+            self.indexes = {each.index for each in self._found}
             self.changed += 1
 
 

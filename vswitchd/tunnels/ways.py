@@ -9,6 +9,7 @@ from typing import Any
 
 import ovs.vlog
 
+from ofproto.underlay import addresses
 from ofproto.underlay.listening import listeners
 from ofproto.underlay.routes import Route
 from ofproto.underlay.underlay import Device, Underlay, networks
@@ -29,6 +30,8 @@ class Ways:
         self._follows_kernel = follows_kernel
         self._kernel: KernelRoutes | None = None
         self._seen: Any = None
+        self._links_of: Any = None  # of what changes _links_known is
+        self._links_known: list[Any] = []
         self.udp_ports = 32768, 61000  # that outer headers come from
 
     def begin(self, now: int) -> None:
@@ -77,7 +80,16 @@ class Ways:
         ]
         if self._kernel is None:
             return dummies
-        return dummies, self._kernel.changed, self._links.change_seqno
+        return dummies, self._kernel.changed, self._known_links()
+
+    def _known_links(self) -> list[Any]:
+        """What devices and routes have of the kernel's links; others may come and go."""
+        now = self._kernel.changed, self._links.change_seqno
+        if now != self._links_of:
+            self._links_of = now
+            found = map(self._links.by_index, sorted(self._kernel.indexes))
+            self._links_known = [link and (link.name, link.mac, link.can_be_port) for link in found]
+        return self._links_known
 
     def _devices(self) -> dict[str, Device]:
         found: dict[str, list[tuple[int, int]]] = {}
@@ -110,8 +122,12 @@ class Ways:
         link = self._links.by_index(each.index)
         if link is None:
             return None
-        source = each.source or self.underlay.source_for(each.gateway or each.network, link.name)
-        source = source or self.underlay.any_source(each.network, link.name)
+        known = self.underlay
+        there = each.gateway or each.network
+        if addresses.is_ipv4(there) != addresses.is_ipv4(each.network):
+            there = each.network  # the gateway is of the other family (RFC 5549)
+        source = each.source or known.source_for(there, link.name)
+        source = source or known.any_source(each.network, link.name)
         return Route(
             each.network, each.bits, each.mark, link.name, each.gateway, source,
             is_local=each.is_local,

@@ -10,7 +10,7 @@ from scapy.layers.vxlan import VXLAN
 
 from datapath.actions import odp, odp_text, tunnel_text
 from ofproto.underlay import addresses, headers, messages
-from ofproto.underlay.asked import GIVEN_UP_MS, Asked
+from ofproto.underlay.asked import GIVEN_UP_MS, MAX_ASKED, Asked
 from ofproto.underlay.listening import Listener
 from ofproto.underlay.neighbours import HEAD, MAX_NEIGHBOURS, Neighbours
 from ofproto.underlay.routes import Route, RouteTable
@@ -141,6 +141,33 @@ def test_who_is_asked_and_when():
     assert asked.take(known, 50_000) == [] and asked.next_run() is None
     asked.want("br0", "br0", MAC, number("1.1.2.88"), number("1.1.2.93"), 0)
     assert asked.take(known, GIVEN_UP_MS + 1) == [] and asked.next_run() is None
+
+
+def test_another_address_of_ours_asks_soon():
+    """The answer to the old one would not be for us."""
+    asked, known, found = Asked(), Neighbours(), []
+    for now in range(0, 12_000, 100):
+        source = "1.1.2.88" if now < 5000 else "1.1.2.89"
+        asked.want("br0", "br0", MAC, number(source), number("1.1.2.92"), now)
+        frames = [frame for _, frame in asked.take(known, now)]
+        found += [(now, Ether(frame)[ARP].psrc) for frame in frames]
+    assert [now for now, source in found if source == "1.1.2.88"] == [0, 1000, 2000]
+    assert [now for now, source in found if source == "1.1.2.89"] == [6000]
+
+
+def test_many_questions_are_not_asked_in_one_round():
+    asked, known, rounds = Asked(), Neighbours(), []
+    for address in range(MAX_ASKED + 5):
+        asked.want("br0", "br0", MAC, number("1.1.2.88"), number("1.2.0.0") + address, 0)
+    while asked.next_run() == 0:
+        rounds.append(len(asked.take(known, 0)))
+    assert sum(rounds) == MAX_ASKED and max(rounds) <= 64
+
+
+def test_a_gateway_of_the_other_family_has_no_source():
+    table = underlay()
+    add(table, "::/0", gateway="1.1.2.1")
+    assert table.way(number("2001:db8::1"), 0, 0) is None
 
 
 def test_questions():
