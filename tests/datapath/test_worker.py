@@ -174,6 +174,8 @@ CAUSES = {
 ELSEWHERE = {"rx_invalid_packet", "rx_oversize", "tx_error", "port_down", "mtu_exceeded"}
 ELSEWHERE |= {"rx_queue_full", "no_memory"}
 ELSEWHERE.add("wrong_packet_type")  # with the actions on headers: actions/test_encap.py
+# With headers that lie: actions/test_tunnel.py.
+ELSEWHERE |= {"tunnel_push_error", "tunnel_pop_error", "tunnel_no_header"}
 # With the tracker: tests/datapath/conntrack.
 ELSEWHERE |= {name for name in drops.NAMES if name.startswith(("ct_", "frag_"))}
 

@@ -24,6 +24,8 @@ class FakeBacker:
         self.renewed = 0
         self.calls = []
         self.timeouts = TimeoutPolicies()
+        self.vports = SimpleNamespace(by_name={})
+        self.flows = SimpleNamespace(set_underlay=lambda underlay: None)
 
     def need_revalidate(self):
         self.calls.append("need_revalidate")
