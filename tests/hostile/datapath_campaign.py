@@ -12,9 +12,10 @@ import struct
 import time
 
 from datapath.actions import odp_text
-from datapath.ipc import protocol
+from datapath.ipc import further, protocol
 from datapath.ipc.dpif import Dpif, DpifError, push_down
 from datapath.key import flow, key_text
+from datapath.main import MAX_WORKERS
 from tests import daemons
 from tests.datapath.dp_process import Process
 from tests.datapath.sample_frames import frames
@@ -286,6 +287,12 @@ class DatapathCampaign(Campaign):
             dpif.set_clock(None, 0)
             dpif.kernel_cache_set(False)
             dpif.flow_flush()
+            for name in further.names(dpif):
+                with contextlib.suppress(DpifError):
+                    further.remove(dpif, name.partition("@")[2])
+            for worker in range(2, MAX_WORKERS):  # those of the command line stay
+                with contextlib.suppress(DpifError):
+                    dpif.workers_del([worker])
             for meter in dpif.meter_dump():
                 with contextlib.suppress(DpifError):
                     dpif.meter_del(meter.meter)
