@@ -6,6 +6,7 @@ by name.
 """
 
 import contextlib
+import errno
 import json
 import socket
 import struct
@@ -21,6 +22,7 @@ from tests.datapath.dp_process import Process
 from tests.datapath.sample_frames import frames
 from tests.hostile.campaign import Campaign
 from tests.hostile.json_values import COUNTS, mutate, text
+from tests.hostile.oracle import BOUND
 from tests.hostile.ovsdb_campaign import converse
 
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 16, 0x7FFF, 0x8000, 0xFFFC, 0xFFFF)
@@ -256,6 +258,20 @@ def record(rng):
     return made
 
 
+def _forget_workers(dpif):
+    """Those of the command line stay.  A handler that has just left may still be there."""
+    deadline = time.monotonic() + BOUND
+    for worker in range(2, MAX_WORKERS):
+        while True:
+            try:
+                dpif.workers_del([worker])
+            except DpifError as error:
+                if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+            break
+
+
 class DatapathCampaign(Campaign):
     """pyvs-datapath with dummy ports and nobody's vswitchd."""
 
@@ -290,9 +306,7 @@ class DatapathCampaign(Campaign):
             for name in further.names(dpif):
                 with contextlib.suppress(DpifError):
                     further.remove(dpif, name.partition("@")[2])
-            for worker in range(2, MAX_WORKERS):  # those of the command line stay
-                with contextlib.suppress(DpifError):
-                    dpif.workers_del([worker])
+            _forget_workers(dpif)
             for meter in dpif.meter_dump():
                 with contextlib.suppress(DpifError):
                     dpif.meter_del(meter.meter)
