@@ -124,6 +124,8 @@ cdef bint passes_tree(XlateContext x, XPort port) except -1:
     """By a port that a spanning tree blocks go the tree's own frames, and those that look whether
     the link is sound."""
     cdef uint16_t kind = ntohs(x.base.eth_type)
+    if kind == NO_ETH_TYPE:
+        memset(x.wc.eth_dst, 0xff, 6)
     if kind == NO_ETH_TYPE and memcmp(x.base.eth_dst, STP_ADDRESS, 6) == 0:
         if port.sends_bpdus:
             return True

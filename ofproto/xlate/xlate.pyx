@@ -241,7 +241,7 @@ cdef int only_learn(XlateContext x, uint16_t in_port) except -1:
     x.out.truncate(start)
     x.base = base
     x.freezing = x.unparsed = x.hashing = x.in_action_set = False
-    x.todo = x.action_set = x.pausing = None
+    x.todo = x.action_set = x.pausing = x.checking = None
     return x.report("detail", f"{x.bridge.spanning} not in forwarding state, dropping")
 
 
