@@ -356,6 +356,7 @@ class Aggregate:
         return member is not None and self._may_enable(member)
 
     def is_current(self, key: Hashable) -> bool:
-        """Whether the partner has told of itself lately, and not of another system."""
+        """Whether what is known of the partner counts still: as in Open vSwitch, also for the three
+        seconds that it has to speak again."""
         member = self.members.get(key)
-        return member is not None and member.status == CURRENT
+        return member is not None and member.status != DEFAULTED

@@ -223,3 +223,16 @@ def test_markers_are_answered(pair):
     answered = [pair.sides["a"].receive(1, marker, pair.now) for _ in range(100)]
     assert 0 < sum(each is not None for each in answered) < lacp.MARKER_LIMIT
     assert pair.sides["a"].members[1].counts.markers == 101
+
+
+def test_a_partner_counts_until_it_has_been_silent_for_too_long(pair):
+    """lacp_current, as Open vSwitch has it: from the beginning, and when it has expired."""
+    a = pair.sides["a"]
+    assert a.is_current(1)
+    pair.run(STEP)
+    pair.cut(("a", 1))
+    pair.run(3200)
+    assert a.members[1].status == lacp.EXPIRED and a.is_current(1)
+    pair.run(3200)
+    assert a.members[1].status == lacp.DEFAULTED and not a.is_current(1)
+    assert a.is_current(2)
