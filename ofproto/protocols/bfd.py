@@ -34,6 +34,8 @@ NOTHING, EXPIRED, NEIGHBOR_DOWN, PATH_DOWN, REVERSE_DOWN = 0, 1, 3, 6, 8
 SLOW = 1000  # ms between packets at least, while the session is not up (6.8.3)
 LEAST_WAIT = 2000  # ms for which data that came counts, or with which decay begins, at least
 CONTROL_WAIT = 100  # times min_rx in which one control packet has to come, with forwarding_if_rx
+# ms that who does not name this session, which anybody can do, has it be silent, or wait, at most.
+PATIENCE = 60_000
 ANSWERS, WINDOW = 10, 1000  # to polls, at most, in so many ms
 
 # What the other side sends leads to, by our state and its: (our new state, our diagnostic or None
@@ -178,7 +180,8 @@ class Session:
         self._decay_control += 1
         if packet.flags & FINAL and self.flags & POLL:
             self._finish_poll()
-        self.detect_at = now + self._detect_interval * self.remote.mult
+        patience = self._detect_interval * self.remote.mult
+        self.detect_at = now + (patience if packet.yours else min(patience, PATIENCE))
         if packet.flags & POLL and self._may_answer(now):
             self.flags = (self.flags | FINAL) & ~POLL
             self.next_send = now
@@ -196,6 +199,9 @@ class Session:
         remote.discriminator, remote.mult = packet.mine, packet.mult
         remote.min_tx = packet.min_tx // 1000
         remote.min_rx = max(1, packet.min_rx // 1000)
+        if not packet.yours:
+            remote.min_tx = min(remote.min_tx, PATIENCE)
+            remote.min_rx = min(remote.min_rx, PATIENCE)
 
     def _may_answer(self, now: int) -> bool:
         """A poll; who asks too often is answered with the next packet that is due."""

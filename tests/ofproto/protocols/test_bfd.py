@@ -219,3 +219,12 @@ def test_the_shortest_intervals_are_no_spin():
         assert a.next_run() > link.now
     link.run(100)
     assert 90 <= link.sent[0] - before <= 110
+
+
+def test_one_packet_for_each_side_does_not_silence_both_for_good():
+    link = Link(Settings(100, 100), Settings(100, 100))
+    forever = bfd.Control(0, bfd.DOWN, 0, 255, 77, 0, 0xFFFFFFFF, 0xFFFFFFFF)
+    for session in link.ends:
+        session.receive(bfd.compose(forever), link.now)
+    link.run(3 * bfd.PATIENCE)
+    assert [state[::2] for state in link.states()] == [("up", True)] * 2
