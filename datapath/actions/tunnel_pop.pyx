@@ -192,7 +192,7 @@ cdef bint _pop_geneve(outer *o) noexcept nogil:
     if o.left < GENEVE:
         return False
     options = (at[0] & 0x3f) * 4
-    if at[0] >> 6 or o.left - GENEVE < options or options > GENEVE_OPTIONS or at[7]:
+    if at[0] >> 6 or o.left - GENEVE < options or options > GENEVE_OPTIONS:
         return False
     if get16(at + 2) != ETH_TEB or not _options_fit(at + GENEVE, options):
         return False

@@ -1,7 +1,8 @@
 """Neighbours that packets wait for: when each is asked for its Ethernet address.
 
 At once, then each second, later each ten; until it answers or nobody wanted it for a while.  A flow
-that lost its packet for want of an answer sends no other up, so the asking goes on by itself.
+that lost its packet for want of an answer sends no other up, so the asking goes on by itself; at
+its end flows are looked at again, of which one that still has packets wants it once more.
 """
 
 from ofproto.underlay.messages import solicitation
@@ -31,6 +32,7 @@ class Asked:
     """Times in ms."""
 
     def __init__(self) -> None:
+        self.gave_up = False  # since somebody looked last
         self._questions: dict[tuple[str, int], _Question] = {}  # (device, address)
 
     def want(
@@ -62,6 +64,7 @@ class Asked:
             known = neighbours.lookup(question.asker[0], address, now) is not None
             if known or now - question.wanted > GIVEN_UP_MS:
                 del self._questions[device, address]
+                self.gave_up |= not known
                 continue
             question.times += 1
             question.due = now + (OFTEN_MS if question.times < OFTEN else SELDOM_MS)

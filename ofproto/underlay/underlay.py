@@ -63,7 +63,11 @@ class Underlay:
 
     def frames_to_send(self, now: int) -> list[tuple[str, bytes]]:
         """(device, frame) of questions for neighbours that are due."""
-        return self.asked.take(self.neighbours, now)
+        found = self.asked.take(self.neighbours, now)
+        if self.asked.gave_up:
+            self.asked.gave_up = False
+            self.told()
+        return found
 
     def set_devices(self, devices: dict[str, Device]) -> None:
         """All network devices that have addresses."""

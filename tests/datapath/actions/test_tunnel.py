@@ -392,3 +392,13 @@ def test_headers_that_do_not_end_where_they_say(name):
     text = f"tnl_push(tnl_port(4789),header({header},{layers}),out_port(1)),9"
     with pytest.raises(ValueError, match="tnl_push"):
         odp.check_actions(odp_text.parse_actions(text))
+
+
+def test_geneves_reserved_bits_are_nobodys_business():
+    """RFC 8926, section 3.4: ignored on receipt."""
+    kind, actions = push("geneve")
+    frame = bytearray(sent(UDP_FRAME, actions)[0][0])
+    frame[43] |= 0x3F  # behind O and C
+    frame[49] = 0xFF  # behind the VNI
+    [(inner, key)] = popped(bytes(frame), kind)
+    assert inner == UDP_FRAME and value(key, "tun_id") == 0x7B

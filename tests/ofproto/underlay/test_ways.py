@@ -164,6 +164,21 @@ def test_many_questions_are_not_asked_in_one_round():
     assert sum(rounds) == MAX_ASKED and max(rounds) <= 64
 
 
+def test_when_asking_ends_flows_are_looked_at_again():
+    """A flow that still loses packets wants the neighbour once more."""
+    table, told = underlay(), []
+    add(table, "1.1.2.92/24")
+    table.told = lambda: told.append(1)
+    table.ask("br0", table.way(number("1.1.2.92"), 0, 0), 0)
+    times = [now for now in range(0, GIVEN_UP_MS + 60_000, 1000) if table.frames_to_send(now)]
+    assert max(times) <= GIVEN_UP_MS and len(told) == 1
+    table.ask("br0", table.way(number("1.1.2.92"), 0, 0), 400_000)
+    assert len(table.frames_to_send(400_000)) == 1
+    table.neighbours.set("br0", number("1.1.2.92"), OTHER, 400_001)
+    told.clear()
+    assert table.frames_to_send(500_000) == [] and not told
+
+
 def test_a_gateway_of_the_other_family_has_no_source():
     table = underlay()
     add(table, "::/0", gateway="1.1.2.1")
