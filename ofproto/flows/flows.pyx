@@ -319,6 +319,7 @@ cdef class Flows:
         """What the last translation made of a packet happens to it."""
         self.xlate.cache.credit(1, len(packet), now)
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
+        self.xlate.cache.end_flow()
         if self.xlate.received is not None:
             self.inbox.put(self.xlate.received, packet)
         if self.xlate.out.length and self.dpif is not None:
@@ -407,6 +408,8 @@ cdef class Flows:
         if ukey.dead:
             return 0
         ukey.dead = True
+        if ukey.cache is not None:
+            ukey.cache.end_flow()
         self.drop_cache(ukey.cache, ukey, now)
         self.drop_cache(ukey.previous, None, now)
         ukey.cache = ukey.previous = None

@@ -139,13 +139,14 @@ cdef class UpcallHandler:
             flows.xlate.side_effects = False
         if flows.xlate.error is not None:
             self.tell_failure(&u.key)
-        flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
         if flows.xlate.received is not None:
             flows.inbox.put(flows.xlate.received, (<char *> u.packet)[:u.packet_size])
         if u.type == UPCALL_ACTION:
             flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
+            flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
             return self.execute(u)
         flows.xlate.cache.credit(1, u.packet_size, now)
+        flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
         if flows.xlate.slow:
             self.execute(u)
             flows.slow_down()

@@ -14,6 +14,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport OFPP_NONE
 from ofproto.xlate.context cimport XlateContext
 from ofproto.xlate.mac_learning cimport MacEntry
+from ofproto.xlate.netflow cimport netflow_out
 from ofproto.xlate.output cimport is_protected, output_xport, tell_mirrors
 from ofproto.xlate.recirc cimport FOR_BOND, FrozenState
 from ofproto.xlate.xbond cimport BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, N_BUCKETS, XBond, source_bucket
@@ -73,6 +74,7 @@ cdef int have_hashed(XlateContext x, XBundle bundle) except -1:
         return x.fail("No recirculation context", "no room for another recirculation id")
     x.cache.add(X_STATE, state)
     x.out.recirc(state.id)
+    netflow_out(x, (<XPort> bundle.ports[0]).ofp_port)
     tell_mirrors(x, bundle.ports[0])    # here it is known what the packet is
     return 0
 

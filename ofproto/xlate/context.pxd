@@ -23,6 +23,12 @@ cdef enum isolation:        # how a copy's changes are kept from the packet behi
     UNDO_NOTHING            # the datapath runs all of them on a clone
 
 
+cdef enum nf_output_t:      # NetFlow's outputs that are no port's
+    NF_FLOOD = 0xffff
+    NF_MULTIPLE = 0xfffe
+    NF_DROP = 0xfffd
+
+
 # What a copy does not change: of a packet in a clone, in a group's bucket, behind a patch port.
 cdef class Snapshot:
     cdef flow_key flow
@@ -60,6 +66,8 @@ cdef class XlateContext:
     # were, and to which datapath port the last
     cdef uint32_t sflow_at, n_outputs, last_output
     cdef XBridge sampled
+    cdef bytes nf_key           # NetFlow: of the packet's flow, or None; and where the packet goes
+    cdef uint32_t nf_output
     cdef uint16_t snaplen       # of the mirror whose copy goes out; 0: whole
     cdef int64_t now
     cdef int depth

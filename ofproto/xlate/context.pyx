@@ -84,6 +84,8 @@ cdef class XlateContext:
         self.mirrors = self.snaplen = 0
         self.sflow_at = self.n_outputs = 0
         self.sampled = bridge
+        self.nf_key = None
+        self.nf_output = NF_DROP
         self.work = 0
         self.reshaped = self.nesting = 0
         self.pending = PENDING_NOTHING

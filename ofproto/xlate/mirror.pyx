@@ -59,6 +59,7 @@ cdef int mirror(XlateContext x, XBundle bundle, uint32_t which) except -1:
 
 cdef int copy_to(XlateContext x, XMirror each, xtag *tags) except -1:
     cdef uint16_t outer = x.snaplen
+    cdef uint32_t output = x.nf_output
     if x.spend(1):
         return 0
     x.cache.add(X_MIRROR, each)
@@ -68,6 +69,7 @@ cdef int copy_to(XlateContext x, XMirror each, xtag *tags) except -1:
     elif tags[0].vid != each.out_vlan and not is_reserved(x.flow.eth_dst):
         flood_copy(x, <uint16_t> each.out_vlan, tags)
     x.snaplen = outer
+    x.nf_output = output        # a copy is none of the flow's
     return 0
 
 

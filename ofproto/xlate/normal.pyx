@@ -17,7 +17,7 @@ from ofproto.xlate.xbridge cimport (
 from ofproto.xlate.bond cimport is_gratuitous, output_bond, refuse_of_bond
 from ofproto.xlate.xcache cimport X_LEARN, X_LOCK, X_WATCH
 from ofproto.codec.numbers cimport OFPPC_NO_FLOOD, OFPP_NONE
-from ofproto.xlate.context cimport XlateContext, flow_in_port
+from ofproto.xlate.context cimport NF_FLOOD, XlateContext, flow_in_port
 from ofproto.xlate.output cimport output_xport
 
 cdef extern from "arpa/inet.h" nogil:
@@ -183,6 +183,7 @@ cdef int flood(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
         if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
                 and bundle_floods(bundle) and not bundle.mirror_out):
             output_bundle(x, bundle, tags)
+    x.nf_output = NF_FLOOD
     return 0
 
 

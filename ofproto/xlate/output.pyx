@@ -9,7 +9,10 @@ from ofproto.codec.numbers cimport (
     OFPP_LOCAL, OFPP_NONE, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP,
     OFPPC_PORT_DOWN,
 )
-from ofproto.xlate.context cimport MAX_DEPTH, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port
+from ofproto.xlate.context cimport (
+    MAX_DEPTH, NF_FLOOD, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port,
+)
+from ofproto.xlate.netflow cimport netflow_out
 from ofproto.xlate.tnl_pop cimport ends_tunnel
 from ofproto.xlate.tunnel_send cimport output_tunnel
 from ofproto.xlate.xbridge cimport NO_ODP_PORT, XPort
@@ -77,7 +80,7 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     elif is_protected(x, port):
         x.report("detail", "Flow is between protected ports, skipping output.")
     elif port.tunnel is not None:
-        output_tunnel(x, port, run_pipeline)
+        output_by_tunnel(x, port)
     elif x.flow.packet_type:
         x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     elif port.peer is not None:
@@ -89,6 +92,15 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     elif port.ofp_port != OFPP_LOCAL or x.bridge.underlay is None or not ends_tunnel(x, port):
         send_out(x, port)
         tell_mirrors(x, port)
+    return 0
+
+
+cdef int output_by_tunnel(XlateContext x, XPort port) except -1:
+    cdef uint32_t before = x.nf_output
+    output_tunnel(x, port, run_pipeline)
+    if x.nf_output != before or port.odp_port != <uint32_t> NO_ODP_PORT:
+        x.nf_output = before        # by this port, whatever carries the tunnel
+        netflow_out(x, port.ofp_port)
     return 0
 
 
@@ -104,6 +116,7 @@ cdef int send_out(XlateContext x, XPort port) except -1:
     x.out.output(port.odp_port)
     x.n_outputs += 1
     x.last_output = port.odp_port
+    netflow_out(x, port.ofp_port)
     x.flow.nw_tos = tos
     return 0
 
@@ -179,6 +192,7 @@ cdef int output_flood(XlateContext x, bint every) except -1:
             break
         if every or not port.config & OFPPC_NO_FLOOD:
             output_xport(x, port)
+    x.nf_output = NF_FLOOD
     return 0
 
 

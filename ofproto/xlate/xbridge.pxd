@@ -95,6 +95,7 @@ cdef class XBridge:
     cdef readonly dict bonds            # name -> XBundle, of those with a bond
     cdef readonly list mirrors          # XMirror
     cdef public object sampling         # XSampling, or None
+    cdef public object netflow          # ofproto.exports.netflow's Exporter, or None
     cdef readonly MacLearning mac
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly View view             # the version of the tables that is seen

@@ -8,6 +8,7 @@ themselves.  OpenFlow port numbers are 16 bits wide inside, LOCAL = 0xfffe.
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from ofproto.exports.netflow import Exporter
 from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.learned import Learned
 from ofproto.rules.view import View
@@ -124,6 +125,7 @@ class XBridge:
     bonds: dict[str, XBundle]  # by name, those with a bond
     mirrors: list[XMirror]
     sampling: XSampling | None
+    netflow: Exporter | None  # ofproto.exports.netflow's
     mac: MacLearning
     tables: list[Classifier | None]
     view: View

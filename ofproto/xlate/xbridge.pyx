@@ -232,6 +232,7 @@ cdef class XBridge:
         self.bundles = []
         self.bonds = {}
         self.mirrors = []
+        self.netflow = None
         self.mac = MacLearning()
         self.tables = [None] * N_TABLES
         self.view = View()

@@ -21,6 +21,7 @@ cdef enum effect_kind:
     X_SENT                      # out by a tunnel port: XPort
     X_HEADER                    # from here on packets are longer: -, -, by how much (a negative one ends it)
     X_NEIGHBOUR                 # the next hop is needed: Neighbours, (bridge, address)
+    X_NETFLOW                   # a flow of NetFlow: Exporter, its key, output
     X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 
 # `first` and `second` are references of the cache's own.
@@ -49,8 +50,10 @@ cdef class XCache:
     cdef int use_rules(self, int by) except -1
     # Packets came at `used`: their sources are where the flow says.
     cdef int learn(self, int64_t used) except -1
-    # TCP flags (host order) of its packets, all in one.
+    # TCP flags (host order) of its packets, all in one; behind credit().
     cdef int finish_tcp(self, uint32_t flags) except -1
+    # The flow is gone, with all of its packets credited: NetFlow has a record of it.
+    cdef int end_flow(self) except -1
     # Has `watcher` told of changes of the MAC entries, or no more.
     cdef int watch(self, object watcher, bint on) except -1
     # Keeps the states in their table, or lets them go.

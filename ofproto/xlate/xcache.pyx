@@ -105,12 +105,14 @@ cdef class XCache:
             elif e.kind == X_MIRROR:
                 (<XMirror> e.first).n_packets += packets
                 (<XMirror> e.first).n_bytes += n_bytes
+            elif e.kind == X_NETFLOW:
+                (<object> e.first).count(<object> e.second, e.key, packets, n_bytes, used)
             elif e.kind == X_HEADER:
                 n_bytes += packets * e.key
         return 0
 
     cdef bint credits_same(self, XCache other) noexcept:
-        """Whether packets are credited to the same rules, ports, groups and bonds."""
+        """Whether packets are credited to the same rules, ports, groups, bonds and outputs of NetFlow."""
         cdef uint32_t i = 0, j = 0
         while True:
             i = next_credited(self, i)
@@ -119,8 +121,9 @@ cdef class XCache:
                 return i == self.n and j == other.n
             if (self.effects[i].kind != other.effects[j].kind
                     or self.effects[i].first is not other.effects[j].first
-                    or self.effects[i].second is not other.effects[j].second
-                    or ((self.effects[i].kind == X_BOND or self.effects[i].kind == X_HEADER)
+                    or (self.effects[i].second is not other.effects[j].second
+                        and self.effects[i].kind != X_NETFLOW)      # one flow: its keys are equal
+                    or (has_number(self.effects[i].kind)
                         and self.effects[i].key != other.effects[j].key)):
                 return False
             i += 1
@@ -161,12 +164,21 @@ cdef class XCache:
     cdef int finish_tcp(self, uint32_t flags) except -1:
         cdef effect *e
         cdef uint32_t i
-        if not flags & (TCP_FIN | TCP_RST):
+        if not flags:
             return 0
         for i in range(self.n):
             e = &self.effects[i]
-            if e.kind == X_FIN and (<XBridge> e.first).learner is not None:
+            if e.kind == X_NETFLOW:
+                (<object> e.first).add_flags(<object> e.second, flags)
+            elif e.kind == X_FIN and flags & (TCP_FIN | TCP_RST) and (<XBridge> e.first).learner is not None:
                 (<XBridge> e.first).learner.finished(<Rule> e.second, e.key >> 16, e.key & 0xffff)
+        return 0
+
+    cdef int end_flow(self) except -1:
+        cdef uint32_t i
+        for i in range(self.n):
+            if self.effects[i].kind == X_NETFLOW:
+                (<object> self.effects[i].first).end(<object> self.effects[i].second)
         return 0
 
     cdef int watch(self, object watcher, bint on) except -1:
@@ -207,6 +219,10 @@ cdef class XCache:
         return None
 
 
+cdef bint has_number(uint32_t kind) noexcept:
+    return kind == X_BOND or kind == X_HEADER or kind == X_NETFLOW
+
+
 cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
     """The first effect from number i on that is counted."""
     while i < cache.n and not (cache.effects[i].kind == X_TABLE or cache.effects[i].kind == X_PATCH
@@ -214,6 +230,7 @@ cdef uint32_t next_credited(XCache cache, uint32_t i) noexcept:
                                or cache.effects[i].kind == X_BOND
                                or cache.effects[i].kind == X_MIRROR
                                or cache.effects[i].kind == X_HEADER
+                               or cache.effects[i].kind == X_NETFLOW
                                or cache.effects[i].kind == X_SENT
                                or cache.effects[i].kind == X_RECEIVED):
         i += 1

@@ -40,6 +40,7 @@ from ofproto.xlate.headers cimport (
 )
 from ofproto.xlate.learn cimport fin_timeout, learn
 from ofproto.xlate.mirror cimport mirror_in
+from ofproto.xlate.netflow cimport finish_netflow, netflow_in
 from ofproto.xlate.sample cimport finish_samples, sample_action, sample_in, sample_out
 from ofproto.xlate.normal cimport xlate_normal
 from ofproto.xlate.output cimport (
@@ -139,6 +140,7 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
     x.in_packet_out = True
     report_bridge(x)
     sample_in(x)
+    netflow_in(x)
     mirror_in(x)
     run_ops(x, program, 0)
     end_bridge(x)
@@ -155,6 +157,7 @@ cdef int finish(XlateContext x) except -1:
         x.out.clear()
         x.slow = 0
         x.received = None
+    finish_netflow(x)
     if x.out.length == 0 and x.bridge is not None:
         x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
     if x.base.nw_frag & FRAG_LATER:
@@ -183,6 +186,7 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
         if port is not None and port.policer >= 0:
             x.out.meter(<uint32_t> port.policer)
         sample_in(x)
+        netflow_in(x)
     if port is not None and not may_receive(x, port):
         x.report("detail", "port configuration refuses the packet, dropping")
         return 0

@@ -35,6 +35,7 @@ _FOLLOWED = {
         "mirrors",
         "ipfix",
         "sflow",
+        "netflow",
         "rstp_enable",
         "stp_enable",
     ],
@@ -95,9 +96,9 @@ _FOLLOWED = {
     "Datapath": ["datapath_version", "ct_zones"],
     "CT_Zone": ["timeout_policy"],
     "CT_Timeout_Policy": ["timeouts"],
+    "NetFlow": ["targets", "engine_id", "engine_type", "active_timeout", "add_id_to_interface"],
     # Only to see that they are used.
     "AutoAttach": ["system_name"],
-    "NetFlow": ["targets"],
     "QoS": ["type", "other_config", "queues"],
     "Queue": ["dscp", "other_config"],
 }

@@ -117,6 +117,15 @@ class SflowRow(NamedTuple):
     polling: int  # s
 
 
+class NetflowRow(NamedTuple):
+    uuid: UUID
+    targets: tuple[str, ...]
+    engine_id: int | None
+    engine_type: int | None
+    active_timeout: int  # s; 0: the default, -1: none
+    add_id_to_interface: bool
+
+
 class BridgeConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -131,6 +140,7 @@ class BridgeConfig(NamedTuple):
     mirrors: tuple[MirrorRow, ...] = ()
     ipfix: IpfixRow | None = None
     sflow: SflowRow | None = None
+    netflow: NetflowRow | None = None
     collector_sets: tuple[tuple[int, IpfixRow], ...] = ()  # by number
     stp_enable: bool = False
     rstp_enable: bool = False
@@ -336,6 +346,19 @@ def _sflow(row: Any) -> SflowRow | None:
     )
 
 
+def _netflow(row: Any) -> NetflowRow | None:
+    if row is None:
+        return None
+    return NetflowRow(
+        uuid=row.uuid,
+        targets=tuple(sorted(row.targets)),
+        engine_id=one(row.engine_id),
+        engine_type=one(row.engine_type),
+        active_timeout=row.active_timeout,
+        add_id_to_interface=row.add_id_to_interface,
+    )
+
+
 def _collector_sets(bridge: Any) -> tuple[tuple[int, IpfixRow], ...]:
     """They refer to the bridge, and not the other way round."""
     rows = bridge._idl.tables["Flow_Sample_Collector_Set"].rows.values()
@@ -361,6 +384,7 @@ def bridge_config(row: Any) -> BridgeConfig:
         mirrors=tuple(_mirror(each) for each in sorted(row.mirrors, key=lambda each: each.name)),
         ipfix=_ipfix(one(row.ipfix)),
         sflow=_sflow(one(row.sflow)),
+        netflow=_netflow(one(row.netflow)),
         collector_sets=_collector_sets(row),
         stp_enable=row.stp_enable,
         rstp_enable=row.rstp_enable,

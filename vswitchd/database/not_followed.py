@@ -19,7 +19,6 @@ COLUMNS = {
         "auto_attach": (),
         "datapath_type": ("dummy", "netdev", "system"),
         "mcast_snooping_enable": (),
-        "netflow": (),
     },
     "Port": {
         "bond_fake_iface": (),
@@ -43,7 +42,7 @@ COLUMNS = {
 HARMLESS = ("other_config:n-handler-threads", "other_config:n-revalidator-threads")
 
 # Tables whose rows are of use only where one of these columns refers to them.
-TABLES = ("AutoAttach", "NetFlow")
+TABLES = ("AutoAttach",)
 
 DOCUMENT = """\
 # What of the database is not followed yet

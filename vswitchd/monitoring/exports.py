@@ -1,4 +1,4 @@
-"""The exporters of one bridge: IPFIX of the bridge, of collector sets, and sFlow.
+"""The exporters of one bridge: IPFIX of the bridge, of collector sets, sFlow, and NetFlow.
 
 The datapath sends up what the bridge's XSampling asks for; receive() gives it to its exporter at
 once, which has its bounds; run() sends what is due.
@@ -21,6 +21,7 @@ from ofproto.xlate.xsampling import XSampling
 from pyvs import clock
 from vswitchd.database.config import BridgeConfig, IpfixRow, SflowRow
 from vswitchd.monitoring.collectors import Collectors
+from vswitchd.monitoring.netflow import BridgeNetflow
 
 vlog = ovs.vlog.Vlog("exports")
 
@@ -87,6 +88,7 @@ class Exports:
         self._bridge: Stream | None = None
         self._sets: dict[int, Stream] = {}
         self._sflow: SflowStream | None = None
+        self._netflow = BridgeNetflow(ofproto)
         self._wanted: tuple = (None, (), None)
         self._known: dict[int, ipfix.Port] = {}  # by datapath port
         self._epoch = time.time_ns() // 1000 - clock.msec() * 1000  # us, of the daemon's clock
@@ -96,6 +98,7 @@ class Exports:
 
     def configure(self, config: BridgeConfig) -> None:
         self._known.clear()
+        self._netflow.configure(config.netflow)
         wanted = (config.ipfix, config.collector_sets, config.sflow)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -232,6 +235,7 @@ class Exports:
     # --- the daemon's rhythm
 
     def run(self, now: int) -> None:
+        self._netflow.run(now)
         for stream in filter(None, (self._bridge, *self._sets.values())):
             stream.run(self._epoch + now * 1000)
         if self._sflow is not None:
@@ -248,6 +252,7 @@ class Exports:
         times = [None if when is None else (when - self._epoch) // 1000 + 1 for when in times]
         if self._sflow is not None:
             times.append(self._sflow.agent.next_run())
+        times.append(self._netflow.next_run())
         return min((when for when in times if when is not None), default=None)
 
     def _interfaces(self) -> list[sflow.Interface]:
@@ -270,6 +275,7 @@ class Exports:
         return [] if stream is None else [stream.stats(number or 0)]
 
     def close(self) -> None:
+        self._netflow.configure(None)
         self._take(None, (), None)
 
 

@@ -1,0 +1,47 @@
+"""The daemons and commands under Open vSwitch's names, in a network namespace, for tests."""
+
+import contextlib
+import os
+import subprocess
+
+from tests.daemons import BIN, Namespace
+
+
+class Names:
+    """Links in `bin`, a run directory, a network namespace; `run(program, ...)`."""
+
+    def __init__(self, directory):
+        self.bin, self.rundir = directory / "bin", directory / "run"
+        self.host = Namespace()
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PYVS_", "OVS_"))},
+            **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"), str(self.rundir)),
+            "OVS_SYSLOG_METHOD": "null",
+        }
+        subprocess.run([BIN / "pyvs-ctl", "ovs-names", self.bin], check=True)
+
+    def run(self, program, *words, check=True):
+        return self.host.run(
+            str(self.bin / program), *words, env=self.environment, check=check, timeout=30
+        )
+
+    def pid(self, name):
+        return int((self.rundir / f"{name}.pid").read_text())
+
+    def start(self, *options):
+        """By hand, as test suites do: no datapath process, no ovs-ctl."""
+        self.rundir.mkdir()
+        database = str(self.rundir / "conf.db")
+        schema = BIN.parents[1] / "ovsdb" / "vswitch.ovsschema"
+        self.run("ovsdb-tool", "create", database, str(schema))
+        daemon = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
+        socket = f"--remote=punix:{self.rundir}/db.sock"
+        self.run("ovsdb-server", *daemon, socket, database)
+        self.run("ovs-vsctl", "--no-wait", "init")
+        self.run("ovs-vswitchd", *daemon, "-vvconn", "-vofproto_dpif", *options)
+
+    def close(self):
+        for name in ("ovs-vswitchd", "ovsdb-server", "pyvs-datapath"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(self.pid(name), 9)
+        self.host.close()
