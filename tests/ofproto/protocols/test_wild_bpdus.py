@@ -1,4 +1,4 @@
-"""Whatever BPDUs say, a spanning tree can be told of, rests between its timers, and has these ahead."""
+"""Whatever BPDUs say, a spanning tree can be told of, and rests until timers that are ahead."""
 
 import random
 
