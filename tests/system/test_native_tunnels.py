@@ -125,6 +125,14 @@ def test_headers_and_clones(under):
     assert under.run("ovs-appctl", "tnl/ports/show") == "Listening ports:\n"
 
 
+# A GPE header: VXLAN's flags are 0x0c, what follows is a frame.
+ENCAPSULATED = (
+    "aa55aa550000f8bc1244cafe08004500004e00010000401173e90101025c01010258c85312b5003a8cd4"
+    "0c00000300007b00ffffffffffff00000000000008004500001c0001000040117cce7f0000017f000001"
+    "0035003500080172"
+)
+
+
 def test_what_comes_for_a_tunnel(under):
     for number, kind in enumerate(("vxlan", "gre", "geneve"), 2):
         add_tunnel(under, number, kind, "remote_ip=1.1.2.92", "key=123")
@@ -140,17 +148,11 @@ def test_what_comes_for_a_tunnel(under):
     assert found == f"tnl_pop({number['gre_sys']})"
     assert actions(under, "br0", f"in_port=1,udp,{inner},udp_dst=4788") == "100"
     assert actions(under, "br0", f"in_port=1,ip,{inner},nw_proto=47,nw_frag=first") == "100"
-    packet = (
-        "aa55aa550000f8bc1244cafe08004500004e00010000401173e90101025c01010258c85312b5003a8cd4"
-        "0c00000300007b00ffffffffffff00000000000008004500001c0001000040117cce7f0000017f000001"
-        "0035003500080172"
-    )
-    # A GPE header: VXLAN's flags are 0x0c, what follows is a frame.
-    receive(under, "p1", packet)
+    receive(under, "p1", ENCAPSULATED)
     under.run("ovs-appctl", "revalidator/wait")
     assert "rx pkts=1, bytes=42," in under.run("ovs-ofctl", "dump-ports", "int", "2")
     assert "f8:bc:12:44:ca:fe" in under.run("ovs-appctl", "tnl/neigh/show")
-    receive(under, "p1", packet.replace("73e9", "73e8"))  # IPv4's checksum
+    receive(under, "p1", ENCAPSULATED.replace("73e9", "73e8"))  # IPv4's checksum
     read = ("ovs-appctl", "coverage/read-counter", "datapath_drop_tunnel_pop_error")
     wait_until(lambda: under.run(*read) == "1\n", what="the drop")
 
@@ -262,3 +264,25 @@ def test_what_a_packet_brings_for_its_next_tunnel_is_looked_at(under):
     trace = under.run("ovs-appctl", "ofproto/trace", "int", flow)
     [megaflow] = [line for line in trace.splitlines() if line.startswith("Megaflow: ")]
     assert "tun_gbp_id=0" in megaflow and "oam" in megaflow
+
+
+PATCHED = """
+    ovs-vsctl add-br br2 -- set bridge br2 datapath_type=dummy fail-mode=secure
+    -- add-port br2 q1 -- set interface q1 type=patch options:peer=q2
+    -- add-port int q2 -- set interface q2 type=patch options:peer=q1 ofport_request=9
+"""
+
+
+def test_behind_a_patch_port_the_tunnel_stays_hidden(under):
+    """Also from a packet that the datapath sends round there, with the key that it came with."""
+    add_tunnel(under, 2, "vxlan", "remote_ip=1.1.2.92", "key=123")
+    under.run(*PATCHED.split())
+    under.run("ovs-ofctl", "add-flow", "int", "in_port=2,actions=9")
+    under.run("ovs-ofctl", "add-flow", "br2", "ip,actions=ct(table=1)")
+    for match in ("tun_id=0", "tun_id=123"):
+        under.run("ovs-ofctl", "add-flow", "br2", f"table=1,{match},actions=local")
+    receive(under, "p1", ENCAPSULATED)
+    read = ("ovs-ofctl", "dump-flows", "br2", "table=1")
+    wait_until(lambda: "n_packets=1," in under.run(*read), what="the packet")
+    [counted] = [line for line in under.run(*read).splitlines() if "n_packets=1," in line]
+    assert "tun_id=0 " in counted
