@@ -56,6 +56,7 @@ from ofproto.tables.meter import meter_mod
 from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
+from ofproto.xlate.mcast_snooping import McastSnooping, SnoopingSettings
 from ofproto.xlate.tunnel_config import TunnelConfig
 from ofproto.xlate.xbridge import XBridge
 from pyvs import clock, containment, rundir
@@ -231,6 +232,7 @@ class Ofproto:
         """What was learned on these ports, or on all of them, is not true any more."""
         if ofp_ports is None:
             self.xbridge.mac.flush()
+            self.flush_groups()
         else:
             self.port_set.forget_stations(ofp_ports)
 
@@ -351,6 +353,20 @@ class Ofproto:
         """Ageing time in seconds, entries at most."""
         self.xbridge.mac.set_aging(aging_time)
         self.xbridge.mac.set_max_entries(size)
+
+    def set_snooping(self, settings: SnoopingSettings | None) -> None:
+        """Whether NORMAL goes by the multicast groups that it hears of."""
+        snooping = self.xbridge.snooping
+        if settings is None:
+            return self.xbridge.snooping_set(None)
+        snooping = snooping or McastSnooping()
+        snooping.configure(settings)
+        self.xbridge.snooping_set(snooping)
+
+    def flush_groups(self) -> None:
+        """Forgets all multicast groups and routers."""
+        if self.xbridge.snooping is not None and self.xbridge.snooping.flush():
+            self.xbridge.touch()
 
     def set_bundle_timeout(self, seconds: int) -> None:
         """How long an OpenFlow bundle may be left alone (other_config:bundle-idle-timeout)."""

@@ -238,7 +238,9 @@ class Ports:
         """What was learned on these ports' bundles."""
         ports = [self.by_number[number] for number in numbers if number in self.by_number]
         mac = self._xbridge.mac
-        mac.forget(mac.keys_of(*{port.xport.bundle for port in ports}))
+        bundles = {port.xport.bundle for port in ports}
+        mac.forget(mac.keys_of(*bundles))
+        self._xbridge.forget_groups(*bundles)
 
     # --- counters
 
@@ -302,8 +304,11 @@ class Ports:
         cvlans: list[int] | None = None,
         qinq_ethtype: str = "802.1ad",
         protected: bool = False,
+        mcast_flood: bool = False,
+        mcast_flood_reports: bool = False,
     ) -> None:
-        """Make or change the bundle `key`.  Nothing passes between two that are `protected`."""
+        """Make or change the bundle `key`.  Nothing passes between two that are `protected`; what
+        NORMAL sends to one with `mcast_flood…` whoever wants it: see XBundle."""
         bundle = self._bundles.get(key)
         if bundle is None:
             bundle = self._bundles[key] = XBundle(name)
@@ -313,6 +318,8 @@ class Ports:
             bundle.set_vlan(*vlan)
             self._vlans[key] = vlan
         bundle.protected = protected
+        bundle.mcast_flood = mcast_flood
+        bundle.mcast_flood_reports = mcast_flood_reports
         members = [self.by_number[number].xport for number in ofp_ports]
         self._xbridge.bundle_set(bundle, members)
 

@@ -14,6 +14,7 @@ from datapath.key.flow cimport (
 )
 from ofproto.rules.program cimport Program
 from ofproto.xlate.context cimport XlateContext, set_in_port
+from ofproto.xlate.multicast cimport learn_groups
 from ofproto.xlate.recirc cimport FrozenState
 from ofproto.xlate.tnl_push cimport find_port
 from ofproto.xlate.tunnel cimport TunnelTable, has_tunnel
@@ -322,6 +323,8 @@ cdef class Flows:
         self.xlate.cache.end_flow()
         if self.xlate.received is not None:
             self.inbox.put(self.xlate.received, packet)
+        if self.xlate.snooped is not None:
+            learn_groups(self.xlate, packet)
         if self.xlate.out.length and self.dpif is not None:
             actions = self.xlate_actions()
             kind = ntohl(key.packet_type)

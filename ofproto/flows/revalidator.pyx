@@ -255,6 +255,8 @@ cdef class Revalidator:
             self.flows.credited.clear()
         for bridge in self.flows.bridges:
             bridge.mac.run(self.now)
+            if bridge.snooping is not None and bridge.snooping.run(self.now):
+                bridge.touch()
         self.flows.recirc.expire(self.now)
 
     cdef int see(self, info) except -1:

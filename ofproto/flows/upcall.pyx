@@ -21,6 +21,7 @@ from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.context cimport forget_tracking, set_in_port
+from ofproto.xlate.multicast cimport learn_groups
 from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.xbridge cimport XBridge, XPort
@@ -141,6 +142,8 @@ cdef class UpcallHandler:
             self.tell_failure(&u.key)
         if flows.xlate.received is not None:
             flows.inbox.put(flows.xlate.received, (<char *> u.packet)[:u.packet_size])
+        if flows.xlate.snooped is not None:
+            learn_groups(flows.xlate, (<char *> u.packet)[:u.packet_size])
         if u.type == UPCALL_ACTION:
             flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
             flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))

@@ -80,6 +80,8 @@ cdef class XlateContext:
     cdef bint in_group
     cdef uint32_t slow          # reasons (see odp.pxd) for vswitchd to see each packet, or 0
     cdef list received          # of a real packet: (XPort, SLOW_* bit) of protocols that take it
+    # Of a real packet: (XBridge, XBundle, VLAN) where groups are snooped, or None; see learn_groups().
+    cdef list snooped
     cdef bint stop              # no further action: frozen or failed
     cdef bint freezing
     cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet

@@ -96,7 +96,7 @@ cdef class XlateContext:
         self.stop = self.freezing = self.unparsed = self.conntracked = False
         self.tunnel_hidden = False
         self.slow = 0
-        self.received = None
+        self.received = self.snooped = None
         self.hashing = self.hashed = False
         self.pausing = None
         self.checking = None

@@ -18,6 +18,7 @@ from ofproto.xlate.bond cimport is_gratuitous, output_bond, refuse_of_bond
 from ofproto.xlate.xcache cimport X_LEARN, X_LOCK, X_WATCH
 from ofproto.codec.numbers cimport OFPPC_NO_FLOOD, OFPP_NONE
 from ofproto.xlate.context cimport NF_FLOOD, XlateContext, flow_in_port
+from ofproto.xlate.multicast cimport is_snooped, multicast_bundles
 from ofproto.xlate.output cimport output_xport
 
 cdef extern from "arpa/inet.h" nogil:
@@ -176,14 +177,31 @@ cdef int flood(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
     for bundle in list(x.bridge.bundles):
         if x.stop:
             break
-        if tags[0].tpid and (bundle.has_cvlans or (
-                bundle.mode == VLAN_ACCESS and tags[0].vid == bundle.vlan)):
-            x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
-            x.wc.vlan[1].tci |= htons(0x1fff)
-        if (bundle is not in_bundle and bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
-                and bundle_floods(bundle) and not bundle.mirror_out):
+        if is_in_vlan(x, bundle, tags) and bundle is not in_bundle and bundle_floods(bundle):
             output_bundle(x, bundle, tags)
     x.nf_output = NF_FLOOD
+    return 0
+
+
+cdef bint is_in_vlan(XlateContext x, XBundle bundle, const xtag *tags) noexcept:
+    """Whether the packet may leave there by its tags; not where a mirror has the bundle."""
+    if tags[0].tpid and (bundle.has_cvlans or (
+            bundle.mode == VLAN_ACCESS and tags[0].vid == bundle.vlan)):
+        x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
+        x.wc.vlan[1].tci |= htons(0x1fff)
+    return (bundle_includes_vlan(bundle, tags[0].vid, tags[1].vid)
+            and not bundle.mirror_out)
+
+
+cdef int send_multicast(XlateContext x, XBundle in_bundle, const xtag *tags) except -1:
+    cdef list bundles = multicast_bundles(x, in_bundle, tags[0].vid)
+    if bundles is None:
+        return flood(x, in_bundle, tags)
+    for bundle in bundles:
+        if x.stop:
+            break
+        if is_in_vlan(x, <XBundle> bundle, tags):
+            output_bundle(x, <XBundle> bundle, tags)
     return 0
 
 
@@ -248,6 +266,8 @@ cdef int xlate_normal(XlateContext x) except -1:
         tags[0] = packet[0]
         tags[1] = packet[1]
     dst = remember(x, in_bundle, tags[0].vid)
+    if is_snooped(x):
+        return send_multicast(x, in_bundle, tags)
     entry = None
     if not flow.eth_dst[0] & 1:
         entry = x.bridge.mac.lookup(dst)

@@ -82,6 +82,8 @@ cdef class XBundle:
     cdef priority_tags_t priority_tags_
     cdef public bint protected
     cdef public bint floodable
+    cdef public bint mcast_flood            # gets all multicast, of groups that nobody joined, too
+    cdef public bint mcast_flood_reports    # and the hosts' reports
     # Bits of the bridge's mirrors: that copy what comes in here, what goes out, that use it as output.
     cdef public uint32_t mirror_src, mirror_dst, mirror_out
     cdef readonly XBond bond            # or None
@@ -97,6 +99,7 @@ cdef class XBridge:
     cdef public object sampling         # XSampling, or None
     cdef public object netflow          # ofproto.exports.netflow's Exporter, or None
     cdef readonly MacLearning mac
+    cdef readonly object snooping       # McastSnooping, or None
     cdef readonly list tables           # Classifier or None, N_TABLES of them
     cdef readonly View view             # the version of the tables that is seen
     cdef public dict groups             # number -> XGroup; a transaction's steps have their own

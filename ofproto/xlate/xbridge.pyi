@@ -13,6 +13,7 @@ from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.learned import Learned
 from ofproto.rules.view import View
 from ofproto.xlate.mac_learning import MacLearning
+from ofproto.xlate.mcast_snooping import McastSnooping
 from ofproto.xlate.tunnel import Tunnel
 from ofproto.xlate.xbond import XBond
 from ofproto.xlate.xgroup import XGroup
@@ -87,6 +88,8 @@ class XBundle:
     cvlans: frozenset[int] | None
     priority_tags: str  # never, if-nonzero, always
     protected: bool
+    mcast_flood: bool  # gets all multicast, of groups that nobody joined, too
+    mcast_flood_reports: bool  # and the hosts' reports
     qinq_tpid: int
     bond: XBond | None
     # Bits of the bridge's mirrors: that copy what comes in, what goes out, that use it as output.
@@ -127,6 +130,7 @@ class XBridge:
     sampling: XSampling | None
     netflow: Exporter | None  # ofproto.exports.netflow's
     mac: MacLearning
+    snooping: McastSnooping | None
     tables: list[Classifier | None]
     view: View
     groups: dict[int, XGroup]  # who changes it calls touch()
@@ -157,6 +161,15 @@ class XBridge:
 
     def mirrors_set(self, mirrors: Iterable[XMirror]) -> None:
         """Makes these the bridge's; the bundles' bits are the caller's to set."""
+
+    def forget_bundle(self, bundle: XBundle) -> None:
+        """What was learned there."""
+
+    def forget_groups(self, *bundles: XBundle | None) -> None:
+        """The multicast groups and routers that were heard of on these bundles."""
+
+    def snooping_set(self, snooping: McastSnooping | None) -> None:
+        """Has NORMAL go by these groups; None: by none."""
 
     def bundle_del(self, bundle: XBundle) -> None: ...
     def touch(self) -> None:

@@ -173,7 +173,7 @@ cdef class XBundle:
         self.qinq_tpid = qinq_tpid
         if self.bridge is not None:
             # What was learned here was learned in other VLANs.
-            self.bridge.mac.flush_bundle(self)
+            self.bridge.forget_bundle(self)
             self.bridge.touch()
 
     @property
@@ -294,7 +294,22 @@ cdef class XBridge:
         bundle.ports.remove(port)
         port.bundle = None
         if not bundle.ports:
-            self.mac.flush_bundle(bundle)
+            self.forget_bundle(bundle)
+
+    def forget_bundle(self, XBundle bundle):
+        """What was learned there."""
+        self.mac.flush_bundle(bundle)
+        self.forget_groups(bundle)
+
+    def forget_groups(self, *bundles):
+        """The multicast groups and routers that were heard of on these bundles."""
+        if self.snooping is not None and self.snooping.forget_ports(bundles):
+            self.touch()
+
+    def snooping_set(self, snooping):
+        """Has NORMAL go by this McastSnooping; None: by no groups."""
+        self.snooping = snooping
+        self.touch()
 
     def bundle_set(self, XBundle bundle, ports):
         """Makes `ports` the ports of a bundle of this bridge."""
@@ -337,7 +352,7 @@ cdef class XBridge:
             return
         for port in list(bundle.ports):
             self.leave_bundle(port)
-        self.mac.flush_bundle(bundle)
+        self.forget_bundle(bundle)
         self.bundles.remove(bundle)
         self.bonds.pop(bundle.name, None)
         bundle.bridge = None

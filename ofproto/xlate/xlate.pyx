@@ -156,7 +156,7 @@ cdef int finish(XlateContext x) except -1:
     if x.error is not None:
         x.out.clear()
         x.slow = 0
-        x.received = None
+        x.received = x.snooped = None
     finish_netflow(x)
     if x.out.length == 0 and x.bridge is not None:
         x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
