@@ -228,6 +228,7 @@ class Bridge:
             settings.integer(other, "mac-aging-time", settings.DEFAULT_MAC_AGING, 15, 3600),
             settings.integer(other, "mac-table-size", settings.DEFAULT_MAC_ENTRIES, 10, 1_000_000),
         )
+        self._set("set_snooping", settings.snooping(config))
         self._set("set_tables", settings.tables(config))
         self._set("set_desc", None, None, None, other.get("dp-sn"), other.get("dp-desc"))
         self._set("set_flood_vlans", frozenset(config.flood_vlans))

@@ -11,10 +11,11 @@ from datapath.ipc.dpif import Dpif, DpifError
 from ofproto.codec import messages as m
 from ofproto.protocols import bfd, bfd_packet, cfm, lacp
 from tests import daemons
-from tests.datapath.dp_process import frame
+from tests.datapath.dp_process import frame as sample_frame
 from tests.datapath.sample_frames import frames
 from tests.hostile.campaign import Campaign
 from tests.of_client import Client
+from tests.ofproto import group_messages as g
 
 
 def _of_protocols():
@@ -29,7 +30,27 @@ def _of_protocols():
     yield bfd_packet.compose(bfd_packet.Addresses(bytes(6)), 50000, hello)
 
 
-LISTENED = tuple(_of_protocols())
+def _of_groups():
+    """What hosts and routers say of multicast groups."""
+    yield from (g.igmp(g.QUERY), g.igmp(g.LEAVE, "224.1.1.1"), g.mld(g.MLD_QUERY))
+    yield g.igmpv3(*((kind, f"232.1.1.{kind}", ("10.0.0.1",) * kind, 0) for kind in range(7)))
+    yield g.mldv2(*((kind, f"ff0e::{kind}", ("fe80::1",) * kind, 0) for kind in range(7)))
+
+
+def another_group(rng):
+    """Of more groups, VLANs and routers than a table keeps; checksums are right."""
+    vlan = rng.choice((None, rng.randrange(4096)))
+    v6 = f"ff0e::{rng.randrange(65536):x}"
+    v4 = f"232.{rng.randrange(256)}.{rng.randrange(256)}.1"
+    return rng.choice(
+        (
+            *(g.igmp(g.REPORT, v4, vlan=vlan), g.mld(g.MLD_REPORT, v6, vlan=vlan)),
+            *(g.igmp(g.QUERY, vlan=vlan), g.igmpv3(*[(4, v4, (), 255)] * rng.choice((1, 60)))),
+        )
+    )
+
+
+LISTENED = (*_of_protocols(), *_of_groups())
 SAMPLES = (*frames().values(), *LISTENED * 3)
 TYPES = (0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8, 0x9100, 0x8847, 0x8848, 0x88E7, 0x894F, 0x8809)
 TYPES += (0x88CC, 0x8902, 0x8035, 0x05FF, 0x0600, 0)
@@ -231,7 +252,7 @@ class FramesCampaign(Campaign):
         """Its frames pass, and its bridge answers."""
         client = Client.unix(self._switch.directory / "br2.mgmt")
         client.hello()
-        mine = frame()
+        mine = sample_frame()
 
         def passes():
             self._good.port_inject(self._ports["x"], mine)
@@ -250,6 +271,7 @@ class FramesCampaign(Campaign):
                 sample = rng.choice(SAMPLES)
             with contextlib.suppress(DpifError):
                 port = self._ports[rng.choice("abcdefg")]
-                self._attacker.port_inject(port, bend(rng, sample))
+                frame = another_group(rng) if rng.random() < 0.1 else bend(rng, sample)
+                self._attacker.port_inject(port, frame)
         with contextlib.suppress(DpifError):
             self._attacker.port_drain(self._ports[rng.choice("abcdefg")])

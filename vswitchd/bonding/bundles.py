@@ -129,6 +129,9 @@ class Bundles:
         trunks = list(port.trunks) or None
         priority_tags = port.other_config.get("priority-tags")
         more: dict[str, Any] = {"protected": True} if port.protected else {}
+        for option in ("mcast-snooping-flood", "mcast-snooping-flood-reports"):
+            if port.other_config.get(option) == "true":
+                more[option.replace("-snooping-", "_").replace("-", "_")] = True
         if port.vlan_mode == "dot1q-tunnel":
             more["cvlans"] = list(port.cvlans) or None
             if "qinq-ethtype" in port.other_config:

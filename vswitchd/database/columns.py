@@ -31,6 +31,7 @@ _FOLLOWED = {
         "other_config",
         "external_ids",
         "flood_vlans",
+        "mcast_snooping_enable",
         "flow_tables",
         "mirrors",
         "ipfix",

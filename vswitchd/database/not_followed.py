@@ -18,7 +18,6 @@ COLUMNS = {
     "Bridge": {
         "auto_attach": (),
         "datapath_type": ("dummy", "netdev", "system"),
-        "mcast_snooping_enable": (),
     },
     "Port": {
         "bond_fake_iface": (),

@@ -10,6 +10,7 @@ from ofproto.codec.actions.base import parse_subfield
 from ofproto.codec.match_text import TextError
 from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.table_config import TableSettings
+from ofproto.xlate.mcast_snooping import SnoopingSettings
 from vswitchd.database.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -78,6 +79,18 @@ def datapath_id(config: BridgeConfig, mac: str) -> int:
         if value and complete:
             return value
     return int(mac.replace(":", ""), 16)
+
+
+def snooping(config: BridgeConfig) -> SnoopingSettings | None:
+    """None where the bridge forwards multicast whoever wants it."""
+    if not config.mcast_snooping_enable:
+        return None
+    other, usual = config.other_config, SnoopingSettings()
+    return SnoopingSettings(
+        integer(other, "mcast-snooping-aging-time", usual.aging, 15, 3600),
+        integer(other, "mcast-snooping-table-size", usual.max_entries, 10, 1_000_000),
+        other.get("mcast-snooping-disable-flood-unregistered") != "true",
+    )
 
 
 def integer(options: dict[str, str], key: str, default: int, low: int, high: int) -> int:
