@@ -12,6 +12,10 @@ cdef enum:
     RINGS_PLENTY = 64 << 20
     SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own
 
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+
 # Of one receive queue.
 cdef struct packet_ring:
     uint8_t *slots
@@ -23,6 +27,11 @@ cdef struct packet_ring:
 
 cdef struct packet_io:
     int tx_fd
+    # The socket's priority belongs to all workers: who sends holds it, as soon as one that is not
+    # 0 was there.  All 0 is an unlocked mutex.
+    pthread_mutex_t lock
+    uint32_t priority           # of the key, as the socket has it
+    uint32_t has_priorities
 
 # Sends with sendmmsg(2); also what counts the results.
 cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil

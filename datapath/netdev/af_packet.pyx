@@ -46,6 +46,10 @@ from datapath.base.protocols cimport ETH_VLAN
 
 from datapath.netdev.netdev import wanted_queues
 
+cdef extern from "<pthread.h>" nogil:
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
     uint32_t ntohl(uint32_t)
@@ -107,6 +111,7 @@ cdef enum:
     BLOCK_SIZE = 65536          # the kernel allots the ring in such pieces
     ETH_P_ALL = 3
     QUEUES_MAJOR = 0x10000      # of the qdisc's handle, and of its classes'
+    QUEUES = 0xf000             # classes behind are others' (see vswitchd/qos/tc.py)
 
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_ATTACH_BPF = 26, 27, 50
 PACKET_FANOUT = 18              # its type HASH is 0
@@ -230,7 +235,19 @@ cdef inline int _send_some(int fd, mmsghdr *messages, uint32_t n) noexcept nogil
 
 
 cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
-    cdef int fd = (<packet_io *> dev.private).tx_fd
+    cdef packet_io *io = <packet_io *> dev.private
+    if not port.tx_priority and not load32(&io.has_priorities):
+        _send(io.tx_fd, messages, n, port)
+        return
+    store32(&io.has_priorities, 1)
+    pthread_mutex_lock(&io.lock)
+    if io.priority != port.tx_priority:
+        _prioritize(io, port.tx_priority)
+    _send(io.tx_fd, messages, n, port)
+    pthread_mutex_unlock(&io.lock)
+
+
+cdef void _send(int fd, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
     cdef uint32_t i = 0, end
     cdef int sent
     while i < n:
@@ -250,12 +267,13 @@ cdef void packet_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *p
             i += 1
 
 
-cdef void packet_prioritize(netdev *dev, uint32_t skb_priority) noexcept nogil:
-    """A queue's number becomes the class that its QoS has for it: sch_htb and sch_hfsc look there."""
+cdef void _prioritize(packet_io *io, uint32_t skb_priority) noexcept nogil:
+    """A queue's number becomes the class that its QoS has for it: sch_htb and sch_hfsc look there.
+    There is none for QUEUES and above."""
     cdef uint32_t queue = ntohl(skb_priority)
-    cdef int value = <int> (QUEUES_MAJOR | (queue + 1) & 0xffff) if queue else 0
-    dev.priority = skb_priority
-    setsockopt((<packet_io *> dev.private).tx_fd, SOL_SOCKET, SO_PRIORITY, &value, sizeof(value))
+    cdef int value = <int> (QUEUES_MAJOR | queue + 1) if 0 < queue < QUEUES else 0
+    io.priority = skb_priority
+    setsockopt(io.tx_fd, SOL_SOCKET, SO_PRIORITY, &value, sizeof(value))
 
 
 cdef bint _unbound(int fd) noexcept nogil:
@@ -338,7 +356,7 @@ cdef class PacketNetdev(Netdev):
         self.dev.receive = packet_receive
         self.dev.release = packet_release
         self.dev.send = packet_send
-        self.dev.prioritize = packet_prioritize
+        self.dev.prioritizes = True
         self.dev.link_error = packet_link_error
 
     def _open_receive(self, str device, uint32_t slots, uint32_t number, bint deaf):

@@ -63,6 +63,7 @@ cdef struct worker_port:
     uint32_t tx_first
     uint32_t tx_last
     uint32_t tx_count
+    uint32_t tx_priority        # skb_priority of all of them, where the device prioritizes
     # its packets in the worker's up ring; see upcalls.pyx
     uint64_t upcall_window      # the ring's head when the present window began
     uint32_t upcall_bytes       # put into the ring since then,
@@ -92,16 +93,12 @@ cdef struct rxq:
     uint64_t n_packets
     uint64_t busy               # cycles that its packets took; see base/cycles.pxd
 
-# Frames from now on have this skb_priority (of the key), which the device's qdisc may look at.
-ctypedef void (*prioritize_fn)(netdev *dev, uint32_t skb_priority) noexcept nogil
-
 cdef struct netdev:
     receive_fn receive
     release_fn release
     send_fn send
     link_error_fn link_error
-    prioritize_fn prioritize    # NULL: nobody looks at it
-    uint32_t priority           # as prioritize() was last told
+    bint prioritizes            # send() looks at worker_port.tx_priority: the qdisc may
     void *private
     bint takes_offload          # false: the worker completes checksums and segments before send
     bint dead                   # the interface is gone; never comes back

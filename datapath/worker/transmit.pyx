@@ -31,10 +31,10 @@ cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
     if dev == NULL:
         w.ingress.drops[DROP_NO_SUCH_PORT] += 1
         return
-    if dev.prioritize != NULL and dev.priority != p.skb_priority:
+    if dev.prioritizes and dev.worker_ports[w.id].tx_priority != p.skb_priority:
         if dev.worker_ports[w.id].tx_count:
             flush_frames(w)
-        dev.prioritize(dev, p.skb_priority)
+        dev.worker_ports[w.id].tx_priority = p.skb_priority
     if leaves_as_it_is(p, dev):
         queue_frame(w, dev, p, w.keep)
         return
