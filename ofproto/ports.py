@@ -278,16 +278,18 @@ class Ports:
         if self._policers.get(port.name) == wanted:
             return
         meters, number = self._backer.meters, port.xport.policer
-        self._policers[port.name] = wanted
         if wanted is None:
             del self._policers[port.name]
             port.xport.policer = -1
-            meters.remove(number, now)
+            if number >= 0:  # else there was no meter for it
+                meters.remove(number, now)
         elif number >= 0:
             meters.change(number, *wanted)
         else:
             made = meters.add(f"{self._xbridge.name}:police:{port.name}"[-31:], *wanted)
             port.xport.policer = -1 if made is None else made
+        if wanted is not None:
+            self._policers[port.name] = wanted
         self._xbridge.touch()
 
     # --- bundles

@@ -134,6 +134,7 @@ class Switch:
         bridge.run_protocols(now)
         bridge.bundles.run(now)
         bridge.exports.run(now)
+        bridge.qos.run()
         self._status_due |= bridge.bundles.bonds_changed or bridge.protocols.has_news
         bridge.ofproto.run(now)
 
@@ -158,7 +159,7 @@ class Switch:
     @staticmethod
     def _wait_bridge(bridge: Bridge, poller: Any) -> None:
         bridge.ofproto.wait(poller)
-        for part in (bridge.bundles, bridge.protocols, bridge.exports):
+        for part in (bridge.bundles, bridge.protocols, bridge.exports, bridge.qos):
             when = part.next_run()
             if when is not None:
                 poller.timer_wait_until(when)

@@ -1,5 +1,6 @@
 """QoS of ports with real daemons: the kernel's disciplines, rates as they are measured, DSCP."""
 
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-from tests.daemons import wait_until
+from tests.daemons import DATAPATH, VSWITCHD, wait_until
 
 pytestmark = pytest.mark.system
 SECONDS = 4
@@ -112,3 +113,89 @@ def test_ingress_policing(switch, columns):
     assert 0.95 * wanted < rate(one, two, 4 * wanted) < 1.05 * wanted
     switch.vsctl("set", "interface", "c1", *(f"{w.partition('=')[0]}=0" for w in words))
     assert rate(one, two, 2 * wanted) > 1.5 * wanted
+
+
+def test_numbers_that_are_too_large_or_too_small(switch):
+    """What fits is done; nothing else of the bridge suffers."""
+    start(switch)
+    switch.allow("cannot|failed|two kinds of policing")
+    huge = "9" * 30
+    cases = [
+        (["type=linux-htb", "other_config:max-rate=1"], "htb 1:6"),
+        (["type=linux-htb", f"other_config:max-rate={huge}"], "htb 1:6"),
+        (["type=linux-hfsc", f"other_config:max-rate={huge}"], ""),
+        (["type=egress-policer", "other_config:cir=1", f"other_config:cbs={huge}"], ""),
+        (["type=linux-netem", "other_config:loss=99999", f"other_config:latency={huge}"], ""),
+    ]
+    queue = [f"other_config:{each}={huge}" for each in ("min-rate", "burst", "priority")]
+    for qos, wanted in cases:
+        switch.vsctl(
+            "--", "set", "port", "c2", "qos=@q", "--", "--id=@q", "create", "qos", *qos,
+            "queues:5=@a", "queues:65533=@a", "queues:4294967295=@a",
+            "--", "--id=@a", "create", "queue", *queue,
+        )  # fmt: skip
+        if wanted:
+            wait_until(lambda: wanted in tc(switch, "class", "c2"), what=wanted)  # noqa: B023
+    words = [f"ingress_policing_{each}={2**62}" for each in ("rate", "burst", "kpkts_rate")]
+    switch.vsctl("set", "interface", "c1", *words)
+    wait_until(lambda: "meter(" in switch.appctl("ofproto/trace", "br0", "in_port=c1"))
+    switch.vsctl("del-port", "c1")
+    assert not [line for _, line in switch.logs() if "unexpected error" in line]
+
+
+FLOOD = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+head = bytes.fromhex("ffffffffffff02000000000" + sys.argv[1] + "88b5")
+sys.stdin.readline()
+for _ in range(20000):
+    try:
+        s.send(head + bytes(86))
+    except OSError:
+        pass
+"""
+
+
+def test_queues_of_several_workers(switch):
+    """Each frame gets its own queue, whoever sends to the device beside it."""
+    switch.allow("datapath|Connection|connection")
+    for name in (VSWITCHD, DATAPATH):
+        switch.kill(name)
+    switch.start_daemon(DATAPATH, "--workers=2")
+    switch.start_daemon(VSWITCHD)
+    switch.vsctl("set", "Open_vSwitch", ".", "other_config:kernel-cache=false")
+    senders = start(switch)
+    switch.container("c3", None, "br0")
+    queues = [f"queues:{n}=@q{n}" for n in (1, 2)]
+    words = []
+    for n in (1, 2):
+        words += ["--", f"--id=@q{n}", "create", "queue", "other_config:max-rate=10000000000"]
+    switch.vsctl(
+        "--", "set", "port", "c3", "qos=@q", "--", "--id=@q", "create", "qos", "type=linux-htb",
+        "other_config:max-rate=10000000000", *queues, *words,
+    )  # fmt: skip
+    wait_until(lambda: "htb 1:3" in tc(switch, "class", "c3"), what="classes")
+    for n in (1, 2):
+        switch.ofctl("add-flow", "br0", f"dl_type=0x88b5,in_port=c{n},actions=enqueue:c3:{n}")
+    children = [
+        each.popen(sys.executable, "-c", FLOOD, str(n), stdin=subprocess.PIPE)
+        for n, each in enumerate(senders, 1)
+    ]
+    for child in children:
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate()
+
+    def counted(n):
+        flow = switch.ofctl("dump-flows", "br0", f"dl_type=0x88b5,in_port=c{n}")
+        text = switch.host.run("tc", "-s", "class", "show", "dev", "c3", "classid", f"1:{n + 1}")
+        sent, dropped = re.search(r"Sent \d+ bytes (\d+) pkt \(dropped (\d+)", text).groups()
+        return int(re.search(r"n_packets=(\d+)", flow)[1]), int(sent) + int(dropped)
+
+    def settled():
+        return all(of_flow == of_class for of_flow, of_class in map(counted, (1, 2)))
+
+    wait_until(settled, 5, what="what each queue counts")
+    assert min(counted(1) + counted(2)) > 1000

@@ -1,13 +1,16 @@
 """The QoS of a bridge's ports: disciplines of devices, DSCP of queues, ingress policing.
 
 What is asked for is compared with what was last done for the same device, so that a reconciliation
-that has nothing to do with QoS costs nothing.
+that has nothing to do with QoS costs nothing.  A discipline of many queues is made in slices.
 """
 
+import time
+from collections.abc import Generator
 from typing import Any
 
 import ovs.vlog
 
+from pyvs import clock
 from vswitchd.database.config import InterfaceConfig, PortConfig, QosRow
 from vswitchd.devices.iface import Iface
 from vswitchd.devices.links import Link, Links
@@ -17,6 +20,9 @@ vlog = ovs.vlog.Vlog("bridge")
 KBPS, PKTPS, BURST = 0x1, 0x2, 0x4  # OFPMF_*
 DEFAULT_BURST = 8000  # kbit, and as many packets
 NO_QOS = ("", {}, ())
+MOST = 0xFFFFFFFF  # of a policer's rates and bursts
+SLICE = 0.01  # s
+COUNTERS_AGE = 0.1  # s, that the kernel is not asked again
 
 
 class PortsQos:
@@ -25,6 +31,8 @@ class PortsQos:
         self._ofproto = ofproto
         self._done: dict[str, tuple[int, tuple]] = {}  # device -> ifindex, what it was given
         self._told: set[str] = set()
+        self._work: dict[str, Generator[None, None, str | None]] = {}  # device -> tc.replace()
+        self._counted: dict[str, tuple[float, dict[int, dict[str, int]]]] = {}
         ofproto.queue_counters = self.counters
 
     def configure(self, port: PortConfig, members: list[Iface], links: Links) -> None:
@@ -42,6 +50,23 @@ class PortsQos:
                 tuple(n for n, _ in port.qos.queues) if port.qos else None,
             )
             self._police(iface, iface.config)
+        self.run()
+
+    def run(self) -> None:
+        """Go on with what is not done yet, for a slice."""
+        end = time.monotonic() + SLICE
+        while self._work and time.monotonic() < end:
+            name, work = next(iter(self._work.items()))
+            try:
+                next(work)
+            except StopIteration as done:
+                del self._work[name]
+                if done.value is not None:
+                    self._tell(f"{name}: QoS {self.given(name)[0]} failed ({done.value})")
+
+    def next_run(self) -> int | None:
+        """When run() has something to do, in ms."""
+        return clock.msec() if self._work else None
 
     def _shape(self, iface: Iface, link: Link, row: QosRow | None) -> None:
         given = NO_QOS
@@ -56,35 +81,37 @@ class PortsQos:
         self._done[iface.name] = (link.ifindex, given)
         from vswitchd.qos import tc  # its library takes long to be imported
 
+        self._work.pop(iface.name, None)
         if given[0] == tc.UNTOUCHED:
             return
         if given[0] and given[0] not in tc.TYPES:
             self._tell(f"{iface.name}: unknown QoS type {given[0]}")
             return
         speed = iface.link_mode.speed if iface.link_mode is not None else None
-        error = tc.replace(tc.Device(link.ifindex, link.mtu, speed), *given)
-        if error is not None:
-            self._tell(f"{iface.name}: QoS {given[0]} failed ({error})")
+        self._work[iface.name] = tc.replace(tc.Device(link.ifindex, link.mtu, speed), *given)
 
     def _police(self, iface: Iface, config: InterfaceConfig) -> None:
         rate, burst, packets, packets_burst = config.policing
         wanted = None
         if rate:
-            wanted = (KBPS | BURST, [(rate, burst or DEFAULT_BURST)])
+            wanted = (KBPS | BURST, [(min(rate, MOST), min(burst or DEFAULT_BURST, MOST))])
             if packets:
                 self._tell(f"{iface.name}: of two kinds of policing, the one by kbit/s is done")
         elif packets:
-            wanted = (PKTPS | BURST, [(packets * 1000, (packets_burst or 16) * 1000)])
+            rates = (packets * 1000, (packets_burst or 16) * 1000)
+            wanted = (PKTPS | BURST, [tuple(min(each, MOST) for each in rates)])
         self._ofproto.set_policer(iface.ofp_port, wanted)
 
     def forget(self, iface: Iface) -> None:
         """The interface is no port any more: its device is as it was."""
         index, given = self._done.pop(iface.name, (0, NO_QOS))
+        self._work.pop(iface.name, None)
+        self._counted.pop(iface.name, None)
         if given[0]:
             from vswitchd.qos import tc
 
             if given[0] != tc.UNTOUCHED:
-                tc.replace(tc.Device(index, 0, None), "", {}, ())
+                list(tc.replace(tc.Device(index, 0, None), "", {}, ()))
 
     def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
         """Type, options and queues that a device was given; "": none."""
@@ -97,7 +124,13 @@ class PortsQos:
             return {}
         from vswitchd.qos import tc
 
-        return tc.counters(index) if given[0] in tc.CLASSFUL else {}
+        if given[0] not in tc.CLASSFUL:
+            return {}
+        when, known = self._counted.get(name, (0.0, {}))
+        if time.monotonic() >= when + COUNTERS_AGE:  # many may ask
+            known = tc.counters(index)
+            self._counted[name] = time.monotonic(), known
+        return known
 
     def _tell(self, text: str) -> None:
         if text not in self._told:

@@ -6,7 +6,8 @@ default.
 """
 
 import errno
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from pyroute2 import IPRoute
@@ -16,6 +17,12 @@ HANDLE, ROOT_CLASS, ROOT = 0x10000, 0x1FFFE, 0xFFFFFFFF
 DEFAULT_RATE = 100_000_000  # bit/s, of a device that does not tell
 LEAST_RATE = 12_000  # bit/s: below, a full frame takes a second
 MAX_QUEUE = 0xF000
+# What the kernel has room for.  Times that it counts in ticks, 1/16 us or so; what a rate takes for
+# a burst is such a time.
+U32 = 0xFFFFFFFF
+MOST_TIME = 200_000_000  # us
+MOST_BURST_TIME = 200  # s
+MOST_PRIORITY = 7
 
 
 class Device(NamedTuple):
@@ -27,40 +34,48 @@ class Device(NamedTuple):
 Queues = tuple[tuple[int, dict[str, str]], ...]  # number, other_config
 
 
-def integer(options: dict[str, str], key: str, default: int) -> int:
+def integer(options: dict[str, str], key: str, default: int, most: int = 8 * U32) -> int:
     text = options.get(key, "")
-    return int(text) if text.isdecimal() else default
+    if not (text.isascii() and text.isdecimal()):
+        return default
+    return min(int(text[-20:]), most) if len(text.lstrip("0")) <= 20 else most
 
 
 def _max_rate(device: Device, options: dict[str, str]) -> int:
     """Bytes per second, of the whole."""
-    return (integer(options, "max-rate", 0) or device.speed or DEFAULT_RATE) // 8
+    rate = integer(options, "max-rate", 0) or device.speed or DEFAULT_RATE
+    return min(max(rate, LEAST_RATE) // 8, U32)
 
 
-def _burst(device: Device, options: dict[str, str]) -> int:
+def _burst(device: Device, octets: int, rate: int) -> int:
     """Bytes; a full frame at least."""
-    return max(integer(options, "burst", 0) // 8, device.mtu + 64)
+    return min(max(octets, device.mtu + 64), rate * MOST_BURST_TIME, U32)
 
 
-def _htb(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> None:
+def _shares(given: dict[str, str], whole: int) -> tuple[int, int]:
+    """What a queue is sure to get, and what at most: bytes per second."""
+    ceil = max(min(integer(given, "max-rate", 0) // 8 or whole, whole), LEAST_RATE // 8)
+    return min(max(integer(given, "min-rate", 0), LEAST_RATE) // 8, ceil), ceil
+
+
+def _htb(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
     whole = _max_rate(device, options)
     ip.tc("add", "htb", device.ifindex, HANDLE, default=1)
 
-    def add(handle: int, parent: int, rate: int, ceil: int, burst: int, prio: int) -> None:
+    def add(handle: int, parent: int, rate: int, ceil: int, given: dict[str, str]) -> None:
+        burst = _burst(device, integer(given, "burst", 0) // 8, rate)
         ip.tc(
             "add-class", "htb", device.ifindex, handle, parent=parent, rate=rate, ceil=ceil,
-            burst=burst, cburst=burst, prio=prio,
+            burst=burst, cburst=burst, prio=integer(given, "priority", 0, MOST_PRIORITY),
         )  # fmt: skip
 
-    add(ROOT_CLASS, HANDLE, whole, whole, _burst(device, {}), 0)
+    add(ROOT_CLASS, HANDLE, whole, whole, {})
     for number, given in queues:
-        ceil = min(integer(given, "max-rate", 0) // 8 or whole, whole)
-        rate = min(max(integer(given, "min-rate", 0), LEAST_RATE) // 8, ceil)
-        priority = integer(given, "priority", 0)
-        add(HANDLE + number + 1, ROOT_CLASS, rate, ceil, _burst(device, given), priority)
+        yield
+        add(HANDLE + number + 1, ROOT_CLASS, *_shares(given, whole), given)
 
 
-def _hfsc(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> None:
+def _hfsc(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
     whole = _max_rate(device, options)
     ip.tc("add", "hfsc", device.ifindex, HANDLE, default=1)
 
@@ -70,63 +85,70 @@ def _hfsc(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) 
 
     add(ROOT_CLASS, HANDLE, whole, whole)
     for number, given in queues:
-        ceil = min(integer(given, "max-rate", 0) // 8 or whole, whole)
-        rate = min(max(integer(given, "min-rate", 0), LEAST_RATE) // 8, ceil)
-        add(HANDLE + number + 1, ROOT_CLASS, rate, ceil)
+        yield
+        add(HANDLE + number + 1, ROOT_CLASS, *_shares(given, whole))
 
 
-def _policer(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> None:
+def _policer(
+    ip: IPRoute, device: Device, options: dict[str, str], queues: Queues
+) -> Iterator[None]:
     """cir (bytes per second of IP) and cbs (bytes): what is more is dropped, nothing waits."""
-    rate, burst = integer(options, "cir", 0), integer(options, "cbs", 0)
+    rate = integer(options, "cir", 0, U32)
     if not rate:
         raise ValueError("egress-policer without cir")
-    burst = max(burst, device.mtu + 64)
+    rate = max(rate, LEAST_RATE // 8)
+    burst = _burst(device, integer(options, "cbs", 0, U32), rate)
+    yield
     ip.tc("add", "tbf", device.ifindex, HANDLE, rate=rate, burst=burst, limit=burst)
 
 
-def _plain(kind: str, names: dict[str, tuple[str, int]]) -> Callable[..., None]:
-    """A discipline without classes; `names`: option -> tc's parameter, and its default or 0."""
+def _plain(kind: str, names: dict[str, tuple[str, int, int]]) -> Callable[..., Iterator[None]]:
+    """A discipline without classes; `names`: option -> tc's parameter, its default or 0, and its
+    largest value."""
 
-    def add(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> None:
+    def add(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
         given = {
-            parameter: integer(options, name, default)
-            for name, (parameter, default) in names.items()
+            parameter: integer(options, name, default, most)
+            for name, (parameter, default, most) in names.items()
         }
         given = {parameter: value for parameter, value in given.items() if value}
+        yield
         ip.tc("add", kind, device.ifindex, HANDLE, **given)
 
     return add
 
 
-TYPES: dict[str, Callable[[IPRoute, Device, dict[str, str], Queues], None]] = {
+TYPES: dict[str, Callable[[IPRoute, Device, dict[str, str], Queues], Iterator[None]]] = {
     "linux-htb": _htb,
     "linux-hfsc": _hfsc,
-    "linux-sfq": _plain("sfq", {"perturb": ("perturb", 10), "quantum": ("quantum", 0)}),
+    "linux-sfq": _plain(
+        "sfq", {"perturb": ("perturb", 10, 1_000_000), "quantum": ("quantum", 0, 1 << 20)}
+    ),
     "linux-codel": _plain(
         "codel",
         {
-            "limit": ("cdl_limit", 1000),
-            "target": ("cdl_target", 5000),
-            "interval": ("cdl_interval", 100_000),
+            "limit": ("cdl_limit", 1000, U32),
+            "target": ("cdl_target", 5000, MOST_TIME),
+            "interval": ("cdl_interval", 100_000, MOST_TIME),
         },
     ),
     "linux-fq_codel": _plain(
         "fq_codel",
         {
-            "limit": ("fqc_limit", 10240),
-            "flows": ("fqc_flows", 1024),
-            "target": ("fqc_target", 5000),
-            "interval": ("fqc_interval", 100_000),
-            "quantum": ("fqc_quantum", 0),
+            "limit": ("fqc_limit", 10240, U32),
+            "flows": ("fqc_flows", 1024, 65536),
+            "target": ("fqc_target", 5000, MOST_TIME),
+            "interval": ("fqc_interval", 100_000, MOST_TIME),
+            "quantum": ("fqc_quantum", 0, 1 << 20),
         },
     ),
     "linux-netem": _plain(
         "netem",
         {
-            "latency": ("delay", 0),
-            "jitter": ("jitter", 0),
-            "limit": ("limit", 1000),
-            "loss": ("loss", 0),
+            "latency": ("delay", 0, MOST_TIME),
+            "jitter": ("jitter", 0, MOST_TIME),
+            "limit": ("limit", 1000, U32),
+            "loss": ("loss", 0, 100),
         },
     ),
     "egress-policer": _policer,
@@ -135,14 +157,18 @@ UNTOUCHED = "linux-noop"  # whatever is there is somebody else's
 CLASSFUL = ("linux-htb", "linux-hfsc")
 
 
-def replace(device: Device, kind: str, options: dict[str, str], queues: Queues) -> str | None:
-    """Have the device do so, "": as the kernel does by itself.  Returns what went wrong."""
+def replace(
+    device: Device, kind: str, options: dict[str, str], queues: Queues
+) -> Generator[None, None, str | None]:
+    """Have the device do so, "": as the kernel does by itself; queues from MAX_QUEUE on are left
+    out.  A step takes about a ms.  Returns what went wrong."""
+    queues = tuple(each for each in queues if each[0] < MAX_QUEUE)
     try:
         with IPRoute() as ip:
             _remove(ip, device.ifindex)
             if kind:
-                TYPES[kind](ip, device, options, queues)
-    except (NetlinkError, OSError, ValueError) as error:
+                yield from TYPES[kind](ip, device, options, queues)
+    except (NetlinkError, OSError, ValueError, ArithmeticError, struct.error) as error:
         return str(error)
     return None
 
