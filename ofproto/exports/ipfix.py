@@ -8,6 +8,7 @@ the one know the other.  Not filled: fields of tunnels, and of what was dropped.
 
 import struct
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from pyvs import coverage
@@ -18,6 +19,9 @@ FULL = 1024  # bytes of a message of templates to which no further one is added
 FIRST_TEMPLATE, OPTIONS_TEMPLATE = 256, 462
 VMWARE = 6876
 MAX_FLOWS = 65536  # in a cache for which the configuration has no bound
+MOST_FLOWS = 4 * MAX_FLOWS  # whatever the configuration says
+AT_ONCE = 256  # records that end in one turn
+COUNT = (1 << 64) - 1  # counts go round
 IDLE, ACTIVE, FORCED, LACK_OF_RESOURCES = 1, 2, 4, 5  # flowEndReason
 TCP, UDP, ICMP, ICMPV6, SCTP = 6, 17, 1, 58, 132
 IPV4, IPV6 = 0x0800, 0x86DD
@@ -197,6 +201,7 @@ class Exporter:
         self._templates_at: dict[int, int] = {}  # domain -> when they were last sent
         self._datagrams: list[bytes] = []
         self._virtual = settings.virtual_obs_id.encode()[:254]
+        self._room = min(settings.max_flows or MAX_FLOWS, MOST_FLOWS)
 
     @property
     def current_flows(self) -> int:
@@ -218,15 +223,14 @@ class Exporter:
         self._update(flow, sample, now)
         if not self.settings.active_timeout:
             self._end(key, ACTIVE, now)
-        while len(self._flows) > (self.settings.max_flows or MAX_FLOWS):
+        while len(self._flows) > self._room:
             no_room.count += not self.settings.max_flows
             self._end(next(iter(self._flows)), LACK_OF_RESOURCES, now)
 
-    def run(self, now: int) -> None:
-        """Export the flows that are old."""
+    def run(self, now: int, at_once: int = AT_ONCE) -> None:
+        """Export the flows that are old, so many; next_run() tells of the others."""
         limit = now - self.settings.active_timeout * 1_000_000
-        while self.settings.active_timeout and self._flows:
-            key, flow = next(iter(self._flows.items()))
+        for key, flow in list(islice(self._flows.items(), at_once)):
             if flow.start > limit:
                 break
             self._end(key, ACTIVE, now)
@@ -237,10 +241,11 @@ class Exporter:
             return None
         return next(iter(self._flows.values())).start + self.settings.active_timeout * 1_000_000
 
-    def close(self, now: int) -> None:
-        """Export all of them."""
-        while self._flows:
-            self._end(next(iter(self._flows)), FORCED, now)
+    def close(self, now: int, at_once: int = AT_ONCE) -> bool:
+        """Export flows however young, so many.  False: there are more."""
+        for key in list(islice(self._flows, at_once)):
+            self._end(key, FORCED, now)
+        return not self._flows
 
     # --- counting
 
@@ -329,8 +334,9 @@ class Exporter:
 
     def _message(self, domain: int, now: int, sets: bytes) -> None:
         head = struct.pack(
-            "!HHIII", VERSION, 16 + len(sets), now // 1_000_000, self._sequence & 0xFFFFFFFF, domain
-        )
+            "!HHIII", VERSION, 16 + len(sets), now // 1_000_000 & 0xFFFFFFFF,
+            self._sequence & 0xFFFFFFFF, domain,
+        )  # fmt: skip
         self._datagrams.append(head + sets)
 
     def _send_templates(self, domain: int, now: int) -> None:
@@ -382,19 +388,36 @@ def _transport(packet: Packet, l4: int) -> bytes:
     return struct.pack("!HH", packet.tp_src, packet.tp_dst)
 
 
+def _span(since: int, now: int) -> int:
+    """Microseconds; clocks may be set back."""
+    return min(max(now - since, 0), 0xFFFFFFFF)
+
+
 def _counts(flow: Flow, template: int, reason: int, now: int) -> bytes:
     at = (template - FIRST_TEMPLATE) // 4
     l3, l4 = at // 5 % 3, at % 5
-    (packets, in_unicast, in_multicast, in_broadcast, out_unicast, out_broadcast, post_multicast,
-     frames, octets, squares, post_multicast_octets, *tcp) = flow.totals  # fmt: skip
+    (
+        packets,
+        in_unicast,
+        in_multicast,
+        in_broadcast,
+        out_unicast,
+        out_broadcast,
+        post_multicast,
+        frames,
+        octets,
+        squares,
+        post_multicast_octets,
+        *tcp,
+    ) = (n & COUNT for n in flow.totals)
     made = struct.pack(
-        "!II13QB", min(now - flow.start, 0xFFFFFFFF), min(now - flow.end, 0xFFFFFFFF), 0, 0,
-        flow.packets, packets, in_unicast, in_multicast, in_broadcast, out_unicast, out_broadcast,
-        flow.post_multicast, post_multicast, flow.frames, frames, reason,
+        "!II13QB", _span(flow.start, now), _span(flow.end, now), 0, 0, flow.packets & COUNT,
+        packets, in_unicast, in_multicast, in_broadcast, out_unicast, out_broadcast,
+        flow.post_multicast & COUNT, post_multicast, flow.frames & COUNT, frames, reason,
     )  # fmt: skip
     if l3:
         made += struct.pack(
-            "!10Q", 0, 0, flow.octets, octets, flow.squares, squares, flow.least, flow.most,
-            flow.post_multicast_octets, post_multicast_octets,
+            "!10Q", 0, 0, flow.octets & COUNT, octets, flow.squares & COUNT, squares, flow.least,
+            flow.most, flow.post_multicast_octets & COUNT, post_multicast_octets,
         )  # fmt: skip
     return made + (struct.pack("!6Q", *tcp) if l4 == _L4_TCP else b"")

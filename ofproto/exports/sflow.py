@@ -16,6 +16,7 @@ RAW_HEADER, EXTENDED_SWITCH, IF_COUNTERS = 1, 1001, 1
 ETHERNET = 1  # header protocol
 FCS = 4  # bytes, of which the datapath knows nothing: "stripped"
 DATAGRAM = 1400  # bytes
+HEADER = 1024  # bytes
 # Sources: type in the high byte.
 INTERFACES, SWITCH = 0, 0x020003E8  # the bridge itself: ds_class 2, ds_index 1000
 UNKNOWN = 0xFFFFFFFF
@@ -24,6 +25,8 @@ TICK = 1000  # ms
 
 
 class Settings(NamedTuple):
+    """Of `header`, HEADER at most: a sample is to fit into a datagram."""
+
     agent: str  # an address
     sampling: int = 400  # one packet of so many
     polling: int = 30  # seconds; 0: no counters
@@ -77,8 +80,8 @@ class Agent:
 
     def sample(self, sample: FlowSample, now: int) -> None:
         source = self._flows
-        source.sequence += 1
-        source.pool += self.settings.sampling
+        source.sequence = (source.sequence + 1) & UNKNOWN
+        source.pool = (source.pool + self.settings.sampling) & UNKNOWN
         tags = struct.pack(
             "!IIIIII", EXTENDED_SWITCH, 16, sample.in_vlan, sample.in_priority, sample.out_vlan,
             sample.out_priority,
@@ -86,7 +89,7 @@ class Agent:
         records = tags + self._header(sample.frame)
         body = struct.pack(
             "!IIIIIIII", source.sequence, SWITCH, self.settings.sampling,
-            source.pool & 0xFFFFFFFF, 0, sample.input, sample.output, 2,
+            source.pool, 0, sample.input, sample.output, 2,
         )  # fmt: skip
         self._add(FLOW_SAMPLE, body + records, now)
 
@@ -105,7 +108,7 @@ class Agent:
         """A counter sample of each."""
         self._polled = now
         for each in interfaces:
-            number = self._counters[each.index] = self._counters.get(each.index, 0) + 1
+            number = self._counters[each.index] = (self._counters.get(each.index, 0) + 1) & UNKNOWN
             record = _if_counters(each)
             body = struct.pack("!III", number, each.index, 1)
             body += struct.pack("!II", IF_COUNTERS, len(record)) + record
@@ -130,7 +133,7 @@ class Agent:
     def _flush(self, now: int) -> None:
         if not self._samples:
             return
-        self._sequence += 1
+        self._sequence = (self._sequence + 1) & UNKNOWN
         kind = 1 if self._address.version == 4 else 2
         head = struct.pack("!II", VERSION, kind) + self._address.packed
         head += struct.pack(

@@ -42,6 +42,7 @@ MISSES = {OFPR_TABLE_MISS_FLOW: "flow", OFPR_IMPLICIT_MISS: "implicit"}
 cdef enum:
     BELATED = 100           # ms after which a flow that still misses is installed once more
     WORK = 64               # of translation that count as one upcall more
+    DATAGRAMS = 4           # to collectors, that count as much
     MAX_SORTED = 4096       # packets that are put in line in one run
 
 LOST = coverage.counter("upcall_line_full")
@@ -245,9 +246,11 @@ cdef class UpcallHandler:
         for bridge in self.flows.bridges:
             if bridge.sampling is not None and (
                     <XSampling> bridge.sampling).number == data.bridge:
-                (<XSampling> bridge.sampling).receive(
+                n = (<XSampling> bridge.sampling).receive(
                     u.reason, (<char *> u.packet)[:u.packet_size],
                     (<char *> &u.key)[:KEY_DP_SIZE], (<char *> u.userdata)[:u.userdata_size])
+                # A sample is more work than a miss.
+                self.flows.xlate.work += WORK * (1 + <int> n // DATAGRAMS)
                 break
         return 0
 

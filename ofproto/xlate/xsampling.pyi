@@ -10,8 +10,9 @@ class XSampling:
     ipfix_output: bool
     collectors: bool  # sample actions have somebody to tell
     ifindexes: dict[int, int]  # datapath port -> sFlow's number of its interface
-    receive: Callable[[int, bytes, bytes, bytes], None] | None
+    receive: Callable[[int, bytes, bytes, bytes], int] | None
     def __init__(
-        self, bridge: str, receive: Callable[[int, bytes, bytes, bytes], None] | None = None
+        self, bridge: str, receive: Callable[[int, bytes, bytes, bytes], int] | None = None
     ) -> None:
-        """`receive(reason, packet, key, userdata)`: reason and userdata as in samples.pyi."""
+        """`receive(reason, packet, key, userdata)`: reason and userdata as in samples.pyi; it
+        returns how many datagrams that made."""

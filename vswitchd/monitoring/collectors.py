@@ -11,22 +11,26 @@ from pyvs.log_limit import LimitedLog
 
 _limited = LimitedLog(ovs.vlog.Vlog("collectors"), 1, 5)
 _failed = coverage.counter("export_send_failed")
+MAX_COLLECTORS = 64  # of one exporter: each has a socket, and each datagram goes to all of them
 
 
 class Collectors:
     """`targets`: ADDRESS:PORT, an IPv6 address in brackets; the port is `port` where it is left
-    out.  Unusable ones are told of, and left out."""
+    out.  Unusable ones are told of, and left out; so is what comes behind MAX_COLLECTORS."""
 
     def __init__(self, targets: Iterable[str], port: int):
         self._sockets: list[tuple[str, socket.socket]] = []
         for target in targets:
+            if len(self._sockets) == MAX_COLLECTORS:
+                _limited.warn(f"{target}: an exporter has {MAX_COLLECTORS} collectors at most")
+                break
             try:
                 self._sockets.append((target, _connected(target, port)))
             except (OSError, ValueError) as error:
                 _limited.warn(f"{target}: no collector ({error})")
 
-    def __bool__(self) -> bool:
-        return bool(self._sockets)
+    def __len__(self) -> int:
+        return len(self._sockets)
 
     def send(self, datagrams: Iterable[bytes]) -> tuple[int, int]:
         """How many were sent, and how many not."""
@@ -59,10 +63,13 @@ def _connected(target: str, port: int) -> socket.socket:
     elif target.count(":") == 1:
         host, _, text = target.partition(":")
     address = ipaddress.ip_address(host)  # names would have to be looked up
+    number = int(text.strip(":") or port)
+    if not 0 < number < 1 << 16:
+        raise ValueError(f"{number} is no port")
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        made.connect((host, int(text.strip(":") or port)))
+        made.connect((host, number))
     except BaseException:
         made.close()
         raise

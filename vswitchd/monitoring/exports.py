@@ -20,16 +20,20 @@ from ofproto.exports.ipfix import IPV4, IPV6
 from ofproto.xlate.xsampling import XSampling
 from pyvs import clock
 from vswitchd.database.config import BridgeConfig, IpfixRow, SflowRow
+from vswitchd.database.settings import within
 from vswitchd.monitoring.collectors import Collectors
 from vswitchd.monitoring.netflow import BridgeNetflow
 
 vlog = ovs.vlog.Vlog("exports")
 
-ALL = 0xFFFFFFFF
 IPFIX_PORT, SFLOW_PORT = 4739, 6343
 DEFAULT_SAMPLING = 400
 _DATA = struct.Struct(samples.DATA_FORMAT)
 CFI = 0x1000
+U32 = 0xFFFFFFFF
+MAX_IFINDEX = 0x3FFFFFFF  # of sFlow, whose two bits in front say more
+RECORDS = 256  # that go in one turn, whatever the number of collectors
+LAST_TURNS = 4  # of a bridge that goes, for what its exporters still have
 
 
 class Stream:
@@ -44,13 +48,18 @@ class Stream:
         self._collectors = Collectors(row.targets, IPFIX_PORT)
 
     def run(self, now: int) -> None:
-        self.exporter.run(now)
+        self.exporter.run(now, self._at_once())
         self.send()
 
-    def send(self) -> None:
+    def _at_once(self) -> int:
+        return max(1, RECORDS // max(1, len(self._collectors)))
+
+    def send(self) -> int:
+        """How many it tried to send."""
         sent, failed = self._collectors.send(self.exporter.take())
         self.exporter.counters.tx_packets += sent
         self.exporter.counters.tx_errors += failed
+        return sent + failed
 
     def stats(self, number: int) -> IpfixStats:
         counted = self.exporter.counters
@@ -60,23 +69,33 @@ class Stream:
             counted.tx_errors, number,
         )  # fmt: skip
 
-    def close(self, now: int) -> None:
-        self.exporter.close(now)
+    def close(self, now: int) -> bool:
+        """Export some of what there is.  False: call it again."""
+        done = self.exporter.close(now, self._at_once())
         self.send()
+        if done:
+            self.drop()
+        return done
+
+    def drop(self) -> None:
         self._collectors.close()
 
 
 class SflowStream:
     def __init__(self, row: SflowRow, agent: str, now: int):
         self.row = row
-        self.agent = sflow.Agent(
-            sflow.Settings(agent, row.sampling or DEFAULT_SAMPLING, row.polling, row.header or 128),
-            now,
+        settings = sflow.Settings(
+            agent,
+            _within(row.sampling, 1, U32, DEFAULT_SAMPLING),
+            _within(row.polling, 0, U32, 30),
+            min(_within(row.header, 1, U32, 128), sflow.HEADER),
         )
+        self.agent = sflow.Agent(settings, now)
         self._collectors = Collectors(row.targets, SFLOW_PORT)
 
-    def send(self) -> None:
-        self._collectors.send(self.agent.take())
+    def send(self) -> int:
+        """How many it tried to send."""
+        return sum(self._collectors.send(self.agent.take()))
 
     def close(self) -> None:
         self._collectors.close()
@@ -87,6 +106,7 @@ class Exports:
         self._ofproto = ofproto
         self._bridge: Stream | None = None
         self._sets: dict[int, Stream] = {}
+        self._closing: list[Stream] = []
         self._sflow: SflowStream | None = None
         self._netflow = BridgeNetflow(ofproto)
         self._wanted: tuple = (None, (), None)
@@ -101,28 +121,28 @@ class Exports:
         self._netflow.configure(config.netflow)
         wanted = (config.ipfix, config.collector_sets, config.sflow)
         if wanted != self._wanted:
-            self._wanted = wanted
             self._take(*wanted)
+            self._wanted = wanted
         if self._sflow is not None:
             self._number_interfaces()
 
     def _take(self, ipfix_row: IpfixRow | None, sets: tuple, sflow_row: SflowRow | None) -> None:
         now = self._microseconds()
         self._bridge = self._stream(self._bridge, ipfix_row, now)
-        for number in self._sets.keys() - {number for number, _ in sets}:
-            self._sets.pop(number).close(now)
-        for number, row in sets:
-            self._sets[number] = self._stream(self._sets.get(number), row, now)
+        rows = dict(sets)
+        for number in self._sets.keys() | rows.keys():
+            stream = self._stream(self._sets.pop(number, None), rows.get(number), now)
+            if stream is not None:
+                self._sets[number] = stream
         self._take_sflow(sflow_row)
         self._ofproto.collector_sets = tuple(sorted(self._sets))
         self._sample()
 
-    @staticmethod
-    def _stream(old: Stream | None, row: IpfixRow | None, now: int) -> Stream | None:
+    def _stream(self, old: Stream | None, row: IpfixRow | None, now: int) -> Stream | None:
         if old is not None and old.row == row:
             return old
-        if old is not None:
-            old.close(now)
+        if old is not None and not old.close(now):
+            self._closing.append(old)
         return Stream(row) if row is not None and row.targets else None
 
     def _take_sflow(self, row: SflowRow | None) -> None:
@@ -150,20 +170,20 @@ class Exports:
         sampling = XSampling(self._ofproto.name, self.receive)
         if self._bridge is not None:
             other = self._bridge.row.other_config
-            sampling.ipfix = ALL // (self._bridge.row.sampling or DEFAULT_SAMPLING)
+            sampling.ipfix = U32 // (self._bridge.row.sampling or DEFAULT_SAMPLING)
             sampling.ipfix_input = other.get("enable-input-sampling") != "false"
             sampling.ipfix_output = other.get("enable-output-sampling") != "false"
         if self._sflow is not None:
-            sampling.sflow = ALL // self._sflow.agent.settings.sampling
+            sampling.sflow = U32 // self._sflow.agent.settings.sampling
         sampling.collectors = bool(self._sets)
         xbridge.sampling = sampling
         xbridge.touch()
 
     def _ifindex(self, number: int, port: Any) -> int:
         """0: none.  A dummy has what its options say."""
-        given = port.options.get("ifindex", "") if port.is_dummy else ""
-        index = int(given) if given.isdecimal() else self._ofproto.port_ifindex(number)
-        return max(index or 0, 0)
+        given = port.options if port.is_dummy else {}
+        index = within(given, "ifindex", 0, 0, MAX_IFINDEX) or self._ofproto.port_ifindex(number)
+        return min(max(index or 0, 0), MAX_IFINDEX)
 
     def _number_interfaces(self) -> None:
         found = {
@@ -181,12 +201,11 @@ class Exports:
     def _microseconds(self) -> int:
         return self._epoch + clock.msec() * 1000
 
-    def receive(self, reason: int, packet: bytes, key: bytes, data: bytes) -> None:
-        """A sample: see XSampling."""
+    def receive(self, reason: int, packet: bytes, key: bytes, data: bytes) -> int:
+        """A sample: see XSampling.  Returns how many datagrams that made."""
         _, output, number, domain, point, probability, tci, direction = _DATA.unpack(data)
         if reason == samples.SFLOW:
-            self._receive_sflow(packet, key, output, tci)
-            return
+            return self._receive_sflow(packet, key, output, tci)
         if reason == samples.IPFIX:
             stream, weight = self._bridge, 0
             if stream is not None:
@@ -197,18 +216,18 @@ class Exports:
             stream, weight = self._sets.get(number), 65535 // max(probability, 1)
             egress = direction == samples.EGRESS or (not direction and output != samples.NONE)
         if stream is None:
-            return
+            return 0
         port = self._port(output) if output != samples.NONE else None
         sample = ipfix.Sample(
             _packet(packet, key), domain, point, self._port(_number(key, "in_port")), port, egress,
             weight,
         )  # fmt: skip
         stream.exporter.sample(sample, self._microseconds())
-        stream.send()
+        return stream.send()
 
-    def _receive_sflow(self, packet: bytes, key: bytes, output: int, tci: int) -> None:
+    def _receive_sflow(self, packet: bytes, key: bytes, output: int, tci: int) -> int:
         if self._sflow is None:
-            return
+            return 0
         ifindexes = self._ofproto.xbridge.sampling.ifindexes
         tag = int.from_bytes(key[slice(*_span("vlan0_tci"))], "big")
         out_tag = int.from_bytes(struct.pack("=H", tci), "big")
@@ -217,7 +236,7 @@ class Exports:
             tag & 0xFFF, tag >> 13, out_tag & 0xFFF, out_tag >> 13,
         )  # fmt: skip
         self._sflow.agent.sample(sample, clock.msec())
-        self._sflow.send()
+        return self._sflow.send()
 
     def _port(self, odp_port: int) -> ipfix.Port:
         """Known until the next reconfiguration: the datapath is not asked for each sample."""
@@ -238,6 +257,7 @@ class Exports:
         self._netflow.run(now)
         for stream in filter(None, (self._bridge, *self._sets.values())):
             stream.run(self._epoch + now * 1000)
+        self._closing = [each for each in self._closing if not each.close(self._microseconds())]
         if self._sflow is not None:
             agent = self._sflow.agent
             if agent.wants_counters(now):
@@ -247,6 +267,8 @@ class Exports:
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
+        if self._closing:
+            return clock.msec()
         streams = filter(None, (self._bridge, *self._sets.values()))
         times = [each.exporter.next_run() for each in streams]
         times = [None if when is None else (when - self._epoch) // 1000 + 1 for when in times]
@@ -275,8 +297,18 @@ class Exports:
         return [] if stream is None else [stream.stats(number or 0)]
 
     def close(self) -> None:
+        """What exporters have is exported as far as that is soon done."""
         self._netflow.configure(None)
         self._take(None, (), None)
+        for each in self._closing:
+            if not any(each.close(self._microseconds()) for _ in range(LAST_TURNS)):
+                each.drop()
+        self._closing = []
+
+
+def _within(value: int | None, low: int, high: int, default: int) -> int:
+    """What a column says that the schema does not bound."""
+    return default if value is None or not low <= value <= high else value
 
 
 def _span(member: str) -> tuple[int, int]:
@@ -298,7 +330,8 @@ def _packet(frame: bytes, key: bytes) -> ipfix.Packet:
     if kind not in (IPV4, IPV6):
         return found
     n_tags = sum(bool(_number(key, name) & CFI) for name in ("vlan0_tci", "vlan1_tci"))
-    found.l3_size = len(frame) - 14 - 4 * n_tags
+    l2_size = 0 if _number(key, "packet_type") else 14 + 4 * n_tags
+    found.l3_size = max(0, len(frame) - l2_size)
     found.proto, found.tos = _number(key, "nw_proto"), _number(key, "nw_tos")
     found.ttl = _number(key, "nw_ttl")
     found.tp_src, found.tp_dst = _number(key, "tp_src"), _number(key, "tp_dst")
@@ -318,7 +351,7 @@ def _agent_address(row: SflowRow) -> str | None:
         try:
             socket.inet_pton(family, row.agent or "")
             return row.agent
-        except OSError:
+        except (OSError, ValueError):
             continue
     if row.agent:
         return _device_address(row.agent)
@@ -334,6 +367,6 @@ def _device_address(name: str) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
         try:
             told = fcntl.ioctl(each.fileno(), 0x8915, struct.pack("256s", name.encode()[:15]))
-        except OSError:
+        except (OSError, ValueError):
             return None
     return socket.inet_ntoa(told[20:24])
