@@ -6,6 +6,7 @@ patch ports are no ports to be mirrored: what comes through one was mirrored whe
 """
 
 from libc.stdint cimport uint16_t, uint32_t
+from libc.string cimport memset
 
 from datapath.base.protocols cimport *
 from ofproto.xlate.context cimport XlateContext, flow_in_port
@@ -66,8 +67,11 @@ cdef int copy_to(XlateContext x, XMirror each, xtag *tags) except -1:
     x.snaplen = each.snaplen
     if each.out is not None:
         output_bundle(x, <XBundle> each.out, tags)
-    elif tags[0].vid != each.out_vlan and not is_reserved(x.flow.eth_dst):
-        flood_copy(x, <uint16_t> each.out_vlan, tags)
+    else:
+        x.wc.vlan[0].tci |= htons(0x1fff)
+        memset(x.wc.eth_dst, 0xff, 6)
+        if tags[0].vid != each.out_vlan and not is_reserved(x.flow.eth_dst):
+            flood_copy(x, <uint16_t> each.out_vlan, tags)
     x.snaplen = outer
     x.nf_output = output        # a copy is none of the flow's
     return 0
@@ -83,6 +87,9 @@ cdef int flood_copy(XlateContext x, uint16_t vlan, const xtag *tags) except -1:
     for bundle in list(x.bridge.bundles):
         if x.spend(1):
             break
+        if bundle.has_cvlans:
+            x.wc.vlan[0].tci |= htons(0x1fff)       # whichever of the two is the inner one
+            x.wc.vlan[1].tci |= htons(0x1fff)
         if bundle_includes_vlan(bundle, vlan, copy[1].vid) and not bundle.mirror_out:
             output_bundle(x, bundle, copy)
     return 0

@@ -198,3 +198,21 @@ def test_statistics_and_what_is_remembered():
 
 def recirc_ids(actions):
     return [int(text, 16) for text in re.findall(r"recirc\((0x\w+)\)", format_actions(actions))]
+
+
+def test_what_a_vlan_of_copies_looks_at():
+    """Reserved addresses are not copied there, nor frames of the VLAN: flows have to tell both; and
+    the tag inside, where the VLAN's ports take only some."""
+    world = World(3)
+    world.bundles[3].set_vlan("dot1q-tunnel", tag=7, cvlans=[4])
+    world.rule([], instructions=parse_instructions("output:2"))
+    mirrors = Mirrors(world.bridge, SimpleNamespace(bundles=world.bundles))
+    mirrors.set([MirrorSettings("a", "a", True, (), (), (), None, 7, 0)])
+    for text in ("dl_dst=01:80:c2:00:00:00", "dl_dst=02:00:00:00:00:02", "dl_vlan=7", "dl_vlan=8"):
+        report = trace_flow(world.bridge, f"in_port=1,{text}")
+        megaflow = next(line for line in report.splitlines() if line.startswith("Megaflow"))
+        assert "dl_dst=" in megaflow and ("dl_vlan=" in megaflow) == ("vlan" in text), report
+    key = key_of(bytes(12) + b"\x81\0\0\x08\x81\0\0\x04" + bytes(60), 1)
+    mask = translate(world.bridge, key).mask
+    offset, _ = flow.MEMBERS["vlan1_tci"]
+    assert mask[offset] & 0x1F == 0x1F and mask[offset + 1] == 0xFF
