@@ -23,6 +23,7 @@ OVS_PROGRAMS = {
     "pyvs-ovsdb-tool": "ovsdb-tool",
     "pyvs-ctl": "ovs-ctl",
     "pyvs-docker": "ovs-docker",
+    "pyvs-tcpdump": "ovs-tcpdump",
 }
 
 

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import subprocess
 import sys
 
-from pyvs import identity
+from pyvs import identity, rundir
 from pyvs_tools.command import Fatal
 
 
@@ -21,6 +22,22 @@ def program_path(name: str) -> str:
     if found is None:
         raise Fatal(f"cannot find the command {name}")
     return found
+
+
+def run_program(name: str, *words: str, text: str | None = None) -> str:
+    """A command of ours, or of the system's; its output.  Raises Fatal."""
+    own = identity.program(name) if name.startswith("pyvs-") else name
+    path = program_path(own) if name.startswith("pyvs-") else own
+    environment = {
+        **identity.child_environment(),
+        identity.variable("RUNDIR"): rundir.rundir(),
+    }
+    done = subprocess.run(
+        [path, *words], input=text, capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        raise Fatal(f"{own} {' '.join(words)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
 
 
 def _is_ours(path, own):

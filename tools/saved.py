@@ -12,9 +12,9 @@ import socket
 import subprocess
 import sys
 
-from pyvs import identity, rundir
+from pyvs import rundir
 from pyvs_tools.command import Fatal
-from pyvs_tools.ovs_names import program_path
+from pyvs_tools.ovs_names import run_program
 
 FILE = "state.json"
 WAIT = "10"  # seconds: a switch that does not answer is not waited for longer
@@ -70,24 +70,8 @@ class _Troubles:
             return None
 
 
-def _run(name: str, *words: str, text: str | None = None) -> str:
-    """A command of ours, or of the system's; its output.  Raises Fatal."""
-    own = identity.program(name) if name.startswith("pyvs-") else name
-    path = program_path(own) if name.startswith("pyvs-") else own
-    environment = {
-        **identity.child_environment(),
-        identity.variable("RUNDIR"): rundir.rundir(),
-    }
-    done = subprocess.run(
-        [path, *words], input=text, capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode:
-        raise Fatal(f"{own} {' '.join(words)}: {done.stderr.strip() or done.returncode}")
-    return done.stdout
-
-
 def _ofctl(version: str, *words: str, text: str | None = None) -> str:
-    return _run("pyvs-ofctl", f"--timeout={WAIT}", f"-O{version}", *words, text=text)
+    return run_program("pyvs-ofctl", f"--timeout={WAIT}", f"-O{version}", *words, text=text)
 
 
 def _rows(table: str, *words: str) -> list[list]:
@@ -95,7 +79,7 @@ def _rows(table: str, *words: str) -> list[list]:
     base = ("--no-wait", f"--timeout={WAIT}", f"--db=unix:{rundir.db_sock()}", "-f", "json")
     columns, *condition = words
     command = ("find" if condition else "list", table, *condition)
-    return json.loads(_run("pyvs-vsctl", *base, f"--columns={columns}", *command))["data"]
+    return json.loads(run_program("pyvs-vsctl", *base, f"--columns={columns}", *command))["data"]
 
 
 def _bridges() -> dict[str, str]:
@@ -120,7 +104,7 @@ def _saved_bridge(name: str, version: str) -> dict:
 
 
 def _saved_device(name: str) -> dict:
-    [shown] = json.loads(_run("ip", "-j", "address", "show", "dev", name))
+    [shown] = json.loads(run_program("ip", "-j", "address", "show", "dev", name))
     addresses = [
         [f"{each['local']}/{each['prefixlen']}"]
         + (["brd", each["broadcast"]] if "broadcast" in each else [])
@@ -129,7 +113,7 @@ def _saved_device(name: str) -> dict:
     ]
     routes = []
     for family in ("-4", "-6"):
-        for line in _run("ip", "-o", family, "route", "show", "dev", name).splitlines():
+        for line in run_program("ip", "-o", family, "route", "show", "dev", name).splitlines():
             words = [word for word in line.split() if word not in _STATES]
             if not any(f"proto {each}" in line for each in _PASSING) and "\\" not in line:
                 routes.append([family, *words])
@@ -186,9 +170,9 @@ def save(directory: str) -> int:
 def _restore_device(troubles: _Troubles, name: str, saved: dict) -> list[tuple[str, list[str]]]:
     """Addresses, and up; returns the device's routes, (device, words) of each."""
     for words in saved["addresses"]:
-        troubles.guard(name, _run, "ip", "address", "replace", *words, "dev", name)
+        troubles.guard(name, run_program, "ip", "address", "replace", *words, "dev", name)
     if saved["up"]:
-        troubles.guard(name, _run, "ip", "link", "set", name, "up")
+        troubles.guard(name, run_program, "ip", "link", "set", name, "up")
     return [(name, words) for words in saved["routes"]]
 
 
@@ -204,7 +188,15 @@ def _restore_routes(troubles: _Troubles, routes: list[tuple[str, list[str]]]) ->
         if len(left) == len(routes):
             for device, words in left:
                 troubles.guard(
-                    device, _run, "ip", words[0], "route", "replace", *words[1:], "dev", device
+                    device,
+                    run_program,
+                    "ip",
+                    words[0],
+                    "route",
+                    "replace",
+                    *words[1:],
+                    "dev",
+                    device,
                 )
             return
         routes = left
