@@ -2,6 +2,7 @@
 
 from tests.hostile.datapath_campaign import DatapathCampaign
 from tests.hostile.frames_campaign import FramesCampaign
+from tests.hostile.monitoring_campaign import MonitoringCampaign
 from tests.hostile.openflow_campaign import OpenflowCampaign
 from tests.hostile.ovsdb_campaign import OvsdbCampaign
 from tests.hostile.unixctl_campaign import SwitchUnixctlCampaign, UnixctlCampaign
@@ -15,5 +16,6 @@ CAMPAIGNS = {
         SwitchUnixctlCampaign,
         DatapathCampaign,
         FramesCampaign,
+        MonitoringCampaign,
     )
 }
