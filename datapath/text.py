@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datapath.actions import odp_text
 from datapath.base.clock import now_ms
 from datapath.key import key_text
+from datapath.netdev.tunnel import TYPES as TUNNELS
 from pyvs import identity
 
 TCP_FLAGS = "FSRP.UEC"
@@ -114,6 +115,9 @@ def _port_type(port) -> str:
     shown = "tap" if port.type == "internal" else port.type
     if shown == "dummy-pmd":
         shown += f": {format_queues(len(port.queues))}"
+    if port.type in TUNNELS:
+        options = ", ".join(f"{name}={text}" for name, text in sorted(port.options.items()))
+        shown += f": {options}" if options else ""
     return "" if shown == "system" else f" ({shown})"
 
 

@@ -622,6 +622,8 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
         e.max_len = number
     elif kind == ACT_DROP:
         return 1
+    elif kind == ACT_SET_TUNNEL:
+        pass                    # where it is to go, there is no header: that port counts it
     else:
         return -1 - DROP_BAD_ACTION
     return 0

@@ -36,6 +36,9 @@ cdef enum:
     ACT_ADD_MPLS = 26           # be32 lse, be16 ethertype
     # between the outermost MPLS label and the header behind it, a label or IP: u32 direction
     ACT_COPY_TTL = 27
+    # the key's tunnel part, as far as its tun_opts_size says: for a port that makes the outer header
+    # itself, as no tunnel port of this datapath does
+    ACT_SET_TUNNEL = 28
 
     COPY_TTL_OUT = 0            # to the outermost label
     COPY_TTL_IN = 1             # from it
@@ -134,6 +137,8 @@ cdef class ActionBuffer:
     cdef void pop_nsh(self) noexcept nogil
     cdef void add_mpls(self, uint32_t lse, uint16_t ethertype) noexcept nogil      # network order
     cdef void copy_ttl(self, uint32_t direction) noexcept nogil
+    # `part`: of the key's size, from KEY_PACKET_SIZE on; `opts_size` bytes of options are in it
+    cdef void set_tunnel(self, const uint8_t *part, uint32_t opts_size) noexcept nogil
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil                      # host order
     cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil
     cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil

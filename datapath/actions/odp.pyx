@@ -4,7 +4,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from datapath.key.flow cimport N_MEMBERS, key_members
+from datapath.key.flow cimport (
+    KEY_PACKET_SIZE, MEMBER_tun_metadata, MEMBER_tun_opts_size, N_MEMBERS, key_members,
+)
 from datapath.actions.meter cimport MAX_METERS
 from datapath.actions.odp cimport *
 from datapath.actions.rewrite cimport is_writable
@@ -22,7 +24,7 @@ globals().update(
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
     METER=<int> ACT_METER, CHECK_PKT_LEN=<int> ACT_CHECK_PKT_LEN, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
-    TUNNEL_PUSH=<int> ACT_TUNNEL_PUSH, TUNNEL_POP=<int> ACT_TUNNEL_POP,
+    SET_TUNNEL=<int> ACT_SET_TUNNEL, TUNNEL_PUSH=<int> ACT_TUNNEL_PUSH, TUNNEL_POP=<int> ACT_TUNNEL_POP,
     CT=<int> ACT_CT, CT_CLEAR=<int> ACT_CT_CLEAR,
     FLAG_COMMIT=<int> CT_COMMIT, FLAG_FORCE=<int> CT_FORCE, FLAG_NAT=<int> CT_NAT,
     FLAG_SRC=<int> CT_SRC, FLAG_DST=<int> CT_DST, FLAG_PERSISTENT=<int> CT_PERSISTENT,
@@ -256,6 +258,12 @@ cdef class ActionBuffer:
     cdef void copy_ttl(self, uint32_t direction) noexcept nogil:
         self._put32(ACT_COPY_TTL, direction)
 
+    cdef void set_tunnel(self, const uint8_t *part, uint32_t opts_size) noexcept nogil:
+        cdef uint32_t size = _tunnel_fixed() + opts_size
+        cdef uint8_t *at = self.room(ACT_SET_TUNNEL, size)
+        if at != NULL:
+            memcpy(at, part, size)
+
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil:
         self._put32(ACT_RECIRC, recirc_id)
 
@@ -333,6 +341,18 @@ cdef const char *_check_set(const uint8_t *payload, uint32_t length) noexcept no
         return "set: this member cannot be set"
     if head[1] != key_members[head[0]].size or length != <uint32_t> 4 + 2 * head[1]:
         return "set: wrong size"
+    return NULL
+
+
+cdef inline uint32_t _tunnel_fixed() noexcept nogil:
+    """Bytes of a key's tunnel part before the options."""
+    return key_members[<int> MEMBER_tun_metadata].offset - KEY_PACKET_SIZE
+
+
+cdef const char *_check_tunnel(const uint8_t *payload, uint32_t length) noexcept nogil:
+    cdef uint32_t at = key_members[<int> MEMBER_tun_opts_size].offset - KEY_PACKET_SIZE
+    if length < _tunnel_fixed() or length != _tunnel_fixed() + payload[at] or payload[at] & 3:
+        return "set_tunnel: wrong size"
     return NULL
 
 
@@ -443,6 +463,8 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         if length == 0 or nsh_size(payload, length) != length:
             return "push_nsh: malformed"
         return NULL
+    if kind == ACT_SET_TUNNEL:
+        return _check_tunnel(payload, length)
     if kind == ACT_TUNNEL_PUSH:
         return check_tunnel_push(payload, length)
     if kind == ACT_USERSPACE:

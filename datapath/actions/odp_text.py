@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 
-from datapath.key import flow, key_text
+from datapath.key import flow, key_text, notations, outer_text
 
 from . import ct_text, odp, sample_text, tunnel_text
 
@@ -21,7 +21,6 @@ _CONTROLLER_DATA = struct.Struct("=IHHQBB6x")  # controller_data in odp.pxd
 SETTABLE = (
     "skb_priority",
     "skb_mark",
-    "tunnel",
     "eth",
     "vlan",
     "ipv6",
@@ -197,6 +196,7 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.CHECK_PKT_LEN: _format_check_len,
     odp.CT: lambda payload, key: ct_text.format_ct(payload),
     odp.CT_CLEAR: lambda payload, key: "ct_clear",
+    odp.SET_TUNNEL: lambda payload, key: f"set({outer_text.format_set(payload)})",
     odp.METER: lambda payload, key: f"meter({_number(payload)})",
     odp.TUNNEL_PUSH: lambda payload, key: tunnel_text.format_push(payload),
     odp.TUNNEL_POP: lambda payload, key: f"tnl_pop({_number(payload)})",
@@ -334,7 +334,7 @@ def _parse_push_eth(body: str) -> bytes:
     words = dict(part.partition("=")[::2] for part in key_text.split(body))
     if set(words) != {"src", "dst"}:
         raise ValueError(f"push_eth({body}): expected src=MAC,dst=MAC")
-    read = key_text.KINDS["mac"][1]
+    read = notations.KINDS["mac"][1]
     return attribute(
         odp.PUSH_ETH, read(words["src"]).to_bytes(6, "big") + read(words["dst"]).to_bytes(6, "big")
     )
@@ -469,6 +469,8 @@ def _parse_userspace(body: str) -> bytes:
 
 def _parse_set(body: str) -> bytes:
     name, values = key_text.name_and_body(body)
+    if name == "tunnel":
+        return attribute(odp.SET_TUNNEL, outer_text.parse_set(values))
     fields = key_text._vlan(0) if name == "vlan" else key_text.fields_of(name, values)
     return b"".join(
         set_attribute(member, value, mask)

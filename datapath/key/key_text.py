@@ -7,16 +7,19 @@ that no group of the packet's protocols shows, but that the mask covers, is writ
 `ct_nw_src(0x0a000001/0xff000000)`, so that nothing is hidden.
 """
 
-from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterator
 
-from . import flow
+from . import flow, outer_text
+from .notations import (
+    SIZES,
+    Field,
+    format_value,
+    name_and_body,
+    number,
+    parse_value,
+    split,
+)
 
-SIZES = {name: size for name, (_, size) in flow.MEMBERS.items()}
-TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[9]", "[10]", "[11]")
-EXTHDR_FLAGS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
-CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
-FRAGMENTS = ("no", "0x2", "first", "later")
 VLAN_TPIDS = (0x8100, 0x88A8, 0x9100)
 CFI = 0x1000
 # Members with fewer bits than their bytes have.
@@ -26,125 +29,12 @@ USED_BITS = {
     "ipv6_exthdr": 0x1FF,
     "nw_frag": 3,
     "pbb_isid": 0xFFFFFF,
+    "tun_flags": 0xF,
+    "tun_erspan_ver": 0xF,
+    "tun_erspan_idx": 0xFFFFF,
+    "tun_erspan_dir": 1,
+    "tun_erspan_hwid": 0x3F,
 }
-
-
-class Field:
-    """A value within a group: some bits of a member, in some notation."""
-
-    __slots__ = ("bits", "kind", "label", "member", "shift")
-
-    def __init__(self, label: str, member: str, kind: str, bits: int = 0, shift: int = 0):
-        self.label = label
-        self.member = member
-        self.kind = kind
-        self.bits = bits or SIZES[member] * 8
-        self.shift = shift
-
-    @property
-    def ones(self) -> int:
-        return (1 << self.bits) - 1
-
-
-# ---- Notations: kind -> (format, parse) of a plain value; values are integers ----
-
-
-def _parse_int(text: str) -> int:
-    return int(text, 0)
-
-
-def _mac(value: int) -> str:
-    return value.to_bytes(6, "big").hex(":")
-
-
-def _parse_mac(text: str) -> int:
-    parts = text.split(":")
-    if len(parts) != 6 or any(len(part) not in (1, 2) for part in parts):
-        raise ValueError(f"{text}: not an Ethernet address")
-    return int.from_bytes(bytes(int(part, 16) for part in parts), "big")
-
-
-def _fragment(value: int) -> str:
-    return FRAGMENTS[(value & 1) << 1 | (value >> 1 & 1)]
-
-
-def _parse_fragment(text: str) -> int:
-    known = {"no": 0, "first": flow.FRAG_ANY, "later": flow.FRAG_ANY | flow.FRAG_LATER}
-    return known[text] if text in known else int(text, 0)
-
-
-KINDS: dict[str, tuple[Callable[[int], str], Callable[[str], int]]] = {
-    "dec": (str, _parse_int),
-    "hex": (lambda value: f"{value:#x}" if value else "0", _parse_int),
-    "hexid": (lambda value: f"{value:#x}", _parse_int),
-    "hex4": (lambda value: f"0x{value:04x}", _parse_int),
-    "mac": (_mac, _parse_mac),
-    "ip4": (lambda value: str(IPv4Address(value)), lambda text: int(IPv4Address(text))),
-    "ip6": (lambda value: str(IPv6Address(value)), lambda text: int(IPv6Address(text))),
-    "frag": (_fragment, _parse_fragment),
-}
-FLAGS = {"tcp_flags": TCP_FLAGS, "ct_state": CT_FLAGS, "ipv6_exthdr": EXTHDR_FLAGS}
-# Masks of these are written as numbers, those of addresses as addresses.
-NUMBER_KINDS = ("dec", "hex", "hexid", "hex4", "frag")
-
-
-def _format_flags(names: tuple[str, ...], value: int, mask: int, ones: int) -> str:
-    if mask == ones:
-        if value >> len(names):
-            return f"{value:#x}"
-        return "|".join(n for i, n in enumerate(names) if value >> i & 1) or "0"
-    if mask >> len(names):
-        return f"{value:#x}/{mask:#x}"
-    return "".join(
-        ("+" if value >> i & 1 else "-") + name for i, name in enumerate(names) if mask >> i & 1
-    )
-
-
-def _parse_flags(names: tuple[str, ...], text: str, ones: int) -> tuple[int, int]:
-    if text[:1] not in ("+", "-"):
-        if text[:1].isdigit():
-            value, _, mask = text.partition("/")
-            return int(value, 0), int(mask, 0) if mask else ones
-        return sum(1 << names.index(name) for name in text.split("|")), ones
-    value = mask = 0
-    for part in text.replace("+", " +").replace("-", " -").split():
-        bit = 1 << names.index(part[1:])
-        mask |= bit
-        value |= bit if part[0] == "+" else 0
-    return value, mask
-
-
-def format_value(field: Field, value: int, mask: int) -> str:
-    """value, or value/mask where the mask does not cover the whole field."""
-    if field.kind in FLAGS:
-        return _format_flags(FLAGS[field.kind], value, mask, field.ones) or "0/0"
-    show = KINDS[field.kind][0]
-    if mask == field.ones:
-        return show(value)
-    if field.kind in NUMBER_KINDS:
-        if not mask:
-            return f"{show(value)}/0"
-        return f"{value:#x}/{mask:#x}" if field.kind == "frag" else f"{show(value)}/{mask:#x}"
-    return f"{show(value)}/{show(mask)}"
-
-
-def parse_value(field: Field, text: str) -> tuple[int, int]:
-    """The value and the mask that format_value wrote; ValueError."""
-    try:
-        if field.kind in FLAGS:
-            value, mask = _parse_flags(FLAGS[field.kind], text, field.ones)
-        else:
-            read = KINDS[field.kind][1]
-            plain, _, masked = text.partition("/")
-            value = read(plain)
-            mask = field.ones
-            if masked:
-                mask = int(masked, 0) if field.kind in NUMBER_KINDS else read(masked)
-    except ValueError as error:
-        raise ValueError(f"{text}: bad value for {field.label or field.member}") from error
-    if not 0 <= value <= field.ones or not 0 <= mask <= field.ones:
-        raise ValueError(f"{text}: out of range for {field.label or field.member}")
-    return value & mask, mask
 
 
 # ---- The groups ----
@@ -187,27 +77,6 @@ _IP_REST = [
     Field("ttl", "nw_ttl", "dec"),
     Field("frag", "nw_frag", "frag", 2),
 ]
-TUNNEL = [
-    Field("tun_id", "tun_id", "hexid"),
-    Field("src", "tun_src", "ip4"),
-    Field("dst", "tun_dst", "ip4"),
-    Field("ipv6_src", "tun_ipv6_src", "ip6"),
-    Field("ipv6_dst", "tun_ipv6_dst", "ip6"),
-    Field("tos", "tun_tos", "hex"),
-    Field("ttl", "tun_ttl", "dec"),
-    Field("tp_src", "tun_tp_src", "dec"),
-    Field("tp_dst", "tun_tp_dst", "dec"),
-    Field("gbp_id", "tun_gbp_id", "dec"),
-    Field("gbp_flags", "tun_gbp_flags", "hex"),
-    Field("erspan_ver", "tun_erspan_ver", "dec"),
-    Field("erspan_idx", "tun_erspan_idx", "hexid"),
-    Field("erspan_dir", "tun_erspan_dir", "dec"),
-    Field("erspan_hwid", "tun_erspan_hwid", "hexid"),
-    Field("gtpu_flags", "tun_gtpu_flags", "hex"),
-    Field("gtpu_msgtype", "tun_gtpu_msgtype", "dec"),
-    Field("metadata", "tun_metadata", "hexid"),
-    Field("flags", "tun_flags", "hex"),
-]
 _CT_PORTS = [
     Field("proto", "ct_nw_proto", "dec"),
     Field("tp_src", "ct_tp_src", "dec"),
@@ -215,7 +84,7 @@ _CT_PORTS = [
 ]
 METADATA: dict[str, list[Field]] = {
     "skb_priority": _one("skb_priority", "hex"),
-    "tunnel": TUNNEL,
+    "tunnel": [],  # outer_text
     "skb_mark": _one("pkt_mark", "hex"),
     "ct_state": _one("ct_state", "ct_state"),
     "ct_zone": _one("ct_zone", "hex"),
@@ -302,12 +171,6 @@ L4_OF_PROTO = {
 MPLS_BY_DEPTH = ("mpls", "mpls2", "mpls3")
 
 
-def number(data: bytes, member: str) -> int:
-    """A member as an integer."""
-    offset, size = flow.MEMBERS[member]
-    return int.from_bytes(data[offset : offset + size], "big")
-
-
 def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str, list[Field]]]:
     """The groups of L3 and L4 that a packet with this key has, as (name, fields)."""
     eth_type = number(key, "eth_type")
@@ -348,7 +211,7 @@ class _Writer:
         self.more = more
         self.key = key
         self.mask = mask
-        self.shown: set[str] = set()
+        self.shown: set[str] = outer_text.shown(key, mask)
 
     def mpls(self, fields: list[Field]) -> list[str]:
         """All of each label, as Open vSwitch has it: labels of one name, one behind the other, and
@@ -449,7 +312,9 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
     parts: list[str] = []
     foreign = "ct_tuple4" if number(key, "eth_type") == 0x86DD else "ct_tuple6"
     for name, fields in METADATA.items():
-        if name != foreign:
+        if name == "tunnel":
+            parts += outer_text.format_tunnel(key, mask)
+        elif name != foreign:
             parts += writer.group(name, fields)
     tags = 0
     inner: list[str] = []
@@ -466,34 +331,6 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
 
 
 # ---- Parsing ----
-
-
-def split(text: str) -> list[str]:
-    """Splits at commas outside of parentheses; ValueError where these do not pair."""
-    parts: list[str] = []
-    depth = start = 0
-    for i, char in enumerate(text):
-        if char == "(":
-            depth += 1
-        elif char == ")":
-            depth -= 1
-            if depth < 0:
-                raise ValueError(f"{text}: ')' without '('")
-        elif char == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    if depth:
-        raise ValueError(f"{text}: '(' without ')'")
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
-
-
-def name_and_body(item: str) -> tuple[str, str]:
-    """The two parts of NAME(BODY)."""
-    name, found, body = item.partition("(")
-    if not found or not body.endswith(")"):
-        raise ValueError(f"{item}: expected NAME(...)")
-    return name.strip(), body[:-1]
 
 
 def _numbered(body: str) -> str:
@@ -567,6 +404,8 @@ class _Reader:
                 self.eth_type(body, level, tagged)
             elif name == "vlan":
                 self.vlan(body, level)
+            elif name == "tunnel":
+                self.tunnel(body)
             elif name == "encap":
                 if not tagged:
                     raise ValueError("encap() without vlan()")
@@ -576,6 +415,12 @@ class _Reader:
                     body = _numbered(body)
                 for member, (value, mask) in parse_group(fields_of(name, body), body).items():
                     self.put(member, value, mask)
+
+    def tunnel(self, body: str) -> None:
+        start, end = outer_text.START, flow.KEY_DP_SIZE
+        if any(self.mask[start:end]):
+            raise ValueError("tunnel: given twice")
+        self.key[start:end], self.mask[start:end] = outer_text.parse_tunnel(body)
 
     def eth_type(self, body: str, level: int, tagged: bool) -> None:
         value, mask = parse_value(ETH_TYPE, body)

@@ -24,6 +24,7 @@ CT_STATE_BITS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 TCP_FLAG_BITS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]",
                  "[800]")  # fmt: skip
 TUN_FLAG_BITS = ("oam",)
+TUN_OUTER_FLAG_BITS = ("df", "csum", "key")
 IPV6_EXTHDR_BITS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq")
 FRAG_LATER = 2  # bit of nw_frag: not the first fragment
 # nw_frag and its mask, by name
@@ -342,6 +343,8 @@ FIELDS = (
           (_oxm("TUNNEL_ID", 38, 4), _nx("TUN_ID", 16)), aliases=("tunnel_id",)),
     Field("tun_flags", 1, "tun_flags", _member("tun_flags", 1), NONE, (_nx("TUN_FLAGS", 104),),
           n_bytes=2),
+    # Those of the outer header that no match of OpenFlow names.
+    Field("tun_outer_flags", 3, "tun_outer_flags", _member("tun_flags", 3, 1), NONE, (), **_RO),
     Field("tun_src", 32, "ipv4", _member("tun_src", 32), NONE, (_nx("TUN_IPV4_SRC", 31),)),
     Field("tun_dst", 32, "ipv4", _member("tun_dst", 32), NONE, (_nx("TUN_IPV4_DST", 32),)),
     Field("tun_ipv6_src", 128, "ipv6", _member("tun_ipv6_src", 128), NONE,

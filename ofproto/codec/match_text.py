@@ -323,12 +323,14 @@ _FLAG_BITS = {
     "ct_state": fields.CT_STATE_BITS,
     "tcp_flags": fields.TCP_FLAG_BITS,
     "tun_flags": fields.TUN_FLAG_BITS,
+    "tun_outer_flags": fields.TUN_OUTER_FLAG_BITS,
     "ipv6_exthdr": fields.IPV6_EXTHDR_BITS,
 }
 _FLAG_WORDS = {
     "ct_state": "ct_state",
     "tcp_flags": "TCP",
     "tun_flags": "tunnel",
+    "tun_outer_flags": "tunnel",
     "ipv6_exthdr": "IPv6 extension header",
 }
 
@@ -336,7 +338,7 @@ _FLAG_WORDS = {
 def _format_flags(value, mask, field, names):
     """`+syn-ack` with a mask, `syn|ack` without."""
     bits = _FLAG_BITS[field.text]
-    if mask == field.mask and field.text != "tun_flags":
+    if mask == field.mask and field.text not in ("tun_flags", "tun_outer_flags"):
         return "|".join(name for i, name in enumerate(bits) if value >> i & 1) or "0"
     return "".join(
         ("+" if value >> i & 1 else "-") + name for i, name in enumerate(bits) if mask >> i & 1
@@ -401,12 +403,14 @@ _FORMATTERS: dict[str, Callable] = {
     "decimal": _format_integer, "hex": _format_integer, "ethernet": _format_ethernet,
     "ipv4": _format_ipv4, "ipv6": _format_ipv6, "port": _format_port, "frag": _format_frag,
     "ct_state": _format_flags, "tcp_flags": _format_flags, "tun_flags": _format_flags,
+    "tun_outer_flags": _format_flags,
     "ipv6_exthdr": _format_flags, "packet_type": _format_packet_type,
 }  # fmt: skip
 _PARSERS: dict[str, Callable] = {
     "decimal": _parse_integer, "hex": _parse_integer, "ethernet": _parse_ethernet,
     "ipv4": _parse_ipv4, "ipv6": _parse_ipv6, "port": _parse_port, "frag": _parse_frag,
     "ct_state": _parse_flags, "tcp_flags": _parse_flags, "tun_flags": _parse_flags,
+    "tun_outer_flags": _parse_flags,
     "ipv6_exthdr": _parse_flags, "packet_type": _parse_packet_type,
 }  # fmt: skip
 
@@ -444,7 +448,8 @@ _AFTER = [
     "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id",
     "tun_gbp_flags", "tun_tos", "tun_ttl", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir",
     "tun_erspan_hwid", ("tun_gtpu_flags", "gtpu_flags"), ("tun_gtpu_msgtype", "gtpu_msgtype"),
-    "tun_flags", "metadata", "in_port", "in_phy_port", "vlan_tci", ("eth_src", "dl_src"),
+    "tun_flags", ("tun_outer_flags", "tun_flags"), "metadata",
+    "in_port", "in_phy_port", "vlan_tci", ("eth_src", "dl_src"),
     ("eth_dst", "dl_dst"), ("eth_type", "dl_type"), "ipv6_src", "ipv6_dst", "ipv6_label",
     "ipv6_exthdr", "arp_spa", "arp_tpa",
     "nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_c1", "nsh_c2",

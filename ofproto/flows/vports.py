@@ -40,7 +40,7 @@ class Vports:
         Raises DpifError."""
         vport = self.by_name.get(config.device)
         if vport is None:
-            number = self._backer.odp_port_add(config.device, config.kind)
+            number = self._backer.odp_port_add(config.device, config.kind, config.device_options)
             vport = self.by_name[config.device] = Vport(number, config)
             self._by_number[number] = vport
         elif "gbp" in vport.config.exts ^ config.exts:

@@ -37,6 +37,7 @@ class Underlay:
 
     def __init__(self, told: Callable[[], None] = lambda: None):
         self.told = told
+        self.native = True  # False: headers are left to the datapath's ports, for tests
         self.routes = RouteTable()
         self.neighbours = Neighbours(self._tell)
         self.asked = Asked()

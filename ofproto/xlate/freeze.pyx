@@ -162,8 +162,9 @@ cdef FrozenState frozen_state(XlateContext x, list todo, Telling told):
 
 
 cdef bytes changed_tunnel(XlateContext x):
-    """FrozenState.tunnel: the datapath keeps what came with the packet only.  Where an action set
-    something, the packet's own is in the megaflow's mask, so that it is the same for all packets."""
+    """FrozenState.tunnel: the datapath keeps what came with the packet only.  The bits that actions
+    set are in the megaflow's mask, so that these are the same for all its packets; those beside
+    them, as in a byte that was set in part, are each packet's own."""
     cdef const uint8_t *flow = <const uint8_t *> &x.flow + KEY_PACKET_SIZE
     cdef const uint8_t *own = <const uint8_t *> x.came + KEY_PACKET_SIZE
     cdef size_t size = KEY_DP_SIZE - KEY_PACKET_SIZE, i
@@ -173,9 +174,8 @@ cdef bytes changed_tunnel(XlateContext x):
         return b""
     made = bytearray(2 * size)
     for i in range(size):
-        if whole or flow[i] != own[i]:
-            made[i] = flow[i]
-            made[size + i] = 0xff
+        made[size + i] = 0xff if whole else flow[i] ^ own[i]
+        made[i] = flow[i] & made[size + i]
     return bytes(made)
 
 

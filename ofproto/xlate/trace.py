@@ -13,6 +13,7 @@ from ofproto.xlate.recirc import RecircTable
 
 from . import trace_recirc, xlate
 from .trace_recirc import TraceError, member
+from .tunnel import came_by_tunnel
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
@@ -26,9 +27,15 @@ _METADATA = (
 # What trace says of packets that only a real one would send
 _NOT_SENT = ("dont_send=0", "dont_send=1")
 _OF_ETHERNET = ("eth_src", "eth_dst", "eth_type", "vlan0_tci", "vlan1_tci")
+# Shown of each packet that came through a tunnel, 0 or not
+_OF_TUNNELS = (
+    *("tun_tos", "tun_ttl", "tun_gbp_id", "tun_gbp_flags", "tun_erspan_ver", "tun_gtpu_flags"),
+    *("tun_gtpu_msgtype", "tun_ipv6_src", "tun_ipv6_dst", "tun_flags"),
+)
 _NSH = b"\x89\x4f"
 # Open vSwitch shows these of NSH packets, too, which have none.
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
+_OAM = 1  # of tun_flags
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
@@ -149,6 +156,9 @@ def format_flow(key, names=None):
         _only_if_set(key, mask, name)
     for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
         _only_if_set(key, mask, name)
+    if came_by_tunnel(key):
+        for name in _OF_TUNNELS:
+            _set(mask, name, 0xFF)
     _set(mask, "actset_output", 0)
     _set(mask, "conj_id", 0)
     if member(key, "in_phy_port") in (member(key, "in_port"), bytes(4)):
@@ -185,6 +195,8 @@ def format_megaflow(key, mask, names=None):
             hidden.append(f"vlan{number}_tci")
     for name in hidden:
         _set(shown, name, 0)
+    if not member(key, "tun_flags")[1] & _OAM:
+        _set_bits(shown, "tun_flags", ~_OAM & 0xFF)
     recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
     text = format_match(_match(key, shown), names)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
@@ -208,6 +220,12 @@ def _match(key, mask):
 def _set(mask, name, value):
     offset, size = flow.MEMBERS[name]
     mask[offset : offset + size] = bytes([value]) * size
+
+
+def _set_bits(mask, name, kept):
+    """Of a member's last byte."""
+    offset, size = flow.MEMBERS[name]
+    mask[offset + size - 1] &= kept
 
 
 def _only_if_set(key, mask, name):

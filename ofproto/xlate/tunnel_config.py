@@ -75,9 +75,10 @@ class TunnelConfig:
         return KINDS[self.kind].device.format(self.dst_port)
 
     @property
-    def shared_exts(self) -> frozenset[str]:
-        """The extensions that all ports on one datapath port must have in common."""
-        return self.exts
+    def device_options(self) -> dict[str, str]:
+        """What dpctl/show shows of the datapath port."""
+        port = self._shown_port()
+        return {"packet_type": PTAP, **({"dst_port": port} if port else {})}
 
     def shown(self) -> dict[str, str]:
         """The options that are not defaults, as dpif/show has them."""

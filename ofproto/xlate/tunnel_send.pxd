@@ -9,3 +9,5 @@ cdef enum:                  # RFC 3168, section 5
 
 # To a tunnel port; `run` is the pipeline, for the bridge that the encapsulated packet goes through.
 cdef int output_tunnel(XlateContext x, XPort port, pipeline run) except -1
+# For a packet that came in by one, before the tables see it.
+cdef int take_tunnelled(XlateContext x, XPort port) except -1

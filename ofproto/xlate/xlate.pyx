@@ -50,12 +50,12 @@ from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
 from ofproto.xlate.slow cimport take_special
 from ofproto.xlate.spread cimport bundle, multipath
 from ofproto.xlate.tunnel cimport has_tunnel
-from ofproto.xlate.tunnel_send cimport ECN_CE, ECN_MASK
+from ofproto.xlate.tunnel_send cimport ECN_CE, ECN_MASK, take_tunnelled
 from ofproto.xlate.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
 )
 from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
-from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_RECEIVED, X_TABLE
+from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
 from pyvs import coverage
@@ -178,8 +178,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     x.flow.in_phy_port = x.flow.in_port
     if x.depth:
         report_bridge(x)
-    elif port is not None and port.tunnel is not None:
-        x.cache.add(X_RECEIVED, port)
+    elif port is not None and port.tunnel is not None and has_tunnel(x.came):
+        take_tunnelled(x, port)
     if port is not None and port.listens and take_special(x, port):
         return see_special(x, in_port)
     if not x.depth:

@@ -260,10 +260,10 @@ def test_what_a_packet_brings_for_its_next_tunnel_is_looked_at(under):
     add_tunnel(under, 3, "vxlan", "remote_ip=1.1.2.92", "exts=gbp")
     receive(under, "p1", REPLY)
     under.run("ovs-ofctl", "add-flow", "int", "in_port=2,actions=3")
-    flow = "in_port=2,tun_src=1.1.2.92,tun_dst=1.1.2.88"
+    flow = "in_port=2,tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_flags=+oam"
     trace = under.run("ovs-appctl", "ofproto/trace", "int", flow)
     [megaflow] = [line for line in trace.splitlines() if line.startswith("Megaflow: ")]
-    assert "tun_gbp_id=0" in megaflow and "oam" in megaflow
+    assert "tun_gbp_id=0" in megaflow and "+oam" in megaflow
 
 
 PATCHED = """

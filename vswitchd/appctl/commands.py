@@ -24,6 +24,7 @@ from vswitchd.appctl import (
     qos,
     spanning,
     trace,
+    tunnels,
     underlay,
 )
 from vswitchd.bridge import Bridge
@@ -91,6 +92,7 @@ COMMANDS = [
     *(Command(*row) for row in pmd.COMMANDS),
     *(Command(*row) for row in spanning.COMMANDS),
     *(Command(*row) for row in trace.COMMANDS),
+    *(Command(*row) for row in tunnels.COMMANDS),
     *(Command(*row) for row in underlay.COMMANDS),
     *(Command(*row) for row in lacp.COMMANDS),
     *(Command(*row) for row in bfd.COMMANDS),

@@ -5,6 +5,8 @@ What they need is imported when it is called for: most commands need little, and
 One that may do much is a generator, whose steps are little work.
 """
 
+import errno
+import os
 from collections.abc import Iterator
 
 from pyvs.named_files import read_regular
@@ -163,10 +165,13 @@ def _parse_actions(run, text):
 
 
 def _checked(doing, parse, text):
+    from datapath.key.notations import TooLong
+
     try:
         return parse(text)
     except ValueError as error:
-        raise DpctlError(f"{doing} ({error}) (Invalid argument)") from error
+        number = errno.E2BIG if isinstance(error, TooLong) else errno.EINVAL
+        raise DpctlError(f"{doing} ({error}) ({os.strerror(number)})") from error
 
 
 def _ufid_of(key, mask, ufid):

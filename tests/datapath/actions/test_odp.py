@@ -90,7 +90,7 @@ TEXTS = [
     "set(vlan(vid=3/0xf)),1",
     "set(nd(target=fe80::1,sll=02:00:00:00:00:01)),1",
     "set(skb_mark(0x5)),1",
-    "set(tunnel(tun_id=0x7b,src=1.1.1.1,dst=2.2.2.2,ttl=64)),5",
+    "set(tunnel(tun_id=0x7b,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(key))),5",
     "push_mpls(label=5,tc=1,ttl=64,bos=1,eth_type=0x8847),1",
     "pop_mpls(eth_type=0x800),recirc(0x2)",
     "push_pbb(isid=5,pcp=3),set(pbb(isid=7)),1",
