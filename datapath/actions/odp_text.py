@@ -473,7 +473,7 @@ def _parse_set(body: str) -> bytes:
         return attribute(odp.SET_TUNNEL, outer_text.parse_set(values))
     fields = key_text._vlan(0) if name == "vlan" else key_text.fields_of(name, values)
     return b"".join(
-        set_attribute(member, value, mask)
+        set_attribute(member, value & mask, mask)
         for member, (value, mask) in key_text.parse_group(fields, values).items()
     )
 

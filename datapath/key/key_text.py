@@ -383,7 +383,8 @@ def parse_group(fields: list[Field], body: str) -> dict[str, tuple[int, int]]:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, read_tunnel: outer_text.Read) -> None:
+        self.read_tunnel = read_tunnel
         self.key = bytearray(flow.KEY_SIZE)
         self.mask = bytearray(flow.KEY_SIZE)
 
@@ -420,7 +421,7 @@ class _Reader:
         start, end = outer_text.START, flow.KEY_DP_SIZE
         if any(self.mask[start:end]):
             raise ValueError("tunnel: given twice")
-        self.key[start:end], self.mask[start:end] = outer_text.parse_tunnel(body)
+        self.key[start:end], self.mask[start:end] = self.read_tunnel(body)
 
     def eth_type(self, body: str, level: int, tagged: bool) -> None:
         value, mask = parse_value(ETH_TYPE, body)
@@ -444,6 +445,16 @@ def parse_key(text: str) -> tuple[bytes, bytes]:
     """A key and mask of KEY_SIZE bytes from format_key's text; what is not named is wildcarded.
 
     ValueError says what is wrong."""
-    reader = _Reader()
+    key, mask = _read_key(text, outer_text.parse_tunnel)
+    return outer_text.masked(key, mask), mask
+
+
+def parse_packet(text: str) -> bytes:
+    """The key of a packet that a flow's text describes: wildcarded values count, too."""
+    return _read_key(text, outer_text.parse_packet)[0]
+
+
+def _read_key(text: str, read_tunnel: outer_text.Read) -> tuple[bytes, bytes]:
+    reader = _Reader(read_tunnel)
     reader.items(text, 0)
     return bytes(reader.key), bytes(reader.mask)

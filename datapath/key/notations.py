@@ -122,7 +122,8 @@ def format_value(field: Field, value: int, mask: int) -> str:
 
 
 def parse_value(field: Field, text: str) -> tuple[int, int]:
-    """The value and the mask that format_value wrote; ValueError."""
+    """The value and the mask that format_value wrote; ValueError.  The value may have bits where
+    the mask has none: whoever reads "ttl=255/0" as a packet takes it at its word."""
     try:
         if field.kind in FLAGS:
             value, mask = _parse_flags(FLAGS[field.kind], text, field.ones)
@@ -137,7 +138,7 @@ def parse_value(field: Field, text: str) -> tuple[int, int]:
         raise ValueError(f"{text}: bad value for {field.label or field.member}") from error
     if not 0 <= value <= field.ones or not 0 <= mask <= field.ones:
         raise ValueError(f"{text}: out of range for {field.label or field.member}")
-    return value & mask, mask
+    return value, mask
 
 
 # ---- Members and words ----

@@ -7,7 +7,7 @@ Values and masks are bytes of the key's tunnel part.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from . import flow
 from .notations import Field, TooLong, format_value, name_and_body, number, parse_value, split
@@ -161,6 +161,8 @@ _ERSPAN_OF = {1: ("tun_erspan_idx",), 2: ("tun_erspan_dir", "tun_erspan_hwid")}
 
 # ---- Parsing ----
 
+Read = Callable[[str], tuple[bytes, bytes]]  # the body of tunnel() as value and mask
+
 
 class _Reader:
     def __init__(self) -> None:
@@ -224,7 +226,7 @@ def _parse_number(text: str, bits: int) -> tuple[int, int]:
     pair = int(value, 0), int(mask, 0) if slash else (1 << bits) - 1
     if not all(0 <= each < 1 << bits for each in pair):
         raise ValueError(f"{text}: out of range")
-    return pair[0] & pair[1], pair[1]
+    return pair
 
 
 def _parse_option(found: re.Match) -> tuple[bytes, bytes]:
@@ -239,7 +241,13 @@ def _parse_option(found: re.Match) -> tuple[bytes, bytes]:
         raise ValueError(f"{found[0]}: value longer than len")
     head = kind.to_bytes(2, "big") + bytes((number_, size // 4))
     head_mask = kind_mask.to_bytes(2, "big") + bytes((number_mask, 0x1F))
-    return head + (value & mask).to_bytes(size, "big"), head_mask + mask.to_bytes(size, "big")
+    return head + value.to_bytes(size, "big"), head_mask + mask.to_bytes(size, "big")
+
+
+def masked(value: bytes, mask: bytes) -> bytes:
+    """`value` without what `mask` leaves out."""
+    care = int.from_bytes(value, "big") & int.from_bytes(mask, "big")
+    return care.to_bytes(len(value), "big")
 
 
 def parse_tunnel(body: str) -> tuple[bytes, bytes]:
@@ -259,11 +267,23 @@ def _is_plain(item: str) -> bool:
     return item.find("=") >= 0 and not 0 <= item.find("(") < item.find("=")
 
 
+def parse_packet(body: str) -> tuple[bytes, bytes]:
+    """As parse_tunnel(), of a packet: what has an ID has the flag that says so, too."""
+    value, mask = parse_tunnel(body)
+    return _keyed(value, mask), mask
+
+
 def parse_set(body: str) -> bytes:
     """The tunnel part that set(tunnel(...)) of this body sets, as long as its options need."""
-    part, mask = (bytearray(each) for each in parse_tunnel(body))
-    key_at = flow.MEMBERS["tun_id"][0] - START
-    if any(mask[key_at : key_at + 8]):  # a header with this field has it
-        part[flow.MEMBERS["tun_flags"][0] - START + 1] |= 8
+    value, mask = parse_tunnel(body)
+    part = _keyed(masked(value, mask), mask)
     options_size = part[flow.MEMBERS["tun_opts_size"][0] - START]
-    return bytes(part[: OPTIONS_AT - START + options_size])
+    return part[: OPTIONS_AT - START + options_size]
+
+
+def _keyed(value: bytes, mask: bytes) -> bytes:
+    part = bytearray(value)
+    key_at = flow.MEMBERS["tun_id"][0] - START
+    if any(mask[key_at : key_at + 8]):
+        part[flow.MEMBERS["tun_flags"][0] - START + 1] |= 8
+    return bytes(part)

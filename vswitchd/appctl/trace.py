@@ -126,7 +126,7 @@ def _odp_flow(
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     names = {port.name: number for number, port in switch.backer.ports.items()}
     try:
-        key, _mask = key_text.parse_key(dpctl.with_numbers(_of_dump(words[0]), names))
+        key = key_text.parse_packet(dpctl.with_numbers(_of_dump(words[0]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
     flows = switch.backer.flows

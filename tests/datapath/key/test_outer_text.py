@@ -5,6 +5,7 @@ import random
 import pytest
 
 from datapath.key import flow, key_text, outer_text
+from datapath.key.notations import number
 
 # as dpctl/dump-flows of Open vSwitch 3.1 prints them
 PRINTED = [
@@ -71,3 +72,15 @@ def test_options_that_are_cut_are_not_read_beyond():
     for size in range(40):
         data = bytes([0xFF, 0xFF, 1, 31]) + bytes(size)
         assert list(outer_text.options(data)) == []
+
+
+def test_a_packet_is_what_its_flows_text_says_wildcarded_or_not():
+    text = "tunnel(tun_id=0x7,src=1.1.1.1,dst=1.1.1.2/0.0.0.0,ttl=64),in_port(1),eth_type(0x0800),"
+    text += "ipv4(dst=2.2.2.1/255.0.0.0,ttl=255/0)"
+    packet = key_text.parse_packet(text)
+    key, mask = key_text.parse_key(text)
+    assert number(packet, "nw_ttl") == 255 and number(key, "nw_ttl") == 0
+    assert number(packet, "nw_dst") == 0x02020201 and number(key, "nw_dst") == 0x02000000
+    assert number(packet, "tun_dst") == 0x01010102 and number(key, "tun_dst") == 0
+    assert number(packet, "tun_flags") == 8 and number(key, "tun_flags") == 0
+    assert bytes(k & ~m & 0xFF for k, m in zip(key, mask, strict=True)) == bytes(len(key))
