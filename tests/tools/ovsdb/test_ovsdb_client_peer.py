@@ -158,12 +158,16 @@ def stands(trace):
     return sent and trace.count(": send ") <= trace.count(": received ")
 
 
+STILL = 10
+
+
 def follow(commands, server, changes, same):
     """The (output, messages) of commands that go on while the database changes.
 
     They have begun when they have said something, or ended; those that say nothing at first when
-    their trace, which they write then, shows the server's reply.  They have seen all when `same(outputs)` holds; that they never did shows in what is
-    returned.
+    their trace, which they write then, shows the server's reply.  They have seen all when
+    `same(outputs)` holds, STILL looks long: after each change it may hold for a moment.  That it
+    never did shows in what is returned.
     """
     # Appending: reading here moves the offset that the commands share.
     files = [[tempfile.TemporaryFile("a+") for _ in range(2)] for _ in commands]  # noqa: SIM115
@@ -179,6 +183,13 @@ def follow(commands, server, changes, same):
             found.append(pair[stream].read())
         return found
 
+    looks = []
+
+    def settled():
+        looks.append(texts(0))
+        last = looks[-STILL:]
+        return len(last) == STILL and all(last[0]) and last == [last[0]] * STILL and same(last[0])
+
     try:
         begun = stands if "-vjsonrpc:dbg" in commands[0] else bool
         stream = 1 if begun is stands else 0
@@ -188,13 +199,14 @@ def follow(commands, server, changes, same):
         for line in changes:
             assert run_peer("ovs-vsctl", server.remote, shlex.split(line))[0] == 0
         with contextlib.suppress(AssertionError, TimeoutError):
-            wait_until(lambda: all(texts(0)) and same(texts(0)), what="output")
+            wait_until(settled, what="output")
+        outputs = texts(0)
     finally:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             process.wait(10)
-    return list(zip(texts(0), texts(1), strict=True))
+    return list(zip(outputs, texts(1), strict=True))
 
 
 CHANGES = [
