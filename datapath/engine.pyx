@@ -341,6 +341,17 @@ cdef class Engine:
             raise EngineError(error_numbers.ENODEV, f"no port {number}")
         return self.ports[number]
 
+    def port_set(self, number, options):
+        """Other options for a dummy port: the files that get copies of its frames."""
+        dev = self.port(number)
+        if not isinstance(dev, DummyNetdev):
+            raise EngineError(error_numbers.EOPNOTSUPP, "options of such a port stay as they are")
+        check_options(options)
+        try:
+            dev.configure(dict(options or {}))
+        except OSError as error:
+            raise EngineError(error.errno or error_numbers.EIO, f"{dev.name}: {error.strerror}") from error
+
     def port_del(self, number):
         """Take a port from the workers, then close it."""
         cdef Netdev dev = self.port(number)

@@ -49,6 +49,10 @@ class Operations:
         vlog.info(f"port {number}: {name} ({type})")
         return {"port_no": number}, b""
 
+    def _port_set(self, _client, _data, port_no, options):
+        self.engine.port_set(port_no, options)
+        return {}, b""
+
     def _port_del(self, _client, _data, port_no):
         name = self.engine.port(port_no).name
         self.dummy_links.remove(port_no)
@@ -253,7 +257,8 @@ class Operations:
 OPERATIONS = {
     name: getattr(Operations, f"_{name}")
     for name in (
-        *("version", "port_add", "port_del", "port_dump", "port_dead", "port_inject", "port_drain"),
+        *("version", "port_add", "port_set", "port_del", "port_dump", "port_dead"),
+        *("port_inject", "port_drain"),
         *(
             "flow_put",
             "flow_get",

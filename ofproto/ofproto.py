@@ -266,6 +266,10 @@ class Ofproto:
         """Whether a patch port has found the port that it names."""
         return self.ports[ofp_port].xport.peer is not None
 
+    def port_set_options(self, ofp_port: int, options: dict[str, str]) -> None:
+        """A dummy port gets its frames copied to other files, and stays.  Raises DpifError."""
+        self.port_set.set_options(self.ports[ofp_port], options)
+
     def patch_set_peer(self, ofp_port: int, options: dict[str, str]) -> None:
         """A patch port gets other options: the other end that they name, if that is there."""
         self.port_set.set_peer(self.ports[ofp_port], options)

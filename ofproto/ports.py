@@ -135,6 +135,12 @@ class Ports:
                 connect_patch(port.xport, peer.xport)
                 return
 
+    def set_options(self, port: OfPort, options: dict[str, str]) -> None:
+        """See Ofproto.port_set_options()."""
+        if port.options != options and port.odp_port is not None:
+            self._backer.odp_port_set(port.odp_port, options)
+            port.options = options
+
     def set_peer(self, port: OfPort, options: dict[str, str]) -> None:
         """See Ofproto.patch_set_peer()."""
         if port.options == options:

@@ -13,13 +13,15 @@ from uuid import UUID
 
 import ovs.vlog
 
+from datapath.ipc.dpif import DpifError
 from ofproto.xlate.tunnel_config import KINDS
 from pyvs import clock
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import settings
 from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.devices.devices import Devices
-from vswitchd.devices.dummy import Dummies
+from vswitchd.devices.dummy import PCAP_OPTIONS, Dummies
+from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
@@ -149,8 +151,8 @@ class Bridge:
             self._missing.add(name)
         elif self._must_go(iface, config) or self.devices.replaced(iface, links):
             self._detach(iface)
-        elif iface.ofp_port is not None and type_ == "patch":
-            self.ofproto.patch_set_peer(iface.ofp_port, config.options)
+        elif iface.ofp_port is not None and config.options != iface.config.options:
+            self._set_options(iface, config)
         iface.config = config
         iface.type = type_
         number = iface.wanted_ofport()
@@ -165,8 +167,21 @@ class Bridge:
         kind = self._type(config)
         if kind == iface.type == "patch" and config.options.get("peer") not in (None, iface.name):
             return False  # it gets another peer, and stays
-        options = settings.device_options
-        return kind != iface.type or options(config) != options(iface.config)
+        if kind != iface.type:
+            return True
+        now, then = (settings.device_options(each) for each in (config, iface.config))
+        differ = {name for name in now | then if now.get(name) != then.get(name)}
+        return bool(differ - (PCAP_OPTIONS if kind in DUMMY_TYPES else set()))
+
+    def _set_options(self, iface: Iface, config: InterfaceConfig) -> None:
+        """Of a port that stays; one that cannot have them is made anew, and says why."""
+        if iface.type == "patch":
+            self.ofproto.patch_set_peer(iface.ofp_port, config.options)
+            return
+        try:
+            self.ofproto.port_set_options(iface.ofp_port, settings.device_options(config))
+        except DpifError:
+            self._detach(iface)
 
     def _settle_requests(self, links: Links) -> None:
         """Who asks for a port number gets it, from whoever has it without asking.

@@ -241,6 +241,11 @@ cdef class Dpif:
             "port_add", name=name, type=type, port_no=port_no, options=options or {}
         )[0]["port_no"]
 
+    def port_set(self, port_no, options):
+        """Other files for the frames of a dummy port (pcap, rxq_pcap, tx_pcap).  DpifError EOPNOTSUPP for
+        other ports."""
+        self._request("port_set", port_no=port_no, options=options)
+
     def port_del(self, port_no):
         """DpifError ENODEV when there is none."""
         self._request("port_del", port_no=port_no)

@@ -27,3 +27,4 @@ cdef class DummyNetdev(Netdev):
     cdef dummy_io io
     cdef int note_received(self, bytes frame) except -1
     cdef FILE *open_file(self, str path) except NULL
+    cdef int _take_files(self, FILE *sent, FILE *received) except -1

@@ -70,6 +70,13 @@ cdef FILE *_open_pcap(const char *path) noexcept:
     return file
 
 
+cdef void close_files(FILE *sent, FILE *received) noexcept:
+    if received != NULL and received != sent:
+        fclose(received)
+    if sent != NULL:
+        fclose(sent)
+
+
 cdef void _write_pcap(FILE *file, const uint8_t *data, uint32_t size) noexcept nogil:
     cdef uint64_t now = clock_ns() // 1000
     cdef pcap_record head
@@ -149,19 +156,39 @@ cdef class DummyNetdev(Netdev):
         self.dev.private = &self.io
         self.make_queues(wanted_queues(options) if type == "dummy-pmd" else 1)
         try:
-            self._open_files(options)
+            self.configure(options)
         except BaseException:
             self.close()
             raise
 
-    def _open_files(self, dict options):
+    def configure(self, dict options):
+        """The files that these options name, in place of those that it has.  OSError where one cannot
+        be written: then nothing changes."""
+        cdef FILE *sent = NULL
+        cdef FILE *received = NULL
         if options.get("pcap"):
-            self.io.sent = self.io.received = self.open_file(options["pcap"])
-            return
-        if options.get("tx_pcap"):
-            self.io.sent = self.open_file(options["tx_pcap"])
-        if options.get("rxq_pcap"):
-            self.io.received = self.open_file(options["rxq_pcap"])
+            sent = received = self.open_file(options["pcap"])
+        else:
+            if options.get("tx_pcap"):
+                sent = self.open_file(options["tx_pcap"])
+            if options.get("rxq_pcap"):
+                try:
+                    received = self.open_file(options["rxq_pcap"])
+                except BaseException:
+                    close_files(sent, NULL)
+                    raise
+        self.options = dict(options)
+        self._take_files(sent, received)
+
+    cdef int _take_files(self, FILE *sent, FILE *received) except -1:
+        cdef FILE *old_sent = self.io.sent
+        cdef FILE *old_received = self.io.received
+        _lock(&self.io)
+        self.io.sent = sent
+        self.io.received = received
+        _unlock(&self.io)
+        close_files(old_sent, old_received)
+        return 0
 
     cdef FILE *open_file(self, str path) except NULL:
         cdef bytes name = os.fsencode(path)
@@ -196,8 +223,4 @@ cdef class DummyNetdev(Netdev):
 
     def close(self):
         self.drain()
-        if self.io.received != NULL and self.io.received != self.io.sent:
-            fclose(self.io.received)
-        if self.io.sent != NULL:
-            fclose(self.io.sent)
-        self.io.sent = self.io.received = NULL
+        self._take_files(NULL, NULL)

@@ -325,6 +325,20 @@ class Backer:
         except OSError:
             return False
 
+    def odp_port_set(self, odp_port: int, options: dict[str, str]) -> None:
+        """Give a dummy port other options.  Raises DpifError."""
+        if self.dpif is None:
+            self._unsure = True
+            raise DpifError(errno.ENOTCONN, "no datapath process")
+        try:
+            self.dpif.port_set(odp_port, options)
+        except DpifError:
+            raise
+        except OSError as error:
+            self._lost(error)
+            raise DpifError(error.errno or errno.EIO, str(error)) from error
+        self.ports[odp_port] = self.ports[odp_port]._replace(options=dict(options))
+
     def odp_port_del(self, odp_port: int) -> None:
         """Delete a datapath port; a port that is gone already is no error.  One that tunnel ports
         share goes with the last of them."""

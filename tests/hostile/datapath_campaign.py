@@ -152,6 +152,23 @@ CT_MATCHES = (
 REQUESTS = {
     "version": lambda rng: ({}, b""),
     "port_add": _port,
+    "port_set": lambda rng: (
+        {
+            "port_no": rng.choice((1, 2, 3, 9, "x")),
+            "options": rng.choice(
+                (
+                    None,
+                    {},
+                    5,
+                    {"a": 5},
+                    {"tx_pcap": "/dev/null"},
+                    {"pcap": "/nosuch/x"},
+                    {"pcap": 7},
+                )
+            ),
+        },
+        b"",
+    ),
     "port_del": lambda rng: ({"port_no": rng.choice((3, 4, 5, 0, -1))}, b""),
     "port_dump": lambda rng: ({"behind": 0, "count": rng.choice((0, 1, 256, -1))}, b""),
     "port_dead": lambda rng: ({}, b""),

@@ -87,6 +87,11 @@ def test_dummy_ports(names):
     names.run("ovs-appctl", "time/warp", "5000", "1000")
     assert "used:5.000s" in names.run("ovs-appctl", "dpctl/dump-flows")
     assert "n_packets=2" in names.run("ovs-ofctl", "dump-flows", "br0")
+    other = names.rundir / "other.pcap"
+    names.run("ovs-vsctl", "set", "Interface", "p7", f"options:tx_pcap={other}")
+    names.run("ovs-appctl", "netdev-dummy/receive", "p1", PING)
+    assert [each.read_bytes().count(compose(key)) for each in (sent, other)] == [2, 1]
+    assert "tx pkts=3" in names.run("ovs-ofctl", "dump-ports", "br0", "7")  # it is the same port
     names.run("ovs-appctl", "netdev-dummy/set-admin-state", "p7", "down")
     assert re.search(r"7\(p7\).*\n.*PORT_DOWN\n.*LINK_DOWN", names.run("ovs-ofctl", "show", "br0"))
 

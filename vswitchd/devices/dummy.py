@@ -17,6 +17,7 @@ MTU = 1500
 # Their options name files, which are overwritten, and sockets: not for whoever may write to the
 # database of a switch that is no test's.
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
+PCAP_OPTIONS = {"pcap", "rxq_pcap", "tx_pcap"}  # files that get copies of frames
 DATAPATH_TYPE = "dummy"
 DATAPATH = "dummy@ovs-dummy"
 
