@@ -158,7 +158,7 @@ def stands(trace):
     return sent and trace.count(": send ") <= trace.count(": received ")
 
 
-STILL = 10
+STILL = 40
 
 
 def follow(commands, server, changes, same):
