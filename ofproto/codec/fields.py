@@ -9,6 +9,8 @@ Port numbers are the 16-bit ones of OpenFlow 1.0 everywhere but in 32-bit header
 (see `port_from_32`, `port_to_32`).
 """
 
+import re
+
 # OXM classes; a class of 0xffff goes on with a 32-bit experimenter.
 NXM_OF, NXM_NX, ERICOXM, OXM_OF, PKT_REG = 0x0000, 0x0001, 0x1000, 0x8000, 0x8001
 EXPERIMENTER_CLASS = 0xFFFF
@@ -425,3 +427,13 @@ PROTOCOLS = {
 def field(name: str) -> Field | None:
     """A field by its name, alias, or OXM/NXM name."""
     return BY_NAME.get(name) or BY_HEADER_NAME.get(name)
+
+
+_NOT_YET = re.compile(r"tun_metadata\d+\b")
+
+
+def unknown(name: str, otherwise: str) -> str:
+    """What an error says of a name that is no field: that it is one that Open vSwitch has and pyvs
+    has not (ovs-fields(7)), or `otherwise`."""
+    found = _NOT_YET.match(name)
+    return f"field {found[0]} is not supported yet" if found else otherwise

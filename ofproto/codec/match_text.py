@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 
 from . import fields, numbers
-from .fields import BY_NAME, Field
+from .fields import BY_NAME, Field, unknown
 from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 
 DEFAULT_PRIORITY = 0x8000
@@ -572,6 +572,6 @@ def parse_match(text: str, names: PortNumbers = None) -> Match:
     match = Match()
     for key, value in split_terms(text):
         if not set_term(match, key, value, names):
-            raise TextError(f"unknown keyword {key}")
+            raise TextError(unknown(key, f"unknown keyword {key}"))
     match.normalize()
     return match

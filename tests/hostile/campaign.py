@@ -10,7 +10,10 @@ import contextlib
 import random
 import time
 
+from ofproto.codec.messages import FlowStatsRequest
+from tests import daemons
 from tests.hostile.oracle import Oracle
+from tests.of_client import Client
 
 WARM_UP = 15  # conversations before descriptors and memory are counted
 
@@ -46,6 +49,37 @@ class Campaign:
         """One conversation.  What a daemon answers, or that it closes, is no failure;
         OSError may pass."""
         raise NotImplementedError
+
+
+class SwitchCampaign(Campaign):
+    """All daemons of a switch: `self._switch` is a daemons.Switch."""
+
+    def pids(self):
+        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
+
+    def controls(self):
+        return [str(path) for path in self._switch.directory.glob("*.ctl")]
+
+    def logs(self):
+        return "\n".join(line for _name, line in self._switch.logs())
+
+
+def frames_and_answers(switch, bridge, good, ports, frame):
+    """A bystander's probe: a frame that comes in by port "x" leaves by "y", and the bridge answers.
+
+    `good` is a client of the datapath, `ports` the numbers of its ports by name."""
+    client = Client.unix(switch.directory / f"{bridge}.mgmt")
+    client.hello()
+
+    def passes():
+        good.port_inject(ports["x"], frame)
+        return frame in good.port_drain(ports["y"])
+
+    def probe():
+        client.ask(FlowStatsRequest())
+        daemons.wait_until(passes, what="the bystander's frame")
+
+    return probe
 
 
 class Result:

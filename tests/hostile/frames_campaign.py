@@ -8,13 +8,11 @@ import contextlib
 import struct
 
 from datapath.ipc.dpif import Dpif, DpifError
-from ofproto.codec import messages as m
 from ofproto.protocols import bfd, bfd_packet, cfm, lacp
 from tests import daemons
 from tests.datapath.dp_process import frame as sample_frame
 from tests.datapath.sample_frames import frames
-from tests.hostile.campaign import Campaign
-from tests.of_client import Client
+from tests.hostile.campaign import SwitchCampaign, frames_and_answers
 from tests.ofproto import group_messages as g
 
 
@@ -187,7 +185,7 @@ REWRITES = (
 )
 
 
-class FramesCampaign(Campaign):
+class FramesCampaign(SwitchCampaign):
     """A switch: br0 learns and snoops, br1 rewrites; br2 is the bystander's."""
 
     name = "frames"
@@ -239,30 +237,8 @@ class FramesCampaign(Campaign):
             client.close()
         self._switch.close()
 
-    def pids(self):
-        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
-
-    def controls(self):
-        return [str(path) for path in self._switch.directory.glob("*.ctl")]
-
-    def logs(self):
-        return "\n".join(line for _name, line in self._switch.logs())
-
     def bystander(self):
-        """Its frames pass, and its bridge answers."""
-        client = Client.unix(self._switch.directory / "br2.mgmt")
-        client.hello()
-        mine = sample_frame()
-
-        def passes():
-            self._good.port_inject(self._ports["x"], mine)
-            return mine in self._good.port_drain(self._ports["y"])
-
-        def probe():
-            client.ask(m.FlowStatsRequest())
-            daemons.wait_until(passes, what="the bystander's frame")
-
-        return probe
+        return frames_and_answers(self._switch, "br2", self._good, self._ports, sample_frame())
 
     def attack(self, rng):
         sample = rng.choice(SAMPLES)

@@ -9,12 +9,10 @@ import subprocess
 import sys
 
 from datapath.ipc.dpif import Dpif, DpifError
-from ofproto.codec import messages as m
 from tests import daemons
 from tests.datapath.dp_process import frame
-from tests.hostile.campaign import Campaign
+from tests.hostile.campaign import SwitchCampaign, frames_and_answers
 from tests.hostile.frames_campaign import SAMPLES, bend
-from tests.of_client import Client
 
 # Listens, and never reads.
 FULL = """
@@ -77,7 +75,7 @@ def _ipfix_columns(rng):
     return columns + _columns(rng, names)
 
 
-class MonitoringCampaign(Campaign):
+class MonitoringCampaign(SwitchCampaign):
     """A switch: br0 is looked on at, br1 is the bystander's.  q0 is a device of the kernel."""
 
     name = "monitoring"
@@ -120,30 +118,8 @@ class MonitoringCampaign(Campaign):
         self._full.communicate()
         self._switch.close()
 
-    def pids(self):
-        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
-
-    def controls(self):
-        return [str(path) for path in self._switch.directory.glob("*.ctl")]
-
-    def logs(self):
-        return "\n".join(line for _name, line in self._switch.logs())
-
     def bystander(self):
-        """Its frames pass, its bridge answers."""
-        client = Client.unix(self._switch.directory / "br1.mgmt")
-        client.hello()
-        mine = frame()
-
-        def passes():
-            self._good.port_inject(self._ports["x"], mine)
-            return mine in self._good.port_drain(self._ports["y"])
-
-        def probe():
-            client.ask(m.FlowStatsRequest())
-            daemons.wait_until(passes, what="the bystander's frame")
-
-        return probe
+        return frames_and_answers(self._switch, "br1", self._good, self._ports, frame())
 
     def attack(self, rng):
         for _ in range(rng.choice((1, 1, 2))):

@@ -13,7 +13,7 @@ import struct
 from ofproto.codec import messages as m
 from ofproto.codec.hello import HEADER, encode_hello
 from tests import daemons
-from tests.hostile.campaign import Campaign
+from tests.hostile.campaign import SwitchCampaign
 from tests.of_client import Client
 from tests.ofproto.codec_samples import SAMPLES
 
@@ -131,7 +131,7 @@ def conversation(rng):
         yield data
 
 
-class OpenflowCampaign(Campaign):
+class OpenflowCampaign(SwitchCampaign):
     """vswitchd with a bridge, where hostile peers come by a service socket."""
 
     name = "openflow"
@@ -153,15 +153,6 @@ class OpenflowCampaign(Campaign):
 
     def __exit__(self, *exc):
         self._switch.close()
-
-    def pids(self):
-        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
-
-    def controls(self):
-        return [str(path) for path in self._switch.directory.glob("*.ctl")]
-
-    def logs(self):
-        return "\n".join(line for _name, line in self._switch.logs())
 
     def bystander(self):
         client = Client.unix(self._switch.directory / "br0.mgmt")

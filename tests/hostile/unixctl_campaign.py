@@ -9,7 +9,7 @@ import socket
 import tempfile
 
 from tests import daemons
-from tests.hostile.campaign import Campaign
+from tests.hostile.campaign import Campaign, SwitchCampaign
 from tests.hostile.control import call
 from tests.hostile.json_values import COUNTS, LIMITS, TEXTS, hostile_value, mutate, text
 from tests.hostile.ovsdb_campaign import SMALL, converse
@@ -103,7 +103,7 @@ class UnixctlCampaign(Campaign):
         attack(rng, self._path, self._names)
 
 
-class SwitchUnixctlCampaign(Campaign):
+class SwitchUnixctlCampaign(SwitchCampaign):
     """The control sockets of all three daemons, with the commands that each of them has."""
 
     name = "switch-unixctl"
@@ -126,15 +126,6 @@ class SwitchUnixctlCampaign(Campaign):
 
     def __exit__(self, *exc):
         self._switch.close()
-
-    def pids(self):
-        return {name: self._switch.pid(name) for name in daemons.DAEMONS}
-
-    def controls(self):
-        return self._paths
-
-    def logs(self):
-        return "\n".join(line for _name, line in self._switch.logs())
 
     def bystander(self):
         def probe():

@@ -49,6 +49,7 @@ class Pmds:
         self.queues: list[Queue] = []
         self.history = History()
         self.tuning: Tuning | None = None
+        self._complaints: list[str] = []  # that were told
         self._pinned = pinned
         self._balance = Balance()
         self._dpif: Any = None
@@ -60,8 +61,13 @@ class Pmds:
     def configure(self, options: dict[str, str]) -> None:
         """Open_vSwitch's other_config."""
         now = tuning.read(options)
+        complaints = tuning.complaints(options)
+        for text in complaints:
+            if text not in self._complaints or now != self.tuning:
+                vlog.warn(text)
+        self._complaints = complaints
         if now != self.tuning:
-            tuning.tell(self.tuning, now, options)
+            tuning.tell(self.tuning, now)
             self.tuning = now
             self._balance.renewed(clock.msec())
 

@@ -71,7 +71,7 @@ _SAID = {
 _SILENT_AT_FIRST = ("algorithm", "isolate")  # where it is the default
 
 
-def tell(before: Tuning | None, now: Tuning, options: dict[str, str]) -> None:
+def tell(before: Tuning | None, now: Tuning) -> None:
     """`before` None: for the first time."""
     old = Tuning() if before is None else before
     for name, value in now._asdict().items():
@@ -85,18 +85,19 @@ def tell(before: Tuning | None, now: Tuning, options: dict[str, str]) -> None:
         if name == "sleep":
             state = "enabled" if value else "disabled"
             vlog.info(f"PMD load based sleeps are {state}.")
-    if before != now:
-        _complain(options)
 
 
-def _complain(options: dict[str, str]) -> None:
+def complaints(options: dict[str, str]) -> list[str]:
+    """What is wrong with the options, some of which read() takes for their defaults."""
+    found = []
     algorithm = options.get("pmd-rxq-assign", "cycles")
     if algorithm not in ALGORITHMS:
-        vlog.warn(f"Unsupported rx queue to PMD assignment mode in pmd-rxq-assign: {algorithm}")
+        found.append(f"Unsupported rx queue to PMD assignment mode in pmd-rxq-assign: {algorithm}")
     if options.get("pmd-rxq-isolate") == "false" and algorithm != "group":
-        vlog.warn("pmd-rxq-isolate can only be set false when using pmd-rxq-assign=group")
+        found.append("pmd-rxq-isolate can only be set false when using pmd-rxq-assign=group")
     if options.get("pmd-cpu-mask") and parse_mask(options["pmd-cpu-mask"]) is None:
-        vlog.warn(f"pmd-cpu-mask: {options['pmd-cpu-mask']} is no hexadecimal mask")
+        found.append(f"pmd-cpu-mask: {options['pmd-cpu-mask']} is no hexadecimal mask")
+    return found
 
 
 def affinity(text: str, port: str) -> dict[int, int]:

@@ -8,7 +8,7 @@ ovs-actions(7).
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field
+from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field, unknown
 from ofproto.codec.match import VLAN_CFI, VLAN_VID
 from ofproto.codec.match_text import TextError, format_value, parse_eth, parse_int, parse_value
 from ofproto.codec.match_wire import oxm_value, value_fits
@@ -377,7 +377,7 @@ class SetField(Action):
             raise TextError(f"{argument}: missing field name following `->'")
         found = field(name)
         if found is None:
-            raise TextError(f"{name} is not a valid OXM field name")
+            raise TextError(unknown(name, f"{name} is not a valid OXM field name"))
         if not found.writable:
             raise TextError(f"{name} is read-only")
         value, mask = parse_value(found, text, names)
