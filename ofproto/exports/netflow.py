@@ -10,6 +10,7 @@ Times are in milliseconds of the caller's clock, and `epoch` is what to add for 
 
 import struct
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from pyvs import coverage
@@ -95,8 +96,9 @@ class Exporter:
     def run(self, now: int) -> None:
         """Export the flows that have lasted; those without packets since the last time go."""
         limit = now - self.settings.active_timeout * 1000
-        for _ in range(min(SOME, len(self._flows)) if self.settings.active_timeout else 0):
-            key, flow = next(iter(self._flows.items()))
+        # One iterator: each new one would begin with the places of all that went before.
+        oldest = list(islice(self._flows.items(), SOME if self.settings.active_timeout else 0))
+        for key, flow in oldest:
             if flow.exported > limit:
                 break
             del self._flows[key]
