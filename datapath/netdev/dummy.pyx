@@ -7,11 +7,13 @@ A spin lock guards the frames that wait, as any worker may send; nothing here is
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdio cimport FILE, fclose, fflush, fopen, fwrite
+from libc.errno cimport errno
+from libc.stdio cimport FILE, fclose, fdopen, fflush, fwrite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from posix.unistd cimport write
+from posix.fcntl cimport O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, open as open_fd
+from posix.unistd cimport close as close_fd, write
 
 import os
 
@@ -21,6 +23,9 @@ from datapath.base.atomic cimport exchange32, store32
 from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_NO_MEMORY, DROP_TX_QUEUE_FULL
 from datapath.netdev.netdev cimport VNET_SIZE, Netdev, mmsghdr, netdev, rxq, rx_burst, worker_port
+
+cdef extern from "fcntl.h":
+    int O_CLOEXEC
 
 TYPES = ("dummy", "dummy-internal", "dummy-pmd")
 
@@ -62,11 +67,19 @@ cdef inline void _unlock(dummy_io *io) noexcept nogil:
 
 
 cdef FILE *_open_pcap(const char *path) noexcept:
+    """NULL and errno where it cannot be.  Neither the control thread nor a worker waits for whoever is
+    to read a FIFO: one without a reader is refused, and of one that is full the rest is lost."""
     cdef pcap_header head = [0xa1b2c3d4, 2, 4, 0, 0, 65535, 1]
-    cdef FILE *file = fopen(path, "wb")
-    if file != NULL:
-        fwrite(&head, sizeof(head), 1, file)
-        fflush(file)
+    cdef int fd = open_fd(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0o666)
+    cdef FILE *file = NULL
+    if fd < 0:
+        return NULL
+    file = fdopen(fd, "wb")
+    if file == NULL:
+        close_fd(fd)
+        return NULL
+    fwrite(&head, sizeof(head), 1, file)
+    fflush(file)
     return file
 
 
@@ -193,8 +206,9 @@ cdef class DummyNetdev(Netdev):
     cdef FILE *open_file(self, str path) except NULL:
         cdef bytes name = os.fsencode(path)
         cdef FILE *file = _open_pcap(name)
+        cdef int error = errno
         if file == NULL:
-            raise OSError(2, f"{path}: cannot be written", path)
+            raise OSError(error, f"{path}: cannot be written: {os.strerror(error)}", path)
         return file
 
     cdef int note_received(self, bytes frame) except -1:
