@@ -30,6 +30,7 @@ LEFT_FOR = 10000                # ms that what a former process left stays on po
 CHECK_EVERY = 1000              # ms between looks at whether the classifiers are reached
 MAX_FAILURES = 5                # of a port: then it has no part in it any more
 SHARED = "the device is another port, too"
+RENAMED = "the device has another name now"
 UNREACHED = "frames do not reach its classifier"
 
 
@@ -191,6 +192,11 @@ cdef class KernelCache:
         dev = port
         dev.dev.kernel_index = dev.ifindex
         if not self._takes(dev.type, dev.options) or dev.name in self.refused:
+            return
+        if self.attached.get(dev.ifindex) != dev.name:
+            # The classifier is at none, or at another: a filter would have frames end here.
+            self.abandon(dev.name)
+            self.refused[dev.name] = RENAMED
             return
         try:
             dev.set_filter(self.memory.socket_filter)

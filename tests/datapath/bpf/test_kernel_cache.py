@@ -368,3 +368,22 @@ def test_one_device_as_two_ports_has_no_part_in_it(three):
             sender.send(udp(number))
             assert receive(one, numbered) == receive(other, numbered) == udp(number)
     net.dpif.port_del(4)
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["nobody", "another device"])
+def test_a_port_whose_name_its_device_has_no_more_has_no_part_in_it(three, other):
+    """Its socket stays with the device; a filter there without the classifier would lose frames."""
+    net, a, b, _ = three
+    net.dpif.kernel_cache_set(False)
+    net.host.run("ip", "link", "set", "pa", "name", "px")
+    if other:
+        net.host.run("ip", "link", "add", "pa", "type", "veth", "peer", "name", "pz")
+    net.dpif.kernel_cache_set(True)
+    net.flow("in_port(1)", "2")
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        for number in range(100):
+            sender.send(udp(number))
+            assert receive(receiver, numbered) == udp(number)
+    assert cache(net)["ports"] == {"pa": "the device has another name now"}
+    qdiscs = net.host.run("tc", "qdisc", "show").splitlines()
+    assert [line.split()[4] for line in qdiscs if "clsact" in line] == ["pb", "pc"]
