@@ -5,6 +5,7 @@ the dump command ends, however it does; signals that end this process end it fir
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pyvs_tools.ovs_names import run_program
 PROGRAM = "pyvs-tcpdump"
 WAIT = "10"  # seconds: for a switch that does not answer
 DEVICE_NAME = 15  # bytes, of IFNAMSIZ
+OWN = "pyvs-tcpdump"  # external_ids of the port and the mirror: whose they are
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 HELP = """\
@@ -88,7 +90,8 @@ class Tap:
         self._mirror = f"m_{call.interface}"
         self._span = call.span
         self._bridge = ""
-        self._asked = False  # something may have been made
+        self._asked = False  # something may have been made, and has then
+        self._own = f"external_ids:{OWN}={os.getpid()}"  # others may make the same meanwhile
 
     def _vsctl(self, *words: str) -> str:
         return run_program(
@@ -111,8 +114,9 @@ class Tap:
         self._vsctl(
             *("add-port", self._bridge, self.device),
             *("--", "set", "Interface", self.device, "type=internal"),
+            *("--", "set", "Port", self.device, self._own),
             *("--", "--id=@out", "get", "Port", self.device),
-            *("--", "--id=@m", "create", "Mirror", f"name={self._mirror}", *choice),
+            *("--", "--id=@m", "create", "Mirror", f"name={self._mirror}", self._own, *choice),
             *("output_port=@out", "--", "add", "Bridge", self._bridge, "mirrors", "@m"),
         )
         self._raise_link()
@@ -137,11 +141,17 @@ class Tap:
     def remove(self) -> None:
         if not self._asked:
             return
-        found = self._vsctl("--columns=_uuid", "--bare", "find", "Mirror", f"name={self._mirror}")
-        words = ["--if-exists", "del-port", self.device]
-        for uuid in found.split():
-            words += ["--", "--if-exists", "remove", "Bridge", self._bridge, "mirrors", uuid]
-        self._vsctl(*words)
+        if self._of_own("Port", self.device):
+            words = ["--if-exists", "del-port", self.device]
+            for uuid in self._of_own("Mirror", self._mirror):
+                words += ["--", "--if-exists", "remove", "Bridge", self._bridge, "mirrors", uuid]
+            self._vsctl(*words)
+
+    def _of_own(self, table: str, name: str) -> list[str]:
+        """UUIDs of what this process has made."""
+        return self._vsctl(
+            "--columns=_uuid", "--bare", "find", table, f"name={name}", self._own
+        ).split()
 
 
 def _dump(call: Call, device: str) -> int:

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from pyvs_tools import tcpdump
+from pyvs_tools.command import Fatal
 from tests.daemons import BIN, wait_until
 
 pytestmark = [
@@ -59,3 +61,28 @@ def test_what_cannot_be_dumped_leaves_nothing(switch, tmp_path):
         process = start(switch, tmp_path, *words)
         assert process.wait(20) == 1
         assert why in (tmp_path / "told").read_text() and is_clean(switch)
+
+
+def test_whoever_comes_second_leaves_the_first_ones_mirror(switch, tmp_path, monkeypatch):
+    """Both have looked before either has made anything."""
+    switch.container("c1", "10.0.0.1/24")
+    switch.vsctl("add-br", "br0", "--", "add-port", "br0", "c1")
+    second = tcpdump.Tap(tcpdump.Call("c1", db_sock=f"unix:{switch.directory}/db.sock"))
+    ask = second._vsctl
+    monkeypatch.setattr(second, "_vsctl", lambda *words: _blind(ask, words))
+    dumping = start(switch, tmp_path, "-n", "-l")
+    wait_until(lambda: "listening on mic1" in (tmp_path / "told").read_text(), what="tcpdump")
+    with pytest.raises(Fatal, match="mic1"):
+        second.make()
+    monkeypatch.undo()
+    second.remove()
+    assert switch.vsctl("--columns=name", "--bare", "list", "mirror").strip() == "m_c1"
+    assert "mic1" in switch.vsctl("show")
+    os.kill(dumping.pid, signal.SIGTERM)
+    assert dumping.wait(20) == 0
+    assert is_clean(switch)
+
+
+def _blind(ask, words):
+    """vsctl for one that looks for interfaces and mirrors too early."""
+    return "" if "find" in words and {"Interface", "Mirror"} & set(words) else ask(*words)
