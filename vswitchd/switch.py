@@ -152,7 +152,7 @@ class Switch:
             poller.timer_wait_until(self._next_away)
         if self._faulty:
             poller.timer_wait_until(self._retry_at)
-        self.pmds.wait(poller)
+        self.pmds.wait(self.backer, poller)
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 

@@ -187,7 +187,7 @@ class Pmds:
 
     def run(self, backer: Any, now: int) -> None:
         """Raises OSError."""
-        if not self.workers or backer is None or backer.dpif is not self._dpif:
+        if not self._are_there(backer):
             return
         if now >= self._sampled + INTERVAL:
             self._sampled = now
@@ -196,9 +196,15 @@ class Pmds:
             vlog.info("PMD auto load balance dry run. Requesting datapath reconfigure.")
             self.rebalance(backer)
 
-    def wait(self, poller: Any) -> None:
-        if self.workers:
+    def wait(self, backer: Any, poller: Any) -> None:
+        if self._are_there(backer):
             poller.timer_wait_until(self._sampled + INTERVAL)
+
+    def _are_there(self, backer: Any) -> bool:
+        """Whether there are workers, and the datapath process that has them answers."""
+        if not self.workers or backer is None or backer.dpif is None:
+            return False
+        return bool(backer.dpif is self._dpif)
 
     def _sample(self, dpif: Any) -> None:
         counters: dict[Any, int] = {}

@@ -1,0 +1,41 @@
+"""Workers of a datapath process that does not answer, or is another one by now."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pyvs import clock
+from vswitchd.pmds.history import INTERVAL
+from vswitchd.pmds.pmds import Pmds
+
+
+class Dpif:
+    def stats(self):
+        return {"workers": [{"core": 0, "id": 1, "cycles": 0, "busy": 0}]}
+
+    def port_dump(self):
+        return []
+
+
+def due(pmds, backer):
+    """After a turn of the loop: in how many ms the next is to be, None: nobody asks for one."""
+    timers = []
+    pmds.run(backer, clock.msec())
+    pmds.wait(backer, SimpleNamespace(timer_wait_until=timers.append))
+    return timers[0] - clock.msec() if timers else None
+
+
+@pytest.mark.parametrize("other", [None, Dpif()], ids=["stalled", "new"])
+def test_nobody_waits_for_a_sample_that_cannot_be_taken(other):
+    """The loop turned without a pause from the time on when it was due."""
+    pmds = Pmds({0: 0}, False)
+    backer = SimpleNamespace(dpif=Dpif())
+    pmds.configure({})
+    pmds._take_over(backer.dpif)
+    assert pmds.workers == {0: 1}
+    assert INTERVAL / 2 < due(pmds, backer) <= INTERVAL
+    known, backer.dpif = backer.dpif, other
+    pmds._sampled -= 2 * INTERVAL
+    assert due(pmds, backer) is None and due(pmds, None) is None
+    backer.dpif = known
+    assert INTERVAL / 2 < due(pmds, backer) <= INTERVAL
