@@ -36,7 +36,7 @@ class Further:
         return self._found[name][1]
 
     def add(self, name: str, type: str) -> None:
-        if not isinstance(name, str) or not 0 < len(name.encode()) <= LONGEST_NAME or "@" in name:
+        if not isinstance(name, str) or not _is_name(name):
             raise EngineError(errno.EINVAL, "not the name of a datapath")
         if type not in TYPES:
             raise EngineError(errno.EAFNOSUPPORT)
@@ -45,8 +45,8 @@ class Further:
         if len(self._found) >= MOST:
             raise EngineError(errno.EMFILE, f"{MOST} datapaths at most")
         engine = Engine(1, f"pyvs-{os.getpid()}-{name}")
-        engine.start()
         try:
+            engine.start()
             if type != DUMMY:
                 engine.port_add(name, "internal")
         except BaseException:
@@ -75,6 +75,12 @@ class Further:
         for _type, made in self._found.values():
             _end(made)
         self._found.clear()
+
+
+def _is_name(text: str) -> bool:
+    """What a device may have, and a line of a list can show."""
+    size = len(text.encode(errors="replace"))
+    return 0 < size <= LONGEST_NAME and text.isprintable() and not set("@/ ") & set(text)
 
 
 def _end(made: Operations) -> None:
