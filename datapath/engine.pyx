@@ -187,14 +187,21 @@ cdef class Engine:
         self.n_ids = max(self.n_ids, 1 + max(ids, default=0))
         for dev in self.ports.values():
             dev.dev.n_worker_ports = self.n_ids
+        made = []
         with self._other_workers():
-            for id, core in zip(ids, cores):
-                worker = Worker(id, core, pinned)
-                self._equip(worker)
-                for dev in self.ports.values():
-                    worker.w.ports[dev.dev.port_no] = &dev.dev
-                worker.start()
-                self.workers.append(worker)
+            try:
+                for id, core in zip(ids, cores):
+                    worker = Worker(id, core, pinned)
+                    self._equip(worker)
+                    for dev in self.ports.values():
+                        worker.w.ports[dev.dev.port_no] = &dev.dev
+                    worker.start()
+                    made.append(worker)
+            except BaseException:       # all or none: whoever asked knows no numbers
+                for worker in made:
+                    worker.stop()
+                raise
+            self.workers += made
         return ids
 
     @contextlib.contextmanager

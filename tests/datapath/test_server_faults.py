@@ -3,6 +3,7 @@ and the packets, go on, and it is counted."""
 
 import errno
 import socket
+import threading
 
 import pytest
 
@@ -107,3 +108,20 @@ def test_in_a_part_of_a_round(server, other, monkeypatch, part):
     late = Client(server)
     assert late.ask("version")
     late.sock.close()
+
+
+def test_workers_that_cannot_be_started_are_not_there(server, other, monkeypatch):
+    start, calls = threading.Thread.start, []
+
+    def fail_once(thread):
+        calls.append(thread)
+        if len(calls) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_once)
+    reply, _ = other.ask("workers_add", cores=[3, 4], pinned=False)
+    assert reply["error"] == errno.EIO and len(server.engine.workers) == 1
+    assert not calls[0].is_alive()
+    reply, _ = other.ask("workers_add", cores=[3, 4], pinned=False)
+    assert reply["workers"] == [1, 2]
