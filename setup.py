@@ -42,23 +42,23 @@ COMPILED = ("datapath", "ofproto", "ovsdb", "pyvs")
 # through them; the .pxd beside one says which of its classes and functions become C.
 COMPILED_PYTHON = {
     "ovsdb": (
-        "condition",
-        "database",
-        "datum",
-        "errors",
-        "files",
-        "log",
-        "monitor",
-        "mutation",
-        "operations",
-        "rbac",
-        "records",
-        "rpc",
-        "schema",
-        "server",
-        "service",
-        "session",
-        "transaction",
+        "data/condition",
+        "data/database",
+        "data/datum",
+        "data/errors",
+        "data/schema",
+        "transactions/mutation",
+        "transactions/operations",
+        "transactions/rbac",
+        "transactions/transaction",
+        "storage/files",
+        "storage/log",
+        "storage/records",
+        "serving/monitor",
+        "serving/rpc",
+        "serving/server",
+        "serving/service",
+        "serving/session",
     ),
     "pyvs": ("coverage", "streams/framing", "streams/json_text"),
 }
@@ -119,7 +119,8 @@ def version():
 
 def rooms(folder):
     """The packages below a folder, as suffixes of its import name."""
-    return [f".{path.parent.name}" for path in sorted(Path(folder).glob("*/__init__.py"))]
+    found = (path.parent.relative_to(folder) for path in Path(folder).glob("*/**/__init__.py"))
+    return [f".{'.'.join(room.parts)}" for room in sorted(found)]
 
 
 def extension(package, source, flags):

@@ -23,9 +23,9 @@ from collections.abc import Callable
 
 import ovs.unixctl.client
 
-from ovsdb import files
-from ovsdb.log import encode_record
-from ovsdb.uuids import new_uuid
+from ovsdb.data.uuids import new_uuid
+from ovsdb.storage import files
+from ovsdb.storage.log import encode_record
 
 ROUNDS = 6
 LOG_SIZE = 50_000_000

@@ -23,7 +23,7 @@ from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.compile import compile_actions
-from ofproto.xlate.xbridge import XBridge, XBundle, XPort
+from ofproto.xlate.bridges.xbridge import XBridge, XBundle, XPort
 from ofproto.xlate.xlate import translate
 
 NORMAL = 0xFFFA

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ofproto.frames import send
 from ofproto.ports import Ports
-from ofproto.xlate.bond import bond_state
-from ofproto.xlate.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
+from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
+from ofproto.xlate.outputs.bond import bond_state
 
 MODES = {
     "active-backup": BOND_ACTIVE_BACKUP,

@@ -22,7 +22,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.tables import tlv_table
-from ofproto.xlate import continuation
+from ofproto.xlate.state import continuation
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ovs.vlog
 
 from ofproto.ports import Ports
-from ofproto.xlate.xmirror import MAX_MIRRORS, XMirror
+from ofproto.xlate.bridges.xmirror import MAX_MIRRORS, XMirror
 
 vlog = ovs.vlog.Vlog("ofproto")
 

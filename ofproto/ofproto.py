@@ -56,9 +56,9 @@ from ofproto.tables.meter import meter_mod
 from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
 from ofproto.tables.tlv_table import TlvTable
-from ofproto.xlate.mcast_snooping import McastSnooping, SnoopingSettings
-from ofproto.xlate.tunnel_config import TunnelConfig
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.mcast_snooping import McastSnooping, SnoopingSettings
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.xbridge import XBridge
 from pyvs import clock, containment, rundir
 from pyvs.poller import QUICK
 from pyvs.version import OVS_DRIVER, VERSION

@@ -27,7 +27,7 @@ from ofproto.codec.numbers import (
     OFPPS_LINK_DOWN,
     OFPPS_LIVE,
 )
-from ofproto.xlate.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 
 _SPEED_FEATURES = {
     (10, False): OFPPF_10MB_HD,

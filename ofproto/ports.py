@@ -20,9 +20,9 @@ from ofproto.codec.numbers import (
     OFPPS_STP_MASK,
 )
 from ofproto.port import OfPort, PortNumbers, TreeState
-from ofproto.xlate.tunnel import Tunnel
-from ofproto.xlate.tunnel_config import TunnelConfig
-from ofproto.xlate.xbridge import XBundle, XPort, connect_patch, disconnect_patch
+from ofproto.xlate.bridges.tunnel import Tunnel
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.xbridge import XBundle, XPort, connect_patch, disconnect_patch
 from pyvs import clock
 
 QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}

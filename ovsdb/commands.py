@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import ovs.unixctl
 import ovs.vlog
 
-from ovsdb.errors import OvsdbError
-from ovsdb.remotes import Remotes
-from ovsdb.replication import Replication
-from ovsdb.service import SERVER_DATABASE, Service
-from ovsdb.session import disable_monitor_cond
-from ovsdb.transaction_log import TransactionLog
+from ovsdb.data.errors import OvsdbError
+from ovsdb.followers.replication import Replication
+from ovsdb.serving.remotes import Remotes
+from ovsdb.serving.service import SERVER_DATABASE, Service
+from ovsdb.serving.session import disable_monitor_cond
+from ovsdb.serving.transaction_log import TransactionLog
 from pyvs.process import daemon
 
 vlog = ovs.vlog.Vlog("ovsdb_server")

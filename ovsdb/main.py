@@ -10,15 +10,15 @@ from typing import Any
 
 import ovs.vlog
 
-from ovsdb import files
 from ovsdb.commands import Commands
-from ovsdb.errors import OvsdbError
+from ovsdb.data.errors import OvsdbError
+from ovsdb.followers.relay import Relay
+from ovsdb.followers.replication import Replication
 from ovsdb.kept import Kept
-from ovsdb.relay import Relay
-from ovsdb.remotes import Remotes
-from ovsdb.replication import Replication
-from ovsdb.server import Loop
-from ovsdb.service import Service
+from ovsdb.serving.remotes import Remotes
+from ovsdb.serving.server import Loop
+from ovsdb.serving.service import Service
+from ovsdb.storage import files
 from pyvs import containment, coverage, rundir
 from pyvs.process import daemon
 from pyvs.streams import framing

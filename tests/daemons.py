@@ -193,7 +193,7 @@ class Switch:
         self.start_daemon(VSWITCHD, *vswitchd)
 
     def start_ovsdb_server(self):
-        from ovsdb import files
+        from ovsdb.storage import files
 
         database = self.directory / "conf.db"
         if not database.exists():

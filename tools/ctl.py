@@ -199,8 +199,8 @@ def _make_directory(path):
 
 
 def create_database(path, schema=None):
-    """Makes a database file for the switch.  Raises ovsdb.errors.OvsdbError."""
-    from ovsdb import files
+    """Makes a database file for the switch.  Raises ovsdb.data.errors.OvsdbError."""
+    from ovsdb.storage import files
 
     files.create(path, files.load_schema(schema or schema_path()))
 
@@ -229,8 +229,8 @@ def _back_up(path, old_version):
 
 def _convert_database(path, schema):
     """Gives a database file another schema (JSON) unless it is of that version already."""
-    from ovsdb import files
-    from ovsdb.schema import DatabaseSchema
+    from ovsdb.data.schema import DatabaseSchema
+    from ovsdb.storage import files
 
     if _first_record(path).get("version") == schema.get("version"):
         return
@@ -246,8 +246,8 @@ def _convert_database(path, schema):
 
 def _prepare_database(options):
     """Creates the database, or converts it to the present schema if it is of another version."""
-    from ovsdb import files
-    from ovsdb.errors import OvsdbError
+    from ovsdb.data.errors import OvsdbError
+    from ovsdb.storage import files
 
     path = options.db_file()
     schema = files.load_schema(options.get("db-schema") or schema_path())

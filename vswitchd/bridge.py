@@ -14,7 +14,7 @@ from uuid import UUID
 import ovs.vlog
 
 from datapath.ipc.dpif import DpifError
-from ofproto.xlate.tunnel_config import KINDS
+from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs import clock
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import settings

@@ -11,7 +11,7 @@ from uuid import UUID
 import ovs.db.idl
 import ovs.vlog
 
-from ofproto.xlate.tunnel_config import KINDS
+from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
 from vswitchd.database.columns import Replica

@@ -27,7 +27,7 @@ SOME = 1000  # flows looked at, records sent, in one run
 ID_BITS, PORT_MASK = 9, 0x1FF  # of an interface with the engine's number
 
 # What tells flows of a bridge apart, network order: source, destination, their ports, protocol,
-# TOS, OpenFlow port that they came in by (ofproto/xlate/netflow.pyx makes it).
+# TOS, OpenFlow port that they came in by (ofproto/xlate/outputs/netflow.pyx makes it).
 KEY = struct.Struct("!4s4sHHBBH")
 _HEAD = struct.Struct("!HHIIIIBBH")
 _RECORD = struct.Struct("!4s4s4sHHIIIIHHBBBBHHBBH")

@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from datapath.ipc.dpif cimport Dpif
 from datapath.key.flow cimport flow_key
-from ofproto.xlate.context cimport XlateContext
-from ofproto.xlate.recirc cimport RecircTable
-from ofproto.xlate.tunnel cimport TunnelTable
-from ofproto.xlate.xbridge cimport Generation, XBridge, XPort
-from ofproto.xlate.xcache cimport XCache
+from ofproto.xlate.state.context cimport XlateContext
+from ofproto.xlate.state.recirc cimport RecircTable
+from ofproto.xlate.bridges.tunnel cimport TunnelTable
+from ofproto.xlate.bridges.xbridge cimport Generation, XBridge, XPort
+from ofproto.xlate.state.xcache cimport XCache
 
 
 cdef class Ukey:

@@ -6,9 +6,9 @@ from datapath.ipc.protocol import FlowInfo
 from ofproto.flows.inbox import Inbox
 from ofproto.rules.program import Program
 from ofproto.underlay.underlay import Underlay
-from ofproto.xlate.recirc import FrozenState, RecircTable
-from ofproto.xlate.tunnel import TunnelTable
-from ofproto.xlate.xbridge import Generation, XBridge, XPort
+from ofproto.xlate.bridges.tunnel import TunnelTable
+from ofproto.xlate.bridges.xbridge import Generation, XBridge, XPort
+from ofproto.xlate.state.recirc import FrozenState, RecircTable
 
 class Ukey:
     """A flow in the datapath.  Times in ms."""

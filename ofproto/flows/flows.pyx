@@ -13,13 +13,13 @@ from datapath.key.flow cimport (
     KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
 )
 from ofproto.rules.program cimport Program
-from ofproto.xlate.context cimport XlateContext, set_in_port
-from ofproto.xlate.multicast cimport learn_groups
-from ofproto.xlate.recirc cimport FrozenState
-from ofproto.xlate.tnl_push cimport find_port
-from ofproto.xlate.tunnel cimport TunnelTable, has_tunnel
-from ofproto.xlate.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
-from ofproto.xlate.xcache cimport XCache
+from ofproto.xlate.state.context cimport XlateContext, set_in_port
+from ofproto.xlate.outputs.multicast cimport learn_groups
+from ofproto.xlate.state.recirc cimport FrozenState
+from ofproto.xlate.outputs.tnl_push cimport find_port
+from ofproto.xlate.bridges.tunnel cimport TunnelTable, has_tunnel
+from ofproto.xlate.bridges.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
+from ofproto.xlate.state.xcache cimport XCache
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
 
 from datapath.key import flow as flow_module

@@ -25,7 +25,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
-from ofproto.xlate.xbridge cimport XBridge
+from ofproto.xlate.bridges.xbridge cimport XBridge
 
 from datapath.ipc.dpif import DpifError, DpifStalled
 from ofproto.flows import debug_log

@@ -20,16 +20,16 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
-from ofproto.xlate.context cimport forget_tracking, set_in_port
-from ofproto.xlate.multicast cimport learn_groups
-from ofproto.xlate.recirc cimport CONNTRACKED, FrozenState
-from ofproto.xlate.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
-from ofproto.xlate.xbridge cimport XBridge, XPort
-from ofproto.xlate.xsampling cimport XSampling
+from ofproto.xlate.state.context cimport forget_tracking, set_in_port
+from ofproto.xlate.outputs.multicast cimport learn_groups
+from ofproto.xlate.state.recirc cimport CONNTRACKED, FrozenState
+from ofproto.xlate.state.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
+from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
+from ofproto.xlate.bridges.xsampling cimport XSampling
 
 from ofproto.flows import debug_log
-from ofproto.xlate import continuation
-from ofproto.xlate.xbridge import PacketInEvent
+from ofproto.xlate.state import continuation
+from ofproto.xlate.bridges.xbridge import PacketInEvent
 from pyvs import containment, coverage
 
 cdef extern from "arpa/inet.h" nogil:

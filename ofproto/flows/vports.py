@@ -9,7 +9,7 @@ import errno
 from typing import Any
 
 from datapath.ipc.dpif import DpifError
-from ofproto.xlate.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 
 
 class Vport:

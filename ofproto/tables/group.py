@@ -32,7 +32,7 @@ from ofproto.codec.messages import (
 )
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF13, OF15, OFPP_NONE, OFPRR_GROUP_DELETE
 from ofproto.rules.compile import compile_actions, compile_fields
-from ofproto.xlate.xgroup import XBucket, XGroup
+from ofproto.xlate.bridges.xgroup import XBucket, XGroup
 
 from . import group_log
 from .flow_table import FlowTables

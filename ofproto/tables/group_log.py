@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import ovs.vlog
 
 from ofproto.codec.messages import GROUP_SELECT
-from ofproto.xlate.xgroup import XGroup
+from ofproto.xlate.bridges.xgroup import XGroup
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 

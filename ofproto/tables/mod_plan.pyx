@@ -16,7 +16,7 @@ from ofproto.rules.classifier cimport (
 )
 from ofproto.codec.numbers cimport OFPP_MAX
 from ofproto.rules.program cimport Program
-from ofproto.xlate.xbridge cimport XBridge
+from ofproto.xlate.bridges.xbridge cimport XBridge
 
 from ofproto.codec import value_places
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OF11, OFPP_NONE, OFPRR_DELETE

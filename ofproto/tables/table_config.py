@@ -25,7 +25,7 @@ from ofproto.codec.messages import MISS_CONTINUE as OF_CONTINUE
 from ofproto.codec.messages import MISS_CONTROLLER as OF_CONTROLLER
 from ofproto.codec.messages import MISS_DROP as OF_DROP
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF12, OF14, TABLE_ALL
-from ofproto.xlate.xbridge import MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, MISS_DROP
+from ofproto.xlate.bridges.xbridge import MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, MISS_DROP
 
 from .eviction import Eviction
 

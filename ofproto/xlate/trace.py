@@ -9,11 +9,11 @@ from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import format_match, parse_match
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.state.recirc import RecircTable
 
 from . import trace_recirc, xlate
+from .bridges.tunnel import came_by_tunnel
 from .trace_recirc import TraceError, member
-from .tunnel import came_by_tunnel
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}

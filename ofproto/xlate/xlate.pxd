@@ -4,9 +4,9 @@ from libc.stdint cimport int64_t
 
 from datapath.key.flow cimport flow_key
 from ofproto.rules.program cimport Program
-from ofproto.xlate.context cimport XlateContext
-from ofproto.xlate.recirc cimport FrozenState
-from ofproto.xlate.xbridge cimport XBridge
+from ofproto.xlate.state.context cimport XlateContext
+from ofproto.xlate.state.recirc cimport FrozenState
+from ofproto.xlate.bridges.xbridge cimport XBridge
 
 # The ways in; the result is in `x`.  A packet that came in by its in_port (an OpenFlow port), from
 # table 0.

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ofproto.rules.program import Program
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
+from ofproto.xlate.state.recirc import RecircTable
 
 class XlateResult:
     """What translation found out about a flow."""

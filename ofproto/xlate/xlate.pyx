@@ -20,43 +20,43 @@ from ofproto.rules.action_set cimport action_set_text, action_text, count_ops, h
 from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
-from ofproto.xlate.bond cimport output_hashed
-from ofproto.xlate.commit cimport is_ip_any
-from ofproto.xlate.context cimport (
+from ofproto.xlate.outputs.bond cimport output_hashed
+from ofproto.xlate.state.commit cimport is_ip_any
+from ofproto.xlate.state.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
-from ofproto.xlate.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
-from ofproto.xlate.conntrack cimport (
+from ofproto.xlate.actions.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
+from ofproto.xlate.actions.conntrack cimport (
     before_exec, ct_clear, has_tuple, start_exec, swap_tuple, track,
 )
-from ofproto.xlate.freeze cimport (
+from ofproto.xlate.state.freeze cimport (
     check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
 )
-from ofproto.xlate.group cimport first_live, needs_hash, pick
-from ofproto.xlate.headers cimport (
+from ofproto.xlate.actions.group cimport first_live, needs_hash, pick
+from ofproto.xlate.actions.headers cimport (
     copy_ttl, dec_mpls_ttl, dec_ttl, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
     push_pbb, push_vlan, set_field, set_vlan, stack_pop, stack_push, unwildcard, write_metadata,
 )
-from ofproto.xlate.learn cimport fin_timeout, learn
-from ofproto.xlate.mirror cimport mirror_in
-from ofproto.xlate.netflow cimport finish_netflow, netflow_in
-from ofproto.xlate.sample cimport finish_samples, sample_action, sample_in, sample_out
-from ofproto.xlate.normal cimport xlate_normal
-from ofproto.xlate.output cimport (
+from ofproto.xlate.actions.learn cimport fin_timeout, learn
+from ofproto.xlate.outputs.mirror cimport mirror_in
+from ofproto.xlate.outputs.netflow cimport finish_netflow, netflow_in
+from ofproto.xlate.actions.sample cimport finish_samples, sample_action, sample_in, sample_out
+from ofproto.xlate.outputs.normal cimport xlate_normal
+from ofproto.xlate.outputs.output cimport (
     may_receive, output_flood, output_port, output_trunc, set_pipeline, set_sampling,
 )
-from ofproto.xlate.recirc cimport FOR_BOND, FrozenState, RecircTable
-from ofproto.xlate.slow cimport take_special
-from ofproto.xlate.spread cimport bundle, multipath
-from ofproto.xlate.tunnel cimport has_tunnel
-from ofproto.xlate.tunnel_send cimport ECN_CE, ECN_MASK, take_tunnelled
-from ofproto.xlate.to_controller cimport (
+from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState, RecircTable
+from ofproto.xlate.outputs.slow cimport take_special
+from ofproto.xlate.actions.spread cimport bundle, multipath
+from ofproto.xlate.bridges.tunnel cimport has_tunnel
+from ofproto.xlate.outputs.tunnel_send cimport ECN_CE, ECN_MASK, take_tunnelled
+from ofproto.xlate.state.to_controller cimport (
     OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
 )
-from ofproto.xlate.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
-from ofproto.xlate.xcache cimport X_DROP, X_GROUP, X_TABLE
-from ofproto.xlate.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
+from ofproto.xlate.bridges.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
+from ofproto.xlate.state.xcache cimport X_DROP, X_GROUP, X_TABLE
+from ofproto.xlate.bridges.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
 from pyvs import coverage
 

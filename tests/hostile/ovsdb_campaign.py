@@ -13,7 +13,7 @@ import struct
 import tempfile
 import time
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests.hostile.campaign import Campaign
 from tests.hostile.json_values import COUNTS, TEXTS, hostile_value, mutate, nested, text
 from tests.ovsdb.ovsdb_world import Daemon

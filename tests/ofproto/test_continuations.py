@@ -10,8 +10,8 @@ from datapath.actions import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages.properties import make
-from ofproto.xlate import continuation
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
+from ofproto.xlate.state import continuation
 from tests.ofproto.bridge_world import World, flow, frame
 
 OF10, OF13 = 1, 4

@@ -8,7 +8,7 @@ from ofproto.fail_mode import FAIL_OPEN_PRIORITY, FailMode
 from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 from pyvs import clock
 from tests.ofproto.bridge_world import World, dump, frame
 

@@ -13,7 +13,7 @@ from ofproto.tables import journal
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.table_config import TableSettings
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 from tests.ofproto.bridge_world import World, dump, flow, frame
 from tests.ofproto.test_bundles import OPEN, add, control, names
 from tests.ofproto.test_containment import contained

@@ -8,7 +8,7 @@ import pytest
 from datapath.key.flow import KEY_SIZE, MEMBERS
 from ofproto import async_messages
 from ofproto.codec import messages as m
-from ofproto.xlate.xbridge import PacketInEvent
+from ofproto.xlate.bridges.xbridge import PacketInEvent
 
 FIELDS = ("packet_type", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "tun_id", "metadata", "reg0",
           "reg15", "in_phy_port", "eth_type", "ct_nw_proto", "ct_tp_src", "dp_hash",

@@ -5,8 +5,8 @@ from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match import Match
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
-from ofproto.xlate.xbridge import Generation, XBridge, XBundle, XPort
-from ofproto.xlate.xgroup import XBucket, XGroup
+from ofproto.xlate.bridges.xbridge import Generation, XBridge, XBundle, XPort
+from ofproto.xlate.bridges.xgroup import XBucket, XGroup
 
 NORMAL, FLOOD, ALL, IN_PORT, CONTROLLER = 0xFFFA, 0xFFFB, 0xFFFC, 0xFFF8, 0xFFFD
 ODP_BASE = 10  # datapath port = OpenFlow port + this

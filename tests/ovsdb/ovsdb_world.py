@@ -17,9 +17,9 @@ import time
 
 import pytest
 
-from ovsdb import files
-from ovsdb.service import Service
-from ovsdb.session import Session
+from ovsdb.serving.service import Service
+from ovsdb.serving.session import Session
+from ovsdb.storage import files
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

@@ -7,8 +7,8 @@ import ovs.unixctl
 import pytest
 
 from ovsdb.main import Control
-from ovsdb.server import Loop
-from ovsdb.service import Service
+from ovsdb.serving.server import Loop
+from ovsdb.serving.service import Service
 from pyvs.process import unixctl
 
 

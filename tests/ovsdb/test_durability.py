@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.ovsdb.ovsdb_world import Client, Daemon, directory, insert, select
 

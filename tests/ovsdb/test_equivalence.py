@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests.ovsdb.ovsdb_world import Daemon, Local, RpcError, directory, needs_ovs, select
 from tests.ovsdb.random_transactions import (
     SCHEMA,

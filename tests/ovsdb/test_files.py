@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovsdb import files
-from ovsdb.errors import OvsdbError
-from ovsdb.log import LogWriter, TornRecord, encode_record, read_records
-from ovsdb.operations import execute
+from ovsdb.data.errors import OvsdbError
+from ovsdb.storage import files
+from ovsdb.storage.log import LogWriter, TornRecord, encode_record, read_records
+from ovsdb.transactions.operations import execute
 from tests.ovsdb.ovsdb_world import Local, directory, insert, needs_ovs, select
 from tests.ovsdb.random_transactions import SCHEMA, TRANSACTIONS, World
 
@@ -258,7 +258,7 @@ def test_full_device(tmp_path):
 def test_second_server_is_kept_out(path):
     local = opened(path)
     program = (
-        "import sys; from ovsdb import files, errors\n"
+        "import sys; from ovsdb.data import errors; from ovsdb.storage import files\n"
         "try: files.open_database(sys.argv[1])\n"
         "except errors.OvsdbError as error: print(error)"
     )

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovsdb.database import Database
-from ovsdb.errors import OvsdbError
-from ovsdb.replication import parse_excluded
-from ovsdb.schema import DatabaseSchema
-from ovsdb.upstream import apply_updates, split_servers
+from ovsdb.data.database import Database
+from ovsdb.data.errors import OvsdbError
+from ovsdb.data.schema import DatabaseSchema
+from ovsdb.followers.replication import parse_excluded
+from ovsdb.followers.upstream import apply_updates, split_servers
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.ovsdb.ovsdb_world import (
     HAVE_OVS,

@@ -9,7 +9,7 @@ import ovs.db.idl
 import ovs.poller
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from pyvs_tools.ovsdb.rpc import Disconnected
 from tests.ovsdb.ovsdb_world import Daemon, directory, insert
 

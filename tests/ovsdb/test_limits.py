@@ -8,11 +8,13 @@ import socket
 
 import pytest
 
-from ovsdb import files, relay, rpc, service, session
-from ovsdb import server as ovsdb_server
-from ovsdb.operations import execute
-from ovsdb.service import Service
-from ovsdb.session import Session
+from ovsdb.followers import relay
+from ovsdb.serving import rpc, service, session
+from ovsdb.serving import server as ovsdb_server
+from ovsdb.serving.service import Service
+from ovsdb.serving.session import Session
+from ovsdb.storage import files
+from ovsdb.transactions.operations import execute
 from pyvs_tools.ovsdb.rpc import Disconnected
 from tests.ovsdb.ovsdb_world import Daemon, RpcError, directory, insert, select, wait_until
 

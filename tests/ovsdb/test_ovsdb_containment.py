@@ -11,12 +11,13 @@ import time
 
 import pytest
 
-from ovsdb import files, log, session
-from ovsdb.listener import Listener
 from ovsdb.main import Program
-from ovsdb.operations import execute
-from ovsdb.remotes import PassiveRemote
-from ovsdb.server import Connection
+from ovsdb.serving import session
+from ovsdb.serving.listener import Listener
+from ovsdb.serving.remotes import PassiveRemote
+from ovsdb.serving.server import Connection
+from ovsdb.storage import files, log
+from ovsdb.transactions.operations import execute
 from pyvs import coverage, rundir
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.ovsdb.ovsdb_world import Client, directory, insert, select

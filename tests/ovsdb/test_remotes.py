@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovsdb import files, remotes
+from ovsdb.serving import remotes
+from ovsdb.storage import files
 from tests.ovsdb.ovsdb_world import Client, Daemon, directory, insert, select, wait_until
 
 MANAGERS = "db:Open_vSwitch,Open_vSwitch,manager_options"

@@ -5,7 +5,7 @@ from hashlib import sha1
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovsdb.sha1 import record
+from ovsdb.storage.sha1 import record
 
 # Around the blocks of 64 bytes, and where OpenSSL takes over.
 SIZES = st.one_of(st.integers(0, 300), st.integers(4000, 4200), st.integers(4096, 100_000))

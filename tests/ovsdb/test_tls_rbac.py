@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 
-from ovsdb import files, rbac
-from ovsdb.condition import Condition
-from ovsdb.database import Database
-from ovsdb.operations import execute
-from ovsdb.schema import DatabaseSchema
+from ovsdb.data.condition import Condition
+from ovsdb.data.database import Database
+from ovsdb.data.schema import DatabaseSchema
+from ovsdb.storage import files
+from ovsdb.transactions import rbac
+from ovsdb.transactions.operations import execute
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.authority import Authority, needs_openssl, resetting
 from tests.ovsdb.ovsdb_world import HAVE_OVS, Client, Daemon, directory, insert, select, wait_until

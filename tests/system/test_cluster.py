@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests import raft
 from tests.daemons import VSWITCHD, Namespace, wait_until
 from tests.system.test_crashes import Pinger, all_have_numbers, ofports

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests.daemons import BIN, DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, Namespace, wait_until
 from tests.system.test_crashes import Pinger
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests.daemons import DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, CommandFailed, Namespace
 
 USER = "nobody"

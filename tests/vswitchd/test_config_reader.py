@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ovsdb import files
+from ovsdb.storage import files
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from vswitchd.database import columns

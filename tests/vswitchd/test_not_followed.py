@@ -2,7 +2,7 @@
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests.daemons import BIN, ROOT
 from vswitchd.database import columns, not_followed
 

@@ -8,7 +8,7 @@ import ovs.poller
 import pytest
 
 from ofproto.bonds import BondSettings
-from ovsdb import files
+from ovsdb.storage import files
 from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device

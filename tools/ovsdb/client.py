@@ -218,7 +218,7 @@ def _print_dump(session, name, kinds, result):
 def run_backup(session):
     import time
 
-    from ovsdb.log import encode_record
+    from ovsdb.storage.log import encode_record
 
     if sys.stdout.isatty():
         raise Fatal("not writing backup to a terminal; please redirect stdout to a file")
@@ -245,9 +245,9 @@ def run_backup(session):
 def run_restore(session):
     import tempfile
 
-    from ovsdb.errors import OvsdbError
-    from ovsdb.files import open_database
-    from ovsdb.records import snapshot_json
+    from ovsdb.data.errors import OvsdbError
+    from ovsdb.storage.files import open_database
+    from ovsdb.storage.records import snapshot_json
 
     if sys.stdin.isatty():
         raise Fatal("not reading backup from a terminal; please redirect stdin from a file")

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from ovsdb.errors import OvsdbError
-from ovsdb.log import TornRecord, read_records
+from ovsdb.data.errors import OvsdbError
+from ovsdb.storage.log import TornRecord, read_records
 
 from . import types
 

@@ -5,12 +5,12 @@ import json
 import os
 import sys
 
-from ovsdb import files
-from ovsdb.errors import OvsdbError
-from ovsdb.log import first_record
-from ovsdb.operations import execute
-from ovsdb.rbac import Rights
-from ovsdb.schema import DatabaseSchema
+from ovsdb.data.errors import OvsdbError
+from ovsdb.data.schema import DatabaseSchema
+from ovsdb.storage import files
+from ovsdb.storage.log import first_record
+from ovsdb.transactions.operations import execute
+from ovsdb.transactions.rbac import Rights
 from pyvs import identity, rundir, version
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, check_count, guard, version_text

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ofproto.xlate.xbond import bucket_of
+from ofproto.xlate.bridges.xbond import bucket_of
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.bonding.bonds import SLB, Bond, Member

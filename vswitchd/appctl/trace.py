@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from datapath.key import flow, key_text
 from ofproto.xlate import trace as tracing
+from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
-from ofproto.xlate.tunnel import came_by_tunnel
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath, split_options

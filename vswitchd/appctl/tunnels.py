@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ofproto.xlate.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 from pyvs.process.daemon import CommandError
 
 if TYPE_CHECKING:

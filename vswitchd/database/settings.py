@@ -10,7 +10,7 @@ from ofproto.codec.actions.base import parse_subfield
 from ofproto.codec.match_text import TextError
 from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.table_config import TableSettings
-from ofproto.xlate.mcast_snooping import SnoopingSettings
+from ofproto.xlate.bridges.mcast_snooping import SnoopingSettings
 from vswitchd.database.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
 vlog = ovs.vlog.Vlog("bridge")

@@ -11,7 +11,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto.xlate.tunnel_config import KINDS
+from ofproto.xlate.bridges.tunnel_config import KINDS
 from vswitchd.database import settings
 from vswitchd.devices import netdev
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES

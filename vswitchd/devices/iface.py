@@ -5,7 +5,7 @@ import os
 from typing import NamedTuple
 
 from ofproto.port import are_sound
-from ofproto.xlate.tunnel_config import KINDS
+from ofproto.xlate.bridges.tunnel_config import KINDS
 from vswitchd.database.config import InterfaceConfig
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.dummy import Device

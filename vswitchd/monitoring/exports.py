@@ -17,7 +17,7 @@ from datapath.key.flow import MEMBERS
 from ofproto.codec.messages import IpfixStats
 from ofproto.exports import ipfix, sflow
 from ofproto.exports.ipfix import IPV4, IPV6
-from ofproto.xlate.xsampling import XSampling
+from ofproto.xlate.bridges.xsampling import XSampling
 from pyvs import clock
 from vswitchd.database.config import BridgeConfig, IpfixRow, SflowRow
 from vswitchd.database.settings import within

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 
-from ofproto.xlate.tunnel_config import (
+from ofproto.xlate.bridges.tunnel_config import (
     DEFAULT_TTL,
     ERSPAN,
     FLOW,

@@ -5,7 +5,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto.xlate.tunnel_config import TunnelConfig
+from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 from vswitchd.tunnels import options
 
 vlog = ovs.vlog.Vlog("netdev_vport")

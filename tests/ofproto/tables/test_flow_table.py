@@ -20,7 +20,7 @@ from ofproto.tables.flow_table import (
     RESET_COUNTS,
     FlowTables,
 )
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 from tests.ofproto.xlate_world import match
 
 OF10, OF13 = 1, 4

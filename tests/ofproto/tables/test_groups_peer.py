@@ -7,7 +7,7 @@ import pytest
 
 from ofproto.codec.messages import GROUP_ADD
 from ofproto.text.group_text import parse_group
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.trace import trace_flow
 from tests.daemons import wait_until
 from tests.ofproto.ovs_peer import peer_marks

@@ -13,7 +13,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.journal import CLEAR, FLOW_MOD, STATE, Journal
 from ofproto.text import flow_text
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 
 RECORDS = st.lists(
     st.tuples(st.sampled_from([FLOW_MOD, CLEAR, STATE]), st.integers(0, 1 << 60), st.binary()),

@@ -14,7 +14,7 @@ from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
 from ofproto.tables.transaction import Transaction
 from ofproto.text import flow_text
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 
 FORMS = [(1, {}), (1, {"nxm": True}), (1, {"nxm": True, "table_id_in_command": True}),
          (3, {}), (4, {}), (5, {}), (6, {})]  # fmt: skip

@@ -13,7 +13,7 @@ from ofproto.codec.match import Match
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.transaction import Transaction
-from ofproto.xlate.xbridge import XBridge
+from ofproto.xlate.bridges.xbridge import XBridge
 
 OF13 = 4
 PORTS, IDS = range(1, 4), range(1, 3)

@@ -10,8 +10,8 @@ from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages import GROUP_ALL, Bucket
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbridge import connect_patch
+from ofproto.xlate.bridges.xbridge import connect_patch
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import World, key_of
 

@@ -11,8 +11,8 @@ from scapy.all import IP, TCP, Ether
 from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.codec.messages import GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xgroup import MAX_SLOTS, spread
+from ofproto.xlate.bridges.xgroup import MAX_SLOTS, spread
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import ODP_BASE, World, act, key_of, output
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ofproto.xlate.mac_learning import MacLearning
+from ofproto.xlate.bridges.mac_learning import MacLearning
 
 
 class Port:

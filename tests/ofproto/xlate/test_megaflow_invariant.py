@@ -19,8 +19,8 @@ from datapath.actions.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbridge import connect_patch
+from ofproto.xlate.bridges.xbridge import connect_patch
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (

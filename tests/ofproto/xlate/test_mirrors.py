@@ -13,9 +13,9 @@ from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match
 from ofproto.mirrors import Mirrors, MirrorSettings
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.bridges.xbridge import XBundle, XPort
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.trace import trace_flow
-from ofproto.xlate.xbridge import XBundle, XPort
 from ofproto.xlate.xlate import translate
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 from tests.ofproto.xlate_world import World, key_of

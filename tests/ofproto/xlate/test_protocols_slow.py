@@ -13,7 +13,7 @@ from ofproto.flows.flows import Flows
 from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate import trace
-from ofproto.xlate.xbridge import connect_patch
+from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.xlate import translate
 from pyvs import coverage
 from tests.ofproto.xlate.test_xlate_flows import MISS, NOTHING, FakeDpif

@@ -3,8 +3,8 @@
 import pytest
 from scapy.all import ARP, Ether
 
+from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.trace import TraceError, render, trace_flow
-from ofproto.xlate.xbridge import connect_patch
 from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, output, resubmit
 
 

@@ -13,9 +13,9 @@ from ofproto.codec.instructions import (
     parse_instructions,
 )
 from ofproto.codec.match_text import parse_match
+from ofproto.xlate.bridges.xbridge import XBundle, XPort, connect_patch
 from ofproto.xlate.trace import trace_flow
 from ofproto.xlate.trace_recirc import parse_ct_state
-from ofproto.xlate.xbridge import XBundle, XPort, connect_patch
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 from tests.ofproto.xlate_world import World
 

@@ -5,8 +5,8 @@ from scapy.all import IP, LLC, UDP, Dot3, Ether, Raw
 
 from datapath.actions import odp_text
 from ofproto.text.flow_text import parse_flow
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbridge import connect_patch
+from ofproto.xlate.bridges.xbridge import connect_patch
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import World, key_of, output
 

@@ -8,10 +8,10 @@ from scapy.all import ARP, ICMP, IP, Ether, IPv6
 
 from datapath.actions.odp_text import format_actions, parse_actions
 from datapath.key import flow, key_text
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.tunnel import Tunnel, TunnelTable
-from ofproto.xlate.tunnel_config import FLOW, KINDS, PACKET_TYPES, TunnelConfig
-from ofproto.xlate.xbridge import XPort, connect_patch
+from ofproto.xlate.bridges.tunnel import Tunnel, TunnelTable
+from ofproto.xlate.bridges.tunnel_config import FLOW, KINDS, PACKET_TYPES, TunnelConfig
+from ofproto.xlate.bridges.xbridge import XPort, connect_patch
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import (
     IN_PORT,

@@ -13,7 +13,7 @@ from scapy.layers.l2 import Dot1AH
 from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.text.flow_text import parse_flow
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (

@@ -7,9 +7,9 @@ from scapy.all import ARP, TCP, Dot1Q, Ether
 
 from datapath.actions import odp_text
 from datapath.key import flow
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
-from ofproto.xlate.xbridge import XBundle
+from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
+from ofproto.xlate.bridges.xbridge import XBundle
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate.test_xlate_normal import BROADCAST, A, B, frame, run
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output

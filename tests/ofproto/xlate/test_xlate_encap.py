@@ -16,7 +16,7 @@ from datapath.key import flow
 from datapath.key.key_text import format_key
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match
-from ofproto.xlate.recirc import RecircTable
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.trace import trace_flow
 from ofproto.xlate.xlate import translate
 from tests.native.recorder import Recorder

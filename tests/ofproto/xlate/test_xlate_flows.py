@@ -15,8 +15,8 @@ from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.compile import compile_actions
-from ofproto.xlate.recirc import RecircTable
-from ofproto.xlate.xbridge import NO_ODP_PORT
+from ofproto.xlate.bridges.xbridge import NO_ODP_PORT
+from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.xlate import translate
 from pyvs import coverage
 from tests.native.recorder import Recorder

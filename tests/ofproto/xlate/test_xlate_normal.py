@@ -6,7 +6,7 @@ import pytest
 from scapy.all import ARP, IP, Dot1Q, Ether, Raw
 
 from datapath.actions import odp_text
-from ofproto.xlate.xbridge import connect_patch
+from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.xlate import translate
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
 

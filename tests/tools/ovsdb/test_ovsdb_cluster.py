@@ -10,7 +10,7 @@ import ovs.db.idl
 import ovs.poller
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from tests import raft
 from tests.tools.ovsdb_peers import SCHEMA, needs_ovs
 

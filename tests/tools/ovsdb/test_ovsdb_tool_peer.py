@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ovsdb import files
+from ovsdb.storage import files
 from pyvs_tools.ovsdb import tool as ovsdb_tool
 from tests.tools.ovsdb_peers import SCHEMA, needs_ovs, normal_uuids, run_ours
 

@@ -1,0 +1,14 @@
+# Samples for exporters, as datapath actions.
+
+from libc.stdint cimport uint32_t
+
+from ofproto.rules.program cimport Program, op
+from ofproto.xlate.state.context cimport XlateContext
+
+# The bridge's own samples of a packet that has come in, and, when all is known of where it goes,
+# what sFlow tells of that.
+cdef int sample_in(XlateContext x) except -1
+cdef int finish_samples(XlateContext x) except -1
+# The bridge's own samples of what goes out by a datapath port.
+cdef int sample_out(XlateContext x, uint32_t odp_port) except -1
+cdef int sample_action(XlateContext x, Program program, const op *o) except -1

@@ -1,0 +1,1 @@
+"""What translation knows of bridges: ports, groups, mirrors, tunnels, and learned tables."""

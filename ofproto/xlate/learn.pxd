@@ -1,7 +1,0 @@
-# The learn action.
-
-from ofproto.rules.program cimport Program, op
-from ofproto.xlate.context cimport XlateContext
-
-cdef int learn(XlateContext x, Program program, const op *o) except -1
-cdef int fin_timeout(XlateContext x, const op *o) except -1

@@ -1,6 +1,0 @@
-# Copies of packets for mirrors.
-
-from ofproto.xlate.context cimport XlateContext
-
-# The packet has come in by its port.
-cdef int mirror_in(XlateContext x) except -1

@@ -1,0 +1,1 @@
+"""What one translation carries: context, changes, what it froze, and owes afterwards."""

@@ -1,0 +1,241 @@
+"""The state of one translation, and what is kept of it while actions run on a copy of the packet.
+
+Translation itself changes nothing but this state.  What shall be counted or learned for each
+packet of the flow is gathered in an XCache; who translates a real packet credits it, trace and
+revalidation do not (or later, with the datapath's figures).
+
+What may cost more than a few steps is paid for by spend(): a packet whose work is too much is
+dropped, like one of too many resubmits.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memmove, memset
+
+from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer, attr
+from datapath.base.protocols cimport TUN_CSUM, TUN_DF, TUN_KEY
+from datapath.key.flow cimport flow_key
+from ofproto.xlate.state.commit cimport PENDING_NOTHING, commit_actions, commit_pending, is_ip_any
+from ofproto.xlate.bridges.tunnel cimport has_tunnel
+from ofproto.xlate.state.xcache cimport XCache
+
+cdef extern from "arpa/inet.h" nogil:
+    uint16_t htons(uint16_t)
+
+cdef enum:
+    COPY_WORK = 4           # a snapshot
+    VALUES_PER_WORK = 16    # of a stack that is copied
+    BYTES_PER_WORK = 1024   # of actions that are moved
+
+
+cdef void forget_tracking(flow_key *key) noexcept nogil:
+    key.ct_state = key.ct_mark = key.ct_nw_src = key.ct_nw_dst = 0
+    key.ct_zone = key.ct_tp_src = key.ct_tp_dst = 0
+    key.ct_nw_proto = 0
+    memset(key.ct_label, 0, sizeof(key.ct_label))
+    memset(key.ct_ipv6_src, 0, sizeof(key.ct_ipv6_src))
+    memset(key.ct_ipv6_dst, 0, sizeof(key.ct_ipv6_dst))
+
+
+cdef void match_tunnel(const flow_key *key, flow_key *wc) noexcept:
+    """What says which port's packet it is, and what its coming changes."""
+    wc.tun_id = ~<uint64_t> 0
+    wc.tun_flags = htons(TUN_DF | TUN_CSUM | TUN_KEY)
+    wc.tun_tos = 0xff           # a mark of congestion is carried over
+    if key.tun_dst:
+        wc.tun_src = wc.tun_dst = 0xffffffff
+    else:
+        memset(wc.tun_ipv6_src, 0xff, 16)
+        memset(wc.tun_ipv6_dst, 0xff, 16)
+
+
+@cython.freelist(8)
+@cython.no_gc
+cdef class Snapshot:
+    """Lives as long as the copy's actions run."""
+
+
+cdef class XlateContext:
+    def __cinit__(self):
+        self.out = ActionBuffer()
+        self.recirc = RecircTable()
+
+    cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1:
+        """A new translation: everything back to its initial value."""
+        self.bridge = bridge
+        self.flow = key[0]
+        self.base = key[0]
+        self.came = key
+        memset(&self.wc, 0, sizeof(flow_key))
+        self.wc.in_port = self.wc.recirc_id = self.wc.packet_type = 0xffffffff
+        self.wc.eth_type = 0xffff
+        if is_ip_any(key):
+            self.wc.nw_frag = 0xff
+        if has_tunnel(key):
+            match_tunnel(key, &self.wc)
+        self.initial_priority = key.skb_priority
+        self.out.clear()
+        self.cache = XCache()
+        self.rule = None
+        self.table_id = 0
+        self.now = now
+        self.generation = 0 if bridge is None else bridge.generation.value
+        self.depth = self.resubmits = self.level = 0
+        self.mirrors = self.snaplen = 0
+        self.sflow_at = self.n_outputs = 0
+        self.sampled = bridge
+        self.nf_key = None
+        self.nf_output = NF_DROP
+        self.work = 0
+        self.reshaped = self.nesting = 0
+        self.pending = PENDING_NOTHING
+        self.pending_metadata = None
+        self.came_packet_type = key.packet_type
+        self.came_eth_type = key.eth_type
+        self.in_packet_out = self.in_action_set = self.in_group = False
+        self.stop = self.freezing = self.unparsed = self.conntracked = False
+        self.tunnel_hidden = False
+        self.slow = 0
+        self.received = self.snooped = None
+        self.hashing = self.hashed = False
+        self.pausing = None
+        self.checking = None
+        self.todo = None
+        self.stack = None
+        self.action_set = None
+        self.error = None
+        return 0
+
+    cdef int report(self, str kind, str text) except -1:
+        """A line for trace; callers on hot paths ask first whether `trace` is there."""
+        if self.trace is not None:
+            self.trace.append((self.level, kind, text))
+        return 0
+
+    cdef int fail(self, str error, str text=None) except -1:
+        """`text`, if it says more, is for trace."""
+        if self.error is None:
+            self.error = error
+            self.report("error", error.lower() if text is None else text)
+        self.stop = True
+        return 0
+
+    cdef bint spend(self, int64_t units) except -1:
+        self.work += units
+        if self.work > MAX_WORK:
+            self.fail("Too much work", "over %d units of work" % MAX_WORK)
+        return self.stop
+
+    cdef int commit(self) except -1:
+        if self.pending:
+            commit_pending(self.pending, self.pending_metadata, &self.flow, &self.base, self.out)
+            self.pending = PENDING_NOTHING
+            self.pending_metadata = None
+            self.reshaped += 1
+        commit_actions(&self.flow, &self.base, &self.wc, self.out)
+        return 0
+
+    cdef int untrack(self) except -1:
+        self.conntracked = False
+        forget_tracking(&self.flow)
+        return 0
+
+    # --- copies of the packet
+
+    cdef Snapshot save(self):
+        cdef Snapshot saved = Snapshot()
+        if self.pending:
+            self.commit()       # of the packet itself, not of the copy
+        saved.flow = self.flow
+        saved.base = self.base
+        saved.start = self.out.length
+        saved.reshaped = self.reshaped
+        saved.nesting = self.nesting
+        saved.bridge = self.bridge
+        saved.mirrors = self.mirrors
+        saved.rule = self.rule
+        saved.table_id = self.table_id
+        saved.stack = None if self.stack is None else list(self.stack)
+        saved.action_set = None if self.action_set is None else list(self.action_set)
+        saved.in_action_set = self.in_action_set
+        saved.in_group = self.in_group
+        saved.unparsed = self.unparsed
+        saved.conntracked = self.conntracked
+        saved.tunnel_hidden = self.tunnel_hidden
+        self.nesting = 0
+        self.depth += 1
+        self.spend(COPY_WORK + (len(self.stack) // VALUES_PER_WORK if self.stack else 0))
+        return saved
+
+    cdef int restore(self, Snapshot saved, isolation how) except -1:
+        """The packet is what it was; what the copy's actions made of it is undone as `how` says.
+        An `exit` ended the copy's actions only."""
+        cdef bint isolate
+        self.depth -= 1
+        if self.error is None:
+            self.stop = False
+        if how == UNDO_NOTHING:
+            isolate = (self.reshaped != saved.reshaped
+                       or memcmp(&self.base, &saved.base, sizeof(flow_key)) != 0)
+        else:
+            isolate = changed_shape(self, saved)
+        if isolate:
+            self.wrap_clone(saved.start)
+            self.base = saved.base
+        self.pending = PENDING_NOTHING
+        self.pending_metadata = None
+        self.nesting = max(self.nesting, saved.nesting)
+        self.flow = saved.flow
+        if self.bridge is not saved.bridge:
+            self.mirrors = saved.mirrors
+        self.bridge = saved.bridge
+        self.rule = saved.rule
+        self.table_id = saved.table_id
+        self.stack = saved.stack
+        self.action_set = saved.action_set
+        self.in_action_set = saved.in_action_set
+        self.in_group = saved.in_group
+        self.unparsed = saved.unparsed
+        self.conntracked = saved.conntracked
+        self.tunnel_hidden = saved.tunnel_hidden
+        return 0
+
+    cdef int wrap_clone(self, uint32_t start) except -1:
+        """Makes the actions from offset `start` on a clone's."""
+        cdef bytes tail
+        cdef uint32_t at
+        self.unwrap_last(start)
+        tail = (<char *> self.out.data)[start:self.out.length]
+        if not tail:
+            return 0
+        self.spend(<int64_t> len(tail) // BYTES_PER_WORK)
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            self.fail("Clones nested too deep")
+        self.out.truncate(start)
+        at = self.out.start_nested(ACT_CLONE)
+        self.out.append(<const uint8_t *> <const char *> tail, <uint32_t> len(tail))
+        self.out.end_nested(at)
+        return 0
+
+    cdef int unwrap_last(self, uint32_t start) except -1:
+        cdef uint8_t *data = self.out.data
+        cdef uint32_t at = start, size
+        while not self.out.failed and at < self.out.length:
+            size = ((<attr *> (data + at)).length + 3) & ~3
+            if at + size < self.out.length:
+                at += size
+                continue
+            if (<attr *> (data + at)).type != ACT_CLONE:
+                break
+            size -= sizeof(attr)
+            self.spend(size // BYTES_PER_WORK)
+            memmove(data + at, data + at + sizeof(attr), size)
+            self.out.truncate(at + size)
+        return 0
+
+
+cdef bint changed_shape(XlateContext x, Snapshot saved) noexcept:
+    """Headers were put on or taken off: what these hid cannot be put back by header actions."""
+    return (x.reshaped != saved.reshaped or x.base.eth_type != saved.base.eth_type
+            or memcmp(x.base.mpls_lse, saved.base.mpls_lse, sizeof(saved.base.mpls_lse)) != 0)

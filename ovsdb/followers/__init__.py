@@ -1,0 +1,1 @@
+"""Databases that are another server's: relays and replicas."""

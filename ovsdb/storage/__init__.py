@@ -1,0 +1,1 @@
+"""Databases in files: the log, its records, and what they are read to."""
