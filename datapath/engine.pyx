@@ -8,10 +8,8 @@ import contextlib
 import errno as error_numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 
-from libc.errno cimport ENOENT
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 from posix.unistd cimport close as close_fd
@@ -21,22 +19,17 @@ from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport (
     BIG_SIZE, MAX_PORTS, MAX_WORKERS, NO_WORKER, Netdev, netdev, rxq,
 )
-from datapath.base.atomic cimport store64
-from datapath.base.clock cimport clock_ns
-from datapath.conntrack.connections cimport Connections
-from datapath.conntrack.fragments cimport FRAG_PACKETS, frag_row
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
 from datapath.worker.state cimport *
+from datapath.crew cimport Crew
+from datapath.flows cimport Flows
 from datapath.kernel_cache cimport KernelCache
-from datapath.worker.commands cimport flow_dump
+from datapath.tracking cimport Tracking
 from datapath.worker.worker cimport Worker
 
-from datapath.ipc import protocol
-from datapath.requests import (
-    EngineError, check, check_options, merge, numbers_of, refused, whole,
-)
+from datapath.requests import EngineError, check, check_options, numbers_of
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap import open_internal
@@ -51,17 +44,8 @@ UP_RING = 8 << 20               # a GSO frame takes 64 KiB of it
 DOWN_RING = 8 << 20
 CLOSERS = 64                    # threads that close ports
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
-DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
-CT_SWEEP_INTERVAL = 20000       # ms
-IPF_COUNTERS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
-CT_ROWS = 500                   # connections in one answer of a dump,
-CT_PIECE = 2000                 # and records looked at before that is asked again
-CT_FLUSH_PIECE = 20000
-CT_LEAST, CT_MOST = 64, 2000    # records looked at by one piece of a sweep: 2 ms if all expire
-CT_SOONEST, CT_LATEST = 5, 100  # ms from one piece to the next
 MAX_CORE = 4096                 # processor cores that there may be
 WORKERS_OWN = ("id", "core", "busy", "cycles", "flows", "masks")    # of its stats()
-TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 TYPES = {
     "system": PacketNetdev,
@@ -75,10 +59,12 @@ TYPES = {
 cdef class Engine:
     """The datapath.  start() after the last fork; close() ends workers and ports."""
 
-    cdef readonly list workers
+    cdef readonly list workers          # those of the crew
+    cdef readonly Crew crew
     cdef readonly dict ports            # number -> Netdev
     cdef readonly Meters meters
-    cdef readonly Connections connections
+    cdef readonly Flows flows
+    cdef readonly Tracking tracking
     cdef readonly KernelCache kernel_cache
     cdef readonly int alarm_fd          # readable when take_alarms() has something to say
     cdef dict told                      # what it said: (bad records, refused flows) of each worker
@@ -87,26 +73,19 @@ cdef class Engine:
     cdef dict retired_drops
     cdef int up_event                   # the handler's, or -1
     cdef object closer
-    cdef public uint64_t sweep_interval         # ms in which all connections are looked at
-    cdef uint64_t swept                         # ms, when that was done last
-    cdef uint8_t *piece                 # DUMP_PIECE bytes, for one command's records
-    cdef uint32_t piece_used
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = self.up_event = -1
-        self.piece = <uint8_t *> malloc(DUMP_PIECE)
-        if self.piece == NULL:
-            raise MemoryError()
 
     def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
         self.workers = [Worker(i) for i in range(n_workers)]
+        self.crew = Crew(self.workers)
+        self.flows, self.tracking = Flows(self.crew), Tracking(self.crew)
         self.n_ids = n_workers
         self.retired, self.retired_drops = {}, {}
         self.ports = {}
         self.meters = Meters()
-        self.connections = Connections()
-        self.sweep_interval = CT_SWEEP_INTERVAL
         self.kernel_cache = KernelCache(self.workers, owner)
         self.told = {}
         self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -120,13 +99,11 @@ cdef class Engine:
             close_fd(self.alarm_fd)     # os may be gone by now
         if self.up_event >= 0:
             close_fd(self.up_event)
-        free(self.piece)
 
     cdef int _equip(self, Worker worker) except -1:
         """A worker that does not run yet gets what all share."""
         worker.w.meters = self.meters.table
-        worker.w.connections = &self.connections.t
-        worker.w.fragments.settings = &self.connections.fragments
+        self.tracking.equip(worker)
         worker.w.alarm_fd = self.alarm_fd
         return 0
 
@@ -144,31 +121,7 @@ cdef class Engine:
         self.ports = {}
         self.closer.shutdown()
 
-    cpdef int sync(self) except -1:
-        """Each worker has done what reached it before: see COMMAND_SYNC."""
-        cdef command c
-        memset(&c, 0, sizeof(c))
-        c.kind = COMMAND_SYNC
-        self.all_workers(&c)
-        return 0
-
-    cdef int all_workers(self, command *c) except -1:
-        """The command in each worker; the first error, or 0."""
-        cdef Worker worker
-        cdef int error = 0
-        for worker in self.workers:
-            worker.run_command(c)
-            error = error or c.error
-        return error
-
     # --- workers, besides those that were there from the start
-
-    def worker(self, id):
-        """The Worker with this number."""
-        for worker in self.workers:
-            if worker.id == id:
-                return worker
-        raise EngineError(error_numbers.ENOENT, f"no worker {id}")
 
     def workers_add(self, cores, bint pinned):
         """A worker for each of these processor cores: their numbers.
@@ -201,7 +154,7 @@ cdef class Engine:
                 for worker in made:
                     worker.stop()
                 raise
-            self.workers += made
+            self.workers.extend(made)
         return ids
 
     @contextlib.contextmanager
@@ -221,47 +174,34 @@ cdef class Engine:
         cdef Worker worker
         cdef Netdev dev
         numbers_of("workers", ids, MAX_WORKERS)
-        going = [self.worker(id) for id in ids]
+        going = [self.crew.worker(id) for id in ids]
         if any(worker.core is None for worker in going):
             raise EngineError(error_numbers.EPERM, "a worker without a core stays")
         for dev in self.ports.values():
             for queue, (owner, _packets, _busy) in enumerate(dev.queues()):
                 if owner in ids:
                     self.queue_move(dev.port_no, queue, self._least_busy())
-        self.sync()
+        self.crew.sync()
         with self._other_workers():
             for worker in going:
                 worker.stop()
                 self.workers.remove(worker)
-                self._hand_over(worker)
+                self.flows.hand_over(worker)
+                self._keep_counters(worker)
 
-    cdef int _hand_over(self, Worker gone) except -1:
-        """What the flows of a worker that has ended counted goes to others that have them."""
-        cdef Worker worker
-        cdef command c
-        memset(&c, 0, sizeof(c))
-        c.buffer = self.piece
-        c.room = TERSE_PIECE
-        while c.cursor != CURSOR_END:
-            c.kind = COMMAND_FLOW_DUMP
-            c.used = 0
-            flow_dump(&gone.w, &c)
-            c.kind = COMMAND_FLOW_CREDIT
-            for worker in self.workers:
-                if c.used:
-                    worker.run_command(&c)
+    def _keep_counters(self, gone):
+        """What a worker that has ended counted."""
         self.told.pop(gone, None)
         for name, count in gone.stats().items():
             if name not in WORKERS_OWN:
                 self.retired[name] = self.retired.get(name, 0) + count
         for name, count in gone.drops().items():
             self.retired_drops[name] = self.retired_drops.get(name, 0) + count
-        return 0
 
     def queue_move(self, port_no, queue, worker_id):
         """A queue is polled by this worker from now on; no frame is lost."""
         cdef Netdev dev = self.port(port_no)
-        cdef Worker worker = self.worker(worker_id)
+        cdef Worker worker = self.crew.worker(worker_id)
         cdef Worker owner
         cdef command c
         if type(queue) is not int or not 0 <= queue < dev.dev.n_queues:
@@ -271,7 +211,7 @@ cdef class Engine:
         if c.queue.owner == worker.w.id:
             return
         if c.queue.owner != NO_WORKER:
-            owner = self.worker(c.queue.owner)
+            owner = self.crew.worker(c.queue.owner)
             c.kind = COMMAND_QUEUE_LEAVE
             owner.run_command(&c)
         c.kind = COMMAND_QUEUE_TAKE
@@ -323,7 +263,7 @@ cdef class Engine:
         c.kind = COMMAND_PORT_ADD
         c.dev = &dev.dev
         self.ports[number] = dev
-        self.all_workers(&c)
+        self.crew.all_workers(&c)
         try:
             for queue in range(dev.dev.n_queues):
                 self.queue_move(number, queue, self._least_busy())
@@ -370,11 +310,11 @@ cdef class Engine:
         for queue in range(dev.dev.n_queues):
             c.queue = &dev.dev.queues[<int> queue]
             if c.queue.owner != NO_WORKER:
-                worker = self.worker(c.queue.owner)
+                worker = self.crew.worker(c.queue.owner)
                 worker.run_command(&c)
         c.kind = COMMAND_PORT_DEL
         c.dev = &dev.dev
-        self.all_workers(&c)
+        self.crew.all_workers(&c)
         del self.ports[number]
         if dev.type == "system":
             self.closer.submit(dev.close)
@@ -385,7 +325,7 @@ cdef class Engine:
         """What PortInfo tells, as dictionaries: of `count` ports with numbers above `behind`."""
         rows = []
         if self.kernel_cache.on:
-            self.sync()
+            self.crew.sync()
         for number in sorted(n for n in self.ports if n > behind)[:count]:
             port = self.ports[number]
             port.refresh()
@@ -412,7 +352,7 @@ cdef class Engine:
             raise EngineError(error_numbers.EINVAL, f"a frame of {len(frame)} bytes")
         if type(queue) is not int or not 0 <= queue < dev.dev.n_queues:
             raise EngineError(error_numbers.EINVAL, f"{dev.name} has no queue {queue}")
-        worker = self.worker(dev.dev.queues[<int> queue].owner)
+        worker = self.crew.worker(dev.dev.queues[<int> queue].owner)
         (<DummyNetdev> dev).note_received(frame)
         memset(&c, 0, sizeof(c))
         buffer = take_packet(&p, frame)
@@ -430,165 +370,11 @@ cdef class Engine:
             raise EngineError(error_numbers.EOPNOTSUPP, f"{port.name} is no dummy port")
         return port.drain()
 
-    # --- flows
-
-    def flow_put(self, bytes data):
-        """`data`: a flow as in protocol.py."""
-        cdef command c
-        cdef flow_key key, mask
-        cdef bytes ufid, actions
-        cdef const uint8_t *at
-        if len(data) < protocol.FLOW.size + 2 * KEY_DP_SIZE:
-            raise EngineError(error_numbers.EINVAL, "a flow has ufid, key, mask and actions")
-        head = protocol.FLOW.unpack_from(data)
-        ufid, size = head[0], head[8]
-        start = protocol.FLOW.size + 2 * KEY_DP_SIZE
-        actions = data[start : start + size]
-        if len(actions) != size:
-            raise EngineError(error_numbers.EINVAL, "the actions are cut off")
-        check(actions)
-        self.sync()
-        memset(&key, 0, sizeof(key))
-        memset(&mask, 0, sizeof(mask))
-        at = <const uint8_t *> <const char *> data + sizeof(flow_record)
-        memcpy(&key, at, KEY_DP_SIZE)
-        memcpy(&mask, at + KEY_DP_SIZE, KEY_DP_SIZE)
-        memset(&c, 0, sizeof(c))
-        c.kind = COMMAND_FLOW_PUT
-        c.ufid = <const uint8_t *> <const char *> ufid
-        c.key = &key
-        c.mask = &mask
-        c.actions = <const uint8_t *> <const char *> actions
-        c.actions_size = <uint32_t> len(actions)
-        error = self.all_workers(&c)
-        if error:
-            raise EngineError(error)
-
-    cdef bytes flow_command(self, command_kind kind, bytes ufid, bint terse=False):
-        """The flow of each worker that has it, one record with the counters of all."""
-        cdef command c
-        cdef Worker worker
-        if len(ufid) != 16:
-            raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
-        found = []
-        for worker in self.workers:
-            memset(&c, 0, sizeof(c))
-            c.kind = kind
-            c.ufid = <const uint8_t *> <const char *> ufid
-            c.keys = not terse
-            c.buffer = self.piece
-            c.room = DUMP_PIECE
-            worker.run_command(&c)
-            if c.error == 0:
-                found.append((<char *> self.piece)[: c.used])
-            elif c.error != ENOENT:
-                raise EngineError(c.error)
-        return merge(found) if found else b""
-
-    def flow_get(self, bytes ufid):
-        """The flow's bytes, as in protocol.py."""
-        self.sync()
-        found = self.flow_command(COMMAND_FLOW_GET, ufid)
-        if not found:
-            raise EngineError(error_numbers.ENOENT, "no such flow")
-        return found
-
-    def flow_del(self, bytes ufid):
-        """The same, or b"" when there was none."""
-        self.sync()
-        return self.flow_command(COMMAND_FLOW_DEL, ufid)
-
-    def flow_del_many(self, bytes ufids):
-        """Terse records of those that were there; `ufids` one behind the other."""
-        if len(ufids) % 16:
-            raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
-        self.sync()
-        return b"".join([self.flow_command(COMMAND_FLOW_DEL, ufids[at : at + 16], True)
-                         for at in range(0, len(ufids), 16)])
-
-    def flow_flush(self):
-        """Remove all flows; in pieces, as each worker has packets to forward meanwhile."""
-        cdef Worker worker
-        cdef command c
-        self.sync()
-        for worker in self.workers:
-            memset(&c, 0, sizeof(c))
-            c.kind = COMMAND_FLOW_FLUSH
-            while c.cursor != CURSOR_END:
-                worker.run_command(&c)
-
-    def flow_dump(self, cursor, bint terse=False, since=0, core=None):
-        """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
-
-        A record has the counters of all workers.  With `since`, ms of CLOCK_MONOTONIC: only flows
-        that were used then or later; one that several workers used may come several times.  `core`:
-        those of the worker for that core, -1: of those for none.
-        """
-        group = self._group(core)
-        n_workers = len(group)
-        if type(since) is not int or not 0 <= since < 1 << 63:
-            raise EngineError(error_numbers.EINVAL, "bad time")
-        if cursor is None:
-            cursor = 0
-            self.sync()
-        elif type(cursor) is not int or not 0 <= cursor < n_workers << 32:
-            raise EngineError(error_numbers.EINVAL, "bad cursor")
-        index = cursor >> 32
-        position = self._dump_piece(group, index, cursor & 0xffffffff, terse, since)
-        if position is None:
-            index += 1
-            position = 0
-        return (<char *> self.piece)[: self.piece_used], (
-            index << 32 | position if index < n_workers else None)
-
-    def _group(self, core):
-        """The workers whose flows are meant."""
-        if core is None:
-            return self.workers
-        found = [worker for worker in self.workers
-                 if worker.core == (None if core == -1 else core)]
-        if not found:
-            raise EngineError(error_numbers.ENOENT, f"no worker for core {core}")
-        return found
-
-    def _dump_piece(self, list group, uint32_t index, uint32_t position, bint terse,
-                    uint64_t since):
-        """Some flows of a worker into self.piece; the worker's next position or None."""
-        cdef Worker worker = group[index]
-        cdef command c
-        memset(&c, 0, sizeof(c))
-        c.kind = COMMAND_FLOW_DUMP
-        c.keys = not terse
-        c.since = since
-        c.buffer = self.piece
-        c.room = TERSE_PIECE if terse else DUMP_PIECE
-        c.cursor = position
-        worker.run_command(&c)
-        following = None if c.cursor == CURSOR_END else c.cursor
-        self.add_counters(group, index, &c)
-        self.piece_used = c.used
-        return following
-
-    cdef int add_counters(self, list group, uint32_t index, command *c) except -1:
-        """Complete the records that worker `index` of a group gave: with what the others counted.
-
-        Almost always all workers have the same flows, so what an earlier worker has was given
-        already, unless it gave only what it had used lately."""
-        cdef Worker worker
-        cdef uint32_t i
-        c.kind = COMMAND_FLOW_ADD
-        for i in range(<uint32_t> len(group)):
-            if i != index and c.used:
-                worker = group[i]
-                c.drop_known = i < index and c.since == 0
-                worker.run_command(c)
-        return 0
-
     # --- meters
 
     cdef int forget_meters(self) except -1:
         """Let go of what was replaced, once no worker is in the midst of a packet."""
-        self.sync()
+        self.crew.sync()
         self.meters.reclaim()
         return 0
 
@@ -617,96 +403,6 @@ cdef class Engine:
         """`count` meters with numbers above `behind`."""
         numbers = [number for number in self.meters if number > behind][:count]
         return [self.meters.get(number) for number in numbers]
-
-    # --- connections
-
-    def ct_dump(self, cursor=0, zone=None):
-        """(rows of some connections, cursor of the next ones or None)."""
-        rows, cursor = [], whole(cursor)
-        while cursor is not None and len(rows) < CT_ROWS:
-            found, cursor = self.connections.dump(cursor, CT_PIECE, zone)
-            rows += found
-        return rows, cursor
-
-    def ct_flush(self, cursor=0, match=None):
-        """(how many of the next records were flushed, cursor or None)."""
-        return refused(self.connections.flush, whole(cursor), CT_FLUSH_PIECE, match or {})
-
-    def ct_adopt(self, fd):
-        """Go on with the table of a datapath process that is gone; how many connections it has.
-
-        EngineError EEXIST where this one has had connections."""
-        cdef Worker worker
-        cdef Connections table
-        mine, given = os.fstat(self.connections.fd), os.fstat(fd)
-        if (mine.st_dev, mine.st_ino) == (given.st_dev, given.st_ino):
-            return len(self.connections)
-        if self.connections.high:
-            raise EngineError(error_numbers.EEXIST, "there are connections already")
-        if given.st_size != mine.st_size:
-            raise EngineError(error_numbers.EINVAL, "not a table of connections")
-        try:
-            table = Connections(fd)
-        except OSError as error:
-            raise EngineError(error.errno, error.strerror) from None
-        table.fragments = self.connections.fragments
-        for worker in self.workers:
-            worker.w.fragments.settings = &table.fragments
-            store64(&worker.w.connections, <uint64_t> <size_t> &table.t)
-        former = self.connections       # not freed before no worker looks at it any more
-        self.connections = table
-        self.sync()
-        return len(table)
-
-    def ct_sweep(self, now):
-        """A piece of the sweep for connections that have expired; in how many ms the next is due.
-
-        The whole table is looked at in sweep_interval, as far as pieces of CT_MOST each CT_SOONEST
-        do it."""
-        passed, self.swept = max(0, min(now - self.swept, self.sweep_interval)), now
-        high = max(1, self.connections.high)
-        n = high * passed // max(1, self.sweep_interval) + CT_LEAST
-        self.connections.sweep(min(n, CT_MOST), clock_ns() // 1000000)
-        due = (CT_MOST - CT_LEAST) * self.sweep_interval // high
-        return max(CT_SOONEST, min(due, CT_LATEST))
-
-    def ipf_get(self):
-        """Settings and counters of fragments that wait for others: see Dpif.ipf_get()."""
-        cdef Worker worker
-        counters = {name: [0, 0] for name in IPF_COUNTERS}
-        waiting = 0
-        for worker in self.workers:
-            waiting += worker.w.fragments.n_fragments
-            for i in range(2):
-                counters["accepted"][i] += worker.w.fragments.accepted[<int> i]
-                counters["completed"][i] += worker.w.fragments.completed[<int> i]
-                counters["expired"][i] += worker.w.fragments.expired[<int> i]
-                counters["too small"][i] += worker.w.fragments.too_small[<int> i]
-                counters["overlapped"][i] += worker.w.fragments.overlapping[<int> i]
-        return {**self.connections.fragment_settings(), "waiting": waiting, "counters": counters}
-
-    def ipf_list(self):
-        """Packets of which fragments are missing: see Dpif.ipf_list()."""
-        cdef Worker worker
-        cdef command c
-        cdef frag_row rows[FRAG_PACKETS]
-        cdef frag_row *row
-        found = []
-        for worker in self.workers:
-            memset(&c, 0, sizeof(c))
-            c.kind = COMMAND_FRAGMENTS
-            c.waiting = rows
-            worker.run_command(&c)
-            for i in range(c.n_waiting):
-                row = &rows[<int> i]
-                size = 4 if row.key.family == 4 else 16
-                found.append({
-                    "src": str(ip_address((<const char *> row.key.src)[:size])),
-                    "dst": str(ip_address((<const char *> row.key.dst)[:size])),
-                    "recirc_id": row.recirc_id, "id": row.key.id, "zone": row.key.zone,
-                    "proto": row.key.proto, "fragments": row.n, "first": bool(row.first),
-                    "last": bool(row.last)})
-        return found
 
     # --- packets
 
@@ -799,7 +495,7 @@ cdef class Engine:
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_RINGS
         c.up_fd = c.down_fd = c.up_event = -1
-        self.all_workers(&c)
+        self.crew.all_workers(&c)
 
     def rings_broken(self):
         """Whether a worker found a ring of the handler broken."""
@@ -829,7 +525,7 @@ cdef class Engine:
     def stats(self):
         """What Dpif.stats() gives."""
         if self.kernel_cache.on:
-            self.sync()
+            self.crew.sync()
         workers = [worker.stats() for worker in self.workers]
         for port in self.ports.values():
             port.refresh()

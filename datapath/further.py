@@ -62,13 +62,13 @@ class Further:
     def run(self, now: int) -> None:
         for _type, made in self._found.values():
             made.dummy_links.run()
-            if made.engine.connections.high:
-                made.engine.ct_sweep(now)
+            if made.engine.tracking.table.high:
+                made.engine.tracking.sweep(now)
 
     def wait(self, poller: Any) -> None:
         for _type, made in self._found.values():
             made.dummy_links.wait(poller)
-            if made.engine.connections.high:
+            if made.engine.tracking.table.high:
                 poller.timer_wait(SWEEP)
 
     def close(self) -> None:

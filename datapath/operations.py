@@ -79,7 +79,7 @@ class Operations:
         self._only_handler(client)
         ids = self.engine.workers_add(cores, pinned)
         if self.handler is client:
-            client.fds = self.engine.attach_some([self.engine.worker(id) for id in ids])
+            client.fds = self.engine.attach_some([self.engine.crew.worker(id) for id in ids])
         return {"workers": ids}, b""
 
     def _workers_del(self, client, _data, workers):
@@ -105,24 +105,24 @@ class Operations:
         return {"sizes": [len(frame) for frame in frames]}, b"".join(frames)
 
     def _flow_put(self, _client, data):
-        self.engine.flow_put(data)
+        self.engine.flows.put(data)
         return {}, b""
 
     def _flow_get(self, _client, data):
-        return {}, self.engine.flow_get(data)
+        return {}, self.engine.flows.get(data)
 
     def _flow_del(self, _client, data):
-        return {}, self.engine.flow_del(data)
+        return {}, self.engine.flows.delete(data)
 
     def _flow_flush(self, _client, _data):
-        self.engine.flow_flush()
+        self.engine.flows.flush()
         return {}, b""
 
     def _flow_del_many(self, _client, data):
-        return {}, self.engine.flow_del_many(data)
+        return {}, self.engine.flows.delete_many(data)
 
     def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0, core=None):
-        flows, cursor = self.engine.flow_dump(cursor, terse, since, core)
+        flows, cursor = self.engine.flows.dump(cursor, terse, since, core)
         return {"cursor": cursor}, flows
 
     def _meter_features(self, _client, _data):
@@ -144,90 +144,90 @@ class Operations:
         return {"meters": rows, "behind": rows[-1]["meter"] if more else None}, b""
 
     def _ct_dump(self, _client, _data, cursor=0, zone=None):
-        rows, cursor = self.engine.ct_dump(cursor, zone)
+        rows, cursor = self.engine.tracking.dump(cursor, zone)
         return {"connections": rows, "cursor": cursor}, b""
 
     def _ct_flush(self, _client, _data, cursor=0, match=None):
-        count, cursor = self.engine.ct_flush(cursor, match)
+        count, cursor = self.engine.tracking.flush(cursor, match)
         return {"count": count, "cursor": cursor}, b""
 
     def _ct_stats(self, _client, _data):
-        return {"stats": self.engine.connections.stats()}, b""
+        return {"stats": self.engine.tracking.table.stats()}, b""
 
     def _ct_buckets(self, _client, _data):
-        return {"buckets": self.engine.connections.buckets()}, b""
+        return {"buckets": self.engine.tracking.table.buckets()}, b""
 
     def _ct_get(self, _client, _data):
         """The settings; _ct_set changes some of them."""
-        table = self.engine.connections
+        table = self.engine.tracking.table
         return {
             "maxconns": table.limit,
             "tcp_seq_chk": table.tcp_seq_chk,
-            "sweep_interval": self.engine.sweep_interval,
+            "sweep_interval": self.engine.tracking.sweep_interval,
         }, b""
 
     def _ct_set(self, _client, _data, maxconns=None, tcp_seq_chk=None, sweep_interval=None):
         if sweep_interval is not None:
             if type(sweep_interval) is not int or not 0 <= sweep_interval < 1 << 32:
                 raise ValueError(f"{sweep_interval}: not a number of milliseconds")
-            self.engine.sweep_interval = sweep_interval
+            self.engine.tracking.sweep_interval = sweep_interval
         if maxconns is not None:
-            self.engine.connections.limit = maxconns
+            self.engine.tracking.table.limit = maxconns
         if tcp_seq_chk is not None:
-            self.engine.connections.tcp_seq_chk = tcp_seq_chk
+            self.engine.tracking.table.tcp_seq_chk = tcp_seq_chk
         return {}, b""
 
     def _ct_limits(self, _client, _data, zones=None):
-        default, limits = self.engine.connections.limits(zones)
+        default, limits = self.engine.tracking.table.limits(zones)
         return {"default": default, "limits": limits}, b""
 
     def _ct_limits_set(self, _client, _data, limits):
         for zone, limit in limits:
-            self.engine.connections.set_limit(zone, limit)
+            self.engine.tracking.table.set_limit(zone, limit)
         return {}, b""
 
     def _ct_limits_del(self, _client, _data, zones):
         for zone in zones:
-            self.engine.connections.delete_limit(zone)
+            self.engine.tracking.table.delete_limit(zone)
         return {}, b""
 
     def _ct_policy_set(self, _client, _data, name, timeouts):
         if name:
-            self.engine.connections.set_policy(name, timeouts)
+            self.engine.tracking.table.set_policy(name, timeouts)
         else:
-            self.engine.connections.default_policy(timeouts)
+            self.engine.tracking.table.default_policy(timeouts)
         return {}, b""
 
     def _ct_policy_del(self, _client, _data, name):
-        refused(self.engine.connections.delete_policy, name)
+        refused(self.engine.tracking.table.delete_policy, name)
         return {}, b""
 
     def _ct_policy_dump(self, _client, _data):
-        return {"policies": self.engine.connections.policies()}, b""
+        return {"policies": self.engine.tracking.table.policies()}, b""
 
     def _ct_memory(self, client, _data):
         """The table's descriptor, for who keeps it until another datapath process comes."""
         if client.output:
             raise EngineError(errno.EBUSY, "earlier answers have not been read")
         client.drop_fds()
-        client.fds = [os.dup(self.engine.connections.fd)]
+        client.fds = [os.dup(self.engine.tracking.table.fd)]
         return {}, b""
 
     def _ct_adopt(self, client, _data):
         if client.given < 0:
             raise EngineError(errno.EINVAL, "no descriptor came with the request")
-        count = self.engine.ct_adopt(client.given)
+        count = self.engine.tracking.adopt(client.given)
         vlog.info(f"{count} connections of the datapath process before are tracked on")
         return {"count": count}, b""
 
     def _ipf_get(self, _client, _data):
-        return {"status": self.engine.ipf_get()}, b""
+        return {"status": self.engine.tracking.fragments()}, b""
 
     def _ipf_list(self, _client, _data):
-        return {"packets": self.engine.ipf_list()}, b""
+        return {"packets": self.engine.tracking.waiting_fragments()}, b""
 
     def _ipf_set(self, _client, _data, **settings):
-        self.engine.connections.set_fragments(**settings)
+        self.engine.tracking.table.set_fragments(**settings)
         return {}, b""
 
     def _clock(self, _client, _data, stopped, ahead):
@@ -243,7 +243,7 @@ class Operations:
         return {}, b""
 
     def _sync(self, _client, _data):
-        self.engine.sync()
+        self.engine.crew.sync()
         return {}, b""
 
     def _execute(self, _client, data, packet_size, **metadata):

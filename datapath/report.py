@@ -14,7 +14,7 @@ _Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options 
 def _flows(engine: Engine):
     cursor = None
     while True:
-        data, cursor = engine.flow_dump(cursor)
+        data, cursor = engine.flows.dump(cursor)
         yield from protocol.flows(data)
         if cursor is None:
             return

@@ -159,7 +159,7 @@ class Server(Operations):
 
     def wait(self, poller) -> None:
         self.listener.wait(poller)
-        if self.engine.connections.high:
+        if self.engine.tracking.table.high:
             poller.timer_wait_until(self.next_sweep)
         self.dummy_links.wait(poller)
         self.further.wait(poller)
@@ -182,7 +182,7 @@ class Server(Operations):
         """Some connections that may have expired, from time to time."""
         now = ovs.timeval.msec()
         if now >= self.next_sweep:
-            self.next_sweep = now + self.engine.ct_sweep(now)
+            self.next_sweep = now + self.engine.tracking.sweep(now)
 
     def _look_at_workers(self) -> None:
         """What the workers met in the rings of the handler that should not be there."""

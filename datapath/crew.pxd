@@ -1,0 +1,7 @@
+from datapath.worker.state cimport command
+
+
+cdef class Crew:
+    cdef readonly list workers
+    cpdef int sync(self) except -1
+    cdef int all_workers(self, command *c) except -1
