@@ -216,7 +216,8 @@ def _stack_pop(Program p, a):
 
 def _dec_ttl(Program p, a):
     cdef op *o
-    cdef bytes ids = b"".join([i.to_bytes(2, "big") for i in getattr(a, "ids", None) or (0,)])
+    told = (0,) if a.ids is None else a.ids
+    cdef bytes ids = b"".join([i.to_bytes(2, "big") for i in told])
     o = emit(p, OP_DEC_NW_TTL, SET_DEC_NW_TTL)
     o.prereq = PRE_IP_HEADER
     o.data_len = <uint16_t> len(ids)

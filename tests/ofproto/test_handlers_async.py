@@ -6,7 +6,7 @@ import pytest
 from scapy.all import IP, UDP, Ether
 
 from ofproto.codec import messages as m
-from ofproto.codec.actions import Output
+from ofproto.codec.actions import DecTtl, Output
 from ofproto.codec.actions.base import parse_actions
 from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages.core import INVALID_TTL_TO_CONTROLLER
@@ -153,6 +153,20 @@ def test_invalid_ttl(world):
     client.do(m.SetAsync({"packet_in": ALL_BITS}))
     world.send(1, packet)
     assert client.wait_for(m.PacketIn).reason == m.OFPR_INVALID_TTL
+
+
+def test_invalid_ttl_that_nobody_is_told_of(world):
+    """dec_ttl with an empty list of controllers, as OVN has it for its routers."""
+    client = world.controller()
+    quiet = flow("ip actions=dec_ttl,output:2")
+    quiet.instructions[0].actions[0] = DecTtl(())
+    client.do(quiet)
+    assert dump(client) == ["ip actions=dec_ttl(),output:2"]
+    client.do(m.SetAsync({"packet_in": ALL_BITS}))
+    world.send(1, bytes(Ether() / IP(ttl=1) / UDP()))
+    world.send(1, bytes(Ether() / IP(ttl=2) / UDP()))
+    world.until(lambda: world.received(2), what="the packet that lives")
+    assert nothing(client, m.PacketIn)
 
 
 def test_set_config_asks_invalid_ttl_for_a_master(world):

@@ -335,7 +335,8 @@ class SetTtl(Action):
 
 
 class DecTtl(Action):
-    """Decrements TTL or hop limit; at 0 or 1 the packet goes to controllers `ids` instead."""
+    """Decrements TTL or hop limit; at 0 or 1 the packet goes to controllers `ids` instead: None is
+    the standard action's controller 0, of an empty tuple (OVN's) nobody is told."""
 
     FIELDS = ("ids",)
     DEFAULTS = (None,)
@@ -351,7 +352,7 @@ class DecTtl(Action):
 
     def decode_ids(body, _version):
         n = int.from_bytes(body[:2], "big")
-        if not n or len(body) < 6 + 2 * n:
+        if len(body) < 6 + 2 * n:
             raise OFError("OFPBAC_BAD_LEN", "dec_ttl with controller ids")
         return DecTtl(tuple(int.from_bytes(body[6 + 2 * i : 8 + 2 * i], "big") for i in range(n)))
 
