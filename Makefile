@@ -1,16 +1,23 @@
-# The doors: make demo, make test, make bench, make fuzz MINUTES=60, make sanitize,
+# The doors: make demo, make demo-containers, make test, make bench, make fuzz MINUTES=60, make sanitize,
 # make lint.  Each builds first.
 SHELL := /bin/bash
 PY ?= python3
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 
-.PHONY: all build demo test bench fuzz sanitize lint clean
+# program=package of Debian
+CONTAINER_PROGRAMS := podman=podman runc=runc busybox=busybox-static curl=curl nft=nftables \
+  dockerd=docker.io /usr/lib/cni/host-local=containernetworking-plugins
+
+.PHONY: all build demo demo-containers test bench fuzz sanitize lint clean
 all: build
 build:
 	@.ci/build "$(PY)" "$(VENV)"
 demo: build
 	@$(BIN)/python -m demo $(if $(SHELL_AFTER),--shell-after)
+demo-containers:
+	@PYVS_WITH="$(CONTAINER_PROGRAMS)" $(MAKE) -s build
+	@$(BIN)/python -m demo.containers $(if $(SHELL_AFTER),--shell-after)
 test: build
 	@.ci/test $(BIN)/python $(TESTS)
 fuzz: build

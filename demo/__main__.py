@@ -176,11 +176,6 @@ def crash(terminal: lab.Terminal) -> None:
 STEPS = (start_switch, attach_containers, ping, tcp, isolation, openflow, controller, crash)
 
 
-def leave_shell(terminal: lab.Terminal) -> None:
-    terminal.title("A shell in these namespaces (exit ends everything)")
-    subprocess.run(["bash", "--norc"], env={**os.environ, "PS1": "pyvs demo# "})
-
-
 def main() -> int:
     terminal = lab.Terminal()
     try:
@@ -198,7 +193,7 @@ def main() -> int:
         return 130
     finally:
         if "--shell-after" in sys.argv and lab.inside():
-            leave_shell(terminal)
+            lab.leave_shell(terminal)
     return 0
 
 

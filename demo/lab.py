@@ -28,13 +28,14 @@ def inside() -> bool:
     return os.environ.get(INSIDE) == "1"
 
 
-def enter(argv: list[str]) -> None:
+def enter(argv: list[str], furniture: tuple[str, ...] = ()) -> None:
     """Return inside the namespaces; outside of them, run `argv` in them and exit as it does.
 
+    `furniture`: further commands that make the private place what the caller needs.
     Raises LabError when the kernel or its configuration refuses the namespaces.
     """
     if inside():
-        _furnish()
+        _furnish(furniture)
         return
     prefix = UNSHARE if os.geteuid() == 0 else [*UNSHARE, "--user", "--map-root-user"]
     trial = subprocess.run([*prefix, "true"], capture_output=True, text=True)
@@ -47,16 +48,19 @@ def enter(argv: list[str]) -> None:
     sys.exit(subprocess.run([*prefix, *argv], env={**os.environ, INSIDE: "1"}).returncode)
 
 
-def _furnish() -> None:
+def _furnish(more: tuple[str, ...]) -> None:
     for command in (
         "mount -t tmpfs -o mode=755 pyvs-run /run",
+        "mkdir -p /run/netns /run/cgroup",
+        "mount --rbind /sys/fs/cgroup /run/cgroup",
         "mount -t sysfs pyvs-sys /sys",
+        "mount --rbind /run/cgroup /sys/fs/cgroup",
         "ip link set lo up",
+        *more,
     ):
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True)
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
         if done.returncode:
             raise LabError(f"{command}: {done.stderr.strip()}")
-    os.makedirs("/run/netns", exist_ok=True)
     os.environ["PYVS_RUNDIR"] = "/run/pyvs"
     os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin"
     os.environ["PYTHONPATH"] = str(ROOT)
@@ -98,6 +102,12 @@ class Terminal:
         """Start a command in the background and show it."""
         self.show(f"{command} &")
         return subprocess.Popen(shlex.split(command), **options)
+
+
+def leave_shell(terminal: Terminal) -> None:
+    """A shell beside what was shown, for as long as the user wants."""
+    terminal.title("A shell in these namespaces (exit ends everything)")
+    subprocess.run(["bash", "--norc"], env={**os.environ, "PS1": "pyvs demo# "})
 
 
 def wait_for(what: str, condition, seconds: float = 15.0):

@@ -74,6 +74,7 @@ def _ensure(database: Database, network: state.Network) -> None:
     if network.mode == "nat":
         gateway.ensure(database, network)
         _write_rules(database, network)
+        gateway.route_loopback(network)
 
 
 def _write_rules(database: Database, network: state.Network) -> None:

@@ -48,6 +48,12 @@ def _forward(version: int) -> None:
         path.write_text("1")
 
 
+def route_loopback(network: Network) -> None:
+    """Let packets from 127.0.0.1 to published ports reach the containers; nat.py's rules, which
+    keep the containers from the host's loopback, are to be there before."""
+    Path(f"/proc/sys/net/ipv4/conf/{network.gateway_device}/route_localnet").write_text("1")
+
+
 def remove(database: Database, network: Network) -> None:
     """Delete the port."""
     with contextlib.suppress(Fault):

@@ -14,8 +14,9 @@ from .state import ID_CHARACTERS, Endpoint, Network
 
 FAMILY = "inet"
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
-# Priorities of nat chains, nft(8): dstnat is -100, srcnat 100.
-DSTNAT, SRCNAT = -100, 100
+# Priorities of chains, nft(8).
+RAW, DSTNAT, SRCNAT = -300, -100, 100
+LOOPBACK = "127.0.0.0/8"
 
 
 def _run(commands: list[dict[str, Any]]) -> None:
@@ -32,8 +33,8 @@ def _table(network: Network) -> str:
     return "pyvs-" + network.id[:ID_CHARACTERS]
 
 
-def _chain(table: str, name: str, hook: str, priority: int) -> dict[str, Any]:
-    chain = {"family": FAMILY, "table": table, "name": name, "type": "nat", "hook": hook}
+def _chain(table: str, name: str, hook: str, priority: int, kind: str = "nat") -> dict[str, Any]:
+    chain = {"family": FAMILY, "table": table, "name": name, "type": kind, "hook": hook}
     return {"add": {"chain": {**chain, "prio": priority, "policy": "accept"}}}
 
 
@@ -50,13 +51,29 @@ def _field(protocol: str, name: str) -> dict[str, Any]:
     return {"payload": {"protocol": protocol, "field": name}}
 
 
+def _prefix(text: str) -> dict[str, Any]:
+    network = ipaddress.ip_network(text)
+    return {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}}
+
+
+def _localhost(network: Network):
+    """The host reaches published ports at 127.0.0.1, too: with the gateway's address, since that
+    one is no container's to answer.  gateway.py lets such packets be routed to the containers'
+    side, from where none may come to what listens on the host's loopback alone."""
+    table, device = _table(network), network.gateway_device
+    away = _match({"meta": {"key": "oifname"}}, device)
+    source = _match(_field("ip", "saddr"), _prefix(LOOPBACK))
+    yield _rule(table, "postrouting", away, source, {"masquerade": None})
+    here = _match({"meta": {"key": "iifname"}}, device)
+    target = _match(_field("ip", "daddr"), _prefix(LOOPBACK))
+    yield _rule(table, "guard", here, target, {"drop": None})
+
+
 def _masquerade(network: Network, subnet: str):
     """What leaves the network gets the host's address; so does what comes back into it by a
     published port, whose answer would else go to the asking neighbour directly."""
-    prefix = ipaddress.ip_network(subnet)
-    protocol = "ip" if prefix.version == 4 else "ip6"
-    mine = {"prefix": {"addr": str(prefix.network_address), "len": prefix.prefixlen}}
-    source = _match(_field(protocol, "saddr"), mine)
+    protocol = "ip6" if ":" in subnet else "ip"
+    source = _match(_field(protocol, "saddr"), _prefix(subnet))
     outside = _match({"meta": {"key": "oifname"}}, network.gateway_device, "!=")
     published = _match({"ct": {"key": "status"}}, "dnat", "in")
     for where in (outside, published):
@@ -90,10 +107,12 @@ def write(network: Network, endpoints: list[Endpoint]) -> None:
     table = {"table": {"family": FAMILY, "name": _table(network)}}
     commands = [{"add": table}, {"delete": table}, {"add": table}]
     commands += [
+        _chain(_table(network), "guard", "prerouting", RAW, "filter"),
         _chain(_table(network), "prerouting", "prerouting", DSTNAT),
         _chain(_table(network), "output", "output", DSTNAT),
         _chain(_table(network), "postrouting", "postrouting", SRCNAT),
     ]
+    commands += _localhost(network)
     for subnet in network.subnets:
         commands += _masquerade(network, subnet)
     for endpoint in endpoints:

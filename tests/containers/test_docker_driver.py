@@ -114,6 +114,7 @@ def test_a_published_port_and_the_way_out(clean):
     wait_until(lambda: fetch(host, url) == "hello\n", what="the page")
     assert fetch(host, url, "pod-a") == "hello\n"
     assert fetch(host, url, "web") == "hello\n"
+    assert fetch(host, "http://127.0.0.1:8080/") == "hello\n"
     assert pings(host, "pod-a", "10.7.0.1") == 2
     # A neighbour of the host, which has no way back to the network's addresses.
     for words in (
