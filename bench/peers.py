@@ -89,6 +89,20 @@ class PyvsKernel(Peer):
             self.sh(f"{self.vsctl} add-port br0 {port}")
 
 
+class PyvsXdp(Peer):
+    """pyvs with AF_XDP ports."""
+
+    name = "pyvs-xdp"
+
+    def start_switch(self) -> None:
+        run = f"/run/{self.name}"
+        self.sh(f"pyvs-ctl --rundir={run} start")
+        self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
+        self.sh(f"{self.vsctl} add-br br0")
+        for port in self.ports:
+            self.sh(f"{self.vsctl} add-port br0 {port} -- set interface {port} type=afxdp-nonpmd")
+
+
 class PyvsDatapath(Peer):
     """The datapath process alone, with a flow for each direction put into it."""
 
@@ -109,6 +123,7 @@ class OpenVSwitch(Peer):
 
     name = "ovs"
     tso = False
+    type = "system"
 
     def available(self) -> bool:
         return shutil.which("ovs-vswitchd") is not None
@@ -136,12 +151,24 @@ class OpenVSwitch(Peer):
         )
         self.sh(f"{self.vsctl} add-br br0 -- set bridge br0 datapath_type=netdev")
         for port in self.ports:
-            self.sh(f"{self.vsctl} add-port br0 {port}")
+            self.sh(f"{self.vsctl} add-port br0 {port} -- set interface {port} type={self.type}")
 
 
 class OpenVSwitchTso(OpenVSwitch):
     name = "ovs-tso"
     tso = True
+
+
+class OpenVSwitchXdp(OpenVSwitch):
+    """Its TCP needs checksums from the containers."""
+
+    name = "ovs-xdp"
+    type = "afxdp-nonpmd"
+
+    def start_switch(self) -> None:
+        super().start_switch()
+        for container in (self.a, self.b):
+            sh(f"ip netns exec {container} ethtool -K eth0 tx off")
 
 
 class LinuxBridge(Peer):
@@ -157,5 +184,8 @@ class LinuxBridge(Peer):
 
 ALL = {
     peer.name: peer
-    for peer in (Pyvs, PyvsKernel, PyvsDatapath, OpenVSwitch, OpenVSwitchTso, LinuxBridge)
+    for peer in (
+        *(Pyvs, PyvsKernel, PyvsXdp, PyvsDatapath),
+        *(OpenVSwitch, OpenVSwitchTso, OpenVSwitchXdp, LinuxBridge),
+    )
 }

@@ -35,6 +35,8 @@ from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap import open_internal
 from datapath.netdev.tunnel import TYPES as TUNNEL_TYPES
 from datapath.netdev.tunnel import TunnelNetdev
+from datapath.xdp.af_xdp import TYPES as XDP_TYPES
+from datapath.xdp.af_xdp import XdpNetdev
 from datapath.ipc.ring import create_memory
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -53,6 +55,7 @@ TYPES = {
     "tap": open_internal,
     **dict.fromkeys(DUMMY_TYPES, DummyNetdev),
     **dict.fromkeys(TUNNEL_TYPES, TunnelNetdev),
+    **dict.fromkeys(XDP_TYPES, XdpNetdev),
 }
 
 
@@ -333,6 +336,7 @@ cdef class Engine:
                 "port_no": number, "name": port.name, "type": port.type,
                 "ifindex": port.ifindex, "dead": port.dead, "stats": port.stats(),
                 "drops": port.drops(), "options": port.options, "queues": port.queues(),
+                "told": port.told(),
             })
         return rows
 

@@ -111,6 +111,12 @@ def format_queues(count: int) -> str:
     return ", ".join(f"{name}_queues={n}" for name, n in queues.items())
 
 
+def format_told(told: dict[str, str]) -> str:
+    """Behind a port's type: what is told of its configuration."""
+    texts = ", ".join(f"{name}={text}" for name, text in told.items())
+    return f": {texts}" if texts else ""
+
+
 def _port_type(port) -> str:
     shown = "tap" if port.type == "internal" else port.type
     if shown == "dummy-pmd":
@@ -118,6 +124,7 @@ def _port_type(port) -> str:
     if port.type in TUNNELS:
         options = ", ".join(f"{name}={text}" for name, text in sorted(port.options.items()))
         shown += f": {options}" if options else ""
+    shown += format_told(port.told)
     return "" if shown == "system" else f" ({shown})"
 
 

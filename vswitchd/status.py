@@ -39,6 +39,8 @@ STATISTICS = {
     "collisions": "collisions",
 }
 
+AF_XDP_COUNTERS = "xsk_queue_"  # of a port's sockets, by their queues
+
 Rows = dict[tuple[str, UUID], dict[str, Any]]
 
 _UP = {True: ["up"], False: ["down"]}
@@ -132,7 +134,11 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
 
 def interface_statistics(counted: dict[str, int]) -> dict[str, int]:
     """OpenFlow counters under the names of the database."""
-    return {STATISTICS[name]: value for name, value in counted.items() if name in STATISTICS}
+    return {
+        STATISTICS.get(name, name): value
+        for name, value in counted.items()
+        if name in STATISTICS or name.startswith(AF_XDP_COUNTERS)
+    }
 
 
 def controller_rows(bridge: Bridge) -> Rows:

@@ -49,7 +49,7 @@ ATOMICS = {"add": 0x00, "or": 0x40, "and": 0x50, "xor": 0xA0}
 HELPERS = {
     **{"map_lookup_elem": 1, "ktime_get_ns": 5, "get_smp_processor_id": 8, "skb_store_bytes": 9},
     **{"l3_csum_replace": 10, "skb_vlan_push": 18, "skb_vlan_pop": 19, "redirect": 23},
-    **{"skb_load_bytes": 26},
+    **{"skb_load_bytes": 26, "redirect_map": 51},
 }
 
 

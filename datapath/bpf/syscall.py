@@ -17,10 +17,11 @@ NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x
 
 # Commands
 MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM = range(4)
-MAP_GET_NEXT_KEY, PROG_LOAD, PROG_TEST_RUN = 4, 5, 10
+MAP_GET_NEXT_KEY, PROG_LOAD, PROG_TEST_RUN, LINK_CREATE = 4, 5, 10, 28
 # Kinds of maps and programs
-HASH, ARRAY, LRU_HASH = 1, 2, 9
-SOCKET_FILTER, SCHED_CLS = 1, 3
+HASH, ARRAY, LRU_HASH, XSKMAP = 1, 2, 9, 17
+SOCKET_FILTER, SCHED_CLS, XDP = 1, 3, 6
+ATTACH_XDP = 37  # where a program of a link is
 MMAPABLE = 1 << 10  # flag of an array: memory that user space maps
 
 LOG_SIZE = 1 << 20
@@ -29,6 +30,7 @@ _MAP_CREATE = struct.Struct("=IIIIIII16s")  # type, key, value, entries, flags, 
 _ELEMENT = struct.Struct("=IxxxxQQQ")  # map, key, value or next key, flags
 # type, instructions, their place, licence, log level, log size, log, kernel version, flags, name
 _PROG_LOAD = struct.Struct("=IIQQIIQII16s")
+_LINK_CREATE = struct.Struct("=IIII")  # program, device, where, flags
 # program, result, sizes of data in and out, their places, repeats, ns, sizes of contexts, places
 _TEST_RUN = struct.Struct("=IIIIQQIIIIQQ")
 LICENCE = b"Dual MIT/GPL"  # some helper functions are for GPL-compatible programs only
@@ -142,6 +144,11 @@ def prog_load(kind: int, code: bytes, name: str = "") -> int:
             return load(1, log)
         except OSError:
             raise LoadError(error.errno, log.value.decode(errors="replace")) from None
+
+
+def link_create(program: int, ifindex: int, where: int, flags: int) -> int:
+    """A descriptor: the program is attached to the device as long as it is open."""
+    return _bpf(LINK_CREATE, _LINK_CREATE.pack(program, ifindex, where, flags))
 
 
 def test_run(fd: int, frame: bytes, context: bytes = b"", repeat: int = 1) -> tuple[int, bytes]:

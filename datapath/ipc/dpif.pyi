@@ -13,7 +13,9 @@ from datapath.ipc.protocol import FlowInfo as FlowInfo
 # `queues`: of each receive queue (number of the worker that polls it, packets, cycles that these
 # took).  `link`: of a dummy port with a cable, connected or
 # disconnected; else "".
-PortInfo = namedtuple("PortInfo", "port_no name type ifindex dead stats drops options queues link")
+PortInfo = namedtuple(
+    "PortInfo", "port_no name type ifindex dead stats drops options queues told link"
+)
 
 # bands: [(rate, burst), ...]; packets and bytes that came; dropped: [(packets, bytes), ...] by band
 MeterInfo = namedtuple("MeterInfo", "meter owner flags bands packets bytes dropped")

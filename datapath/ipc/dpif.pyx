@@ -42,7 +42,7 @@ SLOWER = 20
 MANY = 256                      # flows to delete in one request
 
 PortInfo = namedtuple(
-    "PortInfo", "port_no name type ifindex dead stats drops options queues link", defaults=("",)
+    "PortInfo", "port_no name type ifindex dead stats drops options queues told link", defaults=("",)
 )
 
 

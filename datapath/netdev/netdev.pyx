@@ -86,6 +86,10 @@ cdef class Netdev:
     cpdef refresh(self):
         """Bring counters that the kernel keeps, and `ifindex`, up to date."""
 
+    def told(self):
+        """What is told of its configuration besides its type, {name: text}."""
+        return {}
+
     @property
     def port_no(self):
         return self.dev.port_no

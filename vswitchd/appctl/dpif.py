@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapath import text
 from datapath.key import flow
-from datapath.text import datapath, format_kernel_cache, format_queues
+from datapath.text import datapath, format_kernel_cache, format_queues, format_told
 from pyvs import clock, identity
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
@@ -80,15 +80,18 @@ def check_datapath(names: list[str]) -> None:
 # --- ports
 
 
-def _shown_type(port: Any, queues: dict[int, int]) -> str:
-    """`queues`: how many receive queues each datapath port has."""
+def _shown_type(port: Any, infos: dict[int, Any]) -> str:
+    """`infos`: what the datapath tells of its ports, by number."""
+    info = infos.get(port.odp_port)
     if port.is_patch:
         return f"patch: peer={port.peer}"
     if port.tunnel is not None:
         told = ", ".join(f"{name}={text}" for name, text in port.tunnel.shown().items())
         return f"{port.type}: {told}"
     if port.type == "dummy-pmd":
-        return f"{port.type}: {format_queues(queues.get(port.odp_port, 1))}"
+        return f"{port.type}: {format_queues(len(info.queues) if info else 1)}"
+    if info is not None:
+        return ("tap" if port.type == "internal" else port.type) + format_told(info.told)
     return "tap" if port.type == "internal" else port.type
 
 
@@ -98,13 +101,13 @@ def show(switch: "Switch", _args: list[str]) -> str:
     lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
     if counted["kernel_cache"]["wanted"] and not identity.is_ovs():
         lines.append(f"  kernel cache: {format_kernel_cache(counted['kernel_cache'])}")
-    queues = {each.port_no: len(each.queues) for each in _dpif(switch).port_dump()}
+    infos = {each.port_no: each for each in _dpif(switch).port_dump()}
     for name in sorted(switch.bridges):
         lines.append(f"  {name}:")
         for port in _ports(switch, name):
             odp_port = "none" if port.odp_port is None else port.odp_port
             number = 65534 if port.number == LOCAL else port.number
-            lines.append(f"    {port.name} {number}/{odp_port}: ({_shown_type(port, queues)})")
+            lines.append(f"    {port.name} {number}/{odp_port}: ({_shown_type(port, infos)})")
     return "\n".join(lines) + "\n"
 
 

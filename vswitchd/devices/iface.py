@@ -24,6 +24,9 @@ class IfaceType(NamedTuple):
 # Interface type -> treatment.  The keys are also what iface_types tells.
 TYPES = {
     "system": IfaceType(needs_device=True, is_device=True, is_ours=False),
+    **dict.fromkeys(
+        ("afxdp", "afxdp-nonpmd"), IfaceType(needs_device=True, is_device=True, is_ours=False)
+    ),
     "internal": IfaceType(needs_device=False, is_device=True, is_ours=True),
     "tap": IfaceType(needs_device=False, is_device=True, is_ours=True),
     **dict.fromkeys(

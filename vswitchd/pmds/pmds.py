@@ -1,8 +1,9 @@
 """Workers for processor cores ("PMD threads"), made and ended as the configuration asks, and the
 queues that each polls.
 
-Ports of type dummy-pmd always have such workers; interfaces of the kernel do where there is a
-pmd-cpu-mask, and else belong to the workers that the datapath process has from its start.  A queue
+Ports of types afxdp and dummy-pmd always have such workers; interfaces of the kernel do where
+there is a pmd-cpu-mask, and else belong to the workers that the datapath process has from its
+start.  A queue
 changes its worker between two bursts, and a worker ends when it has no queue any more and its
 upcalls are answered: no frame is lost.
 """
@@ -22,7 +23,7 @@ from vswitchd.pmds.tuning import Tuning
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 
-ALWAYS = ("dummy-pmd",)  # types of ports
+ALWAYS = ("afxdp", "dummy-pmd")  # types of ports
 WITH_MASK = ("system", "internal", "tap")
 MAIN = 0  # number of a worker that is for no core
 SETTLING = 16  # rounds of upcalls before a worker ends
