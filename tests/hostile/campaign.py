@@ -45,6 +45,10 @@ class Campaign:
         """A function that asks as a good client does, and returns when it has the answer."""
         raise NotImplementedError
 
+    def tidy(self):
+        """Take back, as a good client, what was asked for and given: called before it is counted
+        what a daemon holds."""
+
     def attack(self, rng):
         """One conversation.  What a daemon answers, or that it closes, is no failure;
         OSError may pass."""
@@ -101,6 +105,7 @@ def run(campaign, seed, first=0, count=None, seconds=None):
             deadline is None or time.monotonic() < deadline
         ):
             if number - first == WARM_UP:
+                campaign.tidy()
                 oracle.baseline()
             try:
                 with contextlib.suppress(OSError):
@@ -112,6 +117,7 @@ def run(campaign, seed, first=0, count=None, seconds=None):
                     f" --count 1\n(or the answer to one shortly before)\n{error}"
                 ) from error
             number += 1
+        campaign.tidy()
         oracle.settle()
         result.conversations = number - first
         result.longest, result.late = oracle.bystander.longest, oracle.bystander.late

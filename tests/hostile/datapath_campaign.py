@@ -301,7 +301,7 @@ class DatapathCampaign(Campaign):
         except BaseException:
             self._host.close()
             raise
-        self._restore()
+        self.tidy()
         return self
 
     def __exit__(self, *exc):
@@ -310,7 +310,7 @@ class DatapathCampaign(Campaign):
         finally:
             self._host.close()
 
-    def _restore(self):
+    def tidy(self):
         """What later conversations need, as a good client: nothing of the old, three ports.
 
         A refusal is no failure: requests of those who left are still being done.
@@ -353,7 +353,7 @@ class DatapathCampaign(Campaign):
 
     def attack(self, rng):
         if rng.random() < 0.1:
-            self._restore()
+            self.tidy()
         if rng.random() < 0.15:
             self._mad_handler(rng)
             return

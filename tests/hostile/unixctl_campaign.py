@@ -30,6 +30,7 @@ SPARED = {
     "vlog/set-pattern",
 }
 WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m")
+BUILT_IN = "netdev@pyvs"  # the datapath of the bridges
 FIFO = "fifo"  # beside the control sockets
 
 
@@ -133,6 +134,12 @@ class SwitchUnixctlCampaign(SwitchCampaign):
                 assert "pyvs" in call(path, "version")
 
         return probe
+
+    def tidy(self):
+        """Datapaths that dpctl/add-dp made."""
+        for name in self._switch.dpctl("dump-dps").split():
+            if name != BUILT_IN:
+                self._switch.dpctl("del-dp", name)
 
     def attack(self, rng):
         path = rng.choice(self._paths)
