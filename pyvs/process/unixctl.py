@@ -34,6 +34,14 @@ _RECEIVE = 1 << 16
 _FORMATS = ("text", "json")
 
 
+def escaped(text: str) -> bytes:
+    """What stands between the quotes of a JSON string."""
+    try:
+        return json_text.dumps(text)[1:-1]
+    except (TypeError, ValueError):  # a file's name that is not UTF-8
+        return json_text.dumps(text.encode(errors="backslashreplace").decode())[1:-1]
+
+
 class Connection:
     """A client; it has one request answered after the other."""
 
@@ -51,29 +59,27 @@ class Connection:
 
     def reply(self, body: str | None) -> None:
         """Answer the request."""
+        self.reply_escaped([escaped(body or "")])
+
+    def reply_escaped(self, pieces: list[bytes]) -> None:
+        """The same; of a long text, pieces that escaped() gave."""
+        before, after = b'"', b'"'
         if self._as_json:
-            self._answer({"reply-format": "plain", "reply": body or ""}, None)
-        else:
-            self._answer(body or "", None)
+            before, after = b'{"reply-format":"plain","reply":"', b'"}'
+        self._answer("success", [b'"result":', before, *pieces, after, b',"error":null'])
 
     def reply_error(self, body: str | None) -> None:
         """Refuse the request."""
-        self._answer(None, body or "")
+        self._answer("error", [b'"result":null,"error":"', escaped(body or ""), b'"'])
 
-    def _answer(self, result: Any, error: Any) -> None:
+    def _answer(self, kind: str, members: list[bytes]) -> None:
         if self.closed or not self.pending:
             return
         self.pending = False
         if vlog.dbg_is_enabled():
-            vlog.dbg(f"replying with {'success' if error is None else 'error'}")
-        reply = {"id": self._id, "result": result, "error": error}
-        try:
-            self._output += json_text.dumps(reply)
-        except (TypeError, ValueError):  # a file's name that is not UTF-8
-            text = str(result if error is None else error)
-            text = text.encode(errors="backslashreplace").decode()
-            reply = {**reply, ("result" if error is None else "error"): text}
-            self._output += json_text.dumps(reply)
+            vlog.dbg(f"replying with {kind}")
+        for part in (b'{"id":', json_text.dumps(self._id), b",", *members, b"}"):
+            self._output += part
         self._send()
 
     # --- for the server

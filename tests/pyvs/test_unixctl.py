@@ -3,13 +3,14 @@
 import contextlib
 import json
 import socket
+import time
 
 import ovs.unixctl
 import pytest
 
 from pyvs import coverage
 from pyvs.poller import Poller
-from pyvs.process import unixctl
+from pyvs.process import control, unixctl
 
 
 class World:
@@ -158,6 +159,42 @@ def test_a_late_answer_and_one_that_nobody_waits_for(world):
             connection.reply("done")
         patient.settimeout(10)
         assert json.loads(patient.recv(1000))["result"] == "done"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    (
+        [],
+        ["", ""],
+        ["a"],
+        ["a\n", ""],
+        ['"\\', "\udc80\n"],
+        [f"{n:0100}\n" for n in range(150_000)],
+    ),
+    ids=("none", "empty", "no-line-feed", "one", "escapes", "15MB"),
+)
+def test_an_answer_made_in_pieces(world, pieces):
+    """However long it is, no step on the way is all of it."""
+    control.command("list-all", "", 0, 0, lambda _words: iter(pieces))
+    wanted = "".join(pieces).replace("\udc80", "\\udc80")
+    wanted += "\n" if wanted and not wanted.endswith("\n") else ""
+    longest = []
+
+    def turn(_count=1):
+        begun = time.thread_time()
+        control.reply_on()
+        world.server.run()
+        longest.append(time.thread_time() - begun)
+
+    with world.connect() as sock:
+        sock.sendall(b'{"id":7,"method":"list-all","params":[]}')
+        found = b""
+        while not found.endswith(b"}"):
+            turn()
+            with contextlib.suppress(BlockingIOError):
+                found += sock.recv(1 << 24)
+    assert json.loads(found) == {"id": 7, "result": wanted, "error": None}
+    assert max(longest) < 0.025
 
 
 def test_pipelined_requests_of_who_does_not_read(world):
