@@ -296,14 +296,15 @@ class _Start:
         )
 
     def finish(self):
-        """Waits until the daemon is ready.  Raises Fatal if it failed."""
+        """Waits until the daemon is ready.  Raises Fatal if it failed.  Idempotent."""
         status = self._process.wait()
-        self._errors.seek(0)
-        text = self._errors.read().strip()
-        self._errors.close()
-        os.unlink(self.log + ".start")
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._text = self._errors.read().strip()
+            self._errors.close()
+            os.unlink(self.log + ".start")
         if status or not running(self.name):
-            reason = text or f"exit status {status}"
+            reason = self._text or f"exit status {status}"
             raise Fatal(f"{self.name} did not start: {reason} (log: {self.log})")
 
 
@@ -398,6 +399,17 @@ def run_start(options):
     for path in (rundir.rundir(), rundir.dbdir(), rundir.logdir()):
         _make_directory(path)
     starts = []
+    try:
+        _start_all(options, starts)
+    except BaseException:
+        _take_back(starts)
+        raise
+    _print_where(options)
+    return 0
+
+
+def _start_all(options, starts):
+    """`starts` gets a _Start for each daemon that was not running."""
     server_was_up = running(OVSDB_SERVER)
     if OVSDB_SERVER not in options.skip and not server_was_up:
         _prepare_database(options)
@@ -419,9 +431,17 @@ def run_start(options):
     if OVSDB_SERVER not in options.skip and not server_was_up:
         _initialize(options)
     if VSWITCHD not in options.skip and not running(VSWITCHD):
-        _Start(VSWITCHD, options, options.db_remote()).finish()
-    _print_where(options)
-    return 0
+        starts.append(_Start(VSWITCHD, options, options.db_remote()))
+        starts[-1].finish()
+
+
+def _take_back(starts):
+    """A start that fails leaves nothing that it started, and all that was running before."""
+    for start in reversed(starts):
+        with contextlib.suppress(Fatal):
+            start.finish()
+        with contextlib.suppress(Fatal):
+            _stop(start.name)
 
 
 def _print_where(options):

@@ -222,6 +222,30 @@ def test_a_database_that_is_none(ctl):
     refused()
 
 
+def test_a_start_that_fails_leaves_what_there_was(ctl):
+    """Whichever daemon it is that does not come up; what ran before runs on."""
+    ctl.switch.allow("Address already in use|Is a directory|pidfile check failed")
+    run = ctl.switch.directory
+    for blocked, before in (
+        ("db.sock", None),
+        ("pyvs-vswitchd.pid", None),
+        ("datapath.sock", ("--no-datapath", "--no-vswitchd", "start")),
+    ):
+        there = pids(ctl(*before)) if before else {}
+        (run / blocked / "x").mkdir(parents=True)
+        command = [*ctl.switch.host.prefix, str(BIN / "pyvs-ctl"), f"--rundir={run}", "start"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and "did not start" in done.stderr, (blocked, done)
+        assert "Traceback" not in done.stderr
+        left = {name: processes(ctl.switch, name) for name in DAEMONS}
+        assert {name for name, found in left.items() if found} == there.keys(), (blocked, left)
+        assert pids(ctl("status", check=False)) == there
+        (run / blocked / "x").rmdir()
+        (run / blocked).rmdir()
+    assert pids(ctl("start")).keys() == set(DAEMONS)
+    ctl("stop")
+
+
 def as_nobody(run, *words, prefix=()):
     """What a command says that may not do its work."""
     command = [*prefix, str(BIN / words[0]), f"--rundir={run}", *words[1:]]
