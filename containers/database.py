@@ -6,6 +6,9 @@ as pyvs-vsctl does.
 
 import contextlib
 import dataclasses
+import errno
+import os
+import time
 from typing import Any
 
 from pyvs import rundir
@@ -19,6 +22,9 @@ DATABASE = "Open_vSwitch"
 WHO = "containers"
 # Seconds that vswitchd may take, its restart by a monitor included.
 PATIENCE = 20
+# How the errors of an interface end that are the datapath process', not its own: it was killed,
+# or is too busy to answer.
+NO_DATAPATH = ("the datapath process is gone", f"({os.strerror(errno.ETIMEDOUT)})")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,10 +159,19 @@ class Database:
             raise
 
     def _check_interface(self, name: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while (reason := self._trouble(name)) is not None:
+            # vswitchd makes the port when there is a datapath process again that answers.
+            if not reason.endswith(NO_DATAPATH) or time.monotonic() > end:
+                raise Fault(f"port {name}: {reason}")
+            time.sleep(0.05)
+
+    def _trouble(self, name: str) -> str | None:
+        """Why an interface is not a port."""
         (row,) = self.select("Interface", [["name", "==", name]], ["ofport", "error"]) or ({},)
-        if row.get("ofport") == -1 or not row:
-            reason = from_set(row.get("error", ["set", []])) or ["it is not there"]
-            raise Fault(f"port {name}: {reason[0]}")
+        if row and row["ofport"] != -1:
+            return None
+        return (from_set(row.get("error", ["set", []])) or ["it is not there"])[0]
 
     def _forget_port(self, name: str) -> None:
         """delete_port() where the first trouble is what counts, and vswitchd may not answer."""

@@ -39,6 +39,7 @@ IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_F_NODAD = 1, 2, 4, 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254, 3, 0, 253, 1
 IFF_UP = 0x1
+RTMGRP_LINK = 1
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
@@ -111,6 +112,33 @@ def _enter(netns: int) -> None:
     if _libc.setns(netns, CLONE_NEWNET):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def downs():
+    """Yields the name of each device of this namespace that is seen to be down, as it appears or
+    changes; None after news were lost."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        sock.bind((0, RTMGRP_LINK))
+        while True:
+            try:
+                data = sock.recv(1 << 17)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                yield None
+                continue
+            for kind, body in _parsed(data):
+                if kind == RTM_NEWLINK and not _IFINFO.unpack_from(body)[3] & IFF_UP:
+                    yield os.fsdecode(attributes(body[_IFINFO.size :])[IFLA_IFNAME].rstrip(b"\0"))
+
+
+def _parsed(data: bytes):
+    """The messages of a datagram, (type, body)."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        size, kind, *_rest = _HEADER.unpack_from(data, at)
+        yield kind, data[at + _HEADER.size : at + size]
+        at += max((size + 3) & ~3, _HEADER.size)
 
 
 class Rtnetlink:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import endpoint
 from ..database import Database, Port
@@ -235,9 +235,9 @@ def execute(environment: dict[str, str], raw: bytes) -> tuple[int, dict[str, Any
         return 1, _as_cni_error(error).as_object(version)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """The plug-in."""
     status, answer = execute(dict(os.environ), sys.stdin.buffer.read())
     if answer is not None:
-        print(json.dumps(answer))
-    return status
+        print(json.dumps(answer), flush=True)
+    os._exit(status)  # taking the interpreter down would be a tenth of a call's time

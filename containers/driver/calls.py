@@ -30,6 +30,9 @@ HOST_PORTS = range(49153, 65536)
 
 # Rules of a network are written from what the database says: one at a time.
 _rules = threading.Lock()
+# A network's way to the outside is made and taken away by one at a time: a gateway that is just
+# being deleted looks as if it came back.
+_ways = threading.Lock()
 
 
 def _device(endpoint_id: str) -> str:
@@ -60,12 +63,13 @@ def create_network(database: Database, asked: Object) -> Object:
         database.add_bridge(network.bridge, {"owner": OWNER})
     elif not database.has_bridge(network.bridge):
         raise Fault(f"no bridge named {network.bridge}")
-    state.keep(database, network.bridge, network)
-    try:
-        _ensure(database, network)
-    except BaseException:
-        _delete_network(database, network)
-        raise
+    with _ways:
+        state.keep(database, network.bridge, network)
+        try:
+            _ensure(database, network)
+        except BaseException:
+            _delete_network(database, network)
+            raise
     return {}
 
 
@@ -84,7 +88,8 @@ def _write_rules(database: Database, network: state.Network) -> None:
 
 def delete_network(database: Database, asked: Object) -> Object:
     try:
-        _delete_network(database, state.network(database, asked["NetworkID"]))
+        with _ways:
+            _delete_network(database, state.network(database, asked["NetworkID"]))
     except NotThere:
         vlog.info(f"network {asked['NetworkID']} is gone already")
     return {}
@@ -119,14 +124,21 @@ def create_endpoint(database: Database, asked: Object) -> Object:
 
 
 def delete_endpoint(database: Database, asked: Object) -> Object:
-    try:
-        network = state.network(database, asked["NetworkID"])
-        found = state.endpoint(database, asked["EndpointID"])
-    except NotThere:
-        return {}
-    state.forget(database, network.bridge, found)
-    endpoints.detach(database, _device(found.id))
+    forget_endpoint(database, asked["EndpointID"])
     return {}
+
+
+def forget_endpoint(database: Database, identity: str) -> None:
+    """Delete all there is of it.  Its row goes last: a call that is cut off can be said again."""
+    endpoints.detach(database, _device(identity))
+    try:
+        found = state.endpoint(database, identity)
+        network = state.network(database, found.network)
+    except NotThere:
+        return
+    state.forget(database, network.bridge, found)
+    if found.port_map:
+        _write_rules(database, network)
 
 
 def operational_info(database: Database, asked: Object) -> Object:
@@ -260,13 +272,22 @@ CALLS: dict[str, Callable[[Database, Object], Object]] = {
 }
 
 
+def restore_networks(database: Database, device: str | None = None) -> None:
+    """Make anew what a reboot or a kill has taken of the networks, or of that with the gateway
+    `device`."""
+    with _ways:
+        for network in state.networks(database):
+            if device not in (None, network.gateway_device):
+                continue
+            try:
+                _ensure(database, network)
+            except (Fault, OSError) as error:
+                vlog.warn(f"network {network.id[: state.ID_CHARACTERS]}: {error}")
+
+
 def restore(database: Database) -> None:
-    """At the start: what a reboot or a kill has taken from networks, and ports of the dead."""
-    for network in state.networks(database):
-        try:
-            _ensure(database, network)
-        except (Fault, OSError) as error:
-            vlog.warn(f"network {network.id[: state.ID_CHARACTERS]}: {error}")
+    """At the start: the networks, and no ports of the dead."""
+    restore_networks(database)
     if stale := _stale_ports(database):
         vlog.info(f"ports of containers that are gone: {', '.join(stale)}")
         endpoints.detach(database, *stale)

@@ -9,8 +9,10 @@ from pyvs.process import daemon
 
 from ..database import Database
 from ..errors import Fault
+from . import docker_api, watch
 from .calls import restore
 from .server import Server
+from .sweep import Sweep
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
@@ -24,17 +26,21 @@ Then: docker network create -d pyvs [-o bridge=BRIDGE] [-o vlan=N] [-o mode=nat|
 
 Options:
   --socket=PATH           where Docker finds the driver (default: /run/docker/plugins/pyvs.sock)
+  --docker=PATH           Docker's own socket, asked what it has forgotten
+                          (default: /var/run/docker.sock)
   --db=DATABASE           the switch's database (default: unix:{rundir}/db.sock)
 """
 
 
 def run(argv: list[str] | None) -> int:
-    rows = {"socket": daemon.REQUIRED, "db": daemon.REQUIRED}
+    rows = dict.fromkeys(("socket", "docker", "db"), daemon.REQUIRED)
     options, args = daemon.parse(PROGRAM, argv, rows, USAGE)
     if args:
         daemon.fatal("no arguments accepted; use --help for usage")
     path = os.path.abspath(daemon.last(options, "socket") or SOCKET)
     remote = daemon.last(options, "db")
+    docker = daemon.last(options, "docker") or docker_api.SOCKET
+    sweep = Sweep(remote, docker, os.path.basename(path).removesuffix(".sock"))
     daemon.start()
     try:
         with Database(remote) as database:
@@ -44,11 +50,14 @@ def run(argv: list[str] | None) -> int:
         daemon.fatal(str(error))
     except OSError as error:
         daemon.fatal(f"{path}: {error.strerror}")
+    sweep.start()
+    watch.start(remote)
     control = daemon.unixctl_server(PROGRAM)
     daemon.ready()
     try:
         daemon.main_loop(control, [])
     finally:
+        sweep.stop()
         server.close()
     return 0
 

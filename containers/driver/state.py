@@ -19,6 +19,7 @@ MODES = ("nat", "flat", "l2")
 OPTIONS = ("bridge", "vlan", "mode", "mtu")
 GENERIC, PORT_MAP = "com.docker.network.generic", "com.docker.network.portmap"
 INTERNAL = "com.docker.network.internal"
+GATEWAY_PREFIX = "pg"
 ID_CHARACTERS = 12  # of a network's id, in names of devices
 
 
@@ -38,7 +39,7 @@ class Network:
     @property
     def gateway_device(self) -> str:
         """The internal port that has the gateways' addresses, in mode nat."""
-        return "pg" + self.id[:ID_CHARACTERS]
+        return GATEWAY_PREFIX + self.id[:ID_CHARACTERS]
 
     def gateway(self, version: int) -> str:
         """The gateway of an IP version, or ""."""
@@ -122,6 +123,11 @@ def endpoints(database: Database, network_id: str) -> list[Endpoint]:
     """Those of a network."""
     rows = _rows(database, ENDPOINT).values()
     return [Endpoint(**value) for _bridge, value in rows if value["network"] == network_id]
+
+
+def endpoint_ids(database: Database) -> list[str]:
+    """Those of all networks."""
+    return list(_rows(database, ENDPOINT))
 
 
 def endpoint(database: Database, identity: str) -> Endpoint:

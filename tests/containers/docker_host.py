@@ -9,10 +9,15 @@ from pathlib import Path
 
 from tests.daemons import BIN, CommandFailed, wait_until
 
-START = "mount -t tmpfs run /run && mkdir -p /run/netns /run/docker/plugins && exec sleep infinity"
+# The first process waits for whatever ends: dockerd takes a dead containerd for a living one else.
+START = (
+    "mount -t tmpfs run /run && mkdir -p /run/netns /run/docker/plugins"
+    " && while :; do sleep 1000 & wait $!; done"
+)
 DOCKERD = (
     *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none"),
     *("--storage-driver=vfs", "--exec-root=/run/dk", "-H", "unix:///run/docker.sock"),
+    "--live-restore",  # containers go on without it
 )
 # The limits because not every machine lets a container raise its own.
 LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000")
@@ -69,7 +74,7 @@ class DockerHost:
 
     def popen(self, *command, log):
         """Start a daemon inside, its output in a file of the directory."""
-        with open(self.directory / log, "wb") as output:
+        with open(self.directory / log, "ab") as output:
             child = subprocess.Popen(
                 [*self.prefix, *command], stdout=output, stderr=output, env=self.environment
             )
@@ -112,6 +117,25 @@ class DockerHost:
     def kill(self, pidfile):
         """kill -9 of a daemon with a pid file in the run directory."""
         self.run("sh", "-c", f"kill -9 $(cat /run/pyvs/{pidfile}.pid)")
+
+    def kill_dockerd(self):
+        """kill -9 of dockerd, and so of the containerd that it started."""
+        self.run("sh", "-c", "kill -9 $(cat /run/docker.pid)")
+        for child in self._children:
+            child.wait(timeout=30)
+        self._children.clear()
+
+    def tell(self):
+        """What there is to know after trouble."""
+        commands = (
+            "docker ps -a",
+            "docker network ls -q | xargs docker network inspect",
+            "ls -i /run/docker/netns; ip -o link; ip -o address",
+            "pyvs-vsctl list bridge; pyvs-vsctl list port",
+            "tail -n 60 /run/pyvs/*.log",
+            f"grep -v plugin {self.directory}/dockerd.log | tail -n 60",
+        )
+        return "\n".join(self.run("sh", "-c", words, check=False) for words in commands)
 
     def close(self):
         """End everything, delete its files."""

@@ -1,0 +1,81 @@
+"""What Docker has forgotten goes: networks and endpoints that it made and, killed before it wrote
+them down, does not know, and what of them it could not take away while this driver was dead.
+
+Docker writes down an endpoint just after the driver has made it; so one counts as forgotten when
+it was missing in two looks in a row.  While Docker does not answer nothing is decided: containers
+may run without it (live-restore).
+"""
+
+import threading
+
+import ovs.vlog
+
+from ..database import Database, from_map
+from ..errors import Fault, Unavailable
+from . import calls, docker_api, state
+
+vlog = ovs.vlog.Vlog("docker_driver")
+
+INTERVAL = 15  # seconds between two looks
+
+
+class Sweep:
+    """Looks, and remembers what was missing the last time."""
+
+    def __init__(self, remote: str | None, docker: str, driver: str):
+        self._remote = remote
+        self._docker = docker
+        self._driver = driver
+        self._missing: set[tuple[str, str]] = set()
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """From now on, in a thread of its own."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.wait(INTERVAL):
+            try:
+                self.look()
+            except Unavailable as error:
+                vlog.dbg(f"sweep: {error}")
+            except Exception:  # it goes on looking
+                vlog.exception("sweep")
+
+    def look(self) -> None:
+        """One look; what was missing in the last one, too, is deleted."""
+        with Database(self._remote) as database:
+            # In this order: what Docker makes between the two is not taken for unknown.
+            kept = _kept(database)
+            known = docker_api.endpoints_of_networks(self._docker, self._driver)
+            everything = {("network", each) for each in known}
+            everything.update(("endpoint", each) for each in set().union(*known.values()))
+            missing = kept - everything
+            forgotten = sorted(missing & self._missing)  # endpoints before networks
+            self._missing = missing
+            for kind, identity in forgotten:
+                try:
+                    _delete(database, kind, identity)
+                except (Fault, OSError) as error:
+                    vlog.warn(f"{kind} {identity}: {error}")
+
+
+def _kept(database: Database) -> set[tuple[str, str]]:
+    """All that the database has of this driver, ports without an endpoint among them."""
+    found = {("network", each.id) for each in state.networks(database)}
+    found.update(("endpoint", each) for each in state.endpoint_ids(database))
+    for row in database.select("Interface", [], ["external_ids"]):
+        if identity := from_map(row["external_ids"]).get(calls.ENDPOINT_ID):
+            found.add(("endpoint", identity))
+    return found
+
+
+def _delete(database: Database, kind: str, identity: str) -> None:
+    vlog.info(f"{kind} {identity} is not Docker's any more: deleted")
+    if kind == "network":
+        calls.delete_network(database, {"NetworkID": identity})
+    else:
+        calls.forget_endpoint(database, identity)
