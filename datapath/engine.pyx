@@ -32,6 +32,7 @@ from datapath.worker.worker cimport Worker
 from datapath.requests import EngineError, check, check_options, numbers_of
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
+from datapath.netdev.tap cimport TapNetdev
 from datapath.netdev.tap import open_internal
 from datapath.netdev.tunnel import TYPES as TUNNEL_TYPES
 from datapath.netdev.tunnel import TunnelNetdev
@@ -49,10 +50,10 @@ MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 MAX_CORE = 4096                 # processor cores that there may be
 WORKERS_OWN = ("id", "core", "busy", "cycles", "flows", "masks")    # of its stats()
 
+MADE = ("internal", "tap")       # types whose devices are made here
 TYPES = {
     "system": PacketNetdev,
-    "internal": open_internal,
-    "tap": open_internal,
+    **dict.fromkeys(MADE, open_internal),
     **dict.fromkeys(DUMMY_TYPES, DummyNetdev),
     **dict.fromkeys(TUNNEL_TYPES, TunnelNetdev),
     **dict.fromkeys(XDP_TYPES, XdpNetdev),
@@ -238,8 +239,9 @@ cdef class Engine:
             raise EngineError(error_numbers.EFBIG, "too many ports")
         return number
 
-    def port_add(self, name, type, port_no=None, options=None):
-        """Open a device and give it to the workers; returns its number."""
+    def port_add(self, name, type, port_no=None, options=None, device=-1):
+        """Open a device and give it to the workers; returns its number.  `device`: a descriptor of
+        the TAP that it is to be, which the caller keeps."""
         cdef Netdev dev
         cdef command c
         if type not in TYPES:
@@ -251,6 +253,10 @@ cdef class Engine:
         check_options(options)
         number = self._free_number(port_no)
         words = () if type == "system" else (type,)
+        if device >= 0:
+            if type not in MADE:
+                raise EngineError(error_numbers.EINVAL, f"{type}: no descriptor makes such a port")
+            words = (type, device)
         self.kernel_cache.prepare(name, type, options)
         try:
             dev = TYPES[type](name, options or {}, self.n_ids, *words)
@@ -290,6 +296,13 @@ cdef class Engine:
         if number not in self.ports:
             raise EngineError(error_numbers.ENODEV, f"no port {number}")
         return self.ports[number]
+
+    def port_device(self, number):
+        """The descriptor of a TAP."""
+        dev = self.port(number)
+        if not isinstance(dev, TapNetdev):
+            raise EngineError(error_numbers.EOPNOTSUPP, f"{dev.name} is not a TAP")
+        return (<TapNetdev> dev).io.fd
 
     def port_set(self, number, options):
         """Other options for a dummy port: the files that get copies of its frames."""

@@ -38,8 +38,16 @@ class Operations:
         known = {"version": VERSION, "layout": protocol.LAYOUT}
         return {**known, "pid": os.getpid(), "workers": workers}, b""
 
-    def _port_add(self, _client, _data, name, type, port_no=None, options=None):
-        number = self.engine.port_add(name, type, port_no, options)
+    def _port_add(self, client, _data, name, type, port_no=None, options=None, given=False):
+        """`given`: a descriptor of its TAP came with the request."""
+        if given and client.given < 0:
+            raise EngineError(errno.EINVAL, "no descriptor came with the request")
+        device = client.given if given else -1
+        try:
+            number = self.engine.port_add(name, type, port_no, options, device)
+        finally:
+            if given:
+                client.close_given()
         if type in DUMMY_TYPES:
             try:
                 self.dummy_links.add(number, options)
@@ -48,6 +56,11 @@ class Operations:
                 raise
         vlog.info(f"port {number}: {name} ({type})")
         return {"port_no": number}, b""
+
+    def _port_device(self, client, _data, port_no):
+        """A TAP's descriptor, for who keeps it until another datapath process comes."""
+        self._hand_out(client, self.engine.port_device(port_no))
+        return {}, b""
 
     def _port_set(self, _client, _data, port_no, options):
         self.engine.port_set(port_no, options)
@@ -207,11 +220,16 @@ class Operations:
 
     def _ct_memory(self, client, _data):
         """The table's descriptor, for who keeps it until another datapath process comes."""
+        self._hand_out(client, self.engine.tracking.table.fd)
+        return {}, b""
+
+    @staticmethod
+    def _hand_out(client, fd):
+        """A copy of a descriptor goes with the answer."""
         if client.output:
             raise EngineError(errno.EBUSY, "earlier answers have not been read")
         client.drop_fds()
-        client.fds = [os.dup(self.engine.tracking.table.fd)]
-        return {}, b""
+        client.fds = [os.dup(fd)]
 
     def _ct_adopt(self, client, _data):
         if client.given < 0:
@@ -258,6 +276,7 @@ OPERATIONS = {
     name: getattr(Operations, f"_{name}")
     for name in (
         *("version", "port_add", "port_set", "port_del", "port_dump", "port_dead"),
+        "port_device",
         *("port_inject", "port_drain"),
         *(
             "flow_put",

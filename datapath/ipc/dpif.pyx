@@ -235,11 +235,25 @@ cdef class Dpif:
 
     # --- ports
 
-    def port_add(self, name, type, port_no=None, options=None):
-        """Returns the port's number."""
-        return self._request(
-            "port_add", name=name, type=type, port_no=port_no, options=options or {}
-        )[0]["port_no"]
+    def port_add(self, name, type, port_no=None, options=None, device=None):
+        """Returns the port's number.  `device`: what port_device() had of another process."""
+        self.sending = [] if device is None else [device]
+        try:
+            return self._request(
+                "port_add", name=name, type=type, port_no=port_no, options=options or {},
+                given=device is not None,
+            )[0]["port_no"]
+        finally:
+            self.sending = []
+
+    def port_device(self, port_no):
+        """A descriptor of a port's TAP, to be closed by the caller: the device stays as long as
+        there is one.  DpifError EOPNOTSUPP for other ports, EMFILE where none was free."""
+        fds = []
+        self._request("port_device", fds=fds, port_no=port_no)
+        if len(fds) != 1:
+            raise DpifError(24, "no descriptor came")
+        return fds[0]
 
     def port_set(self, port_no, options):
         """Other files for the frames of a dummy port (pcap, rxq_pcap, tx_pcap).  DpifError EOPNOTSUPP for

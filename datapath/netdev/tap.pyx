@@ -1,7 +1,7 @@
 """Interfaces that the switch makes for the host: type "internal" and "tap".
 
-A TAP with virtio-net headers, so that offloads work as on AF_PACKET.  It goes when the process
-ends.  The device may be moved to another network namespace or renamed: it stays the port, which
+A TAP with virtio-net headers, so that offloads work as on AF_PACKET.  It goes when nobody has its
+descriptor any more: the process, and who asked it for a copy.  The device may be moved to another network namespace or renamed: it stays the port, which
 then has no ifindex here, or another name than its device.  Where /dev/net/tun is closed to us (in user namespaces), an internal port is a veth pair:
 the inner end has the port's name, the outer one is received from as from any interface.
 """
@@ -107,6 +107,9 @@ cdef void tap_link_error(rxq *q) noexcept nogil:
         q.dev.dead = True
 
 
+TAP_FLAGS = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+
+
 def _check_name(str name):
     if not name or len(name.encode()) >= NAME_SIZE or "/" in name:
         raise ValueError(f"{name}: not a valid interface name")
@@ -130,22 +133,16 @@ def _is_here(int namespace):
 cdef class TapNetdev(Netdev):
     """type "internal" or "tap" (the same); the interface is made down, with a random address."""
 
-    def __init__(self, str name, dict options, uint32_t n_workers, str type="internal"):
-        import socket
-
+    def __init__(self, str name, dict options, uint32_t n_workers, str type="internal",
+                 int device=-1):
+        """`device`: a descriptor of the TAP that another process made."""
         self.type = type
         self.io.fd = -1
         _check_name(name)
-        self.io.fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
-            fcntl.ioctl(self.io.fd, TUNSETIFF, request)
-            fcntl.ioctl(self.io.fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_SIZE))
-            fcntl.ioctl(self.io.fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-            self.ifindex = socket.if_nametoindex(name)
-        except OSError:
-            self.close()
-            raise
+        if device < 0:
+            self._make(name)
+        else:
+            self._take(name, device)
         self.dev.receive = tap_receive
         self.dev.release = tap_release
         self.dev.send = tap_send
@@ -153,6 +150,33 @@ cdef class TapNetdev(Netdev):
         self.dev.private = &self.io
         self.make_queues(1)
         self.dev.queues[0].fd = self.io.fd
+
+    def _take(self, str name, int device):
+        """As it is, whatever its name and wherever it was moved."""
+        try:
+            request = fcntl.ioctl(device, TUNGETIFF, bytes(40))
+        except OSError as error:
+            raise OSError(error.errno, "not a TAP") from None
+        known, flags = struct.unpack_from("16sH", request)
+        if flags & TAP_FLAGS != TAP_FLAGS or fcntl.fcntl(device, fcntl.F_GETFL) & os.O_NONBLOCK == 0:
+            raise ValueError(f"{name}: not a TAP of ours")
+        self.io.fd = os.dup(device)
+        self.ifindex = _index(known.partition(b"\0")[0].decode())
+        self.refresh()
+
+    def _make(self, str name):
+        import socket
+
+        self.io.fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            request = struct.pack("16sH22x", name.encode(), TAP_FLAGS)
+            fcntl.ioctl(self.io.fd, TUNSETIFF, request)
+            fcntl.ioctl(self.io.fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_SIZE))
+            fcntl.ioctl(self.io.fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+            self.ifindex = socket.if_nametoindex(name)
+        except OSError:
+            self.close()
+            raise
 
     cpdef refresh(self):
         if self.io.fd < 0 or self.dev.dead:
@@ -251,12 +275,12 @@ cdef class VethNetdev(PacketNetdev):
         self.outer = None
 
 
-def open_internal(name, options, n_workers, type="internal"):
+def open_internal(name, options, n_workers, type="internal", device=-1):
     """A TAP, or for "internal" a veth pair where /dev/net/tun is not for us."""
     try:
-        return TapNetdev(name, options, n_workers, type)
+        return TapNetdev(name, options, n_workers, type, device)
     except OSError as error:
         closed = (errors.EACCES, errors.EPERM, errors.ENOENT, errors.ENODEV, errors.ENXIO)
-        if type != "internal" or error.errno not in closed:
+        if type != "internal" or device >= 0 or error.errno not in closed:
             raise
     return VethNetdev(name, options, n_workers, type)

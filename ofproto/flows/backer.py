@@ -29,6 +29,7 @@ from pyvs.poller import QUICK
 
 from .disposal import Disposal
 from .dp_connections import KeptConnections
+from .dp_devices import MADE, KeptDevices
 from .dp_meters import DatapathMeters
 from .dp_timeouts import TimeoutPolicies
 from .flows import Flows
@@ -39,9 +40,6 @@ from .vports import Vports
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 RECONNECT_MS = 1000
-
-# Types whose devices the datapath makes.
-MADE = ("internal", "tap")
 
 RECONNECTS = coverage.counter("dpif_reconnect")
 STALLS = coverage.counter("dpif_stalled")
@@ -95,6 +93,7 @@ class Backer:
         self.vports = Vports(self)
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
+        self.devices = KeptDevices()
         self.timeouts = TimeoutPolicies(self._lost)
         self.disposal = Disposal()
         self.flows = Flows()
@@ -240,7 +239,7 @@ class Backer:
                 return
             self.dpif.port_del(found.port_no)
         try:
-            self.dpif.port_add(port.name, port.type, port.number, port.options)
+            self.devices.put_back(self.dpif, port.name, port.type, port.number, port.options)
         except DpifError as error:
             # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
             vlog.info(f"{port.name}: could not be added again ({error.strerror})")
@@ -301,6 +300,7 @@ class Backer:
                 number = self.dpif.port_add(name, type_, wanted, options)
             else:
                 number = found.port_no
+            self.devices.keep(self.dpif, name, type_, number)
         except DpifError:
             raise
         except OSError as error:
@@ -344,8 +344,10 @@ class Backer:
         share goes with the last of them."""
         if self.vports.release(odp_port):
             return
-        self.ports.pop(odp_port, None)
+        port = self.ports.pop(odp_port, None)
         self.flows.port_del(odp_port)
+        if port is not None:
+            self.devices.let_go(port.name)
         if self.dpif is None:
             self._unsure = True
             return
@@ -595,6 +597,7 @@ class Backer:
         """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
         if self._follow_clock in clock.followers:
             clock.followers.remove(self._follow_clock)
+        self.devices.close()
         if self._stalled is not None:
             self._stalled.close()
             self.flows.set_dpif(None)

@@ -170,6 +170,37 @@ def test_datapath_killed_under_traffic(switch):
     transfer.stop()
 
 
+def test_the_hosts_interface_survives_the_datapath(switch):
+    """With its address and route, under its ifindex, also where it was moved to a container and
+    has another name there; and it goes with its port."""
+    switch.allow("datapath")
+    c1 = switch.container("c1", "10.0.0.1/24")
+    inner = switch.container("c2")
+    inner.run("ip", "link", "delete", "eth0")
+    switch.vsctl("add-br", "br0", "--", "add-port", "br0", "c1")
+    switch.vsctl("add-port", "br0", "in0", "--", "set", "interface", "in0", "type=internal")
+    switch.host.run("ip", "link", "set", "in0", "netns", str(inner.pid))
+    for place, device, address in ((switch.host, "br0", "10.0.0.9"), (inner, "eth0", "10.0.0.7")):
+        if device == "eth0":
+            place.run("ip", "link", "set", "in0", "name", "eth0")
+        place.run("ip", "address", "add", f"{address}/24", "dev", device)
+        place.run("ip", "link", "set", device, "up")
+    switch.host.run("ip", "route", "add", "10.9.0.0/16", "via", "10.0.0.1")
+    before = switch.host.run("ip", "-o", "address", "show", "dev", "br0")
+    for killed in (DATAPATH, VSWITCHD, DATAPATH):  # the next vswitchd keeps it, too
+        switch.kill(killed)
+        if killed == VSWITCHD:
+            switch.start_daemon(VSWITCHD)
+        for address in ("10.0.0.9", "10.0.0.7"):
+            wait_until(lambda to=address: c1.ping(to, count=1), what=address)
+        assert switch.host.run("ip", "-o", "address", "show", "dev", "br0") == before
+        assert "10.9.0.0/16" in switch.host.run("ip", "route")
+    switch.vsctl("del-port", "in0")
+    assert "eth0" not in inner.run("ip", "-o", "link")
+    switch.vsctl("del-br", "br0")
+    assert "br0" not in switch.host.run("ip", "-o", "link")
+
+
 def test_a_killed_database_server_leaves_the_switch_as_it_is(switch):
     """While it is away: flows and new packets are handled; a change of then is made up for."""
     switch.allow("connection (attempt )?(failed|dropped)|db.sock")
