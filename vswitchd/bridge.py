@@ -15,7 +15,7 @@ import ovs.vlog
 
 from datapath.ipc.dpif import DpifError
 from ofproto.xlate.bridges.tunnel_config import KINDS
-from pyvs import clock
+from pyvs import clock, containment
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import settings
 from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
@@ -25,6 +25,8 @@ from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
+from vswitchd.keeper import Keeper
+from vswitchd.kept_groups import KeptGroups
 from vswitchd.monitoring.exports import Exports
 from vswitchd.monitoring.mirrors import MirrorRows
 from vswitchd.port_numbers import Requests, WantedNumbers
@@ -51,11 +53,13 @@ class Bridge:
         known_ofport: Callable[[UUID], int | None],
         known_active: Callable[[UUID], str | None],
         dummies: Dummies,
+        keep_in: str | None = None,
     ):
         """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's.
 
         `known_ofport(uuid)` is the number that an interface had before this process, or None;
-        `known_active(uuid)` the address of a bond's active member.
+        `known_active(uuid)` the address of a bond's active member; `keep_in` names the file of
+        what protocols know.
         """
         self._known_ofport = known_ofport
         self._dummies = dummies
@@ -74,6 +78,10 @@ class Bridge:
         self.protocols = Protocols(self.ofproto, self.name)
         self._mirrors = MirrorRows(self.name)
         self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
+        self._groups = KeptGroups(self.ofproto)
+        parts = [*self.protocols.by_name.values(), self.bundles, self._groups]
+        self.keeper = Keeper(keep_in, parts)
+        self.keeper.recall(clock.msec())
         self.exports = Exports(self.ofproto)
         self.qos = PortsQos(self.name, self.ofproto)
         self._qos_due: set[str] = set()  # ports
@@ -252,6 +260,7 @@ class Bridge:
         self._set("set_in_band", in_band, settings.in_band_queue(other), next_hop)
         self.ofproto.mirrors.set(self._mirrors.settings(config, self._ports))
         self.exports.configure(config)
+        containment.call("keeping", self.name, self._groups.apply, clock.msec())
         self._set("set_controllers", [settings.controller(row) for row in config.controllers])
 
     def _set_bundle(self, port: PortConfig) -> None:
@@ -450,6 +459,7 @@ class Bridge:
 
     def destroy(self, delete: bool) -> None:
         """`delete`: the bridge is gone; else the datapath keeps its ports and flows."""
+        self.keeper.close(delete, clock.msec())
         self.protocols.close()
         self.exports.close()
         if delete:

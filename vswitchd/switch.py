@@ -58,7 +58,9 @@ class Switch:
         dummies: Dummies | None = None,
         follow_routes: bool = True,
         pmds: Pmds | None = None,
+        keep_in: Callable[[str], str | None] = lambda bridge: None,
     ):
+        """`keep_in(bridge)` names the file of what a bridge's protocols know."""
         self.idl = idl
         self.links = links
         self.dummies = dummies or Dummies()
@@ -69,6 +71,7 @@ class Switch:
         self._open_datapath = open_datapath
         self._make_backer = make_backer
         self._make_ofproto = make_ofproto
+        self._keep_in = keep_in
         self._reader = Reader(idl)
         self._writer = status.StatusWriter(idl)
         # The connection that the present ports were made on; before there is a Backer, the
@@ -135,7 +138,9 @@ class Switch:
         bridge.bundles.run(now)
         bridge.exports.run(now)
         bridge.qos.run()
-        self._status_due |= bridge.bundles.bonds_changed or bridge.protocols.has_news
+        news = bridge.bundles.bonds_changed or bridge.protocols.has_news
+        self._status_due |= news
+        bridge.keeper.run(now, news)
         bridge.ofproto.run(now)
 
     def wait(self, poller: Any) -> None:
@@ -163,6 +168,9 @@ class Switch:
             when = part.next_run()
             if when is not None:
                 poller.timer_wait_until(when)
+        wait = bridge.keeper.wait_ms()
+        if wait is not None:
+            poller.timer_wait(wait)
 
     def _release(self, delete: bool = False) -> None:
         """Leave the datapath to another vswitchd; `delete`: empty."""
@@ -423,6 +431,7 @@ class Switch:
             known_ofport=lambda interface: config.known_ofport(self.idl, interface),
             known_active=lambda port: config.known_active(self.idl, port),
             dummies=self.dummies,
+            keep_in=self._keep_in(wanted.name),
         )
         self.bridges[wanted.name] = bridge
         self._new_bridges.append(wanted.name)

@@ -8,7 +8,9 @@ in may stand for control packets (forwarding_if_rx), and without data fewer of t
 
 import random
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ofproto.protocols.kept import FLAG, MAYBE_FLAG, U8, U32, keep, number, optional, record, take
 
 _CONTROL = struct.Struct("!BBBBIIIII")
 SIZE = _CONTROL.size
@@ -99,6 +101,31 @@ class Settings(NamedTuple):
     path_down: bool = False
 
 
+_KEPT_REMOTE = {
+    "state": number(UP),
+    "diagnostic": U8,
+    "flags": number(POLL | FINAL),
+    "discriminator": U32,
+    "mult": U8,
+    "min_tx": U32,
+    "min_rx": U32,
+}
+_INTERVALS = record(lambda *each: each, U32, U32)
+_KEPT = {
+    "discriminator": number((1 << 32) - 1, 1),
+    "state": number(UP),
+    "diagnostic": U8,
+    "flags": number(POLL | FINAL),
+    "override": MAYBE_FLAG,
+    "flaps": U32,
+    "min_tx": U32,
+    "min_rx": U32,
+    "_polled": optional(_INTERVALS),
+    "_told": FLAG,
+    "_is_idle": FLAG,
+}
+
+
 class Remote:
     """What the other side says, in ms; as long as it says nothing, RFC 5880's initial values."""
 
@@ -136,6 +163,26 @@ class Session:
         self._window, self._answered = now, 0
         self._told = False  # of forwarding, what counted in `flaps`
         self.min_tx, self.min_rx = self._wanted()
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> list[Any]:
+        """For restore() in a process that comes after this one."""
+        return [keep(self, _KEPT, now), keep(self.remote, _KEPT_REMOTE, now)]
+
+    def restore(self, kept: Any, now: int) -> None:
+        """Go on as that session: it is told at once that it lives, and has as long as ever to say
+        the same.  What is no kept session raises ValueError or TypeError, and changes nothing."""
+        mine, other = kept
+        remote = Remote()
+        take(remote, _KEPT_REMOTE, other, now)
+        take(self, _KEPT, mine, now)
+        self.remote = remote
+        self.next_send = now
+        self.detect_at = now + self._detect_interval * remote.mult
+        self._hear_control(now)
+        self._start_decay(now)
+        self.changed = True
 
     # --- configuration
 

@@ -7,7 +7,9 @@ Times are in ms; payloads begin behind the Ethertype, 0x8902.
 """
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ofproto.protocols.kept import FLAG, MAYBE_FLAG, U32, U64, Field, keep, number, optional, take
 
 ETH_TYPE = 0x8902
 ADDRESS = bytes.fromhex("0180c2000030")  # of maintenance level 0
@@ -63,6 +65,30 @@ def parse(payload: bytes) -> Ccm:
     return Ccm(flags, sequence, mpid, maid, interval, long_mpid, bool(down))
 
 
+_KEPT = {
+    "faults": Field(lambda value, _now: sorted(value), lambda plain, _now: _fault_names(plain)),
+    "told": Field(lambda value, _now: list(value), lambda plain, now: _mpids(plain, now)),
+    "remote_is_up": FLAG,
+    "health": optional(number(100)),
+    "flaps": U32,
+    "override": MAYBE_FLAG,
+    "_sequence": U32,
+}
+_KEPT_REMOTE = {"is_up": FLAG, "rdi": FLAG}
+
+
+def _fault_names(plain: Any) -> frozenset[str]:
+    if not set(plain) <= set(FAULTS):
+        raise ValueError("no faults")
+    return frozenset(plain)
+
+
+def _mpids(plain: Any, now: int) -> tuple[int, ...]:
+    if len(plain) > MAX_REMOTE:
+        raise ValueError("too many")
+    return tuple(U64.value(each, now) for each in plain)
+
+
 class Remote:
     """Another MP; `heard`: since the last check."""
 
@@ -97,6 +123,25 @@ class MaintenancePoint:
         self._demanded = 0  # until when data may stand for CCMs
         self.next_send = now
         self.next_check = now + self.check_interval
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> list[Any]:
+        """For restore() in a process that comes after this one."""
+        remotes = [[mpid, keep(each, _KEPT_REMOTE, now)] for mpid, each in self.remotes.items()]
+        return [keep(self, _KEPT, now), remotes]
+
+    def restore(self, kept: Any, now: int) -> None:
+        """Go on as that MP, whose CCM is due, and with the MPs that it knew, which have as long as
+        ever to be heard.  ValueError or TypeError: it is none, and nothing has changed."""
+        mine, others = kept
+        remotes: dict[int, Remote] = {}
+        for mpid, plain in others[:MAX_REMOTE]:
+            take(remotes.setdefault(U64.value(mpid, now), Remote()), _KEPT_REMOTE, plain, now)
+        take(self, _KEPT, mine, now)
+        self.remotes = remotes
+        self.next_send, self.next_check = now, now + self.check_interval
+        self.changed = True
 
     # --- configuration
 

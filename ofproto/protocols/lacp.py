@@ -10,7 +10,9 @@ Open vSwitch's is: members with the partner of the best member are attached, oth
 
 import struct
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ofproto.protocols.kept import FLAG, MAC, U8, U16, keep, one_of, record, take
 
 ADDRESS = bytes.fromhex("0180c2000002")
 ETH_TYPE = 0x8809
@@ -74,6 +76,15 @@ def parse(payload: bytes) -> tuple[Info, Info]:
             raise ValueError(f"LACPDU without {name}")
         infos.append(Info(*_INFO.unpack_from(payload, offset + 2)))
     return infos[0], infos[1]
+
+
+_INFO_FIELD = record(Info, U16, MAC, U16, U16, U16, U8)
+_KEPT = {
+    "status": one_of(CURRENT, EXPIRED, DEFAULTED),
+    "partner": _INFO_FIELD,
+    "told": _INFO_FIELD,
+    "carrier": FLAG,
+}
 
 
 class Settings(NamedTuple):
@@ -174,6 +185,12 @@ class Member:
             return self.tx_due
         return self._window + FAST if self._sent >= TX_LIMIT else 0
 
+    def restore(self, kept: Any, fast: bool, now: int) -> None:
+        """As Aggregate.restore()."""
+        take(self, _KEPT, kept, now)
+        self.tx_due = now
+        self.rx_due = now + RX_MULTIPLIER * (FAST if fast or self.status == EXPIRED else SLOW)
+
 
 class Aggregate:
     """`members` by keys of the caller's.  `changed` says that may_enable(), is_current() or
@@ -185,6 +202,22 @@ class Aggregate:
         self.is_negotiated = False
         self.changed = True
         self._known: tuple = ()  # what was to be told of last
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> list[Any]:
+        """For restore() in a process that comes after this one; keys of members are strings."""
+        return [[key, keep(member, _KEPT, now)] for key, member in self.members.items()]
+
+    def restore(self, kept: Any, now: int) -> None:
+        """Members that there are go on as they were: the partner is told at once that we live, and
+        has as long as ever to say the same.  ValueError, TypeError: that is not what kept() gave.
+        """
+        for key, plain in kept:
+            member = self.members.get(key)
+            if member is not None:
+                member.restore(plain, self.settings.fast, now)
+        self._select()
 
     # --- configuration
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ofproto.protocols import bpdu
 from ofproto.protocols.bpdu import Bpdu, address_of
+from ofproto.protocols.kept import MAC, U8, U16, KeptTree, record
 from ofproto.protocols.rstp_port import (
     AGED,
     ALTERNATE,
@@ -43,6 +44,9 @@ class Settings(NamedTuple):
     max_age: int = 20
     forward_delay: int = 15
     transmit_hold_count: int = 6
+
+
+_SETTINGS = record(Settings, U16, MAC, U8, U8, U8, U8)
 
 
 class Rstp:
@@ -79,6 +83,26 @@ class Rstp:
 
     def _own_vector(self) -> Vector:
         return Vector(self.bridge_id, 0, self.bridge_id, 0)
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> KeptTree:
+        """For restored() in a process that comes after this one."""
+        ports = {key: port.kept(now) for key, port in self.ports.items()}
+        root = self.root_port.key if self.root_port is not None else None
+        return KeptTree([_SETTINGS.plain(self.settings, now)], root, ports)
+
+    @classmethod
+    def restored(cls, kept: KeptTree, now: int) -> "Rstp":
+        """The bridge that it was, with the ports that `kept` has still.  ValueError or TypeError
+        where that is none."""
+        tree = cls(_SETTINGS.value(kept.bridge[0], now), now)
+        for key, plain in kept.ports.items():
+            tree.ports[key] = Port.restored(key, tree, plain, now)
+        tree._select_root()
+        if (tree.root_port and tree.root_port.key) != kept.root_port:
+            tree._select_again()
+        return tree
 
     # --- configuration
 

@@ -10,6 +10,19 @@ from typing import Any, NamedTuple
 
 from ofproto.protocols import bpdu
 from ofproto.protocols.bpdu import Bpdu, address_of
+from ofproto.protocols.kept import (
+    FLAG,
+    MAC,
+    TIME,
+    U8,
+    U16,
+    U32,
+    U64,
+    keep,
+    number,
+    record,
+    take,
+)
 
 DISABLED_PORT, ALTERNATE, BACKUP, ROOT, DESIGNATED = range(5)
 ROLES = ("Disabled", "Alternate", "Backup", "Root", "Designated")
@@ -62,6 +75,31 @@ class PortSettings(NamedTuple):
         return self.priority << 8 | self.number
 
 
+_PORT_SETTINGS = record(PortSettings, U16, U8, U32, MAC, FLAG, FLAG, FLAG, FLAG, FLAG)
+_VECTOR = record(Vector, U64, U32, U64, U16)
+_TIMES = record(Times, U16, U16, U16, U16)
+_FLAGS = """
+    link learn forward learning forwarding selected updt_info reselect agree agreed proposed
+    proposing disputed synced sync re_root rcvd_rstp rcvd_stp rcvd_tc rcvd_tcn rcvd_tc_ack tc_prop
+    tc_ack mcheck send_rstp oper_edge new_info active tc_learning sensing
+"""
+_TIMERS = """
+    hello_when tc_while rcvd_info_while rr_while rb_while tx_count fd_while mdelay_while
+    edge_delay_while
+"""
+_KEPT = {
+    "settings": _PORT_SETTINGS,
+    "since": TIME,
+    **dict.fromkeys(("rx", "tx", "errors"), U64),
+    **dict.fromkeys(("role", "selected_role"), number(DESIGNATED)),
+    "info_is": number(DISABLED_INFO),
+    **dict.fromkeys(("port_priority", "designated_priority"), _VECTOR),
+    **dict.fromkeys(("port_times", "designated_times"), _TIMES),
+    **dict.fromkeys(_FLAGS.split(), FLAG),
+    **dict.fromkeys(_TIMERS.split(), U16),
+}
+
+
 class Port:
     """`bridge` is the Rstp that it belongs to."""
 
@@ -100,6 +138,23 @@ class Port:
         self.rb_while = self.tx_count = 0
         self.fd_while = self.bridge.own_times().max_age
         self.mdelay_while = self.edge_delay_while = MIGRATE_TIME
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> list[Any]:
+        """For restored() in a process that comes after this one."""
+        return keep(self, _KEPT, now)
+
+    @classmethod
+    def restored(cls, key: Hashable, bridge: Any, kept: Any, now: int) -> "Port":
+        """The port that it was: its hello is due, and what it has heard counts as if heard just
+        now.  ValueError or TypeError where that is none."""
+        port = cls(key, bridge, _PORT_SETTINGS.value(kept[0], now), now)
+        take(port, _KEPT, kept, now)
+        port.hello_when = 0
+        if port.rcvd_info_while:
+            port._keep_for_a_while()
+        return port
 
     # --- conditions and parameters (17.13, 17.20)
 

@@ -9,6 +9,21 @@ from typing import NamedTuple
 
 from ofproto.protocols import bpdu
 from ofproto.protocols.bpdu import Bpdu
+from ofproto.protocols.kept import (
+    FLAG,
+    MAC,
+    MAYBE_TIME,
+    TIME,
+    U8,
+    U16,
+    U32,
+    U64,
+    KeptTree,
+    keep,
+    number,
+    record,
+    take,
+)
 
 DISABLED, LISTENING, LEARNING, FORWARDING, BLOCKING = range(5)
 STATES = ("disabled", "listening", "learning", "forwarding", "blocking")
@@ -36,6 +51,27 @@ class PortSettings(NamedTuple):
     @property
     def port_id(self) -> int:
         return self.priority << 8 | self.number
+
+
+_SETTINGS = record(Settings, U16, MAC, U8, U8, U8)
+_PORT_SETTINGS = record(PortSettings, U8, U8, U16, MAC)
+_KEPT = {
+    "designated_root": U64,
+    "root_path_cost": U32,
+    "topology_change": FLAG,
+    "_change_detected": FLAG,
+    **dict.fromkeys(("max_age", "hello_time", "forward_delay"), U16),
+    **dict.fromkeys(("_tcn_at", "_change_until", "_flush_at", "_hello_at"), MAYBE_TIME),
+}
+_KEPT_PORT = {
+    "settings": _PORT_SETTINGS,
+    "state": number(BLOCKING),
+    "since": TIME,
+    **dict.fromkeys(("designated_root", "designated_bridge"), U64),
+    **dict.fromkeys(("designated_cost", "designated_port", "rx", "tx", "errors"), U64),
+    **dict.fromkeys(("config_pending", "topology_change_ack"), FLAG),
+    **dict.fromkeys(("message_age", "forward_until", "hold_until"), MAYBE_TIME),
+}
 
 
 class Port:
@@ -100,6 +136,32 @@ class Stp:
 
     def _enabled(self) -> list[Port]:
         return [port for port in self.ports.values() if port.state != DISABLED]
+
+    # --- over the death of the process
+
+    def kept(self, now: int) -> KeptTree:
+        """For restored() in a process that comes after this one."""
+        ports = {key: keep(port, _KEPT_PORT, now) for key, port in self.ports.items()}
+        settings = _SETTINGS.plain(self.settings, now)
+        root = self.root_port.key if self.root_port is not None else None
+        return KeptTree([settings, keep(self, _KEPT, now)], root, ports)
+
+    @classmethod
+    def restored(cls, kept: KeptTree, now: int) -> "Stp":
+        """The bridge that it was, with the ports that `kept` has still; a root says so at once.
+        ValueError or TypeError where that is none."""
+        settings, mine = kept.bridge
+        tree = cls(_SETTINGS.value(settings, now), now)
+        take(tree, _KEPT, mine, now)
+        for key, plain in kept.ports.items():
+            port = tree.ports[key] = Port(key, _PORT_SETTINGS.value(plain[0], now), now)
+            take(port, _KEPT_PORT, plain, now)
+        tree.root_port = tree.ports.get(kept.root_port)
+        if tree._hello_at is not None:
+            tree._hello_at = now
+        if (tree.root_port is None) != tree.is_root:
+            tree._update(tree.is_root, now)
+        return tree
 
     # --- configuration (8.8)
 

@@ -5,6 +5,8 @@ bond_updelay or bond_downdelay, unless that would leave the bond without a membe
 ovs-vswitchd.conf.db(5), "Bonding Configuration" of the Port table.
 """
 
+from typing import Any
+
 import ovs.vlog
 
 from ofproto.protocols.lacp import Aggregate
@@ -50,8 +52,10 @@ class Bond:
     reached by another member now.
     """
 
-    def __init__(self, name: str, last_mac: str | None):
-        """`last_mac` is the address of the member that was active before this process."""
+    def __init__(self, name: str, last_mac: str | None, kept: Any = None):
+        """`last_mac` is the address of the member that was active before this process; `kept` what
+        kept() gave then."""
+        self._before = kept
         self.name = name
         self.members: dict[str, Member] = {}
         self.active: Member | None = None
@@ -122,7 +126,32 @@ class Bond:
             self.active = None
         if not self.mii_interval:
             self._poll(now)
+        self._go_on()
         self.run(now)
+
+    def kept(self) -> list[Any]:
+        """The members that carry, and which of the members has each bucket, as numbers."""
+        names = {id(member): at for at, member in enumerate(self.members.values())}
+        return [
+            {name: each.enabled for name, each in self.members.items()},
+            [names.get(id(carrier)) for carrier in self.buckets.of],
+        ]
+
+    def _go_on(self) -> None:
+        """As before this process; members that were not there then are new."""
+        kept, self._before = self._before, None
+        if kept is None:
+            return
+        try:
+            enabled, of = kept
+            for name in enabled.keys() & self.members.keys():
+                self.members[name].enabled = enabled[name] is True
+            known = [self.members.get(name) for name in enabled]
+            carriers = [None if at is None else known[at] for at in of]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            vlog.warn(f"bond {self.name}: what was kept is of no use ({error})")
+            return
+        self.buckets.adopt(carriers, [each for each in known if each is not None])
 
     def remove(self, name: str, now: int) -> None:
         """A member goes, and the others carry what it did."""

@@ -25,6 +25,11 @@ class Buckets(Generic[M]):
         self._carrying: list[M] = []  # who was enabled when it was settled last
         self._by_hand: set[int] = set()  # buckets that somebody gave to who has them
 
+    def adopt(self, of: list[M | None], members: list[M]) -> None:
+        """They were distributed like this already, among these members."""
+        if len(of) == N_BUCKETS:
+            self.of, self._carrying = of, members
+
     def count(self, totals: list[int]) -> None:
         """`totals`: bytes of each bucket since ever."""
         for i, total in enumerate(totals):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ofproto.bonds import BondSettings
 from ofproto.protocols.lacp import Aggregate
+from pyvs.kept import Recalled
 from vswitchd.bonding.bonds import ACTIVE_BACKUP, LACP_NEGOTIATED, TCP, Bond, Member
 from vswitchd.database.config import PortConfig
 from vswitchd.devices.iface import Iface
@@ -29,6 +30,9 @@ class Bundles:
     `bonds_changed` says that the active member of some may be another one.
     """
 
+    name = "bonds"
+    kept_for = 120_000  # ms; see keeper.Part
+
     def __init__(
         self,
         ofproto: Any,
@@ -38,6 +42,7 @@ class Bundles:
         """`known_active(uuid)`: the address of a Port's active member before this process;
         `lacp_of(name)`: its aggregate, where it speaks LACP."""
         self._lacp_of = lacp_of
+        self._recalled = Recalled()
         self.bonds: dict[str, Bond] = {}
         self.bonds_changed = False
         self._ofproto = ofproto
@@ -46,6 +51,13 @@ class Bundles:
         self._given: dict[str, Given] = {}
         self._names: dict[int, set[str]] = {}  # port number -> bundles that were given it
         self._bond_given: dict[str, BondSettings] = {}
+
+    def kept(self, now: int) -> dict[str, Any]:
+        """See keeper.Part."""
+        return {name: bond.kept() for name, bond in self.bonds.items()}
+
+    def recall(self, recalled: Recalled) -> None:
+        self._recalled = recalled
 
     def set(self, port: PortConfig, members: list[Iface], now: int) -> None:
         """Make or change the bundle of `port`; without a usable member there is none."""
@@ -62,7 +74,9 @@ class Bundles:
     def _set_bond(self, port: PortConfig, members: list[Iface], now: int) -> None:
         bond = self.bonds.get(port.name)
         if bond is None:
-            bond = self.bonds[port.name] = Bond(port.name, self._known_active(port.uuid))
+            before = self._recalled.take(port.name, now)
+            bond = Bond(port.name, self._known_active(port.uuid), before)
+            self.bonds[port.name] = bond
         self._ports[port.name] = port
         self._count(bond)
         bond.lacp = self._lacp_of(port.name)

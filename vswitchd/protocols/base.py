@@ -1,10 +1,16 @@
 """What a protocol is to a bridge.  Times are in ms of the daemon's clock."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import ovs.vlog
+
+from pyvs.kept import Recalled
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.devices.iface import Iface
+
+vlog = ovs.vlog.Vlog("bridge")
 
 Rows = dict[tuple[str, UUID], dict[str, Any]]
 
@@ -21,11 +27,13 @@ class Protocol:
     """
 
     name = ""
+    kept_for = 0  # ms; see keeper.Part
     NOTHING: dict[str, Any] = {}  # the columns of an interface of which it has nothing to say
 
     def __init__(self, ofproto: Any):
         self.ofproto = ofproto
         self.judged: set[str] = set()
+        self.recalled = Recalled()
         self.has_news = False  # whether rows() may differ from what it was when it was asked last
 
     def judge(self, iface: Iface, live: bool | None) -> None:
@@ -39,6 +47,26 @@ class Protocol:
         self.judged.add(iface.name)
         if iface.ofp_port is not None:
             self.ofproto.port_verdict(iface.ofp_port, self.name, live)
+
+    def kept(self, now: int) -> dict[str, Any]:
+        """What is to outlive the process, by names, as JSON has it."""
+        return {}
+
+    def recall(self, recalled: Recalled) -> None:
+        """What kept() gave to be kept, before this process: for things that are about to begin."""
+        self.recalled = recalled
+
+    def revive(self, name: str, restore: Callable[[Any, int], Any], now: int) -> Any:
+        """Give a thing that begins what was kept of it; what `restore(kept, now)` returns.  None
+        where there is nothing, or what cannot be."""
+        kept = self.recalled.take(name, now)
+        if kept is None:
+            return None
+        try:
+            return restore(kept, now)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            vlog.warn(f"{self.name} of {name}: what was kept is of no use ({error})")
+            return None
 
     def unlisten(self, iface: Iface, slow: int) -> None:
         """Its packets of the protocol are like others again."""

@@ -19,6 +19,7 @@ LONGEST = 1 << 22  # ms: it goes in microseconds, 32 bits
 class Bfd(PerInterface):
     name = "bfd"
     slow = odp.BFD
+    kept_for = 10_000
     NOTHING = {"bfd_status": {}}
 
     def wants(self, iface: Iface) -> bool:

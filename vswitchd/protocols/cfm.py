@@ -22,6 +22,7 @@ MAX_MPID = 8191  # of the standard's
 class Cfm(PerInterface):
     name = "cfm"
     slow = odp.CFM
+    kept_for = 10_000
     NOTHING = {
         "cfm_fault": [],
         "cfm_fault_status": [],

@@ -29,6 +29,7 @@ class _Port:
 
 class Lacp(Protocol):
     name = "lacp"
+    kept_for = 90_000
     NOTHING = {"lacp_current": []}
 
     def __init__(self, ofproto: Any):
@@ -61,6 +62,8 @@ class Lacp(Protocol):
         for name, iface in wanted.items():
             known.members[name] = iface
             known.aggregate.set_member(name, _member_settings(iface), now)
+        self.revive(port.name, known.aggregate.restore, now)
+        for name, iface in wanted.items():
             known.aggregate.set_carrier(name, iface.is_up(), now)
             self._listen(known, iface)
         known.aggregate.configure(settings)
@@ -114,6 +117,9 @@ class Lacp(Protocol):
             if port.members.get(iface.name) is iface:
                 port.aggregate.set_carrier(iface.name, iface.is_up(), now)
                 self._follow(port, now)
+
+    def kept(self, now: int) -> dict[str, Any]:
+        return {name: port.aggregate.kept(now) for name, port in self._ports.items()}
 
     # --- the daemon's rhythm
 

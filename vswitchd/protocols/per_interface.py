@@ -92,6 +92,7 @@ class PerInterface(Protocol):
         session = self.sessions.get(name)
         if session is None:
             session = self.sessions[name] = self.begin(iface, now)
+            self.revive(name, session.restore, now)
         else:
             self.configure_session(session, iface, now)
         self._ifaces[name] = iface
@@ -113,6 +114,9 @@ class PerInterface(Protocol):
         self.judge(iface, None)
         self._had.add(iface.config.uuid)
         self.has_news = True
+
+    def kept(self, now: int) -> dict[str, Any]:
+        return {name: session.kept(now) for name, session in self.sessions.items()}
 
     # --- the daemon's rhythm
 

@@ -18,6 +18,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.port import TreeState
 from ofproto.protocols import rstp, stp
+from ofproto.protocols.kept import KeptTree
 from vswitchd.database import settings
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.devices.iface import Iface
@@ -48,6 +49,7 @@ class Kind(NamedTuple):
     none: str  # the state of a port that is not in a tree
     numbers: int  # of ports, at most
     make: Callable[[Any, int], Any]
+    restored: Callable[[KeptTree, int], Any]
     bridge_settings: Callable[[BridgeConfig, bytes], Any]
     port_number: Callable[[dict[str, str]], int | None]
     port_settings: Callable[[dict[str, str], int, int, bytes], Any]
@@ -55,12 +57,12 @@ class Kind(NamedTuple):
 
 
 STP = Kind(
-    *("STP", "stp", "disabled", 255, stp.Stp),
+    *("STP", "stp", "disabled", 255, stp.Stp, stp.Stp.restored),
     *(tree_settings.stp_bridge, tree_settings.stp_number, tree_settings.stp_port),
     lambda port: stp.STATES[port.state],
 )
 RSTP = Kind(
-    *("RSTP", "rstp", "Disabled", 4095, rstp.Rstp),
+    *("RSTP", "rstp", "Disabled", 4095, rstp.Rstp, rstp.Rstp.restored),
     *(tree_settings.rstp_bridge, tree_settings.rstp_number, tree_settings.rstp_port_settings),
     lambda port: port.state,
 )
@@ -79,6 +81,7 @@ class Spanning(Protocol):
     `names` are the names of those ports."""
 
     name = "spanning tree"
+    kept_for = 20_000  # STP's max age, and longer than RSTP's peers wait
 
     def __init__(self, ofproto: Any):
         super().__init__(ofproto)
@@ -144,13 +147,32 @@ class Spanning(Protocol):
         mac = bytes.fromhex(settings.bridge_mac(self._config).replace(":", ""))
         wanted = self.kind.bridge_settings(self._config, mac)
         if self.tree is None:
-            self.tree = self.kind.make(wanted, now)
+            self.tree = self._revived(now) or self.kind.make(wanted, now)
             self._started = now
-        elif self.tree.settings != wanted:
+        if self.tree.settings != wanted:
             self.tree.configure(wanted, now)
         self._listen()
         self._set_ports(mac, now)
         self._follow(now)
+
+    def kept(self, now: int) -> dict[str, Any]:
+        """Ports go by their names: numbers may be others."""
+        if self.tree is None:
+            return {}
+        tree = self.tree.kept(now)
+        ports = {self.names[number]: plain for number, plain in tree.ports.items()}
+        return {self.kind.key: [tree.bridge, self.names.get(tree.root_port), ports]}
+
+    def _revived(self, now: int) -> Any:
+        """The tree of the process before this one, of ports that there are still."""
+        numbers = {name: each.ofp_port for name, each in self._members.items() if self._joins(each)}
+
+        def restore(kept: Any, now: int) -> Any:
+            bridge, root, ports = kept
+            found = {numbers[name]: plain for name, plain in ports.items() if name in numbers}
+            return self.kind.restored(KeptTree(bridge, numbers.get(root), found), now)
+
+        return self.revive(self.kind.key, restore, now)
 
     def _wanted_kind(self) -> Kind | None:
         if self._config.rstp_enable:
