@@ -5,11 +5,10 @@ as pyvs-vsctl does.
 """
 
 import contextlib
-import dataclasses
 import errno
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyvs import rundir
 from pyvs_tools.ovsdb import rpc
@@ -17,9 +16,12 @@ from pyvs_tools.ovsdb.model import TransactionError, transact
 from pyvs_tools.ovsdb.waiting import wait_for_vswitchd
 
 from .errors import Fault, Unavailable
+from .rates import Rates
 
 DATABASE = "Open_vSwitch"
 WHO = "containers"
+# external_ids of the rows of QoS and Queue that are a port's own: its name.
+SHAPES = "pyvs_container_port"
 # Seconds that vswitchd may take, its restart by a monitor included.
 PATIENCE = 20
 # How the errors of an interface end that are the datapath process', not its own: it was killed,
@@ -27,8 +29,7 @@ PATIENCE = 20
 NO_DATAPATH = ("the datapath process is gone", f"({os.strerror(errno.ETIMEDOUT)})")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Port:
+class Port(NamedTuple):
     """A port as it is to be; the names are those of the columns, ovs-vswitchd.conf.db(5)."""
 
     name: str
@@ -38,8 +39,9 @@ class Port:
     type: str = ""
     ofport_request: int | None = None
     mtu_request: int | None = None
-    external_ids: dict[str, str] = dataclasses.field(default_factory=dict)
-    interface_ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    external_ids: dict[str, str] = {}
+    interface_ids: dict[str, str] = {}
+    rates: Rates = Rates()
 
 
 def as_map(pairs: dict[str, str]) -> list:
@@ -150,9 +152,10 @@ class Database:
         interface = {"op": "insert", "table": "Interface", "uuid-name": "interface"}
         interface["row"] = _interface_row(port)
         row = {"op": "insert", "table": "Port", "uuid-name": "port", "row": _port_row(port)}
+        shaping = _shaping(port)
         into = _insert_into("Bridge", where, "ports", ["named-uuid", "port"])
         try:
-            self.configure(there, interface, row, into)
+            self.configure(there, *self._unshape(port.name), *shaping, interface, row, into)
             self._check_interface(port.name)
         except (Fault, Unavailable):
             self._forget_port(port.name)
@@ -182,7 +185,21 @@ class Database:
         rows = [
             row for name in names for row in self.select("Port", [["name", "==", name]], ["_uuid"])
         ]
-        return [_delete_from("Bridge", [], "ports", row["_uuid"]) for row in rows]
+        shaped = [operation for name in names for operation in self._unshape(name)]
+        return [*(_delete_from("Bridge", [], "ports", row["_uuid"]) for row in rows), *shaped]
+
+    def _unshape(self, name: str) -> list[dict]:
+        """Deletes the QoS that add_port() made for a port: such rows do not go with it."""
+        where = [["external_ids", "includes", as_map({SHAPES: name})]]
+        operations = []
+        for row in self.select("QoS", where, ["_uuid"]):
+            # Whoever refers to it goes in this transaction, too late for the server's check.
+            mine = {"op": "update", "table": "Port", "where": [["qos", "==", row["_uuid"]]]}
+            operations.append({**mine, "row": {"qos": as_set(None)}})
+        for table in ("QoS", "Queue"):
+            if self.select(table, where, ["_uuid"]):
+                operations.append({"op": "delete", "table": table, "where": where})
+        return operations
 
     def delete_ports(self, *names: str) -> None:
         """Take ports out of whatever bridges they are on; those that are not there do not count."""
@@ -233,12 +250,28 @@ def _interface_row(port: Port) -> dict:
     for column in ("type", "ofport_request", "mtu_request"):
         if value := getattr(port, column):
             row[column] = value
-    return row
+    return {**row, **port.rates.policing()}
+
+
+def _shaping(port: Port) -> list[dict]:
+    """The rows of a discipline, which the port's row names as "qos"."""
+    options = port.rates.discipline()
+    if not options:
+        return []
+    ids = as_map({SHAPES: port.name})
+    queue = {"op": "insert", "table": "Queue", "uuid-name": "queue"}
+    queue["row"] = {"other_config": as_map(port.rates.queue()), "external_ids": ids}
+    qos = {"op": "insert", "table": "QoS", "uuid-name": "qos"}
+    row = {"type": "linux-htb", "other_config": as_map(options), "external_ids": ids}
+    qos["row"] = {**row, "queues": ["map", [[0, ["named-uuid", "queue"]]]]}
+    return [queue, qos]
 
 
 def _port_row(port: Port) -> dict:
     row: dict[str, Any] = {"name": port.name, "interfaces": ["named-uuid", "interface"]}
     row["external_ids"] = as_map(port.external_ids)
+    if port.rates.discipline():
+        row["qos"] = ["named-uuid", "qos"]
     if port.tag is not None:
         row["tag"] = port.tag
     if port.trunks:

@@ -4,11 +4,11 @@ attach() makes all of it or nothing; detach() takes away what is there of it.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import ipaddress
 import os
 import re
+from typing import NamedTuple
 
 from .database import Database, Port
 from .errors import BadRequest, Fault, NotThere
@@ -21,8 +21,7 @@ _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 MTU_LEAST, MTU_MOST = 68, 65535
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Interface:
+class Interface(NamedTuple):
     """What the container sees."""
 
     name: str

@@ -1,7 +1,8 @@
 """pyvs-netavark: podman's networks by a plug-in of netavark (plug-in API 1.0.0).
 
 A network's driver is the name of the plug-in's file in a folder of netavark_plugin_dirs, so a link
-`pyvs` to this program makes `podman network create -d pyvs -o bridge=br0 -o vlan=10 -o mtu=1400`.
+`pyvs` to this program makes `podman network create -d pyvs -o bridge=br0 -o vlan=10 -o mtu=1400
+-o rate=1gbit`.
 Addresses are podman's own (ipam driver host-local): it sends them with each container.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from pyvs.version import VERSION
 
-from . import endpoint
+from . import endpoint, rates
 from .database import Database, Port
 from .errors import BadRequest, Fault
 
@@ -38,12 +39,13 @@ def _number(network: dict[str, Any], name: str) -> int | None:
 
 
 def _check_options(network: dict[str, Any]) -> None:
-    known = {"bridge", "vlan", "mtu"}
+    known = {"bridge", "vlan", "mtu", "rate"}
     if unknown := sorted(set(_options(network)) - known):
         raise BadRequest(f"option {unknown[0]} is not supported")
     endpoint.check_name(_bridge(network))
     endpoint.check_vlan(_number(network, "vlan") or 0)
     _number(network, "mtu")
+    rates.both(_options(network).get("rate"))
 
 
 def run_create(network: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def _endpoint(netns: str, asked: dict[str, Any]) -> tuple[endpoint.Interface, Po
     port = Port(
         name=endpoint.device_name(container, f"{network['id']}/{wanted.name}"),
         tag=_number(network, "vlan"),
+        rates=rates.both(_options(network).get("rate")),
         external_ids={"owner": OWNER, "contNetns": netns, "contIface": wanted.name},
         interface_ids={"container_id": container, "container_iface": wanted.name},
     )

@@ -3,10 +3,9 @@
 The keys are those of the specification, and of ovs-cni, whose configurations work here unchanged.
 """
 
-import dataclasses
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..endpoint import check_name
 from ..errors import BadRequest
@@ -37,8 +36,7 @@ _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 MAX_TRUNKS = 4096
 
 
-@dataclasses.dataclass
-class Call:
+class Call(NamedTuple):
     """One execution of the plug-in."""
 
     command: str

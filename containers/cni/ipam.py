@@ -1,10 +1,9 @@
 """Address management, delegated to the plug-in that the configuration names (section 4)."""
 
-import dataclasses
 import json
 import os
 import subprocess
-from typing import Any
+from typing import Any, NamedTuple
 
 from .config import Call
 from .errors import DECODING_FAILURE, FAILED, INVALID_CONFIG, Delegated
@@ -15,13 +14,12 @@ PATIENCE = 60
 NEW = ("GC", "STATUS")
 
 
-@dataclasses.dataclass
-class Addresses:
+class Addresses(NamedTuple):
     """What the plug-in handed out."""
 
-    ips: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # address, gateway
-    routes: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # dst, gw
-    dns: dict[str, Any] = dataclasses.field(default_factory=dict)
+    ips: list[dict[str, Any]]  # address, gateway
+    routes: list[dict[str, Any]]  # dst, gw
+    dns: dict[str, Any]
 
 
 def _program(call: Call, kind: str) -> str:
@@ -99,9 +97,9 @@ def add(call: Call) -> Addresses:
 
 def _of_version_0_2(found: dict[str, Any]) -> Addresses:
     """The form of 0.1.0 and 0.2.0: one address of each family, with its routes."""
-    made = Addresses(dns=found.get("dns") or {})
+    made = Addresses([], [], found.get("dns") or {})
     for key in ("ip4", "ip6"):
         if part := found.get(key):
             made.ips.append({"address": part["ip"], "gateway": part.get("gateway")})
-            made.routes += part.get("routes") or []
+            made.routes.extend(part.get("routes") or [])
     return made

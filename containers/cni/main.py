@@ -3,8 +3,9 @@
 A runtime executes it with the call in CNI_* variables and the network's configuration on stdin;
 the answer, or an error object with a status that is not 0, goes to stdout.  Keys of a
 configuration, besides the specification's: `bridge`, `vlan`, `trunk`, `mtu`, `ofport_request`,
-`interface_type`, `mac`, `socket_file`, as ovs-cni has them.  The rows of the ports carry
-ovs-cni's external_ids, too, so that its marker and mirror plug-ins find them.
+`interface_type`, `mac`, `socket_file`, as ovs-cni has them, and `bandwidth` with `ingressRate`,
+`ingressBurst`, `egressRate` and `egressBurst`, as CNI's plug-in of that name has them.  The rows of
+the ports carry ovs-cni's external_ids, too, so that its marker and mirror plug-ins find them.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 from .. import endpoint
 from ..database import Database, Port
 from ..errors import BadRequest, Fault, NotThere, Unavailable
+from ..rates import Rates, check
 from ..rtnetlink import Rtnetlink
 from . import ipam
 from .config import OLDEST, VERSIONS, Call, read_call
@@ -66,6 +68,29 @@ def _owned(call: Call) -> dict[str, str]:
     return {"cni_container": call.container, "contIface": call.interface, "owner": OWNER}
 
 
+# key of "bandwidth" -> what it is here; bits, and "ingress" is the container's
+BANDWIDTH = {
+    "ingressRate": "towards",
+    "ingressBurst": "towards_burst",
+    "egressRate": "away",
+    "egressBurst": "away_burst",
+}
+
+
+def _rates(call: Call) -> Rates:
+    """What the runtime asks for by the capability "bandwidth", or else the configuration."""
+    given = call.mapping("runtimeConfig").get("bandwidth") or call.mapping("bandwidth")
+    found = {}
+    for key, value in given.items():
+        if key not in BANDWIDTH:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise CniError(INVALID_CONFIG, f"bandwidth: {key} is not a number of bits")
+        if value:
+            found[BANDWIDTH[key]] = check(value) if key.endswith("Rate") else value
+    return Rates(**found)
+
+
 def _port(call: Call) -> Port:
     kind = call.text("interface_type") or ""
     if kind not in ("", *KINDS):
@@ -81,6 +106,7 @@ def _port(call: Call) -> Port:
         name=endpoint.device_name(call.container, call.interface),
         tag=tag,
         trunks=trunks,
+        rates=_rates(call),
         vlan_mode="native-untagged" if trunks and tag else "trunk" if trunks else None,
         ofport_request=call.number("ofport_request", 1, 65279),
         external_ids=ids,

@@ -14,6 +14,7 @@ from typing import Any
 import ovs.vlog
 
 from .. import endpoint as endpoints
+from .. import rates
 from ..database import Database, Port, from_map
 from ..errors import BadRequest, Fault, NotThere
 from ..rtnetlink import Rtnetlink
@@ -154,6 +155,7 @@ def join(database: Database, asked: Object) -> Object:
     port = Port(
         name=name,
         tag=network.vlan,
+        rates=rates.both(network.rate),
         external_ids={"owner": OWNER, "docker_network": network.id},
         interface_ids={ENDPOINT_ID: found.id, "attached-mac": found.mac},
     )

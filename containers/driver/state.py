@@ -9,6 +9,7 @@ import ipaddress
 import json
 from typing import Any
 
+from .. import rates
 from ..database import Database, from_map
 from ..endpoint import check_name, check_vlan
 from ..errors import BadRequest, NotThere
@@ -16,7 +17,7 @@ from ..errors import BadRequest, NotThere
 NETWORK, ENDPOINT = "pyvs_docker_network:", "pyvs_docker_endpoint:"
 MODES = ("nat", "flat", "l2")
 # Options of `docker network create -o`, and where they are in the request.
-OPTIONS = ("bridge", "vlan", "mode", "mtu")
+OPTIONS = ("bridge", "vlan", "mode", "mtu", "rate")
 GENERIC, PORT_MAP = "com.docker.network.generic", "com.docker.network.portmap"
 INTERNAL = "com.docker.network.internal"
 GATEWAY_PREFIX = "pg"
@@ -32,6 +33,7 @@ class Network:
     mode: str
     vlan: int | None = None
     mtu: int | None = None
+    rate: str | None = None  # of each container's port
     owns_bridge: bool = False  # made for this network, goes with it
     subnets: list[str] = dataclasses.field(default_factory=list)
     gateways: list[str] = dataclasses.field(default_factory=list)  # with prefix lengths
@@ -85,8 +87,10 @@ def network_of(asked: dict[str, Any]) -> Network:
         mode="l2" if every.get(INTERNAL) else mode,
         vlan=_number(options, "vlan"),
         mtu=_number(options, "mtu"),
+        rate=options.get("rate"),
         owns_bridge="bridge" not in options,
     )
+    rates.both(made.rate)
     check_name(made.bridge)
     check_vlan(made.vlan or 0)
     for data in (*(asked.get("IPv4Data") or ()), *(asked.get("IPv6Data") or ())):

@@ -39,6 +39,7 @@ def clean(host):
     assert host.run("pyvs-vsctl", "list-ports", "br0").split() == []
     assert "pyvs_docker" not in host.run("pyvs-vsctl", "get", "bridge", "br0", "external_ids")
     assert host.run("nft", "list", "tables") == ""
+    assert host.run("pyvs-vsctl", "list", "qos") + host.run("pyvs-vsctl", "list", "queue") == ""
 
 
 def create(host, name, subnet, *options):
@@ -70,12 +71,18 @@ def fetch(host, url, container=None):
 def test_two_networks_are_apart(clean):
     host = clean
     create(host, "blue", "10.5.0.0/24", "-o", "bridge=br0", "-o", "vlan=5", "-o", "mode=l2")
-    create(host, "green", "10.6.0.0/24", "-o", "bridge=br0", "-o", "vlan=6", "-o", "mode=l2")
+    create(host, "green", "10.6.0.0/24", "-o", "bridge=br0", "-o", "vlan=6", "-o", "mode=l2",
+           "-o", "rate=20mbit")  # fmt: skip
     host.start_container("pod-a", "--network=blue", "--ip=10.5.0.10")
     host.start_container(
         "pod-b", "--network=blue", "--ip=10.5.0.11", "--mac-address=02:00:00:00:00:0b"
     )
     host.start_container("pod-c", "--network=green", "--ip=10.6.0.12")
+    limits = ("ingress_policing_rate=20000", "ingress_policing_burst=5000")
+    find = ("pyvs-vsctl", "--bare", "--columns=name", "find")
+    (limited,) = host.run(*find, "interface", *limits).split()
+    rows = ("other_config:max-rate=20000000", f"external_ids:pyvs_container_port={limited}")
+    assert host.run("pyvs-vsctl", "--bare", "--columns=type", "find", "qos", *rows) == "linux-htb\n"
     assert pings(host, "pod-a", "10.5.0.11") == 2
     assert "02:00:00:00:00:0b" in host.execute("pod-b", "/bin/ip", "link")
     assert pings(host, "pod-a", "10.6.0.12", count=1) == 0
@@ -136,6 +143,7 @@ def test_a_published_port_and_the_way_out(clean):
         (("-o", "vlan=5000"), "VLAN 5000"),
         (("-o", "mode=loud"), "mode: loud"),
         (("-o", "colour=red"), "option colour"),
+        (("-o", "rate=fast"), "rate: fast"),
     ],
 )
 def test_networks_that_cannot_be(clean, options, said):
