@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl import (
+    autoattach,
     bfd,
     bond,
     cfm,
@@ -97,6 +98,7 @@ COMMANDS = [
     *(Command(*row) for row in lacp.COMMANDS),
     *(Command(*row) for row in bfd.COMMANDS),
     *(Command(*row) for row in cfm.COMMANDS),
+    *(Command(*row) for row in autoattach.COMMANDS),
 ]
 
 

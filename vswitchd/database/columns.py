@@ -39,6 +39,7 @@ _FOLLOWED = {
         "netflow",
         "rstp_enable",
         "stp_enable",
+        "auto_attach",
     ],
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
     "IPFIX": [
@@ -76,6 +77,7 @@ _FOLLOWED = {
         "mac",
         "mtu_request",
         "bfd",
+        "lldp",
         "cfm_mpid",
         *("ingress_policing_rate", "ingress_policing_burst"),
         *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
@@ -98,8 +100,7 @@ _FOLLOWED = {
     "CT_Zone": ["timeout_policy"],
     "CT_Timeout_Policy": ["timeouts"],
     "NetFlow": ["targets", "engine_id", "engine_type", "active_timeout", "add_id_to_interface"],
-    # Only to see that they are used.
-    "AutoAttach": ["system_name"],
+    "AutoAttach": ["system_name", "system_description", "mappings"],
     "QoS": ["type", "other_config", "queues"],
     "Queue": ["dscp", "other_config"],
 }

@@ -40,6 +40,7 @@ class InterfaceConfig(NamedTuple):
     in_vain: tuple[str, ...] = ()  # what it asks for that is not followed yet
     cfm_mpid: int | None = None
     bfd: dict[str, str] = {}
+    lldp: dict[str, str] = {}
     # ingress_policing: kbit/s, burst in kbit, 1000 packets per second, burst in 1000 packets
     policing: tuple[int, int, int, int] = (0, 0, 0, 0)
 
@@ -126,6 +127,14 @@ class NetflowRow(NamedTuple):
     add_id_to_interface: bool
 
 
+class AutoAttachRow(NamedTuple):
+    """`mappings`: (I-SID, VLAN)."""
+
+    system_name: str
+    system_description: str
+    mappings: tuple[tuple[int, int], ...]
+
+
 class BridgeConfig(NamedTuple):
     uuid: UUID
     name: str
@@ -145,6 +154,7 @@ class BridgeConfig(NamedTuple):
     stp_enable: bool = False
     rstp_enable: bool = False
     mcast_snooping_enable: bool = False
+    auto_attach: AutoAttachRow | None = None
 
 
 class TlsConfig(NamedTuple):
@@ -229,6 +239,7 @@ def interface_config(row: Any) -> InterfaceConfig:
         in_vain=in_vain(row),
         cfm_mpid=one(row.cfm_mpid),
         bfd=row.bfd,
+        lldp=row.lldp,
         policing=tuple(
             getattr(row, f"ingress_policing_{each}")
             for each in ("rate", "burst", "kpkts_rate", "kpkts_burst")
@@ -346,6 +357,13 @@ def _sflow(row: Any) -> SflowRow | None:
     )
 
 
+def _auto_attach(row: Any) -> AutoAttachRow | None:
+    if row is None:
+        return None
+    texts = row.system_name, row.system_description
+    return AutoAttachRow(*texts, tuple(sorted(row.mappings.items())))
+
+
 def _netflow(row: Any) -> NetflowRow | None:
     if row is None:
         return None
@@ -389,6 +407,7 @@ def bridge_config(row: Any) -> BridgeConfig:
         stp_enable=row.stp_enable,
         rstp_enable=row.rstp_enable,
         mcast_snooping_enable=row.mcast_snooping_enable,
+        auto_attach=_auto_attach(one(row.auto_attach)),
     )
 
 

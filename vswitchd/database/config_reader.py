@@ -27,7 +27,7 @@ from vswitchd.database.config import (
 _names = LimitedLog(ovs.vlog.Vlog("bridge"), 1, 5)
 
 # Columns of a bridge that refer to rows which are read with it.
-BRIDGE_PARTS = ("controller", "flow_tables", "mirrors", "ipfix", "sflow", "netflow")
+BRIDGE_PARTS = ("controller", "flow_tables", "mirrors", "ipfix", "sflow", "netflow", "auto_attach")
 PORT_PARTS = ("Interface", "QoS", "Queue")
 # A table whose rows refer to bridges: with each change all of these are read.
 REFERRING = "Flow_Sample_Collector_Set"

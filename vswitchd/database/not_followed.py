@@ -16,7 +16,6 @@ COLUMNS = {
         "other_config:vlan-limit": ("0", "2"),
     },
     "Bridge": {
-        "auto_attach": (),
         "datapath_type": ("dummy", "netdev", "system"),
     },
     "Port": {
@@ -25,7 +24,6 @@ COLUMNS = {
     },
     "Interface": {
         "bfd:oam": ("false",),
-        "lldp": (),
     },
     "Flow_Table": {
         "prefixes": (),
@@ -41,7 +39,7 @@ COLUMNS = {
 HARMLESS = ("other_config:n-handler-threads", "other_config:n-revalidator-threads")
 
 # Tables whose rows are of use only where one of these columns refers to them.
-TABLES = ("AutoAttach",)
+TABLES: tuple = ()
 
 DOCUMENT = """\
 # What of the database is not followed yet
@@ -51,6 +49,11 @@ nothing happens: `pyvs-vsctl` and vswitchd's log say so.
 
 | table | column | of use all the same |
 |---|---|---|
+"""
+
+LESS = """\
+Less than all: neighbours are told an AutoAttach's mappings, and what they answer is shown, but the
+VLANs are not added to the ports' trunks.
 """
 
 
@@ -94,8 +97,7 @@ def document():
         for table, columns in COLUMNS.items()
         for name, fine in columns.items()
     )
-    tables = ", ".join(TABLES)
-    return f"{DOCUMENT}{rows}\nRows of these tables are of no use yet: {tables}.\n"
+    return f"{DOCUMENT}{rows}\n{LESS}"
 
 
 if __name__ == "__main__":

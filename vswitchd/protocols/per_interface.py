@@ -92,7 +92,7 @@ class PerInterface(Protocol):
         session = self.sessions.get(name)
         if session is None:
             session = self.sessions[name] = self.begin(iface, now)
-            self.revive(name, session.restore, now)
+            self.revive(name, lambda kept, at: session.restore(kept, at), now)
         else:
             self.configure_session(session, iface, now)
         self._ifaces[name] = iface

@@ -15,9 +15,10 @@ from vswitchd.protocols.base import Protocol, Rows
 from vswitchd.protocols.bfd import Bfd
 from vswitchd.protocols.cfm import Cfm
 from vswitchd.protocols.lacp import Lacp
+from vswitchd.protocols.lldp import Lldp
 from vswitchd.protocols.spanning import Spanning
 
-REGISTRY: tuple[Callable[[Any], Protocol], ...] = (Lacp, Bfd, Cfm, Spanning)
+REGISTRY: tuple[Callable[[Any], Protocol], ...] = (Lacp, Bfd, Cfm, Lldp, Spanning)
 
 
 class Protocols:

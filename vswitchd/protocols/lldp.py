@@ -1,0 +1,66 @@
+"""LLDP of a bridge's interfaces: column lldp, and rows of AutoAttach."""
+
+from typing import Any
+
+from datapath.actions import odp
+from ofproto.protocols.lldp import ADDRESS, ETH_TYPE, Agent, Settings
+from pyvs.version import VERSION
+from vswitchd.database.config import BridgeConfig
+from vswitchd.devices.iface import Iface
+from vswitchd.protocols.frames import ethernet, payload_of
+from vswitchd.protocols.per_interface import PerInterface
+
+NAME, DESCRIPTION = "pyvs", f"pyvs {VERSION}"  # of bridges without an AutoAttach row
+
+
+class Lldp(PerInterface):
+    name = "lldp"
+    slow = odp.LLDP
+
+    def __init__(self, ofproto: Any):
+        super().__init__(ofproto)
+        self._config: BridgeConfig | None = None
+
+    def configure(self, config: BridgeConfig, now: int) -> None:
+        before, self._config = self._config, config
+        if before is None or before.auto_attach != config.auto_attach:
+            for name, agent in self.sessions.items():
+                agent.configure(self._settings(self._ifaces[name]), now)
+
+    def _settings(self, iface: Iface) -> Settings:
+        row = self._config.auto_attach if self._config is not None else None
+        return Settings(
+            self.mac(iface),
+            iface.name,
+            (row and row.system_name) or NAME,
+            (row and row.system_description) or DESCRIPTION,
+            row.mappings if row else (),
+        )
+
+    def wants(self, iface: Iface) -> bool:
+        return iface.config.lldp.get("enable") == "true"
+
+    def begin(self, iface: Iface, now: int) -> Agent:
+        return Agent(self._settings(iface), now)
+
+    def configure_session(self, session: Agent, iface: Iface, now: int) -> None:
+        session.configure(self._settings(iface), now)
+
+    def listening(self, iface: Iface) -> dict[str, Any]:
+        return {}
+
+    def receive(self, session: Agent, frame: bytes, now: int) -> None:
+        session.receive(payload_of(frame), now)
+
+    def frame(self, session: Agent, iface: Iface, payload: bytes) -> bytes:
+        return ethernet(ADDRESS, self.mac(iface), ETH_TYPE, payload)
+
+    def is_live(self, session: Agent, now: int) -> None:
+        """It judges no port."""
+
+    def columns(self, session: Agent, now: int) -> dict[str, Any]:
+        return {}
+
+    def kept(self, now: int) -> dict[str, Any]:
+        """Neighbours say all of it again."""
+        return {}
