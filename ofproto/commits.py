@@ -91,37 +91,61 @@ class _Commit:
                 return True  # all flows were deleted meanwhile
             try:
                 with transaction.ahead():
-                    self._execute(raw)
+                    more = self._execute(raw)
+                yield
+                if more is not None:
+                    yield from self._ahead(transaction, more)
             except OFError as error:
                 self._send_error(error, raw)
                 return True
             except Exception:
                 containment.caught("bundle", self.peer.name)
                 return True
-            yield
         return self.ofproto.tables.pending is not transaction
 
-    def _execute(self, raw: bytes) -> None:
+    def _ahead(self, transaction: Transaction, steps: Iterator[None]) -> Iterator[None]:
+        """The steps of a message that is much work, each in the transaction's version."""
+        while self.ofproto.tables.pending is transaction:
+            with transaction.ahead():
+                try:
+                    next(steps)
+                except StopIteration:
+                    return
+            yield
+
+    def _execute(self, raw: bytes) -> Iterator[None] | None:
+        """What is left to be done, where that is much."""
         at = ADD_HEADER if raw[1] != messages.OFPT_VENDOR else ADD_HEADER + 8
         own = inner(raw, raw[0], at, "OFPBFC_MSG_BAD_LEN")
-        self.ofproto.tables.requester = (self.peer, int.from_bytes(own[4:8], "big"))
+        self.ofproto.tables.requester = self._requester(own)
         try:
             command = self.ofproto.mod_plans.run(own, False, self.now)
             if command is not None:
                 self.peer.flow_mods.note(command, self.now)
                 self._journal(own)
-                return
+                return None
             message = messages.decode(own)
-            _EXECUTE[type(message)](self, message, own)
+            return _EXECUTE[type(message)](self, message, own)
         finally:
             self.ofproto.tables.requester = None
 
-    def _flow_mod(self, mod: Any, raw: bytes) -> None:
+    def _requester(self, own: bytes) -> tuple[Any, int]:
+        return self.peer, int.from_bytes(own[4:8], "big")
+
+    def _flow_mod(self, mod: Any, raw: bytes) -> Iterator[None] | None:
         prepare.flow_mod(mod, len(raw), self.peer.version)
         self.peer.flow_mods.note(mod.command, self.now)
+        if self.ofproto.long_mods.takes(mod):
+            return self._long_flow_mod(mod, raw)
         self.ofproto.tables.flow_mod(mod, self.peer.version, self.now)
         self._journal(raw)
         self.ofproto.mod_plans.learn(raw, mod, False)
+        return None
+
+    def _long_flow_mod(self, mod: Any, raw: bytes) -> Iterator[None]:
+        requester = self._requester(raw)
+        yield from self.ofproto.long_mods.bundled(mod, self.peer.version, self.now, requester)
+        self._journal(raw)
 
     def _group_mod(self, mod: Any, raw: bytes) -> None:
         self.ofproto.groups.group_mod(mod, self.peer.version, self.now)

@@ -112,6 +112,16 @@ class LongMods:
         self._n_under_way += 1
         self._work.start("FLOW_MOD", self._steps(steps, self._tables.requester), peer, refuse)
 
+    def bundled(
+        self, mod: Any, version: int, now: int, requester: tuple[Any, int]
+    ) -> Iterator[None]:
+        """The steps of a FLOW_MOD that takes() took, within a transaction that undoes all of it
+        when they end with an OFError."""
+        SLICED.count += 1
+        self._n_under_way += 1
+        change = self._add_bundled if mod.command == ADD else self._change_bundled
+        yield from self._steps(change(mod, version, now), requester)
+
     def _steps(self, steps: Iterator[None], requester: Any) -> Iterator[None]:
         """Each step on behalf of who asked for it: flow monitors are told."""
         try:
@@ -129,14 +139,34 @@ class LongMods:
             if not self._n_under_way:
                 self._taught.clear()
 
+    def _change_bundled(self, mod: Any, version: int, now: int) -> Iterator[None]:
+        found: list[Any] = []
+        yield from self._select(mod, found)
+        if mod.command == MODIFY and not found:
+            self._tables.modify([], mod, version, now)
+        for some in drain(found, STEP):
+            if mod.command == MODIFY:
+                there = [rule for rule in some if self._is_there(rule)]
+                if there:
+                    self._tables.modify(there, mod, version, now)
+            else:
+                for rule in some:
+                    self._tables.remove(rule, OFPRR_DELETE)
+            yield
+        self._tables.learned.bury()
+
+    def _add_bundled(self, mod: Any, version: int, now: int) -> Iterator[None]:
+        yield from self._compare(mod, self._tables.overlap(mod))
+        self._tables.add_alone(mod, version, now)
+
+    def _is_there(self, rule: Any) -> bool:
+        return rule in self._tables.xbridge.table(rule.table_id)
+
     def _flow_mod(
         self, pieces: Iterator[list[Any]], mod: Any, version: int, now: int, cleared: int
     ) -> Iterator[None]:
-        passes = flow_filter(mod, with_outputs=mod.command == DELETE)
         found: list[Any] = []
-        for some in pieces:
-            found += some if passes is None else filter(passes, some)
-            yield
+        yield from self._select(mod, found, pieces)
         if mod.command == MODIFY and cleared == self._tables.n_cleared:
             yield from self._modify(found, mod, version, now)
         if mod.command == MODIFY:  # of flows that others deleted meanwhile, all of them
@@ -144,6 +174,15 @@ class LongMods:
         for some in drain(found, STEP):
             for rule in some:
                 self._tables.remove(rule, OFPRR_DELETE)
+            yield
+
+    def _select(
+        self, mod: Any, found: list[Any], pieces: Iterator[list[Any]] | None = None
+    ) -> Iterator[None]:
+        """The rules that a FLOW_MOD means, into `found`."""
+        passes = flow_filter(mod, with_outputs=mod.command == DELETE)
+        for some in pieces or self._tables.select_in_pieces(mod.match, mod.table_id):
+            found += some if passes is None else filter(passes, some)
             yield
 
     @contextlib.contextmanager
@@ -160,13 +199,17 @@ class LongMods:
 
     def _add_alone(self, mod: Any, overlap: Any, version: int, now: int) -> Iterator[None]:
         with self._refused_in_replay(mod, now):
-            for some in drain(self._tables.xbridge.table(mod.table_id or 0).rules(), MANY):
-                if overlap.among(some) is not None:
-                    raise OFError("OFPFMFC_OVERLAP")
-                yield
-            if self._tables.overlap(mod) and overlap.among(self._taught_in(mod.table_id or 0)):
-                raise OFError("OFPFMFC_OVERLAP")
+            yield from self._compare(mod, overlap)
             self._tables.add_alone(mod, version, now)
+
+    def _compare(self, mod: Any, overlap: Any) -> Iterator[None]:
+        """Raises OFError when a flow overlaps with an ADD's."""
+        for some in drain(self._tables.xbridge.table(mod.table_id or 0).rules(), MANY):
+            if overlap.among(some) is not None:
+                raise OFError("OFPFMFC_OVERLAP")
+            yield
+        if self._tables.overlap(mod) and overlap.among(self._taught_in(mod.table_id or 0)):
+            raise OFError("OFPFMFC_OVERLAP")
 
     def _taught_in(self, table_id: int) -> list[Any]:
         return [rule for rule in self._taught if rule.table_id == table_id]
@@ -182,9 +225,8 @@ class LongMods:
         for some in _pieces(found):
             self._tables.check(some, mod, version)
             yield
-        table = self._tables.xbridge.table
         for some in drain(found, STEP):
-            there = [rule for rule in some if rule in table(rule.table_id)]
+            there = [rule for rule in some if self._is_there(rule)]
             now = clock.msec()  # packets that came before, and are counted later, teach no more
             if there:
                 self._tables.modify(there, mod, version, now)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ofproto import bundles, table_work
+from ofproto import bundles, long_mods, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import bundle as wire
 from ofproto.codec.numbers import OFPPC_NO_FWD
@@ -225,25 +225,36 @@ def test_the_journal_has_all_of_it_or_none(world, client):
     assert dump(world.client(OF13)) == ["priority=1 actions=drop"]
 
 
-def test_random_bundles_are_the_same_messages_one_by_one(world, client):
-    """Over the wire, with failures; the twin has the messages alone."""
+@pytest.mark.parametrize("is_much", [False, True], ids=["at-once", "in-steps"])
+def test_random_bundles_are_the_same_messages_one_by_one(world, client, monkeypatch, is_much):
+    """Over the wire, with failures; the twin has the messages alone, each of them in one step."""
     rng = random.Random(7)
     texts = ["in_port=1", "in_port=2", "", "dl_vlan=3"]
     groups = set()
     for _ in range(25):
         messages = [_random_mod(rng, texts) for _ in range(rng.randrange(1, 7))]
         before = dump(client)
-        if commit(client, *messages):
-            assert dump(client) == before and _groups(client) == groups
-            continue
-        after, groups = dump(client), _groups(client)
+        with monkeypatch.context() as patch:
+            for name in ("MANY", "MANY_COMPARED") if is_much else ():
+                patch.setattr(long_mods, name, 1)
+            patch.setattr(long_mods, "STEP", 1)
+            errors = commit(client, *messages)
+        after, groups_after = dump(client), _groups(client)
+        if errors:
+            assert after == before and groups_after == groups
         client.do(m.FlowMod(m.DELETE), m.GroupMod(m.GROUP_DELETE, group_id=m.OFPG_ALL))
         _restore(client, before)
         for message in messages:
             client.send(message)
-        assert not names(client)
-        assert dump(client) == after
-        groups = _groups(client)
+        alone = names(client)
+        assert bool(alone) == bool(errors)
+        if errors:
+            assert errors[0] == alone[0]
+            client.do(m.FlowMod(m.DELETE))
+            _restore(client, before)
+        else:
+            assert dump(client) == after
+            groups = _groups(client)
 
 
 def _random_mod(rng, texts):
@@ -251,7 +262,35 @@ def _random_mod(rng, texts):
     if command == m.ADD and rng.random() < 0.1:
         return flow("priority=1 actions=group:77")
     actions = f" actions=output:{rng.randrange(1, 4)}" if command < m.DELETE else ""
-    return flow(rng.choice(texts) + actions, command, priority=rng.randrange(1, 3))
+    priority = rng.randrange(1, 3)
+    overlap = m.CHECK_OVERLAP if command == m.ADD and rng.random() < 0.3 else 0
+    return flow(rng.choice(texts) + actions, command, priority=priority, flags=overlap)
+
+
+def test_a_message_of_much_work_is_many_steps(world, client, monkeypatch):
+    """None of them changes more than a few flows, or compares with more."""
+    for name, value in (("MANY", 5), ("STEP", 2), ("MANY_COMPARED", 5)):
+        monkeypatch.setattr(long_mods, name, value)
+    client.do(*(flow(f"priority=1,reg0={n} actions=drop") for n in range(30)))
+    with monkeypatch.context() as patch:
+        patch.setattr(table_work, "SLICE_SECONDS", -1)
+        client.send(control(OPEN))
+        add(client, flow("actions=output:1", m.MODIFY))
+        add(client, flow("priority=1,tcp actions=drop", flags=m.CHECK_OVERLAP, table_id=1))
+        add(client, flow("priority=2,tcp actions=drop", flags=m.CHECK_OVERLAP))
+        add(client, flow("reg0=0/1", m.DELETE))
+        client.send(control(COMMIT))
+        world.until(lambda: world.bridge.table_work.busy, "a commit under way")
+        steps, tables = world.bridge.table_work._queue[0].steps, world.bridge.tables
+        most = n_steps = 0
+        while not tables.pending or not tables.pending.is_switched:
+            before = len(tables.pending.changes) if tables.pending else 0
+            next(steps)
+            n_steps += 1
+            most = max(most, len(tables.pending.changes) - before)
+        assert most == 2 and n_steps > (30 + 15) / 2
+    assert not names(client)
+    assert len(dump(client)) == 17 and not world.bridge.long_mods._taught
 
 
 def _groups(client):
