@@ -146,11 +146,13 @@ def _sets_fit_11(instructions):
 
 
 def needs_later(flow) -> bool:
-    """Whether OpenFlow 1.0 cannot say a flow mod, or would lose instructions of it, which counts
-    as saying it where ovs-ofctl names formats."""
-    if any(isinstance(each, WriteActions | ClearActions) for each in flow.instructions):
-        return True
-    return not any(FORMATS[name][0] == OF10 for name in usable_formats([flow]))
+    """Whether OpenFlow 1.0 cannot say a flow mod, or would lose instructions of it."""
+    return _loses_in_10(flow) or _form([flow], FORMATS, OF10) is None
+
+
+def _loses_in_10(flow) -> bool:
+    """1.0 is said to say these, where ovs-ofctl names formats."""
+    return any(isinstance(each, WriteActions | ClearActions) for each in flow.instructions)
 
 
 def needs_nxm(flow) -> bool:
@@ -165,12 +167,20 @@ def needs_nxm(flow) -> bool:
     )
 
 
+def _form(flows, formats: dict, version: int) -> tuple[bool, bool] | None:
+    """(NXM, tables in commands) of a version's first format that can say all flows."""
+    for row in formats.values():
+        if row[0] == version and all(_can_say(flow, *row) for flow in flows):
+            return row[1:]
+    return None
+
+
 def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
-    """(NXM, tables in commands) of the first format that can say all flows.  Raises Fatal."""
+    """What _form() gives for the version that is spoken.  Raises Fatal."""
+    form = _form(flows, formats, session.version)
+    if form is not None:
+        return form
     usable = usable_formats(flows)
-    for name in usable:
-        if name in formats and FORMATS[name][0] == session.version:
-            return FORMATS[name][1:]
     own = [name for name in usable if FORMATS[name][0] == session.version]
     raise Fatal(
         f"none of the usable flow formats ({short_names(own or usable)}) is among the allowed flow "
@@ -356,14 +366,23 @@ def open_for_mods(settings, target, read):
     formats = allowed_formats(settings)
     session = settings.connect(target, min((row[0] for row in formats.values()), default=OF10))
     flows = read(settings.numbers(session))
+    form = _form(flows, formats, session.version)
+    if session.version == OF10 and any(map(_loses_in_10, flows)):
+        form = None
+    if form is None and not settings.versions:
+        session = _reconnect(settings, target, session, flows, formats)
+    return session, flows, form or choose_format(session, flows, formats)
+
+
+def _reconnect(settings, target, session, flows, formats):
+    """A session of a version that can say the flows, where there is one."""
     versions = {FORMATS[name][0] for name in usable_formats(flows) if name in formats}
     if any(map(needs_later, flows)):
         versions.discard(OF10)
-    if versions and session.version not in versions and not settings.versions:
-        session.close()
-        wanted = OF13 if OF13 in versions else min(versions)
-        session = settings.connect(target, wanted)
-    return session, flows, choose_format(session, flows, formats)
+    if not versions or session.version in versions:
+        return session
+    session.close()
+    return settings.connect(target, OF13 if OF13 in versions else min(versions))
 
 
 def send_mods(session, flows, form, more=0) -> None:
