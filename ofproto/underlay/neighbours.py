@@ -51,6 +51,13 @@ class Neighbours:
         self._entries[name] = _Entry(mac, now + self.aging)
         self.told()
 
+    def heard(self, bridge: str, address: int, mac: bytes, when: int) -> None:
+        """set(), of a packet that came at `when` and is told of later: it says nothing about one
+        that was heard of, or used, since then."""
+        entry = self._entries.get((bridge, address))
+        if entry is None or entry.mac == mac or when + self.aging > entry.expires:
+            self.set(bridge, address, mac, when)
+
     def lookup(self, bridge: str, address: int, now: int) -> bytes | None:
         """Its use keeps an entry."""
         entry = self._entries.get((bridge, address))

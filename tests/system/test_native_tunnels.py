@@ -171,6 +171,24 @@ def test_answers_that_are_not_for_us_teach_nothing(under):
     assert PEER not in under.run("ovs-appctl", "tnl/neigh/show")
 
 
+def test_an_answer_that_does_not_come_up_is_heard_all_the_same(under):
+    """Its flow is in the datapath: what it counts says so."""
+    add_tunnel(under, 2, "vxlan", "remote_ip=1.1.2.92")
+
+    def is_known():
+        return PEER in under.run("ovs-appctl", "tnl/neigh/show")
+
+    receive(under, "p1", REPLY)
+    assert is_known()
+    receive(under, "p1", REPLY)
+    under.run("ovs-appctl", "revalidator/wait")
+    assert under.run("ovs-appctl", "tnl/neigh/flush") == "OK\n"
+    assert not is_known()
+    receive(under, "p1", REPLY)
+    under.run("ovs-appctl", "revalidator/wait")
+    wait_until(is_known, what="the neighbour")
+
+
 def test_access_ports_of_both_bridges(under):
     """The underlay's VLAN is one of its own."""
     add_tunnel(under, 2, "vxlan", "remote_ip=1.1.2.92")

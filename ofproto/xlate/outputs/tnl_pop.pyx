@@ -11,6 +11,7 @@ from datapath.actions.odp cimport ACT_TUNNEL_POP
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.state.context cimport XlateContext
+from ofproto.xlate.state.xcache cimport X_HEARD
 from ofproto.xlate.bridges.tunnel cimport mapped
 from ofproto.xlate.bridges.xbridge cimport XPort
 
@@ -85,6 +86,13 @@ cdef bint receives(XlateContext x, underlay, device, XPort port) except -1:
     return True
 
 
+cdef int hear_answer(XlateContext x, underlay, address, const uint8_t *mac) except -1:
+    """One whose mask has what it says: the flow's later packets, which do not come up, say the
+    same, also to a vswitchd that began meanwhile."""
+    x.cache.add(X_HEARD, underlay.neighbours, (x.bridge.name, address, (<char *> mac)[:6]))
+    return hear(x, underlay, address, mac) if x.side_effects else 0
+
+
 cdef int hear(XlateContext x, underlay, address, const uint8_t *mac) except -1:
     underlay.neighbours.set(x.bridge.name, address, (<char *> mac)[:6], x.now)
     return 0
@@ -102,8 +110,8 @@ cdef int hear_arp(XlateContext x, underlay, XPort port) except -1:
             or not underlay.hears(port.name, number_of(flow.nw_dst, flow.ipv6_dst))):
         return 0
     memset(x.wc.arp_sha, 0xff, 6)
-    if not is_zero(flow.arp_sha) and not flow.arp_sha[0] & 1 and flow.nw_src and x.side_effects:
-        hear(x, underlay, number_of(flow.nw_src, flow.ipv6_src), flow.arp_sha)
+    if not is_zero(flow.arp_sha) and not flow.arp_sha[0] & 1 and flow.nw_src:
+        hear_answer(x, underlay, number_of(flow.nw_src, flow.ipv6_src), flow.arp_sha)
     return 0
 
 
@@ -122,6 +130,6 @@ cdef int hear_advertisement(XlateContext x, underlay, XPort port) except -1:
         return 0
     memset(x.wc.nd_target, 0xff, 16)
     memset(x.wc.arp_tha, 0xff, 6)
-    if not is_zero(flow.arp_tha) and not flow.arp_tha[0] & 1 and x.side_effects:
-        hear(x, underlay, number_of(0, flow.nd_target), flow.arp_tha)
+    if not is_zero(flow.arp_tha) and not flow.arp_tha[0] & 1:
+        hear_answer(x, underlay, number_of(0, flow.nd_target), flow.arp_tha)
     return 0

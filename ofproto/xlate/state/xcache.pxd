@@ -21,6 +21,7 @@ cdef enum effect_kind:
     X_SENT                      # out by a tunnel port: XPort
     X_HEADER                    # from here on packets are longer: -, -, by how much (a negative one ends it)
     X_NEIGHBOUR                 # the next hop is needed: Neighbours, (bridge, address)
+    X_HEARD                     # a neighbour answers: Neighbours, (bridge, address, MAC)
     X_NETFLOW                   # a flow of NetFlow: Exporter, its key, output
     X_FIN                       # with FIN or RST, timeouts are less: XBridge, Rule, idle << 16 | hard
 

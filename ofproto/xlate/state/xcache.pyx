@@ -150,6 +150,8 @@ cdef class XCache:
                 (<MacLearning> e.first).lock(e.key, used)
             elif e.kind == X_NEIGHBOUR:
                 (<object> e.first).keep(<object> e.second, used)
+            elif e.kind == X_HEARD:
+                (<object> e.first).heard(*<tuple> e.second, used)
             if e.kind != X_LEARN:
                 continue
             bridge = <XBridge> e.first
