@@ -134,6 +134,8 @@ class Host(Place):
             "ovs-vsctl add-br br-phys -- add-port br-phys eth0 -- add-br br-ex"
             " -- add-port br-ex eth1"
         )
+        # The card itself is not to answer for the address that is on br-phys.
+        self.run("sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'")
         self.run(f"ip addr add {self.address}/24 dev br-phys")
         self.run("ip link set br-phys up")
         self.run(
