@@ -277,6 +277,10 @@ class OFError(Exception):
         return lookup(self.name, 4)[2]
 
 
+class Refusal(OFError):
+    """An OFError whose `detail` is a sentence that tells a person all there is."""
+
+
 def lookup(name: str, version: int) -> tuple[int, int | None, int]:
     """(vendor or 0, type, code) of an error in a version; the nearest one that it has."""
     found = CODES.get((name, version))

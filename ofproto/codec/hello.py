@@ -6,6 +6,8 @@ Sources: OpenFlow 1.0.1 5.5.1, 1.3.5 6.3.1 and 7.5.1.
 from collections.abc import Iterable
 from struct import Struct
 
+from .notes import note
+
 HEADER = Struct("!BBHI")  # version, type, length, xid
 HEADER_SIZE = 8
 OFPT_HELLO = 0
@@ -41,9 +43,20 @@ def decode_hello(message: bytes) -> set[int]:
         if length < 4 or at + length > len(message):
             break
         if kind == OFPHET_VERSIONBITMAP and length >= 8:
-            return _bitmap(message[at + 4 : at + length // 4 * 4])
+            return _sane(_bitmap(message[at + 4 : at + length // 4 * 4]))
         at += (length + 7) // 8 * 8
     return set(range(1, message[0] + 1))
+
+
+_LAST_KNOWN = 0x1F  # of the versions that a bitmap's first word has
+
+
+def _sane(versions: set[int]) -> set[int]:
+    if 0 in versions:
+        note("ofp_util", "peer claims to support invalid OpenFlow version 0x00")
+    if not any(0 < version <= _LAST_KNOWN for version in versions):
+        note("ofp_util", "peer does not support any OpenFlow version (between 0x01 and 0x1f)")
+    return versions
 
 
 def _bitmap(words: bytes) -> set[int]:

@@ -25,9 +25,10 @@ from .actions.base import (
 from .actions.extended import Conjunction
 from .actions.nx import Note, Resubmit
 from .actions.set import SetField
-from .errors import OFError
+from .errors import OFError, Refusal
 from .fields import BY_NAME
 from .match_text import TextError, format_table, parse_table, split_terms
+from .notes import noted
 from .numbers import OF10, OF13, OF15
 
 _HEAD = Struct("!HH")
@@ -241,7 +242,8 @@ def _decode(data, version):
             raise OFError("OFPBIC_BAD_LEN", "truncated instruction")
         kind, length = _HEAD.unpack_from(data, at)
         if length < 8 or length % 8 or at + length > size:
-            raise OFError("OFPBIC_BAD_LEN", f"instruction of {length} bytes")
+            text = f"bad instruction format at offset {at}"
+            raise noted("OFPBIC_BAD_LEN", "ofp_actions", text)
         if kind == 0xFFFF:
             raise OFError("OFPBIC_BAD_EXPERIMENTER")
         row = _TYPES.get(kind)
@@ -432,7 +434,7 @@ def _check_conjunctions(instructions) -> None:
     for each in flat:
         if not isinstance(each, Conjunction | Note):
             name = re.split("[:(,]", each.format(), maxsplit=1)[0]
-            raise OFError(
+            raise Refusal(
                 "NXBAC_BAD_CONJUNCTION",
                 '"conjunction" actions may be used along with "note" but not any other kind of '
                 f'action (such as the "{name}" action used here)',

@@ -237,6 +237,18 @@ class Match:
         for field, start, end, shift, bits, mask in self.shape().rows:
             yield field, int.from_bytes(key[start:end], "big") >> shift & bits, mask
 
+    def loose_fields(self):
+        """Yields (field, value, mask) of what is matched in packets that have no such field, which
+        OpenFlow 1.0 and text can say."""
+        kept = self.shape().kept
+        if kept == self.mask:
+            return
+        rest = Match(self.key, bytes(a & ~b for a, b in zip(self.mask, kept, strict=True)))
+        for field in _LOOSE:
+            value, mask = rest.get(field)
+            if mask:
+                yield field, value, mask
+
     def normalize(self) -> None:
         """Drop what no field with fulfilled prerequisites matches (OpenFlow 1.0, flow text)."""
         kept = self.shape().kept
@@ -250,6 +262,10 @@ _ALIASES_OF_A_SLOT = {
     "in_port_oxm", "vlan_vid", "vlan_pcp", "dl_vlan", "dl_vlan_pcp", "ip_dscp",
     *(f"xreg{i}" for i in range(8)), *(f"xxreg{i}" for i in range(4)),
 }  # fmt: skip
+_LOOSE = [
+    BY_NAME[name]
+    for name in ("ip_src", "ip_dst", "nw_proto", "nw_tos", "nw_ecn", "nw_ttl", "tcp_src", "tcp_dst")
+]
 _CANONICAL = [f for f in FIELDS if f.name not in _ALIASES_OF_A_SLOT]
 
 

@@ -4,6 +4,7 @@ from struct import Struct
 
 from ofproto.codec.numbers import port_from_32, port_to_32
 
+from . import notes
 from .errors import OFError
 from .fields import BY_NAME, ETH_ARP, ETH_IP, ETH_IPV6, ETH_MPLS, ETH_MPLSM, ETH_RARP
 from .match import OFP_VLAN_NONE, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
@@ -32,6 +33,13 @@ OFP10_WILDCARDS = _W_ALL = (1 << 22) - 1
 def of10_decode(data: bytes, position: int = 0) -> Match:
     """struct ofp_match of OpenFlow 1.0.  As the specification's errata say, fields without their
     prerequisites are ignored."""
+    match = of10_decode_loose(data, position)
+    match.normalize()
+    return match
+
+
+def of10_decode_loose(data: bytes, position: int = 0) -> Match:
+    """struct ofp_match of OpenFlow 1.0, with fields whose prerequisites are not matched."""
     (wild, in_port, dl_src, dl_dst, dl_vlan, pcp, dl_type, tos, proto, src, dst, tp_src, tp_dst) = (
         _OFP10.unpack_from(data, position)
     )
@@ -54,7 +62,6 @@ def of10_decode(data: bytes, position: int = 0) -> Match:
             put("tcp_src", tp_src)
         if not wild & _W_TP_DST:
             put("tcp_dst", tp_dst)
-        match.normalize()
     return match
 
 
@@ -88,7 +95,7 @@ _BITS_10 = {"in_port": _W_IN_PORT, "dl_src": _W_DL_SRC, "dl_dst": _W_DL_DST, "dl
 def of10_encode(match: Match) -> bytes:
     """struct ofp_match of OpenFlow 1.0; what it cannot say is left out (see `fits_of10`)."""
     wild, say = _W_NOTHING, dict(_NOTHING_10)
-    for field, value, mask in match.fields():
+    for field, value, mask in (*match.fields(), *match.loose_fields()):
         name = field.of10
         if field is _VLAN_TCI:
             wild = _vlan_to_10(say, wild, value, mask)
@@ -164,7 +171,7 @@ def of11_decode(data: bytes, position: int = 0) -> Match:
     if not wild & _W11_IN_PORT:
         port = port_from_32(in_port)
         if port is None:
-            raise OFError("OFPBMC_BAD_VALUE", f"in_port {in_port:#x}")
+            raise notes.bad_port("OFPBMC_BAD_VALUE", in_port)
         match.set("in_port", port)
     for name, value, ignored in (("eth_src", src, src_wild), ("eth_dst", dst, dst_wild)):
         _put_masked(match, name, int.from_bytes(value, "big"), int.from_bytes(ignored, "big"), _U48)

@@ -495,6 +495,9 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
             terms.append((rank, _format_vlan(value, mask)))
         else:
             terms.append((rank, f"{shown}={_match_value(field, value, mask, names)}"))
+    for field, value, mask in match.loose_fields():
+        rank, shown = _ORDER[field]
+        terms.append((rank, f"{shown}={_match_value(field, value, mask, names)}"))
     terms.sort(key=lambda term: term[0])
     return [text for _, text in terms]
 

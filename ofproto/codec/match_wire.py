@@ -5,7 +5,7 @@ from struct import Struct
 
 from ofproto.codec.numbers import OF15, port_from_32, port_to_32
 
-from . import fields, match_plan
+from . import fields, match_plan, notes
 from .errors import OFError
 from .fields import BY_NAME, FIELDS, Field
 from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
@@ -135,7 +135,7 @@ def _copy_masked(match, field, _has_mask, data, position):
     value, care = data[position:middle], data[middle : middle + width]
     number = int.from_bytes(care, "big")
     if int.from_bytes(value, "big") & ~number:
-        raise OFError("OFPBMC_BAD_WILDCARDS", field.name)
+        raise _wild_ones(data, position)
     if not number:
         return  # an all-zero mask says nothing
     if not match.allows(field.prerequisite):
@@ -145,6 +145,20 @@ def _copy_masked(match, field, _has_mask, data, position):
         raise OFError("OFPBMC_DUP_FIELD", field.name)
     match.key[slot.start : slot.end] = value
     match.mask[slot.start : slot.end] = care
+
+
+def _wild_ones(data, position):
+    """The error of a TLV with this value, for ones that its mask has not."""
+    at, experimenter = position - 4, 0
+    if data[at - 4 : at - 2] == b"\xff\xff" and at >= 4:
+        at, experimenter = at - 4, int.from_bytes(data[at : at + 4], "big")
+    head = _U32.unpack_from(data, at)[0]
+    entry = f"{experimenter}:{head >> 16}:{head >> 9 & 0x7F}:{head >> 8 & 1}:{head & 0xFF}"
+    return notes.noted(
+        "OFPBMC_BAD_WILDCARDS",
+        "nx_match",
+        f"Rejecting NXM/OXM entry {entry} with 1-bits in value for bits wildcarded by the mask.",
+    )
 
 
 def _unknown(code, body, strict, cookie):
@@ -178,14 +192,15 @@ def oxm_value(field: Field, has_mask: bool, data: bytes, position: int) -> tuple
     if has_mask:
         wire = int.from_bytes(data[position + width : position + 2 * width], "big")
         if value & ~wire:
-            raise OFError("OFPBMC_BAD_WILDCARDS", field.name)
+            raise _wild_ones(data, position)
         care &= wire
         if not field.maskable and care not in (0, field.mask):
             raise OFError("OFPBMC_BAD_MASK", field.name)
     if field.text == "port" and width == 4:
         value = port_from_32(value)
         if value is None:
-            raise OFError("OFPBMC_BAD_VALUE", field.name)
+            wire = int.from_bytes(data[position : position + width], "big")
+            raise notes.bad_port("OFPBMC_BAD_VALUE", wire)
     elif not value_fits(field, value):
         raise OFError("OFPBMC_BAD_VALUE", field.name)
     return value, care

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from ofproto.codec import match_text
 from ofproto.codec.actions.base import CheckContext, parse_subfield
-from ofproto.codec.errors import OFError
+from ofproto.codec.errors import OFError, Refusal
 from ofproto.codec.fields import unknown
 from ofproto.codec.instructions import check_instructions, format_instructions, parse_instructions
 from ofproto.codec.match import Match
@@ -34,6 +34,7 @@ from ofproto.codec.messages import (
     FlowMod,
     FlowStatsRequest,
 )
+from ofproto.codec.normal_form import normalize
 from ofproto.codec.numbers import OF10, OFPP_NONE
 
 ALL_TABLES = match_text.ALL_TABLES
@@ -195,17 +196,6 @@ def _read_terms(text, terms):
                 raise TextError(unknown(key, f"unknown keyword {key}"))
 
 
-def _normalize(match, warn):
-    """Drop fields whose prerequisites are not matched, and tell."""
-    before = match.copy()
-    match.normalize()
-    if warn is not None and match != before:
-        warn(
-            "fields without the protocol that has them are ignored: "
-            f'the match is now "{format_match(match)}"'
-        )
-
-
 def _split_actions(text):
     """(what stands before `actions=`, what follows)."""
     start = text.find("action")
@@ -215,13 +205,20 @@ def _split_actions(text):
     return text[:start], text[equals + 1 :]
 
 
+def check_flow(instructions, match: Match, table: int | None, version: int) -> None:
+    """Raises OFError where instructions are none for a flow of `table` (None: not said)."""
+    place = -1 if table is None else table
+    everything = range(1 << 32)
+    context = CheckContext(match, version, place, ALL_TABLES, everything, everything)
+    check_instructions(instructions, context)
+
+
 def _check(instructions, match, table, version):
-    context = CheckContext(match, version, table or 0, 255, range(1 << 32), range(1 << 32))
     try:
-        check_instructions(instructions, context)
+        check_flow(instructions, match, table, version)
+    except Refusal as error:
+        raise TextError(error.detail) from None
     except OFError as error:
-        if error.name == "NXBAC_BAD_CONJUNCTION":
-            raise TextError(error.detail) from None
         raise TextError(f"actions are invalid with specified match ({error.name})") from None
 
 
@@ -230,19 +227,17 @@ def parse_flow(
     command: int = ADD,
     names: PortNumbers = None,
     *,
-    warn: Callable[[str], None] | None = None,
     version: int = OF10,
 ) -> FlowMod:
     """The flow mod of a flow's text.  `names`: ports by name, or match_text.Names of tables, too;
-    `warn` gets a line about fields that cannot be matched.  Actions are checked as `version` has
-    it; 1.0 is the most lenient.  Raises TextError."""
+    Actions are checked as `version` has it; 1.0 is the most lenient.  Raises TextError."""
     terms = _Terms(command, names)
     instructions = []
     if command in _WITH_ACTIONS:
         text, actions = _split_actions(text)
         instructions = parse_instructions(actions, names)
     _read_terms(text, terms)
-    _normalize(terms.match, warn)
+    normalize(terms.match)
     values = terms.values
     if instructions:
         _check(instructions, terms.match, values.get("table_id"), version)
@@ -269,13 +264,12 @@ def parse_flow_request(
     text: str,
     names: PortNumbers = None,
     *,
-    warn: Callable[[str], None] | None = None,
     request=FlowStatsRequest,
 ):
     """The request, FlowStatsRequest or AggregateRequest, for the flows that text selects."""
     terms = _Terms(DUMP, names)
     _read_terms(text, terms)
-    _normalize(terms.match, warn)
+    normalize(terms.match)
     return request(match=terms.match, **terms.values)
 
 

@@ -27,6 +27,7 @@ from ofproto.codec.messages.base import (
     REQUEST,
     find,
 )
+from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OFPP_NONE
 
 from .flow_text import format_duration, format_flags, format_flow, format_table
@@ -104,7 +105,7 @@ def _echo(message, style):
 
 
 def _dump(data, text=True):
-    from .packet_text import hex_dump
+    from ofproto.codec.dump import hex_dump
 
     return hex_dump(data, text)
 
@@ -438,13 +439,30 @@ def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _undecodable(raw, wrong, between):
-    """What stands for a message that cannot be decoded, and `between` its head, if it has one
-    that can be, and the text of what is wrong."""
-    head, whole = "", raw.ljust(int.from_bytes(raw[2:4], "big"), b"\0")
+def _truncated(raw, length):
+    """What stands for a message of which bytes are missing."""
+    head = ""
     with contextlib.suppress(OFError, KeyError):
-        head = _head(raw, find(whole)[0]) + between
-    return f"{head}{wrong}\n" + _dump(raw)
+        head = _head(raw, find(raw.ljust(length, b"\0"))[0]) + "\n"
+    return f"{head}(***truncated to {len(raw)} bytes from {length}***)\n" + _dump(raw)
+
+
+def _find(raw):
+    """The form of a message, whose size is one that it may have.  Raises OFError."""
+    form = find(raw)[0]
+    least, step = form.head_size + form.body.size, form.body.step
+    if len(raw) >= least and (len(raw) - least) % step == 0 if step else len(raw) == least:
+        return form
+    name = _head(raw, form).partition(" (")[0]
+    if step > 1:
+        right = f"must be exactly {least} bytes or longer by an integer multiple of {step} bytes"
+    else:
+        right = f"expected length at least {least} bytes" if step else f"expected length {least}"
+    raise noted(
+        "OFPBRC_BAD_LEN",
+        "ofp_msgs",
+        f"received {name} with incorrect length {len(raw)} ({right})",
+    )
 
 
 def format_raw(raw: bytes, style: Style) -> str:
@@ -456,12 +474,15 @@ def format_raw(raw: bytes, style: Style) -> str:
     if size < 8:
         return f"OpenFlow packet too short (only {size} bytes):\n" + _dump(raw)
     if length > size:
-        return _undecodable(raw, f"(***truncated to {size} bytes from {length}***)", "\n")
+        return _truncated(raw, length)
     if length < size:
         return f"(***only uses {length} bytes out of {size}***)\n" + _dump(raw)
+    head = ""
     try:
+        head = _head(raw, _find(raw)) + " "
         message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
         text = format_message(message, raw, style)
     except OFError as error:
-        return _undecodable(raw, f"***decode error: {error.name}***", " ")
+        name = "OFPBRC_BAD_TYPE" if error.name == "OFPBRC_BAD_VERSION" else error.name
+        return f"{head}***decode error: {name}***\n" + _dump(raw)
     return text + _dump(raw) if style.more > 4 else text

@@ -122,7 +122,19 @@ def _build_message(vlog, message, destination, level, number):
         return f"{level}|{record.message}"
 
 
+def line(destination: str, record: Record) -> str:
+    """A line as it is written to a destination."""
+    return format_record(ovs.vlog.PATTERNS[destination], record)
+
+
 # --- levels
+
+
+def shows(module: str, destination: str, level: str) -> bool:
+    """Whether a module's messages of this level go to this destination."""
+    levels = ovs.vlog.LEVELS
+    wanted = ovs.vlog.Vlog._Vlog__mfl[module][destination]
+    return levels[level.lower()] >= levels.get(wanted, levels["emer"])
 
 
 def set_verbosity(spec: str) -> None:

@@ -57,7 +57,7 @@ def _control(session, kind, raws):
 
 def _read(session, path, names):
     """The messages of a file's lines, encoded."""
-    from .flows import read_lines, warn
+    from .flows import read_lines
 
     found = []
     for where, line in read_lines(path):
@@ -66,27 +66,27 @@ def _read(session, path, names):
         if reader is None:
             raise Fatal(f"{where}: Unsupported bundle message type: {word}")
         try:
-            found.append(reader(rest.strip(), names, warn, session))
+            found.append(reader(rest.strip(), names, session))
         except (TextError, Fatal) as error:
             raise Fatal(f"{where}: {error}") from None
     return found
 
 
-def _flow(text, names, warn, session):
+def _flow(text, names, session):
     from ofproto.text.flow_text import parse_flow, split_command
 
     command, text = split_command(text)
-    return parse_flow(text, command, names, warn=warn)
+    return parse_flow(text, command, names)
 
 
-def _group(text, names, _warn, _session):
+def _group(text, names, _session):
     from ofproto.text.group_text import parse_group, split_command
 
     command, text = split_command(text)
     return parse_group(text, command, names)
 
 
-def _packet_out(text, names, _warn, _session):
+def _packet_out(text, names, _session):
     from .packets import parse_packet_out
 
     return parse_packet_out(text, names)

@@ -4,9 +4,9 @@ import sys
 
 from ofproto.codec import errors
 from ofproto.codec import messages as m
+from ofproto.codec.dump import hex_dump
 from ofproto.codec.match_text import TextError, split_terms
 from ofproto.text.message_text import Style, format_raw
-from ofproto.text.packet_text import hex_dump
 from pyvs_tools.command import Fatal
 
 from .parse import parse_hex

@@ -4,8 +4,10 @@ import sys
 from dataclasses import replace
 
 from ofproto.codec import messages as m
+from ofproto.codec import notes
 from ofproto.codec.actions import SetField
 from ofproto.codec.actions.set import IN_11
+from ofproto.codec.dump import hex_dump
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
 from ofproto.codec.match_fixed import fits_of10, fits_of11
@@ -20,8 +22,6 @@ from ofproto.text.flow_text import (
     parse_flow_request,
 )
 from ofproto.text.message_text import format_message
-from ofproto.text.packet_text import hex_dump
-from pyvs import identity
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
@@ -121,6 +121,8 @@ def _instructions_fit(flow, version):
     if version == OF11 and not _sets_fit_11(flow.instructions):
         return False
     try:
+        with notes.unheard():
+            flow_text.check_flow(flow.instructions, flow.match, flow.table_id, version)
         encode_flow(_sayable(flow, version), version, nxm=True, table_id=True)
     except (ValueError, m.OFError):
         return False
@@ -199,15 +201,10 @@ def set_flow_format(session, nxm: bool, table_id: bool) -> None:
 # Reading flows
 
 
-def warn(text: str) -> None:
-    """A note about flow text that does not mean what it seems to."""
-    print(f"{identity.program('pyvs-ofctl')}: note: {text}", file=sys.stderr)
-
-
 def parse(text: str, command: int, names=None) -> m.FlowMod:
     """parse_flow(), whose errors end the run."""
     try:
-        return parse_flow(text, command, names, warn=warn)
+        return parse_flow(text, command, names)
     except TextError as error:
         raise Fatal(str(error)) from None
 
@@ -235,7 +232,7 @@ def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod]:
         if command is None:
             own, line = flow_text.split_command(line)
         try:
-            flows.append(parse_flow(line, own, names, warn=warn))
+            flows.append(parse_flow(line, own, names))
         except TextError as error:
             raise Fatal(f"{where}: {error}") from None
     return flows
@@ -247,7 +244,7 @@ def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod]:
 def _request(settings, session, words, request):
     try:
         return parse_flow_request(
-            words[0] if words else "", settings.numbers(session), warn=warn, request=request
+            words[0] if words else "", settings.numbers(session), request=request
         )
     except TextError as error:
         raise Fatal(str(error)) from None

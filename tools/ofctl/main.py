@@ -289,6 +289,9 @@ def run(argv):
         rundir.use(options["rundir"])
     from importlib import import_module
 
+    from . import diagnostics
+
+    diagnostics.start(found)
     function = getattr(import_module(f".{module}", __package__), name.replace("-", "_"))
     return function(settings, *words) or 0
 

@@ -5,8 +5,9 @@ They read lines of standard input; comments and empty lines go to standard outpu
 
 import sys
 
-from ofproto.codec.actions import decode_actions, encode_actions, format_actions
+from ofproto.codec.actions import check_nesting, decode_actions, encode_actions, format_actions
 from ofproto.codec.actions.base import CheckContext
+from ofproto.codec.dump import hex_dump
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import (
@@ -26,9 +27,9 @@ from ofproto.codec.match_fixed import (
 )
 from ofproto.codec.match_text import TextError, format_match
 from ofproto.codec.match_wire import encode_match, oxm_decode, oxm_encode
+from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10
 from ofproto.text.nxm_text import format_tlvs, parse_tlvs
-from ofproto.text.packet_text import hex_dump
 from pyvs_tools.command import Fatal
 
 from .session import VERSIONS
@@ -156,7 +157,9 @@ def _parse_encoded(version_text, what, functions):
         data = _hex(rest if comma else line)
         try:
             if len(data) % 8:
-                raise OFError("OFPBRC_BAD_LEN" if what == "actions" else "OFPBIC_BAD_LEN")
+                why = f"OpenFlow message {what} length {len(data)} is not a multiple of 8"
+                name = "OFPBRC_BAD_LEN" if what == "actions" else "OFPBIC_BAD_LEN"
+                raise noted(name, "ofp_actions", why)
             found = decode(data, version, int(table) if comma else 0)
         except OFError as error:
             sys.stdout.write(f"bad {version_text} {what}: {error.name}\n\n")
@@ -170,7 +173,12 @@ def parse_actions(settings, version_text):
     """parse-actions VERSION"""
 
     def decode(data, version, _table):
-        return decode_actions(data, version)
+        found = decode_actions(data, version)
+        try:
+            check_nesting(found)
+        except OFError as error:
+            raise noted(error.name, "ofp_actions", error.detail, kind="verify") from None
+        return found
 
     _parse_encoded(version_text, "actions", (decode, format_actions, encode_actions))
 

@@ -49,6 +49,18 @@ from .set import RegLoad, RegMove, SetField
 from .spread import Bundle, Multipath
 
 
+def check_nesting(actions) -> None:
+    """Check that what only ct() may do is within it, and nothing else is.  Raises Refusal."""
+    context = CheckContext()
+    for action in actions:
+        if isinstance(action, Ct):
+            action.check_nested()
+        elif isinstance(action, Nat):
+            action.check(context)
+        elif isinstance(action, SetField | RegLoad | RegMove):
+            context.check_owner(action.dst if isinstance(action, RegMove) else action.field)
+
+
 def check_actions(actions, context: CheckContext) -> None:
     """Check a list in its order.  Raises OFError OFPBAC_*."""
     for action in actions:

@@ -18,11 +18,14 @@ from struct import Struct
 
 from datapath.actions import odp
 from ofproto.codec import match_text
-from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError
+from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError, Refusal
 from ofproto.codec.fields import BY_NAME, VLAN, Field, unknown
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
+from ofproto.codec.notes import bad_port, noted
 from ofproto.codec.numbers import OF10, OF11, OF13, OF15, port_from_32, port_to_32
+
+from . import notes
 
 ANY_VERSION = (1, 6)
 OFPAT_VENDOR = 0xFFFF
@@ -122,6 +125,17 @@ class CheckContext:
         if not self.holds(field.prerequisite):
             raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
 
+    def source(self, field: Field) -> None:
+        """require() of a field that is read."""
+        if not self.holds(field.prerequisite):
+            raise lacks("source", field)
+
+    def destination(self, field: Field) -> None:
+        """set_field() of a field that is told as the place for a result."""
+        if not self.holds(field.prerequisite):
+            raise lacks("destination", field)
+        self.set_field(field)
+
     def require_after_10(self, field: Field) -> None:
         """The same, but in OpenFlow 1.0 such an action just does nothing to other packets."""
         if self.version > OF10:
@@ -141,9 +155,19 @@ class CheckContext:
 
     def set_field(self, field: Field) -> None:
         """A field is written.  Raises OFError BAD_ARGUMENT where only ct() may do so."""
-        if field.name in ("ct_mark", "ct_label") and not self.in_ct:
-            raise OFError("OFPBAC_BAD_ARGUMENT", f"{field.name} outside of ct")
+        self.check_owner(field)
         self.require(field)
+
+    def check_owner(self, field: Field) -> None:
+        """Only ct() may write what it owns."""
+        if field.name in ("ct_mark", "ct_label") and not self.in_ct:
+            raise Refusal("OFPBAC_BAD_SET_ARGUMENT", "cannot set CT fields outside of ct action")
+
+
+def lacks(what: str, field: Field) -> OFError:
+    """The error of a field, `what` of an action, that not all packets of the flow have."""
+    text = f"{what} field {field.name} lacks correct prerequisites"
+    return noted("OFPBAC_MATCH_INCONSISTENT", "meta_flow", text)
 
 
 class EncodeContext:
@@ -181,11 +205,15 @@ def decode_actions(data: bytes, version: int, top: bool = False) -> list[Action]
     actions, at, size = [], 0, len(data)
     while at < size:
         if size - at < 8:
-            raise OFError("OFPBAC_BAD_LEN", "truncated action")
+            raise notes.bad_length(data, at, version)
         kind, length = _HEAD.unpack_from(data, at)
         if length < 8 or length % 8 or at + length > size:
-            raise OFError("OFPBAC_BAD_LEN", f"action of {length} bytes")
-        actions.append(_decode_one(kind, data[at + 4 : at + length], version, top))
+            raise notes.bad_length(data, at, version)
+        try:
+            actions.append(_decode_one(kind, data[at + 4 : at + length], version, top))
+        except OFError as error:
+            notes.bad_action(error, data, at, version, _wire_size(kind, data[at + 4 :], version))
+            raise
         at += length
     return actions
 
@@ -216,6 +244,13 @@ def _shared(data, version):
     return ActionList(decode_actions(data, version))
 
 
+def _wire_size(kind, body, version):
+    """The length that an action has always, or None."""
+    vendor = kind == OFPAT_VENDOR
+    row = NX.get(int.from_bytes(body[4:6], "big")) if vendor else WIRE.get((version, kind))
+    return row[1] + (10 if vendor else 4) if row and row[1] is not None else None
+
+
 def _decode_one(kind, body, version, top):
     if kind == OFPAT_VENDOR:
         vendor, subtype = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:6], "big")
@@ -234,7 +269,12 @@ def _decode_one(kind, body, version, top):
             raise OFError("OFPBAC_BAD_TYPE", f"action type {kind}")
     _cls, size, decode = row
     if not top and not issubclass(_cls, Action):
-        raise OFError("OFPBIC_UNSUP_INST", f"{_cls.__name__} among actions")
+        raise noted(
+            "OFPBIC_UNSUP_INST",
+            "ofp_actions",
+            "write_metadata instruction not allowed here",
+            kind="ofp_actions instruction",
+        )
     if size is not None and len(body) != size:
         raise OFError("OFPBAC_BAD_LEN", f"{_cls.__name__} of {len(body)} bytes")
     return decode(body, version)
@@ -269,7 +309,7 @@ def port_from_wire(data: bytes) -> int:
     if len(data) == 4:
         number = port_from_32(number)
         if number is None:
-            raise OFError("OFPBAC_BAD_OUT_PORT", f"port {int.from_bytes(data, 'big'):#x}")
+            raise bad_port("OFPBAC_BAD_OUT_PORT", int.from_bytes(data, "big"))
     return number
 
 

@@ -4,7 +4,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from struct import Struct
 
-from ofproto.codec.errors import OFError
+from ofproto.codec.errors import OFError, Refusal
 from ofproto.codec.fields import IP_ANY
 from ofproto.codec.match_text import (
     TextError,
@@ -13,6 +13,7 @@ from ofproto.codec.match_text import (
     parse_table,
     split_terms,
 )
+from ofproto.codec.notes import noted
 
 from .base import (
     Action,
@@ -74,10 +75,9 @@ class Ct(Action):
             raise OFError("OFPBAC_BAD_ARGUMENT", f"alg {port}")
         with nested(OFError("OFPBAC_TOO_MANY", "nested actions")):
             actions = decode_actions(body[_HEAD.size :], version)
-        for each in actions:
-            if not isinstance(each, Nat | SetField | RegLoad | RegMove):
-                raise OFError("OFPBAC_BAD_ARGUMENT", f"{type(each).__name__} in ct")
-        return Ct(flags, zone, None if table == NO_TABLE else table, ALGS.get(port), tuple(actions))
+        made = Ct(flags, zone, None if table == NO_TABLE else table, ALGS.get(port), tuple(actions))
+        made.check_flags()
+        return made
 
     NX = ((35, None, decode),)
 
@@ -104,21 +104,46 @@ class Ct(Action):
 
     def check(self, context):
         _require_ip(context)
-        if self.flags & FORCE and not self.flags & COMMIT:
-            raise OFError("OFPBAC_BAD_ARGUMENT", "force without commit")
-        bare = all(isinstance(each, Nat) and not each.flags for each in self.actions)
-        if not self.flags & COMMIT and not bare:
-            raise OFError("OFPBAC_BAD_ARGUMENT", "nat with arguments, or exec, without commit")
+        self.check_flags()
         if not isinstance(self.zone, int):
             context.require(self.zone[0])
         if self.alg and context.match is not None and context.match.nw_proto != _ALG_L4[self.alg]:
             raise OFError("OFPBAC_MATCH_INCONSISTENT", f"{self.alg} of another protocol")
         before, context.in_ct = context.in_ct, True
         try:
+            self.check_nested()
             for each in self.actions:
                 each.check(context)
         finally:
             context.in_ct = before
+
+    def check_flags(self) -> None:
+        """What changes the connection wants `commit`.  Raises OFError."""
+        if self.flags & FORCE and not self.flags & COMMIT:
+            raise OFError("OFPBAC_BAD_ARGUMENT", "force without commit")
+        bare = all(isinstance(each, Nat) and not each.flags for each in self.actions)
+        if not self.flags & COMMIT and not bare:
+            raise noted(
+                "OFPBAC_BAD_ARGUMENT",
+                "ofp_actions",
+                "CT action requires commit flag if actions other than NAT without arguments are "
+                "specified.",
+            )
+
+    def check_nested(self) -> None:
+        """What stands in exec() sets fields of the connection.  Raises Refusal."""
+        for each in self.actions:
+            if isinstance(each, Nat):
+                continue
+            field = each.dst if isinstance(each, RegMove) else getattr(each, "field", None)
+            sets = isinstance(each, RegMove | RegLoad | SetField)
+            if not sets or getattr(each, "legacy", False):
+                what = f"action {re.split('[:(]', each.format())[0]}"
+            elif field.name not in ("ct_mark", "ct_label"):
+                what = f"modification of {field.name}"
+            else:
+                continue
+            raise Refusal("OFPBAC_BAD_ARGUMENT", f"ct action doesn't support nested {what}")
 
 
 def _require_ip(context):
@@ -240,7 +265,7 @@ class Nat(Action):
 
     def check(self, context):
         if not context.in_ct:
-            raise OFError("OFPBAC_BAD_ARGUMENT", "nat outside of ct")
+            raise Refusal("OFPBAC_BAD_ARGUMENT", 'Cannot have NAT action outside of "ct" action')
 
 
 _NAT_WORDS = {"persistent": PERSISTENT, "hash": HASH, "random": RANDOM}

@@ -9,7 +9,7 @@ from ofproto.codec.match_text import TextError, format_port, parse_int, parse_po
 from ofproto.codec.numbers import OF10, OFPP_NONE
 
 from .base import Action, Plain, format_subfield, nicira, parse_subfield
-from .set import check_bits, check_set, check_writable, check_zero, field_at, field_header
+from .set import check_bits, check_destination, check_writable, check_zero, field_at, field_header
 
 _SAMPLE, _SAMPLE_3 = Struct("!HIII"), Struct("!HIIIHB5x")
 _FIN_TIMEOUT = Struct("!HHxx")
@@ -201,7 +201,7 @@ class CheckPktLarger(Action):
         return f"check_pkt_larger({self.size})->{format_subfield(self.field, self.start, 1)}"
 
     def check(self, context):
-        check_set(self.field, context)
+        check_destination(self.field, context)
 
 
 class DeleteField(Action):

@@ -15,8 +15,8 @@ from ofproto.codec.match_text import (
     split_terms,
 )
 
-from .base import Action, format_subfield, nicira, parse_subfield
-from .set import check_bits, check_set, check_writable, field_at, field_header
+from .base import Action, format_subfield, lacks, nicira, parse_subfield
+from .set import check_bits, check_destination, check_writable, field_at, field_header
 
 DEFAULT_PRIORITY = 0x8000
 SEND_FLOW_REM, DELETE_LEARNED, WRITE_RESULT = 1, 2, 4  # flags
@@ -131,15 +131,15 @@ class Learn(Action):
         known = Match()  # what the new flow matches so far
         for each in self.clauses:
             if not isinstance(each.source, int):
-                context.require(each.source[0])
+                context.source(each.source[0])
             if each.kind == MATCH:
                 if not known.holds(each.field.prerequisite):
-                    raise OFError("OFPBAC_MATCH_INCONSISTENT", each.field.name)
+                    raise lacks("destination", each.field)
                 whole = each.start == 0 and each.n_bits == each.field.n_bits
                 if whole and isinstance(each.source, int):
                     known.set(each.field, each.source)
             elif each.kind == LOAD:
-                check_set(each.field, _Later(known))
+                check_destination(each.field, _Later(known))
 
 
 class _Later:
@@ -148,11 +148,11 @@ class _Later:
     def __init__(self, match):
         self.match = match
 
-    def require(self, field):
+    def destination(self, field):
         if not self.match.holds(field.prerequisite):
-            raise OFError("OFPBAC_MATCH_INCONSISTENT", field.name)
+            raise lacks("destination", field)
 
-    set_field = require
+    require = destination
 
 
 _FLAGS = {"send_flow_rem": SEND_FLOW_REM, "delete_learned": DELETE_LEARNED}

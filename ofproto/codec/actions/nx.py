@@ -30,7 +30,7 @@ from .base import (
     port_number,
 )
 from .output import MAX_LEN_WHOLE, Output
-from .set import check_bits, check_set, check_writable, check_zero, field_at, field_header
+from .set import check_bits, check_destination, check_writable, check_zero, field_at, field_header
 
 _STACK_BODY = 14  # bytes: first bit, field, bits, zeros
 _CONTROLLER = Struct("!HHBx")
@@ -299,7 +299,7 @@ class StackPush(_Stack):
     text, subtype = "push", 27
 
     def check(self, context):
-        context.require(self.field)
+        context.source(self.field)
 
 
 class StackPop(_Stack):
@@ -312,7 +312,7 @@ class StackPop(_Stack):
 
     def check(self, context):
         self.check_field()
-        check_set(self.field, context)
+        check_destination(self.field, context)
 
 
 class Note(Action):

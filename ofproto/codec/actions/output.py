@@ -62,7 +62,9 @@ class Output(Action):
         size = 2 if len(body) == 4 else 4
         port = port_from_wire(body[:size])
         max_len = int.from_bytes(body[size : size + 2], "big")
-        return Output(port, max_len)
+        made = Output(port, max_len)
+        made.check(None)
+        return made
 
     WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
 
@@ -129,7 +131,7 @@ class OutputReg(Action):
         return f"output:{format_subfield(self.field, self.start, self.n_bits)}"
 
     def check(self, context):
-        context.require(self.field)
+        context.source(self.field)
 
 
 class OutputTrunc(Action):

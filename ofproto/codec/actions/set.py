@@ -12,6 +12,7 @@ from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field, un
 from ofproto.codec.match import VLAN_CFI, VLAN_VID
 from ofproto.codec.match_text import TextError, format_value, parse_eth, parse_int, parse_value
 from ofproto.codec.match_wire import oxm_value, value_fits
+from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OF11, OF12, OF15
 
 from .base import (
@@ -425,10 +426,16 @@ class SetField(Action):
 
 def check_set(field, context) -> None:
     """A field may be written in this flow."""
-    if field is _VLAN_VID_FIELD:
-        context.require(_VLAN_PCP)  # a tag is changed, not made
-    else:
-        context.set_field(field)
+    needed = _VLAN_PCP if field is _VLAN_VID_FIELD else field  # a tag is changed, not made
+    if not context.holds(needed.prerequisite):
+        text = f"set_field {field.name} lacks correct prerequisites"
+        raise noted("OFPBAC_MATCH_INCONSISTENT", "ofp_actions", text)
+    context.set_field(needed)
+
+
+def check_destination(field, context) -> None:
+    """A field may be where this flow's action leaves its result."""
+    context.destination(_VLAN_PCP if field is _VLAN_VID_FIELD else field)
 
 
 def _oxm_header(data: bytes):
@@ -569,5 +576,5 @@ class RegMove(Action):
         return f"move:{source}->{format_subfield(self.dst, self.dst_start, self.n_bits)}"
 
     def check(self, context):
-        context.require(self.src)
-        check_set(self.dst, context)
+        context.source(self.src)
+        check_destination(self.dst, context)

@@ -7,7 +7,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
 
 from .base import Action, format_subfield, nicira, parse_subfield
-from .set import check_bits, check_set, check_writable, check_zero, field_at, field_header
+from .set import check_bits, check_destination, check_writable, check_zero, field_at, field_header
 
 HASH_FIELDS = (
     "eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst",
@@ -96,7 +96,7 @@ class Bundle(Action):
 
     def check(self, context):
         if self.destination:
-            check_set(self.destination[0], context)
+            check_destination(self.destination[0], context)
 
 
 def _decode_bundle(body):
@@ -194,4 +194,4 @@ class Multipath(Action):
         )
 
     def check(self, context):
-        check_set(self.field, context)
+        check_destination(self.field, context)

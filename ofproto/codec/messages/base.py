@@ -25,6 +25,7 @@ from struct import Struct
 from typing import ClassVar
 
 from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError
+from ofproto.codec.notes import bad_port, noted
 from ofproto.codec.numbers import (
     OF10,
     OF11,
@@ -205,13 +206,13 @@ def find(raw: bytes) -> tuple[Form, int]:
         raise OFError("OFPBRC_BAD_LEN", f"length {length} in {size} bytes")
     if not OF10 <= version <= OF15:
         if kind:
-            raise OFError("OFPBRC_BAD_VERSION", f"version {version}")
+            raise _unknown("OFPBRC_BAD_VERSION", raw)
         version = OF15 if version else OF10  # HELLO of a version yet unknown
     place = _places(version).get(kind)
     if place is None:
         found = FORMS.get((version, MSG, kind))
         if found is None:
-            raise OFError("OFPBRC_BAD_TYPE", f"type {kind}")
+            raise _unknown("OFPBRC_BAD_TYPE", raw)
     else:
         found = _find_inner(raw, version, place)
     if size < found.head_size:
@@ -240,26 +241,32 @@ def _find_inner(raw, version, place):
     else:
         found = FORMS.get((version, place, number))
     if found is None:
-        raise OFError("OFPBRC_BAD_STAT", f"multipart type {number}")
+        raise _unknown("OFPBRC_BAD_STAT", raw, f", stat {number}")
     if flags & MORE and place == REQUEST and version > OF10 and not hasattr(found.cls, "more"):
         raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
     return found
 
 
 def _find_vendor(raw, version, side, at):
-    if len(raw) < at + 4:
+    if len(raw) < at + 8:
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     vendor = int.from_bytes(raw[at : at + 4], "big")
     place = _VENDOR_PLACES.get(vendor)
     if place is None:
-        raise OFError("OFPBRC_BAD_VENDOR", f"vendor {vendor:#x}")
-    if len(raw) < at + 8:
-        raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
+        text = f"OpenFlow message has unknown vendor {vendor:#x}"
+        raise noted("OFPBRC_BAD_VENDOR", "ofp_msgs", text)
     subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
     found = FORMS.get((version, place + side, subtype))
     if found is None:
-        raise OFError("OFPBRC_BAD_SUBTYPE", f"subtype {subtype}")
+        stat = f", stat {OFPMP_VENDOR}" if side else ""
+        raise _unknown("OFPBRC_BAD_SUBTYPE", raw, f"{stat}, vendor {vendor:#x}, subtype {subtype}")
     return found
+
+
+def _unknown(name, raw, more=""):
+    """The error of a message that is none, `more` than version and type telling which."""
+    text = f"unknown OpenFlow message (version {raw[0]}, type {raw[1]}{more})"
+    return noted(name, "ofp_msgs", text)
 
 
 def read(raw: bytes) -> Message:
@@ -310,7 +317,7 @@ def read_port32(number: int) -> int:
     """A 32-bit port number as a 16-bit one."""
     port = port_from_32(number)
     if port is None:
-        raise OFError("OFPBAC_BAD_OUT_PORT", f"port {number:#x}")
+        raise bad_port("OFPBAC_BAD_OUT_PORT", number)
     return port
 
 

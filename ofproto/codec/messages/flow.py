@@ -13,9 +13,11 @@ from ofproto.codec.match_fixed import (
     OFP10_MATCH_LEN,
     OFP10_WILDCARDS,
     of10_decode,
+    of10_decode_loose,
     of10_encode,
 )
 from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
+from ofproto.codec.normal_form import normalize
 from ofproto.codec.numbers import (
     OF10,
     OF11,
@@ -181,7 +183,8 @@ def _flags(raw, version):
 
 
 def _read_mod_10(cls, data, version):
-    match = of10_decode(data)
+    match = of10_decode_loose(data)
+    normalize(match)
     cookie, command, idle, hard, priority, buffer_id, port, flags = _FLOW_MOD_10.unpack_from(
         data, OFP10_MATCH_LEN
     )
@@ -309,7 +312,7 @@ def _read_removed_10(cls, data, version):
     cookie, priority, reason, sec, nsec, idle, packets, n_bytes = _REMOVED_10.unpack_from(
         data, OFP10_MATCH_LEN
     )
-    match = of10_decode(data)
+    match = of10_decode_loose(data)
     return cls(match, priority, cookie, reason, None, sec, nsec, idle, 0, packets, n_bytes)
 
 
@@ -533,7 +536,8 @@ def _read_flow_10(data, version):
         data, at + OFP10_MATCH_LEN
     )
     return FlowStats(
-        of10_decode(data, at), priority, table, cookie, sec, nsec, idle, hard, None, None, 0, 0,
+        of10_decode_loose(data, at),
+        priority, table, cookie, sec, nsec, idle, hard, None, None, 0, 0,
         _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES),
         decode_instructions(data[_FLOW_SIZE_10:], version),
     )  # fmt: skip

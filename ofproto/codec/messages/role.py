@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
+from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OF13, OF14
 
 from .base import ANY, EMPTY, FROM12, FROM13, FROM14, MSG, NX, ONF, ONLY13, Body, Message, row, wire
@@ -165,8 +166,10 @@ def _read_async_properties(cls, data, version):
         if number // 2 >= len(ASYNC_KINDS):
             raise OFError("OFPACFC_UNSUPPORTED", f"property {number}")
         kind, mask = ASYNC_KINDS[number // 2], int.from_bytes(data[at + 4 : at + 8], "big")
-        if mask & ~_known(kind, version):
-            raise OFError("OFPACFC_INVALID", f"{kind} {mask:#x}")
+        known = _known(kind, version)
+        if mask & ~known:
+            text = f"bad value {mask:#x} for {kind.upper()} (allowed mask {known:#x})"
+            raise noted("OFPACFC_INVALID", "ofp_async_cfg", text)
         master, slave = masks.get(kind, (None, None))
         mask = _widen(kind, mask, version)
         masks[kind] = (mask, slave) if number & 1 else (master, mask)
