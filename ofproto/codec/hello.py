@@ -48,13 +48,13 @@ def decode_hello(message: bytes) -> set[int]:
     return set(range(1, message[0] + 1))
 
 
-_LAST_KNOWN = 0x1F  # of the versions that a bitmap's first word has
+LAST_KNOWN = 0x1F  # of the versions that a bitmap's first word has
 
 
 def _sane(versions: set[int]) -> set[int]:
     if 0 in versions:
         note("ofp_util", "peer claims to support invalid OpenFlow version 0x00")
-    if not any(0 < version <= _LAST_KNOWN for version in versions):
+    if not any(0 < version <= LAST_KNOWN for version in versions):
         note("ofp_util", "peer does not support any OpenFlow version (between 0x01 and 0x1f)")
     return versions
 

@@ -120,6 +120,10 @@ class Match:
         if field in _PCP_FIELDS and care:
             self._store(_TCI, VLAN_CFI, VLAN_CFI, VLAN_CFI)
 
+    def say_ethernet(self) -> None:
+        """Match Ethernet packets in so many words, which matches else do without any."""
+        self._store(SLOTS[_PACKET_TYPE], 0, _PACKET_TYPE.mask, _PACKET_TYPE.mask)
+
     def _store(self, slot, value, care, clear):
         start, end = slot.start, slot.end
         size = end - start

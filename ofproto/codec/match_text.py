@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from . import fields, numbers
 from .fields import BY_NAME, Field, unknown
 from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
+from .notes import note
 
 DEFAULT_PRIORITY = 0x8000
 PortNames = dict[int, str] | None
@@ -144,7 +145,11 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
     """A port by number (16-bit, or the reserved 32-bit ones), reserved name, or `names`."""
     number = int(text) if text.isdecimal() else None
     if number is not None:
-        return number if number <= 0xFFFF else numbers.port_from_32(number)
+        port = number if number <= 0xFFFF else numbers.port_from_32(number)
+        if port is None:
+            reach = "0 through ffff or 0xffffff00 through 0xffffffff"
+            note("ofp_port", f"port {number} is outside the supported range {reach}")
+        return port
     if text.upper() in numbers.PORT_NUMBERS:
         return numbers.PORT_NUMBERS[text.upper()]
     if names:

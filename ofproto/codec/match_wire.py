@@ -147,6 +147,12 @@ def _copy_masked(match, field, _has_mask, data, position):
     match.mask[slot.start : slot.end] = care
 
 
+def fields_named(data: bytes) -> list[Field]:
+    """The fields of a run of TLVs, which is right, those with empty masks included."""
+    entries = (_ENTRIES.get(code) for code, _position, _end in _tlvs(data))
+    return [entry[0] for entry in entries if entry]
+
+
 def _wild_ones(data, position):
     """The error of a TLV with this value, for ones that its mask has not."""
     at, experimenter = position - 4, 0
@@ -297,9 +303,11 @@ def _put_vlan(out, version, field, value, mask):
     elif mask & VLAN_PCP == 0 or (mask & VLAN_CFI and not value & VLAN_CFI):
         # no tag: no priority either
         _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
-    elif mask & VLAN_PCP == VLAN_PCP and value & vid_mask & VLAN_CFI:
+    elif value & VLAN_CFI:  # OXM has no bits of a priority: any of them are all of it
         _put(out, _VLAN_VID, version, value & vid_mask, vid_mask)
         _put(out, _VLAN_PCP, version, value >> 13, 7)
+    elif not value and vid_mask:  # nor a priority where there may be no tag
+        _put(out, _VLAN_VID, version, 0, vid_mask)
     else:  # no OXM says this; NXM's field may stand in any match
         _put(out, _VLAN_TCI, version, value, mask)
 

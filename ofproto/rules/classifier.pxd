@@ -50,6 +50,7 @@ ctypedef struct subtable:
 # What one lookup has asked the tries so far.
 ctypedef struct prefix_state:
     const prefix_trie *tries
+    uint32_t used                   # a bit for each trie that may be asked
     prefix_answer answers[N_TRIES]
     bint asked[N_TRIES]
 
@@ -110,6 +111,7 @@ cdef class Classifier:
     cdef subtable **order               # by max_priority, highest first
     cdef uint32_t n_order
     cdef prefix_trie tries[N_TRIES]
+    cdef uint32_t used_tries            # a bit for each of which lookups ask
     cdef readonly View view
     cdef readonly uint32_t coming       # rules that only a transaction sees
     cdef readonly uint32_t going        # rules that only a transaction does not see

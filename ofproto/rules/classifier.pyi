@@ -7,6 +7,8 @@ from ofproto.codec.match import Match
 from ofproto.rules.program import Program
 from ofproto.rules.view import View
 
+TRIE_NAMES: tuple[str, ...]
+
 class Rule:
     """One flow of a table.  `priority` and `match` never change; the rest is its owner's.
 
@@ -71,6 +73,10 @@ class Classifier:
     gone: int
     view: View
     def __init__(self, table_id: int = 0, view: View | None = None) -> None: ...
+    def track_prefixes(self, fields: tuple[str, ...]) -> None:
+        """Have lookups ask the tries of these address fields (of TRIE_NAMES) only; others change
+        nothing."""
+
     def insert(self, rule: Rule) -> Rule | None:
         """Adds `rule`; returns the rule of equal match and priority that it replaced, which ahead
         of the committed version is in the table yet."""

@@ -72,6 +72,9 @@ TRIE_AT[:] = [key_at(&NO_KEY.nw_src), key_at(&NO_KEY.nw_dst),
               key_at(&NO_KEY.tp_src), key_at(&NO_KEY.tp_dst)]
 cdef uint32_t TRIE_BITS[N_TRIES]
 TRIE_BITS[:] = [32, 32, 128, 128, 16, 16]
+TRIE_NAMES = ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst")  # of those that a table may leave out
+cdef uint32_t ALL_TRIES = (1 << N_TRIES) - 1
+cdef uint32_t PORT_TRIES = ALL_TRIES & ~((1 << N_L3_TRIES) - 1)
 cdef enum:
     L3_STAGE = 2
     L4_STAGE = 3
@@ -310,12 +313,12 @@ cdef rule_node **subtable_place(subtable *t, const rule_node *node) noexcept nog
 cdef bint prefixes_exclude(const subtable *t, uint32_t first, uint32_t end, const uint64_t *key,
                            uint64_t *wc, prefix_state *state) noexcept nogil:
     """No rule of the subtable has a prefix of the packet's addresses (or ports), as the tries from
-    `first` to `end` say; the bits that show it are set in `wc`."""
+    `first` to `end` say, as far as the table asks them; the bits that show it are set in `wc`."""
     cdef uint32_t i, n
     cdef prefix_answer *answer
     for i in range(first, end):
         n = t.prefix[i]
-        if not n:
+        if not n or not state.used >> i & 1:
             continue
         answer = &state.answers[i]
         if not state.asked[i]:
@@ -432,6 +435,7 @@ cdef class Classifier:
         self.view = View() if view is None else view
         self._rules = {}
         self._subtables = {}
+        self.used_tries = ALL_TRIES
 
     def __dealloc__(self):
         cdef int i
@@ -492,6 +496,13 @@ cdef class Classifier:
         if old is not None:
             self.remove(old)
         return old
+
+    def track_prefixes(self, fields):
+        """Have lookups ask the tries of these address fields (names of ovs-fields(7)) only."""
+        self.used_tries = PORT_TRIES
+        for i, name in enumerate(TRIE_NAMES):
+            if name in fields:
+                self.used_tries |= 1 << i
 
     cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1:
         """Enters a rule's address prefixes in the tries, or takes them out."""
@@ -650,7 +661,7 @@ cdef class Classifier:
             self.rebuild()
         soft_init(&soft)
         soft.version = self.view.now
-        node = search(self.order, self.n_order, self.tries, <const uint64_t *> key,
+        node = search(self.order, self.n_order, self.tries, self.used_tries, <const uint64_t *> key,
                       <uint64_t *> wc, &soft, self.view.now)
         if soft.n:
             node = self.find_conjunctive(key, wc, node, &soft)
@@ -670,7 +681,7 @@ cdef class Classifier:
             if soft_complete(soft, top, &conj_id):
                 copy = key[0]
                 copy.conj_id = htonl(conj_id)
-                node = search(self.order, self.n_order, self.tries, <const uint64_t *> &copy,
+                node = search(self.order, self.n_order, self.tries, self.used_tries, <const uint64_t *> &copy,
                               <uint64_t *> wc, NULL, soft.version)
                 if node is not NULL:
                     return node
@@ -716,7 +727,7 @@ def _by_priority(SubtableObject sub):
     return -sub.t.max_priority
 
 
-cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
+cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries, uint32_t used,
                        const uint64_t *key, uint64_t *wc, soft_set *soft,
                        uint64_t version) noexcept nogil:
     """The rule of highest priority; ors the bits that decided it into `wc` (may be NULL).
@@ -726,6 +737,7 @@ cdef rule_node *search(subtable **order, uint32_t n, const prefix_trie *tries,
     cdef prefix_state state
     cdef uint32_t i
     state.tries = tries
+    state.used = used
     memset(state.asked, 0, sizeof(state.asked))
     for i in range(n):
         if best is not NULL and best.priority >= order[i].max_priority:

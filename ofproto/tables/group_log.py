@@ -26,7 +26,7 @@ def _lines(group: XGroup) -> Iterator[str]:
     else:
         yield "No selection method specified. Trying dp_hash."
     if method == "hash":
-        names = ",".join(field.name for field in fields)
+        names = ",".join(field.name for field, _mask in fields)
         hashed = f"Hash fields: {names}." if fields else None
         yield hashed or "No hash fields. Falling back to default hash method."
         return

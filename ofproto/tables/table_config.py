@@ -25,6 +25,7 @@ from ofproto.codec.messages import MISS_CONTINUE as OF_CONTINUE
 from ofproto.codec.messages import MISS_CONTROLLER as OF_CONTROLLER
 from ofproto.codec.messages import MISS_DROP as OF_DROP
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF12, OF14, TABLE_ALL
+from ofproto.rules.classifier import TRIE_NAMES
 from ofproto.xlate.bridges.xbridge import MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, MISS_DROP
 
 from .eviction import Eviction
@@ -39,12 +40,14 @@ _MISSES_BACK = {miss: number for number, miss in _MISSES.items()} | {MISS_DEFAUL
 @dataclass(frozen=True)
 class TableSettings:
     """A Flow_Table row.  `limit` None: what the switch can; `fields`: (name, start, bits) of what
-    eviction groups flows by, of `evict` alone."""
+    eviction groups flows by, of `evict` alone; `prefixes`: the address fields whose prefixes are
+    tracked (None: all)."""
 
     name: str = ""
     limit: int | None = None
     evict: bool = False
     fields: tuple[tuple[str, int, int], ...] = ()
+    prefixes: tuple[str, ...] | None = None
 
 
 class _Table:
@@ -99,10 +102,17 @@ class TableConfigs:
             settings = wanted.get(table_id, TableSettings())
             if settings == config.settings:
                 continue
+            if settings.prefixes != config.settings.prefixes:
+                self._track(table_id, settings.prefixes)
             config.settings = settings
             self._set_eviction(table_id, config)
             if self._tables.n_rules(table_id) > self.limit(table_id):
                 self._over.add(table_id)
+
+    def _track(self, table_id: int, prefixes: tuple[str, ...] | None) -> None:
+        xbridge = self._tables.xbridge
+        xbridge.table(table_id).track_prefixes(TRIE_NAMES if prefixes is None else prefixes)
+        xbridge.touch()
 
     def _set_eviction(self, table_id: int, config: _Table) -> None:
         settings = config.settings

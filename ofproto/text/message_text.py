@@ -12,7 +12,7 @@ from importlib import import_module
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
-from ofproto.codec.hello import OFPHET_VERSIONBITMAP
+from ofproto.codec.hello import LAST_KNOWN, OFPHET_VERSIONBITMAP
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
 from ofproto.codec.messages.base import (
@@ -86,16 +86,23 @@ def _has_unknown_elements(raw):
             kind != OFPHET_VERSIONBITMAP
             or length < 8
             or end > len(raw)
-            or not any(raw[at + 4 : end])
+            or not _has_known_version(raw[at + 4 : at + 8])
         ):
             return True
         at += (length + 7) // 8 * 8
     return at < len(raw)
 
 
+def _has_known_version(word):
+    """Whether a bitmap's first word has a version from 1 on."""
+    return int.from_bytes(word, "big") & ~1 != 0
+
+
 def _hello(message, style):
-    versions = message.versions or range(1, message.version + 1)
-    bits = ", ".join(f"0x{version:02x}" for version in sorted(versions))
+    known = range(1, LAST_KNOWN + 1)
+    versions = [v for v in known if v in message.versions]
+    versions = versions or [v for v in known if v <= message.version]
+    bits = ", ".join(f"0x{version:02x}" for version in versions)
     return f"\n version bitmap: {bits}"
 
 

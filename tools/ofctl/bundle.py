@@ -18,7 +18,7 @@ FLAGS = BUNDLE_ATOMIC | BUNDLE_ORDERED
 BUNDLE_ID = 0
 # Versions with bundles; without -O 1.4 is spoken, or 1.3 where a switch has no more.
 VERSIONS = frozenset((4, 5, 6))
-DEFAULT_VERSIONS = frozenset((4, 5))
+DEFAULT_VERSIONS = frozenset((5,))
 
 
 def transact(session, raws: list[bytes]) -> None:

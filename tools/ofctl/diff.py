@@ -138,7 +138,7 @@ def _deletion(key, version):
 
 
 def changes(have: dict, want: dict, readd: bool = False) -> list[m.FlowMod]:
-    """The flow mods that make table `have` be `want`: deletions first.
+    """The flow mods that make the tables `have` be `want`: table by table, deletions first.
 
     `readd`: flows that are the same are added, too.
     """
@@ -147,7 +147,7 @@ def changes(have: dict, want: dict, readd: bool = False) -> list[m.FlowMod]:
         before = have.get(key)
         if readd or before is None or not before.same(version):
             mods.append(replace(version.flow, table_id=key[0]))
-    return mods
+    return sorted(mods, key=lambda mod: mod.table_id or 0)  # stable
 
 
 def replace_flows(settings, target, path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ofproto.codec import messages as m
 from ofproto.codec import notes
 from ofproto.codec.actions import SetField
-from ofproto.codec.actions.set import IN_11
+from ofproto.codec.actions.set import IN_10, IN_11
 from ofproto.codec.dump import hex_dump
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
@@ -107,14 +107,14 @@ def _can_say(flow, version, nxm, table_id):
     elif version == OF11 and not fits_of11(flow.match):
         return False
     if isinstance(flow, m.FlowMod):
-        return _instructions_fit(flow, version)
+        return _instructions_fit(flow, version, nxm)
     return version > OF10 or flow.out_group is None
 
 
-def _instructions_fit(flow, version):
+def _instructions_fit(flow, version, nxm):
     if flow.flags & (_NOT_IN_10 if version == OF10 else _NOT_IN_12 if version < OF13 else 0):
         return False
-    if version == OF10 and flow.out_group is not None:
+    if version == OF10 and (flow.out_group is not None or not (nxm or _sets_fit_10(flow))):
         return False
     if version < OF13 and any(isinstance(each, Meter) for each in flow.instructions):
         return False
@@ -123,18 +123,26 @@ def _instructions_fit(flow, version):
     try:
         with notes.unheard():
             flow_text.check_flow(flow.instructions, flow.match, flow.table_id, version)
-        encode_flow(_sayable(flow, version), version, nxm=True, table_id=True)
+        encode_flow(sayable(flow, version), version, nxm=True, table_id=True)
     except (ValueError, m.OFError):
         return False
     return True
 
 
-def _sayable(flow, version):
+def sayable(flow, version):
     """The flow mod without the instructions that 1.0 is sent without."""
     if version > OF10:
         return flow
     kept = [each for each in flow.instructions if not isinstance(each, WriteActions | ClearActions)]
     return replace(flow, instructions=kept)
+
+
+def _sets_fit_10(each):
+    """1.0's structures go with fields that these can say."""
+    if isinstance(each, SetField) and not each.legacy:
+        return each.field.of10 is not None or each.field in IN_10
+    inner = getattr(each, "instructions", getattr(each, "actions", ()))
+    return all(_sets_fit_10(one) for one in inner)
 
 
 def _sets_fit_11(instructions):
@@ -184,10 +192,19 @@ def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
         return form
     usable = usable_formats(flows)
     own = [name for name in usable if FORMATS[name][0] == session.version]
-    raise Fatal(
-        f"none of the usable flow formats ({short_names(own or usable)}) is among the allowed flow "
-        f"formats ({short_names(formats)})"
+    raise Fatal(_no_format(short_names(own or usable), short_names(formats)))
+
+
+def _no_format(usable, allowed):
+    return (
+        f"none of the usable flow formats ({usable}) is among the allowed flow formats ({allowed})"
     )
+
+
+def no_format(usable: str, version: int) -> str:
+    """What is said where only the formats `usable` can say something, and not this version's."""
+    allowed = [name for name, row in FORMATS.items() if row[0] == version]
+    return _no_format(usable, short_names(allowed))
 
 
 def set_flow_format(session, nxm: bool, table_id: bool) -> None:

@@ -6,7 +6,7 @@ from ofproto.codec.numbers import OF10, OF13, OF15
 from ofproto.text.group_text import parse_group, split_command
 from pyvs_tools.command import Fatal
 
-from .flows import read_lines
+from .flows import no_format, read_lines
 
 # By Nicira's extension they are in 1.0, too.
 FROM_15 = {m.GROUP_INSERT_BUCKET: "insert-bucket", m.GROUP_REMOVE_BUCKET: "remove-bucket"}
@@ -31,13 +31,19 @@ def _read_file(path, command, names):
     return mods
 
 
+def _needs_15(session, name):
+    """What is said of a command that the session's version lacks; in bundles 1.0 is no way out."""
+    if session.bundles:
+        return f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15')"
+    return no_format("OpenFlow10,NXM,OXM-OpenFlow15", session.version)
+
+
 def _send(session, mods):
     """Do group mods in their order."""
     raws = []
     for mod in mods:
         if mod.command in FROM_15 and session.version not in (OF10, OF15):
-            name = FROM_15[mod.command]
-            raise Fatal(f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15'), or 1.0")
+            raise Fatal(_needs_15(session, FROM_15[mod.command]))
         if mod.method == "hash" and session.version not in (OF10, OF15):
             raise Fatal("selection_method=hash needs OpenFlow 1.5 ('-O OpenFlow15'), or 1.0")
         try:

@@ -9,7 +9,7 @@ from ofproto.codec.actions import check_nesting, decode_actions, encode_actions,
 from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.dump import hex_dump
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_NAME
+from ofproto.codec.fields import BY_NAME, ETHERNET
 from ofproto.codec.instructions import (
     check_instructions,
     decode_instructions,
@@ -26,7 +26,7 @@ from ofproto.codec.match_fixed import (
     of11_encode,
 )
 from ofproto.codec.match_text import TextError, format_match
-from ofproto.codec.match_wire import encode_match, oxm_decode, oxm_encode
+from ofproto.codec.match_wire import encode_match, fields_named, oxm_decode, oxm_encode
 from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10
 from ofproto.text.nxm_text import format_tlvs, parse_tlvs
@@ -87,12 +87,29 @@ def _parse_tlvs(settings, decode, encode):
             sys.stdout.write(hex_dump(whole, text=False))
 
 
+def _as_written(match, data):
+    """The match of these TLVs, with a packet type of Ethernet, which is the default, where they
+    are about Ethernet frames and match nothing of them."""
+    packet_type = BY_NAME["packet_type"]
+    if match.is_wild(packet_type) and not any(
+        _of_ethernet(field) for field, _value, _mask in match.fields()
+    ):
+        named = fields_named(data)
+        if packet_type in named or any(_of_ethernet(field) for field in named):
+            match.say_ethernet()
+    return match
+
+
+def _of_ethernet(field):
+    return field.prerequisite is ETHERNET
+
+
 def parse_nx_match(settings):
     """[--strict] parse-nx-match"""
 
     def decode(data, strict):
         cookies = []
-        match = oxm_decode(data, strict, cookies)
+        match = _as_written(oxm_decode(data, strict, cookies), data)
         return match, cookies[0] if cookies else None
 
     def encode(match, cookie):
@@ -110,7 +127,7 @@ def parse_oxm(settings, version_text):
     version = _version(version_text)
 
     def decode(data, strict):
-        return (oxm_decode(data, strict),)
+        return (_as_written(oxm_decode(data, strict), data),)
 
     def encode(match):
         return oxm_encode(match, version), encode_match(match, version)

@@ -3,12 +3,12 @@
 import sys
 
 from ofproto.codec import messages as m
+from ofproto.codec.numbers import OF10
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs_tools.command import Fatal
 
 from . import flows as flows_
-from .session import SPOKEN
 
 PRINT_LEVEL = 2
 
@@ -21,7 +21,7 @@ def _form(settings, flows):
         raise Fatal("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
     sys.stdout.write(f"usable protocols: {flows_.short_names(usable)}\n")
     for name in usable:
-        if name in formats and flows_.FORMATS[name][0] in (settings.versions or SPOKEN):
+        if name in formats and flows_.FORMATS[name][0] in (settings.versions or {OF10}):
             sys.stdout.write(f"chosen protocol: {name}\n")
             return flows_.FORMATS[name]
     raise Fatal("no usable protocol")
@@ -31,7 +31,7 @@ def _print(settings, flows):
     version, nxm, table_id = _form(settings, flows)
     style = Style(more=settings.more)
     for xid, flow in enumerate(flows, 1):
-        raw = encode_flow(flow, version, xid, nxm=nxm, table_id=table_id)
+        raw = encode_flow(flows_.sayable(flow, version), version, xid, nxm=nxm, table_id=table_id)
         sys.stdout.write(format_raw(raw, style))
 
 

@@ -74,14 +74,13 @@ def _change(session, table, word, levels):
 
 
 def _rename(session, table, name):
-    """By TABLE_FEATURES: from 1.5 on of one table, before of all of them."""
+    """By TABLE_FEATURES: from 1.5 on of the one table, before of all of them."""
     if table is None:
         raise Fatal("a name is for one table")
+    parts = session.replies(m.TableFeaturesRequest())
+    tables = [each for _raw, reply in parts for each in reply.tables]
     if session.version >= OF15:
         tables = [m.TableFeatures(table, name)]
-    else:
-        parts = session.replies(m.TableFeaturesRequest())
-        tables = [each for _raw, reply in parts for each in reply.tables]
     for each in tables:
         if each.table_id == table:
             each.name = name

@@ -41,7 +41,7 @@ _FOLLOWED = {
         "stp_enable",
         "auto_attach",
     ],
-    "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
+    "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups", "prefixes"],
     "IPFIX": [
         *("targets", "sampling", "obs_domain_id", "obs_point_id", "cache_active_timeout"),
         *("cache_max_flows", "other_config"),

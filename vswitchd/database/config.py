@@ -84,6 +84,7 @@ class FlowTableRow(NamedTuple):
     flow_limit: int | None
     evict: bool
     groups: tuple[str, ...]  # subfields, as in ovs-actions(7)
+    prefixes: tuple[str, ...]
 
 
 class MirrorRow(NamedTuple):
@@ -310,6 +311,7 @@ def _flow_table(row: Any) -> FlowTableRow:
         flow_limit=one(row.flow_limit),
         evict=one(row.overflow_policy) == "evict",
         groups=tuple(row.groups),
+        prefixes=tuple(sorted(row.prefixes)),
     )
 
 

@@ -26,7 +26,7 @@ COLUMNS = {
         "bfd:oam": ("false",),
     },
     "Flow_Table": {
-        "prefixes": (),
+        "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
     },
     "Controller": {
         "local_gateway": (),

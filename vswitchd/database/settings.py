@@ -170,9 +170,21 @@ def controller(row: ControllerRow) -> ControllerConfig:
 def tables(config: BridgeConfig) -> dict[int, TableSettings]:
     """The Flow_Table rows as the ofproto has them; what eviction cannot group by is left out."""
     return {
-        number: TableSettings(row.name, row.flow_limit, row.evict, _subfields(row.groups))
+        number: TableSettings(
+            row.name, row.flow_limit, row.evict, _subfields(row.groups), _tracked(row.prefixes)
+        )
         for number, row in config.flow_tables
     }
+
+
+_ALIASES = {"nw_src": "ip_src", "nw_dst": "ip_dst"}
+
+
+def _tracked(prefixes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Of which fields a table tracks prefixes; None where nothing is said."""
+    if not prefixes:
+        return None
+    return tuple(_ALIASES.get(name, name) for name in prefixes if name != "none")
 
 
 def _subfields(texts: Iterable[str]) -> tuple[tuple[str, int, int], ...]:

@@ -25,7 +25,7 @@ from ofproto.codec.match_text import TextError, format_port, parse_int, parse_po
 from ofproto.codec.notes import bad_port, noted
 from ofproto.codec.numbers import OF10, OF11, OF13, OF15, port_from_32, port_to_32
 
-from . import notes
+from .notes import bad_action, bad_length
 
 ANY_VERSION = (1, 6)
 OFPAT_VENDOR = 0xFFFF
@@ -205,14 +205,14 @@ def decode_actions(data: bytes, version: int, top: bool = False) -> list[Action]
     actions, at, size = [], 0, len(data)
     while at < size:
         if size - at < 8:
-            raise notes.bad_length(data, at, version)
+            raise bad_length(data, at, version)
         kind, length = _HEAD.unpack_from(data, at)
         if length < 8 or length % 8 or at + length > size:
-            raise notes.bad_length(data, at, version)
+            raise bad_length(data, at, version)
         try:
             actions.append(_decode_one(kind, data[at + 4 : at + length], version, top))
         except OFError as error:
-            notes.bad_action(error, data, at, version, _wire_size(kind, data[at + 4 :], version))
+            bad_action(error, data, at, version, _wire_size(kind, data[at + 4 :], version))
             raise
         at += length
     return actions

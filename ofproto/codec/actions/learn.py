@@ -134,7 +134,7 @@ class Learn(Action):
                 context.source(each.source[0])
             if each.kind == MATCH:
                 if not known.holds(each.field.prerequisite):
-                    raise lacks("destination", each.field)
+                    raise lacks("source", each.field)
                 whole = each.start == 0 and each.n_bits == each.field.n_bits
                 if whole and isinstance(each.source, int):
                     known.set(each.field, each.source)

@@ -219,7 +219,7 @@ _SETTERS = (
 )  # fmt: skip
 _BY_TEXT = {setter.name: setter for setter in _SETTERS}
 # What OpenFlow 1.0 has an action for, under whatever name: field -> (setter, shift of the value)
-_IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
+IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
     _VLAN_VID_FIELD: (_BY_TEXT["mod_vlan_vid"], 0),
     _VLAN_PCP: (_BY_TEXT["mod_vlan_pcp"], 0),
     BY_NAME["ip_dscp"]: (_BY_TEXT["mod_nw_tos"], 2),
@@ -228,7 +228,7 @@ _IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
 }
 # The same of 1.1
 IN_11 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of11} | {
-    field: row for field, row in _IN_10.items() if row[0].of11
+    field: row for field, row in IN_10.items() if row[0].of11
 }
 _TAGGING = ("mod_vlan_vid", "mod_vlan_pcp")
 _CHANGE_TAG = ("set_vlan_vid", "set_vlan_pcp")  # 1.1's actions, which add no tag
@@ -326,7 +326,7 @@ class SetField(Action):
         return setter.standard(setter.of11, self.value << shift & setter.field.mask)
 
     def _encode_10(self):
-        setter, shift = _IN_10.get(self.field, (None, 0))
+        setter, shift = IN_10.get(self.field, (None, 0))
         if setter and self.mask is None:
             return setter.standard(setter.of10, self.value << shift & setter.field.mask)
         if self.field is _VLAN_TCI and self.mask is None:
@@ -385,7 +385,7 @@ class SetField(Action):
         if not value_fits(found, value):
             raise TextError(f"{text} is not a valid value for field {name}")
         if not found.headers:  # dl_vlan, dl_vlan_pcp
-            return SetField(found, value, None, _IN_10[found][0].name)
+            return SetField(found, value, None, IN_10[found][0].name)
         if mask in (None, found.mask):
             return SetField(found, value)
         return SetField(found, value & mask, mask)
@@ -416,8 +416,9 @@ class SetField(Action):
         elif self.legacy in _L4 and context.match is not None:
             if context.match.nw_proto not in _PROTOCOLS:
                 context.require_after_10(self.field)
-        elif self.legacy and self.legacy not in _CHANGE_TAG:
-            context.require_after_10(self.field)
+        elif self.legacy:
+            needed = _VLAN_PCP if self.legacy in _CHANGE_TAG else self.field
+            context.require_after_10(needed)
         else:
             check_set(self.field, context)
             if self.field is _VLAN_TCI and self.mask is None:
