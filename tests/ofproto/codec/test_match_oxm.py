@@ -212,8 +212,10 @@ def test_random_matches(match):
     assert match.shape().rows == Shape(match).rows
     assert list(match.fields()) == [(row[0], *match.get(row[0])) for row in Shape(match).rows]
     tci, mask = match.get("vlan_tci")
-    if mask & 0x1000 and not tci & 0x1000:
-        match.set("vlan_tci", tci & 0x1FFF, mask & 0x1FFF)  # OXM: no tag, hence no priority
+    whole_priority = mask & 0xE000 in (0, 0xE000)
+    if (mask & 0x1000 and not tci & 0x1000) or not (whole_priority and tci & 0x1000):
+        # OXM: no tag, hence no priority; nor parts of one
+        match.set("vlan_tci", tci & 0x1FFF, mask & 0x1FFF)
     assert decode_match(encode_match(match, 4))[0] == match
     assert oxm_decode(oxm_encode(match, 1)) == match
     assert parse_match(format_match(match)) == match
