@@ -261,7 +261,7 @@ class Bridge:
         self.ofproto.mirrors.set(self._mirrors.settings(config, self._ports))
         self.exports.configure(config)
         containment.call("keeping", self.name, self._groups.apply, clock.msec())
-        self._set("set_controllers", [settings.controller(row) for row in config.controllers])
+        self._set("set_controllers", settings.controllers(config))
 
     def _set_bundle(self, port: PortConfig) -> None:
         members = [self.ifaces[interface.name] for interface in port.interfaces]

@@ -1,5 +1,6 @@
 """What the columns of a bridge mean, as values for its Ofproto: pure functions."""
 
+import os
 from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from ofproto.codec.match_text import TextError
 from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.table_config import TableSettings
 from ofproto.xlate.bridges.mcast_snooping import SnoopingSettings
+from pyvs import rundir
 from vswitchd.database.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -147,6 +149,40 @@ def device_options(config: InterfaceConfig) -> dict[str, str]:
     if config.other_config.get(KERNEL_CACHE) == "false":
         return {**config.options, KERNEL_CACHE: "false"}
     return config.options
+
+
+def controllers(config: BridgeConfig) -> list[ControllerConfig]:
+    """The ofproto's form of the Controller rows, without those that would reach for sockets that
+    are not the switch's: who may write to the database may be on another machine."""
+    made = []
+    for row in config.controllers:
+        wrong = _reaches_out(config.name, row.target)
+        if wrong:
+            vlog.err(f"bridge {config.name}: {wrong}")
+        else:
+            made.append(controller(row))
+    return made
+
+
+def _reaches_out(bridge: str, target: str) -> str | None:
+    """What is wrong with a target that names a socket in the file system, if anything is."""
+    method, _, path = target.partition(":")
+    if method == "punix":
+        allowed = f"{rundir.rundir()}/{bridge}."
+        if not path.startswith(allowed) or "/" in path.removeprefix(allowed):
+            return (
+                f'Not adding Unix domain socket controller "{target}", which could overwrite local '
+                f'files: use "punix:{allowed}*", or connect to "unix:{rundir.mgmt_sock(bridge)}"'
+            )
+    if method == "unix" and "/" in path and not _is_within(path, rundir.rundir()):
+        return (
+            f'Not connecting to socket controller "{target}", which is not in "{rundir.rundir()}"'
+        )
+    return None
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return os.path.normpath(path).startswith(folder.rstrip("/") + "/")
 
 
 def controller(row: ControllerRow) -> ControllerConfig:

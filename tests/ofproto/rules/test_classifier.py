@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datapath.key.flow import MEMBERS
-from ofproto.rules.classifier import Classifier, Rule
+from ofproto.rules.classifier import TRIE_NAMES, Classifier, Rule
 from ofproto.rules.scan import Loose, Overlap, by_cookie
 from ofproto.tables.flow_table import drain
 
@@ -208,6 +208,7 @@ def packet_to(ipv4, ipv6):
 def test_prefixes(table, removed, data):
     """Routes come and go; the longest or highest one wins, and the mask tells all that counted."""
     classifier = Classifier()
+    classifier.track_prefixes(data.draw(st.sets(st.sampled_from(TRIE_NAMES))))
     rules = [prefix_rule(*row, priority) for priority, row in enumerate(table)]
     for rule in rules:
         classifier.insert(rule)
@@ -223,6 +224,15 @@ def test_prefixes(table, removed, data):
         other = packet_to(data.draw(addresses), data.draw(addresses))
         flipped = bytes((k & m) | (o & ~m & 0xFF) for k, o, m in zip(key, other, wc, strict=True))
         assert classifier.lookup(flipped) is found
+
+
+def test_prefixes_that_are_not_tracked():
+    classifier = Classifier()
+    classifier.insert(prefix_rule(NW_DST, bytes([10, 1, 2, 3]), 32, 9))
+    classifier.track_prefixes(("ip_src", "ipv6_dst"))
+    wc = bytearray(SIZE)
+    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3]), bytes(4)), wc) is None
+    assert wc[NW_DST : NW_DST + 4] == b"\xff\xff\xff\xff"
 
 
 def test_a_host_route_does_not_make_masks_narrow():
