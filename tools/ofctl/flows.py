@@ -121,8 +121,9 @@ def _instructions_fit(flow, version, nxm):
     if version == OF11 and not _sets_fit_11(flow.instructions):
         return False
     try:
-        with notes.unheard():
-            flow_text.check_flow(flow.instructions, flow.match, flow.table_id, version)
+        if version > OF10:  # as which it was checked when it was read
+            with notes.unheard():
+                flow_text.check_flow(flow.instructions, flow.match, flow.table_id, version)
         encode_flow(sayable(flow, version), version, nxm=True, table_id=True)
     except (ValueError, m.OFError):
         return False
