@@ -15,6 +15,10 @@ class OvsdbError(Exception):
         self.syntax = None if syntax is None else compact(syntax)
         self.extra = extra
 
+    def told(self) -> str:
+        """For a log: `syntax "{}": unknown table: No table named x.`"""
+        return f'syntax "{self.syntax}": {self}' if self.syntax is not None else str(self)
+
     def to_json(self) -> dict:
         """The JSON error object."""
         json: dict[str, Any] = {"error": self.tag}

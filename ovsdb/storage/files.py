@@ -463,7 +463,7 @@ def _replay(path: str, data: bytes) -> tuple[Database, int]:
                 if offset and good_record_after(data, offset, path) is None:
                     vlog.warn(
                         f"{path}: the last transaction, at offset {offset}, is none of this"
-                        f" database ({error}): cutting it off"
+                        f" database: {error.told()}: cutting it off"
                     )
                     return _replay(path, data[:offset])  # half of it may be in the rows by now
                 raise OvsdbError(

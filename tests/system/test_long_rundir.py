@@ -91,9 +91,9 @@ def test_sockets_of_the_database(long):
     assert "Open_vSwitch" in long.command(
         "pyvs-ovsdb-client", "list-dbs", f"unix:{run}/manager.sock"
     )
-    long.vsctl("set-controller", "br0", f"punix:{run}/controller.sock")
-    wait_until((run / "controller.sock").is_socket, what="the controller's socket")
-    assert "OFPT_FEATURES_REPLY" in long.ofctl("show", f"unix:{run}/controller.sock")
+    long.vsctl("set-controller", "br0", f"punix:{run}/br0.controller")
+    wait_until((run / "br0.controller").is_socket, what="the controller's socket")
+    assert "OFPT_FEATURES_REPLY" in long.ofctl("show", f"unix:{run}/br0.controller")
     long.allow("connection (attempt )?(failed|dropped)")
     long.vsctl("set-controller", "br0", f"unix:{run}/nobody.sock")
     wait_until(lambda: "No such file" in long.get("Controller", "br0", "status"), what="the error")
