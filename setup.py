@@ -83,6 +83,7 @@ COMMANDS = {
     "pyvs-ovsdb-tool": "pyvs_tools.ovsdb.tool:main",
     "pyvs-ovsdb-client": "pyvs_tools.ovsdb.client:main",
     "pyvs-ctl": "pyvs_tools.ctl:main",
+    "pyvs-exporter": "pyvs_tools.exporter.main:main",
     "pyvs-tcpdump": "pyvs_tools.tcpdump:main",
     "pyvs-docker": "containers.ovs_docker:main",
     "pyvs-cni": "containers.cni.main:main",

@@ -50,3 +50,4 @@ def test_open_vswitch_says_the_same_of_us(switch):
         assert statistics(switch)["insert cnt"] == statistics(other)["insert cnt"] == 1
         switch.vsctl("set", "interface", "v0", "lldp:enable=false")
         assert switch.appctl("autoattach/status") == ""
+        switch.vsctl("del-br", "br0")  # before the other end of its cable goes

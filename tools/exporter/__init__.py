@@ -1,0 +1,1 @@
+"""pyvs-exporter: what Prometheus is told of the switch, over HTTP."""
