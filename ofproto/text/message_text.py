@@ -14,7 +14,13 @@ from ofproto.codec.actions.base import format_actions
 from ofproto.codec.errors import OFError
 from ofproto.codec.hello import LAST_KNOWN, OFPHET_VERSIONBITMAP
 from ofproto.codec.instructions import format_instructions
-from ofproto.codec.match_text import PortNames, format_eth, format_match, format_port
+from ofproto.codec.match_text import (
+    DEFAULT_PRIORITY,
+    PortNames,
+    format_eth,
+    format_match,
+    format_port,
+)
 from ofproto.codec.messages.base import (
     MSG,
     NX,
@@ -36,6 +42,7 @@ VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)
 ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
 FRAGS = ("normal", "drop", "reassemble", "nx-match")
 INVALID_TTL = 4  # flag of SET_CONFIG
+WIRE_LEVEL = 3  # verbosity that shows OpenFlow 1.0's matches as they stand in the message
 _SECTIONS = ("primary", "secondary")
 _PACKET_REASONS = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
 _PORT_REASONS = ("add", "delete", "modify")
@@ -224,13 +231,16 @@ def _flow_removed(message, style):
     return " " + " ".join(words)
 
 
-def format_flow_mod(message: m.FlowMod, style: Style) -> str:
-    """What a flow mod says: `ADD table:3 priority=7,tcp cookie:0x5 actions=output:3`."""
+def format_flow_mod(message: m.FlowMod, style: Style, wire: str | None = None) -> str:
+    """What a flow mod says: `ADD table:3 priority=7,tcp cookie:0x5 actions=output:3`.  `wire`:
+    the text of the match, the priority then follows later (wire_match)."""
     words = [_COMMANDS[message.command]]
     table = message.table_id
     if table or (table is None and message.version > OF10):
         words.append(f"table:{format_table(table, style.tables)}")
-    words.append(format_match(message.match, style.names, message.priority))
+    words.append(
+        format_match(message.match, style.names, message.priority) if wire is None else wire
+    )
     cookie = message.cookie if message.command == m.ADD else message.new_cookie
     if cookie:
         words.append(f"cookie:{cookie:#x}")
@@ -243,6 +253,8 @@ def format_flow_mod(message: m.FlowMod, style: Style) -> str:
     ):
         if value:
             words.append(f"{name}:{value}")
+    if wire is not None and message.priority != DEFAULT_PRIORITY:
+        words.append(f"pri:{message.priority}")
     if message.buffer_id is not None:
         words.append(f"buf:{message.buffer_id:#x}")
     if message.out_port != OFPP_NONE:
@@ -440,7 +452,15 @@ def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     """The text of a message decoded from `raw`, a line feed at its end."""
     head = _head(raw, find(raw)[0])
     more = " flags=[more]" if getattr(message, "more", False) else ""
-    text = head + more + _PRINTERS[type(message)][1](message, style)
+    wire = None
+    if style.more >= WIRE_LEVEL and isinstance(message, m.FlowMod):
+        from .wire_match import wire_match
+
+        wire = wire_match(raw)
+    if wire is None:
+        text = head + more + _PRINTERS[type(message)][1](message, style)
+    else:
+        text = f"{head} {format_flow_mod(message, style, wire)}"
     if isinstance(message, m.Hello) and _has_unknown_elements(raw):
         text += f"\n unknown data in hello:\n{_dump(raw)}"
     return text if text.endswith("\n") else text + "\n"

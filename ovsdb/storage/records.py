@@ -101,7 +101,7 @@ class Reader:
                 continue
             table = self.database.tables.get(name)
             if table is None:
-                raise OvsdbError("unknown table", f"No table named {name}.")
+                raise OvsdbError("unknown table", f"No table named {name}.", json)
             if type(rows) is not dict:
                 raise OvsdbError("syntax error", "<table-txn> must be an object", rows)
             for uuid, row in rows.items():

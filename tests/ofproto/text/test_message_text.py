@@ -11,6 +11,7 @@ from ofproto.codec import messages as m
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match_text import TextError, parse_match
 from ofproto.text.ct_text import parse_flush
+from ofproto.text.flow_text import parse_flow
 from ofproto.text.message_text import Style, format_raw
 from ofproto.text.packet_text import format_packet
 from pyvs_tools.ofctl.matches import check_vlan
@@ -38,6 +39,26 @@ def test_same_as_ovs_ofctl(message, version, options):
     if "decode error" in expected:
         pytest.skip("ovs-ofctl wants more of this message than the codec")
     assert ours(raw) == expected
+
+
+@pytest.mark.parametrize("nxm", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "actions=drop",
+        "icmp,icmp_type=3,priority=7,idle_timeout=5,actions=1",
+        "tcp,nw_src=1.2.3.0/24,nw_dst=4.5.6.7,dl_vlan=5,dl_vlan_pcp=3,nw_tos=4,actions=1",
+        "arp,arp_op=2,arp_spa=1.2.3.4,hard_timeout=6,priority=0,actions=1",
+        "dl_type=0x1234,dl_src=00:01:02:03:04:05,vlan_tci=0,actions=1",
+        "ip,nw_proto=99,in_port=LOCAL,actions=1",
+        "ipv6,actions=1",
+        "rarp,actions=1",
+    ],
+)
+@needs_ofctl
+def test_the_match_on_the_wire_is_shown_as_by_ovs_ofctl(text, nxm):
+    raw = parse_flow(text).encode(1, 5, nxm=nxm)
+    assert ours(raw, 3) == theirs(raw, 3)
 
 
 @pytest.mark.parametrize("more", range(6))
