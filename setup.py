@@ -84,6 +84,7 @@ COMMANDS = {
     "pyvs-ovsdb-client": "pyvs_tools.ovsdb.client:main",
     "pyvs-ctl": "pyvs_tools.ctl:main",
     "pyvs-exporter": "pyvs_tools.exporter.main:main",
+    "pyvs-top": "pyvs_tools.top.main:main",
     "pyvs-tcpdump": "pyvs_tools.tcpdump:main",
     "pyvs-docker": "containers.ovs_docker:main",
     "pyvs-cni": "containers.cni.main:main",

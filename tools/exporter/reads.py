@@ -32,7 +32,8 @@ COMMANDS = (
 
 
 class Seen(NamedTuple):
-    """`tables`: rows, as plain values; `texts`: of commands.  Empty where nobody answered."""
+    """`tables`: rows, as plain values; `texts`: of commands, by their names.  Empty where nobody
+    answered."""
 
     tables: dict[str, list[dict[str, Any]]]
     texts: dict[str, str]
@@ -82,8 +83,9 @@ def _texts(commands: Sequence[str]) -> dict[str, str]:
     found = {}
     try:
         for command in commands:
+            name, *words = command.split()
             try:
-                found[command] = str(client.request(command, []))
+                found[name] = str(client.request(name, words))
             except rpc.RpcError:  # it has no such thing, and others may
                 continue
     finally:

@@ -1,0 +1,1 @@
+"""pyvs-top: a live view of a switch in a terminal."""
