@@ -137,8 +137,8 @@ class Service:
             raise OvsdbError("ovsdb error", f"{database.name}: duplicate database name")
         self.databases[database.name] = database
         self.fanouts[database.name] = Fanout(database)
-        self._insert_server_row(database)
         self.notify_sessions(except_for=None)
+        self._insert_server_row(database)
 
     def remove_database(self, name: str) -> None:
         """Stop serving a database, and close its file."""
