@@ -26,6 +26,7 @@ from datapath.worker.state cimport *
 from datapath.crew cimport Crew
 from datapath.flows cimport Flows
 from datapath.kernel_cache cimport KernelCache
+from datapath.lookup.emc cimport emc_tune
 from datapath.tracking cimport Tracking
 from datapath.worker.worker cimport Worker
 
@@ -77,9 +78,12 @@ cdef class Engine:
     cdef dict retired_drops
     cdef int up_event                   # the handler's, or -1
     cdef object closer
+    cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
+    cdef bint signatures
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = self.up_event = -1
+        self.inverse = 1
 
     def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
@@ -109,6 +113,8 @@ cdef class Engine:
         worker.w.meters = self.meters.table
         self.tracking.equip(worker)
         worker.w.alarm_fd = self.alarm_fd
+        if emc_tune(&worker.w.cache, self.inverse, self.signatures) < 0:
+            raise MemoryError()
         return 0
 
     def start(self):
@@ -124,6 +130,20 @@ cdef class Engine:
             self.closer.submit(port.close)
         self.ports = {}
         self.closer.shutdown()
+
+    def tune(self, inverse, bint signatures):
+        """Of the workers' caches: one in `inverse` flows that are looked up is cached exactly, 0: none;
+        and whether there is a cache of signatures behind."""
+        cdef command c
+        if type(inverse) is not int or not 0 <= inverse < 1 << 32:
+            raise EngineError(error_numbers.EINVAL, "inverse: not a number of 32 bits")
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_TUNE
+        c.inverse, c.signatures = inverse, signatures
+        error = self.crew.all_workers(&c)
+        if error:
+            raise EngineError(error)
+        self.inverse, self.signatures = inverse, signatures
 
     # --- workers, besides those that were there from the start
 
@@ -556,7 +576,7 @@ cdef class Engine:
             for name, count in source.drops().items():
                 drops[name] = drops.get(name, 0) + count
         return {
-            "hits": total("emc_hits") + total("megaflow_hits") + kernel["hits"],
+            "hits": total("emc_hits") + total("smc_hits") + total("megaflow_hits") + kernel["hits"],
             "misses": total("misses"),
             "lost": total("lost"),
             "n_flows": max(each["flows"] for each in workers if each["core"] is None)

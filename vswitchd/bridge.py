@@ -17,7 +17,7 @@ from datapath.ipc.dpif import DpifError
 from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs import clock, containment
 from vswitchd.bonding.bundles import Bundles
-from vswitchd.database import settings
+from vswitchd.database import not_followed, settings
 from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.devices.devices import Devices
 from vswitchd.devices.dummy import PCAP_OPTIONS, Dummies
@@ -448,12 +448,13 @@ class Bridge:
             records += [(f"interface {each.name}", each) for each in port.interfaces]
         for name, record in records:
             for text in record.in_vain:
-                self._warn(f"{name}: {text} is not followed yet")
+                log = vlog.info if not_followed.is_harmless(text) else vlog.warn
+                self._tell_once(f"{name}: {text} is not followed yet", log)
 
-    def _warn(self, text: str) -> None:
+    def _tell_once(self, text: str, log: Callable[[str], None]) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            vlog.warn(text)
+            log(text)
 
     # --- end
 

@@ -319,6 +319,7 @@ class Switch:
         self.backer.set_kernel_cache(
             settings.kernel_cache(wanted.switch.other_config, by_default=not self.dummies.enabled)
         )
+        self.backer.set_lookup(*settings.lookup(wanted.switch.other_config))
         if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
             self.backer.need_revalidate()
         for text in wanted.switch.in_vain:

@@ -365,6 +365,11 @@ cdef class Dpif:
         """Whether the kernel is to forward what it can by itself; stats() has what became of it."""
         self._request("kernel_cache_set", wanted=bool(wanted))
 
+    def lookup_set(self, inverse, signatures):
+        """One in `inverse` flows goes to the exact-match cache, 0: none; whether there is a signature
+        match cache."""
+        self._request("lookup_set", inverse=inverse, signatures=signatures)
+
     # --- meters
 
     def meter_features(self):

@@ -6,9 +6,10 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_table
+from datapath.lookup.smc cimport smc
 
 cdef enum:
-    EMC_ENTRIES = 8192
+    EMC_ENTRIES = 32768         # 8,000 flows seldom meet in a set
     # Keys with more nonzero words are not cached: TCP over IPv6 with a tag, tracked, has 20.
     EMC_WORDS = 20
 
@@ -31,6 +32,9 @@ cdef struct emc:
     uint64_t misses
     uint64_t inserted
     void *memory
+    uint32_t chance             # of a flow to be cached; 0xffffffff: always, 0: never
+    uint32_t dice
+    smc signatures              # the next level, where it has entries
 
 cdef int emc_init(emc *e) noexcept nogil        # 0, or -1 without memory
 cdef void emc_destroy(emc *e) noexcept nogil
@@ -39,6 +43,8 @@ cdef void emc_clear(emc *e) noexcept nogil
 cdef void emc_prepare(const emc *e, emc_key *k, const flow_key *key, uint64_t map) noexcept nogil
 cdef megaflow *emc_lookup(emc *e, const emc_key *k) noexcept nogil
 cdef void emc_insert(emc *e, const emc_key *k, megaflow *f) noexcept nogil
-# The cache, then the table (a find there is cached); NULL: a miss, for an upcall.
+# The chance is 1 / inverse, 0: never.  0, or -1 without memory for the signatures.
+cdef int emc_tune(emc *e, uint32_t inverse, bint signatures) noexcept nogil
+# The caches, then the table (a find there is cached); NULL: a miss, for an upcall.
 cdef megaflow *emc_classify(emc *e, megaflow_table *t, const emc_key *k,
                             const flow_key *key) noexcept nogil

@@ -7,6 +7,7 @@ from datapath.lookup.emc cimport *
 from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 from datapath.base.hashing cimport hash_finish, hash_word
 from datapath.lookup.megaflow cimport *
+from datapath.lookup.smc cimport *
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) noexcept nogil
@@ -15,6 +16,7 @@ cdef extern from *:
 cdef enum:
     WAYS = 2
     SETS = EMC_ENTRIES // WAYS
+    ALWAYS = 0xffffffff
 
 
 cdef int emc_init(emc *e) noexcept nogil:
@@ -24,11 +26,25 @@ cdef int emc_init(emc *e) noexcept nogil:
     if e.memory == NULL:
         return -1
     e.entries = <emc_entry *> ((<uint64_t> e.memory + 63) & ~<uint64_t> 63)
+    e.chance = <uint32_t> ALWAYS
+    e.dice = 2463534242
+    return 0
+
+
+cdef int emc_tune(emc *e, uint32_t inverse, bint signatures) noexcept nogil:
+    e.chance = <uint32_t> ALWAYS // inverse if inverse else 0
+    if not e.chance:
+        emc_clear(e)            # what it had would stay
+    if signatures and e.signatures.entries == NULL:
+        return smc_init(&e.signatures)
+    if not signatures:
+        smc_destroy(&e.signatures)
     return 0
 
 
 cdef void emc_destroy(emc *e) noexcept nogil:
     free(e.memory)
+    smc_destroy(&e.signatures)
     memset(e, 0, sizeof(emc))
 
 
@@ -75,6 +91,8 @@ cdef void emc_prepare(const emc *e, emc_key *k, const flow_key *key, uint64_t ma
     k.hash = hash_finish(sum)
     prefetch(_set(e, k.hash))
     prefetch(_set(e, k.hash) + 1)
+    if e.signatures.entries != NULL:
+        smc_prefetch(&e.signatures, k.hash)
 
 
 cdef inline bint _same(const emc_entry *at, const emc_key *k) noexcept nogil:
@@ -120,11 +138,33 @@ cdef void emc_insert(emc *e, const emc_key *k, megaflow *f) noexcept nogil:
     memcpy(at.words, k.words, k.n * sizeof(uint64_t))
 
 
+cdef inline bint _lucky(emc *e) noexcept nogil:
+    if e.chance == <uint32_t> ALWAYS:
+        return True
+    e.dice ^= e.dice << 13      # xorshift (Marsaglia 2003)
+    e.dice ^= e.dice >> 17
+    e.dice ^= e.dice << 5
+    return e.dice < e.chance
+
+
+cdef inline megaflow *_look_further(emc *e, megaflow_table *t, const emc_key *k,
+                                    const flow_key *key) noexcept nogil:
+    cdef megaflow *f
+    if e.signatures.entries == NULL or k.n == 0:
+        return megaflow_lookup(t, key)
+    f = smc_lookup(&e.signatures, k.hash, key)
+    if f == NULL:
+        f = megaflow_lookup(t, key)
+        if f != NULL:
+            smc_insert(&e.signatures, k.hash, f)
+    return f
+
+
 cdef megaflow *emc_classify(emc *e, megaflow_table *t, const emc_key *k,
                             const flow_key *key) noexcept nogil:
     cdef megaflow *f = emc_lookup(e, k)
     if f == NULL:
-        f = megaflow_lookup(t, key)
-        if f != NULL:
+        f = _look_further(e, t, k, key)
+        if f != NULL and _lucky(e):
             emc_insert(e, k, f)
     return f

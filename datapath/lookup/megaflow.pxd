@@ -77,6 +77,8 @@ cdef megaflow *megaflow_find(megaflow_table *t, const uint8_t *ufid) noexcept no
 cdef void megaflow_remove(megaflow_table *t, megaflow *f) noexcept nogil
 cdef void megaflow_flush(megaflow_table *t) noexcept nogil
 cdef megaflow *megaflow_lookup(megaflow_table *t, const flow_key *key) noexcept nogil
+# Whether a flow, which may have been removed since it was found, is there and has this key.
+cdef bint megaflow_matches(const megaflow *f, const flow_key *key) noexcept nogil
 # Start with *cursor = 0; NULL at the end.  Flows may come and go between calls: one that stays
 # is seen exactly once.
 cdef megaflow *megaflow_next(const megaflow_table *t, uint32_t *cursor) noexcept nogil

@@ -158,6 +158,10 @@ cdef inline bint _equal(const subtable *sub, const megaflow *f, const flow_key *
     return differ == 0
 
 
+cdef bint megaflow_matches(const megaflow *f, const flow_key *key) noexcept nogil:
+    return f.live and _equal(f.sub, f, key)
+
+
 cdef inline megaflow *_search(const subtable *sub, const flow_key *key,
                               uint64_t hash) noexcept nogil:
     cdef uint32_t i = <uint32_t> hash & sub.slot_mask

@@ -10,6 +10,7 @@ cdef enum:
     MAX_SLOTS = 4096            # as of Open vSwitch
     FEWER_SLOTS = 64            # of each further one, where all together have RINGS_PLENTY bytes
     RINGS_PLENTY = 64 << 20
+    RINGS_MOST = 256 << 20      # of all together, but for ports that ask for the least
     SLOT_RESERVE = 96           # room for headers in front of a frame, besides the slot's own
 
 cdef extern from "<pthread.h>" nogil:

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 
-from libc.errno cimport EAGAIN, EINTR, ENETDOWN, errno
+from libc.errno cimport EAGAIN, EINTR, ENETDOWN, ENOBUFS, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
@@ -312,11 +312,16 @@ def _deafen(sock):
 cdef size_t _rings = 0          # bytes of all receive rings of this process
 
 
-def _slots(options):
+def _slots(options, n_queues):
+    """Of each of a port's rings.  OSError where they are more than the least, and all ports' rings
+    together would have more than RINGS_MOST bytes."""
     usual = DEFAULT_SLOTS if _rings < RINGS_PLENTY else FEWER_SLOTS
     text = options.get("n_rxq_desc", str(usual))
     if not text.isdigit() or not 64 <= int(text) <= MAX_SLOTS or int(text) & (int(text) - 1):
         raise ValueError(f"n_rxq_desc: {text} is not a power of two from 64 to {MAX_SLOTS}")
+    wanted = int(text) * n_queues
+    if wanted > FEWER_SLOTS and _rings + wanted * SLOT_SIZE > <size_t> RINGS_MOST:
+        raise OSError(ENOBUFS, os.strerror(ENOBUFS))
     return int(text)
 
 
@@ -338,8 +343,8 @@ cdef class PacketNetdev(Netdev):
         free(self.rings)
 
     cdef open_device(self, str device):
-        cdef uint32_t slots = _slots(self.options)
-        n_queues = wanted_queues(self.options)
+        cdef uint32_t n_queues = wanted_queues(self.options)
+        cdef uint32_t slots = _slots(self.options, n_queues)
         self.dev.private = &self.io
         self.make_queues(n_queues)
         self.rings = <packet_ring *> calloc(n_queues, sizeof(packet_ring))

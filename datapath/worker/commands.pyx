@@ -1,6 +1,6 @@
 """Commands of the control thread, one at a time, between two bursts."""
 
-from libc.errno cimport ENOENT, ENOSPC, errno
+from libc.errno cimport ENOENT, ENOMEM, ENOSPC, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close
@@ -15,6 +15,7 @@ from datapath.ipc.ring cimport ring_map, ring_unmap
 from datapath.ipc.upcall cimport padded
 from datapath.conntrack.fragments cimport frag_list
 from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
+from datapath.lookup.emc cimport emc_tune
 from datapath.lookup.megaflow cimport (
     megaflow, megaflow_expand, megaflow_find, megaflow_next, megaflow_remove,
 )
@@ -70,6 +71,8 @@ cdef void do_command(worker *w) noexcept nogil:
         execute(w, c)
     elif c.kind == COMMAND_FRAGMENTS:
         c.n_waiting = frag_list(&w.fragments, c.waiting)
+    elif c.kind == COMMAND_TUNE:
+        c.error = ENOMEM if emc_tune(&w.cache, c.inverse, c.signatures) < 0 else 0
     elif c.kind == COMMAND_INJECT:
         inject(w, c)
     elif c.kind == COMMAND_RINGS:

@@ -55,6 +55,7 @@ cdef enum command_kind:
     COMMAND_CACHE_PORT          # no flow from or to the port stays there
     COMMAND_SYNC                # what came before the command is done: see sync()
     COMMAND_FRAGMENTS
+    COMMAND_TUNE                # the caches in front of the megaflow table
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -81,6 +82,8 @@ cdef struct command:
     packet *p                   # EXECUTE (key: metadata that it has no room for), INJECT
     frag_row *waiting           # FRAGMENTS: room for FRAG_PACKETS
     uint32_t n_waiting          # FRAGMENTS, result
+    uint32_t inverse            # TUNE: of the chance that a flow is cached, 0: never
+    bint signatures             # TUNE
     bint keys                   # FLOW_DUMP: with keys, masks and actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
     uint64_t since              # FLOW_DUMP: ms, only flows used at that time or later

@@ -148,6 +148,7 @@ cdef class Worker:
             "packets": w.n_packets,
             "bursts": w.n_bursts,
             "emc_hits": w.cache.hits,
+            "smc_hits": w.cache.signatures.hits,
             "megaflow_hits": w.flows.found,
             "misses": w.flows.lookups - w.flows.found,
             "masks_probed": w.flows.probed,

@@ -106,6 +106,7 @@ class Backer:
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
+        self._lookup: tuple[int, bool] | None = None  # the same
         self._tunnel_ports: tuple[int, int] | None = None  # None: those that it has
         self._reopen = reopen
         self._next_open = 0
@@ -129,7 +130,7 @@ class Backer:
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
         dpif.upcall_register()
-        self._tell_kernel_cache(dpif)
+        self._tell_caches(dpif)
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
         if self._tunnel_ports is not None:
@@ -198,7 +199,7 @@ class Backer:
             self._unsure = True
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
-        self._tell_kernel_cache(dpif)
+        self._tell_caches(dpif)
         if self.revalidator.ready:
             self.meters.forget_found(now)
         if not self._unsure:
@@ -266,6 +267,13 @@ class Backer:
         """Something that others want of the datapath; what goes wrong is dealt with here."""
         return self._guarded(lambda _now: request(), clock.msec())
 
+    def set_lookup(self, inverse: int, signatures: bool) -> None:
+        """Of the datapath's caches: see Dpif.lookup_set()."""
+        if (inverse, signatures) != self._lookup:
+            self._lookup = (inverse, signatures)
+            if self.dpif is not None:
+                self._guarded(lambda _now: self.dpif.lookup_set(*self._lookup), clock.msec())
+
     def set_kernel_cache(self, wanted: bool) -> None:
         """Whether the kernel is to forward by itself what it can."""
         if wanted == self._kernel_cache:
@@ -277,6 +285,12 @@ class Backer:
     def _tell_kernel_cache(self, dpif: Any) -> None:
         if self._kernel_cache is not None:
             dpif.kernel_cache_set(self._kernel_cache)
+
+    def _tell_caches(self, dpif: Any) -> None:
+        """What a datapath process is told when it becomes ours."""
+        if self._lookup is not None:
+            dpif.lookup_set(*self._lookup)
+        self._tell_kernel_cache(dpif)
 
     # --- ports
 

@@ -172,6 +172,13 @@ REQUESTS = {
     "port_del": lambda rng: ({"port_no": rng.choice((3, 4, 5, 0, -1))}, b""),
     "port_dump": lambda rng: ({"behind": 0, "count": rng.choice((0, 1, 256, -1))}, b""),
     "port_dead": lambda rng: ({}, b""),
+    "lookup_set": lambda rng: (
+        {
+            "inverse": rng.choice((0, 1, 100, -1, 1 << 32, "x", None)),
+            "signatures": rng.choice((True, 7)),
+        },
+        b"",
+    ),
     "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
     "port_inject": lambda rng: (
         {"port_no": rng.choice((1, 2, 3)), "queue": rng.choice((0, 0, 0, 1, -1, "x"))},

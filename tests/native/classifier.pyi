@@ -5,6 +5,7 @@ class Classifier:
 
     Keys and masks have KEY_DP_SIZE or KEY_SIZE bytes."""
 
+    def tune(self, inverse: int, signatures: bool) -> None: ...
     def insert(
         self, key: bytes, mask: bytes, actions: bytes = b"", ufid: bytes | None = None
     ) -> bytes:

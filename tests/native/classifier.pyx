@@ -9,7 +9,9 @@ from datapath.base.packet cimport packet, packet_init
 from datapath.key.flow cimport (
     KEY_DP_SIZE, KEY_SIZE, flow_extract, flow_key, flow_ufid, key_map,
 )
-from datapath.lookup.emc cimport emc, emc_classify, emc_destroy, emc_init, emc_key, emc_prepare
+from datapath.lookup.emc cimport (
+    emc, emc_classify, emc_destroy, emc_init, emc_key, emc_prepare, emc_tune,
+)
 from datapath.lookup.megaflow cimport *
 
 
@@ -37,6 +39,11 @@ cdef class Classifier:
         if self.table.by_ufid != NULL:
             megaflow_table_destroy(&self.table)
         emc_destroy(&self.cache)
+
+    def tune(self, inverse, bint signatures):
+        """As other_config:emc-insert-inv-prob and smc-enable."""
+        if emc_tune(&self.cache, inverse, signatures) < 0:
+            raise MemoryError
 
     def insert(self, key, mask, bytes actions=b"", ufid=None):
         cdef flow_key k, m
@@ -103,6 +110,7 @@ cdef class Classifier:
     def stats(self):
         return {
             "emc_hits": self.cache.hits, "emc_misses": self.cache.misses,
+            "smc_hits": self.cache.signatures.hits, "inserted": self.cache.inserted,
             "lookups": self.table.lookups, "found": self.table.found,
             "probed": self.table.probed, "flows": self.table.n_flows,
             "subtables": self.table.n_subs,

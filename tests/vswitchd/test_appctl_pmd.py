@@ -20,6 +20,7 @@ def switch_of(workers, ports):
             "core": core,
             "busy": 0,
             "cycles": 0,
+            "smc_hits": 0,
             **dict(zip(NAMES, counted, strict=True)),
         }
         for number, (core, counted) in enumerate(workers)

@@ -13,6 +13,9 @@ COLUMNS = {
         "other_config:hw-offload": ("false",),
         "other_config:n-handler-threads": (),
         "other_config:n-revalidator-threads": (),
+        "other_config:pmd-maxsleep": ("0",),
+        "other_config:pmd-sleep-max": ("0",),
+        "other_config:tx-flush-interval": ("0",),
         "other_config:vlan-limit": ("0", "2"),
     },
     "Bridge": {
@@ -24,6 +27,8 @@ COLUMNS = {
     },
     "Interface": {
         "bfd:oam": ("false",),
+        "other_config:emc-enable": ("true",),
+        "other_config:tx-steering": ("thread",),
     },
     "Flow_Table": {
         "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
@@ -36,7 +41,15 @@ COLUMNS = {
 }
 
 # Of these, what changes only how fast things are, not what happens.
-HARMLESS = ("other_config:n-handler-threads", "other_config:n-revalidator-threads")
+HARMLESS = (
+    "other_config:emc-enable",
+    "other_config:n-handler-threads",
+    "other_config:n-revalidator-threads",
+    "other_config:pmd-maxsleep",
+    "other_config:pmd-sleep-max",
+    "other_config:tx-flush-interval",
+    "other_config:tx-steering",
+)
 
 # Tables whose rows are of use only where one of these columns refers to them.
 TABLES: tuple = ()

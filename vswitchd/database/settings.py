@@ -143,6 +143,16 @@ def kernel_cache(other_config: dict[str, str], by_default: bool = True) -> bool:
     return other_config.get(KERNEL_CACHE, "true" if by_default else "false") != "false"
 
 
+def lookup(other_config: dict[str, str]) -> tuple[int, bool]:
+    """Open_vSwitch's other_config: one in how many flows goes to the exact-match cache (0: none),
+    and whether there is a signature match cache.
+
+    Every flow does where nothing is said: that is cheap here, and Open vSwitch's 1 in 100 is for
+    caches that many threads' flows displace."""
+    inverse = integer(other_config, "emc-insert-inv-prob", 1, 0, (1 << 32) - 1)
+    return inverse, other_config.get("smc-enable") == "true"
+
+
 def device_options(config: InterfaceConfig) -> dict[str, str]:
     """What the datapath is told of an interface: its options, and that its frames are to stay out
     of the kernel cache."""

@@ -54,6 +54,10 @@ class Twins(RuleBasedStateMachine):
         assert ufid == flow.ufid(key, mask)
         self.naive.flows[ufid] = (masked(key, mask), mask, actions)
 
+    @rule(inverse=st.sampled_from((0, 1, 2, 1 << 32 - 1)), signatures=st.booleans())
+    def tune(self, inverse, signatures):
+        self.real.tune(inverse, signatures)
+
     @precondition(lambda self: self.naive.flows)
     @rule(data=st.data())
     def remove(self, data):
@@ -196,3 +200,33 @@ def test_frames_in_bursts():
         real.insert(key, flow.wildcards_for(key))
     for cached in (True, False):
         assert real.classify_frames(found, 3, cached) == 3 * len(found)
+
+
+def test_each_cache_serves_what_it_is_tuned_to():
+    """emc-insert-inv-prob and smc-enable: who answers is counted."""
+    found = frames_of(2000)
+    made = Classifier()
+    for number, each in enumerate(found):
+        mask = bytearray(b"\xff" * SIZE)
+        mask[WORDS[-1]] = 0xF0 | number % 8  # several subtables
+        made.insert(flow.extract(each, in_port=1), bytes(mask))
+
+    def counted(inverse, signatures):
+        made.tune(inverse, signatures)
+        assert made.classify_frames(found, 1) == len(found)
+        before = made.stats()
+        assert made.classify_frames(found, 1) == len(found)
+        return {name: count - before[name] for name, count in made.stats().items()}
+
+    none = counted(0, False)
+    assert none["emc_hits"] == none["inserted"] == none["smc_hits"] == 0
+    assert none["found"] == len(found)
+    assert counted(0, True)["smc_hits"] > 0.99 * len(found)
+    some = counted(10, False)
+    assert 0.05 * len(found) < some["inserted"] < 0.2 * len(found) and not some["smc_hits"]
+    assert counted(1, False)["emc_hits"] > 0.5 * len(found)
+
+
+def frames_of(count):
+    ends = bytes.fromhex("02000000000102000000"), b"\x88\xb5" + bytes(46)
+    return [number.to_bytes(2, "big").join(ends) for number in range(count)]

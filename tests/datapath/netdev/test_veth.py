@@ -417,6 +417,8 @@ def test_bad_option(net):
     for text in ("0", "100", "x", "8192", "131072", ""):
         with pytest.raises(OSError, match="n_rxq_desc"):
             net.add("v0", "system", n_rxq_desc=text)
+    with pytest.raises(OSError, match="No buffer space"):  # 512 MiB of rings
+        net.add("v0", "system", n_rxq_desc="4096", n_rxq="64")
     net.add("v0", "system", n_rxq_desc="64")
 
 
