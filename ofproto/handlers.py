@@ -192,9 +192,15 @@ def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     peer.asynchronous.miss_send_len = request.miss_send_len
 
 
-def barrier(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    # Everything that came before on this connection is done: nothing here is asynchronous.
-    peer.reply(request, messages.BarrierReply())
+def barrier(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    """What came before is done in the tables; when this is answered it is in the datapath, too."""
+
+    def answer() -> None:
+        peer.connection.release()
+        peer.reply(request, messages.BarrierReply())
+
+    peer.connection.hold()  # the peer's next message waits
+    ofproto.backer.barrier(answer)
 
 
 def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:

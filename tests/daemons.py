@@ -181,14 +181,14 @@ class Switch:
     # --- daemons
 
     def start(self, datapath=True, vswitchd=()):
-        """Start everything; `datapath` False leaves that process to vswitchd, which has options,
-        whenever it is started."""
+        """Start everything; `datapath`: options of that process, False: it is left to vswitchd,
+        which has options, whenever it is started."""
         self._vswitchd = vswitchd
         if self.database is None:
             self.host = Namespace()
             self.start_ovsdb_server()
         if datapath:
-            self.start_daemon(DATAPATH)
+            self.start_daemon(DATAPATH, *(() if datapath is True else datapath))
         self.vsctl("--no-wait", "init")
         self.start_daemon(VSWITCHD, *vswitchd)
 

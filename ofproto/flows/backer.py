@@ -27,6 +27,7 @@ from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 from pyvs.poller import QUICK
 
+from .barriers import Barriers
 from .disposal import Disposal
 from .dp_connections import KeptConnections
 from .dp_devices import MADE, KeptDevices
@@ -103,6 +104,7 @@ class Backer:
         self._collecting: deque[tuple[int, Callable[[], Any], Callable[[], Any]]] = deque()
         # And first for all flows to be what the tables of some generation say.
         self._settling: deque[tuple[int, Callable[[], Any]]] = deque()
+        self._barriers = Barriers()
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
@@ -502,11 +504,39 @@ class Backer:
         if self.dpif is None:
             self._call_waiting()
 
+    def barrier(self, then: Callable[[], Any]) -> None:
+        """Call `then` once the datapath does what the tables say by now; at once, where it does."""
+        nobody = self.dpif is None and self._stalled is None
+        if nobody or self.revalidator.paused or not len(self.flows):
+            then()
+            return
+        self._barriers.add(self.generation, clock.msec(), then)
+        self._answer_barriers(False)
+
+    def _answer_barriers(self, lost: bool) -> None:
+        unsure = self.dpif is None or self.revalidator.deleting
+        passed = -1 if unsure else self.revalidator.passed
+        now = clock.msec()
+        if not self._barriers.is_due(passed, now, lost):
+            return
+        if self.dpif is not None:  # what is in the workers' rings is to be done, too
+            self._guarded(lambda _now: self.dpif.sync(), now)
+            if self._stalled is not None:
+                return  # asked again when it answers
+        due = self._barriers.take(passed, now, lost)
+        for then in due:
+            try:
+                then()
+            except Exception:
+                containment.caught("barrier")
+
     def _call_waiting(self) -> None:
         """Those whose time has come; without a datapath process there is nothing to wait for."""
         lost = self.dpif is None and (
             self._stalled is None or clock.msec() >= self._stalled_at + COUNTERS_MS
         )
+        if self._barriers:
+            self._answer_barriers(lost or bool(self.revalidator.paused))
         while self._settling and (lost or self.revalidator.passed >= self._settling[0][0]):
             _, then = self._settling.popleft()
             self._collecting.append((self.revalidator.collect(), then, lambda: None))
@@ -602,7 +632,7 @@ class Backer:
         poller.fd_wait(self._stalled.upcall_fd, select.POLLIN)
         if not self._told:
             poller.timer_wait_until(self._stalled_at + WARN_MS)
-        if self._collecting or self._settling:
+        if self._collecting or self._settling or self._barriers:
             poller.timer_wait_until(self._stalled_at + COUNTERS_MS)
         if self.handler.busy or not self._stalled.upcall_wait():
             poller.immediate_wake()

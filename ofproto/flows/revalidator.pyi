@@ -14,6 +14,10 @@ class Revalidator:
     def current(self) -> bool:
         """Every flow of the datapath was told to do what the tables say now."""
 
+    @property
+    def deleting(self) -> bool:
+        """There are flows that the datapath is to delete, and may still have."""
+
     interval: int  # ms between two rounds of statistics
     max_idle: int  # ms
     def __init__(self, flows: Flows) -> None: ...

@@ -81,6 +81,11 @@ cdef class Revalidator:
         return bool(self._ready and self.flows.settled and not self.queue and not self.doomed
                     and self.checked == self.flows.generation.value)
 
+    @property
+    def deleting(self):
+        """There are flows that the datapath was told, or is to be told, to delete, and may have."""
+        return bool(self.doomed)
+
     def stats(self):
         """Counters since the start."""
         return dict(self.counts)
