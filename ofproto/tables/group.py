@@ -241,7 +241,7 @@ def _selection(mod: Any) -> tuple[tuple, Any]:
 
 def _check(mod: Any) -> None:
     """What a GROUP_MOD of its type must have, whatever it is to do."""
-    if mod.method not in ("", "hash", "dp_hash") or (mod.method != "hash" and mod.parameter > 1):
+    if mod.method not in ("", "hash", "dp_hash") or (not mod.method and mod.parameter > 1):
         raise OFError("OFPBPC_BAD_VALUE", f"selection_method {mod.method}, {mod.parameter}")
     n_buckets = len(mod.buckets)
     if mod.command == GROUP_INSERT_BUCKET:

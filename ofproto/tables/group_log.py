@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import ovs.vlog
 
+from datapath.actions.odp import ALG_L4, ALG_SYM_L4
 from ofproto.codec.messages import GROUP_SELECT
 from ofproto.xlate.bridges.xgroup import XGroup
 
@@ -32,7 +33,10 @@ def _lines(group: XGroup) -> Iterator[str]:
         return
     yield from _shares(group)
     if group.slots:
-        algorithm = parameter if method else 1
+        algorithm = parameter >> 32 if method else ALG_SYM_L4
+        if algorithm > ALG_SYM_L4:
+            yield f"Invalid dp_hash algorithm {algorithm}. Defaulting to OVS_HASH_ALG_L4"
+            algorithm = ALG_L4
         yield f"Use dp_hash with {len(group.slots)} hash values using algorithm {algorithm}."
     elif group.sole is None:
         yield "Falling back to default hash method."

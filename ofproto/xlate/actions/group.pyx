@@ -105,12 +105,13 @@ cdef XBucket pick(XlateContext x, XGroup group):
 
 cdef XBucket pick_by_slot(XlateContext x, XGroup group):
     """From the hash's slot on, the first one whose bucket is live: the packets of live buckets
-    stay with them."""
+    stay with them.  dp_hash's parameter has an algorithm (the symmetric one serves for each)
+    above the basis."""
     cdef const unsigned char[::1] slots = group.slots
     cdef uint32_t mask = <uint32_t> len(group.slots) - 1, start, i
     cdef XBucket bucket
     cdef set dead = set()
-    start = ntohl(x.flow.dp_hash)
+    start = ntohl(x.flow.dp_hash) + <uint32_t> group.parameter
     x.wc.dp_hash |= htonl(mask)
     for i in range(mask + 1):
         number = slots[(start + i) & mask]
