@@ -128,7 +128,7 @@ class Host(Place):
         plug(shell, name, "eth0", "underlay")
         plug(shell, name, "eth1", "outside")
 
-    def start(self, encap="geneve"):
+    def start(self, encap="vxlan"):
         self.run(f"ovs-ctl --system-id={self.name} start")
         self.run(
             "ovs-vsctl add-br br-phys -- add-port br-phys eth0 -- add-br br-ex"
