@@ -477,11 +477,11 @@ class Ofproto:
         self.long_mods.note_taught(rule)
 
     def _flow_removed(self, rule: Any, reason: int | None) -> None:
-        now = clock.msec()
         if reason in NO_MESSAGE or (reason is not None and self.long_mods.was_taught(rule)):
-            self.log.deleted(rule, now)
+            self.log.deleted(rule, clock.msec())
         if reason is None or not rule.flags & SEND_FLOW_REM:
             return
+        now = clock.msec()
         if rule.n_flows:  # the datapath counts for it still
             self.backer.settle(lambda: self._send_flow_removed(rule, reason, now))
         else:

@@ -263,11 +263,7 @@ class FlowTables:
         """What follows from a change once everybody sees it."""
         rule = change.rule
         if change.is_removal:
-            self._let_go(rule, change.reason)
-            if self.watched is not None and change.reason is not None:
-                self.watched(EV_REMOVED, rule, change.reason, None, change.requester)
-            if self.pending is None:
-                self.learned.bury()
+            self._is_gone(rule, change.reason, change.requester)
             return
         if change.old is not None:
             self._let_go(change.old, None)
@@ -292,6 +288,14 @@ class FlowTables:
         self.hidden.discard(rule)
         self.configs.removed(rule)
         self.removed(rule, reason)
+
+    def _is_gone(self, rule: Rule, reason: int | None, requester: Any) -> None:
+        """What follows from a removal."""
+        self._let_go(rule, reason)
+        if self.watched is not None and reason is not None:
+            self.watched(EV_REMOVED, rule, reason, None, requester)
+        if self.pending is None:
+            self.learned.bury()
 
     def revert(self, change: Change) -> None:
         """Undo a change that only its transaction has seen; the latest one first."""
@@ -440,8 +444,13 @@ class FlowTables:
 
     def remove(self, rule: Rule, reason: int | None) -> None:
         """Take a rule out of its table; no error when it is out already."""
-        if self.xbridge.table(rule.table_id).remove(rule):
-            self._done(Change(rule, None, self.requester, True, reason))
+        if not self.xbridge.table(rule.table_id).remove(rule):
+            return
+        if self.transaction is not None:
+            self.transaction.note(Change(rule, None, self.requester, True, reason))
+            return
+        self.xbridge.touch()
+        self._is_gone(rule, reason, self.requester)
 
     def remove_all(
         self,

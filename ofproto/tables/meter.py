@@ -124,6 +124,8 @@ class MeterTable:
 
     def rule_gone(self, rule: Any) -> None:
         """A rule is out of its table, or will have other instructions."""
+        if not self.by_id:
+            return
         meter = self.by_id.get(meter_of(rule.actions))
         if meter is not None:
             meter.rules.discard(rule)
