@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import ovs.vlog
 
-from datapath.actions.odp import ALG_L4, ALG_SYM_L4
 from ofproto.codec.messages import GROUP_SELECT
 from ofproto.xlate.bridges.xgroup import XGroup
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
+
+NOBODY = "Total weight is zero. No active buckets."
 
 
 def tell(group: XGroup) -> None:
@@ -33,12 +34,10 @@ def _lines(group: XGroup) -> Iterator[str]:
         return
     yield from _shares(group)
     if group.slots:
-        algorithm = parameter >> 32 if method else ALG_SYM_L4
-        if algorithm > ALG_SYM_L4:
-            yield f"Invalid dp_hash algorithm {algorithm}. Defaulting to OVS_HASH_ALG_L4"
-            algorithm = ALG_L4
-        yield f"Use dp_hash with {len(group.slots)} hash values using algorithm {algorithm}."
-    elif group.sole is None:
+        if method and parameter >> 32 != group.algorithm:
+            yield f"Invalid dp_hash algorithm {parameter >> 32}. Defaulting to OVS_HASH_ALG_L4"
+        yield f"Use dp_hash with {len(group.slots)} hash values using algorithm {group.algorithm}."
+    else:
         yield "Falling back to default hash method."
 
 
@@ -47,13 +46,11 @@ def _shares(group: XGroup) -> Iterator[str]:
     weights = [bucket.weight for bucket in group.buckets]
     total, least = sum(weights), min((weight for weight in weights if weight), default=0)
     if not least:
-        yield "  Don't apply dp_hash method without buckets."
+        yield "  " + (NOBODY if weights else "Don't apply dp_hash method without buckets.")
         return
     yield f"  Minimum weight: {least}, total weight: {total}"
     slots = group.slots
-    if group.sole is not None:
-        yield f"  Only bucket {group.sole.number} gets packets."
-    elif not slots:
+    if not slots:
         needed = 1
         while needed * least < total:
             needed *= 2

@@ -273,6 +273,8 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
         return x.fail("Too many resubmits", "over %d resubmit actions" % MAX_RESUBMITS)
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
+    if x.out.failed:
+        return x.fail("Too many actions", "resubmits yielded over 64 kB of actions")
     x.resubmits += 1
     x.table_id = table_id
     x.in_group = False          # a table's rules are no bucket's actions
@@ -620,6 +622,16 @@ cdef int ct(XlateContext x, Program program, const op *o) except -1:
     return track(x, program, o, &outer)
 
 
+cdef bint is_reversible(Program program) noexcept:
+    """Whether nothing of these actions stays with the packet but headers that can be set back."""
+    cdef uint32_t i
+    for i in range(program.n_ops):
+        if program.ops[i].code in (OP_TRUNC, OP_METER, OP_CT, OP_CT_CLEAR, OP_ENCAP, OP_DECAP,
+                                   OP_DEC_NSH_TTL):
+            return False
+    return True
+
+
 cdef int clone(XlateContext x, Program program) except -1:
     """Actions on a copy: what they change, they change there only."""
     cdef Snapshot saved
@@ -629,7 +641,7 @@ cdef int clone(XlateContext x, Program program) except -1:
     saved = x.save()
     if not x.stop:
         run_copy(x, program)
-    return x.restore(saved, UNDO_NOTHING)
+    return x.restore(saved, UNDO_HEADERS if is_reversible(program) else UNDO_NOTHING)
 
 
 cdef int run_copy(XlateContext x, Program program) except -1:
@@ -653,6 +665,7 @@ cdef int group(XlateContext x, uint32_t group_id) except -1:
         x.report("detail", "the datapath is to hash the packet")
         freeze(x)
         x.hashing = True
+        x.hash_algorithm, x.hash_basis = group.algorithm, group.basis
         return AGAIN
     return run_group(x, group)
 

@@ -19,9 +19,12 @@ class Act:
         return type(self).__name__
 
 
+MORE = {"DecTtl": {"ids": None}}  # of the codec's classes
+
+
 def act(name, **attributes):
     action = type(name, (Act,), {})()
-    action.__dict__.update(attributes)
+    action.__dict__.update(MORE.get(name, {}) | attributes)
     return action
 
 

@@ -96,8 +96,6 @@ cdef bint needs_hash(XlateContext x, XGroup group) noexcept:
 
 cdef XBucket pick(XlateContext x, XGroup group):
     x.spend(len(group.buckets) // BUCKETS_PER_WORK)
-    if group.sole is not None:
-        return group.sole if is_live(x, group.sole) else None
     if group.slots:
         return pick_by_slot(x, group)
     return pick_by_headers(x, group)
@@ -158,4 +156,5 @@ cdef void match_connection(XlateContext x) noexcept:
         memset(x.wc.ipv6_src, 0xff, 16)
         memset(x.wc.ipv6_dst, 0xff, 16)
     x.wc.nw_proto = 0xff
-    x.wc.tp_src = x.wc.tp_dst = 0xffff
+    if x.flow.nw_proto in (PROTO_TCP, PROTO_UDP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6, PROTO_IGMP):
+        x.wc.tp_src = x.wc.tp_dst = 0xffff      # 0 for others

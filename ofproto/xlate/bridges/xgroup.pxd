@@ -29,7 +29,6 @@ cdef class XGroup:
     cdef readonly uint32_t group_id
     cdef readonly int type
     cdef readonly list buckets          # XBucket
-    cdef readonly XBucket sole          # select: the only one with a weight, or None
     cdef readonly bytes slots           # select: numbers of buckets, a power of two of them; b"":
                                         # the weights need more than MAX_SLOTS
     cdef readonly object selection      # as (method, parameter, fields) of the GROUP_MOD

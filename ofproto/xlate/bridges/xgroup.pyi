@@ -22,11 +22,12 @@ class XGroup:
     group_id: int
     type: int  # OFPGT_*
     buckets: list[XBucket]
-    sole: XBucket | None
     slots: bytes
     selection: tuple[str, int, tuple[Any, ...]]  # method, parameter, (Field, mask)
     fields: Program | None  # of compile_fields(): what is hashed
     total: int
+    algorithm: int
+    basis: int
     created: int  # ms
     version: int
     n_packets: int

@@ -1,13 +1,11 @@
 """OpenFlow groups as translation and statistics see them.  xgroup.pyi has the Python view."""
 
+from datapath.actions.odp cimport HASH_L4, HASH_SYM_L4
 from ofproto.rules.action_set cimport order_action_set
 from ofproto.codec.numbers cimport OFPP_NONE
 
 cdef enum:
     LEAST_SLOTS = 16
-    # Each slot is a flow of the datapath: more of them for the sake of even shares up to here.
-    FAIR_SLOTS = 64
-    FAIRNESS = 20
 
 globals()["MAX_SLOTS"] = 256    # the C name is taken
 
@@ -39,12 +37,22 @@ cdef class XGroup:
         self.parameter = selection[1]
         self.slots = b""
         if type == GROUP_SELECT:
-            weighted = [bucket for bucket in self.buckets if bucket.weight]
-            self.total = sum([bucket.weight for bucket in weighted])
-            if len(weighted) == 1:
-                self.sole = weighted[0]
-            elif selection[0] != "hash":      # of headers, which the datapath does not hash so
+            self.total = sum([bucket.weight for bucket in self.buckets])
+            if selection[0] != "hash":        # of headers, which the datapath does not hash so
                 self.slots = spread([bucket.weight for bucket in self.buckets])
+
+    @property
+    def algorithm(self):
+        """HASH_L4 or HASH_SYM_L4 of the datapath: the upper half of dp_hash's parameter."""
+        cdef uint64_t wanted = self.parameter >> 32
+        if self.selection[0] != "dp_hash":
+            return HASH_SYM_L4
+        return wanted if wanted <= HASH_SYM_L4 else HASH_L4
+
+    @property
+    def basis(self):
+        """What is hashed beside the packet: the lower half."""
+        return self.parameter & 0xffffffff if self.selection[0] == "dp_hash" else 0
 
     def __repr__(self):
         return f"<XGroup {self.group_id} type={self.type} buckets={len(self.buckets)}>"
@@ -52,8 +60,9 @@ cdef class XGroup:
 
 def spread(weights):
     """Shares slots out among buckets by their weights: a power of two of bucket numbers, such that
-    the lightest bucket gets a slot, and each about the share that is due to it as far as
-    FAIR_SLOTS reach; b"" when MAX_SLOTS are not enough, or there is nobody to give one to."""
+    the lightest bucket gets a slot; b"" when MAX_SLOTS are not enough, or there is nobody to give
+    one to.  Each slot is a flow of the datapath: as in Open vSwitch there are no more of them for
+    the sake of even shares."""
     cdef uint64_t total = 0, least = 0xffff, n = LEAST_SLOTS
     for weight in weights:
         total += weight
@@ -63,21 +72,7 @@ def spread(weights):
         n *= 2
     if not total or n > MAX_SLOTS:
         return b""
-    slots = share_out(weights, n)
-    while n < FAIR_SLOTS and not is_fair(weights, total, slots):
-        n *= 2
-        slots = share_out(weights, n)
-    return slots
-
-
-cdef bint is_fair(weights, uint64_t total, bytes slots) except -1:
-    """Each bucket's share is right to one part in FAIRNESS."""
-    cdef int64_t due, n = len(slots)
-    for i, weight in enumerate(weights):
-        due = <int64_t> weight * n
-        if abs(slots.count(i) * <int64_t> total - due) * FAIRNESS > due:
-            return False
-    return True
+    return share_out(weights, n)
 
 
 cdef bytes share_out(weights, uint64_t n):

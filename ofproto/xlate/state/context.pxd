@@ -96,6 +96,7 @@ cdef class XlateContext:
     cdef bint conntracked       # the flow's ct_* are what a ct action found, and are sent round
     cdef list forked            # for trace: Fork of each packet that ct sent round, or None
     cdef bint hashing           # the datapath is to hash the packet that is sent round
+    cdef uint32_t hash_algorithm, hash_basis
     cdef object pausing         # the Telling of the controllers who are to send the packet on, or None
     cdef bint hashed            # it has done so: flow.dp_hash is known
     cdef Program checking       # whose op `checking_op` asks for the packet's length, or None

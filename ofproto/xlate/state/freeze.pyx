@@ -8,7 +8,7 @@ state as a continuation (continuation.py).
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
-from datapath.actions.odp cimport HASH_SYM_L4, MAX_NESTING
+from datapath.actions.odp cimport MAX_NESTING
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPP_NORMAL, OFPP_TABLE
 from ofproto.rules.program cimport *
@@ -124,7 +124,7 @@ cdef int finish_freezing(XlateContext x) except -1:
         return finish_checking(x, todo)
     x.commit()
     if x.hashing:
-        x.out.hash(HASH_SYM_L4, 0)
+        x.out.hash(x.hash_algorithm, x.hash_basis)
     state = frozen_state(x, todo, told)
     if state is None:
         pass
