@@ -345,7 +345,8 @@ cdef class Revalidator:
             ukey, bridge, key, moved = self.moved.pop()
             if ukey.dead or ukey.doomed:
                 continue
-            if moved and learns_elsewhere(ukey, bridge, key):
+            # A flow in use is to learn at once that the station is back, others with its counters.
+            if moved and ukey.packets and learns_elsewhere(ukey, bridge, key):
                 budget -= self.delete(ukey)
             else:
                 budget -= self.check(ukey)

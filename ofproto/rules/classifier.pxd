@@ -79,6 +79,7 @@ cdef class Rule:
     cdef Shape shape
     cdef rule_node node
     cdef object _owner                  # SubtableObject while it is in a classifier
+    cdef readonly uint64_t age          # less: in the table for longer
     cdef int place(self, Shape shape, const uint64_t *key, int32_t priority) except -1
     cpdef set_program(self, Program program)
 
@@ -107,6 +108,7 @@ cdef class Classifier:
     cdef public uint64_t n_matched
     cdef uint32_t soft_steps            # what conjunctive matches cost the last lookup
     cdef dict _rules                    # Rule -> None, in order of insertion: the references
+    cdef uint64_t inserted              # rules, ever
     cdef dict _subtables                # Shape -> SubtableObject
     cdef subtable **order               # by max_priority, highest first
     cdef uint32_t n_order

@@ -490,6 +490,8 @@ cdef class Classifier:
             old = self.insert_by_priority(link, node)
         rule._owner = sub
         self._rules[rule] = None
+        self.inserted += 1
+        rule.age = self.inserted
         self.coming += node.added > self.view.committed
         self.count_priority(sub, rule.priority, 1)
         self.count_prefixes(sub, rule, True)

@@ -49,8 +49,8 @@ cdef class Loose:
                 if self.reaches(rule.shape) and self.means(rule.shape, rule.node.values)]
 
     def of(self, Classifier table):
-        """Those of a table, as it is seen now."""
-        cdef list found = []
+        """Those of a table, as it is seen now: matches of one shape together, by age."""
+        cdef list found = [], some
         cdef Shape shape
         cdef SubtableObject sub
         cdef rule_node *node
@@ -59,6 +59,7 @@ cdef class Loose:
         for shape, sub in table._subtables.items():
             if not self.reaches(shape):
                 continue
+            some = []
             for i in range(sub.t.bucket_mask + 1):
                 node = sub.t.buckets[i]
                 while node is not NULL:
@@ -66,10 +67,16 @@ cdef class Loose:
                         lower = node
                         while lower is not NULL:
                             if is_seen(lower, table.view.now):
-                                found.append(<Rule> lower.rule)
+                                some.append(<Rule> lower.rule)
                             lower = lower.lower
                     node = node.next
+            found += sorted(some, key=by_age) if len(some) > 1 else some
         return found
+
+
+def by_age(Rule rule):
+    """For sorting."""
+    return rule.age
 
 
 def by_cookie(rules):

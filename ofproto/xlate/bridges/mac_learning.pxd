@@ -17,6 +17,7 @@ cdef class MacEntry:
 cdef class Share:
     cdef readonly object bundle
     cdef readonly int n
+    cdef Py_ssize_t at                  # in the heap
     cdef MacEntry oldest, newest
 
 
@@ -29,7 +30,7 @@ cdef class MacLearning:
     cdef readonly set flood_vlans
     cdef readonly uint64_t total_learned, total_expired, total_evicted, total_moved
     cdef dict shares                    # bundle -> Share, of those that have entries
-    cdef list by_size                   # number of entries -> {Share: None}
+    cdef list heap                      # of Share, those with most entries first
     cdef readonly bint too_many         # changes to be noted, since take_changed
     cdef dict watchers                  # key -> whom to tell of a change: one, or a set
     cdef list changed                   # (watcher, key, moved), until take_changed
@@ -42,6 +43,11 @@ cdef class MacLearning:
     cdef evict(self)
     cdef bint has_changed(self) noexcept
     cdef resize(self, Share share, int by)
+    cdef pull(self, Share share)
+    cdef put(self, Share share, Py_ssize_t at)
+    cdef swap(self, Share one, Share other)
+    cdef rise(self, Share share)
+    cdef sink(self, Share share)
     cdef join_share(self, MacEntry e)
     cdef leave_share(self, MacEntry e)
     cdef void use_again(self, Share share, MacEntry e)

@@ -14,6 +14,9 @@ from pyvs import coverage
 # Packets from a station that a static entry has elsewhere.
 STATIC_MOVES = coverage.counter("mac_learning_static_none_move")
 EVICTED = coverage.counter("mac_learning_evicted")
+LEARNED = coverage.counter("mac_learning_learned")
+EXPIRED = coverage.counter("mac_learning_expired")
+MOVED = coverage.counter("mac_learning_moved")
 
 cdef enum:
     DEFAULT_AGING = 300000      # ms
@@ -45,7 +48,7 @@ cdef class Share:
 cdef class MacLearning:
     def __cinit__(self):
         self.shares = {}
-        self.by_size = [None]
+        self.heap = []
         self.entries = {}
         self.statics = {}
         self.watchers = {}
@@ -74,6 +77,7 @@ cdef class MacLearning:
             e.key = key
             self.entries[key] = e
             self.total_learned += 1
+            LEARNED.count += 1
         elif e.static:
             if e.bundle is not bundle:
                 STATIC_MOVES.count += 1
@@ -89,6 +93,7 @@ cdef class MacLearning:
         if moved:
             self.leave_share(e)
         self.total_moved += moved
+        MOVED.count += moved
         e.bundle = bundle
         e.moved = now
         self.join_share(e)
@@ -172,16 +177,10 @@ cdef class MacLearning:
     cdef evict(self):
         """Takes out the least recently used one of the bundle that has most, a static one only
         where there is no other."""
-        cdef Share most
-        cdef Py_ssize_t last = len(self.by_size) - 1
         self.total_evicted += 1
         EVICTED.count += 1
-        while last and not self.by_size[last]:
-            self.by_size.pop()
-            last -= 1
-        if last:
-            most = next(iter(self.by_size[last]))
-            self.drop(most.oldest)
+        if self.heap:
+            self.drop((<Share> self.heap[0]).oldest)
         else:
             self.drop(next(iter(self.statics.values())))
 
@@ -197,17 +196,60 @@ cdef class MacLearning:
         else:
             self.changed.append((found, key, moved))
 
-    # --- shares: by_size[n] has those of n entries; the last list may be empty
+    # --- shares: a heap, so that of equal ones the same makes room as in Open vSwitch
 
     cdef resize(self, Share share, int by):
-        (<dict> self.by_size[share.n] if share.n else {}).pop(share, None)
+        if not share.n:
+            self.put(share, len(self.heap))
         share.n += by
+        if by > 0:
+            self.rise(share)
+        else:
+            self.sink(share)
         if not share.n:
             del self.shares[share.bundle]
+            self.pull(share)
+
+    cdef pull(self, Share share):
+        """Takes the share out of the heap; the last one fills its place."""
+        cdef Share last = self.heap.pop()
+        if last is share:
             return
-        while len(self.by_size) <= share.n:
-            self.by_size.append({})
-        self.by_size[share.n][share] = None
+        self.put(last, share.at)
+        self.rise(last)
+        self.sink(last)
+
+    cdef put(self, Share share, Py_ssize_t at):
+        share.at = at
+        if at == len(self.heap):
+            self.heap.append(share)
+        else:
+            self.heap[at] = share
+
+    cdef swap(self, Share one, Share other):
+        cdef Py_ssize_t at = one.at
+        self.put(one, other.at)
+        self.put(other, at)
+
+    cdef rise(self, Share share):
+        cdef Share above
+        while share.at:
+            above = self.heap[(share.at - 1) // 2]
+            if above.n >= share.n:
+                return
+            self.swap(share, above)
+
+    cdef sink(self, Share share):
+        cdef Share most
+        cdef Py_ssize_t below = 2 * share.at + 1
+        while below < len(self.heap):
+            most = self.heap[below]
+            if below + 1 < len(self.heap) and (<Share> self.heap[below + 1]).n > most.n:
+                most = self.heap[below + 1]
+            if most.n <= share.n:
+                return
+            self.swap(share, most)
+            below = 2 * share.at + 1
 
     cdef join_share(self, MacEntry e):
         cdef Share share = self.shares.get(e.bundle)
@@ -276,6 +318,7 @@ cdef class MacLearning:
         """Takes out what has aged."""
         while self.oldest is not None and self.oldest.expires <= now:
             self.total_expired += 1
+            EXPIRED.count += 1
             self.drop(self.oldest)
 
     def next_expiry(self):
