@@ -205,9 +205,9 @@ class Ofproto:
         if port is not None:
             self.port_set.update(port, mac, admin_up, link_up, speed, full_duplex, copper, mtu)
 
-    def send_frame(self, ofp_port: int, frame: bytes, now: int) -> None:
+    def send_frame(self, ofp_port: int, frame: bytes, now: int, oam: bool = False) -> None:
         """Send a frame of the switch's own out of a port; see ofproto.frames."""
-        frames.send(self.backer, self.xbridge, ofp_port, frame, now)
+        frames.send(self.backer, self.xbridge, ofp_port, frame, now, oam)
 
     def port_verdict(self, ofp_port: int, who: str, live: bool | None) -> None:
         """What a protocol finds of a port: one that some find dead is not live for groups and

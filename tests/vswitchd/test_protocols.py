@@ -40,7 +40,7 @@ class Ofproto:
         mac = bytes([2, 0, 0, 0, 0, number])
         self.ports[number] = SimpleNamespace(xport=XPort(), hw_addr=mac)
 
-    def send_frame(self, number, frame, now):
+    def send_frame(self, number, frame, now, oam=False):
         self.sent.append((number, frame))
         if number in self.cables:
             other, there = self.cables[number]

@@ -8,27 +8,48 @@ column work takes its line out.  pyvs-vsctl imports this with each run: it impor
 # Table -> column, or map column:key -> the values that ask for nothing which is not there.
 COLUMNS = {
     "Open_vSwitch": {
+        "other_config:dpdk-alloc-mem": (),
+        "other_config:dpdk-extra": (),
+        "other_config:dpdk-hugepage-dir": (),
         "other_config:dpdk-init": ("false",),
+        "other_config:dpdk-lcore-mask": (),
+        "other_config:dpdk-socket-limit": (),
+        "other_config:dpdk-socket-mem": (),
+        "other_config:enable-statistics": ("false",),
         "other_config:flow-restore-wait": ("false",),
         "other_config:hw-offload": ("false",),
+        "other_config:min-revalidate-pps": (),
         "other_config:n-handler-threads": (),
+        "other_config:n-offload-threads": (),
         "other_config:n-revalidator-threads": (),
         "other_config:pmd-maxsleep": ("0",),
         "other_config:pmd-sleep-max": ("0",),
+        "other_config:offload-rebalance": ("false",),
+        "other_config:per-port-memory": ("false",),
+        "other_config:shared-mempool-config": (),
+        "other_config:tc-policy": ("none",),
         "other_config:tx-flush-interval": ("0",),
+        "other_config:userspace-tso-enable": ("false",),
+        "other_config:vhost-iommu-support": ("false",),
+        "other_config:vhost-postcopy-support": ("false",),
+        "other_config:vhost-sock-dir": (),
         "other_config:vlan-limit": ("0", "2"),
     },
     "Bridge": {
         "datapath_type": ("dummy", "netdev", "system"),
+        "other_config:controller-queue-size": (),
     },
     "Port": {
         "bond_fake_iface": (),
         "mac": (),
+        "other_config:lb-output-action": ("false",),
     },
     "Interface": {
-        "bfd:oam": ("false",),
         "other_config:emc-enable": ("true",),
         "other_config:tx-steering": ("thread",),
+    },
+    "IPFIX": {
+        "other_config:enable-tunnel-sampling": ("false",),
     },
     "Flow_Table": {
         "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
@@ -43,7 +64,10 @@ COLUMNS = {
 # Of these, what changes only how fast things are, not what happens.
 HARMLESS = (
     "other_config:emc-enable",
+    "other_config:lb-output-action",
+    "other_config:min-revalidate-pps",
     "other_config:n-handler-threads",
+    "other_config:n-offload-threads",
     "other_config:n-revalidator-threads",
     "other_config:pmd-maxsleep",
     "other_config:pmd-sleep-max",

@@ -59,6 +59,9 @@ class Bfd(PerInterface):
         source = SOURCE_PORT + session.discriminator % (0x10000 - SOURCE_PORT)
         return bfd_packet.compose(addresses, source, payload)
 
+    def is_oam(self, iface: Iface) -> bool:
+        return iface.config.bfd.get("oam") == "true"
+
     def is_live(self, session: Session, now: int) -> bool:
         return session.is_forwarding(now)
 

@@ -48,6 +48,10 @@ class PerInterface(Protocol):
         """What is sent for a payload."""
         raise NotImplementedError
 
+    def is_oam(self, iface: Iface) -> bool:
+        """Whether a tunnel is to mark what is sent as the network's own."""
+        return False
+
     def is_live(self, session: Any, now: int) -> bool:
         raise NotImplementedError
 
@@ -134,7 +138,7 @@ class PerInterface(Protocol):
         payload = session.run(now, self._received(session, iface, now))
         if payload is not None:
             frame = self.frame(session, iface, payload)
-            self.ofproto.send_frame(iface.ofp_port, frame, now)
+            self.ofproto.send_frame(iface.ofp_port, frame, now, self.is_oam(iface))
         if session.changed:
             session.changed = False
             self.has_news = True
