@@ -45,14 +45,24 @@ def trace_flow(*args, **options):
 
 
 def trace_pieces(
-    bridge, text, *, recirc=None, packet=None, learn=False, now=0, names=None, ct_states=()
+    bridge,
+    text,
+    *,
+    recirc=None,
+    packet=None,
+    learn=False,
+    now=0,
+    names=None,
+    ct_states=(),
+    program=None,
 ):
     """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge, piece by piece.
 
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
     the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
     the RecircTable to look up recirc_id in.  `ct_states` is what the first packets that ct sends
-    round are taken for.  Raises TraceError, before the first piece.
+    round are taken for.  `program`: what a packet-out would have done, instead of the tables.
+    Raises TraceError, before the first piece.
     """
     try:
         match = parse_match(text, names)
@@ -62,26 +72,49 @@ def trace_pieces(
     if packet is not None:
         key = with_packet(key, packet)
     return trace_key(
-        bridge, key, recirc=recirc, learn=learn, now=now, names=names, ct_states=ct_states
+        bridge,
+        key,
+        recirc=recirc,
+        learn=learn,
+        now=now,
+        names=names,
+        ct_states=ct_states,
+        program=program,
     )
 
 
-def trace_key(bridge, key, *, recirc=None, learn=False, now=0, names=None, ct_states=()):
+def trace_key(
+    bridge, key, *, recirc=None, learn=False, now=0, names=None, ct_states=(), program=None
+):
     """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port)."""
     if recirc is None:
         recirc = RecircTable()
 
-    def translated(key):
+    def translated(key, program=None):
         try:
             result = xlate.translate(
-                bridge, _with_ethertype(key), recirc=recirc, learn=learn, now=now, trace=True
+                bridge,
+                _with_ethertype(key),
+                recirc=recirc,
+                program=program,
+                learn=learn,
+                now=now,
+                trace=True,
             )
         except LookupError as error:
             raise TraceError(str(error)) from None
         return result, report(key, result, names, learn)
 
-    result, first = translated(key)
-    return chain((first,), trace_recirc.follow(result, ct_states, translated))
+    result, first = translated(key, program)
+    return _to_its_end(chain((first,), trace_recirc.follow(result, ct_states, translated)), recirc)
+
+
+def _to_its_end(pieces, recirc):
+    """The pieces; behind the last one what was traced holds no state any more."""
+    try:
+        yield from pieces
+    finally:
+        recirc.end_trace()
 
 
 def _with_ethertype(key):

@@ -111,8 +111,10 @@ def show(switch: "Switch", _args: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dump_datapaths(_switch: "Switch", _args: list[str]) -> str:
-    return f"{datapath()}\n"
+def dump_bridges(switch: "Switch", _args: list[str]) -> str:
+    """dpif/dump-dps: the bridges, with the type of their datapath."""
+    kind = datapath().partition("@")[0]
+    return "".join(f"{kind}@{name}\n" for name in sorted(switch.bridges))
 
 
 # --- upcalls
@@ -179,7 +181,7 @@ def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    ("dpif/dump-dps", "", 0, 0, dump_datapaths),
+    ("dpif/dump-dps", "", 0, 0, dump_bridges),
     ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, bridge_flows),
     ("dpif/show", "", 0, 0, show),
     ("revalidator/pause", "", 0, 0, lambda switch, _args: set_paused(switch, True)),

@@ -2,6 +2,7 @@
 
     ofproto/trace [OPTIONS] BRIDGE FLOW [PACKET]    a flow as ovs-ofctl(8) writes it
     ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]  a datapath flow, as dpctl/dump-flows prints it
+    ofproto/trace-packet-out ... ACTIONS            the same for a packet-out with these actions
 
 `--ct-next STATE`, several times, says what the tracker finds of the packets that ct sends round.
 `--l7-len BYTES` and `--l7 HEX` say what a packet has behind its headers, which translation does not
@@ -14,6 +15,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from datapath.key import flow, key_text
+from ofproto.codec.actions import check_actions, parse_actions
+from ofproto.codec.actions.base import CheckContext
+from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF15
+from ofproto.rules.compile import compile_actions
+from ofproto.rules.program import Program
 from ofproto.xlate import trace as tracing
 from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
@@ -28,11 +35,35 @@ if TYPE_CHECKING:
 USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
 GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
+ALL = range(1 << 32)  # groups and meters
+CONSISTENT = ("-consistent", "--consistent")
 CT_NEXT = ("--ct-next", "-ct-next")
 PAYLOAD = {"--l7-len": re.compile(r"\d{1,5}"), "--l7": re.compile(r"([0-9a-fA-F]{2})*")}
 
 
 def trace(switch: "Switch", args: list[str]) -> Iterator[str]:
+    return _trace(switch, args, None)
+
+
+def trace_packet_out(switch: "Switch", args: list[str]) -> Iterator[str]:
+    """The last word is the actions of a packet-out."""
+    try:
+        actions = parse_actions(args[-1], _numbers(switch, args))
+        check_actions(actions, CheckContext(None, OF15, 0, N_VISIBLE_TABLES, ALL, ALL))
+        program = compile_actions(actions)
+    except (OFError, ValueError) as error:
+        raise CommandError(f"{args[-1]}: {error}") from error
+    return _trace(switch, [arg for arg in args[:-1] if arg not in CONSISTENT], program)
+
+
+def _numbers(switch: "Switch", args: list[str]) -> dict[str, int]:
+    """Of the ports of the bridge that is named, if any."""
+    bridge = next((switch.bridges[arg] for arg in args if arg in switch.bridges), None)
+    ports = bridge.ofproto.ports_in_order() if bridge is not None else ()
+    return {port.name: port.number for port in ports}
+
+
+def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterator[str]:
     try:
         ct_states, args = _ct_states(args)
     except tracing.TraceError as error:
@@ -44,8 +75,8 @@ def trace(switch: "Switch", args: list[str]) -> Iterator[str]:
     shown = bool(options & NAMES)
     try:
         if words and words[0] in switch.bridges:
-            return _of_flow(switch, words, learn, shown, ct_states)
-        return _odp_flow(switch, words, learn, ct_states)
+            return _of_flow(switch, words, learn, shown, ct_states, program)
+        return _odp_flow(switch, words, learn, ct_states, program)
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
@@ -82,12 +113,17 @@ def _without_payload(args: list[str]) -> list[str]:
 
 
 def _of_flow(
-    switch: "Switch", words: list[str], learn: bool, shown: bool, ct_states: list[int]
+    switch: "Switch",
+    words: list[str],
+    learn: bool,
+    shown: bool,
+    ct_states: list[int],
+    program: Program | None,
 ) -> Iterator[str]:
     if len(words) not in (2, 3):
         raise CommandError(f"syntax error at {words[0]} (no flow after the bridge's name)")
     ofproto = switch.bridges[words[0]].ofproto
-    numbers = {port.name: port.number for port in ofproto.ports_in_order()}
+    numbers = _numbers(switch, words)
     return tracing.trace_pieces(
         ofproto.xbridge,
         words[1],
@@ -97,6 +133,7 @@ def _of_flow(
         now=clock.msec(),
         names=_names(numbers, shown),
         ct_states=ct_states,
+        program=program,
     )
 
 
@@ -113,7 +150,11 @@ def _of_dump(text: str) -> str:
 
 
 def _odp_flow(
-    switch: "Switch", words: list[str], learn: bool, ct_states: list[int]
+    switch: "Switch",
+    words: list[str],
+    learn: bool,
+    ct_states: list[int],
+    program: Program | None,
 ) -> Iterator[str]:
     if len(words) > 1 and "(" not in words[0]:
         if "(" not in words[1]:
@@ -146,6 +187,7 @@ def _odp_flow(
         learn=learn,
         now=clock.msec(),
         ct_states=ct_states,
+        program=program,
     )
 
 
@@ -160,4 +202,7 @@ def _packet(text: str) -> bytes:
 
 
 # name, usage, least and most arguments, function
-COMMANDS = [("ofproto/trace", USAGE, 1, 64, trace)]
+COMMANDS = [
+    ("ofproto/trace", USAGE, 1, 64, trace),
+    ("ofproto/trace-packet-out", f"[-consistent] {USAGE} actions", 2, 65, trace_packet_out),
+]

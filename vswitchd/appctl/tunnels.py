@@ -1,31 +1,11 @@
-"""Tunnel ports: what they are, and whether their headers are made here."""
+"""Tunnel ports: what they are."""
 
 from typing import TYPE_CHECKING, Any
 
 from ofproto.xlate.bridges.tunnel_config import TunnelConfig
-from pyvs.process.daemon import CommandError
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
-
-NATIVE = "tnl_push_pop"
-_BOOLEANS = {"true": True, "false": False}
-
-
-def set_features(switch: "Switch", args: list[str]) -> str:
-    """dpif/set-dp-features: what of the datapath translation makes use of; for tests."""
-    if args[0] not in switch.bridges:
-        raise CommandError("no such bridge")
-    underlay = switch.ways.underlay
-    if len(args) == 1:
-        return f"{NATIVE}: {'true' if underlay.native else 'false'}\n"
-    if args[1] != NATIVE:
-        raise CommandError(f"{args[1]}: cannot be set")
-    if len(args) != 3 or args[2] not in _BOOLEANS:
-        raise CommandError(f"{args[1]}: true or false")
-    underlay.native = _BOOLEANS[args[2]]
-    underlay.told()
-    return ""
 
 
 def _key(key: int | str | None, absent: str) -> str:
@@ -63,6 +43,5 @@ def list_tunnels(switch: "Switch", _args: list[str]) -> str:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    ("dpif/set-dp-features", "bridge [feature [value]]", 1, 3, set_features),
     ("ofproto/list-tunnels", "", 0, 0, list_tunnels),
 ]

@@ -223,9 +223,19 @@ cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 
     if in_bundle is not None and not x.flow.eth_src[0] & 1 and (
             not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans):
         x.cache.add(X_LEARN, x.bridge, in_bundle, src)
+        if x.trace is not None and x.side_effects:
+            report_learned(x, in_bundle, vid, x.bridge.mac.lookup(src))
         if x.bridge.bonds and in_bundle.bond is None and is_gratuitous(x):
             x.cache.add(X_LOCK, x.bridge.mac, None, src)
     return dst
+
+
+cdef int report_learned(XlateContext x, XBundle bundle, uint16_t vid, MacEntry known) except -1:
+    """A station that is new, or was somewhere else."""
+    if known is not None and (known.static or known.bundle is bundle):
+        return 0
+    mac = (<char *> x.flow.eth_src)[:6].hex(":")
+    return x.report("detail", f"learned that {mac} is on port {bundle.name} in VLAN {vid}")
 
 
 cdef int xlate_normal(XlateContext x) except -1:

@@ -150,7 +150,8 @@ cdef void set_headers(const flow_key *flow, flow_key *base, flow_key *wc,
     """L3 and L4, where base still has the protocol that flow has.
 
     A packet of IP protocol or ARP operation 0 has a header that could not be read, or one that
-    nobody may send: nothing is written there."""
+    nobody may send: nothing is written there.  As in Open vSwitch the protocol of others is not
+    matched for that alone (a header that it cannot read the datapath leaves as it is, too)."""
     cdef uint8_t proto = flow.nw_proto
     if flow.eth_type != base.eth_type:
         return
@@ -158,8 +159,8 @@ cdef void set_headers(const flow_key *flow, flow_key *base, flow_key *wc,
         if memcmp(<const char *> flow + AT_L3, <const char *> base + AT_L3,
                   KEY_PACKET_SIZE - AT_L3) == 0:
             return
-        wc.nw_proto = 0xff
         if base.nw_proto == 0:
+            wc.nw_proto = 0xff
             return
     if flow.eth_type == htons(ETH_IP):
         set_members(IPV4, flow, base, wc, out)

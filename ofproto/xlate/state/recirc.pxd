@@ -28,6 +28,7 @@ cdef class FrozenState:
     cdef readonly uint32_t mirrors      # bits of those that have the packet
     cdef readonly tuple name            # all of it, comparable
     cdef uint32_t references
+    cdef bint over                      # it has had a flow, or a trace, that is gone
     cdef int64_t released               # ms, when the last reference went
     # Puts what the state has of the tunnel part into the packet's own key.
     cdef bint take_tunnel(self, flow_key *key)
@@ -38,8 +39,9 @@ cdef class RecircTable:
     # Ids count from 1 on: what tests of a switch compare does not depend on hashes.
     cdef public bint counting
     cdef dict numbers                   # digest of a state's name -> id, where these count
+    cdef uint32_t counted
     cdef object looking                 # ids of states to be looked at for one that may go
-    cdef uint32_t first_id(self, FrozenState state) except? 0
+    cdef uint32_t first_id(self, FrozenState state, bint anew) except? 0
     cdef bint make_room(self)
     cdef FrozenState get(self, uint32_t id)
     cdef FrozenState intern(self, FrozenState state, int64_t now)

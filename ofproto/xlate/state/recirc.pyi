@@ -30,4 +30,7 @@ class RecircTable:
     def expire(self, now: int) -> None:
         """Takes out the states that no flow has referred to for 30 s; `now` in ms."""
 
+    def end_trace(self) -> None:
+        """What was traced holds its states no longer."""
+
     def __len__(self) -> int: ...

@@ -85,7 +85,10 @@ cdef class RecircTable:
         """The table's state that equals this one; it gets an id when it is new.  None: there is no
         room for another."""
         cdef FrozenState old
-        cdef uint32_t id = self.first_id(state)
+        cdef uint32_t id = self.first_id(state, False)
+        old = self.states.get(id) if self.counting else None
+        if old is not None and old.over and not old.references:
+            id = self.first_id(state, True)
         while True:
             id = id or 1
             old = self.states.get(id)
@@ -108,14 +111,18 @@ cdef class RecircTable:
         state = self.intern(state, now)
         return 0 if state is None else state.id
 
-    cdef uint32_t first_id(self, FrozenState state) except? 0:
-        """Where to look for a state's id, or to give it one."""
+    cdef uint32_t first_id(self, FrozenState state, bint anew) except? 0:
+        """Where to look for a state's id, or to give it one.  Where ids count, a state that comes
+        again once nobody had it any more is another one (`anew`), as in Open vSwitch."""
         digest = blake2b(repr(state.name).encode(), digest_size=4).digest()
         if not self.counting:
             return int.from_bytes(digest, "little")
         if len(self.numbers) >= 2 * MAX_STATES:
             self.numbers.clear()
-        return self.numbers.setdefault(digest, len(self.numbers) + 1)
+        if anew or digest not in self.numbers:
+            self.counted += 1
+            self.numbers[digest] = self.counted
+        return self.numbers[digest]
 
     cdef bint make_room(self):
         """Takes out a state that no flow refers to, though packets may be on their way to it."""
@@ -134,11 +141,19 @@ cdef class RecircTable:
 
     cdef void reference(self, FrozenState state):
         state.references += 1
+        state.over = False
         self.states.setdefault(state.id, state)
 
     cdef void release(self, FrozenState state, int64_t now):
         state.references -= 1
+        state.over = state.over or not state.references
         state.released = max(state.released, now)
+
+    def end_trace(self):
+        """What was traced holds its states no longer."""
+        cdef FrozenState state
+        for state in list(self.states.values()) if self.counting else ():
+            state.over = state.over or not state.references
 
     def expire(self, int64_t now):
         """Takes out the states that no flow has referred to for a while."""

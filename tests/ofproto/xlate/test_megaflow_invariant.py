@@ -50,6 +50,7 @@ TYPE_AT = flow.MEMBERS["packet_type"][0]
 CT_TUPLE = flow.MEMBERS["ct_nw_src"][0]
 ETH_TYPE = flow.MEMBERS["eth_type"][0]
 VLAN1 = flow.MEMBERS["vlan1_tpid"][0]
+NW_PROTO = flow.MEMBERS["nw_proto"][0]
 
 
 def packet(rng):
@@ -304,6 +305,8 @@ def mixed(key, other, mask):
             return None
     if made[VLAN1] and not made[VLAN0_TPID]:
         return None
+    if key[NW_PROTO] and not made[NW_PROTO]:
+        return None  # headers of no protocol are not written; they need not be told apart
     meaning = flow.wildcards_for(bytes(made))
     meant = zip(made[CT_TUPLE:], meaning[CT_TUPLE:], strict=True)
     made[CT_TUPLE:] = bytes(a & b for a, b in meant)
