@@ -17,7 +17,7 @@ class PacketOut(NamedTuple):
     match: Match
 
 
-def send(backer: Any, xbridge: Any, number: int, frame: bytes, now: int, oam: bool) -> None:
+def send(backer: Any, xbridge: Any, number: int, frame: bytes, now: int, oam: bool = False) -> None:
     """Through a patch port it goes to the peer's bridge.  It counts as what the port sent.  With
     `oam`, a tunnel's header says that it is of the network's own, where it has a bit for that."""
     message = PacketOut(frame, OFPP_NONE, Match())

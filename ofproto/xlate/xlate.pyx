@@ -661,6 +661,9 @@ cdef int group(XlateContext x, uint32_t group_id) except -1:
     if group is None:
         x.report("warn", "output to nonexistent group %d" % group_id)
         return NO_MORE
+    if group.type == GROUP_SELECT and x.unparsed:
+        freeze(x)               # others' buckets may do without what a label hid
+        return AGAIN
     if group.type == GROUP_SELECT and needs_hash(x, group):
         x.report("detail", "the datapath is to hash the packet")
         freeze(x)

@@ -137,3 +137,34 @@ def test_the_same_as_open_vswitch(ours, theirs):
             assert mine[0] == other[0] == 0
         else:
             assert mine == other, words
+
+
+FLOW = f"in_port=1,dl_src={ONE},dl_dst={TWO}"
+ELSEWHERE = f"in_port=2,dl_src={ONE},dl_dst={TWO}"
+TRACES = [
+    ("ofproto/trace", "br0", FLOW, "-generate"),  # learned
+    ("ofproto/trace", "br0", FLOW, "-generate"),  # known
+    ("ofproto/trace", "br0", ELSEWHERE, "-generate"),  # moved
+    ("ofproto/trace", "br0", FLOW),
+    ("ofproto/trace-packet-out", "br0", FLOW, "mod_vlan_vid:123,resubmit(,0),2"),
+    ("ofproto/trace-packet-out", "-consistent", "br0", FLOW, "clone(mod_dl_src:1:2:3:4:5:6,2),1,2"),
+    ("coverage/read-counter", "mac_learning_learned"),
+    ("coverage/read-counter", "mac_learning_moved"),
+    ("dpif/dump-dps",),
+]
+
+
+def without_ports(answer):
+    """An answer without the datapath's ports, which have other numbers, and its type."""
+    status, text = answer
+    lines = [line for line in text.splitlines() if not line.startswith("Datapath actions")]
+    return status, [line.replace("dummy@", "netdev@") for line in lines]
+
+
+@pytest.mark.peer
+@peer_marks[1]
+def test_what_is_learned_and_packet_outs_beside_open_vswitch(ours, theirs):
+    for words in TRACES:
+        assert without_ports(ours(*words)) == without_ports(theirs(*words)), words
+    bad = ("ofproto/trace-packet-out", "br0", FLOW, "nosuch")
+    assert ours(*bad)[0] == theirs(*bad)[0] == 2

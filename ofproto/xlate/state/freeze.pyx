@@ -228,7 +228,7 @@ cdef bint needs_headers(const op *o, uint16_t eth_type) noexcept nogil:
             or code == OP_SET_NW_TTL or code == OP_PUSH_MPLS or code == OP_POP_MPLS
             or code == OP_PUSH_PBB or code == OP_POP_PBB
             or code == OP_ENCAP or code == OP_DECAP or code == OP_DEC_NSH_TTL
-            or code == OP_GROUP or code == OP_CLONE or code == OP_STACK_PUSH
+            or code == OP_CLONE or code == OP_STACK_PUSH
             or code == OP_STACK_POP or code == OP_OUTPUT_REG
             or code == OP_MULTIPATH or code == OP_BUNDLE or code == OP_LEARN
             or code == OP_FIN_TIMEOUT or code == OP_CHECK_LARGER or code == OP_CT)
