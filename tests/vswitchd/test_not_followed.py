@@ -51,10 +51,8 @@ def test_setting_them_is_told(switch):
 
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
-    rate = "set interface e1 bfd:oam=true lldp:enable=true"
-    assert sorted(told(*rate.split())) == lines(
-        "Interface e1: bfd:oam true",
-    )
+    address = "set port bond0 mac=00:00:00:00:00:07 other_config:lb-output-action=true"
+    assert told(*address.split())[0] == lines("Port bond0: mac")[0]
     config = "set open . other_config:flow-restore-wait=true"
     assert told(*config.split())[0].endswith(
         "other_config:flow-restore-wait true is not followed yet"
@@ -64,14 +62,14 @@ def test_setting_them_is_told(switch):
         "set port bond0 lacp=active bond_mode=active-backup protected=true",
         "add-aa-mapping br0 1 2",
         "clear bridge br0 auto_attach",
-        "remove interface e1 bfd oam",
+        "set interface e1 bfd:oam=true lldp:enable=true",
         "set bridge br0 protocols=OpenFlow13 stp_enable=false",
         "get bridge br0 auto_attach",
     ):
         assert told(*words.split()) == [], words
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
-        "port bond0: bond_fake_iface is", "interface e1: bfd:oam true is",
+        "port bond0: bond_fake_iface is", "port bond0: mac is",
         "other_config:flow-restore-wait true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text
