@@ -51,7 +51,7 @@ def test_setting_them_is_told(switch):
 
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
-    address = "set port bond0 mac=00:00:00:00:00:07 other_config:lb-output-action=true"
+    address = "set port bond0 mac=nobody other_config:lb-output-action=true"
     assert told(*address.split())[0] == lines("Port bond0: mac")[0]
     config = "set open . other_config:flow-restore-wait=true"
     assert told(*config.split())[0].endswith(
