@@ -103,13 +103,12 @@ cdef XBucket pick(XlateContext x, XGroup group):
 
 cdef XBucket pick_by_slot(XlateContext x, XGroup group):
     """From the hash's slot on, the first one whose bucket is live: the packets of live buckets
-    stay with them.  dp_hash's parameter has an algorithm (the symmetric one serves for each)
-    above the basis."""
+    stay with them."""
     cdef const unsigned char[::1] slots = group.slots
     cdef uint32_t mask = <uint32_t> len(group.slots) - 1, start, i
     cdef XBucket bucket
     cdef set dead = set()
-    start = ntohl(x.flow.dp_hash) + <uint32_t> group.parameter
+    start = ntohl(x.flow.dp_hash)
     x.wc.dp_hash |= htonl(mask)
     for i in range(mask + 1):
         number = slots[(start + i) & mask]
