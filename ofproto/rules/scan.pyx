@@ -11,6 +11,10 @@ from ofproto.rules.classifier cimport Classifier, Rule, Shape, SubtableObject, k
 from ofproto.rules.node cimport is_seen, rule_node
 
 
+cdef enum:
+    SORTED = 4096       # rules of one shape
+
+
 cdef class Loose:
     """Tells the rules whose match is `match` or more specific (non-strict requests)."""
 
@@ -49,7 +53,8 @@ cdef class Loose:
                 if self.reaches(rule.shape) and self.means(rule.shape, rule.node.values)]
 
     def of(self, Classifier table):
-        """Those of a table, as it is seen now: matches of one shape together, by age."""
+        """Those of a table, as it is seen now: matches of one shape together, by age as long as
+        there are not too many to sort."""
         cdef list found = [], some
         cdef Shape shape
         cdef SubtableObject sub
@@ -70,7 +75,7 @@ cdef class Loose:
                                 some.append(<Rule> lower.rule)
                             lower = lower.lower
                     node = node.next
-            found += sorted(some, key=by_age) if len(some) > 1 else some
+            found += sorted(some, key=by_age) if 1 < len(some) <= SORTED else some
         return found
 
 
