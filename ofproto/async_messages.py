@@ -23,7 +23,10 @@ MOST_TOTAL = 0xFFFF
 PIPELINE = [
     (name, start, start + size, bytes(size))
     for name in (
-        *("packet_type", "metadata", "tun_id", "pkt_mark", "ct_zone", "ct_mark", "ct_label"),
+        *("packet_type", "metadata", "pkt_mark", "ct_zone", "ct_mark", "ct_label"),
+        *("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id"),
+        *("tun_gbp_flags", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir"),
+        *("tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype"),
         *(f"reg{i}" for i in range(16)),
     )
     for start, size in [flow.MEMBERS[name]]
@@ -31,6 +34,9 @@ PIPELINE = [
 
 
 _PHYSICAL = flow.MEMBERS["in_phy_port"][0]
+_TUN_OAM_AT = sum(flow.MEMBERS["tun_flags"]) - 1
+_PRESENT = slice(flow.MEMBERS["tun_present"][0], sum(flow.MEMBERS["tun_present"]))
+_OAM = 1  # the flag that OpenFlow's tun_flags has
 
 # Where in the key those are: pkt_mark, from ct_state to what the packet itself says, and from the
 # tunnel to the end.
@@ -71,6 +77,10 @@ def pipeline_match(event: Any) -> Match:
     for name, start, end, zero in PIPELINE:
         if key[start:end] != zero:
             match.set(name, int.from_bytes(key[start:end], "big"))
+    if key[_TUN_OAM_AT] & _OAM:
+        match.set("tun_flags", _OAM)
+    if any(key[_PRESENT]):
+        event.options.match_all(match, key)
     _tracked(match, key)
     physical = int.from_bytes(key[_PHYSICAL : _PHYSICAL + 4], "big")
     if physical not in (0, event.in_port):  # else it goes without saying (OpenFlow 1.3.5, 7.2.3.8)
@@ -119,7 +129,7 @@ def _head(peer: Any, event: Any, reason: int) -> bytes:
         return _packet_in(peer, event, reason, b"", 0)
     what = (
         peer.version, reason, event.miss, event.table_id, event.cookie, event.in_port,
-        key[_MARK : _MARK + 4], key[_CT_STATE:_L2], key[_TUNNEL:],
+        key[_MARK : _MARK + 4], key[_CT_STATE:_L2], key[_TUNNEL:], event.options,
     )  # fmt: skip
     head = _heads.get(what)
     if head is None:

@@ -125,6 +125,7 @@ class _Commit:
                 self._journal(own)
                 return None
             message = messages.decode(own)
+            self.ofproto.tlv_table.layout.of_message(message)
             return _EXECUTE[type(message)](self, message, own)
         finally:
             self.ofproto.tables.requester = None

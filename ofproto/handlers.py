@@ -52,6 +52,7 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
         return
     try:
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
+        ofproto.tlv_table.layout.of_message(message)
         _dispatch(ofproto, peer, message, raw, now)
     except OFError as error:
         _refuse(ofproto, peer, raw, error)
@@ -342,6 +343,7 @@ RECORDS: dict[type, Callable[[Any, Any, bytes, int], None]] = {
     ),
     messages.GroupMod: lambda ofproto, peer, raw, now: ofproto.log.group_mod(raw, now),
     messages.MeterMod: lambda ofproto, peer, raw, now: ofproto.log.meter_mod(raw, now),
+    messages.TlvTableMod: lambda ofproto, peer, raw, now: ofproto.log.tlv_table_mod(raw, now),
 }
 
 # OpenFlow 1.3.5 6.3.4
@@ -359,5 +361,6 @@ NOT_FOR_SLAVES = {
 # What waits while there is work on the tables; a new monitor, too, which is not to hear of flows
 # that it was not told.
 WAITS_FOR_TABLES = NOT_FOR_SLAVES - {messages.PacketOut, messages.Resume, messages.BundleAdd} | {
-    messages.FlowMonitorRequest
+    messages.FlowMonitorRequest,
+    messages.TlvTableMod,
 }

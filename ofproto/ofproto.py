@@ -49,13 +49,13 @@ from ofproto.peers.controller import ControllerConfig, ControllerStatus
 from ofproto.port import OfPort, TreeState
 from ofproto.ports import Ports
 from ofproto.table_work import TableWork
+from ofproto.tables import tlv_table
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables
 from ofproto.tables.group import GroupTable
 from ofproto.tables.meter import meter_mod
 from ofproto.tables.mod_plan import ModPlans
 from ofproto.tables.table_config import TableSettings
-from ofproto.tables.tlv_table import TlvTable
 from ofproto.xlate.bridges.mcast_snooping import McastSnooping, SnoopingSettings
 from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 from ofproto.xlate.bridges.xbridge import XBridge
@@ -105,9 +105,9 @@ class Ofproto:
         self.mod_plans = ModPlans(self.tables)
         self.tables.dispose = backer.disposal.add
         self.groups = GroupTable(self.tables)
-        self.tlv_table = TlvTable()
+        self.tlv_table = tlv_table.of_bridge(self.tables, self.mod_plans)
         path = rundir.path(f"{name}.flows") if journal else None
-        self.log = FlowLog(path, self.tables, self.groups)
+        self.log = FlowLog(path, self.tables, self.groups, self.tlv_table)
         self.tables.learned.changed = self._flow_taught
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.in_band = InBand(self.tables)

@@ -4,7 +4,9 @@ import contextlib
 import os
 import subprocess
 
-from tests.daemons import BIN, Namespace
+from tests.daemons import BIN, Namespace, _alive, wait_until
+
+_DAEMON = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
 
 
 class Names:
@@ -34,11 +36,18 @@ class Names:
         database = str(self.rundir / "conf.db")
         schema = BIN.parents[1] / "ovsdb" / "vswitch.ovsschema"
         self.run("ovsdb-tool", "create", database, str(schema))
-        daemon = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
         socket = f"--remote=punix:{self.rundir}/db.sock"
-        self.run("ovsdb-server", *daemon, socket, database)
+        self.run("ovsdb-server", *_DAEMON, socket, database)
         self.run("ovs-vsctl", "--no-wait", "init")
-        self.run("ovs-vswitchd", *daemon, "-vvconn", "-vofproto_dpif", *options)
+        self._start_vswitchd = (*_DAEMON, "-vvconn", "-vofproto_dpif", *options)
+        self.run("ovs-vswitchd", *self._start_vswitchd)
+
+    def restart_vswitchd(self):
+        """It is killed, and started as it was."""
+        old = self.pid("ovs-vswitchd")
+        os.kill(old, 9)
+        wait_until(lambda: not _alive(old), what="the end of vswitchd")
+        self.run("ovs-vswitchd", *self._start_vswitchd)
 
     def close(self):
         for name in ("ovs-vswitchd", "ovsdb-server", "pyvs-datapath"):

@@ -100,6 +100,7 @@ cdef extern from "datapath/key/flow_key.h":
         uint8_t pad_tun[3]
         uint8_t tun_metadata[256]
         # pipeline (ofproto only)
+        uint64_t tun_present    # 1 << N: there is a tun_metadataN, which may be 0, or have no bytes
         uint64_t metadata
         uint32_t regs[16]       # xreg0 is regs[0]:regs[1], xxreg0 is regs[0..3]
         uint32_t actset_output
@@ -145,7 +146,7 @@ cdef extern from "datapath/key/flow_key.h":
         MEMBER_tun_flags, MEMBER_tun_tos, MEMBER_tun_ttl, MEMBER_tun_tp_src, MEMBER_tun_tp_dst,
         MEMBER_tun_gbp_id, MEMBER_tun_gbp_flags, MEMBER_tun_erspan_ver, MEMBER_tun_erspan_idx,
         MEMBER_tun_erspan_dir, MEMBER_tun_erspan_hwid, MEMBER_tun_gtpu_flags,
-        MEMBER_tun_gtpu_msgtype, MEMBER_tun_opts_size, MEMBER_tun_metadata, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
+        MEMBER_tun_gtpu_msgtype, MEMBER_tun_opts_size, MEMBER_tun_metadata, MEMBER_tun_present, MEMBER_metadata, MEMBER_reg0, MEMBER_reg1,
         MEMBER_reg2, MEMBER_reg3, MEMBER_reg4, MEMBER_reg5, MEMBER_reg6, MEMBER_reg7,
         MEMBER_reg8, MEMBER_reg9, MEMBER_reg10, MEMBER_reg11, MEMBER_reg12, MEMBER_reg13,
         MEMBER_reg14, MEMBER_reg15, MEMBER_actset_output, MEMBER_conj_id,

@@ -50,6 +50,7 @@ typedef struct flow_key {
     uint8_t tun_opts_size, pad_tun[3];
     uint8_t tun_metadata[256];
 
+    uint64_t tun_present;
     uint64_t metadata;
     uint32_t regs[16];
     uint32_t actset_output, conj_id, in_phy_port, pad_pipeline;
@@ -57,7 +58,7 @@ typedef struct flow_key {
 
 enum {
     KEY_PACKET_SIZE = offsetof(flow_key, tun_id),
-    KEY_DP_SIZE = offsetof(flow_key, metadata),
+    KEY_DP_SIZE = offsetof(flow_key, tun_present),
     KEY_SIZE = sizeof(flow_key),
     KEY_PACKET_WORDS = KEY_PACKET_SIZE / 8,
     KEY_DP_WORDS = KEY_DP_SIZE / 8,
@@ -101,7 +102,7 @@ enum {
     M(tun_gbp_id, tun_gbp_id) M(tun_gbp_flags, tun_gbp_flags) M(tun_erspan_ver, tun_erspan_ver) \
     M(tun_erspan_idx, tun_erspan_idx) M(tun_erspan_dir, tun_erspan_dir) \
     M(tun_erspan_hwid, tun_erspan_hwid) M(tun_gtpu_flags, tun_gtpu_flags) \
-    M(tun_gtpu_msgtype, tun_gtpu_msgtype) M(tun_opts_size, tun_opts_size) M(tun_metadata, tun_metadata) M(metadata, metadata) \
+    M(tun_gtpu_msgtype, tun_gtpu_msgtype) M(tun_opts_size, tun_opts_size) M(tun_metadata, tun_metadata) M(tun_present, tun_present) M(metadata, metadata) \
     M(reg0, regs[0]) M(reg1, regs[1]) M(reg2, regs[2]) M(reg3, regs[3]) M(reg4, regs[4]) \
     M(reg5, regs[5]) M(reg6, regs[6]) M(reg7, regs[7]) M(reg8, regs[8]) M(reg9, regs[9]) \
     M(reg10, regs[10]) M(reg11, regs[11]) M(reg12, regs[12]) M(reg13, regs[13]) \

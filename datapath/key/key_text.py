@@ -313,7 +313,7 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
     foreign = "ct_tuple4" if number(key, "eth_type") == 0x86DD else "ct_tuple6"
     for name, fields in METADATA.items():
         if name == "tunnel":
-            parts += outer_text.format_tunnel(key, mask)
+            parts += outer_text.format_tunnel(key, mask, more)
         elif name != foreign:
             parts += writer.group(name, fields)
     tags = 0

@@ -49,12 +49,16 @@ MEMBERS = tuple(name for name in flow.MEMBERS if name.startswith("tun_"))
 # ---- Formatting ----
 
 
-def _shown(fields: list[Field], key: bytes, mask: bytes) -> str:
+# Of these Open vSwitch does not say that they are 0.
+_UNSAID = ("tun_tos", "tun_tp_src", "tun_tp_dst")
+
+
+def _shown(fields: list[Field], key: bytes, mask: bytes, more: bool = True) -> str:
     parts = []
     for field in fields:
         bits = number(mask, field.member) & field.ones
-        if bits:
-            value = number(key, field.member) & field.ones
+        value = number(key, field.member) & field.ones
+        if bits and (value or more or field.member not in _UNSAID):
             parts.append(f"{field.label}={format_value(field, value, bits)}")
     return ",".join(parts)
 
@@ -75,11 +79,11 @@ def options(data: bytes) -> Iterator[tuple[int, int]]:
         at = end
 
 
-def _option(data: bytes, mask: bytes) -> str:
+def _option(data: bytes, mask: bytes, more: bool) -> str:
     kind = _masked(int.from_bytes(data[:2], "big"), int.from_bytes(mask[:2], "big"), 0xFFFF)
     size = len(data) - _HEADER
     parts = [f"class={kind}", f"type={_masked(data[2], mask[2], 0xFF)}", f"len={size}"]
-    if size:
+    if size and (more or any(mask[_HEADER:])):
         value, care = (int.from_bytes(each[_HEADER:], "big") for each in (data, mask))
         shown = f"{value:#x}"
         exact = care == (1 << 8 * size) - 1
@@ -87,7 +91,7 @@ def _option(data: bytes, mask: bytes) -> str:
     return f"{{{','.join(parts)}}}"
 
 
-def _geneve(key: bytes, mask: bytes) -> str | None:
+def _geneve(key: bytes, mask: bytes, more: bool = True) -> str | None:
     """None: no option is matched, or in another way than by their headers' lengths at least."""
     size = number(key, "tun_opts_size")
     end = OPTIONS_AT + size
@@ -99,7 +103,7 @@ def _geneve(key: bytes, mask: bytes) -> str | None:
         return None
     if any(care[a + 3] != 0x1F or data[a + 3] & 0xE0 for a, _ in found):
         return None
-    return "".join(_option(data[a:b], care[a:b]) for a, b in found)
+    return "".join(_option(data[a:b], care[a:b], more) for a, b in found)
 
 
 def shown(key: bytes, mask: bytes) -> set[str]:
@@ -108,12 +112,13 @@ def shown(key: bytes, mask: bytes) -> set[str]:
     return set(MEMBERS) - hidden
 
 
-def format_tunnel(key: bytes, mask: bytes) -> list[str]:
-    """[the tunnel() of a whole key], or [] where nothing of it is matched."""
-    parts = [_shown(_PLAIN, key, mask)]
+def format_tunnel(key: bytes, mask: bytes, more: bool = True) -> list[str]:
+    """[the tunnel() of a whole key], or [] where nothing of it is matched.  Without `more` it lacks
+    what Open vSwitch does not say."""
+    parts = [_shown(_PLAIN, key, mask, more)]
     groups = {
         "vxlan(gbp({}))": _shown(_GBP, key, mask),
-        "geneve({})": _geneve(key, mask),
+        "geneve({})": _geneve(key, mask, more),
         "erspan({})": _shown(_ERSPAN, key, mask),
         "gtpu({})": _shown(_GTPU, key, mask),
     }
@@ -236,7 +241,8 @@ def _parse_option(found: re.Match) -> tuple[bytes, bytes]:
     if size % 4 or size > MAX_VALUE:
         raise ValueError(f"{found[0]}: length not 0, 4, 8, ... {MAX_VALUE}")
     value = int(found["value"] or "0", 16)
-    mask = int(found["mask"], 0) if found["mask"] else (1 << 8 * size) - 1
+    exact = (1 << 8 * size) - 1 if found["value"] else 0  # no value: anything
+    mask = int(found["mask"], 0) if found["mask"] else exact
     if max(value, mask) >> 8 * size:
         raise ValueError(f"{found[0]}: value longer than len")
     head = kind.to_bytes(2, "big") + bytes((number_, size // 4))

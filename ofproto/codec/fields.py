@@ -9,7 +9,7 @@ Port numbers are the 16-bit ones of OpenFlow 1.0 everywhere but in 32-bit header
 (see `port_from_32`, `port_to_32`).
 """
 
-import re
+from functools import lru_cache
 
 # OXM classes; a class of 0xffff goes on with a 32-bit experimenter.
 NXM_OF, NXM_NX, ERICOXM, OXM_OF, PKT_REG = 0x0000, 0x0001, 0x1000, 0x8000, 0x8001
@@ -123,6 +123,9 @@ class Field:
         "writable",
     )
 
+    option: int | None = None  # N of tun_metadataN
+    masked = False
+
     def __init__(self, name, n_bits, text, slot, prerequisite, headers, **more):
         self.name = name
         self.n_bits = n_bits
@@ -167,6 +170,43 @@ class Field:
     def nxm_name(self) -> str:
         """The name that subfields print, such as NXM_OF_IP_SRC."""
         return min(self.headers, key=lambda h: h.since).name if self.headers else self.name
+
+
+class OptionField(Field):
+    """tun_metadataN, a tunnel option.  How long it is, a bridge's table says (ovs-fields(7)): those
+    of FIELDS stand for any length, others (option_field()) for one, at `offset` of the key's
+    tun_metadata.  `masked`: it is matched with a mask, even if that is all ones."""
+
+    __slots__ = ("masked", "offset", "option")
+
+    def __init__(self, option: int, length: int, offset: int | None, masked: bool):
+        header = _nx(f"TUN_METADATA{option}", FIRST_OPTION_NUMBER + option)
+        shift = 8 * (OPTION_SPACE - length - (offset or 0))
+        slot = _member("tun_metadata", 8 * length, shift)
+        super().__init__(f"tun_metadata{option}", 8 * length, "hex", slot, NONE, (header,))
+        self.n_bytes = header.n_bytes = length
+        self.option, self.offset, self.masked = option, offset, masked
+
+    def _values(self):
+        return (self.option, self.n_bytes, self.offset, self.masked)
+
+    def __eq__(self, other):
+        return isinstance(other, OptionField) and self._values() == other._values()
+
+    def __hash__(self):
+        return hash(self._values())
+
+
+N_OPTIONS, MAX_OPTION, OPTION_SPACE = 64, 124, 256  # their number, bytes of one, of all
+FIRST_OPTION_NUMBER = 40  # NXM_NX_TUN_METADATA0
+
+
+@lru_cache(1024)
+def option_field(option: int, length: int, offset: int, masked: bool = False) -> OptionField:
+    """tun_metadata`option` of `length` bytes at `offset` of the key's tun_metadata."""
+    made = OptionField(option, length, offset, masked)
+    made.index = BY_NAME[made.name].index
+    return made
 
 
 def _oxm(name, number, since=3):
@@ -371,6 +411,7 @@ FIELDS = (
           (_et("GTPU_FLAGS", 15),), **_RO),
     Field("tun_gtpu_msgtype", 8, "decimal", _member("tun_gtpu_msgtype", 8), NONE,
           (_et("GTPU_MSGTYPE", 16),), **_RO),
+    *(OptionField(i, MAX_OPTION, None, False) for i in range(N_OPTIONS)),
     *_registers(),
     Field("pkt_mark", 32, "hex", _member("pkt_mark", 32), NONE, (_nx("PKT_MARK", 33),)),
     Field("ct_state", 8, "ct_state", _member("ct_state", 32), NONE, (_nx("CT_STATE", 105),),
@@ -427,13 +468,3 @@ PROTOCOLS = {
 def field(name: str) -> Field | None:
     """A field by its name, alias, or OXM/NXM name."""
     return BY_NAME.get(name) or BY_HEADER_NAME.get(name)
-
-
-_NOT_YET = re.compile(r"tun_metadata\d+\b")
-
-
-def unknown(name: str, otherwise: str) -> str:
-    """What an error says of a name that is no field: that it is one that Open vSwitch has and pyvs
-    has not (ovs-fields(7)), or `otherwise`."""
-    found = _NOT_YET.match(name)
-    return f"field {found[0]} is not supported yet" if found else otherwise

@@ -208,11 +208,12 @@ class Instructions(list):
     """Decoded instructions, not to be changed: equal bytes give the same object, so that flows
     that do the same share it, and `program` (a program.Program, when somebody compiled it)."""
 
-    __slots__ = ("program",)
+    __slots__ = ("plain", "program")
 
     def __init__(self, instructions):
         super().__init__(instructions)
         self.program = None
+        self.plain = False  # known to have no tunnel options
 
 
 SHARED_SIZE = 256  # bytes; longer ones are not kept

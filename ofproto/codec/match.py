@@ -9,7 +9,15 @@ outer tag's tci, whose CFI bit means "a tag is present".
 from datapath.key.flow import KEY_SIZE, MEMBERS
 
 from . import fields
-from .fields import BY_NAME, FIELDS, Field, Prerequisite
+from .fields import (
+    BY_NAME,
+    FIELDS,
+    OPTION_SPACE,
+    Field,
+    OptionField,
+    Prerequisite,
+    option_field,
+)
 
 VLAN_CFI, VLAN_VID, VLAN_PCP = 0x1000, 0x0FFF, 0xE000
 OFP_VLAN_NONE = 0xFFFF  # OpenFlow 1.0: no tag
@@ -42,7 +50,17 @@ class Slot:
         self.wild = bytes(self.end - self.start)
 
 
-SLOTS = {field: Slot(field) for field in FIELDS}
+class _Slots(dict):
+    """Those of FIELDS, and others' for as long as they are asked for."""
+
+    def __missing__(self, field):
+        return Slot(field)
+
+
+SLOTS = _Slots((field, Slot(field)) for field in FIELDS)
+_OPTIONS_AT, _OPTIONS_END = MEMBERS["tun_metadata"][0], sum(MEMBERS["tun_present"])
+_PRESENT_AT = MEMBERS["tun_present"][0]
+_NO_OPTIONS = bytes(_OPTIONS_END - _OPTIONS_AT)
 
 
 def _f(name):
@@ -69,13 +87,23 @@ def _tracked(state, mask):
 
 
 class Match:
-    """The fields that a flow matches; starts as match-all.  Mutable; hash only when done."""
+    """The fields that a flow matches; starts as match-all.  Mutable; hash only when done.
 
-    __slots__ = ("key", "mask")
+    `options`: the tun_metadataN that it matches, a tuple of OptionFields that say where their
+    values stand: where the bridge's table has them (xlate/bridges/tun_options), or one behind the
+    other where no table is known."""
 
-    def __init__(self, key: bytes = _ZERO, mask: bytes = _ZERO):
+    __slots__ = ("key", "mask", "options")
+
+    def __init__(
+        self,
+        key: bytes = _ZERO,
+        mask: bytes = _ZERO,
+        options: tuple[OptionField, ...] = (),
+    ):
         self.key = bytearray(key)
         self.mask = bytearray(mask)
+        self.options = options
 
     @property
     def key_bytes(self) -> bytes:
@@ -88,10 +116,27 @@ class Match:
         return bytes(self.mask)
 
     def __eq__(self, other):
-        return isinstance(other, Match) and self.mask == other.mask and self.key == other.key
+        if not isinstance(other, Match):
+            return False
+        if self.options == other.options:
+            return self.mask == other.mask and self.key == other.key
+        return self._values() == other._values()
 
     def __hash__(self):
-        return hash((bytes(self.key), bytes(self.mask)))
+        return hash(self._values())
+
+    def _values(self):
+        """What it matches, wherever options stand, and however long they are."""
+        if not self.options:
+            return bytes(self.key), bytes(self.mask), ()
+        rest = self.copy()
+        rest.clear_options()
+        found = []
+        for field in self.options:
+            value, mask = self.get(field)
+            exact = mask == field.mask and not field.masked
+            found.append((field.option, value, None if exact else mask))
+        return bytes(rest.key), bytes(rest.mask), tuple(found)
 
     def __repr__(self):
         parts = (f"{field.name}={value:#x}/{mask:#x}" for field, value, mask in self.fields())
@@ -99,7 +144,7 @@ class Match:
 
     def copy(self) -> "Match":
         """An independent copy."""
-        return Match(self.key, self.mask)
+        return Match(self.key, self.mask, self.options)
 
     def set(self, field: Field | str, value: int, mask: int | None = None) -> None:
         """Match `value` where `mask` (default: all of the field) has ones, replacing what the
@@ -111,6 +156,8 @@ class Match:
             return
         if field is _PACKET_TYPE and value == 0:
             return  # the default of a match on headers: Rule adds it
+        if field.option is not None:
+            field = self._take_option(field, value, mask)
         slot = SLOTS[field]
         if mask is None or mask & field.mask == field.mask:
             care = slot.exact
@@ -132,6 +179,44 @@ class Match:
         self.mask[start:end] = (old_mask | care).to_bytes(size, "big")
         self.key[start:end] = (old_key | value & care).to_bytes(size, "big")
 
+    def _take_option(self, field, value, mask):
+        """Where an option is to stand; that it is there, is matched from now on."""
+        if field.offset is None:
+            size = max(1, (max(value, mask or 0).bit_length() + 7) // 8)
+            field = self.option_field(field.option, size, mask not in (None, field.mask))
+        if field not in self.options:
+            before = self.option(field.option)
+            if before is not None:
+                self._store(SLOTS[before], 0, 0, before.mask)
+            options = [each for each in self.options if each is not before]
+            self.options = tuple(sorted([*options, field], key=lambda each: each.option))
+        at, bit = _PRESENT_AT + 7 - field.option // 8, 1 << field.option % 8
+        self.key[at] |= bit
+        self.mask[at] |= bit
+        return field
+
+    def option_field(self, option: int, size: int, masked: bool) -> OptionField:
+        """Room for `size` bytes of an option behind those that there are.  ValueError: no room."""
+        at = max((each.offset + each.n_bytes for each in self.options), default=0)
+        if at + size > OPTION_SPACE:
+            raise ValueError(f"more than {OPTION_SPACE} bytes of tunnel options")
+        return option_field(option, size, at, masked)
+
+    def clear_options(self) -> None:
+        """No tun_metadataN is matched any more."""
+        self.key[_OPTIONS_AT:_OPTIONS_END] = _NO_OPTIONS
+        self.mask[_OPTIONS_AT:_OPTIONS_END] = _NO_OPTIONS
+        self.options = ()
+
+    def option(self, number: int) -> OptionField | None:
+        """The field that tun_metadata`number` is here; None where it is not matched."""
+        return next((each for each in self.options if each.option == number), None)
+
+    def has_option(self, number: int) -> bool:
+        """Whether packets have the option that is matched; of keys of packets as matches, which
+        may be of such as have it not."""
+        return bool(self.key[_PRESENT_AT + 7 - number // 8] >> number % 8 & 1)
+
     def _set_dl_vlan(self, vid):
         if vid == OFP_VLAN_NONE:
             self._store(_TCI, 0, 0xFFFF, 0xFFFF)
@@ -143,6 +228,11 @@ class Match:
         """(value, mask) of a field; the mask is 0 when it is not matched at all."""
         if isinstance(field, str):
             field = BY_NAME[field]
+        if field.option is not None:
+            found = self.option(field.option)
+            if found is None:
+                return 0, 0
+            field = found
         slot = SLOTS[field]
         mask = int.from_bytes(self.mask[slot.start : slot.end], "big") >> slot.shift & slot.ones
         value = int.from_bytes(self.key[slot.start : slot.end], "big") >> slot.shift & slot.ones
@@ -154,6 +244,8 @@ class Match:
 
     def is_wild(self, field: Field) -> bool:
         """Whether no bit of the field matters."""
+        if field.option is not None:
+            return self.option(field.option) is None
         slot = SLOTS[field]
         raw = self.mask[slot.start : slot.end]
         return raw == slot.wild or not int.from_bytes(raw, "big") & slot.full
@@ -226,6 +318,8 @@ class Match:
         states = bytes((key[_PROTO_AT], key[_TCI.start] & _CFI_BYTE, key[_CT_STATE.end - 1]))
         types = bytes((*key[_ETH_TYPE.start : _ETH_TYPE.end], *key[_TYPE_AT : _TYPE_AT + 4]))
         signature = b"".join((self.mask, types, states, ports))
+        if self.options:
+            signature = (signature, self.options)
         found = _SHAPES.get(signature)
         if found is None:
             if len(_SHAPES) >= _MAX_SHAPES:
@@ -270,7 +364,7 @@ _LOOSE = [
     BY_NAME[name]
     for name in ("ip_src", "ip_dst", "nw_proto", "nw_tos", "nw_ecn", "nw_ttl", "tcp_src", "tcp_dst")
 ]
-_CANONICAL = [f for f in FIELDS if f.name not in _ALIASES_OF_A_SLOT]
+_CANONICAL = [f for f in FIELDS if f.name not in _ALIASES_OF_A_SLOT and f.option is None]
 
 
 class Shape:
@@ -298,10 +392,17 @@ class Shape:
                 bits = slot.ones if slot.ones == field.mask else slot.ones & field.mask
                 self.rows.append((field, slot.start, slot.end, slot.shift, bits, mask))
                 kept.set(field, value, mask)
+        for field in match.options:
+            slot = SLOTS[field]
+            _value, mask = match.get(field)
+            self.rows.append((field, slot.start, slot.end, 0, slot.ones, mask))
+            kept.set(field, 0, mask)
+        if match.options:
+            self.rows.sort(key=lambda row: row[0].index)
         self.kept = bytes(kept.mask)
 
 
-_SHAPES: dict[bytes, Shape] = {}
+_SHAPES: dict[bytes | tuple, Shape] = {}
 _MAX_SHAPES = 1024
 _TYPE_AT = SLOTS[_PACKET_TYPE].start
 _PROTO_AT, _ICMPV6 = _NW_PROTO.start, 58

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 
 from . import fields, numbers
-from .fields import BY_NAME, Field, unknown
+from .fields import BY_NAME, Field
 from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 from .notes import note
 
@@ -430,6 +430,8 @@ def format_value(field: Field, value: int, mask: int | None = None, names: PortN
 
 def parse_value(field: Field, text: str, names: PortNumbers = None):
     """(value, mask or None for an exact one) of `VALUE[/MASK]`; raises TextError."""
+    if not text and field.option is not None:
+        return 0, 0  # of a match: it is there
     value, mask = _PARSERS[field.text](text, field, names)
     if mask is not None:
         if not field.maskable and mask not in (0, (1 << 8 * field.n_bytes) - 1):
@@ -478,6 +480,7 @@ def _print_order(items: Iterable):
 
 _WORD = len(_BEFORE)
 _ORDER = _print_order([*_BEFORE, "dl_vlan", *_AFTER])
+_OPTION_RANK = _ORDER[BY_NAME["metadata"]][0] - 0.5
 _PROTOCOL_WORDS = {pair: word for word, pair in fields.PROTOCOLS.items()}  # the last of a pair
 
 
@@ -489,6 +492,11 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
     word = word or _PROTOCOL_WORDS.get((eth_type, None))
     terms = [(_WORD, word)] if word else []
     for field, value, mask in match.fields():
+        if field.option is not None:
+            known = match.has_option(field.option)
+            text = _format_option(field, value, mask, names) if known else f"{field.name}=NP"
+            terms.append((_OPTION_RANK, text))
+            continue
         rank, shown = _ORDER[field]
         if field.name == "eth_type":
             if not word:
@@ -507,6 +515,13 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
     return [text for _, text in terms]
 
 
+def _format_option(field, value, mask, names):
+    """Its name alone where only that it is there is matched."""
+    if not mask and field.n_bytes:
+        return field.name
+    return f"{field.name}={_match_value(field, value, mask, names)}"
+
+
 _ALWAYS_HEX = ("nsh_spi", "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4")  # 0, too
 
 
@@ -520,7 +535,7 @@ def _match_value(field, value, mask, names):
     if field.name in _ALWAYS_HEX:
         return f"0x{value:x}" + ("" if mask == field.mask else f"/0x{mask:x}")
     if field.text == "hex" and field.name[:3] != "gtp":
-        exact = "" if mask == field.mask else f"/0x{mask:x}"
+        exact = "" if mask == field.mask and not field.masked else f"/0x{mask:x}"
         return ("0" if value == 0 else f"0x{value:x}") + exact
     return format_value(field, value, mask, names)
 
@@ -562,13 +577,26 @@ def set_term(match: Match, key: str, value: str | None, names: PortNumbers = Non
     field = BY_NAME.get(key) or _PRINTED.get(key)
     if field is None:
         return False
-    if not value:
+    if not value and field.option is None:
         raise TextError(f"field {key} missing value")
     number, mask = parse_value(field, value, names)
     if field.name == "icmp_type" and number > 255:
         raise TextError(_too_large(value, field))
+    if field.option is not None:
+        _check_option(match, field, number if mask is None else mask)
     match.set(field, number, mask)
     return True
+
+
+def _check_option(match, field, bits):
+    if match.option(field.option) is not None:
+        raise TextError(f"field {field.name} set multiple times")
+    used = sum(each.n_bytes for each in match.options) + max(1, (bits.bit_length() + 7) // 8)
+    if used > fields.OPTION_SPACE:
+        raise TextError(
+            f"field {field.name} exceeds maximum size for tunnel metadata (used {used}, max "
+            f"{fields.OPTION_SPACE})"
+        )
 
 
 _PRINTED = {"gtpu_flags": BY_NAME["tun_gtpu_flags"], "gtpu_msgtype": BY_NAME["tun_gtpu_msgtype"]}
@@ -580,6 +608,6 @@ def parse_match(text: str, names: PortNumbers = None) -> Match:
     match = Match()
     for key, value in split_terms(text):
         if not set_term(match, key, value, names):
-            raise TextError(unknown(key, f"unknown keyword {key}"))
+            raise TextError(f"unknown keyword {key}")
     match.normalize()
     return match

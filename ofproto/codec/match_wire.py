@@ -7,7 +7,7 @@ from ofproto.codec.numbers import OF15, port_from_32, port_to_32
 
 from . import fields, match_plan, notes
 from .errors import OFError
-from .fields import BY_NAME, FIELDS, Field
+from .fields import BY_CODE, BY_NAME, FIELDS, Field
 from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 from .match_fixed import OFP11_MATCH_LEN, of11_decode, of11_encode
 
@@ -31,6 +31,8 @@ def _entries():
     decode(match, field, has_mask, data, position) takes it."""
     table = {}
     for field in FIELDS:
+        if field.option is not None:
+            continue  # of any length, see _decode_option
         slot = SLOTS[field]
         plain = (
             slot.whole
@@ -92,7 +94,8 @@ def _oxm_decode(data, strict, cookie):
     for code, position, end in _tlvs(data):
         entry = entries.get(code)
         if entry is None:
-            _unknown(code, data[position:end], strict, cookie)
+            if not _decode_option(match, code, data[position:end]):
+                _unknown(code, data[position:end], strict, cookie)
             continue
         field, need, place, decode = entry
         if place is None:
@@ -165,6 +168,28 @@ def _wild_ones(data, position):
         "nx_match",
         f"Rejecting NXM/OXM entry {entry} with 1-bits in value for bits wildcarded by the mask.",
     )
+
+
+def _decode_option(match, code, body):
+    """A tun_metadataN, which has as many bytes as its sender took; False where it is none."""
+    base = BY_CODE.get((code >> 16, 0, code >> 9 & 0x7F))
+    if base is None or base.option is None:
+        return False
+    has_mask = code >> 8 & 1
+    width = len(body) >> has_mask
+    if width << has_mask != len(body) or width > fields.MAX_OPTION:
+        raise OFError("OFPBMC_BAD_LEN", f"{base.name} of {len(body)} bytes")
+    if not match.is_wild(base):
+        raise OFError("OFPBMC_DUP_FIELD", base.name)
+    value = int.from_bytes(body[:width], "big")
+    care = int.from_bytes(body[width:], "big") if has_mask else (1 << 8 * width) - 1
+    if value & ~care:
+        raise OFError("OFPBMC_BAD_WILDCARDS", base.name)
+    try:
+        match.set(match.option_field(base.option, width, bool(has_mask)), value, care)
+    except ValueError as error:
+        raise OFError("NXTTMFC_TABLE_FULL", str(error)) from None
+    return True
 
 
 def _unknown(code, body, strict, cookie):
@@ -323,7 +348,7 @@ _SPECIAL = {
 def _head(field, version, mask):
     """The header of a field with this mask, and whether it is without one."""
     exact = mask == field.mask or (field.text == "port" and mask >= 0xFFFF)
-    if field in _WIDER:
+    if field in _WIDER or field.masked:
         exact = False
     return field.oxm(version, not exact), exact
 

@@ -72,8 +72,8 @@ cdef class Flows:
     # Takes it out of the books, though the datapath may have it still.
     cdef int lose_ukey(self, Ukey ukey, int64_t now) except -1
     cdef bytes xlate_actions(self)
-    cdef int run_translation(self, bytes packet, uint32_t odp_port, const flow_key *key,
-                             int64_t now) except -1
+    cdef int run_translation(self, XBridge bridge, bytes packet, uint32_t odp_port,
+                             const flow_key *key, int64_t now) except -1
     # What the datapath is to do with the flow of the last translation, instead of its actions, where
     # vswitchd is to see each packet.
     cdef int slow_down(self) except -1

@@ -17,6 +17,7 @@ from ofproto.xlate.state.context cimport XlateContext, set_in_port
 from ofproto.xlate.outputs.multicast cimport learn_groups
 from ofproto.xlate.state.recirc cimport FrozenState
 from ofproto.xlate.outputs.tnl_push cimport find_port
+from ofproto.xlate.bridges.option_keys cimport mask_to_datapath, to_datapath, to_tables
 from ofproto.xlate.bridges.tunnel cimport TunnelTable, has_tunnel
 from ofproto.xlate.bridges.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPort
 from ofproto.xlate.state.xcache cimport XCache
@@ -243,6 +244,7 @@ cdef class Flows:
     cdef bint translate(self, const flow_key *key, int64_t now) except -1:
         cdef XPort port = self.port_of(key)
         cdef FrozenState state
+        cdef XBridge bridge
         cdef flow_key flow
         memset(&flow, 0, sizeof(flow))
         memcpy(&flow, key, KEY_DP_SIZE)
@@ -255,8 +257,14 @@ cdef class Flows:
             if state is None:
                 self.counts["unknown_state"] += 1
                 return False
+            bridge = state.bridge
+            if flow.tun_opts_size:
+                to_tables(bridge.options, &flow)
             xlate_resume(self.xlate, state, &flow, now)
         else:
+            bridge = port.bridge
+            if flow.tun_opts_size:
+                to_tables(bridge.options, &flow)
             set_in_port(&flow, port.ofp_port)
             xlate_packet(self.xlate, port.bridge, &flow, now)
         if self.xlate.error is not None:
@@ -273,6 +281,10 @@ cdef class Flows:
                 self.xlate.wc.vlan[0].tci = htons(VLAN_VID | VLAN_CFI)
             if self.xlate.wc.vlan[1].tci:
                 self.xlate.wc.vlan[1].tpid = 0xffff
+            if has_tunnel(key):
+                mask_to_datapath(bridge.options, key, &self.xlate.wc)
+            elif self.xlate.wc.tun_present:     # only written
+                memset(self.xlate.wc.tun_metadata, 0, sizeof(flow.tun_metadata))
         return True
 
     cdef bytes name_flow(self, const flow_key *key, flow_key *masked):
@@ -300,7 +312,7 @@ cdef class Flows:
             xlate_program(self.xlate, bridge, &key, program, now)
         finally:
             self.xlate.side_effects = False
-        self.run_translation(packet, odp_port, &key, now)
+        self.run_translation(bridge, packet, odp_port, &key, now)
 
     def resume(self, FrozenState state, bytes packet, bytes sent, int64_t now):
         """A packet that waited for a controller goes on, as packet_out() does.  `sent`: a key with
@@ -313,10 +325,10 @@ cdef class Flows:
             xlate_resume(self.xlate, state, &key, now)
         finally:
             self.xlate.side_effects = False
-        self.run_translation(packet, odp_port, &key, now)
+        self.run_translation(state.bridge, packet, odp_port, &key, now)
 
-    cdef int run_translation(self, bytes packet, uint32_t odp_port, const flow_key *key,
-                             int64_t now) except -1:
+    cdef int run_translation(self, XBridge bridge, bytes packet, uint32_t odp_port,
+                             const flow_key *key, int64_t now) except -1:
         """What the last translation made of a packet happens to it."""
         self.xlate.cache.credit(1, len(packet), now)
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
@@ -329,7 +341,7 @@ cdef class Flows:
             actions = self.xlate_actions()
             kind = ntohl(key.packet_type)
             # What translation took the packet to have already, it must have in the datapath.
-            known = (<const char *> key)[:KEY_DP_SIZE]
+            known = datapath_key(bridge.options, key)
             if not self.dpif.execute_soon(packet, actions, odp_port, kind, known):
                 self.dpif.execute(packet, actions, in_port=odp_port, packet_type=kind,
                                   pkt_mark=ntohl(key.pkt_mark), key=known)
@@ -468,6 +480,14 @@ cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, const char *sent
         packet, odp_port, packet_type=ntohl((<const flow_key *> sent).packet_type))
     memcpy(key, <const char *> extracted, KEY_SIZE)
     return odp_port
+
+
+cdef bytes datapath_key(object layout, const flow_key *key):
+    """A translation's key as the datapath has it."""
+    cdef flow_key made = key[0]
+    if made.tun_present:
+        to_datapath(layout, &made)
+    return (<char *> &made)[:KEY_DP_SIZE]
 
 
 cdef bytes port_of(bytes key):

@@ -24,6 +24,7 @@ from ofproto.xlate.state.context cimport forget_tracking, set_in_port
 from ofproto.xlate.outputs.multicast cimport learn_groups
 from ofproto.xlate.state.recirc cimport CONNTRACKED, FrozenState
 from ofproto.xlate.state.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
+from ofproto.xlate.bridges.option_keys cimport to_tables
 from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
 from ofproto.xlate.bridges.xsampling cimport XSampling
 
@@ -163,6 +164,8 @@ cdef class UpcallHandler:
             return 0
         memset(&flow, 0, sizeof(flow))
         memcpy(&flow, key, KEY_DP_SIZE)
+        if flow.tun_opts_size:
+            to_tables(port.bridge.options, &flow)
         set_in_port(&flow, port.ofp_port)
         debug_log.Failures.tell(port.bridge, (<char *> &flow)[:KEY_SIZE], self.flows.xlate.error,
                                 self.flows.recirc)
@@ -292,6 +295,8 @@ cdef class UpcallHandler:
             return 0
         self.flows.counts["packet_ins"] += 1
         memcpy(&key, &u.key, KEY_DP_SIZE)
+        if key.tun_opts_size:
+            to_tables(bridge.options, &key)
         set_in_port(&key, state.in_port)
         if not state.flags & CONNTRACKED:
             forget_tracking(&key)       # where the action stands, the tables do not see it
@@ -303,5 +308,5 @@ cdef class UpcallHandler:
             packet, data.reason if miss is None else OFPR_NO_MATCH,
             state.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
             (<char *> &key)[:KEY_SIZE], miss, state.userdata,
-            continuation.encode(state) if data.flags & CONTINUATION else None))
+            continuation.encode(state) if data.flags & CONTINUATION else None, bridge.options))
         return 0

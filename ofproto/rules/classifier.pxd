@@ -74,6 +74,7 @@ cdef class Rule:
     cdef public int64_t used
     cdef public object actions          # the OpenFlow side's own action list
     cdef readonly Program program       # what translation runs; None drops
+    cdef readonly tuple options         # the tun_metadataN of its match: OptionFields
     cdef public object data             # free for the owner of the table
     cdef public Rule heir               # counts what comes late for this one, which it replaced
     cdef Shape shape

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from ofproto.codec.fields import OptionField
 from ofproto.codec.match import Match
 from ofproto.rules.program import Program
 from ofproto.rules.view import View
@@ -31,6 +32,7 @@ class Rule:
     used: int
     actions: Any
     program: Program | None  # changed by set_program() only
+    options: tuple[OptionField, ...]  # the tun_metadataN of its match
     data: Any
     def set_program(self, program: Program | None) -> None: ...
     heir: Rule | None  # counts what the datapath tells late of this one
@@ -59,6 +61,7 @@ class Rule:
         importance: int = 0,
         flags: int = 0,
         now: int = 0,
+        options: tuple[OptionField, ...] = (),
     ) -> None: ...
 
 class Classifier:

@@ -148,8 +148,11 @@ cdef Shape shape_of_match(match):
 cdef class Rule:
     def __cinit__(self, match, int priority=0x8000, *, int table_id=0, uint64_t cookie=0,
                   actions=None, Program program=None, int idle_timeout=0, int hard_timeout=0,
-                  int importance=0, uint32_t flags=0, int64_t now=0):
+                  int importance=0, uint32_t flags=0, int64_t now=0, tuple options=()):
+        self.options = options
         if match is not _TO_BE_PLACED:
+            if not isinstance(match, tuple):
+                self.options = match.options
             key, mask = key_and_mask(match)
             self.place(shape_of(mask), <const uint64_t *> <const char *> (<bytes> key), priority)
         self.table_id = table_id
@@ -205,6 +208,7 @@ cdef class Rule:
         match = Match()
         match.key[:] = self.key
         match.mask[:] = self.mask
+        match.options = self.options
         return match
 
     def inherit(self, Rule old):

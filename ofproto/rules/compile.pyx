@@ -13,6 +13,7 @@ from datapath.key.flow import MEMBERS
 from ofproto.codec import fields
 from ofproto.codec.actions.encap import MAX_CONTEXT
 from ofproto.codec.actions.learn import DELETE_LEARNED
+from ofproto.codec.actions.placed import options_of
 from ofproto.codec.actions.spread import BUNDLE_ALGORITHMS, HASH_FIELDS, MULTIPATH_ALGORITHMS
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.numbers import OF10
@@ -67,6 +68,10 @@ cdef slot slot_of(field, int start, int n_bits):
     cdef slot s
     member, shift, bits = field.slot
     offset, size = MEMBERS[member]
+    s.option = 0
+    if field.option is not None:        # its own bytes: the member has 256
+        s.option = field.option + 1
+        offset, size, shift = offset + field.offset, field.n_bytes, 0
     s.offset = offset
     s.size = max(size, (shift + bits + 7) // 8)
     s.shift = shift + start
@@ -100,6 +105,10 @@ cdef int emit_set(Program p, field, value, mask) except -1:
     o.data_len = <uint16_t> len(data)
     o.data = p.add_data(data, <uint32_t> len(data))
     return 0
+
+
+def _delete_field(Program p, a):
+    emit(p, OP_DELETE_FIELD, SET_FIELD).dst = slot_of(a.field, 0, a.field.n_bits)
 
 
 cdef int emit_set_vlan(Program p, bint vid, value, bint push) except -1:
@@ -412,6 +421,7 @@ EMIT = {
     "SetField": _set_field,
     "RegLoad": _reg_load,
     "RegMove": _reg_move,
+    "DeleteField": _delete_field,
     "StackPush": _stack_push,
     "StackPop": _stack_pop,
     "PushVlan": lambda p, a: emit_tag(p, OP_PUSH_VLAN, SET_PUSH_VLAN, a.ethertype),
@@ -467,4 +477,6 @@ def compile_actions(actions, instructions=()):
     cdef Program p = Program()
     add_all(p, actions)
     add_all(p, instructions)
+    options = frozenset([field.option for field in options_of([*actions, *instructions])])
+    p.options = options or None
     return p

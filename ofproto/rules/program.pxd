@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from datapath.key.flow cimport flow_key
+
 cdef enum op_code:
     OP_OUTPUT           # port = OpenFlow port, arg = max_len for CONTROLLER
     OP_OUTPUT_REG       # src slot; arg = max_len
@@ -10,6 +12,7 @@ cdef enum op_code:
     OP_PAUSE            # the same, and the packet waits for the controller's answer
     OP_SET              # dst slot (whole bytes of the key), data = value then mask
     OP_MOVE             # src slot -> dst slot
+    OP_DELETE_FIELD     # dst slot of a whole option
     OP_PUSH_VLAN        # aux = TPID, host order
     OP_POP_VLAN
     OP_PUSH_MPLS        # aux = Ethertype, host order
@@ -72,6 +75,7 @@ ctypedef struct slot:
     uint16_t size
     uint16_t shift
     uint16_t n_bits
+    uint16_t option         # N + 1 of tun_metadataN, which is there once it is written; 0: none
 
 ctypedef struct op:
     uint8_t code
@@ -105,6 +109,7 @@ cdef class Program:
     cdef readonly list specs        # LearnSpec
     cdef readonly tuple learned     # (table, cookie) of flows that go with this program's last flow
     cdef readonly frozenset groups  # numbers of groups that it refers to, or None
+    cdef public frozenset options   # N of each tun_metadataN that it refers to, or None
     cdef conjunction *conjs
     cdef uint32_t n_conjs
     cdef bytes _signature
@@ -162,6 +167,14 @@ cdef enum set_kind_t:       # the action set's order, OpenFlow 1.3 section 5.10
     SET_CT
     N_SET_KINDS
 
-# A slot's value as a number of 16 bytes, big endian (slots of more than 128 bits are never moved).
+cdef enum:
+    SLOT_BITS = 128         # that are read or written at once
+
+# A slot's value as a number of 16 bytes, big endian.
 cdef void read_slot(const uint8_t *key, const slot *s, uint8_t *out) noexcept nogil
 cdef void write_slot(uint8_t *key, const slot *s, const uint8_t *value) noexcept nogil
+cdef void fill_slot(uint8_t *key, const slot *s) noexcept nogil     # with ones
+# What follows from a write to the slot's field.
+cdef void note_written(flow_key *key, const slot *s) noexcept nogil
+# The bits of a slot of any size from `first` on, SLOT_BITS at most, as a slot.
+cdef slot part_of_slot(const slot *s, int first) noexcept nogil

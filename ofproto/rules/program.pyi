@@ -9,6 +9,7 @@ class Program:
     subs: list[Program]  # of write_actions and clone
     learned: tuple[tuple[int, int], ...]  # (table, cookie) of what its learn actions delete
     groups: frozenset[int] | None  # numbers of groups that it refers to
+    options: frozenset[int] | None  # N of each tun_metadataN that it refers to
     def signature(self) -> bytes:
         """Bytes equal for programs that do the same; the same in each run of the daemon."""
 

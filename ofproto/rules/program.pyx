@@ -6,6 +6,11 @@ compile_actions (ofproto.compile) fills it; ofproto.xlate runs it.
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+from datapath.key.flow cimport flow_key
+
+cdef extern from "<endian.h>" nogil:
+    uint64_t htobe64(uint64_t)
+
 
 cdef class Program:
     """Ops, the bytes they refer to, and the actions they came from."""
@@ -111,3 +116,21 @@ cdef void write_slot(uint8_t *key, const slot *s, const uint8_t *value) noexcept
     cdef int bit
     for bit in range(s.n_bits):
         put_bit(key, s, bit, value[15 - (bit >> 3)] >> (bit & 7) & 1)
+
+
+cdef void fill_slot(uint8_t *key, const slot *s) noexcept nogil:
+    cdef int bit
+    for bit in range(s.n_bits):
+        put_bit(key, s, bit, 1)
+
+
+cdef void note_written(flow_key *key, const slot *s) noexcept nogil:
+    if s.option:
+        key.tun_present |= htobe64(<uint64_t> 1 << (s.option - 1))
+
+
+cdef slot part_of_slot(const slot *s, int first) noexcept nogil:
+    cdef slot part = s[0]
+    part.shift = <uint16_t> (s.shift + first)
+    part.n_bits = <uint16_t> min(s.n_bits - first, <int> SLOT_BITS)
+    return part

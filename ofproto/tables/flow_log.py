@@ -26,9 +26,11 @@ from .journal import (
     NUMBER_SIZE,
     STATE,
     TAUGHT,
+    TLV_TABLE_MOD,
     Journal,
 )
 from .meter import meter_mod
+from .tlv_table import TlvTable
 
 vlog = ovs.vlog.Vlog("flow_log")
 
@@ -42,8 +44,15 @@ class FlowLog:
     """Of one bridge.  A FLOW_MOD, GROUP_MOD or METER_MOD is written when it was executed; one that
     takes many turns of the loop when it begins."""
 
-    def __init__(self, path: str | None, tables: FlowTables, groups: GroupTable | None = None):
+    def __init__(
+        self,
+        path: str | None,
+        tables: FlowTables,
+        groups: GroupTable | None = None,
+        tlv_table: TlvTable | None = None,
+    ):
         self.tables = tables
+        self.tlv_table = TlvTable() if tlv_table is None else tlv_table
         self.groups = GroupTable(tables) if groups is None else groups
         self.state: bytes | None = None
         self._journal = Journal(path)
@@ -66,8 +75,19 @@ class FlowLog:
 
     def _replay_mod(self, payload: bytes, when: int, table_id: bool = False) -> None:
         try:
-            mod = messages.decode(payload, flow_mod_table_id=table_id)
+            mod = self._decoded(payload, table_id)
             self.tables.flow_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _decoded(self, payload: bytes, table_id: bool = False) -> Any:
+        mod = messages.decode(payload, flow_mod_table_id=table_id)
+        self.tlv_table.layout.of_message(mod)
+        return mod
+
+    def _replay_tlv_table_mod(self, payload: bytes, _when: int) -> None:
+        try:
+            self.tlv_table.modify(messages.decode(payload))
         except OFError as error:
             vlog.dbg(f"replaying: {error}")
 
@@ -76,14 +96,14 @@ class FlowLog:
 
     def _replay_taught(self, payload: bytes, when: int) -> None:
         self._replay_mod(payload, when, True)
-        mod = messages.decode(payload, flow_mod_table_id=True)
+        mod = self._decoded(payload, True)
         rule = self.tables.xbridge.table(mod.table_id).find_exactly(mod.match, mod.priority)
         if rule is not None:
             rule.flags &= ~RESET_COUNTS
 
     def _replay_group_mod(self, payload: bytes, when: int) -> None:
         try:
-            mod = messages.decode(payload)
+            mod = self._decoded(payload)
             self.groups.group_mod(mod, mod.version, when)
         except OFError as error:
             vlog.dbg(f"replaying: {error}")
@@ -117,6 +137,10 @@ class FlowLog:
     def meter_mod(self, raw: bytes, now: int) -> None:
         """A whole METER_MOD message; the flows that it deletes need no records."""
         self._journal.append(METER_MOD, raw, now)
+
+    def tlv_table_mod(self, raw: bytes, now: int) -> None:
+        """A whole TLV_TABLE_MOD message."""
+        self._journal.append(TLV_TABLE_MOD, raw, now)
 
     # --- a bundle: all of it, or none
 
@@ -213,6 +237,9 @@ class FlowLog:
         journal.start_rewrite()
         if self.state is not None:
             journal.rewrite(STATE, self.state, now)
+        maps = self.tlv_table.as_mod()
+        if maps is not None:
+            journal.rewrite(TLV_TABLE_MOD, maps.encode(OF13), now)
         for group in self.groups.groups.values():
             journal.rewrite(GROUP_MOD, as_mod(group), group.created)
         for meter in self.tables.meters.by_id.values():
@@ -282,6 +309,7 @@ _REPLAY: dict[bytes, Any] = {
     TAUGHT: FlowLog._replay_taught,
     GROUP_MOD: FlowLog._replay_group_mod,
     METER_MOD: FlowLog._replay_meter_mod,
+    TLV_TABLE_MOD: FlowLog._replay_tlv_table_mod,
     CLEAR: FlowLog._replay_clear,
     STATE: FlowLog._replay_state,
     BUNDLE_PART: FlowLog._replay_part,

@@ -10,6 +10,7 @@ the owner's matter.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -80,6 +81,8 @@ class FlowTables:
         self._n_timers = 0
         self._prune_at = PRUNE_TIMERS
         self._users: dict[int, dict[Rule, None]] = {}  # of groups, in the order that they came
+        # Of each tun_metadataN, how often flows refer to it.
+        self.option_users: Counter[int] = Counter()
         self.learned = xbridge.learner = LearnedFlows(self)
         self.n_cleared = 0  # how often all of them were deleted at once
         self.hidden: set[Rule] = set()  # the switch's own: no FLOW_MOD has their priorities
@@ -316,6 +319,9 @@ class FlowTables:
     def _use_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
             self._users.setdefault(group, {})[rule] = None
+        options = _options(rule)
+        if options:
+            self.option_users.update(options)
 
     def _use(self, rule: Rule) -> None:
         """Note which meter and groups a rule refers to, and what it teaches."""
@@ -335,6 +341,9 @@ class FlowTables:
             users.pop(rule, None)
             if not users:
                 self._users.pop(group, None)
+        options = _options(rule)
+        if options:
+            self.option_users.subtract(options)
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
@@ -414,7 +423,7 @@ class FlowTables:
     def _put_modified(self, old: Rule, program: Any, mod: Any, version: int, now: int) -> None:
         """A modified copy in a rule's place: others have the rule as it is."""
         rule = Rule(
-            (old.key, old.mask),
+            old.match,
             old.priority,
             table_id=old.table_id,
             cookie=old.cookie if mod.new_cookie is None else mod.new_cookie,
@@ -478,6 +487,7 @@ class FlowTables:
         rules = [table.take_all() for _, table in self.tables()]
         self.dispose(rules, self._expiry, self._users, self.xbridge.groups, self.learned.clear())
         self._expiry, self._users, self.xbridge.groups = [], {}, {}
+        self.option_users.clear()
         self.hidden.clear()
         self.n_cleared += 1
         self.meters.clear(now)
@@ -572,6 +582,12 @@ def deadline(rule: Rule) -> int | None:
         used = max(rule.used, rule.modified)
         ends.append(used + rule.idle_timeout * 1000 + IDLE_GRACE_MS)
     return min(ends, default=None)
+
+
+def _options(rule: Rule) -> list[int]:
+    """Which tun_metadataN it refers to, in match and actions."""
+    of_program = rule.program.options if rule.program is not None else None
+    return [each.option for each in rule.options] + list(of_program or ())
 
 
 def check_table(table_id: int) -> None:

@@ -14,6 +14,7 @@ the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and th
     L  the same of a flow that a packet taught: without the OFPFF_RESET_COUNTS of 1.0's FLOW_MODs
     G  an OpenFlow GROUP_MOD
     M  an OpenFlow METER_MOD
+    O  Nicira's TLV_TABLE_MOD
     P  a number of NUMBER_SIZE bytes, and whole messages of the bundle that has it
     E  that number: the bundle is done; without this its parts mean nothing
     C  nothing: all flows, groups and meters were deleted
@@ -39,6 +40,7 @@ HEADER = struct.Struct("!IIQ")
 FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
 TAUGHT, CLEAR, STATE = b"L", b"C", b"S"
 BUNDLE_PART, BUNDLE_END = b"P", b"E"
+TLV_TABLE_MOD = b"O"
 NUMBER_SIZE = 8
 MAX_RECORD = 1 << 18
 MOST_UNWRITTEN = 1 << 18  # bytes of records that flush() is not waited for

@@ -131,6 +131,10 @@ cdef class ModPlans:
         self.xbridge = tables.xbridge
         self.plans = {}
 
+    def clear(self):
+        """What plans were made of is not so any more."""
+        self.plans.clear()
+
     def fits(self, bytes raw, bint table_in_command):
         """Whether a plan is known for a message: then it can be decoded, and is in order."""
         return self.find(raw, table_in_command) is not None
@@ -298,7 +302,7 @@ def _is_simple(bytes raw, mod):
     if mod.command == DELETE_STRICT:
         return True
     program = getattr(mod.instructions, "program", None)
-    if program is None or program.groups or program.learned or program.n_conjs:
+    if program is None or program.groups or program.options or program.learned or program.n_conjs:
         return False
     return not program.specs and meter_of(mod.instructions) is None
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from ofproto.codec import match_text
 from ofproto.codec.actions.base import CheckContext, parse_subfield
 from ofproto.codec.errors import OFError, Refusal
-from ofproto.codec.fields import unknown
 from ofproto.codec.instructions import check_instructions, format_instructions, parse_instructions
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import (
@@ -193,7 +192,7 @@ def _read_terms(text, terms):
             if not value:
                 raise TextError(f"field {key} missing value")
             if key not in _IGNORED:
-                raise TextError(unknown(key, f"unknown keyword {key}"))
+                raise TextError(f"unknown keyword {key}")
 
 
 def _split_actions(text):

@@ -7,11 +7,13 @@ from itertools import chain
 
 from datapath.actions import odp_text
 from datapath.key import flow
-from ofproto.codec.match import Match
+from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_match
 from ofproto.xlate.state.recirc import RecircTable
 
 from . import trace_recirc, xlate
+from .bridges.option_keys import seen_by_tables
+from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
 from .trace_recirc import TraceError, member
 
@@ -68,6 +70,10 @@ def trace_pieces(
         match = parse_match(text, names)
     except ValueError as error:
         raise TraceError(f"{text}: {error}") from None
+    try:
+        bridge.options.of_match(match)
+    except OFError as error:
+        raise TraceError(f"{text}: {error}") from None
     key = _with_tpid(match.key)
     if packet is not None:
         key = with_packet(key, packet)
@@ -91,6 +97,7 @@ def trace_key(
         recirc = RecircTable()
 
     def translated(key, program=None):
+        key = seen_by_tables(bridge.options, key)
         try:
             result = xlate.translate(
                 bridge,
@@ -103,7 +110,7 @@ def trace_key(
             )
         except LookupError as error:
             raise TraceError(str(error)) from None
-        return result, report(key, result, names, learn)
+        return result, report(key, result, names, learn, bridge.options)
 
     result, first = translated(key, program)
     return _to_its_end(chain((first,), trace_recirc.follow(result, ct_states, translated)), recirc)
@@ -126,7 +133,7 @@ def _with_ethertype(key):
     return key[:offset] + packet_type[2:] + key[offset + size :]
 
 
-def report(key, result, names=None, sent=False):
+def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
     """The whole text for a translated key; `sent`: as if packets went to the controllers."""
     final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
@@ -134,11 +141,11 @@ def report(key, result, names=None, sent=False):
     )
     actions = odp_text.format_actions(result.actions, key)
     lines = [
-        "Flow: " + format_flow(key, names),
+        "Flow: " + format_flow(key, names, layout),
         *render(result.trace),
         "",
-        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names)),
-        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names),
+        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names, layout)),
+        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names, layout),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.slow:
@@ -182,13 +189,15 @@ def with_packet(key, packet):
     return bytes(parsed)
 
 
-def format_flow(key, names=None):
+def format_flow(key, names=None, layout=NO_OPTIONS):
     """A key as a match on all that its packet has."""
     mask = bytearray(flow.wildcards_for(key[: flow.KEY_SIZE]))
     for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark", "ipv6_exthdr"):
         _only_if_set(key, mask, name)
     for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
         _only_if_set(key, mask, name)
+    offset, size = flow.MEMBERS["tun_present"]
+    mask[offset : offset + size] = key[offset : offset + size]
     if came_by_tunnel(key):
         for name in _OF_TUNNELS:
             _set(mask, name, 0xFF)
@@ -200,7 +209,7 @@ def format_flow(key, names=None):
     if any(member(key, "packet_type")):
         for name in _OF_ETHERNET:
             _set(mask, name, 0)
-    text = format_match(_match(key, mask), names)
+    text = format_match(layout.of_key(key, bytes(mask)), names)
     if any(member(key, "recirc_id")) and not any(member(key, "packet_type")):
         text = _with_eth(text)
     if member(key, "eth_type") == _NSH:
@@ -210,7 +219,7 @@ def format_flow(key, names=None):
     return text
 
 
-def format_megaflow(key, mask, names=None):
+def format_megaflow(key, mask, names=None, layout=NO_OPTIONS):
     """What the datapath flow would match, as an OpenFlow match.
 
     That there is no VLAN tag goes without saying, as in Open vSwitch.
@@ -231,7 +240,7 @@ def format_megaflow(key, mask, names=None):
     if not member(key, "tun_flags")[1] & _OAM:
         _set_bits(shown, "tun_flags", ~_OAM & 0xFF)
     recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
-    text = format_match(_match(key, shown), names)
+    text = format_match(layout.of_key(key, bytes(shown)), names)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
     text = f"recirc_id={shown_id}" + ("," + text if text else "")
     return text if any(member(key, "packet_type")) else _with_eth(text)
@@ -244,10 +253,6 @@ def _with_eth(text):
     while at < len(terms) and terms[at].startswith(_METADATA):
         at += 1
     return ",".join([*terms[:at], "eth", *terms[at:]])
-
-
-def _match(key, mask):
-    return Match(bytes(a & b for a, b in zip(key, mask, strict=True)), bytes(mask))
 
 
 def _set(mask, name, value):

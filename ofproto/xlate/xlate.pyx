@@ -35,7 +35,7 @@ from ofproto.xlate.state.freeze cimport (
 )
 from ofproto.xlate.actions.group cimport first_live, needs_hash, pick
 from ofproto.xlate.actions.headers cimport (
-    copy_ttl, dec_mpls_ttl, dec_ttl, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
+    copy_ttl, dec_mpls_ttl, dec_ttl, delete_field, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
     push_pbb, push_vlan, set_field, set_vlan, stack_pop, stack_push, unwildcard, write_metadata,
 )
 from ofproto.xlate.actions.learn cimport fin_timeout, learn
@@ -78,6 +78,7 @@ cdef enum:
 
 # Packets that are dropped here count by the reason, under Open vSwitch's names.
 DROP_OF_PIPELINE = coverage.counter("drop_action_of_pipeline")
+DROP_OF_CONGESTION = coverage.counter("drop_action_congestion")
 DROPS = {
     error: coverage.counter(name)
     for error, name in (
@@ -159,7 +160,8 @@ cdef int finish(XlateContext x) except -1:
         x.received = x.snooped = None
     finish_netflow(x)
     if x.out.length == 0 and x.bridge is not None:
-        x.cache.add(X_DROP, DROPS.get(x.error, DROP_OF_PIPELINE))
+        lost = DROP_OF_CONGESTION if x.error is None and is_congested(x) else DROP_OF_PIPELINE
+        x.cache.add(X_DROP, DROPS.get(x.error, lost))
     if x.base.nw_frag & FRAG_LATER:
         # Nothing of L4 is known, and everything is 0, of each packet of the flow.
         x.wc.tp_src = x.wc.tp_dst = x.wc.tcp_flags = 0
@@ -211,13 +213,19 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     return end_bridge(x)
 
 
+cdef bint is_congested(XlateContext x) noexcept:
+    """The packet came with a mark of congestion that it cannot have itself."""
+    return (has_tunnel(x.came) and x.came.tun_tos & ECN_MASK == ECN_CE and is_ip_any(x.came)
+            and not x.came.nw_tos & ECN_MASK)
+
+
 cdef bint take_congestion(XlateContext x) except -1:
     """The outer header's mark of congestion becomes the packet's; one that cannot have it is lost
     (RFC 6040, section 4.2)."""
     if x.flow.tun_tos & ECN_MASK != ECN_CE or not is_ip_any(&x.flow):
         return True
     x.wc.nw_tos |= ECN_MASK
-    if not x.flow.nw_tos & ECN_MASK:
+    if is_congested(x):
         x.report("warn", "dropping tunnel packet marked ECN CE but is not ECN capable")
         return False
     x.flow.nw_tos |= ECN_CE
@@ -433,6 +441,8 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
         pop_vlan(x)
     elif code == OP_SET_VLAN_VID or code == OP_SET_VLAN_PCP:
         set_vlan(x, code == OP_SET_VLAN_VID, o.arg, o.aux)
+    elif code == OP_DELETE_FIELD:
+        delete_field(x, o)
     elif code == OP_MOVE:
         if not o.src_prereq or prereq(x, o.src_prereq):
             move_field(x, program, o)

@@ -303,6 +303,9 @@ def try_nxm(session):
     return True
 
 
+HEX_LEVEL = 4  # of -m, above which messages are shown as bytes, too
+
+
 def dump_flows(settings, target, *words):
     """dump-flows SWITCH [FLOW]"""
     criteria = [_criterion(name, text) for name, text in settings.sort_keys]
@@ -321,6 +324,8 @@ def dump_flows(settings, target, *words):
         style = settings.style()
         for raw, reply in session.replies(request):
             sys.stdout.write(format_message(reply, raw, style))
+            if style.more > HEX_LEVEL:
+                sys.stdout.write(hex_dump(raw))
 
 
 def _dump_plain(settings, session, request, criteria):

@@ -4,8 +4,10 @@ import re
 
 from ofproto.codec import messages as m
 from ofproto.codec.messages.nx import TLV_ADD, TLV_CLEAR, TLV_DELETE
+from ofproto.codec.numbers import OF10
 from pyvs_tools.command import Fatal
 
+from .flows import set_flow_format
 from .switch import dump
 
 _MAP = re.compile(
@@ -41,16 +43,24 @@ def _number(name, text):
     return value
 
 
+def _tell(settings, target, mod):
+    """In 1.0 ovs-ofctl asks for NXM first, which is what says the fields."""
+    session = settings.connect(target)
+    if session.version == OF10:
+        set_flow_format(session, True, False)
+    session.tell(mod)
+
+
 def add_tlv_map(settings, target, text):
     """add-tlv-map SWITCH MAP[,MAP]..."""
-    settings.connect(target).tell(m.TlvTableMod(TLV_ADD, parse_maps(text)))
+    _tell(settings, target, m.TlvTableMod(TLV_ADD, parse_maps(text)))
 
 
 def del_tlv_map(settings, target, text=None):
     """del-tlv-map SWITCH [MAP[,MAP]...]"""
     maps = [] if text is None else parse_maps(text)
     command = TLV_CLEAR if text is None else TLV_DELETE
-    settings.connect(target).tell(m.TlvTableMod(command, maps))
+    _tell(settings, target, m.TlvTableMod(command, maps))
 
 
 def dump_tlv_map(settings, target):

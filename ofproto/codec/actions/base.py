@@ -19,7 +19,7 @@ from struct import Struct
 from datapath.actions import odp
 from ofproto.codec import match_text
 from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError, Refusal
-from ofproto.codec.fields import BY_NAME, VLAN, Field, unknown
+from ofproto.codec.fields import BY_NAME, VLAN, Field
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
 from ofproto.codec.notes import bad_port, noted
@@ -222,11 +222,12 @@ class ActionList(list):
     """Decoded actions, not to be changed: equal bytes give the same object; `program`, when
     somebody compiled it, is a program.Program."""
 
-    __slots__ = ("program",)
+    __slots__ = ("plain", "program")
 
     def __init__(self, actions):
         super().__init__(actions)
         self.program = None
+        self.plain = False  # known to have no tunnel options
 
 
 SHARED_SIZE = 256  # bytes; longer ones are not kept
@@ -458,7 +459,7 @@ def parse_subfield(text: str, whole: str | None = None) -> tuple[Field, int, int
     whole = text if whole is None else whole
     found = field_by_name(name)
     if found is None:
-        raise TextError(unknown(name, f"{whole}: unknown field `{name}'"))
+        raise TextError(f"{whole}: unknown field `{name}'")
     if not bracket or rest == "]":
         return found, 0, found.n_bits
     bits = _BITS.match(rest[:-1]) if rest.endswith("]") else None

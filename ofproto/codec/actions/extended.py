@@ -3,7 +3,7 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_NAME, unknown
+from ofproto.codec.fields import BY_NAME
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port, split_terms
 from ofproto.codec.numbers import OF10, OFPP_NONE
@@ -224,7 +224,7 @@ class DeleteField(Action):
     def parse(argument, _names):
         field = field_by_name(argument or "")
         if field is None:
-            raise TextError(unknown(argument or "", f"unknown field `{argument or ''}'"))
+            raise TextError(f"unknown field `{argument or ''}'")
         return DeleteField(field)
 
     TEXT = {"delete_field": parse}

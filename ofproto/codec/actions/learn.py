@@ -3,7 +3,7 @@
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import Field, unknown
+from ofproto.codec.fields import Field
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import (
     TextError,
@@ -276,7 +276,7 @@ def _parse_clause(key, value, names):
     try:
         field, start, n_bits = parse_subfield(key)
     except TextError:
-        raise TextError(unknown(key, f"{key}: unknown keyword {key}")) from None
+        raise TextError(f"{key}: unknown keyword {key}") from None
     if value is None:
         return Clause(MATCH, field, start, n_bits, (field, start))
     try:

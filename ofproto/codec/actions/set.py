@@ -8,7 +8,14 @@ ovs-actions(7).
 from struct import Struct
 
 from ofproto.codec.errors import OFError
-from ofproto.codec.fields import BY_CODE, BY_NAME, EXPERIMENTER_CLASS, field, unknown
+from ofproto.codec.fields import (
+    BY_CODE,
+    BY_NAME,
+    EXPERIMENTER_CLASS,
+    MAX_OPTION,
+    field,
+    option_field,
+)
 from ofproto.codec.match import VLAN_CFI, VLAN_VID
 from ofproto.codec.match_text import TextError, format_value, parse_eth, parse_int, parse_value
 from ofproto.codec.match_wire import oxm_value, value_fits
@@ -46,7 +53,7 @@ def field_at(body: bytes, at: int):
     experimenter = int.from_bytes(body[at + 4 : at + size], "big")
     found = BY_CODE.get((head >> 16, experimenter, head >> 9 & 0x7F))
     length = head & 0xFF if size == 4 else (head & 0xFF) - 4
-    if found is None or head >> 8 & 1 or length != found.n_bytes:
+    if found is None or head >> 8 & 1 or (length != found.n_bytes and found.option is None):
         raise OFError("OFPBAC_BAD_SET_TYPE", f"field {head:#x}")
     return found, at + size
 
@@ -91,7 +98,8 @@ def _runs(mask: int):
 def _loads(action: Action, field, value: int, mask: int, version: int) -> bytes:
     """Nicira's loads of the bits of `mask`."""
     header = field_header(action, field, version)
-    if len(header) != 4:  # an experimenter's field does not fit into REG_LOAD
+    # An experimenter's field does not fit into REG_LOAD, nor one of many lengths.
+    if len(header) != 4 or field.option is not None:
         return _load2(field, value, mask, version)
     head = int.from_bytes(header, "big")
     return b"".join(
@@ -101,10 +109,16 @@ def _loads(action: Action, field, value: int, mask: int, version: int) -> bytes:
 
 
 def _load2(field, value, mask, version):
-    exact = mask == field.mask
-    width = field.n_bytes
-    data = field.oxm(version, not exact) + value.to_bytes(width, "big")
-    return nicira(33, data + (b"" if exact else mask.to_bytes(width, "big")))
+    return nicira(33, _entry(field, value, None if mask == field.mask else mask, version))
+
+
+def _entry(field, value: int, mask: int | None, version: int) -> bytes:
+    """A field's header, value and mask; of an option without zeros that both begin with."""
+    if field.option is not None:
+        width = max(1, (max(value, mask or 0).bit_length() + 7) // 8)
+        field = option_field(field.option, min(width, field.n_bytes), 0)
+    data = field.oxm(version, mask is not None) + value.to_bytes(field.n_bytes, "big")
+    return data if mask is None else data + mask.to_bytes(field.n_bytes, "big")
 
 
 # OpenFlow 1.0's actions for one field, and their like
@@ -282,12 +296,9 @@ class SetField(Action):
         return push + self._encode_legacy(version, context.nw_proto)
 
     def _set_field(self, field, value, mask, version):
-        header = field.oxm(version, mask is not None)
-        if header is None:
+        if field.oxm(version, mask is not None) is None:
             raise unsupported(self, version)
-        data = header + value.to_bytes(field.n_bytes, "big")
-        if mask is not None:
-            data += mask.to_bytes(field.n_bytes, "big")
+        data = _entry(field, value, mask, version)
         return standard(25, data + bytes(-(4 + len(data)) % 8))
 
     def _encode_legacy(self, version, nw_proto):
@@ -347,6 +358,8 @@ class SetField(Action):
         check_writable(field)
         if field is _VLAN_VID_FIELD and version >= OF12 and not has_mask and not value & VLAN_CFI:
             raise OFError("OFPBAC_BAD_SET_ARGUMENT", "vlan_vid without the present bit")
+        if field.option is not None:
+            return SetField(BY_NAME[field.name], value, mask if has_mask else None)
         return SetField(field, value, mask if has_mask and mask != field.mask else None)
 
     def decode_vid_11(body, _version):
@@ -378,7 +391,7 @@ class SetField(Action):
             raise TextError(f"{argument}: missing field name following `->'")
         found = field(name)
         if found is None:
-            raise TextError(unknown(name, f"{name} is not a valid OXM field name"))
+            raise TextError(f"{name} is not a valid OXM field name")
         if not found.writable:
             raise TextError(f"{name} is read-only")
         value, mask = parse_value(found, text, names)
@@ -457,6 +470,11 @@ def _oxm_header(data: bytes):
     found = BY_CODE.get((oxm_class, experimenter, code))
     if found is None:
         raise OFError("OFPBAC_BAD_SET_TYPE", f"OXM header {head:#x}")
+    if found.option is not None:
+        width = end - start >> has_mask
+        if width << has_mask != end - start or width > MAX_OPTION:
+            raise OFError("OFPBAC_BAD_SET_LEN", found.name)
+        return option_field(found.option, width, 0), has_mask, start, end
     if end - start != found.n_bytes * (1 + has_mask):
         raise OFError("OFPBAC_BAD_SET_LEN", found.name)
     return found, has_mask, start, end

@@ -11,6 +11,7 @@ cdef void unwildcard(XlateContext x, const slot *s) noexcept
 # `value` is followed by its mask, each o.data_len / 2 bytes.
 cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1
 cdef int move_field(XlateContext x, Program program, const op *o) except -1
+cdef int delete_field(XlateContext x, const op *o) except -1
 cdef int write_field(XlateContext x, const slot *s, const uint8_t *value) except -1
 cdef int stack_push(XlateContext x, const op *o) except -1
 cdef int stack_pop(XlateContext x, Program program, const op *o) except -1

@@ -3,7 +3,7 @@
 All of it happens to the key of a translation; commit_actions() writes the difference out.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.actions.odp cimport COPY_TTL_IN, COPY_TTL_OUT
@@ -24,6 +24,9 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t ntohs(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
+
+cdef extern from "<endian.h>" nogil:
+    uint64_t htobe64(uint64_t)
 
 cdef enum:
     VLAN_PCP = 0xe000
@@ -101,9 +104,8 @@ cdef bint prereq(XlateContext x, int kind) noexcept:
 
 
 cdef void unwildcard(XlateContext x, const slot *s) noexcept:
-    cdef uint8_t ones[16]
-    memset(ones, 0xff, sizeof(ones))
-    write_slot(<uint8_t *> &x.wc, s, ones)
+    fill_slot(<uint8_t *> &x.wc, s)
+    note_written(&x.wc, s)      # that an option is there, is looked at, too
 
 
 cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1:
@@ -115,6 +117,8 @@ cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1:
     for i in range(n):
         flow[at + i] = (flow[at + i] & ~mask[i]) | (value[i] & mask[i])
         wc[at + i] |= mask[i]
+    note_written(&x.flow, &o.dst)
+    note_written(&x.wc, &o.dst)
     if at >= AT_VLAN0 and at < AT_MPLS:
         fix_vlan(x)
     return 0
@@ -123,7 +127,7 @@ cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1:
 cdef int report_value(XlateContext x, Program program, const op *o) except -1:
     """What a subfield is now; its text is the last word of the action's."""
     cdef uint8_t value[16]
-    if x.trace is None or o.action >= len(program.actions):
+    if x.trace is None or o.action >= len(program.actions) or o.dst.n_bits > SLOT_BITS:
         return 0
     read_slot(<uint8_t *> &x.flow, &o.dst, value)
     name = action_text(program.actions[o.action]).rpartition(":")[2].rpartition("->")[2]
@@ -133,14 +137,39 @@ cdef int report_value(XlateContext x, Program program, const op *o) except -1:
 
 cdef int move_field(XlateContext x, Program program, const op *o) except -1:
     cdef uint8_t value[16]
+    if o.src.n_bits > SLOT_BITS:
+        return move_wide(x, program, o)
     read_slot(<uint8_t *> &x.flow, &o.src, value)
     unwildcard(x, &o.src)
     write_field(x, &o.dst, value)
     return report_value(x, program, o)
 
 
+cdef int move_wide(XlateContext x, Program program, const op *o) except -1:
+    """Of options, which have up to 124 bytes; both may be the same one."""
+    cdef uint8_t values[8][16]
+    cdef slot part
+    cdef int i, n = (o.src.n_bits + SLOT_BITS - 1) // SLOT_BITS
+    for i in range(n):
+        part = part_of_slot(&o.src, i * SLOT_BITS)
+        read_slot(<uint8_t *> &x.flow, &part, values[i])
+    unwildcard(x, &o.src)
+    for i in range(n):
+        part = part_of_slot(&o.dst, i * SLOT_BITS)
+        write_field(x, &part, values[i])
+    return 0
+
+
+cdef int delete_field(XlateContext x, const op *o) except -1:
+    """The packet has the option no more."""
+    memset(<uint8_t *> &x.flow + o.dst.offset, 0, o.dst.size)
+    x.flow.tun_present &= ~htobe64(<uint64_t> 1 << (o.dst.option - 1))
+    return 0
+
+
 cdef int write_field(XlateContext x, const slot *s, const uint8_t *value) except -1:
     write_slot(<uint8_t *> &x.flow, s, value)
+    note_written(&x.flow, s)
     unwildcard(x, s)
     if s.offset >= AT_VLAN0 and s.offset < AT_MPLS:
         fix_vlan(x)

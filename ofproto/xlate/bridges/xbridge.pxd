@@ -115,7 +115,7 @@ cdef class XBridge:
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object learner          # learns flows (see xbridge.pyi), or None
     cdef public object underlay         # ofproto.underlay's, of all bridges together, or None
-    cdef public object tun_options      # callable(key) -> Geneve options of its tun_metadata
+    cdef public object options          # tun_options.Layout: which tun_metadataN is which option
     cdef public object data
     cpdef Classifier table(self, int table_id)
 

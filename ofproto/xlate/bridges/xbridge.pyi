@@ -14,6 +14,7 @@ from ofproto.rules.learned import Learned
 from ofproto.rules.view import View
 from ofproto.xlate.bridges.mac_learning import MacLearning
 from ofproto.xlate.bridges.mcast_snooping import McastSnooping
+from ofproto.xlate.bridges.tun_options import Layout
 from ofproto.xlate.bridges.tunnel import Tunnel
 from ofproto.xlate.bridges.xbond import XBond
 from ofproto.xlate.bridges.xgroup import XGroup
@@ -142,6 +143,7 @@ class XBridge:
     learner: Learner | None
     ct_timeouts: dict[int, bytes]  # zone -> name of its timeout policy in the datapath
     queues: dict[tuple[int, int], int]
+    options: Layout  # which tun_metadataN is which tunnel option
     data: Any
     def __init__(self, name: str, generation: Generation | None = None) -> None: ...
     def table(self, table_id: int) -> Classifier:
@@ -189,4 +191,5 @@ class PacketInEvent:
     in_port: int
     userdata: bytes  # of the action
     continuation: bytes | None  # see continuation.py; the packet waits to be resumed
+    options: Layout  # of the bridge
     key: bytes

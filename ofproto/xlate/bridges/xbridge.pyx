@@ -9,6 +9,7 @@ from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.rules.view cimport View
 from ofproto.codec.numbers cimport N_TABLES
 
+from ofproto.xlate.bridges.tun_options import NO_OPTIONS
 
 cdef extern from "arpa/inet.h" nogil:
     uint32_t htonl(uint32_t)
@@ -242,7 +243,7 @@ cdef class XBridge:
         self.ct_timeouts = {}
         self.queues = {}
         self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)
-        self.tun_options = lambda key: b""
+        self.options = NO_OPTIONS
         memset(self.miss, MISS_DEFAULT, N_TABLES)
 
     cpdef Classifier table(self, int table_id):
@@ -366,10 +367,10 @@ class PacketInEvent:
     """A packet for the controllers: see xbridge.pyi."""
 
     __slots__ = ("packet", "reason", "table_id", "cookie", "max_len", "controller_id", "in_port",
-                 "key", "miss", "userdata", "continuation")
+                 "key", "miss", "userdata", "continuation", "options")
 
     def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key,
-                 miss=None, userdata=b"", continuation=None):
+                 miss=None, userdata=b"", continuation=None, options=NO_OPTIONS):
         self.packet = packet
         self.reason = reason
         self.table_id = table_id
@@ -381,6 +382,7 @@ class PacketInEvent:
         self.miss = miss
         self.userdata = userdata
         self.continuation = continuation
+        self.options = options
 
     def __repr__(self):
         return (f"<PacketInEvent port {self.in_port} reason {self.reason} table {self.table_id}"

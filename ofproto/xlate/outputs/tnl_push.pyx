@@ -15,6 +15,7 @@ from datapath.key.flow cimport KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPP_LOCAL
 from ofproto.xlate.state.commit cimport count_vlans
 from ofproto.xlate.state.context cimport MAX_DEPTH, UNDO_NOTHING, Snapshot, XlateContext, pipeline
+from ofproto.xlate.outputs.tunnel_options cimport options_of
 from ofproto.xlate.bridges.tunnel cimport TAKES_L3, Tunnel, mapped
 from ofproto.xlate.bridges.xbridge cimport NO_ODP_PORT, XBridge, XPort
 from ofproto.xlate.state.xcache cimport X_HEADER, X_NEIGHBOUR
@@ -114,7 +115,7 @@ cdef object outer_of(XlateContext x, Tunnel tunnel, way, bytes mac, destination)
     cdef uint16_t flags = ntohs(flow.tun_flags)
     options = b""
     if tunnel.config.kind == "geneve":
-        options = x.bridge.tun_options((<char *> flow)[:KEY_SIZE])
+        options = options_of(x)
     return headers.Outer(
         tunnel.config.kind, mac, way.mac, way.source, destination, flow.tun_tos, flow.tun_ttl,
         df=bool(flags & TUN_DF), csum=bool(flags & TUN_CSUM),

@@ -10,13 +10,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.base.protocols cimport *
-from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_key
+from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_key
 from ofproto.xlate.state.commit cimport count_vlans, is_ip_any
 from ofproto.xlate.state.context cimport UNDO_NOTHING, Snapshot, XlateContext, pipeline
 from ofproto.xlate.actions.encap cimport encap_ethernet
 from ofproto.xlate.outputs.tnl_push cimport push_tunnel
 from ofproto.xlate.bridges.tunnel cimport TAKES_FRAMES, TAKES_L3, has_tunnel, tunnel_config
 from ofproto.xlate.outputs.tunnel_send cimport *
+from ofproto.xlate.outputs.tunnel_options cimport options_of
 from ofproto.xlate.bridges.xbridge cimport XPort
 from ofproto.xlate.state.xcache cimport X_RECEIVED, X_SENT
 
@@ -150,13 +151,9 @@ cdef void drop_others(flow_key *outer, const tunnel_config *c) noexcept nogil:
 
 
 cdef int take_options(XlateContext x, flow_key *outer) except -1:
-    cdef bytes options
-    if x.bridge.tun_options is None:
-        return 0
-    options = x.bridge.tun_options((<char *> &x.flow)[:KEY_SIZE])
-    if len(options) < sizeof(outer.tun_metadata):
-        outer.tun_opts_size = <uint8_t> len(options)
-        memcpy(outer.tun_metadata, <const char *> options, len(options))
+    cdef bytes options = options_of(x)
+    outer.tun_opts_size = <uint8_t> len(options)
+    memcpy(outer.tun_metadata, <const char *> options, len(options))
     return 0
 
 

@@ -101,7 +101,7 @@ def _context(bridge: Any, table_id: int) -> CheckContext:
 
 
 def _actions(bridge: Any, value: bytes) -> list[Any]:
-    actions = _text(value, parse_actions)
+    actions = bridge.options.of_actions(_text(value, parse_actions))
     check_actions(actions, _context(bridge, 0))
     return actions
 
@@ -118,6 +118,7 @@ def _step(bridge: Any, value: bytes) -> tuple[Any, int, int, Any]:
         raise OFError("NXR_STALE", "truncated step")
     table_id, bits, cookie = _STEP_HEAD.unpack_from(value)
     instructions = _text(value[_STEP_HEAD.size :], parse_instructions)
+    instructions = bridge.options.of_actions(instructions)
     check_instructions(instructions, _context(bridge, table_id))
     program = _program((), instructions)
     rule = None

@@ -91,8 +91,9 @@ cdef int run_case(XlateContext x, const op *o, uint8_t bit, list todo) except -1
     memset(value, 0, sizeof(value))
     value[15] = bit
     write_slot(<uint8_t *> &x.flow, &o.dst, value)
-    value[15] = 1
-    write_slot(<uint8_t *> &x.wc, &o.dst, value)
+    note_written(&x.flow, &o.dst)
+    fill_slot(<uint8_t *> &x.wc, &o.dst)
+    note_written(&x.wc, &o.dst)
     if x.trace is not None:
         x.report("bucket", "packet is larger" if bit else "packet is not larger")
     if not x.stop:

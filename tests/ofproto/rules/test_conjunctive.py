@@ -9,7 +9,7 @@ from ofproto.codec.actions.output import Output
 from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.compile import compile_actions
 
-SIZE = 672
+SIZE = 680
 BYTES = (65, 77, 105, 110, 153, 600)  # L2, L3, L4, pipeline
 CONJ_ID = flow.MEMBERS["conj_id"][0] + 3
 HARD = compile_actions([Output(1)])

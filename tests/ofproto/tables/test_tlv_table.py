@@ -53,3 +53,25 @@ def test_over_the_wire(version):
         assert client.refused(again) == "NXTTMFC_DUP_ENTRY"
     finally:
         world.close()
+
+
+def test_options_that_flows_use_stay_where_they_are():
+    used = set()
+    table = TlvTable(lambda: used)
+    add = [tlv(0, 4, 0), tlv(1, 8, 1), tlv(2, 124, 2), tlv(3, 4, 3), tlv(4, 112, 4)]
+    for each in add:
+        table.modify(m.TlvTableMod(TLV_ADD, [each]))
+    table.modify(m.TlvTableMod(TLV_DELETE, [add[0], add[3]]))
+    before = table.layout.places
+    used |= {1, 2, 4}
+    with pytest.raises(OFError, match="FULL"):  # two pieces of 4 bytes
+        table.modify(m.TlvTableMod(TLV_ADD, [tlv(5, 8, 5)]))
+    for command, maps in ((TLV_DELETE, [add[1]]), (TLV_CLEAR, [])):
+        with pytest.raises(OFError, match="INVALID_TLV_DEL"):
+            table.modify(m.TlvTableMod(command, maps))
+    assert table.layout.places == before and sorted(table.maps) == [1, 2, 4]
+    used -= {1, 4}
+    table.modify(m.TlvTableMod(TLV_ADD, [tlv(5, 8, 5)]))
+    assert table.layout.places[2] == before[2] and sorted(table.layout.places) == [1, 2, 4, 5]
+    table.modify(m.TlvTableMod(TLV_DELETE, [add[1], add[4]]))
+    assert sorted(table.maps) == [2, 5]

@@ -304,14 +304,3 @@ MATCH = "priority=5,tcp,tp_dst=80 actions=output:2"
 )
 def test_lines_of_dump_flows(changes, options, text):
     assert flow_text.format_flow(replace(FLOW, **changes), **options) == text
-
-
-NOT_YET = ["tun_metadata0=1,actions=drop", "actions=set_field:5->tun_metadata1",
-           "actions=move:tun_metadata2[]->reg0[]", "actions=learn(tun_metadata63[])",
-           "actions=delete_field:tun_metadata2"]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", NOT_YET)
-def test_fields_that_are_not_there_do_not_read_like_a_typo(text):
-    with pytest.raises(TextError, match=r"field tun_metadata\d+ is not supported yet"):
-        parse_flow(text, ADD)
