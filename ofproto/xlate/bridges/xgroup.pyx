@@ -60,9 +60,9 @@ cdef class XGroup:
 
 def spread(weights):
     """Shares slots out among buckets by their weights: a power of two of bucket numbers, such that
-    the lightest bucket gets a slot; b"" when MAX_SLOTS are not enough, or there is nobody to give
-    one to.  Each slot is a flow of the datapath: as in Open vSwitch there are no more of them for
-    the sake of even shares."""
+    the lightest bucket gets a slot; b"" when MAX_SLOTS are not enough, when a bucket behind the
+    first MAX_SLOTS has a weight, or there is nobody to give one to.  Each slot is a flow of the
+    datapath: as in Open vSwitch there are no more of them for the sake of even shares."""
     cdef uint64_t total = 0, least = 0xffff, n = LEAST_SLOTS
     for weight in weights:
         total += weight
@@ -70,9 +70,9 @@ def spread(weights):
             least = weight
     while n * least < total:
         n *= 2
-    if not total or n > MAX_SLOTS:
+    if not total or n > MAX_SLOTS or any(weights[MAX_SLOTS:]):      # a slot is a byte
         return b""
-    return share_out(weights, n)
+    return share_out(weights[:MAX_SLOTS], n)
 
 
 cdef bytes share_out(weights, uint64_t n):

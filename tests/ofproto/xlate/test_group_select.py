@@ -47,6 +47,12 @@ def test_slots_beside_the_definition(weights):
     assert list(spread(weights)) == naive_spread(weights)
 
 
+def test_a_slot_cannot_name_a_bucket_behind_the_256th():
+    assert set(spread([0] * 255 + [1])) == {255}
+    assert spread([0] * 256 + [1]) == spread([1] * 255 + [0, 1]) == b""
+    assert spread([1] + [0] * 4000) == bytes(16)
+
+
 @settings(max_examples=200, deadline=None)
 @given(WEIGHTS)
 def test_shares_of_slots_are_shares_of_weight(weights):
