@@ -9,6 +9,7 @@ import pytest
 from datapath.actions import odp
 from ofproto.port import are_sound
 from ofproto.protocols import bpdu, cfm
+from pyvs.kept import Recalled
 from vswitchd.database import settings
 from vswitchd.database.config import InterfaceConfig, PortConfig
 from vswitchd.devices.iface import Iface
@@ -229,22 +230,33 @@ def test_packets_that_wait_when_a_bridge_goes_are_nobodys(sides):
     assert not a.ofproto.sent and a.protocols.next_run() is None
 
 
-def test_a_change_of_topology_has_stations_looked_for_once():
-    """The table may have a million of them, and the bridge many ports."""
+def tree_of(numbers, kind, options=None, recalled=None):
+    """A side whose ports of these numbers are in a tree.  `options`: other_config of ports,
+    `recalled`: what the tree before it kept."""
     side = Side("07")
     ofproto = side.ofproto
-    forgotten = []
-    ofproto.forget_stations = forgotten.append
+    side.forgotten = []
+    ofproto.forget_stations = side.forgotten.append
     ofproto.set_spanning = ofproto.set_tree_state = lambda *_state: None
-    for number in range(1, 31):
+    if recalled is not None:
+        side.protocols.by_name["spanning tree"].recall(Recalled(recalled, 20_000))
+    for number in numbers:
         side.iface(number)
         more = {"name": f"e{number}", "may_forward": True, "is_patch": False, "curr_speed": 0}
         ofproto.ports[number].__dict__.update(more)
         ofproto.ports[number].xport.learns = True
-        side.port(f"e{number}", [number], 0, other_config={"rstp-port-auto-edge": "false"})
-    trees = {"stp_enable": False, "rstp_enable": True}
+        port_options = {"rstp-port-auto-edge": "false", **(options or {}).get(number, {})}
+        side.port(f"e{number}", [number], 0, other_config=port_options)
+    trees = {"stp_enable": False, "rstp_enable": False, kind: True}
     config = SimpleNamespace(uuid=uuid4(), name="br", other_config={}, **trees)
     side.protocols.configure(config, 0)
+    return side
+
+
+def test_a_change_of_topology_has_stations_looked_for_once():
+    """The table may have a million of them, and the bridge many ports."""
+    side = tree_of(range(1, 31), "rstp_enable")
+    ofproto, forgotten = side.ofproto, side.forgotten
     now = 0
     for _ in range(40):
         now += 1000
@@ -255,3 +267,21 @@ def test_a_change_of_topology_has_stations_looked_for_once():
     for _ in range(2):
         ofproto.ports[1].xport.receivers[odp.STP](bpdu.encode(change, bytes(6)), now)
     assert 1 <= len(forgotten) <= 2 and len(set().union(*forgotten)) >= 29, forgotten
+
+
+@pytest.mark.parametrize("kind", ["stp", "rstp"])
+@pytest.mark.parametrize(
+    "options", [{1: {"stp-port-num": "3"}}, {2: {"stp-enable": "false", "rstp-enable": "false"}}]
+)
+def test_ports_that_left_the_tree_while_nobody_was_there(kind, options):
+    """A tree that is revived has the ports that the rows have now."""
+    before = tree_of((1, 2, 3), f"{kind}_enable")
+    before.protocols.run(1000)
+    kept = before.protocols.by_name["spanning tree"].kept(1000)
+    assert set(kept[kind][2]) == {"e1", "e2", "e3"}
+    side = tree_of((1, 2, 3), f"{kind}_enable", options, kept)
+    spanning = side.protocols.by_name["spanning tree"]
+    for now in (0, 1000):
+        side.protocols.run(now)
+        assert set(spanning.tree.ports) == set(spanning.names)
+        assert set(spanning.kept(now)[kind][2]) == set(spanning.names.values())

@@ -209,6 +209,8 @@ class Spanning(Protocol):
         numbers = self._numbers(members)
         for number in [each for each in self.names if each not in numbers]:
             self._take_out(number, now)
+        for number in [each for each in self.tree.ports if each not in numbers]:
+            self.tree.remove_port(number, now)  # of a tree that was revived
         for number, tree_number in sorted(numbers.items()):
             member, port = members[number], self.ofproto.ports[number]
             source = port.hw_addr if any(port.hw_addr) else mac
