@@ -7,8 +7,8 @@ ms.
 """
 
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 ADDRESS = bytes.fromhex("0180c200000e")
 ETH_TYPE = 0x88CC
@@ -17,6 +17,7 @@ TTL = 120  # s
 MAX_NEIGHBORS = 16  # of a port
 MAX_MAPPINGS = (511 - 36) // 5  # of one TLV
 MAX_TEXT = 255
+MAX_TLVS = 128  # of a frame: who sends more is after our time
 
 END, CHASSIS_ID, PORT_ID, TIME_TO_LIVE, _PORT_TEXT, NAME, DESCRIPTION, CAPABILITIES = range(8)
 ORGANIZATIONAL = 127
@@ -81,9 +82,11 @@ def compose(settings: Settings) -> bytes:
 
 
 def _tlvs(payload: bytes) -> Iterator[tuple[int, bytes]]:
-    """All up to the end; ValueError where one is cut off."""
+    """All up to the end; ValueError where one is cut off, or where they are too many."""
     at = 0
-    while at + 2 <= len(payload):
+    for _ in range(MAX_TLVS + 1):
+        if at + 2 > len(payload):
+            break
         head = int.from_bytes(payload[at : at + 2], "big")
         kind, length = head >> 9, head & 0x1FF
         value = payload[at + 2 : at + 2 + length]
@@ -93,7 +96,7 @@ def _tlvs(payload: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield kind, value
         at += 2 + length
-    raise ValueError("no end")
+    raise ValueError("no end, or too many")
 
 
 def parse(payload: bytes) -> Neighbor:
@@ -104,24 +107,28 @@ def parse(payload: bytes) -> Neighbor:
     chassis, port, ttl = (value for _, value in tlvs[:3])
     if not 2 <= len(chassis) <= 256 or not 2 <= len(port) <= 256 or len(ttl) < 2:
         raise ValueError("a length out of range")
-    found = Neighbor(chassis, port, int.from_bytes(ttl[:2], "big"))
+    more: dict[str, Any] = {}
     for kind, value in tlvs[3:]:
-        found = _with(found, kind, value)
-    return found
+        _say(more, kind, value)
+    for name, read in _READ.items():
+        if name in more:
+            more[name] = read(more[name])
+    return Neighbor(chassis, port, int.from_bytes(ttl[:2], "big"), **more)
 
 
-def _with(found: Neighbor, kind: int, value: bytes) -> Neighbor:
-    """What one TLV more says."""
+def _say(more: dict[str, Any], kind: int, value: bytes) -> None:
+    """What one TLV more says, as fields of a Neighbor; those of _READ as bytes."""
     if kind == NAME:
-        return found._replace(name=_text(value))
-    if kind == DESCRIPTION:
-        return found._replace(description=_text(value))
-    if kind == ORGANIZATIONAL and value[:4] == _ELEMENT and len(value) >= 50:
-        word = int.from_bytes(value[36:40], "big")
-        return found._replace(element=word >> 26, system_id=value[40:50])
-    if kind == ORGANIZATIONAL and value[:4] == _ASSIGNMENTS and len(value) >= 36:
-        return found._replace(assignments=tuple(_assigned(value[36:])))
-    return found._replace(unrecognized=found.unrecognized + (kind not in _KNOWN))
+        more["name"] = value
+    elif kind == DESCRIPTION:
+        more["description"] = value
+    elif kind == ORGANIZATIONAL and value[:4] == _ELEMENT and len(value) >= 50:
+        more["element"] = int.from_bytes(value[36:40], "big") >> 26
+        more["system_id"] = value[40:50]
+    elif kind == ORGANIZATIONAL and value[:4] == _ASSIGNMENTS and len(value) >= 36:
+        more["assignments"] = value[36:]
+    elif kind not in _KNOWN:
+        more["unrecognized"] = more.get("unrecognized", 0) + 1
 
 
 def _assigned(rows: bytes) -> Iterator[tuple[int, int, int]]:
@@ -134,6 +141,13 @@ def _text(value: bytes) -> str:
     """Without what a terminal would obey."""
     text = value[:MAX_TEXT].decode("utf-8", "replace")
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+_READ: dict[str, Callable[[bytes], Any]] = {
+    "name": _text,
+    "description": _text,
+    "assignments": lambda rows: tuple(_assigned(rows)),
+}
 
 
 class Counts:

@@ -91,3 +91,14 @@ def test_no_bytes_break_it():
     assert agent.counts.discarded > 500 and agent.counts.inserts > 10
     assert len(agent.neighbors) <= lldp.MAX_NEIGHBORS
     assert all(found.name.isprintable() for found, _ in agent.neighbors.values())
+
+
+def test_a_frame_of_very_many_tlvs_is_discarded():
+    """A jumbo frame has room for 4,000 of them, each of which takes time."""
+    agent = Agent(WITH_MAPPINGS, 0)
+    head = lldp.compose(agent.settings)[:-2]
+    for n, is_taken in ((lldp.MAX_TLVS - 8, True), (lldp.MAX_TLVS - 7, False), (4000, False)):
+        agent.neighbors.clear()
+        agent.receive(head + b"\x0a\x00" * n + bytes(2), 0)
+        assert bool(agent.neighbors) is is_taken
+    assert agent.counts.discarded == 2
