@@ -1,6 +1,7 @@
 """The multicast groups of a bridge over the death of the daemon: a part of its keeper."""
 
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from ofproto.protocols.kept import U16, number
@@ -41,12 +42,14 @@ class KeptGroups:
         if not rows or xbridge.snooping is None:
             return
         bundles = {bundle.name: bundle for bundle in xbridge.bundles}
-        for name, vlan, group, age in rows[:MOST]:
-            bundle = bundles.get(name)
-            heard = now - 1000 * AGE.value(age, now)
-            message = _message(group)
-            if bundle is not None:
-                xbridge.snooping.hear(message, U16.value(vlan, now), bundle, heard)
+        found = [
+            (1000 * AGE.value(age, now), bundles[name], U16.value(vlan, now), _message(group))
+            for name, vlan, group, age in rows[:MOST]
+            if name in bundles
+        ]
+        # In the order in which they were heard, which is that in which they age.
+        for ms, bundle, vlan, message in sorted(found, key=itemgetter(0), reverse=True):
+            xbridge.snooping.hear(message, vlan, bundle, now - ms)
         xbridge.touch()
 
 

@@ -8,7 +8,7 @@ All calls that change what is forwarded say so.  Times are in ms.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ofproto.protocols.membership import Message
@@ -182,13 +182,11 @@ class McastSnooping:
 
     # --- for mdb/show
 
-    def rows(self, now: int) -> list[tuple[Any, int, bytes | None, int]]:
-        """(port, VLAN, group or None of a router, age in s), the least recently heard first."""
-        rows: list[tuple[Any, int, bytes | None, int]] = [
-            (port, vlan, group, (now - heard) // 1000)
-            for (vlan, group), members in self._groups.items()
-            for port, heard in members.items()
-        ]
+    def rows(self, now: int) -> Iterator[tuple[Any, int, bytes | None, int]]:
+        """(port, VLAN, group or None of a router, age in s): groups by when they were heard last,
+        the least recent one first, each with its ports in the same order; routers."""
+        for (vlan, group), members in self._groups.items():
+            for port, heard in members.items():
+                yield port, vlan, group, (now - heard) // 1000
         for (vlan, port), heard in self._routers.items():
-            rows.append((port, vlan, None, (now - heard) // 1000))
-        return rows
+            yield port, vlan, None, (now - heard) // 1000

@@ -123,7 +123,7 @@ def test_against_the_model(steps):
         else:
             changed = table.flush()
             model.__init__()
-        assert table.rows(now) == model.rows(now)
+        assert list(table.rows(now)) == model.rows(now)
         assert changed == (forwarding(table) != before)
         assert {p for _, p in table.all_routers()} == {row[1] for row in model.routers}
     assert len(table) == len(model.groups) <= LIMIT
