@@ -56,6 +56,7 @@ class Failures:
     the packet is translated once more for that."""
 
     EVERY = 5000
+    STEPS = 1000  # some ms
     next_at = 0
 
     @classmethod
@@ -66,7 +67,9 @@ class Failures:
             return
         cls.next_at = now + cls.EVERY
         try:
-            steps = "".join(trace.trace_key(bridge, key, recirc=recirc, now=now))
+            steps = "".join(
+                trace.trace_key(bridge, key, recirc=recirc, now=now, most_steps=cls.STEPS)
+            )
         except trace.TraceError as gone:
             steps = str(gone)
         upcall_vlog.warn(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")

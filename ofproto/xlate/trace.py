@@ -90,7 +90,16 @@ def trace_pieces(
 
 
 def trace_key(
-    bridge, key, *, recirc=None, learn=False, now=0, names=None, ct_states=(), program=None
+    bridge,
+    key,
+    *,
+    recirc=None,
+    learn=False,
+    now=0,
+    names=None,
+    ct_states=(),
+    program=None,
+    most_steps=0,
 ):
     """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port)."""
     if recirc is None:
@@ -107,6 +116,7 @@ def trace_key(
                 learn=learn,
                 now=now,
                 trace=True,
+                most_steps=most_steps,
             )
         except LookupError as error:
             raise TraceError(str(error)) from None

@@ -28,6 +28,7 @@ def translate(
     learn: bool = False,
     now: int = 0,
     trace: bool = False,
+    most_steps: int = 0,
 ) -> XlateResult:
     """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
 

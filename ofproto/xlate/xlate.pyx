@@ -23,7 +23,7 @@ from ofproto.rules.program cimport *
 from ofproto.xlate.outputs.bond cimport output_hashed
 from ofproto.xlate.state.commit cimport is_ip_any
 from ofproto.xlate.state.context cimport (
-    MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
+    MAX_DEPTH, MAX_RESUBMITS, MAX_STEPS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
 from ofproto.xlate.actions.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
@@ -777,18 +777,19 @@ class XlateResult:
         self.slow = x.slow
         self.error = x.error
         self.final_key = (<char *> &x.flow)[:KEY_SIZE]
-        self.trace = x.trace
+        self.trace = x.steps
         self.forked = x.forked
 
 
 def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,
               Program program=None, int packet_size=0, bint side_effects=False,
               bint learn=False, int64_t now=0,
-              bint trace=False):
+              bint trace=False, int most_steps=0):
     """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
 
     With `program`, runs that instead of table 0.  `side_effects` counts and learns one packet of
-    `packet_size` bytes; `learn` has it learned only.  `recirc` is the table of frozen states to resume from and add to.
+    `packet_size` bytes; `learn` has it learned only.  `recirc` is the table of frozen states to
+    resume from and add to.  `trace` keeps `most_steps` (0: MAX_STEPS) at the most, and how it failed.
     Raises LookupError when the key's recirc_id is unknown.
     """
     cdef XlateContext x = XlateContext()
@@ -801,7 +802,8 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
     if recirc is not None:
         x.recirc = recirc
     if trace:
-        x.trace = []
+        x.trace = x.steps = []
+        x.most_steps = most_steps or MAX_STEPS
         x.forked = []
     if program is not None:
         xlate_program(x, bridge, flow, program, now)

@@ -17,6 +17,7 @@ cdef enum:
     MAX_RESUBMITS = 4096    # table lookups for one packet
     # What one packet may cost in all, in units of about 0.1 us: 20 ms.
     MAX_WORK = 100000
+    MAX_STEPS = 16384       # of a trace: each is text, and costs some 50 times what was done
 
 cdef enum isolation:        # how a copy's changes are kept from the packet behind it
     UNDO_HEADERS            # by header actions, and labels and I-TAGs by a clone
@@ -105,7 +106,9 @@ cdef class XlateContext:
     cdef list stack             # values, 16 bytes each, big endian
     cdef list action_set        # Program
     cdef readonly str error
-    cdef readonly list trace    # (level, kind, text), or None
+    cdef readonly list trace    # (level, kind, text), or None: nobody wants it, or it has all it may
+    cdef readonly list steps    # what `trace` was, also when it has all it may
+    cdef int most_steps
     cdef int level
 
     cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1

@@ -108,15 +108,21 @@ cdef class XlateContext:
 
     cdef int report(self, str kind, str text) except -1:
         """A line for trace; callers on hot paths ask first whether `trace` is there."""
-        if self.trace is not None:
-            self.trace.append((self.level, kind, text))
+        if self.trace is None:
+            return 0
+        self.trace.append((self.level, kind, text))
+        if len(self.trace) >= self.most_steps:
+            self.trace.append((self.level, "warn", "what follows is not shown: %d steps are told"
+                               % self.most_steps))
+            self.trace = None
         return 0
 
     cdef int fail(self, str error, str text=None) except -1:
         """`text`, if it says more, is for trace."""
         if self.error is None:
             self.error = error
-            self.report("error", error.lower() if text is None else text)
+            if self.steps is not None:
+                self.steps.append((self.level, "error", error.lower() if text is None else text))
         self.stop = True
         return 0
 

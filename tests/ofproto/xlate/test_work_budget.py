@@ -59,12 +59,32 @@ def deep_stacks(world):
     world.rule([*[push] * 4000, *[act("Clone", actions=[push])] * 4000])
 
 
-@pytest.mark.parametrize("rules", [long_lists, floods, groups_in_groups, packets_in, deep_stacks])
+TOO_MUCH = {
+    long_lists: "Too much work",
+    floods: "Too many actions",
+    groups_in_groups: "Too much work",
+    packets_in: "Too much work",
+    deep_stacks: "Too much work",
+}
+
+
+@pytest.mark.parametrize("rules", TOO_MUCH)
 def test_too_much_work(rules):
     world = World(4)
     rules(world)
     result = run(world)
-    assert result.error == "Too much work" and result.actions == b""
+    assert result.error == TOO_MUCH[rules] and result.actions == b""
+
+
+@pytest.mark.parametrize("rules", TOO_MUCH)
+def test_a_trace_has_an_end(rules):
+    """Its steps are text, and cost more than what was done; how it failed is told anyway."""
+    world = World(4)
+    rules(world)
+    steps = translate(world.bridge, key_of(FRAME, 1), trace=True, most_steps=1000).trace
+    assert len(steps) <= 1002
+    assert [kind for _, kind, _ in steps].count("error") == 1
+    assert len(translate(world.bridge, key_of(FRAME, 1), trace=True).trace) <= 16386
 
 
 def test_4096_tables_in_one_another():
