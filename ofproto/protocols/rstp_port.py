@@ -77,7 +77,7 @@ class PortSettings(NamedTuple):
 
 _PORT_SETTINGS = record(PortSettings, U16, U8, U32, MAC, FLAG, FLAG, FLAG, FLAG, FLAG)
 _VECTOR = record(Vector, U64, U32, U64, U16)
-_TIMES = record(Times, U16, U16, U16, U16)
+_TIMES = record(Times, U8, U8, U8, U8)  # what goes in 16 bits of 1/256 s
 _FLAGS = """
     link learn forward learning forwarding selected updt_info reselect agree agreed proposed
     proposing disputed synced sync re_root rcvd_rstp rcvd_stp rcvd_tc rcvd_tcn rcvd_tc_ack tc_prop

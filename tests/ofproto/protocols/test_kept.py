@@ -9,7 +9,7 @@ import test_rstp
 from test_lacp import Net as Links
 from test_stp import mac
 
-from ofproto.protocols import bfd, cfm, lacp, rstp, stp
+from ofproto.protocols import bfd, cfm, lacp, rstp, rstp_port, stp
 from ofproto.protocols.kept import KeptTree
 
 
@@ -193,7 +193,9 @@ def spoiled(rng, value):
         else:
             value[key] = spoiled(rng, value[key])
         return value
-    return rng.choice((None, -1, 1 << 63, 3, "x", [], {}, True, 1.5, [[]], "00" * 6, [1, 2]))
+    return rng.choice(
+        (None, -1, 1 << 63, 0xFFFF, 3, "x", [], {}, True, 1.5, [[]], "00" * 6, [1, 2])
+    )
 
 
 def test_nothing_but_what_was_kept_is_taken():
@@ -229,6 +231,19 @@ def test_nothing_but_what_was_kept_is_taken():
         except (ValueError, TypeError, LookupError, AttributeError):
             refused += 1
             continue
-        tree.run(net.now + 5000)
+        for ms in range(0, 8000, 1000):
+            tree.run(net.now + ms)
         tree.kept(net.now)
     assert refused > 2000
+
+
+def test_times_that_no_bpdu_can_say_are_none():
+    net = test_rstp.make({1: "a b", 2: "a c", 3: "b c"})
+    net.run(10_000)
+    kept = net.bridges[2].kept(net.now)
+    for name in ("port_times", "designated_times"):
+        ports = {key: list(plain) for key, plain in kept.ports.items()}
+        for plain in ports.values():
+            plain[list(rstp_port._KEPT).index(name)] = [0, 256, 2, 15]
+        with pytest.raises(ValueError):
+            rstp.Rstp.restored(kept._replace(ports=ports), net.now)
