@@ -76,7 +76,12 @@ class Server:
             if not self._places.acquire(blocking=False):
                 client.close()
                 continue
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            except RuntimeError:  # no thread is to be had
+                self._places.release()
+                client.close()
+                time.sleep(0.05)
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -1,5 +1,6 @@
 """pyvs-exporter: Prometheus' metrics of a switch."""
 
+import re
 import sys
 import threading
 import time
@@ -69,7 +70,7 @@ class Scrape:
 def address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise Fatal(f"{text}: not HOST:PORT")
     return host, int(port)
 

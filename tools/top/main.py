@@ -1,6 +1,7 @@
 """pyvs-top: ports' rates, drops, upcalls and the busiest flows of a switch, renewed as by top."""
 
 import json
+import re
 import sys
 import time
 
@@ -34,9 +35,12 @@ OPTIONS = (
 
 def _delay(text: str) -> float:
     try:
-        return max(LEAST, min(float(text), 86400.0))
+        found = float(text)
     except ValueError:
-        raise Fatal(f"value {text} on -d or --delay is invalid") from None
+        found = 0.0
+    if not found > 0:  # NaN, too
+        raise Fatal(f"value {text} on -d or --delay is invalid")
+    return max(LEAST, min(found, 86400.0))
 
 
 def _reports(delay: float, n: int | None):
@@ -88,7 +92,7 @@ def run(args: list[str]) -> int:
     count = "1" if "once" in options else options.get("iterations")
     if form not in ("text", "json"):
         raise Fatal(f"invalid output format '{form}': it must be 'text' or 'json'")
-    if count is not None and (not count.isdecimal() or not int(count)):
+    if count is not None and not re.fullmatch(r"0*[1-9][0-9]{0,8}", count):
         raise Fatal(f"value {count} on -n or --iterations is invalid")
     try:
         delay = _delay(options.get("delay", str(DELAY)))
