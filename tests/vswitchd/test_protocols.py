@@ -15,6 +15,7 @@ from vswitchd.database.config import InterfaceConfig, PortConfig
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols import protocols as registry
 from vswitchd.protocols.base import Protocol
+from vswitchd.protocols.per_interface import AT_ONCE
 from vswitchd.protocols.protocols import Protocols
 
 SLOW = {odp.LACP: 0x8809, odp.CFM: 0x8902, odp.BFD: 0x0800}
@@ -62,7 +63,7 @@ class Side:
         self.ofproto = Ofproto()
         self.protocols = Protocols(self.ofproto, name)
         hwaddr = "02:00:00:00:01:" + name
-        trees = {"stp_enable": False, "rstp_enable": False}
+        trees = {"stp_enable": False, "rstp_enable": False, "auto_attach": None}
         config = SimpleNamespace(uuid=uuid4(), other_config={"hwaddr": hwaddr}, **trees)
         self.protocols.configure(config, 0)
         self.ifaces = {}
@@ -218,6 +219,24 @@ def test_a_flood_asks_the_datapath_once(sides):
         for _ in range(50):
             a.ofproto.ports[1].xport.receivers[odp.BFD](frame, now)
     assert len(asked) == 2
+
+
+def test_many_that_are_due_at_once_are_not_all_of_one_turn():
+    side = Side("03")
+    for number in range(1, 181):
+        side.iface(number, lldp={"enable": "true"})
+        side.port(f"e{number}", [number], 0)
+    side.protocols.run(0)
+    sent = side.ofproto.sent
+    for now in (5000, 10_000):
+        sent.clear()
+        turns = 0
+        while side.protocols.next_run() <= now:
+            before = len(sent)
+            side.protocols.run(now)
+            assert 0 < len(sent) - before <= AT_ONCE
+            turns += 1
+        assert turns == 2 and sorted(number for number, _ in sent) == list(range(1, 181))
 
 
 def test_packets_that_wait_when_a_bridge_goes_are_nobodys(sides):

@@ -1,6 +1,7 @@
 """autoattach/*: LLDP's neighbours that know of Auto Attach, and what became of the mappings."""
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ofproto.protocols.lldp import Agent
@@ -21,18 +22,16 @@ COUNTS = (
 INDENT = "  Auto Attach Primary Server"
 
 
-def _command(title: str, shown: Callable[[Agent], Iterator[str]]) -> Callable[..., str]:
-    def run(switch: "Switch", args: list[str]) -> str:
+def _command(title: str, shown: Callable[[Agent], Iterator[str]]) -> Callable[..., Iterator[str]]:
+    def run(switch: "Switch", args: list[str]) -> Iterator[str]:
         """As in Open vSwitch, a bridge that is named selects nothing."""
         agents = {
             name: agent
             for bridge in switch.bridges.values()
             for name, agent in bridge.protocols.by_name["lldp"].sessions.items()
         }
-        lines = []
-        for name, agent in sorted(agents.items()):
-            lines += [f"{title}: {name}", *shown(agent)]
-        return "".join(f"{line}\n" for line in lines)
+        for name, agent in sorted(agents.items(), key=itemgetter(0)):
+            yield "".join(f"{line}\n" for line in (f"{title}: {name}", *shown(agent)))
 
     return run
 
