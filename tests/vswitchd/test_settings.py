@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyvs import rundir
 from vswitchd.database import settings
-from vswitchd.database.config import BridgeConfig
+from vswitchd.database.config import BridgeConfig, ControllerRow
 
 EMPTY = BridgeConfig(UUID(int=0x1234), "br0", "", (), None, (), {}, (), ())
 
@@ -51,3 +53,28 @@ def test_integers_are_clamped():
     assert settings.integer({"a": "70"}, "a", 1, 5, 10) == 10
     assert settings.integer({"a": "x"}, "a", 1, 5, 10) == 1
     assert settings.integer({}, "a", 6, 5, 10) == 6
+
+
+@pytest.mark.parametrize(
+    "bridge, target, is_taken",
+    [
+        ("br0", "punix:{}/br0.controller", True),
+        ("br0", "punix:{}/br0.db.sock", True),
+        ("br0", "unix:{}/other.sock", True),
+        ("br0", "tcp:127.0.0.1:6653", True),
+        ("br0", "punix:{}/br1.controller", False),
+        ("br0", "punix:{}/br0.x/y", False),
+        ("br0", "unix:{}/../y", False),
+        *(("br0", "punix:{}/br0." + own, False) for own in ("mgmt", "snoop", "flows", "protocols")),
+        ("br0", "punix:{}/br0.2.mgmt", False),  # br0.2's
+        ("db", "punix:{}/db.sock", False),
+        ("datapath", "punix:{}/datapath.sock", False),
+        ("pyvs-vswitchd", "punix:{}/pyvs-vswitchd.12.ctl", False),
+        ("pyvs-vswitchd", "punix:{}/pyvs-vswitchd.pid", False),
+    ],
+)
+def test_sockets_that_a_controller_may_be_at(bridge, target, is_taken):
+    target = target.format(rundir.rundir())
+    row = ControllerRow(*[None] * 12)._replace(target=target)
+    found = settings.controllers(EMPTY._replace(name=bridge, controllers=(row,)))
+    assert [each.target for each in found] == [target] * is_taken

@@ -179,6 +179,10 @@ def _reaches_out(bridge: str, target: str) -> str | None:
     method, _, path = target.partition(":")
     if method == "punix":
         allowed = f"{rundir.rundir()}/{bridge}."
+        if path.startswith(allowed) and _is_ours(path):
+            return (
+                f'Not adding Unix domain socket controller "{target}", which is the switch\'s own'
+            )
         if not path.startswith(allowed) or "/" in path.removeprefix(allowed):
             return (
                 f'Not adding Unix domain socket controller "{target}", which could overwrite local '
@@ -189,6 +193,15 @@ def _reaches_out(bridge: str, target: str) -> str | None:
             f'Not connecting to socket controller "{target}", which is not in "{rundir.rundir()}"'
         )
     return None
+
+
+# How files end that the switch itself has beside such sockets.  A bridge may be called as a daemon
+# is, or begin as another one does.
+_OWN = (".mgmt", ".snoop", ".flows", ".protocols", ".protocols.new", ".ctl", ".pid")
+
+
+def _is_ours(path: str) -> bool:
+    return path.endswith(_OWN) or path in (rundir.db_sock(), rundir.datapath_sock())
 
 
 def _is_within(path: str, folder: str) -> bool:
