@@ -27,6 +27,7 @@ from vswitchd.devices.links import Link, Links
 from vswitchd.devices.next_hop import next_hop
 from vswitchd.keeper import Keeper
 from vswitchd.kept_groups import KeptGroups
+from vswitchd.kept_neighbours import KeptNeighbours
 from vswitchd.monitoring.exports import Exports
 from vswitchd.monitoring.mirrors import MirrorRows
 from vswitchd.port_numbers import Requests, WantedNumbers
@@ -79,7 +80,9 @@ class Bridge:
         self._mirrors = MirrorRows(self.name)
         self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
         self._groups = KeptGroups(self.ofproto)
-        parts = [*self.protocols.by_name.values(), self.bundles, self._groups]
+        self.neighbours = KeptNeighbours(self.ofproto)
+        known = self.protocols.by_name.values()
+        parts = [*known, self.bundles, self._groups, self.neighbours]
         self.keeper = Keeper(keep_in, parts)
         self.keeper.recall(clock.msec())
         self.exports = Exports(self.ofproto)

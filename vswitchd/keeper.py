@@ -60,7 +60,8 @@ class Keeper:
             if isinstance(kept, dict) and kept and age < part.kept_for:
                 RECALLED.count += 1
                 vlog.info(f"{self._file.path}: {part.name} of {age} ms ago")
-                part.recall(Recalled(kept, now + part.kept_for - age))
+                given = Recalled(kept, now + part.kept_for - age)
+                containment.call("keeping", part.name, part.recall, given)
 
     def run(self, now: int, urgent: bool) -> None:
         """`urgent`: something has another state than before."""

@@ -140,7 +140,7 @@ class Switch:
         bridge.qos.run()
         news = bridge.bundles.bonds_changed or bridge.protocols.has_news
         self._status_due |= news
-        bridge.keeper.run(now, news)
+        bridge.keeper.run(now, news or bridge.neighbours.has_news)
         bridge.ofproto.run(now)
 
     def wait(self, poller: Any) -> None:
@@ -358,6 +358,8 @@ class Switch:
             self.backer.attempt(lambda: self.pmds.follow(self.backer, self._polled_ports()))
         if not self._reconciled:
             self._reconciled = self._all_due = self._unclaimed = True
+            settle, vports = self.ways.settle, self.backer.vports.by_name
+            containment.call("tunnels", "", settle, clock.msec(), vports)
         if self._unclaimed:
             self._unclaimed = False
             self.backer.first_reconcile_done()

@@ -62,7 +62,7 @@ class Asked:
             if question.due > now:
                 continue
             known = neighbours.lookup(question.asker[0], address, now) is not None
-            if known or now - question.wanted > GIVEN_UP_MS:
+            if (known and question.times) or now - question.wanted > GIVEN_UP_MS:
                 del self._questions[device, address]
                 self.gave_up |= not known
                 continue

@@ -4,7 +4,7 @@ An entry lives for `aging` ms since it was heard, set or used last.  What is hea
 full table the entry that was so longest ago makes room.  Entries stand in that order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from ofproto.underlay import addresses
 from pyvs import coverage
@@ -27,11 +27,15 @@ class _Entry:
 
 
 class Neighbours:
-    """Times in ms.  `told` is called when what lookup() finds became another."""
+    """Times in ms.  `told` is called, and `changed` rises, when what lookup() finds became another.
+
+    `unsure` has those of before this process, whose change it may not have heard."""
 
     def __init__(self, told: Callable[[], None] = lambda: None):
         self.aging = DEFAULT_AGING
         self.told = told
+        self.changed = 0
+        self.unsure: set[tuple[str, int]] = set()
         self._entries: dict[tuple[str, int], _Entry] = {}
 
     def __len__(self) -> int:
@@ -39,6 +43,7 @@ class Neighbours:
 
     def set(self, bridge: str, address: int, mac: bytes, now: int) -> None:
         name = bridge, address
+        self.unsure.discard(name)
         entry = self._entries.get(name)
         if entry is not None and entry.mac == mac:
             self.keep(name, now)
@@ -49,7 +54,7 @@ class Neighbours:
             FULL.count += 1
             del self._entries[next(iter(self._entries))]
         self._entries[name] = _Entry(mac, now + self.aging)
-        self.told()
+        self._tell()
 
     def heard(self, bridge: str, address: int, mac: bytes, when: int) -> None:
         """set(), of a packet that came at `when` and is told of later: it says nothing about one
@@ -77,7 +82,7 @@ class Neighbours:
         """Whether there was one."""
         if self._entries.pop((bridge, address), None) is None:
             return False
-        self.told()
+        self._tell()
         return True
 
     def flush(self, bridge: str | None = None) -> None:
@@ -85,7 +90,7 @@ class Neighbours:
         kept = {} if bridge is None else {n: e for n, e in self._entries.items() if n[0] != bridge}
         if len(kept) != len(self._entries):
             self._entries = kept
-            self.told()
+            self._tell()
 
     def set_aging(self, aging: int, now: int) -> None:
         self.aging = aging
@@ -98,7 +103,28 @@ class Neighbours:
         while (first := self.next_run()) is not None and first <= now:
             del self._entries[next(iter(self._entries))]
         if len(self._entries) != before:
-            self.told()
+            self._tell()
+
+    def _tell(self) -> None:
+        self.changed += 1
+        self.told()
+
+    def of(self, bridge: str) -> Iterator[tuple[int, bytes, int]]:
+        """(address, MAC, when it expires), those used last first."""
+        for (name, address), entry in reversed(self._entries.items()):
+            if name == bridge:
+                yield address, entry.mac, entry.expires
+
+    def recall(self, bridge: str, found: Iterable[tuple[int, bytes, int]], now: int) -> None:
+        """What of() gave before this process; what was heard since stays."""
+        for address, mac, expires in found:
+            name = bridge, address
+            if name not in self._entries:
+                self.set(bridge, address, mac, now)
+                self._entries[name].expires = min(expires, now + self.aging)
+                self.unsure.add(name)
+        in_turn = sorted(self._entries.items(), key=lambda item: item[1].expires)
+        self._entries = dict(in_turn)
 
     def next_run(self) -> int | None:
         return next((entry.expires for entry in self._entries.values()), None)

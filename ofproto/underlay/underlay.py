@@ -62,6 +62,13 @@ class Underlay:
         """A packet waits for the next hop's Ethernet address."""
         self.asked.want(way.device, bridge, way.mac, way.source, way.next_hop, now)
 
+    def make_sure(self, bridge: str, way: "Way", now: int) -> None:
+        """What a process before this one knew of the next hop is asked for once."""
+        name = bridge, way.next_hop
+        if name in self.neighbours.unsure:
+            self.neighbours.unsure.discard(name)
+            self.ask(bridge, way, now)
+
     def frames_to_send(self, now: int) -> list[tuple[str, bytes]]:
         """(device, frame) of questions for neighbours that are due."""
         found = self.asked.take(self.neighbours, now)

@@ -175,9 +175,7 @@ def test_who_is_killed_is_not_missed(network, daemon):
     host.kill(daemon)
     if daemon == "ovn-controller":
         host.start_controller()
-    # Behind a new vswitchd a tunnel may wait for its next hop's address: less than a second.
-    most = 10 if daemon == "ovs-vswitchd" else 0
-    assert max(lost(each) for each in pings) <= most
+    assert [lost(each) for each in pings] == [0] * len(pings)
     network.shell.wait("on central ovn-nbctl --timeout=5 --wait=hv sync")
     assert "OpenFlow error" not in host.log("ovn-controller")
 

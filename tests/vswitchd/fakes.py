@@ -36,6 +36,9 @@ class FakeBacker:
     def tune(self, *values):
         self.calls.append(("tune", *values))
 
+    def set_lookup(self, *settings):
+        """There are no workers here."""
+
     def set_kernel_cache(self, wanted):
         self.kernel_cache = wanted
 
@@ -66,7 +69,7 @@ class FakeOfproto:
         self.datapath_id = datapath_id
         self.calls = []
         self.set_queues = self.set_policer = lambda *arguments: None
-        self.xbridge = SimpleNamespace(sampling=None)
+        self.xbridge = SimpleNamespace(sampling=None, underlay=None)
         self.mirrors = SimpleNamespace(set=lambda settings: None, counts=dict)
         self.ports = {}
         self.bundles = {}

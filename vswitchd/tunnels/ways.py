@@ -41,6 +41,12 @@ class Ways:
             self._kernel.settle(now)
         self.run(now)
 
+    def settle(self, now: int, vports: Mapping[str, Any]) -> None:
+        """run() at the start: flows of before this process are judged by what is known then."""
+        if vports:
+            self.begin(now)
+        self.run(now, vports)
+
     def run(self, now: int, vports: Mapping[str, Any] | None = None) -> None:
         """Takes in what changed.  `vports`: the datapath ports that tunnels share, by name."""
         if vports is not None:

@@ -87,6 +87,8 @@ cdef int push_tunnel(XlateContext x, XPort port, pipeline run) except -1:
     mac = underlay.neighbours.lookup(out.bridge.name, way.next_hop, x.now)
     if mac is None:
         return ask(x, underlay, way, out)
+    if underlay.neighbours.unsure and x.trace is None:
+        underlay.make_sure(out.bridge.name, way, x.now)
     x.cache.add(X_NEIGHBOUR, underlay.neighbours, (out.bridge.name, way.next_hop))
     try:
         outer = outer_of(x, port.tunnel, way, mac, destination)

@@ -143,6 +143,25 @@ def test_who_is_asked_and_when():
     assert asked.take(known, GIVEN_UP_MS + 1) == [] and asked.next_run() is None
 
 
+def test_who_was_known_before_this_process_is_asked_once():
+    """What a dead process knew, less than what was heard since, and in turn of age."""
+    before, table = Neighbours(), underlay()
+    peers = [number("1.1.2.92"), number("1.1.2.93")]
+    for now, address in enumerate(peers):
+        before.set("br0", address, OTHER, now)
+        before.set("br1", address, MAC, 600_000)
+    add(table, "1.1.2.92/24")
+    table.neighbours.set("br0", peers[1], MAC, 0)
+    table.neighbours.recall("br0", list(before.of("br0")), 300_000)
+    known = {address: (mac, expires) for address, mac, expires in table.neighbours.of("br0")}
+    assert known == {peers[0]: (OTHER, 900_000), peers[1]: (MAC, 900_000)}
+    for now, frames in ((300_000, 1), (300_000, 0), (400_000, 0)):
+        for address in peers:
+            table.make_sure("br0", table.way(address, 0, 0), now)
+        assert len(table.frames_to_send(now)) == frames
+    assert table.neighbours.lookup("br0", peers[0], 400_000) == OTHER
+
+
 def test_another_address_of_ours_asks_soon():
     """The answer to the old one would not be for us."""
     asked, known, found = Asked(), Neighbours(), []
