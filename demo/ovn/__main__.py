@@ -154,7 +154,7 @@ def main() -> int:
         return 1
     try:
         lab.enter([sys.executable, "-m", "demo.ovn", *sys.argv[1:]])
-        show(sys.argv[1] if len(sys.argv) > 1 else "vxlan")
+        show(sys.argv[1] if len(sys.argv) > 1 else "geneve")
     except LabError as error:
         print(f"\ndemo: {error}", file=sys.stderr, flush=True)
         subprocess.run(f"tail -n 20 {places.LAB}/*/*.log", shell=True, stdout=sys.stderr)

@@ -13,7 +13,7 @@ from tests.ovn_lab import LabShell
 
 pytestmark = [pytest.mark.system, pytest.mark.peer]
 
-ENCAPSULATIONS = ("vxlan",)
+ENCAPSULATIONS = ("geneve", "vxlan")
 
 
 def address(name):
