@@ -4,6 +4,7 @@ attach() makes all of it or nothing; detach() takes away what is there of it.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import ipaddress
 import os
@@ -12,12 +13,13 @@ from typing import NamedTuple
 
 from .database import Database, Port
 from .errors import BadRequest, Fault, NotThere
-from .rtnetlink import Rtnetlink
+from .rtnetlink import CLONE_NEWNET, Rtnetlink
 
 # A device's name (linux/if.h: IFNAMSIZ with the NUL), of which the kernel refuses some bytes.
 NAME_BYTES = 15
 _NAME = re.compile(r"[^\s/:]+\Z")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
+NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 MTU_LEAST, MTU_MOST = 68, 65535
 
 
@@ -76,13 +78,24 @@ def device_name(container: str, interface: str) -> str:
 def namespace(path: str):
     """A descriptor of the network namespace at `path`; raises NotThere."""
     try:
-        netns = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a FIFO would have us wait for its other end.
+        netns = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise NotThere(f"{path}: {error.strerror}") from None
     try:
+        _check_namespace(netns, path)
         yield netns
     finally:
         os.close(netns)
+
+
+def _check_namespace(descriptor: int, path: str) -> None:
+    try:
+        kind = fcntl.ioctl(descriptor, NS_GET_NSTYPE)
+    except OSError:
+        kind = None  # no namespace at all: what a bind mount was on, or anything
+    if kind != CLONE_NEWNET:
+        raise NotThere(f"{path}: not a network namespace")
 
 
 def _in_words(error: OSError) -> str:

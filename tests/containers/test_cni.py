@@ -1,6 +1,7 @@
 """pyvs-cni as a runtime executes it: the specification's commands, versions and errors."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from containers.cni import main as cni
 from containers.cni.config import VERSIONS
+from containers.endpoint import namespace
+from containers.errors import NotThere
 from tests.containers.conftest import devices, ports
 from tests.daemons import BIN
 
@@ -187,3 +190,13 @@ def test_whatever_comes_is_answered(command, raw, environment):
     assert status == 0 or {"cniVersion", "code", "msg"} <= set(answer)
     if status:
         assert not answer["msg"].startswith("internal error"), answer
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.touch, lambda path: path.symlink_to("nothing")])
+def test_what_is_no_network_namespace(tmp_path, make):
+    """Whatever is in the place of one is not waited for."""
+    path = tmp_path / "netns"
+    make(path)
+    for each in (path, "/proc/self/ns/mnt"):
+        with pytest.raises(NotThere), namespace(str(each)):
+            pass
