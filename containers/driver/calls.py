@@ -227,9 +227,10 @@ def program_connectivity(database: Database, asked: Object) -> Object:
             if binding.get("HostPort") in taken:
                 raise Fault(f"port {binding['HostPort']} of the host is published already")
         found = state.endpoint(database, asked["EndpointID"])
+        others = [each for each in state.endpoints(database, network.id) if each.id != found.id]
         found.port_map = _with_host_ports(bindings, taken)
+        nat.write(network, [*others, found])  # before it is kept: what nft refuses is of no use
         state.keep(database, network.bridge, found)
-        nat.write(network, state.endpoints(database, network.id))
     return {}
 
 
@@ -293,6 +294,19 @@ def restore(database: Database) -> None:
     if stale := _stale_ports(database):
         vlog.info(f"ports of containers that are gone: {', '.join(stale)}")
         endpoints.detach(database, *stale)
+
+
+def networks_of_ports(database: Database) -> dict[str, str | None]:
+    """{endpoint's id: network's id} of all ports of endpoints."""
+    networks = {
+        row["name"]: from_map(row["external_ids"]).get("docker_network")
+        for row in database.select("Port", [], ["name", "external_ids"])
+    }
+    return {
+        identity: networks.get(row["name"])
+        for row in database.select("Interface", [], ["name", "external_ids"])
+        if (identity := from_map(row["external_ids"]).get(ENDPOINT_ID))
+    }
 
 
 def _stale_ports(database: Database) -> list[str]:

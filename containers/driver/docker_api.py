@@ -9,6 +9,7 @@ from ..errors import Unavailable
 
 SOCKET = "/var/run/docker.sock"
 PATIENCE = 10  # seconds
+MOST = 1 << 26  # bytes of an answer
 
 
 class _Connection(http.client.HTTPConnection):
@@ -27,11 +28,13 @@ def _get(path: str, what: str) -> Any:
     try:
         connection.request("GET", what)
         answer = connection.getresponse()
-        body = answer.read()
+        body = answer.read(MOST + 1)
+        if len(body) > MOST:
+            raise Unavailable(f"{path}: {what}: more than {MOST} bytes")
         if answer.status != http.client.OK:
             raise Unavailable(f"{path}: {what}: status {answer.status}")
         return json.loads(body)
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         raise Unavailable(f"{path}: {error}") from None
     finally:
         connection.close()

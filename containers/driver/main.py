@@ -11,7 +11,7 @@ from ..database import Database
 from ..errors import Fault
 from . import docker_api, watch
 from .calls import restore
-from .server import Server
+from .server import Server, driver_name
 from .sweep import Sweep
 
 vlog = ovs.vlog.Vlog("docker_driver")
@@ -40,7 +40,7 @@ def run(argv: list[str] | None) -> int:
     path = os.path.abspath(daemon.last(options, "socket") or SOCKET)
     remote = daemon.last(options, "db")
     docker = daemon.last(options, "docker") or docker_api.SOCKET
-    sweep = Sweep(remote, docker, os.path.basename(path).removesuffix(".sock"))
+    sweep = Sweep(remote, docker, driver_name(path))
     daemon.start()
     try:
         with Database(remote) as database:

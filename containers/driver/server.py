@@ -17,6 +17,7 @@ import ovs.vlog
 from ..database import Database
 from ..errors import BadRequest, Fault
 from .calls import CALLS
+from .state import DRIVER
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
@@ -26,6 +27,11 @@ MAX_REQUESTS = 32
 # Seconds in which a peer must have sent its request.
 PATIENCE = 30
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
+
+
+def driver_name(path: str) -> str:
+    """By which name Docker calls the driver whose socket this is."""
+    return os.path.basename(path).removesuffix(".sock")
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not isinstance(asked, dict):
                 raise BadRequest("the request is not a JSON object")
             with Database(self.server.remote) as database:
-                return 200, function(database, asked)
+                return 200, function(database, {**asked, DRIVER: self.server.name})
         except (Fault, OSError) as error:
             vlog.warn(f"{self.path}: {error}")
             return 500, {"Err": str(error)}
@@ -88,6 +94,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, path: str, remote: str | None):
         self.remote = remote
         self.path = path
+        self.name = driver_name(path)
         self._slots = threading.BoundedSemaphore(MAX_REQUESTS)
         self._remove_dead_socket()
         super().__init__(path, _Handler)

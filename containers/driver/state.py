@@ -20,6 +20,7 @@ MODES = ("nat", "flat", "l2")
 OPTIONS = ("bridge", "vlan", "mode", "mtu", "rate")
 GENERIC, PORT_MAP = "com.docker.network.generic", "com.docker.network.portmap"
 INTERNAL = "com.docker.network.internal"
+DRIVER = "Driver"  # of a request, as server.py has it: by which name Docker calls this driver
 GATEWAY_PREFIX = "pg"
 ID_CHARACTERS = 12  # of a network's id, in names of devices
 
@@ -37,6 +38,7 @@ class Network:
     owns_bridge: bool = False  # made for this network, goes with it
     subnets: list[str] = dataclasses.field(default_factory=list)
     gateways: list[str] = dataclasses.field(default_factory=list)  # with prefix lengths
+    driver: str = "pyvs"  # several can be on one switch, each for a Docker of its own
 
     @property
     def gateway_device(self) -> str:
@@ -89,6 +91,7 @@ def network_of(asked: dict[str, Any]) -> Network:
         mtu=_number(options, "mtu"),
         rate=options.get("rate"),
         owns_bridge="bridge" not in options,
+        driver=asked.get(DRIVER, "pyvs"),
     )
     rates.both(made.rate)
     check_name(made.bridge)
@@ -129,9 +132,10 @@ def endpoints(database: Database, network_id: str) -> list[Endpoint]:
     return [Endpoint(**value) for _bridge, value in rows if value["network"] == network_id]
 
 
-def endpoint_ids(database: Database) -> list[str]:
-    """Those of all networks."""
-    return list(_rows(database, ENDPOINT))
+def endpoint_networks(database: Database) -> dict[str, str]:
+    """{id: its network's id} of those of all networks."""
+    rows = _rows(database, ENDPOINT)
+    return {identity: value["network"] for identity, (_bridge, value) in rows.items()}
 
 
 def endpoint(database: Database, identity: str) -> Endpoint:

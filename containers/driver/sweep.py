@@ -10,7 +10,7 @@ import threading
 
 import ovs.vlog
 
-from ..database import Database, from_map
+from ..database import Database
 from ..errors import Fault, Unavailable
 from . import calls, docker_api, state
 
@@ -49,7 +49,7 @@ class Sweep:
         """One look; what was missing in the last one, too, is deleted."""
         with Database(self._remote) as database:
             # In this order: what Docker makes between the two is not taken for unknown.
-            kept = _kept(database)
+            kept = _kept(database, self._driver)
             known = docker_api.endpoints_of_networks(self._docker, self._driver)
             everything = {("network", each) for each in known}
             everything.update(("endpoint", each) for each in set().union(*known.values()))
@@ -63,12 +63,14 @@ class Sweep:
                     vlog.warn(f"{kind} {identity}: {error}")
 
 
-def _kept(database: Database) -> set[tuple[str, str]]:
+def _kept(database: Database, driver: str) -> set[tuple[str, str]]:
     """All that the database has of this driver, ports without an endpoint among them."""
-    found = {("network", each.id) for each in state.networks(database)}
-    found.update(("endpoint", each) for each in state.endpoint_ids(database))
-    for row in database.select("Interface", [], ["external_ids"]):
-        if identity := from_map(row["external_ids"]).get(calls.ENDPOINT_ID):
+    networks = state.networks(database)
+    found = {("network", each.id) for each in networks if each.driver == driver}
+    others = {each.id for each in networks if each.driver != driver}
+    of_ports = calls.networks_of_ports(database)
+    for identity, network in (*of_ports.items(), *state.endpoint_networks(database).items()):
+        if network not in others:
             found.add(("endpoint", identity))
     return found
 
