@@ -41,6 +41,7 @@ class Port(NamedTuple):
     mtu_request: int | None = None
     external_ids: dict[str, str] = {}
     interface_ids: dict[str, str] = {}
+    other_config: dict[str, str] = {}  # of the Interface
     rates: Rates = Rates()
 
 
@@ -247,6 +248,7 @@ def _delete_from(table: str, where: list, column: str, value: list) -> dict:
 
 def _interface_row(port: Port) -> dict:
     row: dict[str, Any] = {"name": port.name, "external_ids": as_map(port.interface_ids)}
+    row["other_config"] = as_map(port.other_config)
     for column in ("type", "ofport_request", "mtu_request"):
         if value := getattr(port, column):
             row[column] = value

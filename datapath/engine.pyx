@@ -30,6 +30,7 @@ from datapath.lookup.emc cimport emc_tune
 from datapath.tracking cimport Tracking
 from datapath.worker.worker cimport Worker
 
+from datapath import diverted
 from datapath.requests import EngineError, check, check_options, numbers_of
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
@@ -300,6 +301,7 @@ cdef class Engine:
             self.port_del(number)
             raise
         self.kernel_cache.add(dev)
+        diverted.look(dev)
         return number
 
     def _least_busy(self):

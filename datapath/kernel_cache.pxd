@@ -11,7 +11,8 @@ cdef class KernelCache:
     cdef readonly bint wanted
     cdef readonly str reason    # why it is off
     cdef dict refused           # name of a port: why it has no part in it
-    cdef dict attached          # devices that have our classifier: the name of the port of each
+    cdef dict attached          # devices that may have our classifier: the name of the port of each
+    cdef set bare               # of them, those that have not got it yet
     cdef dict ports             # PacketNetdevs that have a part in it, by device
     cdef dict failures          # name of a port: how often frames did not reach its classifier
     cdef object next_check      # ms
@@ -19,6 +20,7 @@ cdef class KernelCache:
     cdef object until           # ms, when these are let go
 
     cdef int _all_workers(self, command *c) except -1
+    cdef int _clothe(self, PacketNetdev dev) except -1
     cdef int _withdraw(self, PacketNetdev dev) except -1
     cdef int _void(self, PacketNetdev dev) except -1
     cdef int _tell_workers(self) except -1

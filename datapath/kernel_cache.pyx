@@ -3,6 +3,10 @@
 Runs in the control thread.  On a port its parts go in an order in which no frame is forwarded
 twice: the classifier is there before the socket that it spares, and both before any entry for the
 port's frames; they go after all these were voided.
+
+A port with the option LATER gets its classifier when its first flow is hot.  Until then its ingress
+is free, for one qdisc only can be there: CNI's bandwidth plug-in puts its own on a port that was just
+made.  Others have theirs at once: as clsact comes, the kernel loses what is just being sent to the port.
 """
 
 import contextlib
@@ -26,6 +30,7 @@ from datapath.bpf.tc import Tc
 vlog = ovs.vlog.Vlog("kernel_cache")
 
 OPTION = "kernel-cache"         # of a port: "false" keeps its frames out
+LATER = "later"                 # in it, but not before it has a hot flow
 LEFT_FOR = 10000                # ms that what a former process left stays on ports not yet added
 CHECK_EVERY = 1000              # ms between looks at whether the classifiers are reached
 MAX_FAILURES = 5                # of a port: then it has no part in it any more
@@ -44,6 +49,7 @@ cdef class KernelCache:
         self.reason = "not configured"
         self.refused = {}
         self.attached, self.ports, self.failures = {}, {}, {}
+        self.bare = set()
         self.until, self.next_check = None, 0
         try:
             self.left = self.tc.left()
@@ -151,7 +157,7 @@ cdef class KernelCache:
             return                      # whoever opens it says so
         self.refused.pop(name, None)
         if self._takes(type, options) and self._alone(name, index):
-            self._attach(name, index)
+            self._attach(name, index, (options or {}).get(OPTION) == LATER)
         if index in self.left:
             self.left.discard(index)
             self.tc.detach(index)
@@ -167,10 +173,14 @@ cdef class KernelCache:
         self.refused[name] = self.refused[other] = SHARED
         return False
 
-    def _attach(self, str name, int index):
+    def _attach(self, str name, int index, bint later):
         try:
-            self.tc.attach(index, self.memory.classifier)
-            self.left.discard(index)
+            if later and index not in self.left:
+                self.tc.check(index)
+                self.bare.add(index)
+            else:
+                self.tc.attach(index, self.memory.classifier)
+                self.left.discard(index)
             self.attached[index] = name
         except OSError as error:
             self.refused[name] = error.strerror
@@ -181,7 +191,11 @@ cdef class KernelCache:
             self._detach(index)
 
     def _detach(self, int index):
-        if self.attached.pop(index, None) is not None:
+        if self.attached.pop(index, None) is None:
+            return
+        if index in self.bare:
+            self.bare.discard(index)
+        else:
             self.tc.detach(index)
 
     def add(self, port):
@@ -198,14 +212,49 @@ cdef class KernelCache:
             self.abandon(dev.name)
             self.refused[dev.name] = RENAMED
             return
+        dev.dev.kernel_asked = False
+        dev.dev.kernel_bare = dev.ifindex in self.bare
+        if dev.dev.kernel_bare or self._filters(dev):
+            dev.dev.kernel_cached = True
+            self.ports[dev.ifindex] = dev
+
+    def _filters(self, PacketNetdev dev):
         try:
             dev.set_filter(self.memory.socket_filter)
         except OSError as error:
             self.refused[dev.name] = error.strerror
             self._detach(dev.ifindex)
-            return
-        dev.dev.kernel_cached = True
-        self.ports[dev.ifindex] = dev
+            return False
+        return True
+
+    # --- the first hot flow
+
+    def clothe(self):
+        """Give ports their classifiers for which workers have asked."""
+        cdef Worker worker
+        cdef PacketNetdev dev
+        cdef bint asked = False
+        for worker in self.workers:
+            asked |= worker.w.kernel.asked
+            worker.w.kernel.asked = False
+        for index in list(self.bare) if asked else ():
+            dev = self.ports.get(index)
+            if dev is not None and dev.dev.kernel_asked:
+                self._clothe(dev)
+
+    cdef int _clothe(self, PacketNetdev dev) except -1:
+        try:
+            self.tc.attach(dev.ifindex, self.memory.classifier)
+        except OSError as error:
+            self._withdraw(dev)
+            self.refused[dev.name] = error.strerror
+            return 0
+        self.bare.discard(dev.ifindex)
+        if self._filters(dev):
+            dev.dev.kernel_bare = False
+        else:
+            self._withdraw(dev)
+        return 0
 
     def remove(self, port):
         """A port that is to go, or to have no part in it any more."""
@@ -259,6 +308,8 @@ cdef class KernelCache:
             return
         self.prepare(port.name, port.type, port.options)
         self.add(port)
+        if index in self.bare and self.ports.get(index) is port:
+            self._clothe(port)
 
     # --- what a former process left
 

@@ -16,6 +16,7 @@ import ovs.timeval
 import ovs.vlog
 from ovs.poller import POLLIN, POLLOUT
 
+from datapath.diverted import Diversions
 from datapath.engine import Engine
 from datapath.further import Further
 from datapath.ipc import protocol
@@ -116,6 +117,7 @@ class Server(Operations):
     def __init__(self, engine: Engine, path: str):
         super().__init__(engine)
         self.further = Further()
+        self.diversions = Diversions(engine.ports.values)
         self.path = path
         self.clients: list[Client] = []
         self.n_requests = 0
@@ -128,6 +130,7 @@ class Server(Operations):
         for client in list(self.clients):
             self._drop(client)
         self.further.close()
+        self.diversions.close()
         self.dummy_links.close()
         self.listener.close()
 
@@ -139,6 +142,7 @@ class Server(Operations):
         containment.call("dummy links", "", self.dummy_links.run)
         containment.call("further datapaths", "", self.further.run, ovs.timeval.msec())
         containment.call("kernel cache", "", self._tidy)
+        containment.call("diversions", "", self.diversions.run)
         for client in list(self.clients):
             try:
                 self._serve(client)
@@ -163,6 +167,7 @@ class Server(Operations):
             poller.timer_wait_until(self.next_sweep)
         self.dummy_links.wait(poller)
         self.further.wait(poller)
+        self.diversions.wait(poller)
         if (deadline := self.engine.kernel_cache.deadline()) is not None:
             poller.timer_wait_until(deadline)
         poller.fd_wait(self.engine.alarm_fd, POLLIN)
@@ -176,6 +181,7 @@ class Server(Operations):
         what is there is looked after."""
         now = ovs.timeval.msec()
         self.engine.kernel_cache.tidy(now, self.handler is not None)
+        self.engine.kernel_cache.clothe()
         self.engine.kernel_cache.check(now)
 
     def _sweep(self) -> None:

@@ -36,6 +36,8 @@ OWNER = "pyvs-cni"
 # Where ports of logical networks are, when a configuration names none (ovs-cni's default).
 INTEGRATION_BRIDGE = "br-int"
 KINDS = ("system", "internal")
+# The next plug-in of the chain may want the port's ingress qdisc, as CNI's bandwidth does.
+OTHERS_FIRST = {"kernel-cache": "later"}
 
 # What another fault is in the specification's numbers.
 CODES = ((Unavailable, TRY_AGAIN), (NotThere, UNKNOWN_CONTAINER), (BadRequest, INVALID_CONFIG))
@@ -107,6 +109,7 @@ def _port(call: Call) -> Port:
         tag=tag,
         trunks=trunks,
         rates=_rates(call),
+        other_config=OTHERS_FIRST,
         vlan_mode="native-untagged" if trunks and tag else "trunk" if trunks else None,
         ofport_request=call.number("ofport_request", 1, 65279),
         external_ids=ids,

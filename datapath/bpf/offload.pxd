@@ -40,6 +40,7 @@ cdef struct cache_maps:
 
 cdef struct kernel_cache:
     bint on
+    bint asked                  # some netdev.kernel_asked; the control thread takes it back
     uint32_t worker
     cache_maps maps
     uint32_t first              # the first slot of this worker
@@ -58,7 +59,8 @@ cdef int cache_start(kernel_cache *k, uint32_t worker, const cache_maps *maps) n
 # Collect and void all; the maps are of no more use.
 cdef void cache_stop(kernel_cache *k) noexcept nogil
 # A packet of `dev` hit `f`, and no action has touched it yet: if it is hot, an entry is made.
-cdef void cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet *p,
+# True: one could be, if the device were not without a classifier, for which it asks now.
+cdef bint cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet *p,
                       const flow_key *key, megaflow *f, uint64_t hash) noexcept nogil
 # Before a flow goes, or gets other actions: no packet follows its entries from here on, and it has
 # all that they counted.

@@ -218,7 +218,7 @@ cdef inline bint _hot(kernel_cache *k, uint64_t hash) noexcept nogil:
     return True
 
 
-cdef void cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet *p,
+cdef bint cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet *p,
                       const flow_key *key, megaflow *f, uint64_t hash) noexcept nogil:
     cdef flow_key ignored, mask
     cdef cache_key c
@@ -227,27 +227,33 @@ cdef void cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet
     cdef int32_t grows
     cdef netdev *target = NULL
     if not k.on or not _hot(k, hash):
-        return
+        return False
     if f.kernel_slot == 0:
         megaflow_expand(f, &ignored, &mask)
         f.kernel_never = not cache_mask_fits(&mask)
     if f.kernel_never or not cache_key_of(p, key, dev.kernel_index, &c):
-        return
+        return False
     if not cache_actions(f.actions, f.actions_len, key, &e, &port, &grows):
         f.kernel_never = f.kernel_slot == 0
-        return
+        return False
     if port:
         target = ports[port] if port < MAX_PORTS else NULL
         if target == NULL or target.kernel_index == 0 or target.dead:
-            return
+            return False
         e.ifindex = target.kernel_index
+    if dev.kernel_bare:
+        k.heat[hash % HEAT].count = HOT - 1
+        dev.kernel_asked = True
+        k.asked = True
+        return True
     slot = _slot_for(k, f, dev, target, grows)
     if slot == 0:
         k.refused += 1
-        return
+        return False
     e.slot = k.first + slot - 1
     e.generation = k.maps.generations[e.slot]
     if map_update(k.maps.entries_fd, &c, &e) < 0:
         k.refused += 1
     else:
         k.offered += 1
+    return False

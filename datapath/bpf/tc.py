@@ -22,6 +22,10 @@ TCA_KIND, TCA_OPTIONS = 1, 2
 TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS = 6, 7, 8
 TCA_BPF_FLAG_ACT_DIRECT = 1
 NLA_TYPE_MASK, NLA_F_NESTED = 0x3FFF, 0x8000
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
+TCA_U32_SEL = 5
+ACTIONS = {"u32": 7, "matchall": 2}  # where a classifier's actions are among its options
+EGRESS_REDIRECT = 1
 CLSACT_PARENT, CLSACT = 0xFFFFFFF1, 0xFFFF0000
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 ETH_P_ALL = 3
@@ -32,6 +36,7 @@ HANDLE = 1
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _TCMSG = struct.Struct("=BxxxiIII")  # family, device, handle, parent, info
 _ATTRIBUTE = struct.Struct("=HH")
+_MIRRED = struct.Struct("=7I")  # struct tc_mirred: five of tc_gen, what it does, device
 _ANSWER = 1 << 16
 
 
@@ -88,14 +93,22 @@ class Tc:
                 _text(TCA_KIND, "bpf") + _attribute(TCA_OPTIONS | NLA_F_NESTED, options),
             )
 
+    def check(self, index: int) -> None:
+        """Whether attach() could be, as far as it can be seen; its EBUSY if not."""
+        with _Requests() as requests:
+            self._check(requests, index)
+
+    def _check(self, requests: "_Requests", index: int) -> None:
+        if any(name != self.owner for name in requests.filters(index, INGRESS)):
+            raise OSError(errno.EBUSY, "the device has filters of others")
+
     def _make_clsact(self, requests: "_Requests", index: int) -> None:
         try:
             head = _TCMSG.pack(0, index, CLSACT, CLSACT_PARENT, 0)
             flags = NLM_F_CREATE | NLM_F_EXCL
             requests.do(RTM_NEWQDISC, flags, head, _text(TCA_KIND, "clsact"))
         except FileExistsError:
-            if any(name != self.owner for name in requests.filters(index, INGRESS)):
-                raise OSError(errno.EBUSY, "the device has filters of others") from None
+            self._check(requests, index)
 
     def detach(self, index: int) -> None:
         """Take the owner's filter away, and clsact where nothing else is left in it."""
@@ -118,6 +131,35 @@ class Tc:
         """Leave nothing behind."""
         for index in self.left():
             self.detach(index)
+
+
+def diversion(index: int) -> int | None:
+    """The device that sends what the device `index` receives, by the only filter on its ingress: so
+    CNI's bandwidth plug-in and others shape what comes from a container.  None: there is none."""
+    with _Requests() as requests:
+        found = [each for each in requests.classifiers(index, INGRESS) if each is not None]
+    return found[0] or None if len(found) == 1 else None
+
+
+def _redirect(kind: str, info: int, options: dict[int, bytes]) -> int | None:
+    """Where a filter sends all frames; 0: not all, or nowhere; None: it is the place of filters."""
+    if kind == "u32" and TCA_U32_SEL not in options:
+        return None
+    actions = _attributes(options.get(ACTIONS.get(kind, -1), b""))
+    action = _attributes(actions.get(1, b""))
+    values = _attributes(action.get(TCA_ACT_OPTIONS, b"")).get(TCA_MIRRED_PARMS, b"")
+    if _string(action.get(TCA_ACT_KIND)) != "mirred" or len(values) < _MIRRED.size:
+        return 0
+    *_generic, what, target = _MIRRED.unpack_from(values)
+    everything = _takes_all(options) if kind == "u32" else True
+    everything = everything and info & 0xFFFF == socket.htons(ETH_P_ALL)
+    return target if what == EGRESS_REDIRECT and everything else 0
+
+
+def _takes_all(options: dict[int, bytes]) -> bool:
+    """Whether no key of a u32 filter has a bit in its mask (struct tc_u32_sel)."""
+    selector = options[TCA_U32_SEL]
+    return not any(selector[at : at + 4].strip(b"\0") for at in range(16, len(selector), 16))
 
 
 def _info() -> int:
@@ -159,6 +201,15 @@ class _Requests:
                 options = _attributes(attributes.get(TCA_OPTIONS, b""))
                 names.append(_string(options.get(TCA_BPF_NAME)))
         return names
+
+    def classifiers(self, index: int, parent: int) -> Iterator[int | None]:
+        """What _redirect() says of each of a device's filters."""
+        request = _TCMSG.pack(0, index, 0, parent, 0)
+        for head, attributes in self._ask(RTM_GETTFILTER, NLM_F_DUMP, request):
+            _family, _index, handle, _parent, info = _TCMSG.unpack_from(head)
+            kind = _string(attributes.get(TCA_KIND))
+            options = _attributes(attributes.get(TCA_OPTIONS, b""))
+            yield _redirect(kind, info, options) if handle else None
 
     def _ask(self, kind: int, flags: int, head: bytes, attributes: bytes = b""):
         """Sends a request; yields (tcmsg, attributes) of each answer."""

@@ -42,4 +42,5 @@ cdef class PacketNetdev(Netdev):
     cdef packet_ring *rings             # as many as there are queues
     cdef list rx_sockets
     cdef object tx_socket
+    cdef readonly int source            # ifindex of the device by which its frames come
     cdef open_device(self, str device)

@@ -7,6 +7,7 @@ headers, past the qdisc.  See packet(7), Documentation/networking/packet_mmap.rs
 """
 
 import ctypes
+import errno as error_numbers
 import os
 import socket
 import struct
@@ -289,7 +290,7 @@ cdef void packet_link_error(rxq *q) noexcept nogil:
     cdef unsigned int length = sizeof(error)
     q.dev.link_errors += 1
     getsockopt(q.fd, SOL_SOCKET, SO_ERROR, &error, &length)
-    if _unbound(q.fd):
+    if _unbound(q.fd) and not q.dev.diverted:
         q.dev.dead = True
 
 
@@ -396,7 +397,7 @@ cdef class PacketNetdev(Netdev):
         ring.fd = self.dev.queues[number].fd = rx.fileno()
         self.dev.queues[number].private = ring
         rx.bind((device, ETH_P_ALL))
-        self.ifindex = socket.if_nametoindex(device)
+        self.ifindex = self.source = socket.if_nametoindex(device)
         membership = struct.pack("IHH8s", self.ifindex, PACKET_MR_PROMISC, 0, b"")
         rx.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
 
@@ -430,6 +431,33 @@ cdef class PacketNetdev(Netdev):
         tx.bind((socket.if_indextoname(self.ifindex), 0))
         self.io.tx_fd = tx.fileno()
 
+    def take_from(self, int index):
+        """Receive what the device `index` sends, in place of what our own receives; our own: as ever.
+
+        OSError; EOPNOTSUPP where there are several rings, whose sockets stay where they are."""
+        if index == self.source:
+            return
+        if len(self.rx_sockets) != 1:
+            raise OSError(error_numbers.EOPNOTSUPP, os.strerror(error_numbers.EOPNOTSUPP))
+        rx, name = self.rx_sockets[0], socket.if_indextoname(index)
+        # On our own device it is never to hear what we send.
+        if index == self.ifindex:
+            rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            rx.bind((name, ETH_P_ALL))
+        else:
+            self.dev.diverted = True
+            rx.bind((name, ETH_P_ALL))
+            rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
+        self.source = index
+        self.dev.diverted = index != self.ifindex
+
+    def _come_back(self):
+        """From a device that is gone, to our own."""
+        try:
+            self.take_from(self.ifindex)
+        except OSError:
+            self.dev.dead = True
+
     def set_filter(self, int fd):
         """A BPF program through which frames pass first, -1: none.  OSError."""
         for rx in self.rx_sockets:
@@ -441,10 +469,15 @@ cdef class PacketNetdev(Netdev):
     cpdef refresh(self):
         cdef tpacket_stats counts
         cdef unsigned int length = sizeof(counts)
+        if self.dev.diverted and _unbound(self.io.tx_fd):
+            self.dev.dead = True
         for rx in self.rx_sockets:
             # A link that went down before it was deleted says so once only, and too early.
             if _unbound(rx.fileno()):
-                self.dev.dead = True
+                if self.dev.diverted:
+                    self._come_back()
+                else:
+                    self.dev.dead = True
             # Reading resets the kernel's counters.
             if getsockopt(rx.fileno(), SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0:
                 self.dev.control.drops[DROP_RX_QUEUE_FULL] += counts.tp_drops

@@ -102,6 +102,7 @@ cdef struct netdev:
     void *private
     bint takes_offload          # false: the worker completes checksums and segments before send
     bint dead                   # the interface is gone; never comes back
+    bint diverted               # its frames come by another device, which may go
     uint64_t link_errors
     uint32_t port_no
     uint32_t port_be            # the same in network order
@@ -114,6 +115,8 @@ cdef struct netdev:
     # the kernel cache's: a device that its programs may send to, 0: none; and its frames pass them
     uint32_t kernel_index
     bint kernel_cached
+    bint kernel_bare            # they will: it has no classifier before the first flow is hot ...
+    bint kernel_asked           # ... and then a worker asks for it
 
 # What send functions count a failed transmission under.
 cdef uint32_t drop_of_errno(int error) noexcept nogil

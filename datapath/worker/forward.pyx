@@ -19,7 +19,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
 from datapath.lookup.megaflow cimport megaflow, megaflow_count
 from datapath.netdev.netdev cimport MAX_PORTS, netdev, rx_burst
-from datapath.worker.state cimport HITS, time_of, worker
+from datapath.worker.state cimport HITS, raise_alarm, time_of, worker
 from datapath.worker.track cimport track
 from datapath.worker.transmit cimport flush_frames, output
 from datapath.worker.upcalls cimport send_up
@@ -50,7 +50,8 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
             w.hits[w.n_hits] = f
             w.n_hits += 1
             if dev.kernel_cached and not f.kernel_never:
-                cache_offer(&w.kernel, w.ports, dev, p, &w.keys[i], f, w.prepared[i].hash)
+                if cache_offer(&w.kernel, w.ports, dev, p, &w.keys[i], f, w.prepared[i].hash):
+                    raise_alarm(w)
             run_actions(w, p, &w.keys[i], f.actions, f.actions_len)
     flush_frames(w)
 

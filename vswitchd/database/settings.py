@@ -156,8 +156,9 @@ def lookup(other_config: dict[str, str]) -> tuple[int, bool]:
 def device_options(config: InterfaceConfig) -> dict[str, str]:
     """What the datapath is told of an interface: its options, and that its frames are to stay out
     of the kernel cache."""
-    if config.other_config.get(KERNEL_CACHE) == "false":
-        return {**config.options, KERNEL_CACHE: "false"}
+    part = config.other_config.get(KERNEL_CACHE)
+    if part in ("false", "later"):
+        return {**config.options, KERNEL_CACHE: part}
     return config.options
 
 

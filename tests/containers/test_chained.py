@@ -1,0 +1,153 @@
+"""Plug-ins of CNI's own behind pyvs-cni in a network's chain, as a runtime executes them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.containers.conftest import ports
+from tests.containers.test_rates import FRAME, PAYLOAD, RATE, measured
+from tests.daemons import BIN, DATAPATH, wait_until
+
+PLUGINS = Path("/usr/lib/cni")
+ADDRESSES = ("10.8.0.1", "10.8.0.2")
+BURST = RATE // 4
+
+
+class Chain:
+    """pyvs-cni and what comes behind it: the configurations of a list's plug-ins."""
+
+    def __init__(self, switch, *behind):
+        self.switch = switch
+        self.plugins = ({"type": "pyvs-cni", "bridge": "br0"}, *behind)
+
+    def _execute(self, command, number, namespace, plugin, previous):
+        program = BIN / plugin["type"] if plugin["type"] == "pyvs-cni" else PLUGINS / plugin["type"]
+        config = {"cniVersion": "1.0.0", "name": "n", **plugin}
+        if previous:
+            config["prevResult"] = previous
+        environment = {
+            **self.switch.environment,
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": f"c{number}",
+            "CNI_NETNS": f"/proc/{namespace.pid}/ns/net",
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": str(PLUGINS),
+        }
+        done = subprocess.run(
+            [*self.switch.host.prefix, str(program)],
+            input=json.dumps(config), capture_output=True, text=True, env=environment, timeout=30,
+        )  # fmt: skip
+        assert done.returncode == 0, (plugin, done.stdout, done.stderr)
+        return json.loads(done.stdout) if done.stdout else None
+
+    def add(self, number, namespace):
+        result = None
+        for plugin in self.plugins:
+            result = self._execute("ADD", number, namespace, plugin, result)
+            if plugin["type"] == "pyvs-cni":
+                address = f"{ADDRESSES[number - 1]}/24"
+                namespace.run("ip", "address", "add", address, "dev", "eth0")
+                result["ips"] = [{"address": address, "interface": 2}]
+        return result
+
+    def delete(self, number, namespace, result):
+        for plugin in reversed(self.plugins):
+            self._execute("DEL", number, namespace, plugin, result)
+
+
+def needs(*plugins):
+    for each in plugins:
+        if not (PLUGINS / each).exists():
+            pytest.skip(f"no {each} (Debian: containernetworking-plugins)")
+
+
+@pytest.mark.system
+@pytest.mark.peer
+def test_the_bandwidth_plug_in(bridge, sandboxes):
+    """Its rates hold in both directions, also after the datapath process was killed."""
+    needs("bandwidth")
+    if shutil.which("iperf3") is None:
+        pytest.skip("iperf3 is not installed")
+    rates = {"ingressRate": RATE, "ingressBurst": BURST, "egressRate": RATE, "egressBurst": BURST}
+    one, two = sandboxes(), sandboxes()
+    chain = Chain(bridge, {"type": "bandwidth", **rates})
+    result = chain.add(1, one)
+    Chain(bridge).add(2, two)
+    servers = [each.popen("iperf3", "-s", stdout=subprocess.DEVNULL) for each in (one, two)]
+    try:
+        for each in (one, two):
+            wait_until(lambda each=each: ":5201" in each.run("ss", "-ltn"), what="iperf3")
+        for sender, address in ((one, ADDRESSES[1]), (two, ADDRESSES[0])):
+            udp = ("-u", "-b", str(2 * RATE), "-l", str(PAYLOAD))
+            frames = measured(sender, address, *udp) * FRAME / PAYLOAD
+            assert abs(frames / RATE - 1) < 0.05, (address, frames)
+            assert 0.75 * RATE < measured(sender, address) < RATE
+        bridge.kill(DATAPATH)
+        bridge.allow("lost the datapath process")
+        wait_until(lambda: one.ping(ADDRESSES[1], count=1), what="the port again")
+        assert 0.75 * RATE < measured(one, ADDRESSES[1]) < RATE
+    finally:
+        for each in servers:
+            each.kill()
+            each.wait()
+    chain.delete(1, one, result)
+    assert len(ports(bridge)) == 1
+    assert "bwp" not in bridge.host.run("ip", "-o", "link")
+
+
+@pytest.mark.system
+def test_a_port_whose_other_device_goes(bridge, sandboxes):
+    """The port lives on its own device then; and with it ends the port."""
+    needs("bandwidth")
+    one, two = sandboxes(), sandboxes()
+    chain = Chain(bridge, {"type": "bandwidth", "egressRate": RATE, "egressBurst": BURST})
+    added = chain.add(1, one)
+    Chain(bridge).add(2, two)
+    assert one.ping(ADDRESSES[1], count=3) == 3
+    shaper = added["interfaces"][-1]["name"]
+    bridge.host.run("ip", "link", "del", shaper)
+    wait_until(lambda: one.ping(ADDRESSES[1], count=1), what="the port on its own device")
+    (name,) = [each["name"] for each in added["interfaces"] if each["name"].startswith("pv")]
+    assert bridge.vsctl("get", "Interface", name, "error").strip() == "[]"
+    bridge.host.run("tc", "qdisc", "del", "dev", name, "ingress")
+    assert one.ping(ADDRESSES[1], count=3) == 3
+
+
+@pytest.mark.system
+def test_hot_flows_of_a_port_that_waits(bridge, sandboxes):
+    """Without another plug-in the port has its part in the kernel cache."""
+    one, two = sandboxes(), sandboxes()
+    chain = Chain(bridge)
+    for number, namespace in enumerate((one, two), 1):
+        chain.add(number, namespace)
+    if "kernel cache: on" not in bridge.dpctl("show"):
+        pytest.skip("no kernel cache here")
+    assert "clsact" not in bridge.host.run("tc", "qdisc", "show")
+
+    def both():
+        one.run("ping", "-q", "-c10", "-i0.01", ADDRESSES[1])
+        return bridge.host.run("tc", "qdisc", "show").count("clsact") == 2
+
+    wait_until(both, what="two classifiers")
+    one.run("ping", "-q", "-c10", "-i0.01", ADDRESSES[1])
+    assert "offloaded:yes, dp:tc-bpf" in bridge.dpctl("dump-flows", "-m")
+    for number, namespace in enumerate((one, two), 1):
+        chain.delete(number, namespace, None)
+    assert "clsact" not in bridge.host.run("tc", "qdisc", "show")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("plugin", [{"type": "tuning", "mtu": 1300, "mac": "02:00:00:00:00:07"}])
+def test_others(bridge, sandboxes, plugin):
+    needs(plugin["type"])
+    one, two = sandboxes(), sandboxes()
+    chain = Chain(bridge, plugin)
+    result = chain.add(1, one)
+    Chain(bridge).add(2, two)
+    assert "02:00:00:00:00:07" in one.run("ip", "link", "show", "eth0")
+    assert one.ping(ADDRESSES[1], count=3) == 3
+    chain.delete(1, one, result)
+    assert len(ports(bridge)) == 1
