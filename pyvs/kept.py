@@ -7,11 +7,12 @@ nothing is synced.  What is torn, of another boot, or of another version is as i
 
 import contextlib
 import os
+import stat
 import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import ovs.vlog
@@ -29,6 +30,29 @@ def _boot_id() -> str:
         return "-"
 
 
+def _read(path: str) -> bytes:
+    """Raises OSError; ValueError for what is no file, and might have us wait."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("no file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(LARGEST)
+    finally:
+        os.close(fd)
+
+
+def _open_new(path: str) -> BinaryIO:
+    """A file that is nobody else's: what stands there, torn or no file at all, goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError:
+        os.unlink(path)
+        fd = os.open(path, flags, 0o600)
+    return open(fd, "wb")
+
+
 class KeptFile:
     """`path` None: nothing is kept."""
 
@@ -41,8 +65,7 @@ class KeptFile:
         if self.path is None or not self._is_there:
             return None
         try:
-            with open(self.path, "rb") as file:
-                head, _, body = file.read(LARGEST).partition(b"\n")
+            head, _, body = _read(self.path).partition(b"\n")
             return self._parse(head.decode(), body)
         except (OSError, ValueError) as error:
             vlog.info(f"{self.path}: ignored ({error})")
@@ -71,8 +94,7 @@ class KeptFile:
         body = orjson.dumps(values)
         head = f"{MAGIC} {_boot_id()} {time.monotonic_ns()} {zlib.crc32(body)}\n"
         new = self.path + ".new"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(fd, "wb") as file:
+        with _open_new(new) as file:
             file.write(head.encode() + body)
         os.replace(new, self.path)
         self._is_there = True
