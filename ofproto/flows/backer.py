@@ -105,6 +105,7 @@ class Backer:
         # And first for all flows to be what the tables of some generation say.
         self._settling: deque[tuple[int, Callable[[], Any]]] = deque()
         self._barriers = Barriers()
+        self._synced = 0  # the revalidator's changes that the workers were seen to have taken
         # The number for a port of a name, given the ones that there are; None: the first free one.
         self.choose_number: Callable[[str, Any], int | None] | None = None
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
@@ -510,19 +511,25 @@ class Backer:
         if nobody or self.revalidator.paused or not len(self.flows):
             then()
             return
-        self._barriers.add(self.generation, clock.msec(), then)
+        now = clock.msec()
+        self._barriers.add(self.generation, now, then)
+        if self.dpif is not None:
+            self._guarded(self.revalidator.hurry, now)
         self._answer_barriers(False)
 
     def _answer_barriers(self, lost: bool) -> None:
         unsure = self.dpif is None or self.revalidator.deleting
-        passed = -1 if unsure else self.revalidator.passed
+        passed = -1 if unsure else self.revalidator.reached
         now = clock.msec()
         if not self._barriers.is_due(passed, now, lost):
             return
-        if self.dpif is not None:  # what is in the workers' rings is to be done, too
+        told = self.revalidator.n_changes
+        if self.dpif is not None and told != self._synced:
+            # What is in the workers' rings is to be done, too.
             self._guarded(lambda _now: self.dpif.sync(), now)
             if self._stalled is not None:
                 return  # asked again when it answers
+            self._synced = told
         due = self._barriers.take(passed, now, lost)
         for then in due:
             try:
@@ -537,7 +544,7 @@ class Backer:
         )
         if self._barriers:
             self._answer_barriers(lost or bool(self.revalidator.paused))
-        while self._settling and (lost or self.revalidator.passed >= self._settling[0][0]):
+        while self._settling and (lost or self.revalidator.reached >= self._settling[0][0]):
             _, then = self._settling.popleft()
             self._collecting.append((self.revalidator.collect(), then, lambda: None))
         while self._collecting and (lost or self.revalidator.collected >= self._collecting[0][0]):

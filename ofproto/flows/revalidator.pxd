@@ -30,6 +30,10 @@ cdef class Revalidator:
     cdef bint blocked                   # the datapath takes no more changes just now
     cdef uint64_t checked               # generation that the queue is for
     cdef readonly uint64_t passed       # generation for which all flows were checked
+    cdef uint64_t hurried               # the same of those that changed rules can have to do with
+    cdef int64_t next_pass              # ms; till then those of hurry() are enough
+    cdef int64_t pass_in(self, int64_t now) noexcept
+    cdef list touched(self, list changes)
     cdef int check(self, Ukey ukey) except -1
     cdef bint retranslate(self, Ukey ukey) except -1
     cdef bint put(self, Ukey ukey, bytes actions) except -1

@@ -15,6 +15,17 @@ class Revalidator:
         """Every flow of the datapath was told to do what the tables say now."""
 
     @property
+    def reached(self) -> int:
+        """No flow is other than the tables said at this generation, or a later one."""
+
+    @property
+    def n_changes(self) -> int:
+        """Rises with whatever the datapath is told."""
+
+    def hurry(self, now: int) -> None:
+        """Check the flows that changed rules may be for at once, if they are few."""
+
+    @property
     def deleting(self) -> bool:
         """There are flows that the datapath is to delete, and may still have."""
 

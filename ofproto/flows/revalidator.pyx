@@ -23,8 +23,9 @@ flow would take a hundred times as long as the translation.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from datapath.key.flow cimport KEY_DP_WORDS, flow_key
+from datapath.key.flow cimport KEY_DP_WORDS, KEY_PACKET_WORDS, flow_key
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
+from ofproto.rules.classifier cimport Rule
 from ofproto.xlate.bridges.xbridge cimport XBridge
 
 from datapath.ipc.dpif import DpifError, DpifStalled
@@ -43,6 +44,8 @@ cdef enum:
     SWEPT = 64              # flows looked at for one unit of work
     WORK = 64               # of translation for one unit
     MAX_MOVED = 50000       # flows to look at because of MAC entries
+    LEISURE = 100           # ms from one look at all flows to the next, where hurry() did what it must
+    MOST_COMPARED = 50000   # flows with changed rules, in one hurry(): some milliseconds
     LEAST_LIMIT = 1000      # flows, whatever a round takes
     FOREVER = 1 << 30
 
@@ -86,6 +89,16 @@ cdef class Revalidator:
         """There are flows that the datapath was told, or is to be told, to delete, and may have."""
         return bool(self.doomed)
 
+    @property
+    def reached(self):
+        """No flow is other than the tables said at this generation, or a later one."""
+        return max(self.passed, self.hurried)
+
+    @property
+    def n_changes(self):
+        """Rises with whatever the datapath is told."""
+        return self.counts["modified"] + self.counts["deleted"] + self.counts["dpif_errors"]
+
     def stats(self):
         """Counters since the start."""
         return dict(self.counts)
@@ -121,13 +134,20 @@ cdef class Revalidator:
             return self.interval
         if self.blocked:
             return 1
-        if (self.work is not None or self.queue or self.moved or self.wanted > self.round
-                or self.checked != self.flows.generation.value):
+        if self.work is not None or self.queue or self.moved or self.wanted > self.round:
             return 0
         for bridge in self.flows.bridges:
             if bridge.mac.has_changed():
                 return 0
-        return max(0, self.next_round - now)
+        return min(self.pass_in(now), max(0, self.next_round - now))
+
+    cdef int64_t pass_in(self, int64_t now) noexcept:
+        """Milliseconds until all flows are to be looked at."""
+        if self.checked == self.flows.generation.value:
+            return FOREVER
+        if self.hurried < self.flows.generation.value:
+            return 0
+        return max(0, min(self.next_pass - now, LEISURE))
 
     def collect(self):
         """Has what the datapath has counted by now credited: it is once `collected` has reached the
@@ -142,6 +162,7 @@ cdef class Revalidator:
         if self.flows.dpif is None:
             return
         self.begin(now)
+        self.next_pass = now
         try:
             self.run_macs(FOREVER)
             self.run_checks(FOREVER)
@@ -358,7 +379,8 @@ cdef class Revalidator:
         """Goes through all flows once for each generation that it sees."""
         cdef Ukey ukey
         cdef uint64_t generation = self.flows.generation.value
-        if not self.queue and self.checked != generation:
+        if not self.queue and not self.pass_in(self.now):
+            self.next_pass = self.now + LEISURE
             self.queue = list(self.flows.by_ufid.values())
             self.checked = generation
         while self.queue and budget > 0 and not self.blocked:
@@ -370,6 +392,39 @@ cdef class Revalidator:
         if not self.queue:
             self.passed = self.checked
         return 0
+
+    def hurry(self, int64_t now):
+        """Somebody waits for the flows to be what the tables say: those that may not be are
+        checked at once, where it is known which they are and they are few (see `reached`)."""
+        cdef uint64_t generation = self.flows.generation.value
+        cdef int budget = self.step
+        if self.reached >= generation or self.flows.dpif is None or self.paused:
+            return
+        changes = self.flows.generation.since(self.reached)
+        if changes is None or len(changes) * len(self.flows.by_ufid) > MOST_COMPARED:
+            return
+        self.begin(now)
+        try:
+            for ukey in self.touched(changes):
+                budget -= self.check(ukey)
+                if self.blocked or budget <= 0:
+                    return
+            self.hurried = generation
+        finally:
+            self.delete_doomed()
+
+    cdef list touched(self, list changes):
+        """The flows that any of the changed rules may be for."""
+        cdef Ukey ukey
+        cdef Rule rule
+        cdef uint64_t value
+        cdef list found = []
+        for value, table, rule in changes:
+            for ukey in self.flows.by_ufid.values():
+                if ukey.generation < value and not ukey.dead and not ukey.doomed \
+                        and may_meet(ukey, table, rule):
+                    found.append(ukey)
+        return found
 
     cdef int check(self, Ukey ukey) except -1:
         """Translates a flow anew; it stays, is changed, or deleted.  The units of work."""
@@ -515,6 +570,30 @@ cdef bint learns_elsewhere(Ukey ukey, XBridge bridge, key) except -1:
         return False
     bundle = ukey.cache.learned_at(bridge, key)
     return bundle is not None and bundle is not entry.bundle
+
+
+cdef bint may_meet(Ukey ukey, table, Rule rule) noexcept:
+    """Whether a lookup of a packet of this flow may find the rule, or could before it went.
+
+    It cannot where the flow's packets have a bit, which its mask has and no lookup saw rewritten,
+    that is another one in the rule's match.  (The first word has in_port, which stands for another
+    number there.)
+    """
+    cdef const uint64_t *key = <const uint64_t *> <const char *> ukey.key
+    cdef const uint64_t *mask = <const uint64_t *> <const char *> ukey.mask
+    cdef uint64_t rewritten
+    cdef uint32_t i, word
+    if ukey.cache is None:
+        return True
+    if not ukey.cache.asked(table):
+        return False
+    rewritten = ukey.cache.rewritten | 1
+    for i in range(rule.shape.n):
+        word = rule.shape.index[i]
+        if (word < KEY_PACKET_WORDS and not rewritten >> word & 1
+                and (key[word] ^ rule.node.values[i]) & mask[word] & rule.shape.mask[i]):
+            return False
+    return True
 
 
 cdef bint mask_holds(bytes installed, const flow_key *wanted) noexcept:

@@ -259,7 +259,7 @@ class FlowTables:
             return
         if change.old is not None and keeps_counters:
             change.rule.inherit(change.old)
-        self.xbridge.touch()
+        self.xbridge.touch_rule(change.rule)
         self.settle(change)
 
     def settle(self, change: Change) -> None:
@@ -417,7 +417,7 @@ class FlowTables:
         self._use(rule)
         rule.data = version
         rule.modified = now
-        self.xbridge.touch()
+        self.xbridge.touch_rule(rule)
         self._tell_modified(rule, *before, self.requester)
 
     def _put_modified(self, old: Rule, program: Any, mod: Any, version: int, now: int) -> None:
@@ -458,7 +458,7 @@ class FlowTables:
         if self.transaction is not None:
             self.transaction.note(Change(rule, None, self.requester, True, reason))
             return
-        self.xbridge.touch()
+        self.xbridge.touch_rule(rule)
         self._is_gone(rule, reason, self.requester)
 
     def remove_all(

@@ -199,7 +199,7 @@ cdef class ModPlans:
             self.tables.remove(rule, _DELETE)
             return 0
         table.remove(rule)
-        self.xbridge.touch()
+        self.xbridge.generation.touch_rule(table, rule)
         self.let_go(rule, _DELETE)
         self.tables.learned.bury()
         return 0
@@ -224,7 +224,7 @@ cdef class ModPlans:
             change = Change(rule, old, self.tables.requester)
             self.tables.transaction.note(change, plan.keeps_counters)
             return 0
-        self.xbridge.touch()
+        self.xbridge.generation.touch_rule(table, rule)
         if old is not None:
             if plan.keeps_counters:
                 rule.inherit(old)

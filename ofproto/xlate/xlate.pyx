@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from datapath.actions.odp cimport USERSPACE_ACTION
-from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_SIZE, flow_key
+from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_PACKET_WORDS, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport (
     N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
@@ -317,6 +317,7 @@ cdef Rule lookup(XlateContext x, uint16_t in_port, uint8_t table_id):
             x.flow.tp_src = x.flow.tp_dst = 0     # as in the fragments without them
     x.spend(1 + table.n_order // SUBTABLES_PER_WORK)
     set_in_port(&x.flow, in_port)
+    x.cache.rewritten |= differing_words(&x.flow, x.came)
     rule = table.find(&x.flow, &x.wc)
     if table.soft_steps:
         x.spend(MAX_WORK + 1 if table.soft_steps > MAX_SOFT_STEPS
@@ -326,6 +327,17 @@ cdef Rule lookup(XlateContext x, uint16_t in_port, uint8_t table_id):
     x.flow.tp_dst = tp_dst
     x.cache.add(X_TABLE, table, rule)
     return rule
+
+
+cdef uint64_t differing_words(const flow_key *one, const flow_key *other) noexcept nogil:
+    """A bit for each 8 bytes of the packet's part."""
+    cdef const uint64_t *a = <const uint64_t *> one
+    cdef const uint64_t *b = <const uint64_t *> other
+    cdef uint64_t found = 0
+    cdef uint32_t i
+    for i in range(KEY_PACKET_WORDS):
+        found |= <uint64_t> (a[i] != b[i]) << i
+    return found
 
 
 cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_miss) except -1:

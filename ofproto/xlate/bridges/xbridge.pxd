@@ -43,8 +43,16 @@ cdef struct listening:
     uint32_t nw_dst             # IPv4 destination, network order; 0: any
 
 
+cdef enum:
+    MOST_CHANGES = 64           # of single rules that are remembered
+
 cdef class Generation:
     cdef readonly uint64_t value
+    cdef uint64_t vague         # as of the last change of which it is not known what it was
+    cdef list changes           # (value, Classifier, Rule that came, went or changed) since then
+    cdef int touch_rule(self, Classifier table, Rule rule) except -1
+    # The changes later than that value, or None: it is not known what they were.
+    cdef list since(self, uint64_t value)
 
 
 cdef class XPort:

@@ -177,6 +177,9 @@ class XBridge:
     def touch(self) -> None:
         """Flow tables, ports or configuration changed: have the datapath's flows checked."""
 
+    def touch_rule(self, rule: Rule) -> None:
+        """The same, where nothing changed but that this rule came, went, or does other things."""
+
 class PacketInEvent:
     """A packet for the controllers.  `key` has KEY_SIZE bytes, in_port as OpenFlow port, with
     metadata, registers and tunnel as they were when the action ran."""

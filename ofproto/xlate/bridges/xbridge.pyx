@@ -37,9 +37,26 @@ cdef class Generation:
 
     def __cinit__(self):
         self.value = 1
+        self.changes = []
 
     def touch(self):
         self.value += 1
+        self.vague = self.value
+        if self.changes:
+            self.changes = []
+
+    cdef int touch_rule(self, Classifier table, Rule rule) except -1:
+        if len(self.changes) >= MOST_CHANGES:
+            self.touch()
+            return 0
+        self.value += 1
+        self.changes.append((self.value, table, rule))
+        return 0
+
+    cdef list since(self, uint64_t value):
+        if value < self.vague:
+            return None
+        return [change for change in self.changes if <uint64_t> change[0] > value]
 
 
 cdef class XPort:
@@ -267,7 +284,11 @@ cdef class XBridge:
 
     def touch(self):
         """Have the datapath's flows checked again."""
-        self.generation.value += 1
+        self.generation.touch()
+
+    def touch_rule(self, Rule rule):
+        """The same, where nothing changed but that this rule came, went, or does other things."""
+        self.generation.touch_rule(self.table(rule.table_id), rule)
 
     def port_add(self, XPort port):
         """Makes it a port of this bridge, without a bundle."""

@@ -39,6 +39,8 @@ cdef class XCache:
     cdef effect *effects
     cdef uint32_t n
     cdef uint32_t capacity
+    # A bit for each word of the packet's part of the key that was another one in some lookup.
+    cdef uint64_t rewritten
     cdef effect few[FEW_EFFECTS]        # as many as a learning switch has
     cdef int grow(self) except -1
     cdef int add(self, effect_kind kind, object first, object second=*, uint64_t key=*) except -1
@@ -46,6 +48,8 @@ cdef class XCache:
     cdef int credit(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1
     # The same without what they teach.
     cdef int count(self, uint64_t packets, uint64_t n_bytes, int64_t used) except -1
+    # Whether there was a lookup in this Classifier.
+    cdef bint asked(self, object table) noexcept
     cdef bint credits_same(self, XCache other) noexcept
     # Counts a flow in each rule that it refers to, or out (-1).
     cdef int use_rules(self, int by) except -1

@@ -111,6 +111,13 @@ cdef class XCache:
                 n_bytes += packets * e.key
         return 0
 
+    cdef bint asked(self, object table) noexcept:
+        cdef uint32_t i
+        for i in range(self.n):
+            if self.effects[i].kind == X_TABLE and self.effects[i].first == <PyObject *> table:
+                return True
+        return False
+
     cdef bint credits_same(self, XCache other) noexcept:
         """Whether packets are credited to the same rules, ports, groups, bonds and outputs of NetFlow."""
         cdef uint32_t i = 0, j = 0

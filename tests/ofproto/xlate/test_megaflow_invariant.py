@@ -266,8 +266,8 @@ def allowed_late(made):
     return type(made).__name__ not in no
 
 
-def random_world(rng):
-    world = World(0)
+def random_world(rng, generation=None):
+    world = World(0, generation=generation)
     modes = [{}, {"tag": 5}, {"trunks": [5, 10]}, {"mode": "native-untagged", "tag": 10}]
     for number in range(1, 5):
         more = {"priority_tags": rng.choice(["never", "if-nonzero", "always"])}

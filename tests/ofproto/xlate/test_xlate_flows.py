@@ -29,6 +29,7 @@ from tests.ofproto.xlate_world import (
     match,
     output,
     resubmit,
+    set_field,
 )
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))
@@ -214,6 +215,53 @@ def test_learning_turns_a_flood_into_one_output(switch):
     assert switch.actions(flood) == "12"
     assert switch.actions(others[0]) == "12,13"
     assert switch.revalidator.counts["checked"] - checked <= 4, "only the flows concerned"
+
+
+HURRIED = 30
+
+
+def mac(text):
+    return int(text.replace(":", ""), 16)
+
+
+def fresh_actions(switch, ukey):
+    """What a packet of the flow would get now."""
+    at, size = flow.MEMBERS["in_port"]
+    port = int.from_bytes(ukey.key[at : at + size], "big") - 10
+    key = ukey.key[:at] + port.to_bytes(size, "big") + ukey.key[at + size :]
+    made = translate(switch.bridge, key.ljust(flow.KEY_SIZE, b"\0"), now=1001)
+    return odp_text.format_actions(made.actions)
+
+
+def test_in_a_hurry_only_flows_that_may_meet_a_changed_rule_are_checked(switch):
+    """Whatever was rewritten on the way to the rule's table: packets say what they would get."""
+    switch.world.rule([resubmit(2)], table=1)
+    for number in range(HURRIED):
+        to = f"00:00:00:00:02:{number:02x}"
+        switch.world.rule([set_field("ip_dst", number), resubmit(1)], match(eth_dst=mac(to)), 9)
+        switch.packet(A, to, 1)
+    switch.settle(1000)
+    ukeys, checked = list(switch.flows.ukeys()), switch.revalidator.counts["checked"]
+
+    def hurry(rule):
+        switch.bridge.touch_rule(rule)
+        assert switch.revalidator.reached < switch.flows.generation.value
+        switch.revalidator.hurry(1001)
+        assert switch.revalidator.reached == switch.flows.generation.value
+        n = switch.revalidator.counts["checked"] - checked
+        for ukey in ukeys:  # before all are looked at: none is stale
+            assert switch.actions(ukey) == fresh_actions(switch, ukey)
+        return n
+
+    # By what they came as: one.
+    there = match(eth_dst=mac("00:00:00:00:02:07"))
+    assert hurry(switch.world.rule([output(2)], there, 5, table=2)) == 1
+    # None: no packet has this address; nor was anything looked up in that table.
+    assert hurry(switch.world.rule([output(2)], match(eth_dst=mac(C)), 5, table=2)) == 1
+    assert hurry(switch.world.rule([output(2)], table=3)) == 1
+    # By what they became on the way: those of that word, which were all rewritten.
+    became = match(eth_type=0x800, ip_dst=9)
+    assert hurry(switch.world.rule([output(3)], became, 7, table=2)) == 1 + HURRIED
 
 
 @pytest.mark.parametrize("in_use", [True, False])
