@@ -8,6 +8,7 @@ however it ends, the kernel ends every process that it started and drops the nam
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,8 +45,10 @@ def enter(argv: list[str], furniture: tuple[str, ...] = ()) -> None:
             f"this system refuses new namespaces ({trial.stderr.strip()}): run as root, "
             "or allow unprivileged user namespaces"
         )
+    # Who kills this process ends the demo; unshare takes the rest with it.
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the inner one answers Ctrl-C
-    sys.exit(subprocess.run([*prefix, *argv], env={**os.environ, INSIDE: "1"}).returncode)
+    sys.exit(subprocess.run([*guard, *prefix, *argv], env={**os.environ, INSIDE: "1"}).returncode)
 
 
 def _furnish(more: tuple[str, ...]) -> None:
