@@ -290,6 +290,8 @@ class Bridge:
         if problem is not None:
             if problem != iface.error:
                 vlog.warn(f"bridge {self.name}: {problem}")
+                if iface.kind is None:
+                    vlog.info(f"{iface.name}: interfaces of type {iface.type} are not supported")
             iface.failed(problem, link)
             return
         iface.attached(iface.ofp_port)

@@ -176,6 +176,8 @@ def test_a_vhost_user_port_says_that_there_is_none(vsctl, switch):
     vsctl(*words.split(), "options:vhost-server-path=/tmp/vhost0")  # as there: the status is 0
     error = vsctl("get", "Interface", "vhost0", "error")
     assert "could not open network device vhost0 (Address family not supported" in error
+    log = (switch.directory / "pyvs-vswitchd.log").read_text()
+    assert "vhost0: interfaces of type dpdkvhostuserclient are not supported" in log
 
 
 class Guest:
