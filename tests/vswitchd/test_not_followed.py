@@ -1,5 +1,7 @@
 """The list of what is not followed is whole, true, and told."""
 
+import re
+
 import pytest
 
 from ovsdb.storage import files
@@ -57,6 +59,8 @@ def test_setting_them_is_told(switch):
     assert told(*config.split())[0].endswith(
         "other_config:flow-restore-wait true is not followed yet"
     )
+    nameless = "\n".join(told("create", "Flow_Table", "prefixes=tcp_src"))
+    assert re.search(r"^pyvs-vsctl: Flow_Table [0-9a-f]{8}: prefixes tcp_src", nameless, re.M)
     # What asks for nothing, and what only takes away, needs no word.
     for words in (
         "set port bond0 lacp=active bond_mode=active-backup protected=true",

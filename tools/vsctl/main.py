@@ -341,7 +341,7 @@ def _not_followed(context):
             if not values:
                 continue
             texts = not_followed.asked(name, values.get)
-            label = row.one("name") if row.knows("name") else row.uuid[:8]
+            label = (row.knows("name") and row.one("name")) or row.uuid[:8]
             found += [f"{name} {label}: {text}" for text in texts]
             if name in not_followed.TABLES:
                 unused.append(name)
