@@ -1,0 +1,36 @@
+"""Kills under traffic, then churn, then the end: what a switch suffers and what it leaves.
+
+python -m tests.soak [KILLS] [ROUNDS] [--seed N]
+"""
+
+import argparse
+import sys
+import time
+
+from tests.daemons import missing
+from tests.soak import soak
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests.soak")
+    parser.add_argument("kills", nargs="?", type=int, default=1000)
+    parser.add_argument("rounds", nargs="?", type=int, default=200, help="of churn")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    if reason := missing():
+        parser.error(reason)
+    print(f"seed {arguments.seed}", flush=True)
+    try:
+        soak.soak(arguments.kills, arguments.rounds, arguments.seed, print_now)
+    except AssertionError as error:
+        print(error)
+        return 1
+    return 0
+
+
+def print_now(line):
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
