@@ -26,7 +26,7 @@ def rtt(peer: Peer) -> float:
 TCP_SECONDS = 3
 
 
-def tcp(peer: Peer) -> float | None:
+def tcp(peer: Peer, seconds: int = TCP_SECONDS) -> float | None:
     """Gbit/s of one iperf3 stream with the containers' offloads left on; None: no connection."""
     server = subprocess.Popen(
         ["ip", "netns", "exec", peer.b, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
@@ -35,7 +35,7 @@ def tcp(peer: Peer) -> float | None:
         listening = f"ip netns exec {peer.b} ss -Hltn sport = :5201"
         wait_for("iperf3", lambda: quiet(listening))
         output = quiet(
-            f"timeout 12 ip netns exec {peer.a} iperf3 -c 10.0.0.2 -t {TCP_SECONDS} -J"
+            f"timeout 12 ip netns exec {peer.a} iperf3 -c 10.0.0.2 -t {seconds} -J"
             " --connect-timeout 3000"
         )
         end = json.loads(output)["end"] if output else {}

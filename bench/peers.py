@@ -182,10 +182,23 @@ class LinuxBridge(Peer):
             self.sh(f"ip link set {port} master lb0")
 
 
+class Wire(Peer):
+    """No switch: both containers are the ends of one veth, the least that there is."""
+
+    name = "wire"
+
+    def start(self) -> None:
+        sh(f"ip netns add {self.a} && ip netns add {self.b}")
+        sh(f"ip -n {self.a} link add eth0 type veth peer name eth0 netns {self.b}")
+        for number, container in enumerate((self.a, self.b), 1):
+            sh(f"ip -n {container} addr add 10.0.0.{number}/24 dev eth0")
+            sh(f"ip -n {container} link set lo up && ip -n {container} link set eth0 up")
+
+
 ALL = {
     peer.name: peer
     for peer in (
         *(Pyvs, PyvsKernel, PyvsXdp, PyvsDatapath),
-        *(OpenVSwitch, OpenVSwitchTso, OpenVSwitchXdp, LinuxBridge),
+        *(OpenVSwitch, OpenVSwitchTso, OpenVSwitchXdp, LinuxBridge, Wire),
     )
 }
