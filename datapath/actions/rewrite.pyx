@@ -390,7 +390,8 @@ cdef bint _set_in_packet(packet *p, flow_key *key, uint16_t member,
     elif member == MEMBER_pbb_isid:
         if not has_i_tag(p):
             return False
-        memcpy(p.data + p.l2_5 + 1, new + 1, 3)     # in front of it are priority and flags
+        memcpy(p.data + p.l2_5 + 1, new + 1, 3)
+        p.data[p.l2_5] = (p.data[p.l2_5] & 0xf7) | (new[0] & 8)     # UCA; beside it is the priority
     elif MEMBER_nsh_flags <= member <= MEMBER_nsh_context3:
         return _set_nsh(p, key, member, new)
     elif member == MEMBER_tp_src or member == MEMBER_tp_dst:
@@ -407,7 +408,7 @@ cdef inline void _trim(uint16_t member, uint8_t *new) noexcept nogil:
     if member == MEMBER_vlan0_tci or member == MEMBER_vlan1_tci:
         new[0] |= 0x10          # the tag stays there
     elif member == MEMBER_pbb_isid:
-        new[0] = 0
+        new[0] &= 8
     elif member == MEMBER_ipv6_label:
         new[0] = 0
         new[1] &= 0x0f

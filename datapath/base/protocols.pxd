@@ -15,6 +15,7 @@ cdef enum:
     ETH_MPLS_MCAST = 0x8848
     ETH_QINQ = 0x88a8           # IEEE 802.1ad, the service's tag
     ETH_PBB = 0x88e7            # IEEE 802.1ah: an I-TAG
+    PBB_BITS = 0x8ffffff        # of it, what flows know: the UCA flag and the I-SID
     ETH_NSH = 0x894f            # RFC 8300: network service header
     ETH_TEB = 0x6558            # transparent Ethernet bridging: what follows is a frame
     ETH_QINQ_OLD = 0x9100       # service tags before 802.1ad

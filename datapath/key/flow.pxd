@@ -43,7 +43,7 @@ cdef extern from "datapath/key/flow_key.h":
         uint16_t pad_l2
         vlan_tag vlan[2]        # [0] is the outermost
         uint32_t mpls_lse[3]    # [0] is the outermost
-        uint32_t pbb_isid       # 24 bits: I-SID of the I-TAG, when eth_type is 0x88e7
+        uint32_t pbb_isid       # of the I-TAG, when eth_type is 0x88e7: I-SID, and the UCA flag (PBB_BITS)
         # packet: L3
         uint32_t nw_src         # IPv4, or ARP spa
         uint32_t nw_dst         # IPv4, or ARP tpa

@@ -89,7 +89,7 @@ cdef inline uint64_t _pbb(cursor *c, flow_key *key) noexcept nogil:
     cdef const uint8_t *at = take(c, 18)
     if at == NULL:
         return 0
-    key.pbb_isid = htonl(get32(at) & 0xffffff)
+    key.pbb_isid = htonl(get32(at) & PBB_BITS)
     return MAP_PBB
 
 
@@ -586,7 +586,7 @@ cdef void flow_wildcards_for(const flow_key *key, flow_key *mask) noexcept nogil
             if key.mpls_lse[i] & htonl(0x100):
                 break
     elif key.eth_type == htons(ETH_PBB):
-        mask.pbb_isid = htonl(0xffffff)
+        mask.pbb_isid = htonl(PBB_BITS)
     elif key.eth_type == htons(ETH_NSH):
         for i in range(MEMBER_nsh_flags, MEMBER_nsh_context3 + 1):
             _cover(mask, i)

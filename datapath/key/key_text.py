@@ -28,7 +28,7 @@ USED_BITS = {
     "ipv6_label": 0xFFFFF,
     "ipv6_exthdr": 0x1FF,
     "nw_frag": 3,
-    "pbb_isid": 0xFFFFFF,
+    "pbb_isid": 0x8FFFFFF,
     "tun_flags": 0xF,
     "tun_erspan_ver": 0xF,
     "tun_erspan_idx": 0xFFFFF,
@@ -127,7 +127,7 @@ L3: dict[str, list[Field]] = {
     "mpls": _mpls(0, ""),
     "mpls2": _mpls(0, "0") + _mpls(1, "1"),
     "ipv6_exthdr": _one("ipv6_exthdr", "ipv6_exthdr", 9),
-    "pbb": [Field("isid", "pbb_isid", "dec", 24)],
+    "pbb": [Field("isid", "pbb_isid", "dec", 24), Field("uca", "pbb_isid", "dec", 1, 27)],
     "nsh": [
         Field("flags", "nsh_flags", "dec"),
         Field("ttl", "nsh_ttl", "dec"),

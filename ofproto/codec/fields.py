@@ -302,6 +302,8 @@ FIELDS = (
     Field("mpls_label", 20, "decimal", _member("mpls_lse0", 20, 12), MPLS,
           (_oxm("MPLS_LABEL", 34),), n_bytes=4, **_EXACT),
     Field("pbb_isid", 24, "decimal", _member("pbb_isid", 24), PBB, (_oxm("PBB_ISID", 37, 4),)),
+    Field("pbb_uca", 1, "decimal", _member("pbb_isid", 1, 27), PBB, (_oxm("PBB_UCA", 41, 5),),
+          **_EXACT),
     Field("ip_src", 32, "ipv4", _member("nw_src", 32), IPV4,
           (_oxm("IPV4_SRC", 11), _of("IP_SRC", 7)), aliases=("nw_src",), of10="nw_src"),
     Field("ip_dst", 32, "ipv4", _member("nw_dst", 32), IPV4,

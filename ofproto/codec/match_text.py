@@ -462,7 +462,7 @@ _AFTER = [
     "nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_c1", "nsh_c2",
     "nsh_c3", "nsh_c4", ("ip_src", "nw_src"), ("ip_dst", "nw_dst"), "nw_proto", "arp_op",
     "arp_sha", "arp_tha", "nw_tos", "nw_ecn", "nw_ttl", "mpls_label", "mpls_tc", "mpls_ttl",
-    "mpls_bos", "pbb_isid", ("ip_frag", "nw_frag"), "icmp_type", "icmp_code",
+    "mpls_bos", "pbb_isid", "pbb_uca", ("ip_frag", "nw_frag"), "icmp_type", "icmp_code",
     ("icmpv6_type", "icmp_type"),
     ("icmpv6_code", "icmp_code"), "nd_target", "nd_sll", "nd_tll", "nd_reserved",
     "nd_options_type", ("tcp_src", "tp_src"), ("tcp_dst", "tp_dst"), ("udp_src", "tp_src"),

@@ -41,11 +41,11 @@ _ORDER = (
     "in_port_oxm in_phy_port actset_output skb_priority pkt_mark ct_state ct_zone ct_mark ct_label "
     "ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst ct_tp_src ct_tp_dst reg xreg xxreg "
     "eth_src eth_dst eth_type vlan_tci dl_vlan vlan_vid dl_vlan_pcp vlan_pcp mpls_label mpls_tc "
-    "mpls_bos mpls_ttl pbb_isid ip_src ip_dst ipv6_src ipv6_dst ipv6_label ipv6_exthdr nw_proto "
-    "nw_tos ip_dscp nw_ecn nw_ttl ip_frag arp_op arp_spa arp_tpa arp_sha arp_tha tcp_src tcp_dst "
-    "tcp_flags udp_src udp_dst sctp_src sctp_dst icmp_type icmp_code icmpv6_type icmpv6_code "
-    "nd_target nd_sll nd_tll nd_reserved nd_options_type nsh_flags nsh_mdtype nsh_np nsh_spi "
-    "nsh_si nsh_c nsh_ttl"
+    "mpls_bos mpls_ttl pbb_isid pbb_uca ip_src ip_dst ipv6_src ipv6_dst ipv6_label ipv6_exthdr "
+    "nw_proto nw_tos ip_dscp nw_ecn nw_ttl ip_frag arp_op arp_spa arp_tpa arp_sha arp_tha "
+    "tcp_src tcp_dst tcp_flags udp_src udp_dst sctp_src sctp_dst icmp_type icmp_code icmpv6_type "
+    "icmpv6_code nd_target nd_sll nd_tll nd_reserved nd_options_type nsh_flags nsh_mdtype nsh_np "
+    "nsh_spi nsh_si nsh_c nsh_ttl"
 )
 _RANKS = {name: rank for rank, name in enumerate(_ORDER.split())}
 _TUN_METADATA = range(40, 104)  # numbers in NXM_NX; the switches here do not match on them

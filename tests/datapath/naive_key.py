@@ -62,7 +62,7 @@ def _mpls(data: bytes, key: dict[str, int]) -> None:
 
 def _pbb(data: bytes, key: dict[str, int]) -> None:
     if len(data) >= 4 + 6 + 6 + 2:
-        key["pbb_isid"] = _number(data[1:4])
+        key["pbb_isid"] = _number(data[:4]) & 0x8FFFFFF  # UCA and I-SID
 
 
 def _nsh(data: bytes, key: dict[str, int]) -> None:

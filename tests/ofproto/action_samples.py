@@ -253,6 +253,7 @@ OURS = [
     (ANY, "push_pbb:0x88e7,set_field:5->pbb_isid,push_vlan:0x88a8,set_field:4101->vlan_vid"),
     (PBB, "pop_pbb"),
     (PBB, "set_field:5->pbb_isid"),
+    (PBB, "set_field:1->pbb_uca"),
     (PBB, "set_field:1280/0xff00->pbb_isid"),
     (PBB, "load:0x5->OXM_OF_PBB_ISID[0..7]"),
     (PBB, "move:OXM_OF_PBB_ISID[]->NXM_NX_REG0[0..23]"),

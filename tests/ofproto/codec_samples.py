@@ -40,7 +40,7 @@ FEATURES = {
     "next_tables": [4, 5, 6],
     "write_actions": [22],
     "apply_actions": [0, 25],
-    "match": [(BY_NAME["ip_src"], True), (BY_NAME["in_port_oxm"], False), (0x80005200, False)],
+    "match": [(BY_NAME["ip_src"], True), (BY_NAME["in_port_oxm"], False), (0x80007E00, False)],
     "wildcards": [(BY_NAME["ip_src"], False)],
     "write_setfield": _OXMS,
     "apply_setfield": _OXMS[:1],

@@ -365,7 +365,7 @@ cdef int push_pbb(XlateContext x) except -1:
         priority = <uint32_t> (ntohs(flow.vlan[0].tci) & VLAN_PCP) << 16
     if is_pbb(flow.eth_type):
         x.wc.pbb_isid |= htonl(0xffffff)
-        isid = ntohl(flow.pbb_isid)
+        isid = ntohl(flow.pbb_isid) & 0xffffff
     x.commit()
     x.out.push_pbb(htonl(priority | isid))
     memset(flow.vlan, 0, sizeof(flow.vlan))

@@ -155,7 +155,7 @@ def test_names_of_ports():
 
 
 # Open vSwitch does not have all of OpenFlow's.
-_OURS = ("in_phy_port", "pbb_isid", "ipv6_exthdr")
+_OURS = ("in_phy_port", "pbb_isid", "pbb_uca", "ipv6_exthdr")
 _FIELDS = [
     name
     for name, field in BY_NAME.items()

@@ -88,7 +88,13 @@ def test_options_of_dump_flows(loaded, options):
 
 
 # Fields that pyvs has and Open vSwitch does not, and how the list of fields is without them.
-WITHOUT = {" pbb_isid": "", "{src,dst,label,exthdr}": "{src,dst,label}", ",phy_port": ""}
+WITHOUT = {
+    " pbb_{isid,uca}": "",
+    " pbb_isid": "",
+    " pbb_uca": "",
+    "{src,dst,label,exthdr}": "{src,dst,label}",
+    ",phy_port": "",
+}
 
 
 def test_table_features(switch):
