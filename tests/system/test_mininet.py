@@ -24,6 +24,7 @@ def names(tmp_path):
         made.run("ovs-ctl", f"--rundir={made.rundir}", "start", "--system-id=random")
         yield made
     finally:
+        made.run("ovs-ctl", f"--rundir={made.rundir}", "stop", check=False)
         made.close()
 
 
