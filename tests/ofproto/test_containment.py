@@ -167,6 +167,7 @@ def test_a_frame_longer_than_a_message(world, version):
         reason, miss, table_id, cookie = 1, None, 0, 0
         in_port, controller_id, max_len = 2, 0, 0xFFFF
         key, userdata, continuation = bytes(1024), b"", None
+        options = world.bridge.xbridge.options
 
     Event.packet = packet
     raw = async_messages.packet_in_for(peer, Event)

@@ -210,6 +210,13 @@ def test_text_round_trip(name):
     assert "skb_priority" not in text
 
 
+UNSAID = [
+    flow.MEMBERS[name][0] + at
+    for name in ("tun_tos", "tun_tp_src", "tun_tp_dst")
+    for at in range(flow.MEMBERS[name][1])
+]
+
+
 @given(st.sampled_from(sorted(frames())), st.data())
 def test_text_round_trip_under_any_mask(name, data):
     key = flow.extract(frames()[name], in_port=7)
@@ -222,7 +229,8 @@ def test_text_round_trip_under_any_mask(name, data):
             continue
         bits = data.draw(st.integers(0, 256**size - 1)) & key_text.USED_BITS.get(member, -1)
         mask[offset : offset + size] = bits.to_bytes(size, "big")
-    more = data.draw(st.booleans())
+    # Without more, a tunnel's 0 is not said of some: test_what_open_vswitch_does_not_say_is_0.
+    more = data.draw(st.booleans()) or any(map(mask.__getitem__, UNSAID))
     got_key, got_mask = key_text.parse_key(key_text.format_key(key, bytes(mask), more))
     assert got_mask == bytes(mask)
     assert got_key == bytes(k & m for k, m in zip(key, mask, strict=True))
