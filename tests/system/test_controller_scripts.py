@@ -280,7 +280,7 @@ def test_targets(bridge, vsctl, kind):
     targets = {
         "tcp": "tcp:127.0.0.1",
         "ptcp": "ptcp:6699:127.0.0.1",
-        "punix": f"punix:{switch.directory}/passive",
+        "punix": f"punix:{switch.directory}/br0.passive",
     }
     script = {"tcp": LISTENER, "ptcp": CONNECTER}.get(kind)
     with contextlib.ExitStack() as stack:
@@ -290,7 +290,7 @@ def test_targets(bridge, vsctl, kind):
         if kind == "ptcp":
             stack.enter_context(running(switch, script))
         if kind == "punix":
-            path = switch.directory / "passive"
+            path = switch.directory / "br0.passive"
             wait_until(path.exists, what="the socket")
             assert path.stat().st_mode & 0o777 == 0o600
             client = Client.unix(path)
