@@ -125,7 +125,7 @@ def test_trace_of_an_i_tag(dummies):
         ("actions=set_field:1->pbb_isid", "OFPBAC_MATCH_INCONSISTENT"),
         ("dl_type=0x88e7,actions=pop_pbb,set_field:1->pbb_isid", "OFPBAC_MATCH_INCONSISTENT"),
         ("ip,actions=push_pbb:0x88e7,set_field:1.2.3.4->ip_dst", "OFPBAC_MATCH_INCONSISTENT"),
-        ("dl_vlan=5,actions=push_pbb:0x88e7,pop_vlan", "OFPBAC_MATCH_INCONSISTENT"),
+        ("dl_vlan=5,actions=push_pbb:0x88e7,pop_vlan", "none of the usable flow formats"),
     ],
 )
 def test_what_makes_no_sense_is_refused(dummies, flow, error):
