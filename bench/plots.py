@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot
 
-from bench.page import COSTS, FIGURES, KINDS, NAMES, Results
+from bench.results import COSTS, FIGURES, KINDS, NAMES, Results
 
 COLOURS = {"pyvs-kernel": "#0b6e4f", "pyvs": "#6bbf59", "bridge": "#5c677d", "wire": "#adb5bd"}
 OTHERS = "#d08c60"
