@@ -5,7 +5,7 @@ import sys
 
 from pyvs import identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, guard, set_timeout, version_text
+from pyvs_tools.command import Fatal, answered, guard, set_timeout
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = identity.program("pyvs-appctl")
@@ -144,11 +144,7 @@ def run(args):
         from pyvs import rundir
 
         rundir.use(options["rundir"])
-    if "help" in options:
-        print(USAGE, end="")
-        return 0
-    if "version" in options:
-        sys.stdout.write(version_text(PROGRAM))
+    if answered(options, PROGRAM, USAGE):
         return 0
     if not words:
         raise Fatal("at least one non-option argument is required (use --help for help)")

@@ -50,6 +50,20 @@ def guard(program, run, argv, told=()):
         raise
 
 
+def answered(options, program, usage):
+    """Whether the words only asked for --help or --version, which is told then.
+
+    `options`: by name, as getopt_long gives them.
+    """
+    if "help" in options:
+        print(usage, end="")
+    elif "version" in options:
+        sys.stdout.write(version_text(program))
+    else:
+        return False
+    return True
+
+
 def _hint(text):
     """What to do about a socket or pid file that is not in the run directory."""
     from pyvs import rundir

@@ -3,7 +3,6 @@ ovsdb-tool(1)."""
 
 import json
 import os
-import sys
 
 from ovsdb.data.errors import OvsdbError
 from ovsdb.data.schema import DatabaseSchema
@@ -13,7 +12,7 @@ from ovsdb.transactions.operations import execute
 from ovsdb.transactions.rbac import Rights
 from pyvs import identity, rundir, version
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, check_count, guard, version_text
+from pyvs_tools.command import Fatal, answered, check_count, guard
 from pyvs_tools.ovsdb import table
 
 from .log import show_log
@@ -309,11 +308,7 @@ def run(args):
     given = dict(options)
     if "rundir" in given:
         rundir.use(given["rundir"])
-    if "help" in given:
-        print(USAGE, end="")
-        return 0
-    if "version" in given:
-        sys.stdout.write(version_text(PROGRAM))
+    if answered(given, PROGRAM, USAGE):
         return 0
     return _dispatch(options, words)
 

@@ -7,7 +7,7 @@ import time
 
 from pyvs import rundir
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, guard, version_text
+from pyvs_tools.command import Fatal, answered, guard
 from pyvs_tools.exporter import reads
 from pyvs_tools.top import rates
 
@@ -81,11 +81,7 @@ def run(args: list[str]) -> int:
     options = dict(found)
     if words:
         raise Fatal("no arguments are accepted; use --help for usage")
-    if "help" in options:
-        print(USAGE, end="")
-        return 0
-    if "version" in options:
-        sys.stdout.write(version_text(PROGRAM))
+    if answered(options, PROGRAM, USAGE):
         return 0
     rundir.use(options.get("rundir"))
     form = options.get("format", "text")
