@@ -21,6 +21,7 @@ _NAME = re.compile(r"[^\s/:]+\Z")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 MTU_LEAST, MTU_MOST = 68, 65535
+VLAN_MOST = 4095
 
 
 class Interface(NamedTuple):
@@ -42,10 +43,11 @@ class Interface(NamedTuple):
             raise BadRequest(f"{self.mac}: a group's address, not that of a station")
         if self.mtu is not None and not MTU_LEAST <= self.mtu <= MTU_MOST:
             raise BadRequest(f"MTU {self.mtu} is not in the range {MTU_LEAST} to {MTU_MOST}")
+        vias = (gateway for _prefix, gateway in self.routes if gateway)
         for parse, texts in (
             (ipaddress.ip_interface, self.addresses),
-            (ipaddress.ip_address, self.gateways),
-            (ipaddress.ip_network, [prefix for prefix, _gateway in self.routes]),
+            (ipaddress.ip_address, (*self.gateways, *vias)),
+            (ipaddress.ip_network, (prefix for prefix, _gateway in self.routes)),
         ):
             for text in texts:
                 try:
@@ -64,8 +66,8 @@ def check_name(name: str) -> None:
 
 def check_vlan(tag: int) -> None:
     """Raises BadRequest where a port cannot have this tag."""
-    if not 0 <= tag <= 4095:
-        raise BadRequest(f"VLAN {tag} is not in the range 0 to 4095")
+    if not 0 <= tag <= VLAN_MOST:
+        raise BadRequest(f"VLAN {tag} is not in the range 0 to {VLAN_MOST}")
 
 
 def device_name(container: str, interface: str) -> str:

@@ -6,18 +6,37 @@ A network's driver is the name of the plug-in's file in a folder of netavark_plu
 Addresses are podman's own (ipam driver host-local): it sends them with each container.
 """
 
+import ipaddress
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pyvs.version import VERSION
 
-from . import endpoint, rates
+from . import endpoint, rates, shapes
 from .database import Database, Port
 from .errors import BadRequest, Fault
 
 API_VERSION = "1.0.0"
 OWNER = "pyvs-netavark"
+
+# What is read of the input: see shapes.py.
+OPTIONS = dict.fromkeys(("bridge", "vlan", "mtu", "rate"), str)
+NETWORK = {
+    "id": shapes.Needed(str),
+    "options": OPTIONS,
+    "network_interface": str,
+    "internal": bool,
+    "subnets": [{"subnet": shapes.Needed(str), "gateway": str}],
+}
+MINE = {"interface_name": shapes.Needed(str), "static_ips": [str], "static_mac": str}
+ATTACHMENT = {
+    "container_id": shapes.Needed(str),
+    "port_mappings": [dict],
+    "network": shapes.Needed(NETWORK),
+    "network_options": shapes.Needed(MINE),
+}
 
 
 def _options(network: dict[str, Any]) -> dict[str, str]:
@@ -39,8 +58,7 @@ def _number(network: dict[str, Any], name: str) -> int | None:
 
 
 def _check_options(network: dict[str, Any]) -> None:
-    known = {"bridge", "vlan", "mtu", "rate"}
-    if unknown := sorted(set(_options(network)) - known):
+    if unknown := sorted(_options(network).keys() - OPTIONS.keys()):
         raise BadRequest(f"option {unknown[0]} is not supported")
     endpoint.check_name(_bridge(network))
     endpoint.check_vlan(_number(network, "vlan") or 0)
@@ -83,8 +101,6 @@ def _endpoint(netns: str, asked: dict[str, Any]) -> tuple[endpoint.Interface, Po
 
 def _with_subnet(address: str, subnets) -> tuple[str, str | None]:
     """(address with its prefix length, gateway) by the network's subnet that has it."""
-    import ipaddress
-
     for subnet in subnets:
         prefix = ipaddress.ip_network(subnet["subnet"])
         if ipaddress.ip_address(address) in prefix:
@@ -94,6 +110,8 @@ def _with_subnet(address: str, subnets) -> tuple[str, str | None]:
 
 def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
     """Connects a container; the answer is netavark's StatusBlock."""
+    if asked.get("port_mappings"):
+        raise BadRequest("ports are not published by networks of this driver")
     wanted, port = _endpoint(netns, asked)
     with Database() as database:
         mac = endpoint.attach(database, _bridge(asked["network"]), netns, wanted, port)
@@ -121,28 +139,26 @@ def run_info() -> dict[str, Any]:
     return {"version": VERSION, "api_version": API_VERSION}
 
 
-# command -> (function, number of words behind it, whether it reads stdin)
-COMMANDS = {
-    "create": (run_create, 0, True),
-    "setup": (run_setup, 1, True),
-    "teardown": (run_teardown, 1, True),
-    "info": (run_info, 0, False),
+# command -> (function, number of words behind it, shape of what it reads from stdin)
+COMMANDS: dict[str, tuple[Callable[..., Any], int, Any]] = {
+    "create": (run_create, 0, NETWORK),
+    "setup": (run_setup, 1, ATTACHMENT),
+    "teardown": (run_teardown, 1, ATTACHMENT),
+    "info": (run_info, 0, None),
 }
 
 
 def _execute(words: list[str]) -> Any:
     if not words or words[0] not in COMMANDS:
         raise BadRequest(f"usage: pyvs-netavark {'|'.join(COMMANDS)} [NETNS]")
-    function, count, reads = COMMANDS[words[0]]
+    function, count, shape = COMMANDS[words[0]]
     if len(words) != count + 1:
         raise BadRequest(f"{words[0]}: takes {count} arguments")
-    if not reads:
+    if shape is None:
         return function(*words[1:])
-    try:
-        asked = json.load(sys.stdin)
-        return function(asked, *words[1:])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(f"{words[0]}: the input lacks something: {error}") from None
+    asked = json.load(sys.stdin)
+    shapes.check(asked, shapes.Needed(shape), words[0])
+    return function(asked, *words[1:])
 
 
 def main(argv: list[str] | None = None) -> int:

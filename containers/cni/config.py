@@ -7,7 +7,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from ..endpoint import check_name
+from .. import shapes
+from ..endpoint import VLAN_MOST, check_name
 from ..errors import BadRequest
 from .errors import (
     DECODING_FAILURE,
@@ -33,7 +34,35 @@ REQUIRED = {
 }
 # Specification, "Parameters": what a container's id may look like.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-MAX_TRUNKS = 4096
+
+BANDWIDTH = dict.fromkeys(("ingressRate", "ingressBurst", "egressRate", "egressBurst"), int)
+ATTACHED = {
+    "interfaces": [{"name": str, "mac": str, "sandbox": str}],
+    "ips": [{"address": shapes.Needed(str), "interface": int}],
+}
+# The keys that are read, of the specification and of this plug-in: see shapes.py.
+SHAPE: dict[str, Any] = {
+    "name": str,
+    "ipam": {"type": str},
+    "socket_file": str,
+    "bridge": str,
+    "vlan": int,
+    "trunk": [{"id": int, "minID": int, "maxID": int}],
+    "mtu": int,
+    "mac": str,
+    "ofport_request": int,
+    "interface_type": str,
+    "ovnPort": str,
+    "bandwidth": BANDWIDTH,
+    "runtimeConfig": {"mac": str, "bandwidth": BANDWIDTH},
+    "args": {"cni": {"mac": str}},
+    "prevResult": ATTACHED,
+    "cni.dev/valid-attachments": [
+        {"containerID": shapes.Needed(str), "ifname": shapes.Needed(str)}
+    ],
+}
+# DEL goes by these alone: what another key has become does not keep a container from ending.
+READ_BY_DEL = ("name", "ipam", "socket_file")
 
 
 class Call(NamedTuple):
@@ -53,39 +82,27 @@ class Call(NamedTuple):
         """The name of the network."""
         return self.config["name"]
 
-    def text(self, key: str) -> str | None:
-        """A string of the configuration."""
-        return self._typed(key, str, "a string")
-
     def number(self, key: str, least: int, most: int) -> int | None:
         """An integer of the configuration; raises CniError where it is out of range."""
-        value = self._typed(key, int, "a number")
+        value = self.config.get(key)
         if value is not None and not least <= value <= most:
             raise CniError(INVALID_CONFIG, f"{key}: {value} is not in the range {least} to {most}")
         return value
 
-    def mapping(self, key: str) -> dict:
-        """An object of the configuration; {} where it is not there."""
-        return self._typed(key, dict, "an object") or {}
-
-    def _typed(self, key: str, kind: type, name: str):
-        value = self.config.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise CniError(INVALID_CONFIG, f"{key}: not {name}")
-        return value
+    def mapping(self, *keys: str) -> dict:
+        """An object of the configuration, by the keys that lead to it; {} where it is not there."""
+        found = self.config
+        for key in keys:
+            found = found.get(key) or {}
+        return found
 
     def trunks(self) -> tuple[int, ...]:
         """The VLANs of "trunk": [{"id": N} or {"minID": N, "maxID": M}, …]."""
         found: set[int] = set()
         for each in self.config.get("trunk") or ():
-            if not isinstance(each, dict):
-                raise CniError(INVALID_CONFIG, "trunk: not a list of objects")
             first = each.get("id", each.get("minID"))
             last = each.get("id", each.get("maxID"))
-            valid = all(isinstance(number, int) and 0 <= number <= 4095 for number in (first, last))
-            if not valid or first > last:
+            if first is None or last is None or not 0 <= first <= last <= VLAN_MOST:
                 raise CniError(INVALID_CONFIG, f"trunk: {json.dumps(each)} is no range of VLANs")
             found.update(range(first, last + 1))
         return tuple(sorted(found))
@@ -141,6 +158,8 @@ def read_call(environment: dict[str, str], raw: bytes) -> Call:
     version = version_of(config)
     if command in SINCE and is_older(version, SINCE[command]):
         raise CniError(INCOMPATIBLE_VERSION, f"config version {version} does not have {command}")
+    if command != "VERSION":
+        _check_shape(command, config)
     call = Call(
         command=command,
         container=environment.get("CNI_CONTAINERID", ""),
@@ -155,10 +174,18 @@ def read_call(environment: dict[str, str], raw: bytes) -> Call:
     return call
 
 
+def _check_shape(command: str, config: dict[str, Any]) -> None:
+    keys = READ_BY_DEL if command == "DEL" else SHAPE
+    try:
+        shapes.check(config, {key: SHAPE[key] for key in keys})
+    except shapes.Misfit as error:
+        raise CniError(INVALID_CONFIG, str(error)) from None
+
+
 def _check(call: Call) -> None:
     if call.command == "VERSION":
         return
-    if not call.text("name"):
+    if not call.config.get("name"):
         raise CniError(INVALID_CONFIG, "name: missing network name")
     if call.container and not _CONTAINER.match(call.container):
         raise CniError(INVALID_ENVIRONMENT, f"CNI_CONTAINERID: {call.container} is no id")

@@ -24,4 +24,8 @@ class CniError(Fault):
 
 
 class Delegated(CniError):
+    """The IPAM plug-in is not there, or answers nothing that can be read."""
+
+
+class Refused(Delegated):
     """What the IPAM plug-in answered; it is passed on as it is."""

@@ -1,17 +1,31 @@
 """Address management, delegated to the plug-in that the configuration names (section 4)."""
 
+import contextlib
 import json
 import os
 import subprocess
 from typing import Any, NamedTuple
 
+from .. import shapes
+from ..errors import Fault
 from .config import Call
-from .errors import DECODING_FAILURE, FAILED, INVALID_CONFIG, Delegated
+from .errors import DECODING_FAILURE, FAILED, INVALID_CONFIG, Delegated, Refused
 
 # Seconds; a DHCP client may have to wait for its server.
 PATIENCE = 60
 # Commands that a plug-in of an older version does not know: it is not asked.
 NEW = ("GC", "STATUS")
+
+_ROUTES = [{"dst": shapes.Needed(str), "gw": str}]
+_ONE = {"ip": shapes.Needed(str), "gateway": str, "routes": _ROUTES}
+# What is read of an answer to ADD; ip4 and ip6 are in those of 0.1.0 and 0.2.0.
+RESULT = {
+    "ips": [{"address": shapes.Needed(str), "gateway": str}],
+    "routes": _ROUTES,
+    "dns": dict,
+    "ip4": _ONE,
+    "ip6": _ONE,
+}
 
 
 class Addresses(NamedTuple):
@@ -32,7 +46,7 @@ def _program(call: Call, kind: str) -> str:
     raise Delegated(FAILED, f'failed to find plugin "{kind}" in path [{call.path}]')
 
 
-def run(call: Call, command: str, stdin: dict | None = None) -> dict[str, Any]:
+def run(call: Call, command: str) -> dict[str, Any]:
     """Executes the IPAM plug-in, where there is one; returns what it printed.
 
     Raises Delegated with its error.
@@ -41,12 +55,12 @@ def run(call: Call, command: str, stdin: dict | None = None) -> dict[str, Any]:
     if not kind:
         return {}
     environment = {**os.environ, "CNI_COMMAND": command}
-    raw = json.dumps(call.config if stdin is None else stdin).encode()
-    program = _program(call, str(kind))
+    raw = json.dumps(call.config).encode()
+    program = _program(call, kind)
     if command in NEW and not _speaks(program, call):
         return {}
     done = _execute(program, raw, environment)
-    return _answer(str(kind), done)
+    return _answer(kind, done)
 
 
 def _speaks(program: str, call: Call) -> bool:
@@ -75,22 +89,46 @@ def _execute(
 def _answer(kind: str, done: subprocess.CompletedProcess) -> dict[str, Any]:
     try:
         found = json.loads(done.stdout) if done.stdout.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
+    if done.returncode:
+        raise _refusal(found if isinstance(found, dict) else {}, done.stderr)
     if not isinstance(found, dict):
         raise Delegated(DECODING_FAILURE, f"{kind}: its answer is not a JSON object")
-    if done.returncode:
-        said = found.get("msg") or done.stderr.decode(errors="replace").strip()[-300:]
-        code = found.get("code")
-        details = str(found.get("details", ""))
-        raise Delegated(code if isinstance(code, int) else FAILED, said or "failed", details)
     return found
 
 
-def add(call: Call) -> Addresses:
-    """Addresses for the container; none where the configuration has no "ipam"."""
-    found = run(call, "ADD")
-    if "ips" in found:
+def _refusal(found: dict[str, Any], stderr: bytes) -> Refused:
+    """The plug-in's error object as it is; what it wrote elsewhere, where it is none."""
+    said = str(found.get("msg") or "") or stderr.decode(errors="replace").strip()[-300:]
+    code = found.get("code")
+    known = isinstance(code, int) and not isinstance(code, bool)
+    return Refused(code if known else FAILED, said or "failed", str(found.get("details", "")))
+
+
+@contextlib.contextmanager
+def addresses(call: Call):
+    """Addresses for the container, none where the configuration has no "ipam".
+
+    They are given back where the block ends with an exception, and where the plug-in has given some
+    in words that cannot be read.
+    """
+    try:
+        yield _addresses(run(call, "ADD"))
+    except Refused:
+        raise  # it has given none, and what another call of this name has is not to be given back
+    except BaseException:
+        with contextlib.suppress(Fault):
+            run(call, "DEL")
+        raise
+
+
+def _addresses(found: dict[str, Any]) -> Addresses:
+    try:
+        shapes.check(found, RESULT)
+    except shapes.Misfit as error:
+        raise Delegated(DECODING_FAILURE, f"the answer of the IPAM plug-in: {error}") from None
+    if found.get("ips") is not None:
         return Addresses(found["ips"], found.get("routes") or [], found.get("dns") or {})
     return _of_version_0_2(found)
 

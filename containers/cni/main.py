@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from .. import endpoint
 from ..database import Database, Port
 from ..errors import BadRequest, Fault, NotThere, Unavailable
-from ..rates import Rates, check
+from ..rates import MOST, Rates, check
 from ..rtnetlink import Rtnetlink
 from . import ipam
 from .config import OLDEST, VERSIONS, Call, read_call
@@ -44,14 +44,14 @@ CODES = ((Unavailable, TRY_AGAIN), (NotThere, UNKNOWN_CONTAINER), (BadRequest, I
 
 
 def _database(call: Call) -> Database:
-    remote = call.text("socket_file")
+    remote = call.config.get("socket_file")
     if remote and ":" not in remote:
         remote = "unix:" + remote
     return Database(remote)
 
 
 def _bridge(call: Call) -> str:
-    name = call.text("bridge") or (INTEGRATION_BRIDGE if call.args.get("OvnPort") else None)
+    name = call.config.get("bridge") or (INTEGRATION_BRIDGE if call.args.get("OvnPort") else None)
     if not name:
         raise CniError(INVALID_CONFIG, "bridge: missing")
     return name
@@ -61,8 +61,8 @@ def _runtime_mac(call: Call) -> str | None:
     """The address that somebody asked for: the runtime by capability or argument, or the
     configuration."""
     runtime = call.mapping("runtimeConfig").get("mac")
-    cni_args = (call.mapping("args").get("cni") or {}).get("mac")
-    return runtime or cni_args or call.args.get("MAC") or call.text("mac")
+    cni_args = call.mapping("args", "cni").get("mac")
+    return runtime or cni_args or call.args.get("MAC") or call.config.get("mac")
 
 
 def _owned(call: Call) -> dict[str, str]:
@@ -81,20 +81,19 @@ BANDWIDTH = {
 
 def _rates(call: Call) -> Rates:
     """What the runtime asks for by the capability "bandwidth", or else the configuration."""
-    given = call.mapping("runtimeConfig").get("bandwidth") or call.mapping("bandwidth")
+    given = call.mapping("runtimeConfig", "bandwidth") or call.mapping("bandwidth")
     found = {}
     for key, value in given.items():
-        if key not in BANDWIDTH:
+        if key not in BANDWIDTH or not value:
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not 0 < value <= MOST:
             raise CniError(INVALID_CONFIG, f"bandwidth: {key} is not a number of bits")
-        if value:
-            found[BANDWIDTH[key]] = check(value) if key.endswith("Rate") else value
+        found[BANDWIDTH[key]] = check(value) if key.endswith("Rate") else value
     return Rates(**found)
 
 
 def _port(call: Call) -> Port:
-    kind = call.text("interface_type") or ""
+    kind = call.config.get("interface_type") or ""
     if kind not in ("", *KINDS):
         raise CniError(INVALID_CONFIG, f"interface_type: {kind} is not supported here")
     tag, trunks = call.number("vlan", 0, 4094), call.trunks()
@@ -102,7 +101,7 @@ def _port(call: Call) -> Port:
     if pod := call.args.get("K8S_POD_UID"):
         ids["contPodUid"] = pod
     interface_ids = {"container_id": call.container, "container_iface": call.interface}
-    if logical := call.args.get("OvnPort") or call.text("ovnPort"):
+    if logical := call.args.get("OvnPort") or call.config.get("ovnPort"):
         interface_ids["iface-id"] = logical
     return Port(
         name=endpoint.device_name(call.container, call.interface),
@@ -143,13 +142,8 @@ def run_add(call: Call) -> dict[str, Any]:
     bridge, port = _bridge(call), _port(call)
     with _database(call) as database:
         endpoint.check_free(call.netns, call.interface)  # addresses would be another attachment's
-        given = ipam.add(call)
-        try:
+        with ipam.addresses(call) as given:
             mac = endpoint.attach(database, bridge, call.netns, _wanted(call, given), port)
-        except BaseException:
-            with contextlib.suppress(Fault):
-                ipam.run(call, "DEL")
-            raise
     interfaces: list[dict[str, Any]] = [
         {"name": bridge},
         {"name": port.name},
@@ -169,7 +163,7 @@ def run_del(call: Call) -> None:
 
 def run_check(call: Call) -> None:
     previous = call.config.get("prevResult")
-    if not isinstance(previous, dict):
+    if previous is None:
         raise CniError(INVALID_CONFIG, "prevResult: missing")
     ipam.run(call, "CHECK")
     with _database(call) as database:
@@ -192,7 +186,7 @@ def _check_interface(call: Call, described: dict[str, Any], addresses: set[str])
         link = inside.link(call.interface)
         if link is None or not link.is_up:
             raise CniError(FAILED, f"{call.interface}: not there, or not up")
-        if described.get("mac", link.mac).lower() != link.mac:
+        if (described.get("mac") or link.mac).lower() != link.mac:
             raise CniError(FAILED, f"{call.interface}: its address is {link.mac}")
         if missing := addresses - inside.addresses(link):
             raise CniError(FAILED, f"{call.interface}: lacks {', '.join(sorted(missing))}")
@@ -201,12 +195,9 @@ def _check_interface(call: Call, described: dict[str, Any], addresses: set[str])
 def run_gc(call: Call) -> None:
     """Deletes the network's ports but those of "cni.dev/valid-attachments"."""
     attachments = call.config.get("cni.dev/valid-attachments")
-    if not isinstance(attachments, list):
+    if attachments is None:
         raise CniError(INVALID_CONFIG, "cni.dev/valid-attachments: missing")
-    valid = {
-        endpoint.device_name(each.get("containerID", ""), each.get("ifname", ""))
-        for each in attachments
-    }
+    valid = {endpoint.device_name(each["containerID"], each["ifname"]) for each in attachments}
     with _database(call) as database:
         found = database.ports_with("Port", owner=OWNER, cni_network=call.network)
         endpoint.detach(database, *(name for name in found if name not in valid))

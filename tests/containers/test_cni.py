@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from containers.cni import main as cni
@@ -167,21 +167,16 @@ def test_version():
     assert status == 0 and answer["supportedVersions"] == list(VERSIONS)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
 @given(
     st.sampled_from(["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION", "", "X"]),
-    st.one_of(
-        st.binary(max_size=40),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(["cniVersion", "name", "ipam", "vlan", "trunk", "args"]), inner
-                )
-            ),
-            max_leaves=8,
-        ).map(lambda value: json.dumps(value).encode()),
-    ),
+    st.one_of(st.binary(max_size=40), JSON.map(lambda value: json.dumps(value).encode())),
     st.dictionaries(st.sampled_from(sorted(VALID)), st.text("ab/\n", max_size=20)),
 )
 def test_whatever_comes_is_answered(command, raw, environment):
@@ -190,6 +185,159 @@ def test_whatever_comes_is_answered(command, raw, environment):
     assert status == 0 or {"cniVersion", "code", "msg"} <= set(answer)
     if status:
         assert not answer["msg"].startswith("internal error"), answer
+
+
+class NoSwitch:
+    """A database that takes all, for what happens around it."""
+
+    def __init__(self, *_remote):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def has_bridge(self, _name):
+        return True
+
+    def ports_with(self, *_table, **_ids):
+        return []
+
+
+# Each key that is read, with a value that can be.
+FULL = {
+    "cniVersion": "1.1.0",
+    "name": "blue",
+    "bridge": "br0",
+    "vlan": 5,
+    "trunk": [{"id": 4}, {"minID": 5, "maxID": 9}],
+    "mtu": 1400,
+    "mac": "02:00:00:00:00:01",
+    "ofport_request": 7,
+    "interface_type": "system",
+    "ovnPort": "lp0",
+    "socket_file": "/run/db.sock",
+    "bandwidth": {"ingressRate": 1000000, "egressBurst": 9000},
+    "runtimeConfig": {"mac": "02:00:00:00:00:02", "bandwidth": {"egressRate": 1000000}},
+    "args": {"cni": {"mac": "02:00:00:00:00:03"}},
+    "prevResult": {
+        "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:01", "sandbox": "/proc/1/ns/net"}],
+        "ips": [{"address": "10.0.0.1/24", "interface": 0}],
+    },
+    "cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}],
+}
+# What an IPAM plug-in hands out, in the new form and in that of 0.2.0.
+GIVEN = {
+    "ips": [{"address": "10.1.0.2/24", "gateway": "10.1.0.1"}],
+    "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}],
+    "dns": {"nameservers": ["10.1.0.1"]},
+}
+ROUTE = {"dst": "0.0.0.0/0"}
+GIVEN_OLD = {"ip4": {"ip": "10.1.0.2/24", "gateway": "10.1.0.1", "routes": [ROUTE]}, "dns": {}}
+
+
+def places(value, path=()):
+    """The paths of all that is in a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        yield (*path, key)
+        if isinstance(each, (dict, list)):
+            yield from places(each, (*path, key))
+
+
+def with_other(value, path, other):
+    """A copy in which something else is in one place."""
+    copy = json.loads(json.dumps(value))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = other
+    return copy
+
+
+def answer_of(command, config):
+    """What the plug-in prints for a configuration, and never for a fault of its own."""
+    raw = json.dumps(config).encode()
+    status, answer = cni.execute({**VALID, "CNI_COMMAND": command}, raw)
+    if status:
+        assert {"cniVersion", "code", "msg"} <= set(answer)
+        assert not answer["msg"].startswith("internal error"), answer
+        assert "\n" not in answer["msg"]
+    return status, answer
+
+
+@pytest.fixture
+def no_switch(monkeypatch):
+    """The plug-in without a switch: attachments are checked, and not made."""
+
+    def attach(_database, _bridge, _netns, wanted, _port):
+        wanted.check()
+        return "02:00:00:00:00:01"
+
+    monkeypatch.setattr(cni, "Database", NoSwitch)
+    monkeypatch.setattr(cni.endpoint, "attach", attach)
+    monkeypatch.setattr(cni.endpoint, "detach", lambda *_names: None)
+    monkeypatch.setattr(cni.endpoint, "check_free", lambda *_where: None)
+
+
+TYPES = (5, -1, 1.5, True, "x", "\0", "\ud800", [], [None], [5], {}, {"x": 1}, 10**30)
+
+
+@pytest.mark.parametrize("path", [*places(FULL)], ids=lambda path: "-".join(map(str, path)))
+def test_a_key_of_any_type(no_switch, path):
+    commands = ("ADD", "DEL", "CHECK", "GC", "STATUS")
+    for command in commands:
+        for other in TYPES:
+            status, answer = answer_of(command, with_other(FULL, path, other))
+            if command == "ADD" and path == ("trunk",) and other == 5:
+                assert (status, answer["code"], answer["msg"]) == (1, 7, "trunk: not a list")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["ADD", "DEL", "CHECK", "GC"]), st.sampled_from([*places(FULL)]), JSON)
+def test_a_key_of_any_value(no_switch, command, path, other):
+    answer_of(command, with_other(FULL, path, other))
+
+
+@pytest.fixture
+def leases(tmp_path, monkeypatch):
+    """An IPAM plug-in that answers what is in a file, and writes down what it was asked."""
+    program = tmp_path / "given"
+    program.write_text(
+        f"#!/bin/sh\necho $CNI_COMMAND >> {tmp_path}/asked\n"
+        f"[ $CNI_COMMAND = ADD ] && cat {tmp_path}/answer; exit 0\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setitem(VALID, "CNI_PATH", str(tmp_path))
+
+    def ask(answer, version):
+        (tmp_path / "asked").unlink(missing_ok=True)
+        (tmp_path / "answer").write_text(answer)
+        config = {**FULL, "cniVersion": version, "ipam": {"type": "given"}}
+        status, said = answer_of("ADD", config)
+        return status, said, (tmp_path / "asked").read_text().split()
+
+    return ask
+
+
+@pytest.mark.parametrize("version, given", [("1.0.0", GIVEN), ("0.2.0", GIVEN_OLD)])
+def test_addresses_in_words_that_nobody_knows_are_given_back(no_switch, leases, version, given):
+    """Whatever the answer lacks: either the container has the address, or nobody."""
+    assert leases(json.dumps(given), version)[::2] == (0, ["ADD"])
+    assert leases("{]", version)[::2] == (1, ["ADD", "DEL"])
+    for path in places(given):
+        for other in (5, "x", [5]):
+            status, _said, asked = leases(json.dumps(with_other(given, path, other)), version)
+            assert asked == (["ADD", "DEL"] if status else ["ADD"])
+    if version == "1.0.0":
+        path = ("routes", 0, "gw")
+        status, said, _asked = leases(json.dumps(with_other(given, path, "x")), version)
+        assert status and "'x' does not appear to be" in said["msg"]
+    lacking = json.dumps({"ip4": {"gateway": "10.1.0.1"}})
+    status, said, asked = leases(lacking, version)
+    assert (status, asked) == (1, ["ADD", "DEL"]) and "ip4.ip: missing" in said["msg"]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.touch, lambda path: path.symlink_to("nothing")])
