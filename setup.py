@@ -193,6 +193,7 @@ class Inplace(Command):
         pass
 
     def run(self):
+        self.drop_orphans()
         site = Path(sysconfig.get_path("purelib"))
         (site / "pyvs-inplace.pth").write_text(f"{ROOT.resolve()}\n")
         link = site / "pyvs_tools"
@@ -207,6 +208,14 @@ class Inplace(Command):
                 f"sys.exit({function}())\n"
             )
             script.chmod(0o755)
+
+    def drop_orphans(self):
+        """An extension whose source has gone would be taken for the Python module of its name."""
+        kept = {extension.name for extension in self.distribution.ext_modules}
+        for package in () if ONLY else COMPILED:
+            for path in Path(package).rglob("*.so"):
+                if ".".join((*path.parent.parts, path.name.partition(".")[0])) not in kept:
+                    path.unlink()
 
 
 class BuildPy(build_py):

@@ -24,7 +24,7 @@ from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.classifier import Classifier, Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate.bridges.xbridge import XBridge, XBundle, XPort
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 
 NORMAL = 0xFFFA
 FRAME = bytes.fromhex(

@@ -10,8 +10,9 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import async_messages, ct_flush, handlers_multipart, monitors, prepare
-from ofproto.bundles import Bundles
+from ofproto import async_messages, ct_flush, handlers_multipart
+from ofproto.changes import monitors, prepare
+from ofproto.changes.bundles import Bundles
 from ofproto.codec import messages
 from ofproto.codec.errors import ONF_VENDOR_ID, OFError
 from ofproto.codec.numbers import (

@@ -25,7 +25,10 @@ import ovs.vlog
 
 from ofproto import async_messages, frames, handlers
 from ofproto.bonds import Bonds
-from ofproto.bundles import Bundles
+from ofproto.changes.bundles import Bundles
+from ofproto.changes.long_mods import LongMods
+from ofproto.changes.monitors import FlowMonitors
+from ofproto.changes.table_work import TableWork
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
 from ofproto.codec.messages import PortDesc, PortStatus, TableDesc, TableStatus
@@ -41,14 +44,11 @@ from ofproto.codec.numbers import (
 from ofproto.fail_mode import FailMode
 from ofproto.flows.backer import REVALIDATED_IN
 from ofproto.in_band import InBand
-from ofproto.long_mods import LongMods
 from ofproto.mirrors import Mirrors
-from ofproto.monitors import FlowMonitors
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
 from ofproto.port import OfPort, TreeState
 from ofproto.ports import Ports
-from ofproto.table_work import TableWork
 from ofproto.tables import tlv_table
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import SEND_FLOW_REM, FlowTables

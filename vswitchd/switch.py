@@ -18,7 +18,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto.bundles import IDLE_SECONDS
+from ofproto.changes.bundles import IDLE_SECONDS
 from pyvs import clock, containment
 from pyvs.streams import tls_stream
 from vswitchd import status

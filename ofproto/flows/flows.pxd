@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from datapath.ipc.dpif cimport Dpif
+from datapath.ipc.upcall_rings cimport UpcallRings
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.state.context cimport XlateContext
 from ofproto.xlate.state.recirc cimport RecircTable
@@ -32,7 +32,7 @@ cdef class Ukey:
 
 cdef class Flows:
     cdef readonly object dpif
-    cdef Dpif rings                     # the same, when packets come up by its rings
+    cdef UpcallRings rings              # the same, when packets come up by its rings
     cdef readonly Generation generation
     cdef public uint32_t max_flows      # as configured
     cdef public bint exact              # flows match all that their packets have: for tests

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.actions.odp cimport USERSPACE_ACTION
-from datapath.ipc.dpif cimport Dpif
+from datapath.ipc.upcall_rings cimport UpcallRings
 from datapath.key.flow cimport (
     KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
 )
@@ -88,7 +88,7 @@ cdef class Flows:
 
     def __init__(self, dpif=None):
         self.dpif = dpif
-        self.rings = dpif if isinstance(dpif, Dpif) else None
+        self.rings = dpif if isinstance(dpif, UpcallRings) else None
         self.generation = Generation()
         self.max_flows = self.flow_limit = FLOW_LIMIT
         self.xlate = XlateContext()
@@ -112,7 +112,7 @@ cdef class Flows:
         for ukey in list(self.by_ufid.values()):
             self.lose_ukey(ukey, 0)
         self.dpif = dpif
-        self.rings = dpif if isinstance(dpif, Dpif) else None
+        self.rings = dpif if isinstance(dpif, UpcallRings) else None
         self.settled = self.looked = False
 
     cdef bint settle(self) except -1:

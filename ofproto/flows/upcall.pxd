@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from datapath.ipc.dpif cimport upcall
+from datapath.ipc.upcall_rings cimport upcall
 from datapath.key.flow cimport flow_key
 from ofproto.flows.flows cimport Flows, Ukey
 from ofproto.flows.waiting cimport Waiting

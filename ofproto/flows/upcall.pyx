@@ -15,7 +15,7 @@ from datapath.actions.offload cimport complete_checksum
 from datapath.actions.odp cimport CONTINUATION, USERSPACE_CONTROLLER, controller_data
 from datapath.actions.samples cimport USERSPACE_SAMPLES, sample_data
 from datapath.base.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_init
-from datapath.ipc.dpif cimport UPCALL_ACTION, Dpif, upcall
+from datapath.ipc.upcall_rings cimport UPCALL_ACTION, UpcallRings, upcall
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPR_NO_MATCH
 from ofproto.flows.flows cimport Flows, Ukey, same_actions
@@ -59,7 +59,7 @@ cdef class UpcallHandler:
         when more may be waiting.  `now` in ms."""
         cdef upcall u
         cdef int n = 0, work = 0, sorted = 0
-        cdef Dpif rings = self.flows.rings
+        cdef UpcallRings rings = self.flows.rings
         cdef waiting_upcall *first
         if rings is None:
             self.waiting.clear()

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from datapath.ipc.dpif cimport upcall
+from datapath.ipc.upcall_rings cimport upcall
 
 cdef enum:
     N_LINES = 1024          # ports; more of them share

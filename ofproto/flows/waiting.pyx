@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from datapath.ipc.dpif cimport upcall
+from datapath.ipc.upcall_rings cimport upcall
 
 cdef enum:
     # As much as a ring has for one port: a burst of new connections fits in.

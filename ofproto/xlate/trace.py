@@ -11,11 +11,12 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_match
 from ofproto.xlate.state.recirc import RecircTable
 
-from . import trace_recirc, xlate
+from . import trace_recirc
 from .bridges.option_keys import seen_by_tables
 from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
 from .trace_recirc import TraceError, member
+from .translate import translate
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
@@ -108,7 +109,7 @@ def trace_key(
     def translated(key, program=None):
         key = seen_by_tables(bridge.options, key)
         try:
-            result = xlate.translate(
+            result = translate(
                 bridge,
                 _with_ethertype(key),
                 recirc=recirc,

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from datapath.actions.odp cimport USERSPACE_ACTION
-from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_PACKET_WORDS, KEY_SIZE, flow_key
+from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_PACKET_WORDS, flow_key
 from ofproto.codec.numbers cimport (
     N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
@@ -23,7 +23,7 @@ from ofproto.rules.program cimport *
 from ofproto.xlate.outputs.bond cimport output_hashed
 from ofproto.xlate.state.commit cimport is_ip_any
 from ofproto.xlate.state.context cimport (
-    MAX_DEPTH, MAX_RESUBMITS, MAX_STEPS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
+    MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
 from ofproto.xlate.actions.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
@@ -46,7 +46,7 @@ from ofproto.xlate.outputs.normal cimport xlate_normal
 from ofproto.xlate.outputs.output cimport (
     may_receive, output_flood, output_port, output_trunc, set_pipeline, set_sampling,
 )
-from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState, RecircTable
+from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState
 from ofproto.xlate.outputs.slow cimport take_special
 from ofproto.xlate.actions.spread cimport bundle, multipath
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
@@ -62,7 +62,6 @@ from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
-    uint16_t ntohs(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
 
@@ -774,61 +773,3 @@ cdef int run_action_set(XlateContext x) except -1:
 set_pipeline(run_bridge)
 set_sampling(sample_out)
 set_continuing(run_todo)
-
-
-# --- the Python view
-
-class XlateResult:
-    """What translation found out about a flow: see xlate.pyi."""
-
-    __slots__ = ("actions", "mask", "slow", "error", "final_key", "trace", "forked")
-
-    def __init__(self, XlateContext x):
-        self.actions = x.out.data[:x.out.length] if x.out.length else b""
-        self.mask = (<char *> &x.wc)[:KEY_SIZE]
-        self.slow = x.slow
-        self.error = x.error
-        self.final_key = (<char *> &x.flow)[:KEY_SIZE]
-        self.trace = x.steps
-        self.forked = x.forked
-
-
-def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,
-              Program program=None, int packet_size=0, bint side_effects=False,
-              bint learn=False, int64_t now=0,
-              bint trace=False, int most_steps=0):
-    """Translates `key` (KEY_SIZE bytes, in_port as OpenFlow port); for tests and trace.
-
-    With `program`, runs that instead of table 0.  `side_effects` counts and learns one packet of
-    `packet_size` bytes; `learn` has it learned only.  `recirc` is the table of frozen states to
-    resume from and add to.  `trace` keeps `most_steps` (0: MAX_STEPS) at the most, and how it failed.
-    Raises LookupError when the key's recirc_id is unknown.
-    """
-    cdef XlateContext x = XlateContext()
-    cdef FrozenState state
-    cdef const flow_key *flow
-    if key.shape[0] != KEY_SIZE:
-        raise ValueError(f"a key has {KEY_SIZE} bytes")
-    flow = <const flow_key *> &key[0]
-    x.side_effects = side_effects or learn
-    if recirc is not None:
-        x.recirc = recirc
-    if trace:
-        x.trace = x.steps = []
-        x.most_steps = most_steps or MAX_STEPS
-        x.forked = []
-    if program is not None:
-        xlate_program(x, bridge, flow, program, now)
-    elif flow.recirc_id:
-        state = x.recirc.get(ntohl(flow.recirc_id))
-        if state is None:
-            raise LookupError(f"no recirculation id {ntohl(flow.recirc_id):#x}")
-        xlate_resume(x, state, flow, now)
-    else:
-        xlate_packet(x, bridge, flow, now)
-    if side_effects:
-        x.cache.credit(1, packet_size, now)
-        x.cache.finish_tcp(ntohs(flow.tcp_flags))
-    elif learn:
-        x.cache.learn(now)
-    return XlateResult(x)

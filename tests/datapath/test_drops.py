@@ -13,7 +13,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from datapath.actions import odp_text
-from datapath.ipc.dpif import answer_upcall, take_upcall
+from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import frame
 from tests.datapath.wire import NO_IPV6, SOL_PACKET, Host, raw_socket

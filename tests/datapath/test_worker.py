@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from datapath.actions import odp_text
 from datapath.base import drops
-from datapath.ipc.dpif import DpifError, answer_upcall, push_down
+from datapath.ipc.dpif import DpifError
+from datapath.ipc.upcall_rings import answer_upcall, push_down
 from datapath.key import flow
 from tests.daemons import wait_until
 from tests.datapath.dp_process import frame

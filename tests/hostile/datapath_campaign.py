@@ -14,7 +14,8 @@ import time
 
 from datapath.actions import odp_text
 from datapath.ipc import further, protocol
-from datapath.ipc.dpif import Dpif, DpifError, push_down
+from datapath.ipc.dpif import Dpif, DpifError
+from datapath.ipc.upcall_rings import push_down
 from datapath.key import flow, key_text
 from datapath.main import MAX_WORKERS
 from tests import daemons

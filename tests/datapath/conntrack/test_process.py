@@ -11,7 +11,8 @@ from scapy.layers.inet6 import defragment6, fragment6
 from scapy.packet import Raw
 
 from datapath.actions import odp_text
-from datapath.ipc.dpif import DpifError, answer_upcall
+from datapath.ipc.dpif import DpifError
+from datapath.ipc.upcall_rings import answer_upcall
 from datapath.key import key_text
 from tests.datapath.dp_process import Process
 from tests.datapath.ipc.test_dpif import take

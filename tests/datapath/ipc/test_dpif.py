@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from datapath.actions import odp_text
-from datapath.ipc.dpif import Dpif, DpifError, answer_upcall, take_upcall
+from datapath.ipc.dpif import Dpif, DpifError
+from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from datapath.key import flow, key_text
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process, frame

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datapath.ipc import protocol
-from datapath.ipc.dpif import DpifError, push_down, take_upcall
+from datapath.ipc.dpif import DpifError
+from datapath.ipc.upcall_rings import push_down, take_upcall
 from datapath.server import MAX_CLIENTS, OPERATIONS
 from tests import daemons
 from tests.daemons import wait_until

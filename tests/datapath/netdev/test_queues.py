@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from datapath.ipc.dpif import DpifError, answer_upcall, take_upcall
+from datapath.ipc.dpif import DpifError
+from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import frame
 from tests.datapath.netdev.test_veth import A, B, join

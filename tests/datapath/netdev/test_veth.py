@@ -15,7 +15,7 @@ from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
 
 from datapath.actions import odp_text
-from datapath.ipc.dpif import take_upcall
+from datapath.ipc.upcall_rings import take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import ROOT, frame
 from tests.datapath.sample_frames import frames

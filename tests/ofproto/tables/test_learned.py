@@ -14,7 +14,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import DELETE_STRICT, MODIFY_STRICT, FlowTables
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.trace import trace_flow
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of
 
 MAC_LEARNING = (

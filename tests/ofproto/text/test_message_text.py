@@ -14,7 +14,7 @@ from ofproto.text.ct_text import parse_flush
 from ofproto.text.flow_text import parse_flow
 from ofproto.text.message_text import Style, format_raw
 from ofproto.text.packet_text import format_packet
-from pyvs_tools.ofctl.matches import check_vlan
+from pyvs_tools.ofctl.offline.matches import check_vlan
 from tests.ofproto.codec_samples import CASES, case_id
 
 needs_ofctl = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="no ovs-ofctl")

@@ -12,7 +12,7 @@ from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages import GROUP_ALL, Bucket
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of
 
 TRACKED = {"ct_state": 0x22}  # est, trk

@@ -13,7 +13,7 @@ from datapath.key import flow
 from ofproto.codec.messages import GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.bridges.xgroup import MAX_SLOTS, spread
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import ODP_BASE, World, act, key_of, output
 
 WEIGHTS = st.lists(st.integers(0, 20) | st.integers(0, 0xFFFF), max_size=8)

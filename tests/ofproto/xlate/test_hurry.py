@@ -13,7 +13,7 @@ from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
 from ofproto.xlate.bridges.xbridge import NO_ODP_PORT
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate.test_megaflow_invariant import (
     action,
     instructions,

@@ -8,7 +8,7 @@ from scapy.all import IP, UDP, Dot1Q, Ether, IPv6, Raw
 from datapath.actions import odp_text
 from ofproto.protocols.membership import Message, parse
 from ofproto.xlate.bridges.mcast_snooping import McastSnooping, SnoopingSettings
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto import group_messages as g
 from tests.ofproto.group_messages import packed
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output

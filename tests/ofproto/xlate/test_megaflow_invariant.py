@@ -21,7 +21,7 @@ from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     ALL,

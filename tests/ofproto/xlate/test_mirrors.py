@@ -16,7 +16,7 @@ from ofproto.mirrors import Mirrors, MirrorSettings
 from ofproto.xlate.bridges.xbridge import XBundle, XPort
 from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.trace import trace_flow
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 from tests.ofproto.xlate_world import World, key_of
 

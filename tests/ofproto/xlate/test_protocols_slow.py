@@ -14,7 +14,7 @@ from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate import trace
 from ofproto.xlate.bridges.xbridge import connect_patch
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from pyvs import coverage
 from tests.ofproto.xlate.test_xlate_flows import MISS, NOTHING, FakeDpif
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output

@@ -17,7 +17,7 @@ from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.group import GroupTable, as_mod
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of, match
 
 GROUP_ADD, GROUP_SELECT = 0, 1

@@ -7,7 +7,7 @@ from datapath.actions import odp_text
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of, output
 
 SRC = "00:00:00:00:00:07"

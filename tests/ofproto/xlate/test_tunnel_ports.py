@@ -12,7 +12,7 @@ from ofproto.xlate.bridges.tunnel import Tunnel, TunnelTable
 from ofproto.xlate.bridges.tunnel_config import FLOW, KINDS, PACKET_TYPES, TunnelConfig
 from ofproto.xlate.bridges.xbridge import XPort, connect_patch
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import (
     IN_PORT,
     ODP_BASE,

@@ -5,7 +5,7 @@ import pytest
 from scapy.all import IP, UDP, Ether
 
 from ofproto.codec.messages import Bucket
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     CONTROLLER,

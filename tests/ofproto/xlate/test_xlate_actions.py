@@ -14,7 +14,7 @@ from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (
     ALL,

@@ -10,7 +10,7 @@ from datapath.key import flow
 from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
 from ofproto.xlate.bridges.xbridge import XBundle
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate.test_xlate_normal import BROADCAST, A, B, frame, run
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
 

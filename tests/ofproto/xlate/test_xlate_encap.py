@@ -18,7 +18,7 @@ from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match
 from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.trace import trace_flow
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import ODP_BASE, World, key_of
 

@@ -17,7 +17,7 @@ from ofproto.flows.upcall import UpcallHandler
 from ofproto.rules.compile import compile_actions
 from ofproto.xlate.bridges.xbridge import NO_ODP_PORT
 from ofproto.xlate.state.recirc import RecircTable
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from pyvs import coverage
 from tests.native.recorder import Recorder
 from tests.ofproto.xlate_world import (

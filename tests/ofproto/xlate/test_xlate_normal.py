@@ -7,7 +7,7 @@ from scapy.all import ARP, IP, Dot1Q, Ether, Raw
 
 from datapath.actions import odp_text
 from ofproto.xlate.bridges.xbridge import connect_patch
-from ofproto.xlate.xlate import translate
+from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
 
 A, B, C = (f"00:00:00:00:00:{i:02x}" for i in (0xA, 0xB, 0xC))

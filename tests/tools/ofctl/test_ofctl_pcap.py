@@ -9,8 +9,8 @@ from scapy.all import ARP, IP, TCP, Dot1Q, Ether, PcapWriter
 
 from ofproto.codec import messages as m
 from pyvs_tools.command import Fatal
-from pyvs_tools.ofctl import pcap
 from pyvs_tools.ofctl.main import main
+from pyvs_tools.ofctl.offline import pcap
 
 needs_ofctl = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="no ovs-ofctl")
 MESSAGES = [

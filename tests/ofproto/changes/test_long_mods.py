@@ -3,7 +3,8 @@ flows that there were.  And what long messages are but FLOW_MODs, slice by slice
 
 import pytest
 
-from ofproto import handlers, long_mods, table_work
+from ofproto import handlers
+from ofproto.changes import long_mods, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
 from ofproto.codec.match_text import parse_match
@@ -15,7 +16,7 @@ from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.table_config import TableSettings
 from ofproto.xlate.bridges.xbridge import XBridge
 from tests.ofproto.bridge_world import World, dump, flow, frame
-from tests.ofproto.test_bundles import OPEN, add, control, names
+from tests.ofproto.changes.test_bundles import OPEN, add, control, names
 from tests.ofproto.test_containment import contained
 
 COMMIT = 4

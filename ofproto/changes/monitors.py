@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from ofproto.changes.table_work import TableWork
 from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import monitor as wire
 from ofproto.codec.numbers import OF13, OFPP_NONE, OFPRR_DELETE
-from ofproto.table_work import TableWork
 from ofproto.tables.flow_table import check_table, drain, filtered
 from pyvs import coverage
 

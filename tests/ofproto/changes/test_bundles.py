@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ofproto import bundles, long_mods, table_work
+from ofproto.changes import bundles, long_mods, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import bundle as wire
 from ofproto.codec.numbers import OFPPC_NO_FWD

@@ -7,8 +7,7 @@ from ofproto.codec.numbers import OF10
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs_tools.command import Fatal
-
-from . import flows as flows_
+from pyvs_tools.ofctl import flows as flows_
 
 PRINT_LEVEL = 2
 

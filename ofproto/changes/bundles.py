@@ -11,10 +11,10 @@ Sources: OpenFlow 1.4.1 6.9 and 7.3.9; where it leaves open which error, as Open
 from dataclasses import dataclass, field
 from typing import Any
 
+from ofproto.changes.commits import Commits
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import bundle as wire
-from ofproto.commits import Commits
 from ofproto.tables.flow_table import check_mod
 from pyvs import coverage
 

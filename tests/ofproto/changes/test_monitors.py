@@ -2,11 +2,11 @@
 
 import pytest
 
-from ofproto import monitors, table_work
+from ofproto.changes import monitors, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import monitor as wire
 from tests.ofproto.bridge_world import World, flow
-from tests.ofproto.test_bundles import commit
+from tests.ofproto.changes.test_bundles import commit
 
 ALL = wire.FM_INITIAL | wire.FM_ADD | wire.FM_REMOVED | wire.FM_MODIFY | wire.FM_INSTRUCTIONS
 OWN = wire.FM_NO_ABBREV

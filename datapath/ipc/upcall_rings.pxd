@@ -1,4 +1,4 @@
-# The datapath as vswitchd's C code has it; dpif.pyi has the Python side.
+# The rings as vswitchd's C code has them; upcall_rings.pyi has the Python side.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -21,17 +21,9 @@ cdef struct upcall:
     const uint8_t *packet
     uint32_t packet_size
 
-cdef class Dpif:
-    cdef object sock
-    cdef bytearray buffer
-    cdef uint32_t seq
-    cdef object patience
-    cdef dict late                          # ufid -> FlowInfo: deletions answered late
-    cdef readonly str unanswered            # the request whose answer is outstanding; None
-    cdef readonly str path
-    cdef list sending                       # descriptors that go with the next request
-    cdef readonly int upcall_fd             # an eventfd; -1 before upcall_register()
-    cdef uint32_t n_workers                 # with rings; 0 before upcall_register()
+cdef class UpcallRings:
+    cdef readonly int upcall_fd             # an eventfd; -1 before new_rings()
+    cdef uint32_t n_workers                 # with rings
     cdef uint32_t turn
     # By the workers' ids, of which `ids` are in use.
     cdef uint32_t ids[MAX_WORKERS]
@@ -39,6 +31,8 @@ cdef class Dpif:
     cdef ring *up
     cdef ring *down
     cdef int *wake
+    cpdef drop_rings(self)
+    cdef _drop_worker(self, uint32_t index)
     # The next packet, of all workers in turn; false: none.
     cdef bint next_upcall(self, upcall *u) noexcept
     # Gives the record of the last next_upcall back.

@@ -31,8 +31,7 @@ from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10
 from ofproto.text.nxm_text import format_tlvs, parse_tlvs
 from pyvs_tools.command import Fatal
-
-from .session import VERSIONS
+from pyvs_tools.ofctl.session import VERSIONS
 
 EVERYTHING = range(1 << 32)  # groups and meters that may be named
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import ovs.vlog
 
-from ofproto import prepare
+from ofproto.changes import prepare
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages.bundle import inner

@@ -14,10 +14,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ofproto.changes.table_work import TableWork
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OFPRR_DELETE
 from ofproto.rules.classifier import Rule
-from ofproto.table_work import TableWork
 from ofproto.tables.flow_table import (
     ADD,
     CHECK_OVERLAP,

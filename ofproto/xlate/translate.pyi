@@ -1,4 +1,4 @@
-"""Translation: a flow key through the OpenFlow tables into datapath actions and a mask."""
+"""Translation as Python has it: see translate.pyx."""
 
 from typing import Any
 

@@ -1,0 +1,158 @@
+"""A connection to datapath.sock: requests, each of which waits for its answer, but not for ever."""
+
+import os
+import select
+import socket
+from os import PathLike
+
+from datapath.ipc import protocol
+from pyvs.streams.listener import short_path
+
+TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
+# Requests for which the kernel makes or takes devices: who has no time gives them that more.
+SLOW = (
+    "port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set", "workers_add",
+    "workers_del",
+)  # fmt: skip
+SLOWER = 20
+
+
+class DpifError(OSError):
+    """The datapath process refused a request: `errno`, and `strerror` in its words."""
+
+
+class DpifStalled(TimeoutError):
+    """The datapath process has not answered yet: the connection goes on, but takes no request
+    until the answer is there (Connection.settled)."""
+
+
+class Connection:
+    """Every request may raise DpifError, and ConnectionError or TimeoutError when the process is
+    gone; then this object is of no more use."""
+
+    def __init__(self, path: str | PathLike[str], patience: float | None = None) -> None:
+        """`patience`: seconds after which a request raises DpifStalled; None: it waits TIMEOUT,
+        and the connection ends then."""
+        self.path = os.fspath(path)
+        self.patience = patience
+        self.unanswered: str | None = None  # the request whose answer is outstanding
+        self.late: dict[bytes, protocol.FlowInfo] = {}  # by ufid: deletions answered late
+        self.sending: list[int] = []  # descriptors that go with the next request
+        self.buffer = bytearray()
+        self.seq = 0
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT if patience is None else patience)
+        try:
+            with short_path(self.path) as short:
+                self.sock.connect(short)
+        except OSError:
+            self.sock.close()
+            raise
+
+    def close(self) -> None:
+        """End it; the datapath goes on.  Idempotent."""
+        self.sock.close()
+
+    def fileno(self) -> int:
+        """The socket's: readable when the process has gone."""
+        return self.sock.fileno()
+
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        if self.sock.fileno() < 0:
+            return False
+        try:
+            if not self._is_readable():
+                return True
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    # --- requests
+
+    def _send(self, op, data, words):
+        self.seq = (self.seq + 1) & 0xFFFFFFFF
+        message = protocol.encode({"op": op, **words}, data, self.seq)
+        if self.sending:  # they go with a request that is small
+            socket.send_fds(self.sock, [message], self.sending)
+        else:
+            self.sock.sendall(message)
+
+    def _read(self, fds):
+        data, received, _flags, _address = socket.recv_fds(self.sock, 1 << 20, protocol.MAX_FDS)
+        fds += received
+        if not data:
+            raise ConnectionResetError(104, "the datapath process closed the connection")
+        self.buffer += data
+
+    def _is_readable(self):
+        """The socket has a timeout, which recv() would wait for whatever its flags are."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _receive(self, fds):
+        while (message := protocol.decode(self.buffer)) is None:
+            self._read(fds)
+        body, data, seq = message
+        if seq != self.seq:
+            raise protocol.ProtocolError(f"answer {seq} to request {self.seq}")
+        if "error" in body:
+            raise DpifError(body["error"], body.get("text", os.strerror(body["error"])))
+        return body, data
+
+    def _request(self, op, data=b"", fds=None, **words):
+        """One request and its answer, (body, data)."""
+        received = [] if fds is None else fds
+        if not self.settled():
+            raise DpifStalled(110, "the datapath process does not answer")
+        try:
+            self._send(op, data, words)
+            return self._answer(op, received)
+        except DpifStalled:
+            raise
+        except (TimeoutError, ConnectionError, protocol.ProtocolError) as error:
+            # What comes later would answer another question.
+            self.sock.close()
+            if isinstance(error, protocol.ProtocolError):
+                raise ConnectionResetError(104, str(error)) from None
+            raise
+        finally:
+            if fds is None:
+                for fd in received:
+                    os.close(fd)
+
+    def _answer(self, op, fds):
+        if self.patience is None:
+            return self._receive(fds)
+        self.sock.settimeout(self.patience * (SLOWER if op in SLOW else 1))
+        try:
+            return self._receive(fds)
+        except TimeoutError:
+            self.unanswered = op
+            raise DpifStalled(110, "the datapath process does not answer") from None
+        finally:
+            self.sock.settimeout(self.patience)
+
+    def settled(self) -> bool:
+        """Whether no answer is outstanding; does not wait for one.  Raises ConnectionError."""
+        fds = []
+        if self.unanswered is None:
+            return True
+        if self.sock.fileno() < 0:
+            raise ConnectionResetError(104, "the connection is closed")
+        try:
+            while (message := protocol.decode(self.buffer)) is None:
+                if not self._is_readable():
+                    return False
+                self._read(fds)
+        except (ConnectionError, protocol.ProtocolError) as error:
+            self.sock.close()
+            raise ConnectionResetError(104, str(error)) from None
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if self.unanswered == "flow_del_many" and "error" not in message[0]:
+            self.late.update((info.ufid, info) for info in protocol.terse_flows(message[1]))
+        self.unanswered = None
+        return True

@@ -1,0 +1,1 @@
+"""Commands of pyvs-ofctl that need no switch: how it reads and writes flows and messages."""
