@@ -19,6 +19,7 @@ cdef enum:
     TCP_FIN_PSH = 0x09
     TCP_CWR = 0x80
     MAX_TAGS = 16
+    NO_L3 = 0x7fffffff
     MAX_SEGMENTS = 2048         # of 65535 bytes and the smallest MSS of Linux, 48: 1366
 
 cdef uint32_t _crc_table[256]
@@ -136,7 +137,8 @@ cdef inline uint16_t _behind_nsh(uint8_t next_protocol) noexcept nogil:
 
 
 cdef uint32_t _find_l3(const packet *p) noexcept nogil:
-    """Offset of the IP header behind tags, NSH and MPLS labels, 0 where there is none."""
+    """Offset of the IP header behind tags, NSH and MPLS labels, NO_L3 where there is none: at 0 it
+    begins a packet without Ethernet header."""
     cdef uint32_t at = 0, size
     cdef int i
     cdef uint16_t kind = <uint16_t> (ntohl(p.packet_type) & 0xffff) or ETH_TEB
@@ -148,7 +150,7 @@ cdef uint32_t _find_l3(const packet *p) noexcept nogil:
         if kind == ETH_NSH:
             size = nsh_size(p.data + at, p.size - at)
             if size == 0:
-                return 0
+                return NO_L3
             kind = _behind_nsh(p.data[at + 3])
             at += size
             continue
@@ -159,25 +161,25 @@ cdef uint32_t _find_l3(const packet *p) noexcept nogil:
         elif is_vlan_tpid(kind):
             at += 2
         else:
-            return 0
+            return NO_L3
         if at + 2 > p.size:
-            return 0
+            return NO_L3
         kind = get16(p.data + at)
         at += 2
     for i in range(MAX_TAGS):
         if at + 4 > p.size:
-            return 0
+            return NO_L3
         at += 4
         if p.data[at - 2] & 1:
             return at
-    return 0
+    return NO_L3
 
 
 cdef bint _find_ip(const packet *p, layout *l, uint8_t *proto) noexcept nogil:
     cdef const uint8_t *ip
     cdef uint32_t total
     l.l3 = _find_l3(p)
-    if l.l3 == 0 or l.l3 + 20 > p.size:
+    if l.l3 == NO_L3 or l.l3 + 20 > p.size:
         return False
     ip = p.data + l.l3
     l.v6 = ip[0] >> 4 == 6

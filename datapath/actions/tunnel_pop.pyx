@@ -37,6 +37,7 @@ cdef enum:
     ERSPAN_V1 = 0x88be          # GRE's protocol
     ERSPAN_V2 = 0x22eb
     GTPU = 8
+    GTPU_LENGTH = 2             # its offset
     GTPU_VERSION = 0xf0         # 1, and "not GTP prime"
     GTPU_EXTENDED = 0x04
     GTPU_OPTIONAL = 0x07        # with any of them there are four more bytes
@@ -71,6 +72,16 @@ cdef inline bint _must_sum(const outer *o) noexcept nogil:
     is one of the bytes as they are."""
     cdef const vnet_hdr *v = &o.p.vnet
     return not v.flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID) and v.gso_type == GSO_NONE
+
+
+cdef inline bint _sums_up(uint64_t sum, const uint8_t *later, uint32_t n) noexcept nogil:
+    """Whether this is the sum over bytes with their checksum.  Open vSwitch's userspace datapath sums
+    up before it fills in GRE's sequence number and GTP-U's length: n bytes at `later`, at an even
+    offset, may be left out."""
+    if _fold(sum) == 0:
+        return True
+    # To take off a number is to add its complement.
+    return n and _fold(sum + (~csum_add(0, later, n) & 0xffff)) == 0
 
 
 # ---- IP ----
@@ -109,8 +120,9 @@ cdef inline void _take(outer *o, uint32_t n) noexcept nogil:
     o.left -= n
 
 
-cdef bint _open_udp(outer *o) noexcept nogil:
+cdef bint _open_udp(outer *o, bint is_gtpu) noexcept nogil:
     cdef uint32_t size
+    cdef uint32_t later = 2 if is_gtpu and o.left >= UDP + GTPU else 0
     if o.key.nw_proto != PROTO_UDP or o.left < UDP:
         return False
     size = get16(o.at + 4)
@@ -121,7 +133,8 @@ cdef bint _open_udp(outer *o) noexcept nogil:
         o.left = size
         o.p.size = o.start + size
     if get16(o.at + UDP_CSUM):
-        if _must_sum(o) and _fold(csum_add(_pseudo(o, PROTO_UDP), o.at, o.left)):
+        if _must_sum(o) and not _sums_up(csum_add(_pseudo(o, PROTO_UDP), o.at, o.left),
+                                         o.at + UDP + GTPU_LENGTH, later):
             return False
         o.key.tun_flags |= htons(TUN_CSUM)
     memcpy(&o.key.tun_tp_src, o.at, 4)      # and tun_tp_dst
@@ -219,7 +232,8 @@ cdef bint _open_gre(outer *o, uint16_t *protocol) noexcept nogil:
     if o.left < size:
         return False
     if flags & GRE_CSUM:
-        if _must_sum(o) and _fold(csum_add(0, at, o.left)):
+        if _must_sum(o) and not _sums_up(csum_add(0, at, o.left), at + size - 4,
+                                         4 if flags & GRE_SEQUENCE else 0):
             return False
         o.key.tun_flags |= htons(TUN_CSUM)
         at += 4
@@ -327,11 +341,11 @@ cdef bint _pop_srv6(outer *o) noexcept nogil:
 
 cdef bint _pop_kind(outer *o, uint32_t kind) noexcept nogil:
     if kind == TUNNEL_VXLAN:
-        return _open_udp(o) and _pop_vxlan(o)
+        return _open_udp(o, False) and _pop_vxlan(o)
     if kind == TUNNEL_GENEVE:
-        return _open_udp(o) and _pop_geneve(o)
+        return _open_udp(o, False) and _pop_geneve(o)
     if kind == TUNNEL_GTPU:
-        return _open_udp(o) and _pop_gtpu(o)
+        return _open_udp(o, True) and _pop_gtpu(o)
     if kind == TUNNEL_GRE or kind == TUNNEL_IP6GRE:
         return _pop_gre(o)
     if kind == TUNNEL_ERSPAN or kind == TUNNEL_IP6ERSPAN:

@@ -162,26 +162,64 @@ PEERS = [
     ("geneve", "options:key=9 options:csum=true", 4),
     ("gre", "options:key=9 options:csum=true", 4),
     ("gre", "options:key=9 options:seq=true", 4),
+    ("gre", "options:key=9 options:csum=true options:seq=true", 4),
     ("ip6gre", "options:key=9 options:packet_type=legacy_l2", 6),
     ("erspan", "options:key=9 options:erspan_ver=1 options:erspan_idx=3", 4),
     ("erspan", "options:key=9 options:erspan_ver=2 options:erspan_dir=1 options:erspan_hwid=7", 4),
+    ("ip6erspan", "options:key=9 options:erspan_ver=1 options:erspan_idx=3", 6),
+]
+# Those whose packets have no Ethernet header
+L3_PEERS = [
+    ("gtpu", "options:key=9", 4),
+    ("gtpu", "options:key=9 options:csum=true", 6),
+    ("vxlan", "options:key=9 options:exts=gpe options:packet_type=legacy_l3", 4),
+    ("gre", "options:key=9 options:packet_type=legacy_l3", 6),
 ]
 
 
-def test_open_vswitch_at_the_other_end(world, ovs):
+def join(world, ovs, kind, options, version):
+    there, here = ("172.16.0.3", HERE) if version == 4 else ("fd16::3", HERE6)
+    world.tunnel(kind, there, options)
+    ovs.vsctl(
+        *("add-port", "int", "tun0", "--", "set", "interface", "tun0", f"type={kind}"),
+        *(f"options:remote_ip={here}", *options.split()),
+    )
+
+
+def check_both_ways(world, ovs, kind):
     far = ovs._containers[0]
+    wait_until(lambda: world.inside.ping("10.9.0.3", count=1), what=f"an answer through {kind}")
+    assert world.inside.ping("10.9.0.3") == 3, kind
+    transfer(far, world.inside, "10.9.0.3")
+    transfer(world.inside, far, "10.9.0.1")
+    for switch in (world.switch, ovs):
+        switch.vsctl("del-port", "int", "tun0")
+
+
+def test_open_vswitch_at_the_other_end(world, ovs):
     for kind, options, version in PEERS:
-        there, here = ("172.16.0.3", HERE) if version == 4 else ("fd16::3", HERE6)
-        world.tunnel(kind, there, options)
-        ovs.vsctl(
-            *("add-port", "int", "tun0", "--", "set", "interface", "tun0", f"type={kind}"),
-            *(f"options:remote_ip={here}", *options.split()),
-        )
-        wait_until(lambda: world.inside.ping("10.9.0.3", count=1), what=f"an answer through {kind}")
-        assert world.inside.ping("10.9.0.3") == 3, kind
-        transfer(far, world.inside, "10.9.0.3")
-        for switch in (world.switch, ovs):
-            switch.vsctl("del-port", "int", "tun0")
+        join(world, ovs, kind, options, version)
+        check_both_ways(world, ovs, f"{kind} {options}")
+
+
+def test_open_vswitch_at_the_other_end_of_l3_tunnels(world, ovs):
+    far = ovs._containers[0]
+    ends = ((world.switch, world.inside, "inside"), (ovs, far, "far"))
+    macs = [mac(end) for _, end, _ in ends]
+    world.inside.run("ip", "neigh", "add", "10.9.0.3", "lladdr", macs[1], "dev", "eth0")
+    far.run("ip", "neigh", "add", "10.9.0.1", "lladdr", macs[0], "dev", "eth0")
+    for kind, options, version in L3_PEERS:
+        join(world, ovs, kind, options, version)
+        for (switch, _, port), address in zip(ends, macs, strict=True):
+            switch.ofctl("del-flows", "int")
+            into = f"in_port=tun0,ip,actions=mod_dl_dst:{address},output:{port}"
+            switch.ofctl("add-flow", "int", into)
+            switch.ofctl("add-flow", "int", f"in_port={port},ip,actions=output:tun0")
+        check_both_ways(world, ovs, f"{kind} {options}")
+
+
+def mac(container):
+    return container.run("ip", "-br", "link", "show", "eth0").split()[2]
 
 
 def test_routes_of_the_kernel_are_followed(world):

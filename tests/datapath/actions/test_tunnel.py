@@ -202,6 +202,21 @@ def test_a_gso_frame_is_segmented_and_each_segment_is_whole(name, csum):
     assert events[-1][2] == frame and events[-1][3]["gso_type"] == 1
 
 
+@pytest.mark.parametrize("layers", ["gre((flags=0x0,proto=0x800))", "gtpu"])
+def test_a_gso_packet_without_ethernet_header_is_segmented(layers):
+    proto, kind, size = (47, 3, 38) if layers != "gtpu" else (17, 110, 50)
+    if layers == "gtpu":
+        layers = "udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x30,msgtype=255,teid=0x7b)"
+    header = f"header(size={size},type={kind},{V4.format(proto)},{layers})"
+    frame, payload = big_frame()
+    vnet = {**GSO, "hdr_len": 40, "csum_start": 20}
+    actions = odp_text.parse_actions(f"tnl_push(tnl_port(1),{header},out_port(1)),9")
+    found = sent(frame[14:], actions, vnet=vnet, packet_type=0x10800)
+    inner = [popped(outer, kind)[0][0] for outer, _ in found]
+    assert b"".join(bytes(IP(each)[TCP].payload) for each in inner) == payload
+    assert all(IP(each)[TCP].chksum == again(IP(each), TCP, "chksum").chksum for each in inner)
+
+
 def test_what_is_left_of_a_checksum_is_left_or_done():
     """Without an outer checksum the inner one is the receiver's or the device's to complete."""
     vnet = {**GSO, "gso_type": 0, "gso_size": 0}
@@ -271,6 +286,29 @@ def test_gtpu():
     )
     [(frame, _)] = sent(ip, odp_text.parse_actions(text), packet_type=0x10800)
     assert frame[42:50] == struct.pack("!BBHI", 0x30, 255, len(ip), 0x7B) and frame[50:] == ip
+
+
+def test_sums_of_what_open_vswitch_fills_in_later():
+    """Its userspace datapath sums GRE with sequence number 0, and GTP-U with length 0."""
+    _, actions = push("gre-csum", port=6)
+    for _ in range(2):
+        [(frame, _)] = sent(UDP_FRAME, actions)
+    without = Ether(frame)
+    number = without[GRE].sequence_number
+    assert number
+    without[GRE].sequence_number = 0
+    changed = bytearray(frame)
+    changed[38:40] = again(without, GRE, "chksum").chksum.to_bytes(2, "big")
+    assert bytes(changed) != frame
+    ip = bytes(IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2))
+    packet, early = bytearray(gtpu(0x30, 255, ip)), bytearray(gtpu(0x30, 255, ip, length=0))
+    sums = [again(Ether(bytes(each)), UDP, "chksum").chksum for each in (packet, early)]
+    assert sums[0] != sums[1]
+    packet[40:42] = sums[1].to_bytes(2, "big")
+    for bytes_, kind, inner in ((changed, 3, UDP_FRAME), (packet, 110, ip)):
+        assert popped(bytes(bytes_), kind)[0][0] == inner
+        bytes_[-1] ^= 1
+        assert popped(bytes(bytes_), kind) == ["tunnel_pop_error"]
 
 
 def test_l3_in_gre_and_srv6():
