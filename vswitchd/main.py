@@ -124,7 +124,7 @@ def run(argv: list[str] | None) -> int:
     cpus.tell(pmds.cores)
     switch = Switch(
         *(columns.make_idl(remote), Links(), process.open, Backer, Ofproto),
-        *(dummies, follow_routes, pmds, lambda bridge: rundir.path(f"{bridge}.protocols")),
+        *(dummies, follow_routes, pmds, rundir.path),
     )
     ovs.fatal_signal.add_hook(process.close, None, True)
     commands.register(switch)

@@ -58,13 +58,13 @@ class Switch:
         dummies: Dummies | None = None,
         follow_routes: bool = True,
         pmds: Pmds | None = None,
-        keep_in: Callable[[str], str | None] = lambda bridge: None,
+        keep_in: Callable[[str], str | None] = lambda name: None,
     ):
-        """`keep_in(bridge)` names the file of what a bridge's protocols know."""
+        """`keep_in(name)` is the path of a file with what outlives the process."""
         self.idl = idl
         self.links = links
         self.dummies = dummies or Dummies()
-        self.ways = Ways(links, self.dummies, follow_routes)
+        self.ways = Ways(links, self.dummies, follow_routes, keep_in("tunnels.routes"))
         self.pmds = pmds or Pmds(cpus.of_machine(), pinned=True)
         self.bridges: dict[str, Bridge] = {}
         self.backer: Any = None
@@ -192,7 +192,7 @@ class Switch:
         self._release(delete)
         self.idl.close()
         self.links.close()
-        self.ways.close()
+        self.ways.close(delete)
 
     # --- what happens outside
 
@@ -434,7 +434,7 @@ class Switch:
             known_ofport=lambda interface: config.known_ofport(self.idl, interface),
             known_active=lambda port: config.known_active(self.idl, port),
             dummies=self.dummies,
-            keep_in=self._keep_in(wanted.name),
+            keep_in=self._keep_in(f"{wanted.name}.protocols"),
         )
         self.bridges[wanted.name] = bridge
         self._new_bridges.append(wanted.name)

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from ofproto.underlay import addresses
+from ofproto.underlay.routes import Route
+from pyvs.kept import KeptFile
 from vswitchd.tunnels.kernel_routes import KernelAddress, KernelRoute
 from vswitchd.tunnels.ways import Ways
 
@@ -73,3 +75,49 @@ def test_a_gateway_of_the_other_family(ways):
     ways.run(0)
     way = ways.underlay.way(addresses.from_text("10.9.0.7"), 0, 0)
     assert (addresses.text(way.source), addresses.text(way.next_hop)) == ("10.0.0.1", "fd16::2")
+
+
+def test_users_routes_outlive_the_process(tmp_path):
+    path = tmp_path / "tunnels.routes"
+    ways = [Ways(Links(), SimpleNamespace(devices={}), False, str(path))]
+    network, bits = addresses.network_from_text("10.9.0.0/16")
+    via, mine = addresses.from_text("10.0.0.2"), addresses.from_text("10.0.0.1")
+    six = addresses.network_from_text("fd17::/64"), addresses.from_text("fd16::1")
+    wanted = [
+        Route(network, bits, 5, "eth0", via, mine, is_user=True),
+        Route(*six[0], 0, "eth0", 0, six[1], is_user=True),
+    ]
+    routes = ways[0].underlay.routes
+    for route in (*wanted, Route(network, bits, 0, "eth0", via, mine)):
+        routes.add(route)
+    ways[0].kept_routes.write()
+    ways.append(Ways(Links(), SimpleNamespace(devices={}), False, str(path)))
+    assert sorted(ways[1].underlay.routes) == sorted(wanted)
+    ways[1].underlay.routes.remove(wanted[0])
+    ways[1].kept_routes.write()
+    ways.append(Ways(Links(), SimpleNamespace(devices={}), False, str(path)))
+    assert list(ways[2].underlay.routes) == wanted[1:]
+    ways[2].close(delete=True)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["10.9.0.0", 112, 0, "eth0", None],
+        ["10.9.0.1", 112, 0, "eth0", None, "10.0.0.1"],
+        ["10.9.0.0", 129, 0, "eth0", None, "10.0.0.1"],
+        ["10.9.0.0", "112", 0, "eth0", None, "10.0.0.1"],
+        ["10.9.0.0", 112, 1 << 32, "eth0", None, "10.0.0.1"],
+        ["10.9.0.0", 112, 0, 7, None, "10.0.0.1"],
+        ["10.9.0.0", 112, 0, "eth0", [], "10.0.0.1"],
+        "nothing",
+        None,
+    ],
+)
+def test_a_kept_route_that_does_not_fit_is_left_out(tmp_path, row):
+    path = str(tmp_path / "tunnels.routes")
+    good = ["10.8.0.0", 112, 0, "eth0", None, "10.0.0.1"]
+    KeptFile(path).write({"routes": [row, good]})
+    [route] = Ways(Links(), SimpleNamespace(devices={}), False, path).underlay.routes
+    assert addresses.text(route.network) == "10.8.0.0" and route.is_user

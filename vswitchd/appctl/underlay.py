@@ -63,6 +63,14 @@ def _options(words: list[str]) -> tuple[int, int, int | None]:
     return gateway, mark, source
 
 
+def _routes_changed(switch: "Switch") -> None:
+    switch.ways.underlay.refresh()
+    try:
+        switch.ways.kept_routes.write()
+    except OSError as error:
+        raise CommandError(f"done, but it will not outlive this process: {error}") from None
+
+
 def route_add(switch: "Switch", args: list[str]) -> str:
     network, bits = _network(args[0])
     gateway, mark, source = _options(args[2:])
@@ -71,7 +79,7 @@ def route_add(switch: "Switch", args: list[str]) -> str:
     if route is None:
         raise CommandError("Error while inserting route.")
     underlay.routes.add(route)
-    underlay.refresh()
+    _routes_changed(switch)
     return "OK"
 
 
@@ -83,7 +91,7 @@ def route_del(switch: "Switch", args: list[str]) -> str:
     if route is None:
         raise CommandError("Not found")
     underlay.routes.remove(route)
-    underlay.refresh()
+    _routes_changed(switch)
     return "OK"
 
 

@@ -15,16 +15,26 @@ from ofproto.underlay.routes import Route
 from ofproto.underlay.underlay import Device, Underlay, networks
 from vswitchd.devices.dummy import Dummies
 from vswitchd.devices.links import Links
+from vswitchd.tunnels.kept_routes import KeptRoutes
 from vswitchd.tunnels.kernel_routes import KernelRoute, KernelRoutes
 
 vlog = ovs.vlog.Vlog("ovs_router")
 
 
 class Ways:
-    """`follows_kernel`: false with --disable-system-route, for tests of switches."""
+    """`follows_kernel`: false with --disable-system-route, for tests of switches.  `keep_in`: the
+    file that users' routes outlive the process in."""
 
-    def __init__(self, links: Links, dummies: Dummies, follows_kernel: bool = True):
+    def __init__(
+        self,
+        links: Links,
+        dummies: Dummies,
+        follows_kernel: bool = True,
+        keep_in: str | None = None,
+    ):
         self.underlay = Underlay()
+        self.kept_routes = KeptRoutes(keep_in, self.underlay.routes)
+        self.kept_routes.recall()
         self._links = links
         self._dummies = dummies
         self._follows_kernel = follows_kernel
@@ -73,7 +83,9 @@ class Ways:
         if when is not None:
             poller.timer_wait_until(when)
 
-    def close(self) -> None:
+    def close(self, delete: bool = False) -> None:
+        """`delete`: the switch goes for good."""
+        self.kept_routes.close(delete)
         if self._kernel is not None:
             self._kernel.close()
 
