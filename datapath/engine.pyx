@@ -273,12 +273,14 @@ cdef class Engine:
             raise EngineError(error_numbers.EEXIST, f"{name} is a port already")
         check_options(options)
         number = self._free_number(port_no)
-        words = () if type == "system" else (type,)
+        words = (type,)
         if device >= 0:
             if type not in MADE:
                 raise EngineError(error_numbers.EINVAL, f"{type}: no descriptor makes such a port")
             words = (type, device)
-        self.kernel_cache.prepare(name, type, options)
+        deaf = self.kernel_cache.prepare(name, type, options)
+        if type == "system":
+            words = (deaf,)
         try:
             dev = TYPES[type](name, options or {}, self.n_ids, *words)
         except OSError as error:

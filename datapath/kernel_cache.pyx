@@ -7,11 +7,15 @@ port's frames; they go after all these were voided.
 A port with the option LATER gets its classifier when its first flow is hot.  Until then its ingress
 is free, for one qdisc only can be there: CNI's bandwidth plug-in puts its own on a port that was just
 made.  Others have theirs at once: as clsact comes, the kernel loses what is just being sent to the port.
+
+What a killed process left goes on until hand_over(), when there are all ports again: in its own maps,
+where we can take these over, or beside ports that are deaf as long.  See docs/kernel-cache.md.
 """
 
 import contextlib
 import os
 import socket
+from collections import Counter
 
 import ovs.vlog
 
@@ -33,6 +37,7 @@ OPTION = "kernel-cache"         # of a port: "false" keeps its frames out
 LATER = "later"                 # in it, but not before it has a hot flow
 LEFT_FOR = 10000                # ms that what a former process left stays on ports not yet added
 CHECK_EVERY = 1000              # ms between looks at whether the classifiers are reached
+MOST_PROGRAMS = 4               # of those that were left, that are looked at for their maps
 MAX_FAILURES = 5                # of a port: then it has no part in it any more
 SHARED = "the device is another port, too"
 RENAMED = "the device has another name now"
@@ -49,12 +54,13 @@ cdef class KernelCache:
         self.reason = "not configured"
         self.refused = {}
         self.attached, self.ports, self.failures = {}, {}, {}
-        self.bare = set()
+        self.bare, self.waiting = set(), set()
         self.until, self.next_check = None, 0
         try:
             self.left = self.tc.left()
         except OSError:
-            self.left = set()
+            self.left = {}
+        self.inherits = bool(self.left)
 
     @property
     def on(self):
@@ -74,9 +80,11 @@ cdef class KernelCache:
             self.reason = "not configured"
 
     def _begin(self, ports):
+        programs = Counter(self.left.values()).most_common(MOST_PROGRAMS) if self.inherits else ()
         try:
-            self.memory = KernelMemory()
-            self._tell_workers()
+            self.memory = KernelMemory([program for program, _times in programs])
+            if not self.inherits:
+                self._tell_workers()
         except (OSError, ValueError, MemoryError) as error:
             self.reason = f"the kernel does not let us: {error}"
             vlog.info(f"no kernel cache: {error}")
@@ -90,6 +98,9 @@ cdef class KernelCache:
     def _end(self, ports):
         if self.memory is None:
             return
+        if self.inherits:
+            self.inherits = False
+            self.memory.void_all()
         for port in ports:
             self.remove(port)
             self._set_target(port, 0)
@@ -97,7 +108,9 @@ cdef class KernelCache:
         vlog.info("the kernel cache is off")
 
     def pause(self, ports):
-        """Before workers come or go, who share out what there is; whether it was on."""
+        """Before workers come or go, who share out what there is; whether it was on, and they had it."""
+        if self.inherits:
+            return False
         was_on = self.on
         self._end(ports)
         return was_on
@@ -150,17 +163,20 @@ cdef class KernelCache:
                 and (options or {}).get(OPTION) != "false")
 
     def prepare(self, str name, str type, options):
-        """Before a port's socket is opened: its classifier, in place of one that was left."""
+        """Before a port's socket is opened: its classifier, in place of one that was left.
+
+        Whether the socket is to be deaf until add(), as there may be entries for its frames."""
         try:
             index = socket.if_nametoindex(name)
         except OSError:
-            return                      # whoever opens it says so
+            return False                # whoever opens it says so
         self.refused.pop(name, None)
         if self._takes(type, options) and self._alone(name, index):
             self._attach(name, index, (options or {}).get(OPTION) == LATER)
-        if index in self.left:
-            self.left.discard(index)
+        if index in self.left and index not in self.waiting:
+            del self.left[index]
             self.tc.detach(index)
+        return self.inherits and index in self.attached
 
     def _alone(self, str name, int index):
         """Whether no other port is the same device, by another name: both sockets get its frames,
@@ -178,12 +194,18 @@ cdef class KernelCache:
             if later and index not in self.left:
                 self.tc.check(index)
                 self.bare.add(index)
+            elif self._is_of_others(index):
+                self.waiting.add(index)
             else:
                 self.tc.attach(index, self.memory.classifier)
-                self.left.discard(index)
+                self.left.pop(index, None)
             self.attached[index] = name
         except OSError as error:
             self.refused[name] = error.strerror
+
+    def _is_of_others(self, int index):
+        """Whether the device's classifier has other maps than ours, with flows that are to go on."""
+        return self.inherits and index in self.left and not self.memory.shares(self.left[index])
 
     def abandon(self, str name):
         """After prepare(), when the port could not be opened."""
@@ -196,27 +218,40 @@ cdef class KernelCache:
         if index in self.bare:
             self.bare.discard(index)
         else:
+            self.waiting.discard(index)
+            self.left.pop(index, None)
             self.tc.detach(index)
 
     def add(self, port):
         """A port whose socket is open; after prepare()."""
-        cdef PacketNetdev dev
         if not isinstance(port, PacketNetdev) or port.type != "system" or self.memory is None:
             return
-        dev = port
+        if not self._join(port):
+            self._hear(port)
+
+    def _hear(self, PacketNetdev dev):
+        """All frames come to its socket."""
+        with contextlib.suppress(OSError):      # of a device that is gone, or hears already
+            dev.set_filter(-1)
+
+    cdef int _join(self, PacketNetdev dev) except -1:
+        """Whether its frames pass a filter from now on, if only one that keeps it deaf."""
         dev.dev.kernel_index = dev.ifindex
         if not self._takes(dev.type, dev.options) or dev.name in self.refused:
-            return
+            return False
         if self.attached.get(dev.ifindex) != dev.name:
             # The classifier is at none, or at another: a filter would have frames end here.
             self.abandon(dev.name)
             self.refused[dev.name] = RENAMED
-            return
+            return False
         dev.dev.kernel_asked = False
         dev.dev.kernel_bare = dev.ifindex in self.bare
-        if dev.dev.kernel_bare or self._filters(dev):
-            dev.dev.kernel_cached = True
+        waits = dev.ifindex in self.waiting
+        filters = waits or (not dev.dev.kernel_bare and self._filters(dev))
+        if filters or dev.dev.kernel_bare:
+            dev.dev.kernel_cached = not waits
             self.ports[dev.ifindex] = dev
+        return filters
 
     def _filters(self, PacketNetdev dev):
         try:
@@ -256,20 +291,64 @@ cdef class KernelCache:
             self._withdraw(dev)
         return 0
 
+    # --- what a former process's flows do
+
+    def hand_over(self):
+        """All ports are there, and somebody answers upcalls: flows are our workers' from here on, and
+        no packet follows an entry of a former process.  Whether there may have been some."""
+        if not self.inherits:
+            return False
+        self.inherits = False
+        if self.memory is None:
+            return False
+        if self.memory.adopted:
+            self.memory.void_all()
+        for index in list(self.waiting):
+            self._exchange(self.ports[index])
+        try:
+            self._tell_workers()
+        except (OSError, MemoryError) as error:
+            vlog.warn(f"the workers have no part in the kernel cache: {error}")
+        vlog.info("flows of the datapath process before are not followed any more")
+        return True
+
+    cdef int _exchange(self, PacketNetdev dev) except -1:
+        """Our classifier for another's, and then the filter for deafness: in between a frame of a flow
+        that was known is lost, and not forwarded twice."""
+        self.waiting.discard(dev.ifindex)
+        self.left.pop(dev.ifindex, None)
+        try:
+            self.tc.attach(dev.ifindex, self.memory.classifier)
+        except OSError as error:
+            self._withdraw(dev)
+            self.refused[dev.name] = error.strerror
+            self._hear(dev)
+            return 0
+        dev.dev.kernel_cached = True
+        if not self._filters(dev):
+            self._withdraw(dev)
+        return 0
+
+    # --- ports that go
+
     def remove(self, port):
         """A port that is to go, or to have no part in it any more."""
+        self.hand_over()
         self.refused.pop(port.name, None)
         self.failures.pop(port.name, None)
         if isinstance(port, PacketNetdev):
             self._withdraw(port)
 
     cdef int _withdraw(self, PacketNetdev dev) except -1:
+        waits = dev.ifindex in self.waiting and self.ports.get(dev.ifindex) is dev
         if dev.dev.kernel_cached:
             self._void(dev)
         if self.ports.get(dev.ifindex) is dev:
             del self.ports[dev.ifindex]
         if self.attached.get(dev.ifindex) == dev.name:
             self._detach(dev.ifindex)
+        if waits:
+            self._hear(dev)
         return 0
 
     cdef int _void(self, PacketNetdev dev) except -1:
@@ -280,8 +359,7 @@ cdef class KernelCache:
         c.kind = COMMAND_CACHE_PORT
         c.dev = &dev.dev
         self._all_workers(&c)
-        with contextlib.suppress(OSError):     # of a device that is gone
-            dev.set_filter(-1)
+        self._hear(dev)
         return 0
 
     # --- classifiers that are not reached
@@ -316,17 +394,19 @@ cdef class KernelCache:
     def tidy(self, now, bint served):
         """Let go of what a former process left on devices that are no ports of this one.
 
-        `served`: a vswitchd is there, which has told its ports when LEFT_FOR ms have passed."""
-        if not self.left or not served:
+        `served`: a vswitchd is there, which has told its ports when no new one came for LEFT_FOR ms."""
+        if not served or not (self.left or self.inherits):
             self.until = None
-        elif self.until is None:
+        elif self.until is None or self.n_came != len(self.ports):
             self.until = now + LEFT_FOR
         elif now >= self.until:
+            self.hand_over()
             self._let_go()
+        self.n_came = len(self.ports)
 
     def deadline(self):
         """ms, when tidy() or check() has something to do, or None."""
-        times = [self.until] if self.left and self.until is not None else []
+        times = [self.until] if self.until is not None else []
         if self.ports:
             times.append(self.next_check)
         return min(times, default=None)
@@ -339,7 +419,7 @@ cdef class KernelCache:
     def _let_go(self):
         for index in self.left:
             self.tc.detach(index)
-        self.left = set()
+        self.left = {}
 
     # --- what people ask
 

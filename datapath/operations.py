@@ -260,6 +260,9 @@ class Operations:
         self.engine.kernel_cache.set(wanted, self.engine.ports.values())
         return {}, b""
 
+    def _kernel_cache_hand_over(self, _client, _data):
+        return {"done": self.engine.kernel_cache.hand_over()}, b""
+
     def _lookup_set(self, _client, _data, inverse, signatures):
         self.engine.tune(inverse, bool(signatures))
         return {}, b""
@@ -298,6 +301,7 @@ OPERATIONS = {
         *("ct_policy_set", "ct_policy_del", "ct_policy_dump"),
         *("ct_memory", "ct_adopt", "ipf_get", "ipf_list", "ipf_set"),
         *("workers_add", "workers_del", "queues_move"),
-        *("clock", "sync", "kernel_cache_set", "lookup_set", "tunnel_ports"),
+        *("clock", "sync", "kernel_cache_set", "kernel_cache_hand_over", "lookup_set"),
+        "tunnel_ports",
     )
 }

@@ -11,6 +11,7 @@ import mmap
 import os
 import platform
 import struct
+from typing import NamedTuple
 
 _libc = ctypes.CDLL(None, use_errno=True)
 NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
@@ -18,6 +19,7 @@ NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x
 # Commands
 MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM = range(4)
 MAP_GET_NEXT_KEY, PROG_LOAD, PROG_TEST_RUN, LINK_CREATE = 4, 5, 10, 28
+PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 13, 14, 15
 # Kinds of maps and programs
 HASH, ARRAY, LRU_HASH, XSKMAP = 1, 2, 9, 17
 SOCKET_FILTER, SCHED_CLS, XDP = 1, 3, 6
@@ -33,6 +35,11 @@ _PROG_LOAD = struct.Struct("=IIQQIIQII16s")
 _LINK_CREATE = struct.Struct("=IIII")  # program, device, where, flags
 # program, result, sizes of data in and out, their places, repeats, ns, sizes of contexts, places
 _TEST_RUN = struct.Struct("=IIIIQQIIIIQQ")
+_INFO = struct.Struct("=IIQ")  # object, size of what is told, its place
+# type, id, tag, lengths of two forms, their places, load time, user, number of maps, their place
+_PROG_INFO = struct.Struct("=II8sIIQQQIIQ")
+_MAP_INFO = struct.Struct("=IIIIII16s")  # type, id, key, value, entries, flags, name
+MOST_MAPS = 64  # of a program, that prog_info() tells of
 LICENCE = b"Dual MIT/GPL"  # some helper functions are for GPL-compatible programs only
 
 
@@ -43,6 +50,24 @@ class LoadError(OSError):
         said = [line for line in log.splitlines() if line and not line.startswith("processed ")]
         super().__init__(number, ": ".join([os.strerror(number), *said[-1:]]))
         self.log = log
+
+
+class ProgInfo(NamedTuple):
+    """`tag` is the same for programs that differ in their maps only."""
+
+    tag: bytes
+    maps: list[int]  # ids
+
+
+class MapInfo(NamedTuple):
+    """What map_create() was told."""
+
+    kind: int
+    key_size: int
+    value_size: int
+    entries: int
+    name: str
+    flags: int
 
 
 def _attributes(packed: bytes):
@@ -144,6 +169,34 @@ def prog_load(kind: int, code: bytes, name: str = "") -> int:
             return load(1, log)
         except OSError:
             raise LoadError(error.errno, log.value.decode(errors="replace")) from None
+
+
+def prog_by_id(number: int) -> int:
+    """A descriptor of a program that is in the kernel; it takes CAP_SYS_ADMIN."""
+    return _bpf(PROG_GET_FD_BY_ID, struct.pack("=I", number))
+
+
+def map_by_id(number: int) -> int:
+    """The same of a map."""
+    return _bpf(MAP_GET_FD_BY_ID, struct.pack("=I", number))
+
+
+def prog_info(fd: int) -> ProgInfo:
+    ids = (ctypes.c_uint32 * MOST_MAPS)()
+    asked = _PROG_INFO.pack(0, 0, b"", 0, 0, 0, 0, 0, 0, MOST_MAPS, _place(ids))
+    told = _PROG_INFO.unpack(_info(fd, asked))
+    return ProgInfo(told[2], list(ids[: min(told[9], MOST_MAPS)]))
+
+
+def map_info(fd: int) -> MapInfo:
+    kind, _id, key, value, entries, flags, name = _MAP_INFO.unpack(_info(fd, bytes(_MAP_INFO.size)))
+    return MapInfo(kind, key, value, entries, name.partition(b"\0")[0].decode(), flags)
+
+
+def _info(fd: int, asked: bytes) -> bytes:
+    told = ctypes.create_string_buffer(asked, len(asked))
+    _bpf(OBJ_GET_INFO_BY_FD, _INFO.pack(fd, len(asked), _place(told)))
+    return told.raw
 
 
 def link_create(program: int, ifindex: int, where: int, flags: int) -> int:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 
@@ -19,7 +20,7 @@ RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 TCA_KIND, TCA_OPTIONS = 1, 2
-TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS = 6, 7, 8
+TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS, TCA_BPF_ID = 6, 7, 8, 11
 TCA_BPF_FLAG_ACT_DIRECT = 1
 NLA_TYPE_MASK, NLA_F_NESTED = 0x3FFF, 0x8000
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
@@ -117,15 +118,17 @@ class Tc:
                 return
             head = _TCMSG.pack(0, index, HANDLE, INGRESS, _info())
             requests.do(RTM_DELTFILTER, 0, head, _text(TCA_KIND, "bpf"))
-            if not any(list(requests.filters(index, side)) for side in (INGRESS, EGRESS)):
+            if not any(requests.filters(index, side) for side in (INGRESS, EGRESS)):
                 head = _TCMSG.pack(0, index, CLSACT, CLSACT_PARENT, 0)
                 requests.do(RTM_DELQDISC, 0, head, _text(TCA_KIND, "clsact"))
 
-    def left(self) -> set[int]:
-        """The devices of this network namespace on which the owner has a filter."""
+    def left(self) -> dict[int, int]:
+        """The devices of this network namespace on which the owner has a filter, and the ids of
+        their programs."""
         with _Requests() as requests:
             devices = list(requests.with_clsact())
-            return {each for each in devices if self.owner in requests.filters(each, INGRESS)}
+            found = {each: requests.filters(each, INGRESS).get(self.owner) for each in devices}
+        return {index: program for index, program in found.items() if program is not None}
 
     def detach_all(self) -> None:
         """Leave nothing behind."""
@@ -189,17 +192,19 @@ class _Requests:
             if _string(attributes.get(TCA_KIND)) == "clsact":
                 yield _TCMSG.unpack_from(head)[1]
 
-    def filters(self, index: int, parent: int) -> list[str]:
-        """The names of a device's bpf filters, and the kinds of others."""
+    def filters(self, index: int, parent: int) -> dict[str, int]:
+        """The names of a device's bpf filters, and the kinds of others; the ids of their programs,
+        0 where there is none."""
         request = _TCMSG.pack(0, index, 0, parent, 0)
-        names = []
+        names = {}
         for head, attributes in self._ask(RTM_GETTFILTER, NLM_F_DUMP, request):
             kind = _string(attributes.get(TCA_KIND))
             if kind != "bpf":
-                names.append(kind)
+                names[kind] = 0
             elif _TCMSG.unpack_from(head)[2]:  # else it is the place of filters, not one
                 options = _attributes(attributes.get(TCA_OPTIONS, b""))
-                names.append(_string(options.get(TCA_BPF_NAME)))
+                program = int.from_bytes(options.get(TCA_BPF_ID, b"")[:4], sys.byteorder)
+                names[_string(options.get(TCA_BPF_NAME))] = program
         return names
 
     def classifiers(self, index: int, parent: int) -> Iterator[int | None]:

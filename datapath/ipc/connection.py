@@ -11,8 +11,8 @@ from pyvs.streams.listener import short_path
 TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
 # Requests for which the kernel makes or takes devices: who has no time gives them that more.
 SLOW = (
-    "port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set", "workers_add",
-    "workers_del",
+    "port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set",
+    "kernel_cache_hand_over", "workers_add", "workers_del",
 )  # fmt: skip
 SLOWER = 20
 

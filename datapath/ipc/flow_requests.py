@@ -82,6 +82,11 @@ class FlowRequests(Connection):
         """Whether the kernel is to forward what it can by itself; stats() has what became of it."""
         self._request("kernel_cache_set", wanted=bool(wanted))
 
+    def kernel_cache_hand_over(self) -> bool:
+        """All ports are there, and upcalls are answered: what entries of a datapath process before
+        this one do ends.  Whether there may have been some."""
+        return self._request("kernel_cache_hand_over")[0]["done"]
+
     def lookup_set(self, inverse: int, signatures: bool) -> None:
         """One in `inverse` flows goes to the exact-match cache, 0: none; whether there is a
         signature match cache."""

@@ -42,5 +42,6 @@ cdef class PacketNetdev(Netdev):
     cdef packet_ring *rings             # as many as there are queues
     cdef list rx_sockets
     cdef object tx_socket
+    cdef bint deaf                      # when it is opened
     cdef readonly int source            # ifindex of the device by which its frames come
     cdef open_device(self, str device)

@@ -17,6 +17,7 @@ outstanding came.
 import errno
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -57,6 +58,7 @@ HARMLESS = {
 # When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
 # send one message after the other, or packets come.
 REVALIDATED_IN = 0.002
+FIRST_UPCALLS = 0.01  # seconds in which known flows come up again, all at once
 
 
 class OdpPort(NamedTuple):
@@ -87,6 +89,8 @@ class Backer:
         self.renewed = 0
         self._stalled: Any = None  # the connection that is to become `dpif` again
         self._stalled_at = 0
+        self._inherits = True  # the kernel may follow flows of a datapath process before this one,
+        self._hands_over = False  # and is not to any more
         self._unsure = False  # ports were to change since then
         self._told = False  # the log that it does not answer
         self.bridges: dict[str, Any] = {}
@@ -139,7 +143,8 @@ class Backer:
         if self._tunnel_ports is not None:
             dpif.set_tunnel_ports(*self._tunnel_ports)
         self.dpif = dpif
-        self._unsure = False
+        self._unsure = self._hands_over = False
+        self._inherits = True
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
 
@@ -233,7 +238,7 @@ class Backer:
             return
         RECONNECTS.count += 1
         vlog.info("connected to a new datapath process")
-        self.first_reconcile_done()
+        self._claim()
 
     def _put_back(self, port: OdpPort) -> None:
         """Have a port under its old number in a datapath process that is new to us."""
@@ -435,13 +440,33 @@ class Backer:
         return [self.ports[number].name for number in dead if number in self.ports]
 
     def first_reconcile_done(self) -> None:
-        """All bridges have asked for their ports: what the datapath has and none wants may go."""
+        """All bridges have asked for their ports: what the datapath has and none wants may go, and
+        flows are ours, as soon as we have time for them."""
+        self._claim()
+        self._hands_over = True
+
+    def _claim(self) -> None:
         unwanted, self._found = self._found, {}
         for port in unwanted.values():
             vlog.info(f"datapath port {port.port_no}: {port.name} is not wanted any more")
             self.odp_port_del(port.port_no)
         self.meters.forget_found(clock.msec())
         self.revalidator.ready = True
+
+    def _hand_over(self, _now: int) -> None:
+        """Known flows, which the kernel forwarded as the datapath process before had said, come
+        by upcalls from here on; the first ones are answered before anything else is done."""
+        self._inherits = self._hands_over = False
+        if not self.dpif.kernel_cache_hand_over():
+            return
+        poll = select.poll()
+        poll.register(self.dpif.upcall_fd, select.POLLIN)
+        end = time.monotonic() + FIRST_UPCALLS
+        while (left := end - time.monotonic()) > 0:
+            if self.dpif.upcall_wait() and not self.handler.busy:
+                poll.poll(left * 1000)
+            self.dpif.upcall_awake()
+            self.answer_upcalls(clock.msec())
 
     # --- packets
 
@@ -507,6 +532,8 @@ class Backer:
 
     def barrier(self, then: Callable[[], Any]) -> None:
         """Call `then` once the datapath does what the tables say by now; at once, where it does."""
+        if self._inherits and self.dpif is not None:
+            self._guarded(self._hand_over, clock.msec())
         nobody = self.dpif is None and self._stalled is None
         if nobody or self.revalidator.paused or not len(self.flows):
             then()
@@ -583,6 +610,8 @@ class Backer:
             return
         self.dpif.upcall_awake()
         self._guarded(self.answer_upcalls, now)
+        if self._hands_over and self.dpif is not None:
+            self._guarded(self._hand_over, now)
         self.flows.inbox.run(now)
         if self.dpif is not None and not self.dpif.alive():
             self._lost()

@@ -181,6 +181,7 @@ REQUESTS = {
         b"",
     ),
     "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
+    "kernel_cache_hand_over": lambda rng: ({}, b""),
     "port_inject": lambda rng: (
         {"port_no": rng.choice((1, 2, 3)), "queue": rng.choice((0, 0, 0, 1, -1, "x"))},
         rng.choice(FRAMES),

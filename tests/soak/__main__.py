@@ -1,6 +1,6 @@
 """Kills under traffic, then churn, then the end: what a switch suffers and what it leaves.
 
-python -m tests.soak [KILLS] [ROUNDS] [--seed N]
+python -m tests.soak [KILLS] [ROUNDS] [--minutes M] [--seed N]
 """
 
 import argparse
@@ -8,20 +8,24 @@ import sys
 import time
 
 from tests.daemons import missing
-from tests.soak import soak
+from tests.soak import soak, turnover
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tests.soak")
     parser.add_argument("kills", nargs="?", type=int, default=1000)
     parser.add_argument("rounds", nargs="?", type=int, default=200, help="of churn")
+    parser.add_argument("--minutes", type=float, help="of churn, in place of ROUNDS")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     if reason := missing():
         parser.error(reason)
     print(f"seed {arguments.seed}", flush=True)
     try:
-        soak.soak(arguments.kills, arguments.rounds, arguments.seed, print_now)
+        length = turnover.Length(arguments.rounds)
+        if arguments.minutes is not None:
+            length = turnover.Length(seconds=arguments.minutes * 60)
+        soak.soak(arguments.kills, length, arguments.seed, print_now)
     except AssertionError as error:
         print(error)
         return 1

@@ -4,6 +4,8 @@ from tests.daemons import Namespace, Switch, wait_until
 from tests.soak import kills, turnover
 from tests.soak.holdings import held, left
 
+LINES = 10  # of the report of churn
+
 
 class Soak:
     """`tell` gets lines of the report while they are made."""
@@ -41,12 +43,13 @@ class Soak:
                 self.tell(line)
         return done
 
-    def churn(self, rounds):
-        made = turnover.Turnover(self.switch, self.containers, self.seed)
-        for number, holdings in enumerate(made.run(rounds)):
+    def churn(self, length):
+        made, told = turnover.Turnover(self.switch, self.containers, self.seed), -1
+        for number, (part, holdings) in enumerate(made.run(length)):
             self._bpf |= holdings.bpf
-            if number % max(rounds // 4, 1) == 0:
-                self.tell(f"churn {number:>4}: {holdings.text()}")
+            if int(part * LINES) > told:
+                told = int(part * LINES)
+                self.tell(f"churn {number:>5}: {holdings.text()}")
         made.judge()
 
     def stop(self):
@@ -62,14 +65,14 @@ class Soak:
         self.tell(f"after stop nothing of {len(self._bpf)} maps and programs is left")
 
 
-def soak(n_kills, rounds, seed, tell):
+def soak(n_kills, length, seed, tell):
     """On a switch of its own; raises AssertionError."""
     switch = Switch()
     try:
         made = Soak(switch, seed, tell)
         made.start()
         done = made.kill(n_kills)
-        made.churn(rounds)
+        made.churn(length)
         made.stop()
     finally:
         switch.close()

@@ -1,6 +1,8 @@
 """Flows, ports and entries of the kernel cache come and go; what the daemons hold stays."""
 
 import random
+import time
+from typing import NamedTuple
 
 from tests.daemons import DAEMONS, wait_until
 from tests.datapath.wire import socket_in
@@ -12,6 +14,18 @@ PACKETS = 12  # of each; the cache takes the fourth that comes to a worker
 WARM_UP = 3  # rounds in which everything grows to its size
 MEMORY = 1.10  # at the end, of what it was after the warm-up
 MEMORY_FLOOR = 4096  # KiB that do not count
+
+
+class Length(NamedTuple):
+    """Of the churn: so many rounds, and at least so long."""
+
+    rounds: int = 0
+    seconds: float = 0
+
+    def part(self, rounds, seconds):
+        """How much of it is done, 1: all."""
+        done = [self.rounds and rounds / self.rounds, self.seconds and seconds / self.seconds]
+        return min((each for each, whole in zip(done, self, strict=True) if whole), default=1)
 
 
 class Turnover:
@@ -54,13 +68,18 @@ class Turnover:
         for change in (self._change_flows, self._change_ports, self._converse):
             change()
 
-    def run(self, rounds):
-        """Iterator of holdings, one for each round after the warm-up."""
-        for number in range(WARM_UP + rounds):
+    def run(self, length):
+        """Iterator of (how much is done, holdings), one for each round after the warm-up."""
+        for _ in range(WARM_UP):
             self.round()
-            if number >= WARM_UP - 1:
-                self.seen.append(held(self.switch))
-                yield self.seen[-1]
+        begin, part = time.monotonic(), 0
+        while True:
+            self.seen.append(held(self.switch))
+            part = length.part(len(self.seen) - 1, time.monotonic() - begin)
+            yield part, self.seen[-1]
+            if part >= 1:
+                return
+            self.round()
 
     def judge(self):
         """Raises AssertionError when something grew."""

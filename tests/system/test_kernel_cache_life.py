@@ -7,6 +7,7 @@ import pytest
 
 from tests.daemons import DATAPATH, VSWITCHD, wait_until
 from tests.datapath.bpf.test_instructions import needs_bpf
+from tests.datapath.wire import neighbours
 from tests.vswitchd.test_end_to_end import Pinger
 
 pytestmark = [pytest.mark.system, needs_bpf]
@@ -60,7 +61,8 @@ def test_a_flow_mod_is_followed_at_its_barrier(switch):
 
 
 def test_known_flows_outlive_both_daemons(switch):
-    one, _ = pair(switch)
+    one, two = pair(switch)
+    neighbours(one, two)  # who is asked for again while nobody is there is no known flow
     switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=60000")
     pinger = Pinger(one, "10.0.0.2", interval=0.02)
     wait_until(lambda: hits(switch) > 20, what="hits in the kernel")
@@ -75,6 +77,19 @@ def test_known_flows_outlive_both_daemons(switch):
     sent, longest = pinger.stop()
     assert sent > 50
     assert longest < 10
+    switch.allow("lost the datapath process")
+
+
+def test_a_flow_mod_is_followed_at_its_barrier_after_the_datapath_was_killed(switch):
+    """The killed process's flows are followed until the next one has all ports, not longer."""
+    one, _ = pair(switch)
+    assert one.ping("10.0.0.2", count=20, interval=0.02) == 20
+    wait_until(lambda: hits(switch) > 10, what="hits in the kernel")
+    switch.kill(DATAPATH)  # vswitchd starts another
+    wait_until(lambda: "c2" in switch.dpctl("show", check=False), what="the ports again")
+    switch.ofctl("add-flow", "br0", "priority=99,icmp,actions=drop")
+    one.run("ping", "-q", "-c20", "-i0.01", "-W0.1", "10.0.0.2", check=False)
+    assert n_packets(switch, "icmp") == 20
     switch.allow("lost the datapath process")
 
 

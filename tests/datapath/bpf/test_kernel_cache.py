@@ -263,6 +263,7 @@ def test_traffic_outlives_the_process_and_its_end_leaves_nothing(three):
         net.dpif.kernel_cache_set(True)
         for name in ("pa", "pb"):
             net.add(name, "system")
+        assert net.dpif.kernel_cache_hand_over()
         sender.send(udp(1000))  # the next process has no flow yet, and no other's are followed
         ufid = net.flow("in_port(1)", "2")
         for number in range(2000, 2100):
@@ -275,6 +276,88 @@ def test_traffic_outlives_the_process_and_its_end_leaves_nothing(three):
     net.popen.wait(20)
     assert "clsact" not in net.host.run("tc", "qdisc", "show")
     net.start()
+
+
+# A process of another build was there: its classifier on pa has other maps, with an entry.
+ANOTHER = """
+import socket, struct, sys
+from datapath.bpf import entry, memory, syscall, tc
+n_processors = 2 * memory.n_processors()
+memory.n_processors = lambda: n_processors
+made, (source, target) = memory.KernelMemory(), map(socket.if_nametoindex, ("pa", "pb"))
+key, value, _, _ = entry.prepare(bytes.fromhex(sys.argv[2]), source, b"")
+syscall.map_update(made.entries, key, struct.pack("=III", 5, 0, target) + value[12:])
+tc.Tc(sys.argv[1]).attach(source, made.classifier)
+"""
+
+
+def restarted(net, sender, receiver, build):
+    """The process is killed after a flow went into the kernel, and there is another."""
+    net.flow("in_port(1)", "2")
+    heat(net, sender, receiver, udp())
+    net.kill()
+    if build == "another":
+        words = (owner(str(net.directory)), udp().hex())
+        net.host.run(sys.executable, "-c", ANOTHER, *words, cwd=ROOT)
+    net.start()
+    net.dpif.kernel_cache_set(True)
+
+
+def misses(net):
+    return net.dpif.stats()["misses"]
+
+
+def missed(net, sender, frame):
+    """The worker gets a frame for which it has no flow."""
+    before = misses(net)
+    sender.send(frame)
+    wait_until(lambda: misses(net) > before, what="a miss")
+
+
+@pytest.mark.parametrize("build", ["same", "another"])
+def test_known_flows_go_on_until_the_next_process_has_all_ports(three, build):
+    """Each frame arrives, once; then none follows an entry of the process that was killed."""
+    net, a, b, c = three
+    with raw_socket(a) as sender, raw_socket(b) as receiver, raw_socket(c) as other:
+        restarted(net, sender, receiver, build)
+        for name in ("pb", "pa", "pc"):
+            assert lost_of(sender, receiver) == 0
+            net.add(name, "system", {"pa": 1, "pb": 2, "pc": 3}[name])
+        assert lost_of(sender, receiver) == 0
+        assert net.port("pa").stats["rx_packets"] == 0
+        if build == "same":
+            missed(net, sender, udp(sport=9))
+        assert net.dpif.kernel_cache_hand_over()
+        assert not net.dpif.kernel_cache_hand_over()
+        missed(net, sender, udp(77))
+        ufid = net.flow("in_port(1)", "3")
+        heat(net, sender, other, udp())
+        assert info(net, ufid).packets == 8 and info(net, ufid).offloaded
+        receiver.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            receive(receiver, numbered)
+
+
+@pytest.mark.parametrize("build", ["same", "another"])
+@pytest.mark.parametrize("end", ["off", "port"])
+def test_known_flows_end_with_the_cache_and_with_their_port(three, build, end):
+    """Also before the next process has taken over: what is not deleted gets all frames."""
+    net, a, b, _ = three
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+        restarted(net, sender, receiver, build)
+        for number, name in enumerate(("pa", "pb", "pc"), 1):
+            net.add(name, "system", number)
+        if end == "off":
+            net.dpif.kernel_cache_set(False)
+            assert not filters(net)
+        else:
+            net.dpif.port_del(3)
+        missed(net, sender, udp())
+        net.flow("in_port(1)", "2")
+        for number in range(20):
+            sender.send(udp(number))
+            assert receive(receiver, numbered) == udp(number)
+        assert (cache(net)["hits"] > 10) == (end == "port")
 
 
 def test_off_means_off(three):
