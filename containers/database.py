@@ -101,8 +101,15 @@ class Database:
 
     def select(self, table: str, where: list, columns: list[str]) -> list[dict]:
         """Rows, as the server writes them."""
-        operation = {"op": "select", "table": table, "where": where, "columns": columns}
-        return self.transact(operation)[0]["rows"]
+        return self.select_all([(table, where, columns)])[0]
+
+    def select_all(self, wanted: list[tuple[str, list, list[str]]]) -> list[list[dict]]:
+        """What select() says of each of (table, where, columns), all read in one step."""
+        operations = [
+            {"op": "select", "table": table, "where": where, "columns": columns}
+            for table, where, columns in wanted
+        ]
+        return [result["rows"] for result in self.transact(*operations)]
 
     def configure(self, *operations: dict) -> list[dict]:
         """transact(), and wait until vswitchd has done it."""
@@ -146,7 +153,8 @@ class Database:
     def add_port(self, bridge: str, port: Port) -> None:
         """Add it to a bridge.  Raises Fault where it cannot be, and then it is not there."""
         where = [["name", "==", bridge]]
-        if not self.has_bridge(bridge):
+        found, *shaped = self.select_all([("Bridge", where, ["name"]), *_shapes(port.name)])
+        if not found:
             raise Fault(f"no bridge named {bridge}")
         there = {"op": "wait", "table": "Bridge", "where": where, "columns": ["name"]}
         there.update(until="==", rows=[{"name": bridge}], timeout=0)
@@ -156,7 +164,7 @@ class Database:
         shaping = _shaping(port)
         into = _insert_into("Bridge", where, "ports", ["named-uuid", "port"])
         try:
-            self.configure(there, *self._unshape(port.name), *shaping, interface, row, into)
+            self.configure(there, *_unshape(port.name, *shaped), *shaping, interface, row, into)
             self._check_interface(port.name)
         except (Fault, Unavailable):
             self._forget_port(port.name)
@@ -183,23 +191,15 @@ class Database:
             self.transact(*self._deletion(name))
 
     def _deletion(self, *names: str) -> list[dict]:
-        rows = [
-            row for name in names for row in self.select("Port", [["name", "==", name]], ["_uuid"])
+        wanted = [("Port", [["name", "==", name]], ["_uuid"]) for name in names]
+        wanted += [each for name in names for each in _shapes(name)]
+        found = self.select_all(wanted)
+        ports, shaped = found[: len(names)], found[len(names) :]
+        operations = [
+            _delete_from("Bridge", [], "ports", row["_uuid"]) for (row,) in filter(None, ports)
         ]
-        shaped = [operation for name in names for operation in self._unshape(name)]
-        return [*(_delete_from("Bridge", [], "ports", row["_uuid"]) for row in rows), *shaped]
-
-    def _unshape(self, name: str) -> list[dict]:
-        """Deletes the QoS that add_port() made for a port: such rows do not go with it."""
-        where = [["external_ids", "includes", as_map({SHAPES: name})]]
-        operations = []
-        for row in self.select("QoS", where, ["_uuid"]):
-            # Whoever refers to it goes in this transaction, too late for the server's check.
-            mine = {"op": "update", "table": "Port", "where": [["qos", "==", row["_uuid"]]]}
-            operations.append({**mine, "row": {"qos": as_set(None)}})
-        for table in ("QoS", "Queue"):
-            if self.select(table, where, ["_uuid"]):
-                operations.append({"op": "delete", "table": table, "where": where})
+        for number, name in enumerate(names):
+            operations += _unshape(name, *shaped[2 * number : 2 * number + 2])
         return operations
 
     def delete_ports(self, *names: str) -> None:
@@ -234,6 +234,25 @@ class Database:
             mutations.append(["external_ids", "insert", as_map(add)])
         where = [["name", "==", name]]
         self.transact({"op": "mutate", "table": table, "where": where, "mutations": mutations})
+
+
+def _shapes(name: str) -> list[tuple[str, list, list[str]]]:
+    """Where the QoS is that add_port() made for a port: such rows do not go with it."""
+    where = [["external_ids", "includes", as_map({SHAPES: name})]]
+    return [(table, where, ["_uuid"]) for table in ("QoS", "Queue")]
+
+
+def _unshape(name: str, disciplines: list[dict], queues: list[dict]) -> list[dict]:
+    """Deletes the rows that _shapes() finds."""
+    operations = []
+    for row in disciplines:
+        # Whoever refers to it goes in this transaction, too late for the server's check.
+        mine = {"op": "update", "table": "Port", "where": [["qos", "==", row["_uuid"]]]}
+        operations.append({**mine, "row": {"qos": as_set(None)}})
+    for (table, where, _columns), rows in zip(_shapes(name), (disciplines, queues), strict=True):
+        if rows:
+            operations.append({"op": "delete", "table": table, "where": where})
+    return operations
 
 
 def _insert_into(table: str, where: list, column: str, value: list) -> dict:

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
-import subprocess
 from typing import Any, NamedTuple
 
 from .. import shapes
 from ..errors import Fault
+from . import spawn
 from .config import Call
 from .errors import DECODING_FAILURE, FAILED, INVALID_CONFIG, Delegated, Refused
+from .spawn import Done
 
 # Seconds; a DHCP client may have to wait for its server.
 PATIENCE = 60
@@ -73,25 +74,21 @@ def _speaks(program: str, call: Call) -> bool:
         return False
 
 
-def _execute(
-    program: str, raw: bytes, environment: dict[str, str]
-) -> subprocess.CompletedProcess[bytes]:
+def _execute(program: str, raw: bytes, environment: dict[str, str]) -> Done:
     try:
-        return subprocess.run(
-            [program], input=raw, capture_output=True, env=environment, timeout=PATIENCE
-        )
-    except subprocess.TimeoutExpired:
+        return spawn.run(program, raw, environment, PATIENCE)
+    except TimeoutError:
         raise Delegated(FAILED, f"{program}: no answer within {PATIENCE} seconds") from None
     except OSError as error:
         raise Delegated(FAILED, f"{program}: {error.strerror}") from None
 
 
-def _answer(kind: str, done: subprocess.CompletedProcess) -> dict[str, Any]:
+def _answer(kind: str, done: Done) -> dict[str, Any]:
     try:
         found = json.loads(done.stdout) if done.stdout.strip() else {}
     except (ValueError, RecursionError):
         found = None
-    if done.returncode:
+    if done.status:
         raise _refusal(found if isinstance(found, dict) else {}, done.stderr)
     if not isinstance(found, dict):
         raise Delegated(DECODING_FAILURE, f"{kind}: its answer is not a JSON object")

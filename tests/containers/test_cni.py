@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from containers.cni import main as cni
+from containers.cni import spawn
 from containers.cni.config import VERSIONS
 from containers.endpoint import namespace
 from containers.errors import NotThere
@@ -348,3 +350,23 @@ def test_what_is_no_network_namespace(tmp_path, make):
     for each in (path, "/proc/self/ns/mnt"):
         with pytest.raises(NotThere), namespace(str(each)):
             pass
+
+
+def test_programs_that_are_executed(tmp_path):
+    """Long answers, what a program leaves behind, one that does not end, one that is none."""
+    program = tmp_path / "program"
+
+    def run(script, stdin=b"", patience=20):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return spawn.run(str(program), stdin, {**os.environ, "WORD": "x"}, patience)
+
+    much = b"0123456789" * 100000
+    assert run("cat; echo $WORD >&2; exit 3", much) == (3, much, b"x\n")
+    assert run(f"sleep 60 & echo $! > {tmp_path}/left; echo here") == (0, b"here\n", b"")
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
+    assert run("exec >&- 2>&-; kill -9 $$").status == -9
+    with pytest.raises(TimeoutError):
+        run("exec sleep 60", patience=0.2)
+    with pytest.raises(PermissionError):
+        spawn.run(str(tmp_path), b"", {}, 1)
