@@ -1,15 +1,18 @@
 """HTTP on the plug-in's socket: POST with a JSON object, answered with one.
 
-Each request has a thread and a database connection of its own, for Docker sends several at once
-and each waits for the switch.
+Each connection has a thread, and each call a database connection of its own, for Docker sends
+several at once and each waits for the switch.
 """
 
+import errno
 import http.server
 import json
 import os
 import socket
 import socketserver
+import sys
 import threading
+import time
 from typing import Any
 
 import ovs.vlog
@@ -17,15 +20,18 @@ import ovs.vlog
 from ..database import Database
 from ..errors import BadRequest, Fault
 from .calls import CALLS
+from .connections import Connections
 from .state import DRIVER
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
-MAX_BODY = 1 << 20
-# Requests under way; others wait in the socket's backlog.
-MAX_REQUESTS = 32
-# Seconds in which a peer must have sent its request.
+MAX_BODY = 1 << 18
+# Calls under way; others wait.
+MAX_CALLS = 32
+# Seconds in which a peer must have sent its request, and the next one on the same connection.
 PATIENCE = 30
+# accept(2): what passes when others close something, and how many seconds later it is tried again.
+SCARCE, LATER = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM), 0.1
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
 
 
@@ -41,7 +47,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """One call."""
-        status, answer = self._call()
+        asked = self._body()
+        with self.server.connections.call(self.connection):
+            status, answer = self._call(asked)
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", CONTENT_TYPE)
@@ -49,15 +57,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _call(self) -> tuple[int, dict[str, Any]]:
-        asked = self._body()
+    def _call(self, asked: Any) -> tuple[int, dict[str, Any]]:
         function = CALLS.get(self.path)
         if function is None:
             return 404, {"Err": f"{self.path}: no such call"}
         try:
             if not isinstance(asked, dict):
                 raise BadRequest("the request is not a JSON object")
-            with Database(self.server.remote) as database:
+            with self.server.calls, Database(self.server.remote) as database:
                 return 200, function(database, {**asked, DRIVER: self.server.name})
         except (Fault, OSError) as error:
             vlog.warn(f"{self.path}: {error}")
@@ -95,7 +102,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.remote = remote
         self.path = path
         self.name = driver_name(path)
-        self._slots = threading.BoundedSemaphore(MAX_REQUESTS)
+        self.calls = threading.BoundedSemaphore(MAX_CALLS)
+        self.connections = Connections(PATIENCE)
         self._remove_dead_socket()
         super().__init__(path, _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -110,18 +118,32 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             except FileNotFoundError:
                 os.makedirs(os.path.dirname(self.path), exist_ok=True)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._slots.acquire()
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """accept(2); raises OSError, which means that there is none."""
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
+            return super().get_request()
+        except OSError as error:
+            if error.errno in SCARCE:
+                self.connections.cut_oldest()
+                time.sleep(LATER)
+            raise
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return self.connections.add(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.remove(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second, and after each connection."""
+        self.connections.cut_overdue()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        vlog.exception("a request ended")
+        if isinstance(sys.exc_info()[1], OSError):
+            vlog.dbg("a connection ended in the middle of a request")
+        else:
+            vlog.exception("a request ended")
 
     def close(self) -> None:
         """Listen no more."""
