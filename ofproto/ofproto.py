@@ -370,7 +370,7 @@ class Ofproto:
     def flush_groups(self) -> None:
         """Forgets all multicast groups and routers."""
         if self.xbridge.snooping is not None and self.xbridge.snooping.flush():
-            self.xbridge.touch()
+            self.xbridge.touch("mcast_snooping")
 
     def set_bundle_timeout(self, seconds: int) -> None:
         """How long an OpenFlow bundle may be left alone (other_config:bundle-idle-timeout)."""

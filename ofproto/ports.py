@@ -224,7 +224,7 @@ class Ports:
         xport, now = port.xport, (port.xlate_config, port.may_forward, port.is_sound)
         if (xport.config, xport.up, xport.live) != now:
             xport.config, xport.up, xport.live = now
-            self._xbridge.touch()
+            self._xbridge.touch("port_toggled")
         if port.description() != before and port.number not in self._untold:
             self._tell(OFPPR_MODIFY, port)
 
@@ -236,7 +236,7 @@ class Ports:
         allowed = (state.forwards, state.learns, state.sends_bpdus)
         if (xport.forwards, xport.learns, xport.sends_bpdus) != allowed:
             xport.forwards, xport.learns, xport.sends_bpdus = allowed
-            self._xbridge.touch()
+            self._xbridge.touch("stp" if self._xbridge.spanning == "STP" else "rstp")
         port.state = port.state & ~OFPPS_STP_MASK | state.bits
         self._changed(port, before)
 

@@ -85,7 +85,7 @@ class Bridge:
         parts = [*known, self.bundles, self._groups, self.neighbours]
         self.keeper = Keeper(keep_in, parts)
         self.keeper.recall(clock.msec())
-        self.exports = Exports(self.ofproto)
+        self.exports = Exports(self.ofproto, self.protocols.lacp.counted)
         self.qos = PortsQos(self.name, self.ofproto)
         self._qos_due: set[str] = set()  # ports
         self._settings: dict[str, Any] = {}  # setter -> what it was given

@@ -1,8 +1,8 @@
 """sFlow version 5 (sflow.org/sflow_version_5.txt): samples of packets, and interfaces' counters.
 
 Datagrams go when they are full, or with run(), which is to be called once in a second.  Flow
-samples have the sampled header and what the switch did with its tags; counter samples the generic
-counters.  Times are in milliseconds.
+samples have the sampled header and what the switch did with its tags; counter samples what
+sflow_counters has.  Times are in milliseconds.
 """
 
 import ipaddress
@@ -10,17 +10,23 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ofproto.exports.sflow_counters import (
+    UNKNOWN,
+    Interface,
+    Record,
+    Switch,
+    of_interface,
+    of_switch,
+)
+
 VERSION = 5
 FLOW_SAMPLE, COUNTER_SAMPLE = 1, 2
-RAW_HEADER, EXTENDED_SWITCH, IF_COUNTERS = 1, 1001, 1
+RAW_HEADER, EXTENDED_SWITCH = 1, 1001
 ETHERNET = 1  # header protocol
 FCS = 4  # bytes, of which the datapath knows nothing: "stripped"
 DATAGRAM = 1400  # bytes
 HEADER = 1024  # bytes
-# Sources: type in the high byte.
-INTERFACES, SWITCH = 0, 0x020003E8  # the bridge itself: ds_class 2, ds_index 1000
-UNKNOWN = 0xFFFFFFFF
-IANA_ETHERNET = 6
+SWITCH = 0x020003E8  # the bridge itself as a source: class 2 in the high byte, index 1000
 TICK = 1000  # ms
 
 
@@ -43,17 +49,6 @@ class FlowSample(NamedTuple):
     out_priority: int
 
 
-class Interface(NamedTuple):
-    """None: a counter that there is not."""
-
-    index: int
-    speed: int  # bit/s
-    is_up: bool
-    has_link: bool
-    full_duplex: bool
-    counters: dict[str, int]  # under OpenFlow's names
-
-
 @dataclass(slots=True)
 class _Source:
     sequence: int = 0
@@ -69,7 +64,7 @@ class Agent:
         self._address = ipaddress.ip_address(settings.agent)
         self._sequence = 0
         self._flows = _Source()
-        self._counters: dict[int, int] = {}  # interface -> samples so far
+        self._counters: dict[int, int] = {}  # source -> samples so far
         self._samples: list[bytes] = []
         self._size = 0
         self._datagrams: list[bytes] = []
@@ -104,15 +99,20 @@ class Agent:
         polling = self.settings.polling * 1000
         return bool(polling) and now >= self._polled + polling
 
-    def poll(self, interfaces: list[Interface], now: int) -> None:
+    def poll(self, switch: Switch | None, interfaces: list[Interface], now: int) -> None:
         """A counter sample of each."""
         self._polled = now
+        if switch is not None:
+            self._count(SWITCH, of_switch(switch), now)
         for each in interfaces:
-            number = self._counters[each.index] = (self._counters.get(each.index, 0) + 1) & UNKNOWN
-            record = _if_counters(each)
-            body = struct.pack("!III", number, each.index, 1)
-            body += struct.pack("!II", IF_COUNTERS, len(record)) + record
-            self._add(COUNTER_SAMPLE, body, now)
+            self._count(each.index, of_interface(each), now)
+
+    def _count(self, source: int, records: list[Record], now: int) -> None:
+        number = self._counters[source] = (self._counters.get(source, 0) + 1) & UNKNOWN
+        body = struct.pack("!III", number, source, len(records))
+        for kind, record in records:
+            body += struct.pack("!II", kind, len(record)) + record
+        self._add(COUNTER_SAMPLE, body, now)
 
     def run(self, now: int) -> None:
         if now >= self._ticked + TICK:
@@ -141,21 +141,3 @@ class Agent:
         )
         self._datagrams.append(head + b"".join(self._samples))
         self._samples, self._size = [], 0
-
-
-def _if_counters(each: Interface) -> bytes:
-    def counted(name: str) -> int:
-        return each.counters.get(name, UNKNOWN) & 0xFFFFFFFF
-
-    status = each.is_up | (each.is_up and each.has_link) << 1
-    direction = 1 if each.full_duplex else 2
-    made = struct.pack("!IIQII", each.index, IANA_ETHERNET, each.speed, direction, status)
-    made += struct.pack(
-        "!QIIIIII", each.counters.get("rx_bytes", 0), counted("rx_packets"), UNKNOWN, UNKNOWN,
-        counted("rx_dropped"), counted("rx_errors"), UNKNOWN,
-    )  # fmt: skip
-    made += struct.pack(
-        "!QIIIII", each.counters.get("tx_bytes", 0), counted("tx_packets"), UNKNOWN, UNKNOWN,
-        counted("tx_dropped"), counted("tx_errors"),
-    )  # fmt: skip
-    return made + struct.pack("!I", 0)

@@ -397,6 +397,16 @@ class Backer:
             return self._known_stats
         return self._port_stats or {}
 
+    def stats(self) -> dict[str, Any] | None:
+        """What the datapath has counted; None: there is none to ask."""
+        if self.dpif is None:
+            return None
+        try:
+            return self.dpif.stats()
+        except OSError as error:
+            self._lost(error)
+            return None
+
     def odp_port_stats(self, odp_port: int) -> dict[str, int]:
         """The port's counters under the OpenFlow names (rx_packets ...); {} when unknown."""
         if self._port_stats is not None:

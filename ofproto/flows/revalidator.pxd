@@ -25,6 +25,7 @@ cdef class Revalidator:
     cdef readonly uint64_t collected    # the last round whose counters are all credited
     cdef bint strange                   # the last round met flows that nobody here knows
     cdef list queue                     # Ukeys to check, from the last one on
+    cdef uint64_t mac_changes           # of all bridges' tables, so far
     cdef list moved                     # (Ukey, XBridge, key, moved) to look at, from the last one on
     cdef list doomed                    # Ukeys to delete before run() returns
     cdef bint blocked                   # the datapath takes no more changes just now

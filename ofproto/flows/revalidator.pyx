@@ -54,6 +54,12 @@ COUNTS = ("rounds", "checked", "kept", "modified", "deleted", "idle", "adopted",
 
 MANY_MOVES = coverage.counter("revalidate_many_moves")
 REFUSED = coverage.counter("revalidate_refused")
+# Why flows are looked at, under Open vSwitch's names.
+REASONS = {
+    why: coverage.counter(f"rev_{why}")
+    for why in ("reconfigure", "stp", "rstp", "bond", "port_toggled", "flow_table", "mac_learning",
+                "mcast_snooping")
+}
 
 
 cdef class Revalidator:
@@ -282,7 +288,7 @@ cdef class Revalidator:
         for bridge in self.flows.bridges:
             bridge.mac.run(self.now)
             if bridge.snooping is not None and bridge.snooping.run(self.now):
-                bridge.touch()
+                bridge.touch("mcast_snooping")
         self.flows.recirc.expire(self.now)
 
     cdef int see(self, info) except -1:
@@ -353,14 +359,19 @@ cdef class Revalidator:
         cdef XBridge bridge
         cdef Ukey ukey
         cdef bint overflow = False
+        cdef uint64_t changes = 0
         for bridge in self.flows.bridges:
+            changes += bridge.mac.n_changes()
             overflow = overflow or bridge.mac.too_many
             for ukey, key, moved in bridge.mac.take_changed():
                 self.moved.append((ukey, bridge, key, moved))
+        if changes != self.mac_changes:
+            self.mac_changes = changes
+            REASONS["mac_learning"].count += 1
         if overflow or len(self.moved) > MAX_MOVED:
             # So many that all flows may as well be looked at.
             self.moved.clear()
-            self.flows.generation.touch()
+            self.flows.generation.touch("mac_learning")
             MANY_MOVES.count += 1
         while self.moved and budget > 0 and not self.blocked:
             ukey, bridge, key, moved = self.moved.pop()
@@ -383,6 +394,8 @@ cdef class Revalidator:
             self.next_pass = self.now + LEISURE
             self.queue = list(self.flows.by_ufid.values())
             self.checked = generation
+            for why in self.flows.generation.take_reasons() if self.flows.bridges else ():
+                REASONS[why].count += 1
         while self.queue and budget > 0 and not self.blocked:
             ukey = self.queue.pop()
             if not ukey.dead and not ukey.doomed and ukey.generation != self.flows.generation.value:

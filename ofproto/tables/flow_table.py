@@ -314,7 +314,7 @@ class FlowTables:
     def touch(self) -> None:
         """What happens to packets has changed; of a transaction it does when it switches."""
         if self.transaction is None:
-            self.xbridge.touch()
+            self.xbridge.touch("flow_table")
 
     def _use_groups(self, rule: Rule) -> None:
         for group in (rule.program and rule.program.groups) or ():
@@ -492,7 +492,7 @@ class FlowTables:
         self.n_cleared += 1
         self.meters.clear(now)
         self.configs.cleared()
-        self.xbridge.touch()
+        self.xbridge.touch("flow_table")
 
     def configure(self, wanted: dict[int, TableSettings]) -> None:
         """Make these the tables' settings; flows that are too many go by and by."""

@@ -86,7 +86,7 @@ class Transaction:
         xbridge.view.switch()
         for _number, table in tables.tables():
             table.switched()
-        xbridge.touch()
+        xbridge.touch("flow_table")
 
     def rest(self) -> Iterator[None]:
         """A step for each change: after switch(), to tell of it and to free what went; without

@@ -69,7 +69,7 @@ def stats_show(switch: "Switch", args: list[str]) -> str:
 def flush(switch: "Switch", args: list[str]) -> str:
     for name in args or list(switch.bridges):
         _table(switch, name).flush()
-        switch.bridges[name].ofproto.xbridge.touch()
+        switch.bridges[name].ofproto.xbridge.touch("mac_learning")
     return "table successfully flushed\n"
 
 

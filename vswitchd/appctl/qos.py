@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import Bridge
+from vswitchd.qos.tc import TYPES, UNTOUCHED
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -21,8 +22,6 @@ def show_types(switch: "Switch", args: list[str]) -> str:
     bridge = _bridge(switch, args[0])
     if bridge.ifaces[args[0]].link is None:
         return f"No QoS types supported for interface: {args[0]}\n"
-    from vswitchd.qos.tc import TYPES, UNTOUCHED
-
     return "".join(f"QoS type: {each}\n" for each in sorted([*TYPES, UNTOUCHED]))
 
 

@@ -5,9 +5,11 @@ once, which has its bounds; run() sends what is due.
 """
 
 import fcntl
+import resource
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ovs.vlog
@@ -15,8 +17,16 @@ import ovs.vlog
 from datapath.actions import samples
 from datapath.key.flow import MEMBERS
 from ofproto.codec.messages import IpfixStats
-from ofproto.exports import ipfix, sflow
+from ofproto.codec.numbers import (
+    OFPP_LOCAL,
+    OFPPF_1GB_HD,
+    OFPPF_10MB_HD,
+    OFPPF_100MB_HD,
+    OFPPS_LINK_DOWN,
+)
+from ofproto.exports import ipfix, sflow, sflow_counters
 from ofproto.exports.ipfix import IPV4, IPV6
+from ofproto.handlers_multipart import DUMMY_COUNTERS
 from ofproto.xlate.bridges.xsampling import XSampling
 from pyvs import clock
 from vswitchd.database.config import BridgeConfig, IpfixRow, SflowRow
@@ -31,6 +41,7 @@ DEFAULT_SAMPLING = 400
 _DATA = struct.Struct(samples.DATA_FORMAT)
 CFI = 0x1000
 U32 = 0xFFFFFFFF
+HALF_DUPLEX = OFPPF_10MB_HD | OFPPF_100MB_HD | OFPPF_1GB_HD
 MAX_IFINDEX = 0x3FFFFFFF  # of sFlow, whose two bits in front say more
 RECORDS = 256  # that go in one turn, whatever the number of collectors
 LAST_TURNS = 4  # of a bridge that goes, for what its exporters still have
@@ -102,8 +113,14 @@ class SflowStream:
 
 
 class Exports:
-    def __init__(self, ofproto: Any):
+    def __init__(
+        self,
+        ofproto: Any,
+        lacp_of: Callable[[str], sflow_counters.LacpPort | None] = lambda _name: None,
+    ):
+        """`lacp_of`: what an interface's LACP has counted."""
         self._ofproto = ofproto
+        self._lacp_of = lacp_of
         self._bridge: Stream | None = None
         self._sets: dict[int, Stream] = {}
         self._closing: list[Stream] = []
@@ -261,7 +278,7 @@ class Exports:
         if self._sflow is not None:
             agent = self._sflow.agent
             if agent.wants_counters(now):
-                agent.poll(self._interfaces(), now)
+                agent.poll(self._switch(), self._interfaces(), now)
             agent.run(now)
             self._sflow.send()
 
@@ -277,20 +294,41 @@ class Exports:
         times.append(self._netflow.next_run())
         return min((when for when in times if when is not None), default=None)
 
-    def _interfaces(self) -> list[sflow.Interface]:
+    def _switch(self) -> sflow_counters.Switch | None:
+        """None: there is no datapath to ask."""
+        backer = self._ofproto.backer
+        counted = backer.stats()
+        if counted is None:
+            return None
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return sflow_counters.Switch(
+            int(used.ru_utime * 1000), int(used.ru_stime * 1000), used.ru_maxrss * 1024,
+            counted["hits"], counted["misses"], counted["lost"], len(backer.flows),
+        )  # fmt: skip
+
+    def _interfaces(self) -> list[sflow_counters.Interface]:
+        """In Open vSwitch's order: the bridge's own port last."""
         ofproto = self._ofproto
         counted = ofproto.all_port_stats()
-        found = []
-        for number, port in ofproto.ports.items():
-            index = self._ifindex(number, port)
-            if index:
-                found.append(
-                    sflow.Interface(
-                        index, (getattr(port, "curr_speed", 0) or 0) * 1000, True,
-                        port.may_forward, True, counted.get(number, {}),
-                    )
-                )  # fmt: skip
-        return found
+        numbers = sorted(ofproto.ports, key=lambda number: number == OFPP_LOCAL or -number)
+        return [
+            made
+            for number in numbers
+            if (made := self._interface(number, counted.get(number, {}))) is not None
+        ]
+
+    def _interface(self, number: int, counted: dict[str, int]) -> sflow_counters.Interface | None:
+        port = self._ofproto.ports[number]
+        index = self._ifindex(number, port)
+        if not index:
+            return None
+        if port.is_dummy:
+            counted = {name: each for name, each in counted.items() if name in DUMMY_COUNTERS}
+        return sflow_counters.Interface(
+            index, port.curr_speed * 1000, port.device_up, not port.state & OFPPS_LINK_DOWN,
+            not port.curr & HALF_DUPLEX, counted, port.name, number & 0xFFFF,
+            self._ofproto.datapath_id, self._lacp_of(port.name),
+        )  # fmt: skip
 
     def _ipfix_stats(self, number: int | None) -> list[IpfixStats]:
         stream = self._bridge if number is None else self._sets.get(number)

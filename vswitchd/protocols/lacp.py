@@ -6,7 +6,18 @@ from uuid import UUID
 import ovs.vlog
 
 from datapath.actions import odp
-from ofproto.protocols.lacp import ADDRESS, ETH_TYPE, Aggregate, MemberSettings, Settings
+from ofproto.exports.sflow_counters import LacpPort
+from ofproto.protocols.lacp import (
+    ACTIVITY,
+    ADDRESS,
+    AGGREGATION,
+    ETH_TYPE,
+    TIMEOUT,
+    Aggregate,
+    Member,
+    MemberSettings,
+    Settings,
+)
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.database.settings import NO_UUID, bridge_mac, within
 from vswitchd.devices.iface import Iface
@@ -16,6 +27,7 @@ from vswitchd.protocols.frames import ethernet, payload_of
 vlog = ovs.vlog.Vlog("lacp")
 
 MAX_PRIORITY = 65535
+CONFIGURED = ACTIVITY | TIMEOUT | AGGREGATION  # states that are settings
 
 
 class _Port:
@@ -168,6 +180,14 @@ class Lacp(Protocol):
         port = self._ports.get(name)
         return port.aggregate if port is not None else None
 
+    def counted(self, name: str) -> LacpPort | None:
+        """Of an interface, as sFlow tells it."""
+        for port in self._ports.values():
+            member = port.aggregate.members.get(name)
+            if member is not None:
+                return _lacp_port(port.aggregate, member)
+        return None
+
     def rows(self, bridge_uuid: UUID) -> Rows:
         rows: Rows = {("Interface", uuid): dict(self.NOTHING) for uuid in self._had}
         self._had.clear()
@@ -186,6 +206,14 @@ def _system_id(text: str) -> bytes | None:
     except ValueError:
         return None
     return found if len(found) == 6 and any(found) else None
+
+
+def _lacp_port(aggregate: Aggregate, member: Member) -> LacpPort:
+    oper, counts = aggregate.actor(member).state, member.counts
+    return LacpPort(
+        aggregate.settings.sys_id, member.partner.sys_id, aggregate.key, oper & CONFIGURED, oper,
+        member.partner.state, counts.received, counts.bad, counts.sent,
+    )  # fmt: skip
 
 
 def _member_settings(iface: Iface) -> MemberSettings:

@@ -14,6 +14,7 @@ from pyvs import clock
 from vswitchd.database.config import InterfaceConfig, PortConfig, QosRow
 from vswitchd.devices.iface import Iface
 from vswitchd.devices.links import Link, Links
+from vswitchd.qos import tc
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -22,6 +23,7 @@ DEFAULT_BURST = 8000  # kbit, and as many packets
 NO_QOS = ("", {}, ())
 MOST = 0xFFFFFFFF  # of a policer's rates and bursts
 SLICE = 0.01  # s
+WAIT = 20  # ms, from one look to the next whether what is needed is there
 COUNTERS_AGE = 0.1  # s, that the kernel is not asked again
 
 
@@ -55,7 +57,7 @@ class PortsQos:
     def run(self) -> None:
         """Go on with what is not done yet, for a slice."""
         end = time.monotonic() + SLICE
-        while self._work and time.monotonic() < end:
+        while self._work and tc.is_ready() and time.monotonic() < end:
             name, work = next(iter(self._work.items()))
             try:
                 next(work)
@@ -66,7 +68,9 @@ class PortsQos:
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
-        return clock.msec() if self._work else None
+        if not self._work:
+            return None
+        return clock.msec() + (0 if tc.is_ready() else WAIT)
 
     def _shape(self, iface: Iface, link: Link, row: QosRow | None) -> None:
         given = NO_QOS
@@ -79,8 +83,6 @@ class PortsQos:
         if given == before:
             return
         self._done[iface.name] = (link.ifindex, given)
-        from vswitchd.qos import tc  # its library takes long to be imported
-
         self._work.pop(iface.name, None)
         if given[0] == tc.UNTOUCHED:
             return
@@ -107,11 +109,8 @@ class PortsQos:
         index, given = self._done.pop(iface.name, (0, NO_QOS))
         self._work.pop(iface.name, None)
         self._counted.pop(iface.name, None)
-        if given[0]:
-            from vswitchd.qos import tc
-
-            if given[0] != tc.UNTOUCHED:
-                list(tc.replace(tc.Device(index, 0, None), "", {}, ()))
+        if given[0] not in ("", tc.UNTOUCHED):
+            list(tc.replace(tc.Device(index, 0, None), "", {}, ()))
 
     def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
         """Type, options and queues that a device was given; "": none."""
@@ -120,11 +119,7 @@ class PortsQos:
     def counters(self, name: str) -> dict[int, dict[str, int]]:
         """Of a device's queues, by number."""
         index, given = self._done.get(name, (0, NO_QOS))
-        if not given[0]:
-            return {}
-        from vswitchd.qos import tc
-
-        if given[0] not in tc.CLASSFUL:
+        if given[0] not in tc.CLASSFUL or not tc.is_ready():
             return {}
         when, known = self._counted.get(name, (0.0, {}))
         if time.monotonic() >= when + COUNTERS_AGE:  # many may ask

@@ -3,15 +3,20 @@
 Queue N of a classful discipline is class 1:(N+1), all of them below 1:fffe, which has the rate of
 the whole; the datapath gives packets of a queue that class as their priority.  Queue 0 is the
 default.
+
+pyroute2 takes 0.3 s to be imported, in which a loop would stand still: see is_ready().
 """
 
 import errno
+import functools
+import importlib
 import struct
+import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
 HANDLE, ROOT_CLASS, ROOT = 0x10000, 0x1FFFE, 0xFFFFFFFF
 DEFAULT_RATE = 100_000_000  # bit/s, of a device that does not tell
@@ -32,6 +37,25 @@ class Device(NamedTuple):
 
 
 Queues = tuple[tuple[int, dict[str, str]], ...]  # number, other_config
+
+
+@functools.cache
+def _importing() -> threading.Thread:
+    thread = threading.Thread(target=importlib.import_module, args=("pyroute2",), daemon=True)
+    thread.start()
+    return thread
+
+
+def is_ready() -> bool:
+    """Whether replace() and counters() go at once.  The first call has a thread see to it."""
+    return not _importing().is_alive()
+
+
+def _pyroute2() -> tuple[type["IPRoute"], type[Exception]]:
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    return IPRoute, NetlinkError
 
 
 def integer(options: dict[str, str], key: str, default: int, most: int = 8 * U32) -> int:
@@ -58,7 +82,7 @@ def _shares(given: dict[str, str], whole: int) -> tuple[int, int]:
     return min(max(integer(given, "min-rate", 0), LEAST_RATE) // 8, ceil), ceil
 
 
-def _htb(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
+def _htb(ip: "IPRoute", device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
     whole = _max_rate(device, options)
     ip.tc("add", "htb", device.ifindex, HANDLE, default=1)
 
@@ -75,7 +99,7 @@ def _htb(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -
         add(HANDLE + number + 1, ROOT_CLASS, *_shares(given, whole), given)
 
 
-def _hfsc(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
+def _hfsc(ip: "IPRoute", device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
     whole = _max_rate(device, options)
     ip.tc("add", "hfsc", device.ifindex, HANDLE, default=1)
 
@@ -90,7 +114,7 @@ def _hfsc(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) 
 
 
 def _policer(
-    ip: IPRoute, device: Device, options: dict[str, str], queues: Queues
+    ip: "IPRoute", device: Device, options: dict[str, str], queues: Queues
 ) -> Iterator[None]:
     """cir (bytes per second of IP) and cbs (bytes): what is more is dropped, nothing waits."""
     rate = integer(options, "cir", 0, U32)
@@ -106,7 +130,9 @@ def _plain(kind: str, names: dict[str, tuple[str, int, int]]) -> Callable[..., I
     """A discipline without classes; `names`: option -> tc's parameter, its default or 0, and its
     largest value."""
 
-    def add(ip: IPRoute, device: Device, options: dict[str, str], queues: Queues) -> Iterator[None]:
+    def add(
+        ip: "IPRoute", device: Device, options: dict[str, str], queues: Queues
+    ) -> Iterator[None]:
         given = {
             parameter: integer(options, name, default, most)
             for name, (parameter, default, most) in names.items()
@@ -118,7 +144,7 @@ def _plain(kind: str, names: dict[str, tuple[str, int, int]]) -> Callable[..., I
     return add
 
 
-TYPES: dict[str, Callable[[IPRoute, Device, dict[str, str], Queues], Iterator[None]]] = {
+TYPES: dict[str, Callable[["IPRoute", Device, dict[str, str], Queues], Iterator[None]]] = {
     "linux-htb": _htb,
     "linux-hfsc": _hfsc,
     "linux-sfq": _plain(
@@ -163,20 +189,22 @@ def replace(
     """Have the device do so, "": as the kernel does by itself; queues from MAX_QUEUE on are left
     out.  A step takes about a ms.  Returns what went wrong."""
     queues = tuple(each for each in queues if each[0] < MAX_QUEUE)
+    route, refusal = _pyroute2()
     try:
-        with IPRoute() as ip:
+        with route() as ip:
             _remove(ip, device.ifindex)
             if kind:
                 yield from TYPES[kind](ip, device, options, queues)
-    except (NetlinkError, OSError, ValueError, ArithmeticError, struct.error) as error:
+    except (refusal, OSError, ValueError, ArithmeticError, struct.error) as error:
         return str(error)
     return None
 
 
-def _remove(ip: IPRoute, ifindex: int) -> None:
+def _remove(ip: "IPRoute", ifindex: int) -> None:
+    _, refusal = _pyroute2()
     try:
         ip.tc("del", index=ifindex, parent=ROOT)
-    except NetlinkError as error:
+    except refusal as error:
         if error.code not in (errno.ENOENT, errno.EINVAL, errno.ENODEV):  # there is none
             raise
 
@@ -184,12 +212,13 @@ def _remove(ip: IPRoute, ifindex: int) -> None:
 def counters(ifindex: int) -> dict[int, dict[str, int]]:
     """Of the queues that there are, by number."""
     found = {}
+    route, refusal = _pyroute2()
     try:
-        with IPRoute() as ip:
+        with route() as ip:
             for each in ip.get_classes(index=ifindex):
                 if HANDLE < each["handle"] < ROOT_CLASS:
                     found[each["handle"] - HANDLE - 1] = _counted(each)
-    except (NetlinkError, OSError):
+    except (refusal, OSError):
         return {}
     return found
 

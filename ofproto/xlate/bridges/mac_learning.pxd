@@ -42,6 +42,7 @@ cdef class MacLearning:
     cdef take_out(self, MacEntry e)
     cdef evict(self)
     cdef bint has_changed(self) noexcept
+    cdef uint64_t n_changes(self) noexcept  # rises with each that lookups could see
     cdef resize(self, Share share, int by)
     cdef pull(self, Share share)
     cdef put(self, Share share, Py_ssize_t at)

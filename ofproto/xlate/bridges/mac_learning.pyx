@@ -137,6 +137,9 @@ cdef class MacLearning:
         taken, self.changed = self.changed, []
         return taken
 
+    cdef uint64_t n_changes(self) noexcept:
+        return self.total_learned + self.total_expired + self.total_evicted + self.total_moved
+
     cdef bint has_changed(self) noexcept:
         return self.too_many or len(self.changed) != 0
 

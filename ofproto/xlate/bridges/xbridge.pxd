@@ -50,9 +50,11 @@ cdef class Generation:
     cdef readonly uint64_t value
     cdef uint64_t vague         # as of the last change of which it is not known what it was
     cdef list changes           # (value, Classifier, Rule that came, went or changed) since then
+    cdef set reasons            # what raised it since they were taken, as rev_* of coverage/show
     cdef int touch_rule(self, Classifier table, Rule rule) except -1
     # The changes later than that value, or None: it is not known what they were.
     cdef list since(self, uint64_t value)
+    cdef set take_reasons(self)
 
 
 cdef class XPort:

@@ -31,7 +31,7 @@ class Generation:
     """A counter shared by a datapath's bridges: older flows are checked."""
 
     value: int
-    def touch(self) -> None: ...
+    def touch(self, why: str = ...) -> None: ...
 
 class XPort:
     name: str
@@ -174,7 +174,7 @@ class XBridge:
         """Has NORMAL go by these groups; None: by none."""
 
     def bundle_del(self, bundle: XBundle) -> None: ...
-    def touch(self) -> None:
+    def touch(self, why: str = ...) -> None:
         """Flow tables, ports or configuration changed: have the datapath's flows checked."""
 
     def touch_rule(self, rule: Rule) -> None:

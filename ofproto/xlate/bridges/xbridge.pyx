@@ -38,8 +38,11 @@ cdef class Generation:
     def __cinit__(self):
         self.value = 1
         self.changes = []
+        self.reasons = set()
 
-    def touch(self):
+    def touch(self, str why="reconfigure"):
+        """`why`: Open vSwitch's word for it, of its coverage counters rev_*."""
+        self.reasons.add(why)
         self.value += 1
         self.vague = self.value
         if self.changes:
@@ -47,11 +50,17 @@ cdef class Generation:
 
     cdef int touch_rule(self, Classifier table, Rule rule) except -1:
         if len(self.changes) >= MOST_CHANGES:
-            self.touch()
+            self.touch("flow_table")
             return 0
+        self.reasons.add("flow_table")
         self.value += 1
         self.changes.append((self.value, table, rule))
         return 0
+
+    cdef set take_reasons(self):
+        """Why it was raised since the last time."""
+        taken, self.reasons = self.reasons, set()
+        return taken
 
     cdef list since(self, uint64_t value):
         if value < self.vague:
@@ -282,9 +291,9 @@ cdef class XBridge:
         """MISS_* of a table."""
         return self.miss[table_id]
 
-    def touch(self):
+    def touch(self, str why="reconfigure"):
         """Have the datapath's flows checked again."""
-        self.generation.touch()
+        self.generation.touch(why)
 
     def touch_rule(self, Rule rule):
         """The same, where nothing changed but that this rule came, went, or does other things."""
@@ -326,7 +335,7 @@ cdef class XBridge:
     def forget_groups(self, *bundles):
         """The multicast groups and routers that were heard of on these bundles."""
         if self.snooping is not None and self.snooping.forget_ports(bundles):
-            self.touch()
+            self.touch("mcast_snooping")
 
     def snooping_set(self, snooping):
         """Has NORMAL go by this McastSnooping; None: by no groups."""
@@ -360,7 +369,7 @@ cdef class XBridge:
             self.bonds.pop(bundle.name, None)
         else:
             self.bonds[bundle.name] = bundle
-        self.touch()
+        self.touch("bond")
 
     def mirrors_set(self, mirrors):
         """Makes these XMirrors the bridge's; the bundles' bits are the caller's to set."""

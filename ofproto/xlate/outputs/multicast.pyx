@@ -203,5 +203,5 @@ cdef int learn_groups(XlateContext x, bytes packet) except -1:
         return 0
     for bridge, bundle, vid in x.snooped:
         if bridge.snooping.hear(message, vid, bundle, x.now):
-            bridge.touch()
+            bridge.touch("mcast_snooping")
     return 0

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from ofproto.exports import ipfix, sflow
+from ofproto.exports import ipfix, sflow, sflow_counters
 from vswitchd.database.config import SflowRow
 from vswitchd.monitoring.collectors import MAX_COLLECTORS, Collectors
 from vswitchd.monitoring.exports import SflowStream, _agent_address
@@ -58,10 +58,10 @@ def test_counts_go_round():
 def test_numbers_of_samples_go_round():
     agent = sflow.Agent(sflow.Settings("127.0.0.1", 2**32 - 1, 1), 0)
     agent._sequence = agent._flows.sequence = agent._counters[1] = 2**32 - 1
-    interface = sflow.Interface(1, 0, True, True, True, {})
+    interface = sflow_counters.Interface(1, 0, True, True, True, {})
     for now in (0, 2000):
         agent.sample(sflow.FlowSample(bytes(60), 1, 2, 0, 0, 0, 0), now)
-        agent.poll([interface], now)
+        agent.poll(None, [interface], now)
         agent.run(now)
     (datagram,) = agent.take()
     assert datagram[16:20] == bytes(4) and datagram[36:40] == bytes(4)

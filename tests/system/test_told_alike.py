@@ -1,0 +1,153 @@
+"""What pyvs tells of itself beside Open vSwitch 3.1, after the same commands: sFlow's counters, and
+why flows were looked at again (coverage counters rev_*)."""
+
+import struct
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ofproto.exports import sflow, sflow_counters
+from tests.daemons import wait_until
+from tests.ofproto.ovs_peer import Ovs, peer_marks
+from tests.ovs_names import Names
+from tests.system.test_netflow import Collector
+
+pytestmark = [pytest.mark.system, *peer_marks]
+
+PORTS = (1, 2, 5, 6)
+BRIDGE = "add-br br0 -- set bridge br0 datapath_type=dummy other_config:hwaddr=aa:55:aa:55:00:00"
+BOND = "-- add-bond br0 bond0 p5 p6 lacp=active"
+FLOW = (
+    "in_port(1),eth(src=50:54:00:00:00:{:02x},dst=50:54:00:00:00:07),eth_type(0x0800),"
+    "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=1,tos=0,ttl=64,frag=no),icmp(type=8,code=0)"
+)
+REASONS = ("reconfigure", "stp", "rstp", "bond", "flow_table", "mac_learning", "mcast_snooping")
+
+
+class Theirs:
+    """Open vSwitch with the methods of a Names."""
+
+    def __init__(self, directory: Path):
+        self.peer = Ovs(directory)
+        self.peer.start()
+        self.host = SimpleNamespace(popen=lambda *words, **more: subprocess.Popen(words, **more))
+        self.close = self.peer.stop
+
+    def run(self, program, *words):
+        at = self.peer.directory
+        if program == "ovs-ofctl":
+            return self.peer.run(program, words[0], f"unix:{at}/{words[1]}.mgmt", *words[2:])
+        return {"ovs-vsctl": self.peer.vsctl, "ovs-appctl": self.peer.appctl}[program](*words)
+
+
+@pytest.fixture
+def both(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "mine").mkdir()
+    mine = Names(tmp_path / "mine")
+    try:
+        mine.start("--enable-dummy", "--disable-system")
+        theirs = Theirs(tmp_path / "theirs")
+    except BaseException:
+        mine.close()
+        raise
+    yield mine, theirs
+    theirs.close()
+    mine.close()
+
+
+def set_up(switch):
+    words = f"{BRIDGE} fail-mode=standalone"
+    for number in PORTS[:2]:
+        words += f" -- add-port br0 p{number}"
+    words += f" {BOND}"
+    for number in PORTS:
+        words += f" -- set interface p{number} type=dummy ofport_request={number}"
+        words += f" options:ifindex={1000 + number}"
+    switch.run("ovs-vsctl", *words.split())
+
+
+def counter_samples(datagrams):
+    """Source -> {type: record}, of the latest samples."""
+    found = {}
+    for datagram in datagrams:
+        at = 28
+        while at < len(datagram):
+            kind, size = struct.unpack_from("!II", datagram, at)
+            if kind == sflow.COUNTER_SAMPLE:
+                sample = datagram[at + 8 : at + 8 + size]
+                found[int.from_bytes(sample[4:8], "big")] = dict(records(sample[12:]))
+            at += 8 + size
+    return found
+
+
+def records(data):
+    while data:
+        kind, size = struct.unpack_from("!II", data)
+        yield kind, data[8 : 8 + size]
+        data = data[8 + size :]
+
+
+def comparable(kind, record):
+    """Without times and memory; of LACP without padding, which theirs leaves as it was, without the
+    aggregate, which theirs names after any of its members, and what rises by time."""
+    if kind == sflow_counters.APP_RESOURCES:
+        return record[16:]
+    if kind == sflow_counters.LACP:
+        return record[:6], record[8:14], record[24:44], record[48:]
+    if kind == sflow_counters.INTERFACE:
+        return record[:56]  # what is sent is LACP, by time
+    return record
+
+
+def test_counters_of_sflow(both, tmp_path):
+    told = []
+    for number, switch in enumerate(both):
+        set_up(switch)
+        for station in range(5):
+            switch.run("ovs-appctl", "netdev-dummy/receive", "p1", FLOW.format(station))
+        collector = Collector(switch.host, "127.0.0.1", tmp_path / f"datagrams{number}")
+        switch.run(
+            "ovs-vsctl", "set", "bridge", "br0", "sflow=@s", "--", "--id=@s", "create", "sflow",
+            f'targets="{collector.target}"', "sampling=100000", "polling=1", "agent=127.0.0.1",
+        )  # fmt: skip
+        wait_until(lambda each=switch: "defaulted" in each.run("ovs-appctl", "lacp/show"))
+        before = len(collector.lines())
+        wait_until(lambda it=collector, n=before: len(it.lines()) > n + 4, what="counters")
+        found = counter_samples(map(bytes.fromhex, collector.lines()[1 + before :]))
+        collector.process.kill()
+        collector.process.wait()
+        told.append(
+            {
+                source: {kind: comparable(kind, each) for kind, each in sample.items()}
+                for source, sample in found.items()
+            }
+        )
+    mine, theirs = told
+    assert set(mine) == {sflow.SWITCH, *(1000 + number for number in PORTS)}
+    assert mine == theirs
+
+
+def reasons(switch):
+    read = ("ovs-appctl", "coverage/read-counter")
+    return {why: int(switch.run(*read, f"rev_{why}")) for why in REASONS}
+
+
+def test_reasons_to_look_at_flows(both):
+    mine, theirs = both
+    assert not any(reasons(mine).values()) and not any(reasons(theirs).values())
+    steps = (
+        ("reconfigure", "ovs-vsctl", *f"{BRIDGE} -- add-port br0 p1 -- set interface p1".split(),
+         "type=dummy", "ofport_request=1"),
+        ("reconfigure", "ovs-vsctl", "set", "interface", "p1", "lldp:enable=true"),
+        ("flow_table", "ovs-ofctl", "add-flow", "br0", "ip,actions=drop"),
+        ("flow_table", "ovs-ofctl", "add-flow", "br0", "priority=40000,actions=normal"),
+        ("mac_learning", "ovs-appctl", "netdev-dummy/receive", "p1", FLOW.format(9)),
+    )  # fmt: skip
+    for why, *command in steps:
+        for switch in both:
+            before = reasons(switch)[why]
+            switch.run(*command)
+            wait_until(lambda it=switch, n=before, name=why: reasons(it)[name] > n, what=why)
