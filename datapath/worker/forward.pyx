@@ -39,7 +39,10 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     for i in range(burst.n):
         p = &burst.packets[i]
         p.in_port = dev.port_be
-        emc_prepare(&w.cache, &w.prepared[i], &w.keys[i], flow_extract(p, &w.keys[i]))
+        w.maps[i] = flow_extract(p, &w.keys[i])
+    # In a loop of its own: whole words of a key cannot be read before its single members are stored.
+    for i in range(burst.n):
+        emc_prepare(&w.cache, &w.prepared[i], &w.keys[i], w.maps[i])
     for i in range(burst.n):
         p = &burst.packets[i]
         f = emc_classify(&w.cache, &w.flows, &w.prepared[i], &w.keys[i])

@@ -116,6 +116,7 @@ cdef struct worker:
     executor x
     rx_burst burst
     flow_key keys[BURST]
+    uint64_t maps[BURST]        # what flow_extract() said of them
     emc_key prepared[BURST]
     uint64_t now                # ns, 0: not read yet for this burst; see time_of()
     megaflow *hits[HITS]        # used since the last stamp_hits()

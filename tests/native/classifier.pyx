@@ -145,16 +145,18 @@ cdef uint64_t _classify_all(emc *e, megaflow_table *t, packet *packets, uint64_t
                             bint cached) noexcept nogil:
     cdef flow_key keys[BURST]
     cdef emc_key prepared[BURST]
-    cdef uint64_t start = 0, map, hits = 0
+    cdef uint64_t maps[BURST]
+    cdef uint64_t start = 0, hits = 0
     cdef uint64_t i, count
     cdef megaflow *f
     memset(keys, 0, sizeof(keys))
     while start < n:
         count = min(n - start, <uint64_t> BURST)
         for i in range(count):
-            map = flow_extract(&packets[start + i], &keys[i])
-            if cached:
-                emc_prepare(e, &prepared[i], &keys[i], map)
+            maps[i] = flow_extract(&packets[start + i], &keys[i])
+        if cached:
+            for i in range(count):
+                emc_prepare(e, &prepared[i], &keys[i], maps[i])
         for i in range(count):
             if cached:
                 f = emc_classify(e, t, &prepared[i], &keys[i])
