@@ -162,22 +162,25 @@ class Counts:
 
 
 class Agent:
-    """Of one port.  `statuses`: what became of each mapping that is asked for."""
-
-    changed = False  # nothing in the database tells of it
+    """Of one port.  `statuses`: what became of each mapping that is asked for; `trunks`: VLANs that
+    the port is to carry from now on (True), or no more; who sees to one takes it out."""
 
     def __init__(self, settings: Settings, now: int):
         self.settings = settings
         self.counts = Counts()
         self.neighbors: dict[tuple[bytes, bytes], tuple[Neighbor, int]] = {}  # with their ends
         self.statuses: dict[tuple[int, int], str] = dict.fromkeys(settings.mappings, PENDING)
+        self.trunks: dict[int, bool] = {}
+        self.changed = False
         self._next_send = now + TX_INTERVAL
 
     def configure(self, settings: Settings, now: int) -> None:
         if settings == self.settings:
             return
         self.settings = settings
+        before = self._active()
         self.statuses = {each: self.statuses.get(each, PENDING) for each in settings.mappings}
+        self._carry(before)
         self._next_send = min(self._next_send, now + 1000)  # changes that come together are one
 
     def receive(self, payload: bytes, now: int) -> None:
@@ -198,9 +201,21 @@ class Agent:
                 return
             self.counts.inserts += 1
         self.neighbors[key] = found, now + found.ttl * 1000
+        before = self._active()
         for isid, vlan, status in found.assignments:
             if (isid, vlan) in self.statuses:
                 self.statuses[isid, vlan] = _STATUS.get(status, UNDEFINED)
+        self._carry(before)
+
+    def _active(self) -> set[int]:
+        """VLANs of mappings that were granted."""
+        return {vlan for (_, vlan), status in self.statuses.items() if status == ACTIVE}
+
+    def _carry(self, before: set[int]) -> None:
+        active = self._active()
+        for vlan in active ^ before:
+            self.trunks[vlan] = vlan in active
+            self.changed = True
 
     def run(self, now: int, _packets: int = 0) -> bytes | None:
         """Timers; what is to be sent now."""

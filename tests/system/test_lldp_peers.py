@@ -5,8 +5,11 @@ import time
 
 import pytest
 
+from ofproto.protocols.lldp import ADDRESS, ETH_TYPE, Settings, compose
 from tests import ovs_userspace
 from tests.daemons import wait_until
+from tests.ovs_names import Names
+from vswitchd.protocols.frames import ethernet
 
 pytestmark = [pytest.mark.system, pytest.mark.peer]
 
@@ -51,3 +54,40 @@ def test_open_vswitch_says_the_same_of_us(switch):
         switch.vsctl("set", "interface", "v0", "lldp:enable=false")
         assert switch.appctl("autoattach/status") == ""
         switch.vsctl("del-br", "br0")  # before the other end of its cable goes
+
+
+@pytest.fixture
+def names(tmp_path):
+    made = Names(tmp_path)
+    made.start("--enable-dummy", "--disable-system")
+    yield made
+    made.close()
+
+
+def test_what_auto_attach_grants_is_trunked(names):
+    words = "add-br br0 -- set bridge br0 datapath_type=dummy -- add-port br0 p1 trunks=7"
+    names.run("ovs-vsctl", *f"{words} -- set interface p1 type=dummy lldp:enable=true".split())
+    names.run("ovs-vsctl", "add-aa-mapping", "br0", "70000", "200")
+
+    def answer(status):
+        said = Settings(bytes.fromhex("505400000001"), "x", "server", "", ((70000, 200),))
+        frame = ethernet(ADDRESS, said.mac, ETH_TYPE, compose(said))
+        mapping = bytes.fromhex("011170")
+        assert frame.count(b"\x00\xc8" + mapping) == 1
+        frame = frame.replace(b"\x00\xc8" + mapping, bytes((status << 4, 200)) + mapping)
+        names.run("ovs-appctl", "netdev-dummy/receive", "p1", frame.hex())
+
+    def trunks():
+        return names.run("ovs-vsctl", "get", "port", "p1", "trunks").strip()
+
+    active, rejected = 2, 3
+    wait_until(lambda: "Pending" in names.run("ovs-appctl", "autoattach/show-isid"))
+    answer(active)
+    wait_until(lambda: trunks() == "[7, 200]", what="the VLAN among the trunks")
+    names.run("ovs-vsctl", "add", "port", "p1", "trunks", "9")
+    answer(rejected)
+    wait_until(lambda: trunks() == "[7, 9]", what="the VLAN away from the trunks")
+    answer(active)
+    wait_until(lambda: trunks() == "[7, 9, 200]", what="the VLAN back")
+    names.run("ovs-vsctl", "del-aa-mapping", "br0", "70000", "200")
+    wait_until(lambda: trunks() == "[7, 9]", what="the mapping gone")

@@ -312,7 +312,11 @@ def dump_flows(settings, target, *words):
     if criteria:
         criteria.append((None, True))  # the rest by priority, as ovs-ofctl does
     session, request = open_for_dump(settings, target, words)
-    if settings.json:
+    if "tree" in settings:
+        if settings.json:
+            raise Fatal("--tree is text: it does not go with -f json")
+        _dump_tree(settings, session, request, criteria or [(None, True)])
+    elif settings.json:
         flows = sort_flows(collect(session, request), criteria)
         names = session.names() if settings.shows_names else None
         from .json_output import flow_value
@@ -326,6 +330,20 @@ def dump_flows(settings, target, *words):
             sys.stdout.write(format_message(reply, raw, style))
             if style.more > HEX_LEVEL:
                 sys.stdout.write(hex_dump(raw))
+
+
+def _dump_tree(settings, session, request, criteria):
+    """Flows below those that lead to them."""
+    from .tree import tree
+
+    names = session.names() if settings.shows_names else None
+
+    def text(flow):
+        flow.idle_age = flow.hard_age = None
+        return format_flow(flow, stats=settings.stats, names=names)
+
+    for line in tree(sort_flows(collect(session, request), criteria), text):
+        sys.stdout.write(f"{line}\n")
 
 
 def _dump_plain(settings, session, request, criteria):

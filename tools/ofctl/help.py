@@ -110,6 +110,7 @@ Options:
       --rsort[=FIELD]              sort flows in descending order
       --names, --no-names          show (and accept) port names, or numbers only
       --no-stats                   flows without counters and ages
+      --tree                       (dump-flows) flows below those that lead to their tables
   -f, --format=FORMAT              text (default), or json for what dumps and show print
       --pretty                     with -f json: one member a line
   -t, --timeout=SECS               give up after SECS seconds

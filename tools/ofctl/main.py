@@ -30,6 +30,7 @@ OPTIONS = (
     ("no-names", "", False),
     ("stats", "", False),
     ("no-stats", "", False),
+    ("tree", "", False),
     ("format", "f", True),
     ("pretty", "", False),
     ("timestamp", "", False),

@@ -88,11 +88,6 @@ nothing happens: `pyvs-vsctl` and vswitchd's log say so.
 |---|---|---|
 """
 
-LESS = """\
-Less than all: neighbours are told an AutoAttach's mappings, and what they answer is shown, but the
-VLANs are not added to the ports' trunks.
-"""
-
 
 def plain_columns(table):
     """The columns of a table that the list names, without keys."""
@@ -134,7 +129,7 @@ def document():
         for table, columns in COLUMNS.items()
         for name, fine in columns.items()
     )
-    return f"{DOCUMENT}{rows}\n{LESS}"
+    return f"{DOCUMENT}{rows}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """LLDP of a bridge's interfaces: column lldp, and rows of AutoAttach."""
 
 from typing import Any
+from uuid import UUID
 
 from datapath.actions import odp
 from ofproto.protocols.lldp import ADDRESS, ETH_TYPE, Agent, Settings
 from pyvs.version import VERSION
-from vswitchd.database.config import BridgeConfig
+from vswitchd.database.config import BridgeConfig, PortConfig
+from vswitchd.database.settings import NO_UUID
 from vswitchd.devices.iface import Iface
+from vswitchd.protocols.base import Rows
 from vswitchd.protocols.frames import ethernet, payload_of
 from vswitchd.protocols.per_interface import PerInterface
 
@@ -20,6 +23,7 @@ class Lldp(PerInterface):
     def __init__(self, ofproto: Any):
         super().__init__(ofproto)
         self._config: BridgeConfig | None = None
+        self._ports: dict[str, PortConfig] = {}  # by interface
 
     def configure(self, config: BridgeConfig, now: int) -> None:
         before, self._config = self._config, config
@@ -60,6 +64,35 @@ class Lldp(PerInterface):
 
     def columns(self, session: Agent, now: int) -> dict[str, Any]:
         return {}
+
+    def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
+        super().set_port(port, members, now)
+        self._ports.update({iface.name: port for iface in members})
+        for iface in members:
+            if iface.name in self.sessions:
+                self._forget_done(self.sessions[iface.name], port)
+
+    @staticmethod
+    def _forget_done(session: Agent, port: PortConfig) -> None:
+        for vlan, wanted in list(session.trunks.items()):
+            if (vlan in port.trunks) == wanted:
+                del session.trunks[vlan]
+
+    def rows(self, bridge_uuid: UUID) -> Rows:
+        """What Auto Attach has granted is among the Port's trunks, until it is there to be seen."""
+        rows = super().rows(bridge_uuid)
+        for name, session in self.sessions.items():
+            port = self._ports.get(name)
+            if not session.trunks or port is None or port.uuid == NO_UUID:
+                continue
+            trunks = set(port.trunks) | {vlan for vlan, on in session.trunks.items() if on}
+            trunks -= {vlan for vlan, on in session.trunks.items() if not on}
+            rows["Port", port.uuid] = {"trunks": sorted(trunks)}
+        return rows
+
+    def leave(self, iface: Iface, now: int) -> None:
+        super().leave(iface, now)
+        self._ports.pop(iface.name, None)
 
     def kept(self, now: int) -> dict[str, Any]:
         """Neighbours say all of it again."""
