@@ -91,7 +91,7 @@ class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, TrackingReque
         fds = []
         try:
             ids = self._request("workers_add", fds=fds, cores=list(cores), pinned=bool(pinned))[0]
-            if self.n_workers:
+            if self.upcall_fd >= 0:
                 self.add_rings(zip(ids["workers"], cores, strict=True), fds)
         finally:
             for fd in fds:
