@@ -14,7 +14,7 @@ import ovs.vlog
 from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
-from vswitchd.database.columns import Replica
+from vswitchd.database.columns import READ, Replica
 from vswitchd.database.settings import NO_UUID
 from vswitchd.devices.iface import DEFAULT_MTU, TYPES, Iface
 from vswitchd.protocols.protocols import Protocols
@@ -258,8 +258,11 @@ class StatusWriter:
         return self._take(transaction.commit())
 
     def _is_news(self, key: tuple[str, UUID], columns: dict[str, Any]) -> bool:
-        written = self._written.get(key)
-        return written is None or any(written.get(c) != value for c, value in columns.items())
+        """A column that is configuration, too, others may have changed without our looking."""
+        written, shared = self._written.get(key), READ[key[0]]
+        return written is None or any(
+            c in shared or written.get(c) != value for c, value in columns.items()
+        )
 
     def _take(self, status: str) -> bool:
         transaction = ovs.db.idl.Transaction
