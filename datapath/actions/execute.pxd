@@ -41,6 +41,9 @@ ctypedef int (*ct_fn)(void *owner, packet *p, flow_key *key, const ct_action *a,
 # The kind (TUNNEL_*) of a tunnel's port of the datapath.
 ctypedef uint32_t (*tunnel_fn)(void *owner, uint32_t port) noexcept nogil
 
+# The MTU of a port that a frame of so many bytes of IP goes to, 0 where none is known.
+ctypedef uint32_t (*mtu_fn)(void *owner, uint32_t port, uint32_t size) noexcept nogil
+
 cdef struct executor:
     void *owner
     output_fn output
@@ -50,6 +53,7 @@ cdef struct executor:
     meter_fn meter              # NULL: all pass
     ct_fn track                 # NULL: DROP_CT_NO_TRACKER
     tunnel_fn tunnel_kind       # NULL: no port is one
+    mtu_fn port_mtu             # NULL: none is known
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     uint32_t depth

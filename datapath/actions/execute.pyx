@@ -22,6 +22,7 @@ from datapath.actions.encap cimport (
     packet_pop_nsh, packet_pop_pbb, packet_push_eth, packet_push_mpls, packet_push_nsh, packet_push_pbb,
 )
 from datapath.actions.rewrite cimport changes_parsing, copy_ttl, is_writable, rewrite
+from datapath.actions.tunnel_answer cimport TUNNEL_ANSWER, tunnel_answer, tunnel_outer_size
 from datapath.actions.tunnel_pop cimport tunnel_decapsulate
 from datapath.actions.tunnel_push cimport TUNNEL_HEADER, tunnel_encapsulate
 
@@ -355,12 +356,52 @@ cdef uint32_t _entropy(execution *e) noexcept nogil:
     return flow_hash_symmetric(e.key, 0)
 
 
+cdef uint32_t _mtu_behind(execution *e, const uint8_t *at, uint32_t length, uint32_t size) noexcept nogil:
+    """Of the port that these actions output to first, 0: unknown."""
+    cdef const attr *a
+    if e.x.port_mtu == NULL:
+        return 0
+    while length >= sizeof(attr):
+        a = <const attr *> at
+        if a.length < sizeof(attr) or a.length > length:
+            return 0
+        if a.type == ACT_OUTPUT and a.length == sizeof(attr) + 4:
+            return e.x.port_mtu(e.x.owner, (<const uint32_t *> (at + sizeof(attr)))[0], size)
+        at += min(<uint32_t> (a.length + 3) & ~<uint32_t> 3, length)
+        length -= min(<uint32_t> (a.length + 3) & ~<uint32_t> 3, length)
+    return 0
+
+
+cdef bint _outgrows(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
+    """Whether the port behind the tunnel's header cannot take the packet: then its sender is told.
+    `at`: the tnl_push and what stands behind it."""
+    cdef const uint8_t *payload = at + sizeof(attr)
+    cdef uint32_t own = (<const attr *> at).length
+    cdef uint32_t behind = min(<uint32_t> (own + 3) & ~<uint32_t> 3, length)
+    cdef uint32_t size = tunnel_outer_size(e.p, payload, own - <uint32_t> sizeof(attr))
+    cdef uint32_t mtu = _mtu_behind(e, at + behind, length - behind, size)
+    cdef packet answer
+    cdef flow_key key
+    if mtu == 0 or size <= mtu:
+        return False
+    _refresh(e)
+    if e.x.depth >= MAX_EXECUTE_DEPTH or not _take_buffer(e, &answer, TUNNEL_HEADER + TUNNEL_ANSWER):
+        return True
+    if tunnel_answer(e.p, e.key, payload, own - <uint32_t> sizeof(attr), mtu, &answer, &key):
+        e.x.depth += 1
+        e.x.recirculate(e.x.owner, &answer, &key)
+        e.x.depth -= 1
+    return True
+
+
 cdef int _push_tunnel(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
     """`at`: the action and what stands behind it.  As _track() returns."""
     cdef const uint8_t *payload = at + sizeof(attr)
     cdef uint32_t size = (<const attr *> at).length - <uint32_t> sizeof(attr)
     cdef vnet_hdr whole
     cdef encap_result result
+    if not e.max_len and _outgrows(e, at, length):
+        return -1 - DROP_MTU_EXCEEDED
     if e.p.vnet.gso_type == GSO_NONE or e.max_len:
         _truncate(e, &whole)    # of the packet, not of what it will be in
         e.max_len = 0

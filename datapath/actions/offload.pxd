@@ -21,6 +21,9 @@ cdef int segment(packet *p, packet *scratch, segment_fn emit, void *owner) noexc
 # that is none or that contradicts itself.
 cdef uint32_t count_segments(const packet *p, uint32_t *n_bytes) noexcept nogil
 
+# Bytes of the largest of them.
+cdef uint32_t largest_segment(const packet *p) noexcept nogil
+
 # One's complement sums, RFC 1071.  `sum` accumulates big-endian 16-bit words.
 cdef uint64_t csum_add(uint64_t sum, const uint8_t *at, uint32_t n) noexcept nogil
 cdef uint16_t csum_finish(uint64_t sum) noexcept nogil     # folded and inverted, host order

@@ -280,6 +280,13 @@ cdef uint32_t count_segments(const packet *p, uint32_t *n_bytes) noexcept nogil:
     return n
 
 
+cdef uint32_t largest_segment(const packet *p) noexcept nogil:
+    cdef layout l
+    if p.vnet.gso_type == GSO_NONE or not _find_layout(p, &l):
+        return p.size
+    return min(l.end, l.payload + l.size)
+
+
 cdef int segment(packet *p, packet *scratch, segment_fn emit, void *owner) noexcept nogil:
     cdef layout l
     cdef uint32_t at, chunk, index = 0

@@ -76,6 +76,17 @@ cdef extern from "<sys/socket.h>" nogil:
     int setsockopt(int fd, int level, int name, const void *value, unsigned int length)
     int SO_ERROR
 
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, void *argument)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    int SIOCGIFNAME, SIOCGIFMTU
+
+cdef extern from "<net/if.h>" nogil:
+    struct ifreq:
+        int ifr_ifindex
+        int ifr_mtu
+
 cdef extern from "<linux/if_packet.h>" nogil:
     struct tpacket2_hdr:
         uint32_t tp_status
@@ -285,6 +296,20 @@ cdef bint _unbound(int fd) noexcept nogil:
     return getsockname(fd, <sockaddr *> &address, &length) == 0 and address.sll_ifindex <= 0
 
 
+cdef uint32_t packet_mtu(netdev *dev) noexcept nogil:
+    cdef packet_io *io = <packet_io *> dev.private
+    cdef sockaddr_ll address
+    cdef unsigned int length = sizeof(sockaddr_ll)
+    cdef ifreq request
+    memset(&request, 0, sizeof(request))
+    if getsockname(io.tx_fd, <sockaddr *> &address, &length) < 0:
+        return 0
+    request.ifr_ifindex = address.sll_ifindex
+    if ioctl(io.tx_fd, SIOCGIFNAME, &request) < 0 or ioctl(io.tx_fd, SIOCGIFMTU, &request) < 0:
+        return 0
+    return <uint32_t> request.ifr_mtu
+
+
 cdef void packet_link_error(rxq *q) noexcept nogil:
     cdef int error = 0
     cdef unsigned int length = sizeof(error)
@@ -366,6 +391,7 @@ cdef class PacketNetdev(Netdev):
         self.dev.send = packet_send
         self.dev.prioritizes = True
         self.dev.link_error = packet_link_error
+        self.dev.read_mtu = packet_mtu
 
     def _open_receive(self, str device, uint32_t slots, uint32_t number, bint deaf):
         """`deaf`: nothing comes before the filter is taken off."""
@@ -471,6 +497,7 @@ cdef class PacketNetdev(Netdev):
     cpdef refresh(self):
         cdef tpacket_stats counts
         cdef unsigned int length = sizeof(counts)
+        self.dev.mtu = packet_mtu(&self.dev)
         if self.dev.diverted and _unbound(self.io.tx_fd):
             self.dev.dead = True
         for rx in self.rx_sockets:

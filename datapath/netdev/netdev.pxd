@@ -82,6 +82,9 @@ ctypedef void (*send_fn)(netdev *dev, mmsghdr *messages, uint32_t n, worker_port
 # epoll reported an error condition: clear it, and set `dead` if the device is gone for good.
 ctypedef void (*link_error_fn)(rxq *q) noexcept nogil
 
+# What the device says now of the largest IP packet that it sends; 0: nothing.
+ctypedef uint32_t (*mtu_fn)(netdev *dev) noexcept nogil
+
 # A receive queue.  All but `owner` belongs to the worker that polls it.
 cdef struct rxq:
     netdev *dev
@@ -98,6 +101,8 @@ cdef struct netdev:
     release_fn release
     send_fn send
     link_error_fn link_error
+    mtu_fn read_mtu             # NULL: it takes all that it can be given
+    uint32_t mtu                # as last read
     bint prioritizes            # send() looks at worker_port.tx_priority: the qdisc may
     void *private
     bint takes_offload          # false: the worker completes checksums and segments before send

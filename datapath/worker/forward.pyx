@@ -112,6 +112,16 @@ cdef uint32_t tunnel_kind(void *owner, uint32_t port) noexcept nogil:
     return 0 if dev == NULL else dev.tunnel_kind
 
 
+cdef uint32_t port_mtu(void *owner, uint32_t port, uint32_t size) noexcept nogil:
+    """It is asked anew before anything is found too big for it."""
+    cdef netdev *dev = (<worker *> owner).ports[port] if port < MAX_PORTS else NULL
+    if dev == NULL or dev.read_mtu == NULL:
+        return 0
+    if size > dev.mtu:
+        dev.mtu = dev.read_mtu(dev)
+    return dev.mtu
+
+
 cdef void dropped(void *owner, uint32_t reason) noexcept nogil:
     (<worker *> owner).ingress.drops[reason] += 1
 
@@ -131,3 +141,4 @@ cdef void forward_init(worker *w) noexcept nogil:
     w.x.meter = weigh
     w.x.track = track
     w.x.tunnel_kind = tunnel_kind
+    w.x.port_mtu = port_mtu

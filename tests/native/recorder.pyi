@@ -19,6 +19,7 @@ class Recorder:
     meters: Meters
     now: int  # ns, for the meters
     events: list[tuple[Any, ...]]
+    mtus: dict[int, int]  # port -> bytes
     tunnels: dict[int, int]  # port -> TUNNEL_* of those that are a tunnel's
 
     def __init__(

@@ -30,6 +30,7 @@ cdef class Recorder:
     cdef public uint64_t now
     cdef uint32_t levels
     cdef public dict tunnels
+    cdef public dict mtus
 
     def __cinit__(self, recirculated=None, tracker=None):
         executor_init(&self.x)
@@ -49,6 +50,8 @@ cdef class Recorder:
         self.levels = 0
         self.tunnels = {}
         self.x.tunnel_kind = _kind_of
+        self.mtus = {}
+        self.x.port_mtu = _mtu_of
 
     def __dealloc__(self):
         executor_free(&self.x)
@@ -127,6 +130,11 @@ cdef meter_verdict _weigh(void *owner, uint32_t meter, uint32_t n_packets,
     with gil:
         recorder = <Recorder> owner
         return meter_weigh(recorder.meters.table, meter, n_packets, n_bytes, recorder.now)
+
+
+cdef uint32_t _mtu_of(void *owner, uint32_t port, uint32_t size) noexcept nogil:
+    with gil:
+        return (<Recorder> owner).mtus.get(port, 0)
 
 
 cdef uint32_t _kind_of(void *owner, uint32_t port) noexcept nogil:

@@ -125,6 +125,23 @@ def test_headers_and_clones(under):
     assert under.run("ovs-appctl", "tnl/ports/show") == "Listening ports:\n"
 
 
+def test_where_encryption_is_asked_for_no_clear_text_is_sent(under):
+    """Neither by a port that begins with it nor by one that was in clear text before."""
+    under.run("ovs-ofctl", "add-flow", "int", "in_port=7,actions=2")
+    receive(under, "p1", REPLY)
+    add_tunnel(under, 2, "vxlan", "remote_ip=1.1.2.92")
+    assert "tnl_push" in actions(under)
+    for set_it in ("set", "remove"):
+        what = "options:psk=secret" if set_it == "set" else "options psk"
+        under.run("ovs-vsctl", set_it, "interface", "t2", *what.split())
+        encrypted = set_it == "set"
+        error = under.run("ovs-vsctl", "get", "interface", "t2", "error")
+        assert ("IPsec is not supported ('psk')" in error) == encrypted
+        assert ("tnl_push" in actions(under)) != encrypted
+    receive(under, "p7", FRAME.hex())
+    wait_until(lambda: len(sent(under)) == 1, what="the packet")
+
+
 # A GPE header: VXLAN's flags are 0x0c, what follows is a frame.
 ENCAPSULATED = (
     "aa55aa550000f8bc1244cafe08004500004e00010000401173e90101025c01010258c85312b5003a8cd4"

@@ -236,3 +236,21 @@ def test_routes_of_the_kernel_are_followed(world):
     wait_until(lambda: wanted not in switch.appctl("ovs/route/show"), what="the route's end")
     trace = switch.appctl("ofproto/trace", "int", "in_port=1,ip")
     assert "native tunnel routing failed" in trace
+
+
+def test_a_sender_is_told_that_its_packets_are_too_big(world):
+    """Containers with the MTU of the underlay: TCP finds the way's, and so does ping."""
+    world.tunnel("vxlan", THERE, "options:key=7")
+    world.device(KINDS["vxlan"][1], HERE, THERE)
+    for end, device, number in ((world.inside, "eth0", 1), (world.far, "tun9", 2)):
+        end.run("ip", "link", "set", device, "mtu", "1500")
+        end.run("ip", "address", "add", f"fd09::{number}/64", "dev", device, "nodad")
+    wait_until(lambda: world.inside.ping("10.9.0.2", count=1), what="the first answer")
+    transfer(world.far, world.inside, "10.9.0.2")
+    ping = ("ping", "-n", "-c1", "-W1", "-M", "do")
+    found = world.inside.run("ip", "route", "get", "10.9.0.2")
+    assert "mtu 1450" in found
+    told = world.inside.run(*ping, "-s", "1452", "fd09::2", check=False)
+    assert "mtu" in told.lower() and "0 received" in told
+    assert "1 received" in world.inside.run(*ping, "-s", "1402", "fd09::2")
+    assert "mtu_exceeded" in world.switch.dpctl("drops")

@@ -54,6 +54,11 @@ SHOWN = {
     ),
 }
 REFUSED = {
+    **{
+        f"vxlan remote_ip=1.1.1.1 {option}=x": f"p: IPsec is not supported ('{option}'), "
+        "and clear text is not sent instead"
+        for option in ("psk", "remote_cert", "remote_name")
+    },
     "gre": "p: gre type requires valid 'remote_ip' argument",
     "gre remote_ip=abc": (
         "p: bad gre 'remote_ip'\np: gre type requires valid 'remote_ip' argument"

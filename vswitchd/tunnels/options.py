@@ -43,6 +43,8 @@ _OF_KINDS = {
     "srv6_flowlabel": ("srv6",),
     "payload_type": ("bareudp",),
 }
+# What asks for encryption: the kernel's, which frames from packet sockets do not pass.
+_IPSEC = ("psk", "remote_cert", "remote_name")
 _FLOWLABELS = ("copy", "zero", "compute")
 MAX_SEGMENTS = 6
 
@@ -89,6 +91,11 @@ class _Options:
         raise _Refused
 
     def config(self) -> TunnelConfig:
+        for option in _IPSEC:
+            if option in self.options:
+                self.refuse(
+                    f"IPsec is not supported ('{option}'), and clear text is not sent instead"
+                )
         for option in self.options:
             if option not in _COMMON and self.kind not in _OF_KINDS.get(option, ()):
                 self.tell(f"unknown {self.kind} argument '{option}'")
