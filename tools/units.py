@@ -46,6 +46,33 @@ DAEMONS = (
         f"{_FAMILIES} AF_NETLINK AF_PACKET",
     ),
 )
+
+
+class Companion(NamedTuple):
+    """A program that runs beside the switch, for those who enable its unit."""
+
+    program: str
+    what: str
+    before: str  # units that count on it
+    start: str  # its options, and the lines that go with them
+    capabilities: str
+    families: str
+
+
+_FORKING = "--detach --no-chdir --pidfile --log-file\nType=forking\nPIDFile={rundir}/{program}.pid"
+COMPANIONS = (
+    Companion(
+        *("pyvs-docker-driver", "Docker's networks on bridges", "docker.service", _FORKING),
+        # It talks with Docker's socket, masquerades, and has gateways forward.
+        "CAP_NET_ADMIN CAP_DAC_OVERRIDE",
+        f"{_FAMILIES} AF_NETLINK",
+    ),
+    Companion(
+        *("pyvs-exporter", "metrics for Prometheus", "", "\nType=exec"),
+        "CAP_DAC_OVERRIDE",
+        _FAMILIES,
+    ),
+)
 # ovs-ctl's word for leaving a daemon alone.
 _LEAVE = {_SERVER: "--no-ovsdb-server", _DATAPATH: "--no-datapath", _VSWITCHD: "--no-vswitchd"}
 
@@ -67,7 +94,9 @@ ExecStop={ctl} {leave} stop
 Restart=on-failure
 RestartSec=100ms
 LimitNOFILE=1048576
-{more}CapabilityBoundingSet={capabilities}
+{more}"""
+_CONFINED = """\
+CapabilityBoundingSet={capabilities}
 AmbientCapabilities=
 NoNewPrivileges=yes
 ProtectSystem=full
@@ -84,6 +113,23 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
+"""
+_COMPANION = """\
+[Unit]
+Description={program}: {what}
+After={vswitchd}.service
+Wants={vswitchd}.service
+Before={before}
+
+[Service]
+ExecStart={command} {start}
+Restart=on-failure
+RestartSec=1s
+"""
+_ENABLED = """\
+
+[Install]
+WantedBy=multi-user.target
 """
 _STATE = """\
 Requires={vswitchd}.service
@@ -167,7 +213,22 @@ def _daemon(daemon: Daemon, ctl: str) -> str:
         "ctl": ctl,
         "writable": _writable(),
     }
-    return (_HEAD + _DAEMON).format(**{**daemon._asdict(), **values})
+    return (_HEAD + _DAEMON + _CONFINED).format(**{**daemon._asdict(), **values})
+
+
+def _companion(companion: Companion) -> str:
+    command = _plain(program_path(companion.program))
+    if rundir.rundir() != identity.family().rundir:
+        command += f" --rundir={_plain(rundir.rundir())}"
+    values = {
+        "vswitchd": identity.program(_VSWITCHD),
+        "command": command,
+        "rundir": os.path.realpath(rundir.rundir()),
+        "writable": _writable(),
+    }
+    values = {**companion._asdict(), **values}
+    values["start"] = companion.start.format(**values)
+    return (_COMPANION + _CONFINED + _ENABLED).format(**values)
 
 
 def texts(state: str | None) -> dict[str, str]:
@@ -185,7 +246,9 @@ def texts(state: str | None) -> dict[str, str]:
             "state": _plain(state),
         }
         made[f"{whole()}-state.service"] = (_HEAD + _STATE).format(**values)
-    made[f"{whole()}.service"] = _WHOLE.format(name=whole(), after=" ".join(made))
+    wanted = " ".join(made)
+    made.update((f"{each.program}.service", _companion(each)) for each in COMPANIONS)
+    made[f"{whole()}.service"] = _WHOLE.format(name=whole(), after=wanted)
     return made
 
 
@@ -204,4 +267,5 @@ def install(options) -> int:
         print(path)
     extra = f" {whole()}-state" if state else ""
     print(f"now: systemctl daemon-reload && systemctl enable --now {whole()}{extra}")
+    print(f"and, where they are wanted: {' '.join(each.program for each in COMPANIONS)}")
     return 0

@@ -136,6 +136,101 @@ def test_a_published_port_and_the_way_out(clean):
     assert pings(host, "pod-a", "198.51.100.2") == 2
 
 
+def test_names_and_two_families(clean):
+    """Docker's own name server, IPv6, an internal network, and a container in two of them."""
+    host = clean
+    six = ("--ipv6", "--subnet=fd05::/64", "--gateway=fd05::1")
+    create(host, "blue", "10.5.0.0/24", *six)
+    create(host, "green", "10.6.0.0/24", "--internal")
+    host.start_container("web", "--network=blue", "--network-alias=shop", "--ip6=fd05::10")
+    host.start_container("pod-a", "--network=blue")
+    host.start_container("pod-b", "--network=green")
+    for name in ("web", "shop"):
+        assert "10.5.0." in host.execute("pod-a", *RESOLVE, name)
+    assert pings(host, "pod-a", "fd05::10") == 2 and pings(host, "pod-a", "fd05::1") == 2
+    routes = host.execute("pod-a", "/bin/ip", "-6", "route")
+    assert "default via fd05::1" in routes
+    # --internal: there is no way out, and no gateway's port on the host.
+    assert "default" not in host.execute("pod-b", "/bin/ip", "route")
+    host.run("docker", "network", "connect", "--alias=store", "green", "web")
+    (address,) = re.findall(r"10\.6\.0\.\d+", host.execute("pod-b", *RESOLVE, "store"))[-1:]
+    assert pings(host, "pod-b", address) == 2
+    assert "10.5" not in host.execute("pod-b", *RESOLVE, "pod-a", check=False)
+    assert "default via 10.5.0.1" in host.execute("web", "/bin/ip", "route")
+    host.run("docker", "network", "disconnect", "green", "web")
+    assert "10.6" not in host.execute("pod-b", *RESOLVE, "store", check=False)
+    assert pings(host, "web", "10.5.0.1") == 2
+
+
+RESOLVE = ("/bin/busybox", "nslookup")
+
+
+def test_flat_to_a_physical_port(clean):
+    """The gateway is a router's, behind a port of the bridge in the same VLAN."""
+    host = clean
+    for words in (
+        "netns add router",
+        "link add physical type veth peer name eth0 netns router",
+        "link set physical up",
+        "-n router link set eth0 up",
+        "-n router address add 10.9.0.1/24 dev eth0",
+        "-n router address add 203.0.113.1/32 dev lo",
+        "-n router link set lo up",
+    ):
+        host.run("ip", *words.split())
+    host.run("pyvs-vsctl", "add-port", "br0", "physical", "tag=9")
+    try:
+        options = ("-o", "bridge=br0", "-o", "vlan=9", "-o", "mode=flat", "-o", "mtu=1400")
+        create(host, "blue", "10.9.0.0/24", "--gateway=10.9.0.1", *options)
+        host.start_container("pod-a", "--network=blue")
+        assert pings(host, "pod-a", "10.9.0.1") == 2
+        assert pings(host, "pod-a", "203.0.113.1") == 2  # by the default route
+        assert "mtu 1400" in host.execute("pod-a", "/bin/ip", "link", "show", "eth0")
+        assert host.run("nft", "list", "tables") == ""
+    finally:
+        host.run("pyvs-vsctl", "del-port", "br0", "physical")
+        host.run("ip", "netns", "del", "router")
+
+
+def test_the_other_networks_of_docker(clean):
+    """none, host and joined, on the host that has networks of the driver."""
+    host = clean
+    create(host, "out", "10.7.0.0/24")
+    host.start_container("web", "--network=out", "-p", "8080:80", "-p", "127.0.0.1:5353:53/udp")
+    # (`docker port` is empty for networks of every remote driver.)  What was asked for is kept:
+    asked = host.run("docker", "inspect", "--format={{json .HostConfig.PortBindings}}", "web")
+    assert '"8080"' in asked
+    rules = host.run("nft", "list", "ruleset")
+    assert "udp dport 5353 dnat" in rules and "tcp dport 8080 dnat" in rules
+    host.start_container("pod-a", "--network=container:web")
+    assert host.execute("pod-a", "/bin/ip", "address") == host.execute("web", "/bin/ip", "address")
+    host.start_container("pod-b", "--network=none")
+    assert "eth0" not in host.execute("pod-b", "/bin/ip", "link")
+    host.start_container("pod-c", "--network=host")
+    assert "br0" in host.execute("pod-c", "/bin/ip", "link")
+    assert len(host.run("pyvs-vsctl", "--bare", "--columns=name", "find", "interface",
+                        "external_ids:docker_endpoint!=\"\"").split()) == 1  # fmt: skip
+
+
+def test_a_killed_dockerd(clean):
+    """Its containers go on (--live-restore), and are its own again."""
+    host = clean
+    create(host, "blue", "10.5.0.0/24", "-o", "bridge=br0", "-o", "mode=l2")
+    host.start_container("web", "--network=blue", "--ip=10.5.0.10")
+    host.start_container("pod-a", "--network=blue", "--ip=10.5.0.11")
+    pid = host.run("docker", "inspect", "--format={{.State.Pid}}", "pod-a").strip()
+    host.kill_dockerd()
+    inside = ("nsenter", f"--target={pid}", "--net")
+    assert "2 received" in host.run(*inside, "ping", "-c", "2", "10.5.0.10")
+    host.start_dockerd()
+    assert host.run("docker", "ps", "--quiet").count("\n") == 2
+    assert pings(host, "pod-a", "10.5.0.10") == 2
+    host.start_container("pod-b", "--network=blue", "--ip=10.5.0.12")
+    assert pings(host, "pod-b", "10.5.0.10") == 2
+    host.run("docker", "rm", "--force", "pod-a")
+    assert len(host.run("pyvs-vsctl", "list-ports", "br0").split()) == 2
+
+
 @pytest.mark.parametrize(
     "options, said",
     [

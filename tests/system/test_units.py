@@ -13,6 +13,8 @@ from tests.system.test_ctl import ctl, pids, processes  # noqa: F401 (ctl is a f
 
 pytestmark = pytest.mark.system
 
+BESIDE = ("pyvs-docker-driver", "pyvs-exporter")
+
 
 def read_units(directory):
     """File name -> its sections."""
@@ -38,7 +40,7 @@ def test_the_switch_runs_with_what_its_units_allow(ctl):  # noqa: F811
     told = ctl(f"--units-dir={directory}", "--keep-state", "install-units")
     assert "systemctl enable --now pyvs pyvs-state" in told
     units = read_units(directory)
-    assert units.keys() == {f"{name}.service" for name in (*DAEMONS, "pyvs", "pyvs-state")}
+    assert units.keys() == {f"{name}.service" for name in (*DAEMONS, "pyvs", "pyvs-state", *BESIDE)}
     if shutil.which("systemd-analyze"):
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", *map(str, directory.iterdir())],
@@ -74,7 +76,7 @@ def test_units_under_the_other_names_and_refusals(ctl, tmp_path):  # noqa: F811
     environment = {**os.environ, "OVS_RUNDIR": "/run/x"}
     run = ctl.switch.host.run
     run(str(tmp_path / "ovs-ctl"), f"--units-dir={units}", "install-units", env=environment)
-    names = {"openvswitch-switch", "ovsdb-server", "ovs-vswitchd", "pyvs-datapath"}
+    names = {"openvswitch-switch", "ovsdb-server", "ovs-vswitchd", "pyvs-datapath", *BESIDE}
     assert {path.name for path in units.iterdir()} == {f"{name}.service" for name in names}
     text = (units / "ovs-vswitchd.service").read_text()
     assert f"ExecStart={tmp_path}/ovs-ctl --rundir=/run/x " in text
