@@ -111,7 +111,7 @@ def inside(netns: int | None):
 def _enter(netns: int) -> None:
     if _libc.setns(netns, CLONE_NEWNET):
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), "entering the network namespace")
 
 
 def downs():
