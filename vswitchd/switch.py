@@ -233,6 +233,7 @@ class Switch:
                 if self.dummies.enabled:
                     self.backer.choose_number = choose_number
                     self.backer.flows.recirc.counting = True
+                    self.backer.flows.features.set_arp = False  # as Open vSwitch's datapaths
             except OSError as error:  # it died meanwhile; there is another soon
                 vlog.info(f"lost the datapath process ({error})")
                 self._dpif = None

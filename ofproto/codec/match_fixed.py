@@ -136,7 +136,20 @@ def _cidr(mask: int) -> int | None:
 
 def fits_of10(match: Match) -> bool:
     """Whether OpenFlow 1.0 can say this match exactly."""
+    match = _with_plain_tag(match)
     return of10_decode(of10_encode(match)) == match
+
+
+def _with_plain_tag(match: Match) -> Match:
+    """The match with "no tag" for a tag of which every bit counts, the present bit being 0.
+
+    No packet has such a tag; Open vSwitch takes `vlan_tci=11` to mean an untagged one.
+    """
+    for field, value, mask in match.fields():
+        if field is _VLAN_TCI and mask | VLAN_PCP == 0xFFFF and value and not value & VLAN_CFI:
+            match = match.copy()
+            match.set("dl_vlan", OFP_VLAN_NONE)
+    return match
 
 
 # OpenFlow 1.1
@@ -298,4 +311,5 @@ def _pack_11(say, masks, wild):
 
 def fits_of11(match: Match) -> bool:
     """Whether OpenFlow 1.1 can say this match exactly."""
+    match = _with_plain_tag(match)
     return of11_decode(of11_encode(match)) == match

@@ -7,7 +7,7 @@ from datapath.key.flow cimport flow_key
 from ofproto.xlate.state.context cimport XlateContext
 from ofproto.xlate.state.recirc cimport RecircTable
 from ofproto.xlate.bridges.tunnel cimport TunnelTable
-from ofproto.xlate.bridges.xbridge cimport Generation, XBridge, XPort
+from ofproto.xlate.bridges.xbridge cimport Features, Generation, XBridge, XPort
 from ofproto.xlate.state.xcache cimport XCache
 
 
@@ -41,6 +41,7 @@ cdef class Flows:
     cdef bint looked                    # for flows of an earlier daemon, since set_dpif()
     cdef readonly RecircTable recirc
     cdef readonly list bridges
+    cdef readonly Features features
     cdef readonly object underlay       # ofproto.underlay's: what tunnels travel over
     cdef object solicitor               # Program: a frame of the host's own through the tables
     cdef readonly dict counts

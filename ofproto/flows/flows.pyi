@@ -7,7 +7,7 @@ from ofproto.flows.inbox import Inbox
 from ofproto.rules.program import Program
 from ofproto.underlay.underlay import Underlay
 from ofproto.xlate.bridges.tunnel import TunnelTable
-from ofproto.xlate.bridges.xbridge import Generation, XBridge, XPort
+from ofproto.xlate.bridges.xbridge import Features, Generation, XBridge, XPort
 from ofproto.xlate.state.recirc import FrozenState, RecircTable
 
 class Ukey:
@@ -38,6 +38,7 @@ class Flows:
     recirc: RecircTable
     inbox: Inbox  # packets that are for protocols
     tunnels: TunnelTable
+    features: Features
     underlay: Underlay
     bridges: list[XBridge]
     counts: dict[str, int]

@@ -94,6 +94,7 @@ cdef class Flows:
         self.xlate = XlateContext()
         self.recirc = self.xlate.recirc
         self.bridges = []
+        self.features = Features()
         self.set_underlay(Underlay())
         self.ports = {}
         self.tunnels = TunnelTable()
@@ -144,6 +145,7 @@ cdef class Flows:
         if bridge not in self.bridges:
             self.bridges.append(bridge)
             bridge.underlay = self.underlay
+            bridge.features = self.features
 
     def remove_bridge(self, XBridge bridge):
         """Flows that lead through it are found by the next revalidation."""

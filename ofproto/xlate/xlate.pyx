@@ -529,6 +529,8 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     elif code == OP_TRUNC:
         output_trunc(x, <uint16_t> o.port, o.arg)
     elif code == OP_CHECK_LARGER:
+        if not x.bridge.features.check_pkt_len:
+            x.slow |= USERSPACE_ACTION
         check_larger(x, program, o)
     elif code == OP_SAMPLE:
         sample_action(x, program, o)

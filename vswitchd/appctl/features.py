@@ -45,30 +45,72 @@ _SHOWN = (
 )
 
 
+# What translation can be told not to make use of: an attribute of Features
+_USED = ("clone", "ct_clear", "trunc", "check_pkt_len", "add_mpls", "sample_nesting")
+
+
 def _check_bridge(switch: "Switch", name: str) -> None:
     if name not in switch.bridges:
         raise CommandError("no such bridge")
 
 
+def _boot_time() -> dict[str, str]:
+    return CAPABILITIES | {NATIVE: "true", "sample_nesting": str(odp.NESTING)}
+
+
+def _run_time(switch: "Switch") -> dict[str, str]:
+    features = switch.backer.flows.features
+    used = {name: getattr(features, name) for name in _USED}
+    used[NATIVE] = switch.ways.underlay.native
+    return _boot_time() | {name: str(value).lower() for name, value in used.items()}
+
+
 def show_features(switch: "Switch", args: list[str]) -> str:
     _check_bridge(switch, args[0])
-    native = "true" if switch.ways.underlay.native else "false"
-    known = CAPABILITIES | {NATIVE: native, "sample_nesting": str(odp.NESTING)}
+    known = _run_time(switch)
     return "".join(f"{label}: {_WORDS.get(known[name], known[name])}\n" for label, name in _SHOWN)
 
 
 def set_features(switch: "Switch", args: list[str]) -> str:
     """What of the datapath translation makes use of; for tests."""
     _check_bridge(switch, args[0])
-    underlay = switch.ways.underlay
-    if len(args) == 1:
-        return f"{NATIVE}: {'true' if underlay.native else 'false'}\n"
-    if args[1] != NATIVE:
-        raise CommandError(f"{args[1]}: cannot be set")
-    if len(args) != 3 or args[2] not in _BOOLEANS:
-        raise CommandError(f"{args[1]}: true or false")
-    underlay.native = _BOOLEANS[args[2]]
-    underlay.told()
+    wanted = args[1:2]
+    if len(args) == 3:
+        return _set(switch, *args[1:])
+    now, before = _run_time(switch), _boot_time()
+    shown = [row for row in _SHOWN if not wanted or row[1] in wanted]
+    if not shown:
+        return "Unexpected support field\n"
+    return "".join(
+        f"{name} ({label}) : [run time]:{now[name]}, [boot time]:{before[name]}\n"
+        for label, name in shown
+    )
+
+
+def _set(switch: "Switch", name: str, word: str) -> str:
+    """What is wrong with a value is no error of the command, as of Open vSwitch's."""
+    known = _boot_time().get(name)
+    if known is None:
+        return "Unexpected support field\n"
+    if known in _BOOLEANS:
+        if word not in _BOOLEANS:
+            return "Boolean value expected\n"
+        value = _BOOLEANS[word]
+        beyond = value and known == "false"
+    else:
+        if not word.isdecimal():
+            return "Integer number expected\n"
+        value = int(word)
+        beyond = value > int(known)
+    if beyond:
+        return "Can not set value beyond the datapath capability\n"
+    if name == NATIVE:
+        switch.ways.underlay.native = value
+    elif name in _USED:
+        setattr(switch.backer.flows.features, name, value)
+    elif str(value).lower() != known:
+        raise CommandError(f"{name}: not supported: it cannot be set aside")
+    switch.ways.underlay.told()
     return ""
 
 

@@ -117,7 +117,8 @@ cdef int fork(XlateContext x, Program program, const op *o, uint16_t zone) excep
 
 cdef int ct_clear(XlateContext x) except -1:
     if x.conntracked:
-        x.out.ct_clear()
+        if x.bridge.features.ct_clear:
+            x.out.ct_clear()
         x.untrack()
     return 0
 

@@ -9,6 +9,7 @@ was before it.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_PACKET_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
@@ -124,6 +125,8 @@ cdef int encap_mpls(XlateContext x, uint32_t packet_type) except -1:
     for i in range(n + 1):
         flow.mpls_lse[i] = labels[i]
     x.pending = PENDING_ADD_MPLS
+    if not x.bridge.features.add_mpls:
+        x.slow |= USERSPACE_ACTION
     x.unparsed = False
     return 0
 

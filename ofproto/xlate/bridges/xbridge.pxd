@@ -57,6 +57,18 @@ cdef class Generation:
     cdef set take_reasons(self)
 
 
+# What of the datapath translation makes use of, of all bridges together; who changes one calls
+# Generation.touch().
+cdef class Features:
+    cdef public bint clone              # else a sample of every packet stands for it,
+    cdef public int sample_nesting      # if that many may be in one another
+    cdef public bint ct_clear
+    cdef public bint set_arp            # else vswitchd changes ARP packets, as Open vSwitch does;
+    cdef public bint trunc              # cuts them,
+    cdef public bint check_pkt_len      # compares their lengths
+    cdef public bint add_mpls           # and puts labels in front of them
+
+
 cdef class XPort:
     cdef readonly str name
     cdef readonly uint16_t ofp_port
@@ -124,6 +136,7 @@ cdef class XBridge:
     cdef public dict ct_timeouts        # zone -> name of its timeout policy, bytes; all bridges' own
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object learner          # learns flows (see xbridge.pyi), or None
+    cdef public Features features
     cdef public object underlay         # ofproto.underlay's, of all bridges together, or None
     cdef public object options          # tun_options.Layout: which tun_metadataN is which option
     cdef public object data

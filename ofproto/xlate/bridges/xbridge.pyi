@@ -121,9 +121,22 @@ class Learner(Protocol):
     def finished(self, rule: Rule, idle: int, hard: int) -> None:
         """A TCP connection of the flow ended: its timeouts become these (seconds), if less."""
 
+class Features:
+    """What of the datapath translation makes use of; who changes it calls Generation.touch()."""
+
+    clone: bool  # else a sample of every packet stands for it,
+    sample_nesting: int  # if that many may be in one another
+    ct_clear: bool
+    set_arp: bool  # else vswitchd changes ARP packets, as Open vSwitch does,
+    trunc: bool  # cuts packets,
+    check_pkt_len: bool  # compares their lengths
+    add_mpls: bool  # and puts labels in front of them
+    def __init__(self) -> None: ...
+
 class XBridge:
     name: str
     generation: Generation
+    features: Features  # of all bridges together
     ports: dict[int, XPort]
     bundles: list[XBundle]
     bonds: dict[str, XBundle]  # by name, those with a bond

@@ -2,7 +2,7 @@
 
 from libc.string cimport memcmp, memcpy, memset
 
-from datapath.actions.odp cimport SLOW_CFM
+from datapath.actions.odp cimport MAX_NESTING, SLOW_CFM
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_SIZE
 from ofproto.rules.classifier cimport Classifier, Rule
@@ -251,10 +251,18 @@ cdef bint bundle_allows_cvlan(XBundle bundle, int vlan) noexcept:
     return not bundle.has_cvlans or has_bit(bundle.cvlan_bits, vlan)
 
 
+cdef class Features:
+    def __init__(self):
+        self.clone = self.ct_clear = self.set_arp = True
+        self.trunc = self.check_pkt_len = self.add_mpls = True
+        self.sample_nesting = MAX_NESTING
+
+
 cdef class XBridge:
     def __init__(self, str name, Generation generation=None):
         self.name = name
         self.generation = generation if generation is not None else Generation()
+        self.features = Features()
         self.ports = {}
         self.bundles = []
         self.bonds = {}

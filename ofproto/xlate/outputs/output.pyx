@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
+from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
@@ -164,6 +165,8 @@ cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) excep
     if found is None or port.peer is not None or port.odp_port == <uint32_t> NO_ODP_PORT:
         return x.report("error", f"output_trunc does not support port: {ofp_port}")
     x.commit()
+    if not x.bridge.features.trunc:
+        x.slow |= USERSPACE_ACTION
     before = x.out.length
     x.out.trunc(max_len)
     cut = x.out.length

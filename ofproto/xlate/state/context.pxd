@@ -36,6 +36,7 @@ cdef class Snapshot:
     cdef flow_key base
     cdef uint32_t start         # of the copy's actions in the output
     cdef uint32_t reshaped
+    cdef int to_pop
     cdef uint32_t nesting
     cdef XBridge bridge
     cdef uint32_t mirrors
@@ -88,6 +89,7 @@ cdef class XlateContext:
     cdef bint unparsed          # a label or an I-TAG was popped; what it hid is not parsed yet
     # How often a header was put on or taken off, or the packet tracked: no action undoes it.
     cdef uint32_t reshaped
+    cdef int to_pop             # labels that a copy's actions have left on the packet, see commit()
     cdef pending_header pending     # what encap and decap left to commit(),
     cdef bytes pending_metadata     # and the options of a new NSH header, or None
     cdef uint32_t came_packet_type  # of the packet, and its Ethertype, as translation began

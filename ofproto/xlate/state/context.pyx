@@ -12,11 +12,14 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memmove, memset
 
-from datapath.actions.odp cimport ACT_CLONE, MAX_NESTING, ActionBuffer, attr
-from datapath.base.protocols cimport TUN_CSUM, TUN_DF, TUN_KEY
+from datapath.actions.odp cimport (
+    ACT_CLONE, ACT_OUTPUT, ACT_PUSH_MPLS, ACT_SAMPLE, MAX_NESTING, USERSPACE_ACTION, ActionBuffer, attr,
+)
+from datapath.base.protocols cimport ETH_ARP, ETH_MPLS, ETH_RARP, TUN_CSUM, TUN_DF, TUN_KEY
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.state.commit cimport PENDING_NOTHING, commit_actions, commit_pending, is_ip_any
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
+from ofproto.xlate.bridges.xbridge cimport Features
 from ofproto.xlate.state.xcache cimport XCache
 
 cdef extern from "arpa/inet.h" nogil:
@@ -26,6 +29,8 @@ cdef enum:
     COPY_WORK = 4           # a snapshot
     VALUES_PER_WORK = 16    # of a stack that is copied
     BYTES_PER_WORK = 1024   # of actions that are moved
+    NESTING_FOR_CLONES = 4  # samples in one another, where they stand for clones
+    ALWAYS = 0xffffffff     # probability of ACT_SAMPLE
 
 
 cdef void forget_tracking(flow_key *key) noexcept nogil:
@@ -95,6 +100,7 @@ cdef class XlateContext:
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.stop = self.freezing = self.unparsed = self.conntracked = False
         self.tunnel_hidden = False
+        self.to_pop = 0
         self.slow = 0
         self.received = self.snooped = None
         self.hashing = self.hashed = False
@@ -133,11 +139,16 @@ cdef class XlateContext:
         return self.stop
 
     cdef int commit(self) except -1:
+        while self.to_pop:
+            self.to_pop -= 1
+            self.out.pop_mpls(htons(ETH_MPLS) if self.to_pop else self.base.eth_type)
         if self.pending:
             commit_pending(self.pending, self.pending_metadata, &self.flow, &self.base, self.out)
             self.pending = PENDING_NOTHING
             self.pending_metadata = None
             self.reshaped += 1
+        if self.bridge is not None and not self.bridge.features.set_arp:
+            leave_arp(self)
         commit_actions(&self.flow, &self.base, &self.wc, self.out)
         return 0
 
@@ -156,6 +167,7 @@ cdef class XlateContext:
         saved.base = self.base
         saved.start = self.out.length
         saved.reshaped = self.reshaped
+        saved.to_pop = self.to_pop
         saved.nesting = self.nesting
         saved.bridge = self.bridge
         saved.mirrors = self.mirrors
@@ -186,7 +198,10 @@ cdef class XlateContext:
         else:
             isolate = changed_shape(self, saved)
         if isolate:
-            self.wrap_clone(saved.start)
+            self.to_pop = pushed_labels(self, saved) if how == UNDO_HEADERS else 0
+            if not self.to_pop:
+                self.wrap_clone(saved.start)
+                self.to_pop = saved.to_pop
             self.base = saved.base
         self.pending = PENDING_NOTHING
         self.pending_metadata = None
@@ -219,7 +234,7 @@ cdef class XlateContext:
         if self.nesting > MAX_NESTING:
             self.fail("Clones nested too deep")
         self.out.truncate(start)
-        at = self.out.start_nested(ACT_CLONE)
+        at = start_copy(self)
         self.out.append(<const uint8_t *> <const char *> tail, <uint32_t> len(tail))
         self.out.end_nested(at)
         return 0
@@ -239,6 +254,49 @@ cdef class XlateContext:
             memmove(data + at, data + at + sizeof(attr), size)
             self.out.truncate(at + size)
         return 0
+
+
+cdef int pushed_labels(XlateContext x, Snapshot saved) except -1:
+    """How many labels the copy's actions have put on the packet, if that is all that they did but
+    output it: the next action that looks at the packet begins with popping them.  Else 0."""
+    cdef uint32_t at = saved.start
+    cdef int n = 0
+    cdef const attr *a
+    if x.to_pop or saved.to_pop or x.reshaped != saved.reshaped or x.base.packet_type:
+        return 0
+    while at < x.out.length and not x.out.failed:
+        a = <const attr *> (x.out.data + at)
+        if a.type == ACT_PUSH_MPLS:
+            n += 1
+        elif a.type != ACT_OUTPUT:
+            return 0
+        at += (a.length + 3) & ~3
+    return n
+
+
+cdef uint32_t start_copy(XlateContext x) except? 0:
+    cdef Features can = x.bridge.features
+    if can.clone:
+        return x.out.start_nested(ACT_CLONE)
+    if can.sample_nesting < NESTING_FOR_CLONES:
+        x.fail("Clones nested too deep", "Failed to compose clone action")
+    return x.out.start_nested(ACT_SAMPLE, ALWAYS)
+
+
+cdef int leave_arp(XlateContext x) except -1:
+    """What is changed of an ARP packet, vswitchd changes; the operation is part of the match."""
+    cdef uint16_t kind = x.flow.eth_type
+    if kind != x.base.eth_type or kind != htons(ETH_ARP) and kind != htons(ETH_RARP):
+        return 0
+    if x.base.nw_proto == 0:
+        return 0                # nothing is written there, see set_headers()
+    if (x.flow.nw_src != x.base.nw_src or x.flow.nw_dst != x.base.nw_dst
+            or x.flow.nw_proto != x.base.nw_proto
+            or memcmp(x.flow.arp_sha, x.base.arp_sha, sizeof(x.flow.arp_sha)) != 0
+            or memcmp(x.flow.arp_tha, x.base.arp_tha, sizeof(x.flow.arp_tha)) != 0):
+        x.slow |= USERSPACE_ACTION
+        x.wc.nw_proto = 0xff
+    return 0
 
 
 cdef bint changed_shape(XlateContext x, Snapshot saved) noexcept:

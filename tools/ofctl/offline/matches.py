@@ -83,7 +83,7 @@ def _parse_tlvs(settings, decode, encode):
         tlvs, whole = encode(*data)
         sys.stdout.write(format_tlvs(tlvs) + "\n")
         if settings.more:
-            sys.stdout.write(hex_dump(whole, text=False))
+            sys.stdout.write(hex_dump(whole, text=False).replace("-\n", "\n"))
 
 
 def _as_written(match, data):
