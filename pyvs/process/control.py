@@ -174,7 +174,7 @@ MOST_WARPED = (1 << 31) - 1  # ms at once
 def offer_clock() -> None:
     """Have the commands: for daemons of those who test, as a stopped clock stops every timer."""
     command("time/stop", "", 0, 0, _time_stop)
-    ovs.unixctl.command_register("time/warp", "MSEC | TOTAL STEP", 1, 2, _time_warp, None)
+    ovs.unixctl.command_register("time/warp", "[large_msecs] msecs", 1, 2, _time_warp, None)
 
 
 # Between two steps of a warp all work is done, and so it is by other processes that take part

@@ -241,7 +241,7 @@ def start(options: Options, program: str) -> str | None:
     control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
     for word, limited in (("enable", True), ("disable", False)):
         function = functools.partial(_set_rate_limit, limited=limited)
-        control.command(f"vlog/{word}-rate-limit", "[MODULE]...", 0, sys.maxsize, function)
+        control.command(f"vlog/{word}-rate-limit", "[module]...", 0, sys.maxsize, function)
     control.command("vlog/list", "", 0, 0, _vlog_list)
     control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
     for name in DESTINATIONS:

@@ -153,7 +153,8 @@ class Connection:
     def _call(self, method: str, params: list) -> str | None:
         command = ovs.unixctl.commands.get(method)
         if command is None:
-            return f'"{method}" is not a valid command'
+            hint = 'use "list-commands" to see a list of valid commands'
+            return f'"{method}" is not a valid command ({hint})'
         if len(params) < command.min_args:
             return f'"{method}" command requires at least {command.min_args} arguments'
         if len(params) > command.max_args:

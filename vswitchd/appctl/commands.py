@@ -5,6 +5,7 @@ CommandError.  A command that OVS has and pyvs does not is not registered, so th
 a clear error.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -58,8 +59,14 @@ def dump_flows(switch: Switch, args: list[str]) -> Iterator[str | None]:
     options = [arg for arg in args if arg.startswith("-")]
     names = [arg for arg in args if not arg.startswith("-")]
     if len(names) != 1 or set(options) - {"--offload-stats"}:
-        raise CommandError("usage: bridge/dump-flows BRIDGE")
-    return _counted(switch, find_bridge(switch, names[0]).ofproto.dump_flows(hidden=True))
+        raise CommandError("usage: bridge/dump-flows [--offload-stats] BRIDGE")
+    pieces = find_bridge(switch, names[0]).ofproto.dump_flows(hidden=True)
+    return _counted(switch, map(_with_offloads, pieces) if options else pieces)
+
+
+def _with_offloads(text: str) -> str:
+    """With what hardware has counted of each flow: none has any."""
+    return re.sub(r"(n_bytes=\d+, )", r"\1n_offload_packets=0, n_offload_bytes=0, ", text)
 
 
 def _counted(switch: Switch, pieces: Iterator[str]) -> Iterator[str | None]:
@@ -82,8 +89,8 @@ def list_ofprotos(switch: Switch, _args: list[str]) -> str:
 
 
 COMMANDS = [
-    Command("bridge/dump-flows", "BRIDGE", 1, 2, dump_flows),
-    Command("bridge/reconnect", "[BRIDGE]", 0, 1, reconnect),
+    Command("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, dump_flows),
+    Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),
     Command("ofproto/list", "", 0, 0, list_ofprotos),
     *(Command(*row) for row in bond.COMMANDS),
     *(Command(*row) for row in qos.COMMANDS),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyvs import identity
 from pyvs.process.daemon import CommandError
-from vswitchd.dpctl import dpctl
+from vswitchd.dpctl import dpctl, usage
 from vswitchd.dpctl.dpctl import DpctlError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ MOST_WORDS = 1000
 
 class AppctlRun(dpctl.Run):
     """A request: what it prints is the reply."""
+
+    prefix = "dpctl/"
 
     def __init__(self, switch: "Switch", options: dict[str, Any]):
         super().__init__(options)
@@ -87,4 +89,7 @@ def _command(name: str) -> Any:
 
 
 # name, usage, least and most arguments, function
-COMMANDS = [(f"dpctl/{name}", "[dp] ...", 0, MOST_WORDS, _command(name)) for name in dpctl.COMMANDS]
+COMMANDS = [
+    (f"{AppctlRun.prefix}{name}", usage.arguments(name), row[1], MOST_WORDS, _command(name))
+    for name, row in dpctl.COMMANDS.items()
+]

@@ -41,7 +41,7 @@ def _frame(text: str, size: int | None) -> bytes:
     try:
         key, _mask = key_text.parse_key(_with_eth_type(text))
     except ValueError as error:
-        raise CommandError(f"bad packet or flow syntax: {error}") from None
+        raise CommandError(f"syntax error at {text} ({error})") from None
     return compose(key, size)
 
 
@@ -129,13 +129,17 @@ def set_admin_state(switch: "Switch", args: list[str]) -> str:
 def connection_state(switch: "Switch", args: list[str]) -> str:
     for name in args:
         _bridge_of(switch, name)
-    names = args or sorted(switch.dummies.devices)
+    names = args or [name for name in sorted(switch.dummies.devices) if _linked(switch, name)]
     return "".join(f"{name}: {_connection(switch, name)}\n" for name in names)
 
 
-def _connection(switch: "Switch", name: str) -> str:
+def _linked(switch: "Switch", name: str) -> bool:
     options = _iface(switch, name).config.options
-    if not options.get("stream") and not options.get("pstream"):
+    return bool(options.get("stream") or options.get("pstream"))
+
+
+def _connection(switch: "Switch", name: str) -> str:
+    if not _linked(switch, name):
         return "unknown"
     port = _bridge_of(switch, name).ofproto.port_by_name(name)
     info = switch.backer.dpif.port_get(port.odp_port) if port is not None else None
@@ -144,7 +148,8 @@ def _connection(switch: "Switch", name: str) -> str:
 
 def add_address(switch: "Switch", args: list[str]) -> str:
     name, text = args
-    _bridge_of(switch, name)
+    if name not in switch.dummies.devices:
+        raise CommandError("Unknown Dummy Interface")
     try:
         address = ipaddress.ip_interface(text)
     except ValueError:

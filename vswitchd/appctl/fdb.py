@@ -99,10 +99,10 @@ def delete(switch: "Switch", args: list[str]) -> str:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    ("fdb/add", "BRIDGE PORT VLAN MAC", 4, 4, add),
-    ("fdb/del", "BRIDGE VLAN MAC", 3, 3, delete),
-    ("fdb/flush", "[BRIDGE]", 0, 1, flush),
-    ("fdb/show", "BRIDGE", 1, 1, show),
-    ("fdb/stats-clear", "[BRIDGE]", 0, 1, stats_clear),
-    ("fdb/stats-show", "BRIDGE", 1, 1, stats_show),
+    ("fdb/add", "bridge port vlan mac", 4, 4, add),
+    ("fdb/del", "bridge vlan mac", 3, 3, delete),
+    ("fdb/flush", "[bridge]", 0, 1, flush),
+    ("fdb/show", "bridge", 1, 1, show),
+    ("fdb/stats-clear", "[bridge]", 0, 1, stats_clear),
+    ("fdb/stats-show", "bridge", 1, 1, stats_show),
 ]

@@ -46,6 +46,6 @@ def flush(switch: "Switch", args: list[str]) -> str:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    ("mdb/flush", "[BRIDGE]", 0, 1, flush),
-    ("mdb/show", "BRIDGE", 1, 1, show),
+    ("mdb/flush", "[bridge]", 0, 1, flush),
+    ("mdb/show", "bridge", 1, 1, show),
 ]

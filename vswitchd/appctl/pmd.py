@@ -271,7 +271,7 @@ def set_implementation(_switch: "Switch", args: list[str]) -> str:
 
 
 def show_implementations(_switch: "Switch", _args: list[str]) -> str:
-    return "Available DPIF implementations:\n  dpif_scalar (pmds: 0)\n"
+    return "Available DPIF implementations:\n  dpif_scalar (pmds: none)\n"
 
 
 def set_parser(_switch: "Switch", args: list[str]) -> str:
@@ -282,7 +282,27 @@ def set_parser(_switch: "Switch", args: list[str]) -> str:
 
 
 def show_parsers(_switch: "Switch", _args: list[str]) -> str:
-    return "Available Optimized Miniflow Extracts:\n  scalar (available: True, pmds: none)\n"
+    return "Available MFEX implementations:\n  scalar (available: True pmds: none)\n"
+
+
+def set_executor(_switch: "Switch", args: list[str]) -> str:
+    if args[0] != "scalar":
+        raise CommandError(f"Error: unknown action implementation, {args[0]}, specified!")
+    return "Action implementation set to scalar.\n"
+
+
+def show_executors(_switch: "Switch", _args: list[str]) -> str:
+    return "Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n"
+
+
+def show_bonds(_switch: "Switch", args: list[str]) -> str:
+    """Those whose members the datapath chooses by itself (lb-output-action): none does."""
+    check_datapath(args)
+    return "\nBonds:\n"
+
+
+def refuse_renumbering(_switch: "Switch", args: list[str]) -> None:
+    raise CommandError(f"not supported: {args[1]} keeps its number")
 
 
 def refuse_log(_switch: "Switch", _args: list[str]) -> None:
@@ -291,6 +311,8 @@ def refuse_log(_switch: "Switch", _args: list[str]) -> None:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
+    ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, refuse_renumbering),
+    ("dpif-netdev/bond-show", "[dp]", 0, 1, show_bonds),
     ("dpif-netdev/dpif-impl-get", "", 0, 0, show_implementations),
     ("dpif-netdev/dpif-impl-set", "dpif_implementation_name", 1, 1, set_implementation),
     ("dpif-netdev/miniflow-parser-get", "", 0, 0, show_parsers),
@@ -304,4 +326,6 @@ COMMANDS = [
     ("dpif-netdev/subtable-lookup-info-get", "", 0, 0, show_lookups),
     ("dpif-netdev/subtable-lookup-prio-get", "", 0, 0, show_lookups),
     ("dpif-netdev/subtable-lookup-prio-set", "lookup_func priority", 2, 2, set_lookup),
+    ("odp-execute/action-impl-set", "name", 1, 1, set_executor),
+    ("odp-execute/action-impl-show", "", 0, 0, show_executors),
 ]

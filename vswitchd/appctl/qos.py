@@ -46,5 +46,5 @@ def _options(options: dict[str, str], indent: str) -> list[str]:
 
 COMMANDS = (
     ("qos/show-types", "interface", 1, 1, show_types),
-    ("qos/show", "iface", 1, 1, show),
+    ("qos/show", "interface", 1, 1, show),
 )

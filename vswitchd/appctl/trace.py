@@ -32,7 +32,7 @@ from vswitchd.dpctl import dpctl
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [packet]"
+USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
 ALL = range(1 << 32)  # groups and meters

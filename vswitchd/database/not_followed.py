@@ -88,6 +88,12 @@ nothing happens: `pyvs-vsctl` and vswitchd's log say so.
 |---|---|---|
 """
 
+COMMANDS = """\
+Of the commands of ovs-appctl(8) and ovs-dpctl(8), `dpif-netdev/pmd-perf-log-set`,
+`dpif-dummy/change-port-number`, `dpctl/cache-set-size` and `dpctl/offload-stats-show` say that they
+are not supported, and `dpif/set-dp-features` says so of the features that cannot be set aside.
+"""
+
 
 def plain_columns(table):
     """The columns of a table that the list names, without keys."""
@@ -129,7 +135,7 @@ def document():
         for table, columns in COLUMNS.items()
         for name, fine in columns.items()
     )
-    return f"{DOCUMENT}{rows}"
+    return f"{DOCUMENT}{rows}\n{COMMANDS}"
 
 
 if __name__ == "__main__":

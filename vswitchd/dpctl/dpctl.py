@@ -37,6 +37,8 @@ class Run:
     Who runs commands gives it a `dpif`, print() and complain().
     """
 
+    prefix = ""  # of the commands' names
+
     def __init__(self, options):
         """`options`: a dictionary by the long names of OPTIONS, and "format"."""
         self.options = options
@@ -239,6 +241,10 @@ _KINDS = {
 }
 
 
+# What one may ask for besides; no flow is of these.
+_TYPES = {*_KINDS, "dpdk", "partially-offloaded"}
+
+
 def dump_flows(run, words):
     """dump-flows [filter=FILTER] [type=TYPE] [pmd=N]"""
     from datapath import text
@@ -250,6 +256,9 @@ def dump_flows(run, words):
         if name == "filter":
             passes = _filter(value, {port.name: port.port_no for port in run.ports()})
         elif name == "type":
+            unknown = [kind for kind in value.split(",") if kind not in _TYPES]
+            if unknown:
+                raise DpctlError(f"Failed to parse type ({unknown[0]}) (Invalid argument)")
             offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
         elif name != "pmd":
             raise DpctlError(f"dump-flows: unknown argument {word}")
@@ -411,6 +420,14 @@ def normalize_actions(run, words):
     run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))
 
 
+def parse_actions(run, words):
+    """parse-actions ACTIONS: as they are understood."""
+    from datapath.actions import odp_text
+
+    for word in words:
+        run.print(odp_text.format_actions(_parse_actions(run, word)) + "\n")
+
+
 # --- ports and counters
 
 
@@ -488,6 +505,13 @@ def _failing(run, words, one):
     return 1 if failed else 0
 
 
+def _name(run):
+    """Of the datapath that is meant."""
+    from datapath.text import datapath
+
+    return run.chosen or datapath()
+
+
 def _add_one(run, word):
     name, *rest = word.split(",")
     options = {}
@@ -505,7 +529,7 @@ def _add_one(run, word):
     except OSError as error:
         if run.chosen is None:
             raise
-        raise DpctlError(f"adding {name} to {run.chosen} failed ({error.strerror})") from None
+        raise DpctlError(f"adding {name} to {_name(run)} failed ({error.strerror})") from None
 
 
 def add_if(run, words):
@@ -514,13 +538,13 @@ def add_if(run, words):
 
 
 def _is_own_port(run, name):
-    """Whether it is the one that a further datapath has as long as it is there."""
-    return run.chosen is not None and name == run.chosen.partition("@")[2]
+    """Whether it is the one that a datapath has as long as it is there."""
+    return name == _name(run).partition("@")[2]
 
 
 def _del_one(run, word):
     if _is_own_port(run, word):
-        raise DpctlError(f"deleting port {word} from {run.chosen} failed (Invalid argument)")
+        raise DpctlError(f"deleting port {word} from {_name(run)} failed (Invalid argument)")
     number = _number_of(run, word)
     if number is None:
         raise DpctlError(f"no port named {word}")
@@ -540,7 +564,7 @@ def _set_one(run, word):
     if _is_own_port(run, name) and port is None:
         known = {"type": "dummy-internal", "port_no": "0"}
     elif port is None:
-        raise DpctlError(f"no port named {name}")
+        raise DpctlError(f"{name}: failed to query port in {_name(run)} (No such device)")
     else:
         known = {"type": port.type, "port_no": str(port.port_no), **port.options}
     for key, value in wanted.items():
@@ -584,6 +608,32 @@ def del_dp(run, words):
     further.remove(run.main, known.partition("@")[2])
 
 
+def cache_sizes(run, _words):
+    """cache-get-size: no cache of this datapath has a size that can be told or set."""
+    from datapath.text import datapath
+
+    run.print(f"{run.chosen or datapath()}:\n")
+
+
+def set_cache_size(run, _words):
+    """cache-set-size CACHE SIZE"""
+    raise DpctlError("Setting caches not supported (Operation not supported)")
+
+
+def offload_stats(run, _words):
+    """offload-stats-show: no port's hardware takes flows over."""
+    raise DpctlError("retrieving offload statistics: not supported (Operation not supported)")
+
+
+def list_commands(run, _words):
+    """list-commands"""
+    from vswitchd.dpctl import usage
+
+    run.print("The available commands are:\n")
+    for name in COMMANDS:
+        run.print(f"  {run.prefix}{name:<23} {usage.arguments(name)}\n")
+
+
 # name -> function, least and most arguments without DP (None: any number), changes something
 COMMANDS = {
     "dump-dps": (dump_dps, 0, 0, False),
@@ -605,6 +655,11 @@ COMMANDS = {
     "dump-meters": (dump_meters, 0, 0, False),
     "stats": (stats, 0, 0, False),
     "normalize-actions": (normalize_actions, 1, 2, False),
+    "parse-actions": (parse_actions, 1, None, False),
+    "cache-get-size": (cache_sizes, 0, 0, False),
+    "cache-set-size": (set_cache_size, 2, 2, True),
+    "offload-stats-show": (offload_stats, 0, 0, False),
+    "list-commands": (list_commands, 0, 0, False),
     **ct_dpctl.COMMANDS,
 }
 NAMED_BY_THEMSELVES = ("add-dp", "del-dp")
