@@ -3,6 +3,7 @@
 For pyvs-dpctl and for the dpctl/* commands of both daemons.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from datapath.actions import odp_text
@@ -62,7 +63,7 @@ def map_words(text: str, change: Callable[[str], str]) -> str:
 
 def format_match(info, names: PortNames = None, more: bool = False) -> str:
     """A flow's match; in_port by name where `names` has it; `more`: with wildcarded fields."""
-    text = key_text.format_key(info.key, info.mask, more)
+    text = _without_absent_key(key_text.format_key(info.key, info.mask, more))
     before, found, rest = text.partition("in_port(")
     number, _, rest = rest.partition(")")
     if not names or not found or not number.isdigit() or int(number) not in names:
@@ -70,12 +71,25 @@ def format_match(info, names: PortNames = None, more: bool = False) -> str:
     return f"{before}in_port({names[int(number)]}){rest}"
 
 
+def _without_absent_key(text: str) -> str:
+    """A flow of packets that came by a tunnel without a key: as Open vSwitch, nothing says so."""
+    before, found, rest = text.partition("tunnel(tun_id=0x0,")
+    if not found or "-key" not in rest:
+        return text
+    return f"{before}tunnel({rest.replace('-key', '', 1)}"
+
+
 def format_actions(info, names: PortNames = None) -> str:
     """A flow's actions; outputs by name where `names` has them."""
     text = odp_text.format_actions(info.actions, info.key)
     if not names:
         return text
-    return map_words(text, lambda word: names.get(int(word), word) if word.isdigit() else word)
+    text = map_words(text, lambda word: names.get(int(word), word) if word.isdigit() else word)
+    return _TUNNEL_PORT.sub(lambda found: f"{found[1]}{names.get(int(found[2]), found[2])})", text)
+
+
+# Where actions of tunnels name datapath ports
+_TUNNEL_PORT = re.compile(r"\b(tnl_pop\(|tnl_port\(|out_port\()(\d+)\)")
 
 
 def format_flow(info, more: bool = False, now: int | None = None, names: PortNames = None) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 import ovs.vlog
 
 from datapath.ipc.dpif import DpifError
-from ofproto.xlate.bridges.tunnel_config import KINDS
+from ofproto.xlate.bridges.tunnel_config import KINDS, RESERVED
 from pyvs import clock, containment
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import not_followed, settings
@@ -36,6 +36,8 @@ from vswitchd.qos.ports import PortsQos
 from vswitchd.tunnels import ports as tunnel_ports
 
 vlog = ovs.vlog.Vlog("bridge")
+
+_RESERVED = "could not create interface %s, name is reserved"  # scripts wait for it
 
 LOCAL = 0xFFFE
 
@@ -289,7 +291,8 @@ class Bridge:
             problem = self._port_add(iface)
         if problem is not None:
             if problem != iface.error:
-                vlog.warn(f"bridge {self.name}: {problem}")
+                what = f"bridge {self.name}: {problem}" if problem else _RESERVED % iface.name
+                vlog.warn(what)
                 if iface.kind is None:
                     vlog.info(f"{iface.name}: interfaces of type {iface.type} are not supported")
             iface.failed(problem, link)
@@ -304,6 +307,8 @@ class Bridge:
     def _problem(self, iface: Iface, link: Link | None) -> str | None:
         """Why the interface cannot become a port, as far as can be told before trying."""
         kind = iface.kind
+        if iface.name.startswith(RESERVED) and self._dummies.mode != "override":
+            return ""  # as of Open vSwitch, the database has no text
         if kind is None or not self._dummies.has_type(iface.type):
             return open_error(iface, errno.EAFNOSUPPORT)
         if kind.needs_device:

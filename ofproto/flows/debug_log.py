@@ -63,7 +63,7 @@ class Failures:
     def tell(cls, bridge: Any, key: bytes, error: str, recirc: Any) -> None:
         """`key`: KEY_SIZE bytes, in_port as OpenFlow port."""
         now = clock.msec()
-        if now < cls.next_at or not upcall_vlog.warn_is_enabled():
+        if now < cls.next_at or not upcall_vlog.info_is_enabled():
             return
         cls.next_at = now + cls.EVERY
         try:
@@ -72,7 +72,7 @@ class Failures:
             )
         except trace.TraceError as gone:
             steps = str(gone)
-        upcall_vlog.warn(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")
+        upcall_vlog.info(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")
 
 
 def changed(operation: str, ufid: bytes, key: bytes, mask: bytes, actions: Any = None) -> None:

@@ -102,10 +102,21 @@ def detach(session, prepare=lambda: None):
             file.write(f"{os.getpid()}\n")
         _remove_at_the_end(path)
     result = prepare()
+    if "detach" in session.options:
+        _leave_terminal()
     os.write(writer, b"\0")
     os.close(reader)
     os.close(writer)
     return result
+
+
+def _leave_terminal():
+    """What is told of the database still goes to standard output, and nothing else to anybody."""
+    sys.stderr.flush()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 2):
+        os.dup2(null, fd)
+    os.close(null)
 
 
 def _remove_at_the_end(path):

@@ -291,7 +291,19 @@ def _connect(settings):
 
 
 def _warn(text):
-    print(f"{PROGRAM}: warning: {text}", file=sys.stderr)
+    """By Open vSwitch's name as a line of its log, whose head scripts cut off."""
+    head = f"{PROGRAM}: warning: "
+    if identity.is_ovs():
+        import time
+
+        _State.warnings += 1
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        head = f"{now}|{_State.warnings:05d}|db_ctl_base|WARN|"
+    print(f"{head}{text}", file=sys.stderr)
+
+
+class _State:
+    warnings = 0  # told so far
 
 
 def _plan(context, commands):

@@ -29,7 +29,7 @@ def split_options(args: list[str], known: tuple[str, ...]) -> tuple[set[str], li
     options = {arg for arg in args if arg.startswith("-")}
     unknown = options - set(known)
     if unknown:
-        raise CommandError(f"unrecognized option '{min(unknown)}'")
+        raise CommandError(f"{min(unknown)}: unknown option")
     return options, [arg for arg in args if not arg.startswith("-")]
 
 

@@ -52,7 +52,7 @@ def trace_packet_out(switch: "Switch", args: list[str]) -> Iterator[str]:
         check_actions(actions, CheckContext(None, OF15, 0, N_VISIBLE_TABLES, ALL, ALL))
         program = compile_actions(actions)
     except (OFError, ValueError) as error:
-        raise CommandError(f"{args[-1]}: {error}") from error
+        raise CommandError(str(error)) from error
     return _trace(switch, [arg for arg in args[:-1] if arg not in CONSISTENT], program)
 
 

@@ -37,6 +37,8 @@ KINDS = {
     "stt": Kind("stt_sys_{}", 7471),
     "bareudp": Kind("bareudp_sys_{}", 0, (LEGACY_L3,)),
 }
+# How the names of datapath ports of tunnels begin, which no other interface may have
+RESERVED = tuple(kind.device.removesuffix("_{}") for kind in KINDS.values())
 # Those whose datapath port's number and name depend on a port number of UDP (or TCP).
 WITH_PORT = tuple(name for name, kind in KINDS.items() if "{}" in kind.device)
 ERSPAN = ("erspan", "ip6erspan")
