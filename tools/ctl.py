@@ -13,6 +13,7 @@ import time
 
 from datapath.bpf.tc import Tc, owner
 from pyvs import identity, rundir, version
+from pyvs.process import instance
 from pyvs_tools import appctl, getopt_long, saved, units
 from pyvs_tools.command import Fatal, guard, schema_path, version_text
 from pyvs_tools.ovs_names import make_links, program_path
@@ -23,6 +24,7 @@ PROGRAM = identity.program("pyvs-ctl")
 OVSDB_SERVER, DATAPATH, VSWITCHD = map(
     identity.program, ("pyvs-ovsdb-server", "pyvs-datapath", "pyvs-vswitchd")
 )
+_START_SECONDS = 20  # somebody else may take to start a daemon
 _STOP_SECONDS = 5  # for each of: the exit command, SIGTERM, SIGKILL
 
 OPTIONS = (
@@ -186,7 +188,27 @@ def running(name):
     return written if written == locker else None
 
 
+def _head(name):
+    """The process that starts a daemon, or is about to start it again; 0 where it does not say,
+    None: there is none."""
+    path = rundir.path(f"{name}.pid")
+    try:
+        return instance.head(path)
+    except OSError as error:
+        raise Fatal(f"cannot read {instance.lock_path(path)}: {error.strerror}") from None
+
+
 # Starting
+
+
+def _settled(name):
+    """As running(), once nobody is about to start it."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not running(name) and (head := _head(name)) is not None:
+        if time.monotonic() > deadline:
+            raise Fatal(f"{name}: pid {head} has been starting it for {_START_SECONDS} s")
+        time.sleep(0.05)
+    return running(name)
 
 
 def _make_directory(path):
@@ -284,6 +306,9 @@ class _Start:
             identity.variable("DBDIR"): rundir.dbdir(),
             identity.variable("LOGDIR"): rundir.logdir(),
         }
+        lock = instance.take(rundir.path(f"{name}.pid"))
+        if lock is None:
+            raise Fatal(f"{name} is being started by another command")
         # Its messages must not keep our own pipe open when it has gone to the background.
         self._errors = open(self.log + ".start", "w+")  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -291,9 +316,11 @@ class _Start:
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
-            env=environment,
-            close_fds=True,
+            env=environment | lock.environment(),
+            pass_fds=(lock.fd,),
         )
+        lock.tell(self._process.pid)
+        lock.close()
 
     def finish(self):
         """Waits until the daemon is ready.  Raises Fatal if it failed.  Idempotent."""
@@ -410,7 +437,7 @@ def run_start(options):
 
 def _start_all(options, starts):
     """`starts` gets a _Start for each daemon that was not running."""
-    server_was_up = running(OVSDB_SERVER)
+    server_was_up = _settled(OVSDB_SERVER)
     if OVSDB_SERVER not in options.skip and not server_was_up:
         _prepare_database(options)
         remotes = [f"--remote={remote}" for remote in options.all("remote")]
@@ -424,13 +451,13 @@ def _start_all(options, starts):
                 *remotes,
             )
         )
-    if DATAPATH not in options.skip and not running(DATAPATH):
+    if DATAPATH not in options.skip and not _settled(DATAPATH):
         starts.append(_Start(DATAPATH, options))
     for start in starts:
         start.finish()
     if OVSDB_SERVER not in options.skip and not server_was_up:
         _initialize(options)
-    if VSWITCHD not in options.skip and not running(VSWITCHD):
+    if VSWITCHD not in options.skip and not _settled(VSWITCHD):
         starts.append(_Start(VSWITCHD, options, options.db_remote()))
         starts[-1].finish()
 
@@ -517,10 +544,23 @@ def _kill(pid, number):
 
 
 def _stop(name, *arguments):
-    """Ends a daemon: by its exit command, else by signals.  Its monitor ends with it."""
+    """Ends a daemon, its monitor, and whoever is about to start it."""
+    deadline = time.monotonic() + 2 * _STOP_SECONDS
     pid = running(name)
-    if pid is None:
-        return
+    while pid or (head := _head(name)) is not None:
+        if pid:
+            _stop_running(name, pid, *arguments)
+        elif time.monotonic() > deadline:
+            raise Fatal(f"{name}: pid {head}, which starts it, cannot be stopped")
+        elif head:
+            late = time.monotonic() > deadline - _STOP_SECONDS
+            _kill(head, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.02)
+        pid = running(name)
+
+
+def _stop_running(name, pid, *arguments):
+    """By its exit command, else by signals."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,6 +1,7 @@
 """The datapath process: finds the one of this run directory, or starts one.
 
-It is started detached and outlives vswitchd.
+It is started detached and outlives vswitchd.  One that has a monitor, or that somebody else is
+starting, is waited for.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any
 import ovs.vlog
 
 from pyvs import clock, identity, rundir
+from pyvs.process import instance
 
 vlog = ovs.vlog.Vlog("dpif")
 
@@ -30,11 +32,15 @@ def command(log: bool) -> list[str]:
     else:
         code = "import sys; from datapath.main import main; sys.exit(main())"
         program = [sys.executable, "-c", code]
-    options = [f"--rundir={rundir.rundir()}", "--detach", "--no-chdir", "--pidfile"]
+    options = [f"--rundir={rundir.rundir()}", "--detach", "--no-chdir", f"--pidfile={_pidfile()}"]
     options.append("-vconsole:warn")  # our terminal is for what we have to say
     if log:
         options.append(f"--log-file={os.path.join(rundir.logdir(), PROGRAM + '.log')}")
     return program + options
+
+
+def _pidfile() -> str:
+    return rundir.path(f"{PROGRAM}.pid")
 
 
 class DatapathProcess:
@@ -94,15 +100,25 @@ class DatapathProcess:
 
     def close(self) -> None:
         """Under Open vSwitch's names vswitchd and its datapath are one: it ends what it started."""
-        if self.pid is not None and identity.is_ovs():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+        if identity.is_ovs():
+            starting = instance.head(_pidfile()) if self._started and self.pid is None else 0
+            if pid := self.pid or starting:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         self.pid = None
 
     def _start(self, now: int) -> None:
         if self._child is not None or now < self._next_start:
             return
         self._next_start = now + RESTART_MS
+        try:
+            lock = instance.take(_pidfile())
+        except OSError as error:
+            vlog.err(f"{instance.lock_path(_pidfile())}: {error.strerror}")
+            return
+        if lock is None:
+            vlog.dbg(f"no datapath process in {rundir.rundir()} yet")
+            return
         self._started = True
         vlog.dbg(f"no datapath process in {rundir.rundir()}, starting {PROGRAM}")
         words = command(self._log)
@@ -111,7 +127,11 @@ class DatapathProcess:
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=identity.child_environment(),
+                env=identity.child_environment() | lock.environment(),
+                pass_fds=(lock.fd,),
             )
+            lock.tell(self._child.pid)
         except OSError as error:
             vlog.err(f"starting {words[0]} failed ({error.strerror})")
+        finally:
+            lock.close()

@@ -28,6 +28,7 @@ from ovsdb.storage.records import Reader, snapshot_json, transaction_json
 from ovsdb.transactions.transaction import Transaction
 from pyvs import containment
 from pyvs.named_files import open_regular
+from pyvs.process import instance
 
 vlog = ovs.vlog.Vlog("ovsdb_file")
 
@@ -306,6 +307,7 @@ class _Compaction:
         if self.pid == 0:
             status = 1
             try:
+                instance.leave()
                 os.close(self.fd)
                 message = self._write_snapshot(database, comment)
                 os.write(writer, message.encode())

@@ -33,7 +33,7 @@ import ovs.vlog
 
 from pyvs import containment, coverage, identity, rundir
 from pyvs.poller import Poller
-from pyvs.process import control, logs, poll_interval, privileges, supervise, unixctl
+from pyvs.process import control, instance, logs, poll_interval, privileges, supervise, unixctl
 from pyvs.process import options as command_line
 from pyvs.process.control import CommandError, command, exit_now, exiting, offer_clock
 from pyvs.process.options import (
@@ -133,9 +133,31 @@ def start(capabilities: frozenset[int] = frozenset()) -> None:
         _become(user, capabilities, log_file)
     _State.started = True
     _State.is_ready = False
-    supervise.start("detach" in options, "monitor" in options)
+    _take_lock()
+    if "detach" in options:
+        supervise.detach()
+        instance.lead()
+    if "monitor" in options:
+        supervise.monitor()
     if "pidfile" in options:
-        supervise.make_pidfile(last(options, "pidfile"), "overwrite-pidfile" in options)
+        supervise.make_pidfile(_pidfile(), "overwrite-pidfile" in options)
+
+
+def _pidfile() -> str:
+    default = f"{_State.program}.pid"
+    return os.path.join(rundir.rundir(), last(_State.options, "pidfile") or default)
+
+
+def _take_lock() -> None:
+    """Be the only one with this pid file, from now on."""
+    if "pidfile" not in _State.options or "overwrite-pidfile" in _State.options:
+        return
+    path = _pidfile()
+    try:
+        if not instance.be_the_one(path):
+            fatal(f"{path}: already running as pid {instance.head(path)}, aborting")
+    except OSError as error:
+        fatal(f"{instance.lock_path(path)}: {error.strerror}")
 
 
 def _user(text: str | None) -> privileges.User | None:

@@ -42,14 +42,6 @@ def describe(status: int) -> str:
     return f"exit status {os.waitstatus_to_exitcode(status)}"
 
 
-def start(detach: bool, monitor: bool) -> None:
-    """Fork as asked for; returns in the daemon process only."""
-    if detach:
-        _detach()
-    if monitor:
-        _monitor()
-
-
 def ready(detach: bool, chdir: bool) -> None:
     """Tell the waiting processes that the daemon serves; leave the terminal."""
     for fd in _State.ready_fds:
@@ -87,7 +79,8 @@ def _hears_ready(reader: int) -> bool:
     return bool(heard)
 
 
-def _detach() -> None:
+def detach() -> None:
+    """Fork; returns in the child, which leaves the session of whoever types commands."""
     pid, fd = _fork()
     if pid == 0:
         os.setsid()
@@ -144,10 +137,11 @@ def _must_restart(status: int) -> bool:
     return os.waitstatus_to_exitcode(status) == CRASHED
 
 
-def _monitor() -> None:
-    monitor = _Monitor()
-    status = monitor.fork()
-    if monitor.child == 0:
+def monitor() -> None:
+    """Fork; returns in the daemon process only, each time that it is started."""
+    process = _Monitor()
+    status = process.fork()
+    if process.child == 0:
         return
     if status is not None:
         # The very first start is the user's to judge.
@@ -158,24 +152,24 @@ def _monitor() -> None:
     started = time.monotonic()
     while True:
         if status is None:
-            status = monitor.wait()
+            status = process.wait()
             again = _must_restart(status)
         else:
             again = True  # died at its start: what it lacks may come back
-        what = f"pid {monitor.child} died, {describe(status)}"
-        if not again or monitor.ending:
+        what = f"pid {process.child} died, {describe(status)}"
+        if not again or process.ending:
             vlog.info(f"{what}, exiting")
             os._exit(0)
         if time.monotonic() - started >= STEADY_SECONDS:
             pause = FIRST_PAUSE
         else:
             vlog.warn(f"{what}, starting it again in {pause:g} s")
-            _sleep(pause, monitor)
+            _sleep(pause, process)
             pause = min(2 * pause, LONGEST_PAUSE)
         vlog.err(f"{what}, restarting")
         started = time.monotonic()
-        status = monitor.fork()
-        if monitor.child == 0:
+        status = process.fork()
+        if process.child == 0:
             return
 
 

@@ -137,6 +137,50 @@ def test_monitors_bring_killed_daemons_back(ctl):
         wait_until(lambda name=name: not processes(switch, name), what=f"the end of {name}")
 
 
+def test_stop_ends_what_is_about_to_start(ctl):
+    """Killed just before: neither a monitor nor vswitchd brings a daemon back afterwards."""
+    switch = ctl.switch
+    switch.allow(r"restarting|again in|datapath|db\.sock|RPC|connection|Connection")
+    for names, pause in (
+        *(((DATAPATH,), pause) for pause in (0, 0.1, 0.25, 0.5)),
+        *((DAEMONS, pause) for pause in (0, 0.3)),
+        *(((VSWITCHD,), pause) for pause in (0, 0.3)),
+    ):
+        there = pids(ctl("start"))
+        for name in names:
+            os.kill(int(there[name]), signal.SIGKILL)
+        time.sleep(pause)
+        ctl("stop")
+        assert not any(processes(switch, name) for name in DAEMONS), (names, pause)
+        time.sleep(0.5)
+        assert not any(processes(switch, name) for name in DAEMONS), (names, pause)
+
+
+def test_a_killed_datapath_has_one_starter(ctl):
+    """Its monitor while there is one, then vswitchd; and `start` waits for either."""
+    switch = ctl.switch
+    switch.allow(r"restarting|again in|datapath|RPC|connection|Connection")
+    ctl("start")
+    for _ in range(3):
+        before = pids(ctl("status"))
+        os.kill(int(before[DATAPATH]), signal.SIGKILL)
+        after = pids(ctl("start"))
+        assert after[DATAPATH] != before[DATAPATH]
+        assert len(processes(switch, DATAPATH)) == 2
+    monitor, daemon = sorted(processes(switch, DATAPATH))
+    for pid in (monitor, daemon):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: DATAPATH in pids(ctl("status", check=False)), what="vswitchd's datapath")
+    assert len(processes(switch, DATAPATH)) == 1
+    with pytest.raises(AssertionError, match="already running as pid"):
+        switch.start_daemon(DATAPATH)
+    switch.kill(DATAPATH)
+    assert DATAPATH in pids(ctl("start"))
+    wait_until(lambda: processes(switch, DATAPATH), what="a datapath")
+    ctl("stop")
+    assert not processes(switch, DATAPATH)
+
+
 def test_a_daemon_that_hangs_is_stopped(ctl):
     """It neither answers nor heeds SIGTERM; and its monitor does not start it again."""
     ctl("start")

@@ -69,7 +69,7 @@ def _detach(settings) -> Any:
     """Go on as the options say; returns the control socket's server, or None."""
     detached = "detach" in settings
     if detached:
-        supervise.start(True, False)
+        supervise.detach()
     if "pidfile" in settings:
         name = settings.options["pidfile"] or f"{identity.program(OWN_NAME)}.pid"
         path = os.path.join(rundir.rundir(), name)
