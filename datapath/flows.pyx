@@ -20,6 +20,7 @@ from datapath.ipc import protocol
 from datapath.requests import EngineError, check, merge
 
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
+DELETE_PIECE = 256              # flows that a worker deletes before it goes on forwarding
 TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
 
 
@@ -105,8 +106,28 @@ cdef class Flows:
         if len(ufids) % 16:
             raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
         self.crew.sync()
-        return b"".join([self.for_each_worker(COMMAND_FLOW_DEL, ufids[at : at + 16], True)
-                         for at in range(0, len(ufids), 16)])
+        return b"".join([self._delete_some(ufids[at : at + 16 * DELETE_PIECE])
+                         for at in range(0, len(ufids), 16 * DELETE_PIECE)])
+
+    def _delete_some(self, bytes ufids):
+        """Each worker is interrupted once for all of them."""
+        cdef command c
+        cdef Worker worker
+        found = {}
+        for worker in self.crew.workers:
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_FLOW_DEL_MANY
+            c.ufid = <const uint8_t *> <const char *> ufids
+            c.n_ufids = <uint32_t> (len(ufids) // 16)
+            c.buffer = self.piece
+            c.room = DUMP_PIECE
+            worker.run_command(&c)
+            if c.error:
+                raise EngineError(c.error)
+            for at in range(0, c.used, protocol.FLOW.size):
+                record = (<char *> self.piece)[at : at + protocol.FLOW.size]
+                found.setdefault(record[:16], []).append(record)
+        return b"".join([merge(records) for records in found.values()])
 
     def flush(self):
         """Remove all flows; in pieces, as each worker has packets to forward meanwhile."""
@@ -119,20 +140,22 @@ cdef class Flows:
             while c.cursor != CURSOR_END:
                 worker.run_command(&c)
 
-    def dump(self, cursor, bint terse=False, since=0, core=None):
+    def dump(self, cursor, bint terse=False, since=0, core=None, bint sync=False):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
 
         A record has the counters of all workers.  With `since`, ms of CLOCK_MONOTONIC: only flows
         that were used then or later; one that several workers used may come several times.  `core`:
-        those of the worker for that core, -1: of those for none.
+        those of the worker for that core, -1: of those for none.  `sync`: what was put into the rings
+        since the last piece is to be done in all workers, as it is before the first.
         """
         group = self.crew.of_core(core)
         n_workers = len(group)
         if type(since) is not int or not 0 <= since < 1 << 63:
             raise EngineError(error_numbers.EINVAL, "bad time")
+        if sync or cursor is None:
+            self.crew.sync()
         if cursor is None:
             cursor = 0
-            self.crew.sync()
         elif type(cursor) is not int or not 0 <= cursor < n_workers << 32:
             raise EngineError(error_numbers.EINVAL, "bad cursor")
         index = cursor >> 32

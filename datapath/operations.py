@@ -134,8 +134,8 @@ class Operations:
     def _flow_del_many(self, _client, data):
         return {}, self.engine.flows.delete_many(data)
 
-    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0, core=None):
-        flows, cursor = self.engine.flows.dump(cursor, terse, since, core)
+    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0, core=None, sync=False):
+        flows, cursor = self.engine.flows.dump(cursor, terse, since, core, sync)
         return {"cursor": cursor}, flows
 
     def _meter_features(self, _client, _data):

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+from collections.abc import Iterable
 from os import PathLike
 
 from datapath.ipc import protocol
@@ -153,6 +154,12 @@ class Connection:
             for fd in fds:
                 os.close(fd)
         if self.unanswered == "flow_del_many" and "error" not in message[0]:
-            self.late.update((info.ufid, info) for info in protocol.terse_flows(message[1]))
+            self._keep_late(protocol.terse_flows(message[1]))
         self.unanswered = None
         return True
+
+    def _keep_late(self, gone: Iterable[protocol.FlowInfo]) -> None:
+        """What was deleted, for the next flow_del_many()."""
+        for info in gone:
+            first = self.late.get(info.ufid)
+            self.late[info.ufid] = protocol.followed_by(first, info) if first else info

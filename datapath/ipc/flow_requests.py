@@ -12,6 +12,8 @@ MANY = 256  # flows to delete in one request
 
 
 class FlowRequests(Connection):
+    n_installed = 0  # flows that were put into rings, where there are some: see UpcallRings
+
     def flow_put(self, key: bytes, mask: bytes, actions: bytes, ufid: bytes | None = None) -> bytes:
         """Add a flow, or give the one with that ufid other actions; returns the ufid."""
         key, mask = bytes(key[:KEY_DP_SIZE]), bytes(mask[:KEY_DP_SIZE])
@@ -41,11 +43,12 @@ class FlowRequests(Connection):
             try:
                 _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
             except DpifStalled:
-                self.late.update(gone)
+                self._keep_late(gone.values())
                 raise
             gone.update((info.ufid, info) for info in protocol.terse_flows(data))
-        gone.update(self.late)
-        self.late = {}
+        late, self.late = self.late, {}
+        for ufid, info in late.items():
+            gone[ufid] = protocol.followed_by(info, gone[ufid]) if ufid in gone else info
         return gone
 
     def flow_flush(self) -> None:
@@ -68,12 +71,22 @@ class FlowRequests(Connection):
         """Iterator of FlowInfo, as exact as flow_stats_sync() when it begins; flows may come and
         go meanwhile.  `terse`: without keys and actions, which are None.  `core`: only what the
         worker for that processor core has, -1: what those for none have."""
+        for piece in self.flow_pieces(terse, since, core):
+            yield from piece
+
+    def flow_pieces(
+        self, terse: bool = False, since: int = 0, core: int | None = None
+    ) -> Iterator[list[FlowInfo]]:
+        """As flow_dump(), in lists: each tells how things are when the iterator gives it, with all
+        that this handler put into the rings before."""
         cursor = None
+        synced = 0
         while True:
+            behind, synced = self.n_installed != synced, self.n_installed
             body, data = self._request(
-                "flow_dump", cursor=cursor, terse=terse, since=since, core=core
+                "flow_dump", cursor=cursor, terse=terse, since=since, core=core, sync=behind
             )
-            yield from protocol.terse_flows(data) if terse else protocol.flows(data)
+            yield list(protocol.terse_flows(data) if terse else protocol.flows(data))
             cursor = body["cursor"]
             if cursor is None:
                 return

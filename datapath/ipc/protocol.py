@@ -31,7 +31,7 @@ MAX_REQUEST = 256 << 10  # the largest has a packet and a list of actions
 MAX_FDS = 253  # SCM_MAX_FD
 
 # To be raised with every change of a request, an action or a record; keys are looked at.
-REVISION = 7
+REVISION = 8
 LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
@@ -43,6 +43,18 @@ FlowInfo = namedtuple(
     "ufid key mask actions packets bytes used tcp_flags earlier_packets earlier_bytes offloaded",
     defaults=(0, 0, False),
 )
+
+
+def followed_by(info: FlowInfo, later: FlowInfo) -> FlowInfo:
+    """A flow that was deleted, made again and deleted again, as one."""
+    return later._replace(
+        packets=info.packets + later.packets,
+        bytes=info.bytes + later.bytes,
+        tcp_flags=info.tcp_flags | later.tcp_flags,
+        earlier_packets=info.packets + later.earlier_packets,
+        earlier_bytes=info.bytes + later.earlier_bytes,
+        used=max(info.used, later.used),
+    )
 
 
 class ProtocolError(ValueError):

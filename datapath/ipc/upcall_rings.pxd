@@ -25,6 +25,7 @@ cdef class UpcallRings:
     cdef readonly int upcall_fd             # an eventfd; -1 before new_rings()
     cdef uint32_t n_workers                 # with rings
     cdef uint32_t turn
+    cdef readonly uint64_t n_installed               # records with a flow that were put into down rings
     # By the workers' ids, of which `ids` are in use.
     cdef uint32_t ids[MAX_WORKERS]
     cdef uint64_t on_own_core               # a bit for each id: it has flows of its own

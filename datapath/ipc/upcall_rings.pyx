@@ -172,6 +172,7 @@ cdef class UpcallRings:
         cdef uint64_t one = 1
         if what & DOWN_INSTALL:
             size += KEY_DP_SIZE
+            self.n_installed += 1
         if worker >= MAX_WORKERS or self.down == NULL:
             return -1
         at = ring_reserve(&self.down[worker], size + padded(packet_size))

@@ -53,6 +53,8 @@ cdef void do_command(worker *w) noexcept nogil:
         put_megaflow(w, c.ufid, c.key, c.mask, c.actions, c.actions_size, &c.error)
     elif c.kind == COMMAND_FLOW_GET or c.kind == COMMAND_FLOW_DEL:
         flow_get(w, c)
+    elif c.kind == COMMAND_FLOW_DEL_MANY:
+        flow_del_many(w, c)
     elif c.kind == COMMAND_FLOW_FLUSH:
         flow_flush(w, c)
     elif c.kind == COMMAND_FLOW_DUMP:
@@ -175,6 +177,21 @@ cdef void flow_get(worker *w, command *c) noexcept nogil:
         c.error = ENOSPC
         return
     if c.kind == COMMAND_FLOW_DEL:
+        megaflow_remove(&w.flows, f)
+
+
+cdef void flow_del_many(worker *w, command *c) noexcept nogil:
+    """Those that are there, with a record of each."""
+    cdef megaflow *f
+    cdef uint32_t i
+    for i in range(c.n_ufids):
+        f = megaflow_find(&w.flows, c.ufid + 16 * i)
+        if f == NULL:
+            continue
+        cache_forget(&w.kernel, f)
+        if not put_flow(c, f):
+            c.error = ENOSPC
+            return
         megaflow_remove(&w.flows, f)
 
 

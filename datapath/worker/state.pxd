@@ -44,6 +44,7 @@ cdef enum command_kind:
     COMMAND_FLOW_PUT
     COMMAND_FLOW_DEL
     COMMAND_FLOW_GET
+    COMMAND_FLOW_DEL_MANY
     COMMAND_FLOW_FLUSH
     COMMAND_FLOW_DUMP
     COMMAND_FLOW_ADD
@@ -75,6 +76,7 @@ cdef struct command:
     netdev *dev                 # PORT_ADD, PORT_DEL
     rxq *queue                  # QUEUE_TAKE, QUEUE_LEAVE, INJECT
     const uint8_t *ufid
+    uint32_t n_ufids            # FLOW_DEL_MANY: 16 bytes each
     const flow_key *key
     const flow_key *mask
     const uint8_t *actions
@@ -87,7 +89,7 @@ cdef struct command:
     bint keys                   # FLOW_DUMP: with keys, masks and actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
     uint64_t since              # FLOW_DUMP: ms, only flows used at that time or later
-    uint8_t *buffer             # FLOW_GET, _DEL, _DUMP, _ADD: flow_records
+    uint8_t *buffer             # FLOW_GET, _DEL, _DEL_MANY, _DUMP, _ADD: flow_records
     uint32_t room
     uint32_t used               # result: bytes in the buffer
     uint32_t cursor             # FLOW_DUMP, FLOW_FLUSH: 0 at first, CURSOR_END at last

@@ -259,22 +259,32 @@ cdef class Revalidator:
         cdef Ukey ukey
         cdef XBridge bridge
         cdef list orphans = []
+        cdef dict lost = dict(self.flows.credited) if whole else {}
+        cdef bint is_complete
         cdef int64_t since = 0 if whole else self.counted
         cdef int64_t began = max(0, self.now - 1)
         self.strange = False
-        for info in self.flows.dpif.flow_dump(terse=not whole, since=since):
-            if self.flows.find(info.ufid) is not None:
-                yield self.see(info)
-            elif whole and self._ready:
-                orphans.append(info)
-                yield 1
-            else:
-                self.strange = True
-                yield 1
+        # Nothing else happens to the flows while a piece is looked at: it would be out of date.
+        for piece in self.flows.dpif.flow_pieces(terse=not whole, since=since):
+            units = 1
+            for info in piece:
+                if self.flows.find(info.ufid) is not None:
+                    units += self.see(info)
+                elif whole and self._ready:
+                    orphans.append(info)
+                else:
+                    self.strange = True
+            yield units
         self.counted = began
-        self.dumped = self.round
         if self.strange:
             self.next_whole = min(self.next_whole, self.started + self.interval)
+        is_complete = not (self.strange and self._ready and self.wanted >= self.round)
+        if not is_complete:
+            # They have counted, too: who waits is answered after a round that adopts them.
+            self.next_whole = self.now
+            self.wanted = max(self.wanted, self.round + 1)
+        elif not orphans:
+            self.dumped = self.round
         if sweeping:
             swept = 0
             for ukey in list(self.flows.by_ufid.values()):
@@ -283,13 +293,21 @@ cdef class Revalidator:
                 if units or swept % SWEPT == 0:
                     yield units + 1
         yield from self.take_over(orphans)
-        if whole:
-            self.flows.credited.clear()
+        if is_complete:
+            self.dumped = self.round
+        self.forget_credited(lost)
         for bridge in self.flows.bridges:
             bridge.mac.run(self.now)
             if bridge.snooping is not None and bridge.snooping.run(self.now):
                 bridge.touch("mcast_snooping")
         self.flows.recirc.expire(self.now)
+
+    cdef int forget_credited(self, dict lost) except -1:
+        """Of flows that were lost before the round began, and did not turn up in it."""
+        for ufid, counted in lost.items():
+            if self.flows.credited.get(ufid) is counted:
+                del self.flows.credited[ufid]
+        return 0
 
     cdef int see(self, info) except -1:
         """A flow in a dump; the units of work."""
@@ -310,7 +328,7 @@ cdef class Revalidator:
             return 0
         if whole and ukey.round != self.round and ukey.created < self.started - GRACE:
             self.counts["lost"] += 1
-            self.flows.remove_ukey(ukey, self.now)
+            self.flows.lose_ukey(ukey, self.now)
             return 1
         if len(self.flows.by_ufid) > <Py_ssize_t> self.flows.flow_limit:
             idle = CROWDED_IDLE

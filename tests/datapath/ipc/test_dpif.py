@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import signal
 import struct
 import time
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from datapath.actions import odp_text
-from datapath.ipc.dpif import Dpif, DpifError
+from datapath.ipc.dpif import Dpif, DpifError, DpifStalled
 from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from datapath.key import flow, key_text
 from tests.daemons import wait_until
@@ -210,6 +211,52 @@ def test_counters_are_exact_when_asked_for(ports):
     assert (info.earlier_packets, info.earlier_bytes) == (7, 7 * 60)
     assert next(handler.flow_dump()).earlier_packets == 7
     assert handler.flow_del(ufid).earlier_packets == 7
+
+
+def test_a_dump_in_pieces_has_what_the_rings_had_before_each(ports):
+    """Where flows change between two pieces, it says of all workers' packets which came before."""
+    process, handler, (one, two) = ports
+    handler.port_inject(one, frame())
+    given = take(handler)
+    for number in range(1500):  # three pieces of terse records
+        process.flow(f"in_port(1),eth_type(0x{0x600 + number:x})", "2")
+    key, mask = key_text.parse_key("eth_type(0x88b5)")
+    assert answer_upcall(handler, given, odp_text.parse_actions(str(two)), key, mask)
+    handler.sync()
+    for _ in range(8):
+        handler.port_inject(one, frame())
+        handler.port_inject(two, frame())
+    pieces = handler.flow_pieces(terse=True)
+    next(pieces)
+    assert answer_upcall(handler, given, b"", key, mask)
+    [info] = [info for piece in pieces for info in piece if info.ufid == flow.ufid(key, mask)]
+    assert (info.packets, info.earlier_packets) == (16, 16)
+
+
+def test_deletions_answered_late_count_with_what_followed(ports):
+    """The flow came again, by an upcall, before they were asked for a second time."""
+    process, handler, (one, two) = ports
+    hasty = Dpif(handler.path, 0.1)
+    pid = hasty.version()["pid"]
+    flows = [process.flow(f"in_port({one}),eth_type(0x88b5)", str(two))]
+    handler.port_inject(one, frame())
+    handler.port_inject(one, frame())
+    ufids = [info.ufid for info in handler.flow_dump()]
+    assert len(ufids) == len(flows)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DpifStalled):
+            hasty.flow_del_many(ufids)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(hasty.settled)
+    process.flow(f"in_port({one}),eth_type(0x88b5)", str(two))
+    for _ in range(5):
+        handler.port_inject(one, frame())
+    [gone] = hasty.flow_del_many(ufids).values()
+    assert (gone.packets, gone.bytes, gone.earlier_packets) == (7, 7 * 60, 2)
+    assert not list(handler.flow_dump())
+    hasty.close()
 
 
 def test_statistics_of_what_was_used_lately(ports):
