@@ -213,7 +213,9 @@ class Server(Operations):
             return
         if not protocol.complete(client.input, protocol.MAX_REQUEST):
             with contextlib.suppress(BlockingIOError):
-                data, fds, _flags, _address = socket.recv_fds(client.sock, RECEIVE, 1)
+                data, fds, _flags, _address = socket.recv_fds(
+                    client.sock, RECEIVE, 1, socket.MSG_CMSG_CLOEXEC
+                )
                 client.keep(fds)
                 if not data:
                     raise ConnectionResetError

@@ -211,8 +211,15 @@ def join(rows: Rows, more: Rows) -> None:
         known.update({name: each for name, each in columns.items() if each or name not in known})
 
 
+PIECE = 50  # rows of one transaction: a row with statistics takes 0.2 ms
+
+
 class StatusWriter:
-    """Brings rows into the database: write() when idle, run() until then."""
+    """Brings rows into the database: write() when idle, run() until then.
+
+    Many rows go in several transactions, one behind the other, and the switch's own, which says
+    that all is done, in the last.
+    """
 
     def __init__(self, idl: Replica):
         self._idl = idl
@@ -220,6 +227,7 @@ class StatusWriter:
         # What the database has, of rows that nobody else changed since.
         self._written: Rows = {}
         self._writing: Rows = {}
+        self._waiting: list[tuple[tuple[str, UUID], dict[str, Any]]] = []  # the next one last
 
     def has_foreign(self) -> bool:
         """Whether somebody else changed, or the server lost, what had been written."""
@@ -235,20 +243,24 @@ class StatusWriter:
 
     @property
     def busy(self) -> bool:
-        """Whether a transaction is on its way."""
-        return self._transaction is not None
+        """Whether a transaction is on its way, or to follow one."""
+        return self._transaction is not None or bool(self._waiting)
 
     def run(self) -> bool:
         """Look after the transaction.  Returns False when one came to nothing: write again."""
-        if self._transaction is None:
-            return True
-        return self._take(self._transaction.commit())
+        if self._transaction is not None and not self._take(self._transaction.commit()):
+            self._waiting.clear()
+            return False
+        return self._transaction is not None or not self._waiting or self._write_piece()
 
     def write(self, rows: Rows) -> bool:
         """Start a transaction that makes `rows` so, where they differ; see run()."""
-        news = {key: columns for key, columns in rows.items() if self._is_news(key, columns)}
-        if not news:
-            return True
+        news = [(key, columns) for key, columns in rows.items() if self._is_news(key, columns)]
+        self._waiting = sorted(news, key=lambda row: row[0][0] != "Open_vSwitch")
+        return not news or self._write_piece()
+
+    def _write_piece(self) -> bool:
+        news = dict(self._waiting.pop() for _ in range(min(PIECE, len(self._waiting))))
         transaction = self._transaction = ovs.db.idl.Transaction(self._idl)
         for key, columns in news.items():
             row = self._idl.tables[key[0]].rows.get(key[1])

@@ -21,7 +21,7 @@ import ovs.vlog
 from ofproto.changes.bundles import IDLE_SECONDS
 from pyvs import clock, containment
 from pyvs.streams import tls_stream
-from vswitchd import status
+from vswitchd import leftovers, status
 from vswitchd.bridge import Bridge
 from vswitchd.database import columns, config, datapaths, not_followed, settings
 from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
@@ -361,6 +361,7 @@ class Switch:
             self._reconciled = self._all_due = self._unclaimed = True
             settle, vports = self.ways.settle, self.backer.vports.by_name
             containment.call("tunnels", "", settle, clock.msec(), vports)
+            containment.call("leftovers", "", leftovers.remove, wanted.bridges)
         if self._unclaimed:
             self._unclaimed = False
             self.backer.first_reconcile_done()

@@ -80,7 +80,9 @@ class Connection:
             self.sock.sendall(message)
 
     def _read(self, fds):
-        data, received, _flags, _address = socket.recv_fds(self.sock, 1 << 20, protocol.MAX_FDS)
+        data, received, _flags, _address = socket.recv_fds(
+            self.sock, 1 << 20, protocol.MAX_FDS, socket.MSG_CMSG_CLOEXEC
+        )
         fds += received
         if not data:
             raise ConnectionResetError(104, "the datapath process closed the connection")

@@ -9,6 +9,7 @@ import itertools
 import json
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -220,3 +221,28 @@ def test_a_killed_database_server_leaves_the_switch_as_it_is(switch):
     wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, what="the new device")
     switch.start_ovsdb_server()
     wait_until(lambda: ofports(switch) == {"br0": 65534, "c1": 1, "c2": 2}, what="status")
+
+
+def test_files_of_a_bridge_deleted_meanwhile_go(switch):
+    """And nothing else that has such a name."""
+    switch.allow("connection (attempt )?(failed|dropped)|db.sock")
+    for name in ("br0", "br1"):
+        switch.vsctl("add-br", name, "--", "set", "bridge", name, "stp_enable=true")
+        switch.ofctl("add-flow", name, "actions=drop")
+    run = switch.directory
+    ours = [run / f"br1.{kind}" for kind in ("mgmt", "snoop", "flows", "protocols")]
+    wait_until(lambda: all(path.exists() for path in ours), what="files of br1")
+    switch.kill(VSWITCHD)
+    switch.vsctl("--no-wait", "del-br", "br1")
+    foreign = [run / f"other.{kind}" for kind in ("mgmt", "flows", "protocols")]
+    for path in foreign:
+        path.write_text("somebody else's")
+    with socket.socket(socket.AF_UNIX) as listener:
+        foreign.append(run / "alive.mgmt")
+        listener.bind(str(foreign[-1]))
+        listener.listen()
+        switch.start_daemon(VSWITCHD)
+        wait_until(lambda: not any(path.exists() for path in ours), what="their end")
+    assert all(path.exists() for path in foreign)
+    assert all((run / f"br0.{kind}").exists() for kind in ("mgmt", "snoop", "flows"))
+    assert "actions=drop" in switch.ofctl("dump-flows", "br0")

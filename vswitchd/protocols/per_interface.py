@@ -1,6 +1,6 @@
 """Protocols that each interface speaks for itself: a session for each that asks for one."""
 
-import heapq
+import time
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from vswitchd.database.settings import NO_UUID
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols.base import Protocol, Rows
 
-AT_ONCE = 100  # sessions that have their turn in one run(): to send a frame takes 0.1 ms
+SLICE = 0.01  # s of one run(), for sessions that have their turn
 
 
 class PerInterface(Protocol):
@@ -129,10 +129,13 @@ class PerInterface(Protocol):
 
     def run(self, now: int) -> None:
         """Those that have waited longest first; who is left is due at once."""
-        due = [(session.next_run(), name) for name, session in self.sessions.items()]
-        for when, name in heapq.nsmallest(AT_ONCE, due):
-            if when <= now:
-                self.follow(name, now)
+        rows = ((session.next_run(), name) for name, session in self.sessions.items())
+        due = sorted(row for row in rows if row[0] <= now)
+        end = time.monotonic() + SLICE
+        for _, name in due:
+            self.follow(name, now)
+            if time.monotonic() > end:
+                break
 
     def next_run(self) -> int | None:
         return min((session.next_run() for session in self.sessions.values()), default=None)
