@@ -218,18 +218,18 @@ def test_a_dump_in_pieces_has_what_the_rings_had_before_each(ports):
     process, handler, (one, two) = ports
     handler.port_inject(one, frame())
     given = take(handler)
-    for number in range(1500):  # three pieces of terse records
-        process.flow(f"in_port(1),eth_type(0x{0x600 + number:x})", "2")
-    key, mask = key_text.parse_key("eth_type(0x88b5)")
-    assert answer_upcall(handler, given, odp_text.parse_actions(str(two)), key, mask)
-    handler.sync()
-    for _ in range(8):
-        handler.port_inject(one, frame())
-        handler.port_inject(two, frame())
+    texts = [f"eth_type(0x{0x600 + number:x})" for number in range(1500)]  # three terse pieces
+    made = {process.flow(text, str(two)): number for number, text in enumerate(texts)}
+    ufid = [piece for piece in handler.flow_pieces(terse=True) if piece][-1][-1].ufid
+    number = made[ufid]
+    sent = frame()[:12] + struct.pack("!H", 0x600 + number) + frame()[14:]
+    given = given._replace(key=flow.extract(sent, in_port=one)[: flow.KEY_DP_SIZE])
+    for port in (one, two) * 8:
+        handler.port_inject(port, sent)
     pieces = handler.flow_pieces(terse=True)
     next(pieces)
-    assert answer_upcall(handler, given, b"", key, mask)
-    [info] = [info for piece in pieces for info in piece if info.ufid == flow.ufid(key, mask)]
+    assert answer_upcall(handler, given, b"", *key_text.parse_key(texts[number]))
+    [info] = [info for piece in pieces for info in piece if info.ufid == ufid]
     assert (info.packets, info.earlier_packets) == (16, 16)
 
 
