@@ -48,6 +48,7 @@ cdef class Revalidator:
     cdef bint teach(self, info) except -1
     cdef int adopt(self, info) except -1
     cdef int run_macs(self, int budget) except -1
+    cdef int run_some(self, int64_t now, int budget) except -1
     cdef int run_round(self, int budget) except -1
     cdef int begin_next(self) except -1
     cdef int round_over(self) except -1

@@ -123,15 +123,19 @@ cdef class Revalidator:
         """A bounded piece of work; True when there is more to do at once."""
         if self.flows.dpif is None or self.paused:
             return False
+        self.run_some(now, self.step)
+        return self.next_run(now) == 0
+
+    cdef int run_some(self, int64_t now, int budget) except -1:
         self.begin(now)
         try:
-            self.run_macs(self.step)
-            self.run_checks(self.step)
-            self.run_round(self.step)
+            self.run_macs(budget)
+            self.run_checks(budget)
+            self.run_round(budget)
         finally:
             self.delete_doomed()
         self.collected = self.dumped
-        return self.next_run(now) == 0
+        return 0
 
     def next_run(self, int64_t now):
         """Milliseconds until run() should be called again; 0: at once."""
@@ -167,17 +171,22 @@ cdef class Revalidator:
         """A whole round at once: all flows are checked and credited when it returns."""
         if self.flows.dpif is None:
             return
-        self.begin(now)
-        self.next_pass = now
-        try:
-            self.run_macs(FOREVER)
-            self.run_checks(FOREVER)
-            self.work = None
-            self.next_round = self.next_sweep = now
-            self.run_round(FOREVER)
-        finally:
-            self.delete_doomed()
-        self.collected = self.dumped
+        self.next_pass = self.next_round = self.next_sweep = now
+        self.work = None
+        self.run_some(now, FOREVER)
+
+    def sync_pieces(self, clock):
+        """The same piece by piece, as a generator, between which others may call run(); `clock()`
+        gives ms."""
+        cdef uint64_t generation = self.flows.generation.value
+        self.next_pass = self.next_round = self.next_sweep = clock()
+        self.work = None
+        wanted = self.wanted = self.round + 1
+        while self.flows.dpif is not None and (
+                self.round < wanted or self.reached < generation or self.moved
+                or (self.round == wanted and self.work is not None)):
+            self.run_some(clock(), self.step)
+            yield
 
     def begin(self, int64_t now):
         """What a run() starts with."""

@@ -6,7 +6,6 @@ from ofproto.rules.program cimport Program
 
 # The text of an action; strings stand for themselves.
 cdef str action_text(action)
-cdef str action_set_text(list programs)
 cdef uint32_t count_ops(list programs) except? 0xffffffff
 cdef bint has_group(list programs) except -1
 # One program of the last action of each kind, in the order of the kinds.

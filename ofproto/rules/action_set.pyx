@@ -17,10 +17,6 @@ cdef str action_text(action):
     return action.format()
 
 
-cdef str action_set_text(list programs):
-    return ",".join([action_text(action) for action in order_action_set(programs).actions])
-
-
 cdef uint32_t count_ops(list programs) except? 0xffffffff:
     cdef Program program
     cdef uint32_t n = 0

@@ -3,7 +3,7 @@
 The same translation as for upcalls, with a list to note the steps in.
 """
 
-from itertools import chain
+from itertools import chain, islice
 
 from datapath.actions import odp_text
 from datapath.key import flow
@@ -15,6 +15,7 @@ from . import trace_recirc
 from .bridges.option_keys import seen_by_tables
 from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
+from .state.steps import text_of
 from .trace_recirc import TraceError, member
 from .translate import translate
 
@@ -40,6 +41,9 @@ _NSH = b"\x89\x4f"
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 _OAM = 1  # of tun_flags
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
+
+
+_PIECE = 128  # lines
 
 
 def trace_flow(*args, **options):
@@ -121,10 +125,10 @@ def trace_key(
             )
         except LookupError as error:
             raise TraceError(str(error)) from None
-        return result, report(key, result, names, learn, bridge.options)
+        return result, report_pieces(key, result, names, learn, bridge.options)
 
     result, first = translated(key, program)
-    return _to_its_end(chain((first,), trace_recirc.follow(result, ct_states, translated)), recirc)
+    return _to_its_end(chain(first, trace_recirc.follow(result, ct_states, translated)), recirc)
 
 
 def _to_its_end(pieces, recirc):
@@ -146,14 +150,26 @@ def _with_ethertype(key):
 
 def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
     """The whole text for a translated key; `sent`: as if packets went to the controllers."""
+    return "".join(report_pieces(key, result, names, sent, layout))
+
+
+def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS):
+    """The same piece by piece."""
+    yield "Flow: " + format_flow(key, names, layout) + "\n"
+    lines = render(result.trace)
+    while some := list(islice(lines, _PIECE)):
+        yield "\n".join(some) + "\n"
+    yield _outcome(key, result, names, sent, layout)
+
+
+def _outcome(key, result, names, sent, layout):
+    """What is told behind the steps."""
     final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )
     actions = odp_text.format_actions(result.actions, key)
     lines = [
-        "Flow: " + format_flow(key, names, layout),
-        *render(result.trace),
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names, layout)),
         "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names, layout),
@@ -289,41 +305,45 @@ def render(steps):
     What an action leads to stands under it, one level deeper unless it is the last of its list,
     where nothing follows that it could be taken for.
     """
-    lines = []
+    lasts = _lasts(steps)
     base = {1: 0}  # level of a list of actions -> its indentation
     child = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
-    for at, (level, kind, text) in enumerate(steps):
+    for (level, kind, step), is_last in zip(steps, lasts, strict=True):
+        text = text_of(step)
         if kind == "bridge":
             own, inner = child[level]
             child[level] = (inner, inner)
-            lines += ["", "    " * own + text, "    " * own + "-" * len(text)]
+            yield from ("", "    " * own + text, "    " * own + "-" * len(text))
         elif kind in ("thaw", "resume"):
-            lines.append("    " * (child[level][0] + 1 + (kind == "resume")) + text)
+            yield "    " * (child[level][0] + 1 + (kind == "resume")) + text
         elif kind == "table":
             own, inner = child[level]
             base[level + 1] = inner
-            lines.append("    " * own + text)
+            yield "    " * own + text
         elif kind == "action":
             indent = base.setdefault(level, base.get(level - 1, 0))
-            last = _is_last(steps, at)
-            child[level] = (indent, indent) if last else (indent + 1, indent + 2)
-            lines.append("    " * (indent + 1) + text)
+            child[level] = (indent, indent) if is_last else (indent + 1, indent + 2)
+            yield "    " * (indent + 1) + text
         elif kind == "bucket":  # of the group action above it
             indent = base.get(level, 0)
             base[level + 1] = indent + 2
-            lines.append("    " * (indent + 1) + text)
+            yield "    " * (indent + 1) + text
         else:
             indent = base.get(level, 0) + (level > 0)
-            lines.append("    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
-    return lines
+            yield "    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, "")
 
 
-def _is_last(steps, at):
-    """Neither an action of the same list follows nor, behind the list, the action set."""
-    level = steps[at][0]
-    for other, kind, text in steps[at + 1 :]:
-        if other < level:
-            return not (other == level - 1 and text.startswith("--."))
-        if other == level and kind == "action":
-            return False
-    return True
+def _lasts(steps):
+    """Of each step, whether an action there is its list's last: neither an action of the same list
+    follows nor, behind the list, the action set.  One pass from the end."""
+    lasts = bytearray(len(steps))
+    known = []  # by level: the answer for an action there, as far as what follows says; else True
+    for at in range(len(steps) - 1, -1, -1):
+        level, kind, step = steps[at]
+        lasts[at] = known[level] if level < len(known) else True
+        del known[level + 2 :]
+        known += [True] * (level + 2 - len(known))
+        known[level + 1] = not (isinstance(step, str) and step.startswith("--."))
+        if kind == "action":
+            known[level] = False
+    return lasts

@@ -59,7 +59,7 @@ def _format_state(state: int) -> str:
 
 def follow(result: Any, ct_states: list[int], again: Any) -> Iterator[str]:
     """The reports of all packets that ct sent round from `result` on, in their order; `again(key)`
-    gives the translation of one and its report."""
+    gives the translation of one and the pieces of its report."""
     states = iter(ct_states)
     waiting = list(result.forked)
     for done, fork in enumerate(waiting):
@@ -76,7 +76,8 @@ def follow(result: Any, ct_states: list[int], again: Any) -> Iterator[str]:
         except TraceError as error:  # what was known of the packet was given up meanwhile
             yield f"{head}{error}\n"
             return
-        yield head + report
+        yield head
+        yield from report
         waiting += result.forked
 
 

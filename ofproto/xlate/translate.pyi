@@ -14,7 +14,7 @@ class XlateResult:
     slow: int  # reasons for vswitchd to see each packet of the flow: see odp_text.slow_paths()
     error: str | None  # why the packet is dropped whatever its actions were
     final_key: bytes
-    trace: list[tuple[int, str, str]] | None  # (level, kind, text): see ofproto.trace
+    trace: list[tuple[int, str, Any]] | None  # (level, kind, see state/steps.py)
     forked: list[Any] | None  # with trace: Fork (conntrack.pyx) of each packet that ct sent round
 
 def translate(

@@ -16,7 +16,7 @@ from ofproto.codec.numbers cimport (
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
     OFPR_PACKET_OUT,
 )
-from ofproto.rules.action_set cimport action_set_text, action_text, count_ops, has_group, order_action_set
+from ofproto.rules.action_set cimport count_ops, has_group, order_action_set
 from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
@@ -58,6 +58,7 @@ from ofproto.xlate.bridges.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_
 from ofproto.xlate.state.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.bridges.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
+from ofproto.xlate.state.steps import ActionSet, FoundRule
 from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
@@ -386,16 +387,7 @@ cdef int run_rule(XlateContext x, Rule rule, bint deeper) except -1:
 
 
 cdef int trace_rule(XlateContext x, Rule rule, uint8_t table_id) except -1:
-    from ofproto.codec.match_text import format_match
-
-    match = format_match(rule.match)
-    text = "%2d. " % table_id
-    if match:
-        text += match + ", "
-    text += "priority %d" % rule.priority
-    if rule.cookie:
-        text += ", cookie %#x" % rule.cookie
-    return x.report("table", text)
+    return x.note("table", FoundRule(table_id, rule.match, rule.priority, rule.cookie))
 
 
 # --- actions
@@ -416,7 +408,7 @@ cdef int run_ops(XlateContext x, Program program, uint32_t pc) except -1:
         if x.trace is not None and program.ops[i].action != last_action:
             last_action = program.ops[i].action
             if last_action < len(program.actions):
-                x.report("action", action_text(program.actions[last_action]))
+                x.note("action", program.actions[last_action])
         verdict = run_op(x, program, &program.ops[i])
         if x.stop:
             next_op = i if verdict == AGAIN else i + 1
@@ -744,7 +736,7 @@ cdef int write_actions(XlateContext x, Program program) except -1:
     if x.spend(count_ops(x.action_set) // OPS_PER_WORK):
         return 0
     if x.trace is not None:
-        x.report("detail", "action set is: " + action_set_text(x.action_set))
+        note_action_set(x, "is")
     for i in range(program.n_ops):
         if program.ops[i].code == OP_OUTPUT:
             x.flow.actset_output = htonl(program.ops[i].port)
@@ -753,9 +745,13 @@ cdef int write_actions(XlateContext x, Program program) except -1:
     return 0
 
 
+cdef int note_action_set(XlateContext x, str verb) except -1:
+    return x.note("detail", ActionSet(f"action set {verb}: ", order_action_set(x.action_set).actions))
+
+
 cdef int clear_actions(XlateContext x) except -1:
     if x.trace is not None and x.action_set:
-        x.report("detail", "action set was: " + action_set_text(x.action_set))
+        note_action_set(x, "was")
     x.action_set = None
     x.flow.actset_output = htonl(OFPP_UNSET)
     return 0

@@ -60,6 +60,19 @@ def test_nobody_waits_for_all_of_them(full):
         assert client.ask(m.FlowStatsRequest(out_port=99)).flows == []
 
 
+def test_a_long_trace_is_told_in_pieces(full):
+    """12,000 steps; others are served while they are made text."""
+    switch, client = full
+    resubmits = ",".join(["resubmit(,1)"] * 3000)
+    client.do(parsed(f"table=0,priority=99,in_port=1,actions={resubmits}", m.ADD))
+    client.do(parsed("table=1,actions=set_field:1->reg0,set_field:2->reg1", m.ADD))
+    for words in (["trace", "br0", "in_port=1"], ["trace-packet-out", "br0", "in_port=1", "table"]):
+        with no_long_turn(switch, words[0]):
+            told = switch.appctl(f"ofproto/{words[0]}", *words[1:])
+        assert told.count("priority 32768") == told.count("set_field:0x2->reg1") == 3000
+        assert told.endswith("Datapath actions: drop\n"), told[-200:]
+
+
 def test_modify_and_delete_of_all_are_one_for_others(full):
     """They take many rounds, in which others are served; whoever changes tables comes after."""
     switch, client = full

@@ -138,14 +138,20 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
     )
 
 
-def set_exact(switch: "Switch", exact: bool) -> str:
+def _synced(switch: "Switch") -> Iterator[str]:
+    """Empty pieces, until all flows are checked and credited."""
+    for _ in switch.backer.revalidator.sync_pieces(clock.msec):
+        yield ""
+
+
+def set_exact(switch: "Switch", exact: bool) -> Iterator[str]:
     """upcall/disable-megaflows: each packet with its own flow."""
     flows = switch.backer.flows
     _dpif(switch)
     flows.exact = exact
-    switch.backer.revalidator.sync(clock.msec())
+    yield from _synced(switch)
     flows.flush()
-    return f"megaflows {'disabled' if exact else 'enabled'}\n"
+    yield f"megaflows {'disabled' if exact else 'enabled'}\n"
 
 
 def set_terse(_switch: "Switch", terse: bool) -> str:
@@ -162,9 +168,9 @@ def set_flow_limit(switch: "Switch", args: list[str]) -> str:
     return f"set flow_limit to {args[0]}\n"
 
 
-def revalidator_wait(switch: "Switch", _args: list[str]) -> None:
+def revalidator_wait(switch: "Switch", _args: list[str]) -> Iterator[str]:
     _dpif(switch)
-    switch.backer.revalidator.sync(clock.msec())
+    return _synced(switch)
 
 
 def set_paused(switch: "Switch", paused: bool) -> None:
@@ -173,9 +179,9 @@ def set_paused(switch: "Switch", paused: bool) -> None:
     switch.backer.revalidator.paused = paused
 
 
-def revalidator_purge(switch: "Switch", _args: list[str]) -> None:
+def revalidator_purge(switch: "Switch", _args: list[str]) -> Iterator[str]:
     _dpif(switch)
-    switch.backer.revalidator.sync(clock.msec())
+    yield from _synced(switch)
     switch.backer.flows.flush()
 
 

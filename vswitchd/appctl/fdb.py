@@ -1,5 +1,6 @@
 """fdb/*: the MAC tables of the bridges."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyvs import clock
@@ -39,18 +40,20 @@ def _bundle(switch: "Switch", bridge: str, name: str) -> Any:
 
 
 def _number(switch: "Switch", bridge: str, bundle: str) -> str:
-    number = switch.bridges[bridge].bundles.port(bundle)
+    return _shown(switch.bridges[bridge].bundles.port(bundle))
+
+
+def _shown(number: int | None) -> str:
     return "LOCAL" if number == LOCAL else "?" if number is None else str(number)
 
 
-def show(switch: "Switch", args: list[str]) -> str:
+def show(switch: "Switch", args: list[str]) -> Iterator[str]:
     table = _table(switch, args[0])
-    lines = [" port  VLAN  MAC                Age"]
+    bundles = switch.bridges[args[0]].bundles
+    yield " port  VLAN  MAC                Age\n"
     for bundle, vlan, mac, age in table.rows(clock.msec()):
-        port = _number(switch, args[0], bundle)
         shown = "static" if age is None else f"{age:3d}"
-        lines.append(f"{port:>5}  {vlan:4d}  {mac}  {shown}")
-    return "\n".join(lines) + "\n"
+        yield f"{_shown(bundles.port(bundle)):>5}  {vlan:4d}  {mac}  {shown}\n"
 
 
 def stats_show(switch: "Switch", args: list[str]) -> str:

@@ -1,5 +1,6 @@
 """mdb/*: the multicast groups that the bridges have heard of."""
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -21,19 +22,18 @@ def _snooping(switch: "Switch", name: str) -> Ofproto:
     return ofproto
 
 
-def _number(switch: "Switch", bridge: str, bundle: str) -> str:
-    number = switch.bridges[bridge].bundles.port(bundle)
+def _shown(number: int | None) -> str:
     return "LOCAL" if number == LOCAL else "?" if number is None else str(number)
 
 
-def show(switch: "Switch", args: list[str]) -> str:
+def show(switch: "Switch", args: list[str]) -> Iterator[str]:
     snooping = _snooping(switch, args[0]).xbridge.snooping
-    lines = [" port  VLAN  GROUP                Age"]
-    for bundle, vlan, group, age in snooping.rows(clock.msec()):
-        port = _number(switch, args[0], bundle.name)
+    bundles = switch.bridges[args[0]].bundles
+    yield " port  VLAN  GROUP                Age\n"
+    for bundle, vlan, group, age in list(snooping.rows(clock.msec())):
+        port = _shown(bundles.port(bundle.name))
         what = f"querier{'':13}" if group is None else f"{ip_address(group)}{'':9}"
-        lines.append(f"{port:>5}  {vlan:4d}  {what}{age:3d}")
-    return "\n".join(lines) + "\n"
+        yield f"{port:>5}  {vlan:4d}  {what}{age:3d}\n"
 
 
 def flush(switch: "Switch", args: list[str]) -> str:

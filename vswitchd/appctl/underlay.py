@@ -1,11 +1,13 @@
 """ovs/route/*, tnl/*: routes and neighbours of tunnels, and where these are received."""
 
+import heapq
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ofproto.underlay import addresses
 from ofproto.underlay.listening import Listener, listeners
 from ofproto.underlay.neighbours import LONGEST_AGING
+from ofproto.underlay.routes import Route
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.database.settings import parse_mac
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 LARGEST_PORT = 65535
+SORTED_AT_ONCE = 2000  # routes
 
 
 def _underlay(switch: "Switch") -> Any:
@@ -96,10 +99,18 @@ def route_del(switch: "Switch", args: list[str]) -> str:
 
 
 def route_show(switch: "Switch", _args: list[str]) -> Iterator[str]:
-    routes = sorted(_underlay(switch).routes, key=lambda each: (-each.priority, each.network))
+    routes = list(_underlay(switch).routes)
     yield "Route Table:\n"
-    for route in routes:
+    runs = []
+    for at in range(0, len(routes), SORTED_AT_ONCE):
+        runs.append(sorted(routes[at : at + SORTED_AT_ONCE], key=_place))
+        yield ""
+    for route in heapq.merge(*runs, key=_place):
         yield f"{route}\n"
+
+
+def _place(route: Route) -> tuple[int, int]:
+    return -route.priority, route.network
 
 
 def route_lookup(switch: "Switch", args: list[str]) -> str:

@@ -139,7 +139,11 @@ def dump(run, words):
     zone = _zone(words)
     _none_left(words)
     if run.wants_json():
-        run.print_json(list(run.dpif.ct_dump(zone)))
+        found = []
+        for row in run.dpif.ct_dump(zone):
+            found.append(row)
+            yield
+        run.print_json(found)
         return
     for number, row in enumerate(run.dpif.ct_dump(zone)):
         run.print(connection_text(row, "more" in run, "statistics" in run) + "\n")
@@ -177,7 +181,9 @@ def flush(run, words):
     tuples = [parse_tuple(word) or None for word in words] + [None, None]
     if tuples[1] and tuples[0] and "proto" in tuples[0]:
         tuples[1].setdefault("proto", tuples[0]["proto"])
-    run.dpif.ct_flush(zone=zone, mark=mark, label=label, orig=tuples[0], reply=tuples[1])
+    found = {"zone": zone, "mark": mark, "label": label, "orig": tuples[0], "reply": tuples[1]}
+    for _ in run.dpif.ct_flush_pieces(**found):
+        yield
 
 
 def stats_show(run, words):
@@ -199,6 +205,8 @@ def stats_show(run, words):
             counts[name] = counts.get(name, 0) + 1
         if "tcp" in row:
             states[tcp_state(row)] = states.get(tcp_state(row), 0) + 1
+        if total % 100 == 0:
+            yield
     run.print(f"Connections Stats:\n    Total: {total}\n")
     for name in ("TCP", "UDP", "UDPLITE", "SCTP", "ICMP", "DCCP", "IGMP", "Other"):
         if name in counts:

@@ -269,19 +269,25 @@ def dump_flows(run, words):
     names = run.shown_names()
 
     def flows(core):
+        """None for one that is not wanted: much of that is work, too."""
         for info in run.dpif.flow_dump(core=core):
-            if info.offloaded in offloaded and (passes is None or passes(info)):
-                yield run.seen(info)
+            wanted = info.offloaded in offloaded and (passes is None or passes(info))
+            yield run.seen(info) if wanted else None
 
     if run.wants_json():
-        run.print_json([_flow_json(info, names) for info in flows(core)])
+        found = []
+        for info in flows(core):
+            found += [] if info is None else [_flow_json(info, names)]
+            yield
+        run.print_json(found)
         return
     # Of each worker's own, as of Open vSwitch's userspace datapath
     separate = core is None and identity.is_ovs()
     for heading, group in _dump_groups(run) if separate else [("", core)]:
         for info in flows(group):
-            run.print(heading + text.format_flow(info, "more" in run, names=names) + "\n")
-            heading = ""
+            if info is not None:
+                run.print(heading + text.format_flow(info, "more" in run, names=names) + "\n")
+                heading = ""
             yield
 
 

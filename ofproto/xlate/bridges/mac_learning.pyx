@@ -396,13 +396,14 @@ cdef class MacLearning:
         return self.entries.get(vlan << 48 | int.from_bytes(mac, "big"))
 
     def rows(self, int64_t now):
-        """(bundle name, VLAN, MAC text, age in s), the age of static entries being None; these
-        come first, then the least recently used one."""
+        """Iterator of what there is now: (bundle name, VLAN, MAC text, age in s), the age of static
+        entries being None; these come first, then the least recently used one."""
         cdef MacEntry e = self.oldest
-        rows = [(found.bundle.name, found.vlan, found.mac.hex(":"), None)
-                for found in self.statics.values()]
+        cdef list found = list(self.statics.values())
         while e is not None:
-            age = (self.aging - (e.expires - now)) // 1000
-            rows.append((e.bundle.name, e.vlan, e.mac.hex(":"), age))
+            found.append(e)
             e = e.newer
-        return rows
+        for e in found:
+            # One that was used since is as young as can be.
+            age = None if e.static else max(0, self.aging - (e.expires - now)) // 1000
+            yield e.bundle.name, e.vlan, e.mac.hex(":"), age

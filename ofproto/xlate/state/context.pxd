@@ -17,7 +17,7 @@ cdef enum:
     MAX_RESUBMITS = 4096    # table lookups for one packet
     # What one packet may cost in all, in units of about 0.1 us: 20 ms.
     MAX_WORK = 100000
-    MAX_STEPS = 16384       # of a trace: each is text, and costs some 50 times what was done
+    MAX_STEPS = 16384       # of a trace
 
 cdef enum isolation:        # how a copy's changes are kept from the packet behind it
     UNDO_HEADERS            # by header actions, and labels and I-TAGs by a clone
@@ -115,6 +115,7 @@ cdef class XlateContext:
 
     cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1
     cdef int report(self, str kind, str text) except -1
+    cdef int note(self, str kind, step) except -1
     # Drops the packet, whatever was done already; the first error counts.
     cdef int fail(self, str error, str text=*) except -1
     # Whether to stop: `units` of work, about 0.1 us each, were one too many.

@@ -114,9 +114,13 @@ cdef class XlateContext:
 
     cdef int report(self, str kind, str text) except -1:
         """A line for trace; callers on hot paths ask first whether `trace` is there."""
+        return self.note(kind, text)
+
+    cdef int note(self, str kind, step) except -1:
+        """The same; `step` is text or has a format(), which is called when it is printed."""
         if self.trace is None:
             return 0
-        self.trace.append((self.level, kind, text))
+        self.trace.append((self.level, kind, step))
         if len(self.trace) >= self.most_steps:
             self.trace.append((self.level, "warn", "what follows is not shown: %d steps are told"
                                % self.most_steps))

@@ -129,7 +129,7 @@ def test_unknown_recirculation_id(world):
 
 
 def test_render_of_nothing():
-    assert render([]) == []
+    assert list(render([])) == []
 
 
 def test_only_a_generated_packet_goes_to_the_controllers():
