@@ -21,6 +21,7 @@ from ofproto.codec.numbers import (
     OF13,
     OFPP_NONE,
 )
+from ofproto.flows.packet_outs import NOTHING_SENT
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.tables import tlv_table
 from ofproto.xlate.state import continuation
@@ -63,9 +64,25 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
 
 
 def _planned(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
-    """Execute a FLOW_MOD that is like an earlier one."""
-    if peer.role == ROLE_SLAVE or ofproto.table_work.busy:
+    """Execute a message that is like an earlier one."""
+    planned = _PLANNED.get(raw[1])
+    if planned is None or peer.role == ROLE_SLAVE or ofproto.table_work.busy:
         return False
+    return planned(ofproto, peer, raw, now)
+
+
+def _planned_packet_out(ofproto: Any, _peer: Any, raw: bytes, now: int) -> bool:
+    found = ofproto.packet_outs
+    program = found.find(raw)
+    if program is None or ofproto.tables.watched is not None:
+        return False
+    ofproto.backer.send_packet(
+        ofproto.xbridge, found.packet, found.port, NOTHING_SENT, program, now
+    )
+    return True
+
+
+def _planned_flow_mod(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
     command = messages.ADD  # a fault may have changed something, see _recorded()
     ofproto.tables.requester = (peer, int.from_bytes(raw[4:8], "big"))
     try:
@@ -78,6 +95,13 @@ def _planned(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
         return False
     peer.flow_mods.note(command, now)
     return True
+
+
+# By the type of the message
+_PLANNED = {
+    messages.OFPT_PACKET_OUT: _planned_packet_out,
+    messages.OFPT_FLOW_MOD: _planned_flow_mod,
+}
 
 
 def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
@@ -114,6 +138,8 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         _recorded(ofproto, peer, message, raw, now)
     else:
         handler(ofproto, peer, message, now)
+    if kind is messages.PacketOut:
+        ofproto.packet_outs.learn(raw, message.actions)
 
 
 def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:

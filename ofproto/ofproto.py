@@ -43,6 +43,7 @@ from ofproto.codec.numbers import (
 )
 from ofproto.fail_mode import FailMode
 from ofproto.flows.backer import REVALIDATED_IN
+from ofproto.flows.packet_outs import PacketOuts
 from ofproto.in_band import InBand
 from ofproto.mirrors import Mirrors
 from ofproto.peers.connmgr import ConnMgr
@@ -103,6 +104,7 @@ class Ofproto:
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.tables.configs.status = self._table_status
         self.mod_plans = ModPlans(self.tables)
+        self.packet_outs = PacketOuts()
         self.tables.dispose = backer.disposal.add
         self.groups = GroupTable(self.tables)
         self.tlv_table = tlv_table.of_bridge(self.tables, self.mod_plans)

@@ -483,7 +483,12 @@ class Backer:
     def packet_out(self, bridge: Any, message: Any, program: Any, now: int) -> None:
         """Run actions on the packet of a PACKET_OUT; lost while there is no datapath."""
         sent = message.match.key_bytes
-        packet, in_port = message.packet, message.in_port
+        self.send_packet(bridge, message.packet, message.in_port, sent, program, now)
+
+    def send_packet(
+        self, bridge: Any, packet: bytes, in_port: int, sent: bytes, program: Any, now: int
+    ) -> None:
+        """The same with what a PACKET_OUT says; see Flows.packet_out()."""
         self._send(self.flows.packet_out, bridge, packet, in_port, sent, program, now)
 
     def resume(self, state: Any, packet: bytes, sent: bytes, now: int) -> None:

@@ -34,6 +34,8 @@ from .base import (
     HEADER_SIZE,
     MAX_SIZE,
     NO_BUFFER,
+    OFPT_FLOW_MOD,
+    OFPT_PACKET_OUT,
     OFPT_VENDOR,
     Message,
     item_writer,

@@ -41,6 +41,7 @@ from .base import (
     NX,
     NX_REPLY,
     NX_REQUEST,
+    OFPT_FLOW_MOD,
     ONLY10,
     ONLY15,
     REPLY,
@@ -266,8 +267,13 @@ def _write_mod_12(m, version):
 
 
 wire(
-    row(ONLY10, MSG, 14, Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 8, _read_mod_10, _write_mod_10)),
-    row(FROM11, MSG, 14, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
+    row(
+        ONLY10,
+        MSG,
+        OFPT_FLOW_MOD,
+        Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 8, _read_mod_10, _write_mod_10),
+    ),
+    row(FROM11, MSG, OFPT_FLOW_MOD, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
     row(ONLY10, NX, 13, Body(_FLOW_MOD_NX.size, 8, _read_mod_nx, _write_mod_nx), "nx"),
 )(FlowMod)
 

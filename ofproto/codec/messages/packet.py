@@ -31,6 +31,7 @@ from .base import (
     MSG,
     NO_BUFFER,
     NX,
+    OFPT_PACKET_OUT,
     ONLY10,
     ONLY15,
     Body,
@@ -352,9 +353,11 @@ def _write_out_15(m, version):
 
 
 @wire(
-    row(ONLY10, MSG, 13, _packet_out(_PACKET_OUT_10, int, int)),
-    row((OF11, OF14), MSG, 13, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
-    row(ONLY15, MSG, 13, Body(_PACKET_OUT_15.size + 8, 1, _read_out_15, _write_out_15)),
+    row(ONLY10, MSG, OFPT_PACKET_OUT, _packet_out(_PACKET_OUT_10, int, int)),
+    row((OF11, OF14), MSG, OFPT_PACKET_OUT, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
+    row(
+        ONLY15, MSG, OFPT_PACKET_OUT, Body(_PACKET_OUT_15.size + 8, 1, _read_out_15, _write_out_15)
+    ),
 )
 @dataclass(slots=True)
 class PacketOut(Message):

@@ -144,7 +144,7 @@ def test_flood_vlans_forget():
 def test_rows_tell_the_age():
     table = MacLearning()
     table.add(7, mac(0xAB), PORTS[1], 10_000)
-    assert table.rows(14_400) == [("p1", 7, "00:00:00:00:00:ab", 4)]
+    assert list(table.rows(14_400)) == [("p1", 7, "00:00:00:00:00:ab", 4)]
     assert table.find(7, mac(0xAB)).bundle is PORTS[1]
     assert table.find(8, mac(0xAB)) is None
 
