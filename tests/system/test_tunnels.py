@@ -133,6 +133,7 @@ def ovs(world):
     try:
         connect(world.switch, made)
         yield made
+        world.switch.vsctl("del-port", "br0", "wire")  # it goes with the other one's namespace
     finally:
         made.close()
 
@@ -254,3 +255,21 @@ def test_a_sender_is_told_that_its_packets_are_too_big(world):
     assert "mtu" in told.lower() and "0 received" in told
     assert "1 received" in world.inside.run(*ping, "-s", "1402", "fd09::2")
     assert "mtu_exceeded" in world.switch.dpctl("drops")
+
+
+def test_bfd_and_options_with_open_vswitch(world, ovs):
+    """BFD holds between the two, and Geneve options mean the same to both."""
+    join(world, ovs, "geneve", "options:key=9", 4)
+    both = (world.switch, ovs)
+    for switch in both:
+        switch.vsctl("set", "interface", "tun0", "bfd:enable=true", "bfd:min_rx=200")
+    for switch in both:
+        state = ("--if-exists", "get", "interface", "tun0", "bfd_status:state")
+        wait_until(lambda s=switch, w=state: "up" in s.vsctl(*w), 30, "BFD")
+    for switch, port in zip(both, ("inside", "far"), strict=True):
+        switch.ofctl("add-tlv-map", "int", "{class=0x102,type=0x80,len=4}->tun_metadata0")
+        switch.ofctl("del-flows", "int")
+        write = "set_field:0xabcd->tun_metadata0,output:tun0"
+        switch.ofctl("add-flow", "int", f"in_port={port},actions={write}")
+        switch.ofctl("add-flow", "int", f"in_port=tun0,tun_metadata0=0xabcd,actions=output:{port}")
+    check_both_ways(world, ovs, "geneve with an option")
