@@ -7,7 +7,7 @@ from datapath.key.flow cimport KEY_DP_WORDS, flow_key
 cdef enum:
     INLINE_WORDS = 12           # words of a megaflow kept in the struct itself
     SLAB_FLOWS = 256
-    MAX_FLOWS = 1 << 19         # of a table,
+    MAX_FLOWS = 1 << 20         # of a table,
     MAX_SUBTABLES = 4096        # all of which a miss searches,
     MAX_ACTION_BYTES = 256 << 20    # and all actions together
 
@@ -37,11 +37,18 @@ cdef struct slot:
     uint64_t hash
     megaflow *flow              # NULL: free
 
+# Open addressing, at most half full.  What grew takes over a few of its former slots with each
+# insertion: all at once, those of a large table stop the worker for tens of milliseconds.
+cdef struct slot_table:
+    slot *slots
+    uint32_t mask               # slots - 1; a power of two
+    slot *former                # half as many, NULL: none; those before `moved` are empty
+    uint32_t moved
+
 cdef struct subtable:
     uint32_t n_words            # how many words of the mask are not zero
     uint32_t n_flows
-    uint32_t slot_mask          # slots - 1; a power of two, at most half full
-    slot *slots
+    slot_table flows
     uint64_t hits               # since the ranking was last halved
     uint64_t matches            # since the subtable was made
     uint8_t index[KEY_DP_WORDS]             # which words,
@@ -57,8 +64,7 @@ cdef struct megaflow_table:
     megaflow **slabs
     uint32_t n_slabs
     megaflow *free
-    slot *by_ufid
-    uint32_t ufid_mask
+    slot_table by_ufid
     uint64_t lookups            # megaflow_lookup calls,
     uint64_t found              # those that found a flow,
     uint64_t probed             # and subtables searched in all

@@ -17,6 +17,8 @@ cdef extern from *:
 
 cdef enum:
     FIRST_SLOTS = 16
+    TAKEN_OVER = 8              # former slots with each insertion; 3 suffice before the next growth
+    ALL = 0xffffffff
     RANK_INTERVAL = 4096        # lookups between two rankings of the subtables
 
 
@@ -48,18 +50,71 @@ cdef void _slot_drop(slot *slots, uint32_t mask, uint64_t hash, const megaflow *
     slots[hole].flow = NULL
 
 
-cdef slot *_slots_grown(slot *old, uint32_t old_mask) noexcept nogil:
-    """Twice the size; the old ones are freed.  NULL, and the old ones stay, without memory."""
-    cdef uint32_t mask = old_mask * 2 + 1
-    cdef uint32_t i
-    cdef slot *slots = <slot *> calloc(mask + 1, sizeof(slot))
+cdef inline bint _table_init(slot_table *t) noexcept nogil:
+    t.slots = <slot *> calloc(FIRST_SLOTS, sizeof(slot))
+    t.mask = FIRST_SLOTS - 1
+    t.former = NULL
+    return t.slots != NULL
+
+
+cdef void _table_free(slot_table *t) noexcept nogil:
+    free(t.slots)
+    free(t.former)
+    t.slots = t.former = NULL
+
+
+cdef void _take_over(slot_table *t, uint32_t n) noexcept nogil:
+    """Some of the former slots; the last one's turn frees them."""
+    cdef uint32_t mask = t.mask >> 1
+    cdef slot *at
+    while n and t.moved <= mask:
+        at = &t.former[t.moved]
+        if at.flow == NULL:
+            t.moved += 1
+        else:
+            # Removal may shift another one here, which is then the next to go.
+            _slot_put(t.slots, t.mask, at.hash, at.flow)
+            _slot_drop(t.former, mask, at.hash, at.flow)
+        n -= 1
+    if t.moved > mask:
+        free(t.former)
+        t.former = NULL
+
+
+cdef bint _table_room(slot_table *t, uint32_t n_flows) noexcept nogil:
+    """Room for one more than n_flows.  False, and all is as it was, without memory."""
+    cdef slot *slots
+    if t.former != NULL:
+        _take_over(t, TAKEN_OVER)
+    if 2 * (n_flows + 1) <= t.mask + 1:
+        return True
+    if t.former != NULL:
+        _take_over(t, ALL)
+    slots = <slot *> calloc(<size_t> t.mask * 2 + 2, sizeof(slot))
     if slots == NULL:
-        return NULL
-    for i in range(old_mask + 1):
-        if old[i].flow != NULL:
-            _slot_put(slots, mask, old[i].hash, old[i].flow)
-    free(old)
-    return slots
+        return False
+    t.former = t.slots
+    t.moved = 0
+    t.slots = slots
+    t.mask = t.mask * 2 + 1
+    return True
+
+
+cdef inline bint _slot_has(const slot *slots, uint32_t mask, uint64_t hash,
+                           const megaflow *f) noexcept nogil:
+    cdef uint32_t i = <uint32_t> hash & mask
+    while slots[i].flow != NULL:
+        if slots[i].flow == f:
+            return True
+        i = (i + 1) & mask
+    return False
+
+
+cdef void _table_drop(slot_table *t, uint64_t hash, const megaflow *f) noexcept nogil:
+    if t.former != NULL and _slot_has(t.former, t.mask >> 1, hash, f):
+        _slot_drop(t.former, t.mask >> 1, hash, f)
+    else:
+        _slot_drop(t.slots, t.mask, hash, f)
 
 
 # ---- Subtables ----
@@ -97,11 +152,9 @@ cdef subtable *_subtable_new(megaflow_table *t, const flow_key *mask) noexcept n
     sub = <subtable *> calloc(1, sizeof(subtable))
     if sub == NULL:
         return NULL
-    sub.slots = <slot *> calloc(FIRST_SLOTS, sizeof(slot))
-    if sub.slots == NULL:
+    if not _table_init(&sub.flows):
         free(sub)
         return NULL
-    sub.slot_mask = FIRST_SLOTS - 1
     for i in range(KEY_DP_WORDS):
         if words[i]:
             sub.index[sub.n_words] = <uint8_t> i
@@ -121,7 +174,7 @@ cdef void _subtable_free(megaflow_table *t, subtable *sub) noexcept nogil:
     while i < t.n_subs:         # keep the ranking
         t.subs[i] = t.subs[i + 1]
         i += 1
-    free(sub.slots)
+    _table_free(&sub.flows)
     free(sub)
 
 
@@ -162,17 +215,25 @@ cdef bint megaflow_matches(const megaflow *f, const flow_key *key) noexcept nogi
     return f.live and _equal(f.sub, f, key)
 
 
-cdef inline megaflow *_search(const subtable *sub, const flow_key *key,
-                              uint64_t hash) noexcept nogil:
-    cdef uint32_t i = <uint32_t> hash & sub.slot_mask
+cdef inline megaflow *_search_slots(const subtable *sub, const slot *slots, uint32_t mask,
+                                    const flow_key *key, uint64_t hash) noexcept nogil:
+    cdef uint32_t i = <uint32_t> hash & mask
     cdef megaflow *f
     while True:
-        f = sub.slots[i].flow
+        f = slots[i].flow
         if f == NULL:
             return NULL
-        if sub.slots[i].hash == hash and _equal(sub, f, key):
+        if slots[i].hash == hash and _equal(sub, f, key):
             return f
-        i = (i + 1) & sub.slot_mask
+        i = (i + 1) & mask
+
+
+cdef inline megaflow *_search(const subtable *sub, const flow_key *key,
+                              uint64_t hash) noexcept nogil:
+    cdef megaflow *f = _search_slots(sub, sub.flows.slots, sub.flows.mask, key, hash)
+    if f == NULL and sub.flows.former != NULL:
+        f = _search_slots(sub, sub.flows.former, sub.flows.mask >> 1, key, hash)
+    return f
 
 
 # ---- Slabs ----
@@ -256,9 +317,7 @@ cdef inline uint64_t _ufid_hash(const uint8_t *ufid) noexcept nogil:
 
 cdef int megaflow_table_init(megaflow_table *t) noexcept nogil:
     memset(t, 0, sizeof(megaflow_table))
-    t.by_ufid = <slot *> calloc(FIRST_SLOTS, sizeof(slot))
-    t.ufid_mask = FIRST_SLOTS - 1
-    return -1 if t.by_ufid == NULL else 0
+    return 0 if _table_init(&t.by_ufid) else -1
 
 
 cdef void megaflow_table_destroy(megaflow_table *t) noexcept nogil:
@@ -268,33 +327,15 @@ cdef void megaflow_table_destroy(megaflow_table *t) noexcept nogil:
         free(t.slabs[i])
     free(t.slabs)
     free(t.subs)
-    free(t.by_ufid)
+    _table_free(&t.by_ufid)
     memset(t, 0, sizeof(megaflow_table))
-
-
-cdef bint _make_room(megaflow_table *t, subtable *sub) noexcept nogil:
-    """Room for one more flow in both hash tables, which stay at most half full."""
-    cdef slot *slots
-    if 2 * (t.n_flows + 1) > t.ufid_mask + 1:
-        slots = _slots_grown(t.by_ufid, t.ufid_mask)
-        if slots == NULL:
-            return False
-        t.by_ufid = slots
-        t.ufid_mask = t.ufid_mask * 2 + 1
-    if 2 * (sub.n_flows + 1) > sub.slot_mask + 1:
-        slots = _slots_grown(sub.slots, sub.slot_mask)
-        if slots == NULL:
-            return False
-        sub.slots = slots
-        sub.slot_mask = sub.slot_mask * 2 + 1
-    return True
 
 
 cdef megaflow *_insert_new(megaflow_table *t, subtable *sub, const uint8_t *ufid,
                            const flow_key *key, const uint8_t *actions,
                            uint32_t length, int *error) noexcept nogil:
     cdef megaflow *f
-    if not _make_room(t, sub):
+    if not _table_room(&t.by_ufid, t.n_flows) or not _table_room(&sub.flows, sub.n_flows):
         return NULL
     f = _flow_new(t)
     if f == NULL:
@@ -305,8 +346,8 @@ cdef megaflow *_insert_new(megaflow_table *t, subtable *sub, const uint8_t *ufid
     if error[0]:
         _flow_free(t, f)
         return NULL
-    _slot_put(sub.slots, sub.slot_mask, f.hash, f)
-    _slot_put(t.by_ufid, t.ufid_mask, _ufid_hash(ufid), f)
+    _slot_put(sub.flows.slots, sub.flows.mask, f.hash, f)
+    _slot_put(t.by_ufid.slots, t.by_ufid.mask, _ufid_hash(ufid), f)
     sub.n_flows += 1
     t.n_flows += 1
     return f
@@ -345,20 +386,29 @@ cdef megaflow *megaflow_insert(megaflow_table *t, const uint8_t *ufid, const flo
     return f
 
 
-cdef megaflow *megaflow_find(megaflow_table *t, const uint8_t *ufid) noexcept nogil:
-    cdef uint32_t i = <uint32_t> _ufid_hash(ufid) & t.ufid_mask
+cdef inline megaflow *_find_slots(const slot *slots, uint32_t mask, const uint8_t *ufid,
+                                  uint64_t hash) noexcept nogil:
+    cdef uint32_t i = <uint32_t> hash & mask
     cdef megaflow *f
     while True:
-        f = t.by_ufid[i].flow
-        if f == NULL or memcmp(f.ufid, ufid, 16) == 0:
+        f = slots[i].flow
+        if f == NULL or (slots[i].hash == hash and memcmp(f.ufid, ufid, 16) == 0):
             return f
-        i = (i + 1) & t.ufid_mask
+        i = (i + 1) & mask
+
+
+cdef megaflow *megaflow_find(megaflow_table *t, const uint8_t *ufid) noexcept nogil:
+    cdef uint64_t hash = _ufid_hash(ufid)
+    cdef megaflow *f = _find_slots(t.by_ufid.slots, t.by_ufid.mask, ufid, hash)
+    if f == NULL and t.by_ufid.former != NULL:
+        f = _find_slots(t.by_ufid.former, t.by_ufid.mask >> 1, ufid, hash)
+    return f
 
 
 cdef void megaflow_remove(megaflow_table *t, megaflow *f) noexcept nogil:
     cdef subtable *sub = f.sub
-    _slot_drop(sub.slots, sub.slot_mask, f.hash, f)
-    _slot_drop(t.by_ufid, t.ufid_mask, _ufid_hash(f.ufid), f)
+    _table_drop(&sub.flows, f.hash, f)
+    _table_drop(&t.by_ufid, _ufid_hash(f.ufid), f)
     _flow_free(t, f)
     t.n_flows -= 1
     sub.n_flows -= 1
@@ -392,7 +442,7 @@ cdef megaflow *megaflow_lookup(megaflow_table *t, const flow_key *key) noexcept 
         # The next subtable's slot comes from memory while this one is searched.
         if i + 1 < t.n_subs:
             following = _hash(t.subs[i + 1], key)
-            prefetch(&t.subs[i + 1].slots[<uint32_t> following & t.subs[i + 1].slot_mask])
+            prefetch(&t.subs[i + 1].flows.slots[<uint32_t> following & t.subs[i + 1].flows.mask])
         f = _search(sub, key, hash)
         if f != NULL:
             t.found += 1

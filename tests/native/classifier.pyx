@@ -36,7 +36,7 @@ cdef class Classifier:
             raise MemoryError
 
     def __dealloc__(self):
-        if self.table.by_ufid != NULL:
+        if self.table.by_ufid.slots != NULL:
             megaflow_table_destroy(&self.table)
         emc_destroy(&self.cache)
 

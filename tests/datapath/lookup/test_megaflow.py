@@ -122,6 +122,28 @@ def test_many_flows_in_many_subtables():
         assert ufid in {u for u, *_ in real.flows()} if len(naive.flows) < 10 else True
 
 
+def test_a_table_that_grows_takes_over_its_flows_little_by_little():
+    """Flows are found, removed and given other actions while some are still in the former slots."""
+    generator = random.Random(11)
+    real, there, keys = Classifier(), {}, []
+    mask = bytes(64) + b"\xff" * 8 + bytes(SIZE - 72)
+    for i in range(1, 3000):
+        keys.append(bytes(64) + i.to_bytes(8, "big") + bytes(SIZE - 72))
+        there[keys[-1]] = real.insert(keys[-1], mask)
+        key = generator.choice(keys[-40:])
+        if i % 3 and key in there:
+            real.remove(there.pop(key))
+        elif key in there:
+            assert real.insert(key, mask, b"others") == there[key]
+        for key in generator.choices(keys, k=5):
+            assert real.lookup(key, cached=False) == there.get(key)
+    assert all(real.lookup(key, cached=False) == ufid for key, ufid in there.items())
+    assert {ufid for ufid, *_ in real.flows()} == set(there.values())
+    for ufid in there.values():
+        real.remove(ufid)
+    assert real.stats()["flows"] == real.stats()["subtables"] == 0
+
+
 def test_cache_holds_more_keys_than_it_has_room_for():
     real = Classifier()
     mask = bytes(64) + b"\xff" * 8 + bytes(SIZE - 72)
