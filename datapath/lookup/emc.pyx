@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.lookup.emc cimport *
 from datapath.key.flow cimport KEY_DP_WORDS, flow_key
-from datapath.base.hashing cimport hash_finish, hash_word
+from datapath.base.hashing cimport hash_finish, hash_salt, hash_salted, hash_word
 from datapath.lookup.megaflow cimport *
 from datapath.lookup.smc cimport *
 
@@ -65,23 +65,60 @@ cdef inline uint64_t _behind(const uint64_t *words) noexcept nogil:
     return any
 
 
-cdef void emc_prepare(const emc *e, emc_key *k, const flow_key *key, uint64_t map) noexcept nogil:
-    cdef const uint64_t *words = <const uint64_t *> key
+cdef inline emc_shape *_shape(emc *e, uint64_t given) noexcept nogil:
+    return &e.shapes[given * <uint64_t> 0x9E3779B97F4A7C15ULL >> 64 - SHAPE_BITS]
+
+
+cdef void _learn_shape(emc_shape *s, uint64_t given, uint64_t found) noexcept nogil:
+    """`found`: the words of `given` that are not zero in the key at hand."""
+    cdef uint64_t rest = given
+    cdef int i
+    s.given = given
+    s.map = found
+    s.n = s.n_zero = 0
+    while rest:
+        i = ctzll(rest)
+        rest &= rest - 1
+        if found >> i & 1:
+            s.index[s.n] = <uint8_t> i
+            s.salt[s.n] = hash_salt(i)
+            s.n += 1
+        else:
+            s.zero[s.n_zero] = <uint8_t> i
+            s.n_zero += 1
+
+
+cdef inline bint _prepare_alike(const emc_shape *s, emc_key *k, const uint64_t *words) noexcept nogil:
+    """False, and k means nothing, where the key has not the shape."""
+    cdef uint64_t word, sum = 0, other = 0
+    cdef uint32_t i
+    for i in range(s.n):
+        word = words[s.index[i]]
+        other |= word == 0
+        k.words[i] = word
+        sum += hash_salted(word, s.salt[i])
+    for i in range(s.n_zero):
+        other |= words[s.zero[i]]
+    k.n = s.n
+    k.map = s.map
+    k.hash = hash_finish(sum)
+    return other == 0
+
+
+cdef bint _prepare_any(emc_key *k, const uint64_t *words, uint64_t map) noexcept nogil:
+    """False: the key is too long, or of a tunnel with options."""
     cdef uint64_t word, sum = 0, found = 0
     cdef uint32_t n = 0
     cdef int i
+    k.n = 0
     while map:
         i = ctzll(map)
         map &= map - 1
-        word = words[i]
-        if i == 63:
-            word = _behind(words)
+        word = _behind(words) if i == 63 else words[i]
         if word == 0:
             continue
         if n == EMC_WORDS or i == 63:
-            # Too long (or a tunnel with options): the table alone serves it.
-            k.n = 0
-            return
+            return False
         k.words[n] = word
         found |= <uint64_t> 1 << i
         sum += hash_word(word, i)
@@ -89,6 +126,17 @@ cdef void emc_prepare(const emc *e, emc_key *k, const flow_key *key, uint64_t ma
     k.n = n
     k.map = found
     k.hash = hash_finish(sum)
+    return True
+
+
+cdef void emc_prepare(emc *e, emc_key *k, const flow_key *key, uint64_t map) noexcept nogil:
+    cdef const uint64_t *words = <const uint64_t *> key
+    cdef emc_shape *s = _shape(e, map)
+    if s.given != map or not _prepare_alike(s, k, words):
+        if not _prepare_any(k, words, map):
+            return              # the table alone serves it
+        if not map >> 63:
+            _learn_shape(s, map, k.map)
     prefetch(_set(e, k.hash))
     prefetch(_set(e, k.hash) + 1)
     if e.signatures.entries != NULL:
