@@ -58,7 +58,8 @@ HARMLESS = {
 # When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
 # send one message after the other, or packets come.
 REVALIDATED_IN = 0.002
-FIRST_UPCALLS = 0.01  # seconds in which known flows come up again, all at once
+FIRST_UPCALLS = 0.02  # seconds in which known flows come up again, all at once,
+FIRST_ROUNDS = 10  # and looks at least, where others have the processor for as long
 
 
 class OdpPort(NamedTuple):
@@ -471,10 +472,11 @@ class Backer:
             return
         poll = select.poll()
         poll.register(self.dpif.upcall_fd, select.POLLIN)
-        end = time.monotonic() + FIRST_UPCALLS
-        while (left := end - time.monotonic()) > 0:
+        end, rounds = time.monotonic() + FIRST_UPCALLS, 0
+        while rounds < FIRST_ROUNDS or time.monotonic() < end:
+            rounds += 1
             if self.dpif.upcall_wait() and not self.handler.busy:
-                poll.poll(left * 1000)
+                poll.poll(FIRST_UPCALLS / FIRST_ROUNDS * 1000)
             self.dpif.upcall_awake()
             self.answer_upcalls(clock.msec())
 
