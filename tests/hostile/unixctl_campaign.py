@@ -40,6 +40,12 @@ def commands(path):
     return [name for name in (line.split()[0] for line in lines) if name not in SPARED]
 
 
+def listens(path):
+    """The file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
 def message(rng, names, number, files):
     params = [
         rng.choice(
@@ -78,6 +84,7 @@ class UnixctlCampaign(Campaign):
         os.mkfifo(f"{self._directory.name}/{FIFO}")
         self._server = Daemon("pyvs", self._directory.name, SMALL)
         self._path = f"{self._directory.name}/pyvs.ctl"
+        daemons.wait_until(lambda: listens(self._path), what="the control socket")
         self._names = commands(self._path)
         return self
 

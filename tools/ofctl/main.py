@@ -290,9 +290,9 @@ def run(argv):
         rundir.use(options["rundir"])
     from importlib import import_module
 
-    from . import diagnostics
+    from . import log
 
-    diagnostics.start(found)
+    log.start(found)
     function = getattr(import_module(f".{module}", __package__), name.replace("-", "_"))
     return function(settings, *words) or 0
 

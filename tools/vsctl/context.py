@@ -196,11 +196,16 @@ def fake_bridge_vlan(port_row):
 class Context:
     """One attempt to run the commands."""
 
-    def __init__(self, schema, warn):
+    def __init__(self, schema, log):
+        """`log`: the Diagnostics of the run."""
         self.schema = schema
-        self.warn = warn
+        self._log = log
         self.wanted = {}
         self.begin(None)
+
+    def warn(self, text, module="vsctl"):
+        """`module`: as Open vSwitch's log names the place."""
+        self._log.tell(module, "WARN", text)
 
     def begin(self, snapshot):
         """Forgets what an earlier attempt did."""

@@ -10,6 +10,7 @@ from pyvs_tools.ovsdb.table import Table
 
 from .context import Spec, TryAgain, prefix_match
 
+LOG_MODULE = "db_ctl_base"  # as in ovs-vsctl
 _HEX = re.compile(r"[0-9a-f]{4}[0-9a-f-]*\Z")
 
 # How a record may be named besides by its UUID, as (table, column that has the name, column
@@ -510,7 +511,8 @@ def run_create(context, command):
         if not table.is_root:
             context.warn(
                 f'applying "create" command to table {table.name} without --id option will '
-                "have no effect"
+                "have no effect",
+                LOG_MODULE,
             )
         row = context.snapshot.insert(table.name)
     elif types.is_uuid(identity):
@@ -540,7 +542,7 @@ def run_destroy(context, command):
         if "if-exists" in command.options and not names:
             raise Fatal("--if-exists needs records to destroy")
         if not names:
-            context.warn("either --all or records argument should be specified")
+            context.warn("either --all or records argument should be specified", LOG_MODULE)
         rows = [find_record(context, table, name, must_exist) for name in names]
     for row in rows:
         if row is not None and not row.deleted:

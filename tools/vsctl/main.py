@@ -5,12 +5,13 @@ All commands of a run are one transaction.  A run reads the columns that its com
 sends the changes; when somebody else changed the same columns meanwhile, it starts again.
 """
 
-import os
+import functools
 import sys
 
 from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard
+from pyvs_tools.diagnostics import Diagnostics
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
 from pyvs_tools.ovsdb.model import Conflict, Snapshot, TransactionError, transact
@@ -34,6 +35,7 @@ COMMANDS = {
     **vsctl_db.COMMANDS,
 }
 _RETRY_SECONDS = 1
+LOG_MODULES = ("db_ctl_base", "jsonrpc", "vsctl")
 
 # long name, short letter, takes an argument
 OPTIONS = (
@@ -80,8 +82,7 @@ class Settings:
         self.retry = False
         self.leader_only = True
         self.syslog = True
-        self.trace = None
-        self.log_file = None
+        self.log_options = []  # (name, value) of --verbose and --log-file
         self.style = table.Style("list")
         self.tls = ovsdb_rpc.Tls()
 
@@ -133,16 +134,13 @@ def _timeout(settings, value):
 
 def _verbose(settings, value):
     words = (value or "dbg").replace(":", " ").replace(",", " ").split()
-    if "dbg" in words and not {"syslog", "file"} & set(words):
-        settings.trace = lambda text: print(f"jsonrpc|DBG|{text}", file=sys.stderr)
     if "syslog" in words and {"off", "emer", "err", "warn"} & set(words):
         settings.syslog = False
+    settings.log_options.append(("verbose", value))
 
 
 def _log_file(settings, value):
-    from pyvs import rundir
-
-    settings.log_file = value or os.path.join(rundir.logdir(), PROGRAM + ".log")
+    settings.log_options.append(("log-file", value))
 
 
 def _rundir(settings, value):
@@ -274,36 +272,22 @@ def _check_options(name, spec, options):
 # Running
 
 
-def _connect(settings):
+def _connect(settings, log):
     from pyvs import rundir
 
+    # What is not asked for is not made into text.
+    trace = functools.partial(log.tell, "jsonrpc", "DBG") if settings.log_options else None
     remotes = settings.db or "unix:" + rundir.db_sock()
     leader_of = DATABASE if settings.leader_only else None
     while True:
         try:
-            return ovsdb_rpc.connect(remotes, settings.tls, settings.trace, leader_of)
+            return ovsdb_rpc.connect(remotes, settings.tls, trace, leader_of)
         except ovsdb_rpc.ConnectError as error:
             if not settings.retry:
                 raise Fatal(f"{error.remote}: database connection failed ({error})") from None
         import time
 
         time.sleep(_RETRY_SECONDS)
-
-
-def _warn(text):
-    """By Open vSwitch's name as a line of its log, whose head scripts cut off."""
-    head = f"{PROGRAM}: warning: "
-    if identity.is_ovs():
-        import time
-
-        _State.warnings += 1
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        head = f"{now}|{_State.warnings:05d}|db_ctl_base|WARN|"
-    print(f"{head}{text}", file=sys.stderr)
-
-
-class _State:
-    warnings = 0  # told so far
 
 
 def _plan(context, commands):
@@ -493,7 +477,7 @@ def _quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def _log(settings, args):
+def _log_call(settings, log, args):
     """Leaves a trace of a run that may change the configuration."""
     text = "Called as " + " ".join(map(_quote, [PROGRAM, *args]))
     if settings.syslog:
@@ -501,12 +485,8 @@ def _log(settings, args):
 
         syslog.openlog(PROGRAM, 0, syslog.LOG_DAEMON)
         syslog.syslog(syslog.LOG_INFO, "vsctl|INFO|" + text)
-    if settings.log_file:
-        import time
-
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with open(settings.log_file, "a") as file:
-            file.write(f"{stamp}|vsctl|INFO|{text}\n")
+    if settings.log_options:
+        log.tell("vsctl", "INFO", text)
 
 
 def _complete(args):
@@ -533,11 +513,12 @@ def run(args):
         import signal
 
         signal.alarm(settings.timeout)
+    log = Diagnostics("pyvs-vsctl", LOG_MODULES, settings.log_options, console="warn")
     if any(command.spec.writes for command in commands):
-        _log(settings, args)
-    client = _connect(settings)
+        _log_call(settings, log, args)
+    client = _connect(settings, log)
     schema = types.Schema(client.request("get_schema", [DATABASE]))
-    context = Context(schema, _warn)
+    context = Context(schema, log)
     _plan(context, commands)
     comment = " ".join(map(_quote, [PROGRAM, *args]))
     next_cfg = _run(client, context, commands, settings, comment)

@@ -1,0 +1,83 @@
+"""The log of a command: warnings and notes on standard error, as `-v` and `--log-file` say.
+
+Most runs have nothing to log: what makes a log is loaded with the first note.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+
+from pyvs import identity, rundir
+from pyvs_tools.command import Fatal
+
+BURST = 5  # notes of one kind: a file of broken messages is not to drown what is printed
+
+
+def log_path(program: str, value: str | None) -> str:
+    """The file that `--log-file[=VALUE]` names for our `program`."""
+    return os.path.join(rundir.logdir(), value or f"{identity.program(program)}.log")
+
+
+class Diagnostics:
+    """Notes of a run of our `program` as lines of a log.
+
+    `modules`: those that it has besides the common ones.  `options`: (name, value) of the command
+    line, in order.  `console`: the level from which a note is shown there unless an option says
+    otherwise.  `bursts`: kind of note to how many are told, instead of BURST.  Raises Fatal for
+    an option that makes no sense, OSError for a log file that cannot be written.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        modules: Iterable[str],
+        options: Iterable[tuple[str, str | None]],
+        console: str = "info",
+        bursts: Mapping[str, int] | None = None,
+    ):
+        self._program, self._modules, self._console = program, tuple(modules), console
+        self._bursts = bursts or {}
+        self._specs = [value for name, value in options if name == "verbose"]
+        files = [value for name, value in options if name == "log-file"]
+        self._file = None
+        if files:
+            path = log_path(program, files[-1])
+            self._file = open(path, "a")  # noqa: SIM115 - as long as the run
+        self._told: dict[str, int] = {}
+        self._number = 0
+        self._logs = None
+        if self._specs:
+            self._load()  # says what is wrong with them
+
+    def _load(self):
+        import ovs.util
+        from ovs.vlog import Vlog
+
+        from pyvs.process import logs
+
+        ovs.util.PROGRAM_NAME = identity.program(self._program)
+        for name in {*logs.modules(self._program), *self._modules}:
+            Vlog(name)
+        try:
+            for spec in (f"console:{self._console}", *self._specs):
+                logs.set_verbosity(spec or "any:any:dbg")
+        except ValueError as error:
+            raise Fatal(str(error)) from None
+        self._logs = logs
+
+    def tell(self, module: str, level: str, text: str, kind: str = "") -> None:
+        """A note, if there have not been too many of its `kind` ("": all are told)."""
+        if kind:
+            self._told[kind] = self._told.get(kind, 0) + 1
+            if self._told[kind] > self._bursts.get(kind, BURST):
+                return
+        if self._logs is None:
+            self._load()
+        self._number += 1
+        record = self._logs.Record(module, level, text, self._number, time.time())
+        sys.stdout.flush()
+        for place, file in (("console", sys.stderr), ("file", self._file)):
+            if file is not None and self._logs.shows(module, place, level):
+                file.write(self._logs.line(place, record) + "\n")
+                file.flush()

@@ -1,0 +1,16 @@
+"""What the codec has to say about bytes and text, in the log of pyvs-ofctl."""
+
+from ofproto.codec import notes
+from pyvs_tools.diagnostics import Diagnostics
+
+BURSTS = {"nx_match": 2}
+MODULES = """
+    meta_flow nx_match ofp_actions ofp_async_cfg ofp_bundle ofp_errors ofp_group ofp_match
+    ofp_msgs ofp_port ofp_util
+"""
+
+
+def start(options: list[tuple[str, str | None]]) -> None:
+    """Log what the codec has to say.  Raises Fatal, OSError."""
+    log = Diagnostics("pyvs-ofctl", MODULES.split(), options, bursts=BURSTS)
+    notes.listen(log.tell)
