@@ -112,6 +112,15 @@ cdef bytes identity_of(Tunnel tunnel):
             + LAYERS[tunnel.c.packet_types])
 
 
+cdef tuple layers_of(const flow_key *key):
+    """Of LAYERS, those that a port may have by which the packet came, the likeliest first."""
+    cdef int likely = TAKES_L3 if key.packet_type else TAKES_FRAMES
+    cdef int other = TAKES_FRAMES if key.packet_type else TAKES_L3
+    if key.recirc_id:
+        return LAYERS[likely], LAYERS[TAKES_ALL], LAYERS[other]
+    return LAYERS[likely], LAYERS[TAKES_ALL]
+
+
 cdef int shape_of(config) except -1:
     """Its place in SHAPES."""
     local = {None: "any", FLOW: FLOW}.get(config.local, "given")
@@ -153,6 +162,8 @@ cdef class TunnelTable:
         return len(self.ports)
 
     cdef object find(self, const flow_key *key):
+        """The port that the packet came by.  One that was sent round may have gained or lost its
+        Ethernet header since, so that it need not look like what its port takes."""
         cdef uint8_t local[16]
         cdef uint8_t remote[16]
         cdef uint32_t odp_port = ntohl(key.in_port)
@@ -170,8 +181,8 @@ cdef class TunnelTable:
             name = ((key_part if by_key else nothing[:8])
                     + (local_part if by_local == "given" else nothing)
                     + (remote_part if by_remote else nothing))
-            for layer in (LAYERS[TAKES_L3 if key.packet_type else TAKES_FRAMES], LAYERS[TAKES_ALL]):
-                found = ports.get((odp_port, name + layer))
+            for layer in layers_of(key):
+                found = ports.get((odp_port, name + <bytes> layer))
                 if found is not None:
                     return found
         return None

@@ -186,6 +186,27 @@ def test_packets_with_and_without_ethernet(kind):
     assert actions_of(world, key_of(FRAME, 1)) == wanted
 
 
+def with_members(key, **values):
+    made = bytearray(key)
+    for name, value in values.items():
+        at, size = flow.MEMBERS[name]
+        made[at : at + size] = value.to_bytes(size, "big")
+    return bytes(made)
+
+
+@pytest.mark.parametrize("takes", PACKET_TYPES)
+def test_a_packet_that_comes_round_belongs_to_its_port_with_another_packet_type(takes):
+    """Actions may have put on an Ethernet header, or taken it off, before they sent it round."""
+    table, port = TunnelTable(), XPort("p1", 1)
+    table.add(7, Tunnel(config(packet_type=takes)), port)
+    key = tunnelled("src=1.1.1.1,dst=2.2.2.2,ttl=64", in_port=7)
+    forms = {"legacy_l2": key, "legacy_l3": with_members(key, packet_type=1 << 16 | 0x8847)}
+    for form, packet in forms.items():
+        expected = port if takes in (form, "ptap") else None
+        assert table.lookup(packet) is expected
+        assert table.lookup(with_members(packet, recirc_id=5)) is port
+
+
 # --- input
 
 
