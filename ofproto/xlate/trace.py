@@ -148,6 +148,14 @@ def _with_ethertype(key):
     return key[:offset] + packet_type[2:] + key[offset + size :]
 
 
+def _without_ethertype(key, final):
+    """What _with_ethertype() put in is not shown, unless the packet got another since."""
+    offset, size = flow.MEMBERS["eth_type"]
+    if member(final, "eth_type") != member(_with_ethertype(key), "eth_type"):
+        return final
+    return final[:offset] + key[offset : offset + size] + final[offset + size :]
+
+
 def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
     """The whole text for a translated key; `sent`: as if packets went to the controllers."""
     return "".join(report_pieces(key, result, names, sent, layout))
@@ -164,7 +172,7 @@ def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS):
 
 def _outcome(key, result, names, sent, layout):
     """What is told behind the steps."""
-    final = result.final_key
+    final = _without_ethertype(key, result.final_key)
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )

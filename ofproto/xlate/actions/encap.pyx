@@ -160,7 +160,7 @@ cdef int decap_ethernet(XlateContext x) except -1:
 
 
 cdef int decap_nsh(XlateContext x) except -1:
-    """What is inside is known when the packet comes round."""
+    """What is inside is known when the packet comes round; until then the headers are as they were."""
     cdef flow_key *flow = &x.flow
     cdef uint32_t inner
     x.wc.nsh_np = 0xff
@@ -174,9 +174,7 @@ cdef int decap_nsh(XlateContext x) except -1:
         inner = PT_ETHERTYPE | ETH_NSH
     else:
         return refuse(x, f"NSH next protocol {flow.nsh_np} is not supported")
-    clear_headers(flow)
     flow.packet_type = htonl(inner)
-    flow.eth_type = htons(<uint16_t> (inner & 0xffff))
     x.pending = PENDING_POP_NSH
     return freeze(x)
 
