@@ -101,9 +101,9 @@ class DatapathProcess:
     def close(self) -> None:
         """Under Open vSwitch's names vswitchd and its datapath are one: it ends what it started."""
         if identity.is_ovs():
-            starting = instance.head(_pidfile()) if self._started and self.pid is None else 0
-            if pid := self.pid or starting:
-                with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
+                starting = instance.head(_pidfile()) if self._started and self.pid is None else 0
+                if pid := self.pid or starting:
                     os.kill(pid, signal.SIGTERM)
         self.pid = None
 

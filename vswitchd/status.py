@@ -246,6 +246,12 @@ class StatusWriter:
         """Whether a transaction is on its way, or to follow one."""
         return self._transaction is not None or bool(self._waiting)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether run() has something to do at once: a transaction that changed nothing is over
+        without a word from the server."""
+        return self._transaction is None and bool(self._waiting)
+
     def run(self) -> bool:
         """Look after the transaction.  Returns False when one came to nothing: write again."""
         if self._transaction is not None and not self._take(self._transaction.commit()):

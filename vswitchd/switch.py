@@ -158,6 +158,8 @@ class Switch:
         if self._faulty:
             poller.timer_wait_until(self._retry_at)
         self.pmds.wait(self.backer, poller)
+        if self._writer.has_more:
+            poller.immediate_wake()
         if self._reconciled and self.idl.has_lock:
             poller.timer_wait_until(self._statistics_at)
 

@@ -219,6 +219,30 @@ def test_numbers_and_ids_survive_a_restart(bench):
     assert bench.vsctl("get", "bridge", "br0", "datapath_id") == dpid
 
 
+def test_status_that_is_there_already_keeps_nobody_waiting(bench):
+    """Of many rows it takes several transactions, none of which the server has an answer to."""
+    bench.switch.dummies.mode = ""
+    names = [f"d{number}" for number in range(2 * status.PIECE)]
+    ports = ((*"-- add-port br0".split(), name, *"-- set interface".split(), name, "type=dummy")
+             for name in names)  # fmt: skip
+    bench.vsctl("add-br", "br0", *(word for port in ports for word in port))
+    bench.run_until(lambda: bench.switch.is_ready)
+    bench.switch.close()
+    bench.switch = bench.make_switch()
+    bench.switch.dummies.mode = ""
+    idle = 0
+    while not bench.switch.is_ready:
+        bench.switch.run()
+        poller = ovs.poller.Poller()
+        bench.switch.wait(poller)
+        if bench.switch._writer.has_more:
+            idle += 1
+            assert poller.timeout == 0
+        poller.timer_wait(100)
+        poller.block()
+    assert idle >= 2
+
+
 def test_database_server_killed(bench):
     bench.links.add("p1")
     bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
