@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 ADDRESS = bytes.fromhex("0180c200000e")
 ETH_TYPE = 0x88CC
 TX_INTERVAL = 5000  # as Open vSwitch
+TRUNKS_INTERVAL = 1000  # ms, as Open vSwitch looks at them
 TTL = 120  # s
 MAX_NEIGHBORS = 16  # of a port
 MAX_MAPPINGS = (511 - 36) // 5  # of one TLV
@@ -163,7 +164,10 @@ class Counts:
 
 class Agent:
     """Of one port.  `statuses`: what became of each mapping that is asked for; `trunks`: VLANs that
-    the port is to carry from now on (True), or no more; who sees to one takes it out."""
+    the port is to carry from now on (True), or no more; who sees to one takes it out.
+
+    They go into the database: what a neighbour says and takes back is told once in TRUNKS_INTERVAL.
+    """
 
     def __init__(self, settings: Settings, now: int):
         self.settings = settings
@@ -171,6 +175,8 @@ class Agent:
         self.neighbors: dict[tuple[bytes, bytes], tuple[Neighbor, int]] = {}  # with their ends
         self.statuses: dict[tuple[int, int], str] = dict.fromkeys(settings.mappings, PENDING)
         self.trunks: dict[int, bool] = {}
+        self._untold: dict[int, bool] = {}  # to be `trunks`
+        self._next_told = now
         self.changed = False
         self._next_send = now + TX_INTERVAL
 
@@ -213,9 +219,15 @@ class Agent:
 
     def _carry(self, before: set[int]) -> None:
         active = self._active()
-        for vlan in active ^ before:
-            self.trunks[vlan] = vlan in active
-            self.changed = True
+        self._untold.update((vlan, vlan in active) for vlan in active ^ before)
+
+    def _tell(self, now: int) -> None:
+        if not self._untold or now < self._next_told:
+            return
+        self._next_told = now + TRUNKS_INTERVAL
+        self.trunks.update(self._untold)
+        self._untold.clear()
+        self.changed = True
 
     def run(self, now: int, _packets: int = 0) -> bytes | None:
         """Timers; what is to be sent now."""
@@ -223,6 +235,7 @@ class Agent:
         for key in over:
             del self.neighbors[key]
         self.counts.ageouts += len(over)
+        self._tell(now)
         if now < self._next_send:
             return None
         self._next_send = now + TX_INTERVAL
@@ -230,4 +243,5 @@ class Agent:
         return compose(self.settings)
 
     def next_run(self) -> int:
-        return min([self._next_send, *(end for _, end in self.neighbors.values())])
+        told = [self._next_told] if self._untold else []
+        return min([self._next_send, *told, *(end for _, end in self.neighbors.values())])

@@ -223,9 +223,8 @@ def test_status_that_is_there_already_keeps_nobody_waiting(bench):
     """Of many rows it takes several transactions, none of which the server has an answer to."""
     bench.switch.dummies.mode = ""
     names = [f"d{number}" for number in range(2 * status.PIECE)]
-    ports = ((*"-- add-port br0".split(), name, *"-- set interface".split(), name, "type=dummy")
-             for name in names)  # fmt: skip
-    bench.vsctl("add-br", "br0", *(word for port in ports for word in port))
+    added = (f"-- add-port br0 {name} -- set interface {name} type=dummy" for name in names)
+    bench.vsctl("add-br", "br0", *" ".join(added).split())
     bench.run_until(lambda: bench.switch.is_ready)
     bench.switch.close()
     bench.switch = bench.make_switch()

@@ -65,10 +65,21 @@ def test_what_a_server_answers():
     answer = OVS[:at] + bytes.fromhex("2004000003" + "30c8011170") + bytes(2)
     agent.receive(answer, 0)
     assert agent.statuses == {(3, 4): lldp.ACTIVE, (70000, 200): lldp.REJECTED}
-    assert agent.trunks == {4: True}
-    agent.receive(OVS, 0)
-    assert set(agent.statuses.values()) == {lldp.UNDEFINED}  # as Open vSwitch beside another one
-    assert agent.trunks == {4: False}
+    agent.run(0)
+    assert agent.trunks == {4: True} and agent.changed
+    agent.changed = False
+    for _ in range(100):  # one that cannot make up its mind
+        agent.receive(OVS, 1)
+        assert set(agent.statuses.values()) == {lldp.UNDEFINED}  # as Open vSwitch beside another
+        agent.run(1)
+        agent.receive(answer, 1)
+        agent.run(1)
+    agent.receive(OVS, 1)
+    agent.run(999)
+    assert agent.trunks == {4: True} and not agent.changed
+    assert agent.next_run() == lldp.TRUNKS_INTERVAL
+    agent.run(1000)
+    assert agent.trunks == {4: False} and agent.changed
     agent.configure(WITH_MAPPINGS._replace(mappings=((5, 6),)), 100)
     assert agent.statuses == {(5, 6): lldp.PENDING}
     assert agent.next_run() == 1100
