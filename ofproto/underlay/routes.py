@@ -12,6 +12,7 @@ from ofproto.underlay import addresses
 USER_BONUS = 32
 LOCAL_BONUS = 64
 MAX_ROUTES = 16_384  # of the kernel: taken over in one turn of the switch
+MAX_USER_ROUTES = 4096  # written to a file with each that is added
 
 
 class Route(NamedTuple):
@@ -84,6 +85,15 @@ class RouteTable:
     def user_route(self, network: int, bits: int, mark: int) -> Route | None:
         routes = self._marks.get(mark, {}).get((bits + USER_BONUS, bits), {})
         return routes.get(network)
+
+    @property
+    def n_user(self) -> int:
+        return sum(
+            len(routes)
+            for places in self._marks.values()
+            for (priority, bits), routes in places.items()
+            if priority == bits + USER_BONUS
+        )
 
     def lookup(self, destination: int, mark: int = 0) -> Route | None:
         least = addresses.IPV4_BITS if addresses.is_ipv4(destination) else 0

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from ofproto.underlay import addresses
-from ofproto.underlay.routes import Route
+from ofproto.underlay.routes import MAX_USER_ROUTES, Route
 from pyvs.kept import KeptFile
+from pyvs.process.daemon import CommandError
+from vswitchd.appctl import underlay
+from vswitchd.tunnels.kept_routes import KeptRoutes
 from vswitchd.tunnels.kernel_routes import KernelAddress, KernelRoute
 from vswitchd.tunnels.ways import Ways
 
@@ -99,6 +102,26 @@ def test_users_routes_outlive_the_process(tmp_path):
     assert list(ways[2].underlay.routes) == wanted[1:]
     ways[2].close(delete=True)
     assert not path.exists()
+
+
+def test_as_many_routes_of_users_as_a_file_has_quickly(tmp_path, ways):
+    """One more is refused, and another way for one that there is, is not."""
+    path = str(tmp_path / "tunnels.routes")
+    ways.kept_routes = KeptRoutes(path, ways.underlay.routes)
+    ways.run(0)
+    mine = addresses.from_text("10.0.0.1")
+    for number in range(MAX_USER_ROUTES):
+        network = addresses.from_text(f"10.{1 + number // 256}.{number % 256}.0")
+        ways.underlay.routes.add(Route(network, 120, 0, "eth0", 0, mine, is_user=True))
+    switch = SimpleNamespace(ways=ways)
+    with pytest.raises(CommandError, match="may not be more"):
+        underlay.route_add(switch, ["172.16.0.0/16", "eth0", "10.0.0.2"])
+    assert underlay.route_add(switch, ["10.1.0.0/24", "eth0", "10.0.0.2"]) == "OK"
+    found = KeptFile(path).read()[0]["routes"]
+    assert len(found) == MAX_USER_ROUTES == ways.underlay.routes.n_user
+    assert sum(row[4] == "10.0.0.2" for row in found) == 1
+    assert underlay.route_del(switch, ["10.1.0.0/24"]) == "OK"
+    assert underlay.route_add(switch, ["172.16.0.0/16", "eth0", "10.0.0.2"]) == "OK"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ofproto.underlay import addresses
 from ofproto.underlay.listening import Listener, listeners
 from ofproto.underlay.neighbours import LONGEST_AGING
-from ofproto.underlay.routes import Route
+from ofproto.underlay.routes import MAX_USER_ROUTES, Route
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.database.settings import parse_mac
@@ -78,10 +78,13 @@ def route_add(switch: "Switch", args: list[str]) -> str:
     network, bits = _network(args[0])
     gateway, mark, source = _options(args[2:])
     underlay = _underlay(switch)
+    routes = underlay.routes
+    if routes.n_user >= MAX_USER_ROUTES and routes.user_route(network, bits, mark) is None:
+        raise CommandError(f"there are {MAX_USER_ROUTES} users' routes, and may not be more")
     route = underlay.user_route(network, bits, mark, args[1], gateway, source)
     if route is None:
         raise CommandError("Error while inserting route.")
-    underlay.routes.add(route)
+    routes.add(route)
     _routes_changed(switch)
     return "OK"
 

