@@ -7,6 +7,7 @@ sflow_counters has.  Times are in milliseconds.
 
 import ipaddress
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,13 +100,16 @@ class Agent:
         polling = self.settings.polling * 1000
         return bool(polling) and now >= self._polled + polling
 
-    def poll(self, switch: Switch | None, interfaces: list[Interface], now: int) -> None:
-        """A counter sample of each."""
+    def poll(
+        self, switch: Switch | None, interfaces: Iterable[Interface], now: int
+    ) -> Iterator[None]:
+        """A counter sample of each, one with each step."""
         self._polled = now
         if switch is not None:
             self._count(SWITCH, of_switch(switch), now)
         for each in interfaces:
             self._count(each.index, of_interface(each), now)
+            yield
 
     def _count(self, source: int, records: list[Record], now: int) -> None:
         number = self._counters[source] = (self._counters.get(source, 0) + 1) & UNKNOWN

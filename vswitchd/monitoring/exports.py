@@ -9,7 +9,7 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ovs.vlog
@@ -44,6 +44,7 @@ U32 = 0xFFFFFFFF
 HALF_DUPLEX = OFPPF_10MB_HD | OFPPF_100MB_HD | OFPPF_1GB_HD
 MAX_IFINDEX = 0x3FFFFFFF  # of sFlow, whose two bits in front say more
 RECORDS = 256  # that go in one turn, whatever the number of collectors
+SLICE = 0.005  # s of a turn, for counter samples of sFlow: each takes 30 us
 LAST_TURNS = 4  # of a bridge that goes, for what its exporters still have
 
 
@@ -125,6 +126,7 @@ class Exports:
         self._sets: dict[int, Stream] = {}
         self._closing: list[Stream] = []
         self._sflow: SflowStream | None = None
+        self._counting: Iterator[None] | None = None  # counter samples that are being made
         self._netflow = BridgeNetflow(ofproto)
         self._wanted: tuple = (None, (), None)
         self._known: dict[int, ipfix.Port] = {}  # by datapath port
@@ -167,7 +169,7 @@ class Exports:
             return
         if self._sflow is not None:
             self._sflow.close()
-        self._sflow = None
+        self._sflow = self._counting = None
         if row is None:
             return
         agent = _agent_address(row)
@@ -276,15 +278,25 @@ class Exports:
             stream.run(self._epoch + now * 1000)
         self._closing = [each for each in self._closing if not each.close(self._microseconds())]
         if self._sflow is not None:
-            agent = self._sflow.agent
-            if agent.wants_counters(now):
-                agent.poll(self._switch(), self._interfaces(), now)
-            agent.run(now)
+            self._count(self._sflow.agent, now)
+            self._sflow.agent.run(now)
             self._sflow.send()
+
+    def _count(self, agent: sflow.Agent, now: int) -> None:
+        """Counter samples of all interfaces, when it is time, some of them in each turn."""
+        if self._counting is None:
+            if not agent.wants_counters(now):
+                return
+            self._counting = agent.poll(self._switch(), self._interfaces(), now)
+        end = time.monotonic() + SLICE
+        for _ in self._counting:
+            if time.monotonic() >= end:
+                return
+        self._counting = None
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
-        if self._closing:
+        if self._closing or self._counting is not None:
             return clock.msec()
         streams = filter(None, (self._bridge, *self._sets.values()))
         times = [each.exporter.next_run() for each in streams]
@@ -306,20 +318,19 @@ class Exports:
             counted["hits"], counted["misses"], counted["lost"], len(backer.flows),
         )  # fmt: skip
 
-    def _interfaces(self) -> list[sflow_counters.Interface]:
+    def _interfaces(self) -> Iterator[sflow_counters.Interface]:
         """In Open vSwitch's order: the bridge's own port last."""
         ofproto = self._ofproto
         counted = ofproto.all_port_stats()
         numbers = sorted(ofproto.ports, key=lambda number: number == OFPP_LOCAL or -number)
-        return [
-            made
-            for number in numbers
-            if (made := self._interface(number, counted.get(number, {}))) is not None
-        ]
+        for number in numbers:
+            made = self._interface(number, counted.get(number, {}))
+            if made is not None:
+                yield made
 
     def _interface(self, number: int, counted: dict[str, int]) -> sflow_counters.Interface | None:
-        port = self._ofproto.ports[number]
-        index = self._ifindex(number, port)
+        port = self._ofproto.ports.get(number)  # it may have gone meanwhile
+        index = self._ifindex(number, port) if port is not None else 0
         if not index:
             return None
         if port.is_dummy:

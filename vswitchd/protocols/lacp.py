@@ -47,6 +47,7 @@ class Lacp(Protocol):
     def __init__(self, ofproto: Any):
         super().__init__(ofproto)
         self._ports: dict[str, _Port] = {}
+        self._port_of: dict[str, _Port] = {}  # by member
         self._had: dict[UUID, None] = {}  # interfaces whose columns are to be emptied
         self._mac = bytes(6)  # the bridge's
 
@@ -73,6 +74,7 @@ class Lacp(Protocol):
             self._drop_member(known, name)
         for name, iface in wanted.items():
             known.members[name] = iface
+            self._port_of[name] = known
             known.aggregate.set_member(name, _member_settings(iface), now)
         self.revive(port.name, known.aggregate.restore, now)
         for name, iface in wanted.items():
@@ -108,6 +110,8 @@ class Lacp(Protocol):
             self._drop_member(port, member)
 
     def _drop_member(self, port: _Port, name: str) -> None:
+        if self._port_of.get(name) is port:
+            del self._port_of[name]
         iface = port.members.pop(name)
         port.aggregate.drop_member(name)
         if any(name in each.members for each in self._ports.values()):
@@ -182,11 +186,9 @@ class Lacp(Protocol):
 
     def counted(self, name: str) -> LacpPort | None:
         """Of an interface, as sFlow tells it."""
-        for port in self._ports.values():
-            member = port.aggregate.members.get(name)
-            if member is not None:
-                return _lacp_port(port.aggregate, member)
-        return None
+        port = self._port_of.get(name)
+        member = port.aggregate.members.get(name) if port is not None else None
+        return _lacp_port(port.aggregate, member) if member is not None else None
 
     def rows(self, bridge_uuid: UUID) -> Rows:
         rows: Rows = {("Interface", uuid): dict(self.NOTHING) for uuid in self._had}

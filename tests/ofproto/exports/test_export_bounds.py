@@ -2,13 +2,15 @@
 
 import socket
 import struct
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from ofproto.exports import ipfix, sflow, sflow_counters
 from vswitchd.database.config import SflowRow
 from vswitchd.monitoring.collectors import MAX_COLLECTORS, Collectors
-from vswitchd.monitoring.exports import SflowStream, _agent_address
+from vswitchd.monitoring.exports import SLICE, Exports, SflowStream, _agent_address
 
 PORT = ipfix.Port(1, "p1")
 
@@ -61,7 +63,7 @@ def test_numbers_of_samples_go_round():
     interface = sflow_counters.Interface(1, 0, True, True, True, {})
     for now in (0, 2000):
         agent.sample(sflow.FlowSample(bytes(60), 1, 2, 0, 0, 0, 0), now)
-        agent.poll(None, [interface], now)
+        list(agent.poll(None, [interface], now))
         agent.run(now)
     (datagram,) = agent.take()
     assert datagram[16:20] == bytes(4) and datagram[36:40] == bytes(4)
@@ -85,6 +87,28 @@ def test_columns_of_sflow(row, wanted):
     made.agent.sample(sflow.FlowSample(bytes(9000), 1, 2, 0, 0, 0, 0), 0)
     made.agent.run(5000)
     assert len(made.agent.take()[0]) <= sflow.DATAGRAM
+
+
+def test_counters_of_many_interfaces_take_several_turns(monkeypatch):
+    """Of 100 at a time here; a port may go meanwhile, and the next round begins in its time."""
+    port = SimpleNamespace(name="p", is_dummy=False, curr_speed=0, device_up=True, state=0, curr=0)
+    ofproto = SimpleNamespace(
+        ports=dict.fromkeys(range(1, 351), port), all_port_stats=dict, datapath_id=1,
+        port_ifindex=lambda number: number, backer=SimpleNamespace(stats=lambda: None),
+    )  # fmt: skip
+    exports = Exports(ofproto)
+    stream = exports._sflow = SflowStream(SflowRow(None, (), None, 0, 1, 2), "127.0.0.1", 0)
+    told = stream.agent._counters
+    monkeypatch.setattr(time, "monotonic", lambda: sum(told.values()) * SLICE / 99.5)
+    turns = []
+    exports.run(1999)
+    while exports.next_run() <= 5000 and len(turns) < 4:
+        before = len(told)
+        exports.run(2000 + len(turns))
+        turns.append(len(told) - before)
+        ofproto.ports.pop(1, None)
+    assert turns == [100, 100, 100, 49]
+    assert not stream.agent.wants_counters(3999) and stream.agent.wants_counters(4000)
 
 
 def test_agents_that_are_nothing():
