@@ -303,7 +303,7 @@ cdef class KernelCache:
             return False
         if self.memory.adopted:
             self.memory.void_all()
-        for index in list(self.waiting):
+        for index in self.waiting & self.ports.keys():     # one that is being added has no port yet
             self._exchange(self.ports[index])
         try:
             self._tell_workers()

@@ -92,7 +92,11 @@ class Operations:
         self._only_handler(client)
         ids = self.engine.workers_add(cores, pinned)
         if self.handler is client:
-            client.fds = self.engine.attach_some([self.engine.crew.worker(id) for id in ids])
+            try:
+                client.fds = self.engine.attach_some([self.engine.crew.worker(id) for id in ids])
+            except (OSError, EngineError):  # all or none: see Engine.workers_add()
+                self.engine.workers_del(ids)
+                raise
         return {"workers": ids}, b""
 
     def _workers_del(self, client, _data, workers):

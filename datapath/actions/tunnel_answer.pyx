@@ -41,6 +41,7 @@ cdef enum:
     FRAGMENTATION_NEEDED = 4
     TOO_BIG = 2                 # ICMPv6
     FIRST_QUERY_V6 = 128        # below are errors
+    REDIRECT_V6 = 137
 
 
 cdef uint32_t tunnel_outer_size(const packet *p, const uint8_t *payload, uint32_t length) noexcept nogil:
@@ -77,7 +78,9 @@ cdef bint _may_answer_v6(const packet *p, const flow_key *key) noexcept nogil:
         return False
     if key.nw_proto != PROTO_ICMPV6:
         return True
-    return p.l4 != NO_OFFSET and p.l4 < p.size and p.data[p.l4] >= FIRST_QUERY_V6
+    if p.l4 == NO_OFFSET or p.l4 >= p.size:
+        return False
+    return p.data[p.l4] >= FIRST_QUERY_V6 and p.data[p.l4] != REDIRECT_V6
 
 
 cdef bint _may_answer(const packet *p, const flow_key *key, bint *v6) noexcept nogil:

@@ -88,19 +88,20 @@ class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, TrackingReque
     def workers_add(self, cores: Iterable[int], pinned: bool) -> list[int]:
         """Have a worker for each of these processor cores (`pinned`: it runs there only); their
         numbers.  The handler of upcalls gets theirs from then on."""
-        fds = []
+        fds, cores = [], list(cores)
         try:
-            ids = self._request("workers_add", fds=fds, cores=list(cores), pinned=bool(pinned))[0]
+            body, _ = self._request("workers_add", fds=fds, cores=cores, pinned=bool(pinned))
             if self.upcall_fd >= 0:
-                self.add_rings(zip(ids["workers"], cores, strict=True), fds)
+                self.add_rings(zip(body["workers"], cores, strict=False), fds)
         finally:
             for fd in fds:
                 os.close(fd)
-        return ids["workers"]
+        return body["workers"]
 
     def workers_del(self, workers: Iterable[int]) -> None:
         """End some that workers_add() made; upcalls of theirs that were not taken are lost."""
-        self._request("workers_del", workers=list(workers))
+        workers = list(workers)
+        self._request("workers_del", workers=workers)
         self.drop_workers(workers)
 
     def queues_move(self, moves: Iterable[tuple[int, int, int]]) -> None:

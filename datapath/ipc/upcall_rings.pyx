@@ -56,7 +56,7 @@ cdef class UpcallRings:
         if len(fds) != 3 * len(workers):
             raise DpifError(5, f"{len(fds)} descriptors for {len(workers)} workers")
         for (number, core), at in zip(workers, range(0, len(fds), 3)):
-            if not 0 <= number < MAX_WORKERS or self.n_workers == MAX_WORKERS:
+            if not 0 <= number < MAX_WORKERS or self.knows(number):
                 raise DpifError(5, f"a worker {number}")
             id = number
             self.wake[id] = os.dup(fds[at + 2])

@@ -55,6 +55,9 @@ HARMLESS = {
     *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_limits", "ct_policy_dump"),
 }
 
+# Whose answer brings rings, or ends some: a late one does not say which are of use.
+WITH_RINGS = {"upcall_register", "workers_add", "workers_del"}
+
 # When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
 # send one message after the other, or packets come.
 REVALIDATED_IN = 0.002
@@ -201,7 +204,7 @@ class Backer:
         self.dpif = dpif
         if self._told:
             vlog.info(f"the datapath process answers again, after {now - self._stalled_at} ms")
-        if asked == "upcall_register":  # the rings came with the answer
+        if asked in WITH_RINGS:
             self._lost()
             return
         if asked not in HARMLESS:
@@ -473,7 +476,7 @@ class Backer:
         poll = select.poll()
         poll.register(self.dpif.upcall_fd, select.POLLIN)
         end, rounds = time.monotonic() + FIRST_UPCALLS, 0
-        while rounds < FIRST_ROUNDS or time.monotonic() < end:
+        while self.dpif is not None and (rounds < FIRST_ROUNDS or time.monotonic() < end):
             rounds += 1
             if self.dpif.upcall_wait() and not self.handler.busy:
                 poll.poll(FIRST_UPCALLS / FIRST_ROUNDS * 1000)

@@ -2,6 +2,7 @@
 and the packets, go on, and it is counted."""
 
 import errno
+import os
 import socket
 import threading
 
@@ -125,3 +126,21 @@ def test_workers_that_cannot_be_started_are_not_there(server, other, monkeypatch
     assert not calls[0].is_alive()
     reply, _ = other.ask("workers_add", cores=[3, 4], pinned=False)
     assert reply["workers"] == [1, 2]
+
+
+def test_workers_whose_rings_cannot_be_made_are_not_there(server, monkeypatch):
+    """Else nobody answers what comes up, and whoever asks again hears that they are there."""
+    handler = Client(server)
+    assert "workers" in handler.ask("upcall_register")[0]
+    dup, left = os.dup, iter((True, True, False))
+
+    def none_left(fd):
+        if next(left, True):
+            return dup(fd)
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    monkeypatch.setattr(os, "dup", none_left)
+    reply, _ = handler.ask("workers_add", cores=[3, 4], pinned=False)
+    assert reply["error"] == errno.EMFILE and len(server.engine.workers) == 1
+    assert handler.ask("workers_add", cores=[3, 4], pinned=False)[0]["workers"] == [1, 2]
+    handler.sock.close()

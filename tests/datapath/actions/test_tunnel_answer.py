@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror
-from scapy.layers.inet6 import ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
+from scapy.layers.inet6 import ICMPv6ND_Redirect, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
@@ -88,6 +88,7 @@ UNANSWERED = {
     "may be fragmented": IP(src="10.0.0.1", dst="10.0.0.2") / TCP_DATA,
     "an error": V4 / ICMP(type=11) / Raw(bytes(1400)),
     "an error of IPv6": V6 / ICMPv6TimeExceeded() / Raw(bytes(1400)),
+    "a redirect of IPv6": V6 / ICMPv6ND_Redirect() / Raw(bytes(1400)),
     "for many": IP(src="10.0.0.1", dst="224.1.1.1", flags="DF") / UDP() / Raw(bytes(1400)),
     "from nobody": IP(src="0.0.0.0", dst="10.0.0.2", flags="DF") / UDP() / Raw(bytes(1400)),
     "from nobody of IPv6": IPv6(src="::", dst="fd00::2") / UDP() / Raw(bytes(1400)),

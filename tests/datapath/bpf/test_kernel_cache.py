@@ -314,6 +314,38 @@ def missed(net, sender, frame):
     wait_until(lambda: misses(net) > before, what="a miss")
 
 
+# A port whose queue nobody can poll, on a device that still has the classifier of another build.
+NO_QUEUE = """
+import errno, sys
+from datapath.engine import Engine
+from datapath.requests import EngineError
+
+class Failing(Engine):
+    def queue_move(self, *words):
+        raise EngineError(errno.ENOSPC)
+
+engine = Failing(1, sys.argv[1])
+engine.start()
+engine.kernel_cache.set(True, ())
+try:
+    engine.port_add("pa", "system")
+except EngineError as error:
+    print(error.errno == errno.ENOSPC, len(engine.ports))
+engine.close()
+"""
+
+
+def test_a_port_that_cannot_be_added_while_known_flows_go_on(three):
+    net, *_ = three
+    name = owner(str(net.directory))
+    for port in ("pa", "pb", "pc"):
+        net.dpif.port_del(net.port(port).port_no)
+    net.host.run(sys.executable, "-c", ANOTHER, name, udp().hex(), cwd=ROOT)
+    assert filters(net)
+    assert net.host.run(sys.executable, "-c", NO_QUEUE, name, cwd=ROOT).split() == ["True", "0"]
+    assert not filters(net)
+
+
 @pytest.mark.parametrize("build", ["same", "another"])
 def test_known_flows_go_on_until_the_next_process_has_all_ports(three, build):
     """Each frame arrives, once; then none follows an entry of the process that was killed."""

@@ -26,7 +26,7 @@ def test_a_queue_is_polled_by_who_has_it(datapath):
     datapath.add("p1", "dummy-pmd", 1, n_rxq="3")
     datapath.add("p2", "dummy", 2, n_rxq="3")
     assert owners(datapath.port("p1")) == [0, 0, 0] and owners(datapath.port("p2")) == [0]
-    one, two = dpif.workers_add([4, 7], False)
+    one, two = dpif.workers_add(iter([4, 7]), False)
     with pytest.raises(DpifError, match="already"):
         dpif.workers_add([7], False)
     dpif.queues_move([(1, 1, one), (1, 2, two)])
