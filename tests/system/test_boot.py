@@ -1,6 +1,7 @@
 """A machine that boots: systemd itself, in a container of systemd-nspawn, with the units that
 pyvs-ctl writes; its root is this machine's, what it writes is put over it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -83,6 +84,9 @@ class Machine:
 
     def close(self):
         if self._nspawn is not None and self._nspawn.poll() is None:
+            # With the first process of its namespace all others end; they outlive nspawn.
+            with contextlib.suppress(IndexError, ProcessLookupError):
+                os.kill(self._init(), signal.SIGKILL)
             self._nspawn.kill()
             self._nspawn.wait()
         subprocess.run(["umount", "--lazy", str(self.root)], check=True)
