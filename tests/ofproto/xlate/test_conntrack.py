@@ -12,6 +12,7 @@ from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages import GROUP_ALL, Bucket
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.state.recirc import RecircTable
+from ofproto.xlate.state.steps import text_of
 from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of
 
@@ -167,7 +168,7 @@ def test_original_direction():
     assert trip.again(**TRACKED, **{**original, "ct_nw_src": 0x0A090908}) == ""
     trip.result = before
     assert trip.again(**TRACKED) == ""
-    assert any("resubmit(ct) with non-tracked" in text for _, _, text in trip.result.trace)
+    assert any("resubmit(ct) with non-tracked" in text_of(each[-1]) for each in trip.result.trace)
     six = world_of(
         "ipv6 actions=ct(table=1)",
         "table=1,ipv6 actions=resubmit(,2,ct)",
