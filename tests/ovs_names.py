@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 
 from tests.daemons import BIN, Namespace, _alive, wait_until
+from tests.ofproto.ovs_peer import SCHEMA
 
 _DAEMON = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
 
@@ -12,19 +14,28 @@ _DAEMON = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
 class Names:
     """Links in `bin`, a run directory, a network namespace; `run(program, ...)`."""
 
+    schema = BIN.parents[1] / "ovsdb" / "vswitch.ovsschema"
+
     def __init__(self, directory):
         self.bin, self.rundir = directory / "bin", directory / "run"
+        self.rundir.mkdir()
         self.host = Namespace()
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("PYVS_", "OVS_"))},
             **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"), str(self.rundir)),
             "OVS_SYSLOG_METHOD": "null",
         }
+        self._make_names()
+
+    def _make_names(self):
         subprocess.run([BIN / "pyvs-ctl", "ovs-names", self.bin], check=True)
+
+    def program(self, name):
+        return str(self.bin / name)
 
     def run(self, program, *words, check=True):
         return self.host.run(
-            str(self.bin / program), *words, env=self.environment, check=check, timeout=30
+            self.program(program), *words, env=self.environment, check=check, timeout=30
         )
 
     def pid(self, name):
@@ -32,10 +43,8 @@ class Names:
 
     def start(self, *options):
         """By hand, as test suites do: no datapath process, no ovs-ctl."""
-        self.rundir.mkdir()
         database = str(self.rundir / "conf.db")
-        schema = BIN.parents[1] / "ovsdb" / "vswitch.ovsschema"
-        self.run("ovsdb-tool", "create", database, str(schema))
+        self.run("ovsdb-tool", "create", database, str(self.schema))
         socket = f"--remote=punix:{self.rundir}/db.sock"
         self.run("ovsdb-server", *_DAEMON, socket, database)
         self.run("ovs-vsctl", "--no-wait", "init")
@@ -54,3 +63,15 @@ class Names:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(self.pid(name), 9)
         self.host.close()
+
+
+class OpenVSwitch(Names):
+    """Open vSwitch itself, as installed here, in the same surroundings."""
+
+    schema = SCHEMA
+
+    def _make_names(self):
+        self.environment["OVS_SYSCONFDIR"] = str(self.rundir)
+
+    def program(self, name):
+        return shutil.which(name)

@@ -19,11 +19,12 @@ from pyvs import clock, containment
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import not_followed, settings
 from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
-from vswitchd.devices.devices import Devices
+from vswitchd.devices.devices import Devices, octets
 from vswitchd.devices.dummy import PCAP_OPTIONS, Dummies
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
+from vswitchd.devices.local_mac import LocalMac
 from vswitchd.devices.next_hop import next_hop
 from vswitchd.keeper import Keeper
 from vswitchd.kept_groups import KeptGroups
@@ -68,7 +69,8 @@ class Bridge:
         self._dummies = dummies
         self.config = config
         self.name = config.name
-        mac = settings.bridge_mac(config)
+        self._local_mac = LocalMac(config.name)
+        mac = self._local_mac.choose(config, ())
         self.ofproto = make_ofproto(self.name, settings.datapath_id(config, mac))
         self.ifaces: dict[str, Iface] = {}
         self.news: set[str] = set()
@@ -114,10 +116,6 @@ class Bridge:
     ) -> None:
         """Take over `config` and these ports (None: gone), and drop what is not wanted as it is."""
         self.config = config
-        mac = settings.bridge_mac(config)
-        if mac != self.devices.mac:
-            self.devices.mac = mac
-            self._touched.add(self.name)
         changed = dict(ports)
         if changed.get(self.name) is None and (self.name in changed or not self._ports):
             changed[self.name] = settings.local_port(self.name)
@@ -126,6 +124,7 @@ class Bridge:
             self._touched |= self._take_port(name, changed[name])
         for name in sorted(self._touched):
             self._take_interface(name, links)
+        self._follow_address(changed, links)
         self._settle_requests(links)
 
     def _take_port(self, name: str, port: PortConfig | None) -> set[str]:
@@ -140,6 +139,7 @@ class Bridge:
             names.add(interface.name)
         if port is None:
             self.bundles.drop(name)
+            self._local_mac.drop_port(name)
             self.protocols.drop_port(name, clock.msec())
             return names
         self._ports[name] = port
@@ -171,6 +171,26 @@ class Bridge:
         number = iface.wanted_ofport()
         if number:
             self._numbers.set(name, number)
+
+    def _follow_address(self, ports: Iterable[str], links: Links) -> bool:
+        """These ports may stand for other addresses than before.  Returns whether the bridge's is
+        another now; _take_address() is to follow."""
+        for name in ports:
+            port = self._ports.get(name)
+            if port is not None:
+                self._local_mac.set_port(port, map(self._type, port.interfaces), links)
+        mac = self._local_mac.choose(self.config, self._ports)
+        if mac == self.devices.mac:
+            return False
+        self.devices.mac = mac
+        self._touched.add(self.name)
+        return True
+
+    def _take_address(self) -> None:
+        """The bridge's address is also part of its ID, and that of its protocols."""
+        mac = self.devices.mac
+        self.protocols.configure(self.config, octets(mac), clock.msec())
+        self._set("set_datapath_id", settings.datapath_id(self.config, mac))
 
     def _type(self, config: InterfaceConfig) -> str:
         return self._dummies.effective_type(config, self.name, self.config.datapath_type)
@@ -242,13 +262,12 @@ class Bridge:
         stale, self._stale = self._stale & self._ports.keys(), set()
         ports = [self._ports[name] for name in sorted(stale)]
         self._warn_in_vain(ports)
-        self.protocols.configure(self.config, clock.msec())
+        self._take_address()
         for port in ports:
             self._set_bundle(port)
         self._qos_due |= stale
         config = self.config
         other = config.other_config
-        self._set("set_datapath_id", settings.datapath_id(config, self.devices.mac))
         self._set("set_fail_mode", config.fail_mode or "standalone")
         self._set("set_protocols", settings.versions(config.protocols))
         self._set(
@@ -425,6 +444,10 @@ class Bridge:
         """Take over changes of devices that stay.  Returns whether there were any."""
         changed = self.devices.changed(devices, links)
         self._follow_members(changed)
+        if changed and self._follow_address(self.ports_of(changed), links):
+            self._take_address()
+            self.update_devices(links)
+            self.has_news = True
         return bool(changed)
 
     def dummy_changed(self, name: str) -> None:

@@ -20,7 +20,6 @@ def names(tmp_path):
     made = Names(tmp_path)
     made.environment["PATH"] = f"{made.bin}:{made.environment['PATH']}"
     try:
-        made.rundir.mkdir()
         made.run("ovs-ctl", f"--rundir={made.rundir}", "start", "--system-id=random")
         yield made
     finally:

@@ -53,8 +53,8 @@ def test_setting_them_is_told(switch):
 
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
-    address = "set port bond0 mac=nobody other_config:lb-output-action=true"
-    assert told(*address.split())[0] == lines("Port bond0: mac")[0]
+    queue = "set bridge br0 other_config:controller-queue-size=9"
+    assert told(*queue.split()) == lines("Bridge br0: other_config:controller-queue-size")
     config = "set open . other_config:flow-restore-wait=true"
     assert told(*config.split())[0].endswith(
         "other_config:flow-restore-wait true is not followed yet"
@@ -73,7 +73,7 @@ def test_setting_them_is_told(switch):
         assert told(*words.split()) == [], words
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
-        "port bond0: bond_fake_iface is", "port bond0: mac is",
+        "bridge br0: other_config:controller-queue-size is",
         "other_config:flow-restore-wait true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text

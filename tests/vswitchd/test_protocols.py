@@ -63,10 +63,9 @@ class Side:
     def __init__(self, name):
         self.ofproto = Ofproto()
         self.protocols = Protocols(self.ofproto, name)
-        hwaddr = "02:00:00:00:01:" + name
         trees = {"stp_enable": False, "rstp_enable": False, "auto_attach": None}
-        config = SimpleNamespace(uuid=uuid4(), other_config={"hwaddr": hwaddr}, **trees)
-        self.protocols.configure(config, 0)
+        config = SimpleNamespace(uuid=uuid4(), other_config={}, **trees)
+        self.protocols.configure(config, bytes.fromhex(f"0200000001{name}"), 0)
         self.ifaces = {}
 
     def iface(self, number, **more):
@@ -272,7 +271,7 @@ def tree_of(numbers, kind, options=None, recalled=None):
         side.port(f"e{number}", [number], 0, other_config=port_options)
     trees = {"stp_enable": False, "rstp_enable": False, kind: True}
     config = SimpleNamespace(uuid=uuid4(), name="br", other_config={}, **trees)
-    side.protocols.configure(config, 0)
+    side.protocols.configure(config, bytes(6), 0)
     return side
 
 

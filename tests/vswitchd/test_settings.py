@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pyvs import rundir
 from vswitchd.database import settings
 from vswitchd.database.config import BridgeConfig, ControllerRow
+from vswitchd.devices.local_mac import LocalMac
 
 EMPTY = BridgeConfig(UUID(int=0x1234), "br0", "", (), None, (), {}, (), ())
 
@@ -19,16 +20,19 @@ def bridge(**other_config):
 
 
 def test_mac_of_a_bridge():
-    assert settings.bridge_mac(EMPTY) == "02:00:00:00:12:34"
-    assert settings.bridge_mac(bridge(hwaddr="0A:00:00:00:00:1F")) == "0a:00:00:00:00:1f"
+    def mac(config):
+        return LocalMac("br0").choose(config, ())
+
+    assert mac(EMPTY) == "02:00:00:00:12:34"
+    assert mac(bridge(hwaddr="0A:00:00:00:00:1F")) == "0a:00:00:00:00:1f"
     # Not an address of one station: as if it were not given.
     for bad in ("01:00:00:00:00:01", "00:00:00:00:00:00", "0a:00", "x", "0a:00:00:00:00:100"):
-        assert settings.bridge_mac(bridge(hwaddr=bad)) == "02:00:00:00:12:34"
+        assert mac(bridge(hwaddr=bad)) == "02:00:00:00:12:34"
 
 
 @given(st.uuids())
 def test_made_up_macs_are_local_unicast(uuid):
-    first = int(settings.bridge_mac(EMPTY._replace(uuid=uuid))[:2], 16)
+    first = int(settings.own_mac(uuid)[:2], 16)
     assert first & 3 == 2
 
 

@@ -63,6 +63,7 @@ _FOLLOWED = {
         "bond_updelay",
         "bond_downdelay",
         "lacp",
+        "mac",
         "protected",
         "fake_bridge",
         "qos",

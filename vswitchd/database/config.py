@@ -62,6 +62,7 @@ class PortConfig(NamedTuple):
     other_config: dict[str, str]
     in_vain: tuple[str, ...] = ()
     qos: QosRow | None = None
+    mac: str | None = None
 
 
 class ControllerRow(NamedTuple):
@@ -280,6 +281,7 @@ def port_config(row: Any) -> PortConfig:
         other_config=row.other_config,
         in_vain=in_vain(row),
         qos=_qos(one(row.qos)),
+        mac=one(row.mac),
     )
 
 

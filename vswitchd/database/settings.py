@@ -52,15 +52,6 @@ def parse_mac(text: str | None) -> str | None:
     return octets.hex(":")
 
 
-def bridge_mac(config: BridgeConfig) -> str:
-    """The address of the bridge and its local port.
-
-    other_config:hwaddr, else one made of the row's UUID: locally administered, unique, and
-    the same after every restart, whatever ports come and go.
-    """
-    return parse_mac(config.other_config.get("hwaddr")) or own_mac(config.uuid)
-
-
 def own_mac(uuid: UUID) -> str:
     """A locally administered address, the same each time."""
     octets = bytearray(uuid.bytes[-6:])

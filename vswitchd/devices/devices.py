@@ -135,6 +135,8 @@ class Devices:
 
     def set_up(self, iface: Iface, links: Links) -> None:
         """Give a device the address and MTU that the configuration has for it."""
+        if iface.dummy is not None:
+            self.tell_link(iface)
         if iface.link is None:
             return
         mac = settings.parse_mac(iface.config.mac)
@@ -228,7 +230,7 @@ class Devices:
         mode = iface.link_mode
         self._ofproto.port_update(
             iface.name,
-            mac=_octets(link.mac),
+            mac=octets(link.mac),
             admin_up=link.is_up,
             link_up=link.has_carrier,
             speed=mode.speed // 1_000_000 if mode and mode.speed else None,
@@ -241,7 +243,7 @@ class Devices:
         dummy.mac = self._wanted_mac(iface) or dummy.mac
         self._ofproto.port_update(
             iface.name,
-            mac=_octets(dummy.mac),
+            mac=octets(dummy.mac),
             admin_up=dummy.up,
             link_up=dummy.up,
             mtu=iface.config.mtu_request or DEFAULT_MTU,
@@ -257,8 +259,8 @@ class Devices:
         mac = settings.parse_mac(iface.config.mac)
         if iface.type in KINDS:
             mac = settings.own_mac(iface.config.uuid)
-        self._ofproto.port_update(iface.name, mac=_octets(mac), admin_up=True, link_up=True)
+        self._ofproto.port_update(iface.name, mac=octets(mac), admin_up=True, link_up=True)
 
 
-def _octets(mac: str | None) -> bytes | None:
+def octets(mac: str | None) -> bytes | None:
     return bytes.fromhex(mac.replace(":", "")) if mac else None

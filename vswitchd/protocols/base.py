@@ -74,8 +74,8 @@ class Protocol:
         if port is not None:
             port.xport.unlisten(slow)
 
-    def configure(self, config: BridgeConfig, now: int) -> None:
-        """The bridge's row, new or changed."""
+    def configure(self, config: BridgeConfig, mac: bytes, now: int) -> None:
+        """The bridge's row, new or changed, and its address."""
 
     def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
         """A row of Port, new or changed, or with other members: interfaces that are ports now."""

@@ -19,7 +19,7 @@ from ofproto.protocols.lacp import (
     Settings,
 )
 from vswitchd.database.config import BridgeConfig, PortConfig
-from vswitchd.database.settings import NO_UUID, bridge_mac, within
+from vswitchd.database.settings import NO_UUID, within
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols.base import Protocol, Rows
 from vswitchd.protocols.frames import ethernet, payload_of
@@ -53,8 +53,7 @@ class Lacp(Protocol):
 
     # --- configuration
 
-    def configure(self, config: BridgeConfig, now: int) -> None:
-        mac = bytes.fromhex(bridge_mac(config).replace(":", ""))
+    def configure(self, config: BridgeConfig, mac: bytes, now: int) -> None:
         if mac != self._mac:
             self._mac = mac
             for port in self._ports.values():

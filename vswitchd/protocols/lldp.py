@@ -25,7 +25,7 @@ class Lldp(PerInterface):
         self._config: BridgeConfig | None = None
         self._ports: dict[str, PortConfig] = {}  # by interface
 
-    def configure(self, config: BridgeConfig, now: int) -> None:
+    def configure(self, config: BridgeConfig, mac: bytes, now: int) -> None:
         before, self._config = self._config, config
         if before is None or before.auto_attach != config.auto_attach:
             for name, agent in self.sessions.items():

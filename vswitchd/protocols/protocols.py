@@ -37,8 +37,8 @@ class Protocols:
                 "protocol", f"{name} of {self._bridge}", getattr(protocol, method), *args
             )
 
-    def configure(self, config: BridgeConfig, now: int) -> None:
-        self._each("configure", config, now)
+    def configure(self, config: BridgeConfig, mac: bytes, now: int) -> None:
+        self._each("configure", config, mac, now)
 
     def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
         self._each("set_port", port, members, now)

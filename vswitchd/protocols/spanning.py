@@ -19,7 +19,6 @@ from ofproto.codec.numbers import (
 from ofproto.port import TreeState
 from ofproto.protocols import rstp, stp
 from ofproto.protocols.kept import KeptTree
-from vswitchd.database import settings
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols import tree_settings, tree_status
@@ -89,6 +88,7 @@ class Spanning(Protocol):
         self.tree: Any = None
         self.names: dict[int, str] = {}
         self._config: BridgeConfig | None = None
+        self._mac = bytes(6)  # the bridge's
         self._members: dict[str, Member] = {}
         self._listening: set[int] = set()
         self._states: dict[int, str] = {}  # as last told
@@ -100,8 +100,8 @@ class Spanning(Protocol):
 
     # --- configuration
 
-    def configure(self, config: BridgeConfig, now: int) -> None:
-        self._config = config
+    def configure(self, config: BridgeConfig, mac: bytes, now: int) -> None:
+        self._config, self._mac = config, mac
         if config.rstp_enable and config.stp_enable:
             self._warn(f"{config.name}: both STP and RSTP are asked for; it is RSTP")
         self._stale = True
@@ -144,15 +144,14 @@ class Spanning(Protocol):
         self._set_kind(self._wanted_kind(), now)
         if self.kind is None:
             return
-        mac = bytes.fromhex(settings.bridge_mac(self._config).replace(":", ""))
-        wanted = self.kind.bridge_settings(self._config, mac)
+        wanted = self.kind.bridge_settings(self._config, self._mac)
         if self.tree is None:
             self.tree = self._revived(now) or self.kind.make(wanted, now)
             self._started = now
         if self.tree.settings != wanted:
             self.tree.configure(wanted, now)
         self._listen()
-        self._set_ports(mac, now)
+        self._set_ports(self._mac, now)
         self._follow(now)
 
     def kept(self, now: int) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Which Ethernet address a bridge has: that of its local port, and of its datapath ID.
+
+As in ovs-vswitchd.conf.db(5), Interface, mac: other_config:hwaddr, else the lowest that one of the
+bridge's ports stands for.  A port stands for its `mac` column, else for the device of its member
+with the first name.  Addresses that somebody made up (locally administered ones: of internal
+ports, veth, dummies) do not count, nor do ports that mirrors output to, nor the local port's own.
+"""
+
+from collections.abc import Container, Iterable
+
+from vswitchd.database.config import BridgeConfig, PortConfig
+from vswitchd.database.settings import own_mac, parse_mac
+from vswitchd.devices.iface import TYPES
+from vswitchd.devices.links import Links
+
+_LOCALLY_ADMINISTERED = 0x02  # IEEE 802, of the first byte
+
+
+class LocalMac:
+    """Of one bridge, port by port: the work is that of the ports that changed."""
+
+    def __init__(self, bridge: str):
+        self._bridge = bridge
+        self._of_ports: dict[str, str] = {}  # only addresses that count
+
+    def set_port(self, port: PortConfig, types: Iterable[str], links: Links) -> None:
+        """A port is new or changed, or a device of it did; `types`: of its interfaces, which are in
+        order of their names."""
+        mac = parse_mac(port.mac) or self._first_device(port, types, links)
+        if mac and not int(mac[:2], 16) & _LOCALLY_ADMINISTERED:
+            self._of_ports[port.name] = mac
+        else:
+            self.drop_port(port.name)
+
+    def drop_port(self, name: str) -> None:
+        self._of_ports.pop(name, None)
+
+    def choose(self, config: BridgeConfig, ports: Container[str]) -> str:
+        """`ports`: names of those that there are.  Without an address that counts it is one made of
+        the row's UUID: unique, and the same after every restart."""
+        asked = parse_mac(config.other_config.get("hwaddr"))
+        if asked:
+            return asked
+        outputs = {row.output_port for row in config.mirrors if row.output_port in ports}
+        usable = (mac for name, mac in self._of_ports.items() if name not in outputs)
+        return min(usable, default=None) or own_mac(config.uuid)
+
+    def _first_device(self, port: PortConfig, types: Iterable[str], links: Links) -> str | None:
+        """The address of the first member that is there, if it is known."""
+        for interface, type_ in zip(port.interfaces, types, strict=True):
+            kind, link = TYPES.get(type_), links.get(interface.name)
+            if kind is None or (kind.needs_device and link is None):
+                continue
+            if interface.name == self._bridge:
+                return None
+            return parse_mac(link.mac if kind.needs_device else interface.mac)
+        return None
