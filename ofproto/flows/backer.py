@@ -476,7 +476,10 @@ class Backer:
         poll = select.poll()
         poll.register(self.dpif.upcall_fd, select.POLLIN)
         end, rounds = time.monotonic() + FIRST_UPCALLS, 0
-        while self.dpif is not None and (rounds < FIRST_ROUNDS or time.monotonic() < end):
+        busy_until = time.thread_time() + FIRST_UPCALLS  # a flood of others is not to stall us
+        while self.dpif is not None and (
+            time.monotonic() < end or (rounds < FIRST_ROUNDS and time.thread_time() < busy_until)
+        ):
             rounds += 1
             if self.dpif.upcall_wait() and not self.handler.busy:
                 poll.poll(FIRST_UPCALLS / FIRST_ROUNDS * 1000)
