@@ -219,16 +219,20 @@ class Bridge:
     def _settle_requests(self, links: Links) -> None:
         """Who asks for a port number gets it, from whoever has it without asking.
 
-        Of several who ask for the same, the one that has it, or had it, keeps it.
+        Of several who ask for the same, the one that has it, or had it, keeps it.  As in Open
+        vSwitch, one that is no port yet takes it from nobody: it gets another first, and the
+        number that it asks for with the configuration's next change.
         """
         for number, names in self._requests.by_number.items():
             asking = [self.ifaces[name] for name in names]
             iface = min(
                 asking, key=lambda i: (i.ofp_port != number, i.last_ofport != number, i.name)
             )
+            holder = self._holders.get(number)
             if iface.ofp_port == number or not self._may_attach(iface, links):
                 continue
-            holder = self._holders.get(number)
+            if iface.ofp_port is None and holder is not None:
+                continue
             for each in (self.ifaces[holder] if holder else None, iface):
                 if each is not None and each.ofp_port is not None:
                     self._touched.add(each.name)

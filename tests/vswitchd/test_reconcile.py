@@ -204,6 +204,17 @@ def test_ofport_request(bench):
     assert bench.vsctl("get", "interface", "p1", "ofport") == "41"
 
 
+def test_who_comes_new_takes_its_number_from_nobody_at_once(bench):
+    for name in ("p1", "p2"):
+        bench.links.add(name)
+    bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
+    bench.vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "ofport_request=1")
+    assert [bench.ofproto().ports[name].number for name in ("p1", "p2")] == [1, 2]
+    bench.vsctl("set", "bridge", "br0", "other_config:next=change")
+    assert bench.ofproto().ports["p2"].number == 1
+    assert bench.ofproto().ports["p1"].number > 1
+
+
 def test_numbers_and_ids_survive_a_restart(bench):
     for name in ("p1", "p2", "p3"):
         bench.links.add(name)

@@ -40,9 +40,18 @@ cdef int output_bond(XlateContext x, XBundle bundle, uint16_t vlan) except -1:
     cdef XBond bond = bundle.bond
     if bond.mode == BOND_ACTIVE_BACKUP:
         return output_member(x, bond.active)
-    if bond.mode == BOND_SLB:
+    if bond.mode == BOND_SLB or leads_to_bridges(bundle):
         return output_bucket(x, bond, source_bucket(x.flow.eth_src, vlan, bond.basis))
     return have_hashed(x, bundle)
+
+
+cdef bint leads_to_bridges(XBundle bundle) except -1:
+    """Where no member is a port of the datapath, there is no need to ask it."""
+    cdef XPort port
+    for port in bundle.ports:
+        if port.peer is None:
+            return False
+    return True
 
 
 cdef int output_member(XlateContext x, port) except -1:

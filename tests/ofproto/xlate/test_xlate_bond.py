@@ -8,11 +8,11 @@ from scapy.all import ARP, TCP, Dot1Q, Ether
 from datapath.actions import odp_text
 from datapath.key import flow
 from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
-from ofproto.xlate.bridges.xbridge import XBundle
+from ofproto.xlate.bridges.xbridge import XBundle, connect_patch
 from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.translate import translate
 from tests.ofproto.xlate.test_xlate_normal import BROADCAST, A, B, frame, run
-from tests.ofproto.xlate_world import NORMAL, World, key_of, output
+from tests.ofproto.xlate_world import NORMAL, World, key_of, match, output
 
 PORTS = (1, 2, 3)
 
@@ -138,6 +138,24 @@ def with_hash(key, recirc_id, dp_hash):
         offset, size = flow.MEMBERS[name]
         key = key[:offset] + value.to_bytes(size, "big") + key[offset + size :]
     return key
+
+
+def test_tcp_over_patch_ports_goes_by_source():
+    """No port of the datapath is there to be chosen by its hash."""
+    world = BondWorld(BOND_TCP, basis=7)
+    other = World(1, "br1", world.bridge.generation)
+    for number in PORTS:
+        connect_patch(world.ports[number], other.add_port(20 + number, "none"))
+        other.rule([output(30 + number)], match(in_port=20 + number))
+        other.add_port(30 + number)
+    taken = set()
+    for i in range(16):
+        source = f"00:00:00:00:01:{i:02x}"
+        bucket = bucket_of(bytes.fromhex(source.replace(":", "")), 0, 7)
+        actions = run(world, frame(source, B), 4)
+        assert actions == f"{41 + bucket % 3},15"
+        taken.add(actions)
+    assert len(taken) == 3
 
 
 def test_tcp_hears_all_members_and_not_itself():
