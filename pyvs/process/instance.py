@@ -13,12 +13,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import struct
 
 # To a program that is started: the descriptor of a lock that was taken for it.
 VARIABLE = "PYVS_INSTANCE_LOCK"
 
 _FLOCK = "hhqqi4x"  # struct flock
+_NO_OTHER = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no wait for a FIFO
 
 
 class _State:
@@ -56,8 +58,9 @@ class Lock:
 def take(pidfile: str) -> Lock | None:
     """The lock, or None: it is somebody's.  Raises OSError."""
     path = lock_path(pidfile)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | _NO_OTHER, 0o600)
     try:
+        _be_a_file(path, fd)
         _belong_to_directory(path, fd)
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _query())
     except OSError as error:
@@ -108,7 +111,7 @@ def head(pidfile: str) -> int | None:
     nobody has it.  Raises OSError where that may not be asked."""
     path = lock_path(pidfile)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | _NO_OTHER)
     except FileNotFoundError:
         return None
     try:
@@ -138,6 +141,13 @@ def _has_open(pid: int, file: os.stat_result) -> bool:
             if os.path.samestat(os.stat(f"{directory}/{name}"), file):
                 return True
     return False
+
+
+def _be_a_file(path: str, fd: int) -> None:
+    """And by no other name: who may write in the directory is not to have another file of ours."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise OSError(errno.EPERM, "not a file of its own", path)
 
 
 def _belong_to_directory(path: str, fd: int) -> None:

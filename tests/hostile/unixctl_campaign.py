@@ -29,7 +29,8 @@ SPARED = {
     "vlog/set",
     "vlog/set-pattern",
 }
-WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m")
+WORDS = ("Small", "Small:T", "on", "off", "br0", "1", "-1", "0x7fffffff", "tcp:127.0.0.1:1", "-m",
+         "²", "9" * 5000)  # fmt: skip
 BUILT_IN = "netdev@pyvs"  # the datapath of the bridges
 FIFO = "fifo"  # beside the control sockets
 

@@ -365,6 +365,15 @@ def test_controllers_and_their_status(bench):
     assert bench.vsctl("get", "controller", "br0", "is_connected", "role") == "true\nother"
 
 
+def test_a_number_without_end_stops_nothing(bench):
+    bench.links.add("p1")
+    bench.vsctl("add-br", "br0", "--", "set-controller", "br0", "tcp:127.0.0.1:1")
+    bench.vsctl("set", "controller", "br0", f"other_config:dscp={'9' * 5000}")
+    bench.vsctl("add-port", "br0", "p1")
+    assert bench.ofproto().ports["p1"].number == 1
+    assert bench.switch.config.bridges["br0"].controllers[0].dscp is None
+
+
 def test_new_datapath_process_keeps_ports(bench):
     bench.links.add("p1")
     bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")

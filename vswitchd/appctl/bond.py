@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ofproto.xlate.bridges.xbond import bucket_of
-from pyvs import clock
+from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
 from vswitchd.bonding.bonds import SLB, Bond, Member
 from vswitchd.bonding.buckets import N_BUCKETS
@@ -136,8 +136,9 @@ def migrate(switch: "Switch", args: list[str]) -> str:
     bond = _find(switch, args[0])
     if bond.mode != SLB:
         raise CommandError("not an SLB bond")
-    if args[1].isdecimal():
-        bucket = int(args[1]) % N_BUCKETS
+    bucket = digits.number(args[1])
+    if bucket is not None:
+        bucket %= N_BUCKETS
     else:
         bucket = bucket_of(_mac(args[1], "bad hash"), 0, bond.basis)
     bond, member = _member(switch, [args[0], args[2]])
@@ -162,9 +163,10 @@ def hash_mac(_switch: "Switch", args: list[str]) -> str:
     mac = _mac(args[0], "invalid mac")
     numbers = []
     for text, bits, name in zip(args[1:], (16, 32), ("vlan", "basis"), strict=False):
-        if not text.isdecimal() or int(text) >> 32:
+        found = digits.number(text, (1 << 32) - 1)
+        if found is None:
             raise CommandError(f"invalid {name}")
-        numbers.append(int(text) & (1 << bits) - 1)
+        numbers.append(found & (1 << bits) - 1)
     vlan, basis = [*numbers, 0, 0][:2]
     return str(bucket_of(mac, vlan, basis))
 

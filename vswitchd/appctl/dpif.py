@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from datapath import text
 from datapath.key import flow
 from datapath.text import datapath, format_kernel_cache, format_queues, format_told
-from pyvs import clock, identity
+from pyvs import clock, digits, identity
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
 
@@ -160,11 +160,12 @@ def set_terse(_switch: "Switch", terse: bool) -> str:
 
 
 def set_flow_limit(switch: "Switch", args: list[str]) -> str:
-    if not args[0].isdecimal() or not 0 < int(args[0]) < 1 << 32:
+    limit = digits.number(args[0], (1 << 32) - 1)
+    if not limit:
         raise CommandError(f"{args[0]}: not a number of flows")
     _dpif(switch)
     flows = switch.backer.flows
-    flows.max_flows = flows.flow_limit = int(args[0])
+    flows.max_flows = flows.flow_limit = limit
     return f"set flow_limit to {args[0]}\n"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from datapath.ipc.dpif import DpifError
 from datapath.key import key_text
 from datapath.key.compose import compose
-from pyvs import clock
+from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 LEAST_FRAME, LONGEST_FRAME = 14, 65535
+LAST_QUEUE = 65535
 # Group of a datapath flow's text -> the Ethernet type that it stands for
 ETH_TYPES = {"ipv4": 0x0800, "ipv6": 0x86DD, "arp": 0x0806, "mpls": 0x8847, "nsh": 0x894F}
 ROUNDS = 64  # of upcalls that one packet may cause before the command returns
@@ -64,9 +65,9 @@ def _packets(words: list[str]) -> list[bytes]:
         text, size = words[at], None
         at += 1
         if at + 1 < len(words) and words[at] == "--len":
-            if not words[at + 1].isdecimal():
+            size = digits.number(words[at + 1], LONGEST_FRAME)
+            if size is None:
                 raise CommandError(f"{words[at + 1]}: not a length")
-            size = int(words[at + 1])
             at += 2
         frame = _frame(text, size)
         if not LEAST_FRAME <= len(frame) <= LONGEST_FRAME:
@@ -84,9 +85,9 @@ def receive(switch: "Switch", args: list[str]) -> None:
     iface = _iface(switch, name)
     queue = 0
     if words[:1] == ["--qid"]:
-        if len(words) < 3 or not words[1].isdecimal():
+        queue = digits.number(words[1], LAST_QUEUE) if len(words) > 2 else None
+        if queue is None:
             raise CommandError("Invalid queue id")
-        queue = int(words[1])
         words = words[2:]
     frames = _packets(words)
     port = _bridge_of(switch, name).ofproto.port_by_name(iface.name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyvs import clock
+from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
 from vswitchd.database.settings import parse_mac
@@ -19,9 +19,10 @@ def _table(switch: "Switch", bridge: str) -> Any:
 
 
 def _vlan(text: str) -> int:
-    if not text.isdecimal() or int(text) > 4095:
+    vlan = digits.number(text, 4095)
+    if vlan is None:
         raise CommandError(f"{text}: invalid VLAN")
-    return int(text)
+    return vlan
 
 
 def _mac(text: str) -> bytes:

@@ -4,6 +4,7 @@ translation makes use of."""
 from typing import TYPE_CHECKING
 
 from datapath.actions import odp
+from pyvs import digits
 from pyvs.process.daemon import CommandError
 from vswitchd.database.datapaths import CAPABILITIES
 
@@ -98,9 +99,9 @@ def _set(switch: "Switch", name: str, word: str) -> str:
         value = _BOOLEANS[word]
         beyond = value and known == "false"
     else:
-        if not word.isdecimal():
+        value = digits.number(word)
+        if value is None:
             return "Integer number expected\n"
-        value = int(word)
         beyond = value > int(known)
     if beyond:
         return "Can not set value beyond the datapath capability\n"

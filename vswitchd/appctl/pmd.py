@@ -7,6 +7,7 @@ its start, are together the "main thread".
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pyvs import digits
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath
 
@@ -40,9 +41,10 @@ def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
         value = next(rest, "")
         if word not in known:
             raise CommandError(f"{word}: unknown option")
-        if not value.removeprefix("-").isdecimal():
+        found = digits.number(value.removeprefix("-"))
+        if found is None:
             raise CommandError(f"{word}: a number is expected")
-        options[word] = int(value)
+        options[word] = -found if value.startswith("-") else found
     if len(words) > 1:
         raise CommandError("more than one datapath")
     check_datapath(words)
@@ -248,11 +250,12 @@ class Lookups:
 
 def set_lookup(_switch: "Switch", args: list[str]) -> str:
     name, text = args[0], args[1]
-    if not text.isdecimal() or int(text) not in PRIORITIES:
+    priority = digits.number(text)
+    if priority not in PRIORITIES:
         raise CommandError("error converting priority, use integer in range 0-255")
     if name not in Lookups.priority:
         raise CommandError("error, subtable lookup function not found")
-    Lookups.priority[name] = int(text)
+    Lookups.priority[name] = priority
     return "Lookup priority change affected 0 dpcls ports and 0 subtables.\n"
 
 

@@ -8,7 +8,7 @@ from ofproto.underlay import addresses
 from ofproto.underlay.listening import Listener, listeners
 from ofproto.underlay.neighbours import LONGEST_AGING
 from ofproto.underlay.routes import MAX_USER_ROUTES, Route
-from pyvs import clock
+from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
 from vswitchd.database.settings import parse_mac
 
@@ -167,9 +167,10 @@ def neighbour_aging(switch: "Switch", args: list[str]) -> str:
     neighbours = switch.ways.underlay.neighbours
     if not args:
         return f"{neighbours.aging // 1000}\n"
-    if not args[0].isdecimal() or not 1 <= int(args[0]) <= LONGEST_AGING:
+    seconds = digits.number(args[0], LONGEST_AGING)
+    if not seconds:
         raise CommandError("bad aging value")
-    neighbours.set_aging(1000 * int(args[0]), clock.msec())
+    neighbours.set_aging(1000 * seconds, clock.msec())
     return "OK"
 
 
@@ -201,9 +202,10 @@ def egress_port_range(switch: "Switch", args: list[str]) -> str:
         return f"Tunnel UDP source port range: {first}-{last}\n"
     found = []
     for name, text in zip(("min", "max"), args, strict=True):
-        if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PORT:
+        port = digits.number(text, LARGEST_PORT)
+        if not port:
             return f"Invalid {name}.\n"
-        found.append(int(text))
+        found.append(port)
     ways.udp_ports = min(found), max(found)
     if switch.backer is not None:
         switch.backer.set_tunnel_ports(*ways.udp_ports)

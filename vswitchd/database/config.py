@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pyvs import digits
 from vswitchd.database import not_followed
 from vswitchd.database.columns import Replica
 from vswitchd.database.datapaths import DatapathRow, datapath_rows
@@ -286,8 +287,7 @@ def port_config(row: Any) -> PortConfig:
 
 
 def _dscp(row: Any) -> int | None:
-    text = row.other_config.get("dscp", "")
-    return int(text) if text.isdecimal() and int(text) < 64 else None
+    return digits.number(row.other_config.get("dscp", ""), 63)
 
 
 def _controller(row: Any) -> ControllerRow:

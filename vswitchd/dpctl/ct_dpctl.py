@@ -5,6 +5,8 @@ As in dpctl.py: each takes a Run and the words behind the command's name.
 
 from typing import Any
 
+from pyvs import digits
+
 PROTOCOLS = {
     1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp", 136: "udplite"
 }  # fmt: skip
@@ -93,9 +95,10 @@ def connection_text(row: dict[str, Any], more: bool = False, statistics: bool = 
 
 
 def _number(text: str, bits: int, what: str) -> int:
-    if not text.isdigit() or int(text) >> bits:
+    found = digits.number(text, (1 << bits) - 1)
+    if found is None:
         raise CtError(f"{what}: {text} is not a number below {1 << bits}")
-    return int(text)
+    return found
 
 
 def _option(words: list[str], name: str) -> str | None:

@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from pyvs import digits
 from pyvs.named_files import read_regular
 from vswitchd.dpctl import ct_dpctl, datapaths
 
@@ -112,9 +113,8 @@ def _number_of(run, name):
     for port in run.ports():
         if port.name == name:
             return port.port_no
-    if name.isdigit() and any(port.port_no == int(name) for port in run.ports()):
-        return int(name)
-    return None
+    number = digits.number(name)
+    return number if any(port.port_no == number for port in run.ports()) else None
 
 
 def with_numbers(text, numbers):
@@ -245,6 +245,12 @@ _KINDS = {
 _TYPES = {*_KINDS, "dpdk", "partially-offloaded"}
 
 
+def _core(text):
+    """A core's number, or another below 0 for all."""
+    found = digits.number(text.removeprefix("-"))
+    return -found if found is not None and text.startswith("-") else found
+
+
 def dump_flows(run, words):
     """dump-flows [filter=FILTER] [type=TYPE] [pmd=N]"""
     from datapath import text
@@ -262,10 +268,10 @@ def dump_flows(run, words):
             offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
         elif name != "pmd":
             raise DpctlError(f"dump-flows: unknown argument {word}")
-        elif not value.removeprefix("-").isdecimal():
-            raise DpctlError(f"dump-flows: {word}: not a processor core, or -1")
         else:
-            core = int(value)
+            core = _core(value)
+            if core is None:
+                raise DpctlError(f"dump-flows: {word}: not a processor core, or -1")
     names = run.shown_names()
 
     def flows(core):
@@ -527,11 +533,12 @@ def _add_one(run, word):
             raise DpctlError(f"{name}: {part}: option has no value")
         options[key] = value
     type_ = options.pop("type", "system")
-    port_no = options.pop("port_no", None)
-    if port_no is not None and not port_no.isdigit():
-        raise DpctlError(f"{name}: port_no={port_no}: not a number")
+    wanted = options.pop("port_no", None)
+    port_no = None if wanted is None else digits.number(wanted)
+    if wanted is not None and port_no is None:
+        raise DpctlError(f"{name}: port_no={wanted}: not a number")
     try:
-        run.dpif.port_add(name, type_, None if port_no is None else int(port_no), options)
+        run.dpif.port_add(name, type_, port_no, options)
     except OSError as error:
         if run.chosen is None:
             raise
