@@ -1,11 +1,14 @@
 """The megaflow table and the exact-match cache against a linear scan."""
 
+import itertools
 import random
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from datapath.key import flow
 from tests.datapath.sample_frames import frames
@@ -222,6 +225,26 @@ def test_frames_in_bursts():
         real.insert(key, flow.wildcards_for(key))
     for cached in (True, False):
         assert real.classify_frames(found, 3, cached) == 3 * len(found)
+
+
+def test_frames_that_look_alike_but_for_what_is_zero():
+    """The cache remembers which words are zero: it is to see where that does not hold."""
+    kinds = itertools.product(*[(0, 1, 2)] * 4)
+    found = [
+        bytes(Ether(src=f"02:00:00:00:00:0{m}" if m else bytes(6).hex(":"), dst=bytes(6).hex(":")))
+        + bytes(IP(src=f"0.0.0.{a}", dst=f"0.0.0.{b}", tos=0) / UDP(sport=p, dport=p, chksum=0))
+        for m, a, b, p in kinds
+    ]
+    found = [frame[:12] + b"\x08\x00" + frame[14:] for frame in found]
+    generator = random.Random(3)
+    for first in found:  # whose shape is remembered
+        real, known = Classifier(), [first, *found[::2]]
+        for frame in known:
+            real.insert(flow.extract(frame, 1), flow.wildcards_for(flow.extract(frame, 1)))
+        burst = [first, *generator.choices(found, k=95)] * 2
+        wanted = sum(frame in known for frame in burst)
+        assert [real.classify_frames(burst, 1, cached) for cached in (True, False)] == [wanted] * 2
+        assert real.stats()["emc_hits"] >= wanted / 2
 
 
 def test_each_cache_serves_what_it_is_tuned_to():
