@@ -19,6 +19,11 @@ def log_path(program: str, value: str | None) -> str:
     return os.path.join(rundir.logdir(), value or f"{identity.program(program)}.log")
 
 
+def printable(text: str) -> str:
+    """Of words that are not UTF-8, the bytes as escapes: no log takes these as they are."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class Diagnostics:
     """Notes of a run of our `program` as lines of a log.
 
@@ -75,7 +80,7 @@ class Diagnostics:
         if self._logs is None:
             self._load()
         self._number += 1
-        record = self._logs.Record(module, level, text, self._number, time.time())
+        record = self._logs.Record(module, level, printable(text), self._number, time.time())
         sys.stdout.flush()
         for place, file in (("console", sys.stderr), ("file", self._file)):
             if file is not None and self._logs.shows(module, place, level):

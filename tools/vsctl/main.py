@@ -6,12 +6,13 @@ sends the changes; when somebody else changed the same columns meanwhile, it sta
 """
 
 import functools
+import re
 import sys
 
 from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard
-from pyvs_tools.diagnostics import Diagnostics
+from pyvs_tools.diagnostics import Diagnostics, printable
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
 from pyvs_tools.ovsdb.model import Conflict, Snapshot, TransactionError, transact
@@ -35,6 +36,7 @@ COMMANDS = {
     **vsctl_db.COMMANDS,
 }
 _RETRY_SECONDS = 1
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # a byte of a word, as Python has it (PEP 383)
 LOG_MODULES = ("db_ctl_base", "jsonrpc", "vsctl")
 
 # long name, short letter, takes an argument
@@ -477,9 +479,17 @@ def _quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
+def _check_text(words):
+    """The server ends a connection by which something else comes than UTF-8."""
+    for word in words:
+        if strange := _NOT_UTF8.search(word):
+            sequence = f"invalid UTF-8 sequence {ord(strange[0]) & 0xFF:#04x}"
+            raise Fatal(f"constraint violation: not a valid UTF-8 string: {sequence}")
+
+
 def _log_call(settings, log, args):
     """Leaves a trace of a run that may change the configuration."""
-    text = "Called as " + " ".join(map(_quote, [PROGRAM, *args]))
+    text = "Called as " + printable(" ".join(map(_quote, [PROGRAM, *args])))
     if settings.syslog:
         import syslog
 
@@ -515,12 +525,13 @@ def run(args):
         signal.alarm(settings.timeout)
     log = Diagnostics("pyvs-vsctl", LOG_MODULES, settings.log_options, console="warn")
     if any(command.spec.writes for command in commands):
+        _check_text(word for command in commands for word in command.args)
         _log_call(settings, log, args)
     client = _connect(settings, log)
     schema = types.Schema(client.request("get_schema", [DATABASE]))
     context = Context(schema, log)
     _plan(context, commands)
-    comment = " ".join(map(_quote, [PROGRAM, *args]))
+    comment = printable(" ".join(map(_quote, [PROGRAM, *args])))
     next_cfg = _run(client, context, commands, settings, comment)
     # Scripts for Open vSwitch take words on standard error for a failure; the log has them, too.
     for text in () if identity.is_ovs() else _not_followed(context):

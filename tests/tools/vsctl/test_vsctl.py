@@ -262,6 +262,17 @@ def test_second_remote_is_used(server):
     assert run_ours(vsctl.main, ["--no-wait", f"--db={remote}", "list-br"]) == (0, "", "")
 
 
+def test_words_that_are_not_utf8(server, tmp_path):
+    """They are refused as by ovs-vsctl; in the log, and as the name of a file, they may stand."""
+    log = f"{tmp_path}/\udcff.log"
+    status, _, err = run(server, "add-br", "br\udcff")
+    wanted = "constraint violation: not a valid UTF-8 string: invalid UTF-8 sequence 0xff"
+    assert status == 1 and wanted in err
+    assert run(server, f"--log-file={log}", "add-br", "br0") == (0, "", "")
+    with open(log) as file:
+        assert "br0" in file.read()
+
+
 def test_help_and_version():
     status, out, _ = run_ours(vsctl.main, ["--help"])
     assert status == 0
