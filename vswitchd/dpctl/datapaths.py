@@ -44,5 +44,5 @@ def choose(run, word):
     from datapath.ipc.further import FurtherDpif
 
     run.chosen = known
-    run.of_chosen = FurtherDpif(run.main.path, known.partition("@")[2])
+    run.of_chosen = FurtherDpif(run.main.path, known.partition("@")[2], run.main.patience)
     return True
