@@ -157,6 +157,8 @@ cdef struct worker:
     uint64_t n_lost
     uint64_t n_sleeps
     uint64_t n_recirculations
+    uint64_t n_sent             # frames,
+    uint64_t n_sent_batches     # in so many batches
     uint64_t n_bad_records      # of the down ring, that contradict themselves
     uint64_t n_refused_flows    # of the down ring, that the table did not take
     # what the control thread should look at: a broken ring, bad records, refused flows

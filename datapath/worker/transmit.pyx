@@ -115,6 +115,8 @@ cdef void flush_frames(worker *w) noexcept nogil:
             n += 1
             at = w.frames[at].next
         port.tx_count = 0
+        w.n_sent += n
+        w.n_sent_batches += 1
         if dev.dead:
             port.drops[DROP_PORT_DOWN] += n
         else:

@@ -155,6 +155,8 @@ cdef class Worker:
             "upcalls": w.n_upcalls,
             "lost": w.n_lost,
             "recirculations": w.n_recirculations,
+            "sent": w.n_sent,
+            "sent_batches": w.n_sent_batches,
             "bad_records": w.n_bad_records,
             "refused_flows": w.n_refused_flows,
             "sleeps": w.n_sleeps,

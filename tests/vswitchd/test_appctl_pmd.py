@@ -21,6 +21,8 @@ def switch_of(workers, ports):
             "busy": 0,
             "cycles": 0,
             "smc_hits": 0,
+            "sent": 9,
+            "sent_batches": 6,
             **dict(zip(NAMES, counted, strict=True)),
         }
         for number, (core, counted) in enumerate(workers)
@@ -52,9 +54,10 @@ def test_queues_are_those_of_each_worker():
                      ("", "", "p1", "0"), ("", "", "p2", "0"), ("", "", "br0", "0")]  # fmt: skip
     assert shown.index("main thread:") < shown.index("br0")
     assert pmd.show_queues(switch, ["-pmd", "6"]).count("core_id") == 1
+    assert pmd.show_queues(switch, ["other"]) == pmd.show_queues(switch, [])
     for seconds in ("-1", "0", "61"):
         assert "last 60 seconds" in pmd.show_queues(switch, ["-secs", seconds])
-    for words in (["-secs", "y"], ["-pmd", "x"], ["-what", "1"], ["other"]):
+    for words in (["-secs", "y"], ["-pmd", "x"], ["-what", "1"]):
         with pytest.raises(CommandError):
             pmd.show_queues(switch, words)
 
@@ -77,6 +80,7 @@ def test_statistics_since_they_were_cleared():
     before = pmd.show_statistics(switch, [])
     assert before.startswith("main thread:\n")
     assert "packets received: 10\n" in before and "per packet: 1.50\n" in before
+    assert "output batch: 1.50\n" in before
     assert "megaflow hit: 2.00\n" in before and "success upcall: 3\n" in before
     pmd.clear_statistics(switch, [])
     try:

@@ -69,11 +69,16 @@ def bridge_flows(switch: "Switch", args: list[str]) -> Iterator[str]:
     return _flow_lines(switch, inside, options)
 
 
+def is_datapath(names: list[str]) -> bool:
+    """Whether each is the name of the one datapath."""
+    known = {datapath(), *identity.datapaths()}
+    return set(names) <= known | {each.partition("@")[2] for each in known}
+
+
 def check_datapath(names: list[str]) -> None:
     """Raises CommandError unless each is the name of the one datapath."""
-    known = (datapath(), *identity.datapaths())
     for name in names:
-        if name not in known and name not in [each.partition("@")[2] for each in known]:
+        if not is_datapath([name]):
             raise CommandError(f"{name}: no such datapath")
 
 
@@ -132,7 +137,7 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
         f"{datapath()}:\n"
         f"  flows         : {counts}\n"
         f"  dump duration : {rounds['round_ms']}ms\n"
-        f"  ufid enabled : true\n\n"
+        f"  ufid enabled : {str(Ufids.used()).lower()}\n\n"
         f"  0: (keys {len(flows.ukeys())})\n"
         + "".join(f"  {name}: {value}\n" for name, value in sorted(more.items()))
     )
@@ -154,8 +159,19 @@ def set_exact(switch: "Switch", exact: bool) -> Iterator[str]:
     yield f"megaflows {'disabled' if exact else 'enabled'}\n"
 
 
+class Ufids:
+    """Whether flows may be dumped by their ufid alone.  They always are here, whatever is said."""
+
+    asked = True  # upcall/enable-ufid
+    feature = True  # dpif/set-dp-features
+
+    @classmethod
+    def used(cls) -> bool:
+        return cls.asked and cls.feature
+
+
 def set_terse(_switch: "Switch", terse: bool) -> str:
-    """Flows are always dumped by their ufid here; the words are what scripts wait for."""
+    Ufids.asked = terse
     return f"Datapath dumping tersely using UFID {'enabled' if terse else 'disabled'}\n"
 
 

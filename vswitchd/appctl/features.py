@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from datapath.actions import odp
 from pyvs import digits
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.dpif import Ufids
 from vswitchd.database.datapaths import CAPABILITIES
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
-NATIVE = "tnl_push_pop"
+NATIVE, UFID = "tnl_push_pop", "ufid"
 _BOOLEANS = {"true": True, "false": False}
 _WORDS = {"true": "Yes", "false": "No"}
 
@@ -19,7 +20,7 @@ _WORDS = {"true": "Yes", "false": "No"}
 _SHOWN = (
     ("Masked set action", "masked_set_action"),
     ("Tunnel push pop", NATIVE),
-    ("Ufid", "ufid"),
+    ("Ufid", UFID),
     ("Truncate action", "trunc"),
     ("Clone action", "clone"),
     ("Sample nesting", "sample_nesting"),
@@ -62,7 +63,7 @@ def _boot_time() -> dict[str, str]:
 def _run_time(switch: "Switch") -> dict[str, str]:
     features = switch.backer.flows.features
     used = {name: getattr(features, name) for name in _USED}
-    used[NATIVE] = switch.ways.underlay.native
+    used |= {NATIVE: switch.ways.underlay.native, UFID: Ufids.feature}
     return _boot_time() | {name: str(value).lower() for name, value in used.items()}
 
 
@@ -107,6 +108,8 @@ def _set(switch: "Switch", name: str, word: str) -> str:
         return "Can not set value beyond the datapath capability\n"
     if name == NATIVE:
         switch.ways.underlay.native = value
+    elif name == UFID:
+        Ufids.feature = bool(value)
     elif name in _USED:
         setattr(switch.backer.flows.features, name, value)
     elif str(value).lower() != known:

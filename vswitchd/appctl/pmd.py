@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyvs import digits
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.dpif import check_datapath
+from vswitchd.appctl.dpif import is_datapath
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -30,13 +30,12 @@ def _dpif(switch: "Switch") -> Any:
 
 
 def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
-    """Options that take a number, before or behind the datapath's name.  Raises CommandError."""
+    """Options that take a number.  Another word would name a datapath: as in Open vSwitch, where
+    there is but one, it is that one, whatever its name.  Raises CommandError."""
     options: dict[str, int] = {}
-    words = []
     rest = iter(args)
     for word in rest:
         if not word.startswith("-"):
-            words.append(word)
             continue
         value = next(rest, "")
         if word not in known:
@@ -45,9 +44,6 @@ def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
         if found is None:
             raise CommandError(f"{word}: a number is expected")
         options[word] = -found if value.startswith("-") else found
-    if len(words) > 1:
-        raise CommandError("more than one datapath")
-    check_datapath(words)
     return options
 
 
@@ -134,8 +130,14 @@ def _percent(share: int | None) -> str:
     return "NOT AVAIL" if share is None else f"{share:2d} %"
 
 
+def _check_datapath(args: list[str]) -> None:
+    """Of commands that take no other for the one that there is.  Raises CommandError."""
+    if not is_datapath(args):
+        raise CommandError("please specify an existing datapath")
+
+
 def rebalance(switch: "Switch", args: list[str]) -> str:
-    _options(args, ())
+    _check_datapath(args)
     _dpif(switch)
     switch.backer.attempt(lambda: switch.pmds.rebalance(switch.backer))
     return "pmd rxq rebalance requested.\n"
@@ -182,6 +184,7 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
     for core, counted in _workers(switch, options):
         n = Cleared.since(core, counted)
         passes = _per(n["packets"] + n["recirculations"], n["packets"])
+        batch = _per(n.get("sent", 0), n.get("sent_batches", 0))
         text += (
             f"{_head(switch, core)}"
             f"  packets received: {n['packets']}\n"
@@ -197,6 +200,7 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
             f"{_per(n['masks_probed'], n['megaflow_hits']):.02f}\n"
             f"  miss with success upcall: {n['misses'] - min(n['lost'], n['misses'])}\n"
             f"  miss with failed upcall: {n['lost']}\n"
+            f"  avg. packets per output batch: {batch:.02f}\n"
             f"{_cycles(n)}"
         )
     return text
@@ -300,7 +304,7 @@ def show_executors(_switch: "Switch", _args: list[str]) -> str:
 
 def show_bonds(_switch: "Switch", args: list[str]) -> str:
     """Those whose members the datapath chooses by itself (lb-output-action): none does."""
-    check_datapath(args)
+    _check_datapath(args)
     return "\nBonds:\n"
 
 

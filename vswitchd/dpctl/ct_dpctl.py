@@ -5,7 +5,7 @@ As in dpctl.py: each takes a Run and the words behind the command's name.
 
 from typing import Any
 
-from pyvs import digits
+from pyvs import digits, identity
 
 PROTOCOLS = {
     1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp", 136: "udplite"
@@ -185,8 +185,20 @@ def flush(run, words):
     if tuples[1] and tuples[0] and "proto" in tuples[0]:
         tuples[1].setdefault("proto", tuples[0]["proto"])
     found = {"zone": zone, "mark": mark, "label": label, "orig": tuples[0], "reply": tuples[1]}
-    for _ in run.dpif.ct_flush_pieces(**found):
+    count = 0
+    for piece in run.dpif.ct_flush_pieces(**found):
+        count += piece
         yield
+    if not count and _names_one(tuples[0]) and (mark, labels, tuples[1]) == (None, None, None):
+        raise CtError("failed to flush conntrack (No such file or directory)")
+
+
+def _names_one(members: dict[str, Any] | None) -> bool:
+    """Whether a tuple is of one connection: who asks for that is told where there is none."""
+    if members is None:
+        return False
+    ports = ("id", "type", "code") if members.get("proto") in ICMPS else ("src_port", "dst_port")
+    return all(member in members for member in ("src", "dst", "proto", *ports))
 
 
 def stats_show(run, words):
@@ -225,9 +237,12 @@ def buckets(run, words):
     words = list(words)
     least = _number(_option(words, "gt") or "0", 16, "gt")
     _none_left(words)
-    counts = run.dpif.ct_buckets()
-    run.print(f"Total Buckets: {len(counts)}\n")
+    # Open vSwitch's userspace datapath tells of one bucket, and shows nothing of it.
+    counts = [] if identity.is_ovs() else run.dpif.ct_buckets()
+    run.print(f"Total Buckets: {len(counts) or 1}\n")
     run.print(f"Current Connections: {run.dpif.ct_stats()['connections']}\n\n")
+    if not counts:
+        return
     line = "+-----------+-----------------------------------------+\n"
     run.print(f"{line}|  Buckets  |         Connections per Buckets         |\n{line.rstrip()}")
     for i in range(0, len(counts), 8):

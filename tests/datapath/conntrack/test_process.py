@@ -81,6 +81,10 @@ def test_a_firewall_with_nat(three):
     assert three.dpctl("dump-conntrack") == UDP_LINE
     three.dpctl("flush-conntrack", "ct_nw_src=10.0.0.1,ct_nw_proto=17,ct_tp_dst=53")
     assert three.dpctl("dump-conntrack") == ""
+    one = "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=17,ct_tp_src=1,ct_tp_dst=2"
+    assert "failed to flush conntrack (No such file or directory)" in three.dpctl(
+        "flush-conntrack", one, check=False
+    )
     assert "invalid conntrack tuple field" in three.dpctl("flush-conntrack", "x=1", check=False)
 
 
