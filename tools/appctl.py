@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pyvs import identity
+from pyvs import digits, identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, answered, guard, set_timeout
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
@@ -54,10 +54,11 @@ def _running_pid(path):
     """The process id in a pid file.  Raises OSError."""
     with open(path) as file:
         text = file.read().strip()
-    if not text.isdigit() or not int(text):
+    pid = digits.number(text, (1 << 31) - 1)
+    if not pid:
         raise ProcessLookupError(3, os.strerror(3))
-    os.kill(int(text), 0)
-    return int(text)
+    os.kill(pid, 0)
+    return pid
 
 
 def _names(target):

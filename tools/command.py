@@ -6,7 +6,7 @@ Imported by each command, so it imports little.
 import os
 import sys
 
-from pyvs import identity
+from pyvs import digits, identity
 from pyvs_tools.getopt_long import UsageError
 
 
@@ -81,16 +81,20 @@ def _reason(error):
     return error.strerror or str(error)
 
 
+MOST_SECONDS = (1 << 31) - 1  # that alarm(2) takes
+
+
 def set_timeout(text, option="-t or --timeout", zero=False):
     """End the process by SIGALRM after `text` seconds; None: never.  Zero is "never" where the
     command takes it (`zero`)."""
     if text is None:
         return
-    if not text.isdigit() or not (int(text) or zero):
+    seconds = digits.number(text, MOST_SECONDS)
+    if seconds is None or not (seconds or zero):
         raise Fatal(f"value {text} on {option} is invalid")
     import signal
 
-    signal.alarm(int(text))
+    signal.alarm(seconds)
 
 
 def version_text(program):

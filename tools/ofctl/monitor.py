@@ -16,7 +16,7 @@ from ofproto.codec.numbers import OF10
 from ofproto.peers.connection import CLOSED
 from ofproto.text.flow_text import TextError, parse_flow_request
 from ofproto.text.message_text import INVALID_TTL, format_message, format_raw
-from pyvs import identity, rundir
+from pyvs import digits, identity, rundir
 from pyvs.poller import Poller
 from pyvs.process import control, supervise
 from pyvs_tools.command import Fatal
@@ -246,8 +246,8 @@ def monitor(settings, target, *words):
     """monitor SWITCH [MISS_LEN] [invalid_ttl] [resume] [watch:[SPEC]]"""
     miss_len, invalid_ttl, resume, watches = None, False, False, []
     for word in words:
-        if word.isdigit() and int(word) <= 0xFFFF:
-            miss_len = int(word)
+        if (number := digits.number(word, 0xFFFF)) is not None:
+            miss_len = number
         elif word == "invalid_ttl":
             invalid_ttl = True
         elif word == "resume":

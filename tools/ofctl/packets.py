@@ -9,6 +9,7 @@ from ofproto.codec.match import Match
 from ofproto.codec.match_text import parse_port, set_term, split_terms
 from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.flow_text import TextError
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 from .switch import find_port
@@ -101,9 +102,10 @@ def probe(settings, target):
 
 
 def _size(text, what):
-    if not text.isdigit() or int(text) > 0xFFFF - 8:
+    size = digits.number(text, 0xFFFF - 8)
+    if size is None:
         raise Fatal(f"{what} must be between 0 and {0xFFFF - 8}")
-    return int(text)
+    return size
 
 
 def ping(settings, target, size=str(PING_BYTES)):
@@ -123,9 +125,10 @@ def ping(settings, target, size=str(PING_BYTES)):
 def benchmark(settings, target, size, count):
     """benchmark TARGET N COUNT"""
     payload = _size(size, "payload")
-    if not count.isdigit():
+    number = digits.number(count)
+    if number is None:
         raise Fatal(f"invalid count {count}")
-    number, total = int(count), (payload + 8) * int(count)
+    total = (payload + 8) * number
     session = settings.connect(target)
     sys.stdout.write(
         f"Sending {number} packets * {payload + 8} bytes (with header) = {total} bytes total\n"

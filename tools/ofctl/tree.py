@@ -56,9 +56,10 @@ class _Forest:
             node, head, rest = stack.pop()
             text, below = self._table(node) if isinstance(node, int) else self._flow(node)
             yield head + text
-            for number, each in enumerate(reversed(below)):
-                branch, further = (BRANCH, PAST) if number else (LAST, NOTHING)
-                stack.append((each, rest + branch, rest + further))
+            ends, between = (rest + LAST, rest + NOTHING), (rest + BRANCH, rest + PAST)
+            for each in reversed(below):  # who share their strings: many flows, 254 tables deep
+                stack.append((each, *ends))
+                ends = between
 
     def _table(self, number: int) -> tuple[str, list[m.FlowStats]]:
         if number in self._shown:

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 
-from pyvs import rundir
+from pyvs import digits, rundir
 from pyvs.streams.tls_settings import TlsSettings as Tls
 
 DEFAULT_OVSDB_PORT = 6640
@@ -59,9 +59,10 @@ def host_port(text, default_port, remote):
     else:
         host, _, port = text.partition(":")
     port = port or str(default_port)
-    if not port.isdigit() or int(port) > 65535:
+    number = digits.number(port, 65535)
+    if number is None:
         raise ConnectError(remote, f"bad port number {port}")
-    return host, int(port)
+    return host, number
 
 
 def _unix(path, action):

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 
+from pyvs import digits
 from pyvs_tools.ovsdb import types
 
 FORMATS = ("table", "list", "html", "csv", "json")
@@ -56,9 +57,9 @@ class Style:
         elif name == "bare":
             self.format, self.cells, self.headings = "list", "bare", False
         elif name == "max-column-width":
-            if not value.isdigit():
+            self.max_column_width = digits.number(value)
+            if self.max_column_width is None:
                 raise StyleError(f'--max-column-width: "{value}" is not a number')
-            self.max_column_width = int(value)
         else:
             return False
         return True

@@ -3,6 +3,7 @@
 Syntax, effects and messages: ovs-vsctl(8).
 """
 
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 from .context import Spec
@@ -25,9 +26,10 @@ def _inactivity_probe(command):
     text = command.options.get("inactivity-probe")
     if text is None:
         return None
-    if not text.isdigit():
+    probe = digits.number(text)
+    if probe is None:
         raise Fatal(f"Invalid inactivity_probe {text}")
-    return [int(text)]
+    return [probe]
 
 
 def _delete_all(context, holder, column, table):

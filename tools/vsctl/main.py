@@ -9,9 +9,9 @@ import functools
 import re
 import sys
 
-from pyvs import identity
+from pyvs import digits, identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, guard
+from pyvs_tools.command import MOST_SECONDS, Fatal, guard
 from pyvs_tools.diagnostics import Diagnostics, printable
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
@@ -129,9 +129,9 @@ def _set(attribute, fixed):
 
 
 def _timeout(settings, value):
-    if not value.isdigit() or int(value) == 0:
+    settings.timeout = digits.number(value, MOST_SECONDS)
+    if not settings.timeout:
         raise Fatal(f"value {value} on -t or --timeout is invalid")
-    settings.timeout = int(value)
 
 
 def _verbose(settings, value):
@@ -505,11 +505,11 @@ def _complete(args):
 
     from .complete import complete
 
-    number = args[0].partition("=")[2]
-    if not number.isdigit() or args[1:2] != ["--"]:
+    number = digits.number(args[0].partition("=")[2])
+    if number is None or args[1:2] != ["--"]:
         raise Fatal("usage: --complete=N -- WORD...")
     remote = "unix:" + rundir.db_sock()
-    for candidate in complete(args[2:], int(number), COMMANDS, OPTIONS, remote):
+    for candidate in complete(args[2:], number, COMMANDS, OPTIONS, remote):
         print(candidate)
     return 0
 

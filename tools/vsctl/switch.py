@@ -2,6 +2,7 @@
 ovs-vsctl(8).
 """
 
+from pyvs import digits
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import types
 
@@ -219,9 +220,10 @@ def run_add_br(context, command):
 
 
 def _parse_vlan(text):
-    if not text.isdigit() or int(text) > 4095:
+    vlan = digits.number(text, 4095)
+    if vlan is None:
         raise Fatal("add-br: vlan must be between 0 and 4095")
-    return int(text)
+    return vlan
 
 
 def _check_same_bridge(bridge, name, parent_name, vlan):

@@ -3,6 +3,7 @@
 Syntax, effects and messages: ovs-vsctl(8).
 """
 
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 from .context import Spec
@@ -25,9 +26,10 @@ def _datapath(context, name, message):
 
 def _zone_id(text):
     word, _, value = text.rpartition("=")
-    if word not in ("", "zone") or not value.isdigit():
+    zone = digits.number(value)
+    if word not in ("", "zone") or zone is None:
         raise Fatal(f'"{text}" is not "zone=ID"')
-    return int(value)
+    return zone
 
 
 def run_add_zone_tp(context, command):
@@ -50,9 +52,10 @@ def _timeouts(policies):
     timeouts = {}
     for policy in policies:
         key, _, value = policy.partition("=")
-        if not key or not value.isdigit():
+        seconds = digits.number(value)
+        if not key or seconds is None:
             raise Fatal(f'"{policy}" is not a timeout policy (KEY=SECONDS)')
-        timeouts[key] = int(value)
+        timeouts[key] = seconds
     return timeouts
 
 
