@@ -14,7 +14,7 @@ from datapath.actions.execute cimport *
 from datapath.key.flow cimport *
 from datapath.actions.meter cimport METER_DROP, METER_PASS, METER_REMARK, meter_verdict
 from datapath.actions.odp cimport *
-from datapath.actions.offload cimport count_segments, segment
+from datapath.actions.offload cimport count_segments, largest_segment, segment
 from datapath.base.packet cimport *
 from datapath.base.protocols cimport ETH_IP, ETH_IPV6
 from datapath.actions.encap cimport (
@@ -155,22 +155,13 @@ cdef void _nested(execution *e, const uint8_t *at, uint32_t length, bint last) n
     e.accounted = e.accounted or inner.accounted
 
 
-cdef uint32_t _length(const packet *p) noexcept nogil:
-    """Of the packet, or of the longest that it will be segmented into."""
-    cdef uint32_t n_bytes
-    cdef uint32_t n = count_segments(p, &n_bytes)
-    if n <= 1:
-        return p.size
-    return (n_bytes - p.size) // (n - 1) + p.vnet.gso_size      # each has a copy of the headers
-
-
 cdef bint _check_length(execution *e, const uint8_t *payload, uint32_t length,
                         bint last) noexcept nogil:
     cdef uint32_t head[2]
     memcpy(head, payload, 8)
     if head[1] > length - 8:
         return False
-    if _length(e.p) > head[0]:
+    if largest_segment(e.p) > head[0]:
         _nested(e, payload + 8, head[1], last)
     else:
         _nested(e, payload + 8 + head[1], length - 8 - head[1], last)

@@ -122,3 +122,12 @@ def test_no_bytes_do_harm(data, mtu, ethertype):
     for name in ("vxlan", "gre"):
         found = outcome(run(frame, push(name)[1], mtu))
         assert found in (["output"], ["mtu_exceeded"], ["recirculate", "mtu_exceeded"])
+
+
+@pytest.mark.parametrize("behind", [0, 40, 500])
+def test_a_gso_frame_is_as_long_as_its_segments(behind):
+    """Whatever bytes stand behind its IP packet, which no segment has."""
+    frame = big_frame()[0] + bytes(behind)
+    for size, port in ((54 + 1000, 3), (54 + 999, 2)):
+        actions = odp_text.parse_actions(f"check_pkt_len(size={size},gt(2),le(3))")
+        assert [event[:2] for event in run(frame, actions, vnet=GSO)] == [("output", port)]
