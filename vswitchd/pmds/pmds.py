@@ -177,8 +177,9 @@ class Pmds:
             if not backer.handler.run(clock.msec()):
                 break
         backer.revalidator.sync(clock.msec())  # and what their flows counted is credited
-        backer.dpif.workers_del([self.workers.pop(core) for core in gone])
+        backer.dpif.workers_del([self.workers[core] for core in gone])
         for core in gone:
+            del self.workers[core]
             vlog.info(
                 f"PMD thread on numa_id: {self.cores.get(core, 0)}, core id: {core:2d} destroyed."
             )

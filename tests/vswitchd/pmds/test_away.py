@@ -1,9 +1,11 @@
 """Workers of a datapath process that does not answer, or is another one by now."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 
+from datapath.ipc.dpif import DpifError
 from pyvs import clock
 from vswitchd.pmds.history import INTERVAL
 from vswitchd.pmds.pmds import Pmds
@@ -39,3 +41,27 @@ def test_nobody_waits_for_a_sample_that_cannot_be_taken(other):
     assert due(pmds, backer) is None and due(pmds, None) is None
     backer.dpif = known
     assert INTERVAL / 2 < due(pmds, backer) <= INTERVAL
+
+
+def test_a_worker_that_could_not_be_ended_is_still_known():
+    """Else nobody tried it again, and another one for its core was refused for ever."""
+    refusals = [DpifError(errno.ENOMEM, "no memory")]
+
+    def workers_del(workers):
+        assert workers == [1]
+        if refusals:
+            raise refusals.pop()
+
+    dpif = SimpleNamespace(sync=lambda: None, workers_del=workers_del, stats=Dpif().stats)
+    backer = SimpleNamespace(
+        dpif=dpif,
+        handler=SimpleNamespace(run=lambda now: 0),
+        revalidator=SimpleNamespace(sync=lambda now: None),
+    )
+    pmds = Pmds({0: 0}, False)
+    pmds._take_over(dpif)
+    with pytest.raises(DpifError):
+        pmds._end_workers(backer, {})
+    assert pmds.workers == {0: 1}
+    pmds._end_workers(backer, {})
+    assert pmds.workers == {}
