@@ -42,7 +42,6 @@ cdef class Revalidator:
     cdef int delete_doomed(self) except -1
     cdef int credit(self, Ukey ukey, info) except -1
     cdef int credit_previous(self, Ukey ukey, info) except -1
-    cdef int forget_credited(self, dict lost) except -1
     cdef int see(self, info) except -1
     cdef int sweep(self, Ukey ukey, bint whole) except -1
     cdef bint teach(self, info) except -1

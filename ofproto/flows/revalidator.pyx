@@ -304,19 +304,23 @@ cdef class Revalidator:
         yield from self.take_over(orphans)
         if is_complete:
             self.dumped = self.round
-        self.forget_credited(lost)
+        yield from self.forget_credited(lost)
         for bridge in self.flows.bridges:
             bridge.mac.run(self.now)
             if bridge.snooping is not None and bridge.snooping.run(self.now):
                 bridge.touch("mcast_snooping")
         self.flows.recirc.expire(self.now)
 
-    cdef int forget_credited(self, dict lost) except -1:
-        """Of flows that were lost before the round began, and did not turn up in it."""
+    def forget_credited(self, dict lost):
+        """Of flows that were lost before the round began, and did not turn up in it; a unit of work
+        at a time, as steps()."""
+        cdef uint32_t done = 0
         for ufid, counted in lost.items():
             if self.flows.credited.get(ufid) is counted:
                 del self.flows.credited[ufid]
-        return 0
+            done += 1
+            if done % SWEPT == 0:
+                yield 1
 
     cdef int see(self, info) except -1:
         """A flow in a dump; the units of work."""
