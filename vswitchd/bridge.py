@@ -24,6 +24,7 @@ from vswitchd.devices.dummy import PCAP_OPTIONS, Dummies
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import Iface, open_error
 from vswitchd.devices.links import Link, Links
+from vswitchd.devices.local_address import LocalPort
 from vswitchd.devices.local_mac import LocalMac
 from vswitchd.devices.next_hop import next_hop
 from vswitchd.keeper import Keeper
@@ -96,6 +97,7 @@ class Bridge:
         self._warned: set[str] = set()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
         self._numbers = WantedNumbers()
+        self._local_port = LocalPort(config.name)
         self._requests = Requests()
         self._holders: dict[int, str] = {}  # port number -> the interface that has it
         self._missing: set[str] = set()  # interfaces that are no port
@@ -435,6 +437,12 @@ class Bridge:
         if touched or self.devices.lost_one:
             self.devices.follow_mtu(links)
         self.news |= touched
+        self._local_port.configure(self.config)
+        self._give_local_address()
+
+    def _give_local_address(self) -> None:
+        local = self.ifaces.get(self.name)
+        self._local_port.give(local.link if local is not None else None)
 
     def ports_to_redo(self, devices: Iterable[str], links: Links) -> set[str]:
         """Ports of interfaces whose device went, was replaced, or is there now."""
@@ -448,6 +456,7 @@ class Bridge:
         """Take over changes of devices that stay.  Returns whether there were any."""
         changed = self.devices.changed(devices, links)
         self._follow_members(changed)
+        self._give_local_address()
         if changed and self._follow_address(self.ports_of(changed), links):
             self._take_address()
             self.update_devices(links)

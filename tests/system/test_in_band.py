@@ -64,3 +64,29 @@ def test_a_controller_behind_the_bridge(switch):
     finally:
         controller.kill()
         controller.communicate()
+
+
+def test_the_address_that_a_controller_says(switch):
+    """The local port has it, with the mask of its class, and keeps what else somebody gives it."""
+    switch.allow("failing open|connection (attempt )?(failed|timed out|dropped|closed)|no response")
+    switch.allow("is not a valid IP address")
+    switch.vsctl("add-br", "br0", "--", "set-controller", "br0", "tcp:172.20.0.1:6653")
+
+    def say(*columns):
+        switch.vsctl("set", "controller", "br0", *columns)
+
+    def shown(*words):
+        return switch.host.run("ip", "-4", *words, "dev", "br0")
+
+    say("local_ip=172.20.0.9", "connection_mode=out-of-band")
+    assert "inet" not in shown("addr", "show")
+    say("connection_mode=in-band")
+    assert "inet 172.20.0.9/16 " in shown("addr", "show")
+    assert "default" not in shown("route", "show")
+    say("local_netmask=255.255.255.0", "local_gateway=172.20.0.1")
+    assert "inet 172.20.0.9/24 " in shown("addr", "show")
+    assert "default via 172.20.0.1" in shown("route", "show")
+    switch.host.run("ip", "addr", "add", "10.0.0.9/24", "dev", "br0")
+    switch.vsctl("add-br", "br1", "--", "set", "bridge", "br0", "other_config:a=b")
+    say("local_ip=here")
+    assert {"172.20.0.9/24", "10.0.0.9/24"} <= set(shown("addr", "show").split())

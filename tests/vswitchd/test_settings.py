@@ -79,6 +79,6 @@ def test_integers_are_clamped():
 )
 def test_sockets_that_a_controller_may_be_at(bridge, target, is_taken):
     target = target.format(rundir.rundir())
-    row = ControllerRow(*[None] * 12)._replace(target=target)
+    row = ControllerRow(*[None] * 15)._replace(target=target)
     found = settings.controllers(EMPTY._replace(name=bridge, controllers=(row,)))
     assert [each.target for each in found] == [target] * is_taken

@@ -95,6 +95,7 @@ _FOLLOWED = {
         "controller_burst_limit",
         "controller_queue_size",
         "type",
+        *("local_ip", "local_netmask", "local_gateway"),
         "other_config",
     ],
     "Datapath": ["datapath_version", "ct_zones"],

@@ -78,6 +78,9 @@ class ControllerRow(NamedTuple):
     queue_size: int | None
     type: str | None
     dscp: int | None
+    local_ip: str | None
+    local_netmask: str | None
+    local_gateway: str | None
     in_vain: tuple[str, ...] = ()
 
 
@@ -303,6 +306,9 @@ def _controller(row: Any) -> ControllerRow:
         queue_size=one(row.controller_queue_size),
         type=one(row.type),
         dscp=_dscp(row),
+        local_ip=one(row.local_ip),
+        local_netmask=one(row.local_netmask),
+        local_gateway=one(row.local_gateway),
         in_vain=in_vain(row),
     )
 

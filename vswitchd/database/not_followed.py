@@ -53,11 +53,6 @@ COLUMNS = {
     "Flow_Table": {
         "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
     },
-    "Controller": {
-        "local_gateway": (),
-        "local_ip": (),
-        "local_netmask": (),
-    },
 }
 
 # Of these, what changes only how fast things are, not what happens; and bond_fake_iface, for which

@@ -5,6 +5,7 @@ network namespace of this process.  Queries answer None where a device cannot sa
 raise OSError.
 """
 
+import contextlib
 import fcntl
 import socket
 import struct
@@ -13,6 +14,9 @@ from typing import NamedTuple
 # <linux/sockios.h>
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
+SIOCADDRT = 0x890B
+SIOCSIFADDR = 0x8916
+SIOCSIFNETMASK = 0x891C
 SIOCSIFMTU = 0x8922
 SIOCSIFHWADDR = 0x8924
 SIOCETHTOOL = 0x8946
@@ -30,6 +34,10 @@ ETHTOOL_GDRVINFO = 0x3
 SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
 PORT_TP = 0
 DUPLEX = {0: "half", 1: "full"}
+
+# <linux/route.h>: struct rtentry
+_ROUTE = struct.Struct("@L16s16s16sHhLPhPLLH6x")
+RTF_UP, RTF_GATEWAY = 1, 2
 
 ARPHRD_ETHER = 1
 IFF_UP = 1
@@ -82,6 +90,29 @@ def set_mac(name: str, mac: str) -> None:
     address = bytes.fromhex(mac.replace(":", ""))
     request = struct.pack("16sH6s16x", _name(name), ARPHRD_ETHER, address)
     fcntl.ioctl(_control(), SIOCSIFHWADDR, request)
+
+
+def _sockaddr(address: bytes) -> bytes:
+    """struct sockaddr_in of an IPv4 address, in network byte order."""
+    return struct.pack("HH4s8x", socket.AF_INET, 0, address)
+
+
+def set_ip(name: str, address: bytes, netmask: bytes) -> None:
+    """The device's first IPv4 address; network byte order."""
+    for request, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, netmask)):
+        fcntl.ioctl(_control(), request, struct.pack("16s16s8x", _name(name), _sockaddr(value)))
+
+
+def add_gateway(name: str, gateway: bytes) -> None:
+    """A default route by this neighbour of the device; none is added where it is there."""
+    import ctypes
+
+    device = ctypes.create_string_buffer(_name(name))
+    anything = _sockaddr(bytes(4))
+    flags, at = RTF_UP | RTF_GATEWAY, ctypes.addressof(device)
+    places = (anything, _sockaddr(gateway), anything)
+    with contextlib.suppress(FileExistsError):
+        fcntl.ioctl(_control(), SIOCADDRT, _ROUTE.pack(0, *places, flags, 0, 0, 0, 0, at, 0, 0, 0))
 
 
 def _ethtool(name: str, command: bytes) -> bytes | None:
