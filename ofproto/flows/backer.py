@@ -286,6 +286,12 @@ class Backer:
             if self.dpif is not None:
                 self._guarded(lambda _now: self.dpif.lookup_set(*self._lookup), clock.msec())
 
+    def set_vlan_limit(self, limit: int) -> None:
+        """How many VLAN headers are matched and changed: what is behind is payload."""
+        if limit != self.flows.features.vlan_limit:
+            self.flows.features.vlan_limit = limit
+            self.need_revalidate()
+
     def set_kernel_cache(self, wanted: bool) -> None:
         """Whether the kernel is to forward by itself what it can."""
         if wanted == self._kernel_cache:

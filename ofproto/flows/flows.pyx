@@ -281,7 +281,7 @@ cdef class Flows:
             self.xlate.wc.vlan[0].tpid = 0xffff
             if not self.xlate.wc.vlan[0].tci:
                 self.xlate.wc.vlan[0].tci = htons(VLAN_VID | VLAN_CFI)
-            if self.xlate.wc.vlan[1].tci:
+            if self.xlate.wc.vlan[1].tci or (self.features.vlan_limit == 1 and flow.vlan[0].tpid):
                 self.xlate.wc.vlan[1].tpid = 0xffff
             if has_tunnel(key):
                 mask_to_datapath(bridge.options, key, &self.xlate.wc)

@@ -39,6 +39,9 @@ class FakeBacker:
     def set_lookup(self, *settings):
         """There are no workers here."""
 
+    def set_vlan_limit(self, limit):
+        """See Backer."""
+
     def set_kernel_cache(self, wanted):
         self.kernel_cache = wanted
 

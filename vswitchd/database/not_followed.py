@@ -33,7 +33,6 @@ COLUMNS = {
         "other_config:vhost-iommu-support": ("false",),
         "other_config:vhost-postcopy-support": ("false",),
         "other_config:vhost-sock-dir": (),
-        "other_config:vlan-limit": ("0", "2"),
     },
     "Bridge": {
         "datapath_type": ("dummy", "netdev", "system"),

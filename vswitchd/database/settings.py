@@ -21,6 +21,7 @@ NO_UUID = UUID(int=0)
 
 DEFAULT_MAC_AGING = 300  # s
 DEFAULT_MAC_ENTRIES = 8192
+MAX_VLANS = 2
 
 # Names in the protocols column -> version byte on the wire.
 OPENFLOW_VERSIONS = {
@@ -132,6 +133,12 @@ def kernel_cache(other_config: dict[str, str], by_default: bool = True) -> bool:
 
     It is, unless somebody says no: where bpf(2) is not allowed the datapath goes on without."""
     return other_config.get(KERNEL_CACHE, "true" if by_default else "false") != "false"
+
+
+def vlan_limit(other_config: dict[str, str]) -> int:
+    """Open_vSwitch's other_config: how many VLAN headers are matched.  0 asks for as many as can
+    be; where nothing is said it is one, as in Open vSwitch."""
+    return integer(other_config, "vlan-limit", 1, 0, MAX_VLANS) or MAX_VLANS
 
 
 def lookup(other_config: dict[str, str]) -> tuple[int, bool]:

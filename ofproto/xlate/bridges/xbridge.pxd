@@ -67,6 +67,7 @@ cdef class Features:
     cdef public bint trunc              # cuts them,
     cdef public bint check_pkt_len      # compares their lengths
     cdef public bint add_mpls           # and puts labels in front of them
+    cdef public int vlan_limit          # headers that translation sees; what is behind is payload
 
 
 cdef class XPort:

@@ -256,6 +256,7 @@ cdef class Features:
         self.clone = self.ct_clear = self.set_arp = True
         self.trunc = self.check_pkt_len = self.add_mpls = True
         self.sample_nesting = MAX_NESTING
+        self.vlan_limit = 2
 
 
 cdef class XBridge:

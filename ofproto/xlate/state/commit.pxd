@@ -31,5 +31,6 @@ cdef bint is_pbb(uint16_t eth_type) noexcept nogil
 cdef bint is_ip_any(const flow_key *key) noexcept nogil
 # What a packet's members behind the MPLS labels are once another label or an I-TAG hides them.
 cdef void clear_l3(flow_key *key) noexcept nogil
+cdef void hide_inner_vlan(flow_key *key) noexcept nogil
 # The same for all headers, Ethernet's, too.
 cdef void clear_headers(flow_key *key) noexcept nogil

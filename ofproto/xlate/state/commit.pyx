@@ -27,6 +27,7 @@ cdef enum:
     NSH_KEY_SIZE = 24           # bytes of the key's NSH members
 
 cdef size_t AT_ETHERNET = key_at(NO_KEY.eth_dst)
+cdef size_t AT_INNER_VLAN = key_at(&NO_KEY.vlan[1].tpid)
 cdef size_t AT_HIDDEN = key_at(&NO_KEY.pbb_isid)     # what a label or a tag hides
 cdef size_t AT_L3 = key_at(&NO_KEY.nw_src)
 # Among the members of headers stand two of the tracker's.
@@ -88,6 +89,14 @@ cdef int count_mpls(const flow_key *key) noexcept nogil:
 
 cdef void clear_l3(flow_key *key) noexcept nogil:
     clear_from(key, AT_HIDDEN)
+
+
+cdef void hide_inner_vlan(flow_key *key) noexcept nogil:
+    """A second tag is payload, and its TPID the Ethertype."""
+    cdef uint16_t tpid = key.vlan[1].tpid
+    if tpid:
+        clear_from(key, AT_INNER_VLAN)
+        key.eth_type = tpid
 
 
 cdef void clear_headers(flow_key *key) noexcept nogil:

@@ -17,7 +17,9 @@ from datapath.actions.odp cimport (
 )
 from datapath.base.protocols cimport ETH_ARP, ETH_MPLS, ETH_RARP, TUN_CSUM, TUN_DF, TUN_KEY
 from datapath.key.flow cimport flow_key
-from ofproto.xlate.state.commit cimport PENDING_NOTHING, commit_actions, commit_pending, is_ip_any
+from ofproto.xlate.state.commit cimport (
+    PENDING_NOTHING, commit_actions, commit_pending, hide_inner_vlan, is_ip_any,
+)
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
 from ofproto.xlate.bridges.xbridge cimport Features
 from ofproto.xlate.state.xcache cimport XCache
@@ -69,12 +71,14 @@ cdef class XlateContext:
         """A new translation: everything back to its initial value."""
         self.bridge = bridge
         self.flow = key[0]
-        self.base = key[0]
+        if bridge is not None and bridge.features.vlan_limit == 1:
+            hide_inner_vlan(&self.flow)
+        self.base = self.flow
         self.came = key
         memset(&self.wc, 0, sizeof(flow_key))
         self.wc.in_port = self.wc.recirc_id = self.wc.packet_type = 0xffffffff
         self.wc.eth_type = 0xffff
-        if is_ip_any(key):
+        if is_ip_any(&self.flow):
             self.wc.nw_frag = 0xff
         if has_tunnel(key):
             match_tunnel(key, &self.wc)
@@ -96,7 +100,7 @@ cdef class XlateContext:
         self.pending = PENDING_NOTHING
         self.pending_metadata = None
         self.came_packet_type = key.packet_type
-        self.came_eth_type = key.eth_type
+        self.came_eth_type = self.flow.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.stop = self.freezing = self.unparsed = self.conntracked = False
         self.tunnel_hidden = False
