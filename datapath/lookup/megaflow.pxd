@@ -63,7 +63,8 @@ cdef struct megaflow_table:
     uint64_t action_bytes       # of all flows
     megaflow **slabs
     uint32_t n_slabs
-    megaflow *free
+    megaflow *free              # the first of those that are in no use,
+    megaflow *free_last         # and the last, where there is a first
     slot_table by_ufid
     uint64_t lookups            # megaflow_lookup calls,
     uint64_t found              # those that found a flow,

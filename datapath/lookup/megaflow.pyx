@@ -252,6 +252,7 @@ cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
             return NULL
         slabs[t.n_slabs] = f
         t.n_slabs += 1
+        t.free_last = &f[SLAB_FLOWS - 1]
         for i in range(SLAB_FLOWS - 1, -1, -1):
             f[i].next_free = t.free
             t.free = &f[i]
@@ -268,8 +269,13 @@ cdef void _flow_free(megaflow_table *t, megaflow *f) noexcept nogil:
         free(f.words)
     memset(f, 0, sizeof(megaflow))
     f.generation = generation
-    f.next_free = t.free
-    t.free = f
+    # Behind the others: flows that come one after the other are listed so, after a flush, too.
+    f.next_free = NULL
+    if t.free == NULL:
+        t.free = f
+    else:
+        t.free_last.next_free = f
+    t.free_last = f
 
 
 cdef bint _flow_fill(megaflow *f, const subtable *sub, const flow_key *key,

@@ -598,6 +598,9 @@ def test_parse_flow():
         out.splitlines()[2]
         == "NXT_FLOW_MOD (xid=0x1): ADD table:3 tcp6,tp_dst=5 cookie:0x7 actions=drop"
     )
+    for match, usable in (("ip,nw_ecn=1", "NXM,OXM,OpenFlow11"), ("ipv6,nw_ecn=1", "NXM,OXM")):
+        lines = ours("parse-flow", f"{match},actions=drop")[1].splitlines()
+        assert lines[0] == f"usable protocols: {usable}" and match in lines[2]
     assert ours("-OOpenFlow10", "parse-flow", "actions=meter:1")[0] == 1
     assert ours("parse-flow", "foo")[0] == 1
 

@@ -1,8 +1,10 @@
 """Commands of pyvs-ofctl that need no switch: flows and messages as this program sees them."""
 
+import dataclasses
 import sys
 
 from ofproto.codec import messages as m
+from ofproto.codec.fields import ETH_IP
 from ofproto.codec.numbers import OF10
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
@@ -10,6 +12,7 @@ from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import flows as flows_
 
 PRINT_LEVEL = 2
+_OF11, _ECN = "OpenFlow11", "nw_ecn"
 
 
 def _form(settings, flows):
@@ -18,12 +21,30 @@ def _form(settings, flows):
     usable = flows_.usable_formats(flows)
     if not usable:
         raise Fatal("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
-    sys.stdout.write(f"usable protocols: {flows_.short_names(usable)}\n")
+    sys.stdout.write(f"usable protocols: {flows_.short_names(_told(usable, flows))}\n")
     for name in usable:
         if name in formats and flows_.FORMATS[name][0] in (settings.versions or {OF10}):
             sys.stdout.write(f"chosen protocol: {name}\n")
             return flows_.FORMATS[name]
     raise Fatal("no usable protocol")
+
+
+def _told(usable, flows):
+    """Open vSwitch counts OpenFlow 1.1 among the formats that can say nw_ecn, and leaves it out
+    there.  Here it is told likewise, and not chosen."""
+    marked = [flow for flow in flows if _ECN in _fields(flow)]
+    if _OF11 in usable or any(flow.match.eth_type != ETH_IP for flow in marked):
+        return usable
+    without = []
+    for flow in flows:
+        match = flow.match.copy()
+        match.set(_ECN, 0, 0)
+        without.append(dataclasses.replace(flow, match=match))
+    return [name for name in flows_.usable_formats(without) if name in usable or name == _OF11]
+
+
+def _fields(flow):
+    return {field.name for field, _value, _mask in flow.match.fields()}
 
 
 def _print(settings, flows):
