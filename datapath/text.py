@@ -64,11 +64,22 @@ def map_words(text: str, change: Callable[[str], str]) -> str:
 def format_match(info, names: PortNames = None, more: bool = False) -> str:
     """A flow's match; in_port by name where `names` has it; `more`: with wildcarded fields."""
     text = _without_absent_key(key_text.format_key(info.key, info.mask, more))
+    if info.framed:
+        text = _with_eth(text)
     before, found, rest = text.partition("in_port(")
     number, _, rest = rest.partition(")")
     if not names or not found or not number.isdigit() or int(number) not in names:
         return text
     return f"{before}in_port({names[int(number)]}){rest}"
+
+
+def _with_eth(text: str) -> str:
+    """That it is a frame stands behind the metadata, as in Open vSwitch where the type of packets
+    is not looked at."""
+    before, found, rest = text.partition("eth_type(")
+    if not found or re.search(r"\b(eth|packet_type)\(", before):
+        return text
+    return f"{before}eth(),{found}{rest}"
 
 
 def _without_absent_key(text: str) -> str:

@@ -37,11 +37,13 @@ LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
 # packet, 0 for never; tcp_flags: OR of all packets, host order.  earlier_packets, earlier_bytes:
 # how much of packets and bytes was counted before the actions were last given.  offloaded: the
-# kernel forwards packets of it by itself.
+# kernel forwards packets of it by itself.  framed: who gave the flow said that its packets have an
+# Ethernet header, and nothing of it.
 FlowInfo = namedtuple(
     "FlowInfo",
-    "ufid key mask actions packets bytes used tcp_flags earlier_packets earlier_bytes offloaded",
-    defaults=(0, 0, False),
+    "ufid key mask actions packets bytes used tcp_flags earlier_packets earlier_bytes offloaded"
+    " framed",
+    defaults=(0, 0, False, False),
 )
 
 

@@ -445,8 +445,13 @@ def parse_key(text: str) -> tuple[bytes, bytes]:
     """A key and mask of KEY_SIZE bytes from format_key's text; what is not named is wildcarded.
 
     ValueError says what is wrong."""
-    key, mask = _read_key(text, outer_text.parse_tunnel)
+    key, mask = parse_given(text)
     return outer_text.masked(key, mask), mask
+
+
+def parse_given(text: str) -> tuple[bytes, bytes]:
+    """The same, with the values as they are written where they are wildcarded."""
+    return _read_key(text, outer_text.parse_tunnel)
 
 
 def parse_packet(text: str) -> bytes:

@@ -172,6 +172,12 @@ def test_what_is_told_of_workers_and_of_packets_given_up(names):
     appctl("revalidator/pause")
     flow = "in_port(1),eth_type(0x1234)"
     appctl("dpctl/add-flow", flow, "1")
+    # They are shown as they were given; which bits count is in the mask.
+    shown = "in_port(1),eth(),eth_type(0x0800),ipv4(src=10.0.0.9/255.255.255.0)"
+    appctl("dpctl/add-flow", shown, "1")
+    assert f"recirc_id(0),{shown}, packets:0" in appctl("dpctl/dump-flows")
+    appctl("dpctl/del-flow", shown.replace(".9/", ".8/"))
+    assert "10.0.0." not in appctl("dpctl/dump-flows")
     appctl("time/stop")
     appctl("time/warp", "5000", "500")
     assert "eth_type(0x1234)" in appctl("dpctl/dump-flows")

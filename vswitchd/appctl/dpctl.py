@@ -3,6 +3,8 @@
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
+from datapath.key import flow
+from datapath.key.outer_text import masked
 from pyvs import identity
 from pyvs.process.daemon import CommandError
 from vswitchd.dpctl import dpctl, usage
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 MOST_WORDS = 1000
+MOST_GIVEN = 1000  # flows
+
+
+class Given:
+    """What the datapath does not keep of flows that were added by command: they are shown as they
+    were given.  By ufid, the oldest first: key, and whether it named a frame."""
+
+    flows: dict[bytes, tuple[bytes, bool]] = {}
 
 
 class AppctlRun(dpctl.Run):
@@ -33,7 +43,16 @@ class AppctlRun(dpctl.Run):
         return dpif
 
     def seen(self, info: Any) -> Any:
+        given = Given.flows.get(info.ufid)
+        if given is not None and masked(given[0], info.mask) == info.key:
+            return info._replace(key=given[0], framed=given[1])
         return self._switch.backer.flows.with_seen_key(info)
+
+    def given(self, ufid: bytes, key: bytes, framed: bool) -> None:
+        Given.flows.pop(ufid, None)
+        if len(Given.flows) >= MOST_GIVEN:
+            del Given.flows[next(iter(Given.flows))]
+        Given.flows[ufid] = key[: flow.KEY_DP_SIZE], framed
 
     def print(self, text: str) -> None:
         self.output.append(text)

@@ -89,6 +89,9 @@ class Run:
         """A FlowInfo with what is known of the packet that the flow was made for."""
         return info
 
+    def given(self, ufid, key, framed):
+        """A flow is in the datapath: its key as it was given, and whether it named a frame."""
+
     def shown_names(self):
         """Port names by number where the output is to have them, else None."""
         if "names" in self or ("more" in self and "no-names" not in self):
@@ -127,7 +130,7 @@ def with_numbers(text, numbers):
 
 
 def _parse_flow(run, text):
-    """(key, mask) of a flow, in_port by name too, and (ufid or None)."""
+    """(key as it is written, mask) of a flow, in_port by name too, and (ufid or None)."""
     from datapath.key import key_text
     from datapath.text import parse_ufid
 
@@ -137,7 +140,7 @@ def _parse_flow(run, text):
         ufid = _checked("parsing flow ufid", parse_ufid, head)
         text = text.strip()
     text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
-    key, mask = _checked("parsing flow key", key_text.parse_key, text)
+    key, mask = _checked("parsing flow key", key_text.parse_given, text)
     return key, _of_first_pass(mask), ufid
 
 
@@ -176,10 +179,19 @@ def _checked(doing, parse, text):
         raise DpctlError(f"{doing} ({error}) ({os.strerror(number)})") from error
 
 
+def _masked(key, mask):
+    from datapath.key import outer_text
+
+    return outer_text.masked(key, mask)
+
+
 def _ufid_of(key, mask, ufid):
     from datapath.key import flow
 
-    return flow.ufid(key[: flow.KEY_DP_SIZE], mask[: flow.KEY_DP_SIZE]) if ufid is None else ufid
+    if ufid is not None:
+        return ufid
+    size = flow.KEY_DP_SIZE
+    return flow.ufid(_masked(key, mask)[:size], mask[:size])
 
 
 def _find(run, ufid):
@@ -332,7 +344,8 @@ def _put(run, flow_text, actions_text, may_create, may_modify):
         raise DpctlError("updating flow table (File exists)")
     if before is not None and "clear" in run:
         run.dpif.flow_del(ufid)
-    run.dpif.flow_put(key, mask, actions, ufid=ufid)
+    run.dpif.flow_put(_masked(key, mask), mask, actions, ufid=ufid)
+    run.given(ufid, key, "eth(" in flow_text)
     return before
 
 
@@ -428,7 +441,8 @@ def normalize_actions(run, words):
         return
     from vswitchd.dpctl import normalize
 
-    key, _mask, _ufid = _parse_flow(run, words[0])
+    key, mask, _ufid = _parse_flow(run, words[0])
+    key = _masked(key, mask)
     run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))
 
 
