@@ -40,7 +40,7 @@ class Ports:
         self._numbers = PortNumbers()
         self._untold: dict[int, OfPort] = {}  # new ones, whose devices are yet to be looked at
         self._bundles: dict[Any, Any] = {}
-        self._vlans: dict[Any, tuple] = {}  # key of a bundle -> what its set_vlan() was given
+        self._vlans: dict[Any, tuple] = {}  # key of a bundle -> VLANs and protection
         self._policers: dict[str, Any] = {}  # name -> the meter's flags and bands
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
@@ -322,10 +322,10 @@ class Ports:
             bundle = self._bundles[key] = XBundle(name)
         tpid = QINQ_TPIDS.get(qinq_ethtype, QINQ_TPIDS["802.1ad"])
         vlan = (vlan_mode, tag, trunks, cvlans, priority_tags or "never", tpid)
-        if self._vlans.get(key) != vlan:  # has it forget its stations
+        if self._vlans.get(key) != (vlan, protected):  # set_vlan() has it forget its stations
             bundle.set_vlan(*vlan)
-            self._vlans[key] = vlan
-        bundle.protected = protected
+            bundle.protected = protected
+            self._vlans[key] = (vlan, protected)
         bundle.mcast_flood = mcast_flood
         bundle.mcast_flood_reports = mcast_flood_reports
         members = [self.by_number[number].xport for number in ofp_ports]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import struct
 import subprocess
 
 from tests.daemons import BIN, Namespace, _alive, wait_until
@@ -75,3 +76,27 @@ class OpenVSwitch(Names):
 
     def program(self, name):
         return shutil.which(name)
+
+
+@contextlib.contextmanager
+def side_by_side(directory, *options):
+    """Ours and theirs, each in a namespace of its own; `options` are vswitchd's."""
+    with contextlib.ExitStack() as cleanup:
+        switches = []
+        for kind in (Names, OpenVSwitch):
+            at = directory / kind.__name__
+            at.mkdir()
+            switches.append(kind(at))
+            cleanup.callback(switches[-1].close)
+            switches[-1].start(*options)
+        yield switches
+
+
+def frames_of(pcap):
+    """The frames in a file of pcap(5), as hex digits."""
+    data, frames = pcap.read_bytes()[24:], []
+    while len(data) >= 16:
+        size = struct.unpack_from("=I", data, 8)[0]
+        frames.append(data[16 : 16 + size].hex())
+        data = data[16 + size :]
+    return frames

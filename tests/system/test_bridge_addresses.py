@@ -1,14 +1,13 @@
 """Which Ethernet address and datapath ID a bridge has as its ports and their devices come, change
 and go, step by step beside Open vSwitch 3.1: ovs-vswitchd.conf.db(5), Interface, mac."""
 
-import contextlib
 import json
 
 import pytest
 
 from tests.daemons import wait_until
 from tests.ofproto.ovs_peer import peer_marks
-from tests.ovs_names import Names, OpenVSwitch
+from tests.ovs_names import side_by_side
 
 pytestmark = [pytest.mark.system, *peer_marks]
 
@@ -49,15 +48,7 @@ STEPS = (
 
 @pytest.fixture
 def both(tmp_path):
-    """Ours and theirs, each in a namespace with the same devices."""
-    with contextlib.ExitStack() as cleanup:
-        switches = []
-        for kind in (Names, OpenVSwitch):
-            at = tmp_path / kind.__name__
-            at.mkdir()
-            switches.append(kind(at))
-            cleanup.callback(switches[-1].close)
-            switches[-1].start()
+    with side_by_side(tmp_path) as switches:
         yield switches
 
 

@@ -1,14 +1,13 @@
 """How many VLAN headers a flow sees (other_config:vlan-limit): frames with up to three of them
 through access, trunk and dot1q-tunnel ports, and what rules match of them, beside OVS 3.1."""
 
-import contextlib
 import struct
 
 import pytest
 
 from tests.daemons import wait_until
 from tests.ofproto.ovs_peer import peer_marks
-from tests.ovs_names import Names, OpenVSwitch
+from tests.ovs_names import frames_of, side_by_side
 
 pytestmark = [pytest.mark.system, *peer_marks]
 
@@ -52,25 +51,13 @@ def frame(tags, number):
 
 @pytest.fixture
 def both(tmp_path):
-    with contextlib.ExitStack() as cleanup:
-        switches = []
-        for kind in (Names, OpenVSwitch):
-            at = tmp_path / kind.__name__
-            at.mkdir()
-            switches.append(kind(at))
-            cleanup.callback(switches[-1].close)
-            switches[-1].start("--enable-dummy", "--disable-system")
+    with side_by_side(tmp_path, "--enable-dummy", "--disable-system") as switches:
         yield switches
 
 
 def sent(switch, port):
     """The frames that left by a port, in order."""
-    data, frames = (switch.rundir / f"p{port}.pcap").read_bytes()[24:], []
-    while len(data) >= 16:
-        size = struct.unpack_from("=I", data, 8)[0]
-        frames.append(data[16 : 16 + size].hex())
-        data = data[16 + size :]
-    return frames
+    return frames_of(switch.rundir / f"p{port}.pcap")
 
 
 def matched(switch):
