@@ -63,6 +63,21 @@ def test_features_set_aside(names):
         features("recirc", "false")
 
 
+def test_whether_flows_are_dumped_by_their_ufid(names):
+    def told():
+        return "ufid enabled : true" in names.run("ovs-appctl", "upcall/show")
+
+    assert told()
+    for off, on in (
+        ("upcall/disable-ufid", "upcall/enable-ufid"),
+        ("dpif/set-dp-features br0 ufid false", "dpif/set-dp-features br0 ufid true"),
+    ):
+        names.run("ovs-appctl", *off.split())
+        assert not told()
+        names.run("ovs-appctl", *on.split())
+        assert told()
+
+
 def test_the_dummy_datapath_leaves_arp_to_vswitchd(names):
     """As Open vSwitch's datapaths do: tests of its users wait for the slow path."""
     names.run("ovs-ofctl", "add-flow", "br0", "in_port=1,arp,actions=set_field:10.0.0.9->arp_tpa,2")
