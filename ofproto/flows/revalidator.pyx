@@ -179,8 +179,8 @@ cdef class Revalidator:
         """The same piece by piece, as a generator, between which others may call run(); `clock()`
         gives ms."""
         cdef uint64_t generation = self.flows.generation.value
+        # A round that is under way comes to its end: somebody else may wait for it.
         self.next_pass = self.next_round = self.next_sweep = clock()
-        self.work = None
         wanted = self.wanted = self.round + 1
         while self.flows.dpif is not None and (
                 self.round < wanted or self.reached < generation or self.moved

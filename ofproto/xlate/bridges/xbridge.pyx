@@ -179,9 +179,7 @@ cdef class XBundle:
             raise ValueError(f"unknown VLAN mode {mode!r}")
         if tag is not None and not 0 <= tag <= 4095:
             raise ValueError(f"no VLAN id: {tag}")
-        priority = TAGS.get(priority_tags or "never")
-        if priority is None:
-            raise ValueError(f"unknown priority-tags mode {priority_tags!r}")
+        priority = TAGS.get(priority_tags, PRIORITY_TAGS_NEVER)     # anything may be written there
         if kind == VLAN_TRUNK:
             tag = -1
         elif tag is None:

@@ -1,5 +1,6 @@
 """Ukeys and revalidation, against a datapath that is a dict."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -580,6 +581,23 @@ def test_what_a_forgotten_flow_counted_is_collected_too(switch):
         if switch.revalidator.collected >= ticket:
             break
     assert len(switch.flows) == 1 and switch.flows.ukeys()[0].packets == 9
+
+
+def test_several_who_wait_for_all_flows_keep_nobody_from_it(switch):
+    """A round is of four turns here; who comes meanwhile does not have it begin anew."""
+    switch.revalidator.ready = True
+    flows = [switch.packet(A, f"00:00:00:00:04:{number:02x}", 1) for number in range(4)]
+    switch.settle(1000)
+    switch.revalidator.step = 1
+    for ukey in flows:
+        switch.dpif.hit(ukey, 7, 1050)
+    waiting = []
+    for now in range(2000, 2100):
+        waiting.append(switch.revalidator.sync_pieces(partial(int, now)))
+        ended = [next(each, "over") == "over" for each in waiting]
+        if any(ended):
+            break
+    assert [ukey.packets for ukey in flows] == [7] * 4 and len(waiting) < 20
 
 
 def test_a_round_that_takes_long_forgets_no_new_flow(switch):

@@ -177,6 +177,11 @@ def test_priority_tags():
     world.rule([output(NORMAL)])
     assert run(world, frame(vid=10, pcp=5), 1) == "pop_vlan,push_vlan(vid=0,pcp=5),12,13"
     assert run(world, frame(vid=10), 1) == "pop_vlan,12,push_vlan(vid=0,pcp=0),13"
+    other = World(0)
+    other.add_port(1)
+    other.add_port(2, tag=10, priority_tags="anything")  # nothing in the database checks it
+    other.rule([output(NORMAL)])
+    assert run(other, frame(vid=10, pcp=5), 1) == "pop_vlan,12"
 
 
 def test_priority_of_a_frame_that_leaves_a_tunnel_port():
