@@ -3,6 +3,7 @@
 As in dpctl.py: each takes a Run and the words behind the command's name.
 """
 
+from ipaddress import ip_address
 from typing import Any
 
 from pyvs import digits, identity
@@ -119,13 +120,18 @@ def parse_tuple(text: str) -> dict[str, Any]:
     """ct_nw_src=..,ct_tp_dst=..: some members of a tuple; CtError."""
     found: dict[str, Any] = {}
     for part in filter(None, text.replace(" ", ",").split(",")):
-        name, _, value = part.partition("=")
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise CtError(f"field {name} missing value")
         if name not in FIELDS:
             raise CtError(f"invalid conntrack tuple field: {name}")
         member, bits = FIELDS[name]
         if member in found:
             raise CtError(f"{name} is set multiple times")
-        found[member] = _number(value, bits, name) if bits else value
+        try:
+            found[member] = _number(value, bits, name) if bits else str(ip_address(value))
+        except ValueError:
+            raise CtError(f"failed to parse field {name}") from None
     if any(member in found for member in ("id", "type", "code")) and (
         found.get("proto") not in ICMPS
     ):
@@ -181,7 +187,10 @@ def flush(run, words):
     label = None if labels is None else tuple(f"{number:032x}" for number in labels)
     if len(words) > 2:
         raise CtError("invalid arguments")
-    tuples = [parse_tuple(word) or None for word in words] + [None, None]
+    try:
+        tuples = [parse_tuple(word) or None for word in words] + [None, None]
+    except CtError as error:
+        raise CtError(f"{error} (Invalid argument)") from None
     if tuples[1] and tuples[0] and "proto" in tuples[0]:
         tuples[1].setdefault("proto", tuples[0]["proto"])
     found = {"zone": zone, "mark": mark, "label": label, "orig": tuples[0], "reply": tuples[1]}
