@@ -74,6 +74,8 @@ class Pmds:
 
     def follow(self, backer: Any, ports: Iterable[PolledPort]) -> None:
         """Have workers and queues as is configured for these ports.  Raises OSError."""
+        if backer.dpif is None:
+            return  # lost while ports were made: all is asked for again when it is back
         if backer.dpif is not self._dpif:
             self._take_over(backer.dpif)
         polled = [port for port in ports if self._is_polled(port)]
