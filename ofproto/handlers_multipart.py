@@ -162,7 +162,7 @@ DUMMY_COUNTERS = COUNTERS[:4]
 
 def _port_counters(port: Any, counted: dict[str, int], now: int) -> Any:
     known = DUMMY_COUNTERS if port.is_dummy else COUNTERS
-    custom = _dummy_custom(counted) if port.is_dummy else {}
+    custom = dummy_custom(counted) if port.is_dummy else {}
     age = max(0, now - port.created)
     return messages.PortStats(
         port_no=port.number,
@@ -173,7 +173,7 @@ def _port_counters(port: Any, counted: dict[str, int], now: int) -> Any:
     )
 
 
-def _dummy_custom(counted: dict[str, int]) -> dict[str, int]:
+def dummy_custom(counted: dict[str, int]) -> dict[str, int]:
     """What Open vSwitch's dummies count beside: packets received, twice, and of their one queue."""
     packets = counted.get("rx_packets", 0)
     return {

@@ -5,39 +5,36 @@ for columns with at most one or any number of elements).  StatusWriter compares 
 replica and sends the differences in one transaction at a time.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import ovs.db.idl
 import ovs.vlog
 
+from ofproto.handlers_multipart import dummy_custom
 from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
 from vswitchd.database.columns import READ, Replica
 from vswitchd.database.settings import NO_UUID
+from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import DEFAULT_MTU, TYPES, Iface
+from vswitchd.devices.link_counters import LinkCounters, link_counters
 from vswitchd.protocols.protocols import Protocols
 
 vlog = ovs.vlog.Vlog("bridge")
 
 DATAPATH_TYPES = ["netdev", "system"]
 
-# OpenFlow's counter names -> those of Interface.statistics, where they differ.
-STATISTICS = {
-    "rx_packets": "rx_packets",
-    "tx_packets": "tx_packets",
-    "rx_bytes": "rx_bytes",
-    "tx_bytes": "tx_bytes",
-    "rx_dropped": "rx_dropped",
-    "tx_dropped": "tx_dropped",
-    "rx_errors": "rx_errors",
-    "tx_errors": "tx_errors",
-    "rx_frame_err": "rx_frame_err",
-    "rx_over_err": "rx_over_err",
-    "rx_crc_err": "rx_crc_err",
-    "collisions": "collisions",
-}
+# What everything counts that has Interface.statistics: what is no device counts nothing else.
+TRAFFIC = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
+STATISTICS = (
+    *TRAFFIC,
+    *("rx_dropped", "tx_dropped", "rx_errors", "tx_errors"),
+    *("rx_frame_err", "rx_over_err", "rx_crc_err", "collisions"),
+)
 
 AF_XDP_COUNTERS = "xsk_queue_"  # of a port's sockets, by their queues
 
@@ -132,13 +129,26 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
     return row
 
 
-def interface_statistics(counted: dict[str, int]) -> dict[str, int]:
-    """OpenFlow counters under the names of the database."""
-    return {
-        STATISTICS.get(name, name): value
+def interface_statistics(
+    iface: Iface, counted: dict[str, int], devices: Callable[[], dict[int, LinkCounters]]
+) -> dict[str, int]:
+    """What OpenFlow counts of a port, under the same names; of a device of this namespace what the
+    kernel counts, too (`devices()` gives it, by ifindex)."""
+    if iface.type in DUMMY_TYPES:
+        return {name: counted[name] for name in TRAFFIC if name in counted} | dummy_custom(counted)
+    if not iface.kind.is_device:
+        return {name: counted[name] for name in TRAFFIC if name in counted}
+    told = {
+        name: value
         for name, value in counted.items()
         if name in STATISTICS or name.startswith(AF_XDP_COUNTERS)
     }
+    of_device = devices().get(iface.link.ifindex) if iface.link is not None else None
+    if told and of_device is not None:
+        told["rx_missed_errors"] = of_device.rx_missed
+        # A device that the datapath made counts what it is given as received by others.
+        told["rx_multicast_packets"] = 0 if iface.kind.is_ours else of_device.rx_multicast
+    return told
 
 
 def controller_rows(bridge: Bridge) -> Rows:
@@ -185,6 +195,7 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
     bridge.has_news = False
     ofproto = bridge.ofproto
     counted = ofproto.all_port_stats() if everything else None
+    devices = functools.cache(link_counters)
     for name in bridge.ifaces if everything else news:
         iface = bridge.ifaces[name]
         uuid = iface.config.uuid
@@ -197,7 +208,7 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
         if iface.ofp_port is not None:
             number = iface.ofp_port
             stats = counted.get(number, {}) if everything else ofproto.port_stats(number)
-            row["statistics"] = interface_statistics(stats)
+            row["statistics"] = interface_statistics(iface, stats, devices)
     for key, columns in bridge.protocols.rows(bridge.config.uuid, everything).items():
         rows.setdefault(key, {}).update(columns)
     return rows
