@@ -1,14 +1,11 @@
 """The commands of `pyvs-appctl -t pyvs-datapath`: what the datapath process knows of itself."""
 
-from collections import namedtuple
-
 from datapath import text
 from datapath.engine import Engine
 from datapath.ipc import protocol
+from datapath.ipc.port_requests import PortInfo
 from pyvs import coverage
 from pyvs.process import daemon
-
-_Port = namedtuple("_Port", "port_no name type ifindex dead stats drops options queues")
 
 
 def _flows(engine: Engine):
@@ -20,8 +17,8 @@ def _flows(engine: Engine):
             return
 
 
-def _ports(engine: Engine) -> list[_Port]:
-    return [_Port(**row) for row in engine.port_dump()]
+def _ports(engine: Engine) -> list[PortInfo]:
+    return [PortInfo(**row) for row in engine.port_dump()]
 
 
 def _only(args: list[str], known: tuple[str, ...]) -> bool:
