@@ -1,5 +1,6 @@
 """Fixtures for tests with real daemons."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # How long an example takes says how busy the machine is, and nothing of pyvs.
 settings.register_profile("pyvs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pyvs")
+
+
+def pytest_configure():
+    """A shell that starts us in the background has SIGINT ignored, by all that we start, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart(session):
