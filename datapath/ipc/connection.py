@@ -1,5 +1,6 @@
 """A connection to datapath.sock: requests, each of which waits for its answer, but not for ever."""
 
+import errno
 import os
 import select
 import socket
@@ -74,6 +75,9 @@ class Connection:
     def _send(self, op, data, words):
         self.seq = (self.seq + 1) & 0xFFFFFFFF
         message = protocol.encode({"op": op, **words}, data, self.seq)
+        if len(message) > protocol.MAX_REQUEST:
+            # The process would end the connection, and the next one that asks for the same.
+            raise DpifError(errno.EMSGSIZE, f"{op}: a request of {len(message)} bytes")
         if self.sending:  # they go with a request that is small
             socket.send_fds(self.sock, [message], self.sending)
         else:

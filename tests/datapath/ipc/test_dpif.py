@@ -137,6 +137,12 @@ def test_a_dump_of_more_bytes_than_a_message(process):
 # --- upcalls
 
 
+def test_a_request_that_is_too_long_is_refused_here(process):
+    with pytest.raises(DpifError, match="port_add"):
+        process.add("long", pcap="x" * 1_000_000)
+    assert process.dpif.version()["pid"] == process.pid  # the connection goes on
+
+
 @pytest.fixture
 def ports(process):
     """Two dummy ports and a handler, gone afterwards."""
