@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ofproto.exports import ipfix, sflow, sflow_counters
+from pyvs import clock
 from vswitchd.database.config import SflowRow
 from vswitchd.monitoring.collectors import MAX_COLLECTORS, Collectors
 from vswitchd.monitoring.exports import SLICE, Exports, SflowStream, _agent_address
@@ -99,6 +100,7 @@ def test_counters_of_many_interfaces_take_several_turns(monkeypatch):
     exports = Exports(ofproto)
     stream = exports._sflow = SflowStream(SflowRow(None, (), None, 0, 1, 2), "127.0.0.1", 0)
     told = stream.agent._counters
+    monkeypatch.setattr(clock, "msec", lambda: 2000)
     monkeypatch.setattr(time, "monotonic", lambda: sum(told.values()) * SLICE / 99.5)
     turns = []
     exports.run(1999)
