@@ -367,6 +367,7 @@ class DatapathCampaign(Campaign):
             self._mad_handler(rng)
             return
         with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)  # who does not read its answers is not read from either
             sock.connect(str(self._process.path))
             messages = [request(rng, number) for number in range(rng.choice((1, 2, 5, 20)))]
             if rng.random() < 0.1:
