@@ -345,11 +345,12 @@ def _add_port(context, command, bridge_name, name, iface_names, settings, fake_i
         if port.name != port.bridge.name:
             _check_same_port(command, port, bridge_name, iface_names)
             return
+    # First: a bridge that is missing is what is wrong, wherever a port of this name is.
+    bridge = find_bridge(context, bridge_name)
     check_conflicts(context, name, f"cannot create a port named {name}")
     for iface in iface_names:
         if iface != name:
             check_conflicts(context, iface, f"cannot create an interface named {iface}")
-    bridge = find_bridge(context, bridge_name)
     columns = [("bond_fake_iface", [True])] if fake_iface else []
     _new_port(context, bridge, name, iface_names, settings, columns=columns)
 

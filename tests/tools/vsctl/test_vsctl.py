@@ -352,3 +352,10 @@ def test_speed_of_start():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     slow = {"argparse", "dataclasses", "inspect", "typing", "logging", "ssl", "ovs", "subprocess"}
     assert not slow & set(json.loads(out))
+
+
+def test_a_bridge_that_is_missing_is_named_first(server):
+    """Also where another bridge has a port of that name."""
+    assert run(server, "add-br", "br0", "--", "add-port", "br0", "v1")[0] == 0
+    status, _out, error = run(server, "add-port", "br9", "v1")
+    assert status == 1 and "no bridge named br9" in error
