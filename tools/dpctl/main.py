@@ -8,13 +8,13 @@ import sys
 from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, guard, set_timeout, version_text
-from vswitchd.dpctl import dpctl
-from vswitchd.dpctl.dpctl import COMMANDS, DpctlError, Run, do
+from vswitchd.dpctl.dpctl import COMMANDS, do
+from vswitchd.dpctl.run import OPTIONS, DpctlError, Run
 
 PROGRAM = identity.program("pyvs-dpctl")
 
 OPTIONS = (
-    *dpctl.OPTIONS,
+    *OPTIONS,
     ("format", "f", True),
     ("pretty", "", False),
     ("timeout", "t", True),

@@ -21,6 +21,7 @@ from vswitchd.appctl import (
     dummy,
     fdb,
     features,
+    implementations,
     lacp,
     mdb,
     pmd,
@@ -88,26 +89,31 @@ def list_ofprotos(switch: Switch, _args: list[str]) -> str:
     return "".join(f"{name}\n" for name in sorted(switch.bridges))
 
 
+# Modules of commands
+GROUPS = (
+    autoattach,
+    bfd,
+    bond,
+    cfm,
+    dpctl,
+    dpif,
+    fdb,
+    features,
+    implementations,
+    lacp,
+    mdb,
+    pmd,
+    qos,
+    spanning,
+    trace,
+    tunnels,
+    underlay,
+)
 COMMANDS = [
     Command("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, dump_flows),
     Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),
     Command("ofproto/list", "", 0, 0, list_ofprotos),
-    *(Command(*row) for row in bond.COMMANDS),
-    *(Command(*row) for row in qos.COMMANDS),
-    *(Command(*row) for row in fdb.COMMANDS),
-    *(Command(*row) for row in mdb.COMMANDS),
-    *(Command(*row) for row in dpif.COMMANDS),
-    *(Command(*row) for row in dpctl.COMMANDS),
-    *(Command(*row) for row in pmd.COMMANDS),
-    *(Command(*row) for row in spanning.COMMANDS),
-    *(Command(*row) for row in trace.COMMANDS),
-    *(Command(*row) for row in tunnels.COMMANDS),
-    *(Command(*row) for row in features.COMMANDS),
-    *(Command(*row) for row in underlay.COMMANDS),
-    *(Command(*row) for row in lacp.COMMANDS),
-    *(Command(*row) for row in bfd.COMMANDS),
-    *(Command(*row) for row in cfm.COMMANDS),
-    *(Command(*row) for row in autoattach.COMMANDS),
+    *(Command(*row) for group in GROUPS for row in group.COMMANDS),
 ]
 
 

@@ -8,7 +8,7 @@ from datapath.key.outer_text import masked
 from pyvs import identity
 from pyvs.process.daemon import CommandError
 from vswitchd.dpctl import dpctl, usage
-from vswitchd.dpctl.dpctl import DpctlError
+from vswitchd.dpctl.run import OPTIONS, DpctlError, Run
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -24,7 +24,7 @@ class Given:
     flows: dict[bytes, tuple[bytes, bool]] = {}
 
 
-class AppctlRun(dpctl.Run):
+class AppctlRun(Run):
     """A request: what it prints is the reply."""
 
     prefix = "dpctl/"
@@ -64,7 +64,7 @@ class AppctlRun(dpctl.Run):
 def _split_options(args: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Options, by their long names, and other words.  Raises CommandError."""
     known = {}
-    for name, letter, _takes in dpctl.OPTIONS:
+    for name, letter, _takes in OPTIONS:
         known[f"--{name}"] = known[f"-{letter}" if letter else f"--{name}"] = name
     options = {}
     for word in (arg for arg in args if arg.startswith("-") and len(arg) > 1):

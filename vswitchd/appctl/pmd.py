@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
 NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
 MAIN = -1  # as the core of the main thread
-PRIORITIES = range(256)
 
 Counted = dict[str, int]
 
@@ -243,65 +242,6 @@ def show_performance(switch: "Switch", args: list[str]) -> str:
     return text
 
 
-# --- ways of Open vSwitch to look up and to parse, of which there is one here
-
-
-class Lookups:
-    """The priorities that were given; one function looks up here, whatever they are."""
-
-    priority = {"autovalidator": 0, "generic": 1}
-
-
-def set_lookup(_switch: "Switch", args: list[str]) -> str:
-    name, text = args[0], args[1]
-    priority = digits.number(text)
-    if priority not in PRIORITIES:
-        raise CommandError("error converting priority, use integer in range 0-255")
-    if name not in Lookups.priority:
-        raise CommandError("error, subtable lookup function not found")
-    Lookups.priority[name] = priority
-    return "Lookup priority change affected 0 dpcls ports and 0 subtables.\n"
-
-
-def show_lookups(_switch: "Switch", _args: list[str]) -> str:
-    rows = [
-        f"  {name} (Use count: 0, Priority: {priority})\n"
-        for name, priority in Lookups.priority.items()
-    ]
-    return "Available dpcls implementations:\n" + "".join(rows)
-
-
-def set_implementation(_switch: "Switch", args: list[str]) -> str:
-    if args[0] != "dpif_scalar":
-        raise CommandError(f"DPIF implementation not available: unknown name {args[0]}")
-    return "DPIF implementation set to dpif_scalar.\n"
-
-
-def show_implementations(_switch: "Switch", _args: list[str]) -> str:
-    return "Available DPIF implementations:\n  dpif_scalar (pmds: none)\n"
-
-
-def set_parser(_switch: "Switch", args: list[str]) -> str:
-    names = [arg for arg in args if not arg.startswith("-") and not arg.isdecimal()]
-    if names != ["scalar"]:
-        raise CommandError(f"unknown or unavailable miniflow parser: {' '.join(names)}")
-    return "Miniflow extract implementation set to scalar.\n"
-
-
-def show_parsers(_switch: "Switch", _args: list[str]) -> str:
-    return "Available MFEX implementations:\n  scalar (available: True pmds: none)\n"
-
-
-def set_executor(_switch: "Switch", args: list[str]) -> str:
-    if args[0] != "scalar":
-        raise CommandError(f"Error: unknown action implementation, {args[0]}, specified!")
-    return "Action implementation set to scalar.\n"
-
-
-def show_executors(_switch: "Switch", _args: list[str]) -> str:
-    return "Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n"
-
-
 def show_bonds(_switch: "Switch", args: list[str]) -> str:
     """Those whose members the datapath chooses by itself (lb-output-action): none does."""
     _check_datapath(args)
@@ -320,19 +260,10 @@ def refuse_log(_switch: "Switch", _args: list[str]) -> None:
 COMMANDS = [
     ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, refuse_renumbering),
     ("dpif-netdev/bond-show", "[dp]", 0, 1, show_bonds),
-    ("dpif-netdev/dpif-impl-get", "", 0, 0, show_implementations),
-    ("dpif-netdev/dpif-impl-set", "dpif_implementation_name", 1, 1, set_implementation),
-    ("dpif-netdev/miniflow-parser-get", "", 0, 0, show_parsers),
-    ("dpif-netdev/miniflow-parser-set", "[-pmd core] name [pkts]", 1, 5, set_parser),
     ("dpif-netdev/pmd-perf-log-set", "on|off ...", 0, 10, refuse_log),
     ("dpif-netdev/pmd-perf-show", "[-nh] [-it n] [-ms n] [-pmd core] [dp]", 0, 8, show_performance),
     ("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, rebalance),
     ("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, show_queues),
     ("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, clear_statistics),
     ("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, show_statistics),
-    ("dpif-netdev/subtable-lookup-info-get", "", 0, 0, show_lookups),
-    ("dpif-netdev/subtable-lookup-prio-get", "", 0, 0, show_lookups),
-    ("dpif-netdev/subtable-lookup-prio-set", "lookup_func priority", 2, 2, set_lookup),
-    ("odp-execute/action-impl-set", "name", 1, 1, set_executor),
-    ("odp-execute/action-impl-show", "", 0, 0, show_executors),
 ]

@@ -27,7 +27,7 @@ from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.dpif import check_datapath, split_options
-from vswitchd.dpctl import dpctl
+from vswitchd.dpctl import arguments
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -167,7 +167,7 @@ def _odp_flow(
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     names = {port.name: number for number, port in switch.backer.ports.items()}
     try:
-        key = key_text.parse_packet(dpctl.with_numbers(_of_dump(words[0]), names))
+        key = key_text.parse_packet(arguments.with_numbers(_of_dump(words[0]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
     flows = switch.backer.flows

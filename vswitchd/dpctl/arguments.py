@@ -1,0 +1,90 @@
+"""Arguments of dpctl's commands: flows, actions and ports by their names."""
+
+import errno
+import os
+
+from pyvs import digits
+from vswitchd.dpctl.run import DpctlError
+
+
+def number_of(run, name):
+    """The port number that a name, or a number, stands for; None when there is none."""
+    for port in run.ports():
+        if port.name == name:
+            return port.port_no
+    number = digits.number(name)
+    return number if any(port.port_no == number for port in run.ports()) else None
+
+
+def with_numbers(text, numbers):
+    """A flow's text with in_port as a number, where it is a name of `numbers`."""
+    before, found, rest = text.partition("in_port(")
+    name, closed, rest = rest.partition(")")
+    if not found or not closed or name not in numbers:
+        return text
+    return f"{before}{found}{numbers[name]}{closed}{rest}"
+
+
+def parse_flow(run, text):
+    """(key as it is written, mask) of a flow, in_port by name too, and (ufid or None)."""
+    from datapath.key import key_text
+    from datapath.text import parse_ufid
+
+    ufid = None
+    if text.startswith("ufid:"):
+        head, _, text = text.partition(",")
+        ufid = checked("parsing flow ufid", parse_ufid, head)
+        text = text.strip()
+    text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
+    key, mask = checked("parsing flow key", key_text.parse_given, text)
+    return key, _of_first_pass(mask), ufid
+
+
+def _of_first_pass(mask):
+    """A flow that says nothing of recirc_id is of packets that have none, as in Open vSwitch's
+    userspace datapath."""
+    from datapath.key import flow
+
+    at, size = flow.MEMBERS["recirc_id"]
+    return bytes(mask[:at]) + b"\xff" * size + bytes(mask[at + size :])
+
+
+def parse_actions(run, text):
+    """Actions as bytes; outputs by name too."""
+    from datapath.actions import odp_text
+    from datapath.text import map_words
+
+    def by_number(word):
+        number = number_of(run, word)
+        return word if number is None else str(number)
+
+    def is_name(word):
+        return word and not word.isdigit() and any(port.name == word for port in run.ports())
+
+    text = map_words(text, lambda word: by_number(word) if is_name(word) else word)
+    return checked("parsing actions", odp_text.parse_actions, text)
+
+
+def checked(doing, parse, text):
+    from datapath.key.notations import TooLong
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        number = errno.E2BIG if isinstance(error, TooLong) else errno.EINVAL
+        raise DpctlError(f"{doing} ({error}) ({os.strerror(number)})") from error
+
+
+def masked(key, mask):
+    from datapath.key import outer_text
+
+    return outer_text.masked(key, mask)
+
+
+def ufid_of(key, mask, ufid):
+    from datapath.key import flow
+
+    if ufid is not None:
+        return ufid
+    size = flow.KEY_DP_SIZE
+    return flow.ufid(masked(key, mask)[:size], mask[:size])
