@@ -65,6 +65,7 @@ def needs(*plugins):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.peer
 def test_the_bandwidth_plug_in(bridge, sandboxes):
     """Its rates hold in both directions, also after the datapath process was killed."""
@@ -99,6 +100,7 @@ def test_the_bandwidth_plug_in(bridge, sandboxes):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_a_port_whose_other_device_goes(bridge, sandboxes):
     """The port lives on its own device then; and with it ends the port."""
     needs("bandwidth")
@@ -117,6 +119,7 @@ def test_a_port_whose_other_device_goes(bridge, sandboxes):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_hot_flows_of_a_port_that_waits(bridge, sandboxes):
     """Without another plug-in the port has its part in the kernel cache."""
     one, two = sandboxes(), sandboxes()
@@ -140,6 +143,7 @@ def test_hot_flows_of_a_port_that_waits(bridge, sandboxes):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.parametrize("plugin", [{"type": "tuning", "mtu": 1300, "mac": "02:00:00:00:00:07"}])
 def test_others(bridge, sandboxes, plugin):
     needs(plugin["type"])

@@ -8,7 +8,7 @@ import pytest
 from tests.containers import docker_host
 from tests.daemons import CommandFailed, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.peer, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

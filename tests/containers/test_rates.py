@@ -62,6 +62,7 @@ def measured(sender, address, *options):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.peer
 def test_what_passes(bridge, sandboxes):
     """Frames of UDP at the rate within a twentieth, and TCP lives with it."""
@@ -90,6 +91,7 @@ def test_what_passes(bridge, sandboxes):
 
 
 @pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.parametrize("bandwidth", [{"ingressRate": "fast"}, {"egressRate": 10}])
 def test_bandwidth_that_cannot_be(bridge, sandboxes, bandwidth):
     done = attach(bridge, sandboxes(), "c1", "10.8.0.1", bandwidth=bandwidth)

@@ -101,12 +101,16 @@ class Process:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1])
 
+    def grown(self):
+        """KiB more than at the beginning."""
+        return self.memory() - self._memory
+
     def excess(self):
         """What it has too much of now, or ""."""
         more = self.descriptors() - self._descriptors
         if more > DESCRIPTORS:
             return f"{more} descriptors"
-        more = self.memory() - self._memory
+        more = self.grown()
         return f"{more} KiB of memory" if more > GROWTH else ""
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.datapath.bpf.test_instructions import needs_bpf
 from tests.soak import soak, turnover
 
-pytestmark = [pytest.mark.system, needs_bpf]
+pytestmark = [pytest.mark.system, pytest.mark.alone, needs_bpf]
 
 
 def test_known_flows_do_not_notice_kills_and_nothing_is_left():

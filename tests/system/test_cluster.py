@@ -11,6 +11,7 @@ from tests.system.test_crashes import Pinger, all_have_numbers, ofports
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.alone,
     pytest.mark.peer,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(raft.MISSING), reason=f"not installed: {', '.join(raft.MISSING)}"),

@@ -21,7 +21,7 @@ from tests.daemons import DATAPATH, OVSDB_SERVER, ROOT, VSWITCHD, CommandFailed,
 
 VSWITCHD_OPTIONS = ["--enable-dummy"]
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
 
 ROUNDS = 4
 

@@ -10,7 +10,7 @@ from tests.datapath.bpf.test_instructions import needs_bpf
 from tests.datapath.wire import neighbours
 from tests.vswitchd.test_end_to_end import Pinger
 
-pytestmark = [pytest.mark.system, needs_bpf]
+pytestmark = [pytest.mark.system, pytest.mark.alone, needs_bpf]
 
 
 def pair(switch):

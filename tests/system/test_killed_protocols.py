@@ -15,7 +15,7 @@ from tests.system.test_link_protocols import BOND, LINKS, MONITORS, WATCHED, is_
 from tests.system.test_spanning_trees import patches, shown
 
 # A monitor waits before it starts again what died soon after it was started.
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
 
 needs_ovs = pytest.mark.skipif(
     ovs_userspace.missing() is not None, reason=str(ovs_userspace.missing())

@@ -16,7 +16,7 @@ from tests.datapath.dp_process import frame
 
 VSWITCHD_OPTIONS = ["--enable-dummy"]
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 
 @pytest.fixture

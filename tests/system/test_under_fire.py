@@ -20,7 +20,7 @@ from tests.system.verified_traffic import (
     rule_of,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(200)]
 
 SECONDS = 6
 NAMES = ("ca", "cb", "cc")

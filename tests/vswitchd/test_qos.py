@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from tests.daemons import DATAPATH, VSWITCHD, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 SECONDS = 4
 
 

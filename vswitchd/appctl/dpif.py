@@ -154,8 +154,10 @@ def set_exact(switch: "Switch", exact: bool) -> Iterator[str]:
     flows = switch.backer.flows
     _dpif(switch)
     flows.exact = exact
-    yield from _synced(switch)
-    flows.flush()
+    try:
+        yield from _synced(switch)  # what the flows have counted stays
+    finally:
+        flows.flush()  # also when who asked has left meanwhile
     yield f"megaflows {'disabled' if exact else 'enabled'}\n"
 
 
