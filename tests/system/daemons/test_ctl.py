@@ -14,7 +14,7 @@ import pytest
 
 from ovsdb.storage import files
 from tests.daemons import BIN, DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, Namespace, wait_until
-from tests.system.test_crashes import Pinger
+from tests.system.traffic import Pinger
 
 pytestmark = pytest.mark.system
 
@@ -342,7 +342,7 @@ def test_daemons_start_as_those_of_ovs_do(switch_daemons):
     switch = switch_daemons
     switch.host = Namespace()
     run = switch.directory
-    schema = Path(__file__).resolve().parents[2] / "ovsdb" / "vswitch.ovsschema"
+    schema = Path(__file__).resolve().parents[3] / "ovsdb" / "vswitch.ovsschema"
     if subprocess.run(["which", "ovsdb-tool"], capture_output=True).returncode:
         pytest.skip("ovsdb-tool is not installed")
     subprocess.run(["ovsdb-tool", "create", str(run / "conf.db"), str(schema)], check=True)

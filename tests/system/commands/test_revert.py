@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.system.test_crashes import Pinger, ofports
+from tests.system.traffic import Pinger, ofports
 
 VSWITCHD_OPTIONS = ["--enable-dummy"]
 

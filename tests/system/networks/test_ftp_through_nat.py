@@ -16,7 +16,7 @@ import pytest
 from tests.daemons import wait_until
 from tests.ovs_userspace import OvsSwitch
 from tests.ovs_userspace import missing as no_peer
-from tests.system.test_stateful_rules import IN, OUT, OUTER, OUTER6, Place
+from tests.system.networks.test_stateful_rules import IN, OUT, OUTER, OUTER6, Place
 
 pytestmark = [
     pytest.mark.system,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemons import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # It stays inside; outside the process waits for it.
 PROGRAM = """
 import sys, time

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Dot1AD, Dot1AH, Dot1Q, Ether
 from scapy.utils import checksum
 
 from tests.daemons import CommandFailed, wait_until
-from tests.system.test_crashes import Transfer
+from tests.system.traffic import Transfer
 
 VSWITCHD_OPTIONS = ["--enable-dummy"]
 

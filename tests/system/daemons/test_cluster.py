@@ -7,7 +7,7 @@ import pytest
 from ovsdb.storage import files
 from tests import raft
 from tests.daemons import VSWITCHD, Namespace, wait_until
-from tests.system.test_crashes import Pinger, all_have_numbers, ofports
+from tests.system.traffic import Pinger, all_have_numbers, ofports
 
 pytestmark = [
     pytest.mark.system,

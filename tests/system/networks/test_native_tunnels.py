@@ -3,7 +3,7 @@
 import pytest
 
 from tests.daemons import wait_until
-from tests.system.test_ovs_names import Names
+from tests.ovs_names import Names
 
 pytestmark = pytest.mark.system
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.daemons import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DPID = "0000000000000001"
 
 pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(300)]

@@ -9,8 +9,7 @@ import pytest
 from ofproto.codec import messages as m
 from ofproto.text import flow_text
 from tests.of_client import Client
-from tests.system.test_crashes import Transfer
-from tests.system.verified_traffic import (
+from tests.system.daemons.verified_traffic import (
     N_FLOWS,
     Action,
     Known,
@@ -19,6 +18,7 @@ from tests.system.verified_traffic import (
     random_action,
     rule_of,
 )
+from tests.system.traffic import Transfer
 
 pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(200)]
 

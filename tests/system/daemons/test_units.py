@@ -9,7 +9,7 @@ import pytest
 
 from pyvs_tools.units import texts
 from tests.daemons import DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, CommandFailed, wait_until
-from tests.system.test_ctl import ctl, pids, processes  # noqa: F401 (ctl is a fixture)
+from tests.system.daemons.test_ctl import ctl, pids, processes  # noqa: F401 (ctl is a fixture)
 
 pytestmark = pytest.mark.system
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemons import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """\
 vlans:
   office: {vid: 100, faucet_vips: ["10.0.100.254/24"], faucet_mac: "0e:00:00:00:10:01"}

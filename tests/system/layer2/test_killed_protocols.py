@@ -11,8 +11,8 @@ import pytest
 from tests import ovs_userspace
 from tests.daemons import VSWITCHD, Switch, wait_until
 from tests.ofproto import group_messages as g
-from tests.system.test_link_protocols import BOND, LINKS, MONITORS, WATCHED, is_up, words
-from tests.system.test_spanning_trees import patches, shown
+from tests.system.layer2.test_link_protocols import BOND, LINKS, MONITORS, WATCHED, is_up, words
+from tests.system.layer2.test_spanning_trees import patches, shown
 
 # A monitor waits before it starts again what died soon after it was started.
 pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]

@@ -12,7 +12,7 @@ from ofproto.exports import sflow, sflow_counters
 from tests.daemons import wait_until
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 from tests.ovs_names import Names
-from tests.system.test_netflow import Collector
+from tests.system.layer2.test_netflow import Collector
 
 pytestmark = [pytest.mark.system, *peer_marks]
 

@@ -6,7 +6,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.daemons import wait_until
-from tests.system.test_native_tunnels import (
+from tests.system.networks.test_native_tunnels import (
     FRAME,
     MAC,
     PEER,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.daemons import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 APPS = {"ryu": "ryu.app.simple_switch_13", "os-ken": "learning_switch"}
 
 FAIL_OPEN = "priority=15790320,actions=NORMAL"  # among in-band control's
