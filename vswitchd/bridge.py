@@ -22,7 +22,7 @@ from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
 from vswitchd.devices.devices import Devices, octets
 from vswitchd.devices.dummy import PCAP_OPTIONS, Dummies
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
-from vswitchd.devices.iface import Iface, open_error
+from vswitchd.devices.iface import FAULT, Iface, open_error
 from vswitchd.devices.links import Link, Links
 from vswitchd.devices.local_address import LocalPort
 from vswitchd.devices.local_mac import LocalMac
@@ -105,6 +105,7 @@ class Bridge:
         # What the reconciliation that is under way has to look at.
         self._touched: set[str] = set()  # interfaces
         self._stale: set[str] = set()  # ports
+        self._faulty: set[str] = set()  # interfaces with which that met a fault
 
     @property
     def lacks_ports(self) -> bool:
@@ -125,7 +126,7 @@ class Bridge:
         for name in sorted(changed):
             self._touched |= self._take_port(name, changed[name])
         for name in sorted(self._touched):
-            self._take_interface(name, links)
+            self._guarded((name,), self._take_interface, name, links)
         self._follow_address(changed, links)
         self._settle_requests(links)
 
@@ -149,6 +150,26 @@ class Bridge:
             self._wanted.setdefault(interface.name, {})[name] = interface
             names.add(interface.name)
         return names
+
+    def take_faulty(self) -> set[str]:
+        """The ports with whose interfaces this reconciliation met a fault; tell it of all."""
+        faulty, self._faulty = self._faulty, set()
+        for name, iface in self.ifaces.items():
+            has_fault = name in faulty or iface.config.is_faulty
+            if iface.has_fault != has_fault:
+                iface.has_fault = has_fault
+                self.news.add(name)
+        return self.ports_of(faulty)
+
+    def _guarded(self, interfaces: Iterable[str], step: Callable[..., Any], *args: Any) -> None:
+        """A fault with one interface, or with those of one port, leaves the others to be
+        configured; the column `error` tells it."""
+        try:
+            step(*args)
+        except Exception:
+            names = tuple(interfaces)
+            containment.caught("interface configuration", ", ".join(names))
+            self._faulty.update(names)
 
     def _take_interface(self, name: str, links: Links) -> None:
         iface = self.ifaces.get(name)
@@ -259,7 +280,7 @@ class Bridge:
         missing = [self.ifaces[name] for name in sorted(self._missing)]
         missing.sort(key=lambda each: (each.name != self.name, each.precedence()))
         for iface in missing:
-            self._attach(iface, links)
+            self._guarded((iface.name,), self._attach, iface, links)
         self.ofproto.drop_set_aside()
 
     def configure(self) -> None:
@@ -270,7 +291,7 @@ class Bridge:
         self._warn_in_vain(ports)
         self._take_address()
         for port in ports:
-            self._set_bundle(port)
+            self._guarded(_names(port), self._set_bundle, port)
         self._qos_due |= stale
         config = self.config
         other = config.other_config
@@ -294,7 +315,7 @@ class Bridge:
         self._set("set_controllers", settings.controllers(config))
 
     def _set_bundle(self, port: PortConfig) -> None:
-        members = [self.ifaces[interface.name] for interface in port.interfaces]
+        members = [self.ifaces[name] for name in _names(port)]
         now = clock.msec()
         attached = [iface for iface in members if iface.ofp_port is not None]
         self.protocols.set_port(port, attached, now)
@@ -302,8 +323,9 @@ class Bridge:
 
     def _set(self, setter: str, *values: Any) -> None:
         if self._settings.get(setter) != values:
-            self._settings[setter] = values
+            self._settings.pop(setter, None)  # should it fail, it is done another time
             getattr(self.ofproto, setter)(*values)
+            self._settings[setter] = values
 
     # --- ports
 
@@ -332,6 +354,8 @@ class Bridge:
     def _problem(self, iface: Iface, link: Link | None) -> str | None:
         """Why the interface cannot become a port, as far as can be told before trying."""
         kind = iface.kind
+        if iface.config.is_faulty:
+            return FAULT % iface.name
         if iface.name.startswith(RESERVED) and self._dummies.mode != "override":
             return ""  # as of Open vSwitch, the database has no text
         if kind is None or not self._dummies.has_type(iface.type):
@@ -425,15 +449,14 @@ class Bridge:
     def update_devices(self, links: Links) -> None:
         """After a change of configuration: address and MTU of devices that stay."""
         touched, self._touched = self._touched, set()
-        for name in sorted(touched):
+        for name in sorted(touched & self.ifaces.keys()):
             iface = self.ifaces[name]
             if iface.ofp_port is not None:
-                self.devices.set_up(iface, links)
+                self._guarded((name,), self.devices.set_up, iface, links)
         due, self._qos_due = self._qos_due & self._ports.keys(), set()
         for name in sorted(due):
             port = self._ports[name]
-            members = [self.ifaces[each.name] for each in port.interfaces]
-            self.qos.configure(port, members, links)
+            self._guarded(_names(port), self._set_qos, port, links)
         if touched or self.devices.lost_one:
             self.devices.follow_mtu(links)
         self.news |= touched
@@ -443,6 +466,9 @@ class Bridge:
     def _give_local_address(self) -> None:
         local = self.ifaces.get(self.name)
         self._local_port.give(local.link if local is not None else None)
+
+    def _set_qos(self, port: PortConfig, links: Links) -> None:
+        self.qos.configure(port, [self.ifaces[name] for name in _names(port)], links)
 
     def ports_to_redo(self, devices: Iterable[str], links: Links) -> set[str]:
         """Ports of interfaces whose device went, was replaced, or is there now."""
@@ -514,3 +540,7 @@ class Bridge:
                 self.qos.forget(iface)
         self.ofproto.destroy(delete)
         self.ifaces.clear()
+
+
+def _names(port: PortConfig) -> tuple[str, ...]:
+    return tuple(interface.name for interface in port.interfaces)

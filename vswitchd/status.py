@@ -20,7 +20,7 @@ from vswitchd.bridge import Bridge
 from vswitchd.database.columns import READ, Replica
 from vswitchd.database.settings import NO_UUID
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
-from vswitchd.devices.iface import DEFAULT_MTU, TYPES, Iface
+from vswitchd.devices.iface import DEFAULT_MTU, FAULT, TYPES, Iface
 from vswitchd.devices.link_counters import LinkCounters, link_counters
 from vswitchd.protocols.protocols import Protocols
 
@@ -88,7 +88,11 @@ def _device_status(iface: Iface) -> dict[str, str]:
 
 
 def _error(iface: Iface, bridge: Bridge) -> list[str]:
-    """What is wrong with an interface that is a port."""
+    """What is wrong with an interface."""
+    if iface.has_fault:
+        return [FAULT % iface.name]
+    if iface.ofp_port is None:
+        return [iface.error] if iface.error else []
     if iface.type != "patch" or iface.is_linked:
         return []
     peer, kind = iface.config.options.get("peer"), bridge.config.datapath_type or "system"
@@ -101,7 +105,7 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
         return {
             **NO_INTERFACE,
             "ofport": [-1],
-            "error": [iface.error] if iface.error else [],
+            "error": _error(iface, bridge),
             "statistics": {},
         }
     row = {**NO_INTERFACE, "ofport": [iface.ofp_port], "error": _error(iface, bridge)}

@@ -349,6 +349,9 @@ class Switch:
         for name, bridge in bridges.items():
             self._guarded(name, bridge.configure)
             self._guarded(name, bridge.update_devices, self.links)
+            faulty = bridge.take_faulty()
+            if faulty:
+                self._faulty.add_ports(name, faulty)
         self._tell_new_bridges()
         seconds = settings.integer(
             wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31

@@ -72,7 +72,7 @@ class FakeOfproto:
         self.datapath_id = datapath_id
         self.calls = []
         self.set_queues = self.set_policer = lambda *arguments: None
-        self.xbridge = SimpleNamespace(sampling=None, underlay=None)
+        self.xbridge = SimpleNamespace(sampling=None, underlay=None, snooping=None)
         self.mirrors = SimpleNamespace(set=lambda settings: None, counts=dict)
         self.ports = {}
         self.bundles = {}
@@ -186,6 +186,9 @@ class FakeOfproto:
             "set_flood_vlans",
             "set_forward_bpdu",
             "set_in_band",
+            "set_snooping",
+            "set_queues",
+            "set_policer",
         ):
             raise AttributeError(name)
         return lambda *values: self.calls.append((name, *values))

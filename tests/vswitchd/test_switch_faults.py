@@ -7,6 +7,7 @@ from pyvs import containment
 from tests.vswitchd.test_reconcile import bench  # noqa: F401  (a fixture)
 from vswitchd import switch as switch_module
 from vswitchd.bridge import Bridge
+from vswitchd.database import config, config_reader
 
 
 class Injected(Exception):
@@ -109,3 +110,74 @@ def test_with_what_is_not_of_one_bridge(pair, monkeypatch, faults):
     pair.run_until(lambda: faults() >= 2)
     monkeypatch.undo()
     pair.run_until(lambda: pair.ofproto("br0").bundles["p0"][2] == 3)
+
+
+def told(bench, name):  # noqa: F811
+    return bench.vsctl("get", "interface", name, "error", wait=False).strip()
+
+
+@pytest.mark.parametrize("step", ["_take_interface", "_attach", "_set_bundle", "_set_qos"])
+def test_with_one_port(pair, monkeypatch, faults, step):
+    """The others of its bridge are configured, its `error` tells it, and it is tried again."""
+    pair.links.add("p2")
+    real = getattr(Bridge, step)
+
+    def broken(bridge, what, *args):
+        if getattr(what, "name", what) == "p2":
+            raise Injected
+        return real(bridge, what, *args)
+
+    monkeypatch.setattr(Bridge, step, broken)
+    new = ("--", "add-port", "br1", "p2", "tag=7", "--", "set", "port", "br1", "tag=8")
+    pair.vsctl("set", "port", "p1", "tag=6", *new)  # which waits for cur_cfg
+    assert faults()
+    bundles = pair.ofproto("br1").bundles
+    assert (bundles["p1"][2], bundles["br1"][2]) == (6, 8)
+    if step != "_take_interface":  # which would have made it
+        pair.run_until(lambda: "internal error" in told(pair, "p2"))
+    monkeypatch.setattr(Bridge, step, real)
+    pair.run_until(lambda: told(pair, "p2") == "[]" and bundles["p2"][2] == 7)
+    seen = faults()
+    pair.rounds(10)
+    assert faults() == seen and not pair.switch._faulty
+
+
+@pytest.mark.parametrize(
+    "function, table", [("_interface_config", "Interface"), ("port_config", "Port")]
+)
+def test_with_reading_one_row(pair, monkeypatch, faults, function, table):
+    module = config if function == "_interface_config" else config_reader
+    real = getattr(module, function)
+
+    def broken(row):
+        if row.name == "p1":
+            raise Injected
+        return real(row)
+
+    monkeypatch.setattr(module, function, broken)
+    change = "other_config:a=b" if table == "Interface" else "tag=3"
+    pair.vsctl("set", table, "p1", change, "--", "set", "port", "p0", "tag=5")
+    assert faults() == 1 and pair.ofproto("br0").bundles["p0"][2] == 5
+    pair.run_until(lambda: "internal error" in told(pair, "p1"))
+    monkeypatch.undo()
+    pair.vsctl("set", "port", "p1", "tag=9")
+    pair.run_until(lambda: told(pair, "p1") == "[]")
+    assert pair.ofproto("br1").bundles["p1"][2] == 9
+
+
+@pytest.mark.parametrize("function", ["_controller", "_mirror", "bridge_config", "switch_config"])
+def test_with_reading_a_row_of_a_bridge(pair, monkeypatch, faults, function):
+    """All else that a transaction asks for is done."""
+    module = config if function.startswith("_") else config_reader
+    real = getattr(module, function)
+    monkeypatch.setattr(module, function, fail)
+    mirror = ("--id=@m", "create", "mirror", "name=m", "--", "set", "bridge", "br0", "mirrors=@m")
+    pair.vsctl(
+        *("set-controller", "br1", "tcp:127.0.0.1:1", "--", *mirror),
+        *("--", "set", "port", "p0", "tag=5", "--", "add-br", "br2"),
+        wait=False,
+    )
+    pair.run_until(lambda: faults() and pair.ofproto("br0").bundles["p0"][2] == 5)
+    monkeypatch.setattr(module, function, real)
+    pair.vsctl("set", "bridge", "br1", "fail_mode=secure", "--", "set-fail-mode", "br2", "secure")
+    assert pair.switch.bridges["br2"].config.fail_mode == "secure"

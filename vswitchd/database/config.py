@@ -6,11 +6,12 @@ Sets of at most one element become the value or None.  config_reader keeps a Con
 the replica has it, and says in Changes what differs.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pyvs import digits
+from pyvs import containment, digits
 from vswitchd.database import not_followed
 from vswitchd.database.columns import Replica
 from vswitchd.database.datapaths import DatapathRow, datapath_rows
@@ -44,6 +45,7 @@ class InterfaceConfig(NamedTuple):
     lldp: dict[str, str] = {}
     # ingress_policing: kbit/s, burst in kbit, 1000 packets per second, burst in 1000 packets
     policing: tuple[int, int, int, int] = (0, 0, 0, 0)
+    is_faulty: bool = False  # reading its row, or its port's, met a fault of ours
 
 
 class PortConfig(NamedTuple):
@@ -232,7 +234,28 @@ def one(values: Any) -> Any:
     return values[0] if values else None
 
 
+def _contained(read: Callable[[Any], Any], rows: Iterable[Any]) -> list[Any]:
+    """What `read` makes of each row that is part of another; a fault with one leaves the others."""
+    found = (containment.call("database row", _name(row), read, row) for row in rows)
+    return [each for each in found if each is not None]
+
+
+def _name(row: Any) -> str:
+    return f"{row._table.name} {row.uuid}"
+
+
+def _contained_one(read: Callable[[Any], Any], values: Any) -> Any:
+    """The same for an optional column."""
+    return one(_contained(read, values))
+
+
 def interface_config(row: Any) -> InterfaceConfig:
+    """Of a row that cannot be read: that there is one."""
+    read = containment.call("database row", _name(row), _interface_config, row)
+    return read or InterfaceConfig(row.uuid, row.name, "", {}, None, None, None, {}, is_faulty=True)
+
+
+def _interface_config(row: Any) -> InterfaceConfig:
     return InterfaceConfig(
         uuid=row.uuid,
         name=row.name,
@@ -253,9 +276,7 @@ def interface_config(row: Any) -> InterfaceConfig:
     )
 
 
-def _qos(row: Any) -> QosRow | None:
-    if row is None:
-        return None
+def _qos(row: Any) -> QosRow:
     queues = sorted(row.queues.items())
     return QosRow(
         uuid=row.uuid,
@@ -284,8 +305,19 @@ def port_config(row: Any) -> PortConfig:
         fake_bridge=row.fake_bridge,
         other_config=row.other_config,
         in_vain=in_vain(row),
-        qos=_qos(one(row.qos)),
+        qos=_contained_one(_qos, row.qos),
         mac=one(row.mac),
+    )
+
+
+def faulty_port(row: Any, known: PortConfig | None) -> PortConfig:
+    """Of a row that cannot be read: as it was known, and its interfaces tell of it."""
+    members = [interface_config(each) for each in row.interfaces]
+    plain = known or PortConfig(
+        row.uuid, row.name, tuple(members), None, None, (), (), None, 0, 0, None, False, False, {}
+    )
+    return plain._replace(
+        interfaces=tuple(each._replace(is_faulty=True) for each in plain.interfaces)
     )
 
 
@@ -338,9 +370,7 @@ def _mirror(row: Any) -> MirrorRow:
     )
 
 
-def _ipfix(row: Any) -> IpfixRow | None:
-    if row is None:
-        return None
+def _ipfix(row: Any) -> IpfixRow:
     return IpfixRow(
         uuid=row.uuid,
         targets=tuple(sorted(row.targets)),
@@ -353,9 +383,7 @@ def _ipfix(row: Any) -> IpfixRow | None:
     )
 
 
-def _sflow(row: Any) -> SflowRow | None:
-    if row is None:
-        return None
+def _sflow(row: Any) -> SflowRow:
     polling = one(row.polling)
     return SflowRow(
         uuid=row.uuid,
@@ -367,16 +395,12 @@ def _sflow(row: Any) -> SflowRow | None:
     )
 
 
-def _auto_attach(row: Any) -> AutoAttachRow | None:
-    if row is None:
-        return None
+def _auto_attach(row: Any) -> AutoAttachRow:
     texts = row.system_name, row.system_description
     return AutoAttachRow(*texts, tuple(sorted(row.mappings.items())))
 
 
-def _netflow(row: Any) -> NetflowRow | None:
-    if row is None:
-        return None
+def _netflow(row: Any) -> NetflowRow:
     return NetflowRow(
         uuid=row.uuid,
         targets=tuple(sorted(row.targets)),
@@ -390,7 +414,11 @@ def _netflow(row: Any) -> NetflowRow | None:
 def _collector_sets(bridge: Any) -> tuple[tuple[int, IpfixRow], ...]:
     """They refer to the bridge, and not the other way round."""
     rows = bridge._idl.tables["Flow_Sample_Collector_Set"].rows.values()
-    found = [(row.id, _ipfix(one(row.ipfix))) for row in rows if row.bridge.uuid == bridge.uuid]
+    found = [
+        (row.id, _contained_one(_ipfix, row.ipfix))
+        for row in rows
+        if row.bridge.uuid == bridge.uuid
+    ]
     return tuple(sorted((number, row) for number, row in found if row is not None))
 
 
@@ -400,30 +428,30 @@ def bridge_config(row: Any) -> BridgeConfig:
         uuid=row.uuid,
         name=row.name,
         datapath_type=row.datapath_type,
-        controllers=tuple(_controller(each) for each in controllers),
+        controllers=tuple(_contained(_controller, controllers)),
         fail_mode=one(row.fail_mode),
         protocols=tuple(row.protocols),
         other_config=row.other_config,
         flood_vlans=tuple(row.flood_vlans),
         in_vain=in_vain(row),
         flow_tables=tuple(
-            (number, _flow_table(each)) for number, each in sorted(row.flow_tables.items())
+            (number, table)
+            for number, each in sorted(row.flow_tables.items())
+            for table in _contained(_flow_table, [each])
         ),
-        mirrors=tuple(_mirror(each) for each in sorted(row.mirrors, key=lambda each: each.name)),
-        ipfix=_ipfix(one(row.ipfix)),
-        sflow=_sflow(one(row.sflow)),
-        netflow=_netflow(one(row.netflow)),
+        mirrors=tuple(_contained(_mirror, sorted(row.mirrors, key=lambda each: each.name))),
+        ipfix=_contained_one(_ipfix, row.ipfix),
+        sflow=_contained_one(_sflow, row.sflow),
+        netflow=_contained_one(_netflow, row.netflow),
         collector_sets=_collector_sets(row),
         stp_enable=row.stp_enable,
         rstp_enable=row.rstp_enable,
         mcast_snooping_enable=row.mcast_snooping_enable,
-        auto_attach=_auto_attach(one(row.auto_attach)),
+        auto_attach=_contained_one(_auto_attach, row.auto_attach),
     )
 
 
-def _tls_config(row: Any) -> TlsConfig | None:
-    if row is None:
-        return None
+def _tls_config(row: Any) -> TlsConfig:
     return TlsConfig(row.private_key, row.certificate, row.ca_cert, row.bootstrap_ca_cert)
 
 
@@ -433,7 +461,7 @@ def switch_config(row: Any) -> SwitchConfig:
         next_cfg=row.next_cfg,
         other_config=row.other_config,
         external_ids=row.external_ids,
-        tls=_tls_config(one(row.ssl)),
+        tls=_contained_one(_tls_config, row.ssl),
         in_vain=in_vain(row),
         datapaths=datapath_rows(row),
     )

@@ -4,14 +4,18 @@ The replica names the rows that changed.  A row is part of what refers to it: an
 port, a controller of its bridge; so the reader remembers, for each row that it has read, the rows
 that refer to it.  The work of a read() is that of the rows that changed, plus, where the list
 of a bridge's ports changed, one look at each of its UUIDs.
+
+A fault with one row is contained: what was known of it stays.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import ovs.vlog
 
+from pyvs import containment
 from pyvs.log_limit import LimitedLog
 from vswitchd.database.columns import Replica
 from vswitchd.database.config import (
@@ -20,6 +24,7 @@ from vswitchd.database.config import (
     Configuration,
     PortConfig,
     bridge_config,
+    faulty_port,
     port_config,
     switch_config,
 )
@@ -47,6 +52,7 @@ class Reader:
 
     def _forget(self) -> None:
         self._bridges: dict[UUID, BridgeConfig] = {}
+        self._unread: set[UUID] = set()  # bridges with which reading met a fault
         self._ports: dict[UUID, PortConfig] = {}
         self._ports_of: dict[UUID, set[UUID]] = {}  # bridge -> ports
         self._parts_of: dict[UUID, set[UUID]] = {}  # port -> interfaces, bridge -> controllers
@@ -64,9 +70,10 @@ class Reader:
 
     def _read_all(self, root: Any) -> Changes:
         """Read everything; what equals its record of before is no change."""
+        switch = switch_config(root)
         before, self._root = self.configuration, root
         self._forget()
-        after = self.configuration = Configuration(switch_config(root))
+        after = self.configuration = Configuration(switch)
         self._read_bridges(root, Changes())
         return _differences(before, after)
 
@@ -75,7 +82,7 @@ class Reader:
         configuration = self.configuration
         of_root = changed.get(("Open_vSwitch", root.uuid), ())
         if of_root is None or of_root or any(table in WITH_ROOT for table, _ in changed):
-            switch = switch_config(root)
+            switch = _read_row(switch_config, root) or configuration.switch
             found.switch = switch != configuration.switch
             configuration.switch = switch
             if of_root is None or "bridges" in of_root:
@@ -95,8 +102,9 @@ class Reader:
                 for user in self._users.get(uuid, ()):
                     bridges.setdefault(user, set())
         for uuid, columns in bridges.items():
-            if uuid in self._bridges:
-                self._read_bridge(uuid, columns is None or "ports" in columns, found)
+            if uuid in self._bridges or uuid in self._unread:
+                with_ports = columns is None or "ports" in columns or uuid in self._unread
+                self._read_bridge(uuid, with_ports, found)
         for uuid in ports:
             if uuid in self._ports:
                 self._read_port(uuid, found)
@@ -106,6 +114,7 @@ class Reader:
 
     def _read_bridges(self, root: Any, found: Changes) -> None:
         wanted = {uuid for uuid in _references(root, "bridges") if self._has_usable_name(uuid)}
+        self._unread &= wanted
         for uuid in self._bridges.keys() - wanted:
             self._drop_bridge(uuid, found)
         for uuid in wanted - self._bridges.keys():
@@ -123,7 +132,11 @@ class Reader:
         row = self._idl.tables["Bridge"].rows.get(uuid)
         if row is None:
             return
-        read = bridge_config(row)
+        read = _read_row(bridge_config, row) or self._bridges.get(uuid)
+        if read is None:
+            self._unread.add(uuid)
+            return
+        self._unread.discard(uuid)
         if read != self._bridges.get(uuid):
             self._bridges[uuid] = self.configuration.bridges[read.name] = read
             self.configuration.ports.setdefault(read.name, {})
@@ -164,7 +177,7 @@ class Reader:
         row = self._idl.tables["Port"].rows.get(uuid)
         if row is None:
             return
-        read = port_config(row)
+        read = _read_row(port_config, row) or faulty_port(row, self._ports.get(uuid))
         parts = {interface.uuid for interface in read.interfaces}
         self._set_parts(uuid, parts | (read.qos.parts if read.qos else set()))
         if read == self._ports.get(uuid):
@@ -204,6 +217,11 @@ class Reader:
                 del self._users[part]
         for part in parts - known:
             self._users[part].add(uuid)
+
+
+def _read_row(read: Callable[[Any], Any], row: Any) -> Any:
+    """None where that met a fault."""
+    return containment.call("database row", f"{row._table.name} {row.uuid}", read, row)
 
 
 def _references(row: Any, column: str) -> set[UUID]:

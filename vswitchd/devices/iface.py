@@ -51,6 +51,8 @@ def open_error(iface: "Iface", code: int) -> str:
     return f"could not add network device {name} to ofproto ({reason})"
 
 
+FAULT = "an internal error kept %s from being configured; the log tells more"
+
 DEFAULT_MTU = 1500  # of a device that the datapath makes, and of a bridge without others
 
 
@@ -68,6 +70,7 @@ class Iface:
         "dummy",
         "error",
         "given_mtu",
+        "has_fault",
         "is_linked",
         "last_ofport",
         "link",
@@ -85,6 +88,7 @@ class Iface:
         self.type = type_
         self.ofp_port: int | None = None
         self.error: str | None = None
+        self.has_fault = False  # configuring it, or reading its row, met a fault of ours
         self.link: Link | None = None
         self.link_mode: LinkMode | None = None
         self.mii: bool | None = None  # what its MII said last, where that is asked
