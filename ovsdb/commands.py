@@ -65,7 +65,7 @@ class Commands:
             ("ovsdb-server/disable-monitor-cond", "", 0, 0, self._disable_monitor_cond),
             ("ovsdb-server/memory-trim-on-compaction", "on|off", 1, 1, self._trim),
             ("ovsdb-server/perf-counters-show", "", 0, 0, lambda _args: NO_PERF_COUNTERS),
-            ("ovsdb-server/perf-counters-clear", "", 0, 0, lambda _args: NO_PERF_COUNTERS),
+            ("ovsdb-server/perf-counters-clear", "", 0, 0, lambda _args: ""),
         ]
         for command in commands:
             daemon.command(*command)
@@ -135,7 +135,8 @@ class Commands:
             raise daemon.CommandError(str(error)) from error
 
     def _get_excluded(self, _args: list[str]) -> str:
-        return f"{self.replication.excluded_text()}\n"
+        excluded = self.replication.excluded_text()
+        return f"{excluded}\n" if excluded else ""
 
     def _storage_status(self, args: list[str]) -> str:
         if args[0] not in self.service.databases:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import select
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -15,11 +16,11 @@ from ovsdb.data.errors import OvsdbError
 from ovsdb.followers.relay import Relay
 from ovsdb.followers.replication import Replication
 from ovsdb.kept import Kept
-from ovsdb.serving.remotes import Remotes
+from ovsdb.serving.remotes import DatabaseSource, Remotes
 from ovsdb.serving.server import Loop
 from ovsdb.serving.service import Service
 from ovsdb.storage import files
-from pyvs import containment, coverage, rundir
+from pyvs import containment, coverage, identity, rundir
 from pyvs.process import daemon
 from pyvs.streams import framing
 
@@ -184,7 +185,7 @@ class Program:
         while not daemon.exiting():
             self.turn(100 if process is not None else None)
             if process is not None and process.poll() is not None:
-                return 0 if process.returncode == 0 else 1
+                return _result(process)
         return 0
 
     def turn(self, wait_ms: float | None) -> None:
@@ -201,6 +202,16 @@ class Program:
         self.remotes.close()
         self.loop.close()
         self.service.close()
+
+
+def _result(process: subprocess.Popen) -> int:
+    """The exit status that the command's means for the server, which tells of a failure."""
+    code = process.returncode
+    if code == 0:
+        return 0
+    how = f"exit status {code}" if code > 0 else f"killed ({signal.strsignal(-code)})"
+    print(f"{identity.program(PROGRAM)}: {process.args!s}: child exited, {how}", file=sys.stderr)
+    return 1
 
 
 def _set_replication(replication: Replication, options: dict) -> None:
@@ -238,7 +249,10 @@ def _main(argv: list[str] | None) -> int:
         program = Program(names, as_diff, kept)
         for option, attribute in TLS_OPTIONS.items():
             if option in options:
-                setattr(program.loop.tls, attribute, daemon.last(options, option))
+                value = daemon.last(options, option)
+                if value and value.startswith("db:"):
+                    DatabaseSource(program.loop, value)  # says what is wrong with it
+                setattr(program.loop.tls, attribute, value)
         program.loop.tls.bootstrap = "bootstrap-ca-cert" in options
         for remote in remotes:
             program.remotes.add(remote)

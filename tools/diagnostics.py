@@ -16,7 +16,7 @@ BURST = 5  # notes of one kind: a file of broken messages is not to drown what i
 
 def log_path(program: str, value: str | None) -> str:
     """The file that `--log-file[=VALUE]` names for our `program`."""
-    return os.path.join(rundir.logdir(), value or f"{identity.program(program)}.log")
+    return value or os.path.join(rundir.logdir(), f"{identity.program(program)}.log")
 
 
 def printable(text: str) -> str:
@@ -30,7 +30,7 @@ class Diagnostics:
     `modules`: those that it has besides the common ones.  `options`: (name, value) of the command
     line, in order.  `console`: the level from which a note is shown there unless an option says
     otherwise.  `bursts`: kind of note to how many are told, instead of BURST.  Raises Fatal for
-    an option that makes no sense, OSError for a log file that cannot be written.
+    an option that makes no sense, or a log file that cannot be written.
     """
 
     def __init__(
@@ -48,7 +48,10 @@ class Diagnostics:
         self._file = None
         if files:
             path = log_path(program, files[-1])
-            self._file = open(path, "a")  # noqa: SIM115 - as long as the run
+            try:
+                self._file = open(path, "a")  # noqa: SIM115 - as long as the run
+            except OSError as error:
+                raise Fatal(f"failed to open {path} for logging: {error.strerror}") from None
         self._told: dict[str, int] = {}
         self._number = 0
         self._logs = None
@@ -65,8 +68,9 @@ class Diagnostics:
         for name in {*logs.modules(self._program), *self._modules}:
             Vlog(name)
         try:
-            for spec in (f"console:{self._console}", *self._specs):
-                logs.set_verbosity(spec or "any:any:dbg")
+            logs.set_verbosity(f"console:{self._console}")
+            for spec in self._specs:
+                logs.take_option(spec)
         except ValueError as error:
             raise Fatal(str(error)) from None
         self._logs = logs

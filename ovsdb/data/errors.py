@@ -4,15 +4,17 @@ from typing import Any, NoReturn
 
 from pyvs.streams.json_text import dumps
 
+ABSENT: Any = object()  # of an error without "syntax"; None is JSON's null
+
 
 class OvsdbError(Exception):
     """An <error> of RFC 7047 section 3.1; `tag` is its "error" member."""
 
-    def __init__(self, tag: str, details: str = "", syntax: Any = None, **extra: Any):
+    def __init__(self, tag: str, details: str = "", syntax: Any = ABSENT, **extra: Any):
         super().__init__(f"{tag}: {details}" if details else tag)
         self.tag = tag
         self.details = details
-        self.syntax = None if syntax is None else compact(syntax)
+        self.syntax = None if syntax is ABSENT else compact(syntax)
         self.extra = extra
 
     def told(self) -> str:
@@ -32,21 +34,35 @@ class OvsdbError(Exception):
 
 def compact(json: Any) -> str:
     """`json` as a short text for the "syntax" member."""
-    text = dumps(json, sort_keys=True).decode()
+    text = dumps(_plain(json), sort_keys=True).decode()
     return text if len(text) <= 4096 else text[:4093] + "..."
 
 
-def syntax_error(details: str, json: Any = None) -> OvsdbError:
+def _plain(json: Any) -> Any:
+    """Numbers as ovsdb-server reads them: a whole one is an integer, one of more than 64 bits a
+    real, of which 15 digits are told."""
+    if type(json) is list:
+        return [_plain(each) for each in json]
+    if type(json) is dict:
+        return {name: _plain(each) for name, each in json.items()}
+    if type(json) is float and json.is_integer() and abs(json) < 1 << 63:
+        return int(json)
+    if type(json) is float or (type(json) is int and not -(1 << 63) <= json < 1 << 63):
+        return float(f"{float(json):.15g}")
+    return json
+
+
+def syntax_error(details: str, json: Any = ABSENT) -> OvsdbError:
     """The request does not follow the protocol's syntax or the column's type."""
     return OvsdbError("syntax error", details, json)
 
 
-def constraint_violation(details: str, json: Any = None) -> OvsdbError:
+def constraint_violation(details: str, json: Any = ABSENT) -> OvsdbError:
     """A constraint of the schema forbids the value or the transaction."""
     return OvsdbError("constraint violation", details, json)
 
 
-def fail(details: str, json: Any = None) -> NoReturn:
+def fail(details: str, json: Any = ABSENT) -> NoReturn:
     """Raise a syntax error."""
     raise syntax_error(details, json)
 
@@ -58,7 +74,7 @@ class Members:
 
     def __init__(self, json: Any, what: str):
         if type(json) is not dict:
-            fail(f"Parsing {what} failed: Object expected.", json)
+            fail(f"Parsing {what} failed: Object expected.")
         self.json = json
         self.what = what
         self.number = self.count = 0
@@ -93,13 +109,13 @@ class Members:
         """Fail when there are members that nobody took."""
         if len(self.taken) != len(self.json):
             extra = [name for name in self.json if name not in self.taken]
-            self.fail(f"Member '{extra[0]}' is present but not allowed.")
+            self.fail(f"Member '{extra[0]}' is present but not allowed here.")
 
 
 def members_of(json: Any, what: str, number: int, count: int) -> Members:
     """As Members(json, what), for one of `count` of a kind: every operation comes through here."""
     if type(json) is not dict:
-        fail(f"Parsing {what} {number} of {count} failed: Object expected.", json)
+        fail(f"Parsing {what} {number} of {count} failed: Object expected.")
     self = Members.__new__(Members)
     self.json = json
     self.what = what

@@ -20,9 +20,11 @@ from ovsdb.data.datum import (
 from ovsdb.data.errors import Members, OvsdbError, constraint_violation, fail, syntax_error
 from ovsdb.data.integers import is_int64
 from ovsdb.data.uuids import is_uuid, new_uuid
+from pyvs.streams.json_text import dumps
 
 UNLIMITED = sys.maxsize
 DEFAULT_ATOM = {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": ZERO_UUID}
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # a string that a text shows without quotes
 is_version = re.compile(r"\d+\.\d+\.\d+\Z").match
 
 
@@ -221,6 +223,13 @@ class BaseType:
         encoder = ATOM_ENCODERS.get(self.kind)
         return encoder(atom) if encoder else atom
 
+    def show(self, atom: Any) -> str:
+        """For a text: a string in quotes where it could be taken for something else."""
+        if self.kind != "string":
+            return str(atom).lower()
+        is_word = _WORD.fullmatch(atom) and atom not in ("true", "false") and not is_uuid(atom)
+        return atom if is_word else dumps(atom).decode()
+
     @property
     def constrained(self) -> bool:
         """Whether check() can fail."""
@@ -229,13 +238,17 @@ class BaseType:
     def check(self, atom: Any) -> None:
         """Raise a constraint violation when the atom is not allowed."""
         if self.enum is not None and atom not in self.enum:
-            allowed = ", ".join(str(each) for each in self.enum)
-            raise constraint_violation(f"{atom} is not one of the allowed values ([{allowed}])")
+            allowed = ", ".join(map(self.show, self.enum))
+            raise constraint_violation(
+                f"{self.show(atom)} is not one of the allowed values ([{allowed}])"
+            )
         low, high = self.minimum, self.maximum
         if low is None and high is None:
             return
-        measure = len(atom) if self.kind == "string" else atom
-        if (low is None or measure >= low) and (high is None or measure <= high):
+        if self.kind == "string":
+            self._check_length(atom)
+            return
+        if (low is None or atom >= low) and (high is None or atom <= high):
             return
         if low is not None and high is not None:
             bounds = f"in the valid range {low} to {high} (inclusive)"
@@ -243,9 +256,18 @@ class BaseType:
             bounds = f"greater than or equal to minimum allowed value {low}"
         else:
             bounds = f"less than or equal to maximum allowed value {high}"
-        if self.kind == "string":
-            raise constraint_violation(f'length {measure} of "{atom}" is not {bounds}')
         raise constraint_violation(f"{atom} is not {bounds}")
+
+    def _check_length(self, text: str) -> None:
+        count, low, high = len(text), self.minimum, self.maximum
+        if low is not None and count < low:
+            raise constraint_violation(
+                f'"{text}" length {count} is less than minimum allowed length {low}'
+            )
+        if high is not None and count > high:
+            raise constraint_violation(
+                f'"{text}" length {count} is greater than maximum allowed length {high}'
+            )
 
 
 # --- values of columns
@@ -329,16 +351,15 @@ class ColumnType:
         """The type in words, for error texts."""
         if self.is_scalar:
             return self.key.kind
+        many = self._bounds()
         if self.value is not None:
-            inner = f"({self.key.kind}, {self.value.kind}) pairs"
-            return f"map of {inner}"
-        if self.min == 0 and self.max == 1:
-            return f"optional {self.key.kind}"
+            return f"map of {many}({self.key.kind}, {self.value.kind}) pairs"
+        return f"set of {many}{self.key.kind}s"
+
+    def _bounds(self) -> str:
         if self.max == UNLIMITED:
-            bounds = "1 or more " if self.min else ""
-        else:
-            bounds = f"{self.min} to {self.max} " if self.min else f"up to {self.max} "
-        return f"set of {bounds}{self.key.kind}s"
+            return f"{self.min} or more " if self.min else ""
+        return f"{self.min} to {self.max} " if self.min else f"up to {self.max} "
 
     def resized(self, low: int, high: int) -> "ColumnType":
         """The type with other limits on the number of elements."""
@@ -361,10 +382,8 @@ class ColumnType:
     def check_size(self, datum: Datum) -> None:
         """Raise a constraint violation for too few or too many elements."""
         if not self.min <= len(datum) <= self.max:
-            kind = "map" if self.value is not None else "set"
             raise constraint_violation(
-                f"Attempted to store {len(datum)} elements in {self.describe()}"
-                f" ({kind} must have {self._limits()} members)."
+                f"Attempted to store {len(datum)} elements in {self.describe()}."
             )
 
     def _limits(self) -> str:
@@ -546,8 +565,10 @@ class TableSchema:
         return self
 
     def _parse_index(self, json: Any) -> tuple[str, ...]:
-        if type(json) is not list or not json:
+        if type(json) is not list:
             fail("array of distinct column names expected", json)
+        if not json:
+            fail("index must have at least one column", json)
         for name in json:
             if type(name) is not str or name not in self.columns:
                 fail(f"{name} is not a valid column name", json)
@@ -587,8 +608,8 @@ class TableSchema:
             if column is None:
                 fail(f"{name} is not a valid column name", json)
             found.append(column)
-        if len(set(json)) != len(json):
-            fail("array of distinct column names expected", json)
+            if column in found[:-1]:
+                fail(f"column {name} mentioned more than once", json)
         return found
 
 

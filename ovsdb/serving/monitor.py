@@ -35,12 +35,12 @@ class TableMonitor:
 
     def add_request(self, json: Any, conditional: bool) -> None:
         """Parse a <monitor-request> or <monitor-cond-request> and add its columns."""
-        members = Members(json, "monitor request")
+        members = Members(json, f"table {self.table.name}")
         names = members.get("columns", (list,))
         where = members.get("where", (list,)) if conditional else None
         select_json = members.get("select", (dict,), {})
         members.finish()
-        select = Members(select_json, "monitor select")
+        select = Members(select_json, f"table {self.table.name} select")
         wanted = {event: select.get(event, (bool,), True) for event in SELECTS}
         select.finish()
         for column in self._columns(names):
@@ -140,7 +140,7 @@ class Monitor:
         self.conditional = version > 1
         self.tables: dict[str, TableMonitor] = {}
         if type(requests) is not dict:
-            fail("<monitor-requests> must be an object", requests)
+            fail("monitor-requests must be object", requests)
         for name, json in requests.items():
             table = database.tables.get(name)
             if table is None:
@@ -255,7 +255,7 @@ class Monitor:
             fail(f"no table named {name} in monitor session")
         where = None
         for request in json if type(json) is list else [json]:
-            members = Members(request, "monitor condition change")
+            members = Members(request, f"table {name}")
             columns = members.get("columns", (list,))
             clauses = members.get("where", (list,))
             members.finish()

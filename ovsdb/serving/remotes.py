@@ -336,7 +336,7 @@ class DatabaseSource:
     def __init__(self, loop: Loop, name: str):
         parts = name.removeprefix("db:").split(",")
         if len(parts) != 3:
-            raise ValueError(f'"{name}": invalid syntax, expected db:DB,TABLE,COLUMN')
+            raise ValueError(f'"{name}": invalid syntax')
         self.loop = loop
         self.name = name
         self.database, self.table, self.column = parts
@@ -351,7 +351,7 @@ class DatabaseSource:
     def _check(self, database: Database) -> None:
         table = database.tables.get(self.table)
         if table is None:
-            raise ValueError(f'"{self.name}": no table named "{self.table}"')
+            raise ValueError(f'"{self.name}": no table named {self.table}')
         column = table.schema.columns.get(self.column)
         if column is None:
             raise ValueError(f'"{self.name}": table "{self.table}" has no column "{self.column}"')

@@ -62,20 +62,20 @@ def create(path: str, schema: dict) -> None:
 
     The file must not exist; a link to nowhere leads to where it is made.  Raises OvsdbError.
     """
-    path = os.path.realpath(path)
+    given, path = path, os.path.realpath(path)
     record = encode_record(DatabaseSchema.from_json(schema).to_json())
     with FileLock(path):
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise io_error(f"{path}: create failed", error) from error
+            raise io_error(f"{given}: create failed", error) from error
         log = LogWriter(fd, path, 0)
         try:
             log.append(record, durable=True)
             sync_directory(path)
         except OSError as error:
             os.unlink(path)
-            raise io_error(f"{path}: create failed", error) from error
+            raise io_error(f"{given}: create failed", error) from error
         except OvsdbError:
             os.unlink(path)
             raise

@@ -63,10 +63,12 @@ class Mutation:
         except OverflowError:
             results = [math.inf]
         if any(_out_of_range(result) for result in results):
-            raise OvsdbError("range error", f'Result of "{self.mutator}" is out of range.')
+            raise OvsdbError(
+                "range error", f'Result of "{self.mutator}" operation is out of range.'
+            )
         new = tuple(sorted(set(results)))
         if len(new) != len(results):
-            raise constraint_violation(f'Result of "{self.mutator}" contains duplicates.')
+            raise constraint_violation(f'Result of "{self.mutator}" operation contains duplicates.')
         self.column.type.check(new)
         return new
 

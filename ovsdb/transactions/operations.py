@@ -153,14 +153,17 @@ def _uuid_of_insert(context: Context, table: Table, name: str | None, given: str
         if transaction.knows(table, given):
             raise OvsdbError(
                 "duplicate uuid",
-                "This UUID is that of a row in the table, or of one deleted in this transaction.",
+                "This UUID would duplicate a UUID already present within the table or deleted"
+                " within the same transaction.",
                 given,
             )
     if name is None:
         return given or new_uuid()
     if not symbols.create(name):
         raise OvsdbError(
-            "duplicate uuid-name", 'An earlier "insert" operation has this "uuid-name".', name
+            "duplicate uuid-name",
+            'This "uuid-name" appeared on an earlier "insert" operation.',
+            name,
         )
     if given is not None:
         # References before this insert went to another UUID, as in ovsdb-server.
@@ -265,11 +268,11 @@ def _delete(context: Context, members: Members) -> dict:
 
 def _wait(context: Context, members: Members) -> dict:
     timeout = members.get("timeout", (int, float))
-    table = _table(context, members)
     where = members.need("where", (list,))
     column_names = members.get("columns", (list,))
     until = members.need("until", (str,))
     json = members.need("rows", (list,))
+    table = _table(context, members)
     members.finish()
     rows = _where(context, members, table, where)
     names = _names(table, column_names)

@@ -378,7 +378,7 @@ class Transaction:
                             # The old key of a row that this transaction changes, too.
                             other = None
                     if other is not None:
-                        raise _duplicate(table, number, key, other, uuid)
+                        raise _duplicate(table, number, key, rows, other, uuid)
                     added[key] = uuid
 
     def _update_indexes(self) -> None:
@@ -433,13 +433,45 @@ def _references(ref: RefColumn, datum: Datum | tuple) -> list[str]:
     return ref.uuids(datum) if datum else []
 
 
-def _duplicate(table: Table, number: int, key: tuple, first: str, second: str) -> OvsdbError:
-    columns = ", ".join(f'"{name}"' for name in table.schema.indexes[number])
-    values = ", ".join(
-        str(value[0] if type(value) is tuple and len(value) == 1 else value) for value in key
+def _duplicate(
+    table: Table, number: int, key: tuple, rows: dict, first: str, second: str
+) -> OvsdbError:
+    names = table.schema.indexes[number]
+    columns = ", ".join(f'"{name}"' for name in names)
+    plural = "columns" if len(names) > 1 else "column"
+    told = "  ".join(
+        f"{which} row, with UUID {uuid}, {_history(table, number, rows, uuid)}"
+        for which, uuid in zip(("First", "Second"), sorted((first, second)), strict=True)
     )
-    plural = "columns" if len(table.schema.indexes[number]) > 1 else "column"
     return constraint_violation(
         f'Transaction causes multiple rows in "{table.name}" table to have identical values'
-        f" ({values}) for index on {plural} {columns}: rows {first} and {second}."
+        f" ({_key_text(table, number, key)}) for index on {plural} {columns}.  {told}"
     )
+
+
+def _key_text(table: Table, number: int, key: tuple) -> str:
+    columns = [table.schema.columns[name] for name in table.schema.indexes[number]]
+    return ", ".join(
+        str(value) if column.type.is_map else ", ".join(map(column.type.key.show, value))
+        for column, value in zip(columns, key, strict=True)
+    )
+
+
+def _history(table: Table, number: int, rows: dict, uuid: str) -> str:
+    """What this transaction did with a row; `rows` as it was before, for those that it touched."""
+    if uuid not in rows:
+        return (
+            "existed in the database before this transaction and was not modified by the"
+            " transaction."
+        )
+    old = rows[uuid]
+    if old is None:
+        return "was inserted by this transaction."
+    before = table.index_key(number, old)
+    if before == table.index_key(number, table.rows[uuid]):
+        return (
+            "existed in the database before this transaction, which modified some of the row's"
+            " columns but not any columns in this index."
+        )
+    values = _key_text(table, number, before)
+    return f"had the following index values before the transaction: {values}."

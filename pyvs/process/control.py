@@ -258,7 +258,7 @@ def unixctl_server(own: str, where: str | None) -> unixctl.Server | None:
     in the process that stays, as its id is in the name.  Raises OSError.
     """
     command("version", "", 0, 0, lambda _args: version_text(own) + "\n")
-    command("exit", "", 0, 1, lambda _args: exit_now())
+    command("exit", "", 0, 0, lambda _args: exit_now())
     command("list-commands", "", 0, 0, _list_commands)
     command("help", "", 0, 0, _list_commands)
     command("coverage/show", "", 0, 0, lambda _args: coverage.show())

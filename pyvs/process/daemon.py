@@ -22,6 +22,7 @@ the command that the user typed.  After ready(), main_loop() contains what the m
 process is started anew.
 """
 
+import logging
 import os
 import sys
 import time
@@ -83,7 +84,10 @@ class _State:
 def fatal(message: str) -> NoReturn:
     """Print and log `PROGRAM: message`, and exit with status 1."""
     if _State.started:
+        console = logging.getLogger("console")
+        console.disabled = True  # which has it in the next line
         vlog.emer(message)
+        console.disabled = False
     sys.stderr.write(f"{_State.program}: {message}\n")
     sys.stderr.flush()
     sys.exit(1)
@@ -224,7 +228,7 @@ def unixctl_server(name: str) -> unixctl.Server | None:
     try:
         return control.unixctl_server(name, last(_State.options, "unixctl"))
     except OSError as error:
-        fatal(f"could not initialize control socket {error.filename} ({error.strerror})")
+        fatal(f"{error.filename}: could not initialize control socket ({error.strerror})")
 
 
 def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:

@@ -146,8 +146,12 @@ def set_verbosity(spec: str) -> None:
     if head.upper() == "PATTERN":
         destination, _, pattern = rest.partition(":")
         known = DESTINATIONS if destination.lower() == "any" else (destination.lower(),)
-        if not pattern or not set(known) <= set(DESTINATIONS):
-            raise ValueError(f'processing "{spec}": destination and pattern expected')
+        if not destination:
+            raise ValueError("missing destination")
+        if not set(known) <= set(DESTINATIONS):
+            raise ValueError(f'unknown destination "{destination}"')
+        if not pattern:
+            raise ValueError("missing pattern")
         for name in known:
             ovs.vlog.Vlog.set_pattern(name, pattern)
         return
@@ -165,6 +169,14 @@ def set_verbosity(spec: str) -> None:
         for ours in COUNTERPARTS.get(word.lower(), ()):
             if ours in known_modules():
                 _set_levels(":".join([*words[:at], ours, *words[at + 1 :]]))
+
+
+def take_option(spec: str | None) -> None:
+    """The value of a -v; ValueError."""
+    try:
+        set_verbosity(spec or "any:any:dbg")
+    except ValueError as error:
+        raise ValueError(f'processing "{spec}": {error}') from None
 
 
 def _set_levels(spec: str) -> None:
@@ -236,7 +248,7 @@ def start(options: Options, program: str) -> str | None:
         ovs.vlog.Vlog(name)
     _set_syslog(last(options, "syslog-method"))
     for spec in options.get("verbose", []):
-        set_verbosity(spec or "any:any:dbg")
+        take_option(spec)
     # Before the library's own are registered.
     control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
     for word, limited in (("enable", True), ("disable", False)):
@@ -250,9 +262,12 @@ def start(options: Options, program: str) -> str | None:
         logging.getLogger(name).propagate = False
     log_file = None
     if "log-file" in options:
-        default = os.path.join(rundir.logdir(), f"{identity.program(program)}.log")
-        log_file = os.path.join(rundir.logdir(), last(options, "log-file", default) or default)
-        os.makedirs(os.path.dirname(log_file), exist_ok=True)
+        given = last(options, "log-file")
+        if given:
+            log_file = os.path.abspath(given)
+        else:
+            os.makedirs(rundir.logdir(), exist_ok=True)
+            log_file = os.path.join(rundir.logdir(), f"{identity.program(program)}.log")
         open(log_file, "a").close()
     ovs.vlog.Vlog.init(log_file)
     if log_file:

@@ -92,7 +92,7 @@ def test_the_server_learns_from_whom_it_connects_to(world):
     remote = f"--remote=ssl:127.0.0.1:{acceptor.port}"
     server = Daemon("pyvs", path, SCHEMA, options=[*own, remote, f"--bootstrap-ca-cert={learnt}"])
     try:
-        wait_until(lambda: os.path.exists(learnt), "the certificate")
+        wait_until(lambda: os.path.exists(learnt) and text(learnt), "the certificate")
         assert text(learnt) == text(f"{authority.path}/ca.pem")
         wait_until(lambda: acceptor.shaken >= 2, "the second connection")
         assert "bootstrapped the CA certificate" in server.log

@@ -464,10 +464,10 @@ def _take_remote(session, args):
         session.remote = "unix:" + rundir.db_sock()
 
 
-def _take_database(session, args):
-    """Removes the optional database from `args`."""
+def _take_database(session, args, least):
+    """Removes the optional database from `args`, of which `least` are something else."""
     databases = session.client.request("list_dbs", [])
-    if args and args[0] in databases:
+    if len(args) > least and args[0] in databases:
         session.database = args.pop(0)
     elif DEFAULT_DATABASE in databases:
         session.database = DEFAULT_DATABASE
@@ -511,7 +511,7 @@ def _dispatch(session, name, args):
     if target != "later":
         session.connect()
     if target == "database":
-        _take_database(session, args)
+        _take_database(session, args, least)
     if len(args) < least or (most is not None and len(args) > most):
         raise Fatal(f"invalid syntax for '{name}' (use --help for help)")
     if name.startswith("monitor") and "no-db-change-aware" not in session.options:
@@ -521,10 +521,20 @@ def _dispatch(session, name, args):
     sys.stdout.flush()
 
 
+def _of_server(error):
+    """An error that the server answered with, as its log would have it."""
+    told = error.error
+    if not isinstance(told, dict) or "error" not in told:
+        return f"server: {error}"
+    syntax = f'syntax "{told["syntax"]}": ' if "syntax" in told else ""
+    details = f": {told['details']}" if told.get("details") else ""
+    return f"{syntax}{told['error']}{details}"
+
+
 TOLD = (
     (table.StyleError, str),
     (ovsdb_rpc.ConnectError, lambda error: f'failed to connect to "{error.remote}" ({error})'),
-    (ovsdb_rpc.RpcError, lambda error: f"server: {error}"),
+    (ovsdb_rpc.RpcError, _of_server),
     (ovsdb_rpc.Disconnected, lambda error: f"receive failed ({error})"),
     (OSError, str),
 )

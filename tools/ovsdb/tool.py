@@ -13,6 +13,7 @@ from ovsdb.transactions.rbac import Rights
 from pyvs import identity, rundir, version
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, answered, check_count, guard
+from pyvs_tools.diagnostics import Diagnostics
 from pyvs_tools.ovsdb import table
 
 from .log import show_log
@@ -238,6 +239,23 @@ def run_show_log(run, path=None):
     show_log(path or _default_database(), run.verbosity)
 
 
+def run_help(run, *_words):
+    print(USAGE, end="")
+
+
+def run_list_commands(run, *_words):
+    print("The available commands are:")
+    for name in COMMANDS:
+        print(f"  {name:<23} {ARGUMENTS.get(name, '')}")
+
+
+def run_check_cluster(run, *paths):
+    for path in paths:
+        if _head(path)[0] != "CLUSTER":
+            raise Fatal(f"{path}: not a clustered database")
+    raise Fatal(NO_CLUSTERS)
+
+
 # name: (least, most arguments, function)
 COMMANDS = {
     "create": (0, 2, run_create),
@@ -259,10 +277,30 @@ COMMANDS = {
     "query": (1, 2, run_query),
     "transact": (1, 2, run_transact),
     "show-log": (0, 1, run_show_log),
-    "create-cluster": (0, None, run_cluster_command),
-    "join-cluster": (0, None, run_cluster_command),
-    "cluster-to-standalone": (0, None, run_cluster_command),
-    "check-cluster": (0, None, run_cluster_command),
+    "create-cluster": (3, 3, run_cluster_command),
+    "join-cluster": (4, None, run_cluster_command),
+    "cluster-to-standalone": (2, 2, run_cluster_command),
+    "check-cluster": (1, None, run_check_cluster),
+    "help": (0, None, run_help),
+    "list-commands": (0, None, run_list_commands),
+}
+
+# As ovsdb-tool(1) has them.
+ARGUMENTS = {
+    "create": "[db [schema]]",
+    "compact": "[db [target]]",
+    "convert": "[db [schema [target]]]",
+    "needs-conversion": "[db [schema]]",
+    **dict.fromkeys(("db-name", "db-version", "db-cksum", "show-log"), "[db]"),
+    **dict.fromkeys(("db-cid", "db-sid", "db-local-address"), "db"),
+    **dict.fromkeys(("db-is-clustered", "db-is-standalone"), "db"),
+    **dict.fromkeys(("schema-name", "schema-version", "schema-cksum"), "[schema]"),
+    "compare-versions": "a op b",
+    **dict.fromkeys(("query", "transact"), "[db] transaction"),
+    "create-cluster": "db contents address",
+    "join-cluster": "db name local remote...",
+    "cluster-to-standalone": "db clusterdb",
+    "check-cluster": "db...",
 }
 
 USAGE = f"""{PROGRAM}: database files without a server
@@ -279,6 +317,8 @@ usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
   db-cid|db-sid|db-local-address DB print what a clustered database's file says
   query [DB] TRANSACTION            run a transaction that changes nothing
   transact [DB] TRANSACTION         run a transaction
+  check-cluster DB...               say that these are none of a cluster
+  help, list-commands               this text; all commands
   [-m]... show-log [DB]             print what was done; with -m to which rows, -mm what
 
 DB defaults to conf.db in the database directory, SCHEMA to that of the switch.
@@ -304,12 +344,13 @@ def _dispatch(options, words):
 
 def run(args):
     """Runs a command line; returns the exit status."""
-    options, words = getopt_long.parse(args, OPTIONS)
+    options, words = getopt_long.parse(args, OPTIONS, permute=True)
     given = dict(options)
     if "rundir" in given:
         rundir.use(given["rundir"])
     if answered(given, PROGRAM, USAGE):
         return 0
+    Diagnostics("pyvs-ovsdb-tool", (), options, console="warn")  # says what is wrong with -v
     return _dispatch(options, words)
 
 

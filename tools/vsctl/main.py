@@ -37,6 +37,7 @@ COMMANDS = {
 }
 _RETRY_SECONDS = 1
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # a byte of a word, as Python has it (PEP 383)
+_QUOTED = " \t\r\n\v\\'\""  # a word with one of these is logged in quotes
 LOG_MODULES = ("db_ctl_base", "jsonrpc", "vsctl")
 
 # long name, short letter, takes an argument
@@ -474,9 +475,10 @@ def _print_outputs(commands, settings):
 
 
 def _quote(word):
-    if word and all(char.isalnum() or char in "-_./:=@,%+" for char in word):
+    """As Open vSwitch's commands have a word in log and comments."""
+    if not any(char in _QUOTED for char in word):
         return word
-    return "'" + word.replace("'", "'\\''") + "'"
+    return '"' + re.sub(r'[\\"]', lambda found: "\\" + found[0], word) + '"'
 
 
 def _check_text(words):

@@ -86,6 +86,8 @@ def run_list_dp_cap(context, command):
     name = command.args[0]
     row = _datapath(context, name, f'datapath "{name}" record not found')
     capabilities = row.get("capabilities")
+    if not capabilities:
+        command.print("")
     for key in sorted(capabilities):
         command.print(f"{key}={capabilities[key]}")
 
