@@ -38,7 +38,7 @@ PACKAGES = {
     "containers": "containers",
 }
 COMPILED = ("datapath", "ofproto", "ovsdb", "pyvs")
-# Modules that are Python as they stand, and compiled because every transaction passes
+# Modules that are Python as they stand, and compiled because every transaction or message passes
 # through them; the .pxd beside one says which of its classes and functions become C.
 COMPILED_PYTHON = {
     "ovsdb": (
@@ -60,7 +60,17 @@ COMPILED_PYTHON = {
         "serving/service",
         "serving/session",
     ),
-    "pyvs": ("coverage", "streams/framing", "streams/json_text"),
+    # What each message of a controller passes, and each turn of the loop.
+    "ofproto": (
+        "async_messages",
+        "handlers",
+        "peers/connection",
+        "peers/connmgr",
+        "peers/peer",
+        "peers/turns",
+        "tables/journal",
+    ),
+    "pyvs": ("clock", "containment", "coverage", "poller", "streams/framing", "streams/json_text"),
 }
 
 # `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.

@@ -1,18 +1,23 @@
 """The control path: flow mods, dumps, packet-ins and packet-outs per second, memory per flow.
 
-    python -m bench openflow [--flows N] [--dump N] [--seconds S] [SWITCH...]
+    python -m bench openflow [--flows N] [--dump N] [--seconds S] [--rounds N] [--only NAME]
+                             [SWITCH...]
 
 SWITCH: pyvs, ovs (Open vSwitch's userspace datapath, where it is installed).  The same client
 speaks OpenFlow 1.3 to both, over the bridge's management socket.  Packets come in by a veth.
+They are measured in turns; at the end stand the medians, and of the rounds' ratios, which a
+machine that has other work to do spares, too.
 """
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import shutil
 import socket
 import statistics
 import time
+from pathlib import Path
 
 from bench.peers import OpenVSwitch, Pyvs
 from ofproto.codec import messages as m
@@ -20,7 +25,8 @@ from ofproto.codec.hello import encode_hello
 from ofproto.text import flow_text
 
 OF13 = 4
-BARRIER_REPLY, PACKET_IN, PACKET_OUT = 21, 10, 13
+BARRIER_REPLY, PACKET_IN = 21, 10
+ETHERTYPE = b"\x88\xb5"  # for local experiments
 
 
 class Connection:
@@ -83,6 +89,7 @@ class Switch:
         self.peer = peer
         self.rundir = rundir
         self._pid_file = os.path.join(rundir, pid_file)
+        self.samples: dict[str, list[tuple[float, str, float]]] = {}  # value, unit, us of CPU each
 
     def connect(self) -> Connection:
         return Connection(os.path.join(self.rundir, "br0.mgmt"))
@@ -99,17 +106,21 @@ class Switch:
 
     def cpu(self) -> float:
         """Seconds of processor time that the daemon has used."""
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(
+            int(Path(task, "schedstat").read_text().split()[0]) / 1e9
+            for task in Path(f"/proc/{self.pid}/task").iterdir()
+        )
 
     def show(self, what: str, value: float, unit: str, times: int = 0, cpu: float = 0) -> None:
         """A line; `times` things were done since cpu() was `cpu`."""
-        each = f"   {(self.cpu() - cpu) / times * 1e6:7.1f} us of CPU each" if times else ""
-        print(f"{self.peer.name:8} {what:32} {value:10,.0f}{unit:18}{each}", flush=True)
+        each = (self.cpu() - cpu) / times * 1e6 if times else 0.0
+        self.samples.setdefault(what, []).append((value, unit, each))
+        told = f"   {each:7.1f} us of CPU each" if times else ""
+        print(f"{self.peer.name:8} {what:32} {value:10,.0f}{unit:18}{told}", flush=True)
 
 
-def flow_mods(switch: Switch, number: int) -> None:
+def flow_mods(switch: Switch, options: argparse.Namespace) -> None:
+    number = options.flows
     connection = switch.connect()
     connection.barrier(m.FlowMod(m.DELETE).encode(OF13))
     for name, stream in (
@@ -124,7 +135,8 @@ def flow_mods(switch: Switch, number: int) -> None:
     connection.close()
 
 
-def dump(switch: Switch, number: int) -> None:
+def dump(switch: Switch, options: argparse.Namespace) -> None:
+    number = options.dump
     connection = switch.connect()
     connection.barrier(m.FlowMod(m.DELETE).encode(OF13))
     before = switch.memory()
@@ -148,10 +160,10 @@ def dump(switch: Switch, number: int) -> None:
     connection.close()
 
 
-def barriers(switch: Switch, seconds: float) -> None:
+def barriers(switch: Switch, options: argparse.Namespace) -> None:
     connection = switch.connect()
     times, cpu = [], switch.cpu()
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + options.seconds / 2
     while time.perf_counter() < end:
         times.append(connection.barrier())
     switch.show("barrier, round trip", statistics.median(times) * 1e6, " us", len(times), cpu)
@@ -176,7 +188,7 @@ class Packets:
     def send(self, number: int) -> None:
         """A frame of a connection that was never seen."""
         source = b"\x02\1" + number.to_bytes(4, "big")
-        self.sock.send(b"\x02\0\0\0\0\x63" + source + b"\x88\xb5" + bytes(50))
+        self.sock.send(b"\x02\0\0\0\0\x63" + source + ETHERTYPE + bytes(50))
 
 
 def os_setns(descriptor: int) -> None:
@@ -187,14 +199,42 @@ def os_setns(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def packet_ins(switch: Switch, seconds: float, window: int) -> None:
-    """cbench's question: how many packet-ins a controller can answer, `window` under way."""
+def ask_for_misses(switch: Switch) -> Connection:
+    """A connection that gets the packets that no flow is for."""
     connection = switch.connect()
     connection.sock.sendall(m.SetConfig(0, 128).encode(OF13, 3))
     connection.barrier(m.FlowMod(m.DELETE).encode(OF13))
     flow = "priority=0 actions=CONTROLLER:128"
     connection.barrier(flow_text.encode_flow(flow_text.parse_flow(flow), OF13))
     time.sleep(0.5)
+    return connection
+
+
+def next_packet(connection: Connection) -> m.PacketIn:
+    """The next PACKET_IN with one of our frames."""
+    while True:
+        raw = connection.read()
+        if raw[1] == PACKET_IN:
+            message = m.decode(raw)
+            if message.packet[12:14] == ETHERTYPE:
+                return message
+
+
+def answer(connection: Connection, message: m.PacketIn, xid: int) -> None:
+    actions = flow_text.parse_flow("actions=2").instructions[0].actions
+    connection.sock.sendall(m.PacketOut(message.packet, message.in_port, actions).encode(OF13, xid))
+
+
+def packet_ins(switch: Switch, options: argparse.Namespace) -> None:
+    """cbench's question: how many packet-ins a controller can answer, one at a time and with so
+    many under way."""
+    for window in (1, 64):
+        with contextlib.suppress(TimeoutError):
+            _packet_ins(switch, options.seconds, window)
+
+
+def _packet_ins(switch: Switch, seconds: float, window: int) -> None:
+    connection = ask_for_misses(switch)
     packets = Packets(switch)
     sent = answered = 0
     cpu, begin = switch.cpu(), time.perf_counter()
@@ -203,21 +243,35 @@ def packet_ins(switch: Switch, seconds: float, window: int) -> None:
         while sent - answered < window:
             packets.send(sent)
             sent += 1
-        raw = connection.read()
-        if raw[1] != PACKET_IN:
-            continue
-        message = m.decode(raw)
-        if message.packet[12:14] != b"\x88\xb5":
-            continue
-        out = m.PacketOut(
-            message.packet,
-            message.in_port,
-            flow_text.parse_flow("actions=2").instructions[0].actions,
-        )
-        connection.sock.sendall(out.encode(OF13, sent))
+        answer(connection, next_packet(connection), sent)
         answered += 1
     rate = answered / (time.perf_counter() - begin)
     switch.show(f"packet-in and -out, {window} at once", rate, "/s", answered, cpu)
+    connection.close()
+    packets.sock.close()
+
+
+def packets_meanwhile(switch: Switch, options: argparse.Namespace) -> None:
+    """While a controller writes all its flows, how long a packet takes to another one."""
+    connection, packets = ask_for_misses(switch), Packets(switch)
+    stream = mods(options.dump, FLOW + " actions=output:2")
+    writer = multiprocessing.get_context("fork").Process(
+        target=lambda: switch.connect().barrier(stream)
+    )
+    times: list[float] = []
+    writer.start()
+    while writer.is_alive():
+        begin = time.perf_counter()
+        packets.send(len(times))
+        next_packet(connection)
+        times.append(time.perf_counter() - begin)
+        time.sleep(0.001)
+    writer.join()
+    times.sort()
+    for name, at in (("half", 0.5), ("99 %", 0.99), ("all", 1)):
+        took = times[min(int(len(times) * at), len(times) - 1)] * 1e6
+        switch.show(f"packet-in during a sync, {name} in", took, " us")
+    connection.barrier(m.FlowMod(m.DELETE).encode(OF13))
     connection.close()
     packets.sock.close()
 
@@ -233,19 +287,41 @@ def start(name: str) -> Switch:
     return Switch(peer, f"/run/{peer.name}", "ovs-vswitchd.pid")
 
 
+MEASURES = {
+    each.__name__: each for each in (flow_mods, dump, barriers, packet_ins, packets_meanwhile)
+}
+
+
+def compare(ours: Switch, theirs: Switch) -> None:
+    """A line for each figure: medians, and how many times as fast we are."""
+    for what, samples in ours.samples.items():
+        pairs = list(zip(samples, theirs.samples.get(what, []), strict=False))
+        if not pairs:
+            continue
+        is_rate = samples[0][1] == "/s"
+        values = [[each[0] for each in side] for side in zip(*pairs, strict=True)]
+        ratios = [a / b if is_rate else b / a for a, b in zip(*values, strict=True) if a and b]
+        cpu = [statistics.median(each[2] for each in side) for side in zip(*pairs, strict=True)]
+        told = f"   {cpu[0]:7.1f} us of CPU beside {cpu[1]:7.1f}" if cpu[0] else ""
+        a, b = map(statistics.median, values)
+        ratio = statistics.median(ratios) if ratios else 0
+        print(f"{what:32} {a:10,.0f} beside {b:10,.0f}{samples[0][1]:18} {ratio:5.2f} x{told}")
+
+
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench openflow", description=__doc__.splitlines()[0])
     parser.add_argument("--flows", type=int, default=10_000)
     parser.add_argument("--dump", type=int, default=50_000)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=MEASURES, action="append")
     parser.add_argument("switches", nargs="*", metavar="SWITCH")
     options = parser.parse_args(words)
     names = options.switches or ["pyvs", *(["ovs"] if shutil.which("ovs-vswitchd") else [])]
-    for name in names:
-        switch = start(name)
-        flow_mods(switch, options.flows)
-        dump(switch, options.dump)
-        barriers(switch, options.seconds / 2)
-        for window in (1, 64):
-            with contextlib.suppress(TimeoutError):
-                packet_ins(switch, options.seconds, window)
+    switches = [start(name) for name in names]
+    for _ in range(options.rounds):
+        for name in options.only or MEASURES:
+            for switch in switches:
+                MEASURES[name](switch, options)
+    if len(switches) == 2:
+        compare(*switches)

@@ -11,6 +11,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match import Match
 from ofproto.codec.messages.packet import TOTAL_LEN_AT
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
+from ofproto.packet_in_heads import Heads
 from ofproto.peers.packet_in import cut
 from ofproto.peers.roles import ROLE_SLAVE
 
@@ -37,10 +38,6 @@ _PHYSICAL = flow.MEMBERS["in_phy_port"][0]
 _TUN_OAM_AT = sum(flow.MEMBERS["tun_flags"]) - 1
 _PRESENT = slice(flow.MEMBERS["tun_present"][0], sum(flow.MEMBERS["tun_present"]))
 _OAM = 1  # the flag that OpenFlow's tun_flags has
-
-# Where in the key those are: pkt_mark, from ct_state to what the packet itself says, and from the
-# tunnel to the end.
-_MARK, _L2, _TUNNEL = (flow.MEMBERS[n][0] for n in ("pkt_mark", "eth_dst", "tun_id"))
 
 # What the tracker found: those that every packet may have, and by the Ethertype the original
 # direction's, which a valid connection has.
@@ -118,8 +115,7 @@ def packet_in_for(peer: Any, event: Any) -> bytes | None:
     return b"".join((head[:2], size, head[4:at], total.to_bytes(2, "big"), head[at + 2 :], packet))
 
 
-_heads: dict[tuple, bytes] = {}
-MAX_HEADS = 1024
+_heads = Heads()
 
 
 def _head(peer: Any, event: Any, reason: int) -> bytes:
@@ -127,15 +123,13 @@ def _head(peer: Any, event: Any, reason: int) -> bytes:
     key = event.key
     if any(key[_CT_STATE : _CT_STATE + 4]):  # what the tracker found is another thing each time
         return _packet_in(peer, event, reason, b"", 0)
-    what = (
-        peer.version, reason, event.miss, event.table_id, event.cookie, event.in_port,
-        key[_MARK : _MARK + 4], key[_CT_STATE:_L2], key[_TUNNEL:], event.options,
+    numbers = (
+        peer.version, reason, event.miss, event.table_id, event.cookie, event.in_port, event.options
     )  # fmt: skip
-    head = _heads.get(what)
+    head = _heads.find(numbers, key)
     if head is None:
-        if len(_heads) >= MAX_HEADS:
-            _heads.clear()
-        head = _heads[what] = _packet_in(peer, event, reason, b"", 0)
+        head = _packet_in(peer, event, reason, b"", 0)
+        _heads.keep(numbers, key, head)
     return head
 
 

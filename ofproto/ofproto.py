@@ -120,7 +120,9 @@ class Ofproto:
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables, self.table_work)
-        self.connmgr = ConnMgr(name, self._handle, self._peer_closed, self.log.flush)
+        self.connmgr = ConnMgr(
+            name, self._handle, self._peer_closed, self.log.flush, backer.serve_waiting
+        )
         self._datapath_id = datapath_id
         self._now = now
         # What runs in each round, in guards of their own.
@@ -525,7 +527,8 @@ class Ofproto:
         self._now = clock.msec()
         before = self.xbridge.generation.value
         quiet = self.connmgr.serve(peer, self._now)
-        self._follow_misses()
+        if peer.version is None or peer.version < OF13:
+            self._follow_misses()
         if not quiet or self.table_work.busy or self.port_set.has_news:
             return 0
         changed = self.xbridge.generation.value != before and len(self.backer.flows)

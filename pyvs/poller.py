@@ -76,16 +76,21 @@ class Poller:
         end = time.monotonic() + QUICK
         if self._timeout >= 0:
             end = min(end, start + self._timeout / 1000)
-        quick = self._quick
-        while found and all(n in quick and events == select.POLLIN for n, events in found):
-            wanted = min(
-                containment.call("between rounds", "", quick[number], default=0)
-                for number, _events in found
-            )
+        while found and self._are_quick(found):
+            wanted = QUICK
+            for number, _events in found:
+                left = containment.call("between rounds", "", self._quick[number], default=0)
+                if left < wanted:
+                    wanted = left
             now = time.monotonic()
             end = min(end, now + wanted)
-            left = end - now
-            if left <= 0:
+            if end <= now:
                 break
-            found = poll.poll(left * 1000)
+            found = poll.poll((end - now) * 1000)
         return found
+
+    def _are_quick(self, found: list[tuple[int, int]]) -> bool:
+        for number, events in found:
+            if events != select.POLLIN or number not in self._quick:
+                return False
+        return True

@@ -27,6 +27,7 @@ from ofproto.tables.flow_table import (
     drain,
     flow_filter,
 )
+from ofproto.tables.removal import remove_plain
 from pyvs import clock, coverage
 
 MANY = 1000  # flows, with fewer of which a change is made at once
@@ -85,6 +86,8 @@ class LongMods:
         if mod.command == ADD:
             overlap = self._tables.overlap(mod)
             self._begin(self._add_alone(mod, overlap, version, now), peer, refuse)
+            return
+        if self._tables.remove_whole(mod):
             return
         pieces = self._tables.select_in_pieces(mod.match, mod.table_id)
         cleared = self._tables.n_cleared
@@ -172,7 +175,8 @@ class LongMods:
         if mod.command == MODIFY:  # of flows that others deleted meanwhile, all of them
             return
         for some in drain(found, STEP):
-            for rule in some:
+            rest = some if self._taught else remove_plain(self._tables, some)
+            for rule in rest:
                 self._tables.remove(rule, OFPRR_DELETE)
             yield
 

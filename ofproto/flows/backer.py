@@ -668,6 +668,12 @@ class Backer:
             return 0
         return REVALIDATED_IN if self.flows.generation.value != before else QUICK
 
+    def serve_waiting(self) -> None:
+        """While peers' messages are handled: upcalls, if there are some, and what they have for the
+        controllers."""
+        if self.dpif is not None and not self.dpif.upcall_wait():
+            self._serve()
+
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
         self.disposal.wait(poller)

@@ -102,7 +102,7 @@ class OFConnection:
         None too while a reply is under way, or the peer has not read what it asked for so far.
         """
         for _ in range(MOST_UNSEEN):
-            raw = None if self._waits else self._cut()
+            raw = None if self._waits() else self._cut()
             if raw is None:
                 return None
             self.n_received += 1
@@ -110,13 +110,15 @@ class OFConnection:
                 self.snoop(raw)
             if self.log:
                 self.log.received(raw)
-            event = _EVENTS.get(raw[1], "message")
-            handle, self.state = _TRANSITIONS[self.state, event]
+            if self.state is RUNNING and raw[1] not in _EVENTS:
+                if self._message(raw):  # what _TRANSITIONS say of most
+                    return raw
+                continue
+            handle, self.state = _TRANSITIONS[self.state, _EVENTS.get(raw[1], "message")]
             if handle(self, raw):
                 return raw
         return None
 
-    @property
     def _waits(self) -> bool:
         """Whether no message is handled for now."""
         if self.state is CLOSED or self._held:
@@ -134,27 +136,29 @@ class OFConnection:
     @property
     def wants_input(self) -> bool:
         """Whether the socket should be read: False while input waits behind a long reply."""
-        return len(self._input) < INPUT_LIMIT and not self._waits
+        return len(self._input) < INPUT_LIMIT and not self._waits()
 
     @property
     def has_input(self) -> bool:
         """Whether next_message() might return something without more bytes."""
-        if self._waits or len(self._input) < HEADER_SIZE:
+        data = self._input
+        if self._waits() or len(data) < HEADER_SIZE:
             return False
-        return len(self._input) >= int.from_bytes(self._input[2:4], "big")
+        return len(data) >= (data[2] << 8 | data[3])
 
     def _cut(self) -> bytes | None:
         """Take one whole message off the input."""
-        if len(self._input) < HEADER_SIZE:
+        data = self._input
+        if len(data) < HEADER_SIZE:
             return None
-        length = int.from_bytes(self._input[2:4], "big")
+        length = data[2] << 8 | data[3]
         if length < HEADER_SIZE:
             self.fail(f"message of impossible length {length}")
             return None
-        if len(self._input) < length:
+        if len(data) < length:
             return None
-        raw = bytes(self._input[:length])
-        del self._input[:length]
+        raw = bytes(data[:length])
+        del data[:length]
         return raw
 
     # --- transitions; each returns whether the switch has to see the message

@@ -13,7 +13,7 @@ from ofproto.codec import messages
 from pyvs import containment
 
 from . import roles, streams
-from .connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG, VERSION_NAMES
+from .connection import DEFAULT_VERSIONS, PACKET_IN_BACKLOG, VERSION_NAMES, Backlog
 from .controller import ControllerConfig
 from .peer import Peer, is_primary, probe_interval
 from .rconn import Rconn
@@ -43,7 +43,7 @@ def spoken() -> frozenset[int]:
 class ConnMgr:
     """`handle(peer, raw)` is called with each message that the switch has to see, and may leave
     the rest of the work in peer.work; `settle()` when some were handled, before anything is sent;
-    `closed(peer)` when a connection is gone.
+    `between()` while many are, every few milliseconds; `closed(peer)` when a connection is gone.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class ConnMgr:
         handle: Callable[[Peer, bytes], None],
         closed: Callable[[Peer], None] = lambda peer: None,
         settle: Callable[[], None] = lambda: None,
+        between: Callable[[], object] = lambda: None,
     ):
         self.name = name
         self.versions = DEFAULT_VERSIONS
@@ -59,7 +60,7 @@ class ConnMgr:
         self.management: list[Service] = []
         self.snoops: list[Service] = []
         self.roles = Roles()
-        self._turns = Turns(handle)
+        self._turns = Turns(handle, between)
         self._closed = closed
         self._settle = settle
 
@@ -164,7 +165,7 @@ class ConnMgr:
         if self._turns.busy:
             return False
         try:
-            peer.run(now)
+            peer.read(now)
         except Exception:
             containment.caught("OpenFlow connection", peer.name)
             peer.fault()
@@ -174,7 +175,7 @@ class ConnMgr:
         self._finish(peer, now)
         if not peer.is_quiet or self._turns.busy:
             return False
-        return not any(other.connection.has_output for other in self.peers())
+        return not Backlog.total or not any(each.connection.has_output for each in self.peers())
 
     def send_queued(self, now: int) -> bool:
         """Between rounds: what there is for peers; returns whether nothing of it is left."""

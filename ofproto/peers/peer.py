@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ovs.reconnect
+import ovs.stream
 
 from pyvs import clock
 
@@ -61,6 +62,7 @@ class Peer:
         self.flow_mods = FlowModReport()
         self.handshake_done = False
         self.last_error = 0
+        self._is_tls = isinstance(stream, ovs.stream.SSLStream)  # gives one record at a time
         self._more = False
         self._dead = False
         self.reconfigure(config)
@@ -111,7 +113,7 @@ class Peer:
         self.connection.log = vconn_log.of(self.name)
         if self.handshake_done:
             self._probe(now)
-        self._read(now)
+        self.read(now)
 
     def note_handshake(self, now: int) -> None:
         """After messages were handled: tell the machine when the handshake is done."""
@@ -126,7 +128,8 @@ class Peer:
         elif action == ovs.reconnect.DISCONNECT:
             self.end(errno.ETIMEDOUT)
 
-    def _read(self, now: int) -> None:
+    def read(self, now: int) -> None:
+        """Take what the socket has: between rounds there is no more to do."""
         self._more = False
         for _ in range(READS_PER_RUN):
             if self._dead or not self.connection.wants_input:
@@ -142,6 +145,8 @@ class Peer:
             if self.handshake_done:
                 self.fsm.activity(now)
             self.fsm.receive_attempted(now)
+            if len(data) < RECV_SIZE and not self._is_tls:
+                return  # there was no more
         self._more = True
 
     def write(self) -> None:

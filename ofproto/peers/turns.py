@@ -4,6 +4,9 @@ In a round each peer that has something to do gets slices of time in turn, until
 is spent; the next round begins with the peer whose turn it was.  A request that takes longer than
 a slice is an iterator of steps (`Peer.work`), a long reply is made part by part.  The messages of
 one connection are handled in their order: the next one is looked at when all of that is done.
+
+Packets that come up meanwhile wait for no more than a slice: whoever writes all of its flows does
+not keep other controllers from answering them.
 """
 
 import time
@@ -26,11 +29,16 @@ _DONE = object()
 
 
 class Turns:
-    """`handle(peer, raw)` is called with each message that the switch has to see.  `busy` after
-    run(): somebody has something to do yet."""
+    """`handle(peer, raw)` is called with each message that the switch has to see, `between()` when
+    a slice of a round is over.  `busy` after run(): somebody has something to do yet."""
 
-    def __init__(self, handle: Callable[[Peer, bytes], None]):
+    def __init__(
+        self,
+        handle: Callable[[Peer, bytes], None],
+        between: Callable[[], object] = lambda: None,
+    ):
         self._handle = handle
+        self._between = between
         self.busy = False
         self._next: Peer | None = None  # who was not served in full in the last round
 
@@ -39,7 +47,12 @@ class Turns:
         end = time.monotonic() + BUDGET
         waiting = self._in_order(peers)
         while waiting:
-            waiting = [peer for peer in waiting if self._turn(peer, end)]
+            later = []
+            for peer in waiting:
+                if self._turn(peer, end):
+                    later.append(peer)
+                    self._between()
+            waiting = later
             if waiting and time.monotonic() >= end:
                 PREEMPTED.count += 1
                 break

@@ -33,6 +33,7 @@ from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.rules.scan import Loose, Overlap
 
+from . import removal
 from .learned import LearnedFlows
 from .meter import MeterTable
 from .table_config import TableConfigs, TableSettings
@@ -51,6 +52,7 @@ EXPIRED_AT_ONCE = 500  # timers looked at in a round
 MOST_TRIMMED = 256  # flows above a lowered limit that go in one round
 PRUNE_TIMERS = 1024  # timers below which those of removed rules are left alone
 PIECE = 500  # flows looked at in one step of select_in_pieces()
+MOST_WHOLE = 100_000  # flows, with more of which remove_whole() would take more than a turn
 
 
 class FlowTables:
@@ -460,6 +462,23 @@ class FlowTables:
             return
         self.xbridge.touch_rule(rule)
         self._is_gone(rule, reason, self.requester)
+
+    def remove_whole(self, mod: Any) -> bool:
+        """Execute a DELETE of all that is in a table, or in all tables, at once; what was there is
+        freed by and by.  Returns False where it has to be done, or told, flow by flow."""
+        everything = flow_filter(mod) is None and not mod.match.mask_bytes.strip(b"\0")
+        if mod.command != DELETE or not everything or len(self) > MOST_WHOLE:
+            return False
+        tables = self._wanted(mod.table_id)
+        quiet = removal.is_quiet(self) and not self.learned.has_index
+        if not quiet or not all(map(removal.all_plain, tables)):
+            return False
+        self.dispose(*(table.take_all() for table in tables))
+        if not len(self):
+            self.dispose(self._expiry)
+            self._expiry = []
+        self.touch()
+        return True
 
     def remove_all(
         self,

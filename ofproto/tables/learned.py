@@ -118,6 +118,11 @@ class LearnedFlows:
 
     # --- rules that come and go
 
+    @property
+    def has_index(self) -> bool:
+        """Whether rules have to be counted here that teach nothing: somebody does."""
+        return self._by_cookie is not None
+
     def rule_added(self, rule: Rule) -> None:
         """It is in its table, or has other actions or another cookie."""
         program = rule.program

@@ -103,7 +103,7 @@ def test_a_fault_in_next_message_and_in_a_long_reply(world):
         other, victim = world.client(), world.client()
         connection = world.bridge.connmgr.peers()[-1].connection
         if method == "next_message":
-            connection.next_message = fail
+            connection.snoop = fail  # which it calls
         else:
             connection.send_long(iter(fail, None))
         victim.write(m.BarrierRequest().encode(OF13))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from datapath.key.flow import KEY_SIZE, MEMBERS
-from ofproto import async_messages
+from ofproto import async_messages, packet_in_heads
 from ofproto.codec import messages as m
 from ofproto.xlate.bridges.xbridge import PacketInEvent
 
@@ -54,4 +54,4 @@ def test_the_same_as_the_codec(version):
         whole = async_messages._packet_in(to, each, reason, message.packet, message.total_len)
         assert raw == whole
     assert told > 2000
-    assert len(async_messages._heads) <= async_messages.MAX_HEADS
+    assert len(async_messages._heads) <= packet_in_heads.MAX_HEADS

@@ -107,6 +107,9 @@ def test_what_is_taught_in_a_full_table_evicts(world):
 
 # --- many flows
 
+# All that was taught, flow by flow; "table=1" alone means the whole table.
+TAUGHT = "table=1,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
+
 
 @pytest.fixture
 def many(world, monkeypatch):
@@ -140,7 +143,7 @@ def test_lessons_during_a_long_message(world, many, monkeypatch, command):
     """Taught anew before the message reaches them, they are what it says; afterwards, what the
     packet says; and the same after a restart."""
     other = world.client()
-    text = "table=1" + (" actions=drop" if command == m.MODIFY else "")
+    text = TAUGHT + (" actions=drop" if command == m.MODIFY else "")
     step = begun(world, many, monkeypatch, flow(text, command))
     teach(world, 2, range(5))  # before its first step
     step(2 * N_TAUGHT // 3 + (N_TAUGHT if command == m.MODIFY else 0))
@@ -255,8 +258,8 @@ def test_hidden_rules_of_a_snapshot_stay_hidden(world, many):
 def test_a_fault_in_the_middle(world, many, monkeypatch):
     contained(world)
     other, victim = world.client(), world.client()
-    begun(world, victim, monkeypatch, flow("table=1", m.DELETE))
-    monkeypatch.setattr(world.bridge.tables, "remove", lambda *_: 1 / 0)
+    begun(world, victim, monkeypatch, flow(TAUGHT, m.DELETE))
+    monkeypatch.setattr(long_mods, "remove_plain", lambda *_: 1 / 0)
     other.send(flow("table=2 actions=drop"))
     monkeypatch.setattr(table_work, "SLICE_SECONDS", 1)
     victim.closed()
@@ -268,7 +271,7 @@ def test_a_fault_in_the_middle(world, many, monkeypatch):
 def test_the_journal_is_not_shortened_in_the_middle(world, many, monkeypatch):
     """What the shorter one began with would be there, and the message that deletes it not."""
     log = world.bridge.log
-    step = begun(world, many, monkeypatch, flow("table=1", m.DELETE))
+    step = begun(world, many, monkeypatch, flow(TAUGHT, m.DELETE))
     step(5)
     for name in ("COMPACT_SIZE", "COMPACT_GROWTH"):
         monkeypatch.setattr(journal, name, 0)
@@ -280,6 +283,36 @@ def test_the_journal_is_not_shortened_in_the_middle(world, many, monkeypatch):
     many.barrier()
     world.until(lambda: log._journal.size < size, "a shorter journal")
     assert len(dump(many)) == 2 and comes_back(world)
+
+
+@pytest.mark.parametrize("text", ["", "table=1", TAUGHT])
+def test_removals_are_told_to_whom_they_concern(world, many, text):
+    """Flows that go at once and those that go one by one, whoever asked for a message."""
+    many.do(m.SetConfig(0, 128))  # a service that hears of flows
+    drop_group(many)
+    text_of = "table=1,priority=7,dl_dst=00:00:00:00:07:0{} actions=group:9"
+    many.do(*(flow(text_of.format(n), flags=n % 2 * m.SEND_FLOW_REM) for n in range(6)))
+    many.do(flow("table=2 actions=drop"))
+    assert len(world.bridge.tables.users_of(9)) == 6
+    many.send(flow(text, m.DELETE))
+    told = [each for each in many.barrier() if isinstance(each, m.FlowRemoved)]
+    assert len(told) == 3 and {each.reason for each in told} == {m.OFPRR_DELETE}
+    assert len(dump(many)) == (3 if text else 0)
+    assert not world.bridge.tables.users_of(9) and comes_back(world)
+
+
+def test_whole_tables_go_at_once(world, many):
+    begun_before = long_mods.SLICED.count
+    many.do(flow("table=2,hard_timeout=600 actions=drop"))
+    many.do(flow("table=1", m.DELETE))
+    assert len(dump(many)) == 3 and comes_back(world)
+    many.do(*(flow(f"table=3,in_port={n} actions=drop") for n in range(1, 9)))
+    many.do(flow("", m.DELETE))
+    assert not dump(many) and comes_back(world)
+    assert long_mods.SLICED.count == begun_before
+    world.until(lambda: not world.bridge.backer.disposal._heaps, "nothing left")
+    many.do(flow("table=1 actions=drop"))
+    assert len(dump(many)) == 1 and comes_back(world)
 
 
 def test_a_long_modify_of_teachers(world, many, monkeypatch):
