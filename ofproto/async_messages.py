@@ -12,7 +12,7 @@ from ofproto.codec.match import Match
 from ofproto.codec.messages.packet import TOTAL_LEN_AT
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.packet_in_heads import Heads
-from ofproto.peers.packet_in import cut
+from ofproto.peers.packet_in import ACTION, MISS, cut
 from ofproto.peers.roles import ROLE_SLAVE
 
 # A frame that is yet to be segmented may be longer than a message: so much of it goes to a
@@ -159,7 +159,8 @@ def send_packet_in(peers: list[Any], event: Any, now: int) -> None:
         if peer.scheduler is None:
             peer.connection.send_packet_in(data)
         else:
-            peer.scheduler.put(now, event.in_port, data, peer.connection.send_packet_in)
+            limiter = peer.scheduler.by_kind[MISS if event.miss else ACTION]
+            limiter.put(now, event.in_port, data, peer.connection.send_packet_in)
 
 
 def flow_removed(rule: Any, reason: int, now: int) -> Any:

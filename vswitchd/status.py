@@ -14,14 +14,17 @@ import ovs.db.idl
 import ovs.vlog
 
 from ofproto.handlers_multipart import dummy_custom
+from ofproto.underlay import addresses
 from ofproto.xlate.bridges.tunnel_config import KINDS
 from pyvs.version import OVS_COMPATIBLE, VERSION
 from vswitchd.bridge import Bridge
 from vswitchd.database.columns import READ, Replica
 from vswitchd.database.settings import NO_UUID
+from vswitchd.devices.dummy import DATAPATH_TYPE as DUMMY_DATAPATH
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.iface import DEFAULT_MTU, FAULT, TYPES, Iface
 from vswitchd.devices.link_counters import LinkCounters, link_counters
+from vswitchd.devices.links import Links
 from vswitchd.protocols.protocols import Protocols
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -55,13 +58,17 @@ NO_INTERFACE = {
 }
 
 
-def switch_row(cur_cfg: int, db_version: str) -> dict[str, Any]:
+def switch_row(
+    cur_cfg: int, db_version: str, statistics: dict[str, str], with_dummies: bool
+) -> dict[str, Any]:
+    types = sorted(TYPES if with_dummies else TYPES.keys() - DUMMY_TYPES)
     return {
         "cur_cfg": cur_cfg,
         "ovs_version": [OVS_COMPATIBLE],
         "db_version": [db_version],
-        "datapath_types": DATAPATH_TYPES,
-        "iface_types": sorted(TYPES),
+        "datapath_types": [*([DUMMY_DATAPATH] if with_dummies else ()), *DATAPATH_TYPES],
+        "iface_types": types,
+        "statistics": statistics,
         "dpdk_initialized": False,
     }
 
@@ -73,8 +80,10 @@ def bridge_row(bridge: Bridge) -> dict[str, Any]:
     }
 
 
-def _device_status(iface: Iface) -> dict[str, str]:
-    if iface.type == "patch" or iface.type in KINDS:
+def _device_status(iface: Iface, bridge: Bridge, links: Links) -> dict[str, str]:
+    if iface.type in KINDS:
+        return _egress(iface, bridge, links)
+    if iface.type == "patch" or iface.dummy is not None:
         return {}
     info = iface.driver
     if info is None:
@@ -85,6 +94,21 @@ def _device_status(iface: Iface) -> dict[str, str]:
         "driver_version": info.version,
         "firmware_version": info.firmware,
     }
+
+
+def _egress(iface: Iface, bridge: Bridge, links: Links) -> dict[str, str]:
+    """The device by which a tunnel's packets leave; one of no fixed end is told the default."""
+    try:
+        remote = addresses.from_text(iface.config.options.get("remote_ip", ""))
+    except ValueError:
+        remote = addresses.from_text("0.0.0.0")
+    underlay = bridge.ofproto.xbridge.underlay
+    route = underlay.routes.lookup(remote) if underlay is not None else None
+    if route is None:
+        return {}
+    link = links.get(route.device)
+    up = link is None or link.has_carrier  # a dummy is no device of the kernel's
+    return {"tunnel_egress_iface": route.device, "tunnel_egress_iface_carrier": _UP[up][0]}
 
 
 def _error(iface: Iface, bridge: Bridge) -> list[str]:
@@ -99,7 +123,7 @@ def _error(iface: Iface, bridge: Bridge) -> list[str]:
     return [f"No usable peer '{peer}' exists in '{kind}' datapath."]
 
 
-def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
+def interface_row(iface: Iface, bridge: Bridge, links: Links) -> dict[str, Any]:
     """All but the statistics."""
     if iface.ofp_port is None:
         return {
@@ -109,7 +133,7 @@ def interface_row(iface: Iface, bridge: Bridge) -> dict[str, Any]:
             "statistics": {},
         }
     row = {**NO_INTERFACE, "ofport": [iface.ofp_port], "error": _error(iface, bridge)}
-    row["status"] = _device_status(iface)
+    row["status"] = _device_status(iface, bridge, links)
     link, mode = iface.link, iface.link_mode
     if link is None:
         port = bridge.ofproto.port_by_name(iface.name)
@@ -184,7 +208,7 @@ def mirror_rows(bridge: Bridge) -> Rows:
     }
 
 
-def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
+def bridge_rows(bridge: Bridge, everything: bool, links: Links) -> Rows:
     """The rows of a bridge, its controllers, and its interfaces: all, or those with news."""
     rows = controller_rows(bridge) if bridge.config.controllers else {}
     if everything or bridge.has_news:
@@ -205,7 +229,7 @@ def bridge_rows(bridge: Bridge, everything: bool) -> Rows:
         uuid = iface.config.uuid
         if uuid == NO_UUID:
             continue
-        row = rows["Interface", uuid] = interface_row(iface, bridge)
+        row = rows["Interface", uuid] = interface_row(iface, bridge, links)
         if everything or iface.ofp_port is None:
             # A process before this one may have had something to say.
             row.update(Protocols.NOTHING)

@@ -28,6 +28,7 @@ from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortC
 from vswitchd.database.config_reader import Reader
 from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
 from vswitchd.devices.links import Links
+from vswitchd.host_statistics import HostStatistics
 from vswitchd.pmds import cpus
 from vswitchd.pmds.pmds import Pmds, PolledPort
 from vswitchd.tunnels.ways import Ways
@@ -94,6 +95,7 @@ class Switch:
         self._all_due = False  # status of everything
         self._statistics_at = 0  # ms; 0: at once
         self._last_interval = 0  # that was configured
+        self._host = HostStatistics()
         self._controllers: Any = None  # what was last written of their states
         self._next_open = 0
         self._next_away = 0
@@ -488,6 +490,9 @@ class Switch:
         if not self._writer.write(rows):
             self._all_due = True
 
+    def _wants_host(self) -> bool:
+        return self.config.switch.other_config.get("enable-statistics") == "true"
+
     def _may_write(self) -> bool:
         return self.idl.has_lock and not self._writer.busy
 
@@ -495,9 +500,11 @@ class Switch:
         """Status and statistics: all, or what there is news of."""
         rows: status.Rows = {}
         for bridge in self.bridges.values():
-            status.join(rows, status.bridge_rows(bridge, everything))
+            status.join(rows, status.bridge_rows(bridge, everything, self.links))
         rows["Open_vSwitch", self.config.switch.uuid] = status.switch_row(
-            self._realised_cfg, columns.SCHEMA_VERSION
+            *(self._realised_cfg, columns.SCHEMA_VERSION),
+            self._host.get(self._wants_host()) if everything else self._host.told,
+            self.dummies.enabled,
         )
         for each in self.config.switch.datapaths.values():
             rows["Datapath", each.uuid] = {"capabilities": datapaths.CAPABILITIES}

@@ -16,7 +16,7 @@ from . import streams, vconn_log
 from .async_masks import AsyncMasks
 from .connection import CLOSED, RUNNING, OFConnection
 from .flow_mod_report import FlowModReport
-from .packet_in import RateLimiter
+from .packet_in import Scheduler
 from .roles import ROLE_OTHER
 
 RECV_SIZE = 64 << 10
@@ -58,7 +58,7 @@ class Peer:
         self.packet_in_format = "standard"
         self.flow_mod_table_id = False
         self.flow_format = "openflow10"
-        self.scheduler: RateLimiter | None = None
+        self.scheduler: Scheduler | None = None
         self.flow_mods = FlowModReport()
         self.handshake_done = False
         self.last_error = 0
@@ -77,7 +77,7 @@ class Peer:
             return
         burst = config.controller_burst_limit or rate
         if self.scheduler is None:
-            self.scheduler = RateLimiter(rate, burst, config.controller_queue_size)
+            self.scheduler = Scheduler(rate, burst, config.controller_queue_size)
         else:
             self.scheduler.reconfigure(rate, burst, config.controller_queue_size)
 

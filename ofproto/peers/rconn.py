@@ -155,6 +155,8 @@ class Rconn:
         for name, since in elapsed.items():
             if since is not None:
                 found[name] = str(int(since) // 1000)
+        if self.peer is not None and self.peer.scheduler is not None:
+            found.update(self.peer.scheduler.status())
         return found
 
     def close(self) -> None:

@@ -134,7 +134,9 @@ class PassiveRemote:
         clients = self.connections()
         if clients:
             newest = max(clients, key=lambda each: each.connected_at)
-            status["n_connections"] = str(len(clients))
+            if len(clients) > 1:
+                status["n_connections"] = str(len(clients))
+            status.update(self.loop.service.lock_status(newest.session))
             status["sec_since_connect"] = str(int((now - newest.connected_at) / 1000))
         return bool(clients), status
 
@@ -297,6 +299,8 @@ class ActiveRemote:
         status = {}
         if connected:
             status = {"state": "ACTIVE", "sec_since_connect": since}
+            assert self.connection is not None
+            status.update(self.loop.service.lock_status(self.connection.session))
         else:
             trying = self._sock is not None or self._lookup is not None
             status["state"] = "CONNECTING" if trying else "BACKOFF"

@@ -106,10 +106,11 @@ class Waiting:
 class Lock:
     """A lock's owner and, after it, the sessions that wait for it."""
 
-    __slots__ = ("queue",)
+    __slots__ = ("losers", "queue")
 
     def __init__(self):
         self.queue: dict[Client, None] = {}
+        self.losers: set[Client] = set()  # of those who wait, those from whom it was stolen
 
 
 class Service:
@@ -325,6 +326,7 @@ class Service:
             owner = next(iter(queue))
             owner.notify("stolen", [name])
             self.locks[name].queue = {session: None, **queue}
+            self.locks[name].losers.add(owner)
             return True
         queue[session] = None
         return len(queue) == 1
@@ -340,10 +342,23 @@ class Service:
         queue = self.locks[name].queue
         owned = self.owns(session, name)
         del queue[session]
+        losers = self.locks[name].losers
+        losers.discard(session)
         if not queue:
             del self.locks[name]
         elif owned:
-            next(iter(queue)).notify("locked", [name])
+            owner = next(iter(queue))
+            losers.discard(owner)
+            owner.notify("locked", [name])
+
+    def lock_status(self, session: Client) -> dict[str, str]:
+        """For the status column of ovs-vswitchd.conf.db(5), table Manager."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._queued.get(session, ())):
+            lost = session in self.locks[name].losers
+            what = "held" if self.owns(session, name) else "lost" if lost else "waiting"
+            found.setdefault(f"locks_{what}", []).append(name)
+        return {what: " ".join(names) for what, names in found.items()}
 
     def owns(self, session: Client, name: str) -> bool:
         """Whether the session holds the lock."""

@@ -225,7 +225,11 @@ def test_rate_limit(world):
         for _ in range(50):
             world.send(1, frame())
         peer = world.bridge.connmgr.controllers[world._configs[0].target].peer
-        world.until(lambda: peer.scheduler._waiting == 45, "packet-ins")
+        limiter = peer.scheduler.by_kind["action"]
+        world.until(lambda: limiter.waiting == 45, "packet-ins")
+        told = world.bridge.connmgr.controllers[world._configs[0].target].status(clock.msec())
+        counts = [told[f"packet-in-action-{what}"] for what in ("bypassed", "queued", "backlog")]
+        assert counts == ["5", "45", "45"] and told["packet-in-miss-queued"] == "0"
         assert len(client.barrier()) == 5
         for ms, more in ((10, 1), (30, 3), (1000, 5)):
             clock.warp(ms)

@@ -73,6 +73,11 @@ def read_message(sock):
             continue
 
 
+def _locks(client):
+    status = manager(client)["status"]
+    return {name: told for name, told in status.items() if name.startswith("locks_")}
+
+
 def test_passive_manager(server, client):
     set_managers(client, {"target": "ptcp:0:127.0.0.1"})
     port = int(wait_until(lambda: manager(client)["status"].get("bound_port"), "the port"))
@@ -83,8 +88,18 @@ def test_passive_manager(server, client):
     wait_until(lambda: manager(client)["is_connected"], "is_connected")
     status = manager(client)["status"]
     assert status["state"] == "ACTIVE" and int(status["sec_since_connect"]) >= 0
+    assert "n_connections" not in status  # of one
+    for method, locks in (
+        ("lock", {"locks_held": "a"}),
+        ("steal", {"locks_lost": "a"}),
+        ("unlock", {"locks_held": "a"}),
+    ):
+        (other if method == "lock" else client).request(method, ["a"])
+        wait_until(lambda want=locks: want == _locks(client), f"the status after {method}")
     set_managers(client)
-    assert sock.recv(100) == b"", "a removed remote's clients are closed"
+    sock.settimeout(15)
+    while sock.recv(4096):  # a removed remote's clients are closed
+        pass
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port))
 

@@ -411,7 +411,7 @@ def test_new_settings_reach_live_connections(world):
     assert peer.scheduler is None and peer.primary
     world.controllers(target, inactivity_probe=7000, controller_rate_limit=100, type="service")
     assert world.manager.peers() == [peer]
-    assert (peer.scheduler.rate, peer.scheduler.burst) == (100, 100)
+    assert [(one.rate, one.burst) for one in peer.scheduler.by_kind.values()] == [(100, 100)] * 2
     assert peer.fsm.get_probe_interval() == 7000 and not peer.primary
     limiter = peer.scheduler
     world.controllers(target, controller_rate_limit=100)

@@ -1,0 +1,61 @@
+"""What the database tells of the host: Open_vSwitch's statistics, and where tunnels leave it."""
+
+import os
+import time
+
+import pytest
+
+from pyvs import rundir
+from tests.daemons import wait_until
+from vswitchd import host_statistics
+
+
+def numbers(text):
+    return [int(each) for each in text.split(",")]
+
+
+def test_what_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(rundir, "rundir", lambda: str(tmp_path))
+    for name, text in (("me", f"{os.getpid()}\n"), ("gone", "999999999\n"), ("none", "x")):
+        (tmp_path / f"{name}.pid").write_text(text)
+    told = host_statistics.collect()
+    assert [name for name in told if name.startswith("process_")] == ["process_me"]
+    size, resident, cpu, crashes, since, running, threads = numbers(told["process_me"])
+    assert size > resident > 1000 and threads >= 1 and crashes == 0 and since == running
+    assert abs(cpu - time.process_time() * 1000) < 500
+    total, used, cache, swap, swapped = numbers(told["memory"])
+    assert total > used > 0 and total > cache >= 0 and swap >= swapped
+    assert int(told["cpu"]) == os.cpu_count()
+    for each in told.get("file_systems", "").split():
+        _point, size, used = each.split(",")
+        assert int(size) >= int(used)
+
+
+def test_a_fault_leaves_nothing_told(monkeypatch):
+    host = host_statistics.HostStatistics()
+    host.told = {"cpu": "2"}
+    monkeypatch.setattr(host_statistics, "collect", lambda: 1 / 0)
+    host.get(True)
+    wait_until(lambda: not host.told, what="the end of the reading")
+
+
+@pytest.mark.system
+def test_the_columns(switch):
+    def statistics():
+        return switch.vsctl("get", "open", ".", "statistics")
+
+    switch.host.run("ip", "link", "set", "lo", "up")
+    tunnel = "set interface t0 type=vxlan options:remote_ip=127.0.0.2"
+    switch.vsctl(*f"add-br br0 -- add-port br0 t0 -- {tunnel}".split())
+    wait_until(
+        lambda: (
+            "tunnel_egress_iface=lo, tunnel_egress_iface_carrier=up"
+            in switch.vsctl("get", "interface", "t0", "status")
+        ),
+        what="the tunnel's device",
+    )
+    assert statistics().strip() == "{}"
+    switch.vsctl("set", "open", ".", "other_config:enable-statistics=true")
+    wait_until(lambda: "process_pyvs-vswitchd" in statistics(), seconds=20, what="statistics")
+    switch.vsctl("set", "open", ".", "other_config:enable-statistics=false")
+    wait_until(lambda: statistics().strip() == "{}", seconds=20, what="no statistics")
