@@ -13,6 +13,7 @@ ETH_MPLS = (0x8847, 0x8848)
 ETH_LEAST = 0x600  # smaller ones are a length
 PROTO_ICMP, PROTO_IGMP, PROTO_TCP, PROTO_UDP, PROTO_ICMPV6, PROTO_SCTP = 1, 2, 6, 17, 58, 132
 FRAG_ANY, FRAG_LATER = 1, 2
+LATER_OFFSET = 100  # where a later fragment begins, in units of 8 bytes
 CFI = 0x1000
 PAYLOAD = 64  # bytes behind a transport header, when no length is asked for
 ND_SOLICIT, ND_ADVERT = 135, 136
@@ -44,20 +45,28 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def compose(key: bytes, size: int | None = None) -> bytes:
+def _pattern(size: int) -> bytes:
+    return bytes(n & 0xFF for n in range(size))
+
+
+def compose(key: bytes, size: int | None = None, payload: bytes | None = None) -> bytes:
     """A frame with the fields of `key`, and what they leave open made sensible.
 
     `size`: bytes of the whole frame, if it can be made so by a longer or shorter payload; else the
     transport header is followed by PAYLOAD bytes where packets of its kind carry data: not behind
-    TCP segments that begin or end a connection, SCTP, and ICMP messages but echoes.
+    TCP segments that begin or end a connection, SCTP, and ICMP messages but echoes.  `payload`:
+    what follows such a transport header.
     """
     k = Key(key)
+    if payload is not None:
+        return _frame(k, payload if _carries_data(k) else b"")
     if size is None:
-        return _frame(k, PAYLOAD if _carries_data(k) else 0)
-    with_none = _frame(k, 0)
-    if len(_frame(k, PAYLOAD)) == len(with_none):  # there can be no payload
-        return with_none + bytes(max(0, size - len(with_none)))
-    return _frame(k, max(0, size - len(with_none)))
+        return _frame(k, _pattern(PAYLOAD if _carries_data(k) else 0))
+    with_none = _frame(k, b"")
+    missing = max(0, size - len(with_none))
+    if len(_frame(k, bytes(PAYLOAD))) == len(with_none):  # there can be no payload
+        return with_none + bytes(missing)
+    return _frame(k, _pattern(missing))
 
 
 def _carries_data(k: Key) -> bool:
@@ -69,7 +78,7 @@ def _carries_data(k: Key) -> bool:
     return proto != PROTO_SCTP
 
 
-def _frame(k: Key, payload: int) -> bytes:
+def _frame(k: Key, payload: bytes) -> bytes:
     body = _body(k, payload)
     if k["packet_type"]:
         return body
@@ -90,7 +99,7 @@ def _tags(k: Key) -> bytes:
     return made
 
 
-def _body(k: Key, payload: int) -> bytes:
+def _body(k: Key, payload: bytes) -> bytes:
     eth_type = k["eth_type"]
     if eth_type == ETH_IP:
         return _ipv4(k, payload)
@@ -113,11 +122,8 @@ def _arp(k: Key) -> bytes:
 def _mpls(k: Key) -> bytes:
     labels = []
     for level in range(3):
-        label = k[f"mpls_lse{level}"]
-        if level and not any(k[f"mpls_lse{n}"] for n in range(level, 3)):
-            break
-        labels.append(label)
-        if label & 0x100:  # bottom of stack
+        labels.append(k[f"mpls_lse{level}"])
+        if labels[-1] & 0x100:  # bottom of stack
             break
     return struct.pack(f"!{len(labels)}I", *labels)
 
@@ -130,9 +136,9 @@ def _nsh(k: Key) -> bytes:
     return struct.pack("!HBB", head, kind, k["nsh_np"]) + k.bytes("nsh_path_hdr") + contexts
 
 
-def _ipv4(k: Key, payload: int) -> bytes:
+def _ipv4(k: Key, payload: bytes) -> bytes:
     frag = k["nw_frag"]
-    offset = (0x2000 if frag & FRAG_ANY else 0) | (1 if frag & FRAG_LATER else 0)
+    offset = (0x2000 if frag & FRAG_ANY else 0) | (LATER_OFFSET if frag & FRAG_LATER else 0)
     pseudo = k.bytes("nw_src") + k.bytes("nw_dst")
     l4 = b"" if frag & FRAG_LATER else _transport(k, payload, pseudo, False)
     head = struct.pack(
@@ -142,22 +148,25 @@ def _ipv4(k: Key, payload: int) -> bytes:
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + l4
 
 
-def _ipv6(k: Key, payload: int) -> bytes:
+def _ipv6(k: Key, payload: bytes) -> bytes:
     frag = k["nw_frag"]
     pseudo = k.bytes("ipv6_src") + k.bytes("ipv6_dst")
     l4 = b"" if frag & FRAG_LATER else _transport(k, payload, pseudo, True)
     proto = k["nw_proto"]
     if frag & FRAG_ANY:
-        l4 = struct.pack("!BBHI", proto, 0, (8 if frag & FRAG_LATER else 0) | 1, 0) + l4
+        l4 = (
+            struct.pack("!BBHI", proto, 0, (LATER_OFFSET << 3 if frag & FRAG_LATER else 0) | 1, 0)
+            + l4
+        )
         proto = 44
     word = 6 << 28 | k["nw_tos"] << 20 | k["ipv6_label"] & 0xFFFFF
     return struct.pack("!IHBB", word, len(l4), proto, k["nw_ttl"]) + pseudo + l4
 
 
-def _transport(k: Key, payload: int, pseudo: bytes, is_v6: bool) -> bytes:
+def _transport(k: Key, payload: bytes, pseudo: bytes, is_v6: bool) -> bytes:
     proto = k["nw_proto"]
     ports = k.bytes("tp_src") + k.bytes("tp_dst")
-    data = bytes(n & 0xFF for n in range(payload))
+    data = payload
     if proto == PROTO_TCP:
         flags = k["tcp_flags"] & 0xFFF
         made, at = ports + struct.pack("!IIHHHH", 0, 0, 5 << 12 | flags, 0, 0, 0) + data, 16

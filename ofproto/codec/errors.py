@@ -219,20 +219,8 @@ _U16 = Struct("!HH")
 _NX10 = Struct("!HHIHH")  # type, code, vendor, vendor's type, vendor's code
 _EXP = Struct("!HHI")  # type, experimenter's code, experimenter
 
-# Where a version has no code for an error: the error class's general code in that version.
-_NEAREST = {
-    "OFPHFC": "OFPHFC_INCOMPATIBLE",
-    "OFPBRC": "OFPBRC_BAD_TYPE",
-    "OFPBAC": "OFPBAC_BAD_ARGUMENT",
-    "OFPBIC": "OFPBAC_BAD_TYPE",
-    "OFPBMC": "OFPBRC_BAD_TYPE",
-    "OFPFMFC": "OFPFMFC_UNSUPPORTED",
-    "OFPMMFC": "OFPBRC_BAD_TYPE",
-    "OFPGMFC": "OFPBRC_BAD_TYPE",
-    "OFPTFFC": "OFPBRC_EPERM",
-    "OFPTMFC": "OFPBRC_EPERM",
-    "OFPRRFC": "OFPBRC_BAD_VENDOR",
-}
+# What is sent where a version has no code for an error; all versions have it.
+UNENCODABLE = "NXBRC_UNENCODABLE_ERROR"
 
 
 def _parse_rows():
@@ -258,7 +246,10 @@ ALL = sorted({name for name, _ in CODES})
 
 class OFError(Exception):
     """An error that OpenFlow can report.  `name` is one of ALL; `data` is what goes into the
-    error message's body: the offending message's first bytes (at least 64 when it has them)."""
+    error message's body: the offending message's first bytes (at least 64 when it has them);
+    `partial`: the message of what could be read before it."""
+
+    partial = None
 
     def __init__(self, name: str, detail: str = "", data: bytes = b""):
         super().__init__(f"{name}: {detail}" if detail else name)
@@ -282,12 +273,8 @@ class Refusal(OFError):
 
 
 def lookup(name: str, version: int) -> tuple[int, int | None, int]:
-    """(vendor or 0, type, code) of an error in a version; the nearest one that it has."""
-    found = CODES.get((name, version))
-    if found is None:
-        nearest = _NEAREST.get(name.partition("_")[0], "OFPBRC_BAD_TYPE")
-        found = CODES.get((nearest, version)) or CODES["OFPBRC_BAD_TYPE", version]
-    return found
+    """(vendor or 0, type, code) of an error in a version, of UNENCODABLE where that has none."""
+    return CODES.get((name, version)) or CODES[UNENCODABLE, version]
 
 
 def encode_code(name: str, version: int) -> bytes:

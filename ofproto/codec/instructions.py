@@ -100,7 +100,7 @@ class WriteMetadata(Instruction):
         return WriteMetadata(*_METADATA.unpack(body))
 
     def format(self, names=None):
-        mask = "" if self.mask == _U64 else f"/{self.mask:#x}"
+        mask = "" if self.mask == _U64 else f"/{self.mask:#x}" if self.mask else "/0"
         value = f"{self.value:#x}" if self.value else "0"
         return f"write_metadata:{value}{mask}"
 
@@ -333,7 +333,7 @@ def _encode_15(instructions, version, match, lossy):
 def _metadata_10(each, instructions):
     """Nothing may follow Nicira's write_metadata, so before a resubmit it is a load."""
     if any(isinstance(other, GotoTable) for other in instructions):
-        return SetField(BY_NAME["metadata"], each.value, each.mask).encode(OF10)
+        return SetField(BY_NAME["metadata"], each.value & each.mask, each.mask).encode(OF10)
     value = each.value.to_bytes(8, "big") + each.mask.to_bytes(8, "big")
     return nicira(_NX_WRITE_METADATA, bytes(6) + value)
 
@@ -363,7 +363,7 @@ def _parse_metadata(argument):
     value, slash, mask = (argument or "").partition("/")
     value = long_number(value, 64)
     mask = long_number(mask, 64) if slash else _U64
-    return WriteMetadata(value & mask, mask)
+    return WriteMetadata(value, mask)
 
 
 def _parse_table(argument, names):

@@ -285,11 +285,11 @@ def split_command(text: str, default: int = ADD) -> tuple[int, str]:
 
 
 def format_duration(seconds: int, nanoseconds: int) -> str:
-    """`3s`, `3.250s` or `3.000000001s`."""
+    """`3s`, `3.250s` or `3.00000001s`."""
     if not nanoseconds:
         return f"{seconds}s"
     if nanoseconds % 1_000_000:
-        return f"{seconds}.{nanoseconds:09}s"
+        return f"{seconds}.{nanoseconds:09}".rstrip("0") + "s"
     return f"{seconds}.{nanoseconds // 1_000_000:03}s"
 
 

@@ -22,6 +22,7 @@ from ofproto.codec.match_text import (
     format_port,
 )
 from ofproto.codec.messages.base import (
+    MORE,
     MSG,
     NX,
     NX_REPLY,
@@ -32,11 +33,12 @@ from ofproto.codec.messages.base import (
     REPLY,
     REQUEST,
     find,
+    multipart_flags,
 )
 from ofproto.codec.notes import noted
-from ofproto.codec.numbers import OF10, OFPP_NONE
+from ofproto.codec.numbers import OF10, OF13, OFPP_NONE
 
-from .flow_text import format_duration, format_flags, format_flow, format_table
+from .flow_text import ALL_TABLES, format_duration, format_flags, format_flow, format_table
 
 VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)", 6: " (OF1.5)"}
 ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
@@ -127,6 +129,8 @@ def _dump(data, text=True):
 def _error(message, style):
     if message.name.startswith("OFPHFC_"):
         return f" {message.name}\n{printable(message.data)}\n"
+    if message.name.startswith("("):  # of a type and a code that nobody knows
+        raise OFError("OFPBRC_BAD_LEN", message.name)
     return f" {message.name}\n{format_raw(message.data, style)}"
 
 
@@ -208,8 +212,10 @@ def _packet_in(message, style):
     words.append(
         "(unbuffered)" if message.buffer_id is None else f"buffer=0x{message.buffer_id:08x}"
     )
-    if size < message.total_len and message.buffer_id is None:
+    if message.buffer_id is None and size != message.total_len:
         words.append("(***total_len != data_len***)")
+    elif message.buffer_id is not None and size > message.total_len:
+        words.append("(***total_len < data_len***)")
     text = " " + " ".join(words)
     if message.userdata:
         text += f"\n userdata={message.userdata.hex('.')}"
@@ -308,7 +314,7 @@ def _port_mod(message, style):
     advertise = bit_names(message.advertise, FEATURE_BITS) if message.advertise else "UNCHANGED"
     return (
         f" port: {style.port(message.port_no)}: addr:{_mac(message)}\n"
-        f"     config: {bit_names(message.config, CONFIG_BITS)}\n"
+        f"     config: {bit_names(message.config & message.mask, CONFIG_BITS)}\n"
         f"     mask:   {bit_names(message.mask, CONFIG_BITS)}\n"
         f"     advertise: {advertise}"
     )
@@ -448,17 +454,26 @@ def _head(raw, form):
     return f"{before}{name}{behind}{version} (xid=0x{xid:x}):"
 
 
+def _multipart_flags(raw):
+    """The flags of a message of one or several parts, of which requests have had one since 1.3."""
+    place, flags = multipart_flags(raw)
+    known = MORE if place == REPLY or raw[0] >= OF13 else 0
+    words = "[more]" if flags & known else ""
+    if flags & ~known:
+        words += f"[***unknown flags {flags & ~known:#06x}***]"
+    return words and f" flags={words}"
+
+
 def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     """The text of a message decoded from `raw`, a line feed at its end."""
     head = _head(raw, find(raw)[0])
-    more = " flags=[more]" if getattr(message, "more", False) else ""
     wire = None
     if style.more >= WIRE_LEVEL and isinstance(message, m.FlowMod):
         from .wire_match import wire_match
 
         wire = wire_match(raw)
     if wire is None:
-        text = head + more + _PRINTERS[type(message)][1](message, style)
+        text = head + _multipart_flags(raw) + _PRINTERS[type(message)][1](message, style)
     else:
         text = f"{head} {format_flow_mod(message, style, wire)}"
     if isinstance(message, m.Hello) and _has_unknown_elements(raw):
@@ -492,6 +507,24 @@ def _find(raw):
     )
 
 
+def _before_error(raw, error, style):
+    """What is shown of a list, an item of which is wrong: the items before it."""
+    partial = error.partial
+    if partial is None or type(partial) not in _PRINTERS or not _is_list(raw):
+        return ""
+    head = _head(raw, find(raw)[0])
+    partial.version, partial.xid = raw[0], int.from_bytes(raw[4:8], "big")
+    text = (_multipart_flags(raw) + _PRINTERS[type(partial)][1](partial, style)).rstrip(" ")
+    if isinstance(partial, m.GroupStatsReply):
+        text += " ***parse error***"
+    return f"{head}{text}" + "\n" * (not text.endswith("\n")) if text else ""
+
+
+def _is_list(raw):
+    form = find(raw)[0]
+    return form.multipart or form.cls is m.QueueGetConfigReply
+
+
 def format_raw(raw: bytes, style: Style) -> str:
     """The text of a message's bytes; of what is wrong with them, where they make no message."""
     size = len(raw)
@@ -507,9 +540,14 @@ def format_raw(raw: bytes, style: Style) -> str:
     head = ""
     try:
         head = _head(raw, _find(raw)) + " "
-        message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
+        message = m.decode(raw, flow_mod_table_id=raw[0] == OF10, part=True)
+        if isinstance(message, m.FlowMod) and raw[0] == OF10 and message.table_id is None:
+            message.table_id = ALL_TABLES  # the message itself says so
         text = format_message(message, raw, style)
     except OFError as error:
+        if isinstance(error.partial, m.NxSetFlowFormat):
+            return format_message(error.partial, raw, style)
         name = "OFPBRC_BAD_TYPE" if error.name == "OFPBRC_BAD_VERSION" else error.name
+        head = _before_error(raw, error, style) or head
         return f"{head}***decode error: {name}***\n" + _dump(raw)
     return text + _dump(raw) if style.more > 4 else text

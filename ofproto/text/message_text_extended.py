@@ -9,6 +9,7 @@ from ofproto.codec.numbers import OFPP_NONE
 
 from .flow_text import format_table
 from .message_text import REMOVED_REASONS, ROLES, format_raw
+from .message_text_stats import named_bits
 
 BUNDLE_TYPES = ("OPEN_REQUEST", "OPEN_REPLY", "CLOSE_REQUEST", "CLOSE_REPLY", "COMMIT_REQUEST",
                 "COMMIT_REPLY", "DISCARD_REQUEST", "DISCARD_REPLY")  # fmt: skip
@@ -25,8 +26,7 @@ def _hex(number):
 
 
 def _bundle_flags(flags):
-    words = [name for bit, name in BUNDLE_FLAGS.items() if flags & bit]
-    return " ".join(words) or "0"
+    return " ".join(named_bits(flags, BUNDLE_FLAGS)) or "0"
 
 
 def bundle_control(message, style):

@@ -50,6 +50,17 @@ GROUP_COMMANDS = {
 BUCKET_WORDS = {m.BUCKET_FIRST: "first", m.BUCKET_LAST: "last", m.BUCKET_ALL: "all"}
 
 
+def c_hex(number: int) -> str:
+    """A number as C's %#x prints it."""
+    return f"{number:#x}" if number else "0"
+
+
+def named_bits(bits: int, names: dict[int, str]) -> list[str]:
+    """Names of the set bits, `names` by bit, and what is left over as one number."""
+    rest = bits & ~sum(names)
+    return [name for bit, name in names.items() if bits & bit] + [f"{rest:#x}"] * bool(rest)
+
+
 def bit_names(bits: int, names) -> str:
     """Names of the set bits, those without one as a number; "0" when there are none."""
     words = [name for i, name in enumerate(names) if bits >> i & 1]
@@ -285,7 +296,7 @@ def _on(config, bit):
 def _eviction_flags(flags):
     if flags is None:
         return "(default)"
-    return "|".join(name for bit, name in EVICTIONS.items() if flags & bit) or "0"
+    return "|".join(named_bits(flags, EVICTIONS)) or "0"
 
 
 def table_mod(message, style):
@@ -295,7 +306,8 @@ def table_mod(message, style):
         text = f" table_id={format_table(message.table_id, style.tables)}"
     config = message.config
     if message.version < OF13:
-        return f"{text}, flow_miss_config={MISS_CONFIGS[config if config < 3 else 0]}"
+        miss = (config & m.MISS_MASK) % len(MISS_CONFIGS)
+        return f"{text}, flow_miss_config={MISS_CONFIGS[miss]}"
     if message.version == OF13:
         return text
     text += f", eviction={_on(config, m.TC_EVICTION)}"
@@ -357,8 +369,12 @@ def _group_counters(g):
         yield f"bucket{i}:packet_count={packets},byte_count={n_bytes}"
 
 
+def _group_type(number):
+    return GROUP_TYPES[number] if number < len(GROUP_TYPES) else "unknown"
+
+
 def _group(group, style):
-    parts = [f"group_id={group.group_id},type={GROUP_TYPES[group.type]}"]
+    parts = [f"group_id={group.group_id},type={_group_type(group.type)}"]
     if group.method:
         parts.append(f"selection_method={group.method}")
         if group.parameter:
@@ -417,7 +433,7 @@ def group_features(message, style):
             if message.version == 1:
                 names = [actions_10(bits)] if bits else []
             text += (
-                f"    {title} group:\n       max_groups={message.max_groups[i]:#x}\n"
+                f"    {title} group:\n       max_groups={c_hex(message.max_groups[i])}\n"
                 f"       actions: {' '.join(names) or '<none>'}\n"
             )
     return text
@@ -456,8 +472,8 @@ def _meter_counters(s):
 
 
 def meter_features(message, style):
-    bands = [name for name, bit in BAND_TYPES.items() if message.band_types >> bit & 1]
-    flags = [name for name, bit in FLAGS.items() if message.capabilities & bit]
+    bands = named_bits(message.band_types, {1 << bit: name for name, bit in BAND_TYPES.items()})
+    flags = named_bits(message.capabilities, {bit: name for name, bit in FLAGS.items()})
     return (
         f"\nmax_meter:{message.max_meter} max_bands:{message.max_bands} "
         f"max_color:{message.max_color}\n"

@@ -2,14 +2,15 @@
 
 import sys
 from dataclasses import replace
+from functools import cache
 
 from ofproto.codec import messages as m
 from ofproto.codec import notes
-from ofproto.codec.actions import SetField
-from ofproto.codec.actions.set import IN_10, IN_11
+from ofproto.codec.actions import PushVlan, SetField
 from ofproto.codec.dump import hex_dump
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import ClearActions, Meter, WriteActions, WriteMetadata
+from ofproto.codec.match import VLAN_CFI, Match
 from ofproto.codec.match_fixed import fits_of10, fits_of11
 from ofproto.codec.match_text import format_match
 from ofproto.codec.numbers import OF10, OF11, OF12, OF13, OF14, OF15
@@ -42,17 +43,19 @@ FORMATS = {
 # Names for several of them, by what theirs begin with
 _ABBREVIATIONS = {"any": "", "OpenFlow10": "OpenFlow10", "NXM": "NXM", "OXM": "OXM"}
 _NOT_IN_12 = m.NO_PKT_COUNTS | m.NO_BYT_COUNTS
-_NOT_IN_10 = m.RESET_COUNTS | _NOT_IN_12
+_NOT_IN_11 = m.RESET_COUNTS | _NOT_IN_12
 
 
 # Flow formats
 
 
-def allowed_formats(settings) -> dict:
-    """The rows of FORMATS that -F allows."""
+def allowed_formats(settings, versions=None) -> dict:
+    """The rows of FORMATS that -F allows.  `versions`: those that count without -O; None: all."""
     text = settings.options.get("flow-format")
-    if not text:
+    if text is None:
         return FORMATS
+    if not text.strip(","):
+        raise Fatal(f"{text}: no flow protocol specified")
     allowed = {}
     for word in text.split(","):
         low = word.lower()
@@ -63,12 +66,11 @@ def allowed_formats(settings) -> dict:
             allowed |= {name: row for name, row in FORMATS.items() if name.lower() == low}
         else:
             raise Fatal(f"{word}: unknown flow protocol")
-    _check_versions(settings, allowed)
+    _check_versions(settings, allowed, settings.versions or versions)
     return allowed
 
 
-def _check_versions(settings, allowed):
-    versions = settings.versions
+def _check_versions(settings, allowed, versions):
     if not allowed or (versions and versions.isdisjoint(row[0] for row in allowed.values())):
         known = sorted(versions or {row[0] for row in FORMATS.values()})
         names = ",".join(f"OpenFlow1{version - 1}" for version in known)
@@ -112,9 +114,11 @@ def _can_say(flow, version, nxm, table_id):
 
 
 def _instructions_fit(flow, version, nxm):
-    if flow.flags & (_NOT_IN_10 if version == OF10 else _NOT_IN_12 if version < OF13 else 0):
+    if flow.flags & (_NOT_IN_11 if version <= OF11 else _NOT_IN_12 if version < OF13 else 0):
         return False
     if version == OF10 and (flow.out_group is not None or not (nxm or _sets_fit_10(flow))):
+        return False
+    if version == OF10 and _pushes_tag(flow):
         return False
     if version < OF13 and any(isinstance(each, Meter) for each in flow.instructions):
         return False
@@ -141,9 +145,33 @@ def sayable(flow, version):
 def _sets_fit_10(each):
     """1.0's structures go with fields that these can say."""
     if isinstance(each, SetField) and not each.legacy:
-        return each.field.of10 is not None or each.field in IN_10
+        return _in_structure(each.field, fits_of10)
     inner = getattr(each, "instructions", getattr(each, "actions", ()))
     return all(_sets_fit_10(one) for one in inner)
+
+
+def _pushes_tag(each):
+    """1.0 sets a tag, and does not push one."""
+    inner = getattr(each, "instructions", getattr(each, "actions", ()))
+    return isinstance(each, PushVlan) or any(_pushes_tag(one) for one in inner)
+
+
+@cache
+def _in_structure(field, fits):
+    """Whether a version's match structure, for which `fits` speaks, has a field.  Open vSwitch
+    counts SCTP's ports, and the 32-bit port, not among 1.0's."""
+    if field.name in NOT_IN_10:
+        return fits is fits_of11
+    match, need = Match(), field.prerequisite
+    if need is not None and need.eth:
+        match.set("eth_type", need.eth[0])
+    if need is not None and need.proto is not None:
+        match.set("nw_proto", need.proto)
+    match.set(field, VLAN_CFI if field.name in ("vlan_tci", "vlan_vid") else 0)
+    return fits(match)
+
+
+NOT_IN_10 = ("in_port_oxm", "sctp_src", "sctp_dst")
 
 
 def _sets_fit_11(instructions):
@@ -151,7 +179,7 @@ def _sets_fit_11(instructions):
     for each in instructions:
         for action in getattr(each, "actions", ()):
             plain = isinstance(action, SetField) and not action.legacy
-            if (plain and action.field not in IN_11) or not _sets_fit_11([action]):
+            if (plain and not _in_structure(action.field, fits_of11)) or not _sets_fit_11([action]):
                 return False
     return True
 
@@ -244,8 +272,13 @@ def read_lines(path: str):
 
 def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod]:
     """The flow mods of a file's lines; `command` None: each line may begin with its own."""
+    return flows_of(read_lines(path), command, names)
+
+
+def flows_of(lines, command: int | None, names=None) -> list[m.FlowMod]:
+    """The flow mods of what read_lines() yields."""
     flows = []
-    for where, line in read_lines(path):
+    for where, line in lines:
         own = command
         if command is None:
             own, line = flow_text.split_command(line)

@@ -1,4 +1,9 @@
-"""The text of pyvs-ofctl --help."""
+"""The text of pyvs-ofctl --help, and the list of commands."""
+
+import re
+import sys
+
+from pyvs import identity
 
 USAGE = """pyvs-ofctl: OpenFlow switch management utility
 usage: pyvs-ofctl [OPTIONS] COMMAND [ARG...]
@@ -73,6 +78,9 @@ Other commands:
   encode-error-reply ERROR HEX     print the error message that answers a message
   encode-hello BITMAP              print the HELLO that offers these versions
   parse-key-value STRING...        print how flow text is split
+  compose-packet FLOW [HEX]        print a packet of FLOW, with HEX behind its L4 header
+  parse-packet                     print the fields of a packet on standard input
+  list-commands                    print the commands and their arguments
 Of lines of standard input:
   [--strict] parse-nx-match        print matches of NXM fields as they are sent
              (or parse-nxm)
@@ -119,3 +127,20 @@ Options:
   -h, --help                       display this help message
   -V, --version                    display version information
 """
+
+# A command's line: options, name, arguments.
+_COMMAND = re.compile(r"^  (?:\[--[a-z-]+\] )?([a-z]+(?:-[a-z0-9]+)*)((?: [^ ]+)*)(?:  |$)", re.M)
+
+
+def help(_settings, *_words):
+    """help"""
+    sys.stdout.write(identity.renamed(USAGE))
+
+
+def list_commands(settings):
+    """list-commands"""
+    usage = USAGE[: USAGE.index("Options:")]
+    arguments = {name: text.strip().lower() for name, text in _COMMAND.findall(usage)}
+    sys.stdout.write("The available commands are:\n")
+    for name in settings.commands:
+        sys.stdout.write(f"  {name:<23} {arguments.get(name, '')}".rstrip() + "\n")

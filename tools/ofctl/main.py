@@ -139,13 +139,17 @@ COMMANDS = {
     "encode-error-reply": ("offline.codes", 2, 2, False),
     "encode-hello": ("offline.codes", 1, 1, False),
     "parse-key-value": ("offline.codes", 1, None, False),
+    "compose-packet": ("offline.packets", 1, 2, False),
+    "parse-packet": ("offline.packets", 0, 0, False),
+    "help": ("help", 0, None, False),
+    "list-commands": ("help", 0, 0, False),
 }
-# What ovs-ofctl has beyond these
-UNSUPPORTED = ("compose-packet", "parse-packet")
 
 
 class Settings:
     """The options of a run, and how sessions are made from them."""
+
+    commands = COMMANDS
 
     def __init__(self, found):
         self.options = dict(found)
@@ -250,8 +254,6 @@ def _version_text():
 
 def _check(name, words, settings):
     """The row of a command whose arguments are of a number that it takes."""
-    if name in UNSUPPORTED:
-        raise Fatal(f"'{name}' command is not supported")
     row = COMMANDS.get(name)
     if row is None:
         raise Fatal(f"unknown command '{name}'; use --help for help")
@@ -269,9 +271,9 @@ def run(argv):
     found, words = getopt_long.parse(argv, OPTIONS, permute=True)
     options = dict(found)
     if "help" in options:
-        from .help import USAGE
+        from . import help
 
-        sys.stdout.write(identity.renamed(USAGE))
+        help.help(None)
         return 0
     if "version" in options:
         sys.stdout.write(_version_text())

@@ -62,7 +62,7 @@ class Encap(Action):
             name = terms[0][0] if terms else ""
             raise TextError(f"Encap hdr not supported: {name}")
         name, inner = terms[0]
-        if inner is None:
+        if not inner:
             return Encap(_NUMBERS[name])
         if name != "nsh":
             raise TextError(f"{name}: no properties")

@@ -1,5 +1,6 @@
 """Standard actions of OpenFlow 1.0 to 1.3 (output has its own file), and Nicira's forms of them."""
 
+import re
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -34,6 +35,9 @@ ETH_MPLS = (0x8847, 0x8848)
 ETH_PBB = 0x88E7
 
 
+_QUEUE_MARK = re.compile("[:,q@]")  # between port and queue
+
+
 class Enqueue(Action):
     """To a port, by one of its queues."""
 
@@ -52,7 +56,7 @@ class Enqueue(Action):
     WIRE = ((OF10, OF10, 11, 12, decode),)
 
     def parse(argument, names):
-        port, _, queue = need(argument, "enqueue").replace(",", ":").partition(":")
+        port, _, queue = _QUEUE_MARK.sub(":", need(argument, "enqueue"), 1).partition(":")
         if not queue:
             raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
         return Enqueue(port_number(port, names, "enqueue"), long_number(queue, 32))

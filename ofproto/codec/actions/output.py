@@ -73,7 +73,7 @@ class Output(Action):
             return parse_trunc(argument, names)
         text, colon, max_len = (argument or "").partition(":")
         port = parse_port(text, names)
-        if port is None:
+        if port is None or (colon and port != OFPP_CONTROLLER):
             try:
                 return OutputReg(*parse_subfield(text), MAX_LEN_WHOLE)
             except TextError:

@@ -398,6 +398,8 @@ class SetField(Action):
         if not value_fits(found, value):
             raise TextError(f"{text} is not a valid value for field {name}")
         if not found.headers:  # dl_vlan, dl_vlan_pcp
+            if found not in IN_10:
+                raise TextError(f"{name} is read-only")
             return SetField(found, value, None, IN_10[found][0].name)
         if mask in (None, found.mask):
             return SetField(found, value)

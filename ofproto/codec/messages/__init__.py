@@ -270,12 +270,15 @@ from .table_features import (
 )
 
 
-def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
+def decode(raw: bytes, flow_mod_table_id: bool = False, part: bool = False) -> Message:
     """The message of whole bytes, from either side.  Raises OFError.
 
-    `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0).
+    `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0); `part`: it
+    may be one of several that are a request.
     """
     message = base.read(raw)
+    if not part:
+        base.check_whole(raw)
     if type(message) is FlowMod:
         message.settle(flow_mod_table_id)
     return message

@@ -20,6 +20,7 @@ which the message chooses (`Message.form`).  Numbers are big-endian on the wire.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar
@@ -235,16 +236,30 @@ def _find_inner(raw, version, place):
     at = HEADER_SIZE + (4 if version == OF10 else 8)
     if len(raw) < at:
         raise OFError("OFPBRC_BAD_LEN", "truncated multipart message")
-    number, flags = _STATS.unpack_from(raw, HEADER_SIZE)
+    number, _flags = _STATS.unpack_from(raw, HEADER_SIZE)
     if number == OFPMP_VENDOR:
         found = _find_vendor(raw, version, f"_{place}", at)
     else:
         found = FORMS.get((version, place, number))
     if found is None:
         raise _unknown("OFPBRC_BAD_STAT", raw, f", stat {number}")
-    if flags & MORE and place == REQUEST and version > OF10 and not hasattr(found.cls, "more"):
-        raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
     return found
+
+
+def check_whole(raw: bytes) -> None:
+    """A message that find() found is no part of a request in several.  Raises OFError."""
+    if raw[1] != _MULTIPART_11[REQUEST] or raw[0] == OF10 or not multipart_flags(raw)[1] & MORE:
+        return
+    if not hasattr(find(raw)[0].cls, "more"):
+        raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
+
+
+def multipart_flags(raw: bytes) -> tuple[str | None, int]:
+    """(REQUEST or REPLY, flags) of a message that find() found; (None, 0) of one that has none."""
+    place = _places(raw[0]).get(raw[1])
+    if place not in (REQUEST, REPLY):
+        return None, 0
+    return place, int.from_bytes(raw[HEADER_SIZE + 2 : HEADER_SIZE + 4], "big")
 
 
 def _find_vendor(raw, version, side, at):
@@ -404,6 +419,17 @@ class Layout:
 EMPTY = Layout("")
 
 
+@contextmanager
+def _keeping(body, cls, data, found):
+    """While a body's items are read: an error keeps the message of those before it (`partial`),
+    which whoever prints messages shows."""
+    try:
+        yield
+    except OFError as error:
+        error.partial = cls(**body.head.unpack(data), **{body.name: found})
+        raise
+
+
 class Items:
     """A list of fixed items, in the message's attribute `name`, behind an optional `head`."""
 
@@ -416,11 +442,10 @@ class Items:
         self.step = item.size
 
     def read(self, cls, data: bytes, version: int):
-        item, make = self.item, self.item_class
-        found = [
-            item.read(make, data[at : at + item.size], version)
-            for at in range(self.size, len(data), item.size)
-        ]
+        item, make, found = self.item, self.item_class, []
+        with _keeping(self, cls, data, found):
+            for at in range(self.size, len(data), item.size):
+                found.append(item.read(make, data[at : at + item.size], version))
         return cls(**self.head.unpack(data), **{self.name: found})
 
     def write_item(self, item, version: int) -> bytes:
@@ -434,10 +459,11 @@ class Items:
 class Runs:
     """A list of items that say their own length, a number of `length_code` at `length_at` in each.
 
-    read_item(data, version) gets one item's bytes; `least` is the fewest that it takes.
+    read_item(data, version) gets one item's bytes; `least` is the fewest that it takes.  `step`: of
+    what all items together are a multiple.
     """
 
-    step = 1
+    step = 8
     bad_length = "OFPBRC_BAD_LEN"
 
     def __init__(self, name, least, read_item, write_item, head=EMPTY, length_at=0):
@@ -450,12 +476,14 @@ class Runs:
         self.length_at = length_at
 
     def read(self, cls, data: bytes, version: int):
-        found = self.read_items(data, self.size, version)
+        found: list = []
+        with _keeping(self, cls, data, found):
+            self.read_items(data, self.size, version, found)
         return cls(**self.head.unpack(data), **{self.name: found})
 
-    def read_items(self, data: bytes, at: int, version: int) -> list:
-        """The items from `at` to the end."""
-        found, size = [], len(data)
+    def read_items(self, data: bytes, at: int, version: int, found: list | None = None) -> list:
+        """The items from `at` to the end, also put into `found`."""
+        found, size = [] if found is None else found, len(data)
         while at < size:
             start = at + self.length_at
             length = int.from_bytes(data[start : start + 2], "big")

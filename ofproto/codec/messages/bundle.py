@@ -37,7 +37,7 @@ def _read_control(cls, data, version):
     return found
 
 
-_CONTROL_BODY = Body(_CONTROL.size, 1, _read_control, _CONTROL.write)
+_CONTROL_BODY = Body(_CONTROL.size, 8, _read_control, _CONTROL.write)
 
 
 @wire(row(FROM14, MSG, 33, _CONTROL_BODY), row(ONLY13, ONF, 2300, _CONTROL_BODY))
@@ -119,7 +119,7 @@ def _write_forward(m, version):
     return m.message
 
 
-_FORWARD = Body(HEADER_SIZE, 1, _read_forward, _write_forward)
+_FORWARD = Body(HEADER_SIZE, 8, _read_forward, _write_forward)
 
 
 @wire(

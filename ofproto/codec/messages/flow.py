@@ -24,7 +24,6 @@ from ofproto.codec.numbers import (
     OF12,
     OF13,
     OF14,
-    OF15,
     OFPP_NONE,
     OFPRR_DELETE,
     OFPRR_IDLE_TIMEOUT,
@@ -163,7 +162,7 @@ class FlowMod(Message):
             if self.cookie_mask:
                 raise OFError("NXBRC_NXM_INVALID", "ADD with a cookie to match")
             self.cookie, self.new_cookie = self.new_cookie, None
-        elif self.command >= DELETE or self.new_cookie == ALL_ONES:
+        elif self.new_cookie == ALL_ONES or (self.command >= DELETE and not self.new_cookie):
             self.new_cookie = None
 
 
@@ -201,7 +200,7 @@ def _read_mod_10(cls, data, version):
 def _cookie_10(m):
     if m.command == ADD:
         return m.cookie
-    return 0 if m.command >= DELETE else _number(m.new_cookie, ALL_ONES)
+    return _number(m.new_cookie, 0 if m.command >= DELETE else ALL_ONES)
 
 
 def _write_mod_10(m, version):
@@ -333,9 +332,7 @@ def _read_removed_12(cls, data, version):
     cookie, priority, reason, table, sec, nsec, idle, hard, packets, n_bytes = (
         _REMOVED_12.unpack_from(data)
     )
-    match, end = decode_match(data, _REMOVED_12.size)
-    if end != len(data):
-        raise OFError("OFPBRC_BAD_LEN", "bytes behind the match")
+    match, _end = decode_match(data, _REMOVED_12.size)
     return cls(match, priority, cookie, reason, table, sec, nsec, idle, hard, packets, n_bytes)
 
 
@@ -397,8 +394,8 @@ wire(
         ONLY10, MSG, 11,
         Body(OFP10_MATCH_LEN + _REMOVED_10.size, 0, _read_removed_10, _write_removed_10),
     ),
-    row(UP_TO_14, MSG, 11, Body(_REMOVED_12.size + 8, 8, _read_removed_12, _write_removed_12)),
-    row(ONLY15, MSG, 11, Body(_REMOVED_15.size + 8, 8, _read_removed_15, _write_removed_15)),
+    row(UP_TO_14, MSG, 11, Body(_REMOVED_12.size, 8, _read_removed_12, _write_removed_12)),
+    row(ONLY15, MSG, 11, Body(_REMOVED_15.size, 8, _read_removed_15, _write_removed_15)),
     row(ANY, NX, 14, Body(_REMOVED_NX.size, 8, _read_removed_nx, _write_removed_nx), "nx"),
 )(FlowRemoved)  # fmt: skip
 
@@ -461,9 +458,7 @@ def _write_request_10(m, version):
 
 def _read_request_12(cls, data, version):
     table, port, group, cookie, mask = _REQUEST_11.unpack_from(data)
-    match, end = decode_match(data, _REQUEST_11.size)
-    if end != len(data) and version < OF15:  # 1.5 has statistics there, which nobody reads
-        raise OFError("OFPBRC_BAD_LEN", "bytes behind the match")
+    match, _end = decode_match(data, _REQUEST_11.size)  # 1.5 has statistics behind it
     return cls(
         match, _none(table, ALL_TABLES), read_port32(port), _none(group, NO_GROUP), cookie, mask
     )
@@ -493,7 +488,7 @@ def _write_request_nx(m, version):
 
 
 _FLOWS_10 = Body(OFP10_MATCH_LEN + _REQUEST_10.size, 0, _read_request_10, _write_request_10)
-_FLOWS_12 = Body(_REQUEST_11.size + 8, 8, _read_request_12, _write_request_12)
+_FLOWS_12 = Body(_REQUEST_11.size, 8, _read_request_12, _write_request_12)
 _FLOWS_NX = Body(_REQUEST_NX.size, 8, _read_request_nx, _write_request_nx)
 for _cls, _number_, _number_nx in ((FlowStatsRequest, 1, 0), (AggregateRequest, 2, 1)):
     wire(
@@ -647,13 +642,17 @@ def _write_flow_15(f, version):
 _FLOW_15 = Struct("!H2xBxHHHHHQ")
 
 
+class _Flows(Runs):
+    step = 1
+
+
 @wire(
-    row(ONLY10, REPLY, 1, Runs("flows", _FLOW_SIZE_10, _read_flow_10, _write_flow_10)),
-    row(UP_TO_14, REPLY, 1, Runs("flows", _FLOW_11.size + 8, _read_flow_12, _write_flow_12)),
-    row(ONLY15, REPLY, 1, Runs("flows", _FLOW_15.size + 8, _read_flow_15, _write_flow_15)),
+    row(ONLY10, REPLY, 1, _Flows("flows", _FLOW_SIZE_10, _read_flow_10, _write_flow_10)),
+    row(UP_TO_14, REPLY, 1, _Flows("flows", _FLOW_11.size, _read_flow_12, _write_flow_12)),
+    row(ONLY15, REPLY, 1, _Flows("flows", _FLOW_15.size, _read_flow_15, _write_flow_15)),
     row(
         ONLY10, NX_REPLY, 0,
-        Runs("flows", _FLOW_NX.size, _read_flow_nx, _write_flow_nx, Layout("", nxm=True)), "nx",
+        _Flows("flows", _FLOW_NX.size, _read_flow_nx, _write_flow_nx, Layout("", nxm=True)), "nx",
     ),
 )  # fmt: skip
 @dataclass(slots=True)
@@ -679,7 +678,7 @@ def _write_aggregate_15(m, version):
 
 @wire(
     row((OF10, OF14), REPLY, 2, Layout(_AGGREGATE)),
-    row(ONLY15, REPLY, 2, Body(0, 8, _read_aggregate_15, _write_aggregate_15)),
+    row(ONLY15, REPLY, 2, Body(0, 1, _read_aggregate_15, _write_aggregate_15)),
     row(ONLY10, NX_REPLY, 1, Layout(_AGGREGATE, nxm=True), "nx"),
 )
 @dataclass(slots=True)

@@ -69,7 +69,7 @@ def _read_meter_mod(cls, data, version):
     return _METER_MOD.read(cls, data, version)
 
 
-@wire(row(FROM13, MSG, 29, Body(_METER_MOD.size, 1, _read_meter_mod, _METER_MOD.write)))
+@wire(row(FROM13, MSG, 29, Body(_METER_MOD.size, 8, _read_meter_mod, _METER_MOD.write)))
 @dataclass(slots=True)
 class MeterMod(Message):
     """`command`: METER_ADD ... ."""

@@ -73,8 +73,8 @@ class _Requests(Runs):
         Runs.__init__(self, "monitors", head.size, read_item, write_item)
         self.match_length = match_length
 
-    def read_items(self, data, at, version):
-        found = []
+    def read_items(self, data, at, version, found=None):
+        found = [] if found is None else found
         while at < len(data):
             if len(data) - at < self.least:
                 raise OFError("OFPBRC_BAD_LEN", "truncated monitor")

@@ -17,7 +17,9 @@ def _enum(name, names, error):
     def read(cls, data, version):
         number = int.from_bytes(data, "big")
         if number not in names:
-            raise OFError(error, f"{name} {number}")
+            refused = OFError(error, f"{name} {number}")
+            refused.partial = cls(**{name: "(unknown)"})
+            raise refused
         return cls(**{name: names[number]})
 
     def write(message, version):

@@ -259,8 +259,8 @@ def _write_in_nx2(m, version):
 wire(
     row(ONLY10, MSG, 10, Body(_PACKET_IN_10.size, 1, _read_in_10, _write_in_10)),
     row((OF11, OF11), MSG, 10, Body(_PACKET_IN_11.size, 1, _read_in_11, _write_in_11)),
-    row((OF12, OF12), MSG, 10, Body(_PACKET_IN_12.size + 8, 1, _read_in_12, _write_in_12)),
-    row(FROM13, MSG, 10, Body(_PACKET_IN_13.size + 8, 1, _read_in_13, _write_in_13)),
+    row((OF12, OF12), MSG, 10, Body(_PACKET_IN_12.size, 1, _read_in_12, _write_in_12)),
+    row(FROM13, MSG, 10, Body(_PACKET_IN_13.size, 1, _read_in_13, _write_in_13)),
     row(ANY, NX, 17, Body(_PACKET_IN_NX.size, 1, _read_in_nx, _write_in_nx), "nxt_packet_in"),
     row(ANY, NX, 30, Body(0, 8, _read_in_nx2, _write_in_nx2), "nxt_packet_in2"),
 )(PacketIn)
@@ -355,9 +355,7 @@ def _write_out_15(m, version):
 @wire(
     row(ONLY10, MSG, OFPT_PACKET_OUT, _packet_out(_PACKET_OUT_10, int, int)),
     row((OF11, OF14), MSG, OFPT_PACKET_OUT, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
-    row(
-        ONLY15, MSG, OFPT_PACKET_OUT, Body(_PACKET_OUT_15.size + 8, 1, _read_out_15, _write_out_15)
-    ),
+    row(ONLY15, MSG, OFPT_PACKET_OUT, Body(_PACKET_OUT_15.size, 1, _read_out_15, _write_out_15)),
 )
 @dataclass(slots=True)
 class PacketOut(Message):

@@ -266,15 +266,13 @@ def _status(port):
 
 
 def _read_status_14(cls, data, version):
-    ports = _PORTS_14.read_items(data, 8, version)
-    if len(ports) != 1:
-        raise OFError("OFPBRC_BAD_LEN", f"{len(ports)} ports")
-    return cls(data[0], ports[0])
+    size = int.from_bytes(data[12:14], "big")  # what follows is passed over, as in Open vSwitch
+    return cls(data[0], _PORTS_14.read_items(data[: 8 + size], 8, version)[0])
 
 
 _STATUS_14 = Body(
     8 + _PORT_14.size,
-    1,
+    8,
     _read_status_14,
     lambda m, version: bytes((m.reason, *bytes(7))) + _write_port_14(m.port, version),
 )
@@ -347,7 +345,7 @@ def _write_port_mod_14(m, version):
 
 
 @wire(
-    row(FROM14, MSG, 16, Body(_PORT_MOD_14.size, 1, _read_port_mod_14, _write_port_mod_14)),
+    row(FROM14, MSG, 16, Body(_PORT_MOD_14.size, 8, _read_port_mod_14, _write_port_mod_14)),
     row(ONLY10, MSG, 15, _port_mod(_PORT_MOD_10, CONFIG_10, features_from_10, features_to_10)),
     row(UP_TO_13, MSG, 16, _port_mod(_PORT_MOD_11, CONFIG_11, int, int)),
 )

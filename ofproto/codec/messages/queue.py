@@ -185,7 +185,14 @@ def _queue_config(head, read_queue, least, length_at):
     runs = Runs("queues", least, read_queue, None, head, length_at)
 
     def read(cls, data, version):
-        found = runs.read(cls, data, version)
+        try:
+            return settled(runs.read(cls, data, version), version)
+        except OFError as error:
+            if error.partial is not None:
+                settled(error.partial, version)
+            raise
+
+    def settled(found, version):
         if version >= OF12:
             pairs, found.queues = found.queues, [queue for _port, queue in found.queues]
             if found.port_no == OFPP_NONE:
@@ -199,7 +206,7 @@ def _queue_config(head, read_queue, least, length_at):
             for port, (queue, *rates) in zip(ports, m.queues, strict=True)
         )
 
-    return Body(runs.size, 1, read, write)
+    return Body(runs.size, 8, read, write)
 
 
 _CONFIG_10, _CONFIG_11 = Layout("port_no:port16 pad:6"), Layout("port_no:port32 pad:4")

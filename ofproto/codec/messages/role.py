@@ -30,7 +30,9 @@ def _number(names, value, what):
 def _read_role(cls, data, version):
     role = _role(_ROLES, int.from_bytes(data[:4], "big"))
     generation = int.from_bytes(data[8:16], "big")
-    known = role in ("master", "slave") if cls is RoleRequest else generation != _NO_GENERATION
+    known = generation != _NO_GENERATION
+    if cls is RoleRequest:
+        known = role in ("master", "slave") or (known and role != "nochange")
     return cls(role, generation if known else None)
 
 
@@ -94,8 +96,8 @@ def _write_status(m, version):
 
 
 @wire(
-    row(FROM14, MSG, 30, Body(_STATUS.size, 1, _read_status, _write_status)),
-    row(ONLY13, ONF, 1911, Body(_STATUS.size, 1, _read_status, _write_status)),
+    row(FROM14, MSG, 30, Body(_STATUS.size, 8, _read_status, _write_status)),
+    row(ONLY13, ONF, 1911, Body(_STATUS.size, 8, _read_status, _write_status)),
 )
 @dataclass(slots=True)
 class RoleStatus(Message):

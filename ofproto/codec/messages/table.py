@@ -118,12 +118,12 @@ def _read_status(cls, data, version):
 
 
 _STATUS = Body(
-    _STATUS_HEAD + _DESC.size,
-    1,
+    _STATUS_HEAD,
+    8,
     _read_status,
     lambda m, version: bytes((m.reason, *bytes(7))) + _write_desc(m.table, version),
 )
-_MOD_14 = Body(_MOD.size, 1, _read_mod_14, lambda m, version: _MOD.pack(m) + _properties(m))
+_MOD_14 = Body(_MOD.size, 8, _read_mod_14, lambda m, version: _MOD.pack(m) + _properties(m))
 
 
 @wire(row(UP_TO_13, MSG, 17, _MOD), row(FROM14, MSG, 17, _MOD_14))

@@ -18,7 +18,7 @@ def _known(name):
     return name
 
 
-def _dump(data):
+def print_bytes(data):
     """Bytes in hexadecimal; a last line of eight has no hyphen at its end."""
     sys.stdout.write(hex_dump(data, text=False).rstrip("-\n") + "\n")
 
@@ -26,7 +26,9 @@ def _dump(data):
 def print_error(settings, name):
     """print-error ERROR"""
     for version in range(1, 7):
-        vendor, kind, code = errors.lookup(_known(name), version)
+        if (_known(name), version) not in errors.CODES:
+            continue  # the version cannot say it
+        vendor, kind, code = errors.lookup(name, version)
         if kind is None:  # the experimenter's error has a code alone
             kind, code = code, 0
         shown = f"{vendor:#x}" if vendor else "0"
@@ -37,9 +39,11 @@ def encode_error_reply(settings, name, text):
     """encode-error-reply ERROR REQUEST"""
     request = parse_hex(text)
     if len(request) < m.HEADER_SIZE:
-        raise Fatal(f"a request of {len(request)} bytes")
+        raise Fatal(f"Request too short: {len(request)} bytes")
+    if len(request) != int.from_bytes(request[2:4], "big"):
+        raise Fatal(f"the request says another size than its {len(request)} bytes")
     reply = m.error(m.OFError(_known(name)), request[:64], request[0])
-    _dump(reply)
+    print_bytes(reply)
 
 
 def encode_hello(settings, text):
@@ -52,7 +56,7 @@ def encode_hello(settings, text):
     if not versions:
         raise Fatal("no version")
     hello = m.Hello(versions).encode(0, 1)
-    _dump(hello)
+    print_bytes(hello)
     sys.stdout.write(format_raw(hello, Style(more=settings.more)))
 
 

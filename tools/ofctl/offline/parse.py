@@ -4,8 +4,9 @@ import dataclasses
 import sys
 
 from ofproto.codec import messages as m
-from ofproto.codec.fields import ETH_IP
-from ofproto.codec.numbers import OF10
+from ofproto.codec.fields import ETH_IP, field
+from ofproto.codec.match_text import split_terms
+from ofproto.codec.numbers import OF10, OF11
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs_tools.command import Fatal
@@ -15,10 +16,37 @@ PRINT_LEVEL = 2
 _OF11, _ECN = "OpenFlow11", "nw_ecn"
 
 
-def _form(settings, flows):
+# Fields that Open vSwitch does not count among a structure's, whatever is left of them
+_NOT_IN_11 = ("packet_type", "ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto",
+              "ct_tp_src", "ct_tp_dst")  # fmt: skip
+_MASKED_TAGS = ("vlan_tci", "vlan_vid")
+
+
+def _said_formats(text):
+    """The formats that can say the fields that a flow's text names, in Open vSwitch's opinion."""
+    versions = {OF10, OF11}
+    for key, value in split_terms(text.partition("actions")[0]):
+        found = field(key.removesuffix("[]"))
+        name = found.name if found else ""
+        masked = name in _MASKED_TAGS and "/" in (value or "") and not value.endswith("/0xffff")
+        if name in _NOT_IN_11 or name.startswith("nsh_") or masked:
+            versions = set()
+        elif name in flows_.NOT_IN_10:
+            versions.discard(OF10)
+    return [
+        name
+        for name, (version, nxm, _table) in flows_.FORMATS.items()
+        if version not in (OF10, OF11) or nxm or version in versions
+    ]
+
+
+def _form(settings, flows, texts):
     """(version, NXM, tables in commands) by the first format that -O and -F leave."""
-    formats = flows_.allowed_formats(settings)
+    formats = flows_.allowed_formats(settings, frozenset({OF10}))
     usable = flows_.usable_formats(flows)
+    for text in texts:
+        said = _said_formats(text)
+        usable = [name for name in usable if name in said]
     if not usable:
         raise Fatal("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
     sys.stdout.write(f"usable protocols: {flows_.short_names(_told(usable, flows))}\n")
@@ -33,7 +61,7 @@ def _told(usable, flows):
     """Open vSwitch counts OpenFlow 1.1 among the formats that can say nw_ecn, and leaves it out
     there.  Here it is told likewise, and not chosen."""
     marked = [flow for flow in flows if _ECN in _fields(flow)]
-    if _OF11 in usable or any(flow.match.eth_type != ETH_IP for flow in marked):
+    if not marked or _OF11 in usable or any(flow.match.eth_type != ETH_IP for flow in marked):
         return usable
     without = []
     for flow in flows:
@@ -47,8 +75,8 @@ def _fields(flow):
     return {field.name for field, _value, _mask in flow.match.fields()}
 
 
-def _print(settings, flows):
-    version, nxm, table_id = _form(settings, flows)
+def _print(settings, flows, texts):
+    version, nxm, table_id = _form(settings, flows, texts)
     style = Style(more=settings.more)
     for xid, flow in enumerate(flows, 1):
         raw = encode_flow(flows_.sayable(flow, version), version, xid, nxm=nxm, table_id=table_id)
@@ -57,12 +85,13 @@ def _print(settings, flows):
 
 def parse_flow(settings, text):
     """parse-flow FLOW"""
-    _print(settings, [flows_.parse(text, m.ADD)])
+    _print(settings, [flows_.parse(text, m.ADD)], [text])
 
 
 def parse_flows(settings, path):
     """parse-flows FILE"""
-    _print(settings, flows_.read_flows(path, m.ADD))
+    lines = list(flows_.read_lines(path))
+    _print(settings, flows_.flows_of(lines, m.ADD), [line for _where, line in lines])
 
 
 def parse_hex(text) -> bytes:
