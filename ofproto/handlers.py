@@ -14,7 +14,7 @@ from ofproto import async_messages, ct_flush, handlers_multipart
 from ofproto.changes import monitors, prepare
 from ofproto.changes.bundles import Bundles
 from ofproto.codec import messages
-from ofproto.codec.errors import ONF_VENDOR_ID, OFError
+from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
     OF10,
@@ -110,11 +110,7 @@ def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
 
 
 def _unhandled(raw: bytes, version: int) -> str:
-    """The error for a message that the codec knows and this switch does not serve: that of a switch
-    which never heard of it, by which controllers (neutron's bundles) find out what there is."""
-    if raw[1] == messages.OFPT_VENDOR:
-        onf = raw[8:12] == ONF_VENDOR_ID.to_bytes(4, "big")
-        return "OFPBRC_BAD_VENDOR" if onf else "OFPBRC_BAD_SUBTYPE"
+    """The error for a message that is none for a switch, whoever made it up."""
     multipart = 16 if version == OF10 else 18
     return "OFPBRC_BAD_STAT" if raw[1] == multipart else "OFPBRC_BAD_TYPE"
 

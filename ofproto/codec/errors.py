@@ -34,7 +34,7 @@ NXFMFC_INVALID_TLV_FIELD               1-2=nx:1,536 3-6=nx:37
 NXQOFC_QUEUE_ERROR                     5-6=nx:23
 NXR_NOT_SUPPORTED                      1-2=nx:1,533 3-6=nx:34
 NXR_STALE                              1-2=nx:1,534 3-6=nx:35
-NXST_NOT_CONFIGURED                    1-2=1,272 3-6=nx:36
+NXST_NOT_CONFIGURED                    1-2=nx:1,535 3-6=nx:36
 NXTFFC_DUP_TABLE                       4-6=nx:44
 NXTTMFC_ALREADY_MAPPED                 1-2=nx:1,531 3-6=nx:20
 NXTTMFC_BAD_COMMAND                    1-2=nx:1,527 3-6=nx:16

@@ -14,6 +14,7 @@ from ofproto.codec.messages import (
     EVICT_IMPORTANCE,
     EVICT_LIFETIME,
     EVICT_OTHER,
+    MISS_MASK,
     TC_EVICTION,
     TC_VACANCY_EVENTS,
     VACANCY_DOWN,
@@ -139,10 +140,10 @@ class TableConfigs:
             for table_id in chosen:
                 self._mod_14(table_id, mod)
         elif version <= OF12:  # from 1.3 on this configuration means nothing
-            if mod.config not in _MISSES:
-                raise OFError("OFPTMFC_BAD_CONFIG", f"config {mod.config:#x}")
+            # What is no configuration is the first one, as in Open vSwitch.
+            miss = _MISSES.get(mod.config & MISS_MASK, MISS_CONTROLLER)
             for table_id in chosen:
-                self._tables.xbridge.set_miss(table_id, _MISSES[mod.config])
+                self._tables.xbridge.set_miss(table_id, miss)
             self._tables.xbridge.touch()
 
     def _mod_14(self, table_id: int, mod: TableMod) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ofproto.codec.actions.base import WIRE
-from ofproto.codec.fields import CT, FIELDS
+from ofproto.codec.fields import FIELDS
 from ofproto.codec.instructions import (
     ApplyActions,
     ClearActions,
@@ -38,11 +38,7 @@ def action_types(version: int) -> list[int]:
 @cache
 def _fields(version: int) -> tuple[list, list]:
     """(Field, maskable) of what can be matched, and of what can be set."""
-    known = [
-        field
-        for field in FIELDS
-        if field.oxm(version, False) is not None and field.prerequisite is not CT
-    ]
+    known = [field for field in FIELDS if field.oxm(version, False) is not None]
     matched = [(field, field.maskable) for field in known]
     settable = [(field, False) for field in known if field.writable]
     return matched, settable
@@ -67,13 +63,11 @@ def _bits(numbers: Iterable[int]) -> int:
 
 
 def _oxm_bits(fields: list, version: int) -> int:
-    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits; not of those
-    that later versions brought."""
+    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits, with those that
+    later versions brought, as Open vSwitch tells them."""
     headers = (header for field, _masked in fields for header in field.headers)
     return _bits(
-        header.number
-        for header in headers
-        if header.oxm_class == _BASIC and header.since <= version and header.number < 64
+        header.number for header in headers if header.oxm_class == _BASIC and header.number < 64
     )
 
 
