@@ -95,8 +95,27 @@ def format_actions(info, names: PortNames = None) -> str:
     text = odp_text.format_actions(info.actions, info.key)
     if not names:
         return text
-    text = map_words(text, lambda word: names.get(int(word), word) if word.isdigit() else word)
+    text = map_words(text, lambda word: _with_names(word, names))
     return _TUNNEL_PORT.sub(lambda found: f"{found[1]}{names.get(int(found[2]), found[2])})", text)
+
+
+# Of the text NAME(BODY) of an action: whose BODY is a list of actions, and whose has such parts
+_LISTS = ("clone", "actions", "gt", "le")
+_WITH_LISTS = ("sample", "check_pkt_len")
+
+
+def _with_names(word: str, names: Mapping[int, str]) -> str:
+    """An action with names for the ports that it, or an action inside it, sends to."""
+    if word.isdigit():
+        return names.get(int(word), word)
+    kind, found, rest = word.partition("(")
+    if not found or kind not in (*_LISTS, *_WITH_LISTS):
+        return word
+
+    def inner(part: str) -> str:
+        return _with_names(part, names) if kind in _LISTS or "(" in part else part
+
+    return f"{kind}({map_words(rest[:-1], inner)})"
 
 
 # Where actions of tunnels name datapath ports

@@ -55,7 +55,7 @@ def memory(switch: "Switch") -> dict[str, int]:
         len(row._data) for table in switch.idl.tables.values() for row in table.rows.values()
     )
     found = {
-        "idl-cells": cells,
+        "idl-cells-Open_vSwitch": cells,
         "rules": sum(len(bridge.ofproto.tables) for bridge in switch.bridges.values()),
     }
     if switch.backer is not None:

@@ -9,7 +9,7 @@ from . import ct_text, odp, sample_text, tunnel_text
 
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
-HASHES = {odp.ALG_L4: "hash_l4", odp.ALG_SYM_L4: "sym_l4"}
+HASHES = {odp.ALG_L4: "l4", odp.ALG_SYM_L4: "sym_l4"}
 # Bits of a reason beside SLOW_ACTION; without any, it is the actions that need vswitchd.
 SLOW_PATHS = {
     odp.CFM: "cfm", odp.BFD: "bfd", odp.LACP: "lacp", odp.STP: "stp", odp.LLDP: "lldp"

@@ -235,7 +235,9 @@ class _Writer:
         for field in fields:
             self.shown.add(field.member)
             mask = number(self.mask, field.member) >> field.shift & field.ones
-            if mask or (self.more and name not in WITHOUT_WILDCARDS):
+            # What of a fragment it is, is one word: as Open vSwitch, none where anything matches.
+            is_shown = self.more and name not in WITHOUT_WILDCARDS and field.kind != "frag"
+            if mask or is_shown:
                 value = number(self.key, field.member) >> field.shift & field.ones
                 text = self.value(field, value, mask)
                 parts.append(f"{field.label}={text}" if field.label else text)

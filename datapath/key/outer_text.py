@@ -135,6 +135,11 @@ def format_tunnel(key: bytes, mask: bytes, more: bool = True) -> list[str]:
     return [f"tunnel({text})"] if text else []
 
 
+def format_flags(key: bytes) -> str:
+    """`df|csum|key`, or 0, of a whole key."""
+    return format_value(_FLAGS, number(key, "tun_flags") & _FLAGS.ones, _FLAGS.ones)
+
+
 def format_set(part: bytes) -> str:
     """The tunnel() of an action that sets `part`, a key's tunnel part: what is not 0 in it."""
     key = bytes(START) + part.ljust(SIZE, b"\0")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from . import fields, numbers
 from .fields import BY_NAME, Field
-from .match import VLAN_CFI, VLAN_PCP, VLAN_VID, Match
+from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 from .notes import note
 
 DEFAULT_PRIORITY = 0x8000
@@ -635,3 +635,32 @@ def parse_match(text: str, names: PortNumbers = None) -> Match:
             raise TextError(f"unknown keyword {key}")
     match.normalize()
     return match
+
+
+def parse_flow(text: str, names: PortNumbers = None) -> Match:
+    """The one packet that a flow's text describes: its terms have no masks, and what they need
+    (`tcp` for tcp_dst) is there.  Raises TextError."""
+    match = Match()
+    given = []
+    for key, value in split_terms(text):
+        field = BY_NAME.get(key) or _PRINTED.get(key)
+        if key in fields.PROTOCOLS or key == "eth":
+            set_term(match, key, value, names)
+            continue
+        if field is None:
+            raise TextError(f"unknown field {key}")
+        set_term(match, key, value, names)
+        if field.option is None:
+            _check_exact(key, value, parse_value(field, value, names)[1])
+            given.append((field, key))
+    match.normalize()
+    for field, key in given:
+        slot = SLOTS[field]
+        if match.mask[slot.start : slot.end] == slot.wild:  # normalize() dropped it
+            raise TextError(f"prerequisites not met for setting {key}")
+    return match
+
+
+def _check_exact(key, value, mask):
+    if mask is not None:
+        raise TextError(f"bad value for {key} ({value}: wildcards not allowed here)")

@@ -3,12 +3,14 @@
 The same translation as for upcalls, with a list to note the steps in.
 """
 
+import re
 from itertools import chain, islice
 
 from datapath.actions import odp_text
-from datapath.key import flow
+from datapath.key import flow, outer_text
 from ofproto.codec.errors import OFError
-from ofproto.codec.match_text import format_match, parse_match
+from ofproto.codec.match_text import format_match, parse_flow
+from ofproto.codec.numbers import OFPP_NONE
 from ofproto.xlate.state.recirc import RecircTable
 
 from . import trace_recirc
@@ -36,6 +38,8 @@ _OF_TUNNELS = (
     *("tun_tos", "tun_ttl", "tun_gbp_id", "tun_gbp_flags", "tun_erspan_ver", "tun_gtpu_flags"),
     *("tun_gtpu_msgtype", "tun_ipv6_src", "tun_ipv6_dst", "tun_flags"),
 )
+# OpenFlow's field, and what Open vSwitch knows of an outer header besides
+_OUTER_FLAGS = re.compile(r"tun_flags=[^,]*,tun_flags=[^,]*")
 _NSH = b"\x89\x4f"
 # Open vSwitch shows these of NSH packets, too, which have none.
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
@@ -60,11 +64,13 @@ def trace_pieces(
     learn=False,
     now=0,
     names=None,
+    numbers=None,
     ct_states=(),
     program=None,
 ):
     """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge, piece by piece.
 
+    `numbers` has those of ports that the text may name, `names` the names to print for numbers.
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
     the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
     the RecircTable to look up recirc_id in.  `ct_states` is what the first packets that ct sends
@@ -72,14 +78,11 @@ def trace_pieces(
     Raises TraceError, before the first piece.
     """
     try:
-        match = parse_match(text, names)
-    except ValueError as error:
-        raise TraceError(f"{text}: {error}") from None
-    try:
+        match = parse_flow(text, numbers)
         bridge.options.of_match(match)
-    except OFError as error:
-        raise TraceError(f"{text}: {error}") from None
-    key = _with_tpid(match.key)
+    except (ValueError, OFError) as error:
+        raise TraceError(f"Bad openflow flow syntax: {text}: {error}") from None
+    key = _with_tpid(match.key if _has_in_port(match) else _from_nowhere(match.key))
     if packet is not None:
         key = with_packet(key, packet)
     return trace_key(
@@ -92,6 +95,15 @@ def trace_pieces(
         ct_states=ct_states,
         program=program,
     )
+
+
+def _has_in_port(match):
+    return any(member(match.mask, "in_port"))
+
+
+def _from_nowhere(key):
+    """The packet of a flow that says nothing of a port came in by none."""
+    return key[:IN_PORT_OFFSET] + OFPP_NONE.to_bytes(4, "big") + key[IN_PORT_OFFSET + 4 :]
 
 
 def trace_key(
@@ -245,6 +257,7 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
         for name in _OF_ETHERNET:
             _set(mask, name, 0)
     text = format_match(layout.of_key(key, bytes(mask)), names)
+    text = _OUTER_FLAGS.sub("tun_flags=" + outer_text.format_flags(key), text)
     if any(member(key, "recirc_id")) and not any(member(key, "packet_type")):
         text = _with_eth(text)
     if member(key, "eth_type") == _NSH:

@@ -10,7 +10,10 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from datapath.actions.odp cimport USERSPACE_ACTION
-from datapath.key.flow cimport FRAG_ANY, FRAG_LATER, KEY_PACKET_WORDS, flow_key
+from datapath.base.protocols cimport VLAN_CFI
+from datapath.key.flow cimport (
+    FRAG_ANY, FRAG_LATER, KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_PACKET_WORDS, flow_key,
+)
 from ofproto.codec.numbers cimport (
     N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
@@ -165,6 +168,12 @@ cdef int finish(XlateContext x) except -1:
     if x.base.nw_frag & FRAG_LATER:
         # Nothing of L4 is known, and everything is 0, of each packet of the flow.
         x.wc.tp_src = x.wc.tp_dst = x.wc.tcp_flags = 0
+    if not has_tunnel(x.came):
+        # Its port has none but such packets: what actions read of an outer header was 0.
+        memset(<uint8_t *> &x.wc + KEY_PACKET_SIZE, 0, KEY_DP_SIZE - KEY_PACKET_SIZE)
+    for i in range(2):
+        if x.wc.vlan[i].tci:        # bits of a tag are those of a tag only where there is one
+            x.wc.vlan[i].tci |= htons(VLAN_CFI)
     return 0
 
 

@@ -156,7 +156,7 @@ def meter_exceeded(process, handler):
 def too_many_actions(process, handler):
     """Lists of recirculations multiply: without a bound the worker would not come back."""
     process.flow("in_port(1),recirc_id(0)", ",".join(["recirc(0x1)"] * 10))
-    process.flow("in_port(1),recirc_id(0x1)", ",".join(["hash(hash_l4(0))"] * 5000 + ["2"]))
+    process.flow("in_port(1),recirc_id(0x1)", ",".join(["hash(l4(0))"] * 5000 + ["2"]))
     process.dpif.port_inject(1, frame())
 
 

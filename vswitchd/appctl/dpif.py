@@ -48,14 +48,24 @@ def _ports(switch: "Switch", bridge: str) -> Iterator[Any]:
 
 
 def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterator[str]:
-    more = bool(options & {"-m", "--more"})
+    more = "-m" in options
     names = None
-    if "--names" in options:
+    if "--names" in options or (more and "--no-names" not in options):
         names = {number: port.name for number, port in switch.backer.ports.items()}
     for info in _dpif(switch).flow_dump():
         is_wanted = _in_port(info) in inside
         seen = switch.backer.flows.with_seen_key(info)
-        yield f"{text.format_flow(seen, more, clock.msec(), names)}\n" if is_wanted else ""
+        yield f"{_flow_line(seen, more, names)}\n" if is_wanted else ""
+
+
+def _flow_line(info: Any, more: bool, names: dict[int, str] | None) -> str:
+    """As text.format_flow(), in the layout that Open vSwitch has for this command."""
+    parts = (
+        text.format_match(info, names, more),
+        text.format_counters(info, clock.msec()),
+        f"actions:{text.format_actions(info, names)}",
+    )
+    return (f"ufid:{text.format_ufid(info.ufid)} " if more else "") + ", ".join(parts)
 
 
 def bridge_flows(switch: "Switch", args: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datapath.key import flow, key_text
 from ofproto.codec.actions import check_actions, parse_actions
@@ -76,7 +76,7 @@ def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterat
     try:
         if words and words[0] in switch.bridges:
             return _of_flow(switch, words, learn, shown, ct_states, program)
-        return _odp_flow(switch, words, learn, ct_states, program)
+        return _odp_flow(switch, words, learn, shown, ct_states, program)
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
@@ -131,15 +131,16 @@ def _of_flow(
         packet=_packet(words[2]) if len(words) == 3 else None,
         learn=learn,
         now=clock.msec(),
-        names=_names(numbers, shown),
+        names=_names(numbers) if shown else None,
+        numbers=numbers,
         ct_states=ct_states,
         program=program,
     )
 
 
-def _names(numbers: dict[str, int], shown: bool) -> Any:
-    """Port names to be understood (name -> number), or printed as well (number -> name)."""
-    return {number: name for name, number in numbers.items()} if shown else numbers
+def _names(numbers: dict[str, int]) -> dict[int, str]:
+    """Names of ports to be printed."""
+    return {number: name for name, number in numbers.items()}
 
 
 def _of_dump(text: str) -> str:
@@ -153,6 +154,7 @@ def _odp_flow(
     switch: "Switch",
     words: list[str],
     learn: bool,
+    shown: bool,
     ct_states: list[int],
     program: Program | None,
 ) -> Iterator[str]:
@@ -186,6 +188,7 @@ def _odp_flow(
         recirc=flows.recirc,
         learn=learn,
         now=clock.msec(),
+        names=_names(_numbers(switch, [port.bridge.name])) if shown else None,
         ct_states=ct_states,
         program=program,
     )

@@ -257,7 +257,7 @@ class Devices:
     def _tell_always_up(self, iface: Iface) -> None:
         """There is no device, or none in this namespace."""
         mac = settings.parse_mac(iface.config.mac)
-        if iface.type in KINDS:
+        if iface.type in KINDS or iface.type == "patch":
             mac = settings.own_mac(iface.config.uuid)
         self._ofproto.port_update(iface.name, mac=octets(mac), admin_up=True, link_up=True)
 

@@ -27,6 +27,7 @@ from vswitchd.protocols.base import Protocol, Rows
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 NOT_IN_TREE = TreeState()
+INTERNAL = ("internal", "dummy-internal")  # such ports are in no tree
 
 STATES = {
     "disabled": TreeState(False, False, False, OFPPS_STP_LISTEN),
@@ -221,7 +222,7 @@ class Spanning(Protocol):
             self.names[number] = member.config.name
 
     def _joins(self, member: Member) -> bool:
-        if member.iface.type == "internal" or member.ofp_port not in self.ofproto.ports:
+        if member.iface.type in INTERNAL or member.ofp_port not in self.ofproto.ports:
             return False
         return member.config.other_config.get(f"{self.kind.key}-enable") != "false"
 

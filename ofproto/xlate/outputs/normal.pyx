@@ -225,7 +225,7 @@ cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 
         x.cache.add(X_LEARN, x.bridge, in_bundle, src)
         if x.trace is not None and x.side_effects:
             report_learned(x, in_bundle, vid, x.bridge.mac.lookup(src))
-        if x.bridge.bonds and in_bundle.bond is None and is_gratuitous(x):
+        if in_bundle.bond is None and is_gratuitous(x) and x.bridge.bonds:
             x.cache.add(X_LOCK, x.bridge.mac, None, src)
     return dst
 

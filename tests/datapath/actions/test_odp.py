@@ -95,7 +95,7 @@ TEXTS = [
     "pop_mpls(eth_type=0x800),recirc(0x2)",
     "push_pbb(isid=5,pcp=3),set(pbb(isid=7)),1",
     "push_pbb(isid=16777215,pcp=0,flags=0x1f),pop_pbb,1",
-    "hash(hash_l4(0)),recirc(0x1)",
+    "hash(l4(0)),recirc(0x1)",
     "hash(sym_l4(7)),recirc(0x1)",
     "sample(sample=50.0%,actions(1,clone(2,3))),4",
     "clone(pop_vlan,1),2",

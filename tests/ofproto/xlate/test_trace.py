@@ -3,6 +3,7 @@
 import pytest
 from scapy.all import ARP, Ether
 
+from ofproto.codec.fields import BY_NAME
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.trace import TraceError, render, trace_flow
 from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, output, resubmit
@@ -138,3 +139,39 @@ def test_only_a_generated_packet_goes_to_the_controllers():
     for learn in (False, True):
         text = trace_flow(world.bridge, "in_port=1,arp", learn=learn)
         assert f"controller(reason=1,dont_send={int(not learn)}," in text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("in_port=1,tcp_dst=5", "prerequisites not met for setting tcp_dst"),
+        ("in_port=1,ip,nw_src=1.2.3.0/24", "wildcards not allowed here"),
+        ("in_port=1,bogus=2", "unknown field bogus"),
+    ],
+)
+def test_a_flow_is_one_packet(world, text, why):
+    with pytest.raises(TraceError, match=why):
+        trace_flow(world.bridge, text)
+
+
+def test_ports_by_name_and_none(world):
+    report = trace_flow(world.bridge, "in_port=p1,ip", numbers={"p1": 1}, names={1: "p1"})
+    assert "Flow: ip,in_port=p1," in report
+    assert "Flow: ip,in_port=ANY," in trace_flow(world.bridge, "ip")
+
+
+def test_what_the_megaflow_of_a_frame_has(world):
+    """Nothing of an outer header that it has not; of a broadcast ARP, whether
+    it announces its sender."""
+    world.rule(
+        [act("SetField", field=BY_NAME["tun_id"], value=5, mask=None), output(2)],
+        match(in_port=1),
+        9,
+    )
+    assert "tun_" not in trace_flow(world.bridge, "in_port=1").partition("Megaflow")[2]
+    arp = "in_port=2,arp,arp_spa=1.1.1.1,arp_tpa=2.2.2.2,arp_op=1,dl_dst=ff:ff:ff:ff:ff:ff"
+    mega = trace_flow(world.bridge, arp).partition("Megaflow: ")[2].splitlines()[0]
+    assert mega.endswith(",arp_spa=1.1.1.1,arp_tpa=2.2.2.2,arp_op=1")
+    assert (
+        "arp_op" not in trace_flow(world.bridge, "in_port=2,arp,arp_op=1").partition("Megaflow")[2]
+    )

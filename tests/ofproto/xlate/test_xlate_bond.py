@@ -113,7 +113,7 @@ def test_tcp_has_the_datapath_hash(tagged):
     first = translate(world.bridge, key_of(packet, 4), recirc=recirc)
     push = "push_vlan(vid=9,pcp=0)," if tagged else ""
     (number,) = recirc.states
-    assert odp_text.format_actions(first.actions) == f"{push}hash(hash_l4(5)),recirc({number:#x})"
+    assert odp_text.format_actions(first.actions) == f"{push}hash(l4(5)),recirc({number:#x})"
     seen = Counter()
     for bucket in range(256):
         key = with_hash(key_of(packet, 4), number, bucket | 0xABC00)

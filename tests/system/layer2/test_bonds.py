@@ -130,7 +130,7 @@ def test_tcp_and_its_loads(bond):
     by_port = {port: name for (_, kind, port), name in sent(bond).items() if kind == "0800"}
     assert len(by_port) == 100 and min(Counter(by_port.values()).values()) > 15
     flows = bond.run("ovs-appctl", "dpctl/dump-flows")
-    assert re.search(r"recirc_id\(0\).*actions:.*hash\(hash_l4\(0\)\),recirc\(0x1\)", flows)
+    assert re.search(r"recirc_id\(0\).*actions:.*hash\(l4\(0\)\),recirc\(0x1\)", flows)
     assert flows.count("/0xff)") <= 256
     for _ in range(20):
         receive(bond, [1], range(1, 101))
