@@ -221,7 +221,9 @@ def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
         return form
     usable = usable_formats(flows)
     own = [name for name in usable if FORMATS[name][0] == session.version]
-    raise Fatal(_no_format(short_names(own or usable), short_names(formats)))
+    spoken = session.allowed or [row[0] for row in formats.values()]
+    allowed = [name for name, row in formats.items() if row[0] in spoken]
+    raise Fatal(_no_format(short_names(own or usable), short_names(allowed)))
 
 
 def _no_format(usable, allowed):

@@ -93,6 +93,7 @@ class Session:
 
     def __init__(self, target: str, tls=None, allowed=None, prefer: int = OF10):
         self.target = target
+        self.allowed = allowed
         self.bundles = False
         self._ports = None
         self._tables = None
