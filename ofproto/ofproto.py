@@ -525,14 +525,12 @@ class Ofproto:
     def _serve(self, peer: Any) -> float:
         """See Poller.quick()."""
         self._now = clock.msec()
-        before = self.xbridge.generation.value
         quiet = self.connmgr.serve(peer, self._now)
         if peer.version is None or peer.version < OF13:
             self._follow_misses()
         if not quiet or self.table_work.busy or self.port_set.has_news:
             return 0
-        changed = self.xbridge.generation.value != before and len(self.backer.flows)
-        return REVALIDATED_IN if changed else QUICK
+        return QUICK if self.backer.is_settled else REVALIDATED_IN
 
     def send_queued(self, now: int) -> bool:
         """Between rounds: what packets have made for peers, and for the journal.  Returns whether

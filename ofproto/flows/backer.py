@@ -635,7 +635,8 @@ class Backer:
             return
         if self.dpif is None:
             self._call_waiting()
-            self._reconnect(now)
+            if not self.flows.forget_lost():
+                self._reconnect(now)
             return
         self.dpif.upcall_awake()
         self._guarded(self.answer_upcalls, now)
@@ -656,7 +657,7 @@ class Backer:
 
     def _serve(self) -> float:
         """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
-        now, before = clock.msec(), self.flows.generation.value
+        now = clock.msec()
         if self.dpif is None:
             return 0
         self.dpif.upcall_awake()
@@ -666,7 +667,12 @@ class Backer:
             return 0
         if self.handler.busy or not self.dpif.upcall_wait():
             return 0
-        return REVALIDATED_IN if self.flows.generation.value != before else QUICK
+        return QUICK if self.is_settled else REVALIDATED_IN
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no flow of the datapath is other than the tables say now."""
+        return not len(self.flows) or self.revalidator.reached >= self.flows.generation.value
 
     def serve_waiting(self) -> None:
         """While peers' messages are handled: upcalls, if there are some, and what they have for the
@@ -681,7 +687,9 @@ class Backer:
             self._wait_stalled(poller)
             return
         if self.dpif is None:
-            if self._reopen is not None:
+            if self.flows.forgetting:
+                poller.immediate_wake()
+            elif self._reopen is not None:
                 poller.timer_wait_until(self._next_open)
             return
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)

@@ -50,6 +50,7 @@ cdef class Flows:
     cdef dict by_ufid                   # ufid -> Ukey
     cdef dict by_port                   # in_port (its 4 bytes) -> number of flows
     cdef uint64_t n_effects             # of all caches
+    cdef list lost                      # Ukeys of a datapath that is gone, to be forgotten
     cdef dict credited                  # ufid -> (packets, bytes) of flows that may come back
     cdef dict masks                     # mask -> itself: few different ones, shared by all ukeys
     cdef readonly object inbox          # packets that are for protocols: Inbox

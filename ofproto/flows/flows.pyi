@@ -44,7 +44,16 @@ class Flows:
     counts: dict[str, int]
     def __init__(self, dpif: Any = None) -> None: ...
     def set_dpif(self, dpif: Any) -> None:
-        """After a reconnect (None: disconnected); forgets the flows known of the old datapath."""
+        """After a reconnect (None: disconnected); forgets the flows known of the old datapath,
+        with None by forget_lost()."""
+
+    def forget_lost(self) -> bool:
+        """Some of the flows of a datapath that is gone are let go; whether there are more.  What
+        they have counted is known for the next datapath once there are none."""
+
+    @property
+    def forgetting(self) -> bool:
+        """Whether forget_lost() is to be called."""
 
     def add_bridge(self, bridge: XBridge) -> None: ...
     def remove_bridge(self, bridge: XBridge) -> None: ...

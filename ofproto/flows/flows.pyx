@@ -43,6 +43,7 @@ cdef enum:
     VLAN_CFI = 0x1000
     FLOW_LIMIT = 200000     # as other_config:flow-limit
     MAX_MASKS = 10000       # distinct masks remembered for sharing
+    LOST_AT_ONCE = 8000     # flows: some milliseconds
     MAX_CREDITED = 100000   # counters remembered of flows that may come back
     MAX_EFFECTS = 8 << 20   # of all flows together: 256 MB
 
@@ -100,6 +101,7 @@ cdef class Flows:
         self.tunnels = TunnelTable()
         self.by_ufid = {}
         self.by_port = {}
+        self.lost = []
         self.credited = {}
         self.masks = {}
         self.inbox = Inbox()
@@ -108,13 +110,31 @@ cdef class Flows:
     # --- configuration
 
     def set_dpif(self, dpif):
-        """After a reconnect; None: disconnected.  What is known of flows is forgotten."""
-        cdef Ukey ukey
-        for ukey in list(self.by_ufid.values()):
-            self.lose_ukey(ukey, 0)
+        """After a reconnect; None: disconnected.  What is known of flows is forgotten, with None
+        by forget_lost()."""
+        self.lost += self.by_ufid.values()
+        self.by_ufid = {}
+        self.by_port = {}
+        while dpif is not None and self.forget_lost():
+            pass
         self.dpif = dpif
         self.rings = dpif if isinstance(dpif, UpcallRings) else None
         self.settled = self.looked = False
+
+    def forget_lost(self):
+        """Some of the flows of a datapath that is gone are let go; whether there are more.  What
+        they have counted is known for the next datapath once there are none."""
+        cdef list some = self.lost[-LOST_AT_ONCE:]
+        cdef Ukey ukey
+        del self.lost[-LOST_AT_ONCE:]
+        for ukey in some:
+            self.lose_ukey(ukey, 0)
+        return len(self.lost) > 0
+
+    @property
+    def forgetting(self):
+        """Whether forget_lost() is to be called."""
+        return len(self.lost) > 0
 
     cdef bint settle(self) except -1:
         """Whether the datapath has no flows but ours, or those that it had are adopted.
@@ -430,7 +450,7 @@ cdef class Flows:
         self.drop_cache(ukey.cache, ukey, now)
         self.drop_cache(ukey.previous, None, now)
         ukey.cache = ukey.previous = None
-        if self.by_ufid.pop(ukey.ufid, None) is not None:
+        if self.by_ufid.pop(ukey.ufid, None) is not None:       # else it was lost with others
             port = port_of(ukey.key)
             n = self.by_port.get(port, 0) - 1
             if n > 0:

@@ -49,9 +49,9 @@ cdef class Generation:
             self.changes = []
 
     cdef int touch_rule(self, Classifier table, Rule rule) except -1:
-        if len(self.changes) >= MOST_CHANGES:
-            self.touch("flow_table")
-            return 0
+        if len(self.changes) >= MOST_CHANGES:       # who waited for the older ones has been served
+            self.vague = self.changes[MOST_CHANGES // 2 - 1][0]
+            del self.changes[:MOST_CHANGES // 2]
         self.reasons.add("flow_table")
         self.value += 1
         self.changes.append((self.value, table, rule))

@@ -425,6 +425,23 @@ def test_reconnect_forgets(switch):
     assert not switch.revalidator.run(5)
 
 
+def test_many_flows_of_a_lost_datapath_are_forgotten_in_turns(switch):
+    packet = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2") / TCP())
+    for number in range(20_000):
+        frame = bytes([2, 0]) + number.to_bytes(4, "big") + packet[6:]
+        switch.handler.upcall(MISS, key_of(frame, 11), frame, 1000)
+    ukeys = switch.flows.ukeys()
+    assert switch.rule.n_flows == len(ukeys) == 20_000
+    switch.flows.set_dpif(None)
+    assert len(switch.flows) == 0 and switch.flows.forgetting
+    turns = 1
+    while switch.flows.forget_lost():
+        turns += 1
+        assert switch.rule.n_flows > 0
+    assert turns > 2 and not switch.flows.forgetting
+    assert switch.rule.n_flows == 0 and all(ukey.dead for ukey in ukeys)
+
+
 def test_flows_sent_round_twice_are_taken_over(switch):
     """Each is known only after the one that sends to it; a dump has them in any order."""
     plan = [act("PopMpls", ethertype=0x800), act("DecTtl"), act("PushMpls", ethertype=0x8847)]
