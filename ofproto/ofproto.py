@@ -367,7 +367,8 @@ class Ofproto:
         snooping = self.xbridge.snooping
         if settings is None:
             return self.xbridge.snooping_set(None)
-        snooping = snooping or McastSnooping()
+        if snooping is None:  # without groups it is false, and may know routers
+            snooping = McastSnooping()
         snooping.configure(settings)
         self.xbridge.snooping_set(snooping)
 

@@ -29,6 +29,7 @@ cdef extern from "arpa/inet.h" nogil:
 
 cdef enum:
     STATE_WORK = 150        # a state is named by a hash of all that it has
+    ARP_REQUEST = 1
     ARP_REPLY = 2
 
 cdef bytes NO_PIPELINE = bytes(KEY_SIZE - KEY_DP_SIZE)
@@ -142,6 +143,8 @@ cdef bint is_gratuitous(XlateContext x) noexcept:
     x.wc.nw_proto = 0xff
     if x.flow.nw_proto == ARP_REPLY:
         return True
+    if x.flow.nw_proto != ARP_REQUEST:
+        return False
     x.wc.nw_src = x.wc.nw_dst = 0xffffffff
     return x.flow.nw_src == x.flow.nw_dst
 

@@ -10,6 +10,7 @@ from ofproto.protocols.membership import Message, parse
 from ofproto.xlate.bridges.mcast_snooping import McastSnooping, SnoopingSettings
 from ofproto.xlate.translate import translate
 from tests.ofproto import group_messages as g
+from tests.ofproto.bridge_world import World as BridgeWorld
 from tests.ofproto.group_messages import packed
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
 
@@ -261,3 +262,17 @@ def test_the_bits_that_were_looked_at(world):
     world.bridge.snooping_set(None)
     assert ports(world, g.igmp(g.REPORT, "224.1.1.1")) == ALL
     assert not result(world, g.igmp(g.REPORT, "224.1.1.1")).slow
+
+
+def test_new_settings_keep_routers_where_there_is_no_group():
+    world = BridgeWorld()
+    try:
+        bridge = world.bridge
+        bridge.set_snooping(SnoopingSettings())
+        snooping = bridge.xbridge.snooping
+        snooping.hear(Message(from_router=True), 0, PORTS[0], 0)
+        bridge.set_snooping(SnoopingSettings(flood_unregistered=False))
+        assert list(bridge.xbridge.snooping.routers(0)) == [PORTS[0]]
+        assert not bridge.xbridge.snooping.flood_unregistered
+    finally:
+        world.close()
