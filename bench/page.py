@@ -82,6 +82,7 @@ Two containers talk through one switch: pyvs with and without its
 at all, one veth between them, which is the least.  All stand side by side on one machine and are
 measured in turns, rounds in one run: {rounds} ({date}); figures are medians of the rounds.
 `python -m bench performance DIRECTORY` measures anew and writes this page.
+What controllers feel is in [control-path.md](control-path.md).
 
 {where}
 ## Where pyvs stands

@@ -65,9 +65,10 @@ class Keeper:
 
     def run(self, now: int, urgent: bool) -> None:
         """`urgent`: something has another state than before."""
-        began, spent = time.monotonic(), time.thread_time()
+        began = time.monotonic()
         if began < (self._not_before if urgent else self._next):
             return
+        spent = time.thread_time()  # a system call, unlike the other
         self.write(now)
         pause = SHARE * (time.thread_time() - spent)
         self._not_before = began + min(max(LEAST_MS / 1000, pause), LONGEST_MS / 1000)
