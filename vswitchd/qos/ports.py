@@ -110,7 +110,7 @@ class PortsQos:
         self._work.pop(iface.name, None)
         self._counted.pop(iface.name, None)
         if given[0] not in ("", tc.UNTOUCHED):
-            list(tc.replace(tc.Device(index, 0, None), "", {}, ()))
+            tc.clear(index)
 
     def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
         """Type, options and queues that a device was given; "": none."""

@@ -39,16 +39,49 @@ class Device(NamedTuple):
 Queues = tuple[tuple[int, dict[str, str]], ...]  # number, other_config
 
 
+class _Import:
+    """What waits for it are devices (ifindex) of which a discipline is to be taken."""
+
+    lock = threading.Lock()
+    waiting: list[int] = []
+    is_done = False
+
+
 @functools.cache
 def _importing() -> threading.Thread:
-    thread = threading.Thread(target=importlib.import_module, args=("pyroute2",), daemon=True)
+    thread = threading.Thread(target=_import, daemon=True)
     thread.start()
     return thread
 
 
+def _import() -> None:
+    importlib.import_module("pyroute2")
+    with _Import.lock:
+        for ifindex in _Import.waiting:
+            _clear(ifindex)
+        _Import.is_done = True
+
+
 def is_ready() -> bool:
     """Whether replace() and counters() go at once.  The first call has a thread see to it."""
-    return not _importing().is_alive()
+    _importing()
+    return _Import.is_done
+
+
+def clear(ifindex: int) -> None:
+    """Have a device do as the kernel does by itself: before is_ready() what was there is taken away
+    by its thread, and before anything else is done."""
+    _importing()
+    with _Import.lock:
+        if not _Import.is_done:
+            _Import.waiting.append(ifindex)
+            return
+    _clear(ifindex)
+
+
+def _clear(ifindex: int) -> None:
+    for _ in replace(Device(ifindex, 0, None), "", {}, ()):
+        pass
 
 
 def _pyroute2() -> tuple[type["IPRoute"], type[Exception]]:
