@@ -584,6 +584,5 @@ def flow_line(rule: Any, now: int) -> str:
         f"n_packets={rule.n_packets}",
         f"n_bytes={rule.n_bytes}",
     ]
-    match = format_match(rule.match)
-    shown = f"priority={rule.priority}" + (f",{match}" if match else "")
+    shown = format_match(rule.match, priority=rule.priority)
     return f"{', '.join(parts)}, {shown},actions={format_instructions(rule.actions)}"

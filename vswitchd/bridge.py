@@ -202,9 +202,13 @@ class Bridge:
             port = self._ports.get(name)
             if port is not None:
                 self._local_mac.set_port(port, map(self._type, port.interfaces), links)
+        fakes = self._local_mac.of_fakes(self.config, self._ports)
+        changed = {name for name, mac in fakes.items() if self.devices.fakes.get(name) != mac}
+        self._touched |= changed & self.ifaces.keys()
+        self.devices.fakes = fakes
         mac = self._local_mac.choose(self.config, self._ports)
         if mac == self.devices.mac:
-            return False
+            return bool(changed)
         self.devices.mac = mac
         self._touched.add(self.name)
         return True

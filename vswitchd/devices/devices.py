@@ -39,6 +39,7 @@ class Devices:
         dummies: Dummies,
     ):
         self.mac = mac
+        self.fakes: dict[str, str] = {}  # interfaces of fake bridges that have no address -> theirs
         self.news = news
         # Interfaces of ours whose device is in another namespace, or has another name than they.
         self.elsewhere: set[str] = set()
@@ -63,7 +64,9 @@ class Devices:
         self.tell_link(iface)
 
     def _wanted_mac(self, iface: Iface) -> str | None:
-        return self.mac if iface.name == self._name else settings.parse_mac(iface.config.mac)
+        if iface.name == self._name:
+            return self.mac
+        return settings.parse_mac(iface.config.mac) or self.fakes.get(iface.name)
 
     def detached(self, name: str) -> None:
         self._dummies.detach(name)
@@ -139,10 +142,8 @@ class Devices:
             self.tell_link(iface)
         if iface.link is None:
             return
-        mac = settings.parse_mac(iface.config.mac)
-        if iface.name == self._name:
-            mac = self.mac
-        elif not iface.kind.is_ours:
+        mac = self._wanted_mac(iface)
+        if iface.name != self._name and not iface.kind.is_ours:
             mac = None  # OVS, too, leaves the address of somebody else's device
         mtu = iface.config.mtu_request
         new_mac, new_mtu = mac and mac != iface.link.mac, mtu and mtu != iface.link.mtu

@@ -4,6 +4,8 @@ As in ovs-vswitchd.conf.db(5), Interface, mac: other_config:hwaddr, else the low
 bridge's ports stands for.  A port stands for its `mac` column, else for the device of its member
 with the first name.  Addresses that somebody made up (locally administered ones: of internal
 ports, veth, dummies) do not count, nor do ports that mirrors output to, nor the local port's own.
+A fake bridge's port without an address of its own gets one in the same way, from the ports of its
+VLAN.
 """
 
 from collections.abc import Container, Iterable
@@ -22,18 +24,24 @@ class LocalMac:
     def __init__(self, bridge: str):
         self._bridge = bridge
         self._of_ports: dict[str, str] = {}  # only addresses that count
+        self._vlans: dict[str, int | None] = {}  # of the same ports
+        self._fakes: dict[str, PortConfig] = {}  # fake bridges' ports without their own
 
     def set_port(self, port: PortConfig, types: Iterable[str], links: Links) -> None:
         """A port is new or changed, or a device of it did; `types`: of its interfaces, which are in
         order of their names."""
+        self.drop_port(port.name)
+        if port.fake_bridge and not parse_mac(port.interfaces[0].mac):
+            self._fakes[port.name] = port
         mac = parse_mac(port.mac) or self._first_device(port, types, links)
         if mac and not int(mac[:2], 16) & _LOCALLY_ADMINISTERED:
             self._of_ports[port.name] = mac
-        else:
-            self.drop_port(port.name)
+            self._vlans[port.name] = port.tag
 
     def drop_port(self, name: str) -> None:
         self._of_ports.pop(name, None)
+        self._vlans.pop(name, None)
+        self._fakes.pop(name, None)
 
     def choose(self, config: BridgeConfig, ports: Container[str]) -> str:
         """`ports`: names of those that there are.  Without an address that counts it is one made of
@@ -41,8 +49,23 @@ class LocalMac:
         asked = parse_mac(config.other_config.get("hwaddr"))
         if asked:
             return asked
+        return self._lowest(config, ports, self._of_ports)
+
+    def of_fakes(self, config: BridgeConfig, ports: Container[str]) -> dict[str, str]:
+        """The addresses of fake bridges' ports that have none of their own."""
+        return {
+            port.name: self._lowest(config, ports, self._in_vlan(port))
+            for port in self._fakes.values()
+        }
+
+    def _in_vlan(self, fake: PortConfig) -> Iterable[str]:
+        if not fake.tag:
+            return self._of_ports
+        return (name for name, vlan in self._vlans.items() if vlan == fake.tag)
+
+    def _lowest(self, config: BridgeConfig, ports: Container[str], names: Iterable[str]) -> str:
         outputs = {row.output_port for row in config.mirrors if row.output_port in ports}
-        usable = (mac for name, mac in self._of_ports.items() if name not in outputs)
+        usable = (self._of_ports[name] for name in names if name not in outputs)
         return min(usable, default=None) or own_mac(config.uuid)
 
     def _first_device(self, port: PortConfig, types: Iterable[str], links: Links) -> str | None:
