@@ -323,6 +323,10 @@ def set_packet_in_format(_ofproto: Any, peer: Any, request: Any, _now: int) -> N
     peer.packet_in_format = request.format
 
 
+def flow_age(_ofproto: Any, _peer: Any, _request: Any, _now: int) -> None:
+    """Ages are in each reply that has room for them."""
+
+
 def set_controller_id(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     peer.controller_id = request.controller_id
 
@@ -348,6 +352,7 @@ HANDLERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     messages.NxFlowModTableId: set_flow_mod_table_id,
     messages.NxSetPacketInFormat: set_packet_in_format,
     messages.NxSetControllerId: set_controller_id,
+    messages.NxFlowAge: flow_age,
     **ct_flush.HANDLERS,
     **handlers_multipart.HANDLERS,
     **monitors.HANDLERS,

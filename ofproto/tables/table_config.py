@@ -106,6 +106,8 @@ class TableConfigs:
             if settings.prefixes != config.settings.prefixes:
                 self._track(table_id, settings.prefixes)
             config.settings = settings
+            if settings.name:
+                config.name = ""
             self._set_eviction(table_id, config)
             if self._tables.n_rules(table_id) > self.limit(table_id):
                 self._over.add(table_id)
@@ -167,8 +169,10 @@ class TableConfigs:
             raise OFError("OFPTFFC_EPERM", "the name is the database's")
 
     def set_name(self, table_id: int, name: str) -> None:
-        """After check_name()."""
-        self._config(table_id).name = name
+        """After check_name().  There is one name: the database's is not made a peer's."""
+        config = self._config(table_id)
+        if not config.settings.name:
+            config.name = name
 
     # --- what is told
 

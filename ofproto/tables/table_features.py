@@ -17,7 +17,7 @@ from ofproto.codec.instructions import (
     WriteMetadata,
 )
 from ofproto.codec.messages import TableFeatures
-from ofproto.codec.numbers import N_VISIBLE_TABLES, OF11, OF12
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF11, OF12, OF15
 from ofproto.rules.compile import EMIT
 
 from .table_config import MAX_RULES
@@ -44,9 +44,12 @@ def _fields(version: int) -> tuple[list, list]:
     return matched, settable
 
 
-def _instructions(table_id: int) -> list[int]:
-    """Types; goto_table only where there is a table to go to."""
-    kinds = [WriteMetadata, WriteActions, ApplyActions, ClearActions, Meter]
+def _instructions(table_id: int, version: int) -> list[int]:
+    """Types; goto_table only where there is a table to go to, meter as long as it is none of the
+    actions."""
+    kinds: list[type] = [WriteMetadata, WriteActions, ApplyActions, ClearActions]
+    if version < OF15:
+        kinds.append(Meter)
     if table_id < N_VISIBLE_TABLES - 1:
         kinds.insert(0, GotoTable)
     return [each.TYPE for each in kinds]
@@ -79,7 +82,9 @@ def in_stats(table_id: int, version: int) -> tuple[int, dict[str, int]]:
         return WILDCARDS_10, {}
     actions = _bits(action_types(version))
     found = {
-        "instructions": _bits(kind for kind in _instructions(table_id) if kind != Meter.TYPE),
+        "instructions": _bits(
+            kind for kind in _instructions(table_id, version) if kind != Meter.TYPE
+        ),
         "write_actions": actions,
         "apply_actions": actions,
         "metadata_match": ALL_ONES,
@@ -101,7 +106,7 @@ def features(
     matched, settable = _fields(version)
     actions = action_types(version)
     properties: dict[str, list] = {
-        "instructions": _instructions(table_id),
+        "instructions": _instructions(table_id, version),
         "next_tables": later,
         "write_actions": actions,
         "apply_actions": actions,

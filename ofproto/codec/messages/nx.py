@@ -62,7 +62,16 @@ class NxFlowAge(Message):
     """Asks for idle_age and hard_age in NXST_FLOW replies, which have them anyway."""
 
 
-@wire(row(ANY, NX, 20, Layout("pad:6 controller_id:u16")))
+def _read_controller_id(cls, data, version):
+    if any(data[:6]):
+        raise OFError("NXBRC_MUST_BE_ZERO", "bytes before the controller's number")
+    return _CONTROLLER_ID.read(cls, data, version)
+
+
+_CONTROLLER_ID = Layout("pad:6 controller_id:u16")
+
+
+@wire(row(ANY, NX, 20, Body(_CONTROLLER_ID.size, 0, _read_controller_id, _CONTROLLER_ID.write)))
 @dataclass(slots=True)
 class NxSetControllerId(Message):
     controller_id: int = 0
@@ -96,6 +105,8 @@ def _read_tlv_mod(cls, data, version):
 
 def _check_maps(found):
     for each in found.maps:
+        if each.length % 4 or each.length > MAX_TLV_LENGTH:
+            raise OFError("NXTTMFC_BAD_OPT_LEN", f"{each.length} bytes")
         if each.index >= MAX_TLV_FIELDS:
             raise OFError("NXTTMFC_BAD_FIELD_IDX", f"tun_metadata{each.index}")
     return found
