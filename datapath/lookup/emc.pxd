@@ -43,7 +43,6 @@ cdef struct emc:
     uint64_t hits
     uint64_t misses
     uint64_t inserted
-    void *memory
     uint32_t chance             # of a flow to be cached; 0xffffffff: always, 0: never
     uint32_t dice
     emc_shape shapes[EMC_SHAPES]

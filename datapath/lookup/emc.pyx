@@ -1,10 +1,10 @@
 """The exact-match cache; see emc.pxd."""
 
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from datapath.lookup.emc cimport *
 from datapath.key.flow cimport KEY_DP_WORDS, flow_key
+from datapath.base.large cimport large_alloc, large_free
 from datapath.base.hashing cimport hash_finish, hash_salt, hash_salted, hash_word
 from datapath.lookup.megaflow cimport *
 from datapath.lookup.smc cimport *
@@ -21,11 +21,10 @@ cdef enum:
 
 cdef int emc_init(emc *e) noexcept nogil:
     memset(e, 0, sizeof(emc))
-    # Entries are whole cache lines, and must start on one.
-    e.memory = calloc(1, EMC_ENTRIES * sizeof(emc_entry) + 64)
-    if e.memory == NULL:
+    # Entries are whole cache lines, and start on one.
+    e.entries = <emc_entry *> large_alloc(EMC_ENTRIES * sizeof(emc_entry))
+    if e.entries == NULL:
         return -1
-    e.entries = <emc_entry *> ((<uint64_t> e.memory + 63) & ~<uint64_t> 63)
     e.chance = <uint32_t> ALWAYS
     e.dice = 2463534242
     return 0
@@ -43,7 +42,7 @@ cdef int emc_tune(emc *e, uint32_t inverse, bint signatures) noexcept nogil:
 
 
 cdef void emc_destroy(emc *e) noexcept nogil:
-    free(e.memory)
+    large_free(e.entries, EMC_ENTRIES * sizeof(emc_entry))
     smc_destroy(&e.signatures)
     memset(e, 0, sizeof(emc))
 
