@@ -3,14 +3,18 @@
 # Records have a fixed size and lie in memory of their own (a memfd), so that they outlive the
 # process; the hash over them is private, and made anew from the records by who takes them over.
 #
-# Locks: a bucket's stripe, then a record's own.  Who has found a record in a bucket takes its lock
-# before letting go of the stripe; who removes one holds the stripes of both its tuples and its
-# lock: nobody else can be waiting for it then, so it is free at once.
+# Locks: a bucket's stripe, then a record's own.  Who changes a chain holds its bucket's stripe; who
+# removes a record those of both its tuples, and its lock, and it is free at once.  Who looks for one
+# goes through the chain without a lock, takes the record's and sees whether it still is the one:
+# memory of records stays memory of records, so he gets nowhere else, and who waits for the lock of a
+# record that is removed, or made anew meanwhile, finds `used` 0 or another tuple.  Only who has not
+# found it so, and cannot know whether the chain was changed under him, takes the stripe.
 
 from libc.stdint cimport uint8_t, int32_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     NO_CONN = 0xffffffff
+    NO_BUCKET = 0xffffffff
     CT_STRIPES = 4096
     CT_MAX_POLICIES = 256
     CT_ZONES = 65536
@@ -149,6 +153,9 @@ cdef bint tuple_equal(const ct_tuple *a, const ct_tuple *b) noexcept nogil
 # The connection that has the tuple and has not expired, locked; NULL when there is none.
 # `way`: 1 where it is the reply's.
 cdef conn *ct_find(tracker *t, const ct_tuple *tuple, uint64_t now, int *way) noexcept nogil
+# The bucket of a tuple, and the first connection in it, on their way from memory.
+cdef uint32_t prefetch_bucket(const tracker *t, const ct_tuple *tuple) noexcept nogil
+cdef void prefetch_first(const tracker *t, uint32_t bucket) noexcept nogil
 cdef bint ct_exists(tracker *t, const ct_tuple *tuple, uint64_t now) noexcept nogil
 cdef void conn_unlock(conn *c) noexcept nogil
 # What there is to tell of a connection, as it is at one moment: all but its place in the hash.

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from datapath.base.atomic cimport exchange32, load32, load64, store32, store64
+from datapath.base.large cimport large_alloc, large_free
 from datapath.base.hashing cimport hash_finish, hash_salted
 from datapath.conntrack.table cimport *
 
@@ -43,11 +44,13 @@ cdef extern from *:
     uint32_t add32 "pyvs_add32"(uint32_t *at, uint32_t n) nogil
     void count "pyvs_count"(uint64_t *at) nogil
     void cpu_pause "pyvs_pause"() nogil
+    void prefetch "__builtin_prefetch"(const void *) nogil
 
 cdef enum:
     HEADER_PAGES = 1 << 20      # bytes set aside for ct_header
     LINE = 16                   # uint32_t of a cache line
     SPINS = 100
+    CHAIN = 16                  # records of a bucket that are looked at without its lock
     BUCKETS = 1 << 20
     CT_LEAST = 1 << 10          # records without which there is no table
 
@@ -101,7 +104,7 @@ cdef void ct_count(uint64_t *counter) noexcept nogil:
 
 cdef bint _make_index(tracker *t) noexcept nogil:
     t.mask = BUCKETS - 1
-    t.buckets = <uint32_t *> calloc(BUCKETS, sizeof(uint32_t))
+    t.buckets = <uint32_t *> large_alloc(BUCKETS * sizeof(uint32_t))
     t.stripes = <uint32_t *> calloc(CT_STRIPES * LINE, sizeof(uint32_t))
     t.zone_count = <uint32_t *> calloc(CT_ZONES, sizeof(uint32_t))
     t.expected = <expectation *> calloc(CT_EXPECTED, sizeof(expectation))
@@ -176,7 +179,7 @@ cdef int tracker_map(tracker *t, int fd, bint fresh) noexcept nogil:
 cdef void tracker_unmap(tracker *t) noexcept nogil:
     if t.head != NULL:
         munmap(t.head, t.size)
-    free(t.buckets)
+    large_free(t.buckets, BUCKETS * sizeof(uint32_t))
     free(t.stripes)
     free(t.zone_count)
     free(t.expected)
@@ -206,7 +209,7 @@ cdef bint tuple_equal(const ct_tuple *a, const ct_tuple *b) noexcept nogil:
 cdef void _link(tracker *t, conn *c, int way) noexcept nogil:
     cdef uint32_t bucket = <uint32_t> tuple_hash(t, &c.way[way]) & t.mask
     store32(&c.bucket[way], bucket)
-    c.next[way] = t.buckets[bucket]
+    store32(&c.next[way], t.buckets[bucket])
     store32(&t.buckets[bucket], <uint32_t> (c - t.conns) * 2 + way + 1)
 
 
@@ -233,17 +236,58 @@ cdef conn *_search(tracker *t, uint32_t bucket, const ct_tuple *tuple, uint64_t 
     return NULL
 
 
+cdef conn *_find_unlocked(tracker *t, uint32_t at, const ct_tuple *tuple, uint64_t now,
+                          int *way) noexcept nogil:
+    """In a chain that may change meanwhile; NULL: perhaps it is there."""
+    cdef conn *c
+    cdef int steps
+    for steps in range(CHAIN):
+        # What was freed meanwhile has a number of the free list there, perhaps of none.
+        if at == 0 or (at - 1) // 2 >= t.head.capacity:
+            break
+        c = &t.conns[(at - 1) // 2]
+        way[0] = (at - 1) % 2
+        if tuple_equal(&c.way[way[0]], tuple):
+            spin_lock(&c.lock)
+            if c.used and tuple_equal(&c.way[way[0]], tuple) and load64(&c.expiration) > now:
+                return c
+            spin_unlock(&c.lock)
+            break
+        at = load32(&c.next[way[0]])
+    return NULL
+
+
 cdef conn *ct_find(tracker *t, const ct_tuple *tuple, uint64_t now, int *way) noexcept nogil:
     cdef uint32_t bucket = <uint32_t> tuple_hash(t, tuple) & t.mask
+    cdef uint32_t first = load32(&t.buckets[bucket])
     cdef conn *c
-    if load32(&t.buckets[bucket]) == 0:
+    if first == 0:
         return NULL
+    c = _find_unlocked(t, first, tuple, now, way)
+    if c != NULL:
+        return c
     spin_lock(_stripe(t, bucket))
     c = _search(t, bucket, tuple, now, way)
     if c != NULL:
         spin_lock(&c.lock)
     spin_unlock(_stripe(t, bucket))
     return c
+
+
+cdef uint32_t prefetch_bucket(const tracker *t, const ct_tuple *tuple) noexcept nogil:
+    cdef uint32_t bucket = <uint32_t> tuple_hash(t, tuple) & t.mask
+    prefetch(&t.buckets[bucket])
+    return bucket
+
+
+cdef void prefetch_first(const tracker *t, uint32_t bucket) noexcept nogil:
+    cdef uint32_t at = load32(&t.buckets[bucket])
+    cdef const uint8_t *c
+    cdef size_t i
+    if at:
+        c = <const uint8_t *> &t.conns[(at - 1) // 2]
+        for i in range(0, sizeof(conn), 64):
+            prefetch(c + i)
 
 
 cdef bint ct_exists(tracker *t, const ct_tuple *tuple, uint64_t now) noexcept nogil:
@@ -309,7 +353,7 @@ cdef void ct_give_back(tracker *t, conn *c) noexcept nogil:
     add32(&t.count, <uint32_t> -1)
     add32(&t.zone_count[c.way[0].zone], <uint32_t> -1)
     spin_lock(&t.free_lock)
-    c.next[0] = t.free
+    store32(&c.next[0], t.free)
     t.free = <uint32_t> (c - t.conns)
     spin_unlock(&t.free_lock)
 

@@ -6,6 +6,7 @@ What Open vSwitch's userspace datapath says of a packet is said here, too: ovs-f
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset, strncmp
 
+from datapath.actions.execute cimport CT_DONE
 from datapath.actions.odp cimport *
 from datapath.base.drops cimport DROP_CT_NAT_EXHAUSTED
 from datapath.base.atomic cimport store64
@@ -41,7 +42,7 @@ cdef struct passage:
     bint natted                 # it was translated in this zone before
     conn *c                     # locked, or NULL
     int way
-    int lost                    # -1, or a reason
+    int lost                    # CT_DONE, or a reason
 
 
 # ---- What the packet is told ----
@@ -252,7 +253,7 @@ cdef int ct_track(tracker *t, packet *p, flow_key *key, const ct_action *a, uint
     s.c = NULL
     s.way = 0
     s.inner = 0
-    s.lost = -1
+    s.lost = CT_DONE
     s.state = ntohl(p.ct.state) if p.ct.state and p.ct.zone == a.zone else 0
     s.natted = (s.state & (CS_SNAT | CS_DNAT)) != 0
     s.kind = tuple_extract(p, key, ntohs(a.zone), &s.tuple, &s.inner)
@@ -261,7 +262,7 @@ cdef int ct_track(tracker *t, packet *p, flow_key *key, const ct_action *a, uint
             ct_count(&t.counters.bad_checksum)
         s.state = CS_INV
         _tell(&s, NULL, NULL)
-        return -1
+        return CT_DONE
     for tries in range(4):
         _find(&s)
         if s.c != NULL:
@@ -275,3 +276,32 @@ cdef int ct_track(tracker *t, packet *p, flow_key *key, const ct_action *a, uint
     if s.c != NULL:
         _finish(&s)
     return s.lost
+
+
+# ---- What a burst will need ----
+
+cdef uint32_t ct_prefetch(const tracker *t, const flow_key *key, const ct_action *a) noexcept nogil:
+    cdef ct_tuple tuple
+    if key.nw_frag or (key.nw_proto != PROTO_TCP and key.nw_proto != PROTO_UDP):
+        return NO_BUCKET
+    memset(&tuple, 0, sizeof(tuple))
+    if key.eth_type == htons(ETH_IP):
+        tuple.family = 4
+        memcpy(tuple.src, &key.nw_src, 4)
+        memcpy(tuple.dst, &key.nw_dst, 4)
+    elif key.eth_type == htons(ETH_IPV6):
+        tuple.family = 6
+        memcpy(tuple.src, key.ipv6_src, 16)
+        memcpy(tuple.dst, key.ipv6_dst, 16)
+    else:
+        return NO_BUCKET
+    tuple.src_port = key.tp_src
+    tuple.dst_port = key.tp_dst
+    tuple.zone = ntohs(a.zone)
+    tuple.proto = key.nw_proto
+    return prefetch_bucket(t, &tuple)
+
+
+cdef void ct_prefetch_connection(const tracker *t, uint32_t bucket) noexcept nogil:
+    if bucket != NO_BUCKET:
+        prefetch_first(t, bucket)
