@@ -20,7 +20,8 @@ ctypedef void (*output_fn)(void *owner, packet *p, uint32_t port) noexcept nogil
 ctypedef void (*userspace_fn)(void *owner, packet *p, const flow_key *key, uint32_t reason,
                               const uint8_t *userdata, uint32_t length) noexcept nogil
 # p.recirc_id is set, and what came out of a tunnel has another in_port; the callee extracts the key
-# again (the tunnel part of `key` stays as it is), looks it up and calls execute_actions with the same executor.
+# again (the tunnel part of `key` stays as it is), looks it up and calls execute_actions with the same
+# executor, at this depth and with what is left of its work: now or later.
 ctypedef void (*recirculate_fn)(void *owner, packet *p, flow_key *key) noexcept nogil
 ctypedef void (*dropped_fn)(void *owner, uint32_t reason) noexcept nogil    # DROP_*
 # What a meter says of a packet, or of the packets that a frame will be segmented into.  A drop is
@@ -56,6 +57,8 @@ cdef struct executor:
     mtu_fn port_mtu             # NULL: none is known
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
+    bint last                   # for `output`: nothing is done with the packet afterwards
+    bint wrote_tunnel           # since who reads it last cleared it: the tunnel part of a key
     uint32_t depth
     uint32_t work               # actions that may still be run for the packet
     uint8_t *scratch[MAX_EXECUTE_DEPTH]     # buffers of copies, made when first needed

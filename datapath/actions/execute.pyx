@@ -47,6 +47,7 @@ cdef struct execution:
 cdef void executor_init(executor *x) noexcept nogil:
     x.random = (clock_ns() << 20 ^ <uint64_t> <size_t> x) | 1
     x.depth = x.work = 0
+    x.last = x.wrote_tunnel = False
     memset(x.scratch, 0, sizeof(x.scratch))
     memset(x.scratch_size, 0, sizeof(x.scratch_size))
 
@@ -204,10 +205,11 @@ cdef inline void _untruncate(execution *e, uint32_t size, const vnet_hdr *vnet) 
     e.max_len = 0
 
 
-cdef void _output(execution *e, uint32_t port) noexcept nogil:
+cdef void _output(execution *e, uint32_t port, bint last) noexcept nogil:
     cdef vnet_hdr vnet
     cdef uint32_t size
     e.accounted = True
+    e.x.last = last
     if e.p.packet_type:
         _drop(e, DROP_PACKET_TYPE)
         e.max_len = 0
@@ -252,6 +254,8 @@ cdef bint _set(execution *e, const uint8_t *payload, uint32_t length) noexcept n
     _refresh(e)
     rewrite(e.p, e.key, head[0], payload + 4, payload + 4 + head[1])
     e.stale = changes_parsing(e.key, head[0])
+    if head[0] >= MEMBER_tun_id:
+        e.x.wrote_tunnel = True
     return True
 
 
@@ -431,7 +435,7 @@ cdef int _pop_tunnel(execution *e, const uint8_t *at, uint32_t length, bint last
         return -1 - DROP_RECIRC_TOO_DEEP
     if not last and not _copy(e, &inner, &p, &key):
         return 0
-    e.accounted = True
+    e.accounted = e.x.wrote_tunnel = True
     if not tunnel_decapsulate(inner.p, inner.key, kind):
         _drop(e, DROP_TUNNEL_POP)
         return 0
@@ -609,7 +613,7 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
     if length >= 4:
         memcpy(&number, payload, 4)
     if kind == ACT_OUTPUT:
-        _output(e, number)
+        _output(e, number, last)
     elif kind == ACT_SET:
         if not _set(e, payload, length):
             return -1 - DROP_BAD_ACTION

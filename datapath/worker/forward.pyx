@@ -3,60 +3,146 @@
 `process_burst` is that way on one page.  The burst was received by ports.pyx; a miss goes up by
 upcalls.pyx to vswitchd, whose answer (down.pyx) installs the megaflow and carries the packet on;
 frames leave by transmit.pyx.
+
+A burst goes from step to step together, so that what one packet waits for from memory comes while
+the others are looked at.  Packets that come again (tracked, hashed, out of a tunnel) do so together
+as well: recirculate() puts them by for the burst's next turn.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from datapath.actions.execute cimport execute_actions
 from datapath.actions.meter cimport meter_verdict, meter_weigh
-from datapath.actions.odp cimport ACT_OUTPUT, attr
+from datapath.actions.odp cimport ACT_CT, ACT_OUTPUT, attr, ct_action
 from datapath.base.clock cimport clock_ns
 from datapath.base.packet cimport packet
 from datapath.bpf.offload cimport cache_offer
+from datapath.conntrack.table cimport NO_BUCKET
+from datapath.conntrack.track cimport ct_prefetch, ct_prefetch_connection
 from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_key, key_map
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
 from datapath.lookup.megaflow cimport megaflow, megaflow_count
 from datapath.netdev.netdev cimport MAX_PORTS, netdev, rx_burst
-from datapath.worker.state cimport HITS, raise_alarm, time_of, worker
+from datapath.worker.state cimport HITS, of_burst, raise_alarm, time_of, turn, worker
 from datapath.worker.track cimport track
 from datapath.worker.transmit cimport flush_frames, output
 from datapath.worker.upcalls cimport send_up
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *) noexcept nogil
 
 
 cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     """Everything for the frames of w.burst, received by `dev`: w.ingress is set."""
     cdef rx_burst *burst = &w.burst
-    cdef packet *p
-    cdef megaflow *f
+    cdef turn now
     cdef uint32_t i
     w.now = 0
-    if w.n_hits + burst.n > HITS:
-        stamp_hits(w)
     w.n_bursts += 1
     w.n_packets += burst.n
+    now.n = burst.n
     for i in range(burst.n):
-        p = &burst.packets[i]
-        p.in_port = dev.port_be
-        w.maps[i] = flow_extract(p, &w.keys[i])
+        burst.packets[i].in_port = dev.port_be
+        w.maps[i] = flow_extract(&burst.packets[i], &w.keys[i])
+        now.packets[i] = <uint8_t> i
+        w.depth[i] = 0
+    look_up(w, &now)
+    if dev.kernel_cached:
+        offer(w, dev)
+    act(w, &now)
+    while w.later.n:
+        now = w.later
+        w.later.n = 0
+        look_up(w, &now)
+        act(w, &now)
+    if w.x.wrote_tunnel:
+        clear_tunnels(w)
+    flush_frames(w)
+
+
+cdef void look_up(worker *w, const turn *which) noexcept nogil:
+    """The megaflow of each of these packets, which counts it, into w.found."""
+    cdef uint32_t n, i
+    cdef megaflow *f
+    if w.n_hits + which.n > HITS:
+        stamp_hits(w)
     # In a loop of its own: whole words of a key cannot be read before its single members are stored.
-    for i in range(burst.n):
+    for n in range(which.n):
+        i = which.packets[n]
         emc_prepare(&w.cache, &w.prepared[i], &w.keys[i], w.maps[i])
-    for i in range(burst.n):
-        p = &burst.packets[i]
-        f = emc_classify(&w.cache, &w.flows, &w.prepared[i], &w.keys[i])
-        if f == NULL:
-            send_up(w, p, &w.keys[i], UPCALL_MISS, 0, NULL, 0)
-        else:
-            megaflow_count(f, p.size, w.keys[i].tcp_flags)
+    for n in range(which.n):
+        i = which.packets[n]
+        f = w.found[i] = emc_classify(&w.cache, &w.flows, &w.prepared[i], &w.keys[i])
+        if f != NULL:
+            prefetch(f.actions)
+            megaflow_count(f, w.burst.packets[i].size, w.keys[i].tcp_flags)
             w.hits[w.n_hits] = f
             w.n_hits += 1
-            if dev.kernel_cached and not f.kernel_never:
-                if cache_offer(&w.kernel, w.ports, dev, p, &w.keys[i], f, w.prepared[i].hash):
-                    raise_alarm(w)
-            run_actions(w, p, &w.keys[i], f.actions, f.actions_len)
-    flush_frames(w)
+    if w.connections != NULL:
+        expect_connections(w, which)
+
+
+cdef void expect_connections(worker *w, const turn *which) noexcept nogil:
+    """Of packets that are tracked first of all."""
+    cdef uint32_t n, i, any = 0
+    cdef const attr *first
+    for n in range(which.n):
+        i = which.packets[n]
+        w.buckets[i] = NO_BUCKET
+        if w.found[i] == NULL or w.found[i].actions_len < sizeof(attr) + sizeof(ct_action):
+            continue
+        first = <const attr *> w.found[i].actions
+        if first.type == ACT_CT:
+            w.buckets[i] = ct_prefetch(w.connections, &w.keys[i], <const ct_action *> (first + 1))
+            any += 1
+    if any:
+        for n in range(which.n):
+            ct_prefetch_connection(w.connections, w.buckets[which.packets[n]])
+
+
+cdef void offer(worker *w, netdev *dev) noexcept nogil:
+    """The burst's flows to the kernel cache."""
+    cdef uint32_t i
+    cdef megaflow *f
+    for i in range(w.burst.n):
+        f = w.found[i]
+        if f != NULL and not f.kernel_never:
+            if cache_offer(&w.kernel, w.ports, dev, &w.burst.packets[i], &w.keys[i], f,
+                           w.prepared[i].hash):
+                raise_alarm(w)
+
+
+cdef void act(worker *w, const turn *which) noexcept nogil:
+    cdef uint32_t n, i
+    for n in range(which.n):
+        i = which.packets[n]
+        if w.found[i] == NULL:
+            send_up(w, &w.burst.packets[i], &w.keys[i], UPCALL_MISS, 0, NULL, 0)
+        else:
+            run_actions(w, i, w.found[i])
+
+
+cdef inline void run_actions(worker *w, uint32_t i, const megaflow *f) noexcept nogil:
+    cdef packet *p = &w.burst.packets[i]
+    cdef const attr *only = <const attr *> f.actions
+    if f.actions_len == 8 and only.type == ACT_OUTPUT and not p.packet_type:
+        w.x.last = True
+        output(w, p, (<const uint32_t *> (f.actions + 4))[0])
+        return
+    w.x.depth = w.depth[i]
+    w.x.work = w.work[i]
+    execute_actions(&w.x, p, &w.keys[i], f.actions, f.actions_len)
+    w.x.depth = 0
+
+
+cdef void clear_tunnels(worker *w) noexcept nogil:
+    """The keys' tunnel part, which extraction does not reset."""
+    cdef uint32_t i
+    for i in range(w.burst.n):
+        memset(<uint8_t *> &w.keys[i] + KEY_PACKET_SIZE, 0, KEY_DP_SIZE - KEY_PACKET_SIZE)
+    w.x.wrote_tunnel = False
 
 
 cdef void stamp_hits(worker *w) noexcept nogil:
@@ -69,30 +155,35 @@ cdef void stamp_hits(worker *w) noexcept nogil:
         w.n_hits = 0
 
 
-cdef inline void run_actions(worker *w, packet *p, flow_key *key, const uint8_t *actions,
-                             uint32_t length) noexcept nogil:
-    """Runs actions on a frame of the burst; a single output sends it from where it lies."""
-    cdef const attr *only = <const attr *> actions
-    if length == 8 and only.type == ACT_OUTPUT:
-        w.keep = True
-        output(w, p, (<const uint32_t *> (actions + 4))[0])
-        w.keep = False
-        return
-    execute_actions(&w.x, p, key, actions, length)
-    # The executor may have set tunnel members, which extraction does not reset.
-    memset(<uint8_t *> key + KEY_PACKET_SIZE, 0, KEY_DP_SIZE - KEY_PACKET_SIZE)
-
-
 # --- what execute_actions() calls, besides output()
 
 cdef void recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
-    """A packet that comes again, with another recirc_id."""
+    """A packet that comes again, with another recirc_id: one of the burst, in the burst's next turn."""
     cdef worker *w = <worker *> owner
+    cdef uint32_t i
+    w.n_recirculations += 1
+    if not of_burst(w, p):
+        come_again(w, p, key)
+        return
+    i = <uint32_t> (p - w.burst.packets)
+    w.maps[i] = extract_again(w, p, key)
+    w.depth[i] = w.x.depth
+    w.work[i] = w.x.work
+    w.later.packets[w.later.n] = <uint8_t> i
+    w.later.n += 1
+
+
+cdef inline uint64_t extract_again(worker *w, packet *p, flow_key *key) noexcept nogil:
+    """The map, which flow_extract() has by whole layers: too large for a cache of tunnels' keys."""
+    cdef uint64_t map = flow_extract(p, key)
+    return key_map(key) if w.x.wrote_tunnel else map
+
+
+cdef void come_again(worker *w, packet *p, flow_key *key) noexcept nogil:
+    """At once: a copy, a fragment, or what came down from vswitchd."""
     cdef emc_key prepared
     cdef megaflow *f
-    w.n_recirculations += 1
-    flow_extract(p, key)
-    emc_prepare(&w.cache, &prepared, key, key_map(key))
+    emc_prepare(&w.cache, &prepared, key, extract_again(w, p, key))
     f = emc_classify(&w.cache, &w.flows, &prepared, key)
     if f == NULL:
         send_up(w, p, key, UPCALL_MISS, 0, NULL, 0)

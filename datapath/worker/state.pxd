@@ -102,6 +102,11 @@ cdef struct frame:
     iovec vector                # a virtio-net header, then the frame
     uint32_t next
 
+# Packets of the burst, by number.
+cdef struct turn:
+    uint32_t n
+    uint8_t packets[BURST]
+
 cdef struct worker:
     uint32_t id
     int epoll_fd
@@ -120,6 +125,11 @@ cdef struct worker:
     flow_key keys[BURST]
     uint64_t maps[BURST]        # what flow_extract() said of them
     emc_key prepared[BURST]
+    megaflow *found[BURST]      # NULL: a miss
+    turn later                  # those that come again, when the others are done
+    uint32_t depth[BURST]       # of the executor, and what is left of its work
+    uint32_t work[BURST]
+    uint32_t buckets[BURST]     # of ct_prefetch()
     uint64_t now                # ns, 0: not read yet for this burst; see time_of()
     megaflow *hits[HITS]        # used since the last stamp_hits()
     uint32_t n_hits
@@ -140,7 +150,6 @@ cdef struct worker:
     uint32_t arena_used
     uint8_t *segment_buffer
     netdev *segmenting
-    bint keep                   # the packet in hand may be sent from where it lies
     # rings to vswitchd
     ring up
     ring down
@@ -171,6 +180,11 @@ cdef inline uint64_t time_of(worker *w) noexcept nogil:
     if w.now == 0:
         w.now = clock_ns()
     return w.now
+
+
+# Whether a packet is one of the burst, and so what lies in its memory nobody else's.
+cdef inline bint of_burst(const worker *w, const packet *p) noexcept nogil:
+    return <size_t> p - <size_t> w.burst.packets < sizeof(w.burst.packets)
 
 
 cdef inline void signal_event(int fd) noexcept nogil:

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from datapath.actions.execute cimport CT_DONE, CT_TAKEN, emit_fn
+from datapath.actions.execute cimport CT_TAKEN, emit_fn
 from datapath.actions.odp cimport ct_action
 from datapath.base.drops cimport DROP_CT_NO_TRACKER, DROP_FRAG_MALFORMED
 from datapath.base.hashing cimport hash_word
@@ -34,7 +34,6 @@ cdef inline uint64_t draw(worker *w) noexcept nogil:
 cdef int track(void *owner, packet *p, flow_key *key, const ct_action *a, emit_fn emit,
                void *arg) noexcept nogil:
     cdef worker *w = <worker *> owner
-    cdef int reason
     cdef bint wanted
     if w.connections == NULL:
         return DROP_CT_NO_TRACKER
@@ -43,8 +42,7 @@ cdef int track(void *owner, packet *p, flow_key *key, const ct_action *a, emit_f
                   else w.fragments.settings.v6)
         if wanted:
             return track_fragment(w, p, key, a, emit, arg)
-    reason = ct_track(w.connections, p, key, a, draw(w), time_of(w) // MS)
-    return CT_DONE if reason < 0 else reason
+    return ct_track(w.connections, p, key, a, draw(w), time_of(w) // MS)
 
 
 cdef int track_fragment(worker *w, packet *p, const flow_key *key, const ct_action *a,

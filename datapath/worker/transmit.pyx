@@ -15,14 +15,14 @@ from datapath.base.packet cimport (
     GSO_NONE, NO_OFFSET, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_headroom, packet_init,
 )
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, VNET_SIZE, netdev, worker_port
-from datapath.worker.state cimport ARENA, COPY_LIMIT, FRAMES, NO_FRAME, add_ready, worker
+from datapath.worker.state cimport ARENA, COPY_LIMIT, FRAMES, NO_FRAME, add_ready, of_burst, worker
 
 
 cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
     """Queues a frame for a port.
 
-    What lies in a receive slot and stays unchanged (w.keep) is sent from there at the end of
-    the burst; a small frame is copied; a large one is sent at once, as copying costs more.
+    What is of the burst and done with is sent from where it lies, at the burst's end; a small frame
+    is copied; a large one is sent at once, as copying costs more.
     """
     cdef worker *w = <worker *> owner
     cdef netdev *dev = w.ports[port] if port < MAX_PORTS else NULL
@@ -36,7 +36,7 @@ cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
             flush_frames(w)
         dev.worker_ports[w.id].tx_priority = p.skb_priority
     if leaves_as_it_is(p, dev):
-        queue_frame(w, dev, p, w.keep)
+        queue_frame(w, dev, p, w.x.last and of_burst(w, p))
         return
     w.segmenting = dev
     packet_init(&scratch, w.segment_buffer, BIG_SIZE, PACKET_HEADROOM, 0)
@@ -59,21 +59,22 @@ cdef void queue_segment(void *owner, packet *p) noexcept nogil:
     queue_frame(<worker *> owner, (<worker *> owner).segmenting, p, False)
 
 
-cdef void queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nogil:
+cdef bint queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nogil:
+    """`keep`: its memory stays as it is.  True: it waits as the last thing in the arena."""
     cdef worker_port *port = &dev.worker_ports[w.id]
     cdef uint8_t *start = p.data - VNET_SIZE
     cdef uint32_t size = p.size + VNET_SIZE
+    cdef bint copy = not keep and size <= COPY_LIMIT
     cdef uint32_t n
     if packet_headroom(p) < VNET_SIZE:
         w.ingress.drops[DROP_NO_HEADROOM] += 1
-        return
-    if w.n_frames == FRAMES or (not keep and size <= COPY_LIMIT and w.arena_used + size > ARENA):
+        return False
+    if w.n_frames == FRAMES or (copy and w.arena_used + size > ARENA):
         flush_frames(w)
-    if not keep and size <= COPY_LIMIT:
+    if copy:
         start = w.arena + w.arena_used
         memcpy(start + VNET_SIZE, p.data, p.size)
         w.arena_used += (size + 15) & ~<uint32_t> 15
-        keep = True
     # What stands in front of the frame is a header that was taken off, or the kernel's.
     memcpy(start, &p.vnet, VNET_SIZE)
     n = w.n_frames
@@ -89,8 +90,9 @@ cdef void queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nog
         w.frames[port.tx_last].next = n
     port.tx_last = n
     port.tx_count += 1
-    if not keep:
+    if not keep and not copy:
         flush_frames(w)
+    return copy
 
 
 cdef inline void look_for_answer(worker *w, netdev *dev) noexcept nogil:
