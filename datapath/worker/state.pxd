@@ -107,6 +107,20 @@ cdef struct turn:
     uint32_t n
     uint8_t packets[BURST]
 
+# Segments of TCP on their way to one port, as a frame that grows in the arena; see join.pyx.
+cdef struct joined:
+    netdev *dev                 # NULL: none
+    uint32_t frame              # its number in worker.frames
+    uint8_t *data
+    uint32_t size
+    uint32_t behind             # where the arena's free part began when the last one was added
+    uint32_t l4                 # offsets
+    uint32_t payload
+    uint32_t chunk              # payload bytes of a segment, but of the last
+    uint32_t n                  # segments
+    bint v6
+    bint full                   # no more may follow
+
 cdef struct worker:
     uint32_t id
     int epoll_fd
@@ -150,6 +164,7 @@ cdef struct worker:
     uint32_t arena_used
     uint8_t *segment_buffer
     netdev *segmenting
+    joined joined               # what is being joined to one frame
     # rings to vswitchd
     ring up
     ring down

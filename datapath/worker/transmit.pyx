@@ -15,7 +15,11 @@ from datapath.base.packet cimport (
     GSO_NONE, NO_OFFSET, PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, packet_headroom, packet_init,
 )
 from datapath.netdev.netdev cimport BIG_SIZE, MAX_PORTS, VNET_SIZE, netdev, worker_port
+from datapath.worker.join cimport begin_joining, finish_joining, join_segment, read_segment, tcp_segment
 from datapath.worker.state cimport ARENA, COPY_LIMIT, FRAMES, NO_FRAME, add_ready, of_burst, worker
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t ntohl(uint32_t)
 
 
 cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
@@ -36,7 +40,10 @@ cdef void output(void *owner, packet *p, uint32_t port) noexcept nogil:
             flush_frames(w)
         dev.worker_ports[w.id].tx_priority = p.skb_priority
     if leaves_as_it_is(p, dev):
-        queue_frame(w, dev, p, w.x.last and of_burst(w, p))
+        if dev.takes_offload and out_of_tunnel(w, p):
+            queue_joined(w, dev, p)
+        else:
+            queue_frame(w, dev, p, w.x.last and of_burst(w, p))
         return
     w.segmenting = dev
     packet_init(&scratch, w.segment_buffer, BIG_SIZE, PACKET_HEADROOM, 0)
@@ -57,6 +64,19 @@ cdef inline bint leaves_as_it_is(const packet *p, const netdev *dev) noexcept no
 
 cdef void queue_segment(void *owner, packet *p) noexcept nogil:
     queue_frame(<worker *> owner, (<worker *> owner).segmenting, p, False)
+
+
+cdef inline bint out_of_tunnel(worker *w, const packet *p) noexcept nogil:
+    cdef uint32_t port = ntohl(p.in_port)
+    return port < MAX_PORTS and w.ports[port] != NULL and w.ports[port].tunnel_kind
+
+
+cdef void queue_joined(worker *w, netdev *dev, packet *p) noexcept nogil:
+    cdef tcp_segment s
+    if not read_segment(p, &s):
+        queue_frame(w, dev, p, w.x.last and of_burst(w, p))
+    elif not join_segment(w, dev, p, &s) and queue_frame(w, dev, p, False):
+        begin_joining(w, dev, &s)
 
 
 cdef bint queue_frame(worker *w, netdev *dev, packet *p, bint keep) noexcept nogil:
@@ -107,6 +127,7 @@ cdef void flush_frames(worker *w) noexcept nogil:
     cdef netdev *dev
     cdef worker_port *port
     cdef uint32_t i, at, n
+    finish_joining(w)
     for i in range(w.n_sending):
         dev = w.sending[i]
         port = &dev.worker_ports[w.id]
