@@ -176,7 +176,7 @@ def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
 def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS):
     """The same piece by piece."""
     yield "Flow: " + format_flow(key, names, layout) + "\n"
-    lines = render(result.trace)
+    lines = render(result.trace, names)
     while some := list(islice(lines, _PIECE)):
         yield "\n".join(some) + "\n"
     yield _outcome(key, result, names, sent, layout)
@@ -320,7 +320,7 @@ def _only_if_set(key, mask, name):
     _set(mask, name, 0xFF if any(key[offset : offset + size]) else 0)
 
 
-def render(steps):
+def render(steps, names=None):
     """The lines for translation's steps.
 
     What an action leads to stands under it, one level deeper unless it is the last of its list,
@@ -330,7 +330,7 @@ def render(steps):
     base = {1: 0}  # level of a list of actions -> its indentation
     child = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
     for (level, kind, step), is_last in zip(steps, lasts, strict=True):
-        text = text_of(step)
+        text = text_of(step, names)
         if kind == "bridge":
             own, inner = child[level]
             child[level] = (inner, inner)

@@ -15,7 +15,7 @@ ODP_BASE = 10  # datapath port = OpenFlow port + this
 class Act:
     """An action by its class's name; the codec's classes have the same attributes."""
 
-    def format(self):
+    def format(self, names=None):
         return type(self).__name__
 
 

@@ -6,7 +6,7 @@ Actions are noted as they are, and are text by format(), too.
 
 from typing import Any, NamedTuple
 
-from ofproto.codec.match_text import format_match
+from ofproto.codec.match_text import PortNames, format_match
 
 
 class FoundRule(NamedTuple):
@@ -17,8 +17,8 @@ class FoundRule(NamedTuple):
     priority: int
     cookie: int
 
-    def format(self) -> str:
-        match = format_match(self.match)
+    def format(self, names: PortNames = None) -> str:
+        match = format_match(self.match, names)
         text = f"{self.table_id:2d}. {match}{', ' if match else ''}priority {self.priority}"
         return text + (f", cookie {self.cookie:#x}" if self.cookie else "")
 
@@ -29,12 +29,12 @@ class ActionSet(NamedTuple):
     head: str
     actions: Any
 
-    def format(self) -> str:
-        return self.head + ",".join(
-            action if isinstance(action, str) else action.format() for action in self.actions
-        )
+    def format(self, names: PortNames = None) -> str:
+        return self.head + ",".join(text_of(action, names) for action in self.actions)
 
 
-def text_of(step: Any) -> str:
-    """Of the last member of a step."""
-    return step if isinstance(step, str) else step.format()
+def text_of(step: Any, names: PortNames = None) -> str:
+    """Of the last member of a step, with `names` for ports."""
+    if isinstance(step, str):
+        return step
+    return step.format(names) if names else step.format()
