@@ -79,6 +79,7 @@ class PyvsKernel(Peer):
     """pyvs with its kernel cache."""
 
     name = "pyvs-kernel"
+    settings = ""  # behind add-port
 
     def start_switch(self) -> None:
         run = f"/run/{self.name}"
@@ -86,21 +87,14 @@ class PyvsKernel(Peer):
         self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
         self.sh(f"{self.vsctl} add-br br0")
         for port in self.ports:
-            self.sh(f"{self.vsctl} add-port br0 {port}")
+            self.sh(f"{self.vsctl} add-port br0 {port}{self.settings.format(port=port)}")
 
 
-class PyvsXdp(Peer):
+class PyvsXdp(PyvsKernel):
     """pyvs with AF_XDP ports."""
 
     name = "pyvs-xdp"
-
-    def start_switch(self) -> None:
-        run = f"/run/{self.name}"
-        self.sh(f"pyvs-ctl --rundir={run} start")
-        self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
-        self.sh(f"{self.vsctl} add-br br0")
-        for port in self.ports:
-            self.sh(f"{self.vsctl} add-port br0 {port} -- set interface {port} type=afxdp-nonpmd")
+    settings = " -- set interface {port} type=afxdp-nonpmd"
 
 
 class PyvsDatapath(Peer):
