@@ -1,6 +1,7 @@
 """How many VLAN headers a flow sees (other_config:vlan-limit): frames with up to three of them
 through access, trunk and dot1q-tunnel ports, and what rules match of them, beside OVS 3.1."""
 
+import itertools
 import struct
 
 import pytest
@@ -86,12 +87,14 @@ def is_carried(port, tags):
 
 def send_all(switch, frames, ports):
     """Returns what each rule had of it, and what these ports sent."""
-    switch.run("ovs-ofctl", "del-flows", "br0")
-    for rule in RULES:
-        switch.run("ovs-ofctl", "-OOpenFlow13", "add-flow", "br0", rule)
+    rules = switch.rundir / "rules"
+    rules.write_text("".join(f"{rule}\n" for rule in ("delete", *RULES)))
+    switch.run("ovs-ofctl", "-OOpenFlow13", "add-flows", "br0", str(rules))
     before = {port: len(sent(switch, port)) for port in ports}
-    for number, (port, tags) in enumerate(frames):
-        switch.run("ovs-appctl", "netdev-dummy/receive", f"p{port}", frame(tags, number))
+    numbered = enumerate(frames)
+    for port, some in itertools.groupby(numbered, key=lambda each: each[1][0]):
+        packets = (frame(tags, number) for number, (_port, tags) in some)
+        switch.run("ovs-appctl", "netdev-dummy/receive", f"p{port}", *packets)
     wait_until(
         lambda: sum(matched(switch).values()) == len(frames), what="all frames to be counted"
     )
