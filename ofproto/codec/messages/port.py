@@ -267,7 +267,10 @@ def _status(port):
 
 def _read_status_14(cls, data, version):
     size = int.from_bytes(data[12:14], "big")  # what follows is passed over, as in Open vSwitch
-    return cls(data[0], _PORTS_14.read_items(data[: 8 + size], 8, version)[0])
+    ports = _PORTS_14.read_items(data[: 8 + size], 8, version)
+    if not ports:
+        raise OFError("OFPBRC_BAD_LEN", "a port of no bytes")
+    return cls(data[0], ports[0])
 
 
 _STATUS_14 = Body(
