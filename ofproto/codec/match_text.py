@@ -7,6 +7,8 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 
+from pyvs import digits
+
 from . import fields, numbers
 from .fields import BY_NAME, Field
 from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
@@ -143,14 +145,14 @@ def unquote(text: str) -> str:
 
 def parse_port(text: str, names: PortNumbers = None) -> int | None:
     """A port by number (16-bit, or the reserved 32-bit ones), reserved name, or `names`."""
-    number = int(text) if text.isdecimal() else None
-    if number is not None:
-        port = number if number <= 0xFFFF else None
-        if 0xFFFF < number < 1 << 32:
+    if digits.are_all(text):
+        number = digits.number(text, 0xFFFFFFFF)
+        port = number
+        if number is not None and number > 0xFFFF:
             port = numbers.port_from_32(number)
         if port is None:
             reach = "0 through ffff or 0xffffff00 through 0xffffffff"
-            note("ofp_port", f"port {number} is outside the supported range {reach}")
+            note("ofp_port", f"port {text.lstrip('0')} is outside the supported range {reach}")
         return port
     if text.upper() in numbers.PORT_NUMBERS:
         return numbers.PORT_NUMBERS[text.upper()]
@@ -161,8 +163,8 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
 
 def parse_table(text: str, names: PortNumbers = None) -> int | None:
     """A table's number, 0 to 255, by number or by name; None where it is neither."""
-    if text.isdecimal():
-        return int(text) if int(text) <= ALL_TABLES else None
+    if digits.are_all(text):
+        return digits.number(text, ALL_TABLES)
     tables = getattr(names, "tables", None)
     return tables.get(unquote(text)) if tables else None
 
@@ -266,9 +268,9 @@ def _parse_address(text, field, names, family, bits):
     value = _address(family, address, f"{text}: invalid {version} address")
     if not slash:
         return value, None
-    if mask_text.isdecimal():
-        prefix = int(mask_text)
-        if prefix > bits:
+    if digits.are_all(mask_text):
+        prefix = digits.number(mask_text, bits)
+        if prefix is None:
             raise TextError(
                 f"{text}: {'IPv6' if bits == 128 else 'IPv4'} network prefix bits not between 0 "
                 f"and {bits}, inclusive"

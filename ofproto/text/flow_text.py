@@ -35,6 +35,7 @@ from ofproto.codec.messages import (
 )
 from ofproto.codec.normal_form import normalize
 from ofproto.codec.numbers import OF10, OFPP_NONE
+from pyvs import digits
 
 ALL_TABLES = match_text.ALL_TABLES
 OFPG_MAX = 0xFFFFFF00
@@ -161,9 +162,10 @@ def parse_group(text: str) -> int:
     """A group's number, or `all` or `any`."""
     if text.lower() in _GROUPS:
         return _GROUPS[text.lower()]
-    if not text.isdecimal() or int(text) >= OFPG_MAX:
+    number = digits.number(text, OFPG_MAX - 1)
+    if number is None:
         raise TextError(f"{text} is not a valid OpenFlow group")
-    return int(text)
+    return number
 
 
 def _set_subfield(match, key, value):

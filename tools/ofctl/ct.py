@@ -5,13 +5,15 @@ from typing import Any
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
 from ofproto.text.ct_text import parse_flush
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 
 def _zone(text: str, complaint: str) -> int:
-    if not text.isdecimal() or int(text) > 0xFFFF:
+    zone = digits.number(text, 0xFFFF)
+    if zone is None:
         raise Fatal(complaint)
-    return int(text)
+    return zone
 
 
 def ct_flush_zone(settings: Any, target: str, zone: str) -> None:

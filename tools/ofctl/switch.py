@@ -20,6 +20,7 @@ from ofproto.codec.numbers import (
     OFPPC_PORT_DOWN,
 )
 from ofproto.text.message_text import FRAGS, format_message, format_raw
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
@@ -209,9 +210,10 @@ def queue_stats(settings, target, port_text="ALL", queue_text="ALL"):
 
 
 def _queue(text):
-    if not text.isdecimal() or int(text) >> 32:
+    number = digits.number(text, 0xFFFFFFFF)
+    if number is None:
         raise Fatal(f'invalid queue "{text}"')
-    return int(text)
+    return number
 
 
 def queue_get_config(settings, target, port_text="ANY", queue_text="ANY"):
@@ -269,9 +271,10 @@ def _id(text, everything, what):
     text = (text or "all").removeprefix(f"{what}=")
     if text.lower() in ("all", "any"):
         return everything
-    if not text.isdecimal() or int(text) >> 32:
+    number = digits.number(text, 0xFFFFFFFF)
+    if number is None:
         raise Fatal(f"invalid {what} {text}")
-    return int(text)
+    return number
 
 
 def dump_groups(settings, target, group=None):

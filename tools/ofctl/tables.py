@@ -3,6 +3,7 @@
 from ofproto.codec import messages as m
 from ofproto.codec.numbers import OF11, OF12, OF13, OF14, OF15
 from ofproto.text.flow_text import TextError, parse_table
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 from .session import VERSIONS
@@ -49,14 +50,15 @@ def _levels(text):
     down, comma, up = text.partition(",")
     if not comma or not up:
         raise Fatal("Vacancy up value missing" if text else "Vacancy down value missing")
-    if not (down.isdecimal() and up.isdecimal() and int(down) <= 100 and int(up) <= 100):
+    low, high = digits.number(down, 100), digits.number(up, 100)
+    if low is None or high is None:
         raise Fatal(f'Invalid vacancy threshold "{text}"')
-    if int(up) < int(down):
+    if high < low:
         raise Fatal(
             "Invalid vacancy range, vacancy up should be greater than vacancy down "
             "(OFPBPC_BAD_VALUE)"
         )
-    return int(down), int(up)
+    return low, high
 
 
 def _change(session, table, word, levels):

@@ -447,7 +447,7 @@ class Plain(Action):
             context.require_after_10(BY_NAME[self.field])
 
 
-_BITS = re.compile(r"\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?\Z")
+_BITS = re.compile(r"\s*([0-9]{1,10})\s*(?:\.\.\s*([0-9]{1,10})\s*)?\Z")
 
 
 def parse_subfield(text: str, whole: str | None = None) -> tuple[Field, int, int]:

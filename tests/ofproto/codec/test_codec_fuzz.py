@@ -11,6 +11,8 @@ from ofproto.codec.actions.base import MAX_NESTING, nicira
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import ApplyActions, WriteActions, parse_instructions
 from ofproto.codec.match_text import TextError, parse_match
+from ofproto.text.flow_text import ADD
+from ofproto.text.flow_text import parse_flow as parse_flow_text
 from tests.ofproto.action_samples import FLOWS
 from tests.ofproto.codec_samples import CASES
 
@@ -199,3 +201,20 @@ def test_nesting_ends_somewhere():
 
 def deep(levels):
     return "clone(" * levels + "output:1" + ")" * levels
+
+
+def test_messages_whose_rest_is_zeros():
+    """Items of no bytes, above all."""
+    for _message, _version, raw in SAMPLES:
+        for at in range(m.HEADER_SIZE, len(raw), 4):
+            decode(raw[:at] + bytes(len(raw) - at))
+
+
+NUMBERS = ("in_port=%s", "ip,nw_src=1.1.1.1/%s", "ipv6,ipv6_src=::/%s", "reg0=%s", "reg0[%s]=1")
+
+
+@pytest.mark.parametrize("digit", ["9", "٣"])
+@pytest.mark.parametrize("form", NUMBERS)
+def test_numbers_of_more_digits_than_python_reads(form, digit):
+    with pytest.raises(TextError):
+        parse_flow_text(form % (digit * 5000), ADD)

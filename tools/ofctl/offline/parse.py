@@ -9,6 +9,7 @@ from ofproto.codec.match_text import split_terms
 from ofproto.codec.numbers import OF10, OF11
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
+from pyvs import digits
 from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import flows as flows_
 
@@ -107,9 +108,10 @@ def parse_hex(text) -> bytes:
 def ofp_print(settings, text, level=str(PRINT_LEVEL)):
     """ofp-print HEX [VERBOSITY]"""
     raw = parse_hex(text)
-    if not level.isdecimal():
+    verbosity = digits.number(level)
+    if verbosity is None:
         raise Fatal(f"{level}: not a verbosity")
-    sys.stdout.write(format_raw(raw, Style(more=int(level))))
+    sys.stdout.write(format_raw(raw, Style(more=verbosity)))
 
 
 def _messages(file):

@@ -19,6 +19,7 @@ from ofproto.codec.messages import HEADER_SIZE
 from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.message_text import Style, format_raw
 from ofproto.xlate.trace import format_flow
+from pyvs import digits
 from pyvs_tools.command import Fatal
 
 PORTS = (6653, 6633)  # of OpenFlow, and what it was before IANA gave it one
@@ -146,10 +147,10 @@ class Stream:
 
 
 def _ports(words):
-    for word in words:
-        if not word.isdecimal() or int(word) > 0xFFFF:
-            raise Fatal(f"{word}: not a TCP port")
-    return [int(word) for word in words] or PORTS
+    found = [digits.number(word, 0xFFFF) for word in words]
+    if None in found:
+        raise Fatal(f"{words[found.index(None)]}: not a TCP port")
+    return found or PORTS
 
 
 def _where(address, port):
