@@ -51,7 +51,7 @@ class Turns:
             for peer in waiting:
                 if self._turn(peer, end):
                     later.append(peer)
-                    self._between()
+                    containment.call("between turns", "", self._between)
             waiting = later
             if waiting and time.monotonic() >= end:
                 PREEMPTED.count += 1

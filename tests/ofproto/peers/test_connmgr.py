@@ -14,6 +14,7 @@ from ofproto.codec import messages as m
 from ofproto.codec.hello import HEADER
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig
+from ofproto.peers.turns import Turns
 from pyvs import containment
 from tests.authority import resetting
 from tests.daemons import wait_until
@@ -224,6 +225,17 @@ def test_a_flood_does_not_keep_others_waiting(world):
         barrier(xid) for xid in range(4000)
     ]
     assert [m.decode(flood.read()).xid for _ in range(4000)] == [*range(4000)]
+
+
+def test_a_fault_between_slices_ends_no_round(world, monkeypatch):
+    told = []
+    monkeypatch.setattr(containment, "caught", lambda place, whose="": told.append(place))
+    world.manager._turns = Turns(world.handle, lambda: 1 / 0)
+    world.manager.set_management([f"punix:{world.path('m')}"], world.now)
+    client = world.connect("m")
+    client.write(b"".join(barrier(xid) for xid in range(1000)))
+    assert [m.decode(client.read()).xid for _ in range(1000)] == [*range(1000)]
+    assert set(told) == {"between turns"}
 
 
 def test_replies_to_one_that_does_not_read_wait(world):
