@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+
+from pyvs import containment
 from tests.daemons import wait_until
 from vswitchd.qos import tc
 
@@ -24,4 +27,28 @@ def test_what_is_to_go_waits_for_the_import(monkeypatch):
         assert done == [7, 8, 9]
     finally:
         gate.set()
+        tc._importing.cache_clear()
+
+
+@pytest.mark.parametrize("fails", ["importing", "clearing"])
+def test_a_fault_in_the_thread_is_not_the_end_of_it(monkeypatch, fails):
+    done, told = [], []
+
+    def clear(ifindex):
+        if fails == "clearing" and ifindex == 7:
+            raise KeyError("no such attribute")
+        done.append(ifindex)
+
+    monkeypatch.setattr(containment, "caught", lambda place, whose="": told.append(place))
+    module = "no_such_module" if fails == "importing" else "json"
+    real = tc.importlib.import_module
+    monkeypatch.setattr(tc.importlib, "import_module", lambda _name: real(module))
+    monkeypatch.setattr(tc, "_clear", clear)
+    monkeypatch.setattr(tc._Import, "waiting", [7, 8])
+    monkeypatch.setattr(tc._Import, "is_done", False)
+    tc._importing.cache_clear()
+    try:
+        wait_until(tc.is_ready, what="the end of the import")
+        assert done == ([8] if fails == "clearing" else [7, 8]) and len(told) == 1
+    finally:
         tc._importing.cache_clear()

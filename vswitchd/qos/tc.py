@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyvs import containment
+
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
@@ -55,11 +57,15 @@ def _importing() -> threading.Thread:
 
 
 def _import() -> None:
-    importlib.import_module("pyroute2")
-    with _Import.lock:
-        for ifindex in _Import.waiting:
-            _clear(ifindex)
-        _Import.is_done = True
+    """Without the library, what is asked of it says so."""
+    containment.call("import of pyroute2", "", importlib.import_module, "pyroute2")
+    while True:
+        with _Import.lock:  # which the loop may wait for
+            if not _Import.waiting:
+                _Import.is_done = True
+                return
+            ifindex = _Import.waiting.pop(0)
+        containment.call("queueing discipline", f"of device {ifindex}", _clear, ifindex)
 
 
 def is_ready() -> bool:
