@@ -5,6 +5,7 @@ Read in a thread: a file system of another machine may keep whoever asks for it 
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyvs import containment, rundir
 
 MOST_FILE_SYSTEMS, MOST_PROCESSES = 64, 64  # that are told
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # of a blank in /proc/mounts, and the like
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 # Fields of /proc/PID/stat behind the name: proc(5), which counts from 1 and has two before.
 _PARENT, _USER, _SYSTEM, _THREADS, _START, _SIZE, _RESIDENT = (
@@ -46,19 +48,21 @@ def _memory() -> tuple[int, ...]:
 
 def _file_systems() -> Iterator[str]:
     """`mount point,KB,KB used` of those that are local and may be written to."""
-    with open("/proc/mounts") as file:
+    with open("/proc/mounts", "rb") as file:
         mounts = [line.split() for line in file]
     local = [
         each
         for each in mounts
-        if each[0].startswith("/") and "ro" not in each[3].split(",") and "," not in each[1]
+        if each[0].startswith(b"/") and b"ro" not in each[3].split(b",") and b"," not in each[1]
     ]
     for _device, point, *_more in local[:MOST_FILE_SYSTEMS]:
-        with contextlib.suppress(OSError):
-            told = os.statvfs(point.encode().decode("unicode_escape"))
+        # A name that is no UTF-8 cannot be in the database.
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            name = point.decode()
+            told = os.statvfs(_OCTAL.sub(lambda found: bytes((int(found[1], 8),)), point))
             kb = told.f_frsize / 1024
             used = int((told.f_blocks - told.f_bfree) * kb)
-            yield f"{point},{int(told.f_blocks * kb)},{used}"
+            yield f"{name},{int(told.f_blocks * kb)},{used}"
 
 
 def _processes() -> dict[str, str]:
@@ -109,17 +113,19 @@ class HostStatistics:
 
     def __init__(self) -> None:
         self.told: dict[str, str] = {}
+        self._wanted = False
         self._thread: threading.Thread | None = None
 
     def get(self, wanted: bool) -> dict[str, str]:
         """The value of the column `statistics`; of the first time there is nothing yet."""
+        self._wanted = wanted
         if not wanted:
             self.told = {}
-            return {}
-        if self._thread is None or not self._thread.is_alive():
+        elif self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._read, name="statistics", daemon=True)
-            self._thread.start()
+            containment.call("host statistics", "", self._thread.start)
         return self.told
 
     def _read(self) -> None:
-        self.told = containment.call("host statistics", "", collect, default={})
+        told = containment.call("host statistics", "", collect, default={})
+        self.told = told if self._wanted else {}

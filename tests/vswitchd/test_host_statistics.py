@@ -1,6 +1,8 @@
 """What the database tells of the host: Open_vSwitch's statistics, and where tunnels leave it."""
 
+import io
 import os
+import threading
 import time
 
 import pytest
@@ -37,6 +39,33 @@ def test_a_fault_leaves_nothing_told(monkeypatch):
     monkeypatch.setattr(host_statistics, "collect", lambda: 1 / 0)
     host.get(True)
     wait_until(lambda: not host.told, what="the end of the reading")
+
+
+def test_names_of_file_systems(monkeypatch):
+    """As /proc/mounts has them: octal numbers of blanks, and any bytes."""
+    lines = (
+        b"/dev/a /a\\040b rw 0 0\n/dev/b /\xc3\xa9 rw 0 0\n/dev/c /\xff rw 0 0\nx:/y /z rw 0 0\n"
+    )
+    asked = []
+
+    def statvfs(path):
+        asked.append(path)
+        return os.statvfs_result((1024, 1024, 100, 40, 40, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(host_statistics, "open", lambda *_how: io.BytesIO(lines), raising=False)
+    monkeypatch.setattr(host_statistics.os, "statvfs", statvfs)
+    assert [*host_statistics._file_systems()] == ["/a\\040b,100,60", "/é,100,60"]
+    assert asked == [b"/a b", "/é".encode()]
+
+
+def test_what_is_read_too_late_is_not_told(monkeypatch):
+    gate = threading.Event()
+    host = host_statistics.HostStatistics()
+    monkeypatch.setattr(host_statistics, "collect", lambda: gate.wait(10) and {"cpu": "2"})
+    assert host.get(True) == {} and host.get(False) == {}
+    gate.set()
+    wait_until(lambda: not host._thread.is_alive(), what="the end of the reading")
+    assert host.told == {}
 
 
 @pytest.mark.system
