@@ -31,7 +31,7 @@ class LocalMac:
         """A port is new or changed, or a device of it did; `types`: of its interfaces, which are in
         order of their names."""
         self.drop_port(port.name)
-        if port.fake_bridge and not parse_mac(port.interfaces[0].mac):
+        if port.fake_bridge and not any(parse_mac(each.mac) for each in port.interfaces):
             self._fakes[port.name] = port
         mac = parse_mac(port.mac) or self._first_device(port, types, links)
         if mac and not int(mac[:2], 16) & _LOCALLY_ADMINISTERED:
@@ -49,24 +49,25 @@ class LocalMac:
         asked = parse_mac(config.other_config.get("hwaddr"))
         if asked:
             return asked
-        return self._lowest(config, ports, self._of_ports)
+        return self._lowest(config, ports).get(None) or own_mac(config.uuid)
 
     def of_fakes(self, config: BridgeConfig, ports: Container[str]) -> dict[str, str]:
         """The addresses of fake bridges' ports that have none of their own."""
+        lowest = self._lowest(config, ports) if self._fakes else {}
         return {
-            port.name: self._lowest(config, ports, self._in_vlan(port))
+            port.name: lowest.get(port.tag or None) or own_mac(config.uuid)
             for port in self._fakes.values()
         }
 
-    def _in_vlan(self, fake: PortConfig) -> Iterable[str]:
-        if not fake.tag:
-            return self._of_ports
-        return (name for name, vlan in self._vlans.items() if vlan == fake.tag)
-
-    def _lowest(self, config: BridgeConfig, ports: Container[str], names: Iterable[str]) -> str:
+    def _lowest(self, config: BridgeConfig, ports: Container[str]) -> dict[int | None, str]:
+        """The lowest address of each VLAN's ports, by None that of all."""
         outputs = {row.output_port for row in config.mirrors if row.output_port in ports}
-        usable = (self._of_ports[name] for name in names if name not in outputs)
-        return min(usable, default=None) or own_mac(config.uuid)
+        found: dict[int | None, str] = {}
+        for name, mac in self._of_ports.items():
+            if name not in outputs:
+                for vlan in (self._vlans[name], None):
+                    found[vlan] = min(mac, found.get(vlan, mac))
+        return found
 
     def _first_device(self, port: PortConfig, types: Iterable[str], links: Links) -> str | None:
         """The address of the first member that is there, if it is known."""
