@@ -1,9 +1,13 @@
 """Errors as OVSDB reports them: a fixed name, details for a person, the offending JSON."""
 
+import heapq
+from decimal import Decimal
+from itertools import islice
 from typing import Any, NoReturn
 
 from pyvs.streams.json_text import dumps
 
+MOST_SYNTAX = 4096  # characters of "syntax"
 ABSENT: Any = object()  # of an error without "syntax"; None is JSON's null
 
 
@@ -34,21 +38,32 @@ class OvsdbError(Exception):
 
 def compact(json: Any) -> str:
     """`json` as a short text for the "syntax" member."""
-    text = dumps(_plain(json), sort_keys=True).decode()
-    return text if len(text) <= 4096 else text[:4093] + "..."
+    text = dumps(_plain(json, [MOST_SYNTAX + 1]), sort_keys=True).decode()
+    return text if len(text) <= MOST_SYNTAX else text[: MOST_SYNTAX - 3] + "..."
 
 
-def _plain(json: Any) -> Any:
-    """Numbers as ovsdb-server reads them: a whole one is an integer, one of more than 64 bits a
+def _plain(json: Any, left: list[int]) -> Any:
+    """As much of it as `left` says: values, each of which is a character at least.  What a client
+    sends may be megabytes.
+
+    Numbers are as ovsdb-server reads them: a whole one is an integer, one of more than 64 bits a
     real, of which 15 digits are told."""
+    left[0] -= 1
     if type(json) is list:
-        return [_plain(each) for each in json]
+        return [_plain(each, left) for each in islice(json, max(left[0], 0)) if left[0] > 0]
     if type(json) is dict:
-        return {name: _plain(each) for name, each in json.items()}
+        names = sorted(json) if len(json) < left[0] else heapq.nsmallest(max(left[0], 0), json)
+        return {name[:MOST_SYNTAX]: _plain(json[name], left) for name in names if left[0] > 0}
+    if type(json) is str:
+        return json[:MOST_SYNTAX]
+    return _number(json)
+
+
+def _number(json: Any) -> Any:
     if type(json) is float and json.is_integer() and abs(json) < 1 << 63:
         return int(json)
     if type(json) is float or (type(json) is int and not -(1 << 63) <= json < 1 << 63):
-        return float(f"{float(json):.15g}")
+        return float(f"{Decimal(json):.15g}")
     return json
 
 

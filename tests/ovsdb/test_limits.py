@@ -5,9 +5,11 @@ import os
 import resource
 import select as polling
 import socket
+import time
 
 import pytest
 
+from ovsdb.data.errors import compact
 from ovsdb.followers import relay
 from ovsdb.serving import rpc, service, session
 from ovsdb.serving import server as ovsdb_server
@@ -188,6 +190,20 @@ def test_backlog_counts_what_was_written(monkeypatch):
     assert not made.closed
     made.notify("update", ["x" * 600])
     assert made.closed and made.backlog == 0
+
+
+def test_what_is_wrong_is_shown_in_part():
+    """An error about megabytes reads 4096 characters of them, and says the same of those."""
+    rows = [{"b": [1.0, "x" * 9], "a": {}}] * 1000
+    short = compact(rows)
+    assert short.startswith('[{"a":{},"b":[1,"xxxxxxxxx"]},') and short.endswith("...")
+    assert compact(rows * 1000) == short and len(short) == 4096
+    names = {f"{number:07}": [] for number in reversed(range(100_000))}
+    assert compact(names).startswith('{"0000000":[],"0000001":[],')
+    assert compact([10**400, 2**64]) == "[null,1.84467440737096e+19]"
+    began = time.thread_time()
+    compact(rows * 1000)
+    assert time.thread_time() - began < 0.2
 
 
 def test_sockets_are_for_their_owner(server):
