@@ -102,7 +102,7 @@ def test_what_may_not_be_in_a_bundle(world):
         (raw_add(mod, xid=8), "OFPBFC_MSG_BAD_XID"),
         (raw_add(m.BarrierRequest().encode(OF13, 7)), "OFPBFC_MSG_UNSUP"),
         (raw_add(m.MeterMod(0, 1, 1, [m.Band(1, 9, 9, 0)]).encode(OF13, 7)), "OFPBFC_MSG_UNSUP"),
-        (raw_add(mod)[:24] + b"\1" + raw_add(mod)[25:], "OFPBRC_BAD_TYPE"),  # there is none in 1.3
+        (raw_add(mod)[:24] + b"\1" + raw_add(mod)[25:], "NXBRC_UNENCODABLE_ERROR"),
         (raw_add(mod)[:26] + b"\xff\xff" + raw_add(mod)[28:], "OFPBFC_MSG_BAD_LEN"),
         (raw_add(mod[:25] + b"\x09" + mod[26:]), "OFPFMFC_BAD_COMMAND"),
     ):
