@@ -52,14 +52,20 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     if dev.kernel_cached:
         offer(w, dev)
     act(w, &now)
+    take_turns(w)
+    if w.x.wrote_tunnel:
+        clear_tunnels(w)
+    flush_frames(w)
+
+
+cdef void take_turns(worker *w) noexcept nogil:
+    """What was put by, and is again, until nothing is."""
+    cdef turn now
     while w.later.n:
         now = w.later
         w.later.n = 0
         look_up(w, &now)
         act(w, &now)
-    if w.x.wrote_tunnel:
-        clear_tunnels(w)
-    flush_frames(w)
 
 
 cdef void look_up(worker *w, const turn *which) noexcept nogil:
@@ -127,14 +133,15 @@ cdef void act(worker *w, const turn *which) noexcept nogil:
 cdef inline void run_actions(worker *w, uint32_t i, const megaflow *f) noexcept nogil:
     cdef packet *p = &w.burst.packets[i]
     cdef const attr *only = <const attr *> f.actions
+    cdef uint32_t depth = w.x.depth     # not 0 within let_pass()
     if f.actions_len == 8 and only.type == ACT_OUTPUT and not p.packet_type:
         w.x.last = True
         output(w, p, (<const uint32_t *> (f.actions + 4))[0])
         return
-    w.x.depth = w.depth[i]
+    w.x.depth = max(depth, w.depth[i])
     w.x.work = w.work[i]
     execute_actions(&w.x, p, &w.keys[i], f.actions, f.actions_len)
-    w.x.depth = 0
+    w.x.depth = depth
 
 
 cdef void clear_tunnels(worker *w) noexcept nogil:
@@ -163,6 +170,8 @@ cdef void recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
     cdef uint32_t i
     w.n_recirculations += 1
     if not of_burst(w, p):
+        if w.later.n:
+            let_pass(w)
         come_again(w, p, key)
         return
     i = <uint32_t> (p - w.burst.packets)
@@ -171,6 +180,14 @@ cdef void recirculate(void *owner, packet *p, flow_key *key) noexcept nogil:
     w.work[i] = w.x.work
     w.later.packets[w.later.n] = <uint8_t> i
     w.later.n += 1
+
+
+cdef void let_pass(worker *w) noexcept nogil:
+    """Those that were put by, before a packet that would overtake them: a fragment or segment of
+    their own flow, perhaps.  Below the depth at hand, whose buffers are in use."""
+    cdef uint32_t work = w.x.work
+    take_turns(w)
+    w.x.work = work
 
 
 cdef inline uint64_t extract_again(worker *w, packet *p, flow_key *key) noexcept nogil:

@@ -91,8 +91,12 @@ def exchange(ends, inner):
     """The frames that come out, each as the segments that it is cut into."""
     _, a, b, mac = ends
     a.send(tunnelled(inner, mac))
+    return take(b, len(inner))
+
+
+def take(b, n_segments):
     came = []
-    while sum(map(len, came)) < len(inner):
+    while sum(map(len, came)) < n_segments:
         data = b.recv(1 << 17)
         vnet = dict(zip(NAMES, VNET.unpack(data[: VNET.size]), strict=True))
         frame = data[VNET.size :]
@@ -140,6 +144,19 @@ def test_streams_between_each_other(ends):
         assert [segment for frame in came for segment in frame] == inner
         assert len(came) < len(inner)
     assert ends[0].drops() == {}
+
+
+def test_datagrams_apart_and_together(ends):
+    """Datagrams of one frame are taken from it at once, and overtake none that came before."""
+    _, a, b, mac = ends
+    stream = Stream()
+    for _ in range(20):
+        inner = [stream.segment() for _ in range(40)]
+        for at in range(0, len(inner), 8):
+            alone = tunnelled(inner[at : at + 1], mac)
+            a.send(bytes(VNET.size) + alone[VNET.size :])  # its checksum is 0: there is none
+            a.send(tunnelled(inner[at + 1 : at + 8], mac))
+        assert list(itertools.chain(*take(b, len(inner)))) == inner
 
 
 def test_what_is_no_segment_stays_alone(ends):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from datapath.actions import odp_text
 from datapath.ipc.upcall_rings import take_upcall
@@ -151,6 +152,27 @@ def test_tcp_with_changed_headers(pair, name):
     got = net.dpif.port_drain(4)
     assert bool(got) == (name == "copies")
     assert all(sums_are_right(each) for each in got if len(each) != 60)
+
+
+def test_fragments_keep_their_place(pair):
+    """Tracked, they go on when the last has come, and overtake nothing that came before."""
+    net, one, other = pair
+    for frag in ("no", "first", "later"):
+        match = f"in_port(1),eth_type(0x0800),ipv4(frag={frag})"
+        net.flow(f"recirc_id(0),{match}", "ct(commit,zone=3),recirc(0x1)")
+        net.flow(f"recirc_id(0x1),{match}", "2")
+    sent = []
+    for number in range(60):
+        whole = IP(src=A, dst=B, id=number) / UDP(sport=5, dport=6)
+        whole /= Raw(bytes(2000 if number % 3 == 1 else 20))
+        sent += [bytes(Ether(frame()[:12] + b"\x08\x00") / each) for each in fragment(whole, 1400)]
+    with raw_socket(one) as a, raw_socket(other) as b:
+        for _ in range(5):
+            for each in sent:
+                a.send(each)
+            came = [b.recv(2000) for _ in sent]
+            assert [each[18:22] for each in came] == [each[18:22] for each in sent]
+    assert net.drops() == {}
 
 
 def test_port_that_takes_no_offload(pair):
