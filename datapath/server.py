@@ -24,7 +24,8 @@ from datapath.operations import OPERATIONS, Operations
 from datapath.requests import EngineError
 from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
-from pyvs.streams.listener import Listener, short_path
+from pyvs.streams.listener import Listener
+from pyvs.streams.short_path import short_path
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 _nonsense = LimitedLog(vlog, 12, 12)

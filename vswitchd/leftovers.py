@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 import ovs.vlog
 
 from pyvs import rundir
-from pyvs.streams.listener import short_path
+from pyvs.streams.short_path import short_path
 
 vlog = ovs.vlog.Vlog("bridge")
 

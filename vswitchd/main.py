@@ -9,6 +9,7 @@ import ovs.vlog
 
 from datapath import text
 from datapath.base.clock import set_clock
+from ofproto.codec import messages
 from pyvs import clock, rundir
 from pyvs.process import daemon, privileges
 from vswitchd import report
@@ -110,6 +111,7 @@ def run(argv: list[str] | None) -> int:
     from ofproto.flows.backer import Backer
     from ofproto.ofproto import Ofproto
 
+    messages.load_all()
     daemon.start(privileges.NETWORK)
     ending = commands.Ending()
     commands.register_exit(ending)

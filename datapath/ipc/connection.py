@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from os import PathLike
 
 from datapath.ipc import protocol
-from pyvs.streams.listener import short_path
+from pyvs.streams.short_path import short_path
 
 TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
 # Requests for which the kernel makes or takes devices: who has no time gives them that more.

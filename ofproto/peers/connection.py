@@ -13,9 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from ofproto.codec.hello import HEADER, HEADER_SIZE, OFPT_HELLO, decode_hello, encode_hello
-from pyvs import containment, coverage
-
-from .vconn_log import VconnLog
+from pyvs import coverage
 
 PACKET_INS_DROPPED = coverage.counter("packet_in_backlog")
 NOT_READ = coverage.counter("ofconn_output_overflow")
@@ -67,10 +65,10 @@ class OFConnection:
 
     `error` says why the state is CLOSED.  `n_packet_in_dropped` counts packet-ins that the peer
     was too slow for.  `snoop`, when set, is called with each whole message in either direction;
-    `log`, a VconnLog, is told of them while somebody wants to see them.
+    `log`, a vconn_log.VconnLog, is told of them while somebody wants to see them.
     """
 
-    def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS, log: VconnLog | None = None):
+    def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS, log=None):
         self.allowed = frozenset(allowed) or DEFAULT_VERSIONS
         self.state = HELLO_WAIT
         self.version: int | None = None
@@ -290,6 +288,8 @@ class OFConnection:
         try:
             part = next(self._replies[0], None)
         except Exception:
+            from pyvs import containment  # not above: commands, which answer nothing, start faster
+
             containment.caught("OpenFlow reply", f"in version {self.version}")
             self.fail("internal error")
             return

@@ -237,7 +237,7 @@ def _flow_removed(message, style):
     return " " + " ".join(words)
 
 
-def format_flow_mod(message: m.FlowMod, style: Style, wire: str | None = None) -> str:
+def format_flow_mod(message: "m.FlowMod", style: Style, wire: str | None = None) -> str:
     """What a flow mod says: `ADD table:3 priority=7,tcp cookie:0x5 actions=output:3`.  `wire`:
     the text of the match, the priority then follows later (wire_match)."""
     words = [_COMMANDS[message.command]]
@@ -336,101 +336,101 @@ def _of(module):
 _later, _extended = _of("message_text_stats"), _of("message_text_extended")
 
 
-# class -> (name without what tells its place, printer)
-_PRINTERS: dict[type, tuple[str, Callable]] = {
-    m.Hello: ("HELLO", _hello),
-    m.Error: ("ERROR", _error),
-    m.EchoRequest: ("ECHO_REQUEST", _echo),
-    m.EchoReply: ("ECHO_REPLY", _echo),
-    m.FeaturesRequest: ("FEATURES_REQUEST", _nothing),
-    m.FeaturesReply: ("FEATURES_REPLY", _later("features")),
-    m.GetConfigRequest: ("GET_CONFIG_REQUEST", _nothing),
-    m.GetConfigReply: ("GET_CONFIG_REPLY", _config),
-    m.SetConfig: ("SET_CONFIG", _config),
-    m.PacketIn: ("PACKET_IN", _packet_in),
-    m.FlowRemoved: ("FLOW_REMOVED", _flow_removed),
-    m.PortStatus: ("PORT_STATUS", _later("port_status")),
-    m.PacketOut: ("PACKET_OUT", _packet_out),
-    m.FlowMod: ("FLOW_MOD", _flow_mod),
-    m.GroupMod: ("GROUP_MOD", _later("group_mod")),
-    m.PortMod: ("PORT_MOD", _port_mod),
-    m.TableMod: ("TABLE_MOD", _later("table_mod")),
-    m.MeterMod: ("METER_MOD", _later("meter_mod")),
-    m.BarrierRequest: ("BARRIER_REQUEST", _nothing),
-    m.BarrierReply: ("BARRIER_REPLY", _nothing),
-    m.QueueGetConfigRequest: ("QUEUE_GET_CONFIG_REQUEST", _later("queue_config_request")),
-    m.QueueGetConfigReply: ("QUEUE_GET_CONFIG_REPLY", _later("queue_config")),
-    m.RoleRequest: ("ROLE_REQUEST", _role),
-    m.RoleReply: ("ROLE_REPLY", _role),
-    m.GetAsyncRequest: ("GET_ASYNC_REQUEST", _nothing),
-    m.GetAsyncReply: ("GET_ASYNC_REPLY", _async),
-    m.SetAsync: ("SET_ASYNC", _async),
-    m.NxSetFlowFormat: ("SET_FLOW_FORMAT", lambda x, s: f" format={x.format}"),
-    m.NxFlowModTableId: (
+# name of the class -> (name without what tells its place, printer)
+_PRINTERS: dict[str, tuple[str, Callable]] = {
+    "Hello": ("HELLO", _hello),
+    "Error": ("ERROR", _error),
+    "EchoRequest": ("ECHO_REQUEST", _echo),
+    "EchoReply": ("ECHO_REPLY", _echo),
+    "FeaturesRequest": ("FEATURES_REQUEST", _nothing),
+    "FeaturesReply": ("FEATURES_REPLY", _later("features")),
+    "GetConfigRequest": ("GET_CONFIG_REQUEST", _nothing),
+    "GetConfigReply": ("GET_CONFIG_REPLY", _config),
+    "SetConfig": ("SET_CONFIG", _config),
+    "PacketIn": ("PACKET_IN", _packet_in),
+    "FlowRemoved": ("FLOW_REMOVED", _flow_removed),
+    "PortStatus": ("PORT_STATUS", _later("port_status")),
+    "PacketOut": ("PACKET_OUT", _packet_out),
+    "FlowMod": ("FLOW_MOD", _flow_mod),
+    "GroupMod": ("GROUP_MOD", _later("group_mod")),
+    "PortMod": ("PORT_MOD", _port_mod),
+    "TableMod": ("TABLE_MOD", _later("table_mod")),
+    "MeterMod": ("METER_MOD", _later("meter_mod")),
+    "BarrierRequest": ("BARRIER_REQUEST", _nothing),
+    "BarrierReply": ("BARRIER_REPLY", _nothing),
+    "QueueGetConfigRequest": ("QUEUE_GET_CONFIG_REQUEST", _later("queue_config_request")),
+    "QueueGetConfigReply": ("QUEUE_GET_CONFIG_REPLY", _later("queue_config")),
+    "RoleRequest": ("ROLE_REQUEST", _role),
+    "RoleReply": ("ROLE_REPLY", _role),
+    "GetAsyncRequest": ("GET_ASYNC_REQUEST", _nothing),
+    "GetAsyncReply": ("GET_ASYNC_REPLY", _async),
+    "SetAsync": ("SET_ASYNC", _async),
+    "NxSetFlowFormat": ("SET_FLOW_FORMAT", lambda x, s: f" format={x.format}"),
+    "NxFlowModTableId": (
         "FLOW_MOD_TABLE_ID",
         lambda x, s: " enable" if x.enable else " disable",
     ),
-    m.NxSetPacketInFormat: ("SET_PACKET_IN_FORMAT", lambda x, s: f" format={x.format}"),
-    m.NxFlowAge: ("FLOW_AGE", _nothing),
-    m.NxSetControllerId: ("SET_CONTROLLER_ID", lambda x, s: f" id={x.controller_id}"),
-    m.DescRequest: ("DESC", _nothing),
-    m.DescReply: ("DESC", _later("desc")),
-    m.FlowStatsRequest: ("FLOW", _flow_request),
-    m.FlowStatsReply: ("FLOW", _flows),
-    m.AggregateRequest: ("AGGREGATE", _flow_request),
-    m.AggregateReply: ("AGGREGATE", _aggregate),
-    m.TableStatsRequest: ("TABLE", _nothing),
-    m.TableStatsReply: ("TABLE", _later("tables")),
-    m.PortStatsRequest: ("PORT", _later("port_request")),
-    m.PortStatsReply: ("PORT", _later("port_stats")),
-    m.PortDescRequest: ("PORT_DESC", _later("port_desc_request")),
-    m.PortDescReply: ("PORT_DESC", _later("port_descs")),
-    m.QueueStatsRequest: ("QUEUE", _later("queue_request")),
-    m.QueueStatsReply: ("QUEUE", _later("queue_stats")),
-    m.GroupStatsRequest: ("GROUP", _later("group_request")),
-    m.GroupStatsReply: ("GROUP", _later("group_stats")),
-    m.GroupDescRequest: ("GROUP_DESC", _later("group_request")),
-    m.GroupDescReply: ("GROUP_DESC", _later("group_descs")),
-    m.GroupFeaturesRequest: ("GROUP_FEATURES", _nothing),
-    m.GroupFeaturesReply: ("GROUP_FEATURES", _later("group_features")),
-    m.MeterStatsRequest: ("METER", _later("meter_request")),
-    m.MeterStatsReply: ("METER", _later("meter_stats")),
-    m.MeterConfigRequest: ("METER_CONFIG", _later("meter_request")),
-    m.MeterConfigReply: ("METER_CONFIG", _later("meter_configs")),
-    m.MeterFeaturesRequest: ("METER_FEATURES", _nothing),
-    m.MeterFeaturesReply: ("METER_FEATURES", _later("meter_features")),
-    m.TableFeaturesRequest: ("TABLE_FEATURES", _later("table_features")),
-    m.TableFeaturesReply: ("TABLE_FEATURES", _later("table_features")),
-    m.QueueDescRequest: ("QUEUE_DESC", _later("queue_desc_request")),
-    m.QueueDescReply: ("QUEUE_DESC", _later("queue_descs")),
-    m.TableDescRequest: ("TABLE_DESC", _nothing),
-    m.TableDescReply: ("TABLE_DESC", _later("table_descs")),
-    m.TableStatus: ("TABLE_STATUS", _later("table_status")),
-    m.RoleStatus: ("ROLE_STATUS", _extended("role_status")),
-    m.RequestForward: ("REQUESTFORWARD", _extended("request_forward")),
-    m.BundleControl: ("BUNDLE_CONTROL", _extended("bundle_control")),
-    m.BundleAdd: ("BUNDLE_ADD_MESSAGE", _extended("bundle_add")),
-    m.FlowMonitorRequest: ("FLOW_MONITOR", _extended("flow_monitors")),
-    m.FlowMonitorReply: ("FLOW_MONITOR", _extended("flow_updates")),
-    m.FlowMonitorCancel: ("FLOW_MONITOR_CANCEL", lambda x, s: f" id={x.monitor_id}"),
-    m.FlowMonitorPaused: ("FLOW_MONITOR_PAUSED", _nothing),
-    m.FlowMonitorResumed: ("FLOW_MONITOR_RESUMED", _nothing),
-    m.Resume: ("RESUME", lambda x, s: _packet_in(x.packet_in, s)),
-    m.TlvTableMod: ("TLV_TABLE_MOD", _extended("tlv_table_mod")),
-    m.TlvTableRequest: ("TLV_TABLE_REQUEST", _nothing),
-    m.TlvTableReply: ("TLV_TABLE_REPLY", _extended("tlv_table")),
-    m.CtFlushZone: ("CT_FLUSH_ZONE", lambda x, s: f" zone_id={x.zone}"),
-    m.CtFlush: ("CT_FLUSH", _extended("ct_flush")),
-    m.IpfixBridgeRequest: ("IPFIX_BRIDGE", _nothing),
-    m.IpfixBridgeReply: ("IPFIX_BRIDGE", _extended("ipfix_bridge")),
-    m.IpfixFlowRequest: ("IPFIX_FLOW", _nothing),
-    m.IpfixFlowReply: ("IPFIX_FLOW", _extended("ipfix_flow")),
+    "NxSetPacketInFormat": ("SET_PACKET_IN_FORMAT", lambda x, s: f" format={x.format}"),
+    "NxFlowAge": ("FLOW_AGE", _nothing),
+    "NxSetControllerId": ("SET_CONTROLLER_ID", lambda x, s: f" id={x.controller_id}"),
+    "DescRequest": ("DESC", _nothing),
+    "DescReply": ("DESC", _later("desc")),
+    "FlowStatsRequest": ("FLOW", _flow_request),
+    "FlowStatsReply": ("FLOW", _flows),
+    "AggregateRequest": ("AGGREGATE", _flow_request),
+    "AggregateReply": ("AGGREGATE", _aggregate),
+    "TableStatsRequest": ("TABLE", _nothing),
+    "TableStatsReply": ("TABLE", _later("tables")),
+    "PortStatsRequest": ("PORT", _later("port_request")),
+    "PortStatsReply": ("PORT", _later("port_stats")),
+    "PortDescRequest": ("PORT_DESC", _later("port_desc_request")),
+    "PortDescReply": ("PORT_DESC", _later("port_descs")),
+    "QueueStatsRequest": ("QUEUE", _later("queue_request")),
+    "QueueStatsReply": ("QUEUE", _later("queue_stats")),
+    "GroupStatsRequest": ("GROUP", _later("group_request")),
+    "GroupStatsReply": ("GROUP", _later("group_stats")),
+    "GroupDescRequest": ("GROUP_DESC", _later("group_request")),
+    "GroupDescReply": ("GROUP_DESC", _later("group_descs")),
+    "GroupFeaturesRequest": ("GROUP_FEATURES", _nothing),
+    "GroupFeaturesReply": ("GROUP_FEATURES", _later("group_features")),
+    "MeterStatsRequest": ("METER", _later("meter_request")),
+    "MeterStatsReply": ("METER", _later("meter_stats")),
+    "MeterConfigRequest": ("METER_CONFIG", _later("meter_request")),
+    "MeterConfigReply": ("METER_CONFIG", _later("meter_configs")),
+    "MeterFeaturesRequest": ("METER_FEATURES", _nothing),
+    "MeterFeaturesReply": ("METER_FEATURES", _later("meter_features")),
+    "TableFeaturesRequest": ("TABLE_FEATURES", _later("table_features")),
+    "TableFeaturesReply": ("TABLE_FEATURES", _later("table_features")),
+    "QueueDescRequest": ("QUEUE_DESC", _later("queue_desc_request")),
+    "QueueDescReply": ("QUEUE_DESC", _later("queue_descs")),
+    "TableDescRequest": ("TABLE_DESC", _nothing),
+    "TableDescReply": ("TABLE_DESC", _later("table_descs")),
+    "TableStatus": ("TABLE_STATUS", _later("table_status")),
+    "RoleStatus": ("ROLE_STATUS", _extended("role_status")),
+    "RequestForward": ("REQUESTFORWARD", _extended("request_forward")),
+    "BundleControl": ("BUNDLE_CONTROL", _extended("bundle_control")),
+    "BundleAdd": ("BUNDLE_ADD_MESSAGE", _extended("bundle_add")),
+    "FlowMonitorRequest": ("FLOW_MONITOR", _extended("flow_monitors")),
+    "FlowMonitorReply": ("FLOW_MONITOR", _extended("flow_updates")),
+    "FlowMonitorCancel": ("FLOW_MONITOR_CANCEL", lambda x, s: f" id={x.monitor_id}"),
+    "FlowMonitorPaused": ("FLOW_MONITOR_PAUSED", _nothing),
+    "FlowMonitorResumed": ("FLOW_MONITOR_RESUMED", _nothing),
+    "Resume": ("RESUME", lambda x, s: _packet_in(x.packet_in, s)),
+    "TlvTableMod": ("TLV_TABLE_MOD", _extended("tlv_table_mod")),
+    "TlvTableRequest": ("TLV_TABLE_REQUEST", _nothing),
+    "TlvTableReply": ("TLV_TABLE_REPLY", _extended("tlv_table")),
+    "CtFlushZone": ("CT_FLUSH_ZONE", lambda x, s: f" zone_id={x.zone}"),
+    "CtFlush": ("CT_FLUSH", _extended("ct_flush")),
+    "IpfixBridgeRequest": ("IPFIX_BRIDGE", _nothing),
+    "IpfixBridgeReply": ("IPFIX_BRIDGE", _extended("ipfix_bridge")),
+    "IpfixFlowRequest": ("IPFIX_FLOW", _nothing),
+    "IpfixFlowReply": ("IPFIX_FLOW", _extended("ipfix_flow")),
 }
 # Names of forms whose class has another
 _NAMES = {
-    (m.PacketIn, NX, 30): "PACKET_IN2",
-    (m.SetAsync, NX, 19): "SET_ASYNC_CONFIG",
-    (m.SetAsync, NX, 27): "SET_ASYNC_CONFIG2",
+    ("PacketIn", NX, 30): "PACKET_IN2",
+    ("SetAsync", NX, 19): "SET_ASYNC_CONFIG",
+    ("SetAsync", NX, 27): "SET_ASYNC_CONFIG2",
 }
 _PLACES = {
     MSG: ("OFPT_", ""),
@@ -445,9 +445,15 @@ _PLACES = {
 }
 
 
+def _is_a(message, name):
+    """isinstance() by name: to ask for the class itself would load its module."""
+    return type(message).__name__ == name
+
+
 def _head(raw, form):
     """The name of a message in a form (messages.base.Form), its version and xid."""
-    name = _NAMES.get((form.cls, form.place, form.number)) or _PRINTERS[form.cls][0]
+    kind = form.cls.__name__
+    name = _NAMES.get((kind, form.place, form.number)) or _PRINTERS[kind][0]
     before, behind = _PLACES[form.place]
     version = VERSION_TEXT.get(raw[0], f" (OF 0x{raw[0]:02x})")
     xid = int.from_bytes(raw[4:8], "big")
@@ -468,12 +474,12 @@ def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     """The text of a message decoded from `raw`, a line feed at its end."""
     head = _head(raw, find(raw)[0])
     wire = None
-    if style.more >= WIRE_LEVEL and isinstance(message, m.FlowMod):
+    if style.more >= WIRE_LEVEL and _is_a(message, "FlowMod"):
         from .wire_match import wire_match
 
         wire = wire_match(raw)
     if wire is None:
-        text = head + _multipart_flags(raw) + _PRINTERS[type(message)][1](message, style)
+        text = head + _multipart_flags(raw) + _PRINTERS[type(message).__name__][1](message, style)
     else:
         text = f"{head} {format_flow_mod(message, style, wire)}"
     if isinstance(message, m.Hello) and _has_unknown_elements(raw):
@@ -510,19 +516,21 @@ def _find(raw):
 def _before_error(raw, error, style):
     """What is shown of a list, an item of which is wrong: the items before it."""
     partial = error.partial
-    if partial is None or type(partial) not in _PRINTERS or not _is_list(raw):
+    if partial is None or type(partial).__name__ not in _PRINTERS or not _is_list(raw):
         return ""
     head = _head(raw, find(raw)[0])
     partial.version, partial.xid = raw[0], int.from_bytes(raw[4:8], "big")
-    text = (_multipart_flags(raw) + _PRINTERS[type(partial)][1](partial, style)).rstrip(" ")
-    if isinstance(partial, m.GroupStatsReply):
+    text = (_multipart_flags(raw) + _PRINTERS[type(partial).__name__][1](partial, style)).rstrip(
+        " "
+    )
+    if _is_a(partial, "GroupStatsReply"):
         text += " ***parse error***"
     return f"{head}{text}" + "\n" * (not text.endswith("\n")) if text else ""
 
 
 def _is_list(raw):
     form = find(raw)[0]
-    return form.multipart or form.cls is m.QueueGetConfigReply
+    return form.multipart or form.cls.__name__ == "QueueGetConfigReply"
 
 
 def format_raw(raw: bytes, style: Style) -> str:
@@ -541,11 +549,11 @@ def format_raw(raw: bytes, style: Style) -> str:
     try:
         head = _head(raw, _find(raw)) + " "
         message = m.decode(raw, flow_mod_table_id=raw[0] == OF10, part=True)
-        if isinstance(message, m.FlowMod) and raw[0] == OF10 and message.table_id is None:
+        if _is_a(message, "FlowMod") and raw[0] == OF10 and message.table_id is None:
             message.table_id = ALL_TABLES  # the message itself says so
         text = format_message(message, raw, style)
     except OFError as error:
-        if isinstance(error.partial, m.NxSetFlowFormat):
+        if _is_a(error.partial, "NxSetFlowFormat"):
             return format_message(error.partial, raw, style)
         name = "OFPBRC_BAD_TYPE" if error.name == "OFPBRC_BAD_VERSION" else error.name
         head = _before_error(raw, error, style) or head

@@ -24,8 +24,9 @@ from ovsdb.serving.server import Connection, Loop
 from ovsdb.serving.session import Session
 from ovsdb.transactions.operations import execute
 from pyvs import containment, rundir
-from pyvs.streams.listener import parse_port, short_path
+from pyvs.streams.listener import parse_port
 from pyvs.streams.resolver import Lookup
+from pyvs.streams.short_path import short_path
 
 vlog = ovs.vlog.Vlog("reconnect")
 

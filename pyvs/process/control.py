@@ -15,7 +15,7 @@ import ovs.unixctl
 from pyvs import clock, containment, coverage, identity, rundir
 from pyvs.process import unixctl
 from pyvs.process.options import version_text
-from pyvs.streams.listener import short_path
+from pyvs.streams.short_path import short_path
 
 
 class CommandError(Exception):

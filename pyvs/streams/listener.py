@@ -14,7 +14,6 @@ import resource
 import socket
 import stat
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ovs.fatal_signal
@@ -22,6 +21,8 @@ import ovs.vlog
 
 from pyvs import coverage, rundir
 from pyvs.log_limit import LimitedLog
+
+from .short_path import short_path
 
 vlog = ovs.vlog.Vlog("stream")
 _accepting = LimitedLog(vlog, 5, 5)  # anybody may connect
@@ -35,7 +36,6 @@ REFUSED_AT_ONCE = 32  # by one accept(): who connects as fast as we refuse holds
 PAUSE = 0.2  # s without accept() after there was no descriptor or no memory for a client
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _POLLIN = 1
-_SUN_PATH = 108
 
 
 class Accepted(NamedTuple):
@@ -207,23 +207,3 @@ def passive_address(host: str, port: str, default_port: int) -> tuple[int, tuple
         raise OSError(errno.EINVAL, f"bad IP address {host}") from None
     family, _kind, _protocol, _name, address = found[0]
     return family, address
-
-
-@contextlib.contextmanager
-def short_path(path: str) -> Iterator[str]:
-    """A name of a socket's file that fits into an address, by its directory where needed.
-    OSError for a path that cannot be."""
-    if "\0" in path:
-        raise OSError(errno.EINVAL, "a path with a NUL")
-    if len(os.fsencode(path)) < _SUN_PATH:
-        yield path
-        return
-    directory, name = os.path.split(path)
-    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        short = f"/proc/self/fd/{fd}/{name}"
-        if len(os.fsencode(short)) >= _SUN_PATH:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        yield short
-    finally:
-        os.close(fd)

@@ -187,7 +187,7 @@ class Settings:
 
     @property
     def tls(self):
-        from pyvs_tools.ovsdb.rpc import Tls
+        from pyvs_tools.ovsdb.methods import Tls
 
         tls = Tls()
         for option, attribute in _TLS.items():

@@ -18,9 +18,8 @@ from ofproto.codec.numbers import OF10, OF13, OF15
 from ofproto.peers.connection import CLOSED, RUNNING, OFConnection
 from pyvs import identity
 from pyvs_tools.command import Fatal
-from pyvs_tools.ovsdb import rpc as ovsdb_rpc
+from pyvs_tools.ovsdb import methods
 
-from .bundle import transact
 from .errors import SwitchError
 
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,
@@ -77,8 +76,8 @@ def method_of(target: str, suffix: str = "mgmt") -> str:
 def open_target(target: str, tls, suffix: str = "mgmt"):
     """A connected socket.  Raises Fatal."""
     try:
-        return ovsdb_rpc.open_socket(method_of(target, suffix), tls)
-    except ovsdb_rpc.ConnectError as error:
+        return methods.open_socket(method_of(target, suffix), tls)
+    except methods.ConnectError as error:
         raise Fatal(f"connecting to {target} ({error})") from None
 
 
@@ -319,6 +318,8 @@ class Session:
         """command() of messages that --bundle makes a transaction.  Raises SwitchError, or
         BundleError."""
         if self.bundles:
+            from .bundle import transact
+
             transact(self, raws)
         else:
             self.command(*raws)
@@ -333,7 +334,7 @@ class Session:
     # --- ports
 
     @property
-    def ports(self) -> list[messages.PortDesc]:
+    def ports(self) -> "list[messages.PortDesc]":
         """The ports of the switch, asked for once."""
         if self._ports is None:
             self._ports = self._ask_ports()

@@ -3,7 +3,6 @@
 As in dpctl.py: each takes a Run and the words behind the command's name.
 """
 
-from ipaddress import ip_address
 from typing import Any
 
 from pyvs import digits, identity
@@ -116,6 +115,12 @@ def _zone(words: list[str]) -> int | None:
     return None if text is None else _number(text, 16, "zone")
 
 
+def _address(text):
+    from ipaddress import ip_address
+
+    return str(ip_address(text))
+
+
 def parse_tuple(text: str) -> dict[str, Any]:
     """ct_nw_src=..,ct_tp_dst=..: some members of a tuple; CtError."""
     found: dict[str, Any] = {}
@@ -129,7 +134,7 @@ def parse_tuple(text: str) -> dict[str, Any]:
         if member in found:
             raise CtError(f"{name} is set multiple times")
         try:
-            found[member] = _number(value, bits, name) if bits else str(ip_address(value))
+            found[member] = _number(value, bits, name) if bits else _address(value)
         except ValueError:
             raise CtError(f"failed to parse field {name}") from None
     if any(member in found for member in ("id", "type", "code")) and (

@@ -2,7 +2,9 @@
 
 One class per message, with one meaning for all versions; versions (wire numbers: 1 is OpenFlow
 1.0, 4 is 1.3) differ in the codec only.  Port numbers are 16-bit inside.  The classes are in the
-modules beside this one, which register their rows (see base) on import.
+modules beside this one, which register their rows (see base) on import.  That is when one of
+their names, or a message of theirs, is first needed (see homes), so that a command starts fast;
+a daemon calls load_all() before its loop.
 
 Sources: OpenFlow Switch Specification 1.0.1 and 1.3.5; Nicira's extensions as ovs-ofctl(8),
 ovs-fields(7) and ovs-actions(7) tell of them and Open vSwitch 3.1 sends them.
@@ -28,7 +30,7 @@ from ofproto.codec.numbers import (
     OFPRR_METER_DELETE,
 )
 
-from . import base
+from . import base, homes
 from .base import (
     HEADER,
     HEADER_SIZE,
@@ -41,24 +43,6 @@ from .base import (
     item_writer,
     multipart,
     multipart_rows,
-)
-from .bundle import (
-    BUNDLE_ATOMIC,
-    BUNDLE_ORDERED,
-    CLOSE_REPLY,
-    CLOSE_REQUEST,
-    COMMIT_REPLY,
-    COMMIT_REQUEST,
-    DISCARD_REPLY,
-    DISCARD_REQUEST,
-    OPEN_REPLY,
-    OPEN_REQUEST,
-    RF_GROUP_MOD,
-    RF_METER_MOD,
-    BundleAdd,
-    BundleControl,
-    RequestForward,
-    check_bundled,
 )
 from .core import (
     BarrierReply,
@@ -73,201 +57,23 @@ from .core import (
     Hello,
     SetConfig,
 )
-from .flow import (
-    ADD,
-    ALL_ONES,
-    ALL_TABLES,
-    CHECK_OVERLAP,
-    DELETE,
-    DELETE_STRICT,
-    MODIFY,
-    MODIFY_STRICT,
-    NO_BYT_COUNTS,
-    NO_GROUP,
-    NO_PKT_COUNTS,
-    RESET_COUNTS,
-    SEND_FLOW_REM,
-    AggregateReply,
-    AggregateRequest,
-    FlowMod,
-    FlowRemoved,
-    FlowStats,
-    FlowStatsReply,
-    FlowStatsRequest,
-)
-from .group import (
-    GROUP_ADD,
-    GROUP_ADD_OR_MODIFY,
-    GROUP_ALL,
-    GROUP_DELETE,
-    GROUP_FAST_FAILOVER,
-    GROUP_INDIRECT,
-    GROUP_INSERT_BUCKET,
-    GROUP_MODIFY,
-    GROUP_REMOVE_BUCKET,
-    GROUP_SELECT,
-    OFPG_ALL,
-    OFPG_ANY,
-    Bucket,
-    GroupDesc,
-    GroupDescReply,
-    GroupDescRequest,
-    GroupFeaturesReply,
-    GroupFeaturesRequest,
-    GroupMod,
-    GroupStats,
-    GroupStatsReply,
-    GroupStatsRequest,
-)
-from .group_15 import (
-    BUCKET_ALL,
-    BUCKET_FIRST,
-    BUCKET_LAST,
-)
-from .ipfix import (
-    IpfixBridgeReply,
-    IpfixBridgeRequest,
-    IpfixFlowReply,
-    IpfixFlowRequest,
-    IpfixStats,
-)
-from .meter import (
-    BAND_DROP,
-    BAND_DSCP_REMARK,
-    BAND_EXPERIMENTER,
-    METER_ADD,
-    METER_DELETE,
-    METER_MODIFY,
-    OFPM_ALL,
-    Band,
-    MeterConfig,
-    MeterConfigReply,
-    MeterConfigRequest,
-    MeterFeaturesReply,
-    MeterFeaturesRequest,
-    MeterMod,
-    MeterStats,
-    MeterStatsReply,
-    MeterStatsRequest,
-)
-from .monitor import (
-    EV_ABBREV,
-    EV_ADDED,
-    EV_INITIAL,
-    EV_MODIFIED,
-    EV_PAUSED,
-    EV_REMOVED,
-    EV_RESUMED,
-    FM_ADD,
-    FM_INITIAL,
-    FM_INSTRUCTIONS,
-    FM_MODIFY,
-    FM_NO_ABBREV,
-    FM_REMOVED,
-    MONITOR_ADD,
-    MONITOR_DELETE,
-    MONITOR_MODIFY,
-    FlowMonitorCancel,
-    FlowMonitorPaused,
-    FlowMonitorReply,
-    FlowMonitorRequest,
-    FlowMonitorResumed,
-    FlowUpdate,
-    Monitor,
-)
-from .nx import (
-    PACKET_IN_FORMATS,
-    TLV_ADD,
-    TLV_CLEAR,
-    TLV_DELETE,
-    CtFlush,
-    CtFlushZone,
-    CtTuple,
-    NxFlowAge,
-    NxFlowModTableId,
-    NxSetControllerId,
-    NxSetFlowFormat,
-    NxSetPacketInFormat,
-    TlvMap,
-    TlvTableMod,
-    TlvTableReply,
-    TlvTableRequest,
-)
-from .packet import NO_COOKIE, PacketIn, PacketOut, Resume
-from .port import (
-    C_ARP_MATCH_IP,
-    C_BUNDLES,
-    C_FLOW_MONITORING,
-    C_FLOW_STATS,
-    C_GROUP_STATS,
-    C_IP_REASM,
-    C_PORT_BLOCKED,
-    C_PORT_STATS,
-    C_QUEUE_STATS,
-    C_STP,
-    C_TABLE_STATS,
-    RFC2819,
-    FeaturesReply,
-    PortDesc,
-    PortDescReply,
-    PortDescRequest,
-    PortMod,
-    PortStats,
-    PortStatsReply,
-    PortStatsRequest,
-    PortStatus,
-)
-from .queue import (
-    QueueDesc,
-    QueueDescReply,
-    QueueDescRequest,
-    QueueGetConfigReply,
-    QueueGetConfigRequest,
-    QueueStats,
-    QueueStatsReply,
-    QueueStatsRequest,
-)
-from .role import (
-    ASYNC_KINDS,
-    R_CONFIG,
-    R_EXPERIMENTER,
-    R_MASTER_REQUEST,
-    GetAsyncReply,
-    GetAsyncRequest,
-    RoleReply,
-    RoleRequest,
-    RoleStatus,
-    SetAsync,
-)
-from .table import (
-    EVICT_IMPORTANCE,
-    EVICT_LIFETIME,
-    EVICT_OTHER,
-    MISS_CONTINUE,
-    MISS_CONTROLLER,
-    MISS_DROP,
-    MISS_MASK,
-    TC_EVICTION,
-    TC_VACANCY_EVENTS,
-    VACANCY_DOWN,
-    VACANCY_UP,
-    DescReply,
-    DescRequest,
-    TableDesc,
-    TableDescReply,
-    TableDescRequest,
-    TableMod,
-    TableStats,
-    TableStatsReply,
-    TableStatsRequest,
-    TableStatus,
-)
-from .table_features import (
-    PROPERTIES,
-    TableFeatures,
-    TableFeaturesReply,
-    TableFeaturesRequest,
-)
+
+_MODULE_OF = homes.modules_by_name()
+
+
+def __getattr__(name: str):
+    """A name of a module that is not loaded so far (PEP 562)."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(homes.load(module), name)
+    return found
+
+
+def load_all() -> None:
+    """Have all messages: nothing is loaded later."""
+    for name in _MODULE_OF:
+        __getattr__(name)
 
 
 def decode(raw: bytes, flow_mod_table_id: bool = False, part: bool = False) -> Message:
@@ -279,8 +85,7 @@ def decode(raw: bytes, flow_mod_table_id: bool = False, part: bool = False) -> M
     message = base.read(raw)
     if not part:
         base.check_whole(raw)
-    if type(message) is FlowMod:
-        message.settle(flow_mod_table_id)
+    message.settle(flow_mod_table_id)
     return message
 
 

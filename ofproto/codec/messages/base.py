@@ -39,6 +39,19 @@ from ofproto.codec.numbers import (
     port_to_32,
 )
 
+from .homes import (  # noqa: F401 - places, for the modules of messages
+    MSG,
+    NX,
+    NX_REPLY,
+    NX_REQUEST,
+    ONF,
+    ONF_REPLY,
+    ONF_REQUEST,
+    REPLY,
+    REQUEST,
+    load_message,
+)
+
 # Runs of wire versions
 ANY, ONLY10, ONLY13, ONLY15 = (OF10, OF15), (OF10, OF10), (OF13, OF13), (OF15, OF15)
 FROM11, FROM12, FROM13, FROM14 = (OF11, OF15), (OF12, OF15), (OF13, OF15), (OF14, OF15)
@@ -52,9 +65,6 @@ OFPMP_VENDOR = 0xFFFF
 NO_BUFFER = 0xFFFFFFFF
 MORE = 1  # flag of multipart messages
 
-MSG, REQUEST, REPLY = "msg", "request", "reply"
-NX, NX_REQUEST, NX_REPLY = "nx", "nx_request", "nx_reply"
-ONF, ONF_REQUEST, ONF_REPLY = "onf", "onf_request", "onf_reply"
 VENDORS = {NX: NX_VENDOR_ID, ONF: ONF_VENDOR_ID}
 _VENDOR_PLACES = {number: place for place, number in VENDORS.items()}
 _MULTIPART = {OF10: {REQUEST: 16, REPLY: 17}}
@@ -84,6 +94,10 @@ class Message:
     def encode(self, version: int, xid: int = 0) -> bytes:
         """The message's bytes.  Raises ValueError or OFError when `version` cannot say it."""
         return encode(self, version, xid, self.form(version))
+
+    def settle(self, table_id_on: bool) -> None:
+        """After decoding, on a connection that has FLOW_MOD_TABLE_ID on or not: what one element
+        cannot say for itself.  Raises OFError."""
 
 
 class Form:
@@ -197,6 +211,14 @@ def multipart_rows(
 # Finding a message's row
 
 
+def _row(version, place, number):
+    """The form of a message, or None; its module is loaded if need be."""
+    found = FORMS.get((version, place, number))
+    if found is None and load_message(place, number):
+        found = FORMS.get((version, place, number))
+    return found
+
+
 def find(raw: bytes) -> tuple[Form, int]:
     """The form of a whole message and where its body starts.  Raises OFError OFPBRC_*."""
     size = len(raw)
@@ -211,7 +233,7 @@ def find(raw: bytes) -> tuple[Form, int]:
         version = OF15 if version else OF10  # HELLO of a version yet unknown
     place = _places(version).get(kind)
     if place is None:
-        found = FORMS.get((version, MSG, kind))
+        found = _row(version, MSG, kind)
         if found is None:
             raise _unknown("OFPBRC_BAD_TYPE", raw)
     else:
@@ -240,7 +262,7 @@ def _find_inner(raw, version, place):
     if number == OFPMP_VENDOR:
         found = _find_vendor(raw, version, f"_{place}", at)
     else:
-        found = FORMS.get((version, place, number))
+        found = _row(version, place, number)
     if found is None:
         raise _unknown("OFPBRC_BAD_STAT", raw, f", stat {number}")
     return found
@@ -271,7 +293,7 @@ def _find_vendor(raw, version, side, at):
         text = f"OpenFlow message has unknown vendor {vendor:#x}"
         raise noted("OFPBRC_BAD_VENDOR", "ofp_msgs", text)
     subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
-    found = FORMS.get((version, place + side, subtype))
+    found = _row(version, place + side, subtype)
     if found is None:
         stat = f", stat {OFPMP_VENDOR}" if side else ""
         raise _unknown("OFPBRC_BAD_SUBTYPE", raw, f"{stat}, vendor {vendor:#x}, subtype {subtype}")

@@ -226,6 +226,7 @@ DIFFERENCES = {
     ("MeterStatsReply", "OFPBRC_BAD_LEN", "ok"): "half a counter",
     ("QueueGetConfigReply", "OFPBAC_BAD_OUT_PORT", "ok"): "they pass over a queue's port",
     ("QueueGetConfigReply", "ok", "OFPBRC_BAD_LEN"): "unknown properties are passed over",
+    ("NxSetControllerId", "NXBRC_MUST_BE_ZERO", "ok"): "their switch refuses it, their text not",
     (None, "ok", "NXTTMFC_BAD_FIELD_IDX"): "reserved bytes that are not zero",
     ("TableFeaturesReply", "ok", "*"): "they want all properties",
     ("TableFeaturesReply", "OFPBPC_BAD_TYPE", "ok"): "properties that nobody has",

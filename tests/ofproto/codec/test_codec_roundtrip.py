@@ -1,6 +1,8 @@
 """Each message to bytes and back, in each version and form that has it."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages import base as msg_base
+from ofproto.codec.messages import homes
 from tests.ofproto.codec_samples import CASES, LATER, OUTPUT, SAMPLES, TCP, case_id
 
 
@@ -53,6 +56,7 @@ def test_samples_have_each_row():
             decoded = m.decode(raw)
             again = decoded.encode(version, 0x1234, **({"nxm": True} if is_nxm(found) else {}))
             assert again == raw, (message, version)
+    m.load_all()
     missing = {
         (form.cls.__name__, form.version)
         for form in msg_base.FORMS.values()
@@ -171,3 +175,37 @@ def test_errors_of_the_envelope(raw, name):
 
 def test_hello_of_a_version_yet_unknown():
     assert m.decode(b"\x09\0\0\x08\0\0\0\0").version == 9
+
+
+def test_homes_are_those_of_the_rows():
+    """A message is found though its module is not loaded yet: what homes says is what is there."""
+    m.load_all()
+    there = {
+        (form.cls.__module__.rpartition(".")[2], place, number)
+        for (_version, place, number), form in msg_base.FORMS.items()
+    }
+    told = {
+        (module, place, number)
+        for module, (_names, places) in homes.HOMES.items()
+        for place, numbers in places.items()
+        for number in numbers
+    }
+    assert told == {row for row in there if row[0] != "core"}
+    for name, module in homes.modules_by_name().items():
+        assert getattr(m, name) is getattr(homes.load(module), name)
+    with pytest.raises(AttributeError):
+        m.NoSuchMessage  # noqa: B018
+
+
+def test_a_message_loads_its_module_alone():
+    """In a process of its own, for here all are loaded."""
+    code = """
+import sys
+from ofproto.codec import messages as m
+before = [name for name in sys.modules if name.endswith((".flow", ".meter", ".group"))]
+found = m.decode(bytes.fromhex("041d0010000000010002000100000007"))
+after = [name for name in sys.modules if name.endswith((".flow", ".meter", ".group"))]
+print(before, type(found).__name__, found.meter_id, after)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[] MeterMod 7 ['ofproto.codec.messages.meter']\n"
