@@ -66,9 +66,9 @@ def _bits(numbers: Iterable[int]) -> int:
 
 
 def _oxm_bits(fields: list, version: int) -> int:
-    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits, with those that
-    later versions brought, as Open vSwitch tells them."""
-    headers = (header for field, _masked in fields for header in field.headers)
+    """The numbers of OpenFlow's own fields among these, as 1.2 has them in 64 bits.  Those of later
+    versions are told where they have no other code before, as Open vSwitch does."""
+    headers = (field.header(version) for field, _masked in fields)
     return _bits(
         header.number for header in headers if header.oxm_class == _BASIC and header.number < 64
     )

@@ -158,11 +158,16 @@ def _bits(number):
 
 
 def _fields_of(bits, version):
-    """Fields by the bits of 1.1, or by 1.2's, which are OXM numbers."""
+    """Fields by the bits of 1.1, or by 1.2's, which are numbers of OXM fields that it has."""
     if version == 2:
         return [BY_NAME[_FIELDS_11[bit]] for bit in _bits(bits) if bit in _FIELDS_11]
     codes = ((_OXM_CLASS, 0, bit) for bit in _bits(bits) if bit != _IN_PHY_PORT)
-    return [BY_CODE[code] for code in codes if code in BY_CODE]
+    fields = [BY_CODE[code] for code in codes if code in BY_CODE]
+    return [field for field in fields if any(_is_of(each, version) for each in field.headers)]
+
+
+def _is_of(header, version):
+    return header.oxm_class == _OXM_CLASS and header.since <= version
 
 
 def _known_actions(bits):
