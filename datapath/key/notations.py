@@ -11,6 +11,8 @@ EXTHDR_FLAGS = ("nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep
 CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 TUN_FLAGS = ("oam", "df", "csum", "key")
 FRAGMENTS = ("no", "0x2", "first", "later")
+# Parentheses in one another: enough for all actions that may be, and little work per character.
+MOST_OPEN = 256
 
 
 class TooLong(ValueError):
@@ -157,6 +159,8 @@ def split(text: str) -> list[str]:
     for i, char in enumerate(text):
         if char == "(":
             depth += 1
+            if depth > MOST_OPEN:
+                raise ValueError(f"more than {MOST_OPEN} parentheses in one another")
         elif char == ")":
             depth -= 1
             if depth < 0:

@@ -14,6 +14,7 @@ from .fields import BY_NAME, Field
 from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 from .notes import note
 
+MOST_OPEN = 256  # parentheses in one another: each has all characters looked at once more
 DEFAULT_PRIORITY = 0x8000
 PortNames = dict[int, str] | None
 PortNumbers = dict[str, int] | None
@@ -86,6 +87,7 @@ def _value_end(text, position):
             continue
         if char in "([{":
             depth += 1
+            _check_depth(depth)
         elif char in ")]}":
             if depth == 0:
                 break
@@ -101,11 +103,17 @@ def _closing(text, position):
     for i in range(position, len(text)):
         if text[i] == "(":
             depth += 1
+            _check_depth(depth)
         elif text[i] == ")":
             depth -= 1
             if depth == 0:
                 return i
     return len(text)  # which closes what is open, as in Open vSwitch
+
+
+def _check_depth(depth):
+    if depth > MOST_OPEN:
+        raise TextError("actions are nested too deeply")
 
 
 def parse_int(text: str, what: str, bits: int = 64) -> int:

@@ -1,6 +1,7 @@
 """Headers put in front of a packet and taken off: bytes by scapy, what each layer must be, text."""
 
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +204,21 @@ def test_headers_that_lie_are_as_the_naive_twin_reads_them(data):
 def test_text_that_is_refused(text):
     with pytest.raises(ValueError):
         odp_text.parse_actions(text)
+
+
+@pytest.mark.parametrize("words", [("clone(", ")"), ("sample(sample=50%,actions(", "))")])
+def test_nested_text_ends_soon(words):
+    """As much of it as a request to a daemon may have."""
+    began, (opened, closed) = time.thread_time(), words
+    inside = odp_text.parse_actions("1")
+    for depth in (odp.NESTING, 1000, 50_000):
+        text = opened * depth + "1" + closed * depth
+        if depth == odp.NESTING:
+            assert odp_text.parse_actions(text).endswith(inside)
+            continue
+        with pytest.raises(ValueError):
+            odp_text.parse_actions(text)
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(
