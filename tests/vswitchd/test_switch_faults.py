@@ -181,3 +181,15 @@ def test_with_reading_a_row_of_a_bridge(pair, monkeypatch, faults, function):
     monkeypatch.setattr(module, function, real)
     pair.vsctl("set", "bridge", "br1", "fail_mode=secure", "--", "set-fail-mode", "br2", "secure")
     assert pair.switch.bridges["br2"].config.fail_mode == "secure"
+
+
+@pytest.mark.parametrize("function", ["_set_parts", "_has_usable_name"])
+def test_with_the_reading_itself(pair, monkeypatch, faults, function):
+    """What it did not see is read with the next change."""
+    monkeypatch.setattr(config_reader.Reader, function, fail)
+    pair.vsctl("set", "port", "p0", "tag=5", "--", "add-br", "br2", wait=False)
+    pair.run_until(faults)
+    monkeypatch.undo()
+    pair.vsctl("set", "port", "p1", "tag=9")
+    assert pair.ofproto("br0").bundles["p0"][2] == 5
+    assert pair.ofproto("br1").bundles["p1"][2] == 9 and "br2" in pair.switch.bridges

@@ -10,6 +10,7 @@ A fault with one row is contained: what was known of it stays.
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -59,26 +60,40 @@ class Reader:
         self._users: dict[UUID, set[UUID]] = defaultdict(set)  # the other way round, for all
 
     def read(self) -> Changes:
-        """Take over what changed since the last time."""
+        """Take over what changed since the last time.  A fault that is not of one row leaves the
+        rest to the next time, when all is read anew."""
         root = next(iter(self._idl.tables["Open_vSwitch"].rows.values()), None)
         if root is None:
             return Changes()
         changed, self._idl.config_changed = self._idl.config_changed, {}
-        if root is not self._root:  # the first time, or everything was sent anew
+        known, self._root = self._root, None
+        if root is not known:  # the first time, or everything was sent anew
             return self._read_all(root)
-        return self._read_changed(root, changed) if changed else Changes()
+        found = Changes()
+        try:
+            self._read_changed(root, changed, found)
+            self._root = root
+        except Exception:
+            containment.caught("database", "changes")
+        return found
 
     def _read_all(self, root: Any) -> Changes:
         """Read everything; what equals its record of before is no change."""
         switch = switch_config(root)
-        before, self._root = self.configuration, root
+        before = self.configuration
         self._forget()
         after = self.configuration = Configuration(switch)
-        self._read_bridges(root, Changes())
+        try:
+            self._read_bridges(root, Changes())
+        except Exception:
+            self.configuration = before
+            raise
+        self._root = root
         return _differences(before, after)
 
-    def _read_changed(self, root: Any, changed: dict[tuple[str, UUID], set[str] | None]) -> Changes:
-        found = Changes()
+    def _read_changed(
+        self, root: Any, changed: dict[tuple[str, UUID], set[str] | None], found: Changes
+    ) -> None:
         configuration = self.configuration
         of_root = changed.get(("Open_vSwitch", root.uuid), ())
         if of_root is None or of_root or any(table in WITH_ROOT for table, _ in changed):
@@ -108,7 +123,6 @@ class Reader:
         for uuid in ports:
             if uuid in self._ports:
                 self._read_port(uuid, found)
-        return found
 
     # --- bridges
 
@@ -177,7 +191,10 @@ class Reader:
         row = self._idl.tables["Port"].rows.get(uuid)
         if row is None:
             return
-        read = _read_row(port_config, row) or faulty_port(row, self._ports.get(uuid))
+        known = self._ports.get(uuid)
+        read = _read_row(port_config, row) or _read_row(partial(faulty_port, known=known), row)
+        if read is None:
+            return
         parts = {interface.uuid for interface in read.interfaces}
         self._set_parts(uuid, parts | (read.qos.parts if read.qos else set()))
         if read == self._ports.get(uuid):
