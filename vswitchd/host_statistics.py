@@ -70,7 +70,8 @@ def _processes() -> dict[str, str]:
     RAM, ms of processor time, crashes, ms since it was first started, ms since it was last started,
     threads."""
     found = {}
-    for path in sorted(Path(rundir.rundir()).glob("*.pid"))[:MOST_PROCESSES]:
+    files = sorted(Path(rundir.rundir()).glob("*.pid"))
+    for path in [each for each in files if each.stem.isprintable()][:MOST_PROCESSES]:
         with contextlib.suppress(OSError, ValueError, IndexError):
             found[f"process_{path.stem}"] = _process(int(path.read_text()[:20]))
     return found

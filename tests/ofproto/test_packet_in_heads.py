@@ -55,3 +55,20 @@ def test_the_same_as_the_codec(version):
         assert raw == whole
     assert told > 2000
     assert len(async_messages._heads) <= packet_in_heads.MAX_HEADS
+
+
+# Options are by a table, and what was tracked has no head.
+NOT_CHANGED = ("packet_type", "tun_present", "tun_metadata", "ct_state")
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_one_byte_of_the_key_after_the_other(version):
+    """The one that was asked for last is found only for what says the same."""
+    to, zeros = peer(version), bytes(KEY_SIZE)
+    for name, (start, size) in MEMBERS.items():
+        for at in range(start, start + size * (name not in NOT_CHANGED)):
+            for key in (zeros, zeros[:at] + b"\1" + zeros[at + 1 :]):
+                each = PacketInEvent(bytes(60), 1, 0, 5, 0xFFFF, 0, 1, key, "flow", b"", None)
+                raw = async_messages.packet_in_for(to, each)
+                reason = async_messages.wire_reason(each, version)
+                assert raw == async_messages._packet_in(to, each, reason, bytes(60), 60), (name, at)

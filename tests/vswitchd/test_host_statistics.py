@@ -20,6 +20,8 @@ def test_what_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(rundir, "rundir", lambda: str(tmp_path))
     for name, text in (("me", f"{os.getpid()}\n"), ("gone", "999999999\n"), ("none", "x")):
         (tmp_path / f"{name}.pid").write_text(text)
+    with open(os.fsencode(tmp_path) + b"/\xff.pid", "w") as file:  # which no column can have
+        file.write(str(os.getpid()))
     told = host_statistics.collect()
     assert [name for name in told if name.startswith("process_")] == ["process_me"]
     size, resident, cpu, crashes, since, running, threads = numbers(told["process_me"])
