@@ -1,5 +1,6 @@
 """Disciplines that go before their library is there: the loop does not wait for it."""
 
+import sys
 import threading
 
 import pytest
@@ -52,3 +53,11 @@ def test_a_fault_in_the_thread_is_not_the_end_of_it(monkeypatch, fails):
         assert done == ([8] if fails == "clearing" else [7, 8]) and len(told) == 1
     finally:
         tc._importing.cache_clear()
+
+
+def test_without_the_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyroute2", None)
+    with pytest.raises(StopIteration) as end:
+        next(tc.replace(tc.Device(1, 1500, None), "linux-htb", {}, ()))
+    assert "pyroute2" in end.value.value
+    assert tc.counters(1) == {}

@@ -228,7 +228,10 @@ def replace(
     """Have the device do so, "": as the kernel does by itself; queues from MAX_QUEUE on are left
     out.  A step takes about a ms.  Returns what went wrong."""
     queues = tuple(each for each in queues if each[0] < MAX_QUEUE)
-    route, refusal = _pyroute2()
+    try:
+        route, refusal = _pyroute2()
+    except ImportError as error:
+        return str(error)
     try:
         with route() as ip:
             _remove(ip, device.ifindex)
@@ -251,7 +254,10 @@ def _remove(ip: "IPRoute", ifindex: int) -> None:
 def counters(ifindex: int) -> dict[int, dict[str, int]]:
     """Of the queues that there are, by number."""
     found = {}
-    route, refusal = _pyroute2()
+    try:
+        route, refusal = _pyroute2()
+    except ImportError:
+        return {}
     try:
         with route() as ip:
             for each in ip.get_classes(index=ifindex):
