@@ -11,8 +11,8 @@ cdef struct tcp_segment:
     uint32_t l4                 # offsets from the frame's first byte
     uint32_t payload
 
-# False for what cannot be joined with anything.
-cdef bint read_segment(const packet *p, tcp_segment *s) noexcept nogil
+# False for what cannot be joined with anything on its way to this device.
+cdef bint read_segment(netdev *dev, const packet *p, tcp_segment *s) noexcept nogil
 # Adds the segment to the port's last frame; false, and nothing happened, where it does not continue it.
 cdef bint join_segment(worker *w, netdev *dev, const packet *p, const tcp_segment *s) noexcept nogil
 # The segment that was just put into the arena, as the port's last frame, may be continued.

@@ -47,7 +47,15 @@ cdef inline bint _is_whole_v6(const uint8_t *ip, uint32_t size) noexcept nogil:
     return ip[0] >> 4 == 6 and ip[6] == PROTO_TCP and get16(ip + 4) + <uint32_t> IPV6 == size
 
 
-cdef bint read_segment(const packet *p, tcp_segment *s) noexcept nogil:
+cdef inline bint _is_within_mtu(netdev *dev, uint32_t size) noexcept nogil:
+    """Asked anew before it is not.  The kernel refuses a frame that is too large, by itself only."""
+    if dev.read_mtu != NULL and size > dev.mtu:
+        dev.mtu = dev.read_mtu(dev)
+        return size <= dev.mtu
+    return True
+
+
+cdef bint read_segment(netdev *dev, const packet *p, tcp_segment *s) noexcept nogil:
     cdef const uint8_t *ip = p.data + L3
     cdef const uint8_t *tcp
     cdef uint32_t size = p.size - L3
@@ -65,7 +73,7 @@ cdef bint read_segment(const packet *p, tcp_segment *s) noexcept nogil:
     s.payload = s.l4 + (tcp[12] >> 4) * 4
     if s.payload < s.l4 + TCP or s.payload >= p.size or tcp[12] & 0x0f:
         return False
-    if tcp[TCP_FLAGS] & ~PSH & 0xff != ACK:
+    if tcp[TCP_FLAGS] & ~PSH & 0xff != ACK or not _is_within_mtu(dev, size):
         return False
     size = p.size - s.l4
     return csum_finish(csum_add(_pseudo(ip, s.v6, size), tcp, size)) == 0

@@ -73,7 +73,7 @@ cdef inline bint out_of_tunnel(worker *w, const packet *p) noexcept nogil:
 
 cdef void queue_joined(worker *w, netdev *dev, packet *p) noexcept nogil:
     cdef tcp_segment s
-    if p.size > COPY_LIMIT - VNET_SIZE or not read_segment(p, &s):
+    if p.size > COPY_LIMIT - VNET_SIZE or not read_segment(dev, p, &s):
         queue_frame(w, dev, p, w.x.last and of_burst(w, p))
     elif not join_segment(w, dev, p, &s) and queue_frame(w, dev, p, False):
         begin_joining(w, dev, &s)

@@ -12,6 +12,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
 from datapath.actions.offload import segments
+from tests.daemons import wait_until
 from tests.datapath.wire import SOL_PACKET, Host, neighbours, raw_socket
 
 PACKET_VNET_HDR = 15
@@ -157,6 +158,16 @@ def test_datagrams_apart_and_together(ends):
             a.send(bytes(VNET.size) + alone[VNET.size :])  # its checksum is 0: there is none
             a.send(tunnelled(inner[at + 1 : at + 8], mac))
         assert list(itertools.chain(*take(b, len(inner)))) == inner
+
+
+def test_what_is_larger_than_the_mtu_is_lost(ends):
+    net, a, _, mac = ends
+    net.host.run("ip", "link", "set", "pb", "mtu", str(CHUNK))
+    stream = Stream()
+    a.send(tunnelled([stream.segment() for _ in range(20)], mac))
+    wait_until(lambda: net.drops() == {"mtu_exceeded": 20}, what="segments that are lost")
+    small = [stream.segment(size=99) for _ in range(20)]
+    assert exchange(ends, small) == [small]
 
 
 def test_what_is_no_segment_stays_alone(ends):
