@@ -14,6 +14,7 @@ from .fields import BY_NAME, Field
 from .match import SLOTS, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 from .notes import note
 
+MOST_TERMS = 1000  # of a match
 MOST_OPEN = 256  # parentheses in one another: each has all characters looked at once more
 DEFAULT_PRIORITY = 0x8000
 PortNames = dict[int, str] | None
@@ -640,11 +641,19 @@ def parse_match(text: str, names: PortNumbers = None) -> Match:
     """The match of comma-separated terms.  Fields without their prerequisites are dropped, as
     ovs-ofctl does (with a note on its log)."""
     match = Match()
-    for key, value in split_terms(text):
+    for key, value in _fields_of(text):
         if not set_term(match, key, value, names):
             raise TextError(f"unknown keyword {key}")
     match.normalize()
     return match
+
+
+def _fields_of(text):
+    """Its terms, as many as anybody writes: each is some work."""
+    terms = split_terms(text)
+    if len(terms) > MOST_TERMS:
+        raise TextError(f"more than {MOST_TERMS} fields")
+    return terms
 
 
 def parse_flow(text: str, names: PortNumbers = None) -> Match:
@@ -652,7 +661,7 @@ def parse_flow(text: str, names: PortNumbers = None) -> Match:
     (`tcp` for tcp_dst) is there.  Raises TextError."""
     match = Match()
     given = []
-    for key, value in split_terms(text):
+    for key, value in _fields_of(text):
         field = BY_NAME.get(key) or _PRINTED.get(key)
         if key in fields.PROTOCOLS or key == "eth":
             set_term(match, key, value, names)

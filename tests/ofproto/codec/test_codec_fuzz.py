@@ -222,3 +222,11 @@ NUMBERS = ("in_port=%s", "ip,nw_src=1.1.1.1/%s", "ipv6,ipv6_src=::/%s", "reg0=%s
 def test_numbers_of_more_digits_than_python_reads(form, digit):
     with pytest.raises(TextError):
         parse_flow_text(form % (digit * 5000), ADD)
+
+
+def test_a_match_has_no_more_fields_than_anybody_writes():
+    began = time.thread_time()
+    parse_match("tcp," * 900)
+    with pytest.raises(TextError):
+        parse_match("tcp," * 100_000)
+    assert time.thread_time() - began < 1
