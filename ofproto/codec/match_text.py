@@ -519,7 +519,7 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
                 terms.append((rank, f"nw_proto={value}"))
         elif field.name == "vlan_tci":
             terms.append((rank, _format_vlan(value, mask)))
-        elif field.name not in _SHOWN_WHERE or _SHOWN_WHERE[field.name](match, value):
+        else:
             terms.append((rank, f"{shown}={_match_value(field, value, mask, names)}"))
     for field, value, mask in match.loose_fields():
         rank, shown = _ORDER[field]
@@ -535,30 +535,10 @@ def _format_option(field, value, mask, names):
     return f"{field.name}={_match_value(field, value, mask, names)}"
 
 
-def _erspan(version):
-    return lambda match, value: (
-        match.get("tun_erspan_ver")[0] == version and (value or version == 1)
-    )
-
-
-# What Open vSwitch shows of some fields: when, by the match and the field's value, and which of
-# them without their masks.
-_SHOWN_WHERE = {
-    "tun_erspan_ver": lambda match, value: value,
-    "tun_erspan_idx": _erspan(1),
-    "tun_erspan_dir": _erspan(2),
-    "tun_erspan_hwid": _erspan(2),
-    "tun_gtpu_flags": lambda match, value: value,
-    "tun_gtpu_msgtype": lambda match, value: value,
-    **{f"nsh_c{i}": lambda match, value: match.get("nsh_mdtype") == (1, 0xFF) for i in range(1, 5)},
-}
-_UNMASKED = ("tun_gbp_flags", *(name for name in _SHOWN_WHERE if name.startswith("tun_")))
 _ALWAYS_HEX = ("nsh_spi", "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4")  # 0, too
 
 
 def _match_value(field, value, mask, names):
-    if field.name in _UNMASKED:
-        mask = field.mask
     if field.name == "nsh_flags" and mask != field.mask:
         return f"0x{value:02x}/0x{mask:02x}"
     if field.name == "ipv6_label":
