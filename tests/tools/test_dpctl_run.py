@@ -1,10 +1,12 @@
 """Where the text of dpctl's commands goes."""
 
 import json
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
+from vswitchd.appctl import dpctl
 from vswitchd.dpctl.run import JsonArray, Run
 
 
@@ -32,3 +34,20 @@ def test_an_array_that_goes_out_row_by_row_is_the_whole_array(options, rows):
     assert text == whole + "\n"
     assert json.loads(text) == rows
     assert len(kept.pieces) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "told"),
+    [
+        ("get-flow", "foo", "parsing flow ufid"),
+        ("add-flows", "/nonexistent", 'Opening file "/nonexistent" failed'),
+        ("del-flows", "/nonexistent", 'Opening file "/nonexistent" failed'),
+    ],
+)
+def test_what_cannot_be_read_is_an_answer_of_the_daemon(name, word, told):
+    """ovs-appctl exits with 0 then, as Open vSwitch's does."""
+    dpif = SimpleNamespace(_request=lambda op: ({"datapaths": []}, b""))
+    switch = SimpleNamespace(backer=SimpleNamespace(dpif=dpif))
+    function = next(row[4] for row in dpctl.COMMANDS if row[0] == f"dpctl/{name}")
+    text = "".join(function(switch, [word]))
+    assert told in text and text.endswith("\n")

@@ -8,7 +8,7 @@ from datapath.key.outer_text import masked
 from pyvs import identity
 from pyvs.process.daemon import CommandError
 from vswitchd.dpctl import dpctl, usage
-from vswitchd.dpctl.run import OPTIONS, DpctlError, Run
+from vswitchd.dpctl.run import OPTIONS, DpctlError, Run, Unread
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -96,6 +96,9 @@ def _command(name: str) -> Any:
         run = AppctlRun(switch, options)
         try:
             status = yield from _pieces(run, dpctl.do_in_steps(run, name, words))
+        except Unread as error:
+            yield f"{_told(str(error))}\n"
+            return
         except DpctlError as error:
             raise CommandError(_told(str(error))) from error
         except OSError as error:

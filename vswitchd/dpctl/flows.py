@@ -2,7 +2,7 @@
 
 from pyvs import digits
 from vswitchd.dpctl.arguments import checked, masked, parse_actions, parse_flow, ufid_of
-from vswitchd.dpctl.run import DpctlError, JsonArray
+from vswitchd.dpctl.run import DpctlError, JsonArray, Unread
 
 
 def _find(run, ufid):
@@ -129,7 +129,10 @@ def get_flow(run, words):
     """get-flow ufid:UFID"""
     from datapath import text
 
-    ufid = checked("parsing flow ufid", text.parse_ufid, words[0])
+    try:
+        ufid = text.parse_ufid(words[0])
+    except ValueError:
+        raise Unread("parsing flow ufid") from None
     info = _find(run, ufid)
     if info is None:
         raise DpctlError("getting flow (No such file or directory)")
@@ -209,7 +212,7 @@ def _flows_from_file(run, path, default):
     try:
         lines = run.read(path).splitlines()
     except OSError as error:
-        raise DpctlError(f"{path}: open failed ({error.strerror})") from error
+        raise Unread(f'Opening file "{path}" failed ({error.strerror})') from error
     for number, line in enumerate(lines, 1):
         line = line.partition("#")[0].strip()
         if not line:

@@ -9,6 +9,11 @@ class DpctlError(Exception):
     """The command cannot be done; its text is for the user."""
 
 
+class Unread(DpctlError):
+    """What was given cannot be read.  Of vswitchd's commands that is no error but the answer, as
+    in Open vSwitch: ovs-appctl exits with 0."""
+
+
 # Options of the commands themselves: long name, short letter, takes an argument.
 OPTIONS = (
     ("statistics", "s", False),
