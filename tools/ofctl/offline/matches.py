@@ -223,10 +223,17 @@ def _tlv_text(data):
     return format_tlvs(data)
 
 
+def _hex(text):
+    try:
+        return int(text, 16) & 0xFFFF
+    except ValueError:
+        raise Fatal(f"check-vlan: {text} is not a hexadecimal number") from None
+
+
 def check_vlan(settings, tci_text, mask_text):
     """check-vlan TCI MASK: the forms of a match on the outer tag."""
     match = Match()
-    tci, mask = int(tci_text, 16), int(mask_text, 16)
+    tci, mask = (_hex(text) for text in (tci_text, mask_text))
     match.set(BY_NAME["vlan_tci"], tci & mask, mask)
     out = [f"{format_match(match)} -> {tci & mask:04x}/{mask:04x}"]
     data = oxm_encode(match, OF10)
