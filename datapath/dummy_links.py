@@ -1,8 +1,9 @@
 """Cables between dummy ports, of one datapath process or of several: options stream and pstream.
 
 A port with `options:pstream=punix:FILE` listens, one with `options:stream=unix:FILE` connects to
-it, and tries again each second.  Each frame that a port sends goes over its connections, with its
-size in two bytes in front, most significant first: as between Open vSwitch's dummies.
+it, and tries again each second of the datapath's clock.  Each frame that a port sends goes over
+its connections, with its size in two bytes in front, most significant first: as between Open
+vSwitch's dummies.
 """
 
 import contextlib
@@ -11,11 +12,11 @@ import os
 import select
 import socket
 import struct
-import time
 from typing import Any
 
 import ovs.stream
 
+from datapath.base.clock import now_ms
 from datapath.engine import Engine
 from pyvs import containment, coverage
 from pyvs.streams.listener import Listener
@@ -24,7 +25,7 @@ MOST_PEERS = 16  # of a listening port
 MOST_WAITING = 1 << 18  # bytes for a peer that does not read; then its frames are discarded
 RECEIVE = 1 << 16
 ROUND = 64  # frames of a peer in one turn
-RETRY = 1.0  # s
+RETRY = 1000  # ms of the datapath's clock: who warps it has waited
 LEAST_FRAME = 14
 HEAD = struct.Struct("!H")
 
@@ -88,7 +89,7 @@ class _End:
     def __init__(self, options: dict[str, str]):
         self.peers: list[_Peer] = []
         self._target = options.get("stream")
-        self._retry_at = 0.0
+        self._retry_at = 0
         self._stream: Any = None  # a connection that is being made
         self._listener = None
         if options.get("pstream"):
@@ -107,11 +108,10 @@ class _End:
             self._go_on()
 
     def _go_on(self) -> None:
-        now = time.monotonic()
         if self._stream is None:
-            if now < self._retry_at:
+            if self._pause():
                 return
-            self._retry_at = now + RETRY
+            self._retry_at = now_ms() + RETRY
             error, self._stream = ovs.stream.Stream.open(self._target)
             if error and error != errno.EINPROGRESS:
                 self._stream = None
@@ -123,6 +123,11 @@ class _End:
             self.peers.append(_Peer(self._stream.socket.dup()))
         self._stream.close()
         self._stream = None
+
+    def _pause(self) -> int:
+        """ms until the next try.  A warped clock goes back with the vswitchd that warped it."""
+        left = self._retry_at - now_ms()
+        return left if 0 < left <= RETRY else 0
 
     def drop(self, peer: _Peer) -> None:
         peer.sock.close()
@@ -136,7 +141,7 @@ class _End:
         elif self._stream is not None:
             self._stream.connect_wait(poller)
         elif self._target and not self.peers:
-            poller.timer_wait_until(int(self._retry_at * 1000))
+            poller.timer_wait(self._pause())
         for peer in self.peers:
             events = select.POLLIN | (select.POLLOUT if peer.output else 0)
             poller.fd_wait(peer.sock.fileno(), events)

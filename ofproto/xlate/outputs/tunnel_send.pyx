@@ -62,7 +62,8 @@ cdef void match_own(XlateContext x, const tunnel_config *c) noexcept nogil:
     """What a packet that came through a tunnel may have brought for its next one; see also
     match_tunnel()."""
     cdef flow_key *wc = &x.wc
-    wc.tun_flags |= htons(TUN_OAM)
+    if c.kind == TUNNEL_GENEVE:
+        wc.tun_flags |= htons(TUN_OAM)
     if c.kind == TUNNEL_GTPU:
         wc.tun_gtpu_flags = wc.tun_gtpu_msgtype = 0xff
     if c.kind == TUNNEL_VXLAN:
@@ -81,6 +82,7 @@ cdef void match_own(XlateContext x, const tunnel_config *c) noexcept nogil:
 cdef void fill(XlateContext x, const tunnel_config *c) noexcept nogil:
     """The flow's tun_* as the outer header is to say."""
     cdef flow_key *flow = &x.flow
+    cdef uint16_t carried = TUN_OAM if c.kind == TUNNEL_GENEVE else 0   # others have no such flag
     if has_tunnel(x.came):
         match_own(x, c)
     if not c.local_flow:
@@ -94,7 +96,7 @@ cdef void fill(XlateContext x, const tunnel_config *c) noexcept nogil:
         flow.tun_id = c.out_key
     fill_tos(x, c)
     flow.tun_flags = htons(<uint16_t> (
-        ntohs(flow.tun_flags) & TUN_OAM | (TUN_DF if c.df else 0) | (TUN_CSUM if c.csum else 0)
+        ntohs(flow.tun_flags) & carried | (TUN_DF if c.df else 0) | (TUN_CSUM if c.csum else 0)
         | (TUN_KEY if c.has_out_key else 0)))
     if not c.ver_flow:
         flow.tun_erspan_ver = c.erspan_ver

@@ -146,7 +146,7 @@ def test_the_header_that_a_port_asks_for(made, wanted):
 
 def test_what_the_flow_sets_and_what_it_leaves():
     world = World(1)
-    add_tunnel(world, 2, config(remote=FLOW, local=FLOW, out_key=FLOW))
+    add_tunnel(world, 2, config("geneve", remote=FLOW, local=FLOW, out_key=FLOW))
     world.rule([
         output(2), set_field("tun_dst", 0x03030303), set_field("tun_id", 42), output(2),
         set_field("tun_src", 0x04040404), set_field("tun_flags", 1), output(2),

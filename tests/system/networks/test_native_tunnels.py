@@ -291,14 +291,20 @@ def test_congestion_of_the_outer_header_is_the_packets(under, tos, done):
 
 
 def test_what_a_packet_brings_for_its_next_tunnel_is_looked_at(under):
+    """And nothing that the next one's header has no place for."""
     add_tunnel(under, 2, "geneve", "remote_ip=1.1.2.92")
     add_tunnel(under, 3, "vxlan", "remote_ip=1.1.2.92", "exts=gbp")
+    add_tunnel(under, 4, "geneve", "remote_ip=1.1.2.92", "key=5")
     receive(under, "p1", REPLY)
-    under.run("ovs-ofctl", "add-flow", "int", "in_port=2,actions=3")
-    flow = "in_port=2,tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_flags=+oam"
-    trace = under.run("ovs-appctl", "ofproto/trace", "int", flow)
-    [megaflow] = [line for line in trace.splitlines() if line.startswith("Megaflow: ")]
-    assert "tun_gbp_id=0" in megaflow and "+oam" in megaflow
+    megaflows = []
+    for came, goes in ((2, 3), (3, 4)):
+        under.run("ovs-ofctl", "add-flow", "int", f"in_port={came},actions={goes}")
+        flow = f"in_port={came},tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_flags=+oam"
+        trace = under.run("ovs-appctl", "ofproto/trace", "int", flow)
+        megaflows += [line for line in trace.splitlines() if line.startswith("Megaflow: ")]
+    to_vxlan, to_geneve = megaflows
+    assert "tun_gbp_id=0" in to_vxlan and "oam" not in to_vxlan
+    assert "+oam" in to_geneve and "gbp" not in to_geneve
 
 
 PATCHED = """
