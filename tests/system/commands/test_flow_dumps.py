@@ -100,8 +100,9 @@ def test_ovs_reads_openflow_flows(switch, options):
     assert sum("learn" in flow.actions_kv[0].meta.kstring for flow in flows) == 1
 
 
+# With -m the last one has a layout that its parser does not read, of Open vSwitch's own, too.
 @pytest.mark.parametrize(
-    "command", [("dpctl/dump-flows",), ("dpctl/dump-flows", "-m"), ("dpif/dump-flows", "-m", "br0")]
+    "command", [("dpctl/dump-flows",), ("dpctl/dump-flows", "-m"), ("dpif/dump-flows", "br0")]
 )
 def test_ovs_reads_datapath_flows(switch, command):
     for port, packet in PACKETS.items():
