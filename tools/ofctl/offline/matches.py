@@ -223,7 +223,7 @@ def _tlv_text(data):
     return format_tlvs(data)
 
 
-def _hex(text):
+def _tag_word(text):
     try:
         return int(text, 16) & 0xFFFF
     except ValueError:
@@ -233,7 +233,7 @@ def _hex(text):
 def check_vlan(settings, tci_text, mask_text):
     """check-vlan TCI MASK: the forms of a match on the outer tag."""
     match = Match()
-    tci, mask = (_hex(text) for text in (tci_text, mask_text))
+    tci, mask = (_tag_word(text) for text in (tci_text, mask_text))
     match.set(BY_NAME["vlan_tci"], tci & mask, mask)
     out = [f"{format_match(match)} -> {tci & mask:04x}/{mask:04x}"]
     data = oxm_encode(match, OF10)
