@@ -170,6 +170,11 @@ class Database:
             self._forget_port(port.name)
             raise
 
+    def renew_port(self, name: str) -> None:
+        """The device of a port has come back; raises Fault where the port has not."""
+        self.configure()
+        self._check_interface(name)
+
     def _check_interface(self, name: str) -> None:
         end = time.monotonic() + PATIENCE
         while (reason := self._trouble(name)) is not None:
@@ -218,6 +223,20 @@ class Database:
         where = [["external_ids", "includes", as_map(external_ids)]]
         return sorted(row["name"] for row in self.select(table, where, ["name"]))
 
+    def interfaces_with(self, *keys: str) -> dict[str, dict[str, str]]:
+        """{name: external_ids} of the Interfaces that have one of the keys there."""
+        rows = self.select("Interface", [], ["name", "external_ids"])
+        found = {row["name"]: from_map(row["external_ids"]) for row in rows}
+        return {name: ids for name, ids in found.items() if ids.keys() & set(keys)}
+
+    def place_of(self, port: str) -> tuple[str, int] | None:
+        """(bridge, tag or 0) of a port; None where there is none."""
+        for row in self.select("Port", [["name", "==", port]], ["_uuid", "tag"]):
+            where = [["ports", "includes", as_set([row["_uuid"]])]]
+            for bridge in self.select("Bridge", where, ["name"]):
+                return bridge["name"], (from_set(row["tag"]) or [0])[0]
+        return None
+
     def external_ids(self, table: str, name: str) -> dict[str, str]:
         """The external_ids of the row of that name; {} where there is none."""
         rows = self.select(table, [["name", "==", name]], ["external_ids"])
@@ -228,8 +247,8 @@ class Database:
     ) -> None:
         """Add and remove external_ids of a row, in one step."""
         mutations = []
-        if gone := [*remove, *(add or {})]:
-            mutations.append(["external_ids", "delete", as_set(gone)])
+        if gone := {*remove, *(add or {})}:
+            mutations.append(["external_ids", "delete", as_set(sorted(gone))])
         if add:
             mutations.append(["external_ids", "insert", as_map(add)])
         where = [["name", "==", name]]

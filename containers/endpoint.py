@@ -5,15 +5,17 @@ attach() makes all of it or nothing; detach() takes away what is there of it.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import ipaddress
 import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .database import Database, Port
 from .errors import BadRequest, Fault, NotThere
-from .rtnetlink import CLONE_NEWNET, Rtnetlink
+from .rtnetlink import CLONE_NEWNET, Rtnetlink, enable_ipv6, make_deaf
 
 # A device's name (linux/if.h: IFNAMSIZ with the NUL), of which the kernel refuses some bytes.
 NAME_BYTES = 15
@@ -22,6 +24,10 @@ _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 MTU_LEAST, MTU_MOST = 68, 65535
 VLAN_MOST = 4095
+# external_ids of an Interface: what the container's end has, addresses with a blank between.
+ADDRESSES, MAC = "container_ips", "attached-mac"
+# ... and who it is for, where a controller decides which addresses are the same network's.
+LOGICAL = "iface-id"
 
 
 class Interface(NamedTuple):
@@ -41,8 +47,7 @@ class Interface(NamedTuple):
             raise BadRequest(f"{self.mac}: not an Ethernet address")
         if self.mac and int(self.mac[:2], 16) & 1:
             raise BadRequest(f"{self.mac}: a group's address, not that of a station")
-        if self.mtu is not None and not MTU_LEAST <= self.mtu <= MTU_MOST:
-            raise BadRequest(f"MTU {self.mtu} is not in the range {MTU_LEAST} to {MTU_MOST}")
+        check_mtu(self.mtu)
         vias = (gateway for _prefix, gateway in self.routes if gateway)
         for parse, texts in (
             (ipaddress.ip_interface, self.addresses),
@@ -68,6 +73,12 @@ def check_vlan(tag: int) -> None:
     """Raises BadRequest where a port cannot have this tag."""
     if not 0 <= tag <= VLAN_MOST:
         raise BadRequest(f"VLAN {tag} is not in the range 0 to {VLAN_MOST}")
+
+
+def check_mtu(mtu: int | None) -> None:
+    """Raises BadRequest where no interface can have this MTU; None is the default."""
+    if mtu is not None and not MTU_LEAST <= mtu <= MTU_MOST:
+        raise BadRequest(f"MTU {mtu} is not in the range {MTU_LEAST} to {MTU_MOST}")
 
 
 def device_name(container: str, interface: str) -> str:
@@ -105,11 +116,13 @@ def _in_words(error: OSError) -> str:
     return f"{name}{error.strerror}"
 
 
-def configure(inside: Rtnetlink, wanted: Interface) -> str:
+def configure(inside: Rtnetlink, netns: int, wanted: Interface) -> str:
     """Brings up an interface with addresses and routes; returns its MAC address."""
     link = inside.link(wanted.name)
     if link is None:
         raise NotThere(f"{wanted.name}: there is no such interface")
+    if any(":" in address for address in wanted.addresses):
+        enable_ipv6(netns, wanted.name)
     for address in wanted.addresses:
         inside.add_address(link, address)
     loopback = inside.link("lo")
@@ -142,30 +155,88 @@ def attach(database: Database, bridge: str, netns: str, wanted: Interface, port:
     check_name(port.name)
     if not database.has_bridge(bridge):
         raise Fault(f"no bridge named {bridge}")
+    port = with_addresses(port, wanted.addresses, wanted.mac)
+    check_taken(database, bridge, port)
+    return _connect(netns, wanted, port.name, functools.partial(database.add_port, bridge, port))
+
+
+def attach_again(database: Database, bridge: str, netns: str, wanted: Interface, port: Port) -> str:
+    """attach() for a port that is there, without its pair, which went with the container as it was
+    before: the port keeps its number, VLAN and rates."""
+    wanted.check()
+    port = with_addresses(port, wanted.addresses, wanted.mac)
+    check_taken(database, bridge, port)
+    mac = _connect(netns, wanted, port.name, functools.partial(database.renew_port, port.name))
+    database.change_external_ids(
+        "Interface", port.name, add=port.interface_ids, remove=(ADDRESSES, MAC)
+    )
+    return mac
+
+
+def _connect(netns: str, wanted: Interface, name: str, plug: Callable[[], None]) -> str:
     with namespace(netns) as descriptor, Rtnetlink() as host:
         try:
-            return _attach(database, host, descriptor, bridge, wanted, port)
+            return _make_pair(host, descriptor, wanted, name, plug)
         except OSError as error:
             raise Fault(_in_words(error)) from None
 
 
-def _attach(
-    database: Database, host: Rtnetlink, netns: int, bridge: str, wanted: Interface, port: Port
+def _make_pair(
+    host: Rtnetlink, netns: int, wanted: Interface, name: str, plug: Callable[[], None]
 ) -> str:
     with Rtnetlink(netns) as inside:
         _check_free(inside, wanted.name)
-        host.add_veth(port.name, wanted.name, netns, wanted.mac, wanted.mtu)
+        host.add_veth(name, wanted.name, netns, wanted.mac, wanted.mtu)
         try:
-            mac = configure(inside, wanted)
-            link = host.link(port.name)
+            mac = configure(inside, netns, wanted)
+            link = host.link(name)
             if link is None:
                 raise NotThere("the container ended meanwhile")
+            make_deaf(name)
             host.set_link(link, up=True)
-            database.add_port(bridge, port)
+            plug()
         except BaseException:
-            host.delete_link(port.name)
+            host.delete_link(name)
             raise
     return mac
+
+
+def is_connected(name: str) -> bool:
+    """Whether a port's pair is there; it goes with the container's namespace."""
+    with Rtnetlink() as host:
+        return host.link(name) is not None
+
+
+def with_addresses(port: Port, addresses: tuple[str, ...], mac: str | None) -> Port:
+    """The port with what the container's end has, for check_taken() of others."""
+    ids = dict(port.interface_ids)
+    if addresses:
+        plain = (str(ipaddress.ip_interface(address).ip) for address in addresses)
+        ids[ADDRESSES] = " ".join(plain)
+    if mac:
+        ids[MAC] = mac.lower()
+    return port._replace(interface_ids=ids)
+
+
+def check_taken(database: Database, bridge: str, port: Port) -> None:
+    """Raises Fault where a container in the same VLAN of the bridge has one of the addresses."""
+    wanted = _addresses(port.interface_ids)
+    if not wanted or LOGICAL in port.interface_ids:
+        return
+    for other, ids in database.interfaces_with(ADDRESSES, MAC).items():
+        taken = wanted & _addresses(ids)
+        if (
+            taken
+            and other != port.name
+            and LOGICAL not in ids
+            and database.place_of(other) == (bridge, port.tag or 0)
+            and is_connected(other)
+        ):
+            raise Fault(f"{min(taken)}: port {other} of {bridge} has this address already")
+
+
+def _addresses(ids: dict[str, str]) -> set[str]:
+    return {*ids.get(ADDRESSES, "").split(), *ids.get(MAC, "").split()}
 
 
 def detach(database: Database, *names: str) -> None:

@@ -62,7 +62,7 @@ def _check_options(network: dict[str, Any]) -> None:
         raise BadRequest(f"option {unknown[0]} is not supported")
     endpoint.check_name(_bridge(network))
     endpoint.check_vlan(_number(network, "vlan") or 0)
-    _number(network, "mtu")
+    endpoint.check_mtu(_number(network, "mtu"))
     rates.both(_options(network).get("rate"))
 
 

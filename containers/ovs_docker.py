@@ -74,11 +74,16 @@ def _check_bridge(call: _Call, bridge: str) -> None:
         raise Fatal(f"no bridge named {bridge}")
 
 
-def _port(call: _Call, interface: str, container: str) -> str:
-    found = call.database.ports_with(**_ids(interface, container))
+def _port(call: _Call, bridge: str, interface: str, container: str) -> str:
+    found = _on_bridge(call, bridge, call.database.ports_with(**_ids(interface, container)))
     if not found:
-        raise Fatal(f"no port of interface {interface} of container {container}")
+        raise Fatal(f"no port of interface {interface} of container {container} on {bridge}")
     return found[0]
+
+
+def _on_bridge(call: _Call, bridge: str, names: list[str]) -> list[str]:
+    places = {name: call.database.place_of(name) for name in names}
+    return [name for name, place in places.items() if place and place[0] == bridge]
 
 
 def _mtu(text: str | None) -> int | None:
@@ -98,23 +103,29 @@ def run_add_port(call: _Call) -> None:
     )
     wanted.check()
     _check_bridge(call, bridge)
-    if call.database.ports_with(**_ids(interface, container)):
-        raise Fatal(f"interface {interface} of container {container} has a port already")
     name = endpoint.device_name(container, interface)
     port = Port(name=name, interface_ids=_ids(interface, container))
-    endpoint.attach(call.database, bridge, namespace_of(container), wanted, port)
+    attach = endpoint.attach
+    for name in call.database.ports_with(**_ids(interface, container)):
+        place = call.database.place_of(name)
+        if place is None or place[0] != bridge or endpoint.is_connected(name):
+            raise Fatal(f"interface {interface} of container {container} has a port already")
+        # The container was started again, and its interface went with what it was before.
+        attach, port = endpoint.attach_again, port._replace(name=name, tag=place[1])
+    attach(call.database, bridge, namespace_of(container), wanted, port)
 
 
 def run_del_port(call: _Call) -> None:
     bridge, interface, container = call.words
     _check_bridge(call, bridge)
-    endpoint.detach(call.database, _port(call, interface, container))
+    endpoint.detach(call.database, _port(call, bridge, interface, container))
 
 
 def run_del_ports(call: _Call) -> None:
     bridge, container = call.words
     _check_bridge(call, bridge)
-    endpoint.detach(call.database, *call.database.ports_with(container_id=container))
+    names = call.database.ports_with(container_id=container)
+    endpoint.detach(call.database, *_on_bridge(call, bridge, names))
 
 
 def run_set_vlan(call: _Call) -> None:
@@ -123,7 +134,7 @@ def run_set_vlan(call: _Call) -> None:
     if not (text.isascii() and text.isdigit()):
         raise Fatal(f"{text}: not a VLAN")
     endpoint.check_vlan(int(text))
-    call.database.set_port(_port(call, interface, container), tag=as_set([int(text)]))
+    call.database.set_port(_port(call, bridge, interface, container), tag=as_set([int(text)]))
 
 
 # command -> (function, number of words)

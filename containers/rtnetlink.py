@@ -41,6 +41,14 @@ RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254,
 IFF_UP = 0x1
 RTMGRP_LINK = 1
 
+# What makes this host's own stack drop all that comes in by a device (ip-sysctl.rst): ARP is
+# answered for none of its addresses, and no source is one that a route leads to by the device.
+_DEAF = {
+    "ipv4/conf/{}/arp_ignore": "8",
+    "ipv4/conf/{}/rp_filter": "1",
+    "ipv6/conf/{}/disable_ipv6": "1",
+}
+
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
@@ -112,6 +120,29 @@ def _enter(netns: int) -> None:
     if _libc.setns(netns, CLONE_NEWNET):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "entering the network namespace")
+
+
+def enable_ipv6(netns: int, name: str) -> None:
+    """A device of the namespace of the descriptor `netns` may have addresses of IPv6: runtimes
+    forbid them by default where a container has no network of theirs (ip-sysctl.rst)."""
+    with inside(netns):
+        _set(f"ipv6/conf/{name}/disable_ipv6", "0")
+
+
+def _set(path: str, value: str) -> None:
+    """A setting of this thread's namespace, below net."""
+    with open(f"/proc/sys/net/{path}", "r+") as file:
+        if file.read().strip() != value:
+            file.seek(0)
+            file.write(value)
+
+
+def make_deaf(name: str) -> None:
+    """What comes in by this device is the switch's alone, which reads it before the host's stack
+    does: else that would answer, and route, beside the switch and across its VLANs."""
+    for path, value in _DEAF.items():
+        with contextlib.suppress(FileNotFoundError):  # a host without IPv6
+            _set(path.format(name), value)
 
 
 def downs():
@@ -225,7 +256,7 @@ class Rtnetlink:
         body += _attribute(IFA_LOCAL, packed) + _attribute(IFA_ADDRESS, packed)
         if address.version == 4 and address.network.prefixlen < 31:
             body += _attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
-        self._request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, link.name)
+        self._request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, f"{link.name}: {text}")
 
     def addresses(self, link: Link) -> set[str]:
         """The addresses of a device, with their prefix lengths."""
@@ -251,7 +282,8 @@ class Rtnetlink:
         head = _RTMSG.pack(
             family, network.prefixlen, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0
         )
-        self._request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head + body, link.name)
+        what = f"{link.name}: route to {destination}" + (f" via {gateway}" if gateway else "")
+        self._request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head + body, what)
 
     def _send(self, kind: int, flags: int, body: bytes) -> None:
         self._sequence += 1

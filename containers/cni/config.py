@@ -154,7 +154,8 @@ def read_call(environment: dict[str, str], raw: bytes) -> Call:
     missing = [name for name in REQUIRED[command] if not environment.get(name)]
     if missing:
         raise CniError(INVALID_ENVIRONMENT, f"required env variables [{','.join(missing)}] missing")
-    config = _config(raw)
+    # VERSION asks what is spoken here: whatever its input is, it is answered.
+    config = _config(raw) if command != "VERSION" else {}
     version = version_of(config)
     if command in SINCE and is_older(version, SINCE[command]):
         raise CniError(INCOMPATIBLE_VERSION, f"config version {version} does not have {command}")

@@ -214,8 +214,8 @@ def run_status(call: Call) -> None:
     ipam.run(call, "STATUS")
 
 
-def run_version(call: Call) -> dict[str, Any]:
-    return {"cniVersion": VERSIONS[-1], "supportedVersions": list(VERSIONS)}
+def run_version(_call: Call) -> dict[str, Any]:
+    return {"supportedVersions": list(VERSIONS)}
 
 
 COMMANDS = {
@@ -244,13 +244,14 @@ def _as_cni_error(error: Exception) -> CniError:
 
 def execute(environment: dict[str, str], raw: bytes) -> tuple[int, dict[str, Any] | None]:
     """(exit status, what is to be printed) of one call."""
-    version = OLDEST
+    version = VERSIONS[-1]
     try:
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
-            asked = json.loads(raw).get("cniVersion")
+            asked = json.loads(raw).get("cniVersion", OLDEST)
             version = asked if asked in VERSIONS else VERSIONS[-1]
         call = read_call(environment, raw)
-        return 0, COMMANDS[call.command](call)
+        answer = COMMANDS[call.command](call)
+        return 0, answer if answer is None else {"cniVersion": version, **answer}
     except Exception as error:  # whatever it is, the runtime wants the object
         return 1, _as_cni_error(error).as_object(version)
 

@@ -6,7 +6,6 @@ killed: each leaves things as asked, whatever it finds.
 """
 
 import ipaddress
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,20 +13,18 @@ from typing import Any
 import ovs.vlog
 
 from .. import endpoint as endpoints
-from .. import rates
+from .. import rates, shapes
 from ..database import Database, Port, from_map
-from ..errors import BadRequest, Fault, NotThere
-from ..rtnetlink import Rtnetlink
-from . import gateway, nat, state
+from ..errors import Fault, NotThere
+from ..rtnetlink import Rtnetlink, make_deaf
+from ..shapes import Needed
+from . import gateway, nat, published, state
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
 OWNER = gateway.OWNER
 ENDPOINT_ID = "docker_endpoint"  # of an Interface's external_ids
 Object = dict[str, Any]
-
-# Where a container's port goes that is published without a number of the host's.
-HOST_PORTS = range(49153, 65536)
 
 # Rules of a network are written from what the database says: one at a time.
 _rules = threading.Lock()
@@ -60,13 +57,15 @@ def nothing(_database: Database, _asked: Object) -> Object:
 
 def create_network(database: Database, asked: Object) -> Object:
     network = state.network_of(asked)
-    if network.owns_bridge and not database.has_bridge(network.bridge):
-        database.add_bridge(network.bridge, {"owner": OWNER})
-    elif not database.has_bridge(network.bridge):
+    there = database.has_bridge(network.bridge)
+    if not there and not network.owns_bridge:
         raise Fault(f"no bridge named {network.bridge}")
     with _ways:
-        state.keep(database, network.bridge, network)
         try:
+            if there:
+                state.keep(database, network.bridge, network)
+            else:  # both in one step, so that the bridge is known by what it is for
+                database.add_bridge(network.bridge, {"owner": OWNER, **state.as_ids(network)})
             _ensure(database, network)
         except BaseException:
             _delete_network(database, network)
@@ -157,12 +156,15 @@ def join(database: Database, asked: Object) -> Object:
         tag=network.vlan,
         rates=rates.both(network.rate),
         external_ids={"owner": OWNER, "docker_network": network.id},
-        interface_ids={ENDPOINT_ID: found.id, "attached-mac": found.mac},
+        interface_ids={ENDPOINT_ID: found.id},
     )
+    port = endpoints.with_addresses(port, tuple(found.addresses), found.mac)
     endpoints.detach(database, name)  # what a call that was cut off left
+    endpoints.check_taken(database, network.bridge, port)
     with endpoints.namespace("/proc/thread-self/ns/net") as own, Rtnetlink() as host:
         host.add_veth(name, inner, own, found.mac or None, network.mtu)
         try:
+            make_deaf(name)
             host.set_link(_link(host, name), up=True)
             database.add_port(network.bridge, port)
         except BaseException:
@@ -189,31 +191,6 @@ def leave(database: Database, asked: Object) -> Object:
     return {}
 
 
-def _with_host_ports(bindings: list[Object], taken: set[int]) -> list[Object]:
-    """The bindings, each with a port of the host's."""
-    found = []
-    for binding in bindings:
-        if not isinstance(binding.get("Port"), int):
-            raise BadRequest("published port: no number")
-        port = binding.get("HostPort") or _free_port(taken)
-        taken.add(port)
-        found.append({**binding, "HostPort": port, "HostPortEnd": port})
-    return found
-
-
-def _free_port(taken: set[int]) -> int:
-    for port in HOST_PORTS:
-        if port in taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        return port
-    raise Fault("no port of the host is free")
-
-
 def program_connectivity(database: Database, asked: Object) -> Object:
     network = state.network(database, asked["NetworkID"])
     bindings = (asked.get("Options") or {}).get(state.PORT_MAP) or []
@@ -222,26 +199,22 @@ def program_connectivity(database: Database, asked: Object) -> Object:
             raise Fault(f"ports are published in mode nat only; this network's is {network.mode}")
         return {}
     with _rules:
-        taken = _published(database)
-        for binding in bindings:
-            if binding.get("HostPort") in taken:
-                raise Fault(f"port {binding['HostPort']} of the host is published already")
         found = state.endpoint(database, asked["EndpointID"])
         others = [each for each in state.endpoints(database, network.id) if each.id != found.id]
-        found.port_map = _with_host_ports(bindings, taken)
+        found.port_map = published.with_host_ports(bindings, _published(database, found.id))
         nat.write(network, [*others, found])  # before it is kept: what nft refuses is of no use
         state.keep(database, network.bridge, found)
     return {}
 
 
-def _published(database: Database) -> set[int]:
-    """The host's ports that lead to containers of any network."""
-    return {
-        binding["HostPort"]
-        for network in state.networks(database)
-        for each in state.endpoints(database, network.id)
+def _published(database: Database, own: str) -> list[published.Place]:
+    """The host's ports that lead to containers of any network, but those of the endpoint `own`."""
+    return [
+        published.place_of(binding, binding["HostPort"])
+        for each in state.all_endpoints(database)
+        if each.id != own
         for binding in each.port_map
-    }
+    ]
 
 
 def revoke_connectivity(database: Database, asked: Object) -> Object:
@@ -255,6 +228,43 @@ def revoke_connectivity(database: Database, asked: Object) -> Object:
         state.keep(database, network.bridge, found)
         _write_rules(database, network)
     return {}
+
+
+# What is read of requests: see shapes.py.
+_NETWORK, _ENDPOINT = {"NetworkID": Needed(str)}, {"EndpointID": Needed(str)}
+_IN_NETWORK = {**_NETWORK, **_ENDPOINT}
+_POOLS = [{"Pool": Needed(str), "Gateway": str}]
+_BINDING = {
+    "Port": Needed(int), "Proto": int, "HostIP": str, "HostPort": int, "HostPortEnd": int
+}  # fmt: skip
+SHAPES: dict[str, Any] = {
+    "/NetworkDriver.CreateNetwork": {
+        **_NETWORK,
+        "Options": {state.GENERIC: dict.fromkeys(state.OPTIONS, str), state.INTERNAL: bool},
+        "IPv4Data": _POOLS,
+        "IPv6Data": _POOLS,
+    },
+    "/NetworkDriver.DeleteNetwork": _NETWORK,
+    "/NetworkDriver.CreateEndpoint": {
+        **_IN_NETWORK,
+        "Interface": dict.fromkeys(("Address", "AddressIPv6", "MacAddress"), str),
+    },
+    "/NetworkDriver.DeleteEndpoint": _ENDPOINT,
+    "/NetworkDriver.EndpointOperInfo": _ENDPOINT,
+    "/NetworkDriver.Join": _IN_NETWORK,
+    "/NetworkDriver.Leave": _ENDPOINT,
+    "/NetworkDriver.ProgramExternalConnectivity": {
+        **_IN_NETWORK,
+        "Options": {state.PORT_MAP: [_BINDING]},
+    },
+    "/NetworkDriver.RevokeExternalConnectivity": _IN_NETWORK,
+}
+
+
+def answer(database: Database, path: str, asked: Any) -> Object:
+    """What one of CALLS says; raises Fault."""
+    shapes.check(asked, Needed(SHAPES.get(path, {})))
+    return CALLS[path](database, asked)
 
 
 # path of the request -> function

@@ -10,21 +10,27 @@ import subprocess
 from typing import Any
 
 from ..errors import Fault
-from .state import ID_CHARACTERS, Endpoint, Network
+from .published import place_of
+from .state import GATEWAY_PREFIX, ID_CHARACTERS, Endpoint, Network
 
 FAMILY = "inet"
-PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 # Priorities of chains, nft(8).
-RAW, DSTNAT, SRCNAT = -300, -100, 100
+RAW, DSTNAT, FILTER, SRCNAT = -300, -100, 0, 100
+# Seconds that nft may take.
+PATIENCE = 20
 LOOPBACK = "127.0.0.0/8"
 
 
 def _run(commands: list[dict[str, Any]]) -> None:
     text = json.dumps({"nftables": commands})
     try:
-        done = subprocess.run(["nft", "-j", "-f", "-"], input=text, capture_output=True, text=True)
+        done = subprocess.run(
+            ["nft", "-j", "-f", "-"], input=text, capture_output=True, text=True, timeout=PATIENCE
+        )
     except FileNotFoundError:
         raise Fault("mode nat needs the program nft (package nftables)") from None
+    except subprocess.TimeoutExpired:
+        raise Fault(f"nft: no answer within {PATIENCE} seconds") from None
     if done.returncode:
         raise Fault(f"nft: {done.stderr.strip().splitlines()[0] if done.stderr else 'failed'}")
 
@@ -69,6 +75,19 @@ def _localhost(network: Network):
     yield _rule(table, "guard", here, target, {"drop": None})
 
 
+def _apart(network: Network):
+    """Networks reach each other by published ports alone, as Docker's own do; containers that are
+    to talk are in one network, or one of them in both."""
+    here = _match({"meta": {"key": "iifname"}}, network.gateway_device)
+    another = _match({"meta": {"key": "oifname"}}, network.gateway_device, "!=")
+    gateway = _match({"meta": {"key": "oifname"}}, GATEWAY_PREFIX + "*")
+    answer = _match({"ct": {"key": "state"}}, ["established", "related"], "in")
+    published = _match({"ct": {"key": "status"}}, "dnat", "in")
+    for allowed in (answer, published):
+        yield _rule(_table(network), "forward", here, another, gateway, allowed, {"accept": None})
+    yield _rule(_table(network), "forward", here, another, gateway, {"drop": None})
+
+
 def _masquerade(network: Network, subnet: str):
     """What leaves the network gets the host's address; so does what comes back into it by a
     published port, whose answer would else go to the asking neighbour directly."""
@@ -82,10 +101,7 @@ def _masquerade(network: Network, subnet: str):
 
 def _publish(network: Network, endpoint: Endpoint, binding: dict[str, Any]):
     """The rules that lead a port of the host to one of the container's."""
-    protocol = PROTOCOLS.get(binding.get("Proto", 6))
-    if protocol is None:
-        raise Fault(f"published port: protocol {binding['Proto']} is not supported")
-    host = binding.get("HostIP") or ""
+    protocol, host, port = place_of(binding, binding["HostPort"])
     for text in endpoint.addresses:
         address = ipaddress.ip_interface(text).ip
         family = "ip" if address.version == 4 else "ip6"
@@ -96,7 +112,7 @@ def _publish(network: Network, endpoint: Endpoint, binding: dict[str, Any]):
             where.append(_match(_field(family, "daddr"), host))
         else:
             where.append(_match({"fib": {"result": "type", "flags": ["daddr"]}}, "local"))
-        where.append(_match(_field(protocol, "dport"), binding["HostPort"]))
+        where.append(_match(_field(protocol, "dport"), port))
         target = {"addr": str(address), "port": binding["Port"], "family": family}
         for chain in ("prerouting", "output"):
             yield _rule(_table(network), chain, *where, {"dnat": target})
@@ -110,9 +126,10 @@ def write(network: Network, endpoints: list[Endpoint]) -> None:
         _chain(_table(network), "guard", "prerouting", RAW, "filter"),
         _chain(_table(network), "prerouting", "prerouting", DSTNAT),
         _chain(_table(network), "output", "output", DSTNAT),
+        _chain(_table(network), "forward", "forward", FILTER, "filter"),
         _chain(_table(network), "postrouting", "postrouting", SRCNAT),
     ]
-    commands += _localhost(network)
+    commands += [*_localhost(network), *_apart(network)]
     for subnet in network.subnets:
         commands += _masquerade(network, subnet)
     for endpoint in endpoints:

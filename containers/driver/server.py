@@ -19,7 +19,7 @@ import ovs.vlog
 
 from ..database import Database
 from ..errors import BadRequest, Fault
-from .calls import CALLS
+from .calls import CALLS, answer
 from .connections import Connections
 from .state import DRIVER
 
@@ -49,8 +49,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """One call."""
         asked = self._body()
         with self.server.connections.call(self.connection):
-            status, answer = self._call(asked)
-        body = json.dumps(answer).encode()
+            status, said = self._call(asked)
+        body = json.dumps(said).encode()
         self.send_response(status)
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Content-Length", str(len(body)))
@@ -58,20 +58,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _call(self, asked: Any) -> tuple[int, dict[str, Any]]:
-        function = CALLS.get(self.path)
-        if function is None:
+        if self.path not in CALLS:
             return 404, {"Err": f"{self.path}: no such call"}
         try:
             if not isinstance(asked, dict):
                 raise BadRequest("the request is not a JSON object")
             with self.server.calls, Database(self.server.remote) as database:
-                return 200, function(database, {**asked, DRIVER: self.server.name})
+                return 200, answer(database, self.path, {**asked, DRIVER: self.server.name})
+        except BadRequest as error:
+            vlog.warn(f"{self.path}: {error}")
+            return 400, {"Err": str(error)}
         except (Fault, OSError) as error:
             vlog.warn(f"{self.path}: {error}")
             return 500, {"Err": str(error)}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            vlog.warn(f"{self.path}: the request lacks something: {error!r}")
-            return 400, {"Err": f"the request lacks something: {error}"}
+        except Exception as error:  # whatever it is, Docker waits for an answer
+            vlog.exception(self.path)
+            return 500, {"Err": f"internal error: {type(error).__name__}: {error}"}
 
     def _body(self) -> Any:
         """What was sent, or None where it is no JSON or too long (then the connection ends)."""

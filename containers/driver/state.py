@@ -9,10 +9,14 @@ import ipaddress
 import json
 from typing import Any
 
+import ovs.vlog
+
 from .. import rates
 from ..database import Database, from_map
-from ..endpoint import check_name, check_vlan
+from ..endpoint import check_mtu, check_name, check_vlan
 from ..errors import BadRequest, NotThere
+
+vlog = ovs.vlog.Vlog("docker_driver")
 
 NETWORK, ENDPOINT = "pyvs_docker_network:", "pyvs_docker_endpoint:"
 MODES = ("nat", "flat", "l2")
@@ -78,6 +82,7 @@ def network_of(asked: dict[str, Any]) -> Network:
     """The network that a CreateNetwork wants; raises BadRequest."""
     every = asked.get("Options") or {}
     options = every.get(GENERIC) or {}
+    own = "bridge" not in options
     if unknown := sorted(set(options) - set(OPTIONS)):
         raise BadRequest(f"option {unknown[0]} is not supported")
     mode = options.get("mode", "nat")
@@ -85,75 +90,98 @@ def network_of(asked: dict[str, Any]) -> Network:
         raise BadRequest(f"option mode: {mode} is none of {', '.join(MODES)}")
     made = Network(
         id=asked["NetworkID"],
-        bridge=options.get("bridge") or "pb" + asked["NetworkID"][:ID_CHARACTERS],
+        bridge="pb" + asked["NetworkID"][:ID_CHARACTERS] if own else options["bridge"],
         mode="l2" if every.get(INTERNAL) else mode,
         vlan=_number(options, "vlan"),
         mtu=_number(options, "mtu"),
         rate=options.get("rate"),
-        owns_bridge="bridge" not in options,
+        owns_bridge=own,
         driver=asked.get(DRIVER, "pyvs"),
     )
     rates.both(made.rate)
     check_name(made.bridge)
     check_vlan(made.vlan or 0)
+    check_mtu(made.mtu)
     for data in (*(asked.get("IPv4Data") or ()), *(asked.get("IPv6Data") or ())):
-        made.subnets.append(data["Pool"])
+        made.subnets.append(_as(ipaddress.ip_network, data["Pool"]))
         if data.get("Gateway"):
-            made.gateways.append(data["Gateway"])
+            made.gateways.append(_as(ipaddress.ip_interface, data["Gateway"]))
     return made
 
 
-def _rows(database: Database, prefix: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """{id: (bridge, value)} of all that the bridges' external_ids have under a prefix."""
+def _as(parse, text: str) -> str:
+    """The same text; raises BadRequest where it cannot be parsed."""
+    try:
+        parse(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    return text
+
+
+def _rows(database: Database, prefix: str, make: type) -> dict[str, Any]:
+    """{id: Network or Endpoint} of all that the bridges' external_ids have under a prefix."""
     found = {}
     for row in database.select("Bridge", [], ["name", "external_ids"]):
         for key, text in from_map(row["external_ids"]).items():
             if key.startswith(prefix):
-                found[key.removeprefix(prefix)] = (row["name"], json.loads(text))
+                try:
+                    found[key.removeprefix(prefix)] = make(**json.loads(text))
+                except (ValueError, TypeError, RecursionError) as error:
+                    # Somebody else wrote it: what is right beside it counts all the same.
+                    vlog.warn(f"bridge {row['name']}: external_ids:{key}: {error}")
     return found
 
 
 def networks(database: Database) -> list[Network]:
     """All of them."""
-    return [Network(**value) for _bridge, value in _rows(database, NETWORK).values()]
+    return [*_rows(database, NETWORK, Network).values()]
 
 
 def network(database: Database, identity: str) -> Network:
     """One; raises NotThere."""
-    row = _rows(database, NETWORK).get(identity)
-    if row is None:
+    found = _rows(database, NETWORK, Network).get(identity)
+    if found is None:
         raise NotThere(f"network {identity[:ID_CHARACTERS]} is not known")
-    return Network(**row[1])
+    return found
+
+
+def all_endpoints(database: Database) -> list[Endpoint]:
+    """Those of all networks."""
+    return [*_rows(database, ENDPOINT, Endpoint).values()]
 
 
 def endpoints(database: Database, network_id: str) -> list[Endpoint]:
     """Those of a network."""
-    rows = _rows(database, ENDPOINT).values()
-    return [Endpoint(**value) for _bridge, value in rows if value["network"] == network_id]
+    return [each for each in all_endpoints(database) if each.network == network_id]
 
 
 def endpoint_networks(database: Database) -> dict[str, str]:
     """{id: its network's id} of those of all networks."""
-    rows = _rows(database, ENDPOINT)
-    return {identity: value["network"] for identity, (_bridge, value) in rows.items()}
+    return {each.id: each.network for each in all_endpoints(database)}
 
 
 def endpoint(database: Database, identity: str) -> Endpoint:
     """One; raises NotThere."""
-    row = _rows(database, ENDPOINT).get(identity)
-    if row is None:
+    found = _rows(database, ENDPOINT, Endpoint).get(identity)
+    if found is None:
         raise NotThere(f"endpoint {identity[:ID_CHARACTERS]} is not known")
-    return Endpoint(**row[1])
+    return found
+
+
+def _key(item: Network | Endpoint) -> str:
+    return (NETWORK if isinstance(item, Network) else ENDPOINT) + item.id
+
+
+def as_ids(item: Network | Endpoint) -> dict[str, str]:
+    """It as external_ids of its bridge."""
+    return {_key(item): json.dumps(dataclasses.asdict(item), separators=(",", ":"))}
 
 
 def keep(database: Database, bridge: str, item: Network | Endpoint) -> None:
     """Write it, new or changed."""
-    prefix = NETWORK if isinstance(item, Network) else ENDPOINT
-    text = json.dumps(dataclasses.asdict(item), separators=(",", ":"))
-    database.change_external_ids("Bridge", bridge, add={prefix + item.id: text})
+    database.change_external_ids("Bridge", bridge, add=as_ids(item))
 
 
 def forget(database: Database, bridge: str, item: Network | Endpoint) -> None:
     """Delete it."""
-    prefix = NETWORK if isinstance(item, Network) else ENDPOINT
-    database.change_external_ids("Bridge", bridge, remove=(prefix + item.id,))
+    database.change_external_ids("Bridge", bridge, remove=(_key(item),))

@@ -164,9 +164,19 @@ def test_trunks_and_the_number(bridge, sandboxes, runtime):
     assert bridge.get("interface", port, "ofport") == "77"
 
 
-def test_version():
-    status, answer = cni.execute({"CNI_COMMAND": "VERSION"}, b'{"cniVersion": "1.0.0"}')
-    assert status == 0 and answer["supportedVersions"] == list(VERSIONS)
+@pytest.mark.parametrize(
+    "raw, version",
+    [
+        (b'{"cniVersion": "1.0.0"}', "1.0.0"),
+        (b'{"cniVersion": "9.9.9"}', VERSIONS[-1]),
+        (b"", VERSIONS[-1]),
+        (b"{]", VERSIONS[-1]),
+    ],
+)
+def test_version(raw, version):
+    """It is asked to find out what can be said at all."""
+    found = {"cniVersion": version, "supportedVersions": list(VERSIONS)}
+    assert cni.execute({"CNI_COMMAND": "VERSION"}, raw) == (0, found)
 
 
 JSON = st.recursive(

@@ -165,6 +165,31 @@ def test_names_and_two_families(clean):
 RESOLVE = ("/bin/busybox", "nslookup")
 
 
+def test_networks_reach_each_other_by_published_ports_alone(clean):
+    """And those are of one protocol and one address of the host, which no program has."""
+    host = clean
+    create(host, "blue", "10.5.0.0/24")
+    create(host, "green", "10.6.0.0/24")
+    page = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
+    shown = ("-p", "127.0.0.1:53:80", "-p", "8000-8001:80")
+    host.start_container("web", "--network=blue", *shown, command=("/bin/sh", "-c", page))
+    address = host.run(
+        *("docker", "inspect", "--format={{.NetworkSettings.Networks.blue.IPAddress}}", "web")
+    ).strip()
+    shown = ("-p", "53:53/udp", "-p", "127.0.0.2:53:53", "-p", "8000-8001:80")
+    host.start_container("pod-a", "--network=green", *shown)
+    wait_until(lambda: fetch(host, "http://127.0.0.1:53/") == "hello\n", what="the page")
+    assert pings(host, "pod-a", address, count=1) == 0
+    assert fetch(host, f"http://{address}/", "pod-a") == ""
+    assert fetch(host, "http://10.6.0.1:8000/", "pod-a") == "hello\n"
+    assert "dport 8001" in host.run("nft", "list", "ruleset")
+    with pytest.raises(CommandFailed, match="no port of 8000 to 8001 is free"):
+        host.start_container("pod-b", "--network=green", "-p", "8000-8001:80")
+    host.run("docker", "rm", "--force", "pod-b")
+    with pytest.raises(CommandFailed, match="port 53 of the host is published already"):
+        host.start_container("pod-b", "--network=green", "-p", "53:80/tcp")
+
+
 def test_flat_to_a_physical_port(clean):
     """The gateway is a router's, behind a port of the bridge in the same VLAN."""
     host = clean
@@ -239,6 +264,8 @@ def test_a_killed_dockerd(clean):
         (("-o", "mode=loud"), "mode: loud"),
         (("-o", "colour=red"), "option colour"),
         (("-o", "rate=fast"), "rate: fast"),
+        (("-o", "mtu=67"), "MTU 67"),
+        (("-o", "bridge="), "not a name of a network device"),
     ],
 )
 def test_networks_that_cannot_be(clean, options, said):

@@ -82,6 +82,7 @@ def test_setup_and_teardown(bridge, sandboxes):
         (("create",), {**NETWORK, "options": {"bridge": "br9"}}, "no bridge named br9"),
         (("create",), {**NETWORK, "options": {"bridge": "br0", "vlan": "5000"}}, "VLAN 5000"),
         (("create",), {**NETWORK, "options": {"bridge": "br0", "rate": "x"}}, "option rate"),
+        (("create",), {**NETWORK, "options": {"bridge": "br0", "mtu": "9"}}, "MTU 9"),
         (("create",), {**NETWORK, "options": {"bridge": "br0", "colour": "x"}}, "option colour"),
         (("create",), [], "create: not an object"),
         (("create",), {**NETWORK, "options": {"bridge": "br0", "vlan": 5}}, "vlan: not a string"),

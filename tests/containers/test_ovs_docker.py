@@ -1,5 +1,7 @@
 """pyvs-docker on containers given by process id, with a real switch."""
 
+import re
+
 import pytest
 
 from tests.containers.conftest import devices, ports
@@ -78,6 +80,106 @@ def test_a_second_interface_of_that_name_is_refused(bridge, sandboxes, docker):
     with pytest.raises(CommandFailed, match="has a port already"):
         docker("add-port", "br0", "eth1", str(container.pid))
     assert len(ports(bridge)) == 1 and devices(container) == ["eth1"]
+
+
+def test_an_interface_that_comes_back_is_the_same_port(bridge, sandboxes, docker):
+    """Said again after its container was started again: number and VLAN stay, addresses are new."""
+    container = str(sandboxes().pid)
+    docker("add-port", "br0", "eth1", container, "--ipaddress=10.0.0.1/24", MAC)
+    docker("set-vlan", "br0", "eth1", container, "7")
+    (port,) = ports(bridge)
+    number = bridge.get("interface", port, "ofport")
+    bridge.host.run("ip", "link", "del", port)
+    bridge.vsctl("wait-until", "interface", port, "ofport=-1")
+    with pytest.raises(CommandFailed, match="Network is unreachable"):
+        docker("add-port", "br0", "eth1", container, "--gateway=10.9.9.9")
+    assert devices(bridge.host) == [] and ports(bridge) == [port]
+    docker("add-port", "br0", "eth1", container, "--ipaddress=10.0.0.2/24")
+    assert bridge.get("interface", port, "ofport") == number
+    assert bridge.get("port", port, "tag") == "7"
+    ids = bridge.get("interface", port, "external_ids")
+    assert "container_ips=10.0.0.2" in ids.replace('"', "") and "attached-mac" not in ids
+
+
+MAC = "--macaddress=02:00:00:00:00:01"
+
+
+def test_an_address_that_is_taken(bridge, sandboxes, docker):
+    """In the same VLAN of the same bridge, by a container that is there."""
+    one, two, six = sandboxes(), sandboxes(), "--ipaddress=fd00::1/64"
+    docker("add-port", "br0", "eth1", str(one.pid), "--ipaddress=10.0.0.1/24", six, MAC)
+    (port,) = ports(bridge)
+    for option in ("--ipaddress=10.0.0.1/16", "--ipaddress=fd00:0::1/64", MAC.upper().lower()):
+        with pytest.raises(CommandFailed, match=f"port {port} of br0 has this address already"):
+            docker("add-port", "br0", "eth1", str(two.pid), option)
+    assert ports(bridge) == [port] and devices(two) == []
+    docker("set-vlan", "br0", "eth1", str(one.pid), "7")
+    docker("add-port", "br0", "eth1", str(two.pid), "--ipaddress=10.0.0.1/24", MAC)
+    docker("del-port", "br0", "eth1", str(two.pid))
+    docker("set-vlan", "br0", "eth1", str(one.pid), "0")
+    one.close()
+    wait_until(lambda: bridge.vsctl("list-stale"), what="the port to be stale")
+    docker("add-port", "br0", "eth1", str(two.pid), "--ipaddress=10.0.0.1/24", MAC)
+
+
+def test_a_bridge_has_its_own_ports(bridge, sandboxes, docker):
+    container = str(sandboxes().pid)
+    bridge.vsctl("add-br", "br1")
+    docker("add-port", "br0", "eth1", container)
+    docker("add-port", "br1", "eth2", container)
+    for words in (
+        ("del-port", "br1", "eth1", container),
+        ("set-vlan", "br1", "eth1", container, "5"),
+    ):
+        with pytest.raises(CommandFailed, match=r"no port of interface eth1 .* on br1"):
+            docker(*words)
+    with pytest.raises(CommandFailed, match="has a port already"):
+        docker("add-port", "br1", "eth1", container)
+    docker("del-ports", "br1", container)
+    assert len(ports(bridge)) == 1 and bridge.vsctl("list-ports", "br1") == ""
+
+
+def test_where_ipv6_is_forbidden(bridge, sandboxes, docker):
+    """As in a container of Docker's that has no network."""
+    one, two = sandboxes(), sandboxes()
+    for number, each in enumerate((one, two), 1):
+        each.run("sysctl", "-qw", *(f"net.ipv6.conf.{which}.disable_ipv6=1" for which in SETTINGS))
+        docker("add-port", "br0", "eth1", str(each.pid), f"--ipaddress=fd00::{number}/64")
+    assert one.ping("fd00::2") == 3
+
+
+SETTINGS = ("all", "default")
+
+
+def test_the_host_hears_nothing_of_what_is_the_switchs(bridge, sandboxes, docker):
+    """Its own stack neither answers nor takes anything in beside the switch, across its VLANs."""
+    container, host = sandboxes(), bridge.host
+    bridge.vsctl("add-port", "br0", "gate", "tag=9", "--", "set", "interface", "gate",
+                 "type=internal")  # fmt: skip
+    for words in (
+        "address add 10.0.0.77/24 dev gate",
+        "address add fd00::77/64 dev gate nodad",
+        "link set gate up",
+    ):
+        host.run("ip", *words.split())
+    pid = str(container.pid)
+    docker("add-port", "br0", "eth1", pid, "--ipaddress=10.0.0.1/24", "--ipaddress=fd00::1/64")
+    (port,) = (name for name in ports(bridge) if name != "gate")
+    mac = re.search("link/ether ([0-9a-f:]+)", host.run("ip", "link", "show", port))[1]
+    before = echoes(host)
+    for address in ("10.0.0.77", "fd00::77"):
+        container.ping(address, count=1)
+        assert "lladdr" not in container.run("ip", "neighbor", "show", address)
+        container.run("ip", "neighbor", "replace", address, "lladdr", mac, "dev", "eth1")
+        container.ping(address, count=2)
+    assert echoes(host) == before
+
+
+def echoes(host):
+    """How many requests the host has heard, of ICMP and of ICMPv6."""
+    names, values = re.findall("^Icmp: (.*)$", host.run("cat", "/proc/net/snmp"), re.M)
+    (six,) = re.findall(r"^Icmp6InEchos\s+(\d+)", host.run("cat", "/proc/net/snmp6"), re.M)
+    return values.split()[names.split().index("InEchos")], six
 
 
 def test_a_container_that_is_gone_is_stale(bridge, sandboxes, docker):
