@@ -1,10 +1,15 @@
 # The tuple of a packet, and what else the tracker wants to know of its headers.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 
 from datapath.base.packet cimport packet
+from datapath.base.protocols cimport ETH_IP, ETH_IPV6
 from datapath.conntrack.table cimport ct_tuple
 from datapath.key.flow cimport flow_key
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t keys_htons "htons" (uint16_t)
 
 cdef enum extraction:
     KEY_BAD                     # nothing that can be tracked
@@ -17,6 +22,19 @@ cdef enum extraction:
 cdef extraction tuple_extract(const packet *p, const flow_key *key, uint16_t zone, ct_tuple *t,
                               uint32_t *inner) noexcept nogil
 cdef void tuple_reverse(const ct_tuple *t, ct_tuple *reversed) noexcept nogil
+# The family and the addresses of a key; False: it has none.  What else is in *t stays.
+cdef inline bint tuple_take_addresses(ct_tuple *t, const flow_key *key) noexcept nogil:
+    if key.eth_type == keys_htons(ETH_IP):
+        t.family = 4
+        memcpy(t.src, &key.nw_src, 4)
+        memcpy(t.dst, &key.nw_dst, 4)
+    elif key.eth_type == keys_htons(ETH_IPV6):
+        t.family = 6
+        memcpy(t.src, key.ipv6_src, 16)
+        memcpy(t.dst, key.ipv6_dst, 16)
+    else:
+        return False
+    return True
 cdef inline bint has_ports(const ct_tuple *t) noexcept nogil:
     return t.proto == 6 or t.proto == 17 or t.proto == 132
 # Bytes of headers and payload from the L4 header, by the IP header; L2 padding is not counted.

@@ -184,18 +184,11 @@ cdef extraction tuple_extract(const packet *p, const flow_key *key, uint16_t zon
     l4 = p.data + p.l4
     t.zone = zone
     t.proto = key.nw_proto
-    if key.eth_type == htons(ETH_IP):
-        t.family = 4
-        memcpy(t.src, &key.nw_src, 4)
-        memcpy(t.dst, &key.nw_dst, 4)
-        if not p.vnet.flags and csum_finish(csum_add(0, ip, (ip[0] & 15) * 4)) != 0:
-            return KEY_BAD_SUM
-    elif key.eth_type == htons(ETH_IPV6):
-        t.family = 6
-        memcpy(t.src, key.ipv6_src, 16)
-        memcpy(t.dst, key.ipv6_dst, 16)
-    else:
+    if not tuple_take_addresses(t, key):
         return KEY_BAD
+    if (t.family == 4 and not p.vnet.flags
+            and csum_finish(csum_add(0, ip, (ip[0] & 15) * 4)) != 0):
+        return KEY_BAD_SUM
     if t.proto == PROTO_TCP and (l4_size(p) < 20 or (l4[12] >> 4) * 4 < 20
                                  or <uint32_t> (l4[12] >> 4) * 4 > l4_size(p)):
         return KEY_BAD

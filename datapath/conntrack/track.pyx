@@ -285,15 +285,7 @@ cdef uint32_t ct_prefetch(const tracker *t, const flow_key *key, const ct_action
     if key.nw_frag or (key.nw_proto != PROTO_TCP and key.nw_proto != PROTO_UDP):
         return NO_BUCKET
     memset(&tuple, 0, sizeof(tuple))
-    if key.eth_type == htons(ETH_IP):
-        tuple.family = 4
-        memcpy(tuple.src, &key.nw_src, 4)
-        memcpy(tuple.dst, &key.nw_dst, 4)
-    elif key.eth_type == htons(ETH_IPV6):
-        tuple.family = 6
-        memcpy(tuple.src, key.ipv6_src, 16)
-        memcpy(tuple.dst, key.ipv6_dst, 16)
-    else:
+    if not tuple_take_addresses(&tuple, key):
         return NO_BUCKET
     tuple.src_port = key.tp_src
     tuple.dst_port = key.tp_dst
