@@ -6,6 +6,7 @@ after the other; what a method returns has happened in all of them.
 
 import contextlib
 import errno as error_numbers
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,6 +33,7 @@ from datapath.worker.worker cimport Worker
 
 from datapath import diverted
 from datapath.requests import EngineError, check, check_options, numbers_of
+from datapath.slow_devices import SlowDevices
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.netdev.af_packet import PacketNetdev
 from datapath.netdev.tap cimport TapNetdev
@@ -79,6 +81,7 @@ cdef class Engine:
     cdef dict retired_drops
     cdef int up_event                   # the handler's, or -1
     cdef object closer
+    cdef object slow                    # SlowDevices: those of AF_XDP
     cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
     cdef bint signatures
 
@@ -102,6 +105,7 @@ cdef class Engine:
             self._equip(worker)
         # The kernel takes 40 ms to close an AF_PACKET socket, and no longer for many at once.
         self.closer = ThreadPoolExecutor(CLOSERS, "closer")
+        self.slow = SlowDevices(self.closer)
 
     def __dealloc__(self):
         if self.alarm_fd >= 0:
@@ -130,6 +134,7 @@ cdef class Engine:
         for port in self.ports.values():
             self.closer.submit(port.close)
         self.ports = {}
+        self.slow.forget_all()
         self.closer.shutdown()
 
     def tune(self, inverse, bint signatures):
@@ -262,7 +267,7 @@ cdef class Engine:
 
     def port_add(self, name, type, port_no=None, options=None, device=-1):
         """Open a device and give it to the workers; returns its number.  `device`: a descriptor of
-        the TAP that it is to be, which the caller keeps."""
+        the TAP that it is to be, which the caller keeps.  Of AF_XDP's devices: NotYet, at first."""
         cdef Netdev dev
         cdef command c
         if type not in TYPES:
@@ -282,7 +287,7 @@ cdef class Engine:
         if type == "system":
             words = (deaf,)
         try:
-            dev = TYPES[type](name, options or {}, self.n_ids, *words)
+            dev = self._open(name, type, options or {}, words)
         except OSError as error:
             self.kernel_cache.abandon(name)
             raise EngineError(error.errno or error_numbers.EIO, f"{name}: {error.strerror}") from error
@@ -291,6 +296,7 @@ cdef class Engine:
             raise EngineError(error_numbers.EINVAL, str(error)) from error
         dev.dev.port_no = number
         dev.dev.port_be = htonl(number)
+        dev.dev.n_worker_ports = self.n_ids     # of now
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_PORT_ADD
         c.dev = &dev.dev
@@ -305,6 +311,10 @@ cdef class Engine:
         self.kernel_cache.add(dev)
         diverted.look(dev)
         return number
+
+    def _open(self, name, type, dict options, words):
+        make = functools.partial(TYPES[type], name, options, self.n_ids, *words)
+        return self.slow.open(name, (type, options), make) if type in XDP_TYPES else make()
 
     def _least_busy(self):
         """The number of the worker, of those for no core, that polls the fewest queues."""
@@ -358,6 +368,8 @@ cdef class Engine:
         del self.ports[number]
         if dev.type == "system":
             self.closer.submit(dev.close)
+        elif dev.type in XDP_TYPES:
+            self.slow.close(dev.name, dev)
         else:
             dev.close()     # its name must be free when we return
 

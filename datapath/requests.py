@@ -19,6 +19,15 @@ class EngineError(Exception):
         self.text = text or os.strerror(number)
 
 
+class NotYet(Exception):
+    """What a request asks for takes a while: it is to be done again a little later, until when its
+    client waits; `forget()` where the client has gone."""
+
+    def __init__(self, forget):
+        super().__init__()
+        self.forget = forget
+
+
 def check_options(options):
     """Texts, and not more than an answer can carry for many ports."""
     if options is None:

@@ -11,6 +11,7 @@ import functools
 import os
 import socket
 import time
+from typing import Any, NamedTuple
 
 import ovs.timeval
 import ovs.vlog
@@ -21,7 +22,7 @@ from datapath.engine import Engine
 from datapath.further import Further
 from datapath.ipc import protocol
 from datapath.operations import OPERATIONS, Operations
-from datapath.requests import EngineError
+from datapath.requests import EngineError, NotYet
 from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
 from pyvs.streams.listener import Listener
@@ -38,6 +39,15 @@ MAX_CLIENTS = 128
 ROUND = 64  # requests of one client before the others have their turn,
 OWN_OPERATIONS = ("upcall_register", "dp_add", "dp_del", "dp_dump")
 SLICE = 0.01  # and seconds after which it ends as well
+AGAIN = 5  # ms, until what could not be done yet is tried again
+
+
+class Request(NamedTuple):
+    op: Any
+    dp: Any
+    words: dict
+    data: bytes
+    seq: int
 
 
 class Client:
@@ -49,6 +59,8 @@ class Client:
         self.output = bytearray()
         self.given = -1  # a descriptor that came
         self.fds: list[int] = []  # to go with the first byte of the output
+        self.put_off: Request | None = None  # to be done again; and, where nobody waits for it any
+        self.forget = lambda: None  # more, this
 
     def flush(self) -> None:
         """Send what the socket takes.  Raises OSError when the connection is over."""
@@ -87,6 +99,8 @@ class Client:
         self.drop_fds()
         self.close_given()
         self.sock.close()
+        if self.put_off is not None:
+            self.forget()
 
 
 def listen(path: str) -> Listener:
@@ -173,6 +187,9 @@ class Server(Operations):
             poller.timer_wait_until(deadline)
         poller.fd_wait(self.engine.alarm_fd, POLLIN)
         for client in self.clients:
+            if client.put_off is not None:
+                poller.timer_wait(AGAIN)
+                continue
             poller.fd_wait(client.sock.fileno(), POLLOUT if client.output else POLLIN)
             if not client.output and protocol.complete(client.input, protocol.MAX_REQUEST):
                 poller.immediate_wake()
@@ -210,7 +227,10 @@ class Server(Operations):
         While answers wait to be taken, nothing is read: a slow client slows itself only.
         """
         client.flush()
-        if client.output:
+        if client.put_off is not None:
+            self._do(client, client.put_off)
+            client.flush()
+        if client.output or client.put_off is not None:
             return
         if not protocol.complete(client.input, protocol.MAX_REQUEST):
             with contextlib.suppress(BlockingIOError):
@@ -228,7 +248,7 @@ class Server(Operations):
                 return
             self._answer(client, *message)
             client.flush()
-            if client.output or time.monotonic() > end:
+            if client.output or client.put_off is not None or time.monotonic() > end:
                 return
 
     def _drop(self, client: Client) -> None:
@@ -247,9 +267,18 @@ class Server(Operations):
         op = body.pop("op", None)
         if not isinstance(op, str):
             op = "a name that is no text"  # what it is may be too deep for being shown
+        self._do(client, Request(op, body.pop("dp", None), body, data, seq))
+
+    def _do(self, client: Client, request: Request) -> None:
+        """Answer a request, or put it off."""
+        op, dp, words, data, seq = request
+        client.put_off = None
         try:
-            reply, rest = self._function(op, body.pop("dp", None))(client, data, **body)
+            reply, rest = self._function(op, dp)(client, data, **words)
             answer = protocol.encode(reply, rest, seq)
+        except NotYet as error:
+            client.put_off, client.forget = request, error.forget
+            return
         except EngineError as error:
             self.n_bad_requests += 1
             answer = refusal(seq, error.errno, error.text)

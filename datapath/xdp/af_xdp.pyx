@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import time
 
 from libc.errno cimport EAGAIN, EBUSY, EINTR, errno as last_error
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -28,6 +29,7 @@ from datapath.xdp.rings cimport *
 
 from datapath.netdev.netdev import wanted_queues
 from datapath.xdp.program import BEST_EFFORT, MODES, Attachment, modes_to_try
+from datapath.xdp.rings import BIND_SECONDS
 
 cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:
@@ -179,7 +181,9 @@ def _queues_of(options):
 
 
 cdef class XdpNetdev(Netdev):
-    """Options: xdp-mode (best-effort, native-with-zerocopy, native, generic), use-need-wakeup (true),
+    """Opening and closing it takes a while.
+
+    Options: xdp-mode (best-effort, native-with-zerocopy, native, generic), use-need-wakeup (true),
     n_rxq: queues of the device that are taken, from the first on."""
 
     cdef list sockets
@@ -231,11 +235,12 @@ cdef class XdpNetdev(Netdev):
     def _open_as(self, mode, need_wakeup):
         cdef XdpSocket made
         cdef uint32_t queue
+        cdef double until = time.monotonic() + BIND_SECONDS
         self.attachment = Attachment(self.ifindex, self.dev.n_queues, mode)
         for queue in range(self.dev.n_queues):
             made = XdpSocket()
             self.sockets.append(made)
-            made.bind(self.ifindex, queue, MODES[mode][1], need_wakeup)
+            made.bind(self.ifindex, queue, MODES[mode][1], need_wakeup, until)
             self.dev.queues[queue].private = made.s
             self.dev.queues[queue].fd = made.s.fd
         for queue in range(self.dev.n_queues):

@@ -45,7 +45,7 @@ STATISTIC_NAMES = (
     "tx_ring_empty_descs",
 )
 MOST_MEMORY = 512 << 20         # of all sockets
-BIND_TRIES, BIND_PAUSE = 50, 0.01   # a queue is let go of a moment after its socket was closed
+BIND_SECONDS, BIND_PAUSE = 0.5, 0.01    # a queue is let go of a moment after its socket was closed
 
 cdef size_t _memory = 0         # bytes of all sockets of this process
 
@@ -96,9 +96,9 @@ cdef class XdpSocket:
         cdef xdp_socket *s = self.s
         cdef void *memory
         cdef uint32_t i
+        self.sock = socket.socket(AF_XDP, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         if _memory + SOCKET_MEMORY > <size_t> MOST_MEMORY:
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
-        self.sock = socket.socket(AF_XDP, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         s.fd = self.sock.fileno()
         memory = mmap(NULL, SOCKET_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         if memory == MAP_FAILED:
@@ -123,18 +123,16 @@ cdef class XdpSocket:
             s.free[i] = <uint64_t> (RX_CHUNKS + i) * CHUNK
         s.n_free = TX_CHUNKS
 
-    def bind(self, int ifindex, uint32_t queue, int flags, bint need_wakeup):
-        """`flags`: copying or not."""
+    def bind(self, int ifindex, uint32_t queue, int flags, bint need_wakeup, double until):
+        """`flags`: copying or not.  Sleeps while the queue is another socket's, `until` when."""
         cdef sockaddr_xdp address
         memset(&address, 0, sizeof(address))
         address.sxdp_family = AF_XDP
         address.sxdp_flags = <uint16_t> (flags | (USE_NEED_WAKEUP if need_wakeup else 0))
         address.sxdp_ifindex = ifindex
         address.sxdp_queue_id = queue
-        for left in reversed(range(BIND_TRIES)):
-            if bind(self.s.fd, <sockaddr *> &address, sizeof(address)) == 0:
-                break
-            if last_error != errno.EBUSY or not left:
+        while bind(self.s.fd, <sockaddr *> &address, sizeof(address)) != 0:
+            if last_error != errno.EBUSY or time.monotonic() >= until:
                 raise OSError(last_error, os.strerror(last_error))
             time.sleep(BIND_PAUSE)
         self.s.need_wakeup = need_wakeup
