@@ -154,12 +154,26 @@ class Bridge:
     def take_faulty(self) -> set[str]:
         """The ports with whose interfaces this reconciliation met a fault; tell it of all."""
         faulty, self._faulty = self._faulty, set()
+        self._tell_faulty(faulty)
+        return self.ports_of(faulty)
+
+    def _tell_faulty(self, faulty: set[str]) -> None:
         for name, iface in self.ifaces.items():
-            has_fault = name in faulty or iface.config.is_faulty
+            has_fault = (
+                name in faulty or iface.config.is_faulty or name in self.qos.faulty
+            ) or any(self._ports[port].has_faulty_qos for port in self._wanted.get(name, ()))
             if iface.has_fault != has_fault:
                 iface.has_fault = has_fault
                 self.news.add(name)
-        return self.ports_of(faulty)
+
+    def run_qos(self) -> bool:
+        """Go on with disciplines; whether a fault with one is to be told."""
+        known = len(self.qos.faulty)
+        self.qos.run()
+        if len(self.qos.faulty) == known:
+            return False
+        self._tell_faulty(set())
+        return True
 
     def _guarded(self, interfaces: Iterable[str], step: Callable[..., Any], *args: Any) -> None:
         """A fault with one interface, or with those of one port, leaves the others to be

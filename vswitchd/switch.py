@@ -39,7 +39,8 @@ STATS_INTERVAL_MS = 5000
 # How often the datapath is asked for devices that went in other network namespaces.
 AWAY_INTERVAL_MS = 1000
 RETRY_MS = 50  # for a datapath process that is about to come up
-RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised
+RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised, or, at first, read
+LONGEST_RETRY_MS = 60_000  # of what it still keeps from being read
 
 
 class Switch:
@@ -86,6 +87,8 @@ class Switch:
         self._new_bridges: list[str] = []  # of which the log does not tell yet
         self._failed: set[str] = set()  # bridges whose turn, in this round, ended with a fault
         self._retry_at = 0
+        self._reread_at = 0  # ms, where the reader is behind
+        self._reread_pause = RETRY_FAULT_MS
         self._tls: TlsConfig | None = None  # as last taken over
         self._tuning: settings.FlowTuning | None = None
         self._reconciled = False  # at least once
@@ -139,9 +142,9 @@ class Switch:
         bridge.run_protocols(now)
         bridge.bundles.run(now)
         bridge.exports.run(now)
-        bridge.qos.run()
+        faults = bridge.run_qos()
         news = bridge.bundles.bonds_changed or bridge.protocols.has_news
-        self._status_due |= news
+        self._status_due |= news or faults
         bridge.keeper.run(now, news or bridge.neighbours.has_news)
         bridge.ofproto.run(now)
 
@@ -159,6 +162,8 @@ class Switch:
             poller.timer_wait_until(self._next_away)
         if self._faulty:
             poller.timer_wait_until(self._retry_at)
+        if self._reader.is_behind:
+            poller.timer_wait_until(self._reread_at)
         self.pmds.wait(self.backer, poller)
         if self._writer.has_more:
             poller.immediate_wake()
@@ -247,7 +252,7 @@ class Switch:
         """Reconcile what the configuration or the devices ask for."""
         if self._is_contended():
             return
-        self._read_config()
+        self._read_config(now)
         if not self._datapath_ready():
             return
         self._follow_devices(now)
@@ -282,18 +287,33 @@ class Switch:
         self._contended = contended
         return contended
 
-    def _read_config(self) -> None:
-        """Take over what is new of the configuration, if it is whole."""
+    def _read_config(self, now: int) -> None:
+        """Take over what is new of the configuration, if it is whole, and what a fault kept from
+        being read before."""
         idl = self.idl
         if not idl.has_lock or not idl.has_ever_connected():
             return
-        if idl.change_seqno == self._idl_seqno:
+        if idl.change_seqno == self._idl_seqno and not self._is_to_be_reread(now):
             return
         self._idl_seqno = idl.change_seqno
-        changes = self._reader.read()
+        try:
+            changes = self._reader.read()
+        finally:
+            self._pace_rereading(now)
         if self.config is None:
             vlog.dbg("the database has no Open_vSwitch row yet")
         self._changes.add(changes)
+
+    def _is_to_be_reread(self, now: int) -> bool:
+        return self._reader.is_behind and now >= self._reread_at
+
+    def _pace_rereading(self, now: int) -> None:
+        """After read(): each time that a fault comes again, it is tried again later."""
+        if not self._reader.is_behind:
+            self._reread_pause = RETRY_FAULT_MS
+            return
+        self._reread_at = now + self._reread_pause
+        self._reread_pause = min(2 * self._reread_pause, LONGEST_RETRY_MS)
 
     # --- reconciliation
 
@@ -373,7 +393,7 @@ class Switch:
         if self._unclaimed:
             self._unclaimed = False
             self.backer.first_reconcile_done()
-        if not self._failed:
+        if not self._failed and not self._reader.is_behind:
             self._realised_cfg = wanted.switch.next_cfg
         self._status_due = True
 

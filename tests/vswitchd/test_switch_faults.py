@@ -8,6 +8,7 @@ from tests.vswitchd.test_reconcile import bench  # noqa: F401  (a fixture)
 from vswitchd import switch as switch_module
 from vswitchd.bridge import Bridge
 from vswitchd.database import config, config_reader
+from vswitchd.qos import tc
 
 
 class Injected(Exception):
@@ -165,6 +166,45 @@ def test_with_reading_one_row(pair, monkeypatch, faults, function, table):
     assert pair.ofproto("br1").bundles["p1"][2] == 9
 
 
+def test_with_a_ports_qos(pair, monkeypatch, faults):
+    """Reading its row, and making its discipline: the port is one, `error` tells it, what was known
+    stays, and the next change is followed."""
+    make = ("--", "--id=@q", "create", "qos", "type=linux-sfq", "other_config:perturb=1")
+    ran = []
+
+    def replace(device, kind, options, queues):
+        if options.get("perturb") == "3":
+            raise Injected
+        ran.append(options.get("perturb"))
+        yield
+
+    monkeypatch.setattr(tc, "replace", replace)
+    monkeypatch.setattr(tc, "is_ready", lambda: True)
+    real = config._qos
+    monkeypatch.setattr(config, "_qos", fail)
+    pair.vsctl("set", "port", "p1", "tag=3", "qos=@q", *make)
+    assert faults() == 1 and pair.ofproto("br1").bundles["p1"][2] == 3 and not ran
+    pair.run_until(lambda: "internal error" in told(pair, "p1"))
+    monkeypatch.setattr(config, "_qos", real)
+    qos = pair.vsctl("get", "port", "p1", "qos")
+    pair.vsctl("set", "qos", qos, "other_config:perturb=2")
+    pair.run_until(lambda: ran == ["2"] and told(pair, "p1") == "[]")
+    monkeypatch.setattr(config, "_qos", fail)
+    pair.vsctl("set", "qos", qos, "other_config:perturb=4", "--", "set", "port", "p1", "tag=4")
+    pair.run_until(lambda: "internal error" in told(pair, "p1"))
+    assert pair.switch.bridges["br1"].qos.given("p1")[1] == {"perturb": "2"}
+    monkeypatch.setattr(config, "_qos", real)
+    seen = faults()
+    pair.vsctl("set", "qos", qos, "other_config:perturb=3")
+    pair.run_until(lambda: faults() == seen + 1 and "internal error" in told(pair, "p1"))
+    pair.vsctl("set", "port", "p0", "tag=7")  # which is no reason to try it again
+    pair.rounds(10)
+    assert faults() == seen + 1 and "internal error" in told(pair, "p1")
+    pair.vsctl("set", "qos", qos, "other_config:perturb=5")
+    pair.run_until(lambda: ran == ["2", "5"] and told(pair, "p1") == "[]")
+    assert faults() == seen + 1 and not pair.switch._faulty
+
+
 @pytest.mark.parametrize("function", ["_controller", "_mirror", "bridge_config", "switch_config"])
 def test_with_reading_a_row_of_a_bridge(pair, monkeypatch, faults, function):
     """All else that a transaction asks for is done."""
@@ -185,11 +225,29 @@ def test_with_reading_a_row_of_a_bridge(pair, monkeypatch, faults, function):
 
 @pytest.mark.parametrize("function", ["_set_parts", "_has_usable_name"])
 def test_with_the_reading_itself(pair, monkeypatch, faults, function):
-    """What it did not see is read with the next change."""
+    """What it did not see is read with the next change, or, where none comes, a little later, each
+    time twice as late; until then nobody is told that it is done."""
+    real = getattr(config_reader.Reader, function)
+    monkeypatch.setattr(pair.switch, "_reread_pause", 100)
+    done = cfg(pair, "cur_cfg")
     monkeypatch.setattr(config_reader.Reader, function, fail)
     pair.vsctl("set", "port", "p0", "tag=5", "--", "add-br", "br2", wait=False)
+    pair.vsctl("--", "set", "Open_vSwitch", ".", f"next_cfg={done + 5}", wait=False)
     pair.run_until(faults)
-    monkeypatch.undo()
+    first = faults()
+    pair.rounds(10)  # which take no time
+    assert faults() <= first + 1
+    pair.run_until(lambda: pair.switch._reread_pause >= 800)
+    assert cfg(pair, "cur_cfg") == done
+    monkeypatch.setattr(config_reader.Reader, function, real)
+    pair.run_until(lambda: cfg(pair, "cur_cfg") == done + 5)
+    assert pair.ofproto("br0").bundles["p0"][2] == 5 and "br2" in pair.switch.bridges
+    assert pair.switch._reread_pause == switch_module.RETRY_FAULT_MS
+    seen = faults()
+    monkeypatch.setattr(config_reader.Reader, function, fail)
+    pair.vsctl("set", "port", "p0", "tag=6", "--", "add-br", "br3", wait=False)
+    pair.run_until(lambda: faults() > seen)
+    monkeypatch.setattr(config_reader.Reader, function, real)
     pair.vsctl("set", "port", "p1", "tag=9")
-    assert pair.ofproto("br0").bundles["p0"][2] == 5
-    assert pair.ofproto("br1").bundles["p1"][2] == 9 and "br2" in pair.switch.bridges
+    assert pair.ofproto("br0").bundles["p0"][2] == 6
+    assert pair.ofproto("br1").bundles["p1"][2] == 9 and "br3" in pair.switch.bridges

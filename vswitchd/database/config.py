@@ -66,6 +66,7 @@ class PortConfig(NamedTuple):
     in_vain: tuple[str, ...] = ()
     qos: QosRow | None = None
     mac: str | None = None
+    has_faulty_qos: bool = False  # reading that row met a fault of ours: `qos` is what was known
 
 
 class ControllerRow(NamedTuple):
@@ -289,6 +290,7 @@ def _qos(row: Any) -> QosRow:
 
 def port_config(row: Any) -> PortConfig:
     interfaces = sorted(row.interfaces, key=lambda each: each.name)
+    qos = _contained_one(_qos, row.qos)
     return PortConfig(
         uuid=row.uuid,
         name=row.name,
@@ -305,8 +307,9 @@ def port_config(row: Any) -> PortConfig:
         fake_bridge=row.fake_bridge,
         other_config=row.other_config,
         in_vain=in_vain(row),
-        qos=_contained_one(_qos, row.qos),
+        qos=qos,
         mac=one(row.mac),
+        has_faulty_qos=bool(row.qos) and qos is None,
     )
 
 

@@ -47,6 +47,7 @@ class Reader:
 
     def __init__(self, idl: Replica):
         self.configuration: Configuration | None = None
+        self.is_behind = False  # a fault kept it from reading all that there is
         self._idl = idl
         self._root: Any = None  # the row object
         self._forget()
@@ -63,8 +64,15 @@ class Reader:
         """Take over what changed since the last time.  A fault that is not of one row leaves the
         rest to the next time, when all is read anew."""
         root = next(iter(self._idl.tables["Open_vSwitch"].rows.values()), None)
+        self.is_behind = False
         if root is None:
             return Changes()
+        self.is_behind = True
+        found = self._read(root)
+        self.is_behind = self._root is None
+        return found
+
+    def _read(self, root: Any) -> Changes:
         changed, self._idl.config_changed = self._idl.config_changed, {}
         known, self._root = self._root, None
         if root is not known:  # the first time, or everything was sent anew
@@ -195,7 +203,9 @@ class Reader:
         read = _read_row(port_config, row) or _read_row(partial(faulty_port, known=known), row)
         if read is None:
             return
-        parts = {interface.uuid for interface in read.interfaces}
+        if read.has_faulty_qos and known is not None:
+            read = read._replace(qos=known.qos)
+        parts = {interface.uuid for interface in read.interfaces} | _references(row, "qos")
         self._set_parts(uuid, parts | (read.qos.parts if read.qos else set()))
         if read == self._ports.get(uuid):
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 import ovs.vlog
 
-from pyvs import clock
+from pyvs import clock, containment
 from vswitchd.database.config import InterfaceConfig, PortConfig, QosRow
 from vswitchd.devices.iface import Iface
 from vswitchd.devices.links import Link, Links
@@ -33,6 +33,7 @@ class PortsQos:
         self._ofproto = ofproto
         self._done: dict[str, tuple[int, tuple]] = {}  # device -> ifindex, what it was given
         self._told: set[str] = set()
+        self.faulty: set[str] = set()  # devices with whose discipline a fault of ours was met
         self._work: dict[str, Generator[None, None, str | None]] = {}  # device -> tc.replace()
         self._counted: dict[str, tuple[float, dict[int, dict[str, int]]]] = {}
         ofproto.queue_counters = self.counters
@@ -65,6 +66,10 @@ class PortsQos:
                 del self._work[name]
                 if done.value is not None:
                     self._tell(f"{name}: QoS {self.given(name)[0]} failed ({done.value})")
+            except Exception:
+                containment.caught("queueing discipline", f"of {name}")
+                del self._work[name]
+                self.faulty.add(name)
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
@@ -80,10 +85,11 @@ class PortsQos:
         index, before = self._done.get(iface.name, (link.ifindex, NO_QOS))
         if index != link.ifindex:
             before = NO_QOS  # another device, which has nothing yet
-        if given == before:
+        if given == before and iface.name not in self.faulty:
             return
         self._done[iface.name] = (link.ifindex, given)
         self._work.pop(iface.name, None)
+        self.faulty.discard(iface.name)
         if given[0] == tc.UNTOUCHED:
             return
         if given[0] and given[0] not in tc.TYPES:
@@ -108,6 +114,7 @@ class PortsQos:
         """The interface is no port any more: its device is as it was."""
         index, given = self._done.pop(iface.name, (0, NO_QOS))
         self._work.pop(iface.name, None)
+        self.faulty.discard(iface.name)
         self._counted.pop(iface.name, None)
         if given[0] not in ("", tc.UNTOUCHED):
             tc.clear(index)
