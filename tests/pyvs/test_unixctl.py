@@ -78,6 +78,10 @@ def test_answers(world):
     assert "takes at most 9" in world.call("say", *"x" * 10)["error"]
     assert "non-string" in world.call("say", 1)["error"]
     assert world.call("odd")["result"] == "\\udc80"
+    for words in (["1," * unixctl.MOST_TEXT], ["x"] * 9 + ["y"], ["g"] * 8 + ["z" * (1 << 14)]):
+        assert "takes at most" in world.call("say", *words)["error"]
+    frame = "5E" * 65_535
+    assert world.call("say", "x" * 16_000, frame)["result"].endswith(frame)
 
 
 def test_a_fault_of_a_command(world):
@@ -199,7 +203,7 @@ def test_an_answer_made_in_pieces(world, pieces):
 
 def test_pipelined_requests_of_who_does_not_read(world):
     """One has its answers sent before the next is looked at: they do not pile up."""
-    big = "x" * 100_000
+    big = "5E" * 50_000
     request = json.dumps({"id": 1, "method": "say", "params": [big]}).encode()
     with world.connect() as sock:
         sent = 0
