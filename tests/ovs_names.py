@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 
+from tests import processes
 from tests.daemons import BIN, Namespace, _alive, wait_until
 from tests.ofproto.ovs_peer import SCHEMA
 
@@ -60,9 +61,7 @@ class Names:
         self.run("ovs-vswitchd", *self._start_vswitchd)
 
     def close(self):
-        for name in ("ovs-vswitchd", "ovsdb-server", "pyvs-datapath"):
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(self.pid(name), 9)
+        processes.end(self.rundir)  # not by pid files: one may be starting
         self.host.close()
 
 

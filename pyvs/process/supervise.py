@@ -79,9 +79,22 @@ def _hears_ready(reader: int) -> bool:
     return bool(heard)
 
 
+def _fork_to_wait_for() -> tuple[int, int]:
+    """As _fork(); who ends the parent, which others take for the daemon until the child says that
+    it is, ends the child."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        pid, fd = _fork()
+        if pid:
+            signal.signal(signal.SIGTERM, lambda number, _frame: os.kill(pid, number))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return pid, fd
+
+
 def detach() -> None:
     """Fork; returns in the child, which leaves the session of whoever types commands."""
-    pid, fd = _fork()
+    pid, fd = _fork_to_wait_for()
     if pid == 0:
         os.setsid()
         _State.ready_fds.append(fd)

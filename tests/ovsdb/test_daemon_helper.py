@@ -17,7 +17,7 @@ from tests import processes
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 PROGRAM = """
-import os, sys
+import os, sys, time
 import ovs.vlog
 from pyvs.process import daemon
 vlog = ovs.vlog.Vlog("crash")
@@ -40,8 +40,11 @@ def broken(_args):
     raise KeyError("no good")
 
 def run(argv):
-    options, args = daemon.parse("pyvs-crash", argv, {"fail": daemon.NONE})
+    options, args = daemon.parse("pyvs-crash", argv, {"fail": daemon.NONE, "slow": daemon.NONE})
     daemon.start()
+    if "slow" in options:
+        os.write(2, b"slow")
+        time.sleep(60)
     control = daemon.unixctl_server("pyvs-crash")
     daemon.offer_clock()
     if "fail" in options:
@@ -185,6 +188,22 @@ def test_failure_before_ready_reaches_the_caller(program):
     assert done.returncode == 1
     assert "told to fail" in done.stderr
     assert not (program.rundir / "pyvs-crash.pid").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--monitor",)])
+def test_who_is_ended_while_it_starts_takes_its_children_along(program, options):
+    """Until the daemon serves, the program that was started is who there is to end."""
+    command = [sys.executable, program.rundir.parent / "crash.py", f"--rundir={program.rundir}"]
+    environment = {**os.environ, "PYTHONPATH": ROOT, "OVS_SYSLOG_METHOD": "null"}
+    start = subprocess.Popen(
+        [*command, "--detach", "--pidfile", "--slow", *options],
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    assert start.stderr.read(4) == b"slow"
+    start.terminate()
+    assert start.wait(10) != 0
+    assert not list(processes.of_directory(program.rundir))
 
 
 def test_monitor_restarts_a_crashed_child(program):
