@@ -63,8 +63,9 @@ _FORKING = "--detach --no-chdir --pidfile --log-file\nType=forking\nPIDFile={run
 COMPANIONS = (
     Companion(
         *("pyvs-docker-driver", "Docker's networks on bridges", "docker.service", _FORKING),
-        # It talks with Docker's socket, masquerades, and has gateways forward.
-        "CAP_NET_ADMIN CAP_DAC_OVERRIDE",
+        # It talks with Docker's socket, masquerades, has gateways forward, and sees whether a port
+        # of the host is free.
+        "CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE",
         f"{_FAMILIES} AF_NETLINK",
     ),
     Companion(

@@ -116,8 +116,10 @@ def create_endpoint(database: Database, asked: Object) -> Object:
     network = state.network(database, asked["NetworkID"])
     given = asked.get("Interface") or {}
     addresses = [given[key] for key in ("Address", "AddressIPv6") if given.get(key)]
-    mac = given.get("MacAddress") or (_made_mac(addresses[0]) if addresses else "")
+    mac = given.get("MacAddress") or ""
     endpoints.Interface(name="eth0", mac=mac or None, addresses=tuple(addresses)).check()
+    if addresses and not mac:
+        mac = _made_mac(addresses[0])
     made = state.Endpoint(asked["EndpointID"], network.id, addresses, mac)
     state.keep(database, network.bridge, made)
     return {"Interface": {} if given.get("MacAddress") or not mac else {"MacAddress": mac}}

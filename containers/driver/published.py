@@ -20,6 +20,9 @@ ANY = range(49153, PORT_MOST + 1)
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 # What a program of the host's that has the port would be found by; nobody listens by SCTP.
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+# Of the two families that "" means one may be missing; a small number may be forbidden to this
+# process alone (CAP_NET_BIND_SERVICE).
+CANNOT_TELL = (errno.EAFNOSUPPORT, errno.EACCES)
 # HostIP that stands for all addresses -> the families that are meant
 EVERYWHERE = {"": (4, 6), "0.0.0.0": (4,), "::": (6,)}
 
@@ -108,7 +111,7 @@ def _occupied(place: Place) -> int:
             with socket.socket(family, kind) as probe:
                 _bind(probe, place)
         except OSError as error:
-            if error.errno != errno.EAFNOSUPPORT:  # of the two that "" means, one may be missing
+            if error.errno not in CANNOT_TELL:
                 return error.errno or errno.EINVAL
     return 0
 

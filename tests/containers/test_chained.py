@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,37 @@ def test_hot_flows_of_a_port_that_waits(bridge, sandboxes):
     for number, namespace in enumerate((one, two), 1):
         chain.delete(number, namespace, None)
     assert "clsact" not in bridge.host.run("tc", "qdisc", "show")
+
+
+@pytest.mark.system
+def test_published_ports_and_the_firewall(bridge, sandboxes):
+    """The host is in the network by the bridge's own port, and so are portmap's rules."""
+    needs("portmap", "firewall")
+    if shutil.which("iptables") is None:
+        pytest.skip("iptables is not installed")
+    host, one = bridge.host, sandboxes()
+    for words in ("address add 10.8.0.254/24 dev br0", "link set br0 up", "link set lo up"):
+        host.run("ip", *words.split())
+    mapping = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
+    portmap = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
+    chain = Chain(
+        bridge, {**portmap, "runtimeConfig": {"portMappings": [mapping]}}, {"type": "firewall"}
+    )
+    result = chain.add(1, one)
+    page = one.popen(sys.executable, "-m", "http.server", "80", stderr=subprocess.DEVNULL,
+                     stdout=subprocess.DEVNULL)  # fmt: skip
+    try:
+        wait_until(lambda: ":80 " in one.run("ss", "-ltn"), what="the page")
+        for address in ("127.0.0.1", "10.8.0.254"):
+            code = f"import urllib.request as r; r.urlopen('http://{address}:8080/', timeout=9)"
+            host.run(sys.executable, "-c", code)
+    finally:
+        page.kill()
+        page.wait()
+    for _again in range(2):
+        chain.delete(1, one, result)
+    assert ports(bridge) == []
+    assert ADDRESSES[0] not in host.run("iptables-save")
 
 
 @pytest.mark.system

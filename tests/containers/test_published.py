@@ -1,9 +1,11 @@
 """Ports of the host for published ports: which meet, which are free."""
 
+import errno
 import socket
 
 import pytest
 
+from containers.driver import published
 from containers.driver.published import ANY, Place, place_of, with_host_ports
 from containers.errors import BadRequest, Fault
 
@@ -57,6 +59,16 @@ def test_the_first_that_is_free(occupied):
         host_ports(binding(HostPort=occupied, HostIP="198.51.100.1"))
     with pytest.raises(Fault, match="published already"):
         host_ports(*[binding(HostPort=occupied, Proto=17)] * 2)
+
+
+def test_a_number_that_is_forbidden_to_this_process(monkeypatch):
+    """Whether it is free cannot be told; what cannot be told is no refusal."""
+
+    def bind(_probe, _place):
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(published, "_bind", bind)
+    assert host_ports(binding(HostPort=80)) == [80]
 
 
 @pytest.mark.parametrize(

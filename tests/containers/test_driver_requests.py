@@ -1,0 +1,167 @@
+"""What Docker, or somebody else at its socket, asks of the driver: each key with a value of any
+type; and rows of the database that somebody else wrote."""
+
+import contextlib
+import json
+
+import pytest
+
+from containers.database import as_map
+from containers.driver import calls, gateway, nat, server, state
+from containers.errors import BadRequest
+from tests.containers.test_cni import TYPES, places, with_other
+from tests.containers.test_driver_socket import Docker, say
+
+NETWORK, ENDPOINT = {"NetworkID": "n" * 64}, {"NetworkID": "n" * 64, "EndpointID": "e" * 64}
+BINDING = {"Proto": 17, "HostIP": "127.0.0.1", "HostPort": 40000, "HostPortEnd": 40009, "Port": 53}
+CREATE = {
+    **NETWORK,
+    "Options": {
+        state.GENERIC: {
+            "bridge": "br0",
+            "vlan": "5",
+            "mode": "nat",
+            "mtu": "1400",
+            "rate": "1gbit",
+        },
+        state.INTERNAL: False,
+    },
+    "IPv4Data": [{"Pool": "10.5.0.0/24", "Gateway": "10.5.0.1/24"}],
+    "IPv6Data": [{"Pool": "fd05::/64", "Gateway": "fd05::1/64"}],
+}
+ADDRESSES = {"Address": "10.5.0.2/24", "AddressIPv6": "fd05::2/64", "MacAddress": ""}
+# In the order in which Docker says them.
+REQUESTS = {
+    "CreateNetwork": CREATE,
+    "CreateEndpoint": {**ENDPOINT, "Interface": ADDRESSES},
+    "Join": {**ENDPOINT, "SandboxKey": "/run/x", "Options": {}},
+    "ProgramExternalConnectivity": {**ENDPOINT, "Options": {state.PORT_MAP: [BINDING]}},
+    "EndpointOperInfo": ENDPOINT,
+    "RevokeExternalConnectivity": ENDPOINT,
+    "Leave": ENDPOINT,
+    "DeleteEndpoint": ENDPOINT,
+    "DeleteNetwork": NETWORK,
+}
+
+
+class Memory:
+    """A database whose bridge br0 has external_ids, and nothing else."""
+
+    ids: dict = {}
+
+    def __init__(self, *_remote):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def has_bridge(self, name):
+        return name == "br0"
+
+    def add_bridge(self, _name, ids):
+        self.ids.update(ids)
+
+    def delete_bridge(self, _name):
+        self.ids.clear()
+
+    def add_port(self, *_port):
+        pass
+
+    def select(self, table, _where, _columns):
+        row = {"name": "br0", "external_ids": as_map(self.ids)}
+        return [row] if table == "Bridge" else []
+
+    def change_external_ids(self, _table, _name, add=None, remove=()):
+        for key in remove:
+            self.ids.pop(key, None)
+        self.ids.update(add or {})
+
+
+class NoHost(contextlib.nullcontext):
+    """A host whose devices are whatever is asked for."""
+
+    def __enter__(self):
+        return self
+
+    def __getattr__(self, _name):
+        return lambda *_words, **_more: True
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """The path of the socket of a driver without switch and host."""
+    nothing = lambda *_words, **_more: None  # noqa: E731
+    monkeypatch.setattr(server, "Database", Memory)
+    monkeypatch.setattr(Memory, "ids", {})
+    for module, names in (
+        (gateway, ("ensure", "remove", "route_loopback")),
+        (nat, ("_run",)),
+        (calls, ("make_deaf",)),
+        (calls.endpoints, ("detach", "check_taken")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, nothing)
+    monkeypatch.setattr(calls, "Rtnetlink", NoHost)
+    made = server.Server(str(tmp_path / "pyvs.sock"), None)
+    yield made.path
+    made.close()
+
+
+def converse(docker, name, asked):
+    """All calls of a life, in one of which is something else; returns (status, its answer)."""
+    for each, usual in REQUESTS.items():
+        found = docker.say(f"/NetworkDriver.{each}", **(asked if each == name else usual))
+        if each == name:
+            answer = found
+    return answer
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_key_of_any_type(driver, name):
+    with contextlib.closing(Docker(driver)) as docker:
+        assert converse(docker, name, REQUESTS[name])[0] == 200
+        assert Memory.ids == {}
+        for path in places(REQUESTS[name]):
+            for other in TYPES:
+                asked = with_other(REQUESTS[name], path, other)
+                status, said = converse(docker, name, asked)
+                assert status in (200, 400, 500) and "internal error" not in said.get("Err", ""), (
+                    asked
+                )
+                assert "\n" not in said.get("Err", "")
+                Memory.ids.clear()
+
+
+def test_what_is_wrong_is_said(driver):
+    asked = with_other(CREATE, ("IPv4Data", 0, "Pool"), 5)
+    said = "IPv4Data[0].Pool: not a string"
+    assert say(driver, "/NetworkDriver.CreateNetwork", **asked) == (400, {"Err": said})
+    assert say(driver, "/NetworkDriver.Join")[1] == {"Err": "NetworkID: missing"}
+
+
+RUBBISH = ("", "7", "{", "{}", '{"id": 5}', '{"colour": "red"}', "[" * 100_000, '"\\ud800"')
+
+
+@pytest.mark.parametrize("text", RUBBISH, ids=range(len(RUBBISH)))
+def test_rows_that_somebody_else_wrote(driver, text):
+    """What stands beside them goes on."""
+    Memory.ids.update({f"{state.NETWORK}x": text, f"{state.ENDPOINT}y": text})
+    with contextlib.closing(Docker(driver)) as docker:
+        assert docker.say("/NetworkDriver.CreateNetwork", **CREATE)[0] == 200
+        assert docker.say("/NetworkDriver.CreateEndpoint", **REQUESTS["CreateEndpoint"])[0] == 200
+    with Memory() as database:
+        assert [each.id for each in state.networks(database)] == ["n" * 64]
+        assert state.endpoint_networks(database) == {"e" * 64: "n" * 64}
+        calls.restore_networks(database)
+
+
+@pytest.mark.parametrize("key", ["Pool", "Gateway"])
+def test_a_network_is_checked_before_it_is_kept(key):
+    for mode in state.MODES:
+        asked = json.loads(json.dumps(CREATE))
+        asked["Options"][state.GENERIC]["mode"] = mode
+        with pytest.raises(BadRequest, match="does not appear to be"):
+            state.network_of(with_other(asked, ("IPv4Data", 0, key), "10.5.0.x"))
