@@ -21,6 +21,7 @@ from pyvs.process import instance
 vlog = ovs.vlog.Vlog("dpif")
 
 PROGRAM = "pyvs-datapath"
+_HERE = os.path.dirname(os.path.abspath(__file__))
 RESTART_MS = 1000  # between two attempts to start it
 
 
@@ -30,8 +31,10 @@ def command(log: bool) -> list[str]:
     if os.access(script, os.X_OK):
         program = [script]
     else:
-        code = "import sys; from datapath.main import main; sys.exit(main())"
-        program = [sys.executable, "-c", code]
+        # Not by the directory in which we were started, as Python does with -c: whose is it?
+        code = "import sys; sys.path[:] = [sys.argv.pop(1), *filter(None, sys.path)]; "
+        code += "from datapath.main import main; sys.exit(main())"
+        program = [sys.executable, "-c", code, os.path.dirname(_HERE)]
     options = [f"--rundir={rundir.rundir()}", "--detach", "--no-chdir", f"--pidfile={_pidfile()}"]
     options.append("-vconsole:warn")  # our terminal is for what we have to say
     if log:

@@ -52,6 +52,17 @@ def test_vswitchd_has_a_datapath_process_as_long_as_it_lives(names):
     wait_until(lambda: not _alive(vswitchd) and not _alive(datapath), what="the end of both")
 
 
+def test_the_directory_it_is_started_in_gives_no_code(names, tmp_path, monkeypatch):
+    """Who starts the switch may be anywhere, in others' directories, too."""
+    for name in ("datapath", "ovs", "pyvs", "socket", "datapath.main"):
+        (tmp_path / f"{name}.py").write_text(f"open('{tmp_path}/ran', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    names.start()
+    names.run("ovs-vsctl", "add-br", "br0")
+    assert "br0 65534/1: (tap)" in names.run("ovs-appctl", "dpif/show")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_ovs_ctl(names):
     names.run("ovs-ctl", "--system-id=random", "load-kmod")
     names.run("ovs-ctl", "--system-id=random", "--no-mlockall", "--no-monitor", "start")
