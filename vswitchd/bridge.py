@@ -257,13 +257,15 @@ class Bridge:
         except DpifError:
             self._detach(iface)
 
-    def _settle_requests(self, links: Links) -> None:
-        """Who asks for a port number gets it, from whoever has it without asking.
+    def _settle_requests(self, links: Links) -> bool:
+        """Who asks for a port number gets it, from whoever has it without asking.  Returns whether
+        ports were set aside for that.
 
         Of several who ask for the same, the one that has it, or had it, keeps it.  As in Open
         vSwitch, one that is no port yet takes it from nobody: it gets another first, and the
-        number that it asks for with the configuration's next change.
+        number that it asks for when this is called again.
         """
+        moved = False
         for number, names in self._requests.by_number.items():
             asking = [self.ifaces[name] for name in names]
             iface = min(
@@ -278,6 +280,8 @@ class Bridge:
                 if each is not None and each.ofp_port is not None:
                     self._touched.add(each.name)
                     self._set_aside(each)
+                    moved = True
+        return moved
 
     @staticmethod
     def _may_attach(iface: Iface, links: Links) -> bool:
@@ -300,6 +304,12 @@ class Bridge:
         for iface in missing:
             self._guarded((iface.name,), self._attach, iface, links)
         self.ofproto.drop_set_aside()
+
+    def settle_new(self, links: Links) -> None:
+        """New ports get the numbers that they ask for.  (Open vSwitch reconfigures when the devices
+        of new ports change; those of dummies, which the kernel does not have, it lets wait.)"""
+        if self._settle_requests(links):
+            self.add_wanted(links)
 
     def configure(self) -> None:
         """Bundles, controllers and everything else, where it differs from before."""

@@ -368,6 +368,8 @@ class Switch:
         }
         for name, bridge in bridges.items():
             self._guarded(name, bridge.add_wanted, self.links)
+            if not self.dummies.enabled:
+                self._guarded(name, bridge.settle_new, self.links)
         for name, bridge in bridges.items():
             self._guarded(name, bridge.configure)
             self._guarded(name, bridge.update_devices, self.links)

@@ -173,6 +173,8 @@ def test_flows_from_file(dpctl):
     assert dpctl("dump-flows").count("\n") == 2
     error = dpctl("add-flows", "-", stdin=f"\n{ARP} 2\n", status=1)
     assert error == "pyvs-dpctl: -:2: updating flow table (File exists)\n"
+    error = dpctl("add-flows", "-", stdin=f"in_port(3) {'1,' * 9000}\n", status=1)
+    assert error == "pyvs-dpctl: -:1: more than 16384 characters\n"
     dpctl("del-flows", "-", stdin="in_port(2)\n")
     assert dpctl("dump-flows").startswith(f"recirc_id(0),{ARP}")
 

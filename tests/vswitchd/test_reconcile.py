@@ -204,9 +204,15 @@ def test_ofport_request(bench):
     assert bench.vsctl("get", "interface", "p1", "ofport") == "41"
 
 
-def test_who_comes_new_takes_its_number_from_nobody_at_once(bench):
-    for name in ("p1", "p2"):
+def test_who_comes_new_gets_its_number(bench):
+    """Where there are dummies it takes it from nobody at once, as in Open vSwitch, but with the
+    next change; devices of the kernel are such a change themselves."""
+    for name in ("p1", "p2", "p3", "p4"):
         bench.links.add(name)
+    bench.vsctl("add-br", "br1", "--", "add-port", "br1", "p3")
+    bench.vsctl("add-port", "br1", "p4", "--", "set", "interface", "p4", "ofport_request=1")
+    assert [bench.ofproto("br1").ports[name].number for name in ("p3", "p4")] == [3, 1]
+    bench.switch.dummies.mode = ""
     bench.vsctl("add-br", "br0", "--", "add-port", "br0", "p1")
     bench.vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "ofport_request=1")
     assert [bench.ofproto().ports[name].number for name in ("p1", "p2")] == [1, 2]

@@ -2,7 +2,7 @@
 
 from pyvs import digits
 from vswitchd.dpctl.arguments import checked, masked, parse_actions, parse_flow, ufid_of
-from vswitchd.dpctl.run import DpctlError, JsonArray, Unread
+from vswitchd.dpctl.run import MOST_LINE, DpctlError, JsonArray, Unread
 
 
 def _find(run, ufid):
@@ -220,6 +220,8 @@ def _flows_from_file(run, path, default):
         first, _, rest = line.partition(" ")
         action, line = (first, rest.strip()) if first in functions else (default, line)
         try:
+            if len(line) > MOST_LINE:
+                raise DpctlError(f"more than {MOST_LINE} characters")
             functions[action](_split_line(line))
         except DpctlError as error:
             raise DpctlError(f"{path}:{number}: {error}") from error

@@ -3,6 +3,7 @@
 from pyvs.named_files import read_regular
 
 MOST_FROM_FILE = 64 << 20  # bytes
+MOST_LINE = 1 << 14  # characters: as of a command, unixctl.MOST_TEXT
 
 
 class DpctlError(Exception):

@@ -69,7 +69,7 @@ class Output(Action):
     WIRE = ((OF10, OF10, 0, 4, decode), (OF11, OF15, 0, 12, decode))
 
     def parse(argument, names):
-        if "port=" in (argument or "") or "max_len=" in (argument or ""):
+        if "port=" in (argument or "") and "max_len=" in (argument or ""):
             return parse_trunc(argument, names)
         text, colon, max_len = (argument or "").partition(":")
         port = parse_port(text, names)
