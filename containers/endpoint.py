@@ -5,7 +5,6 @@ attach() makes all of it or nothing; detach() takes away what is there of it.
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import ipaddress
 import os
@@ -155,25 +154,31 @@ def attach(database: Database, bridge: str, netns: str, wanted: Interface, port:
     check_name(port.name)
     if not database.has_bridge(bridge):
         raise Fault(f"no bridge named {bridge}")
-    port = with_addresses(port, wanted.addresses, wanted.mac)
-    check_taken(database, bridge, port)
-    return _connect(netns, wanted, port.name, functools.partial(database.add_port, bridge, port))
+    check_taken(database, bridge, with_addresses(port, wanted, wanted.mac))
+
+    def plug(mac: str) -> None:
+        database.add_port(bridge, with_addresses(port, wanted, mac))
+
+    return _connect(netns, wanted, port.name, plug)
 
 
 def attach_again(database: Database, bridge: str, netns: str, wanted: Interface, port: Port) -> str:
     """attach() for a port that is there, without its pair, which went with the container as it was
-    before: the port keeps its number, VLAN and rates."""
+    before: the port keeps its number, VLAN and rates, the interface its MAC address."""
+    before = database.external_ids("Interface", port.name)
+    wanted = wanted._replace(mac=wanted.mac or before.get(MAC))
     wanted.check()
-    port = with_addresses(port, wanted.addresses, wanted.mac)
-    check_taken(database, bridge, port)
-    mac = _connect(netns, wanted, port.name, functools.partial(database.renew_port, port.name))
-    database.change_external_ids(
-        "Interface", port.name, add=port.interface_ids, remove=(ADDRESSES, MAC)
-    )
-    return mac
+    check_taken(database, bridge, with_addresses(port, wanted, wanted.mac))
+
+    def plug(mac: str) -> None:
+        ids = with_addresses(port, wanted, mac).interface_ids
+        database.renew_port(port.name)
+        database.change_external_ids("Interface", port.name, add=ids, remove=(ADDRESSES,))
+
+    return _connect(netns, wanted, port.name, plug)
 
 
-def _connect(netns: str, wanted: Interface, name: str, plug: Callable[[], None]) -> str:
+def _connect(netns: str, wanted: Interface, name: str, plug: Callable[[str], None]) -> str:
     with namespace(netns) as descriptor, Rtnetlink() as host:
         try:
             return _make_pair(host, descriptor, wanted, name, plug)
@@ -182,7 +187,7 @@ def _connect(netns: str, wanted: Interface, name: str, plug: Callable[[], None])
 
 
 def _make_pair(
-    host: Rtnetlink, netns: int, wanted: Interface, name: str, plug: Callable[[], None]
+    host: Rtnetlink, netns: int, wanted: Interface, name: str, plug: Callable[[str], None]
 ) -> str:
     with Rtnetlink(netns) as inside:
         _check_free(inside, wanted.name)
@@ -194,7 +199,7 @@ def _make_pair(
                 raise NotThere("the container ended meanwhile")
             make_deaf(name)
             host.set_link(link, up=True)
-            plug()
+            plug(mac)
         except BaseException:
             host.delete_link(name)
             raise
@@ -207,19 +212,23 @@ def is_connected(name: str) -> bool:
         return host.link(name) is not None
 
 
-def with_addresses(port: Port, addresses: tuple[str, ...], mac: str | None) -> Port:
+def with_addresses(port: Port, wanted: Interface, mac: str | None) -> Port:
     """The port with what the container's end has, for check_taken() of others."""
     ids = dict(port.interface_ids)
-    if addresses:
-        plain = (str(ipaddress.ip_interface(address).ip) for address in addresses)
+    if wanted.addresses:
+        plain = (str(ipaddress.ip_interface(address).ip) for address in wanted.addresses)
         ids[ADDRESSES] = " ".join(plain)
     if mac:
         ids[MAC] = mac.lower()
     return port._replace(interface_ids=ids)
 
 
-def check_taken(database: Database, bridge: str, port: Port) -> None:
-    """Raises Fault where a container in the same VLAN of the bridge has one of the addresses."""
+def check_taken(database: Database, bridge: str, port: Port, besides: str = LOGICAL) -> None:
+    """Raises Fault where a container in the same VLAN of the bridge has one of the addresses.
+
+    Ports whose external_ids have the key `besides` do not count: who hands out the port's addresses
+    handed out theirs, and knows which are free.
+    """
     wanted = _addresses(port.interface_ids)
     if not wanted or LOGICAL in port.interface_ids:
         return
@@ -228,7 +237,7 @@ def check_taken(database: Database, bridge: str, port: Port) -> None:
         if (
             taken
             and other != port.name
-            and LOGICAL not in ids
+            and ids.keys().isdisjoint((LOGICAL, besides))
             and database.place_of(other) == (bridge, port.tag or 0)
             and is_connected(other)
         ):

@@ -152,7 +152,7 @@ def operational_info(database: Database, asked: Object) -> Object:
 def join(database: Database, asked: Object) -> Object:
     network = state.network(database, asked["NetworkID"])
     found = state.endpoint(database, asked["EndpointID"])
-    name, inner = _device(found.id), _inner_device(found.id)
+    name = _device(found.id)
     port = Port(
         name=name,
         tag=network.vlan,
@@ -160,11 +160,12 @@ def join(database: Database, asked: Object) -> Object:
         external_ids={"owner": OWNER, "docker_network": network.id},
         interface_ids={ENDPOINT_ID: found.id},
     )
-    port = endpoints.with_addresses(port, tuple(found.addresses), found.mac)
+    inner = endpoints.Interface(_inner_device(found.id), addresses=tuple(found.addresses))
+    port = endpoints.with_addresses(port, inner, found.mac)
     endpoints.detach(database, name)  # what a call that was cut off left
-    endpoints.check_taken(database, network.bridge, port)
+    endpoints.check_taken(database, network.bridge, port, besides=ENDPOINT_ID)
     with endpoints.namespace("/proc/thread-self/ns/net") as own, Rtnetlink() as host:
-        host.add_veth(name, inner, own, found.mac or None, network.mtu)
+        host.add_veth(name, inner.name, own, found.mac or None, network.mtu)
         try:
             make_deaf(name)
             host.set_link(_link(host, name), up=True)
@@ -173,7 +174,7 @@ def join(database: Database, asked: Object) -> Object:
             host.delete_link(name)
             raise
     return {
-        "InterfaceName": {"SrcName": inner, "DstPrefix": "eth"},
+        "InterfaceName": {"SrcName": inner.name, "DstPrefix": "eth"},
         "Gateway": network.gateway(4),
         "GatewayIPv6": network.gateway(6),
         "StaticRoutes": [],

@@ -165,6 +165,25 @@ def test_names_and_two_families(clean):
 RESOLVE = ("/bin/busybox", "nslookup")
 
 
+def test_containers_of_the_driver_and_of_pyvs_docker(clean):
+    """On one bridge: they see each other's addresses; IPv6 where Docker forbids it; a restart."""
+    host = clean
+    create(host, "blue", "10.5.0.0/24", "-o", "bridge=br0", "-o", "mode=l2")
+    host.start_container("pod-b", "--network=none")
+    again = ("pyvs-docker", "add-port", "br0", "eth1", "pod-b", "--ipaddress=10.5.0.10/24")
+    host.run(*again, "--ipaddress=fd05::10/64", "--gateway=fd05::1")
+    with pytest.raises(CommandFailed, match="has this address already"):
+        host.start_container("pod-a", "--network=blue", "--ip=10.5.0.10")
+    host.run("docker", "rm", "--force", "pod-a")
+    host.start_container("pod-a", "--network=blue", "--ip=10.5.0.11")
+    assert pings(host, "pod-a", "10.5.0.10") == 2
+    host.run("docker", "restart", "--time=0", "pod-b")
+    assert len(host.run("pyvs-vsctl", "list-stale").split()) == 1
+    host.run(*again)
+    assert host.run("pyvs-vsctl", "list-stale") == "" and pings(host, "pod-a", "10.5.0.10") == 2
+    host.run("pyvs-docker", "del-ports", "br0", "pod-b")
+
+
 def test_networks_reach_each_other_by_published_ports_alone(clean):
     """And those are of one protocol and one address of the host, which no program has."""
     host = clean

@@ -1,5 +1,6 @@
 """All campaigns, by name.  A new parser, queue or table of a daemon gets its case in one."""
 
+from tests.hostile.containers_campaign import ContainersCampaign
 from tests.hostile.datapath_campaign import DatapathCampaign
 from tests.hostile.frames_campaign import FramesCampaign
 from tests.hostile.monitoring_campaign import MonitoringCampaign
@@ -17,5 +18,6 @@ CAMPAIGNS = {
         DatapathCampaign,
         FramesCampaign,
         MonitoringCampaign,
+        ContainersCampaign,
     )
 }
