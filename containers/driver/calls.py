@@ -315,20 +315,23 @@ def networks_of_ports(database: Database) -> dict[str, str | None]:
         row["name"]: from_map(row["external_ids"]).get("docker_network")
         for row in database.select("Port", [], ["name", "external_ids"])
     }
-    return {
-        identity: networks.get(row["name"])
-        for row in database.select("Interface", [], ["name", "external_ids"])
-        if (identity := from_map(row["external_ids"]).get(ENDPOINT_ID))
-    }
+    return {identity: networks.get(name) for name, identity in _ports(database)}
 
 
 def _stale_ports(database: Database) -> list[str]:
-    """Ports whose container is gone: so is the pair, or Docker has put the inner end back here."""
-    rows = database.select("Interface", [], ["name", "external_ids"])
+    """Ports whose container is gone, and its pair with it: join() makes a pair before its port."""
     with Rtnetlink() as host:
-        return [
-            row["name"]
-            for row in rows
-            if (identity := from_map(row["external_ids"]).get(ENDPOINT_ID))
-            and (host.link(row["name"]) is None or host.link(_inner_device(identity)))
-        ]
+        return [name for name, _endpoint in _ports(database) if host.link(name) is None]
+
+
+def put_back(database: Database) -> set[str]:
+    """Endpoints whose pair is here as a whole: Docker has put the inner end back, or is about to
+    take it; which of these, it knows alone."""
+    with Rtnetlink() as host:
+        return {each for _name, each in _ports(database) if host.link(_inner_device(each))}
+
+
+def _ports(database: Database) -> list[tuple[str, str]]:
+    """(name, endpoint's id) of all ports of endpoints."""
+    rows = database.interfaces_with(ENDPOINT_ID)
+    return [(name, ids[ENDPOINT_ID]) for name, ids in rows.items()]

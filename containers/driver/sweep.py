@@ -2,8 +2,8 @@
 them down, does not know, and what of them it could not take away while this driver was dead.
 
 Docker writes down an endpoint just after the driver has made it; so one counts as forgotten when
-it was missing in two looks in a row.  While Docker does not answer nothing is decided: containers
-may run without it (live-restore).
+it was missing in two looks in a row, or is missing though it was joined, and is in no container.
+While Docker does not answer nothing is decided: containers may run without it (live-restore).
 """
 
 import threading
@@ -37,24 +37,27 @@ class Sweep:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(INTERVAL):
+        while True:
             try:
                 self.look()
             except Unavailable as error:
                 vlog.dbg(f"sweep: {error}")
             except Exception:  # it goes on looking
                 vlog.exception("sweep")
+            if self._over.wait(INTERVAL):
+                return
 
     def look(self) -> None:
         """One look; what was missing in the last one, too, is deleted."""
         with Database(self._remote) as database:
             # In this order: what Docker makes between the two is not taken for unknown.
             kept = _kept(database, self._driver)
+            joined = {("endpoint", each) for each in calls.put_back(database)}
             known = docker_api.endpoints_of_networks(self._docker, self._driver)
             everything = {("network", each) for each in known}
             everything.update(("endpoint", each) for each in set().union(*known.values()))
             missing = kept - everything
-            forgotten = sorted(missing & self._missing)  # endpoints before networks
+            forgotten = sorted(missing & (self._missing | joined))  # endpoints before networks
             self._missing = missing
             for kind, identity in forgotten:
                 try:

@@ -106,7 +106,8 @@ def test_kills_of_driver_and_vswitchd(clean):
     host.run("docker", "kill", "pod-b")
     wait_until(lambda: host.run("docker", "ps", "--quiet").count("\n") == 1, what="the end of b")
     host.start_driver()
-    assert len(host.run("pyvs-vsctl", "list-ports", "br0").split()) == 1
+    ports = ("pyvs-vsctl", "list-ports", "br0")
+    wait_until(lambda: len(host.run(*ports).split()) == 1, what="the end of b's port")
 
 
 def test_a_published_port_and_the_way_out(clean):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from containers.database import Database
-from containers.driver import docker_api, state
+from containers.driver import calls, docker_api, state
 from containers.driver.sweep import Sweep
 from containers.errors import Unavailable
 
@@ -63,6 +63,27 @@ def test_each_driver_sweeps_its_own(bridge, docker):
         (network,) = state.networks(database)
         assert network.driver == "other"
         assert state.endpoint_networks(database) == {"e-other": "n-other"}
+
+
+@pytest.mark.system
+def test_an_endpoint_that_is_not_in_its_container(bridge, docker, monkeypatch):
+    """Docker has put it back, or is about to take it: while it knows it, it is to stay."""
+    remote = f"unix:{bridge.directory}/db.sock"
+    docker.answers = {
+        "/networks": LIST,
+        "/networks/n": b'{"Containers": {"ep-e": {"EndpointID": "e"}}}',
+    }
+    monkeypatch.setattr(calls, "put_back", lambda _database: {"e"})
+    with Database(remote) as database:
+        state.keep(database, "br0", state.Network(id="n", bridge="br0", mode="l2"))
+        state.keep(database, "br0", state.Endpoint("e", "n", [], ""))
+        sweep = Sweep(remote, docker.path, "pyvs")
+        for _look in range(3):
+            sweep.look()
+            assert state.endpoint_networks(database) == {"e": "n"}
+        docker.answers["/networks/n"] = b'{"Containers": {}}'
+        sweep.look()
+        assert state.endpoint_networks(database) == {} and len(state.networks(database)) == 1
 
 
 LIST = b'[{"Id": "n", "Driver": "pyvs"}]'
