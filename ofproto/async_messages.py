@@ -12,7 +12,7 @@ from ofproto.codec.match import Match
 from ofproto.codec.messages.packet import TOTAL_LEN_AT
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
 from ofproto.packet_in_heads import Heads
-from ofproto.peers.packet_in import ACTION, MISS, cut
+from ofproto.peers.packet_in import ACTION, MISS
 from ofproto.peers.roles import ROLE_SLAVE
 
 # A frame that is yet to be segmented may be longer than a message: so much of it goes to a
@@ -96,17 +96,19 @@ def wire_reason(event: Any, version: int) -> int:
 
 
 def packet_in_for(peer: Any, event: Any) -> bytes | None:
-    """The message for a peer, or None when it does not want it."""
+    """The message for a peer, or None when it does not want it.
+
+    It has the whole packet, whatever the action's max_len or miss_send_len: they say how much of
+    a packet is sent that is kept in a buffer (OpenFlow 1.3.5, 7.4.1), and there are no buffers.
+    """
     if event.controller_id != peer.controller_id or not peer.running:
         return None
-    implicit = event.miss == "implicit"
-    if implicit and peer.version >= OF13:
+    if event.miss == "implicit" and peer.version >= OF13:
         return None  # there a miss without a flow for it drops
     reason = wire_reason(event, peer.version)
     if not peer.wants("packet_in", reason):
         return None
-    most = peer.asynchronous.miss_send_len if implicit else event.max_len
-    packet = cut(event.packet, most)[:MOST_PACKET]
+    packet = event.packet[:MOST_PACKET]
     total = min(len(event.packet), MOST_TOTAL)
     if peer.packet_in_format != "standard":
         return _packet_in(peer, event, reason, packet, total)

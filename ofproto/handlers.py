@@ -53,6 +53,10 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
     if _planned(ofproto, peer, raw, now):
         return
     try:
+        whole = peer.parts.join(raw)
+        if whole is None:
+            return
+        raw = whole
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
         ofproto.tlv_table.layout.of_message(message)
         _dispatch(ofproto, peer, message, raw, now)
@@ -146,6 +150,8 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     try:
         if kind is messages.FlowMod:
             prepare.flow_mod(message, len(raw), peer.version)
+            if message.buffer_id is not None:
+                raise OFError("OFPBRC_BUFFER_UNKNOWN")
             peer.flow_mods.note(message.command, now)
         if kind is messages.FlowMod and ofproto.long_mods.takes(message):
             ofproto.long_mods.start(
@@ -160,8 +166,6 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         if not refused:
             RECORDS[kind](ofproto, peer, raw, now)
     if kind is messages.FlowMod:
-        if message.buffer_id is not None:
-            raise OFError("OFPBRC_BUFFER_UNKNOWN")
         ofproto.mod_plans.learn(raw, message, peer.flow_mod_table_id)
 
 
@@ -228,7 +232,9 @@ def barrier(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:
+    """Logged, and refused like any message that is for a controller."""
     _answers.info(f"{ofproto.name}<->{peer.name}: the peer answered {message.name}")
+    raise OFError("OFPBRC_BAD_TYPE", "an error for the switch")
 
 
 # --- flows and packets

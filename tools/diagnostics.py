@@ -75,6 +75,12 @@ class Diagnostics:
             raise Fatal(str(error)) from None
         self._logs = logs
 
+    def leave_console(self) -> None:
+        """Say nothing there any more: the process goes on in the background."""
+        self._console = "off"
+        if self._logs is not None:
+            self._logs.set_verbosity("console:off")
+
     def tell(self, module: str, level: str, text: str, kind: str = "") -> None:
         """A note, if there have not been too many of its `kind` ("": all are told)."""
         if kind:

@@ -306,7 +306,7 @@ cdef class UpcallHandler:
         miss = MISSES.get(data.reason)
         bridge.packet_in(PacketInEvent(
             packet, data.reason if miss is None else OFPR_NO_MATCH,
-            state.table_id, data.cookie, data.max_len, data.controller_id, state.in_port,
+            state.table_id, data.cookie, data.controller_id, state.in_port,
             (<char *> &key)[:KEY_SIZE], miss, state.userdata,
             continuation.encode(state) if data.flags & CONTINUATION else None, bridge.options))
         return 0

@@ -14,6 +14,7 @@ cdef class OFConnection:
     cdef object _output, _replies
     cdef Py_ssize_t _backlog
     cdef bint _only_hellos
+    cdef public bint tells_echoes
     cpdef receive(self, data)
     @cython.locals(raw=bytes)
     cpdef bytes next_message(self)

@@ -65,7 +65,8 @@ class OFConnection:
 
     `error` says why the state is CLOSED.  `n_packet_in_dropped` counts packet-ins that the peer
     was too slow for.  `snoop`, when set, is called with each whole message in either direction;
-    `log`, a vconn_log.VconnLog, is told of them while somebody wants to see them.
+    `log`, a vconn_log.VconnLog, is told of them while somebody wants to see them.  With
+    `tells_echoes`, next_message() gives ECHO_REQUESTs (answered already) and ECHO_REPLYs, too.
     """
 
     def __init__(self, allowed: Iterable[int] = DEFAULT_VERSIONS, log=None):
@@ -75,6 +76,7 @@ class OFConnection:
         self.error: str | None = None
         self.snoop = None
         self.log = log
+        self.tells_echoes = False
         self.n_packet_in_dropped = 0
         self.n_received = 0
         self.n_sent = 0
@@ -193,8 +195,11 @@ class OFConnection:
             reply = bytearray(raw)
             reply[1] = OFPT_ECHO_REPLY
             self._queue(bytes(reply))
-            return False
+            return self.tells_echoes
         return self._message(raw)
+
+    def _echo_reply(self, raw: bytes) -> bool:
+        return self.tells_echoes
 
     def _peer_error(self, raw: bytes) -> bool:
         return self.version is not None
@@ -354,6 +359,6 @@ _TRANSITIONS = {
     (RUNNING, "hello"): (_C._another_hello, RUNNING),
     (RUNNING, "error"): (_C._peer_error, RUNNING),
     (RUNNING, "echo"): (_C._echo, RUNNING),
-    (RUNNING, "echo reply"): (_C._ignore, RUNNING),
+    (RUNNING, "echo reply"): (_C._echo_reply, RUNNING),
     (RUNNING, "message"): (_C._message, RUNNING),
 }

@@ -1,10 +1,9 @@
-"""Packet-ins: which connections get one, cut to which length, at which rate."""
+"""Packet-ins: which connections get one, at which rate."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
 NO_BUFFER = 0xFFFFFFFF
-MAX_LEN_WHOLE = 0xFFFF  # OFPCML_NO_BUFFER
 
 
 class RateLimiter:
@@ -121,8 +120,3 @@ class Scheduler:
                 ("dropped", limiter.n_dropped),
             )
         }
-
-
-def cut(packet: bytes, max_len: int) -> bytes:
-    """What of `packet` goes to the controller; total_len stays that of the whole packet."""
-    return packet if max_len >= MAX_LEN_WHOLE else packet[:max_len]

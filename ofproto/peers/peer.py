@@ -17,6 +17,7 @@ from .async_masks import AsyncMasks
 from .connection import CLOSED, RUNNING, OFConnection
 from .flow_mod_report import FlowModReport
 from .packet_in import Scheduler
+from .parts import Parts
 from .roles import ROLE_OTHER
 
 RECV_SIZE = 64 << 10
@@ -60,6 +61,7 @@ class Peer:
         self.flow_format = "openflow10"
         self.scheduler: Scheduler | None = None
         self.flow_mods = FlowModReport()
+        self.parts = Parts()
         self.handshake_done = False
         self.last_error = 0
         self._is_tls = isinstance(stream, ovs.stream.SSLStream)  # gives one record at a time

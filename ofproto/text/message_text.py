@@ -548,7 +548,7 @@ def format_raw(raw: bytes, style: Style) -> str:
     head = ""
     try:
         head = _head(raw, _find(raw)) + " "
-        message = m.decode(raw, flow_mod_table_id=raw[0] == OF10, part=True)
+        message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
         if _is_a(message, "FlowMod") and raw[0] == OF10 and message.table_id is None:
             message.table_id = ALL_TABLES  # the message itself says so
         text = format_message(message, raw, style)

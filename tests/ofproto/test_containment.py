@@ -165,7 +165,7 @@ def test_a_frame_longer_than_a_message(world, version):
 
     class Event:
         reason, miss, table_id, cookie = 1, None, 0, 0
-        in_port, controller_id, max_len = 2, 0, 0xFFFF
+        in_port, controller_id = 2, 0
         key, userdata, continuation = bytes(1024), b"", None
         options = world.bridge.xbridge.options
 

@@ -10,7 +10,17 @@ MODULES = """
 """
 
 
+_started: list[Diagnostics] = []
+
+
 def start(options: list[tuple[str, str | None]]) -> None:
     """Log what the codec has to say.  Raises Fatal, OSError."""
     log = Diagnostics("pyvs-ofctl", MODULES.split(), options, bursts=BURSTS)
     notes.listen(log.tell)
+    _started.append(log)
+
+
+def leave_console() -> None:
+    """Log to files only, from now on: standard error has what a monitor prints."""
+    for log in _started:
+        log.leave_console()

@@ -12,7 +12,7 @@ import ovs.unixctl
 
 from ofproto.codec import messages as m
 from ofproto.codec.messages import monitor as wire
-from ofproto.codec.numbers import OF10
+from ofproto.codec.numbers import OF10, OF11, OF12
 from ofproto.peers.connection import CLOSED
 from ofproto.text.flow_text import TextError, parse_flow_request
 from ofproto.text.message_text import INVALID_TTL, format_message, format_raw
@@ -21,8 +21,9 @@ from pyvs.poller import Poller
 from pyvs.process import control, supervise
 from pyvs_tools.command import Fatal
 
+from . import log
 from .errors import SwitchError
-from .session import cut_messages
+from .session import VERSIONS, cut_messages
 
 OWN_NAME = "pyvs-ofctl"
 _PACKET_IN_FORMATS = {
@@ -32,6 +33,7 @@ _PACKET_IN_FORMATS = {
     "nxm": "nxt_packet_in",
     "nxt_packet_in2": "nxt_packet_in2",
 }
+_WITH_INVALID_TTL = frozenset({OF10, OF11, OF12})
 _WATCH_WORDS = {
     "!initial": wire.FM_INITIAL,
     "!add": wire.FM_ADD,
@@ -84,11 +86,14 @@ def _detach(settings) -> Any:
 
 
 def _is_ready(settings) -> None:
-    """Let the command return, when it goes on in the background.  Its output stays what it is."""
+    """Let the command return, when it goes on in the background.  Its output stays what it is,
+    and has no lines of the log."""
     chdir = "detach" in settings and "no-chdir" not in settings
     supervise.ready(False, False)
     if chdir:
         os.chdir("/")
+    if "detach" in settings:
+        log.leave_console()
 
 
 def _set_output(args: list[str]) -> None:
@@ -133,6 +138,8 @@ class _Monitor:
                 raise control.CommandError("Trailing garbage in hex data") from None
             if len(raw) < m.HEADER_SIZE:
                 raise control.CommandError("Message too short for OpenFlow")
+            if len(raw) != int.from_bytes(raw[2:4], "big"):
+                raise control.CommandError("Message size does not match length in OpenFlow header")
             self._printer.sent(raw)
             self._session.connection.send(raw)
         return "sent"
@@ -258,7 +265,10 @@ def monitor(settings, target, *words):
         else:
             raise Fatal(f'{word}: unsupported "monitor" argument')
     chosen = _packet_in_format(settings)
+    if invalid_ttl:
+        _choose_version_with_ttl(settings)
     session = settings.connect(target)
+    session.connection.tells_echoes = True
     _configure(session, miss_len, invalid_ttl)
     for text in watches:
         _start_watch(settings, session, text)
@@ -268,6 +278,19 @@ def monitor(settings, target, *words):
     loop = _Monitor(settings, session, printer, resume)
     _is_ready(settings)
     loop.run(server)
+
+
+def _choose_version_with_ttl(settings):
+    """From 1.3 on no flag says that packets with a bad TTL are wanted, but SET_ASYNC."""
+    if settings.versions is None:
+        return
+    settings.versions &= _WITH_INVALID_TTL
+    if not settings.versions:
+        names = ", ".join(name for name, each in VERSIONS.items() if each in _WITH_INVALID_TTL)
+        raise Fatal(
+            f"invalid_ttl requires one of the OpenFlow versions {names} but none is enabled"
+            " (use -O)"
+        )
 
 
 def _start_watch(settings, session, text):

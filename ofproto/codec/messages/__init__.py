@@ -76,15 +76,12 @@ def load_all() -> None:
         __getattr__(name)
 
 
-def decode(raw: bytes, flow_mod_table_id: bool = False, part: bool = False) -> Message:
+def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
     """The message of whole bytes, from either side.  Raises OFError.
 
-    `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0); `part`: it
-    may be one of several that are a request.
+    `flow_mod_table_id`: the connection has NXT_FLOW_MOD_TABLE_ID on (OpenFlow 1.0).
     """
     message = base.read(raw)
-    if not part:
-        base.check_whole(raw)
     message.settle(flow_mod_table_id)
     return message
 

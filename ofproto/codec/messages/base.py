@@ -68,7 +68,8 @@ MORE = 1  # flag of multipart messages
 VENDORS = {NX: NX_VENDOR_ID, ONF: ONF_VENDOR_ID}
 _VENDOR_PLACES = {number: place for place, number in VENDORS.items()}
 _MULTIPART = {OF10: {REQUEST: 16, REPLY: 17}}
-_MULTIPART_11 = {REQUEST: 18, REPLY: 19}
+OFPT_MULTIPART_REQUEST = 18
+_MULTIPART_11 = {REQUEST: OFPT_MULTIPART_REQUEST, REPLY: 19}
 _VENDOR = Struct("!II")
 _STATS = Struct("!HH")
 _NX_STATS = {OF10: Struct("!HHII4x")}
@@ -268,12 +269,9 @@ def _find_inner(raw, version, place):
     return found
 
 
-def check_whole(raw: bytes) -> None:
-    """A message that find() found is no part of a request in several.  Raises OFError."""
-    if raw[1] != _MULTIPART_11[REQUEST] or raw[0] == OF10 or not multipart_flags(raw)[1] & MORE:
-        return
-    if not hasattr(find(raw)[0].cls, "more"):
-        raise OFError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", "a request in several messages")
+def in_parts(raw: bytes) -> bool:
+    """Whether a message may be one of several each of which makes sense alone.  Raises OFError."""
+    return hasattr(find(raw)[0].cls, "more")
 
 
 def multipart_flags(raw: bytes) -> tuple[str | None, int]:

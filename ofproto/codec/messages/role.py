@@ -122,6 +122,7 @@ _REASONS = {
 }
 ASYNC_KINDS = tuple(_REASONS)
 _ACTION, _ACTIONS_14 = 1 << 1, 0x38  # 1.4 tells ACTION_SET, GROUP and PACKET_OUT from ACTION
+_FLOW_REMOVED_13 = 0x0F  # 1.3 has no reason for a meter's deletion or eviction
 
 
 def _known(kind, version):
@@ -151,7 +152,8 @@ def _write_async(message, version):
     out = b""
     for kind in ASYNC_KINDS[:3]:
         for mask in message.masks.get(kind, (0, 0)):
-            out += (mask & _known(kind, version)).to_bytes(4, "big")
+            known = _FLOW_REMOVED_13 if kind == "flow_removed" else _known(kind, version)
+            out += (mask & known).to_bytes(4, "big")
     return out
 
 
@@ -186,7 +188,7 @@ def _write_async_properties(message, version):
     out = b""
     for kind, masks in message.masks.items():
         number = 2 * _number(ASYNC_KINDS, kind, "asynchronous message")
-        for offset, mask in ((1, masks[0]), (0, masks[1])):
+        for offset, mask in ((0, masks[1]), (1, masks[0])):
             if mask is not None:
                 mask &= _known(kind, version)
                 out += (number + offset).to_bytes(2, "big") + b"\0\x08" + mask.to_bytes(4, "big")

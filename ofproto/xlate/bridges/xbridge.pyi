@@ -202,7 +202,6 @@ class PacketInEvent:
     miss: str | None  # "flow": priority 0 and matches all (1.0-1.2 say ACTION); "implicit": none
     table_id: int
     cookie: int
-    max_len: int
     controller_id: int
     in_port: int
     userdata: bytes  # of the action

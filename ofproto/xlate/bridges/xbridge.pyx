@@ -403,16 +403,15 @@ cdef class XBridge:
 class PacketInEvent:
     """A packet for the controllers: see xbridge.pyi."""
 
-    __slots__ = ("packet", "reason", "table_id", "cookie", "max_len", "controller_id", "in_port",
+    __slots__ = ("packet", "reason", "table_id", "cookie", "controller_id", "in_port",
                  "key", "miss", "userdata", "continuation", "options")
 
-    def __init__(self, packet, reason, table_id, cookie, max_len, controller_id, in_port, key,
+    def __init__(self, packet, reason, table_id, cookie, controller_id, in_port, key,
                  miss=None, userdata=b"", continuation=None, options=NO_OPTIONS):
         self.packet = packet
         self.reason = reason
         self.table_id = table_id
         self.cookie = cookie
-        self.max_len = max_len
         self.controller_id = controller_id
         self.in_port = in_port
         self.key = key

@@ -63,7 +63,7 @@ def decode(bridge: Any, told: Any) -> Any:
     Raises OFError: NXR_STALE for what this bridge does not know, or a check's.
     """
     if told.continuation is None:
-        raise OFError("OFPBRC_BAD_LEN", "NXT_RESUME without a continuation")
+        raise OFError("NXR_STALE", "NXT_RESUME without a continuation")
     found: dict[int, list[bytes]] = {_FIRST + i: [] for i in range(6)}
     for kind, value in split(told.continuation[len(_PAD) :], "NXR_STALE"):
         if kind not in found:

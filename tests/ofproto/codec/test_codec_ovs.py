@@ -190,7 +190,6 @@ def test_each_sample_is_understood(printed):
 # Where one side takes a broken message and the other does not: (class, or None for any, our error
 # or "ok", theirs or "ok"), and why.  Which of several errors is told may differ now and then.
 DIFFERENCES = {
-    (None, "OFPBRC_MULTIPART_BUFFER_OVERFLOW", "ok"): "a request in parts is refused at once",
     (None, "OFPBMC_BAD_FIELD", "ok"): "Geneve's option fields; they are lenient in replies",
     (None, "OFPBMC_BAD_WILDCARDS", "ok"): "they are lenient in replies",
     (None, "OFPBAC_BAD_VENDOR_TYPE", "ok"): "actions that are not there yet",

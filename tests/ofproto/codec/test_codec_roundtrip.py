@@ -161,7 +161,6 @@ BAD = [
     (b"\4\5\0\x0c\0\0\0\0\0\0\0\0", "OFPBRC_BAD_LEN"),
     (b"\1\x10\0\x0c\0\0\0\0\0\x63\0\0", "OFPBRC_BAD_STAT"),
     (b"\4\x12\0\x10\0\0\0\0\0\x63\0\0\0\0\0\0", "OFPBRC_BAD_STAT"),
-    (b"\4\x12\0\x10\0\0\0\0\0\0\0\1\0\0\0\0", "OFPBRC_MULTIPART_BUFFER_OVERFLOW"),
     (b"\4\x04\0\x0a\0\0\0\0\0\0", "OFPBRC_BAD_LEN"),
 ]
 

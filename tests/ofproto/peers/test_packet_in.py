@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofproto.peers.packet_in import RateLimiter, cut
+from ofproto.peers.packet_in import RateLimiter
 
 
 def test_burst_then_rate():
@@ -85,7 +85,3 @@ def test_never_more_than_it_allows(rate, burst, size, events):
     for port in (1, 2, 3):
         numbers = [number for p, number in sent if p == port]
         assert numbers == sorted(numbers)
-
-
-def test_cut():
-    assert cut(b"abc", 2) == b"ab" and cut(b"abc", 0) == b"" and cut(b"abc", 0xFFFF) == b"abc"
