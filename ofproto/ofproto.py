@@ -448,6 +448,8 @@ class Ofproto:
             for priority in sorted(by_priority, reverse=True):
                 for rule in by_priority[priority]:
                     yield f"{flow_line(rule, now)}\n" if hidden or not rule.hidden else ""
+        if hidden:
+            yield from (f"{flow_line(rule, now)}\n" for rule in self.xbridge.internal_rules)
 
     def reconnect_controllers(self) -> None:
         """Drop the controller connections; they come back at once (bridge/reconnect)."""

@@ -23,9 +23,8 @@ from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.state.context cimport forget_tracking, set_in_port
 from ofproto.xlate.outputs.multicast cimport learn_groups
 from ofproto.xlate.state.recirc cimport CONNTRACKED, FrozenState
-from ofproto.xlate.state.to_controller cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW
 from ofproto.xlate.bridges.option_keys cimport to_tables
-from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
+from ofproto.xlate.bridges.xbridge cimport OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, XBridge, XPort
 from ofproto.xlate.bridges.xsampling cimport XSampling
 
 from ofproto.flows import debug_log

@@ -54,10 +54,10 @@ from ofproto.xlate.outputs.slow cimport take_special
 from ofproto.xlate.actions.spread cimport bundle, multipath
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
 from ofproto.xlate.outputs.tunnel_send cimport ECN_CE, ECN_MASK, take_tunnelled
-from ofproto.xlate.state.to_controller cimport (
-    OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, Telling, new_telling, telling_of,
+from ofproto.xlate.state.to_controller cimport Telling, new_telling, telling_of
+from ofproto.xlate.bridges.xbridge cimport (
+    MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, XBridge, XPort,
 )
-from ofproto.xlate.bridges.xbridge cimport MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, XBridge, XPort
 from ofproto.xlate.state.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.bridges.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
@@ -370,7 +370,9 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
                 x.level -= 1
             told = new_telling(x, 0xffff, OFPR_IMPLICIT_MISS, 0)
             told.cookie = 0
+            x.cache.add(X_TABLE, x.bridge.internal, x.bridge.miss_rule)
             return tell(x, told)
+    x.cache.add(X_TABLE, x.bridge.internal, x.bridge.no_packet_in_rule)
     return trace_drop(x)
 
 

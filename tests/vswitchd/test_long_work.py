@@ -52,7 +52,8 @@ def parsed(text, command):
 def test_nobody_waits_for_all_of_them(full):
     switch, client = full
     with no_long_turn(switch, "bridge/dump-flows"):
-        assert len(switch.appctl("bridge/dump-flows", "br0").splitlines()) == MANY
+        shown = switch.appctl("bridge/dump-flows", "br0").splitlines()
+        assert sum("table_id=254" not in line for line in shown) == MANY
     with no_long_turn(switch, "AGGREGATE"):
         answer = client.ask(m.AggregateRequest(out_port=2, cookie=1, cookie_mask=1))
         assert answer.n_flows == sum(n % 3 == 1 and n & 1 for n in range(MANY))

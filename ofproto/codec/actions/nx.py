@@ -182,7 +182,7 @@ class Controller(Action):
             return f"CONTROLLER:{self.max_len}"
         words = []
         if self.reason != 1:
-            words.append(f"reason={_REASON_NAMES[self.reason]}")
+            words.append(f"reason={_REASON_NAMES.get(self.reason, '')}")
         if self.max_len != MAX_LEN_WHOLE:
             words.append(f"max_len={self.max_len}")
         if self.controller_id:

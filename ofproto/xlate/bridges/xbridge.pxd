@@ -9,6 +9,10 @@ from ofproto.xlate.bridges.tunnel cimport Tunnel
 from ofproto.xlate.bridges.xbond cimport XBond
 from ofproto.codec.numbers cimport N_TABLES
 
+cdef enum:                  # a reason of a packet-in, besides OFPR_*
+    OFPR_TABLE_MISS_FLOW = 6    # a table-miss flow's controller action: NO_MATCH to OpenFlow 1.3
+    OFPR_IMPLICIT_MISS = 7      # no rule at all: NO_MATCH, and nothing to who speaks 1.3
+
 cdef enum vlan_mode_t:
     VLAN_ACCESS
     VLAN_TRUNK
@@ -132,7 +136,9 @@ cdef class XBridge:
     cdef public bint forward_bpdu
     cdef public str spanning            # "STP" or "RSTP", where the bridge has one
     cdef public str frag_mode
-    cdef public Rule drop_frags_rule
+    cdef readonly Classifier internal   # table 254, of what meets no rule of controllers
+    cdef readonly tuple internal_rules  # recirculated packets', and the three that follow
+    cdef readonly Rule miss_rule, no_packet_in_rule, drop_frags_rule
     cdef public object packet_in        # callable(PacketInEvent) or None
     cdef public dict ct_timeouts        # zone -> name of its timeout policy, bytes; all bridges' own
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority

@@ -146,6 +146,7 @@ class XBridge:
     mac: MacLearning
     snooping: McastSnooping | None
     tables: list[Classifier | None]
+    internal_rules: tuple[Rule, ...]  # of table 254, which OpenFlow does not show
     view: View
     groups: dict[int, XGroup]  # who changes it calls touch()
     meters: dict[int, int]  # OpenFlow meter -> the datapath's

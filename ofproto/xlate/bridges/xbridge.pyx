@@ -9,7 +9,12 @@ from ofproto.rules.classifier cimport Classifier, Rule
 from ofproto.rules.view cimport View
 from ofproto.codec.numbers cimport N_TABLES
 
+from ofproto.codec.actions.nx import Controller
+from ofproto.codec.instructions import ApplyActions
+from ofproto.codec.match import Match
+from ofproto.codec.numbers import TABLE_INTERNAL
 from ofproto.xlate.bridges.tun_options import NO_OPTIONS
+from pyvs import clock
 
 cdef extern from "arpa/inet.h" nogil:
     uint32_t htonl(uint32_t)
@@ -275,7 +280,9 @@ cdef class XBridge:
         self.frag_mode = "normal"
         self.ct_timeouts = {}
         self.queues = {}
-        self.drop_frags_rule = Rule((bytes(KEY_SIZE), bytes(KEY_SIZE)), 0)
+        self.internal = Classifier(TABLE_INTERNAL, self.view)
+        self.internal_rules = internal_rules()
+        _, self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = self.internal_rules
         self.options = NO_OPTIONS
         memset(self.miss, MISS_DEFAULT, N_TABLES)
 
@@ -398,6 +405,20 @@ cdef class XBridge:
 
     def __repr__(self):
         return f"<XBridge {self.name}>"
+
+
+def internal_rules():
+    """The rules of table 254, in the form that Open vSwitch shows them in: what comes round
+    without a state, a miss that controllers are told, one that they are not, a fragment."""
+    told = [ApplyActions([Controller(0xffff, OFPR_IMPLICIT_MISS)])]
+    rows = (("recirc_id", 0, 2, []), ("reg0", 1, 0, told), ("reg0", 2, 0, []), ("reg0", 3, 0, []))
+    rules = []
+    for name, value, priority, actions in rows:
+        match = Match()
+        match.set(name, value)
+        rules.append(Rule(match, priority, table_id=TABLE_INTERNAL, actions=actions,
+                          now=clock.msec()))
+    return tuple(rules)
 
 
 class PacketInEvent:

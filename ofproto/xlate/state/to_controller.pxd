@@ -5,11 +5,6 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from ofproto.rules.program cimport Program, op
 from ofproto.xlate.state.context cimport XlateContext
 
-cdef enum:                  # a reason of a packet-in, besides OFPR_*
-    OFPR_TABLE_MISS_FLOW = 6    # a table-miss flow's controller action: NO_MATCH to OpenFlow 1.3
-    OFPR_IMPLICIT_MISS = 7      # no rule at all: NO_MATCH, and nothing to who speaks 1.3
-
-
 # One packet-in to be, with what is known where its action ran.
 cdef class Telling:
     cdef uint16_t max_len
