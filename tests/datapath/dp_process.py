@@ -25,7 +25,7 @@ def frame(size=60, src=1, dst=2, kind=0x88B5):
     """An Ethernet frame of an experimental type; `src` and `dst` end the addresses."""
     head = bytes.fromhex("02000000") + dst.to_bytes(2, "big")
     head += bytes.fromhex("02000000") + src.to_bytes(2, "big") + kind.to_bytes(2, "big")
-    return head + bytes(i & 0xFF for i in range(size - len(head)))
+    return head + (bytes(range(256)) * (size // 256 + 1))[: size - len(head)]
 
 
 class Process:
