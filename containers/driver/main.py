@@ -26,6 +26,8 @@ Then: docker network create -d pyvs [-o bridge=BRIDGE] [-o vlan=N] [-o mode=nat|
 
 Options:
   --socket=PATH           where Docker finds the driver (default: /run/docker/plugins/pyvs.sock)
+  --spec=PATH             write a file by which Docker finds the socket elsewhere, named after
+                          the driver: /etc/docker/plugins/pyvs.spec
   --docker=PATH           Docker's own socket, asked what it has forgotten
                           (default: /var/run/docker.sock)
   --db=DATABASE           the switch's database (default: unix:{rundir}/db.sock)
@@ -33,23 +35,24 @@ Options:
 
 
 def run(argv: list[str] | None) -> int:
-    rows = dict.fromkeys(("socket", "docker", "db"), daemon.REQUIRED)
+    rows = dict.fromkeys(("socket", "spec", "docker", "db"), daemon.REQUIRED)
     options, args = daemon.parse(PROGRAM, argv, rows, USAGE)
     if args:
         daemon.fatal("no arguments accepted; use --help for usage")
     path = os.path.abspath(daemon.last(options, "socket") or SOCKET)
     remote = daemon.last(options, "db")
     docker = daemon.last(options, "docker") or docker_api.SOCKET
-    sweep = Sweep(remote, docker, driver_name(path))
+    spec = daemon.last(options, "spec") and os.path.abspath(daemon.last(options, "spec"))
+    sweep = Sweep(remote, docker, driver_name(spec or path))
     daemon.start()
     try:
         with Database(remote) as database:
             restore(database)
-        server = Server(path, remote)
+        server = Server(path, remote, spec)
     except Fault as error:
         daemon.fatal(str(error))
     except OSError as error:
-        daemon.fatal(f"{path}: {error.strerror}")
+        daemon.fatal(f"{error.filename or path}: {error.strerror}")
     sweep.start()
     watch.start(remote)
     control = daemon.unixctl_server(PROGRAM)

@@ -36,8 +36,8 @@ CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
 
 
 def driver_name(path: str) -> str:
-    """By which name Docker calls the driver whose socket this is."""
-    return os.path.basename(path).removesuffix(".sock")
+    """By which name Docker calls the driver whose socket, or spec file, this is."""
+    return os.path.basename(path).removesuffix(".sock").removesuffix(".spec")
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -95,20 +95,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Listens at `path`, which is this process' until close()."""
+    """Listens at `path`, which is this process' until close().
+
+    `spec` is a file by which Docker finds it (Docker's "Plugin discovery"), as it has to where the
+    socket is not in /run/docker/plugins.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, path: str, remote: str | None):
+    def __init__(self, path: str, remote: str | None, spec: str | None = None):
         self.remote = remote
-        self.path = path
-        self.name = driver_name(path)
+        self.path, self.spec = path, spec
+        self.name = driver_name(spec or path)
         self.calls = threading.BoundedSemaphore(MAX_CALLS)
         self.connections = Connections(PATIENCE)
         self._remove_dead_socket()
         super().__init__(path, _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
+        if spec:
+            os.makedirs(os.path.dirname(spec), exist_ok=True)
+            with open(spec, "w") as file:
+                file.write(f"unix://{path}\n")
 
     def _remove_dead_socket(self) -> None:
         """A socket that nobody listens on any more is in the way; a living one is another's."""
@@ -151,4 +159,5 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Listen no more."""
         self.shutdown()
         self.server_close()
-        os.unlink(self.path)
+        for path in filter(None, (self.path, self.spec)):
+            os.unlink(path)

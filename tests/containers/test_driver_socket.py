@@ -132,6 +132,17 @@ def test_rubbish(listener):
     assert say(path, "/NetworkDriver.Dance")[0] == 404
 
 
+def test_a_file_by_which_docker_finds_it(monkeypatch, tmp_path):
+    """Its name is the driver's; it goes with the socket."""
+    monkeypatch.setattr(server, "Database", NoSwitch)
+    spec = tmp_path / "plugins" / "blue.spec"
+    made = server.Server(str(tmp_path / "elsewhere"), None, str(spec))
+    assert spec.read_text() == f"unix://{tmp_path}/elsewhere\n" and made.name == "blue"
+    assert say(made.path) == ACTIVE
+    made.close()
+    assert list(spec.parent.iterdir()) == [] and not Path(made.path).exists()
+
+
 FILES = 40
 
 
