@@ -214,39 +214,43 @@ def mask_fits(bytes mask):
     return bool(cache_mask_fits(&whole))
 
 
+cdef inline size_t _at(const void *start, const void *member) noexcept:
+    return <size_t> (<const uint8_t *> member - <const uint8_t *> start)
+
+
 def offsets():
     """{structure: {member or "size": offset}} of what the maps hold."""
-    cdef cache_key *k = NULL
-    cdef cache_entry *e = NULL
-    cdef cache_counters *c = NULL
-    cdef cache_verdict *v = NULL
+    cdef cache_key k
+    cdef cache_entry e
+    cdef cache_counters c
+    cdef cache_verdict v
     return {
         "key": {
-            "size": sizeof(cache_key), "ifindex": <size_t> &k.ifindex,
-            "vlan_tpid": <size_t> &k.vlan_tpid, "vlan_tci": <size_t> &k.vlan_tci,
-            "eth_dst": <size_t> &k.eth_dst, "eth_type": <size_t> &k.eth_type,
-            "nw_frag": <size_t> &k.nw_frag, "nw_proto": <size_t> &k.nw_proto,
-            "nw_tos": <size_t> &k.nw_tos, "nw_ttl": <size_t> &k.nw_ttl,
-            "tp_src": <size_t> &k.tp_src, "tp_dst": <size_t> &k.tp_dst,
-            "addresses": <size_t> &k.addresses,
+            "size": sizeof(cache_key), "ifindex": _at(&k, &k.ifindex),
+            "vlan_tpid": _at(&k, &k.vlan_tpid), "vlan_tci": _at(&k, &k.vlan_tci),
+            "eth_dst": _at(&k, &k.eth_dst), "eth_type": _at(&k, &k.eth_type),
+            "nw_frag": _at(&k, &k.nw_frag), "nw_proto": _at(&k, &k.nw_proto),
+            "nw_tos": _at(&k, &k.nw_tos), "nw_ttl": _at(&k, &k.nw_ttl),
+            "tp_src": _at(&k, &k.tp_src), "tp_dst": _at(&k, &k.tp_dst),
+            "addresses": _at(&k, &k.addresses),
         },
         "entry": {
-            "size": sizeof(cache_entry), "slot": <size_t> &e.slot,
-            "generation": <size_t> &e.generation, "ifindex": <size_t> &e.ifindex,
-            "flags": <size_t> &e.flags, "ttl": <size_t> &e.ttl,
-            "vlan_tpid": <size_t> &e.vlan_tpid, "vlan_tci": <size_t> &e.vlan_tci,
-            "macs": <size_t> &e.macs,
+            "size": sizeof(cache_entry), "slot": _at(&e, &e.slot),
+            "generation": _at(&e, &e.generation), "ifindex": _at(&e, &e.ifindex),
+            "flags": _at(&e, &e.flags), "ttl": _at(&e, &e.ttl),
+            "vlan_tpid": _at(&e, &e.vlan_tpid), "vlan_tci": _at(&e, &e.vlan_tci),
+            "macs": _at(&e, &e.macs),
         },
         "counters": {
-            "size": sizeof(cache_counters), "n_packets": <size_t> &c.n_packets,
-            "n_bytes": <size_t> &c.n_bytes, "used": <size_t> &c.used,
-            "tcp_flags": <size_t> &c.tcp_flags,
+            "size": sizeof(cache_counters), "n_packets": _at(&c, &c.n_packets),
+            "n_bytes": _at(&c, &c.n_bytes), "used": _at(&c, &c.used),
+            "tcp_flags": _at(&c, &c.tcp_flags),
         },
         "verdict": {
-            "size": sizeof(cache_verdict), "skb": <size_t> &v.skb,
-            "ifindex": <size_t> &v.ifindex, "frame": <size_t> &v.size,
-            "state": <size_t> &v.state, "tcp_flags": <size_t> &v.tcp_flags,
-            "entry": <size_t> &v.entry,
+            "size": sizeof(cache_verdict), "skb": _at(&v, &v.skb),
+            "ifindex": _at(&v, &v.ifindex), "frame": _at(&v, &v.size),
+            "state": _at(&v, &v.state), "tcp_flags": _at(&v, &v.tcp_flags),
+            "entry": _at(&v, &v.entry),
         },
     }
 
