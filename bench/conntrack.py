@@ -4,15 +4,15 @@ Peers are measured in turns; "per core" is per second of processor time of the s
 which does not depend on what else the machine does.
 """
 
-import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from bench.forwarding import TCP_SECONDS, mac, median, packets, received, tcp, text
-from bench.peers import OpenVSwitch, Peer, Pyvs, sh
+from bench.forwarding import MEASURES as FORWARDING
+from bench.forwarding import mac, received, show
+from bench.peers import OpenVSwitch, Peer, Pyvs, cpu, sh
 
 ROUNDS = 3
 FLOWS = 1000
@@ -30,7 +30,6 @@ TRACKED = COMMON + "".join(
     f"table=1,ip,in_port={here},ct_state=+new+trk,actions=ct(commit),output:{there}\n"
     for here, there in ((1, 2), (2, 1))
 )
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def rules(peer: Peer, lines: str) -> None:
@@ -55,23 +54,11 @@ def towards(peer: Peer, source: str) -> tuple[str, str, str]:
     return "eth0", mac(source), mac(peer.b if source == peer.a else peer.a)
 
 
-def pids(peer: Peer) -> list[int]:
-    return [int(Path(path).read_text()) for path in peer.pid_files]
-
-
-def cpu(peer: Peer) -> float:
-    """Seconds of processor time of the switch so far."""
-    fields = [
-        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids(peer)
-    ]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
-
-
 def memory(peer: Peer) -> int:
     """Resident bytes."""
     found = 0
-    for pid in pids(peer):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    for path in peer.pid_files:
+        lines = Path(f"/proc/{Path(path).read_text().strip()}/status").read_text().splitlines()
         found += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
     return found * 1024
 
@@ -91,12 +78,9 @@ def established(peer: Peer) -> dict[str, float | None]:
     for kind, lines in (("plain", PLAIN), ("ct", TRACKED)):
         rules(peer, lines)
         establish(peer)
-        before = cpu(peer)
-        found[f"UDP {kind}"] = packets(peer) * 3 / (cpu(peer) - before)
-        before = cpu(peer)
-        found[f"TCP {kind}"] = rate = tcp(peer)
-        found[f"TCP core {kind}"] = rate and rate * TCP_SECONDS / (cpu(peer) - before)
-    for name in ("UDP", "TCP", "TCP core"):
+        for measure in (FORWARDING["packets"], FORWARDING["tcp"]):
+            found |= {f"{name} {kind}": value for name, value in measure(peer).items()}
+    for name in ("UDP core", "TCP", "TCP core"):
         plain, tracked = found[f"{name} plain"], found[f"{name} ct"]
         found[f"{name} ct/plain"] = tracked / plain if plain and tracked else None
     return found
@@ -111,17 +95,17 @@ def new(peer: Peer) -> dict[str, float | None]:
     try:
         assert server.stdout.readline() == "ready\n"
         load(peer.a, "connect", "10.0.0.2", 7000, 0.5)
-        before = cpu(peer)
+        before = cpu(peer.pid_files)
         done = int(load(peer.a, "connect", "10.0.0.2", 7000, 4))
         found = {
             "connect-close /s": done / 4,
-            "connect-close per core": done / (cpu(peer) - before),
+            "connect-close per core": done / (cpu(peer.pid_files) - before),
         }
         if shutil.which("ab"):
-            before = cpu(peer)
+            before = cpu(peer.pid_files)
             # It reads the end of an empty answer as a failure; what counts is connections.
             sh(f"ip netns exec {peer.a} ab -q -r -s 5 -n 10000 -c 20 http://10.0.0.2:7000/ || true")
-            found["ab, 10,000, per core"] = 10000 / (cpu(peer) - before)
+            found["ab, 10,000, per core"] = 10000 / (cpu(peer.pid_files) - before)
         return found
     finally:
         server.kill()
@@ -175,17 +159,6 @@ def flooded(peer: Peer) -> dict[str, float | None]:
 
 MEASURES = {"established": established, "new": new, "million": million, "flooded": flooded}
 ONCE = {"million"}
-
-
-def show(name: str, rows: dict[str, list[dict[str, float | None]]]) -> None:
-    print(name)
-    for what in next(iter(rows.values()))[0]:
-        medians = {peer: median([each[what] for each in found]) for peer, found in rows.items()}
-        base = medians.get("ovs")
-        for peer, value in medians.items():
-            ratio = f"{value / base:.2f} x ovs" if value and base else ""
-            spread = " ".join(text(each[what]) for each in rows[peer])
-            print(f"  {what:24} {peer:5} {text(value):>12}  {ratio:14} ({spread})", flush=True)
 
 
 def main(words: list[str]) -> None:

@@ -14,7 +14,8 @@ import time
 
 from pyroute2 import netns
 
-from bench.peers import ALL, Peer
+from bench.forwarding import show
+from bench.peers import ALL, Peer, cpu
 
 ROUNDS = 5
 FIRST_PACKETS = 100
@@ -44,6 +45,7 @@ class Traffic:
 
     def __init__(self, peer: Peer) -> None:
         self.sender, self.receiver = raw_socket(peer.a), raw_socket(peer.b)
+        self.pid_files = peer.pid_files
         self.number = 0
         self.lost = 0
 
@@ -60,8 +62,9 @@ class Traffic:
             self.lost += 1
             return False
 
-    def first_packet(self) -> float:
-        """Microseconds, median."""
+    def first_packet(self) -> dict[str, float]:
+        """Microseconds from end to end, median, and of the switch's processor time."""
+        before = cpu(self.pid_files)
         times = []
         for _ in range(FIRST_PACKETS):
             time.sleep(0.005)
@@ -69,10 +72,14 @@ class Traffic:
             self.send()
             if self.receive():
                 times.append(time.perf_counter() - start)
-        return statistics.median(times) * 1e6
+        return {
+            "microseconds": statistics.median(times) * 1e6,
+            "of processor time": (cpu(self.pid_files) - before) / FIRST_PACKETS * 1e6,
+        }
 
-    def per_second(self) -> float:
-        """New flows a second with WINDOW of them under way."""
+    def per_second(self) -> dict[str, float]:
+        """New flows a second with WINDOW under way; for a second of the switch's processor time."""
+        before = cpu(self.pid_files)
         start = time.perf_counter()
         for _ in range(WINDOW):
             self.send()
@@ -81,7 +88,8 @@ class Traffic:
             arrived += self.receive()
             if number < BURST - WINDOW:
                 self.send()
-        return arrived / (time.perf_counter() - start)
+        rate = arrived / (time.perf_counter() - start)
+        return {"flows/s": rate, "flows/s core": arrived / (cpu(self.pid_files) - before)}
 
     def close(self) -> None:
         self.sender.close()
@@ -95,20 +103,15 @@ def main(words: list[str]) -> None:
     for peer in peers:
         peer.start()
     traffic = {peer.name: Traffic(peer) for peer in peers}
-    for title, measure, better in (
-        ("first packet, us", Traffic.first_packet, "less"),
-        (f"new flows a second, {WINDOW} under way", Traffic.per_second, "more"),
+    for title, measure in (
+        ("first packet", Traffic.first_packet),
+        (f"new flows, {WINDOW} under way", Traffic.per_second),
     ):
-        values = {name: [] for name in traffic}
+        rows = {name: [] for name in traffic}
         for _ in range(ROUNDS):
             for name, way in traffic.items():
-                values[name].append(measure(way))
-        print(f"{title} ({better} is better)")
-        base = statistics.median(values["ovs"]) if "ovs" in values else None
-        for name, row in values.items():
-            median = statistics.median(row)
-            ratio = f"{median / base:.2f} x ovs" if base else ""
-            print(f"  {name:5} {median:10,.0f}  {ratio}  ({' '.join(f'{v:,.0f}' for v in row)})")
+                rows[name].append(measure(way))
+        show(title, rows)
     print("lost:", ", ".join(f"{name} {way.lost}" for name, way in traffic.items()))
     print(f"cores: {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
     for way in traffic.values():

@@ -1,17 +1,24 @@
-"""Forwarding between two containers: round-trip time, TCP, and small packets per second.
+"""Forwarding between two containers: round-trip time, TCP in Gbit/s, 60-byte UDP in Mpps.
+
+"core" is what a second of processor time of the switch's processes forwards: Gbit, and millions.
+It does not depend on what else the machine does.
 
 The peers stand side by side in one set of namespaces and are measured in turns, so that the
 machine's moods strike all of them; the medians and their ratios to Open vSwitch's and the Linux
 bridge's are printed.
 """
 
+import contextlib
 import json
 import re
+import socket
 import statistics
 import subprocess
 import sys
 
-from bench.peers import ALL, Peer, sh
+from pyroute2 import netns
+
+from bench.peers import ALL, Peer, cpu, sh
 from demo.lab import quiet, wait_for
 
 ROUNDS = 3
@@ -54,20 +61,55 @@ def received(container: str) -> int:
     return link["stats64"]["rx"]["packets"]
 
 
+UDP_PORT = 9  # that bench.generator sends to
+
+
+@contextlib.contextmanager
+def open_port(container: str):
+    """A UDP port that nobody reads: what comes ends in its full buffer, and no ICMP error answers.
+
+    Of a closed one, the errors come back through the switch and are part of what is measured.
+    """
+    netns.pushns(container)
+    try:
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    finally:
+        netns.popns()
+    with receiver:
+        receiver.bind(("", UDP_PORT))
+        yield
+
+
+PACKET_SECONDS = 3
+
+
 def packets(peer: Peer) -> float:
     """Million 60-byte UDP frames per second that reach the other container, 1,000 flows."""
-    before = received(peer.b)
-    sh(
-        f"ip netns exec {peer.a} {sys.executable} -m bench.generator eth0 {mac(peer.a)}"
-        f" {mac(peer.b)} 1000 3"
-    )
-    return (received(peer.b) - before) / 3 / 1e6
+    with open_port(peer.b):
+        before = received(peer.b)
+        sh(
+            f"ip netns exec {peer.a} {sys.executable} -m bench.generator eth0 {mac(peer.a)}"
+            f" {mac(peer.b)} 1000 {PACKET_SECONDS}"
+        )
+        return (received(peer.b) - before) / PACKET_SECONDS / 1e6
+
+
+def costing(name: str, measure, seconds: int):
+    """`measure` as one that tells what a second of the switch's processor time forwards, too."""
+
+    def measured(peer: Peer) -> dict[str, float | None]:
+        before = cpu(peer.pid_files)
+        rate = measure(peer)
+        took = cpu(peer.pid_files) - before
+        return {name: rate, f"{name} core": rate * seconds / took if rate and took else None}
+
+    return measured
 
 
 MEASURES = {
-    "rtt": ("RTT, median", "ms", rtt),
-    "tcp": ("TCP, one stream", "Gbit/s", tcp),
-    "packets": ("UDP, 60 bytes", "Mpps", packets),
+    "rtt": lambda peer: {"RTT ms": rtt(peer)},
+    "tcp": costing("TCP", tcp, TCP_SECONDS),
+    "packets": costing("UDP", packets, PACKET_SECONDS),
 }
 
 
@@ -76,34 +118,41 @@ def median(values: list) -> float | None:
     return statistics.median(known) if known else None
 
 
+def against(values: dict[str, list], peer: str, base: str) -> str:
+    """The median of the rounds' ratios of `peer` to `base`, in words; "" when there is none."""
+    if peer == base or base not in values:
+        return ""
+    pairs = zip(values[peer], values[base], strict=True)
+    found = median([mine / other for mine, other in pairs if mine and other])
+    return f"{found:.2f} x {base}" if found else ""
+
+
 def text(value: float | None) -> str:
     return "fails" if value is None else f"{value:.3f}"
 
 
+def show(name: str, rows: dict[str, list[dict[str, float | None]]], bases=("ovs",)) -> None:
+    """A line for each value and peer: median, ratios to the `bases`, what each round gave."""
+    print(name)
+    for what in next(iter(rows.values()))[0]:
+        values = {peer: [each[what] for each in found] for peer, found in rows.items()}
+        for peer, row in values.items():
+            ratios = " ".join(f"{against(values, peer, base):14}" for base in bases)
+            spread = " ".join(map(text, row))
+            print(f"  {what:24} {peer:11} {text(median(row)):>12}  {ratios} ({spread})", flush=True)
+
+
 def main(words: list[str]) -> None:
     """`words`: names of peers and measures to take; none means all."""
-    peers = [cls(name[0] + name[-1]) for name, cls in ALL.items() if name in words or not words]
-    if not any(word in ALL for word in words):
-        peers = [cls(name[0] + name[-1]) for name, cls in ALL.items()]
+    names = [name for name in ALL if name in words] or list(ALL)
+    peers = [ALL[name](name[0] + name[-1]) for name in names]
     chosen = [name for name in MEASURES if name in words] or list(MEASURES)
     peers = [peer for peer in peers if peer.available()]
     for peer in peers:
         peer.start()
     for name in chosen:
-        title, unit, measure = MEASURES[name]
-        values = {peer.name: [] for peer in peers}
+        rows = {peer.name: [] for peer in peers}
         for _ in range(ROUNDS):
             for peer in peers:
-                values[peer.name].append(measure(peer))
-        medians = {peer: median(rows) for peer, rows in values.items()}
-        print(f"{title} ({unit})")
-        for peer, value in medians.items():
-            rows = " ".join(text(row) for row in values[peer])
-            ovs = medians.get("ovs") or medians.get("ovs-tso")
-            ratios = [
-                f"{value / base:.2f} x {name}" if value and base else ""
-                for name, base in (("ovs", ovs), ("bridge", medians.get("bridge")))
-            ]
-            print(
-                f"  {peer:11} {text(value):>8}  {ratios[0]:12} {ratios[1]:14} ({rows})", flush=True
-            )
+                rows[peer.name].append(MEASURES[name](peer))
+        show(name, rows, ("ovs" if "ovs" in rows else "ovs-tso", "bridge"))

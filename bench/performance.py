@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from bench import page
-from bench.forwarding import mac, received, tcp
+from bench.forwarding import mac, open_port, received, tcp
 from bench.peers import ALL, Peer, sh
 from demo.lab import LabError, quiet
 from pyvs.version import VERSION
@@ -87,7 +87,8 @@ def measure_packets(peer: Peer, cost: Cost) -> dict:
         f"ip netns exec {peer.a} {sys.executable} -m bench.generator eth0 {mac(peer.a)}"
         f" {mac(peer.b)} {FLOWS} {SECONDS}"
     )
-    sent, used = cost.of(lambda: int(sh(command)))
+    with open_port(peer.b):
+        sent, used = cost.of(lambda: int(sh(command)))
     millions = (received(peer.b) - before) / 1e6
     if not millions:
         return {"udp_rate": 0.0, "udp_loss": 100.0}

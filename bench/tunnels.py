@@ -8,9 +8,9 @@ keep their offloads with pyvs; Open vSwitch passes none through, so there they a
 
 import os
 import shutil
-import sys
 
-from bench.forwarding import median, packets, tcp, text
+from bench.forwarding import MEASURES as FORWARDING
+from bench.forwarding import show
 from bench.peers import sh
 from demo.lab import quiet, wait_for
 
@@ -56,6 +56,7 @@ class Host:
 
 class PyvsHost(Host):
     bridge_words = ""
+    daemons = ("pyvs-datapath", "pyvs-vswitchd")
 
     def start_switch(self) -> None:
         self.sh(f"pyvs-ctl --rundir={self.run_directory} start")
@@ -64,6 +65,7 @@ class PyvsHost(Host):
 
 class OvsHost(Host):
     bridge_words = "-- set bridge {} datapath_type=netdev"
+    daemons = ("ovs-vswitchd",)
 
     def start_switch(self) -> None:
         run = self.run_directory
@@ -85,6 +87,9 @@ class Pair:
         self.name = name
         self.hosts = [kind(name[:2], number) for number in (1, 2)]
         self.a, self.b = (host.container for host in self.hosts)
+        self.pid_files = [
+            f"{host.run_directory}/{d}.pid" for host in self.hosts for d in kind.daemons
+        ]
 
     def start(self) -> None:
         first, second = (host.name for host in self.hosts)
@@ -105,12 +110,6 @@ class Pair:
         )
 
 
-MEASURES = {
-    "tcp": ("TCP, one stream", "Gbit/s", tcp),
-    "packets": ("UDP, 60 bytes", "Mpps", packets),
-}
-
-
 def main(words: list[str]) -> None:
     pairs = [Pair("pyvs", PyvsHost)]
     if shutil.which("ovs-vswitchd"):
@@ -120,11 +119,9 @@ def main(words: list[str]) -> None:
     for kind in [kind for kind in KINDS if kind in words] or KINDS:
         for pair in pairs:
             pair.tunnel(kind)
-        for title, unit, measure in MEASURES.values():
-            values = {pair.name: [] for pair in pairs}
+        for measure in (FORWARDING["tcp"], FORWARDING["packets"]):
+            rows = {pair.name: [] for pair in pairs}
             for _ in range(ROUNDS):
                 for pair in pairs:
-                    values[pair.name].append(measure(pair))
-            shown = ", ".join(f"{name} {text(median(found))}" for name, found in values.items())
-            print(f"{kind}: {title}, {unit}: {shown}")
-            sys.stdout.flush()
+                    rows[pair.name].append(measure(pair))
+            show(kind, rows)
