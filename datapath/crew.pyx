@@ -16,12 +16,16 @@ cdef class Crew:
     def __init__(self, workers):
         self.workers = workers
 
-    cpdef int sync(self) except -1:
-        """Each worker has done what reached it before: see COMMAND_SYNC."""
+    cpdef int sync(self, but=None) except -1:
+        """Each worker has done what reached it before: see COMMAND_SYNC.  `but` one, who does it
+        with the command that follows."""
         cdef command c
+        cdef Worker worker
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_SYNC
-        self.all_workers(&c)
+        for worker in self.workers:
+            if worker is not but:
+                worker.run_command(&c)
         return 0
 
     cdef int all_workers(self, command *c) except -1:

@@ -21,7 +21,7 @@ from datapath.requests import EngineError, check, merge
 
 DUMP_PIECE = 256 * 1024         # bytes of flows that a worker writes before it goes on forwarding
 DELETE_PIECE = 256              # flows that a worker deletes before it goes on forwarding
-TERSE_PIECE = 48 * 1024         # of terse ones: each costs a cache miss
+DUMPED = 768                    # flows of which it does so: each costs a cache miss
 
 
 cdef class Flows:
@@ -78,7 +78,7 @@ cdef class Flows:
             memset(&c, 0, sizeof(c))
             c.kind = kind
             c.ufid = <const uint8_t *> <const char *> ufid
-            c.keys = not terse
+            c.keys = c.with_actions = not terse
             c.buffer = self.piece
             c.room = DUMP_PIECE
             worker.run_command(&c)
@@ -105,18 +105,18 @@ cdef class Flows:
         """Terse records of those that were there; `ufids` one behind the other."""
         if len(ufids) % 16:
             raise EngineError(error_numbers.EINVAL, "a ufid has 16 bytes")
-        self.crew.sync()
         return b"".join([self._delete_some(ufids[at : at + 16 * DELETE_PIECE])
                          for at in range(0, len(ufids), 16 * DELETE_PIECE)])
 
     def _delete_some(self, bytes ufids):
-        """Each worker is interrupted once for all of them."""
+        """Each worker is interrupted once for all of them, when it has done what came before."""
         cdef command c
         cdef Worker worker
         found = {}
         for worker in self.crew.workers:
             memset(&c, 0, sizeof(c))
             c.kind = COMMAND_FLOW_DEL_MANY
+            c.synced = True
             c.ufid = <const uint8_t *> <const char *> ufids
             c.n_ufids = <uint32_t> (len(ufids) // 16)
             c.buffer = self.piece
@@ -124,6 +124,8 @@ cdef class Flows:
             worker.run_command(&c)
             if c.error:
                 raise EngineError(c.error)
+            if len(self.crew.workers) == 1:
+                return (<char *> self.piece)[: c.used]
             for at in range(0, c.used, protocol.FLOW.size):
                 record = (<char *> self.piece)[at : at + protocol.FLOW.size]
                 found.setdefault(record[:16], []).append(record)
@@ -140,47 +142,52 @@ cdef class Flows:
             while c.cursor != CURSOR_END:
                 worker.run_command(&c)
 
-    def dump(self, cursor, bint terse=False, since=0, core=None, bint sync=False):
+    def dump(self, cursor, bint terse=False, since=0, core=None, bint sync=False, bint keys=True):
         """(bytes of some flows, cursor of the next ones or None).  `cursor` None at first.
 
-        A record has the counters of all workers.  With `since`, ms of CLOCK_MONOTONIC: only flows
+        A record has the counters of all workers, and key and mask (`keys`) and actions, unless it is
+        `terse`.  With `since`, ms of CLOCK_MONOTONIC: only flows
         that were used then or later; one that several workers used may come several times.  `core`:
         those of the worker for that core, -1: of those for none.  `sync`: what was put into the rings
         since the last piece is to be done in all workers, as it is before the first.
         """
+        cdef command c
         group = self.crew.of_core(core)
         n_workers = len(group)
         if type(since) is not int or not 0 <= since < 1 << 63:
             raise EngineError(error_numbers.EINVAL, "bad time")
-        if sync or cursor is None:
-            self.crew.sync()
+        sync = sync or cursor is None
         if cursor is None:
             cursor = 0
         elif type(cursor) is not int or not 0 <= cursor < n_workers << 32:
             raise EngineError(error_numbers.EINVAL, "bad cursor")
         index = cursor >> 32
-        position = self._dump_piece(group, index, cursor & 0xffffffff, terse, since)
+        if sync:
+            self.crew.sync(group[index])
+        memset(&c, 0, sizeof(c))
+        c.synced = sync
+        c.with_actions = not terse
+        c.keys = keys and not terse
+        c.since = since
+        c.cursor = cursor & 0xffffffff
+        position = self._dump_piece(group, index, &c)
         if position is None:
             index += 1
             position = 0
         return (<char *> self.piece)[: self.piece_used], (
             index << 32 | position if index < n_workers else None)
 
-    def _dump_piece(self, list group, uint32_t index, uint32_t position, bint terse,
-                    uint64_t since):
+    cdef object _dump_piece(self, list group, uint32_t index, command *c):
         """Some flows of a worker into self.piece; the worker's next position or None."""
         cdef Worker worker = group[index]
-        cdef command c
-        memset(&c, 0, sizeof(c))
         c.kind = COMMAND_FLOW_DUMP
-        c.keys = not terse
-        c.since = since
         c.buffer = self.piece
-        c.room = TERSE_PIECE if terse else DUMP_PIECE
-        c.cursor = position
-        worker.run_command(&c)
+        c.room = DUMP_PIECE
+        c.most = DUMPED
+        worker.run_command(c)
         following = None if c.cursor == CURSOR_END else c.cursor
-        self.add_counters(group, index, &c)
+        c.synced = False
+        self.add_counters(group, index, c)
         self.piece_used = c.used
         return following
 
@@ -205,7 +212,8 @@ cdef class Flows:
         cdef command c
         memset(&c, 0, sizeof(c))
         c.buffer = self.piece
-        c.room = TERSE_PIECE
+        c.room = DUMP_PIECE
+        c.most = DUMPED
         while c.cursor != CURSOR_END:
             c.kind = COMMAND_FLOW_DUMP
             c.used = 0

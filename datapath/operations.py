@@ -138,8 +138,8 @@ class Operations:
     def _flow_del_many(self, _client, data):
         return {}, self.engine.flows.delete_many(data)
 
-    def _flow_dump(self, _client, _data, cursor=None, terse=False, since=0, core=None, sync=False):
-        flows, cursor = self.engine.flows.dump(cursor, terse, since, core, sync)
+    def _flow_dump(self, _client, _data, cursor=None, **how):
+        flows, cursor = self.engine.flows.dump(cursor, **how)
         return {"cursor": cursor}, flows
 
     def _meter_features(self, _client, _data):

@@ -138,6 +138,7 @@ class Server(Operations):
         self.n_requests = 0
         self.next_sweep = 0
         self.n_bad_requests = 0
+        self.receiver = protocol.Receiver(RECEIVE, 1)
         self.listener = listen(path)
 
     def close(self) -> None:
@@ -234,13 +235,11 @@ class Server(Operations):
             return
         if not protocol.complete(client.input, protocol.MAX_REQUEST):
             with contextlib.suppress(BlockingIOError):
-                data, fds, _flags, _address = socket.recv_fds(
-                    client.sock, RECEIVE, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                fds: list[int] = []
+                received = self.receiver.receive(client.sock, client.input, fds)
                 client.keep(fds)
-                if not data:
+                if not received:
                     raise ConnectionResetError
-                client.input += data
         end = time.monotonic() + SLICE
         for _ in range(ROUND):
             message = protocol.decode(client.input, protocol.MAX_REQUEST)

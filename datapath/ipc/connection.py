@@ -17,6 +17,7 @@ SLOW = (
     "kernel_cache_hand_over", "workers_add", "workers_del",
 )  # fmt: skip
 SLOWER = 20
+RECEIVE = 1 << 18  # bytes at once
 
 
 class DpifError(OSError):
@@ -41,6 +42,7 @@ class Connection:
         self.late: dict[bytes, protocol.FlowInfo] = {}  # by ufid: deletions answered late
         self.sending: list[int] = []  # descriptors that go with the next request
         self.buffer = bytearray()
+        self.receiver = protocol.Receiver(RECEIVE, protocol.MAX_FDS)
         self.seq = 0
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT if patience is None else patience)
@@ -84,13 +86,8 @@ class Connection:
             self.sock.sendall(message)
 
     def _read(self, fds):
-        data, received, _flags, _address = socket.recv_fds(
-            self.sock, 1 << 20, protocol.MAX_FDS, socket.MSG_CMSG_CLOEXEC
-        )
-        fds += received
-        if not data:
+        if not self.receiver.receive(self.sock, self.buffer, fds):
             raise ConnectionResetError(104, "the datapath process closed the connection")
-        self.buffer += data
 
     def _is_readable(self):
         """The socket has a timeout, which recv() would wait for whatever its flags are."""

@@ -75,18 +75,19 @@ class FlowRequests(Connection):
             yield from piece
 
     def flow_pieces(
-        self, terse: bool = False, since: int = 0, core: int | None = None
+        self, terse: bool = False, since: int = 0, core: int | None = None, keys: bool = True
     ) -> Iterator[list[FlowInfo]]:
         """As flow_dump(), in lists: each tells how things are when the iterator gives it, with all
-        that this handler put into the rings before."""
+        that this handler put into the rings before.  `keys` false: without keys and masks, which
+        are None; they are most of a flow's bytes."""
         cursor = None
         synced = 0
         while True:
             behind, synced = self.n_installed != synced, self.n_installed
             body, data = self._request(
-                "flow_dump", cursor=cursor, terse=terse, since=since, core=core, sync=behind
+                "flow_dump", cursor=cursor, sync=behind, terse=terse, keys=keys, since=since, core=core
             )
-            yield list(protocol.terse_flows(data) if terse else protocol.flows(data))
+            yield list(protocol.terse_flows(data) if terse else protocol.flows(data, keys))
             cursor = body["cursor"]
             if cursor is None:
                 return

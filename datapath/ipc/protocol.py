@@ -5,13 +5,14 @@ carries an operation's name in "op", and is answered in order by one message wit
 sequence number: its JSON has "error" (an errno) and "text" when it failed.  Host byte order.
 
 A flow's bytes, in requests and replies: FLOW, then where keys are given KEY_DP_SIZE bytes of
-masked key, as many of mask, and the actions, padded to 8.  Terse ones are FLOW alone, with 0 for
-the actions' size.
+masked key and as many of mask, then the actions, padded to 8.  Terse ones are FLOW alone, with 0
+for the actions' size.
 
 A datapath process outlives an upgrade of the rest, and keys, actions and the rings' records have
 no form of their own: LAYOUT says whether the two sides are of one mind about them.
 """
 
+import socket
 import struct
 import zlib
 from collections import namedtuple
@@ -25,13 +26,14 @@ HEADER = struct.Struct("=III")  # bytes of the whole message, of its JSON, seque
 # ufid, packets, bytes, used (ms), packets and bytes of earlier actions, TCP flags, whether the
 # kernel cache has it, actions' size
 FLOW = struct.Struct("=16sQQQQQHHI")
+FD = struct.Struct("=i")
 VNET = struct.Struct("=BBHHHH")
 MAX_MESSAGE = 4 << 20
 MAX_REQUEST = 256 << 10  # the largest has a packet and a list of actions
 MAX_FDS = 253  # SCM_MAX_FD
 
 # To be raised with every change of a request, an action or a record; keys are looked at.
-REVISION = 8
+REVISION = 9
 LAYOUT = f"{REVISION}-{zlib.crc32(repr(list(MEMBERS.items())).encode()):08x}"
 
 # One datapath flow.  key and mask: KEY_DP_SIZE bytes; used: ms of CLOCK_MONOTONIC of the last
@@ -82,12 +84,13 @@ def decode(buffer: bytearray, most: int = MAX_MESSAGE) -> tuple[dict, bytes, int
     if len(buffer) < size:
         return None
     try:
-        body = orjson.loads(bytes(buffer[HEADER.size : HEADER.size + text_size]))
+        body = orjson.loads(buffer[HEADER.size : HEADER.size + text_size])
     except orjson.JSONDecodeError as error:
         raise ProtocolError(f"bad JSON: {error}") from None
     if not isinstance(body, dict):
         raise ProtocolError("the JSON is no object")
-    data = bytes(buffer[HEADER.size + text_size : size])
+    with memoryview(buffer) as view:
+        data = bytes(view[HEADER.size + text_size : size])
     del buffer[:size]
     return body, data, seq
 
@@ -102,28 +105,41 @@ def complete(buffer: bytearray, most: int = MAX_MESSAGE) -> bool:
 
 def terse_flows(data: bytes) -> Iterator[FlowInfo]:
     """The flows in a reply's bytes that has counters only; the rest is None."""
-    for ufid, packets, n_bytes, used, *earlier, flags, offloaded, _ in FLOW.iter_unpack(data):
-        counters = (packets, n_bytes, used, flags, *earlier, bool(offloaded))
+    for ufid, packets, n_bytes, used, before, bytes_before, flags, off, _ in FLOW.iter_unpack(data):
+        counters = (packets, n_bytes, used, flags, before, bytes_before, bool(off))
         yield FlowInfo(ufid, None, None, None, *counters)
 
 
-def flows(data: bytes) -> Iterator[FlowInfo]:
-    """The flows, with keys, in a reply's bytes."""
+def flows(data: bytes, keys: bool = True) -> Iterator[FlowInfo]:
+    """The flows, with actions and with or without keys, in a reply's bytes."""
     at = 0
+    key = mask = None
     while at + FLOW.size <= len(data):
         ufid, packets, n_bytes, used, *earlier, flags, offloaded, size = FLOW.unpack_from(data, at)
-        mask = at + FLOW.size + KEY_DP_SIZE
-        actions = mask + KEY_DP_SIZE
-        yield FlowInfo(
-            ufid,
-            data[at + FLOW.size : mask],
-            data[mask:actions],
-            data[actions : actions + size],
-            packets,
-            n_bytes,
-            used,
-            flags,
-            *earlier,
-            bool(offloaded),
+        at += FLOW.size
+        if keys:
+            key, mask = data[at : at + KEY_DP_SIZE], data[at + KEY_DP_SIZE : at + 2 * KEY_DP_SIZE]
+            at += 2 * KEY_DP_SIZE
+        counters = (packets, n_bytes, used, flags, *earlier, bool(offloaded))
+        yield FlowInfo(ufid, key, mask, data[at : at + size], *counters)
+        at += size + 7 & ~7
+
+
+class Receiver:
+    """What comes by a socket, into memory that stays: a new megabyte for each message costs more
+    than the message."""
+
+    def __init__(self, size: int, most_fds: int) -> None:
+        self._room = memoryview(bytearray(size))
+        self._ancillary = socket.CMSG_LEN(most_fds * FD.size)
+
+    def receive(self, sock: socket.socket, buffer: bytearray, fds: list[int]) -> int:
+        """recvmsg(2): bytes behind those in `buffer`, how many, and descriptors into `fds`."""
+        n, ancillary, _flags, _address = sock.recvmsg_into(
+            [self._room], self._ancillary, socket.MSG_CMSG_CLOEXEC
         )
-        at = actions + (size + 7 & ~7)
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds += (fd for (fd,) in FD.iter_unpack(data[: len(data) // FD.size * FD.size]))
+        buffer += self._room[:n]
+        return n

@@ -38,6 +38,8 @@ cdef enum:
 cdef void do_command(worker *w) noexcept nogil:
     cdef command *c = <command *> load64(&w.mailbox)
     c.error = 0
+    if c.synced:
+        sync(w)
     w.ingress = &w.no_port
     if c.kind == COMMAND_STOP:
         w.running = False
@@ -138,14 +140,18 @@ cdef void set_cache(worker *w, command *c) noexcept nogil:
 
 # --- flows
 
+cdef inline uint32_t record_size(const command *c, uint32_t actions_size) noexcept nogil:
+    return (<uint32_t> sizeof(flow_record) + (2 * KEY_DP_SIZE if c.keys else 0)
+            + padded(actions_size))
+
+
 cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
     """Writes a flow into the command's buffer; false where it does not fit."""
     cdef flow_record *record = <flow_record *> (c.buffer + c.used)
-    cdef flow_key *keys = <flow_key *> (c.buffer + c.used + sizeof(flow_record))
+    cdef uint8_t *rest = c.buffer + c.used + sizeof(flow_record)
     cdef flow_key key, mask
-    cdef uint32_t size = sizeof(flow_record)
-    if c.keys:
-        size += 2 * KEY_DP_SIZE + padded(f.actions_len)
+    cdef uint32_t actions_size = f.actions_len if c.with_actions else 0
+    cdef uint32_t size = record_size(c, actions_size)
     if c.used + size > c.room:
         return False
     memcpy(record.ufid, f.ufid, 16)
@@ -156,12 +162,14 @@ cdef bint put_flow(command *c, const megaflow *f) noexcept nogil:
     record.earlier_bytes = f.earlier_bytes
     record.tcp_flags = ntohs(f.tcp_flags)
     record.offloaded = f.kernel_slot != 0
-    record.actions_size = f.actions_len if c.keys else 0
+    record.actions_size = actions_size
     if c.keys:
         megaflow_expand(f, &key, &mask)
-        memcpy(keys, &key, KEY_DP_SIZE)
-        memcpy(<uint8_t *> keys + KEY_DP_SIZE, &mask, KEY_DP_SIZE)
-        memcpy(<uint8_t *> keys + 2 * KEY_DP_SIZE, f.actions, f.actions_len)
+        memcpy(rest, &key, KEY_DP_SIZE)
+        memcpy(rest + KEY_DP_SIZE, &mask, KEY_DP_SIZE)
+        rest += 2 * KEY_DP_SIZE
+    if actions_size:
+        memcpy(rest, f.actions, actions_size)
     c.used += size
     return True
 
@@ -211,21 +219,18 @@ cdef void flow_flush(worker *w, command *c) noexcept nogil:
 cdef void flow_dump(worker *w, command *c) noexcept nogil:
     """As many flows as fit into the buffer; the next command goes on behind them."""
     cdef uint32_t cursor = c.cursor
-    cdef uint32_t i
+    cdef uint32_t i, n = 0
     cdef megaflow *f
     for i in range(DUMP_SCAN):
         f = megaflow_next(&w.flows, &cursor)
         if f == NULL:
             c.cursor = CURSOR_END
             return
-        if f.used // 1000000 >= c.since and not put_flow(c, f):
-            return
+        if f.used // 1000000 >= c.since:
+            if n == c.most or not put_flow(c, f):
+                return
+            n += 1
         c.cursor = cursor
-
-
-cdef inline uint32_t record_size(const command *c, const flow_record *record) noexcept nogil:
-    return (<uint32_t> sizeof(flow_record)
-            + (2 * KEY_DP_SIZE + padded(record.actions_size) if c.keys else 0))
 
 
 cdef void flow_add(worker *w, command *c) noexcept nogil:
@@ -236,7 +241,7 @@ cdef void flow_add(worker *w, command *c) noexcept nogil:
     c.used = 0
     while at < end:
         record = <flow_record *> (c.buffer + at)
-        size = record_size(c, record)
+        size = record_size(c, record.actions_size)
         f = megaflow_find(&w.flows, record.ufid)
         if f != NULL and not c.drop_known:
             record.n_packets += f.n_packets
@@ -260,7 +265,7 @@ cdef void flow_credit(worker *w, command *c) noexcept nogil:
     c.used = 0
     while at < end:
         record = <flow_record *> (c.buffer + at)
-        size = record_size(c, record)
+        size = record_size(c, record.actions_size)
         f = megaflow_find(&w.flows, record.ufid)
         if f != NULL:
             f.n_packets += record.n_packets

@@ -68,11 +68,12 @@ cdef struct flow_record:
     uint64_t earlier_bytes
     uint16_t tcp_flags          # host order
     uint16_t offloaded          # 1: the kernel cache has it
-    uint32_t actions_size       # the actions follow key and mask, padded to 8
+    uint32_t actions_size       # the actions follow key and mask, if there, padded to 8
 
 cdef struct command:
     command_kind kind
     int error                   # result: 0 or an errno
+    bint synced                 # first what SYNC does
     netdev *dev                 # PORT_ADD, PORT_DEL
     rxq *queue                  # QUEUE_TAKE, QUEUE_LEAVE, INJECT
     const uint8_t *ufid
@@ -86,11 +87,13 @@ cdef struct command:
     uint32_t n_waiting          # FRAGMENTS, result
     uint32_t inverse            # TUNE: of the chance that a flow is cached, 0: never
     bint signatures             # TUNE
-    bint keys                   # FLOW_DUMP: with keys, masks and actions
+    bint keys                   # FLOW_GET, _DUMP, _ADD: with keys and masks,
+    bint with_actions           # and with actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
     uint64_t since              # FLOW_DUMP: ms, only flows used at that time or later
     uint8_t *buffer             # FLOW_GET, _DEL, _DEL_MANY, _DUMP, _ADD: flow_records
     uint32_t room
+    uint32_t most               # FLOW_DUMP: records
     uint32_t used               # result: bytes in the buffer
     uint32_t cursor             # FLOW_DUMP, FLOW_FLUSH: 0 at first, CURSOR_END at last
     int up_fd                   # RINGS: memfds, -1: none; taken over (mapped), not closed

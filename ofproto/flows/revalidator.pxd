@@ -24,6 +24,8 @@ cdef class Revalidator:
     cdef uint64_t wanted                # the round that somebody waits for
     cdef readonly uint64_t collected    # the last round whose counters are all credited
     cdef bint strange                   # the last round met flows that nobody here knows
+    cdef bint unknown                   # there are such, for the next whole round to adopt
+    cdef bint keyed                     # the present one is shown keys, for adopting what it meets
     cdef list queue                     # Ukeys to check, from the last one on
     cdef uint64_t mac_changes           # of all bridges' tables, so far
     cdef list moved                     # (Ukey, XBridge, key, moved) to look at, from the last one on

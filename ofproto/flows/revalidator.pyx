@@ -40,7 +40,8 @@ cdef enum:
     WHOLE = 4000            # ms between rounds of which one compares actions, too
     SOON = 100              # ms between two rounds at least, unless somebody asks
     GRACE = 1000            # ms that a new flow may be on its way into the datapath
-    DELETION = 20           # units of work
+    DELETION = 2            # units of work,
+    DROPPED = 16            # and one more for so many effects of the flow
     SWEPT = 64              # flows looked at for one unit of work
     WORK = 64               # of translation for one unit
     MAX_MOVED = 50000       # flows to look at because of MAC entries
@@ -227,6 +228,9 @@ cdef class Revalidator:
     cdef int begin_next(self) except -1:
         cdef bint whole = not self.flows.settled or self.now >= self.next_whole
         cdef bint sweeping = whole or self.now >= self.next_sweep
+        self.keyed = whole and (not self.flows.settled or self.unknown)
+        if self.keyed:
+            self.unknown = False
         if whole:
             self.next_whole = self.now + WHOLE
         if sweeping:
@@ -263,7 +267,8 @@ cdef class Revalidator:
         """A round, as a generator of the units of work that each step took.
 
         A whole one is shown all flows, with their actions, and finds which are not there any more;
-        others are shown those that were used since the last one.
+        others are shown those that were used since the last one.  Keys, which are most of a flow's
+        bytes, are asked for when there is somebody to adopt.
         """
         cdef Ukey ukey
         cdef XBridge bridge
@@ -274,18 +279,19 @@ cdef class Revalidator:
         cdef int64_t began = max(0, self.now - 1)
         self.strange = False
         # Nothing else happens to the flows while a piece is looked at: it would be out of date.
-        for piece in self.flows.dpif.flow_pieces(terse=not whole, since=since):
+        for piece in self.flows.dpif.flow_pieces(terse=not whole, since=since, keys=self.keyed):
             units = 1
             for info in piece:
                 if self.flows.find(info.ufid) is not None:
                     units += self.see(info)
-                elif whole and self._ready:
+                elif self.keyed and self._ready:
                     orphans.append(info)
                 else:
                     self.strange = True
             yield units
         self.counted = began
         if self.strange:
+            self.unknown = True
             self.next_whole = min(self.next_whole, self.started + self.interval)
         is_complete = not (self.strange and self._ready and self.wanted >= self.round)
         if not is_complete:
@@ -525,7 +531,7 @@ cdef class Revalidator:
         """Has a flow deleted at the end of this run(); the units of work."""
         ukey.doomed = True
         self.doomed.append(ukey)
-        return DELETION
+        return DELETION + (<int> ukey.cache.n // DROPPED if ukey.cache is not None else 0)
 
     cdef int delete_doomed(self) except -1:
         """Takes flows out of the datapath, with their last packets credited."""
