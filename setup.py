@@ -60,6 +60,8 @@ COMPILED_PYTHON = {
         "serving/service",
         "serving/session",
     ),
+    # What the flows of a dump pass.
+    "datapath": ("ipc/protocol",),
     # What each message of a controller passes, and each turn of the loop.
     "ofproto": (
         "async_messages",

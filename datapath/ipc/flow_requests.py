@@ -85,7 +85,13 @@ class FlowRequests(Connection):
         while True:
             behind, synced = self.n_installed != synced, self.n_installed
             body, data = self._request(
-                "flow_dump", cursor=cursor, sync=behind, terse=terse, keys=keys, since=since, core=core
+                "flow_dump",
+                cursor=cursor,
+                sync=behind,
+                terse=terse,
+                keys=keys,
+                since=since,
+                core=core,
             )
             yield list(protocol.terse_flows(data) if terse else protocol.flows(data, keys))
             cursor = body["cursor"]

@@ -49,6 +49,9 @@ FlowInfo = namedtuple(
 )
 
 
+_new = tuple.__new__  # a FlowInfo of all its values, without the namedtuple's own function between
+
+
 def followed_by(info: FlowInfo, later: FlowInfo) -> FlowInfo:
     """A flow that was deleted, made again and deleted again, as one."""
     return later._replace(
@@ -106,8 +109,8 @@ def complete(buffer: bytearray, most: int = MAX_MESSAGE) -> bool:
 def terse_flows(data: bytes) -> Iterator[FlowInfo]:
     """The flows in a reply's bytes that has counters only; the rest is None."""
     for ufid, packets, n_bytes, used, before, bytes_before, flags, off, _ in FLOW.iter_unpack(data):
-        counters = (packets, n_bytes, used, flags, before, bytes_before, bool(off))
-        yield FlowInfo(ufid, None, None, None, *counters)
+        counters = (packets, n_bytes, used, flags, before, bytes_before, bool(off), False)
+        yield _new(FlowInfo, (ufid, None, None, None, *counters))
 
 
 def flows(data: bytes, keys: bool = True) -> Iterator[FlowInfo]:
@@ -120,8 +123,8 @@ def flows(data: bytes, keys: bool = True) -> Iterator[FlowInfo]:
         if keys:
             key, mask = data[at : at + KEY_DP_SIZE], data[at + KEY_DP_SIZE : at + 2 * KEY_DP_SIZE]
             at += 2 * KEY_DP_SIZE
-        counters = (packets, n_bytes, used, flags, *earlier, bool(offloaded))
-        yield FlowInfo(ufid, key, mask, data[at : at + size], *counters)
+        counters = (packets, n_bytes, used, flags, *earlier, bool(offloaded), False)
+        yield _new(FlowInfo, (ufid, key, mask, data[at : at + size], *counters))
         at += size + 7 & ~7
 
 

@@ -32,12 +32,20 @@ cdef class UpcallRings:
     cdef ring *up
     cdef ring *down
     cdef int *wake
+    cdef bint holding                       # hold() was called
+    cdef uint32_t n_behind                  # records whose workers were not woken yet:
+    cdef uint64_t behind                    # a bit for each id
     cpdef drop_rings(self)
     cdef _drop_worker(self, uint32_t index)
     # The next packet, of all workers in turn; false: none.
     cdef bint next_upcall(self, upcall *u) noexcept
     # Gives the record of the last next_upcall back.
     cdef void release_upcall(self, upcall *u) noexcept
+    # Between the two, sleeping workers are woken for several records at once.
+    cdef void hold(self) noexcept
+    cdef void let_go(self) noexcept
+    cdef void wake_worker(self, uint32_t worker) noexcept
+    cdef void wake_those_behind(self) noexcept
     # The three push into the down rings; 0, or -1 where a ring is full (a flow may then be in
     # some workers and not in others; installing it again is harmless).
     # A flow goes to `workers`, by a bit for each id.

@@ -29,6 +29,11 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
 
 
+cdef enum:
+    HELD = 16                   # records that workers are not woken for, at most,
+    HELD_PACKET = 2048          # and bytes of a packet: the ring has room for so many of these
+
+
 cdef class UpcallRings:
     def __cinit__(self):
         self.upcall_fd = -1
@@ -85,6 +90,7 @@ cdef class UpcallRings:
         ring_unmap(&self.down[id])
         close(self.wake[id])
         self.on_own_core &= ~(<uint64_t> 1 << id)
+        self.behind &= ~(<uint64_t> 1 << id)
         self.n_workers -= 1
         self.ids[index] = self.ids[self.n_workers]
 
@@ -169,7 +175,6 @@ cdef class UpcallRings:
         cdef uint32_t size = <uint32_t> sizeof(down_record) + KEY_DP_SIZE + padded(length)
         cdef down_record *record
         cdef uint8_t *at
-        cdef uint64_t one = 1
         if what & DOWN_INSTALL:
             size += KEY_DP_SIZE
             self.n_installed += 1
@@ -197,9 +202,33 @@ cdef class UpcallRings:
             record.vnet = u.vnet
             memcpy(at + padded(length), u.packet, packet_size)
         ring_commit(&self.down[worker])
+        if not self.holding:
+            self.wake_worker(worker)
+            return 0
+        self.behind |= <uint64_t> 1 << worker
+        self.n_behind += 1
+        if self.n_behind >= HELD or packet_size > HELD_PACKET:
+            self.wake_those_behind()
+        return 0
+
+    cdef void wake_worker(self, uint32_t worker) noexcept:
+        cdef uint64_t one = 1
         if ring_must_wake(&self.down[worker]):
             write(self.wake[worker], &one, 8)
-        return 0
+
+    cdef void wake_those_behind(self) noexcept:
+        cdef uint32_t i
+        for i in range(self.n_workers):
+            if self.behind >> self.ids[i] & 1:
+                self.wake_worker(self.ids[i])
+        self.behind = self.n_behind = 0
+
+    cdef void hold(self) noexcept:
+        self.holding = True
+
+    cdef void let_go(self) noexcept:
+        self.holding = False
+        self.wake_those_behind()
 
     cdef uint64_t peers(self, uint32_t worker) noexcept:
         cdef uint64_t bit = <uint64_t> 1 << worker

@@ -61,6 +61,9 @@ WITH_RINGS = {"upcall_register", "workers_add", "workers_del"}
 # When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
 # send one message after the other, or packets come.
 REVALIDATED_IN = 0.002
+# Seconds for which upcalls that come while others are answered are answered without a round of the
+# loop, which costs as much as some tens of them.
+SERVED = 0.005
 FIRST_UPCALLS = 0.02  # seconds in which known flows come up again, all at once,
 FIRST_ROUNDS = 10  # and looks at least, where others have the processor for as long
 
@@ -657,17 +660,19 @@ class Backer:
 
     def _serve(self) -> float:
         """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
-        now = clock.msec()
-        if self.dpif is None:
-            return 0
-        self.dpif.upcall_awake()
-        self._guarded(self.answer_upcalls, now)
-        sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
-        if not all(sent) or self.dpif is None or self.flows.inbox:
-            return 0
-        if self.handler.busy or not self.dpif.upcall_wait():
-            return 0
-        return QUICK if self.is_settled else REVALIDATED_IN
+        end = time.monotonic() + SERVED
+        while self.dpif is not None:
+            now = clock.msec()
+            self.dpif.upcall_awake()
+            self._guarded(self.answer_upcalls, now)
+            sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
+            if not all(sent) or self.dpif is None or self.flows.inbox or self.handler.busy:
+                return 0
+            if self.dpif.upcall_wait():
+                return QUICK if self.is_settled else REVALIDATED_IN
+            if time.monotonic() >= end or not self.is_settled:
+                return 0
+        return 0
 
     @property
     def is_settled(self) -> bool:
@@ -692,6 +697,11 @@ class Backer:
             elif self._reopen is not None:
                 poller.timer_wait_until(self._next_open)
             return
+        pressing = self._is_pressing()
+        if pressing or self.dpif is None:
+            poller.immediate_wake()
+        if self.dpif is None:
+            return
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)
         poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
         poller.timer_wait(self.revalidator.next_run(clock.msec()))
@@ -701,10 +711,14 @@ class Backer:
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)
-        if self.handler.busy or self.flows.inbox or not self.dpif.upcall_wait():
-            poller.immediate_wake()
-        elif hasattr(poller, "quick"):  # that of the daemon's main loop
+        if not pressing and hasattr(poller, "quick"):  # that of the daemon's main loop
             poller.quick(self.dpif.upcall_fd, self._serve)
+
+    def _is_pressing(self) -> bool:
+        """Whether a round is to follow at once; for upcalls that came meanwhile there need be none."""
+        if self.handler.busy or self.flows.inbox:
+            return True
+        return not self.dpif.upcall_wait() and not self._serve()
 
     def _wait_stalled(self, poller: Any) -> None:
         poller.fd_wait(self._stalled.fileno(), select.POLLIN)

@@ -79,6 +79,7 @@ cdef class Flows:
     # What the datapath is to do with the flow of the last translation, instead of its actions, where
     # vswitchd is to see each packet.
     cdef int slow_down(self) except -1
+    cdef bytes last_mask                # that shared_mask() gave: mostly the next one's, too
     cdef bytes shared_mask(self, const flow_key *mask)
 
 

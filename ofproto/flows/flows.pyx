@@ -475,10 +475,14 @@ cdef class Flows:
 
     cdef bytes shared_mask(self, const flow_key *mask):
         """The datapath's part of a mask; equal ones are one object."""
+        if self.last_mask is not None and not memcmp(<const char *> self.last_mask, mask,
+                                                     KEY_DP_SIZE):
+            return self.last_mask
         found = (<char *> mask)[:KEY_DP_SIZE]
         if len(self.masks) > MAX_MASKS:
             self.masks.clear()
-        return self.masks.setdefault(found, found)
+        self.last_mask = self.masks.setdefault(found, found)
+        return self.last_mask
 
 
 cdef int take_sent(flow_key *key, const char *sent, size_t end) noexcept:

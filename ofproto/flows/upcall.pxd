@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from datapath.ipc.upcall_rings cimport upcall
+from datapath.ipc.upcall_rings cimport UpcallRings, upcall
 from datapath.key.flow cimport flow_key
 from ofproto.flows.flows cimport Flows, Ukey
 from ofproto.flows.waiting cimport Waiting
@@ -13,6 +13,7 @@ cdef class UpcallHandler:
     cdef bint verbose                   # what comes up is told in the log
     cdef Waiting waiting                # packets of ports that send more than is served at once
     # The units of work that it took.
+    cdef int answer_some(self, UpcallRings rings, int64_t now, int limit) except -1
     cdef int guarded(self, upcall *u, int64_t now) except -1
     cdef int handle(self, upcall *u, int64_t now) except -1
     cdef int answer(self, upcall *u, int64_t now) except -1

@@ -56,14 +56,22 @@ cdef class UpcallHandler:
     def run(self, int64_t now, int limit=512):
         """Answers up to `limit` upcalls, fewer where they are laborious; returns how many, `limit`
         when more may be waiting.  `now` in ms."""
-        cdef upcall u
-        cdef int n = 0, work = 0, sorted = 0
         cdef UpcallRings rings = self.flows.rings
-        cdef waiting_upcall *first
         if rings is None:
             self.waiting.clear()
             return 0
         self.verbose = debug_log.wanted()
+        # A worker that is woken for each flow takes the processor for each, and goes to sleep again.
+        rings.hold()
+        try:
+            return self.answer_some(rings, now, limit)
+        finally:
+            rings.let_go()
+
+    cdef int answer_some(self, UpcallRings rings, int64_t now, int limit) except -1:
+        cdef upcall u
+        cdef int n = 0, work = 0, sorted = 0
+        cdef waiting_upcall *first
         while work < limit and not self.waiting.length and rings.next_upcall(&u):
             try:
                 work += self.guarded(&u, now)
