@@ -80,19 +80,12 @@ class FlowRequests(Connection):
         """As flow_dump(), in lists: each tells how things are when the iterator gives it, with all
         that this handler put into the rings before.  `keys` false: without keys and masks, which
         are None; they are most of a flow's bytes."""
+        how = {"terse": terse, "keys": keys, "since": since, "core": core}
         cursor = None
         synced = 0
         while True:
             behind, synced = self.n_installed != synced, self.n_installed
-            body, data = self._request(
-                "flow_dump",
-                cursor=cursor,
-                sync=behind,
-                terse=terse,
-                keys=keys,
-                since=since,
-                core=core,
-            )
+            body, data = self._request("flow_dump", cursor=cursor, sync=behind, **how)
             yield list(protocol.terse_flows(data) if terse else protocol.flows(data, keys))
             cursor = body["cursor"]
             if cursor is None:

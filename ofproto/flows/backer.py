@@ -715,7 +715,7 @@ class Backer:
             poller.quick(self.dpif.upcall_fd, self._serve)
 
     def _is_pressing(self) -> bool:
-        """Whether a round is to follow at once; for upcalls that came meanwhile there need be none."""
+        """Whether a round is to follow at once; upcalls that came meanwhile need none."""
         if self.handler.busy or self.flows.inbox:
             return True
         return not self.dpif.upcall_wait() and not self._serve()
