@@ -2,8 +2,9 @@
 
 A sender in one container, a receiver in the other.  Each frame has a destination of its own,
 which floods: it needs an upcall, a translation and a new flow.  Measured in turns: the time of
-a single first packet (with the idle switch that must wake up), and how many a second arrive when
-a window of them is always under way.
+a single first packet (with the idle switch that must wake up), how many a second arrive when a
+window of them is always under way, and what a flow costs from its first packet until it is gone:
+translation, installation, the looks at what it counted, and its removal when it is idle.
 """
 
 import os
@@ -21,6 +22,8 @@ ROUNDS = 5
 FIRST_PACKETS = 100
 WINDOW = 64
 BURST = 6400
+LIVES, BURSTS = 2, 4  # rounds of whole lives, and bursts in each
+ALL_GONE = 14  # seconds after which the last flow, idle for 10, is gone
 PEERS = ("pyvs", "ovs")
 ETHERTYPE = 0x88B5  # for local experiments
 PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
@@ -96,6 +99,29 @@ class Traffic:
         self.receiver.close()
 
 
+def whole_lives(traffic: dict[str, Traffic]) -> dict[str, list[dict[str, float]]]:
+    """Microseconds of the switch's processor time for each flow, from the first packet till it is
+    gone, less what the switch takes with no flows at all.  All peers wait together."""
+    rows = {name: [] for name in traffic}
+    time.sleep(ALL_GONE)
+    start, before = time.monotonic(), {name: cpu(way.pid_files) for name, way in traffic.items()}
+    time.sleep(3)
+    took = time.monotonic() - start
+    idle = {name: (cpu(way.pid_files) - before[name]) / took for name, way in traffic.items()}
+    for _ in range(LIVES):
+        start = time.monotonic()
+        before = {name: cpu(way.pid_files) for name, way in traffic.items()}
+        for _ in range(BURSTS):
+            for way in traffic.values():
+                way.per_second()
+        time.sleep(ALL_GONE)
+        took = time.monotonic() - start
+        for name, way in traffic.items():
+            used = cpu(way.pid_files) - before[name] - idle[name] * took
+            rows[name].append({"microseconds": used / (BURSTS * BURST) * 1e6})
+    return rows
+
+
 def main(words: list[str]) -> None:
     """`words`: names of peers; none means pyvs and ovs."""
     peers = [ALL[name](name[0] + name[-1]) for name in words or PEERS]
@@ -112,6 +138,7 @@ def main(words: list[str]) -> None:
             for name, way in traffic.items():
                 rows[name].append(measure(way))
         show(title, rows)
+    show("a flow's whole life, of processor time", whole_lives(traffic))
     print("lost:", ", ".join(f"{name} {way.lost}" for name, way in traffic.items()))
     print(f"cores: {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
     for way in traffic.values():

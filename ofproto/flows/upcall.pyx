@@ -122,6 +122,8 @@ cdef class UpcallHandler:
             self.handle(u, now)
         except Exception:
             containment.caught("upcall", f"of datapath port {ntohl(u.key.in_port)}")
+        if self.flows.xlate.work >= WORK and self.flows.rings is not None:
+            self.flows.rings.wake_those_behind()        # the next one may take as long
         return 1 + <int> (self.flows.xlate.work // WORK)
 
     cdef int handle(self, upcall *u, int64_t now) except -1:
