@@ -92,7 +92,12 @@ def _without_absent_key(text: str) -> str:
 
 def format_actions(info, names: PortNames = None) -> str:
     """A flow's actions; outputs by name where `names` has them."""
-    text = odp_text.format_actions(info.actions, info.key)
+    return format_action_list(info.actions, info.key, names)
+
+
+def format_action_list(actions: bytes, key: bytes, names: PortNames = None) -> str:
+    """The same of an action list for packets of this key."""
+    text = odp_text.format_actions(actions, key)
     if not names:
         return text
     text = map_words(text, lambda word: _with_names(word, names))

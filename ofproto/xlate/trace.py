@@ -8,6 +8,7 @@ from itertools import chain, islice
 
 from datapath.actions import odp_text
 from datapath.key import flow, outer_text
+from datapath.text import format_action_list
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_flow
 from ofproto.codec.numbers import OFPP_NONE
@@ -64,13 +65,15 @@ def trace_pieces(
     learn=False,
     now=0,
     names=None,
+    dp_names=None,
     numbers=None,
     ct_states=(),
     program=None,
 ):
     """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge, piece by piece.
 
-    `numbers` has those of ports that the text may name, `names` the names to print for numbers.
+    `numbers` has those of ports that the text may name, `names` the names to print for numbers,
+    `dp_names` those for the datapath's.
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
     the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
     the RecircTable to look up recirc_id in.  `ct_states` is what the first packets that ct sends
@@ -92,6 +95,7 @@ def trace_pieces(
         learn=learn,
         now=now,
         names=names,
+        dp_names=dp_names,
         ct_states=ct_states,
         program=program,
     )
@@ -114,6 +118,7 @@ def trace_key(
     learn=False,
     now=0,
     names=None,
+    dp_names=None,
     ct_states=(),
     program=None,
     most_steps=0,
@@ -137,7 +142,7 @@ def trace_key(
             )
         except LookupError as error:
             raise TraceError(str(error)) from None
-        return result, report_pieces(key, result, names, learn, bridge.options)
+        return result, report_pieces(key, result, names, learn, bridge.options, dp_names)
 
     result, first = translated(key, program)
     return _to_its_end(chain(first, trace_recirc.follow(result, ct_states, translated)), recirc)
@@ -173,22 +178,22 @@ def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
     return "".join(report_pieces(key, result, names, sent, layout))
 
 
-def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS):
+def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS, dp_names=None):
     """The same piece by piece."""
     yield "Flow: " + format_flow(key, names, layout) + "\n"
     lines = render(result.trace, names)
     while some := list(islice(lines, _PIECE)):
         yield "\n".join(some) + "\n"
-    yield _outcome(key, result, names, sent, layout)
+    yield _outcome(key, result, names, sent, layout, dp_names)
 
 
-def _outcome(key, result, names, sent, layout):
+def _outcome(key, result, names, sent, layout, dp_names):
     """What is told behind the steps."""
     final = _without_ethertype(key, result.final_key)
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )
-    actions = odp_text.format_actions(result.actions, key)
+    actions = format_action_list(result.actions, key, dp_names)
     lines = [
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names, layout)),

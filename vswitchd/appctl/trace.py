@@ -132,6 +132,7 @@ def _of_flow(
         learn=learn,
         now=clock.msec(),
         names=_names(numbers) if shown else None,
+        dp_names=_dp_names(switch) if shown else None,
         numbers=numbers,
         ct_states=ct_states,
         program=program,
@@ -141,6 +142,11 @@ def _of_flow(
 def _names(numbers: dict[str, int]) -> dict[int, str]:
     """Names of ports to be printed."""
     return {number: name for name, number in numbers.items()}
+
+
+def _dp_names(switch: "Switch") -> dict[int, str]:
+    """The same of the datapath's ports."""
+    return {number: port.name for number, port in switch.backer.ports.items()}
 
 
 def _of_dump(text: str) -> str:
@@ -189,6 +195,7 @@ def _odp_flow(
         learn=learn,
         now=clock.msec(),
         names=_names(_numbers(switch, [port.bridge.name])) if shown else None,
+        dp_names=_dp_names(switch) if shown else None,
         ct_states=ct_states,
         program=program,
     )

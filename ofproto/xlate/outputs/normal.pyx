@@ -260,7 +260,8 @@ cdef int xlate_normal(XlateContext x) except -1:
     if in_bundle is not None:
         why = refusal(in_bundle, packet[0].vid)
         if why is not None:
-            return x.report("detail", why)
+            x.report("error", why)
+            return x.report("warn", "disallowed VLAN VID for this input port, dropping")
         if in_bundle.mode == VLAN_DOT1Q_TUNNEL and packet[0].tpid:
             x.wc.vlan[1].tci |= htons(VLAN_CFI)
             if packet[1].tpid:      # the key has room for two: a third would be lost
