@@ -16,6 +16,7 @@ from libc.stdlib cimport free, malloc
 from posix.unistd cimport close as close_fd
 
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key, key_ct
+from datapath.actions.lb cimport LbBonds
 from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport (
     BIG_SIZE, MAX_PORTS, MAX_WORKERS, NO_WORKER, Netdev, netdev, rxq,
@@ -70,6 +71,7 @@ cdef class Engine:
     cdef readonly list workers          # those of the crew
     cdef readonly Crew crew
     cdef readonly dict ports            # number -> Netdev
+    cdef readonly LbBonds bonds
     cdef readonly Meters meters
     cdef readonly Flows flows
     cdef readonly Tracking tracking
@@ -97,6 +99,7 @@ cdef class Engine:
         self.n_ids = n_workers
         self.retired, self.retired_drops = {}, {}
         self.ports = {}
+        self.bonds = LbBonds()
         self.meters = Meters()
         self.kernel_cache = KernelCache(self.workers, owner)
         self.told = {}
@@ -115,6 +118,7 @@ cdef class Engine:
 
     cdef int _equip(self, Worker worker) except -1:
         """A worker that does not run yet gets what all share."""
+        worker.w.bonds = &self.bonds.table
         worker.w.meters = self.meters.table
         self.tracking.equip(worker)
         worker.w.alarm_fd = self.alarm_fd
@@ -423,6 +427,31 @@ cdef class Engine:
             raise EngineError(error_numbers.EOPNOTSUPP, f"{port.name} is no dummy port")
         return port.drain()
 
+    # --- bonds
+
+    def bond_set(self, bond, basis, members):
+        """Make a bond, or change who carries its buckets."""
+        try:
+            self.bonds.set(bond, basis, members)
+        except ValueError as error:
+            raise EngineError(error_numbers.EINVAL, str(error)) from None
+        self.forget_bonds()
+
+    def bond_del(self, bond):
+        if type(bond) is not int or not 0 <= bond < 1 << 32:
+            raise EngineError(error_numbers.EINVAL, f"{bond}: not a number of 32 bits")
+        try:
+            self.bonds.delete(bond)
+        except KeyError:
+            raise EngineError(error_numbers.ENOENT, f"no bond {bond}") from None
+        self.forget_bonds()
+
+    cdef int forget_bonds(self) except -1:
+        if self.bonds.retired:
+            self.crew.sync()
+            self.bonds.reclaim()
+        return 0
+
     # --- meters
 
     cdef int forget_meters(self) except -1:
@@ -471,7 +500,7 @@ cdef class Engine:
         if not (1 if packet_type else 14) <= packet_size <= min(len(data), 65535):
             raise EngineError(error_numbers.EINVAL, f"a frame of {packet_size} bytes")
         actions = data[packet_size:]
-        check(actions)
+        check(actions, True)
         memset(&c, 0, sizeof(c))
         buffer = take_packet(&p, data[:packet_size])
         p.in_port = htonl(in_port)

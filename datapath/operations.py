@@ -23,6 +23,7 @@ vlog = ovs.vlog.Vlog("dpif_netdev")
 
 PORTS_PIECE = 256  # in one answer to port_dump
 METERS_PIECE = 1000
+BONDS_PIECE = 50  # of 10 kB each
 
 
 class Operations:
@@ -159,6 +160,19 @@ class Operations:
         rows = self.engine.meter_dump(behind, METERS_PIECE)
         more = len(rows) == METERS_PIECE
         return {"meters": rows, "behind": rows[-1]["meter"] if more else None}, b""
+
+    def _bond_set(self, _client, _data, bond, basis, members):
+        self.engine.bond_set(bond, basis, members)
+        return {}, b""
+
+    def _bond_del(self, _client, _data, bond):
+        self.engine.bond_del(bond)
+        return {}, b""
+
+    def _bond_dump(self, _client, _data, behind=-1):
+        rows = self.engine.bonds.dump(behind, BONDS_PIECE)
+        more = len(rows) == BONDS_PIECE
+        return {"bonds": rows, "behind": rows[-1]["bond"] if more else None}, b""
 
     def _ct_dump(self, _client, _data, cursor=0, zone=None):
         rows, cursor = self.engine.tracking.dump(cursor, zone)
@@ -299,6 +313,7 @@ OPERATIONS = {
             "execute",
             "stats",
         ),
+        *("bond_set", "bond_del", "bond_dump"),
         *("meter_features", "meter_set", "meter_get", "meter_del", "meter_dump"),
         *("ct_dump", "ct_flush", "ct_stats", "ct_buckets", "ct_get", "ct_set"),
         *("ct_limits", "ct_limits_set", "ct_limits_del"),

@@ -41,9 +41,9 @@ def check_options(options):
         raise EngineError(errno.EINVAL, f"options: more than {MAX_OPTION} characters")
 
 
-def check(actions):
+def check(actions, executed=False):
     try:
-        odp.check_actions(actions)
+        odp.check_actions(actions, executed)
     except ValueError as error:
         raise EngineError(errno.EINVAL, f"actions: {error}") from None
 

@@ -13,6 +13,7 @@ from ofproto.frames import send
 from ofproto.ports import Ports
 from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
 from ofproto.xlate.outputs.bond import bond_state
+from pyvs import clock
 
 MODES = {
     "active-backup": BOND_ACTIVE_BACKUP,
@@ -33,6 +34,7 @@ class BondSettings(NamedTuple):
     basis: int = 0
     all_members_active: bool = False
     accepting: tuple[int, ...] | None = None  # see XBond.set
+    lb_output: bool = False  # of balance-tcp: the datapath is to choose by itself
 
 
 class Bonds:
@@ -47,10 +49,15 @@ class Bonds:
     def set(self, key: Any, settings: BondSettings | None) -> None:
         """Have a bundle that there is be this bond; None: no bond any more."""
         bundle = self._ports.bundle(key)
+        before = bundle.bond.lb_id if bundle.bond is not None else 0
         if settings is None:
             self._xbridge.bond_set(bundle, None)
+            self._backer.bonds.remove(before)
             return
         bond = bundle.bond or XBond()
+        lb_id = self._lb_id(bundle, settings)
+        if before != lb_id:
+            self._backer.bonds.remove(before)
         bond.set(
             MODES[settings.mode],
             self._xport(settings.active),
@@ -58,8 +65,22 @@ class Bonds:
             settings.basis,
             settings.all_members_active,
             None if settings.accepting is None else map(self._xport, settings.accepting),
+            lb_id,
         )
+        if lb_id:
+            self._backer.bonds.set(lb_id, bond.basis, bond.buckets)
         self._xbridge.bond_set(bundle, bond)
+
+    def _lb_id(self, bundle: Any, settings: BondSettings) -> int:
+        """0: the datapath does not choose.  It can where all members are its own ports."""
+        own = all(port.peer is None and port.tunnel is None for port in bundle.ports)
+        if not settings.lb_output or settings.mode != "balance-tcp" or not own:
+            return 0
+        return (bundle.bond and bundle.bond.lb_id) or self.state_id(bundle)
+
+    def state_id(self, bundle: Any) -> int:
+        state = bond_state(self._xbridge, bundle.name)
+        return int(self._backer.flows.recirc.id_of(state, clock.msec()))
 
     def _xport(self, number: int | None) -> Any:
         port = self._ports.by_number.get(number) if number is not None else None
@@ -67,12 +88,21 @@ class Bonds:
 
     def loads(self, key: Any) -> list[int]:
         """Bytes that left by each bucket, since ever."""
-        return self._ports.bundle(key).bond.loads()
+        bond = self._ports.bundle(key).bond
+        if not bond.lb_id:
+            return bond.loads()
+        chosen = self._backer.bonds.loads(bond.lb_id)
+        return [sum(each) for each in zip(bond.loads(), chosen, strict=True)]
 
-    def recirc_id(self, key: Any, now: int) -> int:
+    def lb_id(self, key: Any) -> int:
+        """Under which number the datapath chooses the members of a bond; 0: it does not."""
+        bond = self._ports.bundle(key).bond
+        return bond.lb_id if bond is not None else 0
+
+    def recirc_id(self, key: Any) -> int:
         """The number under which packets of a balance-tcp bond come round."""
-        state = bond_state(self._xbridge, self._ports.bundle(key).name)
-        return self._backer.flows.recirc.id_of(state, now)
+        bundle = self._ports.bundle(key)
+        return self.lb_id(key) or self.state_id(bundle)
 
     # --- learning packets
 

@@ -17,6 +17,7 @@ DATAPATH_DROPS = {
     "upcall_queue_full": "drop_upcall_error",
     "upcall_no_handler": "drop_upcall_error",
     "recirc_too_deep": "drop_recirc_error",
+    "bond_no_member": "drop_invalid_bond",
     "meter_exceeded": "drop_meter",
     "tunnel_push_error": "drop_tunnel_push_error",
     "tunnel_pop_error": "drop_tunnel_pop_error",

@@ -45,6 +45,9 @@ ctypedef uint32_t (*tunnel_fn)(void *owner, uint32_t port) noexcept nogil
 # The MTU of a port that a frame of so many bytes of IP goes to, 0 where none is known.
 ctypedef uint32_t (*mtu_fn)(void *owner, uint32_t port, uint32_t size) noexcept nogil
 
+# The port by which a bond's packet of `size` bytes leaves; LB_NONE.
+ctypedef uint32_t (*bond_fn)(void *owner, uint32_t bond, const flow_key *key, uint32_t size) noexcept nogil
+
 cdef struct executor:
     void *owner
     output_fn output
@@ -55,6 +58,7 @@ cdef struct executor:
     ct_fn track                 # NULL: DROP_CT_NO_TRACKER
     tunnel_fn tunnel_kind       # NULL: no port is one
     mtu_fn port_mtu             # NULL: none is known
+    bond_fn bond_port           # NULL: there is no bond
     # private
     uint64_t random             # state of SAMPLE's generator, never 0
     bint last                   # for `output`: nothing is done with the packet afterwards

@@ -12,6 +12,7 @@ from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport *
 from datapath.actions.execute cimport *
 from datapath.key.flow cimport *
+from datapath.actions.lb cimport LB_NONE
 from datapath.actions.meter cimport METER_DROP, METER_PASS, METER_REMARK, meter_verdict
 from datapath.actions.odp cimport *
 from datapath.actions.offload cimport count_segments, largest_segment, segment
@@ -128,7 +129,8 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
             # Its two lists stand in one run, for neither lacks its padding.
             if a.length < 12 or _changes(at + 12, a.length - 12):
                 return True
-        elif a.type != ACT_OUTPUT and a.type != ACT_USERSPACE and a.type != ACT_DROP:
+        elif (a.type != ACT_OUTPUT and a.type != ACT_LB_OUTPUT and a.type != ACT_USERSPACE
+              and a.type != ACT_DROP):
             return True         # a meter's band may re-mark
         size = (a.length + 3) & ~3
         if size >= length:
@@ -220,6 +222,18 @@ cdef void _output(execution *e, uint32_t port, bint last) noexcept nogil:
     size = _truncate(e, &vnet)
     e.x.output(e.x.owner, e.p, port)
     _untruncate(e, size, &vnet)
+
+
+cdef void _lb_output(execution *e, uint32_t bond, bint last) noexcept nogil:
+    cdef uint32_t port = LB_NONE
+    _refresh(e)
+    if e.x.bond_port != NULL:
+        port = e.x.bond_port(e.x.owner, bond, e.key, e.p.size)
+    if port == <uint32_t> LB_NONE:
+        _drop(e, DROP_NO_MEMBER)
+        e.max_len = 0
+        return
+    _output(e, port, last)
 
 
 cdef void _userspace(execution *e, const uint8_t *payload, uint32_t length) noexcept nogil:
@@ -614,6 +628,8 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
         memcpy(&number, payload, 4)
     if kind == ACT_OUTPUT:
         _output(e, number, last)
+    elif kind == ACT_LB_OUTPUT:
+        _lb_output(e, number, last)
     elif kind == ACT_SET:
         if not _set(e, payload, length):
             return -1 - DROP_BAD_ACTION

@@ -40,6 +40,8 @@ cdef enum:
     # itself, as no tunnel port of this datapath does
     ACT_SET_TUNNEL = 28
 
+    ACT_LB_OUTPUT = 29          # u32 bond: out by the member that carries the packet's bucket
+
     COPY_TTL_OUT = 0            # to the outermost label
     COPY_TTL_IN = 1             # from it
 
@@ -76,7 +78,8 @@ cdef enum:
     ALG_TFTP = 2
 
     MAX_NESTING = 64            # of clones and samples; translation and the codec keep to it, too
-    MAX_ACTIONS = 65532         # bytes; one attribute's length is a u16
+    MAX_ACTIONS = 65532         # bytes of a flow's; one attribute's length is a u16
+    MAX_EXECUTED = 2 * 65536    # of what is done to one packet; no flow has more than the above
 
 cdef struct attr:
     uint16_t type
@@ -142,6 +145,7 @@ cdef class ActionBuffer:
     cdef void recirc(self, uint32_t recirc_id) noexcept nogil                      # host order
     cdef void hash(self, uint32_t algorithm, uint32_t basis) noexcept nogil
     cdef void userspace(self, uint32_t reason, const void *userdata, uint32_t length) noexcept nogil
+    cdef void lb_output(self, uint32_t bond) noexcept nogil
     cdef void drop(self, uint32_t reason) noexcept nogil
     cdef void trunc(self, uint32_t max_len) noexcept nogil
     cdef void meter(self, uint32_t meter) noexcept nogil

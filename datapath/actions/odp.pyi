@@ -50,7 +50,8 @@ LLDP: int
 TO_CONTROLLER: int  # the same: for the controllers
 PAUSED: int  # flag of controller data: translation waits for an answer
 NESTING: int
-ACTIONS_SIZE: int  # bytes of the longest list
+ACTIONS_SIZE: int  # bytes of a flow's longest list
+EXECUTED_SIZE: int  # of the longest that is done to one packet
 
 class ActionBuffer:
     """A growing list of actions, filled from C; bytes(buffer) raises MemoryError when it failed."""
@@ -60,5 +61,5 @@ class ActionBuffer:
     def add(self, name: str, *values: int | bytes) -> int | None:
         """One action by the name of its C method, numbers in host order; for tests."""
 
-def check_actions(actions: bytes) -> None:
-    """ValueError where the datapath would not take the list."""
+def check_actions(actions: bytes, executed: bool = False) -> None:
+    """ValueError where the datapath would not take the list: a flow's, or to execute once."""

@@ -31,13 +31,13 @@ globals().update(
     FLAG_HASH=<int> CT_HASH, FLAG_RANDOM=<int> CT_RANDOM, FLAG_MARK=<int> CT_MARK,
     FLAG_LABEL=<int> CT_LABEL, FLAG_IPV6=<int> CT_IPV6, TIMEOUT_NAME=<int> CT_TIMEOUT_NAME,
     HELPER_FTP=<int> ALG_FTP, HELPER_TFTP=<int> ALG_TFTP,
-    PUSH_ETH=<int> ACT_PUSH_ETH, POP_ETH=<int> ACT_POP_ETH, PUSH_NSH=<int> ACT_PUSH_NSH,
+    LB_OUTPUT=<int> ACT_LB_OUTPUT, PUSH_ETH=<int> ACT_PUSH_ETH, POP_ETH=<int> ACT_POP_ETH, PUSH_NSH=<int> ACT_PUSH_NSH,
     POP_NSH=<int> ACT_POP_NSH, ADD_MPLS=<int> ACT_ADD_MPLS,
     COPY_TTL=<int> ACT_COPY_TTL, TTL_OUT=<int> COPY_TTL_OUT, TTL_IN=<int> COPY_TTL_IN,
     ALG_L4=<int> HASH_L4, ALG_SYM_L4=<int> HASH_SYM_L4, SLOW_ACTION=<int> USERSPACE_ACTION,
     CFM=<int> SLOW_CFM, BFD=<int> SLOW_BFD, LACP=<int> SLOW_LACP, STP=<int> SLOW_STP, LLDP=<int> SLOW_LLDP,
     TO_CONTROLLER=<int> USERSPACE_CONTROLLER, PAUSED=<int> CONTINUATION,
-    NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS,
+    NESTING=<int> MAX_NESTING, ACTIONS_SIZE=<int> MAX_ACTIONS, EXECUTED_SIZE=<int> MAX_EXECUTED,
 )
 
 
@@ -102,6 +102,8 @@ cdef class ActionBuffer:
             self.recirc(values[0])
         elif name == "hash":
             self.hash(values[0], values[1])
+        elif name == "lb_output":
+            self.lb_output(values[0])
         elif name == "userspace":
             value = values[1]
             self.userspace(values[0], <const char *> value, <uint32_t> len(value))
@@ -140,7 +142,7 @@ cdef class ActionBuffer:
     cdef bint _reserve(self, uint32_t more) noexcept nogil:
         cdef uint32_t capacity
         cdef uint8_t *data
-        if self.failed or more > MAX_ACTIONS - self.length:
+        if self.failed or more > MAX_EXECUTED - self.length:
             self.failed = True
             return False
         if self.length + more > self.capacity:
@@ -157,7 +159,7 @@ cdef class ActionBuffer:
         """A new attribute; its zeroed payload, or NULL."""
         cdef uint32_t size
         cdef attr *a
-        if payload > MAX_ACTIONS:
+        if payload > MAX_ACTIONS - sizeof(attr):
             self.failed = True
             return NULL
         size = sizeof(attr) + ((payload + 3) & ~<uint32_t> 3)
@@ -282,6 +284,9 @@ cdef class ActionBuffer:
             if length:
                 memcpy(at + 8, userdata, length)
 
+    cdef void lb_output(self, uint32_t bond) noexcept nogil:
+        self._put32(ACT_LB_OUTPUT, bond)
+
     cdef void drop(self, uint32_t reason) noexcept nogil:
         self._put32(ACT_DROP, reason)
 
@@ -308,6 +313,8 @@ cdef class ActionBuffer:
         return offset
 
     cdef void end_nested(self, uint32_t offset) noexcept nogil:
+        if self.length > offset + MAX_ACTIONS:
+            self.failed = True
         if not self.failed and offset + sizeof(attr) <= self.length:
             (<attr *> (self.data + offset)).length = <uint16_t> (self.length - offset)
 
@@ -367,7 +374,7 @@ cdef inline int _payload_size(uint16_t kind) noexcept nogil:
         return 2
     if (kind == ACT_OUTPUT or kind == ACT_RECIRC or kind == ACT_DROP or kind == ACT_PUSH_VLAN
             or kind == ACT_TRUNC or kind == ACT_METER or kind == ACT_COPY_TTL or kind == ACT_PUSH_PBB
-            or kind == ACT_TUNNEL_POP):
+            or kind == ACT_TUNNEL_POP or kind == ACT_LB_OUTPUT):
         return 4
     if kind == ACT_PUSH_MPLS or kind == ACT_ADD_MPLS:
         return 6
@@ -497,10 +504,10 @@ cdef const char *check_run(const uint8_t *at, uint32_t length, int depth) noexce
     return NULL
 
 
-def check_actions(actions):
+def check_actions(actions, bint executed=False):
     cdef const uint8_t[::1] view = actions
     cdef const char *wrong
-    if view.shape[0] > MAX_ACTIONS:
+    if view.shape[0] > (MAX_EXECUTED if executed else MAX_ACTIONS):
         raise ValueError("action list too long")
     if view.shape[0] == 0:
         return

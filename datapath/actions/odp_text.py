@@ -105,8 +105,8 @@ def _format_push_nsh(payload: bytes, key: bytes | None) -> str:
     metadata = payload[8:]
     if kind == 1:
         parts += [f"c{n}={value:#x}" for n, value in enumerate(struct.unpack("!4I", metadata), 1)]
-    elif metadata:
-        parts.append(f"md2=0x{metadata.hex()}")
+    else:
+        parts.append(f"md2=0x{metadata.hex()}" if metadata else "md2=0")
     return f"push_nsh({','.join(parts)})"
 
 
@@ -188,6 +188,7 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.COPY_TTL: lambda payload, key: _COPY_TTL[_number(payload)],
     odp.RECIRC: lambda payload, key: f"recirc({_number(payload):#x})",
     odp.HASH: _format_hash,
+    odp.LB_OUTPUT: lambda payload, _: f"lb_output({_number(payload)})",
     odp.SAMPLE: _format_sample,
     odp.CLONE: lambda payload, key: f"clone({format_actions(payload, key)})",
     odp.USERSPACE: _format_userspace,
@@ -277,7 +278,7 @@ def format_actions(actions: bytes, key: bytes | None = None) -> str:
     """The text of an action list; `key`, the flow's, tells which protocol a set is for.
 
     ValueError where check_actions raises it."""
-    odp.check_actions(actions)
+    odp.check_actions(actions, True)
     texts: list[str] = []
     run: list[tuple[str, int, int]] = []
     for kind, payload in attributes(actions):
@@ -350,6 +351,7 @@ _NSH_OPTIONS = {
 def _parse_push_nsh(body: str) -> bytes:
     parts = key_text.split(body)
     options = [part for part in parts if part.startswith("md2=0x")]
+    parts = [part for part in parts if part != "md2=0"]  # none
     defaults = {name: default for name, (_, default) in _NSH_OPTIONS.items()}
     given = _options(",".join(part for part in parts if part not in options), defaults)
     for name, (bits, _) in _NSH_OPTIONS.items():
@@ -458,6 +460,8 @@ def _parse_userspace(body: str) -> bytes:
             data = _parse_controller(key_text.name_and_body(part)[1])
         elif (sample := sample_text.parse_sample(part)) is not None:
             reason, data = sample
+        elif (known := sample_text.parse_tunnel_out(part, data)) is not None:
+            data = known
         elif part == "actions":
             pass
         elif part.startswith("userdata("):
@@ -488,6 +492,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "pop_mpls": _parse_pop_mpls,
     "push_pbb": _parse_push_pbb,
     "recirc": lambda body: _u32(odp.RECIRC, body, "recirc_id"),
+    "lb_output": lambda body: _u32(odp.LB_OUTPUT, body, "bond"),
     "hash": _parse_hash,
     "sample": _parse_sample,
     "check_pkt_len": _parse_check_len,

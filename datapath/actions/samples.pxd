@@ -19,6 +19,7 @@ ctypedef struct sample_data:
     uint32_t collector_set
     uint32_t domain
     uint32_t point
+    uint32_t tunnel_out         # datapath port of the tunnel that it leaves by, NO_OUTPUT: by none
     uint16_t probability        # of 65535
     uint16_t tci                # sFlow: the tag that the packet leaves with
     uint8_t direction

@@ -7,6 +7,6 @@ globals().update(
     FLOW_SAMPLE=<int> USERSPACE_FLOW_SAMPLE, NONE=<unsigned> NO_OUTPUT,
     INGRESS=<int> SAMPLE_INGRESS, EGRESS=<int> SAMPLE_EGRESS,
     DATA_SIZE=<int> sizeof(sample_data),
-    # bridge, output, collector set, domain, point, probability, tci, direction
-    DATA_FORMAT="=IIIIIHHB3x",
+    # bridge, output, collector set, domain, point, tunnel out, probability, tci, direction
+    DATA_FORMAT="=IIIIIIHHB3x",
 )

@@ -30,4 +30,5 @@ cdef enum:
     DROP_TUNNEL_PUSH            # a packet that the tunnel's header does not fit
     DROP_TUNNEL_POP             # an encapsulated packet that is cut, or contradicts itself
     DROP_TUNNEL_NO_HEADER       # output to a tunnel port without a header for the way
+    DROP_NO_MEMBER              # output to a bond no member of which carries the packet's bucket
     DROP_REASONS                # how many

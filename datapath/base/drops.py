@@ -29,4 +29,5 @@ NAMES = (
     "tunnel_push_error",
     "tunnel_pop_error",
     "tunnel_no_header",
+    "bond_no_member",
 )

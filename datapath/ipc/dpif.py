@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 
 from datapath.ipc import protocol
+from datapath.ipc.bond_requests import BondRequests
 from datapath.ipc.connection import DpifError as DpifError
 from datapath.ipc.connection import DpifStalled as DpifStalled
 from datapath.ipc.flow_requests import FlowRequests
@@ -17,7 +18,7 @@ from datapath.ipc.tracking_requests import TrackingRequests
 from datapath.ipc.upcall_rings import UpcallRings
 
 
-class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, TrackingRequests):
+class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, BondRequests, TrackingRequests):
     """All that can be asked of the process, and the rings of the handler of upcalls."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
-from datapath.actions.odp cimport MAX_ACTIONS
+from datapath.actions.odp cimport MAX_EXECUTED
 from datapath.ipc.ring cimport (
     ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
     ring_reserve, ring_sleep, ring_unmap,
@@ -139,7 +139,7 @@ cdef class UpcallRings:
         their order.  Faults in the actions are counted as drops.
         """
         cdef upcall u
-        if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_ACTIONS:
+        if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_EXECUTED:
             return False
         memset(&u, 0, sizeof(u))
         memcpy(&u.key, <const char *> key, min(len(key), <size_t> KEY_DP_SIZE))

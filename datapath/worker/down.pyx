@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.actions.execute cimport execute_actions
-from datapath.actions.odp cimport MAX_ACTIONS, check_run
+from datapath.actions.odp cimport MAX_ACTIONS, MAX_EXECUTED, check_run
 from datapath.base.drops cimport DROP_BAD_ACTION
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.bpf.offload cimport cache_forget
@@ -80,7 +80,7 @@ cdef void take_down(worker *w, const uint8_t *at, uint32_t length) noexcept nogi
     need = sizeof(down_record) + KEY_DP_SIZE
     if record.what & DOWN_INSTALL:
         need += KEY_DP_SIZE
-    if (record.actions_size > MAX_ACTIONS or record.packet_size > MAX_UPCALL_PACKET
+    if (record.actions_size > (MAX_ACTIONS if record.what & DOWN_INSTALL else MAX_EXECUTED) or record.packet_size > MAX_UPCALL_PACKET
             or need + padded(record.actions_size) + record.packet_size > length):
         refuse(w)
         return

@@ -13,6 +13,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from datapath.actions.execute cimport execute_actions
+from datapath.actions.lb cimport lb_choose
 from datapath.actions.meter cimport meter_verdict, meter_weigh
 from datapath.actions.odp cimport ACT_CT, ACT_OUTPUT, attr, ct_action
 from datapath.base.clock cimport clock_ns
@@ -240,6 +241,10 @@ cdef meter_verdict weigh(void *owner, uint32_t meter, uint32_t n_packets,
     return meter_weigh(w.meters, meter, n_packets, n_bytes, time_of(w))
 
 
+cdef uint32_t bond_port(void *owner, uint32_t bond, const flow_key *key, uint32_t size) noexcept nogil:
+    return lb_choose((<worker *> owner).bonds, bond, key, size)
+
+
 cdef void forward_init(worker *w) noexcept nogil:
     w.x.owner = w
     w.x.output = output
@@ -250,3 +255,4 @@ cdef void forward_init(worker *w) noexcept nogil:
     w.x.track = track
     w.x.tunnel_kind = tunnel_kind
     w.x.port_mtu = port_mtu
+    w.x.bond_port = bond_port

@@ -15,6 +15,7 @@ from datapath.lookup.emc cimport emc, emc_key
 from datapath.actions.execute cimport executor
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_table
+from datapath.actions.lb cimport lb_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, NO_WORKER, iovec, mmsghdr, netdev, rxq, rx_burst, worker_port
 from datapath.base.packet cimport packet
@@ -153,6 +154,7 @@ cdef struct worker:
     uint64_t spin               # ns of looking for frames before the next sleep
     worker_port *ingress        # of the packet in hand: what happens to it is counted there
     worker_port no_port         # for packets of no port
+    lb_table **bonds            # the datapath's
     meter **meters              # the datapath's, NULL before it has any
     tracker *connections        # the datapath's
     frag_table fragments

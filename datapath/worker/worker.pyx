@@ -11,7 +11,7 @@ from libc.string cimport memset
 from posix.unistd cimport close, read
 
 from datapath.actions.execute cimport executor_free, executor_init
-from datapath.actions.odp cimport MAX_ACTIONS
+from datapath.actions.odp cimport MAX_EXECUTED
 from datapath.conntrack.fragments cimport frag_destroy
 from datapath.base.atomic cimport exchange32, fence, store64
 from datapath.base.cycles cimport cycles
@@ -45,7 +45,7 @@ cdef class Worker:
         w.segment_buffer = <uint8_t *> malloc(BIG_SIZE)
         w.whole = <uint8_t *> malloc(BIG_SIZE)
         w.down_packet = <uint8_t *> malloc(BIG_SIZE)
-        w.down_actions = <uint8_t *> malloc(MAX_ACTIONS + 8)
+        w.down_actions = <uint8_t *> malloc(MAX_EXECUTED + 8)
         executor_init(&w.x)
         if (w.ports == NULL or w.ready == NULL or w.sending == NULL or w.burst.big == NULL
                 or w.arena == NULL or w.segment_buffer == NULL or w.down_packet == NULL or w.whole == NULL

@@ -493,6 +493,7 @@ def _print_order(items: Iterable):
 
 _WORD = len(_BEFORE)
 _ORDER = _print_order([*_BEFORE, "dl_vlan", *_AFTER])
+_ETH_TYPE = BY_NAME["eth_type"]
 _OPTION_RANK = _ORDER[BY_NAME["metadata"]][0] - 0.5
 _PROTOCOL_WORDS = {pair: word for word, pair in fields.PROTOCOLS.items()}  # the last of a pair
 
@@ -524,6 +525,9 @@ def format_terms(match: Match, names: PortNames = None) -> list[str]:
     for field, value, mask in match.loose_fields():
         rank, shown = _ORDER[field]
         terms.append((rank, f"{shown}={_match_value(field, value, mask, names)}"))
+    if eth_type >= 0 and not word and not any(text.startswith("dl_type=") for _, text in terms):
+        # Beside a packet type it is no field, but may be matched, as megaflows do.
+        terms.append((_ORDER[_ETH_TYPE][0], f"dl_type=0x{eth_type:04x}"))
     terms.sort(key=lambda term: term[0])
     return [text for _, text in terms]
 

@@ -3,7 +3,7 @@
 One exporter has one cache and one message stream for its observation domain.  Times are in
 microseconds since 1970.  Elements are those of IANA's registry, and VMware's (6876) for the virtual
 observation id; templates and records are laid out as Open vSwitch's, so that collectors that know
-the one know the other.  Not filled: fields of tunnels, and of what was dropped.
+the one know the other.  Not filled: what was dropped.
 """
 
 import struct
@@ -23,7 +23,7 @@ MOST_FLOWS = 4 * MAX_FLOWS  # whatever the configuration says
 AT_ONCE = 256  # records that end in one turn
 COUNT = (1 << 64) - 1  # counts go round
 IDLE, ACTIVE, FORCED, LACK_OF_RESOURCES = 1, 2, 4, 5  # flowEndReason
-TCP, UDP, ICMP, ICMPV6, SCTP = 6, 17, 1, 58, 132
+TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
 IPV4, IPV6 = 0x0800, 0x86DD
 
 # Elements: (number, bytes, enterprise); 65535 bytes: of variable length.
@@ -40,6 +40,14 @@ _TUNNEL = (
     *((893, 4, VMWARE), (894, 4, VMWARE), (895, 1, VMWARE), (896, 2, VMWARE), (897, 2, VMWARE)),
     *((891, 1, VMWARE), (892, _VAR, VMWARE)),
 )
+# Kind of tunnel -> its number in records, the outer header's protocol, bytes of a key there.
+TUNNELS = {
+    "vxlan": (1, UDP, 3),
+    "gre": (2, GRE, 4),
+    "lisp": (3, UDP, 3),
+    "stt": (4, TCP, 8),
+    "geneve": (7, 0, 3),  # Open vSwitch names no protocol there
+}
 _VIRTUAL = ((898, _VAR, VMWARE),)
 _COUNTS = (
     *((158, 4), (159, 4), (133, 8), (135, 8), (2, 8), (86, 8), (354, 8), (355, 8), (356, 8)),
@@ -84,6 +92,17 @@ class Packet:
     tcp_flags: int = 0
 
 
+class Tunnel(NamedTuple):
+    """The outer header that a packet came with; `kind`: of TUNNELS, addresses IPv4."""
+
+    kind: str
+    src: bytes
+    dst: bytes
+    tp_src: int
+    tp_dst: int
+    key: int
+
+
 class Settings(NamedTuple):
     """Of one exporter; `active_timeout` in seconds, 0: each sample is exported at once;
     `max_flows` 0: no bound of its own."""
@@ -103,6 +122,7 @@ class Sample(NamedTuple):
     output: Port | None  # None: seen as it came in
     egress: bool
     weight: int
+    tunnel: Tunnel | None = None
 
 
 @dataclass(slots=True)
@@ -311,7 +331,9 @@ class Exporter:
         if l3 and packet.proto == (ICMP if l3 == 1 else ICMPV6):
             l4 = _L4_ICMP
         has_vlan = packet.vlan is not None
-        template = _template_id(has_vlan, l3, l4, False, sample.output is not None)
+        template = _template_id(
+            has_vlan, l3, l4, sample.tunnel is not None, sample.output is not None
+        )
         record = struct.pack("!IB", sample.point, sample.egress)
         record += packet.eth_src + packet.eth_dst
         record += struct.pack("!HB", packet.eth_type, 18 if has_vlan else 14)
@@ -320,6 +342,8 @@ class Exporter:
             vid = packet.vlan & 0xFFF
             record += struct.pack("!HHB", vid, vid, packet.vlan >> 13)
         record += _network(packet, l3) + _transport(packet, l4)
+        if sample.tunnel is not None:
+            record += _tunnel(sample.tunnel)
         if self._virtual:
             record += bytes((len(self._virtual),)) + self._virtual
         return (sample.domain, template, record), (l3, l4)
@@ -386,6 +410,13 @@ def _transport(packet: Packet, l4: int) -> bytes:
     if l4 == _L4_ICMP:
         return bytes((packet.tp_src & 0xFF, packet.tp_dst & 0xFF))
     return struct.pack("!HH", packet.tp_src, packet.tp_dst)
+
+
+def _tunnel(tunnel: Tunnel) -> bytes:
+    number, protocol, size = TUNNELS[tunnel.kind]
+    made = tunnel.src + tunnel.dst
+    made += struct.pack("!BHHBB", protocol, tunnel.tp_src, tunnel.tp_dst, number, size)
+    return made + (tunnel.key & (1 << 8 * size) - 1).to_bytes(size, "big")
 
 
 def _span(since: int, now: int) -> int:

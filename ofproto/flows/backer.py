@@ -30,6 +30,7 @@ from pyvs.poller import QUICK
 
 from .barriers import Barriers
 from .disposal import Disposal
+from .dp_bonds import DatapathBonds
 from .dp_connections import KeptConnections
 from .dp_devices import MADE, KeptDevices
 from .dp_meters import DatapathMeters
@@ -103,6 +104,7 @@ class Backer:
         self.bridges: dict[str, Any] = {}
         self.ports: dict[int, OdpPort] = {}
         self.vports = Vports(self)
+        self.bonds = DatapathBonds(self._lost)
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
         self.devices = KeptDevices()
@@ -141,6 +143,7 @@ class Backer:
         """Make this connection ours.  Raises OSError when it breaks meanwhile."""
         self._found = {port.name: port for port in dpif.port_dump()}
         self.connections.attach(dpif)  # all before there are flows
+        self.bonds.attach(dpif)
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
         dpif.upcall_register()
@@ -164,6 +167,7 @@ class Backer:
             return
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
         dpif, self.dpif = self.dpif, None
+        self.bonds.detach()
         self.meters.detach()
         self.timeouts.detach()
         self.flows.set_dpif(None)
@@ -179,6 +183,7 @@ class Backer:
             self._told = False
             if self._stalled.unanswered not in HARMLESS:
                 self._unsure = True
+            self.bonds.detach()
             self.meters.detach()
             self.timeouts.detach()
         return self._stalled is not None
@@ -212,6 +217,7 @@ class Backer:
             return
         if asked not in HARMLESS:
             self._unsure = True
+        self.bonds.attach(dpif)
         self.meters.attach(dpif)
         self.timeouts.attach(dpif)
         self._tell_caches(dpif)
@@ -650,6 +656,7 @@ class Backer:
             self._lost()
         self._guarded(self.revalidator.run, now)
         self._call_waiting()
+        self.bonds.run(self.generation, self.revalidator.current)
         self.meters.run(self.revalidator.current, now)
 
     def answer_upcalls(self, now: int) -> int:
@@ -708,6 +715,9 @@ class Backer:
         asking = self.flows.underlay.asked.next_run()
         if asking is not None:
             poller.timer_wait_until(asking)
+        after = self.bonds.wait() if self.revalidator.current else None
+        if after is not None:
+            poller.timer_wait(after)
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)

@@ -24,6 +24,7 @@ from .translate import translate
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
+_THAWED = {"thaw": 0, "restoring": 2, "restored": 1}  # how deep they stand under the bridge
 _SUFFIX = {"error": " <<<<"}
 _SLOW = {"action": "  - Uses action(s) not supported by datapath."}
 # Terms in front of "eth"
@@ -43,6 +44,7 @@ _OF_TUNNELS = (
 _OUTER_FLAGS = re.compile(r"tun_flags=[^,]*,tun_flags=[^,]*")
 _NSH = b"\x89\x4f"
 # Open vSwitch shows these of NSH packets, too, which have none.
+_CONTEXTS = tuple(f"nsh_context{n}" for n in range(4))  # of metadata type 1
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 _OAM = 1  # of tun_flags
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
@@ -258,6 +260,9 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
     if member(key, "in_phy_port") in (member(key, "in_port"), bytes(4)):
         _set(mask, "in_phy_port", 0)
     _set(mask, "in_port", 0xFF)
+    if member(key, "nsh_mdtype") != b"\1":
+        for name in _CONTEXTS:
+            _set(mask, name, 0)
     if any(member(key, "packet_type")):
         for name in _OF_ETHERNET:
             _set(mask, name, 0)
@@ -340,8 +345,8 @@ def render(steps, names=None):
             own, inner = child[level]
             child[level] = (inner, inner)
             yield from ("", "    " * own + text, "    " * own + "-" * len(text))
-        elif kind in ("thaw", "resume"):
-            yield "    " * (child[level][0] + 1 + (kind == "resume")) + text
+        elif kind in _THAWED:
+            yield "    " * (child[level][0] + 1 + _THAWED[kind]) + text
         elif kind == "table":
             own, inner = child[level]
             base[level + 1] = inner

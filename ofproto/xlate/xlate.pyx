@@ -9,7 +9,7 @@ already, and then no action is made) unwildcard.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-from datapath.actions.odp cimport USERSPACE_ACTION
+from datapath.actions.odp cimport MAX_ACTIONS, MAX_EXECUTED, USERSPACE_ACTION
 from datapath.base.protocols cimport VLAN_CFI
 from datapath.key.flow cimport (
     FRAG_ANY, FRAG_LATER, KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_PACKET_WORDS, flow_key,
@@ -53,7 +53,7 @@ from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState
 from ofproto.xlate.outputs.slow cimport take_special
 from ofproto.xlate.actions.spread cimport bundle, multipath
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
-from ofproto.xlate.outputs.tunnel_send cimport ECN_CE, ECN_MASK, take_tunnelled
+from ofproto.xlate.outputs.tunnel_send cimport ECN_CE, ECN_MASK, give_tunnel, take_tunnelled
 from ofproto.xlate.state.to_controller cimport Telling, new_telling, telling_of
 from ofproto.xlate.bridges.xbridge cimport (
     MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, XBridge, XPort,
@@ -61,6 +61,7 @@ from ofproto.xlate.bridges.xbridge cimport (
 from ofproto.xlate.state.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.bridges.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
+from ofproto.xlate.state import restored
 from ofproto.xlate.state.steps import ActionSet, FoundRule
 from pyvs import coverage
 
@@ -82,6 +83,7 @@ cdef enum:
 # Packets that are dropped here count by the reason, under Open vSwitch's names.
 DROP_OF_PIPELINE = coverage.counter("drop_action_of_pipeline")
 DROP_OF_CONGESTION = coverage.counter("drop_action_congestion")
+OVERSIZE = coverage.counter("xlate_actions_oversize")
 DROPS = {
     error: coverage.counter(name)
     for error, name in (
@@ -128,7 +130,9 @@ cdef int run_todo(XlateContext x, list todo) except -1:
             x.resubmits = -1
             run_table(x, flow_in_port(&x.flow), x.table_id, True, True, False)
         else:
+            x.waited = x.trace is not None
             run_ops(x, program, pc)
+            x.waited = False
         if x.freezing:
             x.todo.extend(todo[at + 1:])
             break
@@ -155,8 +159,11 @@ cdef int finish(XlateContext x) except -1:
     forget_made_headers(x)
     finish_samples(x)
     x.unwrap_last(0)
-    if x.out.failed or x.out.length > 65000:
-        x.fail("Too many actions")
+    if x.out.failed:
+        too_many_actions(x)
+    elif x.out.length > MAX_ACTIONS:
+        OVERSIZE.count += 1
+        x.slow |= USERSPACE_ACTION      # no flow has that many: they are done to each packet alone
     if x.error is not None:
         x.out.clear()
         x.slow = 0
@@ -175,6 +182,10 @@ cdef int finish(XlateContext x) except -1:
         if x.wc.vlan[i].tci:        # bits of a tag are those of a tag only where there is one
             x.wc.vlan[i].tci |= htons(VLAN_CFI)
     return 0
+
+
+cdef int too_many_actions(XlateContext x) except -1:
+    return x.fail("Too many actions", "over %d kB of actions" % (MAX_EXECUTED >> 10))
 
 
 cdef report_bridge(XlateContext x):
@@ -291,7 +302,10 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
     if x.out.failed:
-        return x.fail("Too many actions", "resubmits yielded over 64 kB of actions")
+        return too_many_actions(x)
+    if x.out.length > MAX_ACTIONS:
+        x.stop = True           # what there is is done
+        return x.report("error", "resubmits yielded over 64 kB of actions")
     x.resubmits += 1
     x.table_id = table_id
     x.in_group = False          # a table's rules are no bucket's actions
@@ -419,7 +433,7 @@ cdef int run_ops(XlateContext x, Program program, uint32_t pc) except -1:
         if x.trace is not None and program.ops[i].action != last_action:
             last_action = program.ops[i].action
             if last_action < len(program.actions):
-                x.note("action", program.actions[last_action])
+                note_action(x, program.actions[last_action])
         verdict = run_op(x, program, &program.ops[i])
         if x.stop:
             next_op = i if verdict == AGAIN else i + 1
@@ -430,6 +444,18 @@ cdef int run_ops(XlateContext x, Program program, uint32_t pc) except -1:
             break
     x.level -= 1
     return 0
+
+
+cdef int note_action(XlateContext x, action) except -1:
+    if not x.waited or x.level != 1:
+        return x.note("action", action)
+    found = restored.unrolled(action, x.table_id, x.rule, x.unrolled)
+    if found is not None:
+        x.unrolled = found
+        x.note("action", found)
+        cookie = f"{found.cookie:#x}" if found.cookie else "0"
+        x.report("action", f"restored state: table={found.table_id}, cookie={cookie}")
+    return x.note("action", restored.as_waited(action))
 
 
 cdef int run_op(XlateContext x, Program program, const op *o) except -1:
@@ -536,7 +562,7 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
             x.slow |= USERSPACE_ACTION
         check_larger(x, program, o)
     elif code == OP_SAMPLE:
-        sample_action(x, program, o)
+        sample_action(x, program, o, give_tunnel)
     elif code == OP_DEBUG_RECIRC:
         freeze(x)
     elif code == OP_DEBUG_SLOW:

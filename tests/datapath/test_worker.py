@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datapath.actions import odp_text
+from datapath.actions import lb, odp_text
 from datapath.base import drops
 from datapath.ipc.dpif import DpifError
 from datapath.ipc.upcall_rings import answer_upcall, push_down
@@ -160,6 +160,13 @@ def too_many_actions(process, handler):
     process.dpif.port_inject(1, frame())
 
 
+def bond_no_member(process, handler):
+    """A bond that is not there, and one whose buckets nobody carries."""
+    process.dpif.bond_set(7, 0, [lb.NONE] * lb.BUCKETS)
+    process.flow("in_port(1)", "lb_output(8),lb_output(7)")
+    process.dpif.port_inject(1, frame())
+
+
 CAUSES = {
     "action_drop": drop_action,
     **{
@@ -167,7 +174,7 @@ CAUSES = {
         for function in (
             *(no_such_port, tx_queue_full, upcall_no_handler, upcall_queue_full),
             *(recirc_too_deep, bad_action, no_headroom, bad_offload, meter_exceeded),
-            too_many_actions,
+            *(too_many_actions, bond_no_member),
         )
     },
 }

@@ -214,6 +214,16 @@ REQUESTS = {
     "flow_del_many": lambda rng: ({}, _ufids(rng)),
     "flow_flush": lambda rng: ({}, b""),
     "flow_dump": lambda rng: ({"cursor": rng.choice((None, 0, 1, 2**32)), "terse": True}, b""),
+    "bond_set": lambda rng: (
+        {
+            "bond": rng.choice((1, 1, 2, 2**32, -1, None)),
+            "basis": rng.choice((0, 5, "x")),
+            "members": rng.choice(([1] * 256, [2, 2**32 - 1] * 128, [1] * 255, ["x"] * 256, 9)),
+        },
+        b"",
+    ),
+    "bond_del": lambda rng: ({"bond": rng.choice((1, 2, 3, -1, "x"))}, b""),
+    "bond_dump": lambda rng: ({"behind": rng.choice((-1, 1, 2**40))}, b""),
     "meter_features": lambda rng: ({}, b""),
     "meter_set": lambda rng: (_meter(rng), b""),
     "meter_get": lambda rng: ({"meter": rng.choice((5, 5, 262143))}, b""),

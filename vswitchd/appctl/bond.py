@@ -38,7 +38,7 @@ def _member(switch: "Switch", args: list[str]) -> tuple[Bond, Member]:
 def list_bonds(switch: "Switch", _args: list[str]) -> str:
     lines = ["bond\ttype\trecircID\tmembers"]
     for name, (bond, bundles) in sorted(_bonds(switch).items()):
-        recirc_id = bundles.recirc_id(bond, clock.msec())
+        recirc_id = bundles.recirc_id(bond)
         lines.append(f"{name}\t{bond.mode}\t{recirc_id}\t{', '.join(sorted(bond.members))}")
     return "\n".join(lines) + "\n"
 
@@ -57,14 +57,16 @@ def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
     missing = "" if bond.primary in bond.members else " (no such member)"
     primary = f"{bond.primary}{missing}" if bond.primary else "<none>"
     active = bond.active.iface.name if bond.active else "none"
-    recirc_id = bundles.recirc_id(bond, now)
+    recirc_id = bundles.recirc_id(bond)
+    lb_id = bundles.lb_id(bond)
+    chosen = f"enabled, bond-id: {lb_id}" if lb_id else "disabled, bond-id: -1"
     round_ = f"yes, Recirc-ID : {recirc_id}" if recirc_id else ""
     lines = [
         f"---- {bond.name} ----",
         f"bond_mode: {bond.mode}",
         f"bond may use recirculation: {round_ or 'no, Recirc-ID : -1'}",
         f"bond-hash-basis: {bond.basis}",
-        "lb_output action: disabled, bond-id: -1",
+        f"lb_output action: {chosen}",
         *([f"all members active: {str(bond.all_members_active).lower()}"] * (bond.mode == SLB)),
         f"updelay: {bond.updelay} ms",
         f"downdelay: {bond.downdelay} ms",

@@ -242,10 +242,14 @@ def show_performance(switch: "Switch", args: list[str]) -> str:
     return text
 
 
-def show_bonds(_switch: "Switch", args: list[str]) -> str:
-    """Those whose members the datapath chooses by itself (lb-output-action): none does."""
+def show_bonds(switch: "Switch", args: list[str]) -> str:
+    """Those whose members the datapath chooses by itself (lb-output-action)."""
     _check_datapath(args)
-    return "\nBonds:\n"
+    lines = ["Bonds:"]
+    for bond in switch.backer.bonds.dump():
+        lines.append(f"  bond-id {bond.bond}:")
+        lines += [f"    bucket {n} - member {member}" for n, member in enumerate(bond.members)]
+    return "\n".join(lines) + "\n" if lines[1:] else ""
 
 
 def refuse_renumbering(_switch: "Switch", args: list[str]) -> None:

@@ -65,6 +65,7 @@ class Bond:
         self.basis = 0
         self.mode = ACTIVE_BACKUP
         self.all_members_active = False
+        self.lb_output = False  # the datapath is to choose the members by itself
         self.buckets: Buckets[Member] = Buckets()
         self.interval = REBALANCE_INTERVAL
         self.next_rebalance = 0
@@ -115,6 +116,7 @@ class Bond:
         self.basis = integer(port.other_config, "bond-hash-basis", 0, 0, 0xFFFFFFFF)
         self.mode = port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
         self.all_members_active = port.other_config.get("all-members-active") == "true"
+        self.lb_output = port.other_config.get("lb-output-action") == "true"
         self._set_interval(port, now)
         self._set_detection(port, now)
         before, self.members = self.members, {}

@@ -11,6 +11,7 @@ from ofproto.bonds import BondSettings
 from ofproto.protocols.lacp import Aggregate
 from pyvs.kept import Recalled
 from vswitchd.bonding.bonds import ACTIVE_BACKUP, LACP_NEGOTIATED, TCP, Bond, Member
+from vswitchd.bonding.buckets import N_BUCKETS
 from vswitchd.database.config import PortConfig
 from vswitchd.devices.iface import Iface
 
@@ -126,11 +127,15 @@ class Bundles:
         """Bytes that left by each of its buckets, since ever."""
         return self._ofproto.bonds.loads(bond.name)
 
-    def recirc_id(self, bond: Bond, now: int) -> int:
+    def lb_id(self, bond: Bond) -> int:
+        """Under which number the datapath chooses its members; 0: it does not."""
+        return self._ofproto.bonds.lb_id(bond.name) if bond.name in self._bond_given else 0
+
+    def recirc_id(self, bond: Bond) -> int:
         """Under which number its packets come round; 0: they do not."""
         if bond.mode != TCP or bond.has_fallen_back:
             return 0
-        return self._ofproto.bonds.recirc_id(bond.name, now)
+        return self._ofproto.bonds.recirc_id(bond.name)
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
@@ -206,13 +211,18 @@ def _settings(bond: Bond) -> BondSettings:
         return member.iface.ofp_port if member is not None else None
 
     if bond.is_idle:
-        return BondSettings(ACTIVE_BACKUP, None)
+        if bond.mode != TCP or not bond.lb_output:
+            return BondSettings(ACTIVE_BACKUP, None)
+        nobody = (None,) * N_BUCKETS
+        return BondSettings(TCP, None, nobody, bond.basis, accepting=(), lb_output=True)
     if not bond.is_balancing:
         settings = BondSettings(ACTIVE_BACKUP, number(bond.active))
     else:
         buckets = tuple(map(number, bond.buckets.of))
         more = bond.basis, bond.all_members_active
-        settings = BondSettings(bond.mode, number(bond.active), buckets, *more)
+        settings = BondSettings(
+            bond.mode, number(bond.active), buckets, *more, lb_output=bond.lb_output
+        )
     if bond.lacp_status != LACP_NEGOTIATED:
         return settings
     # The other side may send by a member a moment before it is enabled here.

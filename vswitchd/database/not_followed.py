@@ -41,7 +41,6 @@ COLUMNS = {
     },
     "Port": {
         "bond_fake_iface": (),
-        "other_config:lb-output-action": ("false",),
     },
     "Interface": {
         "other_config:emc-enable": ("true",),
@@ -60,9 +59,6 @@ COLUMNS = {
             *("linux-netem", "linux-noop", "egress-policer"),
         ),
     },
-    "IPFIX": {
-        "other_config:enable-tunnel-sampling": ("false",),
-    },
     "Flow_Table": {
         "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
     },
@@ -73,7 +69,6 @@ COLUMNS = {
 HARMLESS = (
     "bond_fake_iface",
     "other_config:emc-enable",
-    "other_config:lb-output-action",
     "other_config:min-revalidate-pps",
     "other_config:n-handler-threads",
     "other_config:n-offload-threads",

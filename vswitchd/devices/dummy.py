@@ -47,7 +47,7 @@ class Dummies:
         # it keeps tests away from the host.
         self.has_system = has_system or mode is None
         self.devices: dict[str, Device] = {}
-        self._made = 0
+        self._made = 1  # the first address is that of the datapath's own port
 
     @property
     def enabled(self) -> bool:

@@ -59,6 +59,10 @@ class Stream:
         self.exporter = ipfix.Exporter(settings)
         self._collectors = Collectors(row.targets, IPFIX_PORT)
 
+    @property
+    def tells_tunnels(self) -> bool:
+        return self.row.other_config.get("enable-tunnel-sampling") != "false"
+
     def run(self, now: int) -> None:
         self.exporter.run(now, self._at_once())
         self.send()
@@ -192,9 +196,14 @@ class Exports:
             sampling.ipfix = U32 // (self._bridge.row.sampling or DEFAULT_SAMPLING)
             sampling.ipfix_input = other.get("enable-input-sampling") != "false"
             sampling.ipfix_output = other.get("enable-output-sampling") != "false"
+            sampling.ipfix_tunnels = self._bridge.tells_tunnels
         if self._sflow is not None:
             sampling.sflow = U32 // self._sflow.agent.settings.sampling
         sampling.collectors = bool(self._sets)
+        sampling.tunnel_sets = frozenset(
+            number for number, each in self._sets.items() if each.tells_tunnels
+        )
+        sampling.tunnel_kinds = frozenset(ipfix.TUNNELS)
         xbridge.sampling = sampling
         xbridge.touch()
 
@@ -222,7 +231,7 @@ class Exports:
 
     def receive(self, reason: int, packet: bytes, key: bytes, data: bytes) -> int:
         """A sample: see XSampling.  Returns how many datagrams that made."""
-        _, output, number, domain, point, probability, tci, direction = _DATA.unpack(data)
+        _, output, number, domain, point, _, probability, tci, direction = _DATA.unpack(data)
         if reason == samples.SFLOW:
             return self._receive_sflow(packet, key, output, tci)
         if reason == samples.IPFIX:
@@ -239,7 +248,7 @@ class Exports:
         port = self._port(output) if output != samples.NONE else None
         sample = ipfix.Sample(
             _packet(packet, key), domain, point, self._port(_number(key, "in_port")), port, egress,
-            weight,
+            weight, self._tunnel(key) if stream.tells_tunnels and output == samples.NONE else None,
         )  # fmt: skip
         stream.exporter.sample(sample, self._microseconds())
         return stream.send()
@@ -256,6 +265,19 @@ class Exports:
         )  # fmt: skip
         self._sflow.agent.sample(sample, clock.msec())
         return self._sflow.send()
+
+    def _tunnel(self, key: bytes) -> ipfix.Tunnel | None:
+        """That by which a packet came, where records can tell of it."""
+        if not _number(key, "tun_dst"):
+            return None
+        port = self._ofproto.backer.flows.port_for(key)
+        kind = port.tunnel.config.kind if port is not None and port.tunnel is not None else ""
+        if kind not in ipfix.TUNNELS:
+            return None
+        return ipfix.Tunnel(
+            kind, key[slice(*_span("tun_src"))], key[slice(*_span("tun_dst"))],
+            _number(key, "tun_tp_src"), _number(key, "tun_tp_dst"), _number(key, "tun_id"),
+        )  # fmt: skip
 
     def _port(self, odp_port: int) -> ipfix.Port:
         """Known until the next reconfiguration: the datapath is not asked for each sample."""

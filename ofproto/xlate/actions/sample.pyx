@@ -47,6 +47,18 @@ cdef int sample_out(XlateContext x, uint32_t odp_port) except -1:
     return 0
 
 
+cdef int sample_tunnel(XlateContext x, XPort port) except -1:
+    cdef XSampling sampling = <XSampling> x.bridge.sampling
+    cdef sample_data data
+    if sampling.ipfix and sampling.ipfix_output:
+        start_data(sampling, &data)
+        data.output = port.odp_port
+        if sampling.ipfix_tunnels and port.tunnel.config.kind in sampling.tunnel_kinds:
+            data.tunnel_out = port.odp_port
+        emit(x, sampling.ipfix, USERSPACE_IPFIX, &data)
+    return 0
+
+
 cdef int finish_samples(XlateContext x) except -1:
     cdef sample_data data
     cdef XSampling sampling
@@ -64,7 +76,7 @@ cdef int finish_samples(XlateContext x) except -1:
     return 0
 
 
-cdef int sample_action(XlateContext x, Program program, const op *o) except -1:
+cdef int sample_action(XlateContext x, Program program, const op *o, giving give) except -1:
     cdef XSampling sampling
     cdef sample_data data
     cdef uint32_t probability = <uint32_t> o.aux << 16 | o.aux
@@ -82,14 +94,22 @@ cdef int sample_action(XlateContext x, Program program, const op *o) except -1:
             return x.report("warn", "Can't use unspecified output port in flow sample action")
         data.output = (<XPort> port).odp_port
     x.commit()
+    if data.output != NO_OUTPUT and tells_tunnel(sampling, action.collector_set, <XPort> port):
+        data.tunnel_out = data.output
+        give(x, <XPort> port)
     emit(x, probability, USERSPACE_FLOW_SAMPLE, &data)
     return 0
+
+
+cdef bint tells_tunnel(XSampling sampling, number, XPort port) except -1:
+    return (port.tunnel is not None and number in sampling.tunnel_sets
+            and port.tunnel.config.kind in sampling.tunnel_kinds)
 
 
 cdef void start_data(XSampling sampling, sample_data *data) noexcept:
     memset(data, 0, sizeof(sample_data))
     data.bridge = sampling.number
-    data.output = NO_OUTPUT
+    data.output = data.tunnel_out = NO_OUTPUT
 
 
 cdef uint32_t emit(XlateContext x, uint32_t probability, uint32_t reason,

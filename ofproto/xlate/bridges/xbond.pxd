@@ -12,6 +12,7 @@ cpdef enum:
 
 cdef class XBond:
     cdef readonly int mode
+    cdef readonly uint32_t lb_id        # under which the datapath chooses by itself (LB_OUTPUT); 0: it does not
     cdef readonly uint32_t basis
     cdef readonly bint all_members_active
     # Where LACP has negotiated the bond: the XPorts that packets may come in by, any of them.

@@ -10,6 +10,8 @@ BOND_TCP: int
 class XBond:
     active: Any  # XPort, or None
     buckets: tuple[Any, ...]  # the same
+    basis: int
+    lb_id: int  # under which the datapath chooses members by itself; 0: it does not
     def set(
         self,
         mode: int,
@@ -18,6 +20,7 @@ class XBond:
         basis: int = 0,
         all_members_active: bool = False,
         accepting: Iterable[Any] | None = None,
+        lb_id: int = 0,
     ) -> None:
         """Takes over what the bond is to do now; who calls this calls XBridge.touch().
 

@@ -9,7 +9,7 @@ cdef class XBond:
         memset(self.n_bytes, 0, sizeof(self.n_bytes))
 
     def set(self, int mode, active, buckets=(), uint32_t basis=0,
-            bint all_members_active=False, accepting=None):
+            bint all_members_active=False, accepting=None, uint32_t lb_id=0):
         """Takes over what the bond is to do now; who calls this calls XBridge.touch()."""
         if mode != BOND_ACTIVE_BACKUP and len(buckets) != N_BUCKETS:
             raise ValueError(f"a balancing bond has {N_BUCKETS} buckets")
@@ -17,6 +17,7 @@ cdef class XBond:
         self.active = active
         self.buckets = tuple(buckets)
         self.basis = basis
+        self.lb_id = lb_id
         self.all_members_active = all_members_active
         self.accepting = None if accepting is None else frozenset(accepting)
 

@@ -9,6 +9,9 @@ class XSampling:
     ipfix_input: bool
     ipfix_output: bool
     collectors: bool  # sample actions have somebody to tell
+    ipfix_tunnels: bool  # its records tell of a packet's tunnel, too
+    tunnel_sets: frozenset[int]  # collector sets whose records do
+    tunnel_kinds: frozenset[str]  # of which there is something to tell
     ifindexes: dict[int, int]  # datapath port -> sFlow's number of its interface
     receive: Callable[[int, bytes, bytes, bytes], int] | None
     def __init__(

@@ -74,6 +74,8 @@ cdef int have_hashed(XlateContext x, XBundle bundle) except -1:
         return x.report("detail", "Flow is between protected ports, skipping output.")
     if x.flow.packet_type:
         return x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
+    if bond.lb_id:
+        return let_choose(x, bundle)
     if x.spend(STATE_WORK) and x.error is not None:
         return 0
     x.commit()
@@ -87,6 +89,16 @@ cdef int have_hashed(XlateContext x, XBundle bundle) except -1:
     netflow_out(x, (<XPort> bundle.ports[0]).ofp_port)
     tell_mirrors(x, bundle.ports[0])    # here it is known what the packet is
     return 0
+
+
+cdef int let_choose(XlateContext x, XBundle bundle) except -1:
+    """The datapath knows who carries which bucket, and counts by itself."""
+    x.commit()
+    x.out.lb_output(bundle.bond.lb_id)
+    x.n_outputs += 1
+    x.last_output = (<XPort> bundle.ports[0]).odp_port
+    netflow_out(x, (<XPort> bundle.ports[0]).ofp_port)
+    return tell_mirrors(x, bundle.ports[0])
 
 
 cpdef FrozenState bond_state(XBridge bridge, str name):

@@ -7,7 +7,7 @@ from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport KEY_PACKET_SIZE, KEY_SIZE
 from ofproto.codec.numbers cimport (
-    OFPP_LOCAL, OFPP_NONE, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP,
+    OFPP_NONE, OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP,
     OFPPC_PORT_DOWN,
 )
 from ofproto.xlate.state.context cimport (
@@ -90,7 +90,7 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
         output_patch(x, port)
     elif port.odp_port == <uint32_t> NO_ODP_PORT:
         x.report("warn", "Nonexistent output port")
-    elif port.ofp_port != OFPP_LOCAL or x.bridge.underlay is None or not ends_tunnel(x, port):
+    elif not ends_tunnel(x, port):
         send_out(x, port)
         tell_mirrors(x, port)
     return 0

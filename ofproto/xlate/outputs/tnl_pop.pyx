@@ -1,4 +1,4 @@
-"""The end of a tunnel: packets for an address of the bridge's own port.
+"""The end of a tunnel: packets for an address of a port's device, most often the bridge's own.
 
 Only where a route of tunnels leads out by this port is anything looked at, so that other bridges'
 megaflows stay as wide as they were.

@@ -9,5 +9,7 @@ cdef enum:                  # RFC 3168, section 5
 
 # To a tunnel port; `run` is the pipeline, for the bridge that the encapsulated packet goes through.
 cdef int output_tunnel(XlateContext x, XPort port, pipeline run) except -1
+# For a port that makes the outer header by itself: the packet is told of with that.
+cdef int give_tunnel(XlateContext x, XPort port) except -1
 # For a packet that came in by one, before the tables see it.
 cdef int take_tunnelled(XlateContext x, XPort port) except -1

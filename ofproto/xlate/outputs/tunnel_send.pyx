@@ -14,6 +14,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_key
 from ofproto.xlate.state.commit cimport count_vlans, is_ip_any
 from ofproto.xlate.state.context cimport UNDO_NOTHING, Snapshot, XlateContext, pipeline
 from ofproto.xlate.actions.encap cimport encap_ethernet
+from ofproto.xlate.actions.sample cimport sample_tunnel
 from ofproto.xlate.outputs.tnl_push cimport push_tunnel
 from ofproto.xlate.bridges.tunnel cimport TAKES_FRAMES, TAKES_L3, has_tunnel, tunnel_config
 from ofproto.xlate.outputs.tunnel_send cimport *
@@ -116,11 +117,29 @@ cdef bint is_own(XlateContext x) noexcept:
 
 cdef int set_tunnel(XlateContext x, XPort port) except -1:
     """For a datapath port that would make the header by itself: its fields, and the packet."""
-    cdef const tunnel_config *c = &port.tunnel.c
-    cdef flow_key outer = x.flow
     cdef Snapshot saved
-    cdef bint takes_off = x.flow.packet_type == 0 and c.packet_types == TAKES_L3
+    cdef bint takes_off = x.flow.packet_type == 0 and port.tunnel.c.packet_types == TAKES_L3
     x.report("detail", "output to kernel tunnel")
+    saved = x.save() if takes_off else None
+    put_tunnel(x, &port.tunnel.c)
+    x.commit()
+    if x.bridge.sampling is not None:
+        sample_tunnel(x, port)
+    if takes_off:
+        for _ in range(count_vlans(&x.flow)):
+            x.out.pop_vlan()
+        x.out.pop_eth()
+        x.reshaped += 1
+    x.out.output(port.odp_port)
+    x.n_outputs += 1
+    x.last_output = port.odp_port
+    return x.restore(saved, UNDO_NOTHING) if takes_off else 0
+
+
+cdef int put_tunnel(XlateContext x, const tunnel_config *c) except -1:
+    """The fields that fill() has set, unless the packet has them already."""
+    cdef flow_key outer = x.flow
+    cdef const uint8_t *part = <const uint8_t *> &outer + KEY_PACKET_SIZE
     drop_others(&outer, c)
     outer.tun_tp_src = 0
     outer.tun_tp_dst = c.dst_port
@@ -128,16 +147,26 @@ cdef int set_tunnel(XlateContext x, XPort port) except -1:
     memset(outer.tun_metadata, 0, sizeof(outer.tun_metadata))
     if c.kind == TUNNEL_GENEVE:
         take_options(x, &outer)
-    saved = x.save() if takes_off else None
-    x.out.set_tunnel(<const uint8_t *> &outer + KEY_PACKET_SIZE, outer.tun_opts_size)
-    x.commit()
-    if takes_off:
-        for _ in range(count_vlans(&x.flow)):
-            x.out.pop_vlan()
-        x.out.pop_eth()
-        x.reshaped += 1
-    x.out.output(port.odp_port)
-    return x.restore(saved, UNDO_NOTHING) if takes_off else 0
+    given = (<const char *> part)[:KEY_DP_SIZE - KEY_PACKET_SIZE]
+    if given != x.tunnel_given:
+        x.out.set_tunnel(part, outer.tun_opts_size)
+        x.tunnel_given = given
+    return 0
+
+
+cdef int give_tunnel(XlateContext x, XPort port) except -1:
+    cdef uint8_t tunnel[256 + 128]
+    cdef uint32_t mark = x.flow.pkt_mark
+    cdef size_t size = KEY_DP_SIZE - KEY_PACKET_SIZE
+    if x.bridge.underlay is not None and x.bridge.underlay.native:
+        return 0
+    memcpy(tunnel, &x.flow.tun_id, size)
+    fill(x, &port.tunnel.c)
+    if has_tunnel(&x.flow):
+        put_tunnel(x, &port.tunnel.c)
+    memcpy(&x.flow.tun_id, tunnel, size)
+    x.flow.pkt_mark = mark
+    return 0
 
 
 cdef void drop_others(flow_key *outer, const tunnel_config *c) noexcept nogil:

@@ -49,6 +49,7 @@ cdef class Snapshot:
     cdef bint unparsed
     cdef bint conntracked
     cdef bint tunnel_hidden
+    cdef bytes tunnel_given
 
 
 cdef class XlateContext:
@@ -77,6 +78,9 @@ cdef class XlateContext:
     cdef int64_t work
     cdef bint side_effects      # a real packet: what it teaches is learned at once
     cdef uint64_t generation    # of the tables that the translation began with
+    # For trace: these actions waited while the packet was sent round, and which rule's was said last.
+    cdef bint waited
+    cdef object unrolled
     cdef bint in_packet_out
     cdef bint in_action_set
     cdef bint in_group
@@ -96,6 +100,7 @@ cdef class XlateContext:
     cdef uint16_t came_eth_type
     cdef const flow_key *came   # the packet's key, as translation began; valid while that runs
     cdef bint tunnel_hidden     # the bridge does not see through which tunnel the packet came
+    cdef bytes tunnel_given     # the tunnel's part of a key that an action has set of the packet, or None
     cdef bint conntracked       # the flow's ct_* are what a ct action found, and are sent round
     cdef list forked            # for trace: Fork of each packet that ct sent round, or None
     cdef bint hashing           # the datapath is to hash the packet that is sent round

@@ -103,7 +103,10 @@ cdef class XlateContext:
         self.came_eth_type = self.flow.eth_type
         self.in_packet_out = self.in_action_set = self.in_group = False
         self.stop = self.freezing = self.unparsed = self.conntracked = False
+        self.waited = False
+        self.unrolled = None
         self.tunnel_hidden = False
+        self.tunnel_given = None
         self.to_pop = 0
         self.slow = 0
         self.received = self.snooped = None
@@ -188,6 +191,7 @@ cdef class XlateContext:
         saved.unparsed = self.unparsed
         saved.conntracked = self.conntracked
         saved.tunnel_hidden = self.tunnel_hidden
+        saved.tunnel_given = self.tunnel_given
         self.nesting = 0
         self.depth += 1
         self.spend(COPY_WORK + (len(self.stack) // VALUES_PER_WORK if self.stack else 0))
@@ -211,6 +215,7 @@ cdef class XlateContext:
                 self.wrap_clone(saved.start)
                 self.to_pop = saved.to_pop
             self.base = saved.base
+            self.tunnel_given = saved.tunnel_given
         self.pending = PENDING_NOTHING
         self.pending_metadata = None
         self.nesting = max(self.nesting, saved.nesting)

@@ -21,6 +21,9 @@ from ofproto.xlate.state.to_controller cimport Telling, send_up
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
 from ofproto.xlate.state.xcache cimport X_STATE
 
+from ofproto.xlate.state import restored
+from ofproto.xlate.state.steps import ActionSet
+
 cdef enum:                  # bits of FrozenState.flags
     IN_PACKET_OUT = 1
     IN_ACTION_SET = 2
@@ -205,8 +208,22 @@ cdef int thaw(XlateContext x, FrozenState state) except -1:
         x.untrack()
     if x.trace is not None:
         x.report("thaw", "thaw")
-        if state.todo:
-            x.report("resume", f"Resuming from table {state.todo[0][2]}")
+        tell_restored(x, state)
+    return 0
+
+
+cdef int tell_restored(XlateContext x, FrozenState state) except -1:
+    lines = []
+    if state.todo:
+        program, _, table_id, _ = state.todo[0]
+        lines.append(f"Resuming from table {table_id if program is None else 0}")
+    written = [action for each in state.action_set for action in each.remaining(0)]
+    for head, steps in (("Restoring action set: ", written),
+                        ("Restoring actions: ", list(restored.waiting(state.todo)))):
+        if steps:
+            lines.append(ActionSet(head, steps))
+    for at, line in enumerate(lines, 1):
+        x.note("restoring" if at < len(lines) else "restored", line)
     return 0
 
 

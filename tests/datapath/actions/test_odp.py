@@ -97,6 +97,7 @@ TEXTS = [
     "push_pbb(isid=16777215,pcp=0,flags=0x1f),pop_pbb,1",
     "hash(l4(0)),recirc(0x1)",
     "hash(sym_l4(7)),recirc(0x1)",
+    "lb_output(1),lb_output(4294967295)",
     "sample(sample=50.0%,actions(1,clone(2,3))),4",
     "clone(pop_vlan,1),2",
     "userspace(pid=0,slow_path(action))",
@@ -254,6 +255,25 @@ def test_buffer_has_an_end():
     for _ in range(odp.ACTIONS_SIZE // 8):
         buffer.add("output", 1)
     odp.check_actions(bytes(buffer))
+    while len(buffer) < odp.EXECUTED_SIZE:
+        buffer.add("output", 1)
+    with pytest.raises(ValueError, match="too long"):
+        odp.check_actions(bytes(buffer))
+    odp.check_actions(bytes(buffer), True)  # no flow's, but one packet's
     buffer.add("output", 1)
     with pytest.raises(MemoryError):
         bytes(buffer)
+
+
+def test_a_clone_is_no_longer_than_its_length_can_say():
+    for more in (0, 1):
+        buffer = odp.ActionBuffer()
+        at = buffer.add("start_nested", odp.CLONE, 0)
+        for _ in range(odp.ACTIONS_SIZE // 8 + more):
+            buffer.add("output", 1)
+        buffer.add("end_nested", at)
+        if more:
+            with pytest.raises(MemoryError):
+                bytes(buffer)
+        else:
+            odp.check_actions(bytes(buffer), True)

@@ -140,6 +140,17 @@ def with_hash(key, recirc_id, dp_hash):
     return key
 
 
+def test_the_datapath_chooses():
+    """One action for all flows, and members may fail without a change of it."""
+    world = BondWorld(BOND_TCP, lb_id=9)
+    packet = frame(A, B, None)
+    assert run(world, packet, 4, learn=True) == "lb_output(9),15"
+    world.bond.set(BOND_TCP, None, [None] * 256, lb_id=9)
+    assert run(world, packet, 4) == "lb_output(9),15"
+    world.bond.set(BOND_SLB, world.ports[1], [world.ports[1]] * 256)
+    assert "lb_output" not in run(world, packet, 4)
+
+
 def test_tcp_over_patch_ports_goes_by_source():
     """No port of the datapath is there to be chosen by its hash."""
     world = BondWorld(BOND_TCP, basis=7)
