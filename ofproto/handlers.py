@@ -14,7 +14,7 @@ from ofproto import async_messages, ct_flush, handlers_multipart
 from ofproto.changes import monitors, prepare
 from ofproto.changes.bundles import Bundles
 from ofproto.codec import messages
-from ofproto.codec.errors import OFError
+from ofproto.codec.errors import NX_VENDOR_ID, OFError
 from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
     OF10,
@@ -101,10 +101,18 @@ def _planned_flow_mod(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
     return True
 
 
+NXT_FLOW_MOD = NX_VENDOR_ID.to_bytes(4, "big") + (13).to_bytes(4, "big")  # behind the header
+
+
+def _planned_nicira(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
+    return raw[8:16] == NXT_FLOW_MOD and _planned_flow_mod(ofproto, peer, raw, now)
+
+
 # By the type of the message
 _PLANNED = {
     messages.OFPT_PACKET_OUT: _planned_packet_out,
     messages.OFPT_FLOW_MOD: _planned_flow_mod,
+    messages.OFPT_VENDOR: _planned_nicira,
 }
 
 

@@ -22,6 +22,7 @@ from pyvs import clock, containment, coverage
 vlog = ovs.vlog.Vlog("bundles")
 
 JOURNAL_BYTES = 64 << 10  # of messages in a record
+AT_ONCE = 32  # messages with plans in one step
 ADD_HEADER = 16  # bytes before the message in a BUNDLE_ADD; 24 in the ONF's extension
 
 COMMITTED = coverage.counter("bundle_committed")
@@ -86,12 +87,16 @@ class _Commit:
 
     def _prepare(self, transaction: Transaction) -> Iterator[None]:
         """Each message in turn; returns whether the bundle has failed."""
-        for raw in self.raws:
+        at = 0
+        while at < len(self.raws):
             if self.ofproto.tables.pending is not transaction:
                 return True  # all flows were deleted meanwhile
+            raw = self.raws[at]
             try:
                 with transaction.ahead():
-                    more = self._execute(raw)
+                    done = self._execute_planned(at)
+                    more = None if done else self._execute(raw)
+                at += max(done, 1)
                 yield
                 if more is not None:
                     yield from self._ahead(transaction, more)
@@ -113,17 +118,29 @@ class _Commit:
                     return
             yield
 
-    def _execute(self, raw: bytes) -> Iterator[None] | None:
-        """What is left to be done, where that is much."""
-        at = ADD_HEADER if raw[1] != messages.OFPT_VENDOR else ADD_HEADER + 8
-        own = inner(raw, raw[0], at, "OFPBFC_MSG_BAD_LEN")
-        self.ofproto.tables.requester = self._requester(own)
+    def _execute_planned(self, at: int) -> int:
+        """Those from number `at` on that are little work; returns how many there were."""
+        plans, tables = self.ofproto.mod_plans, self.ofproto.tables
+        done = 0
         try:
-            command = self.ofproto.mod_plans.run(own, False, self.now)
-            if command is not None:
+            for raw in self.raws[at : at + AT_ONCE]:
+                own = _inner(raw)
+                tables.requester = self._requester(own)
+                command = plans.run(own, False, self.now)
+                if command is None:
+                    break
                 self.peer.flow_mods.note(command, self.now)
                 self._journal(own)
-                return None
+                done += 1
+        finally:
+            tables.requester = None
+        return done
+
+    def _execute(self, raw: bytes) -> Iterator[None] | None:
+        """What is left to be done, where that is much."""
+        own = _inner(raw)
+        self.ofproto.tables.requester = self._requester(own)
+        try:
             message = messages.decode(own)
             self.ofproto.tlv_table.layout.of_message(message)
             return _EXECUTE[type(message)](self, message, own)
@@ -202,6 +219,12 @@ class _Commit:
         COMMITTED.count += 1
         if self.peer.running:
             self.answer()
+
+
+def _inner(raw: bytes) -> bytes:
+    """The message in a BUNDLE_ADD."""
+    at = ADD_HEADER if raw[1] != messages.OFPT_VENDOR else ADD_HEADER + 8
+    return inner(raw, raw[0], at, "OFPBFC_MSG_BAD_LEN")
 
 
 _EXECUTE = {

@@ -72,7 +72,7 @@ cdef class Rule:
     cdef public int64_t created         # ms, monotonic
     cdef public int64_t modified
     cdef public int64_t used
-    cdef public object actions          # the OpenFlow side's own action list
+    cdef object said                    # what it does: a list of Instruction, or RawInstructions
     cdef readonly Program program       # what translation runs; None drops
     cdef readonly tuple options         # the tun_metadataN of its match: OptionFields
     cdef public object data             # free for the owner of the table

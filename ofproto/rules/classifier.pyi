@@ -31,6 +31,7 @@ class Rule:
     modified: int
     used: int
     actions: Any
+    is_raw: bool  # its actions are still bytes, as they came
     program: Program | None  # changed by set_program() only
     options: tuple[OptionField, ...]  # the tun_metadataN of its match
     data: Any

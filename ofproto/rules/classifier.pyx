@@ -30,6 +30,7 @@ from ofproto.rules.conjunctive cimport (
     MAX_SOFT_STEPS, soft_add, soft_complete, soft_descend, soft_free, soft_init, soft_set, soft_top,
 )
 from ofproto.rules.node cimport NEVER, first_seen, is_seen, rule_node
+from ofproto.rules.raw_instructions cimport RawInstructions
 from ofproto.rules.typed cimport said_mask, typed_mask
 from ofproto.rules.prefix cimport (
     prefix_add, prefix_answer, prefix_free, prefix_length, prefix_lookup, prefix_mask,
@@ -157,7 +158,7 @@ cdef class Rule:
             self.place(shape_of(mask), <const uint64_t *> <const char *> (<bytes> key), priority)
         self.table_id = table_id
         self.cookie = cookie
-        self.actions = actions
+        self.said = actions
         self.set_program(program)
         self.idle_timeout = idle_timeout
         self.hard_timeout = hard_timeout
@@ -179,6 +180,22 @@ cdef class Rule:
         self.node.rule = <void *> self
         self.node.removed = NEVER
         return 0
+
+    @property
+    def actions(self):
+        """The OpenFlow side's own list."""
+        if type(self.said) is RawInstructions:
+            return (<RawInstructions> self.said).decode()
+        return self.said
+
+    @actions.setter
+    def actions(self, actions):
+        self.said = actions
+
+    @property
+    def is_raw(self):
+        """Whether what it does is still bytes, as it came."""
+        return type(self.said) is RawInstructions
 
     cpdef set_program(self, Program program):
         self.program = program

@@ -104,7 +104,8 @@ cdef class Program:
     cdef uint32_t capacity
     cdef uint8_t *pool
     cdef uint32_t pool_size
-    cdef readonly list actions      # objects that the ops came from, in order; for text
+    cdef list _actions              # `actions`, or None so far
+    cdef object source              # RawInstructions: what `actions` are made of then
     cdef readonly list subs         # sub-programs (write_actions, clone)
     cdef readonly list specs        # LearnSpec
     cdef readonly tuple learned     # (table, cookie) of flows that go with this program's last flow
@@ -117,6 +118,7 @@ cdef class Program:
     cdef int add_conjunction(self, uint32_t id, uint8_t clause, uint8_t n_clauses) except -1
     cdef uint32_t add_data(self, const uint8_t *data, uint32_t size) except? 0xffffffff
     cpdef bytes signature(self)
+    cdef Program copy(self, source)
 
 cdef enum prereq_t:         # what a header field wants the packet to be
     PRE_NONE

@@ -3,7 +3,7 @@
 compile_actions (ofproto.compile) fills it; ofproto.xlate runs it.
 """
 
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from datapath.key.flow cimport flow_key
@@ -16,7 +16,7 @@ cdef class Program:
     """Ops, the bytes they refer to, and the actions they came from."""
 
     def __cinit__(self):
-        self.actions = []
+        self._actions = []
         self.subs = []
         self.specs = []
         self.learned = ()
@@ -77,6 +77,32 @@ cdef class Program:
                 parts.append(sub.signature())
             self._signature = b"".join([len(part).to_bytes(4, "little") + part for part in parts])
         return self._signature
+
+    @property
+    def actions(self):
+        """The objects that the ops came from, in order, which `op.action` counts."""
+        if self._actions is None:
+            self._actions = self.source.compile().actions
+        return self._actions
+
+    cdef Program copy(self, source):
+        """One whose ops and bytes may be given other values, so that it does what these
+        RawInstructions say; for programs without conjunctions."""
+        cdef Program made = Program.__new__(Program)
+        made._actions = None
+        made.source = source
+        made.ops = <op *> malloc((self.n_ops + 1) * sizeof(op))
+        made.pool = <uint8_t *> malloc(self.pool_size + 1)
+        if made.ops is NULL or made.pool is NULL:
+            raise MemoryError
+        memcpy(made.ops, self.ops, self.n_ops * sizeof(op))
+        memcpy(made.pool, self.pool, self.pool_size)
+        made.n_ops = self.n_ops
+        made.capacity = self.n_ops + 1
+        made.pool_size = self.pool_size
+        made.subs, made.specs, made.learned = self.subs, self.specs, self.learned
+        made.groups, made.options = self.groups, self.options
+        return made
 
     def remaining(self, uint32_t pc):
         """What the ops from `pc` on come from; lists are told by what they have."""

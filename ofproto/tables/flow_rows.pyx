@@ -2,7 +2,8 @@
 
 The first row of a kind - its shape, and its values where other values may mean other bytes - is
 made by the codec.  For the others a plan has what is the same, and copies the values to where
-codec/value_places found those of the first.
+codec/value_places found those of the first; instructions that are still as they came are copied, or
+their values to where codec/action_places found them in another version's.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,8 +13,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from datapath.key.flow cimport KEY_WORDS
 from ofproto.codec.numbers cimport OFPP_MAX
 from ofproto.rules.classifier cimport Rule, Shape
+from ofproto.rules.raw_instructions cimport RawInstructions
 
-from ofproto.codec import value_places
+from ofproto.codec import action_places, value_places
+from ofproto.codec.instructions import decode_instructions, encode_instructions
 
 
 cdef extern from "arpa/inet.h" nogil:
@@ -25,6 +28,7 @@ cdef enum:
     MOST_SHAPES = 1024
     MOST_TAILS = 1024       # different instructions of one plan
     MOST_COPIES = 24
+    MOST_VALUES = 24        # of actions
     MOST_HEAD = 2048        # bytes of a row before its instructions
     C_OF10 = 1
     C_OF13 = 4
@@ -46,6 +50,7 @@ cdef class RowPlan:
     cdef copied copies[MOST_COPIES]
     cdef int n_copies
     cdef dict tails                     # id of instructions -> (they, their bytes)
+    cdef dict kinds                     # id of a RawInstructions' kind -> (it, TailPlan or None)
 
     cdef bint fits(self, Shape shape, const uint64_t *values, const uint8_t *key) noexcept:
         cdef uint32_t i, word
@@ -64,6 +69,27 @@ cdef class RowPlan:
 cdef inline bint below_max(const uint8_t *at, int size) noexcept:
     """A port number of 2 or 4 bytes is the same in 16 and in 32 bits."""
     return (size == 2 or not (at[0] | at[1])) and at[size - 2] < OFPP_MAX >> 8
+
+
+cdef struct moved:          # a value of an action
+    uint16_t begin          # as it came
+    uint16_t to             # in the row's instructions
+    uint16_t size
+
+
+cdef class TailPlan:
+    """From instructions that differ in values only to those of another version."""
+    cdef bytes tail
+    cdef moved values[MOST_VALUES]
+    cdef int n_values
+
+    cdef bytes fill(self, const uint8_t *raw):
+        cdef bytes made = PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.tail), len(self.tail))
+        cdef uint8_t *out = <uint8_t *> PyBytes_AS_STRING(made)
+        cdef int i
+        for i in range(self.n_values):
+            memcpy(out + self.values[i].to, raw + self.values[i].begin, self.values[i].size)
+        return made
 
 
 cdef class FlowRows:
@@ -123,14 +149,11 @@ cdef class FlowRows:
         cdef uint8_t *out
         cdef int c
         cdef Py_ssize_t size
-        kept = plan.tails.get(id(rule.actions))
-        if kept is None:
+        cdef bytes tail = self.tail_of(plan, rule)
+        if tail is None:
             row = self.whole(rule)
-            if len(plan.tails) >= MOST_TAILS:
-                plan.tails.clear()
-            plan.tails[id(rule.actions)] = (rule.actions, row[plan.head_size:])
+            self.keep(plan, rule, row[plan.head_size:])
             return row
-        tail = <bytes> (<tuple> kept)[1]
         size = plan.head_size + len(<bytes> tail)
         row = PyBytes_FromStringAndSize(NULL, size)
         out = <uint8_t *> PyBytes_AS_STRING(row)
@@ -140,6 +163,33 @@ cdef class FlowRows:
             memcpy(out + plan.copies[c].begin, key + plan.copies[c].at, plan.copies[c].size)
         self.counters(rule, out, size)
         return row
+
+    cdef bytes tail_of(self, RowPlan plan, Rule rule):
+        """The bytes of a rule's instructions, where they are known."""
+        cdef RawInstructions raw
+        if type(rule.said) is RawInstructions:
+            raw = rule.said
+            if raw.version == self.version:
+                return raw.data
+            known = plan.kinds.get(id(raw.kind))
+            if known is not None and (<tuple> known)[1] is not None:
+                return (<TailPlan> (<tuple> known)[1]).fill(raw.data)
+        kept = plan.tails.get(id(rule.said))
+        return None if kept is None else <bytes> (<tuple> kept)[1]
+
+    cdef int keep(self, RowPlan plan, Rule rule, bytes tail) except -1:
+        """What the codec has made of a rule's instructions."""
+        cdef RawInstructions raw
+        if type(rule.said) is RawInstructions:
+            raw = rule.said
+            if id(raw.kind) not in plan.kinds:
+                if len(plan.kinds) >= MOST_TAILS:
+                    plan.kinds.clear()
+                plan.kinds[id(raw.kind)] = (raw.kind, _tail_plan(raw, tail, self.version, rule.match))
+        if len(plan.tails) >= MOST_TAILS:
+            plan.tails.clear()
+        plan.tails[id(rule.said)] = (rule.said, tail)
+        return 0
 
     cdef void counters(self, Rule rule, uint8_t *out, Py_ssize_t size) noexcept:
         """What stands around a row's match and instructions: see the layouts in messages/flow."""
@@ -213,6 +263,7 @@ cdef RowPlan _planned(bytes row, copies, Py_ssize_t head_size, const uint64_t *k
     memcpy(plan.head, data, head_size)
     plan.head_size = head_size
     plan.tails = {}
+    plan.kinds = {}
     memcpy(plan.key, key, sizeof(plan.key))
     memset(plan.care, 0xff, sizeof(plan.care))
     for begin, end, to, _mask, is_port in copies:
@@ -223,3 +274,21 @@ cdef RowPlan _planned(bytes row, copies, Py_ssize_t head_size, const uint64_t *k
         plan.n_copies += 1
         memset(<uint8_t *> plan.care + to, 0, end - begin)
     return plan
+
+
+cdef TailPlan _tail_plan(RawInstructions raw, bytes tail, int version, match):
+    """How such instructions become those of a version; None where their values are not among those
+    that can be copied: tried with others, too."""
+    cdef TailPlan plan = TailPlan()
+    before = action_places.of_instructions(raw.data, 0, raw.version)
+    after = action_places.of_instructions(tail, 0, version)
+    if len(before) != len(after) or len(before) > MOST_VALUES:
+        return None
+    plan.tail = tail
+    for a, b in zip(before, after):
+        size = min(a.end - a.begin, b.end - b.begin)
+        plan.values[plan.n_values] = moved(a.end - size, b.end - size, size)
+        plan.n_values += 1
+    other = action_places.with_others(raw.data, before)
+    made = encode_instructions(decode_instructions(other, raw.version), version, match, lossy=True)
+    return plan if plan.fill(raw.data) == tail and plan.fill(other) == made else None

@@ -411,7 +411,7 @@ class FlowTables:
         """Give a rule other actions and another cookie, in place."""
         if self.changing is not None:
             self.changing([rule])
-        before = rule.actions, rule.cookie
+        before = (rule.actions, rule.cookie) if self.watched is not None else None
         self._unuse(rule)
         rule.actions = instructions
         rule.set_program(program)
@@ -420,7 +420,8 @@ class FlowTables:
         rule.data = version
         rule.modified = now
         self.xbridge.touch_rule(rule)
-        self._tell_modified(rule, *before, self.requester)
+        if before is not None:
+            self._tell_modified(rule, *before, self.requester)
 
     def _put_modified(self, old: Rule, program: Any, mod: Any, version: int, now: int) -> None:
         """A modified copy in a rule's place: others have the rule as it is."""

@@ -118,17 +118,21 @@ class MeterTable:
 
     def rule_added(self, rule: Any) -> None:
         """A rule is in its table, or has other instructions."""
-        meter = self.by_id.get(meter_of(rule.actions))
+        meter = self._meter_of(rule)
         if meter is not None:
             meter.rules.add(rule)
 
     def rule_gone(self, rule: Any) -> None:
         """A rule is out of its table, or will have other instructions."""
-        if not self.by_id:
-            return
-        meter = self.by_id.get(meter_of(rule.actions))
+        meter = self._meter_of(rule)
         if meter is not None:
             meter.rules.discard(rule)
+
+    def _meter_of(self, rule: Any) -> Meter | None:
+        """None of those whose instructions are still as they came has one (tables/mod_plan)."""
+        if not self.by_id or rule.is_raw:
+            return None
+        return self.by_id.get(meter_of(rule.actions))
 
     # --- METER_MOD
 

@@ -2,12 +2,13 @@
 
 A plan is made of a FLOW_MOD that went the whole way (codec, checks, compiler, tables): what is the
 same in all that follow, down to the rule's shape and compiled program, is in the plan; what differs
-is read where codec/value_places found it.  So only frequent and simple ones have plans: a flow is
-added, or a strict command names one; whatever asks for more (groups, meters, learning, limits of
-tables, monitors, transactions) goes the whole way.
+is read where codec/value_places and codec/action_places found it; its instructions stay bytes, with
+a compiled program that is a copy with other values.  So only frequent and simple ones have plans: a
+flow is added, or a strict command names one; whatever asks for more (groups, meters, learning,
+limits of tables, monitors) goes the whole way.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.key.flow cimport KEY_WORDS
@@ -15,11 +16,15 @@ from ofproto.rules.classifier cimport (
     Classifier, Rule, Shape, placed_rule, shape_of_match,
 )
 from ofproto.codec.numbers cimport OFPP_MAX
-from ofproto.rules.program cimport Program
+from ofproto.rules.program cimport OP_SET, Program, op
+from ofproto.rules.raw_instructions cimport RawInstructions, raw_instructions
 from ofproto.xlate.bridges.xbridge cimport XBridge
 
-from ofproto.codec import value_places
+from ofproto.codec import action_places, messages, value_places
+from ofproto.codec.errors import OFError
+from ofproto.codec.instructions import encode_instructions
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OF11, OFPP_NONE, OFPRR_DELETE
+from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import (
     ADD, CHECK_OVERLAP, DELETE_STRICT, KEPT_FLAGS, MODIFY_STRICT, RESET_COUNTS,
 )
@@ -29,10 +34,12 @@ from ofproto.tables.table_config import MAX_RULES
 from ofproto.tables.transaction import Change
 
 cdef enum:
-    MOST_PLANS = 8          # for one length of the message
+    MOST_PLANS = 16         # for one length of the message
     MOST_LENGTHS = 64
     LEARN_EVERY = 4         # messages without a plan, that one is made for one of them
     MOST_COPIES = 24
+    MOST_VALUES = 24        # of actions
+    MOST_KNOWN = 4096       # instructions that flows share
     MOST_SIZE = 1024        # of such a message
     MOST_WORDS = 128
     C_ADD = 0
@@ -49,6 +56,13 @@ cdef struct copied:
     uint16_t begin          # in the message
     uint16_t size
     uint16_t to             # in the flow key
+    bint is_port
+
+
+cdef struct changed:        # a value of an action
+    uint16_t begin          # in the message
+    uint16_t size
+    uint32_t to             # in the program's bytes; of a port, the op's number
     bint is_port
 
 
@@ -70,6 +84,9 @@ cdef class Plan:
     cdef uint64_t key[KEY_WORDS]
     cdef object instructions
     cdef Program program
+    cdef Py_ssize_t tail                        # where the instructions begin
+    cdef changed values[MOST_VALUES]            # none: they are the same for all
+    cdef int n_values
 
     cdef bint fits(self, const uint8_t *raw) noexcept:
         cdef uint64_t word
@@ -82,6 +99,10 @@ cdef class Plan:
             if self.copies[i].is_port and not is_plain_port(raw + self.copies[i].begin,
                                                             self.copies[i].size):
                 return False
+        for i in range(self.n_values):
+            if self.values[i].is_port and not is_plain_port(raw + self.values[i].begin,
+                                                            self.values[i].size):
+                return False
         return True
 
     cdef void fill(self, const uint8_t *raw) noexcept:
@@ -90,6 +111,19 @@ cdef class Plan:
         for i in range(self.n_copies):
             memcpy(<uint8_t *> self.key + self.copies[i].to, raw + self.copies[i].begin,
                    self.copies[i].size)
+
+    cdef Program program_of(self, const uint8_t *raw, bytes tail):
+        """What a message that fits, and ends with these instructions, has a rule do."""
+        cdef Program made = self.program.copy(raw_instructions(tail, self.version, self.program))
+        cdef const uint8_t *at
+        cdef int i
+        for i in range(self.n_values):
+            at = raw + self.values[i].begin
+            if self.values[i].is_port:
+                made.ops[self.values[i].to].port = number16(at + self.values[i].size - 2)
+            else:
+                memcpy(made.pool + self.values[i].to, at, self.values[i].size)
+        return made
 
     cdef int priority_of(self, const uint8_t *raw) noexcept:
         if self.fixed_priority >= 0:
@@ -123,6 +157,7 @@ cdef class ModPlans:
     cdef object tables
     cdef XBridge xbridge
     cdef dict plans                             # size of the message -> [Plan, ...]
+    cdef dict known                             # instructions' bytes -> Program
     cdef int unplanned
     cdef readonly uint64_t n_planned            # messages that had a plan
 
@@ -130,10 +165,12 @@ cdef class ModPlans:
         self.tables = tables
         self.xbridge = tables.xbridge
         self.plans = {}
+        self.known = {}
 
     def clear(self):
         """What plans were made of is not so any more."""
         self.plans.clear()
+        self.known.clear()
 
     def fits(self, bytes raw, bint table_in_command):
         """Whether a plan is known for a message: then it can be decoded, and is in order."""
@@ -167,7 +204,29 @@ cdef class ModPlans:
         self.n_planned += 1
         return plan.command
 
-    cdef bint execute(self, Plan plan, const uint8_t *raw, int64_t now) except -1:
+    cdef Program program_of(self, Plan plan, bytes raw):
+        """What a message has a rule do; the same object for many that do the same."""
+        cdef bytes tail = raw[plan.tail:]
+        cdef Program found = self.known.get(tail)
+        if found is None or (<RawInstructions> found.source).version != plan.version:
+            if len(self.known) >= MOST_KNOWN:
+                self.known.clear()
+            found = self.known[tail] = plan.program_of(raw, tail)
+        return found
+
+    cdef int instruct(self, Plan plan, Rule rule, bytes raw) except -1:
+        """Give a new rule what it does."""
+        cdef Program program
+        if not plan.n_values:
+            rule.said = plan.instructions
+            rule.set_program(plan.program)
+            return 0
+        program = self.program_of(plan, raw)
+        rule.said = program.source
+        rule.set_program(program)
+        return 0
+
+    cdef bint execute(self, Plan plan, bytes raw, int64_t now) except -1:
         """Returns whether it was done."""
         cdef Classifier table
         cdef Rule rule
@@ -204,16 +263,16 @@ cdef class ModPlans:
         self.tables.learned.bury()
         return 0
 
-    cdef int add(self, Plan plan, Classifier table, const uint8_t *raw, int64_t now) except -1:
-        cdef Rule rule = placed_rule(plan.shape, plan.key, plan.priority_of(raw))
+    cdef int add(self, Plan plan, Classifier table, bytes raw, int64_t now) except -1:
+        cdef const uint8_t *data = raw
+        cdef Rule rule = placed_rule(plan.shape, plan.key, plan.priority_of(data))
         cdef Rule old
         rule.table_id = <uint8_t> plan.table_id
-        rule.cookie = number64(raw + plan.cookie)
-        rule.actions = plan.instructions
-        rule.set_program(plan.program)
-        rule.idle_timeout = <uint16_t> number16(raw + plan.idle)
-        rule.hard_timeout = <uint16_t> number16(raw + plan.hard)
-        rule.importance = <uint16_t> number16(raw + plan.importance) if plan.importance else 0
+        rule.cookie = number64(data + plan.cookie)
+        self.instruct(plan, rule, raw)
+        rule.idle_timeout = <uint16_t> number16(data + plan.idle)
+        rule.hard_timeout = <uint16_t> number16(data + plan.hard)
+        rule.importance = <uint16_t> number16(data + plan.importance) if plan.importance else 0
         rule.flags = plan.flags
         rule.created = rule.modified = rule.used = now
         rule.data = plan.version
@@ -236,11 +295,17 @@ cdef class ModPlans:
             self.tables.learned.bury()
         return 0
 
-    cdef int modify(self, Plan plan, Rule rule, const uint8_t *raw, int64_t now) except -1:
-        cdef uint64_t cookie = number64(raw + plan.cookie)
+    cdef int modify(self, Plan plan, Rule rule, bytes raw, int64_t now) except -1:
+        cdef const uint8_t *data = raw
+        cdef uint64_t cookie = number64(data + plan.cookie)
+        cdef Program program
         if not plan.sets_cookie or cookie == KEEP_COOKIE:
             cookie = rule.cookie
-        self.tables.change(rule, plan.instructions, plan.program, plan.version, cookie, now)
+        if plan.n_values:
+            program = self.program_of(plan, raw)
+            self.tables.change(rule, program.source, program, plan.version, cookie, now)
+        else:
+            self.tables.change(rule, plan.instructions, plan.program, plan.version, cookie, now)
         if plan.resets:
             rule.n_packets = rule.n_bytes = 0
         self.tables.learned.bury()
@@ -336,6 +401,7 @@ cdef Plan _planned(bytes raw, mod, places, bint table_in_command):
                 bits[begin + n] = <uint8_t> ~data[at + n]
     plan.fixed_priority = -1 if places.fixed_priority is None else places.fixed_priority
     _take_over(plan, mod, table_in_command)
+    _take_values(plan, raw, mod)
     # What is not among `copies` is the same in each key; the copies have to make the same key.
     key = mod.match.key_bytes
     memcpy(plan.key, &key[0], sizeof(plan.key))
@@ -361,3 +427,70 @@ cdef _take_over(Plan plan, mod, bint table_in_command):
     plan.shape = shape_of_match(mod.match)
     plan.instructions = mod.instructions
     plan.program = getattr(mod.instructions, "program", None)
+
+
+cdef int _take_values(Plan plan, bytes raw, mod) except -1:
+    """The values of what is applied, where it is sure what becomes of them: another message has to
+    become what the codec and the compiler make of it."""
+    cdef Py_ssize_t at
+    if mod.command == DELETE_STRICT:
+        return 0
+    whole = encode_instructions(mod.instructions, mod.version, mod.match, lossy=True)
+    at = len(raw) - len(whole)
+    if raw[at:] != whole:
+        return 0
+    places = action_places.of_instructions(raw, at, mod.version)
+    if not places or len(places) > MOST_VALUES:
+        return 0
+    plan.tail = at
+    taken = [place for place in places if _take_value(plan, mod.instructions, place)]
+    if not _proven(plan, action_places.with_others(raw, taken), mod):
+        plan.n_values = 0
+        return 0
+    for place in taken:
+        open_bits(plan.care, place.begin, place.end - place.begin)
+    return 0
+
+
+cdef bint _take_value(Plan plan, instructions, place) except -1:
+    """Where the program has the value of an action; returns whether that was found."""
+    cdef Program program = plan.program
+    cdef op *o
+    cdef uint32_t pc, end
+    cdef Py_ssize_t size = place.end - place.begin
+    action = _applied(instructions, place.number)
+    for pc in range(program.n_ops):
+        o = &program.ops[pc]
+        if program.actions[o.action] is not action:
+            continue
+        if place.is_port:
+            plan.values[plan.n_values] = changed(place.begin, <uint16_t> size, pc, True)
+        elif o.code == OP_SET:
+            end = o.data + o.dst.size - (o.dst.shift + getattr(action, "start", 0)) // 8
+            plan.values[plan.n_values] = changed(place.begin, <uint16_t> size,
+                                                 <uint32_t> (end - size), False)
+        else:
+            return False
+        plan.n_values += 1
+        return True
+    return False
+
+
+def _applied(instructions, number):
+    """The action with this number of those that are applied, or None."""
+    for each in instructions:
+        if type(each).__name__ == "ApplyActions":
+            return each.actions[number] if number < len(each.actions) else None
+    return None
+
+
+cdef bint _proven(Plan plan, bytes other, mod) except -1:
+    """Whether the plan makes of a message what codec and compiler make of it."""
+    cdef bytes tail = other[plan.tail:]
+    try:
+        made = messages.decode(other, plan.table_in_command).instructions
+        said = encode_instructions(made, mod.version, mod.match, lossy=True)
+        program = compile_actions((), made)
+    except (OFError, ValueError):
+        return False
+    return said == tail and program.signature() == plan.program_of(other, tail).signature()

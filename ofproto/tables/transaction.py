@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from ofproto.rules.classifier import Rule
 from pyvs import containment
 
+AT_ONCE = 16  # changes that are one step of rest()
+
 
 class Change(NamedTuple):
     """`rule` came, in the place of `old` where there was one (as a modified copy of it, with
@@ -89,11 +91,12 @@ class Transaction:
         xbridge.touch("flow_table")
 
     def rest(self) -> Iterator[None]:
-        """A step for each change: after switch(), to tell of it and to free what went; without
-        switch(), to undo it.  Whoever else goes on with the rest, each change has one step."""
+        """Steps for the changes: after switch(), to tell of them and to free what went; without
+        switch(), to undo them.  Whoever else goes on with the rest, each change has its turn."""
         step = self.tables.settle if self.is_switched else self.tables.revert
         while self.changes:
-            containment.call("transaction", "", step, self.changes.pop())
+            for change in [self.changes.pop() for _ in range(min(AT_ONCE, len(self.changes)))]:
+                containment.call("transaction", "", step, change)
             yield
         self._heirs.clear()
         if self.tables.pending is self:

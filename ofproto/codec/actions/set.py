@@ -214,7 +214,7 @@ def _long(bits, what="", valid=-1):
 
 
 _VID, _PCP = _short("VLAN VID", 16, 0xFFF), _short("VLAN PCP", 8, 7)
-_SETTERS = (
+SETTERS = (
     Setter("mod_vlan_vid", "dl_vlan", 1, 1, None, 2, 0, _VID, _decimal),
     Setter("mod_vlan_pcp", "dl_vlan_pcp", 2, 2, None, 1, 0, _PCP, _decimal),
     Setter("mod_dl_src", "eth_src", 4, 3, None, 6, 0, _ethernet, _eth_text),
@@ -231,9 +231,9 @@ _SETTERS = (
     Setter("set_tunnel", "tun_id", None, None, 2, 4, 2, _long(64), _hex),
     Setter("set_tunnel64", "tun_id", None, None, 9, 8, 6, _long(64), _hex),
 )  # fmt: skip
-_BY_TEXT = {setter.name: setter for setter in _SETTERS}
+_BY_TEXT = {setter.name: setter for setter in SETTERS}
 # What OpenFlow 1.0 has an action for, under whatever name: field -> (setter, shift of the value)
-IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
+IN_10 = {setter.field: (setter, 0) for setter in SETTERS if setter.of10} | {
     _VLAN_VID_FIELD: (_BY_TEXT["mod_vlan_vid"], 0),
     _VLAN_PCP: (_BY_TEXT["mod_vlan_pcp"], 0),
     BY_NAME["ip_dscp"]: (_BY_TEXT["mod_nw_tos"], 2),
@@ -241,7 +241,7 @@ IN_10 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of10} | {
     BY_NAME["udp_dst"]: (_BY_TEXT["mod_tp_dst"], 0),
 }
 # The same of 1.1
-IN_11 = {setter.field: (setter, 0) for setter in _SETTERS if setter.of11} | {
+IN_11 = {setter.field: (setter, 0) for setter in SETTERS if setter.of11} | {
     field: row for field, row in IN_10.items() if row[0].of11
 }
 _TAGGING = ("mod_vlan_vid", "mod_vlan_pcp")
@@ -372,14 +372,14 @@ class SetField(Action):
 
     # 1.2 and later have SET_FIELD instead of 1.1's, but Open vSwitch takes these, too.
     WIRE = (
-        *((OF10, OF10, s.of10, s.standard_size, s.decode) for s in _SETTERS if s.of10),
-        *((OF11, OF15, s.of11, s.standard_size, s.decode) for s in _SETTERS if (s.of11 or 0) > 2),
+        *((OF10, OF10, s.of10, s.standard_size, s.decode) for s in SETTERS if s.of10),
+        *((OF11, OF15, s.of11, s.standard_size, s.decode) for s in SETTERS if (s.of11 or 0) > 2),
         (OF11, OF15, 1, 4, decode_vid_11),
         (OF11, OF15, 2, 4, decode_pcp_11),
         (OF12, OF15, 25, None, decode_oxm),
     )
     NX = (
-        *((s.nx, 6 if s.size < 8 else 14, s.decode_nicira) for s in _SETTERS if s.nx),
+        *((s.nx, 6 if s.size < 8 else 14, s.decode_nicira) for s in SETTERS if s.nx),
         (33, None, decode_oxm),
     )
 
@@ -414,7 +414,7 @@ class SetField(Action):
         return SetField(_VLAN_PCP, pcp, None, "set_vlan_pcp")
 
     TEXT = {"set_field": parse, "set_vlan_vid": parse_vid, "set_vlan_pcp": parse_pcp} | {
-        s.name: lambda a, n, s=s: SetField(s.field, s.parse(a), None, s.name) for s in _SETTERS
+        s.name: lambda a, n, s=s: SetField(s.field, s.parse(a), None, s.name) for s in SETTERS
     }
 
     def format(self, names=None):
