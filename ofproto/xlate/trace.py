@@ -9,6 +9,7 @@ from itertools import chain, islice
 from datapath.actions import odp_text
 from datapath.key import flow, outer_text
 from datapath.text import format_action_list
+from ofproto.codec.actions.nx import Clone
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_flow
 from ofproto.codec.numbers import OFPP_NONE
@@ -366,15 +367,32 @@ def render(steps, names=None):
 
 def _lasts(steps):
     """Of each step, whether an action there is its list's last: neither an action of the same list
-    follows nor, behind the list, the action set.  One pass from the end."""
+    follows nor, behind the list, the action set; what is in a clone is not last where the clone is
+    not.  One pass from the end."""
     lasts = bytearray(len(steps))
+    cloned = _in_clones(steps)
     known = []  # by level: the answer for an action there, as far as what follows says; else True
     for at in range(len(steps) - 1, -1, -1):
         level, kind, step = steps[at]
-        lasts[at] = known[level] if level < len(known) else True
-        del known[level + 2 :]
-        known += [True] * (level + 2 - len(known))
-        known[level + 1] = not (isinstance(step, str) and step.startswith("--."))
+        if level >= len(known):
+            known += [True] * (level + 1 - len(known))
+        if cloned[at] and not known[level - 1]:
+            known[level] = False
+        lasts[at] = known[level]
+        del known[level + 1 :]
+        known.append(not (isinstance(step, str) and step.startswith("--.")))
         if kind == "action":
             known[level] = False
     return lasts
+
+
+def _in_clones(steps):
+    """Of each step, whether it is an action directly in a clone: that is above it, with no table
+    or bucket between."""
+    found = bytearray(len(steps))
+    above = {}  # by level: whether the latest action there is a clone
+    for at, (level, kind, step) in enumerate(steps):
+        found[at] = kind == "action" and above.get(level - 1, False)
+        if kind != "detail":
+            above[level] = kind == "action" and isinstance(step, Clone)
+    return found

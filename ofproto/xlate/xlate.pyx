@@ -685,20 +685,24 @@ cdef bint is_reversible(Program program) noexcept:
 
 
 cdef int clone(XlateContext x, Program program) except -1:
-    """Actions on a copy: what they change, they change there only."""
+    """Actions on a copy: what they change, they change there only.  As in Open vSwitch the copy
+    has the action set, too, with what was in it before, and meets it at its own end."""
     cdef Snapshot saved
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
     x.commit()
     saved = x.save()
     if not x.stop:
-        run_copy(x, program)
+        run_ops(x, program, 0)
+        if x.action_set and x.error is None and not (x.freezing or x.stop):
+            run_action_set(x)
+        finish_freezing(x)      # what goes round has the action set
     return x.restore(saved, UNDO_HEADERS if is_reversible(program) else UNDO_NOTHING)
 
 
 cdef int run_copy(XlateContext x, Program program) except -1:
     run_ops(x, program, 0)
-    x.action_set = None         # it is run once, behind the copies
+    x.action_set = None         # it is run once, behind the buckets
     return finish_freezing(x)
 
 

@@ -75,6 +75,17 @@ CASES = {
         ["in_port=1,tcp"],
     ),
     "clone": (["actions=clone(set_field:5->reg1,output:2),output:3"], ["in_port=1,tcp"]),
+    "clone and action set": (
+        [
+            "in_port=1,actions=write_actions(output:3),goto_table:1",
+            "table=1,actions=clone(output:2),output:4",
+            "in_port=2,actions=clone(resubmit(,5)),output:4",
+            "in_port=3,actions=clone(resubmit(,5)),write_actions(output:1)",
+            "in_port=4,actions=clone(clone(resubmit(,5)),resubmit(,5))",
+            "table=5,actions=write_actions(output:3)",
+        ],
+        [f"in_port={number},tcp" for number in (1, 2, 3, 4)],
+    ),
     "MPLS": (
         [
             "actions=push_mpls:0x8847,set_field:100->mpls_label,output:2,pop_mpls:0x0800,output:3",
