@@ -75,6 +75,13 @@ class Style:
         return format_port(number, self.names)
 
 
+def load_all() -> None:
+    """Have all that messages are made and printed by: the first of a kind is shown without delay."""
+    m.load_all()
+    for module in ("message_text_stats", "message_text_extended", "packet_text", "wire_match"):
+        import_module(f".{module}", __package__)
+
+
 # Printers: (message, style) -> what follows "(xid=0x1):"
 
 

@@ -15,7 +15,7 @@ from ofproto.codec.messages import monitor as wire
 from ofproto.codec.numbers import OF10, OF11, OF12
 from ofproto.peers.connection import CLOSED
 from ofproto.text.flow_text import TextError, parse_flow_request
-from ofproto.text.message_text import INVALID_TTL, format_message, format_raw
+from ofproto.text.message_text import INVALID_TTL, format_message, format_raw, load_all
 from pyvs import digits, identity, rundir
 from pyvs.poller import Poller
 from pyvs.process import control, supervise
@@ -264,6 +264,7 @@ def monitor(settings, target, *words):
             watches.append(word.removeprefix("watch:"))
         else:
             raise Fatal(f'{word}: unsupported "monitor" argument')
+    load_all()  # whoever reads the output of one in the background has it at once
     chosen = _packet_in_format(settings)
     if invalid_ttl:
         _choose_version_with_ttl(settings)
@@ -348,6 +349,7 @@ def _set_packet_in_format(session, chosen):
 
 def snoop(settings, target):
     """snoop SWITCH: what a bridge and its controller say to each other."""
+    load_all()
     printer = Printer(settings, settings.style(more=2))
     versions = settings.versions or frozenset(range(1, 7))
     for raw in cut_messages(target, settings.tls, "snoop", versions):
