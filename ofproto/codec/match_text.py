@@ -38,21 +38,25 @@ class TextError(ValueError):
 # Splitting
 
 
+# Runs of characters: what separates terms, a key, and what a value has in and out of parentheses
+# without that it means something.
+_SEPARATORS, _KEY = re.compile(r"[, \t\r\n]*"), re.compile(r"[^:=(, \t\r\n]*")
+_INNER, _OUTER = re.compile(r'[^"()\[\]{}]*'), re.compile(r'[^"()\[\]{}, \t\r\n]*')
+
+
 def split_terms(text: str) -> list[tuple[str, str | None]]:
     """`a=1,b(2,3),c:4->d` as [("a", "1"), ("b", "2,3"), ("c", "4->d")]; a bare word's value is
     None.  Commas and white space separate, but not within parentheses or double quotes."""
     terms = []
     position, size = 0, len(text)
     while True:
-        while position < size and text[position] in ", \t\r\n":
-            position += 1
+        position = _SEPARATORS.match(text, position).end()
         if position >= size:
             return terms
         start = position
         if text[position] == '"':
             position = _quote_end(text, position)
-        while position < size and text[position] not in ":=(, \t\r\n":
-            position += 1
+        position = _KEY.match(text, position).end()
         key, value = text[start:position], None
         if position < size and text[position] in ":=":
             start = position + 1
@@ -81,7 +85,10 @@ def _quote_end(text, position):
 
 def _value_end(text, position):
     depth = 0
-    while position < len(text):
+    while True:
+        position = (_INNER if depth else _OUTER).match(text, position).end()
+        if position >= len(text):
+            return position
         char = text[position]
         if char == '"':
             position = _quote_end(text, position)
@@ -89,14 +96,11 @@ def _value_end(text, position):
         if char in "([{":
             depth += 1
             _check_depth(depth)
-        elif char in ")]}":
-            if depth == 0:
-                break
+        elif depth and char in ")]}":
             depth -= 1
-        elif depth == 0 and char in ", \t\r\n":
-            break
+        else:
+            return position
         position += 1
-    return position
 
 
 def _closing(text, position):

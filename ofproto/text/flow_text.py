@@ -6,7 +6,7 @@ Errors in text raise TextError, whose message is for the user.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ofproto.codec import match_text
 from ofproto.codec.actions.base import CheckContext, parse_subfield
@@ -256,8 +256,6 @@ def encode_flow(
 ) -> bytes:
     """A flow mod's bytes.  After 1.0 only deletions can leave the table open: others are for
     table 0 there.  `nxm`, `table_id`: as FlowMod.encode() has them.  Raises ValueError, OFError."""
-    if version > OF10 and flow.table_id is None and flow.command not in (DELETE, DELETE_STRICT):
-        flow = replace(flow, table_id=0)
     return flow.encode(version, xid, nxm=nxm, table_id_in_command=table_id)
 
 

@@ -76,7 +76,7 @@ class Style:
 
 
 def load_all() -> None:
-    """Have all that messages are made and printed by: the first of a kind is shown without delay."""
+    """Have all that makes and prints messages: the first of a kind is shown without delay."""
     m.load_all()
     for module in ("message_text_stats", "message_text_extended", "packet_text", "wire_match"):
         import_module(f".{module}", __package__)
