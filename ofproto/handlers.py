@@ -19,6 +19,7 @@ from ofproto.codec.numbers import (
     N_VISIBLE_TABLES,
     OF10,
     OF13,
+    OF14,
     OFPP_NONE,
 )
 from ofproto.flows.packet_outs import NOTHING_SENT
@@ -46,6 +47,8 @@ OF10_ACTIONS = 0xFFF
 
 FRAG_MODES = ("normal", "drop", "reasm", "nx-match")  # OFPC_FRAG_*
 FRAG_MASK, INVALID_TTL = 3, 4
+# 1.3 has no reasons for a meter's deletion and eviction: they can be asked for, and are not told.
+FLOW_REMOVED_13 = 0x0F
 
 
 def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
@@ -313,7 +316,11 @@ def role_request(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def get_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    peer.reply(request, messages.GetAsyncReply(masks=dict(peer.asynchronous.masks)))
+    masks = dict(peer.asynchronous.masks)
+    if peer.version < OF14:
+        primary, secondary = masks["flow_removed"]
+        masks["flow_removed"] = (primary & FLOW_REMOVED_13, secondary & FLOW_REMOVED_13)
+    peer.reply(request, messages.GetAsyncReply(masks=masks))
 
 
 def set_async(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:

@@ -122,8 +122,6 @@ _REASONS = {
 }
 ASYNC_KINDS = tuple(_REASONS)
 _ACTION, _ACTIONS_14 = 1 << 1, 0x38  # 1.4 tells ACTION_SET, GROUP and PACKET_OUT from ACTION
-# 1.3 has no reasons for a meter's deletion and eviction: they can be asked for, and are not told.
-_FLOW_REMOVED_13 = 0x0F
 
 
 def _known(kind, version):
@@ -153,9 +151,7 @@ def _write_async(message, version):
     out = b""
     for kind in ASYNC_KINDS[:3]:
         for mask in message.masks.get(kind, (0, 0)):
-            told = isinstance(message, GetAsyncReply) and kind == "flow_removed"
-            known = _FLOW_REMOVED_13 if told else _known(kind, version)
-            out += (mask & known).to_bytes(4, "big")
+            out += (mask & _known(kind, version)).to_bytes(4, "big")
     return out
 
 
