@@ -8,6 +8,7 @@ cdef class KernelCache:
     cdef list workers
     cdef object tc
     cdef object memory          # KernelMemory, None: it is off
+    cdef object host            # HostUse, None: it is off
     cdef readonly bint wanted
     cdef readonly str reason    # why it is off
     cdef dict refused           # name of a port: why it has no part in it

@@ -8,6 +8,9 @@ A port with the option LATER gets its classifier when its first flow is hot.  Un
 is free, for one qdisc only can be there: CNI's bandwidth plug-in puts its own on a port that was just
 made.  Others have theirs at once: as clsact comes, the kernel loses what is just being sent to the port.
 
+What the classifier of a device leaves ends there, since the socket has got it: the host's stack would
+answer and route at a port beside the switch, past its flows.  But a device that the host uses is heard.
+
 What a killed process left goes on until hand_over(), when there are all ports again: in its own maps,
 where we can take these over, or beside ports that are deaf as long.  See docs/kernel-cache.md.
 """
@@ -28,6 +31,7 @@ from datapath.netdev.af_packet cimport PacketNetdev
 from datapath.worker.state cimport COMMAND_CACHE, COMMAND_CACHE_PORT, command, command_kind
 from datapath.worker.worker cimport Worker
 
+from datapath.bpf.host_use import HostUse
 from datapath.bpf.memory import KernelMemory
 from datapath.bpf.tc import Tc
 
@@ -50,7 +54,7 @@ cdef class KernelCache:
     def __init__(self, list workers, str owner):
         self.workers = workers
         self.tc = Tc(owner)
-        self.memory = None
+        self.memory = self.host = None
         self.reason = "not configured"
         self.refused = {}
         self.attached, self.ports, self.failures = {}, {}, {}
@@ -83,6 +87,7 @@ cdef class KernelCache:
         programs = Counter(self.left.values()).most_common(MOST_PROGRAMS) if self.inherits else ()
         try:
             self.memory = KernelMemory([program for program, _times in programs])
+            self.host = HostUse()
             if not self.inherits:
                 self._tell_workers()
         except (OSError, ValueError, MemoryError) as error:
@@ -125,8 +130,11 @@ cdef class KernelCache:
 
     def _forget_memory(self):
         memory, self.memory = self.memory, None
+        host, self.host = self.host, None
         self.refused, self.failures = {}, {}
         self._tell_workers()
+        if host is not None:
+            host.close()
         if memory is not None:
             memory.close()
 
@@ -215,6 +223,8 @@ cdef class KernelCache:
     def _detach(self, int index):
         if self.attached.pop(index, None) is None:
             return
+        if self.memory is not None:
+            self.memory.own(index, False)
         if index in self.bare:
             self.bare.discard(index)
         else:
@@ -251,6 +261,7 @@ cdef class KernelCache:
         if filters or dev.dev.kernel_bare:
             dev.dev.kernel_cached = not waits
             self.ports[dev.ifindex] = dev
+        self._own(dev.ifindex)
         return filters
 
     def _filters(self, PacketNetdev dev):
@@ -261,6 +272,16 @@ cdef class KernelCache:
             self._detach(dev.ifindex)
             return False
         return True
+
+    def _own(self, int index):
+        """Whether the host's stack gets nothing of a port's frames: where it does not use the device."""
+        if index not in self.ports or index in self.bare or index in self.waiting:
+            return
+        try:
+            self.memory.own(index, index not in self.host.used())
+        except OSError as error:
+            vlog.warn(f"which devices the host uses is not known: {error}")
+            self.memory.own(index, False)
 
     # --- the first hot flow
 
@@ -287,6 +308,7 @@ cdef class KernelCache:
         self.bare.discard(dev.ifindex)
         if self._filters(dev):
             dev.dev.kernel_bare = False
+            self._own(dev.ifindex)
         else:
             self._withdraw(dev)
         return 0
@@ -327,6 +349,7 @@ cdef class KernelCache:
         dev.dev.kernel_cached = True
         if not self._filters(dev):
             self._withdraw(dev)
+        self._own(dev.ifindex)
         return 0
 
     # --- ports that go
@@ -370,6 +393,9 @@ cdef class KernelCache:
         if self.memory is None or now < self.next_check:
             return
         self.next_check = now + CHECK_EVERY
+        if self.host.changed():
+            for index in self.ports:
+                self._own(index)
         if self.memory.doubted:
             for index, port in list(self.ports.items()):
                 if self.memory.in_doubt(index):

@@ -22,7 +22,7 @@ def n_processors() -> int:
     return 1 << last.bit_length()
 
 
-SHARED = ("entries", "generations", "counters", "verdicts")  # the classifier's maps
+SHARED = ("entries", "generations", "counters", "verdicts", "owned")  # the classifier's maps
 
 
 class KernelMemory:
@@ -98,6 +98,7 @@ class KernelMemory:
         self.generations = self._memory("generations")
         self.counters = self._memory("counters")
         self.verdicts = self._memory("verdicts")
+        self.owned = self._memory("owned")
         self.doubts = self._memory("doubts")
 
     def _memory(self, name: str):
@@ -124,7 +125,16 @@ class KernelMemory:
 
     def in_doubt(self, index: int) -> bool:
         """Whether a device is, or another whose number ends alike."""
-        return _WORD.unpack_from(self.doubts, index % programs.DOUBTS * _WORD.size)[0] != 0
+        return _WORD.unpack_from(self.doubts, index % programs.DEVICES * _WORD.size)[0] != 0
+
+    def own(self, index: int, alone: bool) -> None:
+        """Whether the host's stack is to get nothing of what a device receives.  Of two whose
+        numbers end alike, one can be so."""
+        at = index % programs.DEVICES * _WORD.size
+        if alone:
+            _WORD.pack_into(self.owned, at, index)
+        elif _WORD.unpack_from(self.owned, at)[0] == index:
+            _WORD.pack_into(self.owned, at, 0)
 
     def trust_all(self) -> None:
         """No device is in doubt any more; what the filters had left is forgotten."""
@@ -160,7 +170,8 @@ def _kinds(n_cpus: int) -> dict[str, syscall.MapInfo]:
         "generations": _array("pyvs_gens", _WORD.size * entry.SLOTS),
         "counters": _array("pyvs_counters", size),
         "verdicts": _array("pyvs_verdicts", n_cpus * programs.VERDICT["size"]),
-        "doubts": _array("pyvs_doubts", _WORD.size * programs.DOUBTS),
+        "owned": _array("pyvs_owned", _WORD.size * programs.DEVICES),
+        "doubts": _array("pyvs_doubts", _WORD.size * programs.DEVICES),
     }
 
 

@@ -5,9 +5,10 @@ A frame that a port receives passes its packet socket first, then the classifier
 - The *socket filter* reads the frame, looks it up, and leaves its verdict in a place of the
   processor's own.  On a hit it returns 0, so that the frame does not go to user space.
 - The *classifier*, on clsact ingress, runs next for the same frame on the same processor.  It takes
-  the verdict, and on a hit does what the entry says; on a miss the frame goes where it would go
-  without it.  Where no verdict is there for this frame (no datapath process lives, or the kernel
-  spared the packet sockets because memory is short), it looks up itself.
+  the verdict, and on a hit does what the entry says; on a miss the frame, which the socket has got,
+  goes to the host's stack, or no further where the device is the switch's alone (owned).  Where
+  no verdict is there for this frame (no datapath process lives, or the kernel spared the packet
+  sockets because memory is short), it looks up itself.
 
 So a frame is looked up once, and delivered or forwarded once, whatever changes between the two.
 A verdict is for the frame with the same address, device and length, and goes as it is taken.
@@ -55,7 +56,7 @@ ICMP, IGMP, TCP, UDP, ICMPV6, SCTP = 1, 2, 6, 17, 58, 132
 ND_SOLICIT, ND_ADVERT = 135, 136
 DEI = 0x1000
 ENTRY_BIT = entry.FLAGS
-DOUBTS = 1024  # places of devices whose classifier is in doubt, by the low bits of their numbers
+DEVICES = 1024  # places of devices in arrays, by the low bits of their numbers
 
 _OFFSETS = entry.offsets()
 KEY, ENTRY, COUNTERS, VERDICT = (_OFFSETS[name] for name in ("key", "entry", "counters", "verdict"))
@@ -222,9 +223,9 @@ def _verdict(code: Code, n_cpus: int, to: Register) -> None:
     code.alu("mul", R0, VERDICT["size"]).map_value(to, "verdicts").add(to, R0)
 
 
-def _doubt(code: Code, base: Register) -> None:
-    """`base`: the place of the device in r1."""
-    code.alu("and", R1, DOUBTS - 1).alu("lsh", R1, 2).map_value(base, "doubts").add(base, R1)
+def _place_of_device(code: Code, base: Register, name: str) -> None:
+    """`base`: the word of the device numbered r1 in an array of DEVICES; r1 is lost."""
+    code.alu("and", R1, DEVICES - 1).alu("lsh", R1, 2).map_value(base, name).add(base, R1)
 
 
 def _doubt_untaken(code: Code, n_cpus: int) -> None:
@@ -232,14 +233,14 @@ def _doubt_untaken(code: Code, n_cpus: int) -> None:
     _verdict(code, n_cpus, R8)
     code.load(R1, R8, VERDICT["state"], 32).jump("jeq", R1, entry.VERDICTS["none"], "taken")
     code.load(R1, R8, VERDICT["ifindex"], 32)
-    _doubt(code, R2)
+    _place_of_device(code, R2, "doubts")
     code.store(R2, 0, 1, 32).label("taken")
 
 
 def _unless_in_doubt(code: Code) -> None:
     """A miss where this frame's device is in doubt."""
     code.load(R1, R6, SKB_IFINDEX, 32)
-    _doubt(code, R2)
+    _place_of_device(code, R2, "doubts")
     code.load(R1, R2, 0, 32).jump("jne", R1, 0, "miss")
 
 
@@ -352,4 +353,7 @@ def classifier(n_cpus: int) -> Code:
     _headers(code)
     code.load(R1, R7, ENTRY["ifindex"], 32).mov(R2, 0).call("redirect").exit()
     code.label("drop").mov(R0, TC_ACT_SHOT).exit()
-    return code.label("miss").mov(R0, TC_ACT_UNSPEC).exit()
+    code.label("miss").load(R3, R6, SKB_IFINDEX, 32).mov(R1, R3)
+    _place_of_device(code, R2, "owned")
+    code.load(R1, R2, 0, 32).jump("jeq", R1, R3, "drop")
+    return code.mov(R0, TC_ACT_UNSPEC).exit()

@@ -50,7 +50,7 @@ def _text(kind: int, text: str) -> bytes:
     return _attribute(kind, text.encode() + b"\0")
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes_of(data: bytes) -> dict[int, bytes]:
     found, at = {}, 0
     while at + _ATTRIBUTE.size <= len(data):
         size, kind = _ATTRIBUTE.unpack_from(data, at)
@@ -85,7 +85,7 @@ class Tc:
             + _text(TCA_BPF_NAME, self.owner)
             + _attribute(TCA_BPF_FLAGS, struct.pack("=I", TCA_BPF_FLAG_ACT_DIRECT))
         )
-        with _Requests() as requests:
+        with Requests() as requests:
             self._make_clsact(requests, index)
             requests.do(
                 RTM_NEWTFILTER,
@@ -96,14 +96,14 @@ class Tc:
 
     def check(self, index: int) -> None:
         """Whether attach() could be, as far as it can be seen; its EBUSY if not."""
-        with _Requests() as requests:
+        with Requests() as requests:
             self._check(requests, index)
 
-    def _check(self, requests: "_Requests", index: int) -> None:
+    def _check(self, requests: "Requests", index: int) -> None:
         if any(name != self.owner for name in requests.filters(index, INGRESS)):
             raise OSError(errno.EBUSY, "the device has filters of others")
 
-    def _make_clsact(self, requests: "_Requests", index: int) -> None:
+    def _make_clsact(self, requests: "Requests", index: int) -> None:
         try:
             head = _TCMSG.pack(0, index, CLSACT, CLSACT_PARENT, 0)
             flags = NLM_F_CREATE | NLM_F_EXCL
@@ -113,7 +113,7 @@ class Tc:
 
     def detach(self, index: int) -> None:
         """Take the owner's filter away, and clsact where nothing else is left in it."""
-        with contextlib.suppress(OSError), _Requests() as requests:
+        with contextlib.suppress(OSError), Requests() as requests:
             if self.owner not in requests.filters(index, INGRESS):
                 return
             head = _TCMSG.pack(0, index, HANDLE, INGRESS, _info())
@@ -125,7 +125,7 @@ class Tc:
     def left(self) -> dict[int, int]:
         """The devices of this network namespace on which the owner has a filter, and the ids of
         their programs."""
-        with _Requests() as requests:
+        with Requests() as requests:
             devices = list(requests.with_clsact())
             found = {each: requests.filters(each, INGRESS).get(self.owner) for each in devices}
         return {index: program for index, program in found.items() if program is not None}
@@ -139,7 +139,7 @@ class Tc:
 def diversion(index: int) -> int | None:
     """The device that sends what the device `index` receives, by the only filter on its ingress: so
     CNI's bandwidth plug-in and others shape what comes from a container.  None: there is none."""
-    with _Requests() as requests:
+    with Requests() as requests:
         found = [each for each in requests.classifiers(index, INGRESS) if each is not None]
     return found[0] or None if len(found) == 1 else None
 
@@ -148,9 +148,9 @@ def _redirect(kind: str, info: int, options: dict[int, bytes]) -> int | None:
     """Where a filter sends all frames; 0: not all, or nowhere; None: it is the place of filters."""
     if kind == "u32" and TCA_U32_SEL not in options:
         return None
-    actions = _attributes(options.get(ACTIONS.get(kind, -1), b""))
-    action = _attributes(actions.get(1, b""))
-    values = _attributes(action.get(TCA_ACT_OPTIONS, b"")).get(TCA_MIRRED_PARMS, b"")
+    actions = attributes_of(options.get(ACTIONS.get(kind, -1), b""))
+    action = attributes_of(actions.get(1, b""))
+    values = attributes_of(action.get(TCA_ACT_OPTIONS, b"")).get(TCA_MIRRED_PARMS, b"")
     if _string(action.get(TCA_ACT_KIND)) != "mirred" or len(values) < _MIRRED.size:
         return 0
     *_generic, what, target = _MIRRED.unpack_from(values)
@@ -169,10 +169,10 @@ def _info() -> int:
     return PREFERENCE << 16 | socket.htons(ETH_P_ALL)
 
 
-class _Requests:
+class Requests:
     """A socket for a few requests."""
 
-    def __enter__(self) -> "_Requests":
+    def __enter__(self) -> "Requests":
         self._sock = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
@@ -184,11 +184,11 @@ class _Requests:
 
     def do(self, kind: int, flags: int, head: bytes, attributes: bytes = b"") -> None:
         """A request that is acknowledged."""
-        for _ in self._ask(kind, flags | NLM_F_ACK, head, attributes):
+        for _ in self.ask(kind, flags | NLM_F_ACK, head, attributes):
             pass
 
     def with_clsact(self) -> Iterator[int]:
-        for head, attributes in self._ask(RTM_GETQDISC, NLM_F_DUMP, _TCMSG.pack(0, 0, 0, 0, 0)):
+        for head, attributes in self.ask(RTM_GETQDISC, NLM_F_DUMP, _TCMSG.pack(0, 0, 0, 0, 0)):
             if _string(attributes.get(TCA_KIND)) == "clsact":
                 yield _TCMSG.unpack_from(head)[1]
 
@@ -197,12 +197,12 @@ class _Requests:
         0 where there is none."""
         request = _TCMSG.pack(0, index, 0, parent, 0)
         names = {}
-        for head, attributes in self._ask(RTM_GETTFILTER, NLM_F_DUMP, request):
+        for head, attributes in self.ask(RTM_GETTFILTER, NLM_F_DUMP, request):
             kind = _string(attributes.get(TCA_KIND))
             if kind != "bpf":
                 names[kind] = 0
             elif _TCMSG.unpack_from(head)[2]:  # else it is the place of filters, not one
-                options = _attributes(attributes.get(TCA_OPTIONS, b""))
+                options = attributes_of(attributes.get(TCA_OPTIONS, b""))
                 program = int.from_bytes(options.get(TCA_BPF_ID, b"")[:4], sys.byteorder)
                 names[_string(options.get(TCA_BPF_NAME))] = program
         return names
@@ -210,19 +210,21 @@ class _Requests:
     def classifiers(self, index: int, parent: int) -> Iterator[int | None]:
         """What _redirect() says of each of a device's filters."""
         request = _TCMSG.pack(0, index, 0, parent, 0)
-        for head, attributes in self._ask(RTM_GETTFILTER, NLM_F_DUMP, request):
+        for head, attributes in self.ask(RTM_GETTFILTER, NLM_F_DUMP, request):
             _family, _index, handle, _parent, info = _TCMSG.unpack_from(head)
             kind = _string(attributes.get(TCA_KIND))
-            options = _attributes(attributes.get(TCA_OPTIONS, b""))
+            options = attributes_of(attributes.get(TCA_OPTIONS, b""))
             yield _redirect(kind, info, options) if handle else None
 
-    def _ask(self, kind: int, flags: int, head: bytes, attributes: bytes = b""):
-        """Sends a request; yields (tcmsg, attributes) of each answer."""
+    def ask(
+        self, kind: int, flags: int, head: bytes, attributes: bytes = b"", size: int = _TCMSG.size
+    ) -> Iterator[tuple[bytes, dict[int, bytes]]]:
+        """Sends a request; yields (head of `size` bytes, attributes) of each answer."""
         self._sequence += 1
         body = head + attributes
-        size = _HEADER.size + len(body)
         flags |= NLM_F_REQUEST
-        self._sock.send(_HEADER.pack(size, kind, flags, self._sequence, 0) + body)
+        header = _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0)
+        self._sock.send(header + body)
         while True:
             for what, payload in self._messages(self._sock.recv(_ANSWER)):
                 if what == NLMSG_DONE:
@@ -232,7 +234,7 @@ class _Requests:
                     if error:
                         raise OSError(error, os.strerror(error))
                     return
-                yield payload[: _TCMSG.size], _attributes(payload[_TCMSG.size :])
+                yield payload[:size], attributes_of(payload[size:])
 
     def _messages(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         at = 0

@@ -502,3 +502,29 @@ def test_a_port_whose_name_its_device_has_no_more_has_no_part_in_it(three, other
     assert cache(net)["ports"] == {"pa": "the device has another name now"}
     qdiscs = net.host.run("tc", "qdisc", "show").splitlines()
     assert [line.split()[4] for line in qdiscs if "clsact" in line] == ["pb", "pc"]
+
+
+def test_the_hosts_stack_gets_frames_only_where_it_uses_the_device(three):
+    """Not at a port that is the switch's alone: it would answer and route there, past all flows."""
+    net, a, *_ = three
+    net.flow("in_port(1)", "2,3")  # nothing for the kernel to do
+    host = net.host
+    host.run("ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
+    a.run("ip", "route", "add", "10.9.9.9/32", "dev", "eth0")
+
+    def answers():
+        return a.ping("10.9.9.9", count=1, wait=0.2)
+
+    host.run("ip", "route", "add", "10.0.0.1/32", "dev", "pa")
+    assert not answers()
+    address = "10.0.0.99/32"
+    uses = (
+        (f"addr add {address} dev pa", f"addr del {address} dev pa"),
+        ("link add link pa name above type macvlan", "link del above"),
+    )
+    for begin, end in uses:
+        host.run("ip", *begin.split())
+        host.run("ip", "route", "replace", "10.0.0.1/32", "dev", "pa")  # goes with an address
+        wait_until(answers, what=f"an answer after {begin}")
+        host.run("ip", *end.split())
+        wait_until(lambda: not answers(), what=f"none after {end}")
