@@ -360,9 +360,10 @@ def dump_flows(settings, target, *words):
     elif criteria or settings.shows_names or not settings.stats:
         _dump_plain(settings, session, request, criteria)
     else:
-        style = settings.style()
+        style, colors = settings.style(), _colors(settings)
         for raw, reply in session.replies(request):
-            sys.stdout.write(format_message(reply, raw, style))
+            text = format_message(reply, raw, style)
+            sys.stdout.write(text if colors is None else _colored_rows(colors, text))
             if style.more > HEX_LEVEL:
                 sys.stdout.write(hex_dump(raw))
 
@@ -384,10 +385,26 @@ def _dump_tree(settings, session, request, criteria):
 def _dump_plain(settings, session, request, criteria):
     """Flows without the replies around them; ages are left out, as ovs-ofctl does."""
     names = session.names() if settings.shows_names else None
+    colors = _colors(settings)
     for flow in sort_flows(collect(session, request), criteria):
         flow.idle_age = flow.hard_age = None
         text = format_flow(flow, stats=settings.stats, names=names)
-        sys.stdout.write(f" {text}\n")
+        sys.stdout.write(f" {text if colors is None else colors.flow(text)}\n")
+
+
+def _colors(settings):
+    """Those that the flows are to have, or None."""
+    if not settings.colored:
+        return None
+    from .colors import Colors
+
+    return Colors()
+
+
+def _colored_rows(colors, text):
+    """A reply with its flows, each a line behind a space."""
+    lines = text.splitlines(keepends=True)
+    return "".join([colors.flow(line) if line.startswith(" ") else line for line in lines])
 
 
 def collect(session, request) -> list[m.FlowStats]:

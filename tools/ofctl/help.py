@@ -122,7 +122,7 @@ Options:
   -f, --format=FORMAT              text (default), or json for what dumps and show print
       --pretty                     with -f json: one member a line
   -t, --timeout=SECS               give up after SECS seconds
-      --color[=WHEN]               accepted; output has no colors
+      --color[=WHEN]               flows in colors: always, never, or auto
       --rundir=DIR                 run directory
   -h, --help                       display this help message
   -V, --version                    display version information

@@ -182,6 +182,15 @@ class Settings:
         return self.names_option == "names" or (self.names_option is None and sys.stdout.isatty())
 
     @property
+    def colored(self) -> bool:
+        """Whether flows are shown in colors.  Raises Fatal."""
+        if "color" not in self.options:
+            return False
+        from .colors import wanted
+
+        return wanted(self.options["color"] or "")
+
+    @property
     def json(self) -> bool:
         return self.options.get("format", "text") == "json"
 
