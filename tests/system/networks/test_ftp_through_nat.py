@@ -88,6 +88,12 @@ def fetch(place, side, host, way):
     return "all" if out == BODY else client.returncode
 
 
+def open_connections(place):
+    """Sockets that may still send something."""
+    words = ("ss", "-Htn", "state", "connected", "exclude", "time-wait")
+    return place.inside.run(*words) + place.outside.run(*words)
+
+
 def connections(place):
     """Of the last transfer, without what is chance: ports that nobody knows, and states."""
     lines = place.switch.appctl("dpctl/dump-conntrack").splitlines()
@@ -109,6 +115,8 @@ def transfers(place, directory):
         (directory / name).mkdir()
         serve(place, getattr(place, name), directory / name)
     for case in CASES:
+        # The last packets of the connections before would be tracked anew.
+        wait_until(lambda: not open_connections(place), what="the end of all connections")
         place.switch.appctl("dpctl/flush-conntrack")
         yield case, (fetch(place, *case), connections(place))
 
