@@ -31,7 +31,7 @@ class Rule:
     modified: int
     used: int
     actions: Any
-    is_raw: bool  # its actions are still bytes, as they came
+    raw: Any  # RawInstructions: its actions are still bytes, as they came; else None
     program: Program | None  # changed by set_program() only
     options: tuple[OptionField, ...]  # the tun_metadataN of its match
     data: Any

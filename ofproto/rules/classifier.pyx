@@ -193,9 +193,9 @@ cdef class Rule:
         self.said = actions
 
     @property
-    def is_raw(self):
-        """Whether what it does is still bytes, as it came."""
-        return type(self.said) is RawInstructions
+    def raw(self):
+        """Its RawInstructions, where what it does is still as it came; else None."""
+        return self.said if type(self.said) is RawInstructions else None
 
     cpdef set_program(self, Program program):
         self.program = program

@@ -285,6 +285,9 @@ def _kind(rule: Rule) -> bytes:
 
 def _as_mod(rule: Rule, command: int) -> bytes:
     """A FLOW_MOD of this command for a rule, in the version that its instructions came with."""
+    instructions: Any = []
+    if command == ADD:
+        instructions = rule.actions if rule.raw is None else rule.raw.data
     mod = messages.FlowMod(
         command=command,
         match=rule.match,
@@ -295,7 +298,7 @@ def _as_mod(rule: Rule, command: int) -> bytes:
         hard_timeout=rule.hard_timeout,
         flags=rule.flags & ~CHECK_OVERLAP,  # what was let in may overlap with later ones
         importance=rule.importance,
-        instructions=rule.actions if command == ADD else [],
+        instructions=instructions,
     )
     version = rule.data or OF13
     if version == OF10:

@@ -130,7 +130,7 @@ class MeterTable:
 
     def _meter_of(self, rule: Any) -> Meter | None:
         """None of those whose instructions are still as they came has one (tables/mod_plan)."""
-        if not self.by_id or rule.is_raw:
+        if not self.by_id or rule.raw is not None:
             return None
         return self.by_id.get(meter_of(rule.actions))
 

@@ -84,6 +84,9 @@ def _nxm(data, at, length, cookie=None):
 
 
 def _instructions(flow, version):
+    """Of a FlowMod; bytes are those of this version."""
+    if isinstance(flow.instructions, bytes):
+        return flow.instructions
     return encode_instructions(flow.instructions, version, flow.match)
 
 
