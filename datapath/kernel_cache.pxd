@@ -9,6 +9,7 @@ cdef class KernelCache:
     cdef object tc
     cdef object memory          # KernelMemory, None: it is off
     cdef object host            # HostUse, None: it is off
+    cdef bint unsettled         # of some ports it is not said yet whether the host uses them
     cdef readonly bint wanted
     cdef readonly str reason    # why it is off
     cdef dict refused           # name of a port: why it has no part in it

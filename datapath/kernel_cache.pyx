@@ -34,8 +34,10 @@ from datapath.worker.worker cimport Worker
 from datapath.bpf.host_use import HostUse
 from datapath.bpf.memory import KernelMemory
 from datapath.bpf.tc import Tc
+from pyvs.log_limit import LimitedLog
 
 vlog = ovs.vlog.Vlog("kernel_cache")
+_unknown = LimitedLog(vlog, 1, 1)       # a message a minute
 
 OPTION = "kernel-cache"         # of a port: "false" keeps its frames out
 LATER = "later"                 # in it, but not before it has a hot flow
@@ -261,7 +263,7 @@ cdef class KernelCache:
         if filters or dev.dev.kernel_bare:
             dev.dev.kernel_cached = not waits
             self.ports[dev.ifindex] = dev
-        self._own(dev.ifindex)
+        self.unsettled = True
         return filters
 
     def _filters(self, PacketNetdev dev):
@@ -273,15 +275,18 @@ cdef class KernelCache:
             return False
         return True
 
-    def _own(self, int index):
-        """Whether the host's stack gets nothing of a port's frames: where it does not use the device."""
-        if index not in self.ports or index in self.bare or index in self.waiting:
-            return
+    def _own_ports(self):
+        """The host's stack gets nothing of ports' frames, but of devices that it uses."""
         try:
-            self.memory.own(index, index not in self.host.used())
+            used = self.host.used()
         except OSError as error:
-            vlog.warn(f"which devices the host uses is not known: {error}")
-            self.memory.own(index, False)
+            _unknown.warn(f"which devices the host uses is not known: {error}")
+            self.unsettled = True
+            return
+        self.unsettled = False
+        for index in self.ports:
+            if index not in self.bare and index not in self.waiting:
+                self.memory.own(index, index not in used)
 
     # --- the first hot flow
 
@@ -308,7 +313,7 @@ cdef class KernelCache:
         self.bare.discard(dev.ifindex)
         if self._filters(dev):
             dev.dev.kernel_bare = False
-            self._own(dev.ifindex)
+            self.unsettled = True
         else:
             self._withdraw(dev)
         return 0
@@ -349,7 +354,7 @@ cdef class KernelCache:
         dev.dev.kernel_cached = True
         if not self._filters(dev):
             self._withdraw(dev)
-        self._own(dev.ifindex)
+        self.unsettled = True
         return 0
 
     # --- ports that go
@@ -393,9 +398,8 @@ cdef class KernelCache:
         if self.memory is None or now < self.next_check:
             return
         self.next_check = now + CHECK_EVERY
-        if self.host.changed():
-            for index in self.ports:
-                self._own(index)
+        if self.host.changed() or self.unsettled:
+            self._own_ports()
         if self.memory.doubted:
             for index, port in list(self.ports.items()):
                 if self.memory.in_doubt(index):

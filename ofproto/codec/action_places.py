@@ -115,6 +115,8 @@ def _is_free(field: Field | None) -> bool:
     """Whether all that its bytes can say is a value of it, and all of it is in the flow key."""
     if field is None or field.option is not None or field.text == "port":
         return False
+    if field.name == "vlan_tci":  # what may follow depends on whether there is a tag then
+        return False
     _member, shift, n_bits = field.slot
     whole = field.n_bits == 8 * field.n_bytes == n_bits and not shift % 8
     return whole and field.mask == (1 << n_bits) - 1

@@ -392,6 +392,8 @@ cdef Plan _planned(bytes raw, mod, places, bint table_in_command):
             open_bits(plan.care, at, 2)
     bits = <uint8_t *> plan.zero
     for begin, end, to, at, is_port in places.copies:
+        if is_port and not is_plain_port(data + begin, <int> (end - begin)):
+            continue        # the plan is for that one
         plan.copies[plan.n_copies] = copied(<uint16_t> begin, <uint16_t> (end - begin),
                                             <uint16_t> to, is_port)
         plan.n_copies += 1
@@ -443,7 +445,9 @@ cdef int _take_values(Plan plan, bytes raw, mod) except -1:
     if not places or len(places) > MOST_VALUES:
         return 0
     plan.tail = at
-    taken = [place for place in places if _take_value(plan, mod.instructions, place)]
+    taken = [place for place in places if _take_value(plan, raw, mod.instructions, place)]
+    if not taken:
+        return 0
     if not _proven(plan, action_places.with_others(raw, taken), mod):
         plan.n_values = 0
         return 0
@@ -452,12 +456,15 @@ cdef int _take_values(Plan plan, bytes raw, mod) except -1:
     return 0
 
 
-cdef bint _take_value(Plan plan, instructions, place) except -1:
-    """Where the program has the value of an action; returns whether that was found."""
+cdef bint _take_value(Plan plan, const uint8_t *raw, instructions, place) except -1:
+    """Where the program has the value of an action; returns whether that was found.  A reserved port
+    is none: it means something else."""
     cdef Program program = plan.program
     cdef op *o
     cdef uint32_t pc, end
     cdef Py_ssize_t size = place.end - place.begin
+    if place.is_port and not is_plain_port(raw + <Py_ssize_t> place.begin, <int> size):
+        return False
     action = _applied(instructions, place.number)
     for pc in range(program.n_ops):
         o = &program.ops[pc]

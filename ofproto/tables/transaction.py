@@ -95,8 +95,9 @@ class Transaction:
         switch(), to undo them.  Whoever else goes on with the rest, each change has its turn."""
         step = self.tables.settle if self.is_switched else self.tables.revert
         while self.changes:
-            for change in [self.changes.pop() for _ in range(min(AT_ONCE, len(self.changes)))]:
-                containment.call("transaction", "", step, change)
+            for _ in range(AT_ONCE):
+                if self.changes:
+                    containment.call("transaction", "", step, self.changes.pop())
             yield
         self._heirs.clear()
         if self.tables.pending is self:

@@ -101,7 +101,7 @@ class Colors:
             parts.append(word if color is None else self._in(color, word))
             return end
         if word == "actions":
-            parts.append(self._in("ac", "actions="))
+            parts.append(self._in("ac", word + separator))
             return end
         if word in _PLAIN:
             parts.append(word + separator)

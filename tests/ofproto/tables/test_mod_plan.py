@@ -254,3 +254,25 @@ def test_rows_are_those_of_the_codec(version, form, with_plans):
         assert rows.row(rule) == write(flow_stats_of(rule, now))
     planned = 2 * len(rules) - len(by_codec)
     assert planned > len(rules) if version in (1, 3, 4, 5) else not planned
+
+
+@pytest.mark.parametrize("version", [1, 3, 4, 5])
+@pytest.mark.parametrize("port", ["NORMAL", "LOCAL", "CONTROLLER:128", "IN_PORT", "7"])
+def test_reserved_ports_have_plans_of_their_own(version, port):
+    switch = Switch(True)
+    for number in range(40):
+        raw = encoded(f"in_port=LOCAL,tp_dst={number},tcp,actions={port}", m.ADD, version, {})
+        assert switch.execute(raw, False, number) is None
+    assert switch.plans.n_planned > 30
+
+
+@pytest.mark.parametrize("version", [3, 4, 5, 6])
+def test_what_follows_may_depend_on_a_tag(version):
+    """set_field of vlan_tci with and without the bit that there is a tag: no plan of both."""
+    planned, plain = Switch(True), Switch(False)
+    text = "in_port={},actions=set_field:0x1777->vlan_tci,set_field:3->vlan_pcp,output:2"
+    raws = [encoded(text.format(number), m.ADD, version, {}) for number in range(1, 20)]
+    raws += [raw.replace(b"\x17\x77", b"\x07\x77") for raw in raws]
+    answers = [[each.execute(raw, False, 1) for raw in raws] for each in (planned, plain)]
+    assert answers[0] == answers[1]
+    assert set(answers[0]) == {None, "OFPBAC_MATCH_INCONSISTENT"}
