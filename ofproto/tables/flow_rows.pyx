@@ -16,6 +16,7 @@ from ofproto.rules.classifier cimport Rule, Shape
 from ofproto.rules.raw_instructions cimport RawInstructions
 
 from ofproto.codec import action_places, value_places
+from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import decode_instructions, encode_instructions
 
 
@@ -290,5 +291,9 @@ cdef TailPlan _tail_plan(RawInstructions raw, bytes tail, int version, match):
         plan.values[plan.n_values] = moved(a.end - size, b.end - size, size)
         plan.n_values += 1
     other = action_places.with_others(raw.data, before)
-    made = encode_instructions(decode_instructions(other, raw.version), version, match, lossy=True)
+    try:
+        decoded = decode_instructions(other, raw.version)
+    except OFError:
+        return None
+    made = encode_instructions(decoded, version, match, lossy=True)
     return plan if plan.fill(raw.data) == tail and plan.fill(other) == made else None
