@@ -101,7 +101,7 @@ cdef class Engine:
         self.ports = {}
         self.bonds = LbBonds()
         self.meters = Meters()
-        self.kernel_cache = KernelCache(self.workers, owner)
+        self.kernel_cache = KernelCache(self.crew, owner)
         self.told = {}
         self.alarm_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for worker in self.workers:

@@ -200,7 +200,7 @@ class Server(Operations):
         what is there is looked after."""
         now = ovs.timeval.msec()
         self.engine.kernel_cache.tidy(now, self.handler is not None)
-        self.engine.kernel_cache.clothe()
+        self.engine.kernel_cache.attach_asked()
         self.engine.kernel_cache.check(now)
 
     def _sweep(self) -> None:
