@@ -1,8 +1,8 @@
 """pyvs-netavark: podman's networks by a plug-in of netavark (plug-in API 1.0.0).
 
 A network's driver is the name of the plug-in's file in a folder of netavark_plugin_dirs, so a link
-`pyvs` to this program makes `podman network create -d pyvs -o bridge=br0 -o vlan=10 -o mtu=1400
--o rate=1gbit`.
+`pyvs` to this program makes `podman network create -d pyvs -o bridge=br0 -o vlan=10 -o mode=nat
+-o mtu=1400 -o rate=1gbit`.
 Addresses are podman's own (ipam driver host-local): it sends them with each container.
 """
 
@@ -14,15 +14,17 @@ from typing import Any
 
 from pyvs.version import VERSION
 
-from . import endpoint, rates, shapes
+from . import endpoint, rates, routed, shapes
 from .database import Database, Port
+from .driver import state
+from .driver.published import PORT_MOST, PROTOCOLS, Binding
 from .errors import BadRequest, Fault
 
 API_VERSION = "1.0.0"
 OWNER = "pyvs-netavark"
 
 # What is read of the input: see shapes.py.
-OPTIONS = dict.fromkeys(("bridge", "vlan", "mtu", "rate"), str)
+OPTIONS = dict.fromkeys(("bridge", "vlan", "mode", "mtu", "rate"), str)
 NETWORK = {
     "id": shapes.Needed(str),
     "options": OPTIONS,
@@ -31,12 +33,23 @@ NETWORK = {
     "subnets": [{"subnet": shapes.Needed(str), "gateway": str}],
 }
 MINE = {"interface_name": shapes.Needed(str), "static_ips": [str], "static_mac": str}
+MAPPING = {
+    "container_port": shapes.Needed(int),
+    "host_port": int,
+    "host_ip": str,
+    "protocol": str,
+    "range": int,
+}
 ATTACHMENT = {
     "container_id": shapes.Needed(str),
-    "port_mappings": [dict],
+    "port_mappings": [MAPPING],
     "network": shapes.Needed(NETWORK),
     "network_options": shapes.Needed(MINE),
 }
+
+# Ports that one container may publish: each has rules of its own.
+MOST_PORTS = 4096
+NUMBERS = {name: number for number, name in PROTOCOLS.items()}
 
 
 def _options(network: dict[str, Any]) -> dict[str, str]:
@@ -64,6 +77,61 @@ def _check_options(network: dict[str, Any]) -> None:
     endpoint.check_vlan(_number(network, "vlan") or 0)
     endpoint.check_mtu(_number(network, "mtu"))
     rates.both(_options(network).get("rate"))
+    _mode(network)
+
+
+def _mode(network: dict[str, Any], publishes: bool = False) -> str:
+    """As with Docker's networks; where none is asked for, the gateway is somebody's on the bridge,
+    until a container publishes ports."""
+    mode = _options(network).get("mode", "nat" if publishes else "flat")
+    if mode not in state.MODES:
+        raise BadRequest(f"option mode: {mode} is none of {', '.join(state.MODES)}")
+    return "l2" if network.get("internal") else mode
+
+
+def _routed(asked: dict[str, Any]) -> state.Network:
+    """A container's network, as those in mode nat are kept."""
+    network = asked["network"]
+    made = state.Network(
+        id=network["id"],
+        bridge=_bridge(network),
+        mode=_mode(network, bool(asked.get("port_mappings"))),
+        vlan=_number(network, "vlan"),
+        mtu=_number(network, "mtu"),
+        driver=OWNER,
+        owner=OWNER,
+    )
+    for subnet in network.get("subnets") or ():
+        prefix = ipaddress.ip_network(subnet["subnet"])
+        made.subnets.append(str(prefix))
+        if gateway := subnet.get("gateway"):
+            made.gateways.append(f"{ipaddress.ip_address(gateway)}/{prefix.prefixlen}")
+    return made
+
+
+def _bindings(mappings: list[dict[str, Any]]) -> list[Binding]:
+    """The ports to be published, one by one; `range` counts ports, `protocol` may be a list."""
+    found: list[Binding] = []
+    for each in mappings:
+        count = each.get("range") or 1
+        names = (each.get("protocol") or "tcp").lower().split(",")
+        if unknown := [name for name in names if name not in NUMBERS]:
+            raise BadRequest(f"published port: protocol {unknown[0]} is not supported")
+        if not 0 < count <= PORT_MOST or len(found) + count * len(names) > MOST_PORTS:
+            raise BadRequest(f"a container may publish 1 to {MOST_PORTS} ports")
+        for name in names:
+            found += [_binding(each, NUMBERS[name], offset) for offset in range(count)]
+    return found
+
+
+def _binding(mapping: dict[str, Any], protocol: int, offset: int) -> Binding:
+    inside, outside = mapping["container_port"], mapping.get("host_port") or 0
+    return {
+        "Proto": protocol,
+        "HostIP": mapping.get("host_ip") or "",
+        "HostPort": outside + offset if outside else 0,
+        "Port": inside + offset,
+    }
 
 
 def run_create(network: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +153,7 @@ def _endpoint(netns: str, asked: dict[str, Any]) -> tuple[endpoint.Interface, Po
         mtu=_number(network, "mtu"),
         addresses=tuple(address for address, _gateway in chosen),
         gateways=tuple(gateway for _address, gateway in chosen if gateway)
-        if not network.get("internal")
+        if _mode(network) != "l2"
         else (),
     )
     container = asked["container_id"]
@@ -110,11 +178,22 @@ def _with_subnet(address: str, subnets) -> tuple[str, str | None]:
 
 def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
     """Connects a container; the answer is netavark's StatusBlock."""
-    if asked.get("port_mappings"):
-        raise BadRequest("ports are not published by networks of this driver")
     wanted, port = _endpoint(netns, asked)
+    network, bindings = _routed(asked), _bindings(asked.get("port_mappings") or [])
+    if bindings and network.mode != "nat":
+        raise BadRequest(f"ports are published in mode nat only; this network's is {network.mode}")
     with Database() as database:
-        mac = endpoint.attach(database, _bridge(asked["network"]), netns, wanted, port)
+
+        def plug() -> str:
+            return endpoint.attach(database, network.bridge, netns, wanted, port)
+
+        if network.mode == "nat":
+            kept = state.Endpoint(
+                port.name, network.id, list(wanted.addresses), "", asked["container_id"]
+            )
+            mac = routed.attach(database, network, kept, bindings, plug)
+        else:
+            mac = plug()
     gateways = {(":" in gateway): gateway for gateway in wanted.gateways}
     subnets = []
     for address in wanted.addresses:
@@ -130,8 +209,12 @@ def run_teardown(asked: dict[str, Any], netns: str) -> None:
         asked["container_id"],
         f"{asked['network']['id']}/{asked['network_options']['interface_name']}",
     )
+    network = _routed(asked)
     with Database() as database:
-        endpoint.detach(database, name)
+        if network.mode == "nat":
+            routed.detach(database, network, name)
+        else:
+            endpoint.detach(database, name)
 
 
 def run_info() -> dict[str, Any]:

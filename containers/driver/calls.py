@@ -22,7 +22,7 @@ from . import gateway, nat, published, state
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
-OWNER = gateway.OWNER
+OWNER = state.DOCKER
 ENDPOINT_ID = "docker_endpoint"  # of an Interface's external_ids
 Object = dict[str, Any]
 
@@ -212,12 +212,8 @@ def program_connectivity(database: Database, asked: Object) -> Object:
 
 def _published(database: Database, own: str) -> list[published.Place]:
     """The host's ports that lead to containers of any network, but those of the endpoint `own`."""
-    return [
-        published.place_of(binding, binding["HostPort"])
-        for each in state.all_endpoints(database)
-        if each.id != own
-        for binding in each.port_map
-    ]
+    others = [each for each in state.all_endpoints(database) if each.id != own]
+    return [place for each in others for place in published.places(each.port_map)]
 
 
 def revoke_connectivity(database: Database, asked: Object) -> Object:
@@ -293,7 +289,7 @@ def restore_networks(database: Database, device: str | None = None) -> None:
     `device`."""
     with _ways:
         for network in state.networks(database):
-            if device not in (None, network.gateway_device):
+            if network.owner != OWNER or device not in (None, network.gateway_device):
                 continue
             try:
                 _ensure(database, network)

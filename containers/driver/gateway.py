@@ -9,7 +9,6 @@ from ..errors import Fault
 from ..rtnetlink import Rtnetlink
 from .state import Network
 
-OWNER = "pyvs-docker-driver"
 FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
 
 
@@ -24,7 +23,7 @@ def ensure(database: Database, network: Network) -> None:
                 type="internal",
                 tag=network.vlan,
                 mtu_request=network.mtu,
-                external_ids={"owner": OWNER, "docker_network": network.id},
+                external_ids={"owner": network.owner, "docker_network": network.id},
             ),
         )
     with Rtnetlink() as host:

@@ -61,6 +61,11 @@ def place_of(binding: Binding, port: int) -> Place:
     return Place(protocol, address, port)
 
 
+def places(bindings: list[Binding]) -> list[Place]:
+    """Those of bindings that with_host_ports() returned."""
+    return [place_of(binding, binding["HostPort"]) for binding in bindings]
+
+
 def _wanted(binding: Binding) -> range:
     """The host's ports that would do."""
     if not 0 < binding["Port"] <= PORT_MOST:
@@ -72,28 +77,31 @@ def _wanted(binding: Binding) -> range:
     return range(first, last + 1) if first else ANY
 
 
-def with_host_ports(bindings: list[Binding], taken: list[Place]) -> list[Binding]:
-    """The bindings, each with one port of the host's that neither a container nor a program has.
+def with_host_ports(
+    bindings: list[Binding], taken: list[Place], programs: bool = True
+) -> list[Binding]:
+    """The bindings, each with one port of the host's that no container has, and no program; these
+    do not count without `programs`, where the runtime itself may hold the port.
 
     Raises Fault where there is none, BadRequest where there cannot be one.
     """
     found = []
     taken = list(taken)
     for binding in bindings:
-        place = _free(binding, taken)
+        place = _free(binding, taken, programs)
         taken.append(place)
         found.append({**binding, "HostPort": place.port, "HostPortEnd": place.port})
     return found
 
 
-def _free(binding: Binding, taken: list[Place]) -> Place:
+def _free(binding: Binding, taken: list[Place], programs: bool) -> Place:
     wanted = _wanted(binding)
     trouble = "no port of the host is free"
     for port in wanted:
         place = place_of(binding, port)
         if any(place.meets(other) for other in taken):
             trouble = f"port {port} of the host is published already"
-        elif number := _occupied(place):
+        elif number := programs and _occupied(place):
             trouble = f"port {port} of the host: {os.strerror(number)}"
         else:
             return place

@@ -26,6 +26,7 @@ GENERIC, PORT_MAP = "com.docker.network.generic", "com.docker.network.portmap"
 INTERNAL = "com.docker.network.internal"
 DRIVER = "Driver"  # of a request, as server.py has it: by which name Docker calls this driver
 GATEWAY_PREFIX = "pg"
+DOCKER = "pyvs-docker-driver"  # who makes networks; containers/routed.py makes podman's
 ID_CHARACTERS = 12  # of a network's id, in names of devices
 
 
@@ -43,6 +44,7 @@ class Network:
     subnets: list[str] = dataclasses.field(default_factory=list)
     gateways: list[str] = dataclasses.field(default_factory=list)  # with prefix lengths
     driver: str = "pyvs"  # several can be on one switch, each for a Docker of its own
+    owner: str = DOCKER  # external_ids:owner of its ports
 
     @property
     def gateway_device(self) -> str:
@@ -66,6 +68,7 @@ class Endpoint:
     network: str
     addresses: list[str]  # with prefix lengths
     mac: str
+    container: str = ""  # whose it is, where the runtime tells
     port_map: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 

@@ -1,12 +1,14 @@
 """pyvs-netavark executed as netavark executes a plug-in (plug-in API 1.0.0)."""
 
 import json
+import shutil
 import subprocess
+import sys
 
 import pytest
 
 from tests.containers.conftest import devices, ports
-from tests.daemons import BIN
+from tests.daemons import BIN, DATAPATH, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -37,7 +39,7 @@ def call(switch, *words, given=None):
     return done.returncode, json.loads(done.stdout) if done.stdout else None
 
 
-def asked(number, **changes):
+def asked(number, mappings=None, **changes):
     """What netavark sends for a container."""
     options = {
         "interface_name": "eth0",
@@ -48,7 +50,7 @@ def asked(number, **changes):
     return {
         "container_id": f"{number:064x}",
         "container_name": f"c{number}",
-        "port_mappings": None,
+        "port_mappings": mappings,
         "network": {**NETWORK, **changes},
         "network_options": options,
     }
@@ -73,6 +75,140 @@ def test_setup_and_teardown(bridge, sandboxes):
     for _again in range(2):
         assert call(bridge, "teardown", f"/proc/{one.pid}/ns/net", given=asked(2)) == (0, None)
     assert devices(one) == [] and len(ports(bridge)) == 1
+    assert call(bridge, "teardown", f"/proc/{two.pid}/ns/net", given=asked(3)) == (0, None)
+    nothing_left(bridge)
+
+
+def nothing_left(bridge):
+    assert ports(bridge) == devices(bridge.host) == []
+    assert bridge.vsctl("get", "bridge", "br0", "external_ids").strip() == "{}"
+    assert bridge.host.run("nft", "list", "tables") == ""
+
+
+def mapping(inside, outside, protocol="tcp", host="", count=1):
+    names = ("container_port", "host_port", "protocol", "host_ip", "range")
+    return dict(zip(names, (inside, outside, protocol, host, count), strict=True))
+
+
+class Echo:
+    """ncat in a container, which answers with its port."""
+
+    def __init__(self, sandbox, port, *options):
+        words = ("ncat", "-l", "-k", *options, "-p", str(port), "-c", f"echo {port}")
+        self.process = sandbox.popen(*words)
+        wait_until(lambda: f":{port} " in sandbox.run("ss", "-lntu"), what="ncat")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+ASK = """
+import socket, sys
+try:
+    (family, kind, *_rest, address), *_others = socket.getaddrinfo(
+        sys.argv[1], sys.argv[2], type=getattr(socket, sys.argv[3]))
+    with socket.socket(family, kind) as asker:
+        asker.settimeout(3)
+        asker.connect(address)
+        if kind == socket.SOCK_DGRAM:
+            asker.send(b"?")
+        print(asker.recv(99).decode())
+except OSError:
+    pass
+"""
+
+
+def ask(namespace, address, port, kind="SOCK_STREAM"):
+    """What answers there; "" where nothing does."""
+    return namespace.run(sys.executable, "-c", ASK, address, str(port), kind).strip()
+
+
+@pytest.fixture
+def outside(bridge, sandboxes):
+    """A neighbour of the host, which has 192.0.2.1 and 2001:db8::1."""
+    there, host = sandboxes(), bridge.host
+    # The gateway asks for neighbours from its link-local address.
+    host.run("sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=0")
+    host.run("ip", "link", "set", "lo", "up")
+    host.run(*f"ip link add up0 type veth peer name up1 netns {there.pid}".split())
+    for namespace, name, number in ((host, "up0", 1), (there, "up1", 2)):
+        namespace.run("ip", "address", "add", f"192.0.2.{number}/24", "dev", name)
+        namespace.run(*f"ip address add 2001:db8::{number}/64 dev {name} nodad".split())
+        namespace.run("ip", "link", "set", name, "up")
+    return there
+
+
+def test_published_ports(bridge, sandboxes, outside):
+    """From the host, from outside, and from a neighbour; a range, UDP, one address, IPv6."""
+    for program in ("ncat", "nft"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    one, two = sandboxes(), sandboxes()
+    nat = {"options": {**NETWORK["options"], "mode": "nat"}}
+    mappings = [
+        mapping(80, 8080),
+        mapping(90, 9090, count=3),
+        mapping(53, 5353, "udp"),
+        mapping(22, 2222, host="192.0.2.1"),
+        mapping(70, 7070, "tcp,udp"),
+    ]
+    given = asked(2, mappings)
+    assert call(bridge, "setup", f"/proc/{one.pid}/ns/net", given=given)[0] == 0
+    assert call(bridge, "setup", f"/proc/{two.pid}/ns/net", given=asked(3, **nat))[0] == 0
+    servers = [Echo(one, port) for port in (80, 92, 22)]
+    servers += [Echo(one, port, "-u") for port in (53, 70)]
+    try:
+        for asker, host in ((bridge.host, "127.0.0.1"), (outside, "192.0.2.1"), (two, "192.0.2.1")):
+            assert ask(asker, host, 8080) == "80" and ask(asker, host, 9092) == "92"
+            assert ask(asker, host, 5353, "SOCK_DGRAM") == "53"
+            assert ask(asker, host, 7070, "SOCK_DGRAM") == "70"
+        wait_until(lambda: ask(outside, "2001:db8::1", 8080) == "80", what="IPv6's own addresses")
+        assert ask(outside, "192.0.2.1", 2222) == "22" and ask(outside, "192.0.2.1", 80) == ""
+        assert ask(bridge.host, "127.0.0.1", 2222) == ""
+        assert "1 received" in one.run(
+            "ping", "-c1", "192.0.2.2"
+        )  # masqueraded: it has no way back
+
+        taken = call(bridge, "setup", f"/proc/{two.pid}/ns/net", given=asked(4, [mapping(1, 9091)]))
+        assert taken[0] == 1 and "9091 of the host is published already" in taken[1]["error"]
+        bridge.kill(DATAPATH)
+        bridge.allow("lost the datapath process")
+        wait_until(lambda: ask(outside, "192.0.2.1", 8080) == "80", what="the port again")
+    finally:
+        for each in servers:
+            each.close()
+    assert call(bridge, "teardown", f"/proc/{one.pid}/ns/net", given=given) == (0, None)
+    assert "dport" not in bridge.host.run("nft", "list", "ruleset")
+    two.close()  # a podman that was killed; its network goes with the next call that looks
+    wait_until(lambda: "pv" not in " ".join(devices(bridge.host)), what="the pair's end")
+    three = sandboxes()
+    given = asked(5, [mapping(80, 8080)], id="cd" * 32)
+    assert call(bridge, "setup", f"/proc/{three.pid}/ns/net", given=given)[0] == 0
+    assert len(ports(bridge)) == 2 and "ab" * 32 not in bridge.vsctl("list", "bridge", "br0")
+    assert call(bridge, "teardown", f"/proc/{three.pid}/ns/net", given=given) == (0, None)
+    nothing_left(bridge)
+
+
+def test_networks_without_a_way_out(bridge, sandboxes):
+    """mode=flat has somebody's gateway, mode=l2 and internal ones have none; nobody publishes."""
+    one = sandboxes()
+    for changes, gateway in (
+        ({}, True),
+        ({"options": {"bridge": "br0", "mode": "flat"}}, True),
+        ({"options": {"bridge": "br0", "mode": "l2"}}, False),
+        ({"internal": True}, False),
+    ):
+        status, answer = call(bridge, "setup", f"/proc/{one.pid}/ns/net", given=asked(2, **changes))
+        assert status == 0 and ("gateway" in str(answer)) == gateway
+        assert len(ports(bridge)) == 1
+        call(bridge, "teardown", f"/proc/{one.pid}/ns/net", given=asked(2, **changes))
+        if not changes:
+            continue
+        refused = asked(2, [mapping(80, 8080)], **changes)
+        status, answer = call(bridge, "setup", f"/proc/{one.pid}/ns/net", given=refused)
+        assert status == 1 and "mode nat only" in answer["error"]
+    nothing_left(bridge)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +226,15 @@ def test_setup_and_teardown(bridge, sandboxes):
         (("setup",), asked(2), "takes 1 arguments"),
         (("setup", "/proc/self/ns/net"), {}, "setup.container_id: missing"),
         (("setup", "/proc/self/ns/net"), asked(2, subnets=5), "setup.network.subnets: not a list"),
-        (("setup", "/proc/self/ns/net"), {**asked(2), "port_mappings": [{}]}, "not published"),
+        (
+            ("setup", "/proc/self/ns/net"),
+            {**asked(2), "port_mappings": [{}]},
+            "container_port: missing",
+        ),
+        (("setup", "/proc/self/ns/net"), asked(2, [mapping(80, 1, "icmp")]), "protocol icmp"),
+        (("setup", "/proc/self/ns/net"), asked(2, [mapping(80, 1, count=9999)]), "1 to 4096"),
+        (("setup", "/proc/self/ns/net"), asked(2, [mapping(80, 70000)]), "no range of ports"),
+        (("create",), {**NETWORK, "options": {"bridge": "br0", "mode": "x"}}, "option mode: x"),
         (("dance",), None, "usage"),
     ],
 )
