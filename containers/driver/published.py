@@ -86,20 +86,22 @@ def with_host_ports(
     Raises Fault where there is none, BadRequest where there cannot be one.
     """
     found = []
-    taken = list(taken)
+    others: dict[int, list[Place]] = {}  # those of each port, for containers may have thousands
+    for place in taken:
+        others.setdefault(place.port, []).append(place)
     for binding in bindings:
-        place = _free(binding, taken, programs)
-        taken.append(place)
+        place = _free(binding, others, programs)
+        others.setdefault(place.port, []).append(place)
         found.append({**binding, "HostPort": place.port, "HostPortEnd": place.port})
     return found
 
 
-def _free(binding: Binding, taken: list[Place], programs: bool) -> Place:
+def _free(binding: Binding, taken: dict[int, list[Place]], programs: bool) -> Place:
     wanted = _wanted(binding)
     trouble = "no port of the host is free"
     for port in wanted:
         place = place_of(binding, port)
-        if any(place.meets(other) for other in taken):
+        if any(place.meets(other) for other in taken.get(port, ())):
             trouble = f"port {port} of the host is published already"
         elif number := programs and _occupied(place):
             trouble = f"port {port} of the host: {os.strerror(number)}"
