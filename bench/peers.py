@@ -41,6 +41,7 @@ class Peer:
 
     name = ""
     pid_files: tuple[str, ...] = ()  # of its daemons; the kernel's bridge has none
+    passes_offloads = True  # of segmentation and checksums, from one container to the other
 
     def __init__(self, tag: str) -> None:
         self.a, self.b, self.host = f"{tag}a", f"{tag}b", f"{tag}s"
@@ -131,7 +132,7 @@ class OpenVSwitch(Peer):
     """Userspace datapath; ports are AF_PACKET, polled by its main thread, as it does by default."""
 
     name = "ovs"
-    tso = False
+    tso = passes_offloads = False
     type = "system"
 
     def available(self) -> bool:
@@ -165,7 +166,7 @@ class OpenVSwitch(Peer):
 
 class OpenVSwitchTso(OpenVSwitch):
     name = "ovs-tso"
-    tso = True
+    tso = passes_offloads = True
 
 
 class OpenVSwitchXdp(OpenVSwitch):
