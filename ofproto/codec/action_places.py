@@ -9,13 +9,32 @@ from typing import NamedTuple
 
 from .actions.base import NX_VENDOR_ID, OFPAT_VENDOR
 from .actions.set import SETTERS
-from .fields import BY_CODE, Field
-from .instructions import ApplyActions
-from .numbers import OF10, OF11, OF12, OF15
+from .fields import BY_CODE, BY_NAME, Field
+from .instructions import ApplyActions, Meter
+from .numbers import OF10, OF11, OF12, OF15, OFPP_MAX
 
 _HEAD = 4  # bytes of an action's type and length, and of a field's header
 _NX_BODY = 10  # where the body of one of Nicira's begins
 _OUTPUT, _SET_FIELD, _REG_LOAD, _REG_LOAD2 = 0, 25, 7, 33
+_U16, _U32, _U64 = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+_MOST_METER, _MOST_GROUP, _MOST_TABLE, _MOST_PORT = 0xFFFF0000, 0xFFFFFEFF, 0xFE, OFPP_MAX - 1
+_VLAN_VID, _VID, _PRESENT = BY_NAME["vlan_vid"], 0xFFF, 0x1000
+# Type of an action -> rows of: where in it, size, least, most[, bits beside it]
+_NUMBERS_10 = {1: ((4, 2, 0, _VID),)}
+_NUMBERS = {21: ((4, 4, 0, _U32),), 22: ((4, 4, 0, _MOST_GROUP),)}
+_VID_NUMBERS = ((8, 2, 0, _VID, _PRESENT), (8, 2, _PRESENT, _PRESENT | _VID))
+_NICIRA_NUMBERS = {
+    1: ((10, 2, 0, _MOST_PORT),),  # resubmit
+    14: ((10, 2, 0, _MOST_PORT), (12, 1, 0, _MOST_TABLE)),  # the same, to a table
+    4: ((12, 4, 0, _U32),),  # set_queue
+    16: (  # learn: idle, hard, priority, cookie, table, the same two when it ends
+        *((at, 2, 0, _U16) for at in (10, 12, 14, 28, 30)),
+        (16, 8, 0, _U64),
+        (26, 1, 0, _MOST_TABLE),
+    ),
+    34: ((12, 4, 0, _U32),),  # conjunction's id
+    35: ((16, 2, 0, _U16), (18, 1, 0, _MOST_TABLE)),  # ct: zone, table
+}  # fmt: skip
 
 
 class ActionPlace(NamedTuple):
@@ -31,14 +50,65 @@ class ActionPlace(NamedTuple):
 def of_instructions(raw: bytes, at: int, version: int) -> list[ActionPlace]:
     """Of instructions that can be decoded and begin at `at`, to the end of `raw`; in OpenFlow 1.0,
     of actions."""
-    if version == OF10:
-        return _of_actions(raw, at, len(raw), version)
-    while at + 2 * _HEAD <= len(raw):
-        kind, length = _number(raw, at), _number(raw, at + 2)
+    for kind, begin, end in _instructions(raw, at, version):
         if kind == ApplyActions.TYPE:
-            return _of_actions(raw, at + 2 * _HEAD, at + length, version)
-        at += max(length, 2 * _HEAD)
+            return _of_actions(raw, begin, end, version)
     return []
+
+
+class NumberPlace(NamedTuple):
+    """Bytes [begin, end) that are a number from `least` to `most`, but for the bits `keep`."""
+
+    begin: int
+    end: int
+    least: int
+    most: int
+    keep: int = 0
+
+
+def numbers_of(raw: bytes, at: int, version: int) -> list[NumberPlace]:
+    """Of the same instructions: numbers that have limits, or name something."""
+    found = []
+    for kind, begin, end in _instructions(raw, at, version):
+        if kind == ApplyActions.TYPE:
+            found += _numbers_of_actions(raw, begin, end, version)
+        elif kind == Meter.TYPE:
+            at = begin - _HEAD
+            found.append(NumberPlace(at, at + 4, 1, _MOST_METER))
+    return found
+
+
+def _instructions(raw, at, version):
+    """Yields (type, where its actions would begin, where it ends)."""
+    if version == OF10:
+        yield ApplyActions.TYPE, at, len(raw)
+        return
+    while at + 2 * _HEAD <= len(raw):
+        length = max(_number(raw, at + 2), 2 * _HEAD)
+        yield _number(raw, at), at + 2 * _HEAD, min(at + length, len(raw))
+        at += length
+
+
+def _numbers_of_actions(raw, begin, end, version):
+    for kind, at, length in _actions(raw, begin, end):
+        if kind == OFPAT_VENDOR:
+            is_nicira = int.from_bytes(raw[at + _HEAD : at + _HEAD + 4], "big") == NX_VENDOR_ID
+            rows = _NICIRA_NUMBERS.get(_number(raw, at + _HEAD + 4), ()) if is_nicira else ()
+        else:
+            rows = _NUMBERS_10.get(kind, ()) if version == OF10 else _NUMBERS.get(kind, ())
+            if kind == _SET_FIELD and _field(raw, at + _HEAD) is _VLAN_VID:
+                rows = _VID_NUMBERS
+        for start, size, *limits in rows:
+            if start + size <= length:
+                yield NumberPlace(at + start, at + start + size, *limits)
+
+
+def _actions(raw, at, end):
+    """Yields (type, where it begins, length)."""
+    while at + 2 * _HEAD <= end:
+        length = max(_number(raw, at + 2), 2 * _HEAD)
+        yield _number(raw, at), at, length
+        at += length
 
 
 def with_others(raw: bytes, places: list[ActionPlace]) -> bytes:
@@ -56,18 +126,15 @@ def _number(raw, at):
     return int.from_bytes(raw[at : at + 2], "big")
 
 
-def _of_actions(raw, at, end, version):
-    found, number = [], 0
-    while at + 2 * _HEAD <= end:
-        kind, length = _number(raw, at), max(_number(raw, at + 2), 2 * _HEAD)
+def _of_actions(raw, begin, end, version):
+    found = []
+    for number, (kind, at, length) in enumerate(_actions(raw, begin, end)):
         if kind == OFPAT_VENDOR:
             place = _of_nicira(raw, at)
         else:
             place = _of_standard(raw, at, kind, version)
         if place is not None and place[1] <= at + length:
             found.append(ActionPlace(number, *place, kind == _OUTPUT))
-        at += length
-        number += 1
     return found
 
 

@@ -72,6 +72,42 @@ def of_row(raw: bytes, version: int, nxm: bool) -> list[Copy] | None:
     return _of_match(raw, 48) if OF12 <= version <= OF14 else None
 
 
+def mod_instructions_at(raw: bytes) -> int:
+    """Where the instructions of a FLOW_MOD of these forms begin."""
+    if raw[0] > OF10:
+        return HEADER_SIZE + 40 + _padded(_number16(raw, HEADER_SIZE + 42))
+    if raw[1] == OFPT_VENDOR:
+        return _VENDOR_SIZE + 32 + _padded(_number16(raw, _VENDOR_SIZE + 24))
+    return HEADER_SIZE + OFP10_MATCH_LEN + 24
+
+
+def row_instructions_at(raw: bytes, version: int, nxm: bool) -> int:
+    """The same of a row of flow statistics."""
+    if version > OF10:
+        return 48 + _padded(_number16(raw, 50))
+    return 48 + _padded(_number16(raw, 18)) if nxm else 48 + OFP10_MATCH_LEN
+
+
+def tlvs_of_mod(raw: bytes) -> tuple[int, int]:
+    """Where the match of a FLOW_MOD with OXMs or NXMs begins, and its size."""
+    if raw[0] == OF10:
+        return _VENDOR_SIZE + 32, _number16(raw, _VENDOR_SIZE + 24)
+    return HEADER_SIZE + 44, _number16(raw, HEADER_SIZE + 42) - 4
+
+
+def tlvs_of_row(raw: bytes, version: int) -> tuple[int, int]:
+    """The same of a row of flow statistics."""
+    return (48, _number16(raw, 18)) if version == OF10 else (52, _number16(raw, 50) - 4)
+
+
+def row_priority_at(version: int, nxm: bool) -> int:
+    return 12 if version > OF10 or nxm else 52
+
+
+def _padded(size):
+    return (size + 7) // 8 * 8
+
+
 def _number16(raw, at):
     return int.from_bytes(raw[at : at + 2], "big")
 

@@ -63,7 +63,7 @@ def _read_file(settings, path, session):
     if path != "-" and not os.path.exists(path):
         raise Fatal(f"{path}: open (No such file or directory)")
     names = settings.numbers(session) if session else None
-    flows = flows_.read_flows(path, m.ADD, names)
+    flows = flows_.mods_of(flows_.read_flows(path, m.ADD, names))
     return table_of(as_told(session.version, flows) if session else flows)
 
 
@@ -158,6 +158,7 @@ def replace_flows(settings, target, path):
         settings, target, lambda names: flows_.read_flows(path, m.ADD, names)
     )
     have = _read_have(session, form)
+    wanted = flows_.mods_of(wanted)
     mods = changes(have, table_of(as_told(session.version, wanted)), "readd" in settings)
     if session.version == flows_.OF10:
         form = flows_.choose_format(session, mods, flows_.allowed_formats(settings))

@@ -15,6 +15,7 @@ from ofproto.codec.match_fixed import fits_of10, fits_of11
 from ofproto.codec.match_text import format_match
 from ofproto.codec.numbers import OF10, OF11, OF12, OF13, OF14, OF15
 from ofproto.text import flow_text
+from ofproto.text.flow_lines import FlowLine, FlowLines, examples
 from ofproto.text.flow_text import (
     TextError,
     encode_flow,
@@ -95,6 +96,7 @@ def short_names(names) -> str:
 
 def usable_formats(flows) -> list[str]:
     """The formats that can say all of these flow mods or requests."""
+    flows = examples(flows)
     return [name for name in FORMATS if all(_can_say(flow, *FORMATS[name]) for flow in flows)]
 
 
@@ -208,6 +210,7 @@ def needs_nxm(flow) -> bool:
 
 def _form(flows, formats: dict, version: int) -> tuple[bool, bool] | None:
     """(NXM, tables in commands) of a version's first format that can say all flows."""
+    flows = examples(flows)
     for row in formats.values():
         if row[0] == version and all(_can_say(flow, *row) for flow in flows):
             return row[1:]
@@ -272,23 +275,29 @@ def read_lines(path: str):
         raise Fatal(f"{path}: not a text file") from None
 
 
-def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod]:
-    """The flow mods of a file's lines; `command` None: each line may begin with its own."""
+def read_flows(path: str, command: int | None, names=None) -> list[m.FlowMod | FlowLine]:
+    """The flow mods of a file's lines, or what stands for them; `command` None: each line may
+    begin with its own."""
     return flows_of(read_lines(path), command, names)
 
 
-def flows_of(lines, command: int | None, names=None) -> list[m.FlowMod]:
-    """The flow mods of what read_lines() yields."""
-    flows = []
+def flows_of(lines, command: int | None, names=None) -> list[m.FlowMod | FlowLine]:
+    """The same of what read_lines() yields."""
+    read, flows = FlowLines(names).read, []
     for where, line in lines:
         own = command
         if command is None:
             own, line = flow_text.split_command(line)
         try:
-            flows.append(parse_flow(line, own, names))
+            flows.append(read(line, own))
         except TextError as error:
             raise Fatal(f"{where}: {error}") from None
     return flows
+
+
+def mods_of(flows) -> list[m.FlowMod]:
+    """What flows_of() gives, as flow mods."""
+    return [flow.mod() if isinstance(flow, FlowLine) else flow for flow in flows]
 
 
 # dump-flows, dump-aggregate
@@ -457,7 +466,7 @@ def open_for_mods(settings, target, read):
     session = settings.connect(target, min((row[0] for row in formats.values()), default=OF10))
     flows = read(settings.numbers(session))
     form = _form(flows, formats, session.version)
-    if session.version == OF10 and any(map(_loses_in_10, flows)):
+    if session.version == OF10 and any(map(_loses_in_10, examples(flows))):
         form = None
     if form is None and not settings.versions:
         session = _reconnect(settings, target, session, flows, formats)
@@ -467,7 +476,7 @@ def open_for_mods(settings, target, read):
 def _reconnect(settings, target, session, flows, formats):
     """A session of a version that can say the flows, where there is one."""
     versions = {FORMATS[name][0] for name in usable_formats(flows) if name in formats}
-    if any(map(needs_later, flows)):
+    if any(map(needs_later, examples(flows))):
         versions.discard(OF10)
     if not versions or session.version in versions:
         return session

@@ -28,6 +28,7 @@ SPOKEN = frozenset(range(OF10, OF15 + 1))
 DEFAULT_PORT = 6653
 HELLO_SECONDS = 1  # how long a peer may wait for ours before it sends its own
 _READ = 1 << 18
+_AT_ONCE = 256  # messages that are queued together
 _LARGEST = 0xFFFF - 48  # a FEATURES_REPLY of 1.0 that long has left ports out
 _xids = itertools.count(1)
 
@@ -302,14 +303,14 @@ class Session:
 
     def command(self, *raws: bytes) -> None:
         """Send messages that have no reply, and see that they are done.  Raises SwitchError."""
-        for raw in raws:
-            self.queue(raw)
+        for at in range(0, len(raws), _AT_ONCE):
+            self.queue(b"".join(raws[at : at + _AT_ONCE]))
         errors = self.barrier()
         if errors:
             raise SwitchError(errors[0])
 
     def queue(self, raw: bytes) -> None:
-        """Send a message some time, while more are made."""
+        """Send a message, or several, some time, while more are made."""
         self.connection.send(raw)
         if self.connection.backlog > _READ:
             self._turn(0)

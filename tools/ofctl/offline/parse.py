@@ -92,7 +92,8 @@ def parse_flow(settings, text):
 def parse_flows(settings, path):
     """parse-flows FILE"""
     lines = list(flows_.read_lines(path))
-    _print(settings, flows_.flows_of(lines, m.ADD), [line for _where, line in lines])
+    flows = flows_.mods_of(flows_.flows_of(lines, m.ADD))
+    _print(settings, flows, [line for _where, line in lines])
 
 
 def parse_hex(text) -> bytes:
