@@ -252,7 +252,7 @@ cdef void _hash(execution *e, uint32_t algorithm, uint32_t basis) noexcept nogil
     cdef uint32_t value
     _refresh(e)
     if algorithm == HASH_SYM_L4:
-        value = flow_hash_symmetric(e.key, basis)
+        value = flow_hash_symmetric_ip(e.key, basis, False)
     else:
         value = flow_hash_5tuple(e.key, basis)
     e.p.dp_hash = htonl(value if value else 1)      # 0 is "no hash"
@@ -362,7 +362,7 @@ cdef uint32_t _entropy(execution *e) noexcept nogil:
     _refresh(e)
     if e.key.eth_type == htons(ETH_IP) or e.key.eth_type == htons(ETH_IPV6):
         return flow_hash_5tuple(e.key, 0)
-    return flow_hash_symmetric(e.key, 0)
+    return flow_hash_symmetric_ip(e.key, 0, True)
 
 
 cdef uint32_t _mtu_behind(execution *e, const uint8_t *at, uint32_t length, uint32_t size) noexcept nogil:

@@ -179,9 +179,10 @@ cdef void key_ct(const flow_key *key, ct_metadata *ct) noexcept nogil
 cdef uint64_t key_map(const flow_key *key) noexcept nogil
 # 128 bits that name a megaflow.  Covers the datapath part; the same in every process.
 cdef void flow_ufid(const flow_key *masked, const flow_key *mask, uint8_t *out) noexcept nogil
-# Hash of the L4 flow, as HASH_L4 and HASH_SYM_L4 define it; host order.
+# Hash of the L4 flow, as HASH_L4 and HASH_SYM_L4 define it; host order.  The symmetric one has the
+# ports of TCP and SCTP, of UDP where that is said, and of what is not IP the Ethernet header.
 cdef uint32_t flow_hash_5tuple(const flow_key *key, uint32_t basis) noexcept nogil
-cdef uint32_t flow_hash_symmetric(const flow_key *key, uint32_t basis) noexcept nogil
+cdef uint32_t flow_hash_symmetric_ip(const flow_key *key, uint32_t basis, bint udp) noexcept nogil
 # Mask of the members that mean something for a packet with this key (prerequisites hold).
 cdef void flow_wildcards_for(const flow_key *key, flow_key *mask) noexcept nogil
 

@@ -10,6 +10,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from datapath.key.flow cimport *
 from datapath.base.hashing cimport hash_finish, hash_word
+from datapath.base.known_hashes cimport murmur_add, murmur_add64, murmur_finish, murmur_pair
 from datapath.base.packet cimport NO_OFFSET, ct_metadata, get16, get32, packet, packet_init
 from datapath.base.protocols cimport *
 
@@ -462,6 +463,7 @@ cdef void flow_ufid(const flow_key *masked, const flow_key *mask, uint8_t *out) 
 
 
 # ---- Hashes of the L4 flow ----
+# These are those of Open vSwitch's userspace datapath: a select group's packet goes to the same bucket.
 
 cdef inline bint _has_ports(const flow_key *key) noexcept nogil:
     return (key.nw_frag & FRAG_LATER == 0
@@ -469,45 +471,59 @@ cdef inline bint _has_ports(const flow_key *key) noexcept nogil:
                  or key.nw_proto == PROTO_SCTP))
 
 
+cdef enum:
+    FINAL_5TUPLE = 42
+
 cdef uint32_t flow_hash_5tuple(const flow_key *key, uint32_t basis) noexcept nogil:
     cdef const uint64_t *v6 = <const uint64_t *> key.ipv6_src
-    cdef uint64_t sum = basis
+    cdef uint32_t hash = 0
     cdef int i
     if key.eth_type == htons(ETH_IP):
-        sum += hash_word(<uint64_t> key.nw_src << 32 | key.nw_dst, 0)
+        hash = murmur_add(murmur_add(hash, key.nw_src), key.nw_dst)
     elif key.eth_type == htons(ETH_IPV6):
         for i in range(4):
-            sum += hash_word(v6[i], i)
+            hash = murmur_add64(hash, v6[i])
     else:
-        return <uint32_t> hash_finish(sum)
-    sum += hash_word(key.nw_proto, 4)
-    if _has_ports(key):
-        sum += hash_word(<uint64_t> key.tp_src << 16 | key.tp_dst, 5)
-    return <uint32_t> hash_finish(sum)
+        return murmur_pair(murmur_finish(hash, FINAL_5TUPLE), basis)
+    hash = murmur_add(hash, key.nw_proto)
+    if key.nw_proto in (PROTO_TCP, PROTO_UDP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6):
+        hash = murmur_add(hash, key.tp_src | <uint32_t> key.tp_dst << 16)
+    return murmur_pair(murmur_finish(hash, FINAL_5TUPLE), basis)
 
 
-cdef uint32_t flow_hash_symmetric(const flow_key *key, uint32_t basis) noexcept nogil:
+cdef uint32_t flow_hash_symmetric_ip(const flow_key *key, uint32_t basis, bint udp) noexcept nogil:
     cdef const uint64_t *src = <const uint64_t *> key.ipv6_src
     cdef const uint64_t *dst = <const uint64_t *> key.ipv6_dst
-    cdef uint64_t eth = 0, sum = basis
+    cdef uint32_t hash = basis
     cdef int i
-    for i in range(6):
-        eth = eth << 8 | (key.eth_src[i] ^ key.eth_dst[i])
-    sum += hash_word(eth << 16 | key.eth_type, 0)
-    for i in range(2):
-        sum += hash_word(key.vlan[i].tci & htons(0x0fff), 1 + i)
     if key.eth_type == htons(ETH_IP):
-        sum += hash_word(key.nw_src ^ key.nw_dst, 3)
+        hash = murmur_add(hash, key.nw_src ^ key.nw_dst)
     elif key.eth_type == htons(ETH_IPV6):
-        sum += hash_word(src[0] ^ dst[0], 3) + hash_word(src[1] ^ dst[1], 4)
+        for i in range(2):
+            hash = murmur_add64(hash, src[i] ^ dst[i])
     else:
-        if key.eth_type == htons(ETH_ARP):
-            sum += hash_word(key.nw_src ^ key.nw_dst, 3)
-        return <uint32_t> hash_finish(sum)
-    sum += hash_word(key.nw_proto, 5)
-    if _has_ports(key):
-        sum += hash_word(key.tp_src ^ key.tp_dst, 6)
-    return <uint32_t> hash_finish(sum)
+        return _hash_symmetric_l2(key, basis)
+    hash = murmur_add(hash, key.nw_proto)
+    if (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
+            or (udp and key.nw_proto == PROTO_UDP)):
+        hash = murmur_add(hash, key.tp_src ^ key.tp_dst)
+    return murmur_finish(hash, basis)
+
+
+cdef uint32_t _hash_symmetric_l2(const flow_key *key, uint32_t basis) noexcept nogil:
+    cdef uint16_t words[6]
+    cdef const uint16_t *src = <const uint16_t *> key.eth_src
+    cdef const uint16_t *dst = <const uint16_t *> key.eth_dst
+    cdef uint32_t hash = basis
+    cdef int i
+    words[0] = key.eth_type
+    words[1] = (key.vlan[0].tci ^ key.vlan[1].tci) & htons(0x0fff)
+    words[5] = 0
+    for i in range(3):
+        words[2 + i] = src[i] ^ dst[i]
+    for i in range(0, 6, 2):
+        hash = murmur_add(hash, words[i] | <uint32_t> words[i + 1] << 16)
+    return murmur_finish(hash, basis)
 
 
 # ---- Which members mean something ----
@@ -665,4 +681,6 @@ def ufid(key, mask):
 def hash_l4(key, uint32_t basis=0, bint symmetric=False):
     cdef flow_key k
     _load(key, &k)
-    return flow_hash_symmetric(&k, basis) if symmetric else flow_hash_5tuple(&k, basis)
+    if symmetric:
+        return flow_hash_symmetric_ip(&k, basis, False)
+    return flow_hash_5tuple(&k, basis)

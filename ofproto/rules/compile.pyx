@@ -349,13 +349,20 @@ def _ct(Program p, a):
     o.data = p.add_data(<const uint8_t *> &c, sizeof(c))
 
 
+def _hash_order(pair):
+    field = pair[0]
+    return field.prerequisite is not None, field.index
+
+
 def compile_fields(fields):
     """A Program that names fields to be hashed, not to be run: an op for each, with its slot and
-    prerequisite, and its mask in 16 bytes.  ValueError: a field has more."""
+    prerequisite, its size in bytes, and its mask in 16 bytes.  ValueError: a field has more.
+
+    They are hashed in Open vSwitch's order: metadata, then headers from the outermost."""
     cdef Program p = Program()
     cdef op *o
     cdef bytes data
-    for field, mask in fields:
+    for field, mask in sorted(fields, key=_hash_order):
         if field.n_bits > 128:
             raise ValueError(f"{field.name} is too long to be hashed")
         p.actions.append(field)
@@ -364,6 +371,7 @@ def compile_fields(fields):
             p.add_data(b"\0", 1)
         o = emit(p, OP_NOP, SET_NONE)
         o.prereq = prerequisite(field)
+        o.aux = field.n_bytes
         o.src = slot_of(field, 0, field.n_bits)
         o.data_len = 16
         o.data = p.add_data(data, 16)

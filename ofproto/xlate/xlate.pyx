@@ -721,7 +721,7 @@ cdef int group(XlateContext x, uint32_t group_id) except -1:
         freeze(x)               # others' buckets may do without what a label hid
         return AGAIN
     if group.type == GROUP_SELECT and needs_hash(x, group):
-        x.report("detail", "the datapath is to hash the packet")
+        x.report("detail", "no live bucket")       # so far: the datapath hashes the packet first
         freeze(x)
         x.hashing = True
         x.hash_algorithm, x.hash_basis = group.algorithm, group.basis

@@ -5,20 +5,15 @@ enough for all connections, where a hash made here would have a flow for each.  
 weights need more slots than that is worth are hashed here.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint32_t
 
-from datapath.base.protocols cimport *
-from datapath.key.flow cimport flow_hash_symmetric
-from ofproto.xlate.state.commit cimport is_ip_any
-from ofproto.xlate.actions.spread cimport hash_group_fields
+from ofproto.xlate.actions.spread cimport bucket_score, hash_connection, hash_group_fields
 from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
 from ofproto.xlate.bridges.xgroup cimport NO_GROUP, XBucket, XGroup
 from ofproto.codec.numbers cimport OFPP_NONE
 from ofproto.xlate.state.context cimport XlateContext
 
 cdef extern from "arpa/inet.h" nogil:
-    uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
 
@@ -122,38 +117,17 @@ cdef XBucket pick_by_slot(XlateContext x, XGroup group):
 
 
 cdef XBucket pick_by_headers(XlateContext x, XGroup group):
-    """By a hash of the fields that the group names, or of what makes a connection; all of that is
-    matched then."""
-    cdef list live = [bucket for bucket in group.buckets if bucket.weight and is_live(x, bucket)]
-    cdef uint64_t total = sum([bucket.weight for bucket in live]), at
-    cdef XBucket bucket
-    if not live:
-        return None
-    if group.fields is not None:
-        at = hash_group_fields(x, group)
-    else:
-        match_connection(x)
-        at = flow_hash_symmetric(&x.flow, group.group_id + <uint32_t> group.parameter)
-    at = at * total >> 32
-    for bucket in live:
-        if at < bucket.weight:
-            return bucket
-        at -= bucket.weight
-    return None
-
-
-cdef void match_connection(XlateContext x) noexcept:
-    """Unwildcards what flow_hash_symmetric() reads."""
-    memset(x.wc.eth_src, 0xff, 6)
-    memset(x.wc.eth_dst, 0xff, 6)
-    x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
-    if x.flow.eth_type == htons(ETH_IP) or x.flow.eth_type == htons(ETH_ARP):
-        x.wc.nw_src = x.wc.nw_dst = 0xffffffff
-    if not is_ip_any(&x.flow):
-        return
-    if x.flow.eth_type == htons(ETH_IPV6):
-        memset(x.wc.ipv6_src, 0xff, 16)
-        memset(x.wc.ipv6_dst, 0xff, 16)
-    x.wc.nw_proto = 0xff
-    if x.flow.nw_proto in (PROTO_TCP, PROTO_UDP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6, PROTO_IGMP):
-        x.wc.tp_src = x.wc.tp_dst = 0xffff      # 0 for others
+    """By a hash of the fields that the group names, or of what makes a connection: the bucket that has
+    most of it by its weight, so that a bucket that fails moves its own packets only."""
+    cdef uint32_t hash, score, best_score = 0
+    cdef XBucket bucket, best = None
+    hash = hash_connection(x) if group.fields is None else hash_group_fields(x, group)
+    for bucket in group.buckets:
+        if not is_live(x, bucket):
+            continue
+        score = bucket_score(bucket.number, bucket.weight, hash)
+        if score >= best_score:
+            best, best_score = bucket, score
+        if x.trace is not None:
+            x.report("detail", f"bucket {bucket.number}: score {score}")
+    return best

@@ -1,17 +1,19 @@
-"""The actions multipath, bundle and bundle_load (ovs-actions(7)), and the hash of a select group with
-fields of its own: one of several, by a hash of header fields.
+"""The actions multipath, bundle and bundle_load (ovs-actions(7)), and the scores of a select group's
+buckets: one of several, by a hash of header fields.
 
 What is hashed is matched by the megaflow; where a port's state decides, the flow is translated
-again when that changes, as for groups.  The hash is pyvs's own: shares are those of Open vSwitch,
-which connection gets which is not.
+again when that changes, as for groups.  Hashes and choices are those of Open vSwitch: each
+packet goes the way that it goes there.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.base.hashing cimport hash_finish, hash_word
+from datapath.base.known_hashes cimport (
+    lookup3_bytes, murmur_add64, murmur_bytes, murmur_finish, murmur_pair,
+)
 from datapath.base.protocols cimport *
-from datapath.key.flow cimport flow_key
+from datapath.key.flow cimport flow_hash_symmetric_ip, flow_key
 from ofproto.codec.numbers cimport (
     OFPP_ALL, OFPP_FLOOD, OFPP_IN_PORT, OFPP_LOCAL, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE,
     OFPPC_PORT_DOWN,
@@ -27,21 +29,14 @@ from ofproto.codec.actions.base import format_subfield
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
 
-cdef enum:              # parts of a packet
-    H_ETH_SRC = 1
-    H_L2 = 2            # addresses of both sides, type, VLANs
-    H_SRC = 4           # network addresses
-    H_DST = 8
-    H_BOTH = 16
-    H_PORTS = 32        # of TCP and SCTP; and the protocol
-    H_UDP = 64          # of UDP, too
-
-# By the number of the action's "fields".
-cdef enum:
-    N_FIELDS = 7
-cdef int PARTS[N_FIELDS]
-PARTS[:] = [H_ETH_SRC, H_L2 | H_BOTH | H_PORTS, H_BOTH | H_PORTS, H_BOTH | H_PORTS | H_UDP,
-            H_SRC, H_DST, H_BOTH]
+cdef enum:              # what is hashed, by the number of the action's "fields"
+    H_ETH_SRC
+    H_L4                # addresses of both sides, type, VLANs, ports of TCP and SCTP
+    H_L3L4
+    H_L3L4_UDP          # ports of UDP, too
+    H_NW_SRC
+    H_NW_DST
+    H_L3
 
 cdef enum:              # of multipath
     MODULO_N
@@ -58,70 +53,113 @@ cdef enum:
 
 # --- what is hashed
 
-cdef uint32_t hash_parts(const flow_key *key, int parts, uint32_t basis) noexcept nogil:
-    cdef uint64_t sum = <uint64_t> basis << 8 | <uint64_t> parts, eth = 0
-    cdef bint v4 = key.eth_type == htons(ETH_IP), v6 = key.eth_type == htons(ETH_IPV6)
+ctypedef struct l4_fields:      # of both sides, one XORed with the other
+    uint64_t ip[2]
+    uint16_t eth_type
+    uint16_t vid
+    uint16_t ports
+    uint8_t eth[6]
+    uint8_t proto
+    uint8_t zero[3]
+
+cdef enum:
+    L3_FIELDS = 20      # bytes of it that symmetric_l3 has: addresses and type, and two of 0
+
+
+cdef uint32_t hash_fields(const flow_key *key, int fields, uint32_t basis) noexcept nogil:
+    if fields == H_ETH_SRC:
+        return lookup3_bytes(key.eth_src, 6, basis)
+    if fields == H_L4:
+        return hash_symmetric_l4(key, basis)
+    if fields == H_L3L4 or fields == H_L3L4_UDP:
+        return flow_hash_symmetric_ip(key, basis, fields == H_L3L4_UDP)
+    if fields == H_L3:
+        return hash_symmetric_l3(key, basis)
+    return hash_address(key, fields == H_NW_SRC, basis)
+
+
+cdef uint32_t hash_address(const flow_key *key, bint src, uint32_t basis) noexcept nogil:
+    cdef const uint8_t *v4 = <const uint8_t *> &key.nw_src
+    cdef const uint8_t *v6 = key.ipv6_src
+    if not src:
+        v4, v6 = <const uint8_t *> &key.nw_dst, key.ipv6_dst
+    if key.eth_type == htons(ETH_IP):
+        return lookup3_bytes(v4, 4, basis)
+    if key.eth_type == htons(ETH_IPV6):
+        return lookup3_bytes(v6, 16, basis)
+    return basis
+
+
+cdef uint32_t hash_symmetric_l3(const flow_key *key, uint32_t basis) noexcept nogil:
+    cdef l4_fields f
+    fill_l3(key, &f)
+    return lookup3_bytes(<const uint8_t *> &f, L3_FIELDS, basis)
+
+
+cdef uint32_t hash_symmetric_l4(const flow_key *key, uint32_t basis) noexcept nogil:
+    cdef l4_fields f
+    cdef int i
+    fill_l3(key, &f)
+    for i in range(6):
+        f.eth[i] = key.eth_src[i] ^ key.eth_dst[i]
+    f.vid = (key.vlan[0].tci ^ key.vlan[1].tci) & htons(0x0fff)
+    if key.eth_type == htons(ETH_IP) or key.eth_type == htons(ETH_IPV6):
+        f.proto = key.nw_proto
+    if f.proto == PROTO_TCP or f.proto == PROTO_SCTP:
+        f.ports = key.tp_src ^ key.tp_dst
+    return lookup3_bytes(<const uint8_t *> &f, sizeof(f), basis)
+
+
+cdef void fill_l3(const flow_key *key, l4_fields *f) noexcept nogil:
     cdef const uint64_t *src = <const uint64_t *> key.ipv6_src
     cdef const uint64_t *dst = <const uint64_t *> key.ipv6_dst
-    cdef int i
-    if parts & (H_ETH_SRC | H_L2):
-        for i in range(6):
-            eth = eth << 8 | (key.eth_src[i] ^ (key.eth_dst[i] if parts & H_L2 else 0))
-        sum += hash_word(eth, 0)
-    if parts & H_L2:
-        sum += hash_word(key.eth_type, 1)
-        for i in range(2):
-            sum += hash_word(key.vlan[i].tci & htons(0x0fff), 2 + i)
-    if v4 and parts & H_BOTH:
-        sum += hash_word(key.nw_src ^ key.nw_dst, 4)
-    elif v4:
-        sum += hash_word(key.nw_src if parts & H_SRC else 0, 4)
-        sum += hash_word(key.nw_dst if parts & H_DST else 0, 5)
-    elif v6 and parts & H_BOTH:
-        sum += hash_word(src[0] ^ dst[0], 4) + hash_word(src[1] ^ dst[1], 5)
-    elif v6 and parts & (H_SRC | H_DST):
-        src = src if parts & H_SRC else dst
-        sum += hash_word(src[0], 4) + hash_word(src[1], 5)
-    if (v4 or v6) and parts & H_PORTS:
-        sum += hash_word(key.nw_proto, 6)
-        if has_ports(key, parts):
-            sum += hash_word(key.tp_src ^ key.tp_dst, 7)
-    return <uint32_t> (hash_finish(sum) >> 16)
+    memset(f, 0, sizeof(l4_fields))
+    f.eth_type = key.eth_type
+    if key.eth_type == htons(ETH_IP):
+        f.ip[0] = key.nw_src ^ key.nw_dst
+    elif key.eth_type == htons(ETH_IPV6):
+        f.ip[0] = src[0] ^ dst[0]
+        f.ip[1] = src[1] ^ dst[1]
 
 
-cdef bint has_ports(const flow_key *key, int parts) noexcept nogil:
-    return (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
-            or (key.nw_proto == PROTO_UDP and parts & H_UDP != 0))
-
-
-cdef void match_parts(XlateContext x, int parts) noexcept:
-    """Unwildcards what hash_parts() reads; the Ethertype is matched always."""
-    if parts & (H_ETH_SRC | H_L2):
+cdef void match_fields(XlateContext x, int fields) noexcept:
+    """Unwildcards what hash_fields() reads; the Ethertype is matched always."""
+    if fields == H_ETH_SRC or fields == H_L4 or (not is_ip_any(&x.flow) and fields in (H_L3L4, H_L3L4_UDP)):
         memset(x.wc.eth_src, 0xff, 6)
-    if parts & H_L2:
-        memset(x.wc.eth_dst, 0xff, 6)
-        x.wc.vlan[0].tci |= htons(0x1fff)
-        x.wc.vlan[1].tci |= htons(0x1fff)
-    if not is_ip_any(&x.flow):
+        if fields != H_ETH_SRC:
+            memset(x.wc.eth_dst, 0xff, 6)
+            x.wc.vlan[0].tci |= htons(0x1fff)
+            x.wc.vlan[1].tci |= htons(0x1fff)
+    if fields == H_ETH_SRC or not is_ip_any(&x.flow):
         return
-    if x.flow.eth_type == htons(ETH_IP):
-        if parts & (H_SRC | H_BOTH):
-            x.wc.nw_src = 0xffffffff
-        if parts & (H_DST | H_BOTH):
-            x.wc.nw_dst = 0xffffffff
-    else:
-        if parts & (H_SRC | H_BOTH):
-            memset(x.wc.ipv6_src, 0xff, 16)
-        if parts & (H_DST | H_BOTH):
-            memset(x.wc.ipv6_dst, 0xff, 16)
-    if parts & H_PORTS:
+    match_addresses(x, fields != H_NW_DST, fields != H_NW_SRC)
+    if fields in (H_L4, H_L3L4, H_L3L4_UDP):
         x.wc.nw_proto = 0xff
-        if has_ports(&x.flow, parts):
+        if has_ports(&x.flow, fields) or (fields == H_L4 and is_icmp(&x.flow)):
             x.wc.tp_src = x.wc.tp_dst = 0xffff
 
 
-cdef inline uint32_t mixed(uint64_t a, uint64_t b) noexcept nogil:
-    return <uint32_t> (hash_finish(hash_word(a, 0) + hash_word(b, 1)) >> 16)
+cdef void match_addresses(XlateContext x, bint src, bint dst) noexcept:
+    if x.flow.eth_type == htons(ETH_IP):
+        if src:
+            x.wc.nw_src = 0xffffffff
+        if dst:
+            x.wc.nw_dst = 0xffffffff
+        return
+    if src:
+        memset(x.wc.ipv6_src, 0xff, 16)
+    if dst:
+        memset(x.wc.ipv6_dst, 0xff, 16)
+
+
+cdef bint is_icmp(const flow_key *key) noexcept nogil:
+    """Whose type and code Open vSwitch matches, too."""
+    return key.nw_proto == (PROTO_ICMP if key.eth_type == htons(ETH_IP) else PROTO_ICMPV6)
+
+
+cdef bint has_ports(const flow_key *key, int fields) noexcept nogil:
+    return (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
+            or (key.nw_proto == PROTO_UDP and fields == H_L3L4_UDP))
 
 
 cdef int write_number(XlateContext x, const slot *to, uint32_t number, destination) except -1:
@@ -141,11 +179,10 @@ cdef int write_number(XlateContext x, const slot *to, uint32_t number, destinati
 # --- multipath
 
 cdef int multipath(XlateContext x, Program program, const op *o) except -1:
-    cdef int parts = PARTS[o.aux]
-    cdef uint32_t hash = hash_parts(&x.flow, parts, o.arg >> 16), argument
+    cdef uint32_t hash = hash_fields(&x.flow, o.aux, o.arg >> 16), argument
     cdef object action = program.actions[o.action]
     memcpy(&argument, &program.pool[o.data], 4)
-    match_parts(x, parts)
+    match_fields(x, o.aux)
     return write_number(x, &o.dst, choose_link(hash, o.arg & 0xffff, o.port, argument),
                         (action.field, action.start, action.n_bits))
 
@@ -166,7 +203,7 @@ cdef uint32_t choose_link(uint32_t hash, int algorithm, uint32_t links,
 cdef uint32_t highest_weight(uint32_t hash, uint32_t links) noexcept nogil:
     cdef uint32_t i, weight, best = 0, best_weight = 0
     for i in range(links):
-        weight = mixed(hash, i)
+        weight = murmur_pair(hash, i)
         if weight > best_weight:
             best = i
             best_weight = weight
@@ -181,8 +218,8 @@ cdef uint32_t iterate(uint32_t hash, uint32_t links, uint32_t modulo) noexcept n
         while modulo < links:
             modulo *= 2
     for i in range(ROUNDS):
-        if mixed(hash, i) % modulo < links:
-            return mixed(hash, i) % modulo
+        if murmur_pair(hash, i) % modulo < links:
+            return murmur_pair(hash, i) % modulo
     return hash % links
 
 
@@ -190,15 +227,14 @@ cdef uint32_t iterate(uint32_t hash, uint32_t links, uint32_t modulo) noexcept n
 
 cdef int bundle(XlateContext x, Program program, const op *o) except -2:
     cdef const uint16_t *members = <const uint16_t *> &program.pool[o.data]
-    cdef int parts = PARTS[o.aux]
     cdef uint32_t port
     x.spend(o.port // MEMBERS_PER_WORK)
     if o.arg & 0xffff == 0:
         port = first_up(x.bridge, members, o.port)
     else:
-        match_parts(x, parts)
+        match_fields(x, o.aux)
         port = heaviest_up(x.bridge, members, o.port,
-                           hash_parts(&x.flow, parts, o.arg >> 16))
+                           hash_fields(&x.flow, o.aux, o.arg >> 16))
     if o.dst.n_bits:
         write_number(x, &o.dst, port, program.actions[o.action].destination)
         return -1
@@ -219,7 +255,7 @@ cdef uint32_t heaviest_up(XBridge bridge, const uint16_t *members, uint32_t n,
     cdef uint32_t i, weight, best = OFPP_NONE
     cdef int64_t best_weight = -1
     for i in range(n):
-        weight = mixed(hash, i)
+        weight = murmur_pair(i, hash)
         if <int64_t> weight > best_weight and is_up(bridge, members[i]):
             best = members[i]
             best_weight = weight
@@ -236,14 +272,18 @@ cdef bint is_up(XBridge bridge, uint16_t number) except -1:
 
 # --- groups
 
+cdef uint32_t hash_connection(XlateContext x) noexcept:
+    match_fields(x, H_L4)
+    return hash_symmetric_l4(&x.flow, 0)
+
+
 cdef uint32_t hash_group_fields(XlateContext x, XGroup group) noexcept:
     cdef Program fields = group.fields
-    cdef uint64_t sum = group.parameter
+    cdef uint32_t hash = murmur_finish(murmur_add64(0, group.parameter), 8), i
     cdef uint64_t words[2]
     cdef uint64_t seen[2]
     cdef const uint64_t *mask
     cdef const op *o
-    cdef uint32_t i
     for i in range(fields.n_ops):
         o = &fields.ops[i]
         if o.prereq and not prereq(x, o.prereq):
@@ -251,8 +291,14 @@ cdef uint32_t hash_group_fields(XlateContext x, XGroup group) noexcept:
         mask = <const uint64_t *> &fields.pool[o.data]
         read_slot(<const uint8_t *> &x.flow, &o.src, <uint8_t *> words)
         read_slot(<const uint8_t *> &x.wc, &o.src, <uint8_t *> seen)
-        sum += hash_word(words[0] & mask[0], 2 * i) + hash_word(words[1] & mask[1], 2 * i + 1)
+        words[0] &= mask[0]
+        words[1] &= mask[1]
+        hash = murmur_bytes(<const uint8_t *> words + VALUE - o.aux, o.aux, hash)
         seen[0] |= mask[0]
         seen[1] |= mask[1]
         write_slot(<uint8_t *> &x.wc, &o.src, <const uint8_t *> seen)
-    return <uint32_t> (hash_finish(sum) >> 16)
+    return hash
+
+
+cdef uint32_t bucket_score(uint32_t bucket, uint32_t weight, uint32_t hash) noexcept nogil:
+    return (murmur_pair(bucket, hash) & 0xffff) * weight
