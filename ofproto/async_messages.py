@@ -5,6 +5,7 @@ Each peer gets those that its role, its masks and its version want, in its own f
 
 from typing import Any
 
+from datapath.base.protocols import ETH_IP, ETH_IPV6
 from datapath.key import flow
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
@@ -47,8 +48,8 @@ _CT_STATE, _CT_PROTO, _ETH_TYPE = (
 _CT_VALID = 0x0B  # new, est, rpl
 _L4_TUPLE = ("ct_nw_proto", "ct_tp_src", "ct_tp_dst")
 _TUPLES = {
-    0x0800: ("ct_nw_src", "ct_nw_dst", *_L4_TUPLE),
-    0x86DD: ("ct_ipv6_src", "ct_ipv6_dst", *_L4_TUPLE),
+    ETH_IP: ("ct_nw_src", "ct_nw_dst", *_L4_TUPLE),
+    ETH_IPV6: ("ct_ipv6_src", "ct_ipv6_dst", *_L4_TUPLE),
 }
 
 

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Collection, Container
 from typing import Any
 
+from datapath.base.protocols import ETH_QINQ, ETH_VLAN
 from datapath.ipc.dpif import DpifError
 from ofproto.codec.numbers import (
     OFPP_LOCAL,
@@ -25,7 +26,7 @@ from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 from ofproto.xlate.bridges.xbridge import XBundle, XPort, connect_patch, disconnect_patch
 from pyvs import clock
 
-QINQ_TPIDS = {"802.1ad": 0x88A8, "802.1q": 0x8100}
+QINQ_TPIDS = {"802.1ad": ETH_QINQ, "802.1q": ETH_VLAN}
 
 
 class Ports:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 
+from datapath.base.protocols import ETH_VLAN
 from datapath.key import flow, key_text, notations, outer_text
 
 from . import ct_text, odp, sample_text, tunnel_text
@@ -78,7 +79,7 @@ def _number(payload: bytes) -> int:
 
 def _format_push_vlan(payload: bytes, key: bytes | None) -> str:
     tpid, tci = struct.unpack("!HH", payload)
-    kind = "" if tpid == 0x8100 else f"tpid=0x{tpid:04x},"
+    kind = "" if tpid == ETH_VLAN else f"tpid=0x{tpid:04x},"
     cfi = "" if tci & key_text.CFI else ",cfi=0"
     return f"push_vlan({kind}vid={tci & 0xFFF},pcp={tci >> 13}{cfi})"
 
@@ -317,7 +318,7 @@ def _u32(kind: int, text: str, what: str) -> bytes:
 
 
 def _parse_push_vlan(body: str) -> bytes:
-    given = _options(body, {"tpid": 0x8100, "vid": 0, "pcp": 0, "cfi": 1})
+    given = _options(body, {"tpid": ETH_VLAN, "vid": 0, "pcp": 0, "cfi": 1})
     tci = _within(given["vid"], 12, "vid") | _within(given["pcp"], 3, "pcp") << 13
     tci |= _within(given["cfi"], 1, "cfi") << 12
     return attribute(odp.PUSH_VLAN, struct.pack("!HH", _within(given["tpid"], 16, "tpid"), tci))

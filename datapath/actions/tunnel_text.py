@@ -10,12 +10,14 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from datapath.base.protocols import (
+    PROTO_IPV6,
+)
 from datapath.key import key_text
 
 HEAD = struct.Struct("=IIHH")  # tunnel_push in tunnel_push.pxd
 ETHERNET, IPV4, IPV6, UDP = 14, 20, 40, 8
 GRE, VXLAN, GENEVE, ERSPAN, IP6ERSPAN, IP6GRE, GTPU, SRV6 = 3, 4, 5, 107, 108, 109, 110, 112
-PROTO_UDP, PROTO_GRE, PROTO_ROUTING, PROTO_IPIP, PROTO_IPV6 = 17, 47, 43, 4, 41
 GRE_CSUM, GRE_KEY, GRE_SEQUENCE = 0x8000, 0x2000, 0x1000
 GTPU_OPTIONAL = 7
 ERSPAN_PROTOCOLS = {1: 0x88BE, 2: 0x22EB}

@@ -25,6 +25,16 @@ and ports.  Any frame that is not exactly so is a miss.
 
 import socket
 
+from datapath.base.protocols import (
+    ND_ADVERT,
+    ND_SOLICIT,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_IGMP,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
 from datapath.bpf import entry
 from datapath.bpf.instructions import (
     FRAME,
@@ -52,8 +62,6 @@ RECOMPUTE_CHECKSUM = 1  # flag of skb_store_bytes: what the device summed change
 ETHERNET, IPV4, IPV6 = 14, 20, 40  # bytes of headers
 FRAGMENT, FRAGMENT_OFFSET = 0x3FFF, 0x1FFF
 ANY, LATER = 1, 2  # flow_key.nw_frag
-ICMP, IGMP, TCP, UDP, ICMPV6, SCTP = 1, 2, 6, 17, 58, 132
-ND_SOLICIT, ND_ADVERT = 135, 136
 DEI = 0x1000
 ENTRY_BIT = entry.FLAGS
 DEVICES = 1024  # places of devices in arrays, by the low bits of their numbers
@@ -141,8 +149,10 @@ def _ipv4(code: Code) -> None:
     _put_key(code, "nw_frag", R2, 8)
     code.go("look up").label("first")
     _put_key(code, "nw_frag", R2, 8)
-    code.label("whole").jump("jeq", R7, ICMP, "icmp").jump("jeq", R7, IGMP, "miss")
-    code.jump("jeq", R7, TCP, "tcp").jump("jeq", R7, UDP, "udp").jump("jeq", R7, SCTP, "sctp")
+    code.label("whole").jump("jeq", R7, PROTO_ICMP, "icmp").jump("jeq", R7, PROTO_IGMP, "miss")
+    code.jump("jeq", R7, PROTO_TCP, "tcp").jump("jeq", R7, PROTO_UDP, "udp").jump(
+        "jeq", R7, PROTO_SCTP, "sctp"
+    )
     code.go("look up")
 
 
@@ -159,8 +169,10 @@ def _ipv6(code: Code) -> None:
         code.load(R7, FRAME, HEADER_AT + at, 8)
         _put_key(code, name, R7, 8)
     _copy(code, KEY_AT + KEY["addresses"], HEADER_AT + 8, 32)
-    code.jump("jeq", R7, TCP, "tcp").jump("jeq", R7, UDP, "udp").jump("jeq", R7, SCTP, "sctp")
-    code.jump("jne", R7, ICMPV6, "miss")
+    code.jump("jeq", R7, PROTO_TCP, "tcp").jump("jeq", R7, PROTO_UDP, "udp").jump(
+        "jeq", R7, PROTO_SCTP, "sctp"
+    )
+    code.jump("jne", R7, PROTO_ICMPV6, "miss")
 
 
 def _icmp(code: Code) -> None:
@@ -168,7 +180,7 @@ def _icmp(code: Code) -> None:
     code.label("icmp").jump("jlt", R8, 8, "miss")
     _read(code, HEADER_AT, R9, 8)
     code.load(R1, FRAME, HEADER_AT, 8).load(R2, FRAME, HEADER_AT + 1, 8)
-    code.jump("jne", R7, ICMPV6, "icmp ports").jump("jne", R2, 0, "icmp ports")
+    code.jump("jne", R7, PROTO_ICMPV6, "icmp ports").jump("jne", R2, 0, "icmp ports")
     code.jump("jeq", R1, ND_SOLICIT, "miss").jump("jeq", R1, ND_ADVERT, "miss")
     code.label("icmp ports").big_endian(R1, 16).big_endian(R2, 16)
     _put_key(code, "tp_src", R1, 16)

@@ -6,17 +6,30 @@ Layouts: Ethernet, IEEE 802.1Q, RFC 826 (ARP), 791 and 8200 (IP), 9293 (TCP), 76
 
 import struct
 
+from datapath.base.protocols import (
+    ETH_ARP,
+    ETH_FIRST,
+    ETH_IP,
+    ETH_IPV6,
+    ETH_NSH,
+    ETH_RARP,
+    ETH_VLAN,
+    MPLS_TYPES,
+    ND_ADVERT,
+    ND_SOLICIT,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_IGMP,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
 from datapath.key import flow
 
-ETH_IP, ETH_ARP, ETH_IPV6, ETH_RARP, ETH_NSH = 0x0800, 0x0806, 0x86DD, 0x8035, 0x894F
-ETH_MPLS = (0x8847, 0x8848)
-ETH_LEAST = 0x600  # smaller ones are a length
-PROTO_ICMP, PROTO_IGMP, PROTO_TCP, PROTO_UDP, PROTO_ICMPV6, PROTO_SCTP = 1, 2, 6, 17, 58, 132
 FRAG_ANY, FRAG_LATER = 1, 2
 LATER_OFFSET = 100  # where a later fragment begins, in units of 8 bytes
 CFI = 0x1000
 PAYLOAD = 64  # bytes behind a transport header, when no length is asked for
-ND_SOLICIT, ND_ADVERT = 135, 136
 TCP_FIN, TCP_SYN, TCP_RST = 1, 2, 4
 ECHOES = {PROTO_ICMP: (8, 0), PROTO_ICMPV6: (128, 129)}  # protocol -> types, request and reply
 
@@ -83,7 +96,7 @@ def _frame(k: Key, payload: bytes) -> bytes:
     if k["packet_type"]:
         return body
     eth_type = k["eth_type"]
-    if eth_type < ETH_LEAST:  # an 802.2 frame
+    if eth_type < ETH_FIRST:  # an 802.2 frame
         head = k.bytes("eth_dst") + k.bytes("eth_src")
         return head + _tags(k) + struct.pack("!H", len(body)) + body
     head = k.bytes("eth_dst") + k.bytes("eth_src") + _tags(k)
@@ -95,7 +108,7 @@ def _tags(k: Key) -> bytes:
     for level in (0, 1):
         tci = k[f"vlan{level}_tci"]
         if tci & CFI:
-            made += struct.pack("!HH", k[f"vlan{level}_tpid"] or 0x8100, tci & ~CFI)
+            made += struct.pack("!HH", k[f"vlan{level}_tpid"] or ETH_VLAN, tci & ~CFI)
     return made
 
 
@@ -107,7 +120,7 @@ def _body(k: Key, payload: bytes) -> bytes:
         return _ipv6(k, payload)
     if eth_type in (ETH_ARP, ETH_RARP):
         return _arp(k)
-    if eth_type in ETH_MPLS:
+    if eth_type in MPLS_TYPES:
         return _mpls(k)
     if eth_type == ETH_NSH:
         return _nsh(k)

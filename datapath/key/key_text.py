@@ -9,6 +9,25 @@ that no group of the packet's protocols shows, but that the mask covers, is writ
 
 from collections.abc import Iterator
 
+from datapath.base.protocols import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    ETH_NSH,
+    ETH_PBB,
+    ETH_QINQ,
+    ETH_QINQ_OLD,
+    ETH_RARP,
+    ETH_VLAN,
+    MPLS_TYPES,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_IGMP,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
+
 from . import flow, outer_text
 from .notations import (
     SIZES,
@@ -20,7 +39,7 @@ from .notations import (
     split,
 )
 
-VLAN_TPIDS = (0x8100, 0x88A8, 0x9100)
+VLAN_TPIDS = (ETH_VLAN, ETH_QINQ, ETH_QINQ_OLD)
 CFI = 0x1000
 # Members with fewer bits than their bytes have.
 USED_BITS = {
@@ -158,15 +177,15 @@ L4: dict[str, list[Field]] = {
     ],
 }
 L4_OF_PROTO = {
-    (4, 6): ("tcp", "tcp_flags"),
-    (6, 6): ("tcp", "tcp_flags"),
-    (4, 17): ("udp",),
-    (6, 17): ("udp",),
-    (4, 132): ("sctp",),
-    (6, 132): ("sctp",),
-    (4, 1): ("icmp",),
-    (4, 2): ("igmp",),
-    (6, 58): ("icmpv6", "nd", "nd_ext"),
+    (4, PROTO_TCP): ("tcp", "tcp_flags"),
+    (6, PROTO_TCP): ("tcp", "tcp_flags"),
+    (4, PROTO_UDP): ("udp",),
+    (6, PROTO_UDP): ("udp",),
+    (4, PROTO_SCTP): ("sctp",),
+    (6, PROTO_SCTP): ("sctp",),
+    (4, PROTO_ICMP): ("icmp",),
+    (4, PROTO_IGMP): ("igmp",),
+    (6, PROTO_ICMPV6): ("icmpv6", "nd", "nd_ext"),
 }
 MPLS_BY_DEPTH = ("mpls", "mpls2", "mpls3")
 
@@ -174,20 +193,20 @@ MPLS_BY_DEPTH = ("mpls", "mpls2", "mpls3")
 def protocol_groups(key: bytes, mask: bytes | None = None) -> Iterator[tuple[str, list[Field]]]:
     """The groups of L3 and L4 that a packet with this key has, as (name, fields)."""
     eth_type = number(key, "eth_type")
-    if eth_type in (0x0806, 0x8035):
+    if eth_type in (ETH_ARP, ETH_RARP):
         yield "arp", L3["arp"]
-    elif eth_type in (0x8847, 0x8848):
+    elif eth_type in MPLS_TYPES:
         deeper = [
             n for n in (1, 2) if number(mask or key, f"mpls_lse{n}") or number(key, f"mpls_lse{n}")
         ]
         depth = max(deeper, default=0)
         yield "mpls", L3[MPLS_BY_DEPTH[depth]]
-    elif eth_type == 0x88E7:
+    elif eth_type == ETH_PBB:
         yield "pbb", L3["pbb"]
-    elif eth_type == 0x894F:
+    elif eth_type == ETH_NSH:
         yield "nsh", L3["nsh"]
-    elif eth_type in (0x0800, 0x86DD):
-        version = 4 if eth_type == 0x0800 else 6
+    elif eth_type in (ETH_IP, ETH_IPV6):
+        version = 4 if eth_type == ETH_IP else 6
         yield f"ipv{version}", L3[f"ipv{version}"]
         if version == 6:
             yield "ipv6_exthdr", L3["ipv6_exthdr"]
@@ -312,7 +331,7 @@ def format_key(key: bytes, mask: bytes | None = None, more: bool = False) -> str
     mask = _implied_mask(key) if mask is None else bytes(mask).ljust(flow.KEY_SIZE, b"\0")
     writer = _Writer(key, mask, more)
     parts: list[str] = []
-    foreign = "ct_tuple4" if number(key, "eth_type") == 0x86DD else "ct_tuple6"
+    foreign = "ct_tuple4" if number(key, "eth_type") == ETH_IPV6 else "ct_tuple6"
     for name, fields in METADATA.items():
         if name == "tunnel":
             parts += outer_text.format_tunnel(key, mask, more)

@@ -52,7 +52,7 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     look_up(w, &now)
     if dev.kernel_cached:
         offer(w, dev)
-    act(w, &now)
+    execute_found(w, &now)
     take_turns(w)
     if w.x.wrote_tunnel:
         clear_tunnels(w)
@@ -66,7 +66,7 @@ cdef void take_turns(worker *w) noexcept nogil:
         now = w.later
         w.later.n = 0
         look_up(w, &now)
-        act(w, &now)
+        execute_found(w, &now)
 
 
 cdef void look_up(worker *w, const turn *which) noexcept nogil:
@@ -121,7 +121,8 @@ cdef void offer(worker *w, netdev *dev) noexcept nogil:
                 raise_alarm(w)
 
 
-cdef void act(worker *w, const turn *which) noexcept nogil:
+cdef void execute_found(worker *w, const turn *which) noexcept nogil:
+    """The actions of what look_up() found; a miss goes up."""
     cdef uint32_t n, i
     for n in range(which.n):
         i = which.packets[n]

@@ -11,13 +11,30 @@ Port numbers are the 16-bit ones of OpenFlow 1.0 everywhere but in 32-bit header
 
 from functools import lru_cache
 
+from datapath.base.protocols import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    ETH_MPLS,
+    ETH_MPLS_MCAST,
+    ETH_NSH,
+    ETH_PBB,
+    ETH_RARP,
+    MPLS_TYPES,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
+from datapath.base.protocols import ND_ADVERT as _ADVERT
+from datapath.base.protocols import ND_SOLICIT as _SOLICIT
+
 # OXM classes; a class of 0xffff goes on with a 32-bit experimenter.
 NXM_OF, NXM_NX, ERICOXM, OXM_OF, PKT_REG = 0x0000, 0x0001, 0x1000, 0x8000, 0x8001
 EXPERIMENTER_CLASS = 0xFFFF
 NXOXM_ET, NXOXM_NSH, ONFOXM_ET = 0x00002320, 0x005AD650, 0x4F4E4600
 
-ETH_IP, ETH_ARP, ETH_RARP, ETH_IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
-ETH_MPLS, ETH_MPLSM, ETH_PBB, ETH_NSH = 0x8847, 0x8848, 0x88E7, 0x894F
 ETH_IP_ANY = (ETH_IP, ETH_IPV6)
 
 CS_INVALID, CS_TRACKED, CS_OF_CONNECTION = 0x10, 0x20, 0xCF
@@ -65,17 +82,17 @@ ARP = Prerequisite((ETH_ARP, ETH_RARP))
 IPV4 = Prerequisite((ETH_IP,))
 IPV6 = Prerequisite((ETH_IPV6,))
 IP_ANY = Prerequisite(ETH_IP_ANY)
-MPLS = Prerequisite((ETH_MPLS, ETH_MPLSM))
+MPLS = Prerequisite(MPLS_TYPES)
 PBB = Prerequisite((ETH_PBB,))
 NSH = Prerequisite((ETH_NSH,))
-TCP = Prerequisite(ETH_IP_ANY, 6)
-UDP = Prerequisite(ETH_IP_ANY, 17)
-SCTP = Prerequisite(ETH_IP_ANY, 132)
-ICMPV4 = Prerequisite((ETH_IP,), 1)
-ICMPV6 = Prerequisite((ETH_IPV6,), 58)
-ND = Prerequisite((ETH_IPV6,), 58, (135, 136))
-ND_SOLICIT = Prerequisite((ETH_IPV6,), 58, (135,))
-ND_ADVERT = Prerequisite((ETH_IPV6,), 58, (136,))
+TCP = Prerequisite(ETH_IP_ANY, PROTO_TCP)
+UDP = Prerequisite(ETH_IP_ANY, PROTO_UDP)
+SCTP = Prerequisite(ETH_IP_ANY, PROTO_SCTP)
+ICMPV4 = Prerequisite((ETH_IP,), PROTO_ICMP)
+ICMPV6 = Prerequisite((ETH_IPV6,), PROTO_ICMPV6)
+ND = Prerequisite((ETH_IPV6,), PROTO_ICMPV6, (_SOLICIT, _ADVERT))
+ND_SOLICIT = Prerequisite((ETH_IPV6,), PROTO_ICMPV6, (_SOLICIT,))
+ND_ADVERT = Prerequisite((ETH_IPV6,), PROTO_ICMPV6, (_ADVERT,))
 
 
 class Header:
@@ -450,20 +467,20 @@ PROTOCOLS = {
     "ip4": (ETH_IP, None),
     "ipv4": (ETH_IP, None),
     "ip": (ETH_IP, None),
-    "icmp": (ETH_IP, 1),
-    "tcp": (ETH_IP, 6),
-    "udp": (ETH_IP, 17),
-    "sctp": (ETH_IP, 132),
+    "icmp": (ETH_IP, PROTO_ICMP),
+    "tcp": (ETH_IP, PROTO_TCP),
+    "udp": (ETH_IP, PROTO_UDP),
+    "sctp": (ETH_IP, PROTO_SCTP),
     "ip6": (ETH_IPV6, None),
     "ipv6": (ETH_IPV6, None),
-    "icmp6": (ETH_IPV6, 58),
-    "tcp6": (ETH_IPV6, 6),
-    "udp6": (ETH_IPV6, 17),
-    "sctp6": (ETH_IPV6, 132),
+    "icmp6": (ETH_IPV6, PROTO_ICMPV6),
+    "tcp6": (ETH_IPV6, PROTO_TCP),
+    "udp6": (ETH_IPV6, PROTO_UDP),
+    "sctp6": (ETH_IPV6, PROTO_SCTP),
     "arp": (ETH_ARP, None),
     "rarp": (ETH_RARP, None),
     "mpls": (ETH_MPLS, None),
-    "mplsm": (ETH_MPLSM, None),
+    "mplsm": (ETH_MPLS_MCAST, None),
 }
 
 

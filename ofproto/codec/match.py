@@ -6,6 +6,7 @@ matches have equal bytes.  in_port holds the 16-bit OpenFlow port number.  VLAN 
 outer tag's tci, whose CFI bit means "a tag is present".
 """
 
+from datapath.base.protocols import PROTO_ICMPV6, WITH_PORTS
 from datapath.key.flow import KEY_SIZE, MEMBERS
 
 from . import fields
@@ -70,7 +71,7 @@ def _f(name):
 _ETH_TYPE, _NW_PROTO = SLOTS[_f("eth_type")], SLOTS[_f("nw_proto")]
 _TCI, _CT_STATE = SLOTS[_f("vlan_tci")], SLOTS[_f("ct_state")]
 _IN_PORT = SLOTS[_f("in_port")]
-_FRAG_AT, _WITH_PORTS = SLOTS[_f("ip_frag")].start, (6, 17, 132)
+_FRAG_AT = SLOTS[_f("ip_frag")].start
 _TP_SRC, _TP_DST = SLOTS[_f("tcp_src")], SLOTS[_f("tcp_dst")]
 _DL_VLAN, _PACKET_TYPE = _f("dl_vlan"), _f("packet_type")
 _PCP_FIELDS = (_f("vlan_pcp"), _f("dl_vlan_pcp"))
@@ -302,7 +303,7 @@ class Match:
         if not self.holds(need):
             return False
         later = self.key[_FRAG_AT] & fields.FRAG_LATER
-        return not later or need is None or need.proto not in _WITH_PORTS
+        return not later or need is None or need.proto not in WITH_PORTS
 
     def _bits(self, slot, bits):
         mask = int.from_bytes(self.mask[slot.start : slot.end], "big")
@@ -313,7 +314,7 @@ class Match:
         """What this match has in common with others that have the same mask and protocols."""
         key = self.key
         ports = _ANY_PORTS
-        if key[_PROTO_AT] == _ICMPV6:  # ND's fields want certain types
+        if key[_PROTO_AT] == PROTO_ICMPV6:  # ND's fields want certain types
             ports = bytes(key[_TP_SRC.start : _TP_DST.end])
         states = bytes((key[_PROTO_AT], key[_TCI.start] & _CFI_BYTE, key[_CT_STATE.end - 1]))
         types = bytes((*key[_ETH_TYPE.start : _ETH_TYPE.end], *key[_TYPE_AT : _TYPE_AT + 4]))
@@ -405,6 +406,6 @@ class Shape:
 _SHAPES: dict[bytes | tuple, Shape] = {}
 _MAX_SHAPES = 1024
 _TYPE_AT = SLOTS[_PACKET_TYPE].start
-_PROTO_AT, _ICMPV6 = _NW_PROTO.start, 58
+_PROTO_AT = _NW_PROTO.start
 _CFI_BYTE = VLAN_CFI >> 8
 _ANY_PORTS = b""

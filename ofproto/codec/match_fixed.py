@@ -2,11 +2,22 @@
 
 from struct import Struct
 
+from datapath.base.protocols import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    ETH_RARP,
+    MPLS_TYPES,
+    PROTO_ICMP,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
 from ofproto.codec.numbers import port_from_32, port_to_32
 
 from . import notes
 from .errors import OFError
-from .fields import BY_NAME, ETH_ARP, ETH_IP, ETH_IPV6, ETH_MPLS, ETH_MPLSM, ETH_RARP
+from .fields import BY_NAME
 from .match import OFP_VLAN_NONE, VLAN_CFI, VLAN_PCP, VLAN_VID, Match
 
 _VLAN_TCI = BY_NAME["vlan_tci"]
@@ -171,8 +182,12 @@ OFP11_MATCH_LEN = _OFP11.size
 _W11_ALL = (1 << 10) - 1
 _VID_ANY = 0xFFFE  # any tag
 _U32, _U48, _U64 = (1 << 32) - 1, (1 << 48) - 1, (1 << 64) - 1
-_L4 = {6: ("tcp_src", "tcp_dst"), 17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst"),
-       1: ("icmp_type", "icmp_code")}  # fmt: skip
+_L4 = {
+    PROTO_TCP: ("tcp_src", "tcp_dst"),
+    PROTO_UDP: ("udp_src", "udp_dst"),
+    PROTO_SCTP: ("sctp_src", "sctp_dst"),
+    PROTO_ICMP: ("icmp_type", "icmp_code"),
+}
 
 
 def of11_decode(data: bytes, position: int = 0) -> Match:
@@ -195,7 +210,7 @@ def of11_decode(data: bytes, position: int = 0) -> Match:
         _put_layer_3_11(match, wild, dl_type, tos, proto, addresses)
         if dl_type == ETH_IP and not wild & _W11_NW_PROTO:
             _put_layer_4_11(match, wild, proto, tp_src, tp_dst)
-        if dl_type in (ETH_MPLS, ETH_MPLSM):
+        if dl_type in MPLS_TYPES:
             if not wild & _W11_MPLS_LABEL:
                 match.set("mpls_label", label & 0xFFFFF)
             if not wild & _W11_MPLS_TC:

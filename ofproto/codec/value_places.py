@@ -6,6 +6,8 @@ tables/mod_plan and tables/flow_rows have plans made of this, as match_plan has 
 
 from typing import Any, NamedTuple
 
+from datapath.base.protocols import WITH_PORTS
+
 from .fields import BY_NAME
 from .match import SLOTS
 from .match_fixed import OFP10_MATCH_LEN
@@ -144,7 +146,7 @@ _MEMBERS_10 = (
     (36, 2, "tcp_src", 1 << 6),
     (38, 2, "tcp_dst", 1 << 7),
 )
-_TYPE_AT, _PROTO_AT, _WITH_PORTS = 22, 25, (6, 17, 132)
+_TYPE_AT, _PROTO_AT = 22, 25
 _ANY_TYPE, _ANY_PROTO, _ANY_10 = 1 << 4, 1 << 5, (1 << 22) - 1
 
 
@@ -152,7 +154,7 @@ def _of10(raw, at):
     """The members that are matched exactly, and mean what they say."""
     wild = int.from_bytes(raw[at : at + 4], "big")
     is_ip = not wild & _ANY_TYPE and raw[at + _TYPE_AT : at + _TYPE_AT + 2] == b"\x08\0"
-    with_ports = is_ip and not wild & _ANY_PROTO and raw[at + _PROTO_AT] in _WITH_PORTS
+    with_ports = is_ip and not wild & _ANY_PROTO and raw[at + _PROTO_AT] in WITH_PORTS
     means = {"ip_src": is_ip, "ip_dst": is_ip, "tcp_src": with_ports, "tcp_dst": with_ports}
     copies = []
     for position, size, name, bits in _MEMBERS_10:

@@ -11,6 +11,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from datapath.base.protocols import (
+    ETH_IP,
+    ETH_IPV6,
+    PROTO_GRE,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+)
 from pyvs import coverage
 
 VERSION = 10
@@ -23,8 +33,6 @@ MOST_FLOWS = 4 * MAX_FLOWS  # whatever the configuration says
 AT_ONCE = 256  # records that end in one turn
 COUNT = (1 << 64) - 1  # counts go round
 IDLE, ACTIVE, FORCED, LACK_OF_RESOURCES = 1, 2, 4, 5  # flowEndReason
-TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
-IPV4, IPV6 = 0x0800, 0x86DD
 
 # Elements: (number, bytes, enterprise); 65535 bytes: of variable length.
 _VAR = 65535
@@ -42,10 +50,10 @@ _TUNNEL = (
 )
 # Kind of tunnel -> its number in records, the outer header's protocol, bytes of a key there.
 TUNNELS = {
-    "vxlan": (1, UDP, 3),
-    "gre": (2, GRE, 4),
-    "lisp": (3, UDP, 3),
-    "stt": (4, TCP, 8),
+    "vxlan": (1, PROTO_UDP, 3),
+    "gre": (2, PROTO_GRE, 4),
+    "lisp": (3, PROTO_UDP, 3),
+    "stt": (4, PROTO_TCP, 8),
     "geneve": (7, 0, 3),  # Open vSwitch names no protocol there
 }
 _VIRTUAL = ((898, _VAR, VMWARE),)
@@ -59,7 +67,7 @@ _IP_COUNTS = (
 _TCP_COUNTS = ((222, 8), (219, 8), (221, 8), (220, 8), (218, 8), (223, 8))
 _TCP_BITS = (0x10, 0x01, 0x08, 0x04, 0x02, 0x20)  # as in _TCP_COUNTS
 _L4_UNKNOWN, _L4_TCP, _L4_UDP, _L4_SCTP, _L4_ICMP = range(5)
-_L4 = {TCP: _L4_TCP, UDP: _L4_UDP, SCTP: _L4_SCTP}
+_L4 = {PROTO_TCP: _L4_TCP, PROTO_UDP: _L4_UDP, PROTO_SCTP: _L4_SCTP}
 
 no_room = coverage.counter("ipfix_no_room")
 
@@ -326,9 +334,9 @@ class Exporter:
     def _key(self, sample: Sample) -> tuple[tuple[int, int, bytes], tuple[int, int]]:
         """What names a flow, with the template of its record, and which protocols it has."""
         packet = sample.packet
-        l3 = {IPV4: 1, IPV6: 2}.get(packet.eth_type, 0)
+        l3 = {ETH_IP: 1, ETH_IPV6: 2}.get(packet.eth_type, 0)
         l4 = _L4.get(packet.proto, _L4_UNKNOWN) if l3 else _L4_UNKNOWN
-        if l3 and packet.proto == (ICMP if l3 == 1 else ICMPV6):
+        if l3 and packet.proto == (PROTO_ICMP if l3 == 1 else PROTO_ICMPV6):
             l4 = _L4_ICMP
         has_vlan = packet.vlan is not None
         template = _template_id(

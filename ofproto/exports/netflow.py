@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from datapath.base.protocols import PROTO_ICMP
 from pyvs import coverage
 
 VERSION = 5
 RECORDS = 30  # in a datagram
 DEFAULT_TIMEOUT = 600  # s
 FLOOD, MULTIPLE, DROP = 0xFFFF, 0xFFFE, 0xFFFD  # outputs
-ICMP = 1
 MOST = 0xFFFFFFFF  # that a counter of a record holds
 MAX_FLOWS = 65536
 MAX_RECORDS = 65536  # that wait to be sent
@@ -147,7 +147,7 @@ class Exporter:
 
     def _record(self, key: bytes, flow: _Flow, packets: int, octets: int) -> bytes:
         source, destination, tp_src, tp_dst, proto, tos, in_port = KEY.unpack(key)
-        if proto == ICMP:
+        if proto == PROTO_ICMP:
             tp_src, tp_dst = 0, (tp_src & 0xFF) << 8 | tp_dst & 0xFF
         return _RECORD.pack(
             source, destination, bytes(4), self._interface(in_port), self._interface(flow.output),

@@ -3,8 +3,10 @@
 import struct
 from typing import NamedTuple
 
+from datapath.base.protocols import PROTO_UDP
+
 UDP_PORT, SOURCE_PORT = 3784, 49152
-TTL, TOS, UDP, DONT_FRAGMENT_OR_MORE = 255, 0xC0, 17, 0x3FFF
+TTL, TOS, DONT_FRAGMENT_OR_MORE = 255, 0xC0, 0x3FFF
 _ETH_IP = b"\x08\x00"
 _IP = struct.Struct("!BBHHHBBH4s4s")
 _UDP = struct.Struct("!HHHH")
@@ -31,7 +33,7 @@ def compose(addresses: Addresses, source: int, payload: bytes) -> bytes:
     """A frame; `source` is the UDP port, SOURCE_PORT or above."""
     size = _UDP.size + len(payload)
     ends = addresses.src_ip, addresses.dst_ip
-    head = (0x45, TOS, _IP.size + size, 0, 0, TTL, UDP)
+    head = (0x45, TOS, _IP.size + size, 0, 0, TTL, PROTO_UDP)
     ip = _IP.pack(*head, checksum(_IP.pack(*head, 0, *ends)), *ends)
     udp = _UDP.pack(source, UDP_PORT, size, 0)
     return addresses.dst_mac + addresses.src_mac + _ETH_IP + ip + udp + payload
@@ -46,7 +48,7 @@ def parse(packet: bytes) -> bytes:
     head = (first & 15) * 4
     if head < _IP.size or not head + _UDP.size <= total <= len(packet):
         raise ValueError("a wrong length")
-    if protocol != UDP or ttl != TTL or fragment & DONT_FRAGMENT_OR_MORE:
+    if protocol != PROTO_UDP or ttl != TTL or fragment & DONT_FRAGMENT_OR_MORE:
         raise ValueError("no BFD")
     _, port, size, _ = _UDP.unpack_from(packet, head)
     if port != UDP_PORT or not _UDP.size <= size <= total - head:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from ofproto.protocols.kept import FLAG, MAYBE_FLAG, U32, U64, Field, keep, number, optional, take
 
-ETH_TYPE = 0x8902
 ADDRESS = bytes.fromhex("0180c2000030")  # of maintenance level 0
 EXTENDED_ADDRESS = bytes.fromhex("012320000030")
 # version and level, opcode, flags, where TLVs begin, sequence, MPID, MAID; in extended mode in the

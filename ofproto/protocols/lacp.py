@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from ofproto.protocols.kept import FLAG, MAC, U8, U16, keep, one_of, record, take
 
 ADDRESS = bytes.fromhex("0180c2000002")
-ETH_TYPE = 0x8809
 LACPDU, MARKER = 1, 2  # subtypes of slow protocols
 SIZE = 110
 _INFO = struct.Struct("!H6sHHHB")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 ADDRESS = bytes.fromhex("0180c200000e")
-ETH_TYPE = 0x88CC
 TX_INTERVAL = 5000  # as Open vSwitch
 TRUNKS_INTERVAL = 1000  # ms, as Open vSwitch looks at them
 TTL = 120  # s

@@ -7,7 +7,8 @@ groups.
 
 from typing import NamedTuple
 
-IP_IGMP, IP_ICMPV6 = 2, 58
+from datapath.base.protocols import PROTO_ICMPV6, PROTO_IGMP
+
 MAX_RECORDS = 1024  # of one report; a frame of 1500 bytes has room for 183
 
 _ETH_IPV4, _ETH_IPV6 = b"\x08\x00", b"\x86\xdd"
@@ -16,10 +17,10 @@ _SKIPPED = (0, 43, 60)  # IPv6: hop-by-hop options, routing, destination options
 _FRAGMENT = 44
 _MAX_EXTENSIONS = 8
 # Types of messages: about one group, and lists of records.
-_QUERIES = {IP_IGMP: 0x11, IP_ICMPV6: 130}
-_JOINS = {IP_IGMP: (0x12, 0x16), IP_ICMPV6: (131,)}
-_LEAVES = {IP_IGMP: 0x17, IP_ICMPV6: 132}
-_LISTS = {IP_IGMP: 0x22, IP_ICMPV6: 143}
+_QUERIES = {PROTO_IGMP: 0x11, PROTO_ICMPV6: 130}
+_JOINS = {PROTO_IGMP: (0x12, 0x16), PROTO_ICMPV6: (131,)}
+_LEAVES = {PROTO_IGMP: 0x17, PROTO_ICMPV6: 132}
+_LISTS = {PROTO_IGMP: 0x22, PROTO_ICMPV6: 143}
 # Types of records (RFC 3376, 4.2.12): those that name sources to be received, and all.
 _INCLUDES = (1, 3)
 _RECORDS = range(1, 7)
@@ -64,7 +65,7 @@ def parse(packet: bytes, is_frame: bool = True) -> Message | None:
 
 def _about_one(payload: _Payload, joined: bool) -> Message | None:
     size = len(payload.source)
-    start = 4 if payload.protocol == IP_IGMP else 8
+    start = 4 if payload.protocol == PROTO_IGMP else 8
     group = payload.octets[start : start + size]
     if len(group) < size:
         return None
@@ -113,7 +114,7 @@ def _ipv4(packet: bytes) -> _Payload | None:
         return None
     header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
     is_fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF
-    if header < 20 or not header <= total <= len(packet) or is_fragment or packet[9] != IP_IGMP:
+    if header < 20 or not header <= total <= len(packet) or is_fragment or packet[9] != PROTO_IGMP:
         return None
     return _Payload(packet[9], packet[12:16], packet[16:20], packet[header:total])
 
@@ -132,7 +133,7 @@ def _ipv6(packet: bytes) -> _Payload | None:
             return None
         size = 8 if kind == _FRAGMENT else 8 * (packet[at + 1] + 1)
         kind, at = packet[at], at + size
-    if kind != IP_ICMPV6 or not at <= end <= len(packet):
+    if kind != PROTO_ICMPV6 or not at <= end <= len(packet):
         return None
     return _Payload(kind, packet[8:24], packet[24:40], packet[at:end])
 
@@ -143,10 +144,10 @@ def _is_whole(payload: _Payload) -> bool:
     if len(octets) < 8:
         return False
     summed = octets
-    if payload.protocol == IP_ICMPV6:
+    if payload.protocol == PROTO_ICMPV6:
         length = len(octets).to_bytes(4, "big")
         summed = (
-            payload.source + payload.destination + length + bytes((0, 0, 0, IP_ICMPV6)) + octets
+            payload.source + payload.destination + length + bytes((0, 0, 0, PROTO_ICMPV6)) + octets
         )
     return checksum(summed) == 0
 

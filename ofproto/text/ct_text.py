@@ -7,11 +7,12 @@ Errors in text raise TextError, whose message is for the user.
 
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from datapath.base.protocols import PROTO_ICMP, PROTO_ICMPV6
 from ofproto.codec.match_text import TextError, parse_int, split_terms
 from ofproto.codec.messages import CtFlush, CtTuple
 
 _MAPPED = 0xFFFF << 32  # in front of an IPv4 address
-_ICMP = (1, 58)
+_ICMP = (PROTO_ICMP, PROTO_ICMPV6)
 # key -> attribute of a CtTuple
 _ADDRESSES = {
     f"ct_{kind}_{side}": (side, kind) for kind in ("nw", "ipv6") for side in ("src", "dst")

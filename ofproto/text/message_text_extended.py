@@ -2,6 +2,7 @@
 
 from ipaddress import IPv6Address
 
+from datapath.base.protocols import PROTO_ICMP, PROTO_ICMPV6
 from ofproto.codec import messages as m
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
@@ -178,7 +179,7 @@ def _ct_tuple(each, protocol, kind):
     for name in ("src", "dst"):
         number = getattr(each, name)
         words.append(f"ct_{kind}_{name}={_ct_address(number)[1]}")
-    if protocol in (1, 58):
+    if protocol in (PROTO_ICMP, PROTO_ICMPV6):
         for name in ("icmp_id", "icmp_type", "icmp_code"):
             words.append(f"{name}={getattr(each, name) or 0}")
     else:

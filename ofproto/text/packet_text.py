@@ -1,5 +1,6 @@
 """Packets as people read them: their fields as a match, and bytes in hexadecimal."""
 
+from datapath.base.protocols import PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP, PROTO_UDP
 from datapath.key import flow
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import format_eth, format_terms
@@ -7,11 +8,11 @@ from ofproto.codec.match_text import format_eth, format_terms
 _ETH_IP, _ETH_IPV6 = b"\x08\x00", b"\x86\xdd"
 # (Ethertypes, IP protocol) -> name, offset and size of the checksum, least size of the header
 _CHECKSUMS = {
-    6: ("tcp_csum", 16, 2, 20),
-    17: ("udp_csum", 6, 2, 8),
-    132: ("sctp_csum", 8, 4, 12),
-    1: ("icmp_csum", 2, 2, 8),
-    58: ("icmp6_csum", 2, 2, 4),
+    PROTO_TCP: ("tcp_csum", 16, 2, 20),
+    PROTO_UDP: ("udp_csum", 6, 2, 8),
+    PROTO_SCTP: ("sctp_csum", 8, 4, 12),
+    PROTO_ICMP: ("icmp_csum", 2, 2, 8),
+    PROTO_ICMPV6: ("icmp6_csum", 2, 2, 4),
 }
 _HIDDEN = ("in_port", "recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark",
            "nd_reserved", "nd_options_type",

@@ -2,6 +2,7 @@
 
 from struct import Struct
 
+from datapath.base.protocols import ETH_ARP, ETH_IP, ETH_IPV6, ETH_RARP, PROTO_ICMP
 from ofproto.codec import fields
 from ofproto.codec.match_text import format_eth, format_port
 from ofproto.codec.match_wire import OF11
@@ -13,10 +14,9 @@ _OFP10 = Struct("!IH6s6sHBxHBBxxIIHH")
 _NX_LENGTH_AT, _NX_AT = 40, 48  # of the match's length, and of the match, in NXT_FLOW_MOD
 _HEADER_SIZE = 8
 _WORDS = {
-    pair: word for word, pair in fields.PROTOCOLS.items() if pair[0] != fields.ETH_IPV6
+    pair: word for word, pair in fields.PROTOCOLS.items() if pair[0] != ETH_IPV6
 }  # 1.0 knows IPv6 by its number only
-_ICMP = 1
-_ARP_TYPES = (fields.ETH_ARP, fields.ETH_RARP)
+_ARP_TYPES = (ETH_ARP, ETH_RARP)
 # Bits of the wildcards, for fields that have one each
 _BITS = {"in_port": 0, "dl_vlan": 1, "dl_src": 2, "dl_dst": 3, "dl_type": 4, "nw_proto": 5,
          "tp_src": 6, "tp_dst": 7, "dl_vlan_pcp": 20, "nw_tos": 21}  # fmt: skip
@@ -49,7 +49,7 @@ def _format_10(data):
     number = None if wild >> _BITS["nw_proto"] & 1 else proto
     whole = _WORDS.get((dl_type, number)) if number is not None else None
     word = whole or _WORDS.get((dl_type, None))
-    icmp = dl_type == fields.ETH_IP and number == _ICMP
+    icmp = dl_type == ETH_IP and number == PROTO_ICMP
     terms = [
         ("in_port", "in_port", format_port(in_port)),
         ("dl_vlan", "dl_vlan", dl_vlan),

@@ -7,11 +7,20 @@ for the datapath: see datapath/actions/tunnel_push.pyx, which has the sources, t
 import struct
 from typing import NamedTuple
 
+from datapath.base.protocols import (
+    ETH_IP,
+    ETH_IPV6,
+    ETH_NSH,
+    ETH_TEB,
+    PROTO_GRE,
+    PROTO_IPIP,
+    PROTO_IPV6,
+    PROTO_ROUTING,
+    PROTO_UDP,
+)
 from ofproto.underlay import addresses
 from ofproto.underlay.messages import checksum
 
-ETH_IP, ETH_IPV6, ETH_TEB, ETH_NSH = 0x0800, 0x86DD, 0x6558, 0x894F
-UDP, GRE, ROUTING = 17, 47, 43
 GRE_CSUM, GRE_KEY, GRE_SEQUENCE = 0x8000, 0x2000, 0x1000
 DF = 0x4000
 VXLAN_ID, VXLAN_GBP, VXLAN_GPE = 0x08, 0x80, 0x04
@@ -21,7 +30,7 @@ GENEVE_OAM, GENEVE_CRITICAL = 0x80, 0x40
 GTPU_DEFAULT, GTPU_PACKET, GTPU_OPTIONAL = 0x30, 255, 0x07
 ERSPAN_V1, ERSPAN_V2 = 0x88BE, 0x22EB
 SEGMENTS = 4  # type of routing header
-INNER = {ETH_IP: 4, ETH_IPV6: 41}  # IP protocols of IP in IP
+INNER = {ETH_IP: PROTO_IPIP, ETH_IPV6: PROTO_IPV6}  # IP protocols of IP in IP
 # Numbers that the datapath and its text have for kinds over IPv4 and IPv6
 NUMBERS = {
     "vxlan": (4, 4), "geneve": (5, 5), "gtpu": (110, 110), "gre": (3, 109), "ip6gre": (3, 109),
@@ -92,7 +101,7 @@ def _ipv6(outer: Outer, protocol: int) -> bytes:
 def _udp(outer: Outer, body: bytes) -> tuple[int, bytes]:
     """A checksum that is not 0 asks for one; over IPv6 there has to be one (RFC 8200)."""
     wanted = 0xFFFF if outer.csum or not outer.is_ipv4 else 0
-    return UDP, struct.pack("!HHHH", 0, outer.dst_port, 0, wanted) + body
+    return PROTO_UDP, struct.pack("!HHHH", 0, outer.dst_port, 0, wanted) + body
 
 
 def _vni(outer: Outer) -> int:
@@ -147,7 +156,7 @@ def _gre(outer: Outer) -> tuple[int, bytes]:
         flags, fields = flags | GRE_KEY, fields + (outer.key & 0xFFFFFFFF).to_bytes(4, "big")
     if outer.sequence:
         flags, fields = flags | GRE_SEQUENCE, fields + bytes(4)
-    return GRE, struct.pack("!HH", flags, outer.inner) + fields
+    return PROTO_GRE, struct.pack("!HH", flags, outer.inner) + fields
 
 
 def _erspan(outer: Outer) -> tuple[int, bytes]:
@@ -155,12 +164,12 @@ def _erspan(outer: Outer) -> tuple[int, bytes]:
     session = (outer.key or 0) & 0x3FF
     if version == 1:
         head = struct.pack("!HHI", GRE_SEQUENCE, ERSPAN_V1, 0)
-        return GRE, head + struct.pack("!HHI", version << 12, session, index & 0xFFFFF)
+        return PROTO_GRE, head + struct.pack("!HHI", version << 12, session, index & 0xFFFFF)
     if version != 2:
         raise ValueError(f"there is no version {version} of ERSPAN")
     word = (hardware & 0x3F) << 4 | (direction & 1) << 3
     head = struct.pack("!HHI", GRE_SEQUENCE, ERSPAN_V2, 0)
-    return GRE, head + struct.pack("!HHIHH", version << 12, session, 0, 0, word)
+    return PROTO_GRE, head + struct.pack("!HHIHH", version << 12, session, 0, 0, word)
 
 
 def _srv6(outer: Outer) -> tuple[int, bytes]:
@@ -171,7 +180,7 @@ def _srv6(outer: Outer) -> tuple[int, bytes]:
         return inner, b""
     last = len(outer.segments) - 1
     head = bytes([inner, 2 * len(outer.segments), SEGMENTS, last, last, 0, 0, 0])
-    return ROUTING, head + b"".join(outer.segments)
+    return PROTO_ROUTING, head + b"".join(outer.segments)
 
 
 _BODIES = {

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from datapath.base.protocols import PROTO_GRE, PROTO_IPIP, PROTO_IPV6, PROTO_UDP
 from ofproto.underlay import addresses
 
-UDP, GRE, IPIP, IPV6 = 17, 47, 4, 41
 PROTOCOLS = {
-    "vxlan": (UDP,), "geneve": (UDP,), "gtpu": (UDP,), "gre": (GRE,), "ip6gre": (GRE,),
-    "erspan": (GRE,), "ip6erspan": (GRE,), "srv6": (IPIP, IPV6),
-}  # fmt: skip
+    **dict.fromkeys(("vxlan", "geneve", "gtpu"), (PROTO_UDP,)),
+    **dict.fromkeys(("gre", "ip6gre", "erspan", "ip6erspan"), (PROTO_GRE,)),
+    "srv6": (PROTO_IPIP, PROTO_IPV6),
+}
 
 
 class Listener(NamedTuple):

@@ -2,13 +2,12 @@
 
 import struct
 
+from datapath.base.protocols import ETH_IP, ND_SOLICIT, PROTO_ICMPV6
 from ofproto.underlay import addresses
 
 BROADCAST = b"\xff" * 6
 ARP = struct.Struct("!HHBBH6s4s6s4s")
-NEIGHBOUR_SOLICITATION = 135
 SOURCE_LINK_LAYER = 1
-PROTO_ICMPV6 = 58
 
 
 def checksum(data: bytes) -> int:
@@ -22,14 +21,14 @@ def checksum(data: bytes) -> int:
 
 def arp_request(mac: bytes, source: int, target: int) -> bytes:
     ours, theirs = addresses.packed(source), addresses.packed(target)
-    body = ARP.pack(1, 0x0800, 6, 4, 1, mac, ours, bytes(6), theirs)
+    body = ARP.pack(1, ETH_IP, 6, 4, 1, mac, ours, bytes(6), theirs)
     return BROADCAST + mac + b"\x08\x06" + body
 
 
 def neighbour_solicitation(mac: bytes, source: int, target: int) -> bytes:
     ours, asked = source.to_bytes(16, "big"), target.to_bytes(16, "big")
     to = addresses.solicited_node(target).to_bytes(16, "big")
-    body = struct.pack("!BBHI", NEIGHBOUR_SOLICITATION, 0, 0, 0) + asked
+    body = struct.pack("!BBHI", ND_SOLICIT, 0, 0, 0) + asked
     body += bytes([SOURCE_LINK_LAYER, 1]) + mac
     pseudo = ours + to + struct.pack("!II", len(body), PROTO_ICMPV6)
     body = body[:2] + checksum(pseudo + body).to_bytes(2, "big") + body[4:]

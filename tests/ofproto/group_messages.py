@@ -3,7 +3,8 @@
 import struct
 from ipaddress import ip_address
 
-from ofproto.protocols.membership import IP_ICMPV6, checksum
+from datapath.base.protocols import PROTO_ICMPV6
+from ofproto.protocols.membership import checksum
 
 QUERY, V1_REPORT, REPORT, LEAVE = 0x11, 0x12, 0x16, 0x17
 MLD_QUERY, MLD_REPORT, MLD_DONE = 130, 131, 132
@@ -37,7 +38,7 @@ def ipv4(octets, destination, source="10.0.0.1", vlan=None):
 
 def ipv6(octets, destination, source="fe80::1", vlan=None, extensions=HOP_BY_HOP):
     ends = packed(source) + packed(destination)
-    first = 0 if extensions else IP_ICMPV6
+    first = 0 if extensions else PROTO_ICMPV6
     head = struct.pack("!IHBB", 6 << 28, len(extensions) + len(octets), first, 1)
     return _ethernet(packed(destination), b"\x86\xdd", head + ends + extensions + octets, vlan)
 
@@ -75,4 +76,4 @@ def mldv2(*records, to="ff02::16", source="fe80::1", **more):
 
 
 def _pseudo(source, destination, octets):
-    return packed(source) + packed(destination) + struct.pack("!II", len(octets), IP_ICMPV6)
+    return packed(source) + packed(destination) + struct.pack("!II", len(octets), PROTO_ICMPV6)

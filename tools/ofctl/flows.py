@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 
+from datapath.base.protocols import ETH_IPV6
 from ofproto.codec import messages as m
 from ofproto.codec import notes
 from ofproto.codec.actions import PushVlan, SetField
@@ -203,7 +204,7 @@ def needs_nxm(flow) -> bool:
     if any(isinstance(each, WriteMetadata) for each in getattr(flow, "instructions", ())):
         return True
     deeper = ("nw_proto", "nw_tos", "tcp_src", "tcp_dst")
-    return flow.match.eth_type == 0x86DD and any(
+    return flow.match.eth_type == ETH_IPV6 and any(
         not flow.match.is_wild(BY_NAME[name]) for name in deeper
     )
 

@@ -3,6 +3,7 @@
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from datapath.base.protocols import ETH_ARP, ETH_IP, ETH_IPV6, ETH_MPLS, ETH_NSH
 from datapath.ipc.dpif import DpifError
 from datapath.key import key_text
 from datapath.key.compose import compose
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 LEAST_FRAME, LONGEST_FRAME = 14, 65535
 LAST_QUEUE = 65535
 # Group of a datapath flow's text -> the Ethernet type that it stands for
-ETH_TYPES = {"ipv4": 0x0800, "ipv6": 0x86DD, "arp": 0x0806, "mpls": 0x8847, "nsh": 0x894F}
+ETH_TYPES = {
+    "ipv4": ETH_IP,
+    "ipv6": ETH_IPV6,
+    "arp": ETH_ARP,
+    "mpls": ETH_MPLS,
+    "nsh": ETH_NSH,
+}
 ROUNDS = 64  # of upcalls that one packet may cause before the command returns
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import ovs.vlog
 
 from datapath.actions import samples
+from datapath.base.protocols import ETH_IP, ETH_IPV6
 from datapath.key.flow import MEMBERS
 from ofproto.codec.messages import IpfixStats
 from ofproto.codec.numbers import (
@@ -25,7 +26,6 @@ from ofproto.codec.numbers import (
     OFPPS_LINK_DOWN,
 )
 from ofproto.exports import ipfix, sflow, sflow_counters
-from ofproto.exports.ipfix import IPV4, IPV6
 from ofproto.handlers_multipart import DUMMY_COUNTERS
 from ofproto.xlate.bridges.xsampling import XSampling
 from pyvs import clock
@@ -398,7 +398,7 @@ def _packet(frame: bytes, key: bytes) -> ipfix.Packet:
         key[slice(*_span("eth_src"))], key[slice(*_span("eth_dst"))], kind, len(frame),
         tci if tci & CFI else None,
     )  # fmt: skip
-    if kind not in (IPV4, IPV6):
+    if kind not in (ETH_IP, ETH_IPV6):
         return found
     n_tags = sum(bool(_number(key, name) & CFI) for name in ("vlan0_tci", "vlan1_tci"))
     l2_size = 0 if _number(key, "packet_type") else 14 + 4 * n_tags
@@ -407,7 +407,7 @@ def _packet(frame: bytes, key: bytes) -> ipfix.Packet:
     found.ttl = _number(key, "nw_ttl")
     found.tp_src, found.tp_dst = _number(key, "tp_src"), _number(key, "tp_dst")
     found.tcp_flags = _number(key, "tcp_flags")
-    if kind == IPV4:
+    if kind == ETH_IP:
         found.src, found.dst = key[slice(*_span("nw_src"))], key[slice(*_span("nw_dst"))]
     else:
         found.src, found.dst = key[slice(*_span("ipv6_src"))], key[slice(*_span("ipv6_dst"))]

@@ -4,9 +4,9 @@ import random
 from typing import Any
 
 from datapath.actions import odp
+from datapath.base.protocols import ETH_CFM
 from ofproto.protocols.cfm import (
     ADDRESS,
-    ETH_TYPE,
     EXTENDED_ADDRESS,
     MaintenancePoint,
     Settings,
@@ -51,7 +51,7 @@ class Cfm(PerInterface):
 
     def frame(self, session: MaintenancePoint, iface: Iface, payload: bytes) -> bytes:
         address = EXTENDED_ADDRESS if _is_extended(iface) else ADDRESS
-        return ethernet(address, self.mac(iface), ETH_TYPE, payload, _tci(iface))
+        return ethernet(address, self.mac(iface), ETH_CFM, payload, _tci(iface))
 
     def is_live(self, session: MaintenancePoint, now: int) -> bool:
         return not session.is_faulty

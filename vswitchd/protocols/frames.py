@@ -2,7 +2,8 @@
 
 import struct
 
-VLAN_TPIDS = (0x8100, 0x88A8)
+from datapath.base.protocols import ETH_VLAN, VLAN_TPIDS
+
 SMALLEST = 60  # bytes, without FCS
 
 
@@ -10,7 +11,7 @@ def ethernet(
     destination: bytes, source: bytes, kind: int, payload: bytes, tci: int | None = None
 ) -> bytes:
     """A frame; `tci`: with a VLAN tag (PCP, VID)."""
-    tag = b"" if tci is None else struct.pack("!HH", VLAN_TPIDS[0], tci)
+    tag = b"" if tci is None else struct.pack("!HH", ETH_VLAN, tci)
     frame = destination + source + tag + struct.pack("!H", kind) + payload
     return frame.ljust(SMALLEST + len(tag), b"\0")
 

@@ -6,12 +6,12 @@ from uuid import UUID
 import ovs.vlog
 
 from datapath.actions import odp
+from datapath.base.protocols import ETH_SLOW
 from ofproto.exports.sflow_counters import LacpPort
 from ofproto.protocols.lacp import (
     ACTIVITY,
     ADDRESS,
     AGGREGATION,
-    ETH_TYPE,
     TIMEOUT,
     Aggregate,
     Member,
@@ -162,7 +162,7 @@ class Lacp(Protocol):
 
     def _send(self, iface: Iface, payload: bytes, now: int) -> None:
         source = self.ofproto.ports[iface.ofp_port].hw_addr
-        frame = ethernet(ADDRESS, source, ETH_TYPE, payload)
+        frame = ethernet(ADDRESS, source, ETH_SLOW, payload)
         self.ofproto.send_frame(iface.ofp_port, frame, now)
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from datapath.actions import odp
-from ofproto.protocols.lldp import ADDRESS, ETH_TYPE, Agent, Settings
+from datapath.base.protocols import ETH_LLDP
+from ofproto.protocols.lldp import ADDRESS, Agent, Settings
 from pyvs.version import VERSION
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.database.settings import NO_UUID
@@ -57,7 +58,7 @@ class Lldp(PerInterface):
         session.receive(payload_of(frame), now)
 
     def frame(self, session: Agent, iface: Iface, payload: bytes) -> bytes:
-        return ethernet(ADDRESS, self.mac(iface), ETH_TYPE, payload)
+        return ethernet(ADDRESS, self.mac(iface), ETH_LLDP, payload)
 
     def is_live(self, session: Agent, now: int) -> None:
         """It judges no port."""

@@ -2,6 +2,7 @@
 
 from struct import Struct
 
+from datapath.base.protocols import PROTO_TCP
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.fields import field as field_by_name
@@ -119,11 +120,8 @@ class FinTimeout(Action):
 
     def check(self, context):
         match = context.match
-        if context.version > OF10 and match is not None and match.nw_proto != _TCP:
+        if context.version > OF10 and match is not None and match.nw_proto != PROTO_TCP:
             raise OFError("OFPBAC_MATCH_INCONSISTENT", "fin_timeout of what may not be TCP")
-
-
-_TCP = 6
 
 
 class Conjunction(Action):

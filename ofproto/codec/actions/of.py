@@ -3,6 +3,7 @@
 import re
 from struct import Struct
 
+from datapath.base.protocols import ETH_PBB, MPLS_TYPES, VLAN_TPIDS
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match_text import TextError, parse_int
@@ -29,10 +30,6 @@ from .set import RegLoad
 _U16X2 = Struct("!HH")
 _U32 = Struct("!I")
 _REG_LOAD = Struct("!HIQ")
-
-ETH_VLAN = (0x8100, 0x88A8)
-ETH_MPLS = (0x8847, 0x8848)
-ETH_PBB = 0x88E7
 
 
 _QUEUE_MARK = re.compile("[:,q@]")  # between port and queue
@@ -144,13 +141,13 @@ class PushVlan(Action):
         return self.encode(version)
 
     def decode(body, _version):
-        return PushVlan(_ethertype(body, ETH_VLAN))
+        return PushVlan(_ethertype(body, VLAN_TPIDS))
 
     WIRE = ((OF11, OF15, 17, 4, decode),)
 
     def parse(argument, _names):
         ethertype = number(argument, "ethertype", 16)
-        if ethertype not in ETH_VLAN:
+        if ethertype not in VLAN_TPIDS:
             raise TextError(f"{argument}: not a valid VLAN ethertype")
         return PushVlan(ethertype)
 
@@ -180,7 +177,7 @@ class PushMpls(Action):
         return nicira(23, body + bytes(4)) if version == OF10 else standard(19, body + bytes(2))
 
     def decode(body, _version):
-        return PushMpls(_ethertype(body, ETH_MPLS))
+        return PushMpls(_ethertype(body, MPLS_TYPES))
 
     WIRE = ((OF11, OF15, 19, 4, decode),)
     NX = ((23, 6, decode),)
@@ -190,7 +187,7 @@ class PushMpls(Action):
         return f"push_mpls:{self.ethertype:#06x}"
 
     def check(self, context):
-        if self.ethertype not in ETH_MPLS:
+        if self.ethertype not in MPLS_TYPES:
             raise OFError("OFPBAC_BAD_ARGUMENT", f"Ethertype {self.ethertype:#06x}")
         context.ethertype = self.ethertype
 

@@ -7,6 +7,7 @@ ovs-actions(7).
 
 from struct import Struct
 
+from datapath.base.protocols import PROTO_SCTP, PROTO_TCP, PROTO_UDP
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import (
     BY_CODE,
@@ -248,7 +249,7 @@ _TAGGING = ("mod_vlan_vid", "mod_vlan_pcp")
 _CHANGE_TAG = ("set_vlan_vid", "set_vlan_pcp")  # 1.1's actions, which add no tag
 # mod_tp_*: whatever the L4 protocol is
 _L4 = {"mod_tp_src": "src", "mod_tp_dst": "dst"}
-_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+_PROTOCOLS = {PROTO_TCP: "tcp", PROTO_UDP: "udp", PROTO_SCTP: "sctp"}
 
 
 class SetField(Action):

@@ -8,7 +8,13 @@ from ofproto.xlate.bridges.xbridge cimport XPort
 # The pipeline is above this module, and says by set_pipeline() what it is.
 cdef int set_pipeline(pipeline run) except -1
 
+# By what frames of protocols of layer 2, and BFD, are known.
 cdef uint8_t STP_ADDRESS[6]
+cdef enum:
+    ETH_CFM = 0x8902
+    ETH_SLOW = 0x8809           # IEEE 802.3 annex 57A: LACP and marker
+    ETH_LLDP = 0x88cc
+    BFD_PORT = 3784             # RFC 5881
 
 # The copies for mirrors of a packet that went out by a port, likewise.
 ctypedef int (*mirroring)(XlateContext x, XPort port) except -1

@@ -25,11 +25,6 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
 
-cdef enum:
-    NO_ETH_TYPE = 0x05ff        # of a frame with a length: LLC
-    ETH_CFM = 0x8902
-    BFD_PORT = 3784             # RFC 5881
-
 cdef pipeline run_pipeline = NULL
 
 
@@ -138,9 +133,9 @@ cdef bint passes_tree(XlateContext x, XPort port) except -1:
     """By a port that a spanning tree blocks go the tree's own frames, and those that look whether
     the link is sound."""
     cdef uint16_t kind = ntohs(x.base.eth_type)
-    if kind == NO_ETH_TYPE:
+    if kind == ETH_NONE:
         memset(x.wc.eth_dst, 0xff, 6)
-    if kind == NO_ETH_TYPE and memcmp(x.base.eth_dst, STP_ADDRESS, 6) == 0:
+    if kind == ETH_NONE and memcmp(x.base.eth_dst, STP_ADDRESS, 6) == 0:
         if port.sends_bpdus:
             return True
         x.report("warn", "STP not in listening state, skipping bpdu output")

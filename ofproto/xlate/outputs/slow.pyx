@@ -14,19 +14,12 @@ from datapath.actions.odp cimport (
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport FRAG_LATER, flow_key
 from ofproto.xlate.state.context cimport XlateContext
-from ofproto.xlate.outputs.output cimport STP_ADDRESS
+from ofproto.xlate.outputs.output cimport BFD_PORT, ETH_CFM, ETH_LLDP, ETH_SLOW, STP_ADDRESS
 from ofproto.xlate.bridges.xbridge cimport N_LISTENERS, XPort, listening
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
-
-cdef enum:
-    ETH_CFM = 0x8902
-    ETH_SLOW = 0x8809           # IEEE 802.3 annex 57A: LACP and marker
-    ETH_LLDP = 0x88cc
-    NO_ETH_TYPE = 0x05ff        # of a frame with a length: LLC
-    BFD_PORT = 3784             # RFC 5881
 
 
 cdef bint take_special(XlateContext x, XPort port) except -1:
@@ -53,7 +46,7 @@ cdef bint is_for(XlateContext x, uint32_t slow, const listening *wanted) noexcep
     if slow == SLOW_LLDP:
         return kind == ETH_LLDP
     if slow == SLOW_STP:
-        return is_to(x, STP_ADDRESS) and kind == NO_ETH_TYPE
+        return is_to(x, STP_ADDRESS) and kind == ETH_NONE
     if slow == SLOW_CFM:
         return kind == ETH_CFM and is_wanted(x, wanted)
     return kind == ETH_IP and is_bfd(x) and is_wanted(x, wanted)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from datapath.base.protocols import ETH_IP, PROTO_UDP
 from ofproto.exports import ipfix, sflow, sflow_counters
 from pyvs import clock
 from vswitchd.database.config import SflowRow
@@ -18,7 +19,7 @@ PORT = ipfix.Port(1, "p1")
 
 def sample(number, weight=1, size=1500):
     packet = ipfix.Packet(
-        number.to_bytes(6, "big"), bytes(6), ipfix.IPV4, size, l3_size=size - 14, proto=ipfix.UDP,
+        number.to_bytes(6, "big"), bytes(6), ETH_IP, size, l3_size=size - 14, proto=PROTO_UDP,
         src=bytes(4), dst=bytes(4),
     )  # fmt: skip
     return ipfix.Sample(packet, 7, 9, PORT, None, False, weight)

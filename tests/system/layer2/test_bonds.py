@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from datapath.base.protocols import ETH_SLOW
 from ofproto.protocols import lacp
 from tests.daemons import wait_until
 from tests.ovs_names import Names
@@ -60,7 +61,7 @@ def partner(number):
     """A frame of a switch that speaks LACP, on its link of this number; 90 s it is heard."""
     state = lacp.AGGREGATION | lacp.SYNC | lacp.COLLECTING | lacp.DISTRIBUTING
     actor = lacp.Info(1, b"\2\0\0\0\0\7", 5, 1, number, state)
-    head = lacp.ADDRESS + actor.sys_id + lacp.ETH_TYPE.to_bytes(2, "big")
+    head = lacp.ADDRESS + actor.sys_id + ETH_SLOW.to_bytes(2, "big")
     return head + lacp.compose(actor, lacp.NOBODY)
 
 

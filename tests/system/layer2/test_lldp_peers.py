@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from ofproto.protocols.lldp import ADDRESS, ETH_TYPE, Settings, compose
+from datapath.base.protocols import ETH_LLDP
+from ofproto.protocols.lldp import ADDRESS, Settings, compose
 from tests import ovs_userspace
 from tests.daemons import wait_until
 from tests.ovs_names import Names
@@ -71,7 +72,7 @@ def test_what_auto_attach_grants_is_trunked(names):
 
     def answer(status):
         said = Settings(bytes.fromhex("505400000001"), "x", "server", "", ((70000, 200),))
-        frame = ethernet(ADDRESS, said.mac, ETH_TYPE, compose(said))
+        frame = ethernet(ADDRESS, said.mac, ETH_LLDP, compose(said))
         mapping = bytes.fromhex("011170")
         assert frame.count(b"\x00\xc8" + mapping) == 1
         frame = frame.replace(b"\x00\xc8" + mapping, bytes((status << 4, 200)) + mapping)

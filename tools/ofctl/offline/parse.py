@@ -3,8 +3,9 @@
 import dataclasses
 import sys
 
+from datapath.base.protocols import ETH_IP
 from ofproto.codec import messages as m
-from ofproto.codec.fields import ETH_IP, field
+from ofproto.codec.fields import field
 from ofproto.codec.match_text import split_terms
 from ofproto.codec.numbers import OF10, OF11
 from ofproto.text.flow_text import encode_flow

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 from struct import Struct
 from typing import BinaryIO
 
+from datapath.base.protocols import VLAN_TPIDS
 from datapath.key import flow
 from ofproto.codec.messages import HEADER_SIZE
 from ofproto.codec.numbers import OFPP_NONE
@@ -31,7 +32,6 @@ _MAGIC = {
 }  # fmt: skip
 _LARGEST = 1 << 18  # bytes of a packet, as libpcap has it
 _WAITING = 64  # segments of a direction that wait for one before them
-_VLANS = (0x8100, 0x88A8)
 _SYN = 2
 _HALF = 1 << 31
 
@@ -71,7 +71,7 @@ class Segment:
 def segment(frame: bytes) -> Segment | None:
     """The TCP segment of a frame; None where it has none that is whole."""
     at = 12
-    while int.from_bytes(frame[at : at + 2], "big") in _VLANS:
+    while int.from_bytes(frame[at : at + 2], "big") in VLAN_TPIDS:
         at += 4
     ip, kind = at + 2, frame[at : at + 2]
     header = (frame[ip] & 15) * 4 if len(frame) > ip else 0
