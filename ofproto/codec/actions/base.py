@@ -84,6 +84,10 @@ class Action:
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(map(repr, self.values()))})"
 
+    def most_bytes(self) -> int | None:
+        """No version needs more; None: nobody knows before it is encoded."""
+        return None
+
     def encode(self, version: int) -> bytes:
         """The action's bytes, a multiple of 8 long; b"" where the version needs none.
 

@@ -58,6 +58,9 @@ class Output(Action):
         body = port_to_wire(self.port, version) + self.max_len.to_bytes(2, "big")
         return standard(0, body if version == OF10 else body + bytes(6))
 
+    def most_bytes(self):
+        return 16
+
     def decode(body, _version):
         size = 2 if len(body) == 4 else 4
         port = port_from_wire(body[:size])

@@ -15,16 +15,20 @@ from .set import RegMove, SetField, check_bits
 
 MOST_BITS = 128  # of values on the stack, and of what learn takes
 Place = Callable[[Field], Field]
+_PLAIN = {int, bool, bytes, str, type(None)}
 
 
 def options_of(value: Any) -> Iterator[Field]:
     """The options in actions, instructions, or lists of them."""
-    if isinstance(value, Field):
-        if value.option is not None:
-            yield value
-        return
-    for each in _parts(value):
-        yield from options_of(each)
+    left = [value]
+    while left:
+        each = left.pop()
+        if type(each) in _PLAIN:
+            continue
+        if not isinstance(each, Field):
+            left += _parts(each)
+        elif each.option is not None:
+            yield each
 
 
 def with_options(value: Any, place: Place) -> Any:

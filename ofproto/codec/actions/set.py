@@ -5,6 +5,7 @@ field and mask, as Open vSwitch sends them.  Sources: OpenFlow 1.0.1 5.2.4, 1.3.
 ovs-actions(7).
 """
 
+from functools import lru_cache
 from struct import Struct
 
 from datapath.base.protocols import PROTO_SCTP, PROTO_TCP, PROTO_UDP
@@ -82,18 +83,17 @@ def check_zero(data: bytes) -> None:
         raise OFError("NXBRC_MUST_BE_ZERO")
 
 
-def _runs(mask: int):
+@lru_cache(256)
+def _runs(mask: int) -> list[tuple[int, int]]:
     """(first bit, bits) of each run of ones, of 64 at most."""
-    start = 0
-    while mask >> start:
-        if not mask >> start & 1:
-            start += 1
-            continue
-        n = 1
-        while n < 64 and mask >> (start + n) & 1:
-            n += 1
-        yield start, n
+    runs, start = [], 0
+    while rest := mask >> start:
+        start += (rest & -rest).bit_length() - 1
+        rest = mask >> start
+        n = min(64, (~rest & rest + 1).bit_length() - 1)
+        runs.append((start, n))
         start += n
+    return runs
 
 
 def _loads(action: Action, field, value: int, mask: int, version: int) -> bytes:
@@ -494,6 +494,12 @@ class RegLoad(Action):
             whole = None if mask == self.field.mask else mask
             return SetField(self.field, self.value << self.start, whole).encode(version)
         return _loads(self, self.field, self.value << self.start, mask, version)
+
+    def most_bytes(self):
+        """A load of each 64 bits, or a masked set-field of 1.5."""
+        if self.field.option is not None or any(h.experimenter for h in self.field.headers):
+            return None
+        return max(24 * -(-self.n_bits // 64), (8 + 2 * self.field.n_bytes + 7) & ~7)
 
     def decode(body, _version):
         bits, _head, value = _REG_LOAD.unpack(body)
