@@ -43,6 +43,7 @@ class Port(NamedTuple):
     interface_ids: dict[str, str] = {}
     other_config: dict[str, str] = {}  # of the Interface
     rates: Rates = Rates()
+    group: int = 0  # of its device: endpoint.device_group()
 
 
 def as_map(pairs: dict[str, str]) -> list:
@@ -131,6 +132,10 @@ class Database:
     def has_bridge(self, name: str) -> bool:
         """Whether there is such a bridge."""
         return bool(self.select("Bridge", [["name", "==", name]], ["name"]))
+
+    def has_port(self, name: str) -> bool:
+        """Whether there is such a port, on whatever bridge."""
+        return bool(self.select("Port", [["name", "==", name]], ["name"]))
 
     def add_bridge(self, name: str, external_ids: dict[str, str]) -> None:
         """A bridge with its local port."""

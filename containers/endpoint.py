@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import os
 import re
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -86,6 +87,12 @@ def device_name(container: str, interface: str) -> str:
     return "pv" + digest[: NAME_BYTES - 3]
 
 
+def device_group(*whose: str) -> int:
+    """The group of the devices of what these words name, by which a pair is found that has no port
+    yet, and never gets one where the call that made it is killed.  0 is the group of all others."""
+    return zlib.crc32("\0".join(whose).encode()) or 1
+
+
 @contextlib.contextmanager
 def namespace(path: str):
     """A descriptor of the network namespace at `path`; raises NotThere."""
@@ -145,8 +152,16 @@ def _check_free(inside: Rtnetlink, interface: str) -> None:
         raise Fault(f"{interface}: the container has such an interface already")
 
 
+def clear(database: Database, name: str) -> None:
+    """Take away a pair without its port, which a call left that was killed, or a port without its
+    pair, of a container that ended, and nobody said so."""
+    if database.has_port(name) != is_connected(name):
+        detach(database, name)
+
+
 def attach(database: Database, bridge: str, netns: str, wanted: Interface, port: Port) -> str:
-    """Make the pair, the interface and the port; returns the interface's MAC address.
+    """Make the pair, the interface and the port; returns the interface's MAC address.  Half of it,
+    from a call that was cut off, is made anew.
 
     Raises Fault (NotThere, BadRequest, Unavailable …), and then nothing is left of it.
     """
@@ -155,11 +170,12 @@ def attach(database: Database, bridge: str, netns: str, wanted: Interface, port:
     if not database.has_bridge(bridge):
         raise Fault(f"no bridge named {bridge}")
     check_taken(database, bridge, with_addresses(port, wanted, wanted.mac))
+    clear(database, port.name)
 
     def plug(mac: str) -> None:
         database.add_port(bridge, with_addresses(port, wanted, mac))
 
-    return _connect(netns, wanted, port.name, plug)
+    return _connect(netns, wanted, port, plug)
 
 
 def attach_again(database: Database, bridge: str, netns: str, wanted: Interface, port: Port) -> str:
@@ -175,23 +191,24 @@ def attach_again(database: Database, bridge: str, netns: str, wanted: Interface,
         database.renew_port(port.name)
         database.change_external_ids("Interface", port.name, add=ids, remove=(ADDRESSES,))
 
-    return _connect(netns, wanted, port.name, plug)
+    return _connect(netns, wanted, port, plug)
 
 
-def _connect(netns: str, wanted: Interface, name: str, plug: Callable[[str], None]) -> str:
+def _connect(netns: str, wanted: Interface, port: Port, plug: Callable[[str], None]) -> str:
     with namespace(netns) as descriptor, Rtnetlink() as host:
         try:
-            return _make_pair(host, descriptor, wanted, name, plug)
+            return _make_pair(host, descriptor, wanted, port, plug)
         except OSError as error:
             raise Fault(_in_words(error)) from None
 
 
 def _make_pair(
-    host: Rtnetlink, netns: int, wanted: Interface, name: str, plug: Callable[[str], None]
+    host: Rtnetlink, netns: int, wanted: Interface, port: Port, plug: Callable[[str], None]
 ) -> str:
+    name = port.name
     with Rtnetlink(netns) as inside:
         _check_free(inside, wanted.name)
-        host.add_veth(name, wanted.name, netns, wanted.mac, wanted.mtu)
+        host.add_veth(name, wanted.name, netns, wanted.mac, wanted.mtu, port.group)
         try:
             mac = configure(inside, netns, wanted)
             link = host.link(name)
@@ -210,6 +227,12 @@ def is_connected(name: str) -> bool:
     """Whether a port's pair is there; it goes with the container's namespace."""
     with Rtnetlink() as host:
         return host.link(name) is not None
+
+
+def in_group(group: int) -> list[str]:
+    """The switch's ends of pairs that attach() made with this group."""
+    with Rtnetlink() as host:
+        return host.group(group)
 
 
 def with_addresses(port: Port, wanted: Interface, mac: str | None) -> Port:

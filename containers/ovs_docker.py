@@ -69,6 +69,16 @@ def _ids(interface: str, container: str) -> dict[str, str]:
     return {"container_id": container, "container_iface": interface}
 
 
+def _group(container: str) -> int:
+    return endpoint.device_group(PROGRAM, container)
+
+
+def _halves(call: _Call, container: str) -> list[str]:
+    """Pairs whose port was not made: the call was killed."""
+    found = endpoint.in_group(_group(container))
+    return [name for name in found if not call.database.has_port(name)]
+
+
 def _check_bridge(call: _Call, bridge: str) -> None:
     if not call.database.has_bridge(bridge):
         raise Fatal(f"no bridge named {bridge}")
@@ -104,7 +114,7 @@ def run_add_port(call: _Call) -> None:
     wanted.check()
     _check_bridge(call, bridge)
     name = endpoint.device_name(container, interface)
-    port = Port(name=name, interface_ids=_ids(interface, container))
+    port = Port(name, interface_ids=_ids(interface, container), group=_group(container))
     attach = endpoint.attach
     for name in call.database.ports_with(**_ids(interface, container)):
         place = call.database.place_of(name)
@@ -118,14 +128,18 @@ def run_add_port(call: _Call) -> None:
 def run_del_port(call: _Call) -> None:
     bridge, interface, container = call.words
     _check_bridge(call, bridge)
-    endpoint.detach(call.database, _port(call, bridge, interface, container))
+    name = endpoint.device_name(container, interface)
+    if name not in _halves(call, container):
+        name = _port(call, bridge, interface, container)
+    endpoint.detach(call.database, name)
 
 
 def run_del_ports(call: _Call) -> None:
     bridge, container = call.words
     _check_bridge(call, bridge)
     names = call.database.ports_with(container_id=container)
-    endpoint.detach(call.database, *_on_bridge(call, bridge, names))
+    names = _on_bridge(call, bridge, names)
+    endpoint.detach(call.database, *names, *_halves(call, container))
 
 
 def run_set_vlan(call: _Call) -> None:

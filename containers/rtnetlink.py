@@ -31,7 +31,7 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
 NLMSG_DONE = 3
 # <linux/if_link.h>, <linux/veth.h>
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_GROUP, IFLA_NET_NS_FD = 1, 3, 4, 18, 27, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
 # <linux/if_addr.h>, <linux/rtnetlink.h>
@@ -193,17 +193,33 @@ class Rtnetlink:
         self._sock.close()
 
     def add_veth(
-        self, name: str, peer: str, netns: int, mac: str | None = None, mtu: int | None = None
+        self,
+        name: str,
+        peer: str,
+        netns: int,
+        mac: str | None = None,
+        mtu: int | None = None,
+        group: int = 0,
     ) -> None:
-        """A veth pair: `name` here, `peer`, which gets the address `mac`, in the namespace of the
-        descriptor `netns`.  Both appear in one step, or none."""
+        """A veth pair: `name` here, in a group (see group()), and `peer`, which gets the address
+        `mac`, in the namespace of the descriptor `netns`.  Both appear in one step, or none."""
         peer_info = _IFINFO.pack(0, 0, 0, 0, 0) + _text(IFLA_IFNAME, peer) + _mac(mac)
         peer_info += _mtu(mtu) + _number(IFLA_NET_NS_FD, netns)
         data = _attribute(VETH_INFO_PEER | NLA_F_NESTED, peer_info)
         info = _text(IFLA_INFO_KIND, "veth") + _attribute(IFLA_INFO_DATA | NLA_F_NESTED, data)
         body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(IFLA_IFNAME, name) + _mtu(mtu)
+        body += _number(IFLA_GROUP, group)
         body += _attribute(IFLA_LINKINFO | NLA_F_NESTED, info)
         self._request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
+
+    def group(self, number: int) -> list[str]:
+        """Names of the devices of this namespace that are in a group."""
+        names = []
+        for body in self._dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0)):
+            found = attributes(body[_IFINFO.size :])
+            if found.get(IFLA_GROUP) == struct.pack("=I", number):
+                names.append(os.fsdecode(found[IFLA_IFNAME].rstrip(b"\0")))
+        return names
 
     def link(self, name: str) -> Link | None:
         """The device of that name, or None."""

@@ -104,20 +104,32 @@ def _refusal(found: dict[str, Any], stderr: bytes) -> Refused:
 
 
 @contextlib.contextmanager
-def addresses(call: Call):
+def addresses(call: Call, left_over: bool = False):
     """Addresses for the container, none where the configuration has no "ipam".
 
+    Where those that it may have already are `left_over`, by a call that was killed, a plug-in that
+    refuses is asked again when it has them back.
     They are given back where the block ends with an exception, and where the plug-in has given some
     in words that cannot be read.
     """
     try:
-        yield _addresses(run(call, "ADD"))
+        yield _addresses(_handed_out(call, left_over))
     except Refused:
         raise  # it has given none, and what another call of this name has is not to be given back
     except BaseException:
         with contextlib.suppress(Fault):
             run(call, "DEL")
         raise
+
+
+def _handed_out(call: Call, left_over: bool) -> dict[str, Any]:
+    try:
+        return run(call, "ADD")
+    except Refused:
+        if not left_over:
+            raise
+    run(call, "DEL")
+    return run(call, "ADD")
 
 
 def _addresses(found: dict[str, Any]) -> Addresses:

@@ -70,6 +70,10 @@ def _owned(call: Call) -> dict[str, str]:
     return {"cni_container": call.container, "contIface": call.interface, "owner": OWNER}
 
 
+def _group(call: Call) -> int:
+    return endpoint.device_group(OWNER, call.network)
+
+
 # key of "bandwidth" -> what it is here; bits, and "ingress" is the container's
 BANDWIDTH = {
     "ingressRate": "towards",
@@ -111,6 +115,7 @@ def _port(call: Call) -> Port:
         other_config=OTHERS_FIRST,
         vlan_mode="native-untagged" if trunks and tag else "trunk" if trunks else None,
         ofport_request=call.number("ofport_request", 1, 65279),
+        group=_group(call),
         external_ids=ids,
         interface_ids=interface_ids,
     )
@@ -138,11 +143,20 @@ def _gateway(given: ipam.Addresses, destination: str) -> str | None:
     return None
 
 
+def _clear(call: Call, database: Database, name: str) -> bool:
+    """Whether all of the attachment is there; half of it is taken away: endpoint.clear()."""
+    ports, pair = database.ports_with("Port", **_owned(call)), endpoint.is_connected(name)
+    if bool(ports) != pair:
+        endpoint.detach(database, *{*ports, name})
+    return bool(ports) and pair
+
+
 def run_add(call: Call) -> dict[str, Any]:
     bridge, port = _bridge(call), _port(call)
     with _database(call) as database:
+        whole = _clear(call, database, port.name)
         endpoint.check_free(call.netns, call.interface)  # addresses would be another attachment's
-        with ipam.addresses(call) as given:
+        with ipam.addresses(call, left_over=not whole) as given:
             mac = endpoint.attach(database, bridge, call.netns, _wanted(call, given), port)
     interfaces: list[dict[str, Any]] = [
         {"name": bridge},
@@ -199,8 +213,9 @@ def run_gc(call: Call) -> None:
         raise CniError(INVALID_CONFIG, "cni.dev/valid-attachments: missing")
     valid = {endpoint.device_name(each["containerID"], each["ifname"]) for each in attachments}
     with _database(call) as database:
-        found = database.ports_with("Port", owner=OWNER, cni_network=call.network)
-        endpoint.detach(database, *(name for name in found if name not in valid))
+        found = {*database.ports_with("Port", owner=OWNER, cni_network=call.network)}
+        found.update(endpoint.in_group(_group(call)))
+        endpoint.detach(database, *sorted(found - valid))
     ipam.run(call, "GC")
 
 

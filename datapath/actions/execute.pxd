@@ -63,6 +63,7 @@ cdef struct executor:
     uint64_t random             # state of SAMPLE's generator, never 0
     bint last                   # for `output`: nothing is done with the packet afterwards
     bint wrote_tunnel           # since who reads it last cleared it: the tunnel part of a key
+    bint told                   # the packet's sender was told that it is too big for a tunnel's way
     uint32_t depth
     uint32_t work               # actions that may still be run for the packet
     uint8_t *scratch[MAX_EXECUTE_DEPTH]     # buffers of copies, made when first needed

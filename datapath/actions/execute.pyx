@@ -15,7 +15,7 @@ from datapath.key.flow cimport *
 from datapath.actions.lb cimport LB_NONE
 from datapath.actions.meter cimport METER_DROP, METER_PASS, METER_REMARK, meter_verdict
 from datapath.actions.odp cimport *
-from datapath.actions.offload cimport count_segments, largest_segment, segment
+from datapath.actions.offload cimport complete_checksum, count_segments, largest_segment, segment
 from datapath.base.packet cimport *
 from datapath.base.protocols cimport ETH_IP, ETH_IPV6
 from datapath.actions.encap cimport (
@@ -25,7 +25,9 @@ from datapath.actions.encap cimport (
 from datapath.actions.rewrite cimport changes_parsing, copy_ttl, is_writable, rewrite
 from datapath.actions.tunnel_answer cimport TUNNEL_ANSWER, tunnel_answer, tunnel_outer_size
 from datapath.actions.tunnel_pop cimport tunnel_decapsulate
-from datapath.actions.tunnel_push cimport TUNNEL_HEADER, tunnel_encapsulate
+from datapath.actions.tunnel_push cimport (
+    TUNNEL_HEADER, tunnel_cut, tunnel_encapsulate, tunnel_may_be_cut,
+)
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
@@ -48,7 +50,7 @@ cdef struct execution:
 cdef void executor_init(executor *x) noexcept nogil:
     x.random = (clock_ns() << 20 ^ <uint64_t> <size_t> x) | 1
     x.depth = x.work = 0
-    x.last = x.wrote_tunnel = False
+    x.last = x.wrote_tunnel = x.told = False
     memset(x.scratch, 0, sizeof(x.scratch))
     memset(x.scratch_size, 0, sizeof(x.scratch_size))
 
@@ -381,41 +383,75 @@ cdef uint32_t _mtu_behind(execution *e, const uint8_t *at, uint32_t length, uint
     return 0
 
 
-cdef bint _outgrows(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
-    """Whether the port behind the tunnel's header cannot take the packet: then its sender is told.
+cdef inline uint32_t _padded(const uint8_t *at, uint32_t length) noexcept nogil:
+    """Of an action: where the next one stands."""
+    return min(<uint32_t> ((<const attr *> at).length + 3) & ~<uint32_t> 3, length)
+
+
+cdef uint32_t _too_narrow(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
+    """The MTU of the port behind the tunnel's header, where that cannot take the packet; or 0.
     `at`: the tnl_push and what stands behind it."""
-    cdef const uint8_t *payload = at + sizeof(attr)
-    cdef uint32_t own = (<const attr *> at).length
-    cdef uint32_t behind = min(<uint32_t> (own + 3) & ~<uint32_t> 3, length)
-    cdef uint32_t size = tunnel_outer_size(e.p, payload, own - <uint32_t> sizeof(attr))
+    cdef uint32_t own = (<const attr *> at).length, behind = _padded(at, length)
+    cdef uint32_t size = tunnel_outer_size(e.p, at + sizeof(attr), own - <uint32_t> sizeof(attr))
     cdef uint32_t mtu = _mtu_behind(e, at + behind, length - behind, size)
+    return mtu if size > mtu else 0
+
+
+cdef void _tell(execution *e, const uint8_t *payload, uint32_t size, uint32_t mtu) noexcept nogil:
+    """The packet's sender, that it is too big."""
     cdef packet answer
     cdef flow_key key
-    if mtu == 0 or size <= mtu:
-        return False
     _refresh(e)
+    if e.x.told:                # of a flood's other tunnels
+        return
     if e.x.depth >= MAX_EXECUTE_DEPTH or not _take_buffer(e, &answer, TUNNEL_HEADER + TUNNEL_ANSWER):
-        return True
-    if tunnel_answer(e.p, e.key, payload, own - <uint32_t> sizeof(attr), mtu, &answer, &key):
+        return
+    if tunnel_answer(e.p, e.key, payload, size, mtu, &answer, &key):
+        e.x.told = True
         e.x.depth += 1
         e.x.recirculate(e.x.owner, &answer, &key)
         e.x.depth -= 1
-    return True
+
+
+cdef void _run_cut(execution *e, const uint8_t *actions, uint32_t length, uint32_t mtu) noexcept nogil:
+    """All further actions for each fragment of a packet behind its tunnel's header."""
+    cdef again a
+    cdef packet p
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        _drop(e, DROP_RECIRC_TOO_DEEP)
+        return
+    if not _take_buffer(e, &p):
+        return
+    a.e = e
+    a.actions = actions
+    a.length = length
+    e.x.depth += 1
+    if not tunnel_cut(e.p, &p, mtu, _one_again, &a):
+        _drop(e, DROP_MTU_EXCEEDED)
+    e.x.depth -= 1
 
 
 cdef int _push_tunnel(execution *e, const uint8_t *at, uint32_t length) noexcept nogil:
     """`at`: the action and what stands behind it.  As _track() returns."""
     cdef const uint8_t *payload = at + sizeof(attr)
     cdef uint32_t size = (<const attr *> at).length - <uint32_t> sizeof(attr)
+    cdef uint32_t mtu = 0 if e.max_len else _too_narrow(e, at, length)
+    cdef uint32_t behind = _padded(at, length)
     cdef vnet_hdr whole
     cdef encap_result result
-    if not e.max_len and _outgrows(e, at, length):
+    if mtu and not tunnel_may_be_cut(payload):
+        _tell(e, payload, size, mtu)
         return -1 - DROP_MTU_EXCEEDED
     if e.p.vnet.gso_type == GSO_NONE or e.max_len:
         _truncate(e, &whole)    # of the packet, not of what it will be in
         e.max_len = 0
+        if mtu and not complete_checksum(e.p):
+            return -1 - DROP_BAD_OFFLOAD
         result = tunnel_encapsulate(e.p, payload, size, _entropy(e))
         e.stale = True
+        if result == ENCAP_DONE and mtu:
+            _run_cut(e, at + behind, length - behind, mtu)
+            return 2
         if result == ENCAP_DONE:
             return 0
         if result != ENCAP_NO_ROOM:
@@ -727,6 +763,7 @@ cdef void execute_actions(executor *x, packet *p, flow_key *key, const uint8_t *
     cdef execution e
     if x.depth == 0:
         x.work = MAX_WORK
+        x.told = False
     e.x = x
     e.p = p
     e.key = key

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from datapath.actions.encap cimport encap_result
+from datapath.actions.offload cimport segment_fn
 from datapath.base.packet cimport packet
 
 cdef enum:
@@ -33,3 +34,13 @@ cdef const char *check_tunnel_push(const uint8_t *payload, uint32_t length) noex
 # completed where the outer one covers it.
 cdef encap_result tunnel_encapsulate(packet *p, const uint8_t *payload, uint32_t length,
                                      uint32_t hash) noexcept nogil
+
+# Whether the header is of IPv4 and lets routers cut the packet (df_default=false, or an inner DF
+# that is inherited and not set).
+cdef bint tunnel_may_be_cut(const uint8_t *payload) noexcept nogil
+
+# Calls `emit` for each fragment of a packet that has such a header in front, of `mtu` bytes of IP at
+# most; they are in the buffer of `piece` (base, capacity), which has room for as much as `p`.
+# False: `mtu` is none of IPv4's.
+cdef bint tunnel_cut(const packet *p, packet *piece, uint32_t mtu, segment_fn emit,
+                     void *owner) noexcept nogil

@@ -5,7 +5,7 @@ routing), draft-foschiano-erspan, 3GPP TS 29.281 (GTP-U).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from datapath.actions.encap cimport ENCAP_DONE, ENCAP_MISFIT, ENCAP_NO_ROOM, encap_result
 from datapath.actions.offload cimport complete_checksum, csum_add, csum_finish
@@ -26,6 +26,8 @@ cdef extern from *:
 cdef enum:
     L3 = 14                     # tags of the underlay are pushed later, by actions of their own
     IPV4 = 20                   # without options
+    IPV4_LEAST_MTU = 68
+    MORE_FRAGMENTS = 0x2000
     IPV6 = 40
     UDP = 8
     UDP_CSUM = 6                # offsets in the UDP header
@@ -268,3 +270,40 @@ cdef encap_result tunnel_encapsulate(packet *p, const uint8_t *payload, uint32_t
         _fill_udp(p.data, &l, p.size - l.l4, hash)
     _fill_ip(p.data + L3, l.v6, p.size - L3)
     return ENCAP_DONE
+
+
+# ---- Cutting ----
+
+cdef bint tunnel_may_be_cut(const uint8_t *payload) noexcept nogil:
+    cdef const uint8_t *header = payload + sizeof(tunnel_push)
+    return get16(header + 12) == ETH_IP and not header[L3 + 6] & 0x40
+
+
+cdef bint tunnel_cut(const packet *p, packet *piece, uint32_t mtu, segment_fn emit,
+                     void *owner) noexcept nogil:
+    """RFC 791, section 3.2."""
+    cdef uint8_t *base = piece.base
+    cdef uint32_t capacity = piece.capacity
+    cdef uint32_t most = (mtu - IPV4) & ~<uint32_t> 7, left = p.size - L3 - IPV4, at = 0, size
+    cdef uint8_t *ip
+    if mtu < IPV4_LEAST_MTU:
+        return False
+    while left:
+        size = min(most, left)
+        left -= size
+        piece[0] = p[0]
+        piece.base = base
+        piece.capacity = capacity
+        piece.data = base + PACKET_HEADROOM
+        piece.size = L3 + IPV4 + size
+        memset(&piece.vnet, 0, sizeof(vnet_hdr))
+        memcpy(piece.data, p.data, L3 + IPV4)
+        memcpy(piece.data + L3 + IPV4, p.data + L3 + IPV4 + at, size)
+        ip = piece.data + L3
+        put16(ip + 2, <uint16_t> (IPV4 + size))
+        put16(ip + 6, <uint16_t> (at >> 3 | (MORE_FRAGMENTS if left else 0)))
+        put16(ip + 10, 0)
+        put16(ip + 10, csum_finish(csum_add(0, ip, IPV4)))
+        at += size
+        emit(owner, piece)
+    return True

@@ -45,6 +45,7 @@ from datapath.netdev.netdev cimport (
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init, packet_push_vlan
 from datapath.base.protocols cimport ETH_VLAN
 
+from datapath.netdev.handover import nothing_lost
 from datapath.netdev.netdev import wanted_queues
 
 cdef extern from "<pthread.h>" nogil:
@@ -474,8 +475,9 @@ cdef class PacketNetdev(Netdev):
             rx.bind((name, ETH_P_ALL))
         else:
             self.dev.diverted = True
-            rx.bind((name, ETH_P_ALL))
-            rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
+            with nothing_lost(name):
+                rx.bind((name, ETH_P_ALL))
+                rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
         self.source = index
         self.dev.diverted = index != self.ifindex
 

@@ -142,6 +142,7 @@ cdef inline void run_actions(worker *w, uint32_t i, const megaflow *f) noexcept 
         return
     w.x.depth = max(depth, w.depth[i])
     w.x.work = w.work[i]
+    w.x.told = False
     execute_actions(&w.x, p, &w.keys[i], f.actions, f.actions_len)
     w.x.depth = depth
 
@@ -188,8 +189,10 @@ cdef void let_pass(worker *w) noexcept nogil:
     """Those that were put by, before a packet that would overtake them: a fragment or segment of
     their own flow, perhaps.  Below the depth at hand, whose buffers are in use."""
     cdef uint32_t work = w.x.work
+    cdef bint told = w.x.told
     take_turns(w)
     w.x.work = work
+    w.x.told = told
 
 
 cdef inline uint64_t extract_again(worker *w, packet *p, flow_key *key) noexcept nogil:

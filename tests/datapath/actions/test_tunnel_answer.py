@@ -84,6 +84,47 @@ def test_a_gso_frame_goes_by_its_segments():
     assert told[IPerror].dst == "10.0.0.2" and told[TCPerror].seq == 100
 
 
+def test_a_flood_is_answered_once():
+    """Into tunnels of one underlay, and the next packet again."""
+    one = f"clone({odp_text.format_actions(push('vxlan')[1])})"
+    other = f"clone({odp_text.format_actions(push('gre')[1])})"
+    actions = odp_text.parse_actions(f"{one},{other},7")
+    for _packet in range(2):
+        found = outcome(run(ETHER / V4 / TCP_DATA, actions))
+        assert found == ["recirculate", "mtu_exceeded", "mtu_exceeded", "output"]
+
+
+@pytest.mark.parametrize("inner", [V4, V6, IP(src="10.0.0.1", dst="10.0.0.2")])
+@pytest.mark.parametrize("name", ["vxlan", "geneve", "gre"])
+def test_an_outer_header_without_df(name, inner):
+    """(df_default=false) is cut, and nobody is told; put together it is what one frame would be."""
+    frame = bytes(ETHER / inner / TCP_DATA)
+    text = odp_text.format_actions(push(name)[1]).replace("frag=0x4000", "frag=0x0")
+    actions = odp_text.parse_actions(text)
+    (whole,) = [event[2] for event in run(frame, actions, mtu=0)]
+    for mtu in (1400, 600, 68):
+        pieces = [Ether(event[2])[IP] for event in run(frame, actions, mtu)]
+        assert max(map(len, pieces)) <= mtu and len({piece.id for piece in pieces}) == 1
+        assert [piece.frag * 8 for piece in pieces] == [
+            sum(len(each) - 20 for each in pieces[:number]) for number in range(len(pieces))
+        ]
+        flags = [int(piece.flags) for piece in pieces]
+        assert flags == [1] * (len(pieces) - 1) + [0]
+        assert all(sums_up(bytes(piece)[:20]) for piece in pieces)
+        assert b"".join(bytes(piece)[20:] for piece in pieces) == whole[34:]
+    assert outcome(run(frame, actions, mtu=60)) == ["mtu_exceeded"]
+
+
+def test_segments_are_cut_one_by_one():
+    frame, _ = big_frame()
+    text = odp_text.format_actions(push("vxlan")[1]).replace("frag=0x4000", "frag=0x0")
+    actions = odp_text.parse_actions(text)
+    whole = [event[2] for event in run(frame, actions, mtu=0, vnet=GSO)]
+    pieces = [Ether(event[2])[IP] for event in run(frame, actions, mtu=1000, vnet=GSO)]
+    assert len({piece.id for piece in pieces}) == len(whole) < len(pieces)
+    assert b"".join(bytes(piece)[20:] for piece in pieces) == b"".join(each[34:] for each in whole)
+
+
 UNANSWERED = {
     "may be fragmented": IP(src="10.0.0.1", dst="10.0.0.2") / TCP_DATA,
     "an error": V4 / ICMP(type=11) / Raw(bytes(1400)),
