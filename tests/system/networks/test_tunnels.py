@@ -257,6 +257,26 @@ def test_a_sender_is_told_that_its_packets_are_too_big(world):
     assert "mtu_exceeded" in world.switch.dpctl("drops")
 
 
+@pytest.mark.parametrize("name", ["vxlan", "geneve", "gre"])
+def test_an_outer_header_without_df_is_cut(world, name):
+    """What a container sends with DF fits into its own network, and arrives whole."""
+    world.tunnel(name, THERE, "options:key=7 options:df_default=false")
+    world.device(KINDS[name][1], HERE, THERE)
+    for end, device in ((world.inside, "eth0"), (world.far, "tun9")):
+        end.run("ip", "link", "set", device, "mtu", "1500")
+    wait_until(lambda: world.inside.ping("10.9.0.2", count=1), what="the first answer")
+    code = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
+    receive = "s.bind(('', 7000)); s.settimeout(20); print(len(s.recv(9999)))"
+    receiver = world.far.popen(
+        sys.executable, "-c", code + receive, stdout=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: ":7000" in world.far.run("ss", "-lun"), what="the receiver")
+    world.inside.run(sys.executable, "-c", code + "s.sendto(bytes(1472), ('10.9.0.2', 7000))")
+    assert receiver.communicate(timeout=30)[0] == "1472\n"
+    assert "mtu" not in world.inside.run("ip", "route", "get", "10.9.0.2")
+    assert "mtu_exceeded" not in world.switch.dpctl("drops")
+
+
 def test_bfd_and_options_with_open_vswitch(world, ovs):
     """BFD holds between the two, and Geneve options mean the same to both."""
     join(world, ovs, "geneve", "options:key=9", 4)
