@@ -207,11 +207,24 @@ def queues(ofproto: Any, port_no: int | None, queue_id: int | None) -> list[tupl
     return found
 
 
-def queue_stats(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+def _queue_age(port: Any, queue: int, now: int) -> dict[str, int]:
+    """Of one that is configured, and is the device's."""
+    if port.is_dummy or queue not in port.queues_since:
+        return {}
+    age = now - port.queues_since[queue]
+    return {"duration_sec": age // 1000, "duration_nsec": age % 1000 * 1_000_000}
+
+
+def queue_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
     found = queues(ofproto, request.port_no, request.queue_id)
     counted = {port.name: ofproto.queue_counters(port.name) for port, _ in found}
     items = [
-        messages.QueueStats(port.number, queue, **counted[port.name].get(queue, {}))
+        messages.QueueStats(
+            port.number,
+            queue,
+            **counted[port.name].get(queue, {}),
+            **_queue_age(port, queue, now),
+        )
         for port, queue in found
     ]
     reply_list(peer, request, messages.QueueStatsReply, items)

@@ -89,6 +89,7 @@ class OfPort:
         "options",
         "peer_features",
         "queue_numbers",
+        "queues_since",
         "state",
         "supported",
         "tunnel",
@@ -103,6 +104,7 @@ class OfPort:
         self.type = type_
         self.options = options
         self.queue_numbers: tuple[int, ...] | None = None
+        self.queues_since: dict[int, int] = {}  # queue -> ms
         self.created = now
         self.odp_port: int | None = None
         self.tunnel: TunnelConfig | None = None  # of a tunnel port

@@ -275,7 +275,9 @@ class Ports:
     def set_queues(
         self, port: OfPort, dscp: dict[int, int] | None, queues: tuple[int, ...] | None
     ) -> None:
+        now = clock.msec()
         port.queue_numbers = queues
+        port.queues_since = {each: port.queues_since.get(each, now) for each in queues or ()}
         if port.xport.dscp != dscp:
             port.xport.dscp = dscp
             self._xbridge.touch()

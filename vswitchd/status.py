@@ -194,9 +194,7 @@ def controller_rows(bridge: Bridge) -> Rows:
 
 def bond_rows(bridge: Bridge) -> Rows:
     return {
-        ("Port", bridge.port_uuid(name)): {
-            "bond_active_slave": [bond.active_mac] if bond.active is not None else []
-        }
+        ("Port", bridge.port_uuid(name)): {"bond_active_slave": [bond.active_mac]}
         for name, bond in bridge.bundles.bonds.items()
     }
 

@@ -144,7 +144,7 @@ class Session:
     def __init__(self, settings: Settings, now: int, discriminator: int | None = None):
         self.settings = settings
         self.discriminator = discriminator or random.randrange(1, 1 << 32)
-        self.state, self.diagnostic = DOWN, NOTHING
+        self.state, self.diagnostic = DOWN, PATH_DOWN if settings.path_down else NOTHING
         self.remote = Remote()
         self.flags = 0
         self.override: bool | None = None
@@ -196,6 +196,7 @@ class Session:
             self._is_idle = False
             self._start_decay(now)
         if before.path_down != settings.path_down:
+            self._set_state(self.state, NOTHING, now)
             self._poll(now)
         if before.forwarding_if_rx != settings.forwarding_if_rx:
             self._data_until = self._control_until = 0
@@ -262,6 +263,8 @@ class Session:
             self._control_until = now + CONTROL_WAIT * self.settings.min_rx
 
     def _set_state(self, state: int, diagnostic: int, now: int) -> None:
+        if diagnostic == NOTHING and self.settings.path_down:
+            diagnostic = PATH_DOWN
         if (self.state, self.diagnostic) == (state, diagnostic):
             return
         was_up = self.state == UP
@@ -315,7 +318,7 @@ class Session:
     def _control(self) -> Control:
         min_tx, min_rx = self._polled or (self.min_tx, self.min_rx)
         return Control(
-            PATH_DOWN if self.settings.path_down else self.diagnostic,
+            self.diagnostic,
             self.state,
             self.flags,
             self.settings.mult,
@@ -360,7 +363,7 @@ class Session:
         # Who asked for longer intervals than now may have been anybody.
         self.next_send = min(self.next_send, self.last_sent + self._send_interval)
         forwarding = self.is_forwarding(now)
-        if forwarding != self._told:
+        if self.override is None and forwarding != self._told:
             self._told = forwarding
             self.flaps += 1
             self.changed = True

@@ -128,7 +128,8 @@ class Member:
         self._sent = 0  # frames since `_window` began
         self._markers = 0
         self._window = 0
-        self.expire(now)
+        self.rx_due = now
+        self.status = DEFAULTED
 
     def expire(self, now: int) -> None:
         """The partner has three seconds to say something."""
@@ -143,15 +144,16 @@ class Member:
         self.partner = NOBODY
         self.counts.defaulted += 1
 
-    def run(self, now: int) -> None:
-        """The receive machine's timer."""
+    def run(self, now: int) -> bool:
+        """The receive machine's timer.  Returns whether there is no partner any more."""
         if self.status == DEFAULTED or now < self.rx_due:
-            return
+            return False
         if self.status == CURRENT:
             self.counts.expired += 1
             self.expire(now)
-        else:
-            self.default()
+            return False
+        self.default()
+        return True
 
     def hear(self, actor: Info, partner: Info, fast: bool, now: int) -> None:
         self.status = CURRENT
@@ -229,14 +231,24 @@ class Aggregate:
         """A new member, or one with other settings."""
         member = self.members.get(key)
         if member is None:
-            self.members[key] = Member(settings, now)
+            member = self.members[key] = Member(settings, now)
+            self._startle(member, now)
         elif member.settings == settings:
             return
         else:
             before, member.settings = member.settings, settings
             if before._replace(name="") != settings._replace(name=""):
-                member.expire(now)  # the partner does not know this one yet
+                self._startle(member, now)  # the partner does not know this one yet
         self._select()
+
+    def _startle(self, member: Member, now: int) -> None:
+        """What is known of the partner may be wrong now: it is to speak, unless there is none, and
+        it is not to us to begin.
+
+        This alone attaches and detaches nobody: the other members carry on, in fallback, too.
+        """
+        if member.status == CURRENT or self.settings.active:
+            member.expire(now)
 
     def drop_member(self, key: Hashable) -> None:
         """No error when there is none."""
@@ -285,16 +297,15 @@ class Aggregate:
             return
         member.carrier = up
         member.counts.carrier_changes += 1
-        if up:
-            if member.status != DEFAULTED or self.settings.active:
-                member.expire(now)
-            self._select()
+        self._startle(member, now)
+        self._compare()
 
     def run(self, now: int) -> list[tuple[Hashable, bytes]]:
         """Timers, and what is to be sent: (member, payload)."""
-        for member in self.members.values():
-            member.run(now)
-        self._select()
+        over = [member for member in self.members.values() if member.run(now)]
+        if over:
+            self._select()
+        self._compare()
         frames = []
         for key, member in self.members.items():
             actor = self.actor(member)
@@ -331,6 +342,10 @@ class Aggregate:
                 fallen_back = member.status == DEFAULTED and self.settings.fallback
                 member.attached = fallen_back and not member.is_looped
         self.is_negotiated = lead is not None
+        self._compare()
+
+    def _compare(self) -> None:
+        """With what the caller knows."""
         before, self._known = self._known, self._verdicts()
         self.changed |= before != self._known
 

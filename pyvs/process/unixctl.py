@@ -46,6 +46,11 @@ def escaped(text: str) -> bytes:
         return json_text.dumps(text.encode(errors="backslashreplace").decode())[1:-1]
 
 
+def _lines(body: str | None) -> str:
+    """Clients print it as it is: the last line ends, too."""
+    return body + "\n" if body and not body.endswith("\n") else body or ""
+
+
 class Connection:
     """A client; it has one request answered after the other."""
 
@@ -63,7 +68,7 @@ class Connection:
 
     def reply(self, body: str | None) -> None:
         """Answer the request."""
-        self.reply_escaped([escaped(body or "")])
+        self.reply_escaped([escaped(_lines(body))])
 
     def reply_escaped(self, pieces: list[bytes]) -> None:
         """The same; of a long text, pieces that escaped() gave."""
@@ -74,7 +79,7 @@ class Connection:
 
     def reply_error(self, body: str | None) -> None:
         """Refuse the request."""
-        self._answer("error", [b'"result":null,"error":"', escaped(body or ""), b'"'])
+        self._answer("error", [b'"result":null,"error":"', escaped(_lines(body)), b'"'])
 
     def _answer(self, kind: str, members: list[bytes]) -> None:
         if self.closed or not self.pending:

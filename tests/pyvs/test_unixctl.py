@@ -73,22 +73,22 @@ def world(tmp_path, monkeypatch):
 
 
 def test_answers(world):
-    assert world.call("say", "a", "b") == {"id": 0, "result": "a b", "error": None}
+    assert world.call("say", "a", "b") == {"id": 0, "result": "a b\n", "error": None}
     assert world.call("nosuch")["error"].startswith('"nosuch" is not a valid command (')
     assert "takes at most 9" in world.call("say", *"x" * 10)["error"]
     assert "non-string" in world.call("say", 1)["error"]
-    assert world.call("odd")["result"] == "\\udc80"
+    assert world.call("odd")["result"] == "\\udc80\n"
     for words in (["1," * unixctl.MOST_TEXT], ["x"] * 9 + ["y"], ["g"] * 8 + ["z" * (1 << 14)]):
         assert "takes at most" in world.call("say", *words)["error"]
     frame = "5E" * 65_535
-    assert world.call("say", "x" * 16_000, frame)["result"].endswith(frame)
+    assert world.call("say", "x" * 16_000, frame)["result"].endswith(frame + "\n")
 
 
 def test_a_fault_of_a_command(world):
     before = coverage.read("fault_unixctl_command") or 0
     assert "internal error (ZeroDivisionError" in world.call("broken")["error"]
     assert coverage.read("fault_unixctl_command") == before + 1
-    assert world.call("say", "x")["result"] == "x"
+    assert world.call("say", "x")["result"] == "x\n"
 
 
 def test_formats(world):
@@ -101,7 +101,7 @@ def test_formats(world):
         for words in (("--format", "nonsense"), ("--format",), ("-h",), ("--format", "json", "x")):
             assert call("set-options", *words)["error"]
         assert call("set-options", "--format", "json")["error"] is None
-        assert call("say", "x")["result"] == {"reply-format": "plain", "reply": "x"}
+        assert call("say", "x")["result"] == {"reply-format": "plain", "reply": "x\n"}
 
 
 def test_identities_of_any_form(world):
@@ -146,7 +146,7 @@ def test_what_is_no_request_ends_its_connection(world, data):
                     closed = True
                     break
         assert closed
-        assert world.answer(good, b'{"id":1,"method":"say","params":["y"]}')["result"] == "y"
+        assert world.answer(good, b'{"id":1,"method":"say","params":["y"]}')["result"] == "y\n"
 
 
 def test_a_late_answer_and_one_that_nobody_waits_for(world):
@@ -162,7 +162,7 @@ def test_a_late_answer_and_one_that_nobody_waits_for(world):
         for connection in world.late:
             connection.reply("done")
         patient.settimeout(10)
-        assert json.loads(patient.recv(1000))["result"] == "done"
+        assert json.loads(patient.recv(1000))["result"] == "done\n"
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,6 @@ def test_so_many_clients(world):
     assert late.recv(1) == b""
     socks.pop().close()
     world.turn(2)
-    assert world.call("say", "in")["result"] == "in"
+    assert world.call("say", "in")["result"] == "in\n"
     for sock in (*socks, late):
         sock.close()

@@ -72,7 +72,7 @@ def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
         f"downdelay: {bond.downdelay} ms",
         *_rebalancing(bond, now),
         f"lacp_status: {bond.lacp_status}",
-        f"lacp_fallback_ab: {str(bond.falls_back).lower()}",
+        f"lacp_fallback_ab: {str(bond.lacp_fallback).lower()}",
         f"active-backup primary: {primary}",
         f"active member mac: {bond.active_mac}({active})",
     ]
@@ -108,13 +108,13 @@ def set_active_member(switch: "Switch", args: list[str]) -> str:
     if member is bond.active:
         return "no change"
     bond.set_active(member)
-    _apply(switch, bond)
+    _bonds(switch)[bond.name][1].run_bond(bond, clock.msec())
     return "done"
 
 
 def _bar(switch: "Switch", args: list[str], barred: bool) -> str:
     bond, member = _member(switch, args)
-    member.is_barred = barred
+    member.bar(barred)
     _bonds(switch)[bond.name][1].run_bond(bond, clock.msec())
     return "disabled" if barred else "enabled"
 

@@ -1,6 +1,6 @@
 """qos/*: quality of service of interfaces, as ovs-vswitchd(8) has them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import Bridge
@@ -26,10 +26,10 @@ def show_types(switch: "Switch", args: list[str]) -> str:
 
 
 def show(switch: "Switch", args: list[str]) -> str:
-    """What is configured, and the queues' counters."""
+    """What a device has, as it came out of what is configured, and the queues' counters."""
     name = args[0]
     bridge = _bridge(switch, name)
-    kind, options, queues = bridge.qos.given(name)
+    kind, options, queues = bridge.qos.shown(name)
     if not kind:
         return f"QoS not configured on {name}\n"
     counted = bridge.qos.counters(name)
@@ -40,8 +40,8 @@ def show(switch: "Switch", args: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _options(options: dict[str, str], indent: str) -> list[str]:
-    return [f"{indent}{key}: {value}" for key, value in sorted(options.items())]
+def _options(options: dict[str, Any], indent: str) -> list[str]:
+    return [f"{indent}{key}: {value}" for key, value in options.items()]
 
 
 COMMANDS = (

@@ -27,17 +27,31 @@ REBALANCE_INTERVAL, SHORTEST_INTERVAL = 10000, 1000  # ms
 class Member:
     """`expires`: when `enabled` is to follow the device; None: it does already."""
 
-    __slots__ = ("enabled", "expires", "iface", "is_barred")
+    __slots__ = ("barred_while", "enabled", "expires", "iface")
 
     def __init__(self, iface: Iface):
         self.iface = iface
-        self.is_barred = False  # by bond/disable-member
+        self.barred_while: bool | None = None  # by bond/disable-member, until the link changes
         self.enabled = self.may_enable
         self.expires: int | None = None
 
     @property
     def may_enable(self) -> bool:
-        return self.iface.is_up() and self.iface.is_sound and not self.is_barred
+        return self.iface.is_up() and self.iface.is_sound
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be enabled."""
+        return self.may_enable and self.barred_while is None
+
+    def bar(self, barred: bool) -> None:
+        """ovs-vswitchd(8), bond/disable-member: it holds until the carrier's status changes."""
+        self.barred_while = self.iface.is_up() if barred else None
+
+    def unbar(self) -> None:
+        """If what bar() waits for has come."""
+        if self.barred_while is not None and self.barred_while != self.iface.is_up():
+            self.barred_while = None
 
     @property
     def mac(self) -> str | None:
@@ -59,7 +73,8 @@ class Bond:
         self.name = name
         self.members: dict[str, Member] = {}
         self.active: Member | None = None
-        self.active_mac = last_mac or NO_MAC  # of the last one
+        self._last_mac = last_mac or NO_MAC  # of the last one that was active
+        self.lacp_fallback = False  # other_config:lacp-fallback-ab, also where there is no LACP
         self.primary: str | None = None
         self.updelay = self.downdelay = 0
         self.basis = 0
@@ -80,6 +95,11 @@ class Bond:
         if self.lacp is None:
             return LACP_OFF
         return LACP_NEGOTIATED if self.lacp.is_negotiated else LACP_CONFIGURED
+
+    @property
+    def active_mac(self) -> str:
+        """As bond/show and the column bond_active_slave have it."""
+        return self._last_mac if self.active is not None else NO_MAC
 
     @property
     def falls_back(self) -> bool:
@@ -117,6 +137,7 @@ class Bond:
         self.mode = port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
         self.all_members_active = port.other_config.get("all-members-active") == "true"
         self.lb_output = port.other_config.get("lb-output-action") == "true"
+        self.lacp_fallback = port.other_config.get("lacp-fallback-ab") == "true"
         self._set_interval(port, now)
         self._set_detection(port, now)
         before, self.members = self.members, {}
@@ -222,11 +243,12 @@ class Bond:
         self.buckets.move(bucket, member)
 
     def set_active(self, member: Member) -> None:
-        """An administrator chooses (the primary, if it is up, comes back with the next change)."""
+        """An administrator chooses; a primary that is up comes back with the next run()."""
         self._activate(member)
 
     def _follow(self, member: Member, now: int) -> None:
-        up = member.may_enable
+        member.unbar()
+        up = member.is_wanted
         if up == member.enabled:
             member.expires = None
             return
@@ -252,18 +274,20 @@ class Bond:
         enabled = self.enabled()
         if not enabled:
             return self._hasten()
+        goes_by_it = self.mode != SLB and not self.is_balancing  # conf.db(5)
+        primary = self.primary if goes_by_it else None
         return min(
             enabled,
             key=lambda each: (
-                each.iface.name != self.primary,
+                each.iface.name != primary,
                 each is not self.active,
-                self.active is not None or each.mac != self.active_mac,
+                self.active is not None or each.mac != self._last_mac,
             ),
         )
 
     def _hasten(self) -> Member | None:
         """Without any, the one whose updelay is over first need not wait for that."""
-        waiting = [each for each in self.members.values() if each.may_enable]
+        waiting = [each for each in self.members.values() if each.is_wanted]
         if not waiting:
             return None
         first = min(waiting, key=lambda each: each.expires or 0)
@@ -276,5 +300,5 @@ class Bond:
         if member is None:
             vlog.info(f"bond {self.name}: all members are disabled")
             return
-        self.active_mac = member.mac or self.active_mac
+        self._last_mac = member.mac or self._last_mac
         vlog.info(f"bond {self.name}: active member is now {member.iface.name}")

@@ -177,7 +177,18 @@ class Spanning(Protocol):
     def _wanted_kind(self) -> Kind | None:
         if self._config.rstp_enable:
             return RSTP
-        return STP if self._config.stp_enable else None
+        return STP if self._config.stp_enable and self._is_numbered() else None
+
+    def _is_numbered(self) -> bool:
+        """stp-port-num is for all ports or for none; else there is no STP (conf.db(5))."""
+        joining = [
+            each.config.other_config for each in self._members.values() if self._joins(each, STP)
+        ]
+        given = [STP.port_number(options) for options in joining]
+        if None in given and any(given):
+            self._warn(f"{self._config.name}: some ports lack stp-port-num: there is no STP")
+            return False
+        return True
 
     def _set_kind(self, kind: Kind | None, now: int) -> None:
         if kind is self.kind:
@@ -221,22 +232,19 @@ class Spanning(Protocol):
                 self.tree.set_port(number, wanted, now)
             self.names[number] = member.config.name
 
-    def _joins(self, member: Member) -> bool:
+    def _joins(self, member: Member, kind: Kind | None = None) -> bool:
         if member.iface.type in INTERNAL or member.ofp_port not in self.ofproto.ports:
             return False
-        return member.config.other_config.get(f"{self.kind.key}-enable") != "false"
+        return member.config.other_config.get(f"{(kind or self.kind).key}-enable") != "false"
 
     def _numbers(self, members: dict[int, Member]) -> dict[int, int]:
-        """The tree's number of each port: the one it had, else the lowest that is free.  Given ones
-        are for all of them or none."""
+        """The tree's number of each port: the one it is given, or had, else the lowest that is
+        free."""
         kind = self.kind
         given = {
             number: kind.port_number(member.config.other_config)
             for number, member in members.items()
         }
-        if kind is STP and None in given.values() and any(given.values()):
-            self._warn(f"{self._config.name}: some ports lack stp-port-num: there is no STP on any")
-            return {}
         found = {number: wanted for number, wanted in given.items() if wanted}
         taken = set(found.values())
         if len(taken) < len(found):

@@ -35,6 +35,7 @@ class PortsQos:
         self._told: set[str] = set()
         self.faulty: set[str] = set()  # devices with whose discipline a fault of ours was met
         self._work: dict[str, Generator[None, None, str | None]] = {}  # device -> tc.replace()
+        self._shown: dict[str, tuple[str, dict[str, Any], tuple]] = {}  # device -> tc.effective()
         self._counted: dict[str, tuple[float, dict[int, dict[str, int]]]] = {}
         ofproto.queue_counters = self.counters
 
@@ -65,10 +66,12 @@ class PortsQos:
             except StopIteration as done:
                 del self._work[name]
                 if done.value is not None:
+                    self._shown.pop(name, None)
                     self._tell(f"{name}: QoS {self.given(name)[0]} failed ({done.value})")
             except Exception:
                 containment.caught("queueing discipline", f"of {name}")
                 del self._work[name]
+                self._shown.pop(name, None)
                 self.faulty.add(name)
 
     def next_run(self) -> int | None:
@@ -89,6 +92,7 @@ class PortsQos:
             return
         self._done[iface.name] = (link.ifindex, given)
         self._work.pop(iface.name, None)
+        self._shown.pop(iface.name, None)
         self.faulty.discard(iface.name)
         if given[0] == tc.UNTOUCHED:
             return
@@ -96,7 +100,10 @@ class PortsQos:
             self._tell(f"{iface.name}: unknown QoS type {given[0]}")
             return
         speed = iface.link_mode.speed if iface.link_mode is not None else None
-        self._work[iface.name] = tc.replace(tc.Device(link.ifindex, link.mtu, speed), *given)
+        device = tc.Device(link.ifindex, link.mtu, speed)
+        if given[0]:
+            self._shown[iface.name] = tc.effective(device, *given)
+        self._work[iface.name] = tc.replace(device, *given)
 
     def _police(self, iface: Iface, config: InterfaceConfig) -> None:
         rate, burst, packets, packets_burst = config.policing
@@ -116,12 +123,17 @@ class PortsQos:
         self._work.pop(iface.name, None)
         self.faulty.discard(iface.name)
         self._counted.pop(iface.name, None)
+        self._shown.pop(iface.name, None)
         if given[0] not in ("", tc.UNTOUCHED):
             tc.clear(index)
 
     def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
         """Type, options and queues that a device was given; "": none."""
         return self._done.get(name, (0, NO_QOS))[1]
+
+    def shown(self, name: str) -> tuple[str, dict[str, Any], tuple]:
+        """The same of a device that has its discipline, or is about to, as it came out."""
+        return self._shown.get(name, NO_QOS)
 
     def counters(self, name: str) -> dict[int, dict[str, int]]:
         """Of a device's queues, by number."""

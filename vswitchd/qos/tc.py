@@ -218,6 +218,36 @@ TYPES: dict[str, Callable[["IPRoute", Device, dict[str, str], Queues], Iterator[
     ),
     "egress-policer": _policer,
 }
+
+
+def _of_htb(device: Device, whole: int, given: dict[str, str]) -> dict[str, int]:
+    rate, ceil = _shares(given, whole)
+    burst = _burst(device, integer(given, "burst", 0) // 8, rate)
+    found = {"burst": burst * 8, "min-rate": rate * 8, "max-rate": ceil * 8}
+    priority = integer(given, "priority", 0, MOST_PRIORITY)
+    return {**found, "priority": priority} if priority else found
+
+
+def _of_hfsc(device: Device, whole: int, given: dict[str, str]) -> dict[str, int]:
+    rate, ceil = _shares(given, whole)
+    return {"min-rate": rate * 8, "max-rate": ceil * 8}
+
+
+_OF_QUEUES = {"linux-htb": _of_htb, "linux-hfsc": _of_hfsc}
+
+
+def effective(
+    device: Device, kind: str, options: dict[str, str], queues: Queues
+) -> tuple[str, dict[str, Any], tuple[tuple[int, dict[str, Any]], ...]]:
+    """What replace() makes of these options, in their units."""
+    of_queue = _OF_QUEUES.get(kind)
+    if of_queue is None:
+        return kind, options, queues
+    whole = _max_rate(device, options)
+    told = tuple((number, of_queue(device, whole, given)) for number, given in queues)
+    return kind, {"max-rate": whole * 8}, told
+
+
 UNTOUCHED = "linux-noop"  # whatever is there is somebody else's
 CLASSFUL = ("linux-htb", "linux-hfsc")
 
@@ -272,7 +302,7 @@ def _counted(each: Any) -> dict[str, int]:
     stats = each.get_attr("TCA_STATS2")
     basic, queue = stats.get_attr("TCA_STATS_BASIC"), stats.get_attr("TCA_STATS_QUEUE")
     return {
-        "tx_bytes": basic["bytes"],
         "tx_packets": basic["packets"],
+        "tx_bytes": basic["bytes"],
         "tx_errors": queue["drops"],
     }

@@ -236,3 +236,25 @@ def test_a_partner_counts_until_it_has_been_silent_for_too_long(pair):
     pair.run(3200)
     assert a.members[1].status == lacp.DEFAULTED and not a.is_current(1)
     assert a.is_current(2)
+
+
+def test_a_link_that_comes_up_takes_nothing_from_a_fallen_back_bond():
+    """As Open vSwitch: only what is heard, and its absence, attach and detach."""
+    net = Net()
+    side = net.side("a", active=True, fallback=True)
+    net.run(5000)
+    assert side.may_enable(1) and side.may_enable(2) and not side.is_negotiated
+    for up in (False, True):
+        side.set_carrier(1, up, net.now)
+        net.run(STEP)
+        assert side.members[1].status == lacp.EXPIRED and side.is_current(1)
+        assert side.may_enable(2) and not side.may_enable(1) and not side.is_negotiated
+    net.run(5000)
+    assert side.may_enable(1) and side.may_enable(2)
+    assert side.members[1].counts.defaulted == 2
+
+
+def test_a_passive_side_has_no_partner_from_the_start():
+    side = Net().side("a", fallback=True)
+    assert not side.is_negotiated and not side.is_current(1) and side.may_enable(1)
+    assert side.members[1].counts.defaulted == 0
