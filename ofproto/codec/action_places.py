@@ -27,8 +27,8 @@ _NICIRA_NUMBERS = {
     1: ((10, 2, 0, _MOST_PORT),),  # resubmit
     14: ((10, 2, 0, _MOST_PORT), (12, 1, 0, _MOST_TABLE)),  # the same, to a table
     4: ((12, 4, 0, _U32),),  # set_queue
-    16: (  # learn: idle, hard, priority, cookie, table, the same two when it ends
-        *((at, 2, 0, _U16) for at in (10, 12, 14, 28, 30)),
+    16: (  # learn: idle, hard, cookie, table, the same two when it ends (a priority may be unsaid)
+        *((at, 2, 0, _U16) for at in (10, 12, 28, 30)),
         (16, 8, 0, _U64),
         (26, 1, 0, _MOST_TABLE),
     ),

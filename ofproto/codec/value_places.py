@@ -106,6 +106,13 @@ def row_priority_at(version: int, nxm: bool) -> int:
     return 12 if version > OF10 or nxm else 52
 
 
+def row_body(version: int, nxm: bool, size: int) -> list[tuple[int, int]]:
+    """Where a row of this size says what a flow matches and does, its priority included."""
+    if version == OF10 and not nxm:
+        return [(4, 44), (52, 54), (88, size)]
+    return [(12, 14), *([(18, 20)] if nxm else []), (48, size)]
+
+
 def _padded(size):
     return (size + 7) // 8 * 8
 

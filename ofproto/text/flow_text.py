@@ -316,6 +316,11 @@ def format_flow(
 
     `stats` False leaves out counters and ages, and cookie and table where they are 0.
     """
+    return format_head(flow, stats=stats, names=names) + format_body(flow, names)
+
+
+def format_head(flow, *, stats: bool = True, names: PortNames = None) -> str:
+    """What stands before a flow's match."""
     parts = []
     if stats or flow.cookie:
         parts.append(f"cookie={flow.cookie:#x}, ")
@@ -335,10 +340,14 @@ def format_flow(
         parts.append(f"importance={flow.importance}, ")
     if stats:
         parts.append(_format_ages(flow))
-    match = format_match(flow.match, names, flow.priority)
-    parts.append(f"{match} " if match else "")
-    parts.append(f"actions={format_instructions(flow.instructions, names)}")
     return "".join(parts)
+
+
+def format_body(flow, names: PortNames = None) -> str:
+    """Its match, with the priority, and what it does."""
+    match = format_match(flow.match, names, flow.priority)
+    actions = f"actions={format_instructions(flow.instructions, names)}"
+    return f"{match} {actions}" if match else actions
 
 
 def _count(number):

@@ -494,6 +494,19 @@ def format_message(message: m.Message, raw: bytes, style: Style) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
+def format_flows(raw: bytes, rows) -> str | None:
+    """format_message() of a FlowStatsReply by a dump's RowLines; None of what is none, or is not
+    in order."""
+    try:
+        form = find(raw)[0]
+        if form.cls is not m.FlowStatsReply:
+            return None
+        lines = rows.lines(raw, form)
+    except OFError:
+        return None
+    return "\n ".join([_head(raw, form) + _multipart_flags(raw), *lines]) + "\n"
+
+
 def _truncated(raw, length):
     """What stands for a message of which bytes are missing."""
     head = ""

@@ -15,9 +15,10 @@ from ofproto.codec import action_places, messages, value_places
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import GotoTable
+from ofproto.codec.match_text import DEFAULT_PRIORITY
 from ofproto.codec.match_wire import values_in
 from ofproto.codec.messages.base import OFPT_VENDOR
-from ofproto.codec.numbers import OF10, OFPP_MAX
+from ofproto.codec.numbers import OF10, OF12, OF13, OF14, OFPP_MAX
 
 from .tokens import shown, tokens_of
 
@@ -26,10 +27,12 @@ Encode = Callable[[bytes], bytes | None]
 DECIMAL, HEX, IPV4, MAC, IPV6 = range(1, 6)
 _SIZES = {IPV4: 4, MAC: 6, IPV6: 16}  # bytes of values that are written like that
 _MOST_NUMBER = 8
+_ROW_VERSIONS = (OF10, OF12, OF13, OF14)  # whose rows end with match and instructions
 _MOST_TABLE = 0xFE
 _TABLE_AT, _TABLE_AT_NX, _TABLE_AT_10 = 24, 24, 56
-_MATCH_AT_10, _VLAN_AT_10 = 8, 26
-_NETWORKS_10 = ((36, 8), (40, 14))  # where they are, first bit of the wildcards
+_MOD_MATCH_AT_10, _ROW_MATCH_AT_10 = 8, 4
+_VLAN_AT_10 = 18  # in the match, as the next
+_NETWORKS_10 = ((28, 8), (32, 14))  # where they are, first bit of the wildcards
 _VID, _PRESENT = 0xFFF, 0x1000
 # Fields of matches -> the largest value, bits beside it
 _NUMBERS = {
@@ -53,6 +56,13 @@ class Place(NamedTuple):
     @property
     def size(self) -> int:
         return self.end - self.begin
+
+    def has(self, raw: bytes) -> bool:
+        """Whether such a value is there."""
+        return self.least <= self.get(raw) <= self.most
+
+    def get(self, raw: bytes) -> int:
+        return int.from_bytes(raw[self.begin : self.end], "big") & self.mask & ~self.keep
 
     def put(self, raw: bytearray, value: int) -> None:
         """Write a value as it stands in a message."""
@@ -99,7 +109,7 @@ def places_of_mod(raw: bytes, mod: messages.FlowMod) -> list[Place]:
     tail = value_places.mod_instructions_at(raw)
     places += _of_actions(raw, tail, mod.version)
     if mod.version == OF10 and raw[1] != OFPT_VENDOR:
-        places += _in_structure(raw)
+        places += _in_structure(raw, _MOD_MATCH_AT_10)
     else:
         places += _numbers_of_match(raw, *value_places.tlvs_of_mod(raw))
     return places + _table_of(raw, mod)
@@ -113,6 +123,8 @@ def places_of_row(raw: bytes, version: int, nxm: bool) -> list[Place]:
     at = value_places.row_priority_at(version, nxm)
     places = [_place(at, at + 2)]
     places += _copied(raw, found)
+    if version == OF10 and not nxm:
+        places += _in_structure(raw, _ROW_MATCH_AT_10)
     if version > OF10 or nxm:
         places += _numbers_of_match(raw, *value_places.tlvs_of_row(raw, version))
     return places + _of_actions(raw, value_places.row_instructions_at(raw, version, nxm), version)
@@ -126,13 +138,15 @@ def _of_actions(raw, at, version):
     return places
 
 
-def _in_structure(raw):
+def _in_structure(raw, begin):
     """Of 1.0's match what value_places leaves out: the VLAN, networks."""
-    wild = int.from_bytes(raw[_MATCH_AT_10 : _MATCH_AT_10 + 4], "big")
-    places = [Place(_VLAN_AT_10, _VLAN_AT_10 + 2, _VID)]
+    wild = int.from_bytes(raw[begin : begin + 4], "big")
+    at = begin + _VLAN_AT_10
+    places = [Place(at, at + 2, _VID)]
     for at, shift in _NETWORKS_10:
         ignored = wild >> shift & 0x3F
         if 0 < ignored < 32:
+            at += begin
             places.append(Place(at, at + 4, _largest(at, at + 4), -1 << ignored))
     return places
 
@@ -247,5 +261,131 @@ def _is_proven(line, tokens, raw, places, unsaid, encode):
         for i, place in places.items():
             place.put(want, values[i])
         if encode(with_values(line, tokens, values)) != want:
+            return False
+    return True
+
+
+# Rows
+
+
+class RowSlots(NamedTuple):
+    """`slots`: (Place, how its value is written, how 0 is) in the order of the text; before each,
+    and behind the last, stands one of `literals`."""
+
+    literals: list[bytes]
+    slots: list[tuple[Place, int, int]]
+
+
+def row_slots(row: bytes, body: Encode, version: int, nxm: bool, named: bool) -> RowSlots | None:
+    """Where the values of a row of flow statistics stand in its text, which body() makes of it.
+    `named`: numbers may have names.  None where it cannot be said."""
+    if version not in _ROW_VERSIONS:
+        return None
+    places: list[Place] = []
+    for place in _open_places(row, version, nxm):
+        overlaps = any(place.begin < other.end and other.begin < place.end for other in places)
+        limited = place.most < _largest(place.begin, place.end)
+        if overlaps or (named and limited) or not place.has(row):
+            continue
+        if not _is_shown(row, body, place, place.least):
+            place = place._replace(least=place.least + 1)  # 0 is left out
+            if not place.has(row) or not _is_shown(row, body, place, place.least):
+                continue
+        places.append(place)
+    return _slots(row, body, places)
+
+
+def _open_places(row, version, nxm):
+    """But for a priority that is not printed."""
+    priority = value_places.row_priority_at(version, nxm)
+    usual = int.from_bytes(row[priority : priority + 2], "big") == DEFAULT_PRIORITY
+    places = places_of_row(row, version, nxm)
+    return [each for each in places if not (usual and each.begin == priority)]
+
+
+def _with(row, places, values):
+    made = bytearray(row)
+    for place, value in zip(places, values, strict=True):
+        place.put(made, value)
+    return bytes(made)
+
+
+def _shown_values(place):
+    """Two values that no other token of a text has, and that are not printed in another way."""
+    span = place.most - place.least
+    return place.least + span * 5 // 7, place.least + span * 4 // 9
+
+
+def _is_shown(row, body, place, least):
+    """Whether a value is all that changes in the text, by one token: from `least` on."""
+    found = []
+    for value in (*_shown_values(place), least):
+        tokens = tokens_of(body(_with(row, [place], [value])) or b"\0")
+        if tokens is None:
+            return False
+        found.append([number for _begin, _end, _form, number in tokens[1]])
+    if len({len(numbers) for numbers in found}) > 1:
+        return False
+    changed = [i for i, number in enumerate(found[0]) if number != found[1][i]]
+    want = [value & place.mask for value in (*_shown_values(place), least)]
+    return len(changed) == 1 and [numbers[changed[0]] for numbers in found] == want
+
+
+def _slots(row, body, places):
+    """The text cut where the values of these places are."""
+    text = body(_with(row, places, [_shown_values(place)[0] for place in places]))
+    zeros = body(_with(row, places, [place.least for place in places]))
+    if text is None or zeros is None:
+        return None
+    tokens, least = tokens_of(text), tokens_of(zeros)
+    if tokens is None or least is None or len(tokens[1]) != len(least[1]):
+        return None
+    order = {}
+    for place in places:
+        i = _token_of(row, body, places, place, tokens[1])
+        if i is None or i in order:
+            return None
+        order[i] = place
+    literals, slots, at = [], [], 0
+    for i, place in sorted(order.items()):
+        begin, end, form, _value = tokens[1][i]
+        literals.append(text[at:begin])
+        slots.append((place, form, least[1][i][2] if not place.least else form))
+        at = end
+    made = RowSlots([*literals, text[at:]], slots)
+    return made if _is_printed(row, body, made) else None
+
+
+def _token_of(row, body, places, place, tokens):
+    """The number of the token that shows a place's value while the others have theirs."""
+    values = [_shown_values(each)[each is place] for each in places]
+    other = tokens_of(body(_with(row, places, values)) or b"")
+    if other is None or len(other[1]) != len(tokens):
+        return None
+    changed = [i for i, token in enumerate(tokens) if token[2:] != other[1][i][2:]]
+    return changed[0] if len(changed) == 1 else None
+
+
+def _is_printed(row, body, made):
+    """Whether other values, all at once, are printed as the plan will have it."""
+    draw = Random(1)
+    places = [place for place, _form, _zero in made.slots]
+    tries = [[place.get(row) for place in places]]
+    for choose in (min, max, draw.choice, draw.choice, draw.choice):
+        tries.append(
+            [
+                choose(
+                    [p.least, draw.randint(p.least, p.most), draw.randint(p.least, p.most), p.most]
+                )
+                for p in places
+            ]
+        )
+    for values in tries:
+        parts = []
+        for literal, (place, form, zero), value in zip(
+            made.literals, made.slots, values, strict=False
+        ):
+            parts += [literal, shown(form if value & place.mask else zero, value & place.mask)]
+        if body(_with(row, places, values)) != b"".join([*parts, made.literals[-1]]):
             return False
     return True

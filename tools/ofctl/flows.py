@@ -24,7 +24,8 @@ from ofproto.text.flow_text import (
     parse_flow,
     parse_flow_request,
 )
-from ofproto.text.message_text import format_message
+from ofproto.text.message_text import format_flows, format_message
+from ofproto.text.row_lines import RowLines
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
@@ -371,8 +372,9 @@ def dump_flows(settings, target, *words):
         _dump_plain(settings, session, request, criteria)
     else:
         style, colors = settings.style(), _colors(settings)
-        for raw, reply in session.replies(request):
-            text = format_message(reply, raw, style)
+        rows = RowLines(style.names)
+        for raw in session.raw_replies(request):
+            text = format_flows(raw, rows) or format_message(session.decode(raw), raw, style)
             sys.stdout.write(text if colors is None else _colored_rows(colors, text))
             if style.more > HEX_LEVEL:
                 sys.stdout.write(hex_dump(raw))

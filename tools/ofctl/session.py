@@ -28,6 +28,7 @@ SPOKEN = frozenset(range(OF10, OF15 + 1))
 DEFAULT_PORT = 6653
 HELLO_SECONDS = 1  # how long a peer may wait for ours before it sends its own
 _READ = 1 << 18
+_MULTIPART_REPLY, _FLAGS_AT = (17, 19), 11  # types in 1.0, and later; the lower byte of the flags
 _AT_ONCE = 256  # messages that are queued together
 _LARGEST = 0xFFFF - 48  # a FEATURES_REPLY of 1.0 that long has left ports out
 _xids = itertools.count(1)
@@ -263,6 +264,15 @@ class Session:
 
     def replies_to(self, xid, raws):
         """The same of a request that is in several messages of this xid."""
+        for raw in self._parts(xid, raws):
+            yield raw, self.decode(raw)
+
+    def raw_replies(self, message):
+        """Yields the parts of the reply as they come.  Raises SwitchError."""
+        xid = next(_xids)
+        yield from self._parts(xid, [self.encode(message, xid)])
+
+    def _parts(self, xid, raws):
         for raw in raws:
             self.send_raw(raw)
         more = True
@@ -272,11 +282,12 @@ class Session:
                 continue
             if raw[1] == 1:
                 raise SwitchError(raw)
-            reply = self._decode(raw)
-            more = getattr(reply, "more", False)
-            yield raw, reply
+            is_part = raw[1] == _MULTIPART_REPLY[raw[0] > OF10] and len(raw) > _FLAGS_AT
+            more = is_part and bool(raw[_FLAGS_AT] & 1)
+            yield raw
 
-    def _decode(self, raw):
+    def decode(self, raw: bytes):
+        """A message.  Raises Fatal."""
         try:
             return messages.decode_any(raw)
         except messages.OFError as error:

@@ -530,21 +530,30 @@ _FLOW_10 = Struct("!IIHHH6xQQQ")
 _FLOW_11 = Struct("!HBxIIHHHHH2xQQQ")
 _FLOW_NX = Struct("!HBxIIHHHHHHQQQ")
 _FLOW_HEAD_10 = Struct("!HBx")
+_NX_MATCH_LENGTH_AT = 18
 _FLOW_SIZE_10 = _FLOW_HEAD_10.size + OFP10_MATCH_LEN + _FLOW_10.size
 
 
-def _read_flow_10(data, version):
-    table = data[2]
-    at = _FLOW_HEAD_10.size
+def read_row_head(data: bytes, version: int, nxm: bool) -> FlowStats:
+    """A flow without match and instructions, from its row (up to 1.4)."""
+    if version == OF10:
+        return _head_nx(data, version) if nxm else _head_10(data, version)
+    return _head_12(data, version)
+
+
+def _head_10(data, version, match=None, instructions=()):
     sec, nsec, priority, idle, hard, cookie, packets, n_bytes = _FLOW_10.unpack_from(
-        data, at + OFP10_MATCH_LEN
+        data, _FLOW_HEAD_10.size + OFP10_MATCH_LEN
     )
     return FlowStats(
-        of10_decode_loose(data, at),
-        priority, table, cookie, sec, nsec, idle, hard, None, None, 0, 0,
-        _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES),
-        decode_instructions(data[_FLOW_SIZE_10:], version),
+        match, priority, data[2], cookie, sec, nsec, idle, hard, None, None, 0, 0,
+        _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES), instructions,
     )  # fmt: skip
+
+
+def _read_flow_10(data, version):
+    match = of10_decode_loose(data, _FLOW_HEAD_10.size)
+    return _head_10(data, version, match, decode_instructions(data[_FLOW_SIZE_10:], version))
 
 
 def _write_flow_10(f, version):
@@ -559,17 +568,21 @@ def _write_flow_10(f, version):
     ))  # fmt: skip
 
 
-def _read_flow_12(data, version):
+def _head_12(data, version, match=None, instructions=()):
     (_length, table, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      n_bytes) = _FLOW_11.unpack_from(data)  # fmt: skip
-    match, at = decode_match(data, _FLOW_11.size)
     if version < OF13:
         flags = 0
     return FlowStats(
         match, priority, table, cookie, sec, nsec, idle, hard, None, None, flags,
         importance if version > OF13 else 0, _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES),
-        decode_instructions(data[at:], version),
+        instructions,
     )  # fmt: skip
+
+
+def _read_flow_12(data, version):
+    match, at = decode_match(data, _FLOW_11.size)
+    return _head_12(data, version, match, decode_instructions(data[at:], version))
 
 
 def _write_flow_12(f, version):
@@ -590,15 +603,20 @@ def _age(value):
     return 0 if value is None else min(value + 1, 0xFFFF)
 
 
-def _read_flow_nx(data, version):
-    (_length, table, sec, nsec, priority, idle, hard, length, idle_age, hard_age, cookie, packets,
-     n_bytes) = _FLOW_NX.unpack_from(data)  # fmt: skip
-    match, at = _nxm(data, _FLOW_NX.size, length)
+def _head_nx(data, version, match=None, instructions=()):
+    (_length, table, sec, nsec, priority, idle, hard, _match_length, idle_age, hard_age, cookie,
+     packets, n_bytes) = _FLOW_NX.unpack_from(data)  # fmt: skip
     return FlowStats(
         match, priority, table, cookie, sec, nsec, idle, hard,
         idle_age - 1 if idle_age else None, hard_age - 1 if hard_age else None, 0, 0,
-        _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES), decode_instructions(data[at:], OF10),
+        _none(packets, ALL_ONES), _none(n_bytes, ALL_ONES), instructions,
     )  # fmt: skip
+
+
+def _read_flow_nx(data, version):
+    length = int.from_bytes(data[_NX_MATCH_LENGTH_AT : _NX_MATCH_LENGTH_AT + 2], "big")
+    match, at = _nxm(data, _FLOW_NX.size, length)
+    return _head_nx(data, version, match, decode_instructions(data[at:], OF10))
 
 
 def _write_flow_nx(f, version):

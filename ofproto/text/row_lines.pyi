@@ -1,0 +1,6 @@
+from ofproto.codec.match_text import PortNames
+from ofproto.codec.messages.base import Form
+
+class RowLines:
+    def __init__(self, names: PortNames = None): ...
+    def lines(self, raw: bytes, form: Form) -> list[str]: ...
