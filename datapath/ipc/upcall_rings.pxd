@@ -44,6 +44,8 @@ cdef class UpcallRings:
     # Between the two, sleeping workers are woken for several records at once.
     cdef void hold(self) noexcept
     cdef void let_go(self) noexcept
+    # Meanwhile: whether they are is said of each packet, the last one next_upcall() gave.
+    cdef void hold_while_more(self, const upcall *u) noexcept
     cdef void wake_worker(self, uint32_t worker) noexcept
     cdef void wake_those_behind(self) noexcept
     # The three push into the down rings; 0, or -1 where a ring is full (a flow may then be in
@@ -56,6 +58,9 @@ cdef class UpcallRings:
     cdef uint64_t peers(self, uint32_t worker) noexcept
     cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
                             uint32_t length) noexcept
+    # The same for a packet that came up by none; -1 also where it is too long.
+    cdef int execute_packet(self, const uint8_t *packet, uint32_t size, const flow_key *key,
+                            const uint8_t *actions, uint32_t length) noexcept
     # To the packet's worker and its peers.
     cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
                                  const flow_key *mask, const uint8_t *actions,

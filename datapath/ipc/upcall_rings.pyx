@@ -10,10 +10,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
+from datapath.base.atomic cimport load64
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.odp cimport MAX_EXECUTED
 from datapath.ipc.ring cimport (
-    ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
+    RING_HEAD, ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
     ring_reserve, ring_sleep, ring_unmap,
 )
 from datapath.ipc.upcall cimport (
@@ -138,17 +139,25 @@ cdef class UpcallRings:
         What this handler installed before is there when the packet is sent, and packets stay in
         their order.  Faults in the actions are counted as drops.
         """
-        cdef upcall u
-        if not self.n_workers or len(packet) > MAX_UPCALL_PACKET or len(actions) > MAX_EXECUTED:
-            return False
-        memset(&u, 0, sizeof(u))
-        memcpy(&u.key, <const char *> key, min(len(key), <size_t> KEY_DP_SIZE))
-        u.key.in_port = htonl(in_port)
-        u.key.packet_type = htonl(packet_type)
-        u.packet = <const uint8_t *> <const char *> packet
-        u.packet_size = <uint32_t> len(packet)
-        return self.execute_upcall(&u, <const uint8_t *> <const char *> actions,
+        cdef flow_key whole
+        memset(&whole, 0, sizeof(whole))
+        memcpy(&whole, <const char *> key, min(len(key), <size_t> KEY_DP_SIZE))
+        whole.in_port = htonl(in_port)
+        whole.packet_type = htonl(packet_type)
+        return self.execute_packet(<const uint8_t *> <const char *> packet, <uint32_t> len(packet),
+                                   &whole, <const uint8_t *> <const char *> actions,
                                    <uint32_t> len(actions)) == 0
+
+    cdef int execute_packet(self, const uint8_t *packet, uint32_t size, const flow_key *key,
+                            const uint8_t *actions, uint32_t length) noexcept:
+        cdef upcall u
+        if not self.n_workers or size > MAX_UPCALL_PACKET or length > MAX_EXECUTED:
+            return -1
+        memset(&u, 0, sizeof(u))
+        memcpy(&u.key, key, KEY_DP_SIZE)
+        u.packet = packet
+        u.packet_size = size
+        return self.execute_upcall(&u, actions, length)
 
     cdef bint next_upcall(self, upcall *u) noexcept:
         cdef uint32_t i, worker, length
@@ -225,6 +234,16 @@ cdef class UpcallRings:
 
     cdef void hold(self) noexcept:
         self.holding = True
+
+    cdef void hold_while_more(self, const upcall *u) noexcept:
+        cdef uint32_t i
+        cdef ring *up
+        for i in range(self.n_workers):
+            up = &self.up[self.ids[i]]
+            if load64(up.memory + RING_HEAD) != (up.next if self.ids[i] == u.worker else up.tail):
+                self.holding = True
+                return
+        self.holding = False
 
     cdef void let_go(self) noexcept:
         self.holding = False

@@ -667,17 +667,29 @@ class Backer:
 
     def _serve(self) -> float:
         """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
-        end = time.monotonic() + SERVED
+        end = 0.0
         while self.dpif is not None:
             now = clock.msec()
-            self.dpif.upcall_awake()
+            told = self.flows.counts["packet_ins"]
+            # The answers first: who sent the packets waits for nothing else.
             self._guarded(self.answer_upcalls, now)
-            sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
-            if not all(sent) or self.dpif is None or self.flows.inbox or self.handler.busy:
+            if self.dpif is None:
+                return 0
+            self.dpif.upcall_awake()
+            settled = self.is_settled
+            if told != self.flows.counts["packet_ins"] or not settled:
+                sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
+                if not all(sent):
+                    return 0
+            if self.flows.inbox or self.handler.busy:
                 return 0
             if self.dpif.upcall_wait():
-                return QUICK if self.is_settled else REVALIDATED_IN
-            if time.monotonic() >= end or not self.is_settled:
+                return QUICK if settled else REVALIDATED_IN
+            if not settled:
+                return 0
+            if not end:
+                end = time.monotonic() + SERVED
+            elif time.monotonic() >= end:
                 return 0
         return 0
 

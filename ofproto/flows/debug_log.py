@@ -17,10 +17,13 @@ from ofproto.text.packet_text import format_packet
 from ofproto.xlate import trace
 from pyvs import clock
 from pyvs.log_limit import LimitedLog
+from pyvs.process import logs
 
 netdev_vlog = ovs.vlog.Vlog("dpif_netdev")
 upcall_vlog = ovs.vlog.Vlog("ofproto_dpif_upcall")
 dpif_vlog = ovs.vlog.Vlog("dpif")
+_netdev_levels = logs.levels(netdev_vlog.name).values()
+_dpif_levels = logs.levels(dpif_vlog.name).values()
 PER_MINUTE, BURST = 600, 600  # of upcalls; as many of changes
 UPCALLS = LimitedLog(netdev_vlog, PER_MINUTE, BURST)
 ADDED = LimitedLog(netdev_vlog, PER_MINUTE, BURST)
@@ -29,8 +32,9 @@ DUMPED = LimitedLog(dpif_vlog, PER_MINUTE, BURST)
 
 
 def wanted() -> bool:
-    """Whether anything is to be said; asked once for many upcalls."""
-    return bool(netdev_vlog.dbg_is_enabled() or dpif_vlog.dbg_is_enabled())
+    """Whether anything is to be said; asked before any packet that comes up is looked at, and so
+    without a call of the library."""
+    return "dbg" in _netdev_levels or "dbg" in _dpif_levels
 
 
 def upcall(kind: str, key: bytes, packet: bytes) -> None:

@@ -8,9 +8,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.actions.odp cimport USERSPACE_ACTION
+from datapath.base.packet cimport packet as packet_view, packet_init
 from datapath.ipc.upcall_rings cimport UpcallRings
 from datapath.key.flow cimport (
-    KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_key, flow_ufid, flow_wildcards_for,
+    KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_extract, flow_key, flow_ufid,
+    flow_wildcards_for,
 )
 from ofproto.rules.program cimport Program
 from ofproto.xlate.state.context cimport XlateContext, set_in_port
@@ -23,7 +25,6 @@ from ofproto.xlate.bridges.xbridge cimport NO_ODP_PORT, Generation, XBridge, XPo
 from ofproto.xlate.state.xcache cimport XCache
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
 
-from datapath.key import flow as flow_module
 from ofproto.codec.actions import Output
 from ofproto.codec.numbers import OFPP_TABLE
 from ofproto.rules.compile import compile_actions
@@ -189,6 +190,8 @@ cdef class Flows:
         """Sends what is due of questions for neighbours, as the host would: through the tables of
         the bridge.  Raises DpifError."""
         cdef XPort port
+        if not self.underlay.asked:
+            return
         for device, frame in self.underlay.frames_to_send(now):
             port = find_port(self.underlay, device)
             if port is not None:
@@ -352,6 +355,7 @@ cdef class Flows:
     cdef int run_translation(self, XBridge bridge, bytes packet, uint32_t odp_port,
                              const flow_key *key, int64_t now) except -1:
         """What the last translation made of a packet happens to it."""
+        cdef flow_key known
         self.xlate.cache.credit(1, len(packet), now)
         self.xlate.cache.finish_tcp(ntohs(key.tcp_flags))
         self.xlate.cache.end_flow()
@@ -360,13 +364,17 @@ cdef class Flows:
         if self.xlate.snooped is not None:
             learn_groups(self.xlate, packet)
         if self.xlate.out.length and self.dpif is not None:
-            actions = self.xlate_actions()
-            kind = ntohl(key.packet_type)
             # What translation took the packet to have already, it must have in the datapath.
-            known = datapath_key(bridge.options, key)
-            if not self.dpif.execute_soon(packet, actions, odp_port, kind, known):
-                self.dpif.execute(packet, actions, in_port=odp_port, packet_type=kind,
-                                  pkt_mark=ntohl(key.pkt_mark), key=known)
+            known = key[0]
+            if known.tun_present:
+                to_datapath(bridge.options, &known)
+            known.in_port = htonl(odp_port)
+            if self.rings is None or self.rings.execute_packet(
+                    <const uint8_t *> <const char *> packet, <uint32_t> len(packet), &known,
+                    self.xlate.out.data, self.xlate.out.length):
+                self.dpif.execute(packet, self.xlate_actions(), in_port=odp_port,
+                                  packet_type=ntohl(key.packet_type), pkt_mark=ntohl(key.pkt_mark),
+                                  key=(<char *> &known)[:KEY_DP_SIZE])
         return 0
 
     # --- flows
@@ -499,21 +507,17 @@ cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, const char *sent
     port that stands for it, 0 where there is none."""
     cdef XPort port = bridge.ports.get(in_port)
     cdef uint32_t odp_port = 0
-    cdef bytes extracted
+    cdef packet_view view
     if port is not None and port.odp_port != <uint32_t> NO_ODP_PORT:
         odp_port = port.odp_port
-    extracted = flow_module.extract(
-        packet, odp_port, packet_type=ntohl((<const flow_key *> sent).packet_type))
-    memcpy(key, <const char *> extracted, KEY_SIZE)
+    # Nothing is written by extraction.
+    packet_init(&view, <uint8_t *> <const char *> packet, <uint32_t> len(packet), 0,
+                <uint32_t> len(packet))
+    view.in_port = htonl(odp_port)
+    view.packet_type = (<const flow_key *> sent).packet_type
+    memset(key, 0, sizeof(flow_key))
+    flow_extract(&view, key)
     return odp_port
-
-
-cdef bytes datapath_key(object layout, const flow_key *key):
-    """A translation's key as the datapath has it."""
-    cdef flow_key made = key[0]
-    if made.tun_present:
-        to_datapath(layout, &made)
-    return (<char *> &made)[:KEY_DP_SIZE]
 
 
 cdef bytes port_of(bytes key):

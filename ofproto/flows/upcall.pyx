@@ -73,6 +73,8 @@ cdef class UpcallHandler:
         cdef int n = 0, work = 0, sorted = 0
         cdef waiting_upcall *first
         while work < limit and not self.waiting.length and rings.next_upcall(&u):
+            # What the last one waits for need not wait for what we do besides.
+            rings.hold_while_more(&u)
             try:
                 work += self.guarded(&u, now)
             finally:
@@ -80,6 +82,7 @@ cdef class UpcallHandler:
             n += 1
         if work < limit and not self.waiting.length:
             return n
+        rings.hold()
         while sorted < MAX_SORTED and rings.next_upcall(&u):
             sorted += 1
             if not self.waiting.put(&u):
@@ -210,23 +213,27 @@ cdef class UpcallHandler:
                 and ukey.workers >> u.worker & 1):
             return self.execute_rest(u)      # another packet of a burst: the flow is on its way
         is_new = ukey is None
-        if ukey is None:
+        if is_new:
             if not flows.settle():
                 return self.execute_rest(u)
             if not flows.has_room(&u.key):
                 flows.counts["flow_limit_hit"] += 1
                 return self.execute_rest(u)
+        # First the packet goes on its way: the worker wakes while the rest is done here.
+        flows.counts["installed"] += 1
+        if flows.rings is not None and self.send_down(u, ufid, &masked):
+            flows.counts["ring_full"] += 1
+            if not is_new:
+                flows.lose_ukey(ukey, now)
+            return 0
+        if is_new:
             ukey = flows.add_ukey(ufid, (<char *> &u.key)[:KEY_DP_SIZE],
                                   flows.shared_mask(&flows.xlate.wc), now)
             ukey.workers = 0
         flows.take_translation(ukey, now)
         if self.verbose:
             self.tell(ukey, is_new)
-        flows.counts["installed"] += 1
         ukey.workers |= flows.rings.peers(u.worker) if flows.rings is not None else ~<uint64_t> 0
-        if flows.rings is not None and self.send_down(u, ufid, &masked):
-            flows.counts["ring_full"] += 1
-            flows.lose_ukey(ukey, now)
         return 0
 
     cdef int tell(self, Ukey ukey, bint is_new) except -1:

@@ -65,6 +65,7 @@ class Peer:
         self.handshake_done = False
         self.last_error = 0
         self._is_tls = isinstance(stream, ovs.stream.SSLStream)  # gives one record at a time
+        self._socket: Any = None  # what is read and written once it is connected, but with TLS
         self._more = False
         self._dead = False
         self.reconfigure(config)
@@ -121,6 +122,7 @@ class Peer:
         """After messages were handled: tell the machine when the handshake is done."""
         if self.running and not self.handshake_done:
             self.handshake_done = True
+            self._socket = None if self._is_tls else getattr(self.stream, "socket", None)
             self.fsm.connected(now)
 
     def _probe(self, now: int) -> None:
@@ -136,7 +138,7 @@ class Peer:
         for _ in range(READS_PER_RUN):
             if self._dead or not self.connection.wants_input:
                 return
-            error, data = self.stream.recv(RECV_SIZE)
+            error, data = self._recv()
             if error == errno.EAGAIN:
                 self.fsm.receive_attempted(now)
                 return
@@ -151,13 +153,31 @@ class Peer:
                 return  # there was no more
         self._more = True
 
+    def _recv(self) -> tuple[int, bytes]:
+        """As the stream's recv(), whose looks at the connection's state cost as much again."""
+        if self._socket is None:
+            return self.stream.recv(RECV_SIZE)
+        try:
+            return 0, self._socket.recv(RECV_SIZE)
+        except OSError as error:
+            return error.errno or errno.EIO, b""
+
+    def _send(self, data: bytes) -> int:
+        """As the stream's send(): how many bytes, or an errno less than 0."""
+        if self._socket is None:
+            return self.stream.send(data)
+        try:
+            return self._socket.send(data)
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+
     def write(self) -> None:
         """Write until the socket is full.  A closed connection's last words have this one try."""
         while not self._dead:
             data = self.connection.pull()
             if not data:
                 return
-            sent = self.stream.send(data)
+            sent = self._send(data)
             if sent < 0:
                 self.connection.unpull(data)
                 if sent != -errno.EAGAIN or self.connection.state is CLOSED:

@@ -35,6 +35,9 @@ class Asked:
         self.gave_up = False  # since somebody looked last
         self._questions: dict[tuple[str, int], _Question] = {}  # (device, address)
 
+    def __bool__(self) -> bool:
+        return bool(self._questions) or self.gave_up
+
     def want(
         self, device: str, bridge: str, mac: bytes, source: int, address: int, now: int
     ) -> None:

@@ -132,9 +132,14 @@ def line(destination: str, record: Record) -> str:
 
 def shows(module: str, destination: str, level: str) -> bool:
     """Whether a module's messages of this level go to this destination."""
-    levels = ovs.vlog.LEVELS
-    wanted = ovs.vlog.Vlog._Vlog__mfl[module][destination]
-    return levels[level.lower()] >= levels.get(wanted, levels["emer"])
+    order = ovs.vlog.LEVELS
+    wanted = levels(module)[destination]
+    return order[level.lower()] >= order.get(wanted, order["emer"])
+
+
+def levels(module: str) -> dict[str, str]:
+    """Of a module, by destination; they are what vlog/set says at any time."""
+    return ovs.vlog.Vlog._Vlog__mfl[module]
 
 
 def set_verbosity(spec: str) -> None:
