@@ -6,7 +6,10 @@ A FIFO would hold it up until somebody writes, a device like /dev/zero without e
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import BinaryIO
+
+PIECE = 1 << 16  # bytes
 
 
 def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
@@ -28,6 +31,18 @@ def read_regular(path: str, most: int) -> bytes:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return file.read(most)
+
+
+def lines_of(path: str, most: int) -> Iterator[str]:
+    """The lines of such a file, without their ends, read as they are asked for; of one without an
+    end no more than PIECE bytes at a time.  Raises OSError, when the first one is asked for."""
+    with reader(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        left = most
+        while left > 0 and (line := file.readline(min(PIECE, left))):
+            left -= len(line)
+            yield line.decode(errors="replace").rstrip("\r\n")
 
 
 def reader(path: str) -> BinaryIO:

@@ -32,7 +32,7 @@ from .barriers import Barriers
 from .disposal import Disposal
 from .dp_bonds import DatapathBonds
 from .dp_connections import KeptConnections
-from .dp_devices import MADE, KeptDevices
+from .dp_devices import MADE, BusyPorts, KeptDevices
 from .dp_meters import DatapathMeters
 from .dp_timeouts import TimeoutPolicies
 from .flows import Flows
@@ -108,6 +108,7 @@ class Backer:
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
         self.devices = KeptDevices()
+        self._busy = BusyPorts()
         self.timeouts = TimeoutPolicies(self._lost)
         self.disposal = Disposal()
         self.flows = Flows()
@@ -157,6 +158,7 @@ class Backer:
         self._inherits = True
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
+        self._busy.clear()
 
     def _lost(self, error: OSError | None = None) -> None:
         if isinstance(error, DpifStalled) and self._pause():
@@ -265,6 +267,18 @@ class Backer:
         except DpifError as error:
             # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
             vlog.info(f"{port.name}: could not be added again ({error.strerror})")
+            if error.errno == errno.EBUSY:
+                self._busy.add(port.number, clock.msec())
+
+    def _put_back_busy(self, now: int) -> None:
+        """Those whose devices may be free by now.  Raises OSError."""
+        due = self._busy.due(now)
+        for number in due:
+            if number in self.ports:
+                self._put_back(self.ports[number])
+        if due:
+            self.need_revalidate()
+            self.renewed += 1
 
     def _follow_clock(self, stopped: int | None, ahead: int) -> None:
         """time/stop and time/warp reach the packets, too."""
@@ -655,6 +669,7 @@ class Backer:
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
         self._guarded(self.revalidator.run, now)
+        self._guarded(self._put_back_busy, now)
         self._call_waiting()
         self.bonds.run(self.generation, self.revalidator.current)
         self.meters.run(self.revalidator.current, now)
@@ -733,6 +748,8 @@ class Backer:
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)
+        if (busy := self._busy.next_run()) is not None:
+            poller.timer_wait_until(busy)
         if not pressing and hasattr(poller, "quick"):  # that of the daemon's main loop
             poller.quick(self.dpif.upcall_fd, self._serve)
 

@@ -18,6 +18,38 @@ vlog = ovs.vlog.Vlog("dpif_netdev")
 MADE = ("internal", "tap")
 
 
+BUSY_MS = 1000  # between two tries
+
+
+class BusyPorts:
+    """Ports, by number, that could not be added again because their devices are somebody's yet:
+    the kernel takes its time with the sockets of a datapath process that was killed."""
+
+    def __init__(self) -> None:
+        self._numbers: set[int] = set()
+        self._next = 0
+
+    def add(self, number: int, now: int) -> None:
+        """Try it again, a second from now."""
+        if not self._numbers:
+            self._next = now + BUSY_MS
+        self._numbers.add(number)
+
+    def due(self, now: int) -> set[int]:
+        """Those to try now, which are not busy any more as far as we know."""
+        if not self._numbers or now < self._next:
+            return set()
+        due, self._numbers = self._numbers, set()
+        return due
+
+    def next_run(self) -> int | None:
+        return self._next if self._numbers else None
+
+    def clear(self) -> None:
+        """Another datapath process is asked for all ports."""
+        self._numbers.clear()
+
+
 class KeptDevices:
     """Descriptors by the names of ports."""
 

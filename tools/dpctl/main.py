@@ -106,9 +106,9 @@ class ToolRun(Run):
     def complain(self, text):
         print(f"{PROGRAM}: {text}", file=sys.stderr)
 
-    def read(self, path):
+    def lines(self, path):
         with sys.stdin if path == "-" else open(path, errors="replace") as stream:
-            return stream.read()
+            yield from stream
 
 
 def run(argv):

@@ -209,11 +209,7 @@ def _flows_from_file(run, path, default):
         "modify": lambda words: _put(run, *words, may_create="may-create" in run, may_modify=True),
         "delete": lambda words: del_flow(run, words[:1]),
     }
-    try:
-        lines = run.read(path).splitlines()
-    except OSError as error:
-        raise Unread(f'Opening file "{path}" failed ({error.strerror})') from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(run, path), 1):
         line = line.partition("#")[0].strip()
         if not line:
             continue
@@ -226,6 +222,13 @@ def _flows_from_file(run, path, default):
         except DpctlError as error:
             raise DpctlError(f"{path}:{number}: {error}") from error
         yield
+
+
+def _lines(run, path):
+    try:
+        yield from run.lines(path)
+    except OSError as error:
+        raise Unread(f'Opening file "{path}" failed ({error.strerror})') from error
 
 
 def add_flows(run, words):

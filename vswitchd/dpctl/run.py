@@ -1,6 +1,8 @@
 """What each command of dpctl is given: its options, the connection, and where its text goes."""
 
-from pyvs.named_files import read_regular
+from collections.abc import Iterator
+
+from pyvs.named_files import lines_of
 
 MOST_FROM_FILE = 64 << 20  # bytes
 MOST_LINE = 1 << 14  # characters: as of a command, unixctl.MOST_TEXT
@@ -68,11 +70,12 @@ class Run:
         """Tell of one of several things that failed."""
         raise NotImplementedError
 
-    def read(self, path):
-        """The text of a file that a daemon was told to read; "-" is none.  Raises OSError."""
+    def lines(self, path) -> Iterator[str]:
+        """Of a file that a daemon was told to read, as they are asked for; "-" is none.  Raises
+        OSError when the first one is."""
         if path == "-":
             raise DpctlError("-: there is no standard input here")
-        return read_regular(path, MOST_FROM_FILE).decode(errors="replace")
+        return lines_of(path, MOST_FROM_FILE)
 
     def ports(self):
         """port_dump(), asked for once."""

@@ -1,0 +1,34 @@
+"""Lines of files that others name are read as they are asked for."""
+
+import tracemalloc
+
+import pytest
+
+from pyvs.named_files import PIECE, lines_of
+
+
+def test_lines_and_pieces(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"a\n\r\nb\xff\r\n" + b"c" * (PIECE + 1) + b"\nlast")
+    found = list(lines_of(str(path), 1 << 20))
+    assert found == ["a", "", "b\ufffd", "c" * PIECE, "c", "last"]
+
+
+def test_what_is_not_read(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"ab\n")
+    assert list(lines_of(str(path), 3)) == ["ab"]
+    for wrong, most in ((path, 2), (tmp_path, 9), (tmp_path / "none", 9), ("/dev/zero", 9)):
+        with pytest.raises(OSError):
+            next(lines_of(str(wrong), most))
+
+
+def test_a_large_file_is_not_in_memory(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"line\n" * (1 << 20))
+    tracemalloc.start()
+    lines = lines_of(str(path), 64 << 20)
+    assert next(lines) == "line"
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
