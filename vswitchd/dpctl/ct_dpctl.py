@@ -76,6 +76,8 @@ def connection_text(row: dict[str, Any], more: bool = False, statistics: bool = 
         parts.append(f"id={row['id']}")
     if row["zone"]:
         parts.append(f"zone={row['zone']}")
+    if more:
+        parts.append("status=0")  # of Linux' conntrack; in userspace none of it is used
     if statistics:
         parts.append(f"timeout={row['timeout']}")
     if row["mark"]:

@@ -32,6 +32,7 @@ RULES = f"""\
 table=0,priority=1,ip,actions=ct(table=1,zone=1,nat)
 table=0,priority=1,ipv6,actions=ct(table=1,zone=1,nat)
 table=0,priority=9,in_port=1,ip,nw_dst={OUTER},actions=ct(table=5,zone=3,nat)
+table=0,priority=9,in_port=1,ipv6,ipv6_dst={OUTER6},actions=ct(table=5,zone=3,nat)
 table=1,priority=9,ct_state=+inv+trk,actions=drop
 table=1,priority=5,in_port=1,ct_state=-new+est+trk,actions={OUT}
 table=1,priority=5,in_port=1,ct_state=-new+rel+trk,actions={OUT}
@@ -41,6 +42,10 @@ table=1,priority=4,in_port=2,ct_state=+new+rel+trk,ip,actions=ct(commit,zone=1,n
 table=1,priority=4,in_port=2,ct_state=+new+rel+trk,ipv6,actions=ct(commit,zone=1,nat),{IN}
 table=1,priority=3,in_port=1,ct_state=+new+trk,tcp,tp_dst=21,\
 actions=ct(commit,zone=1,alg=ftp,nat(src={OUTER})),{OUT}
+table=1,priority=3,in_port=1,ct_state=+new-rel+trk,udp,tp_dst=69,\
+actions=ct(commit,zone=1,alg=tftp,nat(src={OUTER})),{OUT}
+table=1,priority=3,in_port=1,ct_state=+new-rel+trk,udp6,tp_dst=69,\
+actions=ct(commit,zone=1,alg=tftp,nat(src={OUTER6})),{OUT}
 table=1,priority=2,in_port=1,ct_state=+new+trk,ip,actions=ct(commit,zone=1,nat(src={OUTER})),{OUT}
 table=1,priority=2,in_port=1,ct_state=+new+trk,ipv6,\
 actions=ct(commit,zone=1,nat(src={OUTER6})),{OUT}
@@ -56,6 +61,14 @@ table=3,priority=2,ct_state=-new+est+trk,ip,actions=ct(table=4,zone=3,nat)
 table=4,priority=2,ct_state=+new+trk,tcp,actions=ct(commit,zone=3,nat(src={OUTER})),{BACK}
 table=4,priority=2,ct_state=-new+trk,tcp,actions={BACK}
 table=6,priority=1,ip,actions={BACK}
+table=5,priority=9,ct_state=+rpl+trk,ipv6,actions=ct(table=6,zone=2,nat)
+table=5,priority=1,ipv6,actions=ct(table=3,zone=2,nat)
+table=3,priority=2,ct_state=+new+trk,tcp6,tp_dst=8080,\
+actions=ct(commit,table=4,zone=2,nat(dst=[fd00:1::1]:80))
+table=3,priority=2,ct_state=-new+est+trk,ipv6,actions=ct(table=4,zone=3,nat)
+table=4,priority=2,ct_state=+new+trk,tcp6,actions=ct(commit,zone=3,nat(src={OUTER6})),{BACK}
+table=4,priority=2,ct_state=-new+trk,tcp6,actions={BACK}
+table=6,priority=1,ipv6,actions={BACK}
 """
 SERVER = """
 import http.server, socket, socketserver, sys
@@ -69,6 +82,22 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     address_family = socket.AF_INET6; daemon_threads = True
 s = Server(("::", int(sys.argv[1])), Handler)
 print("ready", flush=True); s.serve_forever()
+"""
+# By TFTP: each answer begins a connection of its own, to the port that asked.
+TFTP_SERVER = """
+import socket, struct
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 69))
+print("ready", flush=True)
+while True:
+    _, peer = s.recvfrom(1000)
+    data = (peer[0].removeprefix("::ffff:") + "\\n").encode() + b"x" * 200000
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as c:
+        c.settimeout(2)
+        for n in range(len(data) // 512 + 1):
+            c.sendto(struct.pack("!HH", 3, n + 1) + data[512 * n : 512 * n + 512], peer)
+            try: c.recv(100)
+            except OSError: break
 """
 
 
@@ -104,9 +133,9 @@ class Place:
         container.run("ip", "route", "add", "default", "via", address)
         container.run("ip", "-6", "route", "add", "default", "via", address6)
 
-    def serve(self, container, port):
+    def serve(self, container, port, server=SERVER):
         child = container.popen(
-            *("python3", "-c", SERVER, str(port)), stdout=subprocess.PIPE, text=True
+            *("python3", "-c", server, str(port)), stdout=subprocess.PIPE, text=True
         )
         assert child.stdout.readline() == "ready\n"
         self.servers.append(child)
@@ -131,10 +160,12 @@ def scenario(place):
     inside, outside = place.inside, place.outside
     place.serve(outside, 80)
     place.serve(inside, 80)
+    place.serve(outside, 69, TFTP_SERVER)
     seen = [
         ("ping out", inside.ping("192.0.2.1", 2)),
         ("ping in", outside.ping("10.0.0.1", 1, wait=1)),
         ("ping 8 KB", inside.run("ping", "-qc1", "-W2", "-s8000", "192.0.2.1", check=False)),
+        ("ping6 8 KB", inside.run("ping", "-qc1", "-W2", "-s8000", "fd00:2::1", check=False)),
         ("ping6 out", inside.ping("fd00:2::1", 2)),
         ("out", place.get(inside, "http://192.0.2.1/")),
         ("out 6", place.get(inside, "http://[fd00:2::1]/")),
@@ -143,6 +174,9 @@ def scenario(place):
         ("published 6", place.get(outside, f"http://[{OUTER6}]:8080/")),
         ("another port", place.get(outside, f"http://{OUTER}:81/")),
         ("hairpin", place.get(inside, f"http://{OUTER}:8080/")),
+        ("hairpin 6", place.get(inside, f"http://[{OUTER6}]:8080/")),
+        ("TFTP", place.get(inside, "tftp://192.0.2.1/x")),
+        ("TFTP 6", place.get(inside, "tftp://[fd00:2::1]/x")),
     ]
     unreachable = inside.run(
         "python3", "-c",
@@ -151,16 +185,15 @@ def scenario(place):
         "try: s.recv(1)\nexcept OSError as e: print(type(e).__name__)",
     )  # fmt: skip
     seen.append(("refused by ICMP", unreachable.strip()))
-    seen[2] = ("ping 8 KB", " 1 received" in seen[2][1])
-    return seen
+    return [(what, " 1 received" in end if "KB" in what else end) for what, end in seen]
 
 
 def connections(switch):
     """Without what is chance: ports and ids that nobody chose, and how far TCP has got."""
     found = set()
-    for line in switch.appctl("dpctl/dump-conntrack").splitlines():
-        line = re.sub(r"(port|id)=(?!80\b|8080\b|9\b)\d+", r"\1=N", line)
-        found.add(re.sub(r"state=\w+", "state=S", line))
+    for line in switch.appctl("dpctl/dump-conntrack", "-m").splitlines():
+        line = re.sub(r"(port=(?!80\b|8080\b|9\b|69\b)|\bid=)\d+", r"\1N", line)
+        found.add(re.sub(r"(state_\w+)=\w+", r"\1=S", line))
     return sorted(found)
 
 
@@ -168,6 +201,7 @@ EXPECTED = [
     ("ping out", 2),
     ("ping in", 0),
     ("ping 8 KB", True),
+    ("ping6 8 KB", True),
     ("ping6 out", 2),
     ("out", OUTER),
     ("out 6", OUTER6),
@@ -176,6 +210,9 @@ EXPECTED = [
     ("published 6", "fd00:2::1"),
     ("another port", None),
     ("hairpin", OUTER),
+    ("hairpin 6", OUTER6),
+    ("TFTP", OUTER),
+    ("TFTP 6", OUTER6),
     ("refused by ICMP", "ConnectionRefusedError"),
 ]
 
