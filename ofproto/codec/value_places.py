@@ -15,6 +15,7 @@ from .match_wire import values_in
 from .messages.base import HEADER_SIZE, OFPT_VENDOR
 from .numbers import OF10, OF12, OF13, OF14
 
+_ALL_TABLES = 0xFF
 _VENDOR_SIZE = 16  # header, vendor, subtype
 _PORT_AT = SLOTS[BY_NAME["in_port"]].end
 
@@ -104,6 +105,18 @@ def tlvs_of_row(raw: bytes, version: int) -> tuple[int, int]:
 
 def row_priority_at(version: int, nxm: bool) -> int:
     return 12 if version > OF10 or nxm else 52
+
+
+def row_of_mod(raw: bytes) -> bytes:
+    """A FLOW_MOD with OXMs or NXMs as a row of flow statistics of the same version: what it matches
+    and does, its cookie, timeouts and importance."""
+    nxm = raw[0] == OF10
+    table = b"\0" if nxm and raw[24] == _ALL_TABLES else raw[24:25]
+    numbers = raw[30:32] + raw[26:30]  # priority, timeouts
+    rest = raw[40:42] + bytes(4) if nxm else bytes(2) + raw[46:48] + bytes(2)
+    cookie = raw[16:24] if nxm else raw[8:16]
+    size = len(raw).to_bytes(2, "big")
+    return b"".join((size, table, bytes(9), numbers, rest, cookie, bytes(16), raw[48:]))
 
 
 def row_body(version: int, nxm: bool, size: int) -> list[tuple[int, int]]:

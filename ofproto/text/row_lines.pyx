@@ -129,7 +129,17 @@ cdef class RowLines:
             at += size
         return made
 
-    cdef str line(self, bytes row, form, int version, bint nxm):
+    def body(self, bytes row not None, form):
+        """What format_body() makes of a row.  Raises OFError."""
+        cdef int version = form.version
+        cdef RowPlan plan = self.find(row)
+        if plan is not None:
+            return plan.body(row)
+        flow = form.body.read_item(row, version)
+        self.learn(row, form, version, form.place == NX_REPLY)
+        return format_body(flow, self.names)
+
+    cdef RowPlan find(self, bytes row):
         cdef RowPlan plan
         cdef const uint8_t *data = row
         cdef list plans = self.plans.get(len(row))
@@ -137,16 +147,23 @@ cdef class RowLines:
         if plans is not None:
             for plan in plans:
                 if plan.fits(data):
-                    return format_head(read_row_head(row, version, nxm), names=self.names) + plan.body(data)
+                    return plan
+        return None
+
+    cdef str line(self, bytes row, form, int version, bint nxm):
+        cdef RowPlan plan = self.find(row)
+        if plan is not None:
+            return format_head(read_row_head(row, version, nxm), names=self.names) + plan.body(row)
         flow = form.body.read_item(row, version)
-        if self.rows >= LEARN_EVERY:
-            self.rows = 0
-            self.learn(row, form, version, nxm)
+        self.learn(row, form, version, nxm)
         return format_head(flow, names=self.names) + format_body(flow, self.names)
 
     cdef int learn(self, bytes row, form, int version, bint nxm) except -1:
         cdef Py_ssize_t size = len(row)
         cdef RowPlan plan
+        if self.rows < LEARN_EVERY:
+            return 0
+        self.rows = 0
         if self.failures.get(size, 0) >= MOST_FAILURES or size % 8 or size > MOST_ROW:
             return 0
         names = self.names

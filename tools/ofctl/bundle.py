@@ -2,6 +2,7 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
+from ofproto.codec.messages.base import MAX_SIZE
 from ofproto.codec.messages.bundle import (
     BUNDLE_ATOMIC,
     BUNDLE_ORDERED,
@@ -13,6 +14,7 @@ from ofproto.codec.numbers import OF13
 from pyvs_tools.command import Fatal
 
 from .errors import BundleError
+from .session import AT_ONCE
 
 FLAGS = BUNDLE_ATOMIC | BUNDLE_ORDERED
 BUNDLE_ID = 0
@@ -24,14 +26,25 @@ DEFAULT_VERSIONS = frozenset((5,))
 def transact(session, raws: list[bytes]) -> None:
     """Have all of these messages executed at once, or none.  Raises BundleError."""
     _control(session, OPEN_REQUEST, raws)
-    for raw in raws:
-        xid = int.from_bytes(raw[4:8], "big")
-        session.queue(m.BundleAdd(BUNDLE_ID, FLAGS, raw).encode(session.version, xid))
+    for at in range(0, len(raws), AT_ONCE):
+        session.queue(b"".join(_additions(session.version, raws[at : at + AT_ONCE])))
     errors = session.barrier()
     if errors:
         _control(session, DISCARD_REQUEST, raws)
         raise BundleError(session, errors, raws)
     _control(session, COMMIT_REQUEST, raws)
+
+
+def _additions(version, raws):
+    """BUNDLE_ADD_MESSAGEs, each with the xid of what is in it: the same but for that and the
+    length."""
+    first = m.BundleAdd(BUNDLE_ID, FLAGS, raws[0]).encode(version)
+    kind, middle = first[:2], first[8 : -len(raws[0])]
+    for raw in raws:
+        size = 8 + len(middle) + len(raw)
+        if size > MAX_SIZE:
+            raise Fatal(f"a message of {len(raw)} bytes is too long for a bundle")
+        yield b"".join((kind, size.to_bytes(2, "big"), raw[4:8], middle, raw))
 
 
 def _control(session, kind, raws):

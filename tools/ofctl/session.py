@@ -29,7 +29,7 @@ DEFAULT_PORT = 6653
 HELLO_SECONDS = 1  # how long a peer may wait for ours before it sends its own
 _READ = 1 << 18
 _MULTIPART_REPLY, _FLAGS_AT = (17, 19), 11  # types in 1.0, and later; the lower byte of the flags
-_AT_ONCE = 256  # messages that are queued together
+AT_ONCE = 256  # messages that are queued together
 _LARGEST = 0xFFFF - 48  # a FEATURES_REPLY of 1.0 that long has left ports out
 _xids = itertools.count(1)
 
@@ -314,8 +314,8 @@ class Session:
 
     def command(self, *raws: bytes) -> None:
         """Send messages that have no reply, and see that they are done.  Raises SwitchError."""
-        for at in range(0, len(raws), _AT_ONCE):
-            self.queue(b"".join(raws[at : at + _AT_ONCE]))
+        for at in range(0, len(raws), AT_ONCE):
+            self.queue(b"".join(raws[at : at + AT_ONCE]))
         errors = self.barrier()
         if errors:
             raise SwitchError(errors[0])
