@@ -14,7 +14,6 @@ from ofproto.codec.numbers import OF13
 from pyvs_tools.command import Fatal
 
 from .errors import BundleError
-from .session import AT_ONCE
 
 FLAGS = BUNDLE_ATOMIC | BUNDLE_ORDERED
 BUNDLE_ID = 0
@@ -26,8 +25,7 @@ DEFAULT_VERSIONS = frozenset((5,))
 def transact(session, raws: list[bytes]) -> None:
     """Have all of these messages executed at once, or none.  Raises BundleError."""
     _control(session, OPEN_REQUEST, raws)
-    for at in range(0, len(raws), AT_ONCE):
-        session.queue(b"".join(_additions(session.version, raws[at : at + AT_ONCE])))
+    session.queue_all(_additions(session.version, raws))
     errors = session.barrier()
     if errors:
         _control(session, DISCARD_REQUEST, raws)
@@ -38,8 +36,9 @@ def transact(session, raws: list[bytes]) -> None:
 def _additions(version, raws):
     """BUNDLE_ADD_MESSAGEs, each with the xid of what is in it: the same but for that and the
     length."""
-    first = m.BundleAdd(BUNDLE_ID, FLAGS, raws[0]).encode(version)
-    kind, middle = first[:2], first[8 : -len(raws[0])]
+    some = m.BarrierRequest().encode(version)
+    first = m.BundleAdd(BUNDLE_ID, FLAGS, some).encode(version)
+    kind, middle = first[:2], first[8 : -len(some)]
     for raw in raws:
         size = 8 + len(middle) + len(raw)
         if size > MAX_SIZE:

@@ -29,7 +29,7 @@ DEFAULT_PORT = 6653
 HELLO_SECONDS = 1  # how long a peer may wait for ours before it sends its own
 _READ = 1 << 18
 _MULTIPART_REPLY, _FLAGS_AT = (17, 19), 11  # types in 1.0, and later; the lower byte of the flags
-AT_ONCE = 256  # messages that are queued together
+_AT_ONCE = 256  # messages that are queued together
 _LARGEST = 0xFFFF - 48  # a FEATURES_REPLY of 1.0 that long has left ports out
 _xids = itertools.count(1)
 
@@ -314,8 +314,7 @@ class Session:
 
     def command(self, *raws: bytes) -> None:
         """Send messages that have no reply, and see that they are done.  Raises SwitchError."""
-        for at in range(0, len(raws), AT_ONCE):
-            self.queue(b"".join(raws[at : at + AT_ONCE]))
+        self.queue_all(raws)
         errors = self.barrier()
         if errors:
             raise SwitchError(errors[0])
@@ -325,6 +324,12 @@ class Session:
         self.connection.send(raw)
         if self.connection.backlog > _READ:
             self._turn(0)
+
+    def queue_all(self, raws) -> None:
+        """The same of many."""
+        raws = iter(raws)
+        while part := b"".join(itertools.islice(raws, _AT_ONCE)):
+            self.queue(part)
 
     def execute(self, raws: list[bytes]) -> None:
         """command() of messages that --bundle makes a transaction.  Raises SwitchError, or
