@@ -16,7 +16,6 @@ from ofproto.codec import notes
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import TextError
 from ofproto.codec.numbers import OF10, OF14
-from ofproto.text import trials
 from ofproto.text.flow_text import ADD, parse_flow
 
 
@@ -107,6 +106,8 @@ cdef class LinePlan:
         found = self.templates.get(form, self)
         if found is not self:
             return found
+        from ofproto.text import trials     # not above: most commands have one flow
+
         with notes.unheard():
             places = trials.line_places(self.line, self.encoder(form), form[2], self.places)
         found = None if places is None else _template(places)
@@ -184,8 +185,9 @@ cdef class FlowLines:
     cdef dict kinds                 # skeleton and command -> Kind
     cdef int lines                  # since a plan was made
 
-    def __init__(self, names=None):
-        self.lines = LEARN_EVERY
+    def __init__(self, names=None, int first=LEARN_EVERY):
+        """`first`: lines before a plan is made."""
+        self.lines = LEARN_EVERY - first
         self.names = names
         self.kinds = {}
 
@@ -256,6 +258,8 @@ cdef class FlowLines:
     cdef LinePlan planned(self, bytes text, int command, flow):
         cdef LinePlan plan = LinePlan()
         cdef Py_ssize_t i
+        from ofproto.text import trials
+
         plan.line = text
         plan.command = command
         plan.names = self.names

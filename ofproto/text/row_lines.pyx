@@ -16,7 +16,6 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import DEFAULT_PRIORITY
 from ofproto.codec.messages.base import NX_REPLY
 from ofproto.codec.messages.flow import read_row_head
-from ofproto.text import trials
 from ofproto.text.flow_text import format_body, format_head
 
 
@@ -107,11 +106,12 @@ cdef class RowLines:
     cdef dict failures              # length -> how often no plan could be made
     cdef int rows                   # since a plan was made
 
-    def __init__(self, names=None):
+    def __init__(self, names=None, int first=LEARN_EVERY):
+        """`first`: rows before a plan is made."""
         self.names = names
         self.plans = {}
         self.failures = {}
-        self.rows = LEARN_EVERY
+        self.rows = LEARN_EVERY - first
 
     def lines(self, bytes raw not None, form):
         """The texts of the flows in a FlowStatsReply of this form (messages.base.Form), as
@@ -167,6 +167,7 @@ cdef class RowLines:
         if self.failures.get(size, 0) >= MOST_FAILURES or size % 8 or size > MOST_ROW:
             return 0
         names = self.names
+        from ofproto.text import trials     # not above: most dumps are short
 
         def body(data):
             try:

@@ -93,7 +93,7 @@ def test_a_plan_says_what_the_parser_says(data):
     command = data.draw(st.sampled_from(COMMANDS))
     if command in (DELETE, DELETE_STRICT):
         text = text.partition("actions=")[0]
-    lines = FlowLines()
+    lines = FlowLines(first=0)
     for _ in range(12):
         check(lines, text, command)
         check(lines, others(data.draw, text), command)
@@ -118,7 +118,7 @@ def of_kind(pattern, i):
 
 @pytest.mark.parametrize("pattern", FREQUENT)
 def test_lines_of_a_kind_have_plans(pattern):
-    lines = FlowLines()
+    lines = FlowLines(first=0)
     read = [lines.read(of_kind(pattern, i)) for i in range(1, 60)]
     planned = [flow for flow in read if isinstance(flow, FlowLine)]
     assert len(planned) > 55
@@ -143,7 +143,7 @@ WRONG = [
 
 @pytest.mark.parametrize("known, other", WRONG)
 def test_values_that_mean_something_else_go_the_full_way(known, other):
-    lines = FlowLines()
+    lines = FlowLines(first=0)
     for _ in range(3):
         lines.read(known)
     check(lines, other)

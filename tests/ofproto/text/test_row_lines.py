@@ -51,7 +51,7 @@ def test_a_plan_prints_what_the_printer_prints(data):
     if data.draw(st.booleans()):
         text = f"{text.partition('actions=')[0]}actions={data.draw(st.sampled_from(MORE_ACTIONS))}"
     names = data.draw(st.sampled_from([None, NAMES]))
-    rows = {form: RowLines(names) for form in FORMS}
+    rows = {form: RowLines(names, 0) for form in FORMS}
     for _ in range(10):
         try:
             flow = parse_flow(others(data.draw, text), ADD)
@@ -78,7 +78,7 @@ def test_rows_of_a_kind_have_plans(pattern, version, nxm, monkeypatch):
     monkeypatch.setattr(
         form.body, "read_item", lambda data, version: (asked.append(data), real(data, version))[1]
     )
-    rows = RowLines()
+    rows = RowLines(first=0)
     made = [line for raw in raws for line in rows.lines(raw, form)]
     rare = [data for data in asked if data in {raw[form.head_size :] for raw in raws}]
     assert len(rare) < 40
@@ -86,7 +86,7 @@ def test_rows_of_a_kind_have_plans(pattern, version, nxm, monkeypatch):
 
 
 def test_a_priority_that_is_not_printed():
-    rows = RowLines()
+    rows = RowLines(first=0)
     for priority in (5, 6, 0x8000, 7, 0x8000, 0x8000, 0):
         flow = parse_flow(f"priority={priority},in_port=3,actions=output:{priority & 15}")
         for _ in range(30):
@@ -96,7 +96,7 @@ def test_a_priority_that_is_not_printed():
 def test_what_is_not_in_order_is_left_to_the_decoder():
     flow = parse_flow("in_port=3,actions=output:4")
     raw = reply(4, False, flow, (1, 0, 3, 4, 5, 6))
-    rows = RowLines()
+    rows = RowLines(first=0)
     assert format_flows(raw, rows)
     for size in (0, 7, 4000):
         broken = raw[:16] + size.to_bytes(2, "big") + raw[18:]
