@@ -296,6 +296,8 @@ def format_duration(seconds: int, nanoseconds: int) -> str:
 def format_table(table: int | None, names: TableNames = None) -> str:
     """A table's name where it has one in `names`, or its number."""
     number = ALL_TABLES if table is None else table
+    if not names:
+        return str(number)
     return match_text.format_table(number, match_text.Names({}, names))
 
 
@@ -335,7 +337,8 @@ def format_head(flow, *, stats: bool = True, names: PortNames = None) -> str:
         parts.append(f"idle_timeout={flow.idle_timeout}, ")
     if flow.hard_timeout:
         parts.append(f"hard_timeout={flow.hard_timeout}, ")
-    parts.append(format_flags(flow.flags))
+    if flow.flags:
+        parts.append(format_flags(flow.flags))
     if flow.importance:
         parts.append(f"importance={flow.importance}, ")
     if stats:
