@@ -63,7 +63,7 @@ def test_the_changes_are_those_of_objects(data, form):
         want = read(want)
         told = diff.as_told(version, flows_.mods_of(want))
         [flow.encode(version, nxm=True) for flow in told]
-    except (ValueError, m.OFError):
+    except (ValueError, m.OFError, Fatal):  # not every version says every flow
         return
     found = diff._changes_of_rows(session, raws, want, False)
     wanted = diff.changes(diff.table_of(diff._flows_in(session, raws)), diff.table_of(told))
