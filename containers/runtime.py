@@ -16,7 +16,7 @@ def process_of(container: str) -> int:
 
     A number is a container's name only when no process has that id.
     """
-    if container.isascii() and container.isdigit() and os.path.exists(f"/proc/{container}/ns/net"):
+    if container.isascii() and container.isdigit() and os.path.exists(f"/proc/{container}"):
         return int(container)
     asked = [name for name in RUNTIMES if shutil.which(name)]
     if not asked:

@@ -32,8 +32,9 @@ REQUIRED = {
     "STATUS": (),
     "VERSION": (),
 }
-# Specification, "Parameters": what a container's id may look like.
-_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+# Specification, "Parameters" and "Configuration format": what a container's id and the name of a
+# network may look like.
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 BANDWIDTH = dict.fromkeys(("ingressRate", "ingressBurst", "egressRate", "egressBurst"), int)
 ATTACHED = {
@@ -188,7 +189,9 @@ def _check(call: Call) -> None:
         return
     if not call.config.get("name"):
         raise CniError(INVALID_CONFIG, "name: missing network name")
-    if call.container and not _CONTAINER.match(call.container):
+    if not _IDENTITY.match(call.network):
+        raise CniError(INVALID_CONFIG, f"name: invalid characters in network name {call.network}")
+    if call.container and not _IDENTITY.match(call.container):
         raise CniError(INVALID_ENVIRONMENT, f"CNI_CONTAINERID: {call.container} is no id")
     if call.interface:
         try:

@@ -139,6 +139,7 @@ def test_failures_leave_nothing(bridge, sandboxes, runtime, tmp_path):
         (7, {"trunk": [{"minID": 9, "maxID": 3}]}),
         (1, {"cniVersion": "9.9.9"}),
         (7, {"name": None}),
+        (7, {"name": "a/b"}),
         (7, {"mac": "zz:00:00:00:00:01"}),
         (11, {"socket_file": "/nowhere/db.sock"}),
         (100, {"ipam": {"type": "no-such-plugin"}}),

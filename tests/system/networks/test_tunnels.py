@@ -219,6 +219,42 @@ def test_open_vswitch_at_the_other_end_of_l3_tunnels(world, ovs):
         check_both_ways(world, ovs, f"{kind} {options}")
 
 
+def by_flow(switch, kind, port, here, there):
+    """Key and both addresses are the flows': set by the way out, matched on the way in."""
+    options = "options:remote_ip=flow options:local_ip=flow options:key=flow"
+    switch.vsctl(*f"add-port int tun0 -- set interface tun0 type={kind} {options}".split())
+    src, dst = ("tun_ipv6_src", "tun_ipv6_dst") if ":" in here else ("tun_src", "tun_dst")
+    switch.ofctl("del-flows", "int")
+    out = f"set_field:7->tun_id,set_field:{here}->{src},set_field:{there}->{dst},output:tun0"
+    switch.ofctl("add-flow", "int", f"in_port={port},actions={out}")
+    into = f"in_port=tun0,tun_id=7,{src}={there},{dst}={here}"
+    switch.ofctl("add-flow", "int", f"{into},actions=output:{port}")
+
+
+def test_where_to_by_flow(world, ovs):
+    """Over both versions of IP; Open vSwitch has its tunnel by flow, too."""
+    for kind, here, there in (
+        ("vxlan", HERE, "172.16.0.3"),
+        ("geneve", HERE6, "fd16::3"),
+        ("gre", HERE, "172.16.0.3"),
+        ("ip6gre", HERE6, "fd16::3"),
+    ):
+        by_flow(world.switch, kind, "inside", here, there)
+        by_flow(ovs, kind, "far", there, here)
+        check_both_ways(world, ovs, f"{kind} by flow")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_where_to_by_flow_with_the_kernel(world, version):
+    here, there = (HERE, THERE) if version == 4 else (HERE6, THERE6)
+    by_flow(world.switch, "vxlan", "inside", here, there)
+    csum = "noudpcsum " if version == 4 else ""
+    world.device(f"vxlan id 7 dstport 4789 {csum}remote {here} local {there}", here, there)
+    wait_until(lambda: world.inside.ping("10.9.0.2", count=1), what="the first answer")
+    transfer(world.far, world.inside, "10.9.0.2")
+    transfer(world.inside, world.far, "10.9.0.1")
+
+
 def mac(container):
     return container.run("ip", "-br", "link", "show", "eth0").split()[2]
 
