@@ -178,17 +178,25 @@ def _port_type(port) -> str:
 
 
 _STATISTICS = (
-    ("RX packets", ("rx_packets", "rx_errors", "rx_dropped", "rx_over_err", "rx_frame_err"), ""),
-    ("TX packets", ("tx_packets", "tx_errors", "tx_dropped"), " aborted:0 carrier:0"),
+    (
+        *("RX packets", "rx_packets"),
+        (
+            ("rx_errors", "errors"),
+            ("rx_dropped", "dropped"),
+            ("rx_over_err", "overruns"),
+            ("rx_frame_err", "frame"),
+        ),
+    ),
+    (
+        *("TX packets", "tx_packets"),
+        (
+            ("tx_errors", "errors"),
+            ("tx_dropped", "dropped"),
+            ("tx_aborted", "aborted"),
+            ("tx_carrier", "carrier"),
+        ),
+    ),
 )
-_SHORT = {
-    "rx_errors": "errors",
-    "rx_dropped": "dropped",
-    "rx_over_err": "overruns",
-    "rx_frame_err": "frame",
-    "tx_errors": "errors",
-    "tx_dropped": "dropped",
-}
 
 
 def _bytes(count: int) -> str:
@@ -200,15 +208,25 @@ def _bytes(count: int) -> str:
     return f"{count} ({value:.1f} {unit})" if unit else str(count)
 
 
-def _port_statistics(port) -> list[str]:
+def _statistics(stats: Mapping, uncounted: bool = False) -> list[str]:
+    """Lines of a port's counters.  `uncounted`: it counts no errors, as a dummy of Open vSwitch."""
+
+    def count(name: str) -> str:
+        return "?" if uncounted else str(stats.get(name, 0))
+
     lines = []
-    for title, (first, *others), rest in _STATISTICS:
-        counts = " ".join(f"{_SHORT[name]}:{port.stats[name]}" for name in others)
-        lines.append(f"    {title}:{port.stats[first]} {counts}{rest}")
-    lines.append(f"    collisions:{port.stats['collisions']}")
-    rx, tx = _bytes(port.stats["rx_bytes"]), _bytes(port.stats["tx_bytes"])
+    for title, first, others in _STATISTICS:
+        counts = " ".join(f"{short}:{count(name)}" for name, short in others)
+        lines.append(f"    {title}:{stats.get(first, 0)} {counts}")
+    lines.append(f"    collisions:{count('collisions')}")
+    rx, tx = _bytes(stats.get("rx_bytes", 0)), _bytes(stats.get("tx_bytes", 0))
     lines.append(f"    RX bytes:{rx}  TX bytes:{tx}")
-    if port.drops:
+    return lines
+
+
+def _port_statistics(port) -> list[str]:
+    lines = _statistics(port.stats, identity.is_ovs() and port.type.startswith("dummy"))
+    if port.drops and not identity.is_ovs():
         drops = " ".join(f"{name}:{count}" for name, count in sorted(port.drops.items()))
         lines.append(f"    drops: {drops}")
     return lines
@@ -243,6 +261,7 @@ def format_show(
         del lines[3:]
         kind, _, own = (name or datapath()).partition("@")
         lines.append(f"  port 0: {own} ({'dummy-internal' if kind == 'dummy' else 'tap'})")
+        lines += _statistics({}, kind == "dummy") if statistics else []
         ports = [port for port in ports if port.name != own]
     for port in ports:
         gone = ", interface is gone" if port.dead else ""

@@ -107,8 +107,7 @@ cdef class Learned:
         action = self.spec.action
         match = format_match(self.match)
         words = [f"table={action.table}" + (f" {match}" if match else "")]
-        if action.priority != DEFAULT_PRIORITY:
-            words.append(f"priority={action.priority}")
+        words.append(f"priority={action.priority}")
         if action.cookie:
             words.append(f"cookie={action.cookie:#x}")
         if action.idle_timeout:

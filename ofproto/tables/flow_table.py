@@ -183,6 +183,8 @@ class FlowTables:
     def _wanted(self, table_id: int | None) -> list[Any]:
         if table_id is None:
             return [table for _, table in self.tables()]
+        if table_id == TABLE_INTERNAL:
+            return [self.xbridge.internal]
         check_table(table_id)
         table = self.xbridge.tables[table_id]
         return [] if table is None else [table]

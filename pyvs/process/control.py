@@ -198,7 +198,7 @@ def _time_warp(connection: Any, args: list[str], _aux: Any) -> None:
     if not all(
         re.fullmatch(r"[0-9]{1,10}", each) and 0 < int(each) <= MOST_WARPED for each in args
     ):
-        connection.reply_error("invalid MSEC\n")
+        connection.reply_error("invalid MSECS\n")
         return
     clock.stop()
     clock.warp(*map(int, args))

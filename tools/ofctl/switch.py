@@ -8,6 +8,7 @@ from ofproto.codec.numbers import (
     OF10,
     OF13,
     OF14,
+    OF15,
     OFPP_ALL,
     OFPP_MAX,
     OFPP_NONE,
@@ -166,9 +167,9 @@ def dump_ports(settings, target, text=None):
 def dump_ports_desc(settings, target, text=None):
     """dump-ports-desc SWITCH [PORT]: one port only from OpenFlow 1.5 on."""
     session = settings.connect(target)
-    if text is not None:
-        _port(settings, session, text)
-    dump(settings, session, m.PortDescRequest())
+    port = None if text is None else _port(settings, session, text)
+    one = port if session.version >= OF15 and port != OFPP_NONE else None
+    dump(settings, session, m.PortDescRequest(one))
 
 
 def mod_port(settings, target, name, action):

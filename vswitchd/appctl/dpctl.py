@@ -90,9 +90,21 @@ def _told(text: str) -> str:
     return f"{identity.program('pyvs-vswitchd')}: {text}" if identity.is_ovs() else text
 
 
+def _check_number(name: str, words: list[str]) -> None:
+    """Options do not count, and DP does."""
+    _function, _least, most, _changes = dpctl.COMMANDS[name]
+    if most is None:
+        return
+    most += name not in dpctl.NAMED_BY_THEMSELVES
+    if len(words) > most:
+        what = f'"{AppctlRun.prefix}{name}" command'
+        raise CommandError(f"{what} takes at most {most} arguments")
+
+
 def _command(name: str) -> Any:
     def function(switch: "Switch", args: list[str]) -> Iterator[str]:
         options, words = _split_options(args)
+        _check_number(name, words)
         run = AppctlRun(switch, options)
         try:
             status = yield from _pieces(run, dpctl.do_in_steps(run, name, words))

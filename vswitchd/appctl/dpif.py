@@ -143,6 +143,8 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
         f" (max {rounds['max_flows']}) (limit {flows.flow_limit})"
     )
     more = {**flows.stats(), **{f"revalidator_{name}": n for name, n in rounds.items()}}
+    if identity.is_ovs():
+        more = {}
     return (
         f"{datapath()}:\n"
         f"  flows         : {counts}\n"
@@ -184,7 +186,9 @@ class Ufids:
 
 def set_terse(_switch: "Switch", terse: bool) -> str:
     Ufids.asked = terse
-    return f"Datapath dumping tersely using UFID {'enabled' if terse else 'disabled'}\n"
+    if terse:
+        return "Datapath dumping tersely using UFID enabled for supported datapaths\n"
+    return "Datapath dumping tersely using UFID disabled\n"
 
 
 def set_flow_limit(switch: "Switch", args: list[str]) -> str:

@@ -121,7 +121,7 @@ def _of_flow(
     program: Program | None,
 ) -> Iterator[str]:
     if len(words) not in (2, 3):
-        raise CommandError(f"syntax error at {words[0]} (no flow after the bridge's name)")
+        raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     ofproto = switch.bridges[words[0]].ofproto
     numbers = _numbers(switch, words)
     return tracing.trace_pieces(

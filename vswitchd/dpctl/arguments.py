@@ -72,7 +72,26 @@ def checked(doing, parse, text):
         return parse(text)
     except ValueError as error:
         number = errno.E2BIG if isinstance(error, TooLong) else errno.EINVAL
-        raise DpctlError(f"{doing} ({error}) ({os.strerror(number)})") from error
+        raise DpctlError(f"{doing}{_told(doing, error, text)} ({os.strerror(number)})") from error
+
+
+def _told(doing, error, text):
+    """What is wrong.  Open vSwitch says from where on a flow is, and nothing of actions."""
+    from pyvs import identity
+
+    if not identity.is_ovs():
+        return f" ({error})"
+    return f" (syntax error at {_from_item(text, str(error))})" if "flow key" in doing else ""
+
+
+def _from_item(text, error):
+    """The flow from the item on, at its top level, that an error names in front."""
+    at = max(text.find(error.partition(":")[0]), 0)
+    inside = [text[:end].count("(") - text[:end].count(")") for end in range(at + 1)]
+    start = max(
+        end for end in range(at + 1) if not inside[end] and (not end or text[end - 1] in ", ")
+    )
+    return text[start:]
 
 
 def masked(key, mask):

@@ -99,7 +99,7 @@ def connection_text(row: dict[str, Any], more: bool = False, statistics: bool = 
 def _number(text: str, bits: int, what: str) -> int:
     found = digits.number(text, (1 << bits) - 1)
     if found is None:
-        raise CtError(f"{what}: {text} is not a number below {1 << bits}")
+        raise CtError(f"{what} (Invalid argument)")
     return found
 
 
@@ -169,7 +169,7 @@ def dump(run, words):
 
 def _none_left(words):
     if words:
-        raise CtError(f"{words[0]}: unexpected argument")
+        raise CtError("datapath not found (Invalid argument)")
 
 
 def _masked(words: list[str], name: str, bits: int) -> tuple[int, int] | None:
@@ -315,7 +315,7 @@ def set_limits(run, words):
             continue
         zone, found, limit = word.partition(",limit=")
         if not found or not zone.startswith("zone="):
-            raise CtError(f"invalid ct limit: {word}")
+            raise CtError(f"field {word} missing value (Invalid argument)")
         limits.append((_number(zone[5:], 16, "zone"), _number(limit, 32, "limit")))
     run.dpif.ct_limits_set(limits)
 
@@ -324,7 +324,7 @@ def _zones(words):
     if not words:
         return None
     if not words[0].startswith("zone="):
-        raise CtError(f"invalid argument {words[0]}")
+        raise CtError(f"invalid argument {words[0]} (Invalid argument)")
     return [_number(text, 16, "zone") for text in words[0][5:].split(",")]
 
 

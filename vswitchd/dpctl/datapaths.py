@@ -28,18 +28,19 @@ def further_name(run, word):
     return None
 
 
-def choose(run, word):
-    """Have the command be of the datapath that a word means; whether it means one.
+def is_exact(word):
+    """Whether it names a datapath with its type: nothing else has such a name."""
+    return "@" in word and "(" not in word
 
-    Raises LookupError for a name with its type that nothing has."""
+
+def choose(run, word):
+    """Have the command be of the datapath that a word means; whether it means one."""
     if word in own_names():
         return True
     if "(" in word or "=" in word or not ("@" in word or word.replace("-", "").isalnum()):
         return False
     known = further_name(run, word)
     if known is None:
-        if "@" in word:
-            raise LookupError
         return False
     from datapath.ipc.further import FurtherDpif
 

@@ -50,13 +50,17 @@ NAMED_BY_THEMSELVES = ("add-dp", "del-dp")
 
 
 def without_datapath(run, words, least):
-    """The words behind DP, which is chosen.  A name with "@" that nothing has is an error."""
-    if not words or len(words) < least:
+    """The words behind DP, which is chosen; all of them where the first one is no datapath's name,
+    or is needed."""
+    if not words or (len(words) <= least and not datapaths.is_exact(words[0])):
         return words
-    try:
-        return words[1:] if datapaths.choose(run, words[0]) else words
-    except LookupError:
-        raise DpctlError("opening datapath (No such device)") from None
+    return words[1:] if datapaths.choose(run, words[0]) else words
+
+
+def _not_found(name, word):
+    if name == "show":
+        return f"opening datapath {word} failed (No such device)"
+    return "datapath not found (Invalid argument)"
 
 
 def do(run, name, words):
@@ -76,6 +80,8 @@ def do_in_steps(run, name, words):
         words = without_datapath(run, words, least)
     if len(words) < least:
         raise DpctlError(f"'{name}' command requires at least {least} arguments")
+    if most is not None and len(words) == most + 1 and name not in NAMED_BY_THEMSELVES:
+        raise DpctlError(_not_found(name, words[0]))
     if most is not None and len(words) > most:
         raise DpctlError(f"'{name}' command takes at most {most} arguments")
     if changes and "read-only" in run:

@@ -87,7 +87,7 @@ def dump_flows(run, words):
                 raise DpctlError(f"Failed to parse type ({unknown[0]}) (Invalid argument)")
             offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
         elif name != "pmd":
-            raise DpctlError(f"dump-flows: unknown argument {word}")
+            raise DpctlError("datapath not found (Invalid argument)")
         else:
             core = _core(value)
             if core is None:

@@ -146,7 +146,7 @@ class XBridge:
     mac: MacLearning
     snooping: McastSnooping | None
     tables: list[Classifier | None]
-    internal_rules: tuple[Rule, ...]  # of table 254, which OpenFlow does not show
+    internal_rules: tuple[Rule, ...]  # of table 254, which no FLOW_MOD may change
     view: View
     groups: dict[int, XGroup]  # who changes it calls touch()
     meters: dict[int, int]  # OpenFlow meter -> the datapath's

@@ -280,8 +280,10 @@ cdef class XBridge:
         self.frag_mode = "normal"
         self.ct_timeouts = {}
         self.queues = {}
-        self.internal = Classifier(TABLE_INTERNAL, self.view)
+        self.internal = Classifier(TABLE_INTERNAL, View())
         self.internal_rules = internal_rules()
+        for rule in self.internal_rules:
+            self.internal.insert(rule)      # to be shown
         _, self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = self.internal_rules
         self.options = NO_OPTIONS
         memset(self.miss, MISS_DEFAULT, N_TABLES)
