@@ -29,7 +29,7 @@ from .errors import OFError, Refusal
 from .fields import BY_NAME
 from .match_text import TextError, format_table, parse_table, split_terms
 from .notes import noted
-from .numbers import OF10, OF13, OF15, TABLE_INTERNAL
+from .numbers import OF10, OF13, OF15
 
 _HEAD = Struct("!HH")
 _METADATA = Struct("!4xQQ")
@@ -84,7 +84,7 @@ class GotoTable(Instruction):
         return f"goto_table:{format_table(self.table, names)}"
 
     def check(self, context):
-        if not context.table < self.table <= TABLE_INTERNAL:  # which Open vSwitch allows, too
+        if self.table <= context.table or self.table >= context.n_tables:
             raise OFError("OFPBIC_BAD_TABLE_ID", f"goto_table:{self.table}")
 
 

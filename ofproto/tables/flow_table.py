@@ -20,6 +20,7 @@ from ofproto.codec.instructions import Instructions, check_instructions
 from ofproto.codec.match import Match
 from ofproto.codec.messages.monitor import EV_ADDED, EV_MODIFIED, EV_REMOVED
 from ofproto.codec.numbers import (
+    N_TABLES,
     N_VISIBLE_TABLES,
     OF11,
     OFPP_NONE,
@@ -352,7 +353,7 @@ class FlowTables:
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
         context = CheckContext(
-            match, version, table_id, N_VISIBLE_TABLES, self.xbridge.groups, self.meters
+            match, version, table_id, N_TABLES, self.xbridge.groups, self.meters
         )
         check_instructions(instructions, context)
         program = getattr(instructions, "program", None)

@@ -111,10 +111,11 @@ class CheckContext:
     """What checks know: the flow's match (None: a packet-out), the table, the groups and meters
     that exist, and what earlier actions pushed."""
 
-    def __init__(self, match=None, version=OF13, table=0, groups=(), meters=()):
+    def __init__(self, match=None, version=OF13, table=0, n_tables=254, groups=(), meters=()):
         self.match = match
         self.version = version
         self.table = table
+        self.n_tables = n_tables
         self.groups = groups
         self.meters = meters
         self.tags = 1 if match is None or match.holds(VLAN) else 0  # VLAN tags known to be there
