@@ -352,9 +352,7 @@ class FlowTables:
 
     def _compile(self, instructions: list, match: Match, table_id: int, version: int) -> Any:
         """Check instructions for a flow; the Program that translation runs."""
-        context = CheckContext(
-            match, version, table_id, N_TABLES, self.xbridge.groups, self.meters
-        )
+        context = CheckContext(match, version, table_id, N_TABLES, self.xbridge.groups, self.meters)
         check_instructions(instructions, context)
         program = getattr(instructions, "program", None)
         if program is not None:

@@ -202,8 +202,8 @@ def test_trace(switch):
     )
     shown = trace_flow(switch.world.bridge, text, learn=True, now=9)
     assert (
-        f"     -> table=1 vlan_tci=0x0000/0x0fff,dl_dst={A} cookie=0x9 idle=7 hard=10 "
-        "actions=load:0x2->NXM_NX_REG0[0..15],output:2\n"
+        f"     -> table=1 vlan_tci=0x0000/0x0fff,dl_dst={A} priority=32768 cookie=0x9 "
+        "idle=7 hard=10 actions=load:0x2->NXM_NX_REG0[0..15],output:2\n"
     ) in shown
     assert switch.only(1).created == 9
     assert switch.only(0).n_packets == 0
