@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
 from ofproto.text.flow_text import parse_flow
+from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import diff, wire_tables
 from pyvs_tools.ofctl import flows as flows_
 from tests.ofproto.flow_strategies import KEYS_13, flow_texts
