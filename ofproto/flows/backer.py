@@ -29,6 +29,7 @@ from pyvs import clock, containment, coverage
 from pyvs.poller import QUICK
 
 from .barriers import Barriers
+from .courtesy import Courtesy
 from .disposal import Disposal
 from .dp_bonds import DatapathBonds
 from .dp_connections import KeptConnections
@@ -113,6 +114,7 @@ class Backer:
         self.disposal = Disposal()
         self.flows = Flows()
         self.handler = UpcallHandler(self.flows)
+        self.courtesy = Courtesy()
         self.revalidator = Revalidator(self.flows)
         # Who waits for counters: (round of statistics, what to call then, and if that fails).
         self._collecting: deque[tuple[int, Callable[[], Any], Callable[[], Any]]] = deque()
@@ -676,7 +678,7 @@ class Backer:
 
     def answer_upcalls(self, now: int) -> int:
         """How many; neighbours that the packets' tunnels need are asked for.  Raises OSError."""
-        handled = self.handler.run(now)
+        handled = self.handler.run(now, self.courtesy.turn)
         self.flows.solicit(now)
         return handled
 
@@ -732,11 +734,15 @@ class Backer:
                 poller.timer_wait_until(self._next_open)
             return
         pressing = self._is_pressing()
+        rest = self.courtesy.rest() if self.handler.busy and not self.flows.inbox else 0
         if pressing or self.dpif is None:
-            poller.immediate_wake()
+            poller.timer_wait(rest)
         if self.dpif is None:
             return
         poller.fd_wait(self.dpif.fileno(), select.POLLIN)
+        if rest:
+            return  # that more upcalls come is no news
+        self.courtesy.over()
         poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
         poller.timer_wait(self.revalidator.next_run(clock.msec()))
         asking = self.flows.underlay.asked.next_run()
