@@ -257,28 +257,37 @@ class Backer:
         vlog.info("connected to a new datapath process")
         self._claim()
 
-    def _put_back(self, port: OdpPort) -> None:
-        """Have a port under its old number in a datapath process that is new to us."""
+    def _put_back(self, port: OdpPort) -> bool:
+        """Have a port under its old number in a datapath process that is new to us; whether it is
+        there."""
         found = self._found.pop(port.name, None)
         if found is not None:
             if found.port_no == port.number and self._is_same(found, port.type):
-                return
+                self._busy.drop(port.number)
+                return True
             self.dpif.port_del(found.port_no)
         try:
             self.devices.put_back(self.dpif, port.name, port.type, port.number, port.options)
         except DpifError as error:
             # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
+            if error.errno != errno.EBUSY:
+                self._busy.drop(port.number)
+            elif not self._busy.add(port.number, clock.msec()):
+                return False  # as was said before
             vlog.info(f"{port.name}: could not be added again ({error.strerror})")
-            if error.errno == errno.EBUSY:
-                self._busy.add(port.number, clock.msec())
+            return False
+        self._busy.drop(port.number)
+        return True
 
     def _put_back_busy(self, now: int) -> None:
         """Those whose devices may be free by now.  Raises OSError."""
-        due = self._busy.due(now)
-        for number in due:
-            if number in self.ports:
-                self._put_back(self.ports[number])
-        if due:
+        back = False
+        for number in self._busy.due(now):
+            if number not in self.ports:
+                self._busy.drop(number)
+            elif self._put_back(self.ports[number]):
+                back = True
+        if back:
             self.need_revalidate()
             self.renewed += 1
 

@@ -29,18 +29,24 @@ class BusyPorts:
         self._numbers: set[int] = set()
         self._next = 0
 
-    def add(self, number: int, now: int) -> None:
-        """Try it again, a second from now."""
+    def add(self, number: int, now: int) -> bool:
+        """Try it again, a second from now; whether it is a new one."""
+        is_new = number not in self._numbers
         if not self._numbers:
             self._next = now + BUSY_MS
         self._numbers.add(number)
+        return is_new
 
-    def due(self, now: int) -> set[int]:
-        """Those to try now, which are not busy any more as far as we know."""
+    def drop(self, number: int) -> None:
+        """It is there, or is nobody's any more."""
+        self._numbers.discard(number)
+
+    def due(self, now: int) -> list[int]:
+        """Those to try now; whoever tries says what became of each."""
         if not self._numbers or now < self._next:
-            return set()
-        due, self._numbers = self._numbers, set()
-        return due
+            return []
+        self._next = now + BUSY_MS
+        return sorted(self._numbers)
 
     def next_run(self) -> int | None:
         return self._next if self._numbers else None

@@ -206,7 +206,10 @@ cdef class FlowLines:
         cdef LinePlan plan
         cdef FlowLine line
         self.lines += 1
-        data = PyUnicode_AsUTF8AndSize(text, &size)
+        try:
+            data = PyUnicode_AsUTF8AndSize(text, &size)
+        except UnicodeEncodeError:
+            return self.parse(text, command)    # bytes of standard input that are no UTF-8
         made = cut(data, size, skeleton, tokens, &n)
         if made < 0:
             return self.parse(text, command)

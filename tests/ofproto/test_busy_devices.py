@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from datapath.ipc.dpif import DpifError
+from datapath.ipc.dpif import DpifError, DpifStalled
+from ofproto.flows import backer as backer_module
 from ofproto.flows.dp_devices import BUSY_MS
 from pyvs import clock
 from tests.ofproto.bridge_world import World
@@ -62,3 +63,46 @@ def test_not_one_that_is_deleted_meanwhile(world, monkeypatch):
     backer.odp_port_del(number)
     backer.run(clock.msec() + 10 * BUSY_MS)
     assert len(tries) == 1
+
+
+def test_one_that_stays_busy_costs_nothing_but_the_tries(world, monkeypatch):
+    """No round of revalidation and no line of the log for each."""
+    backer = world.backer
+    number = next(n for n, port in backer.ports.items() if port.type == "dummy")
+    told, tries = [], []
+
+    def busy(_dpif, name, *_rest):
+        tries.append(name)
+        raise DpifError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(backer.devices, "put_back", busy)
+    monkeypatch.setattr(backer_module.vlog, "info", told.append)
+    backer.dpif.port_del(number)
+    backer._lost()
+    now = clock.msec()
+    backer.run(now + 2000)
+    renewed = backer.renewed
+    for n in range(1, 6):
+        backer.run(now + 10 * n * BUSY_MS)
+    assert len(tries) == 6 and backer.renewed == renewed
+    assert len([text for text in told if "could not be added" in text]) == 1
+
+
+def test_a_datapath_that_stalls_at_one_port_is_asked_for_the_others_later(world, monkeypatch):
+    backer = world.backer
+    numbers = [n for n, port in backer.ports.items() if port.type == "dummy"][:2]
+    assert len(numbers) == 2
+    tries = []
+
+    def stalls(_dpif, name, *_rest):
+        tries.append(name)
+        raise DpifStalled(errno.ETIMEDOUT, "no answer")
+
+    now = clock.msec()
+    for number in numbers:
+        backer._busy.add(number, now)
+    monkeypatch.setattr(backer.devices, "put_back", stalls)
+    with pytest.raises(OSError):
+        backer._put_back_busy(now + BUSY_MS)
+    assert len(tries) == 1
+    assert backer._busy.due(now + 2 * BUSY_MS) == sorted(numbers)

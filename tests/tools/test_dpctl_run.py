@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from vswitchd.appctl import dpctl
+from vswitchd.dpctl import arguments
 from vswitchd.dpctl.run import JsonArray, Run
 
 
@@ -51,3 +52,22 @@ def test_what_cannot_be_read_is_an_answer_of_the_daemon(name, word, told):
     function = next(row[4] for row in dpctl.COMMANDS if row[0] == f"dpctl/{name}")
     text = "".join(function(switch, [word]))
     assert told in text and text.endswith("\n")
+
+
+FROM_ITEM = [
+    ("in_port(1),eth(src=q)", "src=q: bad", "eth(src=q)"),
+    ("in_port(1), bogus", "bogus: unknown", "bogus"),
+    ("a(1),b(2(3),c(4)", "c: bad", "b(2(3),c(4)"),
+    ("in_port(1),x)y", "y: bad", "x)y"),
+    ("in_port(1)", "nowhere: bad", "in_port(1)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, error, told", FROM_ITEM)
+def test_a_flow_is_told_from_the_item_that_is_wrong(text, error, told):
+    assert arguments._from_item(text, error) == told
+
+
+def test_that_takes_one_look_at_a_long_flow():
+    text = "in_port(1)," * 100_000 + "bogus"
+    assert arguments._from_item(text, "bogus: unknown") == "bogus"

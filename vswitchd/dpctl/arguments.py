@@ -87,10 +87,11 @@ def _told(doing, error, text):
 def _from_item(text, error):
     """The flow from the item on, at its top level, that an error names in front."""
     at = max(text.find(error.partition(":")[0]), 0)
-    inside = [text[:end].count("(") - text[:end].count(")") for end in range(at + 1)]
-    start = max(
-        end for end in range(at + 1) if not inside[end] and (not end or text[end - 1] in ", ")
-    )
+    start = inside = 0
+    for end, char in enumerate(text[:at], 1):
+        inside += (char == "(") - (char == ")")
+        if not inside and char in ", ":
+            start = end
     return text[start:]
 
 

@@ -167,3 +167,9 @@ def test_tokens():
     assert tokens_of(b"," + b"1," * 40) is None
     for _begin, _end, form, value in tokens:
         assert tokens_of(b"=" + shown(form, value))[1][0][2:] == (form, value)
+
+
+def test_bytes_that_are_no_text_are_refused_by_the_parser():
+    """As standard input has them: surrogates."""
+    check(FlowLines(first=0), "in_port=\udcff,actions=drop")
+    check(FlowLines(first=0), "ip,nw_src=1.2.3.4\udcff,actions=drop")
