@@ -499,7 +499,8 @@ def send_mods(session, flows, form, more=0) -> None:
                 encode_flow(flow, session.version, session.next_xid(), nxm=nxm, table_id=table_id)
             )
         except (ValueError, m.OFError) as error:
-            raise Fatal(f"{format_match(flow.match)}: {error}") from None
+            (mod,) = mods_of([flow])
+            raise Fatal(f"{format_match(mod.match)}: {error}") from None
     if not session.bundles:
         sys.stdout.write("".join(_shown(raw, more) for raw in raws))
     session.execute(raws)

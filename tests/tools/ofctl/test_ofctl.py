@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import parse_match
 from ofproto.peers.connection import RUNNING, OFConnection
+from ofproto.text.flow_lines import FlowLine
 from ofproto.text.flow_text import parse_flow
 from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import diff as ofctl_diff
@@ -454,6 +456,16 @@ def test_formats_that_cannot_say_it(small, options, text):
     status, _out, said = ours(*options, "add-flow", switch.target, text)
     assert status == 1 and said.startswith("pyvs-ofctl: ")
     assert not any(type(each) is m.FlowMod for each in switch.seen)
+
+
+def test_lines_of_a_file_that_cannot_be_said_are_named():
+    """The last ones of a kind are read by a plan."""
+    rows = [f"priority={n},in_port={n},actions=1,write_actions(output:3)" for n in range(1, 200)]
+    last = ofctl_flows.flows_of(enumerate(rows), m.ADD)[-1]
+    assert isinstance(last, FlowLine)
+    session = SimpleNamespace(version=1, next_xid=lambda: 1, tell=lambda _message: None)
+    with pytest.raises(Fatal, match="in_port=199: "):
+        ofctl_flows.send_mods(session, [last], (True, True))
 
 
 # Sorting and comparing
