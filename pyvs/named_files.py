@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-PIECE = 1 << 16  # bytes
+LONGEST = 1 << 16  # bytes of a line
 
 
 def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
@@ -34,15 +34,18 @@ def read_regular(path: str, most: int) -> bytes:
 
 
 def lines_of(path: str, most: int) -> Iterator[str]:
-    """The lines of such a file, without their ends, read as they are asked for; of one without an
-    end no more than PIECE bytes at a time.  Raises OSError, when the first one is asked for."""
+    """The lines of such a file, without their ends, read as they are asked for.  Raises OSError,
+    when the first one is asked for, and behind the first LONGEST bytes of a longer line."""
     with reader(path) as file:
+        too_large = OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         if os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+            raise too_large
         left = most
-        while left > 0 and (line := file.readline(min(PIECE, left))):
+        while left > 0 and (line := file.readline(min(LONGEST + 1, left))):
             left -= len(line)
-            yield line.decode(errors="replace").rstrip("\r\n")
+            yield line[:LONGEST].decode(errors="replace").rstrip("\r\n")
+            if len(line) > LONGEST and not line.endswith(b"\n"):
+                raise too_large
 
 
 def reader(path: str) -> BinaryIO:

@@ -473,13 +473,18 @@ cdef class PacketNetdev(Netdev):
         if index == self.ifindex:
             rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             rx.bind((name, ETH_P_ALL))
+            self.source = index
         else:
             self.dev.diverted = True
-            with nothing_lost(name):
-                rx.bind((name, ETH_P_ALL))
-                rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
-        self.source = index
-        self.dev.diverted = index != self.ifindex
+            try:
+                with nothing_lost(name):
+                    rx.bind((name, ETH_P_ALL))
+                    self.source = index
+                    rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
+            finally:
+                self.dev.diverted = self.source != self.ifindex
+            return
+        self.dev.diverted = False
 
     def _come_back(self):
         """From a device that is gone, to our own."""

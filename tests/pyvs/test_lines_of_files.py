@@ -4,14 +4,24 @@ import tracemalloc
 
 import pytest
 
-from pyvs.named_files import PIECE, lines_of
+from pyvs.named_files import LONGEST, lines_of
 
 
-def test_lines_and_pieces(tmp_path):
+def test_lines(tmp_path):
     path = tmp_path / "lines"
-    path.write_bytes(b"a\n\r\nb\xff\r\n" + b"c" * (PIECE + 1) + b"\nlast")
-    found = list(lines_of(str(path), 1 << 20))
-    assert found == ["a", "", "b\ufffd", "c" * PIECE, "c", "last"]
+    longest = "c" * LONGEST
+    path.write_bytes(b"a\n\r\nb\xff\r\n%b\nlast" % longest.encode())
+    assert list(lines_of(str(path), 1 << 20)) == ["a", "", "b\ufffd", longest, "last"]
+
+
+def test_the_end_of_a_long_line_is_no_line(tmp_path):
+    """It would be taken for a command."""
+    path = tmp_path / "lines"
+    path.write_bytes(b"#" * (LONGEST + 1) + b"a command\n")
+    lines = lines_of(str(path), 1 << 20)
+    assert next(lines) == "#" * LONGEST
+    with pytest.raises(OSError, match="too large"):
+        next(lines)
 
 
 def test_what_is_not_read(tmp_path):

@@ -71,3 +71,13 @@ def test_a_flow_is_told_from_the_item_that_is_wrong(text, error, told):
 def test_that_takes_one_look_at_a_long_flow():
     text = "in_port(1)," * 100_000 + "bogus"
     assert arguments._from_item(text, "bogus: unknown") == "bogus"
+
+
+def test_each_line_without_a_flow_is_a_step(tmp_path):
+    """The loop goes on between them: there may be millions."""
+    path = tmp_path / "flows"
+    path.write_text("# nothing\n\n" * 100)
+    dpif = SimpleNamespace(_request=lambda op: ({"datapaths": []}, b""))
+    switch = SimpleNamespace(backer=SimpleNamespace(dpif=dpif))
+    function = next(row[4] for row in dpctl.COMMANDS if row[0] == "dpctl/add-flows")
+    assert len(list(function(switch, [str(path)]))) > 200

@@ -2,12 +2,14 @@
 
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from pyvs import containment
 from tests.daemons import wait_until
 from vswitchd.qos import tc
+from vswitchd.qos.ports import PortsQos
 
 
 def test_what_is_to_go_waits_for_the_import(monkeypatch):
@@ -61,3 +63,24 @@ def test_without_the_library(monkeypatch):
         next(tc.replace(tc.Device(1, 1500, None), "linux-htb", {}, ()))
     assert "pyroute2" in end.value.value
     assert tc.counters(1) == {}
+
+
+def test_many_queues_are_looked_at_when_somebody_asks(monkeypatch):
+    """What they came out as is not made while a reconciliation goes on."""
+    asked = []
+    effective = tc.effective
+    monkeypatch.setattr(tc, "effective", lambda *given: asked.append(given) or effective(*given))
+    monkeypatch.setattr(tc, "replace", lambda *_given: iter(()))
+    monkeypatch.setattr(tc, "is_ready", lambda: True)
+    qos = PortsQos("br0", SimpleNamespace())
+    queue = SimpleNamespace(other_config={"min-rate": "1000000"})
+    row = SimpleNamespace(
+        type="linux-hfsc", other_config={"max-rate": "8000000"}, queues=((0, queue), (7, queue))
+    )
+    iface = SimpleNamespace(name="p1", link_mode=None)
+    qos._shape(iface, SimpleNamespace(ifindex=7, mtu=1500), row)
+    qos.run()
+    assert not asked
+    given = {"min-rate": 1000000, "max-rate": 8000000}
+    assert qos.shown("p1") == ("linux-hfsc", {"max-rate": 8000000}, ((0, given), (7, given)))
+    assert len(asked) == 1 and qos.shown("p2") == ("", {}, ())

@@ -212,6 +212,7 @@ def _flows_from_file(run, path, default):
     for number, line in enumerate(_lines(run, path), 1):
         line = line.partition("#")[0].strip()
         if not line:
+            yield  # of these, too, there may be millions
             continue
         first, _, rest = line.partition(" ")
         action, line = (first, rest.strip()) if first in functions else (default, line)

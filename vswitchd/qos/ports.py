@@ -35,7 +35,7 @@ class PortsQos:
         self._told: set[str] = set()
         self.faulty: set[str] = set()  # devices with whose discipline a fault of ours was met
         self._work: dict[str, Generator[None, None, str | None]] = {}  # device -> tc.replace()
-        self._shown: dict[str, tuple[str, dict[str, Any], tuple]] = {}  # device -> tc.effective()
+        self._devices: dict[str, tc.Device] = {}  # that have what they were given, or are about to
         self._counted: dict[str, tuple[float, dict[int, dict[str, int]]]] = {}
         ofproto.queue_counters = self.counters
 
@@ -66,12 +66,12 @@ class PortsQos:
             except StopIteration as done:
                 del self._work[name]
                 if done.value is not None:
-                    self._shown.pop(name, None)
+                    self._devices.pop(name, None)
                     self._tell(f"{name}: QoS {self.given(name)[0]} failed ({done.value})")
             except Exception:
                 containment.caught("queueing discipline", f"of {name}")
                 del self._work[name]
-                self._shown.pop(name, None)
+                self._devices.pop(name, None)
                 self.faulty.add(name)
 
     def next_run(self) -> int | None:
@@ -92,7 +92,7 @@ class PortsQos:
             return
         self._done[iface.name] = (link.ifindex, given)
         self._work.pop(iface.name, None)
-        self._shown.pop(iface.name, None)
+        self._devices.pop(iface.name, None)
         self.faulty.discard(iface.name)
         if given[0] == tc.UNTOUCHED:
             return
@@ -102,7 +102,7 @@ class PortsQos:
         speed = iface.link_mode.speed if iface.link_mode is not None else None
         device = tc.Device(link.ifindex, link.mtu, speed)
         if given[0]:
-            self._shown[iface.name] = tc.effective(device, *given)
+            self._devices[iface.name] = device
         self._work[iface.name] = tc.replace(device, *given)
 
     def _police(self, iface: Iface, config: InterfaceConfig) -> None:
@@ -123,7 +123,7 @@ class PortsQos:
         self._work.pop(iface.name, None)
         self.faulty.discard(iface.name)
         self._counted.pop(iface.name, None)
-        self._shown.pop(iface.name, None)
+        self._devices.pop(iface.name, None)
         if given[0] not in ("", tc.UNTOUCHED):
             tc.clear(index)
 
@@ -132,8 +132,10 @@ class PortsQos:
         return self._done.get(name, (0, NO_QOS))[1]
 
     def shown(self, name: str) -> tuple[str, dict[str, Any], tuple]:
-        """The same of a device that has its discipline, or is about to, as it came out."""
-        return self._shown.get(name, NO_QOS)
+        """The same of a device that has its discipline, or is about to, as it came out: made when
+        it is asked for, since there may be 61,440 queues."""
+        device = self._devices.get(name)
+        return NO_QOS if device is None else tc.effective(device, *self.given(name))
 
     def counters(self, name: str) -> dict[int, dict[str, int]]:
         """Of a device's queues, by number."""
