@@ -686,8 +686,10 @@ cdef bint is_reversible(Program program) noexcept:
 
 cdef int clone(XlateContext x, Program program) except -1:
     """Actions on a copy: what they change, they change there only.  As in Open vSwitch the copy
-    has the action set, too, with what was in it before, and meets it at its own end."""
+    has the action set, too, with what was in it before, and meets it at its own end; an `exit`
+    in it ends what the clone stands in, too."""
     cdef Snapshot saved
+    cdef bint exited = False
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
     x.commit()
@@ -696,8 +698,11 @@ cdef int clone(XlateContext x, Program program) except -1:
         run_ops(x, program, 0)
         if x.action_set and x.error is None and not (x.freezing or x.stop):
             run_action_set(x)
+        exited = x.stop and not x.freezing
         finish_freezing(x)      # what goes round has the action set
-    return x.restore(saved, UNDO_HEADERS if is_reversible(program) else UNDO_NOTHING)
+    x.restore(saved, UNDO_HEADERS if is_reversible(program) else UNDO_NOTHING)
+    x.stop = x.stop or exited
+    return 0
 
 
 cdef int run_copy(XlateContext x, Program program) except -1:

@@ -5,6 +5,7 @@ from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
+from ofproto.codec.numbers import OFPP_CONTROLLER
 
 from .base import Action, format_subfield, nicira, parse_subfield
 from .set import check_bits, check_destination, check_writable, check_zero, field_at, field_header
@@ -95,6 +96,8 @@ class Bundle(Action):
         return f"bundle{'_load' if self.destination else ''}({','.join(words)},members:{members})"
 
     def check(self, context):
+        if OFPP_CONTROLLER in self.members:
+            raise OFError("OFPBAC_BAD_OUT_PORT", "bundle: a member CONTROLLER")
         if self.destination:
             check_destination(self.destination[0], context)
 

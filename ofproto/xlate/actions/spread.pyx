@@ -15,8 +15,7 @@ from datapath.base.known_hashes cimport (
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_hash_symmetric_ip, flow_key
 from ofproto.codec.numbers cimport (
-    OFPP_ALL, OFPP_FLOOD, OFPP_IN_PORT, OFPP_LOCAL, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE,
-    OFPPC_PORT_DOWN,
+    OFPP_ALL, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE, OFPP_NORMAL, OFPP_TABLE, OFPPC_PORT_DOWN,
 )
 from ofproto.rules.program cimport Program, op, read_slot, slot, write_slot
 from ofproto.xlate.state.commit cimport is_ip_any
@@ -264,7 +263,7 @@ cdef uint32_t heaviest_up(XBridge bridge, const uint16_t *members, uint32_t n,
 
 cdef bint is_up(XBridge bridge, uint16_t number) except -1:
     cdef XPort port
-    if number in (OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_LOCAL):
+    if number in (OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_NONE):
         return True
     port = bridge.ports.get(number)
     return port is not None and port.up and port.live and not port.config & OFPPC_PORT_DOWN

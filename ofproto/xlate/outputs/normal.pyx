@@ -220,14 +220,25 @@ cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 
     """Has the source learned and both addresses watched; the destination's key."""
     cdef uint64_t src = mac_key(vid, x.flow.eth_src), dst = mac_key(vid, x.flow.eth_dst)
     x.cache.add(X_WATCH, x.bridge.mac, None, dst)
-    if in_bundle is not None and not x.flow.eth_src[0] & 1 and (
-            not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans):
+    if learns_source(x, in_bundle, vid):
         x.cache.add(X_LEARN, x.bridge, in_bundle, src)
         if x.trace is not None and x.side_effects:
             report_learned(x, in_bundle, vid, x.bridge.mac.lookup(src))
         if in_bundle.bond is None and is_gratuitous(x) and x.bridge.bonds:
             x.cache.add(X_LOCK, x.bridge.mac, None, src)
     return dst
+
+
+cdef bint learns_source(XlateContext x, XBundle in_bundle, uint16_t vid) except -1:
+    return in_bundle is not None and not x.flow.eth_src[0] & 1 and (
+        not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans)
+
+
+cdef bint is_to_itself(XlateContext x, XBundle in_bundle, uint16_t vid, MacEntry known) except -1:
+    """The destination is the source, which is learned first: it is where the packet came from,
+    whatever is known of it so far.  A trace that has no side effects learns nothing."""
+    return (memcmp(x.flow.eth_src, x.flow.eth_dst, 6) == 0 and learns_source(x, in_bundle, vid)
+            and (x.trace is None or x.side_effects) and (known is None or not known.static))
 
 
 cdef int report_learned(XlateContext x, XBundle bundle, uint16_t vid, MacEntry known) except -1:
@@ -282,10 +293,11 @@ cdef int xlate_normal(XlateContext x) except -1:
     entry = None
     if not flow.eth_dst[0] & 1:
         entry = x.bridge.mac.lookup(dst)
+    if is_to_itself(x, in_bundle, tags[0].vid, entry) or (
+            entry is not None and entry.bundle is in_bundle):
+        return x.report("detail", "learned port is input port, dropping")
     if entry is None:
         x.report("detail", "no learned MAC for destination, flooding")
         return flood(x, in_bundle, tags)
-    if entry.bundle is in_bundle:
-        return x.report("detail", "learned port is input port, dropping")
     x.report("detail", "forwarding to learned port")
     return output_bundle(x, <XBundle> entry.bundle, tags)

@@ -14,11 +14,13 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.instructions import parse_instructions
+from ofproto.codec.match_text import TextError
 from ofproto.codec.messages import Bucket
 from ofproto.rules.classifier import Rule
 from ofproto.rules.compile import compile_actions
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.group import GroupTable, as_mod
+from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import World, key_of, match
 
@@ -147,6 +149,18 @@ def test_bundle_follows_ports(world):
     world.ports[3].config = 1  # OFPPC_PORT_DOWN
     world.bridge.port_del(world.ports[4])
     assert {reg0(run(world, load.format("hrw"), key)) for key in keys} == {NONE}
+
+
+def test_bundle_passes_by_a_local_port_that_is_down(world):
+    key = key_of(Ether() / IP(), 1)
+    load = "bundle_load(eth_src,0,active_backup,ofport,NXM_NX_REG0[0..15],members:LOCAL,3)"
+    assert reg0(run(world, load, key)) == 3
+    local = world.add_port(0xFFFE)
+    assert reg0(run(world, load, key)) == 0xFFFE
+    local.up = False
+    assert reg0(run(world, load, key)) == 3
+    with pytest.raises(TextError, match="OFPBAC_BAD_OUT_PORT"):
+        parse_flow("actions=bundle(eth_src,0,hrw,ofport,members:CONTROLLER,3)")
 
 
 def test_bundle_outputs(world):

@@ -86,6 +86,17 @@ CASES = {
         ],
         [f"in_port={number},tcp" for number in (1, 2, 3, 4)],
     ),
+    "exit in a clone": (
+        [
+            "tcp,actions=clone(output:2,exit),output:3",
+            "udp,actions=clone(resubmit(,1),output:1),output:3",
+            "sctp,actions=clone(clone(exit),output:1),output:3",
+            "ipv6,actions=clone(ct_clear,push_vlan:0x8100,output:2,exit),output:3",
+            "arp,actions=clone(output:20),resubmit(,1),output:3",
+            "table=1,actions=output:4,exit",
+        ],
+        [f"in_port=1,{kind}" for kind in ("tcp", "udp", "sctp", "ipv6", "arp")],
+    ),
     "MPLS": (
         [
             "actions=push_mpls:0x8847,set_field:100->mpls_label,output:2,pop_mpls:0x0800,output:3",

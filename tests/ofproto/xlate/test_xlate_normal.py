@@ -57,6 +57,14 @@ def test_destination_behind_the_input_port_drops(world):
     assert run(world, frame(A, B), 1) == "drop"
 
 
+def test_to_its_own_address_drops(world):
+    """The source is learned before the destination is looked up."""
+    for port in (1, 2):
+        assert run(world, frame(A, A), port, learn=True, now=port) == "drop"
+    assert [row[:3] for row in world.bridge.mac.rows(2)] == [("p2", 0, "00:00:00:00:00:0a")]
+    assert run(world, frame(A, A), 2) == "drop"
+
+
 def test_a_station_moves(world):
     run(world, frame(A, BROADCAST), 1, learn=True, now=1)
     run(world, frame(A, BROADCAST), 3, learn=True, now=2)
