@@ -656,7 +656,10 @@ def parse_flow(text: str, names: PortNumbers = None) -> Match:
             continue
         if field is None:
             raise TextError(f"unknown field {key}")
-        set_term(match, key, value, names)
+        try:
+            set_term(match, key, value, names)
+        except TextError as error:
+            raise TextError(f"bad value for {key} ({error})") from error
         if field.option is None:
             _check_exact(key, value, parse_value(field, value, names)[1])
             given.append((field, key))

@@ -9,7 +9,7 @@ from libc.stdlib cimport free, realloc
 from ofproto.rules.program cimport Program, slot
 
 from ofproto.codec.actions.extended import FinTimeout
-from ofproto.codec.actions.learn import DEFAULT_PRIORITY, LOAD, MATCH, SEND_FLOW_REM
+from ofproto.codec.actions.learn import LOAD, MATCH, SEND_FLOW_REM
 from ofproto.codec.actions.output import Output
 from ofproto.codec.actions.set import RegLoad
 from ofproto.codec.instructions import ApplyActions, format_instructions

@@ -97,8 +97,13 @@ def test_htb_and_queues(switch):
     assert [f[15] >> 2 for f in frames if f.endswith(b"mark")] == [12]
     switch.vsctl("clear", "port", "c2", "qos")
     wait_until(lambda: "htb" not in tc(switch, "qdisc", "c2"), what="no discipline")
-    switch.vsctl("set", "port", "c2", "qos=@q", "--", "--id=@q", "create", "qos", "type=linux-htb")
-    wait_until(lambda: "htb" in tc(switch, "qdisc", "c2"), what="a discipline")
+    switch.vsctl(
+        "--", "set", "port", "c2", "qos=@q", "--", "--id=@q", "create", "qos", "type=linux-htb",
+        "other_config:max-rate=2000000",
+    )  # fmt: skip
+    wait_until(lambda: "htb 1:1 " in tc(switch, "class", "c2"), what="queue 0")
+    assert 1.9e6 < rate(one, two, 8e6) < 2.1e6
+    assert "queue 0: bytes=" in switch.ofctl("queue-stats", "br0", number)
     switch.vsctl("del-port", "c2")
     wait_until(lambda: "htb" not in tc(switch, "qdisc", "c2"), what="no discipline")
 

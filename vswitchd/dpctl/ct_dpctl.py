@@ -62,8 +62,8 @@ def _tcp(row: dict[str, Any], more: bool) -> str:
             for name, bit in (("WINDOW_SCALE", WSCALE_GIVEN), ("BE_LIBERAL", WSCALE_UNKNOWN))
             if wscale & bit
         ]
-        if flags:
-            texts.append(f"flags_{way}={'|'.join(flags)}")
+        if flags or identity.is_ovs():
+            texts.append(f"flags_{way}={'|'.join(flags) or 0}")
     return ",".join(texts)
 
 
@@ -253,11 +253,12 @@ def buckets(run, words):
     words = list(words)
     least = _number(_option(words, "gt") or "0", 16, "gt")
     _none_left(words)
-    # Open vSwitch's userspace datapath tells of one bucket, and shows nothing of it.
-    counts = [] if identity.is_ovs() else run.dpif.ct_buckets()
-    run.print(f"Total Buckets: {len(counts) or 1}\n")
-    run.print(f"Current Connections: {run.dpif.ct_stats()['connections']}\n\n")
-    if not counts:
+    connections = run.dpif.ct_stats()["connections"]
+    # Open vSwitch's userspace datapath has all in one bucket, and shows it while it is not empty.
+    counts = [connections] if identity.is_ovs() else run.dpif.ct_buckets()
+    run.print(f"Total Buckets: {len(counts)}\n")
+    run.print(f"Current Connections: {connections}\n\n")
+    if counts == [0]:
         return
     line = "+-----------+-----------------------------------------+\n"
     run.print(f"{line}|  Buckets  |         Connections per Buckets         |\n{line.rstrip()}")

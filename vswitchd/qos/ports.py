@@ -27,6 +27,16 @@ WAIT = 20  # ms, from one look to the next whether what is needed is there
 COUNTERS_AGE = 0.1  # s, that the kernel is not asked again
 
 
+def _queues(row: QosRow) -> tuple[tuple[int, dict[str, str]], ...]:
+    """Numbers and options.  Where a discipline has queues, there is queue 0, configured or not, for
+    packets that are sent to none (ovs-vswitchd.conf.db(5)): the kernel would let them pass unshaped.
+    """
+    queues = tuple((n, queue.other_config) for n, queue in row.queues)
+    if row.type in tc.CLASSFUL and not any(n == 0 for n, _ in queues):
+        return ((0, {}), *queues)
+    return queues
+
+
 class PortsQos:
     def __init__(self, bridge: str, ofproto: Any):
         self._bridge = bridge
@@ -48,11 +58,8 @@ class PortsQos:
                 self._shape(iface, link, port.qos)
             marks = {n: row.dscp for n, row in port.qos.queues} if port.qos else {}
             wanted = {n: dscp for n, dscp in marks.items() if dscp is not None} or None
-            self._ofproto.set_queues(
-                iface.ofp_port,
-                wanted,
-                tuple(n for n, _ in port.qos.queues) if port.qos else None,
-            )
+            queues = tuple(n for n, _ in _queues(port.qos)) if port.qos else None
+            self._ofproto.set_queues(iface.ofp_port, wanted, queues)
             self._police(iface, iface.config)
         self.run()
 
@@ -83,8 +90,7 @@ class PortsQos:
     def _shape(self, iface: Iface, link: Link, row: QosRow | None) -> None:
         given = NO_QOS
         if row is not None:
-            queues = tuple((n, queue.other_config) for n, queue in row.queues)
-            given = (row.type, row.other_config, queues)
+            given = (row.type, row.other_config, _queues(row))
         index, before = self._done.get(iface.name, (link.ifindex, NO_QOS))
         if index != link.ifindex:
             before = NO_QOS  # another device, which has nothing yet

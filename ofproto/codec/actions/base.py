@@ -489,4 +489,11 @@ def format_subfield(field: Field, start: int, n_bits: int) -> str:
     return f"{name}[{start}]" if n_bits == 1 else f"{name}[{start}..{start + n_bits - 1}]"
 
 
+def format_subvalue(field: Field, start: int, n_bits: int, value: int) -> str:
+    """A whole field's value as a match has it (an address, a port), that of some bits in hex."""
+    if start == 0 and n_bits == field.n_bits and field.text != "hex":
+        return match_text.format_value(field, value & field.mask)
+    return f"{value:#x}" if value else "0"
+
+
 __all__ = [name for name in globals() if not name.startswith("_")] + ["format_port"]

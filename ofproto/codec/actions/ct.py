@@ -168,7 +168,7 @@ def _parse_ct(text, names):
             zone = _parse_zone(value or "")
         elif key == "alg":
             if value not in ALGS.values():
-                raise TextError(f"invalid alg {value}")
+                raise TextError(f'invalid conntrack helper "{value}"')
             alg = value
         elif key == "nat":
             nat = [Nat.parse(value, names)]

@@ -307,6 +307,10 @@ class StackPop(_Stack):
 
     text, subtype = "pop", 28
 
+    @property
+    def destination(self):
+        return self.field, self.start, self.n_bits
+
     def check_field(self):
         check_writable(self.field)
 

@@ -543,6 +543,10 @@ class RegMove(Action):
 
     FIELDS = ("src", "src_start", "n_bits", "dst", "dst_start")
 
+    @property
+    def destination(self):
+        return self.dst, self.dst_start, self.n_bits
+
     def encode(self, version):
         head = _REG_MOVE.pack(self.n_bits, self.src_start, self.dst_start)
         if version >= OF15:

@@ -13,6 +13,8 @@ cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1
 cdef int move_field(XlateContext x, Program program, const op *o) except -1
 cdef int delete_field(XlateContext x, const op *o) except -1
 cdef int write_field(XlateContext x, const slot *s, const uint8_t *value) except -1
+# For trace: what a subfield (field, start, bits) is now.
+cdef int report_now(XlateContext x, destination, number) except -1
 cdef int stack_push(XlateContext x, const op *o) except -1
 cdef int stack_pop(XlateContext x, Program program, const op *o) except -1
 cdef int write_metadata(XlateContext x, const uint8_t *value) except -1

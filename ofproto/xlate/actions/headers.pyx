@@ -10,7 +10,6 @@ from datapath.actions.odp cimport COPY_TTL_IN, COPY_TTL_OUT
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
-from ofproto.rules.action_set cimport action_text
 from ofproto.xlate.state.commit cimport (
     MAX_MPLS, clear_headers, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
 )
@@ -18,6 +17,8 @@ from ofproto.rules.program cimport *
 from ofproto.xlate.state.context cimport XlateContext
 from ofproto.xlate.state.freeze cimport freeze, tell
 from ofproto.xlate.state.to_controller cimport new_telling
+
+from ofproto.codec.actions.base import format_subfield, format_subvalue
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -125,14 +126,18 @@ cdef int set_field(XlateContext x, const op *o, const uint8_t *value) except -1:
 
 
 cdef int report_value(XlateContext x, Program program, const op *o) except -1:
-    """What a subfield is now; its text is the last word of the action's."""
+    """What an action's destination is now."""
     cdef uint8_t value[16]
     if x.trace is None or o.action >= len(program.actions) or o.dst.n_bits > SLOT_BITS:
         return 0
     read_slot(<uint8_t *> &x.flow, &o.dst, value)
-    name = action_text(program.actions[o.action]).rpartition(":")[2].rpartition("->")[2]
-    number = int.from_bytes((<char *> value)[:16], "big")
-    return x.report("detail", f"{name} is now {number:#x}" if number else f"{name} is now 0")
+    return report_now(x, program.actions[o.action].destination,
+                      int.from_bytes((<char *> value)[:16], "big"))
+
+
+cdef int report_now(XlateContext x, destination, number) except -1:
+    text = format_subvalue(*destination, number)
+    return x.report("detail", f"{format_subfield(*destination)} is now {text}")
 
 
 cdef int move_field(XlateContext x, Program program, const op *o) except -1:

@@ -19,11 +19,10 @@ from ofproto.codec.numbers cimport (
 )
 from ofproto.rules.program cimport Program, op, read_slot, slot, write_slot
 from ofproto.xlate.state.commit cimport is_ip_any
-from ofproto.xlate.actions.headers cimport prereq, write_field
+from ofproto.xlate.actions.headers cimport prereq, report_now, write_field
 from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
 from ofproto.xlate.bridges.xgroup cimport XGroup
 
-from ofproto.codec.actions.base import format_subfield
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
@@ -170,8 +169,7 @@ cdef int write_number(XlateContext x, const slot *to, uint32_t number, destinati
         value[VALUE - 1 - i] = <uint8_t> (number >> 8 * i)
     write_field(x, to, value)
     if x.trace is not None:
-        text = f"{number:#x}" if number else "0"
-        x.report("detail", f"{format_subfield(*destination)} is now {text}")
+        report_now(x, destination, number)
     return 0
 
 

@@ -49,6 +49,20 @@ CASES = {
         ["udp actions=dec_ttl,output:2", "udp6 actions=dec_ttl(3,4),output:2"],
         ["in_port=1,udp,nw_ttl=1", "in_port=1,udp6,nw_ttl=1", "in_port=1,udp,nw_ttl=2"],
     ),
+    "what is now": (
+        [
+            "tcp actions=move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[],move:NXM_OF_ETH_SRC[]->"
+            "NXM_OF_ETH_DST[],move:NXM_OF_TCP_SRC[]->NXM_OF_TCP_DST[],move:NXM_OF_IP_SRC[0..15]"
+            "->NXM_NX_REG0[0..15],push:NXM_NX_IP_TTL[],"
+            "pop:NXM_NX_IP_TTL[],multipath(symmetric_l4,1024,modulo_n,1,0,NXM_NX_REG0[])",
+            "udp6 actions=move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],push:NXM_OF_IN_PORT[],"
+            "pop:NXM_OF_IN_PORT[]",
+        ],
+        [
+            "in_port=1,tcp,nw_src=1.2.3.4,dl_src=00:00:00:00:00:01,tp_src=9,nw_tos=32,nw_ecn=1",
+            "in_port=1,udp6,ipv6_src=fe80::1,ipv6_label=5",
+        ],
+    ),
     "action set": (
         [
             "actions=write_actions(output:2,dec_ttl),goto_table:1",
