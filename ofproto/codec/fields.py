@@ -143,6 +143,11 @@ class Field:
     option: int | None = None  # N of tun_metadataN
     masked = False
 
+    @property
+    def part_bits(self) -> int:
+        """How many bits actions have parts of: of vlan_vid without CFI, as ovs-fields(7) says."""
+        return 12 if self.name == "vlan_vid" else self.n_bits
+
     def __init__(self, name, n_bits, text, slot, prerequisite, headers, **more):
         self.name = name
         self.n_bits = n_bits

@@ -29,7 +29,7 @@ COUNTERS_AGE = 0.1  # s, that the kernel is not asked again
 
 def _queues(row: QosRow) -> tuple[tuple[int, dict[str, str]], ...]:
     """Numbers and options.  Where a discipline has queues, there is queue 0, configured or not, for
-    packets that are sent to none (ovs-vswitchd.conf.db(5)): the kernel would let them pass unshaped.
+    packets that are sent to none (ovs-vswitchd.conf.db(5)): the kernel lets them pass unshaped.
     """
     queues = tuple((n, queue.other_config) for n, queue in row.queues)
     if row.type in tc.CLASSFUL and not any(n == 0 for n, _ in queues):

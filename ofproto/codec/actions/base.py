@@ -465,7 +465,7 @@ def parse_subfield(text: str, whole: str | None = None) -> tuple[Field, int, int
     if found is None:
         raise TextError(f"{whole}: unknown field `{name}'")
     if not bracket or rest == "]":
-        return found, 0, found.n_bits
+        return found, 0, found.part_bits
     bits = _BITS.match(rest[:-1]) if rest.endswith("]") else None
     if bits is None:
         raise TextError(f"{whole}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
@@ -474,24 +474,24 @@ def parse_subfield(text: str, whole: str | None = None) -> tuple[Field, int, int
     if start > end:
         raise TextError(f"{whole}: starting bit {start} is after ending bit {end}")
     for which, bit in (("starting", start), ("ending", end)):
-        if bit >= found.n_bits:
+        if bit >= found.part_bits:
             raise TextError(
                 f"{whole}: {which} bit {bit} is not valid because field is only "
-                f"{found.n_bits} bits wide"
+                f"{found.part_bits} bits wide"
             )
     return found, start, end - start + 1
 
 
 def format_subfield(field: Field, start: int, n_bits: int) -> str:
     name = field.nxm_name
-    if start == 0 and n_bits == field.n_bits:
+    if start == 0 and n_bits == field.part_bits:
         return f"{name}[]"
     return f"{name}[{start}]" if n_bits == 1 else f"{name}[{start}..{start + n_bits - 1}]"
 
 
 def format_subvalue(field: Field, start: int, n_bits: int, value: int) -> str:
     """A whole field's value as a match has it (an address, a port), that of some bits in hex."""
-    if start == 0 and n_bits == field.n_bits and field.text != "hex":
+    if start == 0 and n_bits == field.part_bits and field.text != "hex":
         return match_text.format_value(field, value & field.mask)
     return f"{value:#x}" if value else "0"
 

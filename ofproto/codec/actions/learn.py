@@ -135,7 +135,7 @@ class Learn(Action):
             if each.kind == MATCH:
                 if not known.holds(each.field.prerequisite):
                     raise lacks("source", each.field)
-                whole = each.start == 0 and each.n_bits == each.field.n_bits
+                whole = each.start == 0 and each.n_bits == each.field.part_bits
                 if whole and isinstance(each.source, int):
                     known.set(each.field, each.source)
             elif each.kind == LOAD:
@@ -293,7 +293,7 @@ def _parse_clause(key, value, names):
 def _parse_immediate(key, value, destination, names, error):
     field, start, n_bits = destination
     try:
-        if start or n_bits != field.n_bits:
+        if start or n_bits != field.part_bits:
             number = parse_int(value, key, 128)
         else:
             number, mask = parse_value(field, value, names)
@@ -336,7 +336,7 @@ def _format_clause(each, names):
         number = f"{each.source:#x}"
         if each.kind == LOAD:
             return f"load:{number}->{own}"
-        if each.start or each.n_bits != each.field.n_bits:
+        if each.start or each.n_bits != each.field.part_bits:
             return f"{own}={number}"
         return f"{each.field.name}={format_value(each.field, each.source, None, names)}"
     source = format_subfield(*each.source, each.n_bits)

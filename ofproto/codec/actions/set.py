@@ -69,7 +69,7 @@ def field_header(action: Action, field, version: int) -> bytes:
 
 
 def check_bits(field, start: int, n_bits: int) -> None:
-    if not n_bits or start + n_bits > field.n_bits:
+    if not n_bits or start + n_bits > field.part_bits:
         raise OFError("OFPBAC_BAD_SET_LEN", f"bits {start}..{start + n_bits - 1} of {field.name}")
 
 
