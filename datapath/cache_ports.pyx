@@ -231,9 +231,11 @@ cdef class CachePorts:
         cdef PacketNetdev port = device.port
         cdef bint deaf = port is not None and device.classifier == FORMERS
         device.port = None
-        if port is not None and port.dev.kernel_cached:
-            self._void(port)
-        self._detach(device)
+        try:
+            if port is not None and port.dev.kernel_cached:
+                self._void(port)
+        finally:
+            self._detach(device)
         if deaf:
             _hear(port)
         return 0

@@ -22,14 +22,14 @@ class Courtesy:
     def __init__(self) -> None:
         self.turn = TURN
         self._schedstat = -1
-        self._ran = self._waited = 0
+        self._before: tuple[int, int] | None = None
         self._until = 0.0
 
     def rest(self) -> int:
         """With upcalls left after a turn: the ms to wait before the next."""
         ran, waited = self._times()
-        wanted = waited - self._waited > WANTED * (ran - self._ran)
-        self._ran, self._waited = ran, waited
+        before, self._before = self._before or (ran, waited), (ran, waited)
+        wanted = waited - before[1] > WANTED * (ran - before[0])
         now = time.monotonic()
         if wanted:
             self._until = now + LOOK_AGAIN

@@ -76,7 +76,13 @@ cdef slot slot_of(field, int start, int n_bits):
     s.size = max(size, (shift + bits + 7) // 8)
     s.shift = shift + start
     s.n_bits = min(n_bits, bits - start)
+    s.absent = min(max(_absent(field) - start, 0), <int> s.n_bits)
     return s
+
+
+cdef int _absent(field) except -1:
+    """How many of a field's lowest bits are no part of it: mask 0xfc, 2."""
+    return (field.mask & -field.mask).bit_length() - 1
 
 
 cdef op *emit(Program p, op_code code, set_kind_t kind) except NULL:
@@ -96,7 +102,7 @@ cdef int emit_set(Program p, field, value, mask) except -1:
     if field is VLAN_VID:
         mask &= 0xfff
     s = slot_of(field, 0, field.n_bits)
-    mask &= (1 << field.slot[2]) - 1        # arp_op: the key has its low byte
+    mask &= field.mask & (1 << field.slot[2]) - 1       # arp_op: the key has its low byte
     data = ((value & mask) << s.shift).to_bytes(s.size, "big")
     data += (mask << s.shift).to_bytes(s.size, "big")
     o = emit(p, OP_SET, SET_FIELD)

@@ -75,6 +75,7 @@ ctypedef struct slot:
     uint16_t size
     uint16_t shift
     uint16_t n_bits
+    uint16_t absent         # of the n_bits, lowest ones that are 0 and stay as they are: ECN's in nw_tos
     uint16_t option         # N + 1 of tun_metadataN, which is there once it is written; 0: none
 
 ctypedef struct op:

@@ -134,19 +134,19 @@ cdef inline void put_bit(uint8_t *key, const slot *s, int bit, int value) noexce
 cdef void read_slot(const uint8_t *key, const slot *s, uint8_t *out) noexcept nogil:
     cdef int bit
     memset(out, 0, 16)
-    for bit in range(s.n_bits):
+    for bit in range(s.absent, s.n_bits):
         out[15 - (bit >> 3)] |= <uint8_t> (get_bit(key, s, bit) << (bit & 7))
 
 
 cdef void write_slot(uint8_t *key, const slot *s, const uint8_t *value) noexcept nogil:
     cdef int bit
-    for bit in range(s.n_bits):
+    for bit in range(s.absent, s.n_bits):
         put_bit(key, s, bit, value[15 - (bit >> 3)] >> (bit & 7) & 1)
 
 
 cdef void fill_slot(uint8_t *key, const slot *s) noexcept nogil:
     cdef int bit
-    for bit in range(s.n_bits):
+    for bit in range(s.absent, s.n_bits):
         put_bit(key, s, bit, 1)
 
 
@@ -159,4 +159,5 @@ cdef slot part_of_slot(const slot *s, int first) noexcept nogil:
     cdef slot part = s[0]
     part.shift = <uint16_t> (s.shift + first)
     part.n_bits = <uint16_t> min(s.n_bits - first, <int> SLOT_BITS)
+    part.absent = <uint16_t> min(max(s.absent - first, 0), <int> part.n_bits)
     return part

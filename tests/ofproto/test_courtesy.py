@@ -24,15 +24,17 @@ def test_a_processor_that_nobody_wants_is_used(told):
 
 def test_others_have_theirs_until_they_want_it_no_more(told):
     one = Courtesy()
-    told["times"] = (4_000_000, 4_000_000)
+    told["times"] = (1_000_000, 9_000_000)  # before the flood: that says nothing
+    assert one.rest() == 0 and one.turn == TURN
+    told["times"] = (4_000_000, 13_000_000)
     assert one.rest() == REST_MS and one.turn == TURN_OF_MANY
     told["now"] += courtesy.LOOK_AGAIN / 2  # who rested has not waited: that says nothing yet
-    told["times"] = (5_000_000, 4_000_000)
+    told["times"] = (5_000_000, 13_000_000)
     assert one.rest() == REST_MS and one.turn == TURN_OF_MANY
     told["now"] += courtesy.LOOK_AGAIN
-    told["times"] = (6_000_000, 4_000_000)
+    told["times"] = (6_000_000, 13_000_000)
     assert one.rest() == 0 and one.turn == TURN
-    told["times"] = (6_500_000, 5_000_000)
+    told["times"] = (6_500_000, 14_000_000)
     assert one.rest() == REST_MS
     one.over()
     assert one.turn == TURN

@@ -44,7 +44,8 @@ REASONS = {
     "group": 4,
     "packet_out": 5,
 }
-_REASON_NAMES = {number_: name for name, number_ in REASONS.items()}
+_OF_THE_SWITCH = {6: "", 7: ""}  # of its own rules in table 254
+_REASON_NAMES = {number_: name for name, number_ in REASONS.items()} | _OF_THE_SWITCH
 
 
 class Resubmit(Action):
@@ -137,7 +138,7 @@ class Controller(Action):
 
     def decode(body, _version):
         max_len, controller_id, reason = _CONTROLLER.unpack(body)
-        return _check_reason(Controller(max_len, reason, controller_id))
+        return Controller(max_len, reason, controller_id)
 
     def decode_2(body, _version):
         check_zero(body[:6])
@@ -154,7 +155,7 @@ class Controller(Action):
                 made.userdata = value
             else:
                 setattr(made, name, int.from_bytes(value, "big") if size else True)
-        return _check_reason(made)
+        return made
 
     NX = ((20, 6, decode), (37, None, decode_2))
 
@@ -182,7 +183,7 @@ class Controller(Action):
             return f"CONTROLLER:{self.max_len}"
         words = []
         if self.reason != 1:
-            words.append(f"reason={_REASON_NAMES.get(self.reason, '')}")
+            words.append(f"reason={_REASON_NAMES.get(self.reason, self.reason)}")
         if self.max_len != MAX_LEN_WHOLE:
             words.append(f"max_len={self.max_len}")
         if self.controller_id:
@@ -229,12 +230,6 @@ def _properties(data):
             raise OFError("OFPBPC_BAD_LEN", f"controller property of {length} bytes")
         yield kind, data[at + 4 : at + length]
         at = end
-
-
-def _check_reason(made):
-    if made.reason not in _REASON_NAMES:
-        raise OFError("NXBRC_BAD_REASON", f"reason {made.reason}")
-    return made
 
 
 def _parse_reason(value):

@@ -196,7 +196,6 @@ DIFFERENCES = {
     (None, "OFPBRC_BAD_SUBTYPE", "ok"): "vendor messages that are not there yet",
     (None, "OFPBRC_BAD_STAT", "ok"): "multipart messages that are not there yet",
     (None, "OFPBRC_BAD_TYPE", "ok"): "messages that are not there yet",
-    (None, "NXBRC_BAD_REASON", "ok"): "reasons that nobody has",
     (None, "ok", "OFPBAC_BAD_OUT_PORT"): "seen when the actions are checked",
     (None, "ok", "OFPBAC_MATCH_INCONSISTENT"): "as above",
     (None, "ok", "OFPBAC_BAD_TAG"): "as above",

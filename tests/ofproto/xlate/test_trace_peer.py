@@ -63,6 +63,21 @@ CASES = {
             "in_port=1,udp6,ipv6_src=fe80::1,ipv6_label=5",
         ],
     ),
+    "TOS without ECN": (
+        [
+            "tcp,tp_dst=1 actions=load:0xff->NXM_OF_IP_TOS[],2",
+            "tcp,tp_dst=2 actions=move:NXM_OF_IP_TOS[]->NXM_NX_REG0[0..7],move:NXM_NX_REG1[0..7]->"
+            "NXM_OF_IP_TOS[],2",
+            "tcp,tp_dst=3 actions=push:NXM_OF_IP_TOS[],pop:NXM_NX_REG0[0..7],"
+            "load:0xf->NXM_OF_IP_TOS[0..3],2",
+            "tcp6,tp_dst=4 actions=set_field:0xfc->nw_tos,"
+            "move:NXM_OF_IP_TOS[0..1]->NXM_NX_REG0[30..31],2",
+        ],
+        [
+            *(f"in_port=1,tcp,nw_tos=0x40,nw_ecn=1,tp_dst={port},reg1=0x13" for port in (1, 2, 3)),
+            "in_port=1,tcp6,nw_tos=0x40,nw_ecn=3,tp_dst=4",
+        ],
+    ),
     "action set": (
         [
             "actions=write_actions(output:2,dec_ttl),goto_table:1",
