@@ -62,8 +62,7 @@ def _tcp(row: dict[str, Any], more: bool) -> str:
             for name, bit in (("WINDOW_SCALE", WSCALE_GIVEN), ("BE_LIBERAL", WSCALE_UNKNOWN))
             if wscale & bit
         ]
-        if flags or identity.is_ovs():
-            texts.append(f"flags_{way}={'|'.join(flags) or 0}")
+        texts.append(f"flags_{way}={'|'.join(flags) or 0}")
     return ",".join(texts)
 
 

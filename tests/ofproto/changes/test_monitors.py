@@ -151,7 +151,7 @@ def test_who_does_not_read_is_paused(world, watcher, monkeypatch):
     other.do(flow("cookie=1,in_port=1 actions=drop"), flow("cookie=2,in_port=2 actions=drop"))
     watch(watcher, wire.Monitor(1, ALL))
     (peer,) = world.bridge.monitors._watchers
-    monkeypatch.setattr(peer.stream, "send", lambda data: -11)  # its socket is full
+    monkeypatch.setattr(peer, "_send", lambda data: -11)  # its socket is full
     other.do(*(flow(f"cookie=9,reg0={n} actions=drop") for n in range(60)))
     assert world.bridge.monitors._watchers[peer].changed is not None
     other.do(
@@ -181,7 +181,7 @@ def test_a_pause_keeps_each_flow_once(world, watcher, monkeypatch):
     other.do(flow("cookie=1,in_port=1 actions=drop"))
     watch(watcher, wire.Monitor(1, ALL))
     (peer,) = world.bridge.monitors._watchers
-    monkeypatch.setattr(peer.stream, "send", lambda data: -11)  # its socket is full
+    monkeypatch.setattr(peer, "_send", lambda data: -11)  # its socket is full
     other.do(*(flow(f"cookie=9,reg0={n} actions=drop") for n in range(20)))
     before = len(world.bridge.monitors._watchers[peer].changed)
     for n in range(100, 150):
