@@ -72,7 +72,7 @@ def test_ping_tcp_and_vlans(hosts, mode, other):
     drops = net.drops()
     assert not drops.keys() - {"rx_queue_full"}, drops
     net.dpif.port_del(1)
-    assert not programs(net, "pa")
+    wait_until(lambda: not programs(net, "pa"), what="the program gone")  # closed by a thread
 
 
 @pytest.mark.parametrize("mode", MODES)
