@@ -15,6 +15,7 @@ outstanding came.
 """
 
 import errno
+import itertools
 import select
 import socket
 import time
@@ -280,16 +281,16 @@ class Backer:
         return True
 
     def _put_back_busy(self, now: int) -> None:
-        """Those whose devices may be free by now.  Raises OSError."""
-        back = False
-        for number in self._busy.due(now):
-            if number not in self.ports:
-                self._busy.drop(number)
-            elif self._put_back(self.ports[number]):
-                back = True
-        if back:
-            self.need_revalidate()
-            self.renewed += 1
+        """One whose device may be free by now.  Raises OSError."""
+        number = self._busy.due(now)
+        if number is None:
+            return
+        try:
+            if self._put_back(self.ports[number]):
+                self.need_revalidate()
+                self.renewed += 1
+        finally:
+            self._busy.tried(number, max(now, clock.msec()))
 
     def _follow_clock(self, stopped: int | None, ahead: int) -> None:
         """time/stop and time/warp reach the packets, too."""
@@ -363,6 +364,8 @@ class Backer:
                 found = None
             if found is None:
                 wanted = self.choose_number(name, self.ports) if self.choose_number else None
+                if wanted is None and self._busy:
+                    wanted = self._number_of_none()
                 number = self.dpif.port_add(name, type_, wanted, options)
             else:
                 number = found.port_no
@@ -375,6 +378,11 @@ class Backer:
             raise DpifError(error.errno or errno.EIO, str(error)) from error
         self.ports[number] = OdpPort(number, name, type_, options)
         return number
+
+    def _number_of_none(self) -> int:
+        """The lowest number that no port has, nor a busy one, which the datapath does not know."""
+        used = {*self.ports, *(found.port_no for found in self._found.values())}
+        return next(number for number in itertools.count(1) if number not in used)
 
     @staticmethod
     def _is_same(found: Any, type_: str) -> bool:
@@ -411,6 +419,7 @@ class Backer:
         if self.vports.release(odp_port):
             return
         port = self.ports.pop(odp_port, None)
+        self._busy.drop(odp_port)
         self.flows.port_del(odp_port)
         if port is not None:
             self.devices.let_go(port.name)

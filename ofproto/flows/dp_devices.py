@@ -5,6 +5,7 @@ process dies, the device stays, with its addresses and routes and wherever it wa
 next process gets it with its port.
 """
 
+import errno
 import os
 from typing import Any
 
@@ -18,42 +19,57 @@ vlog = ovs.vlog.Vlog("dpif_netdev")
 MADE = ("internal", "tap")
 
 
-BUSY_MS = 1000  # between two tries
+BUSY_MS, MOST_BUSY_MS = 1000, 32000  # between two tries, of one port
 
 
 class BusyPorts:
     """Ports, by number, that could not be added again because their devices are somebody's yet:
-    the kernel takes its time with the sockets of a datapath process that was killed."""
+    the kernel takes its time with the sockets of a datapath process that was killed.
+
+    A try may keep the datapath, and so us, for half a second: one port is tried at a time, and
+    the more seldom the more often it was in vain.
+    """
 
     def __init__(self) -> None:
-        self._numbers: set[int] = set()
-        self._next = 0
+        self._ports: dict[int, tuple[int, int]] = {}  # number: when to try, the pause before
+        self._next = 0  # when to try any
+
+    def __bool__(self) -> bool:
+        return bool(self._ports)
 
     def add(self, number: int, now: int) -> bool:
         """Try it again, a second from now; whether it is a new one."""
-        is_new = number not in self._numbers
-        if not self._numbers:
-            self._next = now + BUSY_MS
-        self._numbers.add(number)
-        return is_new
+        if number in self._ports:
+            return False
+        self._ports[number] = now + BUSY_MS, BUSY_MS
+        return True
 
     def drop(self, number: int) -> None:
         """It is there, or is nobody's any more."""
-        self._numbers.discard(number)
+        self._ports.pop(number, None)
 
-    def due(self, now: int) -> list[int]:
-        """Those to try now; whoever tries says what became of each."""
-        if not self._numbers or now < self._next:
-            return []
+    def due(self, now: int) -> int | None:
+        """The one to try now; tried() has to follow."""
+        when, number = self._first()
+        return number if number is not None and max(when, self._next) <= now else None
+
+    def tried(self, number: int, now: int) -> None:
+        """If drop() was not said, it is busy yet."""
         self._next = now + BUSY_MS
-        return sorted(self._numbers)
+        if number in self._ports:
+            pause = min(2 * self._ports[number][1], MOST_BUSY_MS)
+            self._ports[number] = now + pause, pause
+
+    def _first(self) -> tuple[int, int | None]:
+        return min(((when, number) for number, (when, _) in self._ports.items()), default=(0, None))
 
     def next_run(self) -> int | None:
-        return self._next if self._numbers else None
+        when, number = self._first()
+        return None if number is None else max(when, self._next)
 
     def clear(self) -> None:
         """Another datapath process is asked for all ports."""
-        self._numbers.clear()
+        self._ports.clear()
 
 
 class KeptDevices:
@@ -81,6 +97,8 @@ class KeptDevices:
                 dpif.port_add(name, type_, number, options, device)
                 return
             except DpifError as error:
+                if error.errno in (errno.EBUSY, errno.EEXIST):  # the device is not what is wrong
+                    raise
                 vlog.info(f"{name}: its device is let go ({error.strerror})")
         self.let_go(name)
         dpif.port_add(name, type_, number, options)

@@ -6,7 +6,7 @@ import pytest
 
 from datapath.ipc.dpif import DpifError, DpifStalled
 from ofproto.flows import backer as backer_module
-from ofproto.flows.dp_devices import BUSY_MS
+from ofproto.flows.dp_devices import BUSY_MS, MOST_BUSY_MS, BusyPorts
 from pyvs import clock
 from tests.ofproto.bridge_world import World
 
@@ -83,7 +83,7 @@ def test_one_that_stays_busy_costs_nothing_but_the_tries(world, monkeypatch):
     backer.run(now + 2000)
     renewed = backer.renewed
     for n in range(1, 6):
-        backer.run(now + 10 * n * BUSY_MS)
+        backer.run(now + n * MOST_BUSY_MS + 5 * BUSY_MS)
     assert len(tries) == 6 and backer.renewed == renewed
     assert len([text for text in told if "could not be added" in text]) == 1
 
@@ -105,4 +105,36 @@ def test_a_datapath_that_stalls_at_one_port_is_asked_for_the_others_later(world,
     with pytest.raises(OSError):
         backer._put_back_busy(now + BUSY_MS)
     assert len(tries) == 1
-    assert backer._busy.due(now + 2 * BUSY_MS) == sorted(numbers)
+    assert backer._busy.due(now + BUSY_MS) is None  # others have their turn first
+    assert backer._busy.due(now + 2 * BUSY_MS) == numbers[1]
+
+
+def test_the_longer_a_device_is_busy_the_more_seldom_it_is_tried():
+    ports = BusyPorts()
+    ports.add(7, 0)
+    now, tries = 0, []
+    while now < 200 * BUSY_MS:
+        now = ports.next_run()
+        assert ports.due(now - 1) is None and ports.due(now) == 7
+        tries.append(now // BUSY_MS)
+        ports.tried(7, now)
+    assert tries == [1, 3, 7, 15, 31, 63, 95, 127, 159, 191, 223]
+    ports.drop(7)
+    assert ports.next_run() is None and not ports
+
+
+def test_a_new_port_gets_the_number_of_no_busy_one(world, monkeypatch):
+    backer = world.backer
+    number = min(n for n, port in backer.ports.items() if port.type == "dummy")
+    busy = backer.ports[number].name
+
+    def put_back(_dpif, _name, *_rest):
+        raise DpifError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(backer.devices, "put_back", put_back)
+    backer.dpif.port_del(number)
+    backer._lost()
+    backer.run(clock.msec() + 2000)
+    made = backer.odp_port_add("another", "dummy")
+    assert made != number and backer.ports[number].name == busy
+    backer.odp_port_del(made)

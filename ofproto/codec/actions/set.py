@@ -103,6 +103,7 @@ def _loads(action: Action, field, value: int, mask: int, version: int) -> bytes:
     if len(header) != 4 or field.option is not None:
         return _load2(field, value, mask, version)
     head = int.from_bytes(header, "big")
+    mask &= (1 << field.part_bits) - 1  # what follows the rest of vlan_vid, parts of it have not
     return b"".join(
         nicira(7, _REG_LOAD.pack(start << 6 | n - 1, head, value >> start & ((1 << n) - 1)))
         for start, n in _runs(mask)
@@ -491,8 +492,9 @@ class RegLoad(Action):
     def encode(self, version):
         mask = (1 << self.n_bits) - 1 << self.start
         if version >= OF15:
+            mask &= self.field.mask  # nw_tos is without ECN
             whole = None if mask == self.field.mask else mask
-            return SetField(self.field, self.value << self.start, whole).encode(version)
+            return SetField(self.field, self.value << self.start & mask, whole).encode(version)
         return _loads(self, self.field, self.value << self.start, mask, version)
 
     def most_bytes(self):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ofproto.codec import actions, instructions
+from ofproto.codec import actions, instructions, messages
 from ofproto.codec.actions import base as action_base
 from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
@@ -15,6 +15,7 @@ from ofproto.codec.instructions import (
 )
 from ofproto.codec.match_text import parse_match
 from ofproto.rules.compile import EMIT, compile_actions
+from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.trace import trace_flow
 from tests.ofproto.action_samples import CODED, CODED_13, FLOWS, NOT_EXECUTED, OURS
 from tests.ofproto.xlate_world import World
@@ -264,3 +265,18 @@ def test_what_translation_changes(flow, text, changed):
     report = trace_flow(world.bridge, "in_port=1," + flow.format(ADDRESSES))
     final = report.partition("Final flow: ")[2].splitlines()[0]
     assert (changed in final) if changed else final == "unchanged"
+
+
+PARTS = [
+    ("set_field:0x1000/0x1000->vlan_vid,output:1", [1, 2, 3, 4, 5, 6]),
+    ("set_field:0x1f00/0x1f00->vlan_vid,output:1", [1, 2, 3, 4, 5, 6]),
+    ("load:0xff->NXM_OF_IP_TOS[]", [1, 4, 6]),
+    ("load:3->NXM_OF_IP_TOS[0..1]", [1, 4, 6]),
+]
+
+
+@pytest.mark.parametrize("text, versions", PARTS)
+def test_bits_that_are_no_part_of_a_field_leave_a_message_that_can_be_read(text, versions):
+    for version in versions:
+        flow = parse_flow(f"ip,vlan_tci=0x1000/0x1000,actions={text}", 0)
+        messages.decode(flow.encode(version, 0, nxm=version == 1), False)
