@@ -43,7 +43,7 @@ class Port(NamedTuple):
     interface_ids: dict[str, str] = {}
     other_config: dict[str, str] = {}  # of the Interface
     rates: Rates = Rates()
-    group: int = 0  # of its device: endpoint.device_group()
+    whose: str = ""  # by which its device is found without its port: endpoint.devices_of()
 
 
 def as_map(pairs: dict[str, str]) -> list:

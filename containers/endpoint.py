@@ -9,16 +9,16 @@ import hashlib
 import ipaddress
 import os
 import re
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from .database import Database, Port
 from .errors import BadRequest, Fault, NotThere
-from .rtnetlink import CLONE_NEWNET, Rtnetlink, enable_ipv6, make_deaf
+from .rtnetlink import ALIAS_BYTES, CLONE_NEWNET, Rtnetlink, enable_ipv6, make_deaf
 
 # A device's name (linux/if.h: IFNAMSIZ with the NUL), of which the kernel refuses some bytes.
 NAME_BYTES = 15
+DEVICE_PREFIX = "pv"
 _NAME = re.compile(r"[^\s/:]+\Z")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
@@ -84,13 +84,29 @@ def check_mtu(mtu: int | None) -> None:
 def device_name(container: str, interface: str) -> str:
     """The switch's end of the pair: the same name whenever the same container asks."""
     digest = hashlib.sha256(f"{container}\0{interface}".encode()).hexdigest()
-    return "pv" + digest[: NAME_BYTES - 3]
+    return DEVICE_PREFIX + digest[: NAME_BYTES - 3]
 
 
-def device_group(*whose: str) -> int:
-    """The group of the devices of what these words name, by which a pair is found that has no port
-    yet, and never gets one where the call that made it is killed.  0 is the group of all others."""
-    return zlib.crc32("\0".join(whose).encode()) or 1
+def whose(front: str, what: str) -> str:
+    """What tells the devices of a front's container, or network, from all others: their alias."""
+    return os.fsdecode(os.fsencode(f"{front} {what}")[:ALIAS_BYTES])
+
+
+def _group(whose: str) -> int:
+    """A device has it from its first moment, an alias later.  0 is the group of all others."""
+    return int.from_bytes(hashlib.sha256(whose.encode()).digest()[:4]) if whose else 0
+
+
+def devices_of(whose: str) -> list[str]:
+    """The switch's ends of pairs that attach() made for one; so a pair is found that has no port
+    yet, and never gets one where the call that made it is killed."""
+    with Rtnetlink() as host:
+        found = host.group(_group(whose))
+    return [
+        name
+        for name, alias in found.items()
+        if name.startswith(DEVICE_PREFIX) and alias in ("", whose)  # a group is 32 bits alone
+    ]
 
 
 @contextlib.contextmanager
@@ -141,10 +157,14 @@ def configure(inside: Rtnetlink, netns: int, wanted: Interface) -> str:
     return link.mac
 
 
-def check_free(netns: str, interface: str) -> None:
-    """Raises Fault where the namespace has an interface of that name; NotThere without it."""
+def check_new(database: Database, name: str, netns: str, interface: str) -> None:
+    """Raises Fault where the namespace has an interface of that name, or the pair of the name is
+    there as a whole, wherever its inner end is; NotThere without a namespace."""
     with namespace(netns) as descriptor, Rtnetlink(descriptor) as inside:
+        clear(database, name)
         _check_free(inside, interface)
+    if is_connected(name):
+        raise Fault(f"{interface}: the container is connected already, by port {name}")
 
 
 def _check_free(inside: Rtnetlink, interface: str) -> None:
@@ -208,14 +228,14 @@ def _make_pair(
     name = port.name
     with Rtnetlink(netns) as inside:
         _check_free(inside, wanted.name)
-        host.add_veth(name, wanted.name, netns, wanted.mac, wanted.mtu, port.group)
+        host.add_veth(name, wanted.name, netns, wanted.mac, wanted.mtu, _group(port.whose))
         try:
             mac = configure(inside, netns, wanted)
             link = host.link(name)
             if link is None:
                 raise NotThere("the container ended meanwhile")
             make_deaf(name)
-            host.set_link(link, up=True)
+            host.set_link(link, up=True, alias=port.whose)
             plug(mac)
         except BaseException:
             host.delete_link(name)
@@ -227,12 +247,6 @@ def is_connected(name: str) -> bool:
     """Whether a port's pair is there; it goes with the container's namespace."""
     with Rtnetlink() as host:
         return host.link(name) is not None
-
-
-def in_group(group: int) -> list[str]:
-    """The switch's ends of pairs that attach() made with this group."""
-    with Rtnetlink() as host:
-        return host.group(group)
 
 
 def with_addresses(port: Port, wanted: Interface, mac: str | None) -> Port:

@@ -184,6 +184,9 @@ def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
         raise BadRequest(f"ports are published in mode nat only; this network's is {network.mode}")
     with Database() as database:
 
+        def check_new() -> None:
+            endpoint.check_new(database, port.name, netns, wanted.name)
+
         def plug() -> str:
             return endpoint.attach(database, network.bridge, netns, wanted, port)
 
@@ -191,7 +194,7 @@ def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
             kept = state.Endpoint(
                 port.name, network.id, list(wanted.addresses), "", asked["container_id"]
             )
-            mac = routed.attach(database, network, kept, bindings, plug)
+            mac = routed.attach(database, network, kept, bindings, check_new, plug)
         else:
             mac = plug()
     gateways = {(":" in gateway): gateway for gateway in wanted.gateways}

@@ -1,21 +1,26 @@
 """pyvs-docker: interfaces of running containers on bridges, with ovs-docker's command line.
 
 The port is found again by external_ids:container_id and container_iface of its Interface, as
-ovs-docker writes them; container_id is the word by which the container was called.
+ovs-docker writes them; container_id is the word by which the container was called.  Others beside
+it tell what else it is called.
 """
 
+import contextlib
 import dataclasses
+from typing import NamedTuple
 
 from pyvs import identity
 from pyvs_tools.command import Fatal, guard, version_text
 from pyvs_tools.getopt_long import UsageError, parse
 
-from . import endpoint
+from . import endpoint, runtime
 from .database import Database, Port, as_set
 from .errors import Fault
-from .runtime import namespace_of
 
 PROGRAM = "pyvs-docker"
+# external_ids of an Interface
+WORD, INSIDE, ID, NAME = "container_id", "container_iface", "container_full_id", "container_name"
+SHORT_ID = 12  # characters of an id, as the runtimes print it
 
 # long name, short letter, takes an argument
 OPTIONS = (
@@ -65,18 +70,56 @@ class _Call:
         return self.options.get(name, [None])[-1]
 
 
-def _ids(interface: str, container: str) -> dict[str, str]:
-    return {"container_id": container, "container_iface": interface}
+class _Container(NamedTuple):
+    """What the database knows of a container, or else the runtime."""
+
+    ids: set[str]  # of one that was removed, and made again under its name, there are two
+    ports: dict[str, dict[str, str]]  # {name: external_ids of the Interface}
+
+    def of(self, interface: str) -> list[str]:
+        """The ports of an interface."""
+        return [name for name, ids in self.ports.items() if ids.get(INSIDE) == interface]
+
+    def halves(self, call: _Call) -> list[str]:
+        """Pairs whose port was not made: the call was killed."""
+        made = (name for each in self.ids for name in endpoint.devices_of(_whose(each)))
+        return [name for name in made if not call.database.has_port(name)]
 
 
-def _group(container: str) -> int:
-    return endpoint.device_group(PROGRAM, container)
+def _whose(container_id: str) -> str:
+    return endpoint.whose(PROGRAM, container_id)
 
 
-def _halves(call: _Call, container: str) -> list[str]:
-    """Pairs whose port was not made: the call was killed."""
-    found = endpoint.in_group(_group(container))
-    return [name for name in found if not call.database.has_port(name)]
+def _ids(interface: str, word: str, who: runtime.Container) -> dict[str, str]:
+    others = {} if who.id == who.name else {ID: who.id, NAME: who.name}  # a process has one alone
+    return {WORD: word, INSIDE: interface, **others}
+
+
+def _is_called(ids: dict[str, str], word: str) -> bool:
+    full = ids.get(ID, "")
+    return word in (ids.get(WORD), ids.get(NAME), full) or (
+        len(word) >= SHORT_ID and full.startswith(word)
+    )
+
+
+def _known(call: _Call, *words: str) -> _Container:
+    """The container that has one of these names."""
+    every = call.database.interfaces_with(WORD)
+    ports = {
+        port: ids for port, ids in every.items() if any(_is_called(ids, word) for word in words)
+    }
+    return _Container({ids.get(ID, ids[WORD]) for ids in ports.values()}, ports)
+
+
+def _container(call: _Call, word: str) -> _Container:
+    """The same; one that has no port by this name is looked for by what else it is called."""
+    found = _known(call, word)
+    if not found.ports:
+        with contextlib.suppress(Fault):
+            who = runtime.find(word)
+            found = _known(call, who.id, who.name)
+            found.ids.add(who.id)
+    return found
 
 
 def _check_bridge(call: _Call, bridge: str) -> None:
@@ -84,11 +127,11 @@ def _check_bridge(call: _Call, bridge: str) -> None:
         raise Fatal(f"no bridge named {bridge}")
 
 
-def _port(call: _Call, bridge: str, interface: str, container: str) -> str:
-    found = _on_bridge(call, bridge, call.database.ports_with(**_ids(interface, container)))
-    if not found:
-        raise Fatal(f"no port of interface {interface} of container {container} on {bridge}")
-    return found[0]
+def _port(call: _Call, found: _Container) -> str:
+    bridge, interface, word = call.words[:3]
+    for name in _on_bridge(call, bridge, found.of(interface)):
+        return name
+    raise Fatal(f"no port of interface {interface} of container {word} on {bridge}")
 
 
 def _on_bridge(call: _Call, bridge: str, names: list[str]) -> list[str]:
@@ -113,42 +156,44 @@ def run_add_port(call: _Call) -> None:
     )
     wanted.check()
     _check_bridge(call, bridge)
-    name = endpoint.device_name(container, interface)
-    port = Port(name, interface_ids=_ids(interface, container), group=_group(container))
+    who = runtime.find(container)
+    name = endpoint.device_name(who.id, interface)
+    ids = _ids(interface, container, who)
+    port = Port(name, interface_ids=ids, whose=_whose(who.id))
     attach = endpoint.attach
-    for name in call.database.ports_with(**_ids(interface, container)):
+    for name in _known(call, container, who.id, who.name).of(interface):
         place = call.database.place_of(name)
         if place is None or place[0] != bridge or endpoint.is_connected(name):
             raise Fatal(f"interface {interface} of container {container} has a port already")
         # The container was started again, and its interface went with what it was before.
         attach, port = endpoint.attach_again, port._replace(name=name, tag=place[1])
-    attach(call.database, bridge, namespace_of(container), wanted, port)
+    attach(call.database, bridge, who.namespace, wanted, port)
 
 
 def run_del_port(call: _Call) -> None:
-    bridge, interface, container = call.words
+    bridge, interface, word = call.words
     _check_bridge(call, bridge)
-    name = endpoint.device_name(container, interface)
-    if name not in _halves(call, container):
-        name = _port(call, bridge, interface, container)
-    endpoint.detach(call.database, name)
+    found = _container(call, word)
+    halves = {endpoint.device_name(each, interface) for each in found.ids}
+    names = [name for name in found.halves(call) if name in halves]
+    endpoint.detach(call.database, *(names or [_port(call, found)]))
 
 
 def run_del_ports(call: _Call) -> None:
-    bridge, container = call.words
+    bridge, word = call.words
     _check_bridge(call, bridge)
-    names = call.database.ports_with(container_id=container)
-    names = _on_bridge(call, bridge, names)
-    endpoint.detach(call.database, *names, *_halves(call, container))
+    found = _container(call, word)
+    names = _on_bridge(call, bridge, [*found.ports])
+    endpoint.detach(call.database, *names, *found.halves(call))
 
 
 def run_set_vlan(call: _Call) -> None:
-    bridge, interface, container, text = call.words
+    bridge, _interface, word, text = call.words
     _check_bridge(call, bridge)
     if not (text.isascii() and text.isdigit()):
         raise Fatal(f"{text}: not a VLAN")
     endpoint.check_vlan(int(text))
-    call.database.set_port(_port(call, bridge, interface, container), tag=as_set([int(text)]))
+    call.database.set_port(_port(call, _container(call, word)), tag=as_set([int(text)]))
 
 
 # command -> (function, number of words)

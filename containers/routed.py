@@ -9,6 +9,7 @@ call deletes what containers left that ended without a teardown: with the host, 
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable
 
 from pyvs import rundir
@@ -21,16 +22,32 @@ from .errors import Fault, NotThere
 
 # One call at a time, of all processes: rules are written from what the database says.
 LOCK = "pyvs-netavark.lock"
+# Seconds that a call waits for those before it, of which each has bounds of its own; and between
+# two looks.
+PATIENCE, PAUSE = 120, 0.01
 
 
 @contextlib.contextmanager
 def _alone():
     file = os.open(rundir.path(LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file)
         yield
     finally:
         os.close(file)
+
+
+def _lock(file: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise Fault(f"another call has not ended for {PATIENCE} seconds") from None
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def attach(
@@ -38,9 +55,11 @@ def attach(
     network: state.Network,
     wanted: state.Endpoint,
     bindings: list[Binding],
+    check_new: Callable[[], None],
     plug: Callable[[], str],
 ) -> str:
-    """Connects a container by plug(), whose value is returned; all of it or nothing.
+    """Connects a container by plug(), whose value is returned; all of it or nothing.  What
+    check_new() refuses is another call's, and stays as it is.
 
     The endpoint's id is its port's name.
     """
@@ -48,6 +67,7 @@ def attach(
         _forget_dead(database, network.owner)
         if not database.has_bridge(network.bridge):
             raise Fault(f"no bridge named {network.bridge}")
+        check_new()
         wanted.port_map = published.with_host_ports(
             bindings, _taken(database, wanted.container), programs=False
         )
@@ -55,13 +75,12 @@ def attach(
             state.keep(database, network.bridge, network)
             state.keep(database, network.bridge, wanted)
             gateway.ensure(database, network)
-            mac = plug()
             nat.write(network, state.endpoints(database, network.id))
             gateway.route_loopback(network)
+            return plug()  # last: where the port is there, all of it is
         except BaseException:
             _take_away(database, network, wanted.id)
             raise
-    return mac
 
 
 def detach(database: Database, network: state.Network, name: str) -> None:

@@ -31,7 +31,9 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
 NLMSG_DONE = 3
 # <linux/if_link.h>, <linux/veth.h>
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_GROUP, IFLA_NET_NS_FD = 1, 3, 4, 18, 27, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 18, 20
+IFLA_GROUP, IFLA_NET_NS_FD = 27, 28
+ALIAS_BYTES = 255  # linux/if.h: IFALIASZ with the NUL
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
 # <linux/if_addr.h>, <linux/rtnetlink.h>
@@ -212,14 +214,15 @@ class Rtnetlink:
         body += _attribute(IFLA_LINKINFO | NLA_F_NESTED, info)
         self._request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
 
-    def group(self, number: int) -> list[str]:
-        """Names of the devices of this namespace that are in a group."""
-        names = []
+    def group(self, number: int) -> dict[str, str]:
+        """{name: alias, or ""} of the devices of this namespace that are in a group."""
+        aliases = {}
         for body in self._dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0)):
             found = attributes(body[_IFINFO.size :])
             if found.get(IFLA_GROUP) == struct.pack("=I", number):
-                names.append(os.fsdecode(found[IFLA_IFNAME].rstrip(b"\0")))
-        return names
+                name, alias = found[IFLA_IFNAME], found.get(IFLA_IFALIAS, b"")
+                aliases[os.fsdecode(name.rstrip(b"\0"))] = os.fsdecode(alias.rstrip(b"\0"))
+        return aliases
 
     def link(self, name: str) -> Link | None:
         """The device of that name, or None."""
@@ -243,11 +246,13 @@ class Rtnetlink:
         mac: str | None = None,
         mtu: int | None = None,
         name: str | None = None,
+        alias: str = "",
     ) -> None:
         """Change what is given of a device."""
         flags, change = (IFF_UP if up else 0, IFF_UP) if up is not None else (0, 0)
         body = _IFINFO.pack(0, 0, link.index, flags, change) + _mac(mac) + _mtu(mtu)
         body += _text(IFLA_IFNAME, name) if name else b""
+        body += _attribute(IFLA_IFALIAS, os.fsencode(alias)) if alias else b""
         self._request(RTM_NEWLINK, 0, body, link.name)
 
     def delete_link(self, name: str) -> bool:

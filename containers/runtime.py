@@ -1,45 +1,58 @@
-"""Which process a container is: by its name or id, asked of Docker and podman, or by number."""
+"""Which container a word means: a name or id, asked of Docker and podman, or a process id."""
 
 import os
 import shutil
 import subprocess
+from typing import NamedTuple
 
 from .errors import Fault, NotThere
 
 RUNTIMES = ("docker", "podman")
 # Seconds that a runtime may take to answer.
 PATIENCE = 20
+# What is asked of them, one word each; Docker writes a name with a slash before it.
+ASKED = (".State.Pid", ".Id", ".Name")
 
 
-def process_of(container: str) -> int:
-    """The process id of a running container; raises NotThere, or Fault where nobody can be asked.
+class Container(NamedTuple):
+    """A running container."""
+
+    process: int
+    id: str  # the runtime's, whole; of a container by its process id, that number
+    name: str
+
+    @property
+    def namespace(self) -> str:
+        """The path of its network namespace."""
+        return f"/proc/{self.process}/ns/net"
+
+
+def find(container: str) -> Container:
+    """A running container; raises NotThere, or Fault where nobody can be asked.
 
     A number is a container's name only when no process has that id.
     """
     if container.isascii() and container.isdigit() and os.path.exists(f"/proc/{container}"):
-        return int(container)
+        return Container(int(container), container, container)
     asked = [name for name in RUNTIMES if shutil.which(name)]
     if not asked:
         raise Fault(f"{container}: neither docker nor podman is installed to ask about it")
     reasons = []
     for name in asked:
         done = _ask(name, container)
-        if done.returncode == 0 and done.stdout.strip().isdigit():
-            if pid := int(done.stdout):
-                return pid
+        said = done.stdout.split()
+        if done.returncode == 0 and len(said) == len(ASKED) and said[0].isdigit():
+            if process := int(said[0]):
+                return Container(process, said[1], said[2].removeprefix("/"))
             raise NotThere(f"{container}: the container does not run")
         reasons.append((done.stderr.strip().splitlines() or ["no answer"])[-1])
     raise NotThere(f"{container}: no such container ({'; '.join(reasons)})")
 
 
 def _ask(runtime: str, container: str) -> subprocess.CompletedProcess:
-    words = [runtime, "inspect", "--type=container", "--format={{.State.Pid}}", "--", container]
+    form = " ".join(f"{{{{{each}}}}}" for each in ASKED)
+    words = [runtime, "inspect", "--type=container", f"--format={form}", "--", container]
     try:
         return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(words, 1, "", f"{runtime} does not answer")
-
-
-def namespace_of(container: str) -> str:
-    """The path of a running container's network namespace; raises as process_of()."""
-    return f"/proc/{process_of(container)}/ns/net"

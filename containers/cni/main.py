@@ -70,8 +70,8 @@ def _owned(call: Call) -> dict[str, str]:
     return {"cni_container": call.container, "contIface": call.interface, "owner": OWNER}
 
 
-def _group(call: Call) -> int:
-    return endpoint.device_group(OWNER, call.network)
+def _whose(call: Call) -> str:
+    return endpoint.whose(OWNER, call.network)
 
 
 # key of "bandwidth" -> what it is here; bits, and "ingress" is the container's
@@ -115,7 +115,7 @@ def _port(call: Call) -> Port:
         other_config=OTHERS_FIRST,
         vlan_mode="native-untagged" if trunks and tag else "trunk" if trunks else None,
         ofport_request=call.number("ofport_request", 1, 65279),
-        group=_group(call),
+        whose=_whose(call),
         external_ids=ids,
         interface_ids=interface_ids,
     )
@@ -155,7 +155,8 @@ def run_add(call: Call) -> dict[str, Any]:
     bridge, port = _bridge(call), _port(call)
     with _database(call) as database:
         whole = _clear(call, database, port.name)
-        endpoint.check_free(call.netns, call.interface)  # addresses would be another attachment's
+        # Before there are addresses: they would be another attachment's.
+        endpoint.check_new(database, port.name, call.netns, call.interface)
         with ipam.addresses(call, left_over=not whole) as given:
             mac = endpoint.attach(database, bridge, call.netns, _wanted(call, given), port)
     interfaces: list[dict[str, Any]] = [
@@ -214,7 +215,7 @@ def run_gc(call: Call) -> None:
     valid = {endpoint.device_name(each["containerID"], each["ifname"]) for each in attachments}
     with _database(call) as database:
         found = {*database.ports_with("Port", owner=OWNER, cni_network=call.network)}
-        found.update(endpoint.in_group(_group(call)))
+        found.update(endpoint.devices_of(_whose(call)))
         endpoint.detach(database, *sorted(found - valid))
     ipam.run(call, "GC")
 

@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..errors import BadRequest, Fault
@@ -89,16 +90,23 @@ def with_host_ports(
     others: dict[int, list[Place]] = {}  # those of each port, for containers may have thousands
     for place in taken:
         others.setdefault(place.port, []).append(place)
+    # Who asks for the same goes on where the one before found a port: a container may have
+    # thousands, and for each all those before it would be looked at again.
+    searches: dict[tuple, Iterator[Place]] = {}
     for binding in bindings:
-        place = _free(binding, others, programs)
+        wanted = _wanted(binding)
+        alike = (binding.get("Proto"), binding.get("HostIP"), wanted)
+        place = next(searches.setdefault(alike, _free(binding, wanted, others, programs)))
         others.setdefault(place.port, []).append(place)
         found.append({**binding, "HostPort": place.port, "HostPortEnd": place.port})
     return found
 
 
-def _free(binding: Binding, taken: dict[int, list[Place]], programs: bool) -> Place:
-    wanted = _wanted(binding)
-    trouble = "no port of the host is free"
+def _free(
+    binding: Binding, wanted: range, taken: dict[int, list[Place]], programs: bool
+) -> Iterator[Place]:
+    """Those of the host's ports that are free; raises Fault where there are no more."""
+    trouble = ""
     for port in wanted:
         place = place_of(binding, port)
         if any(place.meets(other) for other in taken.get(port, ())):
@@ -106,7 +114,8 @@ def _free(binding: Binding, taken: dict[int, list[Place]], programs: bool) -> Pl
         elif number := programs and _occupied(place):
             trouble = f"port {port} of the host: {os.strerror(number)}"
         else:
-            return place
+            yield place
+            trouble = f"port {port} of the host is published already"
     raise Fault(trouble if len(wanted) == 1 else f"no port of {wanted[0]} to {wanted[-1]} is free")
 
 

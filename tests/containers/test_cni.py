@@ -292,7 +292,7 @@ def no_switch(monkeypatch):
     monkeypatch.setattr(cni, "Database", NoSwitch)
     monkeypatch.setattr(cni.endpoint, "attach", attach)
     monkeypatch.setattr(cni.endpoint, "detach", lambda *_names: None)
-    monkeypatch.setattr(cni.endpoint, "check_free", lambda *_where: None)
+    monkeypatch.setattr(cni.endpoint, "check_new", lambda *_where: None)
 
 
 TYPES = (5, -1, 1.5, True, "x", "\0", "\ud800", [], [None], [5], {}, {"x": 1}, 10**30)

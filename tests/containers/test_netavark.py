@@ -170,7 +170,8 @@ def test_published_ports(bridge, sandboxes, outside):
             "ping", "-c1", "192.0.2.2"
         )  # masqueraded: it has no way back
 
-        taken = call(bridge, "setup", f"/proc/{two.pid}/ns/net", given=asked(4, [mapping(1, 9091)]))
+        four = f"/proc/{sandboxes().pid}/ns/net"
+        taken = call(bridge, "setup", four, given=asked(4, [mapping(1, 9091)]))
         assert taken[0] == 1 and "9091 of the host is published already" in taken[1]["error"]
         bridge.kill(DATAPATH)
         bridge.allow("lost the datapath process")
@@ -208,6 +209,28 @@ def test_networks_without_a_way_out(bridge, sandboxes):
         refused = asked(2, [mapping(80, 8080)], **changes)
         status, answer = call(bridge, "setup", f"/proc/{one.pid}/ns/net", given=refused)
         assert status == 1 and "mode nat only" in answer["error"]
+    nothing_left(bridge)
+
+
+def test_a_second_set_up_of_a_container(bridge, sandboxes):
+    """It is refused, in whichever namespace; the first one keeps its port, rules and gateway."""
+    one, two = sandboxes(), sandboxes()
+    given = asked(2, [mapping(80, 8080)])
+    path = f"/proc/{one.pid}/ns/net"
+    assert call(bridge, "setup", path, given=given)[0] == 0
+
+    def everything():
+        names = devices(bridge.host), devices(one), devices(two), ports(bridge)
+        kept = bridge.vsctl("get", "bridge", "br0", "external_ids")
+        return names, kept, bridge.host.run("nft", "list", "ruleset")
+
+    before = everything()
+    for where, said in ((path, "such an interface"), (f"/proc/{two.pid}/ns/net", "by port pv")):
+        for again in (given, asked(2, [mapping(80, 8081)])):
+            status, answer = call(bridge, "setup", where, given=again)
+            assert status == 1 and said in answer["error"], answer
+            assert everything() == before
+    assert call(bridge, "teardown", path, given=given) == (0, None)
     nothing_left(bridge)
 
 

@@ -1,5 +1,7 @@
 """pyvs-docker on containers given by process id, with a real switch."""
 
+import itertools
+import os
 import re
 
 import pytest
@@ -80,6 +82,70 @@ def test_a_second_interface_of_that_name_is_refused(bridge, sandboxes, docker):
     with pytest.raises(CommandFailed, match="has a port already"):
         docker("add-port", "br0", "eth1", str(container.pid))
     assert len(ports(bridge)) == 1 and devices(container) == ["eth1"]
+
+
+RUNTIME = """#!/bin/sh
+# A runtime that knows one container, while the file PLACE is there.
+for word; do :; done
+case $word in
+web|IDENTITY|SHORT) [ -e PLACE ] && echo PROCESS IDENTITY /web && exit;;
+esac
+echo "no such container" >&2
+exit 1
+"""
+WEB = "5d" * 32
+
+
+@pytest.fixture
+def web(sandboxes, tmp_path, monkeypatch, bridge):
+    """A container of that name; its end is that of the path's file."""
+    sandbox, place = sandboxes(), tmp_path / "runs"
+    values = (("IDENTITY", WEB), ("SHORT", WEB[:12]), ("PROCESS", str(sandbox.pid)))
+    text = RUNTIME.replace("PLACE", str(place))
+    for word, value in values:
+        text = text.replace(word, value)
+    for name in ("docker", "podman"):
+        program = tmp_path / name
+        program.write_text(text)
+        program.chmod(0o755)
+    path = f"{tmp_path}:{bridge.environment.get('PATH') or os.environ['PATH']}"
+    monkeypatch.setitem(bridge.environment, "PATH", path)
+    place.touch()
+    return place
+
+
+def test_a_container_has_several_names(bridge, docker, web):
+    """By whichever it was connected, it is the same by each; also when it is there no more."""
+    names = ("web", WEB, WEB[:12])
+    for first, other in itertools.permutations(names, 2):
+        docker("add-port", "br0", "eth1", first)
+        docker("add-port", "br0", "eth2", other)
+        with pytest.raises(CommandFailed, match="has a port already"):
+            docker("add-port", "br0", "eth1", other)
+        docker("set-vlan", "br0", "eth1", other, "7")
+        web.unlink()
+        docker("del-port", "br0", "eth1", other)
+        docker("del-ports", "br0", first)
+        web.touch()
+        assert ports(bridge) == devices(bridge.host) == []
+    with pytest.raises(CommandFailed, match="no port of interface eth1 of container web"):
+        docker("del-port", "br0", "eth1", "web")
+
+
+def test_a_group_that_two_have(bridge, docker, sandboxes):
+    """A pair without its port goes with its container's name, not with what it has the group of."""
+    one = str(sandboxes().pid)
+    docker("add-port", "br0", "eth1", one)
+    (name,) = ports(bridge)
+    host = bridge.host
+    (group,) = re.findall(r"group (\d+)", host.run("ip", "-o", "link", "show", name))
+    for number in (1, 2):
+        host.run(*f"ip link add pv{number} type veth peer name other{number}".split())
+        host.run("ip", "link", "set", f"pv{number}", "group", group)
+    host.run("ip", "link", "set", "pv1", "alias", "pyvs-docker another")
+    docker("del-ports", "br0", one)
+    assert devices(host) == ["pv1"]  # pv2 has no alias yet: a call that was killed
+    assert ports(bridge) == []
 
 
 def test_an_interface_that_comes_back_is_the_same_port(bridge, sandboxes, docker):

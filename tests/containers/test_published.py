@@ -61,6 +61,18 @@ def test_the_first_that_is_free(occupied):
         host_ports(*[binding(HostPort=occupied, Proto=17)] * 2)
 
 
+def test_thousands_of_ports(monkeypatch):
+    """Each place is looked at once, whoever asks; where all are gone is said so."""
+    looks = []
+    monkeypatch.setattr(published, "_occupied", lambda place: looks.append(place) or 0)
+    most = binding(HostPort=20000, HostPortEnd=23999)
+    taken = [Place("tcp", "", 20000 + number) for number in range(1000)]
+    assert host_ports(*[most] * 3000, taken=taken) == [*range(21000, 24000)]
+    assert len(looks) == 3000
+    with pytest.raises(Fault, match="no port of 20000 to 23999 is free"):
+        host_ports(*[most] * 3001, taken=taken)
+
+
 def test_a_number_that_is_forbidden_to_this_process(monkeypatch):
     """Whether it is free cannot be told; what cannot be told is no refusal."""
 
