@@ -17,6 +17,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
     log        flow_log     flows on disk, so that they outlive vswitchd
 """
 
+import time
 from collections.abc import Callable, Collection, Container, Iterator
 from functools import partial
 from typing import Any
@@ -75,6 +76,8 @@ DEFAULT_DESC = {
     "dp": "None",
 }
 
+RESTORE_SECONDS = 0.01  # of the loop at a time, for what an earlier process left
+
 # Why flows go without a message that the journal has.
 NO_MESSAGE = (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION)
 
@@ -82,12 +85,22 @@ NO_MESSAGE = (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION)
 class Ofproto:
     """One bridge's switch.
 
-    `backer` is the shared Backer.  `journal` False: flows are not kept over a crash.
+    `backer` is the shared Backer.  `journal` False: flows are not kept over a crash; `at_once`
+    False: those that an earlier process left are taken over by restore_some(), before which the
+    bridge has no ports and nobody is connected.
     `set_device_up(name, up)`, when given, sets whether a network device is up (PORT_MOD); it
     raises OSError.
     """
 
-    def __init__(self, name: str, backer: Any, datapath_id: int = 0, *, journal: bool = True):
+    def __init__(
+        self,
+        name: str,
+        backer: Any,
+        datapath_id: int = 0,
+        *,
+        journal: bool = True,
+        at_once: bool = True,
+    ):
         now = clock.msec()
         self.name = name
         self.backer = backer
@@ -109,7 +122,7 @@ class Ofproto:
         self.groups = GroupTable(self.tables)
         self.tlv_table = tlv_table.of_bridge(self.tables, self.mod_plans)
         path = rundir.path(f"{name}.flows") if journal else None
-        self.log = FlowLog(path, self.tables, self.groups, self.tlv_table)
+        self.log = FlowLog(path, self.tables, self.groups, self.tlv_table, self.mod_plans)
         self.tables.learned.changed = self._flow_taught
         self.fail_mode = FailMode(name, self.tables, self.log)
         self.in_band = InBand(self.tables)
@@ -140,19 +153,36 @@ class Ofproto:
         )
         backer.flows.add_bridge(self.xbridge)
         backer.bridges[name] = self
-        self._restore(now)
-        self.connmgr.set_management([f"punix:{rundir.mgmt_sock(name)}"], now)
-        self.connmgr.set_snoops([f"punix:{rundir.path(f'{name}.snoop')}"], now)
+        self._restoring: Iterator[None] | None = self.log.restoring(now)
+        while at_once and self.restoring:
+            self.restore_some()
 
-    def _restore(self, now: int) -> None:
-        """Take over flows and meters that an earlier process left, else start with the default."""
-        state = self.log.restore(now)
-        if state is None:
+    # --- what an earlier process left
+
+    @property
+    def restoring(self) -> bool:
+        """Whether restore_some() has more to do."""
+        return self._restoring is not None
+
+    def restore_some(self) -> None:
+        """A slice of what takes over flows, groups and meters."""
+        end = time.monotonic() + RESTORE_SECONDS
+        for _ in self._restoring or ():
+            if time.monotonic() >= end:
+                return
+        self._restoring = None
+        self._restored(clock.msec())
+
+    def _restored(self, now: int) -> None:
+        """All that there was is there; without anything the bridge starts with the default."""
+        if self.log.state is None:
             self.fail_mode.flush(now)
         else:
-            self.fail_mode.restored(state, now)
+            self.fail_mode.restored(self.log.state, now)
         self.tables.meters.connect(self.backer.meters)
         self.tables.remove_many = self.long_mods.remove
+        self.connmgr.set_management([f"punix:{rundir.mgmt_sock(self.name)}"], now)
+        self.connmgr.set_snoops([f"punix:{rundir.path(f'{self.name}.snoop')}"], now)
 
     # --- ports
 

@@ -54,13 +54,13 @@ class Bridge:
     def __init__(
         self,
         config: BridgeConfig,
-        make_ofproto: Callable[[str, int], Any],
+        ofproto: Any,
         known_ofport: Callable[[UUID], int | None],
         known_active: Callable[[UUID], str | None],
         dummies: Dummies,
         keep_in: str | None = None,
     ):
-        """`make_ofproto(name, datapath_id)` makes the Ofproto, which then is this object's.
+        """`ofproto` is this object's from now on.
 
         `known_ofport(uuid)` is the number that an interface had before this process, or None;
         `known_active(uuid)` the address of a bond's active member; `keep_in` names the file of
@@ -72,7 +72,8 @@ class Bridge:
         self.name = config.name
         self._local_mac = LocalMac(config.name)
         mac = self._local_mac.choose(config, ())
-        self.ofproto = make_ofproto(self.name, settings.datapath_id(config, mac))
+        self.ofproto = ofproto
+        ofproto.set_datapath_id(settings.datapath_id(config, mac))
         self.ifaces: dict[str, Iface] = {}
         self.news: set[str] = set()
         self.devices = Devices(self.name, mac, self.ifaces, self.ofproto, self.news, dummies)

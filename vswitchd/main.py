@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from functools import partial
 from typing import Any
 
 import ovs.fatal_signal
@@ -125,7 +126,8 @@ def run(argv: list[str] | None) -> int:
     pmds = Pmds(cores or cpus.of_machine(), pinned=cores is None)
     cpus.tell(pmds.cores)
     switch = Switch(
-        *(columns.make_idl(remote), Links(), process.open, Backer, Ofproto),
+        *(columns.make_idl(remote), Links(), process.open, Backer),
+        partial(Ofproto, at_once=False),
         *(dummies, follow_routes, pmds, rundir.path),
     )
     ovs.fatal_signal.add_hook(process.close, None, True)

@@ -47,7 +47,7 @@ class Switch:
     """Reconciles; owns bridges and Backer.
 
     `open_datapath()` gives a connected dpif or raises ConnectionError.  `make_backer(dpif,
-    reopen)` and `make_ofproto(name, backer, datapath_id)` are Backer and Ofproto.
+    reopen)` and `make_ofproto(name, backer)` are Backer and Ofproto, the latter not `at_once`.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class Switch:
         self.ways = Ways(links, self.dummies, follow_routes, keep_in("tunnels.routes"))
         self.pmds = pmds or Pmds(cpus.of_machine(), pinned=True)
         self.bridges: dict[str, Bridge] = {}
+        # Of bridges to come: their Ofprotos, which take over flows of an earlier process.
+        self._restoring: dict[str, Any] = {}
         self.backer: Any = None
         self._open_datapath = open_datapath
         self._make_backer = make_backer
@@ -124,12 +126,21 @@ class Switch:
         containment.call("database connection", "", self.idl.run)
         containment.call("kernel links", "", self.links.run)
         containment.call("datapath connection", "", self._connect_datapath, now)
+        containment.call("journal replay", "", self._restore_some)
         containment.call("reconfiguration", "", self._follow, now)
         containment.call("tunnels", "", self._run_ways, now)
         for name, bridge in self.bridges.items():
             containment.call("bridge", name, self._run_bridge, bridge, now)
         containment.call("workers", "", self._run_pmds, now)
         containment.call("status", "", self._write_status, now)
+
+    def _restore_some(self) -> None:
+        """Go on with one of those that take over flows; a bridge is made when it is done."""
+        for name, ofproto in self._restoring.items():
+            if ofproto.restoring:
+                ofproto.restore_some()
+                return
+            self._changes.bridges.add(name)
 
     def _run_ways(self, now: int) -> None:
         self.ways.run(now, self.backer.vports.by_name if self.backer is not None else {})
@@ -152,6 +163,8 @@ class Switch:
         self.idl.wait(poller)
         self.links.wait(poller)
         self.ways.wait(poller)
+        if any(ofproto.restoring for ofproto in self._restoring.values()):
+            poller.immediate_wake()
         if self.backer is not None:
             self.backer.wait(poller)
         elif self._dpif is None and self.idl.has_ever_connected():
@@ -186,6 +199,9 @@ class Switch:
         for bridge in self.bridges.values():
             bridge.destroy(delete)
         self.bridges.clear()
+        for ofproto in self._restoring.values():
+            ofproto.destroy(delete)
+        self._restoring.clear()
         if self.backer is not None:
             self.backer.close(keep=not delete)
         elif self._dpif is not None:
@@ -384,6 +400,12 @@ class Switch:
             self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
         for name, bridge in self.bridges.items():  # a peer may be in any
             self._guarded(name, bridge.follow_patches)
+        if not self._restoring:
+            self._reconciled_all(wanted)
+        self._status_due = True
+
+    def _reconciled_all(self, wanted: Configuration) -> None:
+        """Every bridge that there is to be has what it asks for."""
         if wanted.bridges or self.pmds.tuning is not None:
             self.pmds.configure(wanted.switch.other_config)
             self.backer.attempt(lambda: self.pmds.follow(self.backer, self._polled_ports()))
@@ -397,7 +419,6 @@ class Switch:
             self.backer.first_reconcile_done()
         if not self._failed and not self._reader.is_behind:
             self._realised_cfg = wanted.switch.next_cfg
-        self._status_due = True
 
     def _tell_new_bridges(self) -> None:
         names, self._new_bridges = self._new_bridges, []
@@ -448,8 +469,24 @@ class Switch:
             del self.bridges[name]
         if problem is not None:
             vlog.err(f"failed to create bridge {name}: {problem}")
+            wanted = None
+        if name in self._restoring and wanted is None:
+            self._restoring.pop(name).destroy(delete=True)
         elif wanted is not None and name not in self.bridges:
-            self._make_bridge(wanted)
+            self._begin_bridge(wanted, changes)
+
+    def _begin_bridge(self, wanted: BridgeConfig, changes: Changes) -> None:
+        """Make a bridge, or its Ofproto first, where that takes over many flows: packets, peers and
+        the datapath's flows meet all of them or wait."""
+        name = wanted.name
+        ofproto = self._restoring.get(name)
+        if ofproto is None:
+            ofproto = self._restoring[name] = self._make_ofproto(name, self.backer)
+            if ofproto.restoring:
+                ofproto.restore_some()
+        if not ofproto.restoring:
+            del self._restoring[name]
+            self._make_bridge(wanted, ofproto)
             changes.add_ports(name, self.config.ports[name])
 
     def _refusal(self, wanted: BridgeConfig) -> str | None:
@@ -459,10 +496,10 @@ class Switch:
             return f"there are no datapaths of type {wanted.datapath_type}"
         return None
 
-    def _make_bridge(self, wanted: BridgeConfig) -> None:
+    def _make_bridge(self, wanted: BridgeConfig, ofproto: Any) -> None:
         bridge = Bridge(
             wanted,
-            make_ofproto=lambda name, dpid: self._make_ofproto(name, self.backer, dpid),
+            ofproto,
             known_ofport=lambda interface: config.known_ofport(self.idl, interface),
             known_active=lambda port: config.known_active(self.idl, port),
             dummies=self.dummies,

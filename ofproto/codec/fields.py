@@ -9,6 +9,7 @@ Port numbers are the 16-bit ones of OpenFlow 1.0 everywhere but in 32-bit header
 (see `port_from_32`, `port_to_32`).
 """
 
+import re
 from functools import lru_cache
 
 from datapath.base.protocols import (
@@ -221,6 +222,16 @@ class OptionField(Field):
 
 N_OPTIONS, MAX_OPTION, OPTION_SPACE = 64, 124, 256  # their number, bytes of one, of all
 FIRST_OPTION_NUMBER = 40  # NXM_NX_TUN_METADATA0
+# What an option's header begins with: class 1, its number, a bit for a mask.
+_OPTION = re.compile(
+    b"\x00\x01[%c-%c]" % (FIRST_OPTION_NUMBER << 1, (FIRST_OPTION_NUMBER + N_OPTIONS) * 2 - 1)
+)
+
+
+def may_have_options(data: bytes) -> bool:
+    """False for bytes of actions or instructions in which no option can be; most have none, and to
+    look for its header is much less work than to look at what was decoded."""
+    return any(not found.start() & 1 for found in _OPTION.finditer(data))
 
 
 @lru_cache(1024)

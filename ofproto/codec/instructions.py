@@ -26,7 +26,7 @@ from .actions.extended import Conjunction
 from .actions.nx import Note, Resubmit
 from .actions.set import SetField
 from .errors import OFError, Refusal
-from .fields import BY_NAME
+from .fields import BY_NAME, may_have_options
 from .match_text import TextError, format_table, parse_table, split_terms
 from .notes import noted
 from .numbers import OF10, OF13, OF15
@@ -210,10 +210,12 @@ class Instructions(list):
 
     __slots__ = ("plain", "program")
 
-    def __init__(self, instructions):
+    def __init__(self, instructions, data=None):
+        """`data`: the bytes that they were read from, where they were."""
         super().__init__(instructions)
         self.program = None
-        self.plain = False  # known to have no tunnel options
+        # Known to have no tunnel options
+        self.plain = data is not None and not may_have_options(data)
 
 
 SHARED_SIZE = 256  # bytes; longer ones are not kept
@@ -226,12 +228,12 @@ def decode_instructions(data: bytes, version: int) -> Instructions:
     """
     if len(data) <= SHARED_SIZE:
         return _shared(bytes(data), version)
-    return Instructions(_decode(data, version))
+    return Instructions(_decode(data, version), data)
 
 
 @lru_cache(4096)
 def _shared(data, version):
-    return Instructions(_decode(data, version))
+    return Instructions(_decode(data, version), data)
 
 
 def _decode(data, version):

@@ -491,6 +491,8 @@ def compile_actions(actions, instructions=()):
     cdef Program p = Program()
     add_all(p, actions)
     add_all(p, instructions)
-    options = frozenset([field.option for field in options_of([*actions, *instructions])])
+    options = frozenset([field.option for field in options_of([
+        each for some in (actions, instructions) if not getattr(some, "plain", False) for each in some
+    ])])
     p.options = options or None
     return p

@@ -1,13 +1,12 @@
-"""What a bridge's journal says of its flows, groups and meters: records written, and all of it
-restored."""
+"""A bridge's journal as its tables need it: records written, all of it restored, and shortened."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ovs.vlog
 
 from ofproto.codec import messages
-from ofproto.codec.errors import OFError
 from ofproto.codec.messages import METER_ADD
 from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
@@ -23,20 +22,19 @@ from .journal import (
     FLOW_MOD_TABLE_ID,
     GROUP_MOD,
     METER_MOD,
-    NUMBER_SIZE,
     STATE,
     TAUGHT,
     TLV_TABLE_MOD,
     Journal,
 )
-from .meter import meter_mod
+from .mod_plan import ModPlans
+from .replay import Replay
 from .tlv_table import TlvTable
 
 vlog = ovs.vlog.Vlog("flow_log")
 
 # How long packets and messages wait at most for a part of a shorter journal.
 SLICE_SECONDS = 0.002
-OFPT_FLOW_MOD = 14
 BATCH = 32  # rules between looks at the clock
 
 
@@ -50,75 +48,36 @@ class FlowLog:
         tables: FlowTables,
         groups: GroupTable | None = None,
         tlv_table: TlvTable | None = None,
+        plans: ModPlans | None = None,
     ):
         self.tables = tables
         self.tlv_table = TlvTable() if tlv_table is None else tlv_table
         self.groups = GroupTable(tables) if groups is None else groups
         self.state: bytes | None = None
+        self._plans = plans
         self._journal = Journal(path)
         # While the journal is written anew: the rules of its start that are not in it yet.
         self._pending: set[Rule] = set()
         self._held = False
-        self._bundle: tuple[bytes, list[bytes]] = (b"", [])  # replayed: number, messages
 
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
-        for kind, when, payload in self._journal.replay():
-            if kind in _REPLAY:  # one that caused a fault when it came does so again
-                containment.call("journal replay", self._journal.path or "",
-                                 _REPLAY[kind], self, payload, when)  # fmt: skip
-        for rule in self.tables.rules():
-            rule.used = now  # nobody knows better, and no idle timeout is to end now
-        if self.state is not None:
-            vlog.info(f"{self._journal.path}: {len(self.tables)} flows restored")
+        for _ in self.restoring(now):
+            pass
         return self.state
 
-    def _replay_mod(self, payload: bytes, when: int, table_id: bool = False) -> None:
-        try:
-            mod = self._decoded(payload, table_id)
-            self.tables.flow_mod(mod, mod.version, when)
-        except OFError as error:
-            vlog.dbg(f"replaying: {error}")
-
-    def _decoded(self, payload: bytes, table_id: bool = False) -> Any:
-        mod = messages.decode(payload, flow_mod_table_id=table_id)
-        self.tlv_table.layout.of_message(mod)
-        return mod
-
-    def _replay_tlv_table_mod(self, payload: bytes, _when: int) -> None:
-        try:
-            self.tlv_table.modify(messages.decode(payload))
-        except OFError as error:
-            vlog.dbg(f"replaying: {error}")
-
-    def _replay_table_id(self, payload: bytes, when: int) -> None:
-        self._replay_mod(payload, when, True)
-
-    def _replay_taught(self, payload: bytes, when: int) -> None:
-        self._replay_mod(payload, when, True)
-        mod = self._decoded(payload, True)
-        rule = self.tables.xbridge.table(mod.table_id).find_exactly(mod.match, mod.priority)
-        if rule is not None:
-            rule.flags &= ~RESET_COUNTS
-
-    def _replay_group_mod(self, payload: bytes, when: int) -> None:
-        try:
-            mod = self._decoded(payload)
-            self.groups.group_mod(mod, mod.version, when)
-        except OFError as error:
-            vlog.dbg(f"replaying: {error}")
-
-    def _replay_meter_mod(self, payload: bytes, when: int) -> None:
-        try:
-            meter_mod(self.tables, messages.decode(payload), when)
-        except OFError as error:
-            vlog.dbg(f"replaying: {error}")
-
-    def _replay_clear(self, _payload: bytes, when: int) -> None:
-        self.tables.clear(when)
-
-    def _replay_state(self, payload: bytes, _when: int) -> None:
-        self.state = payload
+    def restoring(self, now: int) -> Iterator[None]:
+        """restore(), as many steps of little work; nothing is to be written before the last."""
+        replay = Replay(self.tables, self.groups, self.tlv_table, self._plans)
+        for record in self._journal.replay():
+            yield from replay.steps(*record, self._journal.path)
+        for number, rule in enumerate(self.tables.rules()):
+            rule.used = now  # nobody knows better, and no idle timeout is to end now
+            if number % BATCH == 0:
+                yield
+        self.state = replay.state
+        if self.state is not None:
+            vlog.info(f"{self._journal.path}: {len(self.tables)} flows restored")
 
     # --- writing
 
@@ -158,27 +117,6 @@ class FlowLog:
     def bundle_done(self, number: bytes, now: int) -> None:
         """What came of a bundle counts from here on."""
         self._journal.append(BUNDLE_END, number, now)
-
-    def _replay_part(self, payload: bytes, _when: int) -> None:
-        number = payload[:NUMBER_SIZE]
-        if self._bundle[0] != number:
-            self._bundle = (number, [])
-        at = NUMBER_SIZE
-        while at < len(payload):
-            size = int.from_bytes(payload[at + 2 : at + 4], "big")
-            self._bundle[1].append(payload[at : at + size])
-            at += max(size, 1)
-
-    def _replay_end(self, payload: bytes, when: int) -> None:
-        number, raws = self._bundle
-        self._bundle = (b"", [])
-        if number != payload:
-            return
-        for raw in raws:
-            if raw[1] == OFPT_FLOW_MOD:
-                self._replay_mod(raw, when)
-            else:
-                self._replay_group_mod(raw, when)
 
     def added(self, rule: Rule, now: int) -> None:
         """A rule that no FLOW_MOD made."""
@@ -304,17 +242,3 @@ def _as_mod(rule: Rule, command: int) -> bytes:
     if version == OF10:
         return mod.encode(OF10, nxm=True, table_id_in_command=True)
     return mod.encode(version)
-
-
-_REPLAY: dict[bytes, Any] = {
-    FLOW_MOD: FlowLog._replay_mod,
-    FLOW_MOD_TABLE_ID: FlowLog._replay_table_id,
-    TAUGHT: FlowLog._replay_taught,
-    GROUP_MOD: FlowLog._replay_group_mod,
-    METER_MOD: FlowLog._replay_meter_mod,
-    TLV_TABLE_MOD: FlowLog._replay_tlv_table_mod,
-    CLEAR: FlowLog._replay_clear,
-    STATE: FlowLog._replay_state,
-    BUNDLE_PART: FlowLog._replay_part,
-    BUNDLE_END: FlowLog._replay_end,
-}

@@ -64,12 +64,14 @@ class FakeBacker:
 class FakeOfproto:
     """Gives numbers as ofproto does; `refuse` maps names to what port_add raises."""
 
-    def __init__(self, name, backer, datapath_id, refuse, links):
+    restoring = False
+
+    def __init__(self, name, backer, refuse, links):
         self.name = name
         self.backer = SimpleNamespace(vports=SimpleNamespace(by_name={}))
         self.links = links
         self.ifindexes = {}
-        self.datapath_id = datapath_id
+        self.datapath_id = None
         self.calls = []
         self.set_queues = self.set_policer = lambda *arguments: None
         self.xbridge = SimpleNamespace(sampling=None, underlay=None, snooping=None)

@@ -3,17 +3,21 @@
 import contextlib
 import re
 import socket
+import threading
+import time
 
 import pytest
+from ovs.unixctl.client import UnixctlClient
 
 from ofproto.codec import messages as m
+from ofproto.codec.numbers import OF10, OF13
+from ofproto.tables.journal import FLOW_MOD, STATE, Journal
 from ofproto.text import flow_text
+from pyvs import clock
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
 
 pytestmark = pytest.mark.system
-
-OF10, OF13 = 1, 4
 
 
 def client(switch, version=OF13, bridge="br0"):
@@ -249,3 +253,74 @@ def test_snoop_and_mgmt_are_for_their_owner(switch):
         sock.settimeout(10)
         while sock.recv(1000):
             pass
+
+
+HUGE_FLOWS = 60  # of 64 KB of actions each: a second of work
+
+
+def huge_flows(switch, bridge):
+    """A journal of few flows that are long, as a process that was killed leaves it."""
+    path = switch.directory / f"{bridge}.flows"
+    path.unlink()
+    actions = ",".join(f"output:{number}" for number in range(1, 4050))
+    first = mod(f"in_port=1 actions={actions}").encode(OF13)
+    journal = Journal(str(path))
+    list(journal.replay())
+    for number in range(1, HUGE_FLOWS + 1):
+        journal.append(FLOW_MOD, first.replace(OXM_IN_PORT_1, port_oxm(number)), clock.msec())
+    journal.append(STATE, b"\0", clock.msec())
+    journal.close()
+
+
+def port_oxm(number):
+    return b"\x80\x00\x00\x04" + number.to_bytes(4, "big")
+
+
+OXM_IN_PORT_1 = port_oxm(1)
+
+
+def ask(switch, command):
+    """What the vswitchd that runs, or is about to, says to a command; None before it listens."""
+    found = list(switch.directory.glob("pyvs-vswitchd.*.ctl"))
+    if not found:
+        return None
+    error, asked = UnixctlClient.create(str(found[0]))
+    if error:
+        return None
+    error, _, said = asked.transact(command, [])
+    asked.close()
+    return None if error else said
+
+
+def n_flows(switch, bridge):
+    """How many a bridge says that it has; None where it does not take connections yet."""
+    try:
+        tool = client(switch, bridge=bridge)
+    except OSError:
+        return None
+    found = tool.ask(m.AggregateRequest()).n_flows
+    tool.close()
+    return found
+
+
+def test_nobody_waits_for_a_long_replay(switch):
+    """The loop goes on, with the other bridge, while flows of before are taken over; their own
+    bridge has none of them or all."""
+    switch.vsctl("add-br", "br0", "--", "add-br", "br1")
+    switch.kill(VSWITCHD)
+    for left in switch.directory.glob("pyvs-vswitchd.*.ctl"):
+        left.unlink()
+    huge_flows(switch, "br0")
+    began, waits = time.monotonic(), []
+    starting = threading.Thread(target=switch.start_daemon, args=(VSWITCHD,))
+    starting.start()
+    while (bridges := ask(switch, "ofproto/list")) != "br0\nbr1\n":
+        asked = time.monotonic()
+        assert asked < began + 60 and bridges in (None, "", "br1\n")
+        assert n_flows(switch, "br0") in (None, HUGE_FLOWS)
+        if bridges == "br1\n":
+            assert n_flows(switch, "br1") == 1
+            waits.append(time.monotonic() - asked)
+    starting.join()
+    assert len(waits) > 10 and max(waits) < (time.monotonic() - began) / 4
+    assert n_flows(switch, "br0") == HUGE_FLOWS

@@ -59,7 +59,7 @@ class Bench:
             self.links,
             lambda: self.dpif,
             FakeBacker,
-            lambda name, backer, dpid: FakeOfproto(name, backer, dpid, self.refuse, self.links),
+            lambda name, backer: FakeOfproto(name, backer, self.refuse, self.links),
         )
 
     def run_until(self, condition, seconds=10):

@@ -19,7 +19,7 @@ from struct import Struct
 from datapath.actions import odp
 from ofproto.codec import match_text
 from ofproto.codec.errors import NX_VENDOR_ID, ONF_VENDOR_ID, OFError, Refusal
-from ofproto.codec.fields import BY_NAME, VLAN, Field
+from ofproto.codec.fields import BY_NAME, VLAN, Field, may_have_options
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port
 from ofproto.codec.notes import bad_port, noted
@@ -58,8 +58,7 @@ class Action:
             if missing > len(self.DEFAULTS) or missing < 0:
                 raise TypeError(f"{type(self).__name__}{self.FIELDS}: {len(values)} given")
             values += self.DEFAULTS[len(self.DEFAULTS) - missing :]
-        for name, value in zip(self.FIELDS, values, strict=True):
-            setattr(self, name, value)
+        self.__dict__.update(zip(self.FIELDS, values, strict=True))
 
     def __init_subclass__(cls):
         for first, last, number, size, decode in cls.WIRE:
@@ -228,10 +227,12 @@ class ActionList(list):
 
     __slots__ = ("plain", "program")
 
-    def __init__(self, actions):
+    def __init__(self, actions, data=None):
+        """`data`: the bytes that they were read from, where they were."""
         super().__init__(actions)
         self.program = None
-        self.plain = False  # known to have no tunnel options
+        # Known to have no tunnel options
+        self.plain = data is not None and not may_have_options(data)
 
 
 SHARED_SIZE = 256  # bytes; longer ones are not kept
@@ -241,12 +242,12 @@ def decode_shared(data: bytes, version: int) -> ActionList:
     """decode_actions() of what is likely to come again."""
     if len(data) <= SHARED_SIZE:
         return _shared(data, version)
-    return ActionList(decode_actions(data, version))
+    return ActionList(decode_actions(data, version), data)
 
 
 @lru_cache(1024)
 def _shared(data, version):
-    return ActionList(decode_actions(data, version))
+    return ActionList(decode_actions(data, version), data)
 
 
 def _wire_size(kind, body, version):

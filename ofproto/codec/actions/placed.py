@@ -3,6 +3,7 @@ bridge has them: other fields in the place of those of FIELDS, which stand for a
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import cache
 from typing import Any
 
 from ofproto.codec.errors import OFError
@@ -37,7 +38,7 @@ def with_options(value: Any, place: Place) -> Any:
     if isinstance(value, Field):
         return value if value.option is None else place(value)
     before = _parts(value)
-    after = [with_options(each, place) for each in before]
+    after = [each if type(each) in _PLAIN else with_options(each, place) for each in before]
     if all(a is b for a, b in zip(before, after, strict=True)):
         return value
     made = _made(value, after)
@@ -51,16 +52,21 @@ def with_options(value: Any, place: Place) -> Any:
     return made
 
 
+@cache
+def _names_of(kind):
+    if issubclass(kind, Action | Instruction):
+        return kind.FIELDS
+    return tuple(Clause.__slots__) if issubclass(kind, Clause) else ()
+
+
 def _names(value):
-    if isinstance(value, Action | Instruction):
-        return value.FIELDS
-    return Clause.__slots__ if isinstance(value, Clause) else ()
+    return _names_of(type(value))
 
 
 def _parts(value):
     if isinstance(value, list | tuple):
-        return list(value)
-    return [getattr(value, name) for name in _names(value)]
+        return value
+    return [getattr(value, name) for name in _names_of(type(value))]
 
 
 def _made(value, parts):

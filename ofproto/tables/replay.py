@@ -1,0 +1,154 @@
+"""What a journal's records mean to the tables: how they become what they were."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import ovs.vlog
+
+from ofproto.codec import messages
+from ofproto.codec.errors import OFError
+from pyvs import containment
+
+from .flow_table import RESET_COUNTS, FlowTables
+from .group import GroupTable
+from .journal import (
+    BUNDLE_END,
+    BUNDLE_PART,
+    CLEAR,
+    FLOW_MOD,
+    FLOW_MOD_TABLE_ID,
+    GROUP_MOD,
+    METER_MOD,
+    NUMBER_SIZE,
+    STATE,
+    TAUGHT,
+    TLV_TABLE_MOD,
+)
+from .meter import meter_mod
+from .mod_plan import ModPlans
+from .tlv_table import TlvTable
+
+vlog = ovs.vlog.Vlog("flow_log")
+
+OFPT_FLOW_MOD = 14
+Steps = Iterator[None] | None
+
+
+class Replay:
+    """Of one bridge's journal, into tables that were empty.  `state` is what was noted last.
+
+    With `plans` most of it is done by them, as when it came.
+    """
+
+    def __init__(
+        self,
+        tables: FlowTables,
+        groups: GroupTable,
+        tlv_table: TlvTable,
+        plans: ModPlans | None = None,
+    ):
+        self.tables = tables
+        self.groups = groups
+        self.tlv_table = tlv_table
+        self.state: bytes | None = None
+        self._plans = plans
+        self._bundle: tuple[bytes, list[bytes]] = (b"", [])  # number, messages
+
+    def steps(self, kind: bytes, when: int, payload: bytes, path: Any) -> Iterator[None]:
+        """Do what a record of the journal at `path` says, in steps of little work."""
+        done = _REPLAY.get(kind)
+        if done is None:
+            return
+        for each in self._bundled(payload) if kind == BUNDLE_END else ((done, payload),):
+            # One that caused a fault when it came does so again.
+            containment.call("journal replay", path or "", each[0], self, each[1], when)
+            yield
+
+    def _mod(self, payload: bytes, when: int, table_id: bool = False) -> None:
+        if self._plans is not None and self._plans.run(payload, table_id, when) is not None:
+            return
+        try:
+            mod = self._decoded(payload, table_id)
+            self.tables.flow_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+            return
+        if self._plans is not None:
+            self._plans.learn(payload, mod, table_id)
+
+    def _decoded(self, payload: bytes, table_id: bool = False) -> Any:
+        mod = messages.decode(payload, flow_mod_table_id=table_id)
+        self.tlv_table.layout.of_message(mod)
+        return mod
+
+    def _mod_with_table(self, payload: bytes, when: int) -> None:
+        self._mod(payload, when, True)
+
+    def _taught(self, payload: bytes, when: int) -> None:
+        try:
+            mod = self._decoded(payload, True)
+            self.tables.flow_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+            return
+        rule = self.tables.xbridge.table(mod.table_id).find_exactly(mod.match, mod.priority)
+        if rule is not None:
+            rule.flags &= ~RESET_COUNTS
+
+    def _tlv_table_mod(self, payload: bytes, _when: int) -> None:
+        try:
+            self.tlv_table.modify(messages.decode(payload))
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _group_mod(self, payload: bytes, when: int) -> None:
+        try:
+            mod = self._decoded(payload)
+            self.groups.group_mod(mod, mod.version, when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _meter_mod(self, payload: bytes, when: int) -> None:
+        try:
+            meter_mod(self.tables, messages.decode(payload), when)
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _clear(self, _payload: bytes, when: int) -> None:
+        self.tables.clear(when)
+
+    def _note(self, payload: bytes, _when: int) -> None:
+        self.state = payload
+
+    def _part(self, payload: bytes, _when: int) -> None:
+        number = payload[:NUMBER_SIZE]
+        if self._bundle[0] != number:
+            self._bundle = (number, [])
+        at = NUMBER_SIZE
+        while at < len(payload):
+            size = int.from_bytes(payload[at + 2 : at + 4], "big")
+            self._bundle[1].append(payload[at : at + size])
+            at += max(size, 1)
+
+    def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
+        """What the messages of the bundle that has this number do."""
+        number, raws = self._bundle
+        self._bundle = (b"", [])
+        if number == payload:
+            for raw in raws:
+                is_flow_mod = raw[1] == OFPT_FLOW_MOD
+                yield (Replay._mod if is_flow_mod else Replay._group_mod), raw
+
+
+_REPLAY: dict[bytes, Any] = {
+    FLOW_MOD: Replay._mod,
+    FLOW_MOD_TABLE_ID: Replay._mod_with_table,
+    TAUGHT: Replay._taught,
+    GROUP_MOD: Replay._group_mod,
+    METER_MOD: Replay._meter_mod,
+    TLV_TABLE_MOD: Replay._tlv_table_mod,
+    CLEAR: Replay._clear,
+    STATE: Replay._note,
+    BUNDLE_PART: Replay._part,
+    BUNDLE_END: Replay._bundled,
+}
