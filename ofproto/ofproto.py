@@ -292,9 +292,9 @@ class Ofproto:
         return self.port_set.stats()
 
     def port_ifindex(self, ofp_port: int) -> int | None:
-        """See Backer.odp_port_ifindex; 0 for a port without a device."""
+        """See OdpPorts.ifindex; 0 for a port without a device."""
         odp_port = self.ports[ofp_port].odp_port
-        return 0 if odp_port is None else self.backer.odp_port_ifindex(odp_port)
+        return 0 if odp_port is None else self.backer.ports.ifindex(odp_port)
 
     def patch_is_linked(self, ofp_port: int) -> bool:
         """Whether a patch port has found the port that it names."""

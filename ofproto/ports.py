@@ -71,7 +71,7 @@ class Ports:
             number = OFPP_LOCAL if local else self._numbers.take(request, avoid)
         except ValueError:
             if odp_port is not None:
-                self._backer.odp_port_del(odp_port)
+                self._backer.ports.delete(odp_port)
             raise
         port = OfPort(number, name, type_, options, now)
         port.odp_port = odp_port
@@ -98,8 +98,8 @@ class Ports:
         if type_ == "patch":
             return None
         if tunnel is not None:
-            return self._backer.vports.take(tunnel)
-        return self._backer.odp_port_add(name, type_, options)
+            return self._backer.ports.vports.take(tunnel)
+        return self._backer.ports.add(name, type_, options)
 
     def _make_tunnel(self, port: OfPort, tunnel: TunnelConfig) -> None:
         """Raises DpifError where another port gets the same packets."""
@@ -109,7 +109,7 @@ class Ports:
             self._backer.flows.tunnel_set(port.odp_port, port.xport)
         except ValueError as error:
             self._numbers.free(port.number)
-            self._backer.odp_port_del(port.odp_port)
+            self._backer.ports.delete(port.odp_port)
             raise DpifError(errno.EEXIST, str(error)) from error
 
     @property
@@ -139,7 +139,7 @@ class Ports:
     def set_options(self, port: OfPort, options: dict[str, str]) -> None:
         """See Ofproto.port_set_options()."""
         if port.options != options and port.odp_port is not None:
-            self._backer.odp_port_set(port.odp_port, options)
+            self._backer.ports.set(port.odp_port, options)
             port.options = options
 
     def set_peer(self, port: OfPort, options: dict[str, str]) -> None:
@@ -154,7 +154,7 @@ class Ports:
         """No error when there is none."""
         port = self._take_out(number)
         if port is not None and port.odp_port is not None:
-            self._backer.odp_port_del(port.odp_port)
+            self._backer.ports.delete(port.odp_port)
 
     def set_aside(self, number: int) -> None:
         """Delete a port, but for its datapath port, which add() takes again under the same name:
@@ -168,7 +168,7 @@ class Ports:
     def drop_set_aside(self) -> None:
         """Delete what was set aside and not added again."""
         while self._set_aside:
-            self._backer.odp_port_del(self._set_aside.popitem()[1])
+            self._backer.ports.delete(self._set_aside.popitem()[1])
 
     def _take_out(self, number: int) -> OfPort | None:
         port = self.by_number.pop(number, None)
@@ -253,7 +253,7 @@ class Ports:
 
     def stats(self) -> dict[int, dict[str, int]]:
         """All ports' counters by number, under the OpenFlow names."""
-        counted = self._backer.port_stats()
+        counted = self._backer.ports.stats()
         return {
             number: own_stats(port.xport) if port.counts_itself else counted.get(port.odp_port, {})
             for number, port in self.by_number.items()
@@ -267,7 +267,7 @@ class Ports:
         return (
             own_stats(port.xport)
             if port.counts_itself
-            else self._backer.odp_port_stats(port.odp_port)
+            else self._backer.ports.stats_of(port.odp_port)
         )
 
     # --- quality of service

@@ -412,7 +412,7 @@ class Bridge:
                 request = None  # somebody asks for the number that this one had
         tunnel = None
         if iface.type in KINDS:
-            vports = self.ofproto.backer.vports.by_name
+            vports = self.ofproto.backer.ports.vports.by_name
             tunnel, told = tunnel_ports.wanted(name, iface.type, iface.config.options, vports)
             if tunnel is None:
                 return told

@@ -143,7 +143,7 @@ class Switch:
             self._changes.bridges.add(name)
 
     def _run_ways(self, now: int) -> None:
-        self.ways.run(now, self.backer.vports.by_name if self.backer is not None else {})
+        self.ways.run(now, self.backer.ports.vports.by_name if self.backer is not None else {})
 
     def _run_pmds(self, now: int) -> None:
         if self.backer is not None and self.backer.dpif is not None:
@@ -238,9 +238,9 @@ class Switch:
     def _follow_datapath(self) -> None:
         """Notice that the Backer has a new datapath process, or one whose ports are in doubt."""
         known = self._dpif, self._renewed
-        if self.backer.dpif is None or known == (self.backer.dpif, self.backer.renewed):
+        if self.backer.dpif is None or known == (self.backer.dpif, self.backer.ports.renewed):
             return
-        self._dpif, self._renewed = self.backer.dpif, self.backer.renewed
+        self._dpif, self._renewed = self.backer.dpif, self.backer.ports.renewed
         self._unclaimed = True
         self.links.run()
         for bridge in self.bridges.values():
@@ -256,7 +256,7 @@ class Switch:
                 self.backer = self._make_backer(self._dpif, self._open_datapath)
                 self.backer.flows.set_underlay(self.ways.underlay)
                 if self.dummies.enabled:
-                    self.backer.choose_number = choose_number
+                    self.backer.ports.choose_number = choose_number
                     self.backer.flows.recirc.counting = True
                     self.backer.flows.features.set_arp = False  # as Open vSwitch's datapaths
             except OSError as error:  # it died meanwhile; there is another soon
@@ -283,7 +283,7 @@ class Switch:
         if self._is_any_away() and now >= self._next_away:
             # The kernel tells us of the devices of our own namespace only.
             self._next_away = now + AWAY_INTERVAL_MS
-            devices |= set(self.backer.dead_ports())
+            devices |= set(self.backer.ports.dead())
         if not devices:
             return
         for name, bridge in self.bridges.items():
@@ -411,7 +411,7 @@ class Switch:
             self.backer.attempt(lambda: self.pmds.follow(self.backer, self._polled_ports()))
         if not self._reconciled:
             self._reconciled = self._all_due = self._unclaimed = True
-            settle, vports = self.ways.settle, self.backer.vports.by_name
+            settle, vports = self.ways.settle, self.backer.ports.vports.by_name
             containment.call("tunnels", "", settle, clock.msec(), vports)
             containment.call("leftovers", "", leftovers.remove, wanted.bridges)
         if self._unclaimed:

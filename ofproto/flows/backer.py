@@ -1,27 +1,21 @@
-"""The datapath as all bridges share it: ports, upcalls, flows, and what to do when it restarts.
+"""The datapath as all bridges share it: upcalls, flows, and what to do when it restarts.
 
-There is one Backer per datapath process.  Bridges (Ofproto) take datapath ports from it by
-name; two things survive a crash on either side:
+There is one Backer per datapath process; what that has besides flows (ports, meters, bonds,
+policies) stands in odp/.  A crash of either side is survived:
 
-- vswitchd dies: the datapath process keeps ports and flows.  The new Backer reads the ports it
-  finds, hands them to the bridges that ask for the same name and type, and deletes what nobody
-  wants once the first reconciliation is complete.
-- the datapath process dies: the Backer connects again as soon as there is a new one, adds every
-  port under its old number, and registers for upcalls; the flows come back by upcalls.
+- vswitchd dies: the datapath process keeps ports and flows, and the new Backer goes on with them.
+- the datapath process dies: the Backer connects again as soon as there is a new one, brings it to
+  what is wanted, and registers for upcalls; the flows come back by upcalls.
 
 A datapath process that is there and does not answer is gone on without, as if there were none, but
 that its flows stay known and its upcalls are answered: `dpif` is None until the answer that is
 outstanding came.
 """
 
-import errno
-import itertools
 import select
-import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import ovs.vlog
 
@@ -29,18 +23,17 @@ from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 from pyvs.poller import QUICK
 
-from .barriers import Barriers
+from .barriers import Barriers, Counters
 from .courtesy import Courtesy
 from .disposal import Disposal
-from .dp_bonds import DatapathBonds
-from .dp_connections import KeptConnections
-from .dp_devices import MADE, BusyPorts, KeptDevices
-from .dp_meters import DatapathMeters
-from .dp_timeouts import TimeoutPolicies
 from .flows import Flows
+from .odp.bonds import DatapathBonds
+from .odp.connections import KeptConnections
+from .odp.meters import DatapathMeters
+from .odp.ports import OdpPorts
+from .odp.timeouts import TimeoutPolicies
 from .revalidator import Revalidator
 from .upcall import UpcallHandler
-from .vports import Vports
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
@@ -71,15 +64,6 @@ FIRST_UPCALLS = 0.02  # seconds in which known flows come up again, all at once,
 FIRST_ROUNDS = 10  # and looks at least, where others have the processor for as long
 
 
-class OdpPort(NamedTuple):
-    """A datapath port that a bridge wants."""
-
-    number: int
-    name: str
-    type: str
-    options: dict[str, str]
-
-
 class Backer:
     """One per datapath process.
 
@@ -88,51 +72,37 @@ class Backer:
     raises ConnectionError or DpifError when there is none yet.
 
     Public attributes: `dpif` (the present one; None while disconnected, or without answer),
-    `bridges` (name -> Ofproto), `ports` (odp port number -> OdpPort), `vports` (those of them that
-    tunnel ports share), `meters`, `timeouts`,
-    `flows`, `handler`, `revalidator`, and `renewed`, which rises when ports may not be what was
-    asked for.
+    `bridges` (name -> Ofproto), `ports`, `meters`, `bonds`, `timeouts`, `flows`, `handler`,
+    `revalidator`.
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
         self.dpif: Any = None
-        self.renewed = 0
         self._stalled: Any = None  # the connection that is to become `dpif` again
         self._stalled_at = 0
         self._inherits = True  # the kernel may follow flows of a datapath process before this one,
         self._hands_over = False  # and is not to any more
-        self._unsure = False  # ports were to change since then
         self._told = False  # the log that it does not answer
         self.bridges: dict[str, Any] = {}
-        self.ports: dict[int, OdpPort] = {}
-        self.vports = Vports(self)
         self.bonds = DatapathBonds(self._lost)
         self.meters = DatapathMeters(self._lost)
         self.connections = KeptConnections()
-        self.devices = KeptDevices()
-        self._busy = BusyPorts()
         self.timeouts = TimeoutPolicies(self._lost)
         self.disposal = Disposal()
         self.flows = Flows()
+        self.ports = OdpPorts(self._lost, self.flows.port_del)
+        self._told_of = self.bonds, self.meters, self.timeouts
         self.handler = UpcallHandler(self.flows)
         self.courtesy = Courtesy()
         self.revalidator = Revalidator(self.flows)
-        # Who waits for counters: (round of statistics, what to call then, and if that fails).
-        self._collecting: deque[tuple[int, Callable[[], Any], Callable[[], Any]]] = deque()
-        # And first for all flows to be what the tables of some generation say.
-        self._settling: deque[tuple[int, Callable[[], Any]]] = deque()
+        self._counters = Counters(self.revalidator)
         self._barriers = Barriers()
         self._synced = 0  # the revalidator's changes that the workers were seen to have taken
-        # The number for a port of a name, given the ones that there are; None: the first free one.
-        self.choose_number: Callable[[str, Any], int | None] | None = None
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
         self._lookup: tuple[int, bool] | None = None  # the same
         self._tunnel_ports: tuple[int, int] | None = None  # None: those that it has
         self._reopen = reopen
         self._next_open = 0
-        self._port_stats: dict[int, dict[str, int]] | None = None
-        self._known_stats: dict[int, dict[str, int]] = {}  # when they were asked for last
-        self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._take(dpif)
         clock.followers.append(self._follow_clock)
 
@@ -145,11 +115,10 @@ class Backer:
 
     def _take(self, dpif: Any) -> None:
         """Make this connection ours.  Raises OSError when it breaks meanwhile."""
-        self._found = {port.name: port for port in dpif.port_dump()}
         self.connections.attach(dpif)  # all before there are flows
-        self.bonds.attach(dpif)
-        self.meters.attach(dpif)
-        self.timeouts.attach(dpif)
+        for each in self._told_of:
+            each.attach(dpif)
+        self.ports.attach(dpif)
         dpif.upcall_register()
         self._tell_caches(dpif)
         if clock.position() != (None, 0):
@@ -157,11 +126,10 @@ class Backer:
         if self._tunnel_ports is not None:
             dpif.set_tunnel_ports(*self._tunnel_ports)
         self.dpif = dpif
-        self._unsure = self._hands_over = False
+        self._hands_over = False
         self._inherits = True
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
-        self._busy.clear()
 
     def _lost(self, error: OSError | None = None) -> None:
         if isinstance(error, DpifStalled) and self._pause():
@@ -172,9 +140,11 @@ class Backer:
             return
         vlog.warn(f"lost the datapath process{f' ({error})' if error else ''}")
         dpif, self.dpif = self.dpif, None
-        self.bonds.detach()
-        self.meters.detach()
-        self.timeouts.detach()
+        self._let_go(dpif)
+
+    def _let_go(self, dpif: Any) -> None:
+        for each in (*self._told_of, self.ports):
+            each.detach()
         self.flows.set_dpif(None)
         self.revalidator.reset()
         dpif.close()
@@ -186,11 +156,9 @@ class Backer:
             self._stalled, self.dpif = self.dpif, None
             self._stalled_at = clock.msec()
             self._told = False
-            if self._stalled.unanswered not in HARMLESS:
-                self._unsure = True
-            self.bonds.detach()
-            self.meters.detach()
-            self.timeouts.detach()
+            self.ports.pause(self._stalled.unanswered not in HARMLESS)
+            for each in self._told_of:
+                each.detach()
         return self._stalled is not None
 
     def _run_stalled(self, now: int) -> None:
@@ -220,22 +188,14 @@ class Backer:
         if asked in WITH_RINGS:
             self._lost()
             return
-        if asked not in HARMLESS:
-            self._unsure = True
-        self.bonds.attach(dpif)
-        self.meters.attach(dpif)
-        self.timeouts.attach(dpif)
+        self.ports.pause(asked not in HARMLESS)
+        for each in self._told_of:
+            each.attach(dpif)
         self._tell_caches(dpif)
         if self.revalidator.ready:
             self.meters.forget_found(now)
-        if not self._unsure:
-            return
-        self._found = {port.name: port for port in dpif.port_dump()}
-        for port in list(self.ports.values()):
-            self._put_back(port)
-        self.need_revalidate()
-        self.renewed += 1
-        self._unsure = False
+        if self.ports.resume(dpif):
+            self.need_revalidate()
 
     def _reconnect(self, now: int) -> None:
         if self._reopen is None or now < self._next_open:
@@ -249,48 +209,15 @@ class Backer:
             return
         try:
             self._take(dpif)
-            for port in list(self.ports.values()):
-                self._put_back(port)
+            self.ports.put_back()
         except OSError as error:
             self._lost(error)
+            if self.dpif is None and self._stalled is None:
+                self._let_go(dpif)
             return
         RECONNECTS.count += 1
         vlog.info("connected to a new datapath process")
         self._claim()
-
-    def _put_back(self, port: OdpPort) -> bool:
-        """Have a port under its old number in a datapath process that is new to us; whether it is
-        there."""
-        found = self._found.pop(port.name, None)
-        if found is not None:
-            if found.port_no == port.number and self._is_same(found, port.type):
-                self._busy.drop(port.number)
-                return True
-            self.dpif.port_del(found.port_no)
-        try:
-            self.devices.put_back(self.dpif, port.name, port.type, port.number, port.options)
-        except DpifError as error:
-            # Its device is gone: vswitchd hears of that from the kernel, and deletes the port.
-            if error.errno != errno.EBUSY:
-                self._busy.drop(port.number)
-            elif not self._busy.add(port.number, clock.msec()):
-                return False  # as was said before
-            vlog.info(f"{port.name}: could not be added again ({error.strerror})")
-            return False
-        self._busy.drop(port.number)
-        return True
-
-    def _put_back_busy(self, now: int) -> None:
-        """One whose device may be free by now.  Raises OSError."""
-        number = self._busy.due(now)
-        if number is None:
-            return
-        try:
-            if self._put_back(self.ports[number]):
-                self.need_revalidate()
-                self.renewed += 1
-        finally:
-            self._busy.tried(number, max(now, clock.msec()))
 
     def _follow_clock(self, stopped: int | None, ahead: int) -> None:
         """time/stop and time/warp reach the packets, too."""
@@ -345,111 +272,6 @@ class Backer:
             dpif.lookup_set(*self._lookup)
         self._tell_kernel_cache(dpif)
 
-    # --- ports
-
-    def odp_port_add(self, name: str, type_: str, options: dict[str, str] | None = None) -> int:
-        """Make `name` a datapath port, or adopt the one the datapath has; returns its number.
-
-        Adoption needs the same type and, for a network device, the same ifindex; else the old
-        port is deleted first.  Raises DpifError (errno, text).
-        """
-        options = dict(options or {})
-        if self.dpif is None:
-            self._unsure = True
-            raise DpifError(errno.ENOTCONN, "no datapath process")
-        found = self._found.pop(name, None)
-        try:
-            if found is not None and not self._is_same(found, type_):
-                self.dpif.port_del(found.port_no)
-                found = None
-            if found is None:
-                wanted = self.choose_number(name, self.ports) if self.choose_number else None
-                if wanted is None and self._busy:
-                    wanted = self._number_of_none()
-                number = self.dpif.port_add(name, type_, wanted, options)
-            else:
-                number = found.port_no
-            self.devices.keep(self.dpif, name, type_, number)
-        except DpifError:
-            raise
-        except OSError as error:
-            self._lost(error)
-            self._unsure = True
-            raise DpifError(error.errno or errno.EIO, str(error)) from error
-        self.ports[number] = OdpPort(number, name, type_, options)
-        return number
-
-    def _number_of_none(self) -> int:
-        """The lowest number that no port has, nor a busy one, which the datapath does not know."""
-        used = {*self.ports, *(found.port_no for found in self._found.values())}
-        return next(number for number in itertools.count(1) if number not in used)
-
-    @staticmethod
-    def _is_same(found: Any, type_: str) -> bool:
-        """Whether a port that the datapath has is what a bridge asks for.
-
-        A device that the datapath made is it wherever it was moved and whatever its name is now.
-        """
-        if found.dead or found.type != type_:
-            return False
-        if not found.ifindex or found.type in MADE:
-            return True
-        try:
-            return socket.if_nametoindex(found.name) == found.ifindex
-        except OSError:
-            return False
-
-    def odp_port_set(self, odp_port: int, options: dict[str, str]) -> None:
-        """Give a dummy port other options.  Raises DpifError."""
-        if self.dpif is None:
-            self._unsure = True
-            raise DpifError(errno.ENOTCONN, "no datapath process")
-        try:
-            self.dpif.port_set(odp_port, options)
-        except DpifError:
-            raise
-        except OSError as error:
-            self._lost(error)
-            raise DpifError(error.errno or errno.EIO, str(error)) from error
-        self.ports[odp_port] = self.ports[odp_port]._replace(options=dict(options))
-
-    def odp_port_del(self, odp_port: int) -> None:
-        """Delete a datapath port; a port that is gone already is no error.  One that tunnel ports
-        share goes with the last of them."""
-        if self.vports.release(odp_port):
-            return
-        port = self.ports.pop(odp_port, None)
-        self._busy.drop(odp_port)
-        self.flows.port_del(odp_port)
-        if port is not None:
-            self.devices.let_go(port.name)
-        if self.dpif is None:
-            self._unsure = True
-            return
-        try:
-            self.dpif.port_del(odp_port)
-        except DpifError as error:
-            if error.errno not in (errno.ENODEV, errno.ENOENT):
-                vlog.warn(f"deleting datapath port {odp_port} failed ({error})")
-        except OSError as error:
-            self._lost(error)
-            self._unsure = True
-
-    def port_stats(self) -> dict[int, dict[str, int]]:
-        """The counters of all datapath ports, by number, under the OpenFlow names.
-
-        As of the first call since run(): each bridge of many asks for its own ports.
-        """
-        if self._port_stats is None and self.dpif is not None:
-            try:
-                self._port_stats = {port.port_no: port.stats for port in self.dpif.port_dump()}
-                self._known_stats = self._port_stats
-            except OSError as error:
-                self._lost(error)
-        if self._stalled is not None:  # those of before
-            return self._known_stats
-        return self._port_stats or {}
-
     def stats(self) -> dict[str, Any] | None:
         """What the datapath has counted; None: there is none to ask."""
         if self.dpif is None:
@@ -460,47 +282,7 @@ class Backer:
             self._lost(error)
             return None
 
-    def odp_port_stats(self, odp_port: int) -> dict[str, int]:
-        """The port's counters under the OpenFlow names (rx_packets ...); {} when unknown."""
-        if self._port_stats is not None:
-            return self._port_stats.get(odp_port, {})
-        if self.dpif is None:
-            return self._known_stats.get(odp_port, {}) if self._stalled is not None else {}
-        try:
-            found = self.dpif.port_get(odp_port)
-        except DpifError:
-            return {}
-        except OSError as error:
-            self._lost(error)
-            return {}
-        return found.stats if found is not None else {}
-
-    def odp_port_ifindex(self, odp_port: int) -> int | None:
-        """What the port's device has in this network namespace; 0 when it is in another one, or
-        there is no datapath to ask; None when the device is gone."""
-        if self.dpif is None:
-            return 0
-        try:
-            found = self.dpif.port_get(odp_port)
-        except DpifError:
-            return None
-        except OSError as error:
-            self._lost(error)
-            return 0
-        return None if found is None or found.dead else found.ifindex
-
-    def dead_ports(self) -> list[str]:
-        """Names of ports whose device went; the datapath hears of those of any namespace."""
-        if self.dpif is None:
-            return []
-        try:
-            dead = self.dpif.port_dead()
-        except DpifError:  # a datapath process of an older build
-            return []
-        except OSError as error:
-            self._lost(error)
-            return []
-        return [self.ports[number].name for number in dead if number in self.ports]
+    # --- what another vswitchd, or another datapath process, has left
 
     def first_reconcile_done(self) -> None:
         """All bridges have asked for their ports: what the datapath has and none wants may go, and
@@ -509,10 +291,7 @@ class Backer:
         self._hands_over = True
 
     def _claim(self) -> None:
-        unwanted, self._found = self._found, {}
-        for port in unwanted.values():
-            vlog.info(f"datapath port {port.port_no}: {port.name} is not wanted any more")
-            self.odp_port_del(port.port_no)
+        self.ports.claim()
         self.meters.forget_found(clock.msec())
         self.revalidator.ready = True
 
@@ -591,14 +370,13 @@ class Backer:
         """Call `then` once all that the datapath has counted by now is credited to the OpenFlow
         flows (without a datapath process at once); `failed` when it raises an exception, which is
         contained."""
-        ticket = self.revalidator.collect()
-        self._collecting.append((ticket, then, failed))
+        self._counters.collect(then, failed)
         if self.dpif is None:
             self._call_waiting()
 
     def settle(self, then: Callable[[], Any]) -> None:
         """The same once also each datapath flow does what the tables say now."""
-        self._settling.append((self.generation, then))
+        self._counters.settle(self.generation, then)
         if self.dpif is None:
             self._call_waiting()
 
@@ -643,16 +421,7 @@ class Backer:
         )
         if self._barriers:
             self._answer_barriers(lost or bool(self.revalidator.paused))
-        while self._settling and (lost or self.revalidator.reached >= self._settling[0][0]):
-            _, then = self._settling.popleft()
-            self._collecting.append((self.revalidator.collect(), then, lambda: None))
-        while self._collecting and (lost or self.revalidator.collected >= self._collecting[0][0]):
-            _, then, failed = self._collecting.popleft()
-            try:
-                then()
-            except Exception:
-                containment.caught("statistics")
-                failed()
+        self._counters.call(lost)
 
     def _guarded(self, function: Callable[[int], Any], now: int) -> Any:
         try:
@@ -668,7 +437,7 @@ class Backer:
     def run(self, now: int | None = None) -> None:
         """Upcalls, revalidation, reconnection."""
         now = clock.msec() if now is None else now
-        self._port_stats = None
+        self.ports.forget_stats()
         self.disposal.run()
         if self.dpif is not None and getattr(self.dpif, "unanswered", None):
             self._pause()  # somebody else asked
@@ -689,7 +458,8 @@ class Backer:
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
         self._guarded(self.revalidator.run, now)
-        self._guarded(self._put_back_busy, now)
+        if self._guarded(self.ports.run, now):
+            self.need_revalidate()
         self._call_waiting()
         self.bonds.run(self.generation, self.revalidator.current)
         self.meters.run(self.revalidator.current, now)
@@ -772,7 +542,7 @@ class Backer:
         when = self.meters.next_run() if self.revalidator.current else None
         if when is not None:
             poller.timer_wait_until(when)
-        if (busy := self._busy.next_run()) is not None:
+        if (busy := self.ports.next_run()) is not None:
             poller.timer_wait_until(busy)
         if not pressing and hasattr(poller, "quick"):  # that of the daemon's main loop
             poller.quick(self.dpif.upcall_fd, self._serve)
@@ -788,7 +558,7 @@ class Backer:
         poller.fd_wait(self._stalled.upcall_fd, select.POLLIN)
         if not self._told:
             poller.timer_wait_until(self._stalled_at + WARN_MS)
-        if self._collecting or self._settling or self._barriers:
+        if self._counters or self._barriers:
             poller.timer_wait_until(self._stalled_at + COUNTERS_MS)
         if self.handler.busy or not self._stalled.upcall_wait():
             poller.immediate_wake()
@@ -797,7 +567,7 @@ class Backer:
         """Disconnect.  `keep`: leave ports, flows and meters to the datapath process."""
         if self._follow_clock in clock.followers:
             clock.followers.remove(self._follow_clock)
-        self.devices.close()
+        self.ports.close()
         if self._stalled is not None:
             self._stalled.close()
             self.flows.set_dpif(None)

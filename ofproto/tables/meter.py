@@ -17,7 +17,7 @@ from ofproto.codec.instructions import OFPM_MAX
 from ofproto.codec.instructions import Meter as MeterInstruction
 from ofproto.codec.messages import BAND_DROP, BAND_DSCP_REMARK, METER_ADD, METER_MODIFY, OFPM_ALL
 from ofproto.codec.numbers import OFPRR_METER_DELETE
-from ofproto.flows.dp_meters import DatapathMeters
+from ofproto.flows.odp.meters import DatapathMeters
 from ofproto.text.meter_text import OFPM_CONTROLLER, OFPM_SLOWPATH, format_id
 
 vlog = ovs.vlog.Vlog("meter")

@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from datapath.ipc.dpif import DpifError, DpifStalled
-from ofproto.flows import backer as backer_module
-from ofproto.flows.dp_devices import BUSY_MS, MOST_BUSY_MS, BusyPorts
+from ofproto.flows.odp import ports as ports_module
+from ofproto.flows.odp.devices import BUSY_MS, MOST_BUSY_MS, BusyPorts
 from pyvs import clock
 from tests.ofproto.bridge_world import World
 
@@ -20,9 +20,9 @@ def world():
 
 def test_it_is_tried_again(world, monkeypatch):
     backer = world.backer
-    number = next(n for n, port in backer.ports.items() if port.type == "dummy")
+    number = next(n for n, port in backer.ports.wanted.items() if port.type == "dummy")
     tries = []
-    put_back = backer.devices.put_back
+    put_back = backer.ports.devices.put_back
 
     def busy_at_first(dpif, name, *rest):
         tries.append(name)
@@ -30,18 +30,18 @@ def test_it_is_tried_again(world, monkeypatch):
             raise DpifError(errno.EBUSY, "Device or resource busy")
         put_back(dpif, name, *rest)
 
-    monkeypatch.setattr(backer.devices, "put_back", busy_at_first)
+    monkeypatch.setattr(backer.ports.devices, "put_back", busy_at_first)
     backer.dpif.port_del(number)
     backer._lost()
     now = clock.msec()
     backer.run(now + 2000)  # connects again
-    assert backer.dpif is not None and tries == [backer.ports[number].name]
-    before = backer.renewed
+    assert backer.dpif is not None and tries == [backer.ports.wanted[number].name]
+    before = backer.ports.renewed
     backer.run(now)
     assert len(tries) == 1  # not at once
     for n in range(1, 4):
         backer.run(now + 10 * n * BUSY_MS)
-    assert len(tries) == 3 and backer.renewed > before
+    assert len(tries) == 3 and backer.ports.renewed > before
     assert number in {port.port_no for port in backer.dpif.port_dump()}
     backer.run(now + 100 * BUSY_MS)
     assert len(tries) == 3
@@ -49,18 +49,18 @@ def test_it_is_tried_again(world, monkeypatch):
 
 def test_not_one_that_is_deleted_meanwhile(world, monkeypatch):
     backer = world.backer
-    number = next(n for n, port in backer.ports.items() if port.type == "dummy")
+    number = next(n for n, port in backer.ports.wanted.items() if port.type == "dummy")
     tries = []
 
     def busy(_dpif, name, *_rest):
         tries.append(name)
         raise DpifError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(backer.devices, "put_back", busy)
+    monkeypatch.setattr(backer.ports.devices, "put_back", busy)
     backer.dpif.port_del(number)
     backer._lost()
     backer.run(clock.msec() + 2000)
-    backer.odp_port_del(number)
+    backer.ports.delete(number)
     backer.run(clock.msec() + 10 * BUSY_MS)
     assert len(tries) == 1
 
@@ -68,29 +68,29 @@ def test_not_one_that_is_deleted_meanwhile(world, monkeypatch):
 def test_one_that_stays_busy_costs_nothing_but_the_tries(world, monkeypatch):
     """No round of revalidation and no line of the log for each."""
     backer = world.backer
-    number = next(n for n, port in backer.ports.items() if port.type == "dummy")
+    number = next(n for n, port in backer.ports.wanted.items() if port.type == "dummy")
     told, tries = [], []
 
     def busy(_dpif, name, *_rest):
         tries.append(name)
         raise DpifError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(backer.devices, "put_back", busy)
-    monkeypatch.setattr(backer_module.vlog, "info", told.append)
+    monkeypatch.setattr(backer.ports.devices, "put_back", busy)
+    monkeypatch.setattr(ports_module.vlog, "info", told.append)
     backer.dpif.port_del(number)
     backer._lost()
     now = clock.msec()
     backer.run(now + 2000)
-    renewed = backer.renewed
+    renewed = backer.ports.renewed
     for n in range(1, 6):
         backer.run(now + n * MOST_BUSY_MS + 5 * BUSY_MS)
-    assert len(tries) == 6 and backer.renewed == renewed
+    assert len(tries) == 6 and backer.ports.renewed == renewed
     assert len([text for text in told if "could not be added" in text]) == 1
 
 
 def test_a_datapath_that_stalls_at_one_port_is_asked_for_the_others_later(world, monkeypatch):
     backer = world.backer
-    numbers = [n for n, port in backer.ports.items() if port.type == "dummy"][:2]
+    numbers = [n for n, port in backer.ports.wanted.items() if port.type == "dummy"][:2]
     assert len(numbers) == 2
     tries = []
 
@@ -100,13 +100,13 @@ def test_a_datapath_that_stalls_at_one_port_is_asked_for_the_others_later(world,
 
     now = clock.msec()
     for number in numbers:
-        backer._busy.add(number, now)
-    monkeypatch.setattr(backer.devices, "put_back", stalls)
+        backer.ports._busy.add(number, now)
+    monkeypatch.setattr(backer.ports.devices, "put_back", stalls)
     with pytest.raises(OSError):
-        backer._put_back_busy(now + BUSY_MS)
+        backer.ports.run(now + BUSY_MS)
     assert len(tries) == 1
-    assert backer._busy.due(now + BUSY_MS) is None  # others have their turn first
-    assert backer._busy.due(now + 2 * BUSY_MS) == numbers[1]
+    assert backer.ports._busy.due(now + BUSY_MS) is None  # others have their turn first
+    assert backer.ports._busy.due(now + 2 * BUSY_MS) == numbers[1]
 
 
 def test_the_longer_a_device_is_busy_the_more_seldom_it_is_tried():
@@ -125,16 +125,16 @@ def test_the_longer_a_device_is_busy_the_more_seldom_it_is_tried():
 
 def test_a_new_port_gets_the_number_of_no_busy_one(world, monkeypatch):
     backer = world.backer
-    number = min(n for n, port in backer.ports.items() if port.type == "dummy")
-    busy = backer.ports[number].name
+    number = min(n for n, port in backer.ports.wanted.items() if port.type == "dummy")
+    busy = backer.ports.wanted[number].name
 
     def put_back(_dpif, _name, *_rest):
         raise DpifError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(backer.devices, "put_back", put_back)
+    monkeypatch.setattr(backer.ports.devices, "put_back", put_back)
     backer.dpif.port_del(number)
     backer._lost()
     backer.run(clock.msec() + 2000)
-    made = backer.odp_port_add("another", "dummy")
-    assert made != number and backer.ports[number].name == busy
-    backer.odp_port_del(made)
+    made = backer.ports.add("another", "dummy")
+    assert made != number and backer.ports.wanted[number].name == busy
+    backer.ports.delete(made)

@@ -3,7 +3,7 @@
 import errno
 from types import SimpleNamespace
 
-from ofproto.flows.dp_timeouts import TimeoutPolicies
+from ofproto.flows.odp.timeouts import TimeoutPolicies
 from ofproto.peers.controller import ControllerStatus
 from ofproto.port import PortNumbers
 from vswitchd.devices.links import IFF_LOWER_UP, IFF_UP, Link
@@ -21,10 +21,10 @@ class FakeBacker:
     def __init__(self, dpif, reopen):
         self.dpif = dpif
         self.reopen = reopen
-        self.renewed = 0
         self.calls = []
         self.timeouts = TimeoutPolicies()
-        self.vports = SimpleNamespace(by_name={})
+        vports = SimpleNamespace(by_name={})
+        self.ports = SimpleNamespace(vports=vports, renewed=0, dead=list)
         self.flows = SimpleNamespace(set_underlay=lambda underlay: None)
 
     def need_revalidate(self):
@@ -48,9 +48,6 @@ class FakeBacker:
     def attempt(self, request):
         """There are no workers here."""
 
-    def dead_ports(self):
-        return []
-
     def run(self, now):
         pass
 
@@ -68,7 +65,7 @@ class FakeOfproto:
 
     def __init__(self, name, backer, refuse, links):
         self.name = name
-        self.backer = SimpleNamespace(vports=SimpleNamespace(by_name={}))
+        self.backer = SimpleNamespace(ports=SimpleNamespace(vports=SimpleNamespace(by_name={})))
         self.links = links
         self.ifindexes = {}
         self.datapath_id = None

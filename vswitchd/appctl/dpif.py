@@ -51,7 +51,7 @@ def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterat
     more = "-m" in options
     names = None
     if "--names" in options or (more and "--no-names" not in options):
-        names = {number: port.name for number, port in switch.backer.ports.items()}
+        names = {number: port.name for number, port in switch.backer.ports.wanted.items()}
     for info in _dpif(switch).flow_dump():
         is_wanted = _in_port(info) in inside
         seen = switch.backer.flows.with_seen_key(info)

@@ -146,7 +146,7 @@ def _names(numbers: dict[str, int]) -> dict[int, str]:
 
 def _dp_names(switch: "Switch") -> dict[int, str]:
     """The same of the datapath's ports."""
-    return {number: port.name for number, port in switch.backer.ports.items()}
+    return {number: port.name for number, port in switch.backer.ports.wanted.items()}
 
 
 def _of_dump(text: str) -> str:
@@ -173,7 +173,7 @@ def _odp_flow(
         raise CommandError("Must specify a bridge and a flow, or a datapath flow")
     if "(" not in words[0]:
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
-    names = {port.name: number for number, port in switch.backer.ports.items()}
+    names = {port.name: number for number, port in switch.backer.ports.wanted.items()}
     try:
         key = key_text.parse_packet(arguments.with_numbers(_of_dump(words[0]), names))
     except ValueError as error:

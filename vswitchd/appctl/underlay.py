@@ -178,7 +178,9 @@ def neighbour_aging(switch: "Switch", args: list[str]) -> str:
 
 
 def _listeners(switch: "Switch") -> list[Listener]:
-    return listeners(switch.backer.vports.by_name.values()) if switch.backer is not None else []
+    if switch.backer is None:
+        return []
+    return listeners(switch.backer.ports.vports.by_name.values())
 
 
 def ports_show(switch: "Switch", args: list[str]) -> str:

@@ -8,8 +8,8 @@ from datapath.actions import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.instructions import Meter
 from ofproto.codec.match_text import TextError
-from ofproto.flows import dp_meters
-from ofproto.flows.dp_meters import DatapathMeters
+from ofproto.flows.odp import meters as dp_meters
+from ofproto.flows.odp.meters import DatapathMeters
 from ofproto.ofproto import Ofproto
 from ofproto.text import meter_text
 from pyvs import clock

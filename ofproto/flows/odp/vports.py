@@ -28,19 +28,19 @@ class Vport:
 
 
 class Vports:
-    """Of a Backer.  `by_name` has them by name."""
+    """Of an OdpPorts.  `by_name` has them by name."""
 
-    def __init__(self, backer: Any):
+    def __init__(self, ports: Any):
         self.by_name: dict[str, Vport] = {}
         self._by_number: dict[int, Vport] = {}
-        self._backer = backer
+        self._ports = ports
 
     def take(self, config: TunnelConfig) -> int:
         """The number of the datapath port for a tunnel port, which is one more on it.
         Raises DpifError."""
         vport = self.by_name.get(config.device)
         if vport is None:
-            number = self._backer.odp_port_add(config.device, config.kind, config.device_options)
+            number = self._ports.add(config.device, config.kind, config.device_options)
             vport = self.by_name[config.device] = Vport(number, config)
             self._by_number[number] = vport
         elif "gbp" in vport.config.exts ^ config.exts:
