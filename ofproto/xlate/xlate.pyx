@@ -19,16 +19,15 @@ from ofproto.codec.numbers cimport (
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
     OFPR_PACKET_OUT,
 )
-from ofproto.rules.action_set cimport count_ops, has_group, order_action_set
 from ofproto.rules.classifier cimport Classifier, Rule, is_table_miss
 from ofproto.rules.conjunctive cimport MAX_SOFT_STEPS
 from ofproto.rules.program cimport *
 from ofproto.xlate.outputs.bond cimport output_hashed
-from ofproto.xlate.state.commit cimport is_ip_any
 from ofproto.xlate.state.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
+from ofproto.xlate.actions.action_set cimport clear_actions, take_action_set, write_actions
 from ofproto.xlate.actions.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
 from ofproto.xlate.actions.conntrack cimport (
     before_exec, ct_clear, has_tuple, start_exec, swap_tuple, track,
@@ -53,7 +52,9 @@ from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState
 from ofproto.xlate.outputs.slow cimport take_special
 from ofproto.xlate.actions.spread cimport bundle, multipath
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
-from ofproto.xlate.outputs.tunnel_send cimport ECN_CE, ECN_MASK, give_tunnel, take_tunnelled
+from ofproto.xlate.outputs.tunnel_send cimport (
+    give_tunnel, is_congested, take_congestion, take_tunnelled,
+)
 from ofproto.xlate.state.to_controller cimport Telling, new_telling, telling_of
 from ofproto.xlate.bridges.xbridge cimport (
     MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, XBridge, XPort,
@@ -62,7 +63,7 @@ from ofproto.xlate.state.xcache cimport X_DROP, X_GROUP, X_TABLE
 from ofproto.xlate.bridges.xgroup cimport GROUP_ALL, GROUP_INDIRECT, GROUP_SELECT, XBucket, XGroup
 
 from ofproto.xlate.state import restored
-from ofproto.xlate.state.steps import ActionSet, FoundRule
+from ofproto.xlate.state.steps import FoundRule
 from pyvs import coverage
 
 cdef extern from "arpa/inet.h" nogil:
@@ -78,7 +79,6 @@ cdef enum:
     SUBTABLES_PER_WORK = 4  # asked in a lookup
     SOFT_STEPS_PER_WORK = 16    # of conjunctive matches
     BUCKET_WORK = 2
-    OPS_PER_WORK = 16       # looked at
 
 # Packets that are dropped here count by the reason, under Open vSwitch's names.
 DROP_OF_PIPELINE = coverage.counter("drop_action_of_pipeline")
@@ -231,25 +231,6 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
             return only_learn(x, in_port)
         run_table(x, in_port, 0, True, True, False)
     return end_bridge(x)
-
-
-cdef bint is_congested(XlateContext x) noexcept:
-    """The packet came with a mark of congestion that it cannot have itself."""
-    return (has_tunnel(x.came) and x.came.tun_tos & ECN_MASK == ECN_CE and is_ip_any(x.came)
-            and not x.came.nw_tos & ECN_MASK)
-
-
-cdef bint take_congestion(XlateContext x) except -1:
-    """The outer header's mark of congestion becomes the packet's; one that cannot have it is lost
-    (RFC 6040, section 4.2)."""
-    if x.flow.tun_tos & ECN_MASK != ECN_CE or not is_ip_any(&x.flow):
-        return True
-    x.wc.nw_tos |= ECN_MASK
-    if is_congested(x):
-        x.report("warn", "dropping tunnel packet marked ECN CE but is not ECN capable")
-        return False
-    x.flow.nw_tos |= ECN_CE
-    return True
 
 
 cdef int see_special(XlateContext x, uint16_t in_port) except -1:
@@ -772,43 +753,10 @@ cdef int run_bucket(XlateContext x, XBucket bucket) except -1:
     return x.restore(saved, UNDO_HEADERS)
 
 
-# --- action set
-
-cdef int write_actions(XlateContext x, Program program) except -1:
-    cdef uint32_t i
-    if x.action_set is None:
-        x.action_set = []
-    x.action_set.append(program)
-    if x.spend(count_ops(x.action_set) // OPS_PER_WORK):
-        return 0
-    if x.trace is not None:
-        note_action_set(x, "is")
-    for i in range(program.n_ops):
-        if program.ops[i].code == OP_OUTPUT:
-            x.flow.actset_output = htonl(program.ops[i].port)
-    if has_group(x.action_set):
-        x.flow.actset_output = htonl(OFPP_UNSET)
-    return 0
-
-
-cdef int note_action_set(XlateContext x, str verb) except -1:
-    return x.note("detail", ActionSet(f"action set {verb}: ", order_action_set(x.action_set).actions))
-
-
-cdef int clear_actions(XlateContext x) except -1:
-    if x.trace is not None and x.action_set:
-        note_action_set(x, "was")
-    x.action_set = None
-    x.flow.actset_output = htonl(OFPP_UNSET)
-    return 0
-
-
 cdef int run_action_set(XlateContext x) except -1:
-    cdef Program ordered
-    if x.spend(count_ops(x.action_set)):    # each is looked at once for each kind
+    cdef Program ordered = take_action_set(x)
+    if ordered is None:
         return 0
-    ordered = order_action_set(x.action_set)
-    x.action_set = None
     x.report("table", "--. Executing action set:")
     x.in_action_set = True
     return run_ops(x, ordered, 0)     # end_bridge() says that it is over

@@ -48,6 +48,7 @@ def move(src, dst, n_bits, src_start=0, dst_start=0):
         src_start=src_start,
         dst_start=dst_start,
         n_bits=n_bits,
+        destination=(BY_NAME[dst], dst_start, n_bits),
     )
 
 

@@ -27,7 +27,9 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t ntohs(uint16_t)
 
 cdef enum:
-    ECN_ECT0 = 2
+    ECN_ECT0 = 2             # RFC 3168, section 5
+    ECN_CE = 3
+    ECN_MASK = 3
 
 cdef const char *MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
 
@@ -219,3 +221,22 @@ cdef int output_tunnel(XlateContext x, XPort port, pipeline run) except -1:
     memcpy(&x.flow.tun_id, tunnel, size)
     x.flow.pkt_mark = mark
     return 0
+
+
+cdef bint is_congested(XlateContext x) noexcept:
+    """The packet came with a mark of congestion that it cannot have itself."""
+    return (has_tunnel(x.came) and x.came.tun_tos & ECN_MASK == ECN_CE and is_ip_any(x.came)
+            and not x.came.nw_tos & ECN_MASK)
+
+
+cdef bint take_congestion(XlateContext x) except -1:
+    """The outer header's mark of congestion becomes the packet's; one that cannot have it is lost
+    (RFC 6040, section 4.2)."""
+    if x.flow.tun_tos & ECN_MASK != ECN_CE or not is_ip_any(&x.flow):
+        return True
+    x.wc.nw_tos |= ECN_MASK
+    if is_congested(x):
+        x.report("warn", "dropping tunnel packet marked ECN CE but is not ECN capable")
+        return False
+    x.flow.nw_tos |= ECN_CE
+    return True
