@@ -16,6 +16,7 @@ from ovs.poller import POLLIN
 
 from datapath.bpf.tc import diversion
 from datapath.netdev.af_packet import PacketNetdev
+from pyvs import clock
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 
@@ -24,19 +25,23 @@ TC_H_ROOT, TC_H_MAJOR, INGRESS = 0xFFFFFFFF, 0xFFFF0000, 0xFFFF0000
 HEADER, TCMSG = struct.Struct("=IHHII"), struct.Struct("=BxxxiIII")
 MOST = 64  # messages of one turn
 SIZE = 1 << 16
+AGAIN_MS = 1000  # after what failed
 
 
-def look(port) -> None:
-    """Have a port take its frames from where they are sent on."""
+def look(port, is_another_try: bool = False) -> bool:
+    """Have a port take its frames from where they are sent on; whether another try is of no use."""
     if not isinstance(port, PacketNetdev) or port.type != "system":
-        return
+        return True
     try:
         source = diversion(port.ifindex) or port.ifindex
         if source != port.source:
             port.take_from(source)
             vlog.info(f"{port.name}: its frames come by device {source} now")
     except OSError as error:
-        vlog.warn(f"{port.name}: filters of its ingress are passed over: {error.strerror}")
+        if not is_another_try:
+            vlog.warn(f"{port.name}: filters of its ingress are passed over: {error.strerror}")
+        return error.errno == errno.EOPNOTSUPP
+    return True
 
 
 class Diversions:
@@ -50,17 +55,28 @@ class Diversions:
             socket.NETLINK_ROUTE,
         )
         self._sock.bind((0, RTMGRP_TC))
+        self._failed: set[int] = set()  # ports' devices
+        self._again_at = 0  # ms
 
     def run(self) -> None:
         """Look at the ports of whose ingress there are news, or at all after news were lost."""
         changed, lost = self._news()
-        if changed or lost:
-            for port in list(self._ports()):
-                if lost or port.ifindex in changed:
-                    look(port)
+        failed = self._failed
+        if failed and clock.msec() >= self._again_at:
+            changed |= failed
+        if not (changed or lost):
+            return
+        for port in list(self._ports()):
+            if lost or port.ifindex in changed:
+                done = look(port, port.ifindex in failed)
+                (failed.discard if done else failed.add)(port.ifindex)
+        failed &= {port.ifindex for port in self._ports()}
+        self._again_at = clock.msec() + AGAIN_MS
 
     def wait(self, poller) -> None:
         poller.fd_wait(self._sock.fileno(), POLLIN)
+        if self._failed:
+            poller.timer_wait_until(self._again_at)
 
     def close(self) -> None:
         self._sock.close()

@@ -100,7 +100,7 @@ class Bonds:
         return bond.lb_id if bond is not None else 0
 
     def recirc_id(self, key: Any) -> int:
-        """The number under which packets of a balance-tcp bond come round."""
+        """The number under which packets come round where a bond sends them round."""
         bundle = self._ports.bundle(key)
         return self.lb_id(key) or self.state_id(bundle)
 

@@ -343,9 +343,11 @@ class Ofproto:
         """The queues of a port (None: as its device has them), and what DSCP they mark."""
         self.port_set.set_queues(self.ports[ofp_port], dscp, queues)
 
-    def set_policer(self, ofp_port: int, meter: tuple[int, list[tuple[int, ...]]] | None) -> None:
-        """What comes in by a port passes a meter of these flags and bands (see DatapathMeters)."""
-        self.port_set.set_policer(self.ports[ofp_port], meter, clock.msec())
+    def set_policers(
+        self, ofp_port: int, meters: dict[str, tuple[int, list[tuple[int, ...]]]]
+    ) -> None:
+        """What comes in by a port passes meters of these flags and bands (see DatapathMeters)."""
+        self.port_set.set_policers(self.ports[ofp_port], meters, clock.msec())
 
     # --- configuration
 

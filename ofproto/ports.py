@@ -42,7 +42,8 @@ class Ports:
         self._untold: dict[int, OfPort] = {}  # new ones, whose devices are yet to be looked at
         self._bundles: dict[Any, Any] = {}
         self._vlans: dict[Any, tuple] = {}  # key of a bundle -> VLANs and protection
-        self._policers: dict[str, Any] = {}  # name -> the meter's flags and bands
+        # name -> kind -> number of the datapath's meter, or None, and its flags and bands
+        self._policers: dict[str, dict[str, tuple[int | None, Any]]] = {}
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
     def in_order(self) -> list[OfPort]:
@@ -175,7 +176,7 @@ class Ports:
         if port is None:
             return None
         del self.by_name[port.name]
-        self.set_policer(port, None, clock.msec())
+        self.set_policers(port, {}, clock.msec())
         self._xbridge.port_del(port.xport)
         if port.tunnel is not None:
             self._backer.flows.tunnel_del(port.xport)
@@ -282,24 +283,31 @@ class Ports:
             port.xport.dscp = dscp
             self._xbridge.touch()
 
-    def set_policer(self, port: OfPort, wanted: Any, now: int) -> None:
-        """`wanted`: flags and bands of a meter, None: none."""
-        if self._policers.get(port.name) == wanted:
-            return
-        meters, number = self._backer.meters, port.xport.policer
-        if wanted is None:
-            del self._policers[port.name]
-            port.xport.policer = -1
-            if number >= 0:  # else there was no meter for it
-                meters.remove(number, now)
-        elif number >= 0:
-            meters.change(number, *wanted)
-        else:
-            made = meters.add(f"{self._xbridge.name}:police:{port.name}"[-31:], *wanted)
-            port.xport.policer = -1 if made is None else made
-        if wanted is not None:
-            self._policers[port.name] = wanted
-        self._xbridge.touch()
+    def set_policers(self, port: OfPort, wanted: dict[str, Any], now: int) -> None:
+        """`wanted`: flags and bands of meters, by words that tell a port's meters apart."""
+        had = self._policers.pop(port.name, {})
+        made = {
+            kind: (self._policer(port, kind, had.get(kind), meter), meter)
+            for kind, meter in wanted.items()
+        }
+        for kind, (number, _) in had.items():
+            if kind not in made and number is not None:
+                self._backer.meters.remove(number, now)
+        if made:
+            self._policers[port.name] = made
+        if made != had:
+            port.xport.policers = tuple(each for each, _ in made.values() if each is not None)
+            self._xbridge.touch()
+
+    def _policer(self, port: OfPort, kind: str, had: tuple | None, meter: Any) -> int | None:
+        """The number of the datapath's meter; None: there are no more."""
+        number, before = had or (None, None)
+        if number is None:
+            owner = f"{self._xbridge.name}:{kind}:{port.name}"[-31:]
+            return self._backer.meters.add(owner, *meter)
+        if meter != before:
+            self._backer.meters.change(number, *meter)
+        return number
 
     # --- bundles
 

@@ -35,7 +35,7 @@ def read_regular(path: str, most: int) -> bytes:
 
 def lines_of(path: str, most: int) -> Iterator[str]:
     """The lines of such a file, without their ends, read as they are asked for.  Raises OSError,
-    when the first one is asked for, and behind the first LONGEST bytes of a longer line."""
+    when the first one is asked for, and in place of a line of more than LONGEST bytes."""
     with reader(path) as file:
         too_large = OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         if os.fstat(file.fileno()).st_size > most:
@@ -43,9 +43,9 @@ def lines_of(path: str, most: int) -> Iterator[str]:
         left = most
         while left > 0 and (line := file.readline(min(LONGEST + 1, left))):
             left -= len(line)
-            yield line[:LONGEST].decode(errors="replace").rstrip("\r\n")
-            if len(line) > LONGEST and not line.endswith(b"\n"):
-                raise too_large
+            if not line.endswith(b"\n") and (len(line) > LONGEST or file.read(1)):
+                raise too_large  # a part of a line may mean something else
+            yield line.decode(errors="replace").rstrip("\r\n")
 
 
 def reader(path: str) -> BinaryIO:

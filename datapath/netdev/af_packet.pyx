@@ -472,7 +472,11 @@ cdef class PacketNetdev(Netdev):
         # On our own device it is never to hear what we send.
         if index == self.ifindex:
             rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            rx.bind((name, ETH_P_ALL))
+            try:
+                rx.bind((name, ETH_P_ALL))
+            except OSError:     # of the device where it stays, what goes out is what we want
+                rx.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0)
+                raise
             self.source = index
         else:
             self.dev.diverted = True

@@ -205,8 +205,9 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     if port is not None and port.listens and take_special(x, port):
         return see_special(x, in_port)
     if not x.depth:
-        if port is not None and port.policer >= 0:
-            x.out.meter(<uint32_t> port.policer)
+        if port is not None and port.policers:
+            for meter in port.policers:
+                x.out.meter(meter)
         sample_in(x)
         netflow_in(x)
     if port is not None and not may_receive(x, port):

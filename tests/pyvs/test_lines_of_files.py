@@ -14,12 +14,24 @@ def test_lines(tmp_path):
     assert list(lines_of(str(path), 1 << 20)) == ["a", "", "b\ufffd", longest, "last"]
 
 
-def test_the_end_of_a_long_line_is_no_line(tmp_path):
+@pytest.mark.parametrize("line", ["#" * (LONGEST + 1), "a command" + " " * LONGEST + "more"])
+def test_no_part_of_a_long_line_is_a_line(tmp_path, line):
     """It would be taken for a command."""
     path = tmp_path / "lines"
-    path.write_bytes(b"#" * (LONGEST + 1) + b"a command\n")
+    path.write_text(f"first\n{line} a command\n")
     lines = lines_of(str(path), 1 << 20)
-    assert next(lines) == "#" * LONGEST
+    assert next(lines) == "first"
+    with pytest.raises(OSError, match="too large"):
+        next(lines)
+
+
+def test_no_part_of_a_line_that_grows(tmp_path):
+    path = tmp_path / "lines"
+    path.write_text("ab\ncd")
+    lines = lines_of(str(path), 5)
+    assert next(lines) == "ab"
+    with path.open("a") as file:
+        file.write("ef\n")
     with pytest.raises(OSError, match="too large"):
         next(lines)
 

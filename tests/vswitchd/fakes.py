@@ -70,7 +70,7 @@ class FakeOfproto:
         self.ifindexes = {}
         self.datapath_id = None
         self.calls = []
-        self.set_queues = self.set_policer = lambda *arguments: None
+        self.set_queues = self.set_policers = lambda *arguments: None
         self.xbridge = SimpleNamespace(sampling=None, underlay=None, snooping=None)
         self.mirrors = SimpleNamespace(set=lambda settings: None, counts=dict)
         self.ports = {}
@@ -187,7 +187,7 @@ class FakeOfproto:
             "set_in_band",
             "set_snooping",
             "set_queues",
-            "set_policer",
+            "set_policers",
         ):
             raise AttributeError(name)
         return lambda *values: self.calls.append((name, *values))

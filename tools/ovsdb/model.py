@@ -237,9 +237,8 @@ class Snapshot:
         row.delete()
         self.touched.append(row)
 
-    def operations(self, aliases=()):
-        """(operations, {index of insert: row}); no operations when nothing changed.
-        `aliases` maps made-up UUIDs to those of the rows that they stand for."""
+    def operations(self):
+        """(operations, {index of insert: row}); no operations when nothing changed."""
         deleted = [row for row in self.touched if row.deleted and not row.is_new]
         gone = [row for row in deleted if row.table.is_root]
         new = [row for row in self.touched if row.is_new and not row.deleted]
@@ -248,8 +247,6 @@ class Snapshot:
             for row in new
             if row.uuid not in self.chosen
         }
-        for alias, uuid in dict(aliases).items():
-            named[alias] = named.get(uuid, ["uuid", uuid])
         old = [row for rows in self.rows.values() for row in rows.values() if not row.is_new]
         changes = [operation for row in [*gone, *new, *old] for operation in row.operations(named)]
         if not changes:

@@ -304,7 +304,6 @@ class Symbols:
         self.found = set()  # of these, those of rows that a command found instead of making them
         self.strong = set()  # names that a strong reference mentions
         self.weak = set()
-        self.aliases = {}  # made-up UUID -> UUID of the row that the name turned out to mean
 
     def lookup(self, name):
         if name not in self.uuids:
@@ -312,9 +311,7 @@ class Symbols:
         return self.uuids[name]
 
     def define(self, name, uuid):
-        """Makes `name` mean a row that is there, for earlier mentions too."""
-        if name in self.uuids:
-            self.aliases[self.uuids[name]] = uuid
+        """Makes `name`, which nothing has mentioned yet, mean a row that is there."""
         self.uuids[name] = uuid
         self.found.add(name)
 

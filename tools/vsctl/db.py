@@ -500,6 +500,8 @@ def _create_symbol(context, name, uuid=None):
     context.symbols.created.add(name)
     if uuid is None:
         return context.symbols.lookup(name)
+    if name in context.symbols.uuids:
+        raise Fatal(f'row id "{name}" specified on "get" command was used before it was defined')
     context.symbols.define(name, uuid)
     return uuid
 

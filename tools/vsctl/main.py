@@ -361,7 +361,7 @@ def _increment_next_cfg(context):
 
 def _commit(client, context, settings, comment):
     """Sends the changes.  Returns next_cfg to wait for, or None."""
-    operations, inserts = context.snapshot.operations(context.symbols.aliases)
+    operations, inserts = context.snapshot.operations()
     if not operations:
         return None
     wait = settings.wait and context.snapshot.has("Open_vSwitch", "next_cfg")

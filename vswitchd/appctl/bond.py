@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ofproto.xlate.bridges.xbond import bucket_of
 from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
-from vswitchd.bonding.bonds import SLB, Bond, Member
+from vswitchd.bonding.bonds import SLB, TCP, Bond, Member
 from vswitchd.bonding.buckets import N_BUCKETS
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database.settings import parse_mac
@@ -57,10 +57,10 @@ def _shown(bond: Bond, bundles: Bundles, now: int) -> str:
     missing = "" if bond.primary in bond.members else " (no such member)"
     primary = f"{bond.primary}{missing}" if bond.primary else "<none>"
     active = bond.active.iface.name if bond.active else "none"
-    recirc_id = bundles.recirc_id(bond)
+    goes_round = bond.mode == TCP and not bond.has_fallen_back
     lb_id = bundles.lb_id(bond)
     chosen = f"enabled, bond-id: {lb_id}" if lb_id else "disabled, bond-id: -1"
-    round_ = f"yes, Recirc-ID : {recirc_id}" if recirc_id else ""
+    round_ = f"yes, Recirc-ID : {bundles.recirc_id(bond)}" if goes_round else ""
     lines = [
         f"---- {bond.name} ----",
         f"bond_mode: {bond.mode}",

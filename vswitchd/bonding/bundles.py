@@ -132,8 +132,9 @@ class Bundles:
         return self._ofproto.bonds.lb_id(bond.name) if bond.name in self._bond_given else 0
 
     def recirc_id(self, bond: Bond) -> int:
-        """Under which number its packets come round; 0: they do not."""
-        if bond.mode != TCP or bond.has_fallen_back:
+        """The number that is kept for its packets that come round, also where a bond that balances
+        sends none round, as in Open vSwitch; 0: it does not balance."""
+        if bond.mode == ACTIVE_BACKUP:
             return 0
         return self._ofproto.bonds.recirc_id(bond.name)
 

@@ -19,22 +19,29 @@ from vswitchd.qos import tc
 vlog = ovs.vlog.Vlog("bridge")
 
 KBPS, PKTPS, BURST = 0x1, 0x2, 0x4  # OFPMF_*
-DEFAULT_BURST = 8000  # kbit, and as many packets
-NO_QOS = ("", {}, ())
+DEFAULT_BURST = 8000  # kbit
+DEFAULT_PACKETS_BURST = 16  # 1000 packets
+Given = tuple[str, dict[str, str], tc.Queues]  # type, options, queues
+NO_QOS: Given = ("", {}, ())
 MOST = 0xFFFFFFFF  # of a policer's rates and bursts
 SLICE = 0.01  # s
 WAIT = 20  # ms, from one look to the next whether what is needed is there
 COUNTERS_AGE = 0.1  # s, that the kernel is not asked again
 
 
-def _queues(row: QosRow) -> tuple[tuple[int, dict[str, str]], ...]:
-    """Numbers and options.  Where a discipline has queues, there is queue 0, configured or not, for
-    packets that are sent to none (ovs-vswitchd.conf.db(5)): the kernel lets them pass unshaped.
+def _queues(row: QosRow) -> tc.Queues:
+    """Those that a discipline has room for.  Where it has queues, there is queue 0, configured or
+    not, for packets that are sent to none (ovs-vswitchd.conf.db(5)): the kernel lets them pass
+    unshaped.
     """
-    queues = tuple((n, queue.other_config) for n, queue in row.queues)
+    queues = tuple((n, queue.other_config) for n, queue in row.queues if n < tc.MAX_QUEUE)
     if row.type in tc.CLASSFUL and not any(n == 0 for n, _ in queues):
         return ((0, {}), *queues)
     return queues
+
+
+def _meter(unit: int, rate: int, burst: int) -> tuple[int, list[tuple[int, ...]]]:
+    return unit | BURST, [(min(rate, MOST), min(burst, MOST))]
 
 
 class PortsQos:
@@ -50,16 +57,21 @@ class PortsQos:
         ofproto.queue_counters = self.counters
 
     def configure(self, port: PortConfig, members: list[Iface], links: Links) -> None:
+        given, numbers, marks = NO_QOS, None, None
+        if port.qos is not None:
+            queues = _queues(port.qos)
+            given = (port.qos.type, port.qos.other_config, queues)
+            numbers = tuple(n for n, _ in queues)
+            marks = {n: row.dscp for n, row in port.qos.queues if row.dscp is not None} or None
+            if more := sum(n >= tc.MAX_QUEUE for n, _ in port.qos.queues):
+                self._tell(f"{port.name}: {more} queues from {tc.MAX_QUEUE} on are left out")
         for iface in members:
             if iface.ofp_port is None:
                 continue
             link = links.get(iface.name)
             if link is not None:
-                self._shape(iface, link, port.qos)
-            marks = {n: row.dscp for n, row in port.qos.queues} if port.qos else {}
-            wanted = {n: dscp for n, dscp in marks.items() if dscp is not None} or None
-            queues = tuple(n for n, _ in _queues(port.qos)) if port.qos else None
-            self._ofproto.set_queues(iface.ofp_port, wanted, queues)
+                self._shape(iface, link, given)
+            self._ofproto.set_queues(iface.ofp_port, marks, numbers)
             self._police(iface, iface.config)
         self.run()
 
@@ -87,10 +99,7 @@ class PortsQos:
             return None
         return clock.msec() + (0 if tc.is_ready() else WAIT)
 
-    def _shape(self, iface: Iface, link: Link, row: QosRow | None) -> None:
-        given = NO_QOS
-        if row is not None:
-            given = (row.type, row.other_config, _queues(row))
+    def _shape(self, iface: Iface, link: Link, given: Given) -> None:
         index, before = self._done.get(iface.name, (link.ifindex, NO_QOS))
         if index != link.ifindex:
             before = NO_QOS  # another device, which has nothing yet
@@ -112,16 +121,15 @@ class PortsQos:
         self._work[iface.name] = tc.replace(device, *given)
 
     def _police(self, iface: Iface, config: InterfaceConfig) -> None:
+        """Of two kinds of policing both hold: what is over one of them goes."""
         rate, burst, packets, packets_burst = config.policing
-        wanted = None
+        wanted = {}
         if rate:
-            wanted = (KBPS | BURST, [(min(rate, MOST), min(burst or DEFAULT_BURST, MOST))])
-            if packets:
-                self._tell(f"{iface.name}: of two kinds of policing, the one by kbit/s is done")
-        elif packets:
-            rates = (packets * 1000, (packets_burst or 16) * 1000)
-            wanted = (PKTPS | BURST, [tuple(min(each, MOST) for each in rates)])
-        self._ofproto.set_policer(iface.ofp_port, wanted)
+            wanted["police"] = _meter(KBPS, rate, burst or DEFAULT_BURST)
+        if packets:
+            burst = packets_burst or DEFAULT_PACKETS_BURST
+            wanted["police-pkts"] = _meter(PKTPS, packets * 1000, burst * 1000)
+        self._ofproto.set_policers(iface.ofp_port, wanted)
 
     def forget(self, iface: Iface) -> None:
         """The interface is no port any more: its device is as it was."""
@@ -133,7 +141,7 @@ class PortsQos:
         if given[0] not in ("", tc.UNTOUCHED):
             tc.clear(index)
 
-    def given(self, name: str) -> tuple[str, dict[str, str], tuple]:
+    def given(self, name: str) -> Given:
         """Type, options and queues that a device was given; "": none."""
         return self._done.get(name, (0, NO_QOS))[1]
 

@@ -255,9 +255,8 @@ CLASSFUL = ("linux-htb", "linux-hfsc")
 def replace(
     device: Device, kind: str, options: dict[str, str], queues: Queues
 ) -> Generator[None, None, str | None]:
-    """Have the device do so, "": as the kernel does by itself; queues from MAX_QUEUE on are left
-    out.  A step takes about a ms.  Returns what went wrong."""
-    queues = tuple(each for each in queues if each[0] < MAX_QUEUE)
+    """Have the device do so, "": as the kernel does by itself; the numbers of `queues` are below
+    MAX_QUEUE.  A step takes about a ms.  Returns what went wrong."""
     try:
         route, refusal = _pyroute2()
     except ImportError as error:

@@ -88,7 +88,7 @@ cdef class XPort:
     cdef public XBundle bundle
     cdef public XPort peer              # patch ports: the other side
     cdef public dict dscp               # queue -> DSCP of what leaves by it; None: none
-    cdef public int64_t policer         # the datapath's meter that what comes in passes; -1: none
+    cdef public tuple policers          # the datapath's meters that what comes in passes
     cdef public Tunnel tunnel           # tunnel ports: what is in the outer header; else None
     # Of ports that the datapath does not count for: patch and tunnel ports.
     cdef public uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes

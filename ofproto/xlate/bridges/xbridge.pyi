@@ -43,7 +43,7 @@ class XPort:
     bundle: XBundle | None
     peer: XPort | None  # set through connect_patch
     dscp: dict[int, int] | None  # queue -> DSCP of what leaves by it
-    policer: int  # the datapath's meter that what comes in passes; -1: none
+    policers: tuple[int, ...]  # the datapath's meters that what comes in passes
     live: bool  # as protocols see it: see OfPort.verdicts
     listens: int
     receivers: dict[int, Callable[[bytes, int], Any]]

@@ -79,7 +79,7 @@ cdef class XPort:
         self.ofp_port = ofp_port
         self.odp_port = odp_port
         self.up = self.live = True
-        self.policer = -1
+        self.policers = ()
         self.forwards = self.learns = self.sends_bpdus = True
         self.receivers = {}
 

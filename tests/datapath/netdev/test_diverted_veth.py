@@ -1,7 +1,10 @@
 """A port whose ingress is sent on to an IFB, from where it takes its frames then."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from datapath import diverted
 from tests.daemons import wait_until
 from tests.datapath.netdev.test_veth import B, join, pair  # noqa: F401
 
@@ -30,3 +33,22 @@ def test_by_a_device(pair, late):  # noqa: F811
     finally:
         net.host.run("ip", "link", "del", "shaped")
     net.check()
+
+
+def test_what_fails_is_tried_again(monkeypatch):
+    """A port that did not come back would hear nothing until its filters change once more."""
+    tries = []
+    answers = iter([False, False, True])
+    port = SimpleNamespace(ifindex=7)
+    monkeypatch.setattr(diverted, "look", lambda port, again: tries.append(again) or next(answers))
+    monkeypatch.setattr(diverted, "AGAIN_MS", 0)
+    diversions = diverted.Diversions(lambda: [port])
+    try:
+        monkeypatch.setattr(diversions, "_news", lambda: ({7}, False))
+        diversions.run()
+        monkeypatch.setattr(diversions, "_news", lambda: (set(), False))
+        for _ in range(4):
+            diversions.run()
+    finally:
+        diversions.close()
+    assert tries == [False, True, True]

@@ -190,19 +190,11 @@ def test_dry_run_changes_nothing_but_checks(server):
     assert contents(server) == before
 
 
-def test_id_used_before_get(server):
-    run(server, "add-br", "br0", "--", "add-port", "br0", "p1")
-    words = "--id=@m create mirror name=m output-port=@p -- set bridge br0 mirrors=@m -- --id=@p"
-    status, _, err = run(server, "--", *words.split(), "get", "port", "p1")
-    told = ""
-    assert (status, err) == (0, told)
-    port = run(server, "get", "port", "p1", "_uuid")[1]
-    assert run(server, "get", "mirror", "m", "output_port")[1] == port
-    # The same of a port that this very run makes.
-    words = "--id=@n create mirror name=n output-port=@p -- add bridge br0 mirrors @n"
-    words += " -- add-port br0 p2 -- --id=@p get port p2"
-    status, _, err = run(server, "--", *words.split())
-    assert (status, err) == (0, told)
+def test_id_of_a_port_that_the_same_run_makes(server):
+    run(server, "add-br", "br0")
+    words = "add-port br0 p2 -- --id=@p get port p2 -- --id=@n create mirror name=n output-port=@p"
+    status, _, err = run(server, *words.split(), *["--", "set", "bridge", "br0", "mirrors=@n"])
+    assert (status, err) == (0, "")
     port = run(server, "get", "port", "p2", "_uuid")[1]
     assert run(server, "get", "mirror", "n", "output_port")[1] == port
 

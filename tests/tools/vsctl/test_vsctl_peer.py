@@ -237,6 +237,7 @@ get manager tcp:1.2.3.4 target
 get datapath . datapath_version
 get b br0 name
 --id=@p get port eth0 -- --id=@p get port eth0
+-- --id=@m create mirror name=m output-port=@p -- --id=@p get port e1 -- set bridge br0 mirrors=@m
 wait-until bridge br0
 wait-until bridge br0 name=br0
 wait-until bridge br0 'name!=br1' fail_mode=secure
