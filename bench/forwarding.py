@@ -65,7 +65,7 @@ UDP_PORT = 9  # that bench.generator sends to
 
 
 @contextlib.contextmanager
-def open_port(container: str):
+def open_port(container: str, port: int = UDP_PORT):
     """A UDP port that nobody reads: what comes ends in its full buffer, and no ICMP error answers.
 
     Of a closed one, the errors come back through the switch and are part of what is measured.
@@ -76,7 +76,7 @@ def open_port(container: str):
     finally:
         netns.popns()
     with receiver:
-        receiver.bind(("", UDP_PORT))
+        receiver.bind(("", port))
         yield
 
 

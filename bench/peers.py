@@ -78,7 +78,7 @@ class Pyvs(Peer):
     """pyvs without its kernel cache."""
 
     name = "pyvs"
-    ofctl, appctl = "pyvs-ofctl", "pyvs-appctl"
+    vsctl, ofctl, appctl = "pyvs-vsctl", "pyvs-ofctl", "pyvs-appctl"
     pid_files = ("/run/pyvs/pyvs-datapath.pid", "/run/pyvs/pyvs-vswitchd.pid")
 
     def start_switch(self) -> None:
@@ -99,7 +99,7 @@ class PyvsKernel(Peer):
         run = f"/run/{self.name}"
         self.pid_files = (f"{run}/pyvs-datapath.pid", f"{run}/pyvs-vswitchd.pid")
         self.sh(f"pyvs-ctl --rundir={run} start")
-        self.vsctl = f"PYVS_RUNDIR={run} pyvs-vsctl"
+        self.vsctl, self.ofctl = (f"PYVS_RUNDIR={run} pyvs-{each}" for each in ("vsctl", "ofctl"))
         self.sh(f"{self.vsctl} add-br br0")
         for port in self.ports:
             self.sh(f"{self.vsctl} add-port br0 {port}{self.settings.format(port=port)}")
