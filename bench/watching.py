@@ -81,9 +81,10 @@ def prepare(peer: Peer) -> None:
 
 @contextlib.contextmanager
 def asked_for(peer: Peer, feature: Feature) -> Iterator[None]:
-    peer.sh(f"{peer.ofctl} -O OpenFlow13 add-flow br0 actions={feature.flow}")
     if feature.off:
         peer.sh(f"{peer.vsctl} {feature.on(peer)}")
+    # Second: Open vSwitch does not look at known flows again when a mirror comes.
+    peer.sh(f"{peer.ofctl} -O OpenFlow13 add-flow br0 actions={feature.flow}")
     try:
         wait_for("a ping", lambda: quiet(f"ip netns exec {peer.a} ping -c 3 -i 0.2 10.0.0.2"))
         yield

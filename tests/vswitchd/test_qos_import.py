@@ -73,12 +73,10 @@ def test_many_queues_are_looked_at_when_somebody_asks(monkeypatch):
     monkeypatch.setattr(tc, "replace", lambda *_given: iter(()))
     monkeypatch.setattr(tc, "is_ready", lambda: True)
     qos = PortsQos("br0", SimpleNamespace())
-    queue = SimpleNamespace(other_config={"min-rate": "1000000"})
-    row = SimpleNamespace(
-        type="linux-hfsc", other_config={"max-rate": "8000000"}, queues=((0, queue), (7, queue))
-    )
+    queue = {"min-rate": "1000000"}
+    options = ("linux-hfsc", {"max-rate": "8000000"}, ((0, queue), (7, queue)))
     iface = SimpleNamespace(name="p1", link_mode=None)
-    qos._shape(iface, SimpleNamespace(ifindex=7, mtu=1500), row)
+    qos._shape(iface, SimpleNamespace(ifindex=7, mtu=1500), options)
     qos.run()
     assert not asked
     given = {"min-rate": 1000000, "max-rate": 8000000}
