@@ -133,7 +133,8 @@ def _check_namespace(descriptor: int, path: str) -> None:
         raise NotThere(f"{path}: not a network namespace")
 
 
-def _in_words(error: OSError) -> str:
+def in_words(error: OSError) -> str:
+    """What the system refused, and of what."""
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror}"
 
@@ -219,7 +220,7 @@ def _connect(netns: str, wanted: Interface, port: Port, plug: Callable[[str], No
         try:
             return _make_pair(host, descriptor, wanted, port, plug)
         except OSError as error:
-            raise Fault(_in_words(error)) from None
+            raise Fault(in_words(error)) from None
 
 
 def _make_pair(

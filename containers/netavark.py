@@ -178,7 +178,9 @@ def _with_subnet(address: str, subnets) -> tuple[str, str | None]:
 
 def run_setup(asked: dict[str, Any], netns: str) -> dict[str, Any]:
     """Connects a container; the answer is netavark's StatusBlock."""
+    _check_options(asked["network"])
     wanted, port = _endpoint(netns, asked)
+    wanted.check()
     network, bindings = _routed(asked), _bindings(asked.get("port_mappings") or [])
     if bindings and network.mode != "nat":
         raise BadRequest(f"ports are published in mode nat only; this network's is {network.mode}")
@@ -247,13 +249,19 @@ def _execute(words: list[str]) -> Any:
     return function(asked, *words[1:])
 
 
+def _refuse(reason: str) -> int:
+    print(json.dumps({"error": reason}))
+    return 1
+
+
 def main(argv: list[str] | None = None) -> int:
     """The plug-in; errors are an object on stdout, as netavark reads them."""
     try:
         answer = _execute(sys.argv[1:] if argv is None else argv)
-    except (Fault, OSError, ValueError, RecursionError) as error:
-        print(json.dumps({"error": str(error)}))
-        return 1
+    except OSError as error:
+        return _refuse(endpoint.in_words(error))
+    except (Fault, ValueError, RecursionError) as error:
+        return _refuse(str(error))
     if answer is not None:
         print(json.dumps(answer))
     return 0

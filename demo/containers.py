@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 from demo import lab
 from demo.lab import LabError, quiet, wait_for
@@ -148,12 +148,21 @@ def vswitchd_pid() -> str:
     return (quiet("cat /run/pyvs/pyvs-vswitchd.pid") or "0").split()[0]
 
 
+def answers(process: str) -> int:
+    """How many pings of a process' namespace were answered so far."""
+    lines = Path(f"/proc/{process}/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Icmp:"))
+    return int(values[names.index("InEchoReps")])
+
+
 def crash(terminal: lab.Terminal) -> None:
     terminal.title("Kill vswitchd: running containers do not notice, new ones start")
+    process = quiet("podman inspect --format={{.State.Pid}} one") or ""
+    answered = answers(process)
     pinging = terminal.start(
         "podman exec one ping -c 5 10.3.0.10", stdout=subprocess.PIPE, text=True
     )
-    time.sleep(1)
+    wait_for("the first answer", lambda: answers(process) > answered)
     before = vswitchd_pid()
     terminal.show("kill -9 $(cat /run/pyvs/pyvs-vswitchd.pid)")
     os.kill(int(before), signal.SIGKILL)

@@ -259,6 +259,22 @@ def test_a_second_set_up_of_a_container(bridge, sandboxes):
         (("setup", "/proc/self/ns/net"), asked(2, [mapping(80, 70000)]), "no range of ports"),
         (("create",), {**NETWORK, "options": {"bridge": "br0", "mode": "x"}}, "option mode: x"),
         (("dance",), None, "usage"),
+        (
+            ("setup", "/proc/self/ns/net"),
+            asked(2, options={"bridge": "br9"}),
+            "no bridge named br9",
+        ),
+        (
+            ("setup", "/proc/self/ns/net"),
+            asked(2, options={"bridge": "br0", "mode": "nat", "vlan": "5000"}),
+            "VLAN 5000",
+        ),
+        (("setup", "/proc/self/ns/net"), asked(2, options={"bridge": "br0", "x": ""}), "option x"),
+        (
+            ("setup", "/proc/self/ns/net"),
+            {**asked(2), "network_options": {"interface_name": "averylonginterface"}},
+            "longer than 15 bytes",
+        ),
     ],
 )
 def test_errors(bridge, words, given, said):
