@@ -335,15 +335,18 @@ def render(steps, names=None):
     """The lines for translation's steps.
 
     What an action leads to stands under it, one level deeper unless it is the last of its list,
-    where nothing follows that it could be taken for.
+    where nothing follows that it could be taken for.  Of several bridges that one leads to (NORMAL,
+    flood) each counts as an action in this.
     """
-    lasts = _lasts(steps)
+    lasts, followed = _lasts(steps), _followed(steps)
     base = {1: 0}  # level of a list of actions -> its indentation
-    child = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
-    for (level, kind, step), is_last in zip(steps, lasts, strict=True):
+    below = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
+    child = {0: (0, 0)}  # the same of the bridge there, if the action led to one
+    for (level, kind, step), is_last, goes_on in zip(steps, lasts, followed, strict=True):
         text = text_of(step, names)
         if kind == "bridge":
-            own, inner = child[level]
+            indent = base.get(level, 0)
+            own, inner = (indent + 1, indent + 2) if goes_on else below[level]
             child[level] = (inner, inner)
             yield from ("", "    " * own + text, "    " * own + "-" * len(text))
         elif kind in _THAWED:
@@ -354,7 +357,8 @@ def render(steps, names=None):
             yield "    " * own + text
         elif kind == "action":
             indent = base.setdefault(level, base.get(level - 1, 0))
-            child[level] = (indent, indent) if is_last else (indent + 1, indent + 2)
+            below[level] = (indent, indent) if is_last else (indent + 1, indent + 2)
+            child[level] = below[level]
             yield "    " * (indent + 1) + text
         elif kind == "bucket":  # of the group action above it
             indent = base.get(level, 0)
@@ -384,6 +388,21 @@ def _lasts(steps):
         if kind == "action":
             known[level] = False
     return lasts
+
+
+def _followed(steps):
+    """Of each step, whether it is a bridge, and the same action leads to another one behind it."""
+    found = bytearray(len(steps))
+    later = []  # by level: whether a bridge follows there before an action
+    for at in range(len(steps) - 1, -1, -1):
+        level, kind, _step = steps[at]
+        del later[level + 1 :]
+        later += [False] * (level + 1 - len(later))
+        if kind == "bridge":
+            found[at] = level and later[level]
+        if kind in ("bridge", "action"):
+            later[level] = kind == "bridge"
+    return found
 
 
 def _in_clones(steps):

@@ -223,14 +223,18 @@ TYPES: dict[str, Callable[["IPRoute", Device, dict[str, str], Queues], Iterator[
 def _of_htb(device: Device, whole: int, given: dict[str, str]) -> dict[str, int]:
     rate, ceil = _shares(given, whole)
     burst = _burst(device, integer(given, "burst", 0) // 8, rate)
-    found = {"burst": burst * 8, "min-rate": rate * 8, "max-rate": ceil * 8}
+    found = {"burst": burst * 8, **_told(rate, ceil)}
     priority = integer(given, "priority", 0, MOST_PRIORITY)
     return {**found, "priority": priority} if priority else found
 
 
 def _of_hfsc(device: Device, whole: int, given: dict[str, str]) -> dict[str, int]:
-    rate, ceil = _shares(given, whole)
-    return {"min-rate": rate * 8, "max-rate": ceil * 8}
+    return _told(*_shares(given, whole))
+
+
+def _told(rate: int, ceil: int) -> dict[str, int]:
+    """Octets a second in bits; a queue that may have no more than its own is told once."""
+    return {"min-rate": rate * 8} if rate == ceil else {"min-rate": rate * 8, "max-rate": ceil * 8}
 
 
 _OF_QUEUES = {"linux-htb": _of_htb, "linux-hfsc": _of_hfsc}

@@ -333,7 +333,7 @@ def _format_clause(each, names):
     if each.kind == OUTPUT:
         return f"output:{own}"
     if isinstance(each.source, int):
-        number = f"{each.source:#x}"
+        number = f"{each.source:#x}" if each.source else "0"  # as Open vSwitch writes it
         if each.kind == LOAD:
             return f"load:{number}->{own}"
         if each.start or each.n_bits != each.field.part_bits:

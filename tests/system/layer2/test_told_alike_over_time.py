@@ -107,8 +107,9 @@ def test_trees_bfd_and_qos(both):
     settle(both, ["bfd/show"], ["Interface p1 bfd_status"])
     qos = (
         "set port p1 qos=@q -- --id=@q create qos type=linux-htb other_config:max-rate=10000000"
-        " queues=0=@a,1=@b -- --id=@a create queue other_config:max-rate=5000000"
+        " queues=0=@a,1=@b,2=@c -- --id=@a create queue other_config:max-rate=5000000"
         " -- --id=@b create queue other_config:min-rate=1000000 other_config:priority=3"
+        " -- --id=@c create queue other_config:min-rate=2000000 other_config:max-rate=2000000"
     )
     everywhere(both, f"ovs-vsctl {qos}")
 
