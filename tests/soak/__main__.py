@@ -1,6 +1,6 @@
 """Kills under traffic, then churn, then the end: what a switch suffers and what it leaves.
 
-python -m tests.soak [KILLS] [ROUNDS] [--minutes M] [--seed N]
+python -m tests.soak [KILLS] [ROUNDS] [--minutes M] [--seed N] [--at-once]
 """
 
 import argparse
@@ -17,6 +17,7 @@ def main():
     parser.add_argument("rounds", nargs="?", type=int, default=200, help="of churn")
     parser.add_argument("--minutes", type=float, help="of churn, in place of ROUNDS")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--at-once", action="store_true", help="restart what was killed at once")
     arguments = parser.parse_args()
     if reason := missing():
         parser.error(reason)
@@ -25,7 +26,7 @@ def main():
         length = turnover.Length(arguments.rounds)
         if arguments.minutes is not None:
             length = turnover.Length(seconds=arguments.minutes * 60)
-        soak.soak(arguments.kills, length, arguments.seed, print_now)
+        soak.soak(arguments.kills, length, arguments.seed, print_now, arguments.at_once)
     except AssertionError as error:
         print(error)
         return 1

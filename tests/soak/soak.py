@@ -1,17 +1,23 @@
 """A switch as pyvs-ctl starts it, with what it must outlive."""
 
+from pathlib import Path
+
 from tests.daemons import Namespace, Switch, wait_until
 from tests.soak import kills, turnover
 from tests.soak.holdings import held, left
 
 LINES = 10  # of the report of churn
+AT_ONCE = Path(__file__).parent / "at_once"
 
 
 class Soak:
-    """`tell` gets lines of the report while they are made."""
+    """`tell` gets lines of the report while they are made.  `at_once`: monitors start a killed
+    daemon without the pauses that they make when it dies often."""
 
-    def __init__(self, switch, seed, tell):
+    def __init__(self, switch, seed, tell, at_once=False):
         self.switch, self.seed, self.tell = switch, seed, tell
+        if at_once:
+            switch.environment["PYTHONPATH"] = str(AT_ONCE)
         switch.host = Namespace()
         self._bpf = set()  # all ids that were ever the switch's
 
@@ -65,11 +71,11 @@ class Soak:
         self.tell(f"after stop nothing of {len(self._bpf)} maps and programs is left")
 
 
-def soak(n_kills, length, seed, tell):
+def soak(n_kills, length, seed, tell, at_once=False):
     """On a switch of its own; raises AssertionError."""
     switch = Switch()
     try:
-        made = Soak(switch, seed, tell)
+        made = Soak(switch, seed, tell, at_once)
         made.start()
         done = made.kill(n_kills)
         made.churn(length)
