@@ -15,7 +15,7 @@ from bench.forwarding import text
 from datapath.actions import ct_text
 from datapath.conntrack.connections import Connections
 from datapath.conntrack.policies import DEFAULTS
-from datapath.engine import CT_MOST
+from datapath.tracking import CT_MOST
 
 COUNT = 1_000_000
 PORTS = 50_000  # of one source address
