@@ -3,7 +3,8 @@
 Each is a network namespace.  All commands go to a shell (`demo.lab.Terminal`, or what a test puts
 in its place) that is in private namespaces, whose /run is private, too.  The script `on NAME
 COMMAND` (made by `furnish()`) runs a command at a place, with that place's run directory
-/run/lab/NAME, and with pyvs' programs under Open vSwitch's names before those of the system.
+/run/lab/NAME, and with pyvs' programs under Open vSwitch's names before those of the system; a
+place's own directory `bin` comes before all.
 """
 
 import shlex
@@ -20,7 +21,7 @@ ON = """#!/bin/sh
 for each in OVS_RUNDIR OVS_LOGDIR OVS_DBDIR OVN_RUNDIR OVN_LOGDIR OVN_DBDIR; do
   export $each=/run/lab/$1
 done
-export OVS_SYSLOG_METHOD=null OVN_SYSLOG_METHOD=null PATH={names}:$PATH
+export OVS_SYSLOG_METHOD=null OVN_SYSLOG_METHOD=null PATH=/run/lab/$1/bin:{names}:$PATH
 place=$1; shift
 exec ip netns exec "$place" "$@"
 """
@@ -95,7 +96,7 @@ class Central(Place):
 
     def __init__(self, shell, address="192.168.77.100", name="central"):
         super().__init__(shell, name)
-        self.address = address
+        self.address, self.remote = address, f"tcp:{address}:{SOUTH}"
         plug(shell, name, "eth0", "underlay")
         self.quiet(f"ip addr add {address}/24 dev eth0")
 
@@ -128,22 +129,26 @@ class Host(Place):
         plug(shell, name, "eth0", "underlay")
         plug(shell, name, "eth1", "outside")
 
-    def start(self, encap="vxlan"):
+    bridge = ""  # what is behind add-br {0}
+    settings = ""  # external_ids besides
+
+    def start_switch(self):
         self.run(f"ovs-ctl --system-id={self.name} start")
-        self.run(
-            "ovs-vsctl add-br br-phys -- add-port br-phys eth0 -- add-br br-ex"
-            " -- add-port br-ex eth1"
-        )
+
+    def start(self, encap="vxlan"):
+        self.start_switch()
+        phys, ex = (f"add-br {name}{self.bridge.format(name)}" for name in ("br-phys", "br-ex"))
+        self.run(f"ovs-vsctl {phys} -- add-port br-phys eth0 -- {ex} -- add-port br-ex eth1")
         # The card itself is not to answer for the address that is on br-phys.
         self.run("sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'")
         self.run(f"ip addr add {self.address}/24 dev br-phys")
         self.run("ip link set br-phys up")
         self.run(
             "ovs-vsctl set Open_vSwitch ."
-            f" external_ids:ovn-remote=tcp:{self.central.address}:{SOUTH}"
+            f" external_ids:ovn-remote={self.central.remote}"
             f" external_ids:ovn-encap-type={encap} external_ids:ovn-encap-ip={self.address}"
             " external_ids:ovn-bridge-mappings=public:br-ex"
-            " external_ids:ovn-ofctrl-wait-before-clear=1000"
+            f" external_ids:ovn-ofctrl-wait-before-clear=1000{self.settings}"
         )
         self.start_controller()
 

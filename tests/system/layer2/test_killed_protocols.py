@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests import ovs_userspace
-from tests.daemons import VSWITCHD, Switch, wait_until
+from tests.daemons import DATAPATH, VSWITCHD, Switch, wait_until
 from tests.ofproto import group_messages as g
 from tests.system.layer2.test_link_protocols import BOND, LINKS, MONITORS, WATCHED, is_up, words
 from tests.system.layer2.test_spanning_trees import patches, shown
@@ -194,6 +194,59 @@ def test_open_vswitch_sees_nothing():
         assert is_up(ours)
         assert re.findall(r"member (\w+)|hash (\d+)", ours.appctl("bond/show")) == buckets
         assert ours_before[1] == words(ours, "bfd/show").count("session_state")
+
+
+@pytest.mark.peer
+@needs_ovs
+@pytest.mark.parametrize("daemon", [VSWITCHD, DATAPATH])
+def test_a_bond_whose_members_the_datapath_chooses(daemon):
+    """Open vSwitch at its other end sees no flap; buckets are where they were."""
+    with contextlib.closing(Switch()) as ours, contextlib.closing(ovs_userspace.OvsSwitch()) as ovs:
+        ours.start(datapath=("--monitor",), vswitchd=("--monitor",))
+        ovs.start()
+        for name in LINKS[:2]:
+            peer = ("peer", "name", f"{name}p", "netns", str(ovs.host.pid))
+            ours.host.run("ip", "link", "add", name, "type", "veth", *peer)
+            ours.host.run("ip", "link", "set", name, "up")
+            ovs.host.run("ip", "link", "set", f"{name}p", "up")
+        for switch, end, lacp in ((ours, "", "active"), (ovs, "p", "passive")):
+            bond = BOND.format(*(name + end for name in LINKS[:2]), lacp)
+            add = f"add-br br0 -- set bridge br0 datapath_type=netdev -- {bond}"
+            switch.vsctl(*add.split(), "other_config:lb-output-action=true")
+        a, _b = (s.container("ca", f"10.0.0.{n}/24", "br0") for n, s in ((1, ours), (2, ovs)))
+
+        def members():
+            return re.findall(r"^member.*", ovs.appctl("bond/show", "bond0"), re.M)
+
+        def flaps():
+            stats = words(ovs, "lacp/show-stats", "bond0")
+            counts = [re.findall(rf"{each}: (\d+)", stats) for each in ("Expired", "Defaulted")]
+            return members(), re.findall(r"^member.*", ovs.appctl("lacp/show"), re.M), counts
+
+        def buckets():
+            return re.findall(r"bucket (\d+).*?(\d+)$", shown_bonds(ours), re.M)
+
+        wait_until(lambda: str(members()).count("enabled") == 2, 40, "both links")
+        wait_until(lambda: len(buckets()) == 256 and a.ping("10.0.0.2", 1) == 1, 40, "its buckets")
+        time.sleep(1.2)  # by then it is kept
+        before, given = flaps(), buckets()
+        watch = Watch(a, "10.0.0.2") if daemon == VSWITCHD else None
+        old = ours.pid(daemon)
+        ours.kill(daemon)
+        end = time.monotonic() + 8  # LACP's fast timeout is 3 s
+        while time.monotonic() < end:
+            assert flaps() == before
+            time.sleep(0.2)
+        if watch is not None:
+            watch.stop()
+        wait_until(lambda: buckets() == given and a.ping("10.0.0.2", 1) == 1, 20, "buckets again")
+        assert ours.pid(daemon) != old
+        assert "lb_output(" in ours.appctl("dpctl/dump-flows")
+
+
+def shown_bonds(switch):
+    """ "" while there is nobody who says it."""
+    return switch.appctl("dpif-netdev/bond-show", check=False) or ""
 
 
 def test_groups_and_mirrors_go_on(watched):
