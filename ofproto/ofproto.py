@@ -276,7 +276,7 @@ class Ofproto:
         return self.port_set.by_number
 
     def ports_in_order(self) -> list[OfPort]:
-        """By number, LOCAL last."""
+        """As replies list them."""
         return self.port_set.in_order()
 
     def port_by_name(self, name: str) -> OfPort | None:

@@ -21,6 +21,7 @@ from ofproto.codec.numbers import (
     OFPPS_STP_MASK,
 )
 from ofproto.port import OfPort, PortNumbers, TreeState
+from ofproto.port_order import in_hash_order
 from ofproto.xlate.bridges.tunnel import Tunnel
 from ofproto.xlate.bridges.tunnel_config import TunnelConfig
 from ofproto.xlate.bridges.xbridge import XBundle, XPort, connect_patch, disconnect_patch
@@ -47,8 +48,9 @@ class Ports:
         self._set_aside: dict[str, int] = {}  # name -> datapath port, between two numbers
 
     def in_order(self) -> list[OfPort]:
-        """By number, LOCAL last, as replies list them."""
-        return [self.by_number[number] for number in sorted(self.by_number)]
+        """As replies list them, which is Open vSwitch's order."""
+        came = sorted(self.by_number, key=lambda number: number != OFPP_LOCAL)  # the others as are
+        return [self.by_number[number] for number in in_hash_order(came)]
 
     # --- ports
 

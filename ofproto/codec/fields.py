@@ -500,6 +500,13 @@ PROTOCOLS = {
 }
 
 
+def selection_order(pair: tuple[Field, int]) -> tuple[bool, int]:
+    """The key by which (Field, mask) stand in a select group's `fields`, and are hashed: Open
+    vSwitch's order, metadata, then headers from the outermost."""
+    each = pair[0]
+    return each.prerequisite is not None, each.index
+
+
 def field(name: str) -> Field | None:
     """A field by its name, alias, or OXM/NXM name."""
     return BY_NAME.get(name) or BY_HEADER_NAME.get(name)

@@ -12,6 +12,7 @@ from .actions.base import (
     NX,
     WIRE,
     CheckContext,
+    check_no_meter,
     decode_actions,
     encode_actions,
     format_actions,
@@ -355,9 +356,7 @@ _NAMES = {Meter: "meter", ClearActions: "clear_actions", WriteActions: "write_ac
 
 
 def _parse_set(argument, names):
-    for name, _argument in split_terms(argument or ""):
-        if name == "meter":
-            raise TextError("write_actions action doesn't support nested action meter")
+    check_no_meter("write_actions", argument)
     return parse_actions(argument or "", names)
 
 

@@ -166,6 +166,12 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
         if port is None:
             reach = "0 through ffff or 0xffffff00 through 0xffffffff"
             note("ofp_port", f"port {text.lstrip('0')} is outside the supported range {reach}")
+        elif number == port and port in numbers.PORT_NAMES:
+            note(
+                "ofp_port",
+                f"referring to port {numbers.PORT_NAMES[port]} as {port} is deprecated for "
+                "compatibility with OpenFlow 1.1 and later",
+            )
         return port
     if text.upper() in numbers.PORT_NUMBERS:
         return numbers.PORT_NUMBERS[text.upper()]
@@ -177,7 +183,10 @@ def parse_port(text: str, names: PortNumbers = None) -> int | None:
 def parse_table(text: str, names: PortNumbers = None) -> int | None:
     """A table's number, 0 to 255, by number or by name; None where it is neither."""
     if digits.are_all(text):
-        return digits.number(text, ALL_TABLES)
+        table = digits.number(text, ALL_TABLES)
+        if table is None:
+            note("ofp_table", f"table {text} is outside the supported range 0 through {ALL_TABLES}")
+        return table
     tables = getattr(names, "tables", None)
     return tables.get(unquote(text)) if tables else None
 
@@ -416,6 +425,8 @@ def _format_packet_type(value, mask, field, names):
 def _parse_packet_type(text, field, names):
     parts = re.match(r"\(?\s*([^,()]+),\s*([^,()]+)\)?\Z", text)
     high, low = (_int(parts[1]), _int(parts[2])) if parts else (None, None)
+    if not text.startswith("("):
+        raise TextError(f"{text}: bad syntax for packet type missing '('")
     if high is None or low is None or high >> 16 or low >> 16:
         raise TextError(f"{text}: not a valid packet type; use (NS,TYPE)")
     return high << 16 | low, None
@@ -602,6 +613,9 @@ def set_term(match: Match, key: str, value: str | None, names: PortNumbers = Non
         return False
     if not value and field.option is None:
         raise TextError(f"field {key} missing value")
+    if value == "*" and field.option is None:
+        match.set(field, 0, 0)
+        return True
     number, mask = parse_value(field, value, names)
     if field.name == "icmp_type" and number > 255:
         raise TextError(_too_large(value, field))
@@ -652,10 +666,13 @@ def parse_flow(text: str, names: PortNumbers = None) -> Match:
     for key, value in _fields_of(text):
         field = BY_NAME.get(key) or _PRINTED.get(key)
         if key in fields.PROTOCOLS or key == "eth":
+            _check_protocol_unset(match, key)
             set_term(match, key, value, names)
             continue
         if field is None:
             raise TextError(f"unknown field {key}")
+        if field.option is None and match.get(field.name)[0]:
+            raise TextError(f"field {key} set multiple times")
         try:
             set_term(match, key, value, names)
         except TextError as error:
@@ -669,6 +686,14 @@ def parse_flow(text: str, names: PortNumbers = None) -> Match:
         if match.mask[slot.start : slot.end] == slot.wild:  # normalize() dropped it
             raise TextError(f"prerequisites not met for setting {key}")
     return match
+
+
+def _check_protocol_unset(match, key):
+    """`tcp` says two things; neither may be said twice."""
+    said = zip(("eth_type", "nw_proto"), fields.PROTOCOLS.get(key, ()), strict=False)
+    for (name, value), what in zip(said, ("Ethernet type", "network protocol"), strict=False):
+        if value is not None and match.get(name)[0]:
+            raise TextError(f"{what} set multiple times")
 
 
 def _check_exact(key, value, mask):

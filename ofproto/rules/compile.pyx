@@ -15,7 +15,7 @@ from ofproto.codec.actions.encap import MAX_CONTEXT
 from ofproto.codec.actions.learn import DELETE_LEARNED
 from ofproto.codec.actions.placed import options_of
 from ofproto.codec.actions.spread import BUNDLE_ALGORITHMS, HASH_FIELDS, MULTIPATH_ALGORITHMS
-from ofproto.codec.fields import BY_NAME
+from ofproto.codec.fields import BY_NAME, selection_order
 from ofproto.codec.numbers import OF10
 
 from ofproto.rules.learned cimport LearnSpec
@@ -355,20 +355,13 @@ def _ct(Program p, a):
     o.data = p.add_data(<const uint8_t *> &c, sizeof(c))
 
 
-def _hash_order(pair):
-    field = pair[0]
-    return field.prerequisite is not None, field.index
-
-
 def compile_fields(fields):
     """A Program that names fields to be hashed, not to be run: an op for each, with its slot and
-    prerequisite, its size in bytes, and its mask in 16 bytes.  ValueError: a field has more.
-
-    They are hashed in Open vSwitch's order: metadata, then headers from the outermost."""
+    prerequisite, its size in bytes, and its mask in 16 bytes.  ValueError: a field has more."""
     cdef Program p = Program()
     cdef op *o
     cdef bytes data
-    for field, mask in sorted(fields, key=_hash_order):
+    for field, mask in sorted(fields, key=selection_order):
         if field.n_bits > 128:
             raise ValueError(f"{field.name} is too long to be hashed")
         p.actions.append(field)
@@ -376,7 +369,7 @@ def compile_fields(fields):
         while p.pool_size & 7:
             p.add_data(b"\0", 1)
         o = emit(p, OP_NOP, SET_NONE)
-        o.prereq = prerequisite(field)
+        o.prereq = PREREQUISITES[field.prerequisite]   # that there is no tag is hashed, too
         o.aux = field.n_bytes
         o.src = slot_of(field, 0, field.n_bits)
         o.data_len = 16

@@ -208,12 +208,12 @@ def _buckets(group_type: int, buckets: list[Any], version: int) -> list[XBucket]
     made = []
     taken = {bucket.bucket_id for bucket in buckets}
     free = (number for number in count() if number not in taken)
-    for number, bucket in enumerate(buckets):
+    for bucket in buckets:
         if bucket.bucket_id is None:
             bucket.bucket_id = next(free)
         if bucket.program is None:
             bucket.program = _compile(bucket.actions, version)
-        made.append(XBucket(bucket, bucket.program, number))
+        made.append(XBucket(bucket, bucket.program, bucket.bucket_id))
     return made
 
 

@@ -8,7 +8,7 @@ Errors in text raise TextError, whose message is for the user.
 import re
 
 from ofproto.codec.actions.base import Action, long_number, parse_action
-from ofproto.codec.fields import BY_NAME
+from ofproto.codec.fields import BY_NAME, selection_order
 from ofproto.codec.match_text import (
     PortNumbers,
     TextError,
@@ -155,7 +155,7 @@ def _parse_fields(text):
         if field in found:
             raise TextError(f"{name}: duplicate field")
         found[field] = field.mask if value is None else parse_value(field, value)[0]
-    return tuple(found.items())
+    return tuple(sorted(found.items(), key=selection_order))
 
 
 # Of groups of type select: the attribute of GroupMod, and how it is read.

@@ -7,8 +7,7 @@ import re
 
 from ofproto.codec.fields import BY_CODE, BY_NAME, Field
 from ofproto.codec.messages import TC_EVICTION, TC_VACANCY_EVENTS, TableFeatures
-
-OF13 = 4
+from ofproto.codec.numbers import OF11, OF13
 
 # Actions by type, in the order of printing
 ACTIONS_13 = {
@@ -282,10 +281,10 @@ def _side(table, miss):
     )
 
 
-def _format_actions(title, pair):
+def _format_actions(title, pair, known):
     actions, fields = pair
     text = f"      {title} features:\n"
-    words = [name for kind, name in ACTIONS_13.items() if kind in actions]
+    words = [name for kind, name in known.items() if kind in actions]
     if words:
         text += f"        actions: {' '.join(words)}\n"
     if fields:
@@ -293,7 +292,7 @@ def _format_actions(title, pair):
     return text
 
 
-def _format_side(side, before):
+def _format_side(side, before, version):
     next_tables, instructions, write, apply = side
     text = f"      next tables: {_ranges(next_tables)}\n" if next_tables else ""
     if before and instructions == before[1]:
@@ -301,11 +300,16 @@ def _format_side(side, before):
     else:
         words = [name for kind, name in _INSTRUCTIONS.items() if kind in instructions]
         text += f"      instructions: {' '.join(words)}\n"
-    if before and (write, apply) == before[2:]:
+    if before and (write, apply) == before[2:] and version != OF11:
         return text + "      (same actions)\n"
+    known = ACTIONS_11 if version == OF11 else ACTIONS_13
     if write == apply:
-        return text + _format_actions("Write-Actions and Apply-Actions", write)
-    return text + _format_actions("Write-Actions", write) + _format_actions("Apply-Actions", apply)
+        return text + _format_actions("Write-Actions and Apply-Actions", write, known)
+    return (
+        text
+        + _format_actions("Write-Actions", write, known)
+        + _format_actions("Apply-Actions", apply, known)
+    )
 
 
 def _format_head(table, version):
@@ -320,7 +324,7 @@ def _format_head(table, version):
     return text + (f"    max_entries={table.max_entries}\n" if table.max_entries else "")
 
 
-def _format_sides(table, before):
+def _format_sides(table, before, version):
     hit, miss = _side(table, 0), _side(table, 1)
     if not any(map(any, (*hit[2:], *miss[2:]))) and not any((*hit[:2], *miss[:2])):
         return ""
@@ -328,12 +332,12 @@ def _format_sides(table, before):
     if [hit, miss] == old:
         return "    (same instructions)\n"
     if hit == miss:
-        return "    instructions (table miss and others):\n" + _format_side(hit, old[0])
+        return "    instructions (table miss and others):\n" + _format_side(hit, old[0], version)
     return (
         "    instructions (other than table miss):\n"
-        + _format_side(hit, old[0])
+        + _format_side(hit, old[0], version)
         + "    instructions (table miss):\n"
-        + _format_side(miss, old[1])
+        + _format_side(miss, old[1], version)
     )
 
 
@@ -395,7 +399,7 @@ def format_table_features(tables, style, version: int = OF13, stats=None) -> str
             else:
                 parts += [
                     _format_head(table, version),
-                    _format_sides(table, before),
+                    _format_sides(table, before, version),
                     _format_matching(table, before),
                 ]
         before, counted = table, own

@@ -44,6 +44,7 @@ _OF_TUNNELS = (
 # OpenFlow's field, and what Open vSwitch knows of an outer header besides
 _OUTER_FLAGS = re.compile(r"tun_flags=[^,]*,tun_flags=[^,]*")
 _NSH = b"\x89\x4f"
+_LABEL = 0xFFFFFFFF  # a whole one
 # Open vSwitch shows these of NSH packets, too, which have none.
 _CONTEXTS = tuple(f"nsh_context{n}" for n in range(4))  # of metadata type 1
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
@@ -256,6 +257,9 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
     if came_by_tunnel(key):
         for name in _OF_TUNNELS:
             _set(mask, name, 0xFF)
+    else:
+        _set(mask, "tun_src", 0)
+        _set(mask, "tun_ipv6_src", 0)
     _set(mask, "actset_output", 0)
     _set(mask, "conj_id", 0)
     if member(key, "in_phy_port") in (member(key, "in_port"), bytes(4)):
@@ -275,7 +279,7 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
         text += _BEHIND_NSH
     if any(member(key, "vlan0_tci")) and not any(member(key, "vlan1_tci")):
         text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
-    return text
+    return _with_labels(text, key, mask)
 
 
 def format_megaflow(key, mask, names=None, layout=NO_OPTIONS):
@@ -300,6 +304,7 @@ def format_megaflow(key, mask, names=None, layout=NO_OPTIONS):
         _set_bits(shown, "tun_flags", ~_OAM & 0xFF)
     recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
     text = format_match(layout.of_key(key, bytes(shown)), names)
+    text = _with_labels(text, key, shown)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
     text = f"recirc_id={shown_id}" + ("," + text if text else "")
     return text if any(member(key, "packet_type")) else _with_eth(text)
@@ -312,6 +317,20 @@ def _with_eth(text):
     while at < len(terms) and terms[at].startswith(_METADATA):
         at += 1
     return ",".join([*terms[:at], "eth", *terms[at:]])
+
+
+def _with_labels(text, key, mask):
+    """Labels behind the first have no field; Open vSwitch shows them whole behind its parts."""
+    terms = text.split(",")
+    for number in (1, 2):
+        value, bits = (
+            int.from_bytes(member(each, f"mpls_lse{number}"), "big") for each in (key, mask)
+        )
+        if bits:
+            shown = str(value) if bits == _LABEL else f"{value & bits:#010x}/{bits:#010x}"
+            at = max((n for n, term in enumerate(terms, 1) if term.startswith("mpls")), default=0)
+            terms.insert(at, f"mpls_lse{number}={shown}")
+    return ",".join(terms)
 
 
 def _set(mask, name, value):

@@ -15,7 +15,7 @@ from datapath.key.flow cimport (
     FRAG_ANY, FRAG_LATER, KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_PACKET_WORDS, flow_key,
 )
 from ofproto.codec.numbers cimport (
-    N_VISIBLE_TABLES, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
+    N_VISIBLE_TABLES, TABLE_INTERNAL, OFPPC_NO_PACKET_IN, OFPP_ALL, OFPP_CONTROLLER, OFPP_FLOOD, OFPP_IN_PORT, OFPP_NONE,
     OFPP_NORMAL, OFPP_TABLE, OFPP_UNSET, OFPR_ACTION, OFPR_ACTION_SET, OFPR_GROUP,
     OFPR_PACKET_OUT,
 )
@@ -262,9 +262,9 @@ cdef int only_learn(XlateContext x, uint16_t in_port) except -1:
 cdef int end_bridge(XlateContext x) except -1:
     """What is left at the end of a pipeline: the action set, and being sent round."""
     if x.error is None and not x.freezing:
-        x.stop = False           # `exit` ends at the bridge, and spares the action set
         if x.action_set:
             run_action_set(x)
+        x.stop = False           # `exit` ends at the bridge
     finish_freezing(x)
     x.in_action_set = False
     return 0
@@ -330,6 +330,8 @@ cdef Rule lookup(XlateContext x, uint16_t in_port, uint8_t table_id):
     x.flow.in_port = real_port
     x.flow.tp_src = tp_src
     x.flow.tp_dst = tp_dst
+    if rule is None and table_id == TABLE_INTERNAL and x.flow.recirc_id == 0:
+        table, rule = x.bridge.internal, <Rule> x.bridge.internal_rules[0]
     x.cache.add(X_TABLE, table, rule)
     return rule
 
@@ -759,6 +761,8 @@ cdef int run_action_set(XlateContext x) except -1:
     if ordered is None:
         return 0
     x.report("table", "--. Executing action set:")
+    if x.stop:
+        return 0                # as in Open vSwitch, `exit` ends the action set, too
     x.in_action_set = True
     return run_ops(x, ordered, 0)     # end_bridge() says that it is over
 

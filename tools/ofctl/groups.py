@@ -2,7 +2,7 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
-from ofproto.codec.numbers import OF10, OF13, OF15
+from ofproto.codec.numbers import OF10, OF15
 from ofproto.text.group_text import parse_group, split_command
 from pyvs_tools.command import Fatal
 
@@ -55,7 +55,7 @@ def _send(session, mods):
 
 def _change(settings, target, text, command):
     """One group given as text, or the lines of standard input."""
-    session = settings.connect(target, OF10 if command in FROM_15 else OF13)
+    session = settings.connect(target)
     names = settings.numbers(session)
     if text == "-":
         # Lines of add-group may say what else to do.
@@ -72,7 +72,7 @@ def add_group(settings, target, text):
 
 def add_groups(settings, target, path):
     """add-groups SWITCH FILE"""
-    session = settings.connect(target, OF13)
+    session = settings.connect(target)
     _send(session, _read_file(path, None, settings.numbers(session)))
 
 

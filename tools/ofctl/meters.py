@@ -6,13 +6,14 @@ from ofproto.codec.numbers import OF13
 from ofproto.text.meter_text import NAMES, parse_id, parse_meter, parse_selection
 from pyvs_tools.command import Fatal
 
+from .flows import no_format
 from .switch import dump
 
 
-def _connect(settings, target, command):
+def _connect(settings, target):
     session = settings.connect(target, OF13)
     if session.version < OF13:
-        raise Fatal(f"{command} needs OpenFlow 1.3 or later ('-O OpenFlow13')")
+        raise Fatal(no_format("OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15", session.version))
     return session
 
 
@@ -35,36 +36,36 @@ def _selected(text):
 def add_meter(settings, target, text):
     """add-meter SWITCH METER"""
     mod = _parsed(parse_meter, text)
-    _connect(settings, target, "add-meter").tell(mod)
+    _connect(settings, target).tell(mod)
 
 
 def mod_meter(settings, target, text):
     """mod-meter SWITCH METER"""
     mod = _parsed(parse_meter, text, m.METER_MODIFY)
-    _connect(settings, target, "mod-meter").tell(mod)
+    _connect(settings, target).tell(mod)
 
 
 def del_meters(settings, target, text=None):
     """del-meters SWITCH [METER]: one, or all."""
     mod = m.MeterMod(m.METER_DELETE, 0, _selected(text))
-    _connect(settings, target, "del-meters").tell(mod)
+    _connect(settings, target).tell(mod)
 
 
 def dump_meters(settings, target, text=None):
     """dump-meters SWITCH [METER]"""
     request = m.MeterConfigRequest(_selected(text))
-    dump(settings, _connect(settings, target, "dump-meters"), request)
+    dump(settings, _connect(settings, target), request)
 
 
 def meter_stats(settings, target, text=None):
     """meter-stats SWITCH [METER]"""
     request = m.MeterStatsRequest(_selected(text))
-    dump(settings, _connect(settings, target, "meter-stats"), request)
+    dump(settings, _connect(settings, target), request)
 
 
 def meter_features(settings, target):
     """meter-features SWITCH"""
-    dump(settings, _connect(settings, target, "meter-features"), m.MeterFeaturesRequest())
+    dump(settings, _connect(settings, target), m.MeterFeaturesRequest())
 
 
 del_meter, dump_meter = del_meters, dump_meters

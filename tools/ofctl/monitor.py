@@ -299,7 +299,8 @@ def _start_watch(settings, session, text):
     try:
         wanted = parse_watch(text, settings.numbers(session))
     except TextError as error:
-        raise Fatal(f"{text}: {error}") from None
+        where = "" if str(error).startswith("unknown table") else f"{text}: "
+        raise Fatal(f"{where}{error}") from None
     style = settings.style(session)
     for raw, reply in session.replies(m.FlowMonitorRequest([wanted])):
         sys.stdout.write(format_message(reply, raw, style))

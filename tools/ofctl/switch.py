@@ -56,8 +56,8 @@ def dump(settings, session, request) -> None:
     _print(session, request, settings.style(session))
 
 
-def _dump(settings, target, request, prefer=OF10):
-    dump(settings, settings.connect(target, prefer), request)
+def _dump(settings, target, request):
+    dump(settings, settings.connect(target), request)
 
 
 def find_port(settings, session, text: str) -> int | None:
@@ -280,14 +280,14 @@ def _id(text, everything, what):
 
 def dump_groups(settings, target, group=None):
     """dump-groups SWITCH [GROUP]: one group only in 1.0 and from 1.5 on."""
-    _dump(settings, target, m.GroupDescRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
+    _dump(settings, target, m.GroupDescRequest(_id(group, m.OFPG_ALL, "group_id")))
 
 
 def dump_group_stats(settings, target, group=None):
     """dump-group-stats SWITCH [GROUP]"""
-    _dump(settings, target, m.GroupStatsRequest(_id(group, m.OFPG_ALL, "group_id")), OF13)
+    _dump(settings, target, m.GroupStatsRequest(_id(group, m.OFPG_ALL, "group_id")))
 
 
 def dump_group_features(settings, target):
     """dump-group-features SWITCH"""
-    _dump(settings, target, m.GroupFeaturesRequest(), OF13)
+    _dump(settings, target, m.GroupFeaturesRequest())

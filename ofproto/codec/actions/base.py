@@ -344,6 +344,12 @@ def nested(error: Exception):
 _INSTRUCTIONS = ("goto_table", "write_metadata", "write_actions", "clear_actions", "apply_actions")
 
 
+def check_no_meter(name: str, argument: str | None) -> None:
+    """Raises TextError where `meter` stands in the arguments of the action `name`."""
+    if any(inner == "meter" for inner, _ in match_text.split_terms(argument or "")):
+        raise TextError(f"{name} action doesn't support nested action meter")
+
+
 def parse_actions(text: str, names=None) -> list[Action]:
     """Actions separated by commas or white space.  Raises TextError."""
     actions = []

@@ -161,7 +161,7 @@ def _parse_ct(text, names):
         elif key == "table":
             table = parse_table(value or "", names)
             if table is None:
-                raise TextError(f'unknown table "{value or ""}"')
+                raise TextError(f"unknown table {value or ''}")
             if table == NO_TABLE:
                 raise TextError("invalid table 0xff")
         elif key == "zone":
@@ -326,7 +326,7 @@ def _parse_range(text):
             raise OFError("OFPBAC_BAD_ARGUMENT")
         _check_range(values)
     except OFError:
-        raise TextError(f"invalid nat range {text}") from None
+        raise TextError(f'invalid nat range "{text}"') from None
     return values
 
 

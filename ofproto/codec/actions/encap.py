@@ -59,8 +59,7 @@ class Encap(Action):
     def parse(argument, _names):
         terms = split_terms(argument or "")
         if len(terms) != 1 or terms[0][0] not in _NUMBERS:
-            name = terms[0][0] if terms else ""
-            raise TextError(f"Encap hdr not supported: {name}")
+            raise TextError("Encap hdr not supported: " if terms else "Missing encap hdr: ")
         name, inner = terms[0]
         if not inner:
             return Encap(_NUMBERS[name])

@@ -8,6 +8,7 @@ from ofproto.codec.fields import BY_NAME
 from ofproto.codec.fields import field as field_by_name
 from ofproto.codec.match_text import TextError, format_port, parse_int, parse_port, split_terms
 from ofproto.codec.numbers import OF10, OFPP_NONE
+from pyvs import digits
 
 from .base import Action, Plain, format_subfield, nicira, parse_subfield
 from .set import check_bits, check_destination, check_writable, check_zero, field_at, field_header
@@ -65,7 +66,7 @@ class Sample(Action):
             else:
                 raise TextError(f'invalid key "{key}" in "sample" argument')
         if not values["probability"]:
-            raise TextError(f'invalid probability value "{values["probability"]}"')
+            raise TextError('non-zero "probability" must be specified on sample')
         return Sample(*values.values(), direction)
 
     TEXT = {"sample": parse}
@@ -146,6 +147,8 @@ class Conjunction(Action):
         clause, slash, clauses = rest.partition("/")
         if not slash:
             raise TextError('"conjunction" syntax is "conjunction(id,i/n)"')
+        if not digits.are_all(number.strip()):
+            raise TextError('"conjunction" syntax is "conjunction(id,i/n)"')
         clause, clauses = (parse_int(word.strip(), "conjunction", 8) for word in (clause, clauses))
         if clauses < 2:
             raise TextError("conjunction must have at least 2 clauses")
@@ -185,10 +188,10 @@ class CheckPktLarger(Action):
     def parse(argument, _names):
         size, found, destination = (argument or "").partition(")->")
         if not found:
-            raise TextError(f"{argument or ''}: missing `->' in check_pkt_larger")
+            raise TextError(f"{argument or ''}: missing `->'")
         field, start, n_bits = parse_subfield(destination)
         if n_bits != 1:
-            raise TextError(f"{destination}: only 1-bit destination field is allowed")
+            raise TextError("Only 1-bit destination field is allowed")
         if not field.writable:
             raise TextError(f"{destination} is read-only")
         return CheckPktLarger(parse_int(size.strip("("), "check_pkt_larger", 16), field, start)

@@ -238,20 +238,20 @@ def _parse(text, names):
     for key, value in split_terms(text):
         if key in _FLAGS and not value:
             flags |= _FLAGS[key]
-        elif key == "table" and (named := parse_table(value or "", names)) is not None:
-            values[key] = named
+        elif key == "table":
+            values[key] = _parse_table(value or "", names)
         elif key in _NUMBERS:
             values[key] = _number(key, value or "")
         elif key == "result_dst":
             field, start, n_bits = parse_subfield(value or "")
             if n_bits != 1:
-                raise TextError(f"{value}: result_dst in 'learn' action must be a single bit")
+                raise TextError("result_dst in 'learn' action must be a single bit")
             values["result"] = (field, start)
             flags |= WRITE_RESULT
         else:
-            clauses.append(_parse_clause(key, value, names))
+            clauses.append(_parse_clause(key, value, names, text))
     if values["table"] == 0xFF:
-        raise TextError("table id 255 not valid for `learn' action")
+        raise TextError(f"{text}: table id 255 not valid for `learn' action")
     values["flags"] = flags
     more = zip(Learn.FIELDS[2:], Learn.DEFAULTS, strict=True)
     rest = (values.get(name, default) for name, default in more)
@@ -259,7 +259,7 @@ def _parse(text, names):
 
 
 _NUMBERS = {
-    "table": 8, "idle_timeout": 16, "hard_timeout": 16, "priority": 16, "cookie": 64, "limit": 32,
+    "idle_timeout": 16, "hard_timeout": 16, "priority": 16, "cookie": 64, "limit": 32,
     "fin_idle_timeout": 16, "fin_hard_timeout": 16,
 }  # fmt: skip
 
@@ -268,7 +268,14 @@ def _number(key, value):
     return parse_int(value, key, _NUMBERS[key])
 
 
-def _parse_clause(key, value, names):
+def _parse_table(text, names):
+    found = parse_table(text, names)
+    if found is None:
+        raise TextError(f'unknown table "{text}"')
+    return found
+
+
+def _parse_clause(key, value, names, whole):
     if key == "load":
         return _parse_load(value or "")
     if key == "output":
@@ -276,7 +283,7 @@ def _parse_clause(key, value, names):
     try:
         field, start, n_bits = parse_subfield(key)
     except TextError:
-        raise TextError(f"{key}: unknown keyword {key}") from None
+        raise TextError(f"{whole}: unknown keyword {key}") from None
     if value is None:
         return Clause(MATCH, field, start, n_bits, (field, start))
     try:
@@ -285,7 +292,7 @@ def _parse_clause(key, value, names):
         return _parse_immediate(key, value, (field, start, n_bits), names, error)
     if source_bits != n_bits:
         raise TextError(
-            f"{key}={value}: bit widths of {key} ({n_bits}) and {value} ({source_bits}) differ"
+            f"{whole}: bit widths of {key} ({n_bits}) and {value} ({source_bits}) differ"
         )
     return Clause(MATCH, field, start, n_bits, (source, source_start))
 
@@ -299,8 +306,11 @@ def _parse_immediate(key, value, destination, names, error):
             number, mask = parse_value(field, value, names)
             if mask is not None:
                 raise TextError(f"{key}: masks are not supported")
-    except TextError:
-        raise TextError(f"{key}={value}: {error}") from None
+    except TextError as other:
+        raise TextError(
+            f"{key}={value}: {key} value {value} cannot be parsed as a subfield ({error}) "
+            f"or an immediate value ({other})"
+        ) from None
     if number >> n_bits:
         raise TextError(f"{value}: value {number:#x} does not fit into {n_bits} bits")
     return Clause(MATCH, field, start, n_bits, number)
@@ -309,7 +319,7 @@ def _parse_immediate(key, value, destination, names, error):
 def _parse_load(text):
     source, arrow, destination = text.partition("->")
     if not arrow:
-        raise TextError(f"{text}: missing `->'")
+        raise TextError(f"load: missing `->' in `{text}'")
     field, start, n_bits = parse_subfield(destination)
     if not field.writable:
         raise TextError(f"{destination} is read-only")
@@ -318,7 +328,7 @@ def _parse_load(text):
         if number >> 128:
             raise TextError(f"{text}: value does not fit into 128 bits")
         if number >> n_bits:
-            raise TextError(f"{text}: value {number:#x} does not fit into {n_bits} bits")
+            raise TextError(f"{text}: value does not fit into {n_bits} bits")
         return Clause(LOAD, field, start, n_bits, number)
     src, src_start, src_bits = parse_subfield(source)
     if src_bits != n_bits:

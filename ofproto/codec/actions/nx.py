@@ -15,13 +15,13 @@ from ofproto.codec.numbers import OFPP_CONTROLLER, OFPP_IN_PORT
 
 from .base import (
     Action,
+    check_no_meter,
     decode_actions,
     encode_actions,
     format_actions,
     format_port,
     format_subfield,
     long_number,
-    need,
     nested,
     nicira,
     number,
@@ -273,7 +273,7 @@ class _Stack(Action):
             return made
 
         cls.NX = ((cls.subtype, _STACK_BODY, decode),)
-        cls.TEXT = {cls.text: lambda a, n: cls(*parse_subfield(need(a, cls.text)))}
+        cls.TEXT = {cls.text: lambda a, n: cls(*parse_subfield(a or ""))}
         super().__init_subclass__()
 
     def encode(self, version):
@@ -358,6 +358,7 @@ class Clone(Action):
 
     def parse(argument, names):
         with nested(TextError("actions are nested too deeply")):
+            check_no_meter("clone", argument)
             return Clone(tuple(parse_actions(argument or "", names)))
 
     TEXT = {"clone": parse}

@@ -15,7 +15,6 @@ from .base import (
     Plain,
     format_port,
     long_number,
-    need,
     nicira,
     nothing,
     number,
@@ -53,7 +52,7 @@ class Enqueue(Action):
     WIRE = ((OF10, OF10, 11, 12, decode),)
 
     def parse(argument, names):
-        port, _, queue = _QUEUE_MARK.sub(":", need(argument, "enqueue"), 1).partition(":")
+        port, _, queue = _QUEUE_MARK.sub(":", argument or "", 1).partition(":")
         if not queue:
             raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
         return Enqueue(port_number(port, names, "enqueue"), long_number(queue, 32))

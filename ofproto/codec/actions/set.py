@@ -519,6 +519,8 @@ class RegLoad(Action):
         text, arrow, destination = need(argument, "load").partition("->")
         if not arrow:
             raise TextError(f"{argument}: missing `->'")
+        if not destination:
+            raise TextError(f"{argument}: missing field name following `->'")
         field, start, n_bits = parse_subfield(destination)
         if not field.writable:
             raise TextError(f"{destination} is read-only")

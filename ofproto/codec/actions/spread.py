@@ -120,8 +120,14 @@ def _parse_bundle(text, names, load):
     what = "bundle_load" if load else "bundle"
     head, colon, members = text.partition(":")
     words = [word.strip() for word in head.split(",")]
-    if not colon or len(words) != 5 + load or words[-1] not in ("members", "slaves"):
+    if len(words) < 5 + load:
         raise TextError(f"{text}: not enough arguments to {what} action")
+    mark = text.split(",")[4 + load].partition(":")[0].strip()
+    if not colon or mark not in ("members", "slaves"):
+        raise TextError(
+            f"{text}: missing member delimiter, expected `members', got "
+            f"`{text.split(',', 4 + load)[4 + load].partition(':')[0]}'"
+        )
     fields = _number(HASH_FIELDS, words[0], "fields", text)
     basis = parse_int(words[1], "basis", 16)
     algorithm = _number(BUNDLE_ALGORITHMS, words[2], "algorithm", text)

@@ -10,6 +10,7 @@ from struct import Struct
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.actions.set import field_at
 from ofproto.codec.errors import OFError
+from ofproto.codec.fields import selection_order
 from ofproto.codec.numbers import OFPP_NONE, port_from_32, port_to_32
 
 from .properties import EXPERIMENTER, make, split, unknown
@@ -139,7 +140,7 @@ def _read_fields(data):
         if any(each is other for other, _mask in found):
             raise OFError("OFPBMC_DUP_FIELD", each.name)
         found.append((each, mask))
-    return tuple(found)
+    return tuple(sorted(found, key=selection_order))
 
 
 def write_group_properties(group, version: int) -> bytes:

@@ -47,7 +47,8 @@ cdef int clear_actions(XlateContext x) except -1:
 
 cdef Program take_action_set(XlateContext x):
     cdef Program ordered
-    if x.spend(count_ops(x.action_set)):    # each is looked at once for each kind
+    x.spend(count_ops(x.action_set))        # each is looked at once for each kind
+    if x.error is not None:
         return None
     ordered = order_action_set(x.action_set)
     x.action_set = None

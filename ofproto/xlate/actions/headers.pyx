@@ -316,6 +316,9 @@ cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
         x.commit()
     n = count_mpls(flow)
     odd = is_mpls(eth_type) != (n > 1)
+    for i in range(n, MAX_MPLS if not n or not flow.mpls_lse[n - 1] & htonl(0x100) else n):
+        x.wc.mpls_lse[i] = 0xffffffff       # counted without a bottom
+    x.wc.mpls_lse[0] |= htonl(0x100)
     if not n:
         return 0
     for i in range(1, n):

@@ -17,7 +17,7 @@ cdef enum:
 
 cdef class XBucket:
     cdef readonly object source         # messages.Bucket
-    cdef readonly int number            # its place in the group
+    cdef readonly uint32_t number       # its bucket_id
     cdef readonly uint16_t weight
     cdef readonly uint16_t watch_port   # OFPP_NONE: none
     cdef readonly int64_t watch_group   # NO_GROUP: none

@@ -11,7 +11,7 @@ globals()["MAX_SLOTS"] = 256    # the C name is taken
 
 
 cdef class XBucket:
-    def __init__(self, source, Program program, int number=0):
+    def __init__(self, source, Program program, uint32_t number=0):
         self.source = source
         self.number = number
         self.weight = source.weight

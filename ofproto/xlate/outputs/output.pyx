@@ -159,7 +159,6 @@ cdef int output_trunc(XlateContext x, uint16_t ofp_port, uint32_t max_len) excep
         port = <XPort> found
     if found is None or port.peer is not None or port.odp_port == <uint32_t> NO_ODP_PORT:
         return x.report("error", f"output_trunc does not support port: {ofp_port}")
-    x.commit()
     if not x.bridge.features.trunc:
         x.slow |= USERSPACE_ACTION
     before = x.out.length

@@ -77,14 +77,16 @@ cdef int count_vlans(const flow_key *key) noexcept nogil:
 
 
 cdef int count_mpls(const flow_key *key) noexcept nogil:
-    """Labels that the key knows of: up to the bottom of the stack, MAX_MPLS at most."""
-    cdef int i
+    """Labels that the key knows of: up to the bottom of the stack, MAX_MPLS at most; without a
+    bottom those that are not 0 altogether, as in Open vSwitch."""
+    cdef int i, n = 0
     if not is_mpls(key.eth_type):
         return 0
     for i in range(MAX_MPLS):
         if key.mpls_lse[i] & htonl(0x100):
             return i + 1
-    return MAX_MPLS
+        n += key.mpls_lse[i] != 0
+    return n
 
 
 cdef void clear_l3(flow_key *key) noexcept nogil:

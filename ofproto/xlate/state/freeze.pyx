@@ -97,8 +97,6 @@ cdef int run_case(XlateContext x, const op *o, uint8_t bit, list todo) except -1
     note_written(&x.flow, &o.dst)
     fill_slot(<uint8_t *> &x.wc, &o.dst)
     note_written(&x.wc, &o.dst)
-    if x.trace is not None:
-        x.report("bucket", "packet is larger" if bit else "packet is not larger")
     if not x.stop:
         go_on(x, todo)
     # The datapath itself keeps each case's changes from what is behind them.
@@ -126,6 +124,9 @@ cdef int finish_freezing(XlateContext x) except -1:
     x.todo = None
     if x.checking is not None:
         return finish_checking(x, todo)
+    if told is not None and x.trace is not None and not x.side_effects:
+        x.pausing = None
+        return 0                # as in Open vSwitch: nobody is told of the packet, nor continues it
     x.commit()
     if x.hashing:
         x.out.hash(x.hash_algorithm, x.hash_basis)

@@ -24,13 +24,13 @@ class FoundRule(NamedTuple):
 
 
 class ActionSet(NamedTuple):
-    """`head`, and the actions in their order."""
+    """`head`, and the actions in their order: without names, as Open vSwitch has them."""
 
     head: str
     actions: Any
 
-    def format(self, names: PortNames = None) -> str:
-        return self.head + ",".join(text_of(action, names) for action in self.actions)
+    def format(self, _names: PortNames = None) -> str:
+        return self.head + ",".join(map(text_of, self.actions))
 
 
 def text_of(step: Any, names: PortNames = None) -> str:

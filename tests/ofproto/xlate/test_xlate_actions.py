@@ -405,14 +405,14 @@ def test_a_group_hides_the_output():
     assert through(world, TCP_PACKET) == "drop"
 
 
-def test_exit_spares_the_action_set():
+def test_exit_ends_the_action_set():
     world = World(3)
     late = act("WriteActions", actions=[output(2)])
     world.rule([resubmit(1), output(3)], instructions=[late])
     world.rule([act("Exit")], table=1)
     assert through(world, TCP_PACKET) == "drop"
     world.rule([], instructions=[late, act("GotoTable", table=1)], priority=0x9000)
-    assert through(world, TCP_PACKET) == "12"
+    assert through(world, TCP_PACKET) == "drop"
 
 
 def test_metadata_and_registers_reach_the_next_table():
