@@ -269,9 +269,10 @@ cdef class Engine:
             raise EngineError(error_numbers.EFBIG, "too many ports")
         return number
 
-    def port_add(self, name, type, port_no=None, options=None, device=-1):
+    def port_add(self, name, type, port_no=None, options=None, device=-1, patient=True):
         """Open a device and give it to the workers; returns its number.  `device`: a descriptor of
-        the TAP that it is to be, which the caller keeps.  Of AF_XDP's devices: NotYet, at first."""
+        the TAP that it is to be, which the caller keeps.  Of AF_XDP's devices: NotYet, at first, and
+        not `patient`: without waiting for one that is somebody else's."""
         cdef Netdev dev
         cdef command c
         if type not in TYPES:
@@ -290,6 +291,8 @@ cdef class Engine:
         deaf = self.kernel_cache.prepare(name, type, options)
         if type == "system":
             words = (deaf,)
+        elif type in XDP_TYPES:
+            words = (type, patient)
         try:
             dev = self._open(name, type, options or {}, words)
         except OSError as error:

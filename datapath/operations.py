@@ -39,13 +39,17 @@ class Operations:
         known = {"version": VERSION, "layout": protocol.LAYOUT}
         return {**known, "pid": os.getpid(), "workers": workers}, b""
 
-    def _port_add(self, client, _data, name, type, port_no=None, options=None, given=False):
+    def _port_add(
+        self, client, _data, name, type, port_no=None, options=None, given=False, patient=True
+    ):
         """`given`: a descriptor of its TAP came with the request."""
         if given and client.given < 0:
             raise EngineError(errno.EINVAL, "no descriptor came with the request")
         device = client.given if given else -1
         try:
-            number = self.engine.port_add(name, type, port_no, options, device)
+            number = self.engine.port_add(
+                name, type, port_no, options, device, patient is not False
+            )
         finally:
             if given:
                 client.close_given()

@@ -24,8 +24,10 @@ class PortRequests(Connection):
         port_no: int | None = None,
         options: dict | None = None,
         device: int | None = None,
+        patient: bool = True,
     ) -> int:
-        """Returns the port's number.  `device`: what port_device() had of another process."""
+        """Returns the port's number.  `device`: what port_device() had of another process.
+        `patient`: a device that is somebody else's yet is waited for, a second or so."""
         self.sending = [] if device is None else [device]
         try:
             return self._request(
@@ -35,6 +37,7 @@ class PortRequests(Connection):
                 port_no=port_no,
                 options=options or {},
                 given=device is not None,
+                patient=patient,
             )[0]["port_no"]
         finally:
             self.sending = []

@@ -28,6 +28,7 @@ cdef class UpcallRings:
     cdef readonly uint64_t n_installed               # records with a flow that were put into down rings
     # By the workers' ids, of which `ids` are in use.
     cdef uint32_t ids[MAX_WORKERS]
+    cdef uint64_t all                       # a bit for each of these
     cdef uint64_t on_own_core               # a bit for each id: it has flows of its own
     cdef ring *up
     cdef ring *down
@@ -48,23 +49,24 @@ cdef class UpcallRings:
     cdef void hold_while_more(self, const upcall *u) noexcept
     cdef void wake_worker(self, uint32_t worker) noexcept
     cdef void wake_those_behind(self) noexcept
-    # The three push into the down rings; 0, or -1 where a ring is full (a flow may then be in
-    # some workers and not in others; installing it again is harmless).
-    # A flow goes to `workers`, by a bit for each id.
-    cdef int install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
-                     const flow_key *mask, const uint8_t *actions, uint32_t length) noexcept
+    # The three push into the down rings.  A flow goes to `workers`, by a bit for each id; returned
+    # are the bits of those whose ring is full, and which do not get it (installing it again is
+    # harmless).
+    cdef uint64_t install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
+                          const flow_key *mask, const uint8_t *actions, uint32_t length) noexcept
     # The workers that are to get the flow of a packet that this one had: itself only where it has a
     # core of its own, else all that have not.
     cdef uint64_t peers(self, uint32_t worker) noexcept
+    # 0, or -1 where the ring is full.
     cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
                             uint32_t length) noexcept
     # The same for a packet that came up by none; -1 also where it is too long.
     cdef int execute_packet(self, const uint8_t *packet, uint32_t size, const flow_key *key,
                             const uint8_t *actions, uint32_t length) noexcept
     # To the packet's worker and its peers.
-    cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
-                                 const flow_key *mask, const uint8_t *actions,
-                                 uint32_t length) noexcept
+    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid,
+                                      const flow_key *key, const flow_key *mask,
+                                      const uint8_t *actions, uint32_t length) noexcept
     cdef int _push(self, uint32_t worker, uint16_t what, const upcall *u, const uint8_t *ufid,
                    const flow_key *key, const flow_key *mask, const uint8_t *actions,
                    uint32_t length) noexcept

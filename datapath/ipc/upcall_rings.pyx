@@ -68,6 +68,7 @@ cdef class UpcallRings:
             self.wake[id] = os.dup(fds[at + 2])
             self.ids[self.n_workers] = id
             self.n_workers += 1
+            self.all |= <uint64_t> 1 << id
             if core is not None:
                 self.on_own_core |= <uint64_t> 1 << id
             if ring_map(&self.up[id], fds[at]) or ring_map(&self.down[id], fds[at + 1]):
@@ -92,6 +93,7 @@ cdef class UpcallRings:
         close(self.wake[id])
         self.on_own_core &= ~(<uint64_t> 1 << id)
         self.behind &= ~(<uint64_t> 1 << id)
+        self.all &= ~(<uint64_t> 1 << id)
         self.n_workers -= 1
         self.ids[index] = self.ids[self.n_workers]
 
@@ -253,27 +255,29 @@ cdef class UpcallRings:
         cdef uint64_t bit = <uint64_t> 1 << worker
         return bit if self.on_own_core & bit else ~self.on_own_core
 
-    cdef int install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
-                     const flow_key *mask, const uint8_t *actions, uint32_t length) noexcept:
+    cdef uint64_t install(self, uint64_t workers, const uint8_t *ufid, const flow_key *key,
+                          const flow_key *mask, const uint8_t *actions,
+                          uint32_t length) noexcept:
         cdef uint32_t i
-        cdef int result = 0
+        cdef uint64_t lacking = 0
         for i in range(self.n_workers):
-            if workers >> self.ids[i] & 1:
-                result |= self._push(self.ids[i], DOWN_INSTALL, NULL, ufid, key, mask, actions,
-                                     length)
-        return result
+            if workers >> self.ids[i] & 1 and self._push(
+                    self.ids[i], DOWN_INSTALL, NULL, ufid, key, mask, actions, length):
+                lacking |= <uint64_t> 1 << self.ids[i]
+        return lacking
 
     cdef int execute_upcall(self, const upcall *u, const uint8_t *actions,
                             uint32_t length) noexcept:
         return self._push(u.worker, DOWN_EXECUTE, u, NULL, NULL, NULL, actions, length)
 
-    cdef int install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *key,
-                                 const flow_key *mask, const uint8_t *actions,
-                                 uint32_t length) noexcept:
-        cdef uint64_t others = self.peers(u.worker) & ~(<uint64_t> 1 << u.worker)
-        cdef int result = self._push(u.worker, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask,
-                                     actions, length)
-        return result | self.install(others, ufid, key, mask, actions, length)
+    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid,
+                                      const flow_key *key, const flow_key *mask,
+                                      const uint8_t *actions, uint32_t length) noexcept:
+        cdef uint64_t own = <uint64_t> 1 << u.worker, lacking = 0
+        if self._push(u.worker, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask, actions, length):
+            lacking = own
+        return lacking | self.install(self.peers(u.worker) & ~own, ufid, key, mask, actions,
+                                      length)
 
 
 # --- upcalls for Python: tests, and who wants to see what comes up

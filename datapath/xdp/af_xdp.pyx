@@ -184,7 +184,8 @@ cdef class XdpNetdev(Netdev):
     """Opening and closing it takes a while.
 
     Options: xdp-mode (best-effort, native-with-zerocopy, native, generic), use-need-wakeup (true),
-    n_rxq: queues of the device that are taken, from the first on."""
+    n_rxq: queues of the device that are taken, from the first on.  `patient`: one that is somebody
+    else's is waited for, for a moment."""
 
     cdef list sockets
     cdef object attachment
@@ -196,7 +197,9 @@ cdef class XdpNetdev(Netdev):
     def __cinit__(self, *args):
         self.sockets, self.lost = [], {}
 
-    def __init__(self, str name, dict options, uint32_t n_workers, str type):
+    def __init__(self, str name, dict options, uint32_t n_workers, str type,
+                 bint patient=True):
+        cdef double until = time.monotonic() + BIND_SECONDS if patient else 0
         self.type = type
         n_queues = _queues_of(options)
         wakeup = options.get("use-need-wakeup", "true")
@@ -214,17 +217,17 @@ cdef class XdpNetdev(Netdev):
         self.dev.send, self.dev.link_error = xdp_send, xdp_link_error
         self.make_queues(n_queues)
         try:
-            self._open(modes, wakeup == "true")
+            self._open(modes, wakeup == "true", until)
             self._be_promiscuous()
         except OSError:
             self.close()
             raise
 
-    def _open(self, modes, need_wakeup):
+    def _open(self, modes, need_wakeup, until):
         """In the first of the modes that works; else the last one's error."""
         for mode in modes:
             try:
-                self._open_as(mode, need_wakeup)
+                self._open_as(mode, need_wakeup, until)
                 self.mode = mode
                 return
             except OSError as error:
@@ -232,10 +235,9 @@ cdef class XdpNetdev(Netdev):
                 failed = error
         raise failed
 
-    def _open_as(self, mode, need_wakeup):
+    def _open_as(self, mode, need_wakeup, double until):
         cdef XdpSocket made
         cdef uint32_t queue
-        cdef double until = time.monotonic() + BIND_SECONDS
         self.attachment = Attachment(self.ifindex, self.dev.n_queues, mode)
         for queue in range(self.dev.n_queues):
             made = XdpSocket()

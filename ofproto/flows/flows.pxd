@@ -21,7 +21,7 @@ cdef class Ukey:
     cdef readonly uint64_t n_bytes
     cdef readonly int64_t used          # ms; 0 never
     cdef readonly int64_t created
-    cdef uint64_t workers               # a bit for each that has the flow, as far as is known
+    cdef readonly uint64_t workers      # a bit for each that has the flow, as far as is known
     cdef readonly uint64_t generation
     cdef uint64_t round                 # of the dump that saw it last
     cdef XCache cache

@@ -1,6 +1,6 @@
 # The packets that come up from the datapath.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from datapath.ipc.upcall_rings cimport UpcallRings, upcall
 from datapath.key.flow cimport flow_key
@@ -21,7 +21,7 @@ cdef class UpcallHandler:
     cdef int drop_port(self, upcall *u, int64_t now) except -1
     cdef int execute(self, upcall *u) except -1
     cdef int execute_rest(self, upcall *u) except -1
-    cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
+    cdef uint64_t send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
     cdef int install(self, upcall *u, int64_t now) except -1
     cdef int tell(self, Ukey ukey, bint is_new) except -1
     cdef int packet_in(self, const upcall *u) except -1

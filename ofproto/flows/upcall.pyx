@@ -208,6 +208,7 @@ cdef class UpcallHandler:
         cdef flow_key masked
         cdef bytes ufid = flows.name_flow(&u.key, &masked)
         cdef bint is_new
+        cdef uint64_t given = ~<uint64_t> 0, lacking = 0    # workers, by a bit for each
         cdef Ukey ukey = flows.find(ufid)
         if (ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED
                 and ukey.workers >> u.worker & 1):
@@ -221,11 +222,18 @@ cdef class UpcallHandler:
                 return self.execute_rest(u)
         # First the packet goes on its way: the worker wakes while the rest is done here.
         flows.counts["installed"] += 1
-        if flows.rings is not None and self.send_down(u, ufid, &masked):
+        if flows.rings is not None:
+            given = flows.rings.peers(u.worker)
+            lacking = self.send_down(u, ufid, &masked)
+        if lacking:
+            # Those that took it have it, and the others get it with their next packet of it.
             flows.counts["ring_full"] += 1
-            if not is_new:
-                flows.lose_ukey(ukey, now)
-            return 0
+            given &= ~lacking
+            if not is_new and not same_actions(ukey, flows.xlate):
+                flows.lose_ukey(ukey, now)      # as some have it, or others: the next dump tells
+                return 0
+            if not given & flows.rings.all:
+                return 0
         if is_new:
             ukey = flows.add_ukey(ufid, (<char *> &u.key)[:KEY_DP_SIZE],
                                   flows.shared_mask(&flows.xlate.wc), now)
@@ -233,7 +241,7 @@ cdef class UpcallHandler:
         flows.take_translation(ukey, now)
         if self.verbose:
             self.tell(ukey, is_new)
-        ukey.workers |= flows.rings.peers(u.worker) if flows.rings is not None else ~<uint64_t> 0
+        ukey.workers |= given
         return 0
 
     cdef int tell(self, Ukey ukey, bint is_new) except -1:
@@ -244,8 +252,9 @@ cdef class UpcallHandler:
             debug_log.changed("put[modify]", ukey.ufid, ukey.key, ukey.mask, ukey.actions)
         return 0
 
-    cdef int send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept:
-        """The flow, and the packet with it where that was not executed yet; not 0: no room."""
+    cdef uint64_t send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept:
+        """The flow, and the packet with it where that was not executed yet; the workers, by a bit
+        for each, that have no room for it."""
         cdef Flows flows = self.flows
         cdef const uint8_t *name = <const uint8_t *> <const char *> ufid
         if flows.xlate.slow:

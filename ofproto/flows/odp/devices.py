@@ -19,15 +19,15 @@ vlog = ovs.vlog.Vlog("dpif_netdev")
 MADE = ("internal", "tap")
 
 
-BUSY_MS, MOST_BUSY_MS = 1000, 32000  # between two tries, of one port
+BUSY_MS, MOST_BUSY_MS = 50, 32000  # between two tries, of one port
 
 
 class BusyPorts:
     """Ports, by number, that could not be added again because their devices are somebody's yet:
     the kernel takes its time with the sockets of a datapath process that was killed.
 
-    A try may keep the datapath, and so us, for half a second: one port is tried at a time, and
-    the more seldom the more often it was in vain.
+    A try keeps us for some milliseconds: one port is tried at a time, and the more seldom the more
+    often it was in vain.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class BusyPorts:
         return bool(self._ports)
 
     def add(self, number: int, now: int) -> bool:
-        """Try it again, a second from now; whether it is a new one."""
+        """Try it again, soon; whether it is a new one."""
         if number in self._ports:
             return False
         self._ports[number] = now + BUSY_MS, BUSY_MS
@@ -90,7 +90,8 @@ class KeptDevices:
             vlog.dbg(f"{name}: its device is not kept ({error.strerror})")
 
     def put_back(self, dpif: Any, name: str, type_: str, number: int, options: Any) -> None:
-        """Add a port again, with its device where that was kept.  Raises DpifError, OSError."""
+        """Add a port again, with its device where that was kept.  Raises DpifError, OSError; EBUSY
+        at once, since who asks comes again (BusyPorts)."""
         device = self._fds.get(name)
         if device is not None:
             try:
@@ -101,7 +102,7 @@ class KeptDevices:
                     raise
                 vlog.info(f"{name}: its device is let go ({error.strerror})")
         self.let_go(name)
-        dpif.port_add(name, type_, number, options)
+        dpif.port_add(name, type_, number, options, patient=False)
         self.keep(dpif, name, type_, number)
 
     def let_go(self, name: str) -> None:

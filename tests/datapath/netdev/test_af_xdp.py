@@ -1,8 +1,11 @@
 """AF_XDP ports between namespaces: traffic, offloads left on, hostile frames, devices that go."""
 
+import errno
 import random
 import socket
 import subprocess
+import sys
+import time
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -10,10 +13,13 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from datapath.ipc.dpif import DpifError
+from datapath.xdp.rings import BIND_SECONDS
 from tests.daemons import wait_until
+from tests.datapath.dp_process import ROOT
 from tests.datapath.netdev.test_veth import A, B, join
 from tests.datapath.wire import Host, neighbours, raw_socket, receive, sums_are_right, transfer
 
+OPTIONS = {"xdp-mode": "generic"}
 MODES = ("native", "generic")
 
 
@@ -186,3 +192,32 @@ def test_nothing_is_left_of_a_process_that_was_killed(hosts):
         subprocess.run(["rm", "-f", str(net.path)], check=True)
         net.clients.clear()
         net.start()
+
+
+HOLDER = """
+import socket, sys
+from datapath.xdp.af_xdp import MODES
+from datapath.xdp.rings import XdpSocket
+held = XdpSocket()
+held.bind(socket.if_nametoindex("pa"), 0, MODES["generic"][1], False, 0)
+print("bound", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_queue_that_is_somebody_elses_is_not_waited_for(hosts):
+    """By who comes again: vswitchd's loop waits for the answer."""
+    net, *_ = hosts
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
+    with net.host.popen(sys.executable, "-c", HOLDER, **pipes) as holder:
+        assert holder.stdout.readline() == b"bound\n"
+        times = []
+        for patient in (False, False, False, True):
+            asked = time.monotonic()
+            with pytest.raises(DpifError) as refused:
+                net.dpif.port_add("pa", "afxdp-nonpmd", None, OPTIONS, patient=patient)
+            times.append(time.monotonic() - asked)
+            assert refused.value.errno == errno.EBUSY
+        assert min(times[:3]) < BIND_SECONDS / 2 and times[3] >= BIND_SECONDS
+        holder.stdin.close()
+    net.add("pa", "afxdp-nonpmd", **OPTIONS)

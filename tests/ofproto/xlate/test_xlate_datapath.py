@@ -15,6 +15,8 @@ from scapy.contrib.nsh import NSH
 
 from datapath.actions import odp_text
 from datapath.ipc.dpif import Dpif, DpifError
+from datapath.ipc.upcall_rings import push_down
+from datapath.key import key_text
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match import Match
 from ofproto.flows.flows import Flows
@@ -33,11 +35,11 @@ def frame(src, dst):
 
 
 @pytest.fixture
-def datapath():
-    """The socket of a datapath process with a run directory of its own."""
+def datapath(request):
+    """The socket of a datapath process with a run directory of its own; parameters are options."""
     with tempfile.TemporaryDirectory() as rundir:
         process = subprocess.Popen(
-            [sys.executable, "-m", "datapath.main"],
+            [sys.executable, "-m", "datapath.main", *getattr(request, "param", ())],
             env=os.environ | {"PYVS_RUNDIR": rundir},
             stderr=subprocess.DEVNULL,
         )
@@ -276,3 +278,38 @@ def test_a_deleted_rule_stops_the_traffic(daemon):
     daemon.bridge.touch()
     daemon.send(2, packet)
     daemon.expect({3: [packet]})
+
+
+@pytest.mark.parametrize("datapath", [("--workers=2",)], indirect=True)
+@pytest.mark.parametrize("full", [(0,), (1,), (0, 1)])
+def test_a_flow_that_only_some_workers_have_room_for_is_known(daemon, full):
+    packet = frame(A, B)
+    daemon.send(3, packet)
+    daemon.expect({1: [packet], 2: [packet]})
+    (first,) = daemon.flows.ukeys()
+    key = key_text.parse_key(f"in_port({daemon.world.ports[1].odp_port}),eth_type(0x1234)")[0]
+
+    def known():
+        return [ukey.workers & 3 for ukey in daemon.flows.ukeys() if ukey is not first]
+
+    def miss():
+        daemon.handler.upcall(0, key, packet, int(time.monotonic() * 1000))  # worker 0 had it
+
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        for worker in full:
+            for size in (60_000, 64):
+                while push_down(daemon.dpif, worker, bytes(size)):
+                    pass
+        for _ in range(2):
+            miss()
+        n_lacking = 2 if 0 in full else 1  # a flow that its worker has is on its way
+        assert daemon.flows.counts["ring_full"] == n_lacking
+        assert known() == [3 & ~sum(1 << worker for worker in full)] * (len(full) < 2)
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    daemon.until(lambda: len(list(daemon.dpif.flow_dump())) == 1 + len(known()))
+    daemon.until(lambda: all(push_down(daemon.dpif, worker, bytes(64)) for worker in full))
+    miss()
+    assert known() == [3 if 0 in full else 1]
+    daemon.until(lambda: len(list(daemon.dpif.flow_dump())) == 2)
