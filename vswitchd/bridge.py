@@ -398,6 +398,8 @@ class Bridge:
             peer = iface.config.options.get("peer")
             if not peer:
                 return f"{iface.name}: patch type requires valid 'peer' argument"
+            if len(iface.config.options) > 1:
+                return f"{iface.name}: patch type takes only a 'peer' argument"
             if peer == iface.name:
                 return f"{iface.name}: patch peer must not be self"
         return None

@@ -157,7 +157,8 @@ def test_a_device_that_takes_long_to_open(server, monkeypatch):
     left of one that nobody waits for any more."""
     gates, opened, closed = [], [], []
 
-    def make(name, options, n_workers, _type):
+    def make(name, options, n_workers, _type, patient):
+        assert patient
         gates.append(threading.Event())
         gates[-1].wait(10)
         if options.get("fails"):

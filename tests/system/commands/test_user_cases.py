@@ -225,6 +225,8 @@ WRONG = [
     ("x3", "type=patch", "x3: patch type requires valid 'peer' argument"),
     ('x3', 'type=patch options:peer=""', "x3: patch type requires valid 'peer' argument"),
     ("x4", "type=patch options:peer=x4", "x4: patch peer must not be self"),
+    ("x4", "type=patch options:peer=x4 options:key=5",
+     "x4: patch type takes only a 'peer' argument"),
     ("a/b", "type=internal", "could not open network device a/b (Invalid argument)"),
     ("..", "type=internal", "could not open network device .. (Invalid argument)"),
     ("default", "type=internal", "could not open network device default (Invalid argument)"),
