@@ -255,7 +255,7 @@ def test_snoop_and_mgmt_are_for_their_owner(switch):
             pass
 
 
-HUGE_FLOWS = 60  # of 64 KB of actions each: a second of work
+HUGE_FLOWS = 80  # of 64 KB of actions each: a second of work
 
 
 def huge_flows(switch, bridge):
@@ -322,5 +322,5 @@ def test_nobody_waits_for_a_long_replay(switch):
             assert n_flows(switch, "br1") == 1
             waits.append(time.monotonic() - asked)
     starting.join()
-    assert len(waits) > 10 and max(waits) < (time.monotonic() - began) / 4
+    assert len(waits) > 3 and max(waits) < (time.monotonic() - began) / 4
     assert n_flows(switch, "br0") == HUGE_FLOWS
