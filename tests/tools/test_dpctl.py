@@ -49,7 +49,7 @@ def dpctl(rundir):
     """A function that runs pyvs-dpctl; afterwards no port or flow is left."""
     environment = {**os.environ, "PYVS_RUNDIR": str(rundir)}
 
-    def run(*args, status=0, stdin=""):
+    def run(*args, status=0, stdin="", told=False):
         done = subprocess.run(
             [*program("pyvs_tools.dpctl.main"), *args],
             **{"env": environment, "cwd": ROOT, "input": stdin, "text": True},
@@ -57,7 +57,7 @@ def dpctl(rundir):
             timeout=30,
         )
         assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 else done.stderr
+        return done.stderr if told or status else done.stdout
 
     yield run
     run("del-flows")
@@ -171,10 +171,18 @@ def test_flows_from_file(dpctl):
     lines = f"# a comment\n{ARP} 2\nadd in_port(2) 1\nmodify in_port(2) 3\n"
     dpctl("add-flows", "-", stdin=lines)
     assert dpctl("dump-flows").count("\n") == 2
-    error = dpctl("add-flows", "-", stdin=f"\n{ARP} 2\n", status=1)
-    assert error == "pyvs-dpctl: -:2: updating flow table (File exists)\n"
-    error = dpctl("add-flows", "-", stdin=f"in_port(3) {'1,' * 9000}\n", status=1)
-    assert error == "pyvs-dpctl: -:1: more than 16384 characters\n"
+    lines = f"\n{ARP} 2\nadd in_port(3)\ndel in_port(2) 1\nin_port(3) {'1,' * 9000}\nin_port(4) 1\n"
+    told = dpctl("add-flows", "-", stdin=lines, told=True)
+    assert told.replace("pyvs-dpctl: ", "").splitlines() == [
+        "updating flow table (File exists)",
+        "Failed parsing line number 3, skipped!",
+        "Failed parsing line number 4, skipped!",
+        "line number 5 has more than 16384 characters, skipped!",
+    ]
+    assert dpctl("dump-flows").count("\n") == 3  # the last line is done, too
+    error = dpctl("add-flows", "-", stdin="in_port(5)\n" * 1001, status=1)
+    assert error.endswith("pyvs-dpctl: -:1001: more than 1000 errors\n")
+    dpctl("del-flows", "-", stdin="del in_port(4)\n")
     dpctl("del-flows", "-", stdin="in_port(2)\n")
     assert dpctl("dump-flows").startswith(f"recirc_id(0),{ARP}")
 

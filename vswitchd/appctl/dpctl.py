@@ -115,9 +115,10 @@ def _command(name: str) -> Any:
             raise CommandError(_told(str(error))) from error
         except OSError as error:
             raise CommandError(error.strerror or str(error)) from error
+        complaints = "".join(f"{_told(text)}\n" for text in run.complaints)
         if status:
-            raise CommandError("".join(f"{_told(text)}\n" for text in run.complaints))
-        yield "".join(run.output)
+            raise CommandError(complaints)
+        yield complaints + "".join(run.output)
 
     return function
 

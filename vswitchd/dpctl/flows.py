@@ -4,6 +4,8 @@ from pyvs import digits
 from vswitchd.dpctl.arguments import checked, masked, parse_actions, parse_flow, ufid_of
 from vswitchd.dpctl.run import MOST_LINE, DpctlError, JsonArray, Unread
 
+MOST_WRONG_LINES = 1000  # that are told of; with more of them, it is no file of flows
+
 
 def _find(run, ufid):
     """The flow, or None."""
@@ -203,26 +205,42 @@ def _split_line(line):
 
 
 def _flows_from_file(run, path, default):
-    """Each line: [add|modify|delete] FLOW [ACTIONS]; "#" starts a comment."""
+    """Each line: [add|modify|delete] FLOW [ACTIONS]; "#" starts a comment.  As in Open vSwitch, a
+    line that cannot be done is told of, and the others are done."""
     functions = {
         "add": lambda words: _put(run, *words, may_create=True, may_modify=False),
         "modify": lambda words: _put(run, *words, may_create="may-create" in run, may_modify=True),
         "delete": lambda words: del_flow(run, words[:1]),
     }
+    functions["del"] = functions["delete"]
+    wrong = 0
     for number, line in enumerate(_lines(run, path), 1):
         line = line.partition("#")[0].strip()
         if not line:
             yield  # of these, too, there may be millions
             continue
         first, _, rest = line.partition(" ")
-        action, line = (first, rest.strip()) if first in functions else (default, line)
+        function = functions.get(first)
+        if function is None:
+            function, rest = functions[default], line
         try:
-            if len(line) > MOST_LINE:
-                raise DpctlError(f"more than {MOST_LINE} characters")
-            functions[action](_split_line(line))
+            _do_line(function, function is functions["delete"], rest.strip(), number)
         except DpctlError as error:
-            raise DpctlError(f"{path}:{number}: {error}") from error
+            wrong += 1
+            if wrong > MOST_WRONG_LINES:
+                raise DpctlError(f"{path}:{number}: more than {MOST_WRONG_LINES} errors") from error
+            run.complain(str(error))
         yield
+
+
+def _do_line(function, deletes, line, number):
+    """A deletion has no actions, all else has some."""
+    if len(line) > MOST_LINE:
+        raise DpctlError(f"line number {number} has more than {MOST_LINE} characters, skipped!")
+    words = _split_line(line)
+    if deletes == bool(words[1]):
+        raise DpctlError(f"Failed parsing line number {number}, skipped!")
+    function(words)
 
 
 def _lines(run, path):
