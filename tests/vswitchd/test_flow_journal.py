@@ -10,9 +10,9 @@ import pytest
 from ovs.unixctl.client import UnixctlClient
 
 from ofproto.codec import messages as m
-from ofproto.codec.numbers import OF10, OF13
+from ofproto.codec.numbers import OF10, OF13, OF15
 from ofproto.tables.journal import FLOW_MOD, STATE, Journal
-from ofproto.text import flow_text
+from ofproto.text import flow_text, group_text
 from pyvs import clock
 from tests.daemons import VSWITCHD, wait_until
 from tests.of_client import Client
@@ -324,3 +324,43 @@ def test_nobody_waits_for_a_long_replay(switch):
     starting.join()
     assert len(waits) > 3 and max(waits) < (time.monotonic() - began) / 4
     assert n_flows(switch, "br0") == HUGE_FLOWS
+
+
+def groups(switch, version):
+    """(number, buckets) of br0's groups, as a client of that version is told."""
+    tool = client(switch, version)
+    found = tool.ask(m.GroupDescRequest()).groups
+    tool.close()
+    return [(group.group_id, len(group.buckets)) for group in found]
+
+
+def test_a_group_of_as_many_buckets_as_can_be_told(switch):
+    """Buckets that come one message after another: what no message could say is refused, so that
+    each version has the group, and so have a shorter journal and the next process."""
+    protocols = ",".join(f"OpenFlow1{minor}" for minor in range(6))
+    switch.vsctl("add-br", "br0", "--", "set", "bridge", "br0", f"protocols={protocols}")
+    tool = client(switch, OF15)
+    tool.do(group_text.parse_group("group_id=7,type=select", m.GROUP_ADD))
+    sets = "set_field:02:00:00:00:00:05->eth_dst,set_field:02:00:00:00:00:06->eth_src"
+    error, number = None, 0
+    while error is None:
+        text = "".join(f",bucket=bucket_id={number + n},actions={sets},output:2" for n in range(40))
+        insert = group_text.parse_group(
+            f"group_id=7,command_bucket_id=last{text}", m.GROUP_INSERT_BUCKET
+        )
+        tool.send(insert)
+        said = tool.barrier()
+        error = next((each.name for each in said if isinstance(each, m.Error)), None)
+        number += 0 if error else 40
+    assert error == "OFPGMFC_OUT_OF_BUCKETS" and number > 400
+    known = [groups(switch, version) for version in range(OF10, OF15 + 1)]
+    assert known == [[(7, number)]] * 6
+    path = switch.directory / "br0.flows"
+    actions = ",".join(f"output:{port}" for port in range(1, 3000))
+    size, large = 0, mod(f"table=3,actions={actions}")
+    while path.stat().st_size >= size:  # until it is written anew
+        size = path.stat().st_size
+        tool.do(*[large] * 20)
+    tool.close()
+    restart(switch)
+    assert [groups(switch, version) for version in range(OF10, OF15 + 1)] == known
