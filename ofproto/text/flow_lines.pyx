@@ -120,10 +120,14 @@ cdef class LinePlan:
 
         def encode(bytes line):
             try:
-                flow = self.parse(line.decode())
-                return flow.encode(version, 0, nxm=nxm, table_id_in_command=table_id)
+                with notes.collected() as told:
+                    flow = self.parse(line.decode())
+                    raw = flow.encode(version, 0, nxm=nxm, table_id_in_command=table_id)
             except (TextError, ValueError, OFError):
-                return None
+                return None         # what was told is why, and no line's that there is
+            for text in told:
+                notes.note("flow_lines", text)
+            return raw
 
         return encode
 
