@@ -7,9 +7,10 @@ import ovs.vlog
 
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
+from ofproto.codec.numbers import OFPRR_DELETE
 from pyvs import containment
 
-from .flow_table import RESET_COUNTS, FlowTables
+from .flow_table import DELETE, MODIFY, RESET_COUNTS, FlowTables, check_mod, flow_filter
 from .group import GroupTable
 from .journal import (
     BUNDLE_END,
@@ -31,7 +32,9 @@ from .tlv_table import TlvTable
 vlog = ovs.vlog.Vlog("flow_log")
 
 OFPT_FLOW_MOD = 14
-Steps = Iterator[None] | None
+BATCH = 100  # flows that are changed in one step
+Steps = Iterator[None] | None  # that are left to do
+_END = object()
 
 
 class Replay:
@@ -61,28 +64,59 @@ class Replay:
             return
         for each in self._bundled(payload) if kind == BUNDLE_END else ((done, payload),):
             # One that caused a fault when it came does so again.
-            containment.call("journal replay", path or "", each[0], self, each[1], when)
+            where = ("journal replay", path or "")
+            more = containment.call(*where, each[0], self, each[1], when)
             yield
+            while more and containment.call(*where, next, more, _END, default=_END) is not _END:
+                yield
 
-    def _mod(self, payload: bytes, when: int, table_id: bool = False) -> None:
+    def _mod(self, payload: bytes, when: int, table_id: bool = False) -> Steps:
         if self._plans is not None and self._plans.run(payload, table_id, when) is not None:
-            return
+            return None
         try:
             mod = self._decoded(payload, table_id)
+            if mod.command in (MODIFY, DELETE):
+                return self._many(mod, when)
             self.tables.flow_mod(mod, mod.version, when)
         except OFError as error:
             vlog.dbg(f"replaying: {error}")
-            return
+            return None
         if self._plans is not None:
             self._plans.learn(payload, mod, table_id)
+        return None
+
+    def _many(self, mod: Any, when: int) -> Iterator[None]:
+        """What changes or deletes many flows, maybe; nobody sees it half done."""
+        found: list[Any] = []
+        passes = flow_filter(mod, with_outputs=mod.command == DELETE)
+        try:
+            check_mod(mod)
+            for some in self.tables.select_in_pieces(mod.match, mod.table_id):
+                found += some if passes is None else filter(passes, some)
+                yield
+            if mod.command == MODIFY and not found:
+                self.tables.modify([], mod, mod.version, when)
+            for at in range(0, len(found), BATCH):
+                self._change(found[at : at + BATCH], mod, when)
+                yield
+        except OFError as error:
+            vlog.dbg(f"replaying: {error}")
+
+    def _change(self, rules: list[Any], mod: Any, when: int) -> None:
+        if mod.command == MODIFY:
+            self.tables.modify(rules, mod, mod.version, when)
+        else:
+            for rule in rules:
+                self.tables.remove(rule, OFPRR_DELETE)
+        self.tables.learned.bury()
 
     def _decoded(self, payload: bytes, table_id: bool = False) -> Any:
         mod = messages.decode(payload, flow_mod_table_id=table_id)
         self.tlv_table.layout.of_message(mod)
         return mod
 
-    def _mod_with_table(self, payload: bytes, when: int) -> None:
-        self._mod(payload, when, True)
+    def _mod_with_table(self, payload: bytes, when: int) -> Steps:
+        return self._mod(payload, when, True)
 
     def _taught(self, payload: bytes, when: int) -> None:
         try:

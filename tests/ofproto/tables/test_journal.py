@@ -1,6 +1,7 @@
 """The flow journal: what is written comes back, whatever happens to the file's end."""
 
 import os
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
 from ofproto.codec.numbers import OF13
-from ofproto.tables import flow_log, journal
+from ofproto.tables import flow_log, journal, replay
 from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.journal import CLEAR, FLOW_MOD, STATE, Journal
+from ofproto.tables.mod_plan import ModPlans
 from ofproto.text import flow_text
 from ofproto.xlate.bridges.xbridge import XBridge
 
@@ -205,6 +207,7 @@ def test_flows_that_change_while_the_journal_is_shortened(tmp_path_factory, mods
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow_log, "SLICE_SECONDS", 0)
         patch.setattr(flow_log, "BATCH", 1)
+        patch.setattr(replay, "BATCH", 1)
         for number in range(1, N_FLOWS + 1):
             execute(log, tables, flow_mod(m.ADD, number, 1, False))
         log._start(0)
@@ -218,10 +221,31 @@ def test_flows_that_change_while_the_journal_is_shortened(tmp_path_factory, mods
     assert not log._journal.rewriting and not log._pending
     again = FlowTables(XBridge("br0"))
     log.close()
-    later = FlowLog(path, again)
+    later = FlowLog(path, again, plans=ModPlans(again))
     later.restore(0)
     later.close()
     assert contents(again) == contents(tables)
+
+
+def test_a_change_of_many_flows_is_replayed_in_pieces(path):
+    many = 3000
+    tables = FlowTables(XBridge("br0"))
+    log = FlowLog(str(path), tables)
+    log.restore(0)
+    for number in range(many):
+        text = f"cookie={number % 3},priority={number} actions=output:1"
+        execute(log, tables, flow_text.parse_flow(text, m.ADD))
+    execute(log, tables, flow_text.parse_flow("cookie=1/-1 actions=output:2", m.MODIFY))
+    execute(log, tables, flow_text.parse_flow("cookie=0/-1,out_port=1", m.DELETE))
+    log.note(b"s", 0)
+    log.close()
+    again = FlowTables(XBridge("br0"))
+    later = FlowLog(str(path), again)
+    sizes = [len(again) for _ in later.restoring(0)]
+    assert contents(again) == contents(tables) and len(again) == many * 2 // 3
+    assert max(before - after for before, after in pairwise(sizes)) <= replay.BATCH
+    assert len(sizes) > many + 2 * (many // 3 // replay.BATCH)
+    later.close()
 
 
 def execute(log, tables, mod):
