@@ -29,6 +29,7 @@ GPE_NEXT = {ETH_IP: 1, ETH_IPV6: 2, ETH_TEB: 3, ETH_NSH: 4}
 GENEVE_OAM, GENEVE_CRITICAL = 0x80, 0x40
 GTPU_DEFAULT, GTPU_PACKET, GTPU_OPTIONAL = 0x30, 255, 0x07
 ERSPAN_V1, ERSPAN_V2 = 0x88BE, 0x22EB
+MOST_SESSION = 0x3FF  # of ERSPAN
 SEGMENTS = 4  # type of routing header
 INNER = {ETH_IP: PROTO_IPIP, ETH_IPV6: PROTO_IPV6}  # IP protocols of IP in IP
 # Numbers that the datapath and its text have for kinds over IPv4 and IPv6
@@ -161,7 +162,9 @@ def _gre(outer: Outer) -> tuple[int, bytes]:
 
 def _erspan(outer: Outer) -> tuple[int, bytes]:
     version, index, direction, hardware = outer.erspan
-    session = (outer.key or 0) & 0x3FF
+    session = outer.key or 0
+    if session > MOST_SESSION:
+        raise ValueError(f"there is no session {session} of ERSPAN")
     if version == 1:
         head = struct.pack("!HHI", GRE_SEQUENCE, ERSPAN_V1, 0)
         return PROTO_GRE, head + struct.pack("!HHI", version << 12, session, index & 0xFFFFF)
