@@ -18,6 +18,8 @@ import ovs.daemon
 import ovs.fatal_signal
 import ovs.vlog
 
+from pyvs.process import logs
+
 vlog = ovs.vlog.Vlog("daemon_unix")
 
 CRASHED = 5  # exit status of a daemon that wants to be started again
@@ -53,6 +55,7 @@ def ready(detach: bool, chdir: bool) -> None:
         if chdir:
             os.chdir("/")
         _close_standard_files()
+        logs.set_verbosity("console:off")  # there is none any more, and vlog/list says so
 
 
 def _close_standard_files() -> None:

@@ -278,7 +278,7 @@ def test_log_lines(program):
     ]  # fmt: skip
     assert "FILE     none" in call(program.rundir, "vlog/list-pattern")[1]
     assert call(program.rundir, "vlog/set", "containment:file:off")[0] is None
-    assert re.search(r"containment +INFO +INFO +OFF", call(program.rundir, "vlog/list")[1])
+    assert re.search(r"containment +OFF +INFO +OFF", call(program.rundir, "vlog/list")[1])
     assert "no destination" in call(program.rundir, "vlog/set", "nonsense")[0]
 
 
