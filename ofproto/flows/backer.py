@@ -437,6 +437,7 @@ class Backer:
     def run(self, now: int | None = None) -> None:
         """Upcalls, revalidation, reconnection."""
         now = clock.msec() if now is None else now
+        self.handler.heed_log()
         self.ports.forget_stats()
         self.disposal.run()
         if self.dpif is not None and getattr(self.dpif, "unanswered", None):

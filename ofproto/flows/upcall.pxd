@@ -20,7 +20,8 @@ cdef class UpcallHandler:
     cdef int tell_failure(self, const flow_key *key) except -1
     cdef int drop_port(self, upcall *u, int64_t now) except -1
     cdef int execute(self, upcall *u) except -1
-    cdef int execute_rest(self, upcall *u) except -1
+    cdef int execute_rest(self, upcall *u, int64_t now) except -1
+    cdef int count(self, const upcall *u, int64_t now) except -1
     cdef uint64_t send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
     cdef int install(self, upcall *u, int64_t now) except -1
     cdef int tell(self, Ukey ukey, bint is_new) except -1

@@ -14,6 +14,9 @@ class UpcallHandler:
     def run(self, now: int, limit: int = 512) -> int:
         """Answers up to `limit` upcalls; returns how many, `limit` when more may be waiting."""
 
+    def heed_log(self) -> None:
+        """Look whether what comes up is to be told in the log; once a round will do."""
+
     def upcall(
         self,
         type: int,

@@ -60,7 +60,6 @@ cdef class UpcallHandler:
         if rings is None:
             self.waiting.clear()
             return 0
-        self.verbose = debug_log.wanted()
         # A worker that is woken for each flow takes the processor for each, and goes to sleep again.
         rings.hold()
         try:
@@ -98,6 +97,10 @@ cdef class UpcallHandler:
                 free(first)
             n += 1
         return limit if self.waiting.length else n
+
+    def heed_log(self):
+        """Look whether what comes up is to be told in the log; once a round will do."""
+        self.verbose = debug_log.wanted()
 
     @property
     def busy(self):
@@ -162,12 +165,16 @@ cdef class UpcallHandler:
             flows.xlate.cache.learn(now)        # its flow in the datapath has counted it
             flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
             return self.execute(u)
-        flows.xlate.cache.credit(1, u.packet_size, now)
-        flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
         if flows.xlate.slow:
             self.execute(u)
             flows.slow_down()
         return self.install(u, now)
+
+    cdef int count(self, const upcall *u, int64_t now) except -1:
+        """The packet counts for all that it passed, and is learned from."""
+        self.flows.xlate.cache.credit(1, u.packet_size, now)
+        self.flows.xlate.cache.finish_tcp(ntohs(u.key.tcp_flags))
+        return 0
 
     cdef int tell_failure(self, const flow_key *key) except -1:
         cdef XPort port = self.flows.port_of(key)
@@ -199,9 +206,11 @@ cdef class UpcallHandler:
             flows.counts["ring_full"] += 1
         return 0
 
-    cdef int execute_rest(self, upcall *u) except -1:
+    cdef int execute_rest(self, upcall *u, int64_t now) except -1:
         """Where no flow is installed: what was not executed yet."""
-        return 0 if self.flows.xlate.slow else self.execute(u)
+        if not self.flows.xlate.slow:
+            self.execute(u)
+        return self.count(u, now)
 
     cdef int install(self, upcall *u, int64_t now) except -1:
         cdef Flows flows = self.flows
@@ -212,19 +221,20 @@ cdef class UpcallHandler:
         cdef Ukey ukey = flows.find(ufid)
         if (ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED
                 and ukey.workers >> u.worker & 1):
-            return self.execute_rest(u)      # another packet of a burst: the flow is on its way
+            return self.execute_rest(u, now)    # another packet of a burst: the flow is on its way
         is_new = ukey is None
         if is_new:
             if not flows.settle():
-                return self.execute_rest(u)
+                return self.execute_rest(u, now)
             if not flows.has_room(&u.key):
                 flows.counts["flow_limit_hit"] += 1
-                return self.execute_rest(u)
+                return self.execute_rest(u, now)
         # First the packet goes on its way: the worker wakes while the rest is done here.
-        flows.counts["installed"] += 1
         if flows.rings is not None:
             given = flows.rings.peers(u.worker)
             lacking = self.send_down(u, ufid, &masked)
+        self.count(u, now)
+        flows.counts["installed"] += 1
         if lacking:
             # Those that took it have it, and the others get it with their next packet of it.
             flows.counts["ring_full"] += 1
