@@ -8,14 +8,26 @@ A fake bridge's port without an address of its own gets one in the same way, fro
 VLAN.
 """
 
+import re
 from collections.abc import Container, Iterable
+
+import ovs.vlog
 
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.database.settings import own_mac, parse_mac
 from vswitchd.devices.iface import TYPES
 from vswitchd.devices.links import Links
 
+vlog = ovs.vlog.Vlog("bridge")
+
 _LOCALLY_ADMINISTERED = 0x02  # IEEE 802, of the first byte
+
+
+def _unusable(text: str) -> str | None:
+    """Why an address is none that a bridge can have; None where it is no address at all."""
+    if not re.fullmatch("(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text):
+        return None
+    return f"multicast address {text}" if int(text[:2], 16) & 1 else "zero"
 
 
 class LocalMac:
@@ -26,6 +38,7 @@ class LocalMac:
         self._of_ports: dict[str, str] = {}  # only addresses that count
         self._vlans: dict[str, int | None] = {}  # of the same ports
         self._fakes: dict[str, PortConfig] = {}  # fake bridges' ports without their own
+        self._refused: str | None = None  # what hwaddr was when it was told of
 
     def set_port(self, port: PortConfig, types: Iterable[str], links: Links) -> None:
         """A port is new or changed, or a device of it did; `types`: of its interfaces, which are in
@@ -46,9 +59,13 @@ class LocalMac:
     def choose(self, config: BridgeConfig, ports: Container[str]) -> str:
         """`ports`: names of those that there are.  Without an address that counts it is one made of
         the row's UUID: unique, and the same after every restart."""
-        asked = parse_mac(config.other_config.get("hwaddr"))
+        text = config.other_config.get("hwaddr")
+        asked = parse_mac(text)
         if asked:
             return asked
+        if text and text != self._refused and (why := _unusable(text)):
+            vlog.warn(f"bridge {self._bridge}: cannot set MAC address to {why}")
+        self._refused = text
         return self._lowest(config, ports).get(None) or own_mac(config.uuid)
 
     def of_fakes(self, config: BridgeConfig, ports: Container[str]) -> dict[str, str]:
