@@ -425,8 +425,6 @@ def _format_packet_type(value, mask, field, names):
 def _parse_packet_type(text, field, names):
     parts = re.match(r"\(?\s*([^,()]+),\s*([^,()]+)\)?\Z", text)
     high, low = (_int(parts[1]), _int(parts[2])) if parts else (None, None)
-    if not text.startswith("("):
-        raise TextError(f"{text}: bad syntax for packet type missing '('")
     if high is None or low is None or high >> 16 or low >> 16:
         raise TextError(f"{text}: not a valid packet type; use (NS,TYPE)")
     return high << 16 | low, None
