@@ -19,6 +19,7 @@ from typing import Any
 import ovs.vlog
 
 from ofproto.changes.bundles import IDLE_SECONDS
+from ofproto.ofproto import FIRST_RESTORE_SECONDS
 from pyvs import clock, containment
 from pyvs.streams import tls_stream
 from vswitchd import leftovers, status
@@ -483,7 +484,7 @@ class Switch:
         if ofproto is None:
             ofproto = self._restoring[name] = self._make_ofproto(name, self.backer)
             if ofproto.restoring:
-                ofproto.restore_some()
+                ofproto.restore_some(FIRST_RESTORE_SECONDS)
         if not ofproto.restoring:
             del self._restoring[name]
             self._make_bridge(wanted, ofproto)
