@@ -327,3 +327,8 @@ def test_what_a_plan_is_good_for():
         oxm_decode(tlv(header_of(2)[1], number) + tlv(header_of(12)[1], 0, 0))
         oxm_decode(tlv(header_of(3)[1], number) + tlv(header_of(12)[1], 0, 0))
     assert all(len(plans) <= match_plan.MAX_PLANS for plans in match_plan._plans.values())
+
+
+def test_packet_type_has_two_spellings():
+    """As packet-out's arguments are written in Open vSwitch's tests, and as matches are printed."""
+    assert parse_match("packet_type(1,0x800)").key == parse_match("packet_type=(1,0x800)").key
