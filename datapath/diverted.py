@@ -8,15 +8,16 @@ sends.  Runs in the control thread.
 
 import contextlib
 import errno
+import math
 import socket
 import struct
+import time
 
 import ovs.vlog
 from ovs.poller import POLLIN
 
 from datapath.bpf.tc import diversion
 from datapath.netdev.af_packet import PacketNetdev
-from pyvs import clock
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 
@@ -25,23 +26,31 @@ TC_H_ROOT, TC_H_MAJOR, INGRESS = 0xFFFFFFFF, 0xFFFF0000, 0xFFFF0000
 HEADER, TCMSG = struct.Struct("=IHHII"), struct.Struct("=BxxxiIII")
 MOST = 64  # messages of one turn
 SIZE = 1 << 16
-AGAIN_MS = 1000  # after what failed
+GONE = (errno.ENODEV, errno.ENXIO)  # the one device or the other: that is heard of, too
+AGAIN = 1.0  # seconds after what failed
+# And after news: who has a port's frames sent on gives the other device its discipline next (CNI's
+# plug-in does), and what that device is to send meanwhile the kernel drops.
+SETTLED = 0.05
 
 
-def look(port, is_another_try: bool = False) -> bool:
-    """Have a port take its frames from where they are sent on; whether another try is of no use."""
+def look(port, settled: bool = True, is_told: bool = False) -> float:
+    """Have a port take its frames from where they are sent on, once that is `settled`; after how
+    many seconds it is to be looked at once more, 0: not."""
     if not isinstance(port, PacketNetdev) or port.type != "system":
-        return True
+        return 0
     try:
         source = diversion(port.ifindex) or port.ifindex
-        if source != port.source:
-            port.take_from(source)
-            vlog.info(f"{port.name}: its frames come by device {source} now")
+        if source == port.source:
+            return 0
+        if not settled and source != port.ifindex:
+            return SETTLED
+        port.take_from(source)
+        vlog.info(f"{port.name}: its frames come by device {source} now")
     except OSError as error:
-        if not is_another_try:
+        if not is_told and error.errno not in GONE:
             vlog.warn(f"{port.name}: filters of its ingress are passed over: {error.strerror}")
-        return error.errno == errno.EOPNOTSUPP
-    return True
+        return 0 if error.errno == errno.EOPNOTSUPP else AGAIN
+    return 0
 
 
 class Diversions:
@@ -56,27 +65,32 @@ class Diversions:
         )
         self._sock.bind((0, RTMGRP_TC))
         self._failed: set[int] = set()  # ports' devices
-        self._again_at = 0  # ms
+        self._again: dict[int, float] = {}  # when to look once more, by time.monotonic()
 
     def run(self) -> None:
         """Look at the ports of whose ingress there are news, or at all after news were lost."""
         changed, lost = self._news()
-        failed = self._failed
-        if failed and clock.msec() >= self._again_at:
-            changed |= failed
-        if not (changed or lost):
+        now = time.monotonic()
+        due = {index for index, when in self._again.items() if when <= now}
+        if not (changed or lost or due):
             return
-        for port in list(self._ports()):
-            if lost or port.ifindex in changed:
-                done = look(port, port.ifindex in failed)
-                (failed.discard if done else failed.add)(port.ifindex)
-        failed &= {port.ifindex for port in self._ports()}
-        self._again_at = clock.msec() + AGAIN_MS
+        ports = {port.ifindex: port for port in list(self._ports())}
+        self._failed &= ports.keys()
+        self._again = {i: when for i, when in self._again.items() if i in ports and i not in due}
+        for index in ports if lost else ports.keys() & (changed | due):
+            self._look(ports[index], index in due, now)
+
+    def _look(self, port, settled: bool, now: float) -> None:
+        index = port.ifindex
+        pause = look(port, settled, index in self._failed)
+        (self._failed.add if pause == AGAIN else self._failed.discard)(index)
+        if pause:
+            self._again[index] = min(self._again.get(index, math.inf), now + pause)
 
     def wait(self, poller) -> None:
         poller.fd_wait(self._sock.fileno(), POLLIN)
-        if self._failed:
-            poller.timer_wait_until(self._again_at)
+        if self._again:
+            poller.timer_wait(max(0, min(self._again.values()) - time.monotonic()) * 1000 + 1)
 
     def close(self) -> None:
         self._sock.close()

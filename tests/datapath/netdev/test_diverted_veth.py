@@ -1,5 +1,6 @@
 """A port whose ingress is sent on to an IFB, from where it takes its frames then."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -35,20 +36,36 @@ def test_by_a_device(pair, late):  # noqa: F811
     net.check()
 
 
+def diversions_of(monkeypatch, answers, news):
+    """Each run() has the next of `news`, and look() the next of `answers`; (settled, told) of all
+    calls."""
+    calls = []
+    answers, news = iter(answers), iter(news)
+    monkeypatch.setattr(diverted, "look", lambda _port, *how: calls.append(how) or next(answers))
+    made = diverted.Diversions(lambda: [SimpleNamespace(ifindex=7)])
+    monkeypatch.setattr(made, "_news", lambda: (next(news, set()), False))
+    return made, calls
+
+
 def test_what_fails_is_tried_again(monkeypatch):
     """A port that did not come back would hear nothing until its filters change once more."""
-    tries = []
-    answers = iter([False, False, True])
-    port = SimpleNamespace(ifindex=7)
-    monkeypatch.setattr(diverted, "look", lambda port, again: tries.append(again) or next(answers))
-    monkeypatch.setattr(diverted, "AGAIN_MS", 0)
-    diversions = diverted.Diversions(lambda: [port])
+    monkeypatch.setattr(diverted, "AGAIN", 1e-9)
+    made, calls = diversions_of(monkeypatch, [1e-9, 1e-9, 0], [{7}])
     try:
-        monkeypatch.setattr(diversions, "_news", lambda: ({7}, False))
-        diversions.run()
-        monkeypatch.setattr(diversions, "_news", lambda: (set(), False))
-        for _ in range(4):
-            diversions.run()
+        for _ in range(5):
+            time.sleep(1e-6)
+            made.run()
     finally:
-        diversions.close()
-    assert tries == [False, True, True]
+        made.close()
+    assert calls == [(False, False), (True, True), (True, True)]
+
+
+def test_it_goes_over_when_all_is_made_and_is_kept_from_it_by_no_news(monkeypatch):
+    made, calls = diversions_of(
+        monkeypatch, iter(lambda: diverted.SETTLED, 0), iter(lambda: {7}, 0)
+    )
+    try:
+        wait_until(lambda: made.run() or (True, False) in calls, what="the second look")
+    finally:
+        made.close()
+    assert calls[0] == (False, False)
