@@ -15,7 +15,7 @@ from pyvs_tools.ovsdb import rpc
 from pyvs_tools.ovsdb.model import TransactionError, transact
 from pyvs_tools.ovsdb.waiting import wait_for_vswitchd
 
-from .errors import Fault, Unavailable
+from .errors import Fault, Forbidden, Unavailable
 from .rates import Rates
 
 DATABASE = "Open_vSwitch"
@@ -73,14 +73,16 @@ def quoted(error: TransactionError) -> str:
 
 
 class Database:
-    """A connection to the database of the switch; raises Unavailable where there is none."""
+    """A connection to the database of the switch; raises Unavailable where there is none,
+    Forbidden where it is for others."""
 
     def __init__(self, remote: str | None = None, patience: float = PATIENCE):
         self.remote = remote or f"unix:{rundir.db_sock()}"
         try:
             self._client = rpc.connect(self.remote, database=DATABASE)
         except rpc.ConnectError as error:
-            raise Unavailable(f"{self.remote}: database connection failed ({error})") from None
+            kind = Forbidden if error.errno in (errno.EACCES, errno.EPERM) else Unavailable
+            raise kind(f"{self.remote}: database connection failed ({error})") from None
         self._client.sock.settimeout(patience)
 
     def __enter__(self):

@@ -9,6 +9,10 @@ class Unavailable(Fault):
     """The switch does not answer; later it may."""
 
 
+class Forbidden(Fault):
+    """Who asks has no right to it, and would have none later."""
+
+
 class NotThere(Fault):
     """A container, or its network namespace, that is not there."""
 

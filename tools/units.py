@@ -253,6 +253,14 @@ def texts(state: str | None) -> dict[str, str]:
     return made
 
 
+def _write(path: str, text: str) -> None:
+    """All of it or nothing.  Raises OSError."""
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.chmod(path + ".new", 0o644)
+    os.replace(path + ".new", path)
+
+
 def install(options) -> int:
     """install-units: writes them, and says what to do next."""
     directory = options.get("units-dir", DIRECTORY)
@@ -261,10 +269,10 @@ def install(options) -> int:
     state = os.path.abspath(state_directory(options)) if "keep-state" in options else None
     for name, text in texts(state).items():
         path = os.path.join(directory, name)
-        with open(path + ".new", "w") as file:
-            file.write(text)
-        os.chmod(path + ".new", 0o644)
-        os.replace(path + ".new", path)
+        try:
+            _write(path, text)
+        except OSError as error:
+            raise Fatal(f"cannot write {path}: {error.strerror}") from None
         print(path)
     extra = f" {whole()}-state" if state else ""
     print(f"now: systemctl daemon-reload && systemctl enable --now {whole()}{extra}")

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .. import endpoint
 from ..database import Database, Port
-from ..errors import BadRequest, Fault, NotThere, Unavailable
+from ..errors import BadRequest, Fault, Forbidden, NotThere, Unavailable
 from ..rates import MOST, Rates, check
 from ..rtnetlink import Rtnetlink
 from . import ipam
@@ -40,7 +40,10 @@ KINDS = ("system", "internal")
 OTHERS_FIRST = {"kernel-cache": "later"}
 
 # What another fault is in the specification's numbers.
-CODES = ((Unavailable, TRY_AGAIN), (NotThere, UNKNOWN_CONTAINER), (BadRequest, INVALID_CONFIG))
+CODES = (
+    *((Unavailable, TRY_AGAIN), (Forbidden, IO_FAILURE)),
+    *((NotThere, UNKNOWN_CONTAINER), (BadRequest, INVALID_CONFIG)),
+)
 
 
 def _database(call: Call) -> Database:

@@ -1,5 +1,6 @@
 """pyvs-cni as a runtime executes it: the specification's commands, versions and errors."""
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from containers.cni import spawn
 from containers.cni.config import VERSIONS
 from containers.endpoint import namespace
 from containers.errors import NotThere
+from pyvs_tools.ovsdb import rpc
 from tests.containers.conftest import devices, ports
 from tests.daemons import BIN
 
@@ -293,6 +295,16 @@ def no_switch(monkeypatch):
     monkeypatch.setattr(cni.endpoint, "attach", attach)
     monkeypatch.setattr(cni.endpoint, "detach", lambda *_names: None)
     monkeypatch.setattr(cni.endpoint, "check_new", lambda *_where: None)
+
+
+@pytest.mark.parametrize("number, code", [(errno.EACCES, 5), (errno.ECONNREFUSED, 11)])
+def test_without_rights_it_is_not_tried_again(monkeypatch, number, code):
+    def open_socket(remote, _tls):
+        raise rpc.ConnectError(remote, os.strerror(number), number)
+
+    monkeypatch.setattr(rpc, "open_socket", open_socket)
+    status, said = answer_of("ADD", FULL)
+    assert (status, said["code"]) == (1, code) and os.strerror(number) in said["msg"]
 
 
 TYPES = (5, -1, 1.5, True, "x", "\0", "\ud800", [], [None], [5], {}, {"x": 1}, 10**30)

@@ -10,11 +10,13 @@ DEFAULT_OVSDB_PORT = 6640
 
 
 class ConnectError(Exception):
-    """No connection could be made; str() is the reason, `remote` the method that failed."""
+    """No connection could be made; str() is the reason, `remote` the method that failed, `errno`
+    what the system said, None where it was not asked."""
 
-    def __init__(self, remote, reason):
+    def __init__(self, remote, reason, errno=None):
         super().__init__(reason)
         self.remote = remote
+        self.errno = errno
 
 
 def split_remotes(text):
@@ -128,5 +130,5 @@ def open_socket(remote, tls=None):
         raise ConnectError(remote, error.strerror) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConnectError(remote, reason) from None
+        raise ConnectError(remote, reason, getattr(error, "errno", None)) from None
     raise ConnectError(remote, "Address family not supported by protocol")

@@ -80,6 +80,9 @@ def test_units_under_the_other_names_and_refusals(ctl, tmp_path):  # noqa: F811
     assert {path.name for path in units.iterdir()} == {f"{name}.service" for name in names}
     text = (units / "ovs-vswitchd.service").read_text()
     assert f"ExecStart={tmp_path}/ovs-ctl --rundir=/run/x " in text
+    (units / "ovsdb-server.service.new").mkdir()
+    with pytest.raises(CommandFailed, match=r"cannot write .*: Is a directory"):
+        run(str(tmp_path / "ovs-ctl"), f"--units-dir={units}", "install-units", env=environment)
     with pytest.raises(CommandFailed, match="a unit cannot name"):
         ctl("--logdir=/tmp/a b", f"--units-dir={units}", "install-units")
     with pytest.raises(CommandFailed, match="a unit cannot name"):
