@@ -155,7 +155,7 @@ class Ofproto:
         )
         backer.flows.add_bridge(self.xbridge)
         backer.bridges[name] = self
-        self._restoring: Iterator[None] | None = self.log.restoring(now)
+        self._restoring: Iterator[None] | None = self.log.restoring(clock.msec)
         while at_once and self.restoring:
             self.restore_some()
 

@@ -15,6 +15,7 @@ configuration as last known.
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 import ovs.vlog
 
@@ -71,7 +72,7 @@ class Switch:
         self.pmds = pmds or Pmds(cpus.of_machine(), pinned=True)
         self.bridges: dict[str, Bridge] = {}
         # Of bridges to come: their Ofprotos, which take over flows of an earlier process.
-        self._restoring: dict[str, Any] = {}
+        self._restoring: dict[str, tuple[UUID, Any]] = {}
         self.backer: Any = None
         self._open_datapath = open_datapath
         self._make_backer = make_backer
@@ -137,11 +138,14 @@ class Switch:
 
     def _restore_some(self) -> None:
         """Go on with one of those that take over flows; a bridge is made when it is done."""
-        for name, ofproto in self._restoring.items():
+        for name, (_, ofproto) in self._restoring.items():
             if ofproto.restoring:
-                ofproto.restore_some()
+                try:
+                    ofproto.restore_some()
+                finally:
+                    if not ofproto.restoring:
+                        self._changes.bridges.add(name)  # in this round: nothing else wakes us
                 return
-            self._changes.bridges.add(name)
 
     def _run_ways(self, now: int) -> None:
         self.ways.run(now, self.backer.ports.vports.by_name if self.backer is not None else {})
@@ -164,7 +168,7 @@ class Switch:
         self.idl.wait(poller)
         self.links.wait(poller)
         self.ways.wait(poller)
-        if any(ofproto.restoring for ofproto in self._restoring.values()):
+        if any(ofproto.restoring for _, ofproto in self._restoring.values()):
             poller.immediate_wake()
         if self.backer is not None:
             self.backer.wait(poller)
@@ -200,7 +204,7 @@ class Switch:
         for bridge in self.bridges.values():
             bridge.destroy(delete)
         self.bridges.clear()
-        for ofproto in self._restoring.values():
+        for _, ofproto in self._restoring.values():
             ofproto.destroy(delete)
         self._restoring.clear()
         if self.backer is not None:
@@ -403,6 +407,8 @@ class Switch:
             self._guarded(name, bridge.follow_patches)
         if not self._restoring:
             self._reconciled_all(wanted)
+        elif bridges:
+            self.backer.some_bridges_done()
         self._status_due = True
 
     def _reconciled_all(self, wanted: Configuration) -> None:
@@ -471,23 +477,31 @@ class Switch:
         if problem is not None:
             vlog.err(f"failed to create bridge {name}: {problem}")
             wanted = None
-        if name in self._restoring and wanted is None:
-            self._restoring.pop(name).destroy(delete=True)
-        elif wanted is not None and name not in self.bridges:
+        begun = self._restoring.get(name)
+        if begun is not None and (wanted is None or wanted.uuid != begun[0]):
+            vlog.info(f"bridge {name}: deleted")
+            del self._restoring[name]
+            begun[1].destroy(delete=True)
+        if wanted is not None and name not in self.bridges:
             self._begin_bridge(wanted, changes)
 
     def _begin_bridge(self, wanted: BridgeConfig, changes: Changes) -> None:
         """Make a bridge, or its Ofproto first, where that takes over many flows: packets, peers and
         the datapath's flows meet all of them or wait."""
         name = wanted.name
-        ofproto = self._restoring.get(name)
-        if ofproto is None:
-            ofproto = self._restoring[name] = self._make_ofproto(name, self.backer)
+        if name not in self._restoring:
+            ofproto = self._make_ofproto(name, self.backer)
+            self._restoring[name] = wanted.uuid, ofproto
             if ofproto.restoring:
                 ofproto.restore_some(FIRST_RESTORE_SECONDS)
+        ofproto = self._restoring[name][1]
         if not ofproto.restoring:
             del self._restoring[name]
-            self._make_bridge(wanted, ofproto)
+            try:
+                self._make_bridge(wanted, ofproto)
+            except Exception:
+                ofproto.destroy(delete=False)  # with what there is to be restored once more
+                raise
             changes.add_ports(name, self.config.ports[name])
 
     def _refusal(self, wanted: BridgeConfig) -> str | None:

@@ -93,6 +93,7 @@ class Backer:
         self.ports = OdpPorts(self._lost, self.flows.port_del)
         self._told_of = self.bonds, self.meters, self.timeouts
         self.handler = UpcallHandler(self.flows)
+        self.handler.expecting = True
         self.courtesy = Courtesy()
         self.revalidator = Revalidator(self.flows)
         self._counters = Counters(self.revalidator)
@@ -146,6 +147,7 @@ class Backer:
         for each in (*self._told_of, self.ports):
             each.detach()
         self.flows.set_dpif(None)
+        self.handler.forget()
         self.revalidator.reset()
         dpif.close()
 
@@ -217,7 +219,8 @@ class Backer:
             return
         RECONNECTS.count += 1
         vlog.info("connected to a new datapath process")
-        self._claim()
+        if self.revalidator.ready:  # else there are bridges to come, and it may be the old one
+            self._claim()
 
     def _follow_clock(self, stopped: int | None, ahead: int) -> None:
         """time/stop and time/warp reach the packets, too."""
@@ -284,6 +287,10 @@ class Backer:
 
     # --- what another vswitchd, or another datapath process, has left
 
+    def some_bridges_done(self) -> None:
+        """They have asked for their ports, and others are to come."""
+        self.handler.welcome()
+
     def first_reconcile_done(self) -> None:
         """All bridges have asked for their ports: what the datapath has and none wants may go, and
         flows are ours, as soon as we have time for them."""
@@ -294,6 +301,8 @@ class Backer:
         self.ports.claim()
         self.meters.forget_found(clock.msec())
         self.revalidator.ready = True
+        self.handler.expecting = False
+        self.handler.welcome()
 
     def _hand_over(self, _now: int) -> None:
         """Known flows, which the kernel forwarded as the datapath process before had said, come

@@ -12,6 +12,9 @@ cdef class UpcallHandler:
     cdef readonly Flows flows
     cdef bint verbose                   # what comes up is told in the log
     cdef Waiting waiting                # packets of ports that send more than is served at once
+    cdef Waiting early                  # packets of ports that nobody asked for yet
+    # There are bridges to come: what comes by their ports is not to be lost.
+    cdef public bint expecting
     # The units of work that it took.
     cdef int answer_some(self, UpcallRings rings, int64_t now, int limit) except -1
     cdef int guarded(self, upcall *u, int64_t now) except -1

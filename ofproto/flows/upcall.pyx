@@ -52,13 +52,14 @@ cdef class UpcallHandler:
     def __init__(self, Flows flows):
         self.flows = flows
         self.waiting = Waiting()
+        self.early = Waiting()
 
     def run(self, int64_t now, int limit=512):
         """Answers up to `limit` upcalls, fewer where they are laborious; returns how many, `limit`
         when more may be waiting.  `now` in ms."""
         cdef UpcallRings rings = self.flows.rings
         if rings is None:
-            self.waiting.clear()
+            self.forget()
             return 0
         # A worker that is woken for each flow takes the processor for each, and goes to sleep again.
         rings.hold()
@@ -97,6 +98,32 @@ cdef class UpcallHandler:
                 free(first)
             n += 1
         return limit if self.waiting.length else n
+
+    def forget(self):
+        """What waits is of a datapath process that is gone."""
+        self.waiting.clear()
+        self.early.clear()
+
+    def welcome(self):
+        """Some ports are somebody's now: the packets that waited for them are next.  Where no more are
+        `expecting`, those of all ports are."""
+        cdef Waiting early = self.early
+        cdef waiting_upcall *first = early.take()
+        self.early = Waiting()
+        while first is not NULL:
+            if self.expecting and self.flows.port_of(&first.u.key) is None:
+                self.early.append(first)
+            elif self.waiting.has_room(&first.u):
+                self.waiting.append(first)
+            else:
+                LOST.count += 1
+                free(first)
+            first = early.take()
+
+    @property
+    def n_early(self):
+        """How many packets wait for their ports to be somebody's."""
+        return self.early.length
 
     def heed_log(self):
         """Look whether what comes up is to be told in the log; once a round will do."""
@@ -148,6 +175,8 @@ cdef class UpcallHandler:
         """Translates a packet; its flow goes into the datapath, its actions are run."""
         cdef Flows flows = self.flows
         if u.key.in_port and flows.port_of(&u.key) is None:
+            if self.expecting and self.early.put(u):
+                return 0
             return self.drop_port(u, now)
         flows.xlate.side_effects = True
         try:

@@ -26,6 +26,8 @@ cdef class Waiting:
     cdef readonly uint64_t n_bytes
     # Copies an upcall; False where its line is full, or there is no memory for it.
     cdef bint put(self, const upcall *u) noexcept
+    cdef bint has_room(self, const upcall *u) noexcept
+    cdef void append(self, waiting_upcall *last) noexcept
     # The next one, from each line in turn, or NULL; to be freed.
     cdef waiting_upcall *take(self) noexcept
     cdef void join(self, line *at) noexcept

@@ -33,33 +33,42 @@ cdef class Waiting:
     def __dealloc__(self):
         self.clear()
 
-    cdef bint put(self, const upcall *u) noexcept:
+    cdef bint has_room(self, const upcall *u) noexcept:
         cdef line *at = &self.lines[ntohl(u.key.in_port) % N_LINES]
         cdef size_t size = memory_of(u)
+        return (at.length < MAX_LINE and at.n_bytes + size <= MAX_LINE_BYTES
+                and self.n_bytes + size <= MAX_BYTES)
+
+    cdef bint put(self, const upcall *u) noexcept:
         cdef waiting_upcall *copy
-        if (at.length >= MAX_LINE or at.n_bytes + size > MAX_LINE_BYTES
-                or self.n_bytes + size > MAX_BYTES):
+        if not self.has_room(u):
             return False
-        copy = <waiting_upcall *> malloc(size)
+        copy = <waiting_upcall *> malloc(memory_of(u))
         if copy is NULL:
             return False
-        copy.next = NULL
         copy.u = u[0]
         copy.u.packet = <uint8_t *> (copy + 1)
         copy.u.userdata = copy.u.packet + u.packet_size
         memcpy(<uint8_t *> copy.u.packet, u.packet, u.packet_size)
         memcpy(<uint8_t *> copy.u.userdata, u.userdata, u.userdata_size)
+        self.append(copy)
+        return True
+
+    cdef void append(self, waiting_upcall *last) noexcept:
+        """At the end of its port's line; it is ours from now on."""
+        cdef line *at = &self.lines[ntohl(last.u.key.in_port) % N_LINES]
+        cdef size_t size = memory_of(&last.u)
+        last.next = NULL
         if at.first is NULL:
-            at.first = copy
+            at.first = last
             self.join(at)
         else:
-            at.last.next = copy
-        at.last = copy
+            at.last.next = last
+        at.last = last
         at.length += 1
         self.length += 1
         at.n_bytes += size
         self.n_bytes += size
-        return True
 
     cdef void join(self, line *at) noexcept:
         """Behind all that wait now."""

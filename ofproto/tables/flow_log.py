@@ -1,7 +1,7 @@
 """A bridge's journal as its tables need it: records written, all of it restored, and shortened."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ovs.vlog
@@ -62,19 +62,21 @@ class FlowLog:
 
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
-        for _ in self.restoring(now):
+        for _ in self.restoring(lambda: now):
             pass
         return self.state
 
-    def restoring(self, now: int) -> Iterator[None]:
-        """restore(), as many steps of little work; nothing is to be written before the last."""
+    def restoring(self, msec: Callable[[], int]) -> Iterator[None]:
+        """restore(), as many steps of little work, which may take seconds; `msec()` gives the time.
+        Nothing is to be written before the last."""
         replay = Replay(self.tables, self.groups, self.tlv_table, self._plans)
         for record in self._journal.replay():
             yield from replay.steps(*record, self._journal.path)
         for number, rule in enumerate(self.tables.rules()):
-            rule.used = now  # nobody knows better, and no idle timeout is to end now
             if number % BATCH == 0:
                 yield
+                now = msec()
+            rule.used = now  # nobody knows better, and no idle timeout is to end now
         self.state = replay.state
         if self.state is not None:
             vlog.info(f"{self._journal.path}: {len(self.tables)} flows restored")

@@ -62,9 +62,12 @@ class Replay:
         done = _REPLAY.get(kind)
         if done is None:
             return
-        for each in self._bundled(payload) if kind == BUNDLE_END else ((done, payload),):
-            # One that caused a fault when it came does so again.
-            where = ("journal replay", path or "")
+        # One that caused a fault when it came does so again.
+        where = ("journal replay", path or "")
+        parts = [(done, payload)]
+        if kind == BUNDLE_END:
+            parts = containment.call(*where, done, self, payload, default=[])
+        for each in parts:
             more = containment.call(*where, each[0], self, each[1], when)
             yield
             while more and containment.call(*where, next, more, _END, default=_END) is not _END:
@@ -164,14 +167,15 @@ class Replay:
             self._bundle[1].append(payload[at : at + size])
             at += max(size, 1)
 
-    def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
+    def _bundled(self, payload: bytes) -> list[tuple[Any, bytes]]:
         """What the messages of the bundle that has this number do."""
         number, raws = self._bundle
         self._bundle = (b"", [])
-        if number == payload:
-            for raw in raws:
-                is_flow_mod = raw[1] == OFPT_FLOW_MOD
-                yield (Replay._mod if is_flow_mod else Replay._group_mod), raw
+        return [
+            (Replay._mod if raw[1] == OFPT_FLOW_MOD else Replay._group_mod, raw)
+            for raw in raws
+            if number == payload
+        ]
 
 
 _REPLAY: dict[bytes, Any] = {

@@ -30,6 +30,9 @@ class FakeBacker:
     def need_revalidate(self):
         self.calls.append("need_revalidate")
 
+    def some_bridges_done(self):
+        self.calls.append("some_bridges_done")
+
     def first_reconcile_done(self):
         self.calls.append("first_reconcile_done")
 
@@ -61,7 +64,7 @@ class FakeBacker:
 class FakeOfproto:
     """Gives numbers as ofproto does; `refuse` maps names to what port_add raises."""
 
-    restoring = False
+    slices_left = 0  # of what takes over flows of before
 
     def __init__(self, name, backer, refuse, links):
         self.name = name
@@ -81,6 +84,13 @@ class FakeOfproto:
         self.connected = set()
         self._numbers = PortNumbers()
         self._refuse = refuse
+
+    @property
+    def restoring(self):
+        return self.slices_left > 0
+
+    def restore_some(self, seconds=0):
+        self.slices_left -= 1
 
     def port_add(self, name, type_, request=None, options=None, avoid=(), tunnel=None):
         self.calls.append(("port_add", name, type_))

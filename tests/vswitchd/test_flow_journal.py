@@ -263,11 +263,13 @@ def huge_flows(switch, bridge):
     path = switch.directory / f"{bridge}.flows"
     path.unlink()
     actions = ",".join(f"output:{number}" for number in range(1, 4050))
-    first = mod(f"in_port=1 actions={actions}").encode(OF13)
+    first = mod(f"in_port=1,eth_type=0x88b5 actions={actions}").encode(OF13)
+    rest = mod("priority=0 actions=NORMAL").encode(OF13)
     journal = Journal(str(path))
     list(journal.replay())
     for number in range(1, HUGE_FLOWS + 1):
         journal.append(FLOW_MOD, first.replace(OXM_IN_PORT_1, port_oxm(number)), clock.msec())
+    journal.append(FLOW_MOD, rest, clock.msec())
     journal.append(STATE, b"\0", clock.msec())
     journal.close()
 
@@ -317,13 +319,53 @@ def test_nobody_waits_for_a_long_replay(switch):
     while (bridges := ask(switch, "ofproto/list")) != "br0\nbr1\n":
         asked = time.monotonic()
         assert asked < began + 60 and bridges in (None, "", "br1\n")
-        assert n_flows(switch, "br0") in (None, HUGE_FLOWS)
+        assert n_flows(switch, "br0") in (None, HUGE_FLOWS + 1)
         if bridges == "br1\n":
             assert n_flows(switch, "br1") == 1
             waits.append(time.monotonic() - asked)
     starting.join()
     assert len(waits) > 3 and max(waits) < (time.monotonic() - began) / 4
-    assert n_flows(switch, "br0") == HUGE_FLOWS
+    assert n_flows(switch, "br0") == HUGE_FLOWS + 1
+
+
+def start_replay(switch):
+    """vswitchd starts, until it has br1 and takes over flows of br0; the thread that waits for the
+    command to end."""
+    for left in switch.directory.glob("pyvs-vswitchd.*.ctl"):
+        left.unlink()
+    starting = threading.Thread(target=try_to_start, args=(switch,))
+    starting.start()
+    wait_until(lambda: ask(switch, "ofproto/list") == "br1\n", what="a replay")
+    return starting
+
+
+def try_to_start(switch):
+    with contextlib.suppress(AssertionError, OSError):  # it is ended before it is ready
+        switch.start_daemon(VSWITCHD)
+
+
+def test_an_end_in_the_midst_of_a_replay_takes_no_flow_and_the_replay_no_packet(switch):
+    """Killed, and told to exit; then a packet waits for its bridge to be there."""
+    switch.allow("journal|exit")
+    switch.vsctl("add-br", "br0", "--", "add-br", "br1")
+    one = switch.container("c1", "10.0.0.1/24", "br0")
+    two = switch.container("c2", "10.0.0.2/24", "br0")
+    assert one.ping("10.0.0.2") == 3 and two.ping("10.0.0.1") == 3
+    switch.kill(VSWITCHD)
+    huge_flows(switch, "br0")
+    path = switch.directory / "br0.flows"
+    written = path.read_bytes()
+    for end in (lambda: switch.kill(VSWITCHD), lambda: ask(switch, "exit")):
+        starting = start_replay(switch)
+        end()
+        starting.join()
+        wait_until(lambda: ask(switch, "ofproto/list") is None, what="its end")
+        assert path.read_bytes() == written
+    switch.dpctl("del-flows")
+    starting = start_replay(switch)
+    assert one.ping("10.0.0.2", count=1, wait=20) == 1  # its frame is sent once
+    starting.join()
+    assert n_flows(switch, "br0") == HUGE_FLOWS + 1
 
 
 def groups(switch, version):

@@ -30,6 +30,8 @@ class Bench:
         self.dpif = FakeDpif()
         self.server = None
         self.start_server()
+        self.ofprotos = []  # all that were made
+        self.slices = {}  # that those of the names have to do first
         self.switch = self.make_switch()
 
     def start_server(self):
@@ -59,8 +61,13 @@ class Bench:
             self.links,
             lambda: self.dpif,
             FakeBacker,
-            lambda name, backer: FakeOfproto(name, backer, self.refuse, self.links),
+            self.make_ofproto,
         )
+
+    def make_ofproto(self, name, backer):
+        self.ofprotos.append(FakeOfproto(name, backer, self.refuse, self.links))
+        self.ofprotos[-1].slices_left = self.slices.get(name, 0)
+        return self.ofprotos[-1]
 
     def run_until(self, condition, seconds=10):
         """Rounds of the daemon's loop until `condition()`."""
@@ -512,3 +519,61 @@ def test_an_interval_that_cannot_be(bench, interval):
     poller.immediate_wake()
     poller.block()
     assert bench.switch._interval() >= 5000
+
+
+# --- bridges that take over flows of before
+
+ENDLESS = 1 << 30  # slices
+
+
+@pytest.fixture
+def replaying(bench):
+    """A switch that came back: br1 is there, br0 has flows to take over; returns its Ofproto."""
+    bench.vsctl("add-br", "br0", "--", "add-br", "br1")
+    bench.switch.close()
+    bench.slices["br0"] = ENDLESS
+    bench.ofprotos.clear()
+    bench.switch = bench.make_switch()
+    bench.run_until(lambda: "br1" in bench.switch.bridges)
+    return bench.ofprotos[0]
+
+
+def test_a_bridge_is_made_in_the_round_that_took_over_its_last_flow(bench, replaying):
+    calls = bench.switch.backer.calls
+    assert calls[-1] == "some_bridges_done" and not bench.switch.is_ready
+    bench.links.add("p1")
+    bench.vsctl("add-port", "br0", "p1", wait=False)
+    bench.rounds()
+    assert set(bench.switch.bridges) == {"br1"} and "first_reconcile_done" not in calls
+    replaying.slices_left = 1
+    bench.switch.run()  # nothing else need wake it
+    assert bench.ofproto() is replaying and set(replaying.ports) == {"br0", "p1"}
+    assert calls[-1] == "first_reconcile_done"
+    bench.run_until(lambda: bench.switch.is_ready)
+
+
+def test_a_bridge_that_goes_while_it_takes_over_flows(bench, replaying):
+    bench.vsctl("del-br", "br0")
+    assert replaying.calls == [("destroy", True)] and set(bench.switch.bridges) == {"br1"}
+    assert bench.switch.backer.calls[-1] == "first_reconcile_done"
+
+
+def test_another_bridge_of_the_name_takes_over_nothing(bench, replaying):
+    bench.slices.clear()
+    bench.vsctl("del-br", "br0", "--", "add-br", "br0")
+    assert replaying.calls == [("destroy", True)]
+    assert bench.ofproto() is bench.ofprotos[-1] is not replaying
+
+
+def test_the_end_while_flows_are_taken_over_leaves_them_on_disk(bench, replaying):
+    bench.switch.close()
+    assert replaying.calls == [("destroy", False)]
+
+
+def test_a_bridge_that_could_not_be_made_takes_over_its_flows_once_more(bench, replaying):
+    replaying.set_datapath_id = lambda value: 1 // 0
+    replaying.slices_left = 1
+    bench.slices.clear()
+    bench.run_until(lambda: "br0" in bench.switch.bridges)
+    assert replaying.calls == [("destroy", False)]
+    assert bench.ofproto() is not replaying

@@ -1,5 +1,6 @@
 """The flow journal: what is written comes back, whatever happens to the file's end."""
 
+import itertools
 import os
 from itertools import pairwise
 
@@ -241,10 +242,45 @@ def test_a_change_of_many_flows_is_replayed_in_pieces(path):
     log.close()
     again = FlowTables(XBridge("br0"))
     later = FlowLog(str(path), again)
-    sizes = [len(again) for _ in later.restoring(0)]
+    sizes = [len(again) for _ in later.restoring(lambda: 0)]
     assert contents(again) == contents(tables) and len(again) == many * 2 // 3
     assert max(before - after for before, after in pairwise(sizes)) <= replay.BATCH
     assert len(sizes) > many + 2 * (many // 3 // replay.BATCH)
+    later.close()
+
+
+def test_no_flow_is_idle_after_a_long_replay(path):
+    tables = FlowTables(XBridge("br0"))
+    log = FlowLog(str(path), tables)
+    log.restore(0)
+    for number in range(100):
+        text = f"idle_timeout=5,priority={number} actions=drop"
+        execute(log, tables, flow_text.parse_flow(text, m.ADD))
+    log.close()
+    again = FlowTables(XBridge("br0"))
+    later = FlowLog(str(path), again)
+    seconds = itertools.count()
+    for _ in later.restoring(lambda: 1000 * next(seconds) + 60_000):
+        pass
+    later.close()
+    again.expire(60_000 + 4000)
+    assert len(again) == 100 and next(seconds) > 100 // flow_log.BATCH
+
+
+def test_a_bundle_that_cannot_be_read_takes_nothing_else_away(path):
+    log = Journal(str(path))
+    list(log.replay())
+    raw = flow_text.parse_flow("priority=7 actions=drop", m.ADD).encode(OF13)
+    number = bytes(journal.NUMBER_SIZE)
+    log.append(FLOW_MOD, raw, 1)
+    log.append(journal.BUNDLE_PART, number + b"\4", 1)
+    log.append(journal.BUNDLE_END, number, 1)
+    log.append(FLOW_MOD, raw.replace(b"\0\7", b"\0\10"), 1)
+    log.append(STATE, b"s", 1)
+    log.close()
+    tables = FlowTables(XBridge("br0"))
+    later = FlowLog(str(path), tables)
+    assert later.restore(0) == b"s" and len(tables) == 2
     later.close()
 
 
