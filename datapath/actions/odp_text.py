@@ -211,6 +211,8 @@ def _set_fields(name: str) -> list[key_text.Field]:
 
 def _candidates(key: bytes | None) -> list[tuple[str, list[key_text.Field]]]:
     known = list(key_text.protocol_groups(key)) if key is not None else []
+    if known and known[0][0] == "mpls":  # the label on top has no number, as in Open vSwitch
+        known.insert(0, ("mpls", _set_fields("mpls")))
     names = {name for name, _ in known}
     return known + [(name, _set_fields(name)) for name in SETTABLE if name not in names]
 

@@ -83,8 +83,13 @@ class World:
         return port
 
     def group(self, number, kind, buckets):
-        """Put a group of messages.Buckets into the bridge."""
-        made = [XBucket(each, compile_actions(each.actions), i) for i, each in enumerate(buckets)]
+        """Put a group of messages.Buckets into the bridge; by default a place is a bucket_id."""
+        made = [
+            XBucket(
+                each, compile_actions(each.actions), i if each.bucket_id is None else each.bucket_id
+            )
+            for i, each in enumerate(buckets)
+        ]
         self.bridge.groups[number] = group = XGroup(number, kind, made)
         self.bridge.touch()
         return group

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
+from pyvs.named_files import LONGEST
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl import dpctl
 from vswitchd.dpctl import arguments
 from vswitchd.dpctl.run import JsonArray, Run
@@ -73,11 +75,31 @@ def test_that_takes_one_look_at_a_long_flow():
     assert arguments._from_item(text, "bogus: unknown") == "bogus"
 
 
-def test_each_line_without_a_flow_is_a_step(tmp_path):
-    """The loop goes on between them: there may be millions."""
-    path = tmp_path / "flows"
-    path.write_text("# nothing\n\n" * 100)
+@pytest.fixture
+def add_flows(tmp_path):
+    """The steps of dpctl/add-flows of a file of this text."""
     dpif = SimpleNamespace(_request=lambda op: ({"datapaths": []}, b""))
     switch = SimpleNamespace(backer=SimpleNamespace(dpif=dpif))
     function = next(row[4] for row in dpctl.COMMANDS if row[0] == "dpctl/add-flows")
-    assert len(list(function(switch, [str(path)]))) > 200
+
+    def run(text):
+        path = tmp_path / "flows"
+        path.write_text(text)
+        return function(switch, [str(path)])
+
+    return run
+
+
+def test_each_line_without_a_flow_is_a_step(add_flows):
+    """The loop goes on between them: there may be millions."""
+    assert len(list(add_flows("# nothing\n\n" * 100))) > 200
+
+
+def test_what_ends_a_file_of_flows_hides_nothing_of_what_was_wrong_before(add_flows):
+    wrong = "Failed parsing line number 2, skipped!\n"
+    said = "".join(add_flows(f"\nbogus\n{'x' * (LONGEST + 1)}"))
+    assert said.startswith(wrong) and said.endswith("failed (File too large)\n")
+    with pytest.raises(CommandError) as error:
+        list(add_flows("\n" + "bogus\n" * 1001))
+    assert str(error.value).startswith(wrong)
+    assert str(error.value).endswith(":1002: more than 1000 errors")

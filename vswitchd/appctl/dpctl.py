@@ -90,6 +90,10 @@ def _told(text: str) -> str:
     return f"{identity.program('pyvs-vswitchd')}: {text}" if identity.is_ovs() else text
 
 
+def _complaints(run: AppctlRun) -> str:
+    return "".join(f"{_told(text)}\n" for text in run.complaints)
+
+
 def _check_number(name: str, words: list[str]) -> None:
     """Options do not count, and DP does."""
     _function, _least, most, _changes = dpctl.COMMANDS[name]
@@ -109,16 +113,15 @@ def _command(name: str) -> Any:
         try:
             status = yield from _pieces(run, dpctl.do_in_steps(run, name, words))
         except Unread as error:
-            yield f"{_told(str(error))}\n"
+            yield f"{_complaints(run)}{_told(str(error))}\n"
             return
         except DpctlError as error:
-            raise CommandError(_told(str(error))) from error
+            raise CommandError(_complaints(run) + _told(str(error))) from error
         except OSError as error:
-            raise CommandError(error.strerror or str(error)) from error
-        complaints = "".join(f"{_told(text)}\n" for text in run.complaints)
+            raise CommandError(_complaints(run) + (error.strerror or str(error))) from error
         if status:
-            raise CommandError(complaints)
-        yield complaints + "".join(run.output)
+            raise CommandError(_complaints(run))
+        yield _complaints(run) + "".join(run.output)
 
     return function
 

@@ -59,8 +59,8 @@ def trace_packet_out(switch: "Switch", args: list[str]) -> Iterator[str]:
 def _numbers(switch: "Switch", args: list[str]) -> dict[str, int]:
     """Of the ports of the bridge that is named, if any."""
     bridge = next((switch.bridges[arg] for arg in args if arg in switch.bridges), None)
-    ports = bridge.ofproto.ports_in_order() if bridge is not None else ()
-    return {port.name: port.number for port in ports}
+    ports = bridge.ofproto.ports if bridge is not None else {}
+    return {port.name: port.number for port in ports.values()}
 
 
 def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterator[str]:

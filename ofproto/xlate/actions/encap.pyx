@@ -16,7 +16,7 @@ from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 from ofproto.rules.program cimport *
 from ofproto.xlate.state.commit cimport (
     MAX_MPLS, PENDING_ADD_MPLS, PENDING_POP_ETH, PENDING_POP_NSH, PENDING_PUSH_ETH,
-    PENDING_PUSH_NSH, clear_headers, count_mpls, count_vlans,
+    PENDING_PUSH_NSH, clear_headers, count_known_mpls, count_vlans,
 )
 from ofproto.xlate.state.context cimport XlateContext
 from ofproto.xlate.state.freeze cimport freeze, tell
@@ -111,7 +111,7 @@ cdef int encap_mpls(XlateContext x, uint32_t packet_type) except -1:
     """In front of the packet's own labels, if it begins with these.  As in Open vSwitch, it has
     nothing of an IP header behind it, but is IPv6's explicit null there."""
     cdef flow_key *flow = &x.flow
-    cdef int n = count_mpls(flow) if flow.packet_type else 0, i
+    cdef int n = count_known_mpls(flow, &x.wc) if flow.packet_type else 0, i
     cdef uint32_t labels[MAX_MPLS]
     if n == MAX_MPLS:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
@@ -182,9 +182,7 @@ cdef int decap_nsh(XlateContext x) except -1:
 cdef int decap_mpls(XlateContext x, uint32_t packet_type) except -1:
     """Only who says so knows what follows the last label."""
     cdef flow_key *flow = &x.flow
-    cdef int n = count_mpls(flow), i
-    for i in range(n):
-        x.wc.mpls_lse[i] |= htonl(0x100)    # the labels were counted
+    cdef int n = count_known_mpls(flow, &x.wc), i
     if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
         return x.fail("Too many MPLS labels", "too many MPLS labels")
     if n > 1:

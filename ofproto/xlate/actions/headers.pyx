@@ -11,7 +11,7 @@ from datapath.base.protocols cimport *
 from datapath.key.flow cimport FRAG_LATER, KEY_PACKET_SIZE, NO_KEY, flow_key, key_at
 from ofproto.codec.numbers cimport OFPR_INVALID_TTL
 from ofproto.xlate.state.commit cimport (
-    MAX_MPLS, clear_headers, clear_l3, count_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
+    MAX_MPLS, clear_headers, clear_l3, count_known_mpls, count_vlans, is_ip_any, is_mpls, is_pbb,
 )
 from ofproto.rules.program cimport *
 from ofproto.xlate.state.context cimport XlateContext
@@ -268,7 +268,7 @@ cdef int push_mpls(XlateContext x, uint16_t eth_type) except -1:
     cdef uint32_t label
     if x.pending:
         x.commit()
-    n = count_mpls(flow)
+    n = count_known_mpls(flow, &x.wc)
     label = label_of(x, n)
     if n >= MAX_MPLS:
         return x.fail("Too many MPLS labels", "too many MPLS labels")
@@ -314,16 +314,12 @@ cdef int pop_mpls(XlateContext x, uint16_t eth_type) except -1:
     cdef bint odd, alone
     if x.pending:
         x.commit()
-    n = count_mpls(flow)
+    n = count_known_mpls(flow, &x.wc)
     odd = is_mpls(eth_type) != (n > 1)
-    for i in range(n, MAX_MPLS if not n or not flow.mpls_lse[n - 1] & htonl(0x100) else n):
-        x.wc.mpls_lse[i] = 0xffffffff       # counted without a bottom
-    x.wc.mpls_lse[0] |= htonl(0x100)
     if not n:
         return 0
     for i in range(1, n):
         x.wc.mpls_lse[i] = 0xffffffff
-    x.wc.mpls_lse[0] |= htonl(0x100)
     if n == MAX_MPLS and not flow.mpls_lse[MAX_MPLS - 1] & htonl(0x100):
         return x.fail("Too many MPLS labels", "too many MPLS labels")
     if n == 1 and eth_type == x.base.eth_type and not is_mpls(eth_type):
@@ -432,8 +428,7 @@ cdef int copy_ttl(XlateContext x, bint out) except -1:
     cdef flow_key *flow = &x.flow
     if x.pending:
         x.commit()
-    if count_mpls(flow) == 1:
-        x.wc.mpls_lse[0] |= htonl(0x100)
+    if count_known_mpls(flow, &x.wc) == 1:
         x.commit()
         x.out.copy_ttl(COPY_TTL_OUT if out else COPY_TTL_IN)
         x.reshaped += 1

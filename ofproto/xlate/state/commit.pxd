@@ -25,7 +25,7 @@ cdef int commit_pending(pending_header what, bytes metadata, const flow_key *flo
 cdef void commit_actions(const flow_key *flow, flow_key *base, flow_key *wc,
                          ActionBuffer out) noexcept
 cdef int count_vlans(const flow_key *key) noexcept nogil
-cdef int count_mpls(const flow_key *key) noexcept nogil
+cdef int count_known_mpls(const flow_key *key, flow_key *wc) noexcept nogil
 cdef bint is_mpls(uint16_t eth_type) noexcept nogil
 cdef bint is_pbb(uint16_t eth_type) noexcept nogil
 cdef bint is_ip_any(const flow_key *key) noexcept nogil

@@ -78,14 +78,28 @@ cdef int count_vlans(const flow_key *key) noexcept nogil:
 
 cdef int count_mpls(const flow_key *key) noexcept nogil:
     """Labels that the key knows of: up to the bottom of the stack, MAX_MPLS at most; without a
-    bottom those that are not 0 altogether, as in Open vSwitch."""
+    bottom up to the last one that is not 0 altogether."""
     cdef int i, n = 0
     if not is_mpls(key.eth_type):
         return 0
     for i in range(MAX_MPLS):
         if key.mpls_lse[i] & htonl(0x100):
             return i + 1
-        n += key.mpls_lse[i] != 0
+        if key.mpls_lse[i]:
+            n = i + 1
+    return n
+
+
+cdef int count_known_mpls(const flow_key *key, flow_key *wc) noexcept nogil:
+    """The same; what was looked at for it is set in `wc`."""
+    cdef int n = count_mpls(key), i
+    if not is_mpls(key.eth_type):
+        return n
+    for i in range(n):
+        wc.mpls_lse[i] |= htonl(0x100)
+    if not n or not key.mpls_lse[n - 1] & htonl(0x100):
+        for i in range(max(n - 1, 0), MAX_MPLS):
+            wc.mpls_lse[i] = 0xffffffff
     return n
 
 
@@ -195,17 +209,16 @@ cdef void set_headers(const flow_key *flow, flow_key *base, flow_key *wc,
 cdef void commit_mpls(const flow_key *flow, flow_key *base, flow_key *wc,
                       ActionBuffer out) noexcept:
     """Pops labels, changes the top one, pushes; labels that agree from the bottom up stay."""
-    cdef int have = count_mpls(base), want = count_mpls(flow), common = 0, i
+    cdef int have, want = count_mpls(flow), common = 0, i
     cdef uint32_t lse, mask = 0xffffffff
     if (base.eth_type == flow.eth_type
             and memcmp(base.mpls_lse, flow.mpls_lse, sizeof(flow.mpls_lse)) == 0):
         return
+    have = count_known_mpls(base, wc)
     # From the bottom up labels are compared.  Below one that was popped or pushed before they stand
     # elsewhere in the packet, and are matched already.
     for i in range(max(0, have - want), have):
         wc.mpls_lse[i] = 0xffffffff
-    for i in range(have):
-        wc.mpls_lse[i] |= htonl(0x100)      # the labels were counted
     while (common < have and common < want
             and base.mpls_lse[have - common - 1] == flow.mpls_lse[want - common - 1]):
         common += 1

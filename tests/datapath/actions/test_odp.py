@@ -130,6 +130,10 @@ def test_inner_labels():
     actions = set_attribute("mpls_lse1", 5 << 12, 0xFFFFF000)
     text = odp_text.format_actions(actions, flow.extract(frame))
     assert text == "set(mpls(label1=5))" and odp_text.parse_actions(text) == actions
+    actions = set_attribute("mpls_lse0", 5 << 12 | 0x40, 0xFFFFFFFF)  # as in Open vSwitch
+    text = odp_text.format_actions(actions, flow.extract(frame))
+    assert text == "set(mpls(label=5,tc=0,ttl=64,bos=0))"
+    assert odp_text.parse_actions(text) == actions
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -183,6 +183,38 @@ def test_uneven_weights_are_kept():
     assert not found[1] and found[3] > 90
 
 
+def ways(ids, up=frozenset(range(1, 9)), weights=(1000, 700, 1, 500)):
+    """By source port, where connections go of a group that is hashed here: each bucket to its own
+    port, with a weight by its number."""
+    world = World(20)
+    buckets = [
+        Bucket(weights[n % len(weights)], n, None, [output(8 + n)], bucket_id=n) for n in ids
+    ]
+    assert world.group(1, GROUP_SELECT, buckets).slots == b""
+    for number in range(1, 9):
+        world.ports[number].up = number in up
+    world.rule([act("Group", group=1)])
+    return [
+        int(odp_text.format_actions(translate(world.bridge, key_of(packet, 20)).actions))
+        for packet in (
+            Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=n) for n in range(200)
+        )
+    ]
+
+
+def test_a_bucket_that_comes_or_goes_moves_its_own_packets_only():
+    """Wherever in the group it is inserted, and whether it is removed or its port is down."""
+    own, before = ODP_BASE + 8 + 5, ways([1, 2, 3, 4])
+    assert len(set(before)) > 2
+    for place in range(5):
+        ids = [1, 2, 3, 4]
+        ids.insert(place, 5)
+        after = ways(ids)
+        assert own in after
+        assert all(new in (old, own) for old, new in zip(before, after, strict=True))
+        assert ways(ids, up={1, 2, 3, 4}) == before
+
+
 def test_one_bucket_is_hashed_as_in_open_vswitch():
     world = World(3)
     world.group(1, GROUP_SELECT, [Bucket(0, actions=[output(2)]), Bucket(7, actions=[output(3)])])

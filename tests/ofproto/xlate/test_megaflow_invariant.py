@@ -5,6 +5,7 @@ and translation must give the same datapath actions.
 """
 
 import random
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -76,9 +77,9 @@ def packet(rng):
             made /= rng.choice([IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment])()
     elif kind == 2:
         for label in range(rng.choice([1, 2, 3])):
-            made /= MPLS(label=rng.choice([16, 17]), ttl=rng.choice([1, 9]), s=label == 2)
-        made.getlayer(MPLS, len(made.layers()) and made.layers().count(MPLS)).s = 1
-        return made / IP()
+            made /= MPLS(label=rng.choice([0, 16, 17]), ttl=rng.choice([0, 1, 9]), s=label == 2)
+        made.getlayer(MPLS, made.layers().count(MPLS)).s = rng.random() < 0.7
+        return made / rng.choice([IP(), b"", bytes(8)])
     else:
         made /= IP(
             src=rng.choice(IPS),
@@ -333,6 +334,26 @@ def test_wildcarded_bits_do_not_matter(seed):
                 again = translate(world.bridge, changed, recirc=recirc)
                 assert format_actions(again.actions) == format_actions(result.actions)
                 assert again.error == result.error
+
+
+@pytest.mark.parametrize("acts", [("PopMpls", 0x0800), ("PushMpls", 0x8847), ("PopMpls", 0x8847)])
+def test_labels_without_a_bottom_are_counted_by_what_is_matched(acts):
+    """A label of nothing but zeros is one where another is behind it, and none otherwise."""
+    world = World(2)
+    name, ethertype = acts
+    world.rule([act(name, ethertype=ethertype), output(2)])
+    ethernet = bytes(Ether(src=MACS[0], dst=MACS[1], type=0x8847))
+    words = [0, 5 << 12 | 64, 6 << 12]
+    stacks = [
+        b"".join(lse.to_bytes(4, "big") for lse in stack) for stack in product(words, repeat=3)
+    ]
+    keys = [key_of(ethernet + stack, 1) for stack in stacks]
+    results = [translate(world.bridge, key) for key in keys]
+    assert len({result.actions for result in results}) > 2
+    for key, result in zip(keys, results, strict=True):
+        for other, its in zip(keys, results, strict=True):
+            if mixed(key, other, result.mask) == other:
+                assert (its.actions, its.error) == (result.actions, result.error)
 
 
 def with_hash(key, rng):
