@@ -391,7 +391,8 @@ class Backer:
 
     def barrier(self, then: Callable[[], Any]) -> None:
         """Call `then` once the datapath does what the tables say by now; at once, where it does."""
-        if self._inherits and self.dpif is not None:
+        # (While bridges are to come, the kernel's flows are theirs, too.)
+        if self._inherits and self.revalidator.ready and self.dpif is not None:
             self._guarded(self._hand_over, clock.msec())
         nobody = self.dpif is None and self._stalled is None
         if nobody or self.revalidator.paused or not len(self.flows):

@@ -60,6 +60,9 @@ def test_not_one_that_is_deleted_meanwhile(world, monkeypatch):
     backer.dpif.port_del(number)
     backer._lost()
     backer.run(clock.msec() + 2000)
+    backer.ports.pause(False)  # in the round in which it is due
+    assert not backer.ports.run(clock.msec() + 10 * BUSY_MS)
+    backer.ports.resume(backer.dpif)
     backer.ports.delete(number)
     backer.run(clock.msec() + 10 * BUSY_MS)
     assert len(tries) == 1

@@ -90,3 +90,16 @@ def test_a_flood_does_not_fill_the_daemon_and_takes_nothing_from_other_ports(wor
     world.backer.first_reconcile_done()
     world.until(lambda: not world.backer.handler.busy)
     assert world.backer.flows.stats()["unknown_port"] == MAX_LINE + 11
+
+
+def test_flows_of_the_kernel_are_left_to_bridges_to_come(world, monkeypatch):
+    """A barrier of another bridge's has their packets not come up to nobody."""
+    handed = []
+    kind = type(world.backer.dpif)
+    monkeypatch.setattr(kind, "kernel_cache_hand_over", lambda dpif: handed.append(dpif))
+    answered = []
+    world.backer.barrier(lambda: answered.append(len(handed)))
+    world.backer.first_reconcile_done()
+    world.backer.barrier(lambda: answered.append(len(handed)))
+    world.until(lambda: len(answered) == 2)
+    assert answered == [0, 1]

@@ -126,7 +126,7 @@ class OdpPorts:
 
     def run(self, now: int) -> bool:
         """Try one whose device may be free by now; whether it is.  Raises OSError."""
-        number = self._busy.due(now)
+        number = self._busy.due(now) if self._dpif is not None else None
         if number is None:
             return False
         try:
