@@ -357,15 +357,16 @@ def render(steps, names=None):
     where nothing follows that it could be taken for.  Of several bridges that one leads to (NORMAL,
     flood) each counts as an action in this.
     """
-    lasts, followed = _lasts(steps), _followed(steps)
+    cloned = _in_clones(steps)
+    lasts, followed = _lasts(steps, cloned), _followed(steps)
     base = {1: 0}  # level of a list of actions -> its indentation
     below = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
     child = {0: (0, 0)}  # the same of the bridge there, if the action led to one
-    for (level, kind, step), is_last, goes_on in zip(steps, lasts, followed, strict=True):
+    for at, (level, kind, step) in enumerate(steps):
         text = text_of(step, names)
         if kind == "bridge":
             indent = base.get(level, 0)
-            own, inner = (indent + 1, indent + 2) if goes_on else below[level]
+            own, inner = (indent + 1, indent + 2) if followed[at] else below[level]
             child[level] = (inner, inner)
             yield from ("", "    " * own + text, "    " * own + "-" * len(text))
         elif kind in _THAWED:
@@ -375,8 +376,10 @@ def render(steps, names=None):
             base[level + 1] = inner
             yield "    " * own + text
         elif kind == "action":
-            indent = base.setdefault(level, base.get(level - 1, 0))
-            below[level] = (indent, indent) if is_last else (indent + 1, indent + 2)
+            if cloned[at] or level not in base:
+                base[level] = base.get(level - 1, 0)
+            indent = base[level]
+            below[level] = (indent, indent) if lasts[at] else (indent + 1, indent + 2)
             child[level] = below[level]
             yield "    " * (indent + 1) + text
         elif kind == "bucket":  # of the group action above it
@@ -388,12 +391,11 @@ def render(steps, names=None):
             yield "    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, "")
 
 
-def _lasts(steps):
+def _lasts(steps, cloned):
     """Of each step, whether an action there is its list's last: neither an action of the same list
     follows nor, behind the list, the action set; what is in a clone is not last where the clone is
     not.  One pass from the end."""
     lasts = bytearray(len(steps))
-    cloned = _in_clones(steps)
     known = []  # by level: the answer for an action there, as far as what follows says; else True
     for at in range(len(steps) - 1, -1, -1):
         level, kind, step = steps[at]

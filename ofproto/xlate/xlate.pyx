@@ -116,13 +116,18 @@ cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
     if state.flags & FOR_BOND:
         output_hashed(x, state)
     else:
-        run_todo(x, state.todo)
+        run_todo(x, state.todo, x.trace is not None)
     return finish(x)
 
 
-cdef int run_todo(XlateContext x, list todo) except -1:
+cdef int run_case(XlateContext x, list todo) except -1:
+    """What follows on a look at the packet's size, which has not waited for it."""
+    return run_todo(x, todo, False)
+
+
+cdef int run_todo(XlateContext x, list todo, bint waited) except -1:
     """What is left of lists, innermost first, and the end of the pipeline or of a copy's actions:
-    there the action set is empty."""
+    there the action set is empty.  `waited`: trace is to tell of which rules it was."""
     cdef uint32_t pc
     for at in range(len(todo)):
         program, pc, x.table_id, x.rule = todo[at]
@@ -130,7 +135,7 @@ cdef int run_todo(XlateContext x, list todo) except -1:
             x.resubmits = -1
             run_table(x, flow_in_port(&x.flow), x.table_id, True, True, False)
         else:
-            x.waited = x.trace is not None
+            x.waited = waited
             run_ops(x, program, pc)
             x.waited = False
         if x.freezing:
@@ -680,7 +685,7 @@ cdef int clone(XlateContext x, Program program) except -1:
     saved = x.save()
     if not x.stop:
         run_ops(x, program, 0)
-        if x.action_set and x.error is None and not (x.freezing or x.stop):
+        if x.action_set and x.error is None and not x.freezing:
             run_action_set(x)
         exited = x.stop and not x.freezing
         finish_freezing(x)      # what goes round has the action set
@@ -769,4 +774,4 @@ cdef int run_action_set(XlateContext x) except -1:
 
 set_pipeline(run_bridge)
 set_sampling(sample_out)
-set_continuing(run_todo)
+set_continuing(run_case)

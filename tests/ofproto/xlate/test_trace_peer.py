@@ -154,6 +154,26 @@ CASES = {
         ["actions=write_actions(output:3),goto_table:1", "table=1,actions=output:2,exit"],
         ["in_port=1,icmp"],
     ),
+    "exit in a clone before the action set": (
+        ["actions=write_actions(output:3),goto_table:1", "table=1,actions=clone(output:2,exit)"],
+        ["in_port=1,icmp"],
+    ),
+    "a clone behind deeper tables": (
+        [
+            "actions=resubmit(,1),resubmit(,2)",
+            "table=1,actions=resubmit(,3),output:2",
+            "table=2,actions=clone(output:2,clone(output:3)),output:3",
+            "table=3,actions=output:3",
+        ],
+        ["in_port=1,icmp"],
+    ),
+    "actions behind a look at the size": (
+        [
+            "actions=check_pkt_larger(99)->NXM_NX_REG0[1],resubmit(,6),output:2",
+            "table=6,actions=output:3",
+        ],
+        ["in_port=1,dl_type=0x9999"],
+    ),
     "large packets": (
         [
             "actions=check_pkt_larger(99)->NXM_NX_REG0[1],resubmit(,6)",
