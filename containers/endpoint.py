@@ -24,6 +24,7 @@ _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 MTU_LEAST, MTU_MOST = 68, 65535
 VLAN_MOST = 4095
+GROUPS = 0x7FFFFFFF  # of devices
 # external_ids of an Interface: what the container's end has, addresses with a blank between.
 ADDRESSES, MAC = "container_ips", "attached-mac"
 # ... and who it is for, where a controller decides which addresses are the same network's.
@@ -93,8 +94,10 @@ def whose(front: str, what: str) -> str:
 
 
 def _group(whose: str) -> int:
-    """A device has it from its first moment, an alias later.  0 is the group of all others."""
-    return int.from_bytes(hashlib.sha256(whose.encode()).digest()[:4]) if whose else 0
+    """A device has it from its first moment, an alias later.  0 is the group of all others; ip(8)
+    knows no more than 31 bits."""
+    digest = hashlib.sha256(whose.encode()).digest()
+    return int.from_bytes(digest[:4]) & GROUPS or 1 if whose else 0
 
 
 def devices_of(whose: str) -> list[str]:

@@ -163,8 +163,8 @@ def test_records_are_as_those_of_open_vswitch(names, collector):
     for bridge, port, peer, n in (("br0", "x0", "x1", 7), ("br1", "x1", "x0", 8)):
         more += ["--", "add-port", bridge, port, "--", "set", "interface", port, "type=patch"]
         more += [f"options:peer={peer}", f"ofport_request={n}"]
-    more += ["--", "--id=@m", "create", "mirror", "name=m", "select_all=true", "output_port=@o"]
-    more += ["--", "--id=@o", "get", "port", "p9", "--", "set", "bridge", "br0", "mirrors=@m"]
+    more += ["--", "--id=@o", "get", "port", "p9", "--", "--id=@m", "create", "mirror", "name=m"]
+    more += ["select_all=true", "output_port=@o", "--", "set", "bridge", "br0", "mirrors=@m"]
     make(names, collector.target, "engine_id=3", "add_id_to_interface=true", "active_timeout=1",
          ports=(1, 2, 3, 9), fail_mode="secure", more=more)  # fmt: skip
     ip = [IP(src=f"10.0.0.{n}", dst="10.9.0.1", tos=0x4A) for n in range(1, 30)]
