@@ -144,6 +144,7 @@ class Backer:
         self._let_go(dpif)
 
     def _let_go(self, dpif: Any) -> None:
+        """Close a connection that is, or was about to become, ours.  Idempotent."""
         for each in (*self._told_of, self.ports):
             each.detach()
         self.flows.set_dpif(None)

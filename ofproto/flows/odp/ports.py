@@ -9,7 +9,7 @@ number.
 import errno
 import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ovs.vlog
@@ -58,9 +58,6 @@ class OdpPorts:
         self._found: dict[str, Any] = {}  # ports of the datapath that nobody asked for yet
         self._stats: dict[int, Stats] | None = None
         self._known_stats: dict[int, Stats] = {}  # when they were asked for last
-
-    def __iter__(self) -> Iterator[OdpPort]:
-        return iter(self.wanted.values())
 
     def __len__(self) -> int:
         return len(self.wanted)
