@@ -84,13 +84,32 @@ class World:
         return flows, groups, users, len(self.tables), self.seen(), self.tables.next_expiry()
 
     def seen(self):
-        """What a packet of each port meets."""
+        """What a packet of each port meets.
+
+        Of flows of one priority any may be met (OpenFlow 1.3.5, section 5.3): one of another priority
+        in their subtable changes which it is.
+        """
         found = []
         for number in range(2):
             for port in PORTS:
-                rule = self.tables.xbridge.table(number).lookup(bytes(_match(port, 0).key_bytes))
-                found.append(rule and (rule.priority, repr(rule.actions)))
+                key = bytes(_match(port, 0).key_bytes)
+                rule = self.tables.xbridge.table(number).lookup(key)
+                alone = rule and len(self._all_met(rule, key)) == 1
+                found.append(rule and (rule.priority, alone and repr(rule.actions)))
         return found
+
+    def _all_met(self, rule, key):
+        """Flows that a packet may meet instead of this one, and itself."""
+        place = (rule.table_id, rule.priority)
+        return [
+            each
+            for each in self.tables.rules()
+            if (each.table_id, each.priority) == place
+            and all(
+                have & mask == want
+                for have, mask, want in zip(key, each.mask, each.key, strict=True)
+            )
+        ]
 
     def count_packets(self):
         for n, rule in enumerate(sorted(self.tables.rules(), key=lambda r: (r.key, r.priority))):
