@@ -213,11 +213,14 @@ class Switch:
         if name == VSWITCHD and self.database:
             command.append(self.database)
         self.host.run(*command, env=self.environment, timeout=20)
-        self.pid(name)
+        assert self.pid(name), f"{name} has no pidfile"
 
     def pid(self, name):
-        """The process id of a daemon."""
-        return int((self.directory / f"{name}.pid").read_text())
+        """The process id of a daemon; None while its pidfile is absent or half written."""
+        try:
+            return int((self.directory / f"{name}.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def kill(self, name):
         """kill -9, and wait until it is gone."""

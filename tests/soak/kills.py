@@ -48,10 +48,10 @@ def hits(switch):
 
 
 def pid(switch, name):
+    found = switch.pid(name)
     try:
-        found = switch.pid(name)
-        os.kill(found, 0)
-    except (OSError, ValueError):  # none, gone, or half written
+        os.kill(found or 0, 0)
+    except ProcessLookupError:
         return None
     return found
 

@@ -363,7 +363,7 @@ def test_daemons_start_as_those_of_ovs_do(switch_daemons):
         "--detach",
         f"--unixctl={run}/db.ctl",
     )
-    switch.pid(OVSDB_SERVER)
+    assert switch.pid(OVSDB_SERVER)
     switch.vsctl("--no-wait", "init")
     switch.command(
         "pyvs-vswitchd",
@@ -377,7 +377,7 @@ def test_daemons_start_as_those_of_ovs_do(switch_daemons):
         f"--pidfile={run}/pyvs-vswitchd.pid",
         "--detach",
     )
-    switch.pid(VSWITCHD)
+    assert switch.pid(VSWITCHD)
     switch.vsctl("add-br", "br0")
     assert "one.log" in {path.name for path in run.iterdir()}
     assert "bridge br0: added" in (run / "two.log").read_text()

@@ -30,17 +30,11 @@ def watched():
         yield switch
 
 
-def pid(switch):
-    with contextlib.suppress(OSError, ValueError):
-        return switch.pid(VSWITCHD)
-    return None
-
-
 def kill(switch):
     """kill -9, and wait for what the monitor starts."""
     before = switch.pid(VSWITCHD)
     switch.kill(VSWITCHD)
-    wait_until(lambda: pid(switch) not in (None, before), what="another vswitchd")
+    wait_until(lambda: switch.pid(VSWITCHD) not in (None, before), what="another vswitchd")
     wait_until(lambda: switch.appctl("version", check=False), what="its commands")
 
 
