@@ -73,6 +73,7 @@ class Switch:
         self.bridges: dict[str, Bridge] = {}
         # Of bridges to come: their Ofprotos, which take over flows of an earlier process.
         self._restoring: dict[str, tuple[UUID, Any]] = {}
+        self._unmade: set[str] = set()  # bridges that could not be made of such an Ofproto
         self.backer: Any = None
         self._open_datapath = open_datapath
         self._make_backer = make_backer
@@ -207,6 +208,7 @@ class Switch:
         for _, ofproto in self._restoring.values():
             ofproto.destroy(delete)
         self._restoring.clear()
+        self._unmade.clear()
         if self.backer is not None:
             self.backer.close(keep=not delete)
         elif self._dpif is not None:
@@ -405,7 +407,8 @@ class Switch:
             self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
         for name, bridge in self.bridges.items():  # a peer may be in any
             self._guarded(name, bridge.follow_patches)
-        if not self._restoring:
+        # (Nobody waits for those that fail again and again.)
+        if self._unmade >= self._restoring.keys():
             self._reconciled_all(wanted)
         elif bridges:
             self.backer.some_bridges_done()
@@ -477,6 +480,8 @@ class Switch:
         if problem is not None:
             vlog.err(f"failed to create bridge {name}: {problem}")
             wanted = None
+        if wanted is None:
+            self._unmade.discard(name)
         begun = self._restoring.get(name)
         if begun is not None and (wanted is None or wanted.uuid != begun[0]):
             vlog.info(f"bridge {name}: deleted")
@@ -500,8 +505,10 @@ class Switch:
             try:
                 self._make_bridge(wanted, ofproto)
             except Exception:
+                self._unmade.add(name)
                 ofproto.destroy(delete=False)  # with what there is to be restored once more
                 raise
+            self._unmade.discard(name)
             changes.add_ports(name, self.config.ports[name])
 
     def _refusal(self, wanted: BridgeConfig) -> str | None:

@@ -105,20 +105,9 @@ cdef class UpcallHandler:
         self.early.clear()
 
     def welcome(self):
-        """Some ports are somebody's now: the packets that waited for them are next.  Where no more are
-        `expecting`, those of all ports are."""
-        cdef Waiting early = self.early
-        cdef waiting_upcall *first = early.take()
-        self.early = Waiting()
-        while first is not NULL:
-            if self.expecting and self.flows.port_of(&first.u.key) is None:
-                self.early.append(first)
-            elif self.waiting.has_room(&first.u):
-                self.waiting.append(first)
-            else:
-                LOST.count += 1
-                free(first)
-            first = early.take()
+        """Some ports are somebody's now: the packets that waited for them are next, before younger ones
+        of the same ports.  Those of other ports wait again, when it is their turn."""
+        self.waiting.put_before(self.early)
 
     @property
     def n_early(self):

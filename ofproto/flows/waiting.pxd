@@ -28,6 +28,8 @@ cdef class Waiting:
     cdef bint put(self, const upcall *u) noexcept
     cdef bint has_room(self, const upcall *u) noexcept
     cdef void append(self, waiting_upcall *last) noexcept
+    # Takes over all of `others`, in no time: each packet before those of its port that are ours.
+    cdef void put_before(self, Waiting others) noexcept
     # The next one, from each line in turn, or NULL; to be freed.
     cdef waiting_upcall *take(self) noexcept
     cdef void join(self, line *at) noexcept

@@ -70,6 +70,29 @@ cdef class Waiting:
         at.n_bytes += size
         self.n_bytes += size
 
+    cdef void put_before(self, Waiting others) noexcept:
+        """All of `others`, which have no more then, stand before ours of the same ports."""
+        cdef line *at
+        cdef line *other
+        cdef int i
+        for i in range(N_LINES):
+            at, other = &self.lines[i], &others.lines[i]
+            if other.first is NULL:
+                continue
+            if at.first is NULL:
+                at.last = other.last
+                self.join(at)
+            else:
+                other.last.next = at.first
+            at.first = other.first
+            at.length += other.length
+            at.n_bytes += other.n_bytes
+        self.length += others.length
+        self.n_bytes += others.n_bytes
+        memset(others.lines, 0, sizeof(others.lines))
+        others.turn = NULL
+        others.length = others.n_bytes = 0
+
     cdef void join(self, line *at) noexcept:
         """Behind all that wait now."""
         if self.turn is NULL:

@@ -64,10 +64,7 @@ class Replay:
             return
         # One that caused a fault when it came does so again.
         where = ("journal replay", path or "")
-        parts = [(done, payload)]
-        if kind == BUNDLE_END:
-            parts = containment.call(*where, done, self, payload, default=[])
-        for each in parts:
+        for each in self._bundled(payload) if kind == BUNDLE_END else ((done, payload),):
             more = containment.call(*where, each[0], self, each[1], when)
             yield
             while more and containment.call(*where, next, more, _END, default=_END) is not _END:
@@ -167,15 +164,15 @@ class Replay:
             self._bundle[1].append(payload[at : at + size])
             at += max(size, 1)
 
-    def _bundled(self, payload: bytes) -> list[tuple[Any, bytes]]:
-        """What the messages of the bundle that has this number do."""
+    def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
+        """What the messages, up to a million, of the bundle that has this number do."""
         number, raws = self._bundle
         self._bundle = (b"", [])
-        return [
-            (Replay._mod if raw[1] == OFPT_FLOW_MOD else Replay._group_mod, raw)
-            for raw in raws
-            if number == payload
-        ]
+        for raw in raws if number == payload else ():
+            yield Replay._part_of_bundle, raw
+
+    def _part_of_bundle(self, raw: bytes, when: int) -> Steps:
+        return (Replay._mod if raw[1] == OFPT_FLOW_MOD else Replay._group_mod)(self, raw, when)
 
 
 _REPLAY: dict[bytes, Any] = {

@@ -51,8 +51,8 @@ def test_packets_wait_for_their_bridge_and_no_longer(world):
     assert not world.backer.handler.busy and not len(world.backer.flows)
     world.ports_come()
     world.backer.some_bridges_done()
-    assert world.n_early == 3  # of a port that may be another bridge's
     world.expect({2: packets})
+    world.until(lambda: world.n_early == 3)  # of a port that may be another bridge's
     world.backer.first_reconcile_done()
     world.until(lambda: not world.backer.handler.busy)
     assert world.n_early == 0 and world.backer.flows.stats()["unknown_port"] == 3
@@ -86,7 +86,8 @@ def test_a_flood_does_not_fill_the_daemon_and_takes_nothing_from_other_ports(wor
     assert world.n_early == MAX_LINE + 1
     assert world.backer.flows.stats()["unknown_port"] == 10
     world.backer.some_bridges_done()
-    assert world.n_early == MAX_LINE + 1
+    assert world.n_early == 0 and world.backer.handler.busy
+    world.until(lambda: world.n_early == MAX_LINE + 1)
     world.backer.first_reconcile_done()
     world.until(lambda: not world.backer.handler.busy)
     assert world.backer.flows.stats()["unknown_port"] == MAX_LINE + 11

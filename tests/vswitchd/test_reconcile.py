@@ -577,3 +577,20 @@ def test_a_bridge_that_could_not_be_made_takes_over_its_flows_once_more(bench, r
     bench.run_until(lambda: "br0" in bench.switch.bridges)
     assert replaying.calls == [("destroy", False)]
     assert bench.ofproto() is not replaying
+
+
+def test_bridges_that_cannot_be_made_again_and_again_keep_nobody_waiting(bench, monkeypatch):
+    """Each begins anew while the other takes over its flows."""
+    bench.vsctl("add-br", "br0", "--", "add-br", "br1", "--", "add-br", "br2")
+    bench.switch.close()
+    bench.slices = {"br0": 40, "br1": 40}
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeOfproto, "set_datapath_id", lambda each, _: 1 // (each.name == "br2"))
+        bench.switch = bench.make_switch()
+        bench.run_until(lambda: bench.switch.backer and _all_done(bench))
+        assert set(bench.switch.bridges) == {"br2"}
+    bench.run_until(lambda: len(bench.switch.bridges) == 3)
+
+
+def _all_done(bench):
+    return "first_reconcile_done" in bench.switch.backer.calls
