@@ -86,8 +86,8 @@ class World:
     def seen(self):
         """What a packet of each port meets.
 
-        Of flows of one priority any may be met (OpenFlow 1.3.5, section 5.3): one of another priority
-        in their subtable changes which it is.
+        Of flows of one priority any may be met (OpenFlow 1.3.5, section 5.3): one of another
+        priority in their subtable changes which it is.
         """
         found = []
         for number in range(2):
