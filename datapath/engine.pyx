@@ -44,11 +44,11 @@ from datapath.netdev.tunnel import TunnelNetdev
 from datapath.xdp.af_xdp import TYPES as XDP_TYPES
 from datapath.xdp.af_xdp import XdpNetdev
 from datapath.ipc.ring import create_memory
+from datapath.ipc.up_memory import UpMemory
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
 
-UP_RING = 8 << 20               # a GSO frame takes 64 KiB of it
 DOWN_RING = 8 << 20
 CLOSERS = 64                    # threads that close ports
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
@@ -82,6 +82,7 @@ cdef class Engine:
     cdef dict retired                   # what workers counted that have ended
     cdef dict retired_drops
     cdef int up_event                   # the handler's, or -1
+    cdef readonly object up_memory      # of the rings that the handler reads
     cdef object closer
     cdef object slow                    # SlowDevices: those of AF_XDP
     cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
@@ -98,6 +99,7 @@ cdef class Engine:
         self.flows, self.tracking = Flows(self.crew), Tracking(self.crew)
         self.n_ids = n_workers
         self.retired, self.retired_drops = {}, {}
+        self.up_memory = UpMemory(self._lost)
         self.ports = {}
         self.bonds = LbBonds()
         self.meters = Meters()
@@ -138,6 +140,7 @@ cdef class Engine:
         for port in self.ports.values():
             self.closer.submit(port.close)
         self.ports = {}
+        self.up_memory.close()
         self.slow.forget_all()
         self.closer.shutdown()
 
@@ -220,6 +223,7 @@ cdef class Engine:
             for worker in going:
                 worker.stop()
                 self.workers.remove(worker)
+                self.up_memory.forget(worker.id)
                 self.flows.hand_over(worker)
                 self._keep_counters(worker)
 
@@ -372,6 +376,8 @@ cdef class Engine:
         c.kind = COMMAND_PORT_DEL
         c.dev = &dev.dev
         self.crew.all_workers(&c)
+        if self.up_memory.deadline is not None:
+            self.drop_rings()       # the next handler may meet another port of this number
         del self.ports[number]
         if dev.type == "system":
             self.closer.submit(dev.close)
@@ -527,16 +533,18 @@ cdef class Engine:
     # --- the handler
 
     def attach(self):
-        """Fresh rings for a handler: its descriptors, to be closed by the caller once sent.
+        """Rings for a handler: its descriptors, to be closed by the caller once sent.
 
-        One eventfd, then for each worker the up ring, the down ring and its wake eventfd.
+        One eventfd, then for each worker the up ring, the down ring and its wake eventfd.  What
+        waits for a handler since detach() is in the up rings.
         """
+        self.up_memory.read_anew()
         fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)]
         try:
             fds += self.attach_some(self.workers, fds[0])
         except (OSError, EngineError):
             os.close(fds[0])
-            self.detach()
+            self.drop_rings()
             raise
         self._keep_event(fds[0])
         return fds
@@ -547,14 +555,14 @@ cdef class Engine:
         self.up_event = -1 if fd is None else os.dup(fd)
 
     def attach_some(self, workers, event=None):
-        """Fresh rings of these workers for the handler that there is: three descriptors of each."""
+        """Rings of these workers for the handler that there is: three descriptors of each."""
         cdef Worker worker
         cdef command c
         event = self.up_event if event is None else event
         fds = []
         try:
             for worker in workers:
-                up = create_memory(UP_RING)
+                up = self.up_memory.of(worker.id)
                 fds.append(up)
                 down = create_memory(DOWN_RING)
                 fds += [down, os.dup(worker.w.wake_fd)]
@@ -573,14 +581,36 @@ cdef class Engine:
             raise
         return fds
 
-    def detach(self):
-        """There is no handler any more: packets that would go up are counted and dropped."""
+    def detach(self, now):
+        """There is no handler any more, since `now` (ms): what goes up waits for the next one."""
         cdef command c
+        if self.rings_broken() or not self.up_memory.park(now):
+            self.drop_rings()
+            return
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_HANDLER_GONE
+        c.synced = True
+        self.crew.all_workers(&c)
+
+    def give_up_rings(self, now):
+        """Once no handler has come in time: packets that would go up are counted and dropped."""
+        if self.up_memory.deadline is not None and now >= self.up_memory.deadline:
+            self.drop_rings()
+
+    def drop_rings(self):
+        """There are no rings of a handler any more."""
+        cdef command c
+        self.up_memory.close()
         self._keep_event(None)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_RINGS
         c.up_fd = c.down_fd = c.up_event = -1
         self.crew.all_workers(&c)
+
+    def _lost(self, n):
+        """So many packets waited for a handler that did not come."""
+        for counts, name in ((self.retired, "lost"), (self.retired_drops, "upcall_no_handler")):
+            counts[name] = counts.get(name, 0) + n
 
     def rings_broken(self):
         """Whether a worker found a ring of the handler broken."""

@@ -154,6 +154,7 @@ class Server(Operations):
 
     def run(self) -> None:
         containment.call("datapath workers", "", self._look_at_workers)
+        containment.call("upcalls", "", self.engine.give_up_rings, ovs.timeval.msec())
         containment.call("connection tracking", "", self._sweep)
         containment.call("dummy links", "", self.dummy_links.run)
         containment.call("further datapaths", "", self.further.run, ovs.timeval.msec())
@@ -179,6 +180,8 @@ class Server(Operations):
 
     def wait(self, poller) -> None:
         self.listener.wait(poller)
+        if self.engine.up_memory.deadline is not None:
+            poller.timer_wait_until(self.engine.up_memory.deadline)
         if self.engine.tracking.table.high:
             poller.timer_wait_until(self.next_sweep)
         self.dummy_links.wait(poller)
@@ -256,7 +259,7 @@ class Server(Operations):
         self.listener.resume()
         if client is self.handler:
             self.handler = None
-            self.engine.detach()
+            self.engine.detach(ovs.timeval.msec())
             vlog.info("the upcall handler is gone; known flows go on")
 
     # --- requests

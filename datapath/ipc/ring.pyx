@@ -209,6 +209,15 @@ cdef class Ring:
         ring_release(&self.r)
         return record
 
+    def n_waiting(self):
+        """How many records wait, without taking them; None for a ring that is broken."""
+        cdef ring r = self.r
+        cdef uint32_t length, n = 0
+        while ring_peek(&r, &length) != NULL:
+            r.tail = r.next
+            n += 1
+        return None if r.broken else n
+
     def sleep(self):
         """As reader: ask to be woken; False when there is something to read."""
         return ring_sleep(&self.r)

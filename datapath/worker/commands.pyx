@@ -81,6 +81,8 @@ cdef void do_command(worker *w) noexcept nogil:
         inject(w, c)
     elif c.kind == COMMAND_RINGS:
         c.error = attach_rings(w, c)
+    elif c.kind == COMMAND_HANDLER_GONE:
+        ring_unmap(&w.down)
     store64(&w.mailbox, 0)
     signal_event(w.done_fd)
 

@@ -53,6 +53,7 @@ cdef enum command_kind:
     COMMAND_EXECUTE
     COMMAND_INJECT
     COMMAND_RINGS
+    COMMAND_HANDLER_GONE        # nothing comes down any more; what goes up waits for the next one
     COMMAND_CACHE               # the kernel cache: begin with these maps, or end it
     COMMAND_CACHE_PORT          # no flow from or to the port stays there
     COMMAND_SYNC                # what came before the command is done: see sync()

@@ -118,6 +118,7 @@ def tx_queue_full(process, handler):
 def upcall_no_handler(process, handler):
     handler.close()
     wait_until(lambda: "handler is gone" in process.log())
+    process.dpif.port_del(2)  # the next handler may meet another port 2: nothing waits for it
     process.dpif.port_inject(1, frame())
 
 

@@ -1,0 +1,78 @@
+"""Rings that outlive their reader: who takes them over, and until when."""
+
+import os
+
+import pytest
+
+from datapath.ipc.ring import Ring
+from datapath.ipc.up_memory import PATIENCE, UpMemory
+
+
+class World:
+    """A worker writes, readers come and go."""
+
+    def __init__(self):
+        self.lost = []
+        self.memory = UpMemory(self.lost.append)
+
+    def ring(self, worker=1):
+        fd = self.memory.of(worker)
+        try:
+            return Ring(fd)
+        finally:
+            os.close(fd)
+
+    def read_anew(self):
+        self.memory.read_anew()
+        return self.ring()
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    world.memory.close()
+
+
+def test_the_next_reader_goes_on_where_the_former_stopped(world):
+    former = world.read_anew()
+    writer = world.ring()
+    for n in range(3):
+        writer.push(b"%d" % n)
+    assert former.pop() == b"0"
+    assert world.memory.park(1000) and world.memory.deadline == 1000 + PATIENCE
+    writer.push(b"3")
+    successor = world.read_anew()
+    assert [successor.pop() for _ in range(4)] == [b"1", b"2", b"3", None]
+    assert world.memory.deadline is None and world.lost == []
+
+
+def test_where_the_former_may_read_still_the_next_one_has_a_ring_of_its_own(world):
+    world.read_anew()
+    world.ring().push(b"0")
+    assert world.read_anew().pop() is None
+
+
+def test_what_nobody_takes_over_is_counted(world):
+    world.read_anew()
+    for worker in (1, 2):
+        for n in range(worker):
+            world.ring(worker).push(b"%d" % n)
+    world.memory.park(0)
+    world.memory.forget(2)
+    world.memory.close()
+    assert world.lost == [2, 1] and world.memory.deadline is None
+    assert world.read_anew().pop() is None
+
+
+@pytest.mark.parametrize("at", [0, 128])
+def test_a_broken_ring_is_given_to_nobody(world, at):
+    """Its reader has written over the writer's position, or over its own."""
+    world.read_anew()
+    world.ring().push(b"0")
+    fd = world.memory.of(1)
+    os.pwrite(fd, (1 << 40).to_bytes(8, "little"), at)
+    os.close(fd)
+    assert not world.memory.park(0)
+    assert world.memory.deadline is None
+    assert world.read_anew().pop() is None
