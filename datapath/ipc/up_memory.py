@@ -1,7 +1,7 @@
 """The memory of the rings on which packets go up to vswitchd: it outlives who reads them.
 
-Where vswitchd is killed and comes again, the next one takes over the rings of the former and goes on
-where that stopped: what came up meanwhile waits, as much as a ring holds and for PATIENCE at most.
+Where vswitchd is killed and comes again, the next one takes over the rings of the former and goes
+on where that stopped: what came up meanwhile waits, as much as a ring holds, for PATIENCE at most.
 """
 
 import os
