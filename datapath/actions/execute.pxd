@@ -39,6 +39,14 @@ ctypedef void (*emit_fn)(void *arg, packet *p) noexcept nogil
 ctypedef int (*ct_fn)(void *owner, packet *p, flow_key *key, const ct_action *a,
                       emit_fn emit, void *arg) noexcept nogil
 
+# Keeps a fragment of what may be a tunnel's outer packet: ACT_TUNNEL_DEFRAG's payload says which.  CT_DONE:
+# it is one, in the buffer of `whole` (base and capacity are set, for 64 KiB more than a fragment),
+# with its key and the tunnel's port; CT_TAKEN: more are missing, or all went out by the action's
+# port; else the reason of a loss, as in ct_fn.
+ctypedef int (*defragment_fn)(void *owner, const packet *p, const flow_key *key, const uint8_t *payload,
+                              uint32_t length, packet *whole, flow_key *whole_key,
+                              uint32_t *port) noexcept nogil
+
 # The kind (TUNNEL_*) of a tunnel's port of the datapath.
 ctypedef uint32_t (*tunnel_fn)(void *owner, uint32_t port) noexcept nogil
 
@@ -56,6 +64,7 @@ cdef struct executor:
     dropped_fn dropped
     meter_fn meter              # NULL: all pass
     ct_fn track                 # NULL: DROP_CT_NO_TRACKER
+    defragment_fn defragment    # NULL: DROP_BAD_ACTION
     tunnel_fn tunnel_kind       # NULL: no port is one
     mtu_fn port_mtu             # NULL: none is known
     bond_fn bond_port           # NULL: there is no bond

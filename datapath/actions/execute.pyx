@@ -132,7 +132,7 @@ cdef bint _changes(const uint8_t *at, uint32_t length) noexcept nogil:
             if a.length < 12 or _changes(at + 12, a.length - 12):
                 return True
         elif (a.type != ACT_OUTPUT and a.type != ACT_LB_OUTPUT and a.type != ACT_USERSPACE
-              and a.type != ACT_DROP):
+              and a.type != ACT_TUNNEL_DEFRAG and a.type != ACT_DROP):
             return True         # a meter's band may re-mark
         size = (a.length + 3) & ~3
         if size >= length:
@@ -485,16 +485,47 @@ cdef int _pop_tunnel(execution *e, const uint8_t *at, uint32_t length, bint last
         return -1 - DROP_RECIRC_TOO_DEEP
     if not last and not _copy(e, &inner, &p, &key):
         return 0
+    _leave_tunnel(e, inner.p, inner.key, port, kind)
+    return 0
+
+
+cdef void _leave_tunnel(execution *e, packet *p, flow_key *key, uint32_t port, uint32_t kind) noexcept nogil:
+    """Below MAX_EXECUTE_DEPTH."""
     e.accounted = e.x.wrote_tunnel = True
-    if not tunnel_decapsulate(inner.p, inner.key, kind):
+    if not tunnel_decapsulate(p, key, kind):
         _drop(e, DROP_TUNNEL_POP)
-        return 0
-    inner.p.in_port = htonl(port)
-    inner.p.recirc_id = inner.p.dp_hash = 0
-    inner.p.ct.state = 0
+        return
+    p.in_port = htonl(port)
+    p.recirc_id = p.dp_hash = 0
+    p.ct.state = 0
     e.x.depth += 1
-    e.x.recirculate(e.x.owner, inner.p, inner.key)
+    e.x.recirculate(e.x.owner, p, key)
     e.x.depth -= 1
+
+
+cdef int _defragment(execution *e, const uint8_t *payload, uint32_t length) noexcept nogil:
+    """As _step() returns."""
+    cdef packet whole
+    cdef flow_key key
+    cdef uint32_t port = 0, kind
+    cdef int verdict
+    if e.x.defragment == NULL:
+        return -1 - DROP_BAD_ACTION
+    if e.x.depth >= MAX_EXECUTE_DEPTH:
+        return -1 - DROP_RECIRC_TOO_DEEP
+    _refresh(e)
+    if not _take_buffer(e, &whole, 1 << 16):
+        return 0
+    verdict = e.x.defragment(e.x.owner, e.p, e.key, payload, length, &whole, &key, &port)
+    e.accounted = True
+    if verdict == CT_DONE:
+        kind = 0 if e.x.tunnel_kind == NULL else e.x.tunnel_kind(e.x.owner, port)
+        if kind == 0:
+            _drop(e, DROP_NO_SUCH_PORT)
+        else:
+            _leave_tunnel(e, &whole, &key, port, kind)
+    elif verdict >= 0:
+        _drop(e, verdict)
     return 0
 
 
@@ -710,6 +741,8 @@ cdef int _step(execution *e, uint16_t kind, const uint8_t *payload, uint32_t len
         e.max_len = number
     elif kind == ACT_DROP:
         return 1
+    elif kind == ACT_TUNNEL_DEFRAG:
+        return _defragment(e, payload, length)
     elif kind == ACT_SET_TUNNEL:
         pass                    # where it is to go, there is no header: that port counts it
     else:

@@ -40,6 +40,7 @@ cdef enum:
     # itself, as no tunnel port of this datapath does
     ACT_SET_TUNNEL = 28
 
+    ACT_TUNNEL_DEFRAG = 30      # u32 port, struct tunnel_end[]: see there
     ACT_LB_OUTPUT = 29          # u32 bond: out by the member that carries the packet's bucket
 
     COPY_TTL_OUT = 0            # to the outermost label
@@ -84,6 +85,13 @@ cdef enum:
 cdef struct attr:
     uint16_t type
     uint16_t length
+
+# What an outer packet that came in fragments may be, once it is whole; what is none of these goes,
+# in its fragments, out by the port in front of them.
+cdef struct tunnel_end:
+    uint16_t proto
+    uint16_t udp_port           # host order; 0 where the protocol has none
+    uint32_t port               # of the tunnel, as in ACT_TUNNEL_POP
 
 # What the datapath sends back with a packet for the controllers; host order.
 ctypedef struct controller_data:

@@ -24,7 +24,8 @@ globals().update(
     RECIRC=<int> ACT_RECIRC, HASH=<int> ACT_HASH, SAMPLE=<int> ACT_SAMPLE, CLONE=<int> ACT_CLONE,
     USERSPACE=<int> ACT_USERSPACE, DROP=<int> ACT_DROP, TRUNC=<int> ACT_TRUNC,
     METER=<int> ACT_METER, CHECK_PKT_LEN=<int> ACT_CHECK_PKT_LEN, PUSH_PBB=<int> ACT_PUSH_PBB, POP_PBB=<int> ACT_POP_PBB,
-    SET_TUNNEL=<int> ACT_SET_TUNNEL, TUNNEL_PUSH=<int> ACT_TUNNEL_PUSH, TUNNEL_POP=<int> ACT_TUNNEL_POP,
+    SET_TUNNEL=<int> ACT_SET_TUNNEL, TUNNEL_DEFRAG=<int> ACT_TUNNEL_DEFRAG,
+    TUNNEL_PUSH=<int> ACT_TUNNEL_PUSH, TUNNEL_POP=<int> ACT_TUNNEL_POP,
     CT=<int> ACT_CT, CT_CLEAR=<int> ACT_CT_CLEAR,
     FLAG_COMMIT=<int> CT_COMMIT, FLAG_FORCE=<int> CT_FORCE, FLAG_NAT=<int> CT_NAT,
     FLAG_SRC=<int> CT_SRC, FLAG_DST=<int> CT_DST, FLAG_PERSISTENT=<int> CT_PERSISTENT,
@@ -472,6 +473,10 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
         return NULL
     if kind == ACT_SET_TUNNEL:
         return _check_tunnel(payload, length)
+    if kind == ACT_TUNNEL_DEFRAG:
+        if length < 4 or (length - 4) % sizeof(tunnel_end):
+            return "tnl_defrag: malformed"
+        return NULL
     if kind == ACT_TUNNEL_PUSH:
         return check_tunnel_push(payload, length)
     if kind == ACT_USERSPACE:

@@ -201,6 +201,7 @@ FORMATS: dict[int, Callable[[bytes, bytes | None], str]] = {
     odp.SET_TUNNEL: lambda payload, key: f"set({outer_text.format_set(payload)})",
     odp.METER: lambda payload, key: f"meter({_number(payload)})",
     odp.TUNNEL_PUSH: lambda payload, key: tunnel_text.format_push(payload),
+    odp.TUNNEL_DEFRAG: lambda payload, key: tunnel_text.format_defrag(payload),
     odp.TUNNEL_POP: lambda payload, key: f"tnl_pop({_number(payload)})",
 }
 
@@ -506,6 +507,7 @@ PARSERS: dict[str, Callable[[str], bytes]] = {
     "ct": lambda body: attribute(odp.CT, ct_text.parse_ct(body)),
     "meter": lambda body: _u32(odp.METER, body, "meter"),
     "tnl_push": lambda body: attribute(odp.TUNNEL_PUSH, tunnel_text.parse_push(body)),
+    "tnl_defrag": lambda body: attribute(odp.TUNNEL_DEFRAG, tunnel_text.parse_defrag(body)),
     "tnl_pop": lambda body: _u32(odp.TUNNEL_POP, body, "port"),
     "set": _parse_set,
 }

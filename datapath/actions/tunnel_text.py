@@ -1,6 +1,9 @@
-"""tnl_push(...) as text, both ways, in the form that `ovs-dpctl dump-flows` prints.
+"""tnl_push(...) as text, both ways, in the form that `ovs-dpctl dump-flows` prints; and
+tnl_defrag(...), which Open vSwitch does not have: what fragments may be when they are a packet.
 
     tnl_push(tnl_port(4789),header(size=50,type=4,eth(...),ipv4(...),udp(...),vxlan(...)),out_port(1))
+
+    tnl_defrag(out_port(1),udp(4789,tnl_pop(2)),ip(47,tnl_pop(3)))
 
 The header's bytes are put together from tables: for each layer what a label means, where.
 """
@@ -10,12 +13,11 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from datapath.base.protocols import (
-    PROTO_IPV6,
-)
+from datapath.base.protocols import PROTO_IPV6, PROTO_UDP
 from datapath.key import key_text
 
 HEAD = struct.Struct("=IIHH")  # tunnel_push in tunnel_push.pxd
+END = struct.Struct("=HHI")  # tunnel_end in odp.pxd
 ETHERNET, IPV4, IPV6, UDP = 14, 20, 40, 8
 GRE, VXLAN, GENEVE, ERSPAN, IP6ERSPAN, IP6GRE, GTPU, SRV6 = 3, 4, 5, 107, 108, 109, 110, 112
 GRE_CSUM, GRE_KEY, GRE_SEQUENCE = 0x8000, 0x2000, 0x1000
@@ -349,3 +351,30 @@ def parse_push(body: str) -> bytes:
     except (struct.error, OverflowError, KeyError) as error:
         raise ValueError(f"tnl_push({body}): {error}") from error
     return head + header
+
+
+def format_defrag(payload: bytes) -> str:
+    parts = [f"out_port({struct.unpack_from('=I', payload)[0]})"]
+    for proto, udp_port, port in END.iter_unpack(payload[4:]):
+        what = f"udp({udp_port}" if proto == PROTO_UDP else f"ip({proto}"
+        parts.append(f"{what},tnl_pop({port}))")
+    return f"tnl_defrag({','.join(parts)})"
+
+
+def _parse_end(part: str) -> bytes:
+    name, body = key_text.name_and_body(part)
+    number, _, pop = body.partition(",")
+    action, port = key_text.name_and_body(pop)
+    if name not in ("udp", "ip") or action != "tnl_pop":
+        raise ValueError(f"{part}: expected udp(PORT,tnl_pop(N)) or ip(PROTOCOL,tnl_pop(N))")
+    which = (PROTO_UDP, int(number, 0)) if name == "udp" else (int(number, 0), 0)
+    return END.pack(*which, int(port, 0))
+
+
+def parse_defrag(body: str) -> bytes:
+    """The payload of an action; ValueError says what is wrong."""
+    first, *ends = key_text.split(body)
+    name, port = key_text.name_and_body(first)
+    if name != "out_port":
+        raise ValueError(f"tnl_defrag({body}): expected out_port(N) first")
+    return struct.pack("=I", int(port, 0)) + b"".join(_parse_end(part) for part in ends)

@@ -15,6 +15,7 @@ from datapath.base.protocols cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP
 from datapath.conntrack.connections cimport *
 from datapath.conntrack.fragments cimport (
     FRAG_DEFAULT_MAX, FRAG_LEAST_V4, FRAG_LEAST_V6, FRAG_MAX_MAX, FRAG_MIN_V4, FRAG_MIN_V6,
+    FRAG_TIMEOUT,
 )
 from datapath.conntrack.table cimport *
 from datapath.conntrack.track cimport ct_track
@@ -160,6 +161,7 @@ cdef class Connections:
         self.fragments.min_v4 = FRAG_MIN_V4
         self.fragments.min_v6 = FRAG_MIN_V6
         self.fragments.most = FRAG_DEFAULT_MAX
+        self.fragments.timeout = FRAG_TIMEOUT
         self.fd = os.memfd_create("conntrack", os.MFD_CLOEXEC) if fd is None else os.dup(fd)
         number = self.fd
         error = tracker_map(&self.t, number, fd is None)

@@ -17,6 +17,9 @@ cdef enum:
     FRAG_LEAST_V4 = 400         # that these may be set to
     FRAG_LEAST_V6 = 400
     FRAG_TIMEOUT = 15000        # ms
+    # Of tunnels' outer packets, 16 bits of IPv4's id come round within seconds, and what is
+    # missing is lost now and then: RFC 4963.
+    FRAG_OUTER_TIMEOUT = 1000
 
 cdef struct fragment:
     packet p                    # its bytes follow
@@ -56,6 +59,8 @@ cdef struct frag_settings:
     uint32_t min_v4
     uint32_t min_v6
     uint32_t most
+    uint32_t timeout            # ms
+    bint evicts                 # what waits longest makes room for a new packet
 
 cdef struct frag_table:
     const frag_settings *settings

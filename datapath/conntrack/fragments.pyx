@@ -19,6 +19,7 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef enum:
     MORE = 1                    # "more fragments", in a fragment_place
     FRAG_HEADER = 8             # of IPv6
+    ECN_CE = 3                  # the bits of ECN, and "congestion experienced"
 
 # Where the fragment belongs.
 cdef struct place:
@@ -61,6 +62,8 @@ cdef bint _read(const packet *p, const flow_key *key, uint16_t zone, place *f) n
         f.offset = (field & 0x1fff) * 8
         f.last = not field & 0x2000
         f.payload = p.l3 + (ip[0] & 15) * 4
+        if csum_finish(csum_add(0, ip, f.payload - p.l3)):
+            return False
     else:
         at = _find_header6(p)
         if at == 0:
@@ -111,9 +114,33 @@ cdef void _drop_all(frag_table *f, waiting *slot, uint32_t reason, frag_lost_fn 
     frag_free(&gone)
 
 
+cdef waiting *_oldest(frag_table *f, const waiting *but) noexcept nogil:
+    """What has waited longest, of all but one; NULL: there is none."""
+    cdef waiting *oldest = NULL
+    cdef waiting *slot
+    cdef int i
+    for i in range(FRAG_PACKETS):
+        slot = &f.slots[i]
+        if slot.key.family and slot != but and (oldest == NULL or slot.since < oldest.since):
+            oldest = slot
+    return oldest
+
+
+cdef bint _has_room(frag_table *f, const waiting *own, uint32_t size, frag_lost_fn lost,
+                    void *owner) noexcept nogil:
+    """For one more fragment, of the packet `own`."""
+    cdef waiting *oldest
+    while f.n_fragments >= f.settings.most or f.n_bytes + size > FRAG_BYTES:
+        oldest = _oldest(f, own) if f.settings.evicts else NULL
+        if oldest == NULL:
+            return False
+        _drop_all(f, oldest, DROP_FRAG_LIMIT, lost, owner)
+    return True
+
+
 cdef waiting *_slot(frag_table *f, const frag_key *key, uint64_t now, frag_lost_fn lost,
                     void *owner) noexcept nogil:
-    """The packet's, or a fresh one; what has waited too long goes on the way.  NULL: all are in
+    """The packet's, or a fresh one; what has waited too long is lost on the way.  NULL: all are in
     use."""
     cdef waiting *slot
     cdef waiting *empty = NULL
@@ -121,13 +148,16 @@ cdef waiting *_slot(frag_table *f, const frag_key *key, uint64_t now, frag_lost_
     cdef int i
     for i in range(FRAG_PACKETS):
         slot = &f.slots[i]
-        if slot.key.family and now >= slot.since + FRAG_TIMEOUT:
+        if slot.key.family and now >= slot.since + f.settings.timeout:
             f.expired[slot.key.family == 6] += slot.n
             _drop_all(f, slot, DROP_FRAG_TIMEOUT, lost, owner)
         if not slot.key.family:
             empty = slot
         elif memcmp(&slot.key, key, sizeof(frag_key)) == 0:
             found = slot
+    if found == NULL and empty == NULL and f.settings.evicts:
+        empty = _oldest(f, NULL)
+        _drop_all(f, empty, DROP_FRAG_LIMIT, lost, owner)
     if found != NULL or empty == NULL:
         return found
     empty.key = key[0]
@@ -190,8 +220,7 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
         f.too_small[v6] += 1
         return DROP_FRAG_TOO_SMALL
     slot = _slot(f, &where.key, now, lost, owner)
-    if (slot == NULL or slot.n == FRAG_EACH or f.n_fragments >= f.settings.most
-            or f.n_bytes + p.size > FRAG_BYTES):
+    if slot == NULL or slot.n == FRAG_EACH or not _has_room(f, slot, p.size, lost, owner):
         if slot != NULL and slot.n == 0 and not slot.bad:
             slot.key.family = 0
         return DROP_FRAG_LIMIT
@@ -266,6 +295,22 @@ cdef void _unfragment6(packet *whole, uint32_t header) noexcept nogil:
     whole.size -= FRAG_HEADER
 
 
+cdef inline uint8_t _ecn(const packet *p, bint v6) noexcept nogil:
+    cdef const uint8_t *ip = p.data + p.l3
+    return ip[1] >> 4 & ECN_CE if v6 else ip[1] & ECN_CE
+
+
+cdef void _join_ecn(const waiting *done, uint8_t *ip) noexcept nogil:
+    """RFC 3168, section 5.3: congestion that one fragment met is the whole's."""
+    cdef bint v6 = done.key.family == 6
+    cdef uint32_t i
+    if _ecn(&done.list[0].p, v6) == 0:
+        return
+    for i in range(1, done.n):
+        if _ecn(&done.list[i].p, v6) == ECN_CE:
+            ip[1] |= ECN_CE << 4 if v6 else ECN_CE
+
+
 cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil:
     cdef const fragment *first = done.list[0]
     cdef const fragment *last = done.list[done.n - 1]
@@ -287,6 +332,7 @@ cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil:
         memcpy(whole.data + first.payload + done.list[i].offset,
                done.list[i].p.data + done.list[i].payload, done.list[i].size)
     ip = whole.data + whole.l3
+    _join_ecn(done, ip)
     if done.key.family == 4:
         put16(ip + 2, <uint16_t> (size - whole.l3))
         put16(ip + 6, 0)

@@ -26,6 +26,7 @@ from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
 from datapath.lookup.megaflow cimport megaflow, megaflow_count
 from datapath.netdev.netdev cimport MAX_PORTS, netdev, rx_burst
+from datapath.worker.defragment cimport OUTER, defragment
 from datapath.worker.state cimport HITS, of_burst, raise_alarm, time_of, turn, worker
 from datapath.worker.track cimport track
 from datapath.worker.transmit cimport flush_frames, output
@@ -257,6 +258,8 @@ cdef void forward_init(worker *w) noexcept nogil:
     w.x.dropped = dropped
     w.x.meter = weigh
     w.x.track = track
+    w.x.defragment = defragment
     w.x.tunnel_kind = tunnel_kind
+    w.outer_fragments.settings = &OUTER
     w.x.port_mtu = port_mtu
     w.x.bond_port = bond_port

@@ -159,6 +159,7 @@ cdef struct worker:
     meter **meters              # the datapath's, NULL before it has any
     tracker *connections        # the datapath's
     frag_table fragments
+    frag_table outer_fragments  # of tunnels' outer packets
     uint8_t *whole              # BIG_SIZE bytes, for what was fragmented
     # transmission
     frame frames[FRAMES]

@@ -19,7 +19,7 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
 
-cdef uint64_t MS = 1000000
+MS = 1000000
 
 
 cdef void lost(void *owner, uint32_t reason) noexcept nogil:

@@ -81,6 +81,7 @@ cdef class Worker:
         ring_unmap(&w.down)
         executor_free(&w.x)
         frag_destroy(&w.fragments)
+        frag_destroy(&w.outer_fragments)
         emc_destroy(&w.cache)
         megaflow_table_destroy(&w.flows)
         free(w.ports)

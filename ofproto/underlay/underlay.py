@@ -7,12 +7,14 @@ hop's Ethernet address.  In: which packets for a local address are a tunnel's.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from datapath.actions.tunnel_text import END as TUNNEL_END
 from ofproto.underlay import addresses
 from ofproto.underlay.asked import Asked
 from ofproto.underlay.listening import Listener
 from ofproto.underlay.neighbours import Neighbours
 from ofproto.underlay.routes import Route, RouteTable
 
+MOST_ENDS = 1000  # of them in one action, whose length is 16 bits
 LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10
 
 
@@ -43,6 +45,7 @@ class Underlay:
         self.asked = Asked()
         # (IP protocol, UDP port or 0) -> the datapath port of the tunnels that are received there
         self.receivers: dict[tuple[int, int], int] = {}
+        self.tunnel_ends = b""  # the same, as the action tnl_defrag has it
         self.bridges: list[Any] = []  # translation's, whose ports routes lead out by
         self.devices: dict[str, Device] = {}
         self._listening: dict[str, Device] = {}
@@ -56,6 +59,10 @@ class Underlay:
         receivers = {(each.protocol, each.udp_port): each.port for each in found}
         if receivers != self.receivers:
             self.receivers = receivers
+            self.tunnel_ends = b"".join(
+                TUNNEL_END.pack(proto, udp_port, port)
+                for (proto, udp_port), port in sorted(receivers.items())[:MOST_ENDS]
+            )
             self.told()
 
     def ask(self, bridge: str, way: "Way", now: int) -> None:

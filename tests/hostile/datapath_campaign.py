@@ -72,6 +72,7 @@ ACTIONS = tuple(
         "1,drop(3)",
         *(f"tnl_push(tnl_port(9),header({header}),out_port(1)),2" for header in HEADERS),
         "tnl_pop(9)",
+        "tnl_defrag(out_port(1),udp(4789,tnl_pop(9)),udp(6081,tnl_pop(8)),ip(47,tnl_pop(7)))",
         "clone(tnl_pop(8)),tnl_pop(7),1",
     )
 )

@@ -14,7 +14,7 @@ from ofproto.xlate.state.context cimport (
     MAX_DEPTH, NF_FLOOD, UNDO_HEADERS, Snapshot, XlateContext, flow_in_port,
 )
 from ofproto.xlate.outputs.netflow cimport netflow_out
-from ofproto.xlate.outputs.tnl_pop cimport ends_tunnel
+from ofproto.xlate.outputs.tnl_pop cimport NO_TUNNEL, TUNNEL_ENDS, ends_tunnel
 from ofproto.xlate.outputs.tunnel_send cimport output_tunnel
 from ofproto.xlate.bridges.xbridge cimport NO_ODP_PORT, XPort
 from ofproto.xlate.state.xcache cimport X_PATCH
@@ -85,8 +85,16 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
         output_patch(x, port)
     elif port.odp_port == <uint32_t> NO_ODP_PORT:
         x.report("warn", "Nonexistent output port")
-    elif not ends_tunnel(x, port):
+    else:
+        output_device(x, port)
+    return 0
+
+
+cdef int output_device(XlateContext x, XPort port) except -1:
+    cdef int end = ends_tunnel(x, port)
+    if end == NO_TUNNEL:
         send_out(x, port)
+    if end != TUNNEL_ENDS:
         tell_mirrors(x, port)
     return 0
 

@@ -7,7 +7,7 @@ megaflows stay as wide as they were.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from datapath.actions.odp cimport ACT_TUNNEL_POP
+from datapath.actions.odp cimport ACT_TUNNEL_DEFRAG, ACT_TUNNEL_POP
 from datapath.base.protocols cimport *
 from datapath.key.flow cimport flow_key
 from ofproto.xlate.state.context cimport XlateContext
@@ -34,48 +34,50 @@ cdef object number_of(uint32_t ipv4, const uint8_t *ipv6):
     return int.from_bytes((<char *> octets)[:16], "big")
 
 
-cdef bint ends_tunnel(XlateContext x, XPort port) except -1:
+cdef int ends_tunnel(XlateContext x, XPort port) except -1:
     cdef flow_key *flow = &x.flow
+    cdef int end
     underlay = x.bridge.underlay
     if underlay is None or flow.packet_type:
-        return False
+        return NO_TUNNEL
     device = underlay.listening.get(port.name)
     if device is None:
-        return False
+        return NO_TUNNEL
     if flow.eth_type == htons(ETH_IP) or flow.eth_type == htons(ETH_IPV6):
-        if underlay.receivers and receives(x, underlay, device, port):
-            return True
+        end = receives(x, underlay, device, port) if underlay.receivers else NO_TUNNEL
+        if end != NO_TUNNEL:
+            return end
         if flow.eth_type == htons(ETH_IPV6):
             hear_advertisement(x, underlay, port)
     elif flow.eth_type == htons(ETH_ARP):
         hear_arp(x, underlay, port)
-    return False
+    return NO_TUNNEL
 
 
-cdef bint receives(XlateContext x, underlay, device, XPort port) except -1:
+cdef int receives(XlateContext x, underlay, device, XPort port) except -1:
     cdef flow_key *flow = &x.flow
     cdef bint v6 = flow.eth_type == htons(ETH_IPV6)
     cdef uint32_t number
     cdef uint8_t *at
     memset(x.wc.eth_dst, 0xff, 6)
     if (<char *> flow.eth_dst)[:6] != device.mac:
-        return False
+        return NO_TUNNEL
     if v6:
         memset(x.wc.ipv6_dst, 0xff, 16)
     else:
         x.wc.nw_dst = 0xffffffff
     address = number_of(flow.nw_dst, flow.ipv6_dst)
     if all([address != own for own, _ in device.networks]):
-        return False
+        return NO_TUNNEL
     x.wc.nw_proto = 0xff
     if flow.nw_frag:
-        return False
+        return collect(x, underlay, port)
     if flow.nw_proto == PROTO_UDP:
         x.wc.tp_dst = 0xffff
     found = underlay.receivers.get(
         (flow.nw_proto, ntohs(flow.tp_dst) if flow.nw_proto == PROTO_UDP else 0))
     if found is None:
-        return False
+        return NO_TUNNEL
     x.commit()
     number = found
     at = x.out.room(ACT_TUNNEL_POP, 4)
@@ -83,7 +85,24 @@ cdef bint receives(XlateContext x, underlay, device, XPort port) except -1:
         memcpy(at, &number, 4)
     if x.side_effects:
         hear(x, underlay, number_of(flow.nw_src, flow.ipv6_src), flow.eth_src)
-    return True
+    return TUNNEL_ENDS
+
+
+cdef int collect(XlateContext x, underlay, XPort port) except -1:
+    """Fragments.  Later ones do not say their UDP port, and of IPv6 not even their protocol: what they
+    are is seen when they are a packet.  A mirror's cut copy never is."""
+    cdef uint32_t out = port.odp_port
+    cdef bytes ends = underlay.tunnel_ends
+    cdef uint8_t *at
+    if x.snaplen or (x.flow.eth_type == htons(ETH_IP)
+                     and all([proto != x.flow.nw_proto for proto, _ in underlay.receivers])):
+        return NO_TUNNEL
+    x.commit()
+    at = x.out.room(ACT_TUNNEL_DEFRAG, 4 + <uint32_t> len(ends))
+    if at != NULL:
+        memcpy(at, &out, 4)
+        memcpy(at + 4, <const char *> ends, len(ends))
+    return TUNNEL_MAY_END
 
 
 cdef int hear_answer(XlateContext x, underlay, address, const uint8_t *mac) except -1:

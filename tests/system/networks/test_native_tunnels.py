@@ -164,7 +164,15 @@ def test_what_comes_for_a_tunnel(under):
     found = actions(under, "br0", f"in_port=1,ip,{inner},nw_proto=47")
     assert found == f"tnl_pop({number['gre_sys']})"
     assert actions(under, "br0", f"in_port=1,udp,{inner},udp_dst=4788") == "100"
-    assert actions(under, "br0", f"in_port=1,ip,{inner},nw_proto=47,nw_frag=first") == "100"
+    pops = {name: f"tnl_pop({each})" for name, each in number.items()}
+    udp = f"udp(4789,{pops['vxlan_sys_4789']}),udp(6081,{pops['genev_sys_6081']})"
+    collected = f"tnl_defrag(out_port(100),{udp},ip(47,{pops['gre_sys']}))"
+    for proto, frag, wanted in (
+        (47, "first", collected), (17, "later", collected), (17, "first", collected),
+        (6, "first", "100"),
+    ):  # fmt: skip
+        fragment = f"in_port=1,ip,{inner},nw_proto={proto},nw_frag={frag}"
+        assert actions(under, "br0", fragment) == wanted, fragment
     receive(under, "p1", ENCAPSULATED)
     under.run("ovs-appctl", "revalidator/wait")
     assert "rx pkts=1, bytes=42," in under.run("ovs-ofctl", "dump-ports", "int", "2")

@@ -313,6 +313,34 @@ def test_an_outer_header_without_df_is_cut(world, name):
     assert "mtu_exceeded" not in world.switch.dpctl("drops")
 
 
+@pytest.mark.parametrize("name", ["vxlan", "geneve", "gre-csum"])
+def test_outer_packets_that_come_in_fragments(world, name):
+    """The underlay's MTU is below that of the networks inside.  What is no tunnel's goes to the
+    host in fragments, as it came."""
+    options, device = KINDS[name]
+    world.tunnel(name.partition("-")[0], THERE, f"{options} options:df_default=false")
+    world.device(device, HERE, THERE)
+    host, far, inside = world.switch.host, world.far, world.inside
+    for end, port, mtu in (
+        (far, "eth0", 700), (host, "under", 700),
+        (inside, "eth0", 3100), (host, "inside", 3100), (far, "tun9", 3100),
+    ):  # fmt: skip
+        end.run("ip", "link", "set", port, "mtu", f"{mtu}")
+    wait_until(lambda: inside.ping("10.9.0.2", count=1), what="the first answer")
+    for end, address in ((inside, "10.9.0.2"), (far, "10.9.0.1"), (far, HERE)):
+        found = end.run("ping", "-n", "-c3", "-i0.2", "-W5", "-s", "3000", address)
+        assert "3 received" in found, address
+    code = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
+    receive = "s.bind(('', 7000)); s.settimeout(20); print(len(s.recv(9999)))"
+    receiver = host.popen(sys.executable, "-c", code + receive, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: ":7000" in host.run("ss", "-lun"), what="the receiver")
+    far.run(sys.executable, "-c", code + f"s.sendto(bytes(5000), ({HERE!r}, 7000))")
+    assert receiver.communicate(timeout=30)[0] == "5000\n"
+    assert "tnl_defrag(out_port(" in world.switch.appctl("dpctl/dump-flows")
+    drops = world.switch.dpctl("drops")
+    assert "frag_" not in drops and "tunnel" not in drops
+
+
 def test_bfd_and_options_with_open_vswitch(world, ovs):
     """BFD holds between the two, and Geneve options mean the same to both."""
     join(world, ovs, "geneve", "options:key=9", 4)
