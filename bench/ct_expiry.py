@@ -12,7 +12,7 @@ import struct
 import time
 
 from bench.forwarding import text
-from datapath.actions import ct_text
+from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from datapath.conntrack.policies import DEFAULTS
 from datapath.tracking import CT_MOST

@@ -6,7 +6,7 @@ For pyvs-dpctl and for the dpctl/* commands of both daemons.
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.base.clock import now_ms
 from datapath.key import key_text
 from datapath.netdev.tunnel import TYPES as TUNNELS

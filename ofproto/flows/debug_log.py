@@ -11,7 +11,7 @@ from typing import Any
 import ovs.vlog
 
 from datapath import text
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.key import flow, key_text
 from ofproto.text.packet_text import format_packet
 from ofproto.xlate import trace

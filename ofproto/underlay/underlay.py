@@ -7,7 +7,7 @@ hop's Ethernet address.  In: which packets for a local address are a tunnel's.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from datapath.actions.tunnel_text import END as TUNNEL_END
+from datapath.actions.text.tunnel_text import END as TUNNEL_END
 from ofproto.underlay import addresses
 from ofproto.underlay.asked import Asked
 from ofproto.underlay.listening import Listener

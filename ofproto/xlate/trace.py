@@ -6,7 +6,7 @@ The same translation as for upcalls, with a list to note the steps in.
 import re
 from itertools import chain, islice
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.key import flow, outer_text
 from datapath.text import format_action_list
 from ofproto.codec.actions.nx import Clone

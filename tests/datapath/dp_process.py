@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import Dpif
 from datapath.key import key_text
 from tests import daemons

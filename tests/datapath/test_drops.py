@@ -12,7 +12,7 @@ from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import frame

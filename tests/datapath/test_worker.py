@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datapath.actions import lb, odp_text
+from datapath.actions import lb
+from datapath.actions.text import odp_text
 from datapath.base import drops
 from datapath.ipc.dpif import DpifError
 from datapath.ipc.upcall_rings import answer_upcall, push_down

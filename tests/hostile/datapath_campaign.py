@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc import further, protocol
 from datapath.ipc.dpif import Dpif, DpifError
 from datapath.ipc.upcall_rings import push_down

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.all import IP, UDP, Ether
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages.properties import make

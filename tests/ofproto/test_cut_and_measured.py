@@ -2,7 +2,7 @@
 
 import pytest
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.codec import messages as m
 from ofproto.text import flow_text
 from tests.ofproto.bridge_world import World, flow, frame

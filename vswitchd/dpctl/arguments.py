@@ -51,7 +51,7 @@ def _of_first_pass(mask):
 
 def parse_actions(run, text):
     """Actions as bytes; outputs by name too."""
-    from datapath.actions import odp_text
+    from datapath.actions.text import odp_text
     from datapath.text import map_words
 
     def by_number(word):

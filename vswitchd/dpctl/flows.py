@@ -269,7 +269,7 @@ def del_flows(run, words):
 
 def normalize_actions(run, words):
     """normalize-actions [FLOW] ACTIONS: with a FLOW, by the tags that its packets then have."""
-    from datapath.actions import odp_text
+    from datapath.actions.text import odp_text
 
     actions = parse_actions(run, words[-1])
     if len(words) == 1:
@@ -284,7 +284,7 @@ def normalize_actions(run, words):
 
 def show_parsed(run, words):
     """parse-actions ACTIONS: as they are understood."""
-    from datapath.actions import odp_text
+    from datapath.actions.text import odp_text
 
     for word in words:
         run.print(odp_text.format_actions(parse_actions(run, word)) + "\n")

@@ -1,7 +1,8 @@
 """Datapath actions sorted by the tags that a packet has when they are done, so that two lists with
 the same effect read alike: ovs-dpctl(8), normalize-actions."""
 
-from datapath.actions import odp, odp_text
+from datapath.actions import odp
+from datapath.actions.text import odp_text
 from datapath.key import flow
 
 CFI = 0x1000

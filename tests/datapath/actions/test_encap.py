@@ -12,7 +12,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from datapath.actions import odp, odp_text
+from datapath.actions import odp
+from datapath.actions.text import odp_text
 from datapath.key import flow, key_text
 from tests.datapath import naive_key
 from tests.datapath.sample_frames import frames

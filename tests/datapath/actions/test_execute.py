@@ -10,8 +10,9 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1AH, Ether
 from scapy.layers.sctp import SCTP
 
-from datapath.actions import odp, odp_text
-from datapath.actions.odp_text import attribute, set_attribute
+from datapath.actions import odp
+from datapath.actions.text import odp_text
+from datapath.actions.text.odp_text import attribute, set_attribute
 from datapath.key import flow
 from tests.datapath import naive_key
 from tests.datapath.sample_frames import frames

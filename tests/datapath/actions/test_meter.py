@@ -10,8 +10,9 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from datapath.actions import meter, odp, odp_text
+from datapath.actions import meter, odp
 from datapath.actions.offload import segments
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import DpifError
 from tests.datapath.dp_process import frame
 from tests.datapath.sample_frames import frames

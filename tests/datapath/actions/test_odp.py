@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datapath.actions import ct_text, odp, odp_text
-from datapath.actions.odp_text import attribute, set_attribute
+from datapath.actions import odp
+from datapath.actions.text import ct_text, odp_text
+from datapath.actions.text.odp_text import attribute, set_attribute
 from datapath.key import flow
 from tests.datapath.sample_frames import frames
 

@@ -12,8 +12,9 @@ from scapy.layers.l2 import GRE, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
-from datapath.actions import odp, odp_text, offload, tunnel_push
-from datapath.actions.odp_text import attribute
+from datapath.actions import odp, offload, tunnel_push
+from datapath.actions.text import odp_text
+from datapath.actions.text.odp_text import attribute
 from datapath.key import flow
 from tests.native.recorder import Recorder
 

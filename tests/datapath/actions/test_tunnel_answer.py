@@ -10,7 +10,7 @@ from scapy.layers.inet6 import ICMPv6ND_Redirect, ICMPv6PacketTooBig, ICMPv6Time
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from tests.datapath.actions.test_tunnel import GSO, big_frame, push, value
 from tests.native.recorder import Recorder
 

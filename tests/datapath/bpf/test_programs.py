@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 import pytest
 
 from datapath.actions import odp
-from datapath.actions.odp_text import attribute, set_attribute
+from datapath.actions.text.odp_text import attribute, set_attribute
 from datapath.bpf import entry, programs, syscall
 from datapath.bpf.memory import KernelMemory
 from datapath.key import flow

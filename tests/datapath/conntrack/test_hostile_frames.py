@@ -7,7 +7,7 @@ from scapy.all import ICMP, IP, TCP, UDP, Ether, IPv6
 from scapy.layers.inet6 import ICMPv6DestUnreach
 from scapy.packet import Raw
 
-from datapath.actions import ct_text
+from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from tests.datapath.sample_frames import frames
 

@@ -10,7 +10,7 @@ from scapy.all import IP, UDP, Ether, IPv6, defragment, fragment
 from scapy.layers.inet6 import defragment6, fragment6
 from scapy.packet import Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import DpifError
 from datapath.ipc.upcall_rings import answer_upcall
 from datapath.key import key_text

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from scapy.all import ICMP, IP, TCP, UDP, Ether
 
-from datapath.actions import ct_text
+from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from tests.native import ct_threads
 

@@ -5,7 +5,7 @@ from scapy.all import ICMP, IP, TCP, UDP, Ether, IPerror, IPv6, TCPerror, UDPerr
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest
 from scapy.packet import Raw
 
-from datapath.actions import ct_text
+from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from datapath.conntrack.policies import DEFAULTS
 

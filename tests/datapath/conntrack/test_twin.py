@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import ICMP, IP, TCP, UDP, Ether
 
-from datapath.actions import ct_text
+from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from tests.datapath.conntrack.naive_tracker import ANSWER, QUESTION, Action, Packet, Tracker
 

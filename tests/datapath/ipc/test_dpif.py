@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import Dpif, DpifError, DpifStalled
 from datapath.ipc.upcall_rings import answer_upcall, take_upcall
 from datapath.key import flow, key_text

@@ -15,7 +15,7 @@ from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.upcall_rings import take_upcall
 from tests.daemons import wait_until
 from tests.datapath.dp_process import ROOT, frame

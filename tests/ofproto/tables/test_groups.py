@@ -4,7 +4,7 @@ with their group, and where packets go."""
 import pytest
 from scapy.all import IP, UDP, Ether
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Group, Output
 from ofproto.codec.numbers import OFPP_CONTROLLER

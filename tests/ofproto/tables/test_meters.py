@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.codec import messages as m
 from ofproto.codec.instructions import Meter
 from ofproto.codec.match_text import TextError

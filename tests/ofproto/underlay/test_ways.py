@@ -8,7 +8,8 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, GRE, Ether
 from scapy.layers.vxlan import VXLAN
 
-from datapath.actions import odp, odp_text, tunnel_text
+from datapath.actions import odp
+from datapath.actions.text import odp_text, tunnel_text
 from ofproto.underlay import addresses, headers, messages
 from ofproto.underlay.asked import GIVEN_UP_MS, MAX_ASKED, Asked
 from ofproto.underlay.listening import Listener

@@ -5,7 +5,7 @@ import re
 import pytest
 from scapy.all import IP, TCP, UDP, Ether, IPv6
 
-from datapath.actions.odp_text import format_actions
+from datapath.actions.text.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import IP, TCP, Ether
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.key import flow
 from ofproto.codec.messages import GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket
 from ofproto.xlate.bridges.xgroup import MAX_SLOTS, spread

@@ -7,7 +7,7 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datapath.actions.odp_text import format_actions
+from datapath.actions.text.odp_text import format_actions
 from datapath.key import flow
 from ofproto.flows.flows import Flows
 from ofproto.flows.revalidator import Revalidator

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import IP, UDP, Dot1Q, Ether, IPv6, Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.protocols.membership import Message, parse
 from ofproto.xlate.bridges.mcast_snooping import McastSnooping, SnoopingSettings
 from ofproto.xlate.translate import translate

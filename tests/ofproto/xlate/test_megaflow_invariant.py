@@ -16,7 +16,7 @@ from scapy.contrib.nsh import NSH
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1AH
 
-from datapath.actions.odp_text import format_actions
+from datapath.actions.text.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.messages import GROUP_ALL, GROUP_FAST_FAILOVER, GROUP_SELECT, Bucket

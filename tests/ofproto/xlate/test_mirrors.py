@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import ofproto.codec.actions  # noqa: F401  (actions that the instructions' parser looks up)
-from datapath.actions.odp_text import format_actions
+from datapath.actions.text.odp_text import format_actions
 from datapath.key import flow
 from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import parse_match

@@ -6,7 +6,8 @@ import time
 import pytest
 from scapy.all import IP, LLC, UDP, Dot1Q, Dot3, Ether, IPv6, Raw
 
-from datapath.actions import odp, odp_text
+from datapath.actions import odp
+from datapath.actions.text import odp_text
 from datapath.key import flow
 from ofproto.flows import inbox
 from ofproto.flows.flows import Flows

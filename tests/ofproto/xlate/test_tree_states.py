@@ -3,7 +3,7 @@
 import pytest
 from scapy.all import IP, LLC, UDP, Dot3, Ether, Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.state.recirc import RecircTable

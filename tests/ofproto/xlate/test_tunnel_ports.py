@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 from scapy.all import ARP, ICMP, IP, Ether, IPv6
 
-from datapath.actions.odp_text import format_actions, parse_actions
+from datapath.actions.text.odp_text import format_actions, parse_actions
 from datapath.key import flow, key_text
 from ofproto.xlate.bridges.tunnel import Tunnel, TunnelTable
 from ofproto.xlate.bridges.tunnel_config import FLOW, KINDS, PACKET_TYPES, TunnelConfig

@@ -10,7 +10,7 @@ from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw
 from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import Dot1AH
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.key import flow
 from ofproto.text.flow_text import parse_flow
 from ofproto.xlate.state.recirc import RecircTable

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from scapy.all import ARP, TCP, Dot1Q, Ether
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.key import flow
 from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, XBond, bucket_of
 from ofproto.xlate.bridges.xbridge import XBundle, connect_patch

@@ -13,7 +13,7 @@ from scapy.all import ARP, IP, UDP, Ether
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import Dpif, DpifError
 from datapath.ipc.upcall_rings import push_down
 from datapath.key import key_text

@@ -11,7 +11,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
-from datapath.actions.odp_text import format_actions
+from datapath.actions.text.odp_text import format_actions
 from datapath.key import flow
 from datapath.key.key_text import format_key
 from ofproto.codec.instructions import parse_instructions

@@ -7,7 +7,7 @@ import pytest
 from scapy.all import ARP, IP, TCP, Ether
 from scapy.contrib.mpls import MPLS
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from datapath.ipc.dpif import DpifError
 from datapath.key import flow
 from ofproto.codec.fields import BY_NAME

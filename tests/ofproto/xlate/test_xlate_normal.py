@@ -5,7 +5,7 @@ import itertools
 import pytest
 from scapy.all import ARP, IP, Dot1Q, Ether, Raw
 
-from datapath.actions import odp_text
+from datapath.actions.text import odp_text
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.translate import translate
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
