@@ -4,9 +4,8 @@ import struct
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from datapath.actions import odp
 from datapath.key import key_text
-
-from . import odp
 
 # flags; zone, mark, mask; label, mask; addresses; ports; helper; timeout policy
 _PORTS_AND_REST = struct.Struct(f"=HHB3x{odp.TIMEOUT_NAME}s")

@@ -3,10 +3,11 @@
 import struct
 from collections.abc import Callable, Iterator
 
+from datapath.actions import odp
 from datapath.base.protocols import ETH_VLAN
 from datapath.key import flow, key_text, notations, outer_text
 
-from . import ct_text, odp, sample_text, tunnel_text
+from . import ct_text, sample_text, tunnel_text
 
 MEMBER_NAMES = tuple(flow.MEMBERS)
 MEMBER_IDS = {name: i for i, name in enumerate(MEMBER_NAMES)}
