@@ -14,6 +14,7 @@ from uuid import UUID
 import ovs.vlog
 
 from datapath.ipc.dpif import DpifError
+from ofproto.port_order import in_name_order
 from ofproto.xlate.bridges.tunnel_config import KINDS, RESERVED
 from pyvs import clock, containment
 from vswitchd.bonding.bundles import Bundles
@@ -299,10 +300,16 @@ class Bridge:
         self.news.discard(name)
 
     def add_wanted(self, links: Links) -> None:
-        """Make a port of every interface that is none yet, if it can be had."""
-        missing = [self.ifaces[name] for name in sorted(self._missing)]
-        missing.sort(key=lambda each: (each.name != self.name, each.precedence()))
-        for iface in missing:
+        """Make a port of every interface that is none yet, if it can be had: in Open vSwitch's
+        order those that ask for a number, so that the datapath's numbers are the same, and by
+        name those that get one."""
+
+        def rank(iface: Iface) -> tuple[bool, int, str]:
+            asks = iface.config.ofport_request is not None
+            return iface.name != self.name, iface.precedence(), "" if asks else iface.name
+
+        missing = [self.ifaces[name] for name in in_name_order(self._missing, len(self._ports))]
+        for iface in sorted(missing, key=rank):
             self._guarded((iface.name,), self._attach, iface, links)
         self.ofproto.drop_set_aside()
 

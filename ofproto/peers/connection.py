@@ -19,6 +19,7 @@ PACKET_INS_DROPPED = coverage.counter("packet_in_backlog")
 NOT_READ = coverage.counter("ofconn_output_overflow")
 
 OFPT_ERROR, OFPT_ECHO_REQUEST, OFPT_ECHO_REPLY = 1, 2, 3
+BAD_REQUEST, BAD_VERSION, BAD_TYPE = 1, 0, 1  # OFPET_BAD_REQUEST and two codes of it
 
 # Bytes queued for a peer.  Above the first, packet-ins are dropped (and counted); above the second
 # long replies wait, above the third requests, until it reads; at the fourth it is cut off.
@@ -179,10 +180,12 @@ class OFConnection:
         return False
 
     def _another_hello(self, raw: bytes) -> bool:
-        """Before anything else, a second HELLO may lower the version; later ones mean nothing."""
+        """Before anything else, a second HELLO may lower the version; others are refused."""
         common = self.allowed & decode_hello(raw)
         if self._only_hellos and common and max(common) < self.version:
             self.version = max(common)
+        else:
+            self._refuse(raw, BAD_TYPE)
         return False
 
     def _not_hello(self, raw: bytes) -> bool:
@@ -191,12 +194,12 @@ class OFConnection:
 
     def _echo(self, raw: bytes) -> bool:
         self._only_hellos = False
-        if raw[0] == self.version:
-            reply = bytearray(raw)
-            reply[1] = OFPT_ECHO_REPLY
-            self._queue(bytes(reply))
-            return self.tells_echoes
-        return self._message(raw)
+        if raw[0] not in VERSION_NAMES:
+            return self._message(raw)
+        reply = bytearray(raw)
+        reply[1] = OFPT_ECHO_REPLY
+        self._queue(bytes(reply))
+        return self.tells_echoes and raw[0] == self.version
 
     def _echo_reply(self, raw: bytes) -> bool:
         return self.tells_echoes
@@ -212,10 +215,14 @@ class OFConnection:
     def _message(self, raw: bytes) -> bool:
         self._only_hellos = False
         if raw[0] != self.version:
-            xid = int.from_bytes(raw[4:8], "big")
-            self._queue(encode_error(self.version, 1, 0, raw[:64], xid))
+            self._refuse(raw, BAD_VERSION)
             return False
         return True
+
+    def _refuse(self, raw: bytes, code: int) -> None:
+        """An error of type OFPET_BAD_REQUEST."""
+        xid = int.from_bytes(raw[4:8], "big")
+        self._queue(encode_error(self.version, BAD_REQUEST, code, raw[:64], xid))
 
     def _ignore(self, raw: bytes) -> bool:
         return False

@@ -93,13 +93,13 @@ class GroupTable:
 
     def _insert_buckets(self, mod: Any, version: int, _now: int) -> None:
         old, buckets = self._parts(mod)
+        at = _place(buckets, mod.command_bucket_id)
         present = {bucket.bucket_id for bucket in buckets}
         for bucket in mod.buckets:
             if bucket.bucket_id in present:
                 raise OFError("OFPGMFC_BUCKET_EXISTS", f"bucket {bucket.bucket_id}")
         if old.type != GROUP_SELECT and any(bucket.weight for bucket in mod.buckets):
             raise OFError("OFPGMFC_INVALID_GROUP", "only a select group has weights")
-        at = _place(buckets, mod.command_bucket_id)
         if mod.command_bucket_id <= BUCKET_MAX:
             at += 1  # behind the one that is named
         self._replace(old, buckets[:at] + mod.buckets + buckets[at:], version)

@@ -366,7 +366,9 @@ def render(steps, names=None):
         text = text_of(step, names)
         if kind == "bridge":
             indent = base.get(level, 0)
-            own, inner = (indent + 1, indent + 2) if followed[at] else below[level]
+            own, inner = indent + 1, indent + 2  # a mirror's, before the first action, too
+            if not followed[at]:
+                own, inner = below.get(level, (own, inner))
             child[level] = (inner, inner)
             yield from ("", "    " * own + text, "    " * own + "-" * len(text))
         elif kind in _THAWED:

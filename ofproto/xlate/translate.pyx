@@ -58,7 +58,7 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
     elif flow.recirc_id:
         state = x.recirc.get(ntohl(flow.recirc_id))
         if state is None:
-            raise LookupError(f"no recirculation id {ntohl(flow.recirc_id):#x}")
+            raise LookupError(f"no recirculation data for recirc_id {ntohl(flow.recirc_id):#x}")
         xlate_resume(x, state, flow, now)
     else:
         xlate_packet(x, bridge, flow, now)

@@ -221,11 +221,11 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     if port is not None and port.bundle is not None and port.bundle.mirror_out:
         return x.report("detail", f"dropping packet received on port {port.bundle.name}, which is"
                                   " reserved exclusively for mirroring")
-    if not x.depth:
-        if has_tunnel(x.came) and not take_congestion(x):
-            return 0
-        mirror_in(x)
+    if not x.depth and has_tunnel(x.came) and not take_congestion(x):
+        return 0
     x.flow.actset_output = htonl(OFPP_UNSET)
+    if not x.depth and (x.unparsed or port is not None and not port.forwards):
+        mirror_in(x)
     if x.unparsed:
         # The other bridge's tables are to see what the label hid.
         freeze(x)
@@ -245,11 +245,13 @@ cdef int see_special(XlateContext x, uint16_t in_port) except -1:
     if x.depth:
         return 0
     rule = lookup(x, in_port, 0)
-    if x.trace is None:
-        return 0
+    return trace_found(x, rule, 0) if x.trace is not None else 0
+
+
+cdef int trace_found(XlateContext x, Rule rule, uint8_t table_id) except -1:
     if rule is None:
-        return x.report("table", " 0. No match.")
-    return trace_rule(x, rule, 0)
+        return x.report("table", "%2d. No match." % table_id)
+    return trace_rule(x, rule, table_id)
 
 
 cdef int only_learn(XlateContext x, uint16_t in_port) except -1:
@@ -301,6 +303,12 @@ cdef int run_table(XlateContext x, uint16_t in_port, uint8_t table_id, bint may_
     rule = lookup(x, in_port, table_id)
     if by_original:
         swap_tuple(x)
+    if x.trace is not None:
+        trace_found(x, rule, table_id)
+    if first and not x.depth:
+        x.level += 1
+        mirror_in(x)            # trace tells of the rule first, as Open vSwitch does
+        x.level -= 1
     if rule is None:
         x.rule = None
         miss(x, table_id, may_packet_in, honor_miss)
@@ -356,8 +364,6 @@ cdef int miss(XlateContext x, uint8_t table_id, bint may_packet_in, bint honor_m
     cdef uint8_t what = x.bridge.miss[table_id]
     cdef XPort port
     cdef Telling told
-    if x.trace is not None:
-        x.report("table", "%2d. No match." % table_id)
     if not honor_miss:
         return trace_drop(x)
     if what == MISS_CONTINUE:
@@ -388,8 +394,6 @@ cdef int trace_drop(XlateContext x) except -1:
 
 
 cdef int run_rule(XlateContext x, Rule rule, bint deeper) except -1:
-    if x.trace is not None:
-        trace_rule(x, rule, x.table_id)
     x.rule = rule
     x.depth += deeper
     if rule.program is not None and rule.program.n_ops:

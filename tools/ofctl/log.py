@@ -5,7 +5,7 @@ from pyvs_tools.diagnostics import Diagnostics
 
 BURSTS = {"nx_match": 2}
 MODULES = """
-    meta_flow nx_match ofp_actions ofp_async_cfg ofp_bundle ofp_errors ofp_group ofp_match
+    meta_flow nx_match ofp_actions ofp_bundle ofp_connection ofp_errors ofp_group ofp_match
     ofp_msgs ofp_port ofp_table ofp_util
 """
 

@@ -83,7 +83,9 @@ def _format_nat(a: CtAction) -> str:
         return "nat"
     which = "src" if a.flags & odp.FLAG_SRC else "dst"
     flags = [name for name, flag in RANGE_FLAGS.items() if a.flags & flag]
-    return f"nat({','.join([f'{which}={_format_range(a)}', *flags])})"
+    if any(a.addresses[0]) or a.ports[0]:
+        which += f"={_format_range(a)}"
+    return f"nat({','.join([which, *flags])})"
 
 
 def _hex(value: int) -> str:

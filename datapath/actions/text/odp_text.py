@@ -454,8 +454,12 @@ def _parse_slow(text: str) -> int:
 
 
 def _parse_userspace(body: str) -> bytes:
+    """pid=NUMBER, the Netlink port of a reader that we do not have, and what goes up."""
     reason, data = 0, b""
-    for part in key_text.split(body):
+    first, *parts = key_text.split(body) or [""]
+    if not first.removeprefix("pid=").isdigit():
+        raise ValueError(f"userspace({body}): expected pid=NUMBER")
+    for part in parts:
         if part.startswith("reason="):
             reason = _within(int(part[7:], 0), 32, "reason")
         elif part.startswith("slow_path("):
@@ -471,7 +475,7 @@ def _parse_userspace(body: str) -> bytes:
             pass
         elif part.startswith("userdata("):
             data = bytes.fromhex(key_text.name_and_body(part)[1])
-        elif not part.startswith("pid="):
+        else:
             raise ValueError(f"{part}: unknown option of userspace()")
     return attribute(odp.USERSPACE, struct.pack("=II", reason, 0) + data)
 

@@ -7,6 +7,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OF13, OF14
 
+from . import properties
 from .base import ANY, EMPTY, FROM12, FROM13, FROM14, MSG, NX, ONF, ONLY13, Body, Message, row, wire
 
 _ROLES = ("nochange", "other", "master", "slave")
@@ -155,27 +156,36 @@ def _write_async(message, version):
     return out
 
 
-_PROPERTY = 8  # bytes: type, length, mask
+_PROPERTY_STEP = 8
 
 
 def _read_async_properties(cls, data, version):
     """Properties of 1.4: type 2 * kind for slaves, the next odd one for masters."""
     masks = {}
-    for at in range(0, len(data), _PROPERTY):
-        number, length = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 4]
-        if length != b"\0\x08":
-            raise OFError("OFPBPC_BAD_LEN", f"property of {int.from_bytes(length, 'big')} bytes")
-        if number // 2 >= len(ASYNC_KINDS):
-            raise OFError("OFPACFC_UNSUPPORTED", f"property {number}")
-        kind, mask = ASYNC_KINDS[number // 2], int.from_bytes(data[at + 4 : at + 8], "big")
-        known = _known(kind, version)
+    for number, value in properties.split(data):
+        kind = _async_kind(number, value)
+        if len(value) != 4:
+            raise OFError("OFPBPC_BAD_LEN", f"property of {len(value)} bytes")
+        mask, known = int.from_bytes(value, "big"), _known(kind, version)
         if mask & ~known:
             text = f"bad value {mask:#x} for {kind.upper()} (allowed mask {known:#x})"
-            raise noted("OFPACFC_INVALID", "ofp_async_cfg", text)
+            raise noted("OFPACFC_INVALID", "ofp_connection", text)
         master, slave = masks.get(kind, (None, None))
         mask = _widen(kind, mask, version)
         masks[kind] = (mask, slave) if number & 1 else (master, mask)
     return cls(masks)
+
+
+def _async_kind(number, value):
+    """What the property's mask is of."""
+    if number >= properties.FIRST_EXPERIMENTER:
+        vendor, kind = (int.from_bytes(value[at : at + 4], "big") for at in (0, 4))
+        text = f"unknown async config property type for exp_id {vendor:#x}, exp_type {kind}"
+        raise noted("OFPBPC_BAD_EXP_TYPE", "ofp_connection", text)
+    if number // 2 >= len(ASYNC_KINDS):
+        text = f"unknown async config property type {number}"
+        raise noted("OFPACFC_UNSUPPORTED", "ofp_connection", text)
+    return ASYNC_KINDS[number // 2]
 
 
 def _read_async_2(cls, data, version):
@@ -194,8 +204,8 @@ def _write_async_properties(message, version):
 
 
 _ASYNC = Body(24, 0, _read_async, _write_async)
-_ASYNC_14 = Body(0, _PROPERTY, _read_async_properties, _write_async_properties)
-_ASYNC_2 = Body(0, _PROPERTY, _read_async_2, _write_async_properties)
+_ASYNC_14 = Body(0, _PROPERTY_STEP, _read_async_properties, _write_async_properties)
+_ASYNC_2 = Body(0, _PROPERTY_STEP, _read_async_2, _write_async_properties)
 
 
 @wire(row(FROM13, MSG, 26, EMPTY))

@@ -140,6 +140,8 @@ def _write_features(each, version):
 class _Features(Runs):
     """A request without a body asks; one with a list would set it."""
 
+    bad_length = "OFPBPC_BAD_LEN"
+
     def read(self, cls, data, version):
         found = Runs.read(self, cls, data, version)
         if cls is TableFeaturesRequest and not data:

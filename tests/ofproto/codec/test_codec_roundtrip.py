@@ -162,6 +162,14 @@ BAD = [
     (b"\1\x10\0\x0c\0\0\0\0\0\x63\0\0", "OFPBRC_BAD_STAT"),
     (b"\4\x12\0\x10\0\0\0\0\0\x63\0\0\0\0\0\0", "OFPBRC_BAD_STAT"),
     (b"\4\x04\0\x0a\0\0\0\0\0\0", "OFPBRC_BAD_LEN"),
+    # SET_ASYNC: an unknown property, an experimenter's, one of a wrong size, an unknown bit
+    (b"\5\x1c\0\x10\0\0\0\0\0\x0c\0\x08\0\0\0\1", "OFPACFC_UNSUPPORTED"),
+    (b"\5\x1c\0\x18\0\0\0\0\xff\xff\0\x10\0\0\x23\x20" + bytes(8), "OFPBPC_BAD_EXP_TYPE"),
+    (b"\5\x1c\0\x18\0\0\0\0\0\0\0\x0c" + bytes(12), "OFPBPC_BAD_LEN"),
+    (b"\5\x1c\0\x10\0\0\0\0\0\2\0\x08\0\0\0\x40", "OFPACFC_INVALID"),
+    # TABLE_FEATURES of zeros, and cut off
+    (b"\4\x12\0\x50\0\0\0\0\0\x0c" + bytes(70), "OFPBPC_BAD_LEN"),
+    (b"\4\x12\0\x18\0\0\0\0\0\x0c" + bytes(14), "OFPBPC_BAD_LEN"),
 ]
 
 

@@ -311,8 +311,10 @@ def test_hello_stepwise():
     connection.receive(header(5, OF10) + hello(OF13) + hello(2))
     assert len(drain(connection)) == 1 and connection.version == OF10
     late = started(OF13)
-    late.receive(header(5) + hello(OF10) + header(5))
+    late.receive(header(5) + hello(OF10, xid=6) + header(5))
     assert len(drain(late)) == 2 and late.version == OF13
+    error = m.decode(cut(late.pull())[-1])
+    assert (error.name, error.xid) == ("OFPBRC_BAD_TYPE", 6)
 
 
 def test_peer_refuses():
@@ -330,7 +332,7 @@ def test_an_impossible_length_ends_it():
 
 def test_another_version_is_refused_with_its_xid():
     connection = started(OF13)
-    for raw in (header(5, OF10, 77), header(2, OF10, 78)):
+    for raw in (header(5, OF10, 77), header(2, 9, 78)):
         connection.receive(raw)
         assert drain(connection) == []
         (reply,) = cut(connection.pull())

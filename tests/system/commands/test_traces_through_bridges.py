@@ -60,3 +60,22 @@ def test_as_open_vswitch_shows_them(both):
             told.append((shown, [line for line in trace if not line.startswith("Datapath")]))
         assert told[0] == told[1]
         assert str(told[0]).count("bridge(") > 2
+
+
+def test_a_mirror_that_leads_to_a_bridge(both):
+    """What a mirror makes of a packet stands behind the rule that the packet meets."""
+    mirror = (
+        "-- --id=@p get port p1 -- --id=@m create mirror name=m select-all=true output-port=@p"
+        " -- set bridge br0 mirrors=@m"
+    )
+    told = []
+    for switch in both:
+        prepare(switch)
+        switch.run("ovs-vsctl", *mirror.split())
+        switch.run("ovs-ofctl", "add-flow", "br0", "table=1,actions=normal")
+        for actions in ("local", "resubmit(,1)", "sample(probability=5,collector_set_id=1),local"):
+            switch.run("ovs-ofctl", "add-flow", "br0", f"actions={actions}")
+            trace = switch.run("ovs-appctl", "ofproto/trace", "br0", PACKET).splitlines()
+            told.append([line for line in trace if not line.startswith("Datapath")])
+    assert told[:3] == told[3:]
+    assert told[0].count('    bridge("x1")') == 1
