@@ -92,8 +92,21 @@ def set_timeout(text, option="-t or --timeout", zero=False):
     seconds = digits.number(text, MOST_SECONDS)
     if seconds is None or not (seconds or zero):
         raise Fatal(f"value {text} on {option} is invalid")
+    start_alarm(seconds)
+
+
+def start_alarm(seconds):
+    """End the process by SIGALRM after so many seconds (0: never), and say so."""
     import signal
 
+    def end(_number, _frame):
+        from pyvs_tools.diagnostics import tell_of_signal
+
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        tell_of_signal(signal.SIGALRM)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    signal.signal(signal.SIGALRM, end)
     signal.alarm(seconds)
 
 

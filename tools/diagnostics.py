@@ -4,6 +4,7 @@ Most runs have nothing to log: what makes a log is loaded with the first note.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,17 @@ def log_path(program: str, value: str | None) -> str:
 def printable(text: str) -> str:
     """Of words that are not UTF-8, the bytes as escapes: no log takes these as they are."""
     return text.encode(errors="backslashreplace").decode()
+
+
+OF_SIGNALS = "fatal_signal"  # module
+_started: list["Diagnostics"] = []
+
+
+def tell_of_signal(number: int) -> None:
+    """That a signal ends the process, in the log of this run."""
+    log = _started[-1] if _started else Diagnostics("pyvs", (), ())
+    text = f"terminating with signal {int(number)} ({signal.strsignal(number)})"
+    log.tell(OF_SIGNALS, "WARN", text)
 
 
 class Diagnostics:
@@ -57,6 +69,7 @@ class Diagnostics:
         self._logs = None
         if self._specs:
             self._load()  # says what is wrong with them
+        _started.append(self)
 
     def _load(self):
         import ovs.util
@@ -65,7 +78,7 @@ class Diagnostics:
         from pyvs.process import logs
 
         ovs.util.PROGRAM_NAME = identity.program(self._program)
-        for name in {*logs.modules(self._program), *self._modules}:
+        for name in {*logs.modules(self._program), *self._modules, OF_SIGNALS}:
             Vlog(name)
         try:
             logs.set_verbosity(f"console:{self._console}")

@@ -220,9 +220,10 @@ class OFConnection:
         return True
 
     def _refuse(self, raw: bytes, code: int) -> None:
-        """An error of type OFPET_BAD_REQUEST."""
+        """An error of type OFPET_BAD_REQUEST, in the message's version if there is such a one."""
         xid = int.from_bytes(raw[4:8], "big")
-        self._queue(encode_error(self.version, BAD_REQUEST, code, raw[:64], xid))
+        version = raw[0] if raw[0] in VERSION_NAMES else self.version
+        self._queue(encode_error(version, BAD_REQUEST, code, raw[:64], xid))
 
     def _ignore(self, raw: bytes) -> bool:
         return False

@@ -324,7 +324,7 @@ def _packet_in_format(settings):
     if text is None:
         return None
     if text not in _PACKET_IN_FORMATS:
-        raise Fatal(f'unknown packet-in format "{text}"')
+        raise Fatal(f"unknown packet-in format `{text}'")
     return _PACKET_IN_FORMATS[text]
 
 

@@ -11,7 +11,7 @@ import sys
 
 from pyvs import digits, identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import MOST_SECONDS, Fatal, guard
+from pyvs_tools.command import MOST_SECONDS, Fatal, guard, start_alarm
 from pyvs_tools.diagnostics import Diagnostics, printable
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
@@ -522,9 +522,7 @@ def run(args):
         return _complete(args)
     settings, commands = parse_command_line(args)
     if settings.timeout:
-        import signal
-
-        signal.alarm(settings.timeout)
+        start_alarm(settings.timeout)
     log = Diagnostics("pyvs-vsctl", LOG_MODULES, settings.log_options, console="warn")
     if any(command.spec.writes for command in commands):
         _check_text(word for command in commands for word in command.args)

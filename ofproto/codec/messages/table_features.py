@@ -1,6 +1,7 @@
 """TABLE_FEATURES: what flows of a table may match and do, and requests to change that."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -69,7 +70,16 @@ def _read_types(data):
     return found
 
 
+# What 254 tables say alike: the same bytes, over and over.
+KEPT = 64
+
+
 def _read_fields(data):
+    return list(_fields_of(data))
+
+
+@lru_cache(KEPT)
+def _fields_of(data):
     found, at = [], 0
     while at < len(data):
         size = 8 if data[at : at + 2] == b"\xff\xff" else 4
@@ -89,10 +99,12 @@ def _write_types(numbers):
 
 
 def _write_fields(version):
-    def write(pairs):
-        return b"".join([_header(each, has_mask, version) for each, has_mask in pairs])
+    return lambda pairs: _headers(tuple(pairs), version)
 
-    return write
+
+@lru_cache(KEPT)
+def _headers(pairs, version):
+    return b"".join([_header(each, has_mask, version) for each, has_mask in pairs])
 
 
 def _header(each, has_mask, version):

@@ -107,7 +107,9 @@ def test_nothing_changed_means_no_waiting(server):
 
 def test_timeout_without_vswitchd(server):
     command = [sys.executable, "-c", PROGRAM, f"--db={server.remote}", "-t", "1", "add-br", "br0"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGALRM
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGALRM
+    assert "|00001|fatal_signal|WARN|terminating with signal 14 (Alarm clock)\n" in done.stderr
     assert run(server, "list-br")[1] == "br0\n"
 
 
