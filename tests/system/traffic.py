@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.daemons import ROOT, wait_until
 
@@ -37,19 +39,39 @@ class Transfer:
 
 
 class Pinger:
-    """ping all the time; stop() gives (sent, lost)."""
+    """ping all the time; stop() gives how many were sent, and the numbers of those lost."""
 
-    def __init__(self, container, address):
-        self._child = container.popen(
-            *("ping", "-n", "-q", "-i0.02", "-W1", address), stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, container, address, interval=0.02):
+        self._under_way = round(0.2 / interval)  # may be the last ones, on a busy machine
+        self._out = tempfile.NamedTemporaryFile()  # noqa: SIM115 (stop() closes it)
+        command = ("ping", "-n", f"-i{interval}", "-W1", address)
+        self._child = container.popen(*command, stdout=self._out)
+
+    def _told(self):
+        return Path(self._out.name).read_text()
+
+    def wait_for(self, number):
+        """Until this one is answered."""
+        wait_until(lambda: f" icmp_seq={number} ttl" in self._told(), what=f"ping {number}")
 
     def stop(self):
         time.sleep(0.5)
         self._child.send_signal(2)
-        out, _ = self._child.communicate(timeout=10)
-        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", out).groups()
-        return int(sent), int(sent) - int(received)
+        self._child.wait(10)
+        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", self._told())}
+        sent = int(re.search(r"(\d+) packets transmitted", self._told())[1])
+        self._out.close()
+        return sent, [n for n in range(1, sent - self._under_way) if n not in answered]
+
+
+def longest_run(numbers):
+    """Of numbers that follow one another, as Pinger.stop() gives them."""
+    longest = run = 0
+    former = None
+    for number in numbers:
+        run = run + 1 if former == number - 1 else 1
+        longest, former = max(longest, run), number
+    return longest
 
 
 def ofports(switch):

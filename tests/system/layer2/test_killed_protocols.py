@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import subprocess
 import time
 
 import pytest
@@ -13,6 +12,7 @@ from tests.daemons import DATAPATH, VSWITCHD, Switch, wait_until
 from tests.ofproto import group_messages as g
 from tests.system.layer2.test_link_protocols import BOND, LINKS, MONITORS, WATCHED, is_up, words
 from tests.system.layer2.test_spanning_trees import patches, shown
+from tests.system.traffic import Pinger
 
 # A monitor waits before it starts again what died soon after it was started.
 pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
@@ -47,19 +47,13 @@ class Watch:
     """Pings all the time, from a flow that there is on; stop() ends it."""
 
     def __init__(self, container, address):
-        command = ("ping", "-n", "-i0.02", "-W1", address)
-        self._child = container.popen(*command, stdout=subprocess.PIPE, text=True)
-        while " seq=10 " not in self._child.stdout.readline().replace("icmp_seq", "seq"):
-            pass  # until flows are there
+        self._pinger = Pinger(container, address)
+        self._pinger.wait_for(10)  # until flows are there
 
     def stop(self):
-        """Each was answered, but for the last ones, whose answers may be under way."""
-        self._child.send_signal(2)
-        out, _ = self._child.communicate(timeout=10)
-        answered = {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+) ", out)}
-        sent = int(re.search(r"(\d+) packets transmitted", out)[1])
-        lost = [number for number in range(11, sent - 10) if number not in answered]
-        assert sent > 30 and not lost, (sent, lost)
+        """Each was answered."""
+        sent, lost = self._pinger.stop()
+        assert sent > 30 and not [n for n in lost if n > 10], (sent, lost)
 
 
 @pytest.mark.parametrize("protocol", ["stp", "rstp"])
