@@ -538,21 +538,25 @@ cdef class Engine:
         One eventfd, then for each worker the up ring, the down ring and its wake eventfd.  What
         waits for a handler since detach() is in the up rings.
         """
-        self.up_memory.read_anew()
-        fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)]
+        self.up_memory.part_from_reader()
+        fds = []
         try:
+            fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             fds += self.attach_some(self.workers, fds[0])
+            self._keep_event(os.dup(fds[0]))
         except (OSError, EngineError):
-            os.close(fds[0])
+            for fd in fds:
+                os.close(fd)
             self.drop_rings()
             raise
-        self._keep_event(fds[0])
+        self.up_memory.read_anew()
         return fds
 
     def _keep_event(self, fd):
-        if self.up_event >= 0:
-            os.close(self.up_event)
-        self.up_event = -1 if fd is None else os.dup(fd)
+        """`fd`, ours from now on, takes the place of the former; -1: none does."""
+        former, self.up_event = self.up_event, fd
+        if former >= 0:
+            os.close(former)
 
     def attach_some(self, workers, event=None):
         """Rings of these workers for the handler that there is: three descriptors of each."""
@@ -565,7 +569,8 @@ cdef class Engine:
                 up = self.up_memory.of(worker.id)
                 fds.append(up)
                 down = create_memory(DOWN_RING)
-                fds += [down, os.dup(worker.w.wake_fd)]
+                fds.append(down)
+                fds.append(os.dup(worker.w.wake_fd))
                 memset(&c, 0, sizeof(c))
                 c.kind = COMMAND_RINGS
                 c.up_fd = up
@@ -601,7 +606,7 @@ cdef class Engine:
         """There are no rings of a handler any more."""
         cdef command c
         self.up_memory.close()
-        self._keep_event(None)
+        self._keep_event(-1)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_RINGS
         c.up_fd = c.down_fd = c.up_event = -1

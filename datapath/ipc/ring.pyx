@@ -218,6 +218,11 @@ cdef class Ring:
             n += 1
         return None if r.broken else n
 
+    @property
+    def tail(self):
+        """How many bytes were ever taken."""
+        return self.r.tail
+
     def sleep(self):
         """As reader: ask to be woken; False when there is something to read."""
         return ring_sleep(&self.r)

@@ -19,26 +19,40 @@ class UpMemory:
     def __init__(self, lose: Callable[[int], None]):
         self._lose = lose
         self._fds: dict[int, int] = {}
+        self._first: dict[int, int] = {}  # where what waits began when a ring was parked last
         self.deadline: int | None = None  # ms; there is one while nobody reads
 
     def close(self) -> None:
         """There are no rings any more; the workers' mappings stay theirs."""
         for worker in list(self._fds):
             self.forget(worker)
+        self._first = {}
         self.deadline = None
 
     def park(self, now: int) -> bool:
-        """Who read is gone at `now`, ms.  False: the rings are of no use to another one."""
-        if any(Ring(fd).n_waiting() is None for fd in self._fds.values()):
-            self.close()
-            return False
+        """Who read is gone at `now`, ms.  False: the rings are of no use to another one.
+
+        Nor are they where it took nothing of what it found: what comes first may be what ended it,
+        and would end the next one, too.
+        """
         self.deadline = now + PATIENCE
+        former, self._first = self._first, {}
+        for worker, fd in self._fds.items():
+            n, first = _look(fd)
+            if n is None or (n and former.get(worker) == first):
+                self.close()
+                return False
+            if n:
+                self._first[worker] = first
         return True
 
-    def read_anew(self) -> None:
-        """Who calls of() next reads what was parked; where somebody may read still, new rings."""
+    def part_from_reader(self) -> None:
+        """The rings of one who may read still go: of() is for another one."""
         if self.deadline is None:
             self.close()
+
+    def read_anew(self) -> None:
+        """Who has got what of() gave since part_from_reader() reads from now on."""
         self.deadline = None
 
     def of(self, worker: int) -> int:
@@ -53,5 +67,15 @@ class UpMemory:
         if fd is None:
             return
         if self.deadline is not None:
-            self._lose(Ring(fd).n_waiting() or 0)
+            self._lose(_look(fd)[0] or 0)
         os.close(fd)
+
+
+def _look(fd: int) -> tuple[int | None, int]:
+    """How many packets wait in a ring, None where it is broken or cannot be looked into; and where
+    the first one is."""
+    try:
+        ring = Ring(fd)
+    except OSError:
+        return None, 0
+    return ring.n_waiting(), ring.tail

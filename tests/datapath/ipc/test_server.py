@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import socket
 import stat
 import struct
@@ -369,6 +370,37 @@ def test_handler_that_is_killed(datapath):
     assert [take(successor).packet for _ in range(3)] == [frame(src=n) for n in (8, 9, 10)]
     assert take_upcall(successor) is None
     assert datapath.drops() == {}
+
+
+def test_register_where_descriptors_end(datapath):
+    """Whichever is lacking: it is refused, what waited is counted, and none is left behind."""
+
+    def fds():
+        return {int(name) for name in os.listdir(f"/proc/{datapath.pid}/fd")}
+
+    port = datapath.add("d1")
+    client = datapath.client()
+    client.version()
+    before = fds()
+    former = datapath.client()
+    former.upcall_register()
+    datapath.dpif.port_inject(port, frame())
+    former.close()
+    wait_until(lambda: "handler is gone" in datapath.log())
+    limits = resource.prlimit(datapath.pid, resource.RLIMIT_NOFILE)
+    for n in range(20):
+        free = [number for number in range(max(before) + 22) if number not in fds()]
+        resource.prlimit(datapath.pid, resource.RLIMIT_NOFILE, (free[n], limits[1]))
+        try:
+            client.upcall_register()
+            break
+        except DpifError:
+            assert datapath.dpif.stats()["lost"] == 1 and fds() == before
+        finally:
+            resource.prlimit(datapath.pid, resource.RLIMIT_NOFILE, limits)
+    assert n >= 6
+    datapath.dpif.port_inject(port, frame(src=2))
+    assert take(client).packet == frame(src=2)
 
 
 def test_nonsense_in_the_down_ring(datapath):

@@ -23,8 +23,11 @@ class World:
             os.close(fd)
 
     def read_anew(self):
-        self.memory.read_anew()
-        return self.ring()
+        self.memory.part_from_reader()
+        try:
+            return self.ring()
+        finally:
+            self.memory.read_anew()
 
 
 @pytest.fixture
@@ -76,3 +79,19 @@ def test_a_broken_ring_is_given_to_nobody(world, at):
     assert not world.memory.park(0)
     assert world.memory.deadline is None
     assert world.read_anew().pop() is None
+
+
+def test_what_ended_two_readers_ends_no_third(world):
+    """Each dies of the first packet that it finds; who took some may have died of anything."""
+    world.read_anew()
+    writer = world.ring()
+    for n in range(3):
+        writer.push(b"%d" % n)
+    assert world.memory.park(0)
+    assert world.read_anew().pop() == b"0"
+    assert world.memory.park(0)
+    world.read_anew()
+    assert not world.memory.park(0) and world.lost == [2]
+    world.read_anew()
+    world.ring().push(b"3")
+    assert world.memory.park(0)
