@@ -92,6 +92,8 @@ cdef class UpcallHandler:
             first = self.waiting.take()
             if first is NULL:
                 break
+            if not rings.all >> first.u.worker & 1:
+                first.u.worker = rings.ids[0]       # its own ended meanwhile; this one stays
             try:
                 work += self.guarded(&first.u, now)
             finally:

@@ -104,3 +104,22 @@ def test_flows_of_the_kernel_are_left_to_bridges_to_come(world, monkeypatch):
     world.backer.barrier(lambda: answered.append(len(handed)))
     world.until(lambda: len(answered) == 2)
     assert answered == [0, 1]
+
+
+def test_packets_whose_worker_ended_meanwhile(world):
+    """Another one sends them."""
+    world.ports_come()
+    numbers = {name: world.process.port(name).port_no for name in ("p1", "p2")}
+    world.backer.close()
+    world.bridge.destroy(False)
+    world.start()
+    dpif = world.backer.dpif
+    workers = dpif.workers_add([0], False)
+    dpif.queues_move([(numbers["p1"], 0, workers[0])])
+    packet = frame(60, 1, 2)
+    dpif.port_inject(numbers["p1"], packet)
+    world.until(lambda: world.n_early == 1)
+    dpif.workers_del(workers)
+    world.ports_come()
+    world.backer.first_reconcile_done()
+    world.expect({2: [packet]})
