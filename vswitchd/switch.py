@@ -425,9 +425,9 @@ class Switch:
             containment.call("tunnels", "", settle, clock.msec(), vports)
             containment.call("leftovers", "", leftovers.remove, wanted.bridges)
         if self._unclaimed:
-            self._unclaimed = False
             self.backer.first_reconcile_done()
-        if not self._failed and not self._reader.is_behind:
+            self._unclaimed = False  # behind it: a fault there leaves it to be done once more
+        if not (self._failed or self._restoring or self._reader.is_behind):
             self._realised_cfg = wanted.switch.next_cfg
 
     def _tell_new_bridges(self) -> None:
@@ -497,7 +497,8 @@ class Switch:
         if name not in self._restoring:
             ofproto = self._make_ofproto(name, self.backer)
             self._restoring[name] = wanted.uuid, ofproto
-            if ofproto.restoring:
+            # (Not for one that fails again and again: each time the others would wait.)
+            if ofproto.restoring and name not in self._unmade:
                 ofproto.restore_some(FIRST_RESTORE_SECONDS)
         ofproto = self._restoring[name][1]
         if not ofproto.restoring:

@@ -65,6 +65,7 @@ class FakeOfproto:
     """Gives numbers as ofproto does; `refuse` maps names to what port_add raises."""
 
     slices_left = 0  # of what takes over flows of before
+    first_slices = 0  # that were longer than others
 
     def __init__(self, name, backer, refuse, links):
         self.name = name
@@ -91,6 +92,7 @@ class FakeOfproto:
 
     def restore_some(self, seconds=0):
         self.slices_left -= 1
+        self.first_slices += seconds > 0
 
     def port_add(self, name, type_, request=None, options=None, avoid=(), tunnel=None):
         self.calls.append(("port_add", name, type_))

@@ -584,13 +584,46 @@ def test_bridges_that_cannot_be_made_again_and_again_keep_nobody_waiting(bench, 
     bench.vsctl("add-br", "br0", "--", "add-br", "br1", "--", "add-br", "br2")
     bench.switch.close()
     bench.slices = {"br0": 40, "br1": 40}
+    set_id = FakeOfproto.set_datapath_id
+
+    def make(ofproto, number):
+        set_id(ofproto, number // (ofproto.name == "br2"))
+
     with monkeypatch.context() as patched:
-        patched.setattr(FakeOfproto, "set_datapath_id", lambda each, _: 1 // (each.name == "br2"))
+        patched.setattr(FakeOfproto, "set_datapath_id", make)
         bench.switch = bench.make_switch()
         bench.run_until(lambda: bench.switch.backer and _all_done(bench))
         assert set(bench.switch.bridges) == {"br2"}
+        bench.vsctl("set", "open", ".", "next_cfg=7", wait=False)
+        made = len(bench.ofprotos)
+        bench.run_until(lambda: len(bench.ofprotos) >= made + 4)
+        assert _cfg(bench, "cur_cfg") < _cfg(bench, "next_cfg")  # nobody is told that it is done
+        assert all(each.first_slices == 0 for each in bench.ofprotos[made:])
     bench.run_until(lambda: len(bench.switch.bridges) == 3)
+    bench.run_until(lambda: _cfg(bench, "cur_cfg") == _cfg(bench, "next_cfg"))
 
 
 def _all_done(bench):
     return "first_reconcile_done" in bench.switch.backer.calls
+
+
+def _cfg(bench, column):
+    [row] = bench.switch.idl.tables["Open_vSwitch"].rows.values()
+    return getattr(row, column)
+
+
+def test_what_is_to_be_done_once_all_is_there_is_done_after_a_fault_too(bench, monkeypatch):
+    bench.switch.close()
+    faults = [True]
+    done = FakeBacker.first_reconcile_done
+
+    def once_with_a_fault(backer):
+        if faults:
+            faults.clear()
+            raise OSError
+        done(backer)
+
+    monkeypatch.setattr(FakeBacker, "first_reconcile_done", once_with_a_fault)
+    bench.switch = bench.make_switch()
+    bench.run_until(lambda: bench.switch.backer and _all_done(bench))
+    assert not faults
