@@ -594,12 +594,15 @@ class Ofproto:
             if when is not None:
                 poller.timer_wait_until(when)
 
-    def destroy(self, delete: bool = True) -> None:
+    def destroy(self, delete: bool = True, keep_journal: bool = False) -> None:
         """Close connections and sockets.
 
-        `delete`: the bridge is gone, so are its ports, flows and journal.  Else (the daemon ends
-        and is to come back) the datapath keeps ports and flows.
+        `delete`: the bridge is gone, so are its ports, flows and, without `keep_journal`, its
+        journal.  Else (the daemon ends and is to come back) the datapath keeps ports and flows.
         """
+        self._restoring = None  # which has the whole journal
+        if keep_journal:
+            self.log.close()  # before it notes what goes
         self.table_work.close()
         if delete:
             for number in list(self.ports):
@@ -609,7 +612,7 @@ class Ofproto:
         self.connmgr.close()
         if delete:
             self.tables.clear(clock.msec())
-        self.log.close(delete)
+        self.log.close(delete and not keep_journal)
 
 
 def flow_line(rule: Any, now: int) -> str:

@@ -507,7 +507,7 @@ class Switch:
                 self._make_bridge(wanted, ofproto)
             except Exception:
                 self._unmade.add(name)
-                ofproto.destroy(delete=False)  # with what there is to be restored once more
+                ofproto.destroy(keep_journal=True)  # what there is, is restored once more
                 raise
             self._unmade.discard(name)
             changes.add_ports(name, self.config.ports[name])

@@ -210,8 +210,8 @@ class FakeOfproto:
     def wait(self, poller):
         pass
 
-    def destroy(self, delete=True):
-        self.calls.append(("destroy", delete))
+    def destroy(self, delete=True, keep_journal=False):
+        self.calls.append(("destroy", "keep_journal" if keep_journal else delete))
 
 
 class FakeLinks:

@@ -575,7 +575,7 @@ def test_a_bridge_that_could_not_be_made_takes_over_its_flows_once_more(bench, r
     replaying.slices_left = 1
     bench.slices.clear()
     bench.run_until(lambda: "br0" in bench.switch.bridges)
-    assert replaying.calls == [("destroy", False)]
+    assert replaying.calls == [("destroy", "keep_journal")]
     assert bench.ofproto() is not replaying
 
 
