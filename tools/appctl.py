@@ -5,7 +5,8 @@ import sys
 
 from pyvs import digits, identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, answered, guard, set_timeout
+from pyvs_tools.alarm import set_timeout
+from pyvs_tools.command import Fatal, answered, guard
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = identity.program("pyvs-appctl")

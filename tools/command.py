@@ -1,4 +1,4 @@
-"""What the commands share: how a run ends, how long it may take, how many words it wants.
+"""What the commands share: how a run ends, how many words it wants.
 
 Imported by each command, so it imports little.
 """
@@ -6,7 +6,7 @@ Imported by each command, so it imports little.
 import os
 import sys
 
-from pyvs import digits, identity
+from pyvs import identity
 from pyvs_tools.getopt_long import UsageError
 
 
@@ -79,35 +79,6 @@ def _reason(error):
     if error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return error.strerror or str(error)
-
-
-MOST_SECONDS = (1 << 31) - 1  # that alarm(2) takes
-
-
-def set_timeout(text, option="-t or --timeout", zero=False):
-    """End the process by SIGALRM after `text` seconds; None: never.  Zero is "never" where the
-    command takes it (`zero`)."""
-    if text is None:
-        return
-    seconds = digits.number(text, MOST_SECONDS)
-    if seconds is None or not (seconds or zero):
-        raise Fatal(f"value {text} on {option} is invalid")
-    start_alarm(seconds)
-
-
-def start_alarm(seconds):
-    """End the process by SIGALRM after so many seconds (0: never), and say so."""
-    import signal
-
-    def end(_number, _frame):
-        from pyvs_tools.diagnostics import tell_of_signal
-
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        tell_of_signal(signal.SIGALRM)
-        os.kill(os.getpid(), signal.SIGALRM)
-
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
 
 
 def version_text(program):

@@ -7,7 +7,8 @@ import sys
 
 from pyvs import identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, guard, set_timeout, version_text
+from pyvs_tools.alarm import set_timeout
+from pyvs_tools.command import Fatal, guard, version_text
 from vswitchd.dpctl.dpctl import COMMANDS, do
 from vswitchd.dpctl.run import OPTIONS, DpctlError, Run
 

@@ -8,7 +8,8 @@ import sys
 
 from pyvs import identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, check_count, guard, set_timeout, version_text
+from pyvs_tools.alarm import set_timeout
+from pyvs_tools.command import Fatal, check_count, guard, version_text
 
 from .errors import BundleError, SwitchError
 

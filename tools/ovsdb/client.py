@@ -6,7 +6,8 @@ import select
 import sys
 
 from pyvs_tools import getopt_long
-from pyvs_tools.command import Fatal, guard, set_timeout, version_text
+from pyvs_tools.alarm import set_timeout
+from pyvs_tools.command import Fatal, guard, version_text
 from pyvs_tools.ovsdb import table
 from pyvs_tools.ovsdb.table import Json, Table
 

@@ -11,7 +11,8 @@ import sys
 
 from pyvs import digits, identity
 from pyvs_tools import getopt_long
-from pyvs_tools.command import MOST_SECONDS, Fatal, guard, start_alarm
+from pyvs_tools.alarm import MOST_SECONDS, start_alarm
+from pyvs_tools.command import Fatal, guard
 from pyvs_tools.diagnostics import Diagnostics, printable
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
