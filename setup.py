@@ -72,7 +72,7 @@ COMPILED_PYTHON = {
         "peers/turns",
         "tables/journal",
     ),
-    "pyvs": ("clock", "containment", "coverage", "poller", "streams/framing", "streams/json_text"),
+    "pyvs": ("clock", "containment", "coverage", "streams/framing", "streams/json_text"),
 }
 
 # `alignment`: x86 reads any; `function`, `vptr`: of C++.  What is found ends the process.

@@ -43,8 +43,8 @@ from ofproto.codec.numbers import (
     OFPRR_IDLE_TIMEOUT,
 )
 from ofproto.fail_mode import FailMode
-from ofproto.flows.backer import REVALIDATED_IN
 from ofproto.flows.packet_outs import PacketOuts
+from ofproto.flows.serving import REVALIDATED_IN
 from ofproto.in_band import InBand
 from ofproto.mirrors import Mirrors
 from ofproto.peers.connmgr import ConnMgr

@@ -38,6 +38,9 @@ cdef class UpcallRings:
     cdef uint64_t behind                    # a bit for each id
     cpdef drop_rings(self)
     cdef _drop_worker(self, uint32_t index)
+    # upcall_wait() and upcall_awake().
+    cdef bint may_sleep(self) noexcept
+    cdef void awake(self) noexcept
     # The next packet, of all workers in turn; false: none.
     cdef bint next_upcall(self, upcall *u) noexcept
     # Gives the record of the last next_upcall back.

@@ -118,6 +118,9 @@ cdef class UpcallRings:
 
     def upcall_wait(self):
         """Before poll(): ask to be woken.  False: there are upcalls, do not sleep."""
+        return self.may_sleep()
+
+    cdef bint may_sleep(self) noexcept:
         cdef uint32_t i
         cdef bint may_sleep = True
         for i in range(self.n_workers):
@@ -126,6 +129,9 @@ cdef class UpcallRings:
 
     def upcall_awake(self):
         """After poll(): no waking needed while upcalls are being taken."""
+        self.awake()
+
+    cdef void awake(self) noexcept:
         cdef uint32_t i
         cdef uint64_t count
         for i in range(self.n_workers):

@@ -106,6 +106,7 @@ cdef struct netdev:
     bint prioritizes            # send() looks at worker_port.tx_priority: the qdisc may
     void *private
     bint takes_offload          # false: the worker completes checksums and segments before send
+    bint into_stack             # send() runs the host's own stack: frames for others go first
     bint dead                   # the interface is gone; never comes back
     bint diverted               # its frames come by another device, which may go
     uint64_t link_errors

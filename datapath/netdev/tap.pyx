@@ -146,6 +146,7 @@ cdef class TapNetdev(Netdev):
         self.dev.receive = tap_receive
         self.dev.release = tap_release
         self.dev.send = tap_send
+        self.dev.into_stack = True
         self.dev.link_error = tap_link_error
         self.dev.private = &self.io
         self.make_queues(1)

@@ -12,4 +12,4 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
-    uint32_t EPOLLIN, EPOLLERR, EPOLLHUP
+    uint32_t EPOLLIN, EPOLLERR, EPOLLET, EPOLLHUP

@@ -6,7 +6,7 @@ from datapath.base.cycles cimport cycles
 from datapath.netdev.netdev cimport netdev, rxq
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport process_burst
-from datapath.worker.state cimport EVENTS, add_ready, clear_event, remove_ready, worker
+from datapath.worker.state cimport EVENTS, add_ready, remove_ready, worker
 
 
 cdef bint poll_ready(worker *w, bint prune) noexcept nogil:
@@ -52,8 +52,7 @@ cdef void look(worker *w, int timeout) noexcept nogil:
     cdef int n = epoll_wait(w.epoll_fd, events, EVENTS, timeout)
     for i in range(n):
         q = <rxq *> events[i].data.ptr
-        if q == NULL:
-            clear_event(w.wake_fd)
+        if q == NULL:           # the wake_fd
             continue
         if events[i].events & (EPOLLERR | EPOLLHUP):
             q.dev.link_error(q)

@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from posix.unistd cimport read, write
+from posix.unistd cimport write
 
 from datapath.base.atomic cimport exchange32
 from datapath.base.clock cimport clock_ns
@@ -212,11 +212,6 @@ cdef inline bint of_burst(const worker *w, const packet *p) noexcept nogil:
 cdef inline void signal_event(int fd) noexcept nogil:
     cdef uint64_t one = 1
     write(fd, &one, 8)
-
-
-cdef inline void clear_event(int fd) noexcept nogil:
-    cdef uint64_t count
-    read(fd, &count, 8)
 
 
 # Has the control thread look at this worker's counters soon.

@@ -122,29 +122,33 @@ cdef inline void look_for_answer(worker *w, netdev *dev) noexcept nogil:
             add_ready(w, &dev.queues[i])
 
 
+cdef void send_waiting(worker *w, netdev *dev) noexcept nogil:
+    cdef worker_port *port = &dev.worker_ports[w.id]
+    cdef uint32_t at = port.tx_first, n = 0
+    while at != NO_FRAME:
+        w.messages[n].msg_hdr.msg_iov = &w.frames[at].vector
+        n += 1
+        at = w.frames[at].next
+    port.tx_count = 0
+    w.n_sent += n
+    w.n_sent_batches += 1
+    if dev.dead:
+        port.drops[DROP_PORT_DOWN] += n
+        return
+    dev.send(dev, w.messages, n, port)
+    # The answer often lies there already: the kernel delivers within the system call.
+    if w.n_sending <= ANSWERING:
+        look_for_answer(w, dev)
+
+
 cdef void flush_frames(worker *w) noexcept nogil:
     """Sends everything that waits; afterwards no memory of a frame is referred to."""
-    cdef netdev *dev
-    cdef worker_port *port
-    cdef uint32_t i, at, n
+    cdef uint32_t i
     finish_joining(w)
     for i in range(w.n_sending):
-        dev = w.sending[i]
-        port = &dev.worker_ports[w.id]
-        at = port.tx_first
-        n = 0
-        while at != NO_FRAME:
-            w.messages[n].msg_hdr.msg_iov = &w.frames[at].vector
-            n += 1
-            at = w.frames[at].next
-        port.tx_count = 0
-        w.n_sent += n
-        w.n_sent_batches += 1
-        if dev.dead:
-            port.drops[DROP_PORT_DOWN] += n
-        else:
-            dev.send(dev, w.messages, n, port)
-            # The answer often lies there already: the kernel delivers within the system call.
-            if w.n_sending <= ANSWERING:
-                look_for_answer(w, dev)
+        if not w.sending[i].into_stack:
+            send_waiting(w, w.sending[i])
+    for i in range(w.n_sending):
+        if w.sending[i].into_stack:
+            send_waiting(w, w.sending[i])
     w.n_sending = w.n_frames = w.arena_used = 0

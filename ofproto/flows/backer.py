@@ -21,7 +21,6 @@ import ovs.vlog
 
 from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
-from pyvs.poller import QUICK
 
 from .barriers import Barriers, Counters
 from .courtesy import Courtesy
@@ -33,6 +32,7 @@ from .odp.meters import DatapathMeters
 from .odp.ports import OdpPorts
 from .odp.timeouts import TimeoutPolicies
 from .revalidator import Revalidator
+from .serving import UpcallServer
 from .upcall import UpcallHandler
 
 vlog = ovs.vlog.Vlog("ofproto_dpif")
@@ -54,12 +54,6 @@ HARMLESS = {
 # Whose answer brings rings, or ends some: a late one does not say which are of use.
 WITH_RINGS = {"upcall_register", "workers_add", "workers_del"}
 
-# When flows in the datapath follow a change of the tables at the latest, in seconds, while peers
-# send one message after the other, or packets come.
-REVALIDATED_IN = 0.002
-# Seconds for which upcalls that come while others are answered are answered without a round of the
-# loop, which costs as much as some tens of them.
-SERVED = 0.005
 FIRST_UPCALLS = 0.02  # seconds in which known flows come up again, all at once,
 FIRST_ROUNDS = 10  # and looks at least, where others have the processor for as long
 
@@ -73,7 +67,7 @@ class Backer:
 
     Public attributes: `dpif` (the present one; None while disconnected, or without answer),
     `bridges` (name -> Ofproto), `ports`, `meters`, `bonds`, `timeouts`, `flows`, `handler`,
-    `revalidator`.
+    `revalidator`, `server` (of upcalls, between rounds).
     """
 
     def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
@@ -96,6 +90,7 @@ class Backer:
         self.handler.expecting = True
         self.courtesy = Courtesy()
         self.revalidator = Revalidator(self.flows)
+        self.server = UpcallServer(self)
         self._counters = Counters(self.revalidator)
         self._barriers = Barriers()
         self._synced = 0  # the revalidator's changes that the workers were seen to have taken
@@ -437,11 +432,16 @@ class Backer:
     def _guarded(self, function: Callable[[int], Any], now: int) -> Any:
         try:
             return function(now)
-        except DpifError as error:
-            vlog.warn(f"the datapath refuses: {error}")
         except OSError as error:
-            self._lost(error)
+            self.take_error(error)
         return None
+
+    def take_error(self, error: OSError) -> None:
+        """What a request came to."""
+        if isinstance(error, DpifError):
+            vlog.warn(f"the datapath refuses: {error}")
+        else:
+            self._lost(error)
 
     # --- the daemon's rhythm
 
@@ -482,33 +482,11 @@ class Backer:
         self.flows.solicit(now)
         return handled
 
-    def _serve(self) -> float:
-        """Between rounds: upcalls, and what they have for the controllers; see Poller.quick()."""
-        end = 0.0
-        while self.dpif is not None:
-            now = clock.msec()
-            told = self.flows.counts["packet_ins"]
-            # The answers first: who sent the packets waits for nothing else.
-            self._guarded(self.answer_upcalls, now)
-            if self.dpif is None:
-                return 0
-            self.dpif.upcall_awake()
-            settled = self.is_settled
-            if told != self.flows.counts["packet_ins"] or not settled:
-                sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
-                if not all(sent):
-                    return 0
-            if self.flows.inbox or self.handler.busy:
-                return 0
-            if self.dpif.upcall_wait():
-                return QUICK if settled else REVALIDATED_IN
-            if not settled:
-                return 0
-            if not end:
-                end = time.monotonic() + SERVED
-            elif time.monotonic() >= end:
-                return 0
-        return 0
+    def send_queued(self, now: int) -> bool:
+        """Between rounds: what packets have made for peers, and for the journals.  Returns whether
+        that was all."""
+        sent = [bridge.send_queued(now) for bridge in self.bridges.values()]
+        return all(sent)
 
     @property
     def is_settled(self) -> bool:
@@ -519,7 +497,7 @@ class Backer:
         """While peers' messages are handled: upcalls, if there are some, and what they have for the
         controllers."""
         if self.dpif is not None and not self.dpif.upcall_wait():
-            self._serve()
+            self.server()
 
     def wait(self, poller: Any) -> None:
         """Wake up for upcalls, for the next revalidation, for the next try to reconnect."""
@@ -557,13 +535,13 @@ class Backer:
         if (busy := self.ports.next_run()) is not None:
             poller.timer_wait_until(busy)
         if not pressing and hasattr(poller, "quick"):  # that of the daemon's main loop
-            poller.quick(self.dpif.upcall_fd, self._serve)
+            poller.quick(self.dpif.upcall_fd, self.server)
 
     def _is_pressing(self) -> bool:
         """Whether a round is to follow at once; upcalls that came meanwhile need none."""
         if self.handler.busy or self.flows.inbox:
             return True
-        return not self.dpif.upcall_wait() and not self._serve()
+        return not self.dpif.upcall_wait() and not self.server()
 
     def _wait_stalled(self, poller: Any) -> None:
         poller.fd_wait(self._stalled.fileno(), select.POLLIN)

@@ -15,6 +15,7 @@ cdef class UpcallHandler:
     cdef Waiting early                  # packets of ports that nobody asked for yet
     # There are bridges to come: what comes by their ports is not to be lost.
     cdef public bint expecting
+    cpdef int run(self, int64_t now, int limit=*) except -1
     # The units of work that it took.
     cdef int answer_some(self, UpcallRings rings, int64_t now, int limit) except -1
     cdef int guarded(self, upcall *u, int64_t now) except -1

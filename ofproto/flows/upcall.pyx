@@ -54,7 +54,7 @@ cdef class UpcallHandler:
         self.waiting = Waiting()
         self.early = Waiting()
 
-    def run(self, int64_t now, int limit=512):
+    cpdef int run(self, int64_t now, int limit=512) except -1:
         """Answers up to `limit` upcalls, fewer where they are laborious; returns how many, `limit`
         when more may be waiting.  `now` in ms."""
         cdef UpcallRings rings = self.flows.rings

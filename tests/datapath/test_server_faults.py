@@ -209,7 +209,7 @@ def test_a_device_that_takes_long_to_open(server, monkeypatch):
     ask_later(second, name="x1", options={"fails": "1"})
     poller = Poller()
     server.wait(poller)  # requests that wait behind are no reason to turn without a pause
-    assert 0 < poller._timeout <= server_module.AGAIN
+    assert 0 < poller.timeout <= server_module.AGAIN
     for gate in gates:
         gate.set()
     [made, version] = answers(first, 2)
