@@ -4,6 +4,7 @@ Tables that are like the one before are not told again: "ditto".
 """
 
 import re
+from functools import lru_cache
 
 from ofproto.codec.fields import BY_CODE, BY_NAME, Field
 from ofproto.codec.messages import TC_EVICTION, TC_VACANCY_EVENTS, TableFeatures
@@ -47,6 +48,7 @@ _ORDER = (
     "nsh_spi nsh_si nsh_c nsh_ttl"
 )
 _RANKS = {name: rank for rank, name in enumerate(_ORDER.split())}
+_KEPT = 64  # lists of fields, of which tables that are alike have the same
 _TUN_METADATA = range(40, 104)  # numbers in NXM_NX; the switches here do not match on them
 _INSTRUCTIONS = {6: "meter", 4: "apply_actions", 5: "clear_actions", 3: "write_actions",
                  2: "write_metadata", 1: "goto_table"}  # fmt: skip
@@ -244,6 +246,11 @@ def _rank(name):
 
 def _names(fields):
     """Names of fields, each once, in the order of printing."""
+    return list(_sorted_names(tuple(fields)))
+
+
+@lru_cache(_KEPT)
+def _sorted_names(fields):
     return sorted({_field_name(field) for field in fields} - {""}, key=_rank)
 
 
@@ -343,9 +350,14 @@ def _format_sides(table, before, version):
 
 def _matching(table):
     """Names of fields: maskable, exact or left out, and always exact."""
-    wild = {_field_name(field) for field, _ in table.properties.get("wildcards", [])}
-    masked = {_field_name(f) for f, mask in table.properties.get("match", []) if mask}
-    names = _names(field for field, _ in table.properties.get("match", []))
+    return _matched(*(tuple(table.properties.get(name, ())) for name in ("wildcards", "match")))
+
+
+@lru_cache(_KEPT)
+def _matched(wildcards, match):
+    wild = {_field_name(field) for field, _ in wildcards}
+    masked = {_field_name(field) for field, mask in match if mask}
+    names = _names(field for field, _ in match)
     return (
         [name for name in names if name in masked],
         [name for name in names if name not in masked and name in wild],
