@@ -38,8 +38,16 @@ from ofproto.codec.messages.base import (
 from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OF13, OFPP_NONE
 
-from .flow_text import ALL_TABLES, format_duration, format_flags, format_flow, format_table
+from .flow_text import (
+    ALL_TABLES,
+    check_flow,
+    format_duration,
+    format_flags,
+    format_flow,
+    format_table,
+)
 
+_UNCHANGED = (1 << 64) - 1  # a cookie that is none
 VERSION_TEXT = {1: "", 2: " (OF1.1)", 3: " (OF1.2)", 4: " (OF1.3)", 5: " (OF1.4)", 6: " (OF1.5)"}
 ROLES = {"nochange": "nochange", "other": "equal", "master": "primary", "slave": "secondary"}
 FRAGS = ("normal", "drop", "reassemble", "nx-match")
@@ -255,7 +263,7 @@ def format_flow_mod(message: "m.FlowMod", style: Style, wire: str | None = None)
         format_match(message.match, style.names, message.priority) if wire is None else wire
     )
     cookie = message.cookie if message.command == m.ADD else message.new_cookie
-    if cookie:
+    if cookie and cookie != _UNCHANGED:
         words.append(f"cookie:{cookie:#x}")
     if message.cookie_mask:
         words.append(f"cookie:{message.cookie:#x}/{message.cookie_mask:#x}")
@@ -571,6 +579,8 @@ def format_raw(raw: bytes, style: Style) -> str:
         message = m.decode(raw, flow_mod_table_id=raw[0] == OF10)
         if _is_a(message, "FlowMod") and raw[0] == OF10 and message.table_id is None:
             message.table_id = ALL_TABLES  # the message itself says so
+        if _is_a(message, "FlowMod") and raw[0] > OF10:
+            check_flow(message.instructions, message.match, message.table_id, raw[0])
         text = format_message(message, raw, style)
     except OFError as error:
         if _is_a(error.partial, "NxSetFlowFormat"):

@@ -122,10 +122,10 @@ def _update(each, style):
             text += f" {name}={value}"
     text += f" cookie={each.cookie:#x}" if each.cookie else " cookie=0"
     match = format_match(each.match, style.names)  # ovs-ofctl leaves out the priority
-    if match:
-        text += f" {match}"
+    text += f" {match}"
     if each.instructions:
-        text += f" actions={format_instructions(each.instructions, style.names)}"
+        space = " " * bool(match)  # an empty match has left one
+        text += f"{space}actions={format_instructions(each.instructions, style.names)}"
     return text
 
 

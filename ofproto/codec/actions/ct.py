@@ -1,11 +1,12 @@
 """Connection tracking: ct, nat and ct_clear (ovs-actions(7))."""
 
 import re
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from struct import Struct
 
 from ofproto.codec.errors import OFError, Refusal
-from ofproto.codec.fields import IP_ANY
+from ofproto.codec.fields import IP_ANY, IPV4, IPV6
 from ofproto.codec.match_text import (
     TextError,
     format_table,
@@ -131,19 +132,23 @@ class Ct(Action):
             )
 
     def check_nested(self) -> None:
-        """What stands in exec() sets fields of the connection.  Raises Refusal."""
-        for each in self.actions:
-            if isinstance(each, Nat):
-                continue
-            field = each.dst if isinstance(each, RegMove) else getattr(each, "field", None)
-            sets = isinstance(each, RegMove | RegLoad | SetField)
-            if not sets or getattr(each, "legacy", False):
-                what = f"action {re.split('[:(]', each.format())[0]}"
-            elif field.name not in ("ct_mark", "ct_label"):
-                what = f"modification of {field.name}"
-            else:
-                continue
-            raise Refusal("OFPBAC_BAD_ARGUMENT", f"ct action doesn't support nested {what}")
+        _check_exec(self.actions)
+
+
+def _check_exec(actions):
+    """What stands in exec() sets fields of the connection.  Raises Refusal."""
+    for each in actions:
+        if isinstance(each, Nat):
+            continue
+        field = each.dst if isinstance(each, RegMove) else getattr(each, "field", None)
+        sets = isinstance(each, RegMove | RegLoad | SetField)
+        if not sets or getattr(each, "legacy", False):
+            what = f"action {re.split('[:(]', each.format())[0]}"
+        elif field.name not in ("ct_mark", "ct_label"):
+            what = f"modification of {field.name}"
+        else:
+            continue
+        raise Refusal("OFPBAC_BAD_ARGUMENT", f"ct action doesn't support nested {what}")
 
 
 def _require_ip(context):
@@ -175,6 +180,7 @@ def _parse_ct(text, names):
         elif key == "exec":
             with nested(TextError("actions are nested too deeply")):
                 rest = parse_actions(value or "", names)
+            _refuse_others(rest)
         else:
             raise TextError(f'invalid argument to "ct" action: `{key}\'')
     if flags & FORCE and not flags & COMMIT:
@@ -182,13 +188,19 @@ def _parse_ct(text, names):
     return Ct(flags, zone, table, alg, (*nat, *rest))
 
 
+def _refuse_others(actions):
+    """What exec() cannot have, before it is asked whether the action makes sense."""
+    try:
+        _check_exec(actions)
+    except Refusal as error:
+        raise TextError(error.detail) from None
+
+
 def _parse_zone(text):
     if text[:1].isdigit():
-        return parse_int(text, "zone", 16)
-    try:
-        found = parse_subfield(text)
-    except TextError:
-        raise TextError(f"{text}: invalid zone") from None
+        with suppress(TextError):
+            return parse_int(text, "zone", 16)
+    found = parse_subfield(text)
     if found[2] != 16:
         raise TextError(f"zone {text} must be a 16-bit subfield")
     return found
@@ -266,6 +278,10 @@ class Nat(Action):
     def check(self, context):
         if not context.in_ct:
             raise Refusal("OFPBAC_BAD_ARGUMENT", 'Cannot have NAT action outside of "ct" action')
+        if self.first is not None:
+            family = IPV4 if self.first.version == 4 else IPV6
+            if not context.holds(family):
+                raise OFError("OFPBAC_MATCH_INCONSISTENT", "nat to an address of another family")
 
 
 _NAT_WORDS = {"persistent": PERSISTENT, "hash": HASH, "random": RANDOM}

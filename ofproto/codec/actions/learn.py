@@ -306,13 +306,14 @@ def _parse_immediate(key, value, destination, names, error):
             number, mask = parse_value(field, value, names)
             if mask is not None:
                 raise TextError(f"{key}: masks are not supported")
+        if number >> n_bits:
+            what = f"{key}={value}: value {number:#x}"
+            raise TextError(f"{what} does not fit into {n_bits} bits")
     except TextError as other:
         raise TextError(
             f"{key}={value}: {key} value {value} cannot be parsed as a subfield ({error}) "
             f"or an immediate value ({other})"
         ) from None
-    if number >> n_bits:
-        raise TextError(f"{value}: value {number:#x} does not fit into {n_bits} bits")
     return Clause(MATCH, field, start, n_bits, number)
 
 

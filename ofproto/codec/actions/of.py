@@ -7,7 +7,15 @@ from datapath.base.protocols import ETH_PBB, MPLS_TYPES, VLAN_TPIDS
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match_text import TextError, parse_int
-from ofproto.codec.numbers import OF10, OF11, OF13, OF15
+from ofproto.codec.numbers import (
+    OF10,
+    OF11,
+    OF13,
+    OF15,
+    OFPP_IN_PORT,
+    OFPP_LOCAL,
+    OFPP_MAX,
+)
 
 from .base import (
     ANY_VERSION,
@@ -61,6 +69,10 @@ class Enqueue(Action):
         return f"enqueue:{format_port(self.port, names)}:{self.queue}"
 
     TEXT = {"enqueue": parse}
+
+    def check(self, context):
+        if self.port >= OFPP_MAX and self.port not in (OFPP_IN_PORT, OFPP_LOCAL):
+            raise OFError("OFPBAC_BAD_OUT_PORT", format_port(self.port))
 
 
 class CopyTtlOut(Plain):

@@ -230,6 +230,10 @@ BAD_TEXT = [
     ("goto_table:256", 'unknown table "256"'),
     ("enqueue:1", '"enqueue" syntax is'),
     ("foo:1", "unknown action foo"),
+    ("ct(exec(set_field:1->reg0))", "ct action doesn't support nested modification of reg0"),
+    ("ct(commit,exec(output:2))", "ct action doesn't support nested action output"),
+    ("ct(zone=70000)", "70000: unknown field `70000'"),
+    ("learn(reg0[0..3]=55)", "or an immediate value (reg0[0..3]=55: value 0x37 does not fit"),
 ]  # fmt: skip
 
 

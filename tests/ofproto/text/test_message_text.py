@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ofproto.codec import messages as m
 from ofproto.codec.fields import BY_NAME
+from ofproto.codec.instructions import parse_instructions
 from ofproto.codec.match_text import TextError, parse_match
 from ofproto.text.ct_text import parse_flush
 from ofproto.text.flow_text import parse_flow
@@ -236,3 +237,23 @@ def test_broken_messages_have_some_text(case, data):
         else bytes(raw)
     )
     assert ours(raw).endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("table=3,actions=goto_table:2", "OFPBIC_BAD_TABLE_ID"),
+        ("ip,actions=ct(commit,nat(src=fd00::1))", "OFPBAC_MATCH_INCONSISTENT"),
+        ("ipv6,actions=ct(commit,nat(src=fd00::1))", None),
+        ("cookie=0xffffffffffffffff,actions=output:1", None),
+    ],
+)
+@needs_ofctl
+def test_flow_mods_that_make_no_sense_as_ovs_ofctl(text, error):
+    """Printed is what the bytes say; an action that the flow cannot have is an error of them."""
+    match, _, actions = text.rpartition("actions=")
+    mod = parse_flow(f"{match}actions=drop")
+    mod.instructions = parse_instructions(actions)
+    raw = mod.encode(4, 7)
+    assert ours(raw) == theirs(raw)
+    assert error in ours(raw) if error else "actions=" in ours(raw)
