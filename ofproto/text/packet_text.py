@@ -35,7 +35,7 @@ def _shown(key):
     return Match(bytes(a & b for a, b in zip(key, mask, strict=True)), bytes(mask))
 
 
-def _inner_tag(key):
+def inner_tag(key):
     """Text of the second tag, which is there, or known not to be, behind a first one."""
     tci = int.from_bytes(_get(key, "vlan1_tci"), "big")
     if tci & 0x1000:
@@ -72,7 +72,7 @@ def format_packet(data: bytes) -> str:
     terms = format_terms(_shown(key))
     for i, term in enumerate(terms):
         if term.startswith("dl_vlan="):
-            terms.insert(i + 1, _inner_tag(key))
+            terms.insert(i + 1, inner_tag(key))
             break
     terms = _neighbour_terms(terms, key)
     return ",".join(terms) + _checksum(data, key, offsets["l4"])

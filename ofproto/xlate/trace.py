@@ -13,6 +13,7 @@ from ofproto.codec.actions.nx import Clone
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_flow
 from ofproto.codec.numbers import OFPP_NONE
+from ofproto.text.packet_text import inner_tag
 from ofproto.xlate.state.recirc import RecircTable
 
 from . import trace_recirc
@@ -21,7 +22,7 @@ from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
 from .state.steps import text_of
 from .trace_recirc import TraceError, member
-from .translate import translate
+from .translate import translate, within_vlan_limit
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
@@ -49,6 +50,7 @@ _LABEL = 0xFFFFFFFF  # a whole one
 _CONTEXTS = tuple(f"nsh_context{n}" for n in range(4))  # of metadata type 1
 _BEHIND_NSH = ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 _OAM = 1  # of tun_flags
+_TAGGED = 0x1000  # of a TCI
 _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 
 
@@ -79,9 +81,9 @@ def trace_pieces(
     `numbers` has those of ports that the text may name, `names` the names to print for numbers,
     `dp_names` those for the datapath's.
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
-    the packet have its effects on the MAC table and statistics, as -generate does.  `recirc` is
-    the RecircTable to look up recirc_id in.  `ct_states` is what the first packets that ct sends
-    round are taken for.  `program`: what a packet-out would have done, instead of the tables.
+    the packet have its effects on the MAC table, as -generate and a packet that is given do.
+    `recirc` is the RecircTable to look up recirc_id in.  `ct_states` is what the first packets
+    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of the tables.
     Raises TraceError, before the first piece.
     """
     try:
@@ -132,7 +134,7 @@ def trace_key(
         recirc = RecircTable()
 
     def translated(key, program=None):
-        key = seen_by_tables(bridge.options, key)
+        key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
         try:
             result = translate(
                 bridge,
@@ -277,8 +279,8 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
         text = _with_eth(text)
     if member(key, "eth_type") == _NSH:
         text += _BEHIND_NSH
-    if any(member(key, "vlan0_tci")) and not any(member(key, "vlan1_tci")):
-        text = text.replace(",dl_src=", ",vlan_tci1=0x0000,dl_src=", 1)
+    if any(member(key, "vlan0_tci")):
+        text = text.replace(",dl_src=", f",{inner_tag(key)},dl_src=", 1)
     return _with_labels(text, key, mask)
 
 
@@ -304,7 +306,7 @@ def format_megaflow(key, mask, names=None, layout=NO_OPTIONS):
         _set_bits(shown, "tun_flags", ~_OAM & 0xFF)
     recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
     text = format_match(layout.of_key(key, bytes(shown)), names)
-    text = _with_labels(text, key, shown)
+    text = _with_inner_tag(_with_labels(text, key, shown), key, shown)
     shown_id = f"{recirc_id:#x}" if recirc_id else "0"
     text = f"recirc_id={shown_id}" + ("," + text if text else "")
     return text if any(member(key, "packet_type")) else _with_eth(text)
@@ -331,6 +333,18 @@ def _with_labels(text, key, mask):
             at = max((n for n, term in enumerate(terms, 1) if term.startswith("mpls")), default=0)
             terms.insert(at, f"mpls_lse{number}={shown}")
     return ",".join(terms)
+
+
+def _with_inner_tag(text, key, mask):
+    """Nor has a second VLAN tag a field; it stands behind the first."""
+    tci, bits = (int.from_bytes(member(each, "vlan1_tci"), "big") for each in (key, mask))
+    if not tci & bits & _TAGGED:
+        return text
+    parts = (("dl_vlan1", 0xFFF, 0), ("dl_vlan_pcp1", 7, 13))
+    shown = [f"{name}={tci >> at & ones}" for name, ones, at in parts if bits >> at & ones == ones]
+    terms = text.split(",")
+    at = max((n for n, term in enumerate(terms, 1) if term.startswith("dl_vlan")), default=0)
+    return ",".join([*terms[:at], *shown, *terms[at:]])
 
 
 def _set(mask, name, value):

@@ -17,6 +17,9 @@ class XlateResult:
     trace: list[tuple[int, str, Any]] | None  # (level, kind, see state/steps.py)
     forked: list[Any] | None  # with trace: Fork (conntrack.pyx) of each packet that ct sent round
 
+def within_vlan_limit(bridge: XBridge, key: bytes) -> bytes:
+    """The key as translation sees it."""
+
 def translate(
     bridge: XBridge,
     key: bytes,

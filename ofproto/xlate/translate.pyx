@@ -1,10 +1,12 @@
 """Translation as Python has it, for trace and tests: a key in, an object out."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 
 from datapath.key.flow cimport KEY_SIZE, flow_key
 from ofproto.rules.program cimport Program
 from ofproto.xlate.bridges.xbridge cimport XBridge
+from ofproto.xlate.state.commit cimport hide_inner_vlan
 from ofproto.xlate.state.context cimport MAX_STEPS, XlateContext
 from ofproto.xlate.state.recirc cimport FrozenState, RecircTable
 from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
@@ -27,6 +29,16 @@ class XlateResult:
         self.final_key = (<char *> &x.flow)[:KEY_SIZE]
         self.trace = x.steps
         self.forked = x.forked
+
+
+def within_vlan_limit(XBridge bridge, bytes key):
+    """The key as translation sees it."""
+    cdef flow_key seen
+    if bridge.features.vlan_limit != 1:
+        return key
+    memcpy(&seen, <const char *> key, KEY_SIZE)
+    hide_inner_vlan(&seen)
+    return (<char *> &seen)[:KEY_SIZE]
 
 
 def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,

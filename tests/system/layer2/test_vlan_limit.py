@@ -101,10 +101,17 @@ def send_all(switch, frames, ports):
     return matched(switch), {port: sorted(sent(switch, port)[before[port] :]) for port in ports}
 
 
+def traced(switch, number):
+    """What a trace of a packet with two tags begins with, and learns."""
+    words = ("ofproto/trace", "br0", "in_port=1", frame((31, 33), number))
+    told = switch.run("ovs-appctl", *words).splitlines()
+    return [told[0], *(line for line in told if "learned that" in line)]
+
+
 def test_what_is_behind_the_limit_is_payload(both):
     for switch in both:
         set_up(switch)
-    for limit in LIMITS:
+    for number, limit in enumerate(LIMITS, 100):
         told, frames, ports = [], FRAMES, PORTS
         if limit not in (None, 1):
             # Whether an access port gets a frame with a tag inside depends, in Open vSwitch, on
@@ -118,3 +125,5 @@ def test_what_is_behind_the_limit_is_payload(both):
                 switch.run("ovs-vsctl", "set", "open", ".", f"other_config:vlan-limit={limit}")
             told.append(send_all(switch, frames, ports))
         assert told[0] == told[1], f"vlan-limit {limit}"
+        ours, theirs = (traced(switch, number) for switch in both)
+        assert ours == theirs and len(ours) == 2
