@@ -21,11 +21,14 @@ the header, CLOCK_MONOTONIC in milliseconds), a byte that tells the kind, and th
     S  a byte that the owner keeps here
 
 What the records mean to the tables is in flow_log.
+
+Where a record is damaged, reading goes on with the next one that is whole.
 """
 
 import contextlib
 import errno
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -34,18 +37,24 @@ from typing import IO
 
 import ovs.vlog
 
+from pyvs import coverage
+
 vlog = ovs.vlog.Vlog("journal")
+DAMAGES = coverage.counter("journal_damaged")
 
 HEADER = struct.Struct("!IIQ")
 FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
 TAUGHT, CLEAR, STATE = b"L", b"C", b"S"
 BUNDLE_PART, BUNDLE_END = b"P", b"E"
 TLV_TABLE_MOD = b"O"
+DAMAGED = b""  # given out where records were skipped, or are still looked for
 NUMBER_SIZE = 8
 MAX_RECORD = 1 << 18
 MOST_UNWRITTEN = 1 << 18  # bytes of records that flush() is not waited for
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COPY_SIZE = 1 << 20
+SEARCH_SIZE = 1 << 18  # bytes that are searched, or summed up, at once: about a millisecond
+_KINDS = re.compile(b"[FTLGMOPECS]")
 COMPACT_GROWTH = 4  # times the size after the last compaction
 
 
@@ -77,7 +86,8 @@ class Journal:
         self._n_rewritten = self._n_before = self._tail = 0
 
     def replay(self) -> Iterator[tuple[bytes, int, bytes]]:
-        """(kind, ms, payload) of each record; cuts off a torn tail, and opens for appending."""
+        """(kind, ms, payload) of each record; cuts off a torn tail, and opens for appending.
+        Between them DAMAGED, also for each millisecond or so of looking for the next record."""
         if self.path is None:
             return
         try:
@@ -89,11 +99,18 @@ class Journal:
             data = b""
         first = _first_line()
         good = len(first) if data.startswith(first) else 0
+        skipped = 0
         if good:
             for kind, when, payload, end in _records(data, good):
+                if kind == DAMAGED:
+                    skipped += end - good
+                else:
+                    self.n_records += 1
                 good = end
-                self.n_records += 1
                 yield kind, when, payload
+        if skipped:
+            DAMAGES.count += 1
+            vlog.warn(f"{self.path}: {skipped} damaged bytes skipped; the flows in them are lost")
         if good < len(data):
             vlog.info(f"{self.path}: {len(data) - good} bytes of another boot, or torn, cut off")
         self._open(good, first)
@@ -258,12 +275,45 @@ def _record(kind: bytes, payload: bytes, when: int) -> bytes:
 
 
 def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
-    """(kind, ms, payload, where it ends) of the records that are whole."""
-    while at + HEADER.size <= len(data):
-        size, crc, when = HEADER.unpack_from(data, at)
-        end = at + HEADER.size + size
-        body = data[at + HEADER.size : end]
-        if not 0 < size <= MAX_RECORD or end > len(data) or zlib.crc32(body) != crc:
+    """(kind, ms, payload, where it ends) of the whole records; DAMAGED as replay() has it."""
+    while at < len(data):
+        size = _whole_size(data, at)
+        if size:
+            when = HEADER.unpack_from(data, at)[2]
+            body = data[at + HEADER.size : at + size]
+            at += size
+            yield body[:1], when, body[1:], at
+            continue
+        for found in _search(data, at + 1):
+            at = max(at, found)
+            yield DAMAGED, 0, b"", at
+        if not _whole_size(data, at):
             return
-        yield body[:1], when, body[1:], end
-        at = end
+
+
+def _whole_size(data: bytes, at: int) -> int:
+    """Of the record that stands there; 0: none does, or not a whole one."""
+    size, crc, _ = HEADER.unpack_from(data, at) if at + HEADER.size <= len(data) else (0, 0, 0)
+    start = at + HEADER.size
+    if not 0 < size <= MAX_RECORD or start + size > len(data):
+        return 0
+    whole = zlib.crc32(memoryview(data)[start : start + size]) == crc
+    return HEADER.size + size if whole else 0
+
+
+def _search(data: bytes, at: int) -> Iterator[int]:
+    """Where the next whole record begins, if there is one; a 0 for each piece of work before."""
+    summed = 0
+    while at < len(data):
+        kinds = at + HEADER.size
+        for kind in _KINDS.finditer(data, kinds, kinds + SEARCH_SIZE):
+            begin = kind.start() - HEADER.size
+            if _whole_size(data, begin):
+                yield begin
+                return
+            summed += min(HEADER.unpack_from(data, begin)[0], MAX_RECORD)
+            if summed > SEARCH_SIZE:
+                summed = 0
+                yield 0
+        at += SEARCH_SIZE
+        yield 0

@@ -16,6 +16,7 @@ from .journal import (
     BUNDLE_END,
     BUNDLE_PART,
     CLEAR,
+    DAMAGED,
     FLOW_MOD,
     FLOW_MOD_TABLE_ID,
     GROUP_MOD,
@@ -56,6 +57,10 @@ class Replay:
         self.state: bytes | None = None
         self._plans = plans
         self._bundle: tuple[bytes, list[bytes]] = (b"", [])  # number, messages
+        # What was damaged may have been the beginning of the next bundle, which nobody is to get
+        # in part; the number of such a one.
+        self._may_lack = False
+        self._lacks = b""
 
     def steps(self, kind: bytes, when: int, payload: bytes, path: Any) -> Iterator[None]:
         """Do what a record of the journal at `path` says, in steps of little work."""
@@ -156,6 +161,10 @@ class Replay:
 
     def _part(self, payload: bytes, _when: int) -> None:
         number = payload[:NUMBER_SIZE]
+        if self._may_lack:
+            self._may_lack, self._lacks = False, number
+        if number == self._lacks:
+            return
         if self._bundle[0] != number:
             self._bundle = (number, [])
         at = NUMBER_SIZE
@@ -164,10 +173,15 @@ class Replay:
             self._bundle[1].append(payload[at : at + size])
             at += max(size, 1)
 
+    def _damaged(self, _payload: bytes, _when: int) -> None:
+        self._bundle = (b"", [])
+        self._may_lack = True
+
     def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
         """What the messages, up to a million, of the bundle that has this number do."""
         number, raws = self._bundle
         self._bundle = (b"", [])
+        self._may_lack = False
         for raw in raws if number == payload else ():
             yield Replay._part_of_bundle, raw
 
@@ -184,6 +198,7 @@ _REPLAY: dict[bytes, Any] = {
     TLV_TABLE_MOD: Replay._tlv_table_mod,
     CLEAR: Replay._clear,
     STATE: Replay._note,
+    DAMAGED: Replay._damaged,
     BUNDLE_PART: Replay._part,
     BUNDLE_END: Replay._bundled,
 }

@@ -83,7 +83,8 @@ def trace_pieces(
     `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
     the packet have its effects on the MAC table, as -generate and a packet that is given do.
     `recirc` is the RecircTable to look up recirc_id in.  `ct_states` is what the first packets
-    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of the tables.
+    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of
+    the tables.
     Raises TraceError, before the first piece.
     """
     try:
