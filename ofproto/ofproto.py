@@ -167,7 +167,9 @@ class Ofproto:
         return self._restoring is not None
 
     def restore_some(self, seconds: float = RESTORE_SECONDS) -> None:
-        """A slice of what takes over flows, groups and meters: so many seconds of a processor."""
+        """A slice of what takes over flows, groups and meters: a step, or so many seconds of a
+        processor.
+        """
         end = time.thread_time() + seconds
         for _ in self._restoring or ():
             if time.thread_time() >= end:

@@ -13,6 +13,7 @@ While the database is away, or another vswitchd has its lock, forwarding goes on
 configuration as last known.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
@@ -73,6 +74,7 @@ class Switch:
         self.bridges: dict[str, Bridge] = {}
         # Of bridges to come: their Ofprotos, which take over flows of an earlier process.
         self._restoring: dict[str, tuple[UUID, Any]] = {}
+        self._restore_until = 0.0  # of time.thread_time(): for all that begin in one round
         self._unmade: set[str] = set()  # bridges that could not be made of such an Ofproto
         self.backer: Any = None
         self._open_datapath = open_datapath
@@ -376,6 +378,7 @@ class Switch:
                 self._warned.add(text)
                 log = vlog.info if not_followed.is_harmless(text) else vlog.warn
                 log(f"Open_vSwitch: {text} is not followed yet")
+        self._restore_until = time.thread_time() + FIRST_RESTORE_SECONDS
         for name in sorted(changes.bridges):
             self._guarded(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
@@ -499,7 +502,7 @@ class Switch:
             self._restoring[name] = wanted.uuid, ofproto
             # (Not for one that fails again and again: each time the others would wait.)
             if ofproto.restoring and name not in self._unmade:
-                ofproto.restore_some(FIRST_RESTORE_SECONDS)
+                ofproto.restore_some(max(0, self._restore_until - time.thread_time()))
         ofproto = self._restoring[name][1]
         if not ofproto.restoring:
             del self._restoring[name]
