@@ -234,4 +234,4 @@ def _run(args: list[str]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command pyvs-docker."""
-    return guard(PROGRAM, _run, argv, [(Fault, str)])
+    return guard(PROGRAM, _run, argv, [(Fault, str)], hints=False)

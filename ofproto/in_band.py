@@ -5,7 +5,8 @@ whatever flows these have or have not set up: ovs-vswitchd.conf.db(5), Controlle
 Their priorities and matches are those that bridge/dump-flows of Open vSwitch shows.  Only
 controllers with an IPv4 address have them, as there.
 
-One rule is ours: a DHCP server's answer to the bridge's own address reaches it.
+One rule is ours: a DHCP server's answer to the bridge's own address reaches it.  Open vSwitch needs
+none for that, and so bridge/dump-flows does not show it.
 """
 
 from collections.abc import Callable, Iterable
@@ -56,6 +57,7 @@ class InBand:
         self._tables = tables
         self._made: _Wanted | None = None
         self._rules: list[Rule] = []
+        self.answer: Rule | None = None  # the rule that is ours
         self._hops: dict[str, str | None] = {}
         self._hops_due = 0
 
@@ -87,6 +89,7 @@ class InBand:
             if rule in self._tables.hidden:
                 self._tables.remove(rule, None)
         self._rules = []
+        self.answer = None
 
     def _add(self, wanted: _Wanted, now: int) -> None:
         actions: list[Any] = [] if wanted.queue is None else [SetQueue(wanted.queue)]
@@ -98,6 +101,7 @@ class InBand:
             rule.data = OF13
             self._tables.insert(rule)
             self._rules.append(rule)
+        self.answer = self._rules[-1]
 
 
 def _matches(wanted: _Wanted) -> list[tuple[int, str]]:

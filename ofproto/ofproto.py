@@ -483,7 +483,8 @@ class Ofproto:
                 yield ""
             for priority in sorted(by_priority, reverse=True):
                 for rule in by_priority[priority]:
-                    yield f"{flow_line(rule, now)}\n" if hidden or not rule.hidden else ""
+                    told = not rule.hidden or (hidden and rule is not self.in_band.answer)
+                    yield f"{flow_line(rule, now)}\n" if told else ""
         if hidden:
             yield from (f"{flow_line(rule, now)}\n" for rule in self.xbridge.internal_rules)
 

@@ -24,11 +24,12 @@ def schema_path():
     return os.path.join(os.path.dirname(here), "ovsdb", "vswitch.ovsschema")
 
 
-def guard(program, run, argv, told=()):
+def guard(program, run, argv, told=(), hints=True):
     """`run(argv)` of our `program`, what ends it told on standard error; returns the exit status.
 
     `argv` None: the process' own.  `told`: (exception class, function from exception to text)
     rows for what a command raises besides Fatal, UsageError and OSError; first match counts.
+    `hints`: a second line says what to do where no switch runs.
     """
     program = identity.program(program)
     try:
@@ -45,7 +46,7 @@ def guard(program, run, argv, told=()):
         for kind, tell in (*told, (Fatal, str), (UsageError, str), (OSError, _reason)):
             if isinstance(error, kind):
                 if text := tell(error):
-                    print(f"{program}: {text}{_hint(text)}", file=sys.stderr)
+                    print(f"{program}: {text}{_hint(text) if hints else ''}", file=sys.stderr)
                 return getattr(error, "status", 1)
         raise
 

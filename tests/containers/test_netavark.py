@@ -4,9 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from containers import routed
+from containers.errors import Fault
 from tests.containers.conftest import devices, ports
 from tests.daemons import BIN, DATAPATH, wait_until
 
@@ -281,3 +284,33 @@ def test_errors(bridge, words, given, said):
     status, answer = call(bridge, *words, given=given)
     assert status == 1 and said in answer["error"], answer
     assert ports(bridge) == devices(bridge.host) == []
+
+
+def test_a_call_before_it_that_does_not_end(tmp_path, monkeypatch):
+    """Then a call says so after its patience; one that ends in time is waited for."""
+    monkeypatch.setenv("PYVS_RUNDIR", str(tmp_path))
+    entered = threading.Event()
+
+    def another():
+        with routed._alone():
+            entered.set()
+            release.wait(30)
+
+    for patience in (0.2, 30):
+        monkeypatch.setattr(routed, "PATIENCE", patience)
+        release = threading.Event()
+        thread = threading.Thread(target=another)
+        thread.start()
+        try:
+            assert entered.wait(30)
+            if patience == 0.2:
+                with pytest.raises(Fault, match=r"has not ended for 0\.2 seconds"), routed._alone():
+                    pass
+            else:
+                threading.Timer(0.2, release.set).start()
+                with routed._alone():
+                    assert release.is_set()
+        finally:
+            release.set()
+            thread.join()
+            entered.clear()

@@ -3,11 +3,12 @@
 import itertools
 import os
 import re
+import subprocess
 
 import pytest
 
 from tests.containers.conftest import devices, ports
-from tests.daemons import CommandFailed, wait_until
+from tests.daemons import BIN, CommandFailed, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -261,3 +262,14 @@ def test_a_container_that_is_gone_is_stale(bridge, sandboxes, docker):
     (name,) = bridge.vsctl("list-stale").split()
     bridge.vsctl("del-port", name)
     assert bridge.vsctl("list-stale") == "" and len(ports(bridge)) == 1
+
+
+def test_without_a_switch(tmp_path):
+    """One line, as of every other thing that is wrong."""
+    words = ("add-port", "br0", "eth0", str(os.getpid()))
+    done = subprocess.run(
+        [BIN / "pyvs-docker", f"--rundir={tmp_path}", *words], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    gone = f"unix:{tmp_path}/db.sock: database connection failed (No such file or directory)"
+    assert done.stderr == f"pyvs-docker: {gone}\n"
