@@ -115,9 +115,7 @@ class FileLock:
         except OSError as error:
             os.close(self.fd)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise OvsdbError(
-                    "I/O error", f"{path}: failed to lock lockfile: another process has it"
-                ) from None
+                raise io_error(f"{path}: failed to lock lockfile", error) from None
             raise io_error(f"{self.path}: cannot lock", error) from error
 
     def __enter__(self) -> "FileLock":

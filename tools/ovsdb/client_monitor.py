@@ -58,10 +58,13 @@ class _Watched:
 
 def _watch(session, name, groups, schema):
     if name not in schema:
-        raise Fatal(f'{session.database} does not have a table named "{name}"')
+        raise Fatal(f'{session.remote}: {session.database} does not have a table named "{name}"')
     watched = _Watched(schema.table(name), session.database)
-    for group in groups or [""]:
-        watched.add_group(group)
+    try:
+        for group in groups or [""]:
+            watched.add_group(group)
+    except Fatal as error:
+        raise Fatal(f"{session.remote}: {error}") from None
     return watched
 
 

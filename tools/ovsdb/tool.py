@@ -7,7 +7,7 @@ import os
 from ovsdb.data.errors import OvsdbError
 from ovsdb.data.schema import DatabaseSchema
 from ovsdb.storage import files
-from ovsdb.storage.log import first_record
+from ovsdb.storage.log import first_record, io_error
 from ovsdb.transactions.operations import execute
 from ovsdb.transactions.rbac import Rights
 from pyvs import identity, rundir, version
@@ -236,7 +236,11 @@ def run_transact(run, *words):
 
 
 def run_show_log(run, path=None):
-    show_log(path or _default_database(), run.verbosity)
+    path = path or _default_database()
+    try:
+        show_log(path, run.verbosity)
+    except OSError as error:
+        raise io_error(f"{path}: open failed", error) from None
 
 
 def run_help(run, *_words):

@@ -107,6 +107,7 @@ db-name nosuch
 db-version SCHEMA
 db-is-standalone nosuch
 compact nosuch
+show-log nosuch
 foo
 --foo
 
