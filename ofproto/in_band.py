@@ -3,7 +3,7 @@
 Hidden rules above all that a FLOW_MOD can say let the switch's own host talk with its controllers,
 whatever flows these have or have not set up: ovs-vswitchd.conf.db(5), Controller, connection_mode.
 Their priorities and matches are those that bridge/dump-flows of Open vSwitch shows.  Only
-controllers with an IPv4 address have them, as there.
+controllers and managers with an IPv4 address have them, as there.
 
 One rule is ours: a DHCP server's answer to the bridge's own address reaches it.  Open vSwitch needs
 none for that, and so bridge/dump-flows does not show it.
@@ -53,6 +53,7 @@ class InBand:
     def __init__(self, tables: FlowTables):
         self.enabled = True
         self.queue: int | None = None
+        self.managers: tuple[Remote, ...] = ()  # of the database, reached in the same way
         self.next_hop: Callable[[str], str | None] = lambda ip: None
         self._tables = tables
         self._made: _Wanted | None = None
@@ -63,7 +64,7 @@ class InBand:
 
     def run(self, remotes: Iterable[Remote], local: str | None, now: int) -> None:
         """Follow which controllers there are; `local` is None while the bridge has no device."""
-        found = frozenset(remotes) if self.enabled and local else frozenset()
+        found = frozenset([*remotes, *self.managers]) if self.enabled and local else frozenset()
         wanted = None
         if found:
             hops = self._next_hops({ip for ip, _ in found}, now)

@@ -440,6 +440,10 @@ class Ofproto:
         self.in_band.enabled, self.in_band.queue = enabled, queue
         self.in_band.next_hop = next_hop
 
+    def set_in_band_managers(self, managers: tuple[tuple[str, int], ...]) -> None:
+        """IPv4 address and port of each manager that is reached through the bridge, too."""
+        self.in_band.managers = managers
+
     def set_datapath_id(self, datapath_id: int) -> None:
         """Change the datapath id; connected controllers are disconnected, as in Open vSwitch."""
         if datapath_id != self._datapath_id:

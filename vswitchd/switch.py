@@ -406,8 +406,10 @@ class Switch:
         seconds = settings.integer(
             wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
         )
+        managers = settings.in_band_managers(wanted.switch.managers)
         for name, bridge in self.bridges.items():
             self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
+            self._guarded(name, bridge.ofproto.set_in_band_managers, managers)
         for name, bridge in self.bridges.items():  # a peer may be in any
             self._guarded(name, bridge.follow_patches)
         # (Nobody waits for those that fail again and again.)

@@ -187,6 +187,9 @@ class FakeOfproto:
     def set_bundle_timeout(self, seconds):
         pass
 
+    def set_in_band_managers(self, managers):
+        pass
+
     def __getattr__(self, name):
         if name not in (
             "set_fail_mode",

@@ -19,7 +19,9 @@ from vswitchd.database import fast_jsonrpc, not_followed
 _FOLLOWED = {
     "Open_vSwitch": [
         *("bridges", "next_cfg", "other_config", "external_ids", "ssl", "datapaths"),
+        "manager_options",
     ],
+    "Manager": ["target"],
     "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
     "Bridge": [
         "name",

@@ -183,6 +183,7 @@ class SwitchConfig(NamedTuple):
     tls: TlsConfig | None
     in_vain: tuple[str, ...] = ()
     datapaths: dict[str, DatapathRow] = {}
+    managers: tuple[str, ...] = ()  # their targets
 
 
 @dataclass
@@ -467,6 +468,7 @@ def switch_config(row: Any) -> SwitchConfig:
         tls=_contained_one(_tls_config, row.ssl),
         in_vain=in_vain(row),
         datapaths=datapath_rows(row),
+        managers=tuple(sorted(manager.target for manager in row.manager_options)),
     )
 
 

@@ -38,7 +38,7 @@ PORT_PARTS = ("Interface", "QoS", "Queue")
 # A table whose rows refer to bridges: with each change all of these are read.
 REFERRING = "Flow_Sample_Collector_Set"
 # Tables whose rows, a few at most, are read with the switch.
-WITH_ROOT = ("SSL", "Datapath", "CT_Zone", "CT_Timeout_Policy")
+WITH_ROOT = ("SSL", "Manager", "Datapath", "CT_Zone", "CT_Timeout_Policy")
 OF_ROOT = ("Open_vSwitch", *WITH_ROOT)
 
 

@@ -1,6 +1,7 @@
 """What the columns of a bridge mean, as values for its Ofproto: pure functions."""
 
 import os
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
@@ -12,6 +13,7 @@ from ofproto.codec.match_text import TextError
 from ofproto.peers.controller import ControllerConfig
 from ofproto.tables.table_config import TableSettings
 from ofproto.xlate.bridges.mcast_snooping import SnoopingSettings
+from ovsdb.serving.listener import DEFAULT_PORT
 from pyvs import rundir
 from vswitchd.database.config import BridgeConfig, ControllerRow, InterfaceConfig, PortConfig
 
@@ -22,6 +24,7 @@ NO_UUID = UUID(int=0)
 DEFAULT_MAC_AGING = 300  # s
 DEFAULT_MAC_ENTRIES = 8192
 MAX_VLANS = 2
+_ACTIVE_IPV4 = re.compile(r"(?:tcp|ssl):(\d+\.\d+\.\d+\.\d+)(?::(\d+))?")
 
 # Names in the protocols column -> version byte on the wire.
 OPENFLOW_VERSIONS = {
@@ -106,6 +109,12 @@ def in_band_queue(options: dict[str, str]) -> int | None:
     """other_config:in-band-queue; a negative number is none."""
     queue = integer(options, "in-band-queue", -1, -1, (1 << 32) - 1)
     return None if queue < 0 else queue
+
+
+def in_band_managers(targets: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Address and port of those managers that are connected to, where the address is IPv4."""
+    found = (_ACTIVE_IPV4.fullmatch(target) for target in targets)
+    return tuple((match[1], int(match[2] or DEFAULT_PORT)) for match in found if match)
 
 
 class FlowTuning(NamedTuple):

@@ -60,6 +60,14 @@ def test_a_controller_behind_the_bridge(switch):
         wait_until(
             lambda: "set_queue:3,NORMAL" in switch.appctl("bridge/dump-flows", "br0"), what="queue"
         )
+        # A manager of the database has its own, as Open vSwitch has them.
+        switch.allow("tcp:10.0.0.77:6640")
+        switch.vsctl("set-manager", "ptcp:6640", "tcp:10.0.0.77")
+        wanted = "tcp,nw_dst=10.0.0.77,tp_dst=6640"
+        dump = ("bridge/dump-flows", "br0")
+        wait_until(lambda: wanted in switch.appctl(*dump), what="a manager's rules")
+        switch.vsctl("del-manager")
+        wait_until(lambda: wanted not in switch.appctl(*dump), what="their end")
         switch.vsctl("set", "bridge", "br0", "other_config:disable-in-band=true")
         wait_until(lambda: "priority=18" not in switch.appctl("bridge/dump-flows", "br0"))
     finally:
