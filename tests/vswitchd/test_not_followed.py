@@ -12,7 +12,7 @@ from vswitchd.database import columns, not_followed
 SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
 # Columns that others follow, or that pyvs is to write one day.
 OTHERS = {
-    "Open_vSwitch": {"manager_options", "dpdk_version"},
+    "Open_vSwitch": {"dpdk_version"},
 }
 OF_OVSDB_SERVER = {"Manager", "SSL"}
 
