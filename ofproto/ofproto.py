@@ -79,6 +79,7 @@ DEFAULT_DESC = {
 RESTORE_SECONDS = 0.01  # of the loop at a time, for what an earlier process left
 # The same at first: a bridge that is there with this loses none of the packets that wait for it.
 FIRST_RESTORE_SECONDS = 0.1
+LEAST_RESTORE_SECONDS = 0.003  # of each bridge: one of few flows does not wait for a large one
 
 # Why flows go without a message that the journal has.
 NO_MESSAGE = (OFPRR_IDLE_TIMEOUT, OFPRR_HARD_TIMEOUT, OFPRR_EVICTION)

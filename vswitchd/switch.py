@@ -21,7 +21,7 @@ from uuid import UUID
 import ovs.vlog
 
 from ofproto.changes.bundles import IDLE_SECONDS
-from ofproto.ofproto import FIRST_RESTORE_SECONDS
+from ofproto.ofproto import FIRST_RESTORE_SECONDS, LEAST_RESTORE_SECONDS
 from pyvs import clock, containment
 from pyvs.streams import tls_stream
 from vswitchd import leftovers, status
@@ -504,7 +504,8 @@ class Switch:
             self._restoring[name] = wanted.uuid, ofproto
             # (Not for one that fails again and again: each time the others would wait.)
             if ofproto.restoring and name not in self._unmade:
-                ofproto.restore_some(max(0, self._restore_until - time.thread_time()))
+                left = self._restore_until - time.thread_time()
+                ofproto.restore_some(max(LEAST_RESTORE_SECONDS, left))
         ofproto = self._restoring[name][1]
         if not ofproto.restoring:
             del self._restoring[name]
