@@ -54,6 +54,8 @@ MOST_UNWRITTEN = 1 << 18  # bytes of records that flush() is not waited for
 COMPACT_SIZE = 1 << 20  # bytes below which nothing is compacted
 COPY_SIZE = 1 << 20
 SEARCH_SIZE = 1 << 18  # bytes that are searched, or summed up, at once: about a millisecond
+CANDIDATE = 1 << 10  # bytes summed up in the time in which a place where one may begin is seen
+MOST_SEARCHED = 1 << 30  # of all that, a second or two; the rest of the journal is lost
 _KINDS = re.compile(b"[FTLGMOPECS]")
 COMPACT_GROWTH = 4  # times the size after the last compaction
 
@@ -276,6 +278,7 @@ def _record(kind: bytes, payload: bytes, when: int) -> bytes:
 
 def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
     """(kind, ms, payload, where it ends) of the whole records; DAMAGED as replay() has it."""
+    searched = 0
     while at < len(data):
         size = _whole_size(data, at)
         if size:
@@ -284,9 +287,12 @@ def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
             at += size
             yield body[:1], when, body[1:], at
             continue
-        for found in _search(data, at + 1):
+        for found, work in _search(data, at + 1):
             at = max(at, found)
+            searched += work
             yield DAMAGED, 0, b"", at
+            if searched > MOST_SEARCHED:
+                return
         if not _whole_size(data, at):
             return
 
@@ -301,19 +307,21 @@ def _whole_size(data: bytes, at: int) -> int:
     return HEADER.size + size if whole else 0
 
 
-def _search(data: bytes, at: int) -> Iterator[int]:
-    """Where the next whole record begins, if there is one; a 0 for each piece of work before."""
-    summed = 0
+def _search(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """(where the next whole record begins, or 0; the work that it took) for each piece of work."""
+    work = 0
     while at < len(data):
         kinds = at + HEADER.size
         for kind in _KINDS.finditer(data, kinds, kinds + SEARCH_SIZE):
             begin = kind.start() - HEADER.size
             if _whole_size(data, begin):
-                yield begin
+                yield begin, work
                 return
-            summed += min(HEADER.unpack_from(data, begin)[0], MAX_RECORD)
-            if summed > SEARCH_SIZE:
-                summed = 0
-                yield 0
+            size = HEADER.unpack_from(data, begin)[0]
+            work += CANDIDATE + (size if size <= MAX_RECORD else 0)
+            if work > SEARCH_SIZE:
+                yield 0, work
+                work = 0
         at += SEARCH_SIZE
-        yield 0
+        yield 0, work + SEARCH_SIZE
+        work = 0

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import struct
 from itertools import pairwise
 
 import pytest
@@ -103,16 +104,37 @@ def test_only_what_is_damaged_is_lost(tmp_path_factory, records, data):
     ]
 
 
-def test_a_long_search_is_done_in_pieces(path):
-    """Noise of 8 MB, full of what might be a record, between two that are."""
+# What might be a record of `size` bytes at each 20 or so.
+def noise(size, count):
+    return (struct.pack("!I", size) + bytes(12) + b"F" + b"noise" * 3) * count
+
+
+@pytest.mark.parametrize(
+    ("between", "is_found"),
+    [
+        (noise(0xFF00, 1 << 13), True),
+        ((bytes(12) + b"\0\0\0\1" + b"F" * 12) * (1 << 15), True),
+        (noise(0, 1 << 15), True),
+        (noise(1 << 18, 1 << 15), False),
+    ],
+)
+def test_a_long_search_is_done_in_pieces(path, between, is_found):
+    """Noise full of what might be a record, between two that are: no piece is long, nor all."""
     written(path, [(FLOW_MOD, 1, b"first")])
-    noise = bytes(2) + b"\xff\0" + bytes(12) + b"F" + b"noise" * 3
     with path.open("ab") as file:
-        file.write(noise * (8 << 15))
+        file.write(between)
         file.write(journal._record(FLOW_MOD, b"last", 2))
-    found = list(Journal(str(path)).replay())
-    assert found[0] == (FLOW_MOD, 1, b"first") and found[-1] == (FLOW_MOD, 2, b"last")
-    assert len(found) > (8 << 15) * 0xFF00 // (2 * journal.SEARCH_SIZE)
+    pieces = [work for _, work in journal._search(path.read_bytes(), 1000)]
+    assert max(pieces) <= 2 * journal.SEARCH_SIZE + journal.MAX_RECORD + journal.CANDIDATE
+    candidates = len(journal._KINDS.findall(between))
+    assert sum(pieces) >= (candidates - 100) * journal.CANDIDATE
+    log = Journal(str(path))
+    found = list(log.replay())
+    log.close()
+    assert found[0] == (FLOW_MOD, 1, b"first")
+    assert (found[-1] == (FLOW_MOD, 2, b"last")) == is_found
+    assert len(found) <= 2 * journal.MOST_SEARCHED // journal.SEARCH_SIZE
+    assert (path.stat().st_size > len(between)) == is_found
 
 
 def test_another_boot_starts_empty(path, monkeypatch):
