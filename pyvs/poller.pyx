@@ -43,6 +43,8 @@ cdef int wait_for(pollfd *fds, nfds_t n, int timeout) except -1:
     cdef double end = monotonic() + timeout / 1000.0
     cdef int found, error
     while True:
+        # Of one that came while nothing was done in Python, poll(2) knows nothing.
+        PyErr_CheckSignals()
         with nogil:
             found = poll(fds, n, timeout)
             error = errno
@@ -50,7 +52,6 @@ cdef int wait_for(pollfd *fds, nfds_t n, int timeout) except -1:
             return found
         if error != EINTR:
             raise OSError(error, os.strerror(error))
-        PyErr_CheckSignals()
         if timeout > 0:
             timeout = max(0, <int> ceil((end - monotonic()) * 1000))
 
