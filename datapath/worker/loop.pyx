@@ -13,7 +13,7 @@ from datapath.worker.commands cimport do_command
 from datapath.worker.down cimport drain_down
 from datapath.worker.forward cimport stamp_hits
 from datapath.worker.ports cimport look, poll_ready
-from datapath.worker.state cimport remove_ready, worker
+from datapath.worker.state cimport clear_event, remove_ready, worker
 from datapath.worker.transmit cimport ANSWERING
 
 cdef extern from "<sched.h>" nogil:
@@ -72,6 +72,11 @@ cdef void adapt_spin(worker *w, uint64_t slept) noexcept nogil:
 cdef void sleep_till_frames(worker *w) noexcept nogil:
     cdef uint64_t since
     cool(w)
+    if w.woken:
+        # Before the last look at what it stands for.  A handler may have filled it, and then nobody
+        # could wake us any more.
+        w.woken = False
+        clear_event(w.wake_fd)
     if ring_sleep(&w.down) and not load64(&w.mailbox):
         w.n_sleeps += 1
         since = kernel_ns()

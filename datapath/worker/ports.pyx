@@ -53,6 +53,7 @@ cdef void look(worker *w, int timeout) noexcept nogil:
     for i in range(n):
         q = <rxq *> events[i].data.ptr
         if q == NULL:           # the wake_fd
+            w.woken = True
             continue
         if events[i].events & (EPOLLERR | EPOLLHUP):
             q.dev.link_error(q)

@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from posix.unistd cimport write
+from posix.unistd cimport read, write
 
 from datapath.base.atomic cimport exchange32
 from datapath.base.clock cimport clock_ns
@@ -130,6 +130,7 @@ cdef struct worker:
     uint32_t id
     int epoll_fd
     int wake_fd                 # eventfd: a command, or a record in the down ring
+    bint woken                  # by that, since it was read last
     int done_fd                 # eventfd: the command is done
     bint running
     command *mailbox            # written by the control thread, emptied by the worker
@@ -212,6 +213,11 @@ cdef inline bint of_burst(const worker *w, const packet *p) noexcept nogil:
 cdef inline void signal_event(int fd) noexcept nogil:
     cdef uint64_t one = 1
     write(fd, &one, 8)
+
+
+cdef inline void clear_event(int fd) noexcept nogil:
+    cdef uint64_t count
+    read(fd, &count, 8)
 
 
 # Has the control thread look at this worker's counters soon.

@@ -67,7 +67,7 @@ cdef class Worker:
         self.w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.w.epoll_fd < 0:
             raise OSError(errno, os.strerror(errno))
-        event.events = EPOLLIN | EPOLLET        # nobody reads it: each writing is news
+        event.events = EPOLLIN | EPOLLET        # each writing is news: it is read when there is time
         event.data.ptr = NULL
         if epoll_ctl(self.w.epoll_fd, EPOLL_CTL_ADD, self.w.wake_fd, &event) < 0:
             raise OSError(errno, os.strerror(errno))

@@ -1,5 +1,6 @@
 """The control socket: nonsense of every kind, many clients, handlers that come and go."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -8,6 +9,7 @@ import stat
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import orjson
 import pytest
@@ -416,6 +418,37 @@ def test_nonsense_in_the_down_ring(datapath):
     upcall = b"\0" * 8 + struct.pack("=H", 2)
     assert push_down(handler, 0, upcall.ljust(2000, b"\0"))
     datapath.check()
+
+
+def test_a_handler_that_fills_the_wake_event(datapath):
+    """Its counter takes no more: the worker that sleeps is woken all the same."""
+
+    def events():
+        found = set()
+        for link in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # that of the listing
+                found |= {int(link.name)} if "eventfd" in os.readlink(link) else set()
+        return found
+
+    port = datapath.add("d1")
+    before = events()
+    handler = datapath.client()
+    handler.upcall_register()
+    given = events() - before
+    assert len(given) == 2
+    for _ in range(20):
+        for fd in given:
+            with contextlib.suppress(BlockingIOError):
+                os.write(fd, struct.pack("=Q", (1 << 64) - 2))
+        n_sleeps = datapath.dpif.stats()["workers"][0]["sleeps"]
+        datapath.dpif.port_inject(port, frame())
+        assert take(handler).packet == frame()
+        wait_until(lambda n=n_sleeps: datapath.dpif.stats()["workers"][0]["sleeps"] > n)
+    handler.close()
+    successor = datapath.client()
+    successor.upcall_register()
+    datapath.dpif.port_inject(port, frame(src=2))
+    assert take(successor).packet == frame(src=2)
 
 
 def test_json_of_every_reply_is_an_object(datapath):
