@@ -6,6 +6,8 @@ heard of for three times the inactivity probe; the controllers' own flows are go
 bridge has only the flows that somebody gave it.
 """
 
+from typing import Any
+
 import ovs.vlog
 
 from ofproto.codec.actions import Output
@@ -38,6 +40,7 @@ class FailMode:
             None  # ms; no controller since then; None: there is one, or needs none
         )
         self._fail_open: Rule | None = None
+        self._unknown: set[str] = set()  # of an earlier process, whose flows these are
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +70,22 @@ class FailMode:
         self.mode = "secure" if state[0] & 2 else "standalone"
         if state[0] & 4:
             self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
+
+    def restored_without_state(self, now: int) -> None:
+        """The same, where nobody knows the state: the configuration is taken for that of before."""
+        self._unknown = {"mode", "has_controllers"}
+        if self.tables.xbridge.table(0).find_exactly(Match(), FAIL_OPEN_PRIORITY) is not None:
+            self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
+
+    def follow(self, name: str, value: Any, now: int) -> bool:
+        """`mode` or `has_controllers` is this; returns whether it is another one than before."""
+        is_other = getattr(self, name) != value and name not in self._unknown
+        setattr(self, name, value)
+        if name in self._unknown:
+            self._unknown.remove(name)
+            if not self._unknown:
+                self._log.note(self.state, now)
+        return is_other
 
     def _normal(self, priority: int, now: int) -> Rule:
         """A rule for all packets, which is in its table when it is returned."""

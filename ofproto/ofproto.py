@@ -180,7 +180,9 @@ class Ofproto:
 
     def _restored(self, now: int) -> None:
         """All that there was is there; without anything the bridge starts with the default."""
-        if self.log.state is None:
+        if self.log.lacks_state:
+            self.fail_mode.restored_without_state(now)
+        elif self.log.state is None:
             self.fail_mode.flush(now)
         else:
             self.fail_mode.restored(self.log.state, now)
@@ -365,8 +367,7 @@ class Ofproto:
         now = clock.msec()
         self.connmgr.set_controllers(controllers, now)
         rulers = bool(self.connmgr.primaries())
-        if rulers != self.fail_mode.has_controllers:
-            self.fail_mode.has_controllers = rulers
+        if self.fail_mode.follow("has_controllers", rulers, now):
             self.fail_mode.since = None
             self.fail_mode.flush(now)
 
@@ -381,10 +382,9 @@ class Ofproto:
     def set_fail_mode(self, mode: str | None) -> None:
         """ "standalone" (also None) or "secure"."""
         mode = mode or "standalone"
-        if mode == self.fail_mode.mode:
-            return
         now = clock.msec()
-        self.fail_mode.mode = mode
+        if not self.fail_mode.follow("mode", mode, now):
+            return
         if self.fail_mode.has_controllers:
             self.log.note(self.fail_mode.state, now)
         else:

@@ -54,6 +54,7 @@ class FlowLog:
         self.tlv_table = TlvTable() if tlv_table is None else tlv_table
         self.groups = GroupTable(tables) if groups is None else groups
         self.state: bytes | None = None
+        self.lacks_state = False  # it was damaged: the flows are there without it
         self._plans = plans
         self._journal = Journal(path)
         # While the journal is written anew: the rules of its start that are not in it yet.
@@ -78,7 +79,8 @@ class FlowLog:
                 now = msec()
             rule.used = now  # nobody knows better, and no idle timeout is to end now
         self.state = replay.state
-        if self.state is not None:
+        self.lacks_state = self.state is None and replay.is_damaged and len(self.tables) > 0
+        if self.state is not None or self.lacks_state:
             vlog.info(f"{self._journal.path}: {len(self.tables)} flows restored")
 
     # --- writing

@@ -61,6 +61,7 @@ class Replay:
         # in part; the number of such a one.
         self._may_lack = False
         self._lacks = b""
+        self.is_damaged = False
 
     def steps(self, kind: bytes, when: int, payload: bytes, path: Any) -> Iterator[None]:
         """Do what a record of the journal at `path` says, in steps of little work."""
@@ -175,7 +176,7 @@ class Replay:
 
     def _damaged(self, _payload: bytes, _when: int) -> None:
         self._bundle = (b"", [])
-        self._may_lack = True
+        self._may_lack = self.is_damaged = True
 
     def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
         """What the messages, up to a million, of the bundle that has this number do."""

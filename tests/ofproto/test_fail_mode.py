@@ -107,6 +107,14 @@ def test_a_restart_goes_on_in_fail_open(tmp_path):
     second.mode.restored(second.log.restore(PATIENCE + 1), PATIENCE + 1)
     assert second.mode.is_open and second.mode.has_controllers
     assert second.priorities() == [FAIL_OPEN_PRIORITY]
+    # The same where the state was damaged in the journal; the configuration says the rest.
+    unknown = Bridge(None)
+    unknown.mode._normal(FAIL_OPEN_PRIORITY, 0)
+    unknown.mode.restored_without_state(0)
+    assert not unknown.mode.follow("has_controllers", True, 0)
+    assert not unknown.mode.follow("mode", "standalone", 0)
+    assert unknown.mode.is_open and unknown.priorities() == [FAIL_OPEN_PRIORITY]
+    assert unknown.mode.follow("has_controllers", False, 0)
     second.run(True, PATIENCE + 2)
     third = Bridge(path)
     third.mode.restored(third.log.restore(PATIENCE + 3), PATIENCE + 3)

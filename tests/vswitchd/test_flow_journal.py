@@ -11,7 +11,7 @@ from ovs.unixctl.client import UnixctlClient
 
 from ofproto.codec import messages as m
 from ofproto.codec.numbers import OF10, OF13, OF15
-from ofproto.tables.journal import FLOW_MOD, STATE, Journal
+from ofproto.tables.journal import FLOW_MOD, HEADER, STATE, Journal
 from ofproto.text import flow_text, group_text
 from pyvs import clock
 from tests.daemons import VSWITCHD, wait_until
@@ -148,7 +148,7 @@ def test_it_goes_with_its_bridge(switch):
     assert len(flows(switch)) == 2
 
 
-@pytest.mark.parametrize("damage", ["torn", "flipped", "garbage", "empty", "unreadable"])
+@pytest.mark.parametrize("damage", ["torn", "flipped", "state", "garbage", "empty", "unreadable"])
 def test_a_damaged_journal(switch, damage):
     """What is whole is taken, and the switch works on; never a crash."""
     switch.allow("flows start empty|flows are not kept|damaged bytes skipped")
@@ -158,6 +158,7 @@ def test_a_damaged_journal(switch, damage):
     switch.kill(VSWITCHD)
     data = journal.read_bytes()
     third = len(data) // 3
+    state = data.index(b"\n") + 1 + HEADER.size + 1  # behind CLEAR
     if damage == "unreadable":
         journal.unlink()
         journal.mkdir()
@@ -166,15 +167,16 @@ def test_a_damaged_journal(switch, damage):
             {
                 "torn": data[: 2 * third],
                 "flipped": data[: 2 * third] + bytes([data[2 * third] ^ 1]) + data[2 * third + 1 :],
+                "state": data[: state + 4] + b"xxxx" + data[state + 8 :],
                 "garbage": bytes(range(256)) * 40,
                 "empty": b"",
             }[damage]
         )
     switch.start_daemon(VSWITCHD)
     left = flows(switch)
-    if damage in ("torn", "flipped"):
-        least = {"torn": 10, "flipped": 20}[damage]
-        assert least <= len(left) <= least + 10 and "priority=0 actions=NORMAL" in left
+    if damage in ("torn", "flipped", "state"):
+        least, most = {"torn": (10, 20), "flipped": (20, 21), "state": (21, 21)}[damage]
+        assert least <= len(left) <= most and "priority=0 actions=NORMAL" in left
     else:
         assert left == ["priority=0 actions=NORMAL"]
     do(switch, mod("in_port=99 actions=output:1"))
