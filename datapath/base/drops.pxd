@@ -22,7 +22,7 @@ cdef enum:
     DROP_TOO_MANY_ACTIONS       # a packet met more actions on its way than one may
     DROP_CT_NO_TRACKER          # a ct action, and no table of connections
     DROP_CT_NAT_EXHAUSTED       # no free address and port in the range of a nat
-    DROP_FRAG_MALFORMED         # an IP fragment that contradicts itself or others, or overlaps
+    DROP_FRAG_MALFORMED         # an IP fragment that contradicts itself or others, or came before
     DROP_FRAG_TOO_SMALL         # one that is not the last, and below the least size
     DROP_FRAG_LIMIT             # fragments of more packets, or bytes, than may wait
     DROP_FRAG_TIMEOUT           # the rest of the packet did not come in time

@@ -197,6 +197,17 @@ cdef bint _fits(const waiting *slot, const place *where, uint32_t *at) noexcept 
     return True
 
 
+cdef bint _came_before(const waiting *slot, const place *where) noexcept nogil:
+    """A copy of one that waits: the network made two of one (RFC 8200, section 4.5)."""
+    cdef const fragment *other
+    cdef uint32_t i
+    for i in range(slot.n):
+        other = slot.list[i]
+        if where.offset == other.offset:
+            return where.size == other.size and where.last == other.last
+    return False
+
+
 cdef bint _is_whole(const waiting *slot) noexcept nogil:
     cdef uint32_t i, end = 0
     for i in range(slot.n):
@@ -224,6 +235,9 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
         if slot != NULL and slot.n == 0 and not slot.bad:
             slot.key.family = 0
         return DROP_FRAG_LIMIT
+    if _came_before(slot, &where):
+        f.overlapping[v6] += 1
+        return DROP_FRAG_MALFORMED
     if slot.bad or not _fits(slot, &where, &at):
         # RFC 5722: the whole packet is lost, with what comes of it later.
         f.overlapping[v6] += 1
