@@ -54,7 +54,7 @@ def map_words(text: str, change: Callable[[str], str]) -> str:
     """`text` with each word between commas that stands in no parentheses changed."""
     words, depth, start = [], 0, 0
     for at, char in enumerate(text + ","):
-        if char == "," and depth <= 0:
+        if (char == "," and depth <= 0) or at == len(text):
             words.append(change(text[start:at].strip()))
             start = at + 1
         depth += (char == "(") - (char == ")")

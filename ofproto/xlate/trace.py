@@ -22,7 +22,7 @@ from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
 from .state.steps import text_of
 from .trace_recirc import TraceError, member
-from .translate import translate, within_vlan_limit
+from .translate import NO_CONTEXT, translate, within_vlan_limit
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
 _PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
@@ -105,6 +105,7 @@ def trace_pieces(
         dp_names=dp_names,
         ct_states=ct_states,
         program=program,
+        any_id=True,
     )
 
 
@@ -129,29 +130,33 @@ def trace_key(
     ct_states=(),
     program=None,
     most_steps=0,
+    any_id=False,
 ):
-    """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port)."""
+    """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port).
+
+    `any_id`: where nothing is known of the key's recirc_id, that is how its translation fails.
+    """
     if recirc is None:
         recirc = RecircTable()
 
-    def translated(key, program=None):
+    def translated(key, program=None, any_id=False):
         key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
-        try:
-            result = translate(
-                bridge,
-                _with_ethertype(key),
-                recirc=recirc,
-                program=program,
-                learn=learn,
-                now=now,
-                trace=True,
-                most_steps=most_steps,
-            )
-        except LookupError as error:
-            raise TraceError(str(error)) from None
+        result = translate(
+            bridge,
+            _with_ethertype(key),
+            recirc=recirc,
+            program=program,
+            learn=learn,
+            now=now,
+            trace=True,
+            most_steps=most_steps,
+        )
+        if result.error == NO_CONTEXT and not any_id:
+            recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
+            raise TraceError(f"no recirculation data for recirc_id {recirc_id:#x}")
         return result, report_pieces(key, result, names, learn, bridge.options, dp_names)
 
-    result, first = translated(key, program)
+    result, first = translated(key, program, any_id)
     return _to_its_end(chain(first, trace_recirc.follow(result, ct_states, translated)), recirc)
 
 

@@ -6,6 +6,8 @@ from ofproto.rules.program import Program
 from ofproto.xlate.bridges.xbridge import XBridge
 from ofproto.xlate.state.recirc import RecircTable
 
+NO_CONTEXT: str  # XlateResult.error of a trace with a recirc_id of which nothing is known
+
 class XlateResult:
     """What translation found out about a flow."""
 
@@ -37,5 +39,5 @@ def translate(
 
     With `program`, runs that instead of table 0 (packet-out).  `side_effects` counts and learns
     one packet of `packet_size` bytes, `learn` has it learned only.  Raises LookupError for an
-    unknown recirc_id.
+    unknown recirc_id; a trace tells that as its failure.
     """

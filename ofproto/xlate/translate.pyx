@@ -9,7 +9,7 @@ from ofproto.xlate.bridges.xbridge cimport XBridge
 from ofproto.xlate.state.commit cimport hide_inner_vlan
 from ofproto.xlate.state.context cimport MAX_STEPS, XlateContext
 from ofproto.xlate.state.recirc cimport FrozenState, RecircTable
-from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume
+from ofproto.xlate.xlate cimport xlate_packet, xlate_program, xlate_resume, xlate_unknown
 
 cdef extern from "arpa/inet.h" nogil:
     uint16_t ntohs(uint16_t)
@@ -41,6 +41,10 @@ def within_vlan_limit(XBridge bridge, bytes key):
     return (<char *> &seen)[:KEY_SIZE]
 
 
+# How a trace fails of whose recirc_id nothing is known
+NO_CONTEXT = "No recirculation context"
+
+
 def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None,
               Program program=None, int packet_size=0, bint side_effects=False,
               bint learn=False, int64_t now=0,
@@ -50,7 +54,7 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
     With `program`, runs that instead of table 0.  `side_effects` counts and learns one packet of
     `packet_size` bytes; `learn` has it learned only.  `recirc` is the table of frozen states to
     resume from and add to.  `trace` keeps `most_steps` (0: MAX_STEPS) at the most, and how it failed.
-    Raises LookupError when the key's recirc_id is unknown.
+    Raises LookupError when the key's recirc_id is unknown; a trace tells that as its failure.
     """
     cdef XlateContext x = XlateContext()
     cdef FrozenState state
@@ -69,9 +73,12 @@ def translate(XBridge bridge, const uint8_t[::1] key, *, RecircTable recirc=None
         xlate_program(x, bridge, flow, program, now)
     elif flow.recirc_id:
         state = x.recirc.get(ntohl(flow.recirc_id))
-        if state is None:
+        if state is not None:
+            xlate_resume(x, state, flow, now)
+        elif trace:
+            xlate_unknown(x, bridge, flow, NO_CONTEXT, now)
+        else:
             raise LookupError(f"no recirculation data for recirc_id {ntohl(flow.recirc_id):#x}")
-        xlate_resume(x, state, flow, now)
     else:
         xlate_packet(x, bridge, flow, now)
     if side_effects:

@@ -14,6 +14,9 @@ cdef int xlate_packet(XlateContext x, XBridge bridge, const flow_key *key, int64
 # A packet that comes back from recirculation, its headers parsed anew.
 cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
                       int64_t now) except -1
+# For trace: nothing is known of the key's recirc_id.
+cdef int xlate_unknown(XlateContext x, XBridge bridge, const flow_key *key, str error,
+                       int64_t now) except -1
 # A packet-out: the actions instead of table 0.
 cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Program program,
                        int64_t now) except -1

@@ -120,6 +120,15 @@ cdef int xlate_resume(XlateContext x, FrozenState state, const flow_key *key,
     return finish(x)
 
 
+cdef int xlate_unknown(XlateContext x, XBridge bridge, const flow_key *key, str error,
+                       int64_t now) except -1:
+    x.start(bridge, key, now)
+    report_bridge(x)
+    x.level += 1
+    x.fail(error, "Recirculation context not found for ID %x" % ntohl(key.recirc_id))
+    return finish(x)
+
+
 cdef int run_case(XlateContext x, list todo) except -1:
     """What follows on a look at the packet's size, which has not waited for it."""
     return run_todo(x, todo, False)

@@ -69,7 +69,7 @@ def _split_options(args: list[str]) -> tuple[dict[str, Any], list[str]]:
     options = {}
     for word in (arg for arg in args if arg.startswith("-") and len(arg) > 1):
         if word not in known:
-            raise CommandError(f"unrecognized option '{word}'")
+            raise CommandError(f"Unrecognized option {word}")
         options[known[word]] = None
     return options, [arg for arg in args if not arg.startswith("-") or len(arg) == 1]
 
@@ -95,14 +95,15 @@ def _complaints(run: AppctlRun) -> str:
 
 
 def _check_number(name: str, words: list[str]) -> None:
-    """Options do not count, and DP does."""
-    _function, _least, most, _changes = dpctl.COMMANDS[name]
-    if most is None:
-        return
-    most += name not in dpctl.NAMED_BY_THEMSELVES
-    if len(words) > most:
-        what = f'"{AppctlRun.prefix}{name}" command'
-        raise CommandError(f"{what} takes at most {most} arguments")
+    """Options do not count, and DP does, where there is one; Open vSwitch's needs it of some."""
+    _function, least, most, _changes = dpctl.COMMANDS[name]
+    of_datapath = usage.takes_datapath(name) and name not in dpctl.NAMED_BY_THEMSELVES
+    least += of_datapath and usage.needs_datapath(name) and identity.is_ovs()
+    what = f'"{AppctlRun.prefix}{name}" command'
+    if len(words) < least:
+        raise CommandError(f"{what} requires at least {least} arguments")
+    if most is not None and len(words) > most + of_datapath:
+        raise CommandError(f"{what} takes at most {most + of_datapath} arguments")
 
 
 def _command(name: str) -> Any:

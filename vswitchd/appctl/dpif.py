@@ -85,13 +85,6 @@ def is_datapath(names: list[str]) -> bool:
     return set(names) <= known | {each.partition("@")[2] for each in known}
 
 
-def check_datapath(names: list[str]) -> None:
-    """Raises CommandError unless each is the name of the one datapath."""
-    for name in names:
-        if not is_datapath([name]):
-            raise CommandError(f"{name}: no such datapath")
-
-
 # --- ports
 
 

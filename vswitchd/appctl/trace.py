@@ -26,7 +26,7 @@ from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.dpif import check_datapath, split_options
+from vswitchd.appctl.dpif import is_datapath, split_options
 from vswitchd.dpctl import arguments
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
+# Of an odp flow, which has its fields' values in brackets; dpctl -m puts a ufid in front of it
+ODP_FLOW = re.compile(r"\s*(\w+\(|ufid:)")
 ALL = range(1 << 32)  # groups and meters
 CONSISTENT = ("-consistent", "--consistent")
 CT_NEXT = ("--ct-next", "-ct-next")
@@ -73,10 +75,10 @@ def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterat
         raise CommandError("no datapath process")
     learn = bool(options & GENERATE)
     shown = bool(options & NAMES)
+    words, packet = _taken_apart(words, learn)
     try:
-        if words and words[0] in switch.bridges:
-            return _of_flow(switch, words, learn, shown, ct_states, program)
-        return _odp_flow(switch, words, learn, shown, ct_states, program)
+        of_which = _odp_flow if words and _is_odp(words[-1]) else _of_flow
+        return of_which(switch, words, packet, learn, shown, ct_states, program)
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
@@ -112,24 +114,46 @@ def _without_payload(args: list[str]) -> list[str]:
     return rest
 
 
+def _taken_apart(words: list[str], generate: bool) -> tuple[list[str], bytes | None]:
+    """The words for datapath or bridge and flow, and the packet that is behind them, if any."""
+    if len(words) > (2 if generate else 3):
+        raise CommandError("Syntax error" if generate else "too many arguments")
+    if generate or len(words) < 2:
+        return words, None
+    try:
+        return words[:-1], _packet(words[-1])
+    except CommandError:
+        if len(words) == 3:  # it can be nothing else
+            raise
+    return words, None
+
+
+def _is_odp(text: str) -> bool:
+    return not text or ODP_FLOW.match(text) is not None
+
+
 def _of_flow(
     switch: "Switch",
     words: list[str],
+    packet: bytes | None,
     learn: bool,
     shown: bool,
     ct_states: list[int],
     program: Program | None,
 ) -> Iterator[str]:
-    if len(words) not in (2, 3):
+    if not words:
+        raise CommandError("Must specify a bridge and a flow, or a datapath flow")
+    if len(words) == 1:
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
-    ofproto = switch.bridges[words[0]].ofproto
+    if words[0] not in switch.bridges:
+        raise CommandError(f"{words[0]}: unknown bridge")
     numbers = _numbers(switch, words)
     return tracing.trace_pieces(
-        ofproto.xbridge,
+        switch.bridges[words[0]].ofproto.xbridge,
         words[1],
         recirc=switch.backer.flows.recirc,
-        packet=_packet(words[2]) if len(words) == 3 else None,
-        learn=learn or len(words) == 3,
+        packet=packet,
+        learn=learn or packet is not None,
         now=clock.msec(),
         names=_names(numbers) if shown else None,
         dp_names=_dp_names(switch) if shown else None,
@@ -159,23 +183,17 @@ def _of_dump(text: str) -> str:
 def _odp_flow(
     switch: "Switch",
     words: list[str],
+    packet: bytes | None,
     learn: bool,
     shown: bool,
     ct_states: list[int],
     program: Program | None,
 ) -> Iterator[str]:
-    if len(words) > 1 and "(" not in words[0]:
-        if "(" not in words[1]:
-            raise CommandError(f"{words[0]}: unknown bridge")
-        check_datapath(words[:1])
-        words = words[1:]
-    if len(words) not in (1, 2):
-        raise CommandError("Must specify a bridge and a flow, or a datapath flow")
-    if "(" not in words[0]:
-        raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
+    if not is_datapath(words[:-1]):
+        raise CommandError("Cannot find the datapath")
     names = {port.name: number for number, port in switch.backer.ports.wanted.items()}
     try:
-        key = key_text.parse_packet(arguments.with_numbers(_of_dump(words[0]), names))
+        key = key_text.parse_packet(arguments.with_numbers(_of_dump(words[-1]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
     flows = switch.backer.flows
@@ -187,7 +205,6 @@ def _odp_flow(
             raise CommandError("no OpenFlow tunnel port for this packet")
         raise CommandError(f"no OpenFlow port for datapath port {odp_port}")
     key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
-    packet = _packet(words[1]) if len(words) == 2 else None
     return tracing.trace_key(
         port.bridge,
         key if packet is None else tracing.with_packet(key, packet),

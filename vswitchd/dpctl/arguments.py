@@ -2,9 +2,12 @@
 
 import errno
 import os
+import re
 
 from pyvs import digits
 from vswitchd.dpctl.run import DpctlError
+
+_UFID = re.compile(r"[^,\s]*")
 
 
 def number_of(run, name):
@@ -25,18 +28,18 @@ def with_numbers(text, numbers):
     return f"{before}{found}{numbers[name]}{closed}{rest}"
 
 
-def parse_flow(run, text):
+def parse_flow(run, text, doing="parsing flow key"):
     """(key as it is written, mask) of a flow, in_port by name too, and (ufid or None)."""
     from datapath.key import key_text
     from datapath.text import parse_ufid
 
     ufid = None
     if text.startswith("ufid:"):
-        head, _, text = text.partition(",")
+        head = _UFID.match(text).group()
         ufid = checked("parsing flow ufid", parse_ufid, head)
-        text = text.strip()
+        text = text.removeprefix(head).lstrip(", \t")
     text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
-    key, mask = checked("parsing flow key", key_text.parse_given, text)
+    key, mask = checked(doing, key_text.parse_given, text, whole=True)
     return key, _of_first_pass(mask), ufid
 
 
@@ -49,7 +52,7 @@ def _of_first_pass(mask):
     return bytes(mask[:at]) + b"\xff" * size + bytes(mask[at + size :])
 
 
-def parse_actions(run, text):
+def parse_actions(run, text, doing="parsing actions"):
     """Actions as bytes; outputs by name too."""
     from datapath.actions.text import odp_text
     from datapath.text import map_words
@@ -62,26 +65,29 @@ def parse_actions(run, text):
         return word and not word.isdigit() and any(port.name == word for port in run.ports())
 
     text = map_words(text, lambda word: by_number(word) if is_name(word) else word)
-    return checked("parsing actions", odp_text.parse_actions, text)
+    return checked(doing, odp_text.parse_actions, text)
 
 
-def checked(doing, parse, text):
+def checked(doing, parse, text, whole=False):
+    """parse(text), or what was being done when it failed; `whole`: Open vSwitch says where."""
     from datapath.key.notations import TooLong
 
     try:
         return parse(text)
     except ValueError as error:
         number = errno.E2BIG if isinstance(error, TooLong) else errno.EINVAL
-        raise DpctlError(f"{doing}{_told(doing, error, text)} ({os.strerror(number)})") from error
+        why = _told(error, text, whole)
+        told = f"{doing} ({why})" if doing and why else doing or why
+        raise DpctlError(f"{told} ({os.strerror(number)})") from error
 
 
-def _told(doing, error, text):
+def _told(error, text, whole):
     """What is wrong.  Open vSwitch says from where on a flow is, and nothing of actions."""
     from pyvs import identity
 
     if not identity.is_ovs():
-        return f" ({error})"
-    return f" (syntax error at {_from_item(text, str(error))})" if "flow key" in doing else ""
+        return str(error)
+    return f"syntax error at {_from_item(text, str(error))}" if whole else ""
 
 
 def _from_item(text, error):

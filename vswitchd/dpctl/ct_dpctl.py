@@ -111,9 +111,9 @@ def _option(words: list[str], name: str) -> str | None:
     return None
 
 
-def _zone(words: list[str]) -> int | None:
+def _zone(words: list[str], name: str = "zone") -> int | None:
     text = _option(words, "zone")
-    return None if text is None else _number(text, 16, "zone")
+    return None if text is None else _number(text, 16, name)
 
 
 def _address(text):
@@ -189,7 +189,8 @@ def _masked(words: list[str], name: str, bits: int) -> tuple[int, int] | None:
 def flush(run, words):
     """flush-conntrack [zone=N] [mark=X[/M]] [labels=X[/M]] [ct-orig-tuple] [ct-reply-tuple]"""
     words = list(words)
-    zone, mark, labels = _zone(words), _masked(words, "mark", 32), _masked(words, "labels", 128)
+    zone = _zone(words, "failed to parse zone")
+    mark, labels = _masked(words, "mark", 32), _masked(words, "labels", 128)
     label = None if labels is None else tuple(f"{number:032x}" for number in labels)
     if len(words) > 2:
         raise CtError("invalid arguments")
@@ -346,7 +347,7 @@ def del_limits(run, words):
 
 def _family(word):
     if word not in ("v4", "v6"):
-        raise CtError("parameter missing: 'v4' for IPv4 or 'v6' for IPv6")
+        raise CtError("parameter missing: 'v4' for IPv4 or 'v6' for IPv6 (Invalid argument)")
     return word
 
 

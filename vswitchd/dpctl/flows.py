@@ -4,6 +4,8 @@ from pyvs import digits
 from vswitchd.dpctl.arguments import checked, masked, parse_actions, parse_flow, ufid_of
 from vswitchd.dpctl.run import MOST_LINE, DpctlError, JsonArray, Unread
 
+# What Open vSwitch calls the reading of actions that are not for a flow
+ODP_ACTIONS = "odp_actions_from_string"
 MOST_WRONG_LINES = 1000  # that are told of; with more of them, it is no file of flows
 
 
@@ -182,13 +184,14 @@ def del_flow(run, words):
     from datapath import text
 
     word = words[0]
-    if word.startswith("ufid:") and "," not in word:
+    by_ufid = word.startswith("ufid:") and "(" not in word
+    if by_ufid:
         ufid = checked("parsing flow ufid", text.parse_ufid, word)
     else:
-        ufid = ufid_of(*parse_flow(run, word))
+        ufid = ufid_of(*parse_flow(run, word, doing=""))
     info = run.dpif.flow_del(ufid)
     if info is None:
-        hint = "" if word.startswith("ufid:") else "\nPerhaps you need to specify a UFID?"
+        hint = "" if by_ufid else "\nPerhaps you need to specify a UFID?"
         raise DpctlError(f"deleting flow (No such file or directory){hint}")
     if "statistics" in run:
         run.print(text.format_counters(info) + "\n")
@@ -271,14 +274,15 @@ def normalize_actions(run, words):
     """normalize-actions [FLOW] ACTIONS: with a FLOW, by the tags that its packets then have."""
     from datapath.actions.text import odp_text
 
-    actions = parse_actions(run, words[-1])
     if len(words) == 1:
+        actions = parse_actions(run, words[0], ODP_ACTIONS)
         run.print(odp_text.format_actions(actions) + "\n")
         return
     from vswitchd.dpctl import normalize
 
-    key, mask, _ufid = parse_flow(run, words[0])
+    key, mask, _ufid = parse_flow(run, words[0], "odp_flow_key_from_string")
     key = masked(key, mask)
+    actions = parse_actions(run, words[1], ODP_ACTIONS)
     run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))
 
 
@@ -287,4 +291,5 @@ def show_parsed(run, words):
     from datapath.actions.text import odp_text
 
     for word in words:
-        run.print(odp_text.format_actions(parse_actions(run, word)) + "\n")
+        actions = parse_actions(run, word, ODP_ACTIONS)
+        run.print(odp_text.format_actions(actions) + "\n")

@@ -1,5 +1,7 @@
 """What the arguments of dpctl's commands are, as `list-commands` shows them."""
 
+import re
+
 _DP = "[dp]"
 # By name, where there is more to say than which datapath is meant
 ARGUMENTS = {
@@ -41,3 +43,11 @@ ARGUMENTS = {
 def arguments(name: str) -> str:
     """Of the command `name`."""
     return ARGUMENTS.get(name, _DP)
+
+
+def takes_datapath(name: str) -> bool:
+    return "dp" in re.findall(r"\w+", arguments(name))
+
+
+def needs_datapath(name: str) -> bool:
+    return arguments(name).startswith("dp ")

@@ -4,8 +4,9 @@ import pytest
 from scapy.all import ARP, Ether
 
 from ofproto.codec.fields import BY_NAME
+from ofproto.codec.match_text import parse_flow
 from ofproto.xlate.bridges.xbridge import connect_patch
-from ofproto.xlate.trace import TraceError, render, trace_flow
+from ofproto.xlate.trace import TraceError, render, trace_flow, trace_key
 from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, output, resubmit
 
 
@@ -125,8 +126,21 @@ def test_bad_flows(world, text):
 
 
 def test_unknown_recirculation_id(world):
-    with pytest.raises(TraceError, match="recirculation"):
-        trace_flow(world.bridge, "in_port=1,recirc_id=77")
+    """That is how the translation of an OpenFlow flow fails; a datapath flow cannot be traced."""
+    text = "in_port=1,recirc_id=77,ip"
+    assert trace_flow(world.bridge, text).splitlines()[1:] == [
+        "",
+        'bridge("br0")',
+        "-------------",
+        "     >>>> Recirculation context not found for ID 4d <<<<",
+        "",
+        "Final flow: unchanged",
+        "Megaflow: recirc_id=0x4d,eth,ip,in_port=1,nw_frag=no",
+        "Datapath actions: drop",
+        "Translation failed (No recirculation context), packet is dropped.",
+    ]
+    with pytest.raises(TraceError, match="no recirculation data for recirc_id 0x4d"):
+        trace_key(world.bridge, bytes(parse_flow(text).key))
 
 
 def test_render_of_nothing():

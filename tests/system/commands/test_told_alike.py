@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ofproto.exports import sflow, sflow_counters
-from tests.daemons import wait_until
+from tests.daemons import CommandFailed, wait_until
 from tests.ofproto.ovs_peer import Ovs, peer_marks
 from tests.ovs_names import Names
 from tests.system.layer2.test_netflow import Collector
@@ -197,3 +197,54 @@ def in_order(trace):
     """The ports of a flood come in any order."""
     told, found, actions = trace.partition("Datapath actions: ")
     return told, found, sorted(actions.strip().split(","))
+
+
+FLOW_WITH_UFID = f"ufid:12121212-1212-1212-1212-121212121212 {FLOW.format(5)}"
+DATAPATH = "dummy@ovs-dummy"
+ANSWERS = (
+    ("ofproto/trace", "br0", "recirc_id=77,in_port=1,ip"),
+    ("ofproto/trace", "recirc_id(0x77),in_port(1)"),
+    ("ofproto/trace", "br0", FLOW.format(5)),
+    ("ofproto/trace", "br0", "in_port=1", "-generate", "xyz"),
+    ("ofproto/trace", FLOW.format(5), "xyz", "-generate"),
+    ("ofproto/trace", FLOW.format(5), "xyz"),
+    ("ofproto/trace", "nosuch", FLOW.format(5)),
+    ("ofproto/trace", "nosuch", FLOW.format(5), "xyz"),
+    ("ofproto/trace", "br0", "in_port=1", "x", "y"),
+    ("dpctl/parse-actions", "userspace(pid=5"),
+    ("dpctl/add-flow", FLOW.format(5), "set(xyz())"),
+    ("dpctl/add-flow", "xyz", "1"),
+    ("dpctl/add-flow", FLOW_WITH_UFID, "1"),
+    ("dpctl/dump-flows",),
+    ("dpctl/del-flow", FLOW_WITH_UFID),
+    ("dpctl/del-flow", FLOW_WITH_UFID),
+    ("dpctl/del-flow", "in_port(1),xyz(2)"),
+    ("dpctl/normalize-actions", "xyz", "1"),
+    ("dpctl/show", "-x"),
+    ("dpctl/dump-dps", "xyz"),
+    ("dpctl/add-if", DATAPATH),
+    ("dpctl/del-if", "xyz"),
+    ("dpctl/set-if", "xyz"),
+    ("dpctl/cache-set-size", DATAPATH, "xyz"),
+    ("dpctl/ipf-set-enabled", DATAPATH, "v5"),
+    ("dpctl/flush-conntrack", "zone=xyz"),
+)
+
+
+def answer(switch, words):
+    """Of an error, without the line that names the daemon."""
+    try:
+        return switch.run("ovs-appctl", *words).splitlines()
+    except CommandFailed as error:
+        return ["failed", *str(error).splitlines()[1:-1]]
+    except subprocess.CalledProcessError as error:
+        return ["failed", *error.stdout.splitlines(), *error.stderr.splitlines()[:-1]]
+
+
+def test_what_is_answered_to_odd_commands(both):
+    for switch in both:
+        switch.run("ovs-vsctl", *f"{PLAIN} -- set bridge br0 fail_mode=secure".split())
+        switch.run("ovs-appctl", "revalidator/pause")  # flows of dpctl are deleted otherwise
+    for words in ANSWERS:
+        mine, theirs = (answer(switch, words) for switch in both)
+        assert mine == theirs, words
