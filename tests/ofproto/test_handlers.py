@@ -225,6 +225,10 @@ def test_errors_of_flow_mods(client):
     unknown = flow("actions=drop")
     unknown.command = 9
     assert client.refused(unknown) == "OFPFMFC_BAD_COMMAND"
+    if client.version > OF10:
+        raw = unknown.encode(client.version)
+        of_all_tables = raw[:24] + b"\xff" + raw[25:]  # the header's 8 bytes, cookie and mask
+        assert client.refused(of_all_tables) == "OFPFMFC_BAD_TABLE_ID"
     bad_port = [ApplyActions([Output(OFPP_NONE)])]
     assert refused_mod(client, instructions=bad_port) == "OFPBAC_BAD_OUT_PORT"
     if client.version == OF13:

@@ -150,10 +150,11 @@ class FlowMod(Message):
         if table_id_on and self.version == OF10:
             self.table_id = _none(self.command >> 8, ALL_TABLES)
             self.command &= 0xFF
+        deletes = self.command in (DELETE, DELETE_STRICT)
+        if self.table_id is None and not deletes and self.version > OF10:
+            raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
         if self.command > DELETE_STRICT:
             raise OFError("OFPFMFC_BAD_COMMAND", f"command {self.command}")
-        if self.table_id is None and self.command < DELETE and self.version > OF10:
-            raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
         if self.version <= OF11 and self.command == ADD:
             self.flags |= RESET_COUNTS
         if self.version == OF10:
