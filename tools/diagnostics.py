@@ -57,13 +57,14 @@ class Diagnostics:
         self._bursts = bursts or {}
         self._specs = [value for name, value in options if name == "verbose"]
         files = [value for name, value in options if name == "log-file"]
+        self._path = os.path.abspath(log_path(program, files[-1])) if files else None
         self._file = None
-        if files:
-            path = log_path(program, files[-1])
-            try:
-                self._file = open(path, "a")  # noqa: SIM115 - as long as the run
-            except OSError as error:
-                raise Fatal(f"failed to open {path} for logging: {error.strerror}") from None
+        try:
+            self._open()
+        except OSError as error:
+            raise Fatal(
+                f"failed to open {log_path(program, files[-1])} for logging: {error.strerror}"
+            ) from None
         self._told: dict[str, int] = {}
         self._number = 0
         self._logs = None
@@ -87,6 +88,36 @@ class Diagnostics:
         except ValueError as error:
             raise Fatal(str(error)) from None
         self._logs = logs
+
+    def _open(self) -> None:
+        if self._path is not None:
+            self._file = open(self._path, "a")  # noqa: SIM115 - as long as the run
+
+    def take_commands(self) -> None:
+        """What is told, and whether in the file, is for the control socket to say, too: vlog/*."""
+        from pyvs.process import control
+
+        if self._logs is None:
+            self._load()
+        self._logs.register_commands()
+        control.command("vlog/close", "", 0, 0, lambda _args: self._close())
+        control.command("vlog/reopen", "", 0, 0, lambda _args: self._reopen())
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _reopen(self) -> None:
+        from pyvs.process import control
+
+        if self._path is None:
+            raise control.CommandError("Logging to file not configured")
+        self._close()
+        try:
+            self._open()
+        except OSError as error:
+            raise control.CommandError(error.strerror or str(error)) from None
 
     def leave_console(self) -> None:
         """Say nothing there any more: the process goes on in the background."""

@@ -243,6 +243,16 @@ def _set_syslog(method: str | None) -> None:
         raise ValueError(f"syslog method {method} is not supported")
 
 
+def register_commands() -> None:
+    """vlog/*, but those for the log file."""
+    control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
+    for word, limited in (("enable", True), ("disable", False)):
+        function = functools.partial(_set_rate_limit, limited=limited)
+        control.command(f"vlog/{word}-rate-limit", "[module]...", 0, sys.maxsize, function)
+    control.command("vlog/list", "", 0, 0, _vlog_list)
+    control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
+
+
 def start(options: Options, program: str) -> str | None:
     """Set levels from -v, open the log file of our `program`.  No Vlog may be made after this.
 
@@ -254,13 +264,7 @@ def start(options: Options, program: str) -> str | None:
     _set_syslog(last(options, "syslog-method"))
     for spec in options.get("verbose", []):
         take_option(spec)
-    # Before the library's own are registered.
-    control.command("vlog/set", "{spec | PATTERN:destination:pattern}", 0, sys.maxsize, _vlog_set)
-    for word, limited in (("enable", True), ("disable", False)):
-        function = functools.partial(_set_rate_limit, limited=limited)
-        control.command(f"vlog/{word}-rate-limit", "[module]...", 0, sys.maxsize, function)
-    control.command("vlog/list", "", 0, 0, _vlog_list)
-    control.command("vlog/list-pattern", "", 0, 0, _vlog_list_pattern)
+    register_commands()  # before the library's own are
     for name in DESTINATIONS:
         # Without a handler of its own a logger writes to stderr.
         logging.getLogger(name).addHandler(logging.NullHandler())

@@ -24,3 +24,9 @@ def leave_console() -> None:
     """Log to files only, from now on: standard error has what a monitor prints."""
     for log in _started:
         log.leave_console()
+
+
+def take_commands() -> None:
+    """Register vlog/*, for a monitor's control socket."""
+    for log in _started:
+        log.take_commands()

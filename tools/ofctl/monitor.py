@@ -82,6 +82,7 @@ def _detach(settings) -> Any:
         if detached or "unixctl" in settings:
             raise Fatal(f"could not initialize control socket ({error.strerror})") from None
         return None  # nobody asked for one
+    log.take_commands()
     return server
 
 

@@ -134,6 +134,8 @@ def _conversation(switch, monitor, directory):
     answers.append(monitor.tell("ofctl/packet-out", text))
     answers.append(monitor.tell("ofctl/barrier"))
     answers.append(monitor.tell("ofctl/set-output-file", "/nonexistent/file"))
+    answers += [monitor.tell("vlog/reopen"), monitor.tell("vlog/close")]  # it has no file
+    answers += [monitor.tell("vlog/set", each) for each in ("nosuch", "file:dbg", "vconn:off")]
     answers.append(monitor.tell("ofctl/block"))
     theirs("del-flows", switch.br0, "udp")
     answers.append(monitor.tell("ofctl/unblock"))
