@@ -12,7 +12,7 @@ from datapath.lookup.megaflow cimport megaflow
 from datapath.netdev.netdev cimport netdev
 
 cdef enum:
-    HEAT = 1024                 # places in which packets are counted, by the hash of their key
+    HEAT = 16384                # places in which packets are counted, by the hash of their key
     HOT = 4                     # the packet with which an entry is made
 
 # Whose packets are the most in a place lately, and by how many: keys that come once push out nobody,
