@@ -71,11 +71,9 @@ class FailMode:
         if state[0] & 4:
             self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
 
-    def restored_without_state(self, now: int) -> None:
+    def restored_without_state(self) -> None:
         """The same, where nobody knows the state: the configuration is taken for that of before."""
         self._unknown = {"mode", "has_controllers"}
-        if self.tables.xbridge.table(0).find_exactly(Match(), FAIL_OPEN_PRIORITY) is not None:
-            self._fail_open = self._normal(FAIL_OPEN_PRIORITY, now)
 
     def follow(self, name: str, value: Any, now: int) -> bool:
         """`mode` or `has_controllers` is this; returns whether it is another one than before."""

@@ -71,9 +71,10 @@ class InBand:
             wanted = _Wanted(found, local, hops, self.queue)
         if wanted != self._made or not self._in_place():
             self._remove()
-            self._made = wanted
+            self._made = None  # as long as not all are there
             if wanted:
                 self._add(wanted, now)
+            self._made = wanted
 
     def _next_hops(self, addresses: set[str], now: int) -> frozenset[str]:
         if self._hops.keys() != addresses or now >= self._hops_due:

@@ -181,7 +181,7 @@ class Ofproto:
     def _restored(self, now: int) -> None:
         """All that there was is there; without anything the bridge starts with the default."""
         if self.log.lacks_state:
-            self.fail_mode.restored_without_state(now)
+            self.fail_mode.restored_without_state()
         elif self.log.state is None:
             self.fail_mode.flush(now)
         else:

@@ -140,9 +140,11 @@ class Switch:
         containment.call("status", "", self._write_status, now)
 
     def _restore_some(self) -> None:
-        """Go on with one of those that take over flows; a bridge is made when it is done."""
+        """Go on with one of those that take over flows, each in its turn; a bridge is made when it
+        is done."""
         for name, (_, ofproto) in self._restoring.items():
             if ofproto.restoring:
+                self._restoring[name] = self._restoring.pop(name)  # behind the others
                 try:
                     ofproto.restore_some()
                 finally:

@@ -231,13 +231,13 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
         f.too_small[v6] += 1
         return DROP_FRAG_TOO_SMALL
     slot = _slot(f, &where.key, now, lost, owner)
+    if slot != NULL and _came_before(slot, &where):
+        f.overlapping[v6] += 1
+        return DROP_FRAG_MALFORMED
     if slot == NULL or slot.n == FRAG_EACH or not _has_room(f, slot, p.size, lost, owner):
         if slot != NULL and slot.n == 0 and not slot.bad:
             slot.key.family = 0
         return DROP_FRAG_LIMIT
-    if _came_before(slot, &where):
-        f.overlapping[v6] += 1
-        return DROP_FRAG_MALFORMED
     if slot.bad or not _fits(slot, &where, &at):
         # RFC 5722: the whole packet is lost, with what comes of it later.
         f.overlapping[v6] += 1

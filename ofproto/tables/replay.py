@@ -62,9 +62,12 @@ class Replay:
         self._may_lack = False
         self._lacks = b""
         self.is_damaged = False
+        self._state_is_old = False  # another may have stood where the damage is
 
     def steps(self, kind: bytes, when: int, payload: bytes, path: Any) -> Iterator[None]:
         """Do what a record of the journal at `path` says, in steps of little work."""
+        if self._state_is_old and kind != DAMAGED:
+            self._state_is_old, self.state = False, None
         done = _REPLAY.get(kind)
         if done is None:
             return
@@ -176,7 +179,7 @@ class Replay:
 
     def _damaged(self, _payload: bytes, _when: int) -> None:
         self._bundle = (b"", [])
-        self._may_lack = self.is_damaged = True
+        self._may_lack = self.is_damaged = self._state_is_old = True
 
     def _bundled(self, payload: bytes) -> Iterator[tuple[Any, bytes]]:
         """What the messages, up to a million, of the bundle that has this number do."""

@@ -109,11 +109,9 @@ def test_a_restart_goes_on_in_fail_open(tmp_path):
     assert second.priorities() == [FAIL_OPEN_PRIORITY]
     # The same where the state was damaged in the journal; the configuration says the rest.
     unknown = Bridge(None)
-    unknown.mode._normal(FAIL_OPEN_PRIORITY, 0)
-    unknown.mode.restored_without_state(0)
+    unknown.mode.restored_without_state()
     assert not unknown.mode.follow("has_controllers", True, 0)
     assert not unknown.mode.follow("mode", "standalone", 0)
-    assert unknown.mode.is_open and unknown.priorities() == [FAIL_OPEN_PRIORITY]
     assert unknown.mode.follow("has_controllers", False, 0)
     second.run(True, PATIENCE + 2)
     third = Bridge(path)

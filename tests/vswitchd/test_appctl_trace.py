@@ -47,3 +47,8 @@ def test_which_flows_are_the_datapaths():
         assert trace._is_odp(text)
     for text in ("in_port=1,tcp", "packet_type=(1,0x800)", "ip", "xyz"):
         assert not trace._is_odp(text)
+
+
+@pytest.mark.parametrize("before", ["", "ufid:12, ", "ufid:12 ", "ufid:12,  "])
+def test_a_flow_as_it_was_dumped(before):
+    assert trace._of_dump(f"{before}{ODP}, packets:0, bytes:0, used:never, actions:2") == ODP

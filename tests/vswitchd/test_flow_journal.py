@@ -148,17 +148,33 @@ def test_it_goes_with_its_bridge(switch):
     assert len(flows(switch)) == 2
 
 
-@pytest.mark.parametrize("damage", ["torn", "flipped", "state", "garbage", "empty", "unreadable"])
+def records(data):
+    """Where each record of a journal begins, and its kind."""
+    at = data.index(b"\n") + 1
+    while at < len(data):
+        size = HEADER.unpack_from(data, at)[0]
+        yield at, data[at + HEADER.size : at + HEADER.size + 1]
+        at += HEADER.size + size
+
+
+DAMAGES = ("torn", "flipped", "state", "second state", "garbage", "empty", "unreadable")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_journal(switch, damage):
     """What is whole is taken, and the switch works on; never a crash."""
     switch.allow("flows start empty|flows are not kept|damaged bytes skipped")
     switch.vsctl("add-br", "br0")
+    if damage == "second state":
+        switch.allow("connection (attempt )?failed")
+        switch.vsctl("set-controller", "br0", "tcp:127.0.0.1:1")
     do(switch, *(mod(f"in_port={number} actions=output:1") for number in range(1, 21)))
     journal = switch.directory / "br0.flows"
     switch.kill(VSWITCHD)
     data = journal.read_bytes()
     third = len(data) // 3
     state = data.index(b"\n") + 1 + HEADER.size + 1  # behind CLEAR
+    last = next(reversed([at for at, kind in records(data) if kind == STATE]))
     if damage == "unreadable":
         journal.unlink()
         journal.mkdir()
@@ -168,13 +184,16 @@ def test_a_damaged_journal(switch, damage):
                 "torn": data[: 2 * third],
                 "flipped": data[: 2 * third] + bytes([data[2 * third] ^ 1]) + data[2 * third + 1 :],
                 "state": data[: state + 4] + b"xxxx" + data[state + 8 :],
+                "second state": data[: last + 4] + b"xxxx" + data[last + 8 :],
                 "garbage": bytes(range(256)) * 40,
                 "empty": b"",
             }[damage]
         )
     switch.start_daemon(VSWITCHD)
     left = flows(switch)
-    if damage in ("torn", "flipped", "state"):
+    if damage == "second state":
+        assert len(left) == 20
+    elif damage in ("torn", "flipped", "state"):
         least, most = {"torn": (10, 20), "flipped": (20, 21), "state": (21, 21)}[damage]
         assert least <= len(left) <= most and "priority=0 actions=NORMAL" in left
     else:

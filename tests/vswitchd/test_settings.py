@@ -82,3 +82,14 @@ def test_sockets_that_a_controller_may_be_at(bridge, target, is_taken):
     row = ControllerRow(*[None] * 15)._replace(target=target)
     found = settings.controllers(EMPTY._replace(name=bridge, controllers=(row,)))
     assert [each.target for each in found] == [target] * is_taken
+
+
+def test_managers_that_in_band_control_lets_through():
+    """Targets that are no address may stand in the database."""
+    targets = [
+        *("tcp:10.0.0.1", "ssl:10.0.0.2:7000", "ptcp:6640", "unix:/db.sock", "tcp:[::1]:6640"),
+        *("tcp:10.0.0.999", "tcp:010.0.0.1", "tcp:10.0.0.1:99999", "tcp:10.0.0.1:" + "9" * 5000),
+        *("tcp:1\u0660.0.0.1", "tcp:10.0.0.1:6\u0666", "tcp:1.2.3", "tcp:" + "1" * 9),
+        "tcp:manager:1",
+    ]
+    assert settings.in_band_managers(targets) == (("10.0.0.1", 6640), ("10.0.0.2", 7000))

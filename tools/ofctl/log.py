@@ -4,18 +4,13 @@ from ofproto.codec import notes
 from pyvs_tools.diagnostics import Diagnostics
 
 BURSTS = {"nx_match": 2}
-MODULES = """
-    meta_flow nx_match ofp_actions ofp_bundle ofp_connection ofp_errors ofp_group ofp_match
-    ofp_msgs ofp_port ofp_table ofp_util
-"""
-
 
 _started: list[Diagnostics] = []
 
 
 def start(options: list[tuple[str, str | None]]) -> None:
     """Log what the codec has to say.  Raises Fatal, OSError."""
-    log = Diagnostics("pyvs-ofctl", MODULES.split(), options, bursts=BURSTS)
+    log = Diagnostics("pyvs-ofctl", (), options, bursts=BURSTS)
     notes.listen(log.tell)
     _started.append(log)
 

@@ -175,8 +175,7 @@ def _dp_names(switch: "Switch") -> dict[int, str]:
 
 def _of_dump(text: str) -> str:
     """The flow of a line that dpctl/dump-flows printed: neither its ufid nor what is behind it."""
-    if text.startswith("ufid:"):
-        text = text.partition(",")[2].strip()
+    text = re.sub(r"^ufid:[^,\s]*[,\s]*", "", text)
     return text.partition(", packets:")[0].strip()
 
 

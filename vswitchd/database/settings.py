@@ -1,5 +1,6 @@
 """What the columns of a bridge mean, as values for its Ofproto: pure functions."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ NO_UUID = UUID(int=0)
 DEFAULT_MAC_AGING = 300  # s
 DEFAULT_MAC_ENTRIES = 8192
 MAX_VLANS = 2
-_ACTIVE_IPV4 = re.compile(r"(?:tcp|ssl):(\d+\.\d+\.\d+\.\d+)(?::(\d+))?")
+_ACTIVE_IPV4 = re.compile(r"(?:tcp|ssl):([0-9.]{7,15})(?::([0-9]{1,5}))?")
 
 # Names in the protocols column -> version byte on the wire.
 OPENFLOW_VERSIONS = {
@@ -113,8 +114,17 @@ def in_band_queue(options: dict[str, str]) -> int | None:
 
 def in_band_managers(targets: Iterable[str]) -> tuple[tuple[str, int], ...]:
     """Address and port of those managers that are connected to, where the address is IPv4."""
-    found = (_ACTIVE_IPV4.fullmatch(target) for target in targets)
-    return tuple((match[1], int(match[2] or DEFAULT_PORT)) for match in found if match)
+    found = filter(None, map(_ACTIVE_IPV4.fullmatch, targets))
+    remotes = ((match[1], int(match[2] or DEFAULT_PORT)) for match in found)
+    return tuple((ip, port) for ip, port in remotes if port <= 0xFFFF and _is_ipv4(ip))
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class FlowTuning(NamedTuple):

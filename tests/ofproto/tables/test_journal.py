@@ -115,7 +115,7 @@ def noise(size, count):
         (noise(0xFF00, 1 << 13), True),
         ((bytes(12) + b"\0\0\0\1" + b"F" * 12) * (1 << 15), True),
         (noise(0, 1 << 15), True),
-        (noise(1 << 18, 1 << 15), False),
+        (noise(1 << 18, 1 << 14), False),
     ],
 )
 def test_a_long_search_is_done_in_pieces(path, between, is_found):
