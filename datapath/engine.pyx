@@ -99,7 +99,7 @@ cdef class Engine:
         self.flows, self.tracking = Flows(self.crew), Tracking(self.crew)
         self.n_ids = n_workers
         self.retired, self.retired_drops = {}, {}
-        self.up_memory = UpMemory(self._lost)
+        self.up_memory = UpMemory()
         self.ports = {}
         self.bonds = LbBonds()
         self.meters = Meters()
@@ -612,11 +612,6 @@ cdef class Engine:
         c.up_fd = c.down_fd = c.up_event = -1
         self.crew.all_workers(&c)
 
-    def _lost(self, n):
-        """So many packets waited for a handler that did not come."""
-        for counts, name in ((self.retired, "lost"), (self.retired_drops, "upcall_no_handler")):
-            counts[name] = counts.get(name, 0) + n
-
     def rings_broken(self):
         """Whether a worker found a ring of the handler broken."""
         return any(worker.broken for worker in self.workers)
@@ -655,13 +650,15 @@ cdef class Engine:
             return sum(each[name] for each in workers) + self.retired.get(name, 0)
 
         drops = dict(self.retired_drops)
+        if self.up_memory.n_lost:
+            drops["upcall_no_handler"] = drops.get("upcall_no_handler", 0) + self.up_memory.n_lost
         for source in (*self.workers, *self.ports.values()):
             for name, count in source.drops().items():
                 drops[name] = drops.get(name, 0) + count
         return {
             "hits": total("emc_hits") + total("smc_hits") + total("megaflow_hits") + kernel["hits"],
             "misses": total("misses"),
-            "lost": total("lost"),
+            "lost": total("lost") + self.up_memory.n_lost,
             "n_flows": max(each["flows"] for each in workers if each["core"] is None)
             + sum(each["flows"] for each in workers if each["core"] is not None),
             "masks": max(each["masks"] for each in workers),

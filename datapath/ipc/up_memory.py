@@ -5,7 +5,6 @@ on where that stopped: what came up meanwhile waits, as much as a ring holds, fo
 """
 
 import os
-from collections.abc import Callable
 
 from datapath.ipc.ring import Ring, create_memory
 
@@ -14,10 +13,10 @@ PATIENCE = 5000  # ms; who sent what has waited for longer has sent it again, or
 
 
 class UpMemory:
-    """A ring of each worker, by its number; `lose` is told how many packets nobody took over."""
+    """A ring of each worker, by its number; `n_lost` packets were taken over by nobody."""
 
-    def __init__(self, lose: Callable[[int], None]):
-        self._lose = lose
+    def __init__(self) -> None:
+        self.n_lost = 0
         self._fds: dict[int, int] = {}
         self._first: dict[int, int] = {}  # where what waits began when a ring was parked last
         self.deadline: int | None = None  # ms; there is one while nobody reads
@@ -67,7 +66,7 @@ class UpMemory:
         if fd is None:
             return
         if self.deadline is not None:
-            self._lose(_look(fd)[0] or 0)
+            self.n_lost += _look(fd)[0] or 0
         os.close(fd)
 
 

@@ -456,3 +456,12 @@ def test_json_of_every_reply_is_an_object(datapath):
         with Raw(datapath) as raw:
             body, _, _ = raw.ask({"op": op})
             assert "error" not in body and orjson.dumps(body)
+
+
+def test_a_datapath_that_is_deleted_leaves_no_descriptors(datapath):
+    """At once: Python's collector comes when it likes."""
+    before = len(os.listdir(f"/proc/{datapath.pid}/fd"))
+    for _ in range(4):
+        datapath.dpif._request("dp_add", name="more", type="dummy")
+        datapath.dpif._request("dp_del", name="more")
+    assert len(os.listdir(f"/proc/{datapath.pid}/fd")) <= before

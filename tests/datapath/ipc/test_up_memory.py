@@ -12,8 +12,7 @@ class World:
     """A worker writes, readers come and go."""
 
     def __init__(self):
-        self.lost = []
-        self.memory = UpMemory(self.lost.append)
+        self.memory = UpMemory()
 
     def ring(self, worker=1):
         fd = self.memory.of(worker)
@@ -47,7 +46,7 @@ def test_the_next_reader_goes_on_where_the_former_stopped(world):
     writer.push(b"3")
     successor = world.read_anew()
     assert [successor.pop() for _ in range(4)] == [b"1", b"2", b"3", None]
-    assert world.memory.deadline is None and world.lost == []
+    assert world.memory.deadline is None and world.memory.n_lost == 0
 
 
 def test_where_the_former_may_read_still_the_next_one_has_a_ring_of_its_own(world):
@@ -64,7 +63,7 @@ def test_what_nobody_takes_over_is_counted(world):
     world.memory.park(0)
     world.memory.forget(2)
     world.memory.close()
-    assert world.lost == [2, 1] and world.memory.deadline is None
+    assert world.memory.n_lost == 3 and world.memory.deadline is None
     assert world.read_anew().pop() is None
 
 
@@ -91,7 +90,7 @@ def test_what_ended_two_readers_ends_no_third(world):
     assert world.read_anew().pop() == b"0"
     assert world.memory.park(0)
     world.read_anew()
-    assert not world.memory.park(0) and world.lost == [2]
+    assert not world.memory.park(0) and world.memory.n_lost == 2
     world.read_anew()
     world.ring().push(b"3")
     assert world.memory.park(0)
