@@ -7,19 +7,10 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from datapath.base.packet cimport packet
 from datapath.bpf.entry cimport cache_counters
+from datapath.bpf.heat cimport heat_table
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow
 from datapath.netdev.netdev cimport netdev
-
-cdef enum:
-    HEAT = 16384                # places in which packets are counted, by the hash of their key
-    HOT = 4                     # the packet with which an entry is made
-
-# Whose packets are the most in a place lately, and by how many: keys that come once push out nobody,
-# and are not put into the kernel, however many there are.
-cdef struct cache_heat:
-    uint32_t tag                # of the key's hash
-    uint32_t count
 
 cdef struct cached_flow:
     megaflow *flow              # NULL: the slot is free
@@ -49,7 +40,7 @@ cdef struct kernel_cache:
     cached_flow *slots
     uint32_t *free              # a queue: who is free longest comes first
     uint32_t free_at
-    cache_heat heat[HEAT]
+    heat_table heat
     uint64_t hits               # packets that the kernel forwarded or dropped
     uint64_t offered            # entries put into the kernel
     uint64_t refused            # and those that it did not take, or for which there was no slot

@@ -9,6 +9,7 @@ from datapath.base.atomic cimport fence, load64, store32
 from datapath.base.clock cimport clock_ns, kernel_ns
 from datapath.base.drops cimport DROP_ACTION
 from datapath.bpf.entry cimport *
+from datapath.bpf.heat cimport HOT, heat_count, heat_place
 from datapath.bpf.offload cimport *
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_expand
@@ -201,23 +202,6 @@ cdef void cache_forget_port(kernel_cache *k, const netdev *dev) noexcept nogil:
 
 # ---- Entries ----
 
-cdef inline bint _hot(kernel_cache *k, uint64_t hash) noexcept nogil:
-    cdef cache_heat *place = &k.heat[hash % HEAT]
-    cdef uint32_t tag = <uint32_t> (hash >> 32)
-    if place.tag != tag:
-        if place.count > 1:
-            place.count -= 1
-        else:
-            place.tag = tag
-            place.count = 1
-        return False
-    place.count += 1
-    if place.count < HOT:
-        return False
-    place.count = 0             # from the start, where the kernel did not take it or lost it again
-    return True
-
-
 cdef bint cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet *p,
                       const flow_key *key, megaflow *f, uint64_t hash) noexcept nogil:
     cdef flow_key ignored, mask
@@ -225,8 +209,12 @@ cdef bint cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet
     cdef cache_entry e
     cdef uint32_t port, slot
     cdef int32_t grows
+    cdef heat_place *place
     cdef netdev *target = NULL
-    if not k.on or not _hot(k, hash):
+    if not k.on:
+        return False
+    place = heat_count(&k.heat, hash)
+    if place == NULL:
         return False
     if f.kernel_slot == 0:
         megaflow_expand(f, &ignored, &mask)
@@ -242,7 +230,7 @@ cdef bint cache_offer(kernel_cache *k, netdev **ports, netdev *dev, const packet
             return False
         e.ifindex = target.kernel_index
     if dev.kernel_bare:
-        k.heat[hash % HEAT].count = HOT - 1
+        place.count = HOT - 1
         dev.kernel_asked = True
         k.asked = True
         return True

@@ -92,6 +92,24 @@ def test_hot_flows_are_forwarded_by_the_kernel_and_counted(three):
     assert cache(net)["flows"] == 0 and net.drops() == {}
 
 
+def test_no_flow_of_many_keeps_another_out_of_the_kernel(three):
+    net, a, b, _ = three
+    net.flow("in_port(1)", "2")
+    frames = [udp(flow, sport=1000 + flow) for flow in range(500)]
+    with raw_socket(a) as sender, raw_socket(b) as receiver:
+
+        def hits_of_all():
+            before = cache(net)["hits"]
+            for frame in frames:
+                sender.send(frame)
+                receive(receiver, numbered)
+            return cache(net)["hits"] - before
+
+        for _ in range(6):
+            hits_of_all()
+        assert hits_of_all() == len(frames)
+
+
 def test_tcp_with_its_offloads(three):
     net, a, b, _ = three
     neighbours(a, b)
