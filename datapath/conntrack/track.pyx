@@ -6,7 +6,7 @@ What Open vSwitch's userspace datapath says of a packet is said here, too: ovs-f
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset, strncmp
 
-from datapath.actions.execute cimport CT_DONE
+from datapath.actions.executor cimport CT_DONE
 from datapath.actions.odp cimport *
 from datapath.base.drops cimport DROP_CT_NAT_EXHAUSTED
 from datapath.base.atomic cimport store64

@@ -7,7 +7,7 @@ with a table and bounds of their own, beside the tracker's, whose settings are t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from datapath.actions.execute cimport CT_DONE, CT_TAKEN
+from datapath.actions.executor cimport CT_DONE, CT_TAKEN
 from datapath.actions.odp cimport tunnel_end
 from datapath.base.drops cimport DROP_BAD_ACTION, DROP_FRAG_MALFORMED
 from datapath.base.packet cimport packet

@@ -12,7 +12,7 @@ from datapath.base.atomic cimport exchange32
 from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_REASONS
 from datapath.lookup.emc cimport emc, emc_key
-from datapath.actions.execute cimport executor
+from datapath.actions.executor cimport executor
 from datapath.key.flow cimport flow_key
 from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.lb cimport lb_table

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from datapath.actions.execute cimport emit_fn
+from datapath.actions.executor cimport emit_fn
 from datapath.actions.odp cimport ct_action
 from datapath.base.packet cimport packet
 from datapath.key.flow cimport flow_key

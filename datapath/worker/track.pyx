@@ -3,7 +3,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from datapath.actions.execute cimport CT_TAKEN, emit_fn
+from datapath.actions.executor cimport CT_TAKEN, emit_fn
 from datapath.actions.odp cimport ct_action
 from datapath.base.drops cimport DROP_CT_NO_TRACKER, DROP_FRAG_MALFORMED
 from datapath.base.hashing cimport hash_word

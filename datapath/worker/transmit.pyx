@@ -6,7 +6,7 @@ A port whose device takes no offload gets whole checksums and segments.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
-from datapath.actions.execute cimport executor_charge
+from datapath.actions.executor cimport executor_charge
 from datapath.actions.offload cimport segment
 from datapath.base.drops cimport (
     DROP_BAD_OFFLOAD, DROP_NO_HEADROOM, DROP_NO_SUCH_PORT, DROP_PORT_DOWN,

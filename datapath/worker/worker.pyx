@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 from posix.unistd cimport close, read
 
-from datapath.actions.execute cimport executor_free, executor_init
+from datapath.actions.executor cimport executor_free, executor_init
 from datapath.actions.odp cimport MAX_EXECUTED
 from datapath.conntrack.fragments cimport frag_destroy
 from datapath.base.atomic cimport exchange32, fence, store64

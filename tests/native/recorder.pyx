@@ -5,9 +5,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from datapath.actions.execute cimport (
-    CT_DONE, emit_fn, execute_actions, executor, executor_free, executor_init,
-)
+from datapath.actions.execute cimport execute_actions
+from datapath.actions.executor cimport CT_DONE, emit_fn, executor, executor_free, executor_init
 from datapath.actions.meter cimport Meters, meter_verdict, meter_weigh
 from datapath.actions.odp cimport ct_action
 from datapath.base.packet cimport packet, packet_init
