@@ -197,6 +197,7 @@ class Operations:
         table = self.engine.tracking.table
         return {
             "maxconns": table.limit,
+            "capacity": table.capacity,
             "tcp_seq_chk": table.tcp_seq_chk,
             "sweep_interval": self.engine.tracking.sweep_interval,
         }, b""

@@ -9,6 +9,7 @@ class Connections:
 
     fd: int
     limit: int  # connections that may be; ValueError when out of range
+    capacity: int  # there is room for no more of them
     high: int  # how many records there are to look at
     tcp_seq_chk: bool
 

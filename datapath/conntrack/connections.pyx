@@ -188,9 +188,13 @@ cdef class Connections:
 
     @limit.setter
     def limit(self, value):
-        if type(value) is not int or not 0 <= value <= CT_CAPACITY:
-            raise ValueError(f"{value}: not a number of connections from 0 to {<int> CT_CAPACITY}")
+        if type(value) is not int or not 0 <= value < 1 << 32:
+            raise ValueError(f"{value}: not a number of connections")
         self.t.head.limit = value
+
+    @property
+    def capacity(self):
+        return self.t.head.capacity
 
     @property
     def tcp_seq_chk(self):

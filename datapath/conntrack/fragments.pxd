@@ -42,7 +42,13 @@ cdef struct waiting:
     uint64_t since              # ms
     uint32_t n
     bint bad                    # they contradict each other: what comes is dropped
+    uint8_t share               # the sender's, in the table's `shares`
     fragment *list[FRAG_EACH]   # in order
+
+# What waits of one sender (source address).
+cdef struct frag_share:
+    uint32_t packets            # 0: nobody's
+    uint32_t fragments
 
 # What is told of a packet that waits.
 cdef struct frag_row:
@@ -60,11 +66,13 @@ cdef struct frag_settings:
     uint32_t min_v6
     uint32_t most
     uint32_t timeout            # ms
-    bint evicts                 # what waits longest makes room for a new packet
+    bint evicts                 # what waits longest makes room for a new packet; else only what
+                                # waits of a sender that has more than the new packet's
 
 cdef struct frag_table:
     const frag_settings *settings
     waiting slots[FRAG_PACKETS]
+    frag_share shares[FRAG_PACKETS]
     uint32_t n_fragments
     uint64_t n_bytes
     uint64_t accepted[2]        # of IPv4, of IPv6
@@ -80,6 +88,11 @@ ctypedef void (*frag_lost_fn)(void *owner, uint32_t reason) noexcept nogil
 # was waited for in vain.
 cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t zone, uint64_t now,
                    waiting *done, frag_lost_fn lost, void *owner) noexcept nogil
+# What has waited too long is lost, where no fragment comes that would say the time.
+cdef void frag_expire(frag_table *f, uint64_t now, frag_lost_fn lost, void *owner) noexcept nogil
+# The whole packet's ECN bits by its fragments' (RFC 3168, section 5.3); -1: some are of a transport
+# that knows ECN and some are not, so that no congestion is told and the packet is to be lost.
+cdef int frag_ecn(const waiting *done) noexcept nogil
 # The packet of `done` in the buffer of `whole` (base and capacity are set, for 64 KiB); false where
 # it is too large.
 cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil

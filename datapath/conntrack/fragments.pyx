@@ -19,7 +19,8 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef enum:
     MORE = 1                    # "more fragments", in a fragment_place
     FRAG_HEADER = 8             # of IPv6
-    ECN_CE = 3                  # the bits of ECN, and "congestion experienced"
+    NOT_ECT = 0                 # of the bits of ECN,
+    ECN_CE = 3                  # and "congestion experienced", which are all of them
 
 # Where the fragment belongs.
 cdef struct place:
@@ -82,11 +83,18 @@ cdef bint _read(const packet *p, const flow_key *key, uint16_t zone, place *f) n
 
 # ---- Keeping ----
 
-cdef void _clear(frag_table *f, waiting *slot) noexcept nogil:
+cdef void _uncount(frag_table *f, const waiting *slot) noexcept nogil:
+    """Its fragments wait no longer."""
     cdef uint32_t i
     for i in range(slot.n):
         f.n_bytes -= slot.list[i].p.size
     f.n_fragments -= slot.n
+    f.shares[slot.share].fragments -= slot.n
+
+
+cdef void _clear(frag_table *f, waiting *slot) noexcept nogil:
+    _uncount(f, slot)
+    f.shares[slot.share].packets -= 1
     slot.n = 0
     slot.key.family = 0
 
@@ -114,28 +122,67 @@ cdef void _drop_all(frag_table *f, waiting *slot, uint32_t reason, frag_lost_fn 
     frag_free(&gone)
 
 
-cdef waiting *_oldest(frag_table *f, const waiting *but) noexcept nogil:
-    """What has waited longest, of all but one; NULL: there is none."""
-    cdef waiting *oldest = NULL
+cdef waiting *_in_excess(frag_table *f, int share, bint of_fragments, const waiting *but) noexcept nogil:
+    """What is to make room for one more packet, or fragment, of a sender: what has waited longest of
+    the sender that has most, with that one more; NULL: nothing is.
+
+    So who sends fragments of ever new packets pushes out his own."""
+    cdef waiting *found = NULL
     cdef waiting *slot
+    cdef uint32_t n, most = 0, own = 1
     cdef int i
+    if share >= 0:
+        own += f.shares[share].fragments if of_fragments else f.shares[share].packets
     for i in range(FRAG_PACKETS):
         slot = &f.slots[i]
-        if slot.key.family and slot != but and (oldest == NULL or slot.since < oldest.since):
-            oldest = slot
-    return oldest
+        if not slot.key.family or slot == but or (of_fragments and not slot.n):
+            continue
+        n = f.shares[slot.share].fragments if of_fragments else f.shares[slot.share].packets
+        n += slot.share == share
+        if n > most or (n == most and slot.since < found.since):
+            most = n
+            found = slot
+    return found if f.settings.evicts or most > own else NULL
 
 
 cdef bint _has_room(frag_table *f, const waiting *own, uint32_t size, frag_lost_fn lost,
                     void *owner) noexcept nogil:
     """For one more fragment, of the packet `own`."""
-    cdef waiting *oldest
+    cdef waiting *loser
     while f.n_fragments >= f.settings.most or f.n_bytes + size > FRAG_BYTES:
-        oldest = _oldest(f, own) if f.settings.evicts else NULL
-        if oldest == NULL:
+        loser = _in_excess(f, own.share, True, own)
+        if loser == NULL:
             return False
-        _drop_all(f, oldest, DROP_FRAG_LIMIT, lost, owner)
+        _drop_all(f, loser, DROP_FRAG_LIMIT, lost, owner)
     return True
+
+
+cdef void _time_out(frag_table *f, waiting *slot, frag_lost_fn lost, void *owner) noexcept nogil:
+    f.expired[slot.key.family == 6] += slot.n
+    _drop_all(f, slot, DROP_FRAG_TIMEOUT, lost, owner)
+
+
+cdef inline bint _is_late(const frag_table *f, const waiting *slot, uint64_t now) noexcept nogil:
+    return slot.key.family and now >= slot.since + f.settings.timeout
+
+
+cdef void frag_expire(frag_table *f, uint64_t now, frag_lost_fn lost, void *owner) noexcept nogil:
+    cdef int i
+    for i in range(FRAG_PACKETS):
+        if _is_late(f, &f.slots[i], now):
+            _time_out(f, &f.slots[i], lost, owner)
+
+
+cdef inline bint _same_sender(const frag_key *a, const frag_key *b) noexcept nogil:
+    return a.family == b.family and memcmp(a.src, b.src, sizeof(a.src)) == 0
+
+
+cdef uint8_t _free_share(const frag_table *f) noexcept nogil:
+    """There is one where a slot is free: a sender with a share has a slot at least."""
+    cdef uint8_t i = 0
+    while f.shares[i].packets:
+        i += 1
+    return i
 
 
 cdef waiting *_slot(frag_table *f, const frag_key *key, uint64_t now, frag_lost_fn lost,
@@ -145,25 +192,30 @@ cdef waiting *_slot(frag_table *f, const frag_key *key, uint64_t now, frag_lost_
     cdef waiting *slot
     cdef waiting *empty = NULL
     cdef waiting *found = NULL
-    cdef int i
+    cdef int i, share = -1
     for i in range(FRAG_PACKETS):
         slot = &f.slots[i]
-        if slot.key.family and now >= slot.since + f.settings.timeout:
-            f.expired[slot.key.family == 6] += slot.n
-            _drop_all(f, slot, DROP_FRAG_TIMEOUT, lost, owner)
+        if _is_late(f, slot, now):
+            _time_out(f, slot, lost, owner)
         if not slot.key.family:
             empty = slot
-        elif memcmp(&slot.key, key, sizeof(frag_key)) == 0:
+            continue
+        if _same_sender(&slot.key, key):
+            share = slot.share
+        if memcmp(&slot.key, key, sizeof(frag_key)) == 0:
             found = slot
-    if found == NULL and empty == NULL and f.settings.evicts:
-        empty = _oldest(f, NULL)
-        _drop_all(f, empty, DROP_FRAG_LIMIT, lost, owner)
+    if found == NULL and empty == NULL:
+        empty = _in_excess(f, share, False, NULL)
+        if empty != NULL:
+            _drop_all(f, empty, DROP_FRAG_LIMIT, lost, owner)
     if found != NULL or empty == NULL:
         return found
     empty.key = key[0]
     empty.since = now
     empty.n = 0
     empty.bad = False
+    empty.share = <uint8_t> share if share >= 0 else _free_share(f)
+    f.shares[empty.share].packets += 1
     return empty
 
 
@@ -236,15 +288,14 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
         return DROP_FRAG_MALFORMED
     if slot == NULL or slot.n == FRAG_EACH or not _has_room(f, slot, p.size, lost, owner):
         if slot != NULL and slot.n == 0 and not slot.bad:
-            slot.key.family = 0
+            _clear(f, slot)
         return DROP_FRAG_LIMIT
     if slot.bad or not _fits(slot, &where, &at):
         # RFC 5722: the whole packet is lost, with what comes of it later.
         f.overlapping[v6] += 1
         for i in range(slot.n):
             lost(owner, DROP_FRAG_MALFORMED)
-            f.n_bytes -= slot.list[i].p.size
-        f.n_fragments -= slot.n
+        _uncount(f, slot)
         frag_free(slot)
         slot.bad = True
         return DROP_FRAG_MALFORMED
@@ -255,6 +306,7 @@ cdef int frag_take(frag_table *f, const packet *p, const flow_key *key, uint16_t
     slot.list[at] = made
     slot.n += 1
     f.n_fragments += 1
+    f.shares[slot.share].fragments += 1
     f.n_bytes += p.size
     f.accepted[v6] += 1
     if not _is_whole(slot):
@@ -314,15 +366,19 @@ cdef inline uint8_t _ecn(const packet *p, bint v6) noexcept nogil:
     return ip[1] >> 4 & ECN_CE if v6 else ip[1] & ECN_CE
 
 
-cdef void _join_ecn(const waiting *done, uint8_t *ip) noexcept nogil:
-    """RFC 3168, section 5.3: congestion that one fragment met is the whole's."""
+cdef int frag_ecn(const waiting *done) noexcept nogil:
     cdef bint v6 = done.key.family == 6
-    cdef uint32_t i
-    if _ecn(&done.list[0].p, v6) == 0:
-        return
-    for i in range(1, done.n):
-        if _ecn(&done.list[i].p, v6) == ECN_CE:
-            ip[1] |= ECN_CE << 4 if v6 else ECN_CE
+    cdef uint32_t i, seen = 0
+    for i in range(done.n):
+        seen |= 1U << _ecn(&done.list[i].p, v6)
+    if seen & 1U << NOT_ECT:
+        return NOT_ECT if seen == 1U << NOT_ECT else -1
+    return ECN_CE if seen & 1U << ECN_CE else _ecn(&done.list[0].p, v6)
+
+
+cdef void _put_ecn(uint8_t *ip, bint v6, int ecn) noexcept nogil:
+    if ecn >= 0:
+        ip[1] |= <uint8_t> (ecn << 4 if v6 else ecn)      # more bits than the first's, or the same
 
 
 cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil:
@@ -346,7 +402,7 @@ cdef bint frag_join(const waiting *done, packet *whole) noexcept nogil:
         memcpy(whole.data + first.payload + done.list[i].offset,
                done.list[i].p.data + done.list[i].payload, done.list[i].size)
     ip = whole.data + whole.l3
-    _join_ecn(done, ip)
+    _put_ecn(ip, done.key.family == 6, frag_ecn(done))
     if done.key.family == 4:
         put16(ip + 2, <uint16_t> (size - whole.l3))
         put16(ip + 6, 0)

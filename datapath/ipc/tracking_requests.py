@@ -48,7 +48,7 @@ class TrackingRequests(Connection):
         return self._request("ct_buckets")[0]["buckets"]
 
     def ct_get(self) -> dict[str, Any]:
-        """{"maxconns", "tcp_seq_chk", "sweep_interval" (ms)}."""
+        """{"maxconns", "capacity" (room for connections), "tcp_seq_chk", "sweep_interval" (ms)}."""
         return self._request("ct_get")[0]
 
     def ct_set(self, **settings: int | bool) -> None:

@@ -40,7 +40,7 @@ cdef int defragment(void *owner, const packet *p, const flow_key *key, const uin
     reason = frag_take(&w.outer_fragments, p, key, <uint16_t> otherwise, time_of(w) // MS, &done, lost, w)
     if reason != -2:
         return CT_TAKEN if reason < 0 else reason
-    if not frag_join(&done, whole):
+    if frag_ecn(&done) < 0 or not frag_join(&done, whole):
         lose(w, &done)
         return DROP_FRAG_MALFORMED
     memset(whole_key, 0, sizeof(flow_key))

@@ -14,6 +14,7 @@ from datapath.worker.down cimport drain_down
 from datapath.worker.forward cimport stamp_hits
 from datapath.worker.ports cimport look, poll_ready
 from datapath.worker.state cimport clear_event, remove_ready, worker
+from datapath.worker.track cimport expire_fragments, fragments_wait
 from datapath.worker.transmit cimport ANSWERING
 
 cdef extern from "<sched.h>" nogil:
@@ -28,6 +29,8 @@ cdef enum:
     SHORT_SLEEP = 100000        # ns, with the burst that ended it: spinning would have spared it
     LOOK_ROUND = 8              # rounds between two looks at the ports that were quiet
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
+    LATE_ROUND = 1024           # and between two looks for fragments that have waited too long,
+    LATE_SLEEP = 250            # ms, of which a sleeper looks, too
 
 
 cdef inline void prefetch_lines(const void *start, size_t size) noexcept nogil:
@@ -80,13 +83,14 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
     if ring_sleep(&w.down) and not load64(&w.mailbox):
         w.n_sleeps += 1
         since = kernel_ns()
-        look(w, -1)
+        look(w, LATE_SLEEP if fragments_wait(w) else -1)
         warm_up(w)
         # Frames first, and their answers: the ring's memory, and the clock, are far away
         # after a sleep.
         if poll_ready(w, False):
             poll_ready(w, False)
             stamp_hits(w)
+        expire_fragments(w)
         adapt_spin(w, kernel_ns() - since)
     ring_awake(&w.down)
 
@@ -109,6 +113,8 @@ cdef void run_worker(worker *w) noexcept nogil:
         rounds += 1
         if rounds % LOOK_ROUND == 0:
             look(w, 0)
+        if rounds % LATE_ROUND == 0:
+            expire_fragments(w)
         if busy:
             idle_since = 0
         elif idle_since == 0:

@@ -6,9 +6,12 @@ from libc.string cimport memset
 from datapath.actions.executor cimport CT_TAKEN, emit_fn
 from datapath.actions.odp cimport ct_action
 from datapath.base.drops cimport DROP_CT_NO_TRACKER, DROP_FRAG_MALFORMED
+from datapath.base.clock cimport clock_ns
 from datapath.base.hashing cimport hash_word
 from datapath.base.packet cimport packet
-from datapath.conntrack.fragments cimport frag_free, frag_join, frag_split, frag_take, waiting
+from datapath.conntrack.fragments cimport (
+    frag_expire, frag_free, frag_join, frag_split, frag_take, waiting,
+)
 from datapath.conntrack.track cimport ct_track
 from datapath.key.flow cimport FRAG_ANY, flow_extract, flow_key
 from datapath.netdev.netdev cimport BIG_SIZE
@@ -24,6 +27,15 @@ MS = 1000000
 
 cdef void lost(void *owner, uint32_t reason) noexcept nogil:
     (<worker *> owner).ingress.drops[reason] += 1
+
+
+cdef void expire_fragments(worker *w) noexcept nogil:
+    cdef uint64_t now
+    if fragments_wait(w):
+        now = clock_ns() // MS
+        w.ingress = &w.no_port
+        frag_expire(&w.fragments, now, lost, w)
+        frag_expire(&w.outer_fragments, now, lost, w)
 
 
 cdef inline uint64_t draw(worker *w) noexcept nogil:

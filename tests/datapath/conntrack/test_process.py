@@ -97,7 +97,14 @@ def test_settings(three):
     assert three.dpctl("ct-get-maxconns") == "3000000\n"
     three.dpctl("ct-set-maxconns", "10")
     assert three.dpctl("ct-get-maxconns") == "10\n"
-    three.dpctl("ct-set-maxconns", "3000000")
+    most = three.dpif.ct_get()["capacity"]
+    said = three.dpctl("ct-set-maxconns", "4294967295")
+    assert said.splitlines() == [
+        "setting maxconns successful",
+        f"there will be {most} at most, for which there is room",
+    ]
+    assert three.dpctl("ct-get-maxconns") == "4294967295\n"
+    assert three.dpctl("ct-set-maxconns", "3000000") == "setting maxconns successful\n"
     three.dpctl("ct-set-limits", "default=2", "zone=4,limit=7")
     wanted = "default limit=2\nzone=4,limit=7,count=0\n"
     assert three.dpctl("ct-get-limits") == wanted == three.dpctl("ct-get-limits", "zone=4")
