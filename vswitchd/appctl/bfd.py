@@ -60,7 +60,7 @@ def _flags(flags: int) -> str:
 
 def set_forwarding(switch: "Switch", args: list[str]) -> str:
     forwarding = parse_override(args[-1])
-    found = find(switch, "bfd", args[0] if len(args) > 1 else None, NONE)
+    found = find(switch, "bfd", args[0] if len(args) > 1 else None, NONE.replace("bfd", "BFD"))
     for name, protocol in found:
         protocol.sessions[name].set_override(forwarding, clock.msec())
         protocol.follow(name, clock.msec())

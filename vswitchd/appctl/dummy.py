@@ -154,23 +154,32 @@ def _connection(switch: "Switch", name: str) -> str:
     return info.link if info is not None and info.link else "disconnected"
 
 
-def add_address(switch: "Switch", args: list[str]) -> str:
+def _add_address(switch: "Switch", args: list[str], kind: str) -> str:
+    """`kind`: of address, as an error has it."""
     name, text = args
     if name not in switch.dummies.devices:
         raise CommandError("Unknown Dummy Interface")
     try:
         address = ipaddress.ip_interface(text)
     except ValueError:
-        raise CommandError("Invalid parameters") from None
+        raise CommandError(f"{text}: invalid {kind} address") from None
     switch.dummies.devices[name].addresses.append(str(address))
     return "OK"
+
+
+def add_ip4_address(switch: "Switch", args: list[str]) -> str:
+    return _add_address(switch, args, "IP")
+
+
+def add_ip6_address(switch: "Switch", args: list[str]) -> str:
+    return _add_address(switch, args, "IPv6")
 
 
 # name, usage, least and most arguments, function
 COMMANDS = [
     ("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state),
-    ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_address),
-    ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_address),
+    ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_ip4_address),
+    ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_ip6_address),
     (
         "netdev-dummy/receive",
         "name [--qid queue_id] packet|flow [--len packet_len]",

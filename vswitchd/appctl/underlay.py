@@ -1,6 +1,7 @@
 """ovs/route/*, tnl/*: routes and neighbours of tunnels, and where these are received."""
 
 import heapq
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,11 @@ from ofproto.underlay.neighbours import LONGEST_AGING
 from ofproto.underlay.routes import MAX_USER_ROUTES, Route
 from pyvs import clock, digits
 from pyvs.process.daemon import CommandError
-from vswitchd.database.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
+_MAC = re.compile("[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 LARGEST_PORT = 65535
 SORTED_AT_ONCE = 2000  # routes
 
@@ -53,16 +54,19 @@ def _mark(text: str, error: str = "Invalid pkt_mark") -> int:
     return mark
 
 
-def _options(words: list[str]) -> tuple[int, int, int | None]:
+def _options(words: list[str], is_v4: bool) -> tuple[int, int, int | None]:
     """(gateway, mark, source) of `[gw] [pkt_mark=MARK] [src=IP]`."""
     gateway, mark, source = 0, 0, None
+    either = f"Invalid pkt_mark or {'' if is_v4 else 'IPv6 '}gateway"
     for number, word in enumerate(words):
         if word.startswith("src="):
             source = _address(word[4:], "Invalid src")
         elif number == 0 and "=" not in word:
-            gateway = _address(word, "Invalid pkt_mark or gateway")
+            gateway = _address(word, either)
+            if addresses.is_ipv4(gateway) != is_v4:
+                raise CommandError(either)
         else:
-            mark = _mark(word)
+            mark = _mark(word, "Invalid pkt_mark" if number else either)
     return gateway, mark, source
 
 
@@ -76,7 +80,7 @@ def _routes_changed(switch: "Switch") -> None:
 
 def route_add(switch: "Switch", args: list[str]) -> str:
     network, bits = _network(args[0])
-    gateway, mark, source = _options(args[2:])
+    gateway, mark, source = _options(args[2:], addresses.is_ipv4(network))
     underlay = _underlay(switch)
     routes = underlay.routes
     if routes.n_user >= MAX_USER_ROUTES and routes.user_route(network, bits, mark) is None:
@@ -133,10 +137,10 @@ def route_lookup(switch: "Switch", args: list[str]) -> str:
 
 
 def _mac(text: str) -> bytes:
-    mac = parse_mac(text)
-    if mac is None:
+    """Any one: what is behind an underlay may be reached by a group's."""
+    if not _MAC.fullmatch(text):
         raise CommandError("bad MAC address")
-    return bytes.fromhex(mac.replace(":", ""))
+    return bytes(int(part, 16) for part in text.split(":"))
 
 
 def neighbour_set(switch: "Switch", args: list[str]) -> str:

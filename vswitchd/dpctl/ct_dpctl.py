@@ -5,6 +5,7 @@ As in dpctl.py: each takes a Run and the words behind the command's name.
 
 from typing import Any
 
+from datapath.ipc.dpif import DpifError
 from pyvs import digits, identity
 
 PROTOCOLS = {
@@ -25,6 +26,8 @@ FIELDS = {
     "ct_tp_dst": ("dst_port", 16), "icmp_id": ("id", 16), "icmp_type": ("type", 8),
     "icmp_code": ("code", 8),
 }  # fmt: skip
+ZONE_LIMIT = {"zone": 16, "limit": 32}  # bits
+NO_DATAPATH = "datapath not found"  # what a word would be that is nothing else
 
 
 class CtError(ValueError):
@@ -111,7 +114,7 @@ def _option(words: list[str], name: str) -> str | None:
     return None
 
 
-def _zone(words: list[str], name: str = "zone") -> int | None:
+def _zone(words: list[str], name: str = NO_DATAPATH) -> int | None:
     text = _option(words, "zone")
     return None if text is None else _number(text, 16, name)
 
@@ -138,6 +141,8 @@ def parse_tuple(text: str) -> dict[str, Any]:
             found[member] = _number(value, bits, name) if bits else _address(value)
         except ValueError:
             raise CtError(f"failed to parse field {name}") from None
+        if len({":" in found[name] for name in ("src", "dst") if name in found}) > 1:
+            raise CtError(f"the L3 protocol does not match {value}")
     if any(member in found for member in ("id", "type", "code")) and (
         found.get("proto") not in ICMPS
     ):
@@ -168,7 +173,7 @@ def dump(run, words):
 
 def _none_left(words):
     if words:
-        raise CtError("datapath not found (Invalid argument)")
+        raise CtError(f"{NO_DATAPATH} (Invalid argument)")
 
 
 def _masked(words: list[str], name: str, bits: int) -> tuple[int, int] | None:
@@ -251,7 +256,7 @@ def stats_show(run, words):
 def buckets(run, words):
     """ct-bkts [gt=N]"""
     words = list(words)
-    least = _number(_option(words, "gt") or "0", 16, "gt")
+    least = _number(_option(words, "gt") or "0", 16, NO_DATAPATH)
     _none_left(words)
     connections = run.dpif.ct_stats()["connections"]
     # Open vSwitch's userspace datapath has all in one bucket, and shows it while it is not empty.
@@ -270,8 +275,11 @@ def buckets(run, words):
 
 def set_maxconns(run, words):
     """ct-set-maxconns N"""
-    run.dpif.ct_set(maxconns=_number(words[0], 32, "maxconns missing or malformed"))
+    wanted = _number(words[0], 32, "maxconns missing or malformed")
+    run.dpif.ct_set(maxconns=wanted)
     run.print("setting maxconns successful\n")
+    if wanted > (capacity := run.dpif.ct_get()["capacity"]):
+        run.print(f"there will be {capacity} at most, for which there is room\n")
 
 
 def get_maxconns(run, _words):
@@ -307,17 +315,29 @@ def get_sweep_interval(run, _words):
     run.print(f"{run.dpif.ct_get()['sweep_interval']}\n")
 
 
+def _zone_limit(text: str) -> tuple[int, int]:
+    """zone=N,limit=L, in any order."""
+    found: dict[str, int] = {}
+    for part in filter(None, text.replace(" ", ",").split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise CtError(f"field {name} missing value (Invalid argument)")
+        if name not in ZONE_LIMIT:
+            raise CtError(f"invalid zone limit field: {name} (Invalid argument)")
+        found[name] = _number(value, ZONE_LIMIT[name], f"failed to parse field {name}")
+    if len(found) < len(ZONE_LIMIT):
+        raise CtError("failed to parse zone limit (Invalid argument)")
+    return found["zone"], found["limit"]
+
+
 def set_limits(run, words):
     """ct-set-limits [default=L] [zone=N,limit=L]..."""
     limits: list[tuple[int | None, int]] = []
     for word in words:
         if word.startswith("default="):
             limits.append((None, _number(word[8:], 32, "invalid default limit")))
-            continue
-        zone, found, limit = word.partition(",limit=")
-        if not found or not zone.startswith("zone="):
-            raise CtError(f"field {word} missing value (Invalid argument)")
-        limits.append((_number(zone[5:], 16, "zone"), _number(limit, 32, "limit")))
+        else:
+            limits.append(_zone_limit(word))
     run.dpif.ct_limits_set(limits)
 
 
@@ -326,7 +346,7 @@ def _zones(words):
         return None
     if not words[0].startswith("zone="):
         raise CtError(f"invalid argument {words[0]} (Invalid argument)")
-    return [_number(text, 16, "zone") for text in words[0][5:].split(",")]
+    return [_number(text, 16, "invalid zone") for text in words[0][5:].split(",")]
 
 
 def get_limits(run, words):
@@ -345,9 +365,9 @@ def del_limits(run, words):
 # --- fragments
 
 
-def _family(word):
+def _family(word, what="'v4' for IPv4 or 'v6' for IPv6"):
     if word not in ("v4", "v6"):
-        raise CtError("parameter missing: 'v4' for IPv4 or 'v6' for IPv6 (Invalid argument)")
+        raise CtError(f"parameter missing: {what} (Invalid argument)")
     return word
 
 
@@ -366,13 +386,23 @@ def ipf_set_disabled(run, words):
 def ipf_set_min_frag(run, words):
     """ipf-set-min-frag v4|v6 N"""
     size = _number(words[1], 16, "parameter missing for minimum fragment size")
-    run.dpif.ipf_set(**{f"min_{_family(words[0])}": size})
+    family = _family(words[0], "v4 for IPv4 or v6 for IPv6")
+    try:
+        run.dpif.ipf_set(**{f"min_{family}": size})
+    except DpifError:
+        raise CtError(
+            "requested minimum fragment size too small; see documentation (Operation not permitted)"
+        ) from None
     run.print("setting minimum fragment size successful\n")
 
 
 def ipf_set_max_nfrags(run, words):
     """ipf-set-max-nfrags N"""
-    run.dpif.ipf_set(most=_number(words[0], 32, "parameter missing for maximum fragments"))
+    most = _number(words[0], 32, "parameter missing for maximum fragments")
+    try:
+        run.dpif.ipf_set(most=most)
+    except DpifError:
+        raise CtError("setting maximum fragments failed (Operation not permitted)") from None
     run.print("setting maximum fragments successful\n")
 
 
