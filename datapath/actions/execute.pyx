@@ -335,9 +335,6 @@ cdef void _remark(execution *e, uint32_t levels) noexcept nogil:
 cdef void _split(execution *e, uint32_t meter, const uint8_t *rest, uint32_t length) noexcept nogil:
     cdef split s
     cdef packet p
-    if e.x.depth >= MAX_EXECUTE_DEPTH:
-        drop(e, DROP_RECIRC_TOO_DEEP)
-        return
     if not take_buffer(e, &p, ROOM):
         return
     s.e = e

@@ -106,7 +106,7 @@ cdef struct execution:
     run_fn run
 
 # Gives `p` the buffer of this depth, with room for the packet and `room` bytes more; false, and
-# counted, where that fails.
+# counted, where there is none: too deep, or no memory.
 cdef bint take_buffer(execution *e, packet *p, uint32_t room) noexcept nogil
 # A second packet in the buffer of this depth; false, and counted, where that fails.
 cdef bint copy_packet(execution *e, execution *copy, packet *p, flow_key *key) noexcept nogil

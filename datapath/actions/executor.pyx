@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from datapath.actions.executor cimport *
 from datapath.base.clock cimport clock_ns
-from datapath.base.drops cimport DROP_NO_MEMORY
+from datapath.base.drops cimport DROP_NO_MEMORY, DROP_RECIRC_TOO_DEEP
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_copy
 from datapath.key.flow cimport KEY_SIZE, flow_key
 
@@ -30,6 +30,9 @@ cdef void executor_free(executor *x) noexcept nogil:
 cdef bint take_buffer(execution *e, packet *p, uint32_t room) noexcept nogil:
     cdef executor *x = e.x
     cdef uint32_t size = PACKET_HEADROOM + e.p.size + room
+    if x.depth >= MAX_EXECUTE_DEPTH:
+        drop(e, DROP_RECIRC_TOO_DEEP)
+        return False
     if x.scratch_size[x.depth] < size:
         free(x.scratch[x.depth])
         size = max(size, <uint32_t> 2048)

@@ -46,9 +46,6 @@ cdef void _run_again(execution *e, const uint8_t *actions, uint32_t length) noex
     with room for any tunnel's header."""
     cdef again a
     cdef packet p
-    if e.x.depth >= MAX_EXECUTE_DEPTH:
-        drop(e, DROP_RECIRC_TOO_DEEP)
-        return
     if not take_buffer(e, &p, TUNNEL_HEADER + 64):
         return
     a.e = e
@@ -123,9 +120,6 @@ cdef void _run_cut(execution *e, const uint8_t *actions, uint32_t length, uint32
     """All further actions for each fragment of a packet behind its tunnel's header."""
     cdef again a
     cdef packet p
-    if e.x.depth >= MAX_EXECUTE_DEPTH:
-        drop(e, DROP_RECIRC_TOO_DEEP)
-        return
     if not take_buffer(e, &p, ROOM):
         return
     a.e = e
