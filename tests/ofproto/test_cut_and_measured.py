@@ -1,18 +1,9 @@
 """Truncated output, check_pkt_larger, debug_recirc and debug_slow: through a real datapath."""
 
-import pytest
-
 from datapath.actions.text import odp_text
 from ofproto.codec import messages as m
 from ofproto.text import flow_text
-from tests.ofproto.bridge_world import World, flow, frame
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    made.close()
+from tests.ofproto.bridge_world import flow, frame
 
 
 def sizes(world, port, n):

@@ -12,18 +12,11 @@ from ofproto.codec.messages import bundle as wire
 from ofproto.codec.numbers import OFPPC_NO_FWD
 from ofproto.text import group_text
 from pyvs import clock
-from tests.ofproto.bridge_world import World, dump, flow, frame
+from tests.ofproto.bridge_world import dump, flow, frame
 
 OF13, OF14 = 4, 5
 OPEN, CLOSE, COMMIT, DISCARD = 0, 2, 4, 6
 BOTH = wire.BUNDLE_ATOMIC | wire.BUNDLE_ORDERED
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=[OF13, OF14], ids=["1.3", "1.4"])

@@ -15,7 +15,7 @@ from ofproto.tables.flow_log import FlowLog
 from ofproto.tables.flow_table import FlowTables
 from ofproto.tables.table_config import TableSettings
 from ofproto.xlate.bridges.xbridge import XBridge
-from tests.ofproto.bridge_world import World, dump, flow, frame
+from tests.ofproto.bridge_world import dump, flow, frame
 from tests.ofproto.changes.test_bundles import OPEN, add, control, names
 from tests.ofproto.test_containment import contained
 
@@ -26,13 +26,6 @@ TEACHER = (
     "output:NXM_OF_IN_PORT[]),output:3"
 )
 N_TAUGHT = 20
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    made.close()
 
 
 def teach(world, port, numbers):

@@ -12,17 +12,10 @@ from ofproto.tables import group as group_table
 from ofproto.tables import sizes
 from ofproto.text.group_text import parse_group
 from ofproto.text.message_text import Style, format_message
-from tests.ofproto.bridge_world import World, dump, flow, frame
+from tests.ofproto.bridge_world import dump, flow, frame
 
 OF10, OF13 = 1, 4
 PACKET = frame(1, 2)
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    made.close()
 
 
 @pytest.fixture

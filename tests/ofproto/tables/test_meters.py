@@ -14,17 +14,10 @@ from ofproto.ofproto import Ofproto
 from ofproto.text import meter_text
 from pyvs import clock
 from tests.of_client import Client
-from tests.ofproto.bridge_world import World, dump, flow, frame
+from tests.ofproto.bridge_world import dump, flow, frame
 
 OFPM_MAX, SLOWPATH, CONTROLLER = 0xFFFF0000, 0xFFFFFFFD, 0xFFFFFFFE
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    made.close()
 
 
 @pytest.fixture
