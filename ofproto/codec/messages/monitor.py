@@ -219,33 +219,47 @@ class FlowUpdate:
 _FULL_NX, _FULL_14 = Struct("!HHHHHHHBxQ"), Struct("!HHBBHHH4xQ")
 
 
-def _read_update_nx(data, version):
-    length, number, xid = _SHORT.unpack_from(data)
-    event = _EVENTS_NX.get(number)
-    if event is None:
-        raise OFError("NXBRC_FM_BAD_EVENT", f"event {number}")
-    if event == EV_ABBREV:
-        return _short(length, event, xid)
-    if len(data) < _FULL_NX.size:
+def _short(length, event, xid):
+    if length != _SHORT.size:
         raise OFError("OFPBRC_BAD_LEN", f"update of {length} bytes")
-    _length, _event, reason, priority, idle, hard, size, table, cookie = _FULL_NX.unpack_from(data)
+    return FlowUpdate(event, xid=xid)
+
+
+def _rest_nx(data, size, version):
+    """Match and instructions; the match's `size` stands in the head."""
     at = _FULL_NX.size
     end = at + (size + 7) // 8 * 8
     if end > len(data):
         raise OFError("OFPBRC_BAD_LEN", f"match of {size} bytes")
     match = oxm_decode(data[at : at + size])
     if version == OF10:
-        rest = decode_instructions(data[end:], OF10)
-    else:  # actions alone here, too
-        actions = decode_actions(data[end:], version)
-        rest = [ApplyActions(actions)] if actions else []
-    return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, rest)
+        return match, decode_instructions(data[end:], OF10)
+    actions = decode_actions(data[end:], version)  # alone here, too
+    return match, [ApplyActions(actions)] if actions else []
 
 
-def _short(length, event, xid):
-    if length != _SHORT.size:
-        raise OFError("OFPBRC_BAD_LEN", f"update of {length} bytes")
-    return FlowUpdate(event, xid=xid)
+def _rest_onf(data, _size, version):
+    match, at = decode_match(data, _FULL_NX.size)
+    return match, decode_instructions(data[at:], version)
+
+
+def _reader(rest_of):
+    """Of updates before 1.4, which differ in what `rest_of` reads."""
+
+    def read(data, version):
+        length, number, xid = _SHORT.unpack_from(data)
+        event = _EVENTS_NX.get(number)
+        if event is None:
+            raise OFError("NXBRC_FM_BAD_EVENT", f"event {number}")
+        if event == EV_ABBREV:
+            return _short(length, event, xid)
+        if len(data) < _FULL_NX.size:
+            raise OFError("OFPBRC_BAD_LEN", f"update of {length} bytes")
+        *_, reason, priority, idle, hard, size, table, cookie = _FULL_NX.unpack_from(data)
+        match, rest = rest_of(data, size, version)
+        return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, rest)
+
+    return read
 
 
 def _actions(update, version):
@@ -257,6 +271,18 @@ def _actions(update, version):
     return b""
 
 
+def _parts_nx(u, version):
+    """The match's size, and the bytes of match and instructions."""
+    match = oxm_encode(u.match, OF10)
+    return len(match), aligned(match) + _actions(u, version)
+
+
+def _parts_onf(u, version):
+    match = encode_match(u.match, version)
+    instructions = encode_instructions(u.instructions or (), version, u.match, True)
+    return int.from_bytes(match[2:4], "big"), match + instructions
+
+
 def _number_nx(event):
     number = _NUMBERS_NX.get(event)
     if number is None:
@@ -264,41 +290,17 @@ def _number_nx(event):
     return number
 
 
-def _write_update_nx(u, version):
-    if u.event == EV_ABBREV:
-        return _SHORT.pack(_SHORT.size, _number_nx(u.event), u.xid)
-    match = oxm_encode(u.match, OF10)
-    rest = aligned(match) + _actions(u, version)
-    return _FULL_NX.pack(
-        _FULL_NX.size + len(rest), _number_nx(u.event), u.reason, u.priority, u.idle_timeout,
-        u.hard_timeout, len(match), u.table_id, u.cookie,
-    ) + rest  # fmt: skip
+def _writer(parts_of):
+    def write(u, version):
+        if u.event == EV_ABBREV:
+            return _SHORT.pack(_SHORT.size, _number_nx(u.event), u.xid)
+        size, rest = parts_of(u, version)
+        return _FULL_NX.pack(
+            _FULL_NX.size + len(rest), _number_nx(u.event), u.reason, u.priority, u.idle_timeout,
+            u.hard_timeout, size, u.table_id, u.cookie,
+        ) + rest  # fmt: skip
 
-
-def _read_update_onf(data, version):
-    length, number, xid = _SHORT.unpack_from(data)
-    event = _EVENTS_NX.get(number)
-    if event is None:
-        raise OFError("NXBRC_FM_BAD_EVENT", f"event {number}")
-    if event == EV_ABBREV:
-        return _short(length, event, xid)
-    if len(data) < _FULL_NX.size:
-        raise OFError("OFPBRC_BAD_LEN", f"update of {length} bytes")
-    _length, _event, reason, priority, idle, hard, _size, table, cookie = _FULL_NX.unpack_from(data)
-    match, at = decode_match(data, _FULL_NX.size)
-    rest = decode_instructions(data[at:], version)
-    return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, rest)
-
-
-def _write_update_onf(u, version):
-    if u.event == EV_ABBREV:
-        return _SHORT.pack(_SHORT.size, _number_nx(u.event), u.xid)
-    match = encode_match(u.match, version)
-    rest = match + encode_instructions(u.instructions or (), version, u.match, True)
-    return _FULL_NX.pack(
-        _FULL_NX.size + len(rest), _number_nx(u.event), u.reason, u.priority, u.idle_timeout,
-        u.hard_timeout, int.from_bytes(match[2:4], "big"), u.table_id, u.cookie,
-    ) + rest  # fmt: skip
+    return write
 
 
 def _read_update_14(data, version):
@@ -326,8 +328,8 @@ def _write_update_14(u, version):
     ) + rest  # fmt: skip
 
 
-_UPDATES_NX = Runs("updates", _SHORT.size, _read_update_nx, _write_update_nx)
-_UPDATES_ONF = Runs("updates", _SHORT.size, _read_update_onf, _write_update_onf)
+_UPDATES_NX = Runs("updates", _SHORT.size, _reader(_rest_nx), _writer(_parts_nx))
+_UPDATES_ONF = Runs("updates", _SHORT.size, _reader(_rest_onf), _writer(_parts_onf))
 _UPDATES_14 = Runs("updates", _SHORT.size, _read_update_14, _write_update_14)
 
 
