@@ -634,18 +634,29 @@ def _check_option(match, field, bits):
         )
 
 
+_OF_CONNECTION = [name for name, each in BY_NAME.items() if each.prerequisite is fields.CT]
 _PRINTED = {"gtpu_flags": BY_NAME["tun_gtpu_flags"], "gtpu_msgtype": BY_NAME["tun_gtpu_msgtype"]}
 
 
 def parse_match(text: str, names: PortNumbers = None) -> Match:
     """The match of comma-separated terms.  Fields without their prerequisites are dropped, as
-    ovs-ofctl does (with a note on its log)."""
+    ovs-ofctl does (with a note on its log), but for those of a connection."""
     match = Match()
     for key, value in _fields_of(text):
         if not set_term(match, key, value, names):
             raise TextError(f"unknown keyword {key}")
+    check_connection(match)
     match.normalize()
     return match
+
+
+def check_connection(match: Match) -> None:
+    """TextError where a field of a connection would be dropped: that would be a match of all."""
+    if match.shape().kept == match.mask or match.holds(fields.CT):
+        return
+    for name in _OF_CONNECTION:
+        if match.get(name)[1]:
+            raise TextError(f"{name} needs a ct_state of a connection, as +est (OFPBMC_BAD_PREREQ)")
 
 
 def _fields_of(text):

@@ -18,6 +18,7 @@ from ofproto.codec.match_text import (
     PortNames,
     PortNumbers,
     TextError,
+    check_connection,
     format_match,
     parse_int,
     parse_port,
@@ -238,6 +239,7 @@ def parse_flow(
         text, actions = _split_actions(text)
         instructions = parse_instructions(actions, names)
     _read_terms(text, terms)
+    check_connection(terms.match)
     normalize(terms.match)
     values = terms.values
     if instructions:
@@ -268,6 +270,7 @@ def parse_flow_request(
     """The request, FlowStatsRequest or AggregateRequest, for the flows that text selects."""
     terms = _Terms(DUMP, names)
     _read_terms(text, terms)
+    check_connection(terms.match)
     normalize(terms.match)
     return request(match=terms.match, **terms.values)
 

@@ -126,6 +126,17 @@ def test_the_end_closes_what_is_open():
         parse_flow("ip,actions=ct(commit,nat(dst=10.0.0.1),2")
 
 
+@pytest.mark.parametrize("ct_state", ["", ",ct_state=+trk", ",ct_state=-new+trk"])
+def test_a_match_on_a_connection_wants_one(ct_state):
+    """Dropped, like other fields without what they need, it would leave a flow of all packets."""
+    for field in ("ct_nw_src=10.0.0.1", "ct_tp_dst=80", "ct_nw_proto=6", "ct_nw_dst=10.0.0.0/8"):
+        with pytest.raises(TextError, match="BAD_PREREQ"):
+            parse_flow(f"ip{ct_state},{field},actions=drop")
+        for order in (f"{field},ct_state=+trk+est", f"ct_state=-inv+trk,{field}"):
+            match = parse_flow(f"ip,{order},actions=drop").match
+            assert match.get(field.partition("=")[0])[1]
+
+
 def test_subfields_add_up():
     assert parse_flow("reg0[3..5]=2,reg0[0]=1,actions=").match == parse_match("reg0=0x11/0x39")
 
