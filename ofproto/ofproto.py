@@ -47,8 +47,10 @@ from ofproto.flows.packet_outs import PacketOuts
 from ofproto.flows.serving import REVALIDATED_IN
 from ofproto.in_band import InBand
 from ofproto.mirrors import Mirrors
+from ofproto.peers import streams
 from ofproto.peers.connmgr import ConnMgr
 from ofproto.peers.controller import ControllerConfig, ControllerStatus
+from ofproto.peers.peer import is_primary
 from ofproto.port import OfPort, TreeState
 from ofproto.ports import Ports
 from ofproto.tables import tlv_table
@@ -140,6 +142,7 @@ class Ofproto:
             name, self._handle, self._peer_closed, self.log.flush, backer.serve_waiting
         )
         self._datapath_id = datapath_id
+        self._controllers: list[ControllerConfig] = []
         self._now = now
         # What runs in each round, in guards of their own.
         self._parts = (
@@ -148,7 +151,7 @@ class Ofproto:
             ("connections", self.connmgr.run),
             ("bundles", self.bundles.run),
             ("work on tables", self.table_work.run),
-            ("flow expiry", self.tables.expire),
+            ("flow expiry", self._expire),
             ("fail mode", self._follow_controllers),
             ("in-band control", self._follow_remotes),
             ("flow monitors", self.monitors.run),
@@ -362,14 +365,20 @@ class Ofproto:
         """Make these the controllers; unchanged ones keep their connections.
 
         With the first one, and with the last one's end, flows and meters are deleted, as in Open
-        vSwitch: others rule now.
+        vSwitch: others rule now.  While the Backer is held they are not connected, but rule:
+        flows that are restored meanwhile stay when they are.
         """
         now = clock.msec()
-        self.connmgr.set_controllers(controllers, now)
-        rulers = bool(self.connmgr.primaries())
+        self._controllers = controllers
+        self.connmgr.set_controllers([] if self.backer.held else controllers, now)
+        rulers = any(is_primary(each) for each in controllers if streams.kind(each.target))
         if self.fail_mode.follow("has_controllers", rulers, now):
             self.fail_mode.since = None
             self.fail_mode.flush(now)
+
+    def connect_controllers(self) -> None:
+        """The Backer is held no longer."""
+        self.set_controllers(self._controllers)
 
     def controller_status(self) -> list[ControllerStatus]:
         """One entry per configured target, in the order of set_controllers."""
@@ -548,7 +557,13 @@ class Ofproto:
         for part, run in self._parts:
             containment.call(part, self.name, run, now)
 
+    def _expire(self, now: int) -> None:
+        if not self.backer.held:
+            self.tables.expire(now)
+
     def _follow_controllers(self, now: int) -> None:
+        if self.backer.held:
+            return
         self.fail_mode.run(self.connmgr.any_connected(), self.connmgr.longest_probe(), now)
         self._follow_misses()
 
@@ -595,7 +610,7 @@ class Ofproto:
         if self.port_set.has_news or self.bonds.has_news:
             poller.immediate_wake()
         for when in (
-            self.tables.next_expiry(),
+            None if self.backer.held else self.tables.next_expiry(),
             self.fail_mode.next_change(self.connmgr.longest_probe()),
             self.bundles.next_expiry(),
         ):

@@ -99,6 +99,9 @@ class Switch:
         self._tls: TlsConfig | None = None  # as last taken over
         self._tuning: settings.FlowTuning | None = None
         self._reconciled = False  # at least once
+        # Whether somebody is about to restore the flows; once not, what the database says of it
+        # counts no more.
+        self._held = True
         self.n_reconciled = 0
         self._realised_cfg = 0
         self._status_due = False  # of what the bridges have news of
@@ -264,8 +267,10 @@ class Switch:
         """Whether ports can be made; makes the Backer when it is time."""
         if self.backer is None and self._dpif is not None and self.config is not None:
             try:
-                self.backer = self._make_backer(self._dpif, self._open_datapath)
+                self.backer = self._make_backer(self._dpif, self._open_datapath, self._held)
                 self.backer.flows.set_underlay(self.ways.underlay)
+                if self._held:
+                    vlog.info("flow-restore-wait: packets and controllers wait for the flows")
                 if self.dummies.enabled:
                     self.backer.ports.choose_number = choose_number
                     self.backer.flows.recirc.counting = True
@@ -280,6 +285,7 @@ class Switch:
         if self._is_contended():
             return
         self._read_config(now)
+        self._follow_restoration()
         if not self._datapath_ready():
             return
         self._follow_devices(now)
@@ -330,6 +336,19 @@ class Switch:
         if self.config is None:
             vlog.dbg("the database has no Open_vSwitch row yet")
         self._changes.add(changes)
+
+    def _follow_restoration(self) -> None:
+        """Packets, controllers and old flows wait from the start on until the flows are there."""
+        if not self._held or self.config is None:
+            return
+        self._held = settings.flow_restore_wait(self.config.switch.other_config)
+        if self._held or self.backer is None:
+            return
+        vlog.info("flow-restore-wait is over: packets and controllers are served")
+        self.backer.release()
+        for name, bridge in self.bridges.items():
+            self._guarded(name, bridge.ofproto.connect_controllers)
+        self._unclaimed = self._reconciled
 
     def _is_to_be_reread(self, now: int) -> bool:
         return self._reader.is_behind and now >= self._reread_at

@@ -10,6 +10,10 @@ policies) stands in odp/.  A crash of either side is survived:
 A datapath process that is there and does not answer is gone on without, as if there were none, but
 that its flows stay known and its upcalls are answered: `dpif` is None until the answer that is
 outstanding came.
+
+Where flows are about to be restored (other_config:flow-restore-wait) a Backer begins `held`: the
+datapath forwards as its flows say, which stay as they are, and nobody takes what comes up.  Packets
+wait for us as they do for a vswitchd that was killed, and then are lost.
 """
 
 import select
@@ -67,11 +71,12 @@ class Backer:
 
     Public attributes: `dpif` (the present one; None while disconnected, or without answer),
     `bridges` (name -> Ofproto), `ports`, `meters`, `bonds`, `timeouts`, `flows`, `handler`,
-    `revalidator`, `server` (of upcalls, between rounds).
+    `revalidator`, `server` (of upcalls, between rounds), `held` (until release()).
     """
 
-    def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, now: int | None = None):
+    def __init__(self, dpif: Any, reopen: Callable[[], Any] | None = None, held: bool = False):
         self.dpif: Any = None
+        self.held = held
         self._stalled: Any = None  # the connection that is to become `dpif` again
         self._stalled_at = 0
         self._inherits = True  # the kernel may follow flows of a datapath process before this one,
@@ -115,7 +120,7 @@ class Backer:
         for each in self._told_of:
             each.attach(dpif)
         self.ports.attach(dpif)
-        dpif.upcall_register()
+        self._register(dpif)
         self._tell_caches(dpif)
         if clock.position() != (None, 0):
             dpif.set_clock(*clock.position())
@@ -126,6 +131,17 @@ class Backer:
         self._inherits = True
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
+
+    def _register(self, dpif: Any) -> None:
+        """Take upcalls, where it is time.  Raises OSError."""
+        if not self.held:
+            dpif.upcall_register()
+
+    def release(self) -> None:
+        """Packets are ours from now on, and flows with the next first_reconcile_done()."""
+        self.held = False
+        if self.dpif is not None:
+            self._guarded(lambda _now: self._register(self.dpif), clock.msec())
 
     def _lost(self, error: OSError | None = None) -> None:
         if isinstance(error, DpifStalled) and self._pause():
@@ -190,6 +206,8 @@ class Backer:
         for each in self._told_of:
             each.attach(dpif)
         self._tell_caches(dpif)
+        if dpif.upcall_fd < 0:
+            self._register(dpif)  # it was let go meanwhile
         if self.revalidator.ready:
             self.meters.forget_found(now)
         if self.ports.resume(dpif):
@@ -290,6 +308,9 @@ class Backer:
     def first_reconcile_done(self) -> None:
         """All bridges have asked for their ports: what the datapath has and none wants may go, and
         flows are ours, as soon as we have time for them."""
+        if self.held:
+            self.ports.claim()
+            return
         self._claim()
         self._hands_over = True
 
@@ -376,13 +397,13 @@ class Backer:
         flows (without a datapath process at once); `failed` when it raises an exception, which is
         contained."""
         self._counters.collect(then, failed)
-        if self.dpif is None:
+        if self._is_idle:
             self._call_waiting()
 
     def settle(self, then: Callable[[], Any]) -> None:
         """The same once also each datapath flow does what the tables say now."""
         self._counters.settle(self.generation, then)
-        if self.dpif is None:
+        if self._is_idle:
             self._call_waiting()
 
     def barrier(self, then: Callable[[], Any]) -> None:
@@ -391,7 +412,7 @@ class Backer:
         if self._inherits and self.revalidator.ready and self.dpif is not None:
             self._guarded(self._hand_over, clock.msec())
         nobody = self.dpif is None and self._stalled is None
-        if nobody or self.revalidator.paused or not len(self.flows):
+        if nobody or self.held or self.revalidator.paused or not len(self.flows):
             then()
             return
         now = clock.msec()
@@ -420,9 +441,14 @@ class Backer:
             except Exception:
                 containment.caught("barrier")
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is known of what the datapath counts."""
+        return self.dpif is None or self.held
+
     def _call_waiting(self) -> None:
         """Those whose time has come; without a datapath process there is nothing to wait for."""
-        lost = self.dpif is None and (
+        lost = self._is_idle and (
             self._stalled is None or clock.msec() >= self._stalled_at + COUNTERS_MS
         )
         if self._barriers:
@@ -469,7 +495,8 @@ class Backer:
         self.flows.inbox.run(now)
         if self.dpif is not None and not self.dpif.alive():
             self._lost()
-        self._guarded(self.revalidator.run, now)
+        if not self.held:
+            self._guarded(self.revalidator.run, now)
         if self._guarded(self.ports.run, now):
             self.need_revalidate()
         self._call_waiting()
@@ -521,8 +548,9 @@ class Backer:
         if rest:
             return  # that more upcalls come is no news
         self.courtesy.over()
-        poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
-        poller.timer_wait(self.revalidator.next_run(clock.msec()))
+        if not self.held:
+            poller.fd_wait(self.dpif.upcall_fd, select.POLLIN)
+            poller.timer_wait(self.revalidator.next_run(clock.msec()))
         asking = self.flows.underlay.asked.next_run()
         if asking is not None:
             poller.timer_wait_until(asking)
@@ -534,7 +562,9 @@ class Backer:
             poller.timer_wait_until(when)
         if (busy := self.ports.next_run()) is not None:
             poller.timer_wait_until(busy)
-        if not pressing and hasattr(poller, "quick"):  # that of the daemon's main loop
+        if pressing or self.held:
+            return
+        if hasattr(poller, "quick"):  # that of the daemon's main loop
             poller.quick(self.dpif.upcall_fd, self.server)
 
     def _is_pressing(self) -> bool:
@@ -545,7 +575,8 @@ class Backer:
 
     def _wait_stalled(self, poller: Any) -> None:
         poller.fd_wait(self._stalled.fileno(), select.POLLIN)
-        poller.fd_wait(self._stalled.upcall_fd, select.POLLIN)
+        if self._stalled.upcall_fd >= 0:
+            poller.fd_wait(self._stalled.upcall_fd, select.POLLIN)
         if not self._told:
             poller.timer_wait_until(self._stalled_at + WARN_MS)
         if self._counters or self._barriers:

@@ -18,9 +18,10 @@ class FakeDpif:
 
 
 class FakeBacker:
-    def __init__(self, dpif, reopen):
+    def __init__(self, dpif, reopen, held=False):
         self.dpif = dpif
         self.reopen = reopen
+        self.held = held
         self.calls = []
         self.timeouts = TimeoutPolicies()
         vports = SimpleNamespace(by_name={})

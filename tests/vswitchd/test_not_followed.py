@@ -129,10 +129,8 @@ def test_setting_them_is_told(switch):
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
     queue = "set bridge br0 other_config:controller-queue-size=9"
     assert told(*queue.split()) == lines("Bridge br0: other_config:controller-queue-size")
-    config = "set open . other_config:flow-restore-wait=true"
-    assert told(*config.split())[0].endswith(
-        "other_config:flow-restore-wait true is not followed yet"
-    )
+    config = "set open . other_config:hw-offload=true"
+    assert told(*config.split())[0].endswith("other_config:hw-offload true is not followed yet")
     nameless = "\n".join(told("create", "Flow_Table", "prefixes=tcp_src"))
     assert re.search(r"^pyvs-vsctl: Flow_Table [0-9a-f]{8}: prefixes tcp_src", nameless, re.M)
     # What asks for nothing, and what only takes away, needs no word.
@@ -148,6 +146,6 @@ def test_setting_them_is_told(switch):
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
         "bridge br0: other_config:controller-queue-size is",
-        "other_config:flow-restore-wait true is",
+        "other_config:hw-offload true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text

@@ -15,7 +15,6 @@ COLUMNS = {
         "other_config:dpdk-lcore-mask": (),
         "other_config:dpdk-socket-limit": (),
         "other_config:dpdk-socket-mem": (),
-        "other_config:flow-restore-wait": ("false",),
         "other_config:hw-offload": ("false",),
         "other_config:ipsec_skb_mark": (),
         "other_config:min-revalidate-pps": (),

@@ -144,6 +144,11 @@ def flow_tuning(options: dict[str, str]) -> FlowTuning:
     )
 
 
+def flow_restore_wait(other_config: dict[str, str]) -> bool:
+    """Open_vSwitch's other_config: whether somebody is about to restore the flows."""
+    return other_config.get("flow-restore-wait") == "true"
+
+
 KERNEL_CACHE = "kernel-cache"  # in other_config of Open_vSwitch, and of an Interface
 
 
