@@ -386,7 +386,6 @@ def run_add_bond(context, command):
 
 def run_del_port(context, command):
     name, must_exist = command.args[-1], "if-exists" not in command.options
-    bridge = find_bridge(context, command.args[0]) if len(command.args) == 2 else None
     if name in context.switch.bridges:
         if must_exist:
             raise Fatal(
@@ -396,14 +395,15 @@ def run_del_port(context, command):
         return
     port = _port_to_delete(context, command, name, must_exist)
     if port is None:
-        return
-    if bridge is not None and port.bridge is not bridge:
+        return  # wherever it would have been: that bridge may be gone, too
+    bridge = find_bridge(context, command.args[0]) if len(command.args) == 2 else port.bridge
+    if port.bridge is not bridge:
         hint = ""
         if port.bridge.parent is bridge:
             hint = f" (although its child bridge {port.bridge.name} does)"
         elif bridge.parent is port.bridge and port.bridge.parent is not None:
             hint = f" (although its parent bridge {bridge.parent.name} does)"
-        raise Fatal(f"bridge {bridge.name} does not have a port {port.name}{hint}")
+        raise Fatal(f"bridge {bridge.name} does not have a port {name}{hint}")
     _delete_port(context, port)
 
 

@@ -169,7 +169,6 @@ def test_what_happens_while_it_is_set(switch, controller, lab):
     switch.ofctl("dump-aggregate", "br0")
     switch.ofctl("add-flow", "br0", "in_port=1,actions=output:2")
     switch.ofctl("-O", "OpenFlow13", "add-flow", "--bundle", "br0", "in_port=7,actions=drop")
-    switch.appctl("revalidator/wait")
     frame = "ff" * 6 + "0a" * 6 + "88b5" + "00" * 50
     pinger.stop()
     before = n_received(three)

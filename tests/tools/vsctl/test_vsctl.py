@@ -353,3 +353,18 @@ def test_a_bridge_that_is_missing_is_named_first(server):
     assert run(server, "add-br", "br0", "--", "add-port", "br0", "v1")[0] == 0
     status, _out, error = run(server, "add-port", "br9", "v1")
     assert status == 1 and "no bridge named br9" in error
+
+
+def test_a_port_that_is_gone_with_its_bridge_needs_no_deletion(server):
+    """What ifdown, libvirt and agents do when all is taken down; without the option, the port is
+    what is missing, as Open vSwitch says."""
+    for words in (["no"], ["br9", "no"]):
+        assert run(server, "--if-exists", "del-port", *words) == (0, "", "")
+        assert run(server, "--if-exists", "--with-iface", "del-port", *words) == (0, "", "")
+        assert run(server, "del-port", *words)[2] == "pyvs-vsctl: no port named no\n"
+    assert run(server, "add-br", "br0", "--", "add-port", "br0", "v1")[0] == 0
+    assert run(server, "--if-exists", "del-port", "br9", "br0") == (0, "", "")
+    for option in ([], ["--if-exists"]):
+        assert (
+            run(server, *option, "del-port", "br9", "v1")[2] == "pyvs-vsctl: no bridge named br9\n"
+        )
