@@ -40,7 +40,8 @@ class Settings(NamedTuple):
 
 
 class Ccm(NamedTuple):
-    """A continuity check message; `interval` in ms, of extended mode."""
+    """A continuity check message; `interval` in ms, of extended mode, where the flags' code has none
+    for it."""
 
     flags: int
     sequence: int
@@ -195,11 +196,9 @@ class MaintenancePoint:
     def _fault_of(self, ccm: Ccm, mpid: int) -> str | None:
         if mpid == self.settings.mpid:
             return LOOPBACK
-        if self.settings.extended:
-            wrong = ccm.interval != self.interval
-        else:
-            wrong = INTERVALS.get(ccm.flags & INTERVAL_CODE) != self.interval
-        return WRONG_INTERVAL if wrong else None
+        code = ccm.flags & INTERVAL_CODE
+        told = INTERVALS.get(code) if code or not self.settings.extended else ccm.interval
+        return WRONG_INTERVAL if told != self.interval else None
 
     def run(self, now: int, packets: int) -> bytes | None:
         """Timers; what is to be sent now.  `packets`: how many the port has received, ever."""
@@ -216,12 +215,13 @@ class MaintenancePoint:
 
     def _ccm(self) -> Ccm:
         settings, rdi = self.settings, RDI * (RECV in self.faults)
+        code = next((code for code, each in INTERVALS.items() if each == self.interval), 0)
+        flags, sequence = rdi | code, self._sequence
         if settings.extended:
             short = settings.mpid & 0x1FFF or 1  # nobody looks at it
-            more = self.interval, settings.mpid, not settings.is_up
-            return Ccm(rdi, self._sequence, short, MAID, *more)
-        code = next(code for code, each in INTERVALS.items() if each == self.interval)
-        return Ccm(rdi | code, self._sequence, settings.mpid & 0xFFFF, MAID, 0, 0, False)
+            more = 0 if code else self.interval, settings.mpid, not settings.is_up
+            return Ccm(flags, sequence, short, MAID, *more)
+        return Ccm(flags, sequence, settings.mpid & 0xFFFF, MAID, 0, 0, False)
 
     # --- the check
 

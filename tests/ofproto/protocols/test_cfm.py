@@ -49,6 +49,9 @@ def test_the_message_is_open_vswitchs():
     point = MaintenancePoint(Settings(70000, 300, extended=True, is_up=False), 0)
     made = point.run(0, 0)
     assert made[:8] + made[10:] == bytes.fromhex(EXTENDED)[:8] + bytes.fromhex(EXTENDED)[10:]
+    for interval, code in ((100, 3), (1000, 4), (10_000, 5)):
+        made = cfm.parse(MaintenancePoint(Settings(7, interval, extended=True), 0).run(0, 0))
+        assert (made.flags & cfm.INTERVAL_CODE, made.interval) == (code, 0)
     for interval, sent in ((1, 3), (99, 10), (600, 100), (5000, 1000), (700_000, 600_000)):
         assert MaintenancePoint(Settings(5, interval), 0).interval == sent
 
@@ -83,12 +86,27 @@ def test_they_hear_each_other_and_notice_silence():
     [
         (Settings(1, 300, extended=True), "loopback"),
         (Settings(2, 400, extended=True), "interval"),
+        (Settings(2, 100, extended=True), "interval"),
     ],
 )
 def test_what_should_not_be_is_a_fault(other, fault):
     segment = Segment(Settings(1, 300, extended=True), other)
     segment.run(3000)
     assert fault in segment.faults()[0]
+
+
+@pytest.mark.parametrize("interval", [100, 150, 1000])
+def test_extended_mode_knows_both_ways_to_tell_an_interval(interval):
+    """A code where there is one for it, as Open vSwitch does; in ms alone, as pyvs 0.1.0 did."""
+    segment = Segment(*(Settings(n, interval, extended=True) for n in (1, 2)), step=50)
+    segment.run(8000)
+    assert segment.faults() == [[], []]
+    point = segment.points[0]
+    seen = cfm.parse(segment.points[1].run(segment.now + interval, 0))
+    in_ms = seen._replace(flags=seen.flags & ~cfm.INTERVAL_CODE, interval=interval)
+    point.receive(cfm.compose(in_ms), segment.now)
+    segment.run(interval * 4)
+    assert point.shown_faults == []
 
 
 def test_more_points_than_it_can_keep_and_others_names():

@@ -341,10 +341,21 @@ def test_outer_packets_that_come_in_fragments(world, name):
     assert "frag_" not in drops and "tunnel" not in drops
 
 
-def test_bfd_and_options_with_open_vswitch(world, ovs):
-    """BFD holds between the two, and Geneve options mean the same to both."""
+def test_bfd_cfm_and_options_with_open_vswitch(world, ovs):
+    """BFD and CFM hold between the two, and Geneve options mean the same to both."""
     join(world, ovs, "geneve", "options:key=9", 4)
     both = (world.switch, ovs)
+    for number, switch in enumerate(both, 1):
+        switch.vsctl(
+            *("set", "interface", "tun0", f"cfm_mpid={number}"),
+            *("other_config:cfm_interval=100", "other_config:cfm_extended=true"),
+        )
+    for number, switch in enumerate(both, 1):
+        state = ("get", "interface", "tun0", "cfm_remote_mpids", "cfm_fault")
+        wanted = f"[{3 - number}]\nfalse\n"
+        wait_until(lambda s=switch, w=state, told=wanted: s.vsctl(*w) == told, 30, "CFM")
+    for switch in both:
+        switch.vsctl("clear", "interface", "tun0", "cfm_mpid")
     for switch in both:
         switch.vsctl("set", "interface", "tun0", "bfd:enable=true", "bfd:min_rx=200")
     for switch in both:
