@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
 
 class Ccm(NamedTuple):
-    """A continuity check message; `interval` in ms, of extended mode, where the flags' code has none
+    """A continuity check message; `interval` in ms, of extended mode, where the flags have no code
     for it."""
 
     flags: int
