@@ -7,6 +7,7 @@ from pyvs import digits, identity
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import set_timeout
 from pyvs_tools.command import Fatal, answered, guard
+from pyvs_tools.diagnostics import check_levels
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = identity.program("pyvs-appctl")
@@ -141,6 +142,7 @@ def _print_answer(answer, pretty):
 def run(args):
     """Runs a command line; returns the exit status."""
     found, words = getopt_long.parse(args, OPTIONS)
+    check_levels("pyvs-appctl", found)
     options = dict(found)
     if "rundir" in options:
         from pyvs import rundir

@@ -36,6 +36,35 @@ def tell_of_signal(number: int) -> None:
     log.tell(OF_SIGNALS, "WARN", text)
 
 
+def check_levels(
+    program: str, options: Iterable[tuple[str, str | None]], modules: Iterable[str] = ()
+) -> None:
+    """Raises Fatal for a `-v` of the command line that makes no sense, as Diagnostics does; for
+    commands that may end before they have one."""
+    specs = [value for name, value in options if name == "verbose"]
+    if any(specs):
+        _take_levels(program, modules, "info", specs)
+
+
+def _take_levels(program, modules, console, specs):
+    """Set levels as -v says; gives the module that knows them."""
+    import ovs.util
+    from ovs.vlog import Vlog
+
+    from pyvs.process import logs
+
+    ovs.util.PROGRAM_NAME = identity.program(program)
+    for name in {*logs.modules(program), *modules, OF_SIGNALS}:
+        Vlog(name)
+    try:
+        logs.set_verbosity(f"console:{console}")
+        for spec in specs:
+            logs.take_option(spec)
+    except ValueError as error:
+        raise Fatal(str(error)) from None
+    return logs
+
+
 class Diagnostics:
     """Notes of a run of our `program` as lines of a log.
 
@@ -73,21 +102,7 @@ class Diagnostics:
         _started.append(self)
 
     def _load(self):
-        import ovs.util
-        from ovs.vlog import Vlog
-
-        from pyvs.process import logs
-
-        ovs.util.PROGRAM_NAME = identity.program(self._program)
-        for name in {*logs.modules(self._program), *self._modules, OF_SIGNALS}:
-            Vlog(name)
-        try:
-            logs.set_verbosity(f"console:{self._console}")
-            for spec in self._specs:
-                logs.take_option(spec)
-        except ValueError as error:
-            raise Fatal(str(error)) from None
-        self._logs = logs
+        self._logs = _take_levels(self._program, self._modules, self._console, self._specs)
 
     def _open(self) -> None:
         if self._path is not None:
@@ -124,6 +139,13 @@ class Diagnostics:
         self._console = "off"
         if self._logs is not None:
             self._logs.set_verbosity("console:off")
+
+    def shows(self, module: str, level: str) -> bool:
+        """Whether options want to see such notes, which are not told unless they do."""
+        return self._logs is not None and (
+            self._logs.shows(module, "console", level)
+            or (self._file is not None and self._logs.shows(module, "file", level))
+        )
 
     def tell(self, module: str, level: str, text: str, kind: str = "") -> None:
         """A note, if there have not been too many of its `kind` ("": all are told)."""

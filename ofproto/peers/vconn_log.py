@@ -4,7 +4,7 @@
 lines have the form that it gives them, which scripts cut messages out of.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import ovs.vlog
 
@@ -19,30 +19,36 @@ _lines = LimitedLog(vlog, PER_MINUTE, BURST)
 
 def of(name: str) -> "VconnLog | None":
     """For the connection of that name, when these lines are wanted now."""
-    return VconnLog(name) if vlog.dbg_is_enabled() else None
+    return VconnLog(name, _lines.dbg) if vlog.dbg_is_enabled() else None
 
 
 class VconnLog:
     """The lines of one connection.  Messages are raw and whole; whatever is wrong with one is told
-    in its text."""
+    in its text.  `tell` is given each line, as a function that makes it."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, tell: Callable[[Callable[[], str]], None]):
         self.name = name
+        self._line = tell
 
     def received(self, raw: bytes) -> None:
         self._tell("received", raw)
 
     def sent(self, raw: bytes) -> None:
-        """Said when a message is queued: whether the peer reads it shows later."""
-        self._tell("sent (Success)", raw)
+        """Said when a message, or several, are queued: whether the peer reads them shows later."""
+        while len(raw) >= 8:
+            size = max(int.from_bytes(raw[2:4], "big"), 8)
+            self._tell("sent (Success)", raw[:size])
+            raw = raw[size:]
 
     def _tell(self, what: str, raw: bytes) -> None:
-        _lines.dbg(lambda: f"{self.name}: {what}: {format_raw(raw, Style()).rstrip()}")
+        self._line(lambda: f"{self.name}: {what}: {format_raw(raw, Style()).rstrip()}")
 
     def negotiated(self, version: int, ours: Collection[int], theirs: Collection[int]) -> None:
-        _lines.dbg(
-            f"{self.name}: negotiated OpenFlow version 0x{version:02x}"
-            f" (we support {_versions(ours)}, peer supports {_versions(theirs)})"
+        self._line(
+            lambda: (
+                f"{self.name}: negotiated OpenFlow version 0x{version:02x}"
+                f" (we support {_versions(ours)}, peer supports {_versions(theirs)})"
+            )
         )
 
 

@@ -9,6 +9,7 @@ from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import set_timeout
 from pyvs_tools.command import Fatal, guard, version_text
+from pyvs_tools.diagnostics import check_levels
 from vswitchd.dpctl.dpctl import COMMANDS, do
 from vswitchd.dpctl.run import OPTIONS, DpctlError, Run
 
@@ -115,6 +116,7 @@ class ToolRun(Run):
 def run(argv):
     """Do what the command line says; returns the exit status."""
     found, words = getopt_long.parse(argv, OPTIONS, permute=True)
+    check_levels("pyvs-dpctl", found)
     options = dict(found)
     if "help" in options:
         sys.stdout.write(USAGE)

@@ -4,6 +4,7 @@ from ofproto.codec import notes
 from pyvs_tools.diagnostics import Diagnostics
 
 BURSTS = {"nx_match": 2}
+VCONN = "vconn"  # module
 
 _started: list[Diagnostics] = []
 
@@ -13,6 +14,17 @@ def start(options: list[tuple[str, str | None]]) -> None:
     log = Diagnostics("pyvs-ofctl", (), options, bursts=BURSTS)
     notes.listen(log.tell)
     _started.append(log)
+
+
+def of_connection(name: str):
+    """What is told of the messages of a connection: a vconn_log.VconnLog where options want to see
+    them, as `-vvconn` does; else None."""
+    wanted = [log for log in _started if log.shows(VCONN, "DBG")]
+    if not wanted:
+        return None
+    from ofproto.peers.vconn_log import VconnLog
+
+    return VconnLog(name, lambda line: wanted[-1].tell(VCONN, "DBG", line()))
 
 
 def leave_console() -> None:

@@ -10,6 +10,7 @@ from pyvs import identity
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import set_timeout
 from pyvs_tools.command import Fatal, check_count, guard, version_text
+from pyvs_tools.diagnostics import check_levels
 
 from .errors import BundleError, SwitchError
 
@@ -279,6 +280,7 @@ def _check(name, words, settings):
 def run(argv):
     """Do what the command line says; returns the exit status."""
     found, words = getopt_long.parse(argv, OPTIONS, permute=True)
+    check_levels("pyvs-ofctl", found)
     options = dict(found)
     if "help" in options:
         from . import help

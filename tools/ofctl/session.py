@@ -20,6 +20,7 @@ from pyvs import identity
 from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb import methods
 
+from . import log
 from .errors import SwitchError
 
 VERSIONS = {"OpenFlow10": 1, "OpenFlow11": 2, "OpenFlow12": 3, "OpenFlow13": 4, "OpenFlow14": 5,
@@ -101,11 +102,15 @@ class Session:
         self._sock = open_target(target, tls)
         data = self._first_bytes()
         versions = allowed or self._choose(data, prefer)
-        self.connection = OFConnection(versions)
+        self.connection = OFConnection(versions, log.of_connection(self._name()))
         next(_xids)  # of HELLO, as ovs-ofctl counts
         self._sock.setblocking(False)
         self.connection.receive(data)
         self._shake_hands(versions)
+
+    def _name(self):
+        """As in the log: the method, whose socket is one's path."""
+        return method_of(self.target)
 
     # --- handshake
 

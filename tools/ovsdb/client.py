@@ -8,6 +8,7 @@ import sys
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import set_timeout
 from pyvs_tools.command import Fatal, guard, version_text
+from pyvs_tools.diagnostics import check_levels
 from pyvs_tools.ovsdb import table
 from pyvs_tools.ovsdb.table import Json, Table
 
@@ -482,6 +483,7 @@ def _take_database(session, args, least):
 def run(args):
     """Runs a command line."""
     options, words = getopt_long.parse(args, OPTIONS, permute=True)
+    check_levels("pyvs-ovsdb-client", options)
     session = Session(options)
     if "rundir" in session.options:
         from pyvs import rundir

@@ -13,7 +13,7 @@ from ovsdb.transactions.rbac import Rights
 from pyvs import identity, rundir, version
 from pyvs_tools import getopt_long
 from pyvs_tools.command import Fatal, answered, check_count, guard
-from pyvs_tools.diagnostics import Diagnostics
+from pyvs_tools.diagnostics import check_levels
 from pyvs_tools.ovsdb import table
 
 from .log import show_log
@@ -349,12 +349,12 @@ def _dispatch(options, words):
 def run(args):
     """Runs a command line; returns the exit status."""
     options, words = getopt_long.parse(args, OPTIONS, permute=True)
+    check_levels("pyvs-ovsdb-tool", options)
     given = dict(options)
     if "rundir" in given:
         rundir.use(given["rundir"])
     if answered(given, PROGRAM, USAGE):
         return 0
-    Diagnostics("pyvs-ovsdb-tool", (), options, console="warn")  # says what is wrong with -v
     return _dispatch(options, words)
 
 

@@ -13,7 +13,7 @@ from pyvs import digits, identity
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import MOST_SECONDS, start_alarm
 from pyvs_tools.command import Fatal, guard
-from pyvs_tools.diagnostics import Diagnostics, printable
+from pyvs_tools.diagnostics import Diagnostics, check_levels, printable
 from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 from pyvs_tools.ovsdb import table, types
 from pyvs_tools.ovsdb.model import Conflict, Snapshot, TransactionError, transact
@@ -106,6 +106,7 @@ def parse_command_line(args):
     """(Settings, [Command]).  Exits itself after --help and the like."""
     rows = [*OPTIONS, *_local_options()]
     found, rest = getopt_long.parse(args, rows)
+    check_levels("pyvs-vsctl", found, LOG_MODULES)
     global_names = {row[0] for row in OPTIONS}
     settings, local = Settings(), {}
     for name, value in found:

@@ -319,8 +319,8 @@ def _zone_limit(text: str) -> tuple[int, int]:
     """zone=N,limit=L, in any order."""
     found: dict[str, int] = {}
     for part in filter(None, text.replace(" ", ",").split(",")):
-        name, equals, value = part.partition("=")
-        if not equals:
+        name, _, value = part.partition("=")
+        if not value:
             raise CtError(f"field {name} missing value (Invalid argument)")
         if name not in ZONE_LIMIT:
             raise CtError(f"invalid zone limit field: {name} (Invalid argument)")
@@ -334,7 +334,7 @@ def set_limits(run, words):
     """ct-set-limits [default=L] [zone=N,limit=L]..."""
     limits: list[tuple[int | None, int]] = []
     for word in words:
-        if word.startswith("default="):
+        if word.startswith("default=") and word is words[0]:
             limits.append((None, _number(word[8:], 32, "invalid default limit")))
         else:
             limits.append(_zone_limit(word))

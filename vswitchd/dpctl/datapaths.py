@@ -14,6 +14,8 @@ def own_names():
     from datapath.text import datapath
     from pyvs import identity
 
+    if datapath().startswith("dummy@"):
+        return (datapath(),)  # a test's switch, where Open vSwitch knows no other name
     names = (datapath(), *identity.datapaths())
     return (*names, *(name.partition("@")[2] for name in names))
 

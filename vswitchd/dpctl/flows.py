@@ -136,7 +136,7 @@ def get_flow(run, words):
     try:
         ufid = text.parse_ufid(words[0])
     except ValueError:
-        raise Unread("parsing flow ufid") from None
+        raise Unread("parsing flow ufid (Invalid argument)") from None
     info = _find(run, ufid)
     if info is None:
         raise DpctlError("getting flow (No such file or directory)")

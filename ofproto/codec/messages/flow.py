@@ -140,9 +140,11 @@ class FlowMod(Message):
         raw[_COMMAND_AT_NX if nxm else _COMMAND_AT_10] = table
         return bytes(raw)
 
-    def wire_table(self) -> int:
-        """The table as 1.1 and later want it, where ADD and MODIFY must name one."""
-        return _number(self.table_id, ALL_TABLES if self.command >= DELETE else 0)
+    def wire_table(self, version: int) -> int:
+        """The table as 1.1 and later want it, where ADD and MODIFY must name one; 1.1 knows none
+        that stands for all."""
+        deletes = self.command >= DELETE and version > OF11
+        return _number(self.table_id, ALL_TABLES if deletes else 0)
 
     def settle(self, table_id_on: bool) -> None:
         """After decoding: takes the table out of `command` where the connection has
@@ -150,8 +152,8 @@ class FlowMod(Message):
         if table_id_on and self.version == OF10:
             self.table_id = _none(self.command >> 8, ALL_TABLES)
             self.command &= 0xFF
-        deletes = self.command in (DELETE, DELETE_STRICT)
-        if self.table_id is None and not deletes and self.version > OF10:
+        of_all = self.command in (DELETE, DELETE_STRICT) and self.version > OF11
+        if self.table_id is None and not of_all and self.version > OF10:
             raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
         if self.command > DELETE_STRICT:
             raise OFError("OFPFMFC_BAD_COMMAND", f"command {self.command}")
@@ -260,7 +262,7 @@ def _read_mod_12(cls, data, version):
 def _write_mod_12(m, version):
     return b"".join((
         _FLOW_MOD_11.pack(
-            m.cookie, m.cookie_mask, m.wire_table(), m.command, m.idle_timeout,
+            m.cookie, m.cookie_mask, m.wire_table(version), m.command, m.idle_timeout,
             m.hard_timeout, m.priority, _number(m.buffer_id, NO_BUFFER), port_to_32(m.out_port),
             _number(m.out_group, NO_GROUP), m.flags & _FLAGS.get(version, _FLAGS_13),
             m.importance if version > OF13 else 0),

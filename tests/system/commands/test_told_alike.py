@@ -228,6 +228,31 @@ ANSWERS = (
     ("dpctl/cache-set-size", DATAPATH, "xyz"),
     ("dpctl/ipf-set-enabled", DATAPATH, "v5"),
     ("dpctl/flush-conntrack", "zone=xyz"),
+    ("dpctl/dump-flows", "ovs-dummy"),
+    ("dpctl/get-flow", "ufid:1"),
+    *(
+        ("dpctl/ct-set-limits", *words.split())
+        for words in (
+            "zone=x,limit=3",
+            "limit=3",
+            "zone=1",
+            "zone=1,limit=x",
+            "zone=65536,limit=3",
+            "zone=1,limit=3,foo",
+            "zone=1,limit=3,foo=5",
+            "zone=1,limit=",
+            "xyz",
+            "default=x",
+            "default=3 default=4",
+            "zone=1,limit=5 default=3",
+            "limit=3,zone=1",
+            "zone=2,zone=3,limit=4",
+            "default=3 zone=5,limit=6",
+        )
+    ),
+    ("dpctl/ct-get-limits",),
+    ("dpctl/ct-get-limits", "zone=x"),
+    ("dpctl/ct-get-limits", "xyz"),
 )
 
 
