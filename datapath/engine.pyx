@@ -350,13 +350,17 @@ cdef class Engine:
         return (<TapNetdev> dev).io.fd
 
     def port_set(self, number, options):
-        """Other options for a dummy port: the files that get copies of its frames."""
+        """Other options: a dummy port's files that get copies of its frames, and of any port whether
+        its flows are cached exactly."""
         dev = self.port(number)
+        check_options(options)
+        options = dict(options or {})
+        if dev.set_options(options):
+            return
         if not isinstance(dev, DummyNetdev):
             raise EngineError(error_numbers.EOPNOTSUPP, "options of such a port stay as they are")
-        check_options(options)
         try:
-            dev.configure(dict(options or {}))
+            dev.configure(options)
         except OSError as error:
             raise EngineError(error.errno or error_numbers.EIO, f"{dev.name}: {error.strerror}") from error
 

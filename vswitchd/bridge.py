@@ -203,7 +203,7 @@ class Bridge:
             self._missing.add(name)
         elif self._must_go(iface, config) or self.devices.replaced(iface, links):
             self._detach(iface)
-        elif iface.ofp_port is not None and config.options != iface.config.options:
+        elif iface.ofp_port is not None and _told(config) != _told(iface.config):
             self._set_options(iface, config)
         iface.config = config
         iface.type = type_
@@ -245,9 +245,11 @@ class Bridge:
             return False  # it gets another peer, and stays
         if kind != iface.type:
             return True
-        now, then = (settings.device_options(each) for each in (config, iface.config))
+        now, then = _told(config), _told(iface.config)
         differ = {name for name in now | then if now.get(name) != then.get(name)}
-        return bool(differ - (PCAP_OPTIONS if kind in DUMMY_TYPES else set()))
+        return bool(
+            differ - {settings.EXACT_CACHE} - (PCAP_OPTIONS if kind in DUMMY_TYPES else set())
+        )
 
     def _set_options(self, iface: Iface, config: InterfaceConfig) -> None:
         """Of a port that stays; one that cannot have them is made anew, and says why."""
@@ -255,7 +257,7 @@ class Bridge:
             self.ofproto.patch_set_peer(iface.ofp_port, config.options)
             return
         try:
-            self.ofproto.port_set_options(iface.ofp_port, settings.device_options(config))
+            self.ofproto.port_set_options(iface.ofp_port, _told(config))
         except DpifError:
             self._detach(iface)
 
@@ -427,7 +429,7 @@ class Bridge:
                 return told
         try:
             iface.ofp_port = self.ofproto.port_add(
-                name, iface.type, request, settings.device_options(iface.config), numbers, tunnel
+                name, iface.type, request, _told(iface.config), numbers, tunnel
             )
         except ValueError as error:
             return str(error)
@@ -578,6 +580,9 @@ class Bridge:
                 self.qos.forget(iface)
         self.ofproto.destroy(delete)
         self.ifaces.clear()
+
+
+_told = settings.device_options
 
 
 def _names(port: PortConfig) -> tuple[str, ...]:

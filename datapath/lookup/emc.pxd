@@ -45,6 +45,7 @@ cdef struct emc:
     uint64_t inserted
     uint32_t chance             # of a flow to be cached; 0xffffffff: always, 0: never
     uint32_t dice
+    bint closed                 # to flows of the packets at hand
     emc_shape shapes[EMC_SHAPES]
     smc signatures              # the next level, where it has entries
 

@@ -186,6 +186,8 @@ cdef void emc_insert(emc *e, const emc_key *k, megaflow *f) noexcept nogil:
 
 
 cdef inline bint _lucky(emc *e) noexcept nogil:
+    if e.closed:
+        return False
     if e.chance == <uint32_t> ALWAYS:
         return True
     e.dice ^= e.dice << 13      # xorshift (Marsaglia 2003)

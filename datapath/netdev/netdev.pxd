@@ -108,6 +108,7 @@ cdef struct netdev:
     bint takes_offload          # false: the worker completes checksums and segments before send
     bint into_stack             # send() runs the host's own stack: frames for others go first
     bint dead                   # the interface is gone; never comes back
+    bint not_exact              # what it receives puts no flow into the exact-match cache
     bint diverted               # its frames come by another device, which may go
     uint64_t link_errors
     uint32_t port_no

@@ -42,6 +42,8 @@ cdef uint32_t drop_of_errno(int error) noexcept nogil:
 cdef worker_port NO_PORT    # nobody's: where a counter lies in one
 
 _RX_DROPS = (DROP_RX_OVERSIZE, DROP_RX_QUEUE_FULL)
+EXACT = "emc-enable"
+
 _TX_DROPS = (DROP_TX_QUEUE_FULL, DROP_PORT_DOWN, DROP_MTU_EXCEEDED)
 
 
@@ -56,6 +58,7 @@ cdef class Netdev:
         self.name = name
         self.options = dict(options)
         self.dev.takes_offload = True
+        self.dev.not_exact = options.get(EXACT) == "false"
         self.dev.n_worker_ports = n_workers
         # Pages of workers that there are not are never touched.
         self.dev.worker_ports = <worker_port *> calloc(MAX_WORKERS, sizeof(worker_port))
@@ -85,6 +88,17 @@ cdef class Netdev:
 
     cpdef refresh(self):
         """Bring counters that the kernel keeps, and `ifindex`, up to date."""
+
+    def set_options(self, dict options):
+        """Others than it was opened with; False, and nothing is changed, where one has to be from the
+        beginning."""
+        cdef str name
+        for name in options.keys() | self.options.keys():
+            if name != EXACT and options.get(name) != self.options.get(name):
+                return False
+        self.dev.not_exact = options.get(EXACT) == "false"
+        self.options = dict(options)
+        return True
 
     def told(self):
         """What is told of its configuration besides its type, {name: text}."""

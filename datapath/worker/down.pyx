@@ -115,6 +115,7 @@ cdef void execute_down(worker *w, const down_record *record, flow_key *key,
     key_ct(key, &p.ct)
     p.packet_type = key.packet_type
     dev = w.ports[ntohl(key.in_port)] if ntohl(key.in_port) < MAX_PORTS else NULL
+    w.cache.closed = dev != NULL and dev.not_exact
     if dev != NULL:
         w.ingress = &dev.worker_ports[w.id]
     w.now = 0

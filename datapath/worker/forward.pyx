@@ -42,6 +42,7 @@ cdef void process_burst(worker *w, netdev *dev) noexcept nogil:
     cdef turn now
     cdef uint32_t i
     w.now = 0
+    w.cache.closed = dev.not_exact
     w.n_bursts += 1
     w.n_packets += burst.n
     now.n = burst.n

@@ -1,5 +1,6 @@
 """What a worker does with frames of dummy ports; every discard has its name and its port."""
 
+import errno
 import random
 import struct
 
@@ -309,3 +310,33 @@ def test_frames_of_every_size(three, size):
     three.flow("in_port(1)", "2,push_vlan(vid=1,pcp=0),pop_vlan,3")
     three.dpif.port_inject(1, frame(size=size))
     assert three.dpif.port_drain(2) == three.dpif.port_drain(3) == [frame(size=size)]
+
+
+def test_a_port_whose_flows_are_not_cached_exactly(datapath):
+    """emc-enable: while the port stays, it is said of each packet anew; what is there stays."""
+    for number in (1, 2, 3):
+        datapath.add(
+            f"d{number}", "dummy", number, **{"emc-enable": "false"} if number == 1 else {}
+        )
+    for number in (1, 2):
+        datapath.flow(f"in_port({number})", "3")
+
+    def hits(number):
+        """How many of ten packets the exact-match cache served."""
+
+        def counted():
+            return sum(each["emc_hits"] for each in datapath.dpif.stats()["workers"])
+
+        before = counted()
+        for _ in range(10):
+            datapath.dpif.port_inject(number, frame())
+        assert len(datapath.dpif.port_drain(3)) == 10
+        return counted() - before
+
+    assert [hits(1), hits(2)] == [0, 9]
+    datapath.dpif.port_set(1, {})
+    datapath.dpif.port_set(2, {"emc-enable": "false"})
+    assert [hits(1), hits(2)] == [9, 10]
+    with pytest.raises(OSError) as refused:
+        datapath.dpif.port_set(1, {"emc-enable": "maybe", "n_rxq": "x" * 100_000})
+    assert refused.value.errno == errno.EINVAL

@@ -127,8 +127,8 @@ def test_setting_them_is_told(switch):
 
     bond = "add-bond br0 bond0 e1 e2 bond_mode=balance-slb bond_fake_iface=true other_config:a=b"
     assert told(*bond.split()) == lines("Port bond0: bond_fake_iface")
-    queue = "set bridge br0 other_config:controller-queue-size=9"
-    assert told(*queue.split()) == lines("Bridge br0: other_config:controller-queue-size")
+    slots = "set interface e1 options:n_txq_desc=512"
+    assert told(*slots.split()) == lines("Interface e1: options:n_txq_desc")
     config = "set open . other_config:hw-offload=true"
     assert told(*config.split())[0].endswith("other_config:hw-offload true is not followed yet")
     nameless = "\n".join(told("create", "Flow_Table", "prefixes=tcp_src"))
@@ -145,7 +145,7 @@ def test_setting_them_is_told(switch):
         assert told(*words.split()) == [], words
     log = (switch.directory / "pyvs-vswitchd.log").read_text()
     for text in (
-        "bridge br0: other_config:controller-queue-size is",
+        "options:n_txq_desc is",
         "other_config:hw-offload true is",
     ):  # fmt: skip
         assert log.count(f"{text} not followed yet") == 1, text

@@ -84,6 +84,19 @@ def test_sockets_that_a_controller_may_be_at(bridge, target, is_taken):
     assert [each.target for each in found] == [target] * is_taken
 
 
+@pytest.mark.parametrize(
+    "of_bridge, of_row, size",
+    [(None, None, 100), ("512", None, 512), ("7", 9, 9)]
+    + [(text, None, 100) for text in ("0", "513", "-1", "", "x", "\u0667", "9" * 5000)],
+)
+def test_the_queue_of_a_controller(of_bridge, of_row, size):
+    """The row's own size goes first; of the bridge's, one out of bounds is none."""
+    row = ControllerRow(*[None] * 15)._replace(target="tcp:10.0.0.1", queue_size=of_row)
+    other = {} if of_bridge is None else {"controller-queue-size": of_bridge}
+    found = settings.controllers(EMPTY._replace(controllers=(row,), other_config=other))
+    assert [each.controller_queue_size for each in found] == [size]
+
+
 def test_managers_that_in_band_control_lets_through():
     """Targets that are no address may stand in the database."""
     targets = [

@@ -36,13 +36,11 @@ COLUMNS = {
     },
     "Bridge": {
         "datapath_type": ("dummy", "netdev", "system"),
-        "other_config:controller-queue-size": (),
     },
     "Port": {
         "bond_fake_iface": (),
     },
     "Interface": {
-        "other_config:emc-enable": ("true",),
         "other_config:tx-steering": ("thread",),
         **dict.fromkeys(("options:dpdk-devargs", "options:dpdk-vf-mac"), ()),
         "options:dpdk-lsc-interrupt": ("false",),
@@ -63,19 +61,30 @@ COLUMNS = {
     },
 }
 
-# Of these, what changes only how fast things are, not what happens; and bond_fake_iface, for which
-# Open vSwitch 3.1 makes no interface either where its datapath is that of userspace.
+# Of these, what is neither DPDK's nor of hardware offload, and why there is nothing to follow.
+REASONS = {
+    "bond_fake_iface": "Open vSwitch 3.1 makes no interface either where its datapath is that of"
+    " userspace",
+    "other_config:ipsec_skb_mark": "for ovs-monitor-ipsec, which sets it as a policy of the"
+    " kernel's XFRM; there is no IPsec here",
+    "other_config:min-revalidate-pps": "no flow is given up because revalidation takes long: all"
+    " are translated again, those that a change can have to do with at once",
+    "other_config:n-handler-threads": "the datapath's workers (pmd-cpu-mask) hand misses to one"
+    " process, which translates them",
+    "other_config:n-revalidator-threads": "the same process revalidates, in pieces between packets",
+    "other_config:pmd-maxsleep": "a worker without packets always sleeps, until one comes: no"
+    " packet waits for the end of a sleep",
+    "other_config:pmd-perf-metrics": "pmd-perf-show has the counters, which are always kept, but"
+    " neither histograms nor a history",
+    "other_config:pmd-sleep-max": "the same, by its newer name",
+    "other_config:tx-flush-interval": "frames leave with the end of the burst that they came in,"
+    " as with the default of 0",
+}
+
+# Of these, what changes only how fast things are, not what happens; and bond_fake_iface, see above.
 HARMLESS = (
-    "bond_fake_iface",
-    "other_config:emc-enable",
-    "other_config:min-revalidate-pps",
-    "other_config:n-handler-threads",
+    *(name for name in REASONS if name != "other_config:ipsec_skb_mark"),
     "other_config:n-offload-threads",
-    "other_config:n-revalidator-threads",
-    "other_config:pmd-maxsleep",
-    "other_config:pmd-perf-metrics",
-    "other_config:pmd-sleep-max",
-    "other_config:tx-flush-interval",
     "other_config:tx-steering",
 )
 
@@ -88,8 +97,10 @@ DOCUMENT = """\
 Made by `python -m vswitchd.database.not_followed`. These columns can be set, and kept, but
 nothing happens: `pyvs-vsctl` and vswitchd's log say so.
 
-| table | column | of use all the same |
-|---|---|---|
+All but those with a reason are DPDK's or of hardware offload, or name the values that can be had.
+
+| table | column | of use all the same | reason |
+|---|---|---|---|
 """
 
 COMMANDS = """\
@@ -135,7 +146,7 @@ def _atoms(value):
 def document():
     """The text of docs/not-followed.md."""
     rows = "".join(
-        f"| {table} | {name} | {', '.join(fine)} |\n"
+        f"| {table} | {name} | {', '.join(fine)} | {REASONS.get(name, '')} |\n"
         for table, columns in COLUMNS.items()
         for name, fine in columns.items()
     )

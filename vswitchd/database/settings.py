@@ -175,25 +175,32 @@ def lookup(other_config: dict[str, str]) -> tuple[int, bool]:
     return inverse, other_config.get("smc-enable") == "true"
 
 
+EXACT_CACHE = "emc-enable"  # in other_config of an Interface
+# Keys of an Interface's other_config that the datapath is told, with the values that say something.
+_TOLD_OF_DEVICES = {KERNEL_CACHE: ("false", "later"), EXACT_CACHE: ("false",)}
+
+
 def device_options(config: InterfaceConfig) -> dict[str, str]:
     """What the datapath is told of an interface: its options, and that its frames are to stay out
-    of the kernel cache."""
-    part = config.other_config.get(KERNEL_CACHE)
-    if part in ("false", "later"):
-        return {**config.options, KERNEL_CACHE: part}
-    return config.options
+    of the kernel cache, or its flows out of the exact-match cache."""
+    other = config.other_config
+    given = {key: other[key] for key, words in _TOLD_OF_DEVICES.items() if other.get(key) in words}
+    return {**config.options, **given} if given else config.options
 
 
 def controllers(config: BridgeConfig) -> list[ControllerConfig]:
     """The ofproto's form of the Controller rows, without those that would reach for sockets that
     are not the switch's: who may write to the database may be on another machine."""
     made = []
+    queue_size = within(
+        config.other_config, "controller-queue-size", ControllerConfig.controller_queue_size, 1, 512
+    )
     for row in config.controllers:
         wrong = _reaches_out(config.name, row.target)
         if wrong:
             vlog.err(f"bridge {config.name}: {wrong}")
         else:
-            made.append(controller(row))
+            made.append(controller(row, queue_size))
     return made
 
 
@@ -231,8 +238,9 @@ def _is_within(path: str, folder: str) -> bool:
     return os.path.normpath(path).startswith(folder.rstrip("/") + "/")
 
 
-def controller(row: ControllerRow) -> ControllerConfig:
-    """The ofproto's form of a Controller row; None there means ofproto's default."""
+def controller(row: ControllerRow, queue_size: int) -> ControllerConfig:
+    """The ofproto's form of a Controller row; None there means ofproto's default, but for the size
+    of the queue, of which the bridge says how large it is where the row does not."""
     given = {
         "max_backoff": row.max_backoff,
         "inactivity_probe": row.inactivity_probe,
@@ -240,7 +248,7 @@ def controller(row: ControllerRow) -> ControllerConfig:
         "enable_async_messages": row.enable_async_messages,
         "controller_rate_limit": row.rate_limit,
         "controller_burst_limit": row.burst_limit,
-        "controller_queue_size": row.queue_size,
+        "controller_queue_size": queue_size if row.queue_size is None else row.queue_size,
         "dscp": row.dscp,
         "type": row.type,
     }
