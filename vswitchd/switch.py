@@ -168,7 +168,7 @@ class Switch:
         bridge.exports.run(now)
         faults = bridge.run_qos()
         news = bridge.bundles.bonds_changed or bridge.protocols.has_news
-        self._status_due |= news or faults
+        self._status_due |= news or faults or bool(bridge.news)  # as of a PORT_MOD
         bridge.keeper.run(now, news or bridge.neighbours.has_news)
         bridge.ofproto.run(now)
 

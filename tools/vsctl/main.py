@@ -259,7 +259,9 @@ def _parse_command(words, options):
     if len(args) < spec.least:
         raise Fatal(f"'{name}' command requires at least {spec.least} arguments")
     if spec.most is not None and len(args) > spec.most:
-        raise Fatal(f"'{name}' command takes at most {spec.most} arguments")
+        late = any(word.startswith("-") for word in args)
+        hint = ' (note that options must precede command names and follow a "--" argument)'
+        raise Fatal(f"'{name}' command takes at most {spec.most} arguments{hint if late else ''}")
     return Command(name, spec, options, args)
 
 

@@ -105,6 +105,10 @@ def test_dummy_ports(names):
     assert "tx pkts=3" in names.run("ovs-ofctl", "dump-ports", "br0", "7")  # it is the same port
     names.run("ovs-appctl", "netdev-dummy/set-admin-state", "p7", "down")
     assert re.search(r"7\(p7\).*\n.*PORT_DOWN\n.*LINK_DOWN", names.run("ovs-ofctl", "show", "br0"))
+    # What a PORT_MOD does is in the database at once: no interval ends while the clock stands.
+    names.run("ovs-ofctl", "mod-port", "br0", "p1", "down")
+    told = ("wait-until", "Interface", "p1", "admin_state=down", "link_state=down")
+    names.run("ovs-vsctl", "--timeout=10", *told)
 
 
 TAGGED = (

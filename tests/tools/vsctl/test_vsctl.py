@@ -368,3 +368,12 @@ def test_a_port_that_is_gone_with_its_bridge_needs_no_deletion(server):
         assert (
             run(server, *option, "del-port", "br9", "v1")[2] == "pyvs-vsctl: no bridge named br9\n"
         )
+
+
+def test_options_behind_a_command_are_explained(server):
+    late = run(server, "list-br", "--may-exist")[2]
+    assert late == (
+        "pyvs-vsctl: 'list-br' command takes at most 0 arguments "
+        '(note that options must precede command names and follow a "--" argument)\n'
+    )
+    assert run(server, "list-br", "x")[2].endswith("takes at most 0 arguments\n")
