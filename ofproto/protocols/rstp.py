@@ -5,7 +5,8 @@ in ms and given with each call.  Frames to send and what to forget are kept unti
 take_flushes().
 """
 
-from collections.abc import Hashable
+import contextlib
+from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from ofproto.protocols import bpdu
@@ -31,7 +32,7 @@ HELLO_TIME = 2  # the standard has no other
 TICK = 1000
 # Seconds made up for one by one, when nobody called for a while.
 MAX_TICKS = 64
-# Rounds of all machines for one event; a port needs some ten, and waits for others.
+# Rounds of machines for one event; a port needs some ten, and waits for others.
 MAX_ROUNDS = 100
 
 
@@ -62,6 +63,11 @@ class Rstp:
         self._next_tick = now + TICK
         self._frames: list[tuple[Hashable, bytes]] = []
         self._flushes: list[Hashable | None] = []
+        # Ports whose machines may have something to do: to go through all of a thousand takes too
+        # long for each frame.
+        self._stirred: dict[Port, None] = {}
+        self._is_held = False  # by together()
+        self._behind: Port | None = None  # the port that was not in step when it was asked last
 
     # --- what it is
 
@@ -99,6 +105,7 @@ class Rstp:
         tree = cls(_SETTINGS.value(kept.bridge[0], now), now)
         for key, plain in kept.ports.items():
             tree.ports[key] = Port.restored(key, tree, plain, now)
+        tree._stirred.update(dict.fromkeys(tree.ports.values()))
         tree._select_root()
         if (tree.root_port and tree.root_port.key) != kept.root_port:
             tree._select_again()
@@ -124,17 +131,28 @@ class Rstp:
             self.flush(port)
             self.state_changed(port)
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is said of ports in here counts as said at once; remove_port() is not for here."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self.settle()
+
     def set_port(self, key: Hashable, settings: PortSettings, now: int) -> None:
         """Add a port, without link, or give it other settings."""
         self._now = now
         port = self.ports.get(key)
         if port is None:
-            self.ports[key] = Port(key, self, settings, now)
-        else:
-            old, port.settings = port.settings, settings
-            port.mcheck |= settings.mcheck and not old.mcheck and self.rstp_version
-            if old.admin_edge != settings.admin_edge:
-                port.oper_edge = settings.admin_edge
+            self._stirred[self.ports.setdefault(key, Port(key, self, settings, now))] = None
+            self.settle()
+            return
+        old, port.settings = port.settings, settings
+        port.mcheck |= settings.mcheck and not old.mcheck and self.rstp_version
+        if old.admin_edge != settings.admin_edge:
+            port.oper_edge = settings.admin_edge
         self._select_again()
 
     def set_link(self, key: Hashable, up: bool, now: int) -> None:
@@ -142,18 +160,21 @@ class Rstp:
         port = self.ports[key]
         if port.link != up:
             port.link = up
+            self._stirred[port] = None
             self.settle()
 
     def remove_port(self, key: Hashable, now: int) -> None:
+        """Without its link it is nothing to the others already."""
         self.set_link(key, False, now)
-        del self.ports[key]
-        self._select_again()
+        port = self.ports.pop(key)
+        self._stirred.pop(port, None)
+        self._behind = None
 
     def _select_again(self) -> None:
         for port in self.ports.values():
             if port.info_is != DISABLED_INFO:
                 port.reselect, port.selected = True, False
-        self.settle()
+        self._settle_all()
 
     # --- events
 
@@ -172,6 +193,7 @@ class Rstp:
         if message.kind == bpdu.RST and not self.rstp_version:
             return
         port.receive(message)
+        self._stirred[port] = None
         self.settle()
 
     def detect_change(self, now: int) -> None:
@@ -179,7 +201,7 @@ class Rstp:
         self._now = now
         for port in self.ports.values():
             port.rcvd_tcn |= port.active
-        self.settle()
+        self._settle_all()
 
     def run(self, now: int) -> None:
         """Do what is due."""
@@ -191,29 +213,44 @@ class Rstp:
             self._now = now - left * TICK
             for port in self.ports.values():
                 port.tick()
-            self.settle()
+            self._settle_all()
 
     def next_wakeup(self) -> int | None:
         """When run() has something to do."""
         return self._next_tick if any(port.enabled for port in self.ports.values()) else None
 
+    def _settle_all(self) -> None:
+        self._stirred.update(dict.fromkeys(self.ports.values()))
+        self.settle()
+
     def settle(self) -> None:
-        """Run the machines until none has anything to do."""
-        ports = list(self.ports.values())
+        """Run the machines of ports that are stirred, and of those that they stir, until none has
+        anything to do."""
+        if self._is_held:
+            return
+        seen: dict[Port, None] = {}  # since they could send last
         for _ in range(MAX_ROUNDS):
-            changed = False
-            for port in ports:
-                changed |= port.migration() | port.edge() | port.information()
-            changed |= self._select_roles()
-            for port in ports:
-                changed |= port.role_transition() | port.state_transition()
-                changed |= port.topology_change()
-            if changed:
+            if self._stirred:
+                self._round(seen)
                 continue
-            for port in ports:
-                changed |= port.transmit()
-            if not changed:
+            sent = [port for port in seen if port.transmit()]
+            if not sent:
                 return
+            seen = dict.fromkeys(sent)
+            self._stirred.update(seen)
+
+    def _round(self, seen: dict[Port, None]) -> None:
+        stirred, self._stirred = self._stirred, {}
+        moved = [port for port in stirred if port.migration() | port.edge() | port.information()]
+        anew = self._select_roles()
+        active = stirred | self._stirred
+        for port in active:
+            if port.role_transition() | port.state_transition() | port.topology_change():
+                moved.append(port)
+        seen.update(active)
+        self._stirred.update(dict.fromkeys(moved))
+        if moved or anew:
+            self._stirred.update((port, None) for port in self.ports.values() if port.waits)
 
     # --- what the ports tell and ask
 
@@ -237,17 +274,28 @@ class Rstp:
         port.since = self._now
 
     def set_sync(self) -> None:
-        for port in self.ports.values():
-            port.sync = True
+        self._set_all("sync", self.ports.values())
 
     def set_re_root(self) -> None:
-        for port in self.ports.values():
-            port.re_root = True
+        self._set_all("re_root", self.ports.values())
 
     def propagate_change(self, origin: Port) -> None:
         """setTcPropTree()."""
-        for port in self.ports.values():
-            port.tc_prop |= port is not origin
+        self._set_all("tc_prop", (port for port in self.ports.values() if port is not origin))
+
+    def _set_all(self, flag: str, ports: Iterable[Port]) -> None:
+        for port in ports:
+            if not getattr(port, flag):
+                setattr(port, flag, True)
+                self._stirred[port] = None
+
+    def all_synced(self) -> bool:
+        """allSynced, in which the port that asks counts like all others.  Who was not in step the
+        last time is asked first: many ask while one of many is not."""
+        if self._behind is None or self._behind.is_in_step:
+            ports = self.ports.values()
+            self._behind = next((port for port in ports if not port.is_in_step), None)
+        return self._behind is None
 
     # --- role selection (17.28)
 
@@ -259,13 +307,15 @@ class Rstp:
             port.reselect = False
         self._select_root()
         for port in ports:
+            before = port.selection
             port.designated_priority = Vector(
                 self.root_priority.root, self.root_priority.cost, self.bridge_id, port.port_id
             )
             port.designated_times = self.root_times
             port.selected_role, port.updt_info = self._role_of(port)
-        for port in ports:
             port.selected = True
+            if port.selection != before:
+                self._stirred[port] = None
         return True
 
     def _select_root(self) -> None:

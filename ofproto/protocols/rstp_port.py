@@ -1,7 +1,8 @@
 """A port of a rapid spanning tree bridge: the state machines of IEEE 802.1D-2004, 17.22 to 17.31.
 
 Variables and states have the standard's names.  A machine is a method that does at most one
-transition and says whether it did; Bridge.settle() calls all of them until nothing changes.
+transition and says whether it did; Rstp.settle() calls them, on ports of which something changed,
+until nothing changes: what one port's machines read of others is in Port.waits.
 Timers count whole seconds down.
 """
 
@@ -192,11 +193,20 @@ class Port:
     def _settled_role(self) -> bool:
         return self.selected and self.role == self.selected_role
 
-    def _all_synced(self) -> bool:
-        return all(
-            port._settled_role and (port.synced or port.role == ROOT)
-            for port in self.bridge.ports.values()
-        )
+    @property
+    def is_in_step(self) -> bool:
+        return self._settled_role and (self.synced or self.role == ROOT)
+
+    @property
+    def waits(self) -> bool:
+        """Whether what it does next may depend on other ports."""
+        return self.role == ROOT or (self.role in (ALTERNATE, BACKUP) and not self.agree)
+
+    @property
+    def selection(self) -> tuple:
+        """What the selection of roles says of it."""
+        settled = self.selected, self.selected_role, self.updt_info
+        return *settled, self.designated_priority, self.designated_times
 
     def _re_rooted(self) -> bool:
         return all(not port.rr_while for port in self.bridge.ports.values() if port is not self)
@@ -401,7 +411,7 @@ class Port:
             self.bridge.set_sync()
             self.proposed = False
             return True
-        if (self.proposed and self.agree) or (not self.agree and self._all_synced()):
+        if (self.proposed and self.agree) or (not self.agree and self.bridge.all_synced()):
             self.proposed, self.agree, self.new_info = False, True, True
             return True
         return self._rest(self._forward_delay)
@@ -418,7 +428,7 @@ class Port:
         if self.proposed and not self.agree:
             self.bridge.set_sync()
             self.proposed = False
-        elif (self.proposed and self.agree) or (not self.agree and self._all_synced()):
+        elif (self.proposed and self.agree) or (not self.agree and self.bridge.all_synced()):
             self.proposed = self.sync = False
             self.agree = self.new_info = True
         elif not self.forward and not self.re_root:

@@ -4,6 +4,7 @@ Times are in ms and given with each call; the names are the standard's.  Frames 
 forget are kept until take_frames() and take_flushes().  A port is named by any key.
 """
 
+import contextlib
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -178,6 +179,10 @@ class Stp:
             self._update(was_root, now)
         elif was_root:
             self._take_own_times()
+
+    def together(self) -> contextlib.AbstractContextManager:
+        """As Rstp's; here each port is soon done."""
+        return contextlib.nullcontext()
 
     def set_port(self, key: Hashable, settings: PortSettings, now: int) -> None:
         """Add a port, disabled, or give it other settings."""

@@ -193,8 +193,7 @@ class Spanning(Protocol):
     def _set_kind(self, kind: Kind | None, now: int) -> None:
         if kind is self.kind:
             return
-        for number in list(self.names):
-            self._take_out(number, now)
+        self._take_all_out()
         for number in list(self._listening):
             self._unlisten(number)
         self.tree, self.kind = None, kind
@@ -222,15 +221,19 @@ class Spanning(Protocol):
             self._take_out(number, now)
         for number in [each for each in self.tree.ports if each not in numbers]:
             self.tree.remove_port(number, now)  # of a tree that was revived
-        for number, tree_number in sorted(numbers.items()):
-            member, port = members[number], self.ofproto.ports[number]
-            source = port.hw_addr if any(port.hw_addr) else mac
-            options = member.config.other_config
-            wanted = self.kind.port_settings(options, tree_number, port.curr_speed, source)
-            known = self.tree.ports.get(number)
-            if known is None or known.settings != wanted:
-                self.tree.set_port(number, wanted, now)
-            self.names[number] = member.config.name
+        with self.tree.together():
+            for number, tree_number in sorted(numbers.items()):
+                self._set_tree_port(members[number], tree_number, mac, now)
+
+    def _set_tree_port(self, member: Member, tree_number: int, mac: bytes, now: int) -> None:
+        number, options = member.ofp_port, member.config.other_config
+        port = self.ofproto.ports[number]
+        source = port.hw_addr if any(port.hw_addr) else mac
+        wanted = self.kind.port_settings(options, tree_number, port.curr_speed, source)
+        known = self.tree.ports.get(number)
+        if known is None or known.settings != wanted:
+            self.tree.set_port(number, wanted, now)
+        self.names[number] = member.config.name
 
     def _joins(self, member: Member, kind: Kind | None = None) -> bool:
         if member.iface.type in INTERNAL or member.ofp_port not in self.ofproto.ports:
@@ -252,11 +255,12 @@ class Spanning(Protocol):
             found = {number: wanted for wanted, number in {w: n for n, w in found.items()}.items()}
         missing = [number for number in members if number not in found]
         missing.sort(key=lambda number: (number not in self.names, number))
+        free = (n for n in range(1, kind.numbers + 1) if n not in taken)
         for number in missing:
             known = self.tree.ports.get(number)
             wanted = known.settings.number if known is not None else None
             if wanted is None or wanted in taken:
-                wanted = next((n for n in range(1, kind.numbers + 1) if n not in taken), None)
+                wanted = next(free, None)
             if wanted is None:
                 self._warn(f"{self._config.name}: too many {kind.title} ports")
                 break
@@ -272,6 +276,16 @@ class Spanning(Protocol):
         del self._states[number]
         self._collect(now)
         self.has_news = True
+
+    def _take_all_out(self) -> None:
+        """The tree ends: it has nothing more to say, and stations may be anywhere."""
+        for number in self.names:
+            self._tell_state(number, self.kind.none, NOT_IN_TREE)
+        if self.names:
+            self.ofproto.forget_stations(None)
+        self.names.clear()
+        self._states.clear()
+        self._stale_stations.clear()
 
     # --- while it runs
 
@@ -299,8 +313,9 @@ class Spanning(Protocol):
 
     def _follow(self, now: int) -> None:
         """Links to the tree; states of ports, frames and what is to be forgotten from it."""
-        for number in self.names:
-            self._follow_link(number, now)
+        with self.tree.together():
+            for number in self.names:
+                self._follow_link(number, now)
         for number in self.names:
             port = self.tree.ports[number]
             state = self.kind.state(port)
