@@ -1,9 +1,10 @@
 """IPFIX (RFC 7011): flows that are made of samples, cached, and exported when they are old.
 
-One exporter has one cache and one message stream for its observation domain.  Times are in
-microseconds since 1970.  Elements are those of IANA's registry, and VMware's (6876) for the virtual
-observation id; templates and records are laid out as Open vSwitch's, so that collectors that know
-the one know the other.  Not filled: what was dropped.
+One exporter has one cache and one message stream for its observation domain. Times are in
+microseconds of the caller's clock, and `epoch` is what to add for those since 1970. Elements are
+those of IANA's registry, and VMware's (6876) for the virtual observation id; templates and records
+are laid out as Open vSwitch's, so that collectors that know the one know the other. Not filled:
+what was dropped.
 """
 
 import struct
@@ -222,6 +223,7 @@ class Exporter:
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        self.epoch = 0
         self.counters = Counters()
         self.totals = Totals()
         self._flows: dict[tuple, Flow] = {}  # in the order in which they began
@@ -366,7 +368,7 @@ class Exporter:
 
     def _message(self, domain: int, now: int, sets: bytes) -> None:
         head = struct.pack(
-            "!HHIII", VERSION, 16 + len(sets), now // 1_000_000 & 0xFFFFFFFF,
+            "!HHIII", VERSION, 16 + len(sets), (now + self.epoch) // 1_000_000 & 0xFFFFFFFF,
             self._sequence & 0xFFFFFFFF, domain,
         )  # fmt: skip
         self._datagrams.append(head + sets)

@@ -62,7 +62,7 @@ class Exporter:
     def __init__(self, settings: Settings, now: int, epoch: int = 0):
         self.settings = settings
         self._boot = now
-        self._epoch = epoch
+        self.epoch = epoch
         self._flows: dict[bytes, _Flow] = {}
         self._records: list[bytes] = []
         self._sequence = 0
@@ -164,7 +164,7 @@ class Exporter:
         return max(when - self._boot, 0) & MOST
 
     def _datagram(self, records: list[bytes], now: int) -> bytes:
-        seconds, rest = divmod(now + self._epoch, 1000)
+        seconds, rest = divmod(now + self.epoch, 1000)
         head = _HEAD.pack(
             VERSION, len(records), self._uptime(now), seconds & MOST, rest * 1_000_000,
             self._sequence & MOST, self.settings.engine_type, self.settings.engine_id, 0,

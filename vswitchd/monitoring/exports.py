@@ -64,8 +64,19 @@ class Stream:
         return self.row.other_config.get("enable-tunnel-sampling") != "false"
 
     def run(self, now: int) -> None:
+        self._set_clock(now)
         self.exporter.run(now, self._at_once())
         self.send()
+
+    def sample(self, sample: ipfix.Sample, now: int) -> int:
+        """How many datagrams it tried to send."""
+        self._set_clock(now)
+        self.exporter.sample(sample, now)
+        return self.send()
+
+    def _set_clock(self, now: int) -> None:
+        """Each time: the host's clock may be set long after we began."""
+        self.exporter.epoch = time.time_ns() // 1000 - now
 
     def _at_once(self) -> int:
         return max(1, RECORDS // max(1, len(self._collectors)))
@@ -87,6 +98,7 @@ class Stream:
 
     def close(self, now: int) -> bool:
         """Export some of what there is.  False: call it again."""
+        self._set_clock(now)
         done = self.exporter.close(now, self._at_once())
         self.send()
         if done:
@@ -134,7 +146,6 @@ class Exports:
         self._netflow = BridgeNetflow(ofproto)
         self._wanted: tuple = (None, (), None)
         self._known: dict[int, ipfix.Port] = {}  # by datapath port
-        self._epoch = time.time_ns() // 1000 - clock.msec() * 1000  # us, of the daemon's clock
         ofproto.ipfix_stats = self._ipfix_stats
 
     # --- configuration
@@ -227,7 +238,7 @@ class Exports:
     # --- samples
 
     def _microseconds(self) -> int:
-        return self._epoch + clock.msec() * 1000
+        return clock.msec() * 1000
 
     def receive(self, reason: int, packet: bytes, key: bytes, data: bytes) -> int:
         """A sample: see XSampling.  Returns how many datagrams that made."""
@@ -250,8 +261,7 @@ class Exports:
             _packet(packet, key), domain, point, self._port(_number(key, "in_port")), port, egress,
             weight, self._tunnel(key) if stream.tells_tunnels and output == samples.NONE else None,
         )  # fmt: skip
-        stream.exporter.sample(sample, self._microseconds())
-        return stream.send()
+        return stream.sample(sample, self._microseconds())
 
     def _receive_sflow(self, packet: bytes, key: bytes, output: int, tci: int) -> int:
         if self._sflow is None:
@@ -297,7 +307,7 @@ class Exports:
     def run(self, now: int) -> None:
         self._netflow.run(now)
         for stream in filter(None, (self._bridge, *self._sets.values())):
-            stream.run(self._epoch + now * 1000)
+            stream.run(now * 1000)
         self._closing = [each for each in self._closing if not each.close(self._microseconds())]
         if self._sflow is not None:
             self._count(self._sflow.agent, now)
@@ -322,7 +332,7 @@ class Exports:
             return clock.msec()
         streams = filter(None, (self._bridge, *self._sets.values()))
         times = [each.exporter.next_run() for each in streams]
-        times = [None if when is None else (when - self._epoch) // 1000 + 1 for when in times]
+        times = [None if when is None else when // 1000 + 1 for when in times]
         if self._sflow is not None:
             times.append(self._sflow.agent.next_run())
         times.append(self._netflow.next_run())

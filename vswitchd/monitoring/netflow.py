@@ -34,9 +34,7 @@ class BridgeNetflow:
         if self._exporter is not None:
             self._exporter.settings = settings
             return
-        now = clock.msec()
-        epoch = time.time_ns() // 1_000_000 - now
-        self._tell(netflow.Exporter(settings, now, epoch))
+        self._tell(netflow.Exporter(settings, clock.msec()))
 
     def _settings(self, row: NetflowRow) -> netflow.Settings:
         """An engine without a number has one of the bridge's name."""
@@ -56,15 +54,23 @@ class BridgeNetflow:
 
     def _stop(self) -> None:
         if self._exporter is not None:
-            self._collectors.send(self._exporter.close(clock.msec()))
+            now = clock.msec()
+            self._exporter.epoch = _epoch(now)
+            self._collectors.send(self._exporter.close(now))
             self._tell(None)
         self._collectors.close()
 
     def run(self, now: int) -> None:
         if self._exporter is not None:
             self._exporter.run(now)
+            self._exporter.epoch = _epoch(now)
             self._collectors.send(self._exporter.take(now))
 
     def next_run(self) -> int | None:
         """When run() has something to do, in ms."""
         return None if self._exporter is None else self._exporter.next_run()
+
+
+def _epoch(now: int) -> int:
+    """Asked each time: the host's clock may be set long after we began."""
+    return time.time_ns() // 1_000_000 - now

@@ -4,15 +4,17 @@ import socket
 import struct
 import time
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
 from datapath.base.protocols import ETH_IP, PROTO_UDP
-from ofproto.exports import ipfix, sflow, sflow_counters
+from ofproto.exports import ipfix, netflow, sflow, sflow_counters
 from pyvs import clock
-from vswitchd.database.config import SflowRow
+from vswitchd.database.config import IpfixRow, NetflowRow, SflowRow
 from vswitchd.monitoring.collectors import MAX_COLLECTORS, Collectors
-from vswitchd.monitoring.exports import SLICE, Exports, SflowStream, _agent_address
+from vswitchd.monitoring.exports import SLICE, Exports, SflowStream, Stream, _agent_address
+from vswitchd.monitoring.netflow import BridgeNetflow
 
 PORT = ipfix.Port(1, "p1")
 
@@ -137,3 +139,36 @@ def test_collectors_have_a_bound():
     made = Collectors([f"127.0.0.1:{n}" for n in range(1, 1000)], 4739)
     assert len(made) == MAX_COLLECTORS
     made.close()
+
+
+@pytest.fixture
+def collector():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        made.settimeout(5)
+        yield made, (f"127.0.0.1:{made.getsockname()[1]}",)
+
+
+def test_a_host_whose_clock_is_set_late_exports_the_time_that_it_is(collector, monkeypatch):
+    """A board without a clock boots in 1970, and NTP sets it when the switch runs already."""
+    receiver, targets = collector
+    early, late = 100, 1_800_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: early * 10**9)
+    stream = Stream(IpfixRow(uuid4(), targets, None, None, None, 10, None, {}))
+    switch = SimpleNamespace(name="br0", xbridge=SimpleNamespace(touch=lambda: None))
+    flows = BridgeNetflow(switch)
+    flows.configure(NetflowRow(uuid4(), targets, None, None, 10, False))
+    before = 0
+    for at, now in ((early, clock.msec()), (late, clock.msec() + 20_000)):
+        monkeypatch.setattr(time, "time_ns", lambda at=at: at * 10**9)
+        stream.sample(sample(1), now * 1000)
+        stream.run((now + 11_000) * 1000)
+        sent = stream.exporter.counters.tx_packets - before
+        before += sent
+        assert {receiver.recv(4096)[4:8] for _ in range(sent)} == {at.to_bytes(4, "big")}
+        switch.xbridge.netflow.count(
+            netflow.KEY.pack(*(bytes(4),) * 2, 1, 2, 6, 0, 1), 2, 1, 60, now
+        )
+        flows.run(now + 11_000)
+        version, _, _, seconds = struct.unpack_from("!HHII", receiver.recv(4096))
+        assert (version, seconds) == (netflow.VERSION, at)
