@@ -92,3 +92,24 @@ def test_rebalancing_only_ever_evens_out():
         after = [2 * buckets.load(member) for member in members]
         assert max(after) - min(after) <= max(before) - min(before)
         assert abs(sum(after) - sum(before)) <= 256
+
+
+def test_many_members_are_added_up_once():
+    """Of 32, each of two hundred moves added up all loads of all: 65 ms."""
+
+    class Loads(list):
+        reads = 0
+
+        def __getitem__(self, at):
+            type(self).reads += 1
+            return super().__getitem__(at)
+
+    members = [f"m{number}" for number in range(32)]
+    buckets = Buckets()
+    buckets.settle(members[:1])
+    buckets.loads = Loads(random.Random(1).choices(range(10**6, 10**7), k=N_BUCKETS))
+    before = list(buckets.loads)
+    assert len(buckets.rebalance(members)) > 200
+    assert Loads.reads < 200_000
+    carried = [sum(before[i] for i in buckets.buckets(member)) for member in members]
+    assert min(carried) > 0 and max(carried) < 2 * sum(before) / len(members)

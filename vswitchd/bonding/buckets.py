@@ -4,6 +4,7 @@ ovs-vswitchd.conf.db(5), "Rebalancing Configuration"; bonding.rst of Open vSwitc
 Output".  A bucket's load is in bytes; older ones count half as much with each rebalancing.
 """
 
+import bisect
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
@@ -79,25 +80,34 @@ class Buckets(Generic[M]):
         """Move load from those that have most to the one that has least; what was moved: (bucket,
         from, to)."""
         moved: list[tuple[int, M, M]] = []
+        shares = [self.buckets(member) for member in enabled]
+        loads = [sum(self.loads[i] for i in share) for share in shares]
         while len(enabled) > 1 and len(moved) < N_BUCKETS:
-            step = self._step(enabled)
+            step = self._step(loads, shares)
             if step is None:
                 break
-            self.of[step[0]] = step[2]
-            self._by_hand.discard(step[0])
-            moved.append(step)
+            bucket, giver, taker = step
+            shares[giver].remove(bucket)
+            bisect.insort(shares[taker], bucket)
+            loads[giver] -= self.loads[bucket]
+            loads[taker] += self.loads[bucket]
+            self.of[bucket] = enabled[taker]
+            self._by_hand.discard(bucket)
+            moved.append((bucket, enabled[giver], enabled[taker]))
         self.loads = [load // 2 for load in self.loads]
         return moved
 
-    def _step(self, enabled: list[M]) -> tuple[int, M, M] | None:
-        loads = sorted(((self.load(member), at) for at, member in enumerate(enabled)), reverse=True)
-        least, to = loads[-1]
-        for most, at in loads[:-1]:
+    def _step(self, loads: list[int], shares: list[list[int]]) -> tuple[int, int, int] | None:
+        """The bucket to be moved, from which member to which, by their places in both lists."""
+        *others, to = sorted(range(len(loads)), key=lambda at: (loads[at], at), reverse=True)
+        least = loads[to]
+        for at in others:
+            most = loads[at]
             if most - least < LEAST_GAP or most < least * LEAST_SHARE:
                 break
-            bucket = self._best(self.buckets(enabled[at]), most, least)
+            bucket = self._best(shares[at], most, least)
             if bucket is not None:
-                return bucket, enabled[at], enabled[to]
+                return bucket, at, to
         return None
 
     def _best(self, buckets: Iterable[int], most: int, least: int) -> int | None:
