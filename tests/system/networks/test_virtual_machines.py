@@ -47,6 +47,15 @@ def plug(name, *vlan):
     )
 
 
+def plug_since_9(name, *vlan):
+    """The same as libvirt 9.0 calls it: seen of `virsh start` and of libvirtd's own restart."""
+    of = ("--", "set", "Interface", name)
+    ids = (f'attached-mac="{MAC}"', f'iface-id="{IFACE}"', f'vm-id="{VM}"')
+    more = ('port-profile="menial"', f'ifname="{name}"', "iface-status=active")
+    words = [word for each in (*ids, *more) for word in (*of, f"external-ids:{each}")]
+    return ("--timeout=5", "--", "--may-exist", "add-port", "br0", name, *vlan, *words)
+
+
 VLANS = {
     (): "[] [] []",
     ("tag=5",): "5 [] []",
@@ -55,10 +64,11 @@ VLANS = {
 }
 
 
+@pytest.mark.parametrize("call", [plug, plug_since_9], ids=["until-8", "since-9"])
 @pytest.mark.parametrize("vlan", VLANS)
-def test_libvirt_plugs(vsctl, switch, vlan):
-    vsctl(*plug("vnet0", *vlan))
-    vsctl(*plug("vnet0", *vlan))  # once more, as after a crash of libvirtd
+def test_libvirt_plugs(vsctl, switch, vlan, call):
+    vsctl(*call("vnet0", *vlan))
+    vsctl(*call("vnet0", *vlan))  # once more, as after a crash of libvirtd
     got = vsctl("get", "port", "vnet0", "tag", "trunks", "vlan_mode").split("\n")
     assert " ".join(got).strip() == VLANS[vlan]
     ids = vsctl("get", "Interface", "vnet0", "external_ids")
@@ -90,6 +100,13 @@ def test_libvirt_looks_moves_and_unplugs(vsctl, switch):
         *("--", "--if-exists", "set", "Port", "vnet0", "tag=7"),
     )
     assert vsctl("get", "port", "vnet0", "tag") == "7\n"
+    vsctl(
+        *("--timeout=5", *clear, "tag", *clear, "trunk", *clear, "vlan_mode"),
+        *("--", "--if-exists", "set", "Port", "vnet0"),
+        *("vlan_mode=native-tagged", "tag=6", "trunk=5,6"),  # virsh update-device
+    )
+    got = vsctl("get", "port", "vnet0", "tag", "trunks", "vlan_mode").split("\n")
+    assert " ".join(got) == "6 [5, 6] native-tagged "
     find = "--timeout=5 --no-headings --columns=name find Interface options:vhost-server-path=/x"
     assert vsctl(*find.split()) == ""
     for _ in range(2):
@@ -113,6 +130,9 @@ def test_libvirt_limits(vsctl, switch):
     queue, qos = vsctl(*find, "queue", *IDS).strip(), vsctl(*find, "qos", *IDS).strip()
     assert re.fullmatch("[0-9a-f-]{36}", queue) and re.fullmatch("[0-9a-f-]{36}", qos)
     vsctl("--timeout=5", "set", "queue", queue, "other_config:max-rate=24000000")
+    port = ("--timeout=5", "--no-heading", "--columns=_uuid", "--if-exists", "list", "port")
+    assert vsctl(*port, "vnet0", "qos").strip()  # of a port that is there, or not
+    assert vsctl(*port, "vnet9", "qos") == ""
     vsctl("--timeout=5", "remove", "port", "vnet0", "qos", qos)
     vsctl("--timeout=5", "destroy", "qos", qos)
     vsctl("--timeout=5", "destroy", "queue", queue)
