@@ -1,20 +1,22 @@
 """A connection to datapath.sock: requests, each of which waits for its answer, but not for ever."""
 
+import contextlib
 import errno
 import os
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from datapath.ipc import protocol
 from pyvs.streams.short_path import short_path
 
 TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
-# Requests for which the kernel makes or takes devices: who has no time gives them that more.
+# Requests for which the kernel makes or takes devices, or threads begin or end: who has no time
+# gives them that more.
 SLOW = (
     "port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set",
-    "kernel_cache_hand_over", "workers_add", "workers_del",
+    "kernel_cache_hand_over", "workers_add", "workers_del", "dp_add", "dp_del",
 )  # fmt: skip
 SLOWER = 20
 RECEIVE = 1 << 18  # bytes at once
@@ -38,6 +40,7 @@ class Connection:
         and the connection ends then."""
         self.path = os.fspath(path)
         self.patience = patience
+        self._slower = False
         self.unanswered: str | None = None  # the request whose answer is outstanding
         self.late: dict[bytes, protocol.FlowInfo] = {}  # by ufid: deletions answered late
         self.sending: list[int] = []  # descriptors that go with the next request
@@ -108,7 +111,7 @@ class Connection:
     def _request(self, op, data=b"", fds=None, **words):
         """One request and its answer, (body, data)."""
         received = [] if fds is None else fds
-        if not self.settled():
+        if not self.settled() and not (self._slower and self._settles()):
             raise DpifStalled(110, "the datapath process does not answer")
         try:
             self._send(op, data, words)
@@ -129,7 +132,7 @@ class Connection:
     def _answer(self, op, fds):
         if self.patience is None:
             return self._receive(fds)
-        self.sock.settimeout(self.patience * (SLOWER if op in SLOW else 1))
+        self.sock.settimeout(self.patience * (SLOWER if self._slower or op in SLOW else 1))
         try:
             return self._receive(fds)
         except TimeoutError:
@@ -137,6 +140,27 @@ class Connection:
             raise DpifStalled(110, "the datapath process does not answer") from None
         finally:
             self.sock.settimeout(self.patience)
+
+    @contextlib.contextmanager
+    def slower(self) -> Iterator[None]:
+        """Requests in it have the time of SLOW ones, on a busy machine: for a caller whose own
+        answer is nothing without theirs."""
+        self._slower = True
+        try:
+            yield
+        finally:
+            self._slower = False
+
+    def _settles(self):
+        """settled(), soon."""
+        self.wait_for_answer()
+        return self.settled()
+
+    def wait_for_answer(self) -> None:
+        """Give an outstanding answer the time of a SLOW request."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.poll((self.patience or 0) * SLOWER * 1000)
 
     def settled(self) -> bool:
         """Whether no answer is outstanding; does not wait for one.  Raises ConnectionError."""

@@ -175,6 +175,14 @@ class Backer:
                 each.detach()
         return self._stalled is not None
 
+    def wait_for_answer(self) -> bool:
+        """Whether there is a datapath process to ask, once a stalled one has had more time:
+        for a command that is about nothing else."""
+        if self._stalled is not None:
+            self._stalled.wait_for_answer()
+            self._run_stalled(clock.msec())
+        return self.dpif is not None
+
     def _run_stalled(self, now: int) -> None:
         """What goes on meanwhile; look for the answer."""
         dpif = self._stalled

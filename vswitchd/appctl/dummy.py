@@ -102,12 +102,16 @@ def receive(switch: "Switch", args: list[str]) -> None:
         raise CommandError(f"{name} is not a port")
     if not switch.dummies.devices[name].up:
         return
-    for frame in frames:
-        try:
-            switch.backer.dpif.port_inject(port.odp_port, frame, queue)
-        except DpifError as error:
-            raise CommandError(error.strerror) from None
-        settle(switch)
+    if not switch.backer.wait_for_answer():
+        raise CommandError("no datapath process")
+    dpif = switch.backer.dpif
+    with dpif.slower():
+        for frame in frames:
+            try:
+                dpif.port_inject(port.odp_port, frame, queue)
+            except DpifError as error:
+                raise CommandError(error.strerror) from None
+            settle(switch)
 
 
 def settle(switch: "Switch") -> None:

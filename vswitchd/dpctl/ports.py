@@ -98,7 +98,7 @@ def _set_one(run, word):
         if known.get(key) == value:
             continue
         if key in ("type", "port_no"):
-            what = "number" if key == "port_no" else key
+            what = "port number" if key == "port_no" else key
             raise DpctlError(f"{name}: can't change {what} from {known[key]} to {value}")
         raise DpctlError(f"{name}: can't change {key}: delete the port and add it anew")
 

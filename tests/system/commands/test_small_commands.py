@@ -1,4 +1,8 @@
-"""-v of the commands: what makes no sense is refused at once, and what a conversation is shown."""
+"""Small things of commands: levels of -v, what of a conversation is shown, a busy datapath."""
+
+import os
+import signal
+import threading
 
 import pytest
 
@@ -27,6 +31,21 @@ def test_odd_levels(switch):
             told = f'{command}: processing "{spec}": no destination, level, or module "{word}"'
             assert told in str(raised.value)
         assert command in switch.run(command, "-v", "-vconsole:off", "--version")
+
+
+def test_a_datapath_that_is_slow_to_answer(switch):
+    """A busy machine: what is asked for is done some time later."""
+    port = "add-port br0 p1 -- set interface p1 type=dummy"
+    switch.run("ovs-vsctl", *port.split())
+    switch.run("ovs-ofctl", "add-flow", "br0", "actions=drop")
+    pid = switch.pid("pyvs-datapath")
+    for command in [("netdev-dummy/receive", "p1", "aa" * 64)] * 2:
+        os.kill(pid, signal.SIGSTOP)
+        timer = threading.Timer(0.5, os.kill, (pid, signal.SIGCONT))
+        timer.start()
+        switch.run("ovs-appctl", *command)
+        timer.join()
+    assert "n_packets=2" in switch.run("ovs-ofctl", "dump-flows", "br0")
 
 
 def test_a_conversation(switch, tmp_path):
