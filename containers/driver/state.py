@@ -11,10 +11,12 @@ from typing import Any
 
 import ovs.vlog
 
-from .. import rates
+from .. import rates, shapes
 from ..database import Database, from_map
 from ..endpoint import check_mtu, check_name, check_vlan
 from ..errors import BadRequest, NotThere
+from ..shapes import Needed
+from . import published
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
@@ -72,6 +74,26 @@ class Endpoint:
     port_map: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
+# What is kept of them, as it has to be for everybody who reads it.
+_TEXT = Needed(str)
+KEPT: dict[type, dict[str, Any]] = {
+    Network: {
+        **dict.fromkeys(("id", "bridge", "mode"), _TEXT),
+        **dict.fromkeys(("vlan", "mtu"), int),
+        **dict.fromkeys(("rate", "driver", "owner"), str),
+        "owns_bridge": bool,
+        "subnets": [str],
+        "gateways": [str],
+    },
+    Endpoint: {
+        **dict.fromkeys(("id", "network", "mac"), _TEXT),
+        "addresses": Needed([str]),
+        "container": str,
+        "port_map": [{"Port": Needed(int), "HostPort": Needed(int), "HostIP": str, "Proto": int}],
+    },
+}
+
+
 def _number(options: dict[str, Any], name: str) -> int | None:
     text = options.get(name)
     if text is None:
@@ -121,6 +143,22 @@ def _as(parse, text: str) -> str:
     return text
 
 
+def _kept(make: type, text: str) -> Any:
+    """A Network or Endpoint of what keep() wrote; raises ValueError, TypeError, BadRequest."""
+    given = json.loads(text)
+    shapes.check(given, Needed(KEPT[make]))
+    made = make(**{key: value for key, value in given.items() if value is not None})
+    for parse, name in (
+        (ipaddress.ip_network, "subnets"),
+        (ipaddress.ip_interface, "gateways"),
+        (ipaddress.ip_interface, "addresses"),
+    ):
+        for each in getattr(made, name, ()):
+            parse(each)
+    published.places(getattr(made, "port_map", []))
+    return made
+
+
 def _rows(database: Database, prefix: str, make: type) -> dict[str, Any]:
     """{id: Network or Endpoint} of all that the bridges' external_ids have under a prefix."""
     found = {}
@@ -128,8 +166,8 @@ def _rows(database: Database, prefix: str, make: type) -> dict[str, Any]:
         for key, text in from_map(row["external_ids"]).items():
             if key.startswith(prefix):
                 try:
-                    found[key.removeprefix(prefix)] = make(**json.loads(text))
-                except (ValueError, TypeError, RecursionError) as error:
+                    found[key.removeprefix(prefix)] = _kept(make, text)
+                except (ValueError, TypeError, RecursionError, BadRequest) as error:
                     # Somebody else wrote it: what is right beside it counts all the same.
                     vlog.warn(f"bridge {row['name']}: external_ids:{key}: {error}")
     return found
