@@ -43,6 +43,7 @@ from datapath.netdev.tunnel import TYPES as TUNNEL_TYPES
 from datapath.netdev.tunnel import TunnelNetdev
 from datapath.xdp.af_xdp import TYPES as XDP_TYPES
 from datapath.xdp.af_xdp import XdpNetdev
+from datapath.ipc.doorbell import make_doorbell
 from datapath.ipc.ring import create_memory
 from datapath.ipc.up_memory import UpMemory
 
@@ -81,7 +82,7 @@ cdef class Engine:
     cdef uint32_t n_ids                 # the workers' ids have been below
     cdef dict retired                   # what workers counted that have ended
     cdef dict retired_drops
-    cdef int up_event                   # the handler's, or -1
+    cdef int up_bell                    # by which workers wake the handler, or -1
     cdef readonly object up_memory      # of the rings that the handler reads
     cdef object closer
     cdef object slow                    # SlowDevices: those of AF_XDP
@@ -89,7 +90,7 @@ cdef class Engine:
     cdef bint signatures
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
-        self.alarm_fd = self.up_event = -1
+        self.alarm_fd = self.up_bell = -1
         self.inverse = 1
 
     def __init__(self, n_workers=1, owner="pyvs"):
@@ -115,8 +116,8 @@ cdef class Engine:
     def __dealloc__(self):
         if self.alarm_fd >= 0:
             close_fd(self.alarm_fd)     # os may be gone by now
-        if self.up_event >= 0:
-            close_fd(self.up_event)
+        if self.up_bell >= 0:
+            close_fd(self.up_bell)
 
     cdef int _equip(self, Worker worker) except -1:
         """A worker that does not run yet gets what all share."""
@@ -539,15 +540,16 @@ cdef class Engine:
     def attach(self):
         """Rings for a handler: its descriptors, to be closed by the caller once sent.
 
-        One eventfd, then for each worker the up ring, the down ring and its wake eventfd.  What
+        Its doorbell, then for each worker the up ring, the down ring and the worker's doorbell.  What
         waits for a handler since detach() is in the up rings.
         """
         self.up_memory.part_from_reader()
         fds = []
         try:
-            fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-            fds += self.attach_some(self.workers, fds[0])
-            self._keep_event(os.dup(fds[0]))
+            ours, theirs = make_doorbell()
+            fds.append(theirs)
+            self._keep_bell(ours)
+            fds += self.attach_some(self.workers)
         except (OSError, EngineError):
             for fd in fds:
                 os.close(fd)
@@ -556,39 +558,45 @@ cdef class Engine:
         self.up_memory.read_anew()
         return fds
 
-    def _keep_event(self, fd):
+    def _keep_bell(self, fd):
         """`fd`, ours from now on, takes the place of the former; -1: none does."""
-        former, self.up_event = self.up_event, fd
+        former, self.up_bell = self.up_bell, fd
         if former >= 0:
             os.close(former)
 
-    def attach_some(self, workers, event=None):
+    def attach_some(self, workers):
         """Rings of these workers for the handler that there is: three descriptors of each."""
-        cdef Worker worker
-        cdef command c
-        event = self.up_event if event is None else event
         fds = []
         try:
             for worker in workers:
-                up = self.up_memory.of(worker.id)
-                fds.append(up)
-                down = create_memory(DOWN_RING)
-                fds.append(down)
-                fds.append(os.dup(worker.w.wake_fd))
-                memset(&c, 0, sizeof(c))
-                c.kind = COMMAND_RINGS
-                c.up_fd = up
-                c.down_fd = down
-                # Each worker closes its copy when the next rings come.
-                c.up_event = os.dup(event)
-                worker.run_command(&c)
-                if c.error:
-                    raise EngineError(c.error)
+                self._attach(worker, fds)
         except (OSError, EngineError):
             for fd in fds:
                 os.close(fd)
             raise
         return fds
+
+    def _attach(self, Worker worker, fds):
+        """Those of one worker, after `fds`, whatever comes of it; it closes its doorbells itself when
+        the next rings come."""
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        c.up_fd = self.up_memory.of(worker.id)
+        fds.append(c.up_fd)
+        c.down_fd = create_memory(DOWN_RING)
+        fds.append(c.down_fd)
+        c.up_bell = os.dup(self.up_bell)
+        try:
+            ours, theirs = make_doorbell()
+        except OSError:
+            os.close(c.up_bell)
+            raise
+        fds.append(theirs)
+        c.down_bell = ours
+        c.kind = COMMAND_RINGS
+        worker.run_command(&c)
+        if c.error:
+            raise EngineError(c.error)
 
     def detach(self, now):
         """There is no handler any more, since `now` (ms): what goes up waits for the next one."""
@@ -610,10 +618,10 @@ cdef class Engine:
         """There are no rings of a handler any more."""
         cdef command c
         self.up_memory.close()
-        self._keep_event(-1)
+        self._keep_bell(-1)
         memset(&c, 0, sizeof(c))
         c.kind = COMMAND_RINGS
-        c.up_fd = c.down_fd = c.up_event = -1
+        c.up_fd = c.down_fd = c.up_bell = c.down_bell = -1
         self.crew.all_workers(&c)
 
     def rings_broken(self):

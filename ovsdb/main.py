@@ -20,7 +20,7 @@ from ovsdb.serving.remotes import DatabaseSource, Remotes
 from ovsdb.serving.server import Loop
 from ovsdb.serving.service import Service
 from ovsdb.storage import files
-from pyvs import containment, coverage, identity, rundir
+from pyvs import collector, containment, coverage, identity, rundir
 from pyvs.process import daemon
 from pyvs.streams import framing
 
@@ -238,7 +238,7 @@ def _main(argv: list[str] | None) -> int:
     daemon.start()
     # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
     sys.setrecursionlimit(5 * framing.MAX_DEPTH)
-    gc.disable()  # until the databases are read: see _spare_the_collector()
+    gc.disable()  # until the databases are read: see pyvs/collector.py
     try:
         as_diff = "disable-file-column-diff" not in options
         if not names and "no-db" not in options:
@@ -274,20 +274,12 @@ def _main(argv: list[str] | None) -> int:
     # A terminal stays empty; with --run the output is the command's.
     if process is None and "log-file" in options:
         vlog.info(f"{daemon.version_text(PROGRAM).splitlines()[0]}")
-    _spare_the_collector()
+    collector.spare()  # rows make no cycles
     status = program.run(process)
     if control is not None:
         control.close()
     program.close()
     return status
-
-
-def _spare_the_collector() -> None:
-    """Rows make no cycles: what is loaded need not be searched for them, nor what comes so
-    often as Python does by default."""
-    gc.freeze()
-    gc.set_threshold(20000, 20, 50)
-    gc.enable()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,5 @@
 """pyvs-vswitchd: the command line of ovs-vswitchd(8), and how the parts are put together."""
 
-import gc
 import sys
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ import ovs.vlog
 from datapath import text
 from datapath.base.clock import set_clock
 from ofproto.codec import messages
-from pyvs import clock, rundir
+from pyvs import clock, collector, rundir
 from pyvs.process import daemon, privileges
 from vswitchd import report
 from vswitchd.appctl import commands
@@ -133,18 +132,11 @@ def run(argv: list[str] | None) -> int:
     ovs.fatal_signal.add_hook(process.close, None, True)
     commands.register(switch)
     report.register(switch)
-    _spare_the_collector()
+    collector.spare()
     daemon.main_loop(control, [switch, Readiness(switch)])
     switch.close(delete=ending.cleanup)
     process.close()
     return 0
-
-
-def _spare_the_collector() -> None:
-    """Rules and flows make next to no cycles: they need not be searched for them as often as Python
-    does by default, which costs a hundred thousand rules a fifth of a second each time."""
-    gc.freeze()
-    gc.set_threshold(20000, 20, 50)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@
 # says that the next record is at the start.
 #
 # A reader that is about to sleep says so; only then does the writer spend a system call on
-# waking it (through an eventfd that the two have otherwise agreed on).
+# waking it (by a doorbell).
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -36,7 +36,7 @@ cdef void ring_unmap(ring *r) noexcept nogil
 # Nothing is visible to the reader before ring_commit; another reserve forgets the first.
 cdef uint8_t *ring_reserve(ring *r, uint32_t length) noexcept nogil
 cdef void ring_commit(ring *r) noexcept nogil
-# Whether the reader sleeps and wants its eventfd written; true only once for each sleep.
+# Whether the reader sleeps and wants its doorbell rung; true only once for each sleep.
 cdef bint ring_must_wake(ring *r) noexcept nogil
 # Bytes that are free by now; 0 in a broken ring.
 cdef uint32_t ring_free(ring *r) noexcept nogil

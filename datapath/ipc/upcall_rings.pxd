@@ -22,7 +22,7 @@ cdef struct upcall:
     uint32_t packet_size
 
 cdef class UpcallRings:
-    cdef readonly int upcall_fd             # an eventfd; -1 before new_rings()
+    cdef readonly int upcall_fd             # a doorbell; -1 before new_rings()
     cdef uint32_t n_workers                 # with rings
     cdef uint32_t turn
     cdef readonly uint64_t n_installed               # records with a flow that were put into down rings
@@ -32,7 +32,7 @@ cdef class UpcallRings:
     cdef uint64_t on_own_core               # a bit for each id: it has flows of its own
     cdef ring *up
     cdef ring *down
-    cdef int *wake
+    cdef int *wake                          # doorbells
     cdef bint holding                       # hold() was called
     cdef uint32_t n_behind                  # records whose workers were not woken yet:
     cdef uint64_t behind                    # a bit for each id

@@ -8,11 +8,12 @@ from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from posix.unistd cimport close, read, write
+from posix.unistd cimport close
 
 from datapath.base.atomic cimport load64
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.actions.odp cimport MAX_EXECUTED
+from datapath.ipc.doorbell cimport quiet_doorbell, ring_doorbell
 from datapath.ipc.ring cimport (
     RING_HEAD, ring, ring_awake, ring_commit, ring_map, ring_must_wake, ring_peek, ring_release,
     ring_reserve, ring_sleep, ring_unmap,
@@ -53,7 +54,6 @@ cdef class UpcallRings:
         if self.up == NULL or self.down == NULL or self.wake == NULL:
             raise MemoryError()
         self.upcall_fd = os.dup(upcall_fd)
-        os.set_blocking(self.upcall_fd, False)
 
     def add_rings(self, workers, fds):
         """`workers`: (number, core or None) of each; three descriptors of each."""
@@ -133,11 +133,10 @@ cdef class UpcallRings:
 
     cdef void awake(self) noexcept:
         cdef uint32_t i
-        cdef uint64_t count
         for i in range(self.n_workers):
             ring_awake(&self.up[self.ids[i]])
         if self.upcall_fd >= 0:
-            read(self.upcall_fd, &count, 8)
+            quiet_doorbell(self.upcall_fd, self.n_workers)
 
     def execute_soon(self, bytes packet not None, bytes actions not None, in_port=0, packet_type=0,
                      bytes key not None=b""):
@@ -229,9 +228,8 @@ cdef class UpcallRings:
         return 0
 
     cdef void wake_worker(self, uint32_t worker) noexcept:
-        cdef uint64_t one = 1
         if ring_must_wake(&self.down[worker]):
-            write(self.wake[worker], &one, 8)
+            ring_doorbell(self.wake[worker])
 
     cdef void wake_those_behind(self) noexcept:
         cdef uint32_t i
@@ -340,7 +338,6 @@ def answer_upcall(UpcallRings rings not None, given, bytes actions, key=None, ma
 def push_down(UpcallRings rings not None, uint32_t worker, bytes record):
     """Put any bytes into a worker's down ring, as a handler gone mad would.  False: no room."""
     cdef uint8_t *at
-    cdef uint64_t one = 1
     if not rings.knows(worker):
         raise ValueError(f"there is no worker {worker}")
     at = ring_reserve(&rings.down[worker], <uint32_t> len(record))
@@ -349,7 +346,7 @@ def push_down(UpcallRings rings not None, uint32_t worker, bytes record):
     memcpy(at, <const char *> record, len(record))
     ring_commit(&rings.down[worker])
     if ring_must_wake(&rings.down[worker]):
-        write(rings.wake[worker], &one, 8)
+        ring_doorbell(rings.wake[worker])
     return True
 
 

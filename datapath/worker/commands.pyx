@@ -308,12 +308,23 @@ cdef void inject(worker *w, command *c) noexcept nogil:
     w.busy += passed
 
 
+cdef int watch(worker *w, int fd) noexcept nogil:
+    """Have look() return when it becomes readable once more."""
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLET
+    event.data.ptr = NULL
+    return errno if epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 else 0
+
+
 cdef int attach_rings(worker *w, command *c) noexcept nogil:
     ring_unmap(&w.up)
     ring_unmap(&w.down)
-    if w.up_event >= 0:
-        close(w.up_event)
-    w.up_event = c.up_event
+    if w.up_bell >= 0:
+        close(w.up_bell)
+    if w.down_bell >= 0:
+        close(w.down_bell)      # and epoll forgets it
+    w.up_bell = c.up_bell
+    w.down_bell = c.down_bell
     w.broken = False
     if c.up_fd < 0:
         return 0
@@ -321,4 +332,4 @@ cdef int attach_rings(worker *w, command *c) noexcept nogil:
         ring_unmap(&w.up)
         ring_unmap(&w.down)
         return errno
-    return 0
+    return watch(w, w.down_bell)

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from datapath.base.atomic cimport load64
 from datapath.base.clock cimport kernel_ns
 from datapath.base.cycles cimport cycles
+from datapath.ipc.doorbell cimport quiet_doorbell
 from datapath.ipc.ring cimport ring_awake, ring_sleep
 from datapath.key.flow cimport flow_key
 from datapath.lookup.emc cimport emc_key
@@ -13,7 +14,7 @@ from datapath.worker.commands cimport do_command
 from datapath.worker.down cimport drain_down
 from datapath.worker.forward cimport stamp_hits
 from datapath.worker.ports cimport look, poll_ready
-from datapath.worker.state cimport clear_event, remove_ready, worker
+from datapath.worker.state cimport remove_ready, worker
 from datapath.worker.track cimport expire_fragments, fragments_wait
 from datapath.worker.transmit cimport ANSWERING
 
@@ -28,6 +29,7 @@ cdef enum:
     SPIN_MIN = 5000
     SHORT_SLEEP = 100000        # ns, with the burst that ended it: spinning would have spared it
     LOOK_ROUND = 8              # rounds between two looks at the ports that were quiet
+    RINGS = 16                  # of the doorbell that are taken at once; a handler rings once
     PRUNE_ROUND = 64            # and before a port without frames counts as quiet
     LATE_ROUND = 1024           # and between two looks for fragments that have waited too long,
     LATE_SLEEP = 250            # ms, of which a sleeper looks, too
@@ -76,10 +78,11 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
     cdef uint64_t since
     cool(w)
     if w.woken:
-        # Before the last look at what it stands for.  A handler may have filled it, and then nobody
-        # could wake us any more.
+        # Before the last look at what it stands for.  (The eventfd of commands need not be read:
+        # each writing is news.)
         w.woken = False
-        clear_event(w.wake_fd)
+        if w.down_bell >= 0:
+            quiet_doorbell(w.down_bell, RINGS)
     if ring_sleep(&w.down) and not load64(&w.mailbox):
         w.n_sleeps += 1
         since = kernel_ns()

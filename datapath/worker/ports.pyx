@@ -52,7 +52,7 @@ cdef void look(worker *w, int timeout) noexcept nogil:
     cdef int n = epoll_wait(w.epoll_fd, events, EVENTS, timeout)
     for i in range(n):
         q = <rxq *> events[i].data.ptr
-        if q == NULL:           # the wake_fd
+        if q == NULL:           # a command, or the doorbell
             w.woken = True
             continue
         if events[i].events & (EPOLLERR | EPOLLHUP):

@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from posix.unistd cimport read, write
+from posix.unistd cimport write
 
 from datapath.base.atomic cimport exchange32
 from datapath.base.clock cimport clock_ns
@@ -101,7 +101,8 @@ cdef struct command:
     int up_fd                   # RINGS: memfds, -1: none; taken over (mapped), not closed
     int down_fd
     const cache_maps *cache     # CACHE: what it is to have; NULL: end it
-    int up_event                # an eventfd, which the worker closes with the rings
+    int up_bell                 # doorbells of the handler, and of the worker, which closes them with
+    int down_bell               # the rings
 
 cdef struct frame:
     iovec vector                # a virtio-net header, then the frame
@@ -129,8 +130,8 @@ cdef struct joined:
 cdef struct worker:
     uint32_t id
     int epoll_fd
-    int wake_fd                 # eventfd: a command, or a record in the down ring
-    bint woken                  # by that, since it was read last
+    int wake_fd                 # eventfd: a command
+    bint woken                  # by that or the doorbell, which was not quieted since
     int done_fd                 # eventfd: the command is done
     bint running
     command *mailbox            # written by the control thread, emptied by the worker
@@ -176,7 +177,8 @@ cdef struct worker:
     # rings to vswitchd
     ring up
     ring down
-    int up_event
+    int up_bell                 # doorbells: the handler's,
+    int down_bell               # and this worker's
     bint broken                 # a ring was found so, and the control thread was told
     uint8_t *down_packet        # a private copy of what is executed
     uint8_t *down_actions
@@ -213,11 +215,6 @@ cdef inline bint of_burst(const worker *w, const packet *p) noexcept nogil:
 cdef inline void signal_event(int fd) noexcept nogil:
     cdef uint64_t one = 1
     write(fd, &one, 8)
-
-
-cdef inline void clear_event(int fd) noexcept nogil:
-    cdef uint64_t count
-    read(fd, &count, 8)
 
 
 # Has the control thread look at this worker's counters soon.

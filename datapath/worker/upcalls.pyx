@@ -10,11 +10,12 @@ from libc.string cimport memcpy
 
 from datapath.base.drops cimport DROP_UPCALL_NO_HANDLER, DROP_UPCALL_QUEUE_FULL
 from datapath.base.packet cimport packet
+from datapath.ipc.doorbell cimport ring_doorbell
 from datapath.ipc.ring cimport ring, ring_commit, ring_free, ring_must_wake, ring_reserve
 from datapath.ipc.upcall cimport padded, upcall_record
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.netdev.netdev cimport worker_port
-from datapath.worker.state cimport raise_alarm, signal_event, worker
+from datapath.worker.state cimport raise_alarm, worker
 
 cdef enum:
     SHARES = 8                  # of the ring, of which a port has one at most
@@ -76,4 +77,4 @@ cdef void send_up(worker *w, packet *p, const flow_key *key, uint8_t type, uint3
     memcpy(at + padded(length), p.data, p.size)
     ring_commit(&w.up)
     if ring_must_wake(&w.up):
-        signal_event(w.up_event)
+        ring_doorbell(w.up_bell)

@@ -36,7 +36,7 @@ cdef class Worker:
         cdef worker *w = &self.w
         memset(w, 0, sizeof(worker))
         w.id = id
-        w.epoll_fd = w.wake_fd = w.done_fd = w.up_event = w.alarm_fd = -1
+        w.epoll_fd = w.wake_fd = w.done_fd = w.up_bell = w.down_bell = w.alarm_fd = -1
         w.ports = <netdev **> calloc(MAX_PORTS, sizeof(netdev *))
         w.ready = <rxq **> calloc(MAX_PORTS, sizeof(rxq *))
         w.sending = <netdev **> calloc(FRAMES, sizeof(netdev *))
@@ -74,7 +74,7 @@ cdef class Worker:
 
     def __dealloc__(self):
         cdef worker *w = &self.w
-        for fd in (w.epoll_fd, w.wake_fd, w.done_fd, w.up_event):
+        for fd in (w.epoll_fd, w.wake_fd, w.done_fd, w.up_bell, w.down_bell):
             if fd >= 0:
                 close(fd)
         ring_unmap(&w.up)
@@ -97,11 +97,6 @@ cdef class Worker:
     @property
     def id(self):
         return self.w.id
-
-    @property
-    def wake_fd(self):
-        """The eventfd that vswitchd writes after it put a record into a sleeping down ring."""
-        return self.w.wake_fd
 
     def start(self):
         """Run the thread; after the process forked for the last time."""

@@ -4,7 +4,6 @@ The slices are table_work.py's: messages that would change the tables wait meanw
 journal a bundle is one: a log that ends before its end has none of it.
 """
 
-import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages.bundle import inner
 from ofproto.tables.transaction import Transaction
-from pyvs import clock, containment, coverage
+from pyvs import clock, collector, containment, coverage
 
 vlog = ovs.vlog.Vlog("bundles")
 
@@ -66,8 +65,11 @@ class _Commit:
         self._id = os.urandom(8)
 
     def steps(self) -> Iterator[None]:
+        with collector.paused():
+            yield from self._steps()
+
+    def _steps(self) -> Iterator[None]:
         transaction = Transaction(self.ofproto.tables)
-        gc.disable()  # a collection looks at all flows, and would not be of a slice's length
         try:
             refused = yield from self._prepare(transaction)
             if not refused:
@@ -80,7 +82,6 @@ class _Commit:
                 for _ in transaction.rest():
                     pass
             finally:
-                gc.enable()
                 self._tell(refused=not transaction.is_switched)
 
     # --- before

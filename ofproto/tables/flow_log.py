@@ -10,7 +10,7 @@ from ofproto.codec import messages
 from ofproto.codec.messages import METER_ADD
 from ofproto.codec.numbers import OF10, OF13
 from ofproto.rules.classifier import Rule
-from pyvs import containment
+from pyvs import collector, containment
 
 from .flow_table import ADD, CHECK_OVERLAP, DELETE_STRICT, RESET_COUNTS, FlowTables
 from .group import GroupTable, as_mod
@@ -71,8 +71,9 @@ class FlowLog:
         """restore(), as many steps of little work, which may take seconds; `msec()` gives the time.
         Nothing is to be written before the last."""
         replay = Replay(self.tables, self.groups, self.tlv_table, self._plans)
-        for record in self._journal.replay():
-            yield from replay.steps(*record, self._journal.path)
+        with collector.paused():
+            for record in self._journal.replay():
+                yield from replay.steps(*record, self._journal.path)
         for number, rule in enumerate(self.tables.rules()):
             if number % BATCH == 0:
                 yield

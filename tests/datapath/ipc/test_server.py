@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import mmap
 import os
 import resource
 import socket
@@ -9,7 +10,6 @@ import stat
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
@@ -420,35 +420,67 @@ def test_nonsense_in_the_down_ring(datapath):
     datapath.check()
 
 
-def test_a_handler_that_fills_the_wake_event(datapath):
-    """Its counter takes no more: the worker that sleeps is woken all the same."""
+def _sockets():
+    found = set()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # that of the listing
+            found |= {fd} if stat.S_ISSOCK(os.fstat(fd).st_mode) else set()
+    return found
 
-    def events():
-        found = set()
-        for link in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(OSError):  # that of the listing
-                found |= {int(link.name)} if "eventfd" in os.readlink(link) else set()
-        return found
 
+def test_a_handler_that_spoils_what_wakes(datapath):
+    """What it shares with the worker is full, never taken from, and said to be one that waits: the
+    worker neither waits for it nor is it lost to who comes next."""
     port = datapath.add("d1")
-    before = events()
     handler = datapath.client()
+    before = _sockets()
     handler.upcall_register()
-    given = events() - before
-    assert len(given) == 2
+    given = _sockets() - before
+    assert len(given) == 2  # our doorbell, and the worker's
+    spoilt = [socket.socket(fileno=os.dup(fd)) for fd in given]
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=i", handler.fileno()))]
     for _ in range(20):
-        for fd in given:
+        for end in spoilt:
             with contextlib.suppress(BlockingIOError):
-                os.write(fd, struct.pack("=Q", (1 << 64) - 2))
+                for size in (1, 8, 100) * 1000:
+                    end.send(b"1" * size, socket.MSG_DONTWAIT)
+            with contextlib.suppress(OSError):
+                end.sendmsg([b"1"], rights, socket.MSG_DONTWAIT)
+            os.set_blocking(end.fileno(), True)
         n_sleeps = datapath.dpif.stats()["workers"][0]["sleeps"]
         datapath.dpif.port_inject(port, frame())
-        assert take(handler).packet == frame()
+        assert wait_until(lambda: take_upcall(handler)).packet == frame()
         wait_until(lambda n=n_sleeps: datapath.dpif.stats()["workers"][0]["sleeps"] > n)
     handler.close()
+    # Who has the former's ends still can wake nobody any more.
     successor = datapath.client()
     successor.upcall_register()
+    for end in spoilt:
+        with contextlib.suppress(OSError):
+            end.send(b"1", socket.MSG_DONTWAIT)
+        end.close()
     datapath.dpif.port_inject(port, frame(src=2))
     assert take(successor).packet == frame(src=2)
+
+
+def test_a_worker_does_not_wait_for_what_wakes_its_handler(datapath):
+    """Neither does one of many: where nothing is taken from the doorbell, ringing it is nothing."""
+    port = datapath.add("d1")
+    descriptors = []
+    handler = datapath.client()
+    handler._request("upcall_register", fds=descriptors)
+    for fd in descriptors:
+        with contextlib.suppress(OSError):
+            os.set_blocking(fd, True)
+    sleeping = struct.pack("=I", 1)
+    with mmap.mmap(descriptors[1], 8192) as ring:
+        for _ in range(3000):
+            ring[256:260] = sleeping  # RING_SLEEPING: wake me, and again
+            datapath.dpif.port_inject(port, frame())
+    assert datapath.dpif.stats()["workers"][0]["upcalls"] >= 3000
+    for fd in descriptors:
+        os.close(fd)
+    handler.close()
 
 
 def test_json_of_every_reply_is_an_object(datapath):
@@ -460,6 +492,7 @@ def test_json_of_every_reply_is_an_object(datapath):
 
 def test_a_datapath_that_is_deleted_leaves_no_descriptors(datapath):
     """At once: Python's collector comes when it likes."""
+    datapath.dpif.stats()  # every client is accepted
     before = len(os.listdir(f"/proc/{datapath.pid}/fd"))
     for _ in range(4):
         datapath.dpif._request("dp_add", name="more", type="dummy")
