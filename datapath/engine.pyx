@@ -381,8 +381,7 @@ cdef class Engine:
         c.kind = COMMAND_PORT_DEL
         c.dev = &dev.dev
         self.crew.all_workers(&c)
-        if self.up_memory.deadline is not None:
-            self.drop_rings()       # the next handler may meet another port of this number
+        self.up_memory.forget_port(number)
         del self.ports[number]
         if dev.type == "system":
             self.closer.submit(dev.close)

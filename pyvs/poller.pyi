@@ -6,6 +6,9 @@ from typing import Any
 # How long descriptors may be served one after the other without a round of the loop, in seconds.
 QUICK: float
 
+def watch_signals() -> None:
+    """See signals, too, that come just before block() waits."""
+
 class Server:
     """What quick() takes instead of a function, where Python's steps between poll(2) and the answer
     would be a large part of it: a subclass in Cython has serve()."""

@@ -5,11 +5,13 @@ steps of a loop in Python were a good part of the time.
 """
 
 import os
+import signal
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, errno
 from libc.stdlib cimport free, malloc
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.unistd cimport read
 
 from pyvs import clock, containment
 
@@ -38,20 +40,45 @@ cdef double monotonic() noexcept nogil:
     return <double> t.tv_sec + <double> t.tv_nsec / 1e9
 
 
+cdef int _signalled = -1        # readable when a signal has come since it was last read
+
+
+def watch_signals():
+    """See those, too, that come just before poll(2) begins, instead of when it ends.  Once, in the
+    main thread of a process that does not fork any more to go on in its child."""
+    global _signalled
+    if _signalled < 0:
+        _signalled, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        former = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        if former >= 0:     # whose owner waits for it
+            signal.set_wakeup_fd(former)
+
+
+cdef bint was_signal(pollfd *at) noexcept:
+    cdef char numbers[64]
+    return at.revents != 0 and read(at.fd, numbers, sizeof(numbers)) > 0
+
+
 cdef int wait_for(pollfd *fds, nfds_t n, int timeout) except -1:
-    """poll(2), begun again behind a signal's handler, as Python's own is."""
+    """poll(2), begun again behind a signal's handler, as Python's own is; `fds` has room for n + 1."""
     cdef double end = monotonic() + timeout / 1000.0
     cdef int found, error
+    fds[n].fd, fds[n].events = _signalled, POLLIN
     while True:
         # Of one that came while nothing was done in Python, poll(2) knows nothing.
         PyErr_CheckSignals()
         with nogil:
-            found = poll(fds, n, timeout)
+            found = poll(fds, n + 1, timeout)
             error = errno
+        if found < 0 and error != EINTR:
+            raise OSError(error, os.strerror(error))
+        if found > 0 and was_signal(&fds[n]):
+            PyErr_CheckSignals()
+            found -= 1
+            if found == 0 and timeout != 0:
+                found = -1
         if found >= 0:
             return found
-        if error != EINTR:
-            raise OSError(error, os.strerror(error))
         if timeout > 0:
             timeout = max(0, <int> ceil((end - monotonic()) * 1000))
 

@@ -4,7 +4,7 @@ import os
 
 from libc.errno cimport EINVAL, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.stat cimport fstat, struct_stat
 from posix.unistd cimport close
@@ -217,6 +217,22 @@ cdef class Ring:
             r.tail = r.next
             n += 1
         return None if r.broken else n
+
+    def spoil(self, uint32_t at, bytes value not None):
+        """Make nonsense, for who reads them, of the records that wait and have `value` at byte `at`;
+        returns how many."""
+        cdef ring r = self.r
+        cdef uint32_t length, n = 0
+        cdef const uint8_t *record
+        cdef size_t size = <size_t> len(value)
+        while True:
+            record = ring_peek(&r, &length)
+            if record == NULL:
+                return n
+            r.tail = r.next
+            if length >= at + size and memcmp(record + at, <const char *> value, size) == 0:
+                memset(<uint8_t *> record, 0xff, 8)
+                n += 1
 
     @property
     def tail(self):

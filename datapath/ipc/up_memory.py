@@ -4,9 +4,11 @@ Where vswitchd is killed and comes again, the next one takes over the rings of t
 on where that stopped: what came up meanwhile waits, as much as a ring holds, for PATIENCE at most.
 """
 
+import contextlib
 import os
 
 from datapath.ipc.ring import Ring, create_memory
+from datapath.ipc.upcall_rings import IN_PORT_AT
 
 SIZE = 8 << 20  # bytes of each; a GSO frame takes 64 KiB of it
 PATIENCE = 5000  # ms; who sent what has waited for longer has sent it again, or gave up
@@ -59,6 +61,12 @@ class UpMemory:
         if worker not in self._fds:
             self._fds[worker] = create_memory(SIZE)
         return os.dup(self._fds[worker])
+
+    def forget_port(self, number: int) -> None:
+        """While nobody reads: what came by a port that goes; its number may become another's."""
+        for fd in self._fds.values() if self.deadline is not None else ():
+            with contextlib.suppress(OSError):
+                self.n_lost += Ring(fd).spoil(IN_PORT_AT, number.to_bytes(4, "big"))
 
     def forget(self, worker: int) -> None:
         """The worker is gone, or its ring."""

@@ -3,6 +3,8 @@
 from collections import namedtuple
 from collections.abc import Iterable
 
+IN_PORT_AT: int  # where a record that goes up has its port's number, four bytes in network order
+
 class UpcallRings:
     upcall_fd: int
     n_installed: int

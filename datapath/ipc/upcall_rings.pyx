@@ -36,6 +36,10 @@ cdef enum:
     HELD_PACKET = 2048          # and bytes of a packet: the ring has room for so many of these
 
 
+cdef flow_key _any
+IN_PORT_AT = sizeof(upcall_record) + (<size_t> &_any.in_port - <size_t> &_any)     # of a record
+
+
 cdef class UpcallRings:
     def __cinit__(self):
         self.upcall_fd = -1

@@ -25,6 +25,7 @@ process is started anew.
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from typing import Any, NoReturn
 import ovs.vlog
 
 from pyvs import containment, coverage, identity, rundir
-from pyvs.poller import Poller
+from pyvs.poller import Poller, watch_signals
 from pyvs.process import control, instance, logs, poll_interval, privileges, supervise, unixctl
 from pyvs.process import options as command_line
 from pyvs.process.control import CommandError, command, exit_now, exiting, offer_clock
@@ -239,6 +240,8 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
     served = [*modules, server] if server else list(modules)
     breather = containment.Breather()
     interval = poll_interval.PollInterval()
+    if threading.current_thread() is threading.main_thread():
+        watch_signals()
     while True:
         _contained(coverage.tick, time.monotonic())
         for each in served:

@@ -212,6 +212,32 @@ def _set_rate_limit(args: list[str], limited: bool) -> None:
     log_limit.set_limited({*args, *ours} or known, limited)
 
 
+def _vlog_reopen(_args: list[str]) -> None:
+    """After its file was renamed; one that cannot be opened leaves the former in its place."""
+    ours = ovs.vlog.Vlog
+    name, former = ours._Vlog__log_file, ours._Vlog__file_handler
+    if not name:
+        raise CommandError("Logging to file not configured")
+    try:
+        made = logging.FileHandler(name)
+    except OSError as error:
+        vlog.warn(f"failed to open {name} for logging: {error.strerror}")
+        raise CommandError(error.strerror) from None
+    logger = logging.getLogger("file")
+    is_open = former is not None and former in logger.handlers
+    if is_open and os.path.sameopenfile(former.stream.fileno(), made.stream.fileno()):
+        made.close()
+        return
+    if is_open:
+        vlog.info("closing log file")
+    if former is not None:  # vlog/close leaves it open
+        logger.removeHandler(former)
+        former.close()
+    ours._Vlog__file_handler = made
+    logger.addHandler(made)
+    vlog.info(f"opened log file {name}")
+
+
 def _vlog_list(_args: list[str]) -> str:
     """As ovs-appctl prints it: destinations in this order, levels in capitals."""
     lines = [f"{'':17}console    syslog    file", f"{'':17}-------    ------    ------"]
@@ -265,6 +291,7 @@ def start(options: Options, program: str) -> str | None:
     for spec in options.get("verbose", []):
         take_option(spec)
     register_commands()  # before the library's own are
+    control.command("vlog/reopen", "", 0, 0, _vlog_reopen)
     for name in DESTINATIONS:
         # Without a handler of its own a logger writes to stderr.
         logging.getLogger(name).addHandler(logging.NullHandler())

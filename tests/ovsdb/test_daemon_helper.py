@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -169,6 +170,32 @@ def test_detached_start_control_and_exit(program):
     wait_for(lambda: not cmdline(pid))
     assert not control.exists()
     assert not (program.rundir / "pyvs-crash.pid").exists()
+
+
+def test_a_log_file_that_is_rotated(program):
+    """The new one is opened before the old one is closed, which stays where that fails."""
+    program("--detach", "--pidfile", "--log-file")
+    log, moved = program.rundir / "pyvs-crash.log", program.rundir / "pyvs-crash.log.1"
+    assert call(program.rundir, "vlog/reopen") == (None, "")
+    assert "closing log file" not in log.read_text()  # it is the same
+    log.rename(moved)
+    log.mkdir()
+    error, _ = call(program.rundir, "vlog/reopen")
+    assert error.startswith("Is a directory")
+    assert f"failed to open {log} for logging: Is a directory" in moved.read_text()
+    log.rmdir()
+    assert call(program.rundir, "vlog/reopen") == (None, "")
+    assert moved.read_text().splitlines()[-1].endswith("closing log file")
+    assert f"opened log file {log}" in log.read_text()
+    call(program.rundir, "vlog/close")
+    call(program.rundir, "broken")
+    assert "broken" not in log.read_text()
+    assert call(program.rundir, "vlog/reopen") == (None, "")
+    assert log.read_text().count("opened log file") == 2
+    pid = pid_of(program.rundir)
+    assert [os.readlink(each) for each in (Path("/proc") / str(pid) / "fd").iterdir()].count(
+        str(log)
+    ) == 1
 
 
 def test_second_start_is_refused_and_stale_pid_file_replaced(program):

@@ -5,10 +5,12 @@ import itertools
 import os
 import select
 import signal
+import threading
+import time
 
 import pytest
 
-from pyvs.poller import Poller
+from pyvs.poller import Poller, watch_signals
 
 
 class Told(Exception):
@@ -56,3 +58,25 @@ def test_a_descriptor_that_is_closed_meanwhile_ends_the_wait(pipe):
     os.close(gone)
     assert poller.block() == [(gone, select.POLLNVAL)]
     assert poller.ready == {gone}
+
+
+def test_a_signal_that_does_not_interrupt_poll(pipe, usr1):
+    """As one does not that comes just before: here another thread is interrupted by it."""
+    watch_signals()
+    entered = time.monotonic()
+
+    def come():
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    poller = Poller()
+    poller.fd_wait(pipe[0], select.POLLIN)
+    poller.timer_wait(60_000)
+    with pytest.raises(Told):
+        poller.block()
+    assert time.monotonic() - entered < 30
+    thread.join()
+    os.write(pipe[1], b"x")
+    assert Poller.block(poller) == [(pipe[0], select.POLLIN)]

@@ -374,6 +374,27 @@ def test_handler_that_is_killed(datapath):
     assert datapath.drops() == {}
 
 
+def test_a_port_that_goes_while_there_is_no_handler(datapath):
+    """What came by it goes, as its number may become another's; what came by others waits."""
+    one, two = datapath.add("d1"), datapath.add("d2")
+    former = datapath.client()
+    former.upcall_register()
+    datapath.dpif.port_inject(one, frame(src=1))
+    datapath.dpif.port_inject(two, frame(src=2))
+    former.close()
+    wait_until(lambda: "handler is gone" in datapath.log())
+    datapath.dpif.port_inject(one, frame(src=3))
+    datapath.dpif.port_inject(two, frame(src=4))
+    lost = datapath.dpif.stats()["lost"]
+    datapath.dpif.port_del(one)
+    assert datapath.add("d3", port_no=one) == one
+    successor = datapath.client()
+    successor.upcall_register()
+    datapath.dpif.port_inject(one, frame(src=5))
+    assert [take(successor).packet for _ in range(3)] == [frame(src=n) for n in (2, 4, 5)]
+    assert take_upcall(successor) is None and datapath.dpif.stats()["lost"] == lost + 2
+
+
 def test_register_where_descriptors_end(datapath):
     """Whichever is lacking: it is refused, what waited is counted, and none is left behind."""
 
