@@ -370,7 +370,7 @@ class Bridge:
     def _attach(self, iface: Iface, links: Links) -> None:
         self._touched.add(iface.name)
         self._stale.update(self._wanted[iface.name])
-        link = links.get(iface.name)
+        link = links.get(iface.device)
         problem = self._problem(iface, link)
         if problem is None:
             problem = self._port_add(iface)

@@ -10,4 +10,5 @@ cdef class TapNetdev(Netdev):
     cdef tap_io io
 
 cdef class VethNetdev(PacketNetdev):
+    cdef str inner
     cdef str outer

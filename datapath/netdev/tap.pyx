@@ -3,7 +3,7 @@
 A TAP with virtio-net headers, so that offloads work as on AF_PACKET.  It goes when nobody has its
 descriptor any more: the process, and who asked it for a copy.  The device may be moved to another network namespace or renamed: it stays the port, which
 then has no ifindex here, or another name than its device.  Where /dev/net/tun is closed to us (in user namespaces), an internal port is a veth pair:
-the inner end has the port's name, the outer one is received from as from any interface.
+the inner end has the port's name (as much as a device's name takes), the outer one is received from as from any interface.
 """
 
 import errno as errors
@@ -34,6 +34,7 @@ from datapath.netdev.netdev cimport (
 )
 from datapath.netdev.af_packet cimport PacketNetdev
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
+from pyvs.device_names import IFNAMSIZ, made_for
 
 cdef extern from "<errno.h>" nogil:
     int EBADFD
@@ -47,7 +48,6 @@ cdef extern from "<linux/if_tun.h>" nogil:
     int TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN
 
 TUN_DEVICE = "/dev/net/tun"
-NAME_SIZE = 16                  # IFNAMSIZ
 
 
 cdef uint32_t tap_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept nogil:
@@ -110,9 +110,11 @@ cdef void tap_link_error(rxq *q) noexcept nogil:
 TAP_FLAGS = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
 
 
-def _check_name(str name):
-    if not name or len(name.encode()) >= NAME_SIZE or "/" in name:
+def _device_name(str name):
+    """Of a new device for a port."""
+    if not name or "/" in name:
         raise ValueError(f"{name}: not a valid interface name")
+    return made_for(name)
 
 
 def _index(str name):
@@ -138,9 +140,8 @@ cdef class TapNetdev(Netdev):
         """`device`: a descriptor of the TAP that another process made."""
         self.type = type
         self.io.fd = -1
-        _check_name(name)
         if device < 0:
-            self._make(name)
+            self._make(_device_name(name))
         else:
             self._take(name, device)
         self.dev.receive = tap_receive
@@ -165,16 +166,16 @@ cdef class TapNetdev(Netdev):
         self.ifindex = _index(known.partition(b"\0")[0].decode())
         self.refresh()
 
-    def _make(self, str name):
+    def _make(self, str device):
         import socket
 
         self.io.fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            request = struct.pack("16sH22x", name.encode(), TAP_FLAGS)
+            request = struct.pack("16sH22x", device.encode(), TAP_FLAGS)
             fcntl.ioctl(self.io.fd, TUNSETIFF, request)
             fcntl.ioctl(self.io.fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_SIZE))
             fcntl.ioctl(self.io.fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-            self.ifindex = socket.if_nametoindex(name)
+            self.ifindex = socket.if_nametoindex(device)
         except OSError:
             self.close()
             raise
@@ -187,7 +188,7 @@ cdef class TapNetdev(Netdev):
         except OSError as error:
             self.dev.dead = error.errno == errors.EBADFD
             return
-        self.ifindex = self._index_here(answer[:NAME_SIZE].partition(b"\0")[0].decode())
+        self.ifindex = self._index_here(answer[:IFNAMSIZ].partition(b"\0")[0].decode())
 
     def _index_here(self, str device):
         """The device's ifindex; 0 where it is in another network namespace."""
@@ -221,11 +222,11 @@ cdef class VethNetdev(PacketNetdev):
         import socket
 
         self.type = type
-        _check_name(name)
-        self.outer = outer_name(name)
+        self.inner = _device_name(name)
+        self.outer = outer_name(name)   # of the whole name: another port's pair is not ours
         self._make_pair()
         self.open_device(self.outer)
-        self.ifindex = socket.if_nametoindex(name)
+        self.ifindex = socket.if_nametoindex(self.inner)
 
     def _make_pair(self):
         """Make the pair, or take over the one that a killed datapath process left."""
@@ -234,11 +235,11 @@ cdef class VethNetdev(PacketNetdev):
 
         with IPRoute() as netlink:
             try:
-                netlink.link("add", ifname=self.outer, kind="veth", peer={"ifname": self.name})
+                netlink.link("add", ifname=self.outer, kind="veth", peer={"ifname": self.inner})
             except NetlinkError as error:
                 ours = netlink.link_lookup(ifname=self.outer)
                 if error.code != errors.EEXIST or not ours or not netlink.link_lookup(
-                    ifname=self.name
+                    ifname=self.inner
                 ):
                     raise OSError(error.code, os.strerror(error.code)) from None
             outer = netlink.link_lookup(ifname=self.outer)[0]
@@ -246,7 +247,7 @@ cdef class VethNetdev(PacketNetdev):
 
     cpdef refresh(self):
         PacketNetdev.refresh(self)
-        if not self.dev.dead and (not self.ifindex or _index(self.name) != self.ifindex):
+        if not self.dev.dead and (not self.ifindex or _index(self.inner) != self.ifindex):
             self.ifindex = self._inner_index()
 
     def _inner_index(self):

@@ -12,6 +12,7 @@ from typing import Any
 import ovs.vlog
 
 from ofproto.xlate.bridges.tunnel_config import KINDS
+from pyvs.device_names import made_for
 from vswitchd.database import settings
 from vswitchd.devices import netdev
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
@@ -43,6 +44,7 @@ class Devices:
         self.news = news
         # Interfaces of ours whose device is in another namespace, or has another name than they.
         self.elsewhere: set[str] = set()
+        self._cut: dict[str, str] = {}  # devices whose port has a longer name than they -> it
         self.lost_one = False  # the smallest MTU may have gone with a port
         self._name = name
         self._ifaces = ifaces
@@ -57,6 +59,8 @@ class Devices:
             if iface.kind.is_ours:
                 links.run()  # the device is new
             self._take_link(iface, links)
+        if iface.device != iface.name:
+            self._cut[iface.device] = iface.name
         if iface.type in DUMMY_TYPES:
             iface.dummy = self._dummies.attach(iface.name, self._wanted_mac(iface))
         iface.begin_counting()
@@ -71,6 +75,8 @@ class Devices:
     def detached(self, name: str) -> None:
         self._dummies.detach(name)
         self.elsewhere.discard(name)
+        if self._cut.get(made_for(name)) == name:
+            del self._cut[made_for(name)]
         self.lost_one = True
 
     def replaced(self, iface: Iface, links: Links) -> bool:
@@ -105,7 +111,8 @@ class Devices:
         ]
 
     def _concerned(self, devices: Iterable[str]) -> list[Iface]:
-        names = {*devices, *self.elsewhere}
+        cut = {self._cut[device] for device in self._cut.keys() & set(devices)}
+        names = {*devices, *self.elsewhere, *cut}
         return [self._ifaces[name] for name in sorted(names & self._ifaces.keys())]
 
     def _take_link(self, iface: Iface, links: Links) -> None:
@@ -120,7 +127,7 @@ class Devices:
             ifindex = self._ofproto.port_ifindex(iface.ofp_port)
             link = links.by_index(ifindex) if ifindex else None
         iface.link = link
-        if link is not None and link.name == iface.name:
+        if link is not None and link.name == iface.device:
             self.elsewhere.discard(iface.name)
         else:
             self.elsewhere.add(iface.name)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ofproto.port import are_sound
 from ofproto.xlate.bridges.tunnel_config import KINDS
+from pyvs.device_names import made_for
 from vswitchd.database.config import InterfaceConfig
 from vswitchd.devices.dummy import TYPES as DUMMY_TYPES
 from vswitchd.devices.dummy import Device
@@ -107,6 +108,11 @@ class Iface:
         return self.config.name
 
     @property
+    def device(self) -> str:
+        """The name of its network device, unless somebody renamed that."""
+        return made_for(self.name) if self.kind is not None and self.kind.is_ours else self.name
+
+    @property
     def kind(self) -> IfaceType | None:
         """None for a type that is not supported."""
         return TYPES.get(self.type)
@@ -128,7 +134,7 @@ class Iface:
 
     def poll_mii(self, wanted: bool) -> None:
         """Ask its MII whether there is a link; not `wanted`: its carrier counts again."""
-        self.mii = mii_link(self.name) if wanted and self.link is not None else None
+        self.mii = mii_link(self.device) if wanted and self.link is not None else None
 
     @property
     def is_sound(self) -> bool:

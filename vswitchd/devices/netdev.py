@@ -11,6 +11,8 @@ import socket
 import struct
 from typing import NamedTuple
 
+from pyvs.device_names import IFNAMSIZ
+
 # <linux/sockios.h>
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
@@ -41,7 +43,6 @@ RTF_UP, RTF_GATEWAY = 1, 2
 
 ARPHRD_ETHER = 1
 IFF_UP = 1
-IFNAMSIZ = 16
 
 _socket: socket.socket | None = None
 

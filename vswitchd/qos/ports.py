@@ -68,7 +68,7 @@ class PortsQos:
         for iface in members:
             if iface.ofp_port is None:
                 continue
-            link = links.get(iface.name)
+            link = links.get(iface.device)
             if link is not None:
                 self._shape(iface, link, given)
             self._ofproto.set_queues(iface.ofp_port, marks, numbers)

@@ -80,7 +80,7 @@ def test_link_down_counts(net, container):
     assert not net.port("br0").dead
 
 
-@pytest.mark.parametrize("name", ("x" * 16, "a/b", "", "pa"))
+@pytest.mark.parametrize("name", ("a/b", "", "pa"))
 def test_bad_names(net, container, name):
     with pytest.raises(OSError):
         net.add(name, "internal")

@@ -230,8 +230,6 @@ WRONG = [
     ("a/b", "type=internal", "could not open network device a/b (Invalid argument)"),
     ("..", "type=internal", "could not open network device .. (Invalid argument)"),
     ("default", "type=internal", "could not open network device default (Invalid argument)"),
-    ("sixteen-and-more", "type=internal",
-     "could not open network device sixteen-and-more (Invalid argument)"),
     ("v1", "type=internal", "could not open network device v1 (Invalid argument)"),
 ]  # fmt: skip
 
@@ -386,3 +384,39 @@ def test_bond_commands(switch):
         assert switch.appctl("bond/hash", *words) == f"{expected}\n"
     switch.vsctl("del-port", "bond0")
     assert switch.appctl("bond/list") == header and switch.appctl("bond/show") == ""
+
+
+def test_names_longer_than_a_device_may_have(switch, namespace):
+    """The device has what fits of the name; of two with the same beginning the first one has it."""
+    host = switch.host
+    long, same = "br-abcdefghijklmnop", "br-abcdefghijklZZ"
+    device = long[:15]
+
+    def told(name, column):
+        return switch.get("interface", name, column)
+
+    switch.vsctl("add-br", long)
+    internal(switch, long, "port-of-a-container")
+    assert ofports(switch) == {long: 65534, "port-of-a-container": 1}
+    shown = switch.ofctl("dump-ports-desc", long)
+    assert f"LOCAL({device})" in shown and "1(port-of-a-conta)" in shown
+    assert f"{long} 65534/1: (tap)" in switch.appctl("dpif/show")
+    switch.allow("Device or resource busy")
+    switch.vsctl("add-br", same)
+    assert "(Device or resource busy)" in told(same, "error")
+    host.run("ip", "link", "set", "port-of-a-conta", "netns", str(namespace.pid))
+    for where, name, number in ((namespace, "port-of-a-conta", 1), (host, device, 2)):
+        where.run("ip", "link", "set", name, "up")
+        where.run("ip", "addr", "add", f"10.0.0.{number}/24", "dev", name)
+    wait_until(lambda: told(long, "admin_state") == "up", what="the device that is up")
+    assert namespace.ping("10.0.0.2", interval=0.05) == 3
+    switch.restart(VSWITCHD)
+    assert namespace.ping("10.0.0.2", interval=0.05) == 3
+    host.run("ip", "link", "set", device, "mtu", "1400")
+    wait_until(lambda: told(long, "mtu") == "1400", what="the device's MTU")
+    host.run("ip", "link", "set", device, "down")
+    wait_until(lambda: told(long, "admin_state") == "down", what="the device that is down")
+    switch.vsctl("del-br", long)
+    wait_until(lambda: ofports(switch) == {same: 65534}, what="the other one's device")
+    switch.vsctl("del-br", same)
+    assert link(host, device) is None
