@@ -190,7 +190,7 @@ cdef class DummyNetdev(Netdev):
                 except BaseException:
                     close_files(sent, NULL)
                     raise
-        self.options = dict(options)
+        self.keep_options(options)
         self._take_files(sent, received)
 
     cdef int _take_files(self, FILE *sent, FILE *received) except -1:

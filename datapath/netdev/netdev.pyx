@@ -56,9 +56,8 @@ cdef class Netdev:
 
     def __cinit__(self, str name, dict options, uint32_t n_workers, *args):
         self.name = name
-        self.options = dict(options)
+        self.keep_options(options)
         self.dev.takes_offload = True
-        self.dev.not_exact = options.get(EXACT) == "false"
         self.dev.n_worker_ports = n_workers
         # Pages of workers that there are not are never touched.
         self.dev.worker_ports = <worker_port *> calloc(MAX_WORKERS, sizeof(worker_port))
@@ -96,9 +95,13 @@ cdef class Netdev:
         for name in options.keys() | self.options.keys():
             if name != EXACT and options.get(name) != self.options.get(name):
                 return False
-        self.dev.not_exact = options.get(EXACT) == "false"
-        self.options = dict(options)
+        self.keep_options(options)
         return True
+
+    def keep_options(self, dict options):
+        """These are its own, and all that concerns every device is done about them."""
+        self.options = dict(options)
+        self.dev.not_exact = options.get(EXACT) == "false"
 
     def told(self):
         """What is told of its configuration besides its type, {name: text}."""
