@@ -33,14 +33,30 @@ def parse_flow(run, text, doing="parsing flow key"):
     from datapath.key import key_text
     from datapath.text import parse_ufid
 
-    ufid = None
-    if text.startswith("ufid:"):
-        head = _UFID.match(text).group()
-        ufid = checked("parsing flow ufid", parse_ufid, head)
-        text = text.removeprefix(head).lstrip(", \t")
+    head, text = _split_ufid(text)
+    ufid = checked("parsing flow ufid", parse_ufid, head) if head else None
     text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
     key, mask = checked(doing, key_text.parse_given, text, whole=True)
     return key, _of_first_pass(mask), ufid
+
+
+def _split_ufid(text):
+    """(ufid:..., or nothing; the rest) of a flow."""
+    head = _UFID.match(text).group() if text.startswith("ufid:") else ""
+    return head, text.removeprefix(head).lstrip(", \t") if head else text
+
+
+def check_whole(run, text):
+    """Under Open vSwitch's names, flows that its datapath does not take for want of a part are
+    not taken; here, what a flow leaves out is not matched."""
+    from datapath.key import key_text, whole
+    from pyvs import identity
+
+    if not identity.is_ovs():
+        return
+    text = with_numbers(_split_ufid(text)[1], {port.name: port.port_no for port in run.ports()})
+    if not whole.is_whole(text, *key_text.parse_given(text)):
+        raise DpctlError("updating flow table (Invalid argument)")
 
 
 def _of_first_pass(mask):

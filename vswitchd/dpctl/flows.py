@@ -1,7 +1,14 @@
 """dpctl's commands on flows: *-flow, *-flows, and how actions are read."""
 
 from pyvs import digits
-from vswitchd.dpctl.arguments import checked, masked, parse_actions, parse_flow, ufid_of
+from vswitchd.dpctl.arguments import (
+    check_whole,
+    checked,
+    masked,
+    parse_actions,
+    parse_flow,
+    ufid_of,
+)
 from vswitchd.dpctl.run import MOST_LINE, DpctlError, JsonArray, Unread
 
 # What Open vSwitch calls the reading of actions that are not for a flow
@@ -152,6 +159,7 @@ def _put(run, flow_text, actions_text, may_create, may_modify):
     """Add or change a flow; returns it as it was before, or None."""
     key, mask, ufid = parse_flow(run, flow_text)
     actions = parse_actions(run, actions_text)
+    check_whole(run, flow_text)
     ufid = ufid_of(key, mask, ufid)
     before = _find(run, ufid)
     if before is None and not may_create:

@@ -201,7 +201,26 @@ def in_order(trace):
 
 FLOW_WITH_UFID = f"ufid:12121212-1212-1212-1212-121212121212 {FLOW.format(5)}"
 DATAPATH = "dummy@ovs-dummy"
+FRAME = "in_port(1),eth(),eth_type"
+FLOWS_TO_ADD = (
+    "in_port(1)", "eth(),eth_type(0x1234)", "in_port(1),eth()", f"{FRAME}(0x500)",
+    f"{FRAME}(0x1234)", "in_port(1/1),eth(),eth_type(0x1234)", f"{FRAME}(0x1200/0xff00)",
+    f"{FRAME}(0x800/0xff00),ipv4()", f"{FRAME}(0x800/0xff00),ipv4(src=1.1.1.1)",
+    f"{FRAME}(0x800)", "in_port(1),eth_type(0x800),ipv4()", f"{FRAME}(0x800),ipv6()",
+    f"{FRAME}(0x800),ipv4(proto=6)", f"{FRAME}(0x800),ipv4(proto=6,frag=later)",
+    f"{FRAME}(0x800),ipv4(proto=17),tcp()", f"{FRAME}(0x800),ipv4(proto=6/0),tcp(src=1)",
+    f"{FRAME}(0x86dd),ipv6(proto=58),icmpv6(type=135)", f"{FRAME}(0x8847),mpls(label=1)",
+    f"{FRAME}(0x86dd),ipv6(proto=58),icmpv6(type=135,code=1)",
+    f"{FRAME}(0x8100),vlan(vid=1)", f"{FRAME}(0x8100),vlan(vid=1),encap(eth_type(0x800))",
+    f"{FRAME}(0x8100),vlan(vid=1),encap(eth_type(0x1234))", f"tunnel(tun_id=1),{FRAME}(0x1234)",
+    "in_port(1),packet_type(ns=0,id=0)", "in_port(1),packet_type(ns=1,id=0x800)",
+)  # fmt: skip
 ANSWERS = (
+    *(
+        each
+        for flow in FLOWS_TO_ADD
+        for each in (("dpctl/add-flow", flow, "1"), ("dpctl/del-flows",))
+    ),
     ("ofproto/trace", "br0", "recirc_id=77,in_port=1,ip"),
     ("ofproto/trace", "recirc_id(0x77),in_port(1)"),
     ("ofproto/trace", "br0", FLOW.format(5)),
