@@ -65,11 +65,16 @@ COMPILED_PYTHON = {
     # What each message of a controller passes, and each turn of the loop.
     "ofproto": (
         "async_messages",
+        "flows/backer",
+        "flows/barriers",
         "handlers",
+        "ofproto",
         "peers/connection",
         "peers/connmgr",
+        "peers/flow_mod_report",
         "peers/peer",
         "peers/turns",
+        "tables/flow_log",
         "tables/journal",
     ),
     "pyvs": ("clock", "containment", "coverage", "streams/framing", "streams/json_text"),

@@ -23,6 +23,7 @@ from ofproto.codec.numbers import (
     OFPP_NONE,
 )
 from ofproto.flows.packet_outs import NOTHING_SENT
+from ofproto.peers.connection import VERSION_NAMES
 from ofproto.peers.roles import ROLE_MASTER, ROLE_SLAVE
 from ofproto.tables import tlv_table
 from ofproto.xlate.state import continuation
@@ -111,8 +112,25 @@ def _planned_nicira(ofproto: Any, peer: Any, raw: bytes, now: int) -> bool:
     return raw[8:16] == NXT_FLOW_MOD and _planned_flow_mod(ofproto, peer, raw, now)
 
 
+# The first half of each version's request -> that of its reply; the transaction id is the other.
+_BARRIERS = {
+    messages.BarrierRequest().encode(version)[:4]: messages.BarrierReply().encode(version)[:4]
+    for version in VERSION_NAMES
+}
+
+
+def _planned_barrier(ofproto: Any, peer: Any, raw: bytes, _now: int) -> bool:
+    """Many send one behind each message."""
+    reply = _BARRIERS.get(raw[:4])
+    if reply is None:
+        return False
+    _barrier(ofproto, peer, reply + raw[4:])
+    return True
+
+
 # By the type of the message
 _PLANNED = {
+    **{request[1]: _planned_barrier for request in _BARRIERS},
     messages.OFPT_PACKET_OUT: _planned_packet_out,
     messages.OFPT_FLOW_MOD: _planned_flow_mod,
     messages.OFPT_VENDOR: _planned_nicira,
@@ -231,15 +249,19 @@ def set_config(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     peer.asynchronous.miss_send_len = request.miss_send_len
 
 
-def barrier(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+def _barrier(ofproto: Any, peer: Any, reply: bytes) -> None:
     """What came before is done in the tables; when this is answered it is in the datapath, too."""
 
     def answer() -> None:
         peer.connection.release()
-        peer.reply(request, messages.BarrierReply())
+        peer.connection.send(reply)
 
     peer.connection.hold()  # the peer's next message waits
     ofproto.backer.barrier(answer)
+
+
+def barrier(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
+    _barrier(ofproto, peer, messages.BarrierReply().encode(peer.version, request.xid))
 
 
 def peer_error(ofproto: Any, peer: Any, message: Any, _now: int) -> None:
