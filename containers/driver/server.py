@@ -6,6 +6,7 @@ several at once and each waits for the switch.
 
 import errno
 import http.server
+import io
 import json
 import os
 import socket
@@ -40,10 +41,30 @@ def driver_name(path: str) -> str:
     return os.path.basename(path).removesuffix(".sock").removesuffix(".spec")
 
 
+class _Input(io.RawIOBase):
+    """What a peer sends.  Between two reads it is known to be waited for, or not."""
+
+    def __init__(self, connection: socket.socket, connections: Connections):
+        self._socket, self._connections = connection, connections
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._connections.await_input(self._socket, PATIENCE):
+            raise TimeoutError
+        return self._socket.recv_into(buffer)
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE
     server: "Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Input(self.connection, self.server.connections))
 
     def do_POST(self) -> None:
         """One call."""
@@ -129,7 +150,9 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 os.makedirs(os.path.dirname(self.path), exist_ok=True)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """accept(2); raises OSError, which means that there is none."""
+        """accept(2); raises OSError, which means that there is none, or no room."""
+        if not self.connections.make_room():
+            raise BlockingIOError
         try:
             return super().get_request()
         except OSError as error:
@@ -139,7 +162,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return self.connections.add(request)
+        self.connections.add(request)
+        return True
 
     def shutdown_request(self, request: Any) -> None:
         self.connections.remove(request)

@@ -89,6 +89,24 @@ def test_who_stalls_keeps_nobody_waiting(listener):
             assert [docker.say("/Plugin.Activate") for _ in range(3)] == [ACTIVE] * 3
 
 
+def test_who_has_sent_its_request_outlasts_a_crowd(listener, monkeypatch):
+    """Though no thread has read of it, nor of all the others', for a while."""
+    setup = server._Handler.setup
+    monkeypatch.setattr(server._Handler, "setup", lambda self: time.sleep(0.5) or setup(self))
+    path = listener()
+    body = b"POST /Plugin.Activate HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with contextlib.ExitStack() as peers:
+        honest = [peers.enter_context(peer(path, body)) for _ in range(3)]
+        late = [peers.enter_context(peer(path)) for _ in range(3)]
+        for number in range(2 * connections.MOST):
+            peers.enter_context(peer(path, HALVES[number % len(HALVES)]))
+            if number == connections.MOST:  # as many as there may be have come after these
+                for each in late:
+                    each.sendall(body)
+        for each in (*honest, *late):
+            assert each.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
 def test_who_is_slow_is_cut_off(listener):
     path = listener(patience=1)
     slow = peer(path, HALVES[2])
