@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pyvs import digits
 from pyvs.version import VERSION
 
 from . import endpoint, rates, routed, shapes
@@ -65,9 +66,10 @@ def _bridge(network: dict[str, Any]) -> str:
 
 def _number(network: dict[str, Any], name: str) -> int | None:
     text = _options(network).get(name)
-    if text is not None and not (text.isascii() and text.isdigit()):
-        raise BadRequest(f"option {name}: {text} is not a number")
-    return None if text is None else int(text)
+    number = None if text is None else digits.number(text)
+    if text is not None and number is None:
+        raise BadRequest(f"option {name}: {text} is not a number, or too large")
+    return number
 
 
 def _check_options(network: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 from typing import NamedTuple
 
-from pyvs import identity
+from pyvs import digits, identity
 from pyvs_tools.command import Fatal, guard, version_text
 from pyvs_tools.getopt_long import UsageError, parse
 
@@ -140,9 +140,10 @@ def _on_bridge(call: _Call, bridge: str, names: list[str]) -> list[str]:
 
 
 def _mtu(text: str | None) -> int | None:
-    if text is not None and not (text.isascii() and text.isdigit()):
+    number = None if text is None else digits.number(text)
+    if text is not None and number is None:
         raise Fatal(f"{text}: not an MTU")
-    return None if text is None else int(text)
+    return number
 
 
 def run_add_port(call: _Call) -> None:
@@ -167,7 +168,8 @@ def run_add_port(call: _Call) -> None:
             raise Fatal(f"interface {interface} of container {container} has a port already")
         # The container was started again, and its interface went with what it was before.
         attach, port = endpoint.attach_again, port._replace(name=name, tag=place[1])
-    attach(call.database, bridge, who.namespace, wanted, port)
+    with who.namespace() as netns:
+        attach(call.database, bridge, netns, wanted, port)
 
 
 def run_del_port(call: _Call) -> None:
@@ -190,10 +192,11 @@ def run_del_ports(call: _Call) -> None:
 def run_set_vlan(call: _Call) -> None:
     bridge, _interface, word, text = call.words
     _check_bridge(call, bridge)
-    if not (text.isascii() and text.isdigit()):
+    tag = digits.number(text)
+    if tag is None:
         raise Fatal(f"{text}: not a VLAN")
-    endpoint.check_vlan(int(text))
-    call.database.set_port(_port(call, _container(call, word)), tag=as_set([int(text)]))
+    endpoint.check_vlan(tag)
+    call.database.set_port(_port(call, _container(call, word)), tag=as_set([tag]))
 
 
 # command -> (function, number of words)

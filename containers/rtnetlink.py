@@ -29,7 +29,9 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE = 
 )
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLM_F_DUMP_INTR = 0x10
 NLMSG_DONE = 3
+DUMPS = 20  # until one is not interrupted
 # <linux/if_link.h>, <linux/veth.h>
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 18, 20
 IFLA_GROUP, IFLA_NET_NS_FD = 27, 28
@@ -149,9 +151,10 @@ def make_deaf(name: str) -> None:
 
 def downs():
     """Yields the name of each device of this namespace that is seen to be down, as it appears or
-    changes; None after news were lost."""
+    changes; None where others may have been missed: at first, and after news were lost."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, RTMGRP_LINK))
+        yield None
         while True:
             try:
                 data = sock.recv(1 << 17)
@@ -172,6 +175,13 @@ def _parsed(data: bytes):
         size, kind, *_rest = _HEADER.unpack_from(data, at)
         yield kind, data[at + _HEADER.size : at + size]
         at += max((size + 3) & ~3, _HEADER.size)
+
+
+def _raise_error(body: bytes, name: str) -> None:
+    """What NLMSG_ERROR and NLMSG_DONE begin with: 0, or an errno below it."""
+    number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
+    if number > 0:
+        raise OSError(number, os.strerror(number), name)
 
 
 class Rtnetlink:
@@ -217,7 +227,7 @@ class Rtnetlink:
     def group(self, number: int) -> dict[str, str]:
         """{name: alias, or ""} of the devices of this namespace that are in a group."""
         aliases = {}
-        for body in self._dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0)):
+        for body in self._dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), "devices"):
             found = attributes(body[_IFINFO.size :])
             if found.get(IFLA_GROUP) == struct.pack("=I", number):
                 name, alias = found[IFLA_IFNAME], found.get(IFLA_IFALIAS, b"")
@@ -282,7 +292,7 @@ class Rtnetlink:
     def addresses(self, link: Link) -> set[str]:
         """The addresses of a device, with their prefix lengths."""
         found = set()
-        for body in self._dump(RTM_GETADDR, _IFADDR.pack(0, 0, 0, 0, 0)):
+        for body in self._dump(RTM_GETADDR, _IFADDR.pack(0, 0, 0, 0, 0), "addresses"):
             _family, length, _flags, _scope, index = _IFADDR.unpack_from(body)
             parts = attributes(body[_IFADDR.size :])
             packed = parts.get(IFA_LOCAL, parts.get(IFA_ADDRESS))
@@ -312,31 +322,38 @@ class Rtnetlink:
         self._sock.send(_HEADER.pack(size, kind, NLM_F_REQUEST | flags, self._sequence, 0) + body)
 
     def _messages(self):
-        """The messages of the answer to the last request, (type, body)."""
+        """The messages of the answer to the last request, (type, flags, body)."""
         while True:
             data, at = self._sock.recv(1 << 17), 0
             while at + _HEADER.size <= len(data):
-                size, kind, _flags, sequence, _pid = _HEADER.unpack_from(data, at)
+                size, kind, flags, sequence, _pid = _HEADER.unpack_from(data, at)
                 if sequence == self._sequence:
-                    yield kind, data[at + _HEADER.size : at + size]
+                    yield kind, flags, data[at + _HEADER.size : at + size]
                 at += max((size + 3) & ~3, _HEADER.size)
 
     def _request(self, kind: int, flags: int, body: bytes, name: str) -> bytes:
         """The body of what answers a request; b"" for an acknowledgement alone."""
         self._send(kind, flags | NLM_F_ACK, body)
         answer = b""
-        for type_, content in self._messages():
+        for type_, _flags, content in self._messages():
             if type_ != NLMSG_ERROR:
                 answer = content
                 continue
-            number = -struct.unpack_from("=i", content)[0]
-            if number:
-                raise OSError(number, os.strerror(number), name)
+            _raise_error(content, name)
             return answer
 
-    def _dump(self, kind: int, body: bytes):
-        self._send(kind, NLM_F_DUMP, body)
-        for type_, content in self._messages():
-            if type_ in (NLMSG_DONE, NLMSG_ERROR):
-                return
-            yield content
+    def _dump(self, kind: int, body: bytes, what: str) -> list[bytes]:
+        """The bodies of all there is.  A dump in whose midst something changed is not one state,
+        and is asked for again."""
+        for _ in range(DUMPS):
+            found, whole = [], True
+            self._send(kind, NLM_F_DUMP, body)
+            for type_, flags, content in self._messages():
+                whole = whole and not flags & NLM_F_DUMP_INTR
+                if type_ in (NLMSG_DONE, NLMSG_ERROR):
+                    _raise_error(content, what)
+                    break
+                found.append(content)
+            if whole:
+                return found
+        raise OSError(errno.EBUSY, f"changes all the time, {DUMPS} times", what)

@@ -17,6 +17,7 @@ from datapath.ipc.dpif import DpifError
 from ofproto.port_order import in_name_order
 from ofproto.xlate.bridges.tunnel_config import KINDS, RESERVED
 from pyvs import clock, containment
+from pyvs.once import Once
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import not_followed, settings
 from vswitchd.database.config import BridgeConfig, InterfaceConfig, PortConfig
@@ -96,7 +97,7 @@ class Bridge:
         self.qos = PortsQos(self.name, self.ofproto)
         self._qos_due: set[str] = set()  # ports
         self._settings: dict[str, Any] = {}  # setter -> what it was given
-        self._warned: set[str] = set()
+        self._warned = Once()
         # Of interfaces that are gone or not back yet, too: nobody else gets their numbers.
         self._numbers = WantedNumbers()
         self._local_port = LocalPort(config.name)
@@ -564,8 +565,7 @@ class Bridge:
                 self._tell_once(f"{name}: {text} is not followed yet", log)
 
     def _tell_once(self, text: str, log: Callable[[str], None]) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
+        if self._warned.is_new(text):
             log(text)
 
     # --- end

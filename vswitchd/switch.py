@@ -23,6 +23,7 @@ import ovs.vlog
 from ofproto.changes.bundles import IDLE_SECONDS
 from ofproto.ofproto import FIRST_RESTORE_SECONDS, LEAST_RESTORE_SECONDS
 from pyvs import clock, containment
+from pyvs.once import Once
 from pyvs.streams import tls_stream
 from vswitchd import leftovers, status
 from vswitchd.bridge import Bridge
@@ -113,7 +114,7 @@ class Switch:
         self._next_open = 0
         self._next_away = 0
         self._contended = False
-        self._warned: set[str] = set()
+        self._warned = Once()
 
     @property
     def config(self) -> Configuration | None:
@@ -395,8 +396,7 @@ class Switch:
         if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
             self.backer.need_revalidate()
         for text in wanted.switch.in_vain:
-            if text not in self._warned:
-                self._warned.add(text)
+            if self._warned.is_new(text):
                 log = vlog.info if not_followed.is_harmless(text) else vlog.warn
                 log(f"Open_vSwitch: {text} is not followed yet")
         self._restore_until = time.thread_time() + FIRST_RESTORE_SECONDS

@@ -5,6 +5,7 @@ which server.py sends as {"Err": …}.  Calls may come at once, and again after 
 killed: each leaves things as asked, whatever it finds.
 """
 
+import contextlib
 import ipaddress
 import threading
 from collections.abc import Callable
@@ -61,6 +62,7 @@ def create_network(database: Database, asked: Object) -> Object:
     if not there and not network.owns_bridge:
         raise Fault(f"no bridge named {network.bridge}")
     with _ways:
+        before = _before(database, network)
         try:
             if there:
                 state.keep(database, network.bridge, network)
@@ -68,9 +70,36 @@ def create_network(database: Database, asked: Object) -> Object:
                 database.add_bridge(network.bridge, {"owner": OWNER, **state.as_ids(network)})
             _ensure(database, network)
         except BaseException:
-            _delete_network(database, network)
+            _take_back(database, network, before, with_bridge=not there)
             raise
     return {}
+
+
+def _before(database: Database, network: state.Network) -> state.Network | None:
+    """The network as it is, where a call is said again; raises Fault where it is elsewhere."""
+    with contextlib.suppress(NotThere):
+        before = state.network(database, network.id)
+        if before.bridge != network.bridge:
+            raise Fault(f"the network is on bridge {before.bridge} already")
+        return before
+    return None
+
+
+def _take_back(
+    database: Database, network: state.Network, before: state.Network | None, with_bridge: bool
+) -> None:
+    """What a call has made that failed, and nothing of what was there, which may be in use."""
+    with contextlib.suppress(Fault, OSError):  # what went wrong first is what is told
+        if network.mode == "nat" and (before is None or before.mode != "nat"):
+            gateway.remove(database, network)
+            with contextlib.suppress(Fault, OSError):
+                nat.remove(network)
+        if before is not None:
+            state.keep(database, network.bridge, before)
+        elif with_bridge:
+            database.delete_bridge(network.bridge)
+        else:
+            state.forget(database, network.bridge, network)
 
 
 def _ensure(database: Database, network: state.Network) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 import ovs.vlog
 
+from pyvs import digits
+
 from ..database import Database
 from ..errors import BadRequest, Fault
 from .calls import CALLS, answer
@@ -99,8 +101,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _body(self) -> Any:
         """What was sent, or None where it is no JSON or too long (then the connection ends)."""
         text = self.headers.get("Content-Length", "0")
-        size = int(text) if text.isascii() and text.isdigit() else MAX_BODY + 1
-        if size > MAX_BODY or "chunked" in self.headers.get("Transfer-Encoding", ""):
+        size = digits.number(text, MAX_BODY)
+        if size is None or "chunked" in self.headers.get("Transfer-Encoding", ""):
             self.close_connection = True
             return None
         try:

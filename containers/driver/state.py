@@ -11,6 +11,8 @@ from typing import Any
 
 import ovs.vlog
 
+from pyvs import digits
+
 from .. import rates, shapes
 from ..database import Database, from_map
 from ..endpoint import check_mtu, check_name, check_vlan
@@ -98,9 +100,10 @@ def _number(options: dict[str, Any], name: str) -> int | None:
     text = options.get(name)
     if text is None:
         return None
-    if not str(text).isascii() or not str(text).isdigit():
-        raise BadRequest(f"option {name}: {text} is not a number")
-    return int(text)
+    number = digits.number(str(text))
+    if number is None:
+        raise BadRequest(f"option {name}: {text} is not a number, or too large")
+    return number
 
 
 def network_of(asked: dict[str, Any]) -> Network:

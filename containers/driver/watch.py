@@ -5,6 +5,7 @@ one makes them anew, down and bare.
 """
 
 import threading
+import time
 
 import ovs.vlog
 
@@ -15,6 +16,8 @@ from . import calls, state
 
 vlog = ovs.vlog.Vlog("docker_driver")
 
+LATER = 1  # seconds until what failed is tried again
+
 
 def start(remote: str | None) -> None:
     """From now on, in a thread of its own."""
@@ -22,13 +25,22 @@ def start(remote: str | None) -> None:
 
 
 def _run(remote: str | None) -> None:
-    for device in downs():
-        if device is not None and not device.startswith(state.GATEWAY_PREFIX):
-            continue
+    while True:
         try:
-            with Database(remote) as database:
-                calls.restore_networks(database, device)
-        except Fault as error:
-            vlog.warn(f"{device}: {error}")
-        except Exception:  # it goes on watching
-            vlog.exception("watch")
+            for device in downs():
+                _restore(remote, device)
+        except Exception as error:  # it goes on watching, and begins with a look at all
+            vlog.warn(f"devices are not watched for {LATER} seconds: {error}")
+        time.sleep(LATER)
+
+
+def _restore(remote: str | None, device: str | None) -> None:
+    if device is not None and not device.startswith(state.GATEWAY_PREFIX):
+        return
+    try:
+        with Database(remote) as database:
+            calls.restore_networks(database, device)
+    except Fault as error:
+        vlog.warn(f"{device or 'gateways'}: {error}")
+    except Exception:
+        vlog.exception("watch")

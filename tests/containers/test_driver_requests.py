@@ -2,13 +2,15 @@
 type; and rows of the database that somebody else wrote."""
 
 import contextlib
+import errno
 import json
+import queue
 
 import pytest
 
 from containers.database import as_map
-from containers.driver import calls, gateway, nat, server, state
-from containers.errors import BadRequest
+from containers.driver import calls, gateway, nat, server, state, watch
+from containers.errors import BadRequest, Fault
 from tests.containers.test_cni import TYPES, places, with_other
 from tests.containers.test_driver_socket import Docker, say
 
@@ -165,3 +167,74 @@ def test_a_network_is_checked_before_it_is_kept(key):
         asked["Options"][state.GENERIC]["mode"] = mode
         with pytest.raises(BadRequest, match="does not appear to be"):
             state.network_of(with_other(asked, ("IPv4Data", 0, key), "10.5.0.x"))
+
+
+def _refuse(monkeypatch):
+    def run(_commands):
+        raise Fault("nft: no")
+
+    monkeypatch.setattr(nat, "_run", run)
+
+
+def test_a_network_that_is_asked_for_again_in_vain_stays(driver, monkeypatch):
+    """Its bridge and endpoints are in use."""
+    deleted = []
+    monkeypatch.setattr(Memory, "has_bridge", lambda _self, _name: bool(Memory.ids))
+    monkeypatch.setattr(Memory, "delete_bridge", lambda _self, name: deleted.append(name))
+    own = json.loads(json.dumps(CREATE))
+    del own["Options"][state.GENERIC]["bridge"]
+    for asked in (CREATE, own):
+        Memory.ids.clear()
+        Memory.ids["other"] = "x"
+        with Memory() as database:
+            monkeypatch.setattr(nat, "_run", lambda _commands: None)
+            calls.create_network(database, asked)
+            calls.create_endpoint(database, REQUESTS["CreateEndpoint"])
+            before = dict(Memory.ids)
+            _refuse(monkeypatch)
+            with pytest.raises(Fault, match="nft: no"):
+                calls.create_network(database, with_other(asked, ("IPv4Data",), []))
+            assert (Memory.ids, deleted) == (before, [])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_network_that_cannot_be_leaves_nothing(driver, monkeypatch, own):
+    """Though what is to take it away fails, too; a bridge that was there stays."""
+    deleted = []
+    monkeypatch.setattr(Memory, "has_bridge", lambda _self, name: not own)
+    monkeypatch.setattr(Memory, "delete_bridge", lambda _self, name: deleted.append(name))
+    asked = json.loads(json.dumps(CREATE))
+    if own:
+        del asked["Options"][state.GENERIC]["bridge"]
+    _refuse(monkeypatch)
+    with Memory() as database, pytest.raises(Fault, match="nft: no"):
+        calls.create_network(database, asked)
+    assert deleted == ["pb" + "n" * state.ID_CHARACTERS] if own else Memory.ids == {}
+
+
+def test_the_watch_goes_on(monkeypatch):
+    """Also when the kernel's socket fails; what changed meanwhile is looked at."""
+    seen, sockets = queue.SimpleQueue(), []
+
+    def downs():
+        sockets.append(None)
+        yield None
+        yield f"pg{len(sockets)}"
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr(watch, "downs", downs)
+    monkeypatch.setattr(watch, "LATER", 0.01)
+    monkeypatch.setattr(watch, "Database", Memory)
+    monkeypatch.setattr(calls, "restore_networks", lambda _database, device: seen.put(device))
+    watch.start(None)
+    assert [seen.get(timeout=10) for _ in range(4)] == [None, "pg1", None, "pg2"]
+    monkeypatch.setattr(watch, "LATER", 1e6)
+
+
+@pytest.mark.parametrize("option", ["vlan", "mtu", "rate"])
+@pytest.mark.parametrize("text", ["9" * 5000, "9" * 400 + "gbit", "²"])
+def test_numbers_that_are_none(driver, option, text):
+    """int() takes no more than 4300 digits, and of some that are digits nothing."""
+    asked = with_other(CREATE, ("Options", state.GENERIC, option), text)
+    status, said = say(driver, "/NetworkDriver.CreateNetwork", **asked)
+    assert status == 400 and option in said["Err"].lower()

@@ -5,6 +5,7 @@ from collections.abc import Container
 import ovs.vlog
 
 from ofproto.mirrors import MirrorSettings
+from pyvs.once import Once
 from vswitchd.database.config import BridgeConfig, MirrorRow
 
 vlog = ovs.vlog.Vlog("bridge")
@@ -17,7 +18,7 @@ class MirrorRows:
 
     def __init__(self, bridge: str):
         self._bridge = bridge
-        self._told: set[str] = set()
+        self._told = Once()
 
     def settings(self, config: BridgeConfig, ports: Container[str]) -> list[MirrorSettings]:
         """Those of rows that have an output; `ports`, the bridge's."""
@@ -53,6 +54,5 @@ class MirrorRows:
 
     def _tell(self, row: MirrorRow, what: str) -> None:
         text = f"bridge {self._bridge}: mirror {row.name} {what}"
-        if text not in self._told:
-            self._told.add(text)
+        if self._told.is_new(text):
             vlog.err(text)

@@ -19,6 +19,7 @@ from ofproto.codec.numbers import (
 from ofproto.port import TreeState
 from ofproto.protocols import rstp, stp
 from ofproto.protocols.kept import KeptTree
+from pyvs.once import Once
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols import tree_settings, tree_status
@@ -96,7 +97,7 @@ class Spanning(Protocol):
         self._stale = False  # which ports are in the tree is to be found anew
         self._told: set[UUID] | None = None  # Port rows with something in them
         self._stale_stations: set[int | None] = set()  # ports; None: all
-        self._warned: set[str] = set()
+        self._warned = Once()
         self._started = 0
 
     # --- configuration
@@ -135,8 +136,7 @@ class Spanning(Protocol):
         self.tree = self.kind = None
 
     def _warn(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
+        if self._warned.is_new(text):
             vlog.warn(text)
 
     def _renew(self, now: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import ovs.vlog
 
 from pyvs import clock, containment
+from pyvs.once import Once
 from vswitchd.database.config import InterfaceConfig, PortConfig, QosRow
 from vswitchd.devices.iface import Iface
 from vswitchd.devices.links import Link, Links
@@ -49,7 +50,7 @@ class PortsQos:
         self._bridge = bridge
         self._ofproto = ofproto
         self._done: dict[str, tuple[int, tuple]] = {}  # device -> ifindex, what it was given
-        self._told: set[str] = set()
+        self._told = Once()
         self.faulty: set[str] = set()  # devices with whose discipline a fault of ours was met
         self._work: dict[str, Generator[None, None, str | None]] = {}  # device -> tc.replace()
         self._devices: dict[str, tc.Device] = {}  # that have what they were given, or are about to
@@ -163,6 +164,5 @@ class PortsQos:
         return known
 
     def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+        if self._told.is_new(text):
             vlog.warn(text)
