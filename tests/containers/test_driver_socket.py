@@ -133,7 +133,8 @@ def test_rubbish(listener):
     head = b"POST /Plugin.Activate HTTP/1.1\r\n"
     rubbish = [
         *(chance.randbytes(chance.randrange(1, 3000)) for _ in range(60)),
-        *(head + b"Content-Length: " + text + b"\r\n\r\n{}" for text in (b"-1", b"9e9", b"9" * 5000)),
+        *(head + b"Content-Length: " + text + b"\r\n\r\n{}"
+          for text in (b"-1", b"9e9", b"9" * 99, b"9" * 5000)),
         head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         head + b"A: b\r\n" * 200 + b"\r\n",
         b"GET " + b"x" * 70000,
