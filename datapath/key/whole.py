@@ -24,7 +24,7 @@ NEIGHBOURS = (135, 136)  # types of ICMPv6, RFC 4861
 
 def is_whole(text: str, key: bytes, mask: bytes) -> bool:
     """`key` and `mask` are what parse_given() made of the text."""
-    levels = _levels(text)
+    levels = levels_of(text)
     outer, inner = levels[0], levels[-1]
     if not outer:
         return True  # it is of nothing, which is the same
@@ -41,7 +41,7 @@ def is_whole(text: str, key: bytes, mask: bytes) -> bool:
     return _has_ethertype(levels, key) and _has_headers(inner, key, mask)
 
 
-def _levels(text: str) -> list[dict[str, str]]:
+def levels_of(text: str) -> list[dict[str, str]]:
     """Name -> body of what stands at the top, then of what stands in each encap()."""
     found = []
     inside: str | None = text

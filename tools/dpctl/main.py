@@ -51,7 +51,7 @@ usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]
   ipf-set-{{enabled,disabled}}, ipf-set-min-frag, ipf-set-max-nfrags, ipf-get-status
                              settings of the tracker, as in ovs-dpctl(8)
   stats [DP]                 counters of each worker
-  normalize-actions [DP] ACTIONS  print ACTIONS as the datapath has them
+  normalize-actions FLOW ACTIONS  print ACTIONS by the tags that FLOW's packets then have
 Each IFACE on add-if may be followed by comma-separated options:
 type=system|internal|tap|dummy, port_no=N, KEY=VALUE.
 The switch's datapath is netdev@pyvs, and DP is optional everywhere; add-dp makes others, without a

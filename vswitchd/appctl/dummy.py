@@ -49,7 +49,7 @@ def _frame(text: str, size: int | None) -> bytes:
     try:
         key, _mask = key_text.parse_key(_with_eth_type(text))
     except ValueError as error:
-        raise CommandError(f"syntax error at {text} ({error})") from None
+        raise CommandError(f"syntax error at {text}") from error
     return compose(key, size)
 
 
@@ -71,6 +71,8 @@ def _packets(words: list[str]) -> list[bytes]:
     while at < len(words):
         text, size = words[at], None
         at += 1
+        if text.startswith("--"):
+            raise CommandError(f"syntax error at {text}")
         if at + 1 < len(words) and words[at] == "--len":
             size = digits.number(words[at + 1], LONGEST_FRAME)
             if size is None:
@@ -131,6 +133,8 @@ def set_admin_state(switch: "Switch", args: list[str]) -> str:
     names, word = args[:-1], args[-1].lower()
     if word not in ("up", "down"):
         raise CommandError("Invalid Admin State")
+    if names and names[0] not in switch.dummies.devices:
+        raise CommandError("Unknown Dummy Interface")
     for name in names or list(switch.dummies.devices):
         bridge = _bridge_of(switch, name)
         switch.dummies.devices[name].up = word == "up"
@@ -139,8 +143,6 @@ def set_admin_state(switch: "Switch", args: list[str]) -> str:
 
 
 def connection_state(switch: "Switch", args: list[str]) -> str:
-    for name in args:
-        _bridge_of(switch, name)
     names = args or [name for name in sorted(switch.dummies.devices) if _linked(switch, name)]
     return "".join(f"{name}: {_connection(switch, name)}\n" for name in names)
 
@@ -151,7 +153,7 @@ def _linked(switch: "Switch", name: str) -> bool:
 
 
 def _connection(switch: "Switch", name: str) -> str:
-    if not _linked(switch, name):
+    if name not in switch.dummies.devices or not _linked(switch, name):
         return "unknown"
     port = _bridge_of(switch, name).ofproto.port_by_name(name)
     info = switch.backer.dpif.port_get(port.odp_port) if port is not None else None

@@ -86,8 +86,9 @@ def stats_clear(switch: "Switch", args: list[str]) -> str:
 def add(switch: "Switch", args: list[str]) -> str:
     name, port, vlan, mac = args
     table = _table(switch, name)
+    address = _mac(mac)
     bundle = _bundle(switch, name, port)
-    old = table.add_static(_vlan(vlan), _mac(mac), bundle, clock.msec())
+    old = table.add_static(_vlan(vlan), address, bundle, clock.msec())
     if old is None:
         return ""
     kind = "static" if old.static else "dynamic"

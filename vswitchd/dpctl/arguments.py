@@ -33,14 +33,14 @@ def parse_flow(run, text, doing="parsing flow key"):
     from datapath.key import key_text
     from datapath.text import parse_ufid
 
-    head, text = _split_ufid(text)
+    head, text = split_ufid(text)
     ufid = checked("parsing flow ufid", parse_ufid, head) if head else None
     text = with_numbers(text, {port.name: port.port_no for port in run.ports()})
     key, mask = checked(doing, key_text.parse_given, text, whole=True)
     return key, _of_first_pass(mask), ufid
 
 
-def _split_ufid(text):
+def split_ufid(text):
     """(ufid:..., or nothing; the rest) of a flow."""
     head = _UFID.match(text).group() if text.startswith("ufid:") else ""
     return head, text.removeprefix(head).lstrip(", \t") if head else text
@@ -54,7 +54,7 @@ def check_whole(run, text):
 
     if not identity.is_ovs():
         return
-    text = with_numbers(_split_ufid(text)[1], {port.name: port.port_no for port in run.ports()})
+    text = with_numbers(split_ufid(text)[1], {port.name: port.port_no for port in run.ports()})
     if not whole.is_whole(text, *key_text.parse_given(text)):
         raise DpctlError("updating flow table (Invalid argument)")
 

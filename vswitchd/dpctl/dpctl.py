@@ -38,7 +38,7 @@ COMMANDS = {
     "drops": (counters.drops, 0, 0, False),
     "dump-meters": (counters.dump_meters, 0, 0, False),
     "stats": (counters.stats, 0, 0, False),
-    "normalize-actions": (flows.normalize_actions, 1, 2, False),
+    "normalize-actions": (flows.normalize_actions, 2, 2, False),
     "parse-actions": (flows.show_parsed, 1, None, False),
     "cache-get-size": (counters.cache_sizes, 0, 0, False),
     "cache-set-size": (counters.set_cache_size, 2, 2, True),

@@ -7,6 +7,7 @@ from vswitchd.dpctl.arguments import (
     masked,
     parse_actions,
     parse_flow,
+    split_ufid,
     ufid_of,
 )
 from vswitchd.dpctl.run import MOST_LINE, DpctlError, JsonArray, Unread
@@ -279,17 +280,11 @@ def del_flows(run, words):
 
 
 def normalize_actions(run, words):
-    """normalize-actions [FLOW] ACTIONS: with a FLOW, by the tags that its packets then have."""
-    from datapath.actions.text import odp_text
-
-    if len(words) == 1:
-        actions = parse_actions(run, words[0], ODP_ACTIONS)
-        run.print(odp_text.format_actions(actions) + "\n")
-        return
+    """normalize-actions FLOW ACTIONS: by the tags that its packets then have."""
     from vswitchd.dpctl import normalize
 
-    key, mask, _ufid = parse_flow(run, words[0], "odp_flow_key_from_string")
-    key = masked(key, mask)
+    key, _mask, _ufid = parse_flow(run, words[0], "odp_flow_key_from_string")
+    run.print(f"input flow: {normalize.as_given(split_ufid(words[0])[1], key)}\n")
     actions = parse_actions(run, words[1], ODP_ACTIONS)
     run.print("".join(f"{line}\n" for line in normalize.by_tags(key, actions)))
 

@@ -3,10 +3,10 @@ the same effect read alike: ovs-dpctl(8), normalize-actions."""
 
 from datapath.actions import odp
 from datapath.actions.text import odp_text
-from datapath.key import flow
+from datapath.key import flow, key_text, whole
 
 CFI = 0x1000
-BOTTOM = 0x100  # of an MPLS label
+_OF_TAGS = {"eth_type", "vlan", "encap", "tunnel"}  # parts that are not of plain fields
 
 
 class Tags:
@@ -41,17 +41,30 @@ class Tags:
     def __str__(self) -> str:
         vlans = [f"vlan(vid={tci & 0xFFF},pcp={tci >> 13})" for tci in self.vlans] or ["no vlan"]
         labels = [_label(lse) for lse in self.labels] or ["no mpls"]
-        return ",".join(vlans + labels)
+        return ": ".join(vlans + labels)
 
 
 def _label(lse: int) -> str:
-    bottom = int(bool(lse & BOTTOM))
-    return f"mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF},bos={bottom})"
+    return f"mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF})"
 
 
 def _member(key: bytes, name: str) -> int:
     offset, size = flow.MEMBERS[name]
     return int.from_bytes(key[offset : offset + size], "big")
+
+
+def as_given(text: str, key: bytes) -> str:
+    """The flow with all of each part that its text names."""
+    names = {name for items in whole.levels_of(text) for name in items}
+    members = {f.member for name in names - _OF_TAGS for f in key_text.fields_of(name, "")}
+    if "eth_type" in names:
+        members |= {"eth_type", "vlan0_tpid", "vlan1_tpid"}
+    if "vlan" in names:
+        members |= {"vlan0_tci", "vlan1_tci"}
+    mask = bytearray(flow.KEY_SIZE)
+    for offset, size in map(flow.MEMBERS.__getitem__, members):
+        mask[offset : offset + size] = b"\xff" * size
+    return key_text.format_key(key, bytes(mask))
 
 
 def by_tags(key: bytes, actions: bytes) -> list[str]:

@@ -290,6 +290,13 @@ ANSWERS = (
     ("bfd/set-forwarding", "xyz", "true"),
     ("bfd/show", "xyz"),
     ("netdev-dummy/ip4addr", "p1", "xyz"),
+    ("netdev-dummy/receive", "p1", "xyz"),
+    ("netdev-dummy/conn-state", "xyz"),
+    ("netdev-dummy/set-admin-state", "xyz", "up"),
+    ("fdb/add", "br0", "p1", "2", "3"),
+    ("dpctl/normalize-actions", FLOW.format(5)),
+    ("dpctl/normalize-actions", FLOW.format(5), "2,1"),
+    ("dpctl/normalize-actions", f"{FRAME}(0x8847),mpls(label=1,tc=0,ttl=1,bos=1)", "2,3"),
 )
 
 
