@@ -164,6 +164,14 @@ cdef void ring_awake(ring *r) noexcept nogil:
 
 # --- Python
 
+cdef enum:
+    SPOILT = 8                  # bytes that are all ones, of a record that is none any more
+
+
+cdef inline bint _is_spoilt(const uint8_t *record, uint32_t length) noexcept nogil:
+    return length >= SPOILT and (<const uint64_t *> record)[0] == <uint64_t> -1
+
+
 def create_memory(uint32_t size):
     """A new sealed memfd for a ring of `size` bytes (a power of two, at least 4096)."""
     if size < 4096 or size & (size - 1):
@@ -210,13 +218,17 @@ cdef class Ring:
         return record
 
     def n_waiting(self):
-        """How many records wait, without taking them; None for a ring that is broken."""
+        """How many records wait, without taking them, but for those that spoil() met; None for a ring
+        that is broken."""
         cdef ring r = self.r
         cdef uint32_t length, n = 0
-        while ring_peek(&r, &length) != NULL:
+        cdef const uint8_t *record
+        while True:
+            record = ring_peek(&r, &length)
+            if record == NULL:
+                return None if r.broken else n
             r.tail = r.next
-            n += 1
-        return None if r.broken else n
+            n += not _is_spoilt(record, length)
 
     def spoil(self, uint32_t at, bytes value not None):
         """Make nonsense, for who reads them, of the records that wait and have `value` at byte `at`;
@@ -230,8 +242,10 @@ cdef class Ring:
             if record == NULL:
                 return n
             r.tail = r.next
-            if length >= at + size and memcmp(record + at, <const char *> value, size) == 0:
-                memset(<uint8_t *> record, 0xff, 8)
+            if _is_spoilt(record, length) or length < at + size:
+                continue
+            if memcmp(record + at, <const char *> value, size) == 0:
+                memset(<uint8_t *> record, 0xff, SPOILT)
                 n += 1
 
     @property

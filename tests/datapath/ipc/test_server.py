@@ -393,6 +393,16 @@ def test_a_port_that_goes_while_there_is_no_handler(datapath):
     datapath.dpif.port_inject(one, frame(src=5))
     assert [take(successor).packet for _ in range(3)] == [frame(src=n) for n in (2, 4, 5)]
     assert take_upcall(successor) is None and datapath.dpif.stats()["lost"] == lost + 2
+    successor.close()
+    wait_until(lambda: datapath.log().count("handler is gone") == 2)
+    datapath.dpif.port_inject(one, frame(src=6))
+    for n in range(3):  # each is lost once, also to ports of its number that come and go later,
+        datapath.dpif.port_del(one)
+        assert datapath.add(f"e{n}", port_no=one) == one
+        assert datapath.dpif.stats()["lost"] == lost + 3
+    datapath.dpif.port_inject(two, frame(src=7))
+    wait_until(lambda: datapath.dpif.stats()["lost"] > lost + 3, 10)
+    assert datapath.dpif.stats()["lost"] == lost + 4  # and when nobody has come in time
 
 
 def test_register_where_descriptors_end(datapath):
