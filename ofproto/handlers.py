@@ -162,7 +162,9 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     if kind in BUNDLED:
         BUNDLED[kind](ofproto.bundles, peer, message, raw, now)
     elif kind in handlers_multipart.COUNTERS_OF:
-        _when_counted(ofproto, peer, message, raw)
+        _when_there(ofproto.backer.collect, ofproto, peer, message, raw)
+    elif kind in handlers_multipart.TOLD_BY_DATAPATH:
+        _when_there(ofproto.backer.ask, ofproto, peer, message, raw)
     elif kind in RECORDS:
         _recorded(ofproto, peer, message, raw, now)
     else:
@@ -198,9 +200,9 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
         ofproto.mod_plans.learn(raw, message, peer.flow_mod_table_id)
 
 
-def _when_counted(ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:
-    """Answer a request for counters once those of the datapath are in; the peer's next message
-    waits for it."""
+def _when_there(wait: Callable, ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:
+    """Answer a request for counters once those of the datapath are there, for which `wait` waits,
+    and the peer's next message, too."""
 
     def answer() -> None:
         peer.connection.release()
@@ -210,7 +212,7 @@ def _when_counted(ofproto: Any, peer: Any, message: Any, raw: bytes) -> None:
             _refuse(ofproto, peer, raw, error)
 
     peer.connection.hold()
-    ofproto.backer.collect(answer, lambda: peer.connection.fail("internal error"))
+    wait(answer, lambda: peer.connection.fail("internal error"))
 
 
 # --- the switch

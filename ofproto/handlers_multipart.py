@@ -324,3 +324,5 @@ COUNTERS_OF = {
     messages.GroupStatsRequest,
     messages.MeterStatsRequest,
 }
+# And those that ask it themselves.
+TOLD_BY_DATAPATH = {messages.PortStatsRequest}

@@ -26,6 +26,12 @@ DATAPATH_DROPS = {
 SIZES = ("flows", "states")
 
 
+class _Told:
+    """What the datapath has counted, when it was asked last."""
+
+    drops: dict[str, int] = {}
+
+
 def events(switch: "Switch") -> dict[str, int]:
     """Counts of upcalls and revalidation; they begin anew with vswitchd."""
     found = {"bridge_reconfigure": switch.n_reconciled}
@@ -38,11 +44,14 @@ def events(switch: "Switch") -> dict[str, int]:
 
 
 def _datapath_drops(switch: "Switch") -> dict[str, int]:
-    """What the datapath discarded, under the names that OVS has for it."""
-    try:
-        counted = switch.backer.dpif.stats()["drops"] if switch.backer.dpif is not None else {}
-    except OSError:
-        counted = {}
+    """What the datapath discarded, under the names that OVS has for it; while it does not answer,
+    what it has told last."""
+    stats = switch.backer.stats()
+    if stats is not None:
+        _Told.drops = stats["drops"]
+    elif not switch.backer.is_stalled():
+        _Told.drops = {}
+    counted = _Told.drops
     found = {f"datapath_{name}": 0 for name in DATAPATH_DROPS.values()}
     for reason, count in counted.items():
         if reason in DATAPATH_DROPS:

@@ -1,12 +1,13 @@
 """A connection to datapath.sock: requests, each of which waits for its answer, but not for ever."""
 
-import contextlib
 import errno
 import os
 import select
 import socket
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from os import PathLike
+from typing import ClassVar
 
 from datapath.ipc import protocol
 from pyvs.streams.short_path import short_path
@@ -19,6 +20,9 @@ SLOW = (
     "kernel_cache_hand_over", "workers_add", "workers_del", "dp_add", "dp_del",
 )  # fmt: skip
 SLOWER = 20
+SOON = 0.05  # seconds without an answer after which who waits in steps lets others go on,
+LONGEST = 2.0  # and those after which it waits no longer
+NO_ANSWER = "the datapath process does not answer"
 RECEIVE = 1 << 18  # bytes at once
 
 
@@ -35,13 +39,16 @@ class Connection:
     """Every request may raise DpifError, and ConnectionError or TimeoutError when the process is
     gone; then this object is of no more use."""
 
+    # While somebody runs who can wait in steps: waits for a moment, and lets others go on.
+    waits: ClassVar[Callable[["Connection"], None] | None] = None
+
     def __init__(self, path: str | PathLike[str], patience: float | None = None) -> None:
         """`patience`: seconds after which a request raises DpifStalled; None: it waits TIMEOUT,
         and the connection ends then."""
         self.path = os.fspath(path)
         self.patience = patience
-        self._slower = False
         self.unanswered: str | None = None  # the request whose answer is outstanding
+        self._awaited: list | None = None  # where that is to go
         self.late: dict[bytes, protocol.FlowInfo] = {}  # by ufid: deletions answered late
         self.sending: list[int] = []  # descriptors that go with the next request
         self.buffer = bytearray()
@@ -101,9 +108,12 @@ class Connection:
     def _receive(self, fds):
         while (message := protocol.decode(self.buffer)) is None:
             self._read(fds)
-        body, data, seq = message
-        if seq != self.seq:
-            raise protocol.ProtocolError(f"answer {seq} to request {self.seq}")
+        if message[2] != self.seq:
+            raise protocol.ProtocolError(f"answer {message[2]} to request {self.seq}")
+        return self._checked(message)
+
+    def _checked(self, message):
+        body, data, _seq = message
         if "error" in body:
             raise DpifError(body["error"], body.get("text", os.strerror(body["error"])))
         return body, data
@@ -111,8 +121,8 @@ class Connection:
     def _request(self, op, data=b"", fds=None, **words):
         """One request and its answer, (body, data)."""
         received = [] if fds is None else fds
-        if not self.settled() and not (self._slower and self._settles()):
-            raise DpifStalled(110, "the datapath process does not answer")
+        if not self.settled():
+            self._wait_until(lambda: self.unanswered is None)
         try:
             self._send(op, data, words)
             return self._answer(op, received)
@@ -132,35 +142,37 @@ class Connection:
     def _answer(self, op, fds):
         if self.patience is None:
             return self._receive(fds)
-        self.sock.settimeout(self.patience * (SLOWER if self._slower or op in SLOW else 1))
+        patience = self.patience * (SLOWER if op in SLOW else 1)
+        self.sock.settimeout(patience if Connection.waits is None else SOON)
         try:
             return self._receive(fds)
         except TimeoutError:
             self.unanswered = op
-            raise DpifStalled(110, "the datapath process does not answer") from None
+            if Connection.waits is None:
+                raise DpifStalled(110, NO_ANSWER) from None
         finally:
             self.sock.settimeout(self.patience)
+        return self._late_answer()
 
-    @contextlib.contextmanager
-    def slower(self) -> Iterator[None]:
-        """Requests in it have the time of SLOW ones, on a busy machine: for a caller whose own
-        answer is nothing without theirs."""
-        self._slower = True
+    def _wait_until(self, is_there: Callable[[], bool]) -> None:
+        """In steps.  Raises DpifStalled, and ConnectionError when it ends meanwhile."""
+        end = time.monotonic() + LONGEST
+        while not is_there():
+            if self.sock.fileno() < 0:
+                raise ConnectionResetError(104, "lost the datapath process")
+            if Connection.waits is None or time.monotonic() >= end:
+                raise DpifStalled(110, NO_ANSWER)
+            Connection.waits(self)
+
+    def _late_answer(self):
+        """The outstanding one, which settled() takes."""
+        here = self._awaited = []
         try:
-            yield
+            self._wait_until(lambda: bool(here))
         finally:
-            self._slower = False
-
-    def _settles(self):
-        """settled(), soon."""
-        self.wait_for_answer()
-        return self.settled()
-
-    def wait_for_answer(self) -> None:
-        """Give an outstanding answer the time of a SLOW request."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        poll.poll((self.patience or 0) * SLOWER * 1000)
+            if self._awaited is here:
+                self._awaited = None
+        return self._checked(here[0])
 
     def settled(self) -> bool:
         """Whether no answer is outstanding; does not wait for one.  Raises ConnectionError."""
@@ -180,7 +192,10 @@ class Connection:
         finally:
             for fd in fds:
                 os.close(fd)
-        if self.unanswered == "flow_del_many" and "error" not in message[0]:
+        if self._awaited is not None:
+            self._awaited.append(message)
+            self._awaited = None
+        elif self.unanswered == "flow_del_many" and "error" not in message[0]:
             self._keep_late(protocol.terse_flows(message[1]))
         self.unanswered = None
         return True

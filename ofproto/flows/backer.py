@@ -175,13 +175,9 @@ class Backer:
                 each.detach()
         return self._stalled is not None
 
-    def wait_for_answer(self) -> bool:
-        """Whether there is a datapath process to ask, once a stalled one has had more time:
-        for a command that is about nothing else."""
-        if self._stalled is not None:
-            self._stalled.wait_for_answer()
-            self._run_stalled(clock.msec())
-        return self.dpif is not None
+    def is_stalled(self, dpif: Any = None) -> bool:
+        """Whether there is a datapath process that does not answer; by that connection."""
+        return self._stalled is not None and dpif in (None, self._stalled)
 
     def _run_stalled(self, now: int) -> None:
         """What goes on meanwhile; look for the answer."""
@@ -408,8 +404,16 @@ class Backer:
         if self._is_idle:
             self._call_waiting()
 
+    def ask(self, then: Callable[[], Any], failed: Callable[[], Any]) -> None:
+        """Call `then`, which asks the datapath, once that answers; `failed` as above."""
+        if self.dpif is not None:
+            self._guarded(lambda _now: self.dpif.version(), clock.msec())
+        self._counters.ask(then, failed)
+        if self._stalled is None:
+            self._call_waiting()
+
     def settle(self, then: Callable[[], Any]) -> None:
-        """The same once also each datapath flow does what the tables say now."""
+        """As collect(), once also each datapath flow does what the tables say now."""
         self._counters.settle(self.generation, then)
         if self._is_idle:
             self._call_waiting()
@@ -461,7 +465,7 @@ class Backer:
         )
         if self._barriers:
             self._answer_barriers(lost or bool(self.revalidator.paused))
-        self._counters.call(lost)
+        self._counters.call(lost, self.dpif is not None)
 
     def _guarded(self, function: Callable[[int], Any], now: int) -> Any:
         try:

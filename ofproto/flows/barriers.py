@@ -52,28 +52,39 @@ class Counters:
         self._collecting: deque[tuple[int, Then, Then]] = deque()
         # And first for all flows to be what the tables of some generation say.
         self._settling: deque[tuple[int, Then]] = deque()
+        self._asking: deque[tuple[Then, Then]] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._collecting or self._settling)
+        return bool(self._collecting or self._settling or self._asking)
 
     def collect(self, then: Then, failed: Then) -> None:
         """`then` is called once all that the datapath has counted by now is credited; `failed` when
         it raises an exception, which is contained."""
         self._collecting.append((self._revalidator.collect(), then, failed))
 
+    def ask(self, then: Then, failed: Then) -> None:
+        """The same once the datapath answers at all: `then` asks it."""
+        self._asking.append((then, failed))
+
     def settle(self, generation: int, then: Then) -> None:
         """The same once also the flows are those of this generation of the tables."""
         self._settling.append((generation, then))
 
-    def call(self, lost: bool) -> None:
+    def call(self, lost: bool, answers: bool) -> None:
         """Those whose time has come; all, where there is no datapath to wait for: `lost`."""
         while self._settling and (lost or self._revalidator.reached >= self._settling[0][0]):
             _, then = self._settling.popleft()
             self.collect(then, lambda: None)
         while self._collecting and (lost or self._revalidator.collected >= self._collecting[0][0]):
-            _, then, failed = self._collecting.popleft()
-            try:
-                then()
-            except Exception:
-                containment.caught("statistics")
-                failed()
+            _call(*self._collecting.popleft()[1:])
+        if lost or answers:
+            for _ in range(len(self._asking)):
+                _call(*self._asking.popleft())
+
+
+def _call(then: Then, failed: Then) -> None:
+    try:
+        then()
+    except Exception:
+        containment.caught("statistics")
+        failed()

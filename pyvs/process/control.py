@@ -22,6 +22,11 @@ class CommandError(Exception):
     """Raised by a unixctl command: its text is the error reply."""
 
 
+# Of a reply: text; what there is to wait for comes by itself (None), or is to be looked for after
+# some seconds (a number).
+Pieces = Iterator[str | float | None]
+
+
 class _State:
     exiting = False
 
@@ -34,11 +39,11 @@ def command(
     usage: str,
     min_args: int,
     max_args: int,
-    function: Callable[[list[str]], str | Iterator[str | None] | None],
+    function: Callable[[list[str]], str | Pieces | None],
 ) -> None:
     """Register a unixctl command that replies with what `function(args)` returns: at once, or
-    where that is an iterator of pieces of text, when the loop has made all of them; a piece that
-    is None means that there is nothing to do but to wait.
+    where that is an iterator of pieces of text, when the loop has made all of them; see
+    Pieces.
 
     CommandError becomes an error reply.  A command that replies later is registered with
     ovs.unixctl.command_register.  The first registration of a name stands.
@@ -80,12 +85,13 @@ class _LongReply:
 
     unfinished: list["_LongReply"] = []
 
-    def __init__(self, connection: Any, pieces: Iterator[str | None]):
+    def __init__(self, connection: Any, pieces: Pieces):
         self._connection = connection
         self._pieces = pieces
         self._made: list[str] = []  # not in _escaped yet
         self._size = 0  # of these
         self._last = "\n"
+        self.rest: float | None = None  # seconds that it waits at most
         self._escaped: list[bytes] = []
 
     def go_on(self, seconds: float) -> int:
@@ -94,7 +100,8 @@ class _LongReply:
         try:
             while not getattr(self._connection, "closed", False):
                 piece = next(self._pieces)
-                if piece is None:
+                if piece is None or isinstance(piece, float):
+                    self.rest = piece
                     return _WAITS
                 self._take(piece)
                 if time.monotonic() >= end:
@@ -125,15 +132,17 @@ class _LongReply:
         self._made, self._size = [], 0
 
 
-def reply_on() -> bool:
-    """A slice of the replies that are made in pieces; whether there is more to do at once."""
+def reply_on() -> float | None:
+    """A slice of the replies that are made in pieces; the seconds until the next one is to be."""
     unfinished = _LongReply.unfinished
     if not unfinished:
-        return False
+        return None
     share = PIECES_SECONDS / len(unfinished)
     states = [(each, each.go_on(share)) for each in unfinished]
     unfinished[:] = [each for each, state in states if state is not _DONE]
-    return any(state is _MORE for _, state in states)
+    if any(state is _MORE for _, state in states):
+        return 0.0
+    return min((each.rest for each in unfinished if each.rest is not None), default=None)
 
 
 def _line(text: str) -> str:

@@ -249,8 +249,8 @@ def main_loop(server: unixctl.Server | None, modules: Sequence[Any]) -> None:
         if exiting():
             break
         poller = Poller()
-        if _contained(control.reply_on):
-            poller.immediate_wake()
+        if (rest := _contained(control.reply_on)) is not None:
+            poller.timer_wait(rest * 1000)
         for each in served:
             _contained(each.wait, poller)
         if breather.rest():

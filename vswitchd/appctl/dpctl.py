@@ -7,6 +7,7 @@ from datapath.key import flow
 from datapath.key.outer_text import masked
 from pyvs import identity
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.asking import asking, dpif
 from vswitchd.dpctl import dpctl, usage
 from vswitchd.dpctl.run import OPTIONS, DpctlError, Run, Unread
 
@@ -37,10 +38,10 @@ class AppctlRun(Run):
 
     @property
     def main(self) -> Any:
-        dpif = self._switch.backer.dpif if self._switch.backer is not None else None
-        if dpif is None:
-            raise DpctlError("no datapath process")
-        return dpif
+        try:
+            return dpif(self._switch)
+        except CommandError as error:
+            raise DpctlError(str(error)) from None
 
     def seen(self, info: Any) -> Any:
         given = Given.flows.get(info.ufid)
@@ -129,6 +130,6 @@ def _command(name: str) -> Any:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    (f"{AppctlRun.prefix}{name}", usage.arguments(name), row[1], MOST_WORDS, _command(name))
+    (f"{AppctlRun.prefix}{name}", usage.arguments(name), row[1], MOST_WORDS, asking(_command(name)))
     for name, row in dpctl.COMMANDS.items()
 ]

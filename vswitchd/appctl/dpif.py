@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from datapath import text
+from datapath.ipc.dpif import DpifStalled
 from datapath.key import flow
 from datapath.text import datapath, format_kernel_cache, format_queues, format_told
 from pyvs import clock, digits, identity
+from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.asking import asking, awaited, dpif, insist
 from vswitchd.bridge import LOCAL
 
 if TYPE_CHECKING:
@@ -15,13 +18,6 @@ if TYPE_CHECKING:
 
 IN_PORT_OFFSET, IN_PORT_SIZE = flow.MEMBERS["in_port"]
 NAMES = ("--names", "--no-names")
-
-
-def _dpif(switch: "Switch") -> Any:
-    dpif = switch.backer.dpif if switch.backer is not None else None
-    if dpif is None:
-        raise CommandError("no datapath process")
-    return dpif
 
 
 def split_options(args: list[str], known: tuple[str, ...]) -> tuple[set[str], list[str]]:
@@ -52,7 +48,7 @@ def _flow_lines(switch: "Switch", inside: set[int], options: set[str]) -> Iterat
     names = None
     if "--names" in options or (more and "--no-names" not in options):
         names = {number: port.name for number, port in switch.backer.ports.wanted.items()}
-    for info in _dpif(switch).flow_dump():
+    for info in dpif(switch).flow_dump():
         is_wanted = _in_port(info) in inside
         seen = switch.backer.flows.with_seen_key(info)
         yield f"{_flow_line(seen, more, names)}\n" if is_wanted else ""
@@ -105,11 +101,11 @@ def _shown_type(port: Any, infos: dict[int, Any]) -> str:
 
 def show(switch: "Switch", _args: list[str]) -> str:
     """dpif/show: each bridge's ports with OpenFlow and datapath numbers."""
-    counted = _dpif(switch).stats()
+    counted = dpif(switch).stats()
     lines = [f"{datapath()}: hit:{counted['hits']} missed:{counted['misses']}"]
     if counted["kernel_cache"]["wanted"] and not identity.is_ovs():
         lines.append(f"  kernel cache: {format_kernel_cache(counted['kernel_cache'])}")
-    infos = {each.port_no: each for each in _dpif(switch).port_dump()}
+    infos = {each.port_no: each for each in dpif(switch).port_dump()}
     for name in sorted(switch.bridges):
         lines.append(f"  {name}:")
         for port in _ports(switch, name):
@@ -129,7 +125,7 @@ def dump_bridges(switch: "Switch", _args: list[str]) -> str:
 
 
 def upcall_show(switch: "Switch", _args: list[str]) -> str:
-    counted = _dpif(switch).stats()
+    counted = dpif(switch).stats()
     flows, rounds = switch.backer.flows, switch.backer.revalidator.stats()
     counts = (
         f"(current {counted['n_flows']}) (avg {rounds['avg_flows']})"
@@ -148,21 +144,35 @@ def upcall_show(switch: "Switch", _args: list[str]) -> str:
     )
 
 
-def _synced(switch: "Switch") -> Iterator[str]:
-    """Empty pieces, until all flows are checked and credited."""
-    for _ in switch.backer.revalidator.sync_pieces(clock.msec):
-        yield ""
+def _synced(switch: "Switch") -> Pieces:
+    """Steps, until all flows are checked and credited."""
+    while True:
+        yield from awaited(switch)
+        try:
+            for _ in switch.backer.revalidator.sync_pieces(clock.msec):
+                yield ""
+        except DpifStalled as error:
+            switch.backer.take_error(error)
+        else:
+            return
 
 
-def set_exact(switch: "Switch", exact: bool) -> Iterator[str]:
+def _flushed(switch: "Switch") -> Pieces:
+    return insist(switch, switch.backer.flows.flush)
+
+
+def set_exact(switch: "Switch", exact: bool) -> Pieces:
     """upcall/disable-megaflows: each packet with its own flow."""
-    flows = switch.backer.flows
-    _dpif(switch)
-    flows.exact = exact
+    yield from awaited(switch)
+    switch.backer.flows.exact = exact
+    flushed = False
     try:
         yield from _synced(switch)  # what the flows have counted stays
+        yield from _flushed(switch)
+        flushed = True
     finally:
-        flows.flush()  # also when who asked has left meanwhile
+        if not flushed:  # who asked has left meanwhile
+            switch.backer.attempt(switch.backer.flows.flush)
     yield f"megaflows {'disabled' if exact else 'enabled'}\n"
 
 
@@ -184,38 +194,36 @@ def set_terse(_switch: "Switch", terse: bool) -> str:
     return "Datapath dumping tersely using UFID disabled\n"
 
 
-def set_flow_limit(switch: "Switch", args: list[str]) -> str:
+def set_flow_limit(switch: "Switch", args: list[str]) -> Pieces:
     limit = digits.number(args[0], (1 << 32) - 1)
     if not limit:
         raise CommandError(f"{args[0]}: not a number of flows")
-    _dpif(switch)
+    yield from awaited(switch)
     flows = switch.backer.flows
     flows.max_flows = flows.flow_limit = limit
-    return f"set flow_limit to {args[0]}\n"
+    yield f"set flow_limit to {args[0]}\n"
 
 
-def revalidator_wait(switch: "Switch", _args: list[str]) -> Iterator[str]:
-    _dpif(switch)
+def revalidator_wait(switch: "Switch", _args: list[str]) -> Pieces:
     return _synced(switch)
 
 
-def set_paused(switch: "Switch", paused: bool) -> None:
+def set_paused(switch: "Switch", paused: bool) -> Pieces:
     """Datapath flows stay as they are meanwhile, whoever made them; upcalls go on."""
-    _dpif(switch)
+    yield from awaited(switch)
     switch.backer.revalidator.paused = paused
 
 
-def revalidator_purge(switch: "Switch", _args: list[str]) -> Iterator[str]:
-    _dpif(switch)
+def revalidator_purge(switch: "Switch", _args: list[str]) -> Pieces:
     yield from _synced(switch)
-    switch.backer.flows.flush()
+    yield from _flushed(switch)
 
 
 # name, usage, least and most arguments, function
 COMMANDS = [
     ("dpif/dump-dps", "", 0, 0, dump_bridges),
-    ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, bridge_flows),
-    ("dpif/show", "", 0, 0, show),
+    ("dpif/dump-flows", "[-m] [--names | --no-names] BRIDGE", 1, 4, asking(bridge_flows)),
+    ("dpif/show", "", 0, 0, asking(show)),
     ("revalidator/pause", "", 0, 0, lambda switch, _args: set_paused(switch, True)),
     ("revalidator/purge", "", 0, 0, revalidator_purge),
     ("revalidator/resume", "", 0, 0, lambda switch, _args: set_paused(switch, False)),
@@ -225,5 +233,5 @@ COMMANDS = [
     ("upcall/enable-megaflows", "", 0, 0, lambda switch, _args: set_exact(switch, False)),
     ("upcall/enable-ufid", "", 0, 0, lambda switch, _args: set_terse(switch, True)),
     ("upcall/set-flow-limit", "flow-limit-number", 1, 1, set_flow_limit),
-    ("upcall/show", "", 0, 0, upcall_show),
+    ("upcall/show", "", 0, 0, asking(upcall_show)),
 ]

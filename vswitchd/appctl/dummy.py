@@ -4,11 +4,13 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from datapath.base.protocols import ETH_ARP, ETH_IP, ETH_IPV6, ETH_MPLS, ETH_NSH
-from datapath.ipc.dpif import DpifError
+from datapath.ipc.dpif import DpifError, DpifStalled
 from datapath.key import key_text
 from datapath.key.compose import compose
 from pyvs import clock, digits
+from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.asking import asking, awaited, dpif, insist
 
 if TYPE_CHECKING:
     from vswitchd.devices.iface import Iface
@@ -85,7 +87,7 @@ def _packets(words: list[str]) -> list[bytes]:
     return frames
 
 
-def receive(switch: "Switch", args: list[str]) -> None:
+def receive(switch: "Switch", args: list[str]) -> Pieces:
     """netdev-dummy/receive NAME [--qid ID] PACKET|FLOW [--len SIZE]...
 
     When it returns the packets have been forwarded, translated first where that was necessary.
@@ -104,25 +106,28 @@ def receive(switch: "Switch", args: list[str]) -> None:
         raise CommandError(f"{name} is not a port")
     if not switch.dummies.devices[name].up:
         return
-    if not switch.backer.wait_for_answer():
-        raise CommandError("no datapath process")
-    dpif = switch.backer.dpif
-    with dpif.slower():
-        for frame in frames:
-            try:
-                dpif.port_inject(port.odp_port, frame, queue)
-            except DpifError as error:
-                raise CommandError(error.strerror) from None
-            settle(switch)
+    for frame in frames:
+        yield from awaited(switch)
+        try:
+            switch.backer.dpif.port_inject(port.odp_port, frame, queue)
+        except DpifStalled as error:  # it is injected when the answer comes
+            switch.backer.take_error(error)
+        except DpifError as error:
+            raise CommandError(error.strerror) from None
+        yield from _settled(switch)
 
 
-def settle(switch: "Switch") -> None:
+def _settled(switch: "Switch") -> Pieces:
     """Have packets that came up answered, and what that causes done."""
-    backer = switch.backer
+    handled: list[int] = []
+
+    def answer() -> None:
+        handled.append(switch.backer.answer_upcalls(clock.msec()))
+        switch.backer.dpif.sync()
+
     for _ in range(ROUNDS):
-        handled = backer.answer_upcalls(clock.msec())
-        backer.dpif.sync()
-        if not handled:
+        yield from insist(switch, answer)
+        if not handled[-1]:
             return
 
 
@@ -156,7 +161,7 @@ def _connection(switch: "Switch", name: str) -> str:
     if name not in switch.dummies.devices or not _linked(switch, name):
         return "unknown"
     port = _bridge_of(switch, name).ofproto.port_by_name(name)
-    info = switch.backer.dpif.port_get(port.odp_port) if port is not None else None
+    info = dpif(switch).port_get(port.odp_port) if port is not None else None
     return info.link if info is not None and info.link else "disconnected"
 
 
@@ -183,7 +188,7 @@ def add_ip6_address(switch: "Switch", args: list[str]) -> str:
 
 # name, usage, least and most arguments, function
 COMMANDS = [
-    ("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state),
+    ("netdev-dummy/conn-state", "[netdev]", 0, 1, asking(connection_state)),
     ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_ip4_address),
     ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_ip6_address),
     (

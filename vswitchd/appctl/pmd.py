@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyvs import digits
+from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.asking import asking, dpif, insist
 from vswitchd.appctl.dpif import is_datapath
 
 if TYPE_CHECKING:
@@ -19,13 +21,6 @@ NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
 MAIN = -1  # as the core of the main thread
 
 Counted = dict[str, int]
-
-
-def _dpif(switch: "Switch") -> Any:
-    dpif = switch.backer.dpif if switch.backer is not None else None
-    if dpif is None:
-        raise CommandError("no datapath process")
-    return dpif
 
 
 def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
@@ -50,7 +45,7 @@ def _workers(switch: "Switch", options: dict[str, int]) -> Iterator[tuple[int, C
     """What each has counted, by its core; the main thread's is the last."""
     main: Counted = {}
     found = {}
-    for each in _dpif(switch).stats()["workers"]:
+    for each in dpif(switch).stats()["workers"]:
         if each["core"] is not None:
             found[each["core"]] = each
             continue
@@ -99,10 +94,9 @@ def show_queues(switch: "Switch", args: list[str]) -> str:
 
 def _polled(switch: "Switch") -> dict[int, list[tuple[str, int, int]]]:
     """(port, its number, queue) of what each worker polls really, by core."""
-    dpif = _dpif(switch)
-    cores = {each["id"]: each["core"] for each in dpif.stats()["workers"]}
+    cores = {each["id"]: each["core"] for each in dpif(switch).stats()["workers"]}
     found: dict[int, list[tuple[str, int, int]]] = {}
-    for port in dpif.port_dump():
+    for port in dpif(switch).port_dump():
         if port.type in NOT_POLLED:
             continue
         for queue, (owner, _packets, _busy) in enumerate(port.queues):
@@ -135,11 +129,10 @@ def _check_datapath(args: list[str]) -> None:
         raise CommandError("please specify an existing datapath")
 
 
-def rebalance(switch: "Switch", args: list[str]) -> str:
+def rebalance(switch: "Switch", args: list[str]) -> Pieces:
     _check_datapath(args)
-    _dpif(switch)
-    switch.backer.attempt(lambda: switch.pmds.rebalance(switch.backer))
-    return "pmd rxq rebalance requested.\n"
+    yield from insist(switch, lambda: switch.pmds.rebalance(switch.backer))
+    yield "pmd rxq rebalance requested.\n"
 
 
 # --- counters
@@ -246,7 +239,7 @@ def show_bonds(switch: "Switch", args: list[str]) -> str:
     """Those whose members the datapath chooses by itself (lb-output-action)."""
     _check_datapath(args)
     lines = ["Bonds:"]
-    for bond in switch.backer.bonds.dump():
+    for bond in dpif(switch).bond_dump():
         lines.append(f"  bond-id {bond.bond}:")
         lines += [f"    bucket {n} - member {member}" for n, member in enumerate(bond.members)]
     return "\n".join(lines) + "\n" if lines[1:] else ""
@@ -263,11 +256,17 @@ def refuse_log(_switch: "Switch", _args: list[str]) -> None:
 # name, usage, least and most arguments, function
 COMMANDS = [
     ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, refuse_renumbering),
-    ("dpif-netdev/bond-show", "[dp]", 0, 1, show_bonds),
+    ("dpif-netdev/bond-show", "[dp]", 0, 1, asking(show_bonds)),
     ("dpif-netdev/pmd-perf-log-set", "on|off ...", 0, 10, refuse_log),
-    ("dpif-netdev/pmd-perf-show", "[-nh] [-it n] [-ms n] [-pmd core] [dp]", 0, 8, show_performance),
+    (
+        "dpif-netdev/pmd-perf-show",
+        "[-nh] [-it n] [-ms n] [-pmd core] [dp]",
+        0,
+        8,
+        asking(show_performance),
+    ),
     ("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, rebalance),
-    ("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, show_queues),
-    ("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, clear_statistics),
-    ("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, show_statistics),
+    ("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, asking(show_queues)),
+    ("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, asking(clear_statistics)),
+    ("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, asking(show_statistics)),
 ]

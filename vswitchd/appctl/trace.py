@@ -26,6 +26,7 @@ from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.process.daemon import CommandError
+from vswitchd.appctl.asking import NO_PROCESS
 from vswitchd.appctl.dpif import is_datapath, split_options
 from vswitchd.dpctl import arguments
 
@@ -72,7 +73,7 @@ def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterat
         raise CommandError(str(error)) from error
     options, words = split_options(_without_payload(args), OPTIONS)
     if switch.backer is None:
-        raise CommandError("no datapath process")
+        raise CommandError(NO_PROCESS)
     learn = bool(options & GENERATE)
     shown = bool(options & NAMES)
     words, packet = _taken_apart(words, learn)
