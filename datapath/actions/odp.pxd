@@ -15,7 +15,7 @@ cdef enum:
     ACT_HASH = 8                # u32 algorithm, u32 basis; the result is the key's dp_hash
     ACT_SAMPLE = 9              # u32 probability (of 2**32 - 1), actions
     ACT_CLONE = 10              # actions
-    ACT_USERSPACE = 11          # u32 reason, u32 0, userdata
+    ACT_USERSPACE = 11          # u32 reason, u32 pid (of whoever wrote it; no reader of ours), userdata
     ACT_DROP = 12               # u32 reason: 0 explicit
     ACT_TRUNC = 13              # u32 max_len, for the next output
     # u32 size, u32 bytes of actions for packets that are longer, these, actions for others

@@ -480,7 +480,7 @@ cdef const char *_check_one(uint16_t kind, const uint8_t *payload, uint32_t leng
     if kind == ACT_TUNNEL_PUSH:
         return check_tunnel_push(payload, length)
     if kind == ACT_USERSPACE:
-        if length < 8 or memcmp(payload + 4, b"\0\0\0\0", 4) != 0:
+        if length < 8:
             return "userspace: malformed"
         return NULL
     return "unknown action"

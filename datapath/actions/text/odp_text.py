@@ -135,18 +135,18 @@ def _format_sample(payload: bytes, key: bytes | None) -> str:
 
 
 def _format_userspace(payload: bytes, key: bytes | None) -> str:
-    reason = _number(payload)
+    reason, pid = struct.unpack_from("=II", payload)
     if reason == odp.TO_CONTROLLER and len(payload) == 8 + _CONTROLLER_DATA.size:
-        text = f"userspace(pid=0,{_format_controller(payload[8:])})"
+        text = f"userspace(pid={pid},{_format_controller(payload[8:])})"
         if _reads_as(text, attribute(odp.USERSPACE, payload)):
             return text
     sample = sample_text.format_sample(reason, payload[8:])
     if sample is not None:
-        return f"userspace(pid=0,{sample})"
+        return f"userspace(pid={pid},{sample})"
     slow = ",".join(slow_paths(reason))
     what = f"slow_path({slow})" if slow else f"reason={reason}"
     data = f",userdata({payload[8:].hex()})" if payload[8:] else ""
-    return f"userspace(pid=0,{what}{data})"
+    return f"userspace(pid={pid},{what}{data})"
 
 
 def slow_paths(reason: int) -> list[str]:
@@ -317,6 +317,15 @@ def _within(value: int, bits: int, what: str) -> int:
     return value
 
 
+def c_number(text: str) -> int:
+    """A number of C: decimal, hexadecimal behind 0x, octal behind 0; ValueError."""
+    if not text[:1].isdigit() or "_" in text:
+        raise ValueError(f"{text}: not a number")
+    if text.isdigit() and text[0] == "0":
+        return int(text, 8)
+    return int(text, 16) if text[:2] in ("0x", "0X") else int(text)
+
+
 def _u32(kind: int, text: str, what: str) -> bytes:
     return attribute(kind, struct.pack("=I", _within(int(text, 0), 32, what)))
 
@@ -444,9 +453,9 @@ def _parse_controller(body: str) -> bytes:
 
 
 def _parse_slow(text: str) -> int:
-    known = {"action": 0, **{name: bit for bit, name in SLOW_PATHS.items()}}
+    known = {"action": 0, "0": 0, **{name: bit for bit, name in SLOW_PATHS.items()}}
     reason = odp.SLOW_ACTION
-    for name in key_text.split(key_text.name_and_body(text)[1]):
+    for name in key_text.split(key_text.name_and_body(text)[1].replace("|", ",")):
         if name not in known:
             raise ValueError(f"{text}: unknown slow path")
         reason |= known[name]
@@ -457,8 +466,10 @@ def _parse_userspace(body: str) -> bytes:
     """pid=NUMBER, the Netlink port of a reader that we do not have, and what goes up."""
     reason, data = 0, b""
     first, *parts = key_text.split(body) or [""]
-    if not first.removeprefix("pid=").isdigit():
-        raise ValueError(f"userspace({body}): expected pid=NUMBER")
+    try:
+        pid = _within(c_number(first.removeprefix("pid=")), 32, "pid")
+    except ValueError:
+        raise ValueError(f"userspace({body}): expected pid=NUMBER") from None
     for part in parts:
         if part.startswith("reason="):
             reason = _within(int(part[7:], 0), 32, "reason")
@@ -477,7 +488,7 @@ def _parse_userspace(body: str) -> bytes:
             data = bytes.fromhex(key_text.name_and_body(part)[1])
         else:
             raise ValueError(f"{part}: unknown option of userspace()")
-    return attribute(odp.USERSPACE, struct.pack("=II", reason, 0) + data)
+    return attribute(odp.USERSPACE, struct.pack("=II", reason, pid) + data)
 
 
 def _parse_set(body: str) -> bytes:
@@ -528,8 +539,9 @@ _BARE = {
 
 
 def _parse_one(item: str) -> bytes:
-    if item.isdigit():
-        return _u32(odp.OUTPUT, item, "port")
+    if item[:1].isdigit():
+        port = _within(c_number(item), 32, "port")
+        return attribute(odp.OUTPUT, struct.pack("=I", port))
     if item == "ct":
         return attribute(odp.CT, ct_text.parse_ct(""))
     if item in _COPY_TTL.values():

@@ -103,6 +103,8 @@ TEXTS = [
     "clone(pop_vlan,1),2",
     "userspace(pid=0,slow_path(action))",
     "userspace(pid=0,reason=4,userdata(00ff))",
+    "userspace(pid=77,slow_path(cfm,stp)),2",
+    "userspace(pid=4294967295,reason=0)",
     "trunc(100),1",
     "meter(5),1",
     "1,drop(3)",
@@ -124,6 +126,23 @@ def ct(**values):
     for name, value in values.items():
         setattr(action, name, value)
     return attribute(odp.CT, action.pack())
+
+
+@pytest.mark.parametrize(("given", "shown"), [
+    ("0x5,010,2", "5,8,2"),
+    ("userspace(pid=0x7,slow_path(cfm|stp))", "userspace(pid=7,slow_path(cfm,stp))"),
+    ("userspace(pid=7,slow_path(0))", "userspace(pid=7,slow_path(action))"),
+])  # fmt: skip
+def test_other_ways_to_write_it(given, shown):
+    assert odp_text.format_actions(odp_text.parse_actions(given)) == shown
+
+
+@pytest.mark.parametrize("text", (
+    "09", "0x", "5x", "1_0", "4294967296", "userspace(pid=4294967296)", "userspace(pid=)",
+))  # fmt: skip
+def test_what_is_no_number(text):
+    with pytest.raises(ValueError):
+        odp_text.parse_actions(text)
 
 
 def test_inner_labels():

@@ -231,6 +231,7 @@ ANSWERS = (
     ("ofproto/trace", "nosuch", FLOW.format(5), "xyz"),
     ("ofproto/trace", "br0", "in_port=1", "x", "y"),
     ("dpctl/parse-actions", "userspace(pid=5"),
+    ("dpctl/parse-actions", "0x5,010,userspace(pid=7,slow_path(cfm|stp))"),
     ("dpctl/add-flow", FLOW.format(5), "set(xyz())"),
     ("dpctl/add-flow", "xyz", "1"),
     ("dpctl/add-flow", FLOW_WITH_UFID, "1"),
