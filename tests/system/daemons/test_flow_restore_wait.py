@@ -5,13 +5,15 @@ datapath's flows go on although the new vswitchd has none yet.
 """
 
 import json
+import os
 import re
 import select
+import signal
 import socket
 
 import pytest
 
-from tests.daemons import VSWITCHD, wait_until
+from tests.daemons import DATAPATH, VSWITCHD, wait_until
 from tests.system.traffic import Pinger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -179,4 +181,33 @@ def test_what_happens_while_it_is_set(switch, controller, lab):
     assert lab[-1].ping("10.0.1.1") == 3
     wait_until(lambda: is_called(controller), what="the switch at its controller")
     switch.ofctl("add-flow", "br0", "in_port=2,actions=output:1")
+    assert two.ping("10.0.0.1") == 3
+
+
+def test_a_datapath_that_dies_meanwhile_and_one_that_does_not_answer_at_the_end(
+    switch, controller, lab
+):
+    one, two, _ = lab
+    switch.allow("datapath process")
+    saved = Saved(switch, "br0")
+    end(switch)
+    switch.vsctl("--no-wait", "set", "Open_vSwitch", ".", KEY)
+    switch.start_daemon(VSWITCHD)
+    while is_called(controller):
+        pass  # what came before
+    died = switch.pid(DATAPATH)
+    switch.kill(DATAPATH)
+    wait_until(lambda: switch.pid(DATAPATH) not in (None, died), what="another datapath")
+    wait_until(lambda: switch.dpctl("show", check=False).count("port ") == 4, what="its ports")
+    saved.restore()
+    assert one.ping("10.0.0.2", count=1) == 0 and not is_called(controller)
+    os.kill(switch.pid(DATAPATH), signal.SIGSTOP)
+    try:
+        switch.vsctl("--no-wait", "remove", "Open_vSwitch", ".", *KEY.partition("=")[0].split(":"))
+        wait_until(lambda: is_called(controller), what="the switch at its controller")
+    finally:
+        os.kill(switch.pid(DATAPATH), signal.SIGCONT)
+    wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, what="packets by the restored flows")
+    now = Saved(switch, "br0")
+    assert (now.flows, now.groups) == (saved.flows, saved.groups)
     assert two.ping("10.0.0.1") == 3
