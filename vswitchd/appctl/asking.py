@@ -138,10 +138,11 @@ class _Aside:
             self._error = CommandError(error.strerror or str(error))
         except GeneratorExit:
             pass
-        except Exception as error:
+        except BaseException as error:  # whatever it is: the loop waits for us
             self._error = error
-        self._is_done = True
-        self._over.release()
+        finally:
+            self._is_done = True
+            self._over.release()
 
     def _take(self, made: str | Iterator[str | None] | None) -> None:
         for piece in [made] if made is None or isinstance(made, str) else made:
