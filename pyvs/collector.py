@@ -14,6 +14,7 @@ YOUNG = 10_000  # objects, more than went, between two collections of those
 MIDDLE = 5  # of these collections between two that look at what they left, too
 ALL = 2  # and of those between two that look at everything
 LONG = 0.010  # seconds
+FEW = 60_000  # objects: a look at all of them is not long
 
 _paused = 0
 _was_enabled = True
@@ -34,6 +35,15 @@ def _watch(phase: str, info: dict[str, int]) -> None:
     if phase == "start":
         _began = time.thread_time()
     elif info["generation"] == 2 and time.thread_time() - _began > LONG:
+        gc.freeze()
+
+
+def look_at_all() -> None:
+    """When something has gone whose parts know each other in circles, as a bridge's do, which may
+    have been frozen while it was there.  Where there are more than FEW, it stays."""
+    if _watch in gc.callbacks and not _paused and gc.get_freeze_count() <= FEW:
+        gc.unfreeze()
+        gc.collect()
         gc.freeze()
 
 

@@ -22,7 +22,7 @@ import ovs.vlog
 
 from ofproto.changes.bundles import IDLE_SECONDS
 from ofproto.ofproto import FIRST_RESTORE_SECONDS, LEAST_RESTORE_SECONDS
-from pyvs import clock, containment
+from pyvs import clock, collector, containment
 from pyvs.once import Once
 from pyvs.streams import tls_stream
 from vswitchd import leftovers, status
@@ -45,6 +45,7 @@ AWAY_INTERVAL_MS = 1000
 RETRY_MS = 50  # for a datapath process that is about to come up
 RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised, or, at first, read
 LONGEST_RETRY_MS = 60_000  # of what it still keeps from being read
+GONE_FOR = 1000  # ms after which nobody refers to a bridge any more that was deleted
 
 
 class Switch:
@@ -115,6 +116,7 @@ class Switch:
         self._next_away = 0
         self._contended = False
         self._warned = Once()
+        self._gone_at: int | None = None  # ms, when a bridge was deleted
 
     @property
     def config(self) -> Configuration | None:
@@ -142,6 +144,9 @@ class Switch:
             containment.call("bridge", name, self._run_bridge, bridge, now)
         containment.call("workers", "", self._run_pmds, now)
         containment.call("status", "", self._write_status, now)
+        if self._gone_at is not None and now >= self._gone_at + GONE_FOR:
+            self._gone_at = None
+            collector.look_at_all()
 
     def _restore_some(self) -> None:
         """Go on with one of those that take over flows, each in its turn; a bridge is made when it
@@ -503,6 +508,7 @@ class Switch:
             vlog.info(f"bridge {name}: deleted")
             bridge.destroy(delete=True)
             del self.bridges[name]
+            self._gone_at = clock.msec()
         if problem is not None:
             vlog.err(f"failed to create bridge {name}: {problem}")
             wanted = None

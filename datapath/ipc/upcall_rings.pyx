@@ -40,12 +40,25 @@ cdef flow_key _any
 IN_PORT_AT = sizeof(upcall_record) + (<size_t> &_any.in_port - <size_t> &_any)     # of a record
 
 
+cdef _drop_rings(UpcallRings rings):
+    while rings.n_workers:
+        rings._drop_worker(rings.n_workers - 1)
+    if rings.upcall_fd >= 0:
+        close(rings.upcall_fd)
+    free(rings.up)
+    free(rings.down)
+    free(rings.wake)
+    rings.up = rings.down = NULL
+    rings.wake = NULL
+    rings.upcall_fd = -1
+
+
 cdef class UpcallRings:
     def __cinit__(self):
         self.upcall_fd = -1
 
     def __dealloc__(self):
-        self.drop_rings()
+        _drop_rings(self)  # not the method: at the end of the process a subclass has none any more
 
     # --- coming and going: what the datapath's answers name
 
@@ -79,16 +92,7 @@ cdef class UpcallRings:
                 raise OSError(errno, os.strerror(errno))
 
     cpdef drop_rings(self):
-        while self.n_workers:
-            self._drop_worker(self.n_workers - 1)
-        if self.upcall_fd >= 0:
-            close(self.upcall_fd)
-        free(self.up)
-        free(self.down)
-        free(self.wake)
-        self.up = self.down = NULL
-        self.wake = NULL
-        self.upcall_fd = -1
+        _drop_rings(self)
 
     cdef _drop_worker(self, uint32_t index):
         cdef uint32_t id = self.ids[index]
