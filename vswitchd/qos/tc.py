@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyvs import containment
+from vswitchd.qos import class_counters
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -288,24 +289,10 @@ def counters(ifindex: int) -> dict[int, dict[str, int]]:
     """Of the queues that there are, by number."""
     found = {}
     try:
-        route, refusal = _pyroute2()
-    except ImportError:
-        return {}
-    try:
-        with route() as ip:
-            for each in ip.get_classes(index=ifindex):
-                if HANDLE < each["handle"] < ROOT_CLASS:
-                    found[each["handle"] - HANDLE - 1] = _counted(each)
-    except (refusal, OSError):
+        for handle, (packets, octets, drops) in class_counters.read(ifindex):
+            if HANDLE < handle < ROOT_CLASS:
+                counted = {"tx_packets": packets, "tx_bytes": octets, "tx_errors": drops}
+                found[handle - HANDLE - 1] = counted
+    except OSError:
         return {}
     return found
-
-
-def _counted(each: Any) -> dict[str, int]:
-    stats = each.get_attr("TCA_STATS2")
-    basic, queue = stats.get_attr("TCA_STATS_BASIC"), stats.get_attr("TCA_STATS_QUEUE")
-    return {
-        "tx_packets": basic["packets"],
-        "tx_bytes": basic["bytes"],
-        "tx_errors": queue["drops"],
-    }
