@@ -1,5 +1,6 @@
 """pyvs-ovsdb-client: asks a database server, and changes its databases; see ovsdb-client(1)."""
 
+import errno
 import json
 import os
 import select
@@ -456,10 +457,13 @@ Options:
 """
 
 
-def _take_remote(session, args):
-    """Removes the optional server from `args`."""
+def _take_remote(session, args, least):
+    """Removes the optional server from `args`, of which `least` are something else."""
     if args and args[0].split(":", 1)[0] in _SCHEMES and ":" in args[0]:
         session.remote = args.pop(0)
+    elif len(args) > least and args[0][:1].isalpha() and ":" in args[0]:
+        reason = os.strerror(errno.EAFNOSUPPORT)
+        raise Fatal(f'failed to connect or listen to "{args[0]}" ({reason})')
     else:
         from pyvs import rundir
 
@@ -506,7 +510,7 @@ def _dispatch(session, name, args):
     if command is None:
         raise Fatal(f"unknown command '{name}'; use --help for help")
     target, least, most, function = command
-    _take_remote(session, args)
+    _take_remote(session, args, least)
     if len(args) < least or (target == "server" and most is not None and len(args) > most):
         raise Fatal(f"invalid syntax for '{name}' (use --help for help)")
     if name in ("transact", "query"):

@@ -89,6 +89,10 @@ transact
 --form=csv dump REMOTE Port name
 dump REMOTE Port name --format=csv
 -f zz list-dbs REMOTE
+list-dbs foo:bar
+list-dbs foo:bar baz
+list-dbs foo
+dump foo:bar Open_vSwitch
 """
 
 
