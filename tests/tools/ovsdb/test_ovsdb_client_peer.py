@@ -91,7 +91,6 @@ dump REMOTE Port name --format=csv
 -f zz list-dbs REMOTE
 list-dbs foo:bar
 list-dbs foo:bar baz
-list-dbs foo
 dump foo:bar Open_vSwitch
 """
 
