@@ -50,10 +50,12 @@ ASKING = {
 CHANGING = (
     ("dpctl/add-dp dummy@second", ""),
     ("dpctl/del-dp dummy@second", ""),
+    ("revalidator/pause", ""),  # to which such a flow says nothing
     (f"dpctl/add-flow {UFID},{FLOW} drop", ""),
     (f"dpctl/mod-flow {UFID},{FLOW} 1", ""),
     (f"dpctl/get-flow {UFID}", "actions:1"),
     (f"dpctl/del-flow {UFID}", ""),
+    ("revalidator/resume", ""),
     ("dpctl/ct-set-maxconns 1000", "setting maxconns successful"),
     ("dpctl/flush-conntrack", ""),
     ("upcall/disable-megaflows", "megaflows disabled"),
@@ -85,6 +87,8 @@ def switch(tmp_path):
         "add-br br0 -- set bridge br0 datapath_type=dummy -- add-port br0 p1 -- set interface p1"
     )
     names.run("ovs-vsctl", *words.split(), "type=dummy", "ofport_request=1")
+    # Longer than all takes on a busy machine.
+    names.run("ovs-vsctl", "set", "open_vswitch", ".", "other_config:max-idle=600000")
     ofctl(names, "add-meter", "meter=1,kbps,band=type=drop,rate=100000")
     ofctl(names, "add-group", "group_id=1,type=all,bucket=actions=drop")
     ofctl(names, "add-flow", "actions=meter:1,group:1")
