@@ -28,6 +28,9 @@ from vswitchd.protocols.base import Protocol, Rows
 vlog = ovs.vlog.Vlog("ofproto_dpif")
 
 NOT_IN_TREE = TreeState()
+# Between two looks at what nobody tells of (a port's configuration, a patch's peer), however often
+# the loop turns.
+LOOK_MS = 100
 INTERNAL = ("internal", "dummy-internal")  # such ports are in no tree
 
 STATES = {
@@ -99,6 +102,9 @@ class Spanning(Protocol):
         self._stale_stations: set[int | None] = set()  # ports; None: all
         self._warned = Once()
         self._started = 0
+        self._due: int | None = None  # ms, when the tree has something to do
+        self._looked_at = 0  # ms, at the ports: each look walks over all of them
+        self._skipped = False  # a turn of the loop since
 
     # --- configuration
 
@@ -297,14 +303,22 @@ class Spanning(Protocol):
     def run(self, now: int) -> None:
         if self._stale and self._config is not None:
             self._renew(now)
-        if self.tree is not None:
+        if self.tree is None:
+            return
+        due = self._due is not None and now >= self._due
+        if due or not self._looked_at <= now < self._looked_at + LOOK_MS:
             self.tree.run(now)
             self._follow(now)
+        else:
+            self._skipped = True
 
     def next_run(self) -> int | None:
         if self._stale:
             return 0
-        return self.tree.next_wakeup() if self.tree is not None else None
+        if self.tree is None:
+            return None
+        times = (self._due, self._looked_at + LOOK_MS if self._skipped else None)
+        return min((each for each in times if each is not None), default=None)
 
     def detect_change(self, now: int) -> None:
         """As if the topology had changed."""
@@ -322,6 +336,7 @@ class Spanning(Protocol):
             if self._states.get(number) != state:
                 self._tell_state(number, state, STATES[state])
         self._collect(now)
+        self._due, self._looked_at, self._skipped = self.tree.next_wakeup(), now, False
 
     def _follow_link(self, number: int, now: int) -> None:
         port = self.ofproto.ports[number]
