@@ -223,12 +223,13 @@ cdef class Ring:
         cdef ring r = self.r
         cdef uint32_t length, n = 0
         cdef const uint8_t *record
-        while True:
+        while r.tail - self.r.tail < r.size:    # a writer that goes on meanwhile keeps us no longer
             record = ring_peek(&r, &length)
             if record == NULL:
-                return None if r.broken else n
+                break
             r.tail = r.next
             n += not _is_spoilt(record, length)
+        return None if r.broken else n
 
     def spoil(self, uint32_t at, bytes value not None):
         """Make nonsense, for who reads them, of the records that wait and have `value` at byte `at`;
@@ -237,16 +238,17 @@ cdef class Ring:
         cdef uint32_t length, n = 0
         cdef const uint8_t *record
         cdef size_t size = <size_t> len(value)
-        while True:
+        while r.tail - self.r.tail < r.size:    # likewise
             record = ring_peek(&r, &length)
             if record == NULL:
-                return n
+                break
             r.tail = r.next
             if _is_spoilt(record, length) or length < at + size:
                 continue
             if memcmp(record + at, <const char *> value, size) == 0:
                 memset(<uint8_t *> record, 0xff, SPOILT)
                 n += 1
+        return n
 
     @property
     def tail(self):
