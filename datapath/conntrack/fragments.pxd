@@ -66,8 +66,8 @@ cdef struct frag_settings:
     uint32_t min_v6
     uint32_t most
     uint32_t timeout            # ms
-    bint evicts                 # what waits longest makes room for a new packet; else only what
-                                # waits of a sender that has more than the new packet's
+    bint evicts                 # the sender that has most makes room, be it the new packet's own;
+                                # else only another, that has more with the new packet counted
 
 cdef struct frag_table:
     const frag_settings *settings
