@@ -233,11 +233,17 @@ class Rstp:
             if self._stirred:
                 self._round(seen)
                 continue
-            sent = [port for port in seen if port.transmit()]
+            sent = [port for port in self._in_order(seen) if port.transmit()]
             if not sent:
                 return
             seen = dict.fromkeys(sent)
             self._stirred.update(seen)
+
+    def _in_order(self, ports: dict[Port, None]) -> list[Port]:
+        """As they stand in the bridge, however they were stirred."""
+        if len(ports) < 2:
+            return list(ports)
+        return [port for port in self.ports.values() if port in ports]
 
     def _round(self, seen: dict[Port, None]) -> None:
         stirred, self._stirred = self._stirred, {}
