@@ -138,12 +138,12 @@ def fail_at_random(net, rng, n_links):
     return None
 
 
-# PYVS_RSTP_ORDERS=1000 has all of 0 to 999 run as well (which takes minutes): rings and meshes of
+# PYVS_RSTP_ORDERS=1000 has all of 0 to 999 run (which takes a minute): rings and meshes of
 # 3, 7 and 20 bridges.  Those that are named were loops once.
-ORDERS = range(int(os.environ.get("PYVS_RSTP_ORDERS", "0")))
+ORDERS = range(int(os.environ.get("PYVS_RSTP_ORDERS", "100")))
 
 
-@pytest.mark.parametrize("seed", sorted({2, 5, 33, 62, 64, 68, *range(1000, 1006), *ORDERS}))
+@pytest.mark.parametrize("seed", sorted({2, 5, 33, 62, 64, 68, 238, *range(1000, 1006), *ORDERS}))
 def test_no_order_of_failures_makes_a_loop(seed):
     rng = random.Random(seed)
     plugs, n_links = random_plugs(rng)
