@@ -86,7 +86,9 @@ class Bridge:
         self._wanted: dict[str, dict[str, InterfaceConfig]] = {}
         self.protocols = Protocols(self.ofproto, self.name)
         self._mirrors = MirrorRows(self.name)
-        self.bundles = Bundles(self.ofproto, known_active, self.protocols.lacp.of_bond)
+        self.bundles = Bundles(
+            self.ofproto, known_active, self.protocols.lacp.of_bond, self.protocols.link_changed
+        )
         self._groups = KeptGroups(self.ofproto)
         self.neighbours = KeptNeighbours(self.ofproto)
         known = self.protocols.by_name.values()

@@ -201,15 +201,19 @@ class Bond:
         if wanted != self.mii_interval:
             self.mii_interval, self._next_mii = wanted, now
 
-    def _poll(self, now: int) -> None:
-        for member in self.members.values():
-            member.iface.poll_mii(self.mii_interval > 0)
+    def poll_mii(self, now: int) -> list[Iface]:
+        """If it is time to ask the members' MIIs: those that have another answer than before."""
+        if not self.mii_interval or now < self._next_mii:
+            return []
+        return self._poll(now)
+
+    def _poll(self, now: int) -> list[Iface]:
         self._next_mii = now + self.mii_interval
+        ifaces = [member.iface for member in self.members.values()]
+        return [iface for iface in ifaces if iface.poll_mii(self.mii_interval > 0)]
 
     def run(self, now: int) -> None:
         """Follow the devices, and choose."""
-        if self.mii_interval and now >= self._next_mii:
-            self._poll(now)
         for member in self.members.values():
             self._follow(member, now)
         chosen = self._choose()

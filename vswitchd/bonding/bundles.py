@@ -39,10 +39,13 @@ class Bundles:
         ofproto: Any,
         known_active: Callable[[UUID], str | None],
         lacp_of: Callable[[str], Aggregate | None] = lambda name: None,
+        link_changed: Callable[[Iface, int], None] = lambda iface, now: None,
     ):
         """`known_active(uuid)`: the address of a Port's active member before this process;
-        `lacp_of(name)`: its aggregate, where it speaks LACP."""
+        `lacp_of(name)`: its aggregate, where it speaks LACP; `link_changed(iface, now)` is told
+        whose MII has another answer than before."""
         self._lacp_of = lacp_of
+        self._link_changed = link_changed
         self._recalled = Recalled()
         self.bonds: dict[str, Bond] = {}
         self.bonds_changed = False
@@ -100,6 +103,8 @@ class Bundles:
         """Bonds whose delays are over, or whose loads are to be looked at."""
         for bond in self.bonds.values():
             when = bond.next_run()
+            for iface in bond.poll_mii(now):
+                self._link_changed(iface, now)
             if when is not None and now >= when:
                 self.run_bond(bond, now)
             when = bond.when_to_rebalance()

@@ -132,9 +132,12 @@ class Iface:
             return True
         return self.link.is_up and (self.link.has_carrier if self.mii is None else self.mii)
 
-    def poll_mii(self, wanted: bool) -> None:
-        """Ask its MII whether there is a link; not `wanted`: its carrier counts again."""
+    def poll_mii(self, wanted: bool) -> bool:
+        """Ask its MII whether there is a link; not `wanted`: its carrier counts again.  Returns
+        whether it is up now and was not, or the other way round."""
+        before = self.is_up()
         self.mii = mii_link(self.device) if wanted and self.link is not None else None
+        return self.is_up() != before
 
     @property
     def is_sound(self) -> bool:
