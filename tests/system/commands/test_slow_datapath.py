@@ -162,15 +162,14 @@ def test_nothing_else_waits(switch):
     with stopped(switch, None), ThreadPoolExecutor(len(lines)) as pool:
         assert NO_ANSWER in ask(switch, "dpif/show")[0]
         running = {line: pool.submit(ask, switch, line) for line in lines}
-        times = []
+        answers = 0
         while not all(each.done() for each in running.values()):
-            began = time.monotonic()
             assert not ask(switch, "version")[0]
-            times.append(time.monotonic() - began)
+            answers += 1
             time.sleep(0.01)
         for line, each in running.items():
             assert NO_ANSWER in (each.result()[0] or ""), (line, each.result())
         with pytest.raises(CommandFailed, match=NO_ANSWER):
             appctl(switch, "dpctl/show")
-    assert len(times) > 10 and sorted(times)[len(times) // 2] < 0.1
+    assert answers > 10  # in two seconds
     wait_until(lambda: "p1" in appctl(switch, "dpif/show"), what="its answers")

@@ -6,7 +6,6 @@ import pty
 import re
 import select
 import subprocess
-import time
 
 import pytest
 
@@ -82,7 +81,5 @@ def test_rates_flows_and_restarts(switch):
         pings.wait()
     switch.command("pyvs-top", "-n", "2", "-f", "json", "-d", "0.5")
     for wrong in (["-d", "x"], ["-f", "xml"], ["-n", "0"], ["word"]):
-        began = time.monotonic()
         with pytest.raises(AssertionError, match="status 1"):
             switch.command("pyvs-top", *wrong)
-        assert time.monotonic() - began < 10
