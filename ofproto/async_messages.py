@@ -12,8 +12,8 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match import Match
 from ofproto.codec.messages.packet import TOTAL_LEN_AT
 from ofproto.codec.numbers import OF13, OF14, OFPR_ACTION, OFPR_NO_MATCH
-from ofproto.packet_in_heads import Heads
 from ofproto.peers.packet_in import ACTION, MISS
+from ofproto.peers.packet_in_heads import Heads
 from ofproto.peers.roles import ROLE_SLAVE
 
 # A frame that is yet to be segmented may be longer than a message: so much of it goes to a

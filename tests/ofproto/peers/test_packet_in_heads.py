@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from datapath.key.flow import KEY_SIZE, MEMBERS
-from ofproto import async_messages, packet_in_heads
+from ofproto import async_messages
 from ofproto.codec import messages as m
+from ofproto.peers import packet_in_heads
 from ofproto.xlate.bridges.xbridge import PacketInEvent
 
 FIELDS = ("packet_type", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "tun_id", "metadata", "reg0",
