@@ -146,7 +146,7 @@ class Bridge:
                 del self._wanted[interface.name]
             names.add(interface.name)
         if port is None:
-            self.bundles.drop(name)
+            self.bundles.drop(name, clock.msec())
             self._local_mac.drop_port(name)
             self.protocols.drop_port(name, clock.msec())
             return names

@@ -129,8 +129,9 @@ class Bond:
     def enabled(self) -> list[Member]:
         return [each for each in self.members.values() if each.enabled]
 
-    def configure(self, port: PortConfig, ifaces: list[Iface], now: int) -> None:
-        """Take over settings and members."""
+    def configure(self, port: PortConfig, ifaces: list[Iface], now: int) -> list[Iface]:
+        """Take over settings and members.  Returns the interfaces that are up now and were not, or
+        the other way round, since their MII is not asked any more."""
         self.primary = port.other_config.get("bond-primary")
         self.updelay, self.downdelay = max(0, port.bond_updelay), max(0, port.bond_downdelay)
         self.basis = integer(port.other_config, "bond-hash-basis", 0, 0, 0xFFFFFFFF)
@@ -147,10 +148,11 @@ class Bond:
             self.members[iface.name] = known if same else Member(iface)
         if self.active is not None and self.members.get(self.active.iface.name) is not self.active:
             self.active = None
-        if not self.mii_interval:
-            self._poll(now)
+        gone = [each.iface for each in before.values() if each.iface not in ifaces]
+        changed = _without_mii(gone if self.mii_interval else [*gone, *ifaces])
         self._go_on()
         self.run(now)
+        return changed
 
     def kept(self) -> list[Any]:
         """The members that carry, and which of the members has each bucket, as numbers."""
@@ -176,9 +178,14 @@ class Bond:
             return
         self.buckets.adopt(carriers, [each for each in known if each is not None])
 
+    def close(self) -> list[Iface]:
+        """There is no bond of them any more.  Returns what configure() does."""
+        return _without_mii([member.iface for member in self.members.values()])
+
     def remove(self, name: str, now: int) -> None:
         """A member goes, and the others carry what it did."""
         member = self.members.pop(name)
+        member.iface.poll_mii(False)
         self.is_moving |= member.enabled
         if self.active is member:
             self.active = None
@@ -205,12 +212,9 @@ class Bond:
         """If it is time to ask the members' MIIs: those that have another answer than before."""
         if not self.mii_interval or now < self._next_mii:
             return []
-        return self._poll(now)
-
-    def _poll(self, now: int) -> list[Iface]:
         self._next_mii = now + self.mii_interval
         ifaces = [member.iface for member in self.members.values()]
-        return [iface for iface in ifaces if iface.poll_mii(self.mii_interval > 0)]
+        return [iface for iface in ifaces if iface.poll_mii(True)]
 
     def run(self, now: int) -> None:
         """Follow the devices, and choose."""
@@ -306,3 +310,8 @@ class Bond:
             return
         self._last_mac = member.mac or self._last_mac
         vlog.info(f"bond {self.name}: active member is now {member.iface.name}")
+
+
+def _without_mii(ifaces: list[Iface]) -> list[Iface]:
+    """Their carriers count again; those for which that makes a difference."""
+    return [iface for iface in ifaces if iface.poll_mii(False)]

@@ -69,11 +69,11 @@ class Bundles:
         if len(attached) > 1:
             self._set_bond(port, attached, now)
             return
-        self._forget_bond(port.name)
+        self._forget_bond(port.name, now)
         if attached:
             self._give(port, [attached[0].ofp_port])
         else:
-            self.drop(port.name)
+            self.drop(port.name, now)
 
     def _set_bond(self, port: PortConfig, members: list[Iface], now: int) -> None:
         bond = self.bonds.get(port.name)
@@ -84,7 +84,7 @@ class Bundles:
         self._ports[port.name] = port
         self._count(bond)
         bond.lacp = self._lacp_of(port.name)
-        bond.configure(port, members, now)
+        self._links_changed(bond.configure(port, members, now), now)
         self.follow(bond)
 
     def follow(self, bond: Bond) -> None:
@@ -103,13 +103,16 @@ class Bundles:
         """Bonds whose delays are over, or whose loads are to be looked at."""
         for bond in self.bonds.values():
             when = bond.next_run()
-            for iface in bond.poll_mii(now):
-                self._link_changed(iface, now)
+            self._links_changed(bond.poll_mii(now), now)
             if when is not None and now >= when:
                 self.run_bond(bond, now)
             when = bond.when_to_rebalance()
             if when is not None and now >= when and bond.rebalance(self.loads(bond), now):
                 self.follow(bond)
+
+    def _links_changed(self, ifaces: list[Iface], now: int) -> None:
+        for iface in ifaces:
+            self._link_changed(iface, now)
 
     def members_changed(self, names: Iterable[str], now: int) -> None:
         """Of these bundles: their devices came up or went down, or protocols say so."""
@@ -186,19 +189,21 @@ class Bundles:
             self.follow(self.bonds[name])
         elif others:
             port = self._ports[name]
-            self._forget_bond(name)
+            self._forget_bond(name, now)
             self._give(port, others)
         else:
-            self.drop(name)
+            self.drop(name, now)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, now: int) -> None:
         """End a bundle, if there is one of this name."""
-        self._forget_bond(name)
+        self._forget_bond(name, now)
         if self._forget(name):
             self._ofproto.bundle_del(name)
 
-    def _forget_bond(self, name: str) -> None:
-        self.bonds.pop(name, None)
+    def _forget_bond(self, name: str, now: int) -> None:
+        bond = self.bonds.pop(name, None)
+        if bond is not None:
+            self._links_changed(bond.close(), now)
         self._ports.pop(name, None)
         if self._bond_given.pop(name, None) is not None:
             self._ofproto.bonds.set(name, None)
