@@ -128,11 +128,23 @@ def _delete_network(database: Database, network: state.Network) -> None:
     if network.mode == "nat":
         nat.remove(network)
         gateway.remove(database, network)
+    _forget(database, network, *state.endpoints(database, network.id))
     if network.owns_bridge:
         database.delete_bridge(network.bridge)
     else:
-        for item in (*state.endpoints(database, network.id), network):
-            state.forget(database, network.bridge, item)
+        state.forget(database, network.bridge, network)
+
+
+def _forget(database: Database, network: state.Network, *found: state.Endpoint) -> None:
+    """Delete endpoints of a network.  Their rows go behind their ports: a call that is cut off can
+    be said again.  Then the ports once more: of a join() that had seen the row (see there)."""
+    if not found:
+        return
+    names = [_device(each.id) for each in found]
+    endpoints.detach(database, *names)
+    for each in found:
+        state.forget(database, network.bridge, each)
+    endpoints.detach(database, *names)
 
 
 def _made_mac(address: str) -> str:
@@ -160,14 +172,14 @@ def delete_endpoint(database: Database, asked: Object) -> Object:
 
 
 def forget_endpoint(database: Database, identity: str) -> None:
-    """Delete all there is of it.  Its row goes last: a call that is cut off can be said again."""
-    endpoints.detach(database, _device(identity))
+    """Delete all there is of it, as _forget()."""
     try:
         found = state.endpoint(database, identity)
         network = state.network(database, found.network)
     except NotThere:
+        endpoints.detach(database, _device(identity))
         return
-    state.forget(database, network.bridge, found)
+    _forget(database, network, found)
     if found.port_map:
         _write_rules(database, network)
 
@@ -202,6 +214,11 @@ def join(database: Database, asked: Object) -> Object:
         except BaseException:
             host.delete_link(name)
             raise
+    try:
+        state.endpoint(database, found.id)
+    except NotThere:  # deleted meanwhile: who did may not have seen the port
+        endpoints.detach(database, name)
+        raise
     return {
         "InterfaceName": {"SrcName": inner.name, "DstPrefix": "eth"},
         "Gateway": network.gateway(4),

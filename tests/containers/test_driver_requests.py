@@ -137,6 +137,24 @@ def test_a_key_of_any_type(driver, name):
                 Memory.ids.clear()
 
 
+def test_an_endpoint_that_is_deleted_while_it_is_joined(driver, monkeypatch):
+    """Its port stayed: who deleted it had looked for one before it was made."""
+    detached = []
+    monkeypatch.setattr(calls.endpoints, "detach", lambda _database, *names: detached.extend(names))
+    with contextlib.closing(Docker(driver)) as docker:
+        for each in ("CreateNetwork", "CreateEndpoint"):
+            assert docker.say(f"/NetworkDriver.{each}", **REQUESTS[each])[0] == 200
+
+        def add_port(_database, _bridge, port):
+            detached.clear()
+            for key in [key for key in Memory.ids if ENDPOINT["EndpointID"] in key]:
+                del Memory.ids[key]
+
+        monkeypatch.setattr(Memory, "add_port", add_port)
+        assert docker.say("/NetworkDriver.Join", **REQUESTS["Join"])[0] == 500
+        assert detached == [calls._device(ENDPOINT["EndpointID"])]
+
+
 def test_what_is_wrong_is_said(driver):
     asked = with_other(CREATE, ("IPv4Data", 0, "Pool"), 5)
     said = "IPv4Data[0].Pool: not a string"
