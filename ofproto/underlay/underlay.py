@@ -48,7 +48,9 @@ class Underlay:
         self.tunnel_ends = b""  # the same, as the action tnl_defrag has it
         self.bridges: list[Any] = []  # translation's, whose ports routes lead out by
         self.devices: dict[str, Device] = {}
-        self._listening: dict[str, Device] = {}
+        # Devices whose addresses tunnels may be received at: some route leads out by them.  Each
+        # packet's translation looks here.
+        self.listening: dict[str, Device] = {}
         self._seen = -1
 
     def _tell(self) -> None:
@@ -96,13 +98,8 @@ class Underlay:
         if self._seen != self.routes.changed:
             self._seen = self.routes.changed
             used = self.routes.devices
-            self._listening = {n: d for n, d in self.devices.items() if n in used}
+            self.listening = {n: d for n, d in self.devices.items() if n in used}
             self.told()
-
-    @property
-    def listening(self) -> dict[str, Device]:
-        """Devices whose addresses tunnels may be received at: some route leads out by them."""
-        return self._listening
 
     def source_for(self, destination: int, device: str) -> int | None:
         """The device's address in a network with `destination`, of the longest prefix."""
@@ -157,7 +154,7 @@ class Underlay:
 
     def hears(self, device: str, address: int) -> bool:
         """Whether an answer to `address` is one to the device, or to those who ask for it."""
-        known = self._listening.get(device)
+        known = self.listening.get(device)
         return known is not None and any(
             address == own
             or (not addresses.is_ipv4(own) and address == addresses.solicited_node(own))
