@@ -11,8 +11,11 @@ from ofproto.rules.view cimport View
 
 cdef enum:
     N_STAGES = 4
-    N_L3_TRIES = 4          # IPv4 source, destination, IPv6 source, destination
-    N_TRIES = 6             # source port, destination port
+    # Tries of the tunnel's id, IPv4 and IPv6 source and destination; of IPv4 source, destination,
+    # IPv6 source, destination; of source port, destination port.
+    TUNNEL_TRIES_END = 5
+    L3_TRIES_END = 9
+    N_TRIES = 11
 
 
 # Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks

@@ -9,6 +9,7 @@ from ofproto.rules.program import Program
 from ofproto.rules.view import View
 
 TRIE_NAMES: tuple[str, ...]
+USUAL_TRIES: tuple[str, ...]
 
 class Rule:
     """One flow of a table.  `priority` and `match` never change; the rest is its owner's.

@@ -6,7 +6,8 @@ beat what was found.  In each subtable it goes through the words in four stages 
 L4); where no rule has the words up to a stage, it stops there, and only the bits up to that stage
 enter the megaflow's mask: a packet that differs in the other bits misses this subtable, too.
 Before L3, tries of the rules' address prefixes may say, with a few bits of the address, that no
-rule of the subtable can match; before L4, tries of ports do.
+rule of the subtable can match; before L4, tries of ports do, and before all of it, where the table's
+owner asks for them, tries of the tunnel's header.
 
 Rules that are alternatives of a conjunctive match are gathered on the way, and looked at where no
 rule of its own is above them (conjunctive.pyx).
@@ -68,15 +69,21 @@ _init_stages()
 
 # The members that have tries: byte offset and bits.
 cdef size_t TRIE_AT[N_TRIES]
-TRIE_AT[:] = [key_at(&NO_KEY.nw_src), key_at(&NO_KEY.nw_dst),
+TRIE_AT[:] = [key_at(&NO_KEY.tun_id), key_at(&NO_KEY.tun_src), key_at(&NO_KEY.tun_dst),
+              key_at(&NO_KEY.tun_ipv6_src[0]), key_at(&NO_KEY.tun_ipv6_dst[0]),
+              key_at(&NO_KEY.nw_src), key_at(&NO_KEY.nw_dst),
               key_at(&NO_KEY.ipv6_src[0]), key_at(&NO_KEY.ipv6_dst[0]),
               key_at(&NO_KEY.tp_src), key_at(&NO_KEY.tp_dst)]
 cdef uint32_t TRIE_BITS[N_TRIES]
-TRIE_BITS[:] = [32, 32, 128, 128, 16, 16]
-TRIE_NAMES = ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst")  # of those that a table may leave out
-cdef uint32_t ALL_TRIES = (1 << N_TRIES) - 1
-cdef uint32_t PORT_TRIES = ALL_TRIES & ~((1 << N_L3_TRIES) - 1)
+TRIE_BITS[:] = [64, 32, 32, 128, 128, 32, 32, 128, 128, 16, 16]
+# Of those that a table may ask for, and of those that it asks for where nothing is said.
+TRIE_NAMES = ("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
+              "ip_src", "ip_dst", "ipv6_src", "ipv6_dst")
+USUAL_TRIES = TRIE_NAMES[TUNNEL_TRIES_END:]
+cdef uint32_t TUNNEL_TRIES = (1 << TUNNEL_TRIES_END) - 1
+cdef uint32_t PORT_TRIES = (1 << N_TRIES) - (1 << L3_TRIES_END)
 cdef enum:
+    TUNNEL_STAGE = 0
     L3_STAGE = 2
     L4_STAGE = 3
 
@@ -361,9 +368,13 @@ cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *
     cdef int stage
     cdef rule_node *node = NULL
     for stage in range(N_STAGES):
-        if stage == L3_STAGE and prefixes_exclude(t, 0, N_L3_TRIES, key, wc, state):
+        if (stage == TUNNEL_STAGE and state.used & TUNNEL_TRIES
+                and prefixes_exclude(t, 0, TUNNEL_TRIES_END, key, wc, state)):
             break
-        if stage == L4_STAGE and prefixes_exclude(t, N_L3_TRIES, N_TRIES, key, wc, state):
+        if stage == L3_STAGE and prefixes_exclude(t, TUNNEL_TRIES_END, L3_TRIES_END, key, wc,
+                                                  state):
+            break
+        if stage == L4_STAGE and prefixes_exclude(t, L3_TRIES_END, N_TRIES, key, wc, state):
             break
         while i < t.stage_end[stage]:
             values[i] = key[t.index[i]] & t.mask[i]
@@ -456,7 +467,7 @@ cdef class Classifier:
         self.view = View() if view is None else view
         self._rules = {}
         self._subtables = {}
-        self.used_tries = ALL_TRIES
+        self.track_prefixes(USUAL_TRIES)
 
     def __dealloc__(self):
         cdef int i
@@ -521,7 +532,7 @@ cdef class Classifier:
         return old
 
     def track_prefixes(self, fields):
-        """Have lookups ask the tries of these address fields (names of ovs-fields(7)) only."""
+        """Have lookups ask the tries of these fields (of TRIE_NAMES) only, besides those of ports."""
         self.used_tries = PORT_TRIES
         for i, name in enumerate(TRIE_NAMES):
             if name in fields:

@@ -26,7 +26,7 @@ from ofproto.codec.messages import MISS_CONTINUE as OF_CONTINUE
 from ofproto.codec.messages import MISS_CONTROLLER as OF_CONTROLLER
 from ofproto.codec.messages import MISS_DROP as OF_DROP
 from ofproto.codec.numbers import N_VISIBLE_TABLES, OF12, OF14, TABLE_ALL
-from ofproto.rules.classifier import TRIE_NAMES
+from ofproto.rules.classifier import USUAL_TRIES
 from ofproto.xlate.bridges.xbridge import MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, MISS_DROP
 
 from .eviction import Eviction
@@ -114,7 +114,7 @@ class TableConfigs:
 
     def _track(self, table_id: int, prefixes: tuple[str, ...] | None) -> None:
         xbridge = self._tables.xbridge
-        xbridge.table(table_id).track_prefixes(TRIE_NAMES if prefixes is None else prefixes)
+        xbridge.table(table_id).track_prefixes(USUAL_TRIES if prefixes is None else prefixes)
         xbridge.touch()
 
     def _set_eviction(self, table_id: int, config: _Table) -> None:

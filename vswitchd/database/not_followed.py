@@ -57,7 +57,10 @@ COLUMNS = {
         ),
     },
     "Flow_Table": {
-        "prefixes": ("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
+        "prefixes": (
+            *("none", "nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"),
+            *("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst"),
+        ),
     },
 }
 

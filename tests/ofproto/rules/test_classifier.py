@@ -184,9 +184,13 @@ def test_bad_lengths():
         Classifier().lookup(b"x")
 
 
-NW_DST, IPV6_SRC = 108, 112
+PREFIXED = [
+    MEMBERS[name][0] for name in ("nw_dst", "ipv6_src", "tun_id", "tun_src", "tun_ipv6_dst")
+]
+NW_DST = PREFIXED[0]
 addresses = st.lists(st.sampled_from([0, 1, 0x80, 0xFF]), min_size=4, max_size=4).map(bytes)
-prefixes = st.tuples(st.sampled_from([NW_DST, IPV6_SRC]), addresses, st.integers(0, 32))
+prefixes = st.tuples(st.sampled_from(PREFIXED), addresses, st.integers(0, 32))
+packets = st.lists(addresses, min_size=len(PREFIXED), max_size=len(PREFIXED))
 
 
 def prefix_rule(at, address, length, priority):
@@ -197,9 +201,11 @@ def prefix_rule(at, address, length, priority):
     return Rule((bytes(key), bytes(mask)), priority)
 
 
-def packet_to(ipv4, ipv6):
+def packet_to(*values):
+    """With these first four bytes of the PREFIXED members."""
     key = bytearray(SIZE)
-    key[NW_DST : NW_DST + 4], key[IPV6_SRC : IPV6_SRC + 4] = ipv4, ipv6
+    for at, value in zip(PREFIXED, values, strict=False):
+        key[at : at + 4] = value
     return bytes(key)
 
 
@@ -216,12 +222,12 @@ def test_prefixes(table, removed, data):
         if i < len(rules):
             classifier.remove(rules[i])
     for _ in range(5):
-        key = packet_to(data.draw(addresses), data.draw(addresses))
+        key = packet_to(*data.draw(packets))
         wc = bytearray(SIZE)
         found = classifier.lookup(key, wc)
         hits = [rule.priority for rule in classifier if masked(key, rule.mask) == rule.key]
         assert (found.priority if found else None) == max(hits, default=None)
-        other = packet_to(data.draw(addresses), data.draw(addresses))
+        other = packet_to(*data.draw(packets))
         flipped = bytes((k & m) | (o & ~m & 0xFF) for k, o, m in zip(key, other, wc, strict=True))
         assert classifier.lookup(flipped) is found
 
@@ -231,8 +237,21 @@ def test_prefixes_that_are_not_tracked():
     classifier.insert(prefix_rule(NW_DST, bytes([10, 1, 2, 3]), 32, 9))
     classifier.track_prefixes(("ip_src", "ipv6_dst"))
     wc = bytearray(SIZE)
-    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3]), bytes(4)), wc) is None
+    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3])), wc) is None
     assert wc[NW_DST : NW_DST + 4] == b"\xff\xff\xff\xff"
+
+
+def test_prefixes_of_tunnels_are_tracked_on_demand():
+    classifier = Classifier()
+    tun_id = MEMBERS["tun_id"][0]
+    classifier.insert(prefix_rule(tun_id, bytes([10, 1, 2, 3]), 32, 9))
+    key = bytearray(SIZE)
+    key[tun_id] = 0x80
+    for fields, mask in (("ip_dst",), b"\xff\xff\xff\xff"), (("tun_id",), b"\x80\0\0\0"):
+        classifier.track_prefixes(fields)
+        wc = bytearray(SIZE)
+        assert classifier.lookup(bytes(key), wc) is None
+        assert wc[tun_id : tun_id + 8] == mask + bytes(4)
 
 
 def test_a_host_route_does_not_make_masks_narrow():
@@ -241,10 +260,10 @@ def test_a_host_route_does_not_make_masks_narrow():
     default = prefix_rule(NW_DST, bytes(4), 0, 1)
     classifier.insert(default)
     wc = bytearray(SIZE)
-    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3]), bytes(4)), wc) is default
+    assert classifier.lookup(packet_to(bytes([11, 1, 2, 3])), wc) is default
     assert wc[NW_DST : NW_DST + 4] == b"\xff\0\0\0", "bit 8 tells 10 from 11"
     wc = bytearray(SIZE)
-    assert classifier.lookup(packet_to(bytes([192, 1, 2, 3]), bytes(4)), wc) is default
+    assert classifier.lookup(packet_to(bytes([192, 1, 2, 3])), wc) is default
     assert wc[NW_DST : NW_DST + 4] == b"\x80\0\0\0"
 
 
