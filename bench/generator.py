@@ -12,6 +12,7 @@ import sys
 import time
 
 BATCH = 64
+MSG_WAITFORONE = 0x10000
 
 
 class Iovec(ctypes.Structure):
@@ -32,6 +33,32 @@ class Msghdr(ctypes.Structure):
 
 class Mmsghdr(ctypes.Structure):
     _fields_ = [("header", Msghdr), ("sent", ctypes.c_uint)]
+
+
+class Batch:
+    """Messages of sendmmsg(2) and recvmmsg(2), each of one buffer of ours."""
+
+    _libc = ctypes.CDLL(None, use_errno=True)
+
+    def __init__(self, frames: list[bytes]) -> None:
+        self.buffers = [ctypes.create_string_buffer(data, len(data)) for data in frames]
+        self._vectors = (Iovec * len(frames))()
+        self._messages = (Mmsghdr * len(frames))()
+        for index, buffer in enumerate(self.buffers):
+            self._vectors[index] = Iovec(ctypes.addressof(buffer), len(buffer))
+            self._messages[index].header.iov = ctypes.pointer(self._vectors[index])
+            self._messages[index].header.iovlen = 1
+
+    def send(self, sock: socket.socket, start: int, count: int) -> int:
+        """How many of them were sent."""
+        first = ctypes.byref(self._messages, start * ctypes.sizeof(Mmsghdr))
+        return max(self._libc.sendmmsg(sock.fileno(), first, count, 0), 0)
+
+    def receive(self, sock: socket.socket) -> int:
+        """How many came: those that are there, or the first one; 0 after the socket's timeout."""
+        length = len(self.buffers)
+        got = self._libc.recvmmsg(sock.fileno(), self._messages, length, MSG_WAITFORONE, None)
+        return max(got, 0)
 
 
 def ones_complement(data: bytes) -> int:
@@ -55,22 +82,14 @@ def main() -> None:
     macs = [bytes.fromhex(mac.replace(":", "")) for mac in (src, dst)]
     frames = [frame(*macs, flow) for flow in range(int(flows))]
     frames += frames[: -len(frames) % BATCH]
-    buffers = [ctypes.create_string_buffer(data, len(data)) for data in frames]
-    vectors = (Iovec * len(frames))()
-    messages = (Mmsghdr * len(frames))()
-    for index, buffer in enumerate(buffers):
-        vectors[index] = Iovec(ctypes.addressof(buffer), len(buffer))
-        messages[index].header.iov = ctypes.pointer(vectors[index])
-        messages[index].header.iovlen = 1
-    sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
+    batch = Batch(frames)
     total = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
         raw.bind((interface, 0))
-        batches = [ctypes.byref(messages[i]) for i in range(0, len(frames), BATCH)]
         end = time.monotonic() + float(seconds)
         while time.monotonic() < end:
-            for batch in batches:
-                total += max(sendmmsg(raw.fileno(), batch, BATCH, 0), 0)
+            for start in range(0, len(frames), BATCH):
+                total += batch.send(raw, start, BATCH)
     print(total)
 
 
