@@ -13,11 +13,11 @@ from datapath.ipc import protocol
 from pyvs.streams.short_path import short_path
 
 TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
-# Requests for which the kernel makes or takes devices, or threads begin or end: who has no time
-# gives them that more.
+# Requests for which the kernel makes or takes devices, or whose answer is of no use when it comes
+# late: who has no time gives them that more.
 SLOW = (
-    "port_add", "port_del", "flow_flush", "upcall_register", "kernel_cache_set",
-    "kernel_cache_hand_over", "workers_add", "workers_del", "dp_add", "dp_del",
+    "port_add", "port_del", "upcall_register", "kernel_cache_set", "kernel_cache_hand_over",
+    "dp_add", "dp_del",
 )  # fmt: skip
 SLOWER = 20
 SOON = 0.05  # seconds without an answer after which who waits in steps lets others go on,
@@ -118,14 +118,14 @@ class Connection:
             raise DpifError(body["error"], body.get("text", os.strerror(body["error"])))
         return body, data
 
-    def _request(self, op, data=b"", fds=None, **words):
-        """One request and its answer, (body, data)."""
+    def _request(self, op, data=b"", fds=None, patience=None, **words):
+        """One request and its answer, (body, data).  `patience`: another than the usual one."""
         received = [] if fds is None else fds
         if not self.settled():
             self._wait_until(lambda: self.unanswered is None)
         try:
             self._send(op, data, words)
-            return self._answer(op, received)
+            return self._answer(op, received, patience)
         except DpifStalled:
             raise
         except (TimeoutError, ConnectionError, protocol.ProtocolError) as error:
@@ -139,10 +139,11 @@ class Connection:
                 for fd in received:
                     os.close(fd)
 
-    def _answer(self, op, fds):
+    def _answer(self, op, fds, patience):
         if self.patience is None:
             return self._receive(fds)
-        patience = self.patience * (SLOWER if op in SLOW else 1)
+        if patience is None:
+            patience = self.patience * (SLOWER if op in SLOW else 1)
         self.sock.settimeout(patience if Connection.waits is None else SOON)
         try:
             return self._receive(fds)

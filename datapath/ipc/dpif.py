@@ -111,14 +111,15 @@ class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, BondRequests,
 
     # --- upcalls
 
-    def upcall_register(self) -> None:
+    def upcall_register(self, patience: float | None = None) -> None:
         """Become the handler of upcalls; `upcall_fd` is readable when there may be some.
 
-        Whoever was it before gets none any more.
+        Whoever was it before gets none any more.  `patience`: for who can do with another
+        connection when the answer comes later.
         """
         fds = []
         try:
-            body, _ = self._request("upcall_register", fds=fds)
+            body, _ = self._request("upcall_register", fds=fds, patience=patience)
             if not fds:
                 raise DpifError(5, "no descriptors")
             self.new_rings(fds[0])

@@ -23,6 +23,7 @@ from typing import Any
 
 import ovs.vlog
 
+from datapath.ipc.connection import LONGEST
 from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 
@@ -132,16 +133,17 @@ class Backer:
         self.flows.set_dpif(dpif)
         self.revalidator.reset()
 
-    def _register(self, dpif: Any) -> None:
+    def _register(self, dpif: Any, patience: float | None = None) -> None:
         """Take upcalls, where it is time.  Raises OSError."""
         if not self.held:
-            dpif.upcall_register()
+            dpif.upcall_register(patience)
 
     def release(self) -> None:
         """Packets are ours from now on, and flows with the next first_reconcile_done()."""
         self.held = False
         if self.dpif is not None:
-            self._guarded(lambda _now: self._register(self.dpif), clock.msec())
+            # The loop waits no longer than for others: an answer that is late is not needed.
+            self._guarded(lambda _now: self._register(self.dpif, self.dpif.patience), clock.msec())
 
     def _lost(self, error: OSError | None = None) -> None:
         if isinstance(error, DpifStalled) and self._pause():
@@ -211,7 +213,7 @@ class Backer:
             each.attach(dpif)
         self._tell_caches(dpif)
         if dpif.upcall_fd < 0:
-            self._register(dpif)  # it was let go meanwhile
+            self._register(dpif, dpif.patience)  # it was let go meanwhile
         if self.revalidator.ready:
             self.meters.forget_found(now)
         if self.ports.resume(dpif):
@@ -608,6 +610,8 @@ class Backer:
             return
         dpif, self.dpif = self.dpif, None
         if not keep:
+            if dpif.patience is not None:
+                dpif.patience = LONGEST  # there is no loop any more that waits
             try:
                 dpif.flow_flush()
                 for port in dpif.port_dump():

@@ -3,9 +3,11 @@ answered, and the rings of those that ended are let go, once."""
 
 import os
 import signal
+import threading
 
 import pytest
 
+from datapath.ipc import connection
 from tests.ofproto.bridge_world import World, flow, frame
 
 PATIENCE = 0.01  # seconds
@@ -63,3 +65,30 @@ def test_their_rings_are_known_nevertheless(world):
         assert worker(world, 0) is None and not world.backer.dpif.knows(added)
         rings.append(open_rings())
     assert rings[0] == rings[-1]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda world, dpif: dpif.workers_add([0], False),
+        lambda world, dpif: dpif.workers_del([1]),
+        lambda world, dpif: world.backer.flows.flush(),
+        lambda world, dpif: world.backer.release(),
+    ],
+    ids=["add", "del", "flush", "release"],
+)
+def test_the_loop_waits_for_none_of_them(world, monkeypatch, ask):
+    """Had it more patience for one, the process would go on first."""
+    monkeypatch.setattr(connection, "SLOWER", 10_000)
+    client = world.client()
+    client.do(flow("actions=output:2"))
+    pid = world.backer.dpif.version()["pid"]
+    release = threading.Timer(10, os.kill, (pid, signal.SIGCONT))
+    release.start()
+    try:
+        late(world, lambda dpif: ask(world, dpif))
+    finally:
+        release.cancel()
+    packet = frame(src=10)
+    world.send(1, packet)
+    world.expect({2: [packet]})
