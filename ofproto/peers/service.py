@@ -20,7 +20,8 @@ RETRY_MS = 1000  # until it tries again to listen
 
 
 class Service:
-    """Each accepted connection is a Peer; one more than MAX_PEERS_PER_SERVICE is closed."""
+    """Each accepted connection is a Peer; one more than MAX_PEERS_PER_SERVICE is closed, and before
+    that the oldest that has not said HELLO: who says nothing keeps nobody out."""
 
     passive = True
     remote = None  # nobody in particular
@@ -72,9 +73,10 @@ class Service:
                 self._listen(now)
             return
         for _ in range(ACCEPTS_PER_RUN):
-            stream = self._listener.accept(len(self.peers))
+            stream = self._listener.accept(sum(peer.handshake_done for peer in self.peers))
             if stream is None:
                 break
+            self._make_room()
             self.peers.append(self._peer(stream, now))
             new_peer(self.peers[-1])
         for peer in self.peers:
@@ -83,6 +85,11 @@ class Service:
             except Exception:
                 containment.caught("OpenFlow connection", peer.name)
                 peer.fault()
+
+    def _make_room(self) -> None:
+        present = [peer for peer in self.peers if peer.alive]
+        if len(present) >= MAX_PEERS_PER_SERVICE:
+            next(peer for peer in present if not peer.handshake_done).end(errno.ECONNABORTED)
 
     @staticmethod
     def _run_peer(peer: Peer, now: int) -> None:

@@ -165,13 +165,33 @@ def test_passive_tcp(world, target):
 def test_no_more_peers_than_allowed(world, monkeypatch):
     monkeypatch.setattr("ofproto.peers.service.MAX_PEERS_PER_SERVICE", 2)
     world.manager.set_management([f"punix:{world.path('m')}"], world.now)
-    first, _second = world.connect("m"), world.connect("m")
+    first, second = world.connect("m"), world.connect("m")
+    for client in (first, second):
+        client.barrier()  # whoever has not been heard makes room
     with pytest.raises(Closed):
         world.connect("m")
     assert len(world.manager.peers()) == 2
     first.close()
     world.until(lambda: len(world.manager.peers()) == 1)
     world.connect("m").barrier()
+
+
+def test_silent_peers_keep_nobody_out(world, monkeypatch):
+    """Each was given ten seconds for its HELLO, and others were closed meanwhile."""
+    monkeypatch.setattr("ofproto.peers.service.MAX_PEERS_PER_SERVICE", 3)
+    world.manager.set_management([f"punix:{world.path('m')}"], world.now)
+    clients = [world.connect("m")]
+    clients[0].barrier()
+    for _ in range(5):
+        world.closing.append(Client.unix(world.path("m"), turn=world.turn))
+    world.until(lambda: len(world.gone) == 3)
+    assert len(world.manager.peers()) == 3
+    for _ in range(2):
+        clients.append(world.connect("m"))
+        clients[-1].barrier()
+    for client in clients:
+        client.barrier()
+    assert len(world.manager.peers()) == 3
 
 
 def test_a_peer_that_says_nothing_is_dropped(world):
