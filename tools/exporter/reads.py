@@ -4,6 +4,7 @@ These are the public protocols, which bound what one client may have; nothing is
 takes vswitchd more than a piece of a round.  Who does not answer within PATIENCE is down.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -54,6 +55,21 @@ def plain(value: Any) -> Any:
 def listed(value: Any) -> list[Any]:
     """A set, of which OVSDB writes one element without its brackets."""
     return value if isinstance(value, list) else [value]
+
+
+def may_ask() -> None:
+    """Raises Fatal for a user who may not: no answer would look as if nothing ran."""
+    path = rundir.db_sock()
+    try:
+        os.stat(path)
+    except PermissionError:
+        denied = True
+    except OSError:
+        denied = False  # nothing runs, and it may come
+    else:
+        denied = not os.access(path, os.W_OK)
+    if denied:
+        raise Fatal(f"{path}: Permission denied")
 
 
 def _client(path: str) -> rpc.Client:

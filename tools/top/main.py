@@ -90,6 +90,7 @@ def run(args: list[str]) -> int:
         raise Fatal(f"invalid output format '{form}': it must be 'text' or 'json'")
     if count is not None and not re.fullmatch(r"0*[1-9][0-9]{0,8}", count):
         raise Fatal(f"value {count} on -n or --iterations is invalid")
+    reads.may_ask()
     try:
         delay = _delay(options.get("delay", str(DELAY)))
         return 0 if _show(delay, int(count) if count else None, form == "json") else 1

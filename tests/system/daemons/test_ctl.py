@@ -305,6 +305,7 @@ ASKING = (
     ("pyvs-vsctl", "show"),
     ("pyvs-dpctl", "show"),
     ("pyvs-appctl", "version"),
+    ("pyvs-top", "--once"),
 )
 
 
