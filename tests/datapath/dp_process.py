@@ -31,7 +31,8 @@ def frame(size=60, src=1, dst=2, kind=0x88B5):
 class Process:
     """pyvs-datapath, started.
 
-    `host`: the Namespace it lives in, None: the test's own.
+    `host`: the Namespace it lives in, None: the test's own.  Files that it is told of without their
+    directory, as hostile peers do, are made in one of its own.
     """
 
     def __init__(self, *arguments, host=None):
@@ -39,6 +40,8 @@ class Process:
         self.arguments = arguments
         self.directory = Path(tempfile.mkdtemp(prefix="pyvs-dp-"))
         self.path = self.directory / "datapath.sock"
+        self.files = self.directory / "files"
+        self.files.mkdir()
         self.clients = []
         self.start()
 
@@ -52,7 +55,11 @@ class Process:
         # nsenter replaces itself by the program: the process id is the datapath's.
         with (self.directory / "log").open("a") as log:
             self.popen = subprocess.Popen(
-                command, cwd=ROOT, preexec_fn=daemons._die_with_parent, stderr=log
+                command,
+                cwd=self.files,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                preexec_fn=daemons._die_with_parent,
+                stderr=log,
             )
         self.pid = self.popen.pid
         wait_until(self._serves, what="the datapath process")

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.datapath.dp_process import frame
+from tests.datapath.dp_process import ROOT, frame
 
 
 @pytest.mark.parametrize("option", ["pcap", "tx_pcap", "rxq_pcap"])
@@ -33,3 +33,9 @@ def test_nobody_waits_for_the_reader_of_a_fifo(datapath, tmp_path, option):
     datapath.dpif.port_inject(1, frame())  # without a reader: no signal ends the process
     datapath.dpif.port_inject(2, frame())
     assert len(datapath.dpif.port_drain(1)) == 1
+
+
+def test_tests_leave_no_file_behind(datapath):
+    """The fuzz of datapath.sock left `uuid` where the tests were started."""
+    datapath.add("d9", tx_pcap="pyvs-uuid")
+    assert (datapath.files / "pyvs-uuid").exists() and not (ROOT / "pyvs-uuid").exists()
