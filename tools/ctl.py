@@ -435,6 +435,14 @@ def run_start(options):
     return 0
 
 
+# The certificates of `vsctl set-ssl` are the database server's too, as for ovs-ctl.
+_TLS_OPTIONS = (
+    "--private-key=db:Open_vSwitch,SSL,private_key",
+    "--certificate=db:Open_vSwitch,SSL,certificate",
+    "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert",
+)
+
+
 def _start_all(options, starts):
     """`starts` gets a _Start for each daemon that was not running."""
     server_was_up = _settled(OVSDB_SERVER)
@@ -448,6 +456,7 @@ def _start_all(options, starts):
                 options.db_file(),
                 f"--remote=punix:{rundir.db_sock()}",
                 "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+                *_TLS_OPTIONS,
                 *remotes,
             )
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovsdb.storage import files
+from tests.authority import Authority, needs_openssl
 from tests.daemons import BIN, DAEMONS, DATAPATH, OVSDB_SERVER, VSWITCHD, Namespace, wait_until
 from tests.system.traffic import Pinger
 
@@ -61,6 +62,7 @@ def test_start_is_idempotent_and_tells_where(ctl):
     assert ctl("start") == first
     assert pids(ctl("status")) == pids(first)
     ctl.switch.vsctl("add-br", "br0")
+    assert ctl.switch.get("Open_vSwitch", ".", "dpdk_version") == "none"
     for path in ctl.switch.directory.iterdir():
         mode = path.stat().st_mode
         if stat.S_ISSOCK(mode):
@@ -68,6 +70,37 @@ def test_start_is_idempotent_and_tells_where(ctl):
     assert {path.name for path in ctl.switch.directory.glob("*.sock")} == {
         "db.sock", "datapath.sock"
     }  # fmt: skip
+
+
+@needs_openssl
+def test_managers_come_by_tls(ctl, tmp_path):
+    """set-ssl is for them too; another authority's take over while the server runs."""
+    ctl("start")
+    switch = ctl.switch
+    switch.allow("ssl|SSL|TLS|certificate")
+    switch.vsctl("set-manager", "pssl:6640:127.0.0.1")
+    reached = []
+
+    def list_br(options):
+        words = ("--timeout=5", "--db=ssl:127.0.0.1:6640", *options, "list-br")
+        done = switch.host.popen(
+            str(BIN / "pyvs-vsctl"), *words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        reached.append(done.communicate(timeout=30)[0])
+        return done.returncode == 0
+
+    switch.vsctl("add-br", "br0")
+    options = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        authority = Authority(str(tmp_path / name))
+        own = [option.partition("=")[2] for option in authority.issue("switch")]
+        options.append(authority.issue("manager"))
+        assert not list_br(options[-1])
+        switch.vsctl("set-ssl", *own)
+        wait_until(lambda: list_br(options[-1]), 60, f"TLS with the {name}")
+        assert reached[-1] == b"br0\n"
+    assert not list_br(options[0])
 
 
 def test_stop_leaves_nothing_and_is_idempotent(ctl):
