@@ -70,6 +70,7 @@ def switch_row(
         "iface_types": types,
         "statistics": statistics,
         "dpdk_initialized": False,
+        "dpdk_version": ["none"],
     }
 
 

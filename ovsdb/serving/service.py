@@ -334,7 +334,7 @@ class Service:
     def unlock(self, session: Client, name: str) -> None:
         """Give up a lock or the wait for it; the next in the queue is told."""
         if name not in self._queued.get(session, ()):
-            raise OvsdbError("syntax error", '"unlock" without "lock" or "steal"', [name])
+            raise OvsdbError("syntax error", 'unlock: "unlock" without "lock" or "steal"', [name])
         self._queued[session].discard(name)
         self._leave(session, name)
 

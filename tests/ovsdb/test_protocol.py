@@ -112,7 +112,9 @@ def test_bad_requests(server, client):
     assert error_of(client, "monitor", "Small", 1, {"T": {"columns": ["zz"]}}) == "syntax error"
     assert error_of(client, "monitor", "Small", 1, {"T": {"select": {"a": True}}}) == "syntax error"
     assert error_of(client, "monitor_cancel", 1) == "unknown monitor"
-    assert error_of(client, "unlock", "x") == "syntax error"
+    with pytest.raises(RpcError) as caught:
+        client.request("unlock", ["x"])
+    assert caught.value.error["details"] == 'unlock: "unlock" without "lock" or "steal"'
     assert error_of(client, "lock", "1x") == "syntax error"
     assert error_of(client, "set_db_change_aware", 1) == "syntax error"
     assert client.request("transact", ["Small"]) == []

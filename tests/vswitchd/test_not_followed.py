@@ -10,10 +10,6 @@ from tests.daemons import BIN, ROOT
 from vswitchd.database import columns, not_followed
 
 SCHEMA = files.load_schema(files.SWITCH_SCHEMA)["tables"]
-# Columns that others follow, or that pyvs is to write one day.
-OTHERS = {
-    "Open_vSwitch": {"dpdk_version"},
-}
 OF_OVSDB_SERVER = {"Manager", "SSL"}
 
 
@@ -23,8 +19,7 @@ def test_every_column_stands_somewhere():
             continue
         known = {*columns.READ[table], *columns.WRITTEN.get(table, ())}
         known |= {"external_ids"} & schema["columns"].keys()
-        assert schema["columns"].keys() == known | OTHERS.get(table, set()), table
-        assert not OTHERS.get(table, set()) & known
+        assert schema["columns"].keys() == known, table
     for table in not_followed.COLUMNS:
         assert set(not_followed.plain_columns(table)) <= SCHEMA[table]["columns"].keys()
 

@@ -39,6 +39,8 @@ SHOWN = {
     "vxlan remote_ip=1.1.1.1 dst_port=70000": "dst_port=4464, remote_ip=1.1.1.1",
     "geneve remote_ip=1.1.1.1 seq=true csum=yes": "remote_ip=1.1.1.1",
     "gtpu remote_ip=1.1.1.1 packet_type=legacy_l3": "remote_ip=1.1.1.1",
+    "gtpu remote_ip=1.1.1.1 csum=true": "remote_ip=1.1.1.1",
+    "stt remote_ip=1.1.1.1 csum=true": "csum=true, remote_ip=1.1.1.1",
     "gtpu remote_ip=1.1.1.1 packet_type=ptap": "packet_type=ptap, remote_ip=1.1.1.1",
     "erspan remote_ip=1.1.1.1": "erspan_ver=0, remote_ip=1.1.1.1",
     "erspan remote_ip=1.1.1.1 key=1 erspan_idx=5": "erspan_ver=0, key=1, remote_ip=1.1.1.1",
@@ -117,6 +119,7 @@ def test_warnings_do_not_refuse():
         "p: invalid TOS 7",
         "p: unknown gre argument 'dst_port'",
     ]
+    assert read("bareudp remote_ip=1.1.1.1 csum=true")[1] == "p: unknown bareudp argument 'csum'"
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "0x" + "f" * 5000, "\0", "flow,flow", "-1", "٣"])

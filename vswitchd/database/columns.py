@@ -124,6 +124,7 @@ WRITTEN = {
         "datapath_types",
         "iface_types",
         "dpdk_initialized",
+        "dpdk_version",
         "statistics",
     ],
     "Bridge": ["datapath_id", "datapath_version", "status", "rstp_status"],

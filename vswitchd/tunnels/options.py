@@ -31,11 +31,12 @@ _LARGEST = (1 << 64) - 1
 _EXTS = ("gbp", "gpe")
 # Options that all types have, and others that only these have.
 _COMMON = {
-    *("remote_ip", "local_ip", "key", "in_key", "out_key", "tos", "ttl", "df_default", "csum"),
+    *("remote_ip", "local_ip", "key", "in_key", "out_key", "tos", "ttl", "df_default"),
     *("egress_pkt_mark", "packet_type"),
 }
 _OF_KINDS = {
     "dst_port": WITH_PORT,
+    "csum": ("gre", "ip6gre", "geneve", "stt", "vxlan"),
     "exts": ("vxlan",),
     "seq": ("gre", "ip6gre"),
     **dict.fromkeys(("erspan_ver", "erspan_idx", "erspan_dir", "erspan_hwid"), ERSPAN),
@@ -158,7 +159,7 @@ class _Options:
             "ttl": number(ttl, 10) & 0xFF or DEFAULT_TTL,
             "ttl_inherit": ttl == "inherit",
             "df": get("df_default") != "false",
-            "csum": get("csum") == "true",
+            "csum": get("csum") == "true" and self.kind in _OF_KINDS["csum"],
             "seq": get("seq") == "true" and self.kind in _OF_KINDS["seq"],
             "egress_mark": None if mark is None else number(mark, 10) & 0xFFFFFFFF,
         }
