@@ -82,7 +82,7 @@ _TIMES = record(Times, U8, U8, U8, U8)  # what goes in 16 bits of 1/256 s
 _FLAGS = """
     link learn forward learning forwarding selected updt_info reselect agree agreed proposed
     proposing disputed synced sync re_root rcvd_rstp rcvd_stp rcvd_tc rcvd_tcn rcvd_tc_ack tc_prop
-    tc_ack mcheck send_rstp oper_edge new_info active tc_learning sensing
+    tc_ack mcheck send_rstp oper_edge new_info unsaid active tc_learning sensing
 """
 _TIMERS = """
     hello_when tc_while rcvd_info_while rr_while rb_while tx_count fd_while mdelay_while
@@ -132,6 +132,7 @@ class Port:
         self.send_rstp = self.bridge.rstp_version
         self.oper_edge = self.settings.admin_edge
         self.new_info = True
+        self.unsaid = False  # the other side was not told yet what it is to agree to
         self.active = False  # topology change: whether the port is part of the topology
         self.tc_learning = False
         self.sensing = False
@@ -317,6 +318,7 @@ class Port:
         self.agreed = self.agreed and same
         self.synced = self.synced and self.agreed
         self.sync |= self.info_is == MINE and not same and self.send_rstp
+        self.unsaid |= not same
         self.port_priority = new
         self.port_times = self.designated_times
         self.updt_info = False
@@ -365,7 +367,9 @@ class Port:
             self.bridge.rstp_version
             and self.settings.point_to_point
             and message.flags & bpdu.AGREEMENT
-            and message.root == self.port_priority.root  # else it answers what was said before
+            # Else it answers what was said before:
+            and message.root == self.port_priority.root
+            and not self.unsaid
         )
         if self.agreed:
             self.proposing = False
@@ -573,6 +577,7 @@ class Port:
         self.new_info = False
         if message is None:
             return False
+        self.unsaid = False
         self.hello_when = self.designated_times.hello_time
         self.tx_count += 1
         self.tx += 1

@@ -143,7 +143,10 @@ def fail_at_random(net, rng, n_links):
 ORDERS = range(int(os.environ.get("PYVS_RSTP_ORDERS", "100")))
 
 
-@pytest.mark.parametrize("seed", sorted({2, 5, 33, 62, 64, 68, 238, *range(1000, 1006), *ORDERS}))
+LOOPS = {2, 5, 33, 62, 64, 68, 238, 1862, *range(1000, 1006)}
+
+
+@pytest.mark.parametrize("seed", sorted({*LOOPS, *ORDERS}))
 def test_no_order_of_failures_makes_a_loop(seed):
     rng = random.Random(seed)
     plugs, n_links = random_plugs(rng)
