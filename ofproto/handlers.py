@@ -181,8 +181,6 @@ def _recorded(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     try:
         if kind is messages.FlowMod:
             prepare.flow_mod(message, len(raw), peer.version)
-            if message.buffer_id is not None:
-                raise OFError("OFPBRC_BUFFER_UNKNOWN")
             peer.flow_mods.note(message.command, now)
         if kind is messages.FlowMod and ofproto.long_mods.takes(message):
             ofproto.long_mods.start(

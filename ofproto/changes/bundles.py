@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ofproto.changes.commits import Commits
+from ofproto.changes.prepare import check_buffer
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
 from ofproto.codec.messages import bundle as wire
@@ -143,6 +144,7 @@ class Bundles:
             inner = messages.decode(message.message)
             if isinstance(inner, messages.FlowMod):
                 check_mod(inner)
+                check_buffer(inner)
         bundle = self._of.get(peer, {}).get(message.bundle_id)
         if bundle is None:
             bundle = self._create(peer, message, raw, now)

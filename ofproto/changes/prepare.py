@@ -18,8 +18,16 @@ from ofproto.rules.compile import compile_actions
 from ofproto.tables.sizes import SURE_SIZE, check_flow
 
 
+def check_buffer(mod: Any) -> None:
+    """A FLOW_MOD may send a buffered packet on, and there are none.  One that deletes flows sends
+    none, whatever its sender left there."""
+    if mod.buffer_id is not None and mod.command < messages.DELETE:
+        raise OFError("OFPBRC_BUFFER_UNKNOWN")
+
+
 def flow_mod(mod: Any, size: int, version: int) -> None:
     """Whether a FLOW_MOD of `size` bytes makes flows that can be told again."""
+    check_buffer(mod)
     if size > SURE_SIZE and mod.command < messages.DELETE:
         check_flow(mod, version)
 

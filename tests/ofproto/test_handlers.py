@@ -278,6 +278,9 @@ def test_buffers_do_not_exist(client):
     assert refused_mod(client, "in_port=1 actions=drop", buffer_id=5) == "OFPBRC_BUFFER_UNKNOWN"
     assert "in_port=1 actions=drop" not in dump(client)
     assert client.refused(m.PacketOut(b"", 1, [Output(2)], 7)) == "OFPBRC_BUFFER_UNKNOWN"
+    client.do(flow("in_port=1 actions=drop"))
+    client.do(m.FlowMod(m.DELETE, buffer_id=0))  # which sends none, as Open vSwitch takes it
+    assert dump(client) == []
 
 
 def test_a_stream_of_mods_and_barriers_keeps_its_order(client):

@@ -98,6 +98,7 @@ def test_what_may_not_be_in_a_bundle(world):
         (raw_add(mod)[:24] + b"\1" + raw_add(mod)[25:], "NXBRC_UNENCODABLE_ERROR"),
         (raw_add(mod)[:26] + b"\xff\xff" + raw_add(mod)[28:], "OFPBFC_MSG_BAD_LEN"),
         (raw_add(mod[:25] + b"\x09" + mod[26:]), "OFPFMFC_BAD_COMMAND"),
+        (raw_add(mod[:32] + bytes(4) + mod[36:]), "OFPBRC_BUFFER_UNKNOWN"),
     ):
         client.send(control(OPEN))
         client.write(raw)
