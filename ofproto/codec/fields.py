@@ -117,6 +117,9 @@ class Header:
         return head + self.experimenter.to_bytes(4, "big") if self.experimenter else head
 
 
+_PART_BITS = {"vlan_vid": 12, "ct_state": 32}
+
+
 class Field:
     """One match field.  `slot` is (member of the flow key, bit shift within it, bits); a slot
     wider than `n_bits` belongs to the field whole; `mask` has the bits that may be nonzero.
@@ -146,8 +149,9 @@ class Field:
 
     @property
     def part_bits(self) -> int:
-        """How many bits actions have parts of: of vlan_vid without CFI, as ovs-fields(7) says."""
-        return 12 if self.name == "vlan_vid" else self.n_bits
+        """How many bits actions have parts of: of vlan_vid without CFI, and of ct_state all that
+        its bytes have, as ovs-fields(7) says."""
+        return _PART_BITS.get(self.name, self.n_bits)
 
     def __init__(self, name, n_bits, text, slot, prerequisite, headers, **more):
         self.name = name

@@ -325,7 +325,8 @@ def _parse_ipv6(text, field, names):
 
 
 def _format_port(value, mask, field, names):
-    return format_port(value & 0xFFFF, names)
+    whole = mask & field.mask == field.mask  # actions set parts of it, too
+    return format_port(value & 0xFFFF, names) if whole else f"{value}/{mask:#x}"
 
 
 def _parse_port(text, field, names):

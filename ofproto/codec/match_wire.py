@@ -208,6 +208,8 @@ def _decode_one(match, field, has_mask, data, position):
     value, care = oxm_value(field, has_mask, data, position)
     if care == 0:
         return  # an all-zero mask says nothing
+    if care != field.mask and not field.maskable:
+        raise OFError("OFPBMC_BAD_MASK", field.name)
     if not match.allows(field.prerequisite):
         raise OFError("OFPBMC_BAD_PREREQ", field.name)
     if not match.is_wild(field):
@@ -216,7 +218,8 @@ def _decode_one(match, field, has_mask, data, position):
 
 
 def oxm_value(field: Field, has_mask: bool, data: bytes, position: int) -> tuple[int, int]:
-    """(value, mask) behind an OXM header, checked; ports as 16-bit numbers."""
+    """(value, mask) behind an OXM header, checked; ports as 16-bit numbers.  What is matched whole
+    only may have a mask, for actions set parts of it."""
     width = field.n_bytes
     value = int.from_bytes(data[position : position + width], "big")
     care = field.mask
@@ -225,8 +228,6 @@ def oxm_value(field: Field, has_mask: bool, data: bytes, position: int) -> tuple
         if value & ~wire:
             raise _wild_ones(data, position)
         care &= wire
-        if not field.maskable and care not in (0, field.mask):
-            raise OFError("OFPBMC_BAD_MASK", field.name)
     if field.text == "port" and width == 4:
         value = port_from_32(value)
         if value is None:

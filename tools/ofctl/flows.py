@@ -163,7 +163,7 @@ def _pushes_tag(each):
 @cache
 def _in_structure(field, fits):
     """Whether a version's match structure, for which `fits` speaks, has a field.  Open vSwitch
-    counts SCTP's ports, and the 32-bit port, not among 1.0's."""
+    counts SCTP's ports, the 32-bit port and ECN not among 1.0's."""
     if field.name in NOT_IN_10:
         return fits is fits_of11
     match, need = Match(), field.prerequisite
@@ -175,7 +175,7 @@ def _in_structure(field, fits):
     return fits(match)
 
 
-NOT_IN_10 = ("in_port_oxm", "sctp_src", "sctp_dst")
+NOT_IN_10 = ("in_port_oxm", "sctp_src", "sctp_dst", "nw_ecn")
 
 
 def _sets_fit_11(instructions):

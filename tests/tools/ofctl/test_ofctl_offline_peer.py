@@ -30,6 +30,7 @@ FLOWS = [
     "actions=set_field:5->in_port,output:1", "reset_counts,actions=drop",
     "actions=write_metadata:5/0", "actions=write_metadata:0xff/0xf", "actions=enqueue:1q2",
     "actions=output:1:2", "actions=set_field:5->tun_ttl", "in_port=4294967296,actions=drop",
+    "tcp,actions=set_field:1->nw_ecn", "actions=move:ct_state->reg0,push:ct_state[8..31]",
     # Open vSwitch prints no masks of ERSPAN's and GTP-U's fields, nor fields that another version
     # or type would have: a dump would not give the same flows back.
     "dl_type=0x894f,nsh_mdtype=1,nsh_c1=5,actions=drop", "tun_gtpu_flags=0x5,actions=drop",
@@ -53,6 +54,14 @@ def test_commands(words):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_flows(flow, version):
     same("-O", version, "parse-flow", flow)
+
+
+@pytest.mark.parametrize(
+    "flow", ["actions=load:1->in_port[0..7]", "mpls,actions=load:1->mpls_label[1]",
+             "icmp,actions=load:1->icmp_type[0..3]"],
+)  # fmt: skip
+def test_a_part_of_what_is_matched_whole_is_loaded(flow):
+    same("-O", "OpenFlow15", "parse-flow", flow)
 
 
 def test_a_flow_without_table_among_others():
