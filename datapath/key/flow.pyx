@@ -504,8 +504,9 @@ cdef uint32_t flow_hash_symmetric_ip(const flow_key *key, uint32_t basis, bint u
     else:
         return _hash_symmetric_l2(key, basis)
     hash = murmur_add(hash, key.nw_proto)
-    if (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
-            or (udp and key.nw_proto == PROTO_UDP)):
+    if (not key.nw_frag  # all fragments of a packet go one way, and most have no ports
+            and (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
+                 or (udp and key.nw_proto == PROTO_UDP))):
         hash = murmur_add(hash, key.tp_src ^ key.tp_dst)
     return murmur_finish(hash, basis)
 

@@ -156,6 +156,8 @@ cdef bint is_icmp(const flow_key *key) noexcept nogil:
 
 
 cdef bint has_ports(const flow_key *key, int fields) noexcept nogil:
+    if key.nw_frag and fields != H_L4:
+        return False
     return (key.nw_proto == PROTO_TCP or key.nw_proto == PROTO_SCTP
             or (key.nw_proto == PROTO_UDP and fields == H_L3L4_UDP))
 
@@ -229,7 +231,8 @@ cdef int bundle(XlateContext x, Program program, const op *o) except -2:
     if o.arg & 0xffff == 0:
         port = first_up(x.bridge, members, o.port)
     else:
-        match_fields(x, o.aux)
+        if o.port > 1:
+            match_fields(x, o.aux)
         port = heaviest_up(x.bridge, members, o.port,
                            hash_fields(&x.flow, o.aux, o.arg >> 16))
     if o.dst.n_bits:
