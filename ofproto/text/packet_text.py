@@ -43,8 +43,8 @@ def inner_tag(key):
     return f"vlan_tci1=0x{tci:04x}"
 
 
-def _neighbour_terms(terms, key):
-    """Both link-layer addresses of a ND message, whichever of them it has."""
+def neighbour_terms(terms, key):
+    """A flow's terms, with both link-layer addresses of a ND message, whichever of them it has."""
     named = [term for term in terms if term.startswith(("nd_sll=", "nd_tll="))]
     if not named:
         return terms
@@ -74,5 +74,5 @@ def format_packet(data: bytes) -> str:
         if term.startswith("dl_vlan="):
             terms.insert(i + 1, inner_tag(key))
             break
-    terms = _neighbour_terms(terms, key)
+    terms = neighbour_terms(terms, key)
     return ",".join(terms) + _checksum(data, key, offsets["l4"])

@@ -13,7 +13,7 @@ from ofproto.codec.actions.nx import Clone
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_flow
 from ofproto.codec.numbers import OFPP_NONE
-from ofproto.text.packet_text import inner_tag
+from ofproto.text.packet_text import inner_tag, neighbour_terms
 from ofproto.xlate.state.recirc import RecircTable
 
 from . import trace_recirc
@@ -256,7 +256,8 @@ def with_packet(key, packet):
 def format_flow(key, names=None, layout=NO_OPTIONS):
     """A key as a match on all that its packet has."""
     mask = bytearray(flow.wildcards_for(key[: flow.KEY_SIZE]))
-    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark", "ipv6_exthdr"):
+    for name in ("recirc_id", "packet_type", "dp_hash", "skb_priority", "pkt_mark", "ipv6_exthdr",
+                 "nd_reserved", "nd_options_type"):  # fmt: skip
         _only_if_set(key, mask, name)
     for name in [n for n in flow.MEMBERS if n.startswith(("ct_", "tun_", "reg", "metadata"))]:
         _only_if_set(key, mask, name)
@@ -287,6 +288,7 @@ def format_flow(key, names=None, layout=NO_OPTIONS):
         text += _BEHIND_NSH
     if any(member(key, "vlan0_tci")):
         text = text.replace(",dl_src=", f",{inner_tag(key)},dl_src=", 1)
+    text = ",".join(neighbour_terms(text.split(","), key))
     return _with_labels(text, key, mask)
 
 

@@ -523,10 +523,11 @@ cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     elif code == OP_SET_QUEUE:
         set_queue(x, 0xffff, o.arg)
     elif code == OP_POP_QUEUE:
-        flow.skb_priority = x.initial_priority
-        if x.trace is not None:
-            number = ntohl(flow.skb_priority)
+        x.wc.skb_priority = 0xffffffff
+        if x.trace is not None and flow.skb_priority != x.initial_priority:
+            number = ntohl(x.initial_priority)
             x.report("detail", f"queue = {number:#x}" if number else "queue = 0")
+        flow.skb_priority = x.initial_priority
     elif code == OP_ENQUEUE:
         enqueue(x, <uint16_t> o.port, o.arg)
     elif code == OP_GROUP:

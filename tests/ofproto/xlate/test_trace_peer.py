@@ -63,6 +63,38 @@ CASES = {
             "in_port=1,udp6,ipv6_src=fe80::1,ipv6_label=5",
         ],
     ),
+    "fragments and hashes": (
+        [
+            "actions=multipath(symmetric_l3l4,0,modulo_n,99,0,NXM_NX_REG0[]),"
+            "multipath(symmetric_l3l4+udp,0,modulo_n,99,0,NXM_NX_REG1[]),"
+            "multipath(symmetric_l4,0,modulo_n,99,0,NXM_NX_REG2[])",
+            "priority=40000,icmp actions=bundle(symmetric_l3l4,0,hrw,ofport,members:2)",
+        ],
+        [
+            *(
+                f"in_port=1,{word},nw_frag={which}{ports}"
+                for word, name in (("tcp", "tcp"), ("udp", "udp"), ("sctp6", "sctp"))
+                for which, ports in (
+                    ("no", f",{name}_src=5,{name}_dst=9"),
+                    ("first", f",{name}_src=5,{name}_dst=9"),
+                    ("later", ""),
+                )
+            ),
+            "in_port=1,icmp",
+        ],
+    ),
+    "queues": (
+        ["in_port=1 actions=pop_queue,2", "in_port=2 actions=set_queue:7,pop_queue,set_queue:0,1"],
+        ["in_port=1,tcp", "in_port=2,tcp"],
+    ),
+    "neighbours": (
+        ["actions=2"],
+        [
+            "in_port=1,icmp6,icmpv6_type=135,nd_target=fe80::2,nd_sll=00:11:22:33:44:55",
+            "in_port=1,icmp6,icmpv6_type=136,nd_target=fe80::2,nd_tll=00:11:22:33:44:55",
+            "in_port=1,icmp6,icmpv6_type=134",
+        ],
+    ),
     "TOS without ECN": (
         [
             "tcp,tp_dst=1 actions=load:0xff->NXM_OF_IP_TOS[],2",
