@@ -52,13 +52,14 @@ FLAGS = {
     "no_packet_counts": 8,
     "no_byte_counts": 16,
 }
-# What a line may begin with, and what it means then
+# What a line may begin with, and what it means then; in the order in which the beginning of a word
+# stands for it
 COMMANDS = {
     "add": ADD,
-    "modify": MODIFY,
-    "modify_strict": MODIFY_STRICT,
     "delete": DELETE,
     "delete_strict": DELETE_STRICT,
+    "modify": MODIFY,
+    "modify_strict": MODIFY_STRICT,
 }
 TableNames = dict[int, str] | None
 
@@ -271,17 +272,24 @@ def parse_flow_request(
     terms = _Terms(DUMP, names)
     _read_terms(text, terms)
     check_connection(terms.match)
-    normalize(terms.match)
+    terms.match.normalize()  # nobody is told, as by ovs-ofctl
     return request(match=terms.match, **terms.values)
 
 
 def split_command(text: str, default: int = ADD) -> tuple[int, str]:
     """The command that a line of a flow file begins with, and the rest of it."""
+    command, rest = leading_command(text, COMMANDS)
+    return (default, text) if command is None else (command, rest)
+
+
+def leading_command(text: str, commands: dict[str, int]) -> tuple[int | None, str]:
+    """The command that a text's first word, or the beginning of one, names, and the rest."""
     stripped = text.lstrip()
-    word = stripped.replace(",", " ").split(maxsplit=1)[:1]
-    if word and word[0] in COMMANDS:
-        return COMMANDS[word[0]], stripped[len(word[0]) :]
-    return default, text
+    word = next(iter(stripped.replace(",", " ").split(maxsplit=1)), "")
+    for name, command in commands.items():
+        if word and name.startswith(word):
+            return command, stripped[len(word) :]
+    return None, text
 
 
 # Printing

@@ -37,6 +37,7 @@ from ofproto.codec.messages import (
     GroupMod,
 )
 from ofproto.codec.numbers import OFPP_MAX, OFPP_NONE
+from ofproto.text.flow_text import leading_command
 
 OFPG_MAX = 0xFFFFFF00
 MAX_METHOD = 15  # bytes of a selection method's name
@@ -47,12 +48,12 @@ TYPES = {
     "ff": GROUP_FAST_FAILOVER,
     "fast_failover": GROUP_FAST_FAILOVER,
 }
-# What a line of a file may begin with, and what it means then
+# What a line of a file may begin with, and what it means then; see flow_text.COMMANDS
 COMMANDS = {
     "add": GROUP_ADD,
+    "delete": GROUP_DELETE,
     "modify": GROUP_MODIFY,
     "add_or_mod": GROUP_ADD_OR_MODIFY,
-    "delete": GROUP_DELETE,
     "insert_bucket": GROUP_INSERT_BUCKET,
     "remove_bucket": GROUP_REMOVE_BUCKET,
 }
@@ -75,8 +76,8 @@ def parse_group_id(text: str) -> int:
 
 def split_command(line: str) -> tuple[int, str]:
     """The command that a line begins with, GROUP_ADD without one, and the rest."""
-    word, _, rest = line.partition(" ")
-    return (COMMANDS[word], rest) if word in COMMANDS else (GROUP_ADD, line)
+    command, rest = leading_command(line, COMMANDS)
+    return (GROUP_ADD, line) if command is None else (command, rest)
 
 
 def parse_group(text: str, command: int, ports: PortNumbers = None) -> GroupMod:

@@ -29,6 +29,7 @@ def switch_of(workers, ports):
     ]
     dpif = SimpleNamespace(
         stats=lambda: {"workers": told},
+        _request=lambda _op: ({"datapaths": []}, b""),
         port_dump=lambda: [
             SimpleNamespace(name=name, port_no=number, queues=[(owner, 0, 0) for owner in owners],
                             type="dummy" if name == "d1" else "system")

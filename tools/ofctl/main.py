@@ -297,6 +297,10 @@ def run(argv):
     if name == "bundle":
         settings.use_bundles()
     module = _check(name, words, settings)[0]
+    if "flow-format" in options:
+        from .flows import allowed_formats
+
+        allowed_formats(settings)  # also of commands that need none
     set_timeout(options.get("timeout"))
     if "rundir" in options:
         from pyvs import rundir

@@ -3,6 +3,7 @@ pyvs-appctl tells it to send messages or to write elsewhere (ovs-ofctl(8), "Runt
 Commands")."""
 
 import os
+import re
 import select
 import sys
 from datetime import datetime
@@ -16,7 +17,7 @@ from ofproto.codec.numbers import OF10, OF11, OF12
 from ofproto.peers.connection import CLOSED
 from ofproto.text.flow_text import TextError, parse_flow_request
 from ofproto.text.message_text import INVALID_TTL, format_message, format_raw, load_all
-from pyvs import digits, identity, rundir
+from pyvs import identity, rundir
 from pyvs.poller import Poller
 from pyvs.process import control, supervise
 from pyvs_tools.command import Fatal
@@ -254,8 +255,8 @@ def monitor(settings, target, *words):
     """monitor SWITCH [MISS_LEN] [invalid_ttl] [resume] [watch:[SPEC]]"""
     miss_len, invalid_ttl, resume, watches = None, False, False, []
     for word in words:
-        if (number := digits.number(word, 0xFFFF)) is not None:
-            miss_len = number
+        if number := re.match("[0-9]+", word):
+            miss_len = int(number[0][:10]) & 0xFFFF  # the rest is not looked at, as by ovs-ofctl
         elif word == "invalid_ttl":
             invalid_ttl = True
         elif word == "resume":

@@ -26,7 +26,7 @@ from pyvs_tools.command import Fatal
 
 from .errors import SwitchError
 
-# mod-port: word -> config bit, whether the word sets it
+# mod-port: word -> config bit, whether the word sets it; behind "no" it does the contrary
 PORT_ACTIONS = {
     "up": (OFPPC_PORT_DOWN, False),
     "down": (OFPPC_PORT_DOWN, True),
@@ -36,11 +36,6 @@ PORT_ACTIONS = {
     "flood": (OFPPC_NO_FLOOD, False),
     "forward": (OFPPC_NO_FWD, False),
     "packet-in": (OFPPC_NO_PACKET_IN, False),
-}
-PORT_ACTIONS |= {
-    f"no-{word}": (bit, True)
-    for word, (bit, _) in PORT_ACTIONS.items()
-    if word not in ("up", "down")
 }
 _FRAG_BITS = 3
 
@@ -176,10 +171,13 @@ def mod_port(settings, target, name, action):
     """mod-port SWITCH PORT ACTION"""
     session = settings.connect(target)
     port = _described(settings, session, name)
-    if action not in PORT_ACTIONS:
+    word = action.lower()
+    contrary = word.startswith("no")
+    word = word.removeprefix("no").removeprefix("-") if contrary else word
+    if word not in PORT_ACTIONS:
         raise Fatal(f"unknown mod-port command '{action}'")
-    bit, on = PORT_ACTIONS[action]
-    session.tell(m.PortMod(port.port_no, port.hw_addr, bit if on else 0, bit))
+    bit, on = PORT_ACTIONS[word]
+    session.tell(m.PortMod(port.port_no, port.hw_addr, bit if on != contrary else 0, bit))
 
 
 def _described(settings, session, name):

@@ -10,6 +10,7 @@ from pyvs.process.daemon import CommandError
 from vswitchd.appctl.asking import asking, dpif
 from vswitchd.dpctl import dpctl, usage
 from vswitchd.dpctl.run import OPTIONS, DpctlError, Run, Unread
+from vswitchd.pmds import further
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
@@ -42,6 +43,10 @@ class AppctlRun(Run):
             return dpif(self._switch)
         except CommandError as error:
             raise DpctlError(str(error)) from None
+
+    def ports_changed(self) -> None:
+        if self.of_chosen is not None:
+            further.follow(self.of_chosen, self._switch.pmds)
 
     def seen(self, info: Any) -> Any:
         given = Given.flows.get(info.ufid)

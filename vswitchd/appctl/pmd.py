@@ -5,8 +5,10 @@ its start, are together the "main thread".
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from datapath.ipc import further
 from pyvs import digits
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
@@ -19,17 +21,46 @@ if TYPE_CHECKING:
 SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
 NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
 MAIN = -1  # as the core of the main thread
+MOST_CLEARED = 1024  # workers, of all datapaths that were
 
 Counted = dict[str, int]
 
 
-def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
-    """Options that take a number.  Another word would name a datapath: as in Open vSwitch, where
-    there is but one, it is that one, whatever its name.  Raises CommandError."""
+class Asked(NamedTuple):
+    """`pmds`: what is known of the switch's own workers; None of another datapath's."""
+
+    name: str  # of a datapath that add-dp made, else empty
+    dpif: Any
+    pmds: Any
+
+
+@contextmanager
+def _asked(switch: "Switch", word: str) -> Iterator[Asked]:
+    """The datapath that a word names: as in Open vSwitch, where there is but one, it is that one,
+    whatever the word.  Raises CommandError."""
+    main = dpif(switch)
+    others = [] if not word or is_datapath([word]) else further.names(main)
+    found = [each for each in others if word in (each, each.partition("@")[2])]
+    if others and not found:
+        raise CommandError("please specify an existing datapath")
+    if not found:
+        yield Asked("", main, switch.pmds)
+        return
+    other = further.FurtherDpif(main.path, found[0].partition("@")[2], main.patience)
+    try:
+        yield Asked(found[0], other, None)
+    finally:
+        other.close()
+
+
+def _options(args: list[str], known: tuple[str, ...]) -> tuple[dict[str, int], str]:
+    """Options that take a number, and the word that names a datapath.  Raises CommandError."""
     options: dict[str, int] = {}
+    named = ""
     rest = iter(args)
     for word in rest:
         if not word.startswith("-"):
+            named = word
             continue
         value = next(rest, "")
         if word not in known:
@@ -38,14 +69,14 @@ def _options(args: list[str], known: tuple[str, ...]) -> dict[str, int]:
         if found is None:
             raise CommandError(f"{word}: a number is expected")
         options[word] = -found if value.startswith("-") else found
-    return options
+    return options, named
 
 
-def _workers(switch: "Switch", options: dict[str, int]) -> Iterator[tuple[int, Counted]]:
+def _workers(asked: Asked, options: dict[str, int]) -> Iterator[tuple[int, Counted]]:
     """What each has counted, by its core; the main thread's is the last."""
     main: Counted = {}
     found = {}
-    for each in dpif(switch).stats()["workers"]:
+    for each in asked.dpif.stats()["workers"]:
         if each["core"] is not None:
             found[each["core"]] = each
             continue
@@ -67,36 +98,41 @@ def _head(switch: "Switch", core: int) -> str:
 
 
 def show_queues(switch: "Switch", args: list[str]) -> str:
-    options = _options(args, ("-pmd", "-secs"))
+    options, name = _options(args, ("-pmd", "-secs"))
     seconds = options.get("-secs", SECONDS)
     if not 0 < seconds <= SECONDS:
         seconds = SECONDS
     seconds = -(-seconds // INTERVAL) * INTERVAL
-    polled = _polled(switch)
-    text = f"Displaying last {seconds} seconds pmd usage %\n"
-    for core in sorted({*switch.pmds.workers, *polled}, key=lambda each: (each == MAIN, each)):
-        if options.get("-pmd") not in (None, core):
-            continue
-        text += _head(switch, core)
-        if core != MAIN:
-            isolated = "true" if core in switch.pmds.plan.isolated else "false"
-            text += f"  isolated : {isolated}\n"
-        lines = [
-            f"  port: {name:<16}  queue-id: {queue:2d} (enabled)   pmd usage: "
-            f"{_percent(_usage(switch, core, (number, queue), seconds))}\n"
-            for name, number, queue in sorted(polled.get(core, ()))
-        ]
-        text += "".join(lines)
-        if lines and core != MAIN:
-            text += f"  overhead: {_percent(_overhead(switch, core, polled[core], seconds))}\n"
-    return text
+    head, text = f"Displaying last {seconds} seconds pmd usage %\n", ""
+    with _asked(switch, name) as asked:
+        polled = _polled(asked.dpif)
+        for core in sorted(polled, key=lambda each: (each == MAIN, each)):
+            if options.get("-pmd") in (None, core):
+                text += _head(switch, core) + _queues_of(asked, core, polled[core], seconds)
+    return head + text if text or "-pmd" not in options else ""
 
 
-def _polled(switch: "Switch") -> dict[int, list[tuple[str, int, int]]]:
-    """(port, its number, queue) of what each worker polls really, by core."""
-    cores = {each["id"]: each["core"] for each in dpif(switch).stats()["workers"]}
-    found: dict[int, list[tuple[str, int, int]]] = {}
-    for port in dpif(switch).port_dump():
+def _queues_of(asked: Asked, core: int, rows: list[tuple[str, int, int]], seconds: int) -> str:
+    lines = [
+        f"  port: {name:<16}  queue-id: {queue:2d} (enabled)   pmd usage: "
+        f"{_percent(_usage(asked, core, (number, queue), seconds))}\n"
+        for name, number, queue in sorted(rows)
+    ]
+    if core == MAIN:
+        return "".join(lines)
+    isolated = "true" if asked.pmds and core in asked.pmds.plan.isolated else "false"
+    if lines:
+        lines.append(f"  overhead: {_percent(_overhead(asked, core, rows, seconds))}\n")
+    return f"  isolated : {isolated}\n" + "".join(lines)
+
+
+def _polled(dpif: Any) -> dict[int, list[tuple[str, int, int]]]:
+    """(port, its number, queue) of what each worker polls really, by core; of all workers for
+    cores."""
+    cores = {each["id"]: each["core"] for each in dpif.stats()["workers"]}
+    found: dict[int, list[tuple[str, int, int]]]
+    found = {core: [] for core in cores.values() if core is not None}
+    for port in dpif.port_dump():
         if port.type in NOT_POLLED:
             continue
         for queue, (owner, _packets, _busy) in enumerate(port.queues):
@@ -106,16 +142,19 @@ def _polled(switch: "Switch") -> dict[int, list[tuple[str, int, int]]]:
     return found
 
 
-def _usage(switch: "Switch", core: int, queue: tuple[int, int] | None, seconds: int) -> int | None:
-    return None if core == MAIN else switch.pmds.usage(core, queue, seconds)
+def _usage(asked: Asked, core: int, queue: tuple[int, int] | None, seconds: int) -> int | None:
+    if core == MAIN or asked.pmds is None:
+        return None
+    usage: int | None = asked.pmds.usage(core, queue, seconds)
+    return usage
 
 
-def _overhead(switch: "Switch", core: int, rows: Any, seconds: int) -> int | None:
+def _overhead(asked: Asked, core: int, rows: Any, seconds: int) -> int | None:
     """What it did that was of no queue."""
-    busy = _usage(switch, core, None, seconds)
+    busy = _usage(asked, core, None, seconds)
     if busy is None:
         return None
-    shares = [_usage(switch, core, (number, queue), seconds) for _, number, queue in rows]
+    shares = [_usage(asked, core, (number, queue), seconds) for _, number, queue in rows]
     return max(0, busy - sum(share or 0 for share in shares))
 
 
@@ -139,13 +178,13 @@ def rebalance(switch: "Switch", args: list[str]) -> Pieces:
 
 
 class Cleared:
-    """What the workers had counted when pmd-stats-clear was called last, by core."""
+    """What the workers had counted when pmd-stats-clear was called last, by datapath and core."""
 
-    before: dict[int, Counted] = {}
+    before: dict[tuple[str, int], Counted] = {}
 
     @classmethod
-    def since(cls, core: int, counted: Counted) -> Counted:
-        before = cls.before.get(core, {})
+    def since(cls, name: str, core: int, counted: Counted) -> Counted:
+        before = cls.before.get((name, core), {})
         if any(count < before.get(name, 0) for name, count in counted.items() if count):
             return counted  # it is another worker
         return {name: n - before.get(name, 0) for name, n in counted.items() if n is not None}
@@ -170,11 +209,18 @@ def _cycles(n: Counted) -> str:
     )
 
 
+def _counted(switch: "Switch", args: list[str], known: tuple[str, ...]) -> tuple[str, Any]:
+    """A datapath's name, and what its workers have counted."""
+    options, word = _options(args, known)
+    with _asked(switch, word) as asked:
+        return asked.name, list(_workers(asked, options))
+
+
 def show_statistics(switch: "Switch", args: list[str]) -> str:
-    options = _options(args, ("-pmd",))
+    name, workers = _counted(switch, args, ("-pmd",))
     text = ""
-    for core, counted in _workers(switch, options):
-        n = Cleared.since(core, counted)
+    for core, counted in workers:
+        n = Cleared.since(name, core, counted)
         passes = _per(n["packets"] + n["recirculations"], n["packets"])
         batch = _per(n.get("sent", 0), n.get("sent_batches", 0))
         text += (
@@ -199,18 +245,20 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
 
 
 def clear_statistics(switch: "Switch", args: list[str]) -> None:
-    options = _options(args, ("-pmd",))
-    Cleared.before = {**Cleared.before, **dict(_workers(switch, options))}
+    name, workers = _counted(switch, args, ("-pmd",))
+    kept = dict(list(Cleared.before.items())[-MOST_CLEARED:])
+    Cleared.before = kept | {(name, core): counted for core, counted in workers}
 
 
 def show_performance(switch: "Switch", args: list[str]) -> str:
     """pmd-perf-show, without histograms and history, which nobody keeps here."""
-    options = _options([arg for arg in args if arg != "-nh"], ("-it", "-ms", "-pmd"))
+    known = ("-it", "-ms", "-pmd")
+    name, workers = _counted(switch, [arg for arg in args if arg != "-nh"], known)
     text = ""
-    for core, counted in _workers(switch, options):
+    for core, counted in workers:
         if core == MAIN and not counted.get("packets"):
             continue
-        n = Cleared.since(core, counted)
+        n = Cleared.since(name, core, counted)
         passes = n["packets"] + n["recirculations"]
         upcalls = n["misses"]
         share = _per(100 * n["busy"], n["cycles"])

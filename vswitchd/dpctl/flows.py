@@ -1,5 +1,7 @@
 """dpctl's commands on flows: *-flow, *-flows, and how actions are read."""
 
+import re
+
 from pyvs import digits
 from vswitchd.dpctl.arguments import (
     check_whole,
@@ -108,6 +110,8 @@ def dump_flows(run, words):
 
     def flows(core):
         """None for one that is not wanted: much of that is work, too."""
+        if core is not None and core >= 0 and core not in _cores(run):
+            return
         for info in run.dpif.flow_dump(core=core):
             wanted = info.offloaded in offloaded and (passes is None or passes(info))
             yield run.seen(info) if wanted else None
@@ -132,9 +136,13 @@ def dump_flows(run, words):
 
 def _dump_groups(run):
     """A heading, and the core, of the workers whose flows are listed together."""
-    cores = {each["core"] for each in run.dpif.stats()["workers"]} - {None}
-    groups = [(f"flow-dump from pmd on cpu core: {core}\n", core) for core in sorted(cores)]
+    groups = [(f"flow-dump from pmd on cpu core: {core}\n", core) for core in sorted(_cores(run))]
     return [*groups, ("flow-dump from the main thread:\n", -1)]
+
+
+def _cores(run):
+    """Those that have a worker."""
+    return {each["core"] for each in run.dpif.stats()["workers"]} - {None}
 
 
 def get_flow(run, words):
@@ -295,4 +303,31 @@ def show_parsed(run, words):
 
     for word in words:
         actions = parse_actions(run, word, ODP_ACTIONS)
-        run.print(odp_text.format_actions(actions) + "\n")
+        run.print(odp_text.format_actions(actions, _key_of_sets(word)) + "\n")
+
+
+# What set(NAME(...)) is of: Ethernet type, and the protocol of IP
+_SET_FOR = {
+    "udp": (0x0800, 17),
+    "sctp": (0x0800, 132),
+    "icmp": (0x0800, 1),
+    "icmpv6": (0x86DD, 58),
+    "nd": (0x86DD, 58),
+    "arp": (0x0806, 0),
+    "ipv6": (0x86DD, 0),
+}
+
+
+def _key_of_sets(text):
+    """The key of a packet that actions set headers of, for it is not in their bytes; or None."""
+    from datapath.key import flow
+
+    found = re.search(rf"set\(({'|'.join(_SET_FOR)})\(", text)
+    if found is None:
+        return None
+    kind, protocol = _SET_FOR[found[1]]
+    key = bytearray(flow.KEY_SIZE)
+    for name, value in (("eth_type", kind), ("nw_proto", protocol)):
+        at, size = flow.MEMBERS[name]
+        key[at : at + size] = value.to_bytes(size, "big")
+    return bytes(key)

@@ -31,6 +31,12 @@ def _failing(run, words, one):
     return 1 if failed else 0
 
 
+def _changing(run, words, one):
+    status = _failing(run, words, one)
+    run.ports_changed()
+    return status
+
+
 def _name(run):
     """Of the datapath that is meant."""
     from datapath.text import datapath
@@ -61,7 +67,7 @@ def _add_one(run, word):
 
 def add_if(run, words):
     """add-if IFACE[,OPTION=VALUE]..."""
-    return _failing(run, words, _add_one)
+    return _changing(run, words, _add_one)
 
 
 def _is_own_port(run, name):
@@ -80,7 +86,7 @@ def _del_one(run, word):
 
 def del_if(run, words):
     """del-if IFACE..."""
-    return _failing(run, words, _del_one)
+    return _changing(run, words, _del_one)
 
 
 def _set_one(run, word):

@@ -83,6 +83,9 @@ class Run:
             self._ports = self.dpif.port_dump()
         return self._ports
 
+    def ports_changed(self):
+        """Ports of the datapath were added or removed."""
+
     def seen(self, info):
         """A FlowInfo with what is known of the packet that the flow was made for."""
         return info

@@ -51,7 +51,7 @@ class Pmds:
         self.history = History()
         self.tuning: Tuning | None = None
         self._complaints: list[str] = []  # that were told
-        self._pinned = pinned
+        self.pinned = pinned
         self._balance = Balance()
         self._dpif: Any = None
         self._known: Any = None  # what the present plan was made for
@@ -108,7 +108,7 @@ class Pmds:
     # --- workers and queues
 
     def _reassign(self, backer: Any, ports: list[PolledPort]) -> None:
-        wanted = self._wanted_cores() if ports else {}
+        wanted = self.wanted_cores() if ports else {}
         self._add_workers(backer, wanted)
         self.queues = self._read_queues(backer, ports)
         self.plan = assign(self.queues, wanted, self.tuning.algorithm, self.tuning.isolate)
@@ -120,8 +120,9 @@ class Pmds:
         self._sampled = 0
         self._balance.renewed(clock.msec())
 
-    def _wanted_cores(self) -> Cores:
-        mask = self.tuning.mask
+    def wanted_cores(self) -> Cores:
+        """Those that are to have workers where a port wants some, with their NUMA nodes."""
+        mask = self.tuning.mask if self.tuning is not None else None
         if mask is not None:
             return {core: node for core, node in self.cores.items() if core in mask}
         first: dict[int, int] = {}  # one of each node
@@ -133,7 +134,7 @@ class Pmds:
         new = sorted(wanted.keys() - self.workers.keys())
         if not new:
             return
-        numbers = backer.dpif.workers_add(new, self._pinned)
+        numbers = backer.dpif.workers_add(new, self.pinned)
         self.workers.update(zip(new, numbers, strict=True))
         for core in new:
             vlog.info(f"PMD thread on numa_id: {wanted[core]}, core id: {core:2d} created.")

@@ -496,11 +496,16 @@ def _parse_set(body: str) -> bytes:
     if name == "tunnel":
         return attribute(odp.SET_TUNNEL, outer_text.parse_set(values))
     fields = key_text._vlan(0) if name == "vlan" else key_text.fields_of(name, values)
+    found = key_text.parse_group(fields, values)
+    if name in ("ipv4", "ipv6") and found.keys() - _KEPT:
+        found = {member: of for member, of in found.items() if member not in _KEPT}
     return b"".join(
-        set_attribute(member, value & mask, mask)
-        for member, (value, mask) in key_text.parse_group(fields, values).items()
+        set_attribute(member, value & mask, mask) for member, (value, mask) in found.items()
     )
 
+
+# What a whole header names and a set does not change, as in Open vSwitch's userspace datapath
+_KEPT = {"nw_proto", "nw_frag"}
 
 PARSERS: dict[str, Callable[[str], bytes]] = {
     "push_vlan": _parse_push_vlan,

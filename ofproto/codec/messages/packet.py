@@ -322,6 +322,11 @@ _PIPELINE = re.compile(
 )
 
 
+def is_pipeline_field(name: str) -> bool:
+    """Whether a packet-out of 1.5 may have it: it is none of the packet's own."""
+    return bool(_PIPELINE.match(name))
+
+
 def _read_out_15(cls, data, version):
     buffer_id, length = _PACKET_OUT_15.unpack_from(data)
     try:
@@ -331,7 +336,7 @@ def _read_out_15(cls, data, version):
             raise
         raise OFError("OFPBRC_PIPELINE_FIELDS_ONLY", error.detail) from None
     for each, _value, _mask in match.fields():
-        if not _PIPELINE.match(each.name):
+        if not is_pipeline_field(each.name):
             raise OFError("OFPBRC_PIPELINE_FIELDS_ONLY", each.name)
     port = _in_port(match)
     if not match.get("in_port")[1]:

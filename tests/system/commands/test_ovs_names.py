@@ -9,7 +9,7 @@ import pytest
 
 from datapath.key import key_text
 from datapath.key.compose import compose
-from tests.daemons import BIN, _alive, wait_until
+from tests.daemons import BIN, CommandFailed, _alive, wait_until
 from tests.ovs_names import Names
 
 pytestmark = pytest.mark.system
@@ -199,6 +199,34 @@ def test_what_is_told_of_workers_and_of_packets_given_up(names):
     appctl("revalidator/resume")
     appctl("time/warp", "5000", "500")
     assert "eth_type(0x1234)" not in appctl("dpctl/dump-flows")
+
+
+def test_workers_of_a_further_datapath(names):
+    """A port that always has a worker for a core has one there, too, as long as it is there."""
+    names.start("--enable-dummy", "--disable-system", "--dummy-numa", "0,1")
+    appctl = functools.partial(names.run, "ovs-appctl")
+    appctl("dpctl/add-dp", "dummy@dp0", "p2,type=dummy")
+    assert appctl("dpif-netdev/pmd-rxq-show", "dp0").count("\n") == 1
+    appctl("dpctl/add-if", "dummy@dp0", "p1,type=dummy-pmd,n_rxq=2")
+    shown = appctl("dpif-netdev/pmd-rxq-show", "dummy@dp0")
+    assert re.findall(r"core_id (\d):|port: (\S+) +queue-id: +(\d)", shown) == [
+        ("0", "", ""), ("", "p1", "0"), ("", "p1", "1"), ("1", "", ""),
+    ]  # fmt: skip
+    assert "core_id" not in appctl("dpif-netdev/pmd-rxq-show", "ovs-dummy")
+    appctl("dpctl/add-flow", "dummy@dp0", "in_port(2),eth(),eth_type(0x1234)", "1")
+    of_all = appctl("dpctl/dump-flows", "dummy@dp0")
+    assert [line for line in of_all.splitlines() if "flow-dump" in line] == [
+        "flow-dump from pmd on cpu core: 0", "flow-dump from pmd on cpu core: 1",
+        "flow-dump from the main thread:",
+    ]  # fmt: skip
+    for core in ("0", "1", "-1"):
+        assert appctl("dpctl/dump-flows", "dummy@dp0", f"pmd={core}").count("actions:1") == 1
+    assert appctl("dpctl/dump-flows", "dummy@dp0", "pmd=2") == ""
+    assert "packets received: 0" in appctl("dpif-netdev/pmd-stats-show", "-pmd", "1", "dp0")
+    with pytest.raises(CommandFailed, match="specify an existing datapath"):
+        appctl("dpif-netdev/pmd-rxq-show", "nosuch")
+    appctl("dpctl/del-if", "dummy@dp0", "p1")
+    assert "core_id" not in appctl("dpif-netdev/pmd-stats-show", "dp0")
 
 
 def test_dummies_with_a_cable(names):

@@ -232,6 +232,23 @@ ANSWERS = (
     ("ofproto/trace", "br0", "in_port=1", "x", "y"),
     ("dpctl/parse-actions", "userspace(pid=5"),
     ("dpctl/parse-actions", "0x5,010,userspace(pid=7,slow_path(cfm|stp))"),
+    (
+        "dpctl/parse-actions",
+        *(
+            f"set({each})"
+            for each in (
+                "udp(src=1,dst=2)",
+                "sctp(src=1,dst=2)",
+                "icmp(type=1,code=2)",
+                "icmpv6(type=1,code=2)",
+                "arp(sip=1.2.3.4,op=1)",
+                "nd(target=fe80::1,sll=00:00:00:00:00:02)",
+                "tcp(src=1,dst=2)",
+            )
+        ),
+    ),
+    ("dpctl/dump-flows", "pmd=7"),
+    ("dpif-netdev/pmd-rxq-show", "-pmd", "7"),
     ("dpctl/add-flow", FLOW.format(5), "set(xyz())"),
     ("dpctl/add-flow", "xyz", "1"),
     ("dpctl/add-flow", FLOW_WITH_UFID, "1"),

@@ -175,7 +175,7 @@ def test_errors(switch):
 
 @pytest.mark.parametrize("version", VERSIONS, ids=IDS)
 def test_mod_port(switch, version):
-    for word in ("down", "up", "no-flood", "flood", "no-forward", "forward", "no-receive",
+    for word in ("down", "up", "noflood", "FLOOD", "no-down", "no-forward", "forward", "no-receive",
                  "receive", "no-packet-in", "packet-in"):  # fmt: skip
         shown = []
         for program in (ours, theirs):
