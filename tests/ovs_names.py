@@ -93,9 +93,9 @@ def side_by_side(directory, *options):
 
 def frames_of(pcap):
     """The frames in a file of pcap(5), as hex digits."""
-    data, frames = pcap.read_bytes()[24:], []
-    while len(data) >= 16:
-        size = struct.unpack_from("=I", data, 8)[0]
-        frames.append(data[16 : 16 + size].hex())
-        data = data[16 + size :]
+    data, at, frames = pcap.read_bytes(), 24, []
+    while at + 16 <= len(data):
+        size = struct.unpack_from("=I", data, at + 8)[0]
+        frames.append(data[at + 16 : at + 16 + size].hex())
+        at += 16 + size
     return frames

@@ -71,9 +71,8 @@ class Failures:
             return
         cls.next_at = now + cls.EVERY
         try:
-            steps = "".join(
-                trace.trace_key(bridge, key, recirc=recirc, now=now, most_steps=cls.STEPS)
-            )
+            how = trace.Tracing(recirc, now=now, most_steps=cls.STEPS)
+            steps = "".join(trace.trace_key(bridge, key, how))
         except trace.TraceError as gone:
             steps = str(gone)
         upcall_vlog.info(f"bridge {bridge.name}: {error}, packet is dropped:\n{steps}")

@@ -4,12 +4,14 @@ The same translation as for upcalls, with a list to note the steps in.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Any
 
 from datapath.actions.text import odp_text
 from datapath.key import flow, outer_text
 from datapath.text import format_action_list
-from ofproto.codec.actions.nx import Clone
 from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import format_match, parse_flow
 from ofproto.codec.numbers import OFPP_NONE
@@ -20,14 +22,11 @@ from . import trace_recirc
 from .bridges.option_keys import seen_by_tables
 from .bridges.tun_options import NO_OPTIONS
 from .bridges.tunnel import came_by_tunnel
-from .state.steps import text_of
 from .trace_recirc import TraceError, member
+from .trace_steps import render
 from .translate import NO_CONTEXT, translate, within_vlan_limit
 
 IN_PORT_OFFSET = flow.MEMBERS["in_port"][0]
-_PREFIX = {"detail": " -> ", "warn": " >> ", "error": " >>>> "}
-_THAWED = {"thaw": 0, "restoring": 2, "restored": 1}  # how deep they stand under the bridge
-_SUFFIX = {"error": " <<<<"}
 _SLOW = {"action": "  - Uses action(s) not supported by datapath."}
 # Terms in front of "eth"
 _METADATA = (
@@ -57,34 +56,46 @@ _NO_OUTPUT = (0xFFF7).to_bytes(4, "big")
 _PIECE = 128  # lines
 
 
-def trace_flow(*args, **options):
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Port number -> name, where names are printed: OpenFlow's and the datapath's."""
+
+    ofp: dict[int, str] | None = None
+    odp: dict[int, str] | None = None
+
+
+NO_NAMES = Names()
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """How a packet is traced.
+
+    `recirc` is the table to look up recirc_id in.  `learn` lets the packet have its effects on the
+    MAC table, as -generate and a packet that is given do.  `ct_states` is what the first packets
+    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of the
+    tables.  Of more steps than `most_steps` the rest is left out; 0: none is.
+    """
+
+    recirc: RecircTable = field(default_factory=RecircTable)
+    learn: bool = False
+    now: int = 0  # ms
+    names: Names = NO_NAMES
+    ct_states: Sequence[int] = ()
+    program: Any = None
+    most_steps: int = 0
+
+
+def trace_flow(bridge, text, *, packet=None, numbers=None, **how):
     """trace_pieces() in one."""
-    return "".join(trace_pieces(*args, **options))
+    return "".join(trace_pieces(bridge, text, Tracing(**how), packet=packet, numbers=numbers))
 
 
-def trace_pieces(
-    bridge,
-    text,
-    *,
-    recirc=None,
-    packet=None,
-    learn=False,
-    now=0,
-    names=None,
-    dp_names=None,
-    numbers=None,
-    ct_states=(),
-    program=None,
-):
+def trace_pieces(bridge, text, how, *, packet=None, numbers=None):
     """The report for a flow given as text (`in_port=1,ip,...`) on an XBridge, piece by piece.
 
-    `numbers` has those of ports that the text may name, `names` the names to print for numbers,
-    `dp_names` those for the datapath's.
-    `packet` (bytes) takes the place of all of the flow but in_port and metadata.  `learn` lets
-    the packet have its effects on the MAC table, as -generate and a packet that is given do.
-    `recirc` is the RecircTable to look up recirc_id in.  `ct_states` is what the first packets
-    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of
-    the tables.
+    `numbers` has those of ports that the text may name.  `packet` (bytes) takes the place of all of
+    the flow but in_port and metadata.
     Raises TraceError, before the first piece.
     """
     try:
@@ -95,18 +106,7 @@ def trace_pieces(
     key = _with_tpid(match.key if _has_in_port(match) else _from_nowhere(match.key))
     if packet is not None:
         key = with_packet(key, packet)
-    return trace_key(
-        bridge,
-        key,
-        recirc=recirc,
-        learn=learn,
-        now=now,
-        names=names,
-        dp_names=dp_names,
-        ct_states=ct_states,
-        program=program,
-        any_id=True,
-    )
+    return trace_key(bridge, key, how, any_id=True)
 
 
 def _has_in_port(match):
@@ -118,46 +118,41 @@ def _from_nowhere(key):
     return key[:IN_PORT_OFFSET] + OFPP_NONE.to_bytes(4, "big") + key[IN_PORT_OFFSET + 4 :]
 
 
-def trace_key(
-    bridge,
-    key,
-    *,
-    recirc=None,
-    learn=False,
-    now=0,
-    names=None,
-    dp_names=None,
-    ct_states=(),
-    program=None,
-    most_steps=0,
-    any_id=False,
-):
+def trace_key(bridge, key, how, *, any_id=False):
     """The same for a flow key (KEY_SIZE bytes, in_port as OpenFlow port).
 
     `any_id`: where nothing is known of the key's recirc_id, that is how its translation fails.
     """
-    if recirc is None:
-        recirc = RecircTable()
+    return _to_its_end(_all_pieces(bridge, key, how, any_id), how.recirc)
 
-    def translated(key, program=None, any_id=False):
-        key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
-        result = translate(
-            bridge,
-            _with_ethertype(key),
-            recirc=recirc,
-            program=program,
-            learn=learn,
-            now=now,
-            trace=True,
-            most_steps=most_steps,
-        )
-        if result.error == NO_CONTEXT and not any_id:
-            recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
-            raise TraceError(f"no recirculation data for recirc_id {recirc_id:#x}")
-        return result, report_pieces(key, result, names, learn, bridge.options, dp_names)
 
-    result, first = translated(key, program, any_id)
-    return _to_its_end(chain(first, trace_recirc.follow(result, ct_states, translated)), recirc)
+def _all_pieces(bridge, key, how, any_id):
+    """Those of the packet, and of all that come round behind it."""
+    result, first = _translated(bridge, key, how, how.program, any_id)
+
+    def again(key):
+        return _translated(bridge, key, how)
+
+    return chain(first, trace_recirc.follow(result, how.ct_states, again))
+
+
+def _translated(bridge, key, how, program=None, any_id=False):
+    """The translation, and the pieces of its report.  Raises TraceError."""
+    key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
+    result = translate(
+        bridge,
+        _with_ethertype(key),
+        recirc=how.recirc,
+        program=program,
+        learn=how.learn,
+        now=how.now,
+        trace=True,
+        most_steps=how.most_steps,
+    )
+    if result.error == NO_CONTEXT and not any_id:
+        recirc_id = int.from_bytes(member(key, "recirc_id"), "big")
+        raise TraceError(f"no recirculation data for recirc_id {recirc_id:#x}")
+    return result, report_pieces(key, result, how.names, how.learn, bridge.options)
 
 
 def _to_its_end(pieces, recirc):
@@ -185,31 +180,26 @@ def _without_ethertype(key, final):
     return final[:offset] + key[offset : offset + size] + final[offset + size :]
 
 
-def report(key, result, names=None, sent=False, layout=NO_OPTIONS):
-    """The whole text for a translated key; `sent`: as if packets went to the controllers."""
-    return "".join(report_pieces(key, result, names, sent, layout))
-
-
-def report_pieces(key, result, names=None, sent=False, layout=NO_OPTIONS, dp_names=None):
-    """The same piece by piece."""
-    yield "Flow: " + format_flow(key, names, layout) + "\n"
-    lines = render(result.trace, names)
+def report_pieces(key, result, names=NO_NAMES, sent=False, layout=NO_OPTIONS):
+    """The text for a translated key; `sent`: as if packets went to the controllers."""
+    yield "Flow: " + format_flow(key, names.ofp, layout) + "\n"
+    lines = render(result.trace, names.ofp)
     while some := list(islice(lines, _PIECE)):
         yield "\n".join(some) + "\n"
-    yield _outcome(key, result, names, sent, layout, dp_names)
+    yield _outcome(key, result, names, sent, layout)
 
 
-def _outcome(key, result, names, sent, layout, dp_names):
+def _outcome(key, result, names, sent, layout):
     """What is told behind the steps."""
     final = _without_ethertype(key, result.final_key)
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )
-    actions = format_action_list(result.actions, key, dp_names)
+    actions = format_action_list(result.actions, key, names.odp)
     lines = [
         "",
-        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names, layout)),
-        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names, layout),
+        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names.ofp, layout)),
+        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names.ofp, layout),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.slow:
@@ -370,93 +360,3 @@ def _only_if_set(key, mask, name):
     """Shows a member that is 0 in most packets only where it is not."""
     offset, size = flow.MEMBERS[name]
     _set(mask, name, 0xFF if any(key[offset : offset + size]) else 0)
-
-
-def render(steps, names=None):
-    """The lines for translation's steps.
-
-    What an action leads to stands under it, one level deeper unless it is the last of its list,
-    where nothing follows that it could be taken for.  Of several bridges that one leads to (NORMAL,
-    flood) each counts as an action in this.
-    """
-    cloned = _in_clones(steps)
-    lasts, followed = _lasts(steps, cloned), _followed(steps)
-    base = {1: 0}  # level of a list of actions -> its indentation
-    below = {0: (0, 0)}  # level -> indentation of what stands under the action there, and of that
-    child = {0: (0, 0)}  # the same of the bridge there, if the action led to one
-    for at, (level, kind, step) in enumerate(steps):
-        text = text_of(step, names)
-        if kind == "bridge":
-            indent = base.get(level, 0)
-            own, inner = indent + 1, indent + 2  # a mirror's, before the first action, too
-            if not followed[at]:
-                own, inner = below.get(level, (own, inner))
-            child[level] = (inner, inner)
-            yield from ("", "    " * own + text, "    " * own + "-" * len(text))
-        elif kind in _THAWED:
-            yield "    " * (child[level][0] + 1 + _THAWED[kind]) + text
-        elif kind == "table":
-            own, inner = child[level]
-            base[level + 1] = inner
-            yield "    " * own + text
-        elif kind == "action":
-            if cloned[at] or level not in base:
-                base[level] = base.get(level - 1, 0)
-            indent = base[level]
-            below[level] = (indent, indent) if lasts[at] else (indent + 1, indent + 2)
-            child[level] = below[level]
-            yield "    " * (indent + 1) + text
-        elif kind == "bucket":  # of the group action above it
-            indent = base.get(level, 0)
-            base[level + 1] = indent + 2
-            yield "    " * (indent + 1) + text
-        else:
-            indent = base.get(level, 0) + (level > 0)
-            yield "    " * indent + _PREFIX[kind] + text + _SUFFIX.get(kind, "")
-
-
-def _lasts(steps, cloned):
-    """Of each step, whether an action there is its list's last: neither an action of the same list
-    follows nor, behind the list, the action set; what is in a clone is not last where the clone is
-    not.  One pass from the end."""
-    lasts = bytearray(len(steps))
-    known = []  # by level: the answer for an action there, as far as what follows says; else True
-    for at in range(len(steps) - 1, -1, -1):
-        level, kind, step = steps[at]
-        if level >= len(known):
-            known += [True] * (level + 1 - len(known))
-        if cloned[at] and not known[level - 1]:
-            known[level] = False
-        lasts[at] = known[level]
-        del known[level + 1 :]
-        known.append(not (isinstance(step, str) and step.startswith("--.")))
-        if kind == "action":
-            known[level] = False
-    return lasts
-
-
-def _followed(steps):
-    """Of each step, whether it is a bridge, and the same action leads to another one behind it."""
-    found = bytearray(len(steps))
-    later = []  # by level: whether a bridge follows there before an action
-    for at in range(len(steps) - 1, -1, -1):
-        level, kind, _step = steps[at]
-        del later[level + 1 :]
-        later += [False] * (level + 1 - len(later))
-        if kind == "bridge":
-            found[at] = level and later[level]
-        if kind in ("bridge", "action"):
-            later[level] = kind == "bridge"
-    return found
-
-
-def _in_clones(steps):
-    """Of each step, whether it is an action directly in a clone: that is above it, with no table
-    or bucket between."""
-    found = bytearray(len(steps))
-    above = {}  # by level: whether the latest action there is a clone
-    for at, (level, kind, step) in enumerate(steps):
-        found[at] = kind == "action" and above.get(level - 1, False)
-        if kind != "detail":
-            above[level] = kind == "action" and isinstance(step, Clone)
-    return found

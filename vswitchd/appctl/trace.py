@@ -12,6 +12,7 @@ PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datapath.key import flow, key_text
@@ -75,11 +76,17 @@ def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterat
     if switch.backer is None:
         raise CommandError(NO_PROCESS)
     learn = bool(options & GENERATE)
-    shown = bool(options & NAMES)
     words, packet = _taken_apart(words, learn)
+    how = tracing.Tracing(
+        switch.backer.flows.recirc,
+        learn=learn or packet is not None,
+        now=clock.msec(),
+        ct_states=ct_states,
+        program=program,
+    )
     try:
         of_which = _odp_flow if words and _is_odp(words[-1]) else _of_flow
-        return of_which(switch, words, packet, learn, shown, ct_states, program)
+        return of_which(switch, words, packet, how, bool(options & NAMES))
     except tracing.TraceError as error:
         raise CommandError(str(error)) from error
 
@@ -137,10 +144,8 @@ def _of_flow(
     switch: "Switch",
     words: list[str],
     packet: bytes | None,
-    learn: bool,
-    shown: bool,
-    ct_states: list[int],
-    program: Program | None,
+    how: tracing.Tracing,
+    named: bool,
 ) -> Iterator[str]:
     if not words:
         raise CommandError("Must specify a bridge and a flow, or a datapath flow")
@@ -148,30 +153,19 @@ def _of_flow(
         raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
     if words[0] not in switch.bridges:
         raise CommandError(f"{words[0]}: unknown bridge")
+    xbridge = switch.bridges[words[0]].ofproto.xbridge
+    if named:
+        how = replace(how, names=_names(switch, words[0]))
     numbers = _numbers(switch, words)
-    return tracing.trace_pieces(
-        switch.bridges[words[0]].ofproto.xbridge,
-        words[1],
-        recirc=switch.backer.flows.recirc,
-        packet=packet,
-        learn=learn or packet is not None,
-        now=clock.msec(),
-        names=_names(numbers) if shown else None,
-        dp_names=_dp_names(switch) if shown else None,
-        numbers=numbers,
-        ct_states=ct_states,
-        program=program,
-    )
+    return tracing.trace_pieces(xbridge, words[1], how, packet=packet, numbers=numbers)
 
 
-def _names(numbers: dict[str, int]) -> dict[int, str]:
+def _names(switch: "Switch", bridge: str) -> tracing.Names:
     """Names of ports to be printed."""
-    return {number: name for name, number in numbers.items()}
-
-
-def _dp_names(switch: "Switch") -> dict[int, str]:
-    """The same of the datapath's ports."""
-    return {number: port.name for number, port in switch.backer.ports.wanted.items()}
+    return tracing.Names(
+        {number: name for name, number in _numbers(switch, [bridge]).items()},
+        {number: port.name for number, port in switch.backer.ports.wanted.items()},
+    )
 
 
 def _of_dump(text: str) -> str:
@@ -184,10 +178,8 @@ def _odp_flow(
     switch: "Switch",
     words: list[str],
     packet: bytes | None,
-    learn: bool,
-    shown: bool,
-    ct_states: list[int],
-    program: Program | None,
+    how: tracing.Tracing,
+    named: bool,
 ) -> Iterator[str]:
     if not is_datapath(words[:-1]):
         raise CommandError("Cannot find the datapath")
@@ -205,17 +197,11 @@ def _odp_flow(
             raise CommandError("no OpenFlow tunnel port for this packet")
         raise CommandError(f"no OpenFlow port for datapath port {odp_port}")
     key = key[:offset] + port.ofp_port.to_bytes(size, "big") + key[offset + size :]
-    return tracing.trace_key(
-        port.bridge,
-        key if packet is None else tracing.with_packet(key, packet),
-        recirc=flows.recirc,
-        learn=learn or packet is not None,
-        now=clock.msec(),
-        names=_names(_numbers(switch, [port.bridge.name])) if shown else None,
-        dp_names=_dp_names(switch) if shown else None,
-        ct_states=ct_states,
-        program=program,
-    )
+    if packet is not None:
+        key = tracing.with_packet(key, packet)
+    if named:
+        how = replace(how, names=_names(switch, port.bridge.name))
+    return tracing.trace_key(port.bridge, key, how)
 
 
 def _packet(text: str) -> bytes:

@@ -6,7 +6,8 @@ from scapy.all import ARP, Ether
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match_text import parse_flow
 from ofproto.xlate.bridges.xbridge import connect_patch
-from ofproto.xlate.trace import TraceError, render, trace_flow, trace_key
+from ofproto.xlate.trace import Names, TraceError, Tracing, trace_flow, trace_key
+from ofproto.xlate.trace_steps import render
 from tests.ofproto.xlate_world import CONTROLLER, NORMAL, World, act, match, output, resubmit
 
 
@@ -140,7 +141,7 @@ def test_unknown_recirculation_id(world):
         "Translation failed (No recirculation context), packet is dropped.",
     ]
     with pytest.raises(TraceError, match="no recirculation data for recirc_id 0x4d"):
-        trace_key(world.bridge, bytes(parse_flow(text).key))
+        trace_key(world.bridge, bytes(parse_flow(text).key), Tracing())
 
 
 def test_render_of_nothing():
@@ -169,7 +170,7 @@ def test_a_flow_is_one_packet(world, text, why):
 
 
 def test_ports_by_name_and_none(world):
-    report = trace_flow(world.bridge, "in_port=p1,ip", numbers={"p1": 1}, names={1: "p1"})
+    report = trace_flow(world.bridge, "in_port=p1,ip", numbers={"p1": 1}, names=Names({1: "p1"}))
     assert "Flow: ip,in_port=p1," in report
     assert "Flow: ip,in_port=ANY," in trace_flow(world.bridge, "ip")
 
