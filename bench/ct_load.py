@@ -11,14 +11,13 @@
 Each prints a number, probe the longest and the 99th hundredth in ms; UDP is sent to port 9.
 """
 
-import ctypes
 import random
 import socket
 import struct
 import sys
 import time
 
-from bench.generator import BATCH, Iovec, Mmsghdr, frame, ones_complement
+from bench.generator import BATCH, Batch, frame, ones_complement
 
 SOURCES = 60000  # ports of an address that `many` uses
 UDP, TCP = 17, 6
@@ -32,20 +31,13 @@ class Sender:
     """A batch of frames whose bytes may change between sends."""
 
     def __init__(self, interface: str, frames: list[bytes]) -> None:
-        self.buffers = [ctypes.create_string_buffer(data, len(data)) for data in frames]
-        self.vectors = (Iovec * len(frames))()
-        self.messages = (Mmsghdr * len(frames))()
-        for index, buffer in enumerate(self.buffers):
-            self.vectors[index] = Iovec(ctypes.addressof(buffer), len(buffer))
-            self.messages[index].header.iov = ctypes.pointer(self.vectors[index])
-            self.messages[index].header.iovlen = 1
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.bind((interface, 0))
-        self.sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
+        self._batch = Batch(frames)
+        self.buffers = self._batch.buffers
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._socket.bind((interface, 0))
 
     def send(self) -> int:
-        n = self.sendmmsg(self.socket.fileno(), ctypes.byref(self.messages), len(self.buffers), 0)
-        return max(n, 0)
+        return self._batch.send(self._socket, 0, len(self.buffers))
 
 
 def ip(src: bytes, dst: bytes, proto: int, size: int) -> bytes:
