@@ -1,20 +1,38 @@
 """Workers for processor cores of a datapath that dpctl/add-dp made: it has them as long as it has a
 port of a type that always does.  Nobody answers upcalls there, and nothing is measured, so that
-they are made and ended at once."""
+they are made and ended at once.  Neither is pmd-cpu-mask for them, as in Open vSwitch."""
 
+import errno
 from typing import Any
 
+from datapath.ipc.dpif import DpifError
 from pyvs import digits
 from vswitchd.pmds.assign import ALGORITHMS, Plan, Queue, assign
 from vswitchd.pmds.pmds import ALWAYS, MAIN, Pmds
 
+TRIES = 4
+# A worker is there already, or a port or worker is there no more: another command was faster.
+OVERTAKEN = (errno.EEXIST, errno.ENODEV, errno.ENOENT, errno.EINVAL)
+
 
 def follow(dpif: Any, pmds: Pmds) -> None:
     """Have them, and the queues that they poll, as its ports want it.  Raises OSError."""
+    for _ in range(TRIES - 1):
+        try:
+            _follow(dpif, pmds)
+        except DpifError as error:
+            if error.errno not in OVERTAKEN:
+                raise
+        else:
+            return
+    _follow(dpif, pmds)
+
+
+def _follow(dpif: Any, pmds: Pmds) -> None:
     workers = {each["core"]: each["id"] for each in dpif.stats()["workers"]}
     workers.pop(None, None)
     ports = [port for port in dpif.port_dump() if port.type in ALWAYS]
-    wanted = pmds.wanted_cores() if ports else {}
+    wanted = pmds.usual_cores() if ports else {}
     new = sorted(wanted.keys() - workers.keys())
     if new:
         workers.update(zip(new, dpif.workers_add(new, pmds.pinned), strict=True))

@@ -108,7 +108,7 @@ class Pmds:
     # --- workers and queues
 
     def _reassign(self, backer: Any, ports: list[PolledPort]) -> None:
-        wanted = self.wanted_cores() if ports else {}
+        wanted = self._wanted_cores() if ports else {}
         self._add_workers(backer, wanted)
         self.queues = self._read_queues(backer, ports)
         self.plan = assign(self.queues, wanted, self.tuning.algorithm, self.tuning.isolate)
@@ -120,12 +120,15 @@ class Pmds:
         self._sampled = 0
         self._balance.renewed(clock.msec())
 
-    def wanted_cores(self) -> Cores:
-        """Those that are to have workers where a port wants some, with their NUMA nodes."""
-        mask = self.tuning.mask if self.tuning is not None else None
+    def _wanted_cores(self) -> Cores:
+        mask = self.tuning.mask
         if mask is not None:
             return {core: node for core, node in self.cores.items() if core in mask}
-        first: dict[int, int] = {}  # one of each node
+        return self.usual_cores()
+
+    def usual_cores(self) -> Cores:
+        """Those that have workers without a pmd-cpu-mask, one of each NUMA node, with the nodes."""
+        first: dict[int, int] = {}
         for core, node in sorted(self.cores.items()):
             first.setdefault(node, core)
         return {core: node for node, core in first.items()}
