@@ -1,6 +1,8 @@
 """A passive target: any number of peers connect to it, controllers or tools."""
 
 import errno
+import select
+from collections import Counter
 from collections.abc import Callable
 
 import ovs.reconnect
@@ -21,7 +23,7 @@ RETRY_MS = 1000  # until it tries again to listen
 
 class Service:
     """Each accepted connection is a Peer; one more than MAX_PEERS_PER_SERVICE is closed, and before
-    that the oldest that has not said HELLO: who says nothing keeps nobody out."""
+    that one that has not said HELLO: who says nothing keeps nobody out."""
 
     passive = True
     remote = None  # nobody in particular
@@ -89,7 +91,9 @@ class Service:
     def _make_room(self) -> None:
         present = [peer for peer in self.peers if peer.alive]
         if len(present) >= MAX_PEERS_PER_SERVICE:
-            next(peer for peer in present if not peer.handshake_done).end(errno.ECONNABORTED)
+            _least_likely([peer for peer in present if not peer.handshake_done]).end(
+                errno.ECONNABORTED
+            )
 
     @staticmethod
     def _run_peer(peer: Peer, now: int) -> None:
@@ -159,3 +163,21 @@ def _watch(name: str, now: int) -> ovs.reconnect.Reconnect:
     fsm.enable(now)
     fsm.connecting(now)
     return fsm
+
+
+def _least_likely(silent: list[Peer]) -> Peer:
+    """Who is to say HELLO: the oldest of those whose host has the most of them, for a flood comes
+    from few hosts; and whoever has said something that was not read yet comes last."""
+    of_hosts = Counter(map(_host, silent))
+    most = max(of_hosts.values())
+    found = [peer for peer in silent if of_hosts[_host(peer)] == most]
+    poll = select.poll()
+    for peer in found:
+        poll.register(peer.stream.socket, select.POLLIN)
+    heard = {fd for fd, _ in poll.poll(0)}
+    return next((peer for peer in found if peer.stream.socket.fileno() not in heard), found[0])
+
+
+def _host(peer: Peer) -> str:
+    """Without the port; of unix sockets, nothing."""
+    return peer.name.rpartition(":")[0]

@@ -194,6 +194,35 @@ def test_silent_peers_keep_nobody_out(world, monkeypatch):
     assert len(world.manager.peers()) == 3
 
 
+def test_silent_peers_push_nobody_out(world, monkeypatch):
+    """Who was about to say HELLO, or had said it in the same round, was closed by a flood."""
+    monkeypatch.setattr("ofproto.peers.service.MAX_PEERS_PER_SERVICE", 3)
+    world.controllers("ptcp:0:127.0.0.1")
+    (service,) = world.manager.controllers.values()
+
+    def connect(source):
+        sock = socket.create_connection(service._listener._listener.socket.getsockname(),
+                                        source_address=(source, 0))  # fmt: skip
+        world.closing.append(Client(sock, turn=world.turn))
+        return world.closing[-1]
+
+    slow = connect("127.0.0.1")
+    world.until(lambda: len(world.manager.peers()) == 1)
+    for number in range(1, 5):
+        connect("127.0.0.2")
+        connect("127.0.0.2")
+        world.until(lambda n=number: len(world.gone) == max(0, 2 * n - 2))
+    slow.hello()
+    slow.barrier()
+
+    quick = connect("127.0.0.3")
+    quick.write(m.Hello(frozenset({OF13})).encode())
+    for _ in range(5):
+        connect("127.0.0.3")
+    assert type(m.decode(quick.read())) is m.Hello
+    quick.barrier()
+
+
 def test_a_peer_that_says_nothing_is_dropped(world):
     world.manager.set_management([f"punix:{world.path('m')}"], world.now)
     silent = Client.unix(world.path("m"), turn=world.turn)
