@@ -133,6 +133,8 @@ def _delete_network(database: Database, network: state.Network) -> None:
         database.delete_bridge(network.bridge)
     else:
         state.forget(database, network.bridge, network)
+        # And of a create_endpoint() that had seen the network (see there).
+        _forget(database, network, *state.endpoints(database, network.id))
 
 
 def _forget(database: Database, network: state.Network, *found: state.Endpoint) -> None:
@@ -162,7 +164,14 @@ def create_endpoint(database: Database, asked: Object) -> Object:
     if addresses and not mac:
         mac = _made_mac(addresses[0])
     made = state.Endpoint(asked["EndpointID"], network.id, addresses, mac)
+    if state.endpoint_networks(database).get(made.id, network.id) != network.id:
+        raise Fault("the endpoint is in another network already")
     state.keep(database, network.bridge, made)
+    try:
+        state.network(database, network.id)
+    except NotThere:  # deleted meanwhile: who did may not have seen the endpoint
+        state.forget(database, network.bridge, made)
+        raise
     return {"Interface": {} if given.get("MacAddress") or not mac else {"MacAddress": mac}}
 
 
@@ -178,6 +187,7 @@ def forget_endpoint(database: Database, identity: str) -> None:
         network = state.network(database, found.network)
     except NotThere:
         endpoints.detach(database, _device(identity))
+        state.forget_stray(database, identity)
         return
     _forget(database, network, found)
     if found.port_map:

@@ -146,10 +146,12 @@ def _as(parse, text: str) -> str:
     return text
 
 
-def _kept(make: type, text: str) -> Any:
+def _kept(make: type, text: str, identity: str) -> Any:
     """A Network or Endpoint of what keep() wrote; raises ValueError, TypeError, BadRequest."""
     given = json.loads(text)
     shapes.check(given, Needed(KEPT[make]))
+    if given["id"] != identity:  # whose ports would go with it?
+        raise ValueError("the id of another")
     made = make(**{key: value for key, value in given.items() if value is not None})
     for parse, name in (
         (ipaddress.ip_network, "subnets"),
@@ -169,7 +171,7 @@ def _rows(database: Database, prefix: str, make: type) -> dict[str, Any]:
         for key, text in from_map(row["external_ids"]).items():
             if key.startswith(prefix):
                 try:
-                    found[key.removeprefix(prefix)] = _kept(make, text)
+                    found[key.removeprefix(prefix)] = _kept(make, text, key.removeprefix(prefix))
                 except (ValueError, TypeError, RecursionError, BadRequest) as error:
                     # Somebody else wrote it: what is right beside it counts all the same.
                     vlog.warn(f"bridge {row['name']}: external_ids:{key}: {error}")
@@ -229,3 +231,11 @@ def keep(database: Database, bridge: str, item: Network | Endpoint) -> None:
 def forget(database: Database, bridge: str, item: Network | Endpoint) -> None:
     """Delete it."""
     database.change_external_ids("Bridge", bridge, remove=(_key(item),))
+
+
+def forget_stray(database: Database, identity: str) -> None:
+    """Delete an endpoint whose network is not known, wherever it is, or that cannot be read."""
+    key = ENDPOINT + identity
+    for row in database.select("Bridge", [], ["name", "external_ids"]):
+        if key in from_map(row["external_ids"]):
+            database.change_external_ids("Bridge", row["name"], remove=(key,))

@@ -155,6 +155,49 @@ def test_an_endpoint_that_is_deleted_while_it_is_joined(driver, monkeypatch):
         assert detached == [calls._device(ENDPOINT["EndpointID"])]
 
 
+def test_an_endpoint_of_a_network_that_is_gone(driver, monkeypatch):
+    """Its row stayed for ever, and each look for what Docker has forgotten told of it."""
+    keep = state.keep
+
+    def keep_late(database, bridge, item):
+        if isinstance(item, state.Endpoint):
+            calls.delete_network(database, NETWORK)
+        keep(database, bridge, item)
+
+    with contextlib.closing(Docker(driver)) as docker:
+        assert docker.say("/NetworkDriver.CreateNetwork", **CREATE)[0] == 200
+        monkeypatch.setattr(state, "keep", keep_late)
+        asked = REQUESTS["CreateEndpoint"]
+        assert docker.say("/NetworkDriver.CreateEndpoint", **asked)[0] == 500
+        assert Memory.ids == {}
+        monkeypatch.setattr(state, "keep", keep)
+        for each in ("CreateNetwork", "CreateEndpoint"):
+            assert docker.say(f"/NetworkDriver.{each}", **REQUESTS[each])[0] == 200
+        del Memory.ids[state.NETWORK + NETWORK["NetworkID"]]
+        assert docker.say("/NetworkDriver.DeleteEndpoint", **ENDPOINT)[0] == 200
+        assert Memory.ids == {}
+
+
+def test_an_endpoint_is_in_one_network(driver, monkeypatch):
+    """Another that was deleted took its port with it."""
+    detached = []
+    monkeypatch.setattr(calls.endpoints, "detach", lambda _database, *names: detached.extend(names))
+    other = {"NetworkID": "o" * 64}
+    with contextlib.closing(Docker(driver)) as docker:
+        for each in ("CreateNetwork", "CreateEndpoint"):
+            assert docker.say(f"/NetworkDriver.{each}", **REQUESTS[each])[0] == 200
+        assert docker.say("/NetworkDriver.CreateNetwork", **{**CREATE, **other})[0] == 200
+        asked = {**REQUESTS["CreateEndpoint"], **other}
+        status, said = docker.say("/NetworkDriver.CreateEndpoint", **asked)
+        assert status == 500 and "in another network" in said["Err"]
+        own = state.ENDPOINT + ENDPOINT["EndpointID"]
+        Memory.ids[state.ENDPOINT + "x"] = json.dumps(
+            {**json.loads(Memory.ids[own]), "network": other["NetworkID"]}
+        )
+        assert docker.say("/NetworkDriver.DeleteNetwork", **other)[0] == 200
+        assert detached == [] and own in Memory.ids
+
+
 def test_what_is_wrong_is_said(driver):
     asked = with_other(CREATE, ("IPv4Data", 0, "Pool"), 5)
     said = "IPv4Data[0].Pool: not a string"
