@@ -83,7 +83,7 @@ def test_the_loop_waits_for_none_of_them(world, monkeypatch, ask):
     client = world.client()
     client.do(flow("actions=output:2"))
     pid = world.backer.dpif.version()["pid"]
-    release = threading.Timer(10, os.kill, (pid, signal.SIGCONT))
+    release = threading.Timer(60, os.kill, (pid, signal.SIGCONT))
     release.start()
     try:
         late(world, lambda dpif: ask(world, dpif))

@@ -27,7 +27,8 @@ def ctl(switch_daemons):
     switch.host = Namespace()
 
     def run(*words, check=True):
-        return switch.command("pyvs-ctl", f"--rundir={switch.directory}", *words, check=check)
+        words = (f"--rundir={switch.directory}", *words)
+        return switch.command("pyvs-ctl", *words, check=check, timeout=60)  # three daemons' start
 
     run.switch = switch
     yield run
@@ -82,11 +83,11 @@ def test_managers_come_by_tls(ctl, tmp_path):
     reached = []
 
     def list_br(options):
-        words = ("--timeout=5", "--db=ssl:127.0.0.1:6640", *options, "list-br")
+        words = ("--timeout=30", "--db=ssl:127.0.0.1:6640", *options, "list-br")
         done = switch.host.popen(
             str(BIN / "pyvs-vsctl"), *words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        reached.append(done.communicate(timeout=30)[0])
+        reached.append(done.communicate(timeout=60)[0])
         return done.returncode == 0
 
     switch.vsctl("add-br", "br0")
