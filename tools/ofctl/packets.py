@@ -5,6 +5,7 @@ import time
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions.base import parse_actions
+from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import parse_port, set_term, split_terms
 from ofproto.codec.messages.packet import is_pipeline_field
@@ -54,7 +55,7 @@ def parse_packet_out(text: str, names=None) -> m.PacketOut:
             packet = _packet(value or "", "packet: ")
         elif not _set_field(match, key, value, names):
             raise Fatal(f"unknown keyword {key}" if value else f"field {key} missing value")
-        elif not is_pipeline_field(key):
+        elif not is_pipeline_field(BY_NAME[key].name if key in BY_NAME else key):
             raise Fatal(f"{key} is not a valid pipeline field for PACKET_OUT")
     if packet is None:
         raise Fatal("must specify packet")

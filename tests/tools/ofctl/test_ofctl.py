@@ -26,6 +26,7 @@ from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import diff as ofctl_diff
 from pyvs_tools.ofctl import flows as ofctl_flows
 from pyvs_tools.ofctl import main as ofctl
+from pyvs_tools.ofctl import packets
 from pyvs_tools.ofctl import session as ofctl_session
 from tests.tools.ofctl_peers import ours
 
@@ -722,3 +723,12 @@ def test_commands_without_a_switch():
     assert ours("encode-hello", "0x12")[1].splitlines()[-1] == " version bitmap: 0x01, 0x04"
     assert ours("parse-key-value", "a=b,c(d)", "x")[1] == "a=b, c=d\nx\n"
     assert ours("check-vlan", "1123", "1fff")[1].splitlines()[0] == "dl_vlan=291 -> 1123/1fff"
+
+
+def test_a_pipeline_field_by_its_other_name():
+    """It was refused, as a field of the packet is."""
+    sent = [
+        packets.parse_packet_out(f"in_port=2,{name}=3 packet={'00' * 14} actions=table").match
+        for name in ("tunnel_id", "tun_id")
+    ]
+    assert sent[0] == sent[1]
