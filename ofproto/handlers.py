@@ -61,6 +61,7 @@ def handle(ofproto: Any, peer: Any, raw: bytes, now: int) -> None:
         if whole is None:
             return
         raw = whole
+        _for_switch(messages.kind(raw), raw, peer.version)
         message = messages.decode(raw, flow_mod_table_id=peer.flow_mod_table_id)
         ofproto.tlv_table.layout.of_message(message)
         _dispatch(ofproto, peer, message, raw, now)
@@ -142,17 +143,17 @@ def _refuse(ofproto: Any, peer: Any, raw: bytes, error: OFError) -> None:
     peer.connection.send(messages.error(error, raw, peer.version))
 
 
-def _unhandled(raw: bytes, version: int) -> str:
-    """The error for a message that is none for a switch, whoever made it up."""
+def _for_switch(kind: type, raw: bytes, version: int) -> None:
+    """Raises OFError for a message that is none for a switch, whatever is in it."""
+    if kind in HANDLERS or kind in BUNDLED:
+        return
     multipart = 16 if version == OF10 else 18
-    return "OFPBRC_BAD_STAT" if raw[1] == multipart else "OFPBRC_BAD_TYPE"
+    name = "OFPBRC_BAD_STAT" if raw[1] == multipart else "OFPBRC_BAD_TYPE"
+    raise OFError(name, kind.__name__)
 
 
 def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> None:
     kind = type(message)
-    handler = HANDLERS.get(kind)
-    if handler is None and kind not in BUNDLED:
-        raise OFError(_unhandled(raw, peer.version), kind.__name__)
     if peer.role == ROLE_SLAVE and kind in NOT_FOR_SLAVES:
         raise OFError("OFPBRC_IS_SECONDARY")
     if ofproto.table_work.busy and kind in WAITS_FOR_TABLES:
@@ -168,7 +169,7 @@ def _dispatch(ofproto: Any, peer: Any, message: Any, raw: bytes, now: int) -> No
     elif kind in RECORDS:
         _recorded(ofproto, peer, message, raw, now)
     else:
-        handler(ofproto, peer, message, now)
+        HANDLERS[kind](ofproto, peer, message, now)
     if kind is messages.PacketOut:
         ofproto.packet_outs.learn(raw, message.actions)
 

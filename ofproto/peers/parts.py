@@ -29,8 +29,11 @@ class Parts:
         more = int.from_bytes(raw[_FLAGS], "big") & _MORE
         xid = raw[4:8]
         begun = self._begun.pop(xid, None)
+        if begun is None and not more:
+            return raw
+        alone = in_parts(raw)
         if begun is None:
-            if not more or in_parts(raw):
+            if alone:
                 return raw
             begun = bytearray(raw)
         elif begun[_TYPE] != raw[_TYPE]:

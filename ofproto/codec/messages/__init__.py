@@ -86,6 +86,12 @@ def decode(raw: bytes, flow_mod_table_id: bool = False) -> Message:
     return message
 
 
+def kind(raw: bytes) -> type:
+    """The class of a message whose length is one that it may have; nothing else was looked at.
+    Raises OFError."""
+    return base.kind(raw)
+
+
 def decode_any(raw: bytes, flow_mod_table_id: bool = False) -> Message:
     """decode(), but an unknown vendor's message, or an unknown one of Nicira's, is an
     Experimenter."""

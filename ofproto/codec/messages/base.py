@@ -270,8 +270,12 @@ def _find_inner(raw, version, place):
 
 
 def in_parts(raw: bytes) -> bool:
-    """Whether a message may be one of several each of which makes sense alone.  Raises OFError."""
-    return hasattr(find(raw)[0].cls, "more")
+    """Whether a message may be one of several each of which makes sense alone.  Raises OFError,
+    also of one that has something behind its head, and not as much as it may have."""
+    found, at = find(raw)
+    if len(raw) > at:
+        _measured(raw)
+    return hasattr(found.cls, "more")
 
 
 def multipart_flags(raw: bytes) -> tuple[str | None, int]:
@@ -283,13 +287,16 @@ def multipart_flags(raw: bytes) -> tuple[str | None, int]:
 
 
 def _find_vendor(raw, version, side, at):
-    if len(raw) < at + 8:
+    end = at + 8
+    if len(raw) < (at + 4 if side else end):
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     vendor = int.from_bytes(raw[at : at + 4], "big")
     place = _VENDOR_PLACES.get(vendor)
     if place is None:
         text = f"OpenFlow message has unknown vendor {vendor:#x}"
         raise noted("OFPBRC_BAD_VENDOR", "ofp_msgs", text)
+    if len(raw) < end:
+        raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
     found = _row(version, place + side, subtype)
     if found is None:
@@ -304,14 +311,26 @@ def _unknown(name, raw, more=""):
     return noted(name, "ofp_msgs", text)
 
 
-def read(raw: bytes) -> Message:
-    """The message of whole bytes, either direction.  Raises OFError."""
+def _measured(raw: bytes) -> tuple[Form, int]:
+    """find() of a message whose body may have that many bytes.  Raises OFError."""
     found, at = find(raw)
     body = found.body
     size = len(raw) - at - body.size
     if size < 0 or (size % body.step if body.step else size):
         raise OFError("OFPBRC_BAD_LEN", f"{found.cls.__name__} of {len(raw)} bytes")
-    message = body.read(found.cls, raw[at:], found.version)
+    return found, at
+
+
+def kind(raw: bytes) -> type:
+    """The class of a whole message, of which nothing but its length was looked at.
+    Raises OFError."""
+    return _measured(raw)[0].cls
+
+
+def read(raw: bytes) -> Message:
+    """The message of whole bytes, either direction.  Raises OFError."""
+    found, at = _measured(raw)
+    message = found.body.read(found.cls, raw[at:], found.version)
     message.version, message.xid = raw[0], int.from_bytes(raw[4:8], "big")
     if found.multipart and hasattr(found.cls, "more"):
         message.more = bool(raw[HEADER_SIZE + 3] & MORE)

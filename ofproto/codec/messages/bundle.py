@@ -55,10 +55,10 @@ def inner(raw: bytes, version: int, at: int, error: str) -> bytes:
     if len(raw) - at < HEADER_SIZE:
         raise OFError(error, "truncated message")
     length = int.from_bytes(raw[at + 2 : at + 4], "big")
-    if not HEADER_SIZE <= length <= len(raw) - at:
-        raise OFError(error, f"message of {length} bytes in {len(raw) - at}")
     if raw[at] != version:
         raise OFError("OFPBFC_BAD_VERSION" if error.startswith("OFPBFC") else error, "version")
+    if not HEADER_SIZE <= length <= len(raw) - at:
+        raise OFError(error, f"message of {length} bytes in {len(raw) - at}")
     return raw[at : at + length]
 
 

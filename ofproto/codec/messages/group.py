@@ -84,11 +84,12 @@ _BUCKETS.bad_length = "OFPGMFC_BAD_BUCKET"
 
 def _read_group_mod(cls, data, version):
     command, kind = int.from_bytes(data[:2], "big"), data[2]
-    if command > GROUP_DELETE and command != GROUP_ADD_OR_MODIFY:
-        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
+    found = _BUCKETS.read(cls, data, version)
     if kind > GROUP_FAST_FAILOVER:
         raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")
-    return _BUCKETS.read(cls, data, version)
+    if command > GROUP_DELETE and command != GROUP_ADD_OR_MODIFY:
+        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
+    return found
 
 
 _GROUP_MOD_15 = Struct("!HBxIH2xI")
@@ -103,16 +104,16 @@ _BUCKETS_NAMED = {
 def _read_group_mod_15(cls, data, version):
     command, kind, group, size, bucket = _GROUP_MOD_15.unpack_from(data)
     end = _GROUP_MOD_15.size + size
-    if command not in _COMMANDS_15:
-        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
-    if kind > GROUP_FAST_FAILOVER:
-        raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")
-    if end > len(data):
-        raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
     if bucket > BUCKET_MAX and bucket not in _BUCKETS_NAMED.get(command, (BUCKET_ALL,)):
         raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket:#x}")
     if bucket <= BUCKET_MAX and command not in _BUCKETS_NAMED:
         raise OFError("OFPGMFC_BAD_BUCKET", f"bucket {bucket}")
+    if end > len(data):
+        raise OFError("OFPBRC_BAD_LEN", f"{size} bytes of buckets")
+    if kind > GROUP_FAST_FAILOVER:
+        raise OFError("OFPGMFC_BAD_TYPE", f"group type {kind}")
+    if command not in _COMMANDS_15:
+        raise OFError("OFPGMFC_BAD_COMMAND", f"command {command}")
     buckets = group_15.read_buckets(data[_GROUP_MOD_15.size : end], kind, version)
     selection = group_15.read_group_properties(data[end:], kind)
     return cls(command, kind, group, [Bucket(**each) for each in buckets], bucket, **selection)

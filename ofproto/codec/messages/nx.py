@@ -62,16 +62,19 @@ class NxFlowAge(Message):
     """Asks for idle_age and hard_age in NXST_FLOW replies, which have them anyway."""
 
 
-def _read_controller_id(cls, data, version):
-    if any(data[:6]):
-        raise OFError("NXBRC_MUST_BE_ZERO", "bytes before the controller's number")
-    return _CONTROLLER_ID.read(cls, data, version)
+def _last_number(name):
+    """A body of a 16-bit number behind six bytes of zeros."""
+    layout = Layout(f"pad:6 {name}:u16")
+
+    def read(cls, data, version):
+        if any(data[:6]):
+            raise OFError("NXBRC_MUST_BE_ZERO", f"bytes before {name}")
+        return layout.read(cls, data, version)
+
+    return Body(layout.size, 0, read, layout.write)
 
 
-_CONTROLLER_ID = Layout("pad:6 controller_id:u16")
-
-
-@wire(row(ANY, NX, 20, Body(_CONTROLLER_ID.size, 0, _read_controller_id, _CONTROLLER_ID.write)))
+@wire(row(ANY, NX, 20, _last_number("controller_id")))
 @dataclass(slots=True)
 class NxSetControllerId(Message):
     controller_id: int = 0
@@ -152,7 +155,7 @@ class TlvTableReply(Message):
 # Connection tracking
 
 
-@wire(row(ANY, NX, 29, Layout("pad:6 zone:u16")))
+@wire(row(ANY, NX, 29, _last_number("zone")))
 @dataclass(slots=True)
 class CtFlushZone(Message):
     zone: int = 0
