@@ -618,6 +618,8 @@ def set_term(match: Match, key: str, value: str | None, names: PortNumbers = Non
     number, mask = parse_value(field, value, names)
     if field.name == "icmp_type" and number > 255:
         raise TextError(_too_large(value, field))
+    if field.name in _WITHIN_BITS and (number if mask is None else number & mask) & ~field.mask:
+        raise TextError(f"{value}: value too large for {field.n_bits}-bit field {field.name}")
     if field.option is not None:
         _check_option(match, field, number if mask is None else mask)
     match.set(field, number, mask)
@@ -635,29 +637,45 @@ def _check_option(match, field, bits):
         )
 
 
-_OF_CONNECTION = [name for name, each in BY_NAME.items() if each.prerequisite is fields.CT]
+# Fields whose bits beyond their width are not cut off
+_WITHIN_BITS = (
+    "ipv6_label", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid",
+)  # fmt: skip
+# What has to be matched beside fields that are not dropped without it, as text
+_NEEDED = {
+    **{
+        name: "a ct_state of a connection, as +est"
+        for name, each in BY_NAME.items()
+        if each.prerequisite is fields.CT
+    },
+    "in_phy_port": "in_port",
+    "pbb_isid": "dl_type=0x88e7",
+    "pbb_uca": "dl_type=0x88e7",
+    "ipv6_exthdr": "ipv6",
+}
 _PRINTED = {"gtpu_flags": BY_NAME["tun_gtpu_flags"], "gtpu_msgtype": BY_NAME["tun_gtpu_msgtype"]}
 
 
 def parse_match(text: str, names: PortNumbers = None) -> Match:
     """The match of comma-separated terms.  Fields without their prerequisites are dropped, as
-    ovs-ofctl does (with a note on its log), but for those of a connection."""
+    ovs-ofctl does (with a note on its log), but for those of check_needed()."""
     match = Match()
     for key, value in _fields_of(text):
         if not set_term(match, key, value, names):
             raise TextError(f"unknown keyword {key}")
-    check_connection(match)
+    check_needed(match)
     match.normalize()
     return match
 
 
-def check_connection(match: Match) -> None:
-    """TextError where a field of a connection would be dropped: that would be a match of all."""
-    if match.shape().kept == match.mask or match.holds(fields.CT):
+def check_needed(match: Match) -> None:
+    """TextError where a field of a connection, or one that Open vSwitch does not know, would be
+    dropped: that would be a match of more than was said."""
+    if match.shape().kept == match.mask:
         return
-    for name in _OF_CONNECTION:
-        if match.get(name)[1]:
-            raise TextError(f"{name} needs a ct_state of a connection, as +est (OFPBMC_BAD_PREREQ)")
+    for name, needed in _NEEDED.items():
+        if match.get(name)[1] and not match.holds(BY_NAME[name].prerequisite):
+            raise TextError(f"{name} needs {needed} (OFPBMC_BAD_PREREQ)")
 
 
 def _fields_of(text):

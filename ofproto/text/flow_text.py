@@ -18,7 +18,7 @@ from ofproto.codec.match_text import (
     PortNames,
     PortNumbers,
     TextError,
-    check_connection,
+    check_needed,
     format_match,
     parse_int,
     parse_port,
@@ -240,7 +240,7 @@ def parse_flow(
         text, actions = _split_actions(text)
         instructions = parse_instructions(actions, names)
     _read_terms(text, terms)
-    check_connection(terms.match)
+    check_needed(terms.match)
     normalize(terms.match)
     values = terms.values
     if instructions:
@@ -271,7 +271,7 @@ def parse_flow_request(
     """The request, FlowStatsRequest or AggregateRequest, for the flows that text selects."""
     terms = _Terms(DUMP, names)
     _read_terms(text, terms)
-    check_connection(terms.match)
+    check_needed(terms.match)
     terms.match.normalize()  # nobody is told, as by ovs-ofctl
     return request(match=terms.match, **terms.values)
 

@@ -91,7 +91,6 @@ def test_stations_of_a_port_that_goes_are_forgotten_everywhere(ours, switch):
     [
         ("fdb/add", "nothing", "p1", "0", ONE),
         ("fdb/add", "br0", "p9", "0", ONE),
-        ("fdb/add", "br0", "p1", "4096", ONE),
         ("fdb/add", "br0", "p1", "0", "x"),
         ("fdb/del", "br0", "0", THREE),
         ("fdb/stats-clear", "nothing"),
@@ -123,6 +122,15 @@ STEPS = (
     ("fdb/stats-show", "br0"),
     ("fdb/stats-clear",),
     ("fdb/flush", "br0"),
+    # What is no VLAN is taken, and finds no packet
+    ("fdb/add", "br0", "p1", "5000", THREE),
+    ("fdb/add", "br0", "p1", "-1", THREE),
+    ("fdb/add", "br0", "p1", "word", THREE),
+    ("fdb/add", "br0", "p1", "12x", "01:00:5e:00:00:01"),
+    ("fdb/show", "br0"),
+    ("fdb/del", "br0", "5000", THREE),
+    ("fdb/del", "br0", "word", THREE),
+    ("fdb/show", "br0"),
     ("fdb/show", "br0"),
     ("fdb/add",),
 )

@@ -2,6 +2,7 @@
 
 from ofproto.codec import messages as m
 from ofproto.codec.match_text import TextError
+from ofproto.codec.notes import note
 from ofproto.codec.numbers import OF10, OF15
 from ofproto.text.group_text import parse_group, split_command
 from pyvs_tools.command import Fatal
@@ -45,7 +46,11 @@ def _send(session, mods):
         if mod.command in FROM_15 and session.version not in (OF10, OF15):
             raise Fatal(_needs_15(session, FROM_15[mod.command]))
         if mod.method == "hash" and session.version not in (OF10, OF15):
-            raise Fatal("selection_method=hash needs OpenFlow 1.5 ('-O OpenFlow15'), or 1.0")
+            note(
+                "ofp_group",
+                f"group {mod.group_id}: selection_method=hash is left out, as it needs "
+                "OpenFlow 1.5 ('-O OpenFlow15'), or 1.0",
+            )
         try:
             raws.append(mod.encode(session.version, session.next_xid()))
         except (ValueError, m.OFError) as error:

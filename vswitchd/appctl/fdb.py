@@ -1,15 +1,18 @@
 """fdb/*: the MAC tables of the bridges."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyvs import clock, digits
+from ofproto.codec.match_text import TextError, parse_eth
+from pyvs import clock
 from pyvs.process.daemon import CommandError
 from vswitchd.bridge import LOCAL
-from vswitchd.database.settings import parse_mac
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
+
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}")  # more would overflow anyway
 
 
 def _table(switch: "Switch", bridge: str) -> Any:
@@ -19,17 +22,16 @@ def _table(switch: "Switch", bridge: str) -> Any:
 
 
 def _vlan(text: str) -> int:
-    vlan = digits.number(text, 4095)
-    if vlan is None:
-        raise CommandError(f"{text}: invalid VLAN")
-    return vlan
+    """As atoi() has it, in 16 bits: what is no VLAN makes an entry that no packet finds."""
+    number = _NUMBER.match(text)
+    return int(number[0]) & 0xFFFF if number else 0
 
 
 def _mac(text: str) -> bytes:
-    mac = parse_mac(text)
-    if mac is None:
-        raise CommandError("bad MAC address")
-    return bytes.fromhex(mac.replace(":", ""))
+    try:
+        return parse_eth(text).to_bytes(6, "big")
+    except TextError:
+        raise CommandError("bad MAC address") from None
 
 
 def _bundle(switch: "Switch", bridge: str, name: str) -> Any:

@@ -27,6 +27,7 @@ FIELDS = {
     "icmp_code": ("code", 8),
 }  # fmt: skip
 ZONE_LIMIT = {"zone": 16, "limit": 32}  # bits
+HIGHEST_LIMIT = 0xFFFFFFFE
 NO_DATAPATH = "datapath not found"  # what a word would be that is nothing else
 
 
@@ -315,6 +316,13 @@ def get_sweep_interval(run, _words):
     run.print(f"{run.dpif.ct_get()['sweep_interval']}\n")
 
 
+def _limit(text: str, bits: int, what: str) -> int:
+    """A number of so many bits; one below 0 counts from their end, so that -1 is the highest."""
+    negative = text.startswith("-")
+    number = _number(text[negative:], bits, what)
+    return min(-number % (1 << bits), HIGHEST_LIMIT) if negative else number
+
+
 def _zone_limit(text: str) -> tuple[int, int]:
     """zone=N,limit=L, in any order."""
     found: dict[str, int] = {}
@@ -324,7 +332,8 @@ def _zone_limit(text: str) -> tuple[int, int]:
             raise CtError(f"field {name} missing value (Invalid argument)")
         if name not in ZONE_LIMIT:
             raise CtError(f"invalid zone limit field: {name} (Invalid argument)")
-        found[name] = _number(value, ZONE_LIMIT[name], f"failed to parse field {name}")
+        what = f"failed to parse field {name}"
+        found[name] = (_limit if name == "limit" else _number)(value, ZONE_LIMIT[name], what)
     if len(found) < len(ZONE_LIMIT):
         raise CtError("failed to parse zone limit (Invalid argument)")
     return found["zone"], found["limit"]
@@ -335,7 +344,7 @@ def set_limits(run, words):
     limits: list[tuple[int | None, int]] = []
     for word in words:
         if word.startswith("default=") and word is words[0]:
-            limits.append((None, _number(word[8:], 32, "invalid default limit")))
+            limits.append((None, _limit(word[8:], 32, "invalid default limit")))
         else:
             limits.append(_zone_limit(word))
     run.dpif.ct_limits_set(limits)

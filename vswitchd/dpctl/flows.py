@@ -85,6 +85,15 @@ def _core(text):
     return -found if found is not None and text.startswith("-") else found
 
 
+def _offloaded(types):
+    """Which flows the types of type= name: those that the kernel cache has, others."""
+    kinds = types.split(",")
+    unknown = [kind for kind in kinds if kind not in _TYPES]
+    if unknown:
+        raise DpctlError(f"Failed to parse type ({unknown[0]}) (Invalid argument)")
+    return set().union(*(_KINDS.get(kind, ()) for kind in kinds))
+
+
 def dump_flows(run, words):
     """dump-flows [filter=FILTER] [type=TYPE] [pmd=N]"""
     from datapath import text
@@ -96,10 +105,7 @@ def dump_flows(run, words):
         if name == "filter":
             passes = _filter(value, {port.name: port.port_no for port in run.ports()})
         elif name == "type":
-            unknown = [kind for kind in value.split(",") if kind not in _TYPES]
-            if unknown:
-                raise DpctlError(f"Failed to parse type ({unknown[0]}) (Invalid argument)")
-            offloaded = set().union(*(_KINDS.get(kind, ()) for kind in value.split(",")))
+            offloaded = _offloaded(value.rstrip(",") or "all")
         elif name != "pmd":
             raise DpctlError("datapath not found (Invalid argument)")
         else:

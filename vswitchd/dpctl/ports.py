@@ -48,10 +48,9 @@ def _add_one(run, word):
     name, *rest = word.split(",")
     options = {}
     for part in rest:
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise DpctlError(f"{name}: {part}: option has no value")
-        options[key] = value
+        key, _, value = part.partition("=")
+        if key != "type" or value:
+            options[key] = value
     type_ = options.pop("type", "system")
     wanted = options.pop("port_no", None)
     port_no = None if wanted is None else digits.number(wanted)

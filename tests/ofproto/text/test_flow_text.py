@@ -137,6 +137,39 @@ def test_a_match_on_a_connection_wants_one(ct_state):
             assert match.get(field.partition("=")[0])[1]
 
 
+def test_what_open_vswitch_does_not_know_is_not_dropped():
+    for field, needed in (
+        ("in_phy_port=1", "in_port=1"),
+        ("pbb_isid=5", "dl_type=0x88e7"),
+        ("pbb_uca=1", "dl_type=0x88e7"),
+        ("ipv6_exthdr=+hop", "ipv6"),
+    ):
+        for other in ("", "tcp,"):
+            with pytest.raises(TextError, match="BAD_PREREQ"):
+                parse_flow(f"{other}{field},actions=drop")
+        match = parse_flow(f"{field},{needed},actions=drop").match
+        assert match.get(field.partition("=")[0])[1]
+
+
+@pytest.mark.parametrize(
+    "field, highest",
+    [
+        ("ipv6,ipv6_label", 0xFFFFF),
+        ("tun_erspan_ver", 15),
+        ("tun_erspan_idx", 0xFFFFF),
+        ("tun_erspan_dir", 1),
+        ("tun_erspan_hwid", 63),
+    ],
+)
+def test_bits_beyond_a_field_are_not_cut_off(field, highest):
+    assert parse_match(f"{field}={highest}").get(field.rpartition(",")[2]) == (highest, highest)
+    with pytest.raises(TextError, match="too large"):
+        parse_match(f"{field}={highest + 1}")
+    with pytest.raises(TextError, match="too large"):
+        parse_flow(f"{field}={highest + 1:#x}/{highest + 1:#x},actions=drop")
+    assert parse_match(f"{field}=1/{2 * highest + 1:#x}") == parse_match(f"{field}=1")
+
+
 def test_subfields_add_up():
     assert parse_flow("reg0[3..5]=2,reg0[0]=1,actions=").match == parse_match("reg0=0x11/0x39")
 

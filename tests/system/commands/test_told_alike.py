@@ -266,6 +266,9 @@ ANSWERS = (
     ("dpctl/ipf-set-enabled", DATAPATH, "v5"),
     ("dpctl/flush-conntrack", "zone=xyz"),
     ("dpctl/dump-flows", "ovs-dummy"),
+    ("dpctl/dump-flows", "type=,ovs"),
+    ("dpctl/dump-flows", "type="),
+    ("dpctl/dump-flows", "type=ovs,"),
     ("dpctl/get-flow", "ufid:1"),
     *(
         ("dpctl/ct-set-limits", *words.split())
@@ -280,6 +283,9 @@ ANSWERS = (
             "zone=1,limit=",
             "xyz",
             "default=x",
+            "default=-x",
+            "default=-1",
+            "zone=1,limit=-1",
             "default=3 default=4",
             "zone=1,limit=5 default=3",
             "limit=3,zone=1",

@@ -195,6 +195,21 @@ def test_same_effect_and_errors(switch, words):
 
 @needs_ovs
 @pytest.mark.peer
+def test_a_method_that_the_version_lacks_is_left_out(switch):
+    """Which is told, if not by Open vSwitch."""
+    shown = []
+    text = "group_id=7,type=select,selection_method=hash,fields(ip_src),bucket=output:1"
+    for run in (ours, theirs):
+        reset(switch)
+        status, out, err = run(OF13, "add-group", switch.br0, text)
+        assert (status, out) == (0, "")
+        assert ("selection_method=hash is left out" in err) == (run is ours)
+        shown.append(state(switch))
+    assert shown[0] == shown[1] == [" group_id=7,type=select,bucket=actions=output:1"]
+
+
+@needs_ovs
+@pytest.mark.peer
 @pytest.mark.parametrize("words", WITH_NUMBERS, ids=" ".join)
 def test_same_in_10(switch, words):
     there = [] if words[-1] in GROUPS else GROUPS[:1]

@@ -49,5 +49,6 @@ def compose_packet(_settings, text: str, payload_text: str | None = None) -> int
 def parse_packet(_settings) -> int:
     """parse-packet: the fields of the packet that standard input is."""
     frame = sys.stdin.buffer.read(LARGEST)
-    sys.stdout.write(format_flow(flow.extract(frame, OFPP_NONE)) + "\n")
+    text = format_flow(flow.extract(frame, OFPP_NONE))
+    sys.stdout.write(text.removeprefix("in_port=ANY,") + "\n")  # it came in nowhere
     return 0
