@@ -172,7 +172,7 @@ PEERS = [
 # Those whose packets have no Ethernet header
 L3_PEERS = [
     ("gtpu", "options:key=9", 4),
-    ("gtpu", "options:key=9 options:csum=true", 6),
+    ("gtpu", "options:key=9", 6),
     ("vxlan", "options:key=9 options:exts=gpe options:packet_type=legacy_l3", 4),
     ("gre", "options:key=9 options:packet_type=legacy_l3", 6),
 ]
