@@ -2,6 +2,15 @@
 
 import re
 
+from datapath.base.protocols import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_SCTP,
+    PROTO_UDP,
+)
 from pyvs import digits
 from vswitchd.dpctl.arguments import (
     check_whole,
@@ -314,13 +323,13 @@ def show_parsed(run, words):
 
 # What set(NAME(...)) is of: Ethernet type, and the protocol of IP
 _SET_FOR = {
-    "udp": (0x0800, 17),
-    "sctp": (0x0800, 132),
-    "icmp": (0x0800, 1),
-    "icmpv6": (0x86DD, 58),
-    "nd": (0x86DD, 58),
-    "arp": (0x0806, 0),
-    "ipv6": (0x86DD, 0),
+    "udp": (ETH_IP, PROTO_UDP),
+    "sctp": (ETH_IP, PROTO_SCTP),
+    "icmp": (ETH_IP, PROTO_ICMP),
+    "icmpv6": (ETH_IPV6, PROTO_ICMPV6),
+    "nd": (ETH_IPV6, PROTO_ICMPV6),
+    "arp": (ETH_ARP, 0),
+    "ipv6": (ETH_IPV6, 0),
 }
 
 
