@@ -126,6 +126,7 @@ class Ofproto:
         self.tables.dispose = backer.disposal.add
         self.groups = GroupTable(self.tables)
         self.tlv_table = tlv_table.of_bridge(self.tables, self.mod_plans)
+        self._put_back(True)
         path = rundir.path(f"{name}.flows") if journal else None
         self.log = FlowLog(path, self.tables, self.groups, self.tlv_table, self.mod_plans)
         self.tables.learned.changed = self._flow_taught
@@ -179,7 +180,13 @@ class Ofproto:
             if time.thread_time() >= end:
                 return
         self._restoring = None
+        self._put_back(self.backer.held)
         self._restored(clock.msec())
+
+    def _put_back(self, whether: bool) -> None:
+        """Whether what is added may be there: from the journal, while somebody restores what he had
+        saved (flow-restore-wait), who does not know that there is one."""
+        self.groups.adds_replace = self.tlv_table.adds_again = whether
 
     def _restored(self, now: int) -> None:
         """All that there was is there; without anything the bridge starts with the default."""
@@ -378,6 +385,7 @@ class Ofproto:
 
     def connect_controllers(self) -> None:
         """The Backer is held no longer."""
+        self._put_back(False)
         self.set_controllers(self._controllers)
 
     def controller_status(self) -> list[ControllerStatus]:

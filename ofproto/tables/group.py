@@ -52,10 +52,14 @@ class _Anything:
 
 
 class GroupTable:
-    """Of the bridge whose flows are `tables`.  Times in monotonic milliseconds."""
+    """Of the bridge whose flows are `tables`.  Times in monotonic milliseconds.
+
+    `adds_replace`: who adds a group that is there means that one, and puts it back.
+    """
 
     def __init__(self, tables: FlowTables):
         self.tables = tables
+        self.adds_replace = False
 
     @property
     def groups(self) -> dict[int, XGroup]:
@@ -71,7 +75,7 @@ class GroupTable:
         if self.tables.transaction is not None:
             self.tables.transaction.own_groups()
         command = mod.command
-        if command == GROUP_ADD_OR_MODIFY:
+        if command == GROUP_ADD_OR_MODIFY or (self.adds_replace and command == GROUP_ADD):
             command = GROUP_MODIFY if mod.group_id in self.groups else GROUP_ADD
         _COMMANDS[command](self, mod, version, now)
 

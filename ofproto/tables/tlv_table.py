@@ -21,7 +21,8 @@ class TlvTable:
     """`maps`: N of tun_metadataN -> messages.TlvMap; `layout`: where their values stand.
 
     `used` tells which fields flows and groups refer to: these neither go nor are moved.
-    `changed` is called with each new layout."""
+    `changed` is called with each new layout.  `adds_again`: who adds what is mapped alike already
+    puts it back, which is no error."""
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class TlvTable:
     ) -> None:
         self.maps: dict[int, Any] = {}
         self.layout = Layout()
+        self.adds_again = False
         self._used = used
         self._changed = changed
 
@@ -55,6 +57,8 @@ class TlvTable:
         options = {(each.option_class, each.option_type) for each in maps}
         if len(options) < len(maps) or len({each.index for each in maps}) < len(maps):
             raise OFError("NXTTMFC_DUP_ENTRY", "twice in the message")
+        if self.adds_again:
+            maps = [each for each in maps if self.maps.get(each.index) != each]
         taken = {(each.option_class, each.option_type) for each in self.maps.values()}
         for each in maps:
             if each.index in self.maps:

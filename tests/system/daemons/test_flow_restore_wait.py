@@ -13,7 +13,7 @@ import socket
 
 import pytest
 
-from tests.daemons import DATAPATH, VSWITCHD, wait_until
+from tests.daemons import DATAPATH, VSWITCHD, CommandFailed, wait_until
 from tests.system.traffic import Pinger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -94,11 +94,12 @@ def is_called(listener):
     return True
 
 
-def end(switch):
+def end(switch, with_flows=True):
     """vswitchd, and what it keeps of flows; the datapath goes on."""
     switch.appctl("exit")
     wait_until(lambda: switch.pid(VSWITCHD) is None, what="the end of vswitchd")
-    (switch.directory / "br0.flows").unlink()
+    if with_flows:
+        (switch.directory / "br0.flows").unlink()
 
 
 def forget(switch):
@@ -113,19 +114,20 @@ def lost(switch):
     return int(re.search(r"lost:(\d+)", switch.dpctl("show"))[1])
 
 
-def test_ovs_saves_sequence_under_pings(switch, controller, lab):
+@pytest.mark.parametrize("with_flows", [True, False])
+def test_ovs_saves_sequence_under_pings(switch, controller, lab, with_flows):
     one, _, three = lab
     saved, megaflows = Saved(switch, "br0"), n_megaflows(switch)
     assert len(saved.flows) == 2 and len(saved.groups) == 1 and megaflows
     switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=500")
     pinger = Pinger(one, "10.0.0.2")
     pinger.wait_for(5)
-    end(switch)
+    end(switch, with_flows)
     while is_called(controller):
         pass  # what came before
     switch.vsctl("--no-wait", "set", "Open_vSwitch", ".", KEY)
     switch.start_daemon(VSWITCHD)
-    assert Saved(switch, "br0").flows == []
+    assert Saved(switch, "br0").flows == ([] if with_flows else saved.flows)
     # Whose packets no flow of the datapath knows, is not served: after the rings' patience each of
     # them is lost, and told.
     three.run("ping", "-c1", "-W1", "10.0.0.1", check=False)
@@ -147,6 +149,9 @@ def test_ovs_saves_sequence_under_pings(switch, controller, lab):
     # Packets count for the flows that were restored, and idle ones go again.
     dump = switch.ofctl("dump-flows", "br0", "in_port=1")
     assert int(re.search(r"n_packets=(\d+)", dump)[1]) > 0
+    # Who adds what is there puts nothing back any more.
+    with pytest.raises(CommandFailed, match="GROUP_EXISTS"):
+        switch.ofctl("-O", "OpenFlow14", "add-group", "br0", "group_id=5,type=all")
     wait_until(lambda: n_megaflows(switch) == 0, what="the end of idle flows")
 
 
@@ -160,7 +165,11 @@ def test_what_happens_while_it_is_set(switch, controller, lab):
     end(switch)
     switch.start_daemon(VSWITCHD)
     switch.ofctl("add-flow", "br0", "in_port=2,hard_timeout=1,actions=output:1")
+    for port in (1, 2):
+        group = f"group_id=5,type=all,bucket=actions=output:{port}"
+        switch.ofctl("-O", "OpenFlow14", "add-group", "br0", group)
     switch.restart(VSWITCHD)
+    assert "output:2" in switch.ofctl("-O", "OpenFlow14", "dump-groups", "br0")
     switch.vsctl("add-br", "br1")
     for name, address in (("d1", "10.0.1.1/24"), ("d2", "10.0.1.2/24")):
         lab.append(switch.container(name, address, "br1"))
