@@ -10,7 +10,7 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 from posix.unistd cimport close as close_fd
@@ -21,6 +21,8 @@ from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport (
     BIG_SIZE, MAX_PORTS, MAX_WORKERS, NO_WORKER, Netdev, netdev, rxq,
 )
+from datapath.base.clock cimport kernel_ns
+from datapath.base.cycles cimport cycles
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
@@ -54,7 +56,7 @@ DOWN_RING = 8 << 20
 CLOSERS = 64                    # threads that close ports
 MAX_NAME = 255                  # bytes; devices of the kernel have 15 at most
 MAX_CORE = 4096                 # processor cores that there may be
-WORKERS_OWN = ("id", "core", "busy", "cycles", "flows", "masks")    # of its stats()
+WORKERS_OWN = ("id", "core", "busy", "cycles", "asleep", "flows", "masks")    # of its stats()
 
 MADE = ("internal", "tap")       # types whose devices are made here
 TYPES = {
@@ -88,10 +90,13 @@ cdef class Engine:
     cdef object slow                    # SlowDevices: those of AF_XDP
     cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
     cdef bint signatures
+    cdef bint measuring                 # of the workers' iterations
+    cdef uint64_t began_cycles, began_ns
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = self.up_bell = -1
         self.inverse = 1
+        self.began_cycles, self.began_ns = cycles(), kernel_ns()
 
     def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
@@ -127,6 +132,7 @@ cdef class Engine:
         worker.w.alarm_fd = self.alarm_fd
         if emc_tune(&worker.w.cache, self.inverse, self.signatures) < 0:
             raise MemoryError()
+        worker.measure(self.measuring, self.frequency() // 1000)
         return 0
 
     def start(self):
@@ -158,6 +164,33 @@ cdef class Engine:
         if error:
             raise EngineError(error)
         self.inverse, self.signatures = inverse, signatures
+
+    cdef uint64_t frequency(self):
+        """Cycles in a second, by the kernel's clock."""
+        cdef uint64_t passed = max(kernel_ns() - self.began_ns, 1)
+        return <uint64_t> (<double> (cycles() - self.began_cycles) * 1e9 / passed)
+
+    def measure(self, bint wanted):
+        """Whether workers keep what single iterations cost."""
+        cdef Worker worker
+        for worker in self.workers:
+            worker.measure(wanted, self.frequency() // 1000)
+        self.measuring = wanted
+
+    def measured(self, id, iterations, ms):
+        """Of one worker, Worker.measured(): with the last ones, so many of each at most."""
+        for number in (iterations, ms):
+            if type(number) is not int or number < 0:
+                raise EngineError(error_numbers.EINVAL, "not a number of rows")
+        return self.crew.worker(id).measured(iterations, ms)
+
+    def clear_measured(self, ids):
+        """Of these workers: begin anew."""
+        cdef Worker worker
+        numbers_of("workers", ids, MAX_WORKERS)
+        for worker in self.workers:
+            if worker.id in ids:
+                worker.clear_measured()
 
     # --- workers, besides those that were there from the start
 
@@ -676,6 +709,7 @@ cdef class Engine:
             "mask_hits": total("masks_probed"),
             "drops": drops,
             "workers": workers,
+            "frequency": self.frequency(),
             "kernel_cache": kernel,
         }
 

@@ -17,6 +17,7 @@ from datapath.engine import Engine
 from datapath.ipc import protocol
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
 from datapath.requests import EngineError, refused
+from datapath.worker.perf import WALLS, perf_row_layout
 from pyvs.version import VERSION
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
@@ -290,6 +291,22 @@ class Operations:
         self.engine.tune(inverse, bool(signatures))
         return {}, b""
 
+    def _perf_set(self, _client, _data, wanted):
+        self.engine.measure(bool(wanted))
+        return {}, b""
+
+    def _perf_get(self, _client, _data, worker, iterations, ms):
+        found = self.engine.measured(worker, iterations, ms)
+        if found is None:
+            return {"bins": None}, b""
+        total, last, ms, bins = found
+        count = len(last) // perf_row_layout.size
+        return {"bins": bins, "walls": WALLS, "iterations": count}, total + last + ms
+
+    def _perf_clear(self, _client, _data, workers):
+        self.engine.clear_measured(workers)
+        return {}, b""
+
     def _sync(self, _client, _data):
         self.engine.crew.sync()
         return {}, b""
@@ -327,5 +344,6 @@ OPERATIONS = {
         *("workers_add", "workers_del", "queues_move"),
         *("clock", "sync", "kernel_cache_set", "kernel_cache_hand_over", "lookup_set"),
         "tunnel_ports",
+        *("perf_set", "perf_get", "perf_clear"),
     )
 }

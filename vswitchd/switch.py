@@ -397,6 +397,7 @@ class Switch:
             settings.kernel_cache(wanted.switch.other_config, by_default=not self.dummies.enabled)
         )
         self.backer.set_lookup(*settings.lookup(wanted.switch.other_config))
+        self.backer.set_measuring(wanted.switch.other_config.get("pmd-perf-metrics") == "true")
         self.backer.set_vlan_limit(settings.vlan_limit(wanted.switch.other_config))
         if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
             self.backer.need_revalidate()

@@ -13,12 +13,21 @@ from datapath.ipc.connection import DpifError as DpifError
 from datapath.ipc.connection import DpifStalled as DpifStalled
 from datapath.ipc.flow_requests import FlowRequests
 from datapath.ipc.meter_requests import MeterRequests
+from datapath.ipc.perf_requests import PerfRequests
 from datapath.ipc.port_requests import PortRequests
 from datapath.ipc.tracking_requests import TrackingRequests
 from datapath.ipc.upcall_rings import UpcallRings
 
 
-class Dpif(UpcallRings, PortRequests, FlowRequests, MeterRequests, BondRequests, TrackingRequests):
+class Dpif(
+    UpcallRings,
+    PortRequests,
+    FlowRequests,
+    MeterRequests,
+    BondRequests,
+    TrackingRequests,
+    PerfRequests,
+):
     """All that can be asked of the process, and the rings of the handler of upcalls."""
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from datapath.netdev.netdev cimport netdev, rxq
 from datapath.worker.down cimport drain_down, put_megaflow
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport process_burst, stamp_hits
+from datapath.worker.perf cimport perf_clear
 from datapath.worker.ports cimport look, poll_ready
 from datapath.worker.state cimport *
 from datapath.worker.transmit cimport flush_frames
@@ -77,8 +78,18 @@ cdef void do_command(worker *w) noexcept nogil:
         c.n_waiting = frag_list(&w.fragments, c.waiting)
     elif c.kind == COMMAND_TUNE:
         c.error = ENOMEM if emc_tune(&w.cache, c.inverse, c.signatures) < 0 else 0
+    elif c.kind == COMMAND_PERF:
+        w.perf, c.perf = c.perf, w.perf
+    elif c.kind == COMMAND_PERF_COPY:
+        if w.perf != NULL:
+            c.perf[0] = w.perf[0]
+    elif c.kind == COMMAND_PERF_CLEAR:
+        if w.perf != NULL:
+            perf_clear(w.perf)
     elif c.kind == COMMAND_INJECT:
+        begin_round(w)
         inject(w, c)
+        end_round(w, True)
     elif c.kind == COMMAND_RINGS:
         c.error = attach_rings(w, c)
     elif c.kind == COMMAND_HANDLER_GONE:

@@ -17,6 +17,7 @@ from datapath.actions.lb cimport lb_choose
 from datapath.actions.meter cimport meter_verdict, meter_weigh
 from datapath.actions.odp cimport ACT_CT, ACT_OUTPUT, attr, ct_action
 from datapath.base.clock cimport clock_ns
+from datapath.base.cycles cimport cycles
 from datapath.base.packet cimport packet
 from datapath.bpf.offload cimport cache_offer
 from datapath.conntrack.table cimport NO_BUCKET
@@ -129,9 +130,17 @@ cdef void execute_found(worker *w, const turn *which) noexcept nogil:
     for n in range(which.n):
         i = which.packets[n]
         if w.found[i] == NULL:
-            send_up(w, &w.burst.packets[i], &w.keys[i], UPCALL_MISS, 0, NULL, 0)
+            miss(w, &w.burst.packets[i], &w.keys[i])
         else:
             run_actions(w, i, w.found[i])
+
+
+cdef void miss(worker *w, packet *p, const flow_key *key) noexcept nogil:
+    cdef uint64_t since = cycles() if w.perf != NULL else 0
+    send_up(w, p, key, UPCALL_MISS, 0, NULL, 0)
+    if w.perf != NULL:
+        w.perf.upcalls += 1
+        w.perf.upcall_cycles += cycles() - since
 
 
 cdef inline void run_actions(worker *w, uint32_t i, const megaflow *f) noexcept nogil:
@@ -210,7 +219,7 @@ cdef void come_again(worker *w, packet *p, flow_key *key) noexcept nogil:
     emc_prepare(&w.cache, &prepared, key, extract_again(w, p, key))
     f = emc_classify(&w.cache, &w.flows, &prepared, key)
     if f == NULL:
-        send_up(w, p, key, UPCALL_MISS, 0, NULL, 0)
+        miss(w, p, key)
         return
     megaflow_count(f, p.size, key.tcp_flags)
     f.used = time_of(w)

@@ -14,7 +14,7 @@ from datapath.worker.commands cimport do_command
 from datapath.worker.down cimport drain_down
 from datapath.worker.forward cimport stamp_hits
 from datapath.worker.ports cimport look, poll_ready
-from datapath.worker.state cimport remove_ready, worker
+from datapath.worker.state cimport begin_round, end_round, remove_ready, worker
 from datapath.worker.track cimport expire_fragments, fragments_wait
 from datapath.worker.transmit cimport ANSWERING
 
@@ -76,6 +76,7 @@ cdef void adapt_spin(worker *w, uint64_t slept) noexcept nogil:
 
 cdef void sleep_till_frames(worker *w) noexcept nogil:
     cdef uint64_t since
+    cdef bint polled
     cool(w)
     if w.woken:
         # Before the last look at what it stands for.  (The eventfd of commands need not be read:
@@ -86,14 +87,20 @@ cdef void sleep_till_frames(worker *w) noexcept nogil:
     if ring_sleep(&w.down) and not load64(&w.mailbox):
         w.n_sleeps += 1
         since = kernel_ns()
+        w.sleeps_since = cycles()
         look(w, LATE_SLEEP if fragments_wait(w) else -1)
+        w.asleep += cycles() - w.sleeps_since
+        w.sleeps_since = 0
+        begin_round(w)
         warm_up(w)
         # Frames first, and their answers: the ring's memory, and the clock, are far away
         # after a sleep.
-        if poll_ready(w, False):
+        polled = poll_ready(w, False)
+        if polled:
             poll_ready(w, False)
             stamp_hits(w)
         expire_fragments(w)
+        end_round(w, polled)
         adapt_spin(w, kernel_ns() - since)
     ring_awake(&w.down)
 
@@ -102,23 +109,25 @@ cdef void run_worker(worker *w) noexcept nogil:
     """Until COMMAND_STOP.  A worker with nothing to do for w.spin sleeps in epoll_wait()."""
     cdef uint32_t rounds = 0
     cdef uint64_t idle_since = 0
-    cdef bint busy
+    cdef bint busy, polled
     w.running = True
     w.began = cycles()
     while w.running:
         if load64(&w.mailbox):
             do_command(w)
             continue            # it may have been the last one
+        begin_round(w)
         busy = drain_down(w)
-        if poll_ready(w, rounds % PRUNE_ROUND == 0):
-            busy = True
+        polled = poll_ready(w, rounds % PRUNE_ROUND == 0)
+        if polled:
             stamp_hits(w)
         rounds += 1
         if rounds % LOOK_ROUND == 0:
             look(w, 0)
         if rounds % LATE_ROUND == 0:
             expire_fragments(w)
-        if busy:
+        end_round(w, polled)
+        if busy or polled:
             idle_since = 0
         elif idle_since == 0:
             idle_since = kernel_ns()

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.unistd cimport write
 
 from datapath.base.atomic cimport exchange32
+from datapath.base.cycles cimport cycles
 from datapath.base.clock cimport clock_ns
 from datapath.base.drops cimport DROP_REASONS
 from datapath.lookup.emc cimport emc, emc_key
@@ -18,6 +19,7 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.lb cimport lb_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, NO_WORKER, iovec, mmsghdr, netdev, rxq, rx_burst, worker_port
+from datapath.worker.perf cimport perf, perf_end
 from datapath.base.packet cimport packet
 from datapath.bpf.offload cimport cache_maps, kernel_cache
 from datapath.conntrack.fragments cimport frag_row, frag_table
@@ -59,6 +61,9 @@ cdef enum command_kind:
     COMMAND_SYNC                # what came before the command is done: see sync()
     COMMAND_FRAGMENTS
     COMMAND_TUNE                # the caches in front of the megaflow table
+    COMMAND_PERF                # exchange the worker's perf for this one
+    COMMAND_PERF_COPY           # or copy it into this one
+    COMMAND_PERF_CLEAR
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -89,6 +94,7 @@ cdef struct command:
     uint32_t n_waiting          # FRAGMENTS, result
     uint32_t inverse            # TUNE: of the chance that a flow is cached, 0: never
     bint signatures             # TUNE
+    perf *perf                  # PERF (result: that before, to be freed), PERF_COPY; NULL: none
     bint keys                   # FLOW_GET, _DUMP, _ADD: with keys and masks,
     bint with_actions           # and with actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
@@ -182,11 +188,16 @@ cdef struct worker:
     bint broken                 # a ring was found so, and the control thread was told
     uint8_t *down_packet        # a private copy of what is executed
     uint8_t *down_actions
+    perf *perf                  # NULL: nobody wants to know
     # counters
     uint64_t n_packets
     uint64_t busy               # cycles spent on bursts
     uint64_t began              # cycles, when it began to run or its counters were cleared
     uint64_t n_bursts
+    uint64_t n_rounds           # of its loop,
+    uint64_t n_busy_rounds      # with packets
+    uint64_t asleep             # cycles,
+    uint64_t sleeps_since       # and those of the sleep it is in: when it began, 0: it is in none
     uint64_t n_upcalls
     uint64_t n_lost
     uint64_t n_sleeps
@@ -221,6 +232,23 @@ cdef inline void signal_event(int fd) noexcept nogil:
 cdef inline void raise_alarm(worker *w) noexcept nogil:
     if not exchange32(&w.alarm, 1):
         signal_event(w.alarm_fd)
+
+
+# --- what a round costs
+
+cdef inline void begin_round(worker *w) noexcept nogil:
+    cdef perf *p = w.perf
+    if p != NULL:
+        p.began = cycles()
+        p.packets, p.batches = w.n_packets, w.n_bursts
+        p.upcalls = p.upcall_cycles = 0
+
+
+cdef inline void end_round(worker *w, bint had_packets) noexcept nogil:
+    w.n_rounds += 1
+    w.n_busy_rounds += had_packets
+    if w.perf != NULL:
+        perf_end(w.perf, w.n_packets, w.n_bursts)
 
 
 # --- the queues that may have frames

@@ -1,5 +1,7 @@
 # A worker as the control thread has it.
 
+from libc.stdint cimport uint64_t
+
 from datapath.worker.state cimport command, worker
 
 cdef class Worker:
@@ -9,3 +11,5 @@ cdef class Worker:
     cdef readonly bint pinned
     cdef int run_command(self, command *c) except -1
     cdef bint take_alarm(self)
+    cdef int measure(self, bint wanted, uint64_t per_ms) except -1
+    cdef int clear_measured(self) except -1

@@ -23,6 +23,7 @@ from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, netdev, rx
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport forward_init
 from datapath.worker.loop cimport run_worker
+from datapath.worker.perf cimport METRICS, PERF_BINS, PERF_KEPT, last_rows, perf
 from datapath.worker.state cimport *
 
 from datapath.base import drops
@@ -93,6 +94,7 @@ cdef class Worker:
         free(w.down_packet)
         free(w.whole)
         free(w.down_actions)
+        free(w.perf)
 
     @property
     def id(self):
@@ -136,13 +138,17 @@ cdef class Worker:
     def stats(self):
         """Counters since the start, {name: count}."""
         cdef worker *w = &self.w
+        cdef uint64_t since = w.sleeps_since, now = cycles()
         return {
             "id": w.id,
             "core": self.core,
             "busy": w.busy,
-            "cycles": cycles() - w.began if w.began else 0,
+            "cycles": now - w.began if w.began else 0,
             "packets": w.n_packets,
             "bursts": w.n_bursts,
+            "rounds": w.n_rounds,
+            "busy_rounds": w.n_busy_rounds,
+            "asleep": w.asleep + (now - since if since else 0),
             "emc_hits": w.cache.hits,
             "smc_hits": w.cache.signatures.hits,
             "megaflow_hits": w.flows.found,
@@ -159,6 +165,58 @@ cdef class Worker:
             "flows": w.flows.n_flows,
             "masks": w.flows.n_subs,
         }
+
+    cdef int measure(self, bint wanted, uint64_t per_ms) except -1:
+        """Whether each iteration is measured, by a clock with so many cycles in a millisecond."""
+        cdef command c
+        memset(&c, 0, sizeof(c))
+        if wanted == (self.w.perf != NULL):
+            return 0
+        c.kind = COMMAND_PERF
+        if wanted:
+            c.perf = <perf *> calloc(1, sizeof(perf))
+            if c.perf == NULL:
+                raise MemoryError()
+            c.perf.per_ms = per_ms
+        if self.thread is None:
+            self.w.perf, c.perf = c.perf, self.w.perf
+        else:
+            self.run_command(&c)
+        free(c.perf)
+        return 0
+
+    cdef int clear_measured(self) except -1:
+        cdef command c
+        if self.w.perf != NULL:
+            memset(&c, 0, sizeof(c))
+            c.kind = COMMAND_PERF_CLEAR
+            self.run_command(&c)
+        return 0
+
+    def measured(self, iterations, ms):
+        """(total, the last iterations, the last milliseconds), rows as perf_row_layout has them,
+        and the bins of each histogram; None where nothing is measured."""
+        cdef command c
+        cdef perf *p
+        if self.w.perf == NULL:
+            return None
+        memset(&c, 0, sizeof(c))
+        c.kind = COMMAND_PERF_COPY
+        p = c.perf = <perf *> malloc(sizeof(perf))
+        if p == NULL:
+            raise MemoryError()
+        try:
+            self.run_command(&c)
+            n_iterations = min(iterations, p.n_iterations, PERF_KEPT)
+            n_ms = min(ms, p.n_ms + (p.total.iterations > 0), PERF_KEPT)
+            return (
+                last_rows(&p.total, 0, 1),
+                last_rows(p.iterations, p.n_iterations - 1, n_iterations),
+                last_rows(p.ms, p.n_ms, n_ms),
+                [[p.bins[i][j] for j in range(PERF_BINS)] for i in range(METRICS)],
+            )
+        finally:
+            free(p)
 
     cdef bint take_alarm(self):
         """Whether the worker raised an alarm since the last call."""

@@ -102,6 +102,7 @@ class Backer:
         self._synced = 0  # the revalidator's changes that the workers were seen to have taken
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
         self._lookup: tuple[int, bool] | None = None  # the same
+        self._measuring: bool | None = None  # what iterations of the datapath cost; None: the same
         self._tunnel_ports: tuple[int, int] | None = None  # None: those that it has
         self._reopen = reopen
         self._next_open = 0
@@ -271,6 +272,13 @@ class Backer:
             if self.dpif is not None:
                 self._guarded(lambda _now: self.dpif.lookup_set(*self._lookup), clock.msec())
 
+    def set_measuring(self, wanted: bool) -> None:
+        """Of what single iterations of the datapath's workers cost: see Dpif.perf_set()."""
+        if wanted != self._measuring:
+            self._measuring = wanted
+            if self.dpif is not None:
+                self._guarded(lambda _now: self.dpif.perf_set(wanted), clock.msec())
+
     def set_vlan_limit(self, limit: int) -> None:
         """How many VLAN headers are matched and changed: what is behind is payload."""
         if limit != self.flows.features.vlan_limit:
@@ -293,6 +301,8 @@ class Backer:
         """What a datapath process is told when it becomes ours."""
         if self._lookup is not None:
             dpif.lookup_set(*self._lookup)
+        if self._measuring is not None:
+            dpif.perf_set(self._measuring)
         self._tell_kernel_cache(dpif)
 
     def stats(self) -> dict[str, Any] | None:

@@ -181,6 +181,16 @@ REQUESTS = {
         },
         b"",
     ),
+    "perf_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
+    "perf_get": lambda rng: (
+        {
+            "worker": rng.choice((0, 0, 1, -1, "x", None)),
+            "iterations": rng.choice((0, 3, 1024, 1 << 70, -1, "x", True)),
+            "ms": rng.choice((0, 3, 1 << 70, -1, None)),
+        },
+        b"",
+    ),
+    "perf_clear": lambda rng: ({"workers": rng.choice(([0], [0, 0, 7], [], [-1], "x", 7))}, b""),
     "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
     "kernel_cache_hand_over": lambda rng: ({}, b""),
     "port_inject": lambda rng: (

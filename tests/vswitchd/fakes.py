@@ -43,6 +43,9 @@ class FakeBacker:
     def set_lookup(self, *settings):
         """There are no workers here."""
 
+    def set_measuring(self, wanted):
+        """There are no workers here."""
+
     def set_vlan_limit(self, limit):
         """See Backer."""
 

@@ -4,112 +4,48 @@ A worker for a processor core is a "pmd thread"; those for none, which the datap
 its start, are together the "main thread".
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from datapath.ipc import further
-from pyvs import digits
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.asking import asking, dpif, insist
 from vswitchd.appctl.dpif import is_datapath
+from vswitchd.appctl.pmd_counters import (
+    MAIN,
+    Asked,
+    Cleared,
+    Counted,
+    datapath_of,
+    head,
+    options_of,
+    per,
+    threads,
+    workers,
+)
+from vswitchd.appctl.pmd_perf import show as show_performance
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
 
 SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
 NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
-MAIN = -1  # as the core of the main thread
-MOST_CLEARED = 1024  # workers, of all datapaths that were
-
-Counted = dict[str, int]
-
-
-class Asked(NamedTuple):
-    """`pmds`: what is known of the switch's own workers; None of another datapath's."""
-
-    name: str  # of a datapath that add-dp made, else empty
-    dpif: Any
-    pmds: Any
-
-
-@contextmanager
-def _asked(switch: "Switch", word: str) -> Iterator[Asked]:
-    """The datapath that a word names: as in Open vSwitch, where there is but one, it is that one,
-    whatever the word.  Raises CommandError."""
-    main = dpif(switch)
-    others = [] if not word or is_datapath([word]) else further.names(main)
-    found = [each for each in others if word in (each, each.partition("@")[2])]
-    if others and not found:
-        raise CommandError("please specify an existing datapath")
-    if not found:
-        yield Asked("", main, switch.pmds)
-        return
-    other = further.FurtherDpif(main.path, found[0].partition("@")[2], main.patience)
-    try:
-        yield Asked(found[0], other, None)
-    finally:
-        other.close()
-
-
-def _options(args: list[str], known: tuple[str, ...]) -> tuple[dict[str, int], str]:
-    """Options that take a number, and the word that names a datapath.  Raises CommandError."""
-    options: dict[str, int] = {}
-    named = ""
-    rest = iter(args)
-    for word in rest:
-        if not word.startswith("-"):
-            named = word
-            continue
-        value = next(rest, "")
-        if word not in known:
-            raise CommandError(f"{word}: unknown option")
-        found = digits.number(value.removeprefix("-"))
-        if found is None:
-            raise CommandError(f"{word}: a number is expected")
-        options[word] = -found if value.startswith("-") else found
-    return options, named
-
-
-def _workers(asked: Asked, options: dict[str, int]) -> Iterator[tuple[int, Counted]]:
-    """What each has counted, by its core; the main thread's is the last."""
-    main: Counted = {}
-    found = {}
-    for each in asked.dpif.stats()["workers"]:
-        if each["core"] is not None:
-            found[each["core"]] = each
-            continue
-        for name, count in each.items():
-            main[name] = main.get(name, 0) + (count or 0)
-    wanted = options.get("-pmd")
-    for core, counted in (*sorted(found.items()), (MAIN, main)):
-        if wanted in (None, core):
-            yield core, counted
-
-
-def _head(switch: "Switch", core: int) -> str:
-    if core == MAIN:
-        return "main thread:\n"
-    return f"pmd thread numa_id {switch.pmds.cores.get(core, 0)} core_id {core}:\n"
-
 
 # --- queues
 
 
 def show_queues(switch: "Switch", args: list[str]) -> str:
-    options, name = _options(args, ("-pmd", "-secs"))
+    options, word = options_of(args, ("-pmd", "-secs"))
     seconds = options.get("-secs", SECONDS)
     if not 0 < seconds <= SECONDS:
         seconds = SECONDS
     seconds = -(-seconds // INTERVAL) * INTERVAL
-    head, text = f"Displaying last {seconds} seconds pmd usage %\n", ""
-    with _asked(switch, name) as asked:
+    title, text = f"Displaying last {seconds} seconds pmd usage %\n", ""
+    with datapath_of(switch, word) as asked:
         polled = _polled(asked.dpif)
         for core in sorted(polled, key=lambda each: (each == MAIN, each)):
             if options.get("-pmd") in (None, core):
-                text += _head(switch, core) + _queues_of(asked, core, polled[core], seconds)
-    return head + text if text or "-pmd" not in options else ""
+                text += head(switch, core) + _queues_of(asked, core, polled[core], seconds)
+    return title + text if text or "-pmd" not in options else ""
 
 
 def _queues_of(asked: Asked, core: int, rows: list[tuple[str, int, int]], seconds: int) -> str:
@@ -177,54 +113,32 @@ def rebalance(switch: "Switch", args: list[str]) -> Pieces:
 # --- counters
 
 
-class Cleared:
-    """What the workers had counted when pmd-stats-clear was called last, by datapath and core."""
-
-    before: dict[tuple[str, int], Counted] = {}
-
-    @classmethod
-    def since(cls, name: str, core: int, counted: Counted) -> Counted:
-        before = cls.before.get((name, core), {})
-        if any(count < before.get(name, 0) for name, count in counted.items() if count):
-            return counted  # it is another worker
-        return {name: n - before.get(name, 0) for name, n in counted.items() if n is not None}
-
-
-def _per(total: int, count: int) -> float:
-    return total / count if count else 0.0
-
-
 def _cycles(n: Counted) -> str:
     if not n["cycles"] or not n["packets"]:
         return ""
     idle = max(0, n["cycles"] - n["busy"])
-    share = 100 * _per(idle, n["cycles"])
+    share = 100 * per(idle, n["cycles"])
     return (
         f"  idle cycles: {idle} ({share:.02f}%)\n"
         f"  processing cycles: {n['busy']} ({100 - share:.02f}%)\n"
-        f"  avg cycles per packet: {_per(n['cycles'], n['packets']):.02f}"
+        f"  avg cycles per packet: {per(n['cycles'], n['packets']):.02f}"
         f" ({n['cycles']}/{n['packets']})\n"
-        f"  avg processing cycles per packet: {_per(n['busy'], n['packets']):.02f}"
+        f"  avg processing cycles per packet: {per(n['busy'], n['packets']):.02f}"
         f" ({n['busy']}/{n['packets']})\n"
     )
 
 
-def _counted(switch: "Switch", args: list[str], known: tuple[str, ...]) -> tuple[str, Any]:
-    """A datapath's name, and what its workers have counted."""
-    options, word = _options(args, known)
-    with _asked(switch, word) as asked:
-        return asked.name, list(_workers(asked, options))
-
-
 def show_statistics(switch: "Switch", args: list[str]) -> str:
-    name, workers = _counted(switch, args, ("-pmd",))
+    options, word = options_of(args, ("-pmd",))
+    with datapath_of(switch, word) as asked:
+        found = workers(asked.dpif.stats(), options)
     text = ""
-    for core, counted in workers:
-        n = Cleared.since(name, core, counted)
-        passes = _per(n["packets"] + n["recirculations"], n["packets"])
-        batch = _per(n.get("sent", 0), n.get("sent_batches", 0))
+    for core, counted in found:
+        n = Cleared.since(asked.name, core, counted)
+        passes = per(n["packets"] + n["recirculations"], n["packets"])
+        batch = per(n.get("sent", 0), n.get("sent_batches", 0))
         text += (
-            f"{_head(switch, core)}"
+            f"{head(switch, core)}"
             f"  packets received: {n['packets']}\n"
             f"  packet recirculations: {n['recirculations']}\n"
             f"  avg. datapath passes per packet: {passes:.02f}\n"
@@ -235,7 +149,7 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
             f"  smc hits: {n['smc_hits']}\n"
             f"  megaflow hits: {n['megaflow_hits']}\n"
             "  avg. subtable lookups per megaflow hit: "
-            f"{_per(n['masks_probed'], n['megaflow_hits']):.02f}\n"
+            f"{per(n['masks_probed'], n['megaflow_hits']):.02f}\n"
             f"  miss with success upcall: {n['misses'] - min(n['lost'], n['misses'])}\n"
             f"  miss with failed upcall: {n['lost']}\n"
             f"  avg. packets per output batch: {batch:.02f}\n"
@@ -245,42 +159,12 @@ def show_statistics(switch: "Switch", args: list[str]) -> str:
 
 
 def clear_statistics(switch: "Switch", args: list[str]) -> None:
-    name, workers = _counted(switch, args, ("-pmd",))
-    kept = dict(list(Cleared.before.items())[-MOST_CLEARED:])
-    Cleared.before = kept | {(name, core): counted for core, counted in workers}
-
-
-def show_performance(switch: "Switch", args: list[str]) -> str:
-    """pmd-perf-show, without histograms and history, which nobody keeps here."""
-    known = ("-it", "-ms", "-pmd")
-    name, workers = _counted(switch, [arg for arg in args if arg != "-nh"], known)
-    text = ""
-    for core, counted in workers:
-        if core == MAIN and not counted.get("packets"):
-            continue
-        n = Cleared.since(name, core, counted)
-        passes = n["packets"] + n["recirculations"]
-        upcalls = n["misses"]
-        share = _per(100 * n["busy"], n["cycles"])
-        text += (
-            f"{_head(switch, core)}\n"
-            f"  Busy bursts:      {n['bursts']:12d}\n"
-            f"  Sleeps:           {n['sleeps']:12d}\n"
-            f"  - Used TSC cycles: {n['busy']:12d}  ({share:5.1f} % of total cycles)\n"
-            f"  Rx packets:       {n['packets']:12d}"
-            f"  ({_per(n['busy'], n['packets']):.0f} cycles/pkt)\n"
-            f"  Datapath passes:  {passes:12d}  ({_per(passes, n['packets']):.2f} passes/pkt)\n"
-            f"  - EMC hits:       {n['emc_hits']:12d}"
-            f"  ({_per(100 * n['emc_hits'], passes):5.1f} %)\n"
-            f"  - SMC hits:       {n['smc_hits']:12d}"
-            f"  ({_per(100 * n['smc_hits'], passes):5.1f} %)\n"
-            f"  - Megaflow hits:  {n['megaflow_hits']:12d}"
-            f"  ({_per(100 * n['megaflow_hits'], passes):5.1f} %,"
-            f" {_per(n['masks_probed'], n['megaflow_hits']):.2f} subtbl lookups/hit)\n"
-            f"  - Upcalls:        {upcalls:12d}  ({_per(100 * upcalls, passes):5.1f} %)\n"
-            f"  - Lost upcalls:   {n['lost']:12d}  ({_per(100 * n['lost'], passes):5.1f} %)\n\n"
-        )
-    return text
+    options, word = options_of(args, ("-pmd",))
+    with datapath_of(switch, word) as asked:
+        stats = asked.dpif.stats()
+        found = workers(stats, options)
+        asked.dpif.perf_clear([each["id"] for core, _ in found for each in threads(stats, core)])
+    Cleared.now(asked.name, found)
 
 
 def show_bonds(switch: "Switch", args: list[str]) -> str:

@@ -22,7 +22,6 @@ COLUMNS = {
         "other_config:n-offload-threads": (),
         "other_config:n-revalidator-threads": (),
         "other_config:pmd-maxsleep": ("0",),
-        "other_config:pmd-perf-metrics": ("false",),
         "other_config:pmd-sleep-max": ("0",),
         "other_config:offload-rebalance": ("false",),
         "other_config:per-port-memory": ("false",),
@@ -77,8 +76,6 @@ REASONS = {
     "other_config:n-revalidator-threads": "the same process revalidates, in pieces between packets",
     "other_config:pmd-maxsleep": "a worker without packets always sleeps, until one comes: no"
     " packet waits for the end of a sleep",
-    "other_config:pmd-perf-metrics": "pmd-perf-show has the counters, which are always kept, but"
-    " neither histograms nor a history",
     "other_config:pmd-sleep-max": "the same, by its newer name",
     "other_config:tx-flush-interval": "frames leave with the end of the burst that they came in,"
     " as with the default of 0",

@@ -145,3 +145,42 @@ def test_workers_come_and_go_under_traffic(queues):
     assert not failed
     wait_until(lambda: set(owners(net.port("pa"))) == {0}, what="the queues at the first worker")
     assert net.drops() == {}
+
+
+def test_what_iterations_cost(datapath):
+    """other_config:pmd-perf-metrics: of each worker, also of those that come later."""
+    dpif = datapath.dpif
+    dpif.upcall_register()
+    datapath.add("p1", "dummy-pmd", 1, n_rxq="2")
+    datapath.add("p2", "dummy", 2)
+    assert dpif.perf_get(0, 3, 3) is None
+    dpif.perf_set(True)
+    (later,) = dpif.workers_add([4], False)
+    dpif.queues_move([(1, 1, later)])
+    dpif.port_inject(1, frame(), 1)
+    take_upcall(dpif)
+    datapath.flow("in_port(1)", "2")
+    for _ in range(3):
+        dpif.port_inject(1, frame(), 1)
+
+    def found(worker):
+        return dpif.perf_get(worker, 1 << 60, 1 << 60)
+
+    assert wait_until(lambda: found(later).total.packets == 4)
+    total, iterations, ms, bins, walls = found(later)
+    assert (total.batches, total.upcalls) == (4, 1) and total.upcall_cycles > 0
+    assert sum(total[2:4]) > 0 and found(0).total.packets == 0
+    assert [each.at for each in iterations] == sorted((e.at for e in iterations), reverse=True)
+    for rows in (iterations, ms):
+        assert sum(row.packets for row in rows) == 4 and len(rows) <= 1000
+    assert [sum(histogram) for histogram in bins[:2]] == [total.iterations] * 2
+    assert sum(bins[3]) == 4 and bins[3][1] == 4 and sum(bins[6]) == 1
+    assert bins[1][walls[1].index(1)] == 4
+    assert all(len(each) == 31 and sorted(set(each)) == each for each in walls)
+    dpif.perf_clear([later])
+    assert found(later).total.packets == 0
+    with pytest.raises(DpifError, match="no worker"):
+        dpif.perf_get(9, 1, 1)
+    dpif.workers_del([later])
+    dpif.perf_set(False)
+    assert found(0) is None

@@ -1,6 +1,8 @@
 """What pyvs tells of itself beside Open vSwitch 3.1, after the same commands: sFlow's counters, and
 why flows were looked at again (coverage counters rev_*)."""
 
+import functools
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -341,3 +343,39 @@ def test_what_is_answered_to_odd_commands(both):
     for words in ANSWERS:
         mine, theirs = (answer(switch, words) for switch in both)
         assert mine == theirs, words
+
+
+def shape(line):
+    """Of a line: what is no number, and where columns are; of a histogram, where its bins end."""
+    cells = re.split(r"  +(?=\S)", line.strip())
+    is_bins = re.match(r"   (\d+|>) +\d+  +(\d+|>) +\d+  .*\d *$", line) and len(cells) == 14
+    if is_bins:
+        return cells[::2], len(line)
+    return re.sub(r" *\d[\d.:]*", "#", line.rstrip()), line.startswith("   ") and len(line)
+
+
+PMD_PORTS = (
+    "-- set Interface p1 type=dummy-pmd -- set Interface p2 type=dummy"
+    " -- set Open_vSwitch . other_config:pmd-perf-metrics=true"
+)
+
+
+def test_what_iterations_cost_is_told_alike(both):
+    shown = []
+    for switch in both:
+        words = f"{BRIDGE} -- add-port br0 p1 -- add-port br0 p2 {PMD_PORTS}"
+        switch.run("ovs-vsctl", *words.split())
+        for _ in range(4):
+            switch.run("ovs-appctl", "netdev-dummy/receive", "p1", FLOW.format(9))
+        asked = functools.partial(switch.run, "ovs-appctl", "dpif-netdev/pmd-perf-show")
+        histories = functools.partial(asked, "-it", "2", "-ms", "2")
+        assert wait_until(functools.partial(sent, histories), what="what is sent")
+        shown.append([shape(line) for line in histories().splitlines()])
+        assert "Histograms" not in asked("-nh")
+    mine, theirs = shown
+    assert mine == theirs
+    assert sum(isinstance(each, list) for each, _ in mine) == 32
+
+
+def sent(ask):
+    return re.search(r"Tx packets: +[1-9]", ask())
