@@ -193,7 +193,7 @@ def cythonized(found, directives):
         found,
         compiler_directives=directives,
         build_dir="build/sanitize" if SANITIZE else "build/debug" if DEBUG else "build/cython",
-        nthreads=0,
+        nthreads=os.cpu_count() or 0,
     )
 
 
