@@ -15,6 +15,7 @@ from datapath.ipc.dpif import Dpif
 from datapath.key import key_text
 from tests import daemons
 from tests.daemons import wait_until
+from tests.datapath.nursery import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 # What no input may bring about: exceptions nobody expected, and a debug build's findings.
@@ -46,24 +47,27 @@ class Process:
         self.start()
 
     def start(self):
-        prefix = self.host.prefix if self.host else []
-        command = [
-            *(*prefix, sys.executable, "-m", "datapath.main", f"--rundir={self.directory}"),
-            *("-vconsole:off", f"--log-file={self.directory / 'log'}"),
-            *self.arguments,
-        ]
-        # nsenter replaces itself by the program: the process id is the datapath's.
+        words = [f"--rundir={self.directory}", "-vconsole:off"]
+        words += [f"--log-file={self.directory / 'log'}", *self.arguments]
+        self._child = self._in_host(words) if self.host else self._forked(words)
+        self.pid = self._child.pid
+        wait_until(self._serves, what="the datapath process")
+        self.dpif = self.client()
+        self.dpif.version()  # from the first answer on it ends as it is told
+
+    def _in_host(self, words):
         with (self.directory / "log").open("a") as log:
-            self.popen = subprocess.Popen(
-                command,
+            # nsenter replaces itself by the program: the process id is the datapath's.
+            return subprocess.Popen(
+                [*self.host.prefix, sys.executable, "-m", "datapath.main", *words],
                 cwd=self.files,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 preexec_fn=daemons._die_with_parent,
                 stderr=log,
             )
-        self.pid = self.popen.pid
-        wait_until(self._serves, what="the datapath process")
-        self.dpif = self.client()
+
+    def _forked(self, words):
+        return Child(words, self.files, self.directory / "log")
 
     def _serves(self):
         assert self.alive, self.log()
@@ -122,7 +126,7 @@ class Process:
 
     @property
     def alive(self):
-        return self.popen.poll() is None
+        return self._child.poll() is None
 
     def check(self):
         """It still serves, and its log speaks of no trouble that would be a bug."""
@@ -131,18 +135,22 @@ class Process:
         assert not TROUBLE.search(self.log()), self.log()
 
     def kill(self):
-        self.popen.kill()
-        self.popen.wait()
+        self._child.kill()
+        self._child.wait()
+
+    def terminate(self):
+        """The status with which it ends as it is asked to."""
+        self._child.terminate()
+        return self._child.wait(20)
 
     def close(self):
         """An orderly end, which must be one."""
         for client in self.clients:
             client.close()
-        status = self.popen.poll()
+        status = self._child.poll()
         if status is None:
-            self.popen.terminate()
             try:
-                status = self.popen.wait(20)
+                status = self.terminate()
             except subprocess.TimeoutExpired:
                 self.kill()
                 status = "hangs"

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import struct
 import sys
 
@@ -290,8 +289,7 @@ def test_traffic_outlives_the_process_and_its_end_leaves_nothing(three):
         assert info(net, ufid).packets == 100 and info(net, ufid).offloaded
     net.dpif.port_del(net.port("pa").port_no)
     assert not filters(net)
-    net.popen.send_signal(signal.SIGTERM)
-    net.popen.wait(20)
+    assert net.terminate() == 0
     assert "clsact" not in net.host.run("tc", "qdisc", "show")
     net.start()
 
