@@ -83,12 +83,10 @@ def test_what_prometheus_reads(switch, exporter):
         assert wanted <= {labels[label] for labels, _ in found[metric]}, metric
     # A switch that is away is told to be, and seen again when it is back.
     switch.kill(VSWITCHD)
-    time.sleep(1.1)
-    found = exporter()
-    assert found["ovs_up"] == [({}, 0)] and found["ovs_interface_mtu"]
+    wait_until(lambda: exporter()["ovs_up"] == [({}, 0)], what="that it is away")
+    assert exporter()["ovs_interface_mtu"]
     switch.start_daemon(VSWITCHD)
-    time.sleep(1.1)
-    assert exporter()["ovs_up"] == [({}, 1)]
+    wait_until(lambda: exporter()["ovs_up"] == [({}, 1)], what="that it is back")
     once = switch.command("pyvs-exporter", "--once")
     assert parsed(once).keys() >= {"ovs_up", "ovs_info", "ovs_interface_receive_bytes_total"}
 
