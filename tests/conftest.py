@@ -29,6 +29,13 @@ def pytest_sessionstart(session):
             pytest.exit(f"{source.relative_to(ROOT)} is newer than what was built: make build", 2)
 
 
+def pytest_collection_modifyitems(items):
+    """.ci/test finds by these words the files whose tests run alone: an imported mark has none."""
+    for item in items:
+        if item.get_closest_marker("alone"):
+            assert "mark.alone" in item.path.read_text(), item.nodeid
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Lets the fixture see whether the test itself failed."""

@@ -8,6 +8,7 @@ are allowed.
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import shutil
@@ -38,6 +39,7 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+@functools.cache
 def missing():
     """Why the daemons cannot be tested here, or None."""
     for program in ("ip", "unshare", "nsenter"):

@@ -117,7 +117,6 @@ def assert_shaped(sender, address):
 
 
 @pytest.mark.system
-@pytest.mark.alone
 def test_nothing_is_lost_when_the_port_goes_over(bridge, sandboxes):
     """To the device that shapes: pings that are under way meanwhile all arrive.  Their answers need
     not: to a device that gets a discipline, ingress included, the kernel sends nothing meanwhile
@@ -151,7 +150,6 @@ def echo_requests(namespace):
 
 
 @pytest.mark.system
-@pytest.mark.alone
 def test_a_port_whose_other_device_goes(bridge, sandboxes):
     """The port lives on its own device then; and with it ends the port."""
     needs("bandwidth")
@@ -170,7 +168,6 @@ def test_a_port_whose_other_device_goes(bridge, sandboxes):
 
 
 @pytest.mark.system
-@pytest.mark.alone
 def test_hot_flows_of_a_port_that_waits(bridge, sandboxes):
     """Without another plug-in the port has its part in the kernel cache."""
     one, two = sandboxes(), sandboxes()
@@ -225,7 +222,6 @@ def test_published_ports_and_the_firewall(bridge, sandboxes):
 
 
 @pytest.mark.system
-@pytest.mark.alone
 @pytest.mark.parametrize("plugin", [{"type": "tuning", "mtu": 1300, "mac": "02:00:00:00:00:07"}])
 def test_others(bridge, sandboxes, plugin):
     needs(plugin["type"])

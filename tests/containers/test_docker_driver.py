@@ -8,7 +8,7 @@ import pytest
 from tests.containers import docker_host
 from tests.daemons import CommandFailed, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.peer, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.peer, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -276,18 +276,15 @@ def test_a_killed_dockerd(clean):
     assert len(host.run("pyvs-vsctl", "list-ports", "br0").split()) == 2
 
 
-@pytest.mark.parametrize(
-    "options, said",
-    [
-        (("-o", "bridge=br9"), "no bridge named br9"),
-        (("-o", "vlan=5000"), "VLAN 5000"),
-        (("-o", "mode=loud"), "mode: loud"),
-        (("-o", "colour=red"), "option colour"),
-        (("-o", "rate=fast"), "rate: fast"),
-        (("-o", "mtu=67"), "MTU 67"),
-        (("-o", "bridge="), "not a name of a network device"),
-    ],
-)
-def test_networks_that_cannot_be(clean, options, said):
-    with pytest.raises(CommandFailed, match=said):
-        create(clean, "blue", "10.5.0.0/24", *options)
+def test_networks_that_cannot_be(clean):
+    for option, said in (
+        ("bridge=br9", "no bridge named br9"),
+        ("vlan=5000", "VLAN 5000"),
+        ("mode=loud", "mode: loud"),
+        ("colour=red", "option colour"),
+        ("rate=fast", "rate: fast"),
+        ("mtu=67", "MTU 67"),
+        ("bridge=", "not a name of a network device"),
+    ):
+        with pytest.raises(CommandFailed, match=said):
+            create(clean, "blue", "10.5.0.0/24", "-o", option)

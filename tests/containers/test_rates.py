@@ -91,7 +91,6 @@ def test_what_passes(bridge, sandboxes):
 
 
 @pytest.mark.system
-@pytest.mark.alone
 @pytest.mark.parametrize("bandwidth", [{"ingressRate": "fast"}, {"egressRate": 10}])
 def test_bandwidth_that_cannot_be(bridge, sandboxes, bandwidth):
     done = attach(bridge, sandboxes(), "c1", "10.8.0.1", bandwidth=bandwidth)

@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from tests.daemons import DATAPATH, VSWITCHD, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 SECONDS = 4
 FRAME_BITS = 1042 * 8  # of what SENDER sends, without FCS
 
@@ -73,6 +73,7 @@ def rate(sender, receiver, offered):
         return float(child.stdout.readline())
 
 
+@pytest.mark.alone
 def test_htb_and_queues(switch):
     one, two = start(switch)
     switch.vsctl(
@@ -109,6 +110,7 @@ def test_htb_and_queues(switch):
     wait_until(lambda: "htb" not in tc(switch, "qdisc", "c2"), what="no discipline")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "columns, wanted",
     [

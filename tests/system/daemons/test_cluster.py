@@ -11,7 +11,6 @@ from tests.system.traffic import Pinger, all_have_numbers, ofports
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.alone,
     pytest.mark.peer,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(raft.MISSING), reason=f"not installed: {', '.join(raft.MISSING)}"),

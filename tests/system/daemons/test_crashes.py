@@ -20,7 +20,7 @@ from tests.system.traffic import Pinger, Transfer, all_have_numbers, ofports
 
 VSWITCHD_OPTIONS = ["--enable-dummy"]
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROUNDS = 4
 
@@ -61,6 +61,7 @@ def flows(switch):
     return {int(n) for n in re.findall(r"tp_dst=(\d+)", switch.ofctl("dump-flows", "br0"))}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "names",
     [(VSWITCHD,), (OVSDB_SERVER,), (OVSDB_SERVER, VSWITCHD)],

@@ -10,7 +10,7 @@ from tests.datapath.bpf.test_instructions import needs_bpf
 from tests.datapath.wire import neighbours
 from tests.system.traffic import Pinger, longest_run
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, needs_bpf]
+pytestmark = [pytest.mark.system, needs_bpf]
 
 
 def pair(switch):

@@ -20,7 +20,7 @@ from tests.system.daemons.verified_traffic import (
 )
 from tests.system.traffic import Transfer
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
 
 SECONDS = 6
 NAMES = ("ca", "cb", "cc")

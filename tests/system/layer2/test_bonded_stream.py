@@ -11,7 +11,6 @@ from tests.daemons import wait_until
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.alone,
     pytest.mark.peer,
     pytest.mark.skipif(ovs_userspace.missing() is not None, reason=str(ovs_userspace.missing())),
 ]

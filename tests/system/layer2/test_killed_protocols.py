@@ -15,7 +15,7 @@ from tests.system.layer2.test_spanning_trees import patches, shown
 from tests.system.traffic import Pinger
 
 # A monitor waits before it starts again what died soon after it was started.
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 needs_ovs = pytest.mark.skipif(
     ovs_userspace.missing() is not None, reason=str(ovs_userspace.missing())
@@ -110,10 +110,9 @@ def test_the_kernels_bridge_sees_nothing(watched, protocol):
     host = watched.host
     kernel_bridge(host)
     watched.vsctl("add-br", "br0", "--", "set", "bridge", "br0", f"{protocol}_enable=true")
-    if protocol == "stp":
-        times = ("forward-delay=4", "hello-time=1", "max-age=6")
-        watched.vsctl("set", "bridge", "br0", *(f"other_config:stp-{each}" for each in times))
-    watched.vsctl("set", "bridge", "br0", f"other_config:{protocol}-priority=4096")
+    times = ["forward-delay=4", "max-age=6", *(["hello-time=1"] if protocol == "stp" else [])]
+    settings = (f"other_config:{protocol}-{each}" for each in [*times, "priority=4096"])
+    watched.vsctl("set", "bridge", "br0", *settings)
     for i in range(2):
         watched.vsctl("add-port", "br0", f"v{i}")
     c = watched.container("ca", "10.0.0.1/24", "br0")
@@ -138,6 +137,7 @@ def test_the_kernels_bridge_sees_nothing(watched, protocol):
     watch.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.peer
 @needs_ovs
 def test_open_vswitch_sees_nothing():
@@ -184,6 +184,7 @@ def test_open_vswitch_sees_nothing():
         assert ours_before[1] == words(ours, "bfd/show").count("session_state")
 
 
+@pytest.mark.alone
 @pytest.mark.peer
 @needs_ovs
 @pytest.mark.parametrize("daemon", [VSWITCHD, DATAPATH])

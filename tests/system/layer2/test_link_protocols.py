@@ -11,7 +11,6 @@ from tests.ovs_userspace import missing as no_peer
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.alone,
     pytest.mark.skipif(no_peer() is not None, reason=str(no_peer())),
 ]
 

@@ -6,7 +6,7 @@ from tests.daemons import wait_until
 from tests.system.layer2.test_killed_protocols import Watch, kill, watched  # noqa: F401
 from tests.system.networks.test_tunnels import HERE, HERE6, KINDS, THERE, THERE6, World
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("version", [4, 6])
