@@ -111,8 +111,10 @@ class Stp:
         self._tcn_at: int | None = None
         self._change_until: int | None = None
         self._flush_at: int | None = None
+        self._hello_at: int | None = None
+        self.max_age = self.hello_time = self.forward_delay = 0
         self._take_own_times()
-        self._hello_at: int | None = now
+        self._hello_at = now
 
     # --- what it is
 
@@ -170,6 +172,8 @@ class Stp:
         """Take over other settings; a new identifier keeps the ports' states."""
         old, was_root = self.bridge_id, self.is_root
         designated = [port for port in self.ports.values() if self._is_designated(port)]
+        slower = 1000 * (settings.hello_time - self.settings.hello_time)
+        self._tcn_at = _later(self._tcn_at, slower)
         self.settings = settings
         if self.bridge_id != old:
             for port in designated:
@@ -177,7 +181,7 @@ class Stp:
                 if port.designated_root == old:
                     port.designated_root = self.bridge_id
             self._update(was_root, now)
-        elif was_root:
+        if self.is_root:
             self._take_own_times()
 
     def together(self) -> contextlib.AbstractContextManager:
@@ -331,9 +335,11 @@ class Stp:
 
     def _record_times(self, message: Bpdu, now: int) -> None:
         """Take over the root's times, in the standard's ranges, and what it says of changes."""
-        self.max_age = _bounded(message.max_age, 6, 40)
-        self.hello_time = _bounded(message.hello_time, 1, 10)
-        self.forward_delay = _bounded(message.forward_delay, 4, 30)
+        self._take_times(
+            _bounded(message.max_age, 6, 40),
+            _bounded(message.hello_time, 1, 10),
+            _bounded(message.forward_delay, 4, 30),
+        )
         changed = bool(message.flags & bpdu.TC)
         if changed != self.topology_change:
             self.topology_change = changed
@@ -370,9 +376,18 @@ class Stp:
         self._hello_at = now + self.hello_time
 
     def _take_own_times(self) -> None:
-        self.max_age = self.settings.max_age * 1000
-        self.hello_time = self.settings.hello_time * 1000
-        self.forward_delay = self.settings.forward_delay * 1000
+        own = self.settings
+        self._take_times(own.max_age * 1000, own.hello_time * 1000, own.forward_delay * 1000)
+
+    def _take_times(self, max_age: int, hello_time: int, forward_delay: int) -> None:
+        """A timer that runs lasts as long as the times say now, from when it began (8.5.6)."""
+        slower = forward_delay - self.forward_delay
+        for port in self.ports.values():
+            port.forward_until = _later(port.forward_until, slower)
+        self._flush_at = _later(self._flush_at, slower)
+        self._change_until = _later(self._change_until, slower + max_age - self.max_age)
+        self._hello_at = _later(self._hello_at, hello_time - self.hello_time)
+        self.max_age, self.hello_time, self.forward_delay = max_age, hello_time, forward_delay
 
     def _select_root(self) -> None:
         best, self.root_port = (self.bridge_id, 0), None
@@ -505,6 +520,10 @@ class Stp:
 
 def _due(at: int | None, now: int) -> bool:
     return at is not None and at <= now
+
+
+def _later(at: int | None, by: int) -> int | None:
+    return None if at is None else at + by
 
 
 def _bounded(time: int, low: int, high: int) -> int:

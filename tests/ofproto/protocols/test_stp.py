@@ -169,6 +169,23 @@ def test_configuration_while_it_runs():
     assert not net.loops
 
 
+def test_other_times_are_those_of_timers_that_run():
+    net = make({0x111: "a", 0x222: "a b"})
+    net.run(3000)
+    root = net.bridges[0x111]
+    root.configure(root.settings._replace(priority=0x1000, forward_delay=4), net.now)
+    net.run(3000)  # listening began at 0
+    assert {p.state for b in net.bridges.values() for p in b.ports.values()} == {stp.LEARNING}
+    root.configure(root.settings._replace(forward_delay=30), net.now)
+    net.run(14_000)
+    assert {p.state for b in net.bridges.values() for p in b.ports.values()} == {stp.LEARNING}
+    root.configure(root.settings._replace(hello_time=1, max_age=6, forward_delay=4), net.now)
+    net.run(3000)
+    assert {p.state for b in net.bridges.values() for p in b.ports.values()} == {stp.FORWARDING}
+    net.run(13_000)  # 6 + 4 s behind the last
+    assert not any(bridge.topology_change for bridge in net.bridges.values())
+
+
 def test_frames_that_are_none():
     net = make({1: "a", 2: "a"})
     net.run(40_000)
