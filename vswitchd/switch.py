@@ -45,6 +45,7 @@ AWAY_INTERVAL_MS = 1000
 RETRY_MS = 50  # for a datapath process that is about to come up
 RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised, or, at first, read
 LONGEST_RETRY_MS = 60_000  # of what it still keeps from being read
+DISCIPLINES_MS = 5000  # that disciplines may be late, before others' changes are told to be there
 GONE_FOR = 1000  # ms after which nobody refers to a bridge any more that was deleted
 
 
@@ -105,7 +106,8 @@ class Switch:
         # counts no more.
         self._held = True
         self.n_reconciled = 0
-        self._realised_cfg = 0
+        self._reconciled_cfg = self._realised_cfg = 0
+        self._disciplines_until = 0  # ms, how long those are waited for
         self._status_due = False  # of what the bridges have news of
         self._all_due = False  # status of everything
         self._statistics_at = 0  # ms; 0: at once
@@ -460,7 +462,9 @@ class Switch:
             self.backer.first_reconcile_done()
             self._unclaimed = False  # behind it: a fault there leaves it to be done once more
         if not (self._failed or self._restoring or self._reader.is_behind):
-            self._realised_cfg = wanted.switch.next_cfg
+            if self._realised_cfg == self._reconciled_cfg:
+                self._disciplines_until = clock.msec() + DISCIPLINES_MS
+            self._reconciled_cfg = wanted.switch.next_cfg
 
     def _tell_new_bridges(self) -> None:
         names, self._new_bridges = self._new_bridges, []
@@ -591,6 +595,7 @@ class Switch:
             self._status_due = True
         if self._writer.has_foreign():
             self._all_due = True
+        self._follow_disciplines(now)
         if self._interval() != self._last_interval:
             self._last_interval = self._interval()
             self._statistics_at = now
@@ -605,6 +610,16 @@ class Switch:
         self._status_due = self._all_due = False
         if not self._writer.write(rows):
             self._all_due = True
+
+    def _follow_disciplines(self, now: int) -> None:
+        """What was asked for is there once the kernel has the queueing disciplines."""
+        if self._realised_cfg == self._reconciled_cfg:
+            return
+        if now >= self._disciplines_until or not any(
+            bridge.qos.next_run() is not None for bridge in self.bridges.values()
+        ):
+            self._realised_cfg = self._reconciled_cfg
+            self._status_due = True
 
     def _wants_host(self) -> bool:
         return self.config.switch.other_config.get("enable-statistics") == "true"

@@ -205,6 +205,29 @@ def test_with_a_ports_qos(pair, monkeypatch, faults):
     assert faults() == seen + 1 and not pair.switch._faulty
 
 
+@pytest.mark.parametrize("patience", [switch_module.DISCIPLINES_MS, 0])
+def test_with_a_discipline_that_is_late(pair, monkeypatch, patience):
+    """Who asked for it waits until the kernel has it, but not for ever."""
+    ready, ran = [], []
+
+    def replace(*_args):
+        yield
+        ran.append("made")
+
+    monkeypatch.setattr(switch_module, "DISCIPLINES_MS", patience)
+    monkeypatch.setattr(tc, "replace", replace)
+    monkeypatch.setattr(tc, "is_ready", lambda: bool(ready))
+    done = cfg(pair, "cur_cfg")
+    make = ("--", "--id=@q", "create", "qos", "type=linux-sfq")
+    more = ("--", "set", "Open_vSwitch", ".", f"next_cfg={done + 5}")
+    pair.vsctl("set", "port", "p1", "tag=3", "qos=@q", *make, *more, wait=False)
+    pair.run_until(lambda: pair.ofproto("br1").bundles["p1"][2] == 3)
+    pair.rounds(10)
+    assert not ran and cfg(pair, "cur_cfg") == (done if patience else done + 5)
+    ready.append(True)
+    pair.run_until(lambda: cfg(pair, "cur_cfg") == done + 5 and ran)
+
+
 @pytest.mark.parametrize("function", ["_controller", "_mirror", "bridge_config", "switch_config"])
 def test_with_reading_a_row_of_a_bridge(pair, monkeypatch, faults, function):
     """All else that a transaction asks for is done."""
