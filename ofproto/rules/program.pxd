@@ -39,7 +39,6 @@ cdef enum op_code:
     OP_CLONE            # arg = index of the sub-program
     OP_STACK_PUSH       # src slot
     OP_STACK_POP        # dst slot
-    OP_STRIP_ALL        # OF1.0 set_vlan on an untagged packet: see SET_VLAN_*
     OP_SET_VLAN_VID     # arg = VID, aux: 1 = push a tag when there is none
     OP_SET_VLAN_PCP     # arg = PCP, aux: 1 = push a tag when there is none
     OP_TRUNC            # port, arg = max_len
@@ -63,6 +62,7 @@ cdef enum op_code:
     OP_CT_CLEAR
     OP_SAMPLE           # aux = probability of 65535, port = OpenFlow port or OFPP_NONE,
                         # arg = collector set; data = observation domain and point (4 bytes each)
+    N_OPS
 
 cdef enum:
     OFPM_CONTROLLER = 0xfffffffe    # the meter of packets to the controllers

@@ -27,35 +27,26 @@ from ofproto.xlate.state.context cimport (
     MAX_DEPTH, MAX_RESUBMITS, MAX_WORK, UNDO_HEADERS, UNDO_NOTHING, Snapshot, XlateContext, flow_in_port,
     set_in_port,
 )
-from ofproto.xlate.actions.action_set cimport clear_actions, take_action_set, write_actions
-from ofproto.xlate.actions.encap cimport dec_nsh_ttl, decap, encap, forget_made_headers
-from ofproto.xlate.actions.conntrack cimport (
-    before_exec, ct_clear, has_tuple, start_exec, swap_tuple, track,
-)
-from ofproto.xlate.state.freeze cimport (
-    check_larger, finish_freezing, freeze, needs_headers, pause, set_continuing, tell, thaw,
-)
+from ofproto.xlate.actions.action_set cimport take_action_set
+from ofproto.xlate.actions.encap cimport forget_made_headers
+from ofproto.xlate.actions.conntrack cimport before_exec, has_tuple, start_exec, swap_tuple, track
+from ofproto.xlate.state.freeze cimport finish_freezing, freeze, needs_headers, set_continuing, tell, thaw
 from ofproto.xlate.actions.group cimport first_live, needs_hash, pick
-from ofproto.xlate.actions.headers cimport (
-    copy_ttl, dec_mpls_ttl, dec_ttl, delete_field, move_field, pop_mpls, pop_pbb, pop_vlan, prereq, push_mpls,
-    push_pbb, push_vlan, set_field, set_vlan, stack_pop, stack_push, unwildcard, write_metadata,
-)
-from ofproto.xlate.actions.learn cimport fin_timeout, learn
+from ofproto.xlate.actions.headers cimport unwildcard
 from ofproto.xlate.outputs.mirror cimport mirror_in
 from ofproto.xlate.outputs.netflow cimport finish_netflow, netflow_in
-from ofproto.xlate.actions.sample cimport finish_samples, sample_action, sample_in, sample_out
+from ofproto.xlate.actions.sample cimport finish_samples, sample_in, sample_out
 from ofproto.xlate.outputs.normal cimport xlate_normal
 from ofproto.xlate.outputs.output cimport (
-    may_receive, output_flood, output_port, output_trunc, set_pipeline, set_sampling,
+    may_receive, output_flood, output_port, set_pipeline, set_sampling,
 )
 from ofproto.xlate.state.recirc cimport FOR_BOND, FrozenState
+from ofproto.xlate.ops cimport AGAIN, NO_MORE, run_op, set_op, set_queue
 from ofproto.xlate.outputs.slow cimport take_special
-from ofproto.xlate.actions.spread cimport bundle, multipath
+from ofproto.xlate.actions.spread cimport bundle
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
-from ofproto.xlate.outputs.tunnel_send cimport (
-    give_tunnel, is_congested, take_congestion, take_tunnelled,
-)
-from ofproto.xlate.state.to_controller cimport Telling, new_telling, telling_of
+from ofproto.xlate.outputs.tunnel_send cimport is_congested, take_congestion, take_tunnelled
+from ofproto.xlate.state.to_controller cimport Telling, new_telling
 from ofproto.xlate.bridges.xbridge cimport (
     MISS_CONTINUE, MISS_CONTROLLER, MISS_DEFAULT, OFPR_IMPLICIT_MISS, OFPR_TABLE_MISS_FLOW, XBridge, XPort,
 )
@@ -70,10 +61,6 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t)
     uint32_t htonl(uint32_t)
     uint32_t ntohl(uint32_t)
-
-cdef enum:              # what run_op() returns
-    NO_MORE = 1
-    AGAIN = 2
 
 cdef enum:
     SUBTABLES_PER_WORK = 4  # asked in a lookup
@@ -460,121 +447,6 @@ cdef int note_action(XlateContext x, action) except -1:
     return x.note("action", restored.as_waited(action))
 
 
-cdef int run_op(XlateContext x, Program program, const op *o) except -1:
-    """One action; NO_MORE: the rest of this list is not to be run; AGAIN: the packet is to be
-    sent round, and the action run then."""
-    cdef flow_key *flow = &x.flow
-    cdef int code = o.code, port
-    if o.prereq and not prereq(x, o.prereq):
-        if x.trace is not None and (code == OP_SET or code == OP_MOVE):
-            x.report("warn", "unmet prerequisites, action ignored")
-        return 0
-    if code == OP_OUTPUT:
-        output(x, o.port, o.arg, True)
-    elif code == OP_SET:
-        set_field(x, o, &program.pool[o.data])
-    elif code == OP_RESUBMIT:
-        resubmit(x, o)
-    elif code == OP_GOTO_TABLE:
-        run_table(x, flow_in_port(flow), <uint8_t> o.aux, True, True, False)
-    elif code == OP_PUSH_VLAN:
-        push_vlan(x, o.aux)
-    elif code == OP_POP_VLAN:
-        pop_vlan(x)
-    elif code == OP_SET_VLAN_VID or code == OP_SET_VLAN_PCP:
-        set_vlan(x, code == OP_SET_VLAN_VID, o.arg, o.aux)
-    elif code == OP_DELETE_FIELD:
-        delete_field(x, o)
-    elif code == OP_MOVE:
-        if not o.src_prereq or prereq(x, o.src_prereq):
-            move_field(x, program, o)
-    elif code == OP_OUTPUT_REG:
-        output_reg(x, o)
-    elif code == OP_CONTROLLER or code == OP_PAUSE:
-        controller(x, program, o)
-    elif code == OP_WRITE_METADATA:
-        write_metadata(x, &program.pool[o.data])
-    elif code == OP_WRITE_ACTIONS:
-        write_actions(x, <Program> program.subs[o.arg])
-    elif code == OP_CLEAR_ACTIONS:
-        clear_actions(x)
-    elif code == OP_CLONE:
-        clone(x, <Program> program.subs[o.arg])
-    elif code == OP_DEC_NW_TTL:
-        return dec_ttl(x, program, o)
-    elif code == OP_SET_NW_TTL:
-        x.wc.nw_ttl = 0xff
-        flow.nw_ttl = <uint8_t> o.arg
-    elif code == OP_PUSH_MPLS:
-        push_mpls(x, htons(o.aux))
-    elif code == OP_POP_MPLS:
-        pop_mpls(x, htons(o.aux))
-    elif code == OP_PUSH_PBB:
-        push_pbb(x)
-    elif code == OP_POP_PBB:
-        pop_pbb(x)
-    elif code == OP_DEC_MPLS_TTL:
-        return dec_mpls_ttl(x)
-    elif code == OP_SET_MPLS_TTL:
-        memset(x.wc.mpls_lse, 0xff, sizeof(flow.mpls_lse))
-        flow.mpls_lse[0] = (flow.mpls_lse[0] & htonl(0xffffff00)) | htonl(o.arg & 0xff)
-    elif code == OP_COPY_TTL_IN or code == OP_COPY_TTL_OUT:
-        copy_ttl(x, code == OP_COPY_TTL_OUT)
-    elif code == OP_SET_QUEUE:
-        set_queue(x, 0xffff, o.arg)
-    elif code == OP_POP_QUEUE:
-        x.wc.skb_priority = 0xffffffff
-        if x.trace is not None and flow.skb_priority != x.initial_priority:
-            number = ntohl(x.initial_priority)
-            x.report("detail", f"queue = {number:#x}" if number else "queue = 0")
-        flow.skb_priority = x.initial_priority
-    elif code == OP_ENQUEUE:
-        enqueue(x, <uint16_t> o.port, o.arg)
-    elif code == OP_GROUP:
-        return group(x, o.arg)
-    elif code == OP_METER:
-        meter(x, o.arg)
-    elif code == OP_ENCAP:
-        encap(x, program, o)
-    elif code == OP_DECAP:
-        decap(x, o)
-    elif code == OP_DEC_NSH_TTL:
-        return dec_nsh_ttl(x)
-    elif code == OP_CT:
-        ct(x, program, o)
-    elif code == OP_CT_CLEAR:
-        ct_clear(x)
-    elif code == OP_STACK_PUSH:
-        stack_push(x, o)
-    elif code == OP_STACK_POP:
-        stack_pop(x, program, o)
-    elif code == OP_MULTIPATH:
-        multipath(x, program, o)
-    elif code == OP_BUNDLE:
-        port = bundle(x, program, o)
-        if port >= 0:
-            output(x, <uint16_t> port, 0, False)
-    elif code == OP_LEARN:
-        learn(x, program, o)
-    elif code == OP_FIN_TIMEOUT:
-        fin_timeout(x, o)
-    elif code == OP_TRUNC:
-        output_trunc(x, <uint16_t> o.port, o.arg)
-    elif code == OP_CHECK_LARGER:
-        if not x.bridge.features.check_pkt_len:
-            x.slow |= USERSPACE_ACTION
-        check_larger(x, program, o)
-    elif code == OP_SAMPLE:
-        sample_action(x, program, o, give_tunnel)
-    elif code == OP_DEBUG_RECIRC:
-        freeze(x)
-    elif code == OP_DEBUG_SLOW:
-        x.slow |= USERSPACE_ACTION
-    elif code == OP_EXIT:
-        x.stop = True
-    return 0
-
-
 # --- output
 
 cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet_in) except -1:
@@ -607,12 +479,11 @@ cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet
     return 0
 
 
-cdef int controller(XlateContext x, Program program, const op *o) except -1:
-    cdef Telling told = telling_of(x, program, o)
-    return pause(x, told) if o.code == OP_PAUSE else tell(x, told)
+cdef int op_output(XlateContext x, Program program, const op *o) except -1:
+    return output(x, <uint16_t> o.port, o.arg, True)
 
 
-cdef int output_reg(XlateContext x, const op *o) except -1:
+cdef int op_output_reg(XlateContext x, Program program, const op *o) except -1:
     cdef uint8_t value[16]
     cdef int i
     read_slot(<uint8_t *> &x.flow, &o.src, value)
@@ -626,34 +497,26 @@ cdef int output_reg(XlateContext x, const op *o) except -1:
     return output(x, <uint16_t> (value[14] << 8 | value[15]), o.arg, False)
 
 
-cdef int enqueue(XlateContext x, uint16_t port, uint32_t queue) except -1:
+cdef int op_bundle(XlateContext x, Program program, const op *o) except -1:
+    cdef int port = bundle(x, program, o)
+    return output(x, <uint16_t> port, 0, False) if port >= 0 else 0
+
+
+cdef int op_enqueue(XlateContext x, Program program, const op *o) except -1:
     cdef uint32_t priority = x.flow.skb_priority
-    set_queue(x, port, queue)
+    cdef uint16_t port = <uint16_t> o.port
+    set_queue(x, port, o.arg)
     if port == OFPP_IN_PORT or port != flow_in_port(&x.flow):
         output(x, port, 0, True)
     x.flow.skb_priority = priority
     return 0
 
 
-cdef int set_queue(XlateContext x, uint16_t port, uint32_t queue) except -1:
-    """Without a QoS that maps it, a queue is the priority of its own number."""
-    cdef uint32_t priority = x.bridge.queues.get((port, queue), queue)
-    x.flow.skb_priority = htonl(priority)
-    x.wc.skb_priority = 0xffffffff
-    return 0
+cdef int op_goto_table(XlateContext x, Program program, const op *o) except -1:
+    return run_table(x, flow_in_port(&x.flow), <uint8_t> o.aux, True, True, False)
 
 
-cdef int meter(XlateContext x, uint32_t meter) except -1:
-    """Flows refer to meters that are there, and go with them.  As in Open vSwitch, changes of
-    the packet wait for an output."""
-    number = x.bridge.meters.get(meter)
-    if number is None:
-        return x.report("warn", "nonexistent meter %d" % meter)
-    x.out.meter(<uint32_t> number)
-    return 0
-
-
-cdef int resubmit(XlateContext x, const op *o) except -1:
+cdef int op_resubmit(XlateContext x, Program program, const op *o) except -1:
     cdef uint16_t in_port = <uint16_t> o.port
     cdef uint8_t table_id = <uint8_t> o.aux
     if in_port == OFPP_IN_PORT:
@@ -665,7 +528,7 @@ cdef int resubmit(XlateContext x, const op *o) except -1:
     return run_table(x, in_port, table_id, False, False, o.arg)
 
 
-cdef int ct(XlateContext x, Program program, const op *o) except -1:
+cdef int op_ct(XlateContext x, Program program, const op *o) except -1:
     cdef Program nested = <Program> program.subs[o.arg]
     cdef before_exec outer = start_exec(x, o)
     x.level -= 1                # in trace, they follow the ct action
@@ -687,10 +550,11 @@ cdef bint is_reversible(Program program) noexcept:
     return True
 
 
-cdef int clone(XlateContext x, Program program) except -1:
+cdef int op_clone(XlateContext x, Program program, const op *o) except -1:
     """Actions on a copy: what they change, they change there only.  As in Open vSwitch the copy
     has the action set, too, with what was in it before, and meets it at its own end; an `exit`
     in it ends what the clone stands in, too."""
+    cdef Program copied = <Program> program.subs[o.arg]
     cdef Snapshot saved
     cdef bint exited = False
     if x.depth >= MAX_DEPTH:
@@ -698,12 +562,12 @@ cdef int clone(XlateContext x, Program program) except -1:
     x.commit()
     saved = x.save()
     if not x.stop:
-        run_ops(x, program, 0)
+        run_ops(x, copied, 0)
         if x.action_set and x.error is None and not x.freezing:
             run_action_set(x)
         exited = x.stop and not x.freezing
         finish_freezing(x)      # what goes round has the action set
-    x.restore(saved, UNDO_HEADERS if is_reversible(program) else UNDO_NOTHING)
+    x.restore(saved, UNDO_HEADERS if is_reversible(copied) else UNDO_NOTHING)
     x.stop = x.stop or exited
     return 0
 
@@ -716,14 +580,14 @@ cdef int run_copy(XlateContext x, Program program) except -1:
 
 # --- groups
 
-cdef int group(XlateContext x, uint32_t group_id) except -1:
-    """What run_op() returns: a group that is not there ends the list."""
+cdef int op_group(XlateContext x, Program program, const op *o) except -1:
+    """A group that is not there ends the list."""
     cdef XGroup group
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", "over max translation depth %d" % MAX_DEPTH)
-    group = x.bridge.groups.get(group_id)
+    group = x.bridge.groups.get(o.arg)
     if group is None:
-        x.report("warn", "output to nonexistent group %d" % group_id)
+        x.report("warn", "output to nonexistent group %d" % o.arg)
         return NO_MORE
     if group.type == GROUP_SELECT and x.unparsed:
         freeze(x)               # others' buckets may do without what a label hid
@@ -786,6 +650,15 @@ cdef int run_action_set(XlateContext x) except -1:
     return run_ops(x, ordered, 0)     # end_bridge() says that it is over
 
 
+set_op(OP_OUTPUT, op_output)
+set_op(OP_OUTPUT_REG, op_output_reg)
+set_op(OP_ENQUEUE, op_enqueue)
+set_op(OP_BUNDLE, op_bundle)
+set_op(OP_GOTO_TABLE, op_goto_table)
+set_op(OP_RESUBMIT, op_resubmit)
+set_op(OP_CT, op_ct)
+set_op(OP_CLONE, op_clone)
+set_op(OP_GROUP, op_group)
 set_pipeline(run_bridge)
 set_sampling(sample_out)
 set_continuing(run_case)
