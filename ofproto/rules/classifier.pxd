@@ -2,64 +2,14 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from datapath.key.flow cimport KEY_WORDS, flow_key
+from datapath.key.flow cimport flow_key
 from ofproto.rules.conjunctive cimport soft_set
 from ofproto.rules.node cimport rule_node
-from ofproto.rules.prefix cimport prefix_answer, prefix_trie
+from ofproto.rules.prefix cimport prefix_trie
 from ofproto.rules.program cimport Program
+from ofproto.rules.shape cimport Shape
+from ofproto.rules.subtable cimport N_TRIES, SubtableObject, subtable
 from ofproto.rules.view cimport View
-
-cdef enum:
-    N_STAGES = 4
-    # Tries of the tunnel's id, IPv4 and IPv6 source and destination; of IPv4 source, destination,
-    # IPv6 source, destination; of source port, destination port.
-    TUNNEL_TRIES_END = 5
-    L3_TRIES_END = 9
-    N_TRIES = 11
-
-
-# Which words of the key a mask touches, in the order of the lookup stages.  Interned: equal masks
-# share one Shape, so `rule.shape is subtable.shape` says that masks are equal.
-cdef class Shape:
-    cdef uint32_t n
-    cdef uint8_t index[KEY_WORDS]   # word numbers, by stage
-    cdef uint64_t mask[KEY_WORDS]
-    cdef uint8_t stage_end[N_STAGES]    # words before the end of each stage
-    cdef bytes mask_bytes
-    cdef object __weakref__
-
-ctypedef struct stage_count:        # how many keys of a subtable have this hash up to a stage
-    uint32_t hash
-    uint32_t count                  # 0: free or deleted
-    uint8_t used
-
-ctypedef struct stage_set:
-    stage_count *slots
-    uint32_t mask
-    uint32_t fill
-
-ctypedef struct subtable:
-    uint32_t n
-    const uint8_t *index            # the Shape's arrays
-    const uint64_t *mask
-    uint8_t stage_end[N_STAGES]
-    stage_set stages[N_STAGES - 1]
-    rule_node **buckets
-    uint32_t bucket_mask
-    uint32_t n_keys
-    int32_t max_priority
-    uint8_t prefix[N_TRIES]         # bits of each member that the mask has as a prefix, or 0
-
-# What one lookup has asked the tries so far.
-ctypedef struct prefix_state:
-    const prefix_trie *tries
-    uint32_t used                   # a bit for each trie that may be asked
-    prefix_answer answers[N_TRIES]
-    bint asked[N_TRIES]
-
-
-cdef tuple key_and_mask(match)
-
 
 cdef class Rule:
     cdef readonly int32_t priority
@@ -89,21 +39,13 @@ cdef class Rule:
 
 
 # For those who know many matches of one shape: a rule without anything but its match (`key`: of
-# KEY_WORDS words, with any bits where the shape has none), and the shape.
+# KEY_WORDS words, with any bits where the shape has none).
 cdef Rule placed_rule(Shape shape, const uint64_t *key, int32_t priority)
-cdef Shape shape_of_match(match)
 
 
 cdef inline bint is_table_miss(Rule rule) noexcept:
     """OpenFlow 1.3's table-miss flow: priority 0, matches all."""
     return rule.priority == 0 and rule.shape.n == 0
-
-
-cdef class SubtableObject:
-    cdef subtable t
-    cdef Shape shape
-    cdef uint32_t n_rules
-    cdef dict priorities                # priority -> number of rules
 
 
 cdef class Classifier:

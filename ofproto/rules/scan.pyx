@@ -7,7 +7,9 @@ is answered by a Loose and a snapshot of the table, piece by piece.
 from libc.stdint cimport uint32_t, uint64_t
 
 from datapath.key.flow cimport KEY_WORDS
-from ofproto.rules.classifier cimport Classifier, Rule, Shape, SubtableObject, key_and_mask
+from ofproto.rules.classifier cimport Classifier, Rule
+from ofproto.rules.shape cimport Shape, key_and_mask
+from ofproto.rules.subtable cimport SubtableObject
 from ofproto.rules.node cimport is_seen, rule_node
 
 

@@ -12,7 +12,8 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from datapath.key.flow cimport KEY_WORDS
 from ofproto.codec.numbers cimport OFPP_MAX
-from ofproto.rules.classifier cimport Rule, Shape
+from ofproto.rules.classifier cimport Rule
+from ofproto.rules.shape cimport Shape
 from ofproto.rules.raw_instructions cimport RawInstructions
 
 from ofproto.codec import action_places, value_places

@@ -12,9 +12,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from datapath.key.flow cimport KEY_WORDS
-from ofproto.rules.classifier cimport (
-    Classifier, Rule, Shape, placed_rule, shape_of_match,
-)
+from ofproto.rules.classifier cimport Classifier, Rule, placed_rule
+from ofproto.rules.shape cimport Shape, shape_of_match
 from ofproto.codec.numbers cimport OFPP_MAX
 from ofproto.rules.program cimport OP_SET, Program, op
 from ofproto.rules.raw_instructions cimport RawInstructions, raw_instructions
