@@ -334,7 +334,9 @@ def role_request(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
     if request.role != "nochange":
         demoted = manager.set_role(peer, request.role)
         async_messages.send_role_status(demoted, manager.roles.generation_id)
-    answer = messages.RoleReply(role=peer.role, generation_id=manager.roles.generation_id)
+    answer = messages.RoleReply(
+        role=peer.role, generation_id=manager.roles.generation_id, nicira=request.nicira
+    )
     peer.reply(request, answer)
 
 

@@ -12,7 +12,7 @@ from ofproto.codec.numbers import N_VISIBLE_TABLES
 from ofproto.tables import group, meter
 from ofproto.tables.flow_rows import FlowRows
 from ofproto.tables.flow_table import drain, flow_filter
-from ofproto.tables.table_features import action_types, features, in_stats
+from ofproto.tables.table_features import features, in_stats, offered_actions
 
 
 def reply_list(peer: Any, request: Any, kind: type, items: Iterable[Any], **form: Any) -> None:
@@ -251,7 +251,7 @@ def group_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:
 
 
 def group_features(_ofproto: Any, peer: Any, request: Any, _now: int) -> None:
-    actions = sum(1 << number for number in action_types(peer.version))
+    actions = sum(1 << number for number in offered_actions(peer.version))
     answer = messages.GroupFeaturesReply(
         types=group.ALL_TYPES,
         capabilities=group.CAPABILITIES,

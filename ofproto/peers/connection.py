@@ -37,6 +37,7 @@ MOST_UNSEEN = 32
 
 # Of what a peer says, for logs and status: bytes of text, versions.
 MOST_TEXT, MOST_SHOWN = 256, 8
+MOST_RETURNED = 0xFFFF - 12  # of a message, in the error that refuses it
 
 HELLO_WAIT, RUNNING, CLOSED = "HELLO_WAIT", "RUNNING", "CLOSED"
 
@@ -223,7 +224,7 @@ class OFConnection:
         """An error of type OFPET_BAD_REQUEST, in the message's version if there is such a one."""
         xid = int.from_bytes(raw[4:8], "big")
         version = raw[0] if raw[0] in VERSION_NAMES else self.version
-        self._queue(encode_error(version, BAD_REQUEST, code, raw[:64], xid))
+        self._queue(encode_error(version, BAD_REQUEST, code, raw[:MOST_RETURNED], xid))
 
     def _ignore(self, raw: bytes) -> bool:
         return False

@@ -8,7 +8,7 @@ import ovs.vlog
 
 from ofproto.codec import messages
 from ofproto.codec.messages import METER_ADD
-from ofproto.codec.numbers import OF10, OF13
+from ofproto.codec.numbers import OF10, OF11, OF13
 from ofproto.rules.classifier import Rule
 from pyvs import collector, containment
 
@@ -221,8 +221,8 @@ class FlowLog:
 
 
 def _kind(rule: Rule) -> bytes:
-    """Of the record that adds a rule."""
-    was_taught = rule.data == OF10 and not rule.flags & RESET_COUNTS
+    """Of the record that adds a rule; one that a MODIFY added goes as one that was taught."""
+    was_taught = rule.data in (OF10, OF11) and not rule.flags & RESET_COUNTS
     return TAUGHT if was_taught else FLOW_MOD_TABLE_ID
 
 

@@ -235,7 +235,7 @@ class FlowTables:
             idle_timeout=mod.idle_timeout,
             hard_timeout=mod.hard_timeout,
             importance=mod.importance,
-            flags=mod.flags & KEPT_FLAGS | (RESET_COUNTS if version <= OF11 else 0),
+            flags=mod.flags & KEPT_FLAGS,
             now=now,
         )
         rule.data = version
@@ -388,9 +388,9 @@ class FlowTables:
     def modify(self, rules: list[Rule], mod: Any, version: int, now: int) -> None:
         """Modify the rules that a FLOW_MOD means.  Raises OFError; then nothing is changed."""
         if not rules:
-            # 1.0 and 1.1 add what is not there.
-            if version <= OF11 and not mod.cookie_mask:
-                self._add(mod, version, now, mod.new_cookie or 0)
+            cookie = mod.missing_cookie(version)
+            if cookie is not None:
+                self._add(mod, version, now, cookie)
             return
         programs = {
             rule: self._compile(mod.instructions, rule.match, rule.table_id, version)

@@ -354,6 +354,8 @@ def _is_simple(bytes raw, mod):
     cdef Program program
     if mod.command not in (ADD, MODIFY_STRICT, DELETE_STRICT) or len(raw) % 8 or len(raw) > MAX_SIZE:
         return False
+    if mod.nicira and raw[0] > OF10:
+        return False
     if mod.flags & CHECK_OVERLAP or mod.buffer_id is not None or mod.cookie_mask:
         return False
     if mod.out_port != OFPP_NONE or mod.out_group is not None:

@@ -29,10 +29,21 @@ ALL_ONES = (1 << 64) - 1
 def action_types(version: int) -> list[int]:
     """The types of standard actions that translation can run."""
     return sorted(
-        number
-        for (since, number), (cls, _size, _decode) in WIRE.items()
-        if since == version and cls.__name__ in EMIT
+        {
+            number
+            for (since, number), (cls, _size, _decode) in WIRE.items()
+            if since == version and cls.__name__ in EMIT
+        }
     )
+
+
+# What came before SET_FIELD is still taken, but has no number any more.
+_WITHOUT_NUMBER = {*range(1, 11), 13, 14}
+
+
+def offered_actions(version: int) -> list[int]:
+    """The types that a version which has features of tables and groups is told of."""
+    return [number for number in action_types(version) if number not in _WITHOUT_NUMBER]
 
 
 @cache
@@ -104,7 +115,7 @@ def features(
     """The features of one table in an OpenFlow version of 1.3 or later."""
     later = list(range(table_id + 1, N_VISIBLE_TABLES))
     matched, settable = _fields(version)
-    actions = action_types(version)
+    actions = offered_actions(version)
     properties: dict[str, list] = {
         "instructions": _instructions(table_id, version),
         "next_tables": later,

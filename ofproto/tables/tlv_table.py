@@ -54,18 +54,18 @@ class TlvTable:
         self.layout = Layout(p for p in self.layout.places.values() if p.index in self.maps)
 
     def _add(self, maps: list[Any]) -> None:
-        options = {(each.option_class, each.option_type) for each in maps}
-        if len(options) < len(maps) or len({each.index for each in maps}) < len(maps):
-            raise OFError("NXTTMFC_DUP_ENTRY", "twice in the message")
         if self.adds_again:
             maps = [each for each in maps if self.maps.get(each.index) != each]
-        taken = {(each.option_class, each.option_type) for each in self.maps.values()}
+        wanted = dict(self.maps)
+        taken = {(each.option_class, each.option_type) for each in wanted.values()}
         for each in maps:
-            if each.index in self.maps:
+            if each.index in wanted:
                 raise OFError("NXTTMFC_ALREADY_MAPPED", f"tun_metadata{each.index}")
-            if (each.option_class, each.option_type) in taken:
+            option = each.option_class, each.option_type
+            if option in taken:
                 raise OFError("NXTTMFC_DUP_ENTRY", f"tun_metadata{each.index}")
-        wanted = {**self.maps, **{each.index: each for each in maps}}
+            taken.add(option)
+            wanted[each.index] = each
         self.layout = self._laid_out(wanted)
         self.maps = wanted
 

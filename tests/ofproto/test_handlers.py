@@ -1,11 +1,13 @@
 """Every OpenFlow message that a tool or a controller may send, over 1.0 to 1.5, against a
 bridge on a real datapath.  (Client checks that replies carry the xid, errors the message.)"""
 
+import struct
+
 import pytest
 
 from ofproto.codec import messages as m
 from ofproto.codec.actions import Output
-from ofproto.codec.instructions import ApplyActions, GotoTable
+from ofproto.codec.instructions import ApplyActions, GotoTable, encode_instructions
 from ofproto.codec.match import Match
 from ofproto.codec.numbers import (
     OFPP_CONTROLLER,
@@ -17,6 +19,7 @@ from ofproto.codec.numbers import (
     OFPRR_EVICTION,
 )
 from ofproto.tables.table_config import TableSettings
+from ofproto.tables.table_features import ALL_ONES
 from pyvs import clock
 from tests.ofproto.bridge_world import DATAPATH_ID, World, dump, flow, frame
 
@@ -110,7 +113,15 @@ def test_what_only_switches_send(client):
     zone = b"\0\0\x23\x20\0\0\0\x1d" + b"\0\0\0\1\0\0\0\7"  # NXT_CT_FLUSH_ZONE
     assert client.refused(header(4, version, zone)) == "NXBRC_MUST_BE_ZERO"
     stranger = multipart(0xFFFF, version, b"\0\0\0\x63")
-    assert client.refused(stranger) == "OFPBRC_BAD_VENDOR"
+    cut_off = "OFPBRC_BAD_VENDOR" if version == OF10 else "OFPBRC_BAD_LEN"
+    assert client.refused(stranger) == cut_off
+    onf = multipart(0xFFFF, version, b"ONF\0\0\0\0\1")
+    unknown = "OFPBRC_BAD_VENDOR" if version == OF10 else "OFPBRC_BAD_SUBTYPE"
+    assert client.refused(onf) == unknown
+    port_and_length = b"\0\1\0\1" * (3 if version == OF10 else 4)  # what comes first is told
+    told = "OFPBRC_BAD_LEN" if version == OF10 else "OFPBAC_BAD_OUT_PORT"
+    if version < OF15:
+        assert client.refused(header(13, version, port_and_length)) == told
     if version >= OF13:
         group = header(15, version, b"\xff" * 40)
         bucket = "OFPGMFC_BAD_BUCKET" if version < OF15 else "OFPBRC_BAD_LEN"
@@ -178,9 +189,54 @@ def test_five_commands(client):
 
 
 def test_modify_adds_only_in_old_versions(client):
-    client.do(flow("in_port=1 actions=output:3", m.MODIFY))
-    client.do(flow("in_port=2 actions=output:3", m.MODIFY_STRICT))
-    assert len(dump(client)) == (3 if client.version <= OF11 else 1)
+    """Not when it keeps the cookies of what it finds."""
+    client.do(flow("in_port=1 actions=output:3", m.MODIFY, new_cookie=7))
+    client.do(flow("in_port=2 actions=output:3", m.MODIFY_STRICT, new_cookie=8))
+    client.do(flow("in_port=3 actions=output:3", m.MODIFY, new_cookie=None, cookie=ALL_ONES))
+    added = ["cookie=0x7, in_port=1 actions=output:3", "cookie=0x8, in_port=2 actions=output:3"]
+    assert dump(client) == [*(added if client.version <= OF11 else []), NORMAL]
+
+
+NICIRA_MOD = struct.Struct("!IIQHHHHIHHH6x")
+NXM_IN_PORT, NXM_COOKIE = 0x00000002, 0x00013D10  # with a mask
+
+
+def nicira_mod(version, command, cookie, match=b"", flags=0, instructions=()):
+    """NXT_FLOW_MOD as a version above 1.0 has it: its own instructions behind a match of NXMs."""
+    head = NICIRA_MOD.pack(
+        0x2320, 13, cookie, command, 0, 0, 5, 0xFFFFFFFF, OFPP_NONE, flags, len(match)
+    )
+    rest = encode_instructions(list(instructions), version, Match())
+    return header(4, version, head + match + bytes(-len(match) % 8) + rest)
+
+
+def test_nicira_flow_mods_in_any_version(client):
+    """As in Open vSwitch: the command's upper byte is the table, always, above 1.0."""
+    if client.version == OF10:
+        return
+    port = struct.pack("!IH", NXM_IN_PORT, 1)
+
+    def mod(command, cookie, match=port, to=(2,), flags=0):
+        found = [ApplyActions([Output(number) for number in to])] if to else []
+        client.do(nicira_mod(client.version, command, cookie, match, flags, found))
+
+    for _again in range(3):  # none of them has a plan
+        mod(0x300, 7)
+        assert "cookie=0x7, table=3, priority=5,in_port=1 actions=output:2" in dump(client)
+        mod(0x301, 8, to=(3,))
+        assert "cookie=0x8, table=3, priority=5,in_port=1 actions=output:3" in dump(client)
+        mod(0x301, ALL_ONES, to=(1,))
+        assert "cookie=0x8, table=3, priority=5,in_port=1 actions=output:1" in dump(client)
+        mod(0xFF03, 0, struct.pack("!IQQ", NXM_COOKIE, 8, ALL_ONES), to=())
+        assert dump(client) == [NORMAL]
+    mod(0x202, 9)
+    assert dump(client, "table=2") == ["cookie=0x9, table=2, priority=5,in_port=1 actions=output:2"]
+    for raw, error in (
+        (nicira_mod(client.version, 9, 0, flags=0x8000), "OFPFMFC_BAD_COMMAND"),
+        (nicira_mod(client.version, 0, 0, flags=0x8000), "OFPFMFC_BAD_FLAGS"),
+        (nicira_mod(client.version, 0, 0, port[:-1]), "OFPBMC_BAD_LEN"),
+    ):
+        assert client.refused(raw) == error
 
 
 def test_cookies(new):
@@ -655,6 +711,8 @@ def test_roles(world):
         assert one.ask(m.RoleRequest("master", generation)).role == "master"
     assert one.ask(m.RoleRequest("master", 0)).generation_id == 0
     assert one.refused(m.RoleRequest("slave", unset)) == "OFPRRFC_STALE"
+    reply = one.ask(m.RoleRequest("slave", nicira=True))  # in any version, answered alike
+    assert reply.role == "slave" and reply.nicira
     assert one.ask(m.RoleRequest("other", 77)).generation_id == 0
     raw = bytearray(m.RoleRequest("master", 9).encode(OF13))
     raw[11] = 9

@@ -287,15 +287,17 @@ def multipart_flags(raw: bytes) -> tuple[str | None, int]:
 
 
 def _find_vendor(raw, version, side, at):
+    """`side` is that of a multipart message; 1.0 has Nicira's alone, with four bytes more."""
+    in_10 = side and version == OF10
     end = at + 8
-    if len(raw) < (at + 4 if side else end):
+    if len(raw) < (at + 4 if in_10 else end):
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     vendor = int.from_bytes(raw[at : at + 4], "big")
     place = _VENDOR_PLACES.get(vendor)
-    if place is None:
+    if place is None or (in_10 and place != NX):
         text = f"OpenFlow message has unknown vendor {vendor:#x}"
         raise noted("OFPBRC_BAD_VENDOR", "ofp_msgs", text)
-    if len(raw) < end:
+    if len(raw) < (end + 4 if in_10 else end):
         raise OFError("OFPBRC_BAD_LEN", "truncated vendor message")
     subtype = int.from_bytes(raw[at + 4 : at + 8], "big")
     found = _row(version, place + side, subtype)

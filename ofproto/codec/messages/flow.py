@@ -104,9 +104,10 @@ class FlowMod(Message):
 
     `cookie` is that of the flow to ADD; for the others, those bits of it that `cookie_mask` has
     must be in a flow's cookie.  `new_cookie`: what MODIFY gives to the flows that it changes, None
-    for nothing; only OpenFlow 1.0's forms can say it.  `table_id` None: all tables, or the
+    for nothing; only 1.0's form and Nicira's can say it.  `table_id` None: all tables, or the
     switch's choice (the first one, where the form must name one).  `flags` as in 1.3; of an ADD
-    of 1.0 or 1.1, RESET_COUNTS is set.
+    of 1.0 or 1.1, RESET_COUNTS is set.  `nicira`: it came as NXT_FLOW_MOD, which a version above
+    1.0 may use, too, with its own instructions; `command` then always has the table.
     """
 
     command: int = ADD
@@ -124,6 +125,7 @@ class FlowMod(Message):
     flags: int = 0
     importance: int = 0
     instructions: list = field(default_factory=list)
+    nicira: bool = field(default=False, compare=False, repr=False, kw_only=True)
 
     def encode(
         self, version: int, xid: int = 0, *, nxm: bool = False, table_id_in_command: bool = False
@@ -149,18 +151,25 @@ class FlowMod(Message):
     def settle(self, table_id_on: bool) -> None:
         """After decoding: takes the table out of `command` where the connection has
         FLOW_MOD_TABLE_ID on, and checks what goes together.  Raises OFError OFPFMFC_*."""
-        if table_id_on and self.version == OF10:
+        as_in_10 = self.nicira or self.version == OF10
+        if table_id_on if self.version == OF10 else self.nicira:
             self.table_id = _none(self.command >> 8, ALL_TABLES)
             self.command &= 0xFF
-        of_all = self.command in (DELETE, DELETE_STRICT) and self.version > OF11
-        if self.table_id is None and not of_all and self.version > OF10:
-            raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
         if self.command > DELETE_STRICT:
             raise OFError("OFPFMFC_BAD_COMMAND", f"command {self.command}")
         if self.version <= OF11 and self.command == ADD:
             self.flags |= RESET_COUNTS
-        if self.version == OF10:
+        if as_in_10:
             self._settle_cookie()
+
+    def missing_cookie(self, version: int) -> int | None:
+        """The cookie of the flow that a MODIFY of this version adds when it finds none; None: it
+        adds none."""
+        adds_always = version == OF11 and not self.nicira
+        if self.cookie_mask or (self.new_cookie is None and not adds_always):
+            return None
+        found = self.cookie if self.new_cookie is None else self.new_cookie
+        return None if found == ALL_ONES else found
 
     def _settle_cookie(self):
         """1.0's one cookie (in `new_cookie` so far) is that of an ADD, or what MODIFY sets."""
@@ -181,11 +190,24 @@ _COMMAND_AT_NX = 16 + 8
 
 def _flags(raw, version):
     known = _FLAGS.get(version, _FLAGS_13)
+    if version == OF10:
+        known |= _EMERG_10
     if raw & ~known:
-        if version == OF10 and raw & _EMERG_10:
-            raise OFError("OFPFMFC_TABLE_FULL", "no emergency flows here")
         raise OFError("OFPFMFC_BAD_FLAGS", f"flags {raw:#x}")
     return raw
+
+
+def _rest(command, data, version, flags, is_timed):
+    """(flags, instructions) of a FLOW_MOD, whose last bytes `data` are: what is wrong is told in
+    Open vSwitch's order."""
+    if command & 0xFF > DELETE_STRICT:  # above it may be the table
+        raise OFError("OFPFMFC_BAD_COMMAND", f"command {command}")
+    instructions = decode_instructions(data, version)
+    found = _flags(flags, version)
+    if version == OF10 and found & _EMERG_10:
+        name = "OFPFMFC_BAD_EMERG_TIMEOUT" if is_timed else "OFPFMFC_TABLE_FULL"
+        raise OFError(name, "no emergency flows here")
+    return found, instructions
 
 
 def _read_mod_10(cls, data, version):
@@ -196,10 +218,11 @@ def _read_mod_10(cls, data, version):
     )
     if not int.from_bytes(data[:4], "big") & OFP10_WILDCARDS:
         priority = 0xFFFF  # 1.0: flows without wildcards come first
+    rest = data[OFP10_MATCH_LEN + _FLOW_MOD_10.size :]
+    flags, instructions = _rest(command, rest, version, flags, idle or hard)
     return cls(
         command, match, priority, 0, 0, cookie, None, idle, hard, _none(buffer_id, NO_BUFFER),
-        port, None, _flags(flags, version), 0,
-        decode_instructions(data[OFP10_MATCH_LEN + _FLOW_MOD_10.size :], version),
+        port, None, flags, 0, instructions,
     )  # fmt: skip
 
 
@@ -228,10 +251,10 @@ def _read_mod_nx(cls, data, version):
     cookies = []
     match, at = _nxm(data, _FLOW_MOD_NX.size, length, cookies)
     cookie, mask = cookies[0] if cookies else (0, 0)
+    flags, instructions = _rest(command, data[at:], version, flags, idle or hard)
     return cls(
         command, match, priority, cookie, mask, new, None, idle, hard,
-        _none(buffer_id, NO_BUFFER), port, None, _flags(flags, OF10), 0,
-        decode_instructions(data[at:], OF10),
+        _none(buffer_id, NO_BUFFER), port, None, flags, 0, instructions, nicira=True,
     )  # fmt: skip
 
 
@@ -251,18 +274,27 @@ def _read_mod_12(cls, data, version):
     (cookie, mask, table, command, idle, hard, priority, buffer_id, port, group, flags,
      importance) = _FLOW_MOD_11.unpack_from(data)  # fmt: skip
     match, at = decode_match(data, _FLOW_MOD_11.size)
+    if table == ALL_TABLES and (version == OF11 or command not in (DELETE, DELETE_STRICT)):
+        raise OFError("OFPFMFC_BAD_TABLE_ID", "flows are in one table")
+    port = read_port32(port)
+    flags, instructions = _rest(command, data[at:], version, flags, idle or hard)
     return cls(
         command, match, priority, cookie, 0 if command == ADD else mask, None,
-        _none(table, ALL_TABLES), idle, hard, _none(buffer_id, NO_BUFFER), read_port32(port),
-        _none(group, NO_GROUP), _flags(flags, version), importance if version > OF13 else 0,
-        decode_instructions(data[at:], version),
+        _none(table, ALL_TABLES), idle, hard, _none(buffer_id, NO_BUFFER), port,
+        _none(group, NO_GROUP), flags, importance if version > OF13 else 0, instructions,
     )  # fmt: skip
+
+
+def _cookie_11(m, version):
+    """1.1's MODIFY of any cookie has that of the flow that it may add."""
+    adds = version == OF11 and m.command in (MODIFY, MODIFY_STRICT) and not m.cookie_mask
+    return m.new_cookie if adds and m.new_cookie is not None else m.cookie
 
 
 def _write_mod_12(m, version):
     return b"".join((
         _FLOW_MOD_11.pack(
-            m.cookie, m.cookie_mask, m.wire_table(version), m.command, m.idle_timeout,
+            _cookie_11(m, version), m.cookie_mask, m.wire_table(version), m.command, m.idle_timeout,
             m.hard_timeout, m.priority, _number(m.buffer_id, NO_BUFFER), port_to_32(m.out_port),
             _number(m.out_group, NO_GROUP), m.flags & _FLAGS.get(version, _FLAGS_13),
             m.importance if version > OF13 else 0),
@@ -279,7 +311,7 @@ wire(
         Body(OFP10_MATCH_LEN + _FLOW_MOD_10.size, 8, _read_mod_10, _write_mod_10),
     ),
     row(FROM11, MSG, OFPT_FLOW_MOD, Body(_FLOW_MOD_11.size, 8, _read_mod_12, _write_mod_12)),
-    row(ONLY10, NX, 13, Body(_FLOW_MOD_NX.size, 8, _read_mod_nx, _write_mod_nx), "nx"),
+    row(ANY, NX, 13, Body(_FLOW_MOD_NX.size, 8, _read_mod_nx, _write_mod_nx), "nx"),
 )(FlowMod)
 
 
@@ -464,10 +496,9 @@ def _write_request_10(m, version):
 
 def _read_request_12(cls, data, version):
     table, port, group, cookie, mask = _REQUEST_11.unpack_from(data)
+    port = read_port32(port)
     match, _end = decode_match(data, _REQUEST_11.size)  # 1.5 has statistics behind it
-    return cls(
-        match, _none(table, ALL_TABLES), read_port32(port), _none(group, NO_GROUP), cookie, mask
-    )
+    return cls(match, _none(table, ALL_TABLES), port, _none(group, NO_GROUP), cookie, mask)
 
 
 def _write_request_12(m, version):

@@ -294,12 +294,9 @@ _PACKET_OUT_11 = Struct("!IIH6x")
 def _packet_out(head, read_port, write_port):
     def read(cls, data, version):
         buffer_id, port, length = head.unpack_from(data)
-        end = head.size + length
-        if end > len(data):
-            raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
-        port = _source(read_port(port))
-        actions = decode_shared(data[head.size : end], version)
-        return cls(data[end:], port, actions, _buffer(buffer_id))
+        port = read_port(port)
+        actions, packet = _actions(data, head.size, length, version)
+        return cls(packet, _source(port), actions, _buffer(buffer_id))
 
     def write(m, version):
         actions = encode_actions(m.actions, version)
@@ -307,6 +304,14 @@ def _packet_out(head, read_port, write_port):
         return head_ + actions + m.packet
 
     return Body(head.size, 1, read, write)
+
+
+def _actions(data, at, length, version):
+    """The `length` bytes of actions at `at`, and the packet behind them."""
+    end = at + length
+    if end > len(data) or length % 8:
+        raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
+    return decode_shared(data[at:end], version), data[end:]
 
 
 def _source(port):
@@ -342,11 +347,8 @@ def _read_out_15(cls, data, version):
     if not match.get("in_port")[1]:
         raise OFError("OFPBRC_BAD_PORT", "no in_port")
     match.set("in_port", 0, 0)
-    end = at + length
-    if end > len(data):
-        raise OFError("OFPBRC_BAD_LEN", f"{length} bytes of actions")
-    actions = decode_shared(data[at:end], version)
-    return cls(data[end:], _source(port), actions, _buffer(buffer_id), match)
+    actions, packet = _actions(data, at, length, version)
+    return cls(packet, _source(port), actions, _buffer(buffer_id), match)
 
 
 def _write_out_15(m, version):

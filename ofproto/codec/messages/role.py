@@ -5,7 +5,7 @@ from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.notes import noted
-from ofproto.codec.numbers import OF10, OF13, OF14
+from ofproto.codec.numbers import OF10, OF12, OF13, OF14
 
 from . import properties
 from .base import ANY, EMPTY, FROM12, FROM13, FROM14, MSG, NX, ONF, ONLY13, Body, Message, row, wire
@@ -47,7 +47,7 @@ _ROLE = Body(16, 0, _read_role, _write_role)
 _ROLE_NX = Body(
     4,
     0,
-    lambda cls, data, version: cls(_role(_ROLES_NX, int.from_bytes(data, "big"))),
+    lambda cls, data, version: cls(_role(_ROLES_NX, int.from_bytes(data, "big")), nicira=True),
     lambda m, version: _number(_ROLES_NX, m.role, "role").to_bytes(4, "big"),
 )
 
@@ -56,16 +56,18 @@ class _Role:
     __slots__ = ()
 
     def form(self, version: int) -> str:
-        return "" if version >= OF13 - 1 else "nx"
+        return "nx" if self.nicira or version < OF12 else ""
 
 
 @wire(row(FROM12, MSG, 24, _ROLE), row(ANY, NX, 10, _ROLE_NX, "nx"))
 @dataclass(slots=True)
 class RoleRequest(_Role, Message):
-    """`role`: nochange (1.2+), other (EQUAL), master, slave; `generation_id` of the latter two."""
+    """`role`: nochange (1.2+), other (EQUAL), master, slave; `generation_id` of the latter two.
+    `nicira`: in Nicira's form, which every version has."""
 
     role: str = "nochange"
     generation_id: int | None = None
+    nicira: bool = field(default=False, compare=False, repr=False)
 
 
 @wire(row(FROM12, MSG, 25, _ROLE), row(ANY, NX, 11, _ROLE_NX, "nx"))
@@ -75,6 +77,7 @@ class RoleReply(_Role, Message):
 
     role: str = "other"
     generation_id: int | None = None
+    nicira: bool = field(default=False, compare=False, repr=False)
 
 
 R_MASTER_REQUEST, R_CONFIG, R_EXPERIMENTER = range(3)  # reasons of ROLE_STATUS

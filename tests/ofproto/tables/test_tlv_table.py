@@ -32,7 +32,7 @@ def test_maps_come_and_go():
     assert do(TLV_ADD, tlv(0, 4, 9, 0xFFFE)) is None
     assert do(TLV_ADD, tlv(9, 4, 0)) == "NXTTMFC_ALREADY_MAPPED"
     assert do(TLV_ADD, tlv(9, 4, 20), tlv(9, 4, 21)) == "NXTTMFC_DUP_ENTRY"
-    assert do(TLV_ADD, tlv(9, 4, 20), tlv(10, 4, 20)) == "NXTTMFC_DUP_ENTRY"
+    assert do(TLV_ADD, tlv(9, 4, 20), tlv(10, 4, 20)) == "NXTTMFC_ALREADY_MAPPED"
     assert do(TLV_ADD, tlv(9, 120, 20)) == "NXTTMFC_TABLE_FULL"
     assert do(TLV_ADD, tlv(9, 116, 20)) is None
     assert do(TLV_DELETE, tlv(77, 4, 7), tlv(77, 4, 0)) is None
