@@ -5,6 +5,7 @@ goes to several connections: PORT_STATUS, FLOW_REMOVED, PACKET_IN, ROLE_STATUS. 
 target or one connection is in a guard of its own: an exception ends that one.
 """
 
+import errno
 from collections.abc import Callable, Iterable
 
 import ovs.vlog
@@ -244,6 +245,9 @@ class ConnMgr:
     def _run_snoops(self, now: int) -> None:
         for each in self.snoops:
             self._serve(each, now, lambda peer: None)
+            if not self.controllers:  # as in Open vSwitch: there will be nothing to hear
+                for peer in each.peers:
+                    peer.end(errno.ENOTCONN)
             for peer in each.peers:
                 peer.connection.next_message()  # a snoop has nothing to say
                 self._finish(peer, now)

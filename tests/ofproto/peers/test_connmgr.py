@@ -577,6 +577,34 @@ def test_snoop_hears_controllers_and_nothing_else(world):
     world.until(lambda: not world.manager.snoops[0].peers)
 
 
+def test_without_controllers_there_is_nothing_to_snoop(world):
+    """Who comes is sent away, and who is there when the last of them goes."""
+    world.manager.set_snoops([f"punix:{world.path('s')}"], world.now)
+    listener, target = world.listener()
+    world.controllers(target)
+    world.accept(listener).hello()
+    snoop = world.connect("s", 6)
+    world.until(lambda: world.manager.snoops[0].is_connected)
+    world.controllers()
+    world.until(lambda: not world.manager.snoops[0].peers)
+    with pytest.raises(Closed):
+        snoop.read()
+    other = socket.socket(socket.AF_UNIX)
+    world.closing.append(other)
+    other.connect(world.path("s"))
+    other.setblocking(False)
+    world.until(lambda: ended(other), "the end")
+
+
+def ended(sock):
+    try:
+        return not sock.recv(4096)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
 def test_a_snoop_that_does_not_read_costs_little(world):
     listener, target = world.listener()
     world.controllers(target)
