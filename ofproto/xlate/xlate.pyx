@@ -205,6 +205,8 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
         take_tunnelled(x, port)
     if port is not None and port.listens and take_special(x, port):
         return see_special(x, in_port)
+    if port is not None and port.bundle is not None and port.bundle.mirror_out:
+        return refuse_mirrored(x, port, in_port)
     if not x.depth:
         if port is not None and port.policers:
             for meter in port.policers:
@@ -214,9 +216,6 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     if port is not None and not may_receive(x, port):
         x.report("detail", "port configuration refuses the packet, dropping")
         return 0
-    if port is not None and port.bundle is not None and port.bundle.mirror_out:
-        return x.report("detail", f"dropping packet received on port {port.bundle.name}, which is"
-                                  " reserved exclusively for mirroring")
     if not x.depth and has_tunnel(x.came) and not take_congestion(x):
         return 0
     x.flow.actset_output = htonl(OFPP_UNSET)
@@ -236,12 +235,22 @@ cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
 
 
 cdef int see_special(XlateContext x, uint16_t in_port) except -1:
-    """As in Open vSwitch, a protocol's packet counts for the rule that it would have met."""
+    """As in Open vSwitch, a protocol's packet, and one from a port that mirrors go out by, counts
+    for the rule that it would have met."""
     cdef Rule rule
     if x.depth:
         return 0
     rule = lookup(x, in_port, 0)
     return trace_found(x, rule, 0) if x.trace is not None else 0
+
+
+cdef int refuse_mirrored(XlateContext x, XPort port, uint16_t in_port) except -1:
+    see_special(x, in_port)
+    x.level += 1
+    x.report("error", f"dropping packet received on port {port.bundle.name}, which is"
+                      " reserved exclusively for mirroring")
+    x.level -= 1
+    return 0
 
 
 cdef int trace_found(XlateContext x, Rule rule, uint8_t table_id) except -1:

@@ -71,7 +71,7 @@ cdef int have_hashed(XlateContext x, XBundle bundle) except -1:
     cdef XBond bond = bundle.bond
     cdef FrozenState state
     if is_protected(x, bundle.ports[0]):
-        return x.report("detail", "Flow is between protected ports, skipping output.")
+        return x.report("warn", "Flow is between protected ports, skipping output.")
     if x.flow.packet_type:
         return x.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     if bond.lb_id:

@@ -74,7 +74,7 @@ cdef int output_xport(XlateContext x, XPort port) except -1:
     elif port.config & OFPPC_PORT_DOWN:
         x.report("detail", "port is down, skipping output")
     elif is_protected(x, port):
-        x.report("detail", "Flow is between protected ports, skipping output.")
+        x.report("warn", "Flow is between protected ports, skipping output.")
     elif port.tunnel is not None:
         output_by_tunnel(x, port)
     elif x.flow.packet_type:

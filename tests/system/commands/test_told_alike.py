@@ -379,3 +379,28 @@ def test_what_iterations_cost_is_told_alike(both):
 
 def sent(ask):
     return re.search(r"Tx packets: +[1-9]", ask())
+
+
+REFUSED = "set port p1 protected=true -- set port p2 protected=true -- --id=@p get port p5"
+MIRROR = "--id=@m create mirror name=m select_all=true output_port=@p -- set bridge br0 mirrors=@m"
+
+
+def test_what_is_refused_is_traced_alike(both):
+    """Between protected ports, and from the port that a mirror goes out by, whose packets count."""
+    found = []
+    for switch in both:
+        ports = " ".join(f"-- add-port br0 p{number}" for number in (1, 2, 5))
+        switch.run("ovs-vsctl", *f"{BRIDGE} {ports}".split())
+        for number in (1, 2, 5):
+            words = f"set interface p{number} type=dummy ofport_request={number}"
+            switch.run("ovs-vsctl", *words.split())
+        switch.run("ovs-vsctl", *f"{REFUSED} -- {MIRROR}".split())
+        traces = [
+            answer(switch, ("ofproto/trace", "br0", f"in_port={port},dl_dst=02:00:00:00:00:09"))
+            for port in (1, 5)
+        ]
+        switch.run("ovs-appctl", "netdev-dummy/receive", "p5", FLOW.format(9).replace("(1)", "(5)"))
+        flows = functools.partial(switch.run, "ovs-ofctl", "dump-flows", "br0")
+        assert wait_until(lambda: "n_packets=1," in flows(), what="a packet that counts")  # noqa: B023
+        found.append(traces)
+    assert found[0] == found[1]
