@@ -149,6 +149,7 @@ class Devices:
             self.tell_link(iface)
         if iface.link is None:
             return
+        before = iface.link
         mac = self._wanted_mac(iface)
         if iface.name != self._name and not iface.kind.is_ours:
             mac = None  # OVS, too, leaves the address of somebody else's device
@@ -165,6 +166,8 @@ class Devices:
         if new_mac or new_mtu:
             links.run()
         self._take_link(iface, links)
+        if iface.link != before:
+            self.tell_link(iface)  # changed() will find nothing new
 
     def follow_mtu(self, links: Links) -> None:
         """Internal ports get the smallest MTU of the bridge's other devices, as in OVS.

@@ -65,12 +65,14 @@ def both(tmp_path):
 
 
 def address(switch):
-    """Of the local port, in the database and of the device; and the ID that goes with it."""
+    """Of the local port, in the database, of the device, and as OpenFlow tells it; and the ID that
+    goes with it."""
     told = switch.run("ovs-vsctl", "get", "interface", "br0", "mac_in_use").strip().strip('"')
     number = switch.run("ovs-vsctl", "get", "bridge", "br0", "datapath_id").strip().strip('"')
     device = json.loads(switch.host.run("ip", "-j", "link", "show", "br0"))[0]["address"]
-    if not told == device == ":".join(number[at : at + 2] for at in range(4, 16, 2)):
-        return f"{told} of the device {device}, and of ID {number}"
+    shown = switch.run("ovs-ofctl", "show", "br0").rpartition("(br0): addr:")[2][:17]
+    if not told == shown == device == ":".join(number[at : at + 2] for at in range(4, 16, 2)):
+        return f"{told} of the device {device}, {shown} for OpenFlow, and of ID {number}"
     return OWN if int(told[:2], 16) & 2 and not told.startswith("02:11") else told
 
 
