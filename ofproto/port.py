@@ -2,7 +2,7 @@
 
 The numbers are those of the port's whole life: vswitchd asks for the last one that the
 database remembers (`ofport_request`, or the `ofport` column), and `PortNumbers` gives out the
-rest so that a number that was just freed is the last to be used again.
+rest so that a number that was just freed is not used again soon.
 """
 
 from collections.abc import Container
@@ -28,6 +28,7 @@ from ofproto.codec.numbers import (
     OFPPS_LIVE,
 )
 from ofproto.xlate.bridges.tunnel_config import TunnelConfig
+from pyvs import clock
 
 _SPEED_FEATURES = {
     (10, False): OFPPF_10MB_HD,
@@ -213,11 +214,15 @@ class OfPort:
 
 
 class PortNumbers:
-    """Gives out port numbers 1 .. 0xfeff; freed numbers are used again last."""
+    """Gives out port numbers 1 .. 0xfeff.  As in Open vSwitch, nobody who does not ask for it gets
+    one that was freed within RESTS, while there are others: flows may still mean the old port."""
+
+    RESTS = 3_600_000  # ms
 
     def __init__(self, maximum: int = OFPP_MAX):
         self._maximum = maximum
         self._used: set[int] = set()
+        self._freed: dict[int, int] = {}  # when, in ms; the first is that of the longest ago
         self._next = 1
 
     def take(self, requested: int | None, reserved: Container[int] = ()) -> int:
@@ -226,19 +231,28 @@ class PortNumbers:
         `reserved` are numbers asked for by ports that are still to come.  Raises ValueError
         when none is free.
         """
-        used = self._used
-        if requested and 0 < requested < self._maximum and requested not in used:
-            used.add(requested)
-            return requested
+        found = requested
+        if not found or not 0 < found < self._maximum or found in self._used:
+            found = self._choose(reserved)
+            self._next = found + 1
+        self._used.add(found)
+        self._freed.pop(found, None)
+        return found
+
+    def _choose(self, reserved: Container[int]) -> int:
+        used, freed, rested = self._used, self._freed, clock.msec() - self.RESTS
         for candidate in chain(range(self._next, self._maximum), range(1, self._next)):
-            if candidate not in used and candidate not in reserved:
-                break
-        else:
-            raise ValueError("no free OpenFlow port number")
-        self._next = candidate + 1
-        used.add(candidate)
-        return candidate
+            if candidate in used or candidate in reserved:
+                continue
+            if freed.get(candidate, rested) <= rested:
+                return candidate
+        for candidate in freed:
+            if candidate not in reserved:
+                return candidate
+        raise ValueError("no free OpenFlow port number")
 
     def free(self, number: int) -> None:
         """Give a number back."""
         self._used.discard(number)
+        self._freed.pop(number, None)
+        self._freed[number] = clock.msec()
