@@ -32,9 +32,12 @@ from datapath.flows cimport Flows
 from datapath.kernel_cache cimport KernelCache
 from datapath.lookup.emc cimport emc_tune
 from datapath.tracking cimport Tracking
+from datapath.worker.perf cimport perf_log
 from datapath.worker.worker cimport Worker
 
 from datapath import diverted
+from datapath.ipc.perf_requests import LogSettings
+from datapath.perf_log import merged, tell
 from datapath.requests import EngineError, check, check_options, numbers_of
 from datapath.slow_devices import SlowDevices
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
@@ -91,11 +94,13 @@ cdef class Engine:
     cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
     cdef bint signatures
     cdef bint measuring                 # of the workers' iterations
+    cdef object perf_log                # LogSettings
     cdef uint64_t began_cycles, began_ns
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = self.up_bell = -1
         self.inverse = 1
+        self.perf_log = LogSettings()
         self.began_cycles, self.began_ns = cycles(), kernel_ns()
 
     def __init__(self, n_workers=1, owner="pyvs"):
@@ -133,6 +138,7 @@ cdef class Engine:
         if emc_tune(&worker.w.cache, self.inverse, self.signatures) < 0:
             raise MemoryError()
         worker.measure(self.measuring, self.frequency() // 1000)
+        self._log_measured(worker)
         return 0
 
     def start(self):
@@ -175,7 +181,31 @@ cdef class Engine:
         cdef Worker worker
         for worker in self.workers:
             worker.measure(wanted, self.frequency() // 1000)
+            self._log_measured(worker)
         self.measuring = wanted
+
+    cdef int _log_measured(self, Worker worker) except -1:
+        cdef perf_log log
+        log.on, log.extend = self.perf_log.on, self.perf_log.extend
+        log.before, log.after = self.perf_log.before, self.perf_log.after
+        log.threshold = self.perf_log.us * self.frequency() // 1_000_000
+        return worker.log_measured(&log)
+
+    def log_measured(self, given):
+        """Which iterations are logged, of LogSettings; what there is now."""
+        cdef Worker worker
+        self.perf_log = merged(self.perf_log, given)
+        for worker in self.workers:
+            self._log_measured(worker)
+        return self.perf_log
+
+    def tell_reports(self):
+        """Logs what was suspicious; where that was long, less from now on."""
+        cdef Worker worker
+        for worker in self.workers:
+            report = worker.take_report()
+            if report is not None and tell(*report, self.frequency()):
+                self.log_measured({"before": 5, "after": 5, "extend": False})
 
     def measured(self, id, iterations, ms):
         """Of one worker, Worker.measured(): with the last ones, so many of each at most."""

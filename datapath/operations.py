@@ -303,6 +303,9 @@ class Operations:
         count = len(last) // perf_row_layout.size
         return {"bins": bins, "walls": WALLS, "iterations": count}, total + last + ms
 
+    def _perf_log_set(self, _client, _data, given):
+        return self.engine.log_measured(given)._asdict(), b""
+
     def _perf_clear(self, _client, _data, workers):
         self.engine.clear_measured(workers)
         return {}, b""
@@ -344,6 +347,6 @@ OPERATIONS = {
         *("workers_add", "workers_del", "queues_move"),
         *("clock", "sync", "kernel_cache_set", "kernel_cache_hand_over", "lookup_set"),
         "tunnel_ports",
-        *("perf_set", "perf_get", "perf_clear"),
+        *("perf_set", "perf_get", "perf_clear", "perf_log_set"),
     )
 }

@@ -8,6 +8,8 @@ from datapath.ipc.connection import Connection
 
 _ROW = struct.Struct("=8Q")
 
+KEPT = 1000  # rows of each history
+
 
 class PerfRow(NamedTuple):
     """perf_row in worker/perf.pxd."""
@@ -20,6 +22,23 @@ class PerfRow(NamedTuple):
     batches: int
     upcalls: int
     upcall_cycles: int
+
+
+class LogSettings(NamedTuple):
+    """Which iterations are logged: `before` and `after` one of more than `us`; with `extend` more
+    where another one comes among these.  `queue`: packets in a queue of vhost-user, which nobody
+    has here."""
+
+    on: bool = False
+    before: int = 5
+    after: int = 5
+    extend: bool = False
+    us: int = 250
+    queue: int = 128
+
+
+def rows_of(data: bytes) -> list[PerfRow]:
+    return [PerfRow(*row) for row in _ROW.iter_unpack(data)]
 
 
 class Measured(NamedTuple):
@@ -44,10 +63,15 @@ class PerfRequests(Connection):
         body, data = self._request("perf_get", worker=worker, iterations=iterations, ms=ms)
         if body["bins"] is None:
             return None
-        rows = [PerfRow(*row) for row in _ROW.iter_unpack(bytes(data))]
+        rows = rows_of(bytes(data))
         behind = 1 + body["iterations"]
         return Measured(rows[0], rows[1:behind], rows[behind:], body["bins"], body["walls"])
 
     def perf_clear(self, workers: Iterable[int]) -> None:
         """Have these begin anew."""
         self._request("perf_clear", workers=list(workers))
+
+    def perf_log_set(self, **given: int) -> LogSettings:
+        """What is given of LogSettings; the others stay.  What there is now."""
+        body, _ = self._request("perf_log_set", given=given)
+        return LogSettings(**body)

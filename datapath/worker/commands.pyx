@@ -86,6 +86,9 @@ cdef void do_command(worker *w) noexcept nogil:
     elif c.kind == COMMAND_PERF_CLEAR:
         if w.perf != NULL:
             perf_clear(w.perf)
+    elif c.kind == COMMAND_PERF_LOG:
+        if w.perf != NULL:
+            w.perf.log = c.log
     elif c.kind == COMMAND_INJECT:
         begin_round(w)
         inject(w, c)

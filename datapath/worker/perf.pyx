@@ -10,6 +10,7 @@ import struct
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from datapath.base.atomic cimport load32, store32
 from datapath.base.cycles cimport cycles
 from datapath.worker.perf cimport *
 
@@ -51,9 +52,11 @@ for _metric, _values in enumerate(WALLS):
 
 
 cdef void perf_clear(perf *p) noexcept nogil:
+    """But for a report, which may be the control thread's."""
     cdef uint64_t per_ms = p.per_ms
-    memset(p, 0, sizeof(perf))
-    p.per_ms = per_ms
+    cdef perf_log log = p.log
+    memset(p, 0, sizeof(perf) - sizeof(perf_report))
+    p.per_ms, p.log = per_ms, log
 
 
 cdef inline void count(perf *p, uint32_t which, uint64_t value) noexcept nogil:
@@ -90,7 +93,34 @@ cdef perf_row *this_ms(perf *p, uint64_t now) noexcept nogil:
     return row
 
 
-cdef void perf_end(perf *p, uint64_t packets, uint64_t batches) noexcept nogil:
+cdef void watch(perf *p, const perf_row *row) noexcept nogil:
+    """A range begins, or goes on, with an iteration that is suspicious.  While the last report was
+    not taken none begins."""
+    cdef perf_report *report = &p.report
+    if p.last == 0:
+        if load32(&report.ready):
+            return
+        report.n_suspects = 0
+        p.first = row.at - min(<uint64_t> p.log.before, row.at - 1)
+    elif not p.log.extend or report.n_suspects == PERF_SUSPECTS:
+        return
+    report.suspects[report.n_suspects] = row[0]
+    report.n_suspects += 1
+    p.last = min(row.at + p.log.after, p.first + PERF_KEPT - 1)
+
+
+cdef bint give_report(perf *p) noexcept nogil:
+    cdef perf_report *report = &p.report
+    cdef uint32_t n
+    report.n_rows = <uint32_t> (p.n_iterations + 1 - p.first)
+    for n in range(report.n_rows):
+        report.rows[n] = p.iterations[(p.n_iterations - 1 - n) % PERF_KEPT]
+    p.last = 0
+    store32(&report.ready, 1)
+    return True
+
+
+cdef bint perf_end(perf *p, uint64_t packets, uint64_t batches) noexcept nogil:
     """Of the iteration that began at p.began; the numbers are what the worker has counted now."""
     cdef uint64_t now = cycles()
     cdef perf_row *row = &p.iterations[p.n_iterations % PERF_KEPT]
@@ -115,6 +145,9 @@ cdef void perf_end(perf *p, uint64_t packets, uint64_t batches) noexcept nogil:
         count(p, METRIC_CYCLES_PER_UPCALL, row.upcall_cycles // row.upcalls)
     add(this_ms(p, p.began), row)
     add(&p.total, row)
+    if p.log.on and row.cycles > p.log.threshold:
+        watch(p, row)
+    return p.last and row.at >= p.last and give_report(p)
 
 
 cdef object _bytes_of(const perf_row *row):

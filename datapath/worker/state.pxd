@@ -19,7 +19,7 @@ from datapath.lookup.megaflow cimport megaflow, megaflow_table
 from datapath.actions.lb cimport lb_table
 from datapath.actions.meter cimport meter
 from datapath.netdev.netdev cimport BURST, NO_WORKER, iovec, mmsghdr, netdev, rxq, rx_burst, worker_port
-from datapath.worker.perf cimport perf, perf_end
+from datapath.worker.perf cimport perf, perf_end, perf_log
 from datapath.base.packet cimport packet
 from datapath.bpf.offload cimport cache_maps, kernel_cache
 from datapath.conntrack.fragments cimport frag_row, frag_table
@@ -64,6 +64,7 @@ cdef enum command_kind:
     COMMAND_PERF                # exchange the worker's perf for this one
     COMMAND_PERF_COPY           # or copy it into this one
     COMMAND_PERF_CLEAR
+    COMMAND_PERF_LOG
 
 # One flow as commands give it out.
 cdef struct flow_record:
@@ -95,6 +96,7 @@ cdef struct command:
     uint32_t inverse            # TUNE: of the chance that a flow is cached, 0: never
     bint signatures             # TUNE
     perf *perf                  # PERF (result: that before, to be freed), PERF_COPY; NULL: none
+    perf_log log                # PERF_LOG
     bint keys                   # FLOW_GET, _DUMP, _ADD: with keys and masks,
     bint with_actions           # and with actions
     bint drop_known             # FLOW_ADD: take out the flows that this worker has
@@ -247,8 +249,8 @@ cdef inline void begin_round(worker *w) noexcept nogil:
 cdef inline void end_round(worker *w, bint had_packets) noexcept nogil:
     w.n_rounds += 1
     w.n_busy_rounds += had_packets
-    if w.perf != NULL:
-        perf_end(w.perf, w.n_packets, w.n_bursts)
+    if w.perf != NULL and perf_end(w.perf, w.n_packets, w.n_bursts):
+        raise_alarm(w)
 
 
 # --- the queues that may have frames

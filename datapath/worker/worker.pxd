@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from datapath.worker.perf cimport perf_log
 from datapath.worker.state cimport command, worker
 
 cdef class Worker:
@@ -13,3 +14,5 @@ cdef class Worker:
     cdef bint take_alarm(self)
     cdef int measure(self, bint wanted, uint64_t per_ms) except -1
     cdef int clear_measured(self) except -1
+    cdef int log_measured(self, const perf_log *log) except -1
+    cdef object take_report(self)

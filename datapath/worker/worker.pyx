@@ -13,7 +13,7 @@ from posix.unistd cimport close, read
 from datapath.actions.executor cimport executor_free, executor_init
 from datapath.actions.odp cimport MAX_EXECUTED
 from datapath.conntrack.fragments cimport frag_destroy
-from datapath.base.atomic cimport exchange32, fence, store64
+from datapath.base.atomic cimport exchange32, fence, load32, store32, store64
 from datapath.base.cycles cimport cycles
 from datapath.base.drops cimport DROP_REASONS
 from datapath.ipc.ring cimport ring_unmap
@@ -23,7 +23,9 @@ from datapath.netdev.netdev cimport BIG_BUFFERS, BIG_SIZE, MAX_PORTS, netdev, rx
 from datapath.worker.epoll cimport *
 from datapath.worker.forward cimport forward_init
 from datapath.worker.loop cimport run_worker
-from datapath.worker.perf cimport METRICS, PERF_BINS, PERF_KEPT, last_rows, perf
+from datapath.worker.perf cimport (
+    METRICS, PERF_BINS, PERF_KEPT, last_rows, perf, perf_log, perf_row,
+)
 from datapath.worker.state cimport *
 
 from datapath.base import drops
@@ -192,6 +194,32 @@ cdef class Worker:
             c.kind = COMMAND_PERF_CLEAR
             self.run_command(&c)
         return 0
+
+    cdef int log_measured(self, const perf_log *log) except -1:
+        """What is suspicious of what is measured."""
+        cdef command c
+        if self.w.perf == NULL:
+            return 0
+        memset(&c, 0, sizeof(c))
+        c.kind, c.log = COMMAND_PERF_LOG, log[0]
+        if self.thread is None:
+            self.w.perf.log = log[0]
+        else:
+            self.run_command(&c)
+        return 0
+
+    cdef object take_report(self):
+        """(suspicious iterations, the newest first of those around them), rows as perf_row_layout
+        has them, or None."""
+        cdef perf *p = self.w.perf
+        if p == NULL or not load32(&p.report.ready):
+            return None
+        found = (
+            last_rows(p.report.suspects, p.report.n_suspects - 1, p.report.n_suspects),
+            (<const char *> p.report.rows)[: p.report.n_rows * sizeof(perf_row)],
+        )
+        store32(&p.report.ready, 0)
+        return found
 
     def measured(self, iterations, ms):
         """(total, the last iterations, the last milliseconds), rows as perf_row_layout has them,

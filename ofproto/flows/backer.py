@@ -103,6 +103,7 @@ class Backer:
         self._kernel_cache: bool | None = None  # None: nobody has said, it stays as it is
         self._lookup: tuple[int, bool] | None = None  # the same
         self._measuring: bool | None = None  # what iterations of the datapath cost; None: the same
+        self._log_measured: dict[str, int] | None = None  # the same
         self._tunnel_ports: tuple[int, int] | None = None  # None: those that it has
         self._reopen = reopen
         self._next_open = 0
@@ -279,6 +280,12 @@ class Backer:
             if self.dpif is not None:
                 self._guarded(lambda _now: self.dpif.perf_set(wanted), clock.msec())
 
+    def log_measured(self, given: dict[str, int]) -> Any:
+        """Which of them are logged: see Dpif.perf_log_set()."""
+        settings = self.dpif.perf_log_set(**given)
+        self._log_measured = settings._asdict()
+        return settings
+
     def set_vlan_limit(self, limit: int) -> None:
         """How many VLAN headers are matched and changed: what is behind is payload."""
         if limit != self.flows.features.vlan_limit:
@@ -303,6 +310,8 @@ class Backer:
             dpif.lookup_set(*self._lookup)
         if self._measuring is not None:
             dpif.perf_set(self._measuring)
+        if self._log_measured is not None:
+            dpif.perf_log_set(**self._log_measured)
         self._tell_kernel_cache(dpif)
 
     def stats(self) -> dict[str, Any] | None:

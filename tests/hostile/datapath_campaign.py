@@ -190,6 +190,16 @@ REQUESTS = {
         },
         b"",
     ),
+    "perf_log_set": lambda rng: (
+        {
+            "given": {
+                rng.choice(("on", "before", "us", "extend", "x")): rng.choice(
+                    (True, 0, 7, 1 << 40, -1, "x", None)
+                )
+            }
+        },
+        b"",
+    ),
     "perf_clear": lambda rng: ({"workers": rng.choice(([0], [0, 0, 7], [], [-1], "x", 7))}, b""),
     "kernel_cache_set": lambda rng: ({"wanted": rng.choice((True, False, 7, "x", None, []))}, b""),
     "kernel_cache_hand_over": lambda rng: ({}, b""),

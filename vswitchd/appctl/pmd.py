@@ -6,6 +6,9 @@ its start, are together the "main thread".
 
 from typing import TYPE_CHECKING, Any
 
+import ovs.vlog
+
+from datapath.ipc.perf_table import per
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
 from vswitchd.appctl.asking import asking, dpif, insist
@@ -18,14 +21,16 @@ from vswitchd.appctl.pmd_counters import (
     datapath_of,
     head,
     options_of,
-    per,
     threads,
     workers,
 )
+from vswitchd.appctl.pmd_perf import LOG_USAGE, log_options
 from vswitchd.appctl.pmd_perf import show as show_performance
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch
+
+vlog = ovs.vlog.Vlog("pmd_perf")
 
 SECONDS, INTERVAL = 60, 5  # that pmd-rxq-show looks back at most, which stands for any other number
 NOT_POLLED = ("dummy", "dummy-internal")  # packets come by commands only
@@ -181,15 +186,21 @@ def refuse_renumbering(_switch: "Switch", args: list[str]) -> None:
     raise CommandError(f"not supported: {args[1]} keeps its number")
 
 
-def refuse_log(_switch: "Switch", _args: list[str]) -> None:
-    raise CommandError("not supported: suspicious iterations are not logged")
+def log_suspicious(switch: "Switch", args: list[str]) -> None:
+    given = log_options(args)
+    dpif(switch)
+    now = switch.backer.log_measured(given)
+    vlog.info(
+        f"pmd-perf-log-set: {'on' if now.on else 'off'}, before={now.before}, after={now.after},"
+        f" extend={str(now.extend).lower()}, us_thr={now.us}, q_thr={now.queue}"
+    )
 
 
 # name, usage, least and most arguments, function
 COMMANDS = [
     ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, refuse_renumbering),
     ("dpif-netdev/bond-show", "[dp]", 0, 1, asking(show_bonds)),
-    ("dpif-netdev/pmd-perf-log-set", "on|off ...", 0, 10, refuse_log),
+    ("dpif-netdev/pmd-perf-log-set", LOG_USAGE, 0, 10, asking(log_suspicious)),
     (
         "dpif-netdev/pmd-perf-show",
         "[-nh] [-it n] [-ms n] [-pmd core] [dp]",

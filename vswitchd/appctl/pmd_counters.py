@@ -110,7 +110,3 @@ class Cleared:
     def now(cls, name: str, found: list[tuple[int, Counted]]) -> None:
         kept = dict(list(cls.before.items())[-MOST_CLEARED:])
         cls.before = kept | {(name, core): counted for core, counted in found}
-
-
-def per(total: float, count: float) -> float:
-    return total / count if count else 0.0

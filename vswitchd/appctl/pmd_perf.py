@@ -2,10 +2,23 @@
 is set each for itself: histograms, and the last of them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from datapath.ipc.perf_requests import Measured, PerfRow
+from datapath.ipc.perf_table import (
+    CYCLES,
+    ITERATIONS,
+    MILLISECONDS,
+    OF_PACKETS,
+    PER_UPCALL,
+    QUEUE,
+    Column,
+    history,
+    per,
+)
+from pyvs import digits
+from pyvs.process.daemon import CommandError
 from vswitchd.appctl.pmd_counters import (
     MAIN,
     Cleared,
@@ -13,7 +26,6 @@ from vswitchd.appctl.pmd_counters import (
     datapath_of,
     head,
     options_of,
-    per,
     threads,
     workers,
 )
@@ -26,7 +38,7 @@ MOST = 1000  # rows of a history
 
 def show(switch: "Switch", args: list[str]) -> Iterator[str]:
     options, word = options_of([arg for arg in args if arg != "-nh"], ("-it", "-ms", "-pmd"))
-    rows = [min(max(options.get(name, 0), 0), MOST) for name in ("-it", "-ms")]
+    kept = [min(max(options.get(name, 0), 0), MOST) for name in ("-it", "-ms")]
     with datapath_of(switch, word) as asked:
         stats = asked.dpif.stats()
         for core, counted in workers(stats, options):
@@ -34,14 +46,17 @@ def show(switch: "Switch", args: list[str]) -> Iterator[str]:
                 continue
             n = Cleared.since(asked.name, core, counted)
             present = threads(stats, core)
-            measured = _measured(asked.dpif, present, rows)
+            measured = _measured(asked.dpif, present, kept)
             duration = per(n["cycles"], stats["frequency"] * len(present))
             yield _title(duration) + head(switch, core) + "\n"
             yield from _overall(n, stats["frequency"], duration, measured)
             if measured:
                 yield "" if "-nh" in args else _histograms(measured)
-                yield _history(measured.iterations, ITERATIONS, 1)
-                yield _history(measured.ms, MILLISECONDS, stats["frequency"] // 1000)
+                for rows, columns, unit in (
+                    (measured.iterations, ITERATIONS, 1),
+                    (measured.ms, MILLISECONDS, stats["frequency"] // 1000),
+                ):
+                    yield "\n" + history(rows, columns, unit) if rows else ""
 
 
 def _measured(dpif: Any, present: list[dict[str, Any]], rows: list[int]) -> Measured | None:
@@ -141,41 +156,13 @@ def _percent(part: int, whole: int) -> str:
 # --- each for itself
 
 
-class Column(NamedTuple):
-    title: str
-    of: Callable[[PerfRow], float]
-    form: str = ".0f"
-
-
-_CYCLES = Column("cycles/it", lambda row: row.cycles // max(row.iterations, 1))
-_PER_PACKET = Column("cycles/pkt", lambda row: row.packet_cycles // max(row.packets, 1))
-_PER_BATCH = Column("pkts/batch", lambda row: per(row.packets, row.batches), ".5f")
-_QUEUE = Column("vhost qlen", lambda _row: 0, ".5f")
-_PER_UPCALL = Column("cycles/upcall", lambda row: row.upcall_cycles // max(row.upcalls, 1))
-_OF_PACKETS = (_PER_PACKET, _PER_BATCH, _QUEUE)
-_OF_UPCALLS = (Column("upcalls", lambda row: row.upcalls), _PER_UPCALL)
-
 # In the order in which the datapath has them.
 HISTOGRAMS = (
-    _CYCLES,
+    CYCLES,
     Column("packets/it", lambda row: per(row.packets, row.iterations), ".5f"),
-    *_OF_PACKETS,
+    *OF_PACKETS,
     Column("upcalls/it", lambda row: per(row.upcalls, row.iterations), ".5f"),
-    _PER_UPCALL,
-)
-# The first with the space that it takes.
-ITERATIONS = (
-    Column(f"{'iter':<17}", lambda row: row.at),
-    Column("cycles", lambda row: row.cycles),
-    Column("packets", lambda row: row.packets),
-    *(*_OF_PACKETS, *_OF_UPCALLS),
-)
-MILLISECONDS = (
-    Column(f"{'ms':<12}", lambda row: row.at),
-    Column("iterations", lambda row: row.iterations),
-    _CYCLES,
-    Column("Kpps", lambda row: row.packets),  # thousands in a second: packets in one ms
-    *(*_OF_PACKETS, *_OF_UPCALLS),
+    PER_UPCALL,
 )
 
 
@@ -183,7 +170,7 @@ def _histograms(measured: Measured) -> str:
     titles = [column.title for column in HISTOGRAMS]
     averages = [format(column.of(measured.total), column.form) for column in HISTOGRAMS]
     text = "\nHistograms\n"
-    text += _wide("max vhost qlen" if title == _QUEUE.title else title for title in titles)
+    text += _wide("max vhost qlen" if title == QUEUE.title else title for title in titles)
     for number in range(len(measured.bins[0])):
         text += _wide(
             f"{walls[number] if number < len(walls) else '>':<9} {bins[number]:<11}"
@@ -196,13 +183,26 @@ def _wide(cells: Iterator[str] | Sequence[str]) -> str:
     return "   " + "  ".join(f"{cell:<21}" for cell in cells) + "\n"
 
 
-def _history(rows: Sequence[PerfRow], columns: Sequence[Column], unit: int) -> str:
-    """`unit`: of the rows' numbers."""
-    if not rows:
-        return ""
-    first, *others = columns
-    text = "\n   " + "   ".join(f"{column.title:<10}" for column in columns) + "\n"
-    for row in rows:
-        cells = "  ".join(f"{int(column.of(row)):<11}" for column in others)
-        text += f"   {row.at // unit:<{len(first.title)}}   {cells}\n"
-    return text
+# --- which iterations are logged
+
+LOG_USAGE = "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]"
+_SWITCHES = {"on": {"on": True}, "off": {"on": False}, "-e": {"extend": True}} | {
+    "-ne": {"extend": False}
+}
+_NUMBERS = {"-b": "before", "-a": "after", "-us": "us", "-q": "queue"}
+
+
+def log_options(args: list[str]) -> dict[str, int]:
+    """What is given of LogSettings.  Raises CommandError."""
+    given: dict[str, int] = {}
+    rest = iter(args)
+    for word in rest:
+        value = digits.number(next(rest, "")) if word in _NUMBERS else None
+        if word in _SWITCHES:
+            given |= _SWITCHES[word]
+        elif value is not None and value < 1 << 32:
+            given[_NUMBERS[word]] = value
+        else:
+            usage = LOG_USAGE.replace("on|off", "[on|off]")
+            raise CommandError(f"Usage: ovs-appctl dpif-netdev/pmd-perf-log-set {usage}")
+    return given

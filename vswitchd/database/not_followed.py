@@ -104,9 +104,9 @@ All but those with a reason are DPDK's or of hardware offload, or name the value
 """
 
 COMMANDS = """\
-Of the commands of ovs-appctl(8) and ovs-dpctl(8), `dpif-netdev/pmd-perf-log-set`,
-`dpif-dummy/change-port-number`, `dpctl/cache-set-size` and `dpctl/offload-stats-show` say that they
-are not supported, and `dpif/set-dp-features` says so of the features that cannot be set aside.
+Of the commands of ovs-appctl(8) and ovs-dpctl(8), `dpif-dummy/change-port-number`,
+`dpctl/cache-set-size` and `dpctl/offload-stats-show` say that they are not supported, and
+`dpif/set-dp-features` says so of the features that cannot be set aside.
 """
 
 

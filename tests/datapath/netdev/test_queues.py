@@ -177,6 +177,12 @@ def test_what_iterations_cost(datapath):
     assert sum(bins[3]) == 4 and bins[3][1] == 4 and sum(bins[6]) == 1
     assert bins[1][walls[1].index(1)] == 4
     assert all(len(each) == 31 and sorted(set(each)) == each for each in walls)
+    refused = ({"on": 1}, {"us": 1 << 32}, {"after": -1}, {"x": 1})
+    for given in refused:
+        with pytest.raises(DpifError, match=r"out of range|no such"):
+            dpif.perf_log_set(**given)
+    assert dpif.perf_log_set(before=990, after=20)[1:3] == (990, 8)
+    assert dpif.perf_log_set(on=True, us=0, before=2, after=3, extend=True)[4] == 0
     dpif.perf_clear([later])
     assert found(later).total.packets == 0
     with pytest.raises(DpifError, match="no worker"):

@@ -13,7 +13,7 @@ import pytest
 from ofproto.exports import sflow, sflow_counters
 from tests.daemons import CommandFailed, wait_until
 from tests.ofproto.ovs_peer import Ovs, peer_marks
-from tests.ovs_names import Names
+from tests.ovs_names import Names, side_by_side
 from tests.system.layer2.test_netflow import Collector
 
 pytestmark = [pytest.mark.system, *peer_marks]
@@ -375,6 +375,46 @@ def test_what_iterations_cost_is_told_alike(both):
     mine, theirs = shown
     assert mine == theirs
     assert sum(isinstance(each, list) for each, _ in mine) == 32
+
+
+def suspicions(switch, name):
+    """Lines of the log about them, without numbers, and how many rows the first table has."""
+    log = Path(switch.rundir, name).read_text()
+    warned = [line.split("|", 4)[-1] for line in log.splitlines() if "uspicious iter" in line]
+    tables = re.findall(r"Neighborhood of suspicious iteration:\n((?: .*\n)+)", log)
+    shapes = [shape(line) for line in tables[0].splitlines()] if tables else []
+    return {re.sub(r"\d+", "#", line) for line in warned}, shapes
+
+
+LOGGING = (
+    ("on", "-b", "x"),
+    ("-b",),
+    ("maybe",),
+    ("-us", "-1"),
+    ("-q", "7", "-a", "2000", "-b", "4294967295", "off"),
+    ("on", "-us", "0", "-b", "1", "-a", "2", "-e", "-ne"),
+)
+
+
+def logged(switch, logs):
+    """What they answer to LOGGING, and what comes to stand in the log."""
+    words = f"{BRIDGE} -- add-port br0 p1 -- add-port br0 p2 {PMD_PORTS}"
+    switch.run("ovs-vsctl", *words.split())
+    command = "dpif-netdev/pmd-perf-log-set"
+    answers = [answer(switch, (command, *each)) for each in LOGGING]
+    for _ in range(4):
+        switch.run("ovs-appctl", "netdev-dummy/receive", "p1", FLOW.format(9))
+    assert wait_until(lambda: suspicions(switch, logs)[1], what="a table in the log")
+    settings = Path(switch.rundir, "ovs-vswitchd.log").read_text()
+    switch.run("ovs-appctl", command, "off")
+    return answers, re.findall("perf-log-set: .*", settings), suspicions(switch, logs)
+
+
+def test_suspicious_iterations_are_logged_alike(tmp_path):
+    logs = ("pyvs-datapath.log", "ovs-vswitchd.log")
+    with side_by_side(tmp_path, "--enable-dummy", "--disable-system") as both:
+        mine, theirs = map(logged, both, logs)
+    assert mine == theirs
 
 
 def sent(ask):
