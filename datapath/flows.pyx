@@ -11,6 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from datapath.crew cimport Crew
+from datapath.ipc.flow_records cimport flow_record
 from datapath.key.flow cimport KEY_DP_SIZE, flow_key
 from datapath.worker.commands cimport flow_dump
 from datapath.worker.state cimport *

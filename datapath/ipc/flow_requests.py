@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from datapath.ipc import protocol
 from datapath.ipc.connection import Connection, DpifStalled
+from datapath.ipc.flow_records import FlowRecords
 from datapath.ipc.protocol import FlowInfo
 from datapath.key import flow
 from datapath.key.flow import KEY_DP_SIZE
@@ -32,24 +33,25 @@ class FlowRequests(Connection):
         """Returns the flow as it was at its end, or None when there was none."""
         return next(protocol.flows(self._request("flow_del", bytes(ufid))[1]), None)
 
-    def flow_del_many(self, ufids: Iterable[bytes]) -> dict[bytes, FlowInfo]:
-        """Delete flows; {ufid: FlowInfo} of those that were there, with their last counters only.
+    def flow_del_many(self, ufids: Iterable[bytes]) -> FlowRecords:
+        """Delete flows; terse records of those that were there, with their last counters.
 
         After DpifStalled it is to be called again for the same ones: it then returns as well what
         was deleted before.
         """
-        gone, ufids = {}, list(ufids)
+        gone, ufids = [], list(ufids)
         for at in range(0, len(ufids), MANY):
             try:
                 _, data = self._request("flow_del_many", b"".join(ufids[at : at + MANY]))
             except DpifStalled:
-                self._keep_late(gone.values())
+                self._keep_late(protocol.terse_flows(b"".join(gone)))
                 raise
-            gone.update((info.ufid, info) for info in protocol.terse_flows(data))
-        late, self.late = self.late, {}
-        for ufid, info in late.items():
-            gone[ufid] = protocol.followed_by(info, gone[ufid]) if ufid in gone else info
-        return gone
+            gone.append(data)
+        if self.late:
+            self._keep_late(protocol.terse_flows(b"".join(gone)))
+            gone = [protocol.terse_record(info) for info in self.late.values()]
+            self.late = {}
+        return FlowRecords(b"".join(gone), terse=True)
 
     def flow_flush(self) -> None:
         """Delete all flows."""
@@ -76,8 +78,8 @@ class FlowRequests(Connection):
 
     def flow_pieces(
         self, terse: bool = False, since: int = 0, core: int | None = None, keys: bool = True
-    ) -> Iterator[list[FlowInfo]]:
-        """As flow_dump(), in lists: each tells how things are when the iterator gives it, with all
+    ) -> Iterator[FlowRecords]:
+        """As flow_dump(), in pieces: each tells how things are when the iterator gives it, with all
         that this handler put into the rings before.  `keys` false: without keys and masks, which
         are None; they are most of a flow's bytes."""
         how = {"terse": terse, "keys": keys, "since": since, "core": core}
@@ -86,7 +88,7 @@ class FlowRequests(Connection):
         while True:
             behind, synced = self.n_installed != synced, self.n_installed
             body, data = self._request("flow_dump", cursor=cursor, sync=behind, **how)
-            yield list(protocol.terse_flows(data) if terse else protocol.flows(data, keys))
+            yield FlowRecords(data, terse, keys)
             cursor = body["cursor"]
             if cursor is None:
                 return

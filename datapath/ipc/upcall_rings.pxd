@@ -67,8 +67,7 @@ cdef class UpcallRings:
     cdef int execute_packet(self, const uint8_t *packet, uint32_t size, const flow_key *key,
                             const uint8_t *actions, uint32_t length) noexcept
     # To the packet's worker and its peers.
-    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid,
-                                      const flow_key *key, const flow_key *mask,
+    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *mask,
                                       const uint8_t *actions, uint32_t length) noexcept
     cdef int _push(self, uint32_t worker, uint16_t what, const upcall *u, const uint8_t *ufid,
                    const flow_key *key, const flow_key *mask, const uint8_t *actions,

@@ -282,14 +282,12 @@ cdef class UpcallRings:
                             uint32_t length) noexcept:
         return self._push(u.worker, DOWN_EXECUTE, u, NULL, NULL, NULL, actions, length)
 
-    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid,
-                                      const flow_key *key, const flow_key *mask,
+    cdef uint64_t install_and_execute(self, const upcall *u, const uint8_t *ufid, const flow_key *mask,
                                       const uint8_t *actions, uint32_t length) noexcept:
         cdef uint64_t own = <uint64_t> 1 << u.worker, lacking = 0
-        if self._push(u.worker, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, key, mask, actions, length):
+        if self._push(u.worker, DOWN_INSTALL | DOWN_EXECUTE, u, ufid, &u.key, mask, actions, length):
             lacking = own
-        return lacking | self.install(self.peers(u.worker) & ~own, ufid, key, mask, actions,
-                                      length)
+        return lacking | self.install(self.peers(u.worker) & ~own, ufid, &u.key, mask, actions, length)
 
 
 # --- upcalls for Python: tests, and who wants to see what comes up
@@ -320,7 +318,7 @@ def answer_upcall(UpcallRings rings not None, given, bytes actions, key=None, ma
     False where the ring is full.
     """
     cdef upcall u
-    cdef flow_key k, m
+    cdef flow_key m
     cdef bytes words, packet, ufid
     memset(&u, 0, sizeof(u))
     u.worker = given.worker
@@ -333,14 +331,11 @@ def answer_upcall(UpcallRings rings not None, given, bytes actions, key=None, ma
     u.packet_size = <uint32_t> len(packet)
     if key is None:
         return rings.execute_upcall(&u, actions, <uint32_t> len(actions)) == 0
-    memset(&k, 0, sizeof(k))
     memset(&m, 0, sizeof(m))
-    words = bytes(key[:KEY_DP_SIZE])
-    memcpy(&k, <const char *> words, len(words))
     words = bytes(mask[:KEY_DP_SIZE])
     memcpy(&m, <const char *> words, len(words))
     ufid = flow.ufid(bytes(key[:KEY_DP_SIZE]), words)
-    return rings.install_and_execute(&u, ufid, &k, &m, actions, <uint32_t> len(actions)) == 0
+    return rings.install_and_execute(&u, ufid, &m, actions, <uint32_t> len(actions)) == 0
 
 
 def push_down(UpcallRings rings not None, uint32_t worker, bytes record):

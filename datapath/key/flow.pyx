@@ -9,10 +9,10 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcmp, memcpy, memset
 
 from datapath.key.flow cimport *
-from datapath.base.hashing cimport hash_finish, hash_word
 from datapath.base.known_hashes cimport murmur_add, murmur_add64, murmur_finish, murmur_pair
 from datapath.base.packet cimport NO_OFFSET, ct_metadata, get16, get32, packet, packet_init
 from datapath.base.protocols cimport *
+from datapath.key.ufid cimport find_words, key_words, name_by_words
 
 cdef extern from "datapath/key/flow_key.h":
     const uint64_t MAP_METADATA, MAP_CT, MAP_CT6, MAP_ETHERNET, MAP_VLAN, MAP_MPLS, MAP_PBB, MAP_IPV4
@@ -446,20 +446,9 @@ cdef uint64_t key_map(const flow_key *key) noexcept nogil:
 
 
 cdef void flow_ufid(const flow_key *masked, const flow_key *mask, uint8_t *out) noexcept nogil:
-    cdef const uint64_t *key_words = <const uint64_t *> masked
-    cdef const uint64_t *mask_words = <const uint64_t *> mask
-    cdef uint64_t sums[2]
-    cdef uint64_t word
-    cdef int i
-    sums[0] = sums[1] = 0
-    for i in range(KEY_DP_WORDS):
-        if mask_words[i]:
-            word = key_words[i] & mask_words[i]
-            sums[0] += hash_word(word, i) + hash_word(mask_words[i], i + 1000)
-            sums[1] += hash_word(word, i + 2000) ^ hash_word(mask_words[i], i + 3000)
-    sums[0] = hash_finish(sums[0])
-    sums[1] = hash_finish(sums[1] + sums[0])
-    memcpy(out, sums, 16)
+    cdef key_words words
+    find_words(<const uint64_t *> mask, &words)
+    name_by_words(<const uint64_t *> masked, <const uint64_t *> mask, &words, out)
 
 
 # ---- Hashes of the L4 flow ----

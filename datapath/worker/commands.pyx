@@ -11,6 +11,7 @@ from datapath.base.cycles cimport cycles
 from datapath.bpf.offload cimport (
     cache_collect, cache_forget, cache_forget_port, cache_start, cache_stop,
 )
+from datapath.ipc.flow_records cimport flow_record
 from datapath.ipc.ring cimport ring_map, ring_unmap
 from datapath.ipc.upcall cimport padded
 from datapath.conntrack.fragments cimport frag_list

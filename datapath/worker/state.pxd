@@ -66,18 +66,6 @@ cdef enum command_kind:
     COMMAND_PERF_CLEAR
     COMMAND_PERF_LOG
 
-# One flow as commands give it out.
-cdef struct flow_record:
-    uint8_t ufid[16]
-    uint64_t n_packets
-    uint64_t n_bytes
-    uint64_t used               # ms of CLOCK_MONOTONIC; 0: never
-    uint64_t earlier_packets    # as in megaflow
-    uint64_t earlier_bytes
-    uint16_t tcp_flags          # host order
-    uint16_t offloaded          # 1: the kernel cache has it
-    uint32_t actions_size       # the actions follow key and mask, if there, padded to 8
-
 cdef struct command:
     command_kind kind
     int error                   # result: 0 or an errno

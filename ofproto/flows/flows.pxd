@@ -1,9 +1,11 @@
 # The datapath's flows as vswitchd knows them.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from datapath.ipc.upcall_rings cimport UpcallRings
 from datapath.key.flow cimport flow_key
+from datapath.key.ufid cimport key_words
+from ofproto.flows.ukeys cimport PortShare, Ukey, UkeyTable
 from ofproto.xlate.state.context cimport XlateContext
 from ofproto.xlate.state.recirc cimport RecircTable
 from ofproto.xlate.bridges.tunnel cimport TunnelTable
@@ -11,23 +13,20 @@ from ofproto.xlate.bridges.xbridge cimport Features, Generation, XBridge, XPort
 from ofproto.xlate.state.xcache cimport XCache
 
 
-cdef class Ukey:
-    cdef readonly bytes ufid
-    # Of the packet that it was made for, KEY_DP_SIZE, in_port as datapath port; not masked.
-    cdef readonly bytes key
-    cdef readonly bytes mask
-    cdef readonly bytes actions
-    cdef readonly uint64_t packets      # as last seen in the datapath
-    cdef readonly uint64_t n_bytes
-    cdef readonly int64_t used          # ms; 0 never
-    cdef readonly int64_t created
-    cdef readonly uint64_t workers      # a bit for each that has the flow, as far as is known
-    cdef readonly uint64_t generation
-    cdef uint64_t round                 # of the dump that saw it last
-    cdef XCache cache
-    cdef XCache previous                # whom packets before the last change belong to, or None
-    cdef bint doomed                    # to be deleted with others, before the next upcall
-    cdef readonly bint dead
+# What was counted since the start, in the order of COUNTS in flows.pyx.
+cdef enum:
+    N_UPCALLS
+    N_MISSES
+    N_PACKET_INS
+    N_INSTALLED
+    N_EXECUTED_ONLY
+    N_FLOW_LIMIT_HIT
+    N_UNKNOWN_PORT
+    N_UNKNOWN_STATE
+    N_XLATE_ERRORS
+    N_EXECUTE_ERRORS
+    N_RING_FULL
+    N_COUNTS
 
 
 cdef class Flows:
@@ -44,11 +43,14 @@ cdef class Flows:
     cdef readonly Features features
     cdef readonly object underlay       # ofproto.underlay's: what tunnels travel over
     cdef object solicitor               # Program: a frame of the host's own through the tables
-    cdef readonly dict counts
+    cdef uint64_t n[N_COUNTS]
     cdef dict ports                     # datapath port -> XPort
+    cdef XPort last_port                # that was asked for: mostly the next packet's, too
+    cdef uint32_t last_number           # network order
     cdef readonly TunnelTable tunnels   # those that share datapath ports
-    cdef dict by_ufid                   # ufid -> Ukey
-    cdef dict by_port                   # in_port (its 4 bytes) -> number of flows
+    cdef UkeyTable table
+    cdef dict by_port                   # in_port -> PortShare
+    cdef PortShare last_share           # mostly the next flow's, too
     cdef uint64_t n_effects             # of all caches
     cdef list lost                      # Ukeys of a datapath that is gone, to be forgotten
     cdef dict credited                  # ufid -> (packets, bytes) of flows that may come back
@@ -62,12 +64,13 @@ cdef class Flows:
     cdef bint translate(self, const flow_key *key, int64_t now) except -1
     # The port that a packet came by, or None.
     cdef XPort port_of(self, const flow_key *key)
-    # The flow of the last translation: its ufid and masked key.
-    cdef bytes name_flow(self, const flow_key *key, flow_key *masked)
+    # The flow of the last translation: its ufid.
+    cdef int name_flow(self, const flow_key *key, uint8_t *ufid) except -1
+    cdef PortShare share_of(self, uint32_t in_port)
     # Whether the datapath may get another flow for packets of this in_port.
     cdef bint has_room(self, const flow_key *key) except -1
     cdef Ukey find(self, bytes ufid)
-    cdef Ukey add_ukey(self, bytes ufid, bytes key, bytes mask, int64_t now)
+    cdef Ukey add_ukey(self, const uint8_t *ufid, bytes key, bytes mask, int64_t now)
     cdef int take_translation(self, Ukey ukey, int64_t now) except -1
     cdef int drop_cache(self, XCache cache, Ukey ukey, int64_t now) except -1
     cdef int remove_ukey(self, Ukey ukey, int64_t now) except -1
@@ -79,7 +82,8 @@ cdef class Flows:
     # What the datapath is to do with the flow of the last translation, instead of its actions, where
     # vswitchd is to see each packet.
     cdef int slow_down(self) except -1
-    cdef bytes last_mask                # that shared_mask() gave: mostly the next one's, too
+    cdef bytes last_mask                # that shared_mask() gave: mostly the next one's, too,
+    cdef key_words last_words           # and which of its words are not 0
     cdef bytes shared_mask(self, const flow_key *mask)
 
 

@@ -4,25 +4,12 @@ from typing import Any
 
 from datapath.ipc.protocol import FlowInfo
 from ofproto.flows.inbox import Inbox
+from ofproto.flows.ukeys import Ukey
 from ofproto.rules.program import Program
 from ofproto.underlay.underlay import Underlay
 from ofproto.xlate.bridges.tunnel import TunnelTable
 from ofproto.xlate.bridges.xbridge import Features, Generation, XBridge, XPort
 from ofproto.xlate.state.recirc import FrozenState, RecircTable
-
-class Ukey:
-    """A flow in the datapath.  Times in ms."""
-
-    ufid: bytes
-    key: bytes  # masked, KEY_DP_SIZE bytes
-    mask: bytes
-    actions: bytes
-    packets: int  # as last seen in the datapath
-    n_bytes: int
-    used: int
-    created: int
-    generation: int
-    dead: bool
 
 class Flows:
     """Bridges, ports and flows of one datapath.  Times in ms.

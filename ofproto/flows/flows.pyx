@@ -3,7 +3,6 @@
 UpcallHandler fills them in for packets that come up; Revalidator keeps them right.
 """
 
-cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
@@ -11,10 +10,11 @@ from datapath.actions.odp cimport USERSPACE_ACTION
 from datapath.base.packet cimport packet as packet_view, packet_init
 from datapath.ipc.upcall_rings cimport UpcallRings
 from datapath.key.flow cimport (
-    KEY_DP_SIZE, KEY_DP_WORDS, KEY_PACKET_SIZE, KEY_SIZE, flow_extract, flow_key, flow_ufid,
-    flow_wildcards_for,
+    KEY_DP_SIZE, KEY_PACKET_SIZE, KEY_SIZE, flow_extract, flow_key, flow_wildcards_for,
 )
+from datapath.key.ufid cimport find_words, name_by_words
 from ofproto.rules.program cimport Program
+from ofproto.flows.ukeys cimport PortShare, Ukey, UkeyTable
 from ofproto.xlate.state.context cimport XlateContext, set_in_port
 from ofproto.xlate.outputs.multicast cimport learn_groups
 from ofproto.xlate.state.recirc cimport FrozenState
@@ -62,14 +62,6 @@ cdef count_error(str error):
     found.count += 1
 
 
-@cython.no_gc
-cdef class Ukey:
-    """A flow in the datapath, as vswitchd knows it."""
-
-    def __repr__(self):
-        return f"<Ukey {self.ufid.hex()} packets={self.packets}>"
-
-
 cdef void track_as(flow_key *key, const flow_key *other) noexcept nogil:
     """What the tracker said of another packet is said of this one."""
     key.ct_state = other.ct_state
@@ -100,22 +92,21 @@ cdef class Flows:
         self.set_underlay(Underlay())
         self.ports = {}
         self.tunnels = TunnelTable()
-        self.by_ufid = {}
+        self.table = UkeyTable()
         self.by_port = {}
         self.lost = []
         self.credited = {}
         self.masks = {}
         self.inbox = Inbox()
-        self.counts = dict.fromkeys(COUNTS, 0)
 
     # --- configuration
 
     def set_dpif(self, dpif):
         """After a reconnect; None: disconnected.  What is known of flows is forgotten, with None
         by forget_lost()."""
-        self.lost += self.by_ufid.values()
-        self.by_ufid = {}
+        self.lost += self.table.take_all()
         self.by_port = {}
+        self.last_share = None
         while dpif is not None and self.forget_lost():
             pass
         self.dpif = dpif
@@ -157,7 +148,7 @@ cdef class Flows:
             self.dpif.flow_put(ukey.key, ukey.mask, actions, ufid=ukey.ufid)
             return True
         return 0 == self.rings.install(
-            ukey.workers, <const uint8_t *> <const char *> ukey.ufid, <const flow_key *> <const char *> ukey.key,
+            ukey.workers, ukey.name, <const flow_key *> <const char *> ukey.key,
             <const flow_key *> <const char *> ukey.mask, <const uint8_t *> <const char *> actions,
             <uint32_t> len(actions))
 
@@ -208,12 +199,14 @@ cdef class Flows:
         if port.odp_port != odp_port and self.ports.get(port.odp_port) is port:
             del self.ports[port.odp_port]
         self.ports[odp_port] = port
+        self.last_port = None
         port.odp_port = odp_port
         self.generation.touch()
 
     def port_del(self, uint32_t odp_port):
         """Packets of this datapath port are dropped from now on."""
         cdef XPort port = self.ports.pop(odp_port, None)
+        self.last_port = None
         if port is not None:
             if port.odp_port == odp_port:
                 port.odp_port = <uint32_t> NO_ODP_PORT
@@ -245,11 +238,19 @@ cdef class Flows:
     cdef XPort port_of(self, const flow_key *key):
         if has_tunnel(key):
             return <XPort> self.tunnels.find(key)
-        return <XPort> self.ports.get(ntohl(key.in_port))
+        if self.last_port is None or self.last_number != key.in_port:
+            self.last_port = self.ports.get(ntohl(key.in_port))
+            self.last_number = key.in_port
+        return self.last_port
+
+    @property
+    def counts(self):
+        """What was counted since the start, as it is now."""
+        return {COUNTS[kind]: self.n[kind] for kind in range(N_COUNTS)}
 
     def stats(self):
         """Counters of upcalls, and the number of flows."""
-        return dict(self.counts, flows=len(self.by_ufid), states=len(self.recirc))
+        return dict(self.counts, flows=self.table.n, states=len(self.recirc))
 
     def with_seen_key(self, info):
         """A FlowInfo of the datapath, which has what is matched only, with the key of the packet
@@ -259,10 +260,10 @@ cdef class Flows:
 
     def ukeys(self):
         """A snapshot of all flows."""
-        return list(self.by_ufid.values())
+        return self.table.values()
 
     def __len__(self):
-        return len(self.by_ufid)
+        return self.table.n
 
     # --- translation
 
@@ -275,12 +276,12 @@ cdef class Flows:
         memcpy(&flow, key, KEY_DP_SIZE)
         # A packet-out that was sent round came in by no port: its state tells by which it did.
         if (port is None or port.bridge is None) and (key.in_port or not key.recirc_id):
-            self.counts["unknown_port"] += 1
+            self.n[N_UNKNOWN_PORT] += 1
             return False
         if key.recirc_id:
             state = self.recirc.get(ntohl(key.recirc_id))
             if state is None:
-                self.counts["unknown_state"] += 1
+                self.n[N_UNKNOWN_STATE] += 1
                 return False
             bridge = state.bridge
             if flow.tun_opts_size:
@@ -293,7 +294,7 @@ cdef class Flows:
             set_in_port(&flow, port.ofp_port)
             xlate_packet(self.xlate, port.bridge, &flow, now)
         if self.xlate.error is not None:
-            self.counts["xlate_errors"] += 1
+            self.n[N_XLATE_ERRORS] += 1
             count_error(self.xlate.error)
         if self.exact:
             flow_wildcards_for(key, &self.xlate.wc)
@@ -312,17 +313,10 @@ cdef class Flows:
                 memset(self.xlate.wc.tun_metadata, 0, sizeof(flow.tun_metadata))
         return True
 
-    cdef bytes name_flow(self, const flow_key *key, flow_key *masked):
-        cdef const uint64_t *k = <const uint64_t *> key
-        cdef const uint64_t *m = <const uint64_t *> &self.xlate.wc
-        cdef uint64_t *out = <uint64_t *> masked
-        cdef uint8_t ufid[16]
-        cdef uint32_t i
-        memset(masked, 0, sizeof(flow_key))
-        for i in range(KEY_DP_WORDS):
-            out[i] = k[i] & m[i]
-        flow_ufid(masked, &self.xlate.wc, ufid)
-        return (<char *> ufid)[:16]
+    cdef int name_flow(self, const flow_key *key, uint8_t *ufid) except -1:
+        self.shared_mask(&self.xlate.wc)
+        name_by_words(<const uint64_t *> key, <const uint64_t *> &self.xlate.wc, &self.last_words, ufid)
+        return 0
 
     def packet_out(self, XBridge bridge, bytes packet, int in_port, bytes sent, Program program,
                    int64_t now):
@@ -385,35 +379,47 @@ cdef class Flows:
         if self.dpif is not None:
             self.dpif.flow_flush()
         self.credited.clear()
-        for ukey in list(self.by_ufid.values()):
+        for ukey in self.table.values():
             self.remove_ukey(ukey, 0)
 
     cdef Ukey find(self, bytes ufid):
-        return <Ukey> self.by_ufid.get(ufid)
+        return self.table.find(<const uint8_t *> <const char *> ufid) if len(ufid) == 16 else None
+
+    cdef PortShare share_of(self, uint32_t in_port):
+        """None: the datapath has no flow of it."""
+        if self.last_share is None or self.last_share.in_port != in_port:
+            self.last_share = self.by_port.get(in_port)
+        return self.last_share
 
     cdef bint has_room(self, const flow_key *key) except -1:
         """At the limit, ports that have less than their share of it may still have flows: what
         floods one port does not keep the others' packets from being forwarded by flows."""
-        cdef Py_ssize_t n = len(self.by_ufid)
+        cdef Py_ssize_t n = self.table.n
+        cdef PortShare share
         if self.n_effects >= MAX_EFFECTS:
             return False
         if n < self.flow_limit:
             return True
         if n >= 2 * <Py_ssize_t> self.flow_limit or not self.by_port:
             return False
-        return (self.by_port.get((<char *> &key.in_port)[:4], 0)
-                < self.flow_limit // (len(self.by_port) + 1))
+        share = self.share_of(key.in_port)
+        return ((0 if share is None else share.n)
+                < <Py_ssize_t> self.flow_limit // (len(self.by_port) + 1))
 
-    cdef Ukey add_ukey(self, bytes ufid, bytes key, bytes mask, int64_t now):
-        cdef Ukey ukey = Ukey()
-        cdef bytes port = port_of(key)
-        ukey.ufid = ufid
+    cdef Ukey add_ukey(self, const uint8_t *ufid, bytes key, bytes mask, int64_t now):
+        cdef Ukey ukey = Ukey.__new__(Ukey)
+        cdef uint32_t in_port = (<const flow_key *> <const char *> key).in_port
+        memcpy(ukey.name, ufid, 16)
         ukey.key = key
         ukey.mask = mask
         ukey.created = now
         ukey.workers = ~<uint64_t> 0
-        self.by_ufid[ufid] = ukey
-        self.by_port[port] = self.by_port.get(port, 0) + 1
+        self.table.add(ukey, now)
+        ukey.share = self.share_of(in_port)
+        if ukey.share is None:
+            ukey.share = self.last_share = self.by_port[in_port] = PortShare.__new__(PortShare)
+            ukey.share.in_port = in_port
+        ukey.share.n += 1
         return ukey
 
     cdef int take_translation(self, Ukey ukey, int64_t now) except -1:
@@ -449,7 +455,6 @@ cdef class Flows:
         return 0
 
     cdef int remove_ukey(self, Ukey ukey, int64_t now) except -1:
-        cdef bytes port
         if ukey.dead:
             return 0
         ukey.dead = True
@@ -458,13 +463,12 @@ cdef class Flows:
         self.drop_cache(ukey.cache, ukey, now)
         self.drop_cache(ukey.previous, None, now)
         ukey.cache = ukey.previous = None
-        if self.by_ufid.pop(ukey.ufid, None) is not None:       # else it was lost with others
-            port = port_of(ukey.key)
-            n = self.by_port.get(port, 0) - 1
-            if n > 0:
-                self.by_port[port] = n
-            else:
-                self.by_port.pop(port, None)
+        if self.table.remove(ukey):     # else it was lost with others
+            ukey.share.n -= 1
+            if not ukey.share.n:
+                del self.by_port[ukey.share.in_port]
+                self.last_share = None
+        ukey.share = None
         return 0
 
     cdef int lose_ukey(self, Ukey ukey, int64_t now) except -1:
@@ -486,6 +490,7 @@ cdef class Flows:
         if self.last_mask is not None and not memcmp(<const char *> self.last_mask, mask,
                                                      KEY_DP_SIZE):
             return self.last_mask
+        find_words(<const uint64_t *> mask, &self.last_words)
         found = (<char *> mask)[:KEY_DP_SIZE]
         if len(self.masks) > MAX_MASKS:
             self.masks.clear()
@@ -518,11 +523,6 @@ cdef uint32_t key_of(bytes packet, XBridge bridge, int in_port, const char *sent
     memset(key, 0, sizeof(flow_key))
     flow_extract(&view, key)
     return odp_port
-
-
-cdef bytes port_of(bytes key):
-    cdef const flow_key *k = <const flow_key *> <const char *> key
-    return (<char *> &k.in_port)[:4]
 
 
 cdef bint same_actions(Ukey ukey, XlateContext x) except -1:

@@ -1,6 +1,8 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ofproto.flows.flows cimport Flows, Ukey
+from datapath.ipc.flow_records cimport FlowRecords, flow_record
+from ofproto.flows.flows cimport Flows
+from ofproto.flows.ukeys cimport Ukey
 
 
 cdef class Revalidator:
@@ -19,7 +21,8 @@ cdef class Revalidator:
     cdef int64_t next_round
     cdef int64_t next_whole
     cdef int64_t next_sweep
-    cdef uint64_t round                 # number of the present or last round
+    cdef uint64_t round                 # number of the present or last round,
+    cdef uint32_t n_seen                # and how many flows it has been shown
     cdef uint64_t dumped                # the last round whose dump is over
     cdef uint64_t wanted                # the round that somebody waits for
     cdef readonly uint64_t collected    # the last round whose counters are all credited
@@ -42,10 +45,17 @@ cdef class Revalidator:
     cdef bint put(self, Ukey ukey, bytes actions) except -1
     cdef int delete(self, Ukey ukey) except -1
     cdef int delete_doomed(self) except -1
-    cdef int credit(self, Ukey ukey, info) except -1
-    cdef int credit_previous(self, Ukey ukey, info) except -1
-    cdef int see(self, info) except -1
-    cdef int sweep(self, Ukey ukey, bint whole) except -1
+    cdef int credit_gone(self, FlowRecords gone) except -1
+    cdef int credit(self, Ukey ukey, const flow_record *info) except -1
+    cdef int credit_previous(self, Ukey ukey, const flow_record *info) except -1
+    # The flows of a piece of a dump; those that nobody here knows go to the list, where they are to be
+    # adopted.  The units of work.
+    cdef int see_piece(self, FlowRecords piece, list orphans) except -1
+    cdef int see(self, Ukey ukey, FlowRecords piece, const flow_record *info) except -1
+    # Lets go of a flow that the datapath lost, or that is idle; the units of work.
+    cdef int miss(self, Ukey ukey) except -1
+    cdef int expire(self, Ukey ukey) except -1
+    cdef int64_t idle_time(self) noexcept
     cdef bint teach(self, info) except -1
     cdef int adopt(self, info) except -1
     cdef int run_macs(self, int budget) except -1

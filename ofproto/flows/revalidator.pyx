@@ -21,14 +21,18 @@ Changes go down by a ring, deletions are gathered: a request to the datapath pro
 flow would take a hundred times as long as the translation.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
+from datapath.ipc.flow_records cimport FlowRecords, flow_record
 from datapath.key.flow cimport KEY_DP_WORDS, KEY_PACKET_WORDS, flow_key
-from ofproto.flows.flows cimport Flows, Ukey, same_actions
+from ofproto.flows.flows cimport Flows, same_actions
+from ofproto.flows.ukeys cimport Ukey, UkeyTable
 from ofproto.rules.classifier cimport Rule
 from ofproto.xlate.bridges.xbridge cimport XBridge
 
 from datapath.ipc.dpif import DpifError, DpifStalled
+from datapath.ipc.protocol import terse_record
 from ofproto.flows import debug_log
 from pyvs import containment, coverage
 
@@ -236,6 +240,7 @@ cdef class Revalidator:
         if sweeping:
             self.next_sweep = self.now + self.interval
         self.round += 1
+        self.n_seen = 0
         self.started = self.now
         self.counts["rounds"] += 1
         self.work = self.steps(whole, sweeping)
@@ -270,7 +275,6 @@ cdef class Revalidator:
         others are shown those that were used since the last one.  Keys, which are most of a flow's
         bytes, are asked for when there is somebody to adopt.
         """
-        cdef Ukey ukey
         cdef XBridge bridge
         cdef list orphans = []
         cdef dict lost = dict(self.flows.credited) if whole else {}
@@ -280,15 +284,7 @@ cdef class Revalidator:
         self.strange = False
         # Nothing else happens to the flows while a piece is looked at: it would be out of date.
         for piece in self.flows.dpif.flow_pieces(terse=not whole, since=since, keys=self.keyed):
-            units = 1
-            for info in piece:
-                if self.flows.find(info.ufid) is not None:
-                    units += self.see(info)
-                elif self.keyed and self._ready:
-                    orphans.append(info)
-                else:
-                    self.strange = True
-            yield units
+            yield self.see_piece(piece, orphans)
         self.counted = began
         if self.strange:
             self.unknown = True
@@ -300,13 +296,10 @@ cdef class Revalidator:
             self.wanted = max(self.wanted, self.round + 1)
         elif not orphans:
             self.dumped = self.round
+        if whole and self.n_seen < self.flows.table.n:
+            yield from self.sweep_lost()
         if sweeping:
-            swept = 0
-            for ukey in list(self.flows.by_ufid.values()):
-                swept += 1
-                units = self.sweep(ukey, whole)
-                if units or swept % SWEPT == 0:
-                    yield units + 1
+            yield from self.sweep_idle()
         yield from self.take_over(orphans)
         if is_complete:
             self.dumped = self.round
@@ -328,42 +321,87 @@ cdef class Revalidator:
             if done % SWEPT == 0:
                 yield 1
 
-    cdef int see(self, info) except -1:
-        """A flow in a dump; the units of work."""
-        cdef Ukey ukey = self.flows.find(info.ufid)
-        if ukey is None or ukey.doomed:
+    cdef int see_piece(self, FlowRecords piece, list orphans) except -1:
+        cdef const flow_record *info
+        cdef Ukey ukey
+        cdef int units = 1
+        while True:
+            info = piece.next()
+            if info is NULL:
+                return units
+            ukey = self.flows.table.find(info.ufid)
+            if ukey is not None:
+                units += self.see(ukey, piece, info)
+            elif self.keyed and self._ready:
+                orphans.append(piece.info())
+            else:
+                self.strange = True
+
+    cdef int see(self, Ukey ukey, FlowRecords piece, const flow_record *info) except -1:
+        if ukey.doomed:
             return 1
+        self.n_seen += ukey.round != self.round
         ukey.round = self.round
         self.credit(ukey, info)
-        if info.actions is not None and info.actions != ukey.actions:
+        if not piece.terse and (<Py_ssize_t> info.actions_size != len(ukey.actions) or memcmp(
+                piece.actions(), <const char *> ukey.actions, info.actions_size)):
             # An installation on its way overtook a change, or somebody else made one.
             self.put(ukey, ukey.actions)
         return 1
 
-    cdef int sweep(self, Ukey ukey, bint whole) except -1:
-        """Lets go of a flow that is idle, or that the datapath lost; the units of work."""
-        cdef int64_t idle = self.max_idle
-        if ukey.dead or ukey.doomed:
+    def sweep_lost(self):
+        """Behind a whole dump: flows that it did not have.  A generator as steps()."""
+        cdef uint32_t swept = 0
+        for ukey in self.flows.table.values():
+            swept += 1
+            units = self.miss(ukey)
+            if units or swept % SWEPT == 0:
+                yield units + 1
+
+    cdef int miss(self, Ukey ukey) except -1:
+        if (ukey.dead or ukey.doomed or ukey.round == self.round
+                or ukey.created >= self.started - GRACE):
             return 0
-        if whole and ukey.round != self.round and ukey.created < self.started - GRACE:
-            self.counts["lost"] += 1
-            self.flows.lose_ukey(ukey, self.now)
-            return 1
-        if len(self.flows.by_ufid) > <Py_ssize_t> self.flows.flow_limit:
-            idle = CROWDED_IDLE
-        if self.now - max(ukey.used, ukey.created) < idle:
+        self.counts["lost"] += 1
+        self.flows.lose_ukey(ukey, self.now)
+        return 1
+
+    def sweep_idle(self):
+        """Flows that may be idle.  A generator as steps()."""
+        cdef UkeyTable table = self.flows.table
+        cdef int64_t first = table.first_day
+        cdef uint32_t swept = 0
+        cdef bint over = False
+        try:
+            for ukey in table.unused_since(self.now - self.idle_time()):
+                swept += 1
+                units = self.expire(ukey)
+                if units or swept % SWEPT == 0:
+                    yield units + 1
+            over = True
+        finally:
+            if not over:        # the next one is to be given them as well
+                table.first_day = min(table.first_day, first)
+
+    cdef int64_t idle_time(self) noexcept:
+        return CROWDED_IDLE if self.flows.table.n > self.flows.flow_limit else self.max_idle
+
+    cdef int expire(self, Ukey ukey) except -1:
+        if (ukey.dead or ukey.doomed
+                or self.now - max(ukey.used, ukey.created) < self.idle_time()):
             return 0
         self.counts["idle"] += 1
         return self.delete(ukey)
 
-    cdef int credit(self, Ukey ukey, info) except -1:
+    cdef int credit(self, Ukey ukey, const flow_record *info) except -1:
         """What the datapath counted since it was last asked."""
-        cdef uint64_t packets = info.packets, n_bytes = info.bytes
+        cdef uint64_t packets = info.n_packets, n_bytes = info.n_bytes
         cdef int64_t used = info.used
         if packets < ukey.packets:          # deleted and installed again meanwhile
             ukey.packets = ukey.n_bytes = 0
         if packets > ukey.packets:
             ukey.used = used or self.now
+            self.flows.table.renew(ukey, max(ukey.used, ukey.created))
         if ukey.previous is not None:
             self.credit_previous(ukey, info)
         if packets > ukey.packets:
@@ -374,12 +412,12 @@ cdef class Revalidator:
             ukey.n_bytes = n_bytes
         return 0
 
-    cdef int credit_previous(self, Ukey ukey, info) except -1:
+    cdef int credit_previous(self, Ukey ukey, const flow_record *info) except -1:
         """The part of it that was counted before the last change."""
         cdef uint64_t earlier = info.earlier_packets, n_bytes = info.earlier_bytes
         cdef bint changed = earlier >= ukey.packets
         if not changed:                     # the change is on its way
-            earlier, n_bytes = info.packets, info.bytes
+            earlier, n_bytes = info.n_packets, info.n_bytes
         if earlier > ukey.packets:
             ukey.previous.count(earlier - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
             ukey.packets = earlier
@@ -429,7 +467,7 @@ cdef class Revalidator:
         cdef uint64_t generation = self.flows.generation.value
         if not self.queue and not self.pass_in(self.now):
             self.next_pass = self.now + LEISURE
-            self.queue = list(self.flows.by_ufid.values())
+            self.queue = self.flows.table.values()
             self.checked = generation
             for why in self.flows.generation.take_reasons() if self.flows.bridges else ():
                 REASONS[why].count += 1
@@ -451,7 +489,7 @@ cdef class Revalidator:
         if self.reached >= generation or self.flows.dpif is None or self.paused:
             return
         changes = self.flows.generation.since(self.reached)
-        if changes is None or len(changes) * len(self.flows.by_ufid) > MOST_COMPARED:
+        if changes is None or len(changes) * self.flows.table.n > MOST_COMPARED:
             return
         self.begin(now)
         try:
@@ -470,7 +508,7 @@ cdef class Revalidator:
         cdef uint64_t value
         cdef list found = []
         for value, table, rule in changes:
-            for ukey in self.flows.by_ufid.values():
+            for ukey in self.flows.table.values():
                 if ukey.generation < value and not ukey.dead and not ukey.doomed \
                         and may_meet(ukey, table, rule):
                     found.append(ukey)
@@ -553,14 +591,23 @@ cdef class Revalidator:
             self.counts["deleted"] -= len(doomed)
             self.doomed = doomed + self.doomed
             raise
+        self.credit_gone(gone)
         for ukey in doomed:
-            info = gone.get(ukey.ufid)
             if self.verbose:
                 debug_log.changed("delete", ukey.ufid, ukey.key, ukey.mask)
-            if info is not None and not ukey.dead:
-                self.credit(ukey, info)
             self.flows.remove_ukey(ukey, self.now)
         return 0
+
+    cdef int credit_gone(self, FlowRecords gone) except -1:
+        cdef const flow_record *info
+        cdef Ukey ukey
+        while True:
+            info = gone.next()
+            if info is NULL:
+                return 0
+            ukey = self.flows.table.find(info.ufid)
+            if ukey is not None and not ukey.dead:
+                self.credit(ukey, info)
 
     # --- flows of an earlier vswitchd
 
@@ -596,7 +643,10 @@ cdef class Revalidator:
     cdef int adopt(self, info) except -1:
         """The flow stays when translation says of it what it does already; what it has counted
         under these actions, and nobody was credited with yet, is its rules'."""
-        cdef Ukey ukey = self.flows.add_ukey(info.ufid, info.key, info.mask, self.now)
+        cdef bytes ufid = info.ufid
+        cdef Ukey ukey = self.flows.add_ukey(<const uint8_t *> <const char *> ufid, info.key, info.mask,
+                                             self.now)
+        cdef FlowRecords record = FlowRecords(terse_record(info), True)
         cdef int work
         ukey.mask = self.flows.masks.setdefault(info.mask, info.mask)
         ukey.actions = info.actions
@@ -608,7 +658,7 @@ cdef class Revalidator:
         if self.blocked:
             self.queue.append(ukey)
         if not ukey.doomed and not ukey.dead:
-            self.credit(ukey, info)
+            self.credit(ukey, record.next())
             self.counts["adopted"] += 1
         return work
 

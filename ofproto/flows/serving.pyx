@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from datapath.base.clock cimport clock_ns, kernel_ns
 from datapath.ipc.upcall_rings cimport UpcallRings
-from ofproto.flows.flows cimport Flows
+from ofproto.flows.flows cimport N_PACKET_INS, Flows
 from pyvs.poller cimport Server
 
 from pyvs.poller import QUICK
@@ -34,17 +34,17 @@ cdef class UpcallServer(Server):
     cdef double serve(self) except? -1:
         cdef Flows flows = self.handler.flows
         cdef UpcallRings rings
-        cdef uint64_t now, end = 0
+        cdef uint64_t now, told, end = 0
         cdef bint settled
         while self.backer.dpif is not None and flows.rings is not None:
             rings = flows.rings
             now = clock_ns() // 1000000
-            told = flows.counts["packet_ins"]
+            told = flows.n[N_PACKET_INS]
             if not self.answer(now) or flows.rings is not rings:
                 return 0
             rings.awake()
             settled = self.is_settled()
-            if (told != flows.counts["packet_ins"] or not settled) and not self.backer.send_queued(now):
+            if (told != flows.n[N_PACKET_INS] or not settled) and not self.backer.send_queued(now):
                 return 0
             if flows.inbox or self.handler.waiting.length:
                 return 0
@@ -72,5 +72,5 @@ cdef class UpcallServer(Server):
     cdef bint is_settled(self) noexcept:
         """As Backer.is_settled."""
         cdef Flows flows = self.handler.flows
-        return (not len(flows.by_ufid)
+        return (not flows.table.n
                 or max(self.revalidator.passed, self.revalidator.hurried) >= flows.generation.value)

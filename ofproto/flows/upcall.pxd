@@ -1,10 +1,11 @@
 # The packets that come up from the datapath.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from datapath.ipc.upcall_rings cimport UpcallRings, upcall
 from datapath.key.flow cimport flow_key
-from ofproto.flows.flows cimport Flows, Ukey
+from ofproto.flows.flows cimport Flows
+from ofproto.flows.ukeys cimport Ukey
 from ofproto.flows.waiting cimport Waiting
 
 
@@ -26,7 +27,7 @@ cdef class UpcallHandler:
     cdef int execute(self, upcall *u) except -1
     cdef int execute_rest(self, upcall *u, int64_t now) except -1
     cdef int count(self, const upcall *u, int64_t now) except -1
-    cdef uint64_t send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept
+    cdef uint64_t send_down(self, upcall *u, const uint8_t *ufid) noexcept
     cdef int install(self, upcall *u, int64_t now) except -1
     cdef int tell(self, Ukey ukey, bint is_new) except -1
     cdef int packet_in(self, const upcall *u) except -1

@@ -18,7 +18,11 @@ from datapath.base.packet cimport PACKET_HEADROOM, VNET_NEEDS_CSUM, packet, pack
 from datapath.ipc.upcall_rings cimport UPCALL_ACTION, UpcallRings, upcall
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_SIZE, flow_key
 from ofproto.codec.numbers cimport OFPR_NO_MATCH
-from ofproto.flows.flows cimport Flows, Ukey, same_actions
+from ofproto.flows.flows cimport (
+    N_EXECUTED_ONLY, N_FLOW_LIMIT_HIT, N_INSTALLED, N_MISSES, N_PACKET_INS, N_RING_FULL, N_UNKNOWN_PORT,
+    N_UNKNOWN_STATE, N_UPCALLS, Flows, same_actions,
+)
+from ofproto.flows.ukeys cimport Ukey
 from ofproto.flows.waiting cimport Waiting, waiting_upcall
 from ofproto.xlate.state.context cimport forget_tracking, set_in_port
 from ofproto.xlate.outputs.multicast cimport learn_groups
@@ -151,7 +155,7 @@ cdef class UpcallHandler:
         return 1 + <int> (self.flows.xlate.work // WORK)
 
     cdef int handle(self, upcall *u, int64_t now) except -1:
-        self.flows.counts["upcalls"] += 1
+        self.flows.n[N_UPCALLS] += 1
         if self.verbose:
             debug_log.upcall("action" if u.type == UPCALL_ACTION else "miss",
                              (<char *> &u.key)[:KEY_DP_SIZE], (<char *> u.packet)[:u.packet_size])
@@ -159,7 +163,7 @@ cdef class UpcallHandler:
             return self.packet_in(u)
         if u.type == UPCALL_ACTION and u.reason & USERSPACE_SAMPLES:
             return self.sampled(u)
-        self.flows.counts["misses"] += 1
+        self.flows.n[N_MISSES] += 1
         return self.answer(u, now)
 
     cdef int answer(self, upcall *u, int64_t now) except -1:
@@ -212,7 +216,7 @@ cdef class UpcallHandler:
 
     cdef int drop_port(self, upcall *u, int64_t now) except -1:
         """A flow that drops what comes by a port that is nobody's, until it is somebody's."""
-        self.flows.counts["unknown_port"] += 1
+        self.flows.n[N_UNKNOWN_PORT] += 1
         if u.type != UPCALL_ACTION and not u.key.recirc_id:
             self.flows.xlate.start(None, &u.key, now)
             return self.install(u, now)
@@ -220,10 +224,10 @@ cdef class UpcallHandler:
 
     cdef int execute(self, upcall *u) except -1:
         cdef Flows flows = self.flows
-        flows.counts["executed_only"] += 1
+        flows.n[N_EXECUTED_ONLY] += 1
         if flows.xlate.out.length and flows.rings is not None and flows.rings.execute_upcall(
                 u, flows.xlate.out.data, flows.xlate.out.length):
-            flows.counts["ring_full"] += 1
+            flows.n[N_RING_FULL] += 1
         return 0
 
     cdef int execute_rest(self, upcall *u, int64_t now) except -1:
@@ -234,11 +238,12 @@ cdef class UpcallHandler:
 
     cdef int install(self, upcall *u, int64_t now) except -1:
         cdef Flows flows = self.flows
-        cdef flow_key masked
-        cdef bytes ufid = flows.name_flow(&u.key, &masked)
+        cdef uint8_t ufid[16]
         cdef bint is_new
         cdef uint64_t given = ~<uint64_t> 0, lacking = 0    # workers, by a bit for each
-        cdef Ukey ukey = flows.find(ufid)
+        cdef Ukey ukey
+        flows.name_flow(&u.key, ufid)
+        ukey = flows.table.find(ufid)
         if (ukey is not None and same_actions(ukey, flows.xlate) and now - ukey.created < BELATED
                 and ukey.workers >> u.worker & 1):
             return self.execute_rest(u, now)    # another packet of a burst: the flow is on its way
@@ -247,17 +252,17 @@ cdef class UpcallHandler:
             if not flows.settle():
                 return self.execute_rest(u, now)
             if not flows.has_room(&u.key):
-                flows.counts["flow_limit_hit"] += 1
+                flows.n[N_FLOW_LIMIT_HIT] += 1
                 return self.execute_rest(u, now)
         # First the packet goes on its way: the worker wakes while the rest is done here.
         if flows.rings is not None:
             given = flows.rings.peers(u.worker)
-            lacking = self.send_down(u, ufid, &masked)
+            lacking = self.send_down(u, ufid)
         self.count(u, now)
-        flows.counts["installed"] += 1
+        flows.n[N_INSTALLED] += 1
         if lacking:
             # Those that took it have it, and the others get it with their next packet of it.
-            flows.counts["ring_full"] += 1
+            flows.n[N_RING_FULL] += 1
             given &= ~lacking
             if not is_new and not same_actions(ukey, flows.xlate):
                 flows.lose_ukey(ukey, now)      # as some have it, or others: the next dump tells
@@ -282,15 +287,14 @@ cdef class UpcallHandler:
             debug_log.changed("put[modify]", ukey.ufid, ukey.key, ukey.mask, ukey.actions)
         return 0
 
-    cdef uint64_t send_down(self, upcall *u, bytes ufid, const flow_key *masked) noexcept:
+    cdef uint64_t send_down(self, upcall *u, const uint8_t *ufid) noexcept:
         """The flow, and the packet with it where that was not executed yet; the workers, by a bit
         for each, that have no room for it."""
         cdef Flows flows = self.flows
-        cdef const uint8_t *name = <const uint8_t *> <const char *> ufid
         if flows.xlate.slow:
-            return flows.rings.install(flows.rings.peers(u.worker), name, masked, &flows.xlate.wc, flows.xlate.out.data,
+            return flows.rings.install(flows.rings.peers(u.worker), ufid, &u.key, &flows.xlate.wc, flows.xlate.out.data,
                                        flows.xlate.out.length)
-        return flows.rings.install_and_execute(u, name, masked, &flows.xlate.wc,
+        return flows.rings.install_and_execute(u, ufid, &flows.xlate.wc,
                                                flows.xlate.out.data, flows.xlate.out.length)
 
     # --- for exporters
@@ -343,12 +347,12 @@ cdef class UpcallHandler:
             memcpy(&data, u.userdata, sizeof(data))
             state = self.flows.recirc.get(data.state)
         if state is None:
-            self.flows.counts["unknown_state"] += 1
+            self.flows.n[N_UNKNOWN_STATE] += 1
             return 0
         bridge = state.bridge
         if bridge.packet_in is None:
             return 0
-        self.flows.counts["packet_ins"] += 1
+        self.flows.n[N_PACKET_INS] += 1
         memcpy(&key, &u.key, KEY_DP_SIZE)
         if key.tun_opts_size:
             to_tables(bridge.options, &key)

@@ -49,7 +49,7 @@ class Underlay:
         self.bridges: list[Any] = []  # translation's, whose ports routes lead out by
         self.devices: dict[str, Device] = {}
         # Devices whose addresses tunnels may be received at: some route leads out by them.  Each
-        # packet's translation looks here.
+        # packet's translation looks into this very dict.
         self.listening: dict[str, Device] = {}
         self._seen = -1
 
@@ -98,7 +98,8 @@ class Underlay:
         if self._seen != self.routes.changed:
             self._seen = self.routes.changed
             used = self.routes.devices
-            self.listening = {n: d for n, d in self.devices.items() if n in used}
+            self.listening.clear()
+            self.listening.update((n, d) for n, d in self.devices.items() if n in used)
             self.told()
 
     def source_for(self, destination: int, device: str) -> int | None:

@@ -196,7 +196,7 @@ cdef report_bridge(XlateContext x):
 
 cdef int run_bridge(XlateContext x, uint16_t in_port) except -1:
     """The pipeline of x.bridge for a packet that comes in by `in_port`."""
-    cdef XPort port = x.bridge.ports.get(in_port)
+    cdef XPort port = x.port(in_port)
     set_in_port(&x.flow, in_port)
     x.flow.in_phy_port = x.flow.in_port
     if x.depth:

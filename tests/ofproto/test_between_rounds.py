@@ -96,7 +96,7 @@ def test_packets_and_answers(world):
     sock = controller.sock
     sock.setblocking(True)
     sock.settimeout(20)
-    counts = world.backer.flows.counts
+    flows = world.backer.flows
     served, got = 0, []
     packets = [
         bytes([2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, n]) + b"\x88\xb5" + bytes(50) for n in range(20)
@@ -117,10 +117,12 @@ def test_packets_and_answers(world):
     thread = threading.Thread(target=answer)
     thread.start()
     while thread.is_alive():
-        before = counts["packet_ins"]
+        before = flows.counts["packet_ins"]
         wait(world)
-        served += counts["packet_ins"] - before
-        if counts["packet_ins"] == before:  # the packet was there before anybody waited for it
+        served += flows.counts["packet_ins"] - before
+        if (
+            flows.counts["packet_ins"] == before
+        ):  # the packet was there before anybody waited for it
             world.turn()
     thread.join()
     assert got == [True] * 20

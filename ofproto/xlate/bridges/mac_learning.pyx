@@ -63,11 +63,14 @@ cdef class MacLearning:
     # --- for translation
 
     cdef MacEntry lookup(self, uint64_t key):
+        # Who was heard last sends, or is sent to, most often.
+        if self.newest is not None and self.newest.key == key:
+            return self.newest
         return <MacEntry> self.entries.get(key)
 
     cdef bint learn(self, uint64_t key, object bundle, int64_t now):
         """Heard `key` on `bundle`; True when that is new."""
-        cdef MacEntry e = self.entries.get(key)
+        cdef MacEntry e = self.lookup(key)
         if e is None:
             if len(self.entries) >= self.max_entries:
                 if self.oldest is None:
@@ -82,10 +85,11 @@ cdef class MacLearning:
             if e.bundle is not bundle:
                 STATIC_MOVES.count += 1
             return False
-        else:
+        elif e is not self.newest:
             self.unlink(e)
         e.expires = now + self.aging
-        self.touch_newest(e)
+        if e is not self.newest:
+            self.touch_newest(e)
         if e.bundle is bundle:
             self.use_again(self.shares[bundle], e)
             return False

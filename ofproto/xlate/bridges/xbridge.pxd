@@ -144,7 +144,8 @@ cdef class XBridge:
     cdef public dict queues             # (OpenFlow port, queue) -> skb_priority
     cdef public object learner          # learns flows (see xbridge.pyi), or None
     cdef public Features features
-    cdef public object underlay         # ofproto.underlay's, of all bridges together, or None
+    cdef object _underlay               # ofproto.underlay's, of all bridges together, or None,
+    cdef dict listening                 # and its dict of devices at which tunnels may end
     cdef public object options          # tun_options.Layout: which tun_metadataN is which option
     cdef public object data
     cpdef Classifier table(self, int table_id)

@@ -288,6 +288,15 @@ cdef class XBridge:
         self.options = NO_OPTIONS
         memset(self.miss, MISS_DEFAULT, N_TABLES)
 
+    @property
+    def underlay(self):
+        return self._underlay
+
+    @underlay.setter
+    def underlay(self, underlay):
+        self._underlay = underlay
+        self.listening = None if underlay is None else underlay.listening
+
     cpdef Classifier table(self, int table_id):
         """The table, made on first use."""
         if not 0 <= table_id < N_TABLES:

@@ -24,7 +24,7 @@ cdef int mirror_in(XlateContext x) except -1:
     cdef XPort port
     if not x.bridge.mirrors:
         return 0
-    port = x.bridge.ports.get(flow_in_port(&x.flow))
+    port = x.port(flow_in_port(&x.flow))
     if port is None or port.bundle is None:
         return 0
     return mirror(x, port.bundle, port.bundle.mirror_src)

@@ -253,7 +253,7 @@ cdef int xlate_normal(XlateContext x) except -1:
     cdef flow_key *flow = &x.flow
     cdef xtag packet[2]
     cdef xtag tags[2]
-    cdef XPort in_port = x.bridge.ports.get(flow_in_port(flow))
+    cdef XPort in_port = x.port(flow_in_port(flow))
     cdef XBundle in_bundle = in_port.bundle if in_port is not None else None
     cdef MacEntry entry
     cdef uint64_t dst

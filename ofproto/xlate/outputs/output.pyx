@@ -183,7 +183,7 @@ cdef bint is_protected(XlateContext x, XPort port) except -1:
     cdef XPort in_port
     if port.bundle is None or not port.bundle.protected:
         return False
-    in_port = x.bridge.ports.get(flow_in_port(&x.flow))
+    in_port = x.port(flow_in_port(&x.flow))
     return in_port is not None and in_port.bundle is not None and in_port.bundle.protected
 
 

@@ -37,12 +37,12 @@ cdef object number_of(uint32_t ipv4, const uint8_t *ipv6):
 cdef int ends_tunnel(XlateContext x, XPort port) except -1:
     cdef flow_key *flow = &x.flow
     cdef int end
-    underlay = x.bridge.underlay
-    if underlay is None or flow.packet_type:
+    if not x.bridge.listening or flow.packet_type:
         return NO_TUNNEL
-    device = underlay.listening.get(port.name)
+    device = x.bridge.listening.get(port.name)
     if device is None:
         return NO_TUNNEL
+    underlay = x.bridge.underlay
     if flow.eth_type == htons(ETH_IP) or flow.eth_type == htons(ETH_IPV6):
         end = receives(x, underlay, device, port) if underlay.receivers else NO_TUNNEL
         if end != NO_TUNNEL:

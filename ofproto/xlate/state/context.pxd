@@ -8,7 +8,7 @@ from ofproto.rules.classifier cimport Rule
 from ofproto.rules.program cimport Program
 from ofproto.xlate.state.commit cimport pending_header
 from ofproto.xlate.state.recirc cimport RecircTable
-from ofproto.xlate.bridges.xbridge cimport XBridge
+from ofproto.xlate.bridges.xbridge cimport XBridge, XPort
 from ofproto.xlate.state.xcache cimport XCache
 
 cdef enum:
@@ -55,6 +55,7 @@ cdef class Snapshot:
 cdef class XlateContext:
     cdef RecircTable recirc
     cdef XBridge bridge
+    cdef XPort known_port       # that port() found last
     cdef flow_key flow          # as it shall be
     cdef flow_key base          # as the actions so far have made it
     cdef flow_key wc            # bits of the packet that the result depends on
@@ -118,6 +119,8 @@ cdef class XlateContext:
     cdef int most_steps
     cdef int level
 
+    # The port of the bridge at hand that has this OpenFlow number, or None.
+    cdef XPort port(self, uint16_t number)
     cdef int start(self, XBridge bridge, const flow_key *key, int64_t now) except -1
     cdef int report(self, str kind, str text) except -1
     cdef int note(self, str kind, step) except -1

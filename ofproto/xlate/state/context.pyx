@@ -21,7 +21,7 @@ from ofproto.xlate.state.commit cimport (
     PENDING_NOTHING, commit_actions, commit_pending, hide_inner_vlan, is_ip_any,
 )
 from ofproto.xlate.bridges.tunnel cimport has_tunnel
-from ofproto.xlate.bridges.xbridge cimport Features
+from ofproto.xlate.bridges.xbridge cimport Features, XPort
 from ofproto.xlate.state.xcache cimport XCache
 
 cdef extern from "arpa/inet.h" nogil:
@@ -84,7 +84,7 @@ cdef class XlateContext:
             match_tunnel(key, &self.wc)
         self.initial_priority = key.skb_priority
         self.out.clear()
-        self.cache = XCache()
+        self.cache = XCache.__new__(XCache)
         self.rule = None
         self.table_id = 0
         self.now = now
@@ -118,6 +118,12 @@ cdef class XlateContext:
         self.action_set = None
         self.error = None
         return 0
+
+    cdef XPort port(self, uint16_t number):
+        cdef XPort known = self.known_port
+        if known is None or known.ofp_port != number or known.bridge is not self.bridge:
+            known = self.known_port = self.bridge.ports.get(number)
+        return known
 
     cdef int report(self, str kind, str text) except -1:
         """A line for trace; callers on hot paths ask first whether `trace` is there."""

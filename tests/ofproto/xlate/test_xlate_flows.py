@@ -1,5 +1,6 @@
 """Ukeys and revalidation, against a datapath that is a dict."""
 
+import random
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ from scapy.all import ARP, IP, TCP, Ether
 from scapy.contrib.mpls import MPLS
 
 from datapath.actions.text import odp_text
+from datapath.ipc import protocol
 from datapath.ipc.dpif import DpifError
+from datapath.ipc.flow_records import FlowRecords
 from datapath.key import flow
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match import Match
@@ -40,6 +43,11 @@ USERSPACE_CONTROLLER = 2
 NOTHING = Match().key_bytes
 
 
+def record_of(found, actions_size=0):
+    counters = found.packets, found.bytes, found.used, found.earlier_packets, found.earlier_bytes
+    return protocol.FLOW.pack(found.ufid, *counters, found.tcp_flags, 0, actions_size)
+
+
 class FakeDpif:
     """Keeps flows; `executed` has the packets of execute()."""
 
@@ -69,16 +77,16 @@ class FakeDpif:
         found.used = now
 
     def flow_dump(self, terse=False, since=0):
-        rows = [SimpleNamespace(**vars(found)) for found in self.flows.values()]
-        for row in rows if terse else ():
-            row.key = row.mask = row.actions = None
-        return iter(rows)
+        for piece in self.flow_pieces(terse, since):
+            yield from piece
 
     def flow_pieces(self, terse=False, since=0, keys=True):
-        for info in self.flow_dump(terse, since):
-            if not keys:
-                info.key = info.mask = None
-            yield [info]
+        for found in list(self.flows.values()):
+            actions = b"" if terse else found.actions
+            data = record_of(found, len(actions))
+            if keys and not terse:
+                data += found.key + found.mask
+            yield FlowRecords(data + actions + bytes(-len(actions) % 8), terse, keys)
 
     def flow_put(self, key, mask, actions, ufid=None):
         if self.fail:
@@ -89,7 +97,8 @@ class FakeDpif:
         return ufid
 
     def flow_del_many(self, ufids):
-        return {ufid: self.flows.pop(ufid) for ufid in ufids if ufid in self.flows}
+        gone = [record_of(self.flows.pop(ufid)) for ufid in ufids if ufid in self.flows]
+        return FlowRecords(b"".join(gone), terse=True)
 
     def flow_flush(self):
         self.flows.clear()
@@ -175,6 +184,27 @@ def test_idle_flows_go(switch):
     assert len(switch.flows) == 1
     switch.settle(15000)
     assert len(switch.flows) == 0 and not switch.dpif.flows
+
+
+def test_each_flow_goes_when_it_is_idle(switch):
+    """Whatever the rounds, uses and limits between: as if each flow were asked each time."""
+    rng = random.Random(7)
+    used, now, made = {}, 1000, 0
+    for _ in range(150):
+        now += rng.choice((100, 500, 700, 3000))
+        for _ in range(rng.randrange(3)):
+            made += 1
+            ukey = switch.packet(A, f"02:00:00:00:{made >> 8:02x}:{made & 255:02x}", 1, now=now)
+            used[ukey.ufid] = now
+        for ukey in rng.sample(switch.flows.ukeys(), min(2, len(switch.flows))):
+            hit = now - rng.randrange(90)
+            switch.dpif.hit(ukey, 1, hit)
+            used[ukey.ufid] = max(hit, used[ukey.ufid])
+        switch.revalidator.max_idle = rng.choice((10000, 10000, 10000, 2000, 200000))
+        switch.revalidator.sync(now)
+        idle = switch.revalidator.max_idle
+        used = {ufid: when for ufid, when in used.items() if now - when < idle}
+        assert {ukey.ufid for ukey in switch.flows.ukeys()} == set(used) == set(switch.dpif.flows)
 
 
 def test_last_packets_of_a_deleted_flow_are_counted(switch):
