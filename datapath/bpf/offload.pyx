@@ -12,7 +12,7 @@ from datapath.bpf.entry cimport *
 from datapath.bpf.heat cimport HOT, heat_count, heat_place
 from datapath.bpf.offload cimport *
 from datapath.key.flow cimport flow_key
-from datapath.lookup.megaflow cimport megaflow, megaflow_expand
+from datapath.lookup.megaflow cimport megaflow, megaflow_expand, megaflow_use
 from datapath.netdev.netdev cimport MAX_PORTS, worker_port
 
 cdef extern from *:
@@ -107,7 +107,7 @@ cdef void _collect(kernel_cache *k, uint32_t i) noexcept nogil:
     s.flow.tcp_flags |= <uint16_t> flags
     # The kernel's clock is not always the datapath's.
     now = kernel_ns()
-    s.flow.used = max(s.flow.used, clock_ns() - (now - min(used, now)))
+    megaflow_use(s.flow, clock_ns() - (now - min(used, now)))
 
 
 cdef void cache_collect(kernel_cache *k) noexcept nogil:

@@ -22,6 +22,7 @@ cdef struct megaflow:
     uint64_t generation         # moves on whenever the slot is freed; the EMC checks it
     uint8_t ufid[16]
     # private
+    uint64_t *slab_used         # the same as `used`, of any flow of its slab
     uint64_t hash
     subtable *sub
     uint64_t *words             # the masked key, sub.n_words of them
@@ -32,6 +33,12 @@ cdef struct megaflow:
     uint64_t earlier_bytes
     uint32_t kernel_slot        # of the kernel cache, its number + 1; 0: the flow is not there,
     bint kernel_never           # and cannot be
+
+# Flows that were made one after the other, mostly: who looks for those that were used lately need
+# not look at each.
+cdef struct slab:
+    uint64_t used
+    megaflow flows[SLAB_FLOWS]
 
 cdef struct slot:
     uint64_t hash
@@ -61,7 +68,7 @@ cdef struct megaflow_table:
     uint32_t room_subs
     uint32_t n_flows
     uint64_t action_bytes       # of all flows
-    megaflow **slabs
+    slab **slabs
     uint32_t n_slabs
     megaflow *free              # the first of those that are in no use,
     megaflow *free_last         # and the last, where there is a first
@@ -89,6 +96,8 @@ cdef bint megaflow_matches(const megaflow *f, const flow_key *key) noexcept nogi
 # Start with *cursor = 0; NULL at the end.  Flows may come and go between calls: one that stays
 # is seen exactly once.
 cdef megaflow *megaflow_next(const megaflow_table *t, uint32_t *cursor) noexcept nogil
+# The cursor, moved on over flows of which it is clear at once that none was used at `since` or later.
+cdef uint32_t megaflow_skip(const megaflow_table *t, uint32_t cursor, uint64_t since) noexcept nogil
 # The whole masked key and the mask, KEY_DP_SIZE bytes each (the pipeline parts are zeroed).
 cdef void megaflow_expand(const megaflow *f, flow_key *key, flow_key *mask) noexcept nogil
 
@@ -97,3 +106,10 @@ cdef inline void megaflow_count(megaflow *f, uint32_t bytes, uint16_t tcp_flags)
     f.n_packets += 1
     f.n_bytes += bytes
     f.tcp_flags |= tcp_flags
+
+
+cdef inline void megaflow_use(megaflow *f, uint64_t now) noexcept nogil:
+    if now > f.used:
+        f.used = now
+    if now > f.slab_used[0]:
+        f.slab_used[0] = now

@@ -238,24 +238,31 @@ cdef inline megaflow *_search(const subtable *sub, const flow_key *key,
 
 # ---- Slabs ----
 
-cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
-    cdef megaflow **slabs
-    cdef megaflow *f
+cdef bint _slab_new(megaflow_table *t) noexcept nogil:
+    cdef slab **slabs
+    cdef slab *made
     cdef int i
-    if t.free == NULL:
-        slabs = <megaflow **> realloc(t.slabs, (t.n_slabs + 1) * sizeof(megaflow *))
-        if slabs == NULL:
-            return NULL
-        t.slabs = slabs
-        f = <megaflow *> calloc(SLAB_FLOWS, sizeof(megaflow))
-        if f == NULL:
-            return NULL
-        slabs[t.n_slabs] = f
-        t.n_slabs += 1
-        t.free_last = &f[SLAB_FLOWS - 1]
-        for i in range(SLAB_FLOWS - 1, -1, -1):
-            f[i].next_free = t.free
-            t.free = &f[i]
+    slabs = <slab **> realloc(t.slabs, (t.n_slabs + 1) * sizeof(slab *))
+    if slabs == NULL:
+        return False
+    t.slabs = slabs
+    made = <slab *> calloc(1, sizeof(slab))
+    if made == NULL:
+        return False
+    slabs[t.n_slabs] = made
+    t.n_slabs += 1
+    t.free_last = &made.flows[SLAB_FLOWS - 1]
+    for i in range(SLAB_FLOWS - 1, -1, -1):
+        made.flows[i].slab_used = &made.used
+        made.flows[i].next_free = t.free
+        t.free = &made.flows[i]
+    return True
+
+
+cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
+    cdef megaflow *f
+    if t.free == NULL and not _slab_new(t):
+        return NULL
     f = t.free
     t.free = f.next_free
     return f
@@ -263,12 +270,14 @@ cdef megaflow *_flow_new(megaflow_table *t) noexcept nogil:
 
 cdef void _flow_free(megaflow_table *t, megaflow *f) noexcept nogil:
     cdef uint64_t generation = f.generation + 1
+    cdef uint64_t *slab_used = f.slab_used
     t.action_bytes -= f.actions_len
     free(f.actions)
     if f.words != f.inline_words:
         free(f.words)
     memset(f, 0, sizeof(megaflow))
     f.generation = generation
+    f.slab_used = slab_used
     # Behind the others: flows that come one after the other are listed so, after a flush, too.
     f.next_free = NULL
     if t.free == NULL:
@@ -464,11 +473,18 @@ cdef megaflow *megaflow_lookup(megaflow_table *t, const flow_key *key) noexcept 
 cdef megaflow *megaflow_next(const megaflow_table *t, uint32_t *cursor) noexcept nogil:
     cdef megaflow *f
     while cursor[0] < t.n_slabs * SLAB_FLOWS:
-        f = &t.slabs[cursor[0] // SLAB_FLOWS][cursor[0] % SLAB_FLOWS]
+        f = &t.slabs[cursor[0] // SLAB_FLOWS].flows[cursor[0] % SLAB_FLOWS]
         cursor[0] += 1
         if f.live:
             return f
     return NULL
+
+
+cdef uint32_t megaflow_skip(const megaflow_table *t, uint32_t cursor, uint64_t since) noexcept nogil:
+    while (cursor % SLAB_FLOWS == 0 and cursor < t.n_slabs * SLAB_FLOWS
+           and t.slabs[cursor // SLAB_FLOWS].used < since):
+        cursor += SLAB_FLOWS
+    return cursor
 
 
 cdef void megaflow_expand(const megaflow *f, flow_key *key, flow_key *mask) noexcept nogil:

@@ -18,7 +18,7 @@ from datapath.conntrack.fragments cimport frag_list
 from datapath.key.flow cimport KEY_DP_SIZE, flow_extract, flow_key
 from datapath.lookup.emc cimport emc_tune
 from datapath.lookup.megaflow cimport (
-    megaflow, megaflow_expand, megaflow_find, megaflow_next, megaflow_remove,
+    megaflow, megaflow_expand, megaflow_find, megaflow_next, megaflow_remove, megaflow_skip, megaflow_use,
 )
 from datapath.netdev.netdev cimport netdev, rxq
 from datapath.worker.down cimport drain_down, put_megaflow
@@ -239,6 +239,7 @@ cdef void flow_dump(worker *w, command *c) noexcept nogil:
     cdef uint32_t i, n = 0
     cdef megaflow *f
     for i in range(DUMP_SCAN):
+        cursor = megaflow_skip(&w.flows, cursor, c.since * 1000000)
         f = megaflow_next(&w.flows, &cursor)
         if f == NULL:
             c.cursor = CURSOR_END
@@ -289,7 +290,7 @@ cdef void flow_credit(worker *w, command *c) noexcept nogil:
             f.n_bytes += record.n_bytes
             f.earlier_packets += record.earlier_packets
             f.earlier_bytes += record.earlier_bytes
-            f.used = max(f.used, record.used * 1000000)
+            megaflow_use(f, record.used * 1000000)
             f.tcp_flags |= htons(record.tcp_flags)
         else:
             memmove(c.buffer + c.used, c.buffer + at, size)

@@ -25,7 +25,7 @@ from datapath.conntrack.track cimport ct_prefetch, ct_prefetch_connection
 from datapath.ipc.upcall cimport UPCALL_ACTION, UPCALL_MISS
 from datapath.key.flow cimport KEY_DP_SIZE, KEY_PACKET_SIZE, flow_extract, flow_key, key_map
 from datapath.lookup.emc cimport emc_classify, emc_key, emc_prepare
-from datapath.lookup.megaflow cimport megaflow, megaflow_count
+from datapath.lookup.megaflow cimport megaflow, megaflow_count, megaflow_use
 from datapath.netdev.netdev cimport MAX_PORTS, netdev, rx_burst
 from datapath.worker.defragment cimport OUTER, defragment
 from datapath.worker.state cimport HITS, of_burst, raise_alarm, time_of, turn, worker
@@ -172,7 +172,7 @@ cdef void stamp_hits(worker *w) noexcept nogil:
     if w.n_hits:
         w.now = clock_ns()
         for i in range(w.n_hits):
-            w.hits[i].used = w.now
+            megaflow_use(w.hits[i], w.now)
         w.n_hits = 0
 
 
@@ -222,7 +222,7 @@ cdef void come_again(worker *w, packet *p, flow_key *key) noexcept nogil:
         miss(w, p, key)
         return
     megaflow_count(f, p.size, key.tcp_flags)
-    f.used = time_of(w)
+    megaflow_use(f, time_of(w))
     execute_actions(&w.x, p, key, f.actions, f.actions_len)
 
 
