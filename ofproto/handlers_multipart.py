@@ -216,18 +216,25 @@ def _queue_age(port: Any, queue: int, now: int) -> dict[str, int]:
 
 
 def queue_stats(ofproto: Any, peer: Any, request: Any, now: int) -> None:
+    """There may be 60,000 queues of a port."""
     found = queues(ofproto, request.port_no, request.queue_id)
-    counted = {port.name: ofproto.queue_counters(port.name) for port, _ in found}
-    items = [
-        messages.QueueStats(
-            port.number,
-            queue,
-            **counted[port.name].get(queue, {}),
-            **_queue_age(port, queue, now),
+
+    def steps() -> Iterator[Any]:
+        counted: dict[str, dict[int, dict[str, int]]] = {}
+        for name in {port.name: None for port, _ in found}:
+            counted[name] = yield from ofproto.queue_counters(name)
+        items = (
+            messages.QueueStats(
+                port.number,
+                queue,
+                **counted[port.name].get(queue, {}),
+                **_queue_age(port, queue, now),
+            )
+            for port, queue in found
         )
-        for port, queue in found
-    ]
-    reply_list(peer, request, messages.QueueStatsReply, items)
+        reply_list(peer, request, messages.QueueStatsReply, items)
+
+    peer.work = steps()
 
 
 def queue_desc(ofproto: Any, peer: Any, request: Any, _now: int) -> None:

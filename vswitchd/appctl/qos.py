@@ -1,5 +1,6 @@
 """qos/*: quality of service of interfaces, as ovs-vswitchd(8) has them."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyvs.process.daemon import CommandError
@@ -25,19 +26,20 @@ def show_types(switch: "Switch", args: list[str]) -> str:
     return "".join(f"QoS type: {each}\n" for each in sorted([*TYPES, UNTOUCHED]))
 
 
-def show(switch: "Switch", args: list[str]) -> str:
+def show(switch: "Switch", args: list[str]) -> Iterator[str]:
     """What a device has, as it came out of what is configured, and the queues' counters."""
     name = args[0]
     bridge = _bridge(switch, name)
     kind, options, queues = bridge.qos.shown(name)
     if not kind:
-        return f"QoS not configured on {name}\n"
-    counted = bridge.qos.counters(name)
-    lines = [f"QoS: {name} {kind}", *_options(options, "")]
+        yield f"QoS not configured on {name}\n"
+        return
+    counted = yield from bridge.qos.counters(name)
+    yield "\n".join((f"QoS: {name} {kind}", *_options(options, ""))) + "\n"
     for number, given in queues:
-        lines += ["", f"Queue {number}:" if number else "Default:", *_options(given, "  ")]
+        lines = ["", f"Queue {number}:" if number else "Default:", *_options(given, "  ")]
         lines += [f"  {key}: {value}" for key, value in counted.get(number, {}).items()]
-    return "\n".join(lines) + "\n"
+        yield "\n".join(lines) + "\n"
 
 
 def _options(options: dict[str, Any], indent: str) -> list[str]:

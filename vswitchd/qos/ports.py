@@ -152,14 +152,14 @@ class PortsQos:
         device = self._devices.get(name)
         return NO_QOS if device is None else tc.effective(device, *self.given(name))
 
-    def counters(self, name: str) -> dict[int, dict[str, int]]:
-        """Of a device's queues, by number."""
+    def counters(self, name: str) -> Generator[str, None, dict[int, dict[str, int]]]:
+        """Of a device's queues, by number, in steps."""
         index, given = self._done.get(name, (0, NO_QOS))
         if given[0] not in tc.CLASSFUL or not tc.is_ready():
             return {}
         when, known = self._counted.get(name, (0.0, {}))
         if time.monotonic() >= when + COUNTERS_AGE:  # many may ask
-            known = tc.counters(index)
+            known = yield from tc.counters(index)
             self._counted[name] = time.monotonic(), known
         return known
 

@@ -254,6 +254,7 @@ def effective(
 
 
 UNTOUCHED = "linux-noop"  # whatever is there is somebody else's
+CLASSES_AT_ONCE = 200  # whose counters are read in one step
 CLASSFUL = ("linux-htb", "linux-hfsc")
 
 
@@ -285,11 +286,14 @@ def _remove(ip: "IPRoute", ifindex: int) -> None:
             raise
 
 
-def counters(ifindex: int) -> dict[int, dict[str, int]]:
-    """Of the queues that there are, by number."""
+def counters(ifindex: int) -> Generator[str, None, dict[int, dict[str, int]]]:
+    """Of the queues that there are, by number.  A step takes about a ms, as there may be many."""
     found = {}
     try:
-        for handle, (packets, octets, drops) in class_counters.read(ifindex):
+        read = class_counters.read(ifindex)
+        for number, (handle, (packets, octets, drops)) in enumerate(read, 1):
+            if not number % CLASSES_AT_ONCE:
+                yield ""
             if HANDLE < handle < ROOT_CLASS:
                 counted = {"tx_packets": packets, "tx_bytes": octets, "tx_errors": drops}
                 found[handle - HANDLE - 1] = counted
