@@ -53,7 +53,10 @@ cdef class Classifier:
     cdef public uint64_t n_lookup       # as in OpenFlow table statistics
     cdef public uint64_t n_matched
     cdef uint32_t soft_steps            # what conjunctive matches cost the last lookup
-    cdef dict _rules                    # Rule -> None, in order of insertion: the references
+    # The references, in order of insertion: {age >> CHUNK_BITS: {Rule: None}}.  One dict of a million
+    # would take tens of milliseconds whenever it grows.
+    cdef dict chunks
+    cdef uint32_t n_rules
     cdef uint64_t inserted              # rules, ever
     cdef dict _subtables                # Shape -> SubtableObject
     cdef subtable **order               # by max_priority, highest first
@@ -65,6 +68,10 @@ cdef class Classifier:
     cdef readonly uint32_t going        # rules that only a transaction does not see
     cdef readonly uint32_t gone         # of a transaction that was: nobody sees them
     cdef bint dirty                     # `order` must be rebuilt before a lookup
+    cdef list seen(self, dict chunk)
+    cdef bint has(self, Rule rule) except -1
+    cdef int keep(self, Rule rule) except -1
+    cdef int let_go(self, Rule rule) except -1
     cdef Rule insert_by_priority(self, rule_node **link, rule_node *node)
     cdef int count_prefixes(self, SubtableObject sub, Rule rule, bint add) except -1
     cdef int count_priority(self, SubtableObject sub, int32_t priority, int by) except -1

@@ -105,7 +105,10 @@ class Classifier:
     def rules(self) -> list[Rule]:
         """A snapshot, in the order that they came."""
 
-    def take_all(self) -> dict[Rule, None]:
+    def pieces(self) -> Iterator[list[Rule]]:
+        """rules(), some at a time, each time as they are then."""
+
+    def take_all(self) -> dict[int, dict[Rule, None]]:
         """Empties the table for all versions; returns what holds the rules, so that they need not
         be freed at once."""
 

@@ -40,6 +40,8 @@ TRIE_NAMES = ("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
               "ip_src", "ip_dst", "ipv6_src", "ipv6_dst")
 USUAL_TRIES = TRIE_NAMES[TUNNEL_TRIES_END:]
 cdef uint32_t PORT_TRIES = (1 << N_TRIES) - (1 << L3_TRIES_END)
+cdef enum:
+    CHUNK_BITS = 14         # of a rule's age: so many rules are kept in one dict
 
 
 cdef object _TO_BE_PLACED = object()
@@ -155,7 +157,7 @@ cdef class Classifier:
     def __cinit__(self, int table_id=0, View view=None):
         self.table_id = table_id
         self.view = View() if view is None else view
-        self._rules = {}
+        self.chunks = {}
         self._subtables = {}
         self.track_prefixes(USUAL_TRIES)
 
@@ -171,21 +173,37 @@ cdef class Classifier:
         return len(self._subtables)
 
     def __len__(self):
-        return len(self._rules) - (self.going if self.view.now != self.view.committed
+        return self.n_rules - (self.going if self.view.now != self.view.committed
                                    else self.coming + self.gone)
 
     def rules(self):
         """A list of them, by age."""
+        cdef list found = []
+        for chunk in self.chunks.values():
+            found += self.seen(chunk)
+        return found
+
+    def pieces(self):
+        """Iterator of lists of rules, each a snapshot of its own."""
+        for number in list(self.chunks):
+            yield self.seen(self.chunks.get(number, {}))
+
+    cdef list seen(self, dict chunk):
         cdef Rule rule
         if not self.coming and not self.going and not self.gone:
-            return list(self._rules)
-        return [rule for rule in self._rules if is_seen(&rule.node, self.view.now)]
+            return list(chunk)
+        return [rule for rule in chunk if is_seen(&rule.node, self.view.now)]
+
+    cdef bint has(self, Rule rule) except -1:
+        """Whether it is here, for whatever version."""
+        cdef object chunk = self.chunks.get(rule.age >> CHUNK_BITS)
+        return chunk is not None and rule in <dict> chunk
 
     def __iter__(self):
         return iter(self.rules())
 
     def __contains__(self, Rule rule):
-        return rule in self._rules and is_seen(&rule.node, self.view.now)
+        return self.has(rule) and is_seen(&rule.node, self.view.now)
 
     cpdef Rule insert(self, Rule rule):
         cdef SubtableObject sub = self._subtables.get(rule.shape)
@@ -201,7 +219,7 @@ cdef class Classifier:
         node.removed = NEVER
         link = subtable_place(&sub.t, node)
         if link[0] is NULL:
-            if sub.t.n_keys > sub.t.bucket_mask:
+            if sub.t.n_keys >= sub.t.n_buckets:
                 subtable_grow(&sub.t)
                 link = subtable_place(&sub.t, node)
             subtable_stages(&sub.t, node, True)
@@ -211,15 +229,33 @@ cdef class Classifier:
         else:
             old = self.insert_by_priority(link, node)
         rule._owner = sub
-        self._rules[rule] = None
         self.inserted += 1
         rule.age = self.inserted
+        self.keep(rule)
         self.coming += node.added > self.view.committed
         self.count_priority(sub, rule.priority, 1)
         self.count_prefixes(sub, rule, True)
         if old is not None:
             self.remove(old)
         return old
+
+    cdef int keep(self, Rule rule) except -1:
+        cdef object number = rule.age >> CHUNK_BITS
+        cdef object chunk = self.chunks.get(number)
+        if chunk is None:
+            chunk = self.chunks[number] = {}
+        (<dict> chunk)[rule] = None
+        self.n_rules += 1
+        return 0
+
+    cdef int let_go(self, Rule rule) except -1:
+        cdef object number = rule.age >> CHUNK_BITS
+        cdef dict chunk = self.chunks[number]
+        del chunk[rule]
+        if not chunk:
+            del self.chunks[number]
+        self.n_rules -= 1
+        return 0
 
     def track_prefixes(self, fields):
         """Have lookups ask the tries of these fields (of TRIE_NAMES) only, besides those of ports."""
@@ -288,7 +324,7 @@ cdef class Classifier:
 
     cpdef bint remove(self, Rule rule):
         cdef rule_node *node = &rule.node
-        if rule not in self._rules or not is_seen(node, self.view.now):
+        if not self.has(rule) or not is_seen(node, self.view.now):
             return False
         if node.added < self.view.now and self.view.now != self.view.committed:
             node.removed = self.view.now    # others see it yet
@@ -302,7 +338,7 @@ cdef class Classifier:
         cdef rule_node *node = &rule.node
         cdef rule_node **link
         cdef rule_node **at
-        if rule not in self._rules:
+        if not self.has(rule):
             return False
         if node.removed <= self.view.committed:
             self.gone -= 1
@@ -326,7 +362,7 @@ cdef class Classifier:
             at[0] = node.lower
         rule._owner = None
         node.next = node.lower = NULL
-        del self._rules[rule]
+        self.let_go(rule)
         self.count_priority(sub, rule.priority, -1)
         self.count_prefixes(sub, rule, False)
         if not sub.priorities:
@@ -337,9 +373,10 @@ cdef class Classifier:
 
     def take_all(self):
         """Empty the table, for all versions; returns what holds its rules, to be let go of."""
-        cdef dict rules = self._rules
+        cdef dict rules = self.chunks
         cdef int i
-        self._rules = {}
+        self.chunks = {}
+        self.n_rules = 0
         self._subtables = {}
         for i in range(N_TRIES):
             prefix_free(&self.tries[i])
@@ -350,7 +387,7 @@ cdef class Classifier:
     def revive(self, Rule rule):
         """A transaction that removed it is undone."""
         cdef rule_node *node = &rule.node
-        if rule in self._rules and node.removed > self.view.committed and node.removed != NEVER:
+        if self.has(rule) and node.removed > self.view.committed and node.removed != NEVER:
             node.removed = NEVER
             self.going -= 1
 

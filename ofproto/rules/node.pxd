@@ -20,7 +20,7 @@ ctypedef struct rule_node:
     uint64_t removed                # to before this one
     uint32_t n_conjs                # 0: a rule of its own
     const conjunction *conjs        # the program's
-    void *rule                      # Rule, borrowed: the classifier's dict holds the reference
+    void *rule                      # Rule, borrowed: the classifier holds the reference
     uint64_t *values                # shape.n words
 
 

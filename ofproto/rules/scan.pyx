@@ -67,7 +67,7 @@ cdef class Loose:
             if not self.reaches(shape):
                 continue
             some = []
-            for i in range(sub.t.bucket_mask + 1):
+            for i in range(sub.t.n_buckets):
                 node = sub.t.buckets[i]
                 while node is not NULL:
                     if self.means(shape, node.values):
@@ -158,7 +158,7 @@ cdef class Overlap:
         cdef rule_node *node
         cdef rule_node *lower
         cdef uint32_t i
-        for i in range(sub.t.bucket_mask + 1):
+        for i in range(sub.t.n_buckets):
             node = sub.t.buckets[i]
             while node is not NULL:
                 lower = node

@@ -26,7 +26,11 @@ ctypedef struct stage_count:        # how many keys of a subtable have this hash
 ctypedef struct stage_set:
     stage_count *slots
     uint32_t mask
-    uint32_t fill
+    uint32_t fill                   # slots that are used
+    uint32_t live                   # hashes that count, of those below, too
+    stage_count *old                # slots of which the first `moved` have nothing any more, or NULL
+    uint32_t old_mask
+    uint32_t moved
 
 ctypedef struct subtable:
     uint32_t n
@@ -35,7 +39,8 @@ ctypedef struct subtable:
     uint8_t stage_end[N_STAGES]
     stage_set stages[N_STAGES - 1]
     rule_node **buckets
-    uint32_t bucket_mask
+    uint32_t bucket_mask            # of the least power of 2 that is no less than
+    uint32_t n_buckets
     uint32_t n_keys
     int32_t max_priority
     uint8_t prefix[N_TRIES]         # bits of each member that the mask has as a prefix, or 0

@@ -9,7 +9,7 @@ the tunnel's header.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from datapath.base.hashing cimport hash_word
@@ -28,66 +28,88 @@ TRIE_AT[:] = [key_at(&NO_KEY.tun_id), key_at(&NO_KEY.tun_src), key_at(&NO_KEY.tu
               key_at(&NO_KEY.tp_src), key_at(&NO_KEY.tp_dst)]
 TRIE_BITS[:] = [64, 32, 32, 128, 128, 32, 32, 128, 128, 16, 16]
 cdef uint32_t TUNNEL_TRIES = (1 << TUNNEL_TRIES_END) - 1
+cdef enum:
+    STAGE_MOVES = 8         # old slots for each addition: see stage_grow()
 
 
 # --- stage sets: how many keys of a subtable share a hash of their first words
 
-cdef stage_count *stage_slot(stage_set *s, uint32_t hash) noexcept nogil:
+# They grow without a pause: what is in the old slots goes over to the new ones a little at each
+# addition, and until then a hash counts in both.
+
+cdef stage_count *stage_slot(stage_count *slots, uint32_t mask, uint32_t hash) noexcept nogil:
     """Where `hash` is or would go."""
-    cdef uint32_t at = hash & s.mask
-    while s.slots[at].used and s.slots[at].hash != hash:
-        at = (at + 1) & s.mask
-    return &s.slots[at]
+    cdef uint32_t at = hash & mask
+    while slots[at].used and slots[at].hash != hash:
+        at = (at + 1) & mask
+    return &slots[at]
 
 
 cdef bint stage_has(const stage_set *s, uint32_t hash) noexcept nogil:
-    cdef stage_count *slot
     if s.slots is NULL:
         return False
-    slot = stage_slot(<stage_set *> s, hash)
-    return slot.used and slot.count > 0
+    if stage_slot(s.slots, s.mask, hash).count:
+        return True
+    return s.old is not NULL and stage_slot(s.old, s.old_mask, hash).count > 0
 
 
-cdef int stage_grow(stage_set *s) except -1:
-    """Twice the live entries' room, without the deleted ones."""
-    cdef stage_set fresh
-    cdef uint32_t i, live = 0, size = 8
-    if s.slots is not NULL:
-        for i in range(s.mask + 1):
-            live += s.slots[i].count > 0
-    while size < 4 * live:
-        size *= 2
-    fresh.slots = <stage_count *> calloc(size, sizeof(stage_count))
-    if fresh.slots is NULL:
-        raise MemoryError
-    fresh.mask = size - 1
-    fresh.fill = live
-    if s.slots is not NULL:
-        for i in range(s.mask + 1):
-            if s.slots[i].count:
-                stage_slot(&fresh, s.slots[i].hash)[0] = s.slots[i]
-        free(s.slots)
-    s[0] = fresh
-    return 0
-
-
-cdef int stage_add(stage_set *s, uint32_t hash) except -1:
-    cdef stage_count *slot
-    if s.slots is NULL or 4 * s.fill >= 3 * (s.mask + 1):
-        stage_grow(s)
-    slot = stage_slot(s, hash)
+cdef void stage_count_in(stage_set *s, uint32_t hash, uint32_t n) noexcept nogil:
+    cdef stage_count *slot = stage_slot(s.slots, s.mask, hash)
     if not slot.used:
         slot.used = 1
         slot.hash = hash
         s.fill += 1
-    slot.count += 1
+    s.live += slot.count == 0
+    slot.count += n
+
+
+cdef void stage_move(stage_set *s, uint32_t n) noexcept nogil:
+    """Of the old slots `n` more."""
+    cdef stage_count *slot
+    while s.old is not NULL and n:
+        slot = &s.old[s.moved]
+        if slot.count:
+            stage_count_in(s, slot.hash, slot.count)
+            slot.count = 0
+            s.live -= 1
+        n -= 1
+        s.moved += 1
+        if s.moved > s.old_mask:
+            free(s.old)
+            s.old = NULL
+
+
+cdef int stage_grow(stage_set *s) except -1:
+    """New slots, four times as many as are in use: but no less than half of those before, so that
+    these have gone over when they, too, are full."""
+    cdef uint32_t size = 8
+    cdef stage_count *fresh
+    stage_move(s, s.old_mask + 1)       # nothing is left, see above
+    while size < 4 * s.live or (s.slots is not NULL and size <= s.mask >> 1):
+        size *= 2
+    fresh = <stage_count *> calloc(size, sizeof(stage_count))
+    if fresh is NULL:
+        raise MemoryError
+    s.old, s.old_mask, s.moved = s.slots, s.mask, 0
+    s.slots, s.mask, s.fill = fresh, size - 1, 0
+    return 0
+
+
+cdef int stage_add(stage_set *s, uint32_t hash) except -1:
+    if s.slots is NULL or 4 * s.fill >= 3 * (s.mask + 1):
+        stage_grow(s)
+    stage_move(s, STAGE_MOVES)
+    stage_count_in(s, hash, 1)
     return 0
 
 
 cdef void stage_drop(stage_set *s, uint32_t hash) noexcept nogil:
-    cdef stage_count *slot = stage_slot(s, hash)
+    cdef stage_count *slot = stage_slot(s.slots, s.mask, hash)
+    if not slot.count and s.old is not NULL:
+        slot = stage_slot(s.old, s.old_mask, hash)
     if slot.count:
         slot.count -= 1
+        s.live -= slot.count == 0
 
 
 # --- subtables
@@ -106,8 +128,14 @@ cdef bint same_values(const subtable *t, const uint64_t *a, const uint64_t *b) n
     return True
 
 
+cdef inline uint32_t bucket_of(const subtable *t, uint32_t hash) noexcept nogil:
+    """There is one bucket more for each key more: those above have not been split yet."""
+    cdef uint32_t at = hash & t.bucket_mask
+    return at if at < t.n_buckets else at & t.bucket_mask >> 1
+
+
 cdef rule_node **subtable_place(subtable *t, const rule_node *node) noexcept nogil:
-    cdef rule_node **link = &t.buckets[node.hash & t.bucket_mask]
+    cdef rule_node **link = &t.buckets[bucket_of(t, node.hash)]
     while link[0] is not NULL:
         if link[0].hash == node.hash and same_values(t, link[0].values, node.values):
             break
@@ -162,7 +190,7 @@ cdef rule_node *subtable_find(const subtable *t, const uint64_t *key, uint64_t *
             break
     else:
         hash = fold(sum)
-        node = t.buckets[hash & t.bucket_mask]
+        node = t.buckets[bucket_of(t, hash)]
         while node is not NULL:
             if node.hash == hash and same_values(t, node.values, values):
                 break
@@ -191,22 +219,32 @@ cdef int subtable_stages(subtable *t, const rule_node *node, bint add) except -1
 
 
 cdef int subtable_grow(subtable *t) except -1:
-    cdef uint32_t size = 2 * (t.bucket_mask + 1), i
-    cdef rule_node **fresh = <rule_node **> calloc(size, sizeof(rule_node *))
+    """One bucket more, with the keys of that which it shared a place with: so that no rule's
+    coming takes long (linear hashing)."""
+    cdef rule_node **room
+    cdef rule_node **kept
+    cdef rule_node **moved
     cdef rule_node *node
-    cdef rule_node *following
-    if fresh is NULL:
-        raise MemoryError
-    for i in range(t.bucket_mask + 1):
-        node = t.buckets[i]
-        while node is not NULL:
-            following = node.next
-            node.next = fresh[node.hash & (size - 1)]
-            fresh[node.hash & (size - 1)] = node
-            node = following
-    free(t.buckets)
-    t.buckets = fresh
-    t.bucket_mask = size - 1
+    cdef uint32_t at = t.n_buckets
+    if at > t.bucket_mask:
+        room = <rule_node **> realloc(t.buckets, 2 * at * sizeof(rule_node *))
+        if room is NULL:
+            raise MemoryError
+        t.buckets = room
+        t.bucket_mask = 2 * at - 1
+    kept = &t.buckets[at & t.bucket_mask >> 1]
+    moved = &t.buckets[at]
+    node = kept[0]
+    while node is not NULL:
+        if node.hash & t.bucket_mask == at:
+            moved[0] = node
+            moved = &node.next
+        else:
+            kept[0] = node
+            kept = &node.next
+        node = node.next
+    kept[0] = moved[0] = NULL
+    t.n_buckets = at + 1
     return 0
 
 
@@ -223,6 +261,7 @@ cdef class SubtableObject:
             self.t.prefix[i] = <uint8_t> prefix_length(
                 <const uint8_t *> <const char *> shape.mask_bytes + TRIE_AT[i], TRIE_BITS[i])
         self.t.bucket_mask = 3
+        self.t.n_buckets = 4
         self.t.buckets = <rule_node **> calloc(4, sizeof(rule_node *))
         self.t.max_priority = -1
         if self.t.buckets is NULL:
@@ -232,6 +271,7 @@ cdef class SubtableObject:
         cdef int stage
         for stage in range(N_STAGES - 1):
             free(self.t.stages[stage].slots)
+            free(self.t.stages[stage].old)
         free(self.t.buckets)
 
 

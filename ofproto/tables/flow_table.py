@@ -117,9 +117,10 @@ class FlowTables:
         return self._used
 
     def rules(self) -> Iterator[Rule]:
-        """All of them, by table."""
+        """All of them, by table; a piece of it as it is when it is come to."""
         for _, table in self.tables():
-            yield from table
+            for some in table.pieces():
+                yield from some
 
     def users_of(self, group: int) -> Iterable[Rule]:
         """The flows that refer to a group, those of all versions of the tables."""

@@ -27,6 +27,7 @@ Where a record is damaged, reading goes on with the next one that is whole.
 
 import contextlib
 import errno
+import mmap
 import os
 import re
 import struct
@@ -42,11 +43,14 @@ from pyvs import coverage
 vlog = ovs.vlog.Vlog("journal")
 DAMAGES = coverage.counter("journal_damaged")
 
+Bytes = bytes | mmap.mmap
+
 HEADER = struct.Struct("!IIQ")
 FLOW_MOD, FLOW_MOD_TABLE_ID, GROUP_MOD, METER_MOD = b"F", b"T", b"G", b"M"
 TAUGHT, CLEAR, STATE = b"L", b"C", b"S"
 BUNDLE_PART, BUNDLE_END = b"P", b"E"
 TLV_TABLE_MOD = b"O"
+WAIT = b"-"  # given out between pieces of a large file
 DAMAGED = b""  # given out where records were skipped, or are still looked for
 NUMBER_SIZE = 8
 MAX_RECORD = 1 << 18
@@ -89,18 +93,22 @@ class Journal:
 
     def replay(self) -> Iterator[tuple[bytes, int, bytes]]:
         """(kind, ms, payload) of each record; cuts off a torn tail, and opens for appending.
-        Between them DAMAGED, also for each millisecond or so of looking for the next record."""
+        Between them DAMAGED, also for each millisecond or so of looking for the next record, and
+        WAIT while a large file is read."""
         if self.path is None:
             return
+        data: Bytes = b""
         try:
-            data = Path(self.path).read_bytes()
+            for data in _contents(self.path):
+                if len(data) > COPY_SIZE:
+                    yield WAIT, 0, b""
         except FileNotFoundError:
-            data = b""
+            pass
         except OSError as error:
             vlog.warn(f"{self.path}: {error.strerror}; flows start empty")
             data = b""
         first = _first_line()
-        good = len(first) if data.startswith(first) else 0
+        good = len(first) if data[: len(first)] == first else 0
         skipped = 0
         if good:
             for kind, when, payload, end in _records(data, good):
@@ -116,6 +124,9 @@ class Journal:
         if good < len(data):
             vlog.info(f"{self.path}: {len(data) - good} bytes of another boot, or torn, cut off")
         self._open(good, first)
+        for at in range(0, len(data) - COPY_SIZE, COPY_SIZE):  # the rest goes at once
+            data.madvise(mmap.MADV_DONTNEED, at, COPY_SIZE)
+            yield WAIT, 0, b""
 
     def _open(self, size: int, first: bytes) -> None:
         """Open for appending behind `size` bytes that are good."""
@@ -257,6 +268,23 @@ class Journal:
                 os.unlink(self.path)
 
 
+def _contents(path: str) -> Iterator[mmap.mmap]:
+    """A file's bytes, given out for each piece that was read; of an empty one, nothing.  (The file
+    itself is not mapped: whoever cut it short would end the process.)"""
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return
+        data = mmap.mmap(-1, size)
+        at = 0
+        with memoryview(data) as view:
+            while at < size and (n := file.readinto(view[at : at + COPY_SIZE])):
+                at += n
+                yield data
+    if at < size:
+        data.resize(max(at, 1))
+
+
 def _copy(fd: int, at: int, end: int, file: IO[bytes]) -> None:
     """Add the bytes of `fd` between two offsets."""
     while at < end:
@@ -276,7 +304,7 @@ def _record(kind: bytes, payload: bytes, when: int) -> bytes:
     return HEADER.pack(len(body), zlib.crc32(body), when) + body
 
 
-def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
+def _records(data: Bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
     """(kind, ms, payload, where it ends) of the whole records; DAMAGED as replay() has it."""
     searched = 0
     while at < len(data):
@@ -297,7 +325,7 @@ def _records(data: bytes, at: int) -> Iterator[tuple[bytes, int, bytes, int]]:
             return
 
 
-def _whole_size(data: bytes, at: int) -> int:
+def _whole_size(data: Bytes, at: int) -> int:
     """Of the record that stands there; 0: none does, or not a whole one."""
     size, crc, _ = HEADER.unpack_from(data, at) if at + HEADER.size <= len(data) else (0, 0, 0)
     start = at + HEADER.size
@@ -307,7 +335,7 @@ def _whole_size(data: bytes, at: int) -> int:
     return HEADER.size + size if whole else 0
 
 
-def _search(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+def _search(data: Bytes, at: int) -> Iterator[tuple[int, int]]:
     """(where the next whole record begins, or 0; the work that it took) for each piece of work."""
     work = 0
     while at < len(data):

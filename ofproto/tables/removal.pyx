@@ -33,9 +33,11 @@ cdef bint is_plain(Rule rule) noexcept:
 def all_plain(Classifier table not None):
     """Whether all flows of a table are."""
     cdef Rule rule
-    for rule in table._rules:
-        if not is_plain(rule):
-            return False
+    cdef dict chunk
+    for chunk in table.chunks.values():
+        for rule in chunk:
+            if not is_plain(rule):
+                return False
     return True
 
 

@@ -25,6 +25,7 @@ from .journal import (
     STATE,
     TAUGHT,
     TLV_TABLE_MOD,
+    WAIT,
 )
 from .meter import meter_mod
 from .mod_plan import ModPlans
@@ -205,4 +206,5 @@ _REPLAY: dict[bytes, Any] = {
     DAMAGED: Replay._damaged,
     BUNDLE_PART: Replay._part,
     BUNDLE_END: Replay._bundled,
+    WAIT: lambda _replay, _payload, _when: None,
 }

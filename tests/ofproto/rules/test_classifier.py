@@ -130,12 +130,36 @@ def test_all_taken_at_once():
     for rule in before:
         classifier.insert(rule)
     assert by_cookie(before) == {(0, n): set(before[2 * n : 2 * n + 2]) for n in range(5)}
-    assert list(classifier.take_all()) == before
+    assert [rule for some in classifier.take_all().values() for rule in some] == before
     assert not classifier.rules() and not classifier.n_subtables and not len(classifier)
     assert classifier.lookup(before[0].key) is None and not classifier.remove(before[0])
     again = Rule((bytes([3]) * SIZE, mask), 3)
     assert classifier.insert(again) is None and classifier.lookup(again.key) is again
     assert classifier.n_lookup == 7
+
+
+def test_many_keys_of_one_mask():
+    """Buckets are added, and stages' slots change places, while keys come and go."""
+    mask = sparse([0xFF] * len(BYTES))
+    classifier, draw, there = Classifier(), random.Random(1), {}
+
+    def key():
+        return sparse([draw.randrange(2 if at in (153, 157) else 7) for at in BYTES])
+
+    for grow in (40_000, -39_900, 60_000):
+        for _ in range(abs(grow)):
+            if grow > 0 or draw.random() < 0.1:
+                rule = Rule((key(), mask), 1)
+                assert classifier.insert(rule) is there.get(rule.key)
+                there[rule.key] = rule
+            elif there:
+                classifier.remove(there.pop(next(iter(there))))
+        for probe in [*there, *(key() for _ in range(1000))]:
+            assert classifier.lookup(probe) is there.get(probe)
+    pieces = list(classifier.pieces())
+    assert [rule for some in pieces for rule in some] == classifier.rules() == list(classifier)
+    assert set(classifier) == set(there.values()) and len(classifier) == len(there)
+    assert len(pieces) > 2 and max(map(len, pieces)) <= 1 << 14  # none of which takes long
 
 
 def test_stages_keep_later_bits_out_of_the_mask():
