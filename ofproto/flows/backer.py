@@ -16,6 +16,7 @@ datapath forwards as its flows say, which stay as they are, and nobody takes wha
 wait for us as they do for a vswitchd that was killed, and then are lost.
 """
 
+import errno
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from typing import Any
 
 import ovs.vlog
 
-from datapath.ipc.connection import LONGEST
+from datapath.ipc.connection import LONGEST, SLOWER
 from datapath.ipc.dpif import DpifError, DpifStalled
 from pyvs import clock, containment, coverage
 
@@ -58,6 +59,8 @@ HARMLESS = {
 
 # Whose answer brings rings, or ends some: a late one does not say which are of use.
 WITH_RINGS = {"upcall_register", "workers_add", "workers_del"}
+
+EMPTYING = 20.0  # seconds that a datapath may take to give up all it has, when we end
 
 FIRST_UPCALLS = 0.02  # seconds in which known flows come up again, all at once,
 FIRST_ROUNDS = 10  # and looks at least, where others have the processor for as long
@@ -629,15 +632,28 @@ class Backer:
             return
         dpif, self.dpif = self.dpif, None
         if not keep:
-            if dpif.patience is not None:
-                dpif.patience = LONGEST  # there is no loop any more that waits
-            try:
-                dpif.flow_flush()
-                for port in dpif.port_dump():
-                    dpif.port_del(port.port_no)
-                for meter in dpif.meter_dump():
-                    dpif.meter_del(meter.meter)
-            except OSError as error:
-                vlog.warn(f"emptying the datapath failed ({error})")
+            _empty(dpif)
         self.flows.set_dpif(None)
         dpif.close()
+
+
+def _empty(dpif: Any) -> None:
+    """Take away all that is in the datapath, when there is no loop any more that others wait for:
+    not for long nevertheless, since whoever has us end waits."""
+    end = time.monotonic() + EMPTYING
+
+    def within(share: float, request: Callable[..., Any], *args: Any) -> Any:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, f"it takes more than {EMPTYING:.0f} s")
+        dpif.patience = min(LONGEST, left / share)
+        return request(*args)
+
+    try:
+        within(1, dpif.flow_flush)
+        for port in within(1, dpif.port_dump):
+            within(SLOWER, dpif.port_del, port.port_no)
+        for meter in within(1, dpif.meter_dump):
+            within(1, dpif.meter_del, meter.meter)
+    except OSError as error:
+        vlog.warn(f"emptying the datapath failed ({error})")
