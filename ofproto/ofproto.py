@@ -18,7 +18,7 @@ and wait().  Everything an OpenFlow peer can ask goes through connmgr (connectio
 """
 
 import time
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Collection, Container, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -115,7 +115,9 @@ class Ofproto:
         self.ipfix_stats: Callable[[int | None], list[Any]] = lambda number: []
         self.collector_sets: tuple[int, ...] = ()
         # Counters of the queues of a device, by number.
-        self.queue_counters: Callable[[str], dict[int, dict[str, int]]] = lambda name: {}
+        self.queue_counters: Callable[[str], Generator[Any, None, dict[int, dict[str, int]]]] = (
+            _nothing_counted
+        )
         self.xbridge = XBridge(name, backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
         self.xbridge.ct_timeouts = backer.timeouts.names
@@ -644,6 +646,18 @@ class Ofproto:
         if delete:
             self.tables.clear(clock.msec())
         self.log.close(delete and not keep_journal)
+
+    def forget(self) -> None:
+        """To be called when nobody has to do with it any more, some time after destroy().  Its
+        parts know each other in circles, which would stay where Python's collector does not look.
+        """
+        vars(self.tables).clear()
+        vars(self).clear()
+
+
+def _nothing_counted(_port: str) -> Generator[None, None, dict[int, dict[str, int]]]:
+    return {}
+    yield
 
 
 def flow_line(rule: Any, now: int) -> str:

@@ -39,6 +39,24 @@ def test_a_bridge_that_was_frozen_goes(spared, monkeypatch):
     world.close()
 
 
+def test_a_bridge_goes_without_the_collector(spared):
+    world = World()
+    other = Ofproto("br1", world.backer, 7)
+    parts = [other, other.tables, other.tables.learned, other.tables.configs, other.groups]
+    left = [weakref.ref(each) for each in (*parts, other.log, other.connmgr)]
+    world.turn()
+    gc.disable()
+    try:
+        other.destroy()
+        world.turn()
+        other.forget()
+        del other, parts
+        assert [each() for each in left] == [None] * len(left)
+    finally:
+        gc.enable()
+        world.close()
+
+
 def test_many_objects_are_not_looked_at(spared, monkeypatch):
     monkeypatch.setattr(collector, "FEW", 10)
     monkeypatch.setattr(gc, "collect", lambda *_generation: pytest.fail("a look at all"))
