@@ -466,7 +466,12 @@ class Stp:
     # --- timers
 
     def run(self, now: int) -> None:
-        """Do what is due."""
+        """Do what is due, also what is only by the times of a root that comes of it."""
+        self._run(now)
+        while _due(self.next_wakeup(), now):
+            self._run(now)
+
+    def _run(self, now: int) -> None:
         if _due(self._hello_at, now):
             self._hello_at = now + self.hello_time
             self._generate_configs(now)

@@ -37,13 +37,14 @@ def action_types(version: int) -> list[int]:
     )
 
 
-# What came before SET_FIELD is still taken, but has no number any more.
+# What came before SET_FIELD is still taken, but from 1.2 on it has no number any more.
 _WITHOUT_NUMBER = {*range(1, 11), 13, 14}
 
 
 def offered_actions(version: int) -> list[int]:
-    """The types that a version which has features of tables and groups is told of."""
-    return [number for number in action_types(version) if number not in _WITHOUT_NUMBER]
+    """The types that features of tables and groups tell of."""
+    gone = _WITHOUT_NUMBER if version >= OF12 else ()
+    return [number for number in action_types(version) if number not in gone]
 
 
 @cache

@@ -263,6 +263,8 @@ def format_flow_mod(message: "m.FlowMod", style: Style, wire: str | None = None)
         format_match(message.match, style.names, message.priority) if wire is None else wire
     )
     cookie = message.cookie if message.command == m.ADD else message.new_cookie
+    if message.command in (m.MODIFY, m.MODIFY_STRICT) and cookie is None:
+        cookie = message.missing_cookie(message.version)
     if cookie and cookie != _UNCHANGED:
         words.append(f"cookie:{cookie:#x}")
     if message.cookie_mask:

@@ -1,7 +1,5 @@
 """FLOW_MODs on the tables, beside a naive twin that keeps a list."""
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from ofproto.codec.actions import Output
 from ofproto.codec.errors import OFError
 from ofproto.codec.instructions import ApplyActions, GotoTable, WriteActions
+from ofproto.codec.messages import FlowMod
 from ofproto.codec.numbers import OFPP_NONE, OFPRR_DELETE, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 from ofproto.tables.flow_table import (
     ADD,
@@ -43,7 +42,7 @@ def mod(command, fields=None, priority=0x8000, ports=(), **more):
         "importance": 0,
         "instructions": [ApplyActions([Output(port) for port in ports])] if ports else [],
     }
-    return SimpleNamespace(**values | more)
+    return FlowMod(**values | more)
 
 
 class Tables(FlowTables):
@@ -204,8 +203,8 @@ class Twin:
         if m.command in (DELETE, DELETE_STRICT):
             self.flows = [f for f in self.flows if f not in found]
             return None
-        if not found and version == OF10 and not m.cookie_mask:
-            return self.add(m, key, m.new_cookie or 0)
+        if not found and version == OF10 and not m.cookie_mask and m.new_cookie is not None:
+            return self.add(m, key, m.new_cookie)
         for flow in found:
             flow["actions"] = m.instructions
             if m.new_cookie is not None:
