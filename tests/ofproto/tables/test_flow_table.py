@@ -194,7 +194,7 @@ class Twin:
     def __init__(self):
         self.flows = []
 
-    def do(self, m, version):
+    def do(self, m):
         key = (m.match.key_bytes, m.match.mask_bytes, m.priority)
         if m.command == ADD:
             return self.add(m, key, m.cookie)
@@ -203,7 +203,7 @@ class Twin:
         if m.command in (DELETE, DELETE_STRICT):
             self.flows = [f for f in self.flows if f not in found]
             return None
-        if not found and version == OF10 and not m.cookie_mask and m.new_cookie is not None:
+        if not found and not m.cookie_mask and m.new_cookie is not None:  # 1.0 and Nicira
             return self.add(m, key, m.new_cookie)
         for flow in found:
             flow["actions"] = m.instructions
@@ -245,7 +245,7 @@ def test_against_the_twin(mods):
     tables, twin = Tables(), Twin()
     for each, version in mods:
         tables.flow_mod(each, version, 0)
-        twin.do(each, version)
+        twin.do(each)
         assert (
             sorted(
                 (r.table_id, r.key, r.mask, r.priority, r.cookie, repr(r.actions))
