@@ -271,10 +271,11 @@ def test_snoop_and_mgmt_are_for_their_owner(switch):
         assert (switch.directory / name).stat().st_mode & 0o777 == 0o600, name
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
         sock.connect(str(switch.directory / "br0.snoop"))
-        sock.sendall(b"\xff\xff\0\7" + bytes(100))
         sock.settimeout(10)
-        while sock.recv(1000):
-            pass
+        with contextlib.suppress(ConnectionError):  # without controllers it may be closed already
+            sock.sendall(b"\xff\xff\0\7" + bytes(100))
+            while sock.recv(1000):
+                pass
 
 
 HUGE_FLOWS = 80  # of 64 KB of actions each: a second of work
