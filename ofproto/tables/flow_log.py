@@ -36,6 +36,8 @@ vlog = ovs.vlog.Vlog("flow_log")
 # How long packets and messages wait at most for a part of a shorter journal.
 SLICE_SECONDS = 0.002
 BATCH = 32  # rules between looks at the clock
+# After a failure to write: how long until all is written anew, and how long at most after the next.
+RETRY_MS, LONGEST_RETRY_MS = 10_000, 300_000
 
 
 class FlowLog:
@@ -60,6 +62,8 @@ class FlowLog:
         # While the journal is written anew: the rules of its start that are not in it yet.
         self._pending: set[Rule] = set()
         self._held = False
+        self._retry_at: int | None = None  # after a failure
+        self._pause = RETRY_MS
 
     def restore(self, now: int) -> bytes | None:
         """Replay; returns the state that was noted last, None for an empty journal."""
@@ -146,15 +150,30 @@ class FlowLog:
     # --- shortening
 
     def run(self, now: int) -> None:
-        """Shorten the journal when it has grown, a little at each call."""
+        """Shorten the journal when it has grown, a little at each call; so it comes back, too, when
+        what kept it from being written (a disk that is full) may have passed."""
         journal = self._journal
         journal.flush()
         if journal.rewriting:
             self._guarded(self._go_on)
         elif self._pending:
             self._settle()  # the journal has ended
-        elif not self._held and journal.has_grown and journal.wants_compaction(self._n_needed()):
+        elif self._held:
+            pass
+        elif journal.broken:
+            self._begin_anew(now)
+        elif journal.has_grown and journal.wants_compaction(self._n_needed()):
             self._guarded(self._start, now)
+
+    def _begin_anew(self, now: int) -> None:
+        """Later each time that it fails, for it may be much to write."""
+        if self._retry_at is None:
+            self._retry_at = now + self._pause
+        elif now >= self._retry_at:
+            self._retry_at = None
+            self._pause = min(2 * self._pause, LONGEST_RETRY_MS)
+            if self._journal.begin_anew():
+                self._guarded(self._start, now)
 
     def _guarded(self, step: Any, *args: Any) -> None:
         """What cannot be written leaves the old journal, which is longer, not less true."""
@@ -199,6 +218,8 @@ class FlowLog:
             if time.monotonic() >= end:
                 return
         self._journal.finish_rewrite()
+        if not self._journal.broken:
+            self._pause = RETRY_MS
         self._settle()
 
     def _write(self, rule: Rule) -> None:

@@ -83,7 +83,7 @@ class Journal:
         self.n_records = 0
         self._fd = -1
         self._compacted = 0
-        self._broken = False
+        self.broken = False  # nothing is kept, because something could not be written
         self._unwritten: list[bytes] = []
         self._n_unwritten = 0  # bytes of these
         # While the log is written anew: the new one, how many records it has and the old one
@@ -168,12 +168,26 @@ class Journal:
 
     def _fail(self, error: OSError) -> None:
         """A log that lacks something is worse than none."""
-        if not self._broken:
-            self._broken = True
+        if not self.broken:
+            self.broken = True
             vlog.warn(f"{self.path}: {error.strerror}; flows are not kept over a restart")
         self.close()
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+
+    def begin_anew(self) -> bool:
+        """After a failure: whether there is a place for what comes, until start_rewrite() and
+        finish_rewrite() have made a whole log again.  It has no name: a restart finds none yet."""
+        self.close()
+        path = f"{self.path}.new"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            os.unlink(path)
+        except OSError:
+            self.close()
+            return False
+        self.size = self.n_records = 0
+        return True
 
     @property
     def has_grown(self) -> bool:
@@ -242,6 +256,9 @@ class Journal:
         except OSError as error:
             self._fail(error)
             return
+        if self.broken:
+            self.broken = False
+            vlog.info(f"{self.path}: flows are kept over a restart again")
         self._compacted = size
         self.size += size - self._tail
         self.n_records += self._n_rewritten - self._n_before

@@ -297,6 +297,57 @@ def test_flows_that_change_while_the_journal_is_shortened(tmp_path_factory, mods
     assert contents(again) == contents(tables)
 
 
+def test_a_journal_comes_back_when_the_disk_takes_it_again(path, monkeypatch):
+    """Also what is changed while it is written anew is in it, and not before all of it is."""
+    tables = FlowTables(XBridge("br0"))
+    log = FlowLog(path, tables)
+    log.restore(0)
+    monkeypatch.setattr(flow_log, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(flow_log, "BATCH", 1)
+    for number in range(1, N_FLOWS + 1):
+        execute(log, tables, flow_mod(m.ADD, number, 1, False))
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: len(data) - 1)
+        log.flush()
+        assert not os.path.exists(path)
+    log.run(0)
+    log.run(flow_log.RETRY_MS - 1)
+    assert not log._journal.rewriting
+    log.run(flow_log.RETRY_MS)
+    execute(log, tables, flow_mod(m.DELETE, 1, 1, False))
+    execute(log, tables, flow_mod(m.ADD, 2, 7, False))
+    assert log._journal.rewriting and not os.path.exists(path)
+    for _ in range(N_FLOWS + 2):
+        log.run(flow_log.RETRY_MS)
+    execute(log, tables, flow_mod(m.ADD, 3, 8, False))
+    log.close()
+    again = FlowTables(XBridge("br0"))
+    later = FlowLog(path, again)
+    later.restore(0)
+    later.close()
+    assert contents(again) == contents(tables) and len(again) == N_FLOWS - 1
+
+
+def test_each_try_to_write_it_anew_comes_later(path, monkeypatch):
+    tables = FlowTables(XBridge("br0"))
+    log = FlowLog(path, tables)
+    log.restore(0)
+    execute(log, tables, flow_mod(m.ADD, 1, 1, False))
+    tries = []
+    begin = log._journal.begin_anew
+    monkeypatch.setattr(log._journal, "begin_anew", lambda: tries.append(now) or begin())
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data) - 1)
+    monkeypatch.setattr(
+        journal.Journal, "rewrite", lambda self, *_: self._fail(OSError(28, "full"))
+    )
+    log.flush()
+    for now in range(0, 10**6, 1000):
+        log.run(now)
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(tries) < 10 and gaps == sorted(gaps) and gaps[-1] >= flow_log.LONGEST_RETRY_MS
+    log.close()
+
+
 def test_a_change_of_many_flows_is_replayed_in_pieces(path):
     many = 3000
     tables = FlowTables(XBridge("br0"))
