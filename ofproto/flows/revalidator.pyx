@@ -387,8 +387,10 @@ cdef class Revalidator:
         return CROWDED_IDLE if self.flows.table.n > self.flows.flow_limit else self.max_idle
 
     cdef int expire(self, Ukey ukey) except -1:
-        if (ukey.dead or ukey.doomed
-                or self.now - max(ukey.used, ukey.created) < self.idle_time()):
+        if ukey.dead or ukey.doomed:
+            return 0
+        if self.now - max(ukey.used, ukey.created) < self.idle_time():
+            self.flows.table.keep(ukey)     # there may be less of a crowd than when it was given
             return 0
         self.counts["idle"] += 1
         return self.delete(ukey)

@@ -69,9 +69,10 @@ cdef class UkeyTable:
     cdef void renew(self, Ukey ukey, int64_t then) noexcept
     # By age.
     cdef list values(self)
-    # Those that may not have been used after `then`, and all that were not.  Who was given stays in the
-    # table only if it was used later; else it is not given again.
+    # Those that may not have been used after `then`, and all that were not.  Who was given is not given
+    # again, unless it was used later or keep() is told that it stays.
     cdef list unused_since(self, int64_t then)
+    cdef void keep(self, Ukey ukey) noexcept
     # The same, and the table is empty.
     cdef list take_all(self)
     # Private.

@@ -184,8 +184,11 @@ cdef class UkeyTable:
                 if (<Ukey> at).day <= last:
                     found.append(<Ukey> at)
                 at = (<Ukey> at).behind
-        self.first_day = last
+        self.first_day = max(self.first_day, last)
         return found
+
+    cdef void keep(self, Ukey ukey) noexcept:
+        self.first_day = min(self.first_day, ukey.day)
 
     cdef list values(self):
         cdef PyObject *at = self.oldest

@@ -731,6 +731,22 @@ def test_a_flood_of_one_port_leaves_room_for_the_others(switch):
     assert len(switch.flows) < 40
 
 
+def test_who_is_left_of_a_crowd_goes_in_time(switch):
+    """Of a crowd some are deleted at once, and those that are left wait as long as usual."""
+    for number in range(400):
+        switch.packet(A, f"00:00:00:00:{number >> 8:02x}:{number & 255:02x}", 1 + number % 3, 1000)
+    switch.settle(1000)
+    assert len(switch.flows) == 400
+    switch.flows.flow_limit = 200
+    switch.revalidator.step = 10  # few are deleted before there is no crowd any more
+    for now in range(9_000, 10_900, 10):
+        switch.revalidator.run(now)
+    assert 0 < len(switch.flows) <= 200
+    for now in range(11_000, 14_000, 10):
+        switch.revalidator.run(now)
+    assert not len(switch.flows)
+
+
 def test_no_more_flows_than_a_second_goes_through(switch):
     """As Open vSwitch's flow limit: shrunk by rounds that take long, grown by quick ones."""
     for number in range(5):
