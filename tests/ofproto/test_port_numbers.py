@@ -25,3 +25,27 @@ def test_a_freed_number_rests(monkeypatch):
     assert numbers.take(None) == 6
     with pytest.raises(ValueError, match="no free"):
         numbers.take(None)
+
+
+class Asked:
+    """Nobody's numbers; how many were asked for."""
+
+    count = 0
+
+    def __contains__(self, number):
+        self.count += 1
+        return False
+
+
+def test_where_all_rest_nobody_looks_for_one(monkeypatch):
+    """To look at all numbers takes 10 ms, for each port of a host whose ports come and go."""
+    now, asked = [5], Asked()
+    monkeypatch.setattr(clock, "msec", lambda: now[0])
+    numbers = PortNumbers(maximum=1000)
+    for number in range(1, 1000):
+        assert numbers.take(None) == number
+        numbers.free(number)
+    given = [numbers.take(None, asked) for _ in range(10)]
+    assert given == list(range(1, 11)) and asked.count < 100
+    now[0] += PortNumbers.RESTS
+    assert numbers.take(None, asked) == 11 and asked.count < 200
