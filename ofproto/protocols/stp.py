@@ -156,6 +156,8 @@ class Stp:
         settings, mine = kept.bridge
         tree = cls(_SETTINGS.value(settings, now), now)
         take(tree, _KEPT, mine, now)
+        if not min(tree.hello_time, tree.forward_delay, tree.settings.hello_time):
+            raise ValueError("no time between two messages")  # run() would have no end
         for key, plain in kept.ports.items():
             port = tree.ports[key] = Port(key, _PORT_SETTINGS.value(plain[0], now), now)
             take(port, _KEPT_PORT, plain, now)

@@ -221,3 +221,14 @@ def test_costs_without_end_are_the_highest_that_there_is():
         bridge.run(net.now)
     sent = [bpdu.decode(frame) for key, frame in bridge.take_frames() if key == 2]
     assert {each.cost for each in sent if each.kind == bpdu.CONFIG} == {0xFFFFFFFF}
+
+
+@pytest.mark.parametrize("what", ["hello_time", "forward_delay"])
+def test_a_damaged_memory_is_none(what):
+    """A timer that is due again at once would never come to its end."""
+    times = {"hello_time": 2, "forward_delay": 15}
+    tree = stp.Stp(stp.Settings(1, mac(7), **{**times, what: 0}), 0)
+    with pytest.raises(ValueError, match="no time"):
+        stp.Stp.restored(tree.kept(0), 0)
+    tree = stp.Stp(stp.Settings(1, mac(7), **times), 0)
+    stp.Stp.restored(tree.kept(0), 0).run(0)
