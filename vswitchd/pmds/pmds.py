@@ -137,9 +137,9 @@ class Pmds:
         new = sorted(wanted.keys() - self.workers.keys())
         if not new:
             return
-        numbers = backer.dpif.workers_add(new, self.pinned)
-        self.workers.update(zip(new, numbers, strict=True))
         for core in new:
+            # One at a time, for an answer about many comes too late, and then all begins anew.
+            (self.workers[core],) = backer.dpif.workers_add([core], self.pinned)
             vlog.info(f"PMD thread on numa_id: {wanted[core]}, core id: {core:2d} created.")
         self._tell_workers(wanted)
 
@@ -183,8 +183,8 @@ class Pmds:
             if not backer.handler.run(clock.msec()):
                 break
         backer.revalidator.sync(clock.msec())  # and what their flows counted is credited
-        backer.dpif.workers_del([self.workers[core] for core in gone])
         for core in gone:
+            backer.dpif.workers_del([self.workers[core]])
             del self.workers[core]
             vlog.info(
                 f"PMD thread on numa_id: {self.cores.get(core, 0)}, core id: {core:2d} destroyed."
