@@ -7,6 +7,7 @@ import ovs.vlog
 
 from ofproto.codec import messages
 from ofproto.codec.errors import OFError
+from ofproto.codec.messages.base import find
 from ofproto.codec.numbers import OFPRR_DELETE
 from pyvs import containment
 
@@ -191,9 +192,13 @@ class Replay:
             yield Replay._part_of_bundle, raw
 
     def _part_of_bundle(self, raw: bytes, when: int) -> Steps:
-        return (Replay._mod if raw[1] == OFPT_FLOW_MOD else Replay._group_mod)(self, raw, when)
+        if raw[1] == OFPT_FLOW_MOD:  # most of them
+            return self._mod(raw, when)
+        form, _at = find(raw)  # Nicira's, too, which are all of one type
+        return _IN_BUNDLES[form.cls](self, raw, when)
 
 
+_IN_BUNDLES = {messages.FlowMod: Replay._mod, messages.GroupMod: Replay._group_mod}
 _REPLAY: dict[bytes, Any] = {
     FLOW_MOD: Replay._mod,
     FLOW_MOD_TABLE_ID: Replay._mod_with_table,

@@ -3,13 +3,14 @@ Open vSwitch answers is in the tables."""
 
 import gc
 import random
+import struct
 
 import pytest
 
 from ofproto.changes import bundles, long_mods, table_work
 from ofproto.codec import messages as m
 from ofproto.codec.messages import bundle as wire
-from ofproto.codec.numbers import OFPPC_NO_FWD
+from ofproto.codec.numbers import OFPP_NONE, OFPPC_NO_FWD
 from ofproto.text import group_text
 from pyvs import clock
 from tests.ofproto.bridge_world import dump, flow, frame
@@ -197,6 +198,25 @@ def test_idle_bundles_are_discarded(world, client):
     assert error.name == "OFPBFC_TIMEOUT"
     client.send(control(COMMIT))
     assert names(client) == ["OFPBFC_BAD_ID"]
+
+
+class NiciraMod:
+    """NXT_FLOW_MOD that adds a flow which drops all, with a priority of 6."""
+
+    def encode(self, version, xid):
+        body = struct.pack(
+            "!IIQHHHHIHHH6x", 0x2320, 13, 9, m.ADD, 0, 0, 6, 0xFFFFFFFF, OFPP_NONE, 0, 0
+        )
+        return struct.pack("!BBHI", version, 4, 8 + len(body), xid) + body
+
+
+def test_niciras_flow_mods_are_in_the_journal_as_what_they_are(world, client):
+    assert not commit(client, NiciraMod())
+    expected = dump(client)
+    assert any("cookie=0x9, priority=6" in each for each in expected)
+    world.stop()
+    world.start()
+    assert dump(world.client(client.version)) == expected
 
 
 def test_the_journal_has_all_of_it_or_none(world, client):
