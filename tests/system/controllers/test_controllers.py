@@ -130,6 +130,7 @@ def test_it_goes_and_comes(switch, controller, mode):
 def test_snoop_and_monitor_of_open_vswitch(switch, controller):
     """Real ovs-ofctl listens to a controller's talk, and to packet-ins of its own."""
     switch.vsctl("add-br", "br0", "--", "set-fail-mode", "br0", "secure")
+    switch.vsctl("set-controller", "br0", "tcp:127.0.0.1:6653")
     out = {}
     children = []
     for name, words in (
@@ -147,13 +148,22 @@ def test_snoop_and_monitor_of_open_vswitch(switch, controller):
                 )
             )
     try:
-        switch.vsctl("set-controller", "br0", "tcp:127.0.0.1:6653")
         one = switch.container("c1", "10.0.0.1/24", "br0")
         switch.container("c2", "10.0.0.2/24", "br0")
-        wait_until(lambda: one.ping("10.0.0.2", count=1) == 1, seconds=20, what="a ping")
+
+        def ping_anew():
+            """As if the controller had not said yet where to."""
+            switch.ofctl("del-flows", "br0", "in_port=1")
+            return one.ping("10.0.0.2", count=1) == 1
+
+        wait_until(ping_anew, seconds=20, what="a ping")
         wait_until(lambda: "_PACKET_IN" in out["monitor"].read_text(), what="a packet-in")
         for kind in ("FLOW_MOD", "PACKET_IN", "PACKET_OUT"):
-            wait_until(lambda kind=kind: f"OFPT_{kind}" in out["snoop"].read_text(), what=kind)
+            wait_until(
+                lambda kind=kind: ping_anew() and f"OFPT_{kind}" in out["snoop"].read_text(),
+                seconds=20,
+                what=kind,
+            )
         heard = out["snoop"].read_text()
         assert "OFPT_PORT_STATUS" in out["monitor"].read_text()
         assert "decode error" not in heard + out["monitor"].read_text()
