@@ -50,7 +50,7 @@ cdef class UpcallRings:
     cdef void let_go(self) noexcept
     # Meanwhile: whether they are is said of each packet, the last one next_upcall() gave.
     cdef void hold_while_more(self, const upcall *u) noexcept
-    cdef void wake_worker(self, uint32_t worker) noexcept
+    cdef bint wake_worker(self, uint32_t worker) noexcept
     cdef void wake_those_behind(self) noexcept
     # The three push into the down rings.  A flow goes to `workers`, by a bit for each id; returned
     # are the bits of those whose ring is full, and which do not get it (installing it again is

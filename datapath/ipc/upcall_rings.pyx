@@ -27,6 +27,9 @@ from collections import namedtuple
 from datapath.ipc.connection import DpifError
 from datapath.key import flow
 
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef extern from "<arpa/inet.h>" nogil:
     uint32_t htonl(uint32_t)
 
@@ -227,7 +230,10 @@ cdef class UpcallRings:
             memcpy(at + padded(length), u.packet, packet_size)
         ring_commit(&self.down[worker])
         if not self.holding:
-            self.wake_worker(worker)
+            if self.wake_worker(worker):
+                # It may have given us this very processor before it slept: a first packet waits
+                # for the worker, and nobody for what is left to do here.
+                sched_yield()
             return 0
         self.behind |= <uint64_t> 1 << worker
         self.n_behind += 1
@@ -235,9 +241,12 @@ cdef class UpcallRings:
             self.wake_those_behind()
         return 0
 
-    cdef void wake_worker(self, uint32_t worker) noexcept:
-        if ring_must_wake(&self.down[worker]):
-            ring_doorbell(self.wake[worker])
+    cdef bint wake_worker(self, uint32_t worker) noexcept:
+        """Whether it slept."""
+        if not ring_must_wake(&self.down[worker]):
+            return False
+        ring_doorbell(self.wake[worker])
+        return True
 
     cdef void wake_those_behind(self) noexcept:
         cdef uint32_t i

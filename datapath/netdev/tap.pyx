@@ -12,11 +12,12 @@ import os
 import struct
 import zlib
 
-from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t
+from libc.errno cimport EAGAIN, EINTR, EIO, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.unistd cimport read, write
 
+from datapath.base.clock cimport kernel_ns
 from datapath.base.drops cimport DROP_RX_INVALID, DROP_RX_OVERSIZE
 from datapath.netdev.netdev cimport (
     BIG_BUFFERS,
@@ -47,6 +48,9 @@ cdef extern from "<linux/if_tun.h>" nogil:
     int IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
     int TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN
 
+cdef enum:
+    LEFT_DOWN = 1000000     # ns for which an interface that was down is not tried again
+
 TUN_DEVICE = "/dev/net/tun"
 
 
@@ -66,6 +70,7 @@ cdef uint32_t tap_receive(rxq *q, rx_burst *burst, worker_port *port) noexcept n
                 q.dev.dead = True   # the interface was deleted
             break
         taken += 1
+        (<tap_io *> q.dev.private).down_since = 0
         if n < VNET_SIZE + 14:
             port.drops[DROP_RX_INVALID] += 1
             continue
@@ -86,17 +91,28 @@ cdef void tap_release(rxq *q) noexcept nogil:
     pass
 
 
+cdef bint is_left_down(const tap_io *io) noexcept nogil:
+    """A bridge's own port is mostly down and gets all that floods: no system call for each frame."""
+    return io.down_since and kernel_ns() - io.down_since < LEFT_DOWN
+
+
 cdef void tap_send(netdev *dev, mmsghdr *messages, uint32_t n, worker_port *port) noexcept nogil:
-    cdef int fd = (<tap_io *> dev.private).fd
+    cdef tap_io *io = <tap_io *> dev.private
     cdef uint32_t i = 0
+    if is_left_down(io):
+        port.drops[drop_of_errno(EIO)] += n
+        return
+    io.down_since = 0
     while i < n:
-        if write(fd, messages[i].msg_hdr.msg_iov.iov_base, messages[i].msg_hdr.msg_iov.iov_len) < 0:
-            if errno == EINTR:
-                continue
-            port.drops[drop_of_errno(errno)] += 1
-        else:
+        if write(io.fd, messages[i].msg_hdr.msg_iov.iov_base, messages[i].msg_hdr.msg_iov.iov_len) >= 0:
             port.tx_packets += 1
             port.tx_bytes += messages[i].msg_hdr.msg_iov.iov_len - VNET_SIZE
+        elif errno == EINTR:
+            continue
+        else:
+            if errno == EIO:
+                io.down_since = kernel_ns()
+            port.drops[drop_of_errno(errno)] += 1
         i += 1
 
 

@@ -10,7 +10,7 @@ from tests import daemons
 from tests.daemons import wait_until
 from tests.datapath.dp_process import Process
 from tests.datapath.netdev.test_veth import join
-from tests.datapath.wire import Host, transfer
+from tests.datapath.wire import Host, raw_socket, transfer
 
 A, HOST = "10.0.0.1", "10.0.0.254"
 
@@ -78,6 +78,23 @@ def test_link_down_counts(net, container):
     assert container.ping(HOST, count=1) == 0
     assert net.port("br0").drops["port_down"] >= 1
     assert not net.port("br0").dead
+
+
+def test_a_flood_while_down_and_frames_when_up(net, container):
+    """Each frame of a burst counts as dropped; once it is up the port gets what is for it."""
+    net.add("br0", "internal")
+    join(net, 1, 2)
+    with raw_socket(container) as raw:
+        for number in range(500):
+            raw.send(
+                b"\xff" * 6 + b"\2\0\0\0" + number.to_bytes(2, "big") + b"\x88\xb5" + bytes(46)
+            )
+    # Where the worker does not keep up the rest of them is lost before it, and counted, too.
+    wait_until(
+        lambda: sum(net.drops().get(why, 0) for why in ("port_down", "rx_queue_full")) >= 500
+    )
+    addressed(net.host, "br0")
+    assert container.ping(HOST, count=1) == 1
 
 
 @pytest.mark.parametrize("name", ("a/b", "", "pa"))
