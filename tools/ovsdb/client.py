@@ -1,7 +1,6 @@
 """pyvs-ovsdb-client: asks a database server, and changes its databases; see ovsdb-client(1)."""
 
 import errno
-import json
 import os
 import select
 import sys
@@ -92,12 +91,14 @@ def run_list_columns(session, wanted=None):
 
 
 def _read_schema(path):
+    """The JSON of a schema file."""
+    from ovsdb.data.errors import OvsdbError
+    from ovsdb.storage.files import load_schema
+
     try:
-        with open(path) as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Fatal(f'failed to read schema: "{path}": {reason}') from None
+        return load_schema(path)
+    except OvsdbError as error:
+        raise Fatal(f'failed to read schema: "{path}": {error.told()}') from None
 
 
 def _canonical(spec):
@@ -261,7 +262,8 @@ def run_restore(session):
         try:
             database = open_database(path)
         except OvsdbError as error:
-            raise Fatal(f"cannot read the backup: {error}") from None
+            reason = str(error).partition(";")[0].replace(path, "standard input")
+            raise Fatal(f"cannot read the backup: {reason}") from None
         data, saved = snapshot_json(database, ""), database.schema.to_json()
     spec = session.schema_json()
     if "force" not in session.options and _canonical(saved) != _canonical(spec):

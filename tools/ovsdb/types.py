@@ -222,6 +222,8 @@ def from_wire(column_type, value):
 
 
 def _atom_to_wire(kind, atom, named):
+    if kind == "real" and abs(atom) < 1e15 and atom == int(atom):
+        return int(atom)  # as ovsdb-server writes it
     if kind != "uuid":
         return atom
     return named.get(atom) or ["uuid", atom]

@@ -291,6 +291,17 @@ def test_needs_conversion(server, tmp_path):
         assert run_ours(ovsdb_client.main, args) == (0, answer, "")
 
 
+def test_convert_to_what_is_no_schema(server, tmp_path):
+    """It is not sent; nor does a file that holds no object end in a traceback."""
+    for number, text in enumerate(("[1]", "x", '{"name":"a","tables":{"1":{"columns":{}}}}')):
+        path = tmp_path / f"{number}"
+        path.write_text(text)
+        for command in ("convert", "needs-conversion"):
+            code, out, error = run_ours(ovsdb_client.main, [command, server.remote, str(path)])
+            assert (code, out) == (1, "")
+            assert f'failed to read schema: "{path}": ' in error
+
+
 def test_terminal_output_is_text():
     """Without a connection there is a message and a status, no traceback."""
     out = io.StringIO()

@@ -124,3 +124,9 @@ def test_not_a_real(text):
     with pytest.raises(types.BadValue):
         types.parse_atom(types.BaseType("real"), text)
     assert not math.isnan(types.parse_atom(types.BaseType("real"), "1.5"))
+
+
+def test_reals_in_json():
+    """A real without a fraction is printed without a point."""
+    kind = types.ColumnType({"key": "real", "min": 0, "max": 3})
+    assert types.to_json_text(kind, [0.0, 1.5, 2e18]) == '["set",[0,1.5,2e+18]]'
