@@ -8,7 +8,7 @@ import pytest
 
 from pyvs.named_files import LONGEST
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import asking, dpctl
+from vswitchd.appctl.datapath import asking, dpctl
 from vswitchd.dpctl import arguments
 from vswitchd.dpctl.run import JsonArray, Run
 

@@ -13,7 +13,7 @@ from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
 from vswitchd import status, switch
-from vswitchd.appctl import bond as bond_commands
+from vswitchd.appctl.protocols import bond as bond_commands
 from vswitchd.database import columns
 from vswitchd.devices import netdev
 from vswitchd.devices.links import IFF_LOWER_UP, IFF_UP

@@ -11,26 +11,9 @@ from typing import NamedTuple
 
 from pyvs.process import daemon
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import (
-    autoattach,
-    bfd,
-    bond,
-    cfm,
-    dpctl,
-    dpif,
-    dummy,
-    fdb,
-    features,
-    implementations,
-    lacp,
-    mdb,
-    pmd,
-    qos,
-    spanning,
-    trace,
-    tunnels,
-    underlay,
-)
+from vswitchd.appctl import fdb, qos, trace, tunnels, underlay
+from vswitchd.appctl.datapath import dpctl, dpif, dummy, features, implementations, pmd
+from vswitchd.appctl.protocols import autoattach, bfd, bond, cfm, lacp, mdb, spanning
 from vswitchd.bridge import Bridge
 from vswitchd.switch import Switch
 

@@ -27,8 +27,8 @@ from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
 from pyvs import clock
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import NO_PROCESS
-from vswitchd.appctl.dpif import is_datapath, split_options
+from vswitchd.appctl.datapath.asking import NO_PROCESS
+from vswitchd.appctl.datapath.dpif import is_datapath, split_options
 from vswitchd.dpctl import arguments
 
 if TYPE_CHECKING:

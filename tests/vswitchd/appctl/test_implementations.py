@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import implementations
+from vswitchd.appctl.datapath import implementations
 
 
 @pytest.fixture

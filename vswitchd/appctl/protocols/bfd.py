@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ofproto.protocols.bfd import FLAGS, STATES, Session
 from pyvs import clock
-from vswitchd.appctl.sessions import find, parse_override
+from vswitchd.appctl.protocols.sessions import find, parse_override
 from vswitchd.protocols.bfd import diagnostic
 
 if TYPE_CHECKING:

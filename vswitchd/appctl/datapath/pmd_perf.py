@@ -19,7 +19,7 @@ from datapath.ipc.perf_table import (
 )
 from pyvs import digits
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.pmd_counters import (
+from vswitchd.appctl.datapath.pmd_counters import (
     MAIN,
     Cleared,
     Counted,

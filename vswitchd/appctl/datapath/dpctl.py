@@ -7,7 +7,7 @@ from datapath.key import flow
 from datapath.key.outer_text import masked
 from pyvs import identity
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import asking, dpif
+from vswitchd.appctl.datapath.asking import asking, dpif
 from vswitchd.dpctl import dpctl, usage
 from vswitchd.dpctl.run import OPTIONS, DpctlError, Run, Unread
 from vswitchd.pmds import further

@@ -10,7 +10,7 @@ from datapath.text import datapath, format_kernel_cache, format_queues, format_t
 from pyvs import clock, digits, identity
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import asking, awaited, dpif, insist
+from vswitchd.appctl.datapath.asking import asking, awaited, dpif, insist
 from vswitchd.bridge import LOCAL
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vswitchd.appctl.asking import _Aside, asking
+from vswitchd.appctl.datapath.asking import _Aside, asking
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, ValueError])

@@ -7,7 +7,7 @@ import pytest
 
 from datapath.ipc.perf_requests import Measured, PerfRow
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl import pmd
+from vswitchd.appctl.datapath import pmd
 from vswitchd.pmds.pmds import Pmds
 
 NAMES = ("packets", "recirculations", "emc_hits", "megaflow_hits", "misses", "lost", "masks_probed")

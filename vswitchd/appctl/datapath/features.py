@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from datapath.actions import odp
 from pyvs import digits
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.dpif import Ufids
+from vswitchd.appctl.datapath.dpif import Ufids
 from vswitchd.database.datapaths import CAPABILITIES
 
 if TYPE_CHECKING:

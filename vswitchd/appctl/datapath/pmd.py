@@ -11,9 +11,9 @@ import ovs.vlog
 from datapath.ipc.perf_table import per
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import asking, dpif, insist
-from vswitchd.appctl.dpif import is_datapath
-from vswitchd.appctl.pmd_counters import (
+from vswitchd.appctl.datapath.asking import asking, dpif, insist
+from vswitchd.appctl.datapath.dpif import is_datapath
+from vswitchd.appctl.datapath.pmd_counters import (
     MAIN,
     Asked,
     Cleared,
@@ -24,8 +24,8 @@ from vswitchd.appctl.pmd_counters import (
     threads,
     workers,
 )
-from vswitchd.appctl.pmd_perf import LOG_USAGE, log_options
-from vswitchd.appctl.pmd_perf import show as show_performance
+from vswitchd.appctl.datapath.pmd_perf import LOG_USAGE, log_options
+from vswitchd.appctl.datapath.pmd_perf import show as show_performance
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -10,7 +10,7 @@ from datapath.key.compose import compose
 from pyvs import clock, digits
 from pyvs.process.control import Pieces
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import asking, awaited, dpif, insist
+from vswitchd.appctl.datapath.asking import asking, awaited, dpif, insist
 
 if TYPE_CHECKING:
     from vswitchd.devices.iface import Iface

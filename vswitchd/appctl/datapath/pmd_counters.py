@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datapath.ipc import further
 from pyvs import digits
 from pyvs.process.daemon import CommandError
-from vswitchd.appctl.asking import dpif
-from vswitchd.appctl.dpif import is_datapath
+from vswitchd.appctl.datapath.asking import dpif
+from vswitchd.appctl.datapath.dpif import is_datapath
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

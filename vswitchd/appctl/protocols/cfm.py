@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ofproto.protocols.cfm import MaintenancePoint
 from pyvs import clock
-from vswitchd.appctl.sessions import find, parse_override
+from vswitchd.appctl.protocols.sessions import find, parse_override
 
 if TYPE_CHECKING:
     from vswitchd.switch import Switch

@@ -1,0 +1,1 @@
+"""Commands that ask the datapath process, or tell of what vswitchd has in it."""

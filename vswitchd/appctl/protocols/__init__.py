@@ -1,0 +1,1 @@
+"""Commands of the protocols that bridges and their ports speak, a module for each."""
