@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.forwarding import show
-from bench.peers import ALL, Peer, cpu
+from bench.harness.peers import ALL, Peer, cpu
+from bench.harness.shown import show
 from demo.lab import quiet, wait_for
 
 ROUNDS, SECONDS = 5, 2

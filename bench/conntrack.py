@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from bench.forwarding import MEASURES as FORWARDING
-from bench.forwarding import mac, received, show
-from bench.peers import OpenVSwitch, OpenVSwitchTso, Peer, Pyvs, cpu, sh
+from bench.harness.peers import OpenVSwitch, OpenVSwitchTso, Peer, Pyvs, cpu, sh
+from bench.harness.shown import show
+from bench.harness.traffic import MEASURES as FORWARDING
+from bench.harness.traffic import mac, received
 
 ROUNDS = 3
 FLOWS = 1000
@@ -39,13 +40,12 @@ def rules(peer: Peer, lines: str) -> None:
 
 
 def load(container: str, *words: object) -> str:
-    return sh(
-        f"ip netns exec {container} {sys.executable} -m bench.ct_load {' '.join(map(str, words))}"
-    )
+    arguments = " ".join(map(str, words))
+    return sh(f"ip netns exec {container} {sys.executable} -m bench.harness.ct_load {arguments}")
 
 
 def start(container: str, *words: object) -> subprocess.Popen:
-    command = ["ip", "netns", "exec", container, sys.executable, "-m", "bench.ct_load"]
+    command = ["ip", "netns", "exec", container, sys.executable, "-m", "bench.harness.ct_load"]
     return subprocess.Popen([*command, *map(str, words)], stdout=subprocess.PIPE, text=True)
 
 
@@ -68,7 +68,7 @@ def memory(peer: Peer) -> int:
 
 def establish(peer: Peer) -> None:
     words = f"eth0 {mac(peer.a)} {mac(peer.b)} {FLOWS} 0.2"
-    sh(f"ip netns exec {peer.a} {sys.executable} -m bench.generator {words}")
+    sh(f"ip netns exec {peer.a} {sys.executable} -m bench.harness.generator {words}")
     load(peer.b, "answer", *towards(peer, peer.b), FLOWS)
 
 

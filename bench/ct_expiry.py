@@ -11,7 +11,7 @@ import os
 import struct
 import time
 
-from bench.forwarding import text
+from bench.harness.shown import text
 from datapath.actions.text import ct_text
 from datapath.conntrack.connections import Connections
 from datapath.conntrack.policies import DEFAULTS

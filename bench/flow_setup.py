@@ -15,9 +15,9 @@ import time
 
 from pyroute2 import netns
 
-from bench.forwarding import show
-from bench.generator import Batch
-from bench.peers import ALL, Peer, cpu
+from bench.harness.generator import Batch
+from bench.harness.peers import ALL, Peer, cpu
+from bench.harness.shown import show
 
 ROUNDS = 5
 FIRST_PACKETS = 100

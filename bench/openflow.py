@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.peers import OpenVSwitch, Pyvs
+from bench.harness.peers import OpenVSwitch, Pyvs
 from ofproto.codec import messages as m
 from ofproto.codec.hello import encode_hello
 from ofproto.text import flow_text
@@ -87,7 +87,7 @@ FLOW = "priority=7,tcp,in_port=1,nw_src=10.0.0.0/8,nw_dst=9.9.9.9,tp_dst=80"
 
 
 class Switch:
-    """A running switch of bench.peers; `rundir` has br0.mgmt."""
+    """A running switch of bench.harness.peers; `rundir` has br0.mgmt."""
 
     def __init__(self, peer, rundir: str, pid_file: str):
         self.peer = peer

@@ -12,8 +12,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from bench.harness.peers import sh
 from bench.ovsdb import Client
-from bench.peers import sh
 
 ROUNDS = 15
 # (bridges, ports of each bridge besides its own)

@@ -9,9 +9,9 @@ keep their offloads with pyvs; Open vSwitch passes none through, so there they a
 import os
 import shutil
 
-from bench.forwarding import MEASURES as FORWARDING
-from bench.forwarding import show
-from bench.peers import sh
+from bench.harness.peers import sh
+from bench.harness.shown import show
+from bench.harness.traffic import MEASURES as FORWARDING
 from demo.lab import quiet, wait_for
 
 ROUNDS = 3

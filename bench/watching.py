@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from bench.forwarding import open_port, received, show
-from bench.peers import ALL, Peer, cpu, sh
+from bench.harness.peers import ALL, Peer, cpu, sh
+from bench.harness.shown import show
+from bench.harness.traffic import open_port, received
 from bench.performance import KINDS, SECONDS, Cost, measure_packets, measure_tcp
 from demo.lab import quiet, wait_for
 

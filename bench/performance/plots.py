@@ -1,4 +1,4 @@
-"""Plots of bench/page.py, as SVG.  matplotlib is wanted by nothing but this."""
+"""Plots of page.py, as SVG.  matplotlib is wanted by nothing but this."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot
 
-from bench.results import COSTS, FIGURES, KINDS, NAMES, Results
+from bench.performance.results import COSTS, FIGURES, KINDS, NAMES, Results
 
 COLOURS = {"pyvs-kernel": "#0b6e4f", "pyvs": "#6bbf59", "bridge": "#5c677d", "wire": "#adb5bd"}
 OTHERS = "#d08c60"

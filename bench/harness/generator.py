@@ -1,6 +1,6 @@
 """Sends UDP frames of 60 bytes in many flows, as fast as one core can (run inside a container).
 
-    python -m bench.generator IFACE SRC_MAC DST_MAC FLOWS SECONDS
+    python -m bench.harness.generator IFACE SRC_MAC DST_MAC FLOWS SECONDS
 
 sendmmsg(2) over AF_PACKET with a frame for each flow; prints the number of frames sent.
 """

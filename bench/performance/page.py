@@ -1,4 +1,4 @@
-"""docs/performance.md from the figures of one run: python -m bench.page DIRECTORY.
+"""docs/performance.md from the figures of one run: python -m bench.performance.page DIRECTORY.
 
 DIRECTORY has performance.json as bench/performance.py writes it; the page and its plots are
 written beside it.
@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench.results import COSTS, FIGURES, KINDS, NAMES, Results
+from bench.performance.results import COSTS, FIGURES, KINDS, NAMES, Results
 
 DATA, PAGE = "performance.json", "performance.md"
 # (figure, peer, beside which, the goal in words, whether a ratio meets it)

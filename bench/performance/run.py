@@ -2,7 +2,7 @@
 
 pyvs with and without its kernel cache, Open vSwitch, the Linux bridge and a bare veth are measured
 in alternating rounds in one run: rate, loss, latency, processor time.  Written are
-performance.json, performance.md and, where matplotlib is installed, plots (bench/page.py).  It
+performance.json, performance.md and, where matplotlib is installed, plots (page.py).  It
 takes 7 minutes, of a machine that does nothing else.
 """
 
@@ -14,9 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from bench import page
-from bench.forwarding import mac, open_port, received, tcp
-from bench.peers import ALL, Peer, sh
+from bench.harness.peers import ALL, Peer, sh
+from bench.harness.traffic import mac, open_port, received, tcp
+from bench.performance import page
 from demo.lab import LabError, quiet
 from pyvs.version import VERSION
 
@@ -84,7 +84,7 @@ def measure_packets(peer: Peer, cost: Cost) -> dict:
     """Million packets a second that arrive, per cent lost, processor seconds for each million."""
     before = received(peer.b)
     command = (
-        f"ip netns exec {peer.a} {sys.executable} -m bench.generator eth0 {mac(peer.a)}"
+        f"ip netns exec {peer.a} {sys.executable} -m bench.harness.generator eth0 {mac(peer.a)}"
         f" {mac(peer.b)} {FLOWS} {SECONDS}"
     )
     with open_port(peer.b):

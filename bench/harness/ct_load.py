@@ -1,12 +1,12 @@
 """Load for the benchmarks of connection tracking (run inside a container).
 
-    python -m bench.ct_load answer IFACE SRC_MAC DST_MAC FLOWS     answers to bench.generator
-    python -m bench.ct_load steady IFACE SRC_MAC DST_MAC RATE SECONDS  its first flow
-    python -m bench.ct_load many IFACE SRC_MAC DST_MAC COUNT       UDP of so many sources
-    python -m bench.ct_load flood IFACE SRC_MAC DST_MAC SECONDS    SYNs of random sources
-    python -m bench.ct_load serve PORT                               accepts and closes
-    python -m bench.ct_load connect ADDRESS PORT SECONDS             connects and closes
-    python -m bench.ct_load probe ADDRESS SECONDS                    round trips, 1 ms apart
+    python -m bench.harness.ct_load answer IFACE SRC_MAC DST_MAC FLOWS     answers to generator.py
+    python -m bench.harness.ct_load steady IFACE SRC_MAC DST_MAC RATE SECONDS  its first flow
+    python -m bench.harness.ct_load many IFACE SRC_MAC DST_MAC COUNT       UDP of so many sources
+    python -m bench.harness.ct_load flood IFACE SRC_MAC DST_MAC SECONDS    SYNs of random sources
+    python -m bench.harness.ct_load serve PORT                               accepts and closes
+    python -m bench.harness.ct_load connect ADDRESS PORT SECONDS             connects and closes
+    python -m bench.harness.ct_load probe ADDRESS SECONDS                    round trips, 1 ms apart
 
 Each prints a number, probe the longest and the 99th hundredth in ms; UDP is sent to port 9.
 """
@@ -17,7 +17,7 @@ import struct
 import sys
 import time
 
-from bench.generator import BATCH, Batch, frame, ones_complement
+from bench.harness.generator import BATCH, Batch, frame, ones_complement
 
 SOURCES = 60000  # ports of an address that `many` uses
 UDP, TCP = 17, 6
