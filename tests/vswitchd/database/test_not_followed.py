@@ -25,7 +25,7 @@ def test_every_column_stands_somewhere():
 
 
 # `table column:key` of each key of a map that ovs-vswitchd.conf.db(5) of Open vSwitch 3.1 names.
-KEYS = (ROOT / "tests/vswitchd/conf_db_keys.txt").read_text().splitlines()
+KEYS = (ROOT / "tests/vswitchd/database/conf_db_keys.txt").read_text().splitlines()
 SOURCES = ("vswitchd", "ofproto", "ovsdb", "datapath", "containers", "tools")
 # Keys that the sources put together of a part that many have: pattern -> that part.
 PUT_TOGETHER = {
