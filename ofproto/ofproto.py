@@ -646,13 +646,16 @@ class Ofproto:
         if delete:
             self.tables.clear(clock.msec())
         self.log.close(delete and not keep_journal)
+        self._part_with_parts()
 
-    def forget(self) -> None:
-        """To be called when nobody has to do with it any more, some time after destroy().  Its
-        parts know each other in circles, which would stay where Python's collector does not look.
-        """
-        vars(self.tables).clear()
-        vars(self).clear()
+    def _part_with_parts(self) -> None:
+        """None of them refers to the bridge any more: such circles would stay where Python's
+        collector does not look.  Who reads the bridge yet still finds all of its parts."""
+        self._parts = ()
+        self.xbridge.packet_in = None
+        self.port_set.close()
+        self.bundles.close()
+        self.tables.close()
 
 
 def _nothing_counted(_port: str) -> Generator[None, None, dict[int, dict[str, int]]]:

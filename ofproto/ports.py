@@ -365,10 +365,9 @@ class Ports:
         for bridge in self._backer.bridges.values():
             bridge.xbridge.mac.forget(gone)
 
-    def forget(self) -> None:
-        """The bridge goes, its ports stay in the datapath."""
-        for port in self.by_number.values():
-            self._xbridge.port_del(port.xport)
+    def close(self) -> None:
+        """Nobody is told of them any more."""
+        self._tell = lambda reason, port: None
 
 
 def own_stats(xport: Any) -> dict[str, int]:

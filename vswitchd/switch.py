@@ -14,7 +14,6 @@ configuration as last known.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
@@ -47,9 +46,6 @@ RETRY_MS = 50  # for a datapath process that is about to come up
 RETRY_FAULT_MS = 1000  # of what a fault of ours kept from being realised, or, at first, read
 LONGEST_RETRY_MS = 60_000  # of what it still keeps from being read
 DISCIPLINES_MS = 5000  # that disciplines may be late, before others' changes are told to be there
-# ms after which nobody waits for an answer any more that is about a bridge that was deleted; a
-# datapath process may not give it for as long as that.
-FORGOTTEN_AFTER = 10_000
 GONE_FOR = 1000  # ms after which nobody refers to a bridge any more that was deleted
 
 
@@ -123,7 +119,6 @@ class Switch:
         self._contended = False
         self._warned = Once()
         self._gone_at: int | None = None  # ms, when a bridge was deleted
-        self._gone: deque[tuple[int, Any]] = deque()  # when each was, and its Ofproto
 
     @property
     def config(self) -> Configuration | None:
@@ -154,8 +149,6 @@ class Switch:
         if self._gone_at is not None and now >= self._gone_at + GONE_FOR:
             self._gone_at = None
             collector.look_at_all()
-        while self._gone and now >= self._gone[0][0] + FORGOTTEN_AFTER:
-            self._gone.popleft()[1].forget()
 
     def _restore_some(self) -> None:
         """Go on with one of those that take over flows, each in its turn; a bridge is made when it
@@ -520,7 +513,7 @@ class Switch:
             vlog.info(f"bridge {name}: deleted")
             bridge.destroy(delete=True)
             del self.bridges[name]
-            self._is_gone(bridge.ofproto)
+            self._gone_at = clock.msec()
         if problem is not None:
             vlog.err(f"failed to create bridge {name}: {problem}")
             wanted = None
@@ -531,13 +524,9 @@ class Switch:
             vlog.info(f"bridge {name}: deleted")
             del self._restoring[name]
             begun[1].destroy(delete=True)
-            self._is_gone(begun[1])
+            self._gone_at = clock.msec()
         if wanted is not None and name not in self.bridges:
             self._begin_bridge(wanted, changes)
-
-    def _is_gone(self, ofproto: Any) -> None:
-        self._gone_at = clock.msec()
-        self._gone.append((self._gone_at, ofproto))
 
     def _begin_bridge(self, wanted: BridgeConfig, changes: Changes) -> None:
         """Make a bridge, or its Ofproto first, where that takes over many flows: packets, peers and

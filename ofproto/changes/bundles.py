@@ -74,6 +74,11 @@ class Bundles:
         for bundle in list(self._of.get(peer, {}).values()):
             self._remove(peer, bundle)
 
+    def close(self) -> None:
+        """The bridge goes, and all connections have gone."""
+        self._ofproto = None
+        self.commits.close()
+
     # --- BUNDLE_CONTROL
 
     def control(self, peer: Any, message: Any, raw: bytes, now: int) -> None:

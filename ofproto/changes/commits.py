@@ -35,6 +35,10 @@ class Commits:
         self._ofproto = ofproto
         self.longest_switch = 0.0  # seconds
 
+    def close(self) -> None:
+        """As Bundles.close()."""
+        self._ofproto = None
+
     def start(
         self, peer: Any, raws: list[bytes], request: bytes, answer: Callable[[], None]
     ) -> None:

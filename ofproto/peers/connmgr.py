@@ -233,6 +233,8 @@ class ConnMgr:
         self.controllers.clear()
         self.management.clear()
         self.snoops.clear()
+        self._turns = Turns(lambda peer, raw: None)
+        self._closed = lambda peer: None
 
     # --- snoops
 

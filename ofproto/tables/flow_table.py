@@ -516,6 +516,14 @@ class FlowTables:
         self.configs.cleared()
         self.xbridge.touch("flow_table")
 
+    def close(self) -> None:
+        """The bridge goes: nobody is told of changes any more, and no packet teaches any."""
+        self.xbridge.learner = None
+        self.learned.changed = self.removed = _tell_nobody
+        self.configs.status = self.watched_all = self.dispose = _tell_nobody
+        self.watched = self.changing = None
+        self.remove_many = lambda *_: False
+
     def configure(self, wanted: dict[int, TableSettings]) -> None:
         """Make these the tables' settings; flows that are too many go by and by."""
         self.configs.configure(wanted)
@@ -584,6 +592,10 @@ class FlowTables:
         if self.configs.busy and self.pending is None:
             return 0
         return self._expiry[0][0] if self._expiry and self.pending is None else None
+
+
+def _tell_nobody(*_: Any) -> None:
+    pass
 
 
 def drain(rules: list[Rule], size: int) -> Iterator[list[Rule]]:

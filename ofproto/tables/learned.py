@@ -4,6 +4,7 @@ Translation calls learn() for packets, through XBridge.learner.  Flows by cookie
 the first action on that wants it (limit, delete_learned).
 """
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ class LearnedFlows:
     """Of one bridge's FlowTables, which tells it of every rule that comes or goes."""
 
     def __init__(self, tables: Any):
-        self._tables = tables
+        self._tables = weakref.proxy(tables)  # whose part this is
         # Told of each rule that was learned or learned anew.
         self.changed: Callable[[Rule], None] = lambda rule: None
         self._by_cookie: dict[tuple[int, int], set[Rule]] | None = None

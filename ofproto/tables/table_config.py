@@ -5,6 +5,7 @@ of a miss; 1.4 and later: eviction, and TABLE_STATUS about how full the table is
 TABLE_FEATURES.  Sources: ovs-vswitchd.conf.db(5), OpenFlow 1.2 A.3.3, 1.4.1 7.3.4.1.
 """
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class TableConfigs:
     full as somebody wanted to be told."""
 
     def __init__(self, tables: Any, deadline: Callable[[Any], int | None]):
-        self._tables = tables
+        self._tables = weakref.proxy(tables)  # whose part this is
         self._deadline = deadline
         self._configs: dict[int, _Table] = {}
         self._over: set[int] = set()  # tables that have more flows than they may

@@ -220,9 +220,6 @@ class FakeOfproto:
     def destroy(self, delete=True, keep_journal=False):
         self.calls.append(("destroy", "keep_journal" if keep_journal else delete))
 
-    def forget(self):
-        self.calls.append(("forget",))
-
 
 class FakeLinks:
     """A kernel without devices, until the test adds some."""

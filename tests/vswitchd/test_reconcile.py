@@ -12,7 +12,7 @@ from ovsdb.storage import files
 from pyvs.poller import Poller
 from tests.daemons import BIN, OVSDB_SERVER, wait_until
 from tests.vswitchd.fakes import FakeBacker, FakeDpif, FakeLinks, FakeOfproto, no_device
-from vswitchd import status, switch
+from vswitchd import status
 from vswitchd.appctl.protocols import bond as bond_commands
 from vswitchd.database import columns
 from vswitchd.devices import netdev
@@ -556,19 +556,6 @@ def test_a_bridge_that_goes_while_it_takes_over_flows(bench, replaying):
     bench.vsctl("del-br", "br0")
     assert replaying.calls == [("destroy", True)] and set(bench.switch.bridges) == {"br1"}
     assert bench.switch.backer.calls[-1] == "first_reconcile_done"
-
-
-def test_deleted_bridges_are_forgotten(bench, monkeypatch):
-    bench.vsctl("add-br", "br0")
-    gone = bench.ofproto()
-    bench.vsctl("del-br", "br0")
-    bench.rounds()
-    assert gone.calls[-1] == ("destroy", True)  # somebody may wait for an answer yet
-    monkeypatch.setattr(switch, "FORGOTTEN_AFTER", 0)
-    bench.rounds()
-    assert gone.calls[-1] == ("forget",)
-    bench.rounds()
-    assert gone.calls.count(("forget",)) == 1
 
 
 def test_another_bridge_of_the_name_takes_over_nothing(bench, replaying):
