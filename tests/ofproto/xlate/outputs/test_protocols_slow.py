@@ -17,7 +17,7 @@ from ofproto.xlate import trace
 from ofproto.xlate.bridges.xbridge import connect_patch
 from ofproto.xlate.translate import translate
 from pyvs import coverage
-from tests.ofproto.xlate.test_xlate_flows import MISS, NOTHING, FakeDpif
+from tests.ofproto.flows.test_xlate_flows import MISS, NOTHING, FakeDpif
 from tests.ofproto.xlate_world import NORMAL, World, key_of, output
 
 BITS = {"cfm": odp.CFM, "bfd": odp.BFD, "lacp": odp.LACP, "stp": odp.STP, "lldp": odp.LLDP}

@@ -11,7 +11,7 @@ from ofproto.xlate.bridges.xbond import BOND_ACTIVE_BACKUP, BOND_SLB, BOND_TCP, 
 from ofproto.xlate.bridges.xbridge import XBundle, connect_patch
 from ofproto.xlate.state.recirc import RecircTable
 from ofproto.xlate.translate import translate
-from tests.ofproto.xlate.test_xlate_normal import BROADCAST, A, B, frame, run
+from tests.ofproto.xlate.outputs.test_xlate_normal import BROADCAST, A, B, frame, run
 from tests.ofproto.xlate_world import NORMAL, World, key_of, match, output
 
 PORTS = (1, 2, 3)

@@ -14,6 +14,7 @@ from ofproto.flows.revalidator import Revalidator
 from ofproto.flows.upcall import UpcallHandler
 from ofproto.xlate.bridges.xbridge import NO_ODP_PORT
 from ofproto.xlate.translate import translate
+from tests.ofproto.flows.test_xlate_flows import MISS, FakeDpif
 from tests.ofproto.xlate.test_megaflow_invariant import (
     action,
     instructions,
@@ -21,7 +22,6 @@ from tests.ofproto.xlate.test_megaflow_invariant import (
     packet,
     random_world,
 )
-from tests.ofproto.xlate.test_xlate_flows import MISS, FakeDpif
 from tests.ofproto.xlate_world import ODP_BASE, key_of
 
 NOW = 1000
