@@ -99,7 +99,7 @@ COMMANDS = {
     "pyvs-appctl": "pyvs_tools.appctl:main",
     "pyvs-ovsdb-tool": "pyvs_tools.ovsdb.tool:main",
     "pyvs-ovsdb-client": "pyvs_tools.ovsdb.client:main",
-    "pyvs-ctl": "pyvs_tools.ctl:main",
+    "pyvs-ctl": "pyvs_tools.ctl.main:main",
     "pyvs-exporter": "pyvs_tools.exporter.main:main",
     "pyvs-top": "pyvs_tools.top.main:main",
     "pyvs-tcpdump": "pyvs_tools.tcpdump:main",

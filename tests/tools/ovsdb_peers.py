@@ -90,9 +90,9 @@ def start_server(kind):
         return Server(["ovsdb-server", database, listen, control], directory)
     if not have_our_server():
         pytest.skip("pyvs' ovsdb-server is not built")
-    from pyvs_tools import ctl
+    from pyvs_tools.ctl.database import create_database
 
-    ctl.create_database(database)
+    create_database(database)
     program = "import sys; from ovsdb.main import main; sys.exit(main())"
     return Server([sys.executable, "-c", program, database, listen, control], directory)
 

@@ -1,0 +1,1 @@
+"""pyvs-ctl: starts and stops the daemons, and says which of them run."""
