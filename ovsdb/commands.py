@@ -1,6 +1,5 @@
 """The control commands of ovsdb-server(1): ovsdb-server/*."""
 
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -194,4 +193,4 @@ class Commands:
         if not names:
             connection.reply("")
         for name in names:
-            self.service.compact(self.service.databases[name], done, time.monotonic())
+            self.service.compact(self.service.databases[name], done)

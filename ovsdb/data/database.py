@@ -180,6 +180,10 @@ class Storage(Protocol):
     def start_compaction(self, database: "Database", comment: str, done: Callable) -> None:
         """Begin to write it anew beside the commits; done(error or None) in the end."""
 
+    @property
+    def compacting(self) -> bool:
+        """Whether a compaction is under way."""
+
     def run_compaction(self, now: float, wait: bool = False) -> bool:
         """Finish a compaction that is through; whether one ended."""
 

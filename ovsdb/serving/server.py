@@ -24,6 +24,7 @@ vlog = ovs.vlog.Vlog("ovsdb_server")
 MESSAGES_PER_TURN = 50
 BUFFERS_PER_WRITE = 256
 SCAN_MSEC = 1000
+COMPACTION_MSEC = 5  # between two looks at one that is under way
 # Messages that are not whole yet: who has more than this is looked at, and all of them together
 # may have that much (bytes).
 LARGE_INPUT = 1024 * 1024
@@ -273,9 +274,16 @@ class Loop:
         if self.busy:
             self._serve_busy()
         self.service.run(self.now)
+        if self.service.compacting:
+            self._follow_compactions()
         self.flush()
         if self.now >= self._next_scan:
             self._scan()
+
+    def _follow_compactions(self) -> None:
+        self.service.run_files(self.now / 1000)
+        if not self.service.compacting:
+            self._next_scan = self.now  # a control connection that waited may have more to say
 
     def _serve_busy(self) -> None:
         for connection in list(self.busy):
@@ -293,7 +301,7 @@ class Loop:
                 if not connection.session.backlog:
                     return 0
         service = self.service
-        wait = self._next_scan - self.now
+        wait = COMPACTION_MSEC if service.compacting else self._next_scan - self.now
         if wait_ms is not None and wait_ms < wait:
             wait = wait_ms
         if service.waiting:

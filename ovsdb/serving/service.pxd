@@ -6,7 +6,7 @@ cdef Counter TRANSACTIONS
 
 cdef class Service:
     cdef public str server_id
-    cdef public set sessions
+    cdef public set sessions, compacting
     cdef public dict databases, fanouts, locks, waiting
     cdef public object _due
     cdef public dict _queued

@@ -126,6 +126,7 @@ class Service:
         self.waiting: dict[Waiting, None] = {}  # in the order of their arrival
         self._due: deque[Waiting] = deque()  # those that are to be tried again
         self.read_only = False
+        self.compacting: set[Database] = set()  # whose files are written anew just now
         self.trim_memory = False  # give memory back to the kernel after a compaction
         self.add_database(Database(DatabaseSchema.from_json(SERVER_SCHEMA)))
         self.databases[SERVER_DATABASE].read_only = True
@@ -374,6 +375,11 @@ class Service:
         """
         for database in list(self.databases.values()):
             containment.call("OVSDB file", database.name, self._run_file, database, now)
+        self.compacting = {
+            each
+            for each in self.compacting.intersection(self.databases.values())
+            if each.file is not None and each.file.compacting
+        }
 
     def _run_file(self, database: Database, now: float) -> None:
         file = database.file
@@ -382,16 +388,15 @@ class Service:
         if file.run_compaction(now) and self.trim_memory:
             ctypes.CDLL(None).malloc_trim(0)
         if file.wants_compaction(now):
-            file.start_compaction(database, "compacting database online", _ignore)
+            self.compact(database, _ignore)
 
-    def compact(
-        self, database: Database, done: Callable[[OvsdbError | None], None], now: float
-    ) -> None:
+    def compact(self, database: Database, done: Callable[[OvsdbError | None], None]) -> None:
         """Compact a database's file and call `done(error or None)` then."""
         if database.file is None:
             done(None)
         else:
             database.file.start_compaction(database, "compacting database online", done)
+            self.compacting.add(database)
 
     def close(self) -> None:
         """Close all files."""

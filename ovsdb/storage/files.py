@@ -225,9 +225,9 @@ class DatabaseFile:
         self.compacted_at = time.monotonic()
 
     @property
-    def compaction_fd(self) -> int:
-        """Becomes readable when the child is through; -1 while there is none."""
-        return -1 if self._child is None else self._child.fd
+    def compacting(self) -> bool:
+        """Whether a compaction is under way."""
+        return self._child is not None
 
     def run_compaction(self, now: float, wait: bool = False) -> bool:
         """Put the child's file in place if it is through (or wait until it is).

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovsdb.data.errors import OvsdbError
+from ovsdb.serving import server as ovsdb_server
 from ovsdb.storage import files
 from ovsdb.storage.log import LogWriter, TornRecord, encode_record, read_records
 from ovsdb.transactions.operations import execute
+from tests.daemons import wait_until
 from tests.ovsdb.ovsdb_world import Local, directory, insert, needs_ovs, select
 from tests.ovsdb.random_transactions import SCHEMA, TRANSACTIONS, World
 
@@ -346,11 +348,29 @@ def test_without_column_diffs(path):
 def compact(local, name="Count"):
     """Compact, with a transaction in the middle; the error or None."""
     found = []
-    local.service.compact(local.service.databases[name], found.append, time.monotonic())
+    local.service.compact(local.service.databases[name], found.append)
     add(local, 1000)
     local.service.databases[name].file.run_compaction(time.monotonic(), wait=True)
     assert len(found) == 1
     return found[0]
+
+
+def test_a_compaction_waits_for_no_timer(path, monkeypatch):
+    """Whoever compacts again and again, on one connection, would wait a second each time."""
+    monkeypatch.setattr(ovsdb_server, "SCAN_MSEC", 3_600_000)
+    local = opened(path)
+    loop = ovsdb_server.Loop(local.service)
+    found, turns = [], []
+    loop.timers.append(turns.append)  # the control connections' turn
+    for _ in range(3):
+        local.service.compact(local.service.databases["Count"], found.append)
+        wait_until(lambda: loop.run(None) or not local.service.compacting, what="the compaction")
+    assert found == [None] * 3 and len(turns) == 3
+    local.service.compact(local.service.databases["Count"], found.append)
+    local.service.remove_database("Count")
+    loop.run(None)
+    assert not local.service.compacting and len(found) == 3
+    loop.close()
 
 
 def test_compaction_keeps_everything(path):
