@@ -217,5 +217,5 @@ def test_queues_of_several_workers(switch):
     def settled():
         return all(of_flow == of_class for of_flow, of_class in map(counted, (1, 2)))
 
-    wait_until(settled, 5, what="what each queue counts")
+    wait_until(settled, 20, what="what each queue counts")
     assert min(counted(1) + counted(2)) > 1000
