@@ -146,7 +146,8 @@ class FlowTables:
         found: set[Rule] = set()
         for _, table in self.tables():
             found.update(table)
-        return found - self.hidden
+        found -= self.hidden  # in place: there may be a million
+        return found
 
     def select(
         self,
