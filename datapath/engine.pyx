@@ -10,7 +10,7 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport free, malloc
 from posix.unistd cimport close as close_fd
@@ -21,8 +21,6 @@ from datapath.actions.meter cimport Meters
 from datapath.netdev.netdev cimport (
     BIG_SIZE, MAX_PORTS, MAX_WORKERS, NO_WORKER, Netdev, netdev, rxq,
 )
-from datapath.base.clock cimport kernel_ns
-from datapath.base.cycles cimport cycles
 from datapath.base.packet cimport PACKET_HEADROOM, packet, packet_init
 from datapath.ipc.upcall cimport padded
 from datapath.netdev.dummy cimport DummyNetdev
@@ -31,13 +29,11 @@ from datapath.crew cimport Crew
 from datapath.flows cimport Flows
 from datapath.kernel_cache cimport KernelCache
 from datapath.lookup.emc cimport emc_tune
+from datapath.measuring cimport Measuring
 from datapath.tracking cimport Tracking
-from datapath.worker.perf cimport perf_log
 from datapath.worker.worker cimport Worker
 
 from datapath import diverted
-from datapath.ipc.perf_requests import LogSettings
-from datapath.perf_log import merged, tell
 from datapath.requests import EngineError, check, check_options, numbers_of
 from datapath.slow_devices import SlowDevices
 from datapath.netdev.dummy import TYPES as DUMMY_TYPES
@@ -81,6 +77,7 @@ cdef class Engine:
     cdef readonly Meters meters
     cdef readonly Flows flows
     cdef readonly Tracking tracking
+    cdef readonly Measuring measuring
     cdef readonly KernelCache kernel_cache
     cdef readonly int alarm_fd          # readable when take_alarms() has something to say
     cdef dict told                      # what it said: (bad records, refused flows) of each worker
@@ -93,21 +90,17 @@ cdef class Engine:
     cdef object slow                    # SlowDevices: those of AF_XDP
     cdef uint32_t inverse               # of workers' caches: see COMMAND_TUNE
     cdef bint signatures
-    cdef bint measuring                 # of the workers' iterations
-    cdef object perf_log                # LogSettings
-    cdef uint64_t began_cycles, began_ns
 
     def __cinit__(self, n_workers=1, owner="pyvs"):
         self.alarm_fd = self.up_bell = -1
         self.inverse = 1
-        self.perf_log = LogSettings()
-        self.began_cycles, self.began_ns = cycles(), kernel_ns()
 
     def __init__(self, n_workers=1, owner="pyvs"):
         cdef Worker worker
         self.workers = [Worker(i) for i in range(n_workers)]
         self.crew = Crew(self.workers)
         self.flows, self.tracking = Flows(self.crew), Tracking(self.crew)
+        self.measuring = Measuring(self.crew)
         self.n_ids = n_workers
         self.retired, self.retired_drops = {}, {}
         self.up_memory = UpMemory()
@@ -137,8 +130,7 @@ cdef class Engine:
         worker.w.alarm_fd = self.alarm_fd
         if emc_tune(&worker.w.cache, self.inverse, self.signatures) < 0:
             raise MemoryError()
-        worker.measure(self.measuring, self.frequency() // 1000)
-        self._log_measured(worker)
+        self.measuring.equip(worker)
         return 0
 
     def start(self):
@@ -170,57 +162,6 @@ cdef class Engine:
         if error:
             raise EngineError(error)
         self.inverse, self.signatures = inverse, signatures
-
-    cdef uint64_t frequency(self):
-        """Cycles in a second, by the kernel's clock."""
-        cdef uint64_t passed = max(kernel_ns() - self.began_ns, 1)
-        return <uint64_t> (<double> (cycles() - self.began_cycles) * 1e9 / passed)
-
-    def measure(self, bint wanted):
-        """Whether workers keep what single iterations cost."""
-        cdef Worker worker
-        for worker in self.workers:
-            worker.measure(wanted, self.frequency() // 1000)
-            self._log_measured(worker)
-        self.measuring = wanted
-
-    cdef int _log_measured(self, Worker worker) except -1:
-        cdef perf_log log
-        log.on, log.extend = self.perf_log.on, self.perf_log.extend
-        log.before, log.after = self.perf_log.before, self.perf_log.after
-        log.threshold = self.perf_log.us * self.frequency() // 1_000_000
-        return worker.log_measured(&log)
-
-    def log_measured(self, given):
-        """Which iterations are logged, of LogSettings; what there is now."""
-        cdef Worker worker
-        self.perf_log = merged(self.perf_log, given)
-        for worker in self.workers:
-            self._log_measured(worker)
-        return self.perf_log
-
-    def tell_reports(self):
-        """Logs what was suspicious; where that was long, less from now on."""
-        cdef Worker worker
-        for worker in self.workers:
-            report = worker.take_report()
-            if report is not None and tell(*report, self.frequency()):
-                self.log_measured({"before": 5, "after": 5, "extend": False})
-
-    def measured(self, id, iterations, ms):
-        """Of one worker, Worker.measured(): with the last ones, so many of each at most."""
-        for number in (iterations, ms):
-            if type(number) is not int or number < 0:
-                raise EngineError(error_numbers.EINVAL, "not a number of rows")
-        return self.crew.worker(id).measured(iterations, ms)
-
-    def clear_measured(self, ids):
-        """Of these workers: begin anew."""
-        cdef Worker worker
-        numbers_of("workers", ids, MAX_WORKERS)
-        for worker in self.workers:
-            if worker.id in ids:
-                worker.clear_measured()
 
     # --- workers, besides those that were there from the start
 
@@ -739,7 +680,7 @@ cdef class Engine:
             "mask_hits": total("masks_probed"),
             "drops": drops,
             "workers": workers,
-            "frequency": self.frequency(),
+            "frequency": self.measuring.frequency(),
             "kernel_cache": kernel,
         }
 

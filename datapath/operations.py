@@ -292,11 +292,11 @@ class Operations:
         return {}, b""
 
     def _perf_set(self, _client, _data, wanted):
-        self.engine.measure(bool(wanted))
+        self.engine.measuring.measure(bool(wanted))
         return {}, b""
 
     def _perf_get(self, _client, _data, worker, iterations, ms):
-        found = self.engine.measured(worker, iterations, ms)
+        found = self.engine.measuring.measured(worker, iterations, ms)
         if found is None:
             return {"bins": None}, b""
         total, last, ms, bins = found
@@ -304,10 +304,10 @@ class Operations:
         return {"bins": bins, "walls": WALLS, "iterations": count}, total + last + ms
 
     def _perf_log_set(self, _client, _data, given):
-        return self.engine.log_measured(given)._asdict(), b""
+        return self.engine.measuring.log(given)._asdict(), b""
 
     def _perf_clear(self, _client, _data, workers):
-        self.engine.clear_measured(workers)
+        self.engine.measuring.clear(workers)
         return {}, b""
 
     def _sync(self, _client, _data):

@@ -216,7 +216,7 @@ class Server(Operations):
         """What the workers met in the rings of the handler that should not be there."""
         for worker, text in self.engine.take_alarms():
             _refusals.warn(f"worker {worker}: {text}")
-        self.engine.tell_reports()
+        self.engine.measuring.tell_reports()
         if self.handler is not None and self.engine.rings_broken():
             BROKEN_RINGS.count += 1
             vlog.warn("a ring of the upcall handler is broken: disconnecting it")
