@@ -8,7 +8,6 @@ flags say, which only have to be the same in all of its messages.
 Sources: OpenFlow 1.4.1 6.9 and 7.3.9; where it leaves open which error, as Open vSwitch.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from ofproto.changes.commits import Commits
@@ -18,6 +17,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.messages import bundle as wire
 from ofproto.tables.flow_table import check_mod
 from pyvs import coverage
+from pyvs.record import field, record
 
 # What one connection may have, and all of a bridge together; a message counts with its bytes and
 # what keeping it takes beside these.
@@ -32,7 +32,7 @@ EXPIRED = coverage.counter("bundle_idle_timeout")
 NOT_KNOWN = "no such bundle"
 
 
-@dataclass(slots=True)
+@record
 class Bundle:
     """`opened`: bytes of the message that it began with; `raws`: of its BUNDLE_ADDs, whole."""
 

@@ -6,7 +6,6 @@ Errors in text raise TextError, whose message is for the user.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from ofproto.codec import match_text
 from ofproto.codec.actions.base import CheckContext, parse_subfield
@@ -37,6 +36,7 @@ from ofproto.codec.messages import (
 from ofproto.codec.normal_form import normalize
 from ofproto.codec.numbers import OF10, OFPP_NONE
 from pyvs import digits
+from pyvs.record import field, record
 
 ALL_TABLES = match_text.ALL_TABLES
 OFPG_MAX = 0xFFFFFF00
@@ -80,7 +80,7 @@ _KEYS = {
 _WITH_ACTIONS = (ADD, MODIFY, MODIFY_STRICT)
 
 
-@dataclass(slots=True)
+@record
 class _Terms:
     """What the terms of a flow said, as they are read."""
 

@@ -5,13 +5,13 @@ A table is a dict from (table, priority, match) to Version.
 
 import os
 import sys
-from dataclasses import replace
 from typing import NamedTuple
 
 from ofproto.codec import messages as m
 from ofproto.codec.instructions import format_instructions
 from ofproto.codec.match_text import format_match
 from ofproto.text.flow_text import encode_flow
+from pyvs.record import replace
 from pyvs_tools.command import Fatal
 
 from . import flows as flows_

@@ -1,7 +1,6 @@
 """Commands of pyvs-ofctl for flows: dump, add, modify, delete."""
 
 import sys
-from dataclasses import replace
 from functools import cache
 
 from datapath.base.protocols import ETH_IPV6
@@ -26,6 +25,7 @@ from ofproto.text.flow_text import (
 )
 from ofproto.text.message_text import format_flows, format_message
 from ofproto.text.row_lines import RowLines
+from pyvs.record import replace
 from pyvs_tools.command import Fatal
 
 from .errors import SwitchError

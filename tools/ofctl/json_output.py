@@ -1,7 +1,5 @@
 """Flows and statistics for `-f json`."""
 
-from dataclasses import fields, is_dataclass
-
 from ofproto.codec import messages as m
 from ofproto.codec.match import Match
 from ofproto.codec.match_text import format_eth, format_terms, split_terms
@@ -15,6 +13,7 @@ from ofproto.text.message_text_stats import (
     STATE_BITS,
     bit_names,
 )
+from pyvs.record import fields
 
 
 def match_value(match: Match, names=None) -> dict:
@@ -77,10 +76,10 @@ def _member(value, name):
 
 def _plain(value):
     """Any value of a message as JSON has it."""
-    if is_dataclass(value):
+    if described := fields(value):
         return {
             field.name: _member(value, field.name)
-            for field in fields(value)
+            for field in described
             if field.name not in ("version", "xid", "more", "nxm")
         }
     if isinstance(value, bytes):

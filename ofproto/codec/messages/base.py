@@ -1,7 +1,7 @@
 """What all OpenFlow messages share: rows that say where a message stands in which versions, the
 layouts of bodies, and the envelopes around them.
 
-A class of message is a dataclass with one meaning for all versions.  `wire` gives it rows:
+A class of message is a record with one meaning for all versions.  `wire` gives it rows:
 
     row(versions, place, number, body, form="")
 
@@ -21,7 +21,6 @@ which the message chooses (`Message.form`).  Numbers are big-endian on the wire.
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar
 
@@ -38,6 +37,7 @@ from ofproto.codec.numbers import (
     port_from_32,
     port_to_32,
 )
+from pyvs.record import field, record
 
 from .homes import (  # noqa: F401 - places, for the modules of messages
     MSG,
@@ -79,7 +79,7 @@ _NX_STATS_11 = Struct("!HH4xII")
 FORMS: dict[tuple, "Form"] = {}
 
 
-@dataclass(slots=True)
+@record
 class Message:
     """A message.  `version` and `xid` are those of a decoded one, and not part of its value."""
 

@@ -1,10 +1,10 @@
 """Bundles (1.4, and the ONF's extension 230 for 1.3), and REQUESTFORWARD: messages in messages."""
 
-from dataclasses import dataclass
 from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OF10, OF12
+from pyvs.record import record
 
 from .base import (
     FROM14,
@@ -41,7 +41,7 @@ _CONTROL_BODY = Body(_CONTROL.size, 8, _read_control, _CONTROL.write)
 
 
 @wire(row(FROM14, MSG, 33, _CONTROL_BODY), row(ONLY13, ONF, 2300, _CONTROL_BODY))
-@dataclass(slots=True)
+@record
 class BundleControl(Message):
     """`type`: OPEN_REQUEST ...; `flags`: BUNDLE_*."""
 
@@ -81,7 +81,7 @@ _ADD_BODY = Body(_ADD.size, 1, _read_add, _write_add)
 
 
 @wire(row(FROM14, MSG, 34, _ADD_BODY), row(ONLY13, ONF, 2301, _ADD_BODY))
-@dataclass(slots=True)
+@record
 class BundleAdd(Message):
     """`message`: the bytes of one, which has this one's xid (see check_bundled)."""
 
@@ -127,7 +127,7 @@ _FORWARD = Body(HEADER_SIZE, 8, _read_forward, _write_forward)
     row(ONLY13, ONF, 2350, _FORWARD),
     row((OF10, OF12), NX, 132, _FORWARD),
 )
-@dataclass(slots=True)
+@record
 class RequestForward(Message):
     """`message`: the bytes of the GROUP_MOD or METER_MOD that another controller sent."""
 

@@ -1,11 +1,10 @@
 """HELLO, ERROR, ECHO, CONFIG, BARRIER."""
 
-from dataclasses import dataclass
-
 from ofproto.codec import errors
 from ofproto.codec.errors import OFError
 from ofproto.codec.hello import decode_hello, encode_hello
 from ofproto.codec.numbers import OF13
+from pyvs.record import record
 
 from .base import ANY, EMPTY, FROM11, HEADER, MSG, ONLY10, Body, Layout, Message, row, wire
 
@@ -22,7 +21,7 @@ def _read_hello(cls, data, version):
 
 
 @wire(row(ANY, MSG, 0, Body(0, 1, _read_hello, lambda m, v: encode_hello(m.versions)[8:])))
-@dataclass(slots=True)
+@record
 class Hello(Message):
     """The versions that a peer speaks; a header's version is the highest of them."""
 
@@ -38,7 +37,7 @@ def _read_error(cls, data, version):
 
 
 @wire(row(ANY, MSG, 1, Body(4, 1, _read_error, lambda m, v: m.body(v))))
-@dataclass(slots=True)
+@record
 class Error(Message):
     """`name` as errors.decode_code has it; `data`: the offending message's first bytes, or text."""
 
@@ -53,18 +52,18 @@ class Error(Message):
 
 
 @wire(row(ANY, MSG, 2, _bytes("data")))
-@dataclass(slots=True)
+@record
 class EchoRequest(Message):
     data: bytes = b""
 
 
 @wire(row(ANY, MSG, 3, _bytes("data")))
-@dataclass(slots=True)
+@record
 class EchoReply(Message):
     data: bytes = b""
 
 
-@dataclass(slots=True)
+@record
 class Experimenter(Message):
     """A vendor message that has no class here, as decode_any() gives it.  `data` starts behind
     the subtype."""
@@ -79,13 +78,13 @@ class Experimenter(Message):
 
 
 @wire(row(ANY, MSG, 5, EMPTY))
-@dataclass(slots=True)
+@record
 class FeaturesRequest(Message):
     pass
 
 
 @wire(row(ANY, MSG, 7, EMPTY))
-@dataclass(slots=True)
+@record
 class GetConfigRequest(Message):
     pass
 
@@ -102,7 +101,7 @@ def _read_config(cls, data, version):
 
 
 @wire(row(ANY, MSG, 8, _CONFIG))
-@dataclass(slots=True)
+@record
 class GetConfigReply(Message):
     """`flags`: how fragments are handled (FRAG_MASK: 0 normal, 1 drop, 2 reassemble, 3 Nicira's
     nx-match), and INVALID_TTL_TO_CONTROLLER."""
@@ -112,19 +111,19 @@ class GetConfigReply(Message):
 
 
 @wire(row(ANY, MSG, 9, Body(_CONFIG.size, 0, _read_config, _CONFIG.write)))
-@dataclass(slots=True)
+@record
 class SetConfig(Message):
     flags: int = 0
     miss_send_len: int = 128
 
 
 @wire(row(ONLY10, MSG, 18, EMPTY), row(FROM11, MSG, 20, EMPTY))
-@dataclass(slots=True)
+@record
 class BarrierRequest(Message):
     pass
 
 
 @wire(row(ONLY10, MSG, 19, EMPTY), row(FROM11, MSG, 21, EMPTY))
-@dataclass(slots=True)
+@record
 class BarrierReply(Message):
     pass

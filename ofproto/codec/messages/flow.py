@@ -3,7 +3,6 @@
 Flows are what there are ten thousands of: these bodies are written by hand for speed.
 """
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -30,6 +29,7 @@ from ofproto.codec.numbers import (
     OFPRR_METER_DELETE,
     port_to_32,
 )
+from pyvs.record import field, record
 
 from . import oxs
 from .base import (
@@ -98,7 +98,7 @@ def _lossy(flow, version):
 # FLOW_MOD
 
 
-@dataclass(slots=True)
+@record
 class FlowMod(Message):
     """`command`: ADD, MODIFY, MODIFY_STRICT, DELETE or DELETE_STRICT.
 
@@ -318,7 +318,7 @@ wire(
 # FLOW_REMOVED
 
 
-@dataclass(slots=True)
+@record
 class FlowRemoved(Message):
     """`reason`: RR_*.  `nxm`: NXT_FLOW_REMOVED where the version is 1.0.  `table_id` None, and
     `hard_timeout` 0: the form says none."""
@@ -450,7 +450,7 @@ class _Nxm:
         return "nx" if self.nxm and version == OF10 else ""
 
 
-@dataclass(slots=True)
+@record
 class FlowStatsRequest(_Nxm, Message):
     """Which flows: `table_id` None for all tables; those whose cookie has `cookie` in the bits of
     `cookie_mask`; `out_port` OFPP_NONE and `out_group` None for any."""
@@ -464,7 +464,7 @@ class FlowStatsRequest(_Nxm, Message):
     nxm: bool = False
 
 
-@dataclass(slots=True)
+@record
 class AggregateRequest(_Nxm, Message):
     """Which flows, as in FlowStatsRequest."""
 
@@ -538,7 +538,7 @@ for _cls, _number_, _number_nx in ((FlowStatsRequest, 1, 0), (AggregateRequest, 
 # Statistics of flows
 
 
-@dataclass(slots=True)
+@record
 class FlowStats:
     """A flow.  `idle_age`, `hard_age`: seconds since its last packet, and since it was added or
     modified; only NXST_FLOW has them.  Counters are None where the switch does not know."""
@@ -710,7 +710,7 @@ class _Flows(Runs):
         _Flows("flows", _FLOW_NX.size, _read_flow_nx, _write_flow_nx, Layout("", nxm=True)), "nx",
     ),
 )  # fmt: skip
-@dataclass(slots=True)
+@record
 class FlowStatsReply(_Nxm, Message):
     flows: list[FlowStats] = field(default_factory=list)
     more: bool = False
@@ -736,7 +736,7 @@ def _write_aggregate_15(m, version):
     row(ONLY15, REPLY, 2, Body(0, 1, _read_aggregate_15, _write_aggregate_15)),
     row(ONLY10, NX_REPLY, 1, Layout(_AGGREGATE, nxm=True), "nx"),
 )
-@dataclass(slots=True)
+@record
 class AggregateReply(_Nxm, Message):
     n_packets: int | None = 0
     n_bytes: int | None = 0

@@ -1,12 +1,12 @@
 """Groups: GROUP_MOD and their multipart messages."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any
 
 from ofproto.codec.actions import decode_actions, encode_actions
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OF10, OF11, OF12, OFPP_NONE, port_from_32, port_to_32
+from pyvs.record import field, record
 
 from . import group_15
 from .base import (
@@ -42,7 +42,7 @@ OFPG_ALL, OFPG_ANY = 0xFFFFFFFC, 0xFFFFFFFF
 # Groups
 
 
-@dataclass(slots=True)
+@record
 class Bucket:
     """`watch_group` None: watches none.  `bucket_id`: None, and not told, before 1.5, but in
     Nicira's messages of 1.0."""
@@ -137,7 +137,7 @@ def _write_group_mod(m, version):
     row(UP_TO_14, MSG, 15, Body(_GROUP_MOD.size, 8, _read_group_mod, _write_group_mod)),
     row(ONLY15, MSG, 15, Body(_GROUP_MOD_15.size, 8, _read_group_mod_15, _write_group_mod_15)),
 )
-@dataclass(slots=True)
+@record
 class GroupMod(Message):
     """`command`: GROUP_ADD ...; `type`: GROUP_ALL ...; `command_bucket_id`: where to insert, or
     what to remove.  How select chooses can be said in 1.0 and 1.5 only: `method`, "" (the
@@ -158,14 +158,14 @@ _GROUP_REQUEST = Layout("group_id:u32 pad:4")
 
 
 @wire(row(FROM11, REQUEST, 6, _GROUP_REQUEST), row(ONLY10, NX_REQUEST, 7, _GROUP_REQUEST))
-@dataclass(slots=True)
+@record
 class GroupStatsRequest(Message):
     """`group_id` OFPG_ALL: all."""
 
     group_id: int = OFPG_ALL
 
 
-@dataclass(slots=True)
+@record
 class GroupStats:
     """`buckets`: (packets, bytes) of each.  Durations are of 1.3; None before."""
 
@@ -210,7 +210,7 @@ def _stats(head):
     row(FROM13, REPLY, 6, _stats(_GROUP_STATS_13)),
     row(ONLY10, NX_REPLY, 7, _stats(_GROUP_STATS_13)),
 )
-@dataclass(slots=True)
+@record
 class GroupStatsReply(Message):
     groups: list[GroupStats] = field(default_factory=list)
     more: bool = False
@@ -221,14 +221,14 @@ class GroupStatsReply(Message):
     row(ONLY15, REQUEST, 7, _GROUP_REQUEST),
     row(ONLY10, NX_REQUEST, 8, _GROUP_REQUEST),
 )
-@dataclass(slots=True)
+@record
 class GroupDescRequest(Message):
     """`group_id` OFPG_ALL, as always from 1.1 to 1.4: all."""
 
     group_id: int = OFPG_ALL
 
 
-@dataclass(slots=True)
+@record
 class GroupDesc:
     """As in GroupMod."""
 
@@ -284,14 +284,14 @@ _DESCS_15 = Runs("groups", _GROUP_DESC_15.size, _read_group_desc_15, _write_grou
     row(ONLY15, REPLY, 7, _DESCS_15),
     row(ONLY10, NX_REPLY, 8, _DESCS_15),
 )
-@dataclass(slots=True)
+@record
 class GroupDescReply(Message):
     groups: list[GroupDesc] = field(default_factory=list)
     more: bool = False
 
 
 @wire(row(FROM12, REQUEST, 8, EMPTY), row((OF10, OF11), NX_REQUEST, 9, EMPTY))
-@dataclass(slots=True)
+@record
 class GroupFeaturesRequest(Message):
     pass
 
@@ -312,7 +312,7 @@ _FEATURES = Body(_GROUP_FEATURES.size, 0, _read_group_features, _write_group_fea
 
 
 @wire(row(FROM12, REPLY, 8, _FEATURES), row((OF10, OF11), NX_REPLY, 9, _FEATURES))
-@dataclass(slots=True)
+@record
 class GroupFeaturesReply(Message):
     """`types`: a bit per group type; most groups, and bits of action types, for each type."""
 

@@ -1,6 +1,6 @@
 """Nicira's statistics of IPFIX exporters."""
 
-from dataclasses import dataclass, field
+from pyvs.record import field, record
 
 from .base import (
     ANY,
@@ -20,7 +20,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(slots=True)
+@record
 class IpfixStats:
     """`errors`: packets that were of neither protocol."""
 
@@ -38,7 +38,7 @@ class IpfixStats:
 
 
 @wire(row(ANY, NX_REQUEST, 3, EMPTY))
-@dataclass(slots=True)
+@record
 class IpfixBridgeRequest(Message):
     pass
 
@@ -55,19 +55,19 @@ class _One(Items):
 
 
 @wire(row(ANY, NX_REPLY, 3, _One("stats", IpfixStats, Layout(_COLUMNS))))
-@dataclass(slots=True)
+@record
 class IpfixBridgeReply(Message):
     stats: list[IpfixStats] = field(default_factory=list)
 
 
 @wire(row(ANY, NX_REQUEST, 4, EMPTY))
-@dataclass(slots=True)
+@record
 class IpfixFlowRequest(Message):
     pass
 
 
 @wire(row(ANY, NX_REPLY, 4, Items("stats", IpfixStats, Layout(_COLUMNS))))
-@dataclass(slots=True)
+@record
 class IpfixFlowReply(Message):
     stats: list[IpfixStats] = field(default_factory=list)
     more: bool = False

@@ -1,9 +1,9 @@
 """Meters: METER_MOD and their multipart messages."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
+from pyvs.record import field, record
 
 from .base import (
     EMPTY,
@@ -26,7 +26,7 @@ OFPM_ALL = 0xFFFFFFFF
 _COUNTER = Struct("!QQ")
 
 
-@dataclass(slots=True)
+@record
 class Band:
     """`type`: BAND_*; `rate` and `burst` in the meter's units; `prec_level` of DSCP_REMARK."""
 
@@ -70,7 +70,7 @@ def _read_meter_mod(cls, data, version):
 
 
 @wire(row(FROM13, MSG, 29, Body(_METER_MOD.size, 8, _read_meter_mod, _METER_MOD.write)))
-@dataclass(slots=True)
+@record
 class MeterMod(Message):
     """`command`: METER_ADD ... ."""
 
@@ -84,14 +84,14 @@ _METER_REQUEST = Layout("meter_id:u32 pad:4")
 
 
 @wire(row(FROM13, REQUEST, 9, _METER_REQUEST))
-@dataclass(slots=True)
+@record
 class MeterStatsRequest(Message):
     """`meter_id` OFPM_ALL: all."""
 
     meter_id: int = OFPM_ALL
 
 
-@dataclass(slots=True)
+@record
 class MeterStats:
     """`bands`: (packets, bytes) of each."""
 
@@ -126,21 +126,21 @@ _METERS = Runs("meters", _METER_STATS.size, _read_meter_stats, _write_meter_stat
 
 
 @wire(row(FROM13, REPLY, 9, _METERS))
-@dataclass(slots=True)
+@record
 class MeterStatsReply(Message):
     meters: list[MeterStats] = field(default_factory=list)
     more: bool = False
 
 
 @wire(row(FROM13, REQUEST, 10, _METER_REQUEST))
-@dataclass(slots=True)
+@record
 class MeterConfigRequest(Message):
     """`meter_id` OFPM_ALL: all."""
 
     meter_id: int = OFPM_ALL
 
 
-@dataclass(slots=True)
+@record
 class MeterConfig:
     meter_id: int
     flags: int = 0
@@ -165,14 +165,14 @@ _CONFIGS = Runs("meters", _METER_CONFIG.size, _read_meter_config, _write_meter_c
 
 
 @wire(row(FROM13, REPLY, 10, _CONFIGS))
-@dataclass(slots=True)
+@record
 class MeterConfigReply(Message):
     meters: list[MeterConfig] = field(default_factory=list)
     more: bool = False
 
 
 @wire(row(FROM13, REQUEST, 11, EMPTY))
-@dataclass(slots=True)
+@record
 class MeterFeaturesRequest(Message):
     pass
 
@@ -183,7 +183,7 @@ _METER_FEATURES = Layout(
 
 
 @wire(row(FROM13, REPLY, 11, _METER_FEATURES))
-@dataclass(slots=True)
+@record
 class MeterFeaturesReply(Message):
     max_meter: int = 0
     band_types: int = 0

@@ -3,7 +3,6 @@
 A monitor is the same in all; their replies tell of changes to the flows that it selects.
 """
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.actions import decode_actions, encode_actions
@@ -12,6 +11,7 @@ from ofproto.codec.instructions import ApplyActions, decode_instructions, encode
 from ofproto.codec.match import Match
 from ofproto.codec.match_wire import decode_match, encode_match, oxm_decode, oxm_encode
 from ofproto.codec.numbers import OF10, OF12, OFPP_NONE, port_to_32
+from pyvs.record import field, record
 
 from .base import (
     EMPTY,
@@ -48,7 +48,7 @@ _CHANGES = FM_INITIAL | FM_ADD | FM_REMOVED | FM_MODIFY
 MONITOR_ADD, MONITOR_MODIFY, MONITOR_DELETE = range(3)
 
 
-@dataclass(slots=True)
+@record
 class Monitor:
     """`table_id` None, `out_port` OFPP_NONE, `out_group` None: any.  `command` other than
     MONITOR_ADD, and `out_group`, are of 1.4."""
@@ -185,7 +185,7 @@ _REQUEST_14 = _Requests(_HEAD_14, _read_14, _write_14, _own_length(_HEAD_14))
     row(ONLY13, ONF_REQUEST, 1870, _REQUEST_ONF),
     row(FROM14, REQUEST, 16, _REQUEST_14),
 )
-@dataclass(slots=True)
+@record
 class FlowMonitorRequest(Message):
     monitors: list[Monitor] = field(default_factory=list)
 
@@ -199,7 +199,7 @@ _NUMBERS_NX = {event: number for number, event in _EVENTS_NX.items()} | {EV_INIT
 _SHORT = Struct("!HHI")
 
 
-@dataclass(slots=True)
+@record
 class FlowUpdate:
     """A change to a flow; of EV_ABBREV the `xid` of the request that made it, and of it, EV_PAUSED
     and EV_RESUMED nothing else.  `reason` of EV_REMOVED.  `instructions` None: not told."""
@@ -338,7 +338,7 @@ _UPDATES_14 = Runs("updates", _SHORT.size, _read_update_14, _write_update_14)
     row(ONLY13, ONF_REPLY, 1870, _UPDATES_ONF),
     row(FROM14, REPLY, 16, _UPDATES_14),
 )
-@dataclass(slots=True)
+@record
 class FlowMonitorReply(Message):
     """With xid 0 it comes unasked."""
 
@@ -352,18 +352,18 @@ _CANCEL = Layout("monitor_id:u32")
 
 
 @wire(row(UP_TO_12, NX, 21, _CANCEL), row(ONLY13, ONF, 1870, _CANCEL))
-@dataclass(slots=True)
+@record
 class FlowMonitorCancel(Message):
     monitor_id: int
 
 
 @wire(row(UP_TO_12, NX, 22, EMPTY), row(ONLY13, ONF, 1871, EMPTY))
-@dataclass(slots=True)
+@record
 class FlowMonitorPaused(Message):
     pass
 
 
 @wire(row(UP_TO_12, NX, 23, EMPTY), row(ONLY13, ONF, 1872, EMPTY))
-@dataclass(slots=True)
+@record
 class FlowMonitorResumed(Message):
     pass

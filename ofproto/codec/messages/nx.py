@@ -1,9 +1,9 @@
 """Nicira's settings of a connection, tunnel options, and connection tracking's."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
+from pyvs.record import field, record
 
 from .base import ANY, EMPTY, NX, ONLY10, Body, Items, Layout, Message, row, wire
 from .properties import make, split
@@ -32,7 +32,7 @@ def _enum(name, names, error):
 
 
 @wire(row(ONLY10, NX, 12, _enum("format", {0: "openflow10", 2: "nxm"}, "OFPBRC_EPERM")))
-@dataclass(slots=True)
+@record
 class NxSetFlowFormat(Message):
     """Which forms FLOW_REMOVED takes, and FLOW_MODs are expected in."""
 
@@ -40,7 +40,7 @@ class NxSetFlowFormat(Message):
 
 
 @wire(row(ANY, NX, 15, Layout("enable:flag8 pad:7")))
-@dataclass(slots=True)
+@record
 class NxFlowModTableId(Message):
     """Whether the upper byte of a FLOW_MOD's command is a table."""
 
@@ -51,13 +51,13 @@ PACKET_IN_FORMATS = {0: "standard", 1: "nxt_packet_in", 2: "nxt_packet_in2"}
 
 
 @wire(row(ANY, NX, 16, _enum("format", PACKET_IN_FORMATS, "OFPBRC_EPERM")))
-@dataclass(slots=True)
+@record
 class NxSetPacketInFormat(Message):
     format: str = "standard"
 
 
 @wire(row(ANY, NX, 18, EMPTY))
-@dataclass(slots=True)
+@record
 class NxFlowAge(Message):
     """Asks for idle_age and hard_age in NXST_FLOW replies, which have them anyway."""
 
@@ -75,7 +75,7 @@ def _last_number(name):
 
 
 @wire(row(ANY, NX, 20, _last_number("controller_id")))
-@dataclass(slots=True)
+@record
 class NxSetControllerId(Message):
     controller_id: int = 0
 
@@ -85,7 +85,7 @@ class NxSetControllerId(Message):
 TLV_ADD, TLV_DELETE, TLV_CLEAR = range(3)
 
 
-@dataclass(slots=True)
+@record
 class TlvMap:
     """`length` in bytes; `index` N of tun_metadataN."""
 
@@ -119,7 +119,7 @@ MAX_TLV_FIELDS, MAX_TLV_LENGTH = 64, 124
 
 
 @wire(row(ANY, NX, 24, Body(_TLV_MOD.size, _TLV_MOD.step, _read_tlv_mod, _TLV_MOD.write)))
-@dataclass(slots=True)
+@record
 class TlvTableMod(Message):
     """`command`: TLV_ADD ...; CLEAR has no `maps`."""
 
@@ -128,7 +128,7 @@ class TlvTableMod(Message):
 
 
 @wire(row(ANY, NX, 25, EMPTY))
-@dataclass(slots=True)
+@record
 class TlvTableRequest(Message):
     pass
 
@@ -143,7 +143,7 @@ _TLV_REPLY_BODY = Body(
 
 
 @wire(row(ANY, NX, 26, _TLV_REPLY_BODY))
-@dataclass(slots=True)
+@record
 class TlvTableReply(Message):
     """Bytes and number of options that there may be, and those that there are."""
 
@@ -156,12 +156,12 @@ class TlvTableReply(Message):
 
 
 @wire(row(ANY, NX, 29, _last_number("zone")))
-@dataclass(slots=True)
+@record
 class CtFlushZone(Message):
     zone: int = 0
 
 
-@dataclass(slots=True)
+@record
 class CtTuple:
     """Addresses are IPv6 ones (IPv4 mapped); None: any.  `src_port` and `dst_port`, or the three
     of ICMP."""
@@ -235,7 +235,7 @@ def _write_flush(m, version):
 
 
 @wire(row(ANY, NX, 32, Body(_CT_HEAD.size, 8, _read_flush, _write_flush)))
-@dataclass(slots=True)
+@record
 class CtFlush(Message):
     """Forgets connections: of this IP `protocol` (0: any), `zone` (None: any), and tuples."""
 

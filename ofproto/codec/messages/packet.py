@@ -1,7 +1,6 @@
 """PACKET_IN in its standard and Nicira's forms, and PACKET_OUT."""
 
 import re
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.actions import decode_shared, encode_actions
@@ -24,6 +23,7 @@ from ofproto.codec.numbers import (
     OFPR_NO_MATCH,
     port_to_32,
 )
+from pyvs.record import field, record
 
 from .base import (
     ANY,
@@ -62,7 +62,7 @@ def _unbuffer(buffer_id):
     return NO_BUFFER if buffer_id is None else buffer_id
 
 
-@dataclass(slots=True)
+@record
 class PacketIn(Message):
     """A packet for a controller, cut to what it gets; `total_len` is the length of the whole.
 
@@ -276,7 +276,7 @@ _RESUME = Body(
 
 
 @wire(row(ANY, NX, 28, _RESUME))
-@dataclass(slots=True)
+@record
 class Resume(Message):
     """`packet_in`: that of the packet, with its continuation, as it came, and with what the
     controller changed of packet and metadata."""
@@ -364,7 +364,7 @@ def _write_out_15(m, version):
     row((OF11, OF14), MSG, OFPT_PACKET_OUT, _packet_out(_PACKET_OUT_11, read_port32, port_to_32)),
     row(ONLY15, MSG, OFPT_PACKET_OUT, Body(_PACKET_OUT_15.size, 1, _read_out_15, _write_out_15)),
 )
-@dataclass(slots=True)
+@record
 class PacketOut(Message):
     """`buffer_id` None: the packet is `packet`.  `match`: pipeline fields besides in_port that the
     packet has, which only 1.5 can say."""

@@ -3,7 +3,6 @@
 Bits of config and state are those of ofproto/port.py, features those of OpenFlow 1.1 and later.
 """
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -20,6 +19,7 @@ from ofproto.codec.numbers import (
     OFPPC_PORT_DOWN,
     port_to_32,
 )
+from pyvs.record import field, record
 
 from .base import (
     EMPTY,
@@ -69,7 +69,7 @@ def features_speed(bits: int) -> int:
     return max(speeds, default=0) * 1000
 
 
-@dataclass(slots=True)
+@record
 class PortDesc:
     """A port.  Speeds in kbit/s; decoded from 1.0, which has none, they follow from features."""
 
@@ -195,7 +195,7 @@ _CAPABILITIES = {
 _STP_10 = 8
 
 
-@dataclass(slots=True)
+@record
 class FeaturesReply(Message):
     """`capabilities`: C_* bits; `actions` (a bit for each of 1.0's action types) is of 1.0,
     `ports` up to 1.2, `auxiliary_id` from 1.3."""
@@ -286,7 +286,7 @@ _STATUS_14 = Body(
     row(UP_TO_13, MSG, 12, _status(_P11)),
     row(FROM14, MSG, 12, _STATUS_14),
 )
-@dataclass(slots=True)
+@record
 class PortStatus(Message):
     """`reason`: OFPPR_*."""
 
@@ -352,7 +352,7 @@ def _write_port_mod_14(m, version):
     row(ONLY10, MSG, 15, _port_mod(_PORT_MOD_10, CONFIG_10, features_from_10, features_to_10)),
     row(UP_TO_13, MSG, 16, _port_mod(_PORT_MOD_11, CONFIG_11, int, int)),
 )
-@dataclass(slots=True)
+@record
 class PortMod(Message):
     """Sets the bits of `mask` to those of `config`; `advertise` 0: no change."""
 
@@ -369,7 +369,7 @@ class PortMod(Message):
 @wire(
     row((OF10, OF14), REQUEST, 13, EMPTY), row(ONLY15, REQUEST, 13, Layout("port_no:port32? pad:4"))
 )
-@dataclass(slots=True)
+@record
 class PortDescRequest(Message):
     """`port_no` (None: all) is of 1.5 only."""
 
@@ -381,13 +381,13 @@ class PortDescRequest(Message):
     row(UP_TO_13, REPLY, 13, Items("ports", PortDesc, _P11)),
     row(FROM14, REPLY, 13, _PORTS_14),
 )
-@dataclass(slots=True)
+@record
 class PortDescReply(Message):
     ports: list[PortDesc] = field(default_factory=list)
     more: bool = False
 
 
-@dataclass(slots=True)
+@record
 class PortStats:
     """Counters; None where the switch does not know.  Durations are of 1.3; `rfc2819` (names as in
     RFC2819) and `custom`, counters by name, of 1.4."""
@@ -511,7 +511,7 @@ _STATS_14 = Runs("ports", _LENGTH.size + _HEAD_14.size, _read_stats_14, _write_s
     row(ONLY10, REQUEST, 4, Layout("port_no:port16? pad:6")),
     row(FROM11, REQUEST, 4, Layout("port_no:port32? pad:4")),
 )
-@dataclass(slots=True)
+@record
 class PortStatsRequest(Message):
     """`port_no` None: all."""
 
@@ -524,7 +524,7 @@ class PortStatsRequest(Message):
     row(ONLY13, REPLY, 4, Items("ports", PortStats, _PORT_STATS_13)),
     row(FROM14, REPLY, 4, _STATS_14),
 )
-@dataclass(slots=True)
+@record
 class PortStatsReply(Message):
     ports: list[PortStats] = field(default_factory=list)
     more: bool = False

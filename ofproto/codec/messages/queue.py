@@ -1,6 +1,5 @@
 """Queues in messages: their statistics, and what they are configured to."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
@@ -15,6 +14,7 @@ from ofproto.codec.numbers import (
     port_from_32,
     port_to_32,
 )
+from pyvs.record import field, record
 
 from .base import (
     FROM11,
@@ -60,7 +60,7 @@ def _write_queues_10(m, version):
     row(ONLY10, REQUEST, 5, Body(_QUEUES_10.size, 0, _read_queues_10, _write_queues_10)),
     row(FROM11, REQUEST, 5, Layout("port_no:port32? queue_id:u32?")),
 )
-@dataclass(slots=True)
+@record
 class QueueStatsRequest(Message):
     """None: all."""
 
@@ -68,7 +68,7 @@ class QueueStatsRequest(Message):
     queue_id: int | None = None
 
 
-@dataclass(slots=True)
+@record
 class QueueStats:
     """Counters; None where the switch does not know.  Durations are of 1.3."""
 
@@ -107,7 +107,7 @@ _QUEUES_14 = Runs("queues", _HEAD_14.size + _QUEUE_STATS_13.size, _read_stats_14
     row(ONLY13, REPLY, 5, Items("queues", QueueStats, _QUEUE_STATS_13)),
     row(FROM14, REPLY, 5, _QUEUES_14),
 )
-@dataclass(slots=True)
+@record
 class QueueStatsReply(Message):
     queues: list[QueueStats] = field(default_factory=list)
     more: bool = False
@@ -132,7 +132,7 @@ def _one_port(layout):
     row(ONLY10, MSG, 20, _one_port(Layout("port_no:port16 pad:2"))),
     row(UP_TO_13, MSG, 22, _one_port(Layout("port_no:port32 pad:4"))),
 )
-@dataclass(slots=True)
+@record
 class QueueGetConfigRequest(Message):
     """`port_no` OFPP_NONE: all (1.1 to 1.3)."""
 
@@ -217,7 +217,7 @@ _CONFIG_10, _CONFIG_11 = Layout("port_no:port16 pad:6"), Layout("port_no:port32 
     row((OF11, OF11), MSG, 23, _queue_config(_CONFIG_11, _read_queue, 8, 4)),
     row((OF12, OF13), MSG, 23, _queue_config(_CONFIG_11, _read_port_queue, 16, 8)),
 )
-@dataclass(slots=True)
+@record
 class QueueGetConfigReply(Message):
     """`queues`: (queue id, minimum rate, maximum rate), in 1/10 % of the link's; None: none.
     `ports`: that of each queue, where they are of all ports (OFPP_NONE)."""
@@ -231,7 +231,7 @@ class QueueGetConfigReply(Message):
 
 
 @wire(row(FROM14, REQUEST, 15, Layout("port_no:port32? queue_id:u32?")))
-@dataclass(slots=True)
+@record
 class QueueDescRequest(Message):
     """None: all."""
 
@@ -239,7 +239,7 @@ class QueueDescRequest(Message):
     queue_id: int | None = None
 
 
-@dataclass(slots=True)
+@record
 class QueueDesc:
     """Rates in 1/10 % of the link's; None: none."""
 
@@ -272,7 +272,7 @@ def _write_desc(q, version):
 
 
 @wire(row(FROM14, REPLY, 15, Runs("queues", _DESC.size, _read_desc, _write_desc, length_at=8)))
-@dataclass(slots=True)
+@record
 class QueueDescReply(Message):
     queues: list[QueueDesc] = field(default_factory=list)
     more: bool = False

@@ -1,11 +1,11 @@
 """Roles of controllers, and which asynchronous messages they get."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.notes import noted
 from ofproto.codec.numbers import OF10, OF12, OF13, OF14
+from pyvs.record import field, record
 
 from . import properties
 from .base import ANY, EMPTY, FROM12, FROM13, FROM14, MSG, NX, ONF, ONLY13, Body, Message, row, wire
@@ -60,7 +60,7 @@ class _Role:
 
 
 @wire(row(FROM12, MSG, 24, _ROLE), row(ANY, NX, 10, _ROLE_NX, "nx"))
-@dataclass(slots=True)
+@record
 class RoleRequest(_Role, Message):
     """`role`: nochange (1.2+), other (EQUAL), master, slave; `generation_id` of the latter two.
     `nicira`: in Nicira's form, which every version has."""
@@ -71,7 +71,7 @@ class RoleRequest(_Role, Message):
 
 
 @wire(row(FROM12, MSG, 25, _ROLE), row(ANY, NX, 11, _ROLE_NX, "nx"))
-@dataclass(slots=True)
+@record
 class RoleReply(_Role, Message):
     """`generation_id` None: none was ever given."""
 
@@ -103,7 +103,7 @@ def _write_status(m, version):
     row(FROM14, MSG, 30, Body(_STATUS.size, 8, _read_status, _write_status)),
     row(ONLY13, ONF, 1911, Body(_STATUS.size, 8, _read_status, _write_status)),
 )
-@dataclass(slots=True)
+@record
 class RoleStatus(Message):
     """The connection has another role now.  `reason`: R_MASTER_REQUEST, R_CONFIG ..."""
 
@@ -212,13 +212,13 @@ _ASYNC_2 = Body(0, _PROPERTY_STEP, _read_async_2, _write_async_properties)
 
 
 @wire(row(FROM13, MSG, 26, EMPTY))
-@dataclass(slots=True)
+@record
 class GetAsyncRequest(Message):
     pass
 
 
 @wire(row(ONLY13, MSG, 27, _ASYNC), row(FROM14, MSG, 27, _ASYNC_14))
-@dataclass(slots=True)
+@record
 class GetAsyncReply(Message):
     """`masks`: kind -> (mask of master or other, mask of slave); reasons are 1.4's."""
 
@@ -231,7 +231,7 @@ class GetAsyncReply(Message):
     row(ANY, NX, 19, _ASYNC, "nx"),
     row((OF10, OF13), NX, 27, _ASYNC_2, "nx2"),
 )
-@dataclass(slots=True)
+@record
 class SetAsync(Message):
     """`masks` as in GetAsyncReply.  `nx2`: as NXT_SET_ASYNC_CONFIG2, which alone (before 1.4)
     leaves kinds that it does not name as they are."""

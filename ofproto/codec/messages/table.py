@@ -1,11 +1,11 @@
 """DESC, and tables: TABLE_MOD, their description, their status and statistics."""
 
-from dataclasses import dataclass, field
 from struct import Struct
 from types import SimpleNamespace
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.numbers import OF11, OF12
+from pyvs.record import field, record
 
 from .base import (
     ANY,
@@ -29,13 +29,13 @@ from .properties import Fixed, make
 
 
 @wire(row(ANY, REQUEST, 0, EMPTY))
-@dataclass(slots=True)
+@record
 class DescRequest(Message):
     pass
 
 
 @wire(row(ANY, REPLY, 0, Layout("mfr:str256 hw:str256 sw:str256 serial:str32 dp:str256")))
-@dataclass(slots=True)
+@record
 class DescReply(Message):
     mfr: str = ""
     hw: str = ""
@@ -127,7 +127,7 @@ _MOD_14 = Body(_MOD.size, 8, _read_mod_14, lambda m, version: _MOD.pack(m) + _pr
 
 
 @wire(row(UP_TO_13, MSG, 17, _MOD), row(FROM14, MSG, 17, _MOD_14))
-@dataclass(slots=True)
+@record
 class TableMod(Message):
     """`table_id` None: all.  `config`: MISS_* up to 1.2, TC_* from 1.4 on, where `eviction` is
     EVICT_* bits (None: not told) and `vacancy` (down, up) in per cent: at less room than `down`,
@@ -140,12 +140,12 @@ class TableMod(Message):
 
 
 @wire(row(FROM14, REQUEST, 14, EMPTY))
-@dataclass(slots=True)
+@record
 class TableDescRequest(Message):
     pass
 
 
-@dataclass(slots=True)
+@record
 class TableDesc:
     """As in TableMod."""
 
@@ -156,7 +156,7 @@ class TableDesc:
 
 
 @wire(row(FROM14, REPLY, 14, _DESCS))
-@dataclass(slots=True)
+@record
 class TableDescReply(Message):
     tables: list[TableDesc] = field(default_factory=list)
     more: bool = False
@@ -166,7 +166,7 @@ VACANCY_DOWN, VACANCY_UP = 3, 4  # reasons of TABLE_STATUS
 
 
 @wire(row(FROM14, MSG, 31, _STATUS))
-@dataclass(slots=True)
+@record
 class TableStatus(Message):
     """`reason`: VACANCY_DOWN or VACANCY_UP."""
 
@@ -178,12 +178,12 @@ class TableStatus(Message):
 
 
 @wire(row(ANY, REQUEST, 3, EMPTY))
-@dataclass(slots=True)
+@record
 class TableStatsRequest(Message):
     pass
 
 
-@dataclass(slots=True)
+@record
 class TableStats:
     """`name`, `wildcards` (bits of 1.0's and 1.1's matches; OXM numbers in 1.2) and `max_entries`
     are of 1.0 to 1.2; 1.1 and 1.2 have `features`, in their own numbers, by the names in the
@@ -243,7 +243,7 @@ class _Stats:
     row((OF12, OF12), REPLY, 3, Items("tables", TableStats, _Stats(_STATS_12))),
     row(FROM13, REPLY, 3, Items("tables", TableStats, _STATS_13)),
 )
-@dataclass(slots=True)
+@record
 class TableStatsReply(Message):
     tables: list[TableStats] = field(default_factory=list)
     more: bool = False

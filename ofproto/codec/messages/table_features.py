@@ -1,11 +1,11 @@
 """TABLE_FEATURES: what flows of a table may match and do, and requests to change that."""
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct
 
 from ofproto.codec.errors import OFError
 from ofproto.codec.fields import BY_CODE, EXPERIMENTER_CLASS, Field
+from pyvs.record import field, record
 
 from .base import (
     FROM13,
@@ -42,7 +42,7 @@ PROPERTIES = {
 _NUMBERS = {name: (number, kind) for number, (name, kind) in PROPERTIES.items()}
 
 
-@dataclass(slots=True)
+@record
 class TableFeatures:
     """`properties`: name (PROPERTIES) -> list: of numbers of instructions, tables or actions, or
     of (Field, whether it may be masked); a field unknown here is its header, an int."""
@@ -168,7 +168,7 @@ _FEATURES = _Features("tables", _HEAD.size, _read_features, _write_features)
 
 
 @wire(row(FROM13, REQUEST, 12, _FEATURES))
-@dataclass(slots=True)
+@record
 class TableFeaturesRequest(Message):
     """`tables` None: asks for those that are; a list: asks to set them."""
 
@@ -177,7 +177,7 @@ class TableFeaturesRequest(Message):
 
 
 @wire(row(FROM13, REPLY, 12, _FEATURES))
-@dataclass(slots=True)
+@record
 class TableFeaturesReply(Message):
     tables: list[TableFeatures] = field(default_factory=list)
     more: bool = False

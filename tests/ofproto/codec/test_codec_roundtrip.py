@@ -1,6 +1,5 @@
 """Each message to bytes and back, in each version and form that has it."""
 
-import dataclasses
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ from ofproto.codec.errors import OFError
 from ofproto.codec.match_text import parse_match
 from ofproto.codec.messages import base as msg_base
 from ofproto.codec.messages import homes
+from pyvs.record import replace
 from tests.ofproto.codec_samples import CASES, LATER, OUTPUT, SAMPLES, TCP, case_id
 
 
@@ -78,7 +78,7 @@ def test_table_in_the_command():
         assert m.decode(raw, flow_mod_table_id=True) == mod
         with pytest.raises(OFError, match="OFPFMFC_BAD_COMMAND"):
             m.decode(raw)
-        all_tables = dataclasses.replace(mod, table_id=None)
+        all_tables = replace(mod, table_id=None)
         raw = all_tables.encode(1, nxm=nxm, table_id_in_command=True)
         assert m.decode(raw, flow_mod_table_id=True) == all_tables
         assert m.decode(all_tables.encode(1, nxm=nxm)) == all_tables

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -31,6 +30,7 @@ from ofproto.text.flow_text import (
     parse_flow_request,
     split_command,
 )
+from pyvs.record import replace
 from tests.ofproto.flow_strategies import KEYS_10, KEYS_13, flow_texts
 
 needs_ofctl = pytest.mark.skipif(not shutil.which("ovs-ofctl"), reason="no ovs-ofctl")

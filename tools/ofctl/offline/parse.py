@@ -1,6 +1,5 @@
 """Commands of pyvs-ofctl that need no switch: flows and messages as this program sees them."""
 
-import dataclasses
 import sys
 
 from datapath.base.protocols import ETH_IP
@@ -11,6 +10,7 @@ from ofproto.codec.numbers import OF10, OF11
 from ofproto.text.flow_text import encode_flow
 from ofproto.text.message_text import Style, format_raw
 from pyvs import digits
+from pyvs.record import replace
 from pyvs_tools.command import Fatal
 from pyvs_tools.ofctl import flows as flows_
 
@@ -69,7 +69,7 @@ def _told(usable, flows):
     for flow in flows:
         match = flow.match.copy()
         match.set(_ECN, 0, 0)
-        without.append(dataclasses.replace(flow, match=match))
+        without.append(replace(flow, match=match))
     return [name for name in flows_.usable_formats(without) if name in usable or name == _OF11]
 
 

@@ -8,7 +8,6 @@ Ethernet only, as in ovs-ofctl.  Sources: pcap-savefile(5), RFC 9293.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from ipaddress import IPv4Address
 from struct import Struct
@@ -21,6 +20,7 @@ from ofproto.codec.numbers import OFPP_NONE
 from ofproto.text.message_text import Style, format_raw
 from ofproto.xlate.trace import format_flow
 from pyvs import digits
+from pyvs.record import field, record
 from pyvs_tools.command import Fatal
 
 PORTS = (6653, 6633)  # of OpenFlow, and what it was before IANA gave it one
@@ -58,7 +58,7 @@ def packets(file: BinaryIO, name: str) -> Iterator[tuple[float, bytes]]:
         yield seconds + fraction / units, data
 
 
-@dataclass(slots=True)
+@record
 class Segment:
     """`key`: addresses and ports, from where and to where."""
 
@@ -92,7 +92,7 @@ def segment(frame: bytes) -> Segment | None:
     )
 
 
-@dataclass(slots=True)
+@record
 class Stream:
     """One direction of a connection; `next` is the sequence number that is to come, None before
     the first segment."""
