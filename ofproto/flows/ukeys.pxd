@@ -49,10 +49,19 @@ cdef struct ukey_slot:
     PyObject *ukey              # NULL: free
 
 
+# Whom the slot of his hash does not have, one of the next has, before one that is free.
+cdef struct slot_array:
+    ukey_slot *slots
+    uint32_t last_slot          # their number is a power of two
+
+
 @cython.final
 cdef class UkeyTable:
-    cdef ukey_slot *slots
-    cdef uint32_t last_slot     # their number is a power of two
+    cdef slot_array slots
+    # The half as large one of before, from which each new flow has some moved; slots NULL: none.
+    cdef slot_array former
+    cdef uint32_t moving        # the next one of its slots,
+    cdef uint32_t unmoved       # and how many there are left
     cdef readonly uint32_t n
     cdef uint64_t salt          # so that nobody can make up flows that all go to one place
     cdef PyObject *oldest
@@ -76,9 +85,9 @@ cdef class UkeyTable:
     # The same, and the table is empty.
     cdef list take_all(self)
     # Private.
-    cdef uint32_t home(self, uint64_t word) noexcept
-    cdef uint32_t place(self, const uint8_t *name) noexcept
+    cdef slot_array *holder(self, Ukey ukey) noexcept
     cdef int grow(self) except -1
+    cdef void move_some(self) noexcept
     cdef void enter(self, Ukey ukey, int64_t then) noexcept
     cdef void strike_out(self, Ukey ukey) noexcept
     cdef void forget_age(self, Ukey ukey) noexcept

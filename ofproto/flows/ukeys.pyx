@@ -17,6 +17,7 @@ from datapath.base.hashing cimport hash_finish, hash_salted
 cdef enum:
     FIRST_SLOTS = 64
     DAY_BITS = 9                # of milliseconds
+    MOVED = 32                  # slots, with each flow that is added to a table that has grown
 
 
 @cython.no_gc
@@ -43,66 +44,116 @@ cdef inline uint64_t first_word(const uint8_t *name) noexcept:
     return word
 
 
+cdef int make_slots(slot_array *a, uint32_t n) except -1:
+    a.slots = <ukey_slot *> calloc(n, sizeof(ukey_slot))
+    if a.slots is NULL:
+        raise MemoryError
+    a.last_slot = n - 1
+    return 0
+
+
+cdef uint32_t home(const slot_array *a, uint64_t salt, uint64_t word) noexcept:
+    return <uint32_t> hash_finish(hash_salted(word, salt)) & a.last_slot
+
+
+cdef uint32_t place(const slot_array *a, uint64_t salt, const uint8_t *name) noexcept:
+    """The slot of that name, or the free one where it would be."""
+    cdef uint64_t word = first_word(name)
+    cdef uint32_t i = home(a, salt, word)
+    while a.slots[i].ukey is not NULL:
+        if a.slots[i].word == word and not memcmp((<Ukey> a.slots[i].ukey).name, name, 16):
+            break
+        i = (i + 1) & a.last_slot
+    return i
+
+
+cdef void vacate(slot_array *a, uint64_t salt, uint32_t hole) noexcept:
+    cdef uint32_t i = hole, wanted
+    while True:
+        i = (i + 1) & a.last_slot
+        if a.slots[i].ukey is NULL:
+            break
+        # One may move into the hole unless its home lies between the hole and itself.
+        wanted = home(a, salt, a.slots[i].word)
+        if ((i - wanted) & a.last_slot) >= ((i - hole) & a.last_slot):
+            a.slots[hole] = a.slots[i]
+            hole = i
+    a.slots[hole].ukey = NULL
+
+
 @cython.final
 @cython.no_gc
 cdef class UkeyTable:
     def __cinit__(self):
-        self.last_slot = FIRST_SLOTS - 1
-        self.slots = <ukey_slot *> calloc(FIRST_SLOTS, sizeof(ukey_slot))
-        if self.slots is NULL:
-            raise MemoryError
+        make_slots(&self.slots, FIRST_SLOTS)
         self.salt = int.from_bytes(os.urandom(8), "little")
 
     def __dealloc__(self):
-        if self.slots is not NULL:
+        if self.slots.slots is not NULL:
             self.take_all()
-            free(self.slots)
+            free(self.slots.slots)
 
-    cdef uint32_t home(self, uint64_t word) noexcept:
-        return <uint32_t> hash_finish(hash_salted(word, self.salt)) & self.last_slot
-
-    cdef uint32_t place(self, const uint8_t *name) noexcept:
-        """The slot of that name, or the free one where it would be."""
-        cdef uint64_t word = first_word(name)
-        cdef uint32_t i = self.home(word)
-        while self.slots[i].ukey is not NULL:
-            if self.slots[i].word == word and not memcmp((<Ukey> self.slots[i].ukey).name, name, 16):
-                break
-            i = (i + 1) & self.last_slot
-        return i
+    cdef slot_array *holder(self, Ukey ukey) noexcept:
+        """Where it stands; NULL: nowhere."""
+        cdef PyObject *wanted = <PyObject *> ukey
+        if self.slots.slots[place(&self.slots, self.salt, ukey.name)].ukey is wanted:
+            return &self.slots
+        if (self.former.slots is not NULL
+                and self.former.slots[place(&self.former, self.salt, ukey.name)].ukey is wanted):
+            return &self.former
+        return NULL
 
     cdef Ukey find(self, const uint8_t *name):
-        cdef PyObject *found = self.slots[self.place(name)].ukey
+        cdef PyObject *found = self.slots.slots[place(&self.slots, self.salt, name)].ukey
+        if found is NULL and self.former.slots is not NULL:
+            found = self.former.slots[place(&self.former, self.salt, name)].ukey
         return <Ukey> found if found is not NULL else None
 
     cdef int grow(self) except -1:
-        cdef uint32_t i, at, n = self.last_slot + 1
-        cdef ukey_slot *former = self.slots
-        self.slots = <ukey_slot *> calloc(<size_t> 2 * n, sizeof(ukey_slot))
-        if self.slots is NULL:
-            self.slots = former
-            raise MemoryError
-        self.last_slot = 2 * n - 1
-        for i in range(n):
-            if former[i].ukey is NULL:
-                continue
-            at = self.home(former[i].word)
-            while self.slots[at].ukey is not NULL:
-                at = (at + 1) & self.last_slot
-            self.slots[at] = former[i]
-        free(former)
+        cdef slot_array larger
+        while self.former.slots is not NULL:
+            self.move_some()
+        make_slots(&larger, 2 * (self.slots.last_slot + 1))
+        self.former, self.slots = self.slots, larger
+        self.unmoved = self.former.last_slot + 1
+        self.moving = 0
+        while self.former.slots[self.moving].ukey is not NULL:
+            self.moving += 1
         return 0
+
+    cdef void move_some(self) noexcept:
+        """Not a million of them in one step.  Neighbours without a free slot between them go together, as
+        each is looked for from the first of them."""
+        cdef ukey_slot *slot
+        cdef uint32_t at, n = 0
+        while self.unmoved:
+            slot = &self.former.slots[self.moving]
+            if slot.ukey is not NULL:
+                at = home(&self.slots, self.salt, slot.word)
+                while self.slots.slots[at].ukey is not NULL:
+                    at = (at + 1) & self.slots.last_slot
+                self.slots.slots[at] = slot[0]
+                slot.ukey = NULL
+            elif n >= MOVED:
+                return
+            self.moving = (self.moving + 1) & self.former.last_slot
+            self.unmoved -= 1
+            n += 1
+        free(self.former.slots)
+        self.former.slots = NULL
 
     cdef int add(self, Ukey ukey, int64_t now) except -1:
         cdef uint32_t i
-        if 2 * (self.n + 1) > self.last_slot:
+        if 2 * (self.n + 1) > self.slots.last_slot:
             self.grow()
-        i = self.place(ukey.name)
-        if self.slots[i].ukey is not NULL:
+        if self.former.slots is not NULL:
+            self.move_some()
+        if self.find(ukey.name) is not None:
             raise KeyError(ukey.ufid)
+        i = place(&self.slots, self.salt, ukey.name)
         Py_INCREF(ukey)
-        self.slots[i].word = first_word(ukey.name)
-        self.slots[i].ukey = <PyObject *> ukey
+        self.slots.slots[i].word = first_word(ukey.name)
+        self.slots.slots[i].ukey = <PyObject *> ukey
         self.n += 1
         ukey.older = self.newest
         if self.newest is NULL:
@@ -114,20 +165,10 @@ cdef class UkeyTable:
         return 0
 
     cdef bint remove(self, Ukey ukey) except -1:
-        cdef uint32_t hole = self.place(ukey.name), i, home
-        if self.slots[hole].ukey is not <PyObject *> ukey:
+        cdef slot_array *holder = self.holder(ukey)
+        if holder is NULL:
             return False
-        i = hole
-        while True:
-            i = (i + 1) & self.last_slot
-            if self.slots[i].ukey is NULL:
-                break
-            # One may move into the hole unless its home lies between the hole and itself.
-            home = self.home(self.slots[i].word)
-            if ((i - home) & self.last_slot) >= ((i - hole) & self.last_slot):
-                self.slots[hole] = self.slots[i]
-                hole = i
-        self.slots[hole].ukey = NULL
+        vacate(holder, self.salt, place(holder, self.salt, ukey.name))
         self.n -= 1
         self.forget_age(ukey)
         self.strike_out(ukey)
@@ -202,8 +243,10 @@ cdef class UkeyTable:
         cdef list found = self.values()
         cdef Ukey ukey
         cdef uint32_t i
-        for i in range(self.last_slot + 1):
-            self.slots[i].ukey = NULL
+        free(self.former.slots)
+        self.former.slots = NULL
+        for i in range(self.slots.last_slot + 1):
+            self.slots.slots[i].ukey = NULL
         for i in range(DAYS):
             self.calendar[i] = NULL
         self.oldest = self.newest = NULL
