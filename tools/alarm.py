@@ -1,7 +1,7 @@
 """How long a run may take."""
 
+import _signal  # `signal` makes enums of its numbers, which takes longer than most commands
 import os
-import signal
 
 from pyvs import digits
 from pyvs_tools.command import Fatal
@@ -26,9 +26,9 @@ def start_alarm(seconds):
     def end(_number, _frame):
         from pyvs_tools.diagnostics import tell_of_signal  # little is loaded without need
 
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        tell_of_signal(signal.SIGALRM)
-        os.kill(os.getpid(), signal.SIGALRM)
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+        tell_of_signal(_signal.SIGALRM)
+        os.kill(os.getpid(), _signal.SIGALRM)
 
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
+    _signal.signal(_signal.SIGALRM, end)
+    _signal.alarm(seconds)

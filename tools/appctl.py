@@ -7,8 +7,8 @@ from pyvs import digits, identity
 from pyvs_tools import getopt_long
 from pyvs_tools.alarm import set_timeout
 from pyvs_tools.command import Fatal, answered, guard
+from pyvs_tools.control import Control, Disconnected, Refused
 from pyvs_tools.diagnostics import check_levels
-from pyvs_tools.ovsdb import rpc as ovsdb_rpc
 
 PROGRAM = identity.program("pyvs-appctl")
 DEFAULT_TARGET = identity.program("pyvs-vswitchd")
@@ -92,22 +92,21 @@ def find_socket(target):
     raise Fatal(f'cannot read pidfile "{failure[0]}" ({failure[1]})')
 
 
-def connect(path):
-    """A ovsdb_rpc.Client for a control socket."""
+def connect(path, timeout=None):
+    """A Control for a control socket."""
     try:
-        return ovsdb_rpc.Client(ovsdb_rpc.open_socket("unix:" + path), path)
-    except ovsdb_rpc.ConnectError as error:
-        raise Fatal(f'cannot connect to "{path}" ({error})') from None
+        return Control(path, timeout)
+    except OSError as error:
+        raise Fatal(f'cannot connect to "{path}" ({error.strerror})') from None
 
 
 def transact(client, command, args):
     """The daemon's answer to a command: text, or any JSON value after --format=json."""
     try:
-        return client.request(command, list(args))
-    except ovsdb_rpc.RpcError as error:
-        text = error.error if isinstance(error.error, str) else str(error)
-        raise ServerError(text) from None
-    except ovsdb_rpc.Disconnected as error:
+        return client.request(command, args)
+    except Refused as error:
+        raise ServerError(str(error)) from None
+    except Disconnected as error:
         raise Fatal(f"{client.remote}: transaction error ({error})") from None
 
 

@@ -3,14 +3,19 @@
 Most runs have nothing to log: what makes a log is loaded with the first note.
 """
 
+from __future__ import annotations
+
+import _signal  # `signal` makes enums of its numbers, which takes longer than most commands
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
 
 from pyvs import identity, rundir
 from pyvs_tools.command import Fatal
+
+TYPE_CHECKING = False  # `typing` and `collections` take longer than most commands
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 BURST = 5  # notes of one kind: a file of broken messages is not to drown what is printed
 
@@ -26,13 +31,13 @@ def printable(text: str) -> str:
 
 
 OF_SIGNALS = "fatal_signal"  # module
-_started: list["Diagnostics"] = []
+_started: list[Diagnostics] = []
 
 
 def tell_of_signal(number: int) -> None:
     """That a signal ends the process, in the log of this run."""
     log = _started[-1] if _started else Diagnostics("pyvs", (), ())
-    text = f"terminating with signal {int(number)} ({signal.strsignal(number)})"
+    text = f"terminating with signal {int(number)} ({_signal.strsignal(number)})"
     log.tell(OF_SIGNALS, "WARN", text)
 
 
