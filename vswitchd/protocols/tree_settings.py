@@ -1,11 +1,12 @@
 """What other_config says of STP and RSTP, for a bridge and its ports: pure functions.
 
-Defaults, ranges and names are those of ovs-vswitchd.conf.db(5).
+Defaults, ranges and names are those of ovs-vswitchd.conf.db(5).  As in Open vSwitch, what RSTP
+cannot have counts as if it were not given; of STP's numbers, those bits count that fit.
 """
 
 from ofproto.protocols import rstp, rstp_port, stp
 from vswitchd.database.config import BridgeConfig
-from vswitchd.database.settings import integer, parse_mac
+from vswitchd.database.settings import integer, parse_mac, within
 
 DEFAULT_PRIORITY = 0x8000
 DEFAULT_SPEED = 10_000  # Mbit/s, of a port that does not tell
@@ -38,18 +39,24 @@ def _number(options: Options, key: str, low: int, high: int) -> int | None:
     return found if found >= low else None
 
 
+def _bits(options: Options, key: str, default: int, mask: int) -> int:
+    return integer(options, key, default, -1 << 63, (1 << 64) - 1) & mask
+
+
 # --- STP
 
 
 def stp_bridge(config: BridgeConfig, mac: bytes) -> stp.Settings:
     """`mac` is the bridge's address."""
     options = config.other_config
-    max_age = integer(options, "stp-max-age", 20, 6, 40)
-    delay = integer(options, "stp-forward-delay", 15, 4, 30)
+    hello = integer(options, "stp-hello-time", 2, 1, 10)
+    # What is needed of one another (802.1D-1998, 8.10.2) comes before what is asked for.
+    max_age = integer(options, "stp-max-age", 20, max(2 * (hello + 1), 6), 40)
+    delay = integer(options, "stp-forward-delay", 15, -(-max_age // 2) + 1, 30)
     return stp.Settings(
-        integer(options, "stp-priority", DEFAULT_PRIORITY, 0, 0xFFFF),
+        _bits(options, "stp-priority", DEFAULT_PRIORITY, 0xFFFF),
         _address(options, "stp-system-id", mac),
-        integer(options, "stp-hello-time", 2, 1, 10),
+        hello,
         max_age,
         delay,
     )
@@ -63,8 +70,8 @@ def stp_port(options: Options, number: int, kbps: int, mac: bytes) -> stp.PortSe
     """`kbps` is the link's speed, 0 when it is not known."""
     return stp.PortSettings(
         number,
-        integer(options, "stp-port-priority", 0x80, 0, 255),
-        integer(options, "stp-path-cost", _cost(STP_COSTS, kbps), 0, 65_535),
+        _bits(options, "stp-port-priority", 0x80, 0xFF),
+        _bits(options, "stp-path-cost", _cost(STP_COSTS, kbps), 0xFFFF),
         mac,
     )
 
@@ -75,16 +82,29 @@ def stp_port(options: Options, number: int, kbps: int, mac: bytes) -> stp.PortSe
 def rstp_bridge(config: BridgeConfig, mac: bytes) -> rstp.Settings:
     """`mac` is the bridge's address."""
     options = config.other_config
-    priority = integer(options, "rstp-priority", DEFAULT_PRIORITY, 0, 61_440)
+    priority = within(options, "rstp-priority", DEFAULT_PRIORITY, 0, 0xFFFF)
     version = integer(options, "rstp-force-protocol-version", 2, 0, 2)
     return rstp.Settings(
         priority & 0xF000,
         _address(options, "rstp-address", mac),
         2 if version else 0,
-        integer(options, "rstp-max-age", 20, 6, 40),
-        integer(options, "rstp-forward-delay", 15, 4, 30),
-        integer(options, "rstp-transmit-hold-count", 6, 1, 10),
+        *_rstp_times(options),
+        within(options, "rstp-transmit-hold-count", 6, 1, 10),
     )
+
+
+def _rstp_times(options: Options) -> tuple[int, int]:
+    """Maximum age and forward delay: one that the other is too short or long for does not count
+    (802.1D-2004, 17.14)."""
+    age, delay = 20, 15
+    wanted_age = within(options, "rstp-max-age", age, 6, 40)
+    wanted_delay = within(options, "rstp-forward-delay", delay, 4, 30)
+    for _ in range(2):  # either may have waited for the other
+        if wanted_age <= 2 * (delay - 1):
+            age = wanted_age
+        if age <= 2 * (wanted_delay - 1):
+            delay = wanted_delay
+    return age, delay
 
 
 def rstp_number(options: Options) -> int | None:
@@ -98,8 +118,8 @@ def rstp_port_settings(
     p2p = integer(options, "rstp-admin-p2p-mac", 1, 0, 2)  # 0: forced off, 1: on, 2: automatic
     return rstp_port.PortSettings(
         number,
-        integer(options, "rstp-port-priority", 0x80, 0, 240) & 0xF0,
-        integer(options, "rstp-path-cost", _cost(RSTP_COSTS, kbps), 1, 200_000_000),
+        within(options, "rstp-port-priority", 0x80, 0, 240) & 0xF0,
+        within(options, "rstp-path-cost", _cost(RSTP_COSTS, kbps), 1, 200_000_000),
         mac,
         admin_edge=_flag(options, "rstp-port-admin-edge", False),
         auto_edge=_flag(options, "rstp-port-auto-edge", True),

@@ -444,3 +444,37 @@ def test_what_is_refused_is_traced_alike(both):
         assert wait_until(lambda: "n_packets=1," in flows(), what="a packet that counts")  # noqa: B023
         found.append(traces)
     assert found[0] == found[1]
+
+
+TREES = (  # the tree, what its bridge is told, and its port; rstp-port-priority: 33 is rounded
+    ("rstp", "rstp-max-age=99 rstp-forward-delay=1 rstp-priority=100000", "rstp-path-cost=0"),
+    ("rstp", "rstp-max-age=40 rstp-forward-delay=30 rstp-priority=65535", "rstp-port-priority=250"),
+    ("rstp", "rstp-max-age=40 rstp-transmit-hold-count=99", "rstp-port-priority=33"),
+    ("rstp", "rstp-max-age=20 rstp-forward-delay=4", "rstp-path-cost=200000001"),
+    ("rstp", "rstp-max-age=6 rstp-forward-delay=4", "rstp-path-cost=7"),
+    ("stp", "stp-priority=99999 stp-max-age=5", "stp-path-cost=70000 stp-port-priority=300"),
+    ("stp", "stp-priority=-1 stp-max-age=40 stp-forward-delay=4", "stp-port-priority=-2"),
+    ("stp", "stp-max-age=6 stp-forward-delay=40", "stp-path-cost=-1"),
+)
+
+
+def test_trees_out_of_range_are_told_alike(both):
+    def told(switch, tree, bridge, port):
+        options = [f"other_config:{each}" for each in bridge.split()]
+        members = [f"other_config:{each}" for each in port.split()]
+        switch.run("ovs-vsctl", "set", "bridge", "br0", f"{tree}_enable=true", *options)
+        # After a second look, Open vSwitch has times that waited for one another.
+        switch.run("ovs-vsctl", "set", "port", "p1", *members)
+        shown = answer(switch, (f"{tree}/show", "br0"))
+        end = ("set", "bridge", "br0", f"{tree}_enable=false")
+        keys = [each.split("=")[0] for each in bridge.split()]
+        clear = ("remove", "bridge", "br0", "other_config", *keys)
+        switch.run("ovs-vsctl", *end, "--", *clear, "--", "clear", "port", "p1", "other_config")
+        return shown
+
+    for switch in both:
+        words = f"{BRIDGE} -- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1"
+        switch.run("ovs-vsctl", *words.split())
+    for each in TREES:
+        mine, theirs = (told(switch, *each) for switch in both)
+        assert mine == theirs, each
