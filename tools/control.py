@@ -11,6 +11,7 @@ import os
 from pyvs import rundir
 
 _READ = 1 << 18
+_SPACE = 8  # bytes of an answer's end in which its last one that counts must be
 _SUN_PATH = 108  # bytes of an address, with the NUL at its end
 _ANSWERS = (
     ("result", b'{"id":0,"result":"', b'","error":null}'),
@@ -69,13 +70,13 @@ class Control:
         return answer.get("result")
 
     def _receive(self):
-        data = b""
+        data = bytearray()
         while True:
             more = self._sock.recv(_READ)
             if not more:
                 raise Disconnected("End of file")
             data += more
-            if data.rstrip().endswith(b"}"):
+            if data[-_SPACE:].rstrip().endswith(b"}"):
                 try:
                     answer = _plain_answer(data) or _answer(data)
                 except UnicodeDecodeError:
