@@ -18,6 +18,7 @@ from ofproto.protocols.lacp import (
     MemberSettings,
     Settings,
 )
+from pyvs.once import Once
 from vswitchd.database.config import BridgeConfig, PortConfig
 from vswitchd.database.settings import NO_UUID, within
 from vswitchd.devices.iface import Iface
@@ -50,6 +51,7 @@ class Lacp(Protocol):
         self._port_of: dict[str, _Port] = {}  # by member
         self._had: dict[UUID, None] = {}  # interfaces whose columns are to be emptied
         self._mac = bytes(6)  # the bridge's
+        self._told = Once()
 
     # --- configuration
 
@@ -60,7 +62,7 @@ class Lacp(Protocol):
                 port.aggregate.configure(self._settings(port.config, len(port.members)))
 
     def set_port(self, port: PortConfig, members: list[Iface], now: int) -> None:
-        if port.lacp not in ("active", "passive") or not members:
+        if port.lacp not in ("active", "passive") or not members or not self._has_system(port):
             self.drop_port(port.name, now)
             return
         settings = self._settings(port, len(members))
@@ -81,6 +83,17 @@ class Lacp(Protocol):
             self._listen(known, iface)
         known.aggregate.configure(settings)
         self._follow(known, now, everything=True)
+
+    def _has_system(self, port: PortConfig) -> bool:
+        """Not if one is given that is no address: under the bridge's, the partner could take
+        this for an aggregate that it is not."""
+        text = port.other_config.get("lacp-system-id")
+        if text is None or _system_id(text) is not None:
+            return True
+        wrong = f"port {port.name}: lacp-system-id {text} is no Ethernet address: there is no LACP"
+        if self._told.is_new(wrong):
+            vlog.warn(wrong)
+        return False
 
     def _settings(self, port: PortConfig, n_members: int) -> Settings:
         other = port.other_config

@@ -478,3 +478,20 @@ def test_trees_out_of_range_are_told_alike(both):
     for each in TREES:
         mine, theirs = (told(switch, *each) for switch in both)
         assert mine == theirs, each
+
+
+def test_no_lacp_under_what_is_no_address(both):
+    """And with it again, once the address is one."""
+    found = []
+    for switch in both:
+        words = f"{BRIDGE} {BOND} other_config:lacp-system-id=zz -- set interface p5 type=dummy"
+        switch.run("ovs-vsctl", *f"{words} -- set interface p6 type=dummy".split())
+        shown = []
+        for system in ("00:00:00:00:00:00", "aa:bb:cc:dd:ee:01", "nonsense"):
+            lines = answer(switch, ("lacp/show", "bond0"))
+            shown += [line for line in lines if "no such" in line or line.startswith("  sys_id")]
+            shown.append(answer(switch, ("bond/show", "bond0"))[7])
+            system = f'other_config:lacp-system-id="{system}"'
+            switch.run("ovs-vsctl", "set", "port", "bond0", system)
+        found.append((shown, answer(switch, ("lacp/show", "bond0"))))
+    assert found[0] == found[1]
