@@ -406,10 +406,10 @@ cdef class Revalidator:
             self.flows.table.renew(ukey, max(ukey.used, ukey.created))
         if ukey.previous is not None:
             self.credit_previous(ukey, info)
-        if packets > ukey.packets:
-            if ukey.cache is not None:
-                ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
-                ukey.cache.finish_tcp(info.tcp_flags)
+        # An adopted one whose change waits for room in the ring is nobody's yet: they wait, too.
+        if packets > ukey.packets and ukey.cache is not None:
+            ukey.cache.credit(packets - ukey.packets, n_bytes - ukey.n_bytes, ukey.used)
+            ukey.cache.finish_tcp(info.tcp_flags)
             ukey.packets = packets
             ukey.n_bytes = n_bytes
         return 0

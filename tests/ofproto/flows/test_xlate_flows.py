@@ -1,5 +1,6 @@
 """Ukeys and revalidation, against a datapath that is a dict."""
 
+import os
 import random
 from functools import partial
 from types import SimpleNamespace
@@ -10,8 +11,11 @@ from scapy.contrib.mpls import MPLS
 
 from datapath.actions.text import odp_text
 from datapath.ipc import protocol
+from datapath.ipc.doorbell import make_doorbell
 from datapath.ipc.dpif import DpifError
 from datapath.ipc.flow_records import FlowRecords
+from datapath.ipc.ring import Ring, create_memory
+from datapath.ipc.upcall_rings import UpcallRings
 from datapath.key import flow
 from ofproto.codec.fields import BY_NAME
 from ofproto.codec.match import Match
@@ -500,6 +504,45 @@ def test_flows_sent_round_twice_are_taken_over(switch):
         again.settle(2000)
         assert again.dpif.flows == before and len(again.flows) == 3
         assert again.revalidator.counts["adopted"] == 3
+
+
+class FullRing(UpcallRings, FakeDpif):
+    """Takes changes by a ring, which has room for one or two of them; `drain()` makes room."""
+
+    def __init__(self):
+        FakeDpif.__init__(self)
+        memories = [create_memory(4096) for _ in range(2)]
+        bells = make_doorbell()
+        self.new_rings(bells[0])
+        self.add_rings([(0, None)], [*memories, bells[1]])
+        self.reader = Ring(memories[1])
+        for fd in (*memories, *bells):
+            os.close(fd)
+
+    def drain(self):
+        while self.reader.pop() is not None:
+            pass
+
+
+def test_adopted_flows_count_though_their_change_waits(switch):
+    """What they have counted is not forgotten while the ring is full."""
+    for number in range(8):
+        switch.packet(A, f"00:00:00:00:01:{number:02x}", 1)
+    ring = FullRing()
+    for found in switch.dpif.flows.values():
+        found.packets, found.bytes, found.used = 5, 500, 1000
+        found.actions = b""
+        ring.flows[found.ufid] = found
+    again = Switch(dpif=ring)
+    rule = again.world.rule([output(NORMAL)], priority=0)
+    again.revalidator.ready = True
+    again.revalidator.run(2000)
+    assert again.revalidator.counts["modified"] < 8
+    for now in range(2000, 9000, 500):
+        ring.drain()
+        again.revalidator.run(now)
+    assert again.revalidator.counts["modified"] >= 8
+    assert rule.n_packets == 8 * 5
 
 
 def test_each_run_is_a_bounded_piece(switch):
