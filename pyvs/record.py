@@ -60,10 +60,12 @@ def record(cls: type) -> Any:
 
 
 def _own_fields(cls):
-    for name, annotation in vars(cls).get("__annotations__", {}).items():
+    for name, annotation in cls.__annotations__.items():
         if "ClassVar" in str(annotation):
             continue
         given = vars(cls).get(name, MISSING)
+        if isinstance(given, list | dict | set):
+            raise ValueError(f"all {cls.__name__}s would share the default of {name}")
         described = given if isinstance(given, Field) else Field(default=given)
         yield name, described._replace(name=name)
 

@@ -97,7 +97,7 @@ def connect(path, timeout=None):
     try:
         return Control(path, timeout)
     except OSError as error:
-        raise Fatal(f'cannot connect to "{path}" ({error.strerror})') from None
+        raise Fatal(f'cannot connect to "{path}" ({error.strerror or error})') from None
 
 
 def transact(client, command, args):

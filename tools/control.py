@@ -47,9 +47,9 @@ class Control:
     def __init__(self, path, timeout=None):
         self.remote = path
         self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        self._sock.settimeout(timeout)
         try:
             _connect(self._sock, path)
+            self._sock.settimeout(timeout)
         except OSError:
             self._sock.close()
             raise
@@ -65,6 +65,8 @@ class Control:
             answer = self._receive()
         except OSError as error:
             raise Disconnected(error.strerror or str(error)) from None
+        if "result" not in answer and "error" not in answer:
+            raise Disconnected("message from server is no answer")
         if (error := answer.get("error")) is not None:
             raise Refused(error if isinstance(error, str) else _dump(error))
         return answer.get("result")
@@ -81,7 +83,7 @@ class Control:
                     answer = _plain_answer(data) or _answer(data)
                 except UnicodeDecodeError:
                     raise Disconnected("invalid UTF-8 from server") from None
-                if answer:
+                if answer is not None:
                     return answer
 
 
@@ -122,9 +124,14 @@ def _answer(data):
 
     if not data.lstrip().startswith(b"{"):
         raise Disconnected("message from server is not a JSON object")
+    text = data.decode().lstrip()
     try:
-        return json.loads(data.decode())
-    except json.JSONDecodeError:
-        return None
+        return json.JSONDecoder().raw_decode(text)[0]
     except RecursionError:
         raise Disconnected("too deeply nested JSON from server") from None
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text) or error.msg.startswith("Unterminated"):
+            return None
+        raise Disconnected("invalid JSON from server") from None
+    except ValueError:  # a number that is too long
+        raise Disconnected("invalid JSON from server") from None

@@ -92,6 +92,14 @@ def test_fields_and_replace():
         replace(whole, other=1)
 
 
+def test_no_default_is_shared():
+    with pytest.raises(ValueError, match="parts"):
+
+        @record
+        class Shared:
+            parts: list = []
+
+
 @record
 class Kept:
     """One that pickle finds by its name."""

@@ -53,6 +53,10 @@ ANSWERED = [
     ([b'{"id":0,"result":"x}', b'y","error":null}'], "x}y"),
     ([b'{"id":0,"result":"x","error":null}'[:-1], b"}"], "x"),
     ([b'{"id":0,"result":null,"error":null}'], None),
+    ([b'{"id":0,"result":"a\\"}","error":null}'], 'a"}'),
+    ([b'{"id":0,"result":"a\\"}', b'","error":null}'], 'a"}'),
+    ([b'{"id":0,"result":{"a":{}', b',"b":1},"error":null}'], {"a": {}, "b": 1}),
+    ([b'{"id":0,"result":"\\"","error":null} {"id":1}'], '"'),
 ]
 
 
@@ -82,6 +86,9 @@ def test_words(served, word):
         ([b'{"id":0,"result":null,"error":{"a":1}}'], Refused, '{"a":1}'),
         ([], Disconnected, "End of file"),
         ([b'{"id":0,"result":"x'], Disconnected, "End of file"),
+        ([b"{}"], Disconnected, "message from server is no answer"),
+        ([b'{"id":0,"result":tru}'], Disconnected, "invalid JSON from server"),
+        ([b'{"id":' + b"1" * 5000 + b"}"], Disconnected, "invalid JSON from server"),
         ([b"[{}"], Disconnected, "message from server is not a JSON object"),
         ([b'{"id":0,"result":"\xff","error":null}'], Disconnected, "invalid UTF-8 from server"),
         ([b'{"a":' + b"[" * 100_000 + b"}"], Disconnected, "too deeply nested JSON from server"),

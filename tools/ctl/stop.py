@@ -39,7 +39,7 @@ def _wait_for_end(pid, seconds):
 
 def _ask_to_exit(name, *arguments):
     with contextlib.suppress(Fatal, appctl.ServerError, OSError):
-        # The alarm guards against a daemon that hangs: it neither answers nor closes.
+        # A daemon that hangs neither answers nor closes.
         client = appctl.connect(appctl.find_socket(name), _STOP_SECONDS)
         appctl.transact(client, "exit", arguments)
         client.close()
