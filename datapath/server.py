@@ -26,7 +26,7 @@ from datapath.requests import EngineError, NotYet
 from pyvs import containment, coverage
 from pyvs.log_limit import LimitedLog
 from pyvs.streams.listener import Listener
-from pyvs.streams.short_path import short_path
+from pyvs.streams.short_path import ShortPath
 
 vlog = ovs.vlog.Vlog("dpif_netdev")
 _nonsense = LimitedLog(vlog, 12, 12)
@@ -110,7 +110,7 @@ def listen(path: str) -> Listener:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            with short_path(path) as short:
+            with ShortPath(path) as short:
                 probe.connect(short)
         except (FileNotFoundError, ConnectionRefusedError):
             return Listener(f"punix:{path}", 0, MAX_CLIENTS)

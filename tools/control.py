@@ -9,10 +9,10 @@ import _socket
 import os
 
 from pyvs import rundir
+from pyvs.streams.short_path import ShortPath
 
 _READ = 1 << 18
 _SPACE = 8  # bytes of an answer's end in which its last one that counts must be
-_SUN_PATH = 108  # bytes of an address, with the NUL at its end
 _ANSWERS = (
     ("result", b'{"id":0,"result":"', b'","error":null}'),
     ("error", b'{"id":0,"result":null,"error":"', b'"}'),
@@ -27,19 +27,6 @@ class Disconnected(Exception):
     """The daemon closed the connection, or what it said is no answer."""
 
 
-def _connect(sock, path):
-    path = os.path.join(rundir.rundir(), path)
-    if len(os.fsencode(path)) < _SUN_PATH:
-        sock.connect(path)
-        return
-    directory, name = os.path.split(path)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sock.connect(f"/proc/self/fd/{fd}/{name}")
-    finally:
-        os.close(fd)
-
-
 class Control:
     """A connection to the control socket `path`; of a relative one, that in the run directory.
     OSError where there is none.  `timeout`: the seconds that a daemon may say nothing."""
@@ -48,7 +35,8 @@ class Control:
         self.remote = path
         self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
-            _connect(self._sock, path)
+            with ShortPath(os.path.join(rundir.rundir(), path)) as short:
+                self._sock.connect(short)
             self._sock.settimeout(timeout)
         except OSError:
             self._sock.close()

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 import ovs.vlog
 
 from pyvs import rundir
-from pyvs.streams.short_path import short_path
+from pyvs.streams.short_path import ShortPath
 
 vlog = ovs.vlog.Vlog("bridge")
 
@@ -61,7 +61,7 @@ def _is_dead(path: str) -> bool:
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return False
-        with socket.socket(socket.AF_UNIX) as probe, short_path(path) as short:
+        with socket.socket(socket.AF_UNIX) as probe, ShortPath(path) as short:
             probe.setblocking(False)
             probe.connect(short)
     except ConnectionRefusedError:

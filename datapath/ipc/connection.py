@@ -10,7 +10,7 @@ from os import PathLike
 from typing import ClassVar
 
 from datapath.ipc import protocol
-from pyvs.streams.short_path import short_path
+from pyvs.streams.short_path import ShortPath
 
 TIMEOUT = 10.0  # seconds to wait for an answer, for who can wait
 # Requests for which the kernel makes or takes devices, or whose answer is of no use when it comes
@@ -57,7 +57,7 @@ class Connection:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT if patience is None else patience)
         try:
-            with short_path(self.path) as short:
+            with ShortPath(self.path) as short:
                 self.sock.connect(short)
         except OSError:
             self.sock.close()

@@ -26,7 +26,7 @@ from ovsdb.transactions.operations import execute
 from pyvs import containment, rundir
 from pyvs.streams.listener import parse_port
 from pyvs.streams.resolver import Lookup
-from pyvs.streams.short_path import short_path
+from pyvs.streams.short_path import ShortPath
 
 vlog = ovs.vlog.Vlog("reconnect")
 
@@ -197,7 +197,7 @@ class ActiveRemote:
         try:
             if kind == "unix":
                 path = os.path.join(rundir.rundir(), rest)
-                with short_path(path) as short:
+                with ShortPath(path) as short:
                     self._connect_to(socket.AF_UNIX, short)
                 return
             host, port = _split_host_port(rest)

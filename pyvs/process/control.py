@@ -15,7 +15,7 @@ import ovs.unixctl
 from pyvs import clock, containment, coverage, identity, rundir
 from pyvs.process import unixctl
 from pyvs.process.options import version_text
-from pyvs.streams.short_path import short_path
+from pyvs.streams.short_path import ShortPath
 
 
 class CommandError(Exception):
@@ -252,7 +252,7 @@ def _is_served(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.setblocking(False)
         try:
-            with short_path(path) as short:
+            with ShortPath(path) as short:
                 sock.connect(short)
         except OSError as error:
             return error.errno != errno.ECONNREFUSED

@@ -22,7 +22,7 @@ import ovs.vlog
 from pyvs import coverage, rundir
 from pyvs.log_limit import LimitedLog
 
-from .short_path import short_path
+from .short_path import ShortPath
 
 vlog = ovs.vlog.Vlog("stream")
 _accepting = LimitedLog(vlog, 5, 5)  # anybody may connect
@@ -78,7 +78,7 @@ class Listener:
         try:
             before = os.umask(0o177)
             try:
-                with short_path(path) as short:
+                with ShortPath(path) as short:
                     self.socket.bind(short)
             finally:
                 os.umask(before)

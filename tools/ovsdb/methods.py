@@ -4,6 +4,7 @@ import os
 import socket
 
 from pyvs import digits, rundir
+from pyvs.streams.short_path import ShortPath
 from pyvs.streams.tls_settings import TlsSettings as Tls
 
 DEFAULT_OVSDB_PORT = 6640
@@ -49,17 +50,9 @@ def host_port(text, default_port, remote):
 
 
 def _unix(path, action):
-    """Calls action(path), of a relative one that in the run directory (ovsdb(7)); a path too long
-    for sun_path is reached through its directory."""
-    path = os.path.join(rundir.rundir(), path)
-    if len(os.fsencode(path)) < 108:
-        return action(path)
-    directory, name = os.path.split(path)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return action(f"/proc/self/fd/{fd}/{name}")
-    finally:
-        os.close(fd)
+    """Calls action(path), of a relative one that in the run directory (ovsdb(7))."""
+    with ShortPath(os.path.join(rundir.rundir(), path)) as short:
+        return action(short)
 
 
 def _wrap_tls(sock, tls, server_side):
