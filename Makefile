@@ -25,7 +25,7 @@ demo-ovn:
 test: build
 	@.ci/test $(BIN)/python $(TESTS)
 fuzz: build
-	@$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),1) $(FUZZ)
+	@HOSTILE_LONG_TURN=100ms $(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),1) $(FUZZ)
 sanitize: build
 	@MINUTES=$(MINUTES) TESTS="$(TESTS)" .ci/sanitize $(BIN)/python
 bench: build

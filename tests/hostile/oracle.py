@@ -21,8 +21,9 @@ PAUSE = 0.005  # s between two questions of the bystander
 SETTLE = 20.0  # s for descriptors to be closed
 # Memory that a daemon may have more than at the beginning, in KiB: allocators keep some.
 GROWTH = 64 * 1024
-# Turns of a loop that took more processor time than 100 ms, which counts nobody else's.
-LONG_TURNS = "loop_over_100ms_cpu"
+# Turns of a loop that took so much processor time, which counts nobody else's but what a virtual
+# machine is robbed of: it was a threefold where CI runs, so `make fuzz` alone asks for 100 ms.
+LONG_TURN = os.environ.get("HOSTILE_LONG_TURN", "500ms")
 DESCRIPTORS = 4  # that come and go: a compaction's pipe, a log's, a resolver's
 
 _TROUBLE = re.compile(r"Traceback|Segmentation|unexpected error|Fatal Python error|Sanitizer")
@@ -115,7 +116,7 @@ class Process:
 
 
 def _long_turns(path):
-    return int(call(path, "coverage/read-counter", LONG_TURNS))
+    return int(call(path, "coverage/read-counter", f"loop_over_{LONG_TURN}_cpu"))
 
 
 class Oracle:
@@ -152,7 +153,7 @@ class Oracle:
         self.check()
         for path, before in self._long_turns.items():
             long = _long_turns(path) - before
-            assert not long, f"{path}: {long} turns took more than 100 ms of processor time"
+            assert not long, f"{path}: {long} turns took more than {LONG_TURN} of processor time"
         deadline = time.monotonic() + SETTLE
         for process in self.processes:
             while excess := process.excess():

@@ -8,6 +8,7 @@ the replica has it, and says in Changes what differs.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -228,7 +229,7 @@ class Changes:
 
 def in_vain(row: Any) -> tuple[str, ...]:
     """What a row of the replica asks for that is not followed yet."""
-    return tuple(not_followed.asked(row._table.name, lambda column: getattr(row, column)))
+    return tuple(not_followed.asked(row.table, partial(getattr, row)))
 
 
 def one(values: Any) -> Any:
@@ -243,7 +244,7 @@ def _contained(read: Callable[[Any], Any], rows: Iterable[Any]) -> list[Any]:
 
 
 def _name(row: Any) -> str:
-    return f"{row._table.name} {row.uuid}"
+    return f"{row.table} {row.uuid}"
 
 
 def _contained_one(read: Callable[[Any], Any], values: Any) -> Any:
@@ -417,7 +418,7 @@ def _netflow(row: Any) -> NetflowRow:
 
 def _collector_sets(bridge: Any) -> tuple[tuple[int, IpfixRow], ...]:
     """They refer to the bridge, and not the other way round."""
-    rows = bridge._idl.tables["Flow_Sample_Collector_Set"].rows.values()
+    rows = bridge.rows_of("Flow_Sample_Collector_Set")
     found = [
         (row.id, _contained_one(_ipfix, row.ipfix))
         for row in rows

@@ -19,6 +19,7 @@ import ovs.vlog
 from pyvs import containment
 from pyvs.log_limit import LimitedLog
 from vswitchd.database.columns import Replica
+from vswitchd.database.committed import Committed
 from vswitchd.database.config import (
     BridgeConfig,
     Changes,
@@ -87,7 +88,7 @@ class Reader:
 
     def _read_all(self, root: Any) -> Changes:
         """Read everything; what equals its record of before is no change."""
-        switch = switch_config(root)
+        switch = switch_config(Committed(root))
         before = self.configuration
         self._forget()
         after = self.configuration = Configuration(switch)
@@ -248,7 +249,7 @@ class Reader:
 
 def _read_row(read: Callable[[Any], Any], row: Any) -> Any:
     """None where that met a fault."""
-    return containment.call("database row", f"{row._table.name} {row.uuid}", read, row)
+    return containment.call("database row", f"{row._table.name} {row.uuid}", read, Committed(row))
 
 
 def _references(row: Any, column: str) -> set[UUID]:
