@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/bounds.md").read_text()
+WORD = re.compile(r"\w+")
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 ROWS = re.findall(r"\| (\d+) ?(|KiB|MiB) \| `([^`:]+):(\w+)` \|", DOCUMENT)
 
@@ -19,7 +20,8 @@ def values(path):
             continue
         names, terms = (each.split(",") for each in assigned.groups())
         for name, term in zip(names, terms, strict=False):
-            if all(each.replace("_", "").isdigit() or each in found for each in re.findall(r"\w+", term)):
+            known = (each.replace("_", "").isdigit() or each in found for each in WORD.findall(term))
+            if all(known):
                 with contextlib.suppress(SyntaxError):  # a value that goes on in the next line
                     found[name.strip()] = eval(term, {}, found)
     return found
