@@ -20,8 +20,8 @@ def values(path):
             continue
         names, terms = (each.split(",") for each in assigned.groups())
         for name, term in zip(names, terms, strict=False):
-            known = (each.replace("_", "").isdigit() or each in found for each in WORD.findall(term))
-            if all(known):
+            words = WORD.findall(term)
+            if all(word[0].isdigit() or word in found for word in words):
                 with contextlib.suppress(SyntaxError):  # a value that goes on in the next line
                     found[name.strip()] = eval(term, {}, found)
     return found
