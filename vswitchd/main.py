@@ -47,7 +47,7 @@ For tests of switches:
                           numbers and addresses; "system": system interfaces are dummies;
                           "override": internal ones, too
   --dummy-numa=NODE,...   as if there were these processor cores, on these NUMA nodes
-  --disable-system        with --enable-dummy, refuse the host's interfaces
+  --disable-system        with --enable-dummy, refuse the host's interfaces and routes
   --disable-system-route  tunnels use no routes of the kernel, only those of ovs/route/add
 """
 
@@ -121,7 +121,8 @@ def run(argv: list[str] | None) -> int:
         daemon.offer_clock()
         text.set_datapath(DATAPATH)
     process = DatapathProcess(lambda path: Dpif(path, PATIENCE), log="log-file" in options)
-    follow_routes = "disable-system-route" not in options
+    # A route is of use by a device that can be opened.
+    follow_routes = "disable-system-route" not in options and dummies.has_system
     pmds = Pmds(cores or cpus.of_machine(), pinned=cores is None)
     cpus.tell(pmds.cores)
     switch = Switch(

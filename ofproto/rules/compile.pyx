@@ -193,10 +193,14 @@ def _controller(Program p, a):
 
 
 def _set_field(Program p, a):
+    cdef op *o
     emit_set(p, a.field, a.value, a.field.mask if a.mask is None else a.mask)
-    prereq = LEGACY_PREREQUISITES.get(getattr(a, "legacy", None))
-    if prereq is not None:
-        p.ops[p.n_ops - 1].prereq = prereq
+    o = &p.ops[p.n_ops - 1]
+    legacy = getattr(a, "legacy", None)
+    if legacy in LEGACY_PREREQUISITES:
+        o.prereq = LEGACY_PREREQUISITES[legacy]
+    if legacy and o.code == OP_SET:
+        o.aux = True            # a trace says nothing where it does nothing
 
 
 def _reg_load(p, a):

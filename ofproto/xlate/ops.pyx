@@ -42,7 +42,7 @@ cdef int set_op(op_code code, op_function function) except -1:
 cdef int run_op(XlateContext x, Program program, const op *o) except -1:
     cdef op_function function = OPS[o.code]
     if o.prereq and not prereq(x, o.prereq):
-        if x.trace is not None and (o.code == OP_SET or o.code == OP_MOVE):
+        if x.trace is not None and not o.aux and (o.code == OP_SET or o.code == OP_MOVE):
             x.report("warn", "unmet prerequisites, action ignored")
         return 0
     return function(x, program, o) if function != NULL else 0

@@ -4,10 +4,10 @@ The same translation as for upcalls, with a list to note the steps in.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from datapath.actions.text import odp_text
 from datapath.key import flow, outer_text
@@ -67,14 +67,22 @@ class Names:
 NO_NAMES = Names()
 
 
+class PacketOut(NamedTuple):
+    """Compiled actions, and what raises an error where they do not go with a packet: `check(bridge,
+    key)`, KEY_SIZE bytes."""
+
+    program: Any
+    check: Callable[[Any, bytes], None] = lambda _bridge, _key: None
+
+
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """How a packet is traced.
 
     `recirc` is the table to look up recirc_id in.  `learn` lets the packet have its effects on the
     MAC table, as -generate and a packet that is given do.  `ct_states` is what the first packets
-    that ct sends round are taken for.  `program`: what a packet-out would have done, instead of the
-    tables.  Of more steps than `most_steps` the rest is left out; 0: none is.
+    that ct sends round are taken for.  `packet_out`: what is done instead of the tables.  Of more
+    steps than `most_steps` the rest is left out; 0: none is.
     """
 
     recirc: RecircTable = field(default_factory=RecircTable)
@@ -82,7 +90,7 @@ class Tracing:
     now: int = 0  # ms
     names: Names = NO_NAMES
     ct_states: Sequence[int] = ()
-    program: Any = None
+    packet_out: PacketOut | None = None
     most_steps: int = 0
 
 
@@ -123,12 +131,15 @@ def trace_key(bridge, key, how, *, any_id=False):
 
     `any_id`: where nothing is known of the key's recirc_id, that is how its translation fails.
     """
-    return _to_its_end(_all_pieces(bridge, key, how, any_id), how.recirc)
+    return _to_its_end(_all_pieces(bridge, _with_ethertype(key), how, any_id), how.recirc)
 
 
 def _all_pieces(bridge, key, how, any_id):
     """Those of the packet, and of all that come round behind it."""
-    result, first = _translated(bridge, key, how, how.program, any_id)
+    out = how.packet_out
+    if out is not None:
+        out.check(bridge, key)
+    result, first = _translated(bridge, key, how, out and out.program, any_id)
 
     def again(key):
         return _translated(bridge, key, how)
@@ -141,7 +152,7 @@ def _translated(bridge, key, how, program=None, any_id=False):
     key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
     result = translate(
         bridge,
-        _with_ethertype(key),
+        key,
         recirc=how.recirc,
         program=program,
         learn=how.learn,
@@ -172,14 +183,6 @@ def _with_ethertype(key):
     return key[:offset] + packet_type[2:] + key[offset + size :]
 
 
-def _without_ethertype(key, final):
-    """What _with_ethertype() put in is not shown, unless the packet got another since."""
-    offset, size = flow.MEMBERS["eth_type"]
-    if member(final, "eth_type") != member(_with_ethertype(key), "eth_type"):
-        return final
-    return final[:offset] + key[offset : offset + size] + final[offset + size :]
-
-
 def report_pieces(key, result, names=NO_NAMES, sent=False, layout=NO_OPTIONS):
     """The text for a translated key; `sent`: as if packets went to the controllers."""
     yield "Flow: " + format_flow(key, names.ofp, layout) + "\n"
@@ -191,7 +194,7 @@ def report_pieces(key, result, names=NO_NAMES, sent=False, layout=NO_OPTIONS):
 
 def _outcome(key, result, names, sent, layout):
     """What is told behind the steps."""
-    final = _without_ethertype(key, result.final_key)
+    final = result.final_key
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )
@@ -199,7 +202,7 @@ def _outcome(key, result, names, sent, layout):
     lines = [
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final, names.ofp, layout)),
-        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names.ofp, layout),
+        "Megaflow: " + format_megaflow(key, result.mask, names.ofp, layout),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.slow:

@@ -146,7 +146,7 @@ cdef int xlate_program(XlateContext x, XBridge bridge, const flow_key *key, Prog
                        int64_t now) except -1:
     x.start(bridge, key, now)
     x.flow.in_phy_port = x.flow.in_port
-    x.in_packet_out = True
+    x.in_packet_out = x.trace is None   # as Open vSwitch tells it there
     report_bridge(x)
     sample_in(x)
     netflow_in(x)
@@ -461,8 +461,6 @@ cdef int note_action(XlateContext x, action) except -1:
 cdef int output(XlateContext x, uint16_t port, uint32_t max_len, bint may_packet_in) except -1:
     cdef int reason
     if port == OFPP_NORMAL:
-        if x.flow.packet_type:
-            return x.report("warn", "NORMAL is for Ethernet packets only. Dropping packet.")
         xlate_normal(x)
     elif port == OFPP_IN_PORT:
         output_port(x, flow_in_port(&x.flow))

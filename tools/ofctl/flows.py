@@ -224,11 +224,9 @@ def choose_format(session, flows, formats: dict) -> tuple[bool, bool]:
     form = _form(flows, formats, session.version)
     if form is not None:
         return form
-    usable = usable_formats(flows)
-    own = [name for name in usable if FORMATS[name][0] == session.version]
     spoken = session.allowed or [row[0] for row in formats.values()]
     allowed = [name for name, row in formats.items() if row[0] in spoken]
-    raise Fatal(_no_format(short_names(own or usable), short_names(allowed)))
+    raise Fatal(_no_format(short_names(usable_formats(flows)), short_names(allowed)))
 
 
 def _no_format(usable, allowed):
@@ -237,9 +235,10 @@ def _no_format(usable, allowed):
     )
 
 
-def no_format(usable: str, version: int) -> str:
-    """What is said where only the formats `usable` can say something, and not this version's."""
-    allowed = [name for name, row in FORMATS.items() if row[0] == version]
+def no_format(usable: str, session) -> str:
+    """What is said where only the formats `usable` can say something, and none of a session's."""
+    versions = session.allowed or [session.version]
+    allowed = [name for name, row in FORMATS.items() if row[0] in versions]
     return _no_format(usable, short_names(allowed))
 
 

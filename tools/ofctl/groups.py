@@ -10,7 +10,7 @@ from pyvs_tools.command import Fatal
 from .flows import no_format, read_lines
 
 # By Nicira's extension they are in 1.0, too.
-FROM_15 = {m.GROUP_INSERT_BUCKET: "insert-bucket", m.GROUP_REMOVE_BUCKET: "remove-bucket"}
+FROM_15 = (m.GROUP_INSERT_BUCKET, m.GROUP_REMOVE_BUCKET)
 
 
 def _read(text, command, names):
@@ -32,11 +32,12 @@ def _read_file(path, command, names):
     return mods
 
 
-def _needs_15(session, name):
+def _needs_15(session, command):
     """What is said of a command that the session's version lacks; in bundles 1.0 is no way out."""
-    if session.bundles:
-        return f"{name} needs OpenFlow 1.5 or later ('-O OpenFlow15')"
-    return no_format("OpenFlow10,NXM,OXM-OpenFlow15", session.version)
+    if command == m.GROUP_INSERT_BUCKET:
+        return "insert-bucket needs OpenFlow 1.5 or later ('-O OpenFlow15')"
+    extension = "" if session.bundles else "OpenFlow10,NXM,"
+    return no_format(extension + "OXM-OpenFlow15", session)
 
 
 def _send(session, mods):
@@ -44,7 +45,7 @@ def _send(session, mods):
     raws = []
     for mod in mods:
         if mod.command in FROM_15 and session.version not in (OF10, OF15):
-            raise Fatal(_needs_15(session, FROM_15[mod.command]))
+            raise Fatal(_needs_15(session, mod.command))
         if mod.method == "hash" and session.version not in (OF10, OF15):
             note(
                 "ofp_group",

@@ -13,7 +13,7 @@ from .switch import dump
 def _connect(settings, target):
     session = settings.connect(target, OF13)
     if session.version < OF13:
-        raise Fatal(no_format("OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15", session.version))
+        raise Fatal(no_format("OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15", session))
     return session
 
 

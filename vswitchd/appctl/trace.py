@@ -13,15 +13,15 @@ PACKET is a frame in hexadecimal; it takes the place of the flow's fields but in
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datapath.key import flow, key_text
 from ofproto.codec.actions import check_actions, parse_actions
 from ofproto.codec.actions.base import CheckContext
 from ofproto.codec.errors import OFError
-from ofproto.codec.numbers import N_VISIBLE_TABLES, OF15
+from ofproto.codec.match import Match
+from ofproto.codec.numbers import N_VISIBLE_TABLES, OF10, OF15
 from ofproto.rules.compile import compile_actions
-from ofproto.rules.program import Program
 from ofproto.xlate import trace as tracing
 from ofproto.xlate.bridges.tunnel import came_by_tunnel
 from ofproto.xlate.trace_recirc import parse_ct_state
@@ -39,7 +39,9 @@ GENERATE, NAMES = {"-generate", "--generate"}, {"-names", "--names"}
 OPTIONS = (*GENERATE, *NAMES, "-no-names", "--no-names")
 # Of an odp flow, which has its fields' values in brackets; dpctl -m puts a ufid in front of it
 ODP_FLOW = re.compile(r"\s*(\w+\(|ufid:)")
-ALL = range(1 << 32)  # groups and meters
+HAS_ETHERNET = re.compile(r"\b(eth|packet_type)\(")
+ALL = range(1 << 32)  # meters
+EXACT = b"\xff" * flow.KEY_SIZE
 CONSISTENT = ("-consistent", "--consistent")
 CT_NEXT = ("--ct-next", "-ct-next")
 PAYLOAD = {"--l7-len": re.compile(r"\d{1,5}"), "--l7": re.compile(r"([0-9a-fA-F]{2})*")}
@@ -53,11 +55,23 @@ def trace_packet_out(switch: "Switch", args: list[str]) -> Iterator[str]:
     """The last word is the actions of a packet-out."""
     try:
         actions = parse_actions(args[-1], _numbers(switch, args))
-        check_actions(actions, CheckContext(None, OF15, 0, N_VISIBLE_TABLES, ALL, ALL))
         program = compile_actions(actions)
     except (OFError, ValueError) as error:
         raise CommandError(str(error)) from error
-    return _trace(switch, [arg for arg in args[:-1] if arg not in CONSISTENT], program)
+    # What OpenFlow 1.0 does to packets without the fields that an action is for is nothing.
+    version = OF15 if any(arg in CONSISTENT for arg in args) else OF10
+
+    def check(bridge: Any, key: bytes) -> None:
+        """As of a packet-out: Match of this packet alone."""
+        match = Match(key, EXACT)
+        context = CheckContext(match, version, 0, N_VISIBLE_TABLES, bridge.groups, ALL)
+        try:
+            check_actions(actions, context)
+        except OFError as error:
+            raise CommandError(f"Bad actions: {error.name}") from error
+
+    words = [arg for arg in args[:-1] if arg not in CONSISTENT]
+    return _trace(switch, words, tracing.PacketOut(program, check))
 
 
 def _numbers(switch: "Switch", args: list[str]) -> dict[str, int]:
@@ -67,7 +81,7 @@ def _numbers(switch: "Switch", args: list[str]) -> dict[str, int]:
     return {port.name: port.number for port in ports.values()}
 
 
-def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterator[str]:
+def _trace(switch: "Switch", args: list[str], out: tracing.PacketOut | None) -> Iterator[str]:
     try:
         ct_states, args = _ct_states(args)
     except tracing.TraceError as error:
@@ -82,7 +96,7 @@ def _trace(switch: "Switch", args: list[str], program: Program | None) -> Iterat
         learn=learn or packet is not None,
         now=clock.msec(),
         ct_states=ct_states,
-        program=program,
+        packet_out=out,
     )
     try:
         of_which = _odp_flow if words and _is_odp(words[-1]) else _of_flow
@@ -188,6 +202,8 @@ def _odp_flow(
         key = key_text.parse_packet(arguments.with_numbers(_of_dump(words[-1]), names))
     except ValueError as error:
         raise CommandError(f"Bad datapath flow: {error}") from error
+    if not HAS_ETHERNET.search(words[-1]):
+        key = _without_ethernet(key)
     flows = switch.backer.flows
     offset, size = flow.MEMBERS["in_port"]
     odp_port = int.from_bytes(key[offset : offset + size], "big")
@@ -202,6 +218,15 @@ def _odp_flow(
     if named:
         how = replace(how, names=_names(switch, port.bridge.name))
     return tracing.trace_key(port.bridge, key, how)
+
+
+def _without_ethernet(key: bytes) -> bytes:
+    """A datapath flow that says nothing of Ethernet begins with what its eth_type says."""
+    (offset, size), (at, width) = flow.MEMBERS["packet_type"], flow.MEMBERS["eth_type"]
+    ethertype = key[at : at + width]
+    if not any(ethertype):
+        return key
+    return key[:offset] + b"\0\1" + ethertype + key[offset + size :]
 
 
 def _packet(text: str) -> bytes:

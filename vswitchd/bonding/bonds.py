@@ -135,11 +135,11 @@ class Bond:
         self.primary = port.other_config.get("bond-primary")
         self.updelay, self.downdelay = max(0, port.bond_updelay), max(0, port.bond_downdelay)
         self.basis = integer(port.other_config, "bond-hash-basis", 0, 0, 0xFFFFFFFF)
-        self.mode = port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
+        mode, self.mode = self.mode, port.bond_mode if port.bond_mode in MODES else ACTIVE_BACKUP
         self.all_members_active = port.other_config.get("all-members-active") == "true"
         self.lb_output = port.other_config.get("lb-output-action") == "true"
         self.lacp_fallback = port.other_config.get("lacp-fallback-ab") == "true"
-        self._set_interval(port, now)
+        self._set_interval(port, self.mode != mode, now)
         self._set_detection(port, now)
         before, self.members = self.members, {}
         for iface in ifaces:
@@ -191,13 +191,13 @@ class Bond:
             self.active = None
         self.run(now)
 
-    def _set_interval(self, port: PortConfig, now: int) -> None:
-        """other_config:bond-rebalance-interval; 0: never."""
+    def _set_interval(self, port: PortConfig, anew: bool, now: int) -> None:
+        """other_config:bond-rebalance-interval; 0: never.  It begins with another mode, `anew`."""
         given = integer(
             port.other_config, "bond-rebalance-interval", REBALANCE_INTERVAL, 0, 0x7FFFFFFF
         )
         interval = max(given, SHORTEST_INTERVAL) if given else 0
-        if interval != self.interval or not self.next_rebalance:
+        if anew or interval != self.interval or not self.next_rebalance:
             self.interval, self.next_rebalance = interval, now + interval
 
     def _set_detection(self, port: PortConfig, now: int) -> None:

@@ -56,6 +56,8 @@ class Sample(Action):
         for key, value in split_terms(argument or ""):
             if key in _SAMPLE_KEYS:
                 values[key] = parse_int(value or "", key, _SAMPLE_KEYS[key])
+                if not values["probability"] and key == "probability":
+                    raise TextError(f'invalid probability value "{value}"')
             elif key == "sampling_port":
                 port = parse_port(value or "", names)
                 if port is None:

@@ -401,13 +401,18 @@ cdef class MacLearning:
 
     def rows(self, int64_t now):
         """Iterator of what there is now: (bundle name, VLAN, MAC text, age in s), the age of static
-        entries being None; these come first, then the least recently used one."""
+        entries being None; first the least recently used one, or static one added."""
         cdef MacEntry e = self.oldest
-        cdef list found = list(self.statics.values())
+        cdef list statics = list(self.statics.values())
+        cdef list found = []
+        cdef Py_ssize_t n = 0
         while e is not None:
+            while n < len(statics) and (<MacEntry> statics[n]).moved < e.expires - self.aging:
+                found.append(statics[n])
+                n += 1
             found.append(e)
             e = e.newer
-        for e in found:
+        for e in found + statics[n:]:
             # One that was used since is as young as can be.
             age = None if e.static else max(0, self.aging - (e.expires - now)) // 1000
             yield e.bundle.name, e.vlan, e.mac.hex(":"), age

@@ -230,7 +230,7 @@ cdef uint64_t remember(XlateContext x, XBundle in_bundle, uint16_t vid) except? 
 
 
 cdef bint learns_source(XlateContext x, XBundle in_bundle, uint16_t vid) except -1:
-    return in_bundle is not None and not x.flow.eth_src[0] & 1 and (
+    return in_bundle is not None and not (x.flow.packet_type or x.flow.eth_src[0] & 1) and (
         not x.bridge.mac.flood_vlans or vid not in x.bridge.mac.flood_vlans)
 
 
@@ -258,9 +258,10 @@ cdef int xlate_normal(XlateContext x) except -1:
     cdef MacEntry entry
     cdef uint64_t dst
     cdef str why
-    memset(x.wc.eth_src, 0xff, 6)
-    memset(x.wc.eth_dst, 0xff, 6)
-    x.wc.vlan[0].tci |= htons(0x1fff)
+    if not flow.packet_type:    # else there are no addresses: only tunnels take such packets
+        memset(x.wc.eth_src, 0xff, 6)
+        memset(x.wc.eth_dst, 0xff, 6)
+        x.wc.vlan[0].tci |= htons(0x1fff)
     if in_bundle is None and flow_in_port(flow) != OFPP_NONE and flow_in_port(flow) != 0xfffd:
         if in_port is None and x.trace is not None:
             x.report("error", "received packet on unknown port %d" % flow_in_port(flow))

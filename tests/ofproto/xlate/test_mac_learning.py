@@ -199,6 +199,16 @@ def test_static_entries_among_others(steps):
         if len(static) > 10:
             del static[next(iter(static))]
         shown = [(int(text[-2:], 16), name, age is None) for name, _, text, age in table.rows(now)]
-        assert [(n, f"p{p}", True) for n, p in static.items()] == shown[: len(static)]
-        assert not any(is_static for _, _, is_static in shown[len(static) :])
+        statics = [(n, name) for n, name, is_static in shown if is_static]
+        assert statics == [(n, f"p{p}") for n, p in static.items()]
         assert len({n for n, _, _ in shown}) == len(shown) == len(table) <= 10
+
+
+def test_static_entries_stand_where_they_were_added():
+    table = MacLearning()
+    table.add(0, mac(1), PORTS[0], 0)
+    table.add_static(0, mac(2), PORTS[1], 0)
+    table.add(0, mac(3), PORTS[0], 1000)
+    assert [text[-1] for _, _, text, _ in table.rows(1000)] == ["1", "2", "3"]
+    table.add(0, mac(1), PORTS[0], 2000)
+    assert [text[-1] for _, _, text, _ in table.rows(2000)] == ["2", "3", "1"]

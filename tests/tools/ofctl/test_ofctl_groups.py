@@ -259,7 +259,11 @@ def test_bad_lines(switch):
         ("add group_id=1,type=all\nbla group_id=4\n", "-:2: unknown keyword bla"),
         (
             "insert_bucket group_id=1,command_bucket_id=last,bucket=drop\n",
-            "usable flow formats (OpenFlow10,NXM,OXM-OpenFlow15)",
+            "insert-bucket needs OpenFlow 1.5 or later ('-O OpenFlow15')",
+        ),
+        (
+            "remove_bucket group_id=1,command_bucket_id=last\n",
+            "usable flow formats (OpenFlow10,NXM,OXM-OpenFlow15) is among",
         ),
     ):
         status, _out, err = ours(OF13, "add-groups", switch.br0, "-", text=text)

@@ -156,6 +156,16 @@ TRACES = [
     ("ofproto/trace", "br0", FLOW),
     ("ofproto/trace-packet-out", "br0", FLOW, "mod_vlan_vid:123,resubmit(,0),2"),
     ("ofproto/trace-packet-out", "-consistent", "br0", FLOW, "clone(mod_dl_src:1:2:3:4:5:6,2),1,2"),
+    # Actions are checked against the packet, strictly or as OpenFlow 1.0 does
+    *(
+        ("ofproto/trace-packet-out", *strictly, "br0", packet, actions)
+        for packet in ("in_port=1", "in_port=1,udp")
+        for strictly in ((), ("-consistent",))
+        for actions in (
+            *("set_field:1.1.1.1->ip_dst", "mod_nw_src:1.1.1.1", "mod_tp_src:5", "group:7"),
+            *("push_mpls:0x8847,mod_nw_src:1.1.1.1", "move:tcp_src->tcp_dst", "output:2,3"),
+        )
+    ),
     ("coverage/read-counter", "mac_learning_learned"),
     ("coverage/read-counter", "mac_learning_moved"),
     ("dpif/dump-dps",),
