@@ -106,7 +106,6 @@ class Ofproto:
         journal: bool = True,
         at_once: bool = True,
     ):
-        now = clock.msec()
         self.name = name
         self.backer = backer
         self.desc = dict(DEFAULT_DESC)
@@ -118,37 +117,58 @@ class Ofproto:
         self.queue_counters: Callable[[str], Generator[Any, None, dict[int, dict[str, int]]]] = (
             _nothing_counted
         )
-        self.xbridge = XBridge(name, backer.flows.generation)
+        self._datapath_id = datapath_id
+        self._controllers: list[ControllerConfig] = []
+        self._now = clock.msec()
+        self._make_tables(rundir.path(f"{name}.flows") if journal else None)
+        self._make_outputs()
+        self._make_changes()
+        self._parts = self._of_each_round()
+        backer.flows.add_bridge(self.xbridge)
+        backer.bridges[name] = self
+        self._restoring: Iterator[None] | None = self.log.restoring(clock.msec)
+        while at_once and self.restoring:
+            self.restore_some()
+
+    def _make_tables(self, path: str | None) -> None:
+        """What packets go through, with its journal at `path`, and who puts rules of the switch's
+        own there."""
+        self.xbridge = XBridge(self.name, self.backer.flows.generation)
         self.xbridge.packet_in = self._packet_in
-        self.xbridge.ct_timeouts = backer.timeouts.names
+        self.xbridge.ct_timeouts = self.backer.timeouts.names
         self.tables = FlowTables(self.xbridge, self._flow_removed)
         self.tables.configs.status = self._table_status
+        self.tables.dispose = self.backer.disposal.add
         self.mod_plans = ModPlans(self.tables)
         self.packet_outs = PacketOuts()
-        self.tables.dispose = backer.disposal.add
         self.groups = GroupTable(self.tables)
         self.tlv_table = tlv_table.of_bridge(self.tables, self.mod_plans)
         self._put_back(True)
-        path = rundir.path(f"{name}.flows") if journal else None
         self.log = FlowLog(path, self.tables, self.groups, self.tlv_table, self.mod_plans)
         self.tables.learned.changed = self._flow_taught
-        self.fail_mode = FailMode(name, self.tables, self.log)
+        self.fail_mode = FailMode(self.name, self.tables, self.log)
         self.in_band = InBand(self.tables)
-        self.port_set = Ports(self.xbridge, backer, self._port_status)
-        self.bonds = Bonds(self.xbridge, backer, self.port_set)
+
+    def _make_outputs(self) -> None:
+        """Where packets leave."""
+        self.port_set = Ports(self.xbridge, self.backer, self._port_status)
+        self.bonds = Bonds(self.xbridge, self.backer, self.port_set)
         self.mirrors = Mirrors(self.xbridge, self.port_set)
+
+    def _make_changes(self) -> None:
+        """Who changes tables, and whom that is told."""
         self.table_work = TableWork(self.log)
         self.long_mods = LongMods(self.tables, self.log, self.table_work)
         self.bundles = Bundles(self)
         self.monitors = FlowMonitors(self.tables, self.table_work)
         self.connmgr = ConnMgr(
-            name, self._handle, self._peer_closed, self.log.flush, backer.serve_waiting
+            *(self.name, self._handle, self._peer_closed, self.log.flush),
+            self.backer.serve_waiting,
         )
-        self._datapath_id = datapath_id
-        self._controllers: list[ControllerConfig] = []
-        self._now = now
-        # What runs in each round, in guards of their own.
-        self._parts = (
+
+    def _of_each_round(self) -> tuple[tuple[str, Callable[[], Any]], ...]:
+        """What runs in each round, in guards of their own."""
+        return (
             ("new ports", self.port_set.tell_new),
             ("bonds", self.bonds.run),
             ("connections", self.connmgr.run),
@@ -160,11 +180,6 @@ class Ofproto:
             ("flow monitors", self.monitors.run),
             ("journal", self.log.run),
         )
-        backer.flows.add_bridge(self.xbridge)
-        backer.bridges[name] = self
-        self._restoring: Iterator[None] | None = self.log.restoring(clock.msec)
-        while at_once and self.restoring:
-            self.restore_some()
 
     # --- what an earlier process left
 

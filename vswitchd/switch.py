@@ -28,7 +28,14 @@ from pyvs.streams import tls_stream
 from vswitchd import leftovers, status
 from vswitchd.bridge import Bridge
 from vswitchd.database import columns, config, datapaths, not_followed, settings
-from vswitchd.database.config import BridgeConfig, Changes, Configuration, PortConfig, TlsConfig
+from vswitchd.database.config import (
+    BridgeConfig,
+    Changes,
+    Configuration,
+    PortConfig,
+    SwitchConfig,
+    TlsConfig,
+)
 from vswitchd.database.config_reader import Reader
 from vswitchd.devices.dummy import DATAPATH_TYPE, Dummies, choose_number
 from vswitchd.devices.links import Links
@@ -393,23 +400,43 @@ class Switch:
         self.n_reconciled += 1
         wanted = self.config
         self._take_tls(wanted.switch.tls)
-        self._tune_flows(settings.flow_tuning(wanted.switch.other_config))
-        # With dummies only when asked for: the kernel has no part in these, nor in what is shown.
-        self.backer.set_kernel_cache(
-            settings.kernel_cache(wanted.switch.other_config, by_default=not self.dummies.enabled)
-        )
-        self.backer.set_lookup(*settings.lookup(wanted.switch.other_config))
-        self.backer.set_measuring(wanted.switch.other_config.get("pmd-perf-metrics") == "true")
-        self.backer.set_vlan_limit(settings.vlan_limit(wanted.switch.other_config))
-        if self.backer.timeouts.set(datapaths.all_zones(wanted.switch.datapaths)):
-            self.backer.need_revalidate()
-        for text in wanted.switch.in_vain:
-            if self._warned.is_new(text):
-                log = vlog.info if not_followed.is_harmless(text) else vlog.warn
-                log(f"Open_vSwitch: {text} is not followed yet")
+        self._set_up_datapath(wanted.switch)
+        self._warn_of(wanted.switch.in_vain)
         self._restore_until = time.thread_time() + FIRST_RESTORE_SECONDS
         for name in sorted(changes.bridges):
             self._guarded(name, self._remake_bridge, name, wanted.bridges.get(name), changes)
+        bridges = self._reconcile_bridges(wanted, changes)
+        self._tell_new_bridges()
+        self._tell_all_bridges(wanted.switch)
+        # (Nobody waits for those that fail again and again.)
+        if self._unmade >= self._restoring.keys():
+            self._reconciled_all(wanted)
+        elif bridges:
+            self.backer.some_bridges_done()
+        self._status_due = True
+
+    def _set_up_datapath(self, wanted: SwitchConfig) -> None:
+        """What is of all bridges in the datapath, and in what vswitchd knows of its flows."""
+        other = wanted.other_config
+        self._tune_flows(settings.flow_tuning(other))
+        # With dummies only when asked for: the kernel has no part in these, nor in what is shown.
+        cached = settings.kernel_cache(other, by_default=not self.dummies.enabled)
+        self.backer.set_kernel_cache(cached)
+        self.backer.set_lookup(*settings.lookup(other))
+        self.backer.set_measuring(other.get("pmd-perf-metrics") == "true")
+        self.backer.set_vlan_limit(settings.vlan_limit(other))
+        if self.backer.timeouts.set(datapaths.all_zones(wanted.datapaths)):
+            self.backer.need_revalidate()
+
+    def _warn_of(self, in_vain: Iterable[str]) -> None:
+        for text in in_vain:
+            if self._warned.is_new(text):
+                log = vlog.info if not_followed.is_harmless(text) else vlog.warn
+                log(f"Open_vSwitch: {text} is not followed yet")
+
+    def _reconcile_bridges(self, wanted: Configuration, changes: Changes) -> dict[str, Bridge]:
+        """Ports that go, in all bridges, before those that come: they may have the same numbers.
+        Returns the bridges that had something to do."""
         names = (changes.bridges | changes.ports.keys()) & self.bridges.keys()
         for name in sorted(names):
             ports = _look_up(changes.ports.get(name, ()), wanted.ports[name])
@@ -431,22 +458,19 @@ class Switch:
             faulty = bridge.take_faulty()
             if faulty:
                 self._faulty.add_ports(name, faulty)
-        self._tell_new_bridges()
+        return bridges
+
+    def _tell_all_bridges(self, wanted: SwitchConfig) -> None:
+        """What the switch's own row says to each bridge, and where its patch ports end."""
         seconds = settings.integer(
-            wanted.switch.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
+            wanted.other_config, "bundle-idle-timeout", IDLE_SECONDS, 1, 1 << 31
         )
-        managers = settings.in_band_managers(wanted.switch.managers)
+        managers = settings.in_band_managers(wanted.managers)
         for name, bridge in self.bridges.items():
             self._guarded(name, bridge.ofproto.set_bundle_timeout, seconds)
             self._guarded(name, bridge.ofproto.set_in_band_managers, managers)
         for name, bridge in self.bridges.items():  # a peer may be in any
             self._guarded(name, bridge.follow_patches)
-        # (Nobody waits for those that fail again and again.)
-        if self._unmade >= self._restoring.keys():
-            self._reconciled_all(wanted)
-        elif bridges:
-            self.backer.some_bridges_done()
-        self._status_due = True
 
     def _reconciled_all(self, wanted: Configuration) -> None:
         """Every bridge that there is to be has what it asks for."""

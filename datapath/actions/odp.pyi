@@ -58,8 +58,6 @@ class ActionBuffer:
 
     def __bytes__(self) -> bytes: ...
     def __len__(self) -> int: ...
-    def add(self, name: str, *values: int | bytes) -> int | None:
-        """One action by the name of its C method, numbers in host order; for tests."""
 
 def check_actions(actions: bytes, executed: bool = False) -> None:
     """ValueError where the datapath would not take the list: a flow's, or to execute once."""

@@ -13,10 +13,6 @@ from datapath.actions.rewrite cimport is_writable
 from datapath.actions.tunnel_push cimport check_tunnel_push
 from datapath.base.protocols cimport nsh_size
 
-cdef extern from "<arpa/inet.h>" nogil:
-    uint16_t htons(uint16_t)
-    uint32_t htonl(uint32_t)
-
 # Names for Python, as C has them.
 globals().update(
     OUTPUT=<int> ACT_OUTPUT, PUSH_VLAN=<int> ACT_PUSH_VLAN, POP_VLAN=<int> ACT_POP_VLAN,
@@ -59,83 +55,6 @@ cdef class ActionBuffer:
         if self.failed:
             raise MemoryError("actions without memory, or too long")
         return PyBytes_FromStringAndSize(<char *> self.data, self.length)
-
-    def add(self, str name, *values):
-        """One action by the name of its C method; numbers in host order.  For tests."""
-        cdef bytes value, mask
-        if name == "output":
-            self.output(values[0])
-        elif name == "push_vlan":
-            self.push_vlan(htons(values[0]), htons(values[1]))
-        elif name == "pop_vlan":
-            self.pop_vlan()
-        elif name == "set":
-            value, mask = values[1:]
-            size = key_members[<uint16_t> values[0]].size if values[0] < N_MEMBERS else 0
-            if not size == len(value) == len(mask):
-                raise ValueError("set: wrong size")
-            self.set(values[0], <const char *> value, <const char *> mask)
-        elif name == "push_mpls":
-            self.push_mpls(htonl(values[0]), htons(values[1]))
-        elif name == "pop_mpls":
-            self.pop_mpls(htons(values[0]))
-        elif name == "push_pbb":
-            self.push_pbb(htonl(values[0]))
-        elif name == "pop_pbb":
-            self.pop_pbb()
-        elif name == "push_eth":
-            value, mask = values
-            if not len(value) == len(mask) == 6:
-                raise ValueError("push_eth: wrong size")
-            self.push_eth(<const uint8_t *> <const char *> value, <const uint8_t *> <const char *> mask)
-        elif name == "pop_eth":
-            self.pop_eth()
-        elif name == "push_nsh":
-            value = values[0]
-            self.push_nsh(<const uint8_t *> <const char *> value, <uint32_t> len(value))
-        elif name == "pop_nsh":
-            self.pop_nsh()
-        elif name == "add_mpls":
-            self.add_mpls(htonl(values[0]), htons(values[1]))
-        elif name == "copy_ttl":
-            self.copy_ttl(values[0])
-        elif name == "recirc":
-            self.recirc(values[0])
-        elif name == "hash":
-            self.hash(values[0], values[1])
-        elif name == "lb_output":
-            self.lb_output(values[0])
-        elif name == "userspace":
-            value = values[1]
-            self.userspace(values[0], <const char *> value, <uint32_t> len(value))
-        elif name == "drop":
-            self.drop(values[0])
-        elif name == "trunc":
-            self.trunc(values[0])
-        elif name == "meter":
-            self.meter(values[0])
-        elif name == "ct":
-            value = values[0]
-            if len(value) != sizeof(ct_action):
-                raise ValueError("ct: wrong size")
-            self.ct(<const ct_action *> <const char *> value)
-        elif name == "ct_clear":
-            self.ct_clear()
-        elif name == "start_nested":
-            return self.start_nested(values[0], values[1])
-        elif name == "start_check_len":
-            return self.start_check_len(values[0])
-        elif name == "end_check_len":
-            self.end_check_len(values[0], values[1])
-        elif name == "end_nested":
-            self.end_nested(values[0])
-        elif name == "append":
-            value = values[0]
-            self.append(<const uint8_t *> <const char *> value, <uint32_t> len(value))
-        elif name == "truncate":
-            self.truncate(values[0])
-        else:
-            raise ValueError(f"{name}: no such action")
 
     def __len__(self):
         return self.length

@@ -10,12 +10,13 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from datapath.actions import meter, odp
+from datapath.actions import meter
 from datapath.actions.offload import segments
 from datapath.actions.text import odp_text
 from datapath.ipc.dpif import DpifError
 from tests.datapath.dp_process import frame
 from tests.datapath.sample_frames import frames
+from tests.native.action_buffer import Writer
 from tests.native.recorder import Recorder
 
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
@@ -297,9 +298,9 @@ def test_segments_are_marked_one_by_one():
 def test_text():
     actions = odp_text.parse_actions("meter(262143),2")
     assert odp_text.format_actions(actions) == "meter(262143),2"
-    buffer = odp.ActionBuffer()
-    buffer.add("meter", 262143)
-    buffer.add("output", 2)
+    buffer = Writer()
+    buffer.meter(262143)
+    buffer.output(2)
     assert bytes(buffer) == actions
     for bad in ("meter(262144)", "meter(-1)", "meter()", "meter(x)", "meter"):
         with pytest.raises(ValueError):

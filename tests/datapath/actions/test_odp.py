@@ -11,6 +11,7 @@ from datapath.actions.text import ct_text, odp_text
 from datapath.actions.text.odp_text import attribute, set_attribute
 from datapath.key import flow
 from tests.datapath.sample_frames import frames
+from tests.native.action_buffer import Writer
 
 WRITABLE = [
     name
@@ -240,30 +241,30 @@ def test_nesting_is_limited():
 
 
 def test_buffer_builds_what_the_text_says():
-    buffer = odp.ActionBuffer()
+    buffer = Writer()
     member = list(flow.MEMBERS).index("nw_ttl")
-    buffer.add("push_vlan", 0x88A8, 0x1005)
-    buffer.add("set", member, b"\x3f", b"\xff")
-    buffer.add("pop_vlan")
-    sample = buffer.add("start_nested", odp.SAMPLE, 0xFFFFFFFF)
-    buffer.add("output", 1)
-    clone = buffer.add("start_nested", odp.CLONE, 0)
-    buffer.add("output", 2)
-    buffer.add("trunc", 100)
-    buffer.add("end_nested", clone)
-    buffer.add("end_nested", sample)
-    buffer.add("push_mpls", 0x5140, 0x8847)
-    buffer.add("pop_mpls", 0x800)
-    buffer.add("push_pbb", 0x60000005)
-    buffer.add("pop_pbb")
-    buffer.add("hash", odp.ALG_SYM_L4, 3)
-    buffer.add("userspace", 1, b"abc")
-    buffer.add("append", odp_text.parse_actions("7,8"))
+    buffer.push_vlan(0x88A8, 0x1005)
+    buffer.set(member, b"\x3f", b"\xff")
+    buffer.pop_vlan()
+    sample = buffer.start_nested(odp.SAMPLE, 0xFFFFFFFF)
+    buffer.output(1)
+    clone = buffer.start_nested(odp.CLONE, 0)
+    buffer.output(2)
+    buffer.trunc(100)
+    buffer.end_nested(clone)
+    buffer.end_nested(sample)
+    buffer.push_mpls(0x5140, 0x8847)
+    buffer.pop_mpls(0x800)
+    buffer.push_pbb(0x60000005)
+    buffer.pop_pbb()
+    buffer.hash(odp.ALG_SYM_L4, 3)
+    buffer.userspace(1, b"abc")
+    buffer.append(odp_text.parse_actions("7,8"))
     kept = len(buffer)
-    buffer.add("output", 99)
-    buffer.add("truncate", kept)
-    buffer.add("drop", 3)
-    buffer.add("recirc", 0x11)
+    buffer.output(99)
+    buffer.truncate(kept)
+    buffer.drop(3)
+    buffer.recirc(0x11)
     text = (
         "push_vlan(tpid=0x88a8,vid=5,pcp=0),set(ipv4(ttl=63)),pop_vlan,"
         "sample(sample=100.0%,actions(1,clone(2,trunc(100)))),"
@@ -276,27 +277,27 @@ def test_buffer_builds_what_the_text_says():
 
 
 def test_buffer_has_an_end():
-    buffer = odp.ActionBuffer()
+    buffer = Writer()
     for _ in range(odp.ACTIONS_SIZE // 8):
-        buffer.add("output", 1)
+        buffer.output(1)
     odp.check_actions(bytes(buffer))
     while len(buffer) < odp.EXECUTED_SIZE:
-        buffer.add("output", 1)
+        buffer.output(1)
     with pytest.raises(ValueError, match="too long"):
         odp.check_actions(bytes(buffer))
     odp.check_actions(bytes(buffer), True)  # no flow's, but one packet's
-    buffer.add("output", 1)
+    buffer.output(1)
     with pytest.raises(MemoryError):
         bytes(buffer)
 
 
 def test_a_clone_is_no_longer_than_its_length_can_say():
     for more in (0, 1):
-        buffer = odp.ActionBuffer()
-        at = buffer.add("start_nested", odp.CLONE, 0)
+        buffer = Writer()
+        at = buffer.start_nested(odp.CLONE, 0)
         for _ in range(odp.ACTIONS_SIZE // 8 + more):
-            buffer.add("output", 1)
-        buffer.add("end_nested", at)
+            buffer.output(1)
+        buffer.end_nested(at)
         if more:
             with pytest.raises(MemoryError):
                 bytes(buffer)
