@@ -2,7 +2,6 @@
 
 import errno
 import os
-import select
 import sys
 
 from pyvs_tools import getopt_long
@@ -15,6 +14,7 @@ from pyvs_tools.ovsdb.table import Json, Table
 from . import client_monitor as monitor
 from . import rpc as ovsdb_rpc
 from . import types
+from .client_background import follow
 from .client_session import (
     DEFAULT_DATABASE,
     PROGRAM,
@@ -330,51 +330,12 @@ def _wait_for_state(client, name, state):
 
 def _lock(session, method, name):
     session.print_json(session.client.request(method, [name]))
-    server = detach(session, lambda: _lock_control(session))
-    client = session.client
-    while True:
-        while client.pending or client.has_message():
-            message = client.notification()
-            print(message["method"])
-            session.print_json(message["params"])
-        if server is not None:
-            from pyvs.process import control
 
-            server.run()
-            if control.exiting():
-                return
-        if not (client.pending or client.has_message()):
-            _wait_for_either(client, server)
+    def show(message):
+        print(message["method"])
+        session.print_json(message["params"])
 
-
-def _wait_for_either(client, server):
-    """Blocks until the database server or the control socket has something, and reads of the
-    former."""
-    from pyvs.poller import Poller
-
-    poller = Poller()
-    poller.fd_wait(client, select.POLLIN)
-    if server is not None:
-        server.wait(poller)
-    poller.block()
-    if client.fileno() in poller.ready:
-        client.fetch()
-
-
-def _lock_control(session):
-    """The control socket of a client in the background, by which it is told to unlock; or None."""
-    if "detach" not in session.options:
-        return None
-    from pyvs.process import control
-
-    def unlock(args):
-        try:
-            session.print_json(session.client.request("unlock", args))
-        except ovsdb_rpc.RpcError as error:
-            raise control.CommandError(str(error)) from error
-
-    control.command("unlock", "LOCK", 1, 1, unlock)
-    return control.unixctl_server("pyvs-ovsdb-client", None)
+    follow(session, show)
 
 
 def _lock_command(method):
@@ -450,7 +411,8 @@ Options:
   --no-leader-only          be content with a follower in a cluster
   -t, --timeout=SECS        end with SIGALRM after SECS seconds
   --detach, --pidfile[=FILE], --no-chdir   for monitor, transact and lock
-                            (lock and steal have a control socket then: "unlock LOCK", "exit")
+                            (monitor and lock have a control socket then, for pyvs-appctl: exit,
+                            unlock LOCK, ovsdb-client/block, unblock, cond_change TABLE CONDITION)
   --no-db-change-aware      of monitor: end when a database comes, goes or is converted
   -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE
   --rundir=DIR              run directory

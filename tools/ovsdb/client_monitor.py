@@ -6,10 +6,10 @@ from pyvs_tools.command import Fatal
 from pyvs_tools.ovsdb.table import Table
 
 from . import types
-from .client_session import detach, parse_json
+from .client_background import MONITOR_ID, follow
+from .client_session import parse_json
 
 _SELECTORS = ("!initial", "!insert", "!delete", "!modify")
-_MONITOR_ID = None  # there is only one monitor on the connection
 
 
 class _Watched:
@@ -140,7 +140,7 @@ def run_monitor(session, *words):
     tables = _watched_tables(session, words)
     requests = {name: watched.requests for name, watched in tables.items()}
     output = _Output(session, tables)
-    first = session.client.request("monitor", [session.database, _MONITOR_ID, requests])
+    first = session.client.request("monitor", [session.database, MONITOR_ID, requests])
     output.print(first, _update_lines(True))
     _follow(session, lambda params: output.print(params[1], _update_lines(False)))
 
@@ -157,7 +157,7 @@ def run_monitor_cond(session, conditions, *words):
     tables = _watched_tables(session, words)
     requests = _cond_requests(tables, _conditions(conditions))
     output = _Output(session, tables)
-    first = session.client.request("monitor_cond", [session.database, _MONITOR_ID, requests])
+    first = session.client.request("monitor_cond", [session.database, MONITOR_ID, requests])
     output.print(first, _update2_lines)
     _follow(session, lambda params: output.print(params[1], _update2_lines))
 
@@ -171,7 +171,7 @@ def run_monitor_cond_since(session, *words):
     tables = _watched_tables(session, words[1:])
     requests = _cond_requests(tables, _conditions(words[0]))
     output = _Output(session, tables)
-    params = [session.database, _MONITOR_ID, requests, last_id]
+    params = [session.database, MONITOR_ID, requests, last_id]
     found, last_id, first = session.client.request("monitor_cond_since", params)
     print(f"found: {json.dumps(found)}, last_id: {last_id}")
     output.print(first, _update2_lines)
@@ -185,9 +185,10 @@ def run_monitor_cond_since(session, *words):
 
 
 def _follow(session, show):
-    """Hands the parameters of each update to `show`, forever."""
-    detach(session)
-    while True:
-        message = session.client.notification()
+    """Hands the parameters of each update to `show`."""
+
+    def take(message):
         if message["method"] in ("update", "update2", "update3"):
             show(message["params"])
+
+    follow(session, take)

@@ -126,6 +126,21 @@ class Client:
                 raise RpcError(message["error"])
             return message.get("result")
 
+    def post(self, method, params):
+        """Sends a call whose reply nobody looks at."""
+        self._next_id += 1
+        self.send({"method": method, "params": params, "id": self._next_id})
+
+    def has_some(self):
+        """Whether there is something for ready() to look at."""
+        return bool(self.pending or self._messages)
+
+    def ready(self):
+        """The next notification of what was read, or None."""
+        while not self.pending and self._messages:
+            self._answer(self.receive())
+        return self.pending.pop(0) if self.pending else None
+
     def notification(self):
         """The next notification (a dict with method and params); blocks."""
         while not self.pending:
