@@ -20,6 +20,7 @@ vlog = ovs.vlog.Vlog("bond")
 NO_MAC = "00:00:00:00:00:00"
 ACTIVE_BACKUP, SLB, TCP = MODES = ("active-backup", "balance-slb", "balance-tcp")
 LACP_OFF, LACP_CONFIGURED, LACP_NEGOTIATED = "off", "configured", "negotiated"
+CARRIER, MIIMON = DETECT_MODES = "carrier", "miimon"  # how a member that is down is known
 MII_INTERVAL = 200  # ms
 REBALANCE_INTERVAL, SHORTEST_INTERVAL = 10000, 1000  # ms
 
@@ -88,6 +89,7 @@ class Bond:
         self.lacp: Aggregate | None = None
         self.mii_interval = 0  # ms between two looks at the members' MIIs; 0: carrier counts
         self._next_mii = 0
+        self._unknown_mode: str | None = None  # of detection, which was told
 
     @property
     def lacp_status(self) -> str:
@@ -203,8 +205,13 @@ class Bond:
     def _set_detection(self, port: PortConfig, now: int) -> None:
         """other_config:bond-detect-mode; 0 ms are no interval."""
         other = port.other_config
-        miimon = other.get("bond-detect-mode") == "miimon"
-        wanted = within(other, "bond-miimon-interval", MII_INTERVAL, 1, 0x7FFFFFFF) * miimon
+        mode = other.get("bond-detect-mode", CARRIER)
+        if mode not in DETECT_MODES and mode != self._unknown_mode:
+            vlog.warn(f"port {self.name}: unsupported bond-detect-mode {mode}, using {CARRIER}")
+        self._unknown_mode = None if mode in DETECT_MODES else mode
+        wanted = 0
+        if mode == MIIMON:
+            wanted = within(other, "bond-miimon-interval", MII_INTERVAL, 1, 0x7FFFFFFF)
         if wanted != self.mii_interval:
             self.mii_interval, self._next_mii = wanted, now
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from vswitchd.bonding import bonds
 from vswitchd.bonding.bundles import Bundles
 from vswitchd.database import settings
 from vswitchd.database.config import InterfaceConfig, PortConfig
@@ -34,16 +35,31 @@ def interface(number):
     return made
 
 
+def bundles_of(ofproto_told):
+    ofproto = SimpleNamespace(
+        bonds=SimpleNamespace(set=nothing, announce=nothing), bundle_set=nothing, bundle_del=nothing
+    )
+    return Bundles(
+        *(ofproto, nothing),
+        link_changed=lambda iface, now: ofproto_told.append((iface.name, iface.is_up())),
+    )
+
+
+def test_a_mode_that_is_none_is_told_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(bonds.vlog, "warn", told.append)
+    bundles, members = bundles_of([]), [interface(1), interface(2)]
+    for mode, lines in (("foo", 1), ("foo", 1), ("carrier", 1), ("miimon", 1), ("foo", 2)):
+        bundles.set(port(members, {"bond-detect-mode": mode}), members, 0)
+        assert len(told) == lines, mode
+    assert told[0] == "port bond0: unsupported bond-detect-mode foo, using carrier"
+
+
 @pytest.mark.parametrize("how", ["carrier", "left", "dropped", "single"])
 def test_mii_is_forgotten(how, monkeypatch):
     """It was kept as it was last, for ever: LACP of the interface took it for down."""
     told = []
-    ofproto = SimpleNamespace(
-        bonds=SimpleNamespace(set=nothing, announce=nothing), bundle_set=nothing, bundle_del=nothing
-    )
-    bundles = Bundles(
-        ofproto, nothing, link_changed=lambda iface, now: told.append((iface.name, iface.is_up()))
-    )
+    bundles = bundles_of(told)
     one, two, three = members = [interface(number) for number in (1, 2, 3)]
     monkeypatch.setattr(ifaces, "mii_link", lambda device: device != "p1")
     bundles.set(port(members, MIIMON), members, 0)
