@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import ovs.vlog
+
 from datapath.actions import odp
 from datapath.base.protocols import ETH_CFM
 from ofproto.protocols.cfm import (
@@ -11,10 +13,13 @@ from ofproto.protocols.cfm import (
     MaintenancePoint,
     Settings,
 )
+from pyvs.once import Once
 from vswitchd.database.settings import within
 from vswitchd.devices.iface import Iface
 from vswitchd.protocols.frames import ethernet, payload_of
 from vswitchd.protocols.per_interface import PerInterface
+
+vlog = ovs.vlog.Vlog("cfm")
 
 MAX_MPID = 8191  # of the standard's
 
@@ -32,9 +37,23 @@ class Cfm(PerInterface):
         "cfm_remote_opstate": [],
     }
 
+    def __init__(self, ofproto: Any):
+        super().__init__(ofproto)
+        self._warned = Once()
+
     def wants(self, iface: Iface) -> bool:
         mpid = iface.config.cfm_mpid
-        return mpid is not None and mpid > 0 and (mpid <= MAX_MPID or _is_extended(iface))
+        if mpid is None:
+            return False
+        usable = mpid > 0 and (mpid <= MAX_MPID or _is_extended(iface))
+        if not usable:
+            text = (
+                f"{iface.name}: no CFM: cfm_mpid {mpid} is not from 1 to {MAX_MPID}"
+                " (other_config:cfm_extended=true takes larger ones)"
+            )
+            if self._warned.is_new(text):
+                vlog.warn(text)
+        return usable
 
     def begin(self, iface: Iface, now: int) -> MaintenancePoint:
         return MaintenancePoint(_settings(iface), now)

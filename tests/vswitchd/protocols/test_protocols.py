@@ -14,6 +14,7 @@ from pyvs.kept import Recalled
 from vswitchd.database import settings
 from vswitchd.database.config import InterfaceConfig, PortConfig
 from vswitchd.devices.iface import Iface
+from vswitchd.protocols import cfm as registry_cfm
 from vswitchd.protocols import protocols as registry
 from vswitchd.protocols.base import Protocol
 from vswitchd.protocols.per_interface import SLICE
@@ -308,3 +309,17 @@ def test_ports_that_left_the_tree_while_nobody_was_there(kind, options):
         assert set(spanning.tree.ports if spanning.tree else ()) == set(spanning.names)
         kept = spanning.kept(now).get(kind, [0, 0, {}])
         assert set(kept[2]) == set(spanning.names.values())
+
+
+def test_an_mpid_that_is_none_is_told_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(registry_cfm.vlog, "warn", told.append)
+    side = Side("04")
+    for mpid in (8192, 8192, -1):
+        side.iface(1, cfm_mpid=mpid)
+        side.port("e1", [1], 0)
+    assert [text.split()[4] for text in told] == ["8192", "-1"]
+    assert "cfm_fault" not in side.rows().get("e1", {})
+    side.iface(1, cfm_mpid=8192, other_config={"cfm_extended": "true"})
+    side.port("e1", [1], 0)
+    assert len(told) == 2 and side.rows()["e1"]["cfm_fault"] == [False]
