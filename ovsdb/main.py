@@ -226,34 +226,33 @@ def _set_replication(replication: Replication, options: dict) -> None:
             replication.start()
 
 
-def _main(argv: list[str] | None) -> int:
-    options, names = daemon.parse(PROGRAM, argv, {**OPTIONS, **UNSUPPORTED}, USAGE)
-    for name in UNSUPPORTED:
-        if name in options:
-            daemon.fatal(f"option '--{name}' is not supported")
-    names = [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
+def _names(options: Any, names: list[str]) -> list[str]:
+    """The databases that are named, or the one of the run directory."""
     if names and "no-db" in options:
         daemon.fatal("--no-db and databases make no sense together")
-    kept = Kept() if "monitor" in options else None
-    daemon.start()
-    # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
-    sys.setrecursionlimit(5 * framing.MAX_DEPTH)
-    gc.disable()  # until the databases are read: see pyvs/collector.py
+    if not names and "no-db" not in options:
+        return [os.path.join(rundir.dbdir(), "conf.db")]
+    return [n if n.startswith("relay:") else os.path.abspath(n) for n in names]
+
+
+def _set_tls(program: Program, options: Any) -> None:
+    for option, attribute in TLS_OPTIONS.items():
+        if option in options:
+            value = daemon.last(options, option)
+            if value and value.startswith("db:"):
+                DatabaseSource(program.loop, value)  # says what is wrong with it
+            setattr(program.loop.tls, attribute, value)
+    program.loop.tls.bootstrap = "bootstrap-ca-cert" in options
+
+
+def _program(options: Any, names: list[str], kept: Kept | None) -> Program:
+    """With its databases read and its remotes listened on."""
     try:
-        as_diff = "disable-file-column-diff" not in options
-        if not names and "no-db" not in options:
-            names = [os.path.join(rundir.dbdir(), "conf.db")]
         remotes = [str(remote) for remote in options.get("remote", [])]
         if kept is not None:
             names, remotes = kept.load() or (names, remotes)
-        program = Program(names, as_diff, kept)
-        for option, attribute in TLS_OPTIONS.items():
-            if option in options:
-                value = daemon.last(options, option)
-                if value and value.startswith("db:"):
-                    DatabaseSource(program.loop, value)  # says what is wrong with it
-                setattr(program.loop.tls, attribute, value)
-        program.loop.tls.bootstrap = "bootstrap-ca-cert" in options
+        program = Program(names, "disable-file-column-diff" not in options, kept)
+        _set_tls(program, options)
         for remote in remotes:
             program.remotes.add(remote)
         _set_replication(program.replication, options)
@@ -262,6 +261,21 @@ def _main(argv: list[str] | None) -> int:
     errors = program.remotes.errors()
     if errors:
         daemon.fatal(errors[0])
+    return program
+
+
+def _main(argv: list[str] | None) -> int:
+    options, names = daemon.parse(PROGRAM, argv, {**OPTIONS, **UNSUPPORTED}, USAGE)
+    for name in UNSUPPORTED:
+        if name in options:
+            daemon.fatal(f"option '--{name}' is not supported")
+    names = _names(options, names)  # before it leaves its directory
+    kept = Kept() if "monitor" in options else None
+    daemon.start()
+    # What JSON's nesting costs Python's comparisons and encoders, which count a level as a call.
+    sys.setrecursionlimit(5 * framing.MAX_DEPTH)
+    gc.disable()  # until the databases are read: see pyvs/collector.py
+    program = _program(options, names, kept)
     Commands(program).register()
     control = daemon.unixctl_server(PROGRAM)
     if control is not None:

@@ -58,7 +58,7 @@ def _collect() -> None:
 
 
 def memory_reporter(report: Callable[[], dict[str, int]]) -> None:
-    """Have `report()`, name to number, printed by memory/show; what is none is not."""
+    """Have `report()`, name to number, printed by memory/show."""
     _memory.append(report)
 
 
@@ -115,4 +115,4 @@ def memory() -> str:
     for report in _memory:
         for name, value in report().items():
             usage[name] = usage.get(name, 0) + value
-    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage) if usage[name]) + "\n"
+    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage)) + "\n"

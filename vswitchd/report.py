@@ -73,8 +73,9 @@ def memory(switch: "Switch") -> dict[str, int]:
             "handlers": 1,
             "revalidators": 1,
             "ports": len(switch.backer.ports),
-            "udpif keys": len(switch.backer.flows.ukeys()),
         }
+        if n_keys := len(switch.backer.flows.ukeys()):
+            found["udpif keys"] = n_keys
     return found
 
 

@@ -405,13 +405,16 @@ class Service:
                 database.file.close()
 
     def memory(self) -> dict[str, int]:
-        """Figures for memory/show."""
+        """Figures for memory/show, which leaves out what waits where nothing does."""
+        waits = {
+            "triggers": len(self.waiting),
+            "backlog": sum(session.backlog for session in self.sessions),
+        }
         return {
             "cells": sum(database.cells() for database in self.databases.values()),
             "monitors": sum(len(fanout.monitors) for fanout in self.fanouts.values()),
             "sessions": len(self.sessions),
-            "triggers": len(self.waiting),
-            "backlog": sum(session.backlog for session in self.sessions),
+            **{name: number for name, number in waits.items() if number},
         }
 
 
