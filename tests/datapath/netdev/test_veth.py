@@ -290,6 +290,7 @@ def test_link_down_and_up(pair):
     assert net.port("pb").drops == {"port_down": 2}
     assert not net.port("pb").dead
     net.host.run("ip", "link", "set", "pb", "up")
+    wait_until(lambda: a.ping(B, count=1) == 1, what="the link to be known as up")
     assert a.ping(B, count=2) == 2
     assert b.ping(A, count=1) == 1
 
