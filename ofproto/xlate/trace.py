@@ -131,7 +131,7 @@ def trace_key(bridge, key, how, *, any_id=False):
 
     `any_id`: where nothing is known of the key's recirc_id, that is how its translation fails.
     """
-    return _to_its_end(_all_pieces(bridge, _with_ethertype(key), how, any_id), how.recirc)
+    return _to_its_end(_all_pieces(bridge, key, how, any_id), how.recirc)
 
 
 def _all_pieces(bridge, key, how, any_id):
@@ -152,7 +152,7 @@ def _translated(bridge, key, how, program=None, any_id=False):
     key = within_vlan_limit(bridge, seen_by_tables(bridge.options, key))
     result = translate(
         bridge,
-        key,
+        _with_ethertype(key),
         recirc=how.recirc,
         program=program,
         learn=how.learn,
@@ -183,9 +183,22 @@ def _with_ethertype(key):
     return key[:offset] + packet_type[2:] + key[offset + size :]
 
 
+def _without_ethertype(key, final):
+    """What _with_ethertype() put in is not shown, unless the packet got another since."""
+    offset, size = flow.MEMBERS["eth_type"]
+    if member(final, "eth_type") != member(_with_ethertype(key), "eth_type"):
+        return final
+    return final[:offset] + key[offset : offset + size] + final[offset + size :]
+
+
+def _shown(key):
+    """The key whose fields are told: as by Open vSwitch, NSH's are only behind an Ethertype."""
+    return key if member(key, "packet_type") == b"\0\1" + _NSH else _with_ethertype(key)
+
+
 def report_pieces(key, result, names=NO_NAMES, sent=False, layout=NO_OPTIONS):
     """The text for a translated key; `sent`: as if packets went to the controllers."""
-    yield "Flow: " + format_flow(key, names.ofp, layout) + "\n"
+    yield "Flow: " + format_flow(_shown(key), names.ofp, layout) + "\n"
     lines = render(result.trace, names.ofp)
     while some := list(islice(lines, _PIECE)):
         yield "\n".join(some) + "\n"
@@ -194,15 +207,16 @@ def report_pieces(key, result, names=NO_NAMES, sent=False, layout=NO_OPTIONS):
 
 def _outcome(key, result, names, sent, layout):
     """What is told behind the steps."""
-    final = result.final_key
+    final = _without_ethertype(key, result.final_key)
     unchanged = final[: flow.KEY_DP_SIZE] == key[: flow.KEY_DP_SIZE] and (
         _pipeline(final) == _pipeline(key)
     )
     actions = format_action_list(result.actions, key, names.odp)
     lines = [
         "",
-        "Final flow: " + ("unchanged" if unchanged else format_flow(final, names.ofp, layout)),
-        "Megaflow: " + format_megaflow(key, result.mask, names.ofp, layout),
+        "Final flow: "
+        + ("unchanged" if unchanged else format_flow(_shown(final), names.ofp, layout)),
+        "Megaflow: " + format_megaflow(_with_ethertype(key), result.mask, names.ofp, layout),
         "Datapath actions: " + (actions if sent else actions.replace(*_NOT_SENT)),
     ]
     if result.slow:
