@@ -72,7 +72,7 @@ class PacketOut(NamedTuple):
     key)`, KEY_SIZE bytes."""
 
     program: Any
-    check: Callable[[Any, bytes], None] = lambda _bridge, _key: None
+    check: Callable[[Any, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ class Bond:
         other = port.other_config
         mode = other.get("bond-detect-mode", CARRIER)
         if mode not in DETECT_MODES and mode != self._unknown_mode:
-            vlog.warn(f"port {self.name}: unsupported bond-detect-mode {mode}, using {CARRIER}")
+            vlog.warn(f"port {self.name}: unsupported bond-detect-mode {mode:.64}, using {CARRIER}")
         self._unknown_mode = None if mode in DETECT_MODES else mode
         wanted = 0
         if mode == MIIMON:
