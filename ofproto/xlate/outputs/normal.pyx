@@ -152,7 +152,8 @@ cdef int output_bundle(XlateContext x, XBundle bundle, const xtag *tags) except 
                          or not packet[0].vid):
         # Whether a tag stays depends on the priority, what comes out on the one inside.
         x.wc.vlan[0].tci = x.wc.vlan[1].tci = 0xffff
-    put_tags(&x.flow, packet, bundle.priority_tags_)
+    if not x.flow.packet_type:      # what has no Ethernet has no place for a tag
+        put_tags(&x.flow, packet, bundle.priority_tags_)
     if bundle.bond is not None:
         output_bond(x, bundle, tags[0].vid)
     else:

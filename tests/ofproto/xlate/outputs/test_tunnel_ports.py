@@ -8,6 +8,8 @@ from scapy.all import ARP, ICMP, IP, Ether, IPv6
 
 from datapath.actions.text.odp_text import format_actions, parse_actions
 from datapath.key import flow, key_text
+from ofproto.codec.actions import parse_actions as parse_of
+from ofproto.codec.numbers import OFPP_NORMAL as NORMAL
 from ofproto.xlate.bridges.tunnel import Tunnel, TunnelTable
 from ofproto.xlate.bridges.tunnel_config import FLOW, KINDS, PACKET_TYPES, TunnelConfig
 from ofproto.xlate.bridges.xbridge import XPort, connect_patch
@@ -184,6 +186,18 @@ def test_packets_with_and_without_ethernet(kind):
     world.rule([output(2), output(IN_PORT)], priority=0x9000)
     wanted = f"clone({header},pop_eth,{ODP_BASE + 2}),{ODP_BASE + 1}"
     assert actions_of(world, key_of(FRAME, 1)) == wanted
+
+
+def test_what_has_no_ethernet_is_flooded_without_a_tag():
+    """From an access port to a trunk, whose frames of that VLAN are tagged."""
+    world = World(1)
+    world.bundles[1].set_vlan(tag=10)
+    add_tunnel(world, 2, config("gtpu", out_key=3, dst_port=2152, packet_type="legacy_l3"))
+    world.add_port(3, tag=10)
+    world.rule([*parse_of("decap()"), output(NORMAL)])
+    header = "set(tunnel(tun_id=0x3,dst=1.1.1.1,ttl=64,tp_dst=2152,flags(df|key)))"
+    assert actions_of(world, key_of(FRAME, 1)) == f"{header},pop_eth,{ODP_BASE + 2}"
+    assert not len(world.bridge.mac)
 
 
 def with_members(key, **values):
